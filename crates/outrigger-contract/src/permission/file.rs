@@ -1,0 +1,175 @@
+//! Files and folders. Paths are compared as text, part by part, so only the plain form of a path is accepted on
+//! either side; links are the business of the runtime, which opens a folder once and never leaves it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::PermissionError;
+use crate::name::shorten;
+
+/// What may be done with a file or folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FileAccess {
+    /// Read and list.
+    Read,
+    /// Read, list, create, change and delete.
+    Write,
+}
+
+impl fmt::Display for FileAccess {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        })
+    }
+}
+
+/// A file that may be read, or a folder that may be read or written with all below it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Wire", into = "Wire")]
+pub struct FileGrant {
+    path: String,
+    access: FileAccess,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    path: String,
+    #[serde(default = "read")]
+    access: FileAccess,
+}
+
+fn read() -> FileAccess {
+    FileAccess::Read
+}
+
+impl FileGrant {
+    /// Reads an entry. A path that ends in `/` is a folder; any other is a single file, which can only be read.
+    ///
+    /// # Errors
+    /// When the path is not absolute and plain, or when a single file is to be written.
+    pub fn new(path: &str, access: FileAccess) -> Result<Self, PermissionError> {
+        if !path.starts_with('/') {
+            return Err(PermissionError::RelativePath { path: shorten(path) });
+        }
+        if let Some(part) = unsafe_part(path) {
+            return Err(PermissionError::UnsafePath { path: shorten(path), part });
+        }
+        if access == FileAccess::Write && !path.ends_with('/') {
+            return Err(PermissionError::WriteToFile { path: path.to_owned() });
+        }
+        Ok(Self { path: path.to_owned(), access })
+    }
+
+    /// The absolute path; a folder's ends in `/`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    #[must_use]
+    pub fn access(&self) -> FileAccess {
+        self.access
+    }
+
+    /// A folder with all below it, not a single file.
+    #[must_use]
+    pub fn is_folder(&self) -> bool {
+        self.path.ends_with('/')
+    }
+
+    /// Whether this absolute, plain path may be used in this way. A path with `.` or `..` in it never matches.
+    #[must_use]
+    pub fn matches(&self, path: &str, access: FileAccess) -> bool {
+        access <= self.access && path.starts_with('/') && unsafe_part(path).is_none() && self.holds(path)
+    }
+
+    /// Whether everything that `other` allows is allowed by this one too.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        other.access <= self.access && self.holds(&other.path)
+    }
+
+    fn holds(&self, path: &str) -> bool {
+        path == self.path
+            || self.is_folder() && (path.starts_with(&self.path) || path == self.path.trim_end_matches('/'))
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let verb = match self.access {
+            FileAccess::Read => "read",
+            FileAccess::Write => "read and change",
+        };
+        match (self.path.as_str(), self.is_folder()) {
+            ("/", _) => format!("{verb} every file of this machine"),
+            (path, true) => format!("{verb} the folder {path} and all below it"),
+            (path, false) => format!("{verb} the file {path}"),
+        }
+    }
+}
+
+/// The first thing in a path that would make its comparison as text unsafe.
+fn unsafe_part(path: &str) -> Option<&'static str> {
+    if path.chars().any(char::is_control) {
+        return Some("control character");
+    }
+    let inner = path.strip_prefix('/').unwrap_or(path);
+    let inner = inner.strip_suffix('/').unwrap_or(inner);
+    if inner.is_empty() {
+        // Only `/` itself is a folder without a name; `//` is not plain.
+        return (path.len() > 1).then_some("//");
+    }
+    inner.split('/').find_map(|part| match part {
+        "" => Some("//"),
+        "." => Some("."),
+        ".." => Some(".."),
+        _ => None,
+    })
+}
+
+impl TryFrom<Wire> for FileGrant {
+    type Error = PermissionError;
+
+    fn try_from(Wire { path, access }: Wire) -> Result<Self, PermissionError> {
+        Self::new(&path, access)
+    }
+}
+
+impl From<FileGrant> for Wire {
+    fn from(FileGrant { path, access }: FileGrant) -> Self {
+        Self { path, access }
+    }
+}
+
+impl JsonSchema for FileGrant {
+    fn schema_name() -> Cow<'static, str> {
+        "FileGrant".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A file that may be read, or a folder that may be read or written.",
+            "examples": [{ "path": "/etc/os-release", "access": "read" }, { "path": "/srv/data/", "access": "write" }],
+            "type": "object",
+            "properties": {
+                "path": {
+                    "type": "string",
+                    "pattern": "^/",
+                    "description": "Absolute path. With `/` at its end a folder with all below it, otherwise a single file.",
+                },
+                "access": {
+                    "enum": ["read", "write"],
+                    "default": "read",
+                    "description": "`read`, or `write` for reading and changing (folders only).",
+                },
+            },
+            "required": ["path"],
+            "additionalProperties": false,
+        })
+    }
+}
