@@ -1,0 +1,253 @@
+//! The one table of error codes. Every error that a user, a client or an assistant can see carries one of these;
+//! the reference page is generated from it, and no face keeps a list of its own.
+
+use serde::{Deserialize, Serialize};
+
+/// A stable error code, written in lower snake case (`rate_limited`). Codes are added, never renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Code {
+    InvalidUsage,
+    InvalidInput,
+    InvalidManifest,
+    InvalidPackage,
+    InvalidComponent,
+    InvalidConfiguration,
+    PackageTooLarge,
+    PluginNotFound,
+    FunctionNotFound,
+    NotFound,
+    PluginNotActive,
+    AlreadyExists,
+    Conflict,
+    GrantRequired,
+    Forbidden,
+    PermissionDenied,
+    RateLimited,
+    Busy,
+    DeadlineExceeded,
+    CpuLimit,
+    MemoryLimit,
+    OutputLimit,
+    StackOverflow,
+    LogLimit,
+    CallDepth,
+    Cancelled,
+    Trapped,
+    FunctionFailed,
+    LifecycleFailed,
+    Unsupported,
+    InvalidOutput,
+    Io,
+    StoreFailed,
+    DataDirectory,
+    ShuttingDown,
+    Internal,
+}
+
+/// What one code means to each face. One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct CodeInfo {
+    /// The code itself.
+    pub code: Code,
+    /// Its stable text.
+    pub name: &'static str,
+    /// HTTP status.
+    pub http: u16,
+    /// JSON-RPC error code for MCP. Errors of a call itself are answered as a tool result with `isError`.
+    pub mcp: i32,
+    /// Exit code of the command line. See [`exit`].
+    pub exit: u8,
+    /// What happened, in general.
+    pub meaning: &'static str,
+    /// What to do next.
+    pub help: &'static str,
+}
+
+/// Exit codes of the command line, each for a kind of failure that a script would treat alike.
+pub mod exit {
+    /// The function ran and failed, or something else went wrong.
+    pub const FAILED: u8 = 1;
+    /// The command, its input, a manifest or a package is wrong.
+    pub const USAGE: u8 = 2;
+    /// No such plugin, function or thing.
+    pub const NOT_FOUND: u8 = 3;
+    /// Not allowed, or not granted.
+    pub const DENIED: u8 = 4;
+    /// A limit was hit: rate, concurrency, memory, output.
+    pub const LIMIT: u8 = 5;
+    /// Out of time.
+    pub const TIMEOUT: u8 = 6;
+    /// It is already there, not active, or was changed meanwhile.
+    pub const CONFLICT: u8 = 7;
+    /// Cancelled by the user.
+    pub const CANCELLED: u8 = 8;
+    /// The disk, the data directory or the database failed.
+    pub const SYSTEM: u8 = 9;
+    /// A fault of Outrigger's own.
+    pub const INTERNAL: u8 = 70;
+}
+
+macro_rules! table {
+    ($($code:ident $name:literal $http:literal $mcp:literal $exit:ident $meaning:literal $help:literal)*) => {
+        /// Every code, in the order of the reference.
+        pub const TABLE: &[CodeInfo] = &[$(CodeInfo {
+            code: Code::$code,
+            name: $name,
+            http: $http,
+            mcp: $mcp,
+            exit: exit::$exit,
+            meaning: $meaning,
+            help: $help,
+        }),*];
+
+        impl Code {
+            /// The row of the table for this code.
+            #[must_use]
+            pub const fn info(self) -> &'static CodeInfo {
+                // The table is written in the order of the enum, which the test below holds it to.
+                &TABLE[self as usize]
+            }
+        }
+    };
+}
+
+table! {
+    InvalidUsage "invalid_usage" 400 -32602 USAGE
+        "The command or request is not of the form it must have."
+        "Read the message for the part that is wrong; `--help` shows the form."
+    InvalidInput "invalid_input" 422 -32602 USAGE
+        "The arguments do not fit the function's types."
+        "Each fault names the path of the value; `outrigger functions PLUGIN.FUNCTION` shows the types."
+    InvalidManifest "invalid_manifest" 422 -32602 USAGE
+        "The plugin's `plugin.toml` has errors."
+        "Correct the lines named; `outrigger plugin validate PATH` checks without installing."
+    InvalidPackage "invalid_package" 422 -32602 USAGE
+        "The folder or archive is not a plugin package, or is unsafe to unpack."
+        "A package is a folder, .zip or .tar.gz with a `plugin.toml` and the entry it names."
+    InvalidComponent "invalid_component" 422 -32602 USAGE
+        "The entry is not a WebAssembly component that this version can run."
+        "Build it with `outrigger dev build`, or with any tool that makes WASI 0.2 components."
+    InvalidConfiguration "invalid_configuration" 422 -32602 USAGE
+        "The configuration does not fit the schema in the plugin's manifest."
+        "Correct the keys named; `outrigger plugin info NAME` shows the schema."
+    PackageTooLarge "package_too_large" 413 -32602 USAGE
+        "The package is larger than may be read."
+        "Make it smaller: strip debug information, and leave out what the plugin does not read."
+    PluginNotFound "plugin_not_found" 404 -32602 NOT_FOUND
+        "No plugin of this name is installed."
+        "`outrigger plugin list` shows what is installed; `--available` what could be."
+    FunctionNotFound "function_not_found" 404 -32602 NOT_FOUND
+        "The plugin has no function of this name."
+        "`outrigger functions PLUGIN` lists its functions."
+    NotFound "not_found" 404 -32602 NOT_FOUND
+        "The thing named does not exist."
+        "Check the name or path in the message."
+    PluginNotActive "plugin_not_active" 409 -32000 CONFLICT
+        "The plugin is installed, but does not take calls."
+        "`outrigger plugin info NAME` says why; `outrigger plugin enable NAME` makes it active."
+    AlreadyExists "already_exists" 409 -32000 CONFLICT
+        "Something of this name is already there."
+        "Choose another name, or remove the one that is there."
+    Conflict "conflict" 409 -32000 CONFLICT
+        "It was changed by someone else meanwhile, or the change does not fit its present state."
+        "Look at its present state and try again."
+    GrantRequired "grant_required" 403 -32001 DENIED
+        "The plugin asks for permissions that were not granted to this digest."
+        "Review them, then grant them: `outrigger plugin install PATH --yes`, or `outrigger plugin enable NAME --yes`."
+    Forbidden "forbidden" 403 -32001 DENIED
+        "The caller may not do this."
+        "Ask an administrator for the right named in the message."
+    PermissionDenied "permission_denied" 403 -32001 DENIED
+        "The plugin reached for something it was not granted."
+        "Add the permission to its `plugin.toml` and install it again, which asks for the grant."
+    RateLimited "rate_limited" 429 -32002 LIMIT
+        "The function's rate limit is used up."
+        "Try again after the time named, or raise `rate-limit` in the manifest."
+    Busy "busy" 503 -32002 LIMIT
+        "As many calls as may run at once were running until the deadline."
+        "Try again, or raise `concurrency` in the manifest."
+    DeadlineExceeded "deadline_exceeded" 504 -32003 TIMEOUT
+        "The call took longer than it may."
+        "Allow more with `--timeout`, or raise `timeout` in the manifest."
+    CpuLimit "cpu_limit" 504 -32003 LIMIT
+        "The call computed for longer than it may."
+        "Raise `[limits] cpu` in the manifest, or make the function do less."
+    MemoryLimit "memory_limit" 507 -32002 LIMIT
+        "The plugin wanted more memory than it may have."
+        "Raise `[limits] memory` in the manifest, or make the function need less."
+    OutputLimit "output_limit" 507 -32002 LIMIT
+        "The result is larger than it may be."
+        "Raise `[limits] output` in the manifest, or have the function answer in parts."
+    StackOverflow "stack_overflow" 500 -32000 LIMIT
+        "The plugin's call stack overflowed."
+        "Look for endless recursion in the function."
+    LogLimit "log_limit" 500 -32000 LIMIT
+        "The call wrote more log lines than are kept; the rest were counted and dropped. The call itself goes on."
+        "Raise `[limits] log-lines` in the manifest, or have the function log less."
+    CallDepth "call_depth" 508 -32000 LIMIT
+        "Plugins called each other more deeply than is allowed; most likely in a circle."
+        "Follow the chain of calls in the message and break the circle."
+    Cancelled "cancelled" 499 -32000 CANCELLED
+        "The call was cancelled before it finished."
+        "Nothing, if you meant it."
+    Trapped "trapped" 500 -32000 FAILED
+        "The plugin stopped on a fault of its own, such as a panic."
+        "`outrigger plugin logs NAME` has what it wrote last."
+    FunctionFailed "function_failed" 422 -32000 FAILED
+        "The function ran and answered with its error value."
+        "The detail holds the error value, of the type the function declares."
+    LifecycleFailed "lifecycle_failed" 409 -32000 FAILED
+        "A step of the plugin's lifecycle failed and was undone."
+        "`outrigger plugin logs NAME` has the plugin's own words; the last good revision still runs."
+    Unsupported "unsupported" 501 -32000 USAGE
+        "This version of Outrigger cannot do this."
+        "The message says what it can do instead."
+    InvalidOutput "invalid_output" 502 -32000 FAILED
+        "The plugin answered with a value that does not fit its published type."
+        "Report it to the plugin's author."
+    Io "io" 500 -32603 SYSTEM
+        "A file or folder could not be read or written."
+        "Check the path in the message, its rights, and free space."
+    StoreFailed "store_failed" 500 -32603 SYSTEM
+        "The database could not be read or written."
+        "`outrigger doctor` checks the data directory."
+    DataDirectory "data_directory" 500 -32603 SYSTEM
+        "The data directory cannot be used."
+        "`outrigger doctor` says what is wrong with it; `--data DIR` names another."
+    ShuttingDown "shutting_down" 503 -32000 CONFLICT
+        "Outrigger is stopping and takes no new calls."
+        "Try again once it is up."
+    Internal "internal" 500 -32603 INTERNAL
+        "A fault in Outrigger itself."
+        "Report it with the correlation id and the logs of that call."
+}
+
+impl Code {
+    /// The stable text of the code.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.info().name
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_enum_and_says_what_serde_says() {
+        for (index, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.code as usize, index, "{} stands in the wrong place", row.name);
+            assert_eq!(serde_json::to_value(row.code).expect("a unit variant"), row.name);
+        }
+        assert_eq!(TABLE.len(), Code::Internal as usize + 1, "Internal is the last code");
+    }
+}

@@ -1,0 +1,21 @@
+//! The contract between Outrigger and its plugins: names, the manifest, permissions, the type graph and the
+//! renderings of it. Everything here is a pure function of its input; this crate does no IO.
+//!
+//! Read in this order: [`name`] and [`digest`] (what things are called), [`manifest`] (what a plugin says of
+//! itself), [`permission`] (what it asks for), [`types`] (what its functions take and give), [`code`] (how all of
+//! it fails).
+
+pub mod name;
+pub mod digest;
+pub mod units;
+pub mod permission;
+pub mod manifest;
+pub mod types;
+pub mod code;
+
+pub use code::Code;
+pub use digest::Digest;
+pub use manifest::Manifest;
+pub use name::{FunctionName, FunctionRef, PluginName};
+pub use permission::Permissions;
+pub use types::{Type, TypeGraph, Value};

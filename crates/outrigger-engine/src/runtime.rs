@@ -1,0 +1,279 @@
+//! What the engine asks of a runtime: read an entry, load a revision, run it. The traits live here, with their
+//! consumer; `outrigger-runtime` fills them.
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use outrigger_contract::manifest::{InstancePolicy, Limits, Manifest};
+use outrigger_contract::types::wit::OptionalExport;
+use outrigger_contract::{Code, Digest, Permissions, PluginName, TypeGraph, Value};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::correlation::CorrelationId;
+
+/// Runs plugins of one kind.
+#[async_trait]
+pub trait Runtime: Debug + Send + Sync {
+    /// Reads what an entry offers and needs, without running any of it, and refuses what could not be run.
+    /// `root` is the folder of the unpacked package.
+    async fn inspect(&self, root: &Path, manifest: &Manifest) -> Result<Inspection, RuntimeFault>;
+
+    /// Makes a revision ready to run. Slow the first time (compilation), quick afterwards (cached code).
+    async fn load(&self, revision: RevisionSpec) -> Result<Arc<dyn LoadedRevision>, RuntimeFault>;
+
+    /// Forgets what is cached for a digest that is no longer installed.
+    async fn forget(&self, digest: &Digest);
+}
+
+/// What an entry offers and needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// The functions that can be called.
+    pub graph: TypeGraph,
+    /// Optional interfaces of ours that it exports.
+    pub exports: Vec<OptionalExport>,
+    /// What it imports, by name; shown to the user.
+    pub imports: Vec<String>,
+    /// Things worth knowing that do not keep it from running, for a person to read: an import without a grant, say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// All that a runtime needs to run one revision.
+#[derive(Clone, Debug)]
+pub struct RevisionSpec {
+    pub plugin: PluginName,
+    pub digest: Digest,
+    /// The folder of the unpacked package.
+    pub root: PathBuf,
+    /// The entry, relative to `root`.
+    pub entry: PathBuf,
+    pub graph: Arc<TypeGraph>,
+    pub exports: Vec<OptionalExport>,
+    /// What was granted to this digest; nothing beyond it may be reachable.
+    pub granted: Permissions,
+    pub limits: Limits,
+    pub instances: InstancePolicy,
+}
+
+/// A revision that is ready to run. Dropping it frees its instances; calls that still run finish first.
+#[async_trait]
+pub trait LoadedRevision: Debug + Send + Sync {
+    /// Runs the function at `function` in the graph's list. `arguments` fit its parameters: the engine has checked.
+    ///
+    /// The future may be dropped at any time (cancel, deadline); the instance is then discarded. The runtime itself
+    /// keeps the limits on memory, CPU, output and log lines, and the deadline of the context.
+    async fn call(&self, function: usize, arguments: &[Value], context: CallContext) -> Result<Value, RuntimeFault>;
+
+    /// Runs one step of the lifecycle. Succeeds at once where the plugin does not export it.
+    async fn lifecycle(&self, step: LifecycleStep, context: CallContext) -> Result<(), RuntimeFault>;
+
+    /// Asks for the plugin's health; none where it does not export it.
+    async fn health(&self, context: CallContext) -> Result<Option<HealthReport>, RuntimeFault>;
+
+    /// Makes instances ready ahead of calls, as many as the policy keeps; none under the policy `fresh`.
+    async fn warm(&self) -> Result<usize, RuntimeFault>;
+}
+
+/// A function without a result gives this.
+pub const NOTHING: Value = Value::Option(None);
+
+/// What goes along with one execution.
+#[derive(Clone, Debug)]
+pub struct CallContext {
+    /// Follows a call through every plugin it reaches.
+    pub correlation: CorrelationId,
+    /// When it must be over, host calls included.
+    pub deadline: Instant,
+    /// Cancelled when the caller no longer wants the answer.
+    pub cancel: CancellationToken,
+    /// The services of the host, for this plugin and this call.
+    pub services: Arc<dyn HostServices>,
+    /// Where the runtime reports what the call did besides answering.
+    pub observed: Arc<Observed>,
+}
+
+impl CallContext {
+    /// The time that is left.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+/// What a call did besides answering. Written by the runtime, read by the engine when the call is over.
+#[derive(Debug, Default)]
+pub struct Observed {
+    inner: parking_lot::Mutex<Observations>,
+}
+
+/// See [`Observed`].
+#[derive(Clone, Debug, Default)]
+pub struct Observations {
+    /// Log lines beyond the limit, counted and dropped.
+    pub dropped_log_lines: u64,
+    /// What the plugin reached for without a grant, each for a person to read: "open the file /etc/shadow".
+    pub violations: Vec<String>,
+    /// Time spent on instantiating, where an instance was made for this call.
+    pub instantiation: Option<Duration>,
+}
+
+impl Observed {
+    /// Counts log lines that were dropped.
+    pub fn log_lines_dropped(&self, lines: u64) {
+        self.inner.lock().dropped_log_lines += lines;
+    }
+
+    /// Notes something that was refused. Only the first few are kept, each once.
+    pub fn violation(&self, what: impl Into<String>) {
+        let (what, violations) = (what.into(), &mut self.inner.lock().violations);
+        if violations.len() < 8 && !violations.contains(&what) {
+            violations.push(what);
+        }
+    }
+
+    /// Notes how long instantiation took.
+    pub fn instantiated(&self, duration: Duration) {
+        self.inner.lock().instantiation = Some(duration);
+    }
+
+    /// What was noted so far.
+    #[must_use]
+    pub fn snapshot(&self) -> Observations {
+        self.inner.lock().clone()
+    }
+}
+
+/// The steps of a plugin's life in which it takes part itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LifecycleStep {
+    Initialize,
+    Activate,
+    Deactivate,
+    Cleanup,
+}
+
+impl LifecycleStep {
+    /// The name of the exported function.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Initialize => "initialize",
+            Self::Activate => "activate",
+            Self::Deactivate => "deactivate",
+            Self::Cleanup => "cleanup",
+        }
+    }
+}
+
+/// A plugin's own account of its health.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthReport {
+    /// The worst of the plugin's verdict and of its checks.
+    pub status: HealthStatus,
+    pub checks: Vec<HealthCheck>,
+}
+
+/// One named check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    pub name: String,
+    pub status: HealthStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// From best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    Healthy,
+    Degraded,
+    Unhealthy,
+}
+
+/// Why an execution gave no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct RuntimeFault {
+    /// One of the table, such as `trapped` or `memory_limit`.
+    pub code: Code,
+    /// What happened, with names and numbers.
+    pub message: String,
+    /// For [`Code::FunctionFailed`]: the error value, which fits the function's declared type; none where it has none.
+    pub error_value: Option<Box<Value>>,
+}
+
+impl RuntimeFault {
+    /// A fault without an error value.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), error_value: None }
+    }
+}
+
+/// The services that a plugin may import, bound to one plugin and one call. The engine fills it.
+#[async_trait]
+pub trait HostServices: Debug + Send + Sync {
+    /// Writes a log line. Never blocks; the runtime has already applied the limit on lines.
+    fn log(&self, line: LogLine);
+
+    /// The plugin's configuration, defaults filled in, as it was when the call began.
+    fn configuration(&self) -> Arc<serde_json::Map<String, serde_json::Value>>;
+
+    async fn state_get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError>;
+    async fn state_set(&self, key: &str, value: Vec<u8>) -> Result<(), StateError>;
+    /// Sets the value only where it is still `expected`.
+    async fn state_compare_and_set(&self, key: &str, expected: Option<Vec<u8>>, value: Vec<u8>) -> Result<(), StateError>;
+    async fn state_delete(&self, key: &str) -> Result<(), StateError>;
+    /// Keys that begin with `prefix`, in order.
+    async fn state_keys(&self, prefix: &str, limit: u32) -> Result<Vec<String>, StateError>;
+
+    /// Calls a function of another plugin; arguments and result are JSON text.
+    async fn call(&self, function: &str, arguments: &str) -> Result<String, CallError>;
+}
+
+/// A log line of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    pub level: LogLevel,
+    pub message: String,
+    pub fields: Vec<(String, String)>,
+}
+
+/// From most to least verbose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// Why key-value state was refused; mirrors `outrigger:plugin/state`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    #[error("{0}")]
+    InvalidKey(String),
+    #[error("{0}")]
+    TooLarge(String),
+    #[error("the value was changed since it was read")]
+    Changed,
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Why a call to another plugin failed; mirrors `outrigger:plugin/calls`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CallError {
+    pub code: Code,
+    pub message: String,
+    pub detail: Option<String>,
+}

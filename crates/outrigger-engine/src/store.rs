@@ -1,0 +1,316 @@
+//! What the engine keeps, and the trait of whoever keeps it. Methods are named noun first; each is one transaction:
+//! when it returns, what it wrote is durable, and a process that dies in the middle leaves nothing of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use outrigger_contract::{Code, Digest, FunctionName, Manifest, Permissions, PluginName};
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::correlation::CorrelationId;
+use crate::lifecycle::PluginState;
+use crate::runtime::{Inspection, LogLevel};
+
+/// Keeps plugins, grants, configuration, state and records.
+#[async_trait]
+pub trait Store: Debug + Send + Sync {
+    /// All plugins with a summary of their active revision, by name. Reads no manifests and no types: it stays quick
+    /// with thousands.
+    async fn plugin_list(&self) -> Result<Vec<(PluginRecord, RevisionSummary)>, StoreError>;
+    /// One plugin.
+    async fn plugin_fetch(&self, name: &PluginName) -> Result<Option<PluginRecord>, StoreError>;
+    /// Writes a plugin together with a revision (kept if it is there already) and, where given, its grant.
+    /// `expected` is the generation that was read, 0 for a plugin that must not exist yet.
+    /// Answers with the new generation, or [`StoreError::Conflict`].
+    async fn plugin_put(
+        &self,
+        plugin: &PluginRecord,
+        revision: Option<&RevisionRecord>,
+        grant: Option<&GrantRecord>,
+        expected: u64,
+    ) -> Result<u64, StoreError>;
+    /// Removes a plugin with its revisions, grants, configuration, state and statistics; its runs and logs stay.
+    /// Answers whether it was there.
+    async fn plugin_delete(&self, name: &PluginName) -> Result<bool, StoreError>;
+
+    /// A revision with its manifest and types.
+    async fn revision_fetch(&self, digest: &Digest) -> Result<Option<RevisionRecord>, StoreError>;
+    /// All revisions of a plugin, the newest first.
+    async fn revision_list(&self, name: &PluginName) -> Result<Vec<RevisionSummary>, StoreError>;
+    /// Removes a revision that is not active, with its grant. Answers whether it was there.
+    async fn revision_delete(&self, digest: &Digest) -> Result<bool, StoreError>;
+
+    /// What was granted to a digest.
+    async fn grant_fetch(&self, digest: &Digest) -> Result<Option<GrantRecord>, StoreError>;
+
+    /// The configuration of a plugin, as it was set (no defaults).
+    async fn configuration_fetch(&self, name: &PluginName) -> Result<Option<ConfigurationRecord>, StoreError>;
+    /// Sets the configuration. `expected` is the revision that was read, 0 for none. Answers with the new revision.
+    async fn configuration_put(
+        &self,
+        name: &PluginName,
+        values: &serde_json::Map<String, serde_json::Value>,
+        expected: u64,
+    ) -> Result<u64, StoreError>;
+
+    /// The value at a key of a plugin's state.
+    async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Writes to a plugin's state. `capacity` bounds the bytes of all its keys and values together.
+    async fn state_set(&self, name: &PluginName, write: StateWrite<'_>, capacity: u64) -> Result<StateOutcome, StoreError>;
+    /// Removes a key.
+    async fn state_delete(&self, name: &PluginName, key: &str) -> Result<(), StoreError>;
+    /// Keys that begin with `prefix` (byte for byte), in order, at most `limit`.
+    async fn state_keys(&self, name: &PluginName, prefix: &str, limit: u32) -> Result<Vec<String>, StoreError>;
+
+    /// Appends a batch of records, all or nothing.
+    async fn record_append(&self, batch: &RecordBatch) -> Result<(), StoreError>;
+    /// Runs that match, the newest first.
+    async fn run_list(&self, filter: &RecordFilter) -> Result<Vec<RunRecord>, StoreError>;
+    /// Log lines that match, the newest first.
+    async fn log_list(&self, filter: &RecordFilter) -> Result<Vec<LogRecord>, StoreError>;
+    /// Statistics since the plugin was installed: of one plugin, or of all.
+    async fn statistics_list(&self, name: Option<&PluginName>) -> Result<Vec<StatisticsRow>, StoreError>;
+    /// Drops runs and log lines older than `before`. Answers how many.
+    async fn record_prune(&self, before: OffsetDateTime) -> Result<u64, StoreError>;
+
+    /// Looks whether the store is whole and can be written to; what it found, for a person to read.
+    async fn check(&self) -> Result<String, StoreError>;
+}
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It was changed since it was read, or is there already.
+    #[error("{what} was changed by someone else meanwhile")]
+    Conflict {
+        /// What it is, such as `the plugin pricing`.
+        what: String,
+    },
+    /// What is stored cannot be understood, as when it was written by a newer version.
+    #[error("{what} cannot be read back: {reason}")]
+    Corrupt {
+        /// Which record.
+        what: String,
+        /// In what way.
+        reason: String,
+    },
+    /// The database did not do it.
+    #[error("the database failed while it was to {action}")]
+    Database {
+        /// What was being done, such as `list the plugins`.
+        action: &'static str,
+        /// The driver's own error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl StoreError {
+    /// The code of the table.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Conflict { .. } => Code::Conflict,
+            Self::Corrupt { .. } | Self::Database { .. } => Code::StoreFailed,
+        }
+    }
+}
+
+/// An installed plugin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PluginRecord {
+    pub name: PluginName,
+    /// The revision that takes calls, or would.
+    pub active: Digest,
+    /// Where it stands. What is stored is what was last reached; what runs is decided at start.
+    pub state: PluginState,
+    /// Why it stands there, where that needs saying: the message of a failure.
+    pub reason: Option<String>,
+    pub installed_at: OffsetDateTime,
+    pub updated_at: OffsetDateTime,
+    /// Counts writes; guards against two writers.
+    pub generation: u64,
+}
+
+/// What is worth showing of a revision in a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RevisionSummary {
+    pub digest: Digest,
+    pub plugin: PluginName,
+    pub version: Version,
+    pub title: String,
+    pub description: String,
+    pub categories: Vec<String>,
+    /// How many functions can be called.
+    pub functions: u32,
+    pub installed_at: OffsetDateTime,
+}
+
+/// A revision: one immutable package, by its digest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RevisionRecord {
+    pub digest: Digest,
+    pub manifest: Manifest,
+    pub inspection: Inspection,
+    /// Where the package came from, for a person to read.
+    pub source: String,
+    pub installed_at: OffsetDateTime,
+}
+
+impl RevisionRecord {
+    /// The part that lists show.
+    #[must_use]
+    pub fn summary(&self) -> RevisionSummary {
+        RevisionSummary {
+            digest: self.digest.clone(),
+            plugin: self.manifest.name.clone(),
+            version: self.manifest.version.clone(),
+            title: self.manifest.title.clone(),
+            description: self.manifest.description.clone(),
+            categories: self.manifest.categories.iter().map(ToString::to_string).collect(),
+            functions: u32::try_from(self.inspection.graph.functions.len()).unwrap_or(u32::MAX),
+            installed_at: self.installed_at,
+        }
+    }
+}
+
+/// What an administrator gave to one digest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GrantRecord {
+    pub digest: Digest,
+    pub permissions: Permissions,
+    /// Who gave it.
+    pub granted_by: String,
+    pub granted_at: OffsetDateTime,
+}
+
+/// A plugin's configuration as it was set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigurationRecord {
+    pub values: serde_json::Map<String, serde_json::Value>,
+    /// Counts changes, from 1. Part of the cache key of every call.
+    pub revision: u64,
+}
+
+/// One write to a plugin's state.
+#[derive(Clone, Copy, Debug)]
+pub struct StateWrite<'a> {
+    pub key: &'a str,
+    pub value: &'a [u8],
+    /// Write only where the present value is this one.
+    pub expected: Expected<'a>,
+}
+
+/// What must be there for a write to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected<'a> {
+    Anything,
+    Nothing,
+    Value(&'a [u8]),
+}
+
+/// What became of a write to state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateOutcome {
+    Written,
+    /// The present value is not the one expected.
+    Changed,
+    /// It would have taken this many bytes in all.
+    OverCapacity(u64),
+}
+
+/// Records to be appended together.
+#[derive(Clone, Debug, Default)]
+pub struct RecordBatch {
+    pub runs: Vec<RunRecord>,
+    pub logs: Vec<LogRecord>,
+    /// Added to what is there.
+    pub statistics: Vec<StatisticsRow>,
+}
+
+impl RecordBatch {
+    /// Whether there is nothing to append.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.logs.is_empty() && self.statistics.is_empty()
+    }
+}
+
+/// One execution of a function, or one that was refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// A ULID.
+    pub id: String,
+    pub correlation: CorrelationId,
+    pub plugin: PluginName,
+    pub function: FunctionName,
+    /// The revision that ran; none where it did not come so far.
+    pub digest: Option<Digest>,
+    /// Who called, for a person to read: `local`, `plugin pricing`.
+    pub caller: String,
+    pub started_at: OffsetDateTime,
+    /// In microseconds, from arrival to answer.
+    pub duration_us: u64,
+    /// None for success.
+    pub code: Option<Code>,
+    pub message: Option<String>,
+    /// What the cache did.
+    pub cache: CacheOutcome,
+    /// How many times it was tried.
+    pub attempts: u32,
+}
+
+/// What the cache did for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheOutcome {
+    /// The function is not cached, or the caller asked for a fresh answer.
+    Bypass,
+    Miss,
+    Hit,
+    /// Another call was already computing the same answer.
+    Shared,
+}
+
+/// A log line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogRecord {
+    pub at: OffsetDateTime,
+    pub plugin: PluginName,
+    pub function: Option<FunctionName>,
+    pub correlation: CorrelationId,
+    pub level: LogLevel,
+    pub message: String,
+    /// In the order in which they were given.
+    pub fields: Vec<(String, String)>,
+}
+
+/// Which runs or log lines to list.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RecordFilter {
+    pub plugin: Option<PluginName>,
+    pub function: Option<FunctionName>,
+    pub correlation: Option<CorrelationId>,
+    /// Log lines of this level or a graver one. Runs ignore it.
+    pub level: Option<LogLevel>,
+    /// Text that the message contains, whatever the case of its letters.
+    pub contains: Option<String>,
+    pub since: Option<OffsetDateTime>,
+    pub until: Option<OffsetDateTime>,
+    /// At most this many; 0 for 1,000.
+    pub limit: u32,
+}
+
+/// Additive statistics of one function. Counters by name, and how many calls took how long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatisticsRow {
+    pub plugin: PluginName,
+    pub function: FunctionName,
+    /// Such as `calls`, `failures`, `cache_hits`, `rate_limited`.
+    pub counters: BTreeMap<String, u64>,
+    /// Upper bound of a bucket in microseconds → number of calls.
+    pub latency_us: BTreeMap<u64, u64>,
+}
