@@ -1,0 +1,121 @@
+//! All that can go wrong between a project and its package. Each error names the place; [`DevkitError::hint`] says what
+//! to do next.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::toolchain::Target;
+
+/// Why a project could not be made or built.
+#[derive(Debug, thiserror::Error)]
+pub enum DevkitError {
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, such as `read`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The folder is not a project of a plugin.
+    #[error("{} is not a plugin project: {reason}", path.display())]
+    NotAProject {
+        /// The folder.
+        path: PathBuf,
+        /// What it lacks.
+        reason: String,
+    },
+    /// A file of the project has a mistake.
+    #[error("{}: {reason}", path.display())]
+    ProjectFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its place.
+        reason: String,
+    },
+    /// No compiler here can build for the target.
+    #[error("no Rust toolchain on this machine can build for {target}: {reason}")]
+    NoToolchain {
+        /// The target.
+        target: Target,
+        /// What is missing.
+        reason: String,
+        /// The command that provides it.
+        hint: String,
+    },
+    /// A program could not be started.
+    #[error("cannot run {}", program.display())]
+    Run {
+        /// The program.
+        program: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The compiler refused the project.
+    #[error("{} does not compile:\n{output}", project.display())]
+    Compile {
+        /// The project's folder.
+        project: PathBuf,
+        /// The last lines of what the compiler said.
+        output: String,
+    },
+    /// The compiler made no WebAssembly module.
+    #[error("{} compiles, yet makes no WebAssembly module", project.display())]
+    NoModule {
+        /// The project's folder.
+        project: PathBuf,
+    },
+    /// The module cannot be made into a component.
+    #[error("{} cannot be made into a component: {reason}", module.display())]
+    Componentize {
+        /// The module.
+        module: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The name of a new plugin cannot be used.
+    #[error("`{name}` cannot be the name of a plugin: {reason}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The folder for a new project holds something already.
+    #[error("{} exists and is not empty", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl DevkitError {
+    /// What to do next, where the message alone does not say it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            DevkitError::NotAProject { .. } => {
+                "name the folder that holds Cargo.toml and plugin.toml, or make one with `outrigger dev new NAME`".into()
+            }
+            DevkitError::NoToolchain { hint, .. } => hint.clone(),
+            DevkitError::Run { .. } => "install Rust from https://rustup.rs, or put cargo and rustc on PATH".into(),
+            DevkitError::Compile { .. } => "correct the errors above; `cargo check` shows them quicker".into(),
+            DevkitError::NoModule { .. } => "add to Cargo.toml:  [lib]  crate-type = [\"cdylib\", \"rlib\"]".into(),
+            DevkitError::Componentize { .. } => {
+                "is each function of the world exported with `export!(Plugin with_types_in bindings)`, for the target \
+                 wasm32?"
+                    .into()
+            }
+            DevkitError::Name { .. } => "use small letters, digits and single hyphens, such as `disk-report`".into(),
+            DevkitError::NotEmpty { .. } => "choose another folder, or remove it".into(),
+            DevkitError::Io { .. } | DevkitError::ProjectFile { .. } => return None,
+        };
+        Some(hint)
+    }
+
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> DevkitError {
+        let path = path.into();
+        move |source| DevkitError::Io { action, path, source }
+    }
+}

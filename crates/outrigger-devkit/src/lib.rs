@@ -1,0 +1,41 @@
+//! For plugin authors: a new project, and from a project to an installable package.
+//!
+//! Read in this order: [`toolchain`] (which compiler can make WebAssembly here), [`project`] (what is built),
+//! [`build`] (the whole way), [`componentize`] (from a core module to a documented component), [`new`] (a project that
+//! builds at once). Everything says what it does on standard error, through [`Progress`], and nothing on standard output.
+
+pub mod toolchain;
+pub mod project;
+pub mod build;
+mod compile;
+pub mod componentize;
+mod error;
+
+pub use build::{BuildOptions, Built, build};
+pub use error::DevkitError;
+pub use toolchain::{Target, Toolchain};
+
+/// Whether steps and the compiler's output are shown while they happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Progress {
+    /// On standard error, line by line.
+    #[default]
+    Shown,
+    /// Not at all; a failure still carries the compiler's output.
+    Silent,
+}
+
+impl Progress {
+    /// Says one step.
+    pub(crate) fn say(self, line: &str) {
+        self.write(format!("{line}\n").as_bytes());
+    }
+
+    /// Writes what another program said. Nobody may be listening, which is no reason to stop.
+    pub(crate) fn write(self, bytes: &[u8]) {
+        use std::io::Write as _;
+        if self == Progress::Shown {
+            let _ = std::io::stderr().write_all(bytes);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What is built: a folder with `Cargo.toml`, `plugin.toml` and the plugin's WIT.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::DevkitError;
+use crate::toolchain::Target;
+
+/// A plugin project, as far as building it needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Project {
+    /// The folder, absolute.
+    pub folder: PathBuf,
+    /// The plugin's name, from `plugin.toml`.
+    pub name: String,
+    /// The file name of the component inside the package, from `plugin.toml`.
+    pub entry: PathBuf,
+    /// What it is compiled for: `[package.metadata.outrigger] target` in `Cargo.toml`.
+    pub target: Target,
+    /// The folder of the WIT that documents the functions: `[package.metadata.outrigger] wit`, or `wit`.
+    pub wit: Option<PathBuf>,
+}
+
+impl Project {
+    /// Reads the project in `folder`.
+    ///
+    /// # Errors
+    /// The folder lacks a file, or one of the files has a mistake.
+    pub fn read(folder: &Path) -> Result<Project, DevkitError> {
+        let lacks = |reason: &str| DevkitError::NotAProject { path: folder.to_path_buf(), reason: reason.to_owned() };
+        if !folder.join("plugin.toml").is_file() {
+            return Err(lacks("it has no plugin.toml"));
+        }
+        if !folder.join("Cargo.toml").is_file() {
+            return Err(lacks("it has no Cargo.toml; only plugins in Rust can be built here, others are packaged as they are"));
+        }
+        let folder = folder.canonicalize().map_err(DevkitError::io("open", folder))?;
+
+        let manifest_path = folder.join("plugin.toml");
+        let manifest: ManifestFile = read_toml(&manifest_path)?;
+        let wrong = |reason: String| DevkitError::ProjectFile { path: manifest_path.clone(), reason };
+        if !is_plugin_name(&manifest.name) {
+            return Err(wrong(format!("`{}` cannot be the name of a plugin", manifest.name)));
+        }
+        if manifest.runtime.kind != "wasm" {
+            return Err(wrong(format!("only plugins of the kind `wasm` are built; this one is `{}`", manifest.runtime.kind)));
+        }
+        let entry = manifest.runtime.entry.ok_or_else(|| wrong("[runtime] has no `entry`".to_owned()))?;
+        let plain = entry.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        if !plain || entry.extension().is_none_or(|extension| extension != "wasm") {
+            return Err(wrong(format!("`entry` is a path inside the package that ends in .wasm, not `{}`", entry.display())));
+        }
+
+        let cargo_path = folder.join("Cargo.toml");
+        let cargo: CargoFile = read_toml(&cargo_path)?;
+        let package = cargo.package.ok_or_else(|| DevkitError::ProjectFile {
+            path: cargo_path.clone(),
+            reason: "it has no [package]; name the folder of one plugin, not of a workspace".to_owned(),
+        })?;
+        let settings = package.metadata.unwrap_or_default().outrigger.unwrap_or_default();
+        let target = match settings.target {
+            None => Target::default(),
+            Some(triple) => Target::from_triple(&triple).ok_or_else(|| DevkitError::ProjectFile {
+                path: cargo_path.clone(),
+                reason: format!(
+                    "[package.metadata.outrigger] target: `{triple}` is none of wasm32-wasip1, wasm32-wasip2, \
+                     wasm32-unknown-unknown"
+                ),
+            })?,
+        };
+        let wit = folder.join(settings.wit.unwrap_or_else(|| PathBuf::from("wit")));
+        Ok(Project { wit: wit.exists().then_some(wit), folder, name: manifest.name, entry, target })
+    }
+}
+
+/// Whether `name` follows the rule for plugins: small letters, digits and single hyphens, a letter first, at most 64.
+pub(crate) fn is_plugin_name(name: &str) -> bool {
+    let letters = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+    letters && first && name.len() <= 64 && !name.ends_with('-') && !name.contains("--")
+}
+
+fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, DevkitError> {
+    let text = fs::read_to_string(path).map_err(DevkitError::io("read", path))?;
+    toml::from_str(&text)
+        .map_err(|error| DevkitError::ProjectFile { path: path.to_path_buf(), reason: error.to_string() })
+}
+
+/// The few keys that building needs; the manifest as a whole is checked when the package is read.
+#[derive(Deserialize)]
+struct ManifestFile {
+    name: String,
+    runtime: RuntimeTable,
+}
+
+#[derive(Deserialize)]
+struct RuntimeTable {
+    kind: String,
+    entry: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct CargoFile {
+    package: Option<PackageTable>,
+}
+
+#[derive(Deserialize)]
+struct PackageTable {
+    metadata: Option<MetadataTable>,
+}
+
+#[derive(Default, Deserialize)]
+struct MetadataTable {
+    outrigger: Option<Settings>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    target: Option<String>,
+    wit: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{Project, is_plugin_name};
+    use crate::toolchain::Target;
+
+    const MANIFEST: &str = "name = \"disk-report\"\n[runtime]\nkind = \"wasm\"\nentry = \"disk_report.wasm\"\n";
+
+    fn read(cargo: &str, manifest: &str) -> Result<Project, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("Cargo.toml"), cargo).expect("written");
+        fs::write(folder.path().join("plugin.toml"), manifest).expect("written");
+        Project::read(folder.path()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_project_is_read() {
+        let project = read("[package]\nname = \"x\"\n", MANIFEST).expect("a project");
+        assert_eq!((project.name.as_str(), project.target, project.wit), ("disk-report", Target::Wasip1, None));
+        let cargo = "[package]\nname = \"x\"\n[package.metadata.outrigger]\ntarget = \"wasm32-unknown-unknown\"\n";
+        assert_eq!(read(cargo, MANIFEST).expect("a project").target, Target::UnknownUnknown);
+    }
+
+    #[test]
+    fn a_mistake_names_the_file_and_what_would_be_right() {
+        let cargo = "[package]\nname = \"x\"\n";
+        let cases = [
+            ("[workspace]\n", MANIFEST.to_owned(), "it has no [package]"),
+            ("[package.metadata.outrigger]\ntarget = \"wasm64\"\n", MANIFEST.to_owned(), "none of wasm32-wasip1"),
+            ("[package.metadata.outrigger]\ntargt = \"x\"\n", MANIFEST.to_owned(), "unknown field `targt`"),
+            (cargo, MANIFEST.replace("disk_report.wasm", "../x.wasm"), "a path inside the package"),
+            (cargo, MANIFEST.replace("\"wasm\"", "\"process\""), "only plugins of the kind `wasm`"),
+            (cargo, MANIFEST.replace("disk-report", "Disk"), "cannot be the name of a plugin"),
+        ];
+        for (cargo, manifest, expected) in cases {
+            let error = read(cargo, &manifest).expect_err(expected);
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn names() {
+        for (name, expected) in
+            [("a", true), ("a-b2", true), ("", false), ("2a", false), ("a_b", false), ("a--b", false), ("a-", false)]
+        {
+            assert_eq!(is_plugin_name(name), expected, "{name}");
+        }
+    }
+}

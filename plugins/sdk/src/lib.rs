@@ -1,0 +1,39 @@
+//! The services of the Outrigger host, for a plugin written in Rust, and the two interfaces that a plugin may export.
+//!
+//! A plugin needs none of this: a component that exports plain functions is complete. Use what helps:
+//!
+//! * [`log`], [`configuration`], [`state`], [`calls`] call the host. Only the services that the code uses become
+//!   imports of the component, so a plugin that never logs runs in any host.
+//! * [`Lifecycle`] with [`export_lifecycle!`] takes part in initialization, activation, deactivation and cleanup.
+//! * [`Health`] with [`export_health!`] answers how the plugin is.
+//!
+//! The plugin's own world names only its own functions. The SDK brings its bindings along, and the linker joins both.
+//!
+//! ```ignore
+//! use outrigger_sdk::{Lifecycle, configuration, log};
+//!
+//! struct Plugin;
+//!
+//! impl Lifecycle for Plugin {
+//!     fn initialize() -> Result<(), String> {
+//!         let region: String = configuration::get("region").map_err(|error| error.to_string())?.unwrap_or_default();
+//!         log::info("initialized", &[("region", &region)]);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! outrigger_sdk::export_lifecycle!(Plugin);
+//! ```
+
+pub mod log;
+pub mod configuration;
+pub mod state;
+pub mod calls;
+mod lifecycle;
+mod health;
+
+#[doc(hidden)]
+pub mod bindings;
+
+pub use health::{Check, Health, Report, Status};
+pub use lifecycle::Lifecycle;
