@@ -1,0 +1,147 @@
+//! What a plugin says of itself: the file `plugin.toml` at the root of its package.
+//!
+//! A manifest is walked by a reader of our own instead of a derived one, because an author deserves *all* problems
+//! at once, each with its place and a way out, and because what the host would not enforce must be refused here.
+//! The same reader reads the JSON form, so a stored manifest has passed the same checks as a fresh one.
+
+mod categories;
+mod configuration;
+mod functions;
+mod limits;
+mod node;
+mod problem;
+mod read;
+mod reader;
+mod runtime;
+mod schema;
+
+use indexmap::IndexMap;
+use semver::{Version, VersionReq};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use toml::de::DeTable;
+
+use crate::name::{FunctionName, PluginName};
+use crate::permission::Permissions;
+
+pub use categories::{Category, UnknownCategory};
+pub use configuration::{AdditionalProperties, ConfigurationSchema, Property, PropertyKind};
+pub use functions::{FunctionOptions, Retry};
+pub use limits::Limits;
+pub use problem::{ManifestError, Place, Problem};
+pub use runtime::{InstancePolicy, PackagePath, PackagePathError, RuntimeKind, RuntimeSection};
+pub use schema::json_schema;
+
+use node::Node;
+use reader::{Item, Problems};
+
+/// The name of the manifest's file, at the root of a package.
+pub const FILE_NAME: &str = "plugin.toml";
+
+/// What a plugin says of itself. Every value is checked; see [`Manifest::parse`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Manifest {
+    pub name: PluginName,
+    pub version: Version,
+    /// The name for people, one line.
+    pub title: String,
+    /// What it is for.
+    pub description: String,
+    /// Each as `Name <address>` or only a name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authors: Vec<String>,
+    /// An SPDX expression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    /// A URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub homepage: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keywords: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<Category>,
+    /// How it runs.
+    pub runtime: RuntimeSection,
+    /// What is said about single functions. A function that is not listed works from its types alone.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub functions: IndexMap<FunctionName, FunctionOptions>,
+    /// What an administrator can set.
+    #[serde(skip_serializing_if = "ConfigurationSchema::is_empty")]
+    pub configuration: ConfigurationSchema,
+    /// What it asks for. Nothing is granted by asking.
+    #[serde(skip_serializing_if = "Permissions::is_empty")]
+    pub permissions: Permissions,
+    /// Other plugins that it needs or can use.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub dependencies: IndexMap<PluginName, Dependency>,
+    /// Limits on each call, with the defaults filled in.
+    pub limits: Limits,
+}
+
+impl Manifest {
+    /// The longest manifest that is read, in bytes.
+    pub const MAX_LENGTH: usize = 1 << 20;
+
+    /// Reads a manifest in TOML.
+    ///
+    /// # Errors
+    /// All problems that were found, each with its place in the text.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        if text.len() > Self::MAX_LENGTH {
+            return Err(ManifestError::too_long(text.len(), Self::MAX_LENGTH));
+        }
+        let (root, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            // What a parser recovered from a broken text would only give rise to wrong complaints.
+            return Err(ManifestError::from_syntax(text, &errors));
+        }
+        let problems = Problems::default();
+        let root = Node::from_toml(root, &problems);
+        Self::read(&root, &problems).ok_or_else(|| ManifestError::from_problems(text, problems))
+    }
+
+    fn read(root: &Node, problems: &Problems) -> Option<Self> {
+        read::manifest(&Item::root(root, problems)).filter(|_| problems.is_empty())
+    }
+
+    /// What is said about a function; where the manifest is silent, the defaults.
+    #[must_use]
+    pub fn function(&self, name: &FunctionName) -> FunctionOptions {
+        self.functions.get(name).cloned().unwrap_or_default()
+    }
+}
+
+impl<'de> Deserialize<'de> for Manifest {
+    /// From the JSON form that [`Serialize`] writes, with the same checks as [`Manifest::parse`].
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let problems = Problems::default();
+        let root = Node::from_json(&value);
+        Self::read(&root, &problems)
+            .ok_or_else(|| serde::de::Error::custom(ManifestError::from_problems("", problems)))
+    }
+}
+
+/// Another plugin that this one needs, or uses when it is there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Dependency {
+    pub version: VersionReq,
+    /// The plugin works without it.
+    pub optional: bool,
+}
+
+impl Serialize for Dependency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !self.optional {
+            return self.version.serialize(serializer);
+        }
+        let mut table = serializer.serialize_struct("Dependency", 2)?;
+        table.serialize_field("version", &self.version)?;
+        table.serialize_field("optional", &true)?;
+        table.end()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! The JSON Schema of `plugin.toml`, published for editors. It is written beside the reader, not derived from types,
+//! because its descriptions speak to the author of a plugin; a test holds its keys to those of the reader.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use semver::Version;
+use serde_json::{Map, Value, json};
+
+use super::{Category, InstancePolicy, Limits, PackagePath, Property, Retry};
+use crate::name::{FunctionName, PluginName};
+use crate::permission::Permissions;
+use crate::units::{ByteSize, Rate, Span};
+
+/// Where editors find the published schema.
+const ID: &str = "https://outrigger.dev/schema/plugin.schema.json";
+
+/// A JSON Schema (2020-12) of the manifest, with descriptions and examples.
+#[must_use]
+pub fn json_schema() -> Value {
+    let mut defs = Defs(SchemaSettings::draft2020_12().into_generator());
+    let mut root = table(
+        "What a plugin says of itself: the file `plugin.toml` at the root of its package.",
+        json!({
+            "name": defs.of::<PluginName>("The name of the plugin."),
+            "version": defs.of::<Version>("The version, as in semver.org."),
+            "title": text("The name for people.", 100, json!(["Hetzner Cloud"])),
+            "description": text("What it is for.", 4_000, json!(["Detects Hetzner Cloud and tunes hosts for it."])),
+            "authors": set("Who made it, each as `Name <address>`.", &json!({ "type": "string", "minLength": 1 })),
+            "license": text("An SPDX expression.", 200, json!(["Apache-2.0", "MIT OR Apache-2.0"])),
+            "homepage": {
+                "description": "Where to read more.",
+                "type": "string", "format": "uri", "pattern": "^https?://", "examples": ["https://example.org"],
+            },
+            "keywords": set("Words under which it is found.", &json!({ "type": "string", "minLength": 1, "maxLength": 64 })),
+            "categories": set("What it is for.", &defs.of::<Category>("")),
+            "runtime": runtime(&mut defs),
+            "functions": functions(&mut defs),
+            "configuration": {
+                "description": "What an administrator can set, by key.",
+                "type": "object",
+                "propertyNames": { "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$" },
+                "additionalProperties": { "$ref": "#/$defs/Property" },
+                "examples": [{ "api-key": { "type": "string", "required": true, "secret": true } }],
+            },
+            "permissions": defs.of::<Permissions>("What it asks for. Nothing is granted by asking."),
+            "dependencies": dependencies(),
+            "limits": limits(&mut defs),
+        }),
+        &["name", "version", "title", "description", "runtime"],
+    );
+    let mut definitions = defs.0.take_definitions(true);
+    definitions.insert("Property".to_owned(), property());
+    let head = [
+        ("$schema", json!("https://json-schema.org/draft/2020-12/schema")),
+        ("$id", json!(ID)),
+        ("title", json!("Outrigger plugin manifest")),
+    ];
+    let mut schema: Map<String, Value> = head.map(|(key, value)| (key.to_owned(), value)).into_iter().collect();
+    schema.append(&mut root);
+    schema.insert("$defs".to_owned(), Value::Object(definitions));
+    Value::Object(schema)
+}
+
+/// The schemas of the types that write their own.
+struct Defs(SchemaGenerator);
+
+impl Defs {
+    fn of<T: JsonSchema>(&mut self, description: &str) -> Value {
+        let mut schema = self.0.subschema_for::<T>();
+        if !description.is_empty() {
+            schema.insert("description".to_owned(), json!(description));
+        }
+        schema.to_value()
+    }
+
+    fn with_default<T: JsonSchema>(&mut self, description: &str, default: &Value) -> Value {
+        let mut schema = self.of::<T>(description);
+        schema["default"] = default.clone();
+        schema
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "a literal reads better without a reference in front")]
+fn table(description: &str, properties: Value, required: &[&str]) -> Map<String, Value> {
+    let pairs = [
+        ("description", json!(description)),
+        ("type", json!("object")),
+        ("properties", properties),
+        ("required", json!(required)),
+        ("additionalProperties", json!(false)),
+    ];
+    pairs.map(|(key, value)| (key.to_owned(), value)).into_iter().collect()
+}
+
+fn text(description: &str, max: u32, examples: Value) -> Value {
+    json!({ "description": description, "type": "string", "minLength": 1, "maxLength": max, "examples": examples })
+}
+
+fn set(description: &str, items: &Value) -> Value {
+    json!({ "description": description, "type": "array", "items": items, "uniqueItems": true })
+}
+
+fn count(description: &str, max: u32) -> Value {
+    json!({ "description": description, "type": "integer", "minimum": 1, "maximum": max })
+}
+
+fn flag(description: &str) -> Value {
+    json!({ "description": description, "type": "boolean", "default": false })
+}
+
+fn runtime(defs: &mut Defs) -> Value {
+    let warm = table(
+        "Instances are kept and used again, which is quicker; what a call leaves in memory, the next one finds.",
+        json!({
+            "max-instances": count("Instances kept at most. Default: 4.", InstancePolicy::MAX_INSTANCES),
+            "max-calls": count("Calls after which an instance is replaced. Default: 1000.", InstancePolicy::MAX_CALLS),
+        }),
+        &[],
+    );
+    let policy = table("Which instances are kept.", json!({ "warm": warm }), &["warm"]);
+    let runtime = table(
+        "How the plugin runs.",
+        json!({
+            "kind": {
+                "description": "What runs the entry. This version runs WebAssembly components.",
+                "const": "wasm",
+            },
+            "entry": defs.of::<PackagePath>("The file that is run: a path inside the package."),
+            "instances": {
+                "description": "How long an instance lives: `fresh`, a new one for each call, or `warm`, used again.",
+                "default": "fresh",
+                "examples": ["fresh", { "warm": { "max-instances": 4, "max-calls": 1000 } }],
+                "anyOf": [{ "enum": ["fresh", "warm"] }, policy],
+            },
+        }),
+        &["kind", "entry"],
+    );
+    Value::Object(runtime)
+}
+
+fn functions(defs: &mut Defs) -> Value {
+    let mut retry = table(
+        "How a failed call is tried again. Only for idempotent functions.",
+        json!({
+            "attempts": count("All attempts, the first one included.", Retry::MAX_ATTEMPTS),
+            "backoff": defs.with_default::<Span>(
+                "The time before the second attempt; it doubles with each further one.",
+                &json!(Retry::DEFAULT_BACKOFF),
+            ),
+        }),
+        &["attempts"],
+    );
+    retry.insert("examples".to_owned(), json!([{ "attempts": 3, "backoff": "200ms" }]));
+    let function = table(
+        "What is said about one function. All of it is optional.",
+        json!({
+            "title": text("The name for people.", 100, json!(["Optimise the network"])),
+            "description": text("Replaces the documentation that the types carry.", 4_000, json!(["Tunes the network."])),
+            "tags": set("Words under which it is found.", &json!({ "type": "string", "minLength": 1, "maxLength": 64 })),
+            "cache": defs.of::<Span>("How long a result may be used again. Only for read-only functions."),
+            "rate-limit": defs.of::<Rate>("How many calls are allowed in how much time."),
+            "timeout": defs.of::<Span>("Wall clock per call. Default: the plugin's limit."),
+            "concurrency": count("Calls of this function at once. Default: the plugin's limit.", Limits::MAX_CONCURRENCY),
+            "retry": retry,
+            "read-only": flag("It changes nothing outside itself."),
+            "destructive": {
+                "description": "It may delete or overwrite something. Expected of any function that does not say.",
+                "type": "boolean",
+            },
+            "idempotent": flag("A second call with equal arguments changes nothing more. Implied by `read-only`."),
+            "requires-auth": flag("Only for callers whose identity is known."),
+            "requires-admin": flag("Only for administrators."),
+            "estimated-time": defs.of::<Span>("How long a call usually takes, for people."),
+        }),
+        &[],
+    );
+    json!({
+        "description": "What is said about single functions. A function that is not listed works from its types alone.",
+        "type": "object",
+        "propertyNames": defs.of::<FunctionName>(""),
+        "additionalProperties": function,
+        "examples": [{ "quote": { "read-only": true, "cache": "5m" } }],
+    })
+}
+
+fn dependencies() -> Value {
+    let version = json!({
+        "description": "A version requirement.",
+        "type": "string",
+        "minLength": 1,
+        "examples": ["^1.2", ">=1.2, <3", "*"],
+    });
+    let table = table(
+        "A version requirement, and whether the plugin works without it.",
+        json!({ "version": version, "optional": flag("The plugin works without it.") }),
+        &["version"],
+    );
+    json!({
+        "description": "Other plugins that this one needs or can use.",
+        "type": "object",
+        "propertyNames": { "pattern": "^[a-z][a-z0-9_-]{0,63}$" },
+        "additionalProperties": { "anyOf": [version, table] },
+        "examples": [{ "pricing": "^1.2", "team-directory": { "version": "^1", "optional": true } }],
+    })
+}
+
+fn limits(defs: &mut Defs) -> Value {
+    let default = Limits::default();
+    let (log_lines, concurrency) = (default.log_lines, default.concurrency.get());
+    let limits = table(
+        "Limits on each call. All of them are on, with these defaults.",
+        json!({
+            "memory": defs.with_default::<ByteSize>("Linear memory of one instance, at most 4GiB.", &json!(default.memory)),
+            "timeout": defs.with_default::<Span>("Wall clock of one call.", &json!(default.timeout)),
+            "cpu": defs.of::<Span>("Time spent on computing in one call. Default: as long as the call may take."),
+            "output": defs.with_default::<ByteSize>("Size of one result.", &json!(default.output)),
+            "concurrency": {
+                "description": "Calls of the whole plugin at once.",
+                "type": "integer", "minimum": 1, "maximum": Limits::MAX_CONCURRENCY, "default": concurrency,
+            },
+            "log-lines": {
+                "description": "Log lines of one call; what is beyond is counted and dropped.",
+                "type": "integer", "minimum": 0, "maximum": Limits::MAX_LOG_LINES, "default": log_lines,
+            },
+            "state": defs.with_default::<ByteSize>("Size of the key-value state that the plugin keeps.", &json!(default.state)),
+        }),
+        &[],
+    );
+    Value::Object(limits)
+}
+
+fn property() -> Value {
+    let nested = json!({ "$ref": "#/$defs/Property" });
+    let length = |description: &str| json!({ "description": description, "type": "integer", "minimum": 0 });
+    let number = |description: &str| json!({ "description": description, "type": "number" });
+    let property = table(
+        "One value of the configuration, in the words of JSON Schema.",
+        json!({
+            "type": {
+                "description": "The type of the value.",
+                "enum": ["string", "integer", "number", "boolean", "array", "object"],
+            },
+            "title": text("The name for people.", 100, json!(["API token"])),
+            "description": text("What it is for.", 4_000, json!(["A token with read access."])),
+            "required": flag("Without it the plugin cannot be enabled."),
+            "secret": flag("Encrypted at rest and never shown again."),
+            "encrypted": flag("Another word for `secret`."),
+            "default": { "description": "The value when none is set." },
+            "enum": { "description": "The only values allowed.", "type": "array", "minItems": 1 },
+            "examples": { "description": "Values for people to start from.", "type": "array" },
+            "minimum": number("The least number allowed."),
+            "maximum": number("The greatest number allowed."),
+            "exclusiveMinimum": number("The number must be greater than this."),
+            "exclusiveMaximum": number("The number must be less than this."),
+            "multipleOf": { "description": "The step between numbers.", "type": "number", "exclusiveMinimum": 0 },
+            "minLength": length("The least length of a text, in characters."),
+            "maxLength": length("The greatest length of a text, in characters."),
+            "pattern": { "description": "A regular expression that a text must match.", "type": "string" },
+            "format": { "description": "The format of a text.", "enum": Property::FORMATS },
+            "items": nested,
+            "minItems": length("The least number of items."),
+            "maxItems": length("The greatest number of items."),
+            "uniqueItems": flag("No item may stand there twice."),
+            "properties": {
+                "description": "The named properties of an object.",
+                "type": "object",
+                "additionalProperties": nested,
+            },
+            "additionalProperties": {
+                "description": "Whether, or of what shape, an object may hold other properties.",
+                "anyOf": [{ "type": "boolean" }, nested],
+            },
+        }),
+        &["type"],
+    );
+    Value::Object(property)
+}
