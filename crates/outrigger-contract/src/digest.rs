@@ -67,8 +67,7 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let digits =
-            text.strip_prefix(Self::PREFIX).ok_or_else(|| DigestError::Prefix { value: shorten(text) })?;
+        let digits = text.strip_prefix(Self::PREFIX).ok_or_else(|| DigestError::Prefix { value: shorten(text) })?;
         if digits.len() != 64 {
             return Err(DigestError::Length { length: digits.chars().count() });
         }

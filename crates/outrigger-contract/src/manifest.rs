@@ -118,8 +118,7 @@ impl<'de> Deserialize<'de> for Manifest {
         let value = serde_json::Value::deserialize(deserializer)?;
         let problems = Problems::default();
         let root = Node::from_json(&value);
-        Self::read(&root, &problems)
-            .ok_or_else(|| serde::de::Error::custom(ManifestError::from_problems("", problems)))
+        Self::read(&root, &problems).ok_or_else(|| serde::de::Error::custom(ManifestError::from_problems("", problems)))
     }
 }
 

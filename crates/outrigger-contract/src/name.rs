@@ -173,9 +173,7 @@ impl FromStr for FunctionName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        check(text, NameKind::Function, Self::MAX, |c| {
-            c.is_ascii_alphanumeric() || c == '_' || c == '.' || c == '-'
-        })?;
+        check(text, NameKind::Function, Self::MAX, |c| c.is_ascii_alphanumeric() || c == '_' || c == '.' || c == '-')?;
         Ok(Self(text.into()))
     }
 }
@@ -278,17 +276,23 @@ mod tests {
         check_plugin("", Err("the name of the plugin is empty; use lowercase letters, digits, `-` and `_`"));
         check_plugin(
             "Pricing",
-            Err("`Pricing` is not a plugin name because of the character `P`; use lowercase letters, digits, `-` and `_`"),
+            Err(
+                "`Pricing` is not a plugin name because of the character `P`; use lowercase letters, digits, `-` and `_`",
+            ),
         );
         check_plugin(
             "a\nb",
-            Err(r"`a\nb` is not a plugin name because of the character `\n`; use lowercase letters, digits, `-` and `_`"),
+            Err(
+                r"`a\nb` is not a plugin name because of the character `\n`; use lowercase letters, digits, `-` and `_`",
+            ),
         );
         check_plugin("9lives", Err("`9lives` is not a plugin name: it must start with a lowercase letter"));
         check_plugin("-x", Err("`-x` is not a plugin name: it must start with a lowercase letter"));
         check_plugin(
             &"a".repeat(65),
-            Err("the plugin name `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…` has 65 characters; at most 64 are allowed"),
+            Err(
+                "the plugin name `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…` has 65 characters; at most 64 are allowed",
+            ),
         );
     }
 

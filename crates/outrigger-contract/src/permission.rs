@@ -150,10 +150,11 @@ impl PermissionError {
                 "write the path in its plain form, without `.`, `..`, `//` or control characters".to_owned()
             }
             Self::WriteToFile { path } => {
-                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-                format!("ask for the folder instead, with a slash at its end: `{folder}/`")
+                format!("write `{path}/` if it is a folder; otherwise ask for the folder that the file is in")
             }
-            Self::Variable { .. } => "use letters, digits and `_`, starting with no digit; there are no wildcards".to_owned(),
+            Self::Variable { .. } => {
+                "use letters, digits and `_`, starting with no digit; there are no wildcards".to_owned()
+            }
             Self::NoPort { value } => format!("write `{value}:443`, or `{value}:*` for every port"),
             Self::Port { .. } => "use a number from 1 to 65535, or `*` for every port".to_owned(),
             Self::Url { .. } => "write `host:port`, for example `api.example.org:443`".to_owned(),

@@ -32,9 +32,13 @@ pub struct Rate {
 /// Why a text is not an amount.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
-    #[error("`{value}` is not a size; write a number and a unit (B, KiB, MiB, GiB, TiB, KB, MB, GB, TB), for example `64MiB`")]
+    #[error(
+        "`{value}` is not a size; write a number and a unit (B, KiB, MiB, GiB, TiB, KB, MB, GB, TB), for example `64MiB`"
+    )]
     Size { value: String },
-    #[error("`{value}` is not a length of time; write numbers with units from large to small (d, h, m, s, ms, us, ns), for example `1h30m` or `250ms`")]
+    #[error(
+        "`{value}` is not a length of time; write numbers with units from large to small (d, h, m, s, ms, us, ns), for example `1h30m` or `250ms`"
+    )]
     Span { value: String },
     #[error("`{value}` is not a rate; write calls per time, for example `100/1m` or `10/s`")]
     Rate { value: String },
@@ -286,8 +290,7 @@ impl Decimal {
 
     /// The number times a unit, when that is a whole number.
     fn times(&self, factor: u128, text: &str, finest: &'static str) -> Result<u128, UnitError> {
-        let product =
-            self.digits.checked_mul(factor).ok_or_else(|| UnitError::TooLarge { value: shorten(text) })?;
+        let product = self.digits.checked_mul(factor).ok_or_else(|| UnitError::TooLarge { value: shorten(text) })?;
         let divisor = 10_u128.pow(self.places);
         if product % divisor != 0 {
             return Err(UnitError::TooFine { value: shorten(text), finest });

@@ -182,9 +182,8 @@ impl PropertyKind {
 
 impl Property {
     /// The formats that are checked; no other can be asked for.
-    pub const FORMATS: [&str; 11] = [
-        "date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uri", "uri-reference", "uuid",
-    ];
+    pub const FORMATS: [&str; 11] =
+        ["date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uri", "uri-reference", "uuid"];
 
     fn must_be_given(&self) -> bool {
         self.required && self.default.is_none()

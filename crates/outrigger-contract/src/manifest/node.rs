@@ -60,11 +60,8 @@ impl Node {
             Value::Array(items) => NodeValue::Array(items.iter().map(Self::from_json).collect()),
             Value::Object(map) => {
                 let present = map.iter().filter(|(_, value)| !value.is_null());
-                let entries = present.map(|(key, value)| Entry {
-                    key: key.clone(),
-                    span: None,
-                    node: Self::from_json(value),
-                });
+                let entries =
+                    present.map(|(key, value)| Entry { key: key.clone(), span: None, node: Self::from_json(value) });
                 NodeValue::Table(entries.collect())
             }
         };

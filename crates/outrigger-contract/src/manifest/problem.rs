@@ -55,7 +55,9 @@ impl ManifestError {
     pub(super) fn from_syntax(text: &str, errors: &[toml::de::Error]) -> Self {
         /// A broken text can give rise to an error a line; the first ones are the ones to mend.
         const SHOWN: usize = 10;
-        let problems = errors.iter().take(SHOWN).map(|error| Problem {
+        let mut errors: Vec<_> = errors.iter().collect();
+        errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+        let problems = errors.into_iter().take(SHOWN).map(|error| Problem {
             place: error.span().map(|span| Place::of(text, span)),
             key: String::new(),
             message: format!("this is not TOML: {}", error.message()),
@@ -81,11 +83,7 @@ impl Place {
     fn of(text: &str, span: Range<usize>) -> Self {
         let before = &text[..text.floor_char_boundary(span.start)];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            span,
-        }
+        Self { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1, span }
     }
 }
 

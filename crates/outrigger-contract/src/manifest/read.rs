@@ -16,15 +16,40 @@ use crate::units::{ByteSize, Rate, Span};
 /// The keys of each table. The published JSON Schema is held to them by a test.
 pub(super) mod keys {
     pub(in crate::manifest) const ROOT: &[&str] = &[
-        "name", "version", "title", "description", "authors", "license", "homepage", "keywords", "categories",
-        "runtime", "functions", "configuration", "permissions", "dependencies", "limits",
+        "name",
+        "version",
+        "title",
+        "description",
+        "authors",
+        "license",
+        "homepage",
+        "keywords",
+        "categories",
+        "runtime",
+        "functions",
+        "configuration",
+        "permissions",
+        "dependencies",
+        "limits",
     ];
     pub(in crate::manifest) const RUNTIME: &[&str] = &["kind", "entry", "instances"];
     pub(in crate::manifest) const INSTANCES: &[&str] = &["warm"];
     pub(in crate::manifest) const WARM: &[&str] = &["max-instances", "max-calls"];
     pub(in crate::manifest) const FUNCTION: &[&str] = &[
-        "title", "description", "tags", "cache", "rate-limit", "timeout", "concurrency", "retry", "read-only",
-        "destructive", "idempotent", "requires-auth", "requires-admin", "estimated-time",
+        "title",
+        "description",
+        "tags",
+        "cache",
+        "rate-limit",
+        "timeout",
+        "concurrency",
+        "retry",
+        "read-only",
+        "destructive",
+        "idempotent",
+        "requires-auth",
+        "requires-admin",
+        "estimated-time",
     ];
     pub(in crate::manifest) const RATE: &[&str] = &["calls", "per", "burst"];
     pub(in crate::manifest) const RETRY: &[&str] = &["attempts", "backoff"];
@@ -57,8 +82,9 @@ pub(super) fn manifest(root: &Item<'_>) -> Option<Manifest> {
     let homepage = table.get("homepage").and_then(|item| homepage(&item));
     let keywords = set(&table, "keywords", |item| item.prose(WORD, Lines::One));
     let categories = set(&table, "categories", category);
-    let runtime =
-        table.require("runtime", "[runtime]\nkind = \"wasm\"\nentry = \"my_plugin.wasm\"").and_then(|item| runtime(&item));
+    let runtime = table
+        .require("runtime", "runtime = { kind = \"wasm\", entry = \"my_plugin.wasm\" }")
+        .and_then(|item| runtime(&item));
     let limits = table.get("limits").and_then(|item| limits(&item)).unwrap_or_default();
     let functions = table.get("functions").and_then(|item| functions(&item, &limits)).unwrap_or_default();
     let configuration = table.get("configuration").and_then(|item| configuration::read(&item)).unwrap_or_default();
@@ -108,7 +134,10 @@ fn license(item: &Item<'_>) -> Option<String> {
     if text.chars().all(|c| c.is_ascii_alphanumeric() || "-.+() ".contains(c)) {
         return Some(text);
     }
-    item.fail("this is not an SPDX licence expression", Some("write it as in `Apache-2.0` or `MIT OR Apache-2.0`".to_owned()))
+    item.fail(
+        "this is not an SPDX licence expression",
+        Some("write it as in `Apache-2.0` or `MIT OR Apache-2.0`".to_owned()),
+    )
 }
 
 fn homepage(item: &Item<'_>) -> Option<String> {
@@ -141,9 +170,7 @@ fn runtime(item: &Item<'_>) -> Option<RuntimeSection> {
             Some("build the plugin as a Wasm component, or use a version that runs this kind".to_owned()),
         );
     }
-    table.refuse_unknown(|key| {
-        (format!("`{}` is not a key here", shorten(key)), format!("the keys here are {}", keys::RUNTIME.join(", ")))
-    });
+    table.refuse_unknown(super::reader::NO_SUCH_KEY, "the keys here are");
     let kind = match name {
         "wasm" => Some(RuntimeKind::Wasm),
         _ => kind.fail(format!("`{}` is not a kind of runtime", shorten(name)), Some("write `wasm`".to_owned())),
@@ -169,7 +196,9 @@ fn instances(item: &Item<'_>) -> Option<InstancePolicy> {
             "warm" => Some(warm(None, None)),
             other => item.fail(
                 format!("`{}` is not an instance policy", shorten(other)),
-                Some("write `\"fresh\"`, `\"warm\"` or `{ warm = { max-instances = 4, max-calls = 1000 } }`".to_owned()),
+                Some(
+                    "write `\"fresh\"`, `\"warm\"` or `{ warm = { max-instances = 4, max-calls = 1000 } }`".to_owned(),
+                ),
             ),
         };
     }
@@ -261,10 +290,8 @@ fn retry(item: &Item<'_>) -> Option<Retry> {
 
 fn permissions(item: &Item<'_>) -> Option<Permissions> {
     let table = item.open_table(keys::PERMISSIONS)?;
-    table.refuse_unknown(|key| {
-        let message = format!("`{}` is refused because the host could not enforce it", shorten(key));
-        (message, format!("what can be asked for is {}", keys::PERMISSIONS.join(", ")))
-    });
+    table
+        .refuse_unknown("this permission is refused because the host could not enforce it", "what can be asked for is");
     Some(Permissions {
         files: list(&table, "files", file),
         environment: list(&table, "environment", |item| item.parse_with(explain)),
@@ -288,9 +315,8 @@ fn file(item: &Item<'_>) -> Option<FileGrant> {
     let access = table.get("access").map_or(Some(FileAccess::Read), |item| match item.text()? {
         "read" => Some(FileAccess::Read),
         "write" => Some(FileAccess::Write),
-        other => {
-            item.fail(format!("`{}` is not a kind of access", shorten(other)), Some("write `read` or `write`".to_owned()))
-        }
+        other => item
+            .fail(format!("`{}` is not a kind of access", shorten(other)), Some("write `read` or `write`".to_owned())),
     });
     let path = path?;
     match FileGrant::new(path.text()?, access?) {
@@ -304,9 +330,8 @@ fn host(item: &Item<'_>) -> Option<HostPattern> {
         return item.parse_with(explain);
     }
     let table = item.table(keys::HOST)?;
-    let pattern = table
-        .require("host", "host = \"localhost:8080\"")
-        .and_then(|item| item.parse_with::<HostPattern>(explain));
+    let pattern =
+        table.require("host", "host = \"localhost:8080\"").and_then(|item| item.parse_with::<HostPattern>(explain));
     let private = table.get("private").map_or(Some(false), |item| item.boolean());
     Some(pattern?.with_private(private?))
 }

@@ -11,6 +11,9 @@ use std::str::FromStr;
 use super::node::{Entry, Node, NodeValue};
 use crate::name::shorten;
 
+/// What is said of a key that is not known.
+pub(super) const NO_SUCH_KEY: &str = "there is no such key";
+
 /// The problems found so far.
 #[derive(Debug, Default)]
 pub(super) struct Problems(RefCell<Vec<Found>>);
@@ -141,9 +144,7 @@ impl<'n> Item<'n> {
             return self.wrong_kind("an integer");
         };
         let within = u32::try_from(integer).ok().filter(|value| range.contains(value));
-        within.or_else(|| {
-            self.fail(format!("{integer} is not between {} and {}", range.start(), range.end()), None)
-        })
+        within.or_else(|| self.fail(format!("{integer} is not between {} and {}", range.start(), range.end()), None))
     }
 
     /// A number of things, at least one.
@@ -179,7 +180,7 @@ impl<'n> Item<'n> {
     /// A table with these keys and no others.
     pub(super) fn table(&self, keys: &'static [&'static str]) -> Option<Table<'n>> {
         let table = self.open_table(keys)?;
-        table.refuse_unknown(|key| (format!("`{}` is not a key here", shorten(key)), known(keys)));
+        table.refuse_unknown(NO_SUCH_KEY, "the keys here are");
         Some(table)
     }
 
@@ -246,28 +247,21 @@ impl<'n> Table<'n> {
 
     /// A key that must be there.
     pub(super) fn require(&self, key: &'static str, example: &str) -> Option<Item<'n>> {
-        self.get(key).or_else(|| {
-            self.item.fail(format!("the key `{key}` is missing"), Some(format!("add `{example}`")))
-        })
+        self.get(key)
+            .or_else(|| self.item.fail(format!("the key `{key}` is missing"), Some(format!("add `{example}`"))))
     }
 
-    /// Reports each key that is not known, as `explain` says, or by the name of the key that was meant.
-    pub(super) fn refuse_unknown(&self, explain: impl Fn(&str) -> (String, String)) {
+    /// Reports each key that is not known, with the name of the one that was meant, or of all that could stand there.
+    pub(super) fn refuse_unknown(&self, message: &str, all: &str) {
         for entry in self.entries.iter().filter(|entry| !self.keys.contains(&entry.key.as_str())) {
-            let (message, otherwise) = explain(&entry.key);
             let hint = match did_you_mean(&entry.key, self.keys) {
                 Some(key) => format!("did you mean `{key}`?"),
-                None => otherwise,
+                None => format!("{all} {}", self.keys.join(", ")),
             };
             let path = self.item.child(entry).path;
-            self.item.problems.report(entry.span.clone(), &path, &message, Some(hint));
+            self.item.problems.report(entry.span.clone(), &path, message, Some(hint));
         }
     }
-}
-
-/// The keys that could have stood there.
-fn known(keys: &[&str]) -> String {
-    format!("the keys here are {}", keys.join(", "))
 }
 
 /// The candidate that was most likely meant, if any is near enough.

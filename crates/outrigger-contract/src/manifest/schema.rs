@@ -80,7 +80,6 @@ impl Defs {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "a literal reads better without a reference in front")]
 fn table(description: &str, properties: Value, required: &[&str]) -> Map<String, Value> {
     let pairs = [
         ("description", json!(description)),
@@ -92,6 +91,7 @@ fn table(description: &str, properties: Value, required: &[&str]) -> Map<String,
     pairs.map(|(key, value)| (key.to_owned(), value)).into_iter().collect()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a literal reads better without a reference in front")]
 fn text(description: &str, max: u32, examples: Value) -> Value {
     json!({ "description": description, "type": "string", "minLength": 1, "maxLength": max, "examples": examples })
 }

@@ -1,0 +1,506 @@
+mod problems;
+mod schema;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::units::{ByteSize, Span};
+
+pub(super) const FULL: &str = r#"
+name = "hetzner-cloud"
+version = "1.2.0"
+title = "Hetzner Cloud"
+description = "Detects Hetzner Cloud and tunes hosts for it."
+authors = ["Ada <ada@example.org>"]
+license = "Apache-2.0"
+homepage = "https://example.org"
+keywords = ["network"]
+categories = ["cloud", "operating-system"]
+
+[runtime]
+kind = "wasm"
+entry = "bin/hetzner_cloud.wasm"
+instances = { warm = { max-instances = 2, max-calls = 50 } }
+
+[functions.optimize-network]
+title = "Optimise the network"
+description = "Sets what is best."
+tags = ["network"]
+cache = "5m"
+rate-limit = { calls = 100, per = "1m", burst = 20 }
+timeout = "10s"
+concurrency = 4
+retry = { attempts = 3, backoff = "250ms" }
+read-only = true
+destructive = false
+idempotent = true
+requires-auth = true
+requires-admin = false
+estimated-time = "500ms"
+
+[functions.reset]
+destructive = true
+rate-limit = "10/s"
+
+[configuration.api-key]
+type = "string"
+required = true
+secret = true
+description = "API token"
+minLength = 8
+
+[configuration.regions]
+type = "array"
+default = ["fsn1"]
+uniqueItems = true
+[configuration.regions.items]
+type = "string"
+enum = ["fsn1", "nbg1"]
+
+[configuration.proxy]
+type = "object"
+title = "Proxy"
+additionalProperties = { type = "string" }
+[configuration.proxy.properties]
+host = { type = "string", format = "hostname", required = true }
+port = { type = "integer", minimum = 1, maximum = 65535, examples = [3128] }
+
+[configuration.ratio]
+type = "number"
+default = 0.5
+exclusiveMaximum = 1
+required = true
+
+[permissions]
+files = [{ path = "/etc/os-release", access = "read" }, { path = "/srv/data/", access = "write" }]
+environment = ["LANG"]
+http = ["api.hetzner.cloud:443", "*.example.org:443", { host = "localhost:8080", private = true }]
+tcp = ["db.example.org:5432"]
+plugins = ["pricing.quote", "team-directory.*"]
+
+[dependencies]
+pricing = "^1.2"
+team-directory = { version = "^1", optional = true }
+
+[limits]
+memory = "128MiB"
+timeout = "20s"
+cpu = 10
+output = 65536
+concurrency = 8
+log-lines = 10
+state = "1 MB"
+"#;
+
+pub(super) const LEAST: &str = r#"
+name = "least"
+version = "0.1.0"
+title = "Least"
+description = "The least manifest."
+[runtime]
+kind = "wasm"
+entry = "least.wasm"
+"#;
+
+#[test]
+fn all_parts_are_read() {
+    let manifest = Manifest::parse(FULL).unwrap();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&manifest).unwrap(), @r#"
+    {
+      "name": "hetzner-cloud",
+      "version": "1.2.0",
+      "title": "Hetzner Cloud",
+      "description": "Detects Hetzner Cloud and tunes hosts for it.",
+      "authors": [
+        "Ada <ada@example.org>"
+      ],
+      "license": "Apache-2.0",
+      "homepage": "https://example.org",
+      "keywords": [
+        "network"
+      ],
+      "categories": [
+        "cloud",
+        "operating-system"
+      ],
+      "runtime": {
+        "kind": "wasm",
+        "entry": "bin/hetzner_cloud.wasm",
+        "instances": {
+          "warm": {
+            "max-instances": 2,
+            "max-calls": 50
+          }
+        }
+      },
+      "functions": {
+        "optimize-network": {
+          "title": "Optimise the network",
+          "description": "Sets what is best.",
+          "tags": [
+            "network"
+          ],
+          "cache": "5m",
+          "rate-limit": {
+            "calls": 100,
+            "per": "1m",
+            "burst": 20
+          },
+          "timeout": "10s",
+          "concurrency": 4,
+          "retry": {
+            "attempts": 3,
+            "backoff": "250ms"
+          },
+          "read-only": true,
+          "destructive": false,
+          "idempotent": true,
+          "requires-auth": true,
+          "estimated-time": "500ms"
+        },
+        "reset": {
+          "rate-limit": "10/1s",
+          "destructive": true
+        }
+      },
+      "configuration": {
+        "api-key": {
+          "type": "string",
+          "description": "API token",
+          "required": true,
+          "secret": true,
+          "minLength": 8
+        },
+        "regions": {
+          "type": "array",
+          "default": [
+            "fsn1"
+          ],
+          "items": {
+            "type": "string",
+            "enum": [
+              "fsn1",
+              "nbg1"
+            ]
+          },
+          "uniqueItems": true
+        },
+        "proxy": {
+          "type": "object",
+          "title": "Proxy",
+          "properties": {
+            "host": {
+              "type": "string",
+              "required": true,
+              "format": "hostname"
+            },
+            "port": {
+              "type": "integer",
+              "examples": [
+                3128
+              ],
+              "minimum": 1,
+              "maximum": 65535
+            }
+          },
+          "additionalProperties": {
+            "type": "string"
+          }
+        },
+        "ratio": {
+          "type": "number",
+          "required": true,
+          "default": 0.5,
+          "exclusiveMaximum": 1
+        }
+      },
+      "permissions": {
+        "files": [
+          {
+            "path": "/etc/os-release",
+            "access": "read"
+          },
+          {
+            "path": "/srv/data/",
+            "access": "write"
+          }
+        ],
+        "environment": [
+          "LANG"
+        ],
+        "http": [
+          "api.hetzner.cloud:443",
+          "*.example.org:443",
+          {
+            "host": "localhost:8080",
+            "private": true
+          }
+        ],
+        "tcp": [
+          "db.example.org:5432"
+        ],
+        "plugins": [
+          "pricing.quote",
+          "team-directory.*"
+        ]
+      },
+      "dependencies": {
+        "pricing": "^1.2",
+        "team-directory": {
+          "version": "^1",
+          "optional": true
+        }
+      },
+      "limits": {
+        "memory": "128MiB",
+        "timeout": "20s",
+        "cpu": "10s",
+        "output": "64KiB",
+        "concurrency": 8,
+        "log-lines": 10,
+        "state": "1MB"
+      }
+    }
+    "#);
+}
+
+#[test]
+fn the_least_manifest_has_all_limits() {
+    let manifest = Manifest::parse(LEAST).unwrap();
+    assert_eq!(manifest.limits, Limits::default());
+    assert_eq!(manifest.runtime.instances, InstancePolicy::Fresh);
+    assert_eq!(manifest.permissions, Permissions::default());
+    insta::assert_snapshot!(serde_json::to_string(&manifest.limits).unwrap(), @r#"{"memory":"64MiB","timeout":"5s","output":"4MiB","concurrency":16,"log-lines":1000,"state":"16MiB"}"#);
+    let unknown = manifest.function(&"anything".parse().unwrap());
+    assert!(unknown.may_destroy() && !unknown.read_only && unknown.cache.is_none());
+}
+
+#[test]
+fn what_is_implied_is_filled_in() {
+    let manifest = Manifest::parse(&format!(
+        "{LEAST}\n[functions.look]\nread-only = true\nretry = {{ attempts = 2 }}\n[functions.mend]\nrequires-admin = true\n"
+    ));
+    let manifest = manifest.unwrap();
+    let look = manifest.function(&"look".parse().unwrap());
+    assert!(look.idempotent && !look.may_destroy());
+    assert_eq!(look.retry.unwrap().backoff, Retry::DEFAULT_BACKOFF);
+    assert!(manifest.function(&"mend".parse().unwrap()).requires_auth);
+}
+
+#[test]
+fn time_for_computing_follows_the_time_of_the_call() {
+    let limits = Limits::default();
+    assert_eq!(limits.cpu_within(Span::from_secs(9).as_duration()), Span::from_secs(9).as_duration());
+    let limits = Limits { cpu: Some(Span::from_secs(2)), ..limits };
+    assert_eq!(limits.cpu_within(Span::from_secs(9).as_duration()), Span::from_secs(2).as_duration());
+    assert_eq!(limits.memory, ByteSize::mib(64));
+}
+
+#[test]
+fn the_configuration_becomes_a_json_schema() {
+    let configuration = Manifest::parse(FULL).unwrap().configuration;
+    insta::assert_snapshot!(serde_json::to_string_pretty(&configuration.to_json_schema()).unwrap(), @r#"
+    {
+      "$schema": "https://json-schema.org/draft/2020-12/schema",
+      "type": "object",
+      "properties": {
+        "api-key": {
+          "type": "string",
+          "description": "API token",
+          "minLength": 8,
+          "writeOnly": true
+        },
+        "regions": {
+          "type": "array",
+          "default": [
+            "fsn1"
+          ],
+          "items": {
+            "type": "string",
+            "enum": [
+              "fsn1",
+              "nbg1"
+            ]
+          },
+          "uniqueItems": true
+        },
+        "proxy": {
+          "type": "object",
+          "title": "Proxy",
+          "additionalProperties": {
+            "type": "string"
+          },
+          "properties": {
+            "host": {
+              "type": "string",
+              "format": "hostname"
+            },
+            "port": {
+              "type": "integer",
+              "examples": [
+                3128
+              ],
+              "minimum": 1,
+              "maximum": 65535
+            }
+          },
+          "required": [
+            "host"
+          ]
+        },
+        "ratio": {
+          "type": "number",
+          "default": 0.5,
+          "exclusiveMaximum": 1
+        }
+      },
+      "required": [
+        "api-key"
+      ],
+      "additionalProperties": false
+    }
+    "#);
+    assert_eq!(json!(configuration.defaults()), json!({ "regions": ["fsn1"], "ratio": 0.5 }));
+    assert_eq!(configuration.secret_keys().collect::<Vec<_>>(), ["api-key"]);
+    assert_eq!(configuration.required_keys().collect::<Vec<_>>(), ["api-key"]);
+    let given = json!({ "api-key": "12345678", "ratio": 0.25 });
+    let filled = configuration.with_defaults(given.as_object().unwrap().clone());
+    assert_eq!(json!(filled), json!({ "api-key": "12345678", "ratio": 0.25, "regions": ["fsn1"] }));
+}
+
+#[test]
+fn the_schema_of_a_configuration_refuses_what_does_not_fit() {
+    let schema = Manifest::parse(FULL).unwrap().configuration.to_json_schema();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let check = |value: Value, expected: bool| assert_eq!(validator.is_valid(&value), expected, "{value}");
+    check(json!({ "api-key": "12345678" }), true);
+    check(json!({}), false);
+    check(json!({ "api-key": "1234" }), false);
+    check(json!({ "api-key": "12345678", "api_key": 1 }), false);
+    check(json!({ "api-key": "12345678", "regions": ["hel1"] }), false);
+    check(json!({ "api-key": "12345678", "proxy": { "host": "a", "user": "b" } }), true);
+    check(json!({ "api-key": "12345678", "proxy": { "host": "a", "user": 1 } }), false);
+    check(json!({ "api-key": "12345678", "proxy": { "port": 1 } }), false);
+}
+
+#[test]
+fn json_goes_both_ways() {
+    for text in [FULL, LEAST] {
+        let manifest = Manifest::parse(text).unwrap();
+        let stored = serde_json::to_string(&manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&stored).unwrap(), manifest);
+    }
+}
+
+#[test]
+fn the_json_form_is_checked_too() {
+    let mut stored = serde_json::to_value(Manifest::parse(LEAST).unwrap()).unwrap();
+    stored["permissions"] = json!({ "udp": [] });
+    stored["limits"]["memory"] = json!("1B");
+    let error = serde_json::from_value::<Manifest>(stored).unwrap_err().to_string();
+    insta::assert_snapshot!(error, @r"
+    `limits.memory`: 1B is not between 64KiB and 4GiB
+    `permissions.udp`: this permission is refused because the host could not enforce it; what can be asked for is files, environment, http, tcp, plugins
+    ");
+}
+
+#[test]
+fn package_paths_never_lead_out() {
+    for good in ["a.wasm", "bin/a.wasm", "..a/b..", "ä/ö.wasm", "a b"] {
+        assert_eq!(good.parse::<PackagePath>().unwrap().as_str(), good);
+    }
+    for wrong in ["", "/a", "../a", "a/../b", "a/..", "./a", "a//b", "a/", "C:/a", "c:a", "\\a", "a\\b", "a\0", "."] {
+        assert!(wrong.parse::<PackagePath>().is_err(), "{wrong}");
+    }
+    assert!("a".repeat(256).parse::<PackagePath>().is_err());
+    assert!("a/".repeat(300).parse::<PackagePath>().is_err());
+}
+
+/// A line of a manifest, right or not quite.
+fn line() -> impl Strategy<Value = String> {
+    let key = prop::sample::select(vec![
+        "name",
+        "version",
+        "title",
+        "runtime.kind",
+        "runtime.entry",
+        "runtime.instances",
+        "limits.memory",
+        "limits",
+        "functions.a.cache",
+        "functions.a.retry",
+        "functions.a.read-only",
+        "configuration.k.type",
+        "configuration.k",
+        "configuration.k.default",
+        "configuration.k.enum",
+        "permissions.http",
+        "permissions.files",
+        "dependencies.x",
+        "[runtime]",
+        "[functions]",
+        "\"\"",
+        "[[limits]]",
+    ]);
+    let value = prop::sample::select(vec![
+        "\"wasm\"",
+        "\"a.wasm\"",
+        "1",
+        "-1",
+        "0.5",
+        "nan",
+        "inf",
+        "true",
+        "[]",
+        "{}",
+        "[1, \"a\", {}]",
+        "\"1.0.0\"",
+        "\"string\"",
+        "\"5m\"",
+        "1979-05-27",
+        "{ path = 1 }",
+        "[{ path = \"/a/\", access = \"write\" }]",
+        "[\"*:*\"]",
+        "99999999999999999999",
+        "{ warm = { max-calls = 0 } }",
+        "\"\"",
+        "\"\\u0000\"",
+        "\"ä\"",
+    ]);
+    (key, value).prop_map(|(key, value)| if key.starts_with('[') { key.to_owned() } else { format!("{key} = {value}") })
+}
+
+proptest! {
+    #[test]
+    fn reading_never_panics(text in "\\PC{0,200}|[a-z\\[\\]{}=\"'.,\n#äé0-9 ]{0,200}") {
+        if let Err(error) = Manifest::parse(&text) {
+            prop_assert!(!error.problems().is_empty());
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn reading_almost_right_manifests_never_panics(lines in prop::collection::vec(line(), 0..12)) {
+        let text = lines.join("\n");
+        for text in [text.clone(), format!("{LEAST}\n{text}"), format!("{text}\n{FULL}")] {
+            match Manifest::parse(&text) {
+                Ok(manifest) => {
+                    let stored = serde_json::to_value(&manifest).unwrap();
+                    prop_assert_eq!(serde_json::from_value::<Manifest>(stored).unwrap(), manifest);
+                }
+                Err(error) => prop_assert!(error.problems().iter().all(|problem| !problem.message.is_empty())),
+            }
+        }
+    }
+
+    #[test]
+    fn a_removed_piece_never_panics(start in 0..FULL.len(), length in 0..200_usize) {
+        let end = (start + length).min(FULL.len());
+        let text = format!("{}{}", &FULL[..start], &FULL[end..]);
+        if let Ok(manifest) = Manifest::parse(&text) {
+            let stored = serde_json::to_value(&manifest).unwrap();
+            prop_assert_eq!(serde_json::from_value::<Manifest>(stored).unwrap(), manifest);
+        }
+    }
+}

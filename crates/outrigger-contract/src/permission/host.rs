@@ -198,10 +198,9 @@ impl FromStr for HostPattern {
         };
         let port = match port {
             "*" => None,
-            _ => Some(read_port(port).ok_or_else(|| PermissionError::Port {
-                value: shorten(text),
-                port: shorten(port),
-            })?),
+            _ => Some(
+                read_port(port).ok_or_else(|| PermissionError::Port { value: shorten(text), port: shorten(port) })?,
+            ),
         };
         Ok(Self { host: read_host(host)?, port, private: false })
     }

@@ -1,0 +1,243 @@
+//! What people read when a manifest is wrong.
+
+use super::{FULL, LEAST};
+use crate::manifest::Manifest;
+
+fn problems(text: &str) -> String {
+    Manifest::parse(text).expect_err("the manifest is wrong").to_string()
+}
+
+/// The problems of the least manifest with this after it, counted from its first line.
+fn problems_after_least(text: &str) -> String {
+    problems(&format!("{}\n{text}", LEAST.trim()))
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    let text = r#"
+name = "Hetzner"
+version = "1.2"
+titel = "Hetzner Cloud"
+description = ""
+categories = ["clouds", "misc", "cloud", "cloud"]
+homepage = "example.org"
+license = "Apache-2.0; MIT"
+
+[runtime]
+kind = "wasm"
+entry = "../hetzner.wasm"
+instance = "fresh"
+
+[limits]
+memory = "8GiB"
+timeout = "soon"
+log_lines = 5
+"#;
+    insta::assert_snapshot!(problems(text), @r#"
+    line 1, column 1: the key `title` is missing; add `title = "My plugin"`
+    line 2, column 8: `name`: `Hetzner` is not a plugin name because of the character `H`; use lowercase letters, digits, `-` and `_`
+    line 3, column 11: `version`: this is not a version: unexpected end of input while parsing minor version number; write three numbers, as in `1.2.0` or `1.2.0-beta.1` (semver.org)
+    line 4, column 1: `titel`: there is no such key; did you mean `title`?
+    line 5, column 15: `description`: the text is empty
+    line 6, column 15: `categories[0]`: `clouds` is not a category; did you mean `cloud`?
+    line 6, column 25: `categories[1]`: `misc` is not a category; the categories are cloud, environment, operating-system, communication, billing, networking, authentication, monitoring, integration, utility, custom, template, validator, pipeline, image, deployment
+    line 6, column 42: `categories[3]`: `cloud` stands here twice
+    line 7, column 12: `homepage`: this is not a web address; write it with its scheme, as in `https://example.org`
+    line 8, column 11: `license`: this is not an SPDX licence expression; write it as in `Apache-2.0` or `MIT OR Apache-2.0`
+    line 12, column 9: `runtime.entry`: the path `../hetzner.wasm` has a `..` in it; write the path relative to the manifest, with `/` between its parts, as in `my_plugin.wasm`
+    line 13, column 1: `runtime.instance`: there is no such key; did you mean `instances`?
+    line 16, column 10: `limits.memory`: 8GiB is not between 64KiB and 4GiB
+    line 17, column 11: `limits.timeout`: `soon` is not a length of time; write numbers with units from large to small (d, h, m, s, ms, us, ns), for example `1h30m` or `250ms`
+    line 18, column 1: `limits.log_lines`: there is no such key; did you mean `log-lines`?
+    "#);
+}
+
+#[test]
+fn what_is_missing_is_named_with_what_to_add() {
+    insta::assert_snapshot!(problems(""), @r#"
+    line 1, column 1: the key `name` is missing; add `name = "my-plugin"`
+    line 1, column 1: the key `version` is missing; add `version = "1.0.0"`
+    line 1, column 1: the key `title` is missing; add `title = "My plugin"`
+    line 1, column 1: the key `description` is missing; add `description = "What it is for."`
+    line 1, column 1: the key `runtime` is missing; add `runtime = { kind = "wasm", entry = "my_plugin.wasm" }`
+    "#);
+    insta::assert_snapshot!(problems("name = 'a'\nversion = '1.0.0'\ntitle = 'A'\ndescription = 'A'\n[runtime]\n"), @r#"line 5, column 1: `runtime`: the key `kind` is missing; add `kind = "wasm"`"#);
+}
+
+#[test]
+fn what_is_not_toml_is_said_so() {
+    insta::assert_snapshot!(problems("name = \n"), @"line 1, column 8: this is not TOML: string values must be quoted, expected literal string");
+    insta::assert_snapshot!(problems("name = \"a\"\nname = \"b\"\n"), @"line 2, column 1: this is not TOML: duplicate key");
+    insta::assert_snapshot!(problems("äö = 'unclosed\ntitle = 'x'"), @r"
+    line 1, column 1: this is not TOML: invalid unquoted key, expected letters, numbers, `-`, `_`
+    line 1, column 15: this is not TOML: invalid literal string, expected `'`
+    ");
+    insta::assert_snapshot!(problems("\0asm"), @r"
+    line 1, column 1: this is not TOML: invalid unquoted key, expected letters, numbers, `-`, `_`
+    line 1, column 5: this is not TOML: key with no value, expected `=`
+    ");
+    insta::assert_snapshot!(problems(&" ".repeat(Manifest::MAX_LENGTH + 1)), @"the manifest has 1048577 bytes; at most 1048576 are read; move long texts into a README file of the package");
+}
+
+#[test]
+fn columns_are_counted_in_characters() {
+    let text = "name = 'a'\nversion = '1.0.0'\ndescription = 'A'\nruntime = { kind = 'wasm', entry = 'ä.wasm' , x = 1 }\ntitle = 1";
+    insta::assert_snapshot!(problems(text), @r"
+    line 4, column 47: `runtime.x`: there is no such key; the keys here are kind, entry, instances
+    line 5, column 9: `title`: expected a text, found an integer
+    ");
+}
+
+#[test]
+fn a_permission_that_is_not_enforced_is_refused() {
+    insta::assert_snapshot!(
+        problems_after_least("[permissions]\nudp = ['a:1']\nsystem-calls = ['ptrace']\nfile = []\nenv = ['A']\n"),
+        @r"
+        line 9, column 1: `permissions.udp`: this permission is refused because the host could not enforce it; what can be asked for is files, environment, http, tcp, plugins
+        line 10, column 1: `permissions.system-calls`: this permission is refused because the host could not enforce it; what can be asked for is files, environment, http, tcp, plugins
+        line 11, column 1: `permissions.file`: this permission is refused because the host could not enforce it; did you mean `files`?
+        line 12, column 1: `permissions.env`: this permission is refused because the host could not enforce it; did you mean `environment`?
+        "
+    );
+}
+
+#[test]
+fn permissions_say_what_to_write_instead() {
+    let text = r#"
+[permissions]
+files = ["/etc/passwd", { path = "etc" }, { path = "/a/../b", access = "read" }, { path = "/a", access = "write" }, { path = "/b", access = "execute" }]
+environment = ["A*", 5]
+http = ["https://api.example.org", "api.example.org", "ex*.org:443", { host = "localhost:1", privat = true }]
+tcp = "a:1"
+plugins = ["pricing", "*.quote"]
+"#;
+    insta::assert_snapshot!(problems_after_least(text), @r#"
+    line 10, column 10: `permissions.files[0]`: a file needs its path and what may be done with it; write `{ path = "/etc/os-release", access = "read" }`
+    line 10, column 34: `permissions.files[1].path`: the path `etc` is not absolute; write the whole path from `/` on, for example `/etc/os-release`
+    line 10, column 52: `permissions.files[2].path`: the path `/a/../b` has a `..` in it; write the path in its plain form, without `.`, `..`, `//` or control characters
+    line 10, column 91: `permissions.files[3].path`: writing was asked for the single file `/a`; a single file can only be read; write `/a/` if it is a folder; otherwise ask for the folder that the file is in
+    line 10, column 141: `permissions.files[4].access`: `execute` is not a kind of access; write `read` or `write`
+    line 11, column 16: `permissions.environment[0]`: `A*` is not the name of an environment variable; use letters, digits and `_`, starting with no digit; there are no wildcards
+    line 11, column 22: `permissions.environment[1]`: expected a text, found an integer
+    line 12, column 9: `permissions.http[0]`: `https://api.example.org` is a URL; a permission names only a host and a port; write `host:port`, for example `api.example.org:443`
+    line 12, column 36: `permissions.http[1]`: `api.example.org` names no port; write `api.example.org:443`, or `api.example.org:*` for every port
+    line 12, column 55: `permissions.http[2]`: `ex*.org` is not the name of a host: `*` stands alone or in front, as in `*.example.org`; write a name (`api.example.org`), all names below one (`*.example.org`), an address, or `*`
+    line 12, column 94: `permissions.http[3].privat`: there is no such key; did you mean `private`?
+    line 13, column 7: `permissions.tcp`: expected a list, found a text
+    line 14, column 12: `permissions.plugins[0]`: `pricing` does not say which functions of which plugin; write `plugin.function`, or `plugin.*` for all of its functions
+    line 14, column 23: `permissions.plugins[1]`: `*.quote` does not say which functions of which plugin; write `plugin.function`, or `plugin.*` for all of its functions
+    "#);
+}
+
+#[test]
+fn functions_are_held_to_what_they_claim() {
+    let text = r#"
+[functions.a]
+cache = "5m"
+retry = { attempts = 3 }
+concurrency = 17
+[functions.b]
+read-only = true
+destructive = true
+cache = "1y"
+retry = { attempts = 11, back-off = "1s" }
+rate-limit = "0/1m"
+timeout = 0
+[functions.c]
+rate-limit = { calls = 5 }
+tags = ["x", "x", ""]
+[functions."d e"]
+"#;
+    insta::assert_snapshot!(problems_after_least(text), @r#"
+    line 10, column 9: `functions.a.cache`: only the results of a read-only function can be cached; add `read-only = true` if the function changes nothing, or leave `cache` out
+    line 11, column 9: `functions.a.retry`: only an idempotent function can be tried again; add `idempotent = true` if a second call does no harm, or leave `retry` out
+    line 12, column 15: `functions.a.concurrency`: 17 calls at once are more than the plugin's 16; raise `concurrency` in `[limits]`
+    line 15, column 15: `functions.b.destructive`: a function cannot be read-only and destructive; leave out the one that is not true
+    line 16, column 9: `functions.b.cache`: `1y` is not a length of time; write numbers with units from large to small (d, h, m, s, ms, us, ns), for example `1h30m` or `250ms`
+    line 17, column 22: `functions.b.retry.attempts`: 11 is not between 1 and 10
+    line 17, column 26: `functions.b.retry.back-off`: there is no such key; did you mean `backoff`?
+    line 18, column 14: `functions.b.rate-limit`: the rate `0/1m` must allow at least one call in a time longer than zero
+    line 19, column 11: `functions.b.timeout`: 0s is not between 1ms and 1d
+    line 21, column 14: `functions.c.rate-limit`: the key `per` is missing; add `per = "1m"`
+    line 22, column 14: `functions.c.tags[1]`: `x` stands here twice
+    line 22, column 19: `functions.c.tags[2]`: the text is empty
+    line 23, column 12: `functions.d e`: `d e` is not a function name because of the character ` `; use letters, digits, `_`, `.` and `-`
+    "#);
+}
+
+#[test]
+fn runtimes_of_later_versions_are_named_as_such() {
+    let text = LEAST.replace("kind = \"wasm\"\nentry = \"least.wasm\"", "kind = \"process\"\ncommand = [\"x\"]");
+    insta::assert_snapshot!(problems(text.trim()), @"line 6, column 8: `runtime.kind`: this version of Outrigger does not run plugins of the kind `process`, only `wasm`; build the plugin as a Wasm component, or use a version that runs this kind");
+    insta::assert_snapshot!(problems(LEAST.replace("\"wasm\"", "\"wsam\"").trim()), @"line 6, column 8: `runtime.kind`: `wsam` is not a kind of runtime; write `wasm`");
+    insta::assert_snapshot!(problems_after_least("instances = 'hot'"), @r#"line 8, column 13: `runtime.instances`: `hot` is not an instance policy; write `"fresh"`, `"warm"` or `{ warm = { max-instances = 4, max-calls = 1000 } }`"#);
+    insta::assert_snapshot!(problems_after_least("instances = { warm = { max-instances = 0, max-cals = 1 } }"), @r"
+    line 8, column 40: `runtime.instances.warm.max-instances`: 0 is not between 1 and 1000
+    line 8, column 43: `runtime.instances.warm.max-cals`: there is no such key; did you mean `max-calls`?
+    ");
+}
+
+#[test]
+fn dependencies_must_make_sense() {
+    insta::assert_snapshot!(
+        problems_after_least("[dependencies]\nleast = '1'\nother = 'one'\nThird = '1'\nfourth = { optional = true }\nfifth = 1"),
+        @r#"
+        line 9, column 9: `dependencies.least`: a plugin cannot depend on itself; leave this dependency out
+        line 10, column 9: `dependencies.other`: this is not a version requirement: unexpected character 'o' while parsing major version number; write it as in `^1.2`, `>=1.2, <3` or `*`
+        line 11, column 1: `dependencies.Third`: `Third` is not a plugin name because of the character `T`; use lowercase letters, digits, `-` and `_`
+        line 12, column 10: `dependencies.fourth`: the key `version` is missing; add `version = "^1"`
+        line 13, column 9: `dependencies.fifth`: expected a text, found an integer
+        "#
+    );
+}
+
+#[test]
+fn the_configuration_is_checked_against_itself() {
+    let text = r#"
+[configuration]
+a = { type = "text" }
+b = { type = ["string", "null"] }
+c = { typ = "string" }
+d = { type = "integer", default = "x" }
+e = { type = "integer", minimum = 5, maximum = 3 }
+f = { type = "string", minimum = 5, min-length = 3, format = "phone" }
+g = { type = "string", secret = true, default = "hunter2" }
+h = { type = "string", enum = [] }
+i = { type = "string", enum = ["a", 1], default = "b" }
+j = { type = "object", required = ["x"], properties = { x = { type = "string", secret = true } } }
+k = { type = "array", items = { type = "integer", maximum = 9 }, default = [1, 10] }
+l = { type = "number", default = nan }
+"m n" = { type = "string" }
+"#;
+    insta::assert_snapshot!(problems_after_least(text), @r#"
+    line 10, column 14: `configuration.a.type`: `text` is not a type; the types are string, integer, number, boolean, array, object
+    line 11, column 14: `configuration.b.type`: a property has exactly one type, given as a text; write one of string, integer, number, boolean, array, object; what is not required may be left out
+    line 12, column 5: `configuration.c`: the key `type` is missing; add `type = "string"`
+    line 12, column 7: `configuration.c.typ`: there is no such key; did you mean `type`?
+    line 13, column 35: `configuration.d.default`: this does not fit the property: "x" is not of the type `integer`
+    line 14, column 35: `configuration.e.minimum`: `minimum` is more than `maximum`, so no value fits
+    line 15, column 34: `configuration.f.minimum`: `minimum` says nothing about the type `string`; it is for integer and number
+    line 15, column 37: `configuration.f.min-length`: there is no such key; did you mean `minLength`?
+    line 15, column 62: `configuration.f.format`: `phone` is not a format that is checked; the formats are date, date-time, time, duration, email, hostname, ipv4, ipv6, uri, uri-reference, uuid; for another shape use `pattern`
+    line 16, column 49: `configuration.g.default`: a secret cannot have a default; leave the default out; everyone who has the package can read it
+    line 17, column 31: `configuration.h.enum`: there is no value to choose from; list the values allowed
+    line 18, column 37: `configuration.i.enum[1]`: this does not fit the property: 1 is not of the type `string`
+    line 18, column 51: `configuration.i.default`: this does not fit the property: "b" is none of "a"
+    line 19, column 35: `configuration.j.required`: `required` is not a list here; write `required = true` in each property that is required
+    line 19, column 89: `configuration.j.properties.x.secret`: `secret` can only be said of a whole key of the configuration; move it up to the key
+    line 20, column 76: `configuration.k.default`: this does not fit the property: 10 is more than the maximum 9
+    line 21, column 34: `configuration.l.default`: JSON cannot hold this number; write a finite number
+    line 22, column 1: `configuration.m n`: `m n` is not a key of a configuration: use letters, digits, `_` and `-`, starting with a letter, at most 64
+    "#);
+}
+
+#[test]
+fn problems_carry_their_key_and_place() {
+    let text = FULL.replace("cache = \"5m\"", "cache = \"5 minutes\"");
+    let error = Manifest::parse(&text).unwrap_err();
+    let [problem] = error.problems() else { panic!("{error}") };
+    assert_eq!(problem.key, "functions.optimize-network.cache");
+    let place = problem.place.as_ref().unwrap();
+    assert_eq!((place.line, place.column), (21, 9));
+    assert_eq!(&text[place.span.clone()], "\"5 minutes\"");
+}
