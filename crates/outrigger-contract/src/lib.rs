@@ -5,13 +5,13 @@
 //! itself), [`permission`] (what it asks for), [`types`] (what its functions take and give), [`code`] (how all of
 //! it fails).
 
-pub mod name;
-pub mod digest;
-pub mod units;
-pub mod permission;
-pub mod manifest;
-pub mod types;
 pub mod code;
+pub mod digest;
+pub mod manifest;
+pub mod name;
+pub mod permission;
+pub mod types;
+pub mod units;
 
 pub use code::Code;
 pub use digest::Digest;

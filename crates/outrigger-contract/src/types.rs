@@ -4,9 +4,9 @@
 //! takes values from JSON and gives them back, [`schema`] publishes the JSON Schema that both directions keep to.
 
 pub mod graph;
-pub mod value;
 pub mod json;
 pub mod schema;
+pub mod value;
 pub mod wit;
 
 pub use graph::{Case, Field, Function, Label, NamedType, Outcome, Shape, Type, TypeGraph, TypeId};

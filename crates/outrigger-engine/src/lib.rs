@@ -1,11 +1,25 @@
 //! The engine: the one path that every call takes, and the life of plugins. It names no database, no Wasm engine and no
 //! HTTP framework; those fill the traits [`Runtime`] and [`Store`].
+//!
+//! Begin with [`call`], which is the path, and [`life`], which is what an administrator does.
 
+pub mod call;
 pub mod correlation;
-pub mod runtime;
-pub mod store;
+pub mod engine;
+pub mod error;
+pub mod life;
 pub mod lifecycle;
+mod plugins;
+mod recorder;
+pub mod runtime;
+mod services;
+pub mod statistics;
+pub mod store;
 
+pub use call::{Answer, Arguments, Call, CallOptions, Caller, Warning};
 pub use correlation::CorrelationId;
+pub use engine::{Engine, EngineOptions};
+pub use error::Failure;
+pub use plugins::ActiveRevision;
 pub use runtime::Runtime;
 pub use store::Store;

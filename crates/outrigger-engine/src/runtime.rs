@@ -228,7 +228,12 @@ pub trait HostServices: Debug + Send + Sync {
     async fn state_get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError>;
     async fn state_set(&self, key: &str, value: Vec<u8>) -> Result<(), StateError>;
     /// Sets the value only where it is still `expected`.
-    async fn state_compare_and_set(&self, key: &str, expected: Option<Vec<u8>>, value: Vec<u8>) -> Result<(), StateError>;
+    async fn state_compare_and_set(
+        &self,
+        key: &str,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> Result<(), StateError>;
     async fn state_delete(&self, key: &str) -> Result<(), StateError>;
     /// Keys that begin with `prefix`, in order.
     async fn state_keys(&self, prefix: &str, limit: u32) -> Result<Vec<String>, StateError>;

@@ -59,7 +59,12 @@ pub trait Store: Debug + Send + Sync {
     /// The value at a key of a plugin's state.
     async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// Writes to a plugin's state. `capacity` bounds the bytes of all its keys and values together.
-    async fn state_set(&self, name: &PluginName, write: StateWrite<'_>, capacity: u64) -> Result<StateOutcome, StoreError>;
+    async fn state_set(
+        &self,
+        name: &PluginName,
+        write: StateWrite<'_>,
+        capacity: u64,
+    ) -> Result<StateOutcome, StoreError>;
     /// Removes a key.
     async fn state_delete(&self, name: &PluginName, key: &str) -> Result<(), StoreError>;
     /// Keys that begin with `prefix` (byte for byte), in order, at most `limit`.
@@ -165,7 +170,7 @@ impl RevisionRecord {
     #[must_use]
     pub fn summary(&self) -> RevisionSummary {
         RevisionSummary {
-            digest: self.digest.clone(),
+            digest: self.digest,
             plugin: self.manifest.name.clone(),
             version: self.manifest.version.clone(),
             title: self.manifest.title.clone(),

@@ -219,19 +219,13 @@ impl TypeGraph {
     /// The signature of a function as WIT would write it.
     #[must_use]
     pub fn signature(&self, function: &Function) -> String {
-        let params: Vec<_> = function
-            .params
-            .iter()
-            .map(|param| format!("{}: {}", param.name, self.display(&param.ty)))
-            .collect();
+        let params: Vec<_> =
+            function.params.iter().map(|param| format!("{}: {}", param.name, self.display(&param.ty))).collect();
         let outcome = match (&function.outcome.ok, &function.outcome.err) {
             (None, None) => String::new(),
             (Some(ok), None) => format!(" -> {}", self.display(ok)),
             (ok, Some(err)) => {
-                let result = Type::Result {
-                    ok: ok.clone().map(Box::new),
-                    err: err.clone().map(Box::new),
-                };
+                let result = Type::Result { ok: ok.clone().map(Box::new), err: err.clone().map(Box::new) };
                 format!(" -> {}", self.display(&result))
             }
         };

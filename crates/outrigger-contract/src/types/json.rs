@@ -48,7 +48,11 @@ pub struct Faults(pub Vec<Fault>);
 ///
 /// # Errors
 /// All places where the object does not fit the parameters.
-pub fn parse_arguments(graph: &TypeGraph, function: &Function, arguments: Map<String, Json>) -> Result<Vec<Value>, Faults> {
+pub fn parse_arguments(
+    graph: &TypeGraph,
+    function: &Function,
+    arguments: Map<String, Json>,
+) -> Result<Vec<Value>, Faults> {
     let mut reader = Reader::new(graph);
     let values = reader.fields(&function.params, arguments, "argument");
     reader.finish(values)
@@ -116,7 +120,8 @@ pub fn fits(graph: &TypeGraph, ty: &Type, value: &Value) -> bool {
         (Type::Result { err, .. }, Value::Result(Err(payload))) => fits_payload(err.as_deref(), payload.as_deref()),
         (Type::Named(id), value) => match (&graph.named(*id).shape, value) {
             (Shape::Record(fields), Value::Record(values)) => {
-                fields.len() == values.len() && fields.iter().zip(values).all(|(field, value)| fits(graph, &field.ty, value))
+                fields.len() == values.len()
+                    && fields.iter().zip(values).all(|(field, value)| fits(graph, &field.ty, value))
             }
             (Shape::Variant(cases), Value::Variant(index, payload)) => {
                 cases.get(*index as usize).is_some_and(|case| fits_payload(case.ty.as_ref(), payload.as_deref()))
@@ -396,9 +401,7 @@ impl<'a> Reader<'a> {
         };
         let payload = match (&cases[index].ty, val) {
             (None, None) => None,
-            (Some(ty), Some(json)) => {
-                Some(Box::new(self.at(Step::Member("val"), |reader| reader.value(ty, json))?))
-            }
+            (Some(ty), Some(json)) => Some(Box::new(self.at(Step::Member("val"), |reader| reader.value(ty, json))?)),
             (Some(ty), None) => {
                 let ty = self.graph.display(ty);
                 return self.fault(format!("needs \"val\": the case `{tag}` has a value of type {ty}"));
@@ -572,7 +575,9 @@ impl Serialize for Rendered<'_> {
             (_, Value::Char(value)) => serializer.serialize_char(*value),
             (_, Value::String(value)) => serializer.serialize_str(value),
             (_, Value::Bytes(value)) => serializer.serialize_str(&base64_simd::STANDARD.encode_to_string(value)),
-            (Type::List(item), Value::List(values)) => Self::items(serializer, values.iter().map(|value| self.of(item, value))),
+            (Type::List(item), Value::List(values)) => {
+                Self::items(serializer, values.iter().map(|value| self.of(item, value)))
+            }
             (Type::Tuple(types), Value::Tuple(values)) => {
                 Self::items(serializer, types.iter().zip(values).map(|(ty, value)| self.of(ty, value)))
             }

@@ -74,7 +74,9 @@ impl<'a> Renderer<'a> {
             Type::U8 => integer(0, u8::MAX.into()),
             Type::U16 => integer(0, u16::MAX.into()),
             Type::U32 => integer(0, u32::MAX.into()),
-            Type::U64 => wide(json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}), &format!("^({})$", up_to(u64::MAX))),
+            Type::U64 => {
+                wide(json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}), &format!("^({})$", up_to(u64::MAX)))
+            }
             Type::S8 => integer(i8::MIN.into(), i8::MAX.into()),
             Type::S16 => integer(i16::MIN.into(), i16::MAX.into()),
             Type::S32 => integer(i32::MIN.into(), i32::MAX.into()),
@@ -142,7 +144,9 @@ impl<'a> Renderer<'a> {
     fn case(&mut self, case: &Case) -> Json {
         let tag = json!({"const": case.name});
         let schema = match &case.ty {
-            None => json!({"type": "object", "properties": {"tag": tag}, "required": ["tag"], "additionalProperties": false}),
+            None => {
+                json!({"type": "object", "properties": {"tag": tag}, "required": ["tag"], "additionalProperties": false})
+            }
             Some(ty) => {
                 let val = self.ty(ty);
                 json!({

@@ -46,7 +46,9 @@ impl PartialEq for Value {
             (Self::Char(a), Self::Char(b)) => a == b,
             (Self::String(a), Self::String(b)) => a == b,
             (Self::Bytes(a), Self::Bytes(b)) => a == b,
-            (Self::List(a), Self::List(b)) | (Self::Tuple(a), Self::Tuple(b)) | (Self::Record(a), Self::Record(b)) => a == b,
+            (Self::List(a), Self::List(b)) | (Self::Tuple(a), Self::Tuple(b)) | (Self::Record(a), Self::Record(b)) => {
+                a == b
+            }
             (Self::Option(a), Self::Option(b)) => a == b,
             (Self::Result(a), Self::Result(b)) => a == b,
             (Self::Variant(a, x), Self::Variant(b, y)) => a == b && x == y,
@@ -102,7 +104,9 @@ impl Value {
             Self::Float32(_) | Self::Char(_) | Self::Enum(_) => 4,
             Self::String(text) => 8 + text.len(),
             Self::Bytes(bytes) => 8 + bytes.len(),
-            Self::List(items) | Self::Tuple(items) | Self::Record(items) => 8 + items.iter().map(Self::size).sum::<usize>(),
+            Self::List(items) | Self::Tuple(items) | Self::Record(items) => {
+                8 + items.iter().map(Self::size).sum::<usize>()
+            }
             Self::Option(inner) | Self::Variant(_, inner) => 4 + inner.as_deref().map_or(0, Self::size),
             Self::Result(Ok(inner) | Err(inner)) => 4 + inner.as_deref().map_or(0, Self::size),
             Self::Flags(flags) => 8 + 4 * flags.len(),

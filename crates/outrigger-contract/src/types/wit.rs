@@ -108,7 +108,9 @@ fn choose_names<T>(offered: &[(Option<String>, &wit::Function, T)]) -> Vec<Strin
         *uses.entry(function.name.as_str()).or_default() += 1;
     }
     let qualified = |(interface, function, _): &(Option<String>, &wit::Function, T)| match interface {
-        Some(interface) if uses[function.name.as_str()] > 1 => format!("{}.{}", short_interface(interface), function.name),
+        Some(interface) if uses[function.name.as_str()] > 1 => {
+            format!("{}.{}", short_interface(interface), function.name)
+        }
         _ => function.name.clone(),
     };
     offered.iter().map(qualified).collect()
@@ -166,9 +168,15 @@ impl Builder<'_> {
         match function.kind {
             wit::FunctionKind::Freestanding => {}
             wit::FunctionKind::AsyncFreestanding => {
-                return Err(Obstacle::Refused("it is an async function of WASI 0.3, which is not supported yet".to_owned()));
+                return Err(Obstacle::Refused(
+                    "it is an async function of WASI 0.3, which is not supported yet".to_owned(),
+                ));
             }
-            _ => return Err(Obstacle::Refused("it belongs to a resource, and resources cannot be passed as JSON".to_owned())),
+            _ => {
+                return Err(Obstacle::Refused(
+                    "it belongs to a resource, and resources cannot be passed as JSON".to_owned(),
+                ));
+            }
         }
         let params = function
             .params
@@ -275,7 +283,9 @@ impl Builder<'_> {
                 record
                     .fields
                     .iter()
-                    .map(|field| Ok(Field { name: field.name.clone(), docs: docs.item(&field.name), ty: self.ty(&field.ty)? }))
+                    .map(|field| {
+                        Ok(Field { name: field.name.clone(), docs: docs.item(&field.name), ty: self.ty(&field.ty)? })
+                    })
                     .collect::<Result<_, Obstacle>>()?,
             ),
             wit::TypeDefKind::Variant(variant) => Shape::Variant(
@@ -384,6 +394,13 @@ struct InterfaceDocs {
     types: BTreeMap<String, ItemDocs>,
 }
 
+impl WorldDocs {
+    /// An interface written inside the world.
+    fn interface(&self, name: &str) -> Option<&InterfaceDocs> {
+        self.interface_exports.get(name).or_else(|| self.interfaces.get(name))
+    }
+}
+
 /// Documentation of a function or type: its text alone, or with that of its fields and cases.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
@@ -431,10 +448,7 @@ impl PackageDocs {
 
     fn interface(&self, name: &str) -> Option<&InterfaceDocs> {
         let short = short_interface(name);
-        let inline = |world: &'_ WorldDocs| -> Option<&InterfaceDocs> {
-            world.interface_exports.get(short).or_else(|| world.interfaces.get(short))
-        };
-        self.interfaces.get(short).or_else(|| self.worlds.values().find_map(inline))
+        self.interfaces.get(short).or_else(|| self.worlds.values().find_map(|world| world.interface(short)))
     }
 }
 

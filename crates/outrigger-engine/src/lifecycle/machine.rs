@@ -21,9 +21,7 @@ pub enum PluginState {
     Validated,
     /// Its files are in the data directory.
     Installed,
-    /// It is in the store, and asks for more than was granted to its digest.
-    AwaitingGrant,
-    /// It is in the store with its grant, and is not loaded.
+    /// It is in the store with its grant, and is not loaded: that happens when it is first needed.
     Registered,
     /// Its code is ready to run.
     Loaded,
@@ -49,7 +47,6 @@ impl PluginState {
             Self::Discovered => "discovered",
             Self::Validated => "validated",
             Self::Installed => "installed",
-            Self::AwaitingGrant => "awaiting_grant",
             Self::Registered => "registered",
             Self::Loaded => "loaded",
             Self::Initialized => "initialized",
@@ -79,8 +76,6 @@ impl std::fmt::Display for PluginState {
 pub enum Event {
     /// Install what was found.
     Install,
-    /// The permissions it asks for were granted.
-    Grant,
     /// Make it take calls.
     Enable,
     /// Stop it taking calls.
@@ -145,7 +140,6 @@ pub struct Refusal {
 fn describe(event: Event) -> &'static str {
     match event {
         Event::Install => "be installed",
-        Event::Grant => "be granted permissions",
         Event::Enable => "be enabled",
         Event::Disable => "be disabled",
         Event::Uninstall => "be uninstalled",
@@ -166,8 +160,7 @@ pub fn advance(state: PluginState, event: Event) -> Result<Transition, Refusal> 
         (In::Discovered, Event::Install) => to(In::Discovered, &[Do::Validate]),
         (In::Discovered, Event::Done(Do::Validate)) => to(In::Validated, &[Do::Unpack]),
         (In::Validated, Event::Done(Do::Unpack)) => to(In::Installed, &[Do::Register]),
-        (In::Installed, Event::Done(Do::Register)) => to(In::AwaitingGrant, &[]),
-        (In::AwaitingGrant, Event::Grant) => to(In::Registered, &[]),
+        (In::Installed, Event::Done(Do::Register)) => to(In::Registered, &[]),
         (In::Registered | In::Disabled | In::Failed, Event::Enable) => to(In::Registered, &[Do::Load]),
         (In::Registered, Event::Done(Do::Load)) => to(In::Loaded, &[Do::Initialize]),
         (In::Loaded, Event::Done(Do::Initialize)) => to(In::Initialized, &[Do::Activate]),
@@ -187,12 +180,11 @@ pub fn advance(state: PluginState, event: Event) -> Result<Transition, Refusal> 
         // Down. A plugin's own steps are called for their effect; that one fails holds nothing up.
         (In::Active, Event::Disable) => to(In::Deactivated, &[Do::Drain, Do::Deactivate, Do::Cleanup, Do::Unload]),
         (In::Deactivated, Event::Done(Do::Unload) | Event::Failed(Do::Unload)) => to(In::Disabled, &[]),
-        (In::Registered | In::Failed | In::AwaitingGrant | In::Disabled, Event::Disable) => to(In::Disabled, &[]),
-        (In::Active, Event::Uninstall) => to(
-            In::Removed,
-            &[Do::Drain, Do::Deactivate, Do::Cleanup, Do::Unload, Do::Unregister, Do::RemoveFiles],
-        ),
-        (In::Registered | In::Failed | In::AwaitingGrant | In::Disabled, Event::Uninstall) => {
+        (In::Registered | In::Failed | In::Disabled, Event::Disable) => to(In::Disabled, &[]),
+        (In::Active, Event::Uninstall) => {
+            to(In::Removed, &[Do::Drain, Do::Deactivate, Do::Cleanup, Do::Unload, Do::Unregister, Do::RemoveFiles])
+        }
+        (In::Registered | In::Failed | In::Disabled, Event::Uninstall) => {
             to(In::Removed, &[Do::Unregister, Do::RemoveFiles])
         }
         // What is gone, or undone, stays so, whatever comes of the last effect.
@@ -229,8 +221,7 @@ mod tests {
             Event::Done(Validate),
             Event::Done(Unpack),
             Event::Done(Register),
-            Event::Enable,
-            Event::Grant,
+            Event::Install,
             Event::Enable,
             Event::Done(Load),
             Event::Done(Initialize),
@@ -244,9 +235,8 @@ mod tests {
         discovered [Validate]
         validated [Unpack]
         installed [Register]
-        awaiting_grant []
-        a plugin that is awaiting_grant cannot be enabled
         registered []
+        a plugin that is registered cannot be installed
         registered [Load]
         loaded [Initialize]
         initialized [Activate]

@@ -1,0 +1,37 @@
+//! Errors as every face shows them.
+
+use outrigger_contract::Code;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An error: a stable code, what happened, what to do next.
+#[derive(Clone, Debug, PartialEq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
+#[error("{message}")]
+pub struct ApiError {
+    pub code: Code,
+    /// What happened, with names and numbers.
+    pub message: String,
+    /// What to do next.
+    pub hint: String,
+    /// More, for programs: the error value of a function that failed, or the list of faults in the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<serde_json::Value>,
+    /// When to try again, in milliseconds; for `rate_limited`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl ApiError {
+    /// An error with the general advice of its code.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let hint = code.info().help.to_owned();
+        Self { code, message: message.into(), hint, detail: None, retry_after_ms: None }
+    }
+
+    /// The same with advice of its own.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+}

@@ -1,0 +1,27 @@
+//! All that a face can ask of Outrigger: the trait [`Platform`] with its wire types. The command line, the server and
+//! the MCP server know nothing else, so none of them can drift from another.
+//!
+//! Wire types are plain data with stable names; the host converts to and from its own.
+
+pub mod call;
+pub mod error;
+pub mod function;
+pub mod platform;
+pub mod plugin;
+pub mod record;
+pub mod system;
+
+pub use call::{CallRequest, CallResponse, CallWarning};
+pub use error::ApiError;
+pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
+pub use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
+pub use platform::Platform;
+pub use plugin::{
+    AvailablePlugin, AvailableReport, Configuration, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest,
+    PackageReport, PackageSource, PluginDetails, PluginSummary, RevisionInfo,
+};
+pub use record::{FunctionStatistics, LogEntry, RecordQuery, RunEntry, StatisticsReport};
+pub use system::{CheckOutcome, DoctorCheck, DoctorReport};
+
+/// What every question may be answered with.
+pub type ApiResult<T> = Result<T, ApiError>;

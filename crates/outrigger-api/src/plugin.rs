@@ -1,0 +1,175 @@
+//! Plugins, packages and what comes of installing them.
+
+use outrigger_contract::{Manifest, PluginName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::FunctionSummary;
+
+/// An installed plugin, as lists show it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PluginSummary {
+    pub name: PluginName,
+    pub version: String,
+    pub title: String,
+    pub description: String,
+    pub categories: Vec<String>,
+    /// Such as `active`, `disabled`, `failed`.
+    pub state: String,
+    /// Why it stands there, where that needs saying.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How many functions can be called.
+    pub functions: u32,
+    pub digest: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub installed_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+}
+
+/// Everything about an installed plugin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PluginDetails {
+    #[serde(flatten)]
+    pub summary: PluginSummary,
+    pub manifest: Manifest,
+    /// Where the package came from.
+    pub source: String,
+    /// What it was granted, a sentence each.
+    pub granted: Vec<String>,
+    pub offered: Vec<FunctionSummary>,
+    /// Exports that cannot be called, with the reason.
+    pub refused: Vec<String>,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// Which interfaces of the platform it exports: `lifecycle`, `health`.
+    pub exports: Vec<String>,
+    /// All revisions that are kept, the newest first.
+    pub revisions: Vec<RevisionInfo>,
+}
+
+/// One revision of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionInfo {
+    pub digest: String,
+    pub version: String,
+    pub active: bool,
+    #[serde(with = "time::serde::rfc3339")]
+    pub installed_at: OffsetDateTime,
+}
+
+/// Where a package is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PackageSource {
+    /// A folder or an archive on the host's disk.
+    Path(std::path::PathBuf),
+    /// A name to be looked up in the search paths, with a version requirement such as `^1.2` or none.
+    Named { name: PluginName, version: Option<String> },
+}
+
+/// What a package is, before anything is done with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PackageReport {
+    pub manifest: Manifest,
+    pub digest: String,
+    /// Bytes in all files.
+    pub size: u64,
+    pub files: u32,
+    /// What it asks for, a sentence each.
+    pub permissions: Vec<String>,
+    /// What of that goes beyond what the installed version was granted. All of it, where none is installed.
+    pub widened: Vec<String>,
+    pub offered: Vec<FunctionSummary>,
+    pub refused: Vec<String>,
+    pub imports: Vec<String>,
+    /// Worth knowing, and no reason not to install it.
+    pub warnings: Vec<String>,
+    /// The version that is installed now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed_version: Option<String>,
+    /// Where it was read from.
+    pub source: String,
+}
+
+/// What to install.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InstallRequest {
+    pub source: PackageSource,
+    /// The digest whose permissions the administrator has seen and grants. Without it a package that asks for more than
+    /// its installed version has is refused.
+    #[serde(default)]
+    pub approved: Option<String>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InstallOutcome {
+    pub name: PluginName,
+    pub version: String,
+    pub digest: String,
+    /// `installed`, `updated`, or `unchanged` where this very package was installed already.
+    pub action: String,
+    /// The version it took the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_version: Option<String>,
+}
+
+/// Packages in the search paths.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AvailableReport {
+    pub plugins: Vec<AvailablePlugin>,
+    /// The same name and version in several places: what was left out, for a person to read.
+    pub duplicates: Vec<String>,
+    /// Packages that could not be read, with the reason.
+    pub problems: Vec<String>,
+}
+
+/// A package in a search path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AvailablePlugin {
+    pub name: PluginName,
+    pub version: String,
+    pub title: String,
+    pub description: String,
+    pub path: String,
+    /// `bundled`, `system`, `user` or `project`.
+    pub origin: String,
+    /// The version that is installed now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed_version: Option<String>,
+}
+
+/// How well a plugin is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HealthInfo {
+    pub plugin: PluginName,
+    /// `healthy`, `degraded` or `unhealthy`.
+    pub status: String,
+    pub checks: Vec<HealthCheckInfo>,
+}
+
+/// One named check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HealthCheckInfo {
+    pub name: String,
+    pub status: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// A plugin's configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Configuration {
+    pub plugin: PluginName,
+    /// JSON Schema of it.
+    pub schema: serde_json::Value,
+    /// What was set.
+    pub values: serde_json::Map<String, serde_json::Value>,
+    /// What the plugin sees: the defaults, and over them what was set.
+    pub effective: serde_json::Map<String, serde_json::Value>,
+    /// Counts changes; 0 while nothing was ever set.
+    pub revision: u64,
+}

@@ -1,0 +1,109 @@
+//! What was done: runs, log lines, statistics.
+
+use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// Which runs or log lines to list. All that is given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordQuery {
+    #[serde(default)]
+    pub plugin: Option<PluginName>,
+    #[serde(default)]
+    pub function: Option<FunctionName>,
+    /// A ULID.
+    #[serde(default)]
+    pub correlation: Option<String>,
+    /// Log lines of this level or a graver one: `trace`, `debug`, `info`, `warn`, `error`.
+    #[serde(default)]
+    pub level: Option<String>,
+    /// Text in the message, whatever the case of its letters.
+    #[serde(default)]
+    pub contains: Option<String>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub since: Option<OffsetDateTime>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub until: Option<OffsetDateTime>,
+    /// The newest so many; 0 for 100.
+    #[serde(default)]
+    pub limit: u32,
+}
+
+/// A log line of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    pub level: String,
+    pub plugin: PluginName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<FunctionName>,
+    pub correlation: String,
+    pub message: String,
+    /// Names and values, in the order in which the plugin gave them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<(String, String)>,
+}
+
+/// A run of a function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEntry {
+    pub id: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+    pub function: FunctionRef,
+    pub caller: String,
+    pub duration_us: u64,
+    /// `ok`, or the code of the failure.
+    pub outcome: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    pub cache: String,
+    pub attempts: u32,
+    pub correlation: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+}
+
+/// Statistics of functions, since their plugin was installed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatisticsReport {
+    /// How many plugins are installed, by state.
+    pub plugins: std::collections::BTreeMap<String, u32>,
+    /// All functions together.
+    pub total: FunctionStatistics,
+    /// Each function that was ever called, by name.
+    pub functions: Vec<FunctionStatistics>,
+}
+
+/// Statistics of one function. Durations in microseconds, shares from 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FunctionStatistics {
+    /// `plugin.function`, or `total`.
+    pub function: String,
+    /// Calls that arrived, whatever came of them.
+    pub calls: u64,
+    pub failures: u64,
+    pub rate_limited: u64,
+    /// Refused because the input, the caller or the plugin's state did not allow it.
+    pub refused: u64,
+    /// Ended by a limit: deadline, CPU, memory, output, concurrency.
+    pub limited: u64,
+    pub cancelled: u64,
+    pub cache_hits: u64,
+    pub cache_misses: u64,
+    pub retries: u64,
+    /// Things reached for without a grant.
+    pub violations: u64,
+    pub dropped_log_lines: u64,
+    pub error_rate: f64,
+    pub cache_hit_rate: f64,
+    pub mean_us: f64,
+    pub p50_us: u64,
+    pub p95_us: u64,
+    pub p99_us: u64,
+    pub max_us: u64,
+}

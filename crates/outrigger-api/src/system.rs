@@ -1,0 +1,39 @@
+//! Whether everything is in order.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What `outrigger doctor` found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DoctorReport {
+    pub checks: Vec<DoctorCheck>,
+}
+
+impl DoctorReport {
+    /// The worst of all.
+    #[must_use]
+    pub fn outcome(&self) -> CheckOutcome {
+        self.checks.iter().map(|check| check.outcome).max().unwrap_or(CheckOutcome::Ok)
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DoctorCheck {
+    pub name: String,
+    pub outcome: CheckOutcome,
+    /// What was found.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// From best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckOutcome {
+    Ok,
+    Warning,
+    Failed,
+}

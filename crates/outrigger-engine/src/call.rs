@@ -1,0 +1,272 @@
+//! The one path of a call. Every face ends here, and so do calls between plugins; there is no second way in.
+//!
+//! Read [`Engine::call`] from top to bottom: each line of [`path`] is a stage with a file of its own.
+
+mod authorize;
+mod cache;
+mod deadline;
+mod permit;
+mod rate;
+mod record;
+mod resolve;
+mod retry;
+mod validate;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outrigger_contract::types::json::{self, Rendered};
+use outrigger_contract::types::{Function, Type};
+use outrigger_contract::{Code, FunctionRef, PluginName, Value};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use cache::AnswerCache;
+pub(crate) use rate::FunctionRate;
+
+use crate::correlation::CorrelationId;
+use crate::engine::Engine;
+use crate::error::Failure;
+use crate::plugins::{ActiveRevision, FunctionSlot};
+use crate::runtime::{CallContext, NOTHING, Observed};
+use crate::services::CallServices;
+use crate::store::CacheOutcome;
+use record::Run;
+
+/// A call, as it arrives.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub caller: Caller,
+    pub function: FunctionRef,
+    pub arguments: Arguments,
+    pub options: CallOptions,
+}
+
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Someone with access to the data directory itself: its administrator.
+    Local,
+    /// A function of a plugin, with the chain of functions that led to it, the outermost first. Never empty.
+    Plugin(Vec<FunctionRef>),
+}
+
+impl std::fmt::Display for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Local => f.write_str("local"),
+            Self::Plugin(chain) => match chain.last() {
+                Some(function) => write!(f, "plugin {function}"),
+                None => f.write_str("plugin"),
+            },
+        }
+    }
+}
+
+/// The arguments of a call.
+#[derive(Clone, Debug)]
+pub enum Arguments {
+    /// An object with a member for each parameter.
+    Json(serde_json::Map<String, serde_json::Value>),
+    /// Values in the order of the parameters. Bytes stay bytes.
+    Values(Vec<Value>),
+}
+
+/// What a caller may choose for one call.
+#[derive(Clone, Debug, Default)]
+pub struct CallOptions {
+    /// Instead of the function's own.
+    pub timeout: Option<Duration>,
+    /// Ask for a fresh answer. It is not kept either.
+    pub no_cache: bool,
+    /// Brought along by the caller; otherwise a new one is made.
+    pub correlation: Option<CorrelationId>,
+    /// Cancelled when the caller no longer wants the answer.
+    pub cancel: CancellationToken,
+}
+
+/// What a call gave.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    value: Arc<Value>,
+    revision: Arc<ActiveRevision>,
+    function: usize,
+    pub cache: CacheOutcome,
+    pub duration: Duration,
+    /// How many times it was tried.
+    pub attempts: u32,
+    pub correlation: CorrelationId,
+    /// Things the caller should know although the call succeeded, such as log lines that were dropped.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something worth knowing about a call that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Warning {
+    pub code: Code,
+    pub message: String,
+}
+
+impl Answer {
+    /// The value; [`NOTHING`] for a function that gives none.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The revision that answered.
+    #[must_use]
+    pub fn revision(&self) -> &ActiveRevision {
+        &self.revision
+    }
+
+    /// The function that answered.
+    #[must_use]
+    pub fn function(&self) -> &Function {
+        &self.revision.graph.functions[self.function]
+    }
+
+    /// The value as JSON of its published type.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        match self.ty() {
+            Some(ty) => json::render(&self.revision.graph, ty, &self.value),
+            None => serde_json::Value::Null,
+        }
+    }
+
+    /// The value as JSON text, without a tree in between.
+    #[must_use]
+    pub fn json_text(&self) -> String {
+        let text = match self.ty() {
+            Some(ty) => serde_json::to_string(&Rendered { graph: &self.revision.graph, ty, value: &self.value }),
+            None => Ok("null".to_owned()),
+        };
+        text.unwrap_or_else(|_| "null".to_owned())
+    }
+
+    fn ty(&self) -> Option<&Type> {
+        self.function().outcome.ok.as_ref()
+    }
+}
+
+impl Engine {
+    /// Calls a function.
+    ///
+    /// # Errors
+    /// Whatever a stage says. Every call is recorded, however it ends.
+    pub async fn call(&self, call: Call) -> Result<Answer, Failure> {
+        let mut run = Run::begin(&call);
+        let outcome = path(self, call, &mut run).await;
+        run.end(self, outcome).await
+    }
+
+    /// Calls several functions, at most `parallel` at once. The answers come in the order of the calls.
+    pub async fn call_many(&self, calls: Vec<Call>, parallel: usize) -> Vec<Result<Answer, Failure>> {
+        use futures::StreamExt;
+        let running = calls.into_iter().map(|call| self.call(call));
+        futures::stream::iter(running).buffered(parallel.max(1)).collect().await
+    }
+}
+
+/// The stages, in order.
+async fn path(engine: &Engine, call: Call, run: &mut Run) -> Result<Output, Failure> {
+    let target = resolve::function(engine, &call.function).await?;
+    run.found(&target);
+    authorize::check(&call.caller, &target)?;
+    let arguments = validate::arguments(&target, call.arguments)?;
+    rate::check(&target, &call.caller)?;
+    let deadline = deadline::of(&target, &call.options, run.started());
+    let execution =
+        Execution { engine, target, caller: call.caller, correlation: run.correlation(), cancel: call.options.cancel };
+    let no_cache = call.options.no_cache;
+    deadline::within(deadline, &execution, cache::answer(&execution, &arguments, deadline, no_cache)).await
+}
+
+/// The function that a call resolved to, in the revision that was active then. The call keeps it to its end, whatever
+/// becomes of the plugin meanwhile.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) name: FunctionRef,
+    pub(crate) revision: Arc<ActiveRevision>,
+    pub(crate) index: usize,
+    /// Held while the call runs, so that a revision is only shut down when its last call has ended.
+    _running: tokio_util::task::task_tracker::TaskTrackerToken,
+}
+
+impl Target {
+    pub(crate) fn slot(&self) -> &FunctionSlot {
+        &self.revision.functions[self.index]
+    }
+
+    pub(crate) fn function(&self) -> &Function {
+        &self.revision.graph.functions[self.index]
+    }
+}
+
+/// A call that has passed every check and only needs to be answered.
+struct Execution<'a> {
+    engine: &'a Engine,
+    target: Target,
+    caller: Caller,
+    correlation: CorrelationId,
+    cancel: CancellationToken,
+}
+
+/// What comes out of the inner stages.
+#[derive(Debug)]
+struct Output {
+    value: Arc<Value>,
+    target: Target,
+    cache: CacheOutcome,
+    attempts: u32,
+    observed: Arc<Observed>,
+}
+
+impl Execution<'_> {
+    /// The innermost stage: runs the function once and checks what it gave.
+    async fn run_once(
+        &self,
+        arguments: &[Value],
+        deadline: deadline::Deadline,
+        observed: &Arc<Observed>,
+    ) -> Result<Arc<Value>, Failure> {
+        let Target { revision, index, name, .. } = &self.target;
+        let context = CallContext {
+            correlation: self.correlation,
+            deadline: deadline.at,
+            cancel: self.cancel.clone(),
+            services: Arc::new(CallServices::new(
+                self.engine,
+                &self.target,
+                &self.caller,
+                self.correlation,
+                deadline.at,
+            )),
+            observed: Arc::clone(observed),
+        };
+        let value = revision
+            .loaded
+            .call(*index, arguments, context)
+            .await
+            .map_err(|fault| Failure::of_call(fault, &revision.graph, self.target.function()))?;
+        let fits = match &self.target.function().outcome.ok {
+            Some(ty) => json::fits(&revision.graph, ty, &value),
+            None => value == NOTHING,
+        };
+        if !fits {
+            return Err(Failure::new(
+                Code::InvalidOutput,
+                format!("`{name}` answered with a value that is not of its type"),
+            ));
+        }
+        Ok(Arc::new(value))
+    }
+}
+
+/// The name under which limits count a caller.
+fn caller_key(caller: &Caller) -> Option<&PluginName> {
+    match caller {
+        Caller::Local => None,
+        Caller::Plugin(chain) => chain.last().map(|function| &function.plugin),
+    }
+}

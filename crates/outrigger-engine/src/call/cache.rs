@@ -1,0 +1,119 @@
+//! Stage 5: the answer may be known already, or be on its way. Only functions that declare a cache time come here; what
+//! makes their answers differ is in the key: the revision's digest, the function, the configuration, the arguments.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moka::Expiry;
+use moka::future::Cache;
+use outrigger_contract::{Code, Digest, Value};
+
+use super::deadline::Deadline;
+use super::{Execution, Output, retry};
+use crate::error::Failure;
+use crate::runtime::Observed;
+use crate::store::CacheOutcome;
+
+/// What an answer is kept under. The arguments themselves, not a hash of them: equal keys are equal calls.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    digest: Digest,
+    function: usize,
+    configuration: u64,
+    arguments: Arc<[Value]>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    value: Arc<Value>,
+    time_to_live: Duration,
+}
+
+/// Answers of all plugins, bounded by the bytes in them.
+#[derive(Clone, Debug)]
+pub(crate) struct AnswerCache {
+    kept: Cache<Key, Kept>,
+}
+
+struct PerFunction;
+
+impl Expiry<Key, Kept> for PerFunction {
+    fn expire_after_create(&self, _: &Key, kept: &Kept, _: Instant) -> Option<Duration> {
+        Some(kept.time_to_live)
+    }
+}
+
+impl AnswerCache {
+    pub(crate) fn new(capacity: u64) -> Self {
+        let weigh = |key: &Key, kept: &Kept| {
+            let bytes = 256 + kept.value.size() + key.arguments.iter().map(Value::size).sum::<usize>();
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        };
+        let kept = Cache::builder().max_capacity(capacity).weigher(weigh).expire_after(PerFunction).build();
+        Self { kept }
+    }
+
+    /// Forgets everything. Used when a plugin is removed or reloaded: rare, and an answer too many costs one call.
+    pub(crate) fn clear(&self) {
+        self.kept.invalidate_all();
+    }
+}
+
+pub(super) async fn answer(
+    execution: &Execution<'_>,
+    arguments: &Arc<[Value]>,
+    deadline: Deadline,
+    no_cache: bool,
+) -> Result<Output, Failure> {
+    let slot = execution.target.slot();
+    let Some(time_to_live) = slot.cache.filter(|_| !no_cache) else {
+        return compute(execution, arguments, deadline, CacheOutcome::Bypass).await;
+    };
+    let key = Key {
+        digest: execution.target.revision.digest,
+        function: execution.target.index,
+        configuration: execution.target.revision.configuration.load().revision,
+        arguments: Arc::clone(arguments),
+    };
+    let cache = &execution.engine.inner.cache.kept;
+    if let Some(kept) = cache.get(&key).await {
+        return Ok(known(execution, kept.value, CacheOutcome::Hit));
+    }
+    loop {
+        // Set when this very call computes; otherwise it waits for the one that does.
+        let mut computed = None;
+        let fill = async {
+            let output = compute(execution, arguments, deadline, CacheOutcome::Miss).await?;
+            let kept = Kept { value: Arc::clone(&output.value), time_to_live };
+            computed = Some(output);
+            Ok::<_, Failure>(kept)
+        };
+        let outcome = cache.try_get_with_by_ref(&key, fill).await;
+        match (outcome, computed) {
+            (Ok(_), Some(output)) => return Ok(output),
+            (Ok(kept), None) => return Ok(known(execution, kept.value, CacheOutcome::Shared)),
+            // The one that computed ran out of its own time or was cancelled. That is not this call's failure.
+            (Err(failure), None) if ended_by_its_caller(failure.code) && !deadline.passed() => {}
+            (Err(failure), _) => return Err((*failure).clone()),
+        }
+    }
+}
+
+async fn compute(
+    execution: &Execution<'_>,
+    arguments: &[Value],
+    deadline: Deadline,
+    cache: CacheOutcome,
+) -> Result<Output, Failure> {
+    let observed = Arc::new(Observed::default());
+    let (value, attempts) = retry::run(execution, arguments, deadline, &observed).await?;
+    Ok(Output { value, target: execution.target.clone(), cache, attempts, observed })
+}
+
+fn known(execution: &Execution<'_>, value: Arc<Value>, cache: CacheOutcome) -> Output {
+    Output { value, target: execution.target.clone(), cache, attempts: 0, observed: Arc::default() }
+}
+
+const fn ended_by_its_caller(code: Code) -> bool {
+    matches!(code, Code::DeadlineExceeded | Code::Cancelled | Code::Busy)
+}

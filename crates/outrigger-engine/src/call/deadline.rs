@@ -1,0 +1,49 @@
+//! Stage 7: the time a call may take, everything included: waiting for room, retries, and what the plugin waits for.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use super::{CallOptions, Execution, Target};
+use crate::error::Failure;
+
+/// No call may take longer, whatever was asked for.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// The runtime ends a call at its deadline and can say more about it than can be said from here; it gets this long.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// When a call must be over, and how long that was from its start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    pub(super) at: Instant,
+    pub(super) limit: Duration,
+}
+
+impl Deadline {
+    pub(super) fn passed(self) -> bool {
+        Instant::now() >= self.at
+    }
+}
+
+pub(super) fn of(target: &Target, options: &CallOptions, started: Instant) -> Deadline {
+    let limit = options.timeout.unwrap_or(target.slot().timeout).min(LONGEST);
+    Deadline { at: started + limit, limit }
+}
+
+/// Ends `work` when its caller cancels, or when it is past its deadline. Dropping it ends it: the runtime then discards
+/// the instance.
+pub(super) async fn within<T>(
+    deadline: Deadline,
+    execution: &Execution<'_>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let cancel = execution.cancel.clone();
+    tokio::select! {
+        biased;
+        outcome = work => outcome,
+        () = cancel.cancelled() => Err(Failure::cancelled(&execution.target.name)),
+        () = tokio::time::sleep_until((deadline.at + GRACE).into()) => {
+            Err(Failure::deadline(&format!("`{}`", execution.target.name), deadline.limit))
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Stage 4: the rate limit, per function and per caller.
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use outrigger_contract::PluginName;
+use outrigger_contract::units::Rate;
+
+use super::{Caller, Target, caller_key};
+use crate::error::Failure;
+
+/// The limiter of one function. It outlives a reload of its plugin, so that a reload does not refill it.
+#[derive(Debug)]
+pub(crate) struct FunctionRate {
+    rate: Rate,
+    clock: DefaultClock,
+    limiter: DefaultKeyedRateLimiter<Option<PluginName>>,
+}
+
+impl FunctionRate {
+    pub(crate) fn new(rate: Rate) -> Self {
+        let quota = Quota::with_period(rate.interval())
+            .expect("a rate's interval is longer than nothing")
+            .allow_burst(rate.burst());
+        Self { rate, clock: DefaultClock::default(), limiter: RateLimiter::keyed(quota) }
+    }
+
+    /// The rate it keeps.
+    pub(crate) const fn rate(&self) -> &Rate {
+        &self.rate
+    }
+}
+
+pub(super) fn check(target: &Target, caller: &Caller) -> Result<(), Failure> {
+    let Some(rate) = &target.slot().rate else { return Ok(()) };
+    let caller = caller_key(caller).cloned();
+    rate.limiter
+        .check_key(&caller)
+        .map_err(|not_until| Failure::rate_limited(&target.name, not_until.wait_time_from(rate.clock.now())))
+}

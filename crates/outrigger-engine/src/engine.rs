@@ -1,0 +1,177 @@
+//! The engine itself: what it is made of, and how it starts and stops.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outrigger_contract::{Code, Digest, PluginName};
+use tokio_util::task::TaskTracker;
+
+use crate::call::AnswerCache;
+use crate::error::Failure;
+use crate::plugins::{ActiveRevision, PluginTable, Slot};
+use crate::recorder::Recorder;
+use crate::runtime::Runtime;
+use crate::store::Store;
+
+/// What an engine needs to know.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// The folder that holds the unpacked packages, each in a folder named by its digest in hexadecimal.
+    pub packages: PathBuf,
+    /// Bytes of answers kept.
+    pub cache_capacity: u64,
+    /// How long calls that run may take to finish when their plugin is disabled, replaced or removed.
+    pub drain: Duration,
+    /// How often statistics are written to the store.
+    pub statistics_interval: Duration,
+}
+
+impl EngineOptions {
+    /// The defaults, for packages in this folder.
+    #[must_use]
+    pub fn new(packages: PathBuf) -> Self {
+        Self {
+            packages,
+            cache_capacity: 64 << 20,
+            drain: Duration::from_secs(60),
+            statistics_interval: Duration::from_secs(5),
+        }
+    }
+
+    /// The folder of one package.
+    #[must_use]
+    pub fn package(&self, digest: &Digest) -> PathBuf {
+        self.packages.join(digest.hex())
+    }
+}
+
+/// The engine. A cheap handle; all of them are the same engine.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) options: EngineOptions,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) plugins: PluginTable,
+    pub(crate) cache: AnswerCache,
+    pub(crate) recorder: Recorder,
+    /// Revisions that were replaced and are being shut down.
+    pub(crate) background: TaskTracker,
+}
+
+impl Engine {
+    /// Starts with what the store holds. Nothing is loaded yet: a plugin is when it is first needed.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn start(
+        options: EngineOptions,
+        store: Arc<dyn Store>,
+        runtime: Arc<dyn Runtime>,
+    ) -> Result<Self, Failure> {
+        let plugins = PluginTable::default();
+        let known = store.plugin_list().await?;
+        let slots: Vec<_> = known.into_iter().map(|(record, summary)| Arc::new(Slot::new(record, summary))).collect();
+        plugins.extend(slots);
+        let inner = Arc::new(Inner {
+            cache: AnswerCache::new(options.cache_capacity),
+            recorder: Recorder::start(Arc::clone(&store)),
+            background: TaskTracker::new(),
+            options,
+            store,
+            runtime,
+            plugins,
+        });
+        let weak = Arc::downgrade(&inner);
+        let interval = inner.options.statistics_interval;
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(interval).await;
+                let Some(inner) = weak.upgrade() else { return };
+                Self { inner }.write_statistics().await;
+            }
+        });
+        Ok(Self { inner })
+    }
+
+    /// Finishes what runs in the background and writes all that is still to be written.
+    pub async fn shutdown(&self) {
+        self.inner.background.close();
+        if tokio::time::timeout(self.inner.options.drain, self.inner.background.wait()).await.is_err() {
+            tracing::warn!("calls on replaced revisions were still running at shutdown");
+        }
+        self.flush().await;
+    }
+
+    /// Waits until every run, log line and count so far is in the store.
+    pub async fn flush(&self) {
+        self.write_statistics().await;
+        self.inner.recorder.flush().await;
+    }
+
+    /// The store, for reading records.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// The runtime, for reading packages.
+    #[must_use]
+    pub fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.inner.runtime
+    }
+
+    /// What it was started with.
+    #[must_use]
+    pub fn options(&self) -> &EngineOptions {
+        &self.inner.options
+    }
+
+    pub(crate) fn slot(&self, name: &PluginName) -> Result<Arc<Slot>, Failure> {
+        let plugins = &self.inner.plugins;
+        plugins.get(name).ok_or_else(|| Failure::plugin_not_found(name, &plugins.names()))
+    }
+
+    /// The revision that takes calls; loads it where that has not happened yet.
+    pub(crate) async fn active_revision(&self, name: &PluginName) -> Result<Arc<ActiveRevision>, Failure> {
+        let slot = self.slot(name)?;
+        if let Some(revision) = slot.active.load_full() {
+            return Ok(revision);
+        }
+        let _changing = slot.changing.lock().await;
+        if let Some(revision) = slot.active.load_full() {
+            return Ok(revision);
+        }
+        let (record, _) = slot.record();
+        if !record.state.is_enabled() {
+            return Err(Failure::not_active(name, record.state, record.reason.as_deref()));
+        }
+        let revision = self.bring_up(&slot, &record.active).await?;
+        slot.active.store(Some(Arc::clone(&revision)));
+        Ok(revision)
+    }
+
+    async fn write_statistics(&self) {
+        let mut rows = Vec::new();
+        for slot in self.inner.plugins.all() {
+            rows.extend(
+                slot.statistics().into_iter().filter_map(|(name, statistics)| statistics.take(&slot.name, &name)),
+            );
+        }
+        if !rows.is_empty() {
+            self.inner.recorder.statistics(rows).await;
+        }
+    }
+}
+
+impl Failure {
+    /// For names that are not those of anything installed.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(Code::Internal, message)
+    }
+}

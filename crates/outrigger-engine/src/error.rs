@@ -1,0 +1,151 @@
+//! How the engine fails: one type, with a code of the table, for every face to show.
+
+use std::time::Duration;
+
+use outrigger_contract::types::Function;
+use outrigger_contract::types::json::{self, Fault, Faults};
+use outrigger_contract::{Code, FunctionRef, PluginName, TypeGraph};
+
+use crate::lifecycle::{PluginState, Refusal};
+use crate::runtime::RuntimeFault;
+use crate::store::StoreError;
+
+/// A failure: what kind, what happened, what to do next.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub code: Code,
+    /// What happened, with names and numbers.
+    pub message: String,
+    /// What to do next, where that can be said more exactly than the table does.
+    pub hint: Option<String>,
+    /// The error value of a function that failed, as JSON of its declared type; faults in the input, as a list.
+    pub detail: Option<serde_json::Value>,
+    /// For `rate_limited`: when to try again.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure with a message.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None, detail: None, retry_after: None }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The hint, or the table's general advice.
+    #[must_use]
+    pub fn advice(&self) -> &str {
+        self.hint.as_deref().unwrap_or(self.code.info().help)
+    }
+
+    pub(crate) fn refused(refusal: &Refusal) -> Self {
+        Self::new(Code::Conflict, refusal.to_string())
+    }
+
+    pub(crate) fn plugin_not_found(name: &PluginName, known: &[PluginName]) -> Self {
+        let failure = Self::new(Code::PluginNotFound, format!("no plugin `{name}` is installed"));
+        match nearest(name.as_str(), known.iter().map(PluginName::as_str)) {
+            Some(candidate) => failure.with_hint(format!("did you mean `{candidate}`?")),
+            None => failure,
+        }
+    }
+
+    pub(crate) fn function_not_found(function: &FunctionRef, graph: &TypeGraph) -> Self {
+        let name = function.function.as_str();
+        if let Some(refused) = graph.refused.iter().find(|refused| refused.name == name) {
+            let message = format!("`{function}` cannot be called: {}", refused.reason);
+            return Self::new(Code::Unsupported, message);
+        }
+        let known = graph.functions.iter().map(|function| function.name.as_str());
+        let failure =
+            Self::new(Code::FunctionNotFound, format!("the plugin `{}` has no function `{name}`", function.plugin));
+        match nearest(name, known.clone()) {
+            Some(candidate) => failure.with_hint(format!("did you mean `{}.{candidate}`?", function.plugin)),
+            None => {
+                let known: Vec<_> = known.collect();
+                failure.with_hint(format!("it has {}", known.join(", ")))
+            }
+        }
+    }
+
+    pub(crate) fn not_active(name: &PluginName, state: PluginState, reason: Option<&str>) -> Self {
+        let mut message = format!("the plugin `{name}` is {state} and takes no calls");
+        if let Some(reason) = reason {
+            message = format!("{message}: {reason}");
+        }
+        Self::new(Code::PluginNotActive, message).with_hint(format!("`outrigger plugin enable {name}` makes it active"))
+    }
+
+    pub(crate) fn invalid_input(function: &FunctionRef, faults: &Faults) -> Self {
+        let detail = serde_json::to_value::<&[Fault]>(&faults.0).ok();
+        let mut failure = Self::new(Code::InvalidInput, format!("the arguments of `{function}` do not fit: {faults}"));
+        failure.detail = detail;
+        failure.with_hint(format!("`outrigger functions {function}` shows its parameters"))
+    }
+
+    pub(crate) fn rate_limited(function: &FunctionRef, retry_after: Duration) -> Self {
+        let seconds = retry_after.as_secs_f64();
+        let mut failure = Self::new(
+            Code::RateLimited,
+            format!("the rate limit of `{function}` is used up; try again in {seconds:.1} s"),
+        );
+        failure.retry_after = Some(retry_after);
+        failure
+    }
+
+    pub(crate) fn deadline(what: &str, limit: Duration) -> Self {
+        Self::new(Code::DeadlineExceeded, format!("{what} was not done within {limit:?}"))
+    }
+
+    pub(crate) fn cancelled(function: &FunctionRef) -> Self {
+        Self::new(Code::Cancelled, format!("the call of `{function}` was cancelled"))
+    }
+
+    /// What a runtime reports of a call. An error value becomes JSON of the function's declared type.
+    pub(crate) fn of_call(fault: RuntimeFault, graph: &TypeGraph, function: &Function) -> Self {
+        let detail = match (&fault.error_value, &function.outcome.err) {
+            (Some(value), Some(Some(ty))) => Some(json::render(graph, ty, value)),
+            _ => None,
+        };
+        let message = match (&detail, fault.code) {
+            (Some(serde_json::Value::String(text)), Code::FunctionFailed) => text.clone(),
+            (Some(detail), Code::FunctionFailed) => format!("{}: {detail}", fault.message),
+            _ => fault.message,
+        };
+        Self { code: fault.code, message, hint: None, detail, retry_after: None }
+    }
+}
+
+impl From<RuntimeFault> for Failure {
+    fn from(fault: RuntimeFault) -> Self {
+        Self::new(fault.code, fault.message)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        use std::error::Error;
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            message = format!("{message}: {cause}");
+            source = cause.source();
+        }
+        Self::new(error.code(), message)
+    }
+}
+
+/// The name that was probably meant.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,420 @@
+//! What an administrator does with plugins: install, update, enable, disable, reload, configure, uninstall. Each either
+//! completes or is undone, and the last good revision keeps running until its successor takes calls.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use outrigger_contract::{Code, Digest, Permissions, PluginName};
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+use crate::correlation::CorrelationId;
+use crate::engine::{Engine, Inner};
+use crate::error::Failure;
+use crate::lifecycle::{Effect, Effects, Event, PluginState, drive};
+use crate::plugins::{ActiveRevision, Configuration, Slot};
+use crate::runtime::{CallContext, HealthReport, LifecycleStep, Observed, RevisionSpec, RuntimeFault};
+use crate::services::CallServices;
+use crate::store::{GrantRecord, PluginRecord, RevisionRecord};
+
+/// A revision to be installed. Its files are in the folder for its digest already.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    pub revision: RevisionRecord,
+    pub granted: Permissions,
+    /// Who granted them.
+    pub granted_by: String,
+}
+
+impl Engine {
+    /// Installs a plugin that is not there yet: registers it and makes it take calls. When that fails, nothing of it is
+    /// left in the store.
+    ///
+    /// # Errors
+    /// It is installed already, the store failed, or a lifecycle step did.
+    pub async fn install(&self, installation: Installation) -> Result<(), Failure> {
+        let Installation { revision, granted, granted_by } = installation;
+        let now = OffsetDateTime::now_utc();
+        let name = revision.manifest.name.clone();
+        let mut record = PluginRecord {
+            name: name.clone(),
+            active: revision.digest,
+            state: PluginState::Registered,
+            reason: None,
+            installed_at: now,
+            updated_at: now,
+            generation: 0,
+        };
+        let grant = GrantRecord { digest: revision.digest, permissions: granted, granted_by, granted_at: now };
+        record.generation = self.inner.store.plugin_put(&record, Some(&revision), Some(&grant), 0).await?;
+        let slot = self.inner.plugins.insert(Slot::new(record, revision.summary()));
+        if let Err(failure) = self.enable(&name).await {
+            self.inner.plugins.remove(&name);
+            self.inner.store.plugin_delete(&name).await?;
+            self.inner.runtime.forget(&revision.digest).await;
+            drop(slot);
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    /// Puts another revision in the place of the active one. The new one is brought up first, and takes calls from the
+    /// moment the store says so; calls that run finish on the old one.
+    ///
+    /// # Errors
+    /// The new revision could not be brought up, or the store failed; then the old one is still active.
+    pub async fn update(&self, installation: Installation) -> Result<(), Failure> {
+        let Installation { revision, granted, granted_by } = installation;
+        let slot = self.slot(&revision.manifest.name)?;
+        let _changing = slot.changing.lock().await;
+        let (present, _) = slot.record();
+        let now = OffsetDateTime::now_utc();
+        let grant = GrantRecord { digest: revision.digest, permissions: granted, granted_by, granted_at: now };
+        // The revision is written first, without becoming active, so that it can be brought up from the store.
+        let mut record = PluginRecord { updated_at: now, ..present.clone() };
+        record.generation =
+            self.inner.store.plugin_put(&record, Some(&revision), Some(&grant), present.generation).await?;
+        slot.record.lock().0 = record.clone();
+        let outcome = match present.state.is_enabled() {
+            true => self.bring_up(&slot, &revision.digest).await.map(Some),
+            false => Ok(None),
+        };
+        let successor = match outcome {
+            Ok(successor) => successor,
+            Err(failure) => {
+                self.inner.store.revision_delete(&revision.digest).await?;
+                self.inner.runtime.forget(&revision.digest).await;
+                return Err(failure);
+            }
+        };
+        let expected = record.generation;
+        record.active = revision.digest;
+        record.state = if successor.is_some() { PluginState::Active } else { present.state };
+        record.generation = self.inner.store.plugin_put(&record, None, None, expected).await?;
+        *slot.record.lock() = (record, revision.summary());
+        self.replace(&slot, successor);
+        Ok(())
+    }
+
+    /// Makes a plugin take calls.
+    ///
+    /// # Errors
+    /// A lifecycle step failed; it was undone, and the plugin is in the state `failed` with the reason.
+    pub async fn enable(&self, name: &PluginName) -> Result<(), Failure> {
+        let slot = self.slot(name)?;
+        let _changing = slot.changing.lock().await;
+        if slot.active.load().is_some() {
+            return Ok(());
+        }
+        let (record, _) = slot.record();
+        match self.bring_up(&slot, &record.active).await {
+            Ok(revision) => {
+                self.settle(&slot, PluginState::Active, None).await?;
+                slot.active.store(Some(revision));
+                Ok(())
+            }
+            Err(failure) => {
+                self.settle(&slot, PluginState::Failed, Some(failure.message.clone())).await?;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Stops a plugin taking calls. Calls that run finish first.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn disable(&self, name: &PluginName) -> Result<(), Failure> {
+        let slot = self.slot(name)?;
+        let _changing = slot.changing.lock().await;
+        let mut effects = SlotEffects::new(self, &slot, slot.active.load_full());
+        let state = standing(&slot);
+        // The decision is written down before the plugin is stopped: a process that dies in between starts without it.
+        self.settle(&slot, PluginState::Disabled, None).await?;
+        drive(state, Event::Disable, &mut effects).await.map_err(|(_, failure)| failure)?;
+        Ok(())
+    }
+
+    /// Loads the active revision anew: new instances, configuration read again. No call fails for it.
+    ///
+    /// # Errors
+    /// A lifecycle step failed; the instances that were there still take calls.
+    pub async fn reload(&self, name: &PluginName) -> Result<(), Failure> {
+        let slot = self.slot(name)?;
+        let _changing = slot.changing.lock().await;
+        let (record, _) = slot.record();
+        if matches!(record.state, PluginState::Disabled) {
+            return Err(Failure::not_active(name, record.state, None));
+        }
+        let successor = self.bring_up(&slot, &record.active).await?;
+        self.settle(&slot, PluginState::Active, None).await?;
+        self.replace(&slot, Some(successor));
+        Ok(())
+    }
+
+    /// Removes a plugin with all that is stored of it but its runs and logs. Calls that run finish first.
+    ///
+    /// # Errors
+    /// The store or the file system failed.
+    pub async fn uninstall(&self, name: &PluginName) -> Result<(), Failure> {
+        let slot = self.slot(name)?;
+        let _changing = slot.changing.lock().await;
+        let mut effects = SlotEffects::new(self, &slot, slot.active.load_full());
+        drive(standing(&slot), Event::Uninstall, &mut effects).await.map_err(|(_, failure)| failure)?;
+        self.inner.cache.clear();
+        Ok(())
+    }
+
+    /// Sets a plugin's configuration, all of it, and has the plugin run with it from the next call on.
+    ///
+    /// # Errors
+    /// It does not fit the schema in the manifest, or was changed since `expected` was read.
+    pub async fn configure(
+        &self,
+        name: &PluginName,
+        values: serde_json::Map<String, serde_json::Value>,
+        expected: u64,
+    ) -> Result<u64, Failure> {
+        let slot = self.slot(name)?;
+        let _changing = slot.changing.lock().await;
+        let (record, _) = slot.record();
+        let revision = self.revision(&record.active).await?;
+        if let Some(secret) =
+            revision.manifest.configuration.secret_keys().into_iter().find(|key| values.contains_key(*key))
+        {
+            let message = format!("`{secret}` is a secret, and this version cannot encrypt secrets at rest");
+            return Err(Failure::new(Code::Unsupported, message).with_hint("leave it out until the version that can"));
+        }
+        let resolved = resolve_configuration(&revision, &values)?;
+        let revision = self.inner.store.configuration_put(name, &values, expected).await?;
+        if let Some(active) = slot.active.load_full() {
+            active.configuration.store(Arc::new(Configuration { values: Arc::new(resolved), revision }));
+        }
+        Ok(revision)
+    }
+
+    /// Asks a plugin for its health. A plugin that does not report any is healthy when it can be brought up.
+    ///
+    /// # Errors
+    /// The plugin could not be brought up, or failed while it looked.
+    pub async fn health(&self, name: &PluginName) -> Result<Option<HealthReport>, Failure> {
+        let revision = self.active_revision(name).await?;
+        let _running = revision.calls.token();
+        let context = self.step_context(name, &revision);
+        Ok(revision.loaded.health(context).await?)
+    }
+
+    /// Brings a plugin up ahead of its first call, with as many instances as it keeps. Answers how many.
+    ///
+    /// # Errors
+    /// The plugin could not be brought up.
+    pub async fn warm(&self, name: &PluginName) -> Result<usize, Failure> {
+        let revision = self.active_revision(name).await?;
+        Ok(revision.loaded.warm().await?)
+    }
+
+    /// A revision with its manifest and types.
+    ///
+    /// # Errors
+    /// It is not in the store, or the store failed.
+    pub async fn revision(&self, digest: &Digest) -> Result<RevisionRecord, Failure> {
+        let found = self.inner.store.revision_fetch(digest).await?;
+        found.ok_or_else(|| Failure::internal(format!("the revision {} is not in the store", digest.short())))
+    }
+
+    /// Loads, initialises and activates a revision. What fails is undone. The caller holds the slot's lock.
+    pub(crate) async fn bring_up(&self, slot: &Arc<Slot>, digest: &Digest) -> Result<Arc<ActiveRevision>, Failure> {
+        let mut effects = SlotEffects { digest: *digest, ..SlotEffects::new(self, slot, None) };
+        drive(PluginState::Registered, Event::Enable, &mut effects).await.map_err(|(_, failure)| failure)?;
+        effects.revision.ok_or_else(|| Failure::internal("a plugin became active without being loaded"))
+    }
+
+    /// Lets a successor take calls and shuts the predecessor down once its last call has ended.
+    fn replace(&self, slot: &Arc<Slot>, successor: Option<Arc<ActiveRevision>>) {
+        let Some(predecessor) = slot.active.swap(successor) else { return };
+        let (engine, slot) = (self.clone(), Arc::clone(slot));
+        self.inner.background.spawn(async move {
+            let mut effects = SlotEffects::new(&engine, &slot, Some(predecessor));
+            for effect in [Effect::Drain, Effect::Deactivate, Effect::Cleanup] {
+                if let Err(failure) = effects.perform(effect).await {
+                    tracing::warn!(plugin = %slot.name, %failure, ?effect, "while a replaced revision was shut down");
+                }
+            }
+        });
+    }
+
+    /// Writes down where a plugin stands.
+    async fn settle(&self, slot: &Slot, state: PluginState, reason: Option<String>) -> Result<(), Failure> {
+        let (mut record, _) = slot.record();
+        if record.state == state && record.reason == reason {
+            return Ok(());
+        }
+        let expected = record.generation;
+        (record.state, record.reason, record.updated_at) = (state, reason, OffsetDateTime::now_utc());
+        record.generation = self.inner.store.plugin_put(&record, None, None, expected).await?;
+        slot.record.lock().0 = record;
+        Ok(())
+    }
+
+    fn step_context(&self, plugin: &PluginName, revision: &Arc<ActiveRevision>) -> CallContext {
+        let correlation = CorrelationId::new();
+        let deadline = Instant::now() + revision.manifest.limits.timeout.as_duration();
+        CallContext {
+            correlation,
+            deadline,
+            cancel: CancellationToken::new(),
+            services: Arc::new(CallServices::for_step(self, plugin, revision, correlation, deadline)),
+            observed: Arc::new(Observed::default()),
+        }
+    }
+}
+
+/// Where a plugin stands in this process: what is stored, corrected by whether it is loaded.
+fn standing(slot: &Slot) -> PluginState {
+    match (slot.active.load().is_some(), slot.record().0.state) {
+        (true, _) => PluginState::Active,
+        (false, state) if state.is_enabled() => PluginState::Registered,
+        (false, state) => state,
+    }
+}
+
+/// Carries out effects on one slot.
+struct SlotEffects<'a> {
+    engine: &'a Engine,
+    slot: &'a Arc<Slot>,
+    /// The revision to load.
+    digest: Digest,
+    /// The revision that is loaded: one on its way up, or the active one on its way down.
+    revision: Option<Arc<ActiveRevision>>,
+}
+
+impl<'a> SlotEffects<'a> {
+    fn new(engine: &'a Engine, slot: &'a Arc<Slot>, revision: Option<Arc<ActiveRevision>>) -> Self {
+        let digest = slot.record.lock().0.active;
+        Self { engine, slot, digest, revision }
+    }
+
+    async fn load(&mut self) -> Result<(), Failure> {
+        let Inner { store, runtime, options, .. } = &*self.engine.inner;
+        let record = self.engine.revision(&self.digest).await?;
+        let grant = store.grant_fetch(&self.digest).await?;
+        let granted = grant.map(|grant| grant.permissions).unwrap_or_default();
+        if !record.manifest.permissions.widens(&granted).is_empty() {
+            let missing = record.manifest.permissions.widens(&granted).join("; ");
+            let message = format!("the plugin `{}` asks for permissions it was not granted: {missing}", self.slot.name);
+            return Err(Failure::new(Code::GrantRequired, message));
+        }
+        let stored = store.configuration_fetch(&self.slot.name).await?;
+        let (values, revision) = stored.map(|stored| (stored.values, stored.revision)).unwrap_or_default();
+        let configuration = Configuration { values: Arc::new(resolve_configuration(&record, &values)?), revision };
+        let loaded = runtime
+            .load(RevisionSpec {
+                plugin: self.slot.name.clone(),
+                digest: self.digest,
+                root: options.package(&self.digest),
+                entry: record.manifest.runtime.entry.as_str().into(),
+                graph: Arc::new(record.inspection.graph.clone()),
+                exports: record.inspection.exports.clone(),
+                granted: granted.clone(),
+                limits: record.manifest.limits.clone(),
+                instances: record.manifest.runtime.instances,
+            })
+            .await?;
+        self.revision = Some(Arc::new(self.slot.assemble(&record, granted, configuration, loaded)));
+        Ok(())
+    }
+
+    /// Calls a step of the plugin's own.
+    async fn step(&self, step: LifecycleStep) -> Result<(), Failure> {
+        let Some(revision) = &self.revision else { return Ok(()) };
+        let context = self.engine.step_context(&self.slot.name, revision);
+        revision.loaded.lifecycle(step, context).await.map_err(|fault: RuntimeFault| {
+            let message = format!("`{}` of the plugin `{}` failed: {}", step.as_str(), self.slot.name, fault.message);
+            let code = if fault.code == Code::FunctionFailed { Code::LifecycleFailed } else { fault.code };
+            Failure::new(code, message)
+        })
+    }
+
+    async fn drain(&self) -> Result<(), Failure> {
+        // A successor may be in place already; only the revision this is about is taken away.
+        let current = self.slot.active.load_full();
+        let Some(revision) = &self.revision else { return Ok(()) };
+        if current.is_some_and(|current| Arc::ptr_eq(&current, revision)) {
+            self.slot.active.store(None);
+        }
+        revision.calls.close();
+        let limit = self.engine.inner.options.drain;
+        let drained = tokio::time::timeout(limit, revision.calls.wait()).await;
+        drained.map_err(|_| Failure::deadline(&format!("calls running on `{}`", self.slot.name), limit))
+    }
+
+    async fn remove_files(&self) -> Result<(), Failure> {
+        let Inner { runtime, options, .. } = &*self.engine.inner;
+        runtime.forget(&self.digest).await;
+        let folder = options.package(&self.digest);
+        match tokio::fs::remove_dir_all(&folder).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::new(Code::Io, format!("{} could not be removed: {error}", folder.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Effects for SlotEffects<'_> {
+    async fn perform(&mut self, effect: Effect) -> Result<(), Failure> {
+        match effect {
+            Effect::Load => self.load().await,
+            Effect::Initialize => self.step(LifecycleStep::Initialize).await,
+            Effect::Activate => self.step(LifecycleStep::Activate).await,
+            Effect::Drain => self.drain().await,
+            Effect::Deactivate => self.step(LifecycleStep::Deactivate).await,
+            Effect::Cleanup => self.step(LifecycleStep::Cleanup).await,
+            Effect::Unload => {
+                self.revision = None;
+                Ok(())
+            }
+            Effect::Unregister => {
+                self.engine.inner.store.plugin_delete(&self.slot.name).await?;
+                self.engine.inner.plugins.remove(&self.slot.name);
+                Ok(())
+            }
+            Effect::RemoveFiles => self.remove_files().await,
+            Effect::Validate | Effect::Unpack | Effect::Register => {
+                Err(Failure::internal(format!("{effect:?} belongs to the installation of a package")))
+            }
+        }
+    }
+}
+
+/// The configuration as the plugin sees it: what was set over the defaults, and valid.
+fn resolve_configuration(
+    revision: &RevisionRecord,
+    values: &serde_json::Map<String, serde_json::Value>,
+) -> Result<serde_json::Map<String, serde_json::Value>, Failure> {
+    let schema = &revision.manifest.configuration;
+    let mut resolved = schema.defaults();
+    resolved.extend(values.iter().map(|(key, value)| (key.clone(), value.clone())));
+    let plugin = &revision.manifest.name;
+    let validator = jsonschema::validator_for(&schema.to_json_schema()).map_err(|error| {
+        Failure::new(Code::InvalidManifest, format!("the configuration schema of `{plugin}` is not valid: {error}"))
+    })?;
+    let document = serde_json::Value::Object(resolved);
+    let faults: Vec<_> = validator
+        .iter_errors(&document)
+        .map(|error| match error.instance_path().as_str() {
+            "" => error.to_string(),
+            path => format!("{path}: {error}"),
+        })
+        .collect();
+    match (faults.is_empty(), document) {
+        (true, serde_json::Value::Object(resolved)) => Ok(resolved),
+        _ => Err(Failure::new(
+            Code::InvalidConfiguration,
+            format!("the configuration of `{plugin}` does not fit its schema: {}", faults.join("; ")),
+        )
+        .with_hint(format!("`outrigger plugin config {plugin}` shows and sets it"))),
+    }
+}

@@ -1,0 +1,206 @@
+//! The plugins the engine knows: a slot for each, and in it the revision that takes calls.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use outrigger_contract::manifest::{FunctionOptions, Manifest, Retry};
+use outrigger_contract::types::Function;
+use outrigger_contract::units::{Rate, Span};
+use outrigger_contract::{Digest, FunctionName, Permissions, PluginName, TypeGraph};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::call::FunctionRate;
+use crate::runtime::LoadedRevision;
+use crate::statistics::FunctionStatistics;
+use crate::store::{PluginRecord, RevisionRecord, RevisionSummary};
+
+/// All plugins by name. Read on every call, written when one is installed or removed.
+#[derive(Debug, Default)]
+pub(crate) struct PluginTable {
+    slots: ArcSwap<HashMap<PluginName, Arc<Slot>>>,
+}
+
+impl PluginTable {
+    pub(crate) fn get(&self, name: &PluginName) -> Option<Arc<Slot>> {
+        self.slots.load().get(name).cloned()
+    }
+
+    pub(crate) fn names(&self) -> Vec<PluginName> {
+        let mut names: Vec<_> = self.slots.load().keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
+        let mut slots: Vec<_> = self.slots.load().values().cloned().collect();
+        slots.sort_by(|a, b| a.name.cmp(&b.name));
+        slots
+    }
+
+    pub(crate) fn insert(&self, slot: Slot) -> Arc<Slot> {
+        let slot = Arc::new(slot);
+        self.extend([Arc::clone(&slot)]);
+        slot
+    }
+
+    pub(crate) fn extend(&self, new: impl IntoIterator<Item = Arc<Slot>> + Clone) {
+        self.slots.rcu(|slots| {
+            let mut slots = HashMap::clone(slots);
+            slots.extend(new.clone().into_iter().map(|slot| (slot.name.clone(), slot)));
+            slots
+        });
+    }
+
+    pub(crate) fn remove(&self, name: &PluginName) {
+        self.slots.rcu(|slots| {
+            let mut slots = HashMap::clone(slots);
+            slots.remove(name);
+            slots
+        });
+    }
+}
+
+/// The place of one plugin. It outlives revisions: what is counted and limited per function stays.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) name: PluginName,
+    /// Takes calls. None while the plugin is disabled, failed, or not loaded yet.
+    pub(crate) active: ArcSwapOption<ActiveRevision>,
+    /// What the store says of it.
+    pub(crate) record: Mutex<(PluginRecord, RevisionSummary)>,
+    /// Held while the plugin changes its state; calls do not take it.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+    functions: Mutex<HashMap<FunctionName, Lasting>>,
+}
+
+/// What stays of a function when its plugin is reloaded.
+#[derive(Clone, Debug)]
+struct Lasting {
+    statistics: Arc<FunctionStatistics>,
+    rate: Option<Arc<FunctionRate>>,
+}
+
+impl Slot {
+    pub(crate) fn new(record: PluginRecord, summary: RevisionSummary) -> Self {
+        Self {
+            name: record.name.clone(),
+            active: ArcSwapOption::empty(),
+            record: Mutex::new((record, summary)),
+            changing: tokio::sync::Mutex::new(()),
+            functions: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn record(&self) -> (PluginRecord, RevisionSummary) {
+        self.record.lock().clone()
+    }
+
+    /// Statistics of every function that was called since this process started.
+    pub(crate) fn statistics(&self) -> Vec<(FunctionName, Arc<FunctionStatistics>)> {
+        let functions = self.functions.lock();
+        functions.iter().map(|(name, lasting)| (name.clone(), Arc::clone(&lasting.statistics))).collect()
+    }
+
+    fn lasting(&self, name: &FunctionName, rate: Option<&Rate>) -> Lasting {
+        let mut functions = self.functions.lock();
+        let known = functions.get(name).cloned();
+        let statistics = known.as_ref().map(|known| Arc::clone(&known.statistics)).unwrap_or_default();
+        let rate = rate.map(|rate| {
+            let kept = known.and_then(|known| known.rate).filter(|kept| kept.rate() == rate);
+            kept.unwrap_or_else(|| Arc::new(FunctionRate::new(*rate)))
+        });
+        let lasting = Lasting { statistics, rate };
+        functions.insert(name.clone(), lasting.clone());
+        lasting
+    }
+
+    /// Puts a loaded revision together with all that the path of a call needs of it.
+    pub(crate) fn assemble(
+        &self,
+        record: &RevisionRecord,
+        granted: Permissions,
+        configuration: Configuration,
+        loaded: Arc<dyn LoadedRevision>,
+    ) -> ActiveRevision {
+        let manifest = record.manifest.clone();
+        let graph = Arc::new(record.inspection.graph.clone());
+        let functions: Vec<_> =
+            graph.functions.iter().map(|function| self.function_slot(&manifest, function)).collect();
+        let by_name =
+            graph.functions.iter().enumerate().map(|(index, function)| (function.name.clone(), index)).collect();
+        ActiveRevision {
+            digest: record.digest,
+            concurrency: Semaphore::new(manifest.limits.concurrency.get() as usize),
+            manifest,
+            graph,
+            granted,
+            functions,
+            by_name,
+            configuration: ArcSwap::from_pointee(configuration),
+            loaded,
+            calls: TaskTracker::new(),
+        }
+    }
+
+    fn function_slot(&self, manifest: &Manifest, function: &Function) -> FunctionSlot {
+        let name: FunctionName = function.name.parse().expect("names in a graph are names of functions");
+        let silent = FunctionOptions::default();
+        let options = manifest.functions.get(&name).unwrap_or(&silent);
+        let Lasting { statistics, rate } = self.lasting(&name, options.rate_limit.as_ref());
+        FunctionSlot {
+            timeout: options.timeout.unwrap_or(manifest.limits.timeout).as_duration(),
+            cache: options.cache.map(Span::as_duration),
+            retry: options.retry,
+            concurrency: options.concurrency.map(|limit| Semaphore::new(limit.get() as usize)),
+            requires_admin: options.requires_admin,
+            rate,
+            statistics,
+        }
+    }
+}
+
+/// A revision that takes calls.
+#[derive(Debug)]
+pub struct ActiveRevision {
+    pub digest: Digest,
+    pub manifest: Manifest,
+    pub graph: Arc<TypeGraph>,
+    /// What was granted to this digest.
+    pub granted: Permissions,
+    pub(crate) functions: Vec<FunctionSlot>,
+    by_name: HashMap<String, usize>,
+    pub(crate) configuration: ArcSwap<Configuration>,
+    pub(crate) loaded: Arc<dyn LoadedRevision>,
+    pub(crate) concurrency: Semaphore,
+    /// Counts calls that run; a revision is shut down when there are none.
+    pub(crate) calls: TaskTracker,
+}
+
+impl ActiveRevision {
+    pub(crate) fn function(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+}
+
+/// A plugin's configuration with the defaults filled in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Configuration {
+    pub(crate) values: Arc<serde_json::Map<String, serde_json::Value>>,
+    pub(crate) revision: u64,
+}
+
+/// One function of an active revision: what the stages look at.
+#[derive(Debug)]
+pub(crate) struct FunctionSlot {
+    pub(crate) timeout: Duration,
+    pub(crate) cache: Option<Duration>,
+    pub(crate) retry: Option<Retry>,
+    pub(crate) concurrency: Option<Semaphore>,
+    pub(crate) requires_admin: bool,
+    pub(crate) rate: Option<Arc<FunctionRate>>,
+    pub(crate) statistics: Arc<FunctionStatistics>,
+}

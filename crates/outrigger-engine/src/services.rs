@@ -1,0 +1,188 @@
+//! The host's services for one call of one plugin: log, configuration, key-value state, calls to other plugins.
+//! Whatever a plugin may do beyond computing passes here, or is not offered by the runtime at all.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
+use time::OffsetDateTime;
+
+use crate::call::{Arguments, Call, CallOptions, Caller, Target};
+use crate::correlation::CorrelationId;
+use crate::engine::Engine;
+use crate::plugins::{ActiveRevision, Configuration};
+use crate::runtime::{CallError, HostServices, LogLine, StateError};
+use crate::store::{Expected, LogRecord, StateOutcome, StateWrite, StoreError};
+
+/// The longest key of the key-value state, in bytes.
+const LONGEST_KEY: usize = 256;
+
+/// Services bound to a plugin and a call.
+#[derive(Debug)]
+pub(crate) struct CallServices {
+    engine: Engine,
+    plugin: PluginName,
+    function: Option<FunctionName>,
+    revision: Arc<ActiveRevision>,
+    configuration: Arc<Configuration>,
+    correlation: CorrelationId,
+    deadline: Instant,
+    /// The chain of calls up to and including this one.
+    chain: Vec<FunctionRef>,
+}
+
+impl CallServices {
+    pub(crate) fn new(
+        engine: &Engine,
+        target: &Target,
+        caller: &Caller,
+        correlation: CorrelationId,
+        deadline: Instant,
+    ) -> Self {
+        let mut chain = match caller {
+            Caller::Plugin(chain) => chain.clone(),
+            Caller::Local => Vec::new(),
+        };
+        chain.push(target.name.clone());
+        Self {
+            engine: engine.clone(),
+            plugin: target.name.plugin.clone(),
+            function: Some(target.name.function.clone()),
+            configuration: target.revision.configuration.load_full(),
+            revision: Arc::clone(&target.revision),
+            correlation,
+            deadline,
+            chain,
+        }
+    }
+
+    /// For a lifecycle step or a health check, which is called by no one.
+    pub(crate) fn for_step(
+        engine: &Engine,
+        plugin: &PluginName,
+        revision: &Arc<ActiveRevision>,
+        correlation: CorrelationId,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            engine: engine.clone(),
+            plugin: plugin.clone(),
+            function: None,
+            configuration: revision.configuration.load_full(),
+            revision: Arc::clone(revision),
+            correlation,
+            deadline,
+            chain: Vec::new(),
+        }
+    }
+
+    async fn write(&self, write: StateWrite<'_>) -> Result<(), StateError> {
+        check_key(write.key)?;
+        let capacity = self.revision.manifest.limits.state.as_u64();
+        match self.engine.inner.store.state_set(&self.plugin, write, capacity).await {
+            Ok(StateOutcome::Written) => Ok(()),
+            Ok(StateOutcome::Changed) => Err(StateError::Changed),
+            Ok(StateOutcome::OverCapacity(bytes)) => {
+                let limit = self.revision.manifest.limits.state;
+                Err(StateError::TooLarge(format!("the state would take {bytes} bytes; `[limits] state` is {limit}")))
+            }
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+}
+
+fn check_key(key: &str) -> Result<(), StateError> {
+    match key.len() {
+        0 => Err(StateError::InvalidKey("a key must not be empty".to_owned())),
+        1..=LONGEST_KEY => Ok(()),
+        length => Err(StateError::InvalidKey(format!("a key may have {LONGEST_KEY} bytes, this one has {length}"))),
+    }
+}
+
+fn unavailable(error: &StoreError) -> StateError {
+    tracing::error!(%error, "a plugin's state could not be used");
+    StateError::Unavailable(error.to_string())
+}
+
+#[async_trait]
+impl HostServices for CallServices {
+    fn log(&self, line: LogLine) {
+        let LogLine { level, message, fields } = line;
+        tracing::trace!(plugin = %self.plugin, correlation = %self.correlation, ?level, message, "plugin log");
+        self.engine.inner.recorder.log(LogRecord {
+            at: OffsetDateTime::now_utc(),
+            plugin: self.plugin.clone(),
+            function: self.function.clone(),
+            correlation: self.correlation,
+            level,
+            message,
+            fields,
+        });
+    }
+
+    fn configuration(&self) -> Arc<serde_json::Map<String, serde_json::Value>> {
+        Arc::clone(&self.configuration.values)
+    }
+
+    async fn state_get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
+        check_key(key)?;
+        self.engine.inner.store.state_get(&self.plugin, key).await.map_err(|error| unavailable(&error))
+    }
+
+    async fn state_set(&self, key: &str, value: Vec<u8>) -> Result<(), StateError> {
+        self.write(StateWrite { key, value: &value, expected: Expected::Anything }).await
+    }
+
+    async fn state_compare_and_set(
+        &self,
+        key: &str,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> Result<(), StateError> {
+        let expected = expected.as_deref().map_or(Expected::Nothing, Expected::Value);
+        self.write(StateWrite { key, value: &value, expected }).await
+    }
+
+    async fn state_delete(&self, key: &str) -> Result<(), StateError> {
+        check_key(key)?;
+        self.engine.inner.store.state_delete(&self.plugin, key).await.map_err(|error| unavailable(&error))
+    }
+
+    async fn state_keys(&self, prefix: &str, limit: u32) -> Result<Vec<String>, StateError> {
+        let limit = limit.min(10_000);
+        self.engine.inner.store.state_keys(&self.plugin, prefix, limit).await.map_err(|error| unavailable(&error))
+    }
+
+    async fn call(&self, function: &str, arguments: &str) -> Result<String, CallError> {
+        let fail = |code: Code, message: String| CallError { code, message, detail: None };
+        let function: FunctionRef = function.parse().map_err(|error| fail(Code::InvalidUsage, format!("{error}")))?;
+        if !self.revision.granted.allows_function(&function.plugin, &function.function) {
+            let message = format!(
+                "the plugin `{}` was not granted to call `{function}`; its manifest asks with `plugins = [\"{function}\"]`",
+                self.plugin
+            );
+            return Err(fail(Code::PermissionDenied, message));
+        }
+        let arguments = serde_json::from_str(arguments)
+            .map_err(|error| fail(Code::InvalidInput, format!("the arguments are not a JSON object: {error}")))?;
+        let call = Call {
+            caller: Caller::Plugin(self.chain.clone()),
+            function,
+            arguments: Arguments::Json(arguments),
+            options: CallOptions {
+                timeout: Some(self.deadline.saturating_duration_since(Instant::now())),
+                correlation: Some(self.correlation),
+                ..CallOptions::default()
+            },
+        };
+        match self.engine.call(call).await {
+            Ok(answer) => Ok(answer.json_text()),
+            Err(failure) => Err(CallError {
+                code: failure.code,
+                message: failure.message,
+                detail: failure.detail.map(|detail| detail.to_string()),
+            }),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What is counted of each function, in memory, and handed to the store as what was added since the last time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use outrigger_contract::{Code, FunctionName, PluginName};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::store::{CacheOutcome, StatisticsRow};
+
+/// Latencies are kept from a microsecond to an hour, to 1 %.
+const LONGEST_US: u64 = 3_600_000_000;
+
+/// Counts the calls of one function. Cheap enough for the path of a cached call.
+#[derive(Debug)]
+pub struct FunctionStatistics {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Since this process started.
+    total: Counts,
+    /// Since they were last taken.
+    fresh: Counts,
+}
+
+#[derive(Clone, Debug)]
+struct Counts {
+    counters: Counters,
+    latency: Histogram<u64>,
+}
+
+/// Counters of a function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Calls that arrived, whatever came of them.
+    pub calls: u64,
+    /// Calls that ended in an error other than the ones below.
+    pub failures: u64,
+    /// Refused by a rate limit.
+    pub rate_limited: u64,
+    /// Refused because the input, the caller or the plugin's state did not allow it.
+    pub refused: u64,
+    /// Ended by a limit: deadline, CPU, memory, output, concurrency.
+    pub limited: u64,
+    /// Cancelled by the caller.
+    pub cancelled: u64,
+    /// Answered from the cache, or by a call that was already running.
+    pub cache_hits: u64,
+    /// Looked up in the cache and not found.
+    pub cache_misses: u64,
+    /// Tries beyond the first.
+    pub retries: u64,
+    /// Things the plugin reached for without a grant.
+    pub violations: u64,
+    /// Log lines beyond the limit.
+    pub dropped_log_lines: u64,
+}
+
+/// One call, as the statistics see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    pub duration: Duration,
+    pub code: Option<Code>,
+    pub cache: CacheOutcome,
+    pub attempts: u32,
+    pub violations: u64,
+    pub dropped_log_lines: u64,
+}
+
+impl Default for FunctionStatistics {
+    fn default() -> Self {
+        let empty = Counts { counters: Counters::default(), latency: new_histogram() };
+        Self { inner: Mutex::new(Inner { total: empty.clone(), fresh: empty }) }
+    }
+}
+
+fn new_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST_US, 2).expect("the bounds are constants that fit")
+}
+
+impl FunctionStatistics {
+    /// Counts one call.
+    pub fn record(&self, sample: &Sample) {
+        let inner = &mut *self.inner.lock();
+        inner.total.record(sample);
+        inner.fresh.record(sample);
+    }
+
+    /// What was counted since this process started.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let total = &self.inner.lock().total;
+        Summary::new(total.counters, &total.latency)
+    }
+
+    /// What was added since the last time it was taken; none where nothing was.
+    pub fn take(&self, plugin: &PluginName, function: &FunctionName) -> Option<StatisticsRow> {
+        let fresh = &mut self.inner.lock().fresh;
+        if fresh.counters.calls == 0 {
+            return None;
+        }
+        let latency_us =
+            fresh.latency.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
+        let counters = fresh.counters.to_map();
+        fresh.counters = Counters::default();
+        fresh.latency.reset();
+        Some(StatisticsRow { plugin: plugin.clone(), function: function.clone(), counters, latency_us })
+    }
+}
+
+impl Counts {
+    fn record(&mut self, sample: &Sample) {
+        let counters = &mut self.counters;
+        counters.calls += 1;
+        counters.retries += u64::from(sample.attempts.saturating_sub(1));
+        counters.violations += sample.violations;
+        counters.dropped_log_lines += sample.dropped_log_lines;
+        match sample.cache {
+            CacheOutcome::Hit | CacheOutcome::Shared => counters.cache_hits += 1,
+            CacheOutcome::Miss => counters.cache_misses += 1,
+            CacheOutcome::Bypass => {}
+        }
+        if let Some(code) = sample.code {
+            *counters.of(code) += 1;
+        }
+        self.latency.saturating_record(u64::try_from(sample.duration.as_micros()).unwrap_or(LONGEST_US).max(1));
+    }
+}
+
+impl Counters {
+    /// The counter that a failure with this code belongs to.
+    fn of(&mut self, code: Code) -> &mut u64 {
+        match code {
+            Code::RateLimited => &mut self.rate_limited,
+            Code::Cancelled => &mut self.cancelled,
+            Code::DeadlineExceeded
+            | Code::CpuLimit
+            | Code::MemoryLimit
+            | Code::OutputLimit
+            | Code::StackOverflow
+            | Code::Busy
+            | Code::CallDepth => &mut self.limited,
+            Code::InvalidInput
+            | Code::Forbidden
+            | Code::GrantRequired
+            | Code::PluginNotActive
+            | Code::FunctionNotFound => &mut self.refused,
+            _ => &mut self.failures,
+        }
+    }
+
+    fn to_map(self) -> BTreeMap<String, u64> {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        let members = value.as_object().into_iter().flatten();
+        members.filter_map(|(name, value)| Some((name.clone(), value.as_u64().filter(|value| *value > 0)?))).collect()
+    }
+
+    fn from_map(map: &BTreeMap<String, u64>) -> Self {
+        let value = |name: &str| map.get(name).copied().unwrap_or_default();
+        Self {
+            calls: value("calls"),
+            failures: value("failures"),
+            rate_limited: value("rate_limited"),
+            refused: value("refused"),
+            limited: value("limited"),
+            cancelled: value("cancelled"),
+            cache_hits: value("cache_hits"),
+            cache_misses: value("cache_misses"),
+            retries: value("retries"),
+            violations: value("violations"),
+            dropped_log_lines: value("dropped_log_lines"),
+        }
+    }
+}
+
+/// Counters with what follows from them. Durations in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    #[serde(flatten)]
+    pub counters: Counters,
+    /// Share of calls that failed for a reason of the plugin's own: failures and limits, from 0 to 1.
+    pub error_rate: f64,
+    /// Share of cache look-ups that were answered, from 0 to 1.
+    pub cache_hit_rate: f64,
+    pub mean_us: f64,
+    pub p50_us: u64,
+    pub p95_us: u64,
+    pub p99_us: u64,
+    pub max_us: u64,
+}
+
+impl Summary {
+    fn new(counters: Counters, latency: &Histogram<u64>) -> Self {
+        Self {
+            counters,
+            error_rate: ratio(counters.failures + counters.limited, counters.calls),
+            cache_hit_rate: ratio(counters.cache_hits, counters.cache_hits + counters.cache_misses),
+            mean_us: latency.mean(),
+            p50_us: latency.value_at_quantile(0.50),
+            p95_us: latency.value_at_quantile(0.95),
+            p99_us: latency.value_at_quantile(0.99),
+            max_us: latency.max(),
+        }
+    }
+
+    /// What is stored of one function, or of several taken together.
+    #[must_use]
+    pub fn of_rows<'a>(rows: impl Iterator<Item = &'a StatisticsRow>) -> Self {
+        let mut counters = BTreeMap::<String, u64>::new();
+        let mut latency = new_histogram();
+        for row in rows {
+            for (name, value) in &row.counters {
+                *counters.entry(name.clone()).or_default() += value;
+            }
+            for (value, count) in &row.latency_us {
+                latency.saturating_record_n(*value, *count);
+            }
+        }
+        Self::new(Counters::from_map(&counters), &latency)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
