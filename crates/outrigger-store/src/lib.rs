@@ -1,0 +1,22 @@
+//! The engine's [`Store`](outrigger_engine::Store), kept in SQL, with a twin in memory. Whoever opens one of them sees
+//! only that trait: rows, columns and SQL stay in this crate.
+//!
+//! [`SqliteStore`] is the embedded default. What it does is written in sea-orm's terms, so that PostgreSQL can follow
+//! from the same entities and migrations; what only SQLite has stands in `sqlite.rs` and `dialect.rs`. [`MemoryStore`]
+//! keeps nothing and behaves alike, which the contract suite in `outrigger-testkit` and `tests/twins.rs` hold both to.
+
+mod sqlite;
+mod memory;
+mod plugins;
+mod configuration;
+mod state;
+mod records;
+mod statistics;
+mod database;
+mod dialect;
+mod migrations;
+mod entities;
+mod columns;
+
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;

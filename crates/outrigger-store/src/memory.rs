@@ -1,0 +1,343 @@
+//! The twin in memory: for tests, and for `--ephemeral`, where nothing is to be left behind. It answers as the database
+//! does, down to what it refuses; its records go when they are pruned, and all of it goes with the process.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use async_trait::async_trait;
+use outrigger_contract::{Digest, FunctionName, PluginName};
+use outrigger_engine::store::{
+    ConfigurationRecord, Expected, GrantRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter, RevisionRecord,
+    RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
+};
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use crate::columns::fold;
+use crate::{records, statistics};
+
+/// A store that keeps everything in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    tables: Mutex<Tables>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    plugins: BTreeMap<PluginName, Plugin>,
+    /// Which plugin has a revision.
+    owners: BTreeMap<Digest, PluginName>,
+    runs: Vec<RunRecord>,
+    run_ids: BTreeSet<String>,
+    logs: Vec<LogRecord>,
+}
+
+/// A plugin with all that goes when it goes.
+#[derive(Debug)]
+struct Plugin {
+    record: PluginRecord,
+    revisions: BTreeMap<Digest, Revision>,
+    configuration: Option<ConfigurationRecord>,
+    state: BTreeMap<String, Vec<u8>>,
+    statistics: BTreeMap<FunctionName, StatisticsRow>,
+}
+
+#[derive(Debug)]
+struct Revision {
+    record: RevisionRecord,
+    summary: RevisionSummary,
+    grant: Option<GrantRecord>,
+}
+
+impl Tables {
+    fn revision(&self, digest: &Digest) -> Option<&Revision> {
+        self.plugins.get(self.owners.get(digest)?)?.revisions.get(digest)
+    }
+
+    /// Whether the revision will be the plugin's once `added` is written.
+    fn has(&self, name: &PluginName, digest: &Digest, added: Option<&RevisionRecord>) -> bool {
+        match self.owners.get(digest) {
+            Some(owner) => owner == name,
+            None => added.is_some_and(|added| added.digest == *digest && added.manifest.name == *name),
+        }
+    }
+
+    fn add_statistics(&mut self, added: &StatisticsRow) {
+        let StatisticsRow { plugin, function, counters, latency_us } = added;
+        let Some(plugin) = self.plugins.get_mut(plugin) else { return };
+        if counters.is_empty() && latency_us.is_empty() {
+            return;
+        }
+        let row = plugin.statistics.entry(function.clone()).or_insert_with(|| StatisticsRow {
+            counters: BTreeMap::new(),
+            latency_us: BTreeMap::new(),
+            ..added.clone()
+        });
+        let add = |sum: &mut u64, value: u64| *sum = sum.saturating_add(value).min(statistics::MAX);
+        for (name, value) in counters {
+            add(row.counters.entry(name.clone()).or_default(), *value);
+        }
+        for (bound, calls) in latency_us {
+            add(row.latency_us.entry(*bound).or_default(), *calls);
+        }
+    }
+}
+
+fn conflict(what: String) -> StoreError {
+    StoreError::Conflict { what }
+}
+
+/// The part of a filter that runs and log lines share.
+fn matches(
+    filter: &RecordFilter,
+    plugin: &PluginName,
+    function: Option<&FunctionName>,
+    correlation: outrigger_engine::CorrelationId,
+    at: OffsetDateTime,
+    message: Option<&str>,
+) -> bool {
+    let RecordFilter { plugin: wanted, function: of, correlation: with, level: _, contains, since, until, limit: _ } = filter;
+    wanted.as_ref().is_none_or(|wanted| wanted == plugin)
+        && of.as_ref().is_none_or(|of| Some(of) == function)
+        && with.is_none_or(|with| with == correlation)
+        && since.is_none_or(|since| at >= since)
+        && until.is_none_or(|until| at < until)
+        && contains.as_ref().is_none_or(|text| message.is_some_and(|message| fold(message).contains(&fold(text))))
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn plugin_list(&self) -> Result<Vec<(PluginRecord, RevisionSummary)>, StoreError> {
+        let tables = self.tables.lock();
+        let row = |plugin: &Plugin| {
+            let revision = plugin.revisions.get(&plugin.record.active)?;
+            Some((plugin.record.clone(), revision.summary.clone()))
+        };
+        Ok(tables.plugins.values().filter_map(row).collect())
+    }
+
+    async fn plugin_fetch(&self, name: &PluginName) -> Result<Option<PluginRecord>, StoreError> {
+        Ok(self.tables.lock().plugins.get(name).map(|plugin| plugin.record.clone()))
+    }
+
+    async fn plugin_put(
+        &self,
+        plugin: &PluginRecord,
+        revision: Option<&RevisionRecord>,
+        grant: Option<&GrantRecord>,
+        expected: u64,
+    ) -> Result<u64, StoreError> {
+        let mut tables = self.tables.lock();
+        let tables = &mut *tables;
+        let name = &plugin.name;
+        let present = tables.plugins.get(name).map_or(0, |plugin| plugin.record.generation);
+        if present != expected {
+            return Err(conflict(format!("the plugin {name}")));
+        }
+        let mentioned = [Some(&plugin.active), revision.map(|revision| &revision.digest), grant.map(|grant| &grant.digest)];
+        for digest in mentioned.into_iter().flatten() {
+            if !tables.has(name, digest, revision) {
+                return Err(conflict(format!("the revision {digest} of the plugin {name}")));
+            }
+        }
+
+        let generation = expected.saturating_add(1);
+        let record = PluginRecord { generation, ..plugin.clone() };
+        let entry = match tables.plugins.entry(name.clone()) {
+            Entry::Occupied(entry) => {
+                let entry = entry.into_mut();
+                entry.record = record;
+                entry
+            }
+            Entry::Vacant(entry) => entry.insert(Plugin {
+                record,
+                revisions: BTreeMap::new(),
+                configuration: None,
+                state: BTreeMap::new(),
+                statistics: BTreeMap::new(),
+            }),
+        };
+        if let Some(revision) = revision
+            && tables.owners.get(&revision.digest).is_none()
+        {
+            tables.owners.insert(revision.digest, name.clone());
+            let (record, summary) = (revision.clone(), revision.summary());
+            entry.revisions.insert(revision.digest, Revision { record, summary, grant: None });
+        }
+        if let Some(grant) = grant
+            && let Some(revision) = entry.revisions.get_mut(&grant.digest)
+        {
+            revision.grant = Some(grant.clone());
+        }
+        Ok(generation)
+    }
+
+    async fn plugin_delete(&self, name: &PluginName) -> Result<bool, StoreError> {
+        let mut tables = self.tables.lock();
+        tables.owners.retain(|_, owner| owner != name);
+        Ok(tables.plugins.remove(name).is_some())
+    }
+
+    async fn revision_fetch(&self, digest: &Digest) -> Result<Option<RevisionRecord>, StoreError> {
+        Ok(self.tables.lock().revision(digest).map(|revision| revision.record.clone()))
+    }
+
+    async fn revision_list(&self, name: &PluginName) -> Result<Vec<RevisionSummary>, StoreError> {
+        let tables = self.tables.lock();
+        let Some(plugin) = tables.plugins.get(name) else { return Ok(Vec::new()) };
+        let mut revisions: Vec<_> = plugin.revisions.values().map(|revision| revision.summary.clone()).collect();
+        revisions.sort_by(|left, right| (right.installed_at, right.digest).cmp(&(left.installed_at, left.digest)));
+        Ok(revisions)
+    }
+
+    async fn revision_delete(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let mut tables = self.tables.lock();
+        let tables = &mut *tables;
+        let Some(owner) = tables.owners.get(digest) else { return Ok(false) };
+        let Some(plugin) = tables.plugins.get_mut(owner) else { return Ok(false) };
+        if plugin.record.active == *digest {
+            return Err(conflict(format!("the revision {digest}, which is the active one of {owner},")));
+        }
+        plugin.revisions.remove(digest);
+        tables.owners.remove(digest);
+        Ok(true)
+    }
+
+    async fn grant_fetch(&self, digest: &Digest) -> Result<Option<GrantRecord>, StoreError> {
+        Ok(self.tables.lock().revision(digest).and_then(|revision| revision.grant.clone()))
+    }
+
+    async fn configuration_fetch(&self, name: &PluginName) -> Result<Option<ConfigurationRecord>, StoreError> {
+        Ok(self.tables.lock().plugins.get(name).and_then(|plugin| plugin.configuration.clone()))
+    }
+
+    async fn configuration_put(&self, name: &PluginName, values: &Map<String, Value>, expected: u64) -> Result<u64, StoreError> {
+        let mut tables = self.tables.lock();
+        let conflict = || conflict(format!("the configuration of the plugin {name}"));
+        let plugin = tables.plugins.get_mut(name).ok_or_else(conflict)?;
+        let present = plugin.configuration.as_ref().map_or(0, |configuration| configuration.revision);
+        if present != expected {
+            return Err(conflict());
+        }
+        let revision = expected.saturating_add(1);
+        plugin.configuration = Some(ConfigurationRecord { values: values.clone(), revision });
+        Ok(revision)
+    }
+
+    async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.tables.lock().plugins.get(name).and_then(|plugin| plugin.state.get(key).cloned()))
+    }
+
+    async fn state_set(&self, name: &PluginName, write: StateWrite<'_>, capacity: u64) -> Result<StateOutcome, StoreError> {
+        let StateWrite { key, value, expected } = write;
+        let mut tables = self.tables.lock();
+        let plugin = tables.plugins.get_mut(name).ok_or_else(|| conflict(format!("the plugin {name}")))?;
+        let present = plugin.state.get(key).map(Vec::as_slice);
+        let as_expected = match expected {
+            Expected::Anything => true,
+            Expected::Nothing => present.is_none(),
+            Expected::Value(value) => present == Some(value),
+        };
+        if !as_expected {
+            return Ok(StateOutcome::Changed);
+        }
+        let others = plugin.state.iter().filter(|(other, _)| *other != key);
+        let total: usize = others.map(|(key, value)| key.len() + value.len()).sum::<usize>() + key.len() + value.len();
+        let total = u64::try_from(total).expect("what is in memory is smaller than 2^64 bytes");
+        if total > capacity {
+            return Ok(StateOutcome::OverCapacity(total));
+        }
+        plugin.state.insert(key.to_owned(), value.to_vec());
+        Ok(StateOutcome::Written)
+    }
+
+    async fn state_delete(&self, name: &PluginName, key: &str) -> Result<(), StoreError> {
+        if let Some(plugin) = self.tables.lock().plugins.get_mut(name) {
+            plugin.state.remove(key);
+        }
+        Ok(())
+    }
+
+    async fn state_keys(&self, name: &PluginName, prefix: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        let tables = self.tables.lock();
+        let Some(plugin) = tables.plugins.get(name) else { return Ok(Vec::new()) };
+        let keys = plugin.state.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)).map(|(key, _)| key);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(keys.take_while(|key| key.starts_with(prefix)).take(limit).cloned().collect())
+    }
+
+    async fn record_append(&self, batch: &RecordBatch) -> Result<(), StoreError> {
+        let RecordBatch { runs, logs, statistics } = batch;
+        let mut tables = self.tables.lock();
+        let ids: BTreeSet<String> = runs.iter().map(|run| run.id.clone()).collect();
+        if ids.len() < runs.len() || !ids.is_disjoint(&tables.run_ids) {
+            return Err(records::duplicate());
+        }
+        tables.run_ids.extend(ids);
+        tables.runs.extend_from_slice(runs);
+        tables.logs.extend_from_slice(logs);
+        for row in statistics {
+            tables.add_statistics(row);
+        }
+        Ok(())
+    }
+
+    async fn run_list(&self, filter: &RecordFilter) -> Result<Vec<RunRecord>, StoreError> {
+        let tables = self.tables.lock();
+        let wanted = |run: &&RunRecord| {
+            matches(filter, &run.plugin, Some(&run.function), run.correlation, run.started_at, run.message.as_deref())
+        };
+        let mut runs: Vec<&RunRecord> = tables.runs.iter().filter(wanted).collect();
+        runs.sort_by(|left, right| (right.started_at, &right.id).cmp(&(left.started_at, &left.id)));
+        Ok(runs.into_iter().take(limit(filter)).cloned().collect())
+    }
+
+    async fn log_list(&self, filter: &RecordFilter) -> Result<Vec<LogRecord>, StoreError> {
+        let tables = self.tables.lock();
+        let wanted = |line: &&LogRecord| {
+            filter.level.is_none_or(|level| line.level >= level)
+                && matches(filter, &line.plugin, line.function.as_ref(), line.correlation, line.at, Some(&line.message))
+        };
+        let mut logs: Vec<&LogRecord> = tables.logs.iter().rev().filter(wanted).collect();
+        // Stable: of one moment, the line that was appended last comes first.
+        logs.sort_by_key(|line| std::cmp::Reverse(line.at));
+        Ok(logs.into_iter().take(limit(filter)).cloned().collect())
+    }
+
+    async fn statistics_list(&self, name: Option<&PluginName>) -> Result<Vec<StatisticsRow>, StoreError> {
+        let tables = self.tables.lock();
+        let wanted = tables.plugins.iter().filter(|(plugin, _)| name.is_none_or(|name| name == *plugin));
+        Ok(wanted.flat_map(|(_, plugin)| plugin.statistics.values().cloned()).collect())
+    }
+
+    async fn record_prune(&self, before: OffsetDateTime) -> Result<u64, StoreError> {
+        let mut tables = self.tables.lock();
+        let tables = &mut *tables;
+        let present = tables.runs.len() + tables.logs.len();
+        tables.runs.retain(|run| run.started_at >= before);
+        tables.logs.retain(|line| line.at >= before);
+        tables.run_ids = tables.runs.iter().map(|run| run.id.clone()).collect();
+        let left = tables.runs.len() + tables.logs.len();
+        Ok(u64::try_from(present - left).expect("a count of what was in memory"))
+    }
+
+    async fn check(&self) -> Result<String, StoreError> {
+        let Tables { plugins, owners: _, runs, run_ids: _, logs } = &*self.tables.lock();
+        let (plugins, runs, logs) = (plugins.len(), runs.len(), logs.len());
+        Ok(format!("kept in memory, for as long as this process lives; {plugins} plugins, {runs} runs, {logs} log lines"))
+    }
+}
+
+fn limit(filter: &RecordFilter) -> usize {
+    usize::try_from(records::limit_of(filter.limit)).unwrap_or(usize::MAX)
+}

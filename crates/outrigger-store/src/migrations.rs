@@ -1,0 +1,101 @@
+//! Brings a database to the schema of this version.
+//!
+//! A runner of our own instead of `sea-orm-migration`: all that is missing is applied in *one* transaction that holds the
+//! database's lock, so that of several processes that open a new directory one does it and the others wait, and one
+//! that dies leaves nothing half done. It also spares a build of sea-orm with all its default features. The
+//! statements themselves are sea-query's, the same for every database.
+
+mod v1_initial;
+
+use outrigger_engine::store::StoreError;
+use sea_orm::sea_query::{Expr, IndexCreateStatement, TableCreateStatement};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Set};
+use time::OffsetDateTime;
+
+use crate::columns;
+use crate::database::{Database, failed};
+use crate::entities::schema_version;
+
+/// A step of a migration.
+enum Change {
+    Table(TableCreateStatement),
+    Index(IndexCreateStatement),
+}
+
+/// Each takes the schema one version further. What stands here was released and is never edited; a change is a new entry.
+const MIGRATIONS: [fn() -> Vec<Change>; 1] = [v1_initial::changes];
+
+/// The version of the schema that this program reads and writes.
+pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+const ACTION: &str = "prepare the database's schema";
+
+/// Applies what is missing. `database` is named in the error when it was written by a newer version.
+pub(crate) async fn migrate(database: &Database, name: &str) -> Result<(), StoreError> {
+    // The usual case takes this one query. Where it fails there is no schema yet, or a fault that shows again below.
+    if let Ok(Some(version)) = version(&database.write).await {
+        if version == VERSION {
+            return Ok(());
+        }
+        refuse_newer(version, name)?;
+    }
+
+    let transaction = database.begin(ACTION).await?;
+    transaction.execute(v1_initial::schema_version().if_not_exists()).await.map_err(failed(ACTION))?;
+    // Under the lock, because another process may have been quicker.
+    let present = version(&transaction).await.map_err(failed(ACTION))?.unwrap_or(0);
+    refuse_newer(present, name)?;
+    for (version, changes) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > present) {
+        apply(&transaction, version, changes()).await.map_err(failed(ACTION))?;
+        tracing::debug!(database = name, version, "schema migrated");
+    }
+    transaction.commit().await.map_err(failed(ACTION))
+}
+
+/// Writes to the database and changes nothing that matters: proof that it can be written to.
+pub(crate) async fn touch(database: &Database) -> Result<(), StoreError> {
+    const ACTION: &str = "write to itself";
+    let transaction = database.begin(ACTION).await?;
+    let now = columns::from_time(OffsetDateTime::now_utc());
+    schema_version::Entity::update_many()
+        .col_expr(schema_version::Column::CheckedAt, Expr::val(now))
+        .filter(schema_version::Column::Version.eq(VERSION))
+        .exec(&transaction)
+        .await
+        .map_err(failed(ACTION))?;
+    transaction.commit().await.map_err(failed(ACTION))
+}
+
+async fn version(connection: &impl ConnectionTrait) -> Result<Option<i64>, DbErr> {
+    let query = schema_version::Entity::find().select_only().column_as(schema_version::Column::Version.max(), "version");
+    query.into_tuple::<Option<i64>>().one(connection).await.map(Option::flatten)
+}
+
+async fn apply(connection: &impl ConnectionTrait, version: i64, changes: Vec<Change>) -> Result<(), DbErr> {
+    for change in changes {
+        match change {
+            Change::Table(statement) => connection.execute(&statement).await?,
+            Change::Index(statement) => connection.execute(&statement).await?,
+        };
+    }
+    let row = schema_version::ActiveModel {
+        version: Set(version),
+        applied_at: Set(columns::from_time(OffsetDateTime::now_utc())),
+        checked_at: Set(None),
+    };
+    schema_version::Entity::insert(row).exec_without_returning(connection).await?;
+    Ok(())
+}
+
+fn refuse_newer(version: i64, name: &str) -> Result<(), StoreError> {
+    if version <= VERSION {
+        return Ok(());
+    }
+    Err(columns::corrupt(
+        name,
+        format_args!(
+            "it has schema version {version}, and this version of Outrigger knows schemas up to {VERSION}; \
+             use the newer Outrigger that wrote it, or another data directory"
+        ),
+    ))
+}

@@ -1,0 +1,266 @@
+//! The embedded store: one SQLite file, in WAL mode, which several processes may have open at once.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use outrigger_contract::{Digest, PluginName};
+use outrigger_engine::store::{
+    ConfigurationRecord, GrantRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter, RevisionRecord, RevisionSummary,
+    RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
+};
+use sea_orm::sqlx::ConnectOptions;
+use sea_orm::sqlx::pool::PoolOptions;
+use sea_orm::sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteSynchronous};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, SqlxSqliteConnector, Statement};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use crate::database::{Database, failed};
+use crate::{configuration, dialect, migrations, plugins, records, state, statistics};
+
+/// How long a write waits for one of another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a write waits for those of this process that came before it.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Reads at once. Each is a thread of its own, made when it is first needed.
+const READERS: u32 = 4;
+
+/// The store in one SQLite file.
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    database: Database,
+    path: PathBuf,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, and makes it where there is none. Its directory must exist.
+    ///
+    /// # Errors
+    /// It cannot be opened, is not a database, or was written by a newer version.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_path_buf();
+        let at = |source| at_path(&path, source);
+        create(&path)?;
+        // FULL and not NORMAL: in WAL mode NORMAL leaves a commit in the operating system's memory until the next
+        // checkpoint. That outlives `kill -9` but not a power cut, and the trait promises that what was written stays
+        // written. It costs one `fdatasync` a transaction; what is frequent (records) comes in batches.
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .busy_timeout(BUSY_TIMEOUT)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .disable_statement_logging();
+        let pool = PoolOptions::<Sqlite>::new()
+            .acquire_timeout(QUEUE_TIMEOUT)
+            // A connection to a file does not go stale.
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false);
+
+        let write = pool.clone().max_connections(1).connect_with(options.clone()).await;
+        let write = SqlxSqliteConnector::from_sqlx_sqlite_pool(write.map_err(|source| at(failure(source)))?);
+        let read = pool.max_connections(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
+        let read = SqlxSqliteConnector::from_sqlx_sqlite_pool(read);
+
+        use_wal(&write).await.map_err(at)?;
+        let database = Database { read, write };
+        migrations::migrate(&database, &path.display().to_string()).await?;
+        Ok(Self { database, path })
+    }
+
+    /// Waits for what is running and closes the file; what is called afterwards fails. Without it the file is as whole,
+    /// only its log is left to whoever opens it next.
+    pub async fn close(&self) {
+        let Database { read, write } = &self.database;
+        // Errors can only come from a connection that is gone already.
+        let _ = read.close_by_ref().await;
+        let _ = write.close_by_ref().await;
+    }
+
+    /// The first value of the first row, as text.
+    async fn ask(&self, connection: &DatabaseConnection, question: &str) -> Result<String, DbErr> {
+        let statement = Statement::from_string(connection.get_database_backend(), question);
+        let row = connection.query_one_raw(statement).await?;
+        row.map_or_else(|| Ok(String::new()), |row| row.try_get_by_index(0))
+    }
+
+    /// SQLite's own look at every page and index.
+    async fn check_integrity(&self) -> Result<(), StoreError> {
+        const ACTION: &str = "check the database";
+        let verdict = self.ask(&self.database.read, "PRAGMA integrity_check(1)").await.map_err(failed(ACTION))?;
+        let orphan = "SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1";
+        let orphan = self.ask(&self.database.read, orphan).await.map_err(failed(ACTION))?;
+        let reason = match (verdict.as_str(), orphan.as_str()) {
+            ("ok", "") => return Ok(()),
+            ("ok", table) => format!("a row of the table {table} belongs to nothing"),
+            (fault, _) => fault.to_owned(),
+        };
+        Err(StoreError::Corrupt {
+            what: format!("the database {}", self.path.display()),
+            reason: format!("{reason}; restore the data directory from a backup, or move it away to begin anew"),
+        })
+    }
+}
+
+/// Makes the file before SQLite does, because SQLite would let the whole machine read it.
+fn create(path: &Path) -> Result<(), StoreError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(StoreError::Database { action: "open", source: Box::new(AtPath { path: path.into(), source }) }),
+    }
+}
+
+/// Changes a new database to a write-ahead log, which is kept in the file. SQLite does not wait for locks while it
+/// does so; another process that opens the same new database is waited for here.
+async fn use_wal(connection: &DatabaseConnection) -> Result<(), DbErr> {
+    let ask = async |pragma: &str| {
+        let row = connection.query_one_raw(Statement::from_string(connection.get_database_backend(), pragma)).await?;
+        let row = row.ok_or_else(|| DbErr::RecordNotFound(format!("{pragma} answered nothing")))?;
+        row.try_get_by_index::<String>(0)
+    };
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        let mode = match ask("PRAGMA journal_mode").await {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(_) => ask("PRAGMA journal_mode = WAL").await,
+            Err(error) => Err(error),
+        };
+        match mode {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(mode) => return Err(DbErr::Custom(format!("it stays in the journal mode {mode}: is it on a network drive?"))),
+            Err(error) if dialect::is_busy(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn failure(source: sea_orm::sqlx::Error) -> DbErr {
+    DbErr::Conn(sea_orm::RuntimeErr::SqlxError(source.into()))
+}
+
+/// A failure to open, with the path in it.
+fn at_path(path: &Path, source: DbErr) -> StoreError {
+    if dialect::is_damage(&source) {
+        return StoreError::Corrupt {
+            what: format!("the file {}", path.display()),
+            reason: format!("it is damaged or no database ({source}); restore it from a backup, or move it away to begin anew"),
+        };
+    }
+    StoreError::Database { action: "open", source: Box::new(AtPath { path: path.into(), source }) }
+}
+
+/// An error that names the file.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", path.display())]
+struct AtPath<E: std::error::Error + 'static> {
+    path: PathBuf,
+    source: E,
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn plugin_list(&self) -> Result<Vec<(PluginRecord, RevisionSummary)>, StoreError> {
+        plugins::list(&self.database).await
+    }
+
+    async fn plugin_fetch(&self, name: &PluginName) -> Result<Option<PluginRecord>, StoreError> {
+        plugins::fetch(&self.database, name).await
+    }
+
+    async fn plugin_put(
+        &self,
+        plugin: &PluginRecord,
+        revision: Option<&RevisionRecord>,
+        grant: Option<&GrantRecord>,
+        expected: u64,
+    ) -> Result<u64, StoreError> {
+        plugins::put(&self.database, plugin, revision, grant, expected).await
+    }
+
+    async fn plugin_delete(&self, name: &PluginName) -> Result<bool, StoreError> {
+        plugins::delete(&self.database, name).await
+    }
+
+    async fn revision_fetch(&self, digest: &Digest) -> Result<Option<RevisionRecord>, StoreError> {
+        plugins::revision_fetch(&self.database, digest).await
+    }
+
+    async fn revision_list(&self, name: &PluginName) -> Result<Vec<RevisionSummary>, StoreError> {
+        plugins::revision_list(&self.database, name).await
+    }
+
+    async fn revision_delete(&self, digest: &Digest) -> Result<bool, StoreError> {
+        plugins::revision_delete(&self.database, digest).await
+    }
+
+    async fn grant_fetch(&self, digest: &Digest) -> Result<Option<GrantRecord>, StoreError> {
+        plugins::grant_fetch(&self.database, digest).await
+    }
+
+    async fn configuration_fetch(&self, name: &PluginName) -> Result<Option<ConfigurationRecord>, StoreError> {
+        configuration::fetch(&self.database, name).await
+    }
+
+    async fn configuration_put(&self, name: &PluginName, values: &Map<String, Value>, expected: u64) -> Result<u64, StoreError> {
+        configuration::put(&self.database, name, values, expected).await
+    }
+
+    async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        state::get(&self.database, name, key).await
+    }
+
+    async fn state_set(&self, name: &PluginName, write: StateWrite<'_>, capacity: u64) -> Result<StateOutcome, StoreError> {
+        state::set(&self.database, name, write, capacity).await
+    }
+
+    async fn state_delete(&self, name: &PluginName, key: &str) -> Result<(), StoreError> {
+        state::delete(&self.database, name, key).await
+    }
+
+    async fn state_keys(&self, name: &PluginName, prefix: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        state::keys(&self.database, name, prefix, limit).await
+    }
+
+    async fn record_append(&self, batch: &RecordBatch) -> Result<(), StoreError> {
+        records::append(&self.database, batch).await
+    }
+
+    async fn run_list(&self, filter: &RecordFilter) -> Result<Vec<RunRecord>, StoreError> {
+        records::run_list(&self.database, filter).await
+    }
+
+    async fn log_list(&self, filter: &RecordFilter) -> Result<Vec<LogRecord>, StoreError> {
+        records::log_list(&self.database, filter).await
+    }
+
+    async fn statistics_list(&self, name: Option<&PluginName>) -> Result<Vec<StatisticsRow>, StoreError> {
+        statistics::list(&self.database, name).await
+    }
+
+    async fn record_prune(&self, before: OffsetDateTime) -> Result<u64, StoreError> {
+        records::prune(&self.database, before).await
+    }
+
+    async fn check(&self) -> Result<String, StoreError> {
+        self.check_integrity().await?;
+        migrations::touch(&self.database).await?;
+        let counts = "SELECT (SELECT count(*) FROM plugins) || ' plugins, ' || (SELECT count(*) FROM runs) || ' runs, ' \
+                      || (SELECT count(*) FROM logs) || ' log lines'";
+        let counts = self.ask(&self.database.read, counts).await.map_err(failed("count its records"))?;
+        let version = self.ask(&self.database.read, "SELECT sqlite_version()").await.map_err(failed("ask its version"))?;
+        Ok(format!(
+            "{}: whole and writable; {counts}; schema {}, SQLite {version}",
+            self.path.display(),
+            migrations::VERSION
+        ))
+    }
+}

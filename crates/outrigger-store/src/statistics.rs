@@ -1,0 +1,103 @@
+//! Statistics: numbers that are added to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::ParseIntError;
+
+use outrigger_contract::PluginName;
+use outrigger_engine::store::{StatisticsRow, StoreError};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, Set};
+
+use crate::columns;
+use crate::database::{Database, failed};
+use crate::entities::{plugin, statistic};
+use crate::records::parts;
+
+/// The highest a number gets; it stays there.
+pub(crate) const MAX: u64 = i64::MAX as u64;
+
+/// `value + excluded.value`, but never beyond what the column holds: SQLite would go on in floating point.
+const ADD: &str = r#"CASE WHEN "statistics"."value" > 9223372036854775807 - excluded."value"
+    THEN 9223372036854775807 ELSE "statistics"."value" + excluded."value" END"#;
+
+const ACTION: &str = "add to the statistics";
+
+/// Adds to what is there. Numbers of a plugin that is gone are dropped: calls may end after their plugin.
+pub(crate) async fn add(transaction: &DatabaseTransaction, statistics: &[StatisticsRow]) -> Result<(), StoreError> {
+    let mut installed = BTreeSet::new();
+    for name in statistics.iter().map(|row| &row.plugin).collect::<BTreeSet<_>>() {
+        let query = plugin::Entity::find_by_id(name.as_str()).select_only().column(plugin::Column::Name);
+        let found: Option<String> = query.into_tuple().one(transaction).await.map_err(failed(ACTION))?;
+        installed.extend(found);
+    }
+    let add = OnConflict::columns([
+        statistic::Column::Plugin,
+        statistic::Column::Function,
+        statistic::Column::Kind,
+        statistic::Column::Name,
+    ])
+    .value(statistic::Column::Value, Expr::cust(ADD))
+    .to_owned();
+    for part in parts(numbers(statistics, &installed)) {
+        let insert = statistic::Entity::insert_many(part).on_conflict(add.clone());
+        insert.exec_without_returning(transaction).await.map_err(failed(ACTION))?;
+    }
+    Ok(())
+}
+
+/// One row for each number. Added up, because no database but SQLite lets one statement meet the same row twice.
+fn numbers(statistics: &[StatisticsRow], installed: &BTreeSet<String>) -> Vec<statistic::ActiveModel> {
+    let mut sums: BTreeMap<(&str, &str, i64, String), u64> = BTreeMap::new();
+    for StatisticsRow { plugin, function, counters, latency_us } in statistics {
+        if !installed.contains(plugin.as_str()) {
+            continue;
+        }
+        let counters = counters.iter().map(|(name, value)| (statistic::COUNTER, name.clone(), *value));
+        let latencies = latency_us.iter().map(|(bound, calls)| (statistic::LATENCY, bound.to_string(), *calls));
+        for (kind, name, value) in counters.chain(latencies) {
+            let sum = sums.entry((plugin.as_str(), function.as_str(), kind, name)).or_default();
+            *sum = sum.saturating_add(value);
+        }
+    }
+    let row = |((plugin, function, kind, name), value): ((&str, &str, i64, String), u64)| statistic::ActiveModel {
+        plugin: Set(plugin.to_owned()),
+        function: Set(function.to_owned()),
+        kind: Set(kind),
+        name: Set(name),
+        value: Set(columns::from_count(value)),
+    };
+    sums.into_iter().map(row).collect()
+}
+
+pub(crate) async fn list(database: &Database, name: Option<&PluginName>) -> Result<Vec<StatisticsRow>, StoreError> {
+    let mut query = statistic::Entity::find();
+    if let Some(name) = name {
+        query = query.filter(statistic::Column::Plugin.eq(name.as_str()));
+    }
+    let rows = query.all(&database.read).await.map_err(failed("list the statistics"))?;
+    let mut functions: BTreeMap<(String, String), Vec<(i64, String, i64)>> = BTreeMap::new();
+    for statistic::Model { plugin, function, kind, name, value } in rows {
+        functions.entry((plugin, function)).or_default().push((kind, name, value));
+    }
+    functions.into_iter().map(|((plugin, function), numbers)| assemble(&plugin, &function, numbers)).collect()
+}
+
+fn assemble(plugin: &str, function: &str, numbers: Vec<(i64, String, i64)>) -> Result<StatisticsRow, StoreError> {
+    let what = format_args!("the statistics of {plugin}.{function}");
+    let mut row = StatisticsRow {
+        plugin: columns::parse(what, plugin)?,
+        function: columns::parse(what, function)?,
+        counters: BTreeMap::new(),
+        latency_us: BTreeMap::new(),
+    };
+    for (kind, name, value) in numbers {
+        let value = columns::to_count(what, value)?;
+        if kind == statistic::LATENCY {
+            let bound = name.parse().map_err(|error: ParseIntError| columns::corrupt(what, error))?;
+            row.latency_us.insert(bound, value);
+        } else {
+            row.counters.insert(name, value);
+        }
+    }
+    Ok(row)
+}
