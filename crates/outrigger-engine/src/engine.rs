@@ -12,7 +12,7 @@ use crate::error::Failure;
 use crate::plugins::{ActiveRevision, PluginTable, Slot};
 use crate::recorder::Recorder;
 use crate::runtime::Runtime;
-use crate::store::Store;
+use crate::store::{PluginRecord, RevisionSummary, Store};
 
 /// What an engine needs to know.
 #[derive(Clone, Debug)]
@@ -130,6 +130,20 @@ impl Engine {
     #[must_use]
     pub fn options(&self) -> &EngineOptions {
         &self.inner.options
+    }
+
+    /// The installed plugins, by name, as they stand.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<(PluginRecord, RevisionSummary)> {
+        self.inner.plugins.all().iter().map(|slot| slot.record()).collect()
+    }
+
+    /// One installed plugin.
+    ///
+    /// # Errors
+    /// It is not installed.
+    pub fn plugin(&self, name: &PluginName) -> Result<(PluginRecord, RevisionSummary), Failure> {
+        Ok(self.slot(name)?.record())
     }
 
     pub(crate) fn slot(&self, name: &PluginName) -> Result<Arc<Slot>, Failure> {

@@ -56,7 +56,9 @@ impl Failure {
         }
     }
 
-    pub(crate) fn function_not_found(function: &FunctionRef, graph: &TypeGraph) -> Self {
+    /// A plugin has no function of this name, or has one that cannot be called.
+    #[must_use]
+    pub fn function_not_found(function: &FunctionRef, graph: &TypeGraph) -> Self {
         let name = function.function.as_str();
         if let Some(refused) = graph.refused.iter().find(|refused| refused.name == name) {
             let message = format!("`{function}` cannot be called: {}", refused.reason);

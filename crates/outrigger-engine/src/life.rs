@@ -71,26 +71,31 @@ impl Engine {
         let (present, _) = slot.record();
         let now = OffsetDateTime::now_utc();
         let grant = GrantRecord { digest: revision.digest, permissions: granted, granted_by, granted_at: now };
+        let kept = self.inner.store.revision_fetch(&revision.digest).await?.is_some();
         // The revision is written first, without becoming active, so that it can be brought up from the store.
         let mut record = PluginRecord { updated_at: now, ..present.clone() };
         record.generation =
             self.inner.store.plugin_put(&record, Some(&revision), Some(&grant), present.generation).await?;
         slot.record.lock().0 = record.clone();
-        let outcome = match present.state.is_enabled() {
-            true => self.bring_up(&slot, &revision.digest).await.map(Some),
-            false => Ok(None),
+        // An administrator who switched the plugin off gets the new version, switched off.
+        let outcome = match present.state {
+            PluginState::Disabled => Ok(None),
+            _ => self.bring_up(&slot, &revision.digest).await.map(Some),
         };
         let successor = match outcome {
             Ok(successor) => successor,
             Err(failure) => {
-                self.inner.store.revision_delete(&revision.digest).await?;
-                self.inner.runtime.forget(&revision.digest).await;
+                if !kept {
+                    self.inner.store.revision_delete(&revision.digest).await?;
+                    self.inner.runtime.forget(&revision.digest).await;
+                }
                 return Err(failure);
             }
         };
         let expected = record.generation;
         record.active = revision.digest;
-        record.state = if successor.is_some() { PluginState::Active } else { present.state };
+        record.state = if successor.is_some() { PluginState::Active } else { PluginState::Disabled };
+        record.reason = None;
         record.generation = self.inner.store.plugin_put(&record, None, None, expected).await?;
         *slot.record.lock() = (record, revision.summary());
         self.replace(&slot, successor);

@@ -1,6 +1,8 @@
 //! The types themselves. Named types stand once in [`TypeGraph::types`] and are referred to by id, so that a type
 //! used a thousand times is stored, and published, once. WIT has no recursive types; the graph has no cycles.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 /// All functions of one plugin revision, with every type they mention.
@@ -230,5 +232,61 @@ impl TypeGraph {
             }
         };
         format!("{}({}){outcome}", function.name, params.join(", "))
+    }
+
+    /// A graph of one function and only the types it mentions.
+    #[must_use]
+    pub fn of_function(&self, function: &Function) -> Self {
+        let mut pruned = Pruned { graph: self, ids: HashMap::new(), types: Vec::new() };
+        let field = |pruned: &mut Pruned<'_>, field: &Field| Field { ty: pruned.ty(&field.ty), ..field.clone() };
+        let params = function.params.iter().map(|param| field(&mut pruned, param)).collect();
+        let ok = function.outcome.ok.as_ref().map(|ty| pruned.ty(ty));
+        let err = function.outcome.err.as_ref().map(|err| err.as_ref().map(|ty| pruned.ty(ty)));
+        let function = Function { params, outcome: Outcome { ok, err }, ..function.clone() };
+        Self { docs: String::new(), types: pruned.types, functions: vec![function], refused: Vec::new() }
+    }
+}
+
+/// Copies types out of a graph, each once, with new ids.
+struct Pruned<'a> {
+    graph: &'a TypeGraph,
+    ids: HashMap<TypeId, TypeId>,
+    types: Vec<NamedType>,
+}
+
+impl Pruned<'_> {
+    fn ty(&mut self, ty: &Type) -> Type {
+        match ty {
+            Type::List(item) => Type::List(Box::new(self.ty(item))),
+            Type::Option(item) => Type::Option(Box::new(self.ty(item))),
+            Type::Tuple(items) => Type::Tuple(items.iter().map(|item| self.ty(item)).collect()),
+            Type::Result { ok, err } => {
+                Type::Result { ok: ok.as_ref().map(|ty| Box::new(self.ty(ty))), err: err.as_ref().map(|ty| Box::new(self.ty(ty))) }
+            }
+            Type::Named(id) => Type::Named(self.named(*id)),
+            simple => simple.clone(),
+        }
+    }
+
+    fn named(&mut self, id: TypeId) -> TypeId {
+        if let Some(known) = self.ids.get(&id) {
+            return *known;
+        }
+        let NamedType { name, docs, shape } = self.graph.named(id);
+        let shape = match shape {
+            Shape::Alias(target) => Shape::Alias(self.ty(target)),
+            Shape::Record(fields) => {
+                Shape::Record(fields.iter().map(|field| Field { ty: self.ty(&field.ty), ..field.clone() }).collect())
+            }
+            Shape::Variant(cases) => Shape::Variant(
+                cases.iter().map(|case| Case { ty: case.ty.as_ref().map(|ty| self.ty(ty)), ..case.clone() }).collect(),
+            ),
+            Shape::Enum(labels) => Shape::Enum(labels.clone()),
+            Shape::Flags(labels) => Shape::Flags(labels.clone()),
+        };
+        let new = TypeId(u32::try_from(self.types.len()).expect("fewer types than in the graph they come from"));
+        self.types.push(NamedType { name: name.clone(), docs: docs.clone(), shape });
+        self.ids.insert(id, new);
+        new
     }
 }

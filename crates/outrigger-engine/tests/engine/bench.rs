@@ -1,0 +1,121 @@
+//! A workbench: an engine with scripted plugins.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use outrigger_contract::{Digest, Manifest, Permissions};
+use outrigger_engine::life::Installation;
+use outrigger_engine::runtime::{Inspection, Runtime};
+use outrigger_engine::store::RevisionRecord;
+use outrigger_engine::{Answer, Arguments, Call, CallOptions, Caller, Engine, EngineOptions, Failure, Store};
+use outrigger_store::MemoryStore;
+use outrigger_testkit::scripted::{self, ScriptedRuntime};
+use serde_json::{Value as Json, json};
+
+pub struct Bench {
+    pub engine: Engine,
+    pub runtime: Arc<ScriptedRuntime>,
+    pub store: Arc<dyn Store>,
+    packages: tempfile::TempDir,
+}
+
+impl Bench {
+    pub async fn new() -> Self {
+        Self::with_store(Arc::new(MemoryStore::new())).await
+    }
+
+    pub async fn with_store(store: Arc<dyn Store>) -> Self {
+        let packages = tempfile::tempdir().expect("a temporary folder");
+        let runtime = Arc::new(ScriptedRuntime::default());
+        let mut options = EngineOptions::new(packages.path().to_owned());
+        options.drain = Duration::from_secs(5);
+        let engine = Engine::start(options, Arc::clone(&store), Arc::clone(&runtime) as Arc<dyn Runtime>)
+            .await
+            .expect("the engine starts");
+        Self { engine, runtime, store, packages }
+    }
+
+    /// Another engine over the same store, as after a restart.
+    pub async fn restarted(&self) -> Self {
+        Self::with_store(Arc::clone(&self.store)).await
+    }
+
+    /// Installs the plugin `demo` with more lines in its manifest.
+    pub async fn demo(&self, manifest: &str) {
+        self.engine.install(installation("demo", "1.0.0", manifest)).await.expect("the plugin is installed");
+    }
+
+    pub async fn call(&self, function: &str, arguments: Json) -> Result<Answer, Failure> {
+        self.call_with(function, arguments, CallOptions::default()).await
+    }
+
+    pub async fn call_with(&self, function: &str, arguments: Json, options: CallOptions) -> Result<Answer, Failure> {
+        self.engine.call(call(function, arguments, options)).await
+    }
+
+    /// The same, on a task of its own.
+    pub fn start(
+        &self,
+        function: &str,
+        arguments: Json,
+        options: CallOptions,
+    ) -> tokio::task::JoinHandle<Result<Answer, Failure>> {
+        let (engine, call) = (self.engine.clone(), call(function, arguments, options));
+        tokio::spawn(async move { engine.call(call).await })
+    }
+
+    /// The code that a call ends with.
+    pub async fn code(&self, function: &str, arguments: Json) -> String {
+        match self.call(function, arguments).await {
+            Ok(answer) => format!("ok {}", answer.json()),
+            Err(failure) => failure.code.to_string(),
+        }
+    }
+
+    pub fn package_folder(&self, digest: &Digest) -> std::path::PathBuf {
+        self.packages.path().join(digest.hex())
+    }
+}
+
+pub fn call(function: &str, arguments: Json, options: CallOptions) -> Call {
+    let Json::Object(arguments) = arguments else { panic!("arguments are an object") };
+    Call {
+        caller: Caller::Local,
+        function: function.parse().expect("a function's name"),
+        arguments: Arguments::Json(arguments),
+        options,
+    }
+}
+
+/// A scripted plugin. Whatever it asks for is granted.
+pub fn installation(name: &str, version: &str, manifest: &str) -> Installation {
+    let text = format!(
+        "name = \"{name}\"\nversion = \"{version}\"\ntitle = \"A test plugin\"\ndescription = \"For tests.\"\n\
+         [runtime]\nkind = \"wasm\"\nentry = \"x.wasm\"\n{manifest}"
+    );
+    let manifest = Manifest::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let granted: Permissions = manifest.permissions.clone();
+    let inspection =
+        Inspection { graph: scripted::graph(), exports: Vec::new(), imports: Vec::new(), warnings: Vec::new() };
+    let revision = RevisionRecord {
+        digest: Digest::of(text.as_bytes()),
+        manifest,
+        inspection,
+        source: "a test".to_owned(),
+        installed_at: time::OffsetDateTime::UNIX_EPOCH,
+    };
+    Installation { revision, granted, granted_by: "the test".to_owned() }
+}
+
+/// Waits until something is so, and fails when that takes too long.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "it did not happen in 10 s: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+pub fn no_arguments() -> Json {
+    json!({})
+}

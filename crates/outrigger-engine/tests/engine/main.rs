@@ -1,0 +1,7 @@
+//! The engine with a real (in-memory) store and a runtime that does what it is told: the stages of a call, the life of a
+//! plugin, and what is recorded.
+
+mod bench;
+mod call;
+mod lifecycle;
+mod records;

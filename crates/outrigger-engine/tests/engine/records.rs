@@ -1,0 +1,72 @@
+//! What is recorded: every call, however it ended.
+
+use outrigger_engine::statistics::Summary;
+use outrigger_engine::store::RecordFilter;
+use outrigger_engine::{CallOptions, CorrelationId};
+use serde_json::json;
+
+use crate::bench::{Bench, no_arguments};
+
+#[tokio::test]
+async fn every_call_is_recorded_with_its_outcome() {
+    let bench = Bench::new().await;
+    bench.demo("[functions.version]\nrate-limit = \"1/1h\"\n").await;
+    bench.code("demo.version", no_arguments()).await;
+    bench.code("demo.version", no_arguments()).await;
+    bench.code("demo.echo", json!({"text": 5})).await;
+    bench.code("demo.fail", json!({"text": "no"})).await;
+    bench.code("nowhere.x", no_arguments()).await;
+    bench.engine.flush().await;
+    let mut runs = bench.store.run_list(&RecordFilter::default()).await.expect("it reads");
+    runs.reverse();
+    let outcomes: Vec<_> = runs
+        .iter()
+        .map(|run| format!("{}.{} {}", run.plugin, run.function, run.code.map_or("ok", |code| code.as_str())))
+        .collect();
+    assert_eq!(
+        outcomes,
+        [
+            "demo.version ok",
+            "demo.version rate_limited",
+            "demo.echo invalid_input",
+            "demo.fail function_failed",
+            "nowhere.x plugin_not_found"
+        ]
+    );
+    assert!(runs.iter().all(|run| run.caller == "local"));
+}
+
+#[tokio::test]
+async fn the_correlation_id_follows_a_call_through_plugins() {
+    let bench = Bench::new().await;
+    bench.demo("[permissions]\nplugins = [\"demo.*\"]\n").await;
+    let correlation = CorrelationId::new();
+    let options = CallOptions { correlation: Some(correlation), ..CallOptions::default() };
+    let arguments = json!({"function": "demo.version", "arguments": "{}"});
+    bench.call_with("demo.call", arguments, options).await.expect("it answers");
+    bench.engine.flush().await;
+    let filter = RecordFilter { correlation: Some(correlation), ..RecordFilter::default() };
+    let runs = bench.store.run_list(&filter).await.expect("it reads");
+    let callers: Vec<_> = runs.iter().map(|run| (run.function.as_str(), run.caller.as_str())).collect();
+    assert!(callers.contains(&("call", "local")) && callers.contains(&("version", "plugin demo.call")), "{callers:?}");
+}
+
+#[tokio::test]
+async fn statistics_add_up_over_restarts() {
+    let bench = Bench::new().await;
+    bench.demo("[functions.echo]\nread-only = true\ncache = \"1h\"\n").await;
+    for text in ["a", "a", "b"] {
+        bench.code("demo.echo", json!({"text": text})).await;
+    }
+    bench.code("demo.fail", json!({"text": "no"})).await;
+    bench.engine.shutdown().await;
+    let restarted = bench.restarted().await;
+    restarted.code("demo.echo", json!({"text": "a"})).await;
+    restarted.engine.flush().await;
+    let rows = bench.store.statistics_list(Some(&"demo".parse().expect("a name"))).await.expect("it reads");
+    let total = Summary::of_rows(rows.iter());
+    assert_eq!((total.counters.calls, total.counters.failures), (5, 1));
+    assert_eq!((total.counters.cache_hits, total.counters.cache_misses), (1, 3));
+    assert!((total.error_rate - 0.2).abs() < 1e-9 && (total.cache_hit_rate - 0.25).abs() < 1e-9);
+    assert!(total.p50_us >= 1 && total.p50_us <= total.p95_us && total.p95_us <= total.p99_us);
+}

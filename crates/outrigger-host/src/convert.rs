@@ -1,0 +1,164 @@
+//! From the engine's types to those of the wire. Structs are destructured, so that a new field cannot be forgotten.
+
+use outrigger_api::{ApiError, Code, FunctionSummary, LogEntry, ParameterInfo, PluginSummary, RunEntry};
+use outrigger_contract::manifest::{FunctionOptions, Manifest};
+use outrigger_contract::types::{Function, TypeGraph};
+use outrigger_contract::{FunctionName, FunctionRef, PluginName};
+use outrigger_engine::Failure;
+use outrigger_engine::runtime::{HealthStatus, LogLevel};
+use outrigger_engine::store::{CacheOutcome, LogRecord, PluginRecord, RevisionSummary, RunRecord, StoreError};
+
+pub(crate) fn error(failure: Failure) -> ApiError {
+    let hint = failure.advice().to_owned();
+    let Failure { code, message, hint: _, detail, retry_after } = failure;
+    let retry_after_ms = retry_after.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    ApiError { code, message, hint, detail, retry_after_ms }
+}
+
+pub(crate) fn store_error(store_error: StoreError) -> ApiError {
+    error(Failure::from(store_error))
+}
+
+pub(crate) fn plugin(record: PluginRecord, summary: RevisionSummary) -> PluginSummary {
+    let PluginRecord { name, active, state, reason, installed_at, updated_at, generation: _ } = record;
+    let RevisionSummary { digest: _, plugin: _, version, title, description, categories, functions, installed_at: _ } =
+        summary;
+    PluginSummary {
+        name,
+        version: version.to_string(),
+        title,
+        description,
+        categories,
+        state: state.as_str().to_owned(),
+        reason,
+        functions,
+        digest: active.to_string(),
+        installed_at,
+        updated_at,
+    }
+}
+
+/// A function as lists show it. The manifest's words go before the documentation in the types.
+pub(crate) fn function(manifest: &Manifest, graph: &TypeGraph, function: &Function) -> FunctionSummary {
+    let options = options(manifest, function);
+    let documentation = documentation(&options, function);
+    FunctionSummary {
+        function: FunctionRef::new(manifest.name.clone(), function_name(function)),
+        title: options.title.clone().unwrap_or_else(|| sentence_of(&function.name)),
+        summary: first_paragraph(&documentation),
+        signature: graph.signature(function),
+        tags: options.tags.clone(),
+        read_only: options.read_only,
+        destructive: options.may_destroy(),
+        idempotent: options.idempotent,
+    }
+}
+
+pub(crate) fn function_name(function: &Function) -> FunctionName {
+    function.name.parse().expect("names in a graph are names of functions")
+}
+
+pub(crate) fn options(manifest: &Manifest, function: &Function) -> FunctionOptions {
+    manifest.functions.get(&function_name(function)).cloned().unwrap_or_default()
+}
+
+pub(crate) fn documentation(options: &FunctionOptions, function: &Function) -> String {
+    options.description.clone().unwrap_or_else(|| function.docs.clone())
+}
+
+pub(crate) fn parameters(graph: &TypeGraph, function: &Function) -> Vec<ParameterInfo> {
+    let info = |param: &outrigger_contract::types::Field| ParameterInfo {
+        name: param.name.clone(),
+        ty: graph.display(&param.ty),
+        required: !graph.is_optional(&param.ty),
+        description: param.docs.clone(),
+    };
+    function.params.iter().map(info).collect()
+}
+
+fn first_paragraph(text: &str) -> String {
+    text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+/// `optimize-network` → `Optimize network`.
+fn sentence_of(name: &str) -> String {
+    let words = name.replace(['-', '_', '.'], " ");
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+pub(crate) fn run(record: RunRecord) -> RunEntry {
+    let RunRecord {
+        id,
+        correlation,
+        plugin,
+        function,
+        digest,
+        caller,
+        started_at,
+        duration_us,
+        code,
+        message,
+        cache,
+        attempts,
+    } = record;
+    RunEntry {
+        id,
+        started_at,
+        function: FunctionRef::new(plugin, function),
+        caller,
+        duration_us,
+        outcome: code.map_or("ok", Code::as_str).to_owned(),
+        code,
+        message,
+        cache: cache_outcome(cache).to_owned(),
+        attempts,
+        correlation: correlation.to_string(),
+        revision: digest.map(|digest| digest.to_string()),
+    }
+}
+
+pub(crate) fn log(record: LogRecord) -> LogEntry {
+    let LogRecord { at, plugin, function, correlation, level, message, fields } = record;
+    LogEntry {
+        at,
+        level: level_name(level).to_owned(),
+        plugin,
+        function,
+        correlation: correlation.to_string(),
+        message,
+        fields,
+    }
+}
+
+pub(crate) const fn cache_outcome(outcome: CacheOutcome) -> &'static str {
+    match outcome {
+        CacheOutcome::Bypass => "bypass",
+        CacheOutcome::Miss => "miss",
+        CacheOutcome::Hit => "hit",
+        CacheOutcome::Shared => "shared",
+    }
+}
+
+pub(crate) const fn level_name(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Trace => "trace",
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    }
+}
+
+pub(crate) const fn health_status(status: HealthStatus) -> &'static str {
+    match status {
+        HealthStatus::Healthy => "healthy",
+        HealthStatus::Degraded => "degraded",
+        HealthStatus::Unhealthy => "unhealthy",
+    }
+}
+
+/// Names what a question is about, for errors of lists.
+pub(crate) fn unknown_plugin(name: &PluginName) -> ApiError {
+    ApiError::new(Code::PluginNotFound, format!("no plugin `{name}` is installed"))
+}

@@ -1,0 +1,98 @@
+//! The data directory: what lies where in it, and who may change it.
+//!
+//! ```text
+//! outrigger.db          plugins, grants, configuration, state, records (SQLite)
+//! packages/<digest>/    unpacked packages, immutable
+//! cache/compiled/       machine code by digest and engine; can be deleted at any time
+//! staging/              packages being looked at; empty while nothing is being installed
+//! install.lock          held while packages are added or removed
+//! ```
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use outrigger_api::{ApiError, ApiResult, Code};
+use outrigger_contract::Digest;
+
+/// A data directory that exists.
+#[derive(Clone, Debug)]
+pub(crate) struct DataDirectory {
+    root: PathBuf,
+}
+
+impl DataDirectory {
+    /// Opens a data directory, and makes it where it is not there.
+    pub(crate) fn open(root: &Path) -> ApiResult<Self> {
+        let directory = Self { root: root.to_owned() };
+        if root.exists() && !root.is_dir() {
+            return Err(ApiError::new(Code::DataDirectory, format!("{} is not a folder", root.display())));
+        }
+        for folder in [root.to_owned(), directory.packages(), directory.compiled(), directory.staging()] {
+            make_private_folder(&folder)
+                .map_err(|error| failed(&format!("the folder {} could not be made", folder.display()), &error))?;
+        }
+        Ok(directory)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.root.join("outrigger.db")
+    }
+
+    pub(crate) fn packages(&self) -> PathBuf {
+        self.root.join("packages")
+    }
+
+    pub(crate) fn package(&self, digest: &Digest) -> PathBuf {
+        self.packages().join(digest.hex())
+    }
+
+    pub(crate) fn compiled(&self) -> PathBuf {
+        self.root.join("cache/compiled")
+    }
+
+    pub(crate) fn staging(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    /// Waits for the right to add and remove packages. It is given back when the lock is dropped, also by a process that
+    /// dies. Blocks; call it where that is allowed.
+    pub(crate) fn lock_packages(&self) -> ApiResult<PackagesLock> {
+        let path = self.root.join("install.lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(|error| failed(&format!("{} could not be locked", path.display()), &error))?;
+        Ok(PackagesLock { _file: file })
+    }
+
+    /// Removes what an interrupted installation left behind. Only for who holds the lock.
+    pub(crate) fn clear_staging(&self, _lock: &PackagesLock) -> ApiResult<()> {
+        let staging = self.staging();
+        fs::remove_dir_all(&staging)
+            .and_then(|()| make_private_folder(&staging))
+            .map_err(|error| failed(&format!("{} could not be cleared", staging.display()), &error))
+    }
+}
+
+/// The right to add and remove packages.
+#[derive(Debug)]
+pub(crate) struct PackagesLock {
+    _file: File,
+}
+
+pub(crate) fn failed(what: &str, error: &std::io::Error) -> ApiError {
+    ApiError::new(Code::DataDirectory, format!("{what}: {error}"))
+}
+
+/// Makes a folder, and those above it, that only its owner can use.
+fn make_private_folder(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}

@@ -1,0 +1,96 @@
+//! `outrigger doctor`: looks at everything an installation rests on, and says what to do about what is not in order.
+
+use std::path::Path;
+
+use outrigger_api::{CheckOutcome, DoctorCheck, DoctorReport};
+use outrigger_engine::Engine;
+use outrigger_engine::lifecycle::PluginState;
+
+use crate::packages::Packages;
+
+pub(crate) async fn examine(engine: &Engine, packages: &Packages) -> DoctorReport {
+    let mut checks = vec![data_directory(packages.directory().root()), database(engine).await];
+    checks.extend(plugins(engine));
+    checks.push(files(engine));
+    checks.push(search_paths(packages).await);
+    DoctorReport { checks }
+}
+
+fn check(name: &str, outcome: CheckOutcome, message: impl Into<String>) -> DoctorCheck {
+    DoctorCheck { name: name.to_owned(), outcome, message: message.into(), hint: None }
+}
+
+/// The same with advice.
+fn advised(check: DoctorCheck, hint: impl Into<String>) -> DoctorCheck {
+    DoctorCheck { hint: Some(hint.into()), ..check }
+}
+
+fn data_directory(root: &Path) -> DoctorCheck {
+    use std::os::unix::fs::PermissionsExt;
+    let name = "data directory";
+    let probe = root.join(".write-probe");
+    if let Err(error) = std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)) {
+        let found = check(name, CheckOutcome::Failed, format!("{} cannot be written to: {error}", root.display()));
+        return advised(found, "give this user the right to write there, or name another with `--data DIR`");
+    }
+    let mode = std::fs::metadata(root).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o022 != 0 {
+        let found = check(name, CheckOutcome::Warning, format!("{} can be changed by other users", root.display()));
+        return advised(found, format!("chmod go-w {}", root.display()));
+    }
+    check(name, CheckOutcome::Ok, format!("{} can be written to", root.display()))
+}
+
+async fn database(engine: &Engine) -> DoctorCheck {
+    match engine.store().check().await {
+        Ok(found) => check("database", CheckOutcome::Ok, found),
+        Err(error) => advised(
+            check("database", CheckOutcome::Failed, error.to_string()),
+            "restore the data directory from a backup, or name another with `--data DIR`",
+        ),
+    }
+}
+
+fn plugins(engine: &Engine) -> Vec<DoctorCheck> {
+    let all = engine.plugins();
+    let active = all.iter().filter(|(record, _)| record.state.is_enabled()).count();
+    let mut checks = vec![check("plugins", CheckOutcome::Ok, format!("{} installed, {active} enabled", all.len()))];
+    for (record, _) in all.iter().filter(|(record, _)| record.state == PluginState::Failed) {
+        let reason = record.reason.as_deref().unwrap_or("no reason is known");
+        let hint =
+            format!("`outrigger plugin logs {0}` has more; `outrigger plugin enable {0}` tries again", record.name);
+        let found = check(&format!("plugin {}", record.name), CheckOutcome::Warning, format!("it failed: {reason}"));
+        checks.push(advised(found, hint));
+    }
+    checks
+}
+
+/// Whether the files of every active revision are there.
+fn files(engine: &Engine) -> DoctorCheck {
+    let missing: Vec<_> = engine
+        .plugins()
+        .into_iter()
+        .filter(|(record, _)| !engine.options().package(&record.active).is_dir())
+        .map(|(record, _)| record.name.to_string())
+        .collect();
+    match missing.is_empty() {
+        true => check("packages", CheckOutcome::Ok, "the files of every plugin are there"),
+        false => advised(
+            check("packages", CheckOutcome::Failed, format!("files are missing of {}", missing.join(", "))),
+            "install these plugins again",
+        ),
+    }
+}
+
+async fn search_paths(packages: &Packages) -> DoctorCheck {
+    let name = "search paths";
+    match packages.available().await {
+        Ok(report) if report.problems.is_empty() => {
+            check(name, CheckOutcome::Ok, format!("{} packages can be installed by name", report.plugins.len()))
+        }
+        Ok(report) => {
+            advised(check(name, CheckOutcome::Warning, report.problems.join("; ")), "correct or remove these packages")
+        }
+        Err(error) => advised(check(name, CheckOutcome::Warning, error.message), error.hint),
+    }
+}

@@ -1,0 +1,44 @@
+//! Every environment variable that Outrigger reads, in one place.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// A variable and what it does; the reference is generated from these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variable {
+    pub name: &'static str,
+    pub meaning: &'static str,
+}
+
+/// The data directory.
+pub const DATA: Variable =
+    Variable { name: "OUTRIGGER_DATA", meaning: "The data directory, unless `--data` names one." };
+/// Packages that came with the program.
+pub const BUNDLED: Variable = Variable {
+    name: "OUTRIGGER_BUNDLED",
+    meaning: "The folder of bundled plugin packages, instead of `share/outrigger/plugins` beside the program.",
+};
+/// More folders to look in.
+pub const PLUGIN_PATH: Variable = Variable {
+    name: "OUTRIGGER_PLUGIN_PATH",
+    meaning: "More folders to look for plugin packages in, separated like `PATH`; they count as system paths.",
+};
+/// Where the user's data is, by the XDG base directory specification.
+pub const XDG_DATA_HOME: Variable =
+    Variable { name: "XDG_DATA_HOME", meaning: "Where the data directory `outrigger` is by default." };
+/// The user's home.
+pub const HOME: Variable =
+    Variable { name: "HOME", meaning: "Used where XDG_DATA_HOME is not set: `~/.local/share/outrigger`." };
+
+/// All of them.
+pub const VARIABLES: &[Variable] = &[DATA, BUNDLED, PLUGIN_PATH, XDG_DATA_HOME, HOME];
+
+/// The value of a variable; an empty one counts as not set.
+pub(crate) fn value(variable: Variable) -> Option<OsString> {
+    std::env::var_os(variable.name).filter(|value| !value.is_empty())
+}
+
+/// The same as a path.
+pub(crate) fn path(variable: Variable) -> Option<PathBuf> {
+    value(variable).map(PathBuf::from)
+}

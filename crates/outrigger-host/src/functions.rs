@@ -1,0 +1,129 @@
+//! Functions, as they are listed, described and called.
+
+use std::time::Duration;
+
+use outrigger_api::{
+    ApiResult, CallRequest, CallResponse, CallWarning, FunctionDescription, FunctionQuery, FunctionSummary,
+};
+use outrigger_contract::types::{Function, TypeGraph, schema};
+use outrigger_contract::{FunctionRef, Manifest};
+use outrigger_engine::store::RevisionRecord;
+use outrigger_engine::{Answer, Arguments, Call, CallOptions, Caller, Engine, Failure};
+
+use crate::{convert, records};
+
+pub(crate) async fn call(engine: &Engine, request: CallRequest) -> ApiResult<CallResponse> {
+    let answer = engine.call(prepare(request)?).await.map_err(convert::error)?;
+    Ok(response(&answer))
+}
+
+pub(crate) async fn call_batch(
+    engine: &Engine,
+    requests: Vec<CallRequest>,
+    parallel: usize,
+) -> Vec<ApiResult<CallResponse>> {
+    use futures::StreamExt;
+    let running = requests.into_iter().map(|request| call(engine, request));
+    futures::stream::iter(running).buffered(parallel.max(1)).collect().await
+}
+
+fn prepare(request: CallRequest) -> ApiResult<Call> {
+    let CallRequest { function, arguments, timeout_ms, no_cache, correlation } = request;
+    let options = CallOptions {
+        timeout: timeout_ms.map(Duration::from_millis),
+        no_cache,
+        correlation: correlation.as_deref().map(records::correlation).transpose()?,
+        ..CallOptions::default()
+    };
+    Ok(Call { caller: Caller::Local, function, arguments: Arguments::Json(arguments), options })
+}
+
+fn response(answer: &Answer) -> CallResponse {
+    CallResponse {
+        result: answer.json(),
+        cache: convert::cache_outcome(answer.cache).to_owned(),
+        duration_us: u64::try_from(answer.duration.as_micros()).unwrap_or(u64::MAX),
+        attempts: answer.attempts,
+        correlation: answer.correlation.to_string(),
+        version: answer.revision().manifest.version.to_string(),
+        revision: answer.revision().digest.to_string(),
+        warnings: answer
+            .warnings
+            .iter()
+            .map(|warning| CallWarning { code: warning.code, message: warning.message.clone() })
+            .collect(),
+    }
+}
+
+pub(crate) async fn list(engine: &Engine, query: &FunctionQuery) -> ApiResult<Vec<FunctionSummary>> {
+    if let Some(name) = &query.plugin {
+        engine.plugin(name).map_err(convert::error)?;
+    }
+    let words: Vec<_> = query.text.split_whitespace().map(str::to_lowercase).collect();
+    let mut found = Vec::new();
+    for (record, _) in engine.plugins() {
+        let wanted = query.plugin.as_ref().is_none_or(|name| *name == record.name);
+        if !wanted || !(query.all || record.state.is_enabled()) {
+            continue;
+        }
+        let revision = engine.revision(&record.active).await.map_err(convert::error)?;
+        found.extend(offered(&revision).into_iter().filter(|summary| matches(&revision, summary, &words)));
+    }
+    Ok(found)
+}
+
+/// The functions of a revision.
+pub(crate) fn offered(revision: &RevisionRecord) -> Vec<FunctionSummary> {
+    let graph = &revision.inspection.graph;
+    graph.functions.iter().map(|function| convert::function(&revision.manifest, graph, function)).collect()
+}
+
+/// Exports of a revision that cannot be called, with the reason.
+pub(crate) fn refused(graph: &TypeGraph) -> Vec<String> {
+    graph.refused.iter().map(|refused| format!("{}: {}", refused.name, refused.reason)).collect()
+}
+
+fn matches(revision: &RevisionRecord, summary: &FunctionSummary, words: &[String]) -> bool {
+    let text = [
+        summary.function.to_string(),
+        summary.title.clone(),
+        summary.summary.clone(),
+        summary.tags.join(" "),
+        revision.manifest.title.clone(),
+        revision.manifest.keywords.join(" "),
+    ]
+    .join(" ")
+    .to_lowercase();
+    words.iter().all(|word| text.contains(word.as_str()))
+}
+
+pub(crate) async fn describe(engine: &Engine, name: &FunctionRef) -> ApiResult<FunctionDescription> {
+    let (record, _) = engine.plugin(&name.plugin).map_err(convert::error)?;
+    let revision = engine.revision(&record.active).await.map_err(convert::error)?;
+    let graph = &revision.inspection.graph;
+    let Some((_, function)) = graph.function(name.function.as_str()) else {
+        return Err(convert::error(Failure::function_not_found(name, graph)));
+    };
+    Ok(description(&revision.manifest, graph, function))
+}
+
+fn description(manifest: &Manifest, graph: &TypeGraph, function: &Function) -> FunctionDescription {
+    let options = convert::options(manifest, function);
+    let millis =
+        |span: outrigger_contract::units::Span| u64::try_from(span.as_duration().as_millis()).unwrap_or(u64::MAX);
+    FunctionDescription {
+        summary: convert::function(manifest, graph, function),
+        description: convert::documentation(&options, function),
+        parameters: convert::parameters(graph, function),
+        arguments_schema: schema::arguments(graph, function),
+        result_schema: schema::result(graph, function),
+        error_schema: schema::error(graph, function),
+        timeout_ms: millis(options.timeout.unwrap_or(manifest.limits.timeout)),
+        cache_ms: options.cache.map(millis),
+        rate_limit: options.rate_limit.map(|rate| rate.to_string()),
+        estimated_ms: options.estimated_time.map(millis),
+        requires_auth: options.requires_auth,
+        requires_admin: options.requires_admin,
+        types: graph.of_function(function),
+    }
+}

@@ -1,0 +1,72 @@
+//! Configuration, resolved once: from the command line and the environment into plain data.
+
+use std::path::{Path, PathBuf};
+
+use outrigger_api::{ApiError, ApiResult, Code};
+use outrigger_registry::{Origin, SearchPath};
+
+use crate::environment;
+
+/// What a host needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostOptions {
+    /// The data directory. It is made when it is not there.
+    pub data: PathBuf,
+    /// Folders to look for packages in, each with where it stands.
+    pub search_paths: Vec<SearchPath>,
+}
+
+impl HostOptions {
+    /// Options from what was given on the command line, the environment, and the defaults.
+    ///
+    /// # Errors
+    /// No data directory was given, and none can be derived because the user has no home.
+    pub fn resolve(data: Option<PathBuf>) -> ApiResult<Self> {
+        let home = default_home();
+        let data = match (data.or_else(|| environment::path(environment::DATA)), &home) {
+            (Some(data), _) => data,
+            (None, Some(home)) => home.clone(),
+            (None, None) => {
+                return Err(ApiError::new(Code::DataDirectory, "there is no default data directory: HOME is not set")
+                    .with_hint("name one with `--data DIR` or OUTRIGGER_DATA"));
+            }
+        };
+        let data = std::path::absolute(&data).unwrap_or(data);
+        let working_directory = std::env::current_dir().ok();
+        Ok(Self { search_paths: search_paths(home.as_deref(), working_directory.as_deref()), data })
+    }
+}
+
+/// `$XDG_DATA_HOME/outrigger` or `~/.local/share/outrigger`.
+fn default_home() -> Option<PathBuf> {
+    let base = environment::path(environment::XDG_DATA_HOME)
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(environment::path(environment::HOME)?.join(".local/share")))?;
+    Some(base.join("outrigger"))
+}
+
+fn search_paths(home: Option<&Path>, working_directory: Option<&Path>) -> Vec<SearchPath> {
+    let at = |origin, path| SearchPath { origin, path };
+    let mut paths = Vec::new();
+    let beside_program = || {
+        let program = std::env::current_exe().ok()?;
+        Some(program.parent()?.parent()?.join("share/outrigger/plugins"))
+    };
+    let bundled = environment::path(environment::BUNDLED).or_else(beside_program);
+    paths.extend(bundled.map(|path| at(Origin::Bundled, path)));
+    for system in ["/usr/share/outrigger/plugins", "/usr/local/share/outrigger/plugins"] {
+        paths.push(at(Origin::System, system.into()));
+    }
+    if let Some(more) = environment::value(environment::PLUGIN_PATH) {
+        paths.extend(std::env::split_paths(&more).map(|path| at(Origin::System, path)));
+    }
+    paths.extend(home.map(|home| at(Origin::User, home.join("plugins"))));
+    // The nearest project at or above the working directory.
+    let project = working_directory
+        .into_iter()
+        .flat_map(Path::ancestors)
+        .map(|folder| folder.join(".outrigger/plugins"))
+        .find(|folder| folder.is_dir());
+    paths.extend(project.map(|path| at(Origin::Project, path)));
+    paths
+}

@@ -1,0 +1,345 @@
+//! Packages: looked at, installed, replaced, removed. Reading and unpacking is the registry's; what runs is the
+//! engine's; here they meet, and whatever fails in between leaves nothing behind.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use outrigger_api::{
+    ApiError, ApiResult, AvailablePlugin, AvailableReport, Code, InstallOutcome, InstallRequest, PackageReport,
+    PackageSource, PluginDetails, RevisionInfo,
+};
+use outrigger_contract::{Permissions, PluginName};
+use outrigger_engine::life::Installation;
+use outrigger_engine::lifecycle::{Effect, Effects, Event, PluginState, drive};
+use outrigger_engine::runtime::Inspection;
+use outrigger_engine::store::{PluginRecord, RevisionRecord, RevisionSummary};
+use outrigger_engine::{Engine, Failure};
+use outrigger_registry::discovery::Duplicate;
+use outrigger_registry::{Discovered, PackageError, SearchPath, StagedPackage};
+use time::OffsetDateTime;
+
+use crate::data_directory::{DataDirectory, PackagesLock, failed};
+use crate::{convert, functions};
+
+/// Installs and removes packages of one data directory.
+#[derive(Debug)]
+pub(crate) struct Packages {
+    engine: Engine,
+    directory: DataDirectory,
+    search_paths: Arc<[SearchPath]>,
+}
+
+/// A package that was read, checked and understood, and lies in the staging folder.
+#[derive(Debug)]
+struct Candidate {
+    staged: StagedPackage,
+    inspection: Inspection,
+    source: String,
+}
+
+impl Packages {
+    pub(crate) fn new(engine: Engine, directory: DataDirectory, search_paths: Vec<SearchPath>) -> Self {
+        Self { engine, directory, search_paths: search_paths.into() }
+    }
+
+    pub(crate) const fn directory(&self) -> &DataDirectory {
+        &self.directory
+    }
+
+    pub(crate) async fn available(&self) -> ApiResult<AvailableReport> {
+        let Discovered { found, duplicates, problems } = self.discover().await?;
+        let installed_version =
+            |name: &PluginName| self.engine.plugin(name).ok().map(|(_, summary)| summary.version.to_string());
+        let plugins = found
+            .into_iter()
+            .map(|candidate| AvailablePlugin {
+                installed_version: installed_version(&candidate.name),
+                name: candidate.name,
+                version: candidate.version.to_string(),
+                title: candidate.title,
+                description: candidate.description,
+                path: candidate.path.display().to_string(),
+                origin: candidate.origin.to_string(),
+            })
+            .collect();
+        Ok(AvailableReport {
+            plugins,
+            duplicates: duplicates.iter().map(describe_duplicate).collect(),
+            problems: problems
+                .iter()
+                .map(|problem| format!("{}: {}", problem.path.display(), chain(&problem.error)))
+                .collect(),
+        })
+    }
+
+    pub(crate) async fn inspect(&self, source: &PackageSource) -> ApiResult<PackageReport> {
+        let lock = self.lock().await?;
+        let candidate = self.stage(&lock, source).await?;
+        let installed = self.engine.plugin(candidate.staged.name()).ok();
+        let granted = self.granted(installed.as_ref()).await?;
+        let Candidate { staged, inspection, source } = &candidate;
+        let (manifest, graph) = (staged.manifest(), &inspection.graph);
+        Ok(PackageReport {
+            manifest: manifest.clone(),
+            digest: staged.digest().to_string(),
+            size: staged.size(),
+            files: u32::try_from(staged.files().len()).unwrap_or(u32::MAX),
+            permissions: manifest.permissions.describe(),
+            widened: manifest.permissions.widens(&granted),
+            offered: graph.functions.iter().map(|function| convert::function(manifest, graph, function)).collect(),
+            refused: functions::refused(graph),
+            imports: inspection.imports.clone(),
+            warnings: inspection.warnings.clone(),
+            installed_version: installed.map(|(_, summary)| summary.version.to_string()),
+            source: source.clone(),
+        })
+    }
+
+    pub(crate) async fn install(&self, request: InstallRequest) -> ApiResult<InstallOutcome> {
+        let InstallRequest { source, approved } = request;
+        let lock = self.lock().await?;
+        let candidate = self.stage(&lock, &source).await?;
+        let manifest = candidate.staged.manifest();
+        let installed = self.engine.plugin(&manifest.name).ok();
+        let digest = candidate.staged.digest();
+        let mut outcome = InstallOutcome {
+            name: manifest.name.clone(),
+            version: manifest.version.to_string(),
+            digest: digest.to_string(),
+            action: if installed.is_some() { "updated" } else { "installed" }.to_owned(),
+            previous_version: installed.as_ref().map(|(_, summary)| summary.version.to_string()),
+        };
+        if installed.as_ref().is_some_and(|(record, _)| record.active == digest) {
+            "unchanged".clone_into(&mut outcome.action);
+            return Ok(outcome);
+        }
+        let granted = self.granted(installed.as_ref()).await?;
+        check_approval(&candidate, &granted, approved.as_deref())?;
+        let kept = self.engine.store().revision_fetch(&digest).await.map_err(convert::store_error)?.is_some();
+        let Candidate { staged, inspection, source } = candidate;
+        let revision = RevisionRecord {
+            digest,
+            manifest: staged.manifest().clone(),
+            inspection,
+            source,
+            installed_at: OffsetDateTime::now_utc(),
+        };
+        let mut effects =
+            InstallEffects { packages: self, staged: Some(staged), revision, replaces: installed.is_some(), kept };
+        // Validation is done: the package is staged and inspected. What is left is to unpack and to register it.
+        drive(PluginState::Discovered, Event::Done(Effect::Validate), &mut effects)
+            .await
+            .map_err(|(_, failure)| convert::error(failure))?;
+        Ok(outcome)
+    }
+
+    pub(crate) async fn uninstall(&self, name: &PluginName) -> ApiResult<()> {
+        let _lock = self.lock().await?;
+        let revisions = self.engine.store().revision_list(name).await.map_err(convert::store_error)?;
+        self.engine.uninstall(name).await.map_err(convert::error)?;
+        for revision in revisions {
+            self.remove_files(&revision).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn details(&self, name: &PluginName) -> ApiResult<PluginDetails> {
+        let (record, summary) = self.engine.plugin(name).map_err(convert::error)?;
+        let revision = self.engine.revision(&record.active).await.map_err(convert::error)?;
+        let revisions = self.engine.store().revision_list(name).await.map_err(convert::store_error)?;
+        let granted = self.granted(Some(&(record.clone(), summary.clone()))).await?;
+        let active = record.active;
+        Ok(PluginDetails {
+            summary: convert::plugin(record, summary),
+            source: revision.source.clone(),
+            granted: granted.describe(),
+            offered: functions::offered(&revision),
+            refused: functions::refused(&revision.inspection.graph),
+            imports: revision.inspection.imports.clone(),
+            exports: revision.inspection.exports.iter().map(|export| format!("{export:?}").to_lowercase()).collect(),
+            revisions: revisions
+                .into_iter()
+                .map(|revision| RevisionInfo {
+                    active: revision.digest == active,
+                    digest: revision.digest.to_string(),
+                    version: revision.version.to_string(),
+                    installed_at: revision.installed_at,
+                })
+                .collect(),
+            manifest: revision.manifest,
+        })
+    }
+
+    /// What the installed version was granted.
+    async fn granted(&self, installed: Option<&(PluginRecord, RevisionSummary)>) -> ApiResult<Permissions> {
+        let Some((record, _)) = installed else { return Ok(Permissions::default()) };
+        let grant = self.engine.store().grant_fetch(&record.active).await.map_err(convert::store_error)?;
+        Ok(grant.map(|grant| grant.permissions).unwrap_or_default())
+    }
+
+    async fn discover(&self) -> ApiResult<Discovered> {
+        let paths = Arc::clone(&self.search_paths);
+        in_background(move || Ok(outrigger_registry::discover(&paths))).await
+    }
+
+    async fn lock(&self) -> ApiResult<PackagesLock> {
+        let directory = self.directory.clone();
+        in_background(move || {
+            let lock = directory.lock_packages()?;
+            directory.clear_staging(&lock)?;
+            Ok(lock)
+        })
+        .await
+    }
+
+    /// Reads a package into the staging folder and finds out what it offers.
+    async fn stage(&self, _lock: &PackagesLock, source: &PackageSource) -> ApiResult<Candidate> {
+        let path = match source {
+            PackageSource::Path(path) => path.clone(),
+            PackageSource::Named { name, version } => self.find(name, version.as_deref()).await?,
+        };
+        let staging = self.directory.staging();
+        let shown = path.display().to_string();
+        let staged =
+            in_background(move || outrigger_registry::stage(&path, &staging).map_err(|error| package_error(&error)))
+                .await?;
+        let inspected = self.engine.runtime().inspect(staged.root(), staged.manifest()).await;
+        let inspection = inspected.map_err(|fault| convert::error(fault.into()))?;
+        Ok(Candidate { staged, inspection, source: shown })
+    }
+
+    /// The highest version of a package in the search paths.
+    async fn find(&self, name: &PluginName, version: Option<&str>) -> ApiResult<PathBuf> {
+        let requirement = version.map(str::parse::<semver::VersionReq>).transpose().map_err(|error| {
+            let shown = version.unwrap_or_default();
+            ApiError::new(Code::InvalidUsage, format!("`{shown}` is not a version requirement: {error}"))
+                .with_hint("write one like `^1.2`, `=1.2.3` or `>=1, <3`")
+        })?;
+        let discovered = self.discover().await?;
+        if let Some(candidate) = discovered.best(name, requirement.as_ref()) {
+            return Ok(candidate.path.clone());
+        }
+        let known: Vec<_> = discovered
+            .found
+            .iter()
+            .filter(|candidate| candidate.name == *name)
+            .map(|candidate| candidate.version.to_string())
+            .collect();
+        Err(match known.is_empty() {
+            true => ApiError::new(
+                Code::NotFound,
+                format!("no package `{name}` is in the search paths, and no file of this name"),
+            )
+            .with_hint("`outrigger plugin list --available` shows what can be installed by name; a path works too"),
+            false => {
+                ApiError::new(Code::NotFound, format!("no version of `{name}` fits; there is {}", known.join(", ")))
+            }
+        })
+    }
+
+    async fn remove_files(&self, revision: &RevisionSummary) -> ApiResult<()> {
+        self.engine.runtime().forget(&revision.digest).await;
+        let folder = self.directory.package(&revision.digest);
+        match tokio::fs::remove_dir_all(&folder).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(failed(&format!("{} could not be removed", folder.display()), &error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A package that asks for more than was granted before needs the word of an administrator, for this very digest.
+fn check_approval(candidate: &Candidate, granted: &Permissions, approved: Option<&str>) -> ApiResult<()> {
+    let (manifest, digest) = (candidate.staged.manifest(), candidate.staged.digest());
+    let widened = manifest.permissions.widens(granted);
+    match approved {
+        _ if widened.is_empty() => Ok(()),
+        Some(approved) if approved == digest.to_string() => Ok(()),
+        Some(approved) => Err(ApiError::new(
+            Code::GrantRequired,
+            format!("permissions were approved for {approved}, but the package is {digest}: it changed meanwhile"),
+        )),
+        None => Err(ApiError::new(
+            Code::GrantRequired,
+            format!("the plugin `{}` asks to {}", manifest.name, widened.join("; to ")),
+        )),
+    }
+}
+
+/// Carries out what the lifecycle decides about a new package.
+struct InstallEffects<'a> {
+    packages: &'a Packages,
+    /// Gone once it is unpacked.
+    staged: Option<StagedPackage>,
+    revision: RevisionRecord,
+    /// Another version is installed.
+    replaces: bool,
+    /// This very digest was installed before and is still kept, with its files.
+    kept: bool,
+}
+
+#[async_trait]
+impl Effects for InstallEffects<'_> {
+    async fn perform(&mut self, effect: Effect) -> Result<(), Failure> {
+        let folder = self.packages.directory.package(&self.revision.digest);
+        match effect {
+            Effect::Unpack => {
+                let Some(staged) = self.staged.take() else { return Ok(()) };
+                let persist = move || staged.persist(&folder).map_err(|error| package_error(&error));
+                in_background(persist).await.map_err(|error| Failure::new(error.code, error.message))
+            }
+            Effect::Register => {
+                let installation = Installation {
+                    granted: self.revision.manifest.permissions.clone(),
+                    granted_by: "local".to_owned(),
+                    revision: self.revision.clone(),
+                };
+                match self.replaces {
+                    true => self.packages.engine.update(installation).await,
+                    false => self.packages.engine.install(installation).await,
+                }
+            }
+            Effect::RemoveFiles if !self.kept => match tokio::fs::remove_dir_all(&folder).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(Failure::new(Code::Io, format!("{} could not be removed: {error}", folder.display())))
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+}
+
+fn describe_duplicate(duplicate: &Duplicate) -> String {
+    let Duplicate { name, version, kept, ignored, origin } = duplicate;
+    format!("{name} {version} at {} ({origin}) is passed over for {}", ignored.display(), kept.display())
+}
+
+fn package_error(error: &PackageError) -> ApiError {
+    let shown = ApiError::new(error.code(), chain(error));
+    match error.hint() {
+        Some(hint) => shown.with_hint(hint),
+        None => shown,
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    message
+}
+
+/// Runs what blocks where blocking is allowed.
+async fn in_background<T: Send + 'static>(work: impl FnOnce() -> ApiResult<T> + Send + 'static) -> ApiResult<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(ApiError::new(Code::Internal, format!("a background task failed: {error}"))),
+    }
+}

@@ -1,0 +1,220 @@
+//! A runtime without Wasm, for tests of the engine: its functions do what their names say, and it counts what is asked
+//! of it. Everything else in those tests is real.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use outrigger_contract::types::{Field, Function, Outcome};
+use outrigger_contract::{Code, Digest, Manifest, Type, TypeGraph, Value};
+use outrigger_engine::Runtime;
+use outrigger_engine::runtime::{
+    CallContext, HealthReport, Inspection, LifecycleStep, LoadedRevision, NOTHING, RevisionSpec, RuntimeFault,
+};
+use parking_lot::Mutex;
+
+/// The scripted runtime.
+#[derive(Debug, Default)]
+pub struct ScriptedRuntime {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// `plugin.function` or `plugin:step` → how often it ran.
+    counts: Mutex<HashMap<String, usize>>,
+    /// Calls of `wait` that are under way.
+    waiting: AtomicUsize,
+    /// Ends every `wait`.
+    release: tokio::sync::Notify,
+    /// `plugin version:step` that is to fail.
+    failing: Mutex<Vec<String>>,
+}
+
+impl ScriptedRuntime {
+    /// How often a function (`plugin.function`) or a lifecycle step (`plugin:initialize`) ran.
+    #[must_use]
+    pub fn count(&self, what: &str) -> usize {
+        self.shared.counts.lock().get(what).copied().unwrap_or_default()
+    }
+
+    /// How many calls of `wait` are under way.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.shared.waiting.load(Ordering::SeqCst)
+    }
+
+    /// Ends every call of `wait` that is under way.
+    pub fn release(&self) {
+        self.shared.release.notify_waiters();
+    }
+
+    /// From now on a step fails, such as `demo:initialize`; `demo:load` for loading.
+    pub fn fail(&self, what: &str) {
+        self.shared.failing.lock().push(what.to_owned());
+    }
+
+    /// Nothing fails any more.
+    pub fn heal(&self) {
+        self.shared.failing.lock().clear();
+    }
+}
+
+/// The functions that every scripted plugin has.
+#[must_use]
+pub fn graph() -> TypeGraph {
+    let function = |name: &str, params: &[(&str, Type)], ok: Option<Type>, fallible: bool| Function {
+        name: name.to_owned(),
+        interface: None,
+        export: name.to_owned(),
+        docs: String::new(),
+        params: params
+            .iter()
+            .map(|(name, ty)| Field { name: (*name).to_owned(), docs: String::new(), ty: ty.clone() })
+            .collect(),
+        outcome: Outcome { ok, err: fallible.then_some(Some(Type::String)) },
+    };
+    let text = [("text", Type::String)];
+    TypeGraph {
+        functions: vec![
+            function("echo", &text, Some(Type::String), false),
+            function("version", &[], Some(Type::String), false),
+            function("fail", &text, Some(Type::String), true),
+            function("trap-until", &[("times", Type::U32)], Some(Type::U32), false),
+            function("wait", &[], Some(Type::String), false),
+            function("sleep", &[("milliseconds", Type::U32)], None, false),
+            function("call", &[("function", Type::String), ("arguments", Type::String)], Some(Type::String), true),
+            function("remember", &[("key", Type::String), ("value", Type::String)], Some(Type::String), true),
+            function("setting", &[("key", Type::String)], Some(Type::String), false),
+            function("lie", &[], Some(Type::U8), false),
+        ],
+        ..TypeGraph::default()
+    }
+}
+
+#[async_trait]
+impl Runtime for ScriptedRuntime {
+    async fn inspect(&self, _root: &Path, _manifest: &Manifest) -> Result<Inspection, RuntimeFault> {
+        Ok(Inspection { graph: graph(), exports: Vec::new(), imports: Vec::new(), warnings: Vec::new() })
+    }
+
+    async fn load(&self, spec: RevisionSpec) -> Result<Arc<dyn LoadedRevision>, RuntimeFault> {
+        let loaded = Loaded { shared: Arc::clone(&self.shared), spec };
+        loaded.step("load")?;
+        Ok(Arc::new(loaded))
+    }
+
+    async fn forget(&self, digest: &Digest) {
+        *self.shared.counts.lock().entry(format!("forget {digest}")).or_default() += 1;
+    }
+}
+
+#[derive(Debug)]
+struct Loaded {
+    shared: Arc<Shared>,
+    spec: RevisionSpec,
+}
+
+impl Loaded {
+    fn count(&self, what: &str) -> usize {
+        let mut counts = self.shared.counts.lock();
+        let count = counts.entry(what.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+
+    fn step(&self, step: &str) -> Result<(), RuntimeFault> {
+        let name = format!("{}:{step}", self.spec.plugin);
+        self.count(&name);
+        match self.shared.failing.lock().contains(&name) {
+            true => Err(RuntimeFault::new(Code::FunctionFailed, format!("{step} was told to fail"))),
+            false => Ok(()),
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => panic!("the engine passed {other:?} where the type says string"),
+    }
+}
+
+fn failed(message: impl Into<String>) -> RuntimeFault {
+    let message = message.into();
+    RuntimeFault { error_value: Some(Box::new(Value::String(message.clone()))), ..RuntimeFault::new(Code::FunctionFailed, message) }
+}
+
+#[async_trait]
+impl LoadedRevision for Loaded {
+    async fn call(&self, function: usize, arguments: &[Value], context: CallContext) -> Result<Value, RuntimeFault> {
+        let name = self.spec.graph.functions[function].name.clone();
+        let count = self.count(&format!("{}.{name}", self.spec.plugin));
+        match (name.as_str(), arguments) {
+            ("echo", [value]) => Ok(value.clone()),
+            ("version", []) => Ok(Value::String(self.spec.digest.short())),
+            ("fail", [message]) => Err(failed(text(message))),
+            ("trap-until", [Value::Unsigned(times)]) if (count as u64) < *times => {
+                Err(RuntimeFault::new(Code::Trapped, format!("trapped at try {count}")))
+            }
+            ("trap-until", _) => Ok(Value::Unsigned(count as u64)),
+            ("wait", []) => {
+                let released = self.shared.release.notified();
+                self.shared.waiting.fetch_add(1, Ordering::SeqCst);
+                let _guard = Leaving(&self.shared.waiting);
+                released.await;
+                Ok(Value::String(self.spec.digest.short()))
+            }
+            ("sleep", [Value::Unsigned(milliseconds)]) => {
+                let wait = Duration::from_millis(*milliseconds);
+                if wait > context.remaining() {
+                    tokio::time::sleep(context.remaining()).await;
+                    return Err(RuntimeFault::new(Code::DeadlineExceeded, "slept past the deadline"));
+                }
+                tokio::time::sleep(wait).await;
+                Ok(NOTHING)
+            }
+            ("call", [function, arguments]) => match context.services.call(&text(function), &text(arguments)).await {
+                Ok(answer) => Ok(Value::String(answer)),
+                Err(error) => Err(failed(format!("{}: {}", error.code, error.message))),
+            },
+            ("remember", [key, value]) => {
+                let (key, value) = (text(key), text(value).into_bytes());
+                let before = context.services.state_get(&key).await.map_err(|error| failed(error.to_string()))?;
+                context.services.state_set(&key, value).await.map_err(|error| failed(error.to_string()))?;
+                Ok(Value::String(String::from_utf8(before.unwrap_or_default()).expect("it was text")))
+            }
+            ("setting", [key]) => {
+                let value = context.services.configuration().get(&text(key)).cloned().unwrap_or_default();
+                Ok(Value::String(value.to_string()))
+            }
+            ("lie", []) => Ok(Value::String("not a u8".to_owned())),
+            other => panic!("the engine called {other:?}"),
+        }
+    }
+
+    async fn lifecycle(&self, step: LifecycleStep, _context: CallContext) -> Result<(), RuntimeFault> {
+        self.step(step.as_str())
+    }
+
+    async fn health(&self, _context: CallContext) -> Result<Option<HealthReport>, RuntimeFault> {
+        Ok(None)
+    }
+
+    async fn warm(&self) -> Result<usize, RuntimeFault> {
+        self.count(&format!("{}:warm", self.spec.plugin));
+        Ok(1)
+    }
+}
+
+/// Counts down when a call ends, also when its future is dropped.
+struct Leaving<'a>(&'a AtomicUsize);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
