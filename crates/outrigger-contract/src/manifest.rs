@@ -89,7 +89,7 @@ impl Manifest {
     /// All problems that were found, each with its place in the text.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         if text.len() > Self::MAX_LENGTH {
-            return Err(ManifestError::too_long(text.len(), Self::MAX_LENGTH));
+            return Err(ManifestError::too_long(Self::MAX_LENGTH));
         }
         let (root, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {

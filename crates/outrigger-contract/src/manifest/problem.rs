@@ -42,11 +42,11 @@ impl ManifestError {
         &self.problems
     }
 
-    pub(super) fn too_long(length: usize, max: usize) -> Self {
+    pub(super) fn too_long(max: usize) -> Self {
         let problem = Problem {
             place: None,
             key: String::new(),
-            message: format!("the manifest has {length} bytes; at most {max} are read"),
+            message: format!("the manifest is longer than {max} bytes"),
             hint: Some("move long texts into a README file of the package".to_owned()),
         };
         Self { problems: vec![problem] }
