@@ -1,0 +1,133 @@
+//! WebAssembly components.
+//!
+//! Read in this order: [`engine`] (how code is compiled and interrupted), [`component`] (what a file must be),
+//! [`cache`] (compiled code), [`revision`] (what can be called, and the pool of instances), [`instance`] (one call
+//! under its limits), [`fault`] (how it fails), [`abi`] (values in and out), [`state`] (what an instance may reach) and,
+//! behind that, [`scope`], [`output`], [`services`], [`files`], [`sockets`], [`http`] and [`network`].
+//!
+//! What must not happen: that a plugin reaches anything without a grant; that one call's limit, trap or cancel is
+//! felt by another; that a call outlives its deadline; that something a plugin gives makes the host allocate without
+//! bound.
+
+mod abi;
+mod cache;
+mod component;
+mod engine;
+mod fault;
+mod files;
+mod http;
+mod instance;
+mod limits;
+mod network;
+mod output;
+mod revision;
+mod scope;
+mod services;
+mod sockets;
+mod state;
+
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use outrigger_contract::{Code, Digest, Manifest};
+use outrigger_engine::runtime::{Inspection, LoadedRevision, RevisionSpec, Runtime, RuntimeFault};
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use cache::Cache;
+use http::TlsClient;
+use revision::Revision;
+use state::{Grants, State};
+
+/// Options of [`WasmRuntime`].
+#[derive(Clone, Debug)]
+pub struct WasmOptions {
+    /// The folder for compiled code. It is made where it is not there; only its owner may write to it.
+    pub compiled_cache: PathBuf,
+    /// The largest component that is read, in bytes.
+    pub max_component_bytes: u64,
+}
+
+impl WasmOptions {
+    /// The defaults, with compiled code in this folder.
+    #[must_use]
+    pub fn new(compiled_cache: impl Into<PathBuf>) -> Self {
+        Self { compiled_cache: compiled_cache.into(), max_component_bytes: 128 << 20 }
+    }
+}
+
+/// Runs WebAssembly components.
+pub struct WasmRuntime {
+    engine: Engine,
+    linker: Linker<State>,
+    cache: Cache,
+    nothing: Arc<File>,
+    tls: TlsClient,
+    max_component_bytes: u64,
+}
+
+impl std::fmt::Debug for WasmRuntime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WasmRuntime").field("cache", &self.cache).finish_non_exhaustive()
+    }
+}
+
+impl WasmRuntime {
+    /// Starts the engine and opens the folder for compiled code.
+    ///
+    /// # Errors
+    /// The folder cannot be used, or the engine does not support this machine.
+    pub fn new(options: WasmOptions) -> Result<Self, RuntimeFault> {
+        let WasmOptions { compiled_cache, max_component_bytes } = options;
+        let internal = |error: wasmtime::Error| {
+            RuntimeFault::new(Code::Internal, format!("the WebAssembly engine could not be started: {error:#}"))
+        };
+        let engine = engine::create().map_err(internal)?;
+        let linker = state::linker(&engine).map_err(internal)?;
+        let cache = Cache::open(&compiled_cache, &engine)?;
+        let nothing = Arc::new(empty_folder(&compiled_cache.join("nothing"))?);
+        Ok(Self { engine, linker, cache, nothing, tls: TlsClient::default(), max_component_bytes })
+    }
+}
+
+/// An empty folder that nobody can write to; it stands for folders that a plugin must not see.
+fn empty_folder(path: &Path) -> Result<File, RuntimeFault> {
+    let made = match DirBuilder::new().mode(0o500).create(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => File::open(path),
+    };
+    made.map_err(|error| {
+        RuntimeFault::new(Code::DataDirectory, format!("the folder {} cannot be used: {error}", path.display()))
+    })
+}
+
+#[async_trait]
+impl Runtime for WasmRuntime {
+    async fn inspect(&self, root: &Path, manifest: &Manifest) -> Result<Inspection, RuntimeFault> {
+        let (root, entry) = (root.to_owned(), manifest.runtime.entry.as_path().to_owned());
+        let (permissions, max_bytes) = (manifest.permissions.clone(), self.max_component_bytes);
+        let work = move || {
+            let wasm = component::read(&root, &entry, max_bytes)?;
+            component::inspect(&entry, &wasm, &permissions)
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| Err(RuntimeFault::new(Code::Internal, format!("reading the component stopped: {error}"))))
+    }
+
+    async fn load(&self, spec: RevisionSpec) -> Result<Arc<dyn LoadedRevision>, RuntimeFault> {
+        let (root, entry, max_bytes) = (spec.root.clone(), spec.entry.clone(), self.max_component_bytes);
+        let read = move || component::read(&root, &entry, max_bytes);
+        let component = self.cache.component(&self.engine, &spec.digest, read).await?;
+        let grants =
+            Grants { permissions: spec.granted.clone(), nothing: Arc::clone(&self.nothing), tls: self.tls.clone() };
+        Ok(Arc::new(Revision::new(&self.linker, &component, grants, spec)?))
+    }
+
+    async fn forget(&self, digest: &Digest) {
+        self.cache.forget(digest);
+    }
+}

@@ -1,0 +1,95 @@
+//! The one wasmtime engine: how components are compiled, how instances are allocated, and the clock that interrupts
+//! them.
+
+use std::time::Duration;
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// How often running code is interrupted: to let other calls run, and to check its limits.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// Instances at once. A component has one linear memory, as a rule; those made from interpreters have two.
+const MEMORIES: u32 = 640;
+/// Core instances at once. A component made by a language's tool chain consists of up to two dozen.
+const CORE_INSTANCES: u32 = 12_000;
+/// All that a 32-bit memory can address, so that the limit of each plugin is the only one.
+const LARGEST_MEMORY: usize = 1 << 32;
+/// What the tables of interpreters compiled to Wasm need, with room.
+const TABLE_ELEMENTS: usize = 200_000;
+const WASM_STACK: usize = 1 << 20;
+/// The stack that a call runs on: the one of the Wasm code, and what host functions need on top.
+const CALL_STACK: usize = WASM_STACK + (1 << 20);
+/// Memory of a slot that is wiped in place instead of being given back to the system, where the kernel can say which
+/// pages were touched.
+const KEPT_RESIDENT: usize = 512 << 10;
+
+/// Makes the engine. Instances come from a pool, which makes a fresh one cheap; where the address space for it
+/// cannot be reserved (`ulimit -v`), they are allocated one by one.
+pub(super) fn create() -> wasmtime::Result<Engine> {
+    let mut config = base();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+    let engine = match Engine::new(&config) {
+        Ok(engine) => engine,
+        Err(error) => {
+            tracing::warn!(
+                reason = %format_args!("{error:#}"),
+                "no address space for a pool of instances; each is allocated on its own, which is slower"
+            );
+            config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+            Engine::new(&config)?
+        }
+    };
+    tick(&engine);
+    Ok(engine)
+}
+
+fn base() -> Config {
+    let mut config = Config::new();
+    config.wasm_component_model(true);
+    config.concurrency_support(false);
+    config.epoch_interruption(true);
+    config.max_wasm_stack(WASM_STACK);
+    config.async_stack_size(CALL_STACK);
+    // The same in both strategies, so that compiled code fits either.
+    config.memory_reservation(LARGEST_MEMORY as u64);
+    config.memory_may_move(false);
+    config.debug_info(false);
+    config
+}
+
+fn pool() -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_memories(MEMORIES);
+    pool.total_tables(CORE_INSTANCES);
+    pool.total_core_instances(CORE_INSTANCES);
+    pool.total_component_instances(MEMORIES);
+    pool.total_stacks(MEMORIES);
+    pool.max_memory_size(LARGEST_MEMORY);
+    pool.table_elements(TABLE_ELEMENTS);
+    pool.max_core_instance_size(4 << 20);
+    pool.max_component_instance_size(4 << 20);
+    pool.max_memories_per_module(8);
+    pool.max_tables_per_module(16);
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        pool.pagemap_scan(Enabled::Yes);
+        pool.linear_memory_keep_resident(KEPT_RESIDENT);
+        pool.table_keep_resident(64 << 10);
+    }
+    pool
+}
+
+/// Advances the epoch from a thread of its own, because the threads that run Wasm may all be busy with it.
+/// The thread ends with the engine.
+fn tick(engine: &Engine) {
+    let engine = engine.weak();
+    let run = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("outrigger-epoch".to_owned()).spawn(run) {
+        tracing::error!(%error, "the clock that interrupts plugins could not be started");
+    }
+}

@@ -1,0 +1,145 @@
+//! How a call fails: from what wasmtime and the limits report to one coded error that says what to do.
+
+use outrigger_contract::{Code, PluginName};
+use outrigger_engine::runtime::RuntimeFault;
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use super::abi::AbiError;
+use super::limits::Stopped;
+use super::scope::Refusal;
+
+/// Functions of the plugin that are named where it trapped.
+const FRAMES_AT_MOST: usize = 6;
+
+/// What the limits were, for messages.
+#[derive(Clone, Debug)]
+pub(super) struct Applied {
+    pub(super) memory: String,
+    pub(super) cpu: std::time::Duration,
+    pub(super) output: String,
+    pub(super) took: std::time::Duration,
+}
+
+/// The fault behind an error of wasmtime, before what was refused is looked at.
+pub(super) fn of_error(plugin: &PluginName, error: &wasmtime::Error, memory_hit: bool, applied: &Applied) -> RuntimeFault {
+    if memory_hit {
+        return memory_limit(plugin, applied);
+    }
+    if let Some(stopped) = error.downcast_ref::<Stopped>() {
+        return of_stopped(plugin, *stopped, applied);
+    }
+    if let Some(abi) = error.downcast_ref::<AbiError>() {
+        return of_abi(plugin, abi, applied);
+    }
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return RuntimeFault::new(Code::Trapped, format!("{plugin} ended itself with exit status {status}"));
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return RuntimeFault::new(
+            Code::Busy,
+            "as many instances of plugins are running as fit at once; try again, or lower `concurrency`",
+        );
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => RuntimeFault::new(
+            Code::StackOverflow,
+            format!("the call stack of {plugin} overflowed{}; look for endless recursion", frames(error)),
+        ),
+        _ => RuntimeFault::new(Code::Trapped, format!("{plugin} stopped: {}{}", reason(error), frames(error))),
+    }
+}
+
+/// A plugin that was refused memory has failed for that, however it took it.
+pub(super) fn memory_limit(plugin: &PluginName, applied: &Applied) -> RuntimeFault {
+    let limit = &applied.memory;
+    RuntimeFault::new(
+        Code::MemoryLimit,
+        format!("{plugin} wanted more memory than the {limit} it may have; raise `[limits] memory` if it needs more"),
+    )
+}
+
+fn of_stopped(plugin: &PluginName, stopped: Stopped, applied: &Applied) -> RuntimeFault {
+    match stopped {
+        Stopped::Deadline => RuntimeFault::new(
+            Code::DeadlineExceeded,
+            format!("{plugin} did not answer before its deadline; it was stopped after {:.1?}", applied.took),
+        ),
+        Stopped::Cancelled => {
+            RuntimeFault::new(Code::Cancelled, format!("the call was cancelled after {:.1?}", applied.took))
+        }
+        Stopped::Cpu => RuntimeFault::new(
+            Code::CpuLimit,
+            format!("{plugin} computed for longer than the {:?} it may; raise `[limits] cpu` if it needs more", applied.cpu),
+        ),
+    }
+}
+
+fn of_abi(plugin: &PluginName, error: &AbiError, applied: &Applied) -> RuntimeFault {
+    match error {
+        AbiError::TooLarge => RuntimeFault::new(
+            Code::OutputLimit,
+            format!(
+                "the result of {plugin} is far larger than the {} it may have; raise `[limits] output`, or answer in parts",
+                applied.output
+            ),
+        ),
+        AbiError::Malformed(_) => RuntimeFault::new(
+            Code::InvalidOutput,
+            format!("{plugin} gave a result that breaks the rules of the component model: {error}"),
+        ),
+        AbiError::Mismatch(_) => RuntimeFault::new(
+            Code::Internal,
+            format!("the published types of {plugin} are not those of its component: {error}; install it again"),
+        ),
+    }
+}
+
+/// Something was refused, and then the call failed: most likely that is why, and in any case worth knowing.
+pub(super) fn after_refusals(plugin: &PluginName, fault: RuntimeFault, refusals: &[Refusal]) -> RuntimeFault {
+    if refusals.is_empty() || !matches!(fault.code, Code::Trapped | Code::FunctionFailed) {
+        return fault;
+    }
+    let whats: Vec<&str> = refusals.iter().map(|refusal| refusal.what.as_str()).collect();
+    let mut message = format!("{plugin} was not permitted to {}", whats.join(", nor to "));
+    let remedies: Vec<&str> = refusals.iter().filter_map(|refusal| refusal.remedy.as_deref()).collect();
+    if !remedies.is_empty() {
+        message.push_str("; to ask for it, add to `[permissions]` in its plugin.toml: ");
+        message.push_str(&remedies.join(" and "));
+    }
+    message.push_str(". What it said: ");
+    message.push_str(&fault.message);
+    RuntimeFault { code: Code::PermissionDenied, message, error_value: fault.error_value }
+}
+
+/// The innermost cause, in one line.
+fn reason(error: &wasmtime::Error) -> String {
+    let cause = error.root_cause().to_string();
+    let text = cause.strip_prefix("wasm trap: ").unwrap_or(&cause);
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::UnreachableCodeReached) => format!("{text} (a panic or an abort; see its log)"),
+        _ => text.lines().next().unwrap_or("no reason was given").to_owned(),
+    }
+}
+
+/// The functions that were running, innermost first.
+fn frames(error: &wasmtime::Error) -> String {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
+    let mut names: Vec<String> = backtrace
+        .frames()
+        .iter()
+        .filter_map(|frame| frame.func_name())
+        .map(|name| rustc_demangled(name).to_owned())
+        .collect();
+    names.dedup();
+    names.truncate(FRAMES_AT_MOST);
+    if names.is_empty() { String::new() } else { format!(", in {}", names.join(" ← ")) }
+}
+
+/// Symbol names of Rust end in a hash that says nothing to people.
+fn rustc_demangled(name: &str) -> &str {
+    match name.rsplit_once("::h") {
+        Some((head, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => head,
+        _ => name,
+    }
+}

@@ -1,0 +1,210 @@
+//! Outgoing HTTP to granted hosts. The name is resolved here, each address it resolves to is checked, and the
+//! connection goes to an address that passed: resolving again in between would let the name change its mind.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::uri::Scheme;
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use outrigger_contract::permission::HostAccess;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use wasmtime_wasi_http::io::TokioIo;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::network;
+use super::scope::Scope;
+use super::state::Grants;
+
+/// The largest header section that is read from a server.
+const HEADERS_AT_MOST: usize = 128 << 10;
+
+/// TLS with the web's certificate authorities, set up when it is first needed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TlsClient {
+    config: Arc<OnceLock<Arc<rustls::ClientConfig>>>,
+}
+
+impl TlsClient {
+    /// The provider is named here and not left to the process, where a second one could be installed.
+    fn connector(&self) -> Result<tokio_rustls::TlsConnector, Error> {
+        if let Some(config) = self.config.get() {
+            return Ok(Arc::clone(config).into());
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::Tls(io::Error::other(error)))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Arc::clone(self.config.get_or_init(|| Arc::new(config))).into())
+    }
+}
+
+/// Sends the requests of one instance.
+pub(super) struct Outgoing {
+    grants: Arc<Grants>,
+    scope: Arc<Scope>,
+    /// Of the present call.
+    pub(super) deadline: Instant,
+}
+
+impl Outgoing {
+    pub(super) fn new(grants: &Arc<Grants>, scope: &Arc<Scope>) -> Self {
+        Self { grants: Arc::clone(grants), scope: Arc::clone(scope), deadline: Instant::now() }
+    }
+}
+
+type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+
+impl WasiHttpHooks for Outgoing {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let target = match Target::of(request.uri()) {
+            Some(target) => target,
+            None => return Box::new(async { Err(Error::HttpRequestUriInvalid) }),
+        };
+        // Checked before the first await, so that it is noted whatever the plugin does next.
+        let Some(access) = self.grants.permissions.allows_http(&target.host, target.port) else {
+            let Target { host, port, .. } = &target;
+            self.scope.refuse(format!("send HTTP requests to {host}:{port}"), Some(format!("http = [\"{host}:{port}\"]")));
+            return Box::new(async { Err(Error::HttpRequestDenied) });
+        };
+        let remaining = self.deadline.saturating_duration_since(Instant::now());
+        let timeouts = Timeouts::new(options, remaining);
+        let (tls, scope) = (self.grants.tls.clone(), Arc::clone(&self.scope));
+        Box::new(async move {
+            let connect = async {
+                let stream = target.connect(access, &scope).await?;
+                target.secure(stream, &tls).await
+            };
+            let stream = match tokio::time::timeout(timeouts.connect, connect).await {
+                Ok(stream) => stream?,
+                Err(_) => return Err(Error::ConnectionTimeout),
+            };
+            exchange(stream, request, &timeouts).await
+        })
+    }
+}
+
+/// How long each part of an exchange may take; never longer than the call.
+struct Timeouts {
+    connect: Duration,
+    first_byte: Duration,
+    between_bytes: Duration,
+}
+
+impl Timeouts {
+    fn new(options: Option<RequestOptions>, remaining: Duration) -> Self {
+        let options = options.unwrap_or_default();
+        // A timer cannot be set to nothing.
+        let within = |timeout: Option<Duration>| timeout.map_or(remaining, |t| t.min(remaining)).max(Duration::from_millis(1));
+        Self {
+            connect: within(options.connect_timeout),
+            first_byte: within(options.first_byte_timeout),
+            between_bytes: within(options.between_bytes_timeout),
+        }
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Where a request goes.
+struct Target {
+    host: String,
+    port: u16,
+    tls: bool,
+}
+
+impl Target {
+    fn of(uri: &Uri) -> Option<Self> {
+        let tls = uri.scheme() == Some(&Scheme::HTTPS);
+        let host = uri.host().filter(|host| !host.is_empty())?.to_owned();
+        Some(Self { host, port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }), tls })
+    }
+
+    /// Connects to the first address that is permitted and answers.
+    async fn connect(&self, access: HostAccess, scope: &Scope) -> Result<TcpStream, Error> {
+        let Self { host, port, .. } = self;
+        let addresses = network::resolve(host, *port).await.map_err(|error| Error::DnsError {
+            rcode: Some(error.to_string()),
+            info_code: None,
+        })?;
+        let permitted: Vec<SocketAddr> =
+            addresses.iter().copied().filter(|address| network::permitted(address.ip().to_canonical(), access)).collect();
+        if let (true, Some(address)) = (permitted.is_empty(), addresses.first()) {
+            scope.refuse(
+                format!("send HTTP requests to {host}:{port}, which is at the private address {}", address.ip()),
+                Some(format!("http = [{{ host = \"{host}:{port}\", private = true }}]")),
+            );
+            return Err(Error::DestinationIpProhibited);
+        }
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in permitted {
+            match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(match last.kind() {
+            io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
+            _ => Error::Connect(last),
+        })
+    }
+
+    /// Adds TLS where the scheme asks for it. The certificate must be for the name, whatever the address.
+    async fn secure(&self, stream: TcpStream, tls: &TlsClient) -> Result<Box<dyn Stream>, Error> {
+        if !self.tls {
+            return Ok(Box::new(stream));
+        }
+        let bare = self.host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(bare).map_err(|error| Error::Tls(io::Error::other(error)))?;
+        let stream = tls.connector()?.connect(name, stream).await.map_err(Error::Tls)?;
+        Ok(Box::new(stream))
+    }
+}
+
+/// Sends the request and waits for the head of the answer.
+async fn exchange(stream: Box<dyn Stream>, mut request: Request<WasiBody>, timeouts: &Timeouts) -> Sent {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::Builder::new().max_buf_size(HEADERS_AT_MOST).handshake(TokioIo::new(stream)).await?;
+    let connection = wasmtime_wasi::runtime::spawn(connection);
+    // On the wire, a request to a server names the path alone.
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    *request.uri_mut() = path.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
+    let response = match tokio::time::timeout(timeouts.first_byte, sender.send_request(request)).await {
+        Ok(response) => response?,
+        Err(_) => return Err(Error::ConnectionReadTimeout),
+    };
+    let between_bytes = timeouts.between_bytes;
+    let response = response.map(|body| frames(body, between_bytes));
+    Ok((response, Box::new(async move { Ok(connection.await?) })))
+}
+
+/// The body, each part of which must come in time.
+fn frames(body: Incoming, between: Duration) -> WasiBody {
+    let stream = futures::stream::try_unfold(body, move |mut body| async move {
+        match tokio::time::timeout(between, body.frame()).await {
+            Ok(None) => Ok(None),
+            Ok(Some(frame)) => Ok(Some((Frame::<Bytes>::from(frame?), body))),
+            Err(_) => Err(Error::ConnectionReadTimeout),
+        }
+    });
+    StreamBody::new(stream).boxed_unsync()
+}

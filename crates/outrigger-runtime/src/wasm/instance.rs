@@ -1,0 +1,151 @@
+//! One instance of a component, and one call on it under all its limits.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use outrigger_contract::Value;
+use outrigger_engine::runtime::CallContext;
+use wasmtime::component::{ComponentExportIndex, Instance as ComponentInstance, InstancePre};
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
+
+use super::abi::{Answer, Arguments};
+use super::limits::Stopped;
+use super::scope::Refusal;
+use super::state::{Bounds, Grants, State};
+
+/// What a plugin may hand to the host in one go, at least, besides its results: a value of its state, a chunk of a file.
+const HOST_CALL_BYTES: usize = 16 << 20;
+
+/// The limits of a revision, as plain numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InstanceLimits {
+    pub(super) memory: usize,
+    pub(super) output: usize,
+    pub(super) log_lines: u32,
+    /// None: as long as the call may take.
+    pub(super) cpu: Option<Duration>,
+}
+
+/// An instance, with the number of calls that it has served.
+pub(super) struct Instance {
+    store: Store<State>,
+    component: ComponentInstance,
+    pub(super) calls: u32,
+}
+
+/// What remains of a call besides its answer.
+pub(super) struct Aftermath {
+    pub(super) refusals: Vec<Refusal>,
+    pub(super) memory_hit: bool,
+}
+
+impl Instance {
+    /// Makes an instance for a call. Code that a component runs to start itself is under the same limits.
+    pub(super) async fn create(
+        pre: &InstancePre<State>,
+        grants: &Arc<Grants>,
+        limits: &InstanceLimits,
+        context: &CallContext,
+    ) -> (wasmtime::Result<Self>, Aftermath) {
+        let started = Instant::now();
+        let mut store = Store::new(pre.engine(), State::new(grants, limits.memory, bounds(limits, context)));
+        store.limiter(|state| &mut state.memory);
+        store.epoch_deadline_callback(tick);
+        // Lifting takes from this allowance, so it also bounds what a result can make the host allocate.
+        store.set_hostcall_fuel(limits.output.saturating_add(64 << 10).max(HOST_CALL_BYTES));
+        begin(&mut store, limits, context);
+        let stopwatch = Arc::clone(&store.data().stopwatch);
+        let made = bounded(context, stopwatch.measure(pre.instantiate_async(&mut store))).await;
+        context.observed.instantiated(started.elapsed());
+        match made {
+            Ok(component) => (Ok(Self { store, component, calls: 0 }), Aftermath { refusals: Vec::new(), memory_hit: false }),
+            Err(error) => (Err(error), aftermath(&mut store)),
+        }
+    }
+
+    /// Prepares a kept instance for its next call: nothing of the call before is left outside its own memory.
+    pub(super) fn renew(&mut self, limits: &InstanceLimits, context: &CallContext) {
+        self.store.data_mut().call = bounds(limits, context);
+        begin(&mut self.store, limits, context);
+    }
+
+    /// Runs a function. The future may be dropped at any time; the instance must be dropped then, and after an error.
+    pub(super) async fn call(
+        &mut self,
+        function: &ComponentExportIndex,
+        arguments: &[Value],
+        context: &CallContext,
+    ) -> wasmtime::Result<Option<Value>> {
+        self.calls += 1;
+        let Some(function) = self.component.get_func(&mut self.store, function) else {
+            wasmtime::bail!("the function is not exported");
+        };
+        let function = function.typed::<Arguments<'_>, Answer>(&self.store)?;
+        let stopwatch = Arc::clone(&self.store.data().stopwatch);
+        let running = function.call_async(&mut self.store, Arguments(arguments));
+        let Answer(value) = bounded(context, stopwatch.measure(running)).await?;
+        Ok(value)
+    }
+
+    /// Ends the call and says what happened besides.
+    pub(super) fn finish(&mut self) -> Aftermath {
+        aftermath(&mut self.store)
+    }
+}
+
+fn bounds(limits: &InstanceLimits, context: &CallContext) -> Bounds {
+    Bounds {
+        deadline: context.deadline,
+        cpu: limits.cpu.unwrap_or(Duration::MAX),
+        cancel: context.cancel.clone(),
+    }
+}
+
+fn begin(store: &mut Store<State>, limits: &InstanceLimits, context: &CallContext) {
+    store.set_epoch_deadline(1);
+    let state = store.data_mut();
+    state.memory.begin();
+    state.stopwatch.begin();
+    state.scope.begin(context, limits.log_lines);
+}
+
+fn aftermath(store: &mut Store<State>) -> Aftermath {
+    let state = store.data();
+    Aftermath { refusals: state.scope.end(), memory_hit: state.memory.hit() }
+}
+
+/// Runs at each tick in which the plugin computes. A busy plugin is stopped from here; one that waits, by [`bounded`].
+fn tick(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    let state = store.data();
+    let Bounds { deadline, cpu, cancel } = &state.call;
+    if cancel.is_cancelled() {
+        return Err(Stopped::Cancelled.into());
+    }
+    if Instant::now() >= *deadline {
+        return Err(Stopped::Deadline.into());
+    }
+    if state.stopwatch.spent() > *cpu {
+        return Err(Stopped::Cpu.into());
+    }
+    // Tokio's own yield lets timers and other tasks have their turn first.
+    Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+}
+
+/// Ends a future with its deadline or cancellation. The timer is only set when the future does not finish at once.
+async fn bounded<T>(
+    context: &CallContext,
+    future: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    if context.cancel.is_cancelled() {
+        return Err(Stopped::Cancelled.into());
+    }
+    if Instant::now() >= context.deadline {
+        return Err(Stopped::Deadline.into());
+    }
+    tokio::select! {
+        biased;
+        result = future => result,
+        () = context.cancel.cancelled() => Err(Stopped::Cancelled.into()),
+        () = tokio::time::sleep_until(context.deadline.into()) => Err(Stopped::Deadline.into()),
+    }
+}

@@ -1,0 +1,381 @@
+//! A revision that is ready to run: its functions by place, and the instances that are kept for it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use outrigger_contract::manifest::InstancePolicy;
+use outrigger_contract::types::json::render;
+use outrigger_contract::types::wit::OptionalExport;
+use outrigger_contract::{Code, Value};
+use outrigger_engine::runtime::{
+    CallContext, HealthCheck, HealthReport, HealthStatus, LifecycleStep, LoadedRevision, NOTHING, RevisionSpec, RuntimeFault,
+};
+use parking_lot::Mutex;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+
+use super::fault::{self, Applied};
+use super::instance::{Aftermath, Instance, InstanceLimits};
+use super::state::{Grants, State};
+
+/// How long instances may take that are made ahead of calls.
+const WARM_UP: Duration = Duration::from_secs(30);
+
+/// A loaded component.
+pub(super) struct Revision {
+    spec: RevisionSpec,
+    pre: InstancePre<State>,
+    grants: Arc<Grants>,
+    limits: InstanceLimits,
+    /// In the order of the graph.
+    functions: Vec<ComponentExportIndex>,
+    lifecycle: Option<[ComponentExportIndex; 4]>,
+    health: Option<ComponentExportIndex>,
+    idle: Mutex<Vec<Instance>>,
+}
+
+impl std::fmt::Debug for Revision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Revision")
+            .field("plugin", &self.spec.plugin)
+            .field("digest", &self.spec.digest)
+            .field("idle", &self.idle.lock().len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Revision {
+    /// Links a component and looks up what it exports.
+    pub(super) fn new(
+        linker: &Linker<State>,
+        component: &Component,
+        grants: Grants,
+        spec: RevisionSpec,
+    ) -> Result<Self, RuntimeFault> {
+        let invalid = |problem: String| RuntimeFault::new(Code::InvalidComponent, format!("{}: {problem}", spec.plugin));
+        let pre = linker
+            .instantiate_pre(component)
+            .map_err(|error| invalid(format!("what it imports is not what is offered: {error:#}")))?;
+        let export = |interface: Option<&str>, name: &str| {
+            let interface = match interface {
+                Some(interface) => Some(component.get_export_index(None, interface)?),
+                None => None,
+            };
+            component.get_export_index(interface.as_ref(), name)
+        };
+        let missing = |name: &str| {
+            invalid(format!("the component does not export `{name}`, which was read from it; install the plugin again"))
+        };
+        let functions = spec
+            .graph
+            .functions
+            .iter()
+            .map(|function| export(function.interface.as_deref(), &function.export).ok_or_else(|| missing(&function.name)))
+            .collect::<Result<_, _>>()?;
+        let optional = |short: &str| optional_interface(component, short);
+        let lifecycle = match spec.exports.contains(&OptionalExport::Lifecycle) {
+            true => {
+                let interface = optional("lifecycle").ok_or_else(|| missing("lifecycle"))?;
+                let step = |step: LifecycleStep| {
+                    export(Some(&interface), step.as_str()).ok_or_else(|| missing(step.as_str()))
+                };
+                Some([
+                    step(LifecycleStep::Initialize)?,
+                    step(LifecycleStep::Activate)?,
+                    step(LifecycleStep::Deactivate)?,
+                    step(LifecycleStep::Cleanup)?,
+                ])
+            }
+            false => None,
+        };
+        let health = match spec.exports.contains(&OptionalExport::Health) {
+            true => {
+                let interface = optional("health").ok_or_else(|| missing("health"))?;
+                Some(export(Some(&interface), "check").ok_or_else(|| missing("check"))?)
+            }
+            false => None,
+        };
+        let limits = InstanceLimits {
+            memory: spec.limits.memory.as_usize(),
+            output: spec.limits.output.as_usize(),
+            log_lines: spec.limits.log_lines,
+            cpu: spec.limits.cpu.map(|cpu| cpu.as_duration()),
+        };
+        Ok(Self { pre, grants: Arc::new(grants), limits, functions, lifecycle, health, idle: Mutex::default(), spec })
+    }
+
+    /// Instances to keep, and calls that each may serve; none where each call gets its own.
+    fn kept(&self) -> Option<(usize, u32)> {
+        match self.spec.instances {
+            InstancePolicy::Fresh => None,
+            InstancePolicy::Warm { max_instances, max_calls } => Some((max_instances.get() as usize, max_calls.get())),
+        }
+    }
+
+    /// An instance that is ready for this call: one that was kept, or a new one.
+    async fn instance(&self, context: &CallContext) -> Result<Instance, RuntimeFault> {
+        let kept = self.idle.lock().pop();
+        if let Some(mut instance) = kept {
+            instance.renew(&self.limits, context);
+            return Ok(instance);
+        }
+        self.fresh(context).await
+    }
+
+    async fn fresh(&self, context: &CallContext) -> Result<Instance, RuntimeFault> {
+        let started = Instant::now();
+        let (made, aftermath) = Instance::create(&self.pre, &self.grants, &self.limits, context).await;
+        made.map_err(|error| self.fault(&error, &aftermath, started))
+    }
+
+    /// Keeps an instance for the next call, if it may serve one more and there is room.
+    fn keep(&self, instance: Instance) {
+        let Some((max_instances, max_calls)) = self.kept() else { return };
+        if instance.calls >= max_calls {
+            return;
+        }
+        let mut idle = self.idle.lock();
+        if idle.len() < max_instances {
+            idle.push(instance);
+        }
+    }
+
+    fn fault(&self, error: &wasmtime::Error, aftermath: &Aftermath, started: Instant) -> RuntimeFault {
+        let fault = fault::of_error(&self.spec.plugin, error, aftermath.memory_hit, &self.applied(started));
+        fault::after_refusals(&self.spec.plugin, fault, &aftermath.refusals)
+    }
+
+    fn applied(&self, started: Instant) -> Applied {
+        let limits = &self.spec.limits;
+        Applied {
+            memory: limits.memory.to_string(),
+            output: limits.output.to_string(),
+            cpu: self.limits.cpu.unwrap_or_default(),
+            took: started.elapsed(),
+        }
+    }
+
+    /// Runs a function on an instance, which is given back only where it may be used again.
+    async fn run(
+        &self,
+        mut instance: Instance,
+        function: &ComponentExportIndex,
+        arguments: &[Value],
+        context: &CallContext,
+    ) -> Result<(Option<Value>, Aftermath, Instance), RuntimeFault> {
+        let started = Instant::now();
+        let result = instance.call(function, arguments, context).await;
+        let aftermath = instance.finish();
+        match result {
+            Ok(value) => Ok((value, aftermath, instance)),
+            Err(error) => Err(self.fault(&error, &aftermath, started)),
+        }
+    }
+
+    /// A result that is too large is refused; its size is known exactly here.
+    fn check_size(&self, value: &Value) -> Result<(), RuntimeFault> {
+        let size = value.size();
+        if size <= self.limits.output {
+            return Ok(());
+        }
+        Err(RuntimeFault::new(
+            Code::OutputLimit,
+            format!(
+                "the result of {} has {size} bytes, but may have {} ({} bytes); raise `[limits] output`, or answer in parts",
+                self.spec.plugin, self.spec.limits.output, self.limits.output
+            ),
+        ))
+    }
+
+    /// The function answered with its error value.
+    fn failed(&self, function: usize, value: Option<Value>, aftermath: &Aftermath) -> RuntimeFault {
+        let plugin = &self.spec.plugin;
+        if aftermath.memory_hit {
+            return fault::memory_limit(plugin, &self.applied(Instant::now()));
+        }
+        let graph = &self.spec.graph;
+        let function = &graph.functions[function];
+        let said = match (&value, &function.outcome.err) {
+            (Some(Value::String(text)), _) => text.clone(),
+            (Some(value), Some(Some(ty))) => render(graph, ty, value).to_string(),
+            _ => "it gave no reason".to_owned(),
+        };
+        let message = format!("{plugin}.{} failed: {}", function.name, shortened(&said));
+        let fault = RuntimeFault { code: Code::FunctionFailed, message, error_value: value.map(Box::new) };
+        fault::after_refusals(plugin, fault, &aftermath.refusals)
+    }
+}
+
+#[async_trait]
+impl LoadedRevision for Revision {
+    async fn call(&self, function: usize, arguments: &[Value], context: CallContext) -> Result<Value, RuntimeFault> {
+        let Some(export) = self.functions.get(function) else {
+            return Err(RuntimeFault::new(Code::Internal, format!("{} has no function {function}", self.spec.plugin)));
+        };
+        let instance = self.instance(&context).await?;
+        let (value, aftermath, instance) = self.run(instance, export, arguments, &context).await?;
+        if let Some(value) = &value {
+            self.check_size(value)?;
+        }
+        self.keep(instance);
+        let fallible = self.spec.graph.functions[function].outcome.fallible();
+        match value {
+            Some(Value::Result(outcome)) if fallible => match outcome {
+                Ok(value) => Ok(value.map_or(NOTHING, |value| *value)),
+                Err(value) => Err(self.failed(function, value.map(|value| *value), &aftermath)),
+            },
+            value => Ok(value.unwrap_or(NOTHING)),
+        }
+    }
+
+    async fn lifecycle(&self, step: LifecycleStep, context: CallContext) -> Result<(), RuntimeFault> {
+        let Some(exports) = &self.lifecycle else { return Ok(()) };
+        let instance = self.fresh(&context).await?;
+        let (value, aftermath, _) = self.run(instance, &exports[step as usize], &[], &context).await?;
+        let said = match value {
+            Some(Value::Result(Err(Some(said)))) => match *said {
+                Value::String(text) => text,
+                _ => String::new(),
+            },
+            Some(Value::Result(Err(None))) => String::new(),
+            _ => return Ok(()),
+        };
+        let (plugin, step) = (&self.spec.plugin, step.as_str());
+        let fault = RuntimeFault {
+            code: Code::FunctionFailed,
+            message: format!("`{step}` of {plugin} failed: {}", shortened(&said)),
+            error_value: Some(Box::new(Value::String(said))),
+        };
+        Err(fault::after_refusals(plugin, fault, &aftermath.refusals))
+    }
+
+    async fn health(&self, context: CallContext) -> Result<Option<HealthReport>, RuntimeFault> {
+        let Some(export) = &self.health else { return Ok(None) };
+        let instance = self.fresh(&context).await?;
+        let (value, _, _) = self.run(instance, export, &[], &context).await?;
+        match value.as_ref().and_then(health_report) {
+            Some(report) => Ok(Some(report)),
+            None => Err(RuntimeFault::new(
+                Code::InvalidOutput,
+                format!("the health report of {} is not of the type in outrigger:plugin/health", self.spec.plugin),
+            )),
+        }
+    }
+
+    async fn warm(&self) -> Result<usize, RuntimeFault> {
+        let Some((max_instances, _)) = self.kept() else { return Ok(0) };
+        let missing = max_instances.saturating_sub(self.idle.lock().len());
+        for _ in 0..missing {
+            let started = Instant::now();
+            let context = quiet::context(started + WARM_UP);
+            let (made, _) = Instance::create(&self.pre, &self.grants, &self.limits, &context).await;
+            let aftermath = Aftermath { refusals: Vec::new(), memory_hit: false };
+            let mut instance = made.map_err(|error| self.fault(&error, &aftermath, started))?;
+            _ = instance.finish();
+            self.keep(instance);
+        }
+        Ok(self.idle.lock().len().min(max_instances))
+    }
+}
+
+/// The full name of one of our optional interfaces, whatever its minor version.
+fn optional_interface(component: &Component, short: &str) -> Option<String> {
+    let prefix = format!("outrigger:plugin/{short}@1.");
+    let ty = component.component_type();
+    let mut exports = ty.exports(component.engine());
+    exports.find(|(name, _)| name.starts_with(&prefix)).map(|(name, _)| name.to_owned())
+}
+
+fn health_report(value: &Value) -> Option<HealthReport> {
+    let status = |value: &Value| match value {
+        Value::Enum(0) => Some(HealthStatus::Healthy),
+        Value::Enum(1) => Some(HealthStatus::Degraded),
+        Value::Enum(2) => Some(HealthStatus::Unhealthy),
+        _ => None,
+    };
+    let check = |value: &Value| match value {
+        Value::Record(fields) => match fields.as_slice() {
+            [Value::String(name), outcome, Value::Option(message)] => Some(HealthCheck {
+                name: name.clone(),
+                status: status(outcome)?,
+                message: match message.as_deref() {
+                    Some(Value::String(text)) => Some(text.clone()),
+                    _ => None,
+                },
+            }),
+            _ => None,
+        },
+        _ => None,
+    };
+    let Value::Record(fields) = value else { return None };
+    let [verdict, Value::List(checks)] = fields.as_slice() else { return None };
+    let checks: Vec<HealthCheck> = checks.iter().map(check).collect::<Option<_>>()?;
+    let worst = checks.iter().map(|check| check.status).max();
+    Some(HealthReport { status: status(verdict)?.max(worst.unwrap_or(HealthStatus::Healthy)), checks })
+}
+
+/// What a plugin says may be long; a message is not the place for it.
+fn shortened(text: &str) -> String {
+    const AT_MOST: usize = 400;
+    if text.len() <= AT_MOST { text.to_owned() } else { format!("{}…", &text[..text.floor_char_boundary(AT_MOST)]) }
+}
+
+/// A context for what no call has asked for.
+mod quiet {
+    use super::{Arc, CallContext, Instant};
+    use outrigger_contract::Code;
+    use outrigger_engine::correlation::CorrelationId;
+    use outrigger_engine::runtime::{CallError, HostServices, LogLine, Observed, StateError};
+    use serde_json::{Map, Value};
+
+    pub(super) fn context(deadline: Instant) -> CallContext {
+        CallContext {
+            correlation: CorrelationId::new(),
+            deadline,
+            cancel: tokio_util::sync::CancellationToken::new(),
+            services: Arc::new(NoServices),
+            observed: Arc::new(Observed::default()),
+        }
+    }
+
+    /// While a component only starts, there is no call whose services it could use.
+    #[derive(Debug)]
+    struct NoServices;
+
+    fn unavailable<T>() -> Result<T, StateError> {
+        Err(StateError::Unavailable("there is no call yet".to_owned()))
+    }
+
+    #[async_trait::async_trait]
+    impl HostServices for NoServices {
+        fn log(&self, _: LogLine) {}
+
+        fn configuration(&self) -> Arc<Map<String, Value>> {
+            Arc::default()
+        }
+
+        async fn state_get(&self, _: &str) -> Result<Option<Vec<u8>>, StateError> {
+            unavailable()
+        }
+
+        async fn state_set(&self, _: &str, _: Vec<u8>) -> Result<(), StateError> {
+            unavailable()
+        }
+
+        async fn state_compare_and_set(&self, _: &str, _: Option<Vec<u8>>, _: Vec<u8>) -> Result<(), StateError> {
+            unavailable()
+        }
+
+        async fn state_delete(&self, _: &str) -> Result<(), StateError> {
+            unavailable()
+        }
+
+        async fn state_keys(&self, _: &str, _: u32) -> Result<Vec<String>, StateError> {
+            unavailable()
+        }
+
+        async fn call(&self, _: &str, _: &str) -> Result<String, CallError> {
+            Err(CallError { code: Code::Unsupported, message: "there is no call yet".to_owned(), detail: None })
+        }
+    }
+}

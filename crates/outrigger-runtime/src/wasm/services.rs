@@ -1,0 +1,98 @@
+//! The interfaces of `outrigger:plugin` that a component may import, on top of the engine's services.
+
+use outrigger_engine::runtime::{CallError, LogLevel, StateError};
+
+use super::state::State;
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "imports",
+        imports: {
+            "outrigger:plugin/logging": trappable,
+            "outrigger:plugin/configuration": trappable,
+            default: async | trappable,
+        },
+    });
+}
+
+use bindings::outrigger::plugin::{calls, configuration, logging, state};
+use wasmtime::component::{HasSelf, Linker};
+
+/// Offers all of them.
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    bindings::Imports::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+}
+
+impl logging::Host for State {
+    fn log(&mut self, level: logging::Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
+        let level = match level {
+            logging::Level::Trace => LogLevel::Trace,
+            logging::Level::Debug => LogLevel::Debug,
+            logging::Level::Info => LogLevel::Info,
+            logging::Level::Warn => LogLevel::Warn,
+            logging::Level::Error => LogLevel::Error,
+        };
+        self.scope.log(level, message, fields);
+        Ok(())
+    }
+}
+
+impl configuration::Host for State {
+    fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.scope.services()?.configuration().get(&key).map(ToString::to_string))
+    }
+
+    fn all(&mut self) -> wasmtime::Result<String> {
+        Ok(serde_json::to_string(&*self.scope.services()?.configuration())?)
+    }
+}
+
+impl From<StateError> for state::Error {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::InvalidKey(reason) => Self::InvalidKey(reason),
+            StateError::TooLarge(reason) => Self::TooLarge(reason),
+            StateError::Changed => Self::Changed,
+            StateError::Unavailable(reason) => Self::Unavailable(reason),
+        }
+    }
+}
+
+impl state::Host for State {
+    async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, state::Error>> {
+        Ok(self.scope.services()?.state_get(&key).await.map_err(Into::into))
+    }
+
+    async fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), state::Error>> {
+        Ok(self.scope.services()?.state_set(&key, value).await.map_err(Into::into))
+    }
+
+    async fn compare_and_set(
+        &mut self,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), state::Error>> {
+        Ok(self.scope.services()?.state_compare_and_set(&key, expected, value).await.map_err(Into::into))
+    }
+
+    async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), state::Error>> {
+        Ok(self.scope.services()?.state_delete(&key).await.map_err(Into::into))
+    }
+
+    async fn keys(&mut self, prefix: String, limit: u32) -> wasmtime::Result<Result<Vec<String>, state::Error>> {
+        Ok(self.scope.services()?.state_keys(&prefix, limit).await.map_err(Into::into))
+    }
+}
+
+impl calls::Host for State {
+    async fn call(&mut self, function: String, arguments: String) -> wasmtime::Result<Result<String, calls::Error>> {
+        let result = self.scope.services()?.call(&function, &arguments).await;
+        Ok(result.map_err(|CallError { code, message, detail }| calls::Error {
+            code: code.as_str().to_owned(),
+            message,
+            detail,
+        }))
+    }
+}

@@ -1,0 +1,114 @@
+//! What an instance carries besides its memory. WASI is made only when it is first asked for: a plugin that computes
+//! needs none of it, and a fresh instance should cost what it uses.
+
+use std::sync::Arc;
+
+use outrigger_contract::Permissions;
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi::filesystem::WasiFilesystemCtx;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::files::{self, VirtualFolders};
+use super::http::{Outgoing, TlsClient};
+use super::limits::{Memory, Stopwatch};
+use super::output::Lines;
+use super::scope::{Output, Scope};
+use super::{services, sockets};
+
+/// Handles of one instance: streams, files, sockets, requests. Each may be a descriptor of the host.
+const HANDLES_AT_MOST: usize = 1_024;
+
+/// What the instances of one revision share.
+#[derive(Debug)]
+pub(super) struct Grants {
+    pub(super) permissions: Permissions,
+    /// An empty folder that stands for each folder that is not there to be seen.
+    pub(super) nothing: Arc<std::fs::File>,
+    pub(super) tls: TlsClient,
+}
+
+/// The data of a store.
+pub(super) struct State {
+    pub(super) grants: Arc<Grants>,
+    pub(super) scope: Arc<Scope>,
+    pub(super) memory: Memory,
+    pub(super) stopwatch: Arc<Stopwatch>,
+    pub(super) table: ResourceTable,
+    pub(super) filesystem: WasiFilesystemCtx,
+    pub(super) folders: VirtualFolders,
+    pub(super) call: Bounds,
+    wasi: Option<WasiCtx>,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
+}
+
+/// What the present call is checked against at each tick.
+#[derive(Clone, Debug)]
+pub(super) struct Bounds {
+    pub(super) deadline: std::time::Instant,
+    pub(super) cpu: std::time::Duration,
+    pub(super) cancel: tokio_util::sync::CancellationToken,
+}
+
+impl State {
+    pub(super) fn new(grants: &Arc<Grants>, memory: usize, call: Bounds) -> Self {
+        let scope = Arc::new(Scope::default());
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_AT_MOST);
+        Self {
+            grants: Arc::clone(grants),
+            outgoing: Outgoing::new(grants, &scope),
+            scope,
+            memory: Memory::new(memory),
+            stopwatch: Arc::new(Stopwatch::new()),
+            table,
+            filesystem: WasiFilesystemCtx::default(),
+            folders: VirtualFolders::default(),
+            call,
+            wasi: None,
+            http: WasiHttpCtx::new(),
+        }
+    }
+}
+
+/// All that a component may import, bound to nothing yet.
+pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    services::add_to_linker(&mut linker)?;
+    // Files and sockets are granted more finely than wasmtime-wasi can: ours stand in front of its own.
+    linker.allow_shadowing(true);
+    files::add_to_linker(&mut linker)?;
+    sockets::add_to_linker(&mut linker)?;
+    linker.allow_shadowing(false);
+    Ok(linker)
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let ctx = self.wasi.get_or_insert_with(|| wasi(&self.grants, &self.scope));
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.outgoing.deadline = self.call.deadline;
+        WasiHttpCtxView { hooks: &mut self.outgoing, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+fn wasi(grants: &Arc<Grants>, scope: &Arc<Scope>) -> WasiCtx {
+    let lines = |output| Lines { scope: Arc::clone(scope), output };
+    let mut wasi = WasiCtx::builder();
+    wasi.stdout(lines(Output::Standard)).stderr(lines(Output::Error));
+    for name in &grants.permissions.environment {
+        if let Ok(value) = std::env::var(name.as_str()) {
+            wasi.env(name.as_str(), value);
+        }
+    }
+    sockets::configure(&mut wasi, grants, scope);
+    wasi.build()
+}
