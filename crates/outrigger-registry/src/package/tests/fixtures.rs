@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 pub(super) type Files = Vec<(String, Vec<u8>)>;
 
@@ -37,7 +37,9 @@ pub(super) fn folder(path: &Path, files: &[(String, Vec<u8>)]) -> PathBuf {
 pub(super) fn zip_writer(files: &[(String, Vec<u8>)]) -> ZipWriter<Cursor<Vec<u8>>> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in files {
-        writer.start_file(name.as_str(), SimpleFileOptions::default()).unwrap();
+        // An empty file is only stored, as packers do: compressing it would make it larger.
+        let method = if bytes.is_empty() { CompressionMethod::Stored } else { CompressionMethod::Deflated };
+        writer.start_file(name.as_str(), SimpleFileOptions::default().compression_method(method)).unwrap();
         writer.write_all(bytes).unwrap();
     }
     writer

@@ -160,10 +160,15 @@ fn too_many_entries_are_refused() {
     let mut files = plugin_files();
     files.extend((0..10_000).map(|number| (format!("many/{number}"), Vec::new())));
     let bytes = zip(&files);
-    for path in [yard.file("a.zip", &bytes), yard.file("a.tgz", &tar_gz(&files)), folder(&yard.path("folder"), &files)]
-    {
-        let (text, code) = yard.refused(&path);
-        assert!(text.contains("has more than 10000 files and folders"), "{text}");
+    let (text, code) = yard.refused(&yard.file("a.zip", &bytes));
+    assert!(text.contains("a.zip has more than 10000 files and folders"), "{text}");
+    assert_eq!(code, Code::PackageTooLarge);
+    // The same rule for the other shapes; with fewer files, because these are really made on the disk.
+    let limits = PackageLimits { entries: 100, ..PackageLimits::default() };
+    let few = &files[..101];
+    for path in [yard.file("a.tgz", &tar_gz(few)), folder(&yard.path("folder"), few)] {
+        let (text, code) = yard.refused_within(&path, limits.clone());
+        assert!(text.contains("has more than 100 files and folders"), "{text}");
         assert_eq!(code, Code::PackageTooLarge);
     }
     files.truncate(9_000);
