@@ -1,1 +1,117 @@
-fn main() {}
+//! The project's own commands. Each does every set-up step it needs and says what it does; what it cannot install it
+//! names, with the command that would.
+
+mod tools;
+mod guests;
+mod cfn_lint;
+mod demo;
+mod checks;
+mod dependencies;
+mod bench;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what the other commands need, as far as it can be installed
+    Setup,
+    /// Build everything, install the bundled plugins and run the main job on real input
+    Demo {
+        /// Keep the data directory here instead of making a new one
+        #[arg(long)]
+        data: Option<PathBuf>,
+    },
+    /// Run all tests
+    Test {
+        /// Only tests whose names contain this; guests are built all the same
+        filter: Option<String>,
+    },
+    /// Check format, lints, allowed dependencies and licences
+    Check,
+    /// Build the bundled plugins from source
+    Guests,
+    /// Write the generated pages of docs/reference anew
+    Gen,
+    /// Measure against peers and write benches/REPORT.md
+    Bench {
+        /// Fewer rounds, to see that it works
+        #[arg(long)]
+        quick: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Task::Setup => tools::setup(&repository()),
+        Task::Demo { data } => demo::run_all(&repository(), data),
+        Task::Test { filter } => checks::test(&repository(), filter.as_deref()),
+        Task::Check => checks::check(&repository()),
+        Task::Guests => guests::build_all(&repository(), &bundled(&repository())).map(drop),
+        Task::Gen => checks::generate(&repository()),
+        Task::Bench { quick } => bench::run_all(&repository(), quick),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("failed: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the repository.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository").to_owned()
+}
+
+/// Where cargo puts what it builds.
+fn target_directory(repository: &Path) -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => repository.join(folder),
+        None => repository.join("target"),
+    }
+}
+
+/// Where the packages of the bundled plugins are.
+fn bundled(repository: &Path) -> PathBuf {
+    target_directory(repository).join("bundled")
+}
+
+/// Tells the user what is being done.
+#[expect(clippy::print_stderr, reason = "a command for people")]
+fn say(text: &str) {
+    eprintln!("xtask: {text}");
+}
+
+/// Runs a command to its end, and fails when it does.
+fn run(command: &mut Command) -> Result<()> {
+    let shown = format!("{command:?}").replace('"', "");
+    let status = command.status().with_context(|| format!("`{shown}` could not be started"))?;
+    ensure!(status.success(), "`{shown}` ended with {status}");
+    Ok(())
+}
+
+/// Cargo, in the repository.
+fn cargo(repository: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(repository);
+    command
+}
+
+/// Cargo, in the workspace of the plugins, for this machine: their logic is tested without Wasm.
+fn plugins_cargo(repository: &Path) -> Command {
+    let mut command = cargo(&repository.join("plugins"));
+    command.env("CARGO_TARGET_DIR", target_directory(repository).join("plugins"));
+    command
+}

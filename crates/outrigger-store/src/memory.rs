@@ -1,6 +1,7 @@
 //! The twin in memory: for tests, and for `--ephemeral`, where nothing is to be left behind. It answers as the database
 //! does, down to what it refuses; its records go when they are pruned, and all of it goes with the process.
 
+use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -168,7 +169,7 @@ impl Store for MemoryStore {
             }),
         };
         if let Some(revision) = revision
-            && tables.owners.get(&revision.digest).is_none()
+            && !tables.owners.contains_key(&revision.digest)
         {
             tables.owners.insert(revision.digest, name.clone());
             let (record, summary) = (revision.clone(), revision.summary());
@@ -196,7 +197,7 @@ impl Store for MemoryStore {
         let tables = self.tables.lock();
         let Some(plugin) = tables.plugins.get(name) else { return Ok(Vec::new()) };
         let mut revisions: Vec<_> = plugin.revisions.values().map(|revision| revision.summary.clone()).collect();
-        revisions.sort_by(|left, right| (right.installed_at, right.digest).cmp(&(left.installed_at, left.digest)));
+        revisions.sort_by_key(|revision| Reverse((revision.installed_at, revision.digest)));
         Ok(revisions)
     }
 
@@ -310,7 +311,7 @@ impl Store for MemoryStore {
         };
         let mut logs: Vec<&LogRecord> = tables.logs.iter().rev().filter(wanted).collect();
         // Stable: of one moment, the line that was appended last comes first.
-        logs.sort_by_key(|line| std::cmp::Reverse(line.at));
+        logs.sort_by_key(|line| Reverse(line.at));
         Ok(logs.into_iter().take(limit(filter)).cloned().collect())
     }
 

@@ -18,8 +18,8 @@ use crate::entities::schema_version;
 
 /// A step of a migration.
 enum Change {
-    Table(TableCreateStatement),
-    Index(IndexCreateStatement),
+    Table(Box<TableCreateStatement>),
+    Index(Box<IndexCreateStatement>),
 }
 
 /// Each takes the schema one version further. What stands here was released and is never edited; a change is a new entry.
@@ -74,8 +74,8 @@ async fn version(connection: &impl ConnectionTrait) -> Result<Option<i64>, DbErr
 async fn apply(connection: &impl ConnectionTrait, version: i64, changes: Vec<Change>) -> Result<(), DbErr> {
     for change in changes {
         match change {
-            Change::Table(statement) => connection.execute(&statement).await?,
-            Change::Index(statement) => connection.execute(&statement).await?,
+            Change::Table(statement) => connection.execute(&*statement).await?,
+            Change::Index(statement) => connection.execute(&*statement).await?,
         };
     }
     let row = schema_version::ActiveModel {

@@ -1,9 +1,8 @@
 //! Statistics: numbers that are added to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::ParseIntError;
 
-use outrigger_contract::PluginName;
+use outrigger_contract::{FunctionName, PluginName};
 use outrigger_engine::store::{StatisticsRow, StoreError};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, Set};
@@ -75,29 +74,23 @@ pub(crate) async fn list(database: &Database, name: Option<&PluginName>) -> Resu
         query = query.filter(statistic::Column::Plugin.eq(name.as_str()));
     }
     let rows = query.all(&database.read).await.map_err(failed("list the statistics"))?;
-    let mut functions: BTreeMap<(String, String), Vec<(i64, String, i64)>> = BTreeMap::new();
+    let mut functions: BTreeMap<(PluginName, FunctionName), StatisticsRow> = BTreeMap::new();
     for statistic::Model { plugin, function, kind, name, value } in rows {
-        functions.entry((plugin, function)).or_default().push((kind, name, value));
-    }
-    functions.into_iter().map(|((plugin, function), numbers)| assemble(&plugin, &function, numbers)).collect()
-}
-
-fn assemble(plugin: &str, function: &str, numbers: Vec<(i64, String, i64)>) -> Result<StatisticsRow, StoreError> {
-    let what = format_args!("the statistics of {plugin}.{function}");
-    let mut row = StatisticsRow {
-        plugin: columns::parse(what, plugin)?,
-        function: columns::parse(what, function)?,
-        counters: BTreeMap::new(),
-        latency_us: BTreeMap::new(),
-    };
-    for (kind, name, value) in numbers {
+        let what = format_args!("the statistics of {plugin}.{function}");
+        let plugin: PluginName = columns::parse(what, &plugin)?;
+        let function: FunctionName = columns::parse(what, &function)?;
         let value = columns::to_count(what, value)?;
+        let row = functions.entry((plugin, function)).or_insert_with_key(|(plugin, function)| StatisticsRow {
+            plugin: plugin.clone(),
+            function: function.clone(),
+            counters: BTreeMap::new(),
+            latency_us: BTreeMap::new(),
+        });
         if kind == statistic::LATENCY {
-            let bound = name.parse().map_err(|error: ParseIntError| columns::corrupt(what, error))?;
-            row.latency_us.insert(bound, value);
+            row.latency_us.insert(columns::parse(what, &name)?, value);
         } else {
             row.counters.insert(name, value);
         }
     }
-    Ok(row)
+    Ok(functions.into_values().collect())
 }

@@ -13,7 +13,7 @@ pub(super) fn changes() -> Vec<Change> {
         for column in columns {
             statement.col(*column);
         }
-        Change::Index(statement)
+        Change::Index(Box::new(statement))
     };
     let indexes = [
         index("revisions_by_plugin", "revisions", &["plugin", "installed_at"]),
@@ -24,7 +24,7 @@ pub(super) fn changes() -> Vec<Change> {
         index("logs_by_time", "logs", &["at"]),
         index("logs_by_correlation", "logs", &["correlation"]),
     ];
-    tables.into_iter().map(Change::Table).chain(indexes).collect()
+    tables.into_iter().map(|table| Change::Table(Box::new(table))).chain(indexes).collect()
 }
 
 /// The table that all migrations are noted in; made before the first of them.

@@ -1,0 +1,164 @@
+//! Opening a database: new, present, foreign, damaged, and by several at once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use outrigger_contract::Code;
+use outrigger_engine::Store;
+use outrigger_engine::store::{Expected, RecordBatch, StateOutcome, StateWrite, StoreError};
+use outrigger_store::SqliteStore;
+use outrigger_testkit::store_suite::{name, put, statistics};
+use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+use sea_orm::sqlx::{ConnectOptions, Connection, Executor};
+
+/// Changes the file behind the store's back.
+async fn meddle(path: &Path, sql: &'static str) {
+    let options = SqliteConnectOptions::new().filename(path).foreign_keys(false);
+    let mut connection = options.connect().await.expect("the file can be opened");
+    connection.execute(sql).await.expect("valid SQL");
+    connection.close().await.expect("the connection closes");
+}
+
+/// The failure as a user sees it, with the path of the temporary directory replaced.
+fn report(error: &StoreError, path: &Path) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text.replace(path.to_str().expect("UTF-8"), "PATH")
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_when_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outrigger.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    let revision = put(&store, &name("pricing")).await;
+    store.close().await;
+    assert!(store.plugin_list().await.is_err(), "a closed store answers nothing");
+    assert!(!path.with_extension("db-wal").exists(), "the log was written back");
+
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(store.revision_fetch(&revision.digest).await.unwrap(), Some(revision));
+    let verdict = store.check().await.unwrap();
+    let (start, end) = verdict.rsplit_once(", SQLite 3.").expect("the version stands at the end");
+    assert_eq!(start.replace(path.to_str().unwrap(), "PATH"), "PATH: whole and writable; 1 plugins, 0 runs, 0 log lines; schema 1");
+    assert!(!end.is_empty());
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outrigger.db");
+    SqliteStore::open(&path).await.unwrap().close().await;
+    meddle(&path, "INSERT INTO schema_version (version, applied_at) VALUES (7, 0)").await;
+    let before = std::fs::read(&path).unwrap();
+    let error = SqliteStore::open(&path).await.unwrap_err();
+    assert_eq!(error.code(), Code::StoreFailed);
+    assert_eq!(
+        report(&error, &path),
+        "PATH cannot be read back: it has schema version 7, and this version of Outrigger knows schemas up to 1; \
+         use the newer Outrigger that wrote it, or another data directory"
+    );
+    assert!(std::fs::read(&path).unwrap() == before);
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outrigger.db");
+    std::fs::write(&path, "this is not a database, and longer than the header of one, which has 100 bytes".repeat(3)).unwrap();
+    let error = SqliteStore::open(&path).await.unwrap_err();
+    let report = report(&error, &path);
+    assert!(report.starts_with("the file PATH cannot be read back: it is damaged or no database"), "{report}");
+    assert!(report.ends_with("restore it from a backup, or move it away to begin anew"), "{report}");
+
+    let nowhere = directory.path().join("absent").join("outrigger.db");
+    let error = SqliteStore::open(&nowhere).await.unwrap_err();
+    assert_eq!(
+        self::report(&error, &nowhere),
+        "the database failed while it was to open: PATH: No such file or directory (os error 2)"
+    );
+}
+
+#[tokio::test]
+async fn damage_is_found_by_the_check() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outrigger.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    put(&store, &name("pricing")).await;
+    store.close().await;
+    meddle(&path, "DELETE FROM plugins").await;
+    let store = SqliteStore::open(&path).await.unwrap();
+    let error = store.check().await.unwrap_err();
+    assert_eq!(
+        report(&error, &path),
+        "the database PATH cannot be read back: a row of the table revisions belongs to nothing; \
+         restore the data directory from a backup, or move it away to begin anew"
+    );
+}
+
+#[tokio::test]
+async fn a_record_that_makes_no_sense_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outrigger.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    put(&store, &name("pricing")).await;
+    meddle(&path, "UPDATE plugins SET state = 'hovering'").await;
+    let error = store.plugin_fetch(&name("pricing")).await.unwrap_err();
+    let report = report(&error, &path);
+    assert!(report.starts_with("the plugin pricing cannot be read back: unknown variant `hovering`"), "{report}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_its_owner_may_read_the_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outrigger.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    put(&store, &name("pricing")).await;
+    for file in std::fs::read_dir(directory.path()).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", file.path().display());
+    }
+}
+
+/// Each store here has connections of its own, as another process would.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_open_a_new_database_and_write_to_it_at_once() {
+    const OPENERS: u64 = 6;
+    for _ in 0..5 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = Arc::new(directory.path().join("outrigger.db"));
+        let openers = (0..OPENERS).map(|opener| {
+            let path = Arc::clone(&path);
+            tokio::spawn(async move {
+                let store = SqliteStore::open(&*path).await.expect("each of them can open it");
+                let (own, shared) = (name(&format!("plugin-{opener}")), name("shared"));
+                put(&store, &own).await;
+                let revision = outrigger_testkit::store_suite::revision(&shared, "1.0.0");
+                let plugin = outrigger_testkit::store_suite::plugin(&shared, &revision);
+                let first = store.plugin_put(&plugin, Some(&revision), None, 0).await.is_ok();
+                for value in 0..5_u8 {
+                    let write = StateWrite { key: "k", value: &[value], expected: Expected::Anything };
+                    assert_eq!(store.state_set(&own, write, 100).await.unwrap(), StateOutcome::Written);
+                    let batch = RecordBatch { statistics: vec![statistics(&shared, "echo", 1)], ..RecordBatch::default() };
+                    store.record_append(&batch).await.unwrap();
+                }
+                first
+            })
+        });
+        let mut first = 0;
+        for opener in openers.collect::<Vec<_>>() {
+            first += u32::from(opener.await.expect("no panic"));
+        }
+        assert_eq!(first, 1, "one of them has put the plugin that all wanted to put");
+        let store = SqliteStore::open(&*path).await.unwrap();
+        assert_eq!(store.plugin_list().await.unwrap().len(), usize::try_from(OPENERS).unwrap() + 1);
+        assert_eq!(store.statistics_list(None).await.unwrap(), [statistics(&name("shared"), "echo", OPENERS * 5)]);
+        store.check().await.unwrap();
+    }
+}

@@ -1,0 +1,120 @@
+//! What every [`Store`] has to keep to, whatever it keeps things in. A backend passes by naming the suite once:
+//!
+//! ```ignore
+//! async fn store() -> Fixture { Fixture::new(MemoryStore::new()) }
+//! outrigger_testkit::store_contract!(store);
+//! ```
+//!
+//! which gives it one named test a behaviour, each on a store of its own.
+
+#![allow(clippy::unwrap_used, reason = "this is all test code, only that other crates' tests run it")]
+
+mod fixtures;
+pub mod plugins;
+pub mod configuration;
+pub mod state;
+pub mod records;
+pub mod statistics;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use outrigger_engine::Store;
+
+pub use fixtures::{line, moment, name, plugin, put, revision, run, statistics};
+
+/// An empty store, with what must live as long as it does.
+#[derive(Debug)]
+pub struct Fixture {
+    pub store: Arc<dyn Store>,
+    /// A temporary directory, say.
+    pub kept: Box<dyn Any + Send>,
+}
+
+impl Fixture {
+    /// A store that needs nothing else.
+    pub fn new(store: impl Store + 'static) -> Self {
+        Self { store: Arc::new(store), kept: Box::new(()) }
+    }
+
+    /// Keeps something until the test is over.
+    #[must_use]
+    pub fn keeping(self, kept: impl Any + Send) -> Self {
+        Self { kept: Box::new(kept), ..self }
+    }
+}
+
+/// Makes a test of each behaviour. `$make` is an async function without parameters that gives a [`Fixture`].
+#[macro_export]
+macro_rules! store_contract {
+    ($make:path) => {
+        $crate::store_contract! { $make =>
+            plugins {
+                an_empty_store_has_nothing
+                a_plugin_comes_back_as_it_was_put
+                plugins_are_listed_by_name_with_their_active_revision
+                a_new_plugin_must_not_be_there
+                a_stale_generation_is_a_conflict_and_writes_nothing
+                of_two_writers_of_a_generation_one_wins
+                a_plugin_is_never_without_its_revision
+                a_revision_is_immutable
+                a_grant_is_replaced
+                revisions_are_listed_newest_first
+                only_an_inactive_revision_is_removed
+                what_belongs_to_a_plugin_goes_with_it
+                documents_come_back_whole
+                many_plugins_are_listed
+                the_store_checks_itself
+            }
+            configuration {
+                configurations_count_their_changes
+                values_come_back_as_they_were_set
+                of_two_configurations_one_wins
+                a_configuration_needs_its_plugin
+            }
+            state {
+                values_are_set_replaced_and_removed
+                any_bytes_and_any_text_are_kept
+                a_write_may_expect_something
+                capacity_counts_keys_and_values
+                keys_are_found_by_prefix_byte_for_byte
+                plugins_do_not_see_each_others_state
+                of_many_first_writes_one_wins
+                increments_are_not_lost
+                capacity_holds_against_many_writers
+                an_abandoned_write_leaves_the_store_usable
+            }
+            records {
+                runs_come_back_as_they_were_appended
+                log_lines_come_back_as_they_were_appended
+                the_newest_come_first
+                filters_narrow_the_list
+                text_is_found_whatever_its_case
+                text_is_searched_to_the_letter
+                a_list_has_a_limit
+                a_batch_is_appended_whole_or_not_at_all
+                a_large_batch_is_appended
+                old_records_are_pruned
+            }
+            statistics {
+                numbers_add_up
+                numbers_of_many_writers_add_up
+                numbers_stop_at_the_top
+                numbers_of_a_plugin_that_is_gone_are_dropped
+            }
+        }
+    };
+    ($make:path => $($area:ident { $($behaviour:ident)* })*) => {
+        $(mod $area {
+            use super::*;
+
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $behaviour() {
+                    let fixture = $make().await;
+                    $crate::store_suite::$area::$behaviour(std::sync::Arc::clone(&fixture.store)).await;
+                }
+            )*
+        })*
+    };
+}

@@ -1,0 +1,131 @@
+//! Records to put into a store.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use outrigger_contract::types::{Field, Function, Outcome, Type, TypeGraph};
+use outrigger_contract::{Digest, FunctionName, Manifest, PluginName};
+use outrigger_engine::lifecycle::PluginState;
+use outrigger_engine::runtime::{Inspection, LogLevel};
+use outrigger_engine::store::{
+    CacheOutcome, GrantRecord, LogRecord, PluginRecord, RevisionRecord, RunRecord, StatisticsRow, StoreError,
+};
+use outrigger_engine::{CorrelationId, Store};
+use time::OffsetDateTime;
+
+/// A name that is known to be valid.
+pub fn name(text: &str) -> PluginName {
+    text.parse().expect("a valid name")
+}
+
+pub(super) fn function(text: &str) -> FunctionName {
+    text.parse().expect("a valid name")
+}
+
+/// A moment so many seconds after one that all tests share. It has all the digits that a clock gives.
+pub fn moment(seconds: u64) -> OffsetDateTime {
+    let start = OffsetDateTime::from_unix_timestamp_nanos(1_795_000_000_123_456_789).expect("in range");
+    start + Duration::from_secs(seconds)
+}
+
+/// A plugin that is active and was never written.
+pub fn plugin(name: &PluginName, active: &RevisionRecord) -> PluginRecord {
+    PluginRecord {
+        name: name.clone(),
+        active: active.digest,
+        state: PluginState::Active,
+        reason: None,
+        installed_at: moment(0),
+        updated_at: moment(1),
+        generation: 0,
+    }
+}
+
+/// A revision with one function, `echo`.
+pub fn revision(name: &PluginName, version: &str) -> RevisionRecord {
+    let manifest = format!(
+        "name = \"{name}\"\nversion = \"{version}\"\ntitle = \"{name} {version}\"\ndescription = \"For tests.\"\n\
+         categories = [\"utility\", \"cloud\"]\n[runtime]\nkind = \"wasm\"\nentry = \"x.wasm\"\n"
+    );
+    let manifest = Manifest::parse(&manifest).expect("a valid manifest");
+    let text = Field { name: "text".to_owned(), docs: String::new(), ty: Type::String };
+    let echo = Function {
+        name: "echo".to_owned(),
+        interface: None,
+        export: "echo".to_owned(),
+        docs: "Answers.".to_owned(),
+        params: vec![text],
+        outcome: Outcome { ok: Some(Type::String), err: None },
+    };
+    let graph = TypeGraph { functions: vec![echo], ..TypeGraph::default() };
+    RevisionRecord {
+        digest: Digest::of(format!("{name}@{version}").as_bytes()),
+        inspection: Inspection { graph, exports: Vec::new(), imports: Vec::new(), warnings: Vec::new() },
+        manifest,
+        source: format!("/packages/{name}-{version}"),
+        installed_at: moment(0),
+    }
+}
+
+pub(super) fn grant(revision: &RevisionRecord, granted_by: &str) -> GrantRecord {
+    let permissions = outrigger_contract::Permissions {
+        http: vec!["api.example.org:443".parse().expect("a valid pattern")],
+        ..outrigger_contract::Permissions::default()
+    };
+    GrantRecord { digest: revision.digest, permissions, granted_by: granted_by.to_owned(), granted_at: moment(2) }
+}
+
+/// Installs a plugin with version 1.0.0 and a grant.
+pub async fn put(store: &dyn Store, name: &PluginName) -> RevisionRecord {
+    let revision = revision(name, "1.0.0");
+    let grant = grant(&revision, "local");
+    let generation = store.plugin_put(&plugin(name, &revision), Some(&revision), Some(&grant), 0).await;
+    assert_eq!(generation.expect("the plugin is new"), 1);
+    revision
+}
+
+/// A run that went well; its id is made from `number`.
+pub fn run(plugin: &PluginName, number: u64) -> RunRecord {
+    RunRecord {
+        id: format!("01JD{number:022}"),
+        correlation: CorrelationId::new(),
+        plugin: plugin.clone(),
+        function: function("echo"),
+        digest: None,
+        caller: "local".to_owned(),
+        started_at: moment(number),
+        duration_us: 1_500,
+        code: None,
+        message: None,
+        cache: CacheOutcome::Bypass,
+        attempts: 1,
+    }
+}
+
+/// A log line.
+pub fn line(plugin: &PluginName, at: OffsetDateTime, message: &str) -> LogRecord {
+    LogRecord {
+        at,
+        plugin: plugin.clone(),
+        function: Some(function("echo")),
+        correlation: CorrelationId::new(),
+        level: LogLevel::Info,
+        message: message.to_owned(),
+        fields: Vec::new(),
+    }
+}
+
+/// Statistics with one counter, `calls`, all of them in the bucket of 1,000 µs.
+pub fn statistics(plugin: &PluginName, function_name: &str, calls: u64) -> StatisticsRow {
+    StatisticsRow {
+        plugin: plugin.clone(),
+        function: function(function_name),
+        counters: BTreeMap::from([("calls".to_owned(), calls)]),
+        latency_us: BTreeMap::from([(1_000, calls)]),
+    }
+}
+
+#[track_caller]
+pub(super) fn assert_conflict<T: std::fmt::Debug>(outcome: Result<T, StoreError>) {
+    assert!(matches!(outcome, Err(StoreError::Conflict { .. })), "a conflict was expected, not {outcome:?}");
+}

@@ -1,0 +1,240 @@
+//! Runs and log lines.
+
+use std::sync::Arc;
+
+use outrigger_contract::code::TABLE;
+use outrigger_contract::{Digest, PluginName};
+use outrigger_engine::runtime::LogLevel;
+use outrigger_engine::store::{CacheOutcome, LogRecord, RecordBatch, RecordFilter, RunRecord};
+use outrigger_engine::{CorrelationId, Store};
+use time::OffsetDateTime;
+
+use super::fixtures::{assert_conflict, function, line, moment, name, put, run, statistics};
+
+const LEVELS: [LogLevel; 5] = [LogLevel::Trace, LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error];
+
+async fn append(store: &dyn Store, runs: Vec<RunRecord>, logs: Vec<LogRecord>) {
+    store.record_append(&RecordBatch { runs, logs, statistics: Vec::new() }).await.expect("the store works");
+}
+
+async fn messages(store: &dyn Store, filter: &RecordFilter) -> Vec<String> {
+    let lines = store.log_list(filter).await.expect("the store works");
+    lines.into_iter().map(|line| line.message).collect()
+}
+
+pub async fn runs_come_back_as_they_were_appended(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    let outcomes = [CacheOutcome::Bypass, CacheOutcome::Miss, CacheOutcome::Hit, CacheOutcome::Shared];
+    let mut runs = Vec::new();
+    for (number, row) in (0..).zip(TABLE) {
+        runs.push(RunRecord {
+            digest: Some(Digest::of(b"x")),
+            caller: "plugin “zoë”".to_owned(),
+            duration_us: number * 1_000_000_007,
+            code: Some(row.code),
+            message: Some(format!("{}\n☂ 'quoted'", row.meaning)),
+            cache: outcomes[runs.len() % 4],
+            attempts: u32::try_from(number).expect("few"),
+            ..run(&name, number)
+        });
+    }
+    runs.push(RunRecord { attempts: u32::MAX, started_at: moment(500), ..run(&name, 500) });
+    append(&*store, runs.clone(), Vec::new()).await;
+    runs.reverse();
+    assert_eq!(store.run_list(&RecordFilter::default()).await.unwrap(), runs);
+}
+
+pub async fn log_lines_come_back_as_they_were_appended(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let mut logs = Vec::new();
+    for (number, level) in (0..).zip(LEVELS) {
+        logs.push(LogRecord { level, ..line(&name, moment(number), "☂ “quoted”\n\tand more") });
+    }
+    logs.push(LogRecord { function: None, ..line(&name, moment(10), "") });
+    let fields = vec![pair("z", "last"), pair("a", "first"), pair("z", "twice"), pair("", "\"\u{1f980}'")];
+    logs.push(LogRecord { fields, ..line(&name, moment(11), &"x".repeat(300_000)) });
+    append(&*store, Vec::new(), logs.clone()).await;
+    logs.reverse();
+    assert_eq!(store.log_list(&RecordFilter::default()).await.unwrap(), logs);
+}
+
+pub async fn the_newest_come_first(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    let at = |number, nanoseconds| RunRecord {
+        started_at: moment(5) + time::Duration::nanoseconds(nanoseconds),
+        ..run(&name, number)
+    };
+    append(&*store, vec![at(1, 0), at(4, 1), at(3, 0)], Vec::new()).await;
+    append(&*store, vec![at(2, 0), at(5, -1)], Vec::new()).await;
+    let runs = store.run_list(&RecordFilter::default()).await.unwrap();
+    let ids: Vec<String> = runs.into_iter().map(|run| run.id).collect();
+    assert_eq!(ids, [4, 3, 2, 1, 5].map(|number| run(&name, number).id), "of one moment, the higher id");
+
+    let line = |at, message: &str| line(&name, at, message);
+    append(&*store, Vec::new(), vec![line(moment(5), "first"), line(moment(9), "last"), line(moment(5), "second")]).await;
+    append(&*store, Vec::new(), vec![line(moment(5), "third"), line(moment(1), "earliest")]).await;
+    let found = messages(&*store, &RecordFilter::default()).await;
+    assert_eq!(found, ["last", "third", "second", "first", "earliest"], "of one moment, the one appended later");
+}
+
+pub async fn filters_narrow_the_list(store: Arc<dyn Store>) {
+    let (pricing, other, followed) = (name("pricing"), name("other"), CorrelationId::new());
+    let mut runs = Vec::new();
+    let mut logs = Vec::new();
+    for number in 0..12_u64 {
+        let plugin = if number % 2 == 0 { &pricing } else { &other };
+        let called = function(if number % 3 == 0 { "echo" } else { "echo.more" });
+        let correlation = if number % 4 == 0 { followed } else { CorrelationId::new() };
+        runs.push(RunRecord { function: called.clone(), correlation, ..run(plugin, number) });
+        let index = usize::try_from(number).expect("small");
+        let called = (number != 6).then_some(called);
+        let logged = line(plugin, moment(number), &number.to_string());
+        logs.push(LogRecord { function: called, correlation, level: LEVELS[index % 5], ..logged });
+    }
+    append(&*store, runs, logs).await;
+    let check = async |filter: RecordFilter, runs: &[u64], logs: &[u64]| {
+        let found = store.run_list(&filter).await.expect("the store works");
+        let found: Vec<OffsetDateTime> = found.iter().map(|run| run.started_at).collect();
+        assert_eq!(found, runs.iter().map(|number| moment(*number)).collect::<Vec<_>>(), "{filter:?}");
+        let expected: Vec<String> = logs.iter().map(ToString::to_string).collect();
+        assert_eq!(messages(&*store, &filter).await, expected, "{filter:?}");
+    };
+    let any = RecordFilter::default;
+    let all: Vec<u64> = (0..12).rev().collect();
+    check(any(), &all, &all).await;
+    let plugin = |plugin: &PluginName| RecordFilter { plugin: Some(plugin.clone()), ..any() };
+    check(plugin(&pricing), &[10, 8, 6, 4, 2, 0], &[10, 8, 6, 4, 2, 0]).await;
+    check(plugin(&name("absent")), &[], &[]).await;
+    check(RecordFilter { function: Some(function("echo")), ..any() }, &[9, 6, 3, 0], &[9, 3, 0]).await;
+    check(RecordFilter { correlation: Some(followed), ..any() }, &[8, 4, 0], &[8, 4, 0]).await;
+    check(RecordFilter { correlation: Some(CorrelationId::new()), ..any() }, &[], &[]).await;
+    check(RecordFilter { level: Some(LogLevel::Trace), ..any() }, &all, &all).await;
+    check(RecordFilter { level: Some(LogLevel::Warn), ..any() }, &all, &[9, 8, 4, 3]).await;
+    // From `since` on, and before `until`.
+    check(RecordFilter { since: Some(moment(9)), ..any() }, &[11, 10, 9], &[11, 10, 9]).await;
+    check(RecordFilter { until: Some(moment(2)), ..any() }, &[1, 0], &[1, 0]).await;
+    check(RecordFilter { since: Some(moment(4)), until: Some(moment(6)), ..any() }, &[5, 4], &[5, 4]).await;
+    let forever = (OffsetDateTime::UNIX_EPOCH.replace_year(1).ok(), OffsetDateTime::UNIX_EPOCH.replace_year(9999).ok());
+    check(RecordFilter { since: forever.0, until: forever.1, ..any() }, &all, &all).await;
+    let both = RecordFilter { plugin: Some(pricing), function: Some(function("echo")), since: Some(moment(1)), ..any() };
+    check(both, &[6], &[]).await;
+}
+
+pub async fn text_is_found_whatever_its_case(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    let texts = ["Connection REFUSED", "ÜBERTRAGUNG abgebrochen", "ΟΔΥΣΣΕΥΣ", "plain", "Straße", "İstanbul"];
+    let lines = (0..).zip(texts).map(|(number, text)| line(&name, moment(number), text)).collect();
+    let runs = (0..).zip(texts).map(|(number, text)| RunRecord { message: Some(text.to_owned()), ..run(&name, number) });
+    append(&*store, runs.chain([run(&name, 90)]).collect(), lines).await;
+    let check = async |contains: &str, expected: &[&str]| {
+        let filter = RecordFilter { contains: Some(contains.to_owned()), ..RecordFilter::default() };
+        assert_eq!(messages(&*store, &filter).await, expected, "{contains}");
+        let runs = store.run_list(&filter).await.expect("the store works");
+        let found: Vec<_> = runs.into_iter().filter_map(|run| run.message).collect();
+        assert_eq!(found, expected, "{contains}");
+    };
+    check("refused", &["Connection REFUSED"]).await;
+    check("ion Ref", &["Connection REFUSED"]).await;
+    check("übertragung", &["ÜBERTRAGUNG abgebrochen"]).await;
+    check("ABGEBROCHEN", &["ÜBERTRAGUNG abgebrochen"]).await;
+    check("οδυσσευς", &["ΟΔΥΣΣΕΥΣ"]).await;
+    check("ΣΕΥ", &["ΟΔΥΣΣΕΥΣ"]).await;
+    check("STRASSE", &["Straße"]).await;
+    check("PLAIN", &["plain"]).await;
+    check("absent", &[]).await;
+    let all = store.run_list(&RecordFilter { contains: Some(String::new()), ..RecordFilter::default() }).await.unwrap();
+    assert_eq!(all.len(), texts.len(), "a run without a message contains nothing, not even the empty text");
+}
+
+pub async fn text_is_searched_to_the_letter(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    let texts = ["100%", "100 percent", "a_b", "axb", r"c:\temp", "it's", "\"quoted\"", "[x]*?", "a  b"];
+    let lines = (0..).zip(texts).map(|(number, text)| line(&name, moment(number), text)).collect();
+    append(&*store, Vec::new(), lines).await;
+    for text in texts {
+        let filter = RecordFilter { contains: Some(text.to_owned()), ..RecordFilter::default() };
+        assert_eq!(messages(&*store, &filter).await, [text]);
+    }
+    for (text, expected) in [("%", "100%"), ("_", "a_b"), ("\\", r"c:\temp"), ("*", "[x]*?"), ("'", "it's")] {
+        let filter = RecordFilter { contains: Some(text.to_owned()), ..RecordFilter::default() };
+        assert_eq!(messages(&*store, &filter).await, [expected]);
+    }
+    // Longer than some databases allow for a pattern.
+    let filter = RecordFilter { contains: Some("%a_".repeat(40_000)), ..RecordFilter::default() };
+    assert_eq!(messages(&*store, &filter).await, Vec::<String>::new());
+}
+
+pub async fn a_list_has_a_limit(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    let runs = (0..1_005).map(|number| run(&name, number)).collect();
+    let logs = (0..1_005).map(|number| line(&name, moment(number), &number.to_string())).collect();
+    append(&*store, runs, logs).await;
+    let check = async |limit: u32, expected: usize| {
+        let filter = RecordFilter { limit, ..RecordFilter::default() };
+        let (runs, logs) = (store.run_list(&filter).await.unwrap(), store.log_list(&filter).await.unwrap());
+        assert_eq!((runs.len(), logs.len()), (expected, expected));
+        assert_eq!((runs[0].started_at, logs[0].at), (moment(1_004), moment(1_004)), "the newest are kept");
+    };
+    check(1, 1).await;
+    check(7, 7).await;
+    check(0, 1_000).await;
+    check(5_000, 1_005).await;
+    check(u32::MAX, 1_005).await;
+}
+
+pub async fn a_batch_is_appended_whole_or_not_at_all(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    put(&*store, &name).await;
+    append(&*store, vec![run(&name, 1)], Vec::new()).await;
+    let batch = RecordBatch {
+        runs: vec![run(&name, 2), run(&name, 1)],
+        logs: vec![line(&name, moment(1), "never")],
+        statistics: vec![statistics(&name, "echo", 1)],
+    };
+    assert_conflict(store.record_append(&batch).await);
+    let twice = RecordBatch { runs: vec![run(&name, 3), run(&name, 3)], ..batch };
+    assert_conflict(store.record_append(&twice).await);
+    assert_eq!(store.run_list(&RecordFilter::default()).await.unwrap().len(), 1);
+    assert_eq!(messages(&*store, &RecordFilter::default()).await, Vec::<String>::new());
+    assert_eq!(store.statistics_list(None).await.unwrap(), []);
+}
+
+pub async fn a_large_batch_is_appended(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    put(&*store, &name).await;
+    let batch = RecordBatch {
+        runs: (0..3_000).map(|number| run(&name, number)).collect(),
+        logs: (0..5_000).map(|number| line(&name, moment(number), &format!("line {number}"))).collect(),
+        statistics: (0..300).map(|number| statistics(&name, &format!("function-{}", number % 100), 1)).collect(),
+    };
+    store.record_append(&batch).await.unwrap();
+    let everything = RecordFilter { limit: 100_000, ..RecordFilter::default() };
+    assert_eq!(store.run_list(&everything).await.unwrap().len(), 3_000);
+    let found = messages(&*store, &everything).await;
+    assert!(found.iter().eq((0..5_000).rev().map(|number| format!("line {number}")).collect::<Vec<_>>().iter()));
+    let rows = store.statistics_list(Some(&name)).await.unwrap();
+    assert_eq!(rows.len(), 100);
+    assert!(rows.iter().all(|row| row.counters["calls"] == 3));
+}
+
+pub async fn old_records_are_pruned(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    put(&*store, &name).await;
+    let batch = RecordBatch {
+        runs: (0..10).map(|number| run(&name, number)).collect(),
+        logs: (0..10).map(|number| line(&name, moment(number), "x")).collect(),
+        statistics: vec![statistics(&name, "echo", 10)],
+    };
+    store.record_append(&batch).await.unwrap();
+    assert_eq!(store.record_prune(moment(0)).await.unwrap(), 0);
+    assert_eq!(store.record_prune(moment(7)).await.unwrap(), 14);
+    let runs = store.run_list(&RecordFilter::default()).await.unwrap();
+    assert_eq!(runs.iter().map(|run| run.started_at).min(), Some(moment(7)), "what is as old as that stays");
+    assert_eq!(store.log_list(&RecordFilter::default()).await.unwrap().len(), 3);
+    assert_eq!(store.statistics_list(None).await.unwrap(), [statistics(&name, "echo", 10)], "statistics stay");
+    assert_eq!(store.record_prune(moment(7)).await.unwrap(), 0);
+    assert_eq!(store.record_prune(moment(1_000)).await.unwrap(), 6);
+    // A run that is gone may come again.
+    append(&*store, vec![run(&name, 1)], Vec::new()).await;
+}
