@@ -1,7 +1,9 @@
 //! The connections, and what becomes of the driver's errors.
 
 use outrigger_engine::store::StoreError;
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
 
 use crate::dialect;
 

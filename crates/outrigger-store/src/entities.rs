@@ -7,12 +7,12 @@
 // sea-orm's derives write `pub` items, and need the row to be as visible as they are.
 #![allow(unreachable_pub)]
 
+pub(crate) mod configuration;
+pub(crate) mod grant;
+pub(crate) mod log;
 pub(crate) mod plugin;
 pub(crate) mod revision;
-pub(crate) mod grant;
-pub(crate) mod configuration;
-pub(crate) mod state;
 pub(crate) mod run;
-pub(crate) mod log;
-pub(crate) mod statistic;
 pub(crate) mod schema_version;
+pub(crate) mod state;
+pub(crate) mod statistic;

@@ -5,18 +5,18 @@
 //! from the same entities and migrations; what only SQLite has stands in `sqlite.rs` and `dialect.rs`. [`MemoryStore`]
 //! keeps nothing and behaves alike, which the contract suite in `outrigger-testkit` and `tests/twins.rs` hold both to.
 
-mod sqlite;
-mod memory;
-mod plugins;
+mod columns;
 mod configuration;
-mod state;
-mod records;
-mod statistics;
 mod database;
 mod dialect;
-mod migrations;
 mod entities;
-mod columns;
+mod memory;
+mod migrations;
+mod plugins;
+mod records;
+mod sqlite;
+mod state;
+mod statistics;
 
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;

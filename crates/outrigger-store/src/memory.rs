@@ -107,7 +107,8 @@ fn matches(
     at: OffsetDateTime,
     message: Option<&str>,
 ) -> bool {
-    let RecordFilter { plugin: wanted, function: of, correlation: with, level: _, contains, since, until, limit: _ } = filter;
+    let RecordFilter { plugin: wanted, function: of, correlation: with, level: _, contains, since, until, limit: _ } =
+        filter;
     wanted.as_ref().is_none_or(|wanted| wanted == plugin)
         && of.as_ref().is_none_or(|of| Some(of) == function)
         && with.is_none_or(|with| with == correlation)
@@ -145,7 +146,8 @@ impl Store for MemoryStore {
         if present != expected {
             return Err(conflict(format!("the plugin {name}")));
         }
-        let mentioned = [Some(&plugin.active), revision.map(|revision| &revision.digest), grant.map(|grant| &grant.digest)];
+        let mentioned =
+            [Some(&plugin.active), revision.map(|revision| &revision.digest), grant.map(|grant| &grant.digest)];
         for digest in mentioned.into_iter().flatten() {
             if !tables.has(name, digest, revision) {
                 return Err(conflict(format!("the revision {digest} of the plugin {name}")));
@@ -222,7 +224,12 @@ impl Store for MemoryStore {
         Ok(self.tables.lock().plugins.get(name).and_then(|plugin| plugin.configuration.clone()))
     }
 
-    async fn configuration_put(&self, name: &PluginName, values: &Map<String, Value>, expected: u64) -> Result<u64, StoreError> {
+    async fn configuration_put(
+        &self,
+        name: &PluginName,
+        values: &Map<String, Value>,
+        expected: u64,
+    ) -> Result<u64, StoreError> {
         let mut tables = self.tables.lock();
         let conflict = || conflict(format!("the configuration of the plugin {name}"));
         let plugin = tables.plugins.get_mut(name).ok_or_else(conflict)?;
@@ -239,7 +246,12 @@ impl Store for MemoryStore {
         Ok(self.tables.lock().plugins.get(name).and_then(|plugin| plugin.state.get(key).cloned()))
     }
 
-    async fn state_set(&self, name: &PluginName, write: StateWrite<'_>, capacity: u64) -> Result<StateOutcome, StoreError> {
+    async fn state_set(
+        &self,
+        name: &PluginName,
+        write: StateWrite<'_>,
+        capacity: u64,
+    ) -> Result<StateOutcome, StoreError> {
         let StateWrite { key, value, expected } = write;
         let mut tables = self.tables.lock();
         let plugin = tables.plugins.get_mut(name).ok_or_else(|| conflict(format!("the plugin {name}")))?;
@@ -335,7 +347,9 @@ impl Store for MemoryStore {
     async fn check(&self) -> Result<String, StoreError> {
         let Tables { plugins, owners: _, runs, run_ids: _, logs } = &*self.tables.lock();
         let (plugins, runs, logs) = (plugins.len(), runs.len(), logs.len());
-        Ok(format!("kept in memory, for as long as this process lives; {plugins} plugins, {runs} runs, {logs} log lines"))
+        Ok(format!(
+            "kept in memory, for as long as this process lives; {plugins} plugins, {runs} runs, {logs} log lines"
+        ))
     }
 }
 

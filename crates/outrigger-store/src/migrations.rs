@@ -67,7 +67,8 @@ pub(crate) async fn touch(database: &Database) -> Result<(), StoreError> {
 }
 
 async fn version(connection: &impl ConnectionTrait) -> Result<Option<i64>, DbErr> {
-    let query = schema_version::Entity::find().select_only().column_as(schema_version::Column::Version.max(), "version");
+    let query =
+        schema_version::Entity::find().select_only().column_as(schema_version::Column::Version.max(), "version");
     query.into_tuple::<Option<i64>>().one(connection).await.map(Option::flatten)
 }
 

@@ -118,7 +118,11 @@ pub(crate) async fn put(
     Ok(expected.saturating_add(1))
 }
 
-async fn write_plugin(transaction: &DatabaseTransaction, record: &PluginRecord, expected: u64) -> Result<(), StoreError> {
+async fn write_plugin(
+    transaction: &DatabaseTransaction,
+    record: &PluginRecord,
+    expected: u64,
+) -> Result<(), StoreError> {
     let row = plugin::ActiveModel::of(record, columns::from_count(expected.saturating_add(1)));
     let conflict = || StoreError::Conflict { what: format!("the plugin {}", record.name) };
     if expected == 0 {
@@ -167,7 +171,11 @@ async fn write_grant(transaction: &DatabaseTransaction, record: &GrantRecord) ->
 }
 
 /// That the plugin has the revision, which another writer may have removed since it was looked up.
-async fn require_revision(transaction: &DatabaseTransaction, name: &PluginName, digest: &Digest) -> Result<(), StoreError> {
+async fn require_revision(
+    transaction: &DatabaseTransaction,
+    name: &PluginName,
+    digest: &Digest,
+) -> Result<(), StoreError> {
     let found: Option<String> = revision::Entity::find_by_id(digest.to_string())
         .select_only()
         .column(revision::Column::Plugin)
@@ -220,9 +228,12 @@ pub(crate) async fn revision_delete(database: &Database, digest: &Digest) -> Res
         .await
         .map_err(failed(ACTION))?;
     if let Some(name) = active {
-        return Err(StoreError::Conflict { what: format!("the revision {digest}, which is the active one of {name},") });
+        return Err(StoreError::Conflict {
+            what: format!("the revision {digest}, which is the active one of {name},"),
+        });
     }
-    let outcome = revision::Entity::delete_by_id(digest.to_string()).exec(&transaction).await.map_err(failed(ACTION))?;
+    let outcome =
+        revision::Entity::delete_by_id(digest.to_string()).exec(&transaction).await.map_err(failed(ACTION))?;
     transaction.commit().await.map_err(failed(ACTION))?;
     Ok(outcome.rows_affected > 0)
 }

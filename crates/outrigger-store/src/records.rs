@@ -2,7 +2,8 @@
 
 use outrigger_engine::store::{LogRecord, RecordBatch, RecordFilter, RunRecord, StoreError};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr,
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    SqlErr,
 };
 use time::OffsetDateTime;
 
@@ -40,7 +41,10 @@ pub(crate) fn duplicate() -> StoreError {
 }
 
 /// Inserts many rows with few statements.
-pub(crate) async fn insert_all<A: ActiveModelTrait>(transaction: &DatabaseTransaction, rows: Vec<A>) -> Result<(), DbErr> {
+pub(crate) async fn insert_all<A: ActiveModelTrait>(
+    transaction: &DatabaseTransaction,
+    rows: Vec<A>,
+) -> Result<(), DbErr> {
     for part in parts(rows) {
         A::Entity::insert_many(part).exec_without_returning(transaction).await?;
     }
@@ -82,10 +86,8 @@ pub(crate) async fn run_list(database: &Database, filter: &RecordFilter) -> Resu
     if let Some(until) = until {
         query = query.filter(run::Column::StartedAt.lt(columns::from_time(*until)));
     }
-    let query = query
-        .order_by_desc(run::Column::StartedAt)
-        .order_by_desc(run::Column::Id)
-        .limit(u64::from(limit_of(*limit)));
+    let query =
+        query.order_by_desc(run::Column::StartedAt).order_by_desc(run::Column::Id).limit(u64::from(limit_of(*limit)));
     let rows = query.all(&database.read).await.map_err(failed("list runs"))?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
@@ -116,10 +118,8 @@ pub(crate) async fn log_list(database: &Database, filter: &RecordFilter) -> Resu
     if let Some(until) = until {
         query = query.filter(log::Column::At.lt(columns::from_time(*until)));
     }
-    let query = query
-        .order_by_desc(log::Column::At)
-        .order_by_desc(log::Column::Sequence)
-        .limit(u64::from(limit_of(*limit)));
+    let query =
+        query.order_by_desc(log::Column::At).order_by_desc(log::Column::Sequence).limit(u64::from(limit_of(*limit)));
     let rows = query.all(&database.read).await.map_err(failed("list log lines"))?;
     rows.into_iter().map(TryInto::try_into).collect()
 }

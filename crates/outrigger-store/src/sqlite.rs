@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use outrigger_contract::{Digest, PluginName};
 use outrigger_engine::store::{
-    ConfigurationRecord, GrantRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter, RevisionRecord, RevisionSummary,
-    RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
+    ConfigurationRecord, GrantRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter, RevisionRecord,
+    RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
 };
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::pool::PoolOptions;
@@ -113,7 +113,9 @@ fn create(path: &Path) -> Result<(), StoreError> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
         Ok(_) => Ok(()),
-        Err(source) => Err(StoreError::Database { action: "open", source: Box::new(AtPath { path: path.into(), source }) }),
+        Err(source) => {
+            Err(StoreError::Database { action: "open", source: Box::new(AtPath { path: path.into(), source }) })
+        }
     }
 }
 
@@ -134,7 +136,9 @@ async fn use_wal(connection: &DatabaseConnection) -> Result<(), DbErr> {
         };
         match mode {
             Ok(mode) if mode == "wal" => return Ok(()),
-            Ok(mode) => return Err(DbErr::Custom(format!("it stays in the journal mode {mode}: is it on a network drive?"))),
+            Ok(mode) => {
+                return Err(DbErr::Custom(format!("it stays in the journal mode {mode}: is it on a network drive?")));
+            }
             Err(error) if dialect::is_busy(&error) && Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -152,7 +156,9 @@ fn at_path(path: &Path, source: DbErr) -> StoreError {
     if dialect::is_damage(&source) {
         return StoreError::Corrupt {
             what: format!("the file {}", path.display()),
-            reason: format!("it is damaged or no database ({source}); restore it from a backup, or move it away to begin anew"),
+            reason: format!(
+                "it is damaged or no database ({source}); restore it from a backup, or move it away to begin anew"
+            ),
         };
     }
     StoreError::Database { action: "open", source: Box::new(AtPath { path: path.into(), source }) }
@@ -210,7 +216,12 @@ impl Store for SqliteStore {
         configuration::fetch(&self.database, name).await
     }
 
-    async fn configuration_put(&self, name: &PluginName, values: &Map<String, Value>, expected: u64) -> Result<u64, StoreError> {
+    async fn configuration_put(
+        &self,
+        name: &PluginName,
+        values: &Map<String, Value>,
+        expected: u64,
+    ) -> Result<u64, StoreError> {
         configuration::put(&self.database, name, values, expected).await
     }
 
@@ -218,7 +229,12 @@ impl Store for SqliteStore {
         state::get(&self.database, name, key).await
     }
 
-    async fn state_set(&self, name: &PluginName, write: StateWrite<'_>, capacity: u64) -> Result<StateOutcome, StoreError> {
+    async fn state_set(
+        &self,
+        name: &PluginName,
+        write: StateWrite<'_>,
+        capacity: u64,
+    ) -> Result<StateOutcome, StoreError> {
         state::set(&self.database, name, write, capacity).await
     }
 
@@ -256,7 +272,8 @@ impl Store for SqliteStore {
         let counts = "SELECT (SELECT count(*) FROM plugins) || ' plugins, ' || (SELECT count(*) FROM runs) || ' runs, ' \
                       || (SELECT count(*) FROM logs) || ' log lines'";
         let counts = self.ask(&self.database.read, counts).await.map_err(failed("count its records"))?;
-        let version = self.ask(&self.database.read, "SELECT sqlite_version()").await.map_err(failed("ask its version"))?;
+        let version =
+            self.ask(&self.database.read, "SELECT sqlite_version()").await.map_err(failed("ask its version"))?;
         Ok(format!(
             "{}: whole and writable; {counts}; schema {}, SQLite {version}",
             self.path.display(),

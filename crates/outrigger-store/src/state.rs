@@ -68,7 +68,8 @@ async fn is_as_expected(
         return Ok(false);
     }
     let query = state::Entity::find_by_id(id(name, key)).select_only().column(state::Column::Value);
-    let value: Option<Vec<u8>> = query.into_tuple().one(transaction).await.map_err(failed("compare a plugin's state"))?;
+    let value: Option<Vec<u8>> =
+        query.into_tuple().one(transaction).await.map_err(failed("compare a plugin's state"))?;
     Ok(value.is_some_and(|value| value == expected))
 }
 
@@ -82,7 +83,12 @@ pub(crate) async fn delete(database: &Database, name: &PluginName, key: &str) ->
     transaction.commit().await.map_err(failed(ACTION))
 }
 
-pub(crate) async fn keys(database: &Database, name: &PluginName, prefix: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+pub(crate) async fn keys(
+    database: &Database,
+    name: &PluginName,
+    prefix: &str,
+    limit: u32,
+) -> Result<Vec<String>, StoreError> {
     let mut query = state::Entity::find()
         .select_only()
         .column(state::Column::Key)
@@ -95,7 +101,9 @@ pub(crate) async fn keys(database: &Database, name: &PluginName, prefix: &str, l
     }
     let keys: Vec<Vec<u8>> =
         query.into_tuple().all(&database.read).await.map_err(failed("list the keys of a plugin's state"))?;
-    let text = |key| String::from_utf8(key).map_err(|error| columns::corrupt(format_args!("a key of the plugin {name}"), error));
+    let text = |key| {
+        String::from_utf8(key).map_err(|error| columns::corrupt(format_args!("a key of the plugin {name}"), error))
+    };
     keys.into_iter().map(text).collect()
 }
 

@@ -133,7 +133,9 @@ async fn verify(path: &Path, acknowledged: &[(String, u64)]) {
         let plugin_name = numbered(*number);
         let present = match what.as_str() {
             "plugin" => removed(*number) || store.plugin_fetch(&plugin_name).await.expect("reads").is_some(),
-            "configuration" => removed(*number) || store.configuration_fetch(&plugin_name).await.expect("reads").is_some(),
+            "configuration" => {
+                removed(*number) || store.configuration_fetch(&plugin_name).await.expect("reads").is_some()
+            }
             "state" => {
                 let value = store.state_get(&steady(), &format!("key-{number}")).await.expect("reads");
                 value.is_some_and(|value| value.len() as u64 == number % 9_000)
@@ -147,7 +149,11 @@ async fn verify(path: &Path, acknowledged: &[(String, u64)]) {
 
     let plugins = store.plugin_list().await.expect("reads");
     for (plugin, _) in &plugins {
-        assert!(store.revision_fetch(&plugin.active).await.expect("reads").is_some(), "{} has no revision", plugin.name);
+        assert!(
+            store.revision_fetch(&plugin.active).await.expect("reads").is_some(),
+            "{} has no revision",
+            plugin.name
+        );
         assert!(store.grant_fetch(&plugin.active).await.expect("reads").is_some(), "{} has no grant", plugin.name);
     }
     let everything = RecordFilter { limit: u32::MAX, ..RecordFilter::default() };
@@ -186,7 +192,8 @@ async fn what_was_acknowledged_survives_a_kill() {
     for round in 0..ROUNDS {
         let after = Duration::from_millis(random(200));
         let path_of_writer = path.clone();
-        let more = tokio::task::spawn_blocking(move || write_and_kill(&path_of_writer, (round + 1) * STRIDE, false, after));
+        let more =
+            tokio::task::spawn_blocking(move || write_and_kill(&path_of_writer, (round + 1) * STRIDE, false, after));
         let more = more.await.expect("the round ends");
         verify(&path, &more).await;
         acknowledged.extend(more);

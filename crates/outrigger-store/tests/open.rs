@@ -44,7 +44,10 @@ async fn what_was_written_is_there_when_opened_again() {
     assert_eq!(store.revision_fetch(&revision.digest).await.unwrap(), Some(revision));
     let verdict = store.check().await.unwrap();
     let (start, end) = verdict.rsplit_once(", SQLite 3.").expect("the version stands at the end");
-    assert_eq!(start.replace(path.to_str().unwrap(), "PATH"), "PATH: whole and writable; 1 plugins, 0 runs, 0 log lines; schema 1");
+    assert_eq!(
+        start.replace(path.to_str().unwrap(), "PATH"),
+        "PATH: whole and writable; 1 plugins, 0 runs, 0 log lines; schema 1"
+    );
     assert!(!end.is_empty());
 }
 
@@ -69,7 +72,8 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
 async fn what_is_no_database_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("outrigger.db");
-    std::fs::write(&path, "this is not a database, and longer than the header of one, which has 100 bytes".repeat(3)).unwrap();
+    std::fs::write(&path, "this is not a database, and longer than the header of one, which has 100 bytes".repeat(3))
+        .unwrap();
     let error = SqliteStore::open(&path).await.unwrap_err();
     let report = report(&error, &path);
     assert!(report.starts_with("the file PATH cannot be read back: it is damaged or no database"), "{report}");
@@ -145,7 +149,8 @@ async fn many_open_a_new_database_and_write_to_it_at_once() {
                 for value in 0..5_u8 {
                     let write = StateWrite { key: "k", value: &[value], expected: Expected::Anything };
                     assert_eq!(store.state_set(&own, write, 100).await.unwrap(), StateOutcome::Written);
-                    let batch = RecordBatch { statistics: vec![statistics(&shared, "echo", 1)], ..RecordBatch::default() };
+                    let batch =
+                        RecordBatch { statistics: vec![statistics(&shared, "echo", 1)], ..RecordBatch::default() };
                     store.record_append(&batch).await.unwrap();
                 }
                 first

@@ -9,11 +9,11 @@
 
 #![allow(clippy::unwrap_used, reason = "this is all test code, only that other crates' tests run it")]
 
+pub mod configuration;
 mod fixtures;
 pub mod plugins;
-pub mod configuration;
-pub mod state;
 pub mod records;
+pub mod state;
 pub mod statistics;
 
 use std::any::Any;

@@ -23,11 +23,7 @@ pub struct Model {
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {
-    #[sea_orm(
-        belongs_to = "super::revision::Entity",
-        from = "Column::Active",
-        to = "super::revision::Column::Digest"
-    )]
+    #[sea_orm(belongs_to = "super::revision::Entity", from = "Column::Active", to = "super::revision::Column::Digest")]
     Active,
 }
 

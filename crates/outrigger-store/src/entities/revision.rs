@@ -80,7 +80,8 @@ impl ActiveModel {
     /// The row of a record.
     pub(crate) fn of(record: &RevisionRecord) -> Result<Self, StoreError> {
         let summary = record.summary();
-        let RevisionSummary { digest, plugin, version, title, description, categories, functions, installed_at } = summary;
+        let RevisionSummary { digest, plugin, version, title, description, categories, functions, installed_at } =
+            summary;
         let RevisionRecord { digest: _, manifest, inspection, source, installed_at: _ } = record;
         let what = format_args!("the revision {digest} of the plugin {plugin}");
         Ok(Self {

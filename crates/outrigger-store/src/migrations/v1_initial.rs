@@ -1,7 +1,7 @@
 //! The first schema.
 
-use sea_orm::sea_query::{ColumnDef, ForeignKey, ForeignKeyAction, Index, Table, TableCreateStatement};
 use sea_orm::EntityName;
+use sea_orm::sea_query::{ColumnDef, ForeignKey, ForeignKeyAction, Index, Table, TableCreateStatement};
 
 use super::Change;
 use crate::entities::{configuration, grant, log, plugin, revision, run, schema_version, state, statistic};
@@ -80,7 +80,12 @@ fn grants() -> TableCreateStatement {
         .col(text("granted_by"))
         .col(integer("granted_at"))
         .col(text("permissions"))
-        .foreign_key(ForeignKey::create().from("grants", "digest").to("revisions", "digest").on_delete(ForeignKeyAction::Cascade));
+        .foreign_key(
+            ForeignKey::create()
+                .from("grants", "digest")
+                .to("revisions", "digest")
+                .on_delete(ForeignKeyAction::Cascade),
+        );
     table
 }
 

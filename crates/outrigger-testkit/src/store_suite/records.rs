@@ -72,7 +72,8 @@ pub async fn the_newest_come_first(store: Arc<dyn Store>) {
     assert_eq!(ids, [4, 3, 2, 1, 5].map(|number| run(&name, number).id), "of one moment, the higher id");
 
     let line = |at, message: &str| line(&name, at, message);
-    append(&*store, Vec::new(), vec![line(moment(5), "first"), line(moment(9), "last"), line(moment(5), "second")]).await;
+    append(&*store, Vec::new(), vec![line(moment(5), "first"), line(moment(9), "last"), line(moment(5), "second")])
+        .await;
     append(&*store, Vec::new(), vec![line(moment(5), "third"), line(moment(1), "earliest")]).await;
     let found = messages(&*store, &RecordFilter::default()).await;
     assert_eq!(found, ["last", "third", "second", "first", "earliest"], "of one moment, the one appended later");
@@ -117,7 +118,8 @@ pub async fn filters_narrow_the_list(store: Arc<dyn Store>) {
     check(RecordFilter { since: Some(moment(4)), until: Some(moment(6)), ..any() }, &[5, 4], &[5, 4]).await;
     let forever = (OffsetDateTime::UNIX_EPOCH.replace_year(1).ok(), OffsetDateTime::UNIX_EPOCH.replace_year(9999).ok());
     check(RecordFilter { since: forever.0, until: forever.1, ..any() }, &all, &all).await;
-    let both = RecordFilter { plugin: Some(pricing), function: Some(function("echo")), since: Some(moment(1)), ..any() };
+    let both =
+        RecordFilter { plugin: Some(pricing), function: Some(function("echo")), since: Some(moment(1)), ..any() };
     check(both, &[6], &[]).await;
 }
 
@@ -125,7 +127,8 @@ pub async fn text_is_found_whatever_its_case(store: Arc<dyn Store>) {
     let name = name("pricing");
     let texts = ["Connection REFUSED", "ÜBERTRAGUNG abgebrochen", "ΟΔΥΣΣΕΥΣ", "plain", "Straße", "İstanbul"];
     let lines = (0..).zip(texts).map(|(number, text)| line(&name, moment(number), text)).collect();
-    let runs = (0..).zip(texts).map(|(number, text)| RunRecord { message: Some(text.to_owned()), ..run(&name, number) });
+    let runs =
+        (0..).zip(texts).map(|(number, text)| RunRecord { message: Some(text.to_owned()), ..run(&name, number) });
     append(&*store, runs.chain([run(&name, 90)]).collect(), lines).await;
     let check = async |contains: &str, expected: &[&str]| {
         let filter = RecordFilter { contains: Some(contains.to_owned()), ..RecordFilter::default() };

@@ -90,13 +90,18 @@ pub async fn capacity_counts_keys_and_values(store: Arc<dyn Store>) {
     assert_eq!(set("x", 0, 0).await, StateOutcome::OverCapacity(11));
 
     let changed = StateWrite { key: "ab", value: &[0; 100], expected: Expected::Nothing };
-    assert_eq!(store.state_set(&name, changed, 10).await.unwrap(), StateOutcome::Changed, "what is expected comes first");
+    assert_eq!(
+        store.state_set(&name, changed, 10).await.unwrap(),
+        StateOutcome::Changed,
+        "what is expected comes first"
+    );
 }
 
 pub async fn keys_are_found_by_prefix_byte_for_byte(store: Arc<dyn Store>) {
     let name = name("pricing");
     put(&*store, &name).await;
-    let keys = ["a", "A", "a%", "a_b", "axb", "aXb", "ab", "b", "é", "éa", "e", "z\u{10ffff}", "za", "a/1", "a/10", "a/2"];
+    let keys =
+        ["a", "A", "a%", "a_b", "axb", "aXb", "ab", "b", "é", "éa", "e", "z\u{10ffff}", "za", "a/1", "a/10", "a/2"];
     for key in keys {
         set(&*store, &name, key, b"v", Expected::Anything).await;
     }
