@@ -3,7 +3,7 @@
 use outrigger_api::{ApiError, Code, FunctionSummary, LogEntry, ParameterInfo, PluginSummary, RunEntry};
 use outrigger_contract::manifest::{FunctionOptions, Manifest};
 use outrigger_contract::types::{Function, TypeGraph};
-use outrigger_contract::{FunctionName, FunctionRef, PluginName};
+use outrigger_contract::{FunctionName, FunctionRef};
 use outrigger_engine::Failure;
 use outrigger_engine::runtime::{HealthStatus, LogLevel};
 use outrigger_engine::store::{CacheOutcome, LogRecord, PluginRecord, RevisionSummary, RunRecord, StoreError};
@@ -156,9 +156,4 @@ pub(crate) const fn health_status(status: HealthStatus) -> &'static str {
         HealthStatus::Degraded => "degraded",
         HealthStatus::Unhealthy => "unhealthy",
     }
-}
-
-/// Names what a question is about, for errors of lists.
-pub(crate) fn unknown_plugin(name: &PluginName) -> ApiError {
-    ApiError::new(Code::PluginNotFound, format!("no plugin `{name}` is installed"))
 }
