@@ -115,12 +115,7 @@ impl Failure {
             (Some(value), Some(Some(ty))) => Some(json::render(graph, ty, value)),
             _ => None,
         };
-        let message = match (&detail, fault.code) {
-            (Some(serde_json::Value::String(text)), Code::FunctionFailed) => text.clone(),
-            (Some(detail), Code::FunctionFailed) => format!("{}: {detail}", fault.message),
-            _ => fault.message,
-        };
-        Self { code: fault.code, message, hint: None, detail, retry_after: None }
+        Self { code: fault.code, message: fault.message, hint: None, detail, retry_after: None }
     }
 }
 

@@ -400,10 +400,10 @@ fn resolve_configuration(
     values: &serde_json::Map<String, serde_json::Value>,
 ) -> Result<serde_json::Map<String, serde_json::Value>, Failure> {
     let schema = &revision.manifest.configuration;
-    let mut resolved = schema.defaults();
-    resolved.extend(values.iter().map(|(key, value)| (key.clone(), value.clone())));
+    let resolved = schema.with_defaults(values.clone());
     let plugin = &revision.manifest.name;
-    let validator = jsonschema::validator_for(&schema.to_json_schema()).map_err(|error| {
+    let compiled = jsonschema::options().should_validate_formats(true).build(&schema.to_json_schema());
+    let validator = compiled.map_err(|error| {
         Failure::new(Code::InvalidManifest, format!("the configuration schema of `{plugin}` is not valid: {error}"))
     })?;
     let document = serde_json::Value::Object(resolved);

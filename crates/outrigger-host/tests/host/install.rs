@@ -1,0 +1,148 @@
+//! Installing, updating, removing.
+
+use std::time::{Duration, Instant};
+
+use outrigger_api::{Code, InstallRequest, PackageSource, Platform, PluginName};
+use outrigger_testkit::components::{self, Step};
+use serde_json::json;
+
+use crate::bench::{Bench, call, entries, none, tar_gz, zip};
+
+fn hostile() -> PluginName {
+    "hostile".parse().expect("a name")
+}
+
+#[tokio::test]
+async fn a_folder_a_zip_and_a_tar_are_the_same_package() {
+    let bench = Bench::new().await;
+    let folder = bench.hostile("1.0.0", "");
+    let (zipped, tarred) = (bench.path("x.zip"), bench.path("x.tar.gz"));
+    zip(&folder, &zipped);
+    tar_gz(&folder, &tarred);
+    let outcome = bench.install(&folder).await.expect("it is installed");
+    assert_eq!((outcome.action.as_str(), outcome.version.as_str()), ("installed", "1.0.0"));
+    for archive in [zipped, tarred] {
+        let outcome = bench.install(&archive).await.expect("it is installed");
+        assert_eq!(outcome.action, "unchanged", "{}", archive.display());
+    }
+    assert_eq!(bench.call("hostile.good", json!({"number": 7})).await.expect("it answers"), json!(7));
+}
+
+#[tokio::test]
+async fn what_is_installed_is_there_for_the_next_process() {
+    let bench = Bench::new().await;
+    let folder = bench.hostile("1.0.0", "");
+    bench.install(&folder).await.expect("it is installed");
+    bench.platform.close().await.expect("it closes");
+    // What was installed is a copy: the folder it came from may go.
+    std::fs::remove_dir_all(folder).expect("it is removed");
+    let another = bench.another().await;
+    assert_eq!(call(&another, "hostile.good", json!({"number": 7})).await.expect("it answers"), json!(7));
+    let info = another.plugin_info(&hostile()).await.expect("it is installed");
+    assert_eq!(
+        (info.summary.state.as_str(), info.offered.len()),
+        ("active", usize::try_from(info.summary.functions).expect("few"))
+    );
+}
+
+#[tokio::test]
+async fn permissions_need_the_word_of_an_administrator_for_the_very_digest() {
+    let bench = Bench::new().await;
+    let folder = bench.hostile("1.0.0", "[permissions]\nenvironment = [\"LANG\"]\n");
+    let source = PackageSource::Path(folder);
+    let report = bench.platform.package_inspect(&source).await.expect("it is read");
+    assert_eq!(report.widened.len(), 1, "{:?}", report.widened);
+    let install = async |approved: Option<&str>| {
+        let request = InstallRequest { source: source.clone(), approved: approved.map(str::to_owned) };
+        bench.platform.plugin_install(request).await
+    };
+    assert_eq!(install(None).await.expect_err("not approved").code, Code::GrantRequired);
+    let other = format!("sha256:{}", "0".repeat(64));
+    assert_eq!(install(Some(&other)).await.expect_err("another digest").code, Code::GrantRequired);
+    assert_eq!(entries(&bench.path("data/packages")), 0);
+    install(Some(&report.digest)).await.expect("approved");
+    let info = bench.platform.plugin_info(&hostile()).await.expect("it is installed");
+    assert_eq!(info.granted, report.permissions);
+}
+
+#[tokio::test]
+async fn an_update_asks_again_only_for_what_goes_beyond() {
+    let bench = Bench::new().await;
+    let one = "[permissions]\nenvironment = [\"LANG\"]\n";
+    bench.install(&bench.hostile("1.0.0", one)).await.expect("it is installed");
+    let update = async |version: &str, manifest: &str| {
+        let source = PackageSource::Path(bench.hostile(version, manifest));
+        bench.platform.plugin_install(InstallRequest { source, approved: None }).await
+    };
+    let outcome = update("1.1.0", one).await.expect("it asks for nothing new");
+    assert_eq!((outcome.action.as_str(), outcome.previous_version.as_deref()), ("updated", Some("1.0.0")));
+    let refused = update("1.2.0", "[permissions]\nenvironment = [\"LANG\", \"HOME\"]\n").await.expect_err("it widens");
+    assert_eq!(refused.code, Code::GrantRequired);
+    assert!(refused.message.contains("HOME") && !refused.message.contains("LANG"), "{}", refused.message);
+    let info = bench.platform.plugin_info(&hostile()).await.expect("it is installed");
+    assert_eq!((info.summary.version.as_str(), info.revisions.len()), ("1.1.0", 2));
+    // Back to the version before: its files are still there.
+    bench.install(&bench.hostile("1.0.0", one)).await.expect("it is installed");
+    assert_eq!(bench.call("hostile.good", json!({"number": 7})).await.expect("it answers"), json!(7));
+}
+
+#[tokio::test]
+async fn a_version_that_does_not_start_changes_nothing() {
+    let bench = Bench::new().await;
+    let package = |version: &str, step, number| {
+        let component = components::managed(step, number);
+        bench.package(&format!("managed-{version}"), "managed", version, "[limits]\ntimeout = \"300ms\"\n", &component)
+    };
+    bench.install(&package("1.0.0", Step::Succeeds, 1)).await.expect("it is installed");
+    for (version, step, code) in
+        [("2.0.0", Step::Fails, Code::LifecycleFailed), ("3.0.0", Step::Loops, Code::DeadlineExceeded)]
+    {
+        let started = Instant::now();
+        let error = bench.install(&package(version, step, 2)).await.expect_err("it does not start");
+        assert_eq!(error.code, code, "{}", error.message);
+        assert!(error.message.contains("initialize"), "{}", error.message);
+        assert!(started.elapsed() < Duration::from_secs(20));
+        assert_eq!(bench.call("managed.number", none()).await.expect("the old one answers"), json!(1));
+        assert_eq!(entries(&bench.path("data/packages")), 1, "nothing of {version} is left");
+    }
+    let health = bench.platform.plugin_health(&"managed".parse().expect("a name")).await.expect("it reports");
+    assert_eq!((health.status.as_str(), health.checks[0].name.as_str()), ("unhealthy", "connectivity"));
+}
+
+#[tokio::test]
+async fn an_uninstalled_plugin_leaves_no_files() {
+    let bench = Bench::new().await;
+    bench.install(&bench.hostile("1.0.0", "")).await.expect("it is installed");
+    bench.install(&bench.hostile("2.0.0", "")).await.expect("it is updated");
+    bench.platform.plugin_uninstall(&hostile()).await.expect("it is uninstalled");
+    assert_eq!(entries(&bench.path("data/packages")), 0);
+    assert_eq!(entries(&bench.path("data/cache/compiled")), 0);
+    let error = bench.platform.plugin_uninstall(&hostile()).await.expect_err("it is gone");
+    assert_eq!(error.code, Code::PluginNotFound);
+}
+
+#[tokio::test]
+async fn two_processes_install_at_the_same_time() {
+    let bench = Bench::new().await;
+    let another = bench.another().await;
+    let one = bench.package("one", "one", "1.0.0", "", &components::managed(Step::Succeeds, 1));
+    let two = bench.package("two", "two", "1.0.0", "", &components::managed(Step::Succeeds, 2));
+    let install = |path| InstallRequest { source: PackageSource::Path(path), approved: None };
+    let (first, second) =
+        tokio::join!(bench.platform.plugin_install(install(one)), another.plugin_install(install(two)));
+    first.expect("it is installed");
+    second.expect("it is installed");
+    let third = bench.another().await;
+    assert_eq!(call(&third, "one.number", none()).await.expect("it answers"), json!(1));
+    assert_eq!(call(&third, "two.number", none()).await.expect("it answers"), json!(2));
+}
+
+#[tokio::test]
+async fn what_an_interrupted_installation_left_is_cleared() {
+    let bench = Bench::new().await;
+    std::fs::create_dir_all(bench.path("data/staging/half/done")).expect("a folder");
+    bench.install(&bench.hostile("1.0.0", "")).await.expect("it is installed");
+    assert_eq!(entries(&bench.path("data/staging")), 0);
+    let report = bench.platform.doctor().await.expect("it looks");
+    assert_eq!(report.outcome(), outrigger_api::CheckOutcome::Ok, "{report:?}");
+}

@@ -1,0 +1,6 @@
+//! A platform over a real data directory, with real components: installing, updating, refusing, calling.
+
+mod bench;
+mod call;
+mod install;
+mod refuse;
