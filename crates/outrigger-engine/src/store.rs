@@ -24,7 +24,8 @@ pub trait Store: Debug + Send + Sync {
     async fn plugin_fetch(&self, name: &PluginName) -> Result<Option<PluginRecord>, StoreError>;
     /// Writes a plugin together with a revision (kept if it is there already) and, where given, its grant.
     /// `expected` is the generation that was read, 0 for a plugin that must not exist yet.
-    /// Answers with the new generation, or [`StoreError::Conflict`].
+    /// Answers with the new generation, or [`StoreError::Conflict`]: also where the active revision, or the one granted to,
+    /// is neither given nor there.
     async fn plugin_put(
         &self,
         plugin: &PluginRecord,
@@ -40,7 +41,7 @@ pub trait Store: Debug + Send + Sync {
     async fn revision_fetch(&self, digest: &Digest) -> Result<Option<RevisionRecord>, StoreError>;
     /// All revisions of a plugin, the newest first.
     async fn revision_list(&self, name: &PluginName) -> Result<Vec<RevisionSummary>, StoreError>;
-    /// Removes a revision that is not active, with its grant. Answers whether it was there.
+    /// Removes a revision, with its grant. Answers whether it was there; the active one is a [`StoreError::Conflict`].
     async fn revision_delete(&self, digest: &Digest) -> Result<bool, StoreError>;
 
     /// What was granted to a digest.
@@ -48,7 +49,8 @@ pub trait Store: Debug + Send + Sync {
 
     /// The configuration of a plugin, as it was set (no defaults).
     async fn configuration_fetch(&self, name: &PluginName) -> Result<Option<ConfigurationRecord>, StoreError>;
-    /// Sets the configuration. `expected` is the revision that was read, 0 for none. Answers with the new revision.
+    /// Sets the configuration. `expected` is the revision that was read, 0 for none. Answers with the new revision, or
+    /// [`StoreError::Conflict`]: also where the plugin is not there.
     async fn configuration_put(
         &self,
         name: &PluginName,
@@ -59,6 +61,7 @@ pub trait Store: Debug + Send + Sync {
     /// The value at a key of a plugin's state.
     async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// Writes to a plugin's state. `capacity` bounds the bytes of all its keys and values together.
+    /// A plugin that is not there is a [`StoreError::Conflict`].
     async fn state_set(
         &self,
         name: &PluginName,
@@ -70,7 +73,8 @@ pub trait Store: Debug + Send + Sync {
     /// Keys that begin with `prefix` (byte for byte), in order, at most `limit`.
     async fn state_keys(&self, name: &PluginName, prefix: &str, limit: u32) -> Result<Vec<String>, StoreError>;
 
-    /// Appends a batch of records, all or nothing.
+    /// Appends a batch of records, all or nothing. A run that is there already is a [`StoreError::Conflict`]. Statistics of
+    /// a plugin that is not there are left out: a call may end after its plugin.
     async fn record_append(&self, batch: &RecordBatch) -> Result<(), StoreError>;
     /// Runs that match, the newest first.
     async fn run_list(&self, filter: &RecordFilter) -> Result<Vec<RunRecord>, StoreError>;
@@ -303,13 +307,15 @@ pub struct RecordFilter {
     pub level: Option<LogLevel>,
     /// Text that the message contains, whatever the case of its letters.
     pub contains: Option<String>,
+    /// From this moment on.
     pub since: Option<OffsetDateTime>,
+    /// Before this moment.
     pub until: Option<OffsetDateTime>,
     /// At most this many; 0 for 1,000.
     pub limit: u32,
 }
 
-/// Additive statistics of one function. Counters by name, and how many calls took how long.
+/// Additive statistics of one function. Counters by name, and how many calls took how long. A number stops at 2^63 - 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatisticsRow {
     pub plugin: PluginName,

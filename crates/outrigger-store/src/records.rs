@@ -2,8 +2,8 @@
 
 use outrigger_engine::store::{LogRecord, RecordBatch, RecordFilter, RunRecord, StoreError};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    SqlErr,
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Select, SqlErr,
 };
 use time::OffsetDateTime;
 
@@ -64,64 +64,50 @@ pub(crate) fn parts<T>(rows: Vec<T>) -> impl Iterator<Item = Vec<T>> {
 }
 
 pub(crate) async fn run_list(database: &Database, filter: &RecordFilter) -> Result<Vec<RunRecord>, StoreError> {
-    let RecordFilter { plugin, function, correlation, level: _, contains, since, until, limit } = filter;
-    let mut query = run::Entity::find();
-    if let Some(plugin) = plugin {
-        query = query.filter(run::Column::Plugin.eq(plugin.as_str()));
-    }
-    if let Some(function) = function {
-        query = query.filter(run::Column::Function.eq(function.as_str()));
-    }
-    if let Some(correlation) = correlation {
-        query = query.filter(run::Column::Correlation.eq(correlation.to_string()));
-    }
-    if let Some(needle) = contains {
-        let (folded, message) = ((run::Entity, run::Column::MessageFolded), (run::Entity, run::Column::Message));
-        let backend = sea_orm::ConnectionTrait::get_database_backend(&database.read);
-        query = query.filter(dialect::contains(backend, folded, message, columns::fold(needle)));
-    }
-    if let Some(since) = since {
-        query = query.filter(run::Column::StartedAt.gte(columns::from_time(*since)));
-    }
-    if let Some(until) = until {
-        query = query.filter(run::Column::StartedAt.lt(columns::from_time(*until)));
-    }
-    let query =
-        query.order_by_desc(run::Column::StartedAt).order_by_desc(run::Column::Id).limit(u64::from(limit_of(*limit)));
+    let query = runs(filter, database.read.get_database_backend());
     let rows = query.all(&database.read).await.map_err(failed("list runs"))?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
+fn runs(filter: &RecordFilter, backend: DbBackend) -> Select<run::Entity> {
+    use run::Column;
+    let RecordFilter { plugin, function, correlation, level: _, contains, since, until, limit } = filter;
+    run::Entity::find()
+        .apply_if(plugin.as_ref(), |query, plugin| query.filter(Column::Plugin.eq(plugin.as_str())))
+        .apply_if(function.as_ref(), |query, function| query.filter(Column::Function.eq(function.as_str())))
+        .apply_if(*correlation, |query, correlation| query.filter(Column::Correlation.eq(correlation.to_string())))
+        .apply_if(*since, |query, since| query.filter(Column::StartedAt.gte(columns::from_time(since))))
+        .apply_if(*until, |query, until| query.filter(Column::StartedAt.lt(columns::from_time(until))))
+        .apply_if(contains.as_ref(), |query, text| {
+            query.filter(dialect::contains(backend, Column::MessageFolded, Column::Message, columns::fold(text)))
+        })
+        .order_by_desc(Column::StartedAt)
+        .order_by_desc(Column::Id)
+        .limit(u64::from(limit_of(*limit)))
+}
+
 pub(crate) async fn log_list(database: &Database, filter: &RecordFilter) -> Result<Vec<LogRecord>, StoreError> {
-    let RecordFilter { plugin, function, correlation, level, contains, since, until, limit } = filter;
-    let mut query = log::Entity::find();
-    if let Some(plugin) = plugin {
-        query = query.filter(log::Column::Plugin.eq(plugin.as_str()));
-    }
-    if let Some(function) = function {
-        query = query.filter(log::Column::Function.eq(function.as_str()));
-    }
-    if let Some(correlation) = correlation {
-        query = query.filter(log::Column::Correlation.eq(correlation.to_string()));
-    }
-    if let Some(level) = level {
-        query = query.filter(log::Column::Level.gte(columns::from_level(*level)));
-    }
-    if let Some(needle) = contains {
-        let (folded, message) = ((log::Entity, log::Column::MessageFolded), (log::Entity, log::Column::Message));
-        let backend = sea_orm::ConnectionTrait::get_database_backend(&database.read);
-        query = query.filter(dialect::contains(backend, folded, message, columns::fold(needle)));
-    }
-    if let Some(since) = since {
-        query = query.filter(log::Column::At.gte(columns::from_time(*since)));
-    }
-    if let Some(until) = until {
-        query = query.filter(log::Column::At.lt(columns::from_time(*until)));
-    }
-    let query =
-        query.order_by_desc(log::Column::At).order_by_desc(log::Column::Sequence).limit(u64::from(limit_of(*limit)));
+    let query = logs(filter, database.read.get_database_backend());
     let rows = query.all(&database.read).await.map_err(failed("list log lines"))?;
     rows.into_iter().map(TryInto::try_into).collect()
+}
+
+fn logs(filter: &RecordFilter, backend: DbBackend) -> Select<log::Entity> {
+    use log::Column;
+    let RecordFilter { plugin, function, correlation, level, contains, since, until, limit } = filter;
+    log::Entity::find()
+        .apply_if(plugin.as_ref(), |query, plugin| query.filter(Column::Plugin.eq(plugin.as_str())))
+        .apply_if(function.as_ref(), |query, function| query.filter(Column::Function.eq(function.as_str())))
+        .apply_if(*correlation, |query, correlation| query.filter(Column::Correlation.eq(correlation.to_string())))
+        .apply_if(*level, |query, level| query.filter(Column::Level.gte(columns::from_level(level))))
+        .apply_if(*since, |query, since| query.filter(Column::At.gte(columns::from_time(since))))
+        .apply_if(*until, |query, until| query.filter(Column::At.lt(columns::from_time(until))))
+        .apply_if(contains.as_ref(), |query, text| {
+            query.filter(dialect::contains(backend, Column::MessageFolded, Column::Message, columns::fold(text)))
+        })
+        .order_by_desc(Column::At)
+        .order_by_desc(Column::Sequence)
+        .limit(u64::from(limit_of(*limit)))
 }
 
 /// How many records a filter lets through.
@@ -143,6 +129,8 @@ pub(crate) async fn prune(database: &Database, before: OffsetDateTime) -> Result
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::{ConnectionTrait, Statement};
+
     use super::*;
 
     #[test]
@@ -156,5 +144,57 @@ mod tests {
         check(3, &[1, 1, 1]);
         check(9, &[8, 1]);
         check(146, &[64, 64, 8, 8, 1, 1]);
+    }
+
+    /// How SQLite goes about a query, as its planner says.
+    async fn plan(database: &Database, mut query: Statement) -> String {
+        query.sql = format!("EXPLAIN QUERY PLAN {}", query.sql);
+        let rows = database.read.query_all_raw(query).await.unwrap();
+        let steps: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
+        steps.join("\n")
+    }
+
+    #[tokio::test]
+    async fn lists_are_read_from_an_index_in_their_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = crate::SqliteStore::open(directory.path().join("outrigger.db")).await.unwrap();
+        let check = async |filter: RecordFilter, of_runs: &str, of_logs: &str| {
+            let database = store.database();
+            let query = runs(&filter, DbBackend::Sqlite).build(DbBackend::Sqlite);
+            let steps = plan(database, query).await;
+            // Runs of one moment, which are few, are still put in order by their id.
+            assert_eq!(steps.replace("\nUSE TEMP B-TREE FOR LAST TERM OF ORDER BY", ""), of_runs, "{filter:?}");
+            let steps = plan(database, logs(&filter, DbBackend::Sqlite).build(DbBackend::Sqlite)).await;
+            assert_eq!(steps, of_logs, "{filter:?}");
+        };
+        let any = RecordFilter::default();
+        check(any.clone(), "SCAN runs USING INDEX runs_by_time", "SCAN logs USING INDEX logs_by_time").await;
+        let plugin = RecordFilter { plugin: "pricing".parse().ok(), ..any.clone() };
+        check(
+            plugin.clone(),
+            "SEARCH runs USING INDEX runs_by_plugin (plugin=?)",
+            "SEARCH logs USING INDEX logs_by_plugin (plugin=?)",
+        )
+        .await;
+        let since = Some(OffsetDateTime::UNIX_EPOCH);
+        check(
+            RecordFilter { since, contains: Some("timeout".to_owned()), ..plugin },
+            "SEARCH runs USING INDEX runs_by_plugin (plugin=? AND started_at>?)",
+            "SEARCH logs USING INDEX logs_by_plugin (plugin=? AND at>?)",
+        )
+        .await;
+        check(
+            RecordFilter { until: since, ..any.clone() },
+            "SEARCH runs USING INDEX runs_by_time (started_at<?)",
+            "SEARCH logs USING INDEX logs_by_time (at<?)",
+        )
+        .await;
+        // The lines of one call are few.
+        check(
+            RecordFilter { correlation: Some(outrigger_engine::CorrelationId::new()), ..any },
+            "SEARCH runs USING INDEX runs_by_correlation (correlation=?)\nUSE TEMP B-TREE FOR ORDER BY",
+            "SEARCH logs USING INDEX logs_by_correlation (correlation=?)\nUSE TEMP B-TREE FOR ORDER BY",
+        )
+        .await;
     }
 }

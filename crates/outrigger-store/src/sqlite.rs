@@ -80,6 +80,11 @@ impl SqliteStore {
         let _ = write.close_by_ref().await;
     }
 
+    #[cfg(test)]
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// The first value of the first row, as text.
     async fn ask(&self, connection: &DatabaseConnection, question: &str) -> Result<String, DbErr> {
         let statement = Statement::from_string(connection.get_database_backend(), question);

@@ -3,7 +3,9 @@
 use outrigger_contract::PluginName;
 use outrigger_engine::store::{Expected, StateOutcome, StateWrite, StoreError};
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, Set,
+};
 
 use crate::columns;
 use crate::database::{Database, failed};
@@ -89,22 +91,26 @@ pub(crate) async fn keys(
     prefix: &str,
     limit: u32,
 ) -> Result<Vec<String>, StoreError> {
-    let mut query = state::Entity::find()
-        .select_only()
-        .column(state::Column::Key)
-        .filter(state::Column::Plugin.eq(name.as_str()))
-        .filter(state::Column::Key.gte(prefix.as_bytes()))
-        .order_by_asc(state::Column::Key)
-        .limit(u64::from(limit));
-    if let Some(end) = end_of(prefix) {
-        query = query.filter(state::Column::Key.lt(end));
-    }
-    let keys: Vec<Vec<u8>> =
-        query.into_tuple().all(&database.read).await.map_err(failed("list the keys of a plugin's state"))?;
+    let keys: Vec<Vec<u8>> = keys_of(name, prefix, limit)
+        .into_tuple()
+        .all(&database.read)
+        .await
+        .map_err(failed("list the keys of a plugin's state"))?;
     let text = |key| {
         String::from_utf8(key).map_err(|error| columns::corrupt(format_args!("a key of the plugin {name}"), error))
     };
     keys.into_iter().map(text).collect()
+}
+
+fn keys_of(name: &PluginName, prefix: &str, limit: u32) -> Select<state::Entity> {
+    state::Entity::find()
+        .select_only()
+        .column(state::Column::Key)
+        .filter(state::Column::Plugin.eq(name.as_str()))
+        .filter(state::Column::Key.gte(prefix.as_bytes()))
+        .apply_if(end_of(prefix), |query, end| query.filter(state::Column::Key.lt(end)))
+        .order_by_asc(state::Column::Key)
+        .limit(u64::from(limit))
 }
 
 /// The first key behind all that begin with `prefix`; none where every key does.
@@ -148,6 +154,8 @@ async fn set_used(transaction: &DatabaseTransaction, name: &PluginName, bytes: i
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::{ConnectionTrait, DbBackend};
+
     use super::*;
 
     #[test]
@@ -161,5 +169,17 @@ mod tests {
         check("é", "éclair", "ê");
         assert!(end_of("\u{10ffff}").expect("not empty").as_slice() > "\u{10ffff}\u{10ffff}".as_bytes());
         assert_eq!(end_of(""), None);
+    }
+
+    #[tokio::test]
+    async fn keys_are_read_from_the_index_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = crate::SqliteStore::open(directory.path().join("outrigger.db")).await.unwrap();
+        let mut query = keys_of(&"pricing".parse().unwrap(), "a/", 10).build(DbBackend::Sqlite);
+        query.sql = format!("EXPLAIN QUERY PLAN {}", query.sql);
+        let rows = store.database().read.query_all_raw(query).await.unwrap();
+        let steps: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
+        let index = "SEARCH state USING COVERING INDEX sqlite_autoindex_state_1 (plugin=? AND key>? AND key<?)";
+        assert_eq!(steps, [index]);
     }
 }
