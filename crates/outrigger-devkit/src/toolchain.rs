@@ -101,7 +101,7 @@ impl Toolchain {
     }
 
     /// The arguments that `cargo build` needs besides the author's own.
-    pub(crate) fn arguments(&self) -> Vec<String> {
+    pub fn arguments(&self) -> Vec<String> {
         let mut arguments = vec!["--target".to_owned(), self.target.triple().to_owned()];
         if let StandardLibrary::FromSource { .. } = self.standard_library {
             arguments.extend(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features="].map(str::to_owned));
@@ -111,7 +111,7 @@ impl Toolchain {
 
     /// Readies `command`. What the calling process was itself started with (by `cargo xtask`, say) must not leak in:
     /// the project decides on its compiler, and flags for the host's target are none for WebAssembly.
-    pub(crate) fn prepare(&self, command: &mut Command) {
+    pub fn prepare(&self, command: &mut Command) {
         for leaking in [
             "RUSTC",
             "RUSTFLAGS",
