@@ -65,8 +65,14 @@ impl Bench {
     }
 }
 
+/// The names in a folder.
+pub fn names(folder: &Path) -> Vec<String> {
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name().to_string_lossy().into_owned();
+    fs::read_dir(folder).expect("a folder").map(name).collect()
+}
+
 pub fn entries(folder: &Path) -> usize {
-    fs::read_dir(folder).expect("a folder").count()
+    names(folder).len()
 }
 
 pub async fn call(platform: &LocalPlatform, function: &str, arguments: Json) -> Result<Json, ApiError> {
