@@ -1,0 +1,221 @@
+//! What can be typed. Plain data; what it does is in [`crate::commands`].
+
+mod call;
+mod global;
+mod plugin;
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Parser, Subcommand, ValueHint};
+use clap_complete::engine::ArgValueCompleter;
+use outrigger_api::{FunctionName, FunctionRef, PluginName};
+
+use crate::complete;
+
+pub use call::{Argument, BatchArguments, CallArguments, CallOptions};
+pub use global::{ColorChoice, GlobalOptions};
+pub use plugin::{
+    ConfigArguments, InstallArguments, ListArguments, LogLevel, LogsArguments, PluginCommand, Since, UninstallArguments,
+};
+
+/// Colours of help and of usage errors.
+pub(crate) const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Runs operational functions from sandboxed plugins.
+///
+/// A plugin is a package of typed functions. It gets nothing that was not granted to it: no file, no host, no variable.
+/// Every call is checked against the function's types, limited, timed and recorded.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "outrigger",
+    version,
+    max_term_width = 110,
+    styles = STYLES,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  outrigger plugin install ./pricing
+  outrigger functions pricing
+  outrigger call pricing.quote --service compute-small --quantity 3"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub global: GlobalOptions,
+}
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Install, inspect and run plugins
+    #[command(subcommand, visible_alias = "plugins")]
+    Plugin(PluginCommand),
+
+    /// List functions, or describe one
+    ///
+    /// With the name of a function, shows its documentation, parameters, types, limits and an example. With the name
+    /// of a plugin, shows all its functions. With other words, shows the functions in whose name, title, description
+    /// or tags all of them occur.
+    #[command(after_help = "Examples:
+  outrigger functions
+  outrigger functions price
+  outrigger functions pricing.quote
+  outrigger functions pricing.quote --schema")]
+    Functions(FunctionsArguments),
+
+    /// Call a function
+    Call(CallArguments),
+
+    /// Call many functions from a file
+    ///
+    /// The file holds one JSON object a line, or one JSON or YAML array of such objects. Each has `function`, and may
+    /// have `arguments`, `timeout` and `no-cache`. Results come in the order of the file, one a line.
+    #[command(after_help = "Examples:
+  outrigger batch calls.jsonl --parallel 8
+  echo '{\"function\": \"pricing.quote\", \"arguments\": {\"service\": \"compute-small\", \"quantity\": 3}}' | outrigger batch -")]
+    Batch(BatchArguments),
+
+    /// List what was run
+    #[command(after_help = "Examples:
+  outrigger runs
+  outrigger runs pricing.quote --since 1h --failed")]
+    Runs(RunsArguments),
+
+    /// Make plugins
+    #[command(subcommand)]
+    Dev(DevCommand),
+
+    /// Look whether everything is in order
+    ///
+    /// Checks the data directory, the database, the installed plugins and the search paths, and says what to do about
+    /// whatever is not in order. Exits with 9 when a check failed.
+    #[command(after_help = "Example:
+  outrigger doctor")]
+    Doctor,
+
+    /// Print the completion script for a shell
+    #[command(after_help = "Examples:
+  source <(outrigger completions bash)
+  outrigger completions fish > ~/.config/fish/completions/outrigger.fish")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+
+    /// Explain error codes and exit codes
+    #[command(after_help = "Examples:
+  outrigger errors
+  outrigger errors rate_limited")]
+    Errors {
+        /// A code, such as `rate_limited`; all of them without it
+        code: Option<String>,
+    },
+
+    /// Print the version
+    #[command(after_help = "Example:
+  outrigger version -o json")]
+    Version,
+}
+
+/// Shells with completions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shell {
+    Bash,
+    Elvish,
+    Fish,
+    Powershell,
+    Zsh,
+}
+
+/// `outrigger functions`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct FunctionsArguments {
+    /// A function, a plugin, or words to search for
+    #[arg(add = ArgValueCompleter::new(complete::Functions))]
+    pub query: Vec<String>,
+    /// Print the JSON Schemas of the arguments, the result and the error
+    #[arg(long)]
+    pub schema: bool,
+    /// Also functions of plugins that take no calls now
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `outrigger runs`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunsArguments {
+    /// Only runs of this plugin, or of this function
+    #[arg(value_name = "PLUGIN[.FUNCTION]", value_parser = RunFilter::parse, add = ArgValueCompleter::new(complete::Functions))]
+    pub filter: Option<RunFilter>,
+    /// Only runs that began after this: a length of time ago, such as `10m`, or a time, such as `2026-11-21T04:00:00Z`
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<Since>,
+    /// Only the run with this correlation id, and those it called
+    #[arg(long, value_name = "ID")]
+    pub correlation: Option<String>,
+    /// Only runs that failed
+    #[arg(long)]
+    pub failed: bool,
+    /// The newest so many
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+/// A plugin, or one function of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFilter {
+    pub plugin: PluginName,
+    pub function: Option<FunctionName>,
+}
+
+impl RunFilter {
+    fn parse(text: &str) -> Result<Self, outrigger_contract::name::NameError> {
+        if text.contains('.') {
+            let FunctionRef { plugin, function } = text.parse()?;
+            return Ok(Self { plugin, function: Some(function) });
+        }
+        Ok(Self { plugin: text.parse()?, function: None })
+    }
+}
+
+/// `outrigger dev`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DevCommand {
+    /// Make a new plugin project that builds at once
+    #[command(after_help = "Example:
+  outrigger dev new disk-report")]
+    New {
+        /// The plugin's name: lowercase letters, digits and hyphens
+        name: String,
+        /// The folder to make it in [default: ./NAME]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        path: Option<PathBuf>,
+        /// The folder of the Rust SDK to depend on
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        sdk: Option<PathBuf>,
+    },
+
+    /// Build a plugin project into a package that can be installed
+    #[command(after_help = "Examples:
+  outrigger dev build
+  outrigger dev build ./disk-report --install")]
+    Build {
+        /// The project's folder
+        #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
+        path: PathBuf,
+        /// The folder that gets the package, in a folder named after the plugin [default: PATH/dist]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: Option<PathBuf>,
+        /// Install the package afterwards
+        #[arg(long)]
+        install: bool,
+        /// With --install: grant what the plugin asks for, without asking
+        #[arg(long, short, requires = "install")]
+        yes: bool,
+    },
+}

@@ -1,0 +1,116 @@
+//! `outrigger call` and `outrigger batch`.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueHint};
+use clap_complete::engine::ArgValueCompleter;
+use outrigger_contract::units::Span;
+
+use crate::complete;
+
+/// `outrigger call`: options of its own, then the function, then the function's flags, which are read in a second pass
+/// once its types are known.
+#[derive(Clone, Debug, Args)]
+#[command(
+    override_usage = "outrigger call [OPTIONS] <PLUGIN.FUNCTION> [FLAGS]...",
+    long_about = "Call a function\n\nEach parameter of the function is a flag: `outrigger call PLUGIN.FUNCTION --help` \
+        shows them. Arguments can also be given as JSON, with --json for all of them and --arg for one; flags go \
+        before --arg, and --arg before --json.\n\nA switch that is not given is off, and a list that is not given is \
+        empty, unless --json is used.\n\nPrints the result: a text as it is, anything else as readable lines, or \
+        with -o json as JSON.",
+    after_help = "Examples:
+  outrigger call pricing.quote --service compute-small --quantity 3
+  outrigger call pricing.quote --help
+  outrigger call pricing.quote --json '{\"service\": \"compute-small\", \"quantity\": 3}' -o json
+  outrigger call policy-validator.check --arg document=@template.json --timeout 30s --details"
+)]
+pub struct CallArguments {
+    #[command(flatten)]
+    pub options: CallOptions,
+    /// The function, and its flags
+    #[arg(
+        value_name = "PLUGIN.FUNCTION",
+        required = true,
+        num_args = 1..,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        add = ArgValueCompleter::new(complete::Call)
+    )]
+    pub words: Vec<OsString>,
+}
+
+/// Options of a call that do not come from the function's types.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Call options")]
+pub struct CallOptions {
+    /// One argument, read by the type of the parameter; `@FILE` reads JSON or bytes from a file
+    #[arg(long = "arg", value_name = "NAME=VALUE")]
+    pub arguments: Vec<Argument>,
+    /// All arguments as a JSON object: the text itself, `@FILE`, or `-` for standard input
+    #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
+    pub json: Option<String>,
+    /// How long the call may take, such as `10s`, instead of the function's own timeout
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<Span>,
+    /// Ask for a fresh answer, not one from the cache
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Also show the time, what the cache did, the version and the correlation id
+    #[arg(long)]
+    pub details: bool,
+    /// A correlation id (a ULID) to go on with
+    #[arg(long, value_name = "ID")]
+    pub correlation: Option<String>,
+}
+
+impl CallOptions {
+    /// These options, and over them those that were given later.
+    #[must_use]
+    pub fn overlaid(mut self, later: Self) -> Self {
+        let Self { arguments, json, timeout, no_cache, details, correlation } = later;
+        self.arguments.extend(arguments);
+        Self {
+            arguments: self.arguments,
+            json: json.or(self.json),
+            timeout: timeout.or(self.timeout),
+            no_cache: no_cache || self.no_cache,
+            details: details || self.details,
+            correlation: correlation.or(self.correlation),
+        }
+    }
+}
+
+/// `name=value`. What has no `=` is a name without a value, which is refused where it is used, with the names there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argument {
+    pub name: String,
+    pub value: Option<String>,
+}
+
+impl FromStr for Argument {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text.split_once('=') {
+            Some((name, value)) => Self { name: name.to_owned(), value: Some(value.to_owned()) },
+            None => Self { name: text.to_owned(), value: None },
+        })
+    }
+}
+
+/// `outrigger batch`.
+#[derive(Clone, Debug, Args)]
+pub struct BatchArguments {
+    /// The file, or `-` for standard input
+    #[arg(value_name = "FILE|-", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// How many calls run at once [default: the number of processors]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub parallel: Option<u16>,
+    /// Go on after a failure; otherwise no new call is begun
+    #[arg(long)]
+    pub keep_going: bool,
+}

@@ -1,0 +1,266 @@
+//! `outrigger plugin`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
+use clap_complete::engine::ArgValueCompleter;
+use outrigger_api::{FunctionName, PluginName};
+use outrigger_contract::units::Span;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::Argument;
+use crate::complete;
+
+/// `outrigger plugin`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum PluginCommand {
+    /// List the installed plugins
+    #[command(after_help = "Examples:
+  outrigger plugin list --state failed
+  outrigger plugin list --available")]
+    List(ListArguments),
+
+    /// Show everything about a plugin
+    #[command(after_help = "Example:
+  outrigger plugin info pricing")]
+    Info {
+        /// The plugin
+        #[arg(add = ArgValueCompleter::new(complete::Plugins))]
+        name: PluginName,
+    },
+
+    /// Install a plugin, or put it in the place of an installed version
+    ///
+    /// Shows what the plugin offers and what it asks for, and asks for your consent. What is granted is granted to
+    /// exactly this package. Without a terminal, a package that asks for permissions needs --yes.
+    #[command(after_help = "Examples:
+  outrigger plugin install ./pricing
+  outrigger plugin install pricing-1.0.0.tar.gz --yes
+  outrigger plugin install pricing --version ^1")]
+    Install(InstallArguments),
+
+    /// Remove a plugin with its configuration and state
+    #[command(after_help = "Example:
+  outrigger plugin uninstall pricing")]
+    Uninstall(UninstallArguments),
+
+    /// Make plugins take calls
+    #[command(after_help = "Example:
+  outrigger plugin enable pricing")]
+    Enable {
+        /// The plugins
+        #[arg(required = true, add = ArgValueCompleter::new(complete::Plugins))]
+        names: Vec<PluginName>,
+    },
+
+    /// Stop plugins taking calls
+    #[command(after_help = "Example:
+  outrigger plugin disable pricing")]
+    Disable {
+        /// The plugins
+        #[arg(required = true, add = ArgValueCompleter::new(complete::Plugins))]
+        names: Vec<PluginName>,
+    },
+
+    /// Load plugins anew; calls that are running finish first
+    #[command(after_help = "Example:
+  outrigger plugin reload pricing")]
+    Reload {
+        /// The plugins
+        #[arg(required = true, add = ArgValueCompleter::new(complete::Plugins))]
+        names: Vec<PluginName>,
+    },
+
+    /// Check a package or a manifest without installing it
+    ///
+    /// Reports everything that is wrong, with line and column. Exits with 2 when something is.
+    #[command(after_help = "Examples:
+  outrigger plugin validate ./pricing
+  outrigger plugin validate plugin.toml")]
+    Validate {
+        /// A folder, an archive, or a `plugin.toml`
+        #[arg(value_hint = ValueHint::AnyPath)]
+        path: PathBuf,
+    },
+
+    /// Ask plugins how they are
+    ///
+    /// Exits with 1 when one is unhealthy.
+    #[command(after_help = "Example:
+  outrigger plugin health pricing")]
+    Health {
+        /// The plugins; all that take calls without any
+        #[arg(add = ArgValueCompleter::new(complete::Plugins))]
+        names: Vec<PluginName>,
+    },
+
+    /// Show how often functions were called, how they fared and how long they took
+    #[command(after_help = "Example:
+  outrigger plugin stats pricing")]
+    Stats {
+        /// Only functions of this plugin
+        #[arg(add = ArgValueCompleter::new(complete::Plugins))]
+        name: Option<PluginName>,
+    },
+
+    /// Show what plugins logged
+    #[command(after_help = "Examples:
+  outrigger plugin logs pricing --level warn --since 10m
+  outrigger plugin logs --follow")]
+    Logs(LogsArguments),
+
+    /// Make plugins ready ahead of their first call
+    #[command(after_help = "Example:
+  outrigger plugin warm pricing")]
+    Warm {
+        /// The plugins
+        #[arg(required = true, add = ArgValueCompleter::new(complete::Plugins))]
+        names: Vec<PluginName>,
+    },
+
+    /// Show or set a plugin's configuration
+    #[command(after_help = "Examples:
+  outrigger plugin config pricing
+  outrigger plugin config pricing --set region=eu --unset currency
+  outrigger plugin config pricing --json @pricing.json")]
+    Config(ConfigArguments),
+}
+
+/// The states in which a plugin can be found, as the platform writes them.
+const STATES: [&str; 9] = [
+    "validated",
+    "installed",
+    "registered",
+    "loaded",
+    "initialized",
+    "active",
+    "deactivated",
+    "disabled",
+    "failed",
+];
+
+/// `outrigger plugin list`.
+#[derive(Clone, Debug, Args)]
+pub struct ListArguments {
+    /// List what could be installed by name instead
+    #[arg(long)]
+    pub available: bool,
+    /// Only plugins in this state
+    #[arg(long, value_parser = STATES, conflicts_with = "available")]
+    pub state: Option<String>,
+}
+
+/// `outrigger plugin install`.
+#[derive(Clone, Debug, Args)]
+pub struct InstallArguments {
+    /// A folder, a .zip, a .tar.gz, or the name of a package in the search paths
+    #[arg(value_name = "PATH|NAME", value_hint = ValueHint::AnyPath)]
+    pub package: String,
+    /// Grant what the plugin asks for, without asking
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Which versions will do, such as `^1.2`, when installing by name [default: the highest]
+    #[arg(long, value_name = "REQUIREMENT")]
+    pub version: Option<String>,
+}
+
+/// `outrigger plugin uninstall`.
+#[derive(Clone, Debug, Args)]
+pub struct UninstallArguments {
+    /// The plugin
+    #[arg(add = ArgValueCompleter::new(complete::Plugins))]
+    pub name: PluginName,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `outrigger plugin logs`.
+#[derive(Clone, Debug, Args)]
+pub struct LogsArguments {
+    /// Only lines of this plugin
+    #[arg(add = ArgValueCompleter::new(complete::Plugins))]
+    pub name: Option<PluginName>,
+    /// Only lines of this function
+    #[arg(long, value_name = "NAME", requires = "name")]
+    pub function: Option<FunctionName>,
+    /// Only lines of this level or a graver one
+    #[arg(long, value_enum)]
+    pub level: Option<LogLevel>,
+    /// Only lines after this: a length of time ago, such as `10m`, or a time, such as `2026-11-21T04:00:00Z`
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<Since>,
+    /// Only lines with this text, whatever the case of its letters
+    #[arg(long, value_name = "TEXT")]
+    pub contains: Option<String>,
+    /// Only lines of the call with this correlation id, and of those it made
+    #[arg(long, value_name = "ID")]
+    pub correlation: Option<String>,
+    /// The newest so many
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Go on showing new lines until Ctrl-C
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
+/// Levels of log lines, the gravest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl LogLevel {
+    /// The level as the platform writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// `outrigger plugin config`.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArguments {
+    /// The plugin
+    #[arg(add = ArgValueCompleter::new(complete::Plugins))]
+    pub name: PluginName,
+    /// Set one key; the others stay
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<Argument>,
+    /// Let one key take its default again
+    #[arg(long, value_name = "KEY")]
+    pub unset: Vec<String>,
+    /// Set all keys at once, from a JSON object: the text itself, `@FILE`, or `-` for standard input
+    #[arg(long, value_name = "JSON|@FILE|-", conflicts_with_all = ["set", "unset"], allow_hyphen_values = true)]
+    pub json: Option<String>,
+}
+
+/// A moment, given as a length of time ago or as a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since(pub OffsetDateTime);
+
+impl FromStr for Since {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(span) = text.parse::<Span>() {
+            let ago = OffsetDateTime::now_utc().checked_sub(time::Duration::try_from(span.as_duration()).unwrap_or(time::Duration::MAX));
+            return Ok(Self(ago.unwrap_or(OffsetDateTime::UNIX_EPOCH)));
+        }
+        OffsetDateTime::parse(text, &Rfc3339).map(Self).map_err(|_| {
+            "write a length of time such as `10m` or `2h30m`, or a time such as `2026-11-21T04:00:00Z`".to_owned()
+        })
+    }
+}

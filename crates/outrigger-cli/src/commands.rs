@@ -1,0 +1,69 @@
+//! One file a command. Each asks the platform and prints the answer; none decides anything that another face would have
+//! to decide too.
+
+pub mod plugin;
+pub mod install;
+pub mod validate;
+pub mod configuration;
+pub mod functions;
+pub mod call;
+pub mod batch;
+pub mod records;
+pub mod dev;
+pub mod doctor;
+pub mod errors;
+
+use std::sync::Arc;
+
+use clap_complete::env::{EnvCompleter, Shells};
+use outrigger_api::{ApiError, Code};
+use serde_json::json;
+
+use crate::cli::{Command, Shell};
+use crate::context::Context;
+use crate::error::CliResult;
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// Whatever made the command fail.
+pub async fn run(context: Arc<Context>, command: Command) -> CliResult {
+    match command {
+        Command::Plugin(command) => plugin::run(&context, command).await,
+        Command::Functions(arguments) => functions::run(&context, arguments).await,
+        Command::Call(arguments) => call::run(&context, arguments).await,
+        Command::Batch(arguments) => batch::run(&context, arguments).await,
+        Command::Runs(arguments) => records::runs(&context, arguments).await,
+        Command::Dev(command) => dev::run(&context, command).await,
+        Command::Doctor => doctor::run(&context).await,
+        Command::Completions { shell } => completions(&context, shell),
+        Command::Errors { code } => errors::run(&context, code.as_deref()),
+        Command::Version => version(&context),
+    }
+}
+
+/// Prints a script that asks this program for completions, so that they know the installed plugins and functions.
+fn completions(context: &Context, shell: Shell) -> CliResult {
+    let name = match shell {
+        Shell::Bash => "bash",
+        Shell::Elvish => "elvish",
+        Shell::Fish => "fish",
+        Shell::Powershell => "powershell",
+        Shell::Zsh => "zsh",
+    };
+    let mut script = Vec::new();
+    let shells = Shells::builtins();
+    let completer: Option<&dyn EnvCompleter> = shells.completer(name);
+    let written = match completer {
+        Some(completer) => completer.write_registration("COMPLETE", "outrigger", "outrigger", "outrigger", &mut script),
+        None => Err(std::io::Error::other("no such shell")),
+    };
+    written.map_err(|error| ApiError::new(Code::Internal, format!("no completions for {name}: {error}")))?;
+    context.output.write_raw(&String::from_utf8_lossy(&script))
+}
+
+fn version(context: &Context) -> CliResult {
+    let version = env!("CARGO_PKG_VERSION");
+    let value = json!({"version": version, "system": std::env::consts::OS, "architecture": std::env::consts::ARCH});
+    context.output.print(&value, || format!("outrigger {version}"))
+}

@@ -1,0 +1,203 @@
+//! `outrigger plugin install` and `uninstall`: look first, ask, then act.
+
+use std::path::{Path, PathBuf};
+
+use inquire::{Confirm, InquireError};
+use outrigger_api::{ApiError, Code, InstallOutcome, InstallRequest, PackageReport, PackageSource, PluginName};
+use serde_json::json;
+
+use super::functions;
+use crate::cli::{InstallArguments, UninstallArguments};
+use crate::context::Context;
+use crate::error::{CliError, CliResult, usage};
+use crate::output::table::{bullets, fields, section};
+use crate::output::{bold, bytes, can_ask, count, yellow};
+
+/// Installs what was named.
+///
+/// # Errors
+/// The package is refused, or consent to what it asks for is.
+pub async fn install(context: &Context, arguments: InstallArguments) -> CliResult {
+    let InstallArguments { package, yes, version } = arguments;
+    let source = source(package, version)?;
+    install_source(context, source, yes).await
+}
+
+/// Looks at a package, asks where that is needed, and installs it.
+///
+/// # Errors
+/// As [`install`].
+pub async fn install_source(context: &Context, source: PackageSource, yes: bool) -> CliResult {
+    let platform = context.platform().await?;
+    let report = {
+        let _progress = context.output.spinner("reading the package");
+        platform.package_inspect(&source).await?
+    };
+    context.output.remark(&review(&report));
+    let approved = consent(&report, yes)?;
+    let outcome = {
+        let _progress = context.output.spinner(format!("installing {}", report.manifest.name));
+        platform.plugin_install(InstallRequest { source, approved }).await?
+    };
+    context.output.print(&outcome, || outcome_text(&outcome))
+}
+
+/// A path where it looks like one or is one; otherwise a name in the search paths.
+fn source(package: String, version: Option<String>) -> CliResult<PackageSource> {
+    let path = Path::new(&package);
+    let is_package = path.join(outrigger_contract::manifest::FILE_NAME).is_file() || path.is_file();
+    match package.parse::<PluginName>() {
+        Ok(name) if version.is_some() || !is_package => Ok(PackageSource::Named { name, version }),
+        _ if version.is_some() => Err(usage(
+            format!("--version is for installing by name, and `{package}` is a path"),
+            "leave --version out: the path says which package is meant",
+        )),
+        _ => Ok(PackageSource::Path(std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path)))),
+    }
+}
+
+/// What a package is and asks for.
+fn review(report: &PackageReport) -> String {
+    let PackageReport {
+        manifest,
+        digest,
+        size,
+        files,
+        permissions,
+        widened,
+        offered,
+        refused,
+        imports: _,
+        warnings,
+        installed_version,
+        source,
+    } = report;
+    let publisher = match manifest.authors.is_empty() {
+        true => "unknown".to_owned(),
+        false => manifest.authors.join(", "),
+    };
+    let mut text = format!("{}\n{}\n", bold(&format!("{} {}", manifest.name, manifest.version)), manifest.title);
+    text.push_str(&fields(&[
+        ("Publisher", format!("{publisher} (as the package says; it is not signed)")),
+        ("Licence", manifest.license.clone().unwrap_or_default()),
+        ("Source", source.clone()),
+        ("Contents", format!("{}, {}", count(*files as usize, "file"), bytes(*size))),
+        ("Digest", digest.clone()),
+        ("Replaces", installed_version.as_ref().map(|version| format!("version {version}")).unwrap_or_default()),
+    ]));
+    text.push_str(&section("Functions", &functions::offered(offered)));
+    text.push_str(&section("Exports that cannot be called", &bullets(refused)));
+    let asked = match permissions.is_empty() {
+        true => "none: it can reach nothing outside itself".to_owned(),
+        false => bullets(permissions.iter().map(|one| match installed_version.is_some() && widened.contains(one) {
+            true => format!("{one} (new)"),
+            false => one.clone(),
+        })),
+    };
+    text.push_str(&section("Permissions it asks for", &asked));
+    for warning in warnings {
+        text.push_str(&format!("\n{} {}", yellow("warning:"), crate::output::clean(warning)));
+    }
+    text.trim_end().to_owned() + "\n"
+}
+
+/// The digest that the user agrees to. Only what asks for more than it has needs agreement; on a terminal every
+/// installation is asked about.
+fn consent(report: &PackageReport, yes: bool) -> CliResult<Option<String>> {
+    if yes {
+        return Ok(Some(report.digest.clone()));
+    }
+    let name = format!("{} {}", report.manifest.name, report.manifest.version);
+    if can_ask() {
+        let question = match report.widened.is_empty() {
+            true => format!("Install {name}?"),
+            false => format!("Install {name} and grant it these permissions?"),
+        };
+        return match ask(&question)? {
+            true => Ok(Some(report.digest.clone())),
+            false => Err(declined("nothing was installed")),
+        };
+    }
+    if report.widened.is_empty() {
+        return Ok(None);
+    }
+    let mut error = ApiError::new(
+        Code::GrantRequired,
+        format!("`{}` asks for permissions that were not granted:\n{}", report.manifest.name, bullets(&report.widened)),
+    )
+    .with_hint("if you agree to them, repeat the command with `--yes`");
+    error.detail = Some(json!({"digest": report.digest, "permissions": report.widened}));
+    Err(error.into())
+}
+
+fn outcome_text(outcome: &InstallOutcome) -> String {
+    let InstallOutcome { name, version, digest: _, action, previous_version } = outcome;
+    match (action.as_str(), previous_version) {
+        ("unchanged", _) => format!("{name} {version} is installed already"),
+        ("updated", Some(previous)) => format!("{name} updated from {previous} to {version}"),
+        _ => format!("{name} {version} {action}"),
+    }
+}
+
+/// Removes a plugin.
+///
+/// # Errors
+/// There is none of this name, or the user does not agree.
+pub async fn uninstall(context: &Context, arguments: UninstallArguments) -> CliResult {
+    let UninstallArguments { name, yes } = arguments;
+    let platform = context.platform().await?;
+    let details = platform.plugin_info(&name).await?;
+    if !yes {
+        if !can_ask() {
+            return Err(usage(
+                format!("removing `{name}` also removes its configuration and its state, and there is nobody to ask"),
+                "if that is what you want, repeat the command with `--yes`",
+            ));
+        }
+        let lost = format!("Its configuration and its state are lost, with {}.", count(details.revisions.len(), "revision"));
+        context.output.remark(&lost);
+        if !ask(&format!("Remove {name} {}?", details.summary.version))? {
+            return Err(declined("nothing was removed"));
+        }
+    }
+    {
+        let _progress = context.output.spinner(format!("removing {name}"));
+        platform.plugin_uninstall(&name).await?;
+    }
+    let value = json!({"name": name, "version": details.summary.version, "action": "removed"});
+    context.output.print(&value, || format!("{name} {} removed", details.summary.version))
+}
+
+/// Asks a question that can be answered with yes or no; no is the default.
+fn ask(question: &str) -> CliResult<bool> {
+    // Waiting for a person blocks this thread, so the runtime is told to use another.
+    match tokio::task::block_in_place(|| Confirm::new(question).with_default(false).prompt()) {
+        Ok(answer) => Ok(answer),
+        Err(InquireError::OperationCanceled | InquireError::OperationInterrupted) => Err(declined("cancelled")),
+        Err(error) => Err(usage(format!("no answer could be read: {error}"), "answer with `--yes` on the command line")),
+    }
+}
+
+fn declined(message: &str) -> CliError {
+    ApiError::new(Code::Cancelled, message).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_a_path_or_a_name() {
+        let folder = std::env::temp_dir();
+        let folder = folder.to_str().unwrap();
+        assert_eq!(source(folder.to_owned(), None).unwrap(), PackageSource::Path(folder.into()));
+        let name: PluginName = "pricing".parse().unwrap();
+        assert_eq!(source("pricing".to_owned(), None).unwrap(), PackageSource::Named { name: name.clone(), version: None });
+        let version = Some("^1".to_owned());
+        assert_eq!(
+            source("pricing".to_owned(), version.clone()).unwrap(),
+            PackageSource::Named { name, version: version.clone() }
+        );
+        assert!(source("./pricing".to_owned(), version).is_err());
+    }
+}

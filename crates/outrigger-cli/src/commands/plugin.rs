@@ -1,0 +1,265 @@
+//! `outrigger plugin`: what is installed, and how it is.
+
+use outrigger_api::{
+    ApiResult, AvailableReport, Code, FunctionStatistics, HealthInfo, PluginDetails, PluginName, PluginSummary,
+    StatisticsReport,
+};
+use serde_json::json;
+
+use super::{configuration, functions, install, records, validate};
+use crate::cli::{ListArguments, PluginCommand};
+use crate::context::Context;
+use crate::error::{CliError, CliResult};
+use crate::output::table::{bullets, cell, fields, section, status, table, table_or};
+use crate::output::{clean, count, duration, moment};
+
+/// Runs one of the commands about plugins.
+///
+/// # Errors
+/// The platform's.
+pub async fn run(context: &Context, command: PluginCommand) -> CliResult {
+    match command {
+        PluginCommand::List(arguments) => list(context, arguments).await,
+        PluginCommand::Info { name } => {
+            let details = context.platform().await?.plugin_info(&name).await?;
+            context.output.print(&details, || info_text(&details))
+        }
+        PluginCommand::Install(arguments) => install::install(context, arguments).await,
+        PluginCommand::Uninstall(arguments) => install::uninstall(context, arguments).await,
+        PluginCommand::Enable { names } => change(context, &names, Change::Enable).await,
+        PluginCommand::Disable { names } => change(context, &names, Change::Disable).await,
+        PluginCommand::Reload { names } => change(context, &names, Change::Reload).await,
+        PluginCommand::Validate { path } => validate::run(context, &path).await,
+        PluginCommand::Health { names } => health(context, names).await,
+        PluginCommand::Stats { name } => {
+            let report = context.platform().await?.plugin_statistics(name.as_ref()).await?;
+            context.output.print(&report, || statistics_text(&report))
+        }
+        PluginCommand::Logs(arguments) => records::logs(context, arguments).await,
+        PluginCommand::Warm { names } => warm(context, &names).await,
+        PluginCommand::Config(arguments) => configuration::run(context, arguments).await,
+    }
+}
+
+async fn list(context: &Context, arguments: ListArguments) -> CliResult {
+    let platform = context.platform().await?;
+    if arguments.available {
+        let report = platform.plugin_available().await?;
+        context.output.print(&report, || available_text(&report))?;
+        if context.output.format() == crate::output::Format::Table {
+            for line in report.duplicates.iter().chain(&report.problems) {
+                context.output.remark(&crate::output::yellow(&clean(line)));
+            }
+        }
+        return Ok(());
+    }
+    let mut plugins = platform.plugin_list().await?;
+    if let Some(state) = &arguments.state {
+        plugins.retain(|plugin| plugin.state == *state);
+    }
+    let empty = match &arguments.state {
+        None => "No plugins. `outrigger plugin install PATH` installs one.".to_owned(),
+        Some(state) => format!("No plugin is {state}."),
+    };
+    let row = |plugin: &PluginSummary| {
+        let about = plugin.reason.as_deref().unwrap_or(&plugin.title);
+        vec![
+            cell(plugin.name.as_str()),
+            cell(&plugin.version),
+            status(&plugin.state),
+            cell(plugin.functions.to_string()),
+            cell(about),
+        ]
+    };
+    context.output.print(&plugins, || {
+        let head = ["NAME", "VERSION", "STATE", "FUNCTIONS>", "TITLE"];
+        table_or(&empty, &head, plugins.iter().map(row).collect())
+    })
+}
+
+fn available_text(report: &AvailableReport) -> String {
+    let rows = report.plugins.iter().map(|one| {
+        vec![
+            cell(one.name.as_str()),
+            cell(&one.version),
+            cell(one.installed_version.as_deref().unwrap_or("-")),
+            cell(&one.origin),
+            cell(&one.title),
+        ]
+    });
+    table_or(
+        "No packages in the search paths. OUTRIGGER_PLUGIN_PATH names more folders to look in.",
+        &["NAME", "VERSION", "INSTALLED", "ORIGIN", "TITLE"],
+        rows.collect(),
+    )
+}
+
+fn info_text(details: &PluginDetails) -> String {
+    let PluginDetails { summary, manifest, source, granted, offered, refused, imports, exports, revisions } = details;
+    let state = match &summary.reason {
+        Some(reason) => format!("{}: {reason}", summary.state),
+        None => summary.state.clone(),
+    };
+    let mut text = fields(&[
+        ("Name", summary.name.to_string()),
+        ("Title", summary.title.clone()),
+        ("Version", summary.version.clone()),
+        ("State", state),
+        ("Description", summary.description.clone()),
+        ("Authors", manifest.authors.join(", ")),
+        ("Licence", manifest.license.clone().unwrap_or_default()),
+        ("Homepage", manifest.homepage.clone().unwrap_or_default()),
+        ("Categories", summary.categories.join(", ")),
+        ("Source", source.clone()),
+        ("Digest", summary.digest.clone()),
+        ("Installed", moment(summary.installed_at)),
+        ("Updated", moment(summary.updated_at)),
+    ]);
+    let permissions = match granted.is_empty() {
+        true => "none: it can reach nothing outside itself".to_owned(),
+        false => bullets(granted),
+    };
+    text.push_str(&section("Permissions", &permissions));
+    text.push_str(&section("Functions", &functions::offered(offered)));
+    text.push_str(&section("Exports that cannot be called", &bullets(refused)));
+    text.push_str(&section("Configuration", &configuration::schema_table(&manifest.configuration.to_json_schema())));
+    text.push_str(&section("Limits", &limits(manifest)));
+    text.push_str(&section("Interfaces", &bullets(exports.iter().map(|name| format!("exports {name}")).chain(imports.iter().map(|name| format!("imports {name}"))))));
+    let rows = revisions.iter().map(|one| {
+        vec![cell(&one.version), cell(moment(one.installed_at)), cell(if one.active { "active" } else { "" }), cell(&one.digest)]
+    });
+    if revisions.len() > 1 {
+        text.push_str(&section("Revisions", &table(&["VERSION", "INSTALLED", "", "DIGEST"], rows)));
+    }
+    text
+}
+
+fn limits(manifest: &outrigger_contract::Manifest) -> String {
+    let limits = &manifest.limits;
+    fields(&[
+        ("Memory", limits.memory.to_string()),
+        ("Time", limits.timeout.to_string()),
+        ("CPU", limits.cpu.map(|cpu| cpu.to_string()).unwrap_or_default()),
+        ("Output", limits.output.to_string()),
+        ("At once", count(limits.concurrency.get() as usize, "call")),
+        ("Log", format!("{} lines a call", limits.log_lines)),
+        ("State", limits.state.to_string()),
+    ])
+}
+
+/// What is done to plugins whose names alone are given.
+#[derive(Clone, Copy)]
+enum Change {
+    Enable,
+    Disable,
+    Reload,
+}
+
+/// Changes plugins one after the other. What was done before a failure is told.
+async fn change(context: &Context, names: &[PluginName], change: Change) -> CliResult {
+    let platform = context.platform().await?;
+    let done = match change {
+        Change::Enable => "enabled",
+        Change::Disable => "disabled",
+        Change::Reload => "reloaded",
+    };
+    let mut changed = Vec::new();
+    let mut outcome: ApiResult<()> = Ok(());
+    for name in names {
+        let _progress = context.output.spinner(format!("{name}: being {done}"));
+        outcome = match change {
+            Change::Enable => platform.plugin_enable(name).await,
+            Change::Disable => platform.plugin_disable(name).await,
+            Change::Reload => platform.plugin_reload(name).await,
+        };
+        if outcome.is_err() {
+            break;
+        }
+        changed.push(json!({"name": name, "action": done}));
+    }
+    if outcome.is_ok() || !changed.is_empty() {
+        let line = |name: &PluginName| format!("{name} {done}\n");
+        context.output.print(&changed, || names.iter().take(changed.len()).map(line).collect())?;
+    }
+    outcome.map_err(CliError::from)
+}
+
+async fn warm(context: &Context, names: &[PluginName]) -> CliResult {
+    let platform = context.platform().await?;
+    let mut warmed = Vec::new();
+    for name in names {
+        let _progress = context.output.spinner(format!("warming {name}"));
+        warmed.push((name, platform.plugin_warm(name).await?));
+    }
+    let value: Vec<_> = warmed.iter().map(|(name, instances)| json!({"name": name, "instances": instances})).collect();
+    let line = |(name, instances): &(&PluginName, usize)| match instances {
+        0 => format!("{name} is ready; each call gets a fresh instance\n"),
+        _ => format!("{name} is ready; {} waiting\n", count(*instances, "instance")),
+    };
+    context.output.print(&value, || warmed.iter().map(line).collect())
+}
+
+async fn health(context: &Context, names: Vec<PluginName>) -> CliResult {
+    let platform = context.platform().await?;
+    let names = match names.is_empty() {
+        false => names,
+        true => {
+            let takes_calls = |state: &str| matches!(state, "registered" | "loaded" | "initialized" | "active");
+            let plugins = platform.plugin_list().await?;
+            plugins.into_iter().filter(|plugin| takes_calls(&plugin.state)).map(|plugin| plugin.name).collect()
+        }
+    };
+    let mut reports = Vec::new();
+    for name in &names {
+        let _progress = context.output.spinner(format!("asking {name}"));
+        reports.push(platform.plugin_health(name).await?);
+    }
+    context.output.print(&reports, || {
+        let empty = "No plugin takes calls.";
+        table_or(empty, &["PLUGIN", "CHECK", "STATUS", "MESSAGE"], reports.iter().flat_map(health_rows).collect())
+    })?;
+    match reports.iter().any(|report| report.status == "unhealthy") {
+        true => Err(CliError::Reported(Code::FunctionFailed)),
+        false => Ok(()),
+    }
+}
+
+fn health_rows(report: &HealthInfo) -> Vec<Vec<comfy_table::Cell>> {
+    let whole = vec![cell(report.plugin.as_str()), cell(""), status(&report.status), cell("")];
+    let checks = report.checks.iter().map(|check| {
+        vec![cell(""), cell(&check.name), status(&check.status), cell(check.message.as_deref().unwrap_or_default())]
+    });
+    std::iter::once(whole).chain(checks).collect()
+}
+
+fn statistics_text(report: &StatisticsReport) -> String {
+    if report.functions.is_empty() {
+        return "Nothing was called yet.".to_owned();
+    }
+    let head = [
+        "FUNCTION", "CALLS>", "FAILED>", "REFUSED>", "LIMITED>", "RATE-LIMITED>", "CACHED>", "MEAN>", "P50>", "P95>",
+        "P99>", "MAX>",
+    ];
+    let rows = report.functions.iter().chain((report.functions.len() > 1).then_some(&report.total));
+    table(&head, rows.map(statistics_row))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of times is not negative")]
+fn statistics_row(one: &FunctionStatistics) -> Vec<comfy_table::Cell> {
+    let share = |share: f64| format!("{:.0} %", share * 100.0);
+    let number = |number: u64| cell(number.to_string());
+    vec![
+        cell(&one.function),
+        number(one.calls),
+        number(one.failures),
+        number(one.refused),
+        number(one.limited),
+        number(one.rate_limited),
+        cell(share(one.cache_hit_rate)),
+        cell(duration(one.mean_us as u64)),
+        cell(duration(one.p50_us)),
+        cell(duration(one.p95_us)),
+        cell(duration(one.p99_us)),
+        cell(duration(one.max_us)),
+    ]
+}

@@ -1,0 +1,121 @@
+//! `outrigger plugin logs` and `outrigger runs`: what was written and what was done.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use outrigger_api::{LogEntry, RecordQuery, RunEntry};
+use time::OffsetDateTime;
+
+use crate::cli::{LogsArguments, RunsArguments};
+use crate::context::Context;
+use crate::error::CliResult;
+use crate::output::table::{cell, status, table_or};
+use crate::output::{clean, dim, duration, moment, one_line, red, yellow};
+
+/// How often new lines are looked for.
+const POLL: Duration = Duration::from_millis(500);
+/// More than are written between two looks, in all likelihood.
+const AT_ONCE: u32 = 10_000;
+
+/// Shows log lines, and with `--follow` those that come.
+///
+/// # Errors
+/// The platform's.
+pub async fn logs(context: &Context, arguments: LogsArguments) -> CliResult {
+    let LogsArguments { name, function, level, since, contains, correlation, limit, follow } = arguments;
+    let mut query = RecordQuery {
+        plugin: name,
+        function,
+        correlation,
+        level: level.map(|level| level.as_str().to_owned()),
+        contains,
+        since: since.map(|since| since.0),
+        until: None,
+        limit,
+    };
+    let started = OffsetDateTime::now_utc();
+    let platform = context.platform().await?;
+    let mut entries = platform.log_list(&query).await?;
+    if !follow {
+        return context.output.print(&entries, || match entries.is_empty() {
+            true => "No log lines.".to_owned(),
+            false => entries.iter().map(log_line).collect(),
+        });
+    }
+    query.limit = AT_ONCE;
+    let mut seen: HashSet<(OffsetDateTime, String, String)> = HashSet::new();
+    let mut ticks = tokio::time::interval(POLL);
+    loop {
+        for entry in &entries {
+            if seen.insert((entry.at, entry.correlation.clone(), entry.message.clone())) {
+                context.output.print_line(entry, || log_line(entry))?;
+            }
+        }
+        // Lines are written in batches, so one may come after a later one; the last seconds are looked through again.
+        let again = entries.last().map_or(started, |entry| entry.at) - Duration::from_secs(5);
+        query.since = query.since.max(Some(again));
+        seen.retain(|(at, ..)| *at >= again);
+        ticks.tick().await;
+        entries = platform.log_list(&query).await?;
+    }
+}
+
+fn log_line(entry: &LogEntry) -> String {
+    let LogEntry { at, level, plugin, function, correlation: _, message, fields } = entry;
+    let level = match level.as_str() {
+        "error" => red("ERROR"),
+        "warn" => yellow("WARN "),
+        other => format!("{:<5}", clean(&other.to_uppercase())),
+    };
+    let place = match function {
+        Some(function) => format!("{plugin}.{function}"),
+        None => plugin.to_string(),
+    };
+    let fields: String = fields.iter().map(|(name, value)| format!(" {}={}", one_line(name), one_line(value))).collect();
+    let message = clean(message).replace('\n', "\n    ");
+    format!("{} {level} {place}: {message}{}\n", dim(&moment(*at)), dim(&fields))
+}
+
+/// Shows what was run.
+///
+/// # Errors
+/// The platform's.
+pub async fn runs(context: &Context, arguments: RunsArguments) -> CliResult {
+    let RunsArguments { filter, since, correlation, failed, limit } = arguments;
+    let (plugin, function) = filter.map_or((None, None), |filter| (Some(filter.plugin), filter.function));
+    let query = RecordQuery {
+        plugin,
+        function,
+        correlation,
+        since: since.map(|since| since.0),
+        // What did not fail is only left out here, so more is asked for.
+        limit: if failed { AT_ONCE } else { limit },
+        ..RecordQuery::default()
+    };
+    let mut runs = context.platform().await?.run_list(&query).await?;
+    if failed {
+        runs.retain(|run| run.code.is_some());
+        let superfluous = runs.len().saturating_sub(limit as usize);
+        runs.drain(..superfluous);
+    }
+    context.output.print(&runs, || {
+        let head = ["STARTED", "FUNCTION", "OUTCOME", "TOOK>", "CACHE", "CORRELATION", "MESSAGE"];
+        table_or("No runs.", &head, runs.iter().map(run_row).collect())
+    })
+}
+
+fn run_row(run: &RunEntry) -> Vec<comfy_table::Cell> {
+    let outcome = match run.code {
+        None => status(&run.outcome),
+        Some(_) => cell(&run.outcome).fg(comfy_table::Color::Red),
+    };
+    vec![
+        cell(moment(run.started_at)),
+        cell(run.function.to_string()),
+        outcome,
+        cell(duration(run.duration_us)),
+        cell(&run.cache),
+        cell(&run.correlation),
+        cell(one_line(run.message.as_deref().unwrap_or_default())),
+    ]
+}

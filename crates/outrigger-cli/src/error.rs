@@ -1,0 +1,222 @@
+//! How a command fails, and how that is shown: one renderer for everything, with the code, what happened and what to do
+//! next. On a terminal it is drawn, elsewhere it is plain text, and with `-o json` it is the error as JSON.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use outrigger_api::{ApiError, Code};
+use outrigger_contract::types::json::{Fault, Faults};
+
+use crate::output::{Format, Output, human};
+
+/// What a command gives.
+pub type CliResult<T = ()> = Result<T, CliError>;
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub enum CliError {
+    /// Something failed.
+    Api(Box<ApiError>),
+    /// The results could not be written.
+    Output(io::Error),
+    /// A usage error that clap words and shows itself; or help, which is no error.
+    Usage(Box<clap::Error>),
+    /// Something failed that the results already tell. Only the exit code is left.
+    Reported(Code),
+}
+
+impl From<ApiError> for CliError {
+    fn from(error: ApiError) -> Self {
+        Self::Api(Box::new(error))
+    }
+}
+
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<clap::Error> for CliError {
+    fn from(error: clap::Error) -> Self {
+        Self::Usage(Box::new(error))
+    }
+}
+
+/// A usage error with advice.
+pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> CliError {
+    ApiError::new(Code::InvalidUsage, message).with_hint(hint).into()
+}
+
+/// Shows an error on standard error, and answers with the exit code.
+pub fn report(error: &CliError, output: &Output) -> u8 {
+    match error {
+        CliError::Api(error) => {
+            show(error, output);
+            error.code.info().exit
+        }
+        // Whoever read the results has seen enough, as `head` does. That is no failure.
+        CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        CliError::Output(error) => {
+            let error = ApiError::new(Code::Io, format!("the results cannot be written: {error}"));
+            show(&error, output);
+            error.code.info().exit
+        }
+        CliError::Usage(error) => {
+            // Nobody may be listening, which is no reason to fail differently.
+            let _ = error.print();
+            u8::try_from(error.exit_code()).unwrap_or(2)
+        }
+        CliError::Reported(code) => code.info().exit,
+    }
+}
+
+fn show(error: &ApiError, output: &Output) {
+    let text = match output.format() {
+        Format::Json => serde_json::to_string(error).unwrap_or_else(|_| error.message.clone()) + "\n",
+        Format::Yaml => serde_saphyr::to_string(error).unwrap_or_else(|_| error.message.clone()),
+        Format::Table if io::stderr().is_terminal() => drawn(&Report::new(error)),
+        Format::Table => plain(&Report::new(error)),
+    };
+    // As above.
+    let _ = anstream::stderr().write_all(text.as_bytes());
+}
+
+/// `error[code]: message`, further lines, `hint: …`.
+fn plain(report: &Report) -> String {
+    let mut text = format!("error[{}]: {}\n", report.code, report.message);
+    for line in report.more.lines() {
+        text.push_str(&format!("  {line}\n"));
+    }
+    if !report.hint.is_empty() {
+        text.push_str(&format!("  hint: {}\n", report.hint));
+    }
+    text
+}
+
+/// Draws a diagnostic for a terminal.
+pub(crate) fn drawn(diagnostic: &dyn Diagnostic) -> String {
+    let mut text = String::new();
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode()).with_width(crate::output::width());
+    match handler.render_report(&mut text, diagnostic) {
+        Ok(()) => text,
+        Err(fmt::Error) => format!("{diagnostic}\n"),
+    }
+}
+
+/// An error, made ready to be read.
+#[derive(Debug)]
+struct Report {
+    code: Code,
+    message: String,
+    /// What belongs below the message.
+    more: String,
+    hint: String,
+}
+
+impl Report {
+    /// Takes out of the message what the detail can show better.
+    fn new(error: &ApiError) -> Self {
+        let ApiError { code, message, hint, detail, retry_after_ms: _ } = error;
+        let (message, more) = match detail {
+            Some(detail) => spread(message, detail),
+            None => match message.split_once('\n') {
+                Some((first, rest)) => (first.to_owned(), rest.to_owned()),
+                None => (message.clone(), String::new()),
+            },
+        };
+        Self { code: *code, message, more, hint: hint.clone() }
+    }
+}
+
+/// Splits a message that ends with its detail on one line into the message and the detail on several.
+fn spread(message: &str, detail: &serde_json::Value) -> (String, String) {
+    if let Ok(faults) = serde_json::from_value::<Vec<Fault>>(detail.clone()) {
+        let faults = Faults(faults);
+        return match message.strip_suffix(&format!(": {faults}")) {
+            Some(head) => {
+                let lines: Vec<_> = faults.0.iter().map(|fault| format!("• {fault}")).collect();
+                (head.to_owned(), lines.join("\n"))
+            }
+            None => (message.to_owned(), String::new()),
+        };
+    }
+    match message.strip_suffix(&format!(": {detail}")) {
+        Some(head) => (head.to_owned(), human::text(detail)),
+        None => (message.to_owned(), String::new()),
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)?;
+        if !self.more.is_empty() {
+            write!(formatter, "\n{}", self.more)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Report {}
+
+impl Diagnostic for Report {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.code))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        (!self.hint.is_empty()).then(|| Box::new(&self.hint) as Box<dyn fmt::Display>)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn error(code: Code, message: &str, detail: Option<serde_json::Value>) -> ApiError {
+        ApiError { detail, ..ApiError::new(code, message).with_hint("do this") }
+    }
+
+    fn check(error: &ApiError, expected: &str) {
+        assert_eq!(plain(&Report::new(error)), expected);
+    }
+
+    #[test]
+    fn a_plain_error_has_code_message_and_hint() {
+        check(
+            &error(Code::PluginNotFound, "no plugin `x` is installed", None),
+            "error[plugin_not_found]: no plugin `x` is installed\n  hint: do this\n",
+        );
+    }
+
+    #[test]
+    fn faults_stand_on_lines_of_their_own() {
+        let detail = json!([{"path": "/a", "message": "is wrong"}, {"path": "", "message": "`b` is missing"}]);
+        check(
+            &error(Code::InvalidInput, "the arguments do not fit: /a: is wrong; `b` is missing", Some(detail)),
+            "error[invalid_input]: the arguments do not fit\n  • /a: is wrong\n  • `b` is missing\n  hint: do this\n",
+        );
+    }
+
+    #[test]
+    fn an_error_value_is_spread_out() {
+        let detail = json!({"tag": "unknown-service", "val": "x"});
+        check(
+            &error(Code::FunctionFailed, &format!("the function failed: {detail}"), Some(detail)),
+            "error[function_failed]: the function failed\n  tag: unknown-service\n  val: x\n  hint: do this\n",
+        );
+        check(
+            &error(Code::FunctionFailed, "no such service", Some(json!("no such service"))),
+            "error[function_failed]: no such service\n  hint: do this\n",
+        );
+    }
+
+    #[test]
+    fn a_drawn_error_has_all_of_it_too() {
+        let text = drawn(&Report::new(&error(Code::RateLimited, "used up", None)));
+        assert!(["rate_limited", "used up", "do this"].iter().all(|part| text.contains(part)), "{text}");
+    }
+}

@@ -1,0 +1,249 @@
+//! How results are shown. Data goes to standard output in the format that was asked for; remarks and progress go to
+//! standard error, and only where somebody is looking.
+
+pub mod human;
+mod progress;
+pub mod table;
+
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::cli::GlobalOptions;
+use crate::error::CliResult;
+
+pub use progress::Progress;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+}
+
+/// Where results and remarks go.
+#[derive(Clone, Debug)]
+pub struct Output {
+    format: Format,
+    quiet: bool,
+}
+
+impl Output {
+    /// An output as the global options ask for it.
+    #[must_use]
+    pub fn new(options: &GlobalOptions) -> Self {
+        Self { format: options.output.unwrap_or_default(), quiet: options.quiet }
+    }
+
+    /// The format that was asked for.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Prints a result: as data, or in words made for people.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn print<T: Serialize>(&self, value: &T, human: impl FnOnce() -> String) -> CliResult {
+        let text = match self.format {
+            Format::Table => human(),
+            Format::Json => serde_json::to_string_pretty(value).map_err(io::Error::other)?,
+            Format::Yaml => serde_saphyr::to_string(value).map_err(io::Error::other)?,
+        };
+        self.write(&text)
+    }
+
+    /// Prints one of many results, each on a line of its own; in YAML as a document of its own.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn print_line<T: Serialize>(&self, value: &T, human: impl FnOnce() -> String) -> CliResult {
+        let text = match self.format {
+            Format::Table => human(),
+            Format::Json => serde_json::to_string(value).map_err(io::Error::other)?,
+            Format::Yaml => format!("---\n{}", serde_saphyr::to_string(value).map_err(io::Error::other)?),
+        };
+        self.write(&text)
+    }
+
+    /// Writes a text with its colours, where there are to be any, and a line's end. Nothing for an empty text.
+    fn write(&self, text: &str) -> CliResult {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let mut stdout = anstream::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') {
+            stdout.write_all(b"\n")?;
+        }
+        Ok(stdout.flush()?)
+    }
+
+    /// Writes the text of a plugin as it is. A terminal gets it without what could make the terminal do something.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn write_raw(&self, text: &str) -> CliResult {
+        if io::stdout().is_terminal() {
+            return self.write(&clean(text));
+        }
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') {
+            stdout.write_all(b"\n")?;
+        }
+        Ok(stdout.flush()?)
+    }
+
+    /// Says something beside the results.
+    pub fn remark(&self, text: &str) {
+        if !self.quiet {
+            // Nobody may be listening, which is no reason to stop.
+            let _ = writeln!(anstream::stderr(), "{text}");
+        }
+    }
+
+    /// Shows that something is going on, until the answer is dropped.
+    #[must_use]
+    pub fn spinner(&self, message: impl Into<String>) -> Progress {
+        match self.shows_progress() {
+            true => Progress::spinner(message.into()),
+            false => Progress::none(),
+        }
+    }
+
+    /// Shows how much of `length` is done, until the answer is dropped.
+    #[must_use]
+    pub fn bar(&self, length: u64) -> Progress {
+        match self.shows_progress() {
+            true => Progress::bar(length),
+            false => Progress::none(),
+        }
+    }
+
+    /// Whether steps of long work are told.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    fn shows_progress(&self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+}
+
+/// Whether there is somebody to ask: questions are shown on standard error and answered on standard input.
+#[must_use]
+pub fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// The width of the terminal on standard error, in characters; 100 where there is none.
+pub(crate) fn width() -> usize {
+    comfy_table::Table::new().use_stderr().width().map_or(100, usize::from).clamp(40, 140)
+}
+
+/// A text without control characters, apart from line ends and tabs, so that a plugin's words cannot drive a terminal.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
+/// The same on one line.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+pub(crate) fn bold(text: &str) -> String {
+    styled(Style::new().bold(), text)
+}
+
+pub(crate) fn dim(text: &str) -> String {
+    styled(Style::new().dimmed(), text)
+}
+
+pub(crate) fn green(text: &str) -> String {
+    styled(AnsiColor::Green.on_default(), text)
+}
+
+pub(crate) fn yellow(text: &str) -> String {
+    styled(AnsiColor::Yellow.on_default(), text)
+}
+
+pub(crate) fn red(text: &str) -> String {
+    styled(AnsiColor::Red.on_default(), text)
+}
+
+/// A length of time in microseconds, for people: three digits and a unit.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub fn duration(microseconds: u64) -> String {
+    match microseconds {
+        0..1_000 => format!("{microseconds} µs"),
+        1_000..10_000 => format!("{:.2} ms", microseconds as f64 / 1e3),
+        10_000..100_000 => format!("{:.1} ms", microseconds as f64 / 1e3),
+        100_000..1_000_000 => format!("{:.0} ms", microseconds as f64 / 1e3),
+        1_000_000..10_000_000 => format!("{:.2} s", microseconds as f64 / 1e6),
+        _ => format!("{:.1} s", microseconds as f64 / 1e6),
+    }
+}
+
+/// A number of bytes, for people.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+pub fn bytes(count: u64) -> String {
+    match count {
+        0..1_024 => format!("{count} B"),
+        1_024..1_048_576 => format!("{:.1} KiB", count as f64 / 1024.0),
+        _ => format!("{:.1} MiB", count as f64 / 1_048_576.0),
+    }
+}
+
+/// A moment, to the second, in UTC.
+#[must_use]
+pub fn moment(at: time::OffsetDateTime) -> String {
+    let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
+    at.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_else(|_| at.to_string())
+}
+
+/// `1 file`, `2 files`.
+#[must_use]
+pub fn count(number: usize, singular: &str) -> String {
+    match number {
+        1 => format!("1 {singular}"),
+        _ => format!("{number} {singular}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_three_digits() {
+        for (microseconds, expected) in
+            [(7, "7 µs"), (1_234, "1.23 ms"), (12_345, "12.3 ms"), (123_456, "123 ms"), (61_000_000, "61.0 s")]
+        {
+            assert_eq!(duration(microseconds), expected);
+        }
+    }
+
+    #[test]
+    fn a_text_cannot_drive_a_terminal() {
+        assert_eq!(clean("a\u{1b}[31mb\r\u{7}\n\tc"), "a[31mb\n\tc");
+        assert_eq!(one_line(" a\n b\u{1b} "), "a b");
+    }
+}

@@ -1,0 +1,63 @@
+//! Progress of long work, on standard error, gone without a trace once the work is done.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Progress that is shown while this value lives; or none.
+#[derive(Debug)]
+pub struct Progress(Option<ProgressBar>);
+
+const TICK: Duration = Duration::from_millis(100);
+
+impl Progress {
+    pub(super) const fn none() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn spinner(message: String) -> Self {
+        let bar = ProgressBar::new_spinner().with_message(message);
+        bar.enable_steady_tick(TICK);
+        Self(Some(bar))
+    }
+
+    pub(super) fn bar(length: u64) -> Self {
+        let bar = ProgressBar::new(length);
+        let template = "{bar:32.cyan/dim} {pos}/{len} {wide_msg} {eta}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("━━─"));
+        }
+        bar.enable_steady_tick(TICK);
+        Self(Some(bar))
+    }
+
+    /// One more is done.
+    pub fn advance(&self) {
+        if let Some(bar) = &self.0 {
+            bar.inc(1);
+        }
+    }
+
+    /// What is being done.
+    pub fn say(&self, message: impl Into<String>) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(message.into());
+        }
+    }
+
+    /// Does something that writes to the terminal, with the progress out of its way.
+    pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.0 {
+            Some(bar) => bar.suspend(work),
+            None => work(),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! From the words on the command line to an exit code: reads them, runs the command, watches for Ctrl-C, closes the
+//! platform whatever came of it, and shows the error if there was one.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory, FromArgMatches};
+use outrigger_api::{ApiError, Code};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, ColorChoice, Command, GlobalOptions};
+use crate::commands;
+use crate::context::Context;
+use crate::error::{CliError, CliResult, report};
+use crate::output::Output;
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    // Answers a shell that asks for completions, and ends there. Costs a look at one variable otherwise.
+    clap_complete::CompleteEnv::with_factory(crate::command).complete();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    // Known before all is read, so that help and usage errors keep to it too.
+    let early = GlobalOptions::scan(words.get(1..).unwrap_or_default());
+    let color = anstream::ColorChoice::from(early.color.unwrap_or(ColorChoice::Auto));
+    color.write_global();
+    match read(&words, color) {
+        Ok(cli) => execute(cli),
+        Err(error) => ExitCode::from(report(&error.into(), &Output::new(&early))),
+    }
+}
+
+fn read(words: &[OsString], color: anstream::ColorChoice) -> Result<Cli, clap::Error> {
+    let color = match color {
+        anstream::ColorChoice::Never => clap::ColorChoice::Never,
+        anstream::ColorChoice::Always | anstream::ColorChoice::AlwaysAnsi => clap::ColorChoice::Always,
+        anstream::ColorChoice::Auto => clap::ColorChoice::Auto,
+    };
+    let matches = Cli::command().color(color).try_get_matches_from(words)?;
+    Cli::from_arg_matches(&matches)
+}
+
+fn execute(mut cli: Cli) -> ExitCode {
+    if let Command::Call(call) = &cli.command {
+        // What stands behind the function's name is the function's, and the global options among it are global still.
+        cli.global = cli.global.overlaid(GlobalOptions::scan(&call.words));
+    }
+    let output = Output::new(&cli.global);
+    log(cli.global.verbose);
+    let context = Arc::new(Context::new(output, cli.global.data));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers(&cli.command))
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let error = ApiError::new(Code::Internal, format!("threads cannot be started: {error}"));
+            return ExitCode::from(report(&error.into(), &context.output));
+        }
+    };
+    let outcome = runtime.block_on(supervise(Arc::clone(&context), cli.command));
+    // A thread that is still busy, after a second Ctrl-C or at a prompt, ends with the process.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(report(&error, &context.output)),
+    }
+}
+
+/// Starting threads takes time, and most commands do one thing.
+fn workers(command: &Command) -> usize {
+    match command {
+        Command::Batch(_) => std::thread::available_parallelism().map_or(2, usize::from).max(2),
+        _ => 2,
+    }
+}
+
+/// Logs of the program itself, to standard error. Setting up the filter takes time, so it is done only when asked for.
+fn log(verbosity: u8) {
+    let level = match verbosity {
+        0 => {
+            let quiet = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN);
+            quiet.with_writer(anstream::stderr).with_target(false).without_time().init();
+            return;
+        }
+        1 => "warn,outrigger=info",
+        2 => "info,outrigger=debug",
+        _ => "debug",
+    };
+    let filter = EnvFilter::new(level);
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(anstream::stderr).init();
+}
+
+/// Runs a command until it ends or the user cancels it. The first Ctrl-C drops the command, which cancels what it was
+/// waiting for, and closes the platform in order; the second one waits for nothing.
+async fn supervise(context: Arc<Context>, command: Command) -> CliResult {
+    let mut task = tokio::spawn(commands::run(Arc::clone(&context), command));
+    let outcome = tokio::select! {
+        outcome = &mut task => match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => Err(ApiError::new(Code::Internal, format!("the command broke off: {error}")).into()),
+        },
+        () = interrupted() => {
+            task.abort();
+            tokio::select! {
+                // Either it is gone now or it had just ended; both are fine.
+                _ = task => {}
+                () = interrupted() => return Err(cancelled()),
+            }
+            Err(cancelled())
+        }
+    };
+    let closed = tokio::select! {
+        closed = context.close() => closed,
+        () = interrupted() => return Err(cancelled()),
+    };
+    outcome.and(closed.map_err(CliError::from))
+}
+
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // Without signals there is nothing to wait for; the system's own handling stays.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn cancelled() -> CliError {
+    ApiError::new(Code::Cancelled, "cancelled").into()
+}
