@@ -38,7 +38,7 @@ const OWNED: &[(&str, &str)] = &[
     ("wasmtime-wasi", "outrigger-runtime"),
     ("wasmtime-wasi-http", "outrigger-runtime"),
     ("sea-orm", "outrigger-store"),
-    ("sea-orm-migration", "outrigger-store"),
+    ("sqlx", "outrigger-store"),
     ("clap", "outrigger-cli"),
     ("moka", "outrigger-engine"),
     ("governor", "outrigger-engine"),

@@ -86,7 +86,9 @@ impl Engine {
             Ok(successor) => successor,
             Err(failure) => {
                 if !kept {
-                    self.inner.store.revision_delete(&revision.digest).await?;
+                    if let Err(error) = self.inner.store.revision_delete(&revision.digest).await {
+                        tracing::warn!(digest = %revision.digest, %error, "a revision that did not start is still stored");
+                    }
                     self.inner.runtime.forget(&revision.digest).await;
                 }
                 return Err(failure);

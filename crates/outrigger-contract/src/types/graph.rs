@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// All functions of one plugin revision, with every type they mention.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -54,8 +54,13 @@ pub struct Outcome {
     /// The type of the result; none for a function that gives nothing (rendered as JSON `null`).
     pub ok: Option<Type>,
     /// For a fallible function: the type of its error value, itself optional.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub err: Option<Option<Type>>,
+}
+
+/// A member that is there is `Some`, also when it is `null`: a function that fails without a value is fallible too.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Type>>, D::Error> {
+    Option::<Type>::deserialize(deserializer).map(Some)
 }
 
 impl Outcome {
@@ -260,9 +265,10 @@ impl Pruned<'_> {
             Type::List(item) => Type::List(Box::new(self.ty(item))),
             Type::Option(item) => Type::Option(Box::new(self.ty(item))),
             Type::Tuple(items) => Type::Tuple(items.iter().map(|item| self.ty(item)).collect()),
-            Type::Result { ok, err } => {
-                Type::Result { ok: ok.as_ref().map(|ty| Box::new(self.ty(ty))), err: err.as_ref().map(|ty| Box::new(self.ty(ty))) }
-            }
+            Type::Result { ok, err } => Type::Result {
+                ok: ok.as_ref().map(|ty| Box::new(self.ty(ty))),
+                err: err.as_ref().map(|ty| Box::new(self.ty(ty))),
+            },
             Type::Named(id) => Type::Named(self.named(*id)),
             simple => simple.clone(),
         }
