@@ -113,9 +113,9 @@ impl Runtime for WasmRuntime {
             let wasm = component::read(&root, &entry, max_bytes)?;
             component::inspect(&entry, &wasm, &permissions)
         };
-        tokio::task::spawn_blocking(work)
-            .await
-            .unwrap_or_else(|error| Err(RuntimeFault::new(Code::Internal, format!("reading the component stopped: {error}"))))
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+            Err(RuntimeFault::new(Code::Internal, format!("reading the component stopped: {error}")))
+        })
     }
 
     async fn load(&self, spec: RevisionSpec) -> Result<Arc<dyn LoadedRevision>, RuntimeFault> {

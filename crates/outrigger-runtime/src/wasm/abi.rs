@@ -12,6 +12,9 @@
 mod lift;
 mod lower;
 
+#[cfg(test)]
+mod tests;
+
 use std::mem::MaybeUninit;
 
 use outrigger_contract::Value;
@@ -76,7 +79,12 @@ unsafe impl Lower for Arguments<'_> {
         Ok(())
     }
 
-    fn linear_lower_to_memory<T>(&self, _: &mut LowerContext<'_, T>, _: InterfaceType, _: usize) -> wasmtime::Result<()> {
+    fn linear_lower_to_memory<T>(
+        &self,
+        _: &mut LowerContext<'_, T>,
+        _: InterfaceType,
+        _: usize,
+    ) -> wasmtime::Result<()> {
         wasmtime::bail!("arguments are never stored as a whole")
     }
 }

@@ -36,13 +36,13 @@ impl Cache {
     /// It cannot be made, or others than its owner may write to it.
     pub(super) fn open(folder: &Path, engine: &Engine) -> Result<Self, RuntimeFault> {
         let fault = |problem: String| RuntimeFault::new(Code::DataDirectory, problem);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| fault(format!("the folder {} for compiled code cannot be made: {error}", folder.display())))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
+            fault(format!("the folder {} for compiled code cannot be made: {error}", folder.display()))
+        })?;
         let mode = std::fs::metadata(folder)
-            .map_err(|error| fault(format!("the folder {} for compiled code cannot be read: {error}", folder.display())))?
+            .map_err(|error| {
+                fault(format!("the folder {} for compiled code cannot be read: {error}", folder.display()))
+            })?
             .mode();
         if mode & 0o022 != 0 {
             return Err(fault(format!(
@@ -113,7 +113,7 @@ fn compile(engine: &Engine, path: &Path, wasm: &[u8]) -> Result<Component, Runti
 
 fn load(engine: &Engine, path: &Path) -> Option<Component> {
     let expected = std::fs::read_to_string(checksum_path(path)).ok()?;
-    if !File::open(path).and_then(|file| checksum(file)).is_ok_and(|found| found == expected) {
+    if !File::open(path).and_then(checksum).is_ok_and(|found| found == expected) {
         tracing::warn!(path = %path.display(), "compiled code is damaged; compiling again");
         return None;
     }
@@ -123,7 +123,9 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
     // place, so that the mapping stays as it is. Wasmtime itself refuses what another version of it has compiled.
     let component = unsafe { Component::deserialize_file(engine, path) };
     component
-        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "compiled code is not usable; compiling again"))
+        .inspect_err(
+            |error| tracing::warn!(path = %path.display(), %error, "compiled code is not usable; compiling again"),
+        )
         .ok()
 }
 

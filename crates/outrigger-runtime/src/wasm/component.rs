@@ -10,18 +10,30 @@ use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
 /// Interfaces that are offered, without their versions. Of WASI any 0.2, of ours any 1.
 const OFFERED: &[(&str, &[&str])] = &[
-    ("wasi:cli", &[
-        "environment", "exit", "stdin", "stdout", "stderr", "terminal-input", "terminal-output", "terminal-stdin",
-        "terminal-stdout", "terminal-stderr",
-    ]),
+    (
+        "wasi:cli",
+        &[
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
+        ],
+    ),
     ("wasi:clocks", &["monotonic-clock", "wall-clock"]),
     ("wasi:filesystem", &["types", "preopens"]),
     ("wasi:http", &["types", "outgoing-handler"]),
     ("wasi:io", &["error", "poll", "streams"]),
     ("wasi:random", &["random", "insecure", "insecure-seed"]),
-    ("wasi:sockets", &[
-        "network", "instance-network", "tcp", "tcp-create-socket", "udp", "udp-create-socket", "ip-name-lookup",
-    ]),
+    (
+        "wasi:sockets",
+        &["network", "instance-network", "tcp", "tcp-create-socket", "udp", "udp-create-socket", "ip-name-lookup"],
+    ),
     (OURS, &["logging", "configuration", "state", "calls"]),
 ];
 
@@ -57,10 +69,15 @@ pub(super) fn inspect(name: &Path, wasm: &[u8], permissions: &Permissions) -> Re
     Validator::new_with_features(features())
         .validate_all(wasm)
         .map_err(|error| invalid(format!("the component is damaged or not valid: {error}")))?;
-    let ComponentType { graph, exports, imports } = wit::read_component(wasm).map_err(|error| invalid(error.to_string()))?;
+    let ComponentType { graph, exports, imports } =
+        wit::read_component(wasm).map_err(|error| invalid(error.to_string()))?;
     let unknown: Vec<&str> = imports.iter().map(String::as_str).filter(|name| !offered(name)).collect();
     if !unknown.is_empty() {
-        return Err(invalid(format!("it imports {}, which is not offered; offered are {}", unknown.join(", "), offers())));
+        return Err(invalid(format!(
+            "it imports {}, which is not offered; offered are {}",
+            unknown.join(", "),
+            offers()
+        )));
     }
     let warnings = warnings(&imports, permissions);
     Ok(Inspection { graph, exports: exports.into_iter().collect(), imports: imports.into_iter().collect(), warnings })
@@ -77,11 +94,11 @@ fn check_encoding(wasm: &[u8]) -> Result<(), String> {
     }
     match Parser::new(0).parse_all(wasm).next() {
         Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => Ok(()),
-        Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) => Err(
-            "this is a core WebAssembly module, not a component; build it with `outrigger dev build`, \
+        Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) => {
+            Err("this is a core WebAssembly module, not a component; build it with `outrigger dev build`, \
              or make a component of it with `wasm-tools component new`"
-                .to_owned(),
-        ),
+                .to_owned())
+        }
         _ if wasm.starts_with(b"\0asm") => Err("the file begins like WebAssembly, but is cut short".to_owned()),
         _ if wasm.trim_ascii_start().starts_with(b"(") => {
             Err("this is WebAssembly text; make it binary with `wasm-tools parse`".to_owned())

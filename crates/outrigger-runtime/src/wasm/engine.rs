@@ -86,7 +86,7 @@ fn tick(engine: &Engine) {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            std::thread::sleep(TICK);
+            std::thread::park_timeout(TICK);
         }
     };
     if let Err(error) = std::thread::Builder::new().name("outrigger-epoch".to_owned()).spawn(run) {

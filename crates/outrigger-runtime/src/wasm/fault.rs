@@ -22,7 +22,12 @@ pub(super) struct Applied {
 }
 
 /// The fault behind an error of wasmtime, before what was refused is looked at.
-pub(super) fn of_error(plugin: &PluginName, error: &wasmtime::Error, memory_hit: bool, applied: &Applied) -> RuntimeFault {
+pub(super) fn of_error(
+    plugin: &PluginName,
+    error: &wasmtime::Error,
+    memory_hit: bool,
+    applied: &Applied,
+) -> RuntimeFault {
     if memory_hit {
         return memory_limit(plugin, applied);
     }
@@ -70,7 +75,10 @@ fn of_stopped(plugin: &PluginName, stopped: Stopped, applied: &Applied) -> Runti
         }
         Stopped::Cpu => RuntimeFault::new(
             Code::CpuLimit,
-            format!("{plugin} computed for longer than the {:?} it may; raise `[limits] cpu` if it needs more", applied.cpu),
+            format!(
+                "{plugin} computed for longer than the {:?} it may; raise `[limits] cpu` if it needs more",
+                applied.cpu
+            ),
         ),
     }
 }

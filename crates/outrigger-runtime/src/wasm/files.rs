@@ -150,7 +150,14 @@ impl Files<'_> {
     }
 
     /// Gives back a folder that was opened for one operation, and notes when the operation was not permitted.
-    fn conclude<T>(&mut self, folder: Resource<Descriptor>, borrowed: bool, result: FsResult<T>, doing: &str, shown: &str) -> FsResult<T> {
+    fn conclude<T>(
+        &mut self,
+        folder: Resource<Descriptor>,
+        borrowed: bool,
+        result: FsResult<T>,
+        doing: &str,
+        shown: &str,
+    ) -> FsResult<T> {
         if !borrowed {
             self.wasi.table.delete(Resource::<Descriptor>::new_own(folder.rep()))?;
         }

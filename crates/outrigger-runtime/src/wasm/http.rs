@@ -7,11 +7,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::uri::Scheme;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::Incoming;
 use outrigger_contract::permission::HostAccess;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -79,7 +78,8 @@ impl WasiHttpHooks for Outgoing {
         // Checked before the first await, so that it is noted whatever the plugin does next.
         let Some(access) = self.grants.permissions.allows_http(&target.host, target.port) else {
             let Target { host, port, .. } = &target;
-            self.scope.refuse(format!("send HTTP requests to {host}:{port}"), Some(format!("http = [\"{host}:{port}\"]")));
+            self.scope
+                .refuse(format!("send HTTP requests to {host}:{port}"), Some(format!("http = [\"{host}:{port}\"]")));
             return Box::new(async { Err(Error::HttpRequestDenied) });
         };
         let remaining = self.deadline.saturating_duration_since(Instant::now());
@@ -110,7 +110,8 @@ impl Timeouts {
     fn new(options: Option<RequestOptions>, remaining: Duration) -> Self {
         let options = options.unwrap_or_default();
         // A timer cannot be set to nothing.
-        let within = |timeout: Option<Duration>| timeout.map_or(remaining, |t| t.min(remaining)).max(Duration::from_millis(1));
+        let within =
+            |timeout: Option<Duration>| timeout.map_or(remaining, |t| t.min(remaining)).max(Duration::from_millis(1));
         Self {
             connect: within(options.connect_timeout),
             first_byte: within(options.first_byte_timeout),
@@ -139,12 +140,14 @@ impl Target {
     /// Connects to the first address that is permitted and answers.
     async fn connect(&self, access: HostAccess, scope: &Scope) -> Result<TcpStream, Error> {
         let Self { host, port, .. } = self;
-        let addresses = network::resolve(host, *port).await.map_err(|error| Error::DnsError {
-            rcode: Some(error.to_string()),
-            info_code: None,
-        })?;
-        let permitted: Vec<SocketAddr> =
-            addresses.iter().copied().filter(|address| network::permitted(address.ip().to_canonical(), access)).collect();
+        let addresses = network::resolve(host, *port)
+            .await
+            .map_err(|error| Error::DnsError { rcode: Some(error.to_string()), info_code: None })?;
+        let permitted: Vec<SocketAddr> = addresses
+            .iter()
+            .copied()
+            .filter(|address| network::permitted(address.ip().to_canonical(), access))
+            .collect();
         if let (true, Some(address)) = (permitted.is_empty(), addresses.first()) {
             scope.refuse(
                 format!("send HTTP requests to {host}:{port}, which is at the private address {}", address.ip()),
@@ -182,8 +185,10 @@ impl Target {
 
 /// Sends the request and waits for the head of the answer.
 async fn exchange(stream: Box<dyn Stream>, mut request: Request<WasiBody>, timeouts: &Timeouts) -> Sent {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::Builder::new().max_buf_size(HEADERS_AT_MOST).handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(HEADERS_AT_MOST)
+        .handshake(TokioIo::new(stream))
+        .await?;
     let connection = wasmtime_wasi::runtime::spawn(connection);
     // On the wire, a request to a server names the path alone.
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
@@ -202,7 +207,7 @@ fn frames(body: Incoming, between: Duration) -> WasiBody {
     let stream = futures::stream::try_unfold(body, move |mut body| async move {
         match tokio::time::timeout(between, body.frame()).await {
             Ok(None) => Ok(None),
-            Ok(Some(frame)) => Ok(Some((Frame::<Bytes>::from(frame?), body))),
+            Ok(Some(frame)) => Ok(Some((frame?, body))),
             Err(_) => Err(Error::ConnectionReadTimeout),
         }
     });

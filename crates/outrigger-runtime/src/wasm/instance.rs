@@ -58,7 +58,9 @@ impl Instance {
         let made = bounded(context, stopwatch.measure(pre.instantiate_async(&mut store))).await;
         context.observed.instantiated(started.elapsed());
         match made {
-            Ok(component) => (Ok(Self { store, component, calls: 0 }), Aftermath { refusals: Vec::new(), memory_hit: false }),
+            Ok(component) => {
+                (Ok(Self { store, component, calls: 0 }), Aftermath { refusals: Vec::new(), memory_hit: false })
+            }
             Err(error) => (Err(error), aftermath(&mut store)),
         }
     }
@@ -94,11 +96,7 @@ impl Instance {
 }
 
 fn bounds(limits: &InstanceLimits, context: &CallContext) -> Bounds {
-    Bounds {
-        deadline: context.deadline,
-        cpu: limits.cpu.unwrap_or(Duration::MAX),
-        cancel: context.cancel.clone(),
-    }
+    Bounds { deadline: context.deadline, cpu: limits.cpu.unwrap_or(Duration::MAX), cancel: context.cancel.clone() }
 }
 
 fn begin(store: &mut Store<State>, limits: &InstanceLimits, context: &CallContext) {
@@ -132,10 +130,7 @@ fn tick(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
 }
 
 /// Ends a future with its deadline or cancellation. The timer is only set when the future does not finish at once.
-async fn bounded<T>(
-    context: &CallContext,
-    future: impl Future<Output = wasmtime::Result<T>>,
-) -> wasmtime::Result<T> {
+async fn bounded<T>(context: &CallContext, future: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
     if context.cancel.is_cancelled() {
         return Err(Stopped::Cancelled.into());
     }

@@ -7,9 +7,11 @@ use async_trait::async_trait;
 use outrigger_contract::manifest::InstancePolicy;
 use outrigger_contract::types::json::render;
 use outrigger_contract::types::wit::OptionalExport;
+use outrigger_contract::units::Span;
 use outrigger_contract::{Code, Value};
 use outrigger_engine::runtime::{
-    CallContext, HealthCheck, HealthReport, HealthStatus, LifecycleStep, LoadedRevision, NOTHING, RevisionSpec, RuntimeFault,
+    CallContext, HealthCheck, HealthReport, HealthStatus, LifecycleStep, LoadedRevision, NOTHING, RevisionSpec,
+    RuntimeFault,
 };
 use parking_lot::Mutex;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
@@ -52,7 +54,8 @@ impl Revision {
         grants: Grants,
         spec: RevisionSpec,
     ) -> Result<Self, RuntimeFault> {
-        let invalid = |problem: String| RuntimeFault::new(Code::InvalidComponent, format!("{}: {problem}", spec.plugin));
+        let invalid =
+            |problem: String| RuntimeFault::new(Code::InvalidComponent, format!("{}: {problem}", spec.plugin));
         let pre = linker
             .instantiate_pre(component)
             .map_err(|error| invalid(format!("what it imports is not what is offered: {error:#}")))?;
@@ -70,15 +73,16 @@ impl Revision {
             .graph
             .functions
             .iter()
-            .map(|function| export(function.interface.as_deref(), &function.export).ok_or_else(|| missing(&function.name)))
+            .map(|function| {
+                export(function.interface.as_deref(), &function.export).ok_or_else(|| missing(&function.name))
+            })
             .collect::<Result<_, _>>()?;
         let optional = |short: &str| optional_interface(component, short);
         let lifecycle = match spec.exports.contains(&OptionalExport::Lifecycle) {
             true => {
                 let interface = optional("lifecycle").ok_or_else(|| missing("lifecycle"))?;
-                let step = |step: LifecycleStep| {
-                    export(Some(&interface), step.as_str()).ok_or_else(|| missing(step.as_str()))
-                };
+                let step =
+                    |step: LifecycleStep| export(Some(&interface), step.as_str()).ok_or_else(|| missing(step.as_str()));
                 Some([
                     step(LifecycleStep::Initialize)?,
                     step(LifecycleStep::Activate)?,
@@ -99,7 +103,7 @@ impl Revision {
             memory: spec.limits.memory.as_usize(),
             output: spec.limits.output.as_usize(),
             log_lines: spec.limits.log_lines,
-            cpu: spec.limits.cpu.map(|cpu| cpu.as_duration()),
+            cpu: spec.limits.cpu.map(Span::as_duration),
         };
         Ok(Self { pre, grants: Arc::new(grants), limits, functions, lifecycle, health, idle: Mutex::default(), spec })
     }

@@ -121,7 +121,9 @@ impl HostDescriptor for Files<'_> {
     }
 
     async fn create_directory_at(&mut self, folder: Resource<Descriptor>, path: String) -> FsResult<()> {
-        in_real_folder!(self, folder, path, "create the folder", |real, below| self.wasi.create_directory_at(real, below))
+        in_real_folder!(self, folder, path, "create the folder", |real, below| self
+            .wasi
+            .create_directory_at(real, below))
     }
 
     async fn set_times_at(
@@ -138,7 +140,9 @@ impl HostDescriptor for Files<'_> {
     }
 
     async fn remove_directory_at(&mut self, folder: Resource<Descriptor>, path: String) -> FsResult<()> {
-        in_real_folder!(self, folder, path, "remove the folder", |real, below| self.wasi.remove_directory_at(real, below))
+        in_real_folder!(self, folder, path, "remove the folder", |real, below| self
+            .wasi
+            .remove_directory_at(real, below))
     }
 
     async fn unlink_file_at(&mut self, folder: Resource<Descriptor>, path: String) -> FsResult<()> {
@@ -158,9 +162,13 @@ impl HostDescriptor for Files<'_> {
         new_path: String,
     ) -> FsResult<()> {
         in_real_folder!(self, folder, path, "link to the file", |real, below| async {
-            in_real_folder!(self, new_folder, new_path, "create the link", |new_real, new_below| self
-                .wasi
-                .link_at(Resource::new_borrow(real.rep()), path_flags, below.clone(), new_real, new_below))
+            in_real_folder!(self, new_folder, new_path, "create the link", |new_real, new_below| self.wasi.link_at(
+                Resource::new_borrow(real.rep()),
+                path_flags,
+                below.clone(),
+                new_real,
+                new_below
+            ))
         })
     }
 
@@ -172,9 +180,12 @@ impl HostDescriptor for Files<'_> {
         new_path: String,
     ) -> FsResult<()> {
         in_real_folder!(self, folder, path, "rename the file", |real, below| async {
-            in_real_folder!(self, new_folder, new_path, "create the file", |new_real, new_below| self
-                .wasi
-                .rename_at(Resource::new_borrow(real.rep()), below.clone(), new_real, new_below))
+            in_real_folder!(self, new_folder, new_path, "create the file", |new_real, new_below| self.wasi.rename_at(
+                Resource::new_borrow(real.rep()),
+                below.clone(),
+                new_real,
+                new_below
+            ))
         })
     }
 
@@ -186,7 +197,13 @@ impl HostDescriptor for Files<'_> {
         HostDescriptor::drop(&mut self.wasi, descriptor)
     }
 
-    async fn advise(&mut self, file: Resource<Descriptor>, offset: Filesize, length: Filesize, advice: Advice) -> FsResult<()> {
+    async fn advise(
+        &mut self,
+        file: Resource<Descriptor>,
+        offset: Filesize,
+        length: Filesize,
+        advice: Advice,
+    ) -> FsResult<()> {
         self.wasi.advise(file, offset, length, advice).await
     }
 
@@ -206,11 +223,21 @@ impl HostDescriptor for Files<'_> {
         self.wasi.set_size(file, size).await
     }
 
-    async fn set_times(&mut self, file: Resource<Descriptor>, accessed: NewTimestamp, modified: NewTimestamp) -> FsResult<()> {
+    async fn set_times(
+        &mut self,
+        file: Resource<Descriptor>,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> FsResult<()> {
         self.wasi.set_times(file, accessed, modified).await
     }
 
-    async fn read(&mut self, file: Resource<Descriptor>, length: Filesize, offset: Filesize) -> FsResult<(Vec<u8>, bool)> {
+    async fn read(
+        &mut self,
+        file: Resource<Descriptor>,
+        length: Filesize,
+        offset: Filesize,
+    ) -> FsResult<(Vec<u8>, bool)> {
         self.wasi.read(file, length, offset).await
     }
 
@@ -234,7 +261,11 @@ impl HostDescriptor for Files<'_> {
         self.wasi.read_via_stream(file, offset)
     }
 
-    fn write_via_stream(&mut self, file: Resource<Descriptor>, offset: Filesize) -> FsResult<Resource<DynOutputStream>> {
+    fn write_via_stream(
+        &mut self,
+        file: Resource<Descriptor>,
+        offset: Filesize,
+    ) -> FsResult<Resource<DynOutputStream>> {
         self.wasi.write_via_stream(file, offset)
     }
 
@@ -242,7 +273,11 @@ impl HostDescriptor for Files<'_> {
         self.wasi.append_via_stream(file)
     }
 
-    async fn is_same_object(&mut self, one: Resource<Descriptor>, other: Resource<Descriptor>) -> wasmtime::Result<bool> {
+    async fn is_same_object(
+        &mut self,
+        one: Resource<Descriptor>,
+        other: Resource<Descriptor>,
+    ) -> wasmtime::Result<bool> {
         self.wasi.is_same_object(one, other).await
     }
 
@@ -252,7 +287,10 @@ impl HostDescriptor for Files<'_> {
 }
 
 impl HostDirectoryEntryStream for Files<'_> {
-    async fn read_directory_entry(&mut self, stream: Resource<DirectoryEntryStream>) -> FsResult<Option<DirectoryEntry>> {
+    async fn read_directory_entry(
+        &mut self,
+        stream: Resource<DirectoryEntryStream>,
+    ) -> FsResult<Option<DirectoryEntry>> {
         self.wasi.read_directory_entry(stream).await
     }
 
