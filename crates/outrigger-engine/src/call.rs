@@ -155,9 +155,9 @@ impl Engine {
     /// # Errors
     /// Whatever a stage says. Every call is recorded, however it ends.
     pub async fn call(&self, call: Call) -> Result<Answer, Failure> {
-        let mut run = Run::begin(&call);
+        let mut run = Run::begin(self, &call);
         let outcome = path(self, call, &mut run).await;
-        run.end(self, outcome).await
+        run.end(outcome).await
     }
 
     /// Calls several functions, at most `parallel` at once. The answers come in the order of the calls.

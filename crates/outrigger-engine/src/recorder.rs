@@ -40,6 +40,13 @@ impl Recorder {
         self.add(Entry::Run(Box::new(run))).await;
     }
 
+    /// Adds a run where nothing can be waited for: while a call is being dropped.
+    pub(crate) fn run_now(&self, run: RunRecord) {
+        if self.queue.try_send(Entry::Run(Box::new(run))).is_err() {
+            tracing::error!("the record of a cancelled call was lost: the store cannot keep up");
+        }
+    }
+
     /// Adds a log line without waiting. When the queue is full the line goes to the process's own log only.
     pub(crate) fn log(&self, line: LogRecord) {
         if self.queue.try_send(Entry::Log(Box::new(line))).is_err() {

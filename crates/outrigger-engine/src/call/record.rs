@@ -17,26 +17,38 @@ use crate::store::{CacheOutcome, RunRecord};
 /// A call under way.
 #[derive(Debug)]
 pub(super) struct Run {
-    id: CorrelationId,
     correlation: CorrelationId,
+    started: Instant,
+    target: Option<Target>,
+    /// What is recorded when its caller drops the call, as a face does that no longer wants the answer. None once the
+    /// call has ended by itself.
+    open: Option<Open>,
+}
+
+/// What is known of a call from its beginning.
+#[derive(Debug)]
+struct Open {
+    engine: Engine,
+    id: CorrelationId,
     function: FunctionRef,
     caller: String,
-    started: Instant,
     started_at: OffsetDateTime,
-    target: Option<Target>,
 }
 
 impl Run {
-    pub(super) fn begin(call: &Call) -> Self {
+    pub(super) fn begin(engine: &Engine, call: &Call) -> Self {
         let id = CorrelationId::new();
         Self {
-            id,
             correlation: call.options.correlation.unwrap_or(id),
-            function: call.function.clone(),
-            caller: call.caller.to_string(),
             started: Instant::now(),
-            started_at: OffsetDateTime::now_utc(),
             target: None,
+            open: Some(Open {
+                engine: engine.clone(),
+                id,
+                function: call.function.clone(),
+                caller: call.caller.to_string(),
+                started_at: OffsetDateTime::now_utc(),
+            }),
         }
     }
 
@@ -52,48 +64,27 @@ impl Run {
         self.correlation
     }
 
-    pub(super) async fn end(self, engine: &Engine, outcome: Result<Output, Failure>) -> Result<Answer, Failure> {
+    pub(super) async fn end(mut self, outcome: Result<Output, Failure>) -> Result<Answer, Failure> {
         let duration = self.started.elapsed();
         let (cache, attempts, observations) = match &outcome {
             Ok(output) => (output.cache, output.attempts, output.observed.snapshot()),
             Err(_) => (CacheOutcome::Bypass, 1, Observations::default()),
         };
         let failure = outcome.as_ref().err();
+        let denied = failure.is_some_and(|failure| failure.code == Code::PermissionDenied);
         let sample = Sample {
             duration,
             code: failure.map(|failure| failure.code),
             cache,
             attempts,
-            violations: observations.violations.len() as u64
-                + u64::from(failure.is_some_and(|failure| failure.code == Code::PermissionDenied)),
+            violations: observations.violations.len() as u64 + u64::from(denied),
             dropped_log_lines: observations.dropped_log_lines,
         };
-        if let Some(target) = &self.target {
-            target.slot().statistics.record(&sample);
+        if let Some(open) = self.open.take() {
+            let recorder = open.engine.inner.recorder.clone();
+            let message = failure.map(|failure| failure.message.clone());
+            recorder.run(self.record(open, &sample, message)).await;
         }
-        tracing::debug!(
-            function = %self.function,
-            correlation = %self.correlation,
-            caller = self.caller,
-            duration_us = duration.as_micros(),
-            code = failure.map(|failure| failure.code.as_str()),
-            "call"
-        );
-        let record = RunRecord {
-            id: self.id.to_string(),
-            correlation: self.correlation,
-            plugin: self.function.plugin,
-            function: self.function.function,
-            digest: self.target.as_ref().map(|target| target.revision.digest),
-            caller: self.caller,
-            started_at: self.started_at,
-            duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            code: sample.code,
-            message: failure.map(|failure| failure.message.clone()),
-            cache,
-            attempts,
-        };
-        engine.inner.recorder.run(record).await;
         outcome.map(|output| Answer {
             value: output.value,
             function: output.target.index,
@@ -104,6 +95,47 @@ impl Run {
             correlation: self.correlation,
             warnings: warnings(&observations),
         })
+    }
+
+    /// Counts and logs the call, and puts its record together.
+    fn record(&self, open: Open, sample: &Sample, message: Option<String>) -> RunRecord {
+        let Open { engine: _, id, function, caller, started_at } = open;
+        let duration_us = u64::try_from(sample.duration.as_micros()).unwrap_or(u64::MAX);
+        if let Some(target) = &self.target {
+            target.slot().statistics.record(sample);
+        }
+        let code = sample.code.map(Code::as_str);
+        tracing::debug!(%function, correlation = %self.correlation, caller, duration_us, code, "call");
+        RunRecord {
+            id: id.to_string(),
+            correlation: self.correlation,
+            plugin: function.plugin,
+            function: function.function,
+            digest: self.target.as_ref().map(|target| target.revision.digest),
+            caller,
+            started_at,
+            duration_us,
+            code: sample.code,
+            message,
+            cache: sample.cache,
+            attempts: sample.attempts,
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let sample = Sample {
+            duration: self.started.elapsed(),
+            code: Some(Code::Cancelled),
+            cache: CacheOutcome::Bypass,
+            attempts: 1,
+            violations: 0,
+            dropped_log_lines: 0,
+        };
+        let recorder = open.engine.inner.recorder.clone();
+        recorder.run_now(self.record(open, &sample, Some("the caller went away".to_owned())));
     }
 }
 

@@ -5,7 +5,7 @@ use outrigger_engine::store::RecordFilter;
 use outrigger_engine::{CallOptions, CorrelationId};
 use serde_json::json;
 
-use crate::bench::{Bench, no_arguments};
+use crate::bench::{Bench, no_arguments, until};
 
 #[tokio::test]
 async fn every_call_is_recorded_with_its_outcome() {
@@ -69,4 +69,17 @@ async fn statistics_add_up_over_restarts() {
     assert_eq!((total.counters.cache_hits, total.counters.cache_misses), (1, 3));
     assert!((total.error_rate - 0.2).abs() < 1e-9 && (total.cache_hit_rate - 0.25).abs() < 1e-9);
     assert!(total.p50_us >= 1 && total.p50_us <= total.p95_us && total.p95_us <= total.p99_us);
+}
+
+#[tokio::test]
+async fn a_call_whose_caller_goes_away_is_recorded() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    let running = bench.start("demo.wait", no_arguments(), CallOptions::default());
+    until("it is under way", || bench.runtime.waiting() == 1).await;
+    running.abort();
+    until("it is gone", || bench.runtime.waiting() == 0).await;
+    bench.engine.flush().await;
+    let runs = bench.store.run_list(&RecordFilter::default()).await.expect("it reads");
+    assert_eq!(runs[0].code.map(|code| code.as_str()), Some("cancelled"));
 }
