@@ -1,17 +1,17 @@
 //! One file a command. Each asks the platform and prints the answer; none decides anything that another face would have
 //! to decide too.
 
-pub mod plugin;
-pub mod install;
-pub mod validate;
-pub mod configuration;
-pub mod functions;
-pub mod call;
 pub mod batch;
-pub mod records;
+pub mod call;
+pub mod configuration;
 pub mod dev;
 pub mod doctor;
 pub mod errors;
+pub mod functions;
+pub mod install;
+pub mod plugin;
+pub mod records;
+pub mod validate;
 
 use std::sync::Arc;
 

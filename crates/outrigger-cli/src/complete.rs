@@ -5,11 +5,10 @@ use std::future::Future;
 use std::sync::Arc;
 
 use clap_complete::engine::{CompletionCandidate, ValueCompleter};
-use outrigger_api::{ApiResult, FunctionQuery, FunctionRef, Platform};
+use outrigger_api::{ApiResult, FunctionQuery, Platform};
 
 use crate::cli::GlobalOptions;
 use crate::context::Context;
-use crate::flags::Parameters;
 use crate::output::Output;
 
 /// Names of installed plugins.
@@ -20,7 +19,7 @@ pub(crate) struct Plugins;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Functions;
 
-/// A function's name first, and then its flags.
+/// The name of a function, as the first of several words.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call;
 
@@ -50,25 +49,9 @@ impl ValueCompleter for Call {
     }
 
     fn complete_at(&self, index: usize, current: &OsStr) -> Vec<CompletionCandidate> {
-        let function = std::env::args().skip_while(|word| word != "call").find_map(|word| word.parse::<FunctionRef>().ok());
-        match function {
-            Some(function) if index > 0 => beginning_with(current, flags(&function)),
-            _ => self.complete(current),
-        }
+        // Behind the function's name stand its flags, which a shell asks for in another way.
+        if index == 0 { self.complete(current) } else { Vec::new() }
     }
-}
-
-fn flags(function: &FunctionRef) -> Vec<CompletionCandidate> {
-    ask(async |platform| {
-        let description = platform.function_describe(function).await?;
-        let parameters = Parameters::new(&description, &crate::commands::call::options_command())?;
-        let command = parameters.augment(crate::commands::call::options_command());
-        let candidates = command.get_arguments().filter_map(|arg| {
-            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-            Some(candidate(&format!("--{}", arg.get_long()?), &help))
-        });
-        Ok(candidates.collect())
-    })
 }
 
 fn candidate(value: &str, help: &str) -> CompletionCandidate {

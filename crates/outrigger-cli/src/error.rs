@@ -63,6 +63,11 @@ pub fn report(error: &CliError, output: &Output) -> u8 {
             show(&error, output);
             error.code.info().exit
         }
+        CliError::Usage(error) if error.use_stderr() && output.format() != Format::Table => {
+            let error = as_data(error);
+            show(&error, output);
+            error.code.info().exit
+        }
         CliError::Usage(error) => {
             // Nobody may be listening, which is no reason to fail differently.
             let _ = error.print();
@@ -81,6 +86,14 @@ fn show(error: &ApiError, output: &Output) {
     };
     // As above.
     let _ = anstream::stderr().write_all(text.as_bytes());
+}
+
+/// A usage error of clap as an error of ours, for programs.
+fn as_data(error: &clap::Error) -> ApiError {
+    let text = error.render().to_string();
+    let message = text.split("\n\nUsage:").next().unwrap_or(&text);
+    let message = message.split("\n\nFor more information").next().unwrap_or(message);
+    ApiError::new(Code::InvalidUsage, message.trim_start_matches("error: ").trim())
 }
 
 /// `error[code]: message`, further lines, `hint: …`.
@@ -126,7 +139,9 @@ impl Report {
                 None => (message.clone(), String::new()),
             },
         };
-        Self { code: *code, message, more, hint: hint.clone() }
+        // The general advice on an error value is to look at it, and here it is.
+        let seen = *code == Code::FunctionFailed && detail.is_some() && *hint == code.info().help;
+        Self { code: *code, message, more, hint: if seen { String::new() } else { hint.clone() } }
     }
 }
 
@@ -208,6 +223,9 @@ mod tests {
             &error(Code::FunctionFailed, &format!("the function failed: {detail}"), Some(detail)),
             "error[function_failed]: the function failed\n  tag: unknown-service\n  val: x\n  hint: do this\n",
         );
+        let detail = json!(7);
+        let general = ApiError { detail: Some(detail), ..ApiError::new(Code::FunctionFailed, "it failed: 7") };
+        check(&general, "error[function_failed]: it failed\n  7\n");
         check(
             &error(Code::FunctionFailed, "no such service", Some(json!("no such service"))),
             "error[function_failed]: no such service\n  hint: do this\n",

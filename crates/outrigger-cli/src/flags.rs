@@ -22,7 +22,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use clap::builder::{BoolValueParser, PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser, ValueParser};
+use clap::builder::{BoolValueParser, PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use outrigger_api::{ApiError, Code, FunctionDescription};
 use outrigger_contract::types::{Field, Function, Label, Shape, Type, TypeGraph};
@@ -58,7 +58,8 @@ impl Parameters {
     /// The description has no types for its own function.
     pub fn new(description: &FunctionDescription, reserved: &Command) -> Result<Self, ApiError> {
         let function = described(description)?;
-        let mut taken: BTreeSet<String> = reserved.get_arguments().filter_map(Arg::get_long).map(str::to_owned).collect();
+        let mut taken: BTreeSet<String> =
+            reserved.get_arguments().filter_map(Arg::get_long).map(str::to_owned).collect();
         taken.extend(["help".to_owned(), "version".to_owned()]);
         let params = function
             .params
@@ -86,10 +87,13 @@ impl Parameters {
         let arg = Arg::new(id(&param.field.name))
             .long(param.flag.clone())
             .help_heading(HEADING)
-            .help(self.help(&param.field))
             .value_name(value_name(&self.graph, self.item(ty).unwrap_or(ty)))
             .allow_negative_numbers(true)
             .action(if self.repeats(ty) { ArgAction::Append } else { ArgAction::Set });
+        let arg = match self.help(&param.field) {
+            Some(help) => arg.help(help),
+            None => arg,
+        };
         match (self.graph.resolve(ty), self.shape(ty)) {
             (Type::Bool, _) => arg
                 .num_args(0..=1)
@@ -146,7 +150,7 @@ impl Parameters {
         ValueParser::new(move |text: &str| text::read_items(&graph, &item, text))
     }
 
-    fn help(&self, field: &Field) -> StyledStr {
+    fn help(&self, field: &Field) -> Option<String> {
         let mut notes = Vec::new();
         let ty = self.heart(&field.ty);
         if let Some(form) = text::form(&self.graph, self.item(ty).unwrap_or(ty)) {
@@ -160,7 +164,7 @@ impl Parameters {
         }
         let docs = field.docs.split("\n\n").next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
         let notes = if notes.is_empty() { String::new() } else { format!("[{}]", notes.join("; ")) };
-        crate::output::clean(format!("{docs} {notes}").trim()).into()
+        Some(crate::output::clean(format!("{docs} {notes}").trim())).filter(|help| !help.is_empty())
     }
 
     /// Whether the parameter must be given as a flag when there is no JSON.
@@ -278,7 +282,6 @@ pub fn described(description: &FunctionDescription) -> Result<&Function, ApiErro
         None => Err(ApiError::new(Code::Internal, format!("the description of `{name}` has no types"))),
     }
 }
-
 
 /// Ids of flags, apart from those of other options.
 fn id(name: &str) -> String {

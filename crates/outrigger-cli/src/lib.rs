@@ -8,14 +8,14 @@
 //! exits with that code's exit code.
 
 pub mod cli;
-pub mod context;
 pub mod commands;
+mod complete;
+pub mod context;
+pub mod error;
 pub mod flags;
 pub mod input;
 pub mod output;
-pub mod error;
 pub mod reference;
-mod complete;
 mod run;
 
 pub use run::run;

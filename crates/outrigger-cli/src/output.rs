@@ -140,6 +140,15 @@ impl Output {
     }
 }
 
+/// Whether help and usage errors have colours: as `--color` said for everything.
+pub(crate) fn help_color() -> clap::ColorChoice {
+    match anstream::ColorChoice::global() {
+        anstream::ColorChoice::Never => clap::ColorChoice::Never,
+        anstream::ColorChoice::Always | anstream::ColorChoice::AlwaysAnsi => clap::ColorChoice::Always,
+        anstream::ColorChoice::Auto => clap::ColorChoice::Auto,
+    }
+}
+
 /// Whether there is somebody to ask: questions are shown on standard error and answered on standard input.
 #[must_use]
 pub fn can_ask() -> bool {
@@ -217,6 +226,19 @@ pub fn bytes(count: u64) -> String {
 pub fn moment(at: time::OffsetDateTime) -> String {
     let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
     at.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_else(|_| at.to_string())
+}
+
+/// A text cut to what fits on a line of a terminal, behind `used` characters; all of it where there is no terminal.
+#[must_use]
+pub fn shortened(text: String, used: usize) -> String {
+    let room = match io::stdout().is_terminal() {
+        true => width().saturating_sub(used).max(20),
+        false => return text,
+    };
+    match text.char_indices().nth(room) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 /// `1 file`, `2 files`.

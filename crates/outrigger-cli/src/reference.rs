@@ -129,8 +129,7 @@ fn spelling(arg: &Arg) -> String {
 
 fn meaning(arg: &Arg) -> String {
     let mut text = arg.get_help().map(plain).unwrap_or_default();
-    let values: Vec<_> =
-        arg.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
+    let values: Vec<_> = arg.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
     let takes_value = !matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::SetFalse | ArgAction::Count);
     if takes_value && !values.is_empty() {
         text.push_str(&format!(" ({})", values.join(", ")));
@@ -155,4 +154,19 @@ fn escaped(text: &str) -> String {
 /// What Markdown would take for a tag.
 fn escaped_lines(text: &str) -> String {
     text.replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use outrigger_testkit::golden;
+
+    #[test]
+    fn generated_command_line_reference() {
+        golden::check("docs/reference/cli.md", &super::markdown());
+    }
+
+    #[test]
+    fn generated_error_reference() {
+        golden::check("docs/reference/errors.md", &super::errors_markdown());
+    }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches};
 use outrigger_api::{ApiError, Code};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, ColorChoice, Command, GlobalOptions};
@@ -23,21 +24,15 @@ pub fn run() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     // Known before all is read, so that help and usage errors keep to it too.
     let early = GlobalOptions::scan(words.get(1..).unwrap_or_default());
-    let color = anstream::ColorChoice::from(early.color.unwrap_or(ColorChoice::Auto));
-    color.write_global();
-    match read(&words, color) {
+    anstream::ColorChoice::from(early.color.unwrap_or(ColorChoice::Auto)).write_global();
+    match read(&words) {
         Ok(cli) => execute(cli),
         Err(error) => ExitCode::from(report(&error.into(), &Output::new(&early))),
     }
 }
 
-fn read(words: &[OsString], color: anstream::ColorChoice) -> Result<Cli, clap::Error> {
-    let color = match color {
-        anstream::ColorChoice::Never => clap::ColorChoice::Never,
-        anstream::ColorChoice::Always | anstream::ColorChoice::AlwaysAnsi => clap::ColorChoice::Always,
-        anstream::ColorChoice::Auto => clap::ColorChoice::Auto,
-    };
-    let matches = Cli::command().color(color).try_get_matches_from(words)?;
+fn read(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().color(crate::output::help_color()).try_get_matches_from(words)?;
     Cli::from_arg_matches(&matches)
 }
 
@@ -49,10 +44,8 @@ fn execute(mut cli: Cli) -> ExitCode {
     let output = Output::new(&cli.global);
     log(cli.global.verbose);
     let context = Arc::new(Context::new(output, cli.global.data));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers(&cli.command))
-        .enable_all()
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers(&cli.command)).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -96,33 +89,50 @@ fn log(verbosity: u8) {
 /// Runs a command until it ends or the user cancels it. The first Ctrl-C drops the command, which cancels what it was
 /// waiting for, and closes the platform in order; the second one waits for nothing.
 async fn supervise(context: Arc<Context>, command: Command) -> CliResult {
+    // Before anything begins, so that no signal meets the system's own handling half-way through.
+    let mut interrupts = Interrupts::new()?;
     let mut task = tokio::spawn(commands::run(Arc::clone(&context), command));
     let outcome = tokio::select! {
         outcome = &mut task => match outcome {
             Ok(outcome) => outcome,
             Err(error) => Err(ApiError::new(Code::Internal, format!("the command broke off: {error}")).into()),
         },
-        () = interrupted() => {
+        () = interrupts.next() => {
             task.abort();
             tokio::select! {
                 // Either it is gone now or it had just ended; both are fine.
                 _ = task => {}
-                () = interrupted() => return Err(cancelled()),
+                () = interrupts.next() => return Err(cancelled()),
             }
             Err(cancelled())
         }
     };
     let closed = tokio::select! {
         closed = context.close() => closed,
-        () = interrupted() => return Err(cancelled()),
+        () = interrupts.next() => return Err(cancelled()),
     };
     outcome.and(closed.map_err(CliError::from))
 }
 
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Without signals there is nothing to wait for; the system's own handling stays.
-        std::future::pending::<()>().await;
+/// Ctrl-C, and the request to end that a supervisor of processes sends.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    fn new() -> CliResult<Self> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| ApiError::new(Code::Internal, format!("signals cannot be received: {error}")))
+        };
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 

@@ -113,4 +113,7 @@ pub struct BatchArguments {
     /// Go on after a failure; otherwise no new call is begun
     #[arg(long)]
     pub keep_going: bool,
+    /// Also show the version and the correlation id of each call
+    #[arg(long)]
+    pub details: bool,
 }

@@ -135,13 +135,8 @@ mod tests {
     #[test]
     fn global_options_are_found_among_unknown_flags() {
         let found = scan("--bucket-name x --data /d -ojson --versioning -vv --tags output=yaml -q");
-        let expected = GlobalOptions {
-            output: Some(Format::Json),
-            data: Some("/d".into()),
-            color: None,
-            verbose: 2,
-            quiet: true,
-        };
+        let expected =
+            GlobalOptions { output: Some(Format::Json), data: Some("/d".into()), color: None, verbose: 2, quiet: true };
         assert_eq!(found, expected);
         assert_eq!(scan("--data=/d --color=never").data, Some("/d".into()));
         assert_eq!(scan("--x 1 -- --data /d"), GlobalOptions::default());

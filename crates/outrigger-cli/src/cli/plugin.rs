@@ -129,17 +129,8 @@ pub enum PluginCommand {
 }
 
 /// The states in which a plugin can be found, as the platform writes them.
-const STATES: [&str; 9] = [
-    "validated",
-    "installed",
-    "registered",
-    "loaded",
-    "initialized",
-    "active",
-    "deactivated",
-    "disabled",
-    "failed",
-];
+const STATES: [&str; 9] =
+    ["validated", "installed", "registered", "loaded", "initialized", "active", "deactivated", "disabled", "failed"];
 
 /// `outrigger plugin list`.
 #[derive(Clone, Debug, Args)]
@@ -256,7 +247,8 @@ impl FromStr for Since {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(span) = text.parse::<Span>() {
-            let ago = OffsetDateTime::now_utc().checked_sub(time::Duration::try_from(span.as_duration()).unwrap_or(time::Duration::MAX));
+            let ago = OffsetDateTime::now_utc()
+                .checked_sub(time::Duration::try_from(span.as_duration()).unwrap_or(time::Duration::MAX));
             return Ok(Self(ago.unwrap_or(OffsetDateTime::UNIX_EPOCH)));
         }
         OffsetDateTime::parse(text, &Rfc3339).map(Self).map_err(|_| {

@@ -16,7 +16,7 @@ use crate::cli::BatchArguments;
 use crate::context::Context;
 use crate::error::{CliError, CliResult, usage};
 use crate::input;
-use crate::output::{count, duration, green, red};
+use crate::output::{clean, count, duration, green, red, shortened};
 
 /// One call in the file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -46,6 +46,17 @@ struct Line<'a> {
     cache: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details<'a>>,
+}
+
+/// What `--details` adds to a line.
+#[derive(Debug, Serialize)]
+struct Details<'a> {
+    version: &'a str,
+    revision: &'a str,
+    attempts: u32,
+    correlation: &'a str,
 }
 
 /// Makes the calls of a file.
@@ -53,7 +64,7 @@ struct Line<'a> {
 /// # Errors
 /// The file is wrong, or a call failed, which the results then tell.
 pub async fn run(context: &Context, arguments: BatchArguments) -> CliResult {
-    let BatchArguments { file, parallel, keep_going } = arguments;
+    let BatchArguments { file, parallel, keep_going, details } = arguments;
     // All of the file is understood before anything is done.
     let entries = parse(&file, &input::read_text(&file)?)?;
     let platform = context.platform().await?;
@@ -71,7 +82,7 @@ pub async fn run(context: &Context, arguments: BatchArguments) -> CliResult {
         let entry = &entries[place];
         progress.say(entry.function.to_string());
         progress.advance();
-        progress.aside(|| print(context, place + 1, &entry.function, &result))?;
+        progress.aside(|| print(context, place + 1, &entry.function, &result, details))?;
         match result {
             Ok(_) => succeeded += 1,
             Err(error) => {
@@ -87,7 +98,10 @@ pub async fn run(context: &Context, arguments: BatchArguments) -> CliResult {
     let left = entries.len() - succeeded - failed;
     let elapsed = duration(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
     let left = if left == 0 { String::new() } else { format!(", {left} not made") };
-    context.output.remark(&format!("{}: {succeeded} succeeded, {failed} failed{left}, in {elapsed}", count(entries.len(), "call")));
+    context.output.remark(&format!(
+        "{}: {succeeded} succeeded, {failed} failed{left}, in {elapsed}",
+        count(entries.len(), "call")
+    ));
     match failure {
         Some(code) => Err(CliError::Reported(code)),
         None => Ok(()),
@@ -107,27 +121,46 @@ async fn call(platform: Arc<dyn Platform>, entry: Entry) -> ApiResult<CallRespon
     }
 }
 
-fn print(context: &Context, index: usize, function: &FunctionRef, result: &ApiResult<CallResponse>) -> CliResult {
-    let line = match result {
-        Ok(response) => Line {
-            index,
-            function,
-            ok: true,
-            result: Some(&response.result),
-            error: None,
-            cache: Some(&response.cache),
-            duration_us: Some(response.duration_us),
-        },
-        Err(error) => {
-            Line { index, function, ok: false, result: None, error: Some(error), cache: None, duration_us: None }
-        }
+fn print(
+    context: &Context,
+    index: usize,
+    function: &FunctionRef,
+    result: &ApiResult<CallResponse>,
+    details: bool,
+) -> CliResult {
+    let response = result.as_ref().ok();
+    let line = Line {
+        index,
+        function,
+        ok: result.is_ok(),
+        result: response.map(|response| &response.result),
+        error: result.as_ref().err(),
+        cache: response.map(|response| response.cache.as_str()),
+        duration_us: response.map(|response| response.duration_us),
+        details: response.filter(|_| details).map(|response| Details {
+            version: &response.version,
+            revision: &response.revision,
+            attempts: response.attempts,
+            correlation: &response.correlation,
+        }),
     };
-    context.output.print_line(&line, || match result {
-        Ok(response) => {
-            let took = duration(response.duration_us);
-            format!("{index}  {}  {function}  {took}  {}  {}", green("ok"), response.cache, response.result)
-        }
-        Err(error) => format!("{index}  {}  {function}  {}", red("failed"), failure_line(error.code, &error.message)),
+    context.output.print_line(&line, || {
+        let (head, tail) = match result {
+            Ok(response) => {
+                let CallResponse { cache, duration_us, version, correlation, .. } = response;
+                let details = if details { format!("  {version}  {correlation}") } else { String::new() };
+                let head = format!("ok  {function}  {}  {cache}{details}", duration(*duration_us));
+                (head, response.result.to_string())
+            }
+            Err(error) => (format!("failed  {function}"), failure_line(error.code, &error.message)),
+        };
+        let used = index.to_string().len() + head.chars().count() + 4;
+        let head = match head.split_once(' ') {
+            Some(("ok", rest)) => format!("{} {rest}", green("ok")),
+            Some((failed, rest)) => format!("{} {rest}", red(failed)),
+            None => head,
+        };
+        format!("{index}  {head}  {}", shortened(clean(&tail), used))
     })
 }
 

@@ -10,8 +10,8 @@ use crate::cli::{CallArguments, CallOptions, GlobalOptions, STYLES};
 use crate::context::Context;
 use crate::error::{CliResult, usage};
 use crate::flags::{Parameters, described, example};
-use crate::output::{Format, Output, clean, dim, duration, human, yellow};
 use crate::input;
+use crate::output::{Format, Output, clean, dim, duration, help_color, human, yellow};
 
 /// Calls a function and prints its result.
 ///
@@ -28,6 +28,7 @@ pub async fn run(context: &Context, arguments: CallArguments) -> CliResult {
         const LONG_MS: u64 = 500;
         let long = description.estimated_ms.is_some_and(|estimated| estimated >= LONG_MS);
         let _progress = long.then(|| context.output.spinner(format!("calling {}", description.summary.function)));
+        tracing::debug!(function = %request.function, "calling");
         platform.call(request).await?
     };
     print(&context.output, &response, options.details)
@@ -47,9 +48,8 @@ fn split(words: &[OsString]) -> CliResult<(FunctionRef, &[OsString])> {
     }
 }
 
-/// A command with the options of every call.
-pub(crate) fn options_command() -> Command {
-    let command = Command::new("call").no_binary_name(true).styles(STYLES).max_term_width(110);
+/// Adds the options of every call.
+fn with_options(command: Command) -> Command {
     GlobalOptions::augment_args(CallOptions::augment_args(command))
 }
 
@@ -60,9 +60,11 @@ fn request(
     earlier: CallOptions,
     flags: &[OsString],
 ) -> CliResult<(CallOptions, CallRequest)> {
-    let command = options_command();
-    let parameters = Parameters::new(description, &command)?;
-    let matches = parameters.augment(documented(command, description)?).try_get_matches_from(flags.iter().map(OsStr::new))?;
+    let empty = || Command::new("call").no_binary_name(true).styles(STYLES).max_term_width(110);
+    let parameters = Parameters::new(description, &with_options(empty()))?;
+    // The function's own flags first: help lists them in this order.
+    let command = with_options(parameters.augment(documented(empty(), description)?));
+    let matches = command.color(help_color()).try_get_matches_from(flags.iter().map(OsStr::new))?;
     let options = earlier.overlaid(CallOptions::from_arg_matches(&matches)?);
     let base = options.json.as_deref().map(|text| input::object("--json", text)).transpose()?;
     let arguments = parameters.arguments(base, &options.arguments, &matches)?;
@@ -131,13 +133,18 @@ fn print(output: &Output, response: &CallResponse, details: bool) -> CliResult {
 
 /// `took 1.2 ms · cache miss · version 1.0.0 · …`
 fn detail_line(response: &CallResponse) -> String {
-    let CallResponse { result: _, cache, duration_us, attempts, correlation, version, revision, warnings: _ } = response;
+    let CallResponse { result: _, cache, duration_us, attempts, correlation, version, revision, warnings: _ } =
+        response;
     let tried = match attempts {
         0 | 1 => String::new(),
         _ => format!(" · {attempts} attempts"),
     };
-    let revision = revision.parse::<outrigger_contract::Digest>().map_or_else(|_| revision.clone(), |digest| digest.short());
-    format!("{} · cache {cache}{tried} · version {version} ({revision}) · correlation {correlation}", duration(*duration_us))
+    let revision =
+        revision.parse::<outrigger_contract::Digest>().map_or_else(|_| revision.clone(), |digest| digest.short());
+    format!(
+        "{} · cache {cache}{tried} · version {version} ({revision}) · correlation {correlation}",
+        duration(*duration_us)
+    )
 }
 
 /// One line for a failure in a list of many.

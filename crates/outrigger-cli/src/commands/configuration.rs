@@ -147,7 +147,12 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let text = anstream::adapter::strip_str(&text(&configuration())).to_string();
-        insta::assert_snapshot!(text, @r"");
+        insta::assert_snapshot!(text, @r"
+        KEY      TYPE     VALUE               DESCRIPTION
+        region   string   eu        default   Where.
+        retries  integer  -         required
+        token    string   (secret)  set
+        ");
     }
 
     #[test]

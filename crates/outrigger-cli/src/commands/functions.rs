@@ -2,6 +2,7 @@
 
 use outrigger_api::{ApiResult, Code, FunctionDescription, FunctionQuery, FunctionRef, FunctionSummary, PluginName};
 use outrigger_contract::types::{Shape, TypeGraph};
+use outrigger_contract::units::Span;
 use serde_json::json;
 
 use crate::cli::FunctionsArguments;
@@ -9,7 +10,7 @@ use crate::context::Context;
 use crate::error::{CliResult, usage};
 use crate::flags::{described, example};
 use crate::output::table::{bullets, cell, fields, indent, section, table, table_or};
-use crate::output::{bold, clean, dim, duration};
+use crate::output::{bold, clean, dim};
 
 /// Lists functions, or describes the one that was named.
 ///
@@ -64,8 +65,7 @@ async fn describe(context: &Context, text: &str) -> ApiResult<Option<FunctionDes
 }
 
 fn print_schemas(context: &Context, description: &FunctionDescription) -> CliResult {
-    let mut schemas =
-        json!({"arguments": description.arguments_schema, "result": description.result_schema});
+    let mut schemas = json!({"arguments": description.arguments_schema, "result": description.result_schema});
     if let Some(error) = &description.error_schema {
         schemas["error"] = error.clone();
     }
@@ -165,7 +165,12 @@ fn named_types(graph: &TypeGraph) -> String {
         let body = table(&["", "", ""], parts);
         // The head of the table is empty here, and only takes a line.
         let body = body.split_once('\n').map_or("", |(_, rows)| rows);
-        text.push_str(&format!("{kind} {}  {}\n{}\n", bold(&clean(&named.name)), dim(&clean(&docs)), indent(body, "  ")));
+        text.push_str(&format!(
+            "{kind} {}  {}\n{}\n",
+            bold(&clean(&named.name)),
+            dim(&clean(&docs)),
+            indent(body, "  ")
+        ));
     }
     text
 }
@@ -194,7 +199,7 @@ fn behaviour(description: &FunctionDescription) -> String {
         (false, true) => "a caller who is logged in",
         (false, false) => "",
     };
-    let milliseconds = |time: u64| duration(time.saturating_mul(1000));
+    let milliseconds = |time: u64| Span::from_millis(time).to_string();
     fields(&[
         ("Kind", kinds.join(", ")),
         ("Timeout", milliseconds(*timeout_ms)),

@@ -154,7 +154,8 @@ pub async fn uninstall(context: &Context, arguments: UninstallArguments) -> CliR
                 "if that is what you want, repeat the command with `--yes`",
             ));
         }
-        let lost = format!("Its configuration and its state are lost, with {}.", count(details.revisions.len(), "revision"));
+        let lost =
+            format!("Its configuration and its state are lost, with {}.", count(details.revisions.len(), "revision"));
         context.output.remark(&lost);
         if !ask(&format!("Remove {name} {}?", details.summary.version))? {
             return Err(declined("nothing was removed"));
@@ -174,7 +175,9 @@ fn ask(question: &str) -> CliResult<bool> {
     match tokio::task::block_in_place(|| Confirm::new(question).with_default(false).prompt()) {
         Ok(answer) => Ok(answer),
         Err(InquireError::OperationCanceled | InquireError::OperationInterrupted) => Err(declined("cancelled")),
-        Err(error) => Err(usage(format!("no answer could be read: {error}"), "answer with `--yes` on the command line")),
+        Err(error) => {
+            Err(usage(format!("no answer could be read: {error}"), "answer with `--yes` on the command line"))
+        }
     }
 }
 
@@ -192,7 +195,10 @@ mod tests {
         let folder = folder.to_str().unwrap();
         assert_eq!(source(folder.to_owned(), None).unwrap(), PackageSource::Path(folder.into()));
         let name: PluginName = "pricing".parse().unwrap();
-        assert_eq!(source("pricing".to_owned(), None).unwrap(), PackageSource::Named { name: name.clone(), version: None });
+        assert_eq!(
+            source("pricing".to_owned(), None).unwrap(),
+            PackageSource::Named { name: name.clone(), version: None }
+        );
         let version = Some("^1".to_owned());
         assert_eq!(
             source("pricing".to_owned(), version.clone()).unwrap(),

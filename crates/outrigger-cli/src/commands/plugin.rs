@@ -124,9 +124,22 @@ fn info_text(details: &PluginDetails) -> String {
     text.push_str(&section("Exports that cannot be called", &bullets(refused)));
     text.push_str(&section("Configuration", &configuration::schema_table(&manifest.configuration.to_json_schema())));
     text.push_str(&section("Limits", &limits(manifest)));
-    text.push_str(&section("Interfaces", &bullets(exports.iter().map(|name| format!("exports {name}")).chain(imports.iter().map(|name| format!("imports {name}"))))));
+    text.push_str(&section(
+        "Interfaces",
+        &bullets(
+            exports
+                .iter()
+                .map(|name| format!("exports {name}"))
+                .chain(imports.iter().map(|name| format!("imports {name}"))),
+        ),
+    ));
     let rows = revisions.iter().map(|one| {
-        vec![cell(&one.version), cell(moment(one.installed_at)), cell(if one.active { "active" } else { "" }), cell(&one.digest)]
+        vec![
+            cell(&one.version),
+            cell(moment(one.installed_at)),
+            cell(if one.active { "active" } else { "" }),
+            cell(&one.digest),
+        ]
     });
     if revisions.len() > 1 {
         text.push_str(&section("Revisions", &table(&["VERSION", "INSTALLED", "", "DIGEST"], rows)));
@@ -237,8 +250,18 @@ fn statistics_text(report: &StatisticsReport) -> String {
         return "Nothing was called yet.".to_owned();
     }
     let head = [
-        "FUNCTION", "CALLS>", "FAILED>", "REFUSED>", "LIMITED>", "RATE-LIMITED>", "CACHED>", "MEAN>", "P50>", "P95>",
-        "P99>", "MAX>",
+        "FUNCTION",
+        "CALLS>",
+        "FAILED>",
+        "REFUSED>",
+        "LIMITED>",
+        "RATE-LIMITED>",
+        "CACHED>",
+        "MEAN>",
+        "P50>",
+        "P95>",
+        "P99>",
+        "MAX>",
     ];
     let rows = report.functions.iter().chain((report.functions.len() > 1).then_some(&report.total));
     table(&head, rows.map(statistics_row))

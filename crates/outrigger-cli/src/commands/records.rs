@@ -71,7 +71,8 @@ fn log_line(entry: &LogEntry) -> String {
         Some(function) => format!("{plugin}.{function}"),
         None => plugin.to_string(),
     };
-    let fields: String = fields.iter().map(|(name, value)| format!(" {}={}", one_line(name), one_line(value))).collect();
+    let fields: String =
+        fields.iter().map(|(name, value)| format!(" {}={}", one_line(name), one_line(value))).collect();
     let message = clean(message).replace('\n', "\n    ");
     format!("{} {level} {place}: {message}{}\n", dim(&moment(*at)), dim(&fields))
 }

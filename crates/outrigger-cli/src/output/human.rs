@@ -92,7 +92,8 @@ fn columns(items: &[Json]) -> Option<Vec<&str>> {
     let names: Vec<_> = first.keys().map(String::as_str).collect();
     let alike = |item: &Json| {
         item.as_object().is_some_and(|members| {
-            members.keys().map(String::as_str).eq(names.iter().copied()) && members.values().all(|v| inline(v).is_some())
+            members.keys().map(String::as_str).eq(names.iter().copied())
+                && members.values().all(|v| inline(v).is_some())
         })
     };
     let fits = !names.is_empty() && names.len() <= MOST && items.iter().all(alike);
@@ -106,9 +107,8 @@ fn rows(columns: &[&str], items: &[Json]) -> String {
         .map(|name| format!("{}{}", clean(name).to_uppercase(), if numeric(name) { ">" } else { "" }))
         .collect();
     let head: Vec<_> = head.iter().map(String::as_str).collect();
-    let rows = items
-        .iter()
-        .map(|item| columns.iter().map(|name| cell(inline(&item[*name]).unwrap_or_default())).collect());
+    let rows =
+        items.iter().map(|item| columns.iter().map(|name| cell(inline(&item[*name]).unwrap_or_default())).collect());
     table(&head, rows)
 }
 

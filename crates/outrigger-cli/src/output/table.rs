@@ -8,8 +8,12 @@ use super::{bold, clean};
 #[must_use]
 pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).enforce_styling();
-    table.style_text_only();
+    table.load_style(presets::NOTHING).enforce_styling().style_text_only();
+    // A terminal that is narrower than this, or does not say how wide it is, wraps lines by itself.
+    const NARROWEST: u16 = 60;
+    if let Some(width) = table.width().filter(|width| *width >= NARROWEST) {
+        table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
+    }
     let names = head.iter().map(|name| {
         let cell = Cell::new(name.trim_end_matches('>')).add_attribute(Attribute::Bold);
         if name.ends_with('>') { cell.set_alignment(CellAlignment::Right) } else { cell }

@@ -1,0 +1,9 @@
+//! The real binary over a real data directory, with real plugins.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, helpers of tests included")]
+
+mod calls;
+mod harness;
+mod installing;
+mod running;
+mod without_data;
