@@ -14,12 +14,24 @@
 //! | flags | an array of the names that are set |
 //! | record | an object; a field that is an option may be left out when read, and is `null` when written |
 //! | tuple | an array |
+//!
+//! In two places the schema accepts what is refused here. Whole numbers beyond 2^53 that are written as floats
+//! (`1e17`) are integers to JSON Schema; here they are not, because their digits may be lost already. And that base64 is
+//! padded as it must be is checked here alone: on megabytes, a pattern for it makes some validators run out of stack.
 
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+mod fits;
+mod render;
+
 use serde_json::{Map, Value as Json};
 
 use super::graph::{Case, Field, Function, Label, Shape, Type, TypeGraph};
 use super::value::Value;
+
+pub use fits::{check_arguments, fits};
+pub use render::{Rendered, render};
+
+/// The greatest finite `f32` as the shortest decimal that is read as it. A little more than its exact value.
+pub(super) const GREATEST_F32: f64 = 3.402_823_5e38;
 
 /// The number of faults after which reading stops: enough to correct, not enough to drown in.
 const FAULTS_AT_MOST: usize = 20;
@@ -68,74 +80,6 @@ pub fn parse(graph: &TypeGraph, ty: &Type, json: Json) -> Result<Value, Faults> 
     reader.finish(value)
 }
 
-/// Checks that values which did not come from JSON fit the parameters of a function.
-///
-/// # Errors
-/// The first place where they do not.
-pub fn check_arguments(graph: &TypeGraph, function: &Function, values: &[Value]) -> Result<(), Faults> {
-    let fault = |path: String, message: String| Err(Faults(vec![Fault { path, message }]));
-    if values.len() != function.params.len() {
-        return fault(String::new(), format!("takes {} arguments, {} were given", function.params.len(), values.len()));
-    }
-    for (param, value) in function.params.iter().zip(values) {
-        if !fits(graph, &param.ty, value) {
-            return fault(format!("/{}", param.name), format!("is not of type {}", graph.display(&param.ty)));
-        }
-    }
-    Ok(())
-}
-
-/// Whether a value is one of this type.
-#[must_use]
-pub fn fits(graph: &TypeGraph, ty: &Type, value: &Value) -> bool {
-    let fits_payload = |ty: Option<&Type>, payload: Option<&Value>| match (ty, payload) {
-        (None, None) => true,
-        (Some(ty), Some(value)) => fits(graph, ty, value),
-        _ => false,
-    };
-    let in_range = |value: u64, max: u64| value <= max;
-    let within = |value: i64, min: i64, max: i64| (min..=max).contains(&value);
-    match (graph.resolve(ty), value) {
-        (Type::Bool, Value::Bool(_))
-        | (Type::U64, Value::Unsigned(_))
-        | (Type::S64, Value::Signed(_))
-        | (Type::F32, Value::Float32(_))
-        | (Type::F64, Value::Float64(_))
-        | (Type::Char, Value::Char(_))
-        | (Type::String, Value::String(_))
-        | (Type::Bytes, Value::Bytes(_)) => true,
-        (Type::U8, Value::Unsigned(n)) => in_range(*n, u8::MAX.into()),
-        (Type::U16, Value::Unsigned(n)) => in_range(*n, u16::MAX.into()),
-        (Type::U32, Value::Unsigned(n)) => in_range(*n, u32::MAX.into()),
-        (Type::S8, Value::Signed(n)) => within(*n, i8::MIN.into(), i8::MAX.into()),
-        (Type::S16, Value::Signed(n)) => within(*n, i16::MIN.into(), i16::MAX.into()),
-        (Type::S32, Value::Signed(n)) => within(*n, i32::MIN.into(), i32::MAX.into()),
-        (Type::List(item), Value::List(values)) => values.iter().all(|value| fits(graph, item, value)),
-        (Type::Option(_), Value::Option(None)) => true,
-        (Type::Option(inner), Value::Option(Some(value))) => fits(graph, inner, value),
-        (Type::Tuple(types), Value::Tuple(values)) => {
-            types.len() == values.len() && types.iter().zip(values).all(|(ty, value)| fits(graph, ty, value))
-        }
-        (Type::Result { ok, .. }, Value::Result(Ok(payload))) => fits_payload(ok.as_deref(), payload.as_deref()),
-        (Type::Result { err, .. }, Value::Result(Err(payload))) => fits_payload(err.as_deref(), payload.as_deref()),
-        (Type::Named(id), value) => match (&graph.named(*id).shape, value) {
-            (Shape::Record(fields), Value::Record(values)) => {
-                fields.len() == values.len()
-                    && fields.iter().zip(values).all(|(field, value)| fits(graph, &field.ty, value))
-            }
-            (Shape::Variant(cases), Value::Variant(index, payload)) => {
-                cases.get(*index as usize).is_some_and(|case| fits_payload(case.ty.as_ref(), payload.as_deref()))
-            }
-            (Shape::Enum(cases), Value::Enum(index)) => (*index as usize) < cases.len(),
-            (Shape::Flags(flags), Value::Flags(set)) => {
-                set.is_sorted_by(|a, b| a < b) && set.last().is_none_or(|last| (*last as usize) < flags.len())
-            }
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
 /// Reads values and gathers faults, with the path to where it stands.
 struct Reader<'a> {
     graph: &'a TypeGraph,
@@ -165,7 +109,7 @@ impl<'a> Reader<'a> {
     }
 
     fn fault<T>(&mut self, message: impl Into<String>) -> Option<T> {
-        if self.faults.len() < FAULTS_AT_MOST {
+        if !self.full() {
             let mut path = String::new();
             for step in &self.path {
                 path.push('/');
@@ -177,6 +121,11 @@ impl<'a> Reader<'a> {
             self.faults.push(Fault { path, message: message.into() });
         }
         None
+    }
+
+    /// Whether enough faults are found to stop.
+    fn full(&self) -> bool {
+        self.faults.len() >= FAULTS_AT_MOST
     }
 
     fn mismatch<T>(&mut self, wanted: &str, found: &Json) -> Option<T> {
@@ -253,7 +202,7 @@ impl<'a> Reader<'a> {
                 }
                 _ => None,
             },
-            Json::String(text) if wide && is_decimal(text) => text.parse().ok(),
+            Json::String(text) if wide && is_decimal(text, least < 0) => text.parse().ok(),
             _ => None,
         };
         match number {
@@ -292,12 +241,11 @@ impl<'a> Reader<'a> {
 
     fn float32(&mut self, json: &Json) -> Option<Value> {
         let wide = self.float(json)?;
-        #[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest is what f32 means")]
-        let value = wide as f32;
-        if wide.is_finite() && value.is_infinite() {
-            return self.fault(format!("must be from {} to {}, but is {wide}", f32::MIN, f32::MAX));
+        if wide.is_finite() && wide.abs() > GREATEST_F32 {
+            return self.fault(format!("must be from -{GREATEST_F32:e} to {GREATEST_F32:e}, but is {wide:e}"));
         }
-        Some(Value::Float32(value))
+        #[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest is what f32 means")]
+        Some(Value::Float32(wide as f32))
     }
 
     fn char(&mut self, json: &Json) -> Option<Value> {
@@ -326,7 +274,7 @@ impl<'a> Reader<'a> {
         for (index, json) in items.into_iter().enumerate() {
             let value = self.at(Step::Index(index), |reader| reader.value(item, json));
             values.extend(value);
-            if self.faults.len() >= FAULTS_AT_MOST {
+            if self.full() {
                 return None;
             }
         }
@@ -420,6 +368,9 @@ impl<'a> Reader<'a> {
                 other => reader.mismatch(&format!("one of {}", names(labels)), other),
             });
             set.extend(flag);
+            if self.full() {
+                return None;
+            }
         }
         set.sort_unstable();
         if set.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -449,6 +400,9 @@ impl<'a> Reader<'a> {
             values.extend(value);
         }
         for name in members.keys() {
+            if self.full() {
+                return None;
+            }
             self.fault::<()>(unknown(what, name, fields.iter().map(|field| field.name.as_str())));
         }
         (values.len() == fields.len()).then_some(values)
@@ -459,16 +413,19 @@ fn u32_index(index: usize) -> u32 {
     u32::try_from(index).expect("a component cannot have four billion cases")
 }
 
-fn is_decimal(text: &str) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
+fn is_decimal(text: &str, signed: bool) -> bool {
+    let digits = text.strip_prefix('-').filter(|_| signed).unwrap_or(text);
     let leading_zero = digits.starts_with('0') && digits.len() > 1;
     (1..=20).contains(&digits.len()) && !leading_zero && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Says that a name is not known, with the one that was probably meant.
+/// Says that a name is not known, with the one that was probably meant. Comparing takes time and memory by the product
+/// of the lengths, so what is far too long to be a slip is not compared.
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let comparable = |candidate: &&str| candidate.len() <= 200 && name.len() <= 400;
     let nearest = known
         .clone()
+        .filter(comparable)
         .map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate))
         .min()
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4);
@@ -498,112 +455,5 @@ fn describe(json: &Json) -> String {
         Json::String(_) => "a long string".to_owned(),
         Json::Array(_) => "an array".to_owned(),
         Json::Object(_) => "an object".to_owned(),
-    }
-}
-
-/// A value with its type, to be written as JSON by any serde serializer without an intermediate tree.
-#[derive(Clone, Copy, Debug)]
-pub struct Rendered<'a> {
-    pub graph: &'a TypeGraph,
-    pub ty: &'a Type,
-    pub value: &'a Value,
-}
-
-/// A value as a JSON tree.
-#[must_use]
-pub fn render(graph: &TypeGraph, ty: &Type, value: &Value) -> Json {
-    serde_json::to_value(Rendered { graph, ty, value }).unwrap_or(Json::Null)
-}
-
-impl<'a> Rendered<'a> {
-    const fn of(&self, ty: &'a Type, value: &'a Value) -> Self {
-        Self { graph: self.graph, ty, value }
-    }
-
-    fn one<S: Serializer>(serializer: S, name: &str, value: Option<Self>) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry(name, &value)?;
-        map.end()
-    }
-
-    fn items<S: Serializer>(serializer: S, items: impl ExactSizeIterator<Item = Self>) -> Result<S::Ok, S::Error> {
-        let mut sequence = serializer.serialize_seq(Some(items.len()))?;
-        for item in items {
-            sequence.serialize_element(&item)?;
-        }
-        sequence.end()
-    }
-
-    fn shape<S: Serializer>(&self, shape: &'a Shape, serializer: S) -> Result<S::Ok, S::Error> {
-        match (shape, self.value) {
-            (Shape::Record(fields), Value::Record(values)) => {
-                let mut map = serializer.serialize_map(Some(fields.len()))?;
-                for (field, value) in fields.iter().zip(values) {
-                    map.serialize_entry(&field.name, &self.of(&field.ty, value))?;
-                }
-                map.end()
-            }
-            (Shape::Enum(labels), Value::Enum(index)) => serializer.serialize_str(&labels[*index as usize].name),
-            (Shape::Flags(labels), Value::Flags(set)) => {
-                serializer.collect_seq(set.iter().map(|index| labels[*index as usize].name.as_str()))
-            }
-            (Shape::Variant(cases), Value::Variant(index, payload)) => {
-                let case = &cases[*index as usize];
-                let mut map = serializer.serialize_map(None)?;
-                map.serialize_entry("tag", &case.name)?;
-                if let (Some(ty), Some(value)) = (&case.ty, payload) {
-                    map.serialize_entry("val", &self.of(ty, value))?;
-                }
-                map.end()
-            }
-            _ => Err(serde::ser::Error::custom("the value is not of its type")),
-        }
-    }
-}
-
-impl Serialize for Rendered<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ty = self.graph.resolve(self.ty);
-        match (ty, self.value) {
-            (_, Value::Bool(value)) => serializer.serialize_bool(*value),
-            (_, Value::Unsigned(value)) => serializer.serialize_u64(*value),
-            (_, Value::Signed(value)) => serializer.serialize_i64(*value),
-            (_, Value::Float32(value)) if value.is_finite() => serializer.serialize_f32(*value),
-            (_, Value::Float32(value)) => serializer.serialize_str(special((*value).into())),
-            (_, Value::Float64(value)) if value.is_finite() => serializer.serialize_f64(*value),
-            (_, Value::Float64(value)) => serializer.serialize_str(special(*value)),
-            (_, Value::Char(value)) => serializer.serialize_char(*value),
-            (_, Value::String(value)) => serializer.serialize_str(value),
-            (_, Value::Bytes(value)) => serializer.serialize_str(&base64_simd::STANDARD.encode_to_string(value)),
-            (Type::List(item), Value::List(values)) => {
-                Self::items(serializer, values.iter().map(|value| self.of(item, value)))
-            }
-            (Type::Tuple(types), Value::Tuple(values)) => {
-                Self::items(serializer, types.iter().zip(values).map(|(ty, value)| self.of(ty, value)))
-            }
-            (Type::Option(_), Value::Option(None)) => serializer.serialize_none(),
-            (Type::Option(inner), Value::Option(Some(value))) => match self.graph.is_optional(inner) {
-                true => Self::one(serializer, "some", Some(self.of(inner, value))),
-                false => self.of(inner, value).serialize(serializer),
-            },
-            (Type::Result { ok, .. }, Value::Result(Ok(value))) => {
-                Self::one(serializer, "ok", ok.as_deref().zip(value.as_deref()).map(|(ty, value)| self.of(ty, value)))
-            }
-            (Type::Result { err, .. }, Value::Result(Err(value))) => {
-                Self::one(serializer, "err", err.as_deref().zip(value.as_deref()).map(|(ty, value)| self.of(ty, value)))
-            }
-            (Type::Named(id), _) => self.shape(&self.graph.named(*id).shape, serializer),
-            _ => Err(serde::ser::Error::custom("the value is not of its type")),
-        }
-    }
-}
-
-fn special(value: f64) -> &'static str {
-    if value.is_nan() {
-        "NaN"
-    } else if value > 0.0 {
-        "Infinity"
-    } else {
-        "-Infinity"
     }
 }

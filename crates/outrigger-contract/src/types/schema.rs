@@ -4,6 +4,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::graph::{Case, Field, Function, Label, Shape, Type, TypeGraph, TypeId};
+use super::json::GREATEST_F32;
 
 /// The dialect that every schema names.
 pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -84,11 +85,13 @@ impl<'a> Renderer<'a> {
                 json!({"type": "integer", "minimum": i64::MIN, "maximum": i64::MAX}),
                 &format!("^({}|-({}))$", up_to(i64::MAX.unsigned_abs()), up_to(i64::MIN.unsigned_abs())),
             ),
-            Type::F32 => float(json!({"type": "number", "minimum": f32::MIN, "maximum": f32::MAX})),
+            Type::F32 => float(json!({"type": "number", "minimum": -GREATEST_F32, "maximum": GREATEST_F32})),
             Type::F64 => float(json!({"type": "number"})),
             Type::Char => json!({"type": "string", "minLength": 1, "maxLength": 1}),
             Type::String => json!({"type": "string"}),
-            Type::Bytes => json!({"type": "string", "contentEncoding": "base64"}),
+            Type::Bytes => {
+                json!({"type": "string", "contentEncoding": "base64", "pattern": "^[A-Za-z0-9+/]*={0,2}$"})
+            }
             Type::List(item) => json!({"type": "array", "items": self.ty(item)}),
             Type::Option(inner) => {
                 let schema = self.ty(inner);
@@ -123,8 +126,7 @@ impl<'a> Renderer<'a> {
             let schema = self.shape(&named.shape);
             self.definitions.insert(id, Some(described(schema, &named.docs)));
         }
-        // A JSON pointer inside a URI fragment: `~`, `/` and what a fragment cannot hold are escaped. Names of WIT
-        // types are letters, digits, `-` and `.`, so there is nothing to escape.
+        // A JSON pointer inside a URI fragment. Names are letters, digits, `-` and `.`: there is nothing to escape.
         json!({"$ref": format!("#/$defs/{}", named.name)})
     }
 

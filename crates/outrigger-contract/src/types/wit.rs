@@ -1,14 +1,20 @@
 //! Reads the type graph out of a component: its exported functions and every type they mention, with documentation.
 //!
-//! A component does not carry documentation in its types. Tools put it beside them, in a custom section named
-//! `package-docs` (the layout of `wit-parser`), which is read here for functions, interfaces, types, fields and cases.
+//! A component does not carry documentation in its types; [`docs`] reads it from the section beside them. What a
+//! component says is not trusted: names that cannot be called and types that cannot be written as JSON are refused one
+//! function at a time, with the reason, and the work stays in proportion to the size of the component.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod docs;
+mod names;
 
-use serde::Deserialize;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use wasmparser::{Encoding, Payload};
 use wit_parser::decoding::DecodedWasm;
-use wit_parser::{self as wit, Resolve, WorldItem, WorldKey};
+use wit_parser::{self as wit, Resolve, WorldItem};
 
+use self::docs::{ItemDocs, WorldDocs};
+use self::names::short_interface;
 use super::graph::{Case, Field, Function, Label, NamedType, Outcome, Refused, Shape, Type, TypeGraph, TypeId};
 
 /// What a component offers and needs, read from its type without running it.
@@ -18,7 +24,7 @@ pub struct ComponentType {
     pub graph: TypeGraph,
     /// Which of the platform's own interfaces it exports.
     pub exports: BTreeSet<OptionalExport>,
-    /// Names of everything it imports, such as `wasi:filesystem/types@0.2.6`.
+    /// Names of everything it imports and has to be offered, such as `wasi:filesystem/types@0.2.6`.
     pub imports: BTreeSet<String>,
 }
 
@@ -54,41 +60,83 @@ const MAX_DEPTH: usize = 64;
 /// # Errors
 /// The bytes are not a component, or its types cannot be handled.
 pub fn read_component(bytes: &[u8]) -> Result<ComponentType, WitError> {
-    let decoded = wit::decoding::decode(bytes).map_err(|error| WitError::Decode(format!("{error:#}")))?;
+    let header = wasmparser::Parser::new(0).parse_all(bytes).next();
+    match header {
+        Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => {}
+        Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) => {
+            let hint = "it is a core module; `wasm-tools component new` makes a component of it";
+            return Err(WitError::Decode(hint.to_owned()));
+        }
+        _ => return Err(WitError::Decode("it does not begin as WebAssembly does".to_owned())),
+    }
+    let (docs, decodable) = docs::take(bytes);
+    let decoded = wit::decoding::decode(&decodable).map_err(|error| WitError::Decode(format!("{error:#}")))?;
     let DecodedWasm::Component(resolve, world) = decoded else { return Err(WitError::WitPackage) };
-    let docs = read_docs(bytes);
-    read_world(&resolve, world, &docs)
+    read_world(&resolve, world, docs)
 }
 
-fn read_world(resolve: &Resolve, world: wit::WorldId, docs: &PackageDocs) -> Result<ComponentType, WitError> {
+/// A function that the component exports.
+struct Offered<'a> {
+    /// The name of its interface; none for a function of the world.
+    interface: Option<String>,
+    function: &'a wit::Function,
+    docs: String,
+}
+
+fn read_world(resolve: &Resolve, world: wit::WorldId, docs: docs::PackageDocs) -> Result<ComponentType, WitError> {
     let world = &resolve.worlds[world];
-    let imports = world.imports.keys().map(|key| resolve.name_world_key(key)).collect();
+    let exported: BTreeSet<_> = world.exports.keys().map(|key| resolve.name_world_key(key)).collect();
+    let docs = docs.of_world(&exported);
+    let mut interfaces = HashMap::new();
+    for (key, item) in world.imports.iter().chain(&world.exports) {
+        if let WorldItem::Interface { id, .. } = item {
+            interfaces.insert(*id, resolve.name_world_key(key));
+        }
+    }
     let mut exports = BTreeSet::new();
     let mut offered = Vec::new();
     for (key, item) in &world.exports {
         let name = resolve.name_world_key(key);
         match item {
-            WorldItem::Function(function) => offered.push((None, function, docs.world_function(&function.name))),
+            WorldItem::Function(function) => {
+                offered.push(Offered { interface: None, function, docs: docs.function(&function.name) });
+            }
             WorldItem::Interface { id, .. } => match optional_export(&name) {
                 Some(export) => _ = exports.insert(export),
-                None => {
-                    let interface_docs = docs.interface(&name);
-                    for function in resolve.interfaces[*id].functions.values() {
-                        let function_docs = interface_docs.and_then(|docs| docs.funcs.get(&function.name));
-                        offered.push((Some(name.clone()), function, function_docs));
-                    }
-                }
+                None => offered.extend(resolve.interfaces[*id].functions.values().map(|function| Offered {
+                    interface: Some(name.clone()),
+                    function,
+                    docs: docs.interface_function(&name, &function.name),
+                })),
             },
             WorldItem::Type { .. } => {}
         }
     }
-    let names = choose_names(&offered);
-    let mut builder = Builder { resolve, docs, graph: TypeGraph::default(), ids: HashMap::new(), depth: 0 };
-    builder.graph.docs = docs.overview();
-    for ((interface, function, function_docs), name) in offered.into_iter().zip(names) {
-        builder.function(name, interface, function, function_docs.map(ItemDocs::text).unwrap_or_default())?;
+    let names = names::choose(&offered);
+    let mut builder = Builder::new(resolve, &docs, interfaces);
+    builder.graph.docs = docs.overview(&exported);
+    for (offered, name) in offered.into_iter().zip(names) {
+        match name {
+            Ok(name) => builder.function(name, offered)?,
+            Err(refused) => builder.graph.refused.push(refused),
+        }
     }
+    let needed = world.imports.iter().filter(|(_, item)| is_needed(resolve, item));
+    let imports = needed.map(|(key, _)| resolve.name_world_key(key)).collect();
     Ok(ComponentType { graph: builder.graph, exports, imports })
+}
+
+/// Whether an import has to be offered. An interface of plain types, which other interfaces share, has not.
+fn is_needed(resolve: &Resolve, item: &WorldItem) -> bool {
+    let is_resource = |id: &wit::TypeId| matches!(resolve.types[*id].kind, wit::TypeDefKind::Resource);
+    match item {
+        WorldItem::Function(_) => true,
+        WorldItem::Type { id, .. } => is_resource(id),
+        WorldItem::Interface { id, .. } => {
+            let interface = &resolve.interfaces[*id];
+            !interface.functions.is_empty() || interface.types.values().any(is_resource)
+        }
+    }
 }
 
 /// `outrigger:plugin/health@1.2.3` → `Health`, for any 1.x.
@@ -101,33 +149,24 @@ fn optional_export(name: &str) -> Option<OptionalExport> {
     }
 }
 
-/// The function's own name where it is the only one of that name; otherwise `interface.function`.
-fn choose_names<T>(offered: &[(Option<String>, &wit::Function, T)]) -> Vec<String> {
-    let mut uses: HashMap<&str, usize> = HashMap::new();
-    for (_, function, _) in offered {
-        *uses.entry(function.name.as_str()).or_default() += 1;
-    }
-    let qualified = |(interface, function, _): &(Option<String>, &wit::Function, T)| match interface {
-        Some(interface) if uses[function.name.as_str()] > 1 => {
-            format!("{}.{}", short_interface(interface), function.name)
-        }
-        _ => function.name.clone(),
-    };
-    offered.iter().map(qualified).collect()
-}
-
-/// `acme:pricing/quotes@1.0.0` → `quotes`.
-fn short_interface(name: &str) -> &str {
-    let name = name.split('@').next().unwrap_or(name);
-    name.rsplit('/').next().unwrap_or(name)
-}
-
 struct Builder<'a> {
     resolve: &'a Resolve,
-    docs: &'a PackageDocs,
+    docs: &'a WorldDocs,
+    /// The names of interfaces, also of those that are written inside the world and have none of their own.
+    interfaces: HashMap<wit::InterfaceId, String>,
     graph: TypeGraph,
+    /// For each type of the graph: what it was read from.
+    published: Vec<Published>,
     ids: HashMap<wit::TypeId, TypeId>,
+    names: HashSet<String>,
+    /// How many types the one that is being read is inside of.
     depth: usize,
+}
+
+struct Published {
+    source: wit::TypeId,
+    /// How deeply types are nested in it.
+    height: usize,
 }
 
 /// Why a type cannot cross into JSON.
@@ -136,21 +175,32 @@ enum Obstacle {
     TooDeep,
 }
 
-impl Builder<'_> {
-    fn function(
-        &mut self,
-        name: String,
-        interface: Option<String>,
-        function: &wit::Function,
-        docs: String,
-    ) -> Result<(), WitError> {
+impl<'a> Builder<'a> {
+    fn new(resolve: &'a Resolve, docs: &'a WorldDocs, interfaces: HashMap<wit::InterfaceId, String>) -> Self {
+        Self {
+            resolve,
+            docs,
+            interfaces,
+            graph: TypeGraph::default(),
+            published: Vec::new(),
+            ids: HashMap::new(),
+            names: HashSet::new(),
+            depth: 0,
+        }
+    }
+
+    fn function(&mut self, name: String, offered: Offered<'_>) -> Result<(), WitError> {
         let known_types = self.graph.types.len();
-        match self.try_function(&name, interface, function, docs) {
+        match self.try_function(&name, offered) {
             Ok(function) => self.graph.functions.push(function),
             Err(Obstacle::Refused(reason)) => {
                 // Types met only by a refused function are not published.
-                self.graph.types.truncate(known_types);
-                self.ids.retain(|_, id| (id.0 as usize) < known_types);
+                for ty in self.graph.types.drain(known_types..) {
+                    self.names.remove(&ty.name);
+                }
+                for published in self.published.drain(known_types..) {
+                    self.ids.remove(&published.source);
+                }
                 self.graph.refused.push(Refused { name, reason });
             }
             Err(Obstacle::TooDeep) => return Err(WitError::TooDeep { function: name }),
@@ -158,13 +208,8 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn try_function(
-        &mut self,
-        name: &str,
-        interface: Option<String>,
-        function: &wit::Function,
-        docs: String,
-    ) -> Result<Function, Obstacle> {
+    fn try_function(&mut self, name: &str, offered: Offered<'_>) -> Result<Function, Obstacle> {
+        let Offered { interface, function, docs } = offered;
         match function.kind {
             wit::FunctionKind::Freestanding => {}
             wit::FunctionKind::AsyncFreestanding => {
@@ -232,7 +277,9 @@ impl Builder<'_> {
 
     fn defined(&mut self, id: wit::TypeId) -> Result<Type, Obstacle> {
         if let Some(id) = self.ids.get(&id) {
-            return Ok(Type::Named(*id));
+            // The depth counts this type already.
+            let depth = self.depth - 1 + self.published[id.0 as usize].height;
+            return if depth > MAX_DEPTH { Err(Obstacle::TooDeep) } else { Ok(Type::Named(*id)) };
         }
         let definition = &self.resolve.types[id];
         let anonymous = match &definition.kind {
@@ -246,12 +293,7 @@ impl Builder<'_> {
                 ok: result.ok.as_ref().map(|ty| self.ty(ty)).transpose()?.map(Box::new),
                 err: result.err.as_ref().map(|ty| self.ty(ty)).transpose()?.map(Box::new),
             },
-            // `use` of a type from another interface: the original carries the documentation.
-            wit::TypeDefKind::Type(target @ wit::Type::Id(target_id))
-                if self.resolve.types[*target_id].name == definition.name =>
-            {
-                self.ty(target)?
-            }
+            // Another name for a type, or the `use` of one, whose documentation stands where it is defined.
             wit::TypeDefKind::Type(target) => self.ty(target)?,
             wit::TypeDefKind::Record(_)
             | wit::TypeDefKind::Variant(_)
@@ -306,40 +348,59 @@ impl Builder<'_> {
         Ok(self.publish(id, name, docs.text(), shape))
     }
 
-    fn publish(&mut self, id: wit::TypeId, name: &str, docs: String, shape: Shape) -> Type {
-        let taken = |candidate: &str| self.graph.types.iter().any(|ty| ty.name == candidate);
-        let qualified = match self.owner(id) {
-            Some(owner) if taken(name) => format!("{}.{name}", short_interface(&owner)),
+    fn publish(&mut self, source: wit::TypeId, name: &str, docs: String, shape: Shape) -> Type {
+        let qualified = match self.owner(source) {
+            Some(owner) if self.names.contains(name) => format!("{}.{name}", short_interface(owner)),
             _ => name.to_owned(),
         };
         let unique = std::iter::once(qualified.clone())
             .chain((2..).map(|number| format!("{qualified}-{number}")))
-            .find(|candidate| !taken(candidate))
+            .find(|candidate| !self.names.contains(candidate))
             .expect("the numbers do not end");
         let place = TypeId(u32::try_from(self.graph.types.len()).expect("a component has fewer than 2^32 types"));
+        self.names.insert(unique.clone());
+        self.published.push(Published { source, height: 1 + self.height_within(&shape) });
         self.graph.types.push(NamedType { name: unique, docs, shape });
-        self.ids.insert(id, place);
+        self.ids.insert(source, place);
         Type::Named(place)
     }
 
+    fn height_within(&self, shape: &Shape) -> usize {
+        match shape {
+            Shape::Alias(target) => self.height(target),
+            Shape::Record(fields) => fields.iter().map(|field| self.height(&field.ty)).max().unwrap_or_default(),
+            Shape::Variant(cases) => {
+                cases.iter().filter_map(|case| case.ty.as_ref()).map(|ty| self.height(ty)).max().unwrap_or_default()
+            }
+            Shape::Enum(_) | Shape::Flags(_) => 0,
+        }
+    }
+
+    fn height(&self, ty: &Type) -> usize {
+        match ty {
+            Type::List(item) | Type::Option(item) => 1 + self.height(item),
+            Type::Tuple(items) => 1 + items.iter().map(|item| self.height(item)).max().unwrap_or_default(),
+            Type::Result { ok, err } => {
+                1 + [ok, err].into_iter().flatten().map(|ty| self.height(ty)).max().unwrap_or_default()
+            }
+            Type::Named(id) => self.published[id.0 as usize].height,
+            _ => 0,
+        }
+    }
+
     /// The interface that a type is defined in.
-    fn owner(&self, id: wit::TypeId) -> Option<String> {
+    fn owner(&self, id: wit::TypeId) -> Option<&str> {
         match self.resolve.types[id].owner {
-            wit::TypeOwner::Interface(interface) => Some(match self.resolve.id_of(interface) {
-                Some(name) => name,
-                None => self.resolve.name_world_key(&WorldKey::Interface(interface)),
-            }),
+            wit::TypeOwner::Interface(interface) => self.interfaces.get(&interface).map(String::as_str),
             _ => None,
         }
     }
 
     fn type_docs(&self, id: wit::TypeId) -> ItemDocs {
-        let Some(name) = &self.resolve.types[id].name else { return ItemDocs::default() };
-        let found = match self.owner(id) {
-            Some(owner) => self.docs.interface(&owner).and_then(|docs| docs.types.get(name)),
-            None => self.docs.worlds.values().find_map(|world| world.types.get(name)),
-        };
-        found.cloned().unwrap_or_default()
+        match &self.resolve.types[id].name {
+            Some(name) => self.docs.ty(self.owner(id), name),
+            None => ItemDocs::default(),
+        }
     }
 }
 
@@ -348,120 +409,20 @@ fn refused<T>(what: &str) -> Result<T, Obstacle> {
 }
 
 /// WIT has no documentation for parameters. By convention a list item in the function's own does it:
-/// ``- `quantity`: how many units``.
+/// ``- `quantity`: how many units``. Lines that are indented below it go on with it.
 fn parameter_docs(docs: &str, name: &str) -> String {
     let marker = format!("`{name}`");
-    docs.lines()
-        .filter_map(|line| line.trim_start().strip_prefix(['-', '*']))
-        .filter_map(|item| item.trim_start().strip_prefix(marker.as_str()))
-        .map(|text| text.trim_start_matches([':', ' ', '—', '-']).trim().to_owned())
-        .next()
-        .unwrap_or_default()
-}
-
-/// The `package-docs` section, as far as it is used here. Unknown members are left alone: it is documentation.
-#[derive(Debug, Default, Deserialize)]
-struct PackageDocs {
-    #[serde(default)]
-    docs: Option<String>,
-    #[serde(default)]
-    worlds: BTreeMap<String, WorldDocs>,
-    #[serde(default)]
-    interfaces: BTreeMap<String, InterfaceDocs>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct WorldDocs {
-    #[serde(default)]
-    docs: Option<String>,
-    #[serde(default)]
-    funcs: BTreeMap<String, ItemDocs>,
-    #[serde(default)]
-    func_exports: BTreeMap<String, ItemDocs>,
-    #[serde(default)]
-    types: BTreeMap<String, ItemDocs>,
-    #[serde(default)]
-    interfaces: BTreeMap<String, InterfaceDocs>,
-    #[serde(default)]
-    interface_exports: BTreeMap<String, InterfaceDocs>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct InterfaceDocs {
-    #[serde(default)]
-    funcs: BTreeMap<String, ItemDocs>,
-    #[serde(default)]
-    types: BTreeMap<String, ItemDocs>,
-}
-
-impl WorldDocs {
-    /// An interface written inside the world.
-    fn interface(&self, name: &str) -> Option<&InterfaceDocs> {
-        self.interface_exports.get(name).or_else(|| self.interfaces.get(name))
+    let item = |line: &str| -> Option<String> {
+        let item = line.trim_start().strip_prefix(['-', '*'])?;
+        let text = item.trim_start().strip_prefix(marker.as_str())?;
+        Some(text.trim_start_matches([':', ' ', '—', '-']).trim().to_owned())
+    };
+    let mut lines = docs.lines();
+    let Some(mut text) = lines.by_ref().find_map(item) else { return String::new() };
+    let goes_on = |line: &&str| line.starts_with("  ") && !line.trim_start().starts_with(['-', '*']);
+    for line in lines.take_while(goes_on) {
+        text.push(' ');
+        text.push_str(line.trim());
     }
-}
-
-/// Documentation of a function or type: its text alone, or with that of its fields and cases.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum ItemDocs {
-    Text(String),
-    Full {
-        #[serde(default)]
-        docs: Option<String>,
-        #[serde(default)]
-        items: BTreeMap<String, String>,
-    },
-}
-
-impl Default for ItemDocs {
-    fn default() -> Self {
-        Self::Text(String::new())
-    }
-}
-
-impl ItemDocs {
-    fn text(&self) -> String {
-        match self {
-            Self::Text(text) | Self::Full { docs: Some(text), .. } => text.trim().to_owned(),
-            Self::Full { docs: None, .. } => String::new(),
-        }
-    }
-
-    fn item(&self, name: &str) -> String {
-        match self {
-            Self::Full { items, .. } => items.get(name).map(|text| text.trim().to_owned()).unwrap_or_default(),
-            Self::Text(_) => String::new(),
-        }
-    }
-}
-
-impl PackageDocs {
-    fn overview(&self) -> String {
-        let world = self.worlds.values().find_map(|world| world.docs.as_deref());
-        world.or(self.docs.as_deref()).unwrap_or_default().trim().to_owned()
-    }
-
-    fn world_function(&self, name: &str) -> Option<&ItemDocs> {
-        self.worlds.values().find_map(|world| world.func_exports.get(name).or_else(|| world.funcs.get(name)))
-    }
-
-    fn interface(&self, name: &str) -> Option<&InterfaceDocs> {
-        let short = short_interface(name);
-        self.interfaces.get(short).or_else(|| self.worlds.values().find_map(|world| world.interface(short)))
-    }
-}
-
-/// The documentation section of a component. A section that cannot be read is no reason to refuse the plugin.
-fn read_docs(bytes: &[u8]) -> PackageDocs {
-    let sections = wasmparser::Parser::new(0).parse_all(bytes).map_while(Result::ok);
-    for payload in sections {
-        if let wasmparser::Payload::CustomSection(section) = payload
-            && section.name() == "package-docs"
-            && let Some((0 | 1, json)) = section.data().split_first()
-        {
-            return serde_json::from_slice(json).unwrap_or_default();
-        }
-    }
-    PackageDocs::default()
+    text
 }
