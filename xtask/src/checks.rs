@@ -46,6 +46,7 @@ pub fn check(repository: &Path) -> Result<()> {
 /// Writes the generated pages anew. The tests that find them stale do it, when they are told to.
 pub fn generate(repository: &Path) -> Result<()> {
     let mut command = cargo(repository);
-    command.args(["test", "--quiet", "-p", "outrigger-contract", "-p", "outrigger-cli", "--", "generated"]);
+    command.args(["test", "--quiet", "-p", "outrigger-contract", "-p", "outrigger-host", "-p", "outrigger-cli"]);
+    command.args(["--", "generated"]);
     run(command.env("OUTRIGGER_GENERATE", "1"))
 }

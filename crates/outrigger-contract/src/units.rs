@@ -506,6 +506,7 @@ impl JsonSchema for Rate {
                         "burst": {
                             "type": ["integer", "null"], "minimum": 1, "maximum": u32::MAX,
                             "description": "Calls allowed at once. Default: `calls`.",
+                            "examples": [20],
                         },
                     },
                     "required": ["calls", "per"],

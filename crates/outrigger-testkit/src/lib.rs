@@ -1,6 +1,7 @@
 //! Dev-only: fixtures and suites that the tests of several crates share.
 
 pub mod components;
+pub mod golden;
 pub mod scripted;
 pub mod services;
 pub mod store_suite;

@@ -11,8 +11,8 @@ use crate::name::{FunctionName, PluginName};
 use crate::permission::Permissions;
 use crate::units::{ByteSize, Rate, Span};
 
-/// Where editors find the published schema.
-const ID: &str = "https://outrigger.dev/schema/plugin.schema.json";
+/// Names the published schema. A name and no address: it is read from where it lies.
+const ID: &str = "urn:outrigger:plugin-manifest:1";
 
 /// A JSON Schema (2020-12) of the manifest, with descriptions and examples.
 #[must_use]
@@ -50,6 +50,10 @@ pub fn json_schema() -> Value {
     );
     let mut definitions = defs.0.take_definitions(true);
     definitions.insert("Property".to_owned(), property());
+    if let Some(version) = definitions.get_mut("SemVer") {
+        version["description"] = json!("`MAJOR.MINOR.PATCH`, with a pre-release or build where it is one.");
+        version["examples"] = json!(["1.2.0", "2.0.0-rc.1"]);
+    }
     let head = [
         ("$schema", json!("https://json-schema.org/draft/2020-12/schema")),
         ("$id", json!(ID)),
@@ -231,8 +235,9 @@ fn limits(defs: &mut Defs) -> Value {
 
 fn property() -> Value {
     let nested = json!({ "$ref": "#/$defs/Property" });
-    let length = |description: &str| json!({ "description": description, "type": "integer", "minimum": 0 });
-    let number = |description: &str| json!({ "description": description, "type": "number" });
+    let length =
+        |description: &str| json!({ "description": description, "type": "integer", "minimum": 0, "examples": [3] });
+    let number = |description: &str| json!({ "description": description, "type": "number", "examples": [100] });
     let property = table(
         "One value of the configuration, in the words of JSON Schema.",
         json!({
@@ -245,19 +250,31 @@ fn property() -> Value {
             "required": flag("Without it the plugin cannot be enabled."),
             "secret": flag("Encrypted at rest and never shown again."),
             "encrypted": flag("Another word for `secret`."),
-            "default": { "description": "The value when none is set." },
-            "enum": { "description": "The only values allowed.", "type": "array", "minItems": 1 },
-            "examples": { "description": "Values for people to start from.", "type": "array" },
+            "default": { "description": "The value when none is set.", "examples": ["fsn1"] },
+            "enum": {
+                "description": "The only values allowed.",
+                "type": "array", "minItems": 1, "examples": [["fsn1", "nbg1"]],
+            },
+            "examples": {
+                "description": "Values for people to start from.",
+                "type": "array", "examples": [["fsn1"]],
+            },
             "minimum": number("The least number allowed."),
             "maximum": number("The greatest number allowed."),
             "exclusiveMinimum": number("The number must be greater than this."),
             "exclusiveMaximum": number("The number must be less than this."),
-            "multipleOf": { "description": "The step between numbers.", "type": "number", "exclusiveMinimum": 0 },
+            "multipleOf": {
+                "description": "The step between numbers.",
+                "type": "number", "exclusiveMinimum": 0, "examples": [0.5],
+            },
             "minLength": length("The least length of a text, in characters."),
             "maxLength": length("The greatest length of a text, in characters."),
-            "pattern": { "description": "A regular expression that a text must match.", "type": "string" },
+            "pattern": {
+                "description": "A regular expression that a text must match.",
+                "type": "string", "examples": ["^[a-z]+$"],
+            },
             "format": { "description": "The format of a text.", "enum": Property::FORMATS },
-            "items": nested,
+            "items": { "description": "What the items of an array are.", "$ref": "#/$defs/Property", "examples": [{ "type": "string" }] },
             "minItems": length("The least number of items."),
             "maxItems": length("The greatest number of items."),
             "uniqueItems": flag("No item may stand there twice."),
@@ -265,10 +282,12 @@ fn property() -> Value {
                 "description": "The named properties of an object.",
                 "type": "object",
                 "additionalProperties": nested,
+                "examples": [{ "port": { "type": "integer", "minimum": 1 } }],
             },
             "additionalProperties": {
                 "description": "Whether, or of what shape, an object may hold other properties.",
                 "anyOf": [{ "type": "boolean" }, nested],
+                "examples": [false, { "type": "string" }],
             },
         }),
         &["type"],
