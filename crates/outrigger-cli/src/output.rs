@@ -106,9 +106,14 @@ impl Output {
     /// Says something beside the results.
     pub fn remark(&self, text: &str) {
         if !self.quiet {
-            // Nobody may be listening, which is no reason to stop.
-            let _ = writeln!(anstream::stderr(), "{text}");
+            self.ask_about(text);
         }
+    }
+
+    /// Shows what a question is about, to be asked next. Unlike a remark it is never left out.
+    pub fn ask_about(&self, text: &str) {
+        // Nobody may be listening, which is no reason to stop.
+        let _ = writeln!(anstream::stderr(), "{text}");
     }
 
     /// Shows that something is going on, until the answer is dropped.

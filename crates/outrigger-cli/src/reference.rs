@@ -4,7 +4,6 @@
 use clap::builder::StyledStr;
 use clap::{Arg, ArgAction, Command};
 use outrigger_contract::code::TABLE;
-use outrigger_host::environment::VARIABLES;
 
 /// The page `docs/reference/cli.md`.
 #[must_use]
@@ -20,11 +19,10 @@ pub fn markdown() -> String {
     let global: Vec<_> = command.get_arguments().filter(|arg| arg.is_global_set()).collect();
     page.push_str("## Options of every command\n\n");
     page.push_str(&options(&global));
-    page.push_str("\n## Environment variables\n\n| variable | meaning |\n|---|---|\n");
-    for variable in VARIABLES {
-        page.push_str(&format!("| `{}` | {} |\n", variable.name, escaped(variable.meaning)));
-    }
-    page.push_str("| `NO_COLOR` | No colours, where it is set to anything. |\n");
+    page.push_str(
+        "\nEnvironment variables are in [environment.md](environment.md). `NO_COLOR`, set to anything, turns colours \
+         off.\n",
+    );
     page.push_str("\n## Commands\n\n");
     let mut sections = String::new();
     for subcommand in visible(&command) {

@@ -18,7 +18,14 @@ use crate::output::bytes;
 /// The project could not be made or built.
 pub async fn run(context: &Context, command: DevCommand) -> CliResult {
     match command {
-        DevCommand::New { name, path, sdk } => new(context, name, path, sdk),
+        DevCommand::New { name, path: _, sdk: _ } => Err(ApiError::new(
+            Code::Unsupported,
+            format!("the project `{name}` was not made: this build of Outrigger has no project templates"),
+        )
+        .with_hint(
+            "copy one of the folders in `plugins/`, such as `plugins/pricing`, and build it with `outrigger dev build`",
+        )
+        .into()),
         DevCommand::Build { path, out, install, yes } => {
             let built = build(context, &path, out)?;
             if !install {
@@ -28,11 +35,6 @@ pub async fn run(context: &Context, command: DevCommand) -> CliResult {
             install::install_source(context, PackageSource::Path(package), yes).await
         }
     }
-}
-
-fn new(context: &Context, name: String, path: Option<PathBuf>, sdk: Option<PathBuf>) -> CliResult {
-    let _ = (context, name, path, sdk);
-    Ok(())
 }
 
 fn build(context: &Context, path: &Path, out: Option<PathBuf>) -> CliResult<Built> {

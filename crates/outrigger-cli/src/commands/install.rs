@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use inquire::ui::RenderConfig;
 use inquire::{Confirm, InquireError};
 use outrigger_api::{ApiError, Code, InstallOutcome, InstallRequest, PackageReport, PackageSource, PluginName};
 use serde_json::json;
@@ -11,7 +12,7 @@ use crate::cli::{InstallArguments, UninstallArguments};
 use crate::context::Context;
 use crate::error::{CliError, CliResult, usage};
 use crate::output::table::{bullets, fields, section};
-use crate::output::{bold, bytes, can_ask, count, yellow};
+use crate::output::{Format, bold, bytes, can_ask, count, yellow};
 
 /// Installs what was named.
 ///
@@ -33,7 +34,12 @@ pub async fn install_source(context: &Context, source: PackageSource, yes: bool)
         let _progress = context.output.spinner("reading the package");
         platform.package_inspect(&source).await?
     };
-    context.output.remark(&review(&report));
+    // Nobody is asked to agree to what was not shown; and where errors are data, they stand alone.
+    if !yes && can_ask() {
+        context.output.ask_about(&review(&report));
+    } else if context.output.format() == Format::Table {
+        context.output.remark(&review(&report));
+    }
     let approved = consent(&report, yes)?;
     let outcome = {
         let _progress = context.output.spinner(format!("installing {}", report.manifest.name));
@@ -156,7 +162,7 @@ pub async fn uninstall(context: &Context, arguments: UninstallArguments) -> CliR
         }
         let lost =
             format!("Its configuration and its state are lost, with {}.", count(details.revisions.len(), "revision"));
-        context.output.remark(&lost);
+        context.output.ask_about(&lost);
         if !ask(&format!("Remove {name} {}?", details.summary.version))? {
             return Err(declined("nothing was removed"));
         }
@@ -172,7 +178,11 @@ pub async fn uninstall(context: &Context, arguments: UninstallArguments) -> CliR
 /// Asks a question that can be answered with yes or no; no is the default.
 fn ask(question: &str) -> CliResult<bool> {
     // Waiting for a person blocks this thread, so the runtime is told to use another.
-    match tokio::task::block_in_place(|| Confirm::new(question).with_default(false).prompt()) {
+    let mut question = Confirm::new(question).with_default(false);
+    if anstream::ColorChoice::global() == anstream::ColorChoice::Never {
+        question = question.with_render_config(RenderConfig::empty());
+    }
+    match tokio::task::block_in_place(|| question.prompt()) {
         Ok(answer) => Ok(answer),
         Err(InquireError::OperationCanceled | InquireError::OperationInterrupted) => Err(declined("cancelled")),
         Err(error) => {

@@ -37,7 +37,7 @@ fn permissions_need_consent() {
     let package = place.package("pricing", PERMISSIONS);
     let refused = place.run(&["plugin", "install", &package]);
     refused.failed(4, &["error[grant_required]", "LANG", "api.example.org", "`--yes`"]);
-    let refused = place.run(&["plugin", "install", &package, "-o", "json", "-q"]);
+    let refused = place.run(&["plugin", "install", &package, "-o", "json"]);
     assert_eq!(refused.code, 4);
     let error: serde_json::Value = serde_json::from_str(&refused.stderr).unwrap();
     assert_eq!(error["detail"]["permissions"].as_array().unwrap().len(), 2, "{error}");
