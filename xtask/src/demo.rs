@@ -89,9 +89,9 @@ impl Demo {
 }
 
 const QUESTIONS: &str = r#"[
-  {"function": "pricing.quote", "arguments": {}},
-  {"function": "pricing.quote", "arguments": {}},
-  {"function": "team-directory.search", "arguments": {}},
+  {"function": "pricing.quote", "arguments": {"service": "compute-medium", "quantity": 1460, "currency": "EUR", "tax-region": "DE"}},
+  {"function": "pricing.quote", "arguments": {"service": "compute-medium", "quantity": 1460, "currency": "EUR", "tax-region": "DE"}},
+  {"function": "team-directory.search", "arguments": {"query": "kubernetes"}},
   {"function": "os-facts.detect", "arguments": {}}
 ]
 "#;

@@ -155,7 +155,7 @@ table! {
         "Look at its present state and try again."
     GrantRequired "grant_required" 403 -32001 DENIED
         "The plugin asks for permissions that were not granted to this digest."
-        "Review them, then grant them: `outrigger plugin install PATH --yes`, or `outrigger plugin enable NAME --yes`."
+        "Review them, then grant them: `outrigger plugin install PATH` asks on a terminal; `--yes` grants without asking."
     Forbidden "forbidden" 403 -32001 DENIED
         "The caller may not do this."
         "Ask an administrator for the right named in the message."

@@ -93,7 +93,7 @@ impl Engine {
             loop {
                 tokio::time::sleep(interval).await;
                 let Some(inner) = weak.upgrade() else { return };
-                Self { inner }.write_statistics().await;
+                Self { inner }.write_statistics();
             }
         });
         Ok(Self { inner })
@@ -110,7 +110,7 @@ impl Engine {
 
     /// Waits until every run, log line and count so far is in the store.
     pub async fn flush(&self) {
-        self.write_statistics().await;
+        self.write_statistics();
         self.inner.recorder.flush().await;
     }
 
@@ -170,7 +170,7 @@ impl Engine {
         Ok(revision)
     }
 
-    async fn write_statistics(&self) {
+    fn write_statistics(&self) {
         let mut rows = Vec::new();
         for slot in self.inner.plugins.all() {
             rows.extend(
@@ -178,7 +178,7 @@ impl Engine {
             );
         }
         if !rows.is_empty() {
-            self.inner.recorder.statistics(rows).await;
+            self.inner.recorder.statistics(rows);
         }
     }
 }

@@ -1,129 +1,166 @@
-//! Writes runs, log lines and statistics to the store in the background, in batches. A call waits for the recorder only
-//! when its queue is full: records are never dropped in silence.
+//! Writes runs, log lines and statistics to the store in the background, in batches.
+//!
+//! Adding a record is a push under a lock. The task that writes is woken by the first record of a batch, not by each:
+//! waking a thread costs more than a cached call may. A call waits for the recorder only when too much is waiting to be
+//! written: records are never dropped in silence.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
 
 use crate::store::{LogRecord, RecordBatch, RunRecord, StatisticsRow, Store};
 
 /// Records that may wait. Past it, whoever adds one waits too.
-const QUEUE: usize = 16_384;
-/// A batch is written when it has this many records, or is this old.
+const ROOM: usize = 50_000;
+/// A batch is written when it has this many records, or its first one is this old.
 const BATCH: usize = 2_000;
 const BATCH_AGE: Duration = Duration::from_millis(50);
 
-enum Entry {
-    Run(Box<RunRecord>),
-    Log(Box<LogRecord>),
-    Statistics(Vec<StatisticsRow>),
-    Flush(oneshot::Sender<()>),
+/// The recorder. Its task ends when it is dropped, after writing what is left.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    shared: Arc<Shared>,
 }
 
-/// Handle to the recorder. Its task ends when the last handle is dropped.
-#[derive(Clone, Debug)]
-pub(crate) struct Recorder {
-    queue: mpsc::Sender<Entry>,
+#[derive(Debug, Default)]
+struct Shared {
+    pending: Mutex<Pending>,
+    /// The first record of a batch has arrived, or the recorder is closed.
+    begun: Notify,
+    /// The batch is to be written without waiting for more.
+    urgent: Notify,
+    /// There is room again.
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    batch: RecordBatch,
+    records: usize,
+    /// Told when everything before is written.
+    flushes: Vec<oneshot::Sender<()>>,
+    closed: bool,
 }
 
 impl Recorder {
     /// Starts the task that writes.
     pub(crate) fn start(store: Arc<dyn Store>) -> Self {
-        let (queue, entries) = mpsc::channel(QUEUE);
-        tokio::spawn(write(store, entries));
-        Self { queue }
+        let shared = Arc::new(Shared::default());
+        tokio::spawn(write(store, Arc::clone(&shared)));
+        Self { shared }
     }
 
-    /// Adds a run.
+    /// Adds a run, and waits where there is no room.
     pub(crate) async fn run(&self, run: RunRecord) {
-        self.add(Entry::Run(Box::new(run))).await;
+        self.wait_for_room().await;
+        self.run_now(run);
     }
 
     /// Adds a run where nothing can be waited for: while a call is being dropped.
     pub(crate) fn run_now(&self, run: RunRecord) {
-        if self.queue.try_send(Entry::Run(Box::new(run))).is_err() {
-            tracing::error!("the record of a cancelled call was lost: the store cannot keep up");
-        }
+        self.add(1, |batch| batch.runs.push(run));
     }
 
-    /// Adds a log line without waiting. When the queue is full the line goes to the process's own log only.
+    /// Adds a log line without waiting. Where there is no room, the line goes to the process's own log only.
     pub(crate) fn log(&self, line: LogRecord) {
-        if self.queue.try_send(Entry::Log(Box::new(line))).is_err() {
-            tracing::warn!("a plugin's log line was not kept: the store cannot keep up");
+        match self.is_full() {
+            true => tracing::warn!("a plugin's log line was not kept: the store cannot keep up"),
+            false => self.add(1, |batch| batch.logs.push(line)),
         }
     }
 
     /// Adds statistics.
-    pub(crate) async fn statistics(&self, rows: Vec<StatisticsRow>) {
-        self.add(Entry::Statistics(rows)).await;
+    pub(crate) fn statistics(&self, rows: Vec<StatisticsRow>) {
+        self.add(rows.len(), |batch| batch.statistics.extend(rows));
     }
 
     /// Waits until everything added so far is written.
     pub(crate) async fn flush(&self) {
         let (done, written) = oneshot::channel();
-        self.add(Entry::Flush(done)).await;
+        self.shared.pending.lock().flushes.push(done);
+        self.shared.begun.notify_one();
+        self.shared.urgent.notify_one();
         // The task answers, or is gone with the runtime; either way there is nothing more to wait for.
         let _ = written.await;
     }
 
-    async fn add(&self, entry: Entry) {
-        if self.queue.send(entry).await.is_err() {
-            tracing::error!("the recorder has stopped; a record was lost");
+    fn add(&self, records: usize, push: impl FnOnce(&mut RecordBatch)) {
+        let count = {
+            let mut pending = self.shared.pending.lock();
+            push(&mut pending.batch);
+            pending.records += records;
+            pending.records
+        };
+        if count <= records {
+            self.shared.begun.notify_one();
+        }
+        if count >= BATCH && count - records < BATCH {
+            self.shared.urgent.notify_one();
         }
     }
-}
 
-async fn write(store: Arc<dyn Store>, mut entries: mpsc::Receiver<Entry>) {
-    let mut taken = Vec::with_capacity(BATCH);
-    loop {
-        if entries.recv_many(&mut taken, BATCH).await == 0 {
-            return;
-        }
-        // Whoever waits for a flush is not kept waiting for the batch to fill.
-        let urgent = |taken: &[Entry]| taken.iter().any(|entry| matches!(entry, Entry::Flush(_)));
-        if taken.len() < BATCH && !urgent(&taken) {
-            let room = BATCH - taken.len();
-            let fill = async {
-                while taken.len() < BATCH && !urgent(&taken) {
-                    if entries.recv_many(&mut taken, room).await == 0 {
-                        return;
-                    }
-                }
-            };
-            let _ = tokio::time::timeout(BATCH_AGE, fill).await;
-        }
-        append(&*store, &mut taken).await;
+    fn is_full(&self) -> bool {
+        self.shared.pending.lock().records >= ROOM
     }
-}
 
-async fn append(store: &dyn Store, taken: &mut Vec<Entry>) {
-    let mut batch = RecordBatch::default();
-    let mut waiting = Vec::new();
-    for entry in taken.drain(..) {
-        match entry {
-            Entry::Run(run) => batch.runs.push(*run),
-            Entry::Log(line) => batch.logs.push(*line),
-            Entry::Statistics(rows) => batch.statistics.extend(rows),
-            Entry::Flush(done) => waiting.push(done),
-        }
-    }
-    if !batch.is_empty() {
-        // A store that is briefly busy or full is tried again; the queue fills meanwhile and slows the callers down.
-        for attempt in 1..=5_u32 {
-            match store.record_append(&batch).await {
-                Ok(()) => break,
-                Err(error) if attempt == 5 => {
-                    tracing::error!(%error, runs = batch.runs.len(), logs = batch.logs.len(), "records could not be written and are lost");
-                }
-                Err(error) => {
-                    tracing::warn!(%error, attempt, "records could not be written; trying again");
-                    tokio::time::sleep(Duration::from_millis(100) * attempt).await;
-                }
+    async fn wait_for_room(&self) {
+        while self.is_full() {
+            let room = self.shared.room.notified();
+            // It may have been made between the look and the wait.
+            if self.is_full() {
+                room.await;
             }
         }
     }
-    for done in waiting {
-        let _ = done.send(());
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.shared.pending.lock().closed = true;
+        self.shared.begun.notify_one();
+        self.shared.urgent.notify_one();
+    }
+}
+
+async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
+    loop {
+        shared.begun.notified().await;
+        let _ = tokio::time::timeout(BATCH_AGE, shared.urgent.notified()).await;
+        let Pending { batch, records: _, flushes, closed } = {
+            let mut pending = shared.pending.lock();
+            let closed = pending.closed;
+            Pending { closed, ..std::mem::take(&mut *pending) }
+        };
+        shared.room.notify_waiters();
+        append(&*store, &batch).await;
+        for done in flushes {
+            // Who asked may have gone away.
+            let _ = done.send(());
+        }
+        if closed {
+            return;
+        }
+    }
+}
+
+/// A store that is briefly busy or full is tried again; meanwhile the callers find no room, and slow down.
+async fn append(store: &dyn Store, batch: &RecordBatch) {
+    if batch.is_empty() {
+        return;
+    }
+    for attempt in 1..=5_u32 {
+        match store.record_append(batch).await {
+            Ok(()) => return,
+            Err(error) if attempt == 5 => {
+                let (runs, logs) = (batch.runs.len(), batch.logs.len());
+                tracing::error!(%error, runs, logs, "records could not be written and are lost");
+            }
+            Err(error) => {
+                tracing::warn!(%error, attempt, "records could not be written; trying again");
+                tokio::time::sleep(Duration::from_millis(100) * attempt).await;
+            }
+        }
     }
 }

@@ -81,9 +81,9 @@ impl Run {
             dropped_log_lines: observations.dropped_log_lines,
         };
         if let Some(open) = self.open.take() {
-            let recorder = open.engine.inner.recorder.clone();
+            let engine = open.engine.clone();
             let message = failure.map(|failure| failure.message.clone());
-            recorder.run(self.record(open, &sample, message)).await;
+            engine.inner.recorder.run(self.record(open, &sample, message)).await;
         }
         outcome.map(|output| Answer {
             value: output.value,
@@ -134,8 +134,8 @@ impl Drop for Run {
             violations: 0,
             dropped_log_lines: 0,
         };
-        let recorder = open.engine.inner.recorder.clone();
-        recorder.run_now(self.record(open, &sample, Some("the caller went away".to_owned())));
+        let engine = open.engine.clone();
+        engine.inner.recorder.run_now(self.record(open, &sample, Some("the caller went away".to_owned())));
     }
 }
 
