@@ -65,6 +65,8 @@ impl std::fmt::Display for Caller {
 /// The arguments of a call.
 #[derive(Clone, Debug)]
 pub enum Arguments {
+    /// The text of a JSON object with a member for each parameter. The quickest way for who has text.
+    Text(String),
     /// An object with a member for each parameter.
     Json(serde_json::Map<String, serde_json::Value>),
     /// Values in the order of the parameters. Bytes stay bytes.

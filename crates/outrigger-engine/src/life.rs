@@ -176,7 +176,8 @@ impl Engine {
     /// Sets a plugin's configuration, all of it, and has the plugin run with it from the next call on.
     ///
     /// # Errors
-    /// It does not fit the schema in the manifest, or was changed since `expected` was read.
+    /// It does not fit the schema in the manifest, the plugin did not start with it, or it was changed since `expected`
+    /// was read. The old one stays then.
     pub async fn configure(
         &self,
         name: &PluginName,
@@ -193,10 +194,20 @@ impl Engine {
             let message = format!("`{secret}` is a secret, and this version cannot encrypt secrets at rest");
             return Err(Failure::new(Code::Unsupported, message).with_hint("leave it out until the version that can"));
         }
-        let resolved = resolve_configuration(&revision, &values)?;
+        let values_seen = Arc::new(resolve_configuration(&revision, &values)?);
+        // A plugin may refuse what its schema accepts. It is brought up with the new configuration before that is kept.
+        let successor = match slot.active.load().is_some() {
+            true => {
+                let candidate = Configuration { values: Arc::clone(&values_seen), revision: expected + 1 };
+                let mut effects = SlotEffects { configuration: Some(candidate), ..SlotEffects::new(self, &slot, None) };
+                drive(PluginState::Registered, Event::Enable, &mut effects).await.map_err(|(_, failure)| failure)?;
+                effects.revision
+            }
+            false => None,
+        };
         let revision = self.inner.store.configuration_put(name, &values, expected).await?;
-        if let Some(active) = slot.active.load_full() {
-            active.configuration.store(Arc::new(Configuration { values: Arc::new(resolved), revision }));
+        if let Some(successor) = successor {
+            self.replace(&slot, Some(successor));
         }
         Ok(revision)
     }
@@ -292,6 +303,8 @@ struct SlotEffects<'a> {
     slot: &'a Arc<Slot>,
     /// The revision to load.
     digest: Digest,
+    /// The configuration to load it with, where that is not the stored one.
+    configuration: Option<Configuration>,
     /// The revision that is loaded: one on its way up, or the active one on its way down.
     revision: Option<Arc<ActiveRevision>>,
 }
@@ -299,7 +312,7 @@ struct SlotEffects<'a> {
 impl<'a> SlotEffects<'a> {
     fn new(engine: &'a Engine, slot: &'a Arc<Slot>, revision: Option<Arc<ActiveRevision>>) -> Self {
         let digest = slot.record.lock().0.active;
-        Self { engine, slot, digest, revision }
+        Self { engine, slot, digest, configuration: None, revision }
     }
 
     async fn load(&mut self) -> Result<(), Failure> {
@@ -312,9 +325,14 @@ impl<'a> SlotEffects<'a> {
             let message = format!("the plugin `{}` asks for permissions it was not granted: {missing}", self.slot.name);
             return Err(Failure::new(Code::GrantRequired, message));
         }
-        let stored = store.configuration_fetch(&self.slot.name).await?;
-        let (values, revision) = stored.map(|stored| (stored.values, stored.revision)).unwrap_or_default();
-        let configuration = Configuration { values: Arc::new(resolve_configuration(&record, &values)?), revision };
+        let configuration = match self.configuration.take() {
+            Some(configuration) => configuration,
+            None => {
+                let stored = store.configuration_fetch(&self.slot.name).await?;
+                let (values, revision) = stored.map(|stored| (stored.values, stored.revision)).unwrap_or_default();
+                Configuration { values: Arc::new(resolve_configuration(&record, &values)?), revision }
+            }
+        };
         let loaded = runtime
             .load(RevisionSpec {
                 plugin: self.slot.name.clone(),

@@ -164,12 +164,10 @@ impl HostServices for CallServices {
             );
             return Err(fail(Code::PermissionDenied, message));
         }
-        let arguments = serde_json::from_str(arguments)
-            .map_err(|error| fail(Code::InvalidInput, format!("the arguments are not a JSON object: {error}")))?;
         let call = Call {
             caller: Caller::Plugin(self.chain.clone()),
             function,
-            arguments: Arguments::Json(arguments),
+            arguments: Arguments::Text(arguments.to_owned()),
             options: CallOptions {
                 timeout: Some(self.deadline.saturating_duration_since(Instant::now())),
                 correlation: Some(self.correlation),

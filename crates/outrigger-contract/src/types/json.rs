@@ -21,6 +21,7 @@
 
 mod fits;
 mod render;
+mod text;
 
 use serde_json::{Map, Value as Json};
 
@@ -29,6 +30,7 @@ use super::value::Value;
 
 pub use fits::{check_arguments, fits};
 pub use render::{Rendered, render};
+pub use text::parse_arguments_text;
 
 /// The greatest finite `f32` as the shortest decimal that is read as it. A little more than its exact value.
 pub(super) const GREATEST_F32: f64 = 3.402_823_5e38;

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use outrigger_contract::types::json::{self, Fault, Rendered};
-use outrigger_contract::types::{Type, TypeGraph, Value, schema};
+use outrigger_contract::types::json::{self, Fault, Faults, Rendered};
+use outrigger_contract::types::{Field, Function, Outcome, Type, TypeGraph, Value, schema};
 use outrigger_testkit::values::{TypeTree, WitWriter, any_type, values_of};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -36,6 +36,21 @@ fn read_type(tree: &TypeTree) -> (TypeGraph, Type) {
     (graph, ty)
 }
 
+/// A value as the argument of a function, read from text in one pass and through a tree.
+fn both_ways(graph: &TypeGraph, ty: &Type, text: &str) -> (Result<Vec<Value>, Faults>, Result<Vec<Value>, Faults>) {
+    let function = Function {
+        name: "f".to_owned(),
+        interface: None,
+        export: "f".to_owned(),
+        docs: String::new(),
+        params: vec![Field { name: "v".to_owned(), docs: String::new(), ty: ty.clone() }],
+        outcome: Outcome { ok: None, err: None },
+    };
+    let text = format!("{{\"v\": {text}}}");
+    let tree = serde_json::from_str(&text).expect("it is an object");
+    (json::parse_arguments_text(graph, &function, &text), json::parse_arguments(graph, &function, tree))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
@@ -50,6 +65,9 @@ proptest! {
             prop_assert!(validator.is_valid(&read), "{} does not fit {:#}", text, schema::of(&graph, &ty));
             let again = json::parse(&graph, &ty, read);
             prop_assert_eq!(again.as_ref(), Ok(value), "{}", text);
+            let (quick, thorough) = both_ways(&graph, &ty, &text);
+            prop_assert_eq!(quick.as_ref(), Ok(&vec![value.clone()]), "{}", text);
+            prop_assert_eq!(quick, thorough);
         }
     }
 
@@ -64,6 +82,8 @@ proptest! {
             for (place, change) in &changes {
                 change.apply(node(&mut json, place));
                 let read = json::parse(&graph, &ty, json.clone());
+                let (quick, thorough) = both_ways(&graph, &ty, &json.to_string());
+                prop_assert_eq!(quick, thorough, "{}", json);
                 let accepted = validator.is_valid(&json);
                 match read {
                     Ok(value) => {

@@ -11,6 +11,7 @@ use crate::error::Failure;
 pub(super) fn arguments(target: &Target, arguments: Arguments) -> Result<Arc<[Value]>, Failure> {
     let (graph, function) = (&*target.revision.graph, target.function());
     let values = match arguments {
+        Arguments::Text(text) => json::parse_arguments_text(graph, function, &text),
         Arguments::Json(members) => json::parse_arguments(graph, function, members),
         Arguments::Values(values) => json::check_arguments(graph, function, &values).map(|()| values),
     };

@@ -171,3 +171,17 @@ async fn warming_up_loads_and_makes_instances() {
     assert_eq!(bench.engine.warm(&demo()).await.expect("it warms up"), 1);
     assert_eq!(bench.runtime.count("demo:warm"), 1);
 }
+
+#[tokio::test]
+async fn a_configuration_that_the_plugin_refuses_is_not_kept() {
+    let bench = Bench::new().await;
+    bench.demo("[configuration.colour]\ntype = \"string\"\ndefault = \"grey\"\n").await;
+    let red = json!({"colour": "red"}).as_object().cloned().expect("an object");
+    bench.runtime.fail("demo:initialize");
+    bench.engine.configure(&demo(), red.clone(), 0).await.expect_err("the plugin refuses it");
+    assert_eq!(bench.store.configuration_fetch(&demo()).await.expect("it reads"), None);
+    assert_eq!(bench.code("demo.setting", json!({"key": "colour"})).await, "ok \"\\\"grey\\\"\"");
+    bench.runtime.heal();
+    assert_eq!(bench.engine.configure(&demo(), red, 0).await.expect("it is accepted"), 1);
+    assert_eq!(bench.code("demo.setting", json!({"key": "colour"})).await, "ok \"\\\"red\\\"\"");
+}

@@ -1,0 +1,310 @@
+//! The quick way from JSON text to values: one pass, directed by the type, without a tree in between.
+//!
+//! It reads what is plainly right. At the first thing that is not, it gives up, and the thorough way reads the text again
+//! and says all that is wrong with it. So the quick way need not explain anything; it must only never accept what the
+//! thorough way refuses, nor read it differently. A property test holds it to that.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::{Fault, Faults, parse_arguments};
+use crate::types::graph::{Case, Field, Function, Label, Shape, Type, TypeGraph};
+use crate::types::value::Value;
+
+/// Reads the arguments of a function from the text of a JSON object with a member for each parameter.
+///
+/// # Errors
+/// All places where the object does not fit the parameters, or why the text is not a JSON object.
+pub fn parse_arguments_text(graph: &TypeGraph, function: &Function, text: &str) -> Result<Vec<Value>, Faults> {
+    if let Some(values) = quick(graph, function, text) {
+        return Ok(values);
+    }
+    match serde_json::from_str(text) {
+        Ok(arguments) => parse_arguments(graph, function, arguments),
+        Err(error) => {
+            Err(Faults(vec![Fault { path: String::new(), message: format!("it is not a JSON object: {error}") }]))
+        }
+    }
+}
+
+fn quick(graph: &TypeGraph, function: &Function, text: &str) -> Option<Vec<Value>> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let values = deserializer.deserialize_map(Members { graph, fields: &function.params }).ok()?;
+    deserializer.end().ok()?;
+    Some(values)
+}
+
+/// What ends the quick way. Nobody reads it.
+const GIVE_UP: &str = "not plainly right";
+
+fn give_up<T, E: Error>() -> Result<T, E> {
+    Err(E::custom(GIVE_UP))
+}
+
+/// One value of a type.
+#[derive(Clone, Copy)]
+struct Typed<'a> {
+    graph: &'a TypeGraph,
+    ty: &'a Type,
+}
+
+impl<'a> Typed<'a> {
+    const fn of(self, ty: &'a Type) -> Self {
+        Self { graph: self.graph, ty }
+    }
+
+    fn shape<'de, D: Deserializer<'de>>(self, shape: &'a Shape, deserializer: D) -> Result<Value, D::Error> {
+        let graph = self.graph;
+        match shape {
+            Shape::Alias(target) => self.of(target).deserialize(deserializer),
+            Shape::Record(fields) => deserializer.deserialize_map(Members { graph, fields }).map(Value::Record),
+            Shape::Enum(labels) => Named(labels).deserialize(deserializer).map(Value::Enum),
+            Shape::Flags(labels) => deserializer.deserialize_seq(Set(labels)).map(Value::Flags),
+            Shape::Variant(cases) => deserializer.deserialize_map(Tagged { graph, cases }),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Typed<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        match self.graph.resolve(self.ty) {
+            Type::Bool => bool::deserialize(deserializer).map(Value::Bool),
+            Type::U8 => u8::deserialize(deserializer).map(|value| Value::Unsigned(value.into())),
+            Type::U16 => u16::deserialize(deserializer).map(|value| Value::Unsigned(value.into())),
+            Type::U32 => u32::deserialize(deserializer).map(|value| Value::Unsigned(value.into())),
+            Type::U64 => u64::deserialize(deserializer).map(Value::Unsigned),
+            Type::S8 => i8::deserialize(deserializer).map(|value| Value::Signed(value.into())),
+            Type::S16 => i16::deserialize(deserializer).map(|value| Value::Signed(value.into())),
+            Type::S32 => i32::deserialize(deserializer).map(|value| Value::Signed(value.into())),
+            Type::S64 => i64::deserialize(deserializer).map(Value::Signed),
+            // The range of `f32` is the thorough way's to judge.
+            Type::F32 => give_up(),
+            Type::F64 => f64::deserialize(deserializer).map(Value::Float64),
+            Type::Char => char::deserialize(deserializer).map(Value::Char),
+            Type::String => String::deserialize(deserializer).map(Value::String),
+            Type::Bytes => deserializer.deserialize_str(Base64),
+            Type::List(item) => deserializer.deserialize_seq(Items(self.of(item))).map(Value::List),
+            Type::Option(inner) => deserializer.deserialize_option(Optional(self.of(inner))),
+            Type::Tuple(types) => deserializer.deserialize_seq(Positions(self, types)).map(Value::Tuple),
+            Type::Result { ok, err } => {
+                deserializer.deserialize_map(Outcome { graph: self.graph, ok: ok.as_deref(), err: err.as_deref() })
+            }
+            Type::Named(id) => self.shape(&self.graph.named(*id).shape, deserializer),
+        }
+    }
+}
+
+/// Every visitor here expects one thing, and says the same when it meets another.
+macro_rules! expecting {
+    () => {
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("what the type says")
+        }
+    };
+}
+
+/// The members of an object: fields of a record, or arguments.
+struct Members<'a> {
+    graph: &'a TypeGraph,
+    fields: &'a [Field],
+}
+
+impl<'de> Visitor<'de> for Members<'_> {
+    type Value = Vec<Value>;
+    expecting!();
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Value>, A::Error> {
+        let Self { graph, fields } = self;
+        let mut values: Vec<Option<Value>> = fields.iter().map(|_| None).collect();
+        while let Some(index) = map.next_key_seed(Place(fields.iter().map(|field| field.name.as_str())))? {
+            let value = map.next_value_seed(Typed { graph, ty: &fields[index].ty })?;
+            if values[index].replace(value).is_some() {
+                return give_up();
+            }
+        }
+        let absent = |field: &Field| graph.is_optional(&field.ty).then_some(Value::Option(None));
+        let values = fields.iter().zip(values).map(|(field, value)| value.or_else(|| absent(field)));
+        values.collect::<Option<_>>().map_or_else(give_up, Ok)
+    }
+}
+
+/// The place of a name among others.
+struct Place<I>(I);
+
+impl<'de, 'a, I: Iterator<Item = &'a str>> DeserializeSeed<'de> for Place<I> {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'a, I: Iterator<Item = &'a str>> Visitor<'_> for Place<I> {
+    type Value = usize;
+    expecting!();
+
+    fn visit_str<E: Error>(mut self, name: &str) -> Result<usize, E> {
+        self.0.position(|known| known == name).map_or_else(give_up, Ok)
+    }
+}
+
+/// The name of a case of an enum, or of a flag.
+struct Named<'a>(&'a [Label]);
+
+impl<'de> DeserializeSeed<'de> for Named<'_> {
+    type Value = u32;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u32, D::Error> {
+        Place(self.0.iter().map(|label| label.name.as_str())).deserialize(deserializer).map(super::u32_index)
+    }
+}
+
+/// Flags: each at most once, in any order.
+struct Set<'a>(&'a [Label]);
+
+impl<'de> Visitor<'de> for Set<'_> {
+    type Value = Vec<u32>;
+    expecting!();
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<u32>, A::Error> {
+        let mut set = Vec::new();
+        while let Some(flag) = items.next_element_seed(Named(self.0))? {
+            set.push(flag);
+        }
+        set.sort_unstable();
+        if set.is_sorted_by(|a, b| a < b) { Ok(set) } else { give_up() }
+    }
+}
+
+/// The items of a list.
+struct Items<'a>(Typed<'a>);
+
+impl<'de> Visitor<'de> for Items<'_> {
+    type Value = Vec<Value>;
+    expecting!();
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<Value>, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = items.next_element_seed(self.0)? {
+            values.push(value);
+        }
+        Ok(values)
+    }
+}
+
+/// The items of a tuple, which has exactly as many.
+struct Positions<'a>(Typed<'a>, &'a [Type]);
+
+impl<'de> Visitor<'de> for Positions<'_> {
+    type Value = Vec<Value>;
+    expecting!();
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<Value>, A::Error> {
+        let mut values = Vec::with_capacity(self.1.len());
+        for ty in self.1 {
+            match items.next_element_seed(self.0.of(ty))? {
+                Some(value) => values.push(value),
+                None => return give_up(),
+            }
+        }
+        // One too many is noticed by the deserializer, which finds no end where it must be.
+        Ok(values)
+    }
+}
+
+/// `null`, or a value; where that value is an option itself, it stands under `some`.
+struct Optional<'a>(Typed<'a>);
+
+impl<'de> Visitor<'de> for Optional<'_> {
+    type Value = Value;
+    expecting!();
+
+    fn visit_none<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Option(None))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Option(None))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let value = match self.0.graph.is_optional(self.0.ty) {
+            false => self.0.deserialize(deserializer)?,
+            true => return give_up(),
+        };
+        Ok(Value::Option(Some(Box::new(value))))
+    }
+}
+
+/// An object with the one member `ok` or `err`.
+struct Outcome<'a> {
+    graph: &'a TypeGraph,
+    ok: Option<&'a Type>,
+    err: Option<&'a Type>,
+}
+
+impl<'de> Visitor<'de> for Outcome<'_> {
+    type Value = Value;
+    expecting!();
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let Some(side) = map.next_key_seed(Place(["ok", "err"].into_iter()))? else { return give_up() };
+        let ty = if side == 0 { self.ok } else { self.err };
+        let payload = match ty {
+            Some(ty) => Some(Box::new(map.next_value_seed(Typed { graph: self.graph, ty })?)),
+            None => {
+                map.next_value::<()>()?;
+                None
+            }
+        };
+        if map.next_key_seed(Place(std::iter::empty()))?.is_some() {
+            return give_up();
+        }
+        Ok(Value::Result(if side == 0 { Ok(payload) } else { Err(payload) }))
+    }
+}
+
+/// An object with `tag`, and then `val` where the case has a value.
+struct Tagged<'a> {
+    graph: &'a TypeGraph,
+    cases: &'a [Case],
+}
+
+impl<'de> Visitor<'de> for Tagged<'_> {
+    type Value = Value;
+    expecting!();
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        // The value before its tag is right too, but cannot be read before the tag is known.
+        let Some(0) = map.next_key_seed(Place(["tag"].into_iter()))? else { return give_up() };
+        let index = map.next_value_seed(Place(self.cases.iter().map(|case| case.name.as_str())))?;
+        let payload = match &self.cases[index].ty {
+            None => None,
+            Some(ty) => {
+                let Some(0) = map.next_key_seed(Place(["val"].into_iter()))? else { return give_up() };
+                Some(Box::new(map.next_value_seed(Typed { graph: self.graph, ty })?))
+            }
+        };
+        if map.next_key_seed(Place(std::iter::empty()))?.is_some() {
+            return give_up();
+        }
+        Ok(Value::Variant(super::u32_index(index), payload))
+    }
+}
+
+/// Bytes, decoded from where they stand in the text.
+struct Base64;
+
+impl Visitor<'_> for Base64 {
+    type Value = Value;
+    expecting!();
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        let bytes = base64_simd::STANDARD.decode_to_vec(text.as_bytes());
+        bytes.map_or_else(|_| give_up(), |bytes| Ok(Value::Bytes(bytes.into())))
+    }
+}
