@@ -1,0 +1,98 @@
+//! Measures Outrigger against bare wasmtime and against extism, side by side in one run, and writes `REPORT.md`.
+//!
+//! Read in this order: [`measure`] (how a time is taken), [`contenders`] (who competes, and that all do the same work),
+//! [`calls`] (the comparison), [`scale`] (many plugins, memory), [`shell`] (the program as its users start it),
+//! [`report`] (targets, and whether they were met). Ends with 1 when one was missed.
+
+mod calls;
+mod contenders;
+mod guests;
+mod measure;
+mod report;
+mod scale;
+mod shell;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use measure::Effort;
+use report::Report;
+
+/// What was asked for on the command line.
+enum Task {
+    Measure(Effort),
+    /// In a process of its own, whose memory is looked at.
+    Probe {
+        data: PathBuf,
+        calls: usize,
+    },
+    /// Nothing but calls of one kind, for a profiler to look at.
+    Profile {
+        function: String,
+        seconds: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no asynchronous runtime")
+        .and_then(|runtime| runtime.block_on(run()));
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("failed: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<ExitCode> {
+    let effort = match task()? {
+        Task::Probe { data, calls } => {
+            scale::probe(&data, calls).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Task::Profile { function, seconds } => {
+            calls::profile(&guests::build()?, &function, Duration::from_secs(seconds)).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Task::Measure(effort) => effort,
+    };
+    let guests = guests::build()?;
+    let mut report = Report::new(effort);
+    calls::measure(&guests, effort, &mut report).await?;
+    scale::measure(&guests, effort, &mut report).await?;
+    shell::measure(effort, &mut report)?;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("REPORT.md");
+    std::fs::write(&path, report.render()).with_context(|| format!("cannot write {}", path.display()))?;
+    say(&format!("the report is in {}", path.display()));
+    for target in report.missed() {
+        say(&format!("missed: {target}"));
+    }
+    Ok(if report.missed().next().is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn task() -> Result<Task> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => Ok(Task::Measure(Effort::Full)),
+        ["--quick"] => Ok(Task::Measure(Effort::Quick)),
+        ["probe", data, calls] => {
+            Ok(Task::Probe { data: PathBuf::from(data), calls: calls.parse().context("calls is a number")? })
+        }
+        ["profile", function, seconds] => {
+            Ok(Task::Profile { function: (*function).to_owned(), seconds: seconds.parse().context("seconds")? })
+        }
+        _ => bail!("the only argument is --quick; `profile peer-warm.quote 10` only makes calls, for a profiler"),
+    }
+}
+
+/// Tells the user what is being done.
+fn say(text: &str) {
+    eprintln!("benches: {text}");
+}
