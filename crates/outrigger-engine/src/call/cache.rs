@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::quality::RandomState;
 use moka::Expiry;
 use moka::future::Cache;
 use outrigger_contract::{Code, Digest, Value};
@@ -32,7 +33,7 @@ struct Kept {
 /// Answers of all plugins, bounded by the bytes in them.
 #[derive(Clone, Debug)]
 pub(crate) struct AnswerCache {
-    kept: Cache<Key, Kept>,
+    kept: Cache<Key, Kept, RandomState>,
 }
 
 struct PerFunction;
@@ -49,7 +50,9 @@ impl AnswerCache {
             let bytes = 256 + kept.value.size() + key.arguments.iter().map(Value::size).sum::<usize>();
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
-        let kept = Cache::builder().max_capacity(capacity).weigher(weigh).expire_after(PerFunction).build();
+        let builder = Cache::builder().max_capacity(capacity).weigher(weigh).expire_after(PerFunction);
+        // Seeded anew in each process; the default hasher would take as long as the rest of a hit.
+        let kept = builder.build_with_hasher(RandomState::default());
         Self { kept }
     }
 
