@@ -38,9 +38,14 @@ pub fn check(repository: &Path) -> Result<()> {
     run(cargo(repository).args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
     say("licences, bans and sources");
     let deny = tools::deny(repository)?;
-    run(std::process::Command::new(deny)
-        .current_dir(repository)
-        .args(["--log-level", "error", "check", "bans", "licenses", "sources"]))
+    run(std::process::Command::new(deny).current_dir(repository).args([
+        "--log-level",
+        "error",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
 }
 
 /// Writes the generated pages anew. The tests that find them stale do it, when they are told to.

@@ -28,11 +28,7 @@ pub fn run_all(repository: &Path, data: Option<PathBuf>) -> Result<()> {
     say(&format!("the data directory is {}", demo.data.display()));
     demo.install()?;
     demo.main_job()?;
-    say(&format!(
-        "done. Go on by yourself: {} --data {} functions",
-        demo.program.display(),
-        demo.data.display()
-    ));
+    say(&format!("done. Go on by yourself: {} --data {} functions", demo.program.display(), demo.data.display()));
     Ok(())
 }
 

@@ -37,6 +37,14 @@ pub fn build_all(repo: &Path, out: &Path) -> Result<Vec<PathBuf>> {
     Ok(packages)
 }
 
+/// Finds, or installs, what compiles the plugins.
+pub fn prepare(repo: &Path) -> Result<()> {
+    for folder in plugin_folders(&repo.join("plugins"))? {
+        find_toolchain(&Project::read(&folder).map_err(with_hint)?)?;
+    }
+    Ok(())
+}
+
 /// The folders with a `plugin.toml`, in order.
 fn plugin_folders(plugins: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(plugins).with_context(|| format!("cannot read {}", plugins.display()))?;

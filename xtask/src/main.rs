@@ -1,13 +1,13 @@
 //! The project's own commands. Each does every set-up step it needs and says what it does; what it cannot install it
 //! names, with the command that would.
 
-mod tools;
-mod guests;
-mod cfn_lint;
-mod demo;
-mod checks;
-mod dependencies;
 mod bench;
+mod cfn_lint;
+mod checks;
+mod demo;
+mod dependencies;
+mod guests;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
