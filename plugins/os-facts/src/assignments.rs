@@ -272,6 +272,41 @@ mod tests {
         }
     }
 
+    /// Every line of six characters that matter to the syntax, after the key.
+    #[test]
+    fn no_line_harms_the_lines_after_it() {
+        const ALPHABET: [char; 9] = ['a', ' ', '"', '\'', '\\', '$', '#', '=', '\r'];
+        for number in 0..ALPHABET.len().pow(6) {
+            let line: String =
+                (0..6).map(|place| ALPHABET[number / ALPHABET.len().pow(place) % ALPHABET.len()]).collect();
+            let read = Assignments::read(&format!("K={line}\nID=x\n")).expect("an assignment");
+            let last = read.assigned.last().expect("an assignment");
+            assert_eq!((last.key.as_str(), last.value.as_str()), ("ID", "x"), "{line:?}");
+            // A line is read, or there is a remark that says why not.
+            assert!(read.assigned.len() == 2 || !read.remarks.is_empty(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_quoted_as_the_standard_asks_comes_back() {
+        for value in [
+            "",
+            "plain",
+            "two  words ",
+            r"back\slash\",
+            r#"a "quoted" word"#,
+            "$HOME `id`",
+            "it's",
+            "# no comment",
+            "=;é⛵",
+        ] {
+            let escaped: String =
+                value.chars().flat_map(|c| "\"\\$`".contains(c).then_some('\\').into_iter().chain([c])).collect();
+            let read = Assignments::read(&format!("K=\"{escaped}\"")).expect("an assignment");
+            assert_eq!((read.assigned[0].value.as_str(), read.remarks.len()), (value, 0));
+        }
+    }
+
     #[test]
     fn comments_and_blank_lines_are_nothing_and_the_last_assignment_counts() {
         let text = "\u{feff}# ID=commented\n\n   \n  # indented\nID=one\nNAME=x\nID=two\n=x\n1A=x";
