@@ -187,15 +187,19 @@ impl RunFilter {
 #[derive(Clone, Debug, Subcommand)]
 pub enum DevCommand {
     /// Make a new plugin project that builds at once
-    #[command(after_help = "Example:
-  outrigger dev new disk-report")]
+    ///
+    /// It is in Rust: the contract in WIT, the code with a test, the manifest, and a README that says what to do next.
+    /// Nothing that exists is overwritten.
+    #[command(after_help = "Examples:
+  outrigger dev new disk-report
+  outrigger dev new disk-report --sdk ~/outrigger/plugins/sdk")]
     New {
-        /// The plugin's name: lowercase letters, digits and hyphens
-        name: String,
-        /// The folder to make it in [default: ./NAME]
+        /// The plugin's name: lowercase letters, digits, `-` and `_`
+        name: PluginName,
+        /// The folder to make it in; where there is one, it is empty [default: ./NAME]
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         path: Option<PathBuf>,
-        /// The folder of the Rust SDK to depend on
+        /// The folder of the Rust SDK to depend on, `plugins/sdk` in Outrigger's sources; none without it
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         sdk: Option<PathBuf>,
     },

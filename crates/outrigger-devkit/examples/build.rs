@@ -10,10 +10,19 @@ fn main() {
                 _ => {}
             }
         }
-        let wit_parser::decoding::DecodedWasm::Component(r, w) = wit_parser::decoding::decode(&b).unwrap() else { panic!() };
-        for (k, _) in &r.worlds[w].imports { println!("import {}", r.name_world_key(k)); }
-        for (k, _) in &r.worlds[w].exports { println!("export {}", r.name_world_key(k)); }
+        let wit_parser::decoding::DecodedWasm::Component(r, w) = wit_parser::decoding::decode(&b).unwrap() else {
+            panic!()
+        };
+        for (k, _) in &r.worlds[w].imports {
+            println!("import {}", r.name_world_key(k));
+        }
+        for (k, _) in &r.worlds[w].exports {
+            println!("export {}", r.name_world_key(k));
+        }
         return;
     }
-    match outrigger_devkit::build(&outrigger_devkit::BuildOptions::new(&a[1], &a[2])) { Ok(_) => {}, Err(e) => println!("{e} {:?}", e.hint()) }
+    match outrigger_devkit::build(&outrigger_devkit::BuildOptions::new(&a[1], &a[2])) {
+        Ok(_) => {}
+        Err(e) => println!("{e} {:?}", e.hint()),
+    }
 }

@@ -75,19 +75,19 @@ pub enum DevkitError {
         /// Why not.
         reason: String,
     },
-    /// The name of a new plugin cannot be used.
-    #[error("`{name}` cannot be the name of a plugin: {reason}")]
-    Name {
-        /// The name.
-        name: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
     /// The folder for a new project holds something already.
     #[error("{} exists and is not empty", path.display())]
     NotEmpty {
         /// The folder.
         path: PathBuf,
+    },
+    /// The folder for the SDK of a new project holds something else.
+    #[error("{} is not the Rust SDK of Outrigger: {reason}", path.display())]
+    NotTheSdk {
+        /// The folder.
+        path: PathBuf,
+        /// What it is instead.
+        reason: String,
     },
 }
 
@@ -96,7 +96,8 @@ impl DevkitError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             DevkitError::NotAProject { .. } => {
-                "name the folder that holds Cargo.toml and plugin.toml, or make one with `outrigger dev new NAME`".into()
+                "name the folder that holds Cargo.toml and plugin.toml, or make one with `outrigger dev new NAME`"
+                    .into()
             }
             DevkitError::NoToolchain { hint, .. } => hint.clone(),
             DevkitError::Run { .. } => "install Rust from https://rustup.rs, or put cargo and rustc on PATH".into(),
@@ -107,8 +108,10 @@ impl DevkitError {
                  wasm32?"
                     .into()
             }
-            DevkitError::Name { .. } => "use small letters, digits and single hyphens, such as `disk-report`".into(),
             DevkitError::NotEmpty { .. } => "choose another folder, or remove it".into(),
+            DevkitError::NotTheSdk { .. } => {
+                "name the folder `plugins/sdk` of Outrigger's sources, or make the project without the SDK".into()
+            }
             DevkitError::Io { .. } | DevkitError::ProjectFile { .. } => return None,
         };
         Some(hint)

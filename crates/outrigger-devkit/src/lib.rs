@@ -4,15 +4,17 @@
 //! [`build`] (the whole way), [`componentize`] (from a core module to a documented component), [`new`] (a project that
 //! builds at once). Everything says what it does on standard error, through [`Progress`], and nothing on standard output.
 
-pub mod toolchain;
-pub mod project;
 pub mod build;
 mod compile;
 pub mod componentize;
 mod error;
+pub mod new;
+pub mod project;
+pub mod toolchain;
 
 pub use build::{BuildOptions, Built, build};
 pub use error::DevkitError;
+pub use new::{Created, NewOptions, new};
 pub use toolchain::{Target, Toolchain};
 
 /// Whether steps and the compiler's output are shown while they happen.

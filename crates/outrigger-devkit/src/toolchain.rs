@@ -142,17 +142,12 @@ impl Toolchain {
 }
 
 /// The toolchain of `rustc`, where one of the targets is installed for it.
-fn installed(
-    target: Target,
-    project: &Path,
-    rustc: &Path,
-    cargo: &Path,
-    named: Option<PathBuf>,
-) -> Option<Toolchain> {
+fn installed(target: Target, project: &Path, rustc: &Path, cargo: &Path, named: Option<PathBuf>) -> Option<Toolchain> {
     let sysroot = PathBuf::from(ask(project, rustc, &["--print", "sysroot"])?);
-    let target = *target.candidates().iter().find(|target| {
-        sysroot.join("lib/rustlib").join(target.triple()).join("lib").is_dir()
-    })?;
+    let target = *target
+        .candidates()
+        .iter()
+        .find(|target| sysroot.join("lib/rustlib").join(target.triple()).join("lib").is_dir())?;
     let version = ask(project, rustc, &["-vV"])?;
     Some(Toolchain {
         target,
@@ -170,7 +165,10 @@ struct Missing {
 
 impl Missing {
     fn reason(&self) -> String {
-        format!("the target is not installed, and to build it from source these are missing: {}", self.packages.join(", "))
+        format!(
+            "the target is not installed, and to build it from source these are missing: {}",
+            self.packages.join(", ")
+        )
     }
 }
 
@@ -224,7 +222,11 @@ pub fn is_debian() -> bool {
 
 fn install_hint(target: Target) -> String {
     let rustup = format!("rustup target add {target}");
-    if is_debian() { format!("run `{rustup}`, or `apt-get install {}`", missing_packages(target).join(" ")) } else { format!("run `{rustup}`") }
+    if is_debian() {
+        format!("run `{rustup}`, or `apt-get install {}`", missing_packages(target).join(" "))
+    } else {
+        format!("run `{rustup}`")
+    }
 }
 
 fn newest_linker() -> Option<PathBuf> {
@@ -240,16 +242,15 @@ fn newest_linker() -> Option<PathBuf> {
 }
 
 fn wasi_libc() -> Option<PathBuf> {
-    ["/usr/lib/wasm32-wasip1", "/usr/lib/wasm32-wasi"].map(PathBuf::from).into_iter().find(|folder| folder.join("libc.a").exists())
+    ["/usr/lib/wasm32-wasip1", "/usr/lib/wasm32-wasi"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|folder| folder.join("libc.a").exists())
 }
 
 fn ask(folder: &Path, program: &Path, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .output()
-        .ok()?;
+    let output =
+        Command::new(program).args(arguments).current_dir(folder).env_remove("RUSTUP_TOOLCHAIN").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }

@@ -181,7 +181,9 @@ async fn path(engine: &Engine, call: Call, run: &mut Run) -> Result<Output, Fail
     let execution =
         Execution { engine, target, caller: call.caller, correlation: run.correlation(), cancel: call.options.cancel };
     let no_cache = call.options.no_cache;
-    deadline::within(deadline, &execution, cache::answer(&execution, &arguments, deadline, no_cache)).await
+    // Pinned here, so that a pointer is handed on; the future itself is large and would be copied at every step.
+    let work = std::pin::pin!(cache::answer(&execution, &arguments, deadline, no_cache));
+    deadline::within(deadline, &execution, work).await
 }
 
 /// The function that a call resolved to, in the revision that was active then. The call keeps it to its end, whatever

@@ -145,7 +145,10 @@ fn text(value: &Value) -> String {
 
 fn failed(message: impl Into<String>) -> RuntimeFault {
     let message = message.into();
-    RuntimeFault { error_value: Some(Box::new(Value::String(message.clone()))), ..RuntimeFault::new(Code::FunctionFailed, message) }
+    RuntimeFault {
+        error_value: Some(Box::new(Value::String(message.clone()))),
+        ..RuntimeFault::new(Code::FunctionFailed, message)
+    }
 }
 
 #[async_trait]

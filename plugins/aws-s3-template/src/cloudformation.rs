@@ -92,8 +92,7 @@ fn bucket(plan: &Plan) -> Value {
         );
     }
     if !plan.tags.is_empty() {
-        let tags: Vec<Value> =
-            plan.tags.iter().map(|tag| json!({ "Key": tag.key, "Value": tag.value })).collect();
+        let tags: Vec<Value> = plan.tags.iter().map(|tag| json!({ "Key": tag.key, "Value": tag.value })).collect();
         set("Tags", json!(tags));
     }
     let deletion = match plan.deletion {

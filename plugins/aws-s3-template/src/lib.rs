@@ -1,9 +1,9 @@
 //! `aws-s3-template`: CloudFormation templates for S3 buckets. The contract, with every option, stands in
 //! `wit/world.wit`.
 
-mod options;
-mod names;
 mod cloudformation;
+mod names;
+mod options;
 mod yaml;
 
 /// The types of the contract. Public for `examples/combinations.rs`, which has every combination checked by `cfn-lint`.

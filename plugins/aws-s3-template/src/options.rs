@@ -2,8 +2,8 @@
 //! out of [`Plan::of`] can be written down without further questions.
 
 use crate::bindings::exports::outrigger::aws_s3_template::templates::{
-    Conflict, Deletion, Encryption, Format, InvalidBucketName, InvalidValue, LifecycleRule, LockMode, StorageClass, Tag,
-    TemplateError,
+    Conflict, Deletion, Encryption, Format, InvalidBucketName, InvalidValue, LifecycleRule, LockMode, StorageClass,
+    Tag, TemplateError,
 };
 use crate::names;
 
@@ -221,7 +221,11 @@ fn lifecycle(options: &Options, versioning: bool) -> Result<Vec<LifecycleRule>, 
     for (index, rule) in rules.iter().enumerate() {
         check_rule(rule, versioning)?;
         if rule.id == "abort-unfinished-uploads" || rules[..index].iter().any(|other| other.id == rule.id) {
-            return Err(invalid("lifecycle-rules", &rule.id, "the id of a rule is unique in its bucket; choose another"));
+            return Err(invalid(
+                "lifecycle-rules",
+                &rule.id,
+                "the id of a rule is unique in its bucket; choose another",
+            ));
         }
     }
     Ok(rules)
@@ -248,7 +252,11 @@ fn check_rule(rule: &LifecycleRule, versioning: bool) -> Result<(), TemplateErro
         days("archive-after-days", archive)?;
         let infrequent = matches!(rule.archive_class, Some(StorageClass::StandardIa | StorageClass::OnezoneIa));
         if infrequent && archive < 30 {
-            return Err(invalid("archive-after-days", &archive.to_string(), "this class takes objects from 30 days of age"));
+            return Err(invalid(
+                "archive-after-days",
+                &archive.to_string(),
+                "this class takes objects from 30 days of age",
+            ));
         }
         if rule.expire_after_days.is_some_and(|expire| expire <= archive) {
             return Err(conflict(
@@ -297,7 +305,8 @@ fn check_tags(tags: &[Tag]) -> Result<(), TemplateError> {
     if tags.len() > 50 {
         return Err(invalid("tags", &tags.len().to_string(), "a bucket has at most 50 tags"));
     }
-    let allowed = |text: &str| text.chars().all(|character| character.is_alphanumeric() || " _.:/=+-@".contains(character));
+    let allowed =
+        |text: &str| text.chars().all(|character| character.is_alphanumeric() || " _.:/=+-@".contains(character));
     for (index, Tag { key, value }) in tags.iter().enumerate() {
         let reason = if key.is_empty() || key.chars().count() > 128 {
             "a key has 1 to 128 characters"
@@ -335,7 +344,12 @@ fn check_arn(option: &str, value: &str, service: &str, resource: &str) -> Result
             let region_fits = (service == "iam") == region.is_empty();
             let rest = name.strip_prefix(resource).unwrap_or_default();
             let plain = rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_/+=,.@".contains(&byte));
-            partition.starts_with("aws") && *found == service && account_is_number && region_fits && !rest.is_empty() && plain
+            partition.starts_with("aws")
+                && *found == service
+                && account_is_number
+                && region_fits
+                && !rest.is_empty()
+                && plain
         }
         _ => false,
     };
@@ -343,7 +357,11 @@ fn check_arn(option: &str, value: &str, service: &str, resource: &str) -> Result
         return Ok(());
     }
     let place = if service == "iam" { "" } else { "eu-central-1" };
-    Err(invalid(option, value, &format!("an ARN such as arn:aws:{service}:{place}:111122223333:{resource}NAME is needed")))
+    Err(invalid(
+        option,
+        value,
+        &format!("an ARN such as arn:aws:{service}:{place}:111122223333:{resource}NAME is needed"),
+    ))
 }
 
 fn days(option: &str, days: u32) -> Result<u32, TemplateError> {

@@ -148,7 +148,8 @@ fn what_cannot_be_used_is_refused_with_the_reason() {
         assert_eq!(invalid.option, option);
         assert!(invalid.reason.contains(reason), "{}", invalid.reason);
     }
-    let Err(TemplateError::InvalidBucketName(invalid)) = generate(Options { bucket_name: "A".to_owned(), ..named() }) else {
+    let Err(TemplateError::InvalidBucketName(invalid)) = generate(Options { bucket_name: "A".to_owned(), ..named() })
+    else {
         panic!("an invalid name");
     };
     assert_eq!(invalid.reasons.len(), 2);
@@ -156,5 +157,8 @@ fn what_cannot_be_used_is_refused_with_the_reason() {
 
 #[test]
 fn a_bucket_may_go_with_its_stack() {
-    assert_eq!(json(Options { deletion: Some(Deletion::Delete), ..named() })["Resources"]["Bucket"]["DeletionPolicy"], "Delete");
+    assert_eq!(
+        json(Options { deletion: Some(Deletion::Delete), ..named() })["Resources"]["Bucket"]["DeletionPolicy"],
+        "Delete"
+    );
 }

@@ -67,7 +67,9 @@ fn start_block(text: &mut String, place: Place) {
 fn scalar(string: &str) -> String {
     let first = string.chars().next();
     let letter_first = first.is_some_and(|character| character.is_ascii_alphabetic());
-    let plain = string.chars().all(|character| character.is_ascii_alphanumeric() || "_-./*$ ".contains(character) || character == ':');
+    let plain = string
+        .chars()
+        .all(|character| character.is_ascii_alphanumeric() || "_-./*$ ".contains(character) || character == ':');
     let colon_is_safe = !string.contains(": ") && !string.ends_with(':');
     let word = !matches!(
         string.to_ascii_lowercase().as_str(),
@@ -90,17 +92,58 @@ mod tests {
     #[test]
     fn blocks_are_nested_as_people_write_them() {
         let document = json!({ "A": { "B": [1, { "C": true, "D": [] }, ["x", ["y"]]] }, "E": null });
-        assert_eq!(write(&document), "A:\n  B:\n    - 1\n    - C: true\n      D: []\n    - - x\n      - - y\nE: null\n");
+        assert_eq!(
+            write(&document),
+            "A:\n  B:\n    - 1\n    - C: true\n      D: []\n    - - x\n      - - y\nE: null\n"
+        );
     }
 
     #[test]
     fn a_parser_reads_back_what_was_written() {
         let strings = [
-            "plain", "two words", "yes", "No", "~", "null", "1", "1e3", "0x1f", "2010-09-09", "12:30:45", "", " x", "x ",
-            "a: b", "a:", "#x", "x #y", "'", "\"", "\\", "- x", "*", "arn:${AWS::Partition}:s3:::b/*", "Ä\n\tö", "\u{7f}",
-            "\u{2028}", "%", "@x", "`", "[", "{a}", "!x", "&x", "s3:*", ".inf", "=", "<<", "a,b", "a]",
+            "plain",
+            "two words",
+            "yes",
+            "No",
+            "~",
+            "null",
+            "1",
+            "1e3",
+            "0x1f",
+            "2010-09-09",
+            "12:30:45",
+            "",
+            " x",
+            "x ",
+            "a: b",
+            "a:",
+            "#x",
+            "x #y",
+            "'",
+            "\"",
+            "\\",
+            "- x",
+            "*",
+            "arn:${AWS::Partition}:s3:::b/*",
+            "Ä\n\tö",
+            "\u{7f}",
+            "\u{2028}",
+            "%",
+            "@x",
+            "`",
+            "[",
+            "{a}",
+            "!x",
+            "&x",
+            "s3:*",
+            ".inf",
+            "=",
+            "<<",
+            "a,b",
+            "a]",
         ];
-        let document: Value = json!({ "list": strings, "map": Value::from_iter(strings.map(|key| (key, json!({ key: key })))) });
+        let document: Value =
+            json!({ "list": strings, "map": Value::from_iter(strings.map(|key| (key, json!({ key: key })))) });
         let text = write(&document);
         let read: Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         assert_eq!(read, document, "{text}");

@@ -76,8 +76,8 @@ impl Health for Plugin {
 }
 
 fn price_list() -> Result<PriceList, QuoteError> {
-    let configured = configuration::get("price-list")
-        .map_err(|error| QuoteError::InvalidPriceList(error.to_string()))?;
+    let configured =
+        configuration::get("price-list").map_err(|error| QuoteError::InvalidPriceList(error.to_string()))?;
     match configured {
         Some(value) => PriceList::configured(value)
             .map_err(|error| QuoteError::InvalidPriceList(format!("configuration `price-list`: {error}"))),

@@ -1,7 +1,7 @@
 //! From items to a quotation. Pure: the price list comes in, the quotation goes out.
 
 use crate::bindings::exports::outrigger::pricing::quotes::{
-    BillingUnit, Commitment, Discount, Item, LineItem, Money, Quotation, QuantityOutOfRange, QuoteError, Tax,
+    BillingUnit, Commitment, Discount, Item, LineItem, Money, QuantityOutOfRange, Quotation, QuoteError, Tax,
     UnknownService, Unsupported,
 };
 use crate::decimal::{Decimal, amount_text};
@@ -55,9 +55,9 @@ pub fn quote(list: &PriceList, items: &[Item], terms: Terms<'_>) -> Result<Quota
     }
     let subtotal = sum(lines.iter().map(|line| line.amount.minor_units))?;
 
-    let discount_rate = terms.commitment.and_then(|commitment| {
-        list.commitment_percent(commitment).map(|percent| (commitment, percent))
-    });
+    let discount_rate = terms
+        .commitment
+        .and_then(|commitment| list.commitment_percent(commitment).map(|percent| (commitment, percent)));
     let taken_off = match discount_rate {
         Some((_, percent)) => percent.percent_of(subtotal).ok_or(QuoteError::AmountTooLarge)?,
         None => 0,
@@ -109,10 +109,8 @@ fn item_lines(list: &PriceList, item: &Item, denomination: &Denomination) -> Res
     for tier in &service.tiers {
         let reached = tier.up_to.unwrap_or(maximum).min(item.quantity);
         let quantity = reached - charged;
-        let unit_price =
-            tier.price.times(denomination.rate, UNIT_PRICE_PLACES).ok_or(QuoteError::AmountTooLarge)?;
-        let amount =
-            unit_price.times_quantity(quantity, denomination.exponent).ok_or(QuoteError::AmountTooLarge)?;
+        let unit_price = tier.price.times(denomination.rate, UNIT_PRICE_PLACES).ok_or(QuoteError::AmountTooLarge)?;
+        let amount = unit_price.times_quantity(quantity, denomination.exponent).ok_or(QuoteError::AmountTooLarge)?;
         lines.push(LineItem {
             service: service.id.clone(),
             description: line_description(service, charged + 1, reached),
@@ -208,8 +206,11 @@ mod tests {
     fn each_tier_is_a_line_and_the_sums_follow() {
         let terms = Terms { tax_region: Some("de"), commitment: Some(Commitment::OneYear), ..Terms::default() };
         let quotation = of("compute-small", 1000, terms).expect("a quotation");
-        let lines: Vec<_> =
-            quotation.lines.iter().map(|line| (line.quantity, line.unit_price.as_str(), line.amount.text.as_str())).collect();
+        let lines: Vec<_> = quotation
+            .lines
+            .iter()
+            .map(|line| (line.quantity, line.unit_price.as_str(), line.amount.text.as_str()))
+            .collect();
         assert_eq!(lines, [(730, "0.0119", "8.69"), (270, "0.0107", "2.89")]);
         assert_eq!(quotation.lines[1].description, "Compute, small, hours 731 to 1000");
         assert_eq!(quotation.subtotal.text, "11.58");

@@ -26,8 +26,7 @@ pub fn all<T: DeserializeOwned>() -> Result<T, ConfigurationError> {
 }
 
 fn parse<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, ConfigurationError> {
-    serde_json::from_str(text)
-        .map_err(|error| ConfigurationError { key: key.to_owned(), reason: error.to_string() })
+    serde_json::from_str(text).map_err(|error| ConfigurationError { key: key.to_owned(), reason: error.to_string() })
 }
 
 #[cfg(test)]

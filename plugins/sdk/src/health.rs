@@ -54,7 +54,7 @@ macro_rules! export_health {
                 }
             }
 
-            $crate::bindings::health::export!(Exported with_types_in $crate::bindings::health);
+    $crate::bindings::health::export!(Exported with_types_in $crate::bindings::health);
         };
     };
 }
@@ -66,7 +66,8 @@ mod tests {
     #[test]
     fn a_report_is_as_bad_as_its_worst_check() {
         assert_eq!(Report::of(Vec::new()).status, Status::Healthy);
-        let report = Report::of(vec![Check::degraded("a", "slow"), Check::unhealthy("b", "gone"), Check::healthy("c", "")]);
+        let report =
+            Report::of(vec![Check::degraded("a", "slow"), Check::unhealthy("b", "gone"), Check::healthy("c", "")]);
         assert_eq!(report.status, Status::Unhealthy);
     }
 }

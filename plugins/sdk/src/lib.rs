@@ -25,12 +25,12 @@
 //! outrigger_sdk::export_lifecycle!(Plugin);
 //! ```
 
-pub mod log;
-pub mod configuration;
-pub mod state;
 pub mod calls;
-mod lifecycle;
+pub mod configuration;
 mod health;
+mod lifecycle;
+pub mod log;
+pub mod state;
 
 #[doc(hidden)]
 pub mod bindings;

@@ -50,7 +50,7 @@ macro_rules! export_lifecycle {
                 }
             }
 
-            $crate::bindings::lifecycle::export!(Exported with_types_in $crate::bindings::lifecycle);
+    $crate::bindings::lifecycle::export!(Exported with_types_in $crate::bindings::lifecycle);
         };
     };
 }

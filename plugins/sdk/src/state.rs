@@ -69,9 +69,7 @@ pub fn keys(prefix: &str, limit: u32) -> Result<Vec<String>, StateError> {
 
 /// The value at `key`, read as JSON.
 pub fn get_json<T: DeserializeOwned>(key: &str) -> Result<Option<T>, StateError> {
-    get(key)?
-        .map(|bytes| serde_json::from_slice(&bytes).map_err(|error| mistyped(key, &error)))
-        .transpose()
+    get(key)?.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| mistyped(key, &error))).transpose()
 }
 
 /// Sets the value at `key`, written as JSON.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use outrigger_api::{ApiError, Code, PackageSource};
-use outrigger_devkit::{BuildOptions, Built, DevkitError, Progress};
+use outrigger_devkit::{BuildOptions, Built, Created, DevkitError, NewOptions, Progress};
 use serde_json::json;
 
 use super::install;
@@ -18,14 +18,12 @@ use crate::output::bytes;
 /// The project could not be made or built.
 pub async fn run(context: &Context, command: DevCommand) -> CliResult {
     match command {
-        DevCommand::New { name, path: _, sdk: _ } => Err(ApiError::new(
-            Code::Unsupported,
-            format!("the project `{name}` was not made: this build of Outrigger has no project templates"),
-        )
-        .with_hint(
-            "copy one of the folders in `plugins/`, such as `plugins/pricing`, and build it with `outrigger dev build`",
-        )
-        .into()),
+        DevCommand::New { name, path, sdk } => {
+            let folder = path.unwrap_or_else(|| PathBuf::from(name.as_str()));
+            let options = NewOptions { name, folder, sdk };
+            let created = outrigger_devkit::new(&options).map_err(|error| failure(&error))?;
+            print_created(context, &created)
+        }
         DevCommand::Build { path, out, install, yes } => {
             let built = build(context, &path, out)?;
             if !install {
@@ -35,6 +33,14 @@ pub async fn run(context: &Context, command: DevCommand) -> CliResult {
             install::install_source(context, PackageSource::Path(package), yes).await
         }
     }
+}
+
+fn print_created(context: &Context, created: &Created) -> CliResult {
+    let Created { name, folder, files } = created;
+    context.output.print(&json!({ "name": name, "project": folder, "files": files }), || {
+        let folder = folder.display();
+        format!("{folder} is the new project of {name}; build it with `outrigger dev build {folder}`")
+    })
 }
 
 fn build(context: &Context, path: &Path, out: Option<PathBuf>) -> CliResult<Built> {
@@ -68,7 +74,7 @@ fn print(context: &Context, built: &Built) -> CliResult {
 fn failure(error: &DevkitError) -> ApiError {
     let code = match error {
         DevkitError::Io { .. } | DevkitError::Run { .. } => Code::Io,
-        DevkitError::NotAProject { .. } | DevkitError::Name { .. } => Code::InvalidUsage,
+        DevkitError::NotAProject { .. } | DevkitError::NotTheSdk { .. } => Code::InvalidUsage,
         DevkitError::ProjectFile { .. } => Code::InvalidManifest,
         DevkitError::NoToolchain { .. } => Code::Unsupported,
         DevkitError::NotEmpty { .. } => Code::AlreadyExists,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, helpers of tests included")]
 
 mod calls;
+mod developing;
 mod harness;
 mod installing;
 mod running;

@@ -67,7 +67,8 @@ impl Bench {
 
 /// The names in a folder.
 pub fn names(folder: &Path) -> Vec<String> {
-    let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name().to_string_lossy().into_owned();
+    let name =
+        |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name().to_string_lossy().into_owned();
     fs::read_dir(folder).expect("a folder").map(name).collect()
 }
 

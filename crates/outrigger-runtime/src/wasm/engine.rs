@@ -21,22 +21,21 @@ const WASM_STACK: usize = 1 << 20;
 const CALL_STACK: usize = WASM_STACK + (1 << 20);
 /// Memory of a slot that is wiped in place instead of being given back to the system, where the kernel can say which
 /// pages were touched.
-const KEPT_RESIDENT: usize = 512 << 10;
+const KEPT_RESIDENT: usize = 256 << 10;
+/// Slots that keep their last contents mapped, in case the same plugin comes again.
+const WARM_SLOTS: u32 = 64;
 
 /// Makes the engine. Instances come from a pool, which makes a fresh one cheap; where the address space for it
 /// cannot be reserved (`ulimit -v`), they are allocated one by one.
 pub(super) fn create() -> wasmtime::Result<Engine> {
-    let mut config = base();
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
-    let engine = match Engine::new(&config) {
+    let engine = match Engine::new(&pooled()) {
         Ok(engine) => engine,
         Err(error) => {
             tracing::warn!(
                 reason = %format_args!("{error:#}"),
                 "no address space for a pool of instances; each is allocated on its own, which is slower"
             );
-            config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-            Engine::new(&config)?
+            Engine::new(&on_demand())?
         }
     };
     tick(&engine);
@@ -50,10 +49,23 @@ fn base() -> Config {
     config.epoch_interruption(true);
     config.max_wasm_stack(WASM_STACK);
     config.async_stack_size(CALL_STACK);
-    // The same in both strategies, so that compiled code fits either.
-    config.memory_reservation(LARGEST_MEMORY as u64);
-    config.memory_may_move(false);
-    config.debug_info(false);
+    config
+}
+
+fn pooled() -> Config {
+    let mut config = base();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+    config
+}
+
+/// Where address space is scarce, a memory takes what it uses and moves when it grows.
+fn on_demand() -> Config {
+    let mut config = base();
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    config.memory_reservation(0);
+    config.memory_reservation_for_growth(1 << 20);
+    config.memory_guard_size(64 << 10);
+    config.memory_may_move(true);
     config
 }
 
@@ -64,6 +76,7 @@ fn pool() -> PoolingAllocationConfig {
     pool.total_core_instances(CORE_INSTANCES);
     pool.total_component_instances(MEMORIES);
     pool.total_stacks(MEMORIES);
+    pool.max_unused_warm_slots(WARM_SLOTS);
     pool.max_memory_size(LARGEST_MEMORY);
     pool.table_elements(TABLE_ELEMENTS);
     pool.max_core_instance_size(4 << 20);

@@ -1,5 +1,6 @@
 //! One instance of a component, and one call on it under all its limits.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,10 @@ impl Instance {
         store.set_hostcall_fuel(limits.output.saturating_add(64 << 10).max(HOST_CALL_BYTES));
         begin(&mut store, limits, context);
         let stopwatch = Arc::clone(&store.data().stopwatch);
-        let made = bounded(context, stopwatch.measure(pre.instantiate_async(&mut store))).await;
+        let made = {
+            let running = pin!(pre.instantiate_async(&mut store));
+            bounded(context, stopwatch.measure(running)).await
+        };
         context.observed.instantiated(started.elapsed());
         match made {
             Ok(component) => {
@@ -84,7 +88,8 @@ impl Instance {
         };
         let function = function.typed::<Arguments<'_>, Answer>(&self.store)?;
         let stopwatch = Arc::clone(&self.store.data().stopwatch);
-        let running = function.call_async(&mut self.store, Arguments(arguments));
+        // Pinned here, so that a pointer is handed on; the future itself would be copied at every step.
+        let running = pin!(function.call_async(&mut self.store, Arguments(arguments)));
         let Answer(value) = bounded(context, stopwatch.measure(running)).await?;
         Ok(value)
     }

@@ -119,16 +119,50 @@ impl<'de> Visitor<'de> for Members<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Value>, A::Error> {
         let Self { graph, fields } = self;
-        let mut values: Vec<Option<Value>> = fields.iter().map(|_| None).collect();
-        while let Some(index) = map.next_key_seed(Place(fields.iter().map(|field| field.name.as_str())))? {
-            let value = map.next_value_seed(Typed { graph, ty: &fields[index].ty })?;
-            if values[index].replace(value).is_some() {
+        if fields.len() > u64::BITS as usize {
+            return give_up();
+        }
+        // What an option that is left out means stands at every place until the field is read.
+        let mut values: Vec<Value> = Vec::with_capacity(fields.len());
+        values.resize_with(fields.len(), || Value::Option(None));
+        let (mut seen, mut next) = (0_u64, 0);
+        while let Some(index) = map.next_key_seed(Member { fields, next })? {
+            if seen & 1 << index != 0 {
                 return give_up();
             }
+            seen |= 1 << index;
+            next = index + 1;
+            values[index] = map.next_value_seed(Typed { graph, ty: &fields[index].ty })?;
         }
-        let absent = |field: &Field| graph.is_optional(&field.ty).then_some(Value::Option(None));
-        let values = fields.iter().zip(values).map(|(field, value)| value.or_else(|| absent(field)));
-        values.collect::<Option<_>>().map_or_else(give_up, Ok)
+        let absent = |(index, field): (usize, &Field)| seen & 1 << index == 0 && !graph.is_optional(&field.ty);
+        if fields.iter().enumerate().any(absent) { give_up() } else { Ok(values) }
+    }
+}
+
+/// The place of a field by its name. As a rule it is the one after the last.
+struct Member<'a> {
+    fields: &'a [Field],
+    next: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Member<'_> {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Member<'_> {
+    type Value = usize;
+    expecting!();
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<usize, E> {
+        let Self { fields, next } = self;
+        if fields.get(next).is_some_and(|field| field.name == name) {
+            return Ok(next);
+        }
+        fields.iter().position(|field| field.name == name).map_or_else(give_up, Ok)
     }
 }
 

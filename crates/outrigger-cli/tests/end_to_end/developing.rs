@@ -1,0 +1,84 @@
+//! From nothing to a plugin that is called.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::harness::{Outcome, Place};
+
+/// Where this test was built. Below it are the standard library and the crates that building the bundled plugins left.
+fn target_folder() -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_outrigger")).ancestors().nth(2).unwrap().to_path_buf();
+    std::env::var_os("CARGO_TARGET_DIR").map_or(built, PathBuf::from)
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()
+}
+
+/// Makes a project whose dependencies are those of the bundled plugins to the last digit, so that they are there.
+fn make(place: &Place, name: &str, more: &[&str]) {
+    let arguments: Vec<_> = ["dev", "new", name].iter().chain(more).copied().collect();
+    let made = place.run(&arguments).succeeded();
+    assert!(made.stdout.contains(&format!("outrigger dev build {name}")), "{made:#?}");
+    place.write(&format!("{name}/Cargo.lock"), std::fs::read(repository().join("plugins/Cargo.lock")).unwrap());
+}
+
+fn build_and_install(place: &Place, name: &str) {
+    let mut command = place.command(&["dev", "build", name, "--install"]);
+    Outcome::of(command.env("CARGO_TARGET_DIR", target_folder())).succeeded();
+}
+
+#[test]
+fn a_new_project_builds_and_its_plugin_can_be_called() {
+    let place = Place::new();
+    make(&place, "disk-report", &[]);
+    build_and_install(&place, "disk-report");
+    let call = ["call", "disk-report.shorten", "--text", "the quick brown fox", "--limit"];
+    let with_limit = |limit| [&call[..], &[limit]].concat();
+    assert_eq!(place.json(&with_limit("13")), json!({"text": "the quick…", "left-out": 10}));
+    let cut_anywhere = [&with_limit("13")[..], &["--boundary", "character"]].concat();
+    assert_eq!(place.json(&cut_anywhere), json!({"text": "the quick br…", "left-out": 7}));
+    place.run(&with_limit("1")).failed(1, &["error[function_failed]", "limit-too-small"]);
+    // What the contract says of the function reaches whoever asks, parameters included.
+    let described = place.run(&["functions", "disk-report.shorten"]).succeeded();
+    described.shows(&["Shorten a text", "One that is short enough stays as it is.", "where the text may be cut"]);
+
+    // Its own tests pass.
+    let tested = Command::new("cargo")
+        .args(["test", "--quiet", "--offline"])
+        .current_dir(place.path("disk-report"))
+        .env("CARGO_TARGET_DIR", target_folder().join("plugins"))
+        .output()
+        .expect("cargo can be started");
+    let told = String::from_utf8_lossy(&tested.stderr);
+    assert!(tested.status.success(), "{told}");
+    assert!(!told.contains("warning"), "{told}");
+}
+
+#[test]
+fn a_new_project_with_the_sdk_logs_and_is_configured() {
+    let place = Place::new();
+    let sdk = repository().join("plugins/sdk");
+    make(&place, "teaser", &["--sdk", sdk.to_str().unwrap()]);
+    build_and_install(&place, "teaser");
+    let call = ["call", "teaser.shorten", "--text", "the quick brown fox", "--limit", "16"];
+    assert_eq!(place.json(&call)["text"], "the quick brown…");
+    place.run(&["plugin", "config", "teaser", "--set", "ending= [more]"]).succeeded();
+    assert_eq!(place.json(&call)["text"], "the quick [more]");
+    place.run(&["plugin", "logs", "teaser"]).succeeded().shows(&["shortened", "left-out"]);
+}
+
+#[test]
+fn a_project_that_cannot_be_made_leaves_nothing() {
+    let place = Place::new();
+    place.write("taken/notes.txt", "mine");
+    place.run(&["dev", "new", "taken"]).failed(5, &["taken exists and is not empty", "choose another folder"]);
+    place.run(&["dev", "new", "Taken"]).failed(2, &["`Taken` is not a plugin name"]);
+    place.run(&["dev", "new", "fresh", "--sdk", "taken"]).failed(2, &["is not the Rust SDK", "plugins/sdk"]);
+    assert!(!place.path("fresh").exists());
+    let made = place.json(&["dev", "new", "fresh", "--path", "below/here"]);
+    assert_eq!((&made["name"], &made["project"]), (&json!("fresh"), &json!("below/here")));
+    assert!(place.path("below/here/src/lib.rs").is_file());
+}
