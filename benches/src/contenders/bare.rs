@@ -230,6 +230,7 @@ fn engine() -> Result<Engine> {
     pool.total_core_instances(12_000);
     pool.total_component_instances(640);
     pool.total_stacks(640);
+    pool.max_unused_warm_slots(64);
     pool.max_memory_size(1 << 32);
     pool.table_elements(200_000);
     pool.max_core_instance_size(4 << 20);
@@ -238,7 +239,7 @@ fn engine() -> Result<Engine> {
     pool.max_tables_per_module(16);
     if PoolingAllocationConfig::is_pagemap_scan_available() {
         pool.pagemap_scan(Enabled::Yes);
-        pool.linear_memory_keep_resident(512 << 10);
+        pool.linear_memory_keep_resident(256 << 10);
         pool.table_keep_resident(64 << 10);
     }
     let mut config = Config::new();
@@ -247,9 +248,6 @@ fn engine() -> Result<Engine> {
     config.epoch_interruption(true);
     config.max_wasm_stack(1 << 20);
     config.async_stack_size(2 << 20);
-    config.memory_reservation(1 << 32);
-    config.memory_may_move(false);
-    config.debug_info(false);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config)
 }
