@@ -53,7 +53,7 @@ pub fn new(options: &NewOptions) -> Result<Created, DevkitError> {
     let NewOptions { name, folder, sdk } = options;
     let sdk = sdk.as_deref().map(sdk_path).transpose()?;
     let target = std::path::absolute(folder).map_err(DevkitError::io("find", folder))?;
-    let exists = exists_empty(&target)?;
+    let exists = exists_empty(folder)?;
 
     // The unfinished project is on the file system that it is moved on.
     let beside = if exists { target.as_path() } else { target.parent().unwrap_or(&target) };

@@ -74,7 +74,9 @@ fn a_new_project_with_the_sdk_logs_and_is_configured() {
 fn a_project_that_cannot_be_made_leaves_nothing() {
     let place = Place::new();
     place.write("taken/notes.txt", "mine");
-    place.run(&["dev", "new", "taken"]).failed(5, &["taken exists and is not empty", "choose another folder"]);
+    place
+        .run(&["dev", "new", "taken"])
+        .failed(7, &["already_exists]: taken exists and is not empty", "choose another folder"]);
     place.run(&["dev", "new", "Taken"]).failed(2, &["`Taken` is not a plugin name"]);
     place.run(&["dev", "new", "fresh", "--sdk", "taken"]).failed(2, &["is not the Rust SDK", "plugins/sdk"]);
     assert!(!place.path("fresh").exists());
