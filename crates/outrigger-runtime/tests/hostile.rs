@@ -144,7 +144,7 @@ async fn environment_and_configuration_are_as_given() {
     assert_eq!(plugin.call("variables", &[]).await.expect("it asks"), Value::List(vec![]));
     let plugin = bench
         .hostile(|spec| {
-            spec.granted.environment = vec!["PATH".parse().expect("a name"), "NOT_THERE".parse().expect("a name")]
+            spec.granted.environment = vec!["PATH".parse().expect("a name"), "NOT_THERE".parse().expect("a name")];
         })
         .await;
     let expected = Value::List(vec![Value::Tuple(vec![text("PATH"), text(&path)])]);

@@ -197,7 +197,7 @@ fn values_pass_without_an_envelope() {
                     // A result at the top is success or failure, not a value.
                     (Value::Result(expected), output) => prop_assert_eq!(expected.is_ok(), output.is_ok()),
                     (_, output) => {
-                        prop_assert_eq!(output.map_err(|fault| TestCaseError::fail(fault.to_string()))?, value)
+                        prop_assert_eq!(output.map_err(|fault| TestCaseError::fail(fault.to_string()))?, value);
                     }
                 }
                 Ok(())

@@ -1,5 +1,6 @@
 //! What is recorded: every call, however it ended.
 
+use outrigger_contract::Code;
 use outrigger_engine::statistics::Summary;
 use outrigger_engine::store::RecordFilter;
 use outrigger_engine::{CallOptions, CorrelationId};
@@ -81,5 +82,5 @@ async fn a_call_whose_caller_goes_away_is_recorded() {
     until("it is gone", || bench.runtime.waiting() == 0).await;
     bench.engine.flush().await;
     let runs = bench.store.run_list(&RecordFilter::default()).await.expect("it reads");
-    assert_eq!(runs[0].code.map(|code| code.as_str()), Some("cancelled"));
+    assert_eq!(runs[0].code.map(Code::as_str), Some("cancelled"));
 }

@@ -59,7 +59,8 @@ async fn archives_that_would_do_harm() {
     let bench = Bench::new().await;
     let manifest = manifest_text("bomb", "1.0.0", "");
     let zeros = vec![0; 64 << 20];
-    let cases: [(&str, &[(&str, &[u8])], &str); 3] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a [u8])], &'a str);
+    let cases: [Case<'_>; 3] = [
         ("bomb.zip", &[("plugin.toml", manifest.as_bytes()), ("x.wasm", &zeros)], "zip bomb"),
         ("escape.zip", &[("plugin.toml", manifest.as_bytes()), ("../x.wasm", b"")], ".."),
         ("absolute.zip", &[("plugin.toml", manifest.as_bytes()), ("/tmp/x.wasm", b"")], "/tmp"),
