@@ -78,8 +78,17 @@ fn scalar(string: &str) -> String {
     if letter_first && plain && colon_is_safe && word && !string.ends_with(' ') {
         string.to_owned()
     } else {
-        // A JSON string is a double-quoted YAML string.
-        Value::from(string).to_string()
+        // A JSON string is a double-quoted YAML string, but for characters that YAML does not let stand as they are.
+        Value::from(string).to_string().chars().map(escaped).collect()
+    }
+}
+
+/// A character inside double quotes: C1 controls, and what some readers take for a line break or a byte order mark, is
+/// escaped.
+fn escaped(character: char) -> String {
+    match character {
+        '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' => format!("\\u{:04x}", u32::from(character)),
+        plain => plain.to_string(),
     }
 }
 
@@ -91,10 +100,10 @@ mod tests {
 
     #[test]
     fn blocks_are_nested_as_people_write_them() {
-        let document = json!({ "A": { "B": [1, { "C": true, "D": [] }, ["x", ["y"]]] }, "E": null });
+        let document = json!({ "A": { "B": [1, { "C": true, "D": [] }, ["x", ["z"]]] }, "E": null });
         assert_eq!(
             write(&document),
-            "A:\n  B:\n    - 1\n    - C: true\n      D: []\n    - - x\n      - - y\nE: null\n"
+            "A:\n  B:\n    - 1\n    - C: true\n      D: []\n    - - x\n      - - z\nE: null\n"
         );
     }
 
@@ -142,8 +151,7 @@ mod tests {
             "a,b",
             "a]",
         ];
-        let document: Value =
-            json!({ "list": strings, "map": Value::from_iter(strings.map(|key| (key, json!({ key: key })))) });
+        let document: Value = json!({ "list": strings.as_slice(), "map": Value::from_iter(strings.map(|key| (key, json!({ key: key })))) });
         let text = write(&document);
         let read: Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         assert_eq!(read, document, "{text}");
