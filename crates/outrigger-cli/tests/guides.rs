@@ -30,6 +30,11 @@ fn write_a_plugin() {
     run("write-a-plugin.md");
 }
 
+/// Gives new projects the dependencies of the bundled plugins, to the last digit: those are there, and are built.
+const LOCK_PROJECTS: &str = "for project in \"$WORK\"/*/Cargo.toml; do\n\
+    [ ! -e \"$project\" ] || cp -n \"$CHECKOUT/plugins/Cargo.lock\" \"${project%.toml}.lock\"\n\
+    done\n";
+
 /// What a guide tells its reader to do.
 #[derive(Debug, PartialEq)]
 enum Step {
@@ -94,6 +99,7 @@ impl Session {
                 let output = output.display();
                 writeln!(script, "{{ {command}\n}} >'{output}' 2>&1 </dev/null\ncode=$?").unwrap();
                 writeln!(script, "echo $code >'{output}.code'\n[ $code = {exit} ] || exit 0").unwrap();
+                script.push_str(LOCK_PROJECTS);
             }
         }
     }
@@ -108,8 +114,8 @@ impl Session {
             .env("PATH", format!("{}:{search}", program_folder.display()))
             .env("XDG_DATA_HOME", self.path("data"))
             .env("OUTRIGGER_BUNDLED", bundled())
+            .env("WORK", self.path("work"))
             .env("CHECKOUT", repository())
-            // What guests need is there since the bundled plugins were built, the standard library among it.
             .env("CARGO_NET_OFFLINE", "true")
             .env("CARGO_TERM_COLOR", "never")
             .env_remove("OUTRIGGER_DATA")
