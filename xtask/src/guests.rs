@@ -22,7 +22,7 @@ pub fn build_all(repo: &Path, out: &Path) -> Result<Vec<PathBuf>> {
         let project = Project::read(&folder).map_err(with_hint)?;
         let toolchain = find_toolchain(&project)?;
         let fingerprint = fingerprint(&shared, &folder, &toolchain)?;
-        let package = out.join(&project.name);
+        let package = out.join(project.name.as_str());
         let record = out.join(format!(".{}.fingerprint", project.name));
         let unchanged = fs::read_to_string(&record).is_ok_and(|recorded| recorded == fingerprint);
         if unchanged && package.join(&project.entry).is_file() && package.join("plugin.toml").is_file() {

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use outrigger_contract::PluginName;
+
 use crate::Progress;
 use crate::compile::compile;
 use crate::componentize::componentize;
@@ -36,7 +38,7 @@ impl BuildOptions {
 #[derive(Clone, Debug)]
 pub struct Built {
     /// The plugin's name.
-    pub name: String,
+    pub name: PluginName,
     /// The package folder, `OUT/NAME`, with `plugin.toml` and the component.
     pub package: PathBuf,
     /// The component.
@@ -99,7 +101,7 @@ const CARRIED: [&str; 3] = ["plugin.toml", "README.md", "LICENSE"];
 
 fn write_package(project: &Project, component: &[u8], out: &Path) -> Result<PathBuf, DevkitError> {
     fs::create_dir_all(out).map_err(DevkitError::io("create", out))?;
-    let package = out.join(&project.name);
+    let package = out.join(project.name.as_str());
     let unfinished = out.join(format!(".{}.unfinished-{}", project.name, std::process::id()));
     remove(&unfinished)?;
     let entry = unfinished.join(&project.entry);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use outrigger_contract::manifest::{FILE_NAME, Manifest};
 use outrigger_contract::PluginName;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -16,8 +17,8 @@ pub struct Project {
     /// The folder, absolute.
     pub folder: PathBuf,
     /// The plugin's name, from `plugin.toml`.
-    pub name: String,
-    /// The file name of the component inside the package, from `plugin.toml`.
+    pub name: PluginName,
+    /// The path of the component inside the package, from `plugin.toml`.
     pub entry: PathBuf,
     /// What it is compiled for: `[package.metadata.outrigger] target` in `Cargo.toml`.
     pub target: Target,
@@ -32,7 +33,7 @@ impl Project {
     /// The folder lacks a file, or one of the files has a mistake.
     pub fn read(folder: &Path) -> Result<Project, DevkitError> {
         let lacks = |reason: &str| DevkitError::NotAProject { path: folder.to_path_buf(), reason: reason.to_owned() };
-        if !folder.join("plugin.toml").is_file() {
+        if !folder.join(FILE_NAME).is_file() {
             return Err(lacks("it has no plugin.toml"));
         }
         if !folder.join("Cargo.toml").is_file() {
@@ -42,24 +43,8 @@ impl Project {
         }
         let folder = folder.canonicalize().map_err(DevkitError::io("open", folder))?;
 
-        let manifest_path = folder.join("plugin.toml");
-        let manifest: ManifestFile = read_toml(&manifest_path)?;
-        let wrong = |reason: String| DevkitError::ProjectFile { path: manifest_path.clone(), reason };
-        manifest.name.parse::<PluginName>().map_err(|error| wrong(error.to_string()))?;
-        if manifest.runtime.kind != "wasm" {
-            return Err(wrong(format!(
-                "only plugins of the kind `wasm` are built; this one is `{}`",
-                manifest.runtime.kind
-            )));
-        }
-        let entry = manifest.runtime.entry.ok_or_else(|| wrong("[runtime] has no `entry`".to_owned()))?;
-        let plain = entry.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-        if !plain || entry.extension().is_none_or(|extension| extension != "wasm") {
-            return Err(wrong(format!(
-                "`entry` is a path inside the package that ends in .wasm, not `{}`",
-                entry.display()
-            )));
-        }
+        let manifest = read_manifest(&folder.join(FILE_NAME))?;
+        let entry = manifest.runtime.entry.as_path().to_owned();
 
         let cargo_path = folder.join("Cargo.toml");
         let cargo: CargoFile = read_toml(&cargo_path)?;
@@ -83,23 +68,16 @@ impl Project {
     }
 }
 
+fn read_manifest(path: &Path) -> Result<Manifest, DevkitError> {
+    let text = fs::read_to_string(path).map_err(DevkitError::io("read", path))?;
+    Manifest::parse(&text)
+        .map_err(|error| DevkitError::ProjectFile { path: path.to_path_buf(), reason: error.to_string() })
+}
+
 fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, DevkitError> {
     let text = fs::read_to_string(path).map_err(DevkitError::io("read", path))?;
     toml::from_str(&text)
         .map_err(|error| DevkitError::ProjectFile { path: path.to_path_buf(), reason: error.to_string() })
-}
-
-/// The few keys that building needs; the manifest as a whole is checked when the package is read.
-#[derive(Deserialize)]
-struct ManifestFile {
-    name: String,
-    runtime: RuntimeTable,
-}
-
-#[derive(Deserialize)]
-struct RuntimeTable {
-    kind: String,
-    entry: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -131,7 +109,15 @@ mod tests {
     use super::Project;
     use crate::toolchain::Target;
 
-    const MANIFEST: &str = "name = \"disk-report\"\n[runtime]\nkind = \"wasm\"\nentry = \"disk_report.wasm\"\n";
+    const MANIFEST: &str = r#"
+        name = "disk-report"
+        version = "0.1.0"
+        title = "Disk report"
+        description = "Says how full the disks are."
+        [runtime]
+        kind = "wasm"
+        entry = "disk_report.wasm"
+    "#;
 
     fn read(cargo: &str, manifest: &str) -> Result<Project, String> {
         let folder = tempfile::tempdir().expect("a folder");
@@ -155,8 +141,8 @@ mod tests {
             ("[workspace]\n", MANIFEST.to_owned(), "it has no [package]"),
             ("[package.metadata.outrigger]\ntarget = \"wasm64\"\n", MANIFEST.to_owned(), "none of wasm32-wasip1"),
             ("[package.metadata.outrigger]\ntargt = \"x\"\n", MANIFEST.to_owned(), "unknown field `targt`"),
-            (cargo, MANIFEST.replace("disk_report.wasm", "../x.wasm"), "a path inside the package"),
-            (cargo, MANIFEST.replace("\"wasm\"", "\"process\""), "only plugins of the kind `wasm`"),
+            (cargo, MANIFEST.replace("disk_report.wasm", "../x.wasm"), "the path `../x.wasm`"),
+            (cargo, MANIFEST.replace("\"wasm\"", "\"process\""), "`process`"),
             (cargo, MANIFEST.replace("disk-report", "Disk"), "`Disk` is not a plugin name"),
         ];
         for (cargo, manifest, expected) in cases {

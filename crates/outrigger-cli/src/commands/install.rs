@@ -140,6 +140,7 @@ fn outcome_text(outcome: &InstallOutcome) -> String {
     let InstallOutcome { name, version, digest: _, action, previous_version } = outcome;
     match (action.as_str(), previous_version) {
         ("unchanged", _) => format!("{name} {version} is installed already"),
+        ("updated", Some(previous)) if previous == version => format!("{name} {version} replaced by a changed package"),
         ("updated", Some(previous)) => format!("{name} updated from {previous} to {version}"),
         _ => format!("{name} {version} {action}"),
     }
