@@ -13,6 +13,12 @@ impl CorrelationId {
     pub fn new() -> Self {
         Self(ulid::Ulid::new())
     }
+
+    /// A new id of something that began then.
+    #[must_use]
+    pub fn at(time: time::OffsetDateTime) -> Self {
+        Self(ulid::Ulid::from_datetime(time.into()))
+    }
 }
 
 impl Default for CorrelationId {

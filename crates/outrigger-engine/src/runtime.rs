@@ -118,8 +118,8 @@ pub struct Observations {
     pub dropped_log_lines: u64,
     /// What the plugin reached for without a grant, each for a person to read: "open the file /etc/shadow".
     pub violations: Vec<String>,
-    /// Time spent on instantiating, where an instance was made for this call.
-    pub instantiation: Option<Duration>,
+    /// An instance was made for this call; otherwise one that was kept has run it.
+    pub instantiated: bool,
 }
 
 impl Observed {
@@ -136,9 +136,9 @@ impl Observed {
         }
     }
 
-    /// Notes how long instantiation took.
-    pub fn instantiated(&self, duration: Duration) {
-        self.inner.lock().instantiation = Some(duration);
+    /// Notes that an instance was made.
+    pub fn instantiated(&self) {
+        self.inner.lock().instantiated = true;
     }
 
     /// What was noted so far.

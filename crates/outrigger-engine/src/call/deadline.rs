@@ -1,6 +1,8 @@
 //! Stage 7: the time a call may take, everything included: waiting for room, retries, and what the plugin waits for.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::{CallOptions, Execution, Target};
@@ -37,11 +39,15 @@ pub(super) async fn within<T>(
     execution: &Execution<'_>,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let cancel = execution.cancel.clone();
+    let mut work = pin!(work);
+    // As a rule it is done at once, and no timer has to be made.
+    if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+        return outcome;
+    }
     tokio::select! {
         biased;
         outcome = work => outcome,
-        () = cancel.cancelled() => Err(Failure::cancelled(&execution.target.name)),
+        () = execution.cancel.cancelled() => Err(Failure::cancelled(&execution.target.name)),
         () = tokio::time::sleep_until((deadline.at + GRACE).into()) => {
             Err(Failure::deadline(&format!("`{}`", execution.target.name), deadline.limit))
         }

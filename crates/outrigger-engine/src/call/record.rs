@@ -37,7 +37,8 @@ struct Open {
 
 impl Run {
     pub(super) fn begin(engine: &Engine, call: &Call) -> Self {
-        let id = CorrelationId::new();
+        let started_at = OffsetDateTime::now_utc();
+        let id = CorrelationId::at(started_at);
         Self {
             correlation: call.options.correlation.unwrap_or(id),
             started: Instant::now(),
@@ -47,7 +48,7 @@ impl Run {
                 id,
                 function: call.function.clone(),
                 caller: call.caller.to_string(),
-                started_at: OffsetDateTime::now_utc(),
+                started_at,
             }),
         }
     }
