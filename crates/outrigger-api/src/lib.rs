@@ -14,15 +14,15 @@ pub mod record;
 pub mod system;
 
 pub use access::{
-    AccessMatrix, AccessMatrixCell, AccessMatrixRow, ExplainRequest, Explanation, Identity, KeyInfo, KeyRequest, NewKey,
-    RoleInfo, RoleRequest,
+    AccessMatrix, AccessMatrixCell, AccessMatrixRow, ExplainRequest, Explanation, Identity, KeyInfo, KeyRequest,
+    NewKey, RoleInfo, RoleRequest,
 };
 pub use audit::{AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification};
 pub use call::{CallRequest, CallResponse, CallWarning};
 pub use error::ApiError;
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
-pub use platform::{Access, Audit, Configurations, Door, Functions, Platform, Plugins, Records};
+pub use platform::{Access, Audit, Configurations, Door, Functions, Platform, Plugins, Records, Visit};
 pub use plugin::{
     AvailablePlugin, AvailableReport, Configuration, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest,
     PackageReport, PackageSource, PluginDetails, PluginSummary, RevisionInfo,

@@ -27,11 +27,20 @@ pub trait Platform: Functions + Plugins + Records + Configurations + Access + Au
 #[async_trait]
 pub trait Door: Debug + Send + Sync {
     /// The platform for the holder of a key. Wrong keys from the same address are limited in number.
-    async fn enter(&self, key: &str, from: Option<IpAddr>) -> ApiResult<Arc<dyn Platform>>;
+    async fn enter(&self, key: &str, visit: Visit) -> ApiResult<Arc<dyn Platform>>;
     /// The platform for whoever can open the data directory itself, its administrator.
-    fn local(&self) -> Arc<dyn Platform>;
+    fn local(&self, visit: Visit) -> Arc<dyn Platform>;
     /// Whether requests can be served now; says why not.
     async fn ready(&self) -> ApiResult<()>;
+}
+
+/// What is known of a request before it is looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Visit {
+    /// Where it comes from; none for the socket in the data directory.
+    pub from: Option<IpAddr>,
+    /// A ULID under which all that is done for it is written down; otherwise one is made.
+    pub correlation: Option<String>,
 }
 
 /// Functions: found, described, called.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use outrigger_api::{ApiResult, Platform};
-use outrigger_host::{HostOptions, LocalPlatform};
+use outrigger_host::{Host, HostOptions};
 use tokio::sync::OnceCell;
 
 use crate::output::Output;
@@ -33,7 +33,7 @@ impl Context {
     pub async fn platform(&self) -> ApiResult<&Arc<dyn Platform>> {
         let open = || async {
             let options = HostOptions::resolve(self.data.clone())?;
-            let platform: Arc<dyn Platform> = Arc::new(LocalPlatform::open(options).await?);
+            let platform: Arc<dyn Platform> = Arc::new(Host::open(options).await?.session());
             Ok(platform)
         };
         self.platform.get_or_try_init(open).await

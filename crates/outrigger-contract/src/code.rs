@@ -22,6 +22,7 @@ pub enum Code {
     AlreadyExists,
     Conflict,
     GrantRequired,
+    Unauthenticated,
     Forbidden,
     PermissionDenied,
     RateLimited,
@@ -156,6 +157,9 @@ table! {
     GrantRequired "grant_required" 403 -32001 DENIED
         "The plugin asks for permissions that were not granted to this digest."
         "Review them, then grant them: `outrigger plugin install PATH` asks on a terminal; `--yes` grants without asking."
+    Unauthenticated "unauthenticated" 401 -32001 DENIED
+        "No valid key came with the request."
+        "Send a key as `Authorization: Bearer KEY`; `outrigger access key create` makes one."
     Forbidden "forbidden" 403 -32001 DENIED
         "The caller may not do this."
         "Ask an administrator for the right named in the message."

@@ -3,6 +3,7 @@
 //! A principal has roles; a role is a list of rules that allow and a list of rules that deny. Any rule that denies wins;
 //! otherwise any that allows; otherwise it is refused. A key may be scoped: then its scope must allow it too.
 
+mod attempts;
 mod matrix;
 mod right;
 mod role;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use attempts::Attempts;
 pub use matrix::{Matrix, MatrixCell, MatrixRow};
 pub use right::{RIGHTS, Right, RightInfo, UnknownRight};
 pub use role::{Role, RoleName, RoleNameError, built_in_roles};
@@ -95,6 +97,26 @@ impl Principal {
             self.roles.iter().flat_map(|role| rules(role)).any(|rule| rule.covers(right, name))
         };
         !any(|role| &role.deny) && any(|role| &role.allow) && self.in_scope(right, name)
+    }
+
+    /// Whether there is anything at all over which this principal may have the right. Lists then show just that.
+    #[must_use]
+    pub fn may_some(&self, right: Right) -> bool {
+        let speaks = |rules: &[Rule]| rules.iter().any(|rule| rule.rights().any(|of| of == right));
+        self.roles.iter().any(|role| speaks(&role.allow)) && self.scope.as_deref().is_none_or(speaks)
+    }
+
+    /// Whether this principal has everything that a rule would allow. May say no where it is so, never yes where it is not:
+    /// what is denied to it anywhere among these rights is taken to be denied everywhere.
+    #[must_use]
+    pub fn has_all_of(&self, rule: &Rule) -> bool {
+        let contained = |rules: &[Rule]| rules.iter().any(|of| of.contains(rule));
+        let denied = self
+            .roles
+            .iter()
+            .flat_map(|role| &role.deny)
+            .any(|deny| deny.rights().any(|right| rule.rights().any(|of| of == right)));
+        !denied && self.roles.iter().any(|role| contained(&role.allow)) && self.scope.as_deref().is_none_or(contained)
     }
 
     fn in_scope(&self, right: Right, name: &str) -> bool {

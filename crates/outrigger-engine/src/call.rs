@@ -2,6 +2,7 @@
 //!
 //! Read [`Engine::call`] from top to bottom: each line of [`path`] is a stage with a file of its own.
 
+mod audit;
 mod authorize;
 mod cache;
 mod deadline;
@@ -51,6 +52,17 @@ pub enum Caller {
     Key(Arc<Principal>),
     /// A function of a plugin, with the chain of functions that led to it, the outermost first. Never empty.
     Plugin(Vec<FunctionRef>),
+}
+
+impl Caller {
+    /// The id of the key, where it is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Key(principal) => Some(&principal.id),
+            Self::Local | Self::Plugin(_) => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Caller {
@@ -184,6 +196,8 @@ async fn path(engine: &Engine, call: Call, run: &mut Run) -> Result<Output, Fail
     authorize::target(&call.caller, &target)?;
     let arguments = validate::arguments(&target, call.arguments)?;
     rate::check(&target, &call.caller)?;
+    audit::intent(engine, run, &call.caller, &target).await?;
+    run.admit();
     let deadline = deadline::of(&target, &call.options, run.started());
     let execution =
         Execution { engine, target, caller: call.caller, correlation: run.correlation(), cancel: call.options.cancel };

@@ -1,0 +1,99 @@
+//! A data directory that is open: the engine over it, the packages in it, its keys. [`Host`] is the door through which
+//! faces come in; what one caller can do is a [`Session`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use outrigger_api::{ApiResult, Door, NewKey, Platform, Visit};
+use outrigger_engine::{CorrelationId, Engine, EngineOptions};
+use outrigger_runtime::{WasmOptions, WasmRuntime};
+use outrigger_store::SqliteStore;
+
+use crate::data_directory::DataDirectory;
+use crate::keys::Keys;
+use crate::packages::Packages;
+use crate::session::{Session, Who};
+use crate::{HostOptions, convert, records};
+
+/// How often keys that another process made or revoked are looked for.
+const TIDY: Duration = Duration::from_secs(5);
+
+/// An open data directory. A cheap handle; all of them are the same host.
+#[derive(Clone, Debug)]
+pub struct Host {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) engine: Engine,
+    pub(crate) packages: Packages,
+    pub(crate) keys: Keys,
+}
+
+impl Host {
+    /// Opens a data directory, and makes it where it is not there.
+    ///
+    /// # Errors
+    /// The directory, the database or the Wasm engine cannot be used.
+    pub async fn open(options: HostOptions) -> ApiResult<Self> {
+        let directory = DataDirectory::open(&options.data)?;
+        let store = Arc::new(SqliteStore::open(&directory.database()).await.map_err(convert::store_error)?);
+        let runtime =
+            WasmRuntime::new(WasmOptions::new(directory.compiled())).map_err(|fault| convert::error(fault.into()))?;
+        let options_of_engine = EngineOptions::new(directory.packages());
+        let engine =
+            Engine::start(options_of_engine, store.clone(), Arc::new(runtime)).await.map_err(convert::error)?;
+        let packages = Packages::new(engine.clone(), directory, options.search_paths);
+        let keys = Keys::open(store).await?;
+        let inner = Arc::new(Inner { engine, packages, keys });
+        let weak = Arc::downgrade(&inner);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TIDY).await;
+                let Some(inner) = weak.upgrade() else { return };
+                if let Err(error) = inner.keys.tidy().await {
+                    tracing::warn!(%error, "keys could not be read anew");
+                }
+            }
+        });
+        Ok(Self { inner })
+    }
+
+    /// The platform for whoever can open the data directory: its administrator.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        Session::new(Arc::clone(&self.inner), Who::Local, CorrelationId::new())
+    }
+
+    /// An administrator's key, where the data directory has no key at all yet.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn first_key(&self) -> ApiResult<Option<NewKey>> {
+        self.session().first_key().await
+    }
+}
+
+#[async_trait]
+impl Door for Host {
+    async fn enter(&self, key: &str, visit: Visit) -> ApiResult<Arc<dyn Platform>> {
+        let principal = self.inner.keys.recognise(key, &visit)?;
+        Ok(Arc::new(Session::new(Arc::clone(&self.inner), Who::Key(principal), correlation(&visit))))
+    }
+
+    fn local(&self, visit: Visit) -> Arc<dyn Platform> {
+        Arc::new(Session::new(Arc::clone(&self.inner), Who::Local, correlation(&visit)))
+    }
+
+    async fn ready(&self) -> ApiResult<()> {
+        self.inner.engine.store().check().await.map(drop).map_err(convert::store_error)
+    }
+}
+
+/// What a face sends is a ULID, or it gets a new one.
+fn correlation(visit: &Visit) -> CorrelationId {
+    let given = visit.correlation.as_deref().and_then(|text| records::correlation(text).ok());
+    given.unwrap_or_else(CorrelationId::new)
+}
