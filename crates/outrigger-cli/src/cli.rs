@@ -1,5 +1,6 @@
 //! What can be typed. Plain data; what it does is in [`crate::commands`].
 
+mod access;
 mod call;
 mod global;
 mod plugin;
@@ -13,6 +14,7 @@ use outrigger_api::{FunctionName, FunctionRef, PluginName};
 
 use crate::complete;
 
+pub use access::{AccessCommand, AuditCommand, AuditListArguments, KeyCommand, KeyCreateArguments, RoleCommand};
 pub use call::{Argument, BatchArguments, CallArguments, CallOptions};
 pub use global::{ColorChoice, GlobalOptions};
 pub use plugin::{
@@ -85,6 +87,14 @@ pub enum Command {
   outrigger runs
   outrigger runs pricing.quote --since 1h --failed")]
     Runs(RunsArguments),
+
+    /// Keys, roles, and why something is allowed or refused
+    #[command(subcommand)]
+    Access(AccessCommand),
+
+    /// What was done or denied, by whom
+    #[command(subcommand)]
+    Audit(AuditCommand),
 
     /// Make plugins
     #[command(subcommand)]
