@@ -44,6 +44,7 @@ pub enum Code {
     StoreFailed,
     DataDirectory,
     ShuttingDown,
+    Unreachable,
     Internal,
 }
 
@@ -223,6 +224,9 @@ table! {
     ShuttingDown "shutting_down" 503 -32000 CONFLICT
         "Outrigger is stopping and takes no new calls."
         "Try again once it is up."
+    Unreachable "unreachable" 502 -32000 SYSTEM
+        "The server cannot be reached."
+        "Check the address and the network, and that the server runs; `outrigger serve` starts one."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

@@ -13,6 +13,6 @@ mod packages;
 mod records;
 mod session;
 
-pub use host::Host;
+pub use host::{Host, running_server};
 pub use options::HostOptions;
 pub use session::Session;
