@@ -27,7 +27,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "outrigger-store",
         ],
     ),
-    ("outrigger-cli", &["outrigger-api", "outrigger-contract", "outrigger-devkit", "outrigger-host"]),
+    ("outrigger-client", &["outrigger-api", "outrigger-contract"]),
+    (
+        "outrigger-cli",
+        &[
+            "outrigger-api",
+            "outrigger-client",
+            "outrigger-contract",
+            "outrigger-devkit",
+            "outrigger-host",
+            "outrigger-server",
+        ],
+    ),
     ("outrigger-testkit", &["outrigger-contract", "outrigger-engine"]),
     ("xtask", &["outrigger-devkit"]),
 ];
@@ -42,6 +53,7 @@ const OWNED: &[(&str, &str)] = &[
     ("clap", "outrigger-cli"),
     ("moka", "outrigger-engine"),
     ("governor", "outrigger-engine"),
+    ("reqwest", "outrigger-client"),
 ];
 
 pub fn check(repository: &Path) -> Result<()> {

@@ -32,8 +32,7 @@ impl Functions for Client {
 
     async fn call_batch(&self, requests: Vec<CallRequest>, parallel: usize) -> Vec<ApiResult<CallResponse>> {
         let count = requests.len();
-        let answered: ApiResult<Vec<Outcome>> =
-            self.post("api/v1/batch", &Batch { calls: requests, parallel }).await;
+        let answered: ApiResult<Vec<Outcome>> = self.post("api/v1/batch", &Batch { calls: requests, parallel }).await;
         let answers: Vec<_> = match answered {
             Ok(outcomes) if outcomes.len() == count => outcomes,
             Ok(_) => return vec![Err(ApiError::new(Code::Internal, "the server left out answers")); count],

@@ -13,10 +13,9 @@ use crate::Client;
 impl Client {
     /// A request to a path below the base. Parts that come from users are escaped with [`segment`] first.
     pub(crate) fn request(&self, method: Method, path: &str) -> ApiResult<RequestBuilder> {
-        let url = self
-            .base
-            .join(path)
-            .map_err(|error| ApiError::new(Code::Internal, format!("`{path}` is not the path of a request: {error}")))?;
+        let url = self.base.join(path).map_err(|error| {
+            ApiError::new(Code::Internal, format!("`{path}` is not the path of a request: {error}"))
+        })?;
         let request = self.http.request(method, url);
         Ok(match &self.key {
             Some(key) => request.bearer_auth(key),
@@ -58,8 +57,11 @@ impl Client {
         let response = self.send(request).await?;
         let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         serde_json::from_slice(&body).map_err(|error| {
-            ApiError::new(Code::Internal, format!("{} answered in a way this version does not know: {error}", self.shown))
-                .with_hint("use the same version of Outrigger on both sides")
+            ApiError::new(
+                Code::Internal,
+                format!("{} answered in a way this version does not know: {error}", self.shown),
+            )
+            .with_hint("use the same version of Outrigger on both sides")
         })
     }
 
@@ -73,7 +75,8 @@ impl Client {
 
     async fn problem(&self, response: Response) -> ApiError {
         let status = response.status();
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
         let body = response.bytes().await.unwrap_or_default();
         match serde_json::from_slice::<Problem>(&body) {

@@ -19,8 +19,10 @@ pub const SERVER: Variable = Variable {
     meaning: "The address of a server to talk to instead of a data directory, unless `--server` names one.",
 };
 /// The key to send to that server.
-pub const KEY: Variable =
-    Variable { name: "OUTRIGGER_KEY", meaning: "The API key that is sent to a server named by `--server` or OUTRIGGER_SERVER." };
+pub const KEY: Variable = Variable {
+    name: "OUTRIGGER_KEY",
+    meaning: "The API key that is sent to a server named by `--server` or OUTRIGGER_SERVER.",
+};
 /// Packages that came with the program.
 pub const BUNDLED: Variable = Variable {
     name: "OUTRIGGER_BUNDLED",
