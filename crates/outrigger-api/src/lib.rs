@@ -14,8 +14,8 @@ pub mod record;
 pub mod system;
 
 pub use access::{
-    AccessMatrix, AccessMatrixCell, AccessMatrixRow, ExplainRequest, Explanation, Identity, KeyInfo, KeyRequest, NewKey,
-    RoleInfo, RoleRequest,
+    AccessMatrix, AccessMatrixCell, AccessMatrixRow, ExplainRequest, Explanation, Identity, KeyInfo, KeyRequest,
+    NewKey, RoleInfo, RoleRequest,
 };
 pub use audit::{AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification};
 pub use call::{CallRequest, CallResponse, CallWarning};

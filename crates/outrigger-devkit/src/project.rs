@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use outrigger_contract::manifest::{FILE_NAME, Manifest};
 use outrigger_contract::PluginName;
+use outrigger_contract::manifest::{FILE_NAME, Manifest};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 

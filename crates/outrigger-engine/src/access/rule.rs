@@ -24,7 +24,9 @@ pub enum RuleError {
     #[error("no right is named like `{pattern}`")]
     FitsNothing { pattern: String },
     /// A part is empty, too long, or has characters that no name has.
-    #[error("`{text}` is not a rule; a rule is a right and, after a colon, the names it is for, as in `function_execute:pricing.*`")]
+    #[error(
+        "`{text}` is not a rule; a rule is a right and, after a colon, the names it is for, as in `function_execute:pricing.*`"
+    )]
     Malformed { text: String },
 }
 

@@ -9,12 +9,8 @@ fn rules(texts: &[&str]) -> Vec<Rule> {
 }
 
 fn principal(allow: &[&str], deny: &[&str], scope: Option<&[&str]>) -> Principal {
-    let role = Role {
-        name: "own".parse().unwrap(),
-        description: String::new(),
-        allow: rules(allow),
-        deny: rules(deny),
-    };
+    let role =
+        Role { name: "own".parse().unwrap(), description: String::new(), allow: rules(allow), deny: rules(deny) };
     Principal { id: "k".to_owned(), name: "k".to_owned(), roles: vec![Arc::new(role)], scope: scope.map(rules) }
 }
 
@@ -29,7 +25,13 @@ fn any_rule_that_denies_wins_then_any_that_allows_and_silence_refuses() {
     check(&["*"], &[], None, "pricing.quote", "the role `own` allows `*`");
     check(&["function_*:pricing.*"], &[], None, "pricing.quote", "the role `own` allows `function_*:pricing.*`");
     check(&["function_*:pricing.*"], &[], None, "team.list", "no rule of its roles allows it");
-    check(&["*"], &["function_execute:*.delete*"], None, "a.delete-all", "the role `own` denies `function_execute:*.delete*`");
+    check(
+        &["*"],
+        &["function_execute:*.delete*"],
+        None,
+        "a.delete-all",
+        "the role `own` denies `function_execute:*.delete*`",
+    );
     check(&["*"], &["function_execute:*.delete*"], None, "a.list", "the role `own` allows `*`");
     check(&["*"], &[], Some(&["*_view"]), "a.list", "it lies outside the scope of the key");
     check(&["*"], &[], Some(&["function_execute:a.*"]), "a.list", "the role `own` allows `*`");
