@@ -24,9 +24,11 @@ pub struct AuditQuery {
     /// Only what was allowed, or only what was denied.
     #[serde(default)]
     pub allowed: Option<bool>,
+    /// Only what happened at this time or later.
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<OffsetDateTime>,
+    /// Only what happened before this time.
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<OffsetDateTime>,
