@@ -20,6 +20,7 @@ pub struct AuditQuery {
     pub resource: Option<String>,
     /// A ULID.
     #[serde(default)]
+    #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub correlation: Option<String>,
     /// Only what was allowed, or only what was denied.
     #[serde(default)]

@@ -17,6 +17,7 @@ pub struct RecordQuery {
     pub function: Option<FunctionName>,
     /// A ULID.
     #[serde(default)]
+    #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub correlation: Option<String>,
     /// Log lines of this level or a graver one: `trace`, `debug`, `info`, `warn`, `error`.
     #[serde(default)]
@@ -33,8 +34,9 @@ pub struct RecordQuery {
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<OffsetDateTime>,
-    /// The newest so many; 0 for 100.
+    /// The newest so many; 0 for 100. Over HTTP at most 1,000.
     #[serde(default)]
+    #[schemars(range(max = 1000))]
     pub limit: u32,
 }
 

@@ -3,6 +3,9 @@
 use http::HeaderValue;
 use outrigger_api::{ApiError, ApiResult, Code};
 
+/// What `If-Match` may be, as the OpenAPI document says it.
+pub const PATTERN: &str = r#"^(\*|(W/)?"[!#-+\--~]*"( *, *(W/)?"[!#-+\--~]*")*)$"#;
+
 /// The state of a thing, as a short text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ETag(String);
@@ -45,8 +48,12 @@ impl Demand {
             return Ok(Self::Something);
         }
         let tag = |part: &str| {
-            let inner = part.trim().strip_prefix('"')?.strip_suffix('"')?;
-            (!inner.contains('"')).then(|| inner.to_owned())
+            let part = part.trim();
+            // A weak one is well-formed, and matches nothing: no ETag of ours has a quote in it.
+            let strong = part.strip_prefix("W/").unwrap_or(part);
+            let inner = strong.strip_prefix('"')?.strip_suffix('"')?;
+            let whole = if strong == part { inner } else { part };
+            (!inner.contains('"') && inner.bytes().all(|byte| byte.is_ascii_graphic())).then(|| whole.to_owned())
         };
         text.split(',').map(tag).collect::<Option<_>>().map(Self::OneOf).ok_or_else(wrong)
     }
@@ -77,10 +84,11 @@ mod tests {
         assert_eq!(Demand::read(None), Ok(Demand::Nothing));
         assert_eq!(read("*"), Ok(Demand::Something));
         assert_eq!(read("\"1\", \"2\""), Ok(Demand::OneOf(vec!["1".into(), "2".into()])));
-        for wrong in ["1", "", "\"1", "\"1\",", "W/\"1\"", "\"a\"b\""] {
+        for wrong in ["1", "", "\"1", "\"1\",", "w/\"1\"", "\"a\"b\"", "\"a b\""] {
             assert_eq!(read(wrong).unwrap_err().code, Code::InvalidUsage, "{wrong}");
         }
         assert_eq!(read("\"1\"").unwrap().check(&ETag::new("1")), Ok(()));
+        assert_eq!(read("W/\"1\"").unwrap().check(&ETag::new("1")).unwrap_err().code, Code::PreconditionFailed);
         assert_eq!(read("\"1\"").unwrap().check(&ETag::new("2")).unwrap_err().code, Code::PreconditionFailed);
     }
 }

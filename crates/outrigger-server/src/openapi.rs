@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::endpoint::api::{Api, Operation};
 use crate::endpoint::problem::{self, Problem};
-use crate::idempotency;
+use crate::{etag, idempotency};
 
 const ABOUT: &str = "Outrigger runs plugins; this is all that can be asked of it over HTTP.\n\n\
     Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. `x-right` names the right that an operation takes. \
@@ -240,7 +240,7 @@ fn if_match() -> Value {
         "in": "header",
         "required": false,
         "description": "The ETag of what was read, with its quotes, or `*`. If it has changed since, the request is refused.",
-        "schema": {"type": "string", "pattern": "^(\\*|\"[A-Za-z0-9_-]{1,100}\")$"},
+        "schema": {"type": "string", "pattern": etag::PATTERN},
     })
 }
 

@@ -88,7 +88,7 @@ pub fn refused_throughout<'a>(outcomes: impl Iterator<Item = Option<&'a Problem>
 pub fn answered(error: ApiError, correlation: Ulid) -> Answered {
     let status = status(error.code);
     let retry_after = error.retry_after_ms.map(|wait| wait.div_ceil(1000));
-    if status.is_server_error() {
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::warn!(code = %error.code, %correlation, message = error.message, "a request failed");
     }
     let text = serde_json::to_vec(&Problem::new(error, correlation)).unwrap_or_default();

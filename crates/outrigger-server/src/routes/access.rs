@@ -65,7 +65,7 @@ pub fn routes(api: &mut Api) {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct KeyPath {
     /// Its id or its name.
-    #[schemars(example = &"ci-deploy")]
+    #[schemars(length(min = 1), example = &"ci-deploy")]
     key_id: String,
 }
 
@@ -73,7 +73,7 @@ struct KeyPath {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct RolePath {
     /// Its name.
-    #[schemars(example = &"deployer")]
+    #[schemars(length(min = 1), example = &"deployer")]
     role: String,
 }
 

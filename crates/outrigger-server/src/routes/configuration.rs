@@ -62,7 +62,7 @@ struct ValuePath {
     /// The plugin's name.
     plugin_id: PluginName,
     /// The name of the value in the configuration's schema.
-    #[schemars(example = &"currency")]
+    #[schemars(length(min = 1), example = &"currency")]
     config_id: String,
 }
 

@@ -16,6 +16,7 @@ use crate::page::List;
 const TAG: &str = "Records";
 /// How many records may be asked for at once.
 const MOST: u32 = 1000;
+const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
 
 pub fn routes(api: &mut Api) {
     api.get("/api/v1/runs", "run_list", runs)
@@ -57,22 +58,45 @@ pub fn routes(api: &mut Api) {
         .right("system_view");
 }
 
-fn bounded(limit: u32) -> ApiResult<()> {
-    if limit <= MOST {
-        return Ok(());
+/// What the types of the queries cannot say themselves, though their schemas do.
+fn checked(limit: u32, correlation: Option<&str>, level: Option<&str>) -> ApiResult<()> {
+    let wrong = |message: String, hint: &str| Err(ApiError::new(Code::InvalidUsage, message).with_hint(hint));
+    if limit > MOST {
+        return wrong(
+            format!("`limit` is {limit}, and at most {MOST} are answered at once"),
+            "narrow it down with `since` and `until`",
+        );
     }
-    Err(ApiError::new(Code::InvalidUsage, format!("`limit` is {limit}, and at most {MOST} are answered at once"))
-        .with_hint("narrow it down with `since` and `until`"))
+    if correlation.is_some_and(|text| !is_ulid(text)) {
+        return wrong(
+            "`correlation` is not a correlation id".to_owned(),
+            "a correlation id is a ULID: 26 letters and digits",
+        );
+    }
+    if level.is_some_and(|level| !LEVELS.contains(&level)) {
+        return wrong("`level` is not a log level".to_owned(), "levels are trace, debug, info, warn and error");
+    }
+    Ok(())
+}
+
+/// 26 digits and letters other than I, L, O and U, of which the first can be no more than 7.
+fn is_ulid(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() && !b"ILOU".contains(&byte.to_ascii_uppercase());
+    text.len() == 26 && text.starts_with(|first: char| ('0'..='7').contains(&first)) && text.bytes().all(letter)
+}
+
+fn record_query(query: &RecordQuery) -> ApiResult<()> {
+    checked(query.limit, query.correlation.as_deref(), query.level.as_deref())
 }
 
 async fn runs(caller: Caller, input: Input<NoPath, RecordQuery, NoBody>) -> ApiResult<Reply<List<RunEntry>>> {
-    bounded(input.query.limit)?;
+    record_query(&input.query)?;
     let items = caller.platform.run_list(&input.query).await?;
     Ok(Reply(List { items }))
 }
 
 async fn logs(caller: Caller, input: Input<NoPath, RecordQuery, NoBody>) -> ApiResult<Reply<List<LogEntry>>> {
-    bounded(input.query.limit)?;
+    record_query(&input.query)?;
     let items = caller.platform.log_list(&input.query).await?;
     Ok(Reply(List { items }))
 }
@@ -89,7 +113,7 @@ async fn plugin_statistics(
 }
 
 async fn audit(caller: Caller, input: Input<NoPath, AuditQuery, NoBody>) -> ApiResult<Reply<List<AuditInfo>>> {
-    bounded(input.query.limit)?;
+    checked(input.query.limit, input.query.correlation.as_deref(), None)?;
     let items = caller.platform.audit_list(&input.query).await?;
     Ok(Reply(List { items }))
 }
