@@ -8,6 +8,7 @@ pub mod audit;
 pub mod call;
 pub mod error;
 pub mod function;
+pub mod json;
 pub mod platform;
 pub mod plugin;
 pub mod record;
@@ -21,6 +22,7 @@ pub use audit::{AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification};
 pub use call::{CallRequest, CallResponse, CallWarning};
 pub use error::ApiError;
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
+pub use json::{JsonObject, JsonText, NotAnObject};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
 pub use platform::{Access, Audit, Configurations, Door, Functions, Platform, Plugins, Records, Visit};
 pub use plugin::{
