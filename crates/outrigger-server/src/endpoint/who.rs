@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
-use outrigger_api::{ApiError, ApiResult, Code, Door, Platform};
+use outrigger_api::{ApiError, ApiResult, Code, Door, Platform, Visit};
 use ulid::Ulid;
 
 use super::{App, Peer};
@@ -37,9 +37,10 @@ impl Who for Caller {
             Some(Peer::Address(address)) => Some(*address),
             Some(Peer::Socket) | None => None,
         };
+        let visit = Visit { from, correlation };
         let platform = match (key(&parts.headers)?, peer) {
-            (Some(key), _) => app.door.enter(key, from).await?,
-            (None, Some(Peer::Socket)) => app.door.local(),
+            (Some(key), _) => app.door.enter(key, visit).await?,
+            (None, Some(Peer::Socket)) => app.door.local(visit),
             (None, _) => return Err(ApiError::new(Code::Unauthenticated, "the request carries no key")),
         };
         Ok(Self { platform, correlation })

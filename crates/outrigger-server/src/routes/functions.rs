@@ -154,11 +154,10 @@ async fn batch(caller: Caller, input: Input<NoPath, NoQuery, Batch>) -> ApiResul
         )
         .with_hint("send several requests for more"));
     }
-    let correlation = caller.correlation.to_string();
     let request = |call: BatchCall| {
         let BatchCall { function, args, timeout_ms, no_cache } = call;
         let timeout_ms = timeout_ms.map(|timeout| timeout.0);
-        CallRequest { function, arguments: args, timeout_ms, no_cache, correlation: Some(correlation.clone()) }
+        CallRequest { function, arguments: args, timeout_ms, no_cache, correlation: None }
     };
     let requests = calls.into_iter().map(request).collect();
     let answers = caller.platform.call_batch(requests, parallel.0 as usize).await;

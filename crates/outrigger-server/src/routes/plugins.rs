@@ -229,9 +229,8 @@ pub async fn call(
     timeout_ms: Option<Milliseconds>,
     no_cache: bool,
 ) -> ApiResult<Reply<CallResponse>> {
-    let correlation = Some(caller.correlation.to_string());
     let timeout_ms = timeout_ms.map(|timeout| timeout.0);
-    let request = CallRequest { function, arguments, timeout_ms, no_cache, correlation };
+    let request = CallRequest { function, arguments, timeout_ms, no_cache, correlation: None };
     caller.platform.call(request).await.map(Reply)
 }
 

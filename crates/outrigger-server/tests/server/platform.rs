@@ -1,7 +1,6 @@
 //! Who stands behind the door in these tests: one plugin, `pricing`, whose configuration can be set; `pricing.echo`
 //! answers with its arguments, and `pricing.slow` only when the test lets it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -59,17 +58,17 @@ impl std::ops::Deref for StandIn {
 
 #[async_trait]
 impl Door for StandIn {
-    async fn enter(&self, key: &str, from: Option<IpAddr>) -> ApiResult<Arc<dyn Platform>> {
+    async fn enter(&self, key: &str, visit: Visit) -> ApiResult<Arc<dyn Platform>> {
         let allowed = match key {
             ADMINISTRATOR => true,
             NOBODY => false,
             _ => return Err(ApiError::new(Code::Unauthenticated, "the key is wrong")),
         };
-        let name = from.map_or_else(|| key.to_owned(), |from| format!("{key} from {from}"));
+        let name = visit.from.map_or_else(|| key.to_owned(), |from| format!("{key} from {from}"));
         Ok(Arc::new(Seen { state: Arc::clone(&self.state), allowed, name }))
     }
 
-    fn local(&self) -> Arc<dyn Platform> {
+    fn local(&self, _: Visit) -> Arc<dyn Platform> {
         Arc::new(Seen { state: Arc::clone(&self.state), allowed: true, name: "local".to_owned() })
     }
 
