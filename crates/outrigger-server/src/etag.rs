@@ -3,9 +3,6 @@
 use http::HeaderValue;
 use outrigger_api::{ApiError, ApiResult, Code};
 
-/// What `If-Match` may be, as the OpenAPI document says it.
-pub const PATTERN: &str = r#"^(\*|(W/)?"[!#-+\--~]*"( *, *(W/)?"[!#-+\--~]*")*)$"#;
-
 /// The state of a thing, as a short text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ETag(String);
@@ -47,15 +44,7 @@ impl Demand {
         if text == "*" {
             return Ok(Self::Something);
         }
-        let tag = |part: &str| {
-            let part = part.trim();
-            // A weak one is well-formed, and matches nothing: no ETag of ours has a quote in it.
-            let strong = part.strip_prefix("W/").unwrap_or(part);
-            let inner = strong.strip_prefix('"')?.strip_suffix('"')?;
-            let whole = if strong == part { inner } else { part };
-            (!inner.contains('"') && inner.bytes().all(|byte| byte.is_ascii_graphic())).then(|| whole.to_owned())
-        };
-        text.split(',').map(tag).collect::<Option<_>>().map(Self::OneOf).ok_or_else(wrong)
+        list(text).map(Self::OneOf).ok_or_else(wrong)
     }
 
     /// Holds the present state against the demand.
@@ -67,6 +56,27 @@ impl Demand {
             Self::OneOf(tags) if !tags.contains(&present.0) => Err(failed()),
             _ => Ok(()),
         }
+    }
+}
+
+/// ETags with commas between them. There may be commas within the quotes too, so it is read from left to right. A weak
+/// one matches nothing, and is left out.
+fn list(mut rest: &str) -> Option<Vec<String>> {
+    let mut tags = Vec::new();
+    loop {
+        let strong = rest.strip_prefix("W/").unwrap_or(rest);
+        let (tag, after) = strong.strip_prefix('"')?.split_once('"')?;
+        if !tag.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return None;
+        }
+        if strong.len() == rest.len() {
+            tags.push(tag.to_owned());
+        }
+        let after = after.trim_start();
+        if after.is_empty() {
+            return Some(tags);
+        }
+        rest = after.strip_prefix(',')?.trim_start();
     }
 }
 
@@ -84,7 +94,8 @@ mod tests {
         assert_eq!(Demand::read(None), Ok(Demand::Nothing));
         assert_eq!(read("*"), Ok(Demand::Something));
         assert_eq!(read("\"1\", \"2\""), Ok(Demand::OneOf(vec!["1".into(), "2".into()])));
-        for wrong in ["1", "", "\"1", "\"1\",", "w/\"1\"", "\"a\"b\"", "\"a b\""] {
+        assert_eq!(read("\"a,b\" ,W/\"c\",\"d\""), Ok(Demand::OneOf(vec!["a,b".into(), "d".into()])));
+        for wrong in ["1", "\"1\" \"2\"", "*, \"1\"", "", "\"1", "\"1\",", "w/\"1\"", "\"a\"b\"", "\"a b\""] {
             assert_eq!(read(wrong).unwrap_err().code, Code::InvalidUsage, "{wrong}");
         }
         assert_eq!(read("\"1\"").unwrap().check(&ETag::new("1")), Ok(()));

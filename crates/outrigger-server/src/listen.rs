@@ -47,7 +47,8 @@ pub async fn unix(path: &Path) -> io::Result<UnixListener> {
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     // Short, because the path of a socket may have about a hundred bytes.
-    let private = folder.join(format!(".{}", std::process::id()));
+    let random = ulid::Ulid::new().to_string();
+    let private = folder.join(format!(".{}", &random[ulid::ULID_LEN - 8..]));
     std::fs::create_dir(&private)?;
     let bound = bind(&private, path);
     std::fs::remove_dir_all(&private)?;

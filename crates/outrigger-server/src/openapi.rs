@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::endpoint::api::{Api, Operation};
 use crate::endpoint::problem::{self, Problem};
-use crate::{etag, idempotency};
+use crate::idempotency;
 
 const ABOUT: &str = "Outrigger runs plugins; this is all that can be asked of it over HTTP.\n\n\
     Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. `x-right` names the right that an operation takes. \
@@ -203,6 +203,9 @@ fn by_status(operation: &Operation) -> BTreeMap<u16, Vec<Code>> {
     } else if operation.id == "ready" {
         codes.extend([Code::ShuttingDown, Code::StoreFailed, Code::DataDirectory]);
     }
+    if operation.path.contains('{') {
+        codes.push(Code::NotFound);
+    }
     if operation.body.is_some() {
         codes.extend([Code::TooLarge, Code::UnsupportedMediaType, Code::InvalidInput]);
     }
@@ -240,7 +243,8 @@ fn if_match() -> Value {
         "in": "header",
         "required": false,
         "description": "The ETag of what was read, with its quotes, or `*`. If it has changed since, the request is refused.",
-        "schema": {"type": "string", "pattern": etag::PATTERN},
+        "example": "*",
+        "schema": {"type": "string"},
     })
 }
 

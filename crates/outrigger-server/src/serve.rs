@@ -84,15 +84,15 @@ pub async fn serve(
     let unopened = |source| ServeError::Listen { address: wanted, source };
     let tcp = TcpListener::bind(wanted).await.map_err(unopened)?;
     let address = tcp.local_addr().map_err(unopened)?;
-    let unix = match &socket {
-        Some(path) => {
-            let opened = listen::unix(path).await;
-            Some(opened.map_err(|source| ServeError::Socket { path: path.clone(), source })?)
-        }
+    let unix = match socket {
+        Some(path) => match listen::unix(&path).await {
+            Ok(listener) => Some((listener, path)),
+            Err(source) => return Err(ServeError::Socket { path, source }),
+        },
         None => None,
     };
     let server = Server::new(door, body_limit, header_timeout, shutdown);
-    let ended = tokio::spawn(run(server, tcp, tls, unix, socket, drain));
+    let ended = tokio::spawn(run(server, tcp, tls, unix, drain));
     Ok(Running { address, ended })
 }
 
@@ -133,21 +133,18 @@ async fn run(
     server: Server,
     tcp: TcpListener,
     tls: Option<TlsAcceptor>,
-    unix: Option<UnixListener>,
-    socket: Option<PathBuf>,
+    unix: Option<(UnixListener, PathBuf)>,
     drain: Duration,
 ) -> Drained {
     let network = accept_tcp(server.clone(), tcp, tls);
     let local = async {
-        if let Some(unix) = unix {
-            accept_unix(server.clone(), unix).await;
+        if let Some((listener, path)) = unix {
+            accept_unix(server.clone(), &listener).await;
+            // Before the listener goes: after it, another server's socket could be there already.
+            let _ = std::fs::remove_file(path);
         }
     };
     tokio::join!(network, local);
-    if let Some(path) = socket {
-        // A socket that nobody listens at is of no use to anybody; that it is gone already is no fault.
-        let _ = std::fs::remove_file(path);
-    }
     server.connections.close();
     server.work.close();
     let quiet = async {
@@ -191,7 +188,7 @@ async fn accept_tcp(server: Server, listener: TcpListener, tls: Option<TlsAccept
     }
 }
 
-async fn accept_unix(server: Server, listener: UnixListener) {
+async fn accept_unix(server: Server, listener: &UnixListener) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

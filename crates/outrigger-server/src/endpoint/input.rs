@@ -76,11 +76,15 @@ fn malformed<T: DeserializeOwned>(error: &serde_json::Error, bytes: &[u8]) -> Ap
         .with_hint("`/api/v1/docs` shows the shape of the body")
 }
 
-/// The parameters in the path.
+/// The parameters in the path. What cannot be a name is the name of nothing.
 pub async fn path<P: DeserializeOwned + Send + 'static>(parts: &mut Parts) -> ApiResult<P> {
     match parts.extract::<Path<P>>().await {
         Ok(Path(path)) => Ok(path),
-        Err(rejection) => Err(usage(&rejection.body_text(), "`/api/v1/docs` shows what the address is made of")),
+        Err(rejection) => {
+            let text = rejection.body_text();
+            Err(ApiError::new(Code::NotFound, text.strip_prefix("Invalid URL: ").unwrap_or(&text))
+                .with_hint("`/api/v1/docs` shows what the address is made of"))
+        }
     }
 }
 
@@ -88,12 +92,13 @@ pub async fn path<P: DeserializeOwned + Send + 'static>(parts: &mut Parts) -> Ap
 pub fn query<Q: DeserializeOwned>(uri: &Uri) -> ApiResult<Q> {
     match Query::try_from_uri(uri) {
         Ok(Query(query)) => Ok(query),
-        Err(rejection) => Err(usage(&rejection.body_text(), "`/api/v1/docs` shows the parameters of this address")),
+        Err(rejection) => {
+            let text = rejection.body_text();
+            let told = text.split_once("query string: ").map_or(&*text, |(_, told)| told);
+            Err(ApiError::new(Code::InvalidUsage, format!("a parameter is wrong: {told}"))
+                .with_hint("`/api/v1/docs` shows the parameters of this address"))
+        }
     }
-}
-
-fn usage(message: &str, hint: &str) -> ApiError {
-    ApiError::new(Code::InvalidUsage, message).with_hint(hint)
 }
 
 /// The whole body, of the right media type and not too long.

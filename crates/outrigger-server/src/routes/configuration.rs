@@ -97,6 +97,19 @@ fn changed(plugin: PluginName, revision: u64) -> Tagged<ConfigurationChange> {
     Tagged(ConfigurationChange { plugin, revision }, tag(revision))
 }
 
+/// The one revision that a demand names.
+fn named(demand: &Demand) -> Option<u64> {
+    match demand {
+        Demand::OneOf(tags) => tags.first().filter(|_| tags.len() == 1)?.parse().ok(),
+        Demand::Nothing | Demand::Something => None,
+    }
+}
+
+/// Who was late by their own ETag is told so.
+fn stale(error: ApiError) -> ApiError {
+    if error.code == Code::Conflict { etag::failed() } else { error }
+}
+
 async fn fetch(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiResult<Tagged<Configuration>> {
     let configuration = caller.platform.configuration_fetch(&input.path.plugin_id).await?;
     let tag = tag(configuration.revision);
@@ -109,8 +122,12 @@ async fn put(
 ) -> ApiResult<Tagged<ConfigurationChange>> {
     let demand = Demand::read(input.if_match.as_ref())?;
     let plugin = input.path.plugin_id;
-    let revision = change(&caller, &plugin, &demand, |_| Ok(input.body.clone())).await?;
-    Ok(changed(plugin, revision))
+    let result = match named(&demand) {
+        // The revision is known, so nothing has to be read: who may change but not see can do this.
+        Some(expected) => caller.platform.configuration_put(&plugin, input.body, expected).await.map_err(stale),
+        None => change(&caller, &plugin, &demand, |_| Ok(input.body.clone())).await,
+    };
+    Ok(changed(plugin, result?))
 }
 
 async fn create(
@@ -169,9 +186,7 @@ async fn change(
         let present = platform.configuration_fetch(plugin).await?;
         demand.check(&tag(present.revision))?;
         match platform.configuration_put(plugin, edit(present.values)?, present.revision).await {
-            Err(error) if error.code == Code::Conflict && matches!(demand, Demand::OneOf(_)) => {
-                return Err(etag::failed());
-            }
+            Err(error) if matches!(demand, Demand::OneOf(_)) => return Err(stale(error)),
             Err(error) if error.code == Code::Conflict && remaining > 0 => {}
             result => return result,
         }

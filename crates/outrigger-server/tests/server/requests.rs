@@ -137,8 +137,9 @@ async fn problems_carry_what_the_error_has() {
     call("missing").await.problem(404, "function_not_found");
     server.get("/api/v1/nothing").await.problem(404, "not_found");
     server.get("/").await.problem(404, "not_found");
-    server.get("/api/v1/plugins/NotAName").await.problem(400, "invalid_usage");
-    server.get("/api/v1/functions/nodot").await.problem(400, "invalid_usage");
+    server.get("/api/v1/plugins/NotAName").await.problem(404, "not_found");
+    let problem = server.get("/api/v1/functions/nodot").await.problem(404, "not_found");
+    assert!(problem["detail"].as_str().unwrap().starts_with("`nodot` does not name a function"), "{problem}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Method;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use outrigger_server::{ServeError, ServerOptions, TlsFiles, serve};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
@@ -161,4 +162,17 @@ async fn a_request_whose_head_never_ends_is_given_up() {
     let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
     assert!(read.is_ok(), "the connection is closed");
     assert!(!answer.starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_too() {
+    let server = Server::start().await;
+    let io = TokioIo::new(TcpStream::connect(server.address()).await.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let uri = format!("http://{}/api/v1/identity", server.address());
+    let request = http::Request::get(uri).header("x-api-key", "administrator");
+    let request = request.body(http_body_util::Empty::<hyper::body::Bytes>::new()).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, http::Version::HTTP_2));
 }
