@@ -65,11 +65,13 @@ impl Door for StandIn {
             _ => return Err(ApiError::new(Code::Unauthenticated, "the key is wrong")),
         };
         let name = visit.from.map_or_else(|| key.to_owned(), |from| format!("{key} from {from}"));
-        Ok(Arc::new(Seen { state: Arc::clone(&self.state), allowed, name }))
+        let correlation = visit.correlation.to_string();
+        Ok(Arc::new(Seen { state: Arc::clone(&self.state), allowed, name, correlation }))
     }
 
-    fn local(&self, _: Visit) -> Arc<dyn Platform> {
-        Arc::new(Seen { state: Arc::clone(&self.state), allowed: true, name: "local".to_owned() })
+    fn local(&self, visit: Visit) -> Arc<dyn Platform> {
+        let correlation = visit.correlation.to_string();
+        Arc::new(Seen { state: Arc::clone(&self.state), allowed: true, name: "local".to_owned(), correlation })
     }
 
     async fn ready(&self) -> ApiResult<()> {
@@ -83,6 +85,7 @@ struct Seen {
     state: Arc<State>,
     allowed: bool,
     name: String,
+    correlation: String,
 }
 
 impl Seen {
@@ -204,7 +207,7 @@ impl Functions for Seen {
             cache: "bypass".to_owned(),
             duration_us: 1,
             attempts: 1,
-            correlation: request.correlation.unwrap_or_default(),
+            correlation: request.correlation.unwrap_or_else(|| self.correlation.clone()),
             version: "1.2.0".to_owned(),
             revision: DIGEST.to_owned(),
             warnings: Vec::new(),
