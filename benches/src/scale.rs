@@ -11,7 +11,7 @@ use outrigger_engine::Runtime as _;
 use outrigger_engine::Store as _;
 use outrigger_engine::lifecycle::PluginState;
 use outrigger_engine::store::{GrantRecord, PluginRecord, RevisionRecord};
-use outrigger_host::{HostOptions, LocalPlatform};
+use outrigger_host::{Host, HostOptions};
 use outrigger_runtime::{WasmOptions, WasmRuntime};
 use outrigger_store::SqliteStore;
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ struct Probe {
 /// Opens a data directory, lists what is in it and calls some of it; says on standard output what that took.
 pub async fn probe(data: &Path, calls: usize) -> Result<()> {
     let started = Instant::now();
-    let platform = LocalPlatform::open(HostOptions { data: data.to_owned(), search_paths: Vec::new() }).await?;
+    let platform = Host::open(HostOptions { data: data.to_owned(), search_paths: Vec::new() }).await?.session();
     let open = started.elapsed();
     tokio::time::sleep(REST).await;
     let opened = resident();

@@ -3,19 +3,28 @@
 //!
 //! Wire types are plain data with stable names; the host converts to and from its own.
 
+pub mod access;
+pub mod audit;
 pub mod call;
 pub mod error;
 pub mod function;
+pub mod json;
 pub mod platform;
 pub mod plugin;
 pub mod record;
 pub mod system;
 
+pub use access::{
+    AccessMatrix, AccessMatrixCell, AccessMatrixRow, ExplainRequest, Explanation, Identity, KeyInfo, KeyRequest,
+    NewKey, RoleInfo, RoleRequest,
+};
+pub use audit::{AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification};
 pub use call::{CallRequest, CallResponse, CallWarning};
 pub use error::ApiError;
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
+pub use json::{JsonObject, JsonText, NotAnObject};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
-pub use platform::Platform;
+pub use platform::{Access, Audit, Configurations, Door, Functions, Platform, Plugins, Records, Visit};
 pub use plugin::{
     AvailablePlugin, AvailableReport, Configuration, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest,
     PackageReport, PackageSource, PluginDetails, PluginSummary, RevisionInfo,

@@ -1,29 +1,65 @@
-//! The trait that every face speaks to.
+//! The traits that every face speaks to: one for each area, and [`Platform`], which is all of them.
 
 use std::fmt::Debug;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use outrigger_contract::{FunctionRef, PluginName};
+use ulid::Ulid;
 
 use crate::{
-    ApiResult, AvailableReport, CallRequest, CallResponse, Configuration, DoctorReport, FunctionDescription,
-    FunctionQuery, FunctionSummary, HealthInfo, InstallOutcome, InstallRequest, LogEntry, PackageReport, PackageSource,
-    PluginDetails, PluginSummary, RecordQuery, RunEntry, StatisticsReport,
+    AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, CallRequest, CallResponse,
+    Configuration, DoctorReport, ExplainRequest, Explanation, FunctionDescription, FunctionQuery, FunctionSummary,
+    HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, NewKey, PackageReport,
+    PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, StatisticsReport,
 };
 
-/// What one caller can ask. Who that caller is was settled when the platform was obtained.
+/// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
 #[async_trait]
-pub trait Platform: Debug + Send + Sync {
+pub trait Platform: Functions + Plugins + Records + Configurations + Access + Audit + Debug + Send + Sync {
+    /// Looks whether everything is in order.
+    async fn doctor(&self) -> ApiResult<DoctorReport>;
+    /// Writes everything that is still to be written. Called once, at the end.
+    async fn close(&self) -> ApiResult<()>;
+}
+
+/// Who comes in. A face that is reached from elsewhere has one, and asks it for a platform for each request.
+#[async_trait]
+pub trait Door: Debug + Send + Sync {
+    /// The platform for the holder of a key. Wrong keys from the same address are limited in number.
+    async fn enter(&self, key: &str, visit: Visit) -> ApiResult<Arc<dyn Platform>>;
+    /// The platform for whoever can open the data directory itself, its administrator.
+    fn local(&self, visit: Visit) -> Arc<dyn Platform>;
+    /// Whether requests can be served now; says why not.
+    async fn ready(&self) -> ApiResult<()>;
+}
+
+/// What is known of a request before it is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Visit {
+    /// Where it comes from; none for the socket in the data directory.
+    pub from: Option<IpAddr>,
+    /// Under which all that is done for it is written down.
+    pub correlation: Ulid,
+}
+
+/// Functions: found, described, called.
+#[async_trait]
+pub trait Functions: Send + Sync {
     /// Calls a function.
     async fn call(&self, request: CallRequest) -> ApiResult<CallResponse>;
     /// Calls several functions, at most `parallel` at once. Answers in the order of the requests.
     async fn call_batch(&self, requests: Vec<CallRequest>, parallel: usize) -> Vec<ApiResult<CallResponse>>;
-
     /// The functions that match, by name.
     async fn function_list(&self, query: &FunctionQuery) -> ApiResult<Vec<FunctionSummary>>;
     /// Everything about one function: documentation, types, schemas, options.
     async fn function_describe(&self, function: &FunctionRef) -> ApiResult<FunctionDescription>;
+}
 
+/// Plugins and packages.
+#[async_trait]
+pub trait Plugins: Send + Sync {
     /// The installed plugins, by name.
     async fn plugin_list(&self) -> ApiResult<Vec<PluginSummary>>;
     /// Everything about one plugin.
@@ -46,13 +82,22 @@ pub trait Platform: Debug + Send + Sync {
     async fn plugin_warm(&self, name: &PluginName) -> ApiResult<usize>;
     /// How well a plugin is.
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo>;
+}
+
+/// What happened.
+#[async_trait]
+pub trait Records: Send + Sync {
     /// Statistics of one plugin, or of all.
     async fn plugin_statistics(&self, name: Option<&PluginName>) -> ApiResult<StatisticsReport>;
     /// Log lines that match, the oldest first.
     async fn log_list(&self, query: &RecordQuery) -> ApiResult<Vec<LogEntry>>;
     /// Runs that match, the oldest first.
     async fn run_list(&self, query: &RecordQuery) -> ApiResult<Vec<RunEntry>>;
+}
 
+/// What administrators set for plugins.
+#[async_trait]
+pub trait Configurations: Send + Sync {
     /// A plugin's configuration with its schema.
     async fn configuration_fetch(&self, name: &PluginName) -> ApiResult<Configuration>;
     /// Sets a plugin's configuration, all of it. `expected` is the revision that was read, 0 for none.
@@ -62,9 +107,36 @@ pub trait Platform: Debug + Send + Sync {
         values: serde_json::Map<String, serde_json::Value>,
         expected: u64,
     ) -> ApiResult<u64>;
+}
 
-    /// Looks whether everything is in order.
-    async fn doctor(&self) -> ApiResult<DoctorReport>;
-    /// Writes everything that is still to be written. Called once, at the end.
-    async fn close(&self) -> ApiResult<()>;
+/// Keys and roles.
+#[async_trait]
+pub trait Access: Send + Sync {
+    /// Who is asking.
+    async fn identity(&self) -> ApiResult<Identity>;
+    /// All keys, by name.
+    async fn key_list(&self) -> ApiResult<Vec<KeyInfo>>;
+    /// Makes a key. It can be given no more than its maker has.
+    async fn key_create(&self, request: KeyRequest) -> ApiResult<NewKey>;
+    /// Revokes a key, by its id or name.
+    async fn key_delete(&self, key: &str) -> ApiResult<()>;
+    /// All roles, the built-in ones first.
+    async fn role_list(&self) -> ApiResult<Vec<RoleInfo>>;
+    /// Makes a role or changes it.
+    async fn role_put(&self, name: &str, request: RoleRequest) -> ApiResult<RoleInfo>;
+    /// Removes a role that no key has.
+    async fn role_delete(&self, name: &str) -> ApiResult<()>;
+    /// Says which rule decides a question.
+    async fn access_explain(&self, request: ExplainRequest) -> ApiResult<Explanation>;
+    /// Who may do what.
+    async fn access_matrix(&self) -> ApiResult<AccessMatrix>;
+}
+
+/// What was done or denied, by whom.
+#[async_trait]
+pub trait Audit: Send + Sync {
+    /// Records that match, the newest first.
+    async fn audit_list(&self, query: &AuditQuery) -> ApiResult<Vec<AuditInfo>>;
+    /// Reads the whole log and checks that nothing in it was changed.
+    async fn audit_verify(&self) -> ApiResult<AuditVerification>;
 }

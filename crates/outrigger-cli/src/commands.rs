@@ -1,6 +1,8 @@
 //! One file a command. Each asks the platform and prints the answer; none decides anything that another face would have
 //! to decide too.
 
+pub mod access;
+pub mod audit;
 pub mod batch;
 pub mod call;
 pub mod configuration;
@@ -11,6 +13,7 @@ pub mod functions;
 pub mod install;
 pub mod plugin;
 pub mod records;
+pub mod serve;
 pub mod validate;
 
 use std::sync::Arc;
@@ -34,6 +37,9 @@ pub async fn run(context: Arc<Context>, command: Command) -> CliResult {
         Command::Call(arguments) => call::run(&context, arguments).await,
         Command::Batch(arguments) => batch::run(&context, arguments).await,
         Command::Runs(arguments) => records::runs(&context, arguments).await,
+        Command::Serve(arguments) => serve::run(&context, arguments).await,
+        Command::Access(command) => access::run(&context, command).await,
+        Command::Audit(command) => audit::run(&context, command).await,
         Command::Dev(command) => dev::run(&context, command).await,
         Command::Doctor => doctor::run(&context).await,
         Command::Completions { shell } => completions(&context, shell),

@@ -43,6 +43,12 @@ pub enum Code {
     StoreFailed,
     DataDirectory,
     ShuttingDown,
+    Unreachable,
+    Unauthenticated,
+    MethodNotAllowed,
+    PreconditionFailed,
+    TooLarge,
+    UnsupportedMediaType,
     Internal,
 }
 
@@ -219,6 +225,24 @@ table! {
     ShuttingDown "shutting_down" 503 -32000 CONFLICT
         "Outrigger is stopping and takes no new calls."
         "Try again once it is up."
+    Unreachable "unreachable" 502 -32000 SYSTEM
+        "The server cannot be reached."
+        "Check the address and the network, and that the server runs; `outrigger serve` starts one."
+    Unauthenticated "unauthenticated" 401 -32001 DENIED
+        "The request carries no key, or one that is wrong, revoked or expired."
+        "Send `Authorization: Bearer KEY`; `outrigger access key create` makes one."
+    MethodNotAllowed "method_not_allowed" 405 -32601 USAGE
+        "There is something at this address, but not for this HTTP method."
+        "The header `Allow` names the methods that there are."
+    PreconditionFailed "precondition_failed" 412 -32000 CONFLICT
+        "It is no longer what the header `If-Match` says it was."
+        "Read it again, look at what has changed, and send the request with its new ETag."
+    TooLarge "too_large" 413 -32602 USAGE
+        "The request is larger than may be sent."
+        "Send less at once; the message names the limit."
+    UnsupportedMediaType "unsupported_media_type" 415 -32602 USAGE
+        "The body of the request is not of a media type that is read here."
+        "Send JSON with `Content-Type: application/json`."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

@@ -2,6 +2,7 @@
 //!
 //! Read [`Engine::call`] from top to bottom: each line of [`path`] is a stage with a file of its own.
 
+mod audit;
 mod authorize;
 mod cache;
 mod deadline;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use cache::AnswerCache;
 pub(crate) use rate::FunctionRate;
 
+use crate::access::Principal;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -46,14 +48,28 @@ pub struct Call {
 pub enum Caller {
     /// Someone with access to the data directory itself: its administrator.
     Local,
+    /// The holder of a key.
+    Key(Arc<Principal>),
     /// A function of a plugin, with the chain of functions that led to it, the outermost first. Never empty.
     Plugin(Vec<FunctionRef>),
+}
+
+impl Caller {
+    /// The id of the key, where it is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Key(principal) => Some(&principal.id),
+            Self::Local | Self::Plugin(_) => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Caller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Local => f.write_str("local"),
+            Self::Key(principal) => principal.fmt(f),
             Self::Plugin(chain) => match chain.last() {
                 Some(function) => write!(f, "plugin {function}"),
                 None => f.write_str("plugin"),
@@ -174,11 +190,14 @@ impl Engine {
 
 /// The stages, in order.
 async fn path(engine: &Engine, call: Call, run: &mut Run) -> Result<Output, Failure> {
+    authorize::name(&call.caller, &call.function)?;
     let target = resolve::function(engine, &call.function).await?;
     run.found(&target);
-    authorize::check(&call.caller, &target)?;
+    authorize::target(&call.caller, &target)?;
     let arguments = validate::arguments(&target, call.arguments)?;
     rate::check(&target, &call.caller)?;
+    audit::intent(engine, run, &call.caller, &target).await?;
+    run.admit();
     let deadline = deadline::of(&target, &call.options, run.started());
     let execution =
         Execution { engine, target, caller: call.caller, correlation: run.correlation(), cancel: call.options.cancel };
@@ -270,9 +289,23 @@ impl Execution<'_> {
 }
 
 /// The name under which limits count a caller.
-fn caller_key(caller: &Caller) -> Option<&PluginName> {
-    match caller {
-        Caller::Local => None,
-        Caller::Plugin(chain) => chain.last().map(|function| &function.plugin),
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum CallerKey {
+    Local,
+    /// The id of a key.
+    Key(String),
+    Plugin(PluginName),
+}
+
+impl CallerKey {
+    fn of(caller: &Caller) -> Self {
+        match caller {
+            Caller::Local => Self::Local,
+            Caller::Key(principal) => Self::Key(principal.id.clone()),
+            Caller::Plugin(chain) => match chain.last() {
+                Some(function) => Self::Plugin(function.plugin.clone()),
+                None => Self::Local,
+            },
+        }
     }
 }

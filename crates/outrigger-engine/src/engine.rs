@@ -7,6 +7,7 @@ use std::time::Duration;
 use outrigger_contract::{Code, Digest, PluginName};
 use tokio_util::task::TaskTracker;
 
+use crate::audit::AuditEntry;
 use crate::call::AnswerCache;
 use crate::error::Failure;
 use crate::plugins::{ActiveRevision, PluginTable, Slot};
@@ -112,6 +113,20 @@ impl Engine {
     pub async fn flush(&self) {
         self.write_statistics();
         self.inner.recorder.flush().await;
+    }
+
+    /// Adds an entry to the audit log, and goes on before it is written: for what was denied.
+    pub fn audit_soon(&self, entry: AuditEntry) {
+        self.inner.recorder.entry(entry);
+    }
+
+    /// Adds an entry to the audit log, and waits until it is written.
+    ///
+    /// # Errors
+    /// The store failed; the entry is not there.
+    pub async fn audit(&self, entry: AuditEntry) -> Result<(), Failure> {
+        self.inner.store.audit_append(&[entry]).await?;
+        Ok(())
     }
 
     /// The store, for reading records.

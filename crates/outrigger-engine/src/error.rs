@@ -6,6 +6,7 @@ use outrigger_contract::types::Function;
 use outrigger_contract::types::json::{self, Fault, Faults};
 use outrigger_contract::{Code, FunctionRef, PluginName, TypeGraph};
 
+use crate::access::{Principal, Right};
 use crate::lifecycle::{PluginState, Refusal};
 use crate::runtime::RuntimeFault;
 use crate::store::StoreError;
@@ -89,6 +90,18 @@ impl Failure {
         let mut failure = Self::new(Code::InvalidInput, format!("the arguments of `{function}` do not fit: {faults}"));
         failure.detail = detail;
         failure.with_hint(format!("`outrigger functions {function}` shows its parameters"))
+    }
+
+    /// The holder of a key lacks a right. Says which, and what decided.
+    #[must_use]
+    pub fn forbidden(principal: &Principal, right: Right, name: &str) -> Self {
+        let over = match name {
+            "*" => String::new(),
+            name => format!(" over `{name}`"),
+        };
+        let decision = principal.decide(right, name);
+        let message = format!("the key `{}` has no right `{right}`{over}: {decision}", principal.name);
+        Self::new(Code::Forbidden, message)
     }
 
     pub(crate) fn rate_limited(function: &FunctionRef, retry_after: Duration) -> Self {

@@ -3,6 +3,8 @@
 //!
 //! Begin with [`call`], which is the path, and [`life`], which is what an administrator does.
 
+pub mod access;
+pub mod audit;
 pub mod call;
 pub mod correlation;
 pub mod engine;
@@ -16,6 +18,7 @@ mod services;
 pub mod statistics;
 pub mod store;
 
+pub use access::{Principal, Right};
 pub use call::{Answer, Arguments, Call, CallOptions, Caller, Warning};
 pub use correlation::CorrelationId;
 pub use engine::{Engine, EngineOptions};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use foldhash::quality::RandomState;
 use outrigger_contract::manifest::{FunctionOptions, Manifest, Retry};
+use outrigger_contract::permission::FileAccess;
 use outrigger_contract::types::Function;
 use outrigger_contract::units::{Rate, Span};
 use outrigger_contract::{Digest, FunctionName, Permissions, PluginName, TypeGraph};
@@ -129,8 +130,9 @@ impl Slot {
     ) -> ActiveRevision {
         let manifest = record.manifest.clone();
         let graph = Arc::new(record.inspection.graph.clone());
+        let harmless = is_harmless(&record.inspection.imports, &granted);
         let functions: Vec<_> =
-            graph.functions.iter().map(|function| self.function_slot(&manifest, function)).collect();
+            graph.functions.iter().map(|function| self.function_slot(&manifest, function, harmless)).collect();
         let by_name =
             graph.functions.iter().enumerate().map(|(index, function)| (function.name.clone(), index)).collect();
         ActiveRevision {
@@ -147,7 +149,7 @@ impl Slot {
         }
     }
 
-    fn function_slot(&self, manifest: &Manifest, function: &Function) -> FunctionSlot {
+    fn function_slot(&self, manifest: &Manifest, function: &Function, harmless: bool) -> FunctionSlot {
         let name: FunctionName = function.name.parse().expect("names in a graph are names of functions");
         let silent = FunctionOptions::default();
         let options = manifest.functions.get(&name).unwrap_or(&silent);
@@ -158,6 +160,7 @@ impl Slot {
             retry: options.retry,
             concurrency: options.concurrency.map(|limit| Semaphore::new(limit.get() as usize)),
             requires_admin: options.requires_admin,
+            influence: Influence::of(options, harmless),
             rate,
             statistics,
         }
@@ -202,6 +205,37 @@ pub(crate) struct FunctionSlot {
     pub(crate) retry: Option<Retry>,
     pub(crate) concurrency: Option<Semaphore>,
     pub(crate) requires_admin: bool,
+    pub(crate) influence: Influence,
     pub(crate) rate: Option<Arc<FunctionRate>>,
     pub(crate) statistics: Arc<FunctionStatistics>,
+}
+
+/// What a call can do to the world: decides how it is audited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Influence {
+    Reads,
+    Changes,
+    MayDestroy,
+}
+
+impl Influence {
+    fn of(options: &FunctionOptions, harmless: bool) -> Self {
+        match () {
+            () if harmless || options.read_only => Self::Reads,
+            () if options.may_destroy() => Self::MayDestroy,
+            () => Self::Changes,
+        }
+    }
+}
+
+/// Whether a plugin can change nothing outside itself, whatever its manifest says: nothing was granted to it through which
+/// it could, and it imports neither state nor other plugins.
+fn is_harmless(imports: &[String], granted: &Permissions) -> bool {
+    let Permissions { files, environment: _, http, tcp, plugins } = granted;
+    let reaches = ["outrigger:plugin/state", "outrigger:plugin/calls"];
+    http.is_empty()
+        && tcp.is_empty()
+        && plugins.is_empty()
+        && files.iter().all(|file| file.access() == FileAccess::Read)
+        && !imports.iter().any(|import| reaches.iter().any(|interface| import.starts_with(interface)))
 }

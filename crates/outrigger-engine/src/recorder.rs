@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use time::OffsetDateTime;
 use tokio::sync::{Notify, oneshot};
 
+use crate::access::Right;
+use crate::audit::{AuditEntry, GroupedCall, Stage};
 use crate::store::{LogRecord, RecordBatch, RunRecord, StatisticsRow, Store};
 
 /// Records that may wait. Past it, whoever adds one waits too.
@@ -38,6 +41,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Pending {
     batch: RecordBatch,
+    /// Runs of the batch, by their place, that go into the audit log together.
+    grouped: Vec<usize>,
     records: usize,
     /// Told when everything before is written.
     flushes: Vec<oneshot::Sender<()>>,
@@ -55,25 +60,54 @@ impl Recorder {
     /// Adds a run, and waits where there is no room.
     pub(crate) async fn run(&self, run: RunRecord) {
         self.wait_for_room().await;
-        self.run_now(run);
+        self.run_now(run, None);
+    }
+
+    /// Adds a run that the audit log names in a group with others.
+    pub(crate) async fn run_in_group(&self, run: RunRecord) {
+        self.wait_for_room().await;
+        self.add(1, |pending| {
+            pending.grouped.push(pending.batch.runs.len());
+            pending.batch.runs.push(run);
+        });
+    }
+
+    /// Adds a run with an entry of its own in the audit log.
+    pub(crate) async fn run_with(&self, run: RunRecord, entry: AuditEntry) {
+        self.wait_for_room().await;
+        self.run_now(run, Some(entry));
+    }
+
+    /// The same, and waits until both are in the store.
+    pub(crate) async fn run_durably(&self, run: RunRecord, entry: AuditEntry) {
+        self.run_with(run, entry).await;
+        self.flush().await;
     }
 
     /// Adds a run where nothing can be waited for: while a call is being dropped.
-    pub(crate) fn run_now(&self, run: RunRecord) {
-        self.add(1, |batch| batch.runs.push(run));
+    pub(crate) fn run_now(&self, run: RunRecord, entry: Option<AuditEntry>) {
+        self.add(1, |pending| {
+            pending.batch.runs.push(run);
+            pending.batch.audit.extend(entry);
+        });
+    }
+
+    /// Adds an entry of the audit log that belongs to no run.
+    pub(crate) fn entry(&self, entry: AuditEntry) {
+        self.add(1, |pending| pending.batch.audit.push(entry));
     }
 
     /// Adds a log line without waiting. Where there is no room, the line goes to the process's own log only.
     pub(crate) fn log(&self, line: LogRecord) {
         match self.is_full() {
             true => tracing::warn!("a plugin's log line was not kept: the store cannot keep up"),
-            false => self.add(1, |batch| batch.logs.push(line)),
+            false => self.add(1, |pending| pending.batch.logs.push(line)),
         }
     }
 
     /// Adds statistics.
     pub(crate) fn statistics(&self, rows: Vec<StatisticsRow>) {
-        self.add(rows.len(), |batch| batch.statistics.extend(rows));
+        self.add(rows.len(), |pending| pending.batch.statistics.extend(rows));
     }
 
     /// Waits until everything added so far is written.
@@ -86,10 +120,10 @@ impl Recorder {
         let _ = written.await;
     }
 
-    fn add(&self, records: usize, push: impl FnOnce(&mut RecordBatch)) {
+    fn add(&self, records: usize, push: impl FnOnce(&mut Pending)) {
         let count = {
             let mut pending = self.shared.pending.lock();
-            push(&mut pending.batch);
+            push(&mut pending);
             pending.records += records;
             pending.records
         };
@@ -128,12 +162,13 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
     loop {
         shared.begun.notified().await;
         let _ = tokio::time::timeout(BATCH_AGE, shared.urgent.notified()).await;
-        let Pending { batch, records: _, flushes, closed } = {
+        let Pending { mut batch, grouped, records: _, flushes, closed } = {
             let mut pending = shared.pending.lock();
             let closed = pending.closed;
             Pending { closed, ..std::mem::take(&mut *pending) }
         };
         shared.room.notify_waiters();
+        batch.audit.extend(group(&batch.runs, &grouped));
         append(&*store, &batch).await;
         for done in flushes {
             // Who asked may have gone away.
@@ -143,6 +178,33 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
             return;
         }
     }
+}
+
+/// The entry that stands for calls that only read.
+fn group(runs: &[RunRecord], grouped: &[usize]) -> Option<AuditEntry> {
+    let first = runs.get(*grouped.first()?)?;
+    let call = |run: &RunRecord| GroupedCall {
+        actor: run.caller.clone(),
+        function: format!("{}.{}", run.plugin, run.function),
+        code: run.code,
+        correlation: run.correlation,
+    };
+    Some(AuditEntry {
+        at: OffsetDateTime::now_utc(),
+        actor: "several".to_owned(),
+        key: None,
+        action: Right::FUNCTION_EXECUTE.to_string(),
+        resource: "*".to_owned(),
+        allowed: true,
+        decision: None,
+        stage: Stage::Group,
+        code: None,
+        revision: None,
+        before: None,
+        after: None,
+        correlation: first.correlation,
+        calls: grouped.iter().filter_map(|place| runs.get(*place)).map(call).collect(),
+    })
 }
 
 /// A store that is briefly busy or full is tried again; meanwhile the callers find no room, and slow down.

@@ -42,7 +42,7 @@ impl CallServices {
     ) -> Self {
         let mut chain = match caller {
             Caller::Plugin(chain) => chain.clone(),
-            Caller::Local => Vec::new(),
+            Caller::Local | Caller::Key(_) => Vec::new(),
         };
         chain.push(target.name.clone());
         Self {

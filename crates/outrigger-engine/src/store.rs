@@ -1,6 +1,9 @@
 //! What the engine keeps, and the trait of whoever keeps it. Methods are named noun first; each is one transaction:
 //! when it returns, what it wrote is durable, and a process that dies in the middle leaves nothing of it.
 
+mod access;
+mod audit;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
@@ -10,13 +13,17 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+pub use access::{AccessStore, KeyRecord};
+pub use audit::{AuditFilter, AuditStore};
+
+use crate::audit::AuditEntry;
 use crate::correlation::CorrelationId;
 use crate::lifecycle::PluginState;
 use crate::runtime::{Inspection, LogLevel};
 
 /// Keeps plugins, grants, configuration, state and records.
 #[async_trait]
-pub trait Store: Debug + Send + Sync {
+pub trait Store: AccessStore + AuditStore + Debug + Send + Sync {
     /// All plugins with a summary of their active revision, by name. Reads no manifests and no types: it stays quick
     /// with thousands.
     async fn plugin_list(&self) -> Result<Vec<(PluginRecord, RevisionSummary)>, StoreError>;
@@ -238,13 +245,15 @@ pub struct RecordBatch {
     pub logs: Vec<LogRecord>,
     /// Added to what is there.
     pub statistics: Vec<StatisticsRow>,
+    /// Chained behind what is there, in this order.
+    pub audit: Vec<AuditEntry>,
 }
 
 impl RecordBatch {
     /// Whether there is nothing to append.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.runs.is_empty() && self.logs.is_empty() && self.statistics.is_empty()
+        self.runs.is_empty() && self.logs.is_empty() && self.statistics.is_empty() && self.audit.is_empty()
     }
 }
 

@@ -6,9 +6,11 @@
 //! cache/compiled/       machine code by digest and engine; can be deleted at any time
 //! staging/              packages being looked at; empty while nothing is being installed
 //! install.lock          held while packages are added or removed
+//! server.lock           held by the server, or shared by the commands that work without one
+//! server.sock           where the server listens for commands on this machine
 //! ```
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use outrigger_api::{ApiError, ApiResult, Code};
@@ -58,6 +60,28 @@ impl DataDirectory {
         self.root.join("staging")
     }
 
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.root.join("server.sock")
+    }
+
+    /// Holds the directory alone, or together with others of whom none holds it alone. Given back when it is dropped, also
+    /// by a process that dies. None where others are in the way.
+    pub(crate) fn hold(&self, how: Hold) -> ApiResult<Option<DirectoryHold>> {
+        let path = self.root.join("server.lock");
+        let unusable = |error| failed(&format!("{} could not be locked", path.display()), &error);
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = file.map_err(unusable)?;
+        let taken = match how {
+            Hold::Alone => file.try_lock(),
+            Hold::Shared => file.try_lock_shared(),
+        };
+        match taken {
+            Ok(()) => Ok(Some(DirectoryHold { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(unusable(error)),
+        }
+    }
+
     /// Waits for the right to add and remove packages. It is given back when the lock is dropped, also by a process that
     /// dies. Blocks; call it where that is allowed.
     pub(crate) fn lock_packages(&self) -> ApiResult<PackagesLock> {
@@ -79,6 +103,21 @@ impl DataDirectory {
             .and_then(|()| make_private_folder(&staging))
             .map_err(|error| failed(&format!("{} could not be cleared", staging.display()), &error))
     }
+}
+
+/// How a process holds a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// As the server does, which keeps in memory what is in the directory.
+    Alone,
+    /// As a command does that works without a server.
+    Shared,
+}
+
+/// A directory that is held.
+#[derive(Debug)]
+pub(crate) struct DirectoryHold {
+    _file: File,
 }
 
 /// The right to add and remove packages.

@@ -13,6 +13,16 @@ pub struct Variable {
 /// The data directory.
 pub const DATA: Variable =
     Variable { name: "OUTRIGGER_DATA", meaning: "The data directory, unless `--data` names one." };
+/// A server to talk to instead of a data directory.
+pub const SERVER: Variable = Variable {
+    name: "OUTRIGGER_SERVER",
+    meaning: "The address of a server to talk to instead of a data directory, unless `--server` names one.",
+};
+/// The key to send to that server.
+pub const KEY: Variable = Variable {
+    name: "OUTRIGGER_KEY",
+    meaning: "The API key that is sent to a server named by `--server` or OUTRIGGER_SERVER.",
+};
 /// Packages that came with the program.
 pub const BUNDLED: Variable = Variable {
     name: "OUTRIGGER_BUNDLED",
@@ -31,7 +41,7 @@ pub const HOME: Variable =
     Variable { name: "HOME", meaning: "Used where XDG_DATA_HOME is not set: `~/.local/share/outrigger`." };
 
 /// All of them.
-pub const VARIABLES: &[Variable] = &[DATA, BUNDLED, PLUGIN_PATH, XDG_DATA_HOME, HOME];
+pub const VARIABLES: &[Variable] = &[DATA, SERVER, KEY, BUNDLED, PLUGIN_PATH, XDG_DATA_HOME, HOME];
 
 /// The value of a variable; an empty one counts as not set.
 pub(crate) fn value(variable: Variable) -> Option<OsString> {
@@ -41,4 +51,10 @@ pub(crate) fn value(variable: Variable) -> Option<OsString> {
 /// The same as a path.
 pub(crate) fn path(variable: Variable) -> Option<PathBuf> {
     value(variable).map(PathBuf::from)
+}
+
+/// The same as text; one that is not text counts as not set.
+#[must_use]
+pub fn text(variable: Variable) -> Option<String> {
+    value(variable)?.into_string().ok()
 }

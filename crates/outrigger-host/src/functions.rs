@@ -3,44 +3,39 @@
 use std::time::Duration;
 
 use outrigger_api::{
-    ApiResult, CallRequest, CallResponse, CallWarning, FunctionDescription, FunctionQuery, FunctionSummary,
+    ApiResult, CallRequest, CallResponse, CallWarning, FunctionDescription, FunctionQuery, FunctionSummary, JsonText,
 };
 use outrigger_contract::types::{Function, TypeGraph, schema};
 use outrigger_contract::{FunctionRef, Manifest};
 use outrigger_engine::store::RevisionRecord;
-use outrigger_engine::{Answer, Arguments, Call, CallOptions, Caller, Engine, Failure};
+use outrigger_engine::{Answer, Arguments, Call, CallOptions, Caller, CorrelationId, Engine, Failure};
 
 use crate::{convert, records};
 
-pub(crate) async fn call(engine: &Engine, request: CallRequest) -> ApiResult<CallResponse> {
-    let answer = engine.call(prepare(request)?).await.map_err(convert::error)?;
+pub(crate) async fn call(
+    engine: &Engine,
+    caller: Caller,
+    correlation: CorrelationId,
+    request: CallRequest,
+) -> ApiResult<CallResponse> {
+    let answer = engine.call(prepare(caller, correlation, request)?).await.map_err(convert::error)?;
     Ok(response(&answer))
 }
 
-pub(crate) async fn call_batch(
-    engine: &Engine,
-    requests: Vec<CallRequest>,
-    parallel: usize,
-) -> Vec<ApiResult<CallResponse>> {
-    use futures::StreamExt;
-    let running = requests.into_iter().map(|request| call(engine, request));
-    futures::stream::iter(running).buffered(parallel.max(1)).collect().await
-}
-
-fn prepare(request: CallRequest) -> ApiResult<Call> {
-    let CallRequest { function, arguments, timeout_ms, no_cache, correlation } = request;
+fn prepare(caller: Caller, correlation: CorrelationId, request: CallRequest) -> ApiResult<Call> {
+    let CallRequest { function, arguments, timeout_ms, no_cache, correlation: given } = request;
     let options = CallOptions {
         timeout: timeout_ms.map(Duration::from_millis),
         no_cache,
-        correlation: correlation.as_deref().map(records::correlation).transpose()?,
+        correlation: Some(given.as_deref().map(records::correlation).transpose()?.unwrap_or(correlation)),
         ..CallOptions::default()
     };
-    Ok(Call { caller: Caller::Local, function, arguments: Arguments::Json(arguments), options })
+    Ok(Call { caller, function, arguments: Arguments::Text(arguments.into_string()), options })
 }
 
 fn response(answer: &Answer) -> CallResponse {
     CallResponse {
-        result: answer.json(),
+        result: JsonText::parse(answer.json_text()).unwrap_or_default(),
         cache: convert::cache_outcome(answer.cache).to_owned(),
         duration_us: u64::try_from(answer.duration.as_micros()).unwrap_or(u64::MAX),
         attempts: answer.attempts,

@@ -1,4 +1,4 @@
-//! The composition root: configuration in, a local [`Platform`](outrigger_api::Platform) out. Here the engine meets the
+//! The composition root: configuration in, a [`Host`] out: the door to its [`Platform`](outrigger_api::Platform). Here the engine meets the
 //! SQLite store, the Wasm runtime and the packages on disk; nothing else knows all of them.
 
 mod convert;
@@ -6,10 +6,13 @@ mod data_directory;
 mod doctor;
 pub mod environment;
 mod functions;
-mod local;
+mod host;
+mod keys;
 pub mod options;
 mod packages;
 mod records;
+mod session;
 
-pub use local::LocalPlatform;
+pub use host::{Host, running_server};
 pub use options::HostOptions;
+pub use session::Session;

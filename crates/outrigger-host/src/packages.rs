@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use outrigger_api::{
-    ApiError, ApiResult, AvailablePlugin, AvailableReport, Code, InstallOutcome, InstallRequest, PackageReport,
-    PackageSource, PluginDetails, RevisionInfo,
+    ApiError, ApiResult, AvailablePlugin, AvailableReport, Code, InstallOutcome, PackageReport, PackageSource,
+    PluginDetails, RevisionInfo,
 };
-use outrigger_contract::{Permissions, PluginName};
+use outrigger_contract::{Digest, Permissions, PluginName};
 use outrigger_engine::life::Installation;
 use outrigger_engine::lifecycle::{Effect, Effects, Event, PluginState, drive};
 use outrigger_engine::runtime::Inspection;
@@ -36,6 +36,50 @@ struct Candidate {
     staged: StagedPackage,
     inspection: Inspection,
     source: String,
+}
+
+/// A package that is ready to be installed.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    candidate: Candidate,
+    installed: Option<(PluginRecord, RevisionSummary)>,
+    /// What it asks for beyond what the installed version was granted.
+    pub(crate) widened: Vec<String>,
+    _lock: PackagesLock,
+}
+
+impl Prepared {
+    pub(crate) fn name(&self) -> &PluginName {
+        self.candidate.staged.name()
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        self.candidate.staged.digest()
+    }
+
+    /// What it asks for, a sentence each.
+    pub(crate) fn permissions(&self) -> Vec<String> {
+        self.candidate.staged.manifest().permissions.describe()
+    }
+
+    pub(crate) fn report(&self) -> PackageReport {
+        let Candidate { staged, inspection, source } = &self.candidate;
+        let (manifest, graph) = (staged.manifest(), &inspection.graph);
+        PackageReport {
+            manifest: manifest.clone(),
+            digest: staged.digest().to_string(),
+            size: staged.size(),
+            files: u32::try_from(staged.files().len()).unwrap_or(u32::MAX),
+            permissions: self.permissions(),
+            widened: self.widened.clone(),
+            offered: graph.functions.iter().map(|function| convert::function(manifest, graph, function)).collect(),
+            refused: functions::refused(graph),
+            imports: inspection.imports.clone(),
+            warnings: inspection.warnings.clone(),
+            installed_version: self.installed.as_ref().map(|(_, summary)| summary.version.to_string()),
+            source: source.clone(),
+        }
+    }
 }
 
 impl Packages {
@@ -73,36 +117,26 @@ impl Packages {
         })
     }
 
-    pub(crate) async fn inspect(&self, source: &PackageSource) -> ApiResult<PackageReport> {
+    /// Reads and checks a package, and finds out what it would take the place of. Nothing else is installed or removed
+    /// until the answer is dropped.
+    pub(crate) async fn prepare(&self, source: &PackageSource) -> ApiResult<Prepared> {
         let lock = self.lock().await?;
         let candidate = self.stage(&lock, source).await?;
         let installed = self.engine.plugin(candidate.staged.name()).ok();
         let granted = self.granted(installed.as_ref()).await?;
-        let Candidate { staged, inspection, source } = &candidate;
-        let (manifest, graph) = (staged.manifest(), &inspection.graph);
-        Ok(PackageReport {
-            manifest: manifest.clone(),
-            digest: staged.digest().to_string(),
-            size: staged.size(),
-            files: u32::try_from(staged.files().len()).unwrap_or(u32::MAX),
-            permissions: manifest.permissions.describe(),
-            widened: manifest.permissions.widens(&granted),
-            offered: graph.functions.iter().map(|function| convert::function(manifest, graph, function)).collect(),
-            refused: functions::refused(graph),
-            imports: inspection.imports.clone(),
-            warnings: inspection.warnings.clone(),
-            installed_version: installed.map(|(_, summary)| summary.version.to_string()),
-            source: source.clone(),
-        })
+        let widened = candidate.staged.manifest().permissions.widens(&granted);
+        Ok(Prepared { candidate, installed, widened, _lock: lock })
     }
 
-    pub(crate) async fn install(&self, request: InstallRequest) -> ApiResult<InstallOutcome> {
-        let InstallRequest { source, approved } = request;
-        let lock = self.lock().await?;
-        let candidate = self.stage(&lock, &source).await?;
-        let manifest = candidate.staged.manifest();
-        let installed = self.engine.plugin(&manifest.name).ok();
-        let digest = candidate.staged.digest();
+    /// Installs what was prepared. `approved` is the digest whose permissions an administrator has seen and grants.
+    pub(crate) async fn install(
+        &self,
+        prepared: Prepared,
+        approved: Option<&str>,
+        granted_by: String,
+    ) -> ApiResult<InstallOutcome> {
+        let Prepared { candidate, installed, widened, _lock } = prepared;
+        let (manifest, digest) = (candidate.staged.manifest(), candidate.staged.digest());
         let mut outcome = InstallOutcome {
             name: manifest.name.clone(),
             version: manifest.version.to_string(),
@@ -114,8 +148,7 @@ impl Packages {
             "unchanged".clone_into(&mut outcome.action);
             return Ok(outcome);
         }
-        let granted = self.granted(installed.as_ref()).await?;
-        check_approval(&candidate, &granted, approved.as_deref())?;
+        check_approval(&candidate, &widened, approved)?;
         let kept = self.engine.store().revision_fetch(&digest).await.map_err(convert::store_error)?.is_some();
         let Candidate { staged, inspection, source } = candidate;
         let revision = RevisionRecord {
@@ -125,8 +158,14 @@ impl Packages {
             source,
             installed_at: OffsetDateTime::now_utc(),
         };
-        let mut effects =
-            InstallEffects { packages: self, staged: Some(staged), revision, replaces: installed.is_some(), kept };
+        let mut effects = InstallEffects {
+            packages: self,
+            staged: Some(staged),
+            revision,
+            granted_by,
+            replaces: installed.is_some(),
+            kept,
+        };
         // Validation is done: the package is staged and inspected. What is left is to unpack and to register it.
         drive(PluginState::Discovered, Event::Done(Effect::Validate), &mut effects)
             .await
@@ -251,9 +290,8 @@ impl Packages {
 }
 
 /// A package that asks for more than was granted before needs the word of an administrator, for this very digest.
-fn check_approval(candidate: &Candidate, granted: &Permissions, approved: Option<&str>) -> ApiResult<()> {
+fn check_approval(candidate: &Candidate, widened: &[String], approved: Option<&str>) -> ApiResult<()> {
     let (manifest, digest) = (candidate.staged.manifest(), candidate.staged.digest());
-    let widened = manifest.permissions.widens(granted);
     match approved {
         _ if widened.is_empty() => Ok(()),
         Some(approved) if approved == digest.to_string() => Ok(()),
@@ -274,6 +312,7 @@ struct InstallEffects<'a> {
     /// Gone once it is unpacked.
     staged: Option<StagedPackage>,
     revision: RevisionRecord,
+    granted_by: String,
     /// Another version is installed.
     replaces: bool,
     /// This very digest was installed before and is still kept, with its files.
@@ -293,7 +332,7 @@ impl Effects for InstallEffects<'_> {
             Effect::Register => {
                 let installation = Installation {
                     granted: self.revision.manifest.permissions.clone(),
-                    granted_by: "local".to_owned(),
+                    granted_by: self.granted_by.clone(),
                     revision: self.revision.clone(),
                 };
                 match self.replaces {

@@ -25,15 +25,21 @@ pub(crate) async fn runs(engine: &Engine, query: &RecordQuery) -> ApiResult<Vec<
     Ok(found.into_iter().map(convert::run).collect())
 }
 
-pub(crate) async fn statistics(engine: &Engine, name: Option<&PluginName>) -> ApiResult<StatisticsReport> {
+/// Statistics of one plugin, or of those that the caller may see.
+pub(crate) async fn statistics(
+    engine: &Engine,
+    name: Option<&PluginName>,
+    seen: impl Fn(&PluginName) -> bool,
+) -> ApiResult<StatisticsReport> {
     if let Some(name) = name {
         engine.plugin(name).map_err(convert::error)?;
     }
     engine.flush().await;
-    let rows = engine.store().statistics_list(name).await.map_err(convert::store_error)?;
+    let mut rows = engine.store().statistics_list(name).await.map_err(convert::store_error)?;
+    rows.retain(|row| seen(&row.plugin));
     let mut plugins = BTreeMap::new();
     for (record, _) in engine.plugins() {
-        if name.is_none_or(|name| *name == record.name) {
+        if name.is_none_or(|name| *name == record.name) && seen(&record.name) {
             *plugins.entry(record.state.as_str().to_owned()).or_default() += 1;
         }
     }

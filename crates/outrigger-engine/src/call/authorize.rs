@@ -1,28 +1,52 @@
-//! Stage 2: may this caller call this function? A plugin may call only what it was granted, and not in circles.
+//! May this caller call this function? The holder of a key needs the right to it, which is asked before the
+//! name is looked up: who may not call a function is not told whether it exists. A plugin may call only what it was
+//! granted, and not in circles.
 
-use outrigger_contract::Code;
+use outrigger_contract::{Code, FunctionRef};
 
 use super::{Caller, Target};
+use crate::access::{Principal, Right};
 use crate::error::Failure;
 
 /// How deeply plugins may call each other.
 const DEEPEST: usize = 8;
 
-pub(super) fn check(caller: &Caller, target: &Target) -> Result<(), Failure> {
+/// What can be told from the name alone.
+pub(super) fn name(caller: &Caller, function: &FunctionRef) -> Result<(), Failure> {
     match caller {
         Caller::Local => Ok(()),
+        Caller::Key(principal) => require(principal, Right::FUNCTION_EXECUTE, function),
         // Whether the calling plugin was granted this function is decided by its own revision's grant, in
         // `services`, where that revision is at hand; what is left is the depth.
         Caller::Plugin(chain) if chain.len() >= DEEPEST => {
             let names: Vec<_> = chain.iter().map(ToString::to_string).collect();
-            let message = format!("{} → {} is more than {DEEPEST} calls deep", names.join(" → "), target.name);
+            let message = format!("{} → {function} is more than {DEEPEST} calls deep", names.join(" → "));
             Err(Failure::new(Code::CallDepth, message))
         }
-        Caller::Plugin(chain) if target.slot().requires_admin => {
+        Caller::Plugin(_) => Ok(()),
+    }
+}
+
+/// What the function itself asks of its callers.
+pub(super) fn target(caller: &Caller, target: &Target) -> Result<(), Failure> {
+    if !target.slot().requires_admin {
+        return Ok(());
+    }
+    match caller {
+        Caller::Local => Ok(()),
+        Caller::Key(principal) => require(principal, Right::FUNCTION_ADMINISTER, &target.name),
+        Caller::Plugin(chain) => {
             let caller = chain.last().map(ToString::to_string).unwrap_or_default();
             let message = format!("`{}` is for administrators, and `{caller}` is a plugin", target.name);
             Err(Failure::new(Code::Forbidden, message))
         }
-        Caller::Plugin(_) => Ok(()),
+    }
+}
+
+fn require(principal: &Principal, right: Right, function: &FunctionRef) -> Result<(), Failure> {
+    let name = function.to_string();
+    match principal.may(right, &name) {
+        true => Ok(()),
+        false => Err(Failure::forbidden(principal, right, &name)),
     }
 }

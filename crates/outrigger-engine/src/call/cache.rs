@@ -1,4 +1,4 @@
-//! Stage 5: the answer may be known already, or be on its way. Only functions that declare a cache time come here; what
+//! The answer may be known already, or be on its way. Only functions that declare a cache time come here; what
 //! makes their answers differ is in the key: the revision's digest, the function, the configuration, the arguments.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Stage 7: the time a call may take, everything included: waiting for room, retries, and what the plugin waits for.
+//! The time a call may take, everything included: waiting for room, retries, and what the plugin waits for.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

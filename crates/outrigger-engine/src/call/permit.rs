@@ -1,4 +1,4 @@
-//! Stage 6: only so many calls at once, of the function and of its plugin. Who finds no room waits until the deadline.
+//! Only so many calls at once, of the function and of its plugin. Who finds no room waits until the deadline.
 
 use outrigger_contract::Code;
 use tokio::sync::SemaphorePermit;

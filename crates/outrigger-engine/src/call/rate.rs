@@ -1,11 +1,10 @@
-//! Stage 4: the rate limit, per function and per caller.
+//! The rate limit, per function and per caller.
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use outrigger_contract::PluginName;
 use outrigger_contract::units::Rate;
 
-use super::{Caller, Target, caller_key};
+use super::{Caller, CallerKey, Target};
 use crate::error::Failure;
 
 /// The limiter of one function. It outlives a reload of its plugin, so that a reload does not refill it.
@@ -13,7 +12,7 @@ use crate::error::Failure;
 pub(crate) struct FunctionRate {
     rate: Rate,
     clock: DefaultClock,
-    limiter: DefaultKeyedRateLimiter<Option<PluginName>>,
+    limiter: DefaultKeyedRateLimiter<CallerKey>,
 }
 
 impl FunctionRate {
@@ -32,8 +31,7 @@ impl FunctionRate {
 
 pub(super) fn check(target: &Target, caller: &Caller) -> Result<(), Failure> {
     let Some(rate) = &target.slot().rate else { return Ok(()) };
-    let caller = caller_key(caller).cloned();
     rate.limiter
-        .check_key(&caller)
+        .check_key(&CallerKey::of(caller))
         .map_err(|not_until| Failure::rate_limited(&target.name, not_until.wait_time_from(rate.clock.now())))
 }

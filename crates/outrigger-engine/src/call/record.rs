@@ -6,7 +6,7 @@ use std::time::Instant;
 use outrigger_contract::{Code, FunctionRef};
 use time::OffsetDateTime;
 
-use super::{Answer, Call, Output, Target, Warning};
+use super::{Answer, Call, Caller, Output, Target, Warning, audit};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -20,6 +20,8 @@ pub(super) struct Run {
     correlation: CorrelationId,
     started: Instant,
     target: Option<Target>,
+    /// Every check was passed.
+    admitted: bool,
     /// What is recorded when its caller drops the call, as a face does that no longer wants the answer. None once the
     /// call has ended by itself.
     open: Option<Open>,
@@ -31,7 +33,7 @@ struct Open {
     engine: Engine,
     id: CorrelationId,
     function: FunctionRef,
-    caller: String,
+    caller: Caller,
     started_at: OffsetDateTime,
 }
 
@@ -43,11 +45,12 @@ impl Run {
             correlation: call.options.correlation.unwrap_or(id),
             started: Instant::now(),
             target: None,
+            admitted: false,
             open: Some(Open {
                 engine: engine.clone(),
                 id,
                 function: call.function.clone(),
-                caller: call.caller.to_string(),
+                caller: call.caller.clone(),
                 started_at,
             }),
         }
@@ -55,6 +58,15 @@ impl Run {
 
     pub(super) fn found(&mut self, target: &Target) {
         self.target = Some(target.clone());
+    }
+
+    pub(super) const fn admit(&mut self) {
+        self.admitted = true;
+    }
+
+    /// What the call resolved to, once it has passed every check.
+    pub(super) fn admitted(&self) -> Option<&Target> {
+        self.target.as_ref().filter(|_| self.admitted)
     }
 
     pub(super) const fn started(&self) -> Instant {
@@ -82,9 +94,7 @@ impl Run {
             dropped_log_lines: observations.dropped_log_lines,
         };
         if let Some(open) = self.open.take() {
-            let engine = open.engine.clone();
-            let message = failure.map(|failure| failure.message.clone());
-            engine.inner.recorder.run(self.record(open, &sample, message)).await;
+            self.write(open, &sample, failure).await;
         }
         outcome.map(|output| Answer {
             value: output.value,
@@ -98,6 +108,19 @@ impl Run {
         })
     }
 
+    /// Writes the call down. One that may have changed something is answered when that is durable.
+    async fn write(&self, open: Open, sample: &Sample, failure: Option<&Failure>) {
+        let recorder = &open.engine.clone().inner.recorder;
+        let entry = audit::outcome(self, &open.caller, &open.function, failure);
+        let run = self.record(open, sample, failure.map(|failure| failure.message.clone()));
+        match entry {
+            Some(entry) if entry.allowed => recorder.run_durably(run, entry).await,
+            Some(entry) => recorder.run_with(run, entry).await,
+            None if self.admitted => recorder.run_in_group(run).await,
+            None => recorder.run(run).await,
+        }
+    }
+
     /// Counts and logs the call, and puts its record together.
     fn record(&self, open: Open, sample: &Sample, message: Option<String>) -> RunRecord {
         let Open { engine: _, id, function, caller, started_at } = open;
@@ -106,14 +129,14 @@ impl Run {
             target.slot().statistics.record(sample);
         }
         let code = sample.code.map(Code::as_str);
-        tracing::debug!(%function, correlation = %self.correlation, caller, duration_us, code, "call");
+        tracing::debug!(%function, correlation = %self.correlation, %caller, duration_us, code, "call");
         RunRecord {
             id: id.to_string(),
             correlation: self.correlation,
             plugin: function.plugin,
             function: function.function,
             digest: self.target.as_ref().map(|target| target.revision.digest),
-            caller,
+            caller: caller.to_string(),
             started_at,
             duration_us,
             code: sample.code,
@@ -135,8 +158,10 @@ impl Drop for Run {
             violations: 0,
             dropped_log_lines: 0,
         };
-        let engine = open.engine.clone();
-        engine.inner.recorder.run_now(self.record(open, &sample, Some("the caller went away".to_owned())));
+        let gone = Failure::new(Code::Cancelled, "the caller went away");
+        let recorder = &open.engine.clone().inner.recorder;
+        let entry = audit::outcome(self, &open.caller, &open.function, Some(&gone));
+        recorder.run_now(self.record(open, &sample, Some(gone.message)), entry);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Stage 1: a name becomes the function of the revision that is active now. Where the plugin is enabled and not loaded
+//! A name becomes the function of the revision that is active now. Where the plugin is enabled and not loaded
 //! yet, it is loaded here.
 
 use outrigger_contract::FunctionRef;

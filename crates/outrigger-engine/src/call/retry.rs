@@ -1,4 +1,4 @@
-//! Stage 8: a function that is idempotent and says so may be tried again when it fails for a reason that may pass.
+//! A function that is idempotent and says so may be tried again when it fails for a reason that may pass.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Stage 3: the arguments become values of the parameters' types, or the call ends with all that does not fit.
+//! The arguments become values of the parameters' types, or the call ends with all that does not fit.
 
 use std::sync::Arc;
 

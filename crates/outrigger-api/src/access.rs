@@ -1,0 +1,164 @@
+//! Keys, roles, and why something is allowed or refused.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// A key, without its secret part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeyInfo {
+    /// Public, and never used again.
+    pub id: String,
+    pub name: String,
+    pub roles: Vec<String>,
+    /// Rules that narrow what the roles allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Vec<String>>,
+    #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub created_at: OffsetDateTime,
+    /// Who made it.
+    pub created_by: String,
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub expires_at: Option<OffsetDateTime>,
+    /// To within a minute.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub last_used_at: Option<OffsetDateTime>,
+}
+
+/// What a new key is to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRequest {
+    /// 1 to 64 letters, digits, `.`, `_` and `-`; no other key has it.
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9._-]+$"))]
+    pub name: String,
+    /// Names of roles, at least one.
+    #[schemars(length(min = 1, max = 32))]
+    pub roles: Vec<String>,
+    /// Rules that narrow what the roles allow, such as `function_execute:pricing.*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Vec<String>>,
+    /// In seconds from now, at least one; without it the key does not expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3_153_600_000_u64))]
+    pub expires_in_s: Option<u64>,
+}
+
+/// A new key. The only time its secret part is shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NewKey {
+    #[serde(flatten)]
+    pub info: KeyInfo,
+    /// What goes into `Authorization: Bearer KEY`.
+    pub key: String,
+}
+
+impl std::fmt::Debug for NewKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewKey").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+/// A role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RoleInfo {
+    pub name: String,
+    pub description: String,
+    /// Rules, such as `function_execute:pricing.*`.
+    pub allow: Vec<String>,
+    /// Rules that win over whatever any role allows.
+    pub deny: Vec<String>,
+    /// It is always there and cannot be changed.
+    pub built_in: bool,
+}
+
+/// What a role is to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoleRequest {
+    #[serde(default)]
+    #[schemars(length(max = 200))]
+    pub description: String,
+    #[schemars(length(max = 256))]
+    pub allow: Vec<String>,
+    #[serde(default)]
+    #[schemars(length(max = 256))]
+    pub deny: Vec<String>,
+}
+
+/// A question about access.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainRequest {
+    /// The id or the name of a key.
+    pub key: String,
+    /// `<resource>_<verb>`, such as `function_execute`.
+    pub right: String,
+    /// What it is over, such as `pricing.quote`; `*` for things without a name.
+    #[serde(default = "anything")]
+    pub name: String,
+}
+
+fn anything() -> String {
+    "*".to_owned()
+}
+
+/// The answer, with the rule that decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Explanation {
+    pub key: String,
+    pub right: String,
+    pub name: String,
+    pub allowed: bool,
+    /// `allowed`, `denied`, `out_of_scope`, `no_rule` or `expired`.
+    pub reason: String,
+    /// The role whose rule decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// The rule that decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The whole in a sentence.
+    pub text: String,
+}
+
+/// Who may do what: a row for each right, a column for each role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccessMatrix {
+    pub roles: Vec<String>,
+    pub rows: Vec<AccessMatrixRow>,
+}
+
+/// One right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccessMatrixRow {
+    pub right: String,
+    pub meaning: String,
+    /// What the names in the cells are names of: `plugin`, `function`, …
+    pub over: String,
+    /// In the order of the roles.
+    pub cells: Vec<AccessMatrixCell>,
+}
+
+/// What one role says of one right: patterns of names, `*` for all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccessMatrixCell {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<String>,
+}
+
+/// Who is asking.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Identity {
+    /// `local`, or the name of the key.
+    pub name: String,
+    /// The id of the key; none for whoever has the data directory itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    pub roles: Vec<String>,
+}

@@ -1,0 +1,113 @@
+//! What was done or denied, by whom.
+
+use outrigger_contract::Code;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// Which audit records to list. All that is given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuditQuery {
+    /// Who: `local`, `key ci-deploy`, `plugin pricing.quote`.
+    #[serde(default)]
+    pub actor: Option<String>,
+    /// A right, such as `plugin_create`.
+    #[serde(default)]
+    pub action: Option<String>,
+    /// What it was done to, such as `pricing`.
+    #[serde(default)]
+    pub resource: Option<String>,
+    /// A ULID.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
+    pub correlation: Option<String>,
+    /// Only what was allowed, or only what was denied.
+    #[serde(default)]
+    pub allowed: Option<bool>,
+    /// Only what happened at this time or later.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub since: Option<OffsetDateTime>,
+    /// Only what happened before this time.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub until: Option<OffsetDateTime>,
+    /// Only records before this sequence number, for the page after.
+    #[serde(default)]
+    pub before: Option<u64>,
+    /// The newest so many, at most 1,000; 0 for 100.
+    #[serde(default)]
+    #[schemars(range(max = 1000))]
+    pub limit: u32,
+}
+
+/// One thing that was done or denied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditInfo {
+    /// Counted from 1, without gaps.
+    pub sequence: u64,
+    /// SHA-256 over the record before, this one's place, and its text.
+    pub hash: String,
+    #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: OffsetDateTime,
+    pub actor: String,
+    /// The id of the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The right that it took.
+    pub action: String,
+    pub resource: String,
+    pub allowed: bool,
+    /// What decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// `intent` for what was written down before it was done, `done`, or `group` for calls that only read.
+    pub stage: String,
+    /// The code of the failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<serde_json::Value>,
+    pub correlation: String,
+    /// The calls of a group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<AuditCall>,
+}
+
+/// One call of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditCall {
+    pub actor: String,
+    /// `plugin.function`.
+    pub function: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    pub correlation: String,
+}
+
+/// What reading the chain from end to end has shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditVerification {
+    /// Whether every record stands where it was written, as it was written.
+    pub whole: bool,
+    /// How many were read.
+    pub records: u64,
+    /// The last record's place and hash: note it elsewhere, and a log that was cut off shows too.
+    pub head: AuditHead,
+    /// The first fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+/// The end of the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditHead {
+    pub sequence: u64,
+    pub hash: String,
+}

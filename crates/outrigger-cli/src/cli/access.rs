@@ -1,0 +1,163 @@
+//! `outrigger access` and `outrigger audit`.
+
+use clap::{Args, Subcommand};
+use outrigger_contract::units::Span;
+
+use super::Since;
+
+/// `outrigger access`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AccessCommand {
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+
+    /// Make, list and remove roles
+    #[command(subcommand)]
+    Role(RoleCommand),
+
+    /// Say whether a key may do something, and which rule decides
+    #[command(after_help = "Examples:
+  outrigger access explain ci-deploy function_execute pricing.quote
+  outrigger access explain ci-deploy audit_view")]
+    Explain {
+        /// The key's name or id
+        key: String,
+        /// The right, such as `function_execute`; `outrigger access matrix` lists them
+        #[arg(value_name = "RIGHT")]
+        right: String,
+        /// What it is over, such as `pricing.quote`
+        #[arg(value_name = "RESOURCE", default_value = "*")]
+        name: String,
+    },
+
+    /// Show which role may do what
+    #[command(after_help = "Example:
+  outrigger access matrix")]
+    Matrix,
+}
+
+/// `outrigger access key`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key; it is shown once and cannot be shown again
+    #[command(after_help = "Examples:
+  outrigger access key create ci-deploy --role developer --expires 90d
+  outrigger access key create quotes --role operator --scope 'function_execute:pricing.*'")]
+    Create(KeyCreateArguments),
+
+    /// List the keys
+    #[command(after_help = "Example:
+  outrigger access key list")]
+    List,
+
+    /// Revoke a key, at once and for good
+    #[command(after_help = "Example:
+  outrigger access key revoke ci-deploy")]
+    Revoke {
+        /// The key's name or id
+        key: String,
+    },
+}
+
+/// `outrigger access key create`.
+#[derive(Clone, Debug, Args)]
+pub struct KeyCreateArguments {
+    /// What to call it: letters, digits, `.`, `_` and `-`
+    pub name: String,
+    /// A role that it has: admin, operator, developer, viewer, or one of your own; may be given several times
+    #[arg(long = "role", value_name = "ROLE", required = true)]
+    pub roles: Vec<String>,
+    /// Only what this rule allows, of what the roles allow; may be given several times
+    #[arg(long = "scope", value_name = "RULE")]
+    pub scope: Vec<String>,
+    /// How long it works, such as `90d`; for ever without it
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<Span>,
+}
+
+/// `outrigger access role`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RoleCommand {
+    /// List the roles with their rules
+    #[command(after_help = "Example:
+  outrigger access role list")]
+    List,
+
+    /// Make a role, or change it
+    ///
+    /// A rule is a right and, after a colon, the names it is over; a `*` stands for any text. Any rule that denies wins.
+    #[command(after_help = "Example:
+  outrigger access role set deployer --allow 'function_execute:deploy.*' --allow 'plugin_view' --deny 'function_execute:*.destroy'")]
+    Set {
+        /// The role's name: lower-case letters, digits and hyphens
+        name: String,
+        /// Who it is for
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        description: String,
+        /// A rule that allows
+        #[arg(long = "allow", value_name = "RULE", required = true)]
+        allow: Vec<String>,
+        /// A rule that denies
+        #[arg(long = "deny", value_name = "RULE")]
+        deny: Vec<String>,
+    },
+
+    /// Remove a role that no key has
+    #[command(after_help = "Example:
+  outrigger access role remove deployer")]
+    Remove {
+        /// The role
+        name: String,
+    },
+}
+
+/// `outrigger audit`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AuditCommand {
+    /// List what was done or denied, by whom
+    #[command(after_help = "Examples:
+  outrigger audit list --since 1d
+  outrigger audit list --denied
+  outrigger audit list --actor 'key ci-deploy' --action plugin_create -o json")]
+    List(AuditListArguments),
+
+    /// Read the whole log and check that nothing in it was changed
+    ///
+    /// Each record is bound to the one before it, so one changed byte shows. A log whose end was cut off is still whole in
+    /// itself: note the head that this prints elsewhere, and give it with --head the next time.
+    #[command(after_help = "Examples:
+  outrigger audit verify
+  outrigger audit verify --head 5120:9f2c…")]
+    Verify {
+        /// A head that was printed before, SEQUENCE:HASH; the log must still hold it
+        #[arg(long, value_name = "SEQUENCE:HASH")]
+        head: Option<String>,
+    },
+}
+
+/// `outrigger audit list`.
+#[derive(Clone, Debug, Args)]
+pub struct AuditListArguments {
+    /// Who: `local`, `key NAME`, `plugin PLUGIN.FUNCTION`
+    #[arg(long)]
+    pub actor: Option<String>,
+    /// The right that it took, such as `plugin_create`
+    #[arg(long, value_name = "RIGHT")]
+    pub action: Option<String>,
+    /// What it was done to, such as `pricing`
+    #[arg(long, value_name = "NAME")]
+    pub resource: Option<String>,
+    /// Only what belongs to this correlation id
+    #[arg(long, value_name = "ID")]
+    pub correlation: Option<String>,
+    /// Only what was denied
+    #[arg(long)]
+    pub denied: bool,
+    /// Only what happened after this: a length of time ago, such as `10m`, or a time
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<Since>,
+    /// The newest so many
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub limit: u32,
+}

@@ -1,0 +1,184 @@
+//! Requests and answers. What a server says went wrong comes out as the same error that it had there.
+
+use std::error::Error;
+
+use outrigger_api::{ApiError, ApiResult, Code};
+use reqwest::header::{CONTENT_TYPE, IF_MATCH, RETRY_AFTER};
+use reqwest::{Method, RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Client;
+
+impl Client {
+    /// A request to a path below the base. Parts that come from users are escaped with [`segment`] first.
+    pub(crate) fn request(&self, method: Method, path: &str) -> ApiResult<RequestBuilder> {
+        let url = self.base.join(path).map_err(|error| {
+            ApiError::new(Code::Internal, format!("`{path}` is not the path of a request: {error}"))
+        })?;
+        let request = self.http.request(method, url);
+        Ok(match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        })
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> ApiResult<T> {
+        self.read(self.request(Method::GET, path)?.query(query)).await
+    }
+
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> ApiResult<T> {
+        self.read(self.request(Method::POST, path)?.json(body)).await
+    }
+
+    /// A POST whose doings are to be written down under the caller's own correlation id.
+    pub(crate) async fn post_under<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        correlation: Option<&str>,
+    ) -> ApiResult<T> {
+        let mut request = self.request(Method::POST, path)?.json(body);
+        if let Some(correlation) = correlation {
+            request = request.header("X-Correlation-Id", correlation);
+        }
+        self.read(request).await
+    }
+
+    /// A POST without a body.
+    pub(crate) async fn post_empty<T: DeserializeOwned>(&self, path: &str) -> ApiResult<T> {
+        self.read(self.request(Method::POST, path)?).await
+    }
+
+    /// A list that comes whole.
+    pub(crate) async fn list<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> ApiResult<Vec<T>> {
+        let List { items } = self.get(path, query).await?;
+        Ok(items)
+    }
+
+    /// A list that comes in pages, put together again.
+    pub(crate) async fn pages<T: DeserializeOwned>(&self, path: &str, filter: &Value) -> ApiResult<Vec<T>> {
+        let mut all = Vec::new();
+        loop {
+            let request = self.request(Method::GET, path)?.query(filter);
+            let request = request.query(&[("offset", all.len()), ("limit", PAGE)]);
+            let List { items } = self.read(request).await?;
+            let last = items.len() < PAGE;
+            all.extend(items);
+            if last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// A POST without a body, whose answer says nothing.
+    pub(crate) async fn act(&self, path: &str) -> ApiResult<()> {
+        self.send(self.request(Method::POST, path)?).await.map(drop)
+    }
+
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        expected: Option<&str>,
+    ) -> ApiResult<T> {
+        let mut request = self.request(Method::PUT, path)?.json(body);
+        if let Some(expected) = expected {
+            request = request.header(IF_MATCH, expected);
+        }
+        self.read(request).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> ApiResult<()> {
+        self.send(self.request(Method::DELETE, path)?).await.map(drop)
+    }
+
+    async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> ApiResult<T> {
+        let response = self.send(request).await?;
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        serde_json::from_slice(&body).map_err(|error| {
+            ApiError::new(
+                Code::Internal,
+                format!("{} answered in a way this version does not know: {error}", self.shown),
+            )
+            .with_hint("use the same version of Outrigger on both sides")
+        })
+    }
+
+    async fn send(&self, request: RequestBuilder) -> ApiResult<Response> {
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        match response.status().is_success() {
+            true => Ok(response),
+            false => Err(self.problem(response).await),
+        }
+    }
+
+    async fn problem(&self, response: Response) -> ApiError {
+        let status = response.status();
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
+        let body = response.bytes().await.unwrap_or_default();
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) if is_problem => {
+                let error = ApiError::from(problem);
+                let retry_after_ms = error.retry_after_ms.or(retry_after.map(|seconds| seconds * 1_000));
+                ApiError { retry_after_ms, ..error }
+            }
+            _ => ApiError::new(Code::Internal, format!("{} answered {status}", self.shown))
+                .with_hint("is this the address of an Outrigger server? a proxy in between may have answered"),
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> ApiError {
+        let mut message = format!("{} cannot be reached", self.shown);
+        let mut cause: Option<&dyn Error> = error.source();
+        while let Some(error) = cause {
+            message = format!("{message}: {error}");
+            cause = error.source();
+        }
+        ApiError::new(Code::Unreachable, message)
+    }
+}
+
+/// Problem details (RFC 9457) with what Outrigger adds to them.
+#[derive(Deserialize)]
+pub(crate) struct Problem {
+    code: Code,
+    detail: String,
+    hint: String,
+    #[serde(default)]
+    faults: Option<Value>,
+    #[serde(default)]
+    detail_value: Option<Value>,
+    #[serde(default)]
+    retry_after_ms: Option<u64>,
+}
+
+impl From<Problem> for ApiError {
+    fn from(problem: Problem) -> Self {
+        let Problem { code, detail, hint, faults, detail_value, retry_after_ms } = problem;
+        Self { code, message: detail, hint, detail: faults.or(detail_value), retry_after_ms }
+    }
+}
+
+#[derive(Deserialize)]
+struct List<T> {
+    items: Vec<T>,
+}
+
+/// How much of a list is asked for at once.
+const PAGE: usize = 1_000;
+
+/// One part of a path, whatever characters it has.
+pub(crate) fn segment(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => escaped.push(char::from(byte)),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}

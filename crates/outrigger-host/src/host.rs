@@ -1,0 +1,146 @@
+//! A data directory that is open: the engine over it, the packages in it, its keys. [`Host`] is the door through which
+//! faces come in; what one caller can do is a [`Session`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use outrigger_api::{ApiError, ApiResult, Code, Door, NewKey, Platform, Visit};
+use outrigger_engine::{CorrelationId, Engine, EngineOptions};
+use outrigger_runtime::{WasmOptions, WasmRuntime};
+use outrigger_store::SqliteStore;
+
+use crate::data_directory::{DataDirectory, DirectoryHold, Hold};
+use crate::keys::Keys;
+use crate::packages::Packages;
+use crate::session::{Session, Who};
+use crate::{HostOptions, convert};
+
+/// How often keys that another process made or revoked are looked for.
+const TIDY: Duration = Duration::from_secs(5);
+
+/// An open data directory. A cheap handle; all of them are the same host.
+#[derive(Clone, Debug)]
+pub struct Host {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) engine: Engine,
+    pub(crate) packages: Packages,
+    pub(crate) keys: Keys,
+    socket: PathBuf,
+    _hold: DirectoryHold,
+}
+
+/// How long a server waits for commands that are at work in its directory.
+const WAIT_FOR_COMMANDS: Duration = Duration::from_secs(10);
+
+/// The socket of the server that holds a data directory, where there is one.
+///
+/// # Errors
+/// The directory cannot be used.
+pub fn running_server(options: &HostOptions) -> ApiResult<Option<PathBuf>> {
+    let directory = DataDirectory::open(&options.data)?;
+    Ok(directory.hold(Hold::Shared)?.is_none().then(|| directory.socket()))
+}
+
+impl Host {
+    /// Opens a data directory for one command, and makes it where it is not there.
+    ///
+    /// # Errors
+    /// The directory, the database or the Wasm engine cannot be used; or a server holds the directory.
+    pub async fn open(options: HostOptions) -> ApiResult<Self> {
+        let directory = DataDirectory::open(&options.data)?;
+        match directory.hold(Hold::Shared)? {
+            Some(hold) => Self::over(directory, hold, options).await,
+            None => {
+                let message = format!("a server holds {}", directory.root().display());
+                Err(ApiError::new(Code::DataDirectory, message)
+                    .with_hint("commands talk to it by themselves; repeat this one"))
+            }
+        }
+    }
+
+    /// Opens a data directory for a server: nobody else uses it meanwhile.
+    ///
+    /// # Errors
+    /// As for [`Host::open`]; or others still use the directory after some seconds.
+    pub async fn open_alone(options: HostOptions) -> ApiResult<Self> {
+        let directory = DataDirectory::open(&options.data)?;
+        let until = Instant::now() + WAIT_FOR_COMMANDS;
+        loop {
+            if let Some(hold) = directory.hold(Hold::Alone)? {
+                return Self::over(directory, hold, options).await;
+            }
+            if Instant::now() >= until {
+                let message = format!("{} is in use by another server, or by a command", directory.root().display());
+                return Err(ApiError::new(Code::DataDirectory, message)
+                    .with_hint("stop the other one, or name another directory with `--data DIR`"));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn over(directory: DataDirectory, hold: DirectoryHold, options: HostOptions) -> ApiResult<Self> {
+        let store = Arc::new(SqliteStore::open(&directory.database()).await.map_err(convert::store_error)?);
+        let runtime =
+            WasmRuntime::new(WasmOptions::new(directory.compiled())).map_err(|fault| convert::error(fault.into()))?;
+        let options_of_engine = EngineOptions::new(directory.packages());
+        let engine =
+            Engine::start(options_of_engine, store.clone(), Arc::new(runtime)).await.map_err(convert::error)?;
+        let socket = directory.socket();
+        let packages = Packages::new(engine.clone(), directory, options.search_paths);
+        let keys = Keys::open(store).await?;
+        let inner = Arc::new(Inner { engine, packages, keys, socket, _hold: hold });
+        let weak = Arc::downgrade(&inner);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TIDY).await;
+                let Some(inner) = weak.upgrade() else { return };
+                if let Err(error) = inner.keys.tidy().await {
+                    tracing::warn!(%error, "keys could not be read anew");
+                }
+            }
+        });
+        Ok(Self { inner })
+    }
+
+    /// The platform for whoever can open the data directory: its administrator.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        Session::new(Arc::clone(&self.inner), Who::Local, CorrelationId::new())
+    }
+
+    /// Where a server over this directory listens for commands on this machine.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.inner.socket
+    }
+
+    /// An administrator's key, where the data directory has no key at all yet.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn first_key(&self) -> ApiResult<Option<NewKey>> {
+        self.session().first_key().await
+    }
+}
+
+#[async_trait]
+impl Door for Host {
+    async fn enter(&self, key: &str, visit: Visit) -> ApiResult<Arc<dyn Platform>> {
+        let principal = self.inner.keys.recognise(key, &visit)?;
+        Ok(Arc::new(Session::new(Arc::clone(&self.inner), Who::Key(principal), CorrelationId::from(visit.correlation))))
+    }
+
+    fn local(&self, visit: Visit) -> Arc<dyn Platform> {
+        Arc::new(Session::new(Arc::clone(&self.inner), Who::Local, CorrelationId::from(visit.correlation)))
+    }
+
+    async fn ready(&self) -> ApiResult<()> {
+        self.inner.engine.store().check().await.map(drop).map_err(convert::store_error)
+    }
+}

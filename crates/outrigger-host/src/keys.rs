@@ -1,0 +1,170 @@
+//! Keys: made, recognised, revoked. What is stored is in the engine's store; this holds a copy in memory, so that a
+//! request is recognised without asking the database.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use outrigger_api::{ApiError, ApiResult, Code, Visit};
+use outrigger_engine::Principal;
+use outrigger_engine::access::{Attempts, Role, RoleName, built_in_roles};
+use outrigger_engine::store::{KeyRecord, Store};
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+use time::OffsetDateTime;
+
+use crate::convert;
+
+/// What every key begins with, so that scanners for leaked secrets can find them.
+const PREFIX: &str = "outrigger";
+/// When a key was last used is noted to within this time.
+const USE_NOTED: time::Duration = time::Duration::minutes(1);
+
+/// The keys and roles of one data directory.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    store: Arc<dyn Store>,
+    table: ArcSwap<Table>,
+    attempts: Attempts,
+    used: Mutex<HashMap<String, OffsetDateTime>>,
+}
+
+/// All keys and roles, as they were when they were last read.
+#[derive(Debug, Default)]
+struct Table {
+    keys: HashMap<String, Entry>,
+    roles: Vec<Arc<Role>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    record: KeyRecord,
+    principal: Arc<Principal>,
+}
+
+impl Keys {
+    pub(crate) async fn open(store: Arc<dyn Store>) -> ApiResult<Self> {
+        let keys = Self { store, table: ArcSwap::default(), attempts: Attempts::default(), used: Mutex::default() };
+        keys.refresh().await?;
+        Ok(keys)
+    }
+
+    /// Reads keys and roles anew: after a change, and now and then, for those that another process makes.
+    pub(crate) async fn refresh(&self) -> ApiResult<()> {
+        let records = self.store.key_list().await.map_err(convert::store_error)?;
+        let own = self.store.role_list().await.map_err(convert::store_error)?;
+        let roles: Vec<_> = built_in_roles().into_iter().chain(own).map(Arc::new).collect();
+        let with_roles = |record: KeyRecord| {
+            let principal = Arc::new(principal(&record, &roles));
+            (record.id.clone(), Entry { record, principal })
+        };
+        let keys = records.into_iter().map(with_roles).collect();
+        self.table.store(Arc::new(Table { keys, roles }));
+        Ok(())
+    }
+
+    /// What is done now and then.
+    pub(crate) async fn tidy(&self) -> ApiResult<()> {
+        self.attempts.tidy();
+        let used: Vec<_> = self.used.lock().drain().collect();
+        if !used.is_empty() {
+            self.store.key_used(&used).await.map_err(convert::store_error)?;
+        }
+        self.refresh().await
+    }
+
+    /// Recognises a key.
+    pub(crate) fn recognise(&self, key: &str, visit: &Visit) -> ApiResult<Arc<Principal>> {
+        let now = OffsetDateTime::now_utc();
+        let table = self.table.load();
+        let known = parse(key).and_then(|id| table.keys.get(id)).filter(|entry| {
+            let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
+            bool::from(hash.ct_eq(&entry.record.hash))
+        });
+        match known {
+            Some(entry) if entry.record.expires_at.is_none_or(|expires| now < expires) => {
+                self.note_use(&entry.record, now);
+                Ok(Arc::clone(&entry.principal))
+            }
+            _ => Err(self.refuse(visit)),
+        }
+    }
+
+    /// The same answer for a key that is unknown, revoked or expired.
+    fn refuse(&self, visit: &Visit) -> ApiError {
+        match self.attempts.failed(visit.from) {
+            Ok(()) => ApiError::new(Code::Unauthenticated, "the key is not known, or has expired"),
+            Err(wait) => {
+                let message = format!("too many wrong keys; try again in {} s", wait.as_secs() + 1);
+                let mut error = ApiError::new(Code::RateLimited, message);
+                error.retry_after_ms = u64::try_from(wait.as_millis()).ok();
+                error.with_hint("send a key that is known")
+            }
+        }
+    }
+
+    fn note_use(&self, record: &KeyRecord, now: OffsetDateTime) {
+        if record.last_used_at.is_some_and(|last| now - last < USE_NOTED) {
+            return;
+        }
+        let mut used = self.used.lock();
+        match used.get_mut(&record.id) {
+            Some(last) if now - *last < USE_NOTED => {}
+            Some(last) => *last = now,
+            None => drop(used.insert(record.id.clone(), now)),
+        }
+    }
+
+    /// A key by its id or name, with what it stands for.
+    pub(crate) fn find(&self, key: &str) -> ApiResult<(KeyRecord, Arc<Principal>)> {
+        let table = self.table.load();
+        let found = table.keys.get(key).or_else(|| table.keys.values().find(|entry| entry.record.name == key));
+        match found {
+            Some(entry) => Ok((entry.record.clone(), Arc::clone(&entry.principal))),
+            None => Err(ApiError::new(Code::NotFound, format!("there is no key `{key}`"))),
+        }
+    }
+
+    /// All roles, the built-in ones first.
+    pub(crate) fn roles(&self) -> Vec<Arc<Role>> {
+        self.table.load().roles.clone()
+    }
+
+    /// One role.
+    pub(crate) fn role(&self, name: &RoleName) -> Option<Arc<Role>> {
+        self.table.load().roles.iter().find(|role| role.name == *name).cloned()
+    }
+}
+
+/// What a key stands for. A role that is gone gives nothing.
+fn principal(record: &KeyRecord, roles: &[Arc<Role>]) -> Principal {
+    let role = |name: &RoleName| roles.iter().find(|role| role.name == *name).cloned();
+    Principal {
+        id: record.id.clone(),
+        name: record.name.clone(),
+        roles: record.roles.iter().filter_map(role).collect(),
+        scope: record.scope.clone(),
+    }
+}
+
+/// A new key: its id, the whole of it, and the hash that is kept. It has 256 random bits besides the id.
+pub(crate) fn generate() -> ApiResult<(String, String, [u8; 32])> {
+    let random = |bytes: &mut [u8]| {
+        getrandom::fill(bytes)
+            .map_err(|error| ApiError::new(Code::Internal, format!("the system gives no random numbers: {error}")))
+    };
+    let (mut id, mut secret) = ([0; 8], [0; 32]);
+    random(&mut id)?;
+    random(&mut secret)?;
+    let id = hex::encode(id);
+    let key = format!("{PREFIX}_{id}_{}", hex::encode(secret));
+    let hash = Sha256::digest(key.as_bytes()).into();
+    Ok((id, key, hash))
+}
+
+/// The id in a key, where it has the form of one.
+fn parse(key: &str) -> Option<&str> {
+    let (id, secret) = key.strip_prefix(PREFIX)?.strip_prefix('_')?.split_once('_')?;
+    (id.len() == 16 && secret.len() == 64).then_some(id)
+}

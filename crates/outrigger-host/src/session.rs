@@ -1,0 +1,176 @@
+//! What one caller can ask: each method of the platform, with the right that it takes. What is refused is audited, and so is
+//! whatever changes something, with what was there before and after.
+
+mod access;
+mod audit;
+mod configurations;
+mod functions;
+mod plugins;
+mod records;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use outrigger_api::{ApiResult, DoctorReport, Platform};
+use outrigger_engine::access::{Principal, Right};
+use outrigger_engine::audit::{AuditEntry, Stage};
+use outrigger_engine::{Caller, CorrelationId, Failure};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::host::Inner;
+use crate::{convert, doctor};
+
+/// The platform for one caller.
+#[derive(Clone, Debug)]
+pub struct Session {
+    host: Arc<Inner>,
+    who: Who,
+    correlation: CorrelationId,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) enum Who {
+    /// Whoever can open the data directory: its administrator.
+    Local,
+    Key(Arc<Principal>),
+}
+
+/// Something that changes something.
+#[derive(Clone, Copy, Debug)]
+struct Act<'a> {
+    right: Right,
+    /// What it is done to; `*` for what has no name.
+    name: &'a str,
+    /// It cannot be taken back, so it is written down before it is done.
+    destroys: bool,
+}
+
+impl<'a> Act<'a> {
+    const fn new(right: Right, name: &'a str) -> Self {
+        Self { right, name, destroys: false }
+    }
+
+    const fn destroys(right: Right, name: &'a str) -> Self {
+        Self { right, name, destroys: true }
+    }
+}
+
+/// What was there before and after something was done; secrets are left out by whoever makes it.
+#[derive(Clone, Debug, Default)]
+struct Trace {
+    before: Option<Value>,
+    after: Option<Value>,
+    revision: Option<String>,
+}
+
+impl Session {
+    pub(crate) const fn new(host: Arc<Inner>, who: Who, correlation: CorrelationId) -> Self {
+        Self { host, who, correlation }
+    }
+
+    /// As the engine knows the caller.
+    fn caller(&self) -> Caller {
+        match &self.who {
+            Who::Local => Caller::Local,
+            Who::Key(principal) => Caller::Key(Arc::clone(principal)),
+        }
+    }
+
+    fn may(&self, right: Right, name: &str) -> bool {
+        match &self.who {
+            Who::Local => true,
+            Who::Key(principal) => principal.may(right, name),
+        }
+    }
+
+    /// Refuses who lacks the right.
+    fn require(&self, right: Right, name: &str) -> ApiResult<()> {
+        match &self.who {
+            Who::Key(principal) if !principal.may(right, name) => Err(self.refuse(principal, right, name)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses who has the right over nothing at all. Lists then show what the caller may see.
+    fn require_some(&self, right: Right) -> ApiResult<()> {
+        match &self.who {
+            Who::Key(principal) if !principal.may_some(right) => Err(self.refuse(principal, right, "*")),
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse(&self, principal: &Principal, right: Right, name: &str) -> outrigger_api::ApiError {
+        let failure = Failure::forbidden(principal, right, name);
+        let mut entry = self.entry(right, name, Stage::Done);
+        (entry.allowed, entry.decision) = (false, Some(failure.message.clone()));
+        self.host.engine.audit_soon(entry);
+        convert::error(failure)
+    }
+
+    /// Does something that changes something, and writes down that it was done and what came of it.
+    async fn act<T>(&self, act: Act<'_>, work: impl Future<Output = ApiResult<(T, Trace)>> + Send) -> ApiResult<T> {
+        let Act { right, name, destroys } = act;
+        self.require(right, name)?;
+        if destroys {
+            let intent = self.entry(right, name, Stage::Intent);
+            self.host.engine.audit(intent).await.map_err(convert::error)?;
+        }
+        let outcome = work.await;
+        let mut entry = self.entry(right, name, Stage::Done);
+        let outcome = match outcome {
+            Ok((value, Trace { before, after, revision })) => {
+                (entry.before, entry.after, entry.revision) = (before, after, revision);
+                Ok(value)
+            }
+            Err(error) => {
+                entry.code = Some(error.code);
+                Err(error)
+            }
+        };
+        let written = self.host.engine.audit(entry).await;
+        // It is done, and the caller is told so; that it could not be written down is the operator's to know.
+        if let Err(failure) = written {
+            tracing::error!(%failure, action = %right, name, correlation = %self.correlation, "not in the audit log");
+        }
+        outcome
+    }
+
+    fn entry(&self, right: Right, name: &str, stage: Stage) -> AuditEntry {
+        let caller = self.caller();
+        AuditEntry {
+            at: OffsetDateTime::now_utc(),
+            actor: caller.to_string(),
+            key: caller.key().map(str::to_owned),
+            action: right.to_string(),
+            resource: name.to_owned(),
+            allowed: true,
+            decision: None,
+            stage,
+            code: None,
+            revision: None,
+            before: None,
+            after: None,
+            correlation: self.correlation,
+            calls: Vec::new(),
+        }
+    }
+}
+
+#[async_trait]
+impl Platform for Session {
+    async fn doctor(&self) -> ApiResult<DoctorReport> {
+        self.require(Right::SYSTEM_VIEW, "*")?;
+        Ok(doctor::examine(&self.host.engine, &self.host.packages).await)
+    }
+
+    async fn close(&self) -> ApiResult<()> {
+        if matches!(self.who, Who::Local) {
+            self.host.keys.tidy().await?;
+            self.host.engine.shutdown().await;
+        }
+        Ok(())
+    }
+}

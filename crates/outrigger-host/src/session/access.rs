@@ -1,0 +1,324 @@
+//! Keys and roles. Nobody can give away more than they have.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use outrigger_api::{
+    Access, AccessMatrix, AccessMatrixCell, AccessMatrixRow, ApiError, ApiResult, Code, ExplainRequest, Explanation,
+    Identity, KeyInfo, KeyRequest, NewKey, RoleInfo, RoleRequest,
+};
+use outrigger_engine::access::{
+    Decision, Matrix, MatrixCell, MatrixRow, Principal, Right, Role, RoleName, Rule, built_in_roles,
+};
+use outrigger_engine::store::KeyRecord;
+use time::OffsetDateTime;
+
+use super::{Act, Session, Trace, Who};
+use crate::{convert, keys};
+
+#[async_trait]
+impl Access for Session {
+    async fn identity(&self) -> ApiResult<Identity> {
+        Ok(match &self.who {
+            Who::Local => Identity { name: "local".to_owned(), key: None, roles: vec!["admin".to_owned()] },
+            Who::Key(principal) => Identity {
+                name: principal.name.clone(),
+                key: Some(principal.id.clone()),
+                roles: principal.roles.iter().map(|role| role.name.to_string()).collect(),
+            },
+        })
+    }
+
+    async fn key_list(&self) -> ApiResult<Vec<KeyInfo>> {
+        self.require_some(Right::KEY_VIEW)?;
+        let keys = self.host.engine.store().key_list().await.map_err(convert::store_error)?;
+        Ok(keys.into_iter().filter(|key| self.may(Right::KEY_VIEW, &key.name)).map(key_info).collect())
+    }
+
+    async fn key_create(&self, request: KeyRequest) -> ApiResult<NewKey> {
+        let name = request.name.clone();
+        self.require(Right::KEY_CREATE, &name)?;
+        let (record, key) = self.new_key(request)?;
+        self.check_no_more(&record)?;
+        let work = async {
+            let store = self.host.engine.store();
+            store.key_create(&record).await.map_err(|error| match error.code() {
+                Code::Conflict => {
+                    ApiError::new(Code::AlreadyExists, format!("there is a key `{}` already", record.name))
+                }
+                _ => convert::store_error(error),
+            })?;
+            self.host.keys.refresh().await?;
+            let info = key_info(record.clone());
+            let after = serde_json::to_value(&info).ok();
+            Ok((NewKey { info, key }, Trace { after, ..Trace::default() }))
+        };
+        self.act(Act::new(Right::KEY_CREATE, &name), work).await
+    }
+
+    async fn key_delete(&self, key: &str) -> ApiResult<()> {
+        self.require_some(Right::KEY_DELETE)?;
+        self.host.keys.refresh().await?;
+        let (record, _) = self.host.keys.find(key)?;
+        let (id, name) = (record.id.clone(), record.name.clone());
+        let work = async {
+            let before = serde_json::to_value(key_info(record)).ok();
+            self.host.engine.store().key_delete(&id).await.map_err(convert::store_error)?;
+            self.host.keys.refresh().await?;
+            Ok(((), Trace { before, ..Trace::default() }))
+        };
+        self.act(Act::destroys(Right::KEY_DELETE, &name), work).await
+    }
+
+    async fn role_list(&self) -> ApiResult<Vec<RoleInfo>> {
+        self.require_some(Right::ROLE_VIEW)?;
+        let roles = self.host.keys.roles();
+        let seen = roles.iter().filter(|role| self.may(Right::ROLE_VIEW, role.name.as_str()));
+        Ok(seen.map(|role| role_info(role)).collect())
+    }
+
+    async fn role_put(&self, name: &str, request: RoleRequest) -> ApiResult<RoleInfo> {
+        self.require(Right::ROLE_CREATE, name)?;
+        let RoleRequest { description, allow, deny } = request;
+        let role = Role { name: role_name(name)?, description, allow: rules(&allow)?, deny: rules(&deny)? };
+        refuse_built_in(&role.name)?;
+        self.check_rules(&role.allow, "the role would allow")?;
+        let work = async {
+            let before = self.host.keys.role(&role.name).and_then(|role| serde_json::to_value(&*role).ok());
+            self.host.engine.store().role_put(&role).await.map_err(convert::store_error)?;
+            self.host.keys.refresh().await?;
+            let after = serde_json::to_value(&role).ok();
+            Ok((role_info(&role), Trace { before, after, revision: None }))
+        };
+        self.act(Act::new(Right::ROLE_CREATE, name), work).await
+    }
+
+    async fn role_delete(&self, name: &str) -> ApiResult<()> {
+        self.require(Right::ROLE_DELETE, name)?;
+        let role = role_name(name)?;
+        refuse_built_in(&role)?;
+        let work = async {
+            let before = self.host.keys.role(&role).and_then(|role| serde_json::to_value(&*role).ok());
+            let removed = self.host.engine.store().role_delete(&role).await.map_err(|error| match error.code() {
+                Code::Conflict => ApiError::new(Code::Conflict, format!("a key still has the role `{role}`"))
+                    .with_hint("revoke the keys that have it first; `outrigger access key list` shows them"),
+                _ => convert::store_error(error),
+            })?;
+            if !removed {
+                return Err(ApiError::new(Code::NotFound, format!("there is no role `{role}`")));
+            }
+            self.host.keys.refresh().await?;
+            Ok(((), Trace { before, ..Trace::default() }))
+        };
+        self.act(Act::destroys(Right::ROLE_DELETE, name), work).await
+    }
+
+    async fn access_explain(&self, request: ExplainRequest) -> ApiResult<Explanation> {
+        self.require_some(Right::ROLE_VIEW)?;
+        let ExplainRequest { key, right, name } = request;
+        let right: Right = right.parse().map_err(|error| invalid(&error))?;
+        self.host.keys.refresh().await?;
+        let (record, principal) = self.host.keys.find(&key)?;
+        Ok(explanation(&record, &principal, right, name))
+    }
+
+    async fn access_matrix(&self) -> ApiResult<AccessMatrix> {
+        self.require_some(Right::ROLE_VIEW)?;
+        let roles: Vec<Role> = self.host.keys.roles().iter().map(|role| (**role).clone()).collect();
+        let Matrix { roles, rows } = Matrix::of(&roles);
+        let row = |row: MatrixRow| {
+            let MatrixRow { right, cells } = row;
+            let info = right.info();
+            AccessMatrixRow {
+                right: right.to_string(),
+                meaning: info.meaning.to_owned(),
+                over: info.over.to_owned(),
+                cells: cells.into_iter().map(|MatrixCell { allow, deny }| AccessMatrixCell { allow, deny }).collect(),
+            }
+        };
+        Ok(AccessMatrix {
+            roles: roles.iter().map(ToString::to_string).collect(),
+            rows: rows.into_iter().map(row).collect(),
+        })
+    }
+}
+
+impl Session {
+    /// An administrator's key, where there is no key at all yet.
+    pub(crate) async fn first_key(&self) -> ApiResult<Option<NewKey>> {
+        let request = KeyRequest {
+            name: "administrator".to_owned(),
+            roles: vec!["admin".to_owned()],
+            scope: None,
+            expires_in_s: None,
+        };
+        let (record, key) = self.new_key(request)?;
+        let added = self.host.engine.store().key_create_first(&record).await.map_err(convert::store_error)?;
+        if !added {
+            return Ok(None);
+        }
+        self.host.keys.refresh().await?;
+        let info = key_info(record);
+        let after = serde_json::to_value(&info).ok();
+        let work = async { Ok(((), Trace { after, ..Trace::default() })) };
+        self.act(Act::new(Right::KEY_CREATE, &info.name), work).await?;
+        Ok(Some(NewKey { info, key }))
+    }
+
+    fn new_key(&self, request: KeyRequest) -> ApiResult<(KeyRecord, String)> {
+        let KeyRequest { name, roles, scope, expires_in_s } = request;
+        let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if name.is_empty() || name.len() > 64 || !name.chars().all(sound) {
+            let message = format!("`{name}` is not the name of a key");
+            let hint = "a name has 1 to 64 letters, digits, `.`, `_` and `-`";
+            return Err(ApiError::new(Code::InvalidInput, message).with_hint(hint));
+        }
+        if roles.is_empty() {
+            let hint = "built-in roles are admin, operator, developer and viewer";
+            return Err(ApiError::new(Code::InvalidInput, "a key has at least one role").with_hint(hint));
+        }
+        let roles = roles.iter().map(|role| self.known_role(role)).collect::<ApiResult<_>>()?;
+        let created_at = OffsetDateTime::now_utc();
+        let expires_at = expires_in_s.map(|seconds| expiry(created_at, seconds)).transpose()?;
+        let (id, key, hash) = keys::generate()?;
+        let record = KeyRecord {
+            id,
+            name,
+            hash,
+            roles,
+            scope: scope.as_deref().map(rules).transpose()?,
+            created_at,
+            created_by: self.caller().to_string(),
+            expires_at,
+            last_used_at: None,
+        };
+        Ok((record, key))
+    }
+
+    fn known_role(&self, name: &str) -> ApiResult<RoleName> {
+        let role = role_name(name)?;
+        match self.host.keys.role(&role) {
+            Some(_) => Ok(role),
+            None => {
+                let known: Vec<_> = self.host.keys.roles().iter().map(|role| role.name.to_string()).collect();
+                let hint = format!("there are {}", known.join(", "));
+                Err(ApiError::new(Code::InvalidInput, format!("there is no role `{name}`")).with_hint(hint))
+            }
+        }
+    }
+
+    /// A key can be given no more than its maker has.
+    fn check_no_more(&self, record: &KeyRecord) -> ApiResult<()> {
+        let Who::Key(maker) = &self.who else { return Ok(()) };
+        // A key with the same roles and no wider scope has nothing that its maker lacks, denials included.
+        let same_roles = record.roles.iter().all(|role| maker.roles.iter().any(|of| of.name == *role));
+        let scoped = match (&maker.scope, &record.scope) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(new)) => new.iter().all(|new| own.iter().any(|own| own.contains(new))),
+        };
+        if same_roles && scoped {
+            return Ok(());
+        }
+        let roles: Vec<_> = record.roles.iter().filter_map(|role| self.host.keys.role(role)).collect();
+        let allowed: Vec<Rule> = match &record.scope {
+            Some(scope) => scope.clone(),
+            None => roles.iter().flat_map(|role| role.allow.iter().cloned()).collect(),
+        };
+        self.check_rules(&allowed, "the key would allow")
+    }
+
+    /// Refuses rules that reach beyond what the caller has.
+    fn check_rules(&self, rules: &[Rule], what: &str) -> ApiResult<()> {
+        let Who::Key(maker) = &self.who else { return Ok(()) };
+        match rules.iter().find(|rule| !maker.has_all_of(rule)) {
+            None => Ok(()),
+            Some(rule) => {
+                let message = format!("{what} `{rule}`, which the key `{}` does not have itself", maker.name);
+                Err(ApiError::new(Code::Forbidden, message))
+            }
+        }
+    }
+}
+
+fn expiry(from: OffsetDateTime, seconds: u64) -> ApiResult<OffsetDateTime> {
+    let too_far = || ApiError::new(Code::InvalidInput, "the key would expire in more than 100 years, or at once");
+    let within = (1..=100 * 366 * 86_400).contains(&seconds);
+    match within {
+        true => from.checked_add(Duration::from_secs(seconds).try_into().map_err(|_| too_far())?).ok_or_else(too_far),
+        false => Err(too_far()),
+    }
+}
+
+fn refuse_built_in(name: &RoleName) -> ApiResult<()> {
+    match built_in_roles().iter().any(|role| role.name == *name) {
+        false => Ok(()),
+        true => Err(ApiError::new(Code::Conflict, format!("the role `{name}` is built in and stays as it is"))
+            .with_hint("make a role of your own, under another name")),
+    }
+}
+
+fn role_name(text: &str) -> ApiResult<RoleName> {
+    text.parse().map_err(|error| invalid(&error))
+}
+
+fn rules(texts: &[String]) -> ApiResult<Vec<Rule>> {
+    texts.iter().map(|text| text.parse().map_err(|error| invalid(&error))).collect()
+}
+
+fn invalid(error: &dyn std::error::Error) -> ApiError {
+    ApiError::new(Code::InvalidInput, error.to_string())
+        .with_hint("`outrigger access matrix` shows every right, and what roles allow")
+}
+
+fn key_info(record: KeyRecord) -> KeyInfo {
+    let KeyRecord { id, name, hash: _, roles, scope, created_at, created_by, expires_at, last_used_at } = record;
+    let texts = |rules: Vec<Rule>| rules.iter().map(ToString::to_string).collect();
+    KeyInfo {
+        id,
+        name,
+        roles: roles.iter().map(ToString::to_string).collect(),
+        scope: scope.map(texts),
+        created_at,
+        created_by,
+        expires_at,
+        last_used_at,
+    }
+}
+
+fn role_info(role: &Role) -> RoleInfo {
+    let Role { name, description, allow, deny } = role;
+    let texts = |rules: &[Rule]| rules.iter().map(ToString::to_string).collect();
+    RoleInfo {
+        name: name.to_string(),
+        description: description.clone(),
+        allow: texts(allow),
+        deny: texts(deny),
+        built_in: built_in_roles().iter().any(|built_in| built_in.name == *name),
+    }
+}
+
+fn explanation(record: &KeyRecord, principal: &Principal, right: Right, name: String) -> Explanation {
+    let decision = principal.decide(right, &name);
+    let expired = record.expires_at.is_some_and(|expires| expires <= OffsetDateTime::now_utc());
+    let allowed = decision.is_allowed() && !expired;
+    let (reason, role, rule) = match &decision {
+        _ if expired => ("expired", None, None),
+        Decision::Allowed { role, rule } => ("allowed", Some(role), Some(rule)),
+        Decision::Denied { role, rule } => ("denied", Some(role), Some(rule)),
+        Decision::OutOfScope => ("out_of_scope", None, None),
+        Decision::NoRule => ("no_rule", None, None),
+    };
+    let verdict = if allowed { "may" } else { "may not" };
+    let why = if expired { "it has expired".to_owned() } else { decision.to_string() };
+    Explanation {
+        key: record.name.clone(),
+        right: right.to_string(),
+        allowed,
+        reason: reason.to_owned(),
+        role: role.map(ToString::to_string),
+        rule: rule.map(ToString::to_string),
+        text: format!("the key `{}` {verdict} {} over `{name}`: {why}", record.name, right),
+        name,
+    }
+}

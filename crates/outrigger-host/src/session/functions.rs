@@ -1,0 +1,36 @@
+//! Functions: found, described, called. The right to call is checked on the engine's path, where every call goes.
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use outrigger_api::{
+    ApiResult, CallRequest, CallResponse, FunctionDescription, FunctionQuery, FunctionSummary, Functions,
+};
+use outrigger_contract::FunctionRef;
+use outrigger_engine::access::Right;
+
+use super::Session;
+use crate::functions;
+
+#[async_trait]
+impl Functions for Session {
+    async fn call(&self, request: CallRequest) -> ApiResult<CallResponse> {
+        functions::call(&self.host.engine, self.caller(), self.correlation, request).await
+    }
+
+    async fn call_batch(&self, requests: Vec<CallRequest>, parallel: usize) -> Vec<ApiResult<CallResponse>> {
+        let running = requests.into_iter().map(|request| self.call(request));
+        futures::stream::iter(running).buffered(parallel.max(1)).collect().await
+    }
+
+    async fn function_list(&self, query: &FunctionQuery) -> ApiResult<Vec<FunctionSummary>> {
+        self.require_some(Right::FUNCTION_VIEW)?;
+        let mut found = functions::list(&self.host.engine, query).await?;
+        found.retain(|summary| self.may(Right::FUNCTION_VIEW, &summary.function.to_string()));
+        Ok(found)
+    }
+
+    async fn function_describe(&self, function: &FunctionRef) -> ApiResult<FunctionDescription> {
+        self.require(Right::FUNCTION_VIEW, &function.to_string())?;
+        functions::describe(&self.host.engine, function).await
+    }
+}
