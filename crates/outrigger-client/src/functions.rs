@@ -3,16 +3,22 @@
 use async_trait::async_trait;
 use outrigger_api::{
     ApiError, ApiResult, CallRequest, CallResponse, Code, FunctionDescription, FunctionQuery, FunctionRef,
-    FunctionSummary, Functions, JsonObject,
+    FunctionSummary, Functions, JsonObject, PluginName,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::Client;
 use crate::http::{Problem, segment};
 
 /// How many calls a server takes in one request.
 const BATCH: usize = 256;
+
+#[derive(Serialize)]
+struct Filter<'a> {
+    q: &'a str,
+    plugin: Option<&'a PluginName>,
+    all: bool,
+}
 
 #[derive(Serialize)]
 struct Batch<'a> {
@@ -72,7 +78,8 @@ impl Functions for Client {
 
     async fn function_list(&self, query: &FunctionQuery) -> ApiResult<Vec<FunctionSummary>> {
         let FunctionQuery { text, plugin, all } = query;
-        self.pages("api/v1/functions", &json!({"q": text, "plugin": plugin, "all": all})).await
+        let filter = Filter { q: text, plugin: plugin.as_ref(), all: *all };
+        self.pages("api/v1/functions", &filter).await
     }
 
     async fn function_describe(&self, function: &FunctionRef) -> ApiResult<FunctionDescription> {

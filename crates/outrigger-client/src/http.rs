@@ -58,7 +58,7 @@ impl Client {
     }
 
     /// A list that comes in pages, put together again.
-    pub(crate) async fn pages<T: DeserializeOwned>(&self, path: &str, filter: &Value) -> ApiResult<Vec<T>> {
+    pub(crate) async fn pages<T: DeserializeOwned>(&self, path: &str, filter: &impl Serialize) -> ApiResult<Vec<T>> {
         let mut all = Vec::new();
         loop {
             let request = self.request(Method::GET, path)?.query(filter);

@@ -33,7 +33,7 @@ fn source(source: &PackageSource) -> Value {
 #[async_trait]
 impl Plugins for Client {
     async fn plugin_list(&self) -> ApiResult<Vec<PluginSummary>> {
-        self.pages("api/v1/plugins", &json!({})).await
+        self.pages("api/v1/plugins", &()).await
     }
 
     async fn plugin_info(&self, name: &PluginName) -> ApiResult<PluginDetails> {

@@ -122,6 +122,7 @@ text_serde!(PluginName, {
     "type": "string",
     "pattern": "^[a-z][a-z0-9_-]{0,63}$",
     "description": "Lowercase letters, digits, `-` and `_`, starting with a letter, at most 64 characters.",
+    "not": {"enum": PluginName::RESERVED},
     "examples": ["hetzner-cloud"],
 });
 text_serde!(FunctionName, {
@@ -140,6 +141,8 @@ text_serde!(FunctionRef, {
 impl PluginName {
     /// The longest name allowed, in characters.
     pub const MAX: usize = 64;
+    /// Words that stand where a plugin's name would in the addresses of the REST API.
+    pub const RESERVED: [&str; 8] = ["bulk", "inspect", "install", "list", "logs", "registry", "stats", "templates"];
 }
 
 impl FunctionName {
@@ -164,6 +167,9 @@ impl FromStr for PluginName {
         })?;
         if !text.starts_with(|c: char| c.is_ascii_lowercase()) {
             return Err(NameError::Start { value: text.to_owned() });
+        }
+        if Self::RESERVED.contains(&text) {
+            return Err(NameError::Reserved { value: text.to_owned() });
         }
         Ok(Self(text.into()))
     }
@@ -229,6 +235,8 @@ pub enum NameError {
     #[error("`{value}` is not a {kind} name because of the character `{shown}`; {rule}",
         shown = character.escape_debug(), rule = kind.rule())]
     Character { kind: NameKind, value: String, character: char },
+    #[error("`{value}` cannot be the name of a plugin: the word has another meaning in addresses of the REST API")]
+    Reserved { value: String },
     #[error("`{value}` is not a plugin name: it must start with a lowercase letter")]
     Start { value: String },
     #[error("`{value}` does not name a function; write `plugin.function`, for example `pricing.quote`")]
@@ -297,6 +305,14 @@ mod tests {
     }
 
     #[test]
+    fn words_of_the_rest_api_are_no_names_of_plugins() {
+        for word in PluginName::RESERVED {
+            let error = word.parse::<PluginName>().unwrap_err().to_string();
+            assert!(error.contains("addresses of the REST API"), "{error}");
+        }
+    }
+
+    #[test]
     fn references_split_at_the_first_dot() {
         let read: FunctionRef = "iam.users.List_all-1".parse().unwrap();
         assert_eq!(read.plugin, "iam");
@@ -328,6 +344,7 @@ mod tests {
 
         #[test]
         fn every_well_formed_reference_is_read(text in "[a-z][a-z0-9_-]{0,63}\\.[A-Za-z0-9_.-]{1,128}") {
+            prop_assume!(!PluginName::RESERVED.iter().any(|word| text.starts_with(&format!("{word}."))));
             prop_assert_eq!(text.parse::<FunctionRef>().unwrap().to_string(), text);
         }
     }

@@ -212,7 +212,7 @@ mod tests {
     fn any_name_makes_a_project_that_can_be_read() {
         let place = tempfile::tempdir().expect("a folder");
         let longest = "a".repeat(64);
-        for name in ["disk-report", "match", "std", "list", "wit-bindgen", "a--b_", "s3-2x", &longest] {
+        for name in ["disk-report", "match", "std", "loop", "wit-bindgen", "a--b_", "s3-2x", &longest] {
             for sdk in [None, Some(sdk())] {
                 let folder = place.path().join(format!("{name}-{}", sdk.is_some()));
                 let created = new(&options(name, &folder, sdk)).expect(name);

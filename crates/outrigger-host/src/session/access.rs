@@ -80,6 +80,7 @@ impl Access for Session {
     async fn role_put(&self, name: &str, request: RoleRequest) -> ApiResult<RoleInfo> {
         self.require(Right::ROLE_CREATE, name)?;
         let RoleRequest { description, allow, deny } = request;
+        check_length(&description, &allow, &deny)?;
         let role = Role { name: role_name(name)?, description, allow: rules(&allow)?, deny: rules(&deny)? };
         refuse_built_in(&role.name)?;
         self.check_rules(&role.allow, "the role would allow")?;
@@ -173,9 +174,9 @@ impl Session {
             let hint = "a name has 1 to 64 letters, digits, `.`, `_` and `-`";
             return Err(ApiError::new(Code::InvalidInput, message).with_hint(hint));
         }
-        if roles.is_empty() {
+        if roles.is_empty() || roles.len() > 32 {
             let hint = "built-in roles are admin, operator, developer and viewer";
-            return Err(ApiError::new(Code::InvalidInput, "a key has at least one role").with_hint(hint));
+            return Err(ApiError::new(Code::InvalidInput, "a key has 1 to 32 roles").with_hint(hint));
         }
         let roles = roles.iter().map(|role| self.known_role(role)).collect::<ApiResult<_>>()?;
         let created_at = OffsetDateTime::now_utc();
@@ -255,6 +256,16 @@ fn refuse_built_in(name: &RoleName) -> ApiResult<()> {
         false => Ok(()),
         true => Err(ApiError::new(Code::Conflict, format!("the role `{name}` is built in and stays as it is"))
             .with_hint("make a role of your own, under another name")),
+    }
+}
+
+/// A role is for people to read.
+fn check_length(description: &str, allow: &[String], deny: &[String]) -> ApiResult<()> {
+    let too_long = description.chars().count() > 200 || allow.len() > 256 || deny.len() > 256;
+    match too_long {
+        false => Ok(()),
+        true => Err(ApiError::new(Code::InvalidInput, "the description or the lists of rules are too long")
+            .with_hint("a description has at most 200 characters, and each list at most 256 rules")),
     }
 }
 

@@ -1,0 +1,121 @@
+//! Where a platform can be found.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use outrigger_api::{ApiError, CallRequest, InstallRequest, JsonObject, PackageSource, Platform};
+use outrigger_client::Client;
+use outrigger_host::{Host, HostOptions};
+use outrigger_server::{Running, ServerOptions, serve};
+use outrigger_testkit::components;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
+
+/// How a platform is reached.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    InProcess,
+    Socket,
+    Http,
+}
+
+pub const WAYS: [Way; 3] = [Way::InProcess, Way::Socket, Way::Http];
+
+/// A platform over a data directory of its own.
+pub struct Place {
+    pub platform: Arc<dyn Platform>,
+    pub folder: tempfile::TempDir,
+    pub address: Option<String>,
+    pub key: Option<String>,
+    running: Option<Running>,
+    stop: Option<DropGuard>,
+}
+
+impl Place {
+    pub async fn new(way: Way) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = HostOptions { data: folder.path().join("data"), search_paths: Vec::new() };
+        if matches!(way, Way::InProcess) {
+            let host = Host::open(options).await.expect("the data directory opens");
+            let platform = Arc::new(host.session());
+            return Self { platform, folder, address: None, key: None, running: None, stop: None };
+        }
+        let host = Host::open_alone(options).await.expect("the data directory opens");
+        let stop = CancellationToken::new();
+        let listen = "127.0.0.1:0".parse().expect("an address");
+        let server = ServerOptions { socket: Some(host.socket().to_owned()), ..ServerOptions::new(listen) };
+        let running = serve(server, Arc::new(host.clone()), stop.clone()).await.expect("it listens");
+        let key = host.first_key().await.expect("the store works").expect("there was no key").key;
+        let address = format!("http://{}", running.address());
+        let client = match way {
+            Way::Socket => Client::on_socket(host.socket()),
+            _ => Client::new(&address, Some(key.clone())),
+        };
+        Self {
+            platform: Arc::new(client.expect("a client")),
+            folder,
+            address: Some(address),
+            key: Some(key),
+            running: Some(running),
+            stop: Some(stop.drop_guard()),
+        }
+    }
+
+    /// A client with another key.
+    pub fn client(&self, key: &str) -> Client {
+        let address = self.address.as_deref().expect("there is a server");
+        Client::new(address, Some(key.to_owned())).expect("a client")
+    }
+
+    /// Ends it in order.
+    pub async fn close(mut self) {
+        self.platform.close().await.expect("all is written");
+        drop(self.stop.take());
+        if let Some(running) = self.running.take() {
+            assert_eq!(running.ended().await.cut_off, 0);
+        }
+    }
+
+    /// The package of a plugin of this name, whose functions misbehave in all ways and in one good one.
+    pub fn package(&self, name: &str, version: &str, more: &str) -> PathBuf {
+        package(self.folder.path(), name, version, more)
+    }
+
+    pub async fn install(&self, path: &Path) -> Result<(), ApiError> {
+        let source = PackageSource::Path(path.to_owned());
+        let report = self.platform.package_inspect(&source).await?;
+        self.platform.plugin_install(InstallRequest { source, approved: Some(report.digest) }).await.map(drop)
+    }
+
+    pub async fn call(&self, function: &str, arguments: Value) -> Result<Value, ApiError> {
+        call(&*self.platform, function, arguments).await
+    }
+}
+
+pub async fn call(platform: &dyn Platform, function: &str, arguments: Value) -> Result<Value, ApiError> {
+    platform.call(request(function, &arguments)).await.map(|response| response.result.to_value())
+}
+
+pub fn request(function: &str, arguments: &Value) -> CallRequest {
+    let function = function.parse().expect("a function's name");
+    let arguments = JsonObject::parse(arguments.to_string()).expect("an object");
+    CallRequest { arguments, ..CallRequest::new(function, serde_json::Map::new()) }
+}
+
+fn package(folder: &Path, name: &str, version: &str, more: &str) -> PathBuf {
+    let path = folder.join(format!("{name}-{version}"));
+    fs::create_dir_all(&path).expect("a folder");
+    let manifest = format!(
+        "name = \"{name}\"\nversion = \"{version}\"\ntitle = \"A test plugin\"\ndescription = \"For tests.\"\n\
+         [runtime]\nkind = \"wasm\"\nentry = \"x.wasm\"\n{more}"
+    );
+    fs::write(path.join("plugin.toml"), manifest).expect("a manifest");
+    fs::write(path.join("x.wasm"), components::hostile()).expect("a component");
+    path
+}
+
+pub fn none() -> Value {
+    json!({})
+}

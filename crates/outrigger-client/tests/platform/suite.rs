@@ -1,0 +1,216 @@
+//! What every platform does, whichever way it is reached.
+
+use outrigger_api::{
+    AuditQuery, Code, ExplainRequest, FunctionQuery, KeyRequest, RecordQuery, RoleRequest, StatisticsReport,
+};
+use serde_json::{Value, json};
+
+use crate::places::{Place, WAYS, Way, none, request};
+
+const CONFIGURED: &str = "[configuration.region]\ntype = \"string\"\ndefault = \"eu\"\n";
+
+/// Runs a behaviour at each place.
+macro_rules! everywhere {
+    ($($behaviour:ident)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $behaviour() {
+            for way in WAYS {
+                let place = Place::new(way).await;
+                behaviour::$behaviour(&place, way).await;
+                place.close().await;
+            }
+        }
+    )*};
+}
+
+everywhere! {
+    a_plugin_is_installed_called_and_removed
+    errors_are_the_same_whichever_way_they_come
+    a_batch_answers_in_its_order
+    functions_are_found_and_described
+    configuration_is_set_once_by_whoever_was_first
+    what_happened_is_on_record
+    keys_and_roles_are_made_explained_and_taken_away
+    the_audit_log_says_who_did_what_and_is_whole
+    all_is_in_order
+}
+
+mod behaviour {
+    use super::*;
+
+    pub async fn a_plugin_is_installed_called_and_removed(place: &Place, way: Way) {
+        let platform = &place.platform;
+        place.install(&place.package("alpha", "1.0.0", "")).await.expect("it is installed");
+        place.install(&place.package("beta", "1.0.0", "")).await.expect("it is installed");
+        let names: Vec<_> =
+            platform.plugin_list().await.expect("it lists").into_iter().map(|plugin| plugin.name.to_string()).collect();
+        assert_eq!(names, ["alpha", "beta"], "{way:?}");
+        let alpha = "alpha".parse().expect("a name");
+        let info = platform.plugin_info(&alpha).await.expect("it is there");
+        assert_eq!((info.summary.version.as_str(), info.revisions.len()), ("1.0.0", 1));
+        assert_eq!(place.call("alpha.good", json!({"number": 3})).await.expect("it answers"), json!(3));
+
+        platform.plugin_disable(&alpha).await.expect("it is disabled");
+        let error = place.call("alpha.good", json!({"number": 3})).await.expect_err("it takes no calls");
+        assert_eq!(error.code, Code::PluginNotActive);
+        platform.plugin_enable(&alpha).await.expect("it is enabled");
+        platform.plugin_reload(&alpha).await.expect("it is loaded anew");
+        assert_eq!(platform.plugin_warm(&alpha).await.expect("it is ready"), 0);
+        assert_eq!(platform.plugin_health(&alpha).await.expect("it says").status, "healthy");
+
+        place.install(&place.package("alpha", "1.1.0", "")).await.expect("it is updated");
+        assert_eq!(platform.plugin_info(&alpha).await.expect("it is there").revisions.len(), 2);
+        platform.plugin_uninstall(&alpha).await.expect("it is removed");
+        assert_eq!(platform.plugin_list().await.expect("it lists").len(), 1);
+    }
+
+    pub async fn errors_are_the_same_whichever_way_they_come(place: &Place, way: Way) {
+        let limits = "[limits]\ntimeout = \"300ms\"\n[functions.good]\nrate-limit = \"1/1h\"\n";
+        place.install(&place.package("alpha", "1.0.0", limits)).await.expect("it is installed");
+        place.call("alpha.good", json!({"number": 1})).await.expect("the first is free");
+        let cases: [(&str, Value, Code); 7] = [
+            ("alpha.nothing", none(), Code::FunctionNotFound),
+            ("gamma.good", none(), Code::PluginNotFound),
+            ("alpha.good", json!({"number": "three"}), Code::InvalidInput),
+            ("alpha.trap", none(), Code::Trapped),
+            ("alpha.fail", none(), Code::FunctionFailed),
+            ("alpha.spin", none(), Code::DeadlineExceeded),
+            ("alpha.good", json!({"number": 1}), Code::RateLimited),
+        ];
+        for (function, arguments, code) in cases {
+            let error = place.call(function, arguments).await.expect_err("it fails");
+            assert_eq!(error.code, code, "{way:?} {function}: {}", error.message);
+            assert!(!error.hint.is_empty() && !error.message.is_empty());
+            match code {
+                Code::InvalidInput => assert_eq!(error.detail.expect("the faults")[0]["path"], "/number"),
+                Code::FunctionFailed => assert!(error.detail.is_some(), "{way:?}: the error value"),
+                Code::RateLimited => assert!(error.retry_after_ms.expect("a time") > 1_000),
+                _ => {}
+            }
+        }
+    }
+
+    pub async fn a_batch_answers_in_its_order(place: &Place, way: Way) {
+        place.install(&place.package("alpha", "1.0.0", "")).await.expect("it is installed");
+        let calls = (0..300).map(|number| match number {
+            7 => request("alpha.trap", &none()),
+            _ => request("alpha.good", &json!({"number": number})),
+        });
+        let answers = place.platform.call_batch(calls.collect(), 4).await;
+        for (number, answer) in answers.into_iter().enumerate() {
+            match number {
+                7 => assert_eq!(answer.expect_err("it traps").code, Code::Trapped),
+                _ => assert_eq!(answer.expect("it answers").result.to_value(), json!(number), "{way:?}"),
+            }
+        }
+    }
+
+    pub async fn functions_are_found_and_described(place: &Place, _: Way) {
+        place
+            .install(&place.package("alpha", "1.0.0", "[functions.good]\ntitle = \"Good one\"\n"))
+            .await
+            .expect("it is");
+        let query = FunctionQuery { text: "good one".to_owned(), ..FunctionQuery::default() };
+        let found = place.platform.function_list(&query).await.expect("it lists");
+        assert_eq!(found.len(), 1);
+        let described = place.platform.function_describe(&found[0].function).await.expect("it is there");
+        assert_eq!(described.parameters[0].name, "number");
+        assert_eq!(described.arguments_schema["required"], json!(["number"]));
+        let unknown = "alpha.nothing".parse().expect("a name");
+        let error = place.platform.function_describe(&unknown).await.expect_err("it is not there");
+        assert_eq!(error.code, Code::FunctionNotFound);
+    }
+
+    pub async fn configuration_is_set_once_by_whoever_was_first(place: &Place, way: Way) {
+        place.install(&place.package("alpha", "1.0.0", CONFIGURED)).await.expect("it is installed");
+        let (platform, name) = (&place.platform, "alpha".parse().expect("a name"));
+        let none = platform.configuration_fetch(&name).await.expect("it is there");
+        assert_eq!((none.revision, none.effective["region"].clone()), (0, json!("eu")));
+        let values = |region: &str| json!({"region": region}).as_object().cloned().expect("an object");
+        assert_eq!(platform.configuration_put(&name, values("us"), 0).await.expect("it is set"), 1);
+        let error = platform.configuration_put(&name, values("ap"), 0).await.expect_err("somebody was first");
+        assert_eq!(error.code, Code::Conflict, "{way:?}");
+        assert_eq!(platform.configuration_put(&name, values("ap"), 1).await.expect("it is set"), 2);
+        let wrong = json!({"region": 5}).as_object().cloned().expect("an object");
+        let error = platform.configuration_put(&name, wrong, 2).await.expect_err("it does not fit");
+        assert_eq!(error.code, Code::InvalidConfiguration);
+        assert_eq!(platform.configuration_fetch(&name).await.expect("it is there").values, values("ap"));
+    }
+
+    pub async fn what_happened_is_on_record(place: &Place, way: Way) {
+        place.install(&place.package("alpha", "1.0.0", "")).await.expect("it is installed");
+        let platform = &place.platform;
+        let answer = platform.call(request("alpha.log", &json!({"lines": 3}))).await.expect("it answers");
+        let query = RecordQuery { correlation: Some(answer.correlation.clone()), ..RecordQuery::default() };
+        let runs = platform.run_list(&query).await.expect("it lists");
+        assert_eq!((runs.len(), runs[0].outcome.as_str()), (1, "ok"), "{way:?}");
+        let caller = if matches!(way, Way::Http) { "key administrator" } else { "local" };
+        assert_eq!(runs[0].caller, caller);
+        assert_eq!(platform.log_list(&query).await.expect("it lists").len(), 3);
+        let StatisticsReport { plugins, total, functions } = platform.plugin_statistics(None).await.expect("it counts");
+        assert_eq!((plugins["active"], total.calls, functions.len()), (1, 1, 1));
+    }
+
+    pub async fn keys_and_roles_are_made_explained_and_taken_away(place: &Place, way: Way) {
+        let platform = &place.platform;
+        let rules = |rules: &[&str]| rules.iter().map(|rule| (*rule).to_owned()).collect::<Vec<_>>();
+        let request = RoleRequest {
+            description: "Deploys".to_owned(),
+            allow: rules(&["function_execute:deploy.*"]),
+            deny: rules(&["function_execute:*.destroy"]),
+        };
+        platform.role_put("deployer", request).await.expect("it is made");
+        let request = KeyRequest {
+            name: "ci".to_owned(),
+            roles: vec!["deployer".to_owned()],
+            scope: None,
+            expires_in_s: Some(3_600),
+        };
+        let made = platform.key_create(request.clone()).await.expect("it is made");
+        assert!(made.key.starts_with("outrigger_") && made.info.expires_at.is_some());
+        let error = platform.key_create(request).await.expect_err("the name is taken");
+        assert_eq!(error.code, Code::AlreadyExists, "{way:?}");
+        for (name, reason) in [("deploy.run", "allowed"), ("deploy.destroy", "denied"), ("pricing.quote", "no_rule")] {
+            let question =
+                ExplainRequest { key: "ci".to_owned(), right: "function_execute".to_owned(), name: name.to_owned() };
+            let answer = platform.access_explain(question).await.expect("it explains");
+            assert_eq!((answer.reason.as_str(), answer.allowed), (reason, reason == "allowed"), "{}", answer.text);
+        }
+        assert!(platform.access_matrix().await.expect("it shows").roles.contains(&"deployer".to_owned()));
+        let error = platform.role_delete("deployer").await.expect_err("a key has it");
+        assert_eq!(error.code, Code::Conflict);
+        platform.key_delete("ci").await.expect("it is revoked");
+        platform.role_delete("deployer").await.expect("nobody has it");
+        let error = platform.role_delete("admin").await.expect_err("it is built in");
+        assert_eq!(error.code, Code::Conflict);
+        let unknown = platform.key_delete("ci").await.expect_err("it is gone");
+        assert_eq!(unknown.code, Code::NotFound);
+    }
+
+    pub async fn the_audit_log_says_who_did_what_and_is_whole(place: &Place, way: Way) {
+        let (platform, name) = (&place.platform, "alpha".parse().expect("a name"));
+        place.install(&place.package("alpha", "1.0.0", "")).await.expect("it is installed");
+        place.call("alpha.good", json!({"number": 3})).await.expect("it answers");
+        platform.plugin_uninstall(&name).await.expect("it is removed");
+        let of = |action: &str| AuditQuery { action: Some(action.to_owned()), ..AuditQuery::default() };
+        let removed = platform.audit_list(&of("plugin_delete")).await.expect("it lists");
+        let stages: Vec<_> = removed.iter().map(|record| record.stage.as_str()).collect();
+        assert_eq!(stages, ["done", "intent"], "{way:?}: the newest first");
+        assert_eq!(removed[0].correlation, removed[1].correlation);
+        assert_eq!(removed[0].before.as_ref().expect("what was there")["version"], "1.0.0");
+        let actor = if matches!(way, Way::Http) { "key administrator" } else { "local" };
+        assert_eq!(removed[0].actor, actor);
+        let calls = platform.audit_list(&of("function_execute")).await.expect("it lists");
+        assert!(!calls.is_empty(), "{way:?}");
+        let verification = platform.audit_verify().await.expect("it reads");
+        assert!(verification.whole && verification.records >= 4, "{verification:?}");
+    }
+
+    pub async fn all_is_in_order(place: &Place, way: Way) {
+        let report = place.platform.doctor().await.expect("it looks");
+        assert!(!report.checks.is_empty(), "{way:?}");
+        let who = place.platform.identity().await.expect("it says");
+        let name = if matches!(way, Way::Http) { "administrator" } else { "local" };
+        assert_eq!((who.name.as_str(), who.roles), (name, vec!["admin".to_owned()]));
+    }
+}

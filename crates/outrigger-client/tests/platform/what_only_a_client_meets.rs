@@ -1,0 +1,111 @@
+//! Keys with less than everything, wrong keys, and servers that are not there.
+
+use outrigger_api::{AuditQuery, Code, FunctionQuery, Functions, KeyRequest, Platform, Plugins, RoleRequest};
+use outrigger_client::Client;
+use serde_json::json;
+
+use crate::places::{Place, Way, call};
+
+async fn key(place: &Place, name: &str, roles: &[&str], scope: Option<&[&str]>) -> String {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let request =
+        KeyRequest { name: name.to_owned(), roles: texts(roles), scope: scope.map(texts), expires_in_s: None };
+    place.platform.key_create(request).await.expect("it is made").key
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_sees_and_does_what_its_roles_and_scope_allow() {
+    let place = Place::new(Way::Http).await;
+    let administered = "[functions.spin]\nrequires-admin = true\n";
+    place.install(&place.package("alpha", "1.0.0", administered)).await.expect("it is installed");
+    place.install(&place.package("beta", "1.0.0", "")).await.expect("it is installed");
+    let viewer = place.client(&key(&place, "viewer", &["viewer"], None).await);
+    let narrow = place.client(&key(&place, "narrow", &["developer"], Some(&["function_*:alpha.*"])).await);
+
+    assert_eq!(viewer.plugin_list().await.expect("it may look").len(), 2);
+    let error = call(&viewer, "alpha.good", json!({"number": 1})).await.expect_err("it may only look");
+    assert_eq!(error.code, Code::Forbidden);
+    assert!(error.message.contains("function_execute") && error.message.contains("alpha.good"), "{}", error.message);
+    // Who may not call a function is not told whether there is one.
+    let error = call(&viewer, "gamma.none", json!({})).await.expect_err("it may only look");
+    assert_eq!(error.code, Code::Forbidden);
+
+    let seen = narrow.function_list(&FunctionQuery::default()).await.expect("it may look");
+    assert!(!seen.is_empty() && seen.iter().all(|function| function.function.plugin.as_str() == "alpha"));
+    assert_eq!(call(&narrow, "alpha.good", json!({"number": 1})).await.expect("it may"), json!(1));
+    let outside = call(&narrow, "beta.good", json!({"number": 1})).await.expect_err("it lies outside the scope");
+    assert_eq!(outside.code, Code::Forbidden);
+    let admin = call(&narrow, "alpha.spin", json!({})).await.expect_err("it is for administrators");
+    assert!(admin.message.contains("function_administer"), "{}", admin.message);
+    let beta = "beta".parse().expect("a name");
+    assert_eq!(narrow.plugin_info(&beta).await.expect_err("not in scope").code, Code::Forbidden);
+    assert_eq!(narrow.doctor().await.expect_err("not in scope").code, Code::Forbidden);
+
+    let denied = AuditQuery { allowed: Some(false), ..AuditQuery::default() };
+    let records = place.platform.audit_list(&denied).await.expect("it lists");
+    assert_eq!(records.len(), 6, "{records:#?}");
+    assert!(records.iter().all(|record| record.decision.is_some() && record.key.is_some()));
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_gives_away_more_than_they_have() {
+    use outrigger_api::Access;
+    let place = Place::new(Way::Http).await;
+    let allow = vec!["key_create".to_owned(), "role_create".to_owned(), "plugin_view".to_owned()];
+    let role = RoleRequest { description: String::new(), allow, deny: Vec::new() };
+    place.platform.role_put("registrar", role).await.expect("it is made");
+    let registrar = place.client(&key(&place, "registrar", &["registrar"], None).await);
+    let make = |name: &str, role: &str, scope: Option<&str>| {
+        registrar.key_create(KeyRequest {
+            name: name.to_owned(),
+            roles: vec![role.to_owned()],
+            scope: scope.map(|rule| vec![rule.to_owned()]),
+            expires_in_s: None,
+        })
+    };
+    assert_eq!(make("a", "admin", None).await.expect_err("more than it has").code, Code::Forbidden);
+    assert_eq!(make("b", "viewer", None).await.expect_err("more than it has").code, Code::Forbidden);
+    make("c", "registrar", None).await.expect("as much as it has");
+    make("d", "admin", Some("plugin_view:pricing")).await.expect("less than it has");
+    let role = RoleRequest { description: String::new(), allow: vec!["*".to_owned()], deny: Vec::new() };
+    assert_eq!(registrar.role_put("mine", role).await.expect_err("more than it has").code, Code::Forbidden);
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_key_is_refused_a_revoked_one_at_once_and_guessing_is_slowed() {
+    let place = Place::new(Way::Http).await;
+    let made = key(&place, "short-lived", &["viewer"], None).await;
+    let holder = place.client(&made);
+    holder.plugin_list().await.expect("it may look");
+    place.platform.key_delete("short-lived").await.expect("it is revoked");
+    assert_eq!(holder.plugin_list().await.expect_err("it is revoked").code, Code::Unauthenticated);
+    let mut changed = place.key.clone().expect("the administrator's");
+    let last = if changed.pop() == Some('0') { '1' } else { '0' };
+    changed.push(last);
+    assert_eq!(place.client(&changed).plugin_list().await.expect_err("one digit is wrong").code, Code::Unauthenticated);
+    let guess = place.client("outrigger_guess");
+    let mut codes = Vec::new();
+    for _ in 0..30 {
+        codes.push(guess.plugin_list().await.expect_err("it is wrong"));
+    }
+    let last = codes.last().expect("30 of them");
+    assert_eq!(last.code, Code::RateLimited);
+    assert!(last.retry_after_ms.is_some());
+    // Whoever has a right key at the same address is not kept out.
+    place.platform.plugin_list().await.expect("the key is right");
+    place.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_from_one_that_is_no_server() {
+    // Port 1 is nobody's.
+    let client = Client::new("http://127.0.0.1:1", None).expect("a client");
+    let error = client.plugin_list().await.expect_err("nobody answers");
+    assert_eq!(error.code, Code::Unreachable);
+    assert!(error.message.contains("127.0.0.1:1"), "{}", error.message);
+    for wrong in ["127.0.0.1:7070", "ftp://host", "http://"] {
+        assert_eq!(Client::new(wrong, None).expect_err(wrong).code, Code::InvalidUsage);
+    }
+}
