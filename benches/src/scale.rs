@@ -46,7 +46,8 @@ struct Probe {
 /// Opens a data directory, lists what is in it and calls some of it; says on standard output what that took.
 pub async fn probe(data: &Path, calls: usize) -> Result<()> {
     let started = Instant::now();
-    let platform = Host::open(HostOptions { data: data.to_owned(), search_paths: Vec::new() }).await?.session();
+    let options = HostOptions { data: data.to_owned(), search_paths: Vec::new() };
+    let platform: Arc<dyn Platform> = Arc::new(Host::open(options).await?.session());
     let open = started.elapsed();
     tokio::time::sleep(REST).await;
     let opened = resident();
@@ -60,7 +61,7 @@ pub async fn probe(data: &Path, calls: usize) -> Result<()> {
     for plugin in plugins.iter().take(calls) {
         let function = format!("{}.quote", plugin.name).parse().map_err(|error| anyhow!("{error}"))?;
         let answer = platform.call(CallRequest::new(function, serde_json::from_str(ARGUMENTS)?)).await?;
-        ensure!(answer.result.to_string() == ANSWER, "{} answers {}", plugin.name, answer.result);
+        ensure!(answer.result.as_str() == ANSWER, "{} answers {}", plugin.name, answer.result.as_str());
     }
     let calls = started.elapsed();
     let called = resident();

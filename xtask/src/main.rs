@@ -7,6 +7,7 @@ mod checks;
 mod demo;
 mod dependencies;
 mod guests;
+mod schemathesis;
 mod tools;
 
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@ use crate::{cargo, run, say};
 pub fn setup(repository: &Path) -> Result<()> {
     crate::guests::prepare(repository)?;
     crate::cfn_lint::install()?;
+    crate::schemathesis::install()?;
     if nextest().is_none() {
         say("cargo-nextest is not installed; `cargo test` is used instead (`cargo install cargo-nextest --locked`)");
     }

@@ -26,6 +26,11 @@ fn permissions_and_limits() {
 }
 
 #[test]
+fn run_a_server() {
+    run("run-a-server.md");
+}
+
+#[test]
 fn write_a_plugin() {
     run("write-a-plugin.md");
 }
