@@ -94,6 +94,11 @@ pub(crate) const fn from_cache(outcome: CacheOutcome) -> &'static str {
     }
 }
 
+/// A SHA-256.
+pub(crate) fn to_hash(what: impl Display, bytes: &[u8]) -> Result<[u8; 32], StoreError> {
+    bytes.try_into().map_err(|_| corrupt(what, format_args!("its hash has {} bytes instead of 32", bytes.len())))
+}
+
 /// Short texts that hold no line break, one a line.
 pub(crate) fn to_lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()

@@ -7,11 +7,14 @@
 // sea-orm's derives write `pub` items, and need the row to be as visible as they are.
 #![allow(unreachable_pub)]
 
+pub(crate) mod audit;
 pub(crate) mod configuration;
 pub(crate) mod grant;
+pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod plugin;
 pub(crate) mod revision;
+pub(crate) mod role;
 pub(crate) mod run;
 pub(crate) mod schema_version;
 pub(crate) mod state;

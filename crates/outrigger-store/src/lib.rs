@@ -5,6 +5,8 @@
 //! from the same entities and migrations; what only SQLite has stands in `sqlite.rs` and `dialect.rs`. [`MemoryStore`]
 //! keeps nothing and behaves alike, which the contract suite in `outrigger-testkit` and `tests/twins.rs` hold both to.
 
+mod access;
+mod audit;
 mod columns;
 mod configuration;
 mod database;

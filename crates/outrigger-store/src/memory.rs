@@ -1,6 +1,9 @@
 //! The twin in memory: for tests, and for `--ephemeral`, where nothing is to be left behind. It answers as the database
 //! does, down to what it refuses; its records go when they are pruned, and all of it goes with the process.
 
+mod access;
+mod audit;
+
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,9 +11,10 @@ use std::ops::Bound;
 
 use async_trait::async_trait;
 use outrigger_contract::{Digest, FunctionName, PluginName};
+use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::store::{
-    ConfigurationRecord, Expected, GrantRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter, RevisionRecord,
-    RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
+    ConfigurationRecord, Expected, GrantRecord, KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter,
+    RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
 };
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
@@ -41,6 +45,10 @@ struct Tables {
     runs: Vec<RunRecord>,
     run_ids: BTreeSet<String>,
     logs: Vec<LogRecord>,
+    /// By name.
+    keys: Vec<KeyRecord>,
+    roles: BTreeMap<RoleName, Role>,
+    audit: audit::Log,
 }
 
 /// A plugin with all that goes when it goes.
@@ -290,12 +298,14 @@ impl Store for MemoryStore {
     }
 
     async fn record_append(&self, batch: &RecordBatch) -> Result<(), StoreError> {
-        let RecordBatch { runs, logs, statistics } = batch;
+        let RecordBatch { runs, logs, statistics, audit } = batch;
         let mut tables = self.tables.lock();
         let ids: BTreeSet<String> = runs.iter().map(|run| run.id.clone()).collect();
         if ids.len() < runs.len() || !ids.is_disjoint(&tables.run_ids) {
             return Err(records::duplicate());
         }
+        // Before the rest, because it may fail.
+        tables.audit.append(audit)?;
         tables.run_ids.extend(ids);
         tables.runs.extend_from_slice(runs);
         tables.logs.extend_from_slice(logs);
@@ -345,7 +355,7 @@ impl Store for MemoryStore {
     }
 
     async fn check(&self) -> Result<String, StoreError> {
-        let Tables { plugins, owners: _, runs, run_ids: _, logs } = &*self.tables.lock();
+        let Tables { plugins, owners: _, runs, run_ids: _, logs, keys: _, roles: _, audit: _ } = &*self.tables.lock();
         let (plugins, runs, logs) = (plugins.len(), runs.len(), logs.len());
         Ok(format!(
             "kept in memory, for as long as this process lives; {plugins} plugins, {runs} runs, {logs} log lines"

@@ -6,6 +6,7 @@
 //! statements themselves are sea-query's, the same for every database.
 
 mod v1_initial;
+mod v2_access_and_audit;
 
 use outrigger_engine::store::StoreError;
 use sea_orm::sea_query::{Expr, IndexCreateStatement, TableCreateStatement};
@@ -23,7 +24,7 @@ enum Change {
 }
 
 /// Each takes the schema one version further. What stands here was released and is never edited; a change is a new entry.
-const MIGRATIONS: [fn() -> Vec<Change>; 1] = [v1_initial::changes];
+const MIGRATIONS: [fn() -> Vec<Change>; 2] = [v1_initial::changes, v2_access_and_audit::changes];
 
 /// The version of the schema that this program reads and writes.
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -100,3 +101,6 @@ fn refuse_newer(version: i64, name: &str) -> Result<(), StoreError> {
         ),
     ))
 }
+
+#[cfg(test)]
+mod tests;

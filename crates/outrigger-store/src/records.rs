@@ -7,6 +7,7 @@ use sea_orm::{
 };
 use time::OffsetDateTime;
 
+use crate::audit;
 use crate::columns;
 use crate::database::{Database, failed};
 use crate::dialect;
@@ -19,7 +20,7 @@ pub(crate) const DEFAULT_LIMIT: u32 = 1_000;
 const APPEND: &str = "append records";
 
 pub(crate) async fn append(database: &Database, batch: &RecordBatch) -> Result<(), StoreError> {
-    let RecordBatch { runs, logs, statistics } = batch;
+    let RecordBatch { runs, logs, statistics, audit } = batch;
     if batch.is_empty() {
         return Ok(());
     }
@@ -32,6 +33,9 @@ pub(crate) async fn append(database: &Database, batch: &RecordBatch) -> Result<(
     })?;
     insert_all(&transaction, logs).await.map_err(failed(APPEND))?;
     statistics::add(&transaction, statistics).await?;
+    if !audit.is_empty() {
+        audit::add(&transaction, audit).await?;
+    }
     transaction.commit().await.map_err(failed(APPEND))
 }
 

@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use outrigger_contract::{Digest, PluginName};
+use outrigger_engine::access::{Role, RoleName};
+use outrigger_engine::audit::{AuditEntry, AuditRecord, Head};
 use outrigger_engine::store::{
-    ConfigurationRecord, GrantRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter, RevisionRecord,
-    RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
+    AccessStore, AuditFilter, AuditStore, ConfigurationRecord, GrantRecord, KeyRecord, LogRecord, PluginRecord,
+    RecordBatch, RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow,
+    Store, StoreError,
 };
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::pool::PoolOptions;
@@ -17,7 +20,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::database::{Database, failed};
-use crate::{configuration, dialect, migrations, plugins, records, state, statistics};
+use crate::{access, audit, configuration, dialect, migrations, plugins, records, state, statistics};
 
 /// How long a write waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -284,5 +287,59 @@ impl Store for SqliteStore {
             self.path.display(),
             migrations::VERSION
         ))
+    }
+}
+
+#[async_trait]
+impl AccessStore for SqliteStore {
+    async fn key_list(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        access::key_list(&self.database).await
+    }
+
+    async fn key_create(&self, key: &KeyRecord) -> Result<(), StoreError> {
+        access::key_create(&self.database, key).await
+    }
+
+    async fn key_create_first(&self, key: &KeyRecord) -> Result<bool, StoreError> {
+        access::key_create_first(&self.database, key).await
+    }
+
+    async fn key_delete(&self, id: &str) -> Result<bool, StoreError> {
+        access::key_delete(&self.database, id).await
+    }
+
+    async fn key_used(&self, used: &[(String, OffsetDateTime)]) -> Result<(), StoreError> {
+        access::key_used(&self.database, used).await
+    }
+
+    async fn role_list(&self) -> Result<Vec<Role>, StoreError> {
+        access::role_list(&self.database).await
+    }
+
+    async fn role_put(&self, role: &Role) -> Result<(), StoreError> {
+        access::role_put(&self.database, role).await
+    }
+
+    async fn role_delete(&self, name: &RoleName) -> Result<bool, StoreError> {
+        access::role_delete(&self.database, name).await
+    }
+}
+
+#[async_trait]
+impl AuditStore for SqliteStore {
+    async fn audit_append(&self, entries: &[AuditEntry]) -> Result<Head, StoreError> {
+        audit::append(&self.database, entries).await
+    }
+
+    async fn audit_list(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
+        audit::list(&self.database, filter).await
+    }
+
+    async fn audit_read(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        audit::read(&self.database, after, limit).await
+    }
+
+    async fn audit_head(&self) -> Result<Head, StoreError> {
+        audit::head(&self.database).await
     }
 }

@@ -4,7 +4,7 @@
 //! kills it in the middle, and holds the database to what was said.
 #![cfg(unix)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,14 +12,19 @@ use std::time::{Duration, Instant};
 
 use outrigger_contract::PluginName;
 use outrigger_engine::Store;
-use outrigger_engine::store::{Expected, GrantRecord, RecordBatch, RecordFilter, StateWrite};
+use outrigger_engine::audit::AuditEntry;
+use outrigger_engine::store::{AuditStore, Expected, GrantRecord, RecordBatch, RecordFilter, StateWrite};
 use outrigger_store::SqliteStore;
-use outrigger_testkit::store_suite::{line, moment, name, plugin, revision, run, statistics};
+use outrigger_testkit::store_suite::audit::read_chain;
+use outrigger_testkit::store_suite::{entry, line, moment, name, plugin, revision, run, statistics};
 use serde_json::{Map, Value};
 
 /// Set for the writer: the database, and the number of its first write.
 const DATABASE: &str = "OUTRIGGER_CRASH_DATABASE";
 const FIRST: &str = "OUTRIGGER_CRASH_FIRST";
+
+/// Entries of the audit log that are appended together: so many that it takes several statements.
+const AUDITED: u32 = 11;
 
 const ROUNDS: u64 = 25;
 /// Numbers are far enough apart that no writer reaches those of the next one.
@@ -32,6 +37,12 @@ fn steady() -> PluginName {
 
 fn numbered(number: u64) -> PluginName {
     name(&format!("plugin-{number}"))
+}
+
+/// Entries of one append, which name it.
+fn audited(kind: &str, number: u64) -> Vec<AuditEntry> {
+    let of_one = |part: u32| AuditEntry { resource: format!("{kind}-{number}.{part}"), ..entry(number) };
+    (0..AUDITED).map(of_one).collect()
 }
 
 /// The writer. Run as a test of its own it has nothing to do.
@@ -72,9 +83,18 @@ async fn writer() {
 
         let runs = (0..20).map(|run_number| run(&steady(), number * 100 + run_number)).collect();
         let logs = (0..20).map(|_| line(&steady(), moment(number), &format!("batch {number}"))).collect();
-        let batch = RecordBatch { runs, logs, statistics: vec![statistics(&steady(), "echo", 20)] };
+        let batch = RecordBatch {
+            runs,
+            logs,
+            statistics: vec![statistics(&steady(), "echo", 20)],
+            audit: audited("batch", number),
+        };
         store.record_append(&batch).await.expect("appended");
         acknowledge("records", number);
+
+        let head = store.audit_append(&audited("append", number)).await.expect("appended");
+        // The place in the chain, by which a record is found again.
+        acknowledge(&format!("audit-{}", head.sequence), number);
 
         if number % 3 == 0 {
             store.plugin_delete(&plugin_name).await.expect("removed");
@@ -141,6 +161,7 @@ async fn verify(path: &Path, acknowledged: &[(String, u64)]) {
                 value.is_some_and(|value| value.len() as u64 == number % 9_000)
             }
             "records" => true,
+            _ if what.starts_with("audit-") => true,
             "removal" => store.plugin_fetch(&plugin_name).await.expect("reads").is_none(),
             _ => store.plugin_fetch(&steady()).await.expect("reads").is_some(),
         };
@@ -175,7 +196,32 @@ async fn verify(path: &Path, acknowledged: &[(String, u64)]) {
     }
     let calls: u64 = store.statistics_list(None).await.expect("reads").iter().map(|row| row.counters["calls"]).sum();
     assert_eq!(calls, runs.values().sum::<u64>(), "statistics are of the same transaction as their runs");
+    verify_audit(&store, acknowledged, &runs.keys().copied().collect()).await;
     store.close().await;
+}
+
+/// The chain is whole, each append is in it whole or not at all, and those that were acknowledged are where they were.
+async fn verify_audit(store: &SqliteStore, acknowledged: &[(String, u64)], batches: &BTreeSet<u64>) {
+    let records = read_chain(store, 1_000).await;
+    let resources: Vec<String> =
+        records.iter().map(|record| record.entry().expect("written by the writer").resource).collect();
+    let mut found = BTreeSet::new();
+    let together = usize::try_from(AUDITED).expect("few");
+    for part in resources.chunks(together) {
+        let (append, _) = part[0].rsplit_once('.').expect("made by the writer");
+        let whole: Vec<String> = (0..AUDITED).map(|number| format!("{append}.{number}")).collect();
+        assert_eq!(part, whole, "an append is whole or not there");
+        assert!(found.insert(append.to_owned()), "{append} is there twice");
+    }
+    for (what, number) in acknowledged {
+        let Some(sequence) = what.strip_prefix("audit-") else { continue };
+        let last = usize::try_from(sequence.parse::<u64>().expect("a number")).expect("few");
+        let resource = resources.get(last - 1).unwrap_or_else(|| panic!("{what} {number} is lost"));
+        assert_eq!(*resource, format!("append-{number}.{}", AUDITED - 1));
+    }
+    let of_batches = found.iter().filter_map(|append| append.strip_prefix("batch-"));
+    let of_batches: BTreeSet<u64> = of_batches.map(|number| number.parse().expect("a number")).collect();
+    assert_eq!(of_batches, *batches, "entries are of the same transaction as the runs beside them");
 }
 
 /// Moments that differ from one run of the test to the next.
@@ -200,6 +246,8 @@ async fn what_was_acknowledged_survives_a_kill() {
     }
     // What was once there is still there after all the kills that followed.
     verify(&path, &acknowledged).await;
+    let audited = acknowledged.iter().filter(|(what, _)| what.starts_with("audit-")).count();
+    assert!(audited > 10, "only {audited} appends to the audit log: this has shown nothing");
     assert!(acknowledged.len() > 100, "only {} writes: this has shown nothing", acknowledged.len());
 }
 

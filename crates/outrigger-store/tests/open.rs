@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use outrigger_contract::Code;
 use outrigger_engine::Store;
-use outrigger_engine::store::{Expected, RecordBatch, StateOutcome, StateWrite, StoreError};
+use outrigger_engine::audit::{AuditEntry, Head};
+use outrigger_engine::store::{
+    AccessStore, AuditFilter, AuditStore, Expected, RecordBatch, StateOutcome, StateWrite, StoreError,
+};
 use outrigger_store::SqliteStore;
-use outrigger_testkit::store_suite::{name, put, statistics};
+use outrigger_testkit::store_suite::audit::read_chain;
+use outrigger_testkit::store_suite::{entry, key, name, put, statistics};
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use sea_orm::sqlx::{ConnectOptions, Connection, Executor};
 
@@ -46,7 +50,7 @@ async fn what_was_written_is_there_when_opened_again() {
     let (start, end) = verdict.rsplit_once(", SQLite 3.").expect("the version stands at the end");
     assert_eq!(
         start.replace(path.to_str().unwrap(), "PATH"),
-        "PATH: whole and writable; 1 plugins, 0 runs, 0 log lines; schema 1"
+        "PATH: whole and writable; 1 plugins, 0 runs, 0 log lines; schema 2"
     );
     assert!(!end.is_empty());
 }
@@ -62,7 +66,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     assert_eq!(error.code(), Code::StoreFailed);
     assert_eq!(
         report(&error, &path),
-        "PATH cannot be read back: it has schema version 7, and this version of Outrigger knows schemas up to 1; \
+        "PATH cannot be read back: it has schema version 7, and this version of Outrigger knows schemas up to 2; \
          use the newer Outrigger that wrote it, or another data directory"
     );
     assert!(std::fs::read(&path).unwrap() == before);
@@ -166,4 +170,105 @@ async fn many_open_a_new_database_and_write_to_it_at_once() {
         assert_eq!(store.statistics_list(None).await.unwrap(), [statistics(&name("shared"), "echo", OPENERS * 5)]);
         store.check().await.unwrap();
     }
+}
+
+/// Two stores on one file, as two processes have them.
+async fn two_stores(path: &Path) -> [SqliteStore; 2] {
+    let open = async || SqliteStore::open(path).await.expect("the database opens");
+    [open().await, open().await]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_audit_log_of_several_processes_is_one_chain() {
+    const APPENDS: u64 = 25;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outrigger.db");
+    let stores = two_stores(&path).await;
+    let writers = stores.iter().cloned().zip(["first", "second"]).flat_map(|(store, process)| {
+        // Each has a writer of either kind.
+        let of_both = ["append", "batch"].map(|kind| (store.clone(), format!("{process}.{kind}")));
+        of_both.map(|(store, writer)| {
+            tokio::spawn(async move {
+                let mut heads = Vec::new();
+                for number in 0..APPENDS {
+                    let audit = vec![AuditEntry { resource: writer.clone(), ..entry(number) }; 3];
+                    if writer.ends_with("append") {
+                        heads.push(store.audit_append(&audit).await.expect("the lock is waited for"));
+                    } else {
+                        let batch = RecordBatch { audit, ..RecordBatch::default() };
+                        store.record_append(&batch).await.expect("the lock is waited for");
+                    }
+                }
+                (writer, heads)
+            })
+        })
+    });
+    let mut written = Vec::new();
+    for writer in writers.collect::<Vec<_>>() {
+        written.push(writer.await.expect("no panic"));
+    }
+
+    for store in &stores {
+        let records = read_chain(store, 100).await;
+        assert_eq!(records.len() as u64, 4 * 3 * APPENDS);
+        for (writer, heads) in &written {
+            let filter = AuditFilter { resource: Some(writer.clone()), ..AuditFilter::default() };
+            let own = store.audit_list(&filter).await.unwrap();
+            let moments: Vec<_> = own.iter().rev().map(|record| record.entry().unwrap().at).collect();
+            assert_eq!(moments.len() as u64, 3 * APPENDS, "{writer}");
+            assert!(moments.is_sorted(), "what one writer appends stays in its order");
+            for head in heads {
+                let last = &records[usize::try_from(head.sequence).unwrap() - 1];
+                assert_eq!(last.hash, head.hash, "the head was that of its own append");
+                assert_eq!(last.entry().unwrap().resource, *writer);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_processes_one_makes_the_first_key() {
+    for _ in 0..10 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("outrigger.db");
+        let stores = two_stores(&path).await;
+        let start = Arc::new(tokio::sync::Barrier::new(stores.len()));
+        let makers = stores.iter().cloned().zip(["left", "right"]).map(|(store, name)| {
+            let start = Arc::clone(&start);
+            tokio::spawn(async move {
+                start.wait().await;
+                store.key_create_first(&key(name)).await.expect("the lock is waited for").then(|| key(name))
+            })
+        });
+        let mut made = Vec::new();
+        for maker in makers.collect::<Vec<_>>() {
+            made.extend(maker.await.expect("no panic"));
+        }
+        assert_eq!(made.len(), 1);
+        for store in &stores {
+            assert_eq!(store.key_list().await.unwrap(), made);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_was_changed_behind_the_stores_back_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outrigger.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.audit_append(&[entry(0), entry(1), entry(2)]).await.unwrap();
+    let head = store.audit_head().await.unwrap();
+    meddle(&path, "UPDATE audit SET text = replace(text, 'local', 'loyal') WHERE sequence = 2").await;
+    let records = store.audit_read(0, 10).await.unwrap();
+    let broken = records.iter().try_fold(Head::EMPTY, outrigger_engine::audit::verify).unwrap_err();
+    assert!(broken.to_string().starts_with("record 2 was changed"), "{broken}");
+    meddle(&path, "DELETE FROM audit WHERE sequence = 2").await;
+    let records = store.audit_read(0, 10).await.unwrap();
+    let broken = records.iter().try_fold(Head::EMPTY, outrigger_engine::audit::verify).unwrap_err();
+    assert_eq!(broken.to_string(), "record 2 is missing: after record 1 comes record 3");
+    assert_eq!(store.audit_head().await.unwrap(), head, "a head that was noted elsewhere is still the head");
+
+    meddle(&path, "UPDATE audit SET hash = x'00' WHERE sequence = 3").await;
+    let error = store.audit_append(&[entry(3)]).await.unwrap_err();
+    assert_eq!(report(&error, &path), "the audit record 3 cannot be read back: its hash has 1 bytes instead of 32");
 }

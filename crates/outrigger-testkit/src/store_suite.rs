@@ -9,6 +9,8 @@
 
 #![allow(clippy::unwrap_used, reason = "this is all test code, only that other crates' tests run it")]
 
+pub mod access;
+pub mod audit;
 pub mod configuration;
 mod fixtures;
 pub mod plugins;
@@ -21,7 +23,7 @@ use std::sync::Arc;
 
 use outrigger_engine::Store;
 
-pub use fixtures::{line, moment, name, plugin, put, revision, run, statistics};
+pub use fixtures::{entry, key, line, moment, name, plugin, put, revision, run, statistics};
 
 /// An empty store, with what must live as long as it does.
 #[derive(Debug)]
@@ -101,6 +103,34 @@ macro_rules! store_contract {
                 numbers_of_many_writers_add_up
                 numbers_stop_at_the_top
                 numbers_of_a_plugin_that_is_gone_are_dropped
+            }
+            access {
+                an_empty_store_has_no_keys_and_no_roles
+                a_key_comes_back_as_it_was_created
+                keys_are_listed_by_name
+                an_id_and_a_name_are_of_one_key
+                a_revoked_key_is_gone
+                the_first_key_is_made_where_there_is_none
+                of_many_first_keys_one_is_made
+                the_use_of_a_key_only_moves_forward
+                a_role_comes_back_as_it_was_put
+                a_role_that_a_key_has_stays
+            }
+            audit {
+                an_empty_log_has_the_empty_head
+                entries_are_chained_in_their_order
+                an_entry_comes_back_byte_for_byte
+                the_newest_records_come_first
+                each_filter_narrows_the_list
+                all_filters_must_match
+                a_list_is_turned_page_by_page
+                the_log_is_read_from_end_to_end
+                a_batch_carries_its_entries
+                a_batch_that_conflicts_leaves_no_entry
+                of_entries_that_cannot_all_be_written_none_is
+                the_entries_of_many_writers_make_one_chain
+                an_abandoned_append_leaves_the_chain_whole
+                no_record_goes_with_what_it_is_about
             }
         }
     };

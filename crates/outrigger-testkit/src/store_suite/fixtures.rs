@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use outrigger_contract::types::{Field, Function, Outcome, Type, TypeGraph};
 use outrigger_contract::{Digest, FunctionName, Manifest, PluginName};
+use outrigger_engine::access::Role;
+use outrigger_engine::audit::{AuditEntry, Stage};
 use outrigger_engine::lifecycle::PluginState;
 use outrigger_engine::runtime::{Inspection, LogLevel};
 use outrigger_engine::store::{
-    CacheOutcome, GrantRecord, LogRecord, PluginRecord, RevisionRecord, RunRecord, StatisticsRow, StoreError,
+    CacheOutcome, GrantRecord, KeyRecord, LogRecord, PluginRecord, RevisionRecord, RunRecord, StatisticsRow, StoreError,
 };
 use outrigger_engine::{CorrelationId, Store};
 use time::OffsetDateTime;
@@ -122,6 +124,51 @@ pub fn statistics(plugin: &PluginName, function_name: &str, calls: u64) -> Stati
         function: function(function_name),
         counters: BTreeMap::from([("calls".to_owned(), calls)]),
         latency_us: BTreeMap::from([(1_000, calls)]),
+    }
+}
+
+/// A key of this name, that was never used and does not expire; its id and its hash are made from the name.
+pub fn key(name: &str) -> KeyRecord {
+    KeyRecord {
+        id: format!("id-of-{name}"),
+        name: name.to_owned(),
+        hash: *Digest::of(name.as_bytes()).as_bytes(),
+        roles: vec!["admin".parse().expect("a valid name")],
+        scope: None,
+        created_at: moment(0),
+        created_by: "local".to_owned(),
+        expires_at: None,
+        last_used_at: None,
+    }
+}
+
+/// A role with one rule each way.
+pub(super) fn role(name: &str) -> Role {
+    Role {
+        name: name.parse().expect("a valid name"),
+        description: format!("What {name} may do."),
+        allow: vec!["function_execute:pricing.*".parse().expect("a valid rule")],
+        deny: vec!["plugin_delete".parse().expect("a valid rule")],
+    }
+}
+
+/// An entry of the audit log, so many seconds after the moment that all tests share.
+pub fn entry(seconds: u64) -> AuditEntry {
+    AuditEntry {
+        at: moment(seconds),
+        actor: "local".to_owned(),
+        key: None,
+        action: "plugin_create".to_owned(),
+        resource: "pricing".to_owned(),
+        allowed: true,
+        decision: None,
+        stage: Stage::Done,
+        code: None,
+        revision: None,
+        before: None,
+        after: Some(serde_json::json!({"version": "1.0.0"})),
+        correlation: CorrelationId::new(),
+        calls: Vec::new(),
     }
 }
 

@@ -14,7 +14,7 @@ use super::fixtures::{assert_conflict, function, line, moment, name, put, run, s
 const LEVELS: [LogLevel; 5] = [LogLevel::Trace, LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error];
 
 async fn append(store: &dyn Store, runs: Vec<RunRecord>, logs: Vec<LogRecord>) {
-    store.record_append(&RecordBatch { runs, logs, statistics: Vec::new() }).await.expect("the store works");
+    store.record_append(&RecordBatch { runs, logs, ..RecordBatch::default() }).await.expect("the store works");
 }
 
 async fn messages(store: &dyn Store, filter: &RecordFilter) -> Vec<String> {
@@ -194,6 +194,7 @@ pub async fn a_batch_is_appended_whole_or_not_at_all(store: Arc<dyn Store>) {
         runs: vec![run(&name, 2), run(&name, 1)],
         logs: vec![line(&name, moment(1), "never")],
         statistics: vec![statistics(&name, "echo", 1)],
+        audit: Vec::new(),
     };
     assert_conflict(store.record_append(&batch).await);
     let twice = RecordBatch { runs: vec![run(&name, 3), run(&name, 3)], ..batch };
@@ -210,6 +211,7 @@ pub async fn a_large_batch_is_appended(store: Arc<dyn Store>) {
         runs: (0..3_000).map(|number| run(&name, number)).collect(),
         logs: (0..5_000).map(|number| line(&name, moment(number), &format!("line {number}"))).collect(),
         statistics: (0..300).map(|number| statistics(&name, &format!("function-{}", number % 100), 1)).collect(),
+        audit: Vec::new(),
     };
     store.record_append(&batch).await.unwrap();
     let everything = RecordFilter { limit: 100_000, ..RecordFilter::default() };
@@ -228,6 +230,7 @@ pub async fn old_records_are_pruned(store: Arc<dyn Store>) {
         runs: (0..10).map(|number| run(&name, number)).collect(),
         logs: (0..10).map(|number| line(&name, moment(number), "x")).collect(),
         statistics: vec![statistics(&name, "echo", 10)],
+        audit: Vec::new(),
     };
     store.record_append(&batch).await.unwrap();
     assert_eq!(store.record_prune(moment(0)).await.unwrap(), 0);

@@ -46,6 +46,7 @@ pub async fn numbers_of_many_writers_add_up(store: Arc<dyn Store>) {
             runs: vec![run(&name, number)],
             logs: vec![line(&name, moment(number), "x")],
             statistics: vec![statistics(&name, "echo", number), statistics(&name, "other", 1)],
+            audit: Vec::new(),
         };
         tokio::spawn(async move { store.record_append(&batch).await.expect("the store works") })
     });
@@ -76,6 +77,7 @@ pub async fn numbers_of_a_plugin_that_is_gone_are_dropped(store: Arc<dyn Store>)
         runs: vec![run(&gone, 1)],
         logs: vec![line(&gone, moment(1), "its last words")],
         statistics: vec![statistics(&gone, "echo", 1), statistics(&stays, "echo", 2)],
+        audit: Vec::new(),
     };
     store.record_append(&batch).await.unwrap();
     assert_eq!(store.statistics_list(None).await.unwrap(), [statistics(&stays, "echo", 2)]);

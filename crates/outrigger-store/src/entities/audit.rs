@@ -1,0 +1,97 @@
+//! The audit log. A record is its place, its text and its hash; the other columns repeat what lists are narrowed by, and
+//! nothing is read back from them.
+
+use outrigger_engine::audit::{AuditEntry, AuditRecord, Hash, Head};
+use outrigger_engine::store::StoreError;
+use sea_orm::entity::prelude::*;
+use sea_orm::{FromQueryResult, Set};
+
+use crate::columns;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "audit")]
+pub struct Model {
+    /// Given by the chain, not by the database: there are no gaps.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub sequence: i64,
+    pub at: i64,
+    pub actor: String,
+    pub key: Option<String>,
+    pub action: String,
+    pub resource: String,
+    /// 1 or 0.
+    pub allowed: i64,
+    pub correlation: String,
+    pub hash: Vec<u8>,
+    pub text: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl ActiveModel {
+    /// The row of an entry in its place.
+    pub(crate) fn of(entry: &AuditEntry, record: AuditRecord) -> Self {
+        let AuditRecord { sequence, text, hash } = record;
+        Self {
+            sequence: Set(columns::from_count(sequence)),
+            at: Set(columns::from_time(entry.at)),
+            actor: Set(entry.actor.clone()),
+            key: Set(entry.key.clone()),
+            action: Set(entry.action.clone()),
+            resource: Set(entry.resource.clone()),
+            allowed: Set(entry.allowed.into()),
+            correlation: Set(entry.correlation.to_string()),
+            hash: Set(hash.as_bytes().to_vec()),
+            text: Set(text),
+        }
+    }
+}
+
+/// The columns of a record.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct Record {
+    pub sequence: i64,
+    pub hash: Vec<u8>,
+    pub text: String,
+}
+
+impl Record {
+    pub(crate) const COLUMNS: [Column; 3] = [Column::Sequence, Column::Hash, Column::Text];
+}
+
+impl TryFrom<Record> for AuditRecord {
+    type Error = StoreError;
+
+    fn try_from(row: Record) -> Result<Self, StoreError> {
+        let Record { sequence, hash, text } = row;
+        let Head { sequence, hash } = (End { sequence, hash }).try_into()?;
+        Ok(Self { sequence, text, hash })
+    }
+}
+
+/// The columns of a head.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct End {
+    pub sequence: i64,
+    pub hash: Vec<u8>,
+}
+
+impl End {
+    pub(crate) const COLUMNS: [Column; 2] = [Column::Sequence, Column::Hash];
+}
+
+impl TryFrom<End> for Head {
+    type Error = StoreError;
+
+    fn try_from(row: End) -> Result<Self, StoreError> {
+        let End { sequence, hash } = row;
+        let what = format_args!("the audit record {sequence}");
+        Ok(Self {
+            sequence: columns::to_count(what, sequence)?,
+            hash: Hash::from_bytes(columns::to_hash(what, &hash)?),
+        })
+    }
+}
