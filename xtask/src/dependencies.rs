@@ -53,6 +53,7 @@ const OWNED: &[(&str, &str)] = &[
     ("clap", "outrigger-cli"),
     ("moka", "outrigger-engine"),
     ("governor", "outrigger-engine"),
+    ("cel", "outrigger-engine"),
     ("reqwest", "outrigger-client"),
 ];
 
