@@ -20,13 +20,16 @@ pub struct AuditQuery {
     pub resource: Option<String>,
     /// A ULID.
     #[serde(default)]
+    #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub correlation: Option<String>,
     /// Only what was allowed, or only what was denied.
     #[serde(default)]
     pub allowed: Option<bool>,
+    /// Only what happened at this time or later.
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<OffsetDateTime>,
+    /// Only what happened before this time.
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<OffsetDateTime>,

@@ -4,6 +4,8 @@ use outrigger_contract::{Code, FunctionRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::json::{JsonObject, JsonText};
+
 /// A call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -12,7 +14,7 @@ pub struct CallRequest {
     pub function: FunctionRef,
     /// An object with a member for each parameter.
     #[serde(default)]
-    pub arguments: serde_json::Map<String, serde_json::Value>,
+    pub arguments: JsonObject,
     /// In milliseconds, instead of the function's own timeout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
@@ -27,8 +29,8 @@ pub struct CallRequest {
 impl CallRequest {
     /// A call with the function's own timeout, answered from the cache where that may be.
     #[must_use]
-    pub fn new(function: FunctionRef, arguments: serde_json::Map<String, serde_json::Value>) -> Self {
-        Self { function, arguments, timeout_ms: None, no_cache: false, correlation: None }
+    pub fn new(function: FunctionRef, arguments: impl Into<JsonObject>) -> Self {
+        Self { function, arguments: arguments.into(), timeout_ms: None, no_cache: false, correlation: None }
     }
 }
 
@@ -36,7 +38,7 @@ impl CallRequest {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallResponse {
     /// The result, which fits the function's result schema; `null` where it gives none.
-    pub result: serde_json::Value,
+    pub result: JsonText,
     /// What the cache did: `bypass`, `miss`, `hit` or `shared`.
     pub cache: String,
     /// From arrival to answer, in microseconds.

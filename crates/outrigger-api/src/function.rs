@@ -35,7 +35,7 @@ pub struct FunctionSummary {
 }
 
 /// Everything about a function.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FunctionDescription {
     #[serde(flatten)]
     pub summary: FunctionSummary,
@@ -63,6 +63,7 @@ pub struct FunctionDescription {
     pub requires_auth: bool,
     pub requires_admin: bool,
     /// The function with its types, for faces that render their own: flags, forms.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub types: TypeGraph,
 }
 

@@ -9,6 +9,7 @@ pub mod call;
 pub mod error;
 pub mod function;
 pub mod hook;
+pub mod json;
 pub mod platform;
 pub mod plugin;
 pub mod record;
@@ -26,6 +27,7 @@ pub use hook::{
     FireReport, FireRequest, HookCallbackInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, SubscriptionInfo,
     SubscriptionQuery, SubscriptionRequest,
 };
+pub use json::{JsonObject, JsonText, NotAnObject};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName};
 pub use platform::{Access, Audit, Configurations, Door, Functions, Hooks, Platform, Plugins, Records, Visit};
 pub use plugin::{

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use outrigger_contract::{FunctionRef, HookName, PluginName};
+use ulid::Ulid;
 
 use crate::{
     AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, CallRequest, CallResponse,
@@ -39,12 +40,12 @@ pub trait Door: Debug + Send + Sync {
 }
 
 /// What is known of a request before it is looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Visit {
     /// Where it comes from; none for the socket in the data directory.
     pub from: Option<IpAddr>,
-    /// A ULID under which all that is done for it is written down; otherwise one is made.
-    pub correlation: Option<String>,
+    /// Under which all that is done for it is written down.
+    pub correlation: Ulid,
 }
 
 /// Functions: found, described, called.

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use crate::FunctionSummary;
 
 /// An installed plugin, as lists show it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginSummary {
     pub name: PluginName,
     pub version: String,
@@ -24,16 +24,19 @@ pub struct PluginSummary {
     pub functions: u32,
     pub digest: String,
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub installed_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub updated_at: OffsetDateTime,
 }
 
 /// Everything about an installed plugin.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginDetails {
     #[serde(flatten)]
     pub summary: PluginSummary,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub manifest: Manifest,
     /// Where the package came from.
     pub source: String,
@@ -51,12 +54,13 @@ pub struct PluginDetails {
 }
 
 /// One revision of a plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RevisionInfo {
     pub digest: String,
     pub version: String,
     pub active: bool,
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub installed_at: OffsetDateTime,
 }
 
@@ -71,8 +75,9 @@ pub enum PackageSource {
 }
 
 /// What a package is, before anything is done with it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PackageReport {
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub manifest: Manifest,
     pub digest: String,
     /// Bytes in all files.
@@ -161,7 +166,7 @@ pub struct HealthCheckInfo {
 }
 
 /// A plugin's configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Configuration {
     pub plugin: PluginName,
     /// JSON Schema of it.

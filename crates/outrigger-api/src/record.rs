@@ -6,34 +6,45 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 /// Which runs or log lines to list. All that is given must match.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct RecordQuery {
+    /// Only of this plugin.
     #[serde(default)]
     pub plugin: Option<PluginName>,
+    /// Only of functions of this name.
     #[serde(default)]
     pub function: Option<FunctionName>,
     /// A ULID.
     #[serde(default)]
+    #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub correlation: Option<String>,
     /// Log lines of this level or a graver one: `trace`, `debug`, `info`, `warn`, `error`.
     #[serde(default)]
+    #[schemars(regex(pattern = "^(trace|debug|info|warn|error)$"))]
     pub level: Option<String>,
     /// Text in the message, whatever the case of its letters.
     #[serde(default)]
     pub contains: Option<String>,
+    /// Only what happened at this time or later.
     #[serde(default, with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<OffsetDateTime>,
+    /// Only what happened before this time.
     #[serde(default, with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<OffsetDateTime>,
-    /// The newest so many; 0 for 100.
+    /// The newest so many; 0 for 100. Over HTTP at most 1,000.
     #[serde(default)]
+    #[schemars(range(max = 1000))]
     pub limit: u32,
 }
 
 /// A log line of a plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogEntry {
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: OffsetDateTime,
     pub level: String,
     pub plugin: PluginName,
@@ -47,10 +58,11 @@ pub struct LogEntry {
 }
 
 /// A run of a function.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunEntry {
     pub id: String,
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub started_at: OffsetDateTime,
     pub function: FunctionRef,
     pub caller: String,
@@ -69,7 +81,7 @@ pub struct RunEntry {
 }
 
 /// Statistics of functions, since their plugin was installed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StatisticsReport {
     /// How many plugins are installed, by state.
     pub plugins: std::collections::BTreeMap<String, u32>,

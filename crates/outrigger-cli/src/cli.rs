@@ -4,6 +4,7 @@ mod access;
 mod call;
 mod global;
 mod plugin;
+mod serve;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ pub use global::{ColorChoice, GlobalOptions};
 pub use plugin::{
     ConfigArguments, InstallArguments, ListArguments, LogLevel, LogsArguments, PluginCommand, Since, UninstallArguments,
 };
+pub use serve::ServeArguments;
 
 /// Colours of help and of usage errors.
 pub(crate) const STYLES: Styles = Styles::styled()
@@ -87,6 +89,16 @@ pub enum Command {
   outrigger runs
   outrigger runs pricing.quote --since 1h --failed")]
     Runs(RunsArguments),
+
+    /// Serve the data directory over HTTP
+    ///
+    /// Prints its address and, the first time, an administrator's key. REST is at /api/v1, its documentation at
+    /// /api/v1/docs. Commands on this machine that use the same data directory talk to the server by themselves. Stops on
+    /// Ctrl-C or SIGTERM, once the requests that are under way are answered.
+    #[command(after_help = "Examples:
+  outrigger serve
+  outrigger serve --listen 0.0.0.0:7070 --tls-certificate chain.pem --tls-key key.pem")]
+    Serve(ServeArguments),
 
     /// Keys, roles, and why something is allowed or refused
     #[command(subcommand)]

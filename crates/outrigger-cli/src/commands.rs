@@ -13,6 +13,7 @@ pub mod functions;
 pub mod install;
 pub mod plugin;
 pub mod records;
+pub mod serve;
 pub mod validate;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub async fn run(context: Arc<Context>, command: Command) -> CliResult {
         Command::Call(arguments) => call::run(&context, arguments).await,
         Command::Batch(arguments) => batch::run(&context, arguments).await,
         Command::Runs(arguments) => records::runs(&context, arguments).await,
+        Command::Serve(arguments) => serve::run(&context, arguments).await,
         Command::Access(command) => access::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Dev(command) => dev::run(&context, command).await,

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use outrigger_api::{ApiResult, Platform};
-use outrigger_host::{Host, HostOptions};
+use outrigger_client::Client;
+use outrigger_host::{Host, HostOptions, environment, running_server};
 use tokio::sync::OnceCell;
 
 use crate::output::Output;
@@ -16,25 +17,47 @@ pub struct Context {
     /// Where results and remarks go.
     pub output: Output,
     data: Option<PathBuf>,
+    server: Option<String>,
     platform: OnceCell<Arc<dyn Platform>>,
 }
 
 impl Context {
-    /// A context over a data directory, or over the default one.
+    /// A context over a server, over a data directory, or over the default one.
     #[must_use]
-    pub fn new(output: Output, data: Option<PathBuf>) -> Self {
-        Self { output, data, platform: OnceCell::new() }
+    pub fn new(output: Output, data: Option<PathBuf>, server: Option<String>) -> Self {
+        Self { output, data, server, platform: OnceCell::new() }
     }
 
-    /// The platform, opened when it is first asked for.
+    /// The data directory and what else a host needs to know.
     ///
     /// # Errors
-    /// The data directory cannot be used.
+    /// There is no default data directory.
+    pub fn host_options(&self) -> ApiResult<HostOptions> {
+        HostOptions::resolve(self.data.clone())
+    }
+
+    /// The platform, opened when it is first asked for: a server that was named, the server that holds the data directory,
+    /// or the data directory itself.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or the data directory cannot be used.
     pub async fn platform(&self) -> ApiResult<&Arc<dyn Platform>> {
         let open = || async {
-            let options = HostOptions::resolve(self.data.clone())?;
-            let platform: Arc<dyn Platform> = Arc::new(Host::open(options).await?.session());
-            Ok(platform)
+            let named = match (&self.server, &self.data) {
+                (Some(server), _) => Some(server.clone()),
+                // Whoever names a data directory means that one, whatever the environment says.
+                (None, Some(_)) => None,
+                (None, None) => environment::text(environment::SERVER),
+            };
+            if let Some(server) = named {
+                let client = Client::new(&server, environment::text(environment::KEY))?;
+                return Ok(Arc::new(client) as Arc<dyn Platform>);
+            }
+            let options = self.host_options()?;
+            Ok(match running_server(&options)? {
+                Some(socket) => Arc::new(Client::on_socket(&socket)?),
+                None => Arc::new(Host::open(options).await?.session()),
+            })
         };
         self.platform.get_or_try_init(open).await
     }

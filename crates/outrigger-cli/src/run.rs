@@ -43,7 +43,7 @@ fn execute(mut cli: Cli) -> ExitCode {
     }
     let output = Output::new(&cli.global);
     log(cli.global.verbose);
-    let context = Arc::new(Context::new(output, cli.global.data));
+    let context = Arc::new(Context::new(output, cli.global.data, cli.global.server));
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(workers(&cli.command)).enable_all().build();
     let runtime = match runtime {
@@ -65,7 +65,7 @@ fn execute(mut cli: Cli) -> ExitCode {
 /// Starting threads takes time, and most commands do one thing.
 fn workers(command: &Command) -> usize {
     match command {
-        Command::Batch(_) => std::thread::available_parallelism().map_or(2, usize::from).max(2),
+        Command::Batch(_) | Command::Serve(_) => std::thread::available_parallelism().map_or(2, usize::from).max(2),
         _ => 2,
     }
 }
@@ -89,6 +89,10 @@ fn log(verbosity: u8) {
 /// Runs a command until it ends or the user cancels it. The first Ctrl-C drops the command, which cancels what it was
 /// waiting for, and closes the platform in order; the second one waits for nothing.
 async fn supervise(context: Arc<Context>, command: Command) -> CliResult {
+    if let Command::Serve(arguments) = command {
+        // It stops in an order of its own.
+        return commands::serve::run(&context, arguments).await;
+    }
     // Before anything begins, so that no signal meets the system's own handling half-way through.
     let mut interrupts = Interrupts::new()?;
     let mut task = tokio::spawn(commands::run(Arc::clone(&context), command));
@@ -115,20 +119,20 @@ async fn supervise(context: Arc<Context>, command: Command) -> CliResult {
 }
 
 /// Ctrl-C, and the request to end that a supervisor of processes sends.
-struct Interrupts {
+pub(crate) struct Interrupts {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Interrupts {
-    fn new() -> CliResult<Self> {
+    pub(crate) fn new() -> CliResult<Self> {
         let listen = |kind| {
             signal(kind).map_err(|error| ApiError::new(Code::Internal, format!("signals cannot be received: {error}")))
         };
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -3,53 +3,95 @@
 use async_trait::async_trait;
 use outrigger_api::{
     ApiError, ApiResult, CallRequest, CallResponse, Code, FunctionDescription, FunctionQuery, FunctionRef,
-    FunctionSummary, Functions,
+    FunctionSummary, Functions, JsonObject,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::Client;
-use crate::http::segment;
+use crate::http::{Problem, segment};
+
+/// How many calls a server takes in one request.
+const BATCH: usize = 256;
 
 #[derive(Serialize)]
-struct Batch {
-    calls: Vec<CallRequest>,
+struct Batch<'a> {
+    calls: Vec<BatchCall<'a>>,
     parallel: usize,
 }
 
-/// One answer of a batch.
+#[derive(Serialize)]
+struct BatchCall<'a> {
+    function: &'a FunctionRef,
+    args: &'a JsonObject,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u64>,
+    no_cache: bool,
+}
+
+impl<'a> BatchCall<'a> {
+    fn of(request: &'a CallRequest) -> Self {
+        let CallRequest { function, arguments, timeout_ms, no_cache, correlation: _ } = request;
+        Self { function, args: arguments, timeout_ms: *timeout_ms, no_cache: *no_cache }
+    }
+}
+
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Outcome {
-    Answered { ok: CallResponse },
-    Failed { error: ApiError },
+struct BatchReport {
+    results: Vec<BatchResult>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum BatchResult {
+    Answer(CallResponse),
+    Error(Problem),
 }
 
 #[async_trait]
 impl Functions for Client {
     async fn call(&self, request: CallRequest) -> ApiResult<CallResponse> {
-        self.post("api/v1/call", &request).await
+        let CallRequest { function, arguments, timeout_ms, no_cache, correlation } = request;
+        let mut path = format!("api/v1/functions/{}/call?no_cache={no_cache}", segment(&function.to_string()));
+        if let Some(timeout) = timeout_ms {
+            path = format!("{path}&timeout_ms={timeout}");
+        }
+        self.post_under(&path, &arguments, correlation.as_deref()).await
     }
 
     async fn call_batch(&self, requests: Vec<CallRequest>, parallel: usize) -> Vec<ApiResult<CallResponse>> {
-        let count = requests.len();
-        let answered: ApiResult<Vec<Outcome>> = self.post("api/v1/batch", &Batch { calls: requests, parallel }).await;
-        let answers: Vec<_> = match answered {
-            Ok(outcomes) if outcomes.len() == count => outcomes,
-            Ok(_) => return vec![Err(ApiError::new(Code::Internal, "the server left out answers")); count],
-            Err(error) => return vec![Err(error); count],
-        };
-        let result = |outcome| match outcome {
-            Outcome::Answered { ok } => Ok(ok),
-            Outcome::Failed { error } => Err(error),
-        };
-        answers.into_iter().map(result).collect()
+        let mut answers = Vec::with_capacity(requests.len());
+        for requests in requests.chunks(BATCH) {
+            match self.batch(requests, parallel).await {
+                Ok(part) => answers.extend(part),
+                Err(error) => answers.extend(std::iter::repeat_n(Err(error), requests.len())),
+            }
+        }
+        answers
     }
 
     async fn function_list(&self, query: &FunctionQuery) -> ApiResult<Vec<FunctionSummary>> {
-        self.get("api/v1/functions", query).await
+        let FunctionQuery { text, plugin, all } = query;
+        self.pages("api/v1/functions", &json!({"q": text, "plugin": plugin, "all": all})).await
     }
 
     async fn function_describe(&self, function: &FunctionRef) -> ApiResult<FunctionDescription> {
         self.get(&format!("api/v1/functions/{}", segment(&function.to_string())), &()).await
+    }
+}
+
+impl Client {
+    async fn batch(&self, requests: &[CallRequest], parallel: usize) -> ApiResult<Vec<ApiResult<CallResponse>>> {
+        let calls = requests.iter().map(BatchCall::of).collect();
+        let batch = Batch { calls, parallel: parallel.clamp(1, 64) };
+        let report: BatchReport = self.post("api/v1/batch", &batch).await?;
+        if report.results.len() != requests.len() {
+            return Err(ApiError::new(Code::Internal, "the server left out answers"));
+        }
+        let result = |result| match result {
+            BatchResult::Answer(answer) => Ok(answer),
+            BatchResult::Error(problem) => Err(problem.into()),
+        };
+        Ok(report.results.into_iter().map(result).collect())
     }
 }

@@ -7,6 +7,7 @@ use reqwest::header::{CONTENT_TYPE, IF_MATCH, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::Client;
 
@@ -29,6 +30,46 @@ impl Client {
 
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> ApiResult<T> {
         self.read(self.request(Method::POST, path)?.json(body)).await
+    }
+
+    /// A POST whose doings are to be written down under the caller's own correlation id.
+    pub(crate) async fn post_under<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        correlation: Option<&str>,
+    ) -> ApiResult<T> {
+        let mut request = self.request(Method::POST, path)?.json(body);
+        if let Some(correlation) = correlation {
+            request = request.header("X-Correlation-Id", correlation);
+        }
+        self.read(request).await
+    }
+
+    /// A POST without a body.
+    pub(crate) async fn post_empty<T: DeserializeOwned>(&self, path: &str) -> ApiResult<T> {
+        self.read(self.request(Method::POST, path)?).await
+    }
+
+    /// A list that comes whole.
+    pub(crate) async fn list<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> ApiResult<Vec<T>> {
+        let List { items } = self.get(path, query).await?;
+        Ok(items)
+    }
+
+    /// A list that comes in pages, put together again.
+    pub(crate) async fn pages<T: DeserializeOwned>(&self, path: &str, filter: &Value) -> ApiResult<Vec<T>> {
+        let mut all = Vec::new();
+        loop {
+            let request = self.request(Method::GET, path)?.query(filter);
+            let request = request.query(&[("offset", all.len()), ("limit", PAGE)]);
+            let List { items } = self.read(request).await?;
+            let last = items.len() < PAGE;
+            all.extend(items);
+            if last {
+                return Ok(all);
+            }
+        }
     }
 
     /// A POST without a body, whose answer says nothing.
@@ -80,13 +121,11 @@ impl Client {
         let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
         let body = response.bytes().await.unwrap_or_default();
         match serde_json::from_slice::<Problem>(&body) {
-            Ok(Problem { code, detail, hint, detail_value, retry_after_ms }) if is_problem => ApiError {
-                code,
-                message: detail,
-                hint,
-                detail: detail_value,
-                retry_after_ms: retry_after_ms.or(retry_after.map(|seconds| seconds * 1_000)),
-            },
+            Ok(problem) if is_problem => {
+                let error = ApiError::from(problem);
+                let retry_after_ms = error.retry_after_ms.or(retry_after.map(|seconds| seconds * 1_000));
+                ApiError { retry_after_ms, ..error }
+            }
             _ => ApiError::new(Code::Internal, format!("{} answered {status}", self.shown))
                 .with_hint("is this the address of an Outrigger server? a proxy in between may have answered"),
         }
@@ -105,15 +144,32 @@ impl Client {
 
 /// Problem details (RFC 9457) with what Outrigger adds to them.
 #[derive(Deserialize)]
-struct Problem {
+pub(crate) struct Problem {
     code: Code,
     detail: String,
     hint: String,
     #[serde(default)]
-    detail_value: Option<serde_json::Value>,
+    faults: Option<Value>,
+    #[serde(default)]
+    detail_value: Option<Value>,
     #[serde(default)]
     retry_after_ms: Option<u64>,
 }
+
+impl From<Problem> for ApiError {
+    fn from(problem: Problem) -> Self {
+        let Problem { code, detail, hint, faults, detail_value, retry_after_ms } = problem;
+        Self { code, message: detail, hint, detail: faults.or(detail_value), retry_after_ms }
+    }
+}
+
+#[derive(Deserialize)]
+struct List<T> {
+    items: Vec<T>,
+}
+
+/// How much of a list is asked for at once.
+const PAGE: usize = 1_000;
 
 /// One part of a path, whatever characters it has.
 pub(crate) fn segment(text: &str) -> String {

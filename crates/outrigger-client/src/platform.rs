@@ -1,1 +1,190 @@
+//! Everything else that can be asked, area by area.
 
+use async_trait::async_trait;
+use outrigger_api::{
+    Access, AccessMatrix, ApiError, ApiResult, Audit, AuditInfo, AuditQuery, AuditVerification, AvailableReport, Code,
+    Configuration, Configurations, DoctorReport, ExplainRequest, Explanation, HealthInfo, Identity, InstallOutcome,
+    InstallRequest, KeyInfo, KeyRequest, LogEntry, NewKey, PackageReport, PackageSource, Platform, PluginDetails,
+    PluginName, PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RunEntry, StatisticsReport,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::Client;
+use crate::http::segment;
+
+/// The most records that a server answers with at once.
+const MOST: u32 = 1_000;
+
+fn plugin(name: &PluginName, rest: &str) -> String {
+    format!("api/v1/plugins/{name}{rest}")
+}
+
+/// A source as the server takes it. A path is one on the server's disk, so it is made absolute while this process's
+/// working directory is known.
+fn source(source: &PackageSource) -> Value {
+    match source {
+        PackageSource::Path(path) => json!({"path": std::path::absolute(path).unwrap_or_else(|_| path.clone())}),
+        PackageSource::Named { name, version: None } => json!({"name": name}),
+        PackageSource::Named { name, version } => json!({"name": name, "version": version}),
+    }
+}
+
+#[async_trait]
+impl Plugins for Client {
+    async fn plugin_list(&self) -> ApiResult<Vec<PluginSummary>> {
+        self.pages("api/v1/plugins", &json!({})).await
+    }
+
+    async fn plugin_info(&self, name: &PluginName) -> ApiResult<PluginDetails> {
+        self.get(&plugin(name, ""), &()).await
+    }
+
+    async fn plugin_available(&self) -> ApiResult<AvailableReport> {
+        self.get("api/v1/plugins/registry", &()).await
+    }
+
+    async fn package_inspect(&self, package: &PackageSource) -> ApiResult<PackageReport> {
+        self.post("api/v1/plugins/inspect", &json!({"source": source(package)})).await
+    }
+
+    async fn plugin_install(&self, request: InstallRequest) -> ApiResult<InstallOutcome> {
+        let InstallRequest { source: package, approved } = request;
+        let mut body = json!({"source": source(&package)});
+        if let Some(approved) = approved {
+            body["approved"] = Value::String(approved);
+        }
+        self.post("api/v1/plugins/install", &body).await
+    }
+
+    async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<()> {
+        self.delete(&plugin(name, "")).await
+    }
+
+    async fn plugin_enable(&self, name: &PluginName) -> ApiResult<()> {
+        self.act(&plugin(name, "/enable")).await
+    }
+
+    async fn plugin_disable(&self, name: &PluginName) -> ApiResult<()> {
+        self.act(&plugin(name, "/disable")).await
+    }
+
+    async fn plugin_reload(&self, name: &PluginName) -> ApiResult<()> {
+        self.act(&plugin(name, "/reload")).await
+    }
+
+    async fn plugin_warm(&self, name: &PluginName) -> ApiResult<usize> {
+        #[derive(Deserialize)]
+        struct Warmed {
+            instances: usize,
+        }
+        let Warmed { instances } = self.post_empty(&plugin(name, "/warm")).await?;
+        Ok(instances)
+    }
+
+    async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo> {
+        self.get(&plugin(name, "/health"), &()).await
+    }
+}
+
+#[async_trait]
+impl Records for Client {
+    async fn plugin_statistics(&self, name: Option<&PluginName>) -> ApiResult<StatisticsReport> {
+        match name {
+            Some(name) => self.get(&plugin(name, "/stats"), &()).await,
+            None => self.get("api/v1/stats", &()).await,
+        }
+    }
+
+    async fn log_list(&self, query: &RecordQuery) -> ApiResult<Vec<LogEntry>> {
+        self.list("api/v1/logs", &RecordQuery { limit: query.limit.min(MOST), ..query.clone() }).await
+    }
+
+    async fn run_list(&self, query: &RecordQuery) -> ApiResult<Vec<RunEntry>> {
+        self.list("api/v1/runs", &RecordQuery { limit: query.limit.min(MOST), ..query.clone() }).await
+    }
+}
+
+#[async_trait]
+impl Configurations for Client {
+    async fn configuration_fetch(&self, name: &PluginName) -> ApiResult<Configuration> {
+        self.get(&plugin(name, "/config"), &()).await
+    }
+
+    async fn configuration_put(&self, name: &PluginName, values: Map<String, Value>, expected: u64) -> ApiResult<u64> {
+        #[derive(Deserialize)]
+        struct Change {
+            revision: u64,
+        }
+        let expected = format!("\"{expected}\"");
+        let put = self.put(&plugin(name, "/config"), &values, Some(&expected)).await;
+        let Change { revision } = put.map_err(|error| match error.code {
+            // The revision is the ETag there; here it is a parameter like any other.
+            Code::PreconditionFailed => ApiError { code: Code::Conflict, ..error },
+            _ => error,
+        })?;
+        Ok(revision)
+    }
+}
+
+#[async_trait]
+impl Access for Client {
+    async fn identity(&self) -> ApiResult<Identity> {
+        self.get("api/v1/identity", &()).await
+    }
+
+    async fn key_list(&self) -> ApiResult<Vec<KeyInfo>> {
+        self.list("api/v1/keys", &()).await
+    }
+
+    async fn key_create(&self, request: KeyRequest) -> ApiResult<NewKey> {
+        self.post("api/v1/keys", &request).await
+    }
+
+    async fn key_delete(&self, key: &str) -> ApiResult<()> {
+        self.delete(&format!("api/v1/keys/{}", segment(key))).await
+    }
+
+    async fn role_list(&self) -> ApiResult<Vec<RoleInfo>> {
+        self.list("api/v1/roles", &()).await
+    }
+
+    async fn role_put(&self, name: &str, request: RoleRequest) -> ApiResult<RoleInfo> {
+        self.put(&format!("api/v1/roles/{}", segment(name)), &request, None).await
+    }
+
+    async fn role_delete(&self, name: &str) -> ApiResult<()> {
+        self.delete(&format!("api/v1/roles/{}", segment(name))).await
+    }
+
+    async fn access_explain(&self, request: ExplainRequest) -> ApiResult<Explanation> {
+        self.post("api/v1/access/explain", &request).await
+    }
+
+    async fn access_matrix(&self) -> ApiResult<AccessMatrix> {
+        self.get("api/v1/access/matrix", &()).await
+    }
+}
+
+#[async_trait]
+impl Audit for Client {
+    async fn audit_list(&self, query: &AuditQuery) -> ApiResult<Vec<AuditInfo>> {
+        self.list("api/v1/audit", query).await
+    }
+
+    async fn audit_verify(&self) -> ApiResult<AuditVerification> {
+        self.get("api/v1/audit/verify", &()).await
+    }
+}
+
+#[async_trait]
+impl Platform for Client {
+    async fn doctor(&self) -> ApiResult<DoctorReport> {
+        self.get("api/v1/doctor", &()).await
+    }
+
+    async fn close(&self) -> ApiResult<()> {
+        // What is still to be written is the server's to write.
+        Ok(())
+    }
+}

@@ -22,7 +22,6 @@ pub enum Code {
     AlreadyExists,
     Conflict,
     GrantRequired,
-    Unauthenticated,
     Forbidden,
     PermissionDenied,
     RateLimited,
@@ -47,6 +46,11 @@ pub enum Code {
     DataDirectory,
     ShuttingDown,
     Unreachable,
+    Unauthenticated,
+    MethodNotAllowed,
+    PreconditionFailed,
+    TooLarge,
+    UnsupportedMediaType,
     Internal,
 }
 
@@ -160,9 +164,6 @@ table! {
     GrantRequired "grant_required" 403 -32001 DENIED
         "The plugin asks for permissions that were not granted to this digest."
         "Review them, then grant them: `outrigger plugin install PATH` asks on a terminal; `--yes` grants without asking."
-    Unauthenticated "unauthenticated" 401 -32001 DENIED
-        "No valid key came with the request."
-        "Send a key as `Authorization: Bearer KEY`; `outrigger access key create` makes one."
     Forbidden "forbidden" 403 -32001 DENIED
         "The caller may not do this."
         "Ask an administrator for the right named in the message."
@@ -235,6 +236,21 @@ table! {
     Unreachable "unreachable" 502 -32000 SYSTEM
         "The server cannot be reached."
         "Check the address and the network, and that the server runs; `outrigger serve` starts one."
+    Unauthenticated "unauthenticated" 401 -32001 DENIED
+        "The request carries no key, or one that is wrong, revoked or expired."
+        "Send `Authorization: Bearer KEY`; `outrigger access key create` makes one."
+    MethodNotAllowed "method_not_allowed" 405 -32601 USAGE
+        "There is something at this address, but not for this HTTP method."
+        "The header `Allow` names the methods that there are."
+    PreconditionFailed "precondition_failed" 412 -32000 CONFLICT
+        "It is no longer what the header `If-Match` says it was."
+        "Read it again, look at what has changed, and send the request with its new ETag."
+    TooLarge "too_large" 413 -32602 USAGE
+        "The request is larger than may be sent."
+        "Send less at once; the message names the limit."
+    UnsupportedMediaType "unsupported_media_type" 415 -32602 USAGE
+        "The body of the request is not of a media type that is read here."
+        "Send JSON with `Content-Type: application/json`."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

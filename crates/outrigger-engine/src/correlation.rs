@@ -21,6 +21,12 @@ impl CorrelationId {
     }
 }
 
+impl From<ulid::Ulid> for CorrelationId {
+    fn from(id: ulid::Ulid) -> Self {
+        Self(id)
+    }
+}
+
 impl Default for CorrelationId {
     fn default() -> Self {
         Self::new()

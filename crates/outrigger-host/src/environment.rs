@@ -44,12 +44,17 @@ pub const HOME: Variable =
 pub const VARIABLES: &[Variable] = &[DATA, SERVER, KEY, BUNDLED, PLUGIN_PATH, XDG_DATA_HOME, HOME];
 
 /// The value of a variable; an empty one counts as not set.
-#[must_use]
-pub fn value(variable: Variable) -> Option<OsString> {
+pub(crate) fn value(variable: Variable) -> Option<OsString> {
     std::env::var_os(variable.name).filter(|value| !value.is_empty())
 }
 
 /// The same as a path.
 pub(crate) fn path(variable: Variable) -> Option<PathBuf> {
     value(variable).map(PathBuf::from)
+}
+
+/// The same as text; one that is not text counts as not set.
+#[must_use]
+pub fn text(variable: Variable) -> Option<String> {
+    value(variable)?.into_string().ok()
 }

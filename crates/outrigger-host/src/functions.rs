@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outrigger_api::{
-    ApiResult, CallRequest, CallResponse, CallWarning, FunctionDescription, FunctionQuery, FunctionSummary,
+    ApiResult, CallRequest, CallResponse, CallWarning, FunctionDescription, FunctionQuery, FunctionSummary, JsonText,
 };
 use outrigger_contract::types::{Function, TypeGraph, schema};
 use outrigger_contract::{FunctionRef, Manifest};
@@ -30,12 +30,12 @@ fn prepare(caller: Caller, correlation: CorrelationId, request: CallRequest) -> 
         correlation: Some(given.as_deref().map(records::correlation).transpose()?.unwrap_or(correlation)),
         ..CallOptions::default()
     };
-    Ok(Call { caller, function, arguments: Arguments::Json(arguments), options })
+    Ok(Call { caller, function, arguments: Arguments::Text(arguments.into_string()), options })
 }
 
 fn response(answer: &Answer) -> CallResponse {
     CallResponse {
-        result: answer.json(),
+        result: JsonText::parse(answer.json_text()).unwrap_or_default(),
         cache: convert::cache_outcome(answer.cache).to_owned(),
         duration_us: u64::try_from(answer.duration.as_micros()).unwrap_or(u64::MAX),
         attempts: answer.attempts,

@@ -15,7 +15,7 @@ use crate::data_directory::{DataDirectory, DirectoryHold, Hold};
 use crate::keys::Keys;
 use crate::packages::Packages;
 use crate::session::{Session, Who};
-use crate::{HostOptions, convert, records};
+use crate::{HostOptions, convert};
 
 /// How often keys that another process made or revoked are looked for.
 const TIDY: Duration = Duration::from_secs(5);
@@ -133,20 +133,14 @@ impl Host {
 impl Door for Host {
     async fn enter(&self, key: &str, visit: Visit) -> ApiResult<Arc<dyn Platform>> {
         let principal = self.inner.keys.recognise(key, &visit)?;
-        Ok(Arc::new(Session::new(Arc::clone(&self.inner), Who::Key(principal), correlation(&visit))))
+        Ok(Arc::new(Session::new(Arc::clone(&self.inner), Who::Key(principal), CorrelationId::from(visit.correlation))))
     }
 
     fn local(&self, visit: Visit) -> Arc<dyn Platform> {
-        Arc::new(Session::new(Arc::clone(&self.inner), Who::Local, correlation(&visit)))
+        Arc::new(Session::new(Arc::clone(&self.inner), Who::Local, CorrelationId::from(visit.correlation)))
     }
 
     async fn ready(&self) -> ApiResult<()> {
         self.inner.engine.store().check().await.map(drop).map_err(convert::store_error)
     }
-}
-
-/// What a face sends is a ULID, or it gets a new one.
-fn correlation(visit: &Visit) -> CorrelationId {
-    let given = visit.correlation.as_deref().and_then(|text| records::correlation(text).ok());
-    given.unwrap_or_else(CorrelationId::new)
 }

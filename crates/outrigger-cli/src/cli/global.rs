@@ -17,6 +17,9 @@ pub struct GlobalOptions {
     /// The data directory [default: $OUTRIGGER_DATA, else ~/.local/share/outrigger]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data: Option<PathBuf>,
+    /// A server to talk to instead, such as https://ops.example.com [default: $OUTRIGGER_SERVER]; its key is $OUTRIGGER_KEY
+    #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "data")]
+    pub server: Option<String>,
     /// When to use colours [default: auto, which is on a terminal, unless NO_COLOR is set]
     #[arg(long, global = true, value_name = "WHEN", value_enum)]
     pub color: Option<ColorChoice>,
@@ -79,10 +82,11 @@ impl GlobalOptions {
     /// These options, and over them those that were given later.
     #[must_use]
     pub fn overlaid(self, later: Self) -> Self {
-        let Self { output, data, color, verbose, quiet } = later;
+        let Self { output, data, server, color, verbose, quiet } = later;
         Self {
             output: output.or(self.output),
             data: data.or(self.data),
+            server: server.or(self.server),
             color: color.or(self.color),
             verbose: verbose.max(self.verbose),
             quiet: quiet || self.quiet,
@@ -102,16 +106,16 @@ enum Word {
 }
 
 fn kind(word: &OsStr) -> Word {
-    const LONG: [&str; 3] = ["--output", "--data", "--color"];
+    const LONG: [&str; 4] = ["--output", "--data", "--server", "--color"];
     let Some(text) = word.to_str() else {
-        return match word.to_string_lossy().starts_with("--data=") {
+        return match ["--data=", "--server="].iter().any(|option| word.to_string_lossy().starts_with(option)) {
             true => Word::Complete,
             false => Word::Other,
         };
     };
     match text {
         "--" => Word::End,
-        "-o" | "--output" | "--data" | "--color" => Word::WithValue,
+        "-o" | "--output" | "--data" | "--server" | "--color" => Word::WithValue,
         "--verbose" | "--quiet" => Word::Complete,
         _ if LONG.iter().any(|long| text.strip_prefix(long).is_some_and(|rest| rest.starts_with('='))) => {
             Word::Complete
@@ -135,8 +139,14 @@ mod tests {
     #[test]
     fn global_options_are_found_among_unknown_flags() {
         let found = scan("--bucket-name x --data /d -ojson --versioning -vv --tags output=yaml -q");
-        let expected =
-            GlobalOptions { output: Some(Format::Json), data: Some("/d".into()), color: None, verbose: 2, quiet: true };
+        let expected = GlobalOptions {
+            output: Some(Format::Json),
+            data: Some("/d".into()),
+            server: None,
+            color: None,
+            verbose: 2,
+            quiet: true,
+        };
         assert_eq!(found, expected);
         assert_eq!(scan("--data=/d --color=never").data, Some("/d".into()));
         assert_eq!(scan("--x 1 -- --data /d"), GlobalOptions::default());

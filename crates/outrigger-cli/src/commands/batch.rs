@@ -39,7 +39,7 @@ struct Line<'a> {
     function: &'a FunctionRef,
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<&'a Json>,
+    result: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a ApiError>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,7 +133,7 @@ fn print(
         index,
         function,
         ok: result.is_ok(),
-        result: response.map(|response| &response.result),
+        result: response.map(|response| response.result.to_value()),
         error: result.as_ref().err(),
         cache: response.map(|response| response.cache.as_str()),
         duration_us: response.map(|response| response.duration_us),
@@ -150,7 +150,7 @@ fn print(
                 let CallResponse { cache, duration_us, version, correlation, .. } = response;
                 let details = if details { format!("  {version}  {correlation}") } else { String::new() };
                 let head = format!("ok  {function}  {}  {cache}{details}", duration(*duration_us));
-                (head, response.result.to_string())
+                (head, response.result.as_str().to_owned())
             }
             Err(error) => (format!("failed  {function}"), failure_line(error.code, &error.message)),
         };

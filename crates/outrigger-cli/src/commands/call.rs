@@ -114,13 +114,14 @@ fn without_parameter_list<'a>(text: &str, names: impl Iterator<Item = &'a str>) 
 
 fn print(output: &Output, response: &CallResponse, details: bool) -> CliResult {
     match (output.format(), details) {
-        (Format::Table, _) => match &response.result {
+        (Format::Table, _) => match &response.result.to_value() {
             Json::Null => {}
             Json::String(text) => output.write_raw(text)?,
             result => output.print(result, || human::text(result))?,
         },
-        (_, true) => output.print(response, String::new)?,
-        (_, false) => output.print(&response.result, String::new)?,
+        // As a value, so that it is indented like the rest, and can be YAML.
+        (_, true) => output.print(&serde_json::to_value(response).map_err(std::io::Error::other)?, String::new)?,
+        (_, false) => output.print(&response.result.to_value(), String::new)?,
     }
     for warning in &response.warnings {
         output.remark(&format!("{} {}", yellow(&format!("warning[{}]:", warning.code)), clean(&warning.message)));

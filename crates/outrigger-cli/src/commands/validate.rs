@@ -79,7 +79,7 @@ async fn inspect(context: &Context, path: &Path) -> Result<PackageReport, ApiErr
         .prefix("outrigger-validate-")
         .tempdir()
         .map_err(|error| ApiError::new(Code::Io, format!("a temporary folder could not be made: {error}")))?;
-    let scratch = Context::new(context.output.clone(), Some(folder.path().to_owned()));
+    let scratch = Context::new(context.output.clone(), Some(folder.path().to_owned()), None);
     let _progress = context.output.spinner("reading the package");
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let inspected = scratch.platform().await?.package_inspect(&PackageSource::Path(path)).await;

@@ -1,7 +1,7 @@
 //! What a call leaves in the audit log. A call that may destroy something is written down before it runs, and any that may
 //! change something before its answer is given; calls that only read are written down in groups, by the recorder.
 
-use outrigger_contract::Code;
+use outrigger_contract::{Code, FunctionRef};
 use time::OffsetDateTime;
 
 use super::record::Run;
@@ -17,7 +17,7 @@ pub(super) async fn intent(engine: &Engine, run: &Run, caller: &Caller, target: 
     if target.slot().influence != Influence::MayDestroy {
         return Ok(());
     }
-    let mut entry = entry(run, caller, &target.name.to_string(), Stage::Intent);
+    let mut entry = entry(run, caller, &target.name, Stage::Intent);
     entry.revision = Some(target.revision.digest.to_string());
     engine.inner.store.audit_append(&[entry]).await?;
     Ok(())
@@ -25,7 +25,12 @@ pub(super) async fn intent(engine: &Engine, run: &Run, caller: &Caller, target: 
 
 /// What is written down of a call when it has ended, besides its run. None for one that was never let in, as with
 /// arguments that do not fit, and for one that only reads.
-pub(super) fn outcome(run: &Run, caller: &Caller, function: &str, failure: Option<&Failure>) -> Option<AuditEntry> {
+pub(super) fn outcome(
+    run: &Run,
+    caller: &Caller,
+    function: &FunctionRef,
+    failure: Option<&Failure>,
+) -> Option<AuditEntry> {
     let code = failure.map(|failure| failure.code);
     if code == Some(Code::Forbidden) {
         let mut entry = entry(run, caller, function, Stage::Done);
@@ -40,13 +45,13 @@ pub(super) fn outcome(run: &Run, caller: &Caller, function: &str, failure: Optio
     Some(entry)
 }
 
-fn entry(run: &Run, caller: &Caller, function: &str, stage: Stage) -> AuditEntry {
+fn entry(run: &Run, caller: &Caller, function: &FunctionRef, stage: Stage) -> AuditEntry {
     AuditEntry {
         at: OffsetDateTime::now_utc(),
         actor: caller.to_string(),
         key: caller.key().map(str::to_owned),
         action: Right::FUNCTION_EXECUTE.to_string(),
-        resource: function.to_owned(),
+        resource: function.to_string(),
         allowed: true,
         decision: None,
         stage,

@@ -111,7 +111,7 @@ impl Run {
     /// Writes the call down. One that may have changed something is answered when that is durable.
     async fn write(&self, open: Open, sample: &Sample, failure: Option<&Failure>) {
         let recorder = &open.engine.clone().inner.recorder;
-        let entry = audit::outcome(self, &open.caller, &open.function.to_string(), failure);
+        let entry = audit::outcome(self, &open.caller, &open.function, failure);
         let run = self.record(open, sample, failure.map(|failure| failure.message.clone()));
         match entry {
             Some(entry) if entry.allowed => recorder.run_durably(run, entry).await,
@@ -160,7 +160,7 @@ impl Drop for Run {
         };
         let gone = Failure::new(Code::Cancelled, "the caller went away");
         let recorder = &open.engine.clone().inner.recorder;
-        let entry = audit::outcome(self, &open.caller, &open.function.to_string(), Some(&gone));
+        let entry = audit::outcome(self, &open.caller, &open.function, Some(&gone));
         recorder.run_now(self.record(open, &sample, Some(gone.message)), entry);
     }
 }

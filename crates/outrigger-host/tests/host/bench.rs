@@ -3,15 +3,16 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use outrigger_api::{ApiError, CallRequest, InstallOutcome, InstallRequest, PackageSource, Platform};
-use outrigger_host::{Host, HostOptions, Session};
+use outrigger_host::{Host, HostOptions};
 use outrigger_testkit::components;
 use serde_json::{Value as Json, json};
 
 pub struct Bench {
     pub folder: tempfile::TempDir,
-    pub platform: Session,
+    pub platform: Arc<dyn Platform>,
 }
 
 impl Bench {
@@ -22,7 +23,7 @@ impl Bench {
     }
 
     /// Another platform over the same data directory, as another process would have.
-    pub async fn another(&self) -> Session {
+    pub async fn another(&self) -> Arc<dyn Platform> {
         open(self.folder.path()).await
     }
 
@@ -76,15 +77,15 @@ pub fn entries(folder: &Path) -> usize {
     names(folder).len()
 }
 
-pub async fn call(platform: &Session, function: &str, arguments: Json) -> Result<Json, ApiError> {
+pub async fn call(platform: &Arc<dyn Platform>, function: &str, arguments: Json) -> Result<Json, ApiError> {
     let Json::Object(arguments) = arguments else { panic!("arguments are an object") };
     let request = CallRequest::new(function.parse().expect("a function's name"), arguments);
-    Ok(platform.call(request).await?.result)
+    Ok(platform.call(request).await?.result.to_value())
 }
 
-async fn open(folder: &Path) -> Session {
+async fn open(folder: &Path) -> Arc<dyn Platform> {
     let options = HostOptions { data: folder.join("data"), search_paths: Vec::new() };
-    Host::open(options).await.expect("the data directory opens").session()
+    Arc::new(Host::open(options).await.expect("the data directory opens").session())
 }
 
 pub fn manifest_text(name: &str, version: &str, more: &str) -> String {

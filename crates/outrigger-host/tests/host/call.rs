@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use outrigger_api::{CallRequest, FunctionQuery, Platform, RecordQuery};
+use outrigger_api::{CallRequest, FunctionQuery, RecordQuery};
 use serde_json::{Value as Json, json};
 
 use crate::bench::{Bench, none};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use outrigger_api::{Code, InstallRequest, PackageSource, Platform, PluginName};
+use outrigger_api::{Code, InstallRequest, PackageSource, PluginName};
 use outrigger_testkit::components::{self, Step};
 use serde_json::json;
 

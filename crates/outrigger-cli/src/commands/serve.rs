@@ -1,0 +1,81 @@
+//! `outrigger serve`: the data directory over HTTP, until somebody stops it.
+
+use std::sync::Arc;
+
+use outrigger_api::{ApiError, Code, Door, NewKey, Visit};
+use outrigger_host::Host;
+use outrigger_server::{Drained, ServeError, ServerOptions, TlsFiles, serve};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::ServeArguments;
+use crate::context::Context;
+use crate::error::{CliError, CliResult};
+use crate::output::{Format, count};
+use crate::run::Interrupts;
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// The data directory is in use, or the address cannot be listened at.
+pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
+    let ServeArguments { listen, tls_certificate, tls_key, drain } = arguments;
+    let mut interrupts = Interrupts::new()?;
+    let host = Host::open_alone(context.host_options()?).await?;
+    let tls = tls_certificate.zip(tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let options = ServerOptions {
+        socket: Some(host.socket().to_owned()),
+        tls,
+        drain: drain.as_duration(),
+        ..ServerOptions::new(listen)
+    };
+    let stop = CancellationToken::new();
+    let running = serve(options, Arc::new(host.clone()), stop.clone()).await.map_err(refused)?;
+    // Only now: a key that was made and not shown would be of no use to anybody.
+    let first = host.first_key().await?;
+    announce(context, &format!("{scheme}://{}", running.address()), first.as_ref())?;
+    interrupts.next().await;
+    context.output.remark("stopping: requests that are under way are answered first; Ctrl-C again stops at once");
+    stop.cancel();
+    let drained = tokio::select! {
+        drained = running.ended() => drained,
+        () = interrupts.next() => Drained { cut_off: 0 },
+    };
+    host.local(Visit::default()).close().await?;
+    match drained.cut_off {
+        0 => Ok(()),
+        cut_off => Err(ApiError::new(
+            Code::DeadlineExceeded,
+            format!("{} were not done in time and were cut off", count(cut_off, "connection")),
+        )
+        .with_hint("`--drain TIME` allows more")
+        .into()),
+    }
+}
+
+fn announce(context: &Context, address: &str, first: Option<&NewKey>) -> CliResult {
+    let key = first.map(|first| first.key.as_str());
+    // One line, so that a program that started this one can read it as soon as it is there.
+    if context.output.format() != Format::Table {
+        return context.output.print_line(&json!({"address": address, "administrator_key": key}), String::new);
+    }
+    let mut text = format!("Listening on {address}\n");
+    if let Some(key) = key {
+        text = format!("{text}Administrator key: {key}\n");
+        context.output.remark("Keep this key safe: it is not shown again. `outrigger access key create` makes others.");
+    }
+    context.output.write_raw(&text)
+}
+
+fn refused(error: ServeError) -> CliError {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(source) = cause {
+        message = format!("{message}: {source}");
+        cause = source.source();
+    }
+    ApiError::new(Code::Io, message)
+        .with_hint("`--listen ADDRESS:PORT` names another address; port 0 takes a free one")
+        .into()
+}

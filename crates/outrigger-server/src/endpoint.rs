@@ -1,0 +1,154 @@
+//! What happens to every request, whatever its route, from top to bottom in [`serve`] and [`answer`]: a correlation id,
+//! the caller, path, query and body, the handler, and the answer or a problem document.
+
+pub mod answer;
+pub mod api;
+pub mod input;
+pub mod problem;
+pub mod who;
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::response::Response;
+use futures::FutureExt as _;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use outrigger_api::{ApiError, ApiResult, Code, Door};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use tokio_util::task::TaskTracker;
+use ulid::Ulid;
+
+use crate::idempotency::{self, Idempotency};
+use answer::{Answer, Answered};
+use input::{Input, Payload};
+use who::Who;
+
+pub const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct App {
+    pub door: Arc<dyn Door>,
+    pub body_limit: usize,
+    pub idempotency: Idempotency,
+    /// The OpenAPI document, written down once.
+    pub document: bytes::Bytes,
+    /// Work that goes on although its client has left; a server that stops waits for it.
+    pub work: TaskTracker,
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Over the network.
+    Address(std::net::IpAddr),
+    /// Over the unix socket, which only the administrator can open.
+    Socket,
+}
+
+/// Serves one request of a route.
+pub async fn serve<W, P, Q, B, R, F, Fut>(app: Arc<App>, handler: F, request: Request) -> Response
+where
+    W: Who,
+    P: DeserializeOwned + Send + 'static,
+    Q: DeserializeOwned + Send + 'static,
+    B: Payload,
+    R: Answer,
+    F: Fn(W, Input<P, Q, B>) -> Fut + Send + 'static,
+    Fut: Future<Output = ApiResult<R>> + Send + 'static,
+{
+    let (parts, body) = request.into_parts();
+    let correlation = correlation(&parts.headers);
+    let method = parts.method.clone();
+    let path = tracing::enabled!(tracing::Level::DEBUG).then(|| parts.uri.path().to_owned());
+    let work = AssertUnwindSafe(answer(&app, handler, parts, body, correlation)).catch_unwind().await;
+    let answered = match work {
+        Ok(Ok(answered)) => answered,
+        Ok(Err(error)) => problem::answered(error, correlation),
+        Err(_) => problem::answered(ApiError::new(Code::Internal, "the request met a fault"), correlation),
+    };
+    if let Some(path) = path {
+        let status = answered.status.as_u16();
+        tracing::debug!(%method, path, status, %correlation, "request");
+    }
+    answered.into_response(correlation)
+}
+
+async fn answer<W, P, Q, B, R, F, Fut>(
+    app: &Arc<App>,
+    handler: F,
+    mut parts: Parts,
+    body: axum::body::Body,
+    correlation: Ulid,
+) -> ApiResult<Answered>
+where
+    W: Who,
+    P: DeserializeOwned + Send + 'static,
+    Q: DeserializeOwned + Send + 'static,
+    B: Payload,
+    R: Answer,
+    F: Fn(W, Input<P, Q, B>) -> Fut + Send + 'static,
+    Fut: Future<Output = ApiResult<R>> + Send + 'static,
+{
+    let who = W::enter(app, &parts, correlation).await?;
+    let path = input::path::<P>(&mut parts).await?;
+    let query = input::query::<Q>(&parts.uri)?;
+    let body = if B::EXPECTED { input::read(&parts.headers, body, app.body_limit).await? } else { bytes::Bytes::new() };
+    let input = Input { path, query, body: B::parse(&body)?, if_match: parts.headers.get(header::IF_MATCH).cloned() };
+    if parts.method != Method::POST || !parts.headers.contains_key(&idempotency::HEADER) {
+        return handler(who, input).await?.render();
+    }
+    let request = idempotency::Request::of(&parts, &body)?;
+    let work = async move {
+        match handler(who, input).await.and_then(Answer::render) {
+            Ok(answered) => answered,
+            Err(error) => problem::answered(error, correlation),
+        }
+    };
+    app.idempotency.once(request, &app.work, Box::pin(work)).await
+}
+
+/// The client's own correlation id where it sent one that is a ULID, else a new one.
+fn correlation(headers: &HeaderMap) -> Ulid {
+    let sent = headers.get(&CORRELATION).and_then(|value| value.to_str().ok());
+    sent.and_then(|text| Ulid::from_string(text).ok()).unwrap_or_else(Ulid::new)
+}
+
+/// For addresses at which there is nothing.
+pub async fn not_found(request: Request) -> Response {
+    let message = format!("there is nothing at {}", shortened(request.uri().path()));
+    let error = ApiError::new(Code::NotFound, message).with_hint("`/api/v1/docs` shows what there is");
+    refuse(&request, error)
+}
+
+/// For addresses at which there is something, but not for this method. The router adds `Allow`.
+pub async fn method_not_allowed(request: Request) -> Response {
+    let message = format!("{} is not for {}", shortened(request.method().as_str()), shortened(request.uri().path()));
+    refuse(&request, ApiError::new(Code::MethodNotAllowed, message))
+}
+
+fn refuse(request: &Request, error: ApiError) -> Response {
+    let correlation = correlation(request.headers());
+    problem::answered(error, correlation).into_response(correlation)
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(120).collect()
+}
+
+/// No parameters, in the path or in the query.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+pub type NoPath = Nothing;
+pub type NoQuery = Nothing;
+
+/// A text as the value of a header, where it can be one.
+pub fn header_value(text: &str) -> ApiResult<HeaderValue> {
+    HeaderValue::from_str(text).map_err(|_| ApiError::new(Code::Internal, "a header could not be written"))
+}

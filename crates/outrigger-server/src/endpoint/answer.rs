@@ -1,0 +1,206 @@
+//! What a handler answers with. The type says the status, and the OpenAPI document is told by it.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use outrigger_api::{ApiError, ApiResult, Code};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use ulid::Ulid;
+
+use super::CORRELATION;
+use crate::etag::ETag;
+
+const JSON: &str = "application/json";
+
+/// An answer, ready to be sent: once, or again to who repeats an idempotent request.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    pub status: StatusCode,
+    pub media: &'static str,
+    pub body: Bytes,
+    pub etag: Option<HeaderValue>,
+    pub location: Option<HeaderValue>,
+    /// In seconds.
+    pub retry_after: Option<u64>,
+    /// Scripts and styles that the page may use.
+    pub content_policy: Option<HeaderValue>,
+    /// It was kept from an earlier request with the same idempotency key.
+    pub replayed: bool,
+}
+
+impl Answered {
+    pub fn new(status: StatusCode, media: &'static str, body: impl Into<Bytes>) -> Self {
+        Self {
+            status,
+            media,
+            body: body.into(),
+            etag: None,
+            location: None,
+            retry_after: None,
+            content_policy: None,
+            replayed: false,
+        }
+    }
+
+    fn json<T: Serialize>(status: StatusCode, body: &T) -> ApiResult<Self> {
+        match serde_json::to_vec(body) {
+            Ok(text) => Ok(Self::new(status, JSON, text)),
+            Err(_) => Err(ApiError::new(Code::Internal, "the answer could not be written as JSON")),
+        }
+    }
+
+    pub fn into_response(self, correlation: Ulid) -> Response {
+        let Self { status, media, body, etag, location, retry_after, content_policy, replayed } = self;
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        let mut id = [0; ulid::ULID_LEN];
+        if let Ok(id) = HeaderValue::from_str(correlation.array_to_str(&mut id)) {
+            headers.insert(CORRELATION, id);
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if status != StatusCode::NO_CONTENT {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if replayed {
+            headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
+        }
+        let optional = [
+            (header::ETAG, etag),
+            (header::LOCATION, location),
+            (header::RETRY_AFTER, retry_after.map(HeaderValue::from)),
+            (header::CONTENT_SECURITY_POLICY, content_policy),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+/// What a handler may answer with.
+pub trait Answer: Send + 'static {
+    const STATUS: StatusCode;
+    const MEDIA: Option<&'static str> = Some(JSON);
+    /// Whether it carries an ETag.
+    const TAGGED: bool = false;
+    /// Whether it carries a `Location`.
+    const LOCATED: bool = false;
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema>;
+    fn render(self) -> ApiResult<Answered>;
+}
+
+/// 200 with JSON.
+#[derive(Debug)]
+pub struct Reply<T>(pub T);
+
+impl<T: Serialize + JsonSchema + Send + 'static> Answer for Reply<T> {
+    const STATUS: StatusCode = StatusCode::OK;
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(generator.subschema_for::<T>())
+    }
+
+    fn render(self) -> ApiResult<Answered> {
+        Answered::json(Self::STATUS, &self.0)
+    }
+}
+
+/// 200 with JSON and the ETag to send with a change.
+#[derive(Debug)]
+pub struct Tagged<T>(pub T, pub ETag);
+
+impl<T: Serialize + JsonSchema + Send + 'static> Answer for Tagged<T> {
+    const STATUS: StatusCode = StatusCode::OK;
+    const TAGGED: bool = true;
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(generator.subschema_for::<T>())
+    }
+
+    fn render(self) -> ApiResult<Answered> {
+        Ok(Answered { etag: Some(self.1.header()?), ..Answered::json(Self::STATUS, &self.0)? })
+    }
+}
+
+/// 201 with JSON, and the path of what was made.
+#[derive(Debug)]
+pub struct Created<T>(pub T, pub String);
+
+impl<T: Serialize + JsonSchema + Send + 'static> Answer for Created<T> {
+    const STATUS: StatusCode = StatusCode::CREATED;
+    const LOCATED: bool = true;
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(generator.subschema_for::<T>())
+    }
+
+    fn render(self) -> ApiResult<Answered> {
+        let location = super::header_value(&self.1)?;
+        Ok(Answered { location: Some(location), ..Answered::json(Self::STATUS, &self.0)? })
+    }
+}
+
+/// 204.
+#[derive(Debug)]
+pub struct Done;
+
+impl Answer for Done {
+    const STATUS: StatusCode = StatusCode::NO_CONTENT;
+    const MEDIA: Option<&'static str> = None;
+
+    fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
+        None
+    }
+
+    fn render(self) -> ApiResult<Answered> {
+        Ok(Answered::new(Self::STATUS, "", Bytes::new()))
+    }
+}
+
+/// JSON that is written already.
+#[derive(Debug)]
+pub struct Written(pub Bytes);
+
+impl Answer for Written {
+    const STATUS: StatusCode = StatusCode::OK;
+
+    fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
+        Some(schemars::json_schema!({"type": "object"}))
+    }
+
+    fn render(self) -> ApiResult<Answered> {
+        Ok(Answered::new(Self::STATUS, JSON, self.0))
+    }
+}
+
+/// A page for people, with what it may load.
+#[derive(Debug)]
+pub struct Html {
+    pub text: String,
+    pub policy: String,
+}
+
+impl Answer for Html {
+    const STATUS: StatusCode = StatusCode::OK;
+    const MEDIA: Option<&'static str> = Some("text/html; charset=utf-8");
+
+    fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
+        Some(schemars::json_schema!({"type": "string"}))
+    }
+
+    fn render(self) -> ApiResult<Answered> {
+        let policy = super::header_value(&self.policy)?;
+        let answered = Answered::new(Self::STATUS, Self::MEDIA.unwrap_or_default(), self.text);
+        Ok(Answered { content_policy: Some(policy), ..answered })
+    }
+}

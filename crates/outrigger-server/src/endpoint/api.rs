@@ -1,0 +1,215 @@
+//! The list of routes. Adding a handler to it serves it and describes it; there is no other way to do either.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::{Method, StatusCode};
+use outrigger_api::{ApiResult, Code};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+
+use super::answer::Answer;
+use super::input::{Input, Payload};
+use super::who::Who;
+use super::{App, method_not_allowed, not_found, serve};
+
+/// All routes, with the schemas of the types that they name.
+pub struct Api {
+    pub routes: Vec<Route>,
+    pub generator: SchemaGenerator,
+}
+
+/// One route: what the document says of it, and what serves it.
+pub struct Route {
+    pub operation: Operation,
+    methods: MethodRouter<Arc<App>>,
+}
+
+/// What is known of a route.
+#[derive(Debug)]
+pub struct Operation {
+    pub method: Method,
+    pub path: &'static str,
+    /// Other addresses of the same.
+    pub aliases: Vec<&'static str>,
+    pub id: &'static str,
+    pub summary: &'static str,
+    pub description: &'static str,
+    pub tag: &'static str,
+    pub secured: bool,
+    /// The right that it takes; none where any key will do, and where none is needed.
+    pub right: Option<&'static str>,
+    /// Schemas of objects whose members are the parameters.
+    pub path_schema: Schema,
+    pub query_schema: Schema,
+    pub body: Option<Schema>,
+    pub example: Option<serde_json::Value>,
+    pub success: Success,
+    /// What it may fail with, beyond what any route may.
+    pub codes: Vec<Code>,
+    pub if_match: bool,
+}
+
+/// What comes back if all goes well.
+#[derive(Debug)]
+pub struct Success {
+    pub status: StatusCode,
+    pub content: Option<(&'static str, Schema)>,
+    pub tagged: bool,
+    pub located: bool,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        let settings = SchemaSettings::draft2020_12().with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+            settings.meta_schema = None;
+        });
+        Self { routes: Vec::new(), generator: settings.into_generator() }
+    }
+}
+
+/// The methods that routes are for. `GET` answers to `HEAD` too.
+macro_rules! method {
+    ($name:ident $method:ident) => {
+        pub fn $name<W, P, Q, B, R, F, Fut>(
+            &mut self,
+            path: &'static str,
+            id: &'static str,
+            handler: F,
+        ) -> &mut Operation
+        where
+            W: Who,
+            P: DeserializeOwned + JsonSchema + Send + 'static,
+            Q: DeserializeOwned + JsonSchema + Send + 'static,
+            B: Payload,
+            R: Answer,
+            F: Fn(W, Input<P, Q, B>) -> Fut + Clone + Send + Sync + 'static,
+            Fut: Future<Output = ApiResult<R>> + Send + 'static,
+        {
+            self.add(Method::$method, MethodFilter::$method, path, id, handler)
+        }
+    };
+}
+
+impl Api {
+    method!(get GET);
+    method!(post POST);
+    method!(put PUT);
+    method!(delete DELETE);
+
+    fn add<W, P, Q, B, R, F, Fut>(
+        &mut self,
+        method: Method,
+        filter: MethodFilter,
+        path: &'static str,
+        id: &'static str,
+        handler: F,
+    ) -> &mut Operation
+    where
+        W: Who,
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+        Q: DeserializeOwned + JsonSchema + Send + 'static,
+        B: Payload,
+        R: Answer,
+        F: Fn(W, Input<P, Q, B>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = ApiResult<R>> + Send + 'static,
+    {
+        let generator = &mut self.generator;
+        let success = Success {
+            status: R::STATUS,
+            content: R::MEDIA.zip(R::schema(generator)),
+            tagged: R::TAGGED,
+            located: R::LOCATED,
+        };
+        let operation = Operation {
+            method,
+            path,
+            aliases: Vec::new(),
+            id,
+            summary: "",
+            description: "",
+            tag: "",
+            secured: W::SECURED,
+            right: None,
+            path_schema: P::json_schema(generator),
+            query_schema: Q::json_schema(generator),
+            body: B::schema(generator),
+            example: None,
+            success,
+            codes: Vec::new(),
+            if_match: false,
+        };
+        let methods = on(filter, move |State(app): State<Arc<App>>, request: Request| {
+            serve::<W, P, Q, B, R, F, Fut>(app, handler.clone(), request)
+        });
+        let place = self.routes.len();
+        self.routes.push(Route { operation, methods });
+        &mut self.routes[place].operation
+    }
+
+    /// What serves the routes.
+    pub fn router(self, app: Arc<App>) -> Router {
+        let mut router = Router::new();
+        for Route { operation, methods } in self.routes {
+            for alias in operation.aliases {
+                router = router.route(alias, methods.clone());
+            }
+            router = router.route(operation.path, methods);
+        }
+        router.fallback(not_found).method_not_allowed_fallback(method_not_allowed).with_state(app)
+    }
+}
+
+impl Operation {
+    /// One line.
+    pub fn summary(&mut self, text: &'static str) -> &mut Self {
+        self.summary = text;
+        self
+    }
+
+    /// Whatever else there is to know, in Markdown.
+    pub fn describe(&mut self, text: &'static str) -> &mut Self {
+        self.description = text;
+        self
+    }
+
+    pub fn tag(&mut self, tag: &'static str) -> &mut Self {
+        self.tag = tag;
+        self
+    }
+
+    /// The right that it takes. The platform is what holds callers to it.
+    pub fn right(&mut self, right: &'static str) -> &mut Self {
+        self.right = Some(right);
+        self
+    }
+
+    /// Another address of the same.
+    pub fn also(&mut self, path: &'static str) -> &mut Self {
+        self.aliases.push(path);
+        self
+    }
+
+    /// An example of the body.
+    pub fn example(&mut self, example: serde_json::Value) -> &mut Self {
+        self.example = Some(example);
+        self
+    }
+
+    /// What it may fail with, beyond what any route may.
+    pub fn fails(&mut self, codes: &[Code]) -> &mut Self {
+        self.codes.extend_from_slice(codes);
+        self
+    }
+
+    /// It can be made to depend on an ETag.
+    pub fn takes_if_match(&mut self) -> &mut Self {
+        self.if_match = true;
+        self
+    }
+}

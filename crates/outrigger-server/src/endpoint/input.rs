@@ -1,0 +1,159 @@
+//! What a request brings, read into types. Whatever does not fit is refused with its place: nothing is ignored.
+
+use axum::RequestPartsExt as _;
+use axum::body::Body;
+use axum::extract::{Path, Query};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Uri, header};
+use outrigger_api::{ApiError, ApiResult, Code};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+
+/// What a handler gets.
+#[derive(Debug)]
+pub struct Input<P, Q, B> {
+    pub path: P,
+    pub query: Q,
+    pub body: B,
+    /// For routes that say [`super::api::Operation::takes_if_match`]; see [`crate::etag`].
+    pub if_match: Option<HeaderValue>,
+}
+
+/// A body, or none.
+pub trait Payload: Sized + Send + 'static {
+    const EXPECTED: bool;
+
+    fn parse(bytes: &[u8]) -> ApiResult<Self>;
+    /// Its schema, for the OpenAPI document.
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema>;
+}
+
+/// No body. One that is sent all the same is not read.
+#[derive(Debug)]
+pub struct NoBody;
+
+impl Payload for NoBody {
+    const EXPECTED: bool = false;
+
+    fn parse(_: &[u8]) -> ApiResult<Self> {
+        Ok(Self)
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
+        None
+    }
+}
+
+/// Any type that can be read from JSON and has a schema.
+impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for T {
+    const EXPECTED: bool = true;
+
+    fn parse(bytes: &[u8]) -> ApiResult<Self> {
+        serde_json::from_slice(bytes).map_err(|error| malformed::<T>(&error, bytes))
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(generator.subschema_for::<T>())
+    }
+}
+
+fn malformed<T: DeserializeOwned>(error: &serde_json::Error, bytes: &[u8]) -> ApiError {
+    if !error.is_data() {
+        return ApiError::new(Code::InvalidUsage, format!("the body is not JSON: {error}"))
+            .with_hint("the body of this request is a JSON document; the message names the place of the fault");
+    }
+    // Read again, this time with an eye on the path: requests that are in order need not pay for it.
+    let message = match axum::Json::<T>::from_bytes(bytes) {
+        Err(rejection) => {
+            let text = rejection.body_text();
+            text.split_once("target type: ").map_or_else(|| error.to_string(), |(_, told)| told.to_owned())
+        }
+        Ok(_) => error.to_string(),
+    };
+    ApiError::new(Code::InvalidInput, format!("the body has not the shape that is needed: {message}"))
+        .with_hint("`/api/v1/docs` shows the shape of the body")
+}
+
+/// The parameters in the path. What cannot be a name is the name of nothing.
+pub async fn path<P: DeserializeOwned + Send + 'static>(parts: &mut Parts) -> ApiResult<P> {
+    match parts.extract::<Path<P>>().await {
+        Ok(Path(path)) => Ok(path),
+        Err(rejection) => {
+            let text = rejection.body_text();
+            Err(ApiError::new(Code::NotFound, text.strip_prefix("Invalid URL: ").unwrap_or(&text))
+                .with_hint("`/api/v1/docs` shows what the address is made of"))
+        }
+    }
+}
+
+/// The parameters in the query. Each must be known, well-formed, and given once.
+pub fn query<Q: DeserializeOwned>(uri: &Uri) -> ApiResult<Q> {
+    match Query::try_from_uri(uri) {
+        Ok(Query(query)) => Ok(query),
+        Err(rejection) => {
+            let text = rejection.body_text();
+            let told = text.split_once("query string: ").map_or(&*text, |(_, told)| told);
+            Err(ApiError::new(Code::InvalidUsage, format!("a parameter is wrong: {told}"))
+                .with_hint("`/api/v1/docs` shows the parameters of this address"))
+        }
+    }
+}
+
+/// The whole body, of the right media type and not too long.
+pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> ApiResult<Bytes> {
+    json_only(headers)?;
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large(limit));
+    }
+    let mut chunks = body.into_data_stream();
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| ApiError::new(Code::InvalidUsage, "the body did not arrive whole"))?;
+        if first.len() + more.len() + chunk.len() > limit {
+            return Err(too_large(limit));
+        }
+        // Most bodies come in one piece, which is taken as it is.
+        if first.is_empty() {
+            first = chunk;
+        } else {
+            more.extend_from_slice(&chunk);
+        }
+    }
+    if more.is_empty() {
+        return Ok(first);
+    }
+    let mut whole = BytesMut::with_capacity(first.len() + more.len());
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&more);
+    Ok(whole.freeze())
+}
+
+fn too_large(limit: usize) -> ApiError {
+    ApiError::new(Code::TooLarge, format!("the body is longer than {limit} bytes"))
+}
+
+fn json_only(headers: &HeaderMap) -> ApiResult<()> {
+    let refuse = |message: String| Err(ApiError::new(Code::UnsupportedMediaType, message));
+    let Some(media) = headers.get(header::CONTENT_TYPE) else {
+        return refuse("the request does not say of what media type its body is".to_owned());
+    };
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return refuse("the body is encoded; send it as it is".to_owned());
+    }
+    if media == "application/json" {
+        return Ok(());
+    }
+    let text = media.to_str().unwrap_or_default();
+    let (name, parameters) = text.split_once(';').unwrap_or((text, ""));
+    let parameters = parameters.trim();
+    let plain =
+        parameters.is_empty() || parameters.to_ascii_lowercase().trim_matches('"').replace('"', "") == "charset=utf-8";
+    if name.trim().eq_ignore_ascii_case("application/json") && plain {
+        return Ok(());
+    }
+    refuse(format!("`{}` is not read here", text.chars().take(80).collect::<String>()))
+}

@@ -1,0 +1,105 @@
+//! ETags: what a change may be made to depend on, so that nobody overwrites what they have not seen.
+
+use http::HeaderValue;
+use outrigger_api::{ApiError, ApiResult, Code};
+
+/// The state of a thing, as a short text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ETag(String);
+
+impl ETag {
+    /// From letters, digits, `-` and the like; no quotes.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn header(&self) -> ApiResult<HeaderValue> {
+        crate::endpoint::header_value(&format!("\"{}\"", self.0))
+    }
+}
+
+/// What `If-Match` demands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Nothing: the header was not sent.
+    Nothing,
+    /// That there is something at all.
+    Something,
+    /// That it is in one of these states.
+    OneOf(Vec<String>),
+}
+
+impl Demand {
+    /// Reads `If-Match`: `*`, or ETags in quotes with commas between them.
+    ///
+    /// # Errors
+    /// `invalid_usage` where it is neither.
+    pub fn read(header: Option<&HeaderValue>) -> ApiResult<Self> {
+        let Some(header) = header else { return Ok(Self::Nothing) };
+        let wrong = || {
+            ApiError::new(Code::InvalidUsage, "`If-Match` is neither `*` nor an ETag")
+                .with_hint("send the ETag just as it was received, with its quotes")
+        };
+        let text = header.to_str().map_err(|_| wrong())?.trim();
+        if text == "*" {
+            return Ok(Self::Something);
+        }
+        list(text).map(Self::OneOf).ok_or_else(wrong)
+    }
+
+    /// Holds the present state against the demand.
+    ///
+    /// # Errors
+    /// `precondition_failed`.
+    pub fn check(&self, present: &ETag) -> ApiResult<()> {
+        match self {
+            Self::OneOf(tags) if !tags.contains(&present.0) => Err(failed()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// ETags with commas between them. There may be commas within the quotes too, so it is read from left to right. A weak
+/// one matches nothing, and is left out.
+fn list(mut rest: &str) -> Option<Vec<String>> {
+    let mut tags = Vec::new();
+    loop {
+        let strong = rest.strip_prefix("W/").unwrap_or(rest);
+        let (tag, after) = strong.strip_prefix('"')?.split_once('"')?;
+        if !tag.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return None;
+        }
+        if strong.len() == rest.len() {
+            tags.push(tag.to_owned());
+        }
+        let after = after.trim_start();
+        if after.is_empty() {
+            return Some(tags);
+        }
+        rest = after.strip_prefix(',')?.trim_start();
+    }
+}
+
+pub fn failed() -> ApiError {
+    ApiError::new(Code::PreconditionFailed, "it has changed since it was read, or was never what `If-Match` says")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn demands() {
+        let read = |text: &'static str| Demand::read(Some(&HeaderValue::from_static(text)));
+        assert_eq!(Demand::read(None), Ok(Demand::Nothing));
+        assert_eq!(read("*"), Ok(Demand::Something));
+        assert_eq!(read("\"1\", \"2\""), Ok(Demand::OneOf(vec!["1".into(), "2".into()])));
+        assert_eq!(read("\"a,b\" ,W/\"c\",\"d\""), Ok(Demand::OneOf(vec!["a,b".into(), "d".into()])));
+        for wrong in ["1", "\"1\" \"2\"", "*, \"1\"", "", "\"1", "\"1\",", "w/\"1\"", "\"a\"b\"", "\"a b\""] {
+            assert_eq!(read(wrong).unwrap_err().code, Code::InvalidUsage, "{wrong}");
+        }
+        assert_eq!(read("\"1\"").unwrap().check(&ETag::new("1")), Ok(()));
+        assert_eq!(read("W/\"1\"").unwrap().check(&ETag::new("1")).unwrap_err().code, Code::PreconditionFailed);
+        assert_eq!(read("\"1\"").unwrap().check(&ETag::new("2")).unwrap_err().code, Code::PreconditionFailed);
+    }
+}

@@ -1,0 +1,44 @@
+//! What a server is started with.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a server is started with.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Where requests with a key come in. Port 0 takes a free one, which [`crate::Running::address`] tells.
+    pub listen: SocketAddr,
+    /// A unix socket that only its owner can open. Who can is the administrator and needs no key.
+    pub socket: Option<PathBuf>,
+    /// Serve `listen` over TLS.
+    pub tls: Option<TlsFiles>,
+    /// The longest body of a request, in bytes.
+    pub body_limit: usize,
+    /// How long the head of a request may take to arrive. An idle connection is closed after as long.
+    pub header_timeout: Duration,
+    /// How long requests may still run once the server is told to stop.
+    pub drain: Duration,
+}
+
+/// A certificate chain and its private key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+impl ServerOptions {
+    /// Plain HTTP at an address, with the usual limits.
+    #[must_use]
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            socket: None,
+            tls: None,
+            body_limit: 8 << 20,
+            header_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! All routes, by area. What a handler may do is settled by the platform that its caller obtained; the right that a
+//! route names here is for the reader, and for the tests that are made from the document.
+
+mod access;
+mod configuration;
+mod documents;
+mod functions;
+mod packages;
+mod plugins;
+mod records;
+mod seed;
+
+use outrigger_api::{Code, FunctionRef, PluginName};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::endpoint::api::Api;
+
+/// All routes.
+pub fn all() -> Api {
+    let mut api = Api::default();
+    plugins::routes(&mut api);
+    packages::routes(&mut api);
+    configuration::routes(&mut api);
+    functions::routes(&mut api);
+    records::routes(&mut api);
+    access::routes(&mut api);
+    documents::routes(&mut api);
+    seed::routes(&mut api);
+    api
+}
+
+/// The path of a plugin.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct PluginPath {
+    /// The plugin's name.
+    pub plugin_id: PluginName,
+}
+
+/// The path of a function.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct FunctionPath {
+    /// The function, written `plugin.function`.
+    pub function: FunctionRef,
+}
+
+/// What a call may fail with.
+const CALL: &[Code] = &[
+    Code::InvalidInput,
+    Code::PluginNotFound,
+    Code::FunctionNotFound,
+    Code::PluginNotActive,
+    Code::LifecycleFailed,
+    Code::PermissionDenied,
+    Code::RateLimited,
+    Code::Busy,
+    Code::DeadlineExceeded,
+    Code::CpuLimit,
+    Code::MemoryLimit,
+    Code::OutputLimit,
+    Code::StackOverflow,
+    Code::CallDepth,
+    Code::Cancelled,
+    Code::Trapped,
+    Code::FunctionFailed,
+    Code::Unsupported,
+    Code::InvalidOutput,
+    Code::InvalidConfiguration,
+];
+
+/// What bringing up a plugin may fail with.
+const LIFECYCLE: &[Code] = &[
+    Code::PluginNotFound,
+    Code::Conflict,
+    Code::PluginNotActive,
+    Code::LifecycleFailed,
+    Code::InvalidConfiguration,
+    Code::InvalidComponent,
+    Code::GrantRequired,
+    Code::PermissionDenied,
+    Code::DeadlineExceeded,
+    Code::CpuLimit,
+    Code::MemoryLimit,
+    Code::Busy,
+    Code::Trapped,
+    Code::Unsupported,
+];
+
+/// What reading a package may fail with.
+const PACKAGE: &[Code] = &[
+    Code::NotFound,
+    Code::PluginNotFound,
+    Code::InvalidManifest,
+    Code::InvalidPackage,
+    Code::InvalidComponent,
+    Code::PackageTooLarge,
+    Code::Unsupported,
+];

@@ -1,0 +1,124 @@
+//! Keys, roles, and why something is allowed or refused.
+
+use outrigger_api::{
+    AccessMatrix, ApiError, ApiResult, Code, ExplainRequest, Explanation, Identity, KeyInfo, KeyRequest, NewKey,
+    RoleInfo, RoleRequest,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::endpoint::answer::{Created, Done, Reply};
+use crate::endpoint::api::Api;
+use crate::endpoint::input::{Input, NoBody};
+use crate::endpoint::who::Caller;
+use crate::endpoint::{NoPath, NoQuery};
+use crate::page::List;
+
+const TAG: &str = "Access";
+
+pub fn routes(api: &mut Api) {
+    api.get("/api/v1/identity", "identity", identity).tag(TAG).summary("Who is asking");
+    api.get("/api/v1/keys", "key_list", keys)
+        .tag(TAG)
+        .summary("List the keys, without their secret parts")
+        .right("key_view");
+    api.post("/api/v1/keys", "key_create", create_key)
+        .tag(TAG)
+        .summary("Make a key")
+        .describe("The answer is the only place where the key is shown. It can be given no more than its maker has.")
+        .right("key_create")
+        .example(json!({"name": "ci-deploy", "roles": ["viewer"], "scope": ["plugin_view"]}))
+        .fails(&[Code::AlreadyExists, Code::NotFound]);
+    api.delete("/api/v1/keys/{key_id}", "key_delete", delete_key)
+        .tag(TAG)
+        .summary("Revoke a key")
+        .right("key_delete")
+        .fails(&[Code::NotFound, Code::Conflict]);
+    api.get("/api/v1/roles", "role_list", roles).tag(TAG).summary("List the roles").right("role_view");
+    api.get("/api/v1/roles/{role}", "role_fetch", role)
+        .tag(TAG)
+        .summary("One role")
+        .right("role_view")
+        .fails(&[Code::NotFound]);
+    api.put("/api/v1/roles/{role}", "role_put", put_role)
+        .tag(TAG)
+        .summary("Make a role or change it")
+        .right("role_create")
+        .example(json!({"description": "Deploys", "allow": ["function_execute:pricing.*"], "deny": []}))
+        .fails(&[Code::Conflict, Code::AlreadyExists, Code::NotFound]);
+    api.delete("/api/v1/roles/{role}", "role_delete", delete_role)
+        .tag(TAG)
+        .summary("Remove a role that no key has")
+        .right("role_delete")
+        .fails(&[Code::NotFound, Code::Conflict, Code::InvalidInput]);
+    api.post("/api/v1/access/explain", "access_explain", explain)
+        .tag(TAG)
+        .summary("Which rule decides a question")
+        .right("role_view")
+        .example(json!({"key": "ci-deploy", "right": "function_execute", "name": "pricing.quote"}))
+        .fails(&[Code::NotFound]);
+    api.get("/api/v1/access/matrix", "access_matrix", matrix).tag(TAG).summary("Who may do what").right("role_view");
+}
+
+/// The path of a key.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct KeyPath {
+    /// Its id or its name.
+    #[schemars(length(min = 1), example = &"ci-deploy")]
+    key_id: String,
+}
+
+/// The path of a role.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct RolePath {
+    /// Its name.
+    #[schemars(length(min = 1), example = &"deployer")]
+    role: String,
+}
+
+async fn identity(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Reply<Identity>> {
+    caller.platform.identity().await.map(Reply)
+}
+
+async fn keys(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Reply<List<KeyInfo>>> {
+    let items = caller.platform.key_list().await?;
+    Ok(Reply(List { items }))
+}
+
+async fn create_key(caller: Caller, input: Input<NoPath, NoQuery, KeyRequest>) -> ApiResult<Created<NewKey>> {
+    let key = caller.platform.key_create(input.body).await?;
+    let location = format!("/api/v1/keys/{}", key.info.id);
+    Ok(Created(key, location))
+}
+
+async fn delete_key(caller: Caller, input: Input<KeyPath, NoQuery, NoBody>) -> ApiResult<Done> {
+    caller.platform.key_delete(&input.path.key_id).await.map(|()| Done)
+}
+
+async fn roles(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Reply<List<RoleInfo>>> {
+    let items = caller.platform.role_list().await?;
+    Ok(Reply(List { items }))
+}
+
+async fn role(caller: Caller, input: Input<RolePath, NoQuery, NoBody>) -> ApiResult<Reply<RoleInfo>> {
+    let name = input.path.role;
+    let found = caller.platform.role_list().await?.into_iter().find(|role| role.name == name);
+    found.map(Reply).ok_or_else(|| ApiError::new(Code::NotFound, format!("there is no role `{name}`")))
+}
+
+async fn put_role(caller: Caller, input: Input<RolePath, NoQuery, RoleRequest>) -> ApiResult<Reply<RoleInfo>> {
+    caller.platform.role_put(&input.path.role, input.body).await.map(Reply)
+}
+
+async fn delete_role(caller: Caller, input: Input<RolePath, NoQuery, NoBody>) -> ApiResult<Done> {
+    caller.platform.role_delete(&input.path.role).await.map(|()| Done)
+}
+
+async fn explain(caller: Caller, input: Input<NoPath, NoQuery, ExplainRequest>) -> ApiResult<Reply<Explanation>> {
+    caller.platform.access_explain(input.body).await.map(Reply)
+}
+
+async fn matrix(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Reply<AccessMatrix>> {
+    caller.platform.access_matrix().await.map(Reply)
+}

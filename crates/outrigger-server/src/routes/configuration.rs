@@ -1,0 +1,195 @@
+//! What administrators set for plugins: the whole at once, or one value.
+
+use outrigger_api::{ApiError, ApiResult, Code, Configuration, PluginName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::PluginPath;
+use crate::endpoint::NoQuery;
+use crate::endpoint::answer::{Created, Done, Tagged};
+use crate::endpoint::api::Api;
+use crate::endpoint::input::{Input, NoBody};
+use crate::endpoint::who::Caller;
+use crate::etag::{self, Demand, ETag};
+
+const TAG: &str = "Configuration";
+const FAILS: &[Code] =
+    &[Code::PluginNotFound, Code::NotFound, Code::Conflict, Code::InvalidConfiguration, Code::InvalidInput];
+/// How often a change of one value is tried anew when somebody else changed another meanwhile.
+const TRIES: u32 = 8;
+
+pub fn routes(api: &mut Api) {
+    api.get("/api/v1/plugins/{plugin_id}/config", "configuration_fetch", fetch)
+        .tag(TAG)
+        .summary("A plugin's configuration with its schema")
+        .describe("The ETag is the revision, which counts changes.")
+        .right("configuration_view")
+        .fails(&[Code::PluginNotFound]);
+    api.put("/api/v1/plugins/{plugin_id}/config", "configuration_put", put)
+        .tag(TAG)
+        .summary("Set a plugin's configuration, all of it")
+        .describe("The body has a member for each value; those that it leaves out go back to their defaults.")
+        .right("configuration_modify")
+        .example(json!({"currency": "EUR"}))
+        .takes_if_match()
+        .fails(FAILS);
+    api.post("/api/v1/plugins/{plugin_id}/config", "configuration_create", create)
+        .tag(TAG)
+        .summary("Set one value that was not set yet")
+        .right("configuration_modify")
+        .example(json!({"key": "currency", "value": "EUR"}))
+        .fails(FAILS)
+        .fails(&[Code::AlreadyExists]);
+    api.put("/api/v1/plugins/{plugin_id}/config/{config_id}", "configuration_update", update)
+        .tag(TAG)
+        .summary("Set one value, whether it was set or not")
+        .right("configuration_modify")
+        .example(json!({"value": "EUR"}))
+        .takes_if_match()
+        .fails(FAILS);
+    api.delete("/api/v1/plugins/{plugin_id}/config/{config_id}", "configuration_delete", delete)
+        .tag(TAG)
+        .summary("Put one value back to its default")
+        .right("configuration_modify")
+        .takes_if_match()
+        .fails(FAILS);
+}
+
+/// The path of one value.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct ValuePath {
+    /// The plugin's name.
+    plugin_id: PluginName,
+    /// The name of the value in the configuration's schema.
+    #[schemars(length(min = 1), example = &"currency")]
+    config_id: String,
+}
+
+/// A value that is to be set for the first time.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewValue {
+    /// The name of the value in the configuration's schema.
+    key: String,
+    value: Value,
+}
+
+/// What a value is to be.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ChangedValue {
+    value: Value,
+}
+
+/// What was changed, and how often that plugin's configuration was changed until now.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ConfigurationChange {
+    plugin: PluginName,
+    revision: u64,
+}
+
+fn tag(revision: u64) -> ETag {
+    ETag::new(revision.to_string())
+}
+
+fn changed(plugin: PluginName, revision: u64) -> Tagged<ConfigurationChange> {
+    Tagged(ConfigurationChange { plugin, revision }, tag(revision))
+}
+
+/// The one revision that a demand names.
+fn named(demand: &Demand) -> Option<u64> {
+    match demand {
+        Demand::OneOf(tags) => tags.first().filter(|_| tags.len() == 1)?.parse().ok(),
+        Demand::Nothing | Demand::Something => None,
+    }
+}
+
+/// Who was late by their own ETag is told so.
+fn stale(error: ApiError) -> ApiError {
+    if error.code == Code::Conflict { etag::failed() } else { error }
+}
+
+async fn fetch(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiResult<Tagged<Configuration>> {
+    let configuration = caller.platform.configuration_fetch(&input.path.plugin_id).await?;
+    let tag = tag(configuration.revision);
+    Ok(Tagged(configuration, tag))
+}
+
+async fn put(
+    caller: Caller,
+    input: Input<PluginPath, NoQuery, Map<String, Value>>,
+) -> ApiResult<Tagged<ConfigurationChange>> {
+    let demand = Demand::read(input.if_match.as_ref())?;
+    let plugin = input.path.plugin_id;
+    let result = match named(&demand) {
+        // The revision is known, so nothing has to be read: who may change but not see can do this.
+        Some(expected) => caller.platform.configuration_put(&plugin, input.body, expected).await.map_err(stale),
+        None => change(&caller, &plugin, &demand, |_| Ok(input.body.clone())).await,
+    };
+    Ok(changed(plugin, result?))
+}
+
+async fn create(
+    caller: Caller,
+    input: Input<PluginPath, NoQuery, NewValue>,
+) -> ApiResult<Created<ConfigurationChange>> {
+    let NewValue { key, value } = input.body;
+    let plugin = input.path.plugin_id;
+    let revision = change(&caller, &plugin, &Demand::Nothing, |mut values| {
+        if values.contains_key(&key) {
+            return Err(ApiError::new(Code::AlreadyExists, format!("`{key}` is set already"))
+                .with_hint(format!("`PUT /api/v1/plugins/{plugin}/config/{key}` changes it")));
+        }
+        values.insert(key.clone(), value.clone());
+        Ok(values)
+    })
+    .await?;
+    let location = format!("/api/v1/plugins/{plugin}/config");
+    Ok(Created(ConfigurationChange { plugin, revision }, location))
+}
+
+async fn update(
+    caller: Caller,
+    input: Input<ValuePath, NoQuery, ChangedValue>,
+) -> ApiResult<Tagged<ConfigurationChange>> {
+    let demand = Demand::read(input.if_match.as_ref())?;
+    let ValuePath { plugin_id: plugin, config_id } = input.path;
+    let revision = change(&caller, &plugin, &demand, |mut values| {
+        values.insert(config_id.clone(), input.body.value.clone());
+        Ok(values)
+    })
+    .await?;
+    Ok(changed(plugin, revision))
+}
+
+async fn delete(caller: Caller, input: Input<ValuePath, NoQuery, NoBody>) -> ApiResult<Done> {
+    let demand = Demand::read(input.if_match.as_ref())?;
+    let ValuePath { plugin_id: plugin, config_id } = input.path;
+    change(&caller, &plugin, &demand, |mut values| match values.shift_remove(&config_id) {
+        Some(_) => Ok(values),
+        None => Err(ApiError::new(Code::NotFound, format!("`{config_id}` is not set for `{plugin}`"))),
+    })
+    .await?;
+    Ok(Done)
+}
+
+/// Reads what is set, has it changed, and puts it back if nobody was quicker. Who made no demand is tried again.
+async fn change(
+    caller: &Caller,
+    plugin: &PluginName,
+    demand: &Demand,
+    edit: impl Fn(Map<String, Value>) -> ApiResult<Map<String, Value>>,
+) -> ApiResult<u64> {
+    let platform = &caller.platform;
+    for remaining in (0..TRIES).rev() {
+        let present = platform.configuration_fetch(plugin).await?;
+        demand.check(&tag(present.revision))?;
+        match platform.configuration_put(plugin, edit(present.values)?, present.revision).await {
+            Err(error) if matches!(demand, Demand::OneOf(_)) => return Err(stale(error)),
+            Err(error) if error.code == Code::Conflict && remaining > 0 => {}
+            result => return result,
+        }
+    }
+    Err(ApiError::new(Code::Conflict, format!("the configuration of `{plugin}` changes all the time")))
+}

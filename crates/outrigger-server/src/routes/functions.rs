@@ -1,0 +1,182 @@
+//! Functions: found, described, called.
+
+use outrigger_api::{
+    ApiError, ApiResult, CallRequest, CallResponse, Code, FunctionDescription, FunctionQuery, FunctionRef,
+    FunctionSummary, JsonObject, PluginName,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{CALL, FunctionPath, plugins};
+use crate::endpoint::answer::Reply;
+use crate::endpoint::api::Api;
+use crate::endpoint::input::{Input, NoBody};
+use crate::endpoint::problem::{Problem, refused_throughout};
+use crate::endpoint::who::Caller;
+use crate::endpoint::{NoPath, NoQuery};
+use crate::page::{Limit, Milliseconds, Offset, Page, Parallel};
+
+const TAG: &str = "Functions";
+/// How many calls one batch may have.
+const BATCH: usize = 256;
+
+pub fn routes(api: &mut Api) {
+    api.get("/api/v1/functions", "function_list", list)
+        .tag(TAG)
+        .summary("List the functions that can be called")
+        .right("function_view")
+        .fails(&[Code::PluginNotFound]);
+    api.get("/api/v1/functions/{function}", "function_describe", describe)
+        .tag(TAG)
+        .summary("Everything about a function")
+        .describe("Documentation, types, JSON Schemas of the arguments and the result, and options.")
+        .right("function_view")
+        .fails(&[Code::PluginNotFound, Code::FunctionNotFound]);
+    api.post("/api/v1/functions/{function}/call", "function_call", call)
+        .tag(TAG)
+        .summary("Call a function")
+        .describe("The body is the object of the arguments, with a member for each parameter.")
+        .right("function_execute")
+        .example(json!({}))
+        .fails(CALL);
+    api.post("/api/v1/batch", "function_batch", batch)
+        .tag(TAG)
+        .summary("Call several functions")
+        .describe("At most 256 at a time. The answers come in the order of the calls; one that fails stops no other.")
+        .right("function_execute")
+        .example(json!({"calls": [{"function": "pricing.quote", "args": {}}], "parallel": 4}))
+        .fails(CALL);
+}
+
+/// Which functions to list.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct FunctionFilter {
+    /// Words that must all occur in the name, title, description or tags, whatever the case of their letters.
+    #[serde(default)]
+    q: Option<String>,
+    /// Only functions of this plugin.
+    #[serde(default)]
+    plugin: Option<PluginName>,
+    /// Also functions of plugins that take no calls now.
+    #[serde(default)]
+    all: bool,
+    /// How many to pass over.
+    #[serde(default)]
+    offset: Offset,
+    /// How many to answer with at most.
+    #[serde(default)]
+    limit: Limit,
+}
+
+async fn list(caller: Caller, input: Input<NoPath, FunctionFilter, NoBody>) -> ApiResult<Reply<Page<FunctionSummary>>> {
+    let FunctionFilter { q, plugin, all, offset, limit } = input.query;
+    let query = FunctionQuery { text: q.unwrap_or_default(), plugin, all };
+    let functions = caller.platform.function_list(&query).await?;
+    Ok(Reply(Page::of(functions, offset, limit)))
+}
+
+async fn describe(
+    caller: Caller,
+    input: Input<FunctionPath, NoQuery, NoBody>,
+) -> ApiResult<Reply<FunctionDescription>> {
+    caller.platform.function_describe(&input.path.function).await.map(Reply)
+}
+
+/// How to call.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CallOptions {
+    /// Instead of the function's own timeout; at most a day.
+    #[serde(default)]
+    timeout_ms: Option<Milliseconds>,
+    /// Ask for a fresh answer.
+    #[serde(default)]
+    no_cache: bool,
+}
+
+async fn call(caller: Caller, input: Input<FunctionPath, CallOptions, JsonObject>) -> ApiResult<Reply<CallResponse>> {
+    let CallOptions { timeout_ms, no_cache } = input.query;
+    plugins::call(&caller, input.path.function, input.body, timeout_ms, no_cache).await
+}
+
+/// Several calls.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Batch {
+    #[schemars(length(min = 1, max = 256))]
+    calls: Vec<BatchCall>,
+    /// How many of them at once, 8 if nothing is said.
+    #[serde(default)]
+    parallel: Parallel,
+}
+
+/// One of several calls.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct BatchCall {
+    function: FunctionRef,
+    /// An object with a member for each parameter.
+    #[serde(default)]
+    args: JsonObject,
+    /// Instead of the function's own timeout; at most a day.
+    #[serde(default)]
+    timeout_ms: Option<Milliseconds>,
+    /// Ask for a fresh answer.
+    #[serde(default)]
+    no_cache: bool,
+}
+
+/// What came of several calls.
+#[derive(Debug, Serialize, JsonSchema)]
+struct BatchReport {
+    succeeded: u32,
+    failed: u32,
+    /// In the order of the calls.
+    results: Vec<BatchResult>,
+}
+
+/// What came of one call: an answer or a problem.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum BatchResult {
+    Answer(CallResponse),
+    Error(Problem),
+}
+
+async fn batch(caller: Caller, input: Input<NoPath, NoQuery, Batch>) -> ApiResult<Reply<BatchReport>> {
+    let Batch { calls, parallel } = input.body;
+    if calls.is_empty() || calls.len() > BATCH {
+        return Err(ApiError::new(
+            Code::InvalidInput,
+            format!("`calls` has {} calls; 1 to {BATCH} are needed", calls.len()),
+        )
+        .with_hint("send several requests for more"));
+    }
+    let request = |call: BatchCall| {
+        let BatchCall { function, args, timeout_ms, no_cache } = call;
+        let timeout_ms = timeout_ms.map(|timeout| timeout.0);
+        CallRequest { function, arguments: args, timeout_ms, no_cache, correlation: None }
+    };
+    let requests = calls.into_iter().map(request).collect();
+    let answers = caller.platform.call_batch(requests, parallel.0 as usize).await;
+    let mut report = BatchReport { succeeded: 0, failed: 0, results: Vec::with_capacity(answers.len()) };
+    for answer in answers {
+        report.results.push(match answer {
+            Ok(answer) => {
+                report.succeeded += 1;
+                BatchResult::Answer(answer)
+            }
+            Err(error) => {
+                report.failed += 1;
+                BatchResult::Error(Problem::new(error, caller.correlation))
+            }
+        });
+    }
+    refused_throughout(report.results.iter().map(|result| match result {
+        BatchResult::Answer(_) => None,
+        BatchResult::Error(problem) => Some(problem),
+    }))?;
+    Ok(Reply(report))
+}

@@ -1,0 +1,127 @@
+//! What happened: runs, log lines, statistics, the audit log.
+
+use outrigger_api::{
+    ApiError, ApiResult, AuditInfo, AuditQuery, AuditVerification, Code, DoctorReport, LogEntry, RecordQuery, RunEntry,
+    StatisticsReport,
+};
+
+use super::PluginPath;
+use crate::endpoint::answer::Reply;
+use crate::endpoint::api::Api;
+use crate::endpoint::input::{Input, NoBody};
+use crate::endpoint::who::Caller;
+use crate::endpoint::{NoPath, NoQuery};
+use crate::page::List;
+
+const TAG: &str = "Records";
+/// How many records may be asked for at once.
+const MOST: u32 = 1000;
+const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
+
+pub fn routes(api: &mut Api) {
+    api.get("/api/v1/runs", "run_list", runs)
+        .tag(TAG)
+        .summary("List runs of functions, the oldest first")
+        .right("run_view");
+    api.get("/api/v1/logs", "log_list", logs)
+        .tag(TAG)
+        .summary("List log lines of plugins, the oldest first")
+        .right("log_view");
+    api.get("/api/v1/plugins/logs", "plugin_logs", logs)
+        .tag(TAG)
+        .summary("List log lines of plugins, the oldest first")
+        .right("log_view");
+    api.get("/api/v1/stats", "statistics", statistics)
+        .tag(TAG)
+        .summary("Statistics of all plugins")
+        .right("statistics_view");
+    api.get("/api/v1/plugins/stats", "plugins_statistics", statistics)
+        .tag(TAG)
+        .summary("Statistics of all plugins")
+        .right("statistics_view");
+    api.get("/api/v1/plugins/{plugin_id}/stats", "plugin_statistics", plugin_statistics)
+        .tag(TAG)
+        .summary("Statistics of one plugin")
+        .right("statistics_view")
+        .fails(&[Code::PluginNotFound]);
+    api.get("/api/v1/audit", "audit_list", audit)
+        .tag(TAG)
+        .summary("List what was done or denied, the newest first")
+        .right("audit_view");
+    api.get("/api/v1/audit/verify", "audit_verify", audit_verify)
+        .tag(TAG)
+        .summary("Check that nothing in the audit log was changed")
+        .right("audit_view");
+    api.get("/api/v1/doctor", "doctor", doctor)
+        .tag(TAG)
+        .summary("Look whether everything is in order")
+        .right("system_view");
+}
+
+/// What the types of the queries cannot say themselves, though their schemas do.
+fn checked(limit: u32, correlation: Option<&str>, level: Option<&str>) -> ApiResult<()> {
+    let wrong = |message: String, hint: &str| Err(ApiError::new(Code::InvalidUsage, message).with_hint(hint));
+    if limit > MOST {
+        return wrong(
+            format!("`limit` is {limit}, and at most {MOST} are answered at once"),
+            "narrow it down with `since` and `until`",
+        );
+    }
+    if correlation.is_some_and(|text| !is_ulid(text)) {
+        return wrong(
+            "`correlation` is not a correlation id".to_owned(),
+            "a correlation id is a ULID: 26 letters and digits",
+        );
+    }
+    if level.is_some_and(|level| !LEVELS.contains(&level)) {
+        return wrong("`level` is not a log level".to_owned(), "levels are trace, debug, info, warn and error");
+    }
+    Ok(())
+}
+
+/// 26 digits and letters other than I, L, O and U, of which the first can be no more than 7.
+fn is_ulid(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() && !b"ILOU".contains(&byte.to_ascii_uppercase());
+    text.len() == 26 && text.starts_with(|first: char| ('0'..='7').contains(&first)) && text.bytes().all(letter)
+}
+
+fn record_query(query: &RecordQuery) -> ApiResult<()> {
+    checked(query.limit, query.correlation.as_deref(), query.level.as_deref())
+}
+
+async fn runs(caller: Caller, input: Input<NoPath, RecordQuery, NoBody>) -> ApiResult<Reply<List<RunEntry>>> {
+    record_query(&input.query)?;
+    let items = caller.platform.run_list(&input.query).await?;
+    Ok(Reply(List { items }))
+}
+
+async fn logs(caller: Caller, input: Input<NoPath, RecordQuery, NoBody>) -> ApiResult<Reply<List<LogEntry>>> {
+    record_query(&input.query)?;
+    let items = caller.platform.log_list(&input.query).await?;
+    Ok(Reply(List { items }))
+}
+
+async fn statistics(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Reply<StatisticsReport>> {
+    caller.platform.plugin_statistics(None).await.map(Reply)
+}
+
+async fn plugin_statistics(
+    caller: Caller,
+    input: Input<PluginPath, NoQuery, NoBody>,
+) -> ApiResult<Reply<StatisticsReport>> {
+    caller.platform.plugin_statistics(Some(&input.path.plugin_id)).await.map(Reply)
+}
+
+async fn audit(caller: Caller, input: Input<NoPath, AuditQuery, NoBody>) -> ApiResult<Reply<List<AuditInfo>>> {
+    checked(input.query.limit, input.query.correlation.as_deref(), None)?;
+    let items = caller.platform.audit_list(&input.query).await?;
+    Ok(Reply(List { items }))
+}
+
+async fn audit_verify(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Reply<AuditVerification>> {
+    caller.platform.audit_verify().await.map(Reply)
+}
+
+async fn doctor(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Reply<DoctorReport>> {
+    caller.platform.doctor().await.map(Reply)
+}

@@ -1,0 +1,239 @@
+//! Accepts connections, serves requests on them, and stops without cutting off who is being served.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use outrigger_api::Door;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service as _;
+
+use crate::endpoint::{App, Peer};
+use crate::options::ServerOptions;
+use crate::{listen, openapi, routes};
+
+/// How long a client may take to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long to wait when the system has no file descriptor left for another connection.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    #[error("cannot listen at {address}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot open the socket {}", path.display())]
+    Socket { path: PathBuf, source: io::Error },
+    #[error("cannot read {} as PEM", path.display())]
+    Pem { path: PathBuf, source: rustls::pki_types::pem::Error },
+    #[error("the certificate in {} and the key in {} cannot be used", certificate.display(), key.display())]
+    Tls { certificate: PathBuf, key: PathBuf, source: rustls::Error },
+}
+
+/// A server that takes requests.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    ended: JoinHandle<Drained>,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were still being served when the time was up, and were cut off.
+    pub cut_off: usize,
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until it has stopped: after the shutdown that it was started with, and the requests that were under way.
+    pub async fn ended(self) -> Drained {
+        self.ended.await.unwrap_or(Drained { cut_off: 0 })
+    }
+}
+
+/// Starts serving, until `shutdown`.
+///
+/// # Errors
+/// An address or a socket cannot be opened, or the files for TLS cannot be used.
+pub async fn serve(
+    options: ServerOptions,
+    door: Arc<dyn Door>,
+    shutdown: CancellationToken,
+) -> Result<Running, ServeError> {
+    let ServerOptions { listen: wanted, socket, tls, body_limit, header_timeout, drain } = options;
+    let tls = tls.as_ref().map(listen::tls).transpose()?;
+    let unopened = |source| ServeError::Listen { address: wanted, source };
+    let tcp = TcpListener::bind(wanted).await.map_err(unopened)?;
+    let address = tcp.local_addr().map_err(unopened)?;
+    let unix = match socket {
+        Some(path) => match listen::unix(&path).await {
+            Ok(listener) => Some((listener, path)),
+            Err(source) => return Err(ServeError::Socket { path, source }),
+        },
+        None => None,
+    };
+    let server = Server::new(door, body_limit, header_timeout, shutdown);
+    let ended = tokio::spawn(run(server, tcp, tls, unix, drain));
+    Ok(Running { address, ended })
+}
+
+/// What all connections share.
+#[derive(Clone)]
+struct Server {
+    router: Router,
+    http: Arc<auto::Builder<TokioExecutor>>,
+    connections: TaskTracker,
+    /// No new requests.
+    stopping: CancellationToken,
+    /// No more time.
+    over: CancellationToken,
+    work: TaskTracker,
+}
+
+impl Server {
+    fn new(door: Arc<dyn Door>, body_limit: usize, header_timeout: Duration, stopping: CancellationToken) -> Self {
+        let mut api = routes::all();
+        let document = serde_json::to_vec(&openapi::document(&mut api)).unwrap_or_default().into();
+        let work = TaskTracker::new();
+        let app = App { door, body_limit, idempotency: Default::default(), document, work: work.clone() };
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        http.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
+        http.http2().timer(TokioTimer::new()).keep_alive_interval(header_timeout).max_concurrent_streams(256);
+        Self {
+            router: api.router(Arc::new(app)),
+            http: Arc::new(http),
+            connections: TaskTracker::new(),
+            stopping,
+            over: CancellationToken::new(),
+            work,
+        }
+    }
+}
+
+async fn run(
+    server: Server,
+    tcp: TcpListener,
+    tls: Option<TlsAcceptor>,
+    unix: Option<(UnixListener, PathBuf)>,
+    drain: Duration,
+) -> Drained {
+    let network = accept_tcp(server.clone(), tcp, tls);
+    let local = async {
+        if let Some((listener, path)) = unix {
+            accept_unix(server.clone(), &listener).await;
+            // Before the listener goes: after it, another server's socket could be there already.
+            let _ = std::fs::remove_file(path);
+        }
+    };
+    tokio::join!(network, local);
+    server.connections.close();
+    server.work.close();
+    let quiet = async {
+        server.connections.wait().await;
+        server.work.wait().await;
+    };
+    if tokio::time::timeout(drain, quiet).await.is_ok() {
+        return Drained { cut_off: 0 };
+    }
+    let cut_off = server.connections.len();
+    server.over.cancel();
+    server.connections.wait().await;
+    Drained { cut_off }
+}
+
+async fn accept_tcp(server: Server, listener: TcpListener, tls: Option<TlsAcceptor>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = server.stopping.cancelled() => return,
+        };
+        let Some((stream, from)) = settled(accepted).await else { continue };
+        // Answers are small and go out whole; to wait for more to send would only delay them.
+        let _ = stream.set_nodelay(true);
+        let peer = Peer::Address(from.ip());
+        let one = server.clone();
+        match tls.clone() {
+            None => server.connections.spawn(connection(one, stream, peer)),
+            Some(tls) => server.connections.spawn(async move {
+                let agreed = tokio::select! {
+                    agreed = tokio::time::timeout(HANDSHAKE, tls.accept(stream)) => agreed,
+                    () = one.stopping.cancelled() => return,
+                };
+                match agreed {
+                    Ok(Ok(stream)) => connection(one, stream, peer).await,
+                    Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS was agreed on"),
+                    Err(_) => tracing::debug!(%from, "TLS was not agreed on in time"),
+                }
+            }),
+        };
+    }
+}
+
+async fn accept_unix(server: Server, listener: &UnixListener) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = server.stopping.cancelled() => return,
+        };
+        let Some((stream, _)) = settled(accepted).await else { continue };
+        server.connections.spawn(connection(server.clone(), stream, Peer::Socket));
+    }
+}
+
+/// A connection that failed before it began is its client's affair; for want of file descriptors one has to wait.
+async fn settled<T>(accepted: io::Result<T>) -> Option<T> {
+    match accepted {
+        Ok(accepted) => Some(accepted),
+        Err(error) => {
+            let passing =
+                [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::Interrupted];
+            if !passing.contains(&error.kind()) {
+                tracing::error!(%error, "a connection could not be accepted");
+                tokio::time::sleep(BREATH).await;
+            }
+            None
+        }
+    }
+}
+
+async fn connection<I>(server: Server, stream: I, peer: Peer)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Server { router, http, stopping, over, .. } = server;
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.clone().call(request)
+    });
+    let serving = http.serve_connection(TokioIo::new(stream), service);
+    let mut serving = std::pin::pin!(serving);
+    tokio::select! {
+        biased;
+        // How a connection ends is its client's affair.
+        _ = serving.as_mut() => return,
+        () = stopping.cancelled() => serving.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        _ = serving => {}
+        () = over.cancelled() => {}
+    }
+}

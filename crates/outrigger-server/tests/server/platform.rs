@@ -1,0 +1,447 @@
+//! Who stands behind the door in these tests: one plugin, `pricing`, whose configuration can be set; `pricing.echo`
+//! answers with its arguments, and `pricing.slow` only when the test lets it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use outrigger_api::*;
+use outrigger_contract::Manifest;
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use tokio::sync::Semaphore;
+
+/// May do everything.
+pub const ADMINISTRATOR: &str = "administrator";
+/// May do nothing.
+pub const NOBODY: &str = "nobody";
+
+const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+#[derive(Debug)]
+pub struct StandIn {
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+pub struct State {
+    /// How many calls arrived.
+    pub calls: AtomicU64,
+    /// A permit for each call of `pricing.slow` that may end.
+    pub gate: Semaphore,
+    pub ready: Mutex<ApiResult<()>>,
+    configuration: Mutex<(Map<String, Value>, u64)>,
+    enabled: Mutex<bool>,
+}
+
+impl Default for StandIn {
+    fn default() -> Self {
+        let state = State {
+            calls: AtomicU64::new(0),
+            gate: Semaphore::new(0),
+            ready: Mutex::new(Ok(())),
+            configuration: Mutex::default(),
+            enabled: Mutex::new(true),
+        };
+        Self { state: Arc::new(state) }
+    }
+}
+
+impl std::ops::Deref for StandIn {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+#[async_trait]
+impl Door for StandIn {
+    async fn enter(&self, key: &str, visit: Visit) -> ApiResult<Arc<dyn Platform>> {
+        let allowed = match key {
+            ADMINISTRATOR => true,
+            NOBODY => false,
+            _ => return Err(ApiError::new(Code::Unauthenticated, "the key is wrong")),
+        };
+        let name = visit.from.map_or_else(|| key.to_owned(), |from| format!("{key} from {from}"));
+        let correlation = visit.correlation.to_string();
+        Ok(Arc::new(Seen { state: Arc::clone(&self.state), allowed, name, correlation }))
+    }
+
+    fn local(&self, visit: Visit) -> Arc<dyn Platform> {
+        let correlation = visit.correlation.to_string();
+        Arc::new(Seen { state: Arc::clone(&self.state), allowed: true, name: "local".to_owned(), correlation })
+    }
+
+    async fn ready(&self) -> ApiResult<()> {
+        self.state.ready.lock().clone()
+    }
+}
+
+/// The platform, as somebody sees it.
+#[derive(Debug)]
+struct Seen {
+    state: Arc<State>,
+    allowed: bool,
+    name: String,
+    correlation: String,
+}
+
+impl Seen {
+    fn allowed(&self) -> ApiResult<()> {
+        if self.allowed { Ok(()) } else { Err(ApiError::new(Code::Forbidden, "it takes a right that the key has not")) }
+    }
+
+    fn plugin(&self, name: &PluginName) -> ApiResult<()> {
+        self.allowed()?;
+        let wrong = || ApiError::new(Code::PluginNotFound, format!("no plugin `{name}` is installed"));
+        if name == "pricing" { Ok(()) } else { Err(wrong()) }
+    }
+
+    fn summary(&self, name: &str) -> PluginSummary {
+        let at = OffsetDateTime::UNIX_EPOCH + time::Duration::days(name.len() as i64);
+        PluginSummary {
+            name: name.parse().unwrap(),
+            version: "1.2.0".to_owned(),
+            title: name.to_uppercase(),
+            description: String::new(),
+            categories: vec!["billing".to_owned()],
+            state: if *self.state.enabled.lock() { "active" } else { "disabled" }.to_owned(),
+            reason: None,
+            functions: 2,
+            digest: DIGEST.to_owned(),
+            installed_at: at,
+            updated_at: at,
+        }
+    }
+
+    fn functions(&self) -> Vec<FunctionSummary> {
+        let function = |name: &str| FunctionSummary {
+            function: name.parse().unwrap(),
+            title: name.to_owned(),
+            summary: String::new(),
+            signature: "func()".to_owned(),
+            tags: Vec::new(),
+            read_only: true,
+            destructive: false,
+            idempotent: true,
+        };
+        ["pricing.echo", "pricing.slow"].map(function).into()
+    }
+}
+
+fn manifest() -> Manifest {
+    Manifest::parse(
+        "name = \"pricing\"\nversion = \"1.2.0\"\ntitle = \"Pricing\"\ndescription = \"Prices.\"\n\
+         [runtime]\nkind = \"wasm\"\nentry = \"pricing.wasm\"\n",
+    )
+    .unwrap()
+}
+
+fn role(name: &str) -> RoleInfo {
+    RoleInfo {
+        name: name.to_owned(),
+        description: String::new(),
+        allow: vec!["*".to_owned()],
+        deny: Vec::new(),
+        built_in: false,
+    }
+}
+
+fn key(name: &str) -> KeyInfo {
+    KeyInfo {
+        id: "k1".to_owned(),
+        name: name.to_owned(),
+        roles: vec!["viewer".to_owned()],
+        scope: None,
+        created_at: OffsetDateTime::UNIX_EPOCH,
+        created_by: "local".to_owned(),
+        expires_at: None,
+        last_used_at: None,
+    }
+}
+
+#[async_trait]
+impl Platform for Seen {
+    async fn doctor(&self) -> ApiResult<DoctorReport> {
+        self.allowed()?;
+        Ok(DoctorReport { checks: Vec::new() })
+    }
+
+    async fn close(&self) -> ApiResult<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Functions for Seen {
+    async fn call(&self, request: CallRequest) -> ApiResult<CallResponse> {
+        self.plugin(&request.function.plugin)?;
+        self.state.calls.fetch_add(1, Ordering::SeqCst);
+        let result = match request.function.function.as_str() {
+            "echo" => request.arguments.to_value(),
+            "list" => json!([]),
+            "slow" => {
+                self.state.gate.acquire().await.unwrap().forget();
+                json!("at last")
+            }
+            "fail" => {
+                let error = ApiError::new(Code::FunctionFailed, "it failed");
+                return Err(ApiError { detail: Some(json!(["no", "price"])), ..error });
+            }
+            "limited" => {
+                let error = ApiError::new(Code::RateLimited, "too often");
+                return Err(ApiError { retry_after_ms: Some(1500), ..error });
+            }
+            "faulty" => {
+                let error = ApiError::new(Code::InvalidInput, "it does not fit");
+                return Err(ApiError { detail: Some(json!([{"path": "a", "message": "no"}])), ..error });
+            }
+            "cancelled" => return Err(ApiError::new(Code::Cancelled, "somebody cancelled it")),
+            "panics" => panic!("on purpose"),
+            other => return Err(ApiError::new(Code::FunctionNotFound, format!("no `{other}`"))),
+        };
+        Ok(CallResponse {
+            result: result.into(),
+            cache: "bypass".to_owned(),
+            duration_us: 1,
+            attempts: 1,
+            correlation: request.correlation.unwrap_or_else(|| self.correlation.clone()),
+            version: "1.2.0".to_owned(),
+            revision: DIGEST.to_owned(),
+            warnings: Vec::new(),
+        })
+    }
+
+    async fn call_batch(&self, requests: Vec<CallRequest>, _: usize) -> Vec<ApiResult<CallResponse>> {
+        let mut answers = Vec::new();
+        for request in requests {
+            answers.push(self.call(request).await);
+        }
+        answers
+    }
+
+    async fn function_list(&self, query: &FunctionQuery) -> ApiResult<Vec<FunctionSummary>> {
+        self.allowed()?;
+        query.plugin.as_ref().map(|plugin| self.plugin(plugin)).transpose()?;
+        Ok(self.functions())
+    }
+
+    async fn function_describe(&self, function: &FunctionRef) -> ApiResult<FunctionDescription> {
+        self.plugin(&function.plugin)?;
+        let mut functions = self.functions().into_iter();
+        let summary = functions.find(|summary| summary.function == *function);
+        Ok(FunctionDescription {
+            summary: summary.ok_or_else(|| ApiError::new(Code::FunctionNotFound, "no such function"))?,
+            description: String::new(),
+            parameters: Vec::new(),
+            arguments_schema: json!({}),
+            result_schema: json!({}),
+            error_schema: None,
+            timeout_ms: 1000,
+            cache_ms: None,
+            rate_limit: None,
+            estimated_ms: None,
+            requires_auth: false,
+            requires_admin: false,
+            types: Default::default(),
+        })
+    }
+}
+
+#[async_trait]
+impl Plugins for Seen {
+    async fn plugin_list(&self) -> ApiResult<Vec<PluginSummary>> {
+        self.allowed()?;
+        Ok(["billing", "host-tuning", "pricing"].map(|name| self.summary(name)).into())
+    }
+
+    async fn plugin_info(&self, name: &PluginName) -> ApiResult<PluginDetails> {
+        self.plugin(name)?;
+        Ok(PluginDetails {
+            summary: self.summary(name.as_str()),
+            manifest: manifest(),
+            source: "/srv/pricing".to_owned(),
+            granted: Vec::new(),
+            offered: self.functions(),
+            refused: Vec::new(),
+            imports: Vec::new(),
+            exports: Vec::new(),
+            revisions: Vec::new(),
+        })
+    }
+
+    async fn plugin_available(&self) -> ApiResult<AvailableReport> {
+        self.allowed()?;
+        Ok(AvailableReport { plugins: Vec::new(), duplicates: Vec::new(), problems: Vec::new() })
+    }
+
+    async fn package_inspect(&self, source: &PackageSource) -> ApiResult<PackageReport> {
+        self.allowed()?;
+        if *source == PackageSource::Path("/nowhere".into()) {
+            return Err(ApiError::new(Code::NotFound, "there is nothing at /nowhere"));
+        }
+        Ok(PackageReport {
+            manifest: manifest(),
+            digest: DIGEST.to_owned(),
+            size: 1,
+            files: 1,
+            permissions: Vec::new(),
+            widened: Vec::new(),
+            offered: self.functions(),
+            refused: Vec::new(),
+            imports: Vec::new(),
+            warnings: Vec::new(),
+            installed_version: None,
+            source: "/srv/pricing".to_owned(),
+        })
+    }
+
+    async fn plugin_install(&self, request: InstallRequest) -> ApiResult<InstallOutcome> {
+        self.package_inspect(&request.source).await?;
+        Ok(InstallOutcome {
+            name: "pricing".parse().unwrap(),
+            version: "1.2.0".to_owned(),
+            digest: DIGEST.to_owned(),
+            action: "installed".to_owned(),
+            previous_version: None,
+        })
+    }
+
+    async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<()> {
+        self.plugin(name)
+    }
+
+    async fn plugin_enable(&self, name: &PluginName) -> ApiResult<()> {
+        self.plugin(name)?;
+        *self.state.enabled.lock() = true;
+        Ok(())
+    }
+
+    async fn plugin_disable(&self, name: &PluginName) -> ApiResult<()> {
+        self.plugin(name)?;
+        *self.state.enabled.lock() = false;
+        Ok(())
+    }
+
+    async fn plugin_reload(&self, name: &PluginName) -> ApiResult<()> {
+        self.plugin(name)
+    }
+
+    async fn plugin_warm(&self, name: &PluginName) -> ApiResult<usize> {
+        self.plugin(name).map(|()| 2)
+    }
+
+    async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo> {
+        self.plugin(name)?;
+        Ok(HealthInfo { plugin: name.clone(), status: "healthy".to_owned(), checks: Vec::new() })
+    }
+}
+
+#[async_trait]
+impl Records for Seen {
+    async fn plugin_statistics(&self, name: Option<&PluginName>) -> ApiResult<StatisticsReport> {
+        self.allowed()?;
+        name.map(|name| self.plugin(name)).transpose()?;
+        let line =
+            |function: &str, calls| FunctionStatistics { function: function.to_owned(), calls, ..Default::default() };
+        Ok(StatisticsReport {
+            plugins: Default::default(),
+            total: line("total", 7),
+            functions: vec![line("pricing.echo", 3), line("pricing.slow", 4)],
+        })
+    }
+
+    async fn log_list(&self, _: &RecordQuery) -> ApiResult<Vec<LogEntry>> {
+        self.allowed()?;
+        Ok(Vec::new())
+    }
+
+    async fn run_list(&self, _: &RecordQuery) -> ApiResult<Vec<RunEntry>> {
+        self.allowed()?;
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Configurations for Seen {
+    async fn configuration_fetch(&self, name: &PluginName) -> ApiResult<Configuration> {
+        self.plugin(name)?;
+        let (values, revision) = self.state.configuration.lock().clone();
+        let effective = values.clone();
+        Ok(Configuration { plugin: name.clone(), schema: json!({}), values, effective, revision })
+    }
+
+    async fn configuration_put(&self, name: &PluginName, values: Map<String, Value>, expected: u64) -> ApiResult<u64> {
+        self.plugin(name)?;
+        let mut present = self.state.configuration.lock();
+        if present.1 != expected {
+            return Err(ApiError::new(Code::Conflict, "somebody else was quicker"));
+        }
+        *present = (values, expected + 1);
+        Ok(present.1)
+    }
+}
+
+#[async_trait]
+impl Access for Seen {
+    async fn identity(&self) -> ApiResult<Identity> {
+        Ok(Identity { name: self.name.clone(), key: None, roles: Vec::new() })
+    }
+
+    async fn key_list(&self) -> ApiResult<Vec<KeyInfo>> {
+        self.allowed()?;
+        Ok(vec![key("ci")])
+    }
+
+    async fn key_create(&self, request: KeyRequest) -> ApiResult<NewKey> {
+        self.allowed()?;
+        let number = self.state.calls.fetch_add(1, Ordering::SeqCst);
+        Ok(NewKey { info: key(&request.name), key: format!("secret-{number}") })
+    }
+
+    async fn key_delete(&self, _: &str) -> ApiResult<()> {
+        self.allowed()
+    }
+
+    async fn role_list(&self) -> ApiResult<Vec<RoleInfo>> {
+        self.allowed()?;
+        Ok(vec![role("deployer")])
+    }
+
+    async fn role_put(&self, name: &str, _: RoleRequest) -> ApiResult<RoleInfo> {
+        self.allowed()?;
+        Ok(role(name))
+    }
+
+    async fn role_delete(&self, _: &str) -> ApiResult<()> {
+        self.allowed()
+    }
+
+    async fn access_explain(&self, request: ExplainRequest) -> ApiResult<Explanation> {
+        self.allowed()?;
+        let ExplainRequest { key, right, name } = request;
+        let text = "it may".to_owned();
+        Ok(Explanation { key, right, name, allowed: true, reason: "allowed".to_owned(), role: None, rule: None, text })
+    }
+
+    async fn access_matrix(&self) -> ApiResult<AccessMatrix> {
+        self.allowed()?;
+        Ok(AccessMatrix { roles: Vec::new(), rows: Vec::new() })
+    }
+}
+
+#[async_trait]
+impl Audit for Seen {
+    async fn audit_list(&self, _: &AuditQuery) -> ApiResult<Vec<AuditInfo>> {
+        self.allowed()?;
+        Ok(Vec::new())
+    }
+
+    async fn audit_verify(&self) -> ApiResult<AuditVerification> {
+        self.allowed()?;
+        let head = AuditHead { sequence: 0, hash: String::new() };
+        Ok(AuditVerification { whole: true, records: 0, head, fault: None })
+    }
+}

@@ -1,0 +1,310 @@
+//! Single requests: bodies, problems, ETags, what is taken and what is not.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::client::{Call, Server};
+
+const EXECUTE: &str = "/api/v1/plugins/pricing/execute";
+const CONFIG: &str = "/api/v1/plugins/pricing/config";
+
+#[tokio::test]
+async fn a_call_is_made_with_its_arguments_as_they_were_written() {
+    let server = Server::start().await;
+    let body =
+        json!({"function": "echo", "args": {"big": 18_446_744_073_709_551_615_u64, "text": "ö"}, "timeout_ms": 50});
+    for (path, body) in [
+        (EXECUTE, body.clone()),
+        ("/api/v1/functions/pricing.echo/call?timeout_ms=50&no_cache=true", body["args"].clone()),
+        ("/api/plugins/pricing.echo/execute", json!({"input_data": body["args"]})),
+    ] {
+        let answer = server.post(path, body.clone()).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        let response = answer.json();
+        assert_eq!(response["result"], json!({"big": 18_446_744_073_709_551_615_u64, "text": "ö"}), "{path}");
+        assert_eq!(response["correlation"], answer.header("x-correlation-id"));
+    }
+    let several = json!({"calls": [
+        {"function": "pricing.echo", "args": {"a": 1}}, {"function": "pricing.fail"}, {"function": "other.x"}
+    ]});
+    let report = server.post("/api/v1/batch", several).await.json();
+    assert_eq!((&report["succeeded"], &report["failed"]), (&json!(1), &json!(2)));
+    assert_eq!(report["results"][0]["answer"]["result"], json!({"a": 1}));
+    assert_eq!(report["results"][1]["error"]["code"], "function_failed");
+    assert_eq!(report["results"][2]["error"]["code"], "plugin_not_found");
+}
+
+#[tokio::test]
+async fn a_correlation_id_is_taken_if_it_is_one() {
+    let server = Server::start().await;
+    let ask = |id: &'static str| server.send(Call::new(Method::GET, "/api/v1/identity").header("x-correlation-id", id));
+    assert_eq!(ask("01ARZ3NDEKTSV4RRFFQ69G5FAV").await.header("x-correlation-id"), "01ARZ3NDEKTSV4RRFFQ69G5FAV");
+    let other = ask("mine").await;
+    assert_eq!(other.header("x-correlation-id").len(), 26);
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_fit_are_refused_with_the_place() {
+    let server = Server::start().await;
+    let send = |media: &'static str, body: &'static str| {
+        server.send(Call::new(Method::POST, EXECUTE).header("content-type", media).body(body))
+    };
+    let json = "application/json";
+    for media in ["application/json; charset=utf-8", "Application/JSON;charset=\"UTF-8\""] {
+        assert_eq!(send(media, r#"{"function":"echo"}"#).await.status, 200, "{media}");
+    }
+    for media in
+        ["text/plain", "application/json; charset=latin1", "application/jsonp", "application/x-www-form-urlencoded"]
+    {
+        send(media, "{}").await.problem(415, "unsupported_media_type");
+    }
+    server.send(Call::new(Method::POST, EXECUTE).body("{}")).await.problem(415, "unsupported_media_type");
+    let encoded = Call::new(Method::POST, EXECUTE).header("content-encoding", "gzip").json(&json!({}));
+    server.send(encoded).await.problem(415, "unsupported_media_type");
+    for text in ["", "{", "{\"function\": \"echo\",}", "{\"function\": \"echo\"} {}", "nonsense"] {
+        let problem = send(json, text).await.problem(400, "invalid_usage");
+        assert!(problem["detail"].as_str().unwrap().contains("line 1"), "{text}: {problem}");
+    }
+    for (text, place) in [
+        ("[]", "invalid length"),
+        (r#"{"function": 1}"#, "function: "),
+        (r#"{"function": "no such name!"}"#, "no such name!"),
+        (r#"{"function": "echo", "args": [1]}"#, "args: "),
+        (r#"{"function": "echo", "args": null}"#, "args: "),
+        (r#"{"function": "echo", "surprise": 1}"#, "surprise"),
+        (r#"{"function": "echo", "function": "echo"}"#, "duplicate"),
+        (r#"{"function": "echo", "timeout_ms": 0}"#, "timeout_ms: "),
+        (r#"{"function": "echo", "timeout_ms": 86400001}"#, "86400000"),
+    ] {
+        let problem = send(json, text).await.problem(422, "invalid_input");
+        assert!(problem["detail"].as_str().unwrap().contains(place), "{text}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn long_bodies_are_refused_whether_announced_or_not() {
+    let server = Server::with(|options| options.body_limit = 1000).await;
+    let send = |length: usize| {
+        let body = format!("{{\"function\": \"echo\", \"args\": {{\"a\": \"{}\"}}}}", "x".repeat(length));
+        server.send(Call::new(Method::POST, EXECUTE).header("content-type", "application/json").body(body))
+    };
+    assert_eq!(send(900).await.status, 200);
+    let problem = send(1000).await.problem(413, "too_large");
+    assert!(problem["detail"].as_str().unwrap().contains("1000 bytes"));
+    // In chunks, so that nothing says beforehand how long it is; and within the limit, that chunks are put together.
+    for (times, status) in [(3, "HTTP/1.1 200"), (30, "HTTP/1.1 413")] {
+        let answer = chunked(&server, times).await;
+        assert!(answer.starts_with(status), "{answer}");
+    }
+}
+
+async fn chunked(server: &Server, times: usize) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    let head = format!(
+        "POST {EXECUTE} HTTP/1.1\r\nhost: x\r\nx-api-key: administrator\r\ncontent-type: application/json\r\n\
+         connection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let pieces = std::iter::once("{\"function\": \"echo\", \"args\": {\"a\": \"".to_owned())
+        .chain(std::iter::repeat_n("x".repeat(64), times))
+        .chain(["\"}}".to_owned(), String::new()]);
+    for piece in pieces {
+        let chunk = format!("{:x}\r\n{piece}\r\n", piece.len());
+        // A server that has heard enough hangs up; what it said before is read all the same.
+        if stream.write_all(chunk.as_bytes()).await.is_err() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn problems_carry_what_the_error_has() {
+    let server = Server::start().await;
+    let call = |function: &'static str| server.post(EXECUTE, json!({"function": function}));
+    assert_eq!(call("fail").await.problem(422, "function_failed")["detail_value"], json!(["no", "price"]));
+    let faulty = call("faulty").await.problem(422, "invalid_input");
+    assert_eq!(faulty["faults"], json!([{"path": "a", "message": "no"}]));
+    let limited = call("limited").await;
+    assert_eq!(limited.problem(429, "rate_limited")["retry_after_ms"], 1500);
+    assert_eq!(limited.header("retry-after"), "2");
+    call("cancelled").await.problem(503, "cancelled");
+    call("panics").await.problem(500, "internal");
+    call("missing").await.problem(404, "function_not_found");
+    server.get("/api/v1/nothing").await.problem(404, "not_found");
+    server.get("/").await.problem(404, "not_found");
+    server.get("/api/v1/plugins/NotAName").await.problem(404, "not_found");
+    let problem = server.get("/api/v1/functions/nodot").await.problem(404, "not_found");
+    assert!(problem["detail"].as_str().unwrap().starts_with("`nodot` does not name a function"), "{problem}");
+}
+
+#[tokio::test]
+async fn queries_are_read_strictly() {
+    let server = Server::start().await;
+    for query in
+        ["limit=0", "limit=1001", "limit=x", "limit=", "offset=-1", "sort=colour", "sort=", "q=a&q=b", "unknown=1"]
+    {
+        server.get(&format!("/api/v1/plugins?{query}")).await.problem(400, "invalid_usage");
+    }
+    for query in ["all=yes", "plugin=No", "plugin="] {
+        server.get(&format!("/api/v1/functions?{query}")).await.problem(400, "invalid_usage");
+    }
+    for query in ["since=yesterday", "limit=1001", "function=a%20b", "plugin=A"] {
+        server.get(&format!("/api/v1/runs?{query}")).await.problem(400, "invalid_usage");
+    }
+    let good =
+        "/api/v1/logs?plugin=pricing&level=warn&since=2026-01-02T03:04:05Z&until=2026-01-02T03:04:05%2B02:00&limit=5";
+    assert_eq!(server.get(good).await.status, 200);
+    server.get("/api/v1/logs?correlation=mine").await.problem(400, "invalid_usage");
+    server.get("/api/v1/audit?correlation=8ZZZZZZZZZZZZZZZZZZZZZZZZZ").await.problem(400, "invalid_usage");
+    server.get("/api/v1/logs?level=loud").await.problem(400, "invalid_usage");
+    let audit = "/api/v1/audit?actor=local&allowed=false&before=18446744073709551615&limit=1000";
+    assert_eq!(server.get(audit).await.status, 200);
+    server.get("/api/v1/audit?limit=1001").await.problem(400, "invalid_usage");
+}
+
+#[tokio::test]
+async fn plugins_are_filtered_sorted_and_listed_in_pages() {
+    let server = Server::start().await;
+    let names = async |query: &str| {
+        let page = server.get(&format!("/api/v1/plugins{query}")).await.json();
+        let names: Vec<_> = page["items"].as_array().unwrap().iter().map(|item| item["name"].clone()).collect();
+        (Value::from(names), page["total"].clone())
+    };
+    assert_eq!(names("").await, (json!(["billing", "host-tuning", "pricing"]), json!(3)));
+    assert_eq!(names("/?q=IN&sort=-name").await, (json!(["pricing", "host-tuning", "billing"]), json!(3)));
+    assert_eq!(names("?q=PRIC").await, (json!(["pricing"]), json!(1)));
+    assert_eq!(names("?offset=1&limit=1").await, (json!(["host-tuning"]), json!(3)));
+    assert_eq!(names("?sort=-updated_at&limit=1").await, (json!(["host-tuning"]), json!(3)));
+    assert_eq!(names("?state=failed").await, (json!([]), json!(0)));
+    assert_eq!(names("?category=billing&state=active&offset=9").await, (json!([]), json!(3)));
+}
+
+#[tokio::test]
+async fn a_head_is_a_get_without_its_body() {
+    let server = Server::start().await;
+    let get = server.get("/api/v1/plugins/pricing").await;
+    let head = server.send(Call::new(Method::HEAD, "/api/v1/plugins/pricing")).await;
+    assert_eq!((head.status, head.body.len()), (get.status, 0));
+    assert_eq!(head.header("etag"), get.header("etag"));
+    assert_eq!(head.header("content-length"), get.body.len().to_string());
+    assert_eq!(server.send(Call::bare(Method::HEAD, "/api/v1/plugins")).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_plugin_that_has_changed_is_not_updated_unseen() {
+    let server = Server::start().await;
+    let path = "/api/v1/plugins/pricing";
+    let put =
+        |etag: String, body: Value| server.send(Call::new(Method::PUT, path).header("if-match", &etag).json(&body));
+    let body = json!({"source": {"path": "/srv/pricing"}});
+    let seen = server.get(path).await.header("etag").to_owned();
+    assert_eq!(put(seen.clone(), body.clone()).await.status, 200);
+    assert_eq!(server.post(&format!("{path}/disable"), json!(null)).await.status, 204);
+    put(seen.clone(), body.clone()).await.problem(412, "precondition_failed");
+    assert_eq!(put(format!("\"other\", {}", server.get(path).await.header("etag")), body.clone()).await.status, 200);
+    assert_eq!(put("*".to_owned(), body.clone()).await.status, 200);
+    put("unquoted".to_owned(), body.clone()).await.problem(400, "invalid_usage");
+    assert_eq!(server.send(Call::new(Method::PUT, path).json(&body)).await.status, 200);
+    let other = server.send(Call::new(Method::PUT, "/api/v1/plugins/billing").json(&body)).await;
+    other.problem(404, "plugin_not_found");
+}
+
+#[tokio::test]
+async fn sources_are_a_path_or_a_name() {
+    let server = Server::start().await;
+    let install = |source: Value| server.post("/api/v1/plugins/install", json!({"source": source}));
+    let made = install(json!({"name": "pricing", "version": "^1"})).await;
+    assert_eq!((made.status.as_u16(), made.header("location")), (201, "/api/v1/plugins/pricing"));
+    assert_eq!(install(json!({"name": "pricing"})).await.status, 201);
+    install(json!({"path": "/nowhere"})).await.problem(404, "not_found");
+    for source in [json!({}), json!({"path": "/a", "name": "b"}), json!({"version": "1"}), json!("/a"), json!(null)] {
+        let problem = install(source).await.problem(422, "invalid_input");
+        assert!(problem["detail"].as_str().unwrap().contains("a source is"), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_is_changed_whole_or_in_parts() {
+    let server = Server::start().await;
+    let values = async || server.get(CONFIG).await.json()["values"].clone();
+    let put = |path: String, etag: &'static str, body: Value| {
+        server.send(Call::new(Method::PUT, &path).header("if-match", etag).json(&body))
+    };
+    let first = server.get(CONFIG).await;
+    assert_eq!((first.header("etag"), &first.json()["revision"]), ("\"0\"", &json!(0)));
+    let made = server.post(CONFIG, json!({"key": "currency", "value": "EUR"})).await;
+    assert_eq!((made.status.as_u16(), made.json()), (201, json!({"plugin": "pricing", "revision": 1})));
+    server.post(CONFIG, json!({"key": "currency", "value": "USD"})).await.problem(409, "already_exists");
+    put(CONFIG.to_owned(), "\"0\"", json!({"vat": 19})).await.problem(412, "precondition_failed");
+    assert_eq!(values().await, json!({"currency": "EUR"}));
+    let whole = put(CONFIG.to_owned(), "\"1\"", json!({"vat": 19})).await;
+    assert_eq!((whole.status.as_u16(), whole.header("etag")), (200, "\"2\""));
+    assert_eq!(values().await, json!({"vat": 19}));
+    let one = format!("{CONFIG}/currency");
+    put(one.clone(), "\"1\"", json!({"value": null})).await.problem(412, "precondition_failed");
+    assert_eq!(put(one.clone(), "\"2\"", json!({"value": null})).await.header("etag"), "\"3\"");
+    assert_eq!(values().await, json!({"vat": 19, "currency": null}));
+    let delete = |path: &str, etag: &str| server.send(Call::new(Method::DELETE, path).header("if-match", etag));
+    delete(&one, "\"2\"").await.problem(412, "precondition_failed");
+    assert_eq!(delete(&one, "\"3\"").await.status, 204);
+    delete(&one, "*").await.problem(404, "not_found");
+    put(one, "\"4\"", json!({})).await.problem(422, "invalid_input");
+    assert_eq!(values().await, json!({"vat": 19}));
+}
+
+#[tokio::test]
+async fn values_set_at_the_same_time_are_all_kept() {
+    let server = Server::start().await;
+    let names: Vec<String> = (0..4).map(|number| format!("value{number}")).collect();
+    let set = names.iter().map(|name| server.post(CONFIG, json!({"key": name, "value": 1})));
+    for answer in futures::future::join_all(set).await {
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    let values = server.get(CONFIG).await.json()["values"].clone();
+    assert_eq!(values.as_object().unwrap().len(), names.len());
+}
+
+#[tokio::test]
+async fn several_plugins_are_dealt_with_at_once() {
+    let server = Server::start().await;
+    let body = json!({"action": "disable", "plugins": ["pricing", "missing"]});
+    let report = server.post("/api/v1/plugins/bulk", body).await.json();
+    assert_eq!((&report["succeeded"], &report["failed"]), (&json!(1), &json!(1)));
+    assert_eq!(report["outcomes"][0], json!({"plugin": "pricing", "ok": true}));
+    assert_eq!(report["outcomes"][1]["error"]["code"], "plugin_not_found");
+    let state = server.get("/api/v1/plugins/pricing").await.json()["state"].clone();
+    assert_eq!(state, "disabled");
+    let none = server.post("/api/v1/plugins/bulk", json!({"action": "disable", "plugins": []})).await;
+    none.problem(422, "invalid_input");
+    let many = json!({"action": "warm", "plugins": vec!["pricing"; 101]});
+    server.post("/api/v1/plugins/bulk", many).await.problem(422, "invalid_input");
+}
+
+#[tokio::test]
+async fn the_earlier_names_take_plugins_and_functions() {
+    let server = Server::start().await;
+    assert_eq!(server.get("/api/plugins/pricing").await.json()["version"], "1.2.0");
+    assert_eq!(server.get("/api/plugins/pricing.echo").await.json()["function"], "pricing.echo");
+    let metrics = server.get("/api/plugins/pricing.slow/metrics").await.json();
+    assert_eq!((&metrics["total"]["calls"], metrics["functions"].as_array().unwrap().len()), (&json!(4), 1));
+    assert_eq!(server.get("/api/plugins/pricing/metrics").await.json()["total"]["calls"], 7);
+    let ambiguous = server.post("/api/plugins/pricing/execute", json!({"input_data": {}})).await;
+    let problem = ambiguous.problem(404, "function_not_found");
+    assert!(problem["hint"].as_str().unwrap().contains("pricing.FUNCTION"), "{problem}");
+}
+
+#[tokio::test]
+async fn readiness_is_what_the_door_says() {
+    let server = Server::start().await;
+    let ask = |path: &'static str| server.send(Call::bare(Method::GET, path));
+    assert_eq!(ask("/readyz").await.status, 200);
+    let stopping = outrigger_api::ApiError::new(outrigger_api::Code::ShuttingDown, "it is stopping");
+    *server.door.ready.lock() = Err(stopping);
+    ask("/readyz").await.problem(503, "shutting_down");
+    assert_eq!(ask("/healthz").await.json(), json!({"status": "ok"}));
+}
