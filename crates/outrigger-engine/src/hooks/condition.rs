@@ -16,6 +16,9 @@ use serde_json::Value as Json;
 /// What a condition can speak of.
 const VARIABLES: [&str; 3] = ["event", "hook", "caller"];
 
+/// What `type(…)` gives.
+const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
+
 /// Values in what a hook carries, and bytes of texts, beyond which no condition looks at it.
 const MOST_VALUES: usize = 10_000;
 const MOST_BYTES: usize = 256 << 10;
@@ -188,7 +191,7 @@ impl Checker {
     fn check_one(&mut self, expression: &IdedExpr) -> Result<(), String> {
         match &expression.expr {
             Expr::Unspecified | Expr::Literal(_) => Ok(()),
-            Expr::Ident(name) if self.bound.contains(name) => Ok(()),
+            Expr::Ident(name) if self.bound.contains(name) || TYPES.contains(&name.as_str()) => Ok(()),
             Expr::Ident(name) => Err(format!("it speaks of `{name}`; there is {}", VARIABLES.join(", "))),
             Expr::Select(select) => self.check(&select.operand),
             Expr::List(list) => list.elements.iter().try_for_each(|element| self.check(element)),
@@ -300,6 +303,7 @@ mod tests {
         check("event.tags.all(tag, tag != 'c') && event.tags.exists(tag, tag == 'b')", Ok(true));
         check("hook == 'customer.created' && caller == 'key ci'", Ok(true));
         check("caller == 'local' ? true : false", Ok(false));
+        check("type(event) == map && type(event.age) == int", Ok(true));
     }
 
     #[test]

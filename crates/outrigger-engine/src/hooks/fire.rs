@@ -230,7 +230,9 @@ impl Course<'_> {
         let Subscription { id, function, on_error, .. } = &subscriber.subscription;
         let hook = &self.firing.hook;
         if self.kind == HookKind::Filter && failure.code == Code::FunctionFailed {
-            let message = format!("`{function}`, which is subscribed to `{hook}`, refused it: {}", failure.message);
+            // The function's own words, where its error value is text.
+            let said = failure.detail.as_ref().and_then(Json::as_str).unwrap_or(&failure.message);
+            let message = format!("`{function}`, which is subscribed to `{hook}`, refused it: {said}");
             self.failure = Some(Failure { detail: failure.detail, ..Failure::new(Code::HookRefused, message) });
             self.result = HookResult::Refused;
             return CallbackOutcome::Refused;
