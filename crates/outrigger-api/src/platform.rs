@@ -5,19 +5,23 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use outrigger_contract::{FunctionRef, PluginName};
+use outrigger_contract::{FunctionRef, HookName, PluginName};
 use ulid::Ulid;
 
 use crate::{
     AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, CallRequest, CallResponse,
-    Configuration, DoctorReport, ExplainRequest, Explanation, FunctionDescription, FunctionQuery, FunctionSummary,
-    HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, NewKey, PackageReport,
-    PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, StatisticsReport,
+    Configuration, DoctorReport, ExplainRequest, Explanation, FireReport, FireRequest, FunctionDescription,
+    FunctionQuery, FunctionSummary, HealthInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, Identity,
+    InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, NewKey, PackageReport, PackageSource, PluginDetails,
+    PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, StatisticsReport, SubscriptionInfo, SubscriptionQuery,
+    SubscriptionRequest,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
 #[async_trait]
-pub trait Platform: Functions + Plugins + Records + Configurations + Access + Audit + Debug + Send + Sync {
+pub trait Platform:
+    Functions + Plugins + Records + Configurations + Access + Audit + Hooks + Debug + Send + Sync
+{
     /// Looks whether everything is in order.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
     /// Writes everything that is still to be written. Called once, at the end.
@@ -139,4 +143,27 @@ pub trait Audit: Send + Sync {
     async fn audit_list(&self, query: &AuditQuery) -> ApiResult<Vec<AuditInfo>>;
     /// Reads the whole log and checks that nothing in it was changed.
     async fn audit_verify(&self) -> ApiResult<AuditVerification>;
+}
+
+/// Hooks: points at which functions of plugins take part in what happens.
+#[async_trait]
+pub trait Hooks: Send + Sync {
+    /// All hooks, by name.
+    async fn hook_list(&self) -> ApiResult<Vec<HookInfo>>;
+    /// Adds a hook.
+    async fn hook_create(&self, request: HookRequest) -> ApiResult<HookInfo>;
+    /// Removes a hook that was added, and to which nobody is subscribed.
+    async fn hook_delete(&self, name: &HookName) -> ApiResult<()>;
+    /// Subscriptions that match, in the order in which they are called.
+    async fn subscription_list(&self, query: &SubscriptionQuery) -> ApiResult<Vec<SubscriptionInfo>>;
+    /// Subscribes a function to a hook.
+    async fn subscription_create(&self, request: SubscriptionRequest) -> ApiResult<SubscriptionInfo>;
+    /// Ends a subscription that was made over the API.
+    async fn subscription_delete(&self, id: &str) -> ApiResult<()>;
+    /// Switches a subscription on or off.
+    async fn subscription_switch(&self, id: &str, enabled: bool) -> ApiResult<SubscriptionInfo>;
+    /// Fires a hook that is not built in, and waits for its subscribers; or sees what would be done.
+    async fn hook_fire(&self, name: &HookName, request: FireRequest) -> ApiResult<FireReport>;
+    /// What was done when hooks were fired, the newest first. The latest 1,000 are kept.
+    async fn hook_traces(&self, query: &HookTraceQuery) -> ApiResult<Vec<HookTraceInfo>>;
 }

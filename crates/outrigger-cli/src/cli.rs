@@ -3,6 +3,7 @@
 mod access;
 mod call;
 mod global;
+mod hook;
 mod plugin;
 mod serve;
 
@@ -18,6 +19,7 @@ use crate::complete;
 pub use access::{AccessCommand, AuditCommand, AuditListArguments, KeyCommand, KeyCreateArguments, RoleCommand};
 pub use call::{Argument, BatchArguments, CallArguments, CallOptions};
 pub use global::{ColorChoice, GlobalOptions};
+pub use hook::{HookCommand, SubscribeArguments};
 pub use plugin::{
     ConfigArguments, InstallArguments, ListArguments, LogLevel, LogsArguments, PluginCommand, Since, UninstallArguments,
 };
@@ -99,6 +101,10 @@ pub enum Command {
   outrigger serve
   outrigger serve --listen 0.0.0.0:7070 --tls-certificate chain.pem --tls-key key.pem")]
     Serve(ServeArguments),
+
+    /// Hooks, who is subscribed to them, and what was done when they were fired
+    #[command(subcommand)]
+    Hook(HookCommand),
 
     /// Keys, roles, and why something is allowed or refused
     #[command(subcommand)]

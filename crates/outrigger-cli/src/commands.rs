@@ -10,6 +10,7 @@ pub mod dev;
 pub mod doctor;
 pub mod errors;
 pub mod functions;
+pub mod hook;
 pub mod install;
 pub mod plugin;
 pub mod records;
@@ -38,6 +39,7 @@ pub async fn run(context: Arc<Context>, command: Command) -> CliResult {
         Command::Batch(arguments) => batch::run(&context, arguments).await,
         Command::Runs(arguments) => records::runs(&context, arguments).await,
         Command::Serve(arguments) => serve::run(&context, arguments).await,
+        Command::Hook(command) => hook::run(&context, command).await,
         Command::Access(command) => access::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Dev(command) => dev::run(&context, command).await,

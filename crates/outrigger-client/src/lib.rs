@@ -2,6 +2,7 @@
 //! works against a server in the same words.
 
 mod functions;
+mod hooks;
 mod http;
 mod platform;
 

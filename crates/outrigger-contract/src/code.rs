@@ -37,6 +37,8 @@ pub enum Code {
     Trapped,
     FunctionFailed,
     LifecycleFailed,
+    HookRefused,
+    HookFailed,
     Unsupported,
     InvalidOutput,
     Io,
@@ -207,6 +209,12 @@ table! {
     LifecycleFailed "lifecycle_failed" 409 -32000 FAILED
         "A step of the plugin's lifecycle failed and was undone."
         "`outrigger plugin logs NAME` has the plugin's own words; the last good revision still runs."
+    HookRefused "hook_refused" 403 -32001 DENIED
+        "A function that is subscribed to a hook refused it."
+        "The message is that function's own; `outrigger hook list` shows who is subscribed."
+    HookFailed "hook_failed" 424 -32000 FAILED
+        "A function that is subscribed to a hook failed, and its subscription says `fail-closed`."
+        "`outrigger hook trace` shows what each subscriber did; mend the function, or end its subscription."
     Unsupported "unsupported" 501 -32000 USAGE
         "This version of Outrigger cannot do this."
         "The message says what it can do instead."

@@ -2,11 +2,12 @@
 //! renderings of it. Everything here is a pure function of its input; this crate does no IO.
 //!
 //! Read in this order: [`name`] and [`digest`] (what things are called), [`manifest`] (what a plugin says of
-//! itself), [`permission`] (what it asks for), [`types`] (what its functions take and give), [`code`] (how all of
+//! itself), [`permission`] (what it asks for), [`hook`] (where it takes part), [`types`] (what its functions take and give), [`code`] (how all of
 //! it fails).
 
 pub mod code;
 pub mod digest;
+pub mod hook;
 pub mod manifest;
 pub mod name;
 pub mod permission;
@@ -15,6 +16,7 @@ pub mod units;
 
 pub use code::Code;
 pub use digest::Digest;
+pub use hook::{HookKind, HookName, OnError};
 pub use manifest::Manifest;
 pub use name::{FunctionName, FunctionRef, PluginName};
 pub use permission::Permissions;

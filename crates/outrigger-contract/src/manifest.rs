@@ -7,6 +7,7 @@
 mod categories;
 mod configuration;
 mod functions;
+mod hooks;
 mod limits;
 mod node;
 mod problem;
@@ -21,12 +22,14 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::de::DeTable;
 
+use crate::hook::HookName;
 use crate::name::{FunctionName, PluginName};
 use crate::permission::Permissions;
 
 pub use categories::{Category, UnknownCategory};
 pub use configuration::{AdditionalProperties, ConfigurationSchema, Property, PropertyKind};
 pub use functions::{FunctionOptions, Retry};
+pub use hooks::{HookDeclaration, SubscriptionDeclaration};
 pub use limits::Limits;
 pub use problem::{ManifestError, Place, Problem};
 pub use runtime::{InstancePolicy, PackagePath, PackagePathError, RuntimeKind, RuntimeSection};
@@ -75,6 +78,12 @@ pub struct Manifest {
     /// Other plugins that it needs or can use.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub dependencies: IndexMap<PluginName, Dependency>,
+    /// Hooks of its own.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub hooks: IndexMap<HookName, HookDeclaration>,
+    /// Functions of its own that are called when a hook is fired.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subscriptions: Vec<SubscriptionDeclaration>,
     /// Limits on each call, with the defaults filled in.
     pub limits: Limits,
 }

@@ -6,6 +6,7 @@ mod audit;
 mod authorize;
 mod cache;
 mod deadline;
+mod hooks;
 mod permit;
 mod rate;
 mod record;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use outrigger_contract::types::json::{self, Rendered};
 use outrigger_contract::types::{Function, Type};
-use outrigger_contract::{Code, FunctionRef, PluginName, Value};
+use outrigger_contract::{Code, FunctionRef, HookName, PluginName, Value};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use cache::AnswerCache;
@@ -28,6 +29,7 @@ use crate::access::Principal;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::hooks::HookCaller;
 use crate::plugins::{ActiveRevision, FunctionSlot};
 use crate::runtime::{CallContext, NOTHING, Observed};
 use crate::services::CallServices;
@@ -52,6 +54,8 @@ pub enum Caller {
     Key(Arc<Principal>),
     /// A function of a plugin, with the chain of functions that led to it, the outermost first. Never empty.
     Plugin(Vec<FunctionRef>),
+    /// A hook, on behalf of who caused it to be fired.
+    Hook(Arc<HookCaller>),
 }
 
 impl Caller {
@@ -60,7 +64,18 @@ impl Caller {
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Key(principal) => Some(&principal.id),
+            Self::Hook(by) => by.cause.as_ref().and_then(Self::key),
             Self::Local | Self::Plugin(_) => None,
+        }
+    }
+
+    /// The functions that led to the call, the outermost first.
+    #[must_use]
+    pub fn chain(&self) -> &[FunctionRef] {
+        match self {
+            Self::Plugin(chain) => chain,
+            Self::Hook(by) => by.cause.as_ref().map_or(&[], Self::chain),
+            Self::Local | Self::Key(_) => &[],
         }
     }
 }
@@ -73,6 +88,10 @@ impl std::fmt::Display for Caller {
             Self::Plugin(chain) => match chain.last() {
                 Some(function) => write!(f, "plugin {function}"),
                 None => f.write_str("plugin"),
+            },
+            Self::Hook(by) => match &by.cause {
+                Some(cause) => write!(f, "hook {} for {cause}", by.hook),
+                None => write!(f, "hook {}", by.hook),
             },
         }
     }
@@ -176,8 +195,13 @@ impl Engine {
     /// Whatever a stage says. Every call is recorded, however it ends.
     pub async fn call(&self, call: Call) -> Result<Answer, Failure> {
         let mut run = Run::begin(self, &call);
+        let after = hooks::After::of(self, &call, &run);
         let outcome = path(self, call, &mut run).await;
-        run.end(outcome).await
+        let outcome = run.end(outcome).await;
+        if let Some(after) = after {
+            after.fire(self, &outcome);
+        }
+        outcome
     }
 
     /// Calls several functions, at most `parallel` at once. The answers come in the order of the calls.
@@ -196,9 +220,10 @@ async fn path(engine: &Engine, call: Call, run: &mut Run) -> Result<Output, Fail
     authorize::target(&call.caller, &target)?;
     let arguments = validate::arguments(&target, call.arguments)?;
     rate::check(&target, &call.caller)?;
+    let deadline = deadline::of(&target, &call.options, run.started());
+    let arguments = hooks::before(engine, run, &call.caller, &target, arguments, deadline).await?;
     audit::intent(engine, run, &call.caller, &target).await?;
     run.admit();
-    let deadline = deadline::of(&target, &call.options, run.started());
     let execution =
         Execution { engine, target, caller: call.caller, correlation: run.correlation(), cancel: call.options.cancel };
     let no_cache = call.options.no_cache;
@@ -295,6 +320,7 @@ enum CallerKey {
     /// The id of a key.
     Key(String),
     Plugin(PluginName),
+    Hook(HookName),
 }
 
 impl CallerKey {
@@ -306,6 +332,7 @@ impl CallerKey {
                 Some(function) => Self::Plugin(function.plugin.clone()),
                 None => Self::Local,
             },
+            Caller::Hook(by) => Self::Hook(by.hook.clone()),
         }
     }
 }

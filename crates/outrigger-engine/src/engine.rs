@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::AuditEntry;
 use crate::call::AnswerCache;
 use crate::error::Failure;
+use crate::hooks::Hooks;
 use crate::plugins::{ActiveRevision, PluginTable, Slot};
 use crate::recorder::Recorder;
 use crate::runtime::Runtime;
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) plugins: PluginTable,
     pub(crate) cache: AnswerCache,
     pub(crate) recorder: Recorder,
+    pub(crate) hooks: Hooks,
     /// Revisions that were replaced and are being shut down.
     pub(crate) background: TaskTracker,
 }
@@ -79,7 +81,9 @@ impl Engine {
         let known = store.plugin_list().await?;
         let slots: Vec<_> = known.into_iter().map(|(record, summary)| Arc::new(Slot::new(record, summary))).collect();
         plugins.extend(slots);
+        let hooks = Hooks::open(&*store, &plugins.names()).await?;
         let inner = Arc::new(Inner {
+            hooks,
             cache: AnswerCache::new(options.cache_capacity),
             recorder: Recorder::start(Arc::clone(&store)),
             background: TaskTracker::new(),
@@ -182,6 +186,7 @@ impl Engine {
         }
         let revision = self.bring_up(&slot, &record.active).await?;
         slot.active.store(Some(Arc::clone(&revision)));
+        self.adopt_loaded(&revision.manifest, &revision.graph).await;
         Ok(revision)
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use outrigger_contract::types::Function;
 use outrigger_contract::types::json::{self, Fault, Faults};
-use outrigger_contract::{Code, FunctionRef, PluginName, TypeGraph};
+use outrigger_contract::{Code, FunctionRef, HookName, PluginName, TypeGraph};
 
 use crate::access::{Principal, Right};
 use crate::lifecycle::{PluginState, Refusal};
@@ -54,6 +54,14 @@ impl Failure {
         match nearest(name.as_str(), known.iter().map(PluginName::as_str)) {
             Some(candidate) => failure.with_hint(format!("did you mean `{candidate}`?")),
             None => failure,
+        }
+    }
+
+    pub(crate) fn hook_not_found<'a>(name: &HookName, known: impl Iterator<Item = &'a HookName>) -> Self {
+        let failure = Self::new(Code::NotFound, format!("there is no hook `{name}`"));
+        match nearest(name.as_str(), known.map(HookName::as_str)) {
+            Some(candidate) => failure.with_hint(format!("did you mean `{candidate}`?")),
+            None => failure.with_hint("`outrigger hook list` shows the hooks there are; a plugin declares its own"),
         }
     }
 

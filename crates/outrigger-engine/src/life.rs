@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use outrigger_contract::{Code, Digest, Permissions, PluginName};
+use serde_json::json;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::correlation::CorrelationId;
 use crate::engine::{Engine, Inner};
 use crate::error::Failure;
+use crate::hooks::{Adoption, spec};
 use crate::lifecycle::{Effect, Effects, Event, PluginState, drive};
 use crate::plugins::{ActiveRevision, Configuration, Slot};
 use crate::runtime::{CallContext, HealthReport, LifecycleStep, Observed, RevisionSpec, RuntimeFault};
@@ -37,6 +39,7 @@ impl Engine {
         let Installation { revision, granted, granted_by } = installation;
         let now = OffsetDateTime::now_utc();
         let name = revision.manifest.name.clone();
+        let declared = self.declared(&revision.manifest, &revision.inspection.graph)?;
         let mut record = PluginRecord {
             name: name.clone(),
             active: revision.digest,
@@ -49,13 +52,18 @@ impl Engine {
         let grant = GrantRecord { digest: revision.digest, permissions: granted, granted_by, granted_at: now };
         record.generation = self.inner.store.plugin_put(&record, Some(&revision), Some(&grant), 0).await?;
         let slot = self.inner.plugins.insert(Slot::new(record, revision.summary()));
-        if let Err(failure) = self.enable(&name).await {
+        let outcome = match self.bring_into_service(&name).await {
+            Ok(_) => self.adopt(declared, Adoption::Anew).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = outcome {
             self.inner.plugins.remove(&name);
             self.inner.store.plugin_delete(&name).await?;
             self.inner.runtime.forget(&revision.digest).await;
             drop(slot);
             return Err(failure);
         }
+        self.tell_of(spec::PLUGIN_INSTALLED, &slot);
         Ok(())
     }
 
@@ -69,6 +77,7 @@ impl Engine {
         let slot = self.slot(&revision.manifest.name)?;
         let _changing = slot.changing.lock().await;
         let (present, _) = slot.record();
+        let declared = self.declared(&revision.manifest, &revision.inspection.graph)?;
         let now = OffsetDateTime::now_utc();
         let grant = GrantRecord { digest: revision.digest, permissions: granted, granted_by, granted_at: now };
         let kept = self.inner.store.revision_fetch(&revision.digest).await?.is_some();
@@ -101,6 +110,11 @@ impl Engine {
         record.generation = self.inner.store.plugin_put(&record, None, None, expected).await?;
         *slot.record.lock() = (record, revision.summary());
         self.replace(&slot, successor);
+        if let Err(failure) = self.adopt(declared, Adoption::Anew).await {
+            // The new version takes calls; this is done again when it is next loaded.
+            tracing::error!(plugin = %slot.name, %failure, "what the new manifest says of hooks is not in force yet");
+        }
+        self.tell_of(spec::PLUGIN_UPDATED, &slot);
         Ok(())
     }
 
@@ -110,16 +124,30 @@ impl Engine {
     /// A lifecycle step failed; it was undone, and the plugin is in the state `failed` with the reason.
     pub async fn enable(&self, name: &PluginName) -> Result<(), Failure> {
         let slot = self.slot(name)?;
+        match self.bring_into_service(name).await {
+            Ok(true) => self.tell_of(spec::PLUGIN_ENABLED, &slot),
+            Ok(false) => {}
+            Err(failure) => {
+                self.tell_of(spec::PLUGIN_FAILED, &slot);
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a plugin take calls. Answers whether it did not before.
+    async fn bring_into_service(&self, name: &PluginName) -> Result<bool, Failure> {
+        let slot = self.slot(name)?;
         let _changing = slot.changing.lock().await;
         if slot.active.load().is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let (record, _) = slot.record();
         match self.bring_up(&slot, &record.active).await {
             Ok(revision) => {
                 self.settle(&slot, PluginState::Active, None).await?;
                 slot.active.store(Some(revision));
-                Ok(())
+                Ok(true)
             }
             Err(failure) => {
                 self.settle(&slot, PluginState::Failed, Some(failure.message.clone())).await?;
@@ -140,6 +168,7 @@ impl Engine {
         // The decision is written down before the plugin is stopped: a process that dies in between starts without it.
         self.settle(&slot, PluginState::Disabled, None).await?;
         drive(state, Event::Disable, &mut effects).await.map_err(|(_, failure)| failure)?;
+        self.tell_of(spec::PLUGIN_DISABLED, &slot);
         Ok(())
     }
 
@@ -157,6 +186,7 @@ impl Engine {
         let successor = self.bring_up(&slot, &record.active).await?;
         self.settle(&slot, PluginState::Active, None).await?;
         self.replace(&slot, Some(successor));
+        self.tell_of(spec::PLUGIN_RELOADED, &slot);
         Ok(())
     }
 
@@ -170,6 +200,8 @@ impl Engine {
         let mut effects = SlotEffects::new(self, &slot, slot.active.load_full());
         drive(standing(&slot), Event::Uninstall, &mut effects).await.map_err(|(_, failure)| failure)?;
         self.inner.cache.clear();
+        self.forget_hooks(name).await?;
+        self.tell_of(spec::PLUGIN_REMOVED, &slot);
         Ok(())
     }
 
@@ -209,6 +241,7 @@ impl Engine {
         if let Some(successor) = successor {
             self.replace(&slot, Some(successor));
         }
+        self.tell(spec::CONFIGURATION_CHANGED, || json!({"plugin": name, "revision": revision}));
         Ok(revision)
     }
 
@@ -259,6 +292,15 @@ impl Engine {
                     tracing::warn!(plugin = %slot.name, %failure, ?effect, "while a replaced revision was shut down");
                 }
             }
+        });
+    }
+
+    /// Tells who wants to know what became of a plugin.
+    fn tell_of(&self, event: &str, slot: &Slot) {
+        self.tell(event, || {
+            let (record, summary) = slot.record();
+            let (version, digest) = (summary.version.to_string(), record.active.to_string());
+            json!({"plugin": record.name, "version": version, "digest": digest, "reason": record.reason})
         });
     }
 

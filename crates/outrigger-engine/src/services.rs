@@ -40,10 +40,7 @@ impl CallServices {
         correlation: CorrelationId,
         deadline: Instant,
     ) -> Self {
-        let mut chain = match caller {
-            Caller::Plugin(chain) => chain.clone(),
-            Caller::Local | Caller::Key(_) => Vec::new(),
-        };
+        let mut chain = caller.chain().to_vec();
         chain.push(target.name.clone());
         Self {
             engine: engine.clone(),

@@ -5,6 +5,7 @@ mod access;
 mod audit;
 mod configurations;
 mod functions;
+mod hooks;
 mod plugins;
 mod records;
 

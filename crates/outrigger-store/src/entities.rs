@@ -10,6 +10,7 @@
 pub(crate) mod audit;
 pub(crate) mod configuration;
 pub(crate) mod grant;
+pub(crate) mod hook;
 pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod plugin;
@@ -19,3 +20,4 @@ pub(crate) mod run;
 pub(crate) mod schema_version;
 pub(crate) mod state;
 pub(crate) mod statistic;
+pub(crate) mod subscription;

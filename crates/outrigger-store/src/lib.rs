@@ -12,6 +12,7 @@ mod configuration;
 mod database;
 mod dialect;
 mod entities;
+mod hooks;
 mod memory;
 mod migrations;
 mod plugins;

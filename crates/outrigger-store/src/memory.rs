@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod hooks;
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
@@ -10,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use async_trait::async_trait;
-use outrigger_contract::{Digest, FunctionName, PluginName};
+use outrigger_contract::{Digest, FunctionName, HookName, PluginName};
 use outrigger_engine::access::{Role, RoleName};
+use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::store::{
     ConfigurationRecord, Expected, GrantRecord, KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter,
     RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
@@ -48,6 +50,8 @@ struct Tables {
     /// By name.
     keys: Vec<KeyRecord>,
     roles: BTreeMap<RoleName, Role>,
+    hooks: BTreeMap<HookName, HookRecord>,
+    subscriptions: BTreeMap<String, Subscription>,
     audit: audit::Log,
 }
 
@@ -355,7 +359,18 @@ impl Store for MemoryStore {
     }
 
     async fn check(&self) -> Result<String, StoreError> {
-        let Tables { plugins, owners: _, runs, run_ids: _, logs, keys: _, roles: _, audit: _ } = &*self.tables.lock();
+        let Tables {
+            plugins,
+            owners: _,
+            runs,
+            run_ids: _,
+            logs,
+            keys: _,
+            roles: _,
+            hooks: _,
+            subscriptions: _,
+            audit: _,
+        } = &*self.tables.lock();
         let (plugins, runs, logs) = (plugins.len(), runs.len(), logs.len());
         Ok(format!(
             "kept in memory, for as long as this process lives; {plugins} plugins, {runs} runs, {logs} log lines"

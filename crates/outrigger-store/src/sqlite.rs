@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use outrigger_contract::{Digest, PluginName};
+use outrigger_contract::{Digest, HookName, PluginName};
 use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::audit::{AuditEntry, AuditRecord, Head};
+use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::store::{
-    AccessStore, AuditFilter, AuditStore, ConfigurationRecord, GrantRecord, KeyRecord, LogRecord, PluginRecord,
-    RecordBatch, RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow,
-    Store, StoreError,
+    AccessStore, AuditFilter, AuditStore, ConfigurationRecord, GrantRecord, HookStore, KeyRecord, LogRecord,
+    PluginRecord, RecordBatch, RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite,
+    StatisticsRow, Store, StoreError,
 };
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::pool::PoolOptions;
@@ -20,7 +21,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::database::{Database, failed};
-use crate::{access, audit, configuration, dialect, migrations, plugins, records, state, statistics};
+use crate::{access, audit, configuration, dialect, hooks, migrations, plugins, records, state, statistics};
 
 /// How long a write waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -322,6 +323,42 @@ impl AccessStore for SqliteStore {
 
     async fn role_delete(&self, name: &RoleName) -> Result<bool, StoreError> {
         access::role_delete(&self.database, name).await
+    }
+}
+
+#[async_trait]
+impl HookStore for SqliteStore {
+    async fn hook_list(&self) -> Result<Vec<HookRecord>, StoreError> {
+        hooks::hook_list(&self.database).await
+    }
+
+    async fn hook_create(&self, hook: &HookRecord) -> Result<(), StoreError> {
+        hooks::hook_create(&self.database, hook).await
+    }
+
+    async fn hook_delete(&self, name: &HookName) -> Result<bool, StoreError> {
+        hooks::hook_delete(&self.database, name).await
+    }
+
+    async fn subscription_list(&self) -> Result<Vec<Subscription>, StoreError> {
+        hooks::subscription_list(&self.database).await
+    }
+
+    async fn subscription_put(&self, subscription: &Subscription) -> Result<(), StoreError> {
+        hooks::subscription_put(&self.database, subscription).await
+    }
+
+    async fn subscription_delete(&self, id: &str) -> Result<bool, StoreError> {
+        hooks::subscription_delete(&self.database, id).await
+    }
+
+    async fn hook_replace(
+        &self,
+        plugin: &PluginName,
+        new: &[HookRecord],
+        subscriptions: &[Subscription],
+    ) -> Result<(), StoreError> {
+        hooks::hook_replace(&self.database, plugin, new, subscriptions).await
     }
 }
 

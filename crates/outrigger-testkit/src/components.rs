@@ -48,6 +48,12 @@ pub fn hostile() -> Arc<[u8]> {
     component(include_str!("../fixtures/hostile.wit"), include_str!("../fixtures/hostile.wat"))
 }
 
+/// Functions to subscribe to hooks, well-behaved and not; see `fixtures/callbacks.wit`.
+#[must_use]
+pub fn callbacks() -> Arc<[u8]> {
+    component(include_str!("../fixtures/callbacks.wit"), include_str!("../fixtures/callbacks.wat"))
+}
+
 /// What a step of the lifecycle does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -13,6 +13,7 @@ pub mod access;
 pub mod audit;
 pub mod configuration;
 mod fixtures;
+pub mod hooks;
 pub mod plugins;
 pub mod records;
 pub mod state;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use outrigger_engine::Store;
 
-pub use fixtures::{entry, key, line, moment, name, plugin, put, revision, run, statistics};
+pub use fixtures::{entry, hook, key, line, moment, name, plugin, put, revision, run, statistics, subscription};
 
 /// An empty store, with what must live as long as it does.
 #[derive(Debug)]
@@ -115,6 +116,14 @@ macro_rules! store_contract {
                 the_use_of_a_key_only_moves_forward
                 a_role_comes_back_as_it_was_put
                 a_role_that_a_key_has_stays
+            }
+            hooks {
+                a_hook_comes_back_as_it_was_created
+                a_subscription_comes_back_as_it_was_put
+                subscriptions_are_listed_by_id
+                a_manifest_replaces_what_it_declared
+                a_manifest_takes_no_hook_of_another
+                what_cannot_all_be_replaced_is_left_as_it_was
             }
             audit {
                 an_empty_log_has_the_empty_head

@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 use indexmap::IndexMap;
 use semver::{Version, VersionReq};
 
-use super::configuration;
 use super::reader::{Item, Lines, Table};
 use super::runtime::{InstancePolicy, PackagePath, RuntimeKind, RuntimeSection};
 use super::{Category, Dependency, FunctionOptions, Limits, Manifest, Retry};
+use super::{configuration, hooks};
 use crate::name::{FunctionName, PluginName, shorten};
 use crate::permission::{FileAccess, FileGrant, FunctionPattern, HostPattern, PermissionError, Permissions};
 use crate::units::{ByteSize, Rate, Span};
@@ -30,6 +30,8 @@ pub(super) mod keys {
         "configuration",
         "permissions",
         "dependencies",
+        "hooks",
+        "subscriptions",
         "limits",
     ];
     pub(in crate::manifest) const RUNTIME: &[&str] = &["kind", "entry", "instances"];
@@ -57,14 +59,17 @@ pub(super) mod keys {
     pub(in crate::manifest) const FILE: &[&str] = &["path", "access"];
     pub(in crate::manifest) const HOST: &[&str] = &["host", "private"];
     pub(in crate::manifest) const DEPENDENCY: &[&str] = &["version", "optional"];
+    pub(in crate::manifest) const HOOK: &[&str] = &["kind", "description"];
+    pub(in crate::manifest) const SUBSCRIPTION: &[&str] =
+        &["hook", "function", "priority", "condition", "on-error", "timeout", "description"];
     pub(in crate::manifest) const LIMITS: &[&str] =
         &["memory", "timeout", "cpu", "output", "concurrency", "log-lines", "state"];
 }
 
 const TITLE: usize = 100;
-const DESCRIPTION: usize = 4_000;
+pub(super) const DESCRIPTION: usize = 4_000;
 const WORD: usize = 64;
-const MILLISECOND: Span = Span::from_millis(1);
+pub(super) const MILLISECOND: Span = Span::from_millis(1);
 const THIRTY_DAYS: Span = Span::from_secs(30 * 24 * 3_600);
 
 /// Reads a whole manifest. `None`, or problems reported, when anything is wrong.
@@ -91,6 +96,8 @@ pub(super) fn manifest(root: &Item<'_>) -> Option<Manifest> {
     let permissions = table.get("permissions").and_then(|item| permissions(&item)).unwrap_or_default();
     let dependencies =
         table.get("dependencies").and_then(|item| dependencies(&item, name.as_ref())).unwrap_or_default();
+    let hooks = table.get("hooks").and_then(|item| hooks::declarations(&item)).unwrap_or_default();
+    let subscriptions = list(&table, "subscriptions", hooks::subscription);
     Some(Manifest {
         name: name?,
         version: version?,
@@ -106,6 +113,8 @@ pub(super) fn manifest(root: &Item<'_>) -> Option<Manifest> {
         configuration,
         permissions,
         dependencies,
+        hooks,
+        subscriptions,
         limits,
     })
 }

@@ -147,6 +147,15 @@ impl<'n> Item<'n> {
         within.or_else(|| self.fail(format!("{integer} is not between {} and {}", range.start(), range.end()), None))
     }
 
+    /// A number that may be below zero.
+    pub(super) fn signed(&self, range: &RangeInclusive<i32>) -> Option<i32> {
+        let NodeValue::Integer(integer) = self.node.value else {
+            return self.wrong_kind("an integer");
+        };
+        let within = i32::try_from(integer).ok().filter(|value| range.contains(value));
+        within.or_else(|| self.fail(format!("{integer} is not between {} and {}", range.start(), range.end()), None))
+    }
+
     /// A number of things, at least one.
     pub(super) fn count(&self, max: u32) -> Option<NonZeroU32> {
         self.integer(1..=max).and_then(NonZeroU32::new)

@@ -7,6 +7,7 @@ use semver::Version;
 use serde_json::{Map, Value, json};
 
 use super::{Category, InstancePolicy, Limits, PackagePath, Property, Retry};
+use crate::hook::{DEFAULT_PRIORITY, DEFAULT_TIMEOUT, HookKind, HookName, OnError, PRIORITIES};
 use crate::name::{FunctionName, PluginName};
 use crate::permission::Permissions;
 use crate::units::{ByteSize, Rate, Span};
@@ -44,6 +45,8 @@ pub fn json_schema() -> Value {
             },
             "permissions": defs.of::<Permissions>("What it asks for. Nothing is granted by asking."),
             "dependencies": dependencies(),
+            "hooks": hooks(&mut defs),
+            "subscriptions": subscriptions(&mut defs),
             "limits": limits(&mut defs),
         }),
         &["name", "version", "title", "description", "runtime"],
@@ -205,6 +208,55 @@ fn dependencies() -> Value {
         "propertyNames": { "pattern": "^[a-z][a-z0-9_-]{0,63}$" },
         "additionalProperties": { "anyOf": [version, table] },
         "examples": [{ "pricing": "^1.2", "team-directory": { "version": "^1", "optional": true } }],
+    })
+}
+
+fn hooks(defs: &mut Defs) -> Value {
+    let hook = table(
+        "A hook of the plugin's own: others subscribe to it, and it is fired over the API.",
+        json!({
+            "kind": defs.of::<HookKind>("What it is for."),
+            "description": text("When it is fired, and with what.", 4_000, json!(["A customer was created."])),
+        }),
+        &["kind", "description"],
+    );
+    json!({
+        "description": "Hooks of the plugin's own, by name.",
+        "type": "object",
+        "propertyNames": defs.of::<HookName>(""),
+        "additionalProperties": hook,
+        "examples": [{ "customer.created": { "kind": "event", "description": "A customer was created." } }],
+    })
+}
+
+fn subscriptions(defs: &mut Defs) -> Value {
+    let subscription = table(
+        "A function of the plugin's own that is called when a hook is fired.",
+        json!({
+            "hook": defs.of::<HookName>("The hook."),
+            "function": defs.of::<FunctionName>("The function. It has one parameter, which is given what the hook carries: a `string` as JSON text, any other type as it is."),
+            "priority": {
+                "description": "Lower numbers are called first; among equals, who subscribed first.",
+                "type": "integer",
+                "minimum": PRIORITIES.start(), "maximum": PRIORITIES.end(), "default": DEFAULT_PRIORITY,
+                "examples": [50],
+            },
+            "condition": text(
+                "A CEL expression; where it is false, the function is not called. It sees `event`, `hook` and `caller`.",
+                1_000,
+                json!(["event.country == 'NO'"]),
+            ),
+            "on-error": defs.with_default::<OnError>("What happens when the function fails.", &json!(OnError::FailOpen)),
+            "timeout": defs.with_default::<Span>("How long one call may take, at most `60s`.", &json!(DEFAULT_TIMEOUT)),
+            "description": text("What it does there.", 4_000, json!(["Writes the customer to the directory."])),
+        }),
+        &["hook", "function"],
+    );
+    json!({
+        "description": "Functions of the plugin's own that are called when a hook is fired.",
+        "type": "array",
+        "items": subscription,
+        "examples": [[{ "hook": "customer.created", "function": "note-customer" }]],
     })
 }
 

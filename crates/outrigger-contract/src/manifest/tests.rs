@@ -83,6 +83,19 @@ plugins = ["pricing.quote", "team-directory.*"]
 pricing = "^1.2"
 team-directory = { version = "^1", optional = true }
 
+[hooks."customer.created"]
+kind = "event"
+description = "A customer was created; carries the customer."
+
+[[subscriptions]]
+hook = "customer.created"
+function = "reset"
+priority = 50
+condition = "event.country == 'NO'"
+on-error = "disable-after(3)"
+timeout = "1s"
+description = "Looks up the servers of a new customer."
+
 [limits]
 memory = "128MiB"
 timeout = "20s"
@@ -252,6 +265,23 @@ fn all_parts_are_read() {
           "optional": true
         }
       },
+      "hooks": {
+        "customer.created": {
+          "kind": "event",
+          "description": "A customer was created; carries the customer."
+        }
+      },
+      "subscriptions": [
+        {
+          "hook": "customer.created",
+          "function": "reset",
+          "priority": 50,
+          "condition": "event.country == 'NO'",
+          "on-error": "disable-after(3)",
+          "timeout": "1s",
+          "description": "Looks up the servers of a new customer."
+        }
+      ],
       "limits": {
         "memory": "128MiB",
         "timeout": "20s",
@@ -438,6 +468,9 @@ fn line() -> impl Strategy<Value = String> {
         "permissions.http",
         "permissions.files",
         "dependencies.x",
+        "hooks.\"a.b\"",
+        "hooks",
+        "subscriptions",
         "[runtime]",
         "[functions]",
         "\"\"",
@@ -460,6 +493,8 @@ fn line() -> impl Strategy<Value = String> {
         "\"5m\"",
         "1979-05-27",
         "{ path = 1 }",
+        "{ kind = \"event\", description = \"x\" }",
+        "[{ hook = \"a.b\", function = \"c\", priority = -1 }]",
         "[{ path = \"/a/\", access = \"write\" }]",
         "[\"*:*\"]",
         "99999999999999999999",

@@ -24,6 +24,8 @@ const TABLES: &[(&str, &str)] = &[
     ("`[configuration.KEY]`", "/$defs/Property"),
     ("`[permissions]`", "/$defs/Permissions"),
     ("`[dependencies]`, the longer form", "/properties/dependencies/additionalProperties/anyOf/1"),
+    ("`[hooks.\"NAME\"]`", "/properties/hooks/additionalProperties"),
+    ("`[[subscriptions]]`", "/properties/subscriptions/items"),
     ("`[limits]`", "/properties/limits"),
 ];
 

@@ -18,12 +18,13 @@ pub(super) fn name(caller: &Caller, function: &FunctionRef) -> Result<(), Failur
         Caller::Key(principal) => require(principal, Right::FUNCTION_EXECUTE, function),
         // Whether the calling plugin was granted this function is decided by its own revision's grant, in
         // `services`, where that revision is at hand; what is left is the depth.
-        Caller::Plugin(chain) if chain.len() >= DEEPEST => {
-            let names: Vec<_> = chain.iter().map(ToString::to_string).collect();
+        // That a hook calls it was allowed when it was subscribed.
+        Caller::Plugin(_) | Caller::Hook(_) if caller.chain().len() >= DEEPEST => {
+            let names: Vec<_> = caller.chain().iter().map(ToString::to_string).collect();
             let message = format!("{} → {function} is more than {DEEPEST} calls deep", names.join(" → "));
             Err(Failure::new(Code::CallDepth, message))
         }
-        Caller::Plugin(_) => Ok(()),
+        Caller::Plugin(_) | Caller::Hook(_) => Ok(()),
     }
 }
 
@@ -38,6 +39,11 @@ pub(super) fn target(caller: &Caller, target: &Target) -> Result<(), Failure> {
         Caller::Plugin(chain) => {
             let caller = chain.last().map(ToString::to_string).unwrap_or_default();
             let message = format!("`{}` is for administrators, and `{caller}` is a plugin", target.name);
+            Err(Failure::new(Code::Forbidden, message))
+        }
+        Caller::Hook(by) => {
+            let message =
+                format!("`{}` is for administrators, and `{}` is fired on behalf of anyone", target.name, by.hook);
             Err(Failure::new(Code::Forbidden, message))
         }
     }

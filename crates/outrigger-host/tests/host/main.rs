@@ -2,5 +2,6 @@
 
 mod bench;
 mod call;
+mod hooks;
 mod install;
 mod refuse;

@@ -445,3 +445,56 @@ impl Audit for Seen {
         Ok(AuditVerification { whole: true, records: 0, head, fault: None })
     }
 }
+
+/// No hook is there.
+fn no_hook() -> ApiError {
+    ApiError::new(Code::NotFound, "there is no such hook")
+}
+
+#[async_trait]
+impl Hooks for Seen {
+    async fn hook_list(&self) -> ApiResult<Vec<HookInfo>> {
+        self.allowed()?;
+        Ok(Vec::new())
+    }
+
+    async fn hook_create(&self, _: HookRequest) -> ApiResult<HookInfo> {
+        self.allowed()?;
+        Err(no_hook())
+    }
+
+    async fn hook_delete(&self, _: &HookName) -> ApiResult<()> {
+        self.allowed()?;
+        Err(no_hook())
+    }
+
+    async fn subscription_list(&self, _: &SubscriptionQuery) -> ApiResult<Vec<SubscriptionInfo>> {
+        self.allowed()?;
+        Ok(Vec::new())
+    }
+
+    async fn subscription_create(&self, _: SubscriptionRequest) -> ApiResult<SubscriptionInfo> {
+        self.allowed()?;
+        Err(no_hook())
+    }
+
+    async fn subscription_delete(&self, _: &str) -> ApiResult<()> {
+        self.allowed()?;
+        Err(no_hook())
+    }
+
+    async fn subscription_switch(&self, _: &str, _: bool) -> ApiResult<SubscriptionInfo> {
+        self.allowed()?;
+        Err(no_hook())
+    }
+
+    async fn hook_fire(&self, _: &HookName, _: FireRequest) -> ApiResult<FireReport> {
+        self.allowed()?;
+        Err(no_hook())
+    }
+
+    async fn hook_traces(&self, _: &HookTraceQuery) -> ApiResult<Vec<HookTraceInfo>> {
+        self.allowed()?;
+        Ok(Vec::new())
+    }
+}

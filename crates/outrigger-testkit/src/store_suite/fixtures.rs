@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use outrigger_contract::types::{Field, Function, Outcome, Type, TypeGraph};
-use outrigger_contract::{Digest, FunctionName, Manifest, PluginName};
+use outrigger_contract::units::Span;
+use outrigger_contract::{Digest, FunctionName, FunctionRef, HookKind, Manifest, OnError, PluginName};
 use outrigger_engine::access::Role;
 use outrigger_engine::audit::{AuditEntry, Stage};
+use outrigger_engine::hooks::{HookRecord, Source, Subscription};
 use outrigger_engine::lifecycle::PluginState;
 use outrigger_engine::runtime::{Inspection, LogLevel};
 use outrigger_engine::store::{
@@ -149,6 +151,39 @@ pub(super) fn role(name: &str) -> Role {
         description: format!("What {name} may do."),
         allow: vec!["function_execute:pricing.*".parse().expect("a valid rule")],
         deny: vec!["plugin_delete".parse().expect("a valid rule")],
+    }
+}
+
+/// A hook that was added over the API.
+pub fn hook(name: &str) -> HookRecord {
+    HookRecord {
+        name: name.parse().expect("a valid name"),
+        kind: HookKind::Event,
+        description: format!("When {name} happens."),
+        plugin: None,
+        created_by: "local".to_owned(),
+        created_at: moment(0),
+    }
+}
+
+/// A subscription of `plugin.echo` to `customer.created` that was made over the API.
+pub fn subscription(id: &str, plugin: &PluginName) -> Subscription {
+    Subscription {
+        id: id.to_owned(),
+        hook: "customer.created".parse().expect("a valid name"),
+        kind: HookKind::Event,
+        function: FunctionRef::new(plugin.clone(), function("echo")),
+        priority: 100,
+        condition: None,
+        on_error: OnError::FailOpen,
+        timeout: Span::from_secs(2),
+        description: None,
+        enabled: true,
+        reason: None,
+        source: Source::Api,
+        created_by: "local".to_owned(),
+        created_at: moment(0),
+        failures: 0,
     }
 }
 

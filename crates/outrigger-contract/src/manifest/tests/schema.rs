@@ -29,6 +29,8 @@ fn the_schema_and_the_reader_know_the_same_keys() {
     check("/$defs/FileGrant", keys::FILE);
     check("/$defs/HostPattern/anyOf/1", keys::HOST);
     check("/properties/dependencies/additionalProperties/anyOf/1", keys::DEPENDENCY);
+    check("/properties/hooks/additionalProperties", keys::HOOK);
+    check("/properties/subscriptions/items", keys::SUBSCRIPTION);
     check("/properties/limits", keys::LIMITS);
     let words: Vec<_> = KEYWORDS.iter().map(|(word, _)| *word).collect();
     check("/$defs/Property", &words);
@@ -94,6 +96,10 @@ fn what_is_wrong_does_not_fit_the_schema() {
     wrong("/functions/reset/rate-limit", json!({ "calls": 1, "per": "1m", "brust": 1 }));
     wrong("/permissions/http", json!(["api.example.org"]));
     wrong("/permissions", json!({ "udp": [] }));
+    wrong("/hooks", json!({ "customer": { "kind": "event", "description": "x" } }));
+    wrong("/hooks/customer.created/kind", json!("notice"));
+    wrong("/subscriptions/0/on-error", json!("disable-after(0)"));
+    wrong("/subscriptions/0/priority", json!("first"));
     wrong("/limits/memory", json!("64M"));
     wrong("/configuration/regions/items", json!({ "type": "text" }));
     let mut unknown = as_json(LEAST);

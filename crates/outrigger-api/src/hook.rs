@@ -1,0 +1,182 @@
+//! Hooks, who is subscribed to them, and what was done when they were fired.
+
+use outrigger_contract::units::Span;
+use outrigger_contract::{Code, FunctionRef, HookKind, HookName, OnError, PluginName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+/// A hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HookInfo {
+    pub name: HookName,
+    pub kind: HookKind,
+    /// When it is fired, and with what.
+    pub description: String,
+    /// Outrigger fires it, and nobody else.
+    pub built_in: bool,
+    /// The plugin whose manifest declares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginName>,
+    /// How many are subscribed to it.
+    pub subscriptions: u64,
+}
+
+/// A hook that is to be added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HookRequest {
+    pub name: HookName,
+    pub kind: HookKind,
+    #[serde(default)]
+    #[schemars(length(max = 4000))]
+    pub description: String,
+}
+
+/// A function that is called when a hook is fired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubscriptionInfo {
+    /// A ULID.
+    pub id: String,
+    pub hook: HookName,
+    pub kind: HookKind,
+    pub function: FunctionRef,
+    /// Lower numbers are called first; among equals, the older one.
+    pub priority: i32,
+    /// A CEL expression; where it is false, the function is not called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    pub on_error: OnError,
+    /// How long one call may take.
+    pub timeout: Span,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    pub enabled: bool,
+    /// Why it was switched off, where that was not done by a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// `manifest` or `api`.
+    pub source: String,
+    pub created_by: String,
+    #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub created_at: OffsetDateTime,
+    /// In a row; counted where `on_error` needs it.
+    pub failures: u32,
+}
+
+/// A subscription that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubscriptionRequest {
+    pub hook: HookName,
+    /// It has one parameter, which is given what the hook carries: a `string` as JSON text, any other type as it is.
+    pub function: FunctionRef,
+    /// Lower numbers are called first; 100 where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -10_000, max = 10_000))]
+    pub priority: Option<i32>,
+    /// A CEL expression over `event`, `hook` and `caller`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1000))]
+    pub condition: Option<String>,
+    #[serde(default)]
+    pub on_error: OnError,
+    /// How long one call may take, at most 60 s; 2 s where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4000))]
+    pub description: Option<String>,
+}
+
+/// Which subscriptions to list. All that is given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubscriptionQuery {
+    /// Of functions of this plugin.
+    #[serde(default)]
+    pub plugin: Option<PluginName>,
+    #[serde(default)]
+    pub hook: Option<HookName>,
+}
+
+/// How a hook is to be fired.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FireRequest {
+    /// What it carries.
+    #[serde(default)]
+    pub payload: Value,
+    /// Only see what would be done: conditions are evaluated, and nobody is called.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What became of a firing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FireReport {
+    /// What the hook carried, as filters left it.
+    pub value: Value,
+    /// Why it did not reach its end: a subscriber refused, or failed and takes the hook with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    pub trace: HookTraceInfo,
+}
+
+/// What was done when a hook was fired. Without values, which may be secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HookTraceInfo {
+    /// A ULID.
+    pub id: String,
+    pub hook: HookName,
+    pub kind: HookKind,
+    pub correlation: String,
+    /// Who caused it.
+    pub caller: String,
+    #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub started_at: OffsetDateTime,
+    pub duration_us: u64,
+    pub dry_run: bool,
+    /// `passed`, `refused` or `failed`.
+    pub result: String,
+    /// In the order in which they were called.
+    pub callbacks: Vec<HookCallbackInfo>,
+}
+
+/// What one subscriber did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HookCallbackInfo {
+    pub subscription: String,
+    pub function: FunctionRef,
+    pub priority: i32,
+    /// `done`, `skipped`, `refused`, `failed` or `failed_and_disabled`.
+    pub outcome: String,
+    /// Why it was skipped: `disabled`, `condition`, `plugin_disabled`, `ended` or `dry_run`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    pub duration_us: u64,
+    /// A filter's answer was another value than it was given.
+    pub value_changed: bool,
+}
+
+/// Which traces to list. All that is given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HookTraceQuery {
+    #[serde(default)]
+    pub hook: Option<HookName>,
+    /// A ULID.
+    #[serde(default)]
+    pub correlation: Option<String>,
+    /// The newest so many, at most 1,000; 0 for 100.
+    #[serde(default)]
+    #[schemars(range(max = 1000))]
+    pub limit: u32,
+}

@@ -1,0 +1,119 @@
+//! What subscribers have to say about a call: those of `call.before` may change its arguments or refuse it, those of
+//! `call.after` are told how it ended. Costs nothing where nobody is subscribed.
+//!
+//! A call that a subscriber makes, or that follows from one, fires neither: it would call that subscriber again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use outrigger_contract::types::json;
+use outrigger_contract::{Code, FunctionRef, Value};
+use serde_json::{Map, Value as Json, json};
+
+use super::deadline::Deadline;
+use super::record::Run;
+use super::{Answer, Arguments, Call, Caller, Target, validate};
+use crate::correlation::CorrelationId;
+use crate::engine::Engine;
+use crate::error::Failure;
+use crate::hooks::{Firing, spec};
+
+/// Fires `call.before`. Answers with the arguments as they are now, checked again where they were changed.
+pub(super) async fn before(
+    engine: &Engine,
+    run: &Run,
+    caller: &Caller,
+    target: &Target,
+    arguments: Arc<[Value]>,
+    deadline: Deadline,
+) -> Result<Arc<[Value]>, Failure> {
+    let hooks = &engine.inner.hooks;
+    if !hooks.watches_before() || is_exempt(engine, caller) {
+        return Ok(arguments);
+    }
+    let given = rendered(target, &arguments);
+    let payload = json!({
+        "function": target.name, "caller": caller.to_string(), "arguments": given,
+    });
+    let fired = engine
+        .run_hook(Firing {
+            cause: Some(caller.clone()),
+            correlation: run.correlation(),
+            until: Some(deadline.at),
+            ..Firing::new(name(spec::CALL_BEFORE), payload.clone())
+        })
+        .await;
+    if let Some(failure) = fired.failure {
+        return Err(failure);
+    }
+    if fired.value == payload {
+        return Ok(arguments);
+    }
+    validate::arguments(target, Arguments::Json(changed(fired.value, &payload)?))
+}
+
+/// The arguments that filters made; nothing else may be another than it was.
+fn changed(mut value: Json, payload: &Json) -> Result<Map<String, Json>, Failure> {
+    let arguments = value.get_mut("arguments").map(Json::take);
+    let rest = ["function", "caller"].iter().all(|member| value.get(member) == payload.get(member));
+    match arguments {
+        Some(Json::Object(arguments)) if rest => Ok(arguments),
+        _ => {
+            let message = "a subscriber of `call.before` changed more than the arguments of the call";
+            Err(Failure::new(Code::HookFailed, message)
+                .with_hint("`outrigger hook trace call.before` shows which; it may only change `arguments`"))
+        }
+    }
+}
+
+fn rendered(target: &Target, arguments: &[Value]) -> Map<String, Json> {
+    let graph = &target.revision.graph;
+    let pairs = target.function().params.iter().zip(arguments);
+    pairs.map(|(param, value)| (param.name.clone(), json::render(graph, &param.ty, value))).collect()
+}
+
+/// What is told when a call has ended. None where nobody wants to know.
+#[derive(Debug)]
+pub(super) struct After {
+    function: FunctionRef,
+    caller: Caller,
+    correlation: CorrelationId,
+    started: Instant,
+}
+
+impl After {
+    pub(super) fn of(engine: &Engine, call: &Call, run: &Run) -> Option<Self> {
+        if !engine.inner.hooks.watches_after() || is_exempt(engine, &call.caller) {
+            return None;
+        }
+        Some(Self {
+            function: call.function.clone(),
+            caller: call.caller.clone(),
+            correlation: run.correlation(),
+            started: run.started(),
+        })
+    }
+
+    /// Fires `call.after` in the background.
+    pub(super) fn fire(self, engine: &Engine, outcome: &Result<Answer, Failure>) {
+        let Self { function, caller, correlation, started } = self;
+        let outcome = outcome.as_ref().err().map_or("ok", |failure| failure.code.as_str());
+        let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let payload = json!({
+            "function": function, "caller": caller.to_string(), "outcome": outcome, "duration_us": duration_us,
+            "correlation": correlation.to_string(),
+        });
+        let firing = Firing { cause: Some(caller), correlation, ..Firing::new(name(spec::CALL_AFTER), payload) };
+        engine.fire_soon(|engine| &engine.inner.hooks.calls, firing);
+    }
+}
+
+/// Whether the call is made by a subscriber of these hooks, or follows from one.
+fn is_exempt(engine: &Engine, caller: &Caller) -> bool {
+    let by_hook = matches!(caller, Caller::Hook(by) if spec::is_of_calls(&by.hook));
+    by_hook || caller.chain().iter().any(|function| engine.inner.hooks.takes_part_in_calls(function))
+}
+
+fn name(name: &str) -> outrigger_contract::HookName {
+    name.parse().expect("the built-in names are names")
+}

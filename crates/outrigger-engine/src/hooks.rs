@@ -1,0 +1,163 @@
+//! Hooks: named points at which functions of plugins take part in what happens. An *action* calls its subscribers one after
+//! another, a *filter* hands a value through them, an *event* tells them in the background.
+//!
+//! [`plan`] decides who is called and in which order, [`Engine::fire`] calls them; each callback is an ordinary call, with
+//! its limits, its record and its entry in the audit log. Outrigger's own hooks are listed in [`spec`]. A subscription is
+//! checked when it is made: that the hook is there, that the function can take what it carries, that the condition compiles.
+//!
+//! A filter refuses by answering with its error value, whatever its policy: the policy says what becomes of a subscriber
+//! that *breaks*, by a trap, its deadline, a limit, or an answer that does not fit.
+
+mod condition;
+mod declare;
+mod deliver;
+mod fire;
+mod manage;
+mod plan;
+pub mod spec;
+mod subscription;
+mod trace;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use outrigger_contract::{HookName, PluginName};
+use time::OffsetDateTime;
+use ulid::Ulid;
+
+pub use condition::{Condition, ConditionError, Facts};
+pub(crate) use declare::Adoption;
+pub use fire::{Fired, Firing, HookCaller};
+pub use manage::{NewHook, NewSubscription};
+pub use plan::{Planned, Skipped, Step, plan};
+pub use spec::{HookRecord, HookSpec};
+pub use subscription::{Source, Subscriber, Subscription, accept};
+pub use trace::{CallbackOutcome, CallbackTrace, HookResult, HookTrace, TraceFilter};
+
+use crate::error::Failure;
+use crate::store::Store;
+use deliver::Lane;
+use trace::Traces;
+
+/// Events are told one after another, in the order in which things happened.
+const EVENTS_AT_ONCE: usize = 1;
+/// Ends of calls are many and have no order.
+const CALLS_AT_ONCE: usize = 16;
+
+/// The hooks of an engine.
+#[derive(Debug)]
+pub(crate) struct Hooks {
+    table: ArcSwap<Table>,
+    /// Held while hooks or subscriptions change; firing does not take it.
+    changing: tokio::sync::Mutex<Ids>,
+    traces: Traces,
+    pub(crate) events: Lane,
+    pub(crate) calls: Lane,
+}
+
+/// Ids that sort in the order in which they were made, also within a millisecond.
+#[derive(Debug, Default)]
+struct Ids {
+    last: Option<Ulid>,
+}
+
+impl Ids {
+    fn next(&mut self) -> String {
+        let new = Ulid::from_datetime(OffsetDateTime::now_utc().into());
+        let next = match self.last {
+            Some(last) if new <= last => last.increment().unwrap_or(new),
+            _ => new,
+        };
+        self.last = Some(next);
+        next.to_string()
+    }
+}
+
+/// All hooks and subscriptions as they stand. Made anew at each change.
+#[derive(Debug, Default)]
+struct Table {
+    specs: BTreeMap<HookName, Arc<HookSpec>>,
+    subscribers: Vec<Arc<Subscriber>>,
+    /// In the order in which they are called.
+    by_hook: HashMap<HookName, Arc<[Arc<Subscriber>]>>,
+    /// Someone is subscribed to [`spec::CALL_BEFORE`] and [`spec::CALL_AFTER`].
+    before: bool,
+    after: bool,
+}
+
+impl Table {
+    fn of(specs: BTreeMap<HookName, Arc<HookSpec>>, mut subscribers: Vec<Arc<Subscriber>>) -> Self {
+        subscribers.sort_by(|a, b| a.place().cmp(&b.place()));
+        let mut lists: HashMap<HookName, Vec<Arc<Subscriber>>> = HashMap::new();
+        for subscriber in &subscribers {
+            lists.entry(subscriber.subscription.hook.clone()).or_default().push(Arc::clone(subscriber));
+        }
+        let watched = |name: &str| {
+            let of_hook = subscribers.iter().map(|subscriber| &subscriber.subscription);
+            of_hook.into_iter().any(|subscription| subscription.enabled && subscription.hook.as_str() == name)
+        };
+        let (before, after) = (watched(spec::CALL_BEFORE), watched(spec::CALL_AFTER));
+        let by_hook = lists.into_iter().map(|(hook, list)| (hook, list.into())).collect();
+        Self { specs, subscribers, by_hook, before, after }
+    }
+
+    /// The same with other subscribers.
+    fn with_subscribers(&self, subscribers: Vec<Arc<Subscriber>>) -> Self {
+        Self::of(self.specs.clone(), subscribers)
+    }
+
+    fn subscriber(&self, id: &str) -> Option<&Arc<Subscriber>> {
+        self.subscribers.iter().find(|subscriber| subscriber.subscription.id == id)
+    }
+
+    fn spec(&self, name: &HookName) -> Result<&Arc<HookSpec>, Failure> {
+        self.specs.get(name).ok_or_else(|| Failure::hook_not_found(name, self.specs.keys()))
+    }
+}
+
+impl Hooks {
+    /// Reads what is kept. What belongs to plugins that are not installed any more is left out.
+    pub(crate) async fn open(store: &dyn Store, installed: &[PluginName]) -> Result<Self, Failure> {
+        let gone = |plugin: &PluginName| !installed.contains(plugin);
+        let built_in = spec::built_in().into_iter();
+        let kept = store.hook_list().await?;
+        let kept = kept.iter().filter(|hook| !hook.plugin.as_ref().is_some_and(gone)).map(HookSpec::from);
+        let specs = built_in.chain(kept).map(|spec| (spec.name.clone(), Arc::new(spec))).collect();
+        let subscriptions = store.subscription_list().await?.into_iter();
+        let subscribers = subscriptions
+            .filter(|subscription| !gone(&subscription.function.plugin))
+            .map(|subscription| Arc::new(Subscriber::new(subscription)))
+            .collect();
+        Ok(Self {
+            table: ArcSwap::from_pointee(Table::of(specs, subscribers)),
+            changing: tokio::sync::Mutex::default(),
+            traces: Traces::default(),
+            events: Lane::new(EVENTS_AT_ONCE),
+            calls: Lane::new(CALLS_AT_ONCE),
+        })
+    }
+
+    /// Whether anyone is subscribed to [`spec::CALL_BEFORE`].
+    pub(crate) fn watches_before(&self) -> bool {
+        self.table.load().before
+    }
+
+    /// Whether anyone is subscribed to [`spec::CALL_AFTER`].
+    pub(crate) fn watches_after(&self) -> bool {
+        self.table.load().after
+    }
+
+    /// Whether a function takes part in calls itself.
+    pub(crate) fn takes_part_in_calls(&self, function: &outrigger_contract::FunctionRef) -> bool {
+        let table = self.table.load();
+        let subscriptions = table.subscribers.iter().map(|subscriber| &subscriber.subscription);
+        subscriptions
+            .into_iter()
+            .any(|subscription| subscription.function == *function && spec::is_of_calls(&subscription.hook))
+    }
+
+    fn subscribers(&self, hook: &HookName) -> Arc<[Arc<Subscriber>]> {
+        self.table.load().by_hook.get(hook).cloned().unwrap_or_default()
+    }
+}

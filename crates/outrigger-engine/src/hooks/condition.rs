@@ -1,0 +1,386 @@
+//! Conditions: CEL expressions over what a hook carries. They are compiled when someone subscribes, and refused there with
+//! the place of what is wrong. The only file that names the CEL library.
+//!
+//! CEL has no loops of its own, but `all` and `exists` over lists do take time; they may not be nested, and `map` and
+//! `filter`, which build lists, are not there. With the bounds on length and on what is looked at, an evaluation ends soon.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr};
+use cel::parser::Parser;
+use cel::{Context, Env, ExecutionError, ParseErrors};
+use outrigger_contract::hook::{HookName, LONGEST_CONDITION};
+use serde_json::Value as Json;
+
+/// What a condition can speak of.
+const VARIABLES: [&str; 3] = ["event", "hook", "caller"];
+
+/// What `type(…)` gives.
+const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
+
+/// Values in what a hook carries, and bytes of texts, beyond which no condition looks at it.
+const MOST_VALUES: usize = 10_000;
+const MOST_BYTES: usize = 256 << 10;
+
+/// How deeply brackets may be nested, and how many operators an expression may have. The parser follows an expression down
+/// on the stack, and a process that runs out of that is gone; with these bounds it stays within [`STACK`].
+const DEEPEST_BRACKETS: usize = 10;
+const MOST_OPERATORS: usize = 100;
+/// What the parser gets: a thread of its own with this much, because it takes more than other threads have.
+const STACK: usize = 64 << 20;
+/// How deep a parsed expression may be. The evaluation follows it down on the stack of whoever asks.
+const DEEPEST: usize = 40;
+
+/// A condition that can be evaluated.
+#[derive(Debug)]
+pub struct Condition {
+    expression: IdedExpr,
+}
+
+/// Why a text is not a condition.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the condition is wrong: {reason}")]
+pub struct ConditionError {
+    pub reason: String,
+}
+
+/// What is being asked about: what the hook carries, its name, and who fired it.
+#[derive(Debug)]
+pub struct Facts {
+    hook: String,
+    caller: String,
+    event: Result<cel::Value, String>,
+}
+
+impl Facts {
+    /// The facts of one firing.
+    #[must_use]
+    pub fn new(hook: &HookName, caller: String, event: &Json) -> Self {
+        Self { hook: hook.to_string(), caller, event: value(event) }
+    }
+}
+
+impl Condition {
+    /// Reads a condition.
+    ///
+    /// # Errors
+    /// It is too long, not CEL, speaks of what is not there, or could take long.
+    pub fn compile(text: &str) -> Result<Self, ConditionError> {
+        let wrong = |reason: String| ConditionError { reason };
+        if text.len() > LONGEST_CONDITION {
+            let length = text.len();
+            return Err(wrong(format!("it has {length} bytes, and {LONGEST_CONDITION} are allowed")));
+        }
+        bounded(text).map_err(wrong)?;
+        let parse = || {
+            let expression = Parser::new().parse(text).map_err(|errors| places(&errors))?;
+            let mut checker = Checker { bound: VARIABLES.map(str::to_owned).to_vec(), within: false, depth: 0 };
+            checker.check(&expression)?;
+            Ok(Self { expression })
+        };
+        let parsed = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("condition".to_owned()).stack_size(STACK);
+            let running =
+                thread.spawn_scoped(scope, parse).map_err(|error| format!("it cannot be read now: {error}"))?;
+            running.join().unwrap_or_else(|_| Err("it cannot be read".to_owned()))
+        });
+        parsed.map_err(wrong)
+    }
+
+    /// Whether it holds.
+    ///
+    /// # Errors
+    /// It cannot be said, as when it speaks of a member that is not there.
+    pub fn holds(&self, facts: &Facts) -> Result<bool, String> {
+        static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+        let mut context = Context::with_env(Arc::clone(&STANDARD));
+        context.add_variable_from_value("event", facts.event.clone()?);
+        context.add_variable_from_value("hook", facts.hook.as_str());
+        context.add_variable_from_value("caller", facts.caller.as_str());
+        match context.resolve(&self.expression) {
+            Ok(cel::Value::Bool(holds)) => Ok(holds),
+            Ok(other) => Err(format!("the condition gives a {:?} and not true or false", other.type_of())),
+            Err(error) => Err(format!("the condition cannot be evaluated: {}", explain(&error))),
+        }
+    }
+}
+
+/// Looks at the bare text, before anything follows its structure. Brackets and operators inside of texts count too: that is
+/// no loss to speak of.
+fn bounded(text: &str) -> Result<(), String> {
+    let (mut depth, mut deepest, mut operators) = (0_usize, 0, 0);
+    for character in text.chars() {
+        match character {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            '.' | '?' | '!' | '+' | '-' | '*' | '/' | '%' | '<' | '>' | '=' | '&' | '|' | ',' => operators += 1,
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    match () {
+        () if deepest > DEEPEST_BRACKETS => {
+            Err(format!("its brackets are nested {deepest} deep, and {DEEPEST_BRACKETS} are allowed"))
+        }
+        () if operators > MOST_OPERATORS => {
+            Err(format!("it has {operators} operators, and {MOST_OPERATORS} are allowed"))
+        }
+        () => Ok(()),
+    }
+}
+
+/// Each error with its line and column.
+fn places(errors: &ParseErrors) -> String {
+    let texts = errors.errors.iter().take(3).map(|error| {
+        let (line, column) = error.pos;
+        match line {
+            ..=0 => message(&error.msg).to_owned(),
+            1 => format!("at character {column}: {}", message(&error.msg)),
+            _ => format!("in line {line} at character {column}: {}", message(&error.msg)),
+        }
+    });
+    texts.collect::<Vec<_>>().join("; ")
+}
+
+/// Without the list of everything that could stand there.
+fn message(text: &str) -> &str {
+    let text = text.strip_prefix("Syntax error: ").unwrap_or(text);
+    text.split_once(" expecting {").map_or(text, |(message, _)| message)
+}
+
+/// In words, and without the values: those may be nobody's business but the hook's.
+fn explain(error: &ExecutionError) -> String {
+    match error {
+        ExecutionError::NoSuchKey(key) => format!("there is no `{key}`; `has(…)` asks whether there is"),
+        ExecutionError::UndeclaredReference(name) => format!("there is no `{name}`"),
+        ExecutionError::FunctionError { function, .. } => format!("`{function}` failed"),
+        ExecutionError::UnexpectedType { got, want } => format!("found a {got} in place of a {want}"),
+        ExecutionError::NoSuchOverload
+        | ExecutionError::ValuesNotComparable(..)
+        | ExecutionError::UnsupportedBinaryOperator(..) => "values of these types do not go together".to_owned(),
+        ExecutionError::IndexOutOfBounds(_) => "an index is out of bounds".to_owned(),
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+            "something is divided by zero".to_owned()
+        }
+        ExecutionError::Overflow(..) => "a number is too large".to_owned(),
+        _ => "it does not fit what the hook carries".to_owned(),
+    }
+}
+
+/// Looks for what cannot be, or would take long.
+struct Checker {
+    bound: Vec<String>,
+    /// Inside an `all` or `exists`.
+    within: bool,
+    /// How far down it is.
+    depth: usize,
+}
+
+impl Checker {
+    fn check(&mut self, expression: &IdedExpr) -> Result<(), String> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(format!("it is nested more than {DEEPEST} deep"));
+        }
+        let outcome = self.check_one(expression);
+        self.depth -= 1;
+        outcome
+    }
+
+    fn check_one(&mut self, expression: &IdedExpr) -> Result<(), String> {
+        match &expression.expr {
+            Expr::Unspecified | Expr::Literal(_) => Ok(()),
+            Expr::Ident(name) if self.bound.contains(name) || TYPES.contains(&name.as_str()) => Ok(()),
+            Expr::Ident(name) => Err(format!("it speaks of `{name}`; there is {}", VARIABLES.join(", "))),
+            Expr::Select(select) => self.check(&select.operand),
+            Expr::List(list) => list.elements.iter().try_for_each(|element| self.check(element)),
+            Expr::Call(call) => {
+                let target = call.target.as_deref();
+                target.into_iter().chain(&call.args).try_for_each(|argument| self.check(argument))
+            }
+            Expr::Map(map) => self.entries(&map.entries),
+            Expr::Struct(structure) => self.entries(&structure.entries),
+            Expr::Comprehension(loops) => {
+                if matches!(loops.accu_init.expr, Expr::List(_)) {
+                    return Err("`map` and `filter` cannot be used here; `all` and `exists` can".to_owned());
+                }
+                if self.within {
+                    return Err("`all` and `exists` cannot stand inside each other".to_owned());
+                }
+                self.check(&loops.iter_range)?;
+                let inner = [Some(&loops.iter_var), loops.iter_var2.as_ref(), Some(&loops.accu_var)];
+                let before = self.bound.len();
+                self.bound.extend(inner.into_iter().flatten().cloned());
+                self.within = true;
+                let parts = [&loops.accu_init, &loops.loop_cond, &loops.loop_step, &loops.result];
+                let outcome = parts.into_iter().try_for_each(|part| self.check(part));
+                self.within = false;
+                self.bound.truncate(before);
+                outcome
+            }
+        }
+    }
+
+    fn entries(&mut self, entries: &[IdedEntryExpr]) -> Result<(), String> {
+        entries.iter().try_for_each(|entry| match &entry.expr {
+            EntryExpr::StructField(field) => self.check(&field.value),
+            EntryExpr::MapEntry(entry) => self.check(&entry.key).and_then(|()| self.check(&entry.value)),
+        })
+    }
+}
+
+/// JSON as a value of CEL. Whole numbers are `int` where they fit, as they are when written in an expression.
+fn value(json: &Json) -> Result<cel::Value, String> {
+    let mut room = Room { values: MOST_VALUES, bytes: MOST_BYTES };
+    room.value(json).ok_or_else(|| "what the hook carries is too large for a condition to look at".to_owned())
+}
+
+struct Room {
+    values: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn text(&mut self, text: &str) -> Option<String> {
+        self.bytes = self.bytes.checked_sub(text.len())?;
+        Some(text.to_owned())
+    }
+
+    fn value(&mut self, json: &Json) -> Option<cel::Value> {
+        self.values = self.values.checked_sub(1)?;
+        Some(match json {
+            Json::Null => cel::Value::Null,
+            Json::Bool(value) => cel::Value::Bool(*value),
+            Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(number), _) => cel::Value::Int(number),
+                (None, Some(number)) => cel::Value::UInt(number),
+                (None, None) => cel::Value::Float(number.as_f64()?),
+            },
+            Json::String(text) => self.text(text)?.into(),
+            Json::Array(items) => {
+                let items: Option<Vec<_>> = items.iter().map(|item| self.value(item)).collect();
+                cel::Value::List(Arc::new(items?))
+            }
+            Json::Object(members) => {
+                let mut map = HashMap::with_capacity(members.len());
+                for (name, member) in members {
+                    map.insert(self.text(name)?, self.value(member)?);
+                }
+                map.into()
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn facts(event: &Json) -> Facts {
+        Facts::new(&"customer.created".parse().expect("a name"), "key ci".to_owned(), event)
+    }
+
+    fn check(text: &str, expected: Result<bool, &str>) {
+        let event = json!({"country": "NO", "age": 30, "big": 1.5, "tags": ["a", "b"], "address": {"city": "Oslo"}});
+        let found = Condition::compile(text).map_err(|error| error.to_string());
+        let found = found.and_then(|condition| condition.holds(&facts(&event)));
+        assert_eq!(found, expected.map_err(str::to_owned), "{text}");
+    }
+
+    #[test]
+    fn conditions_hold_or_do_not() {
+        check("event.country == 'NO'", Ok(true));
+        check("event.country == 'SE' || event.age > 18", Ok(true));
+        check("event.age + 1 == 31 && event.big < 2.0", Ok(true));
+        check("'a' in event.tags && event.tags.size() == 2", Ok(true));
+        check("has(event.phone)", Ok(false));
+        check("event.address.city.startsWith('Os')", Ok(true));
+        check("event.country.matches('^N[A-Z]$')", Ok(true));
+        check("event.tags.all(tag, tag != 'c') && event.tags.exists(tag, tag == 'b')", Ok(true));
+        check("hook == 'customer.created' && caller == 'key ci'", Ok(true));
+        check("caller == 'local' ? true : false", Ok(false));
+        check("type(event) == map && type(event.age) == int", Ok(true));
+    }
+
+    #[test]
+    fn what_cannot_be_evaluated_says_why() {
+        check(
+            "event.phone == '1'",
+            Err("the condition cannot be evaluated: there is no `phone`; `has(…)` asks whether there is"),
+        );
+        check("event.country", Err("the condition gives a String and not true or false"));
+        check("event.age / 0 == 1", Err("the condition cannot be evaluated: something is divided by zero"));
+        check(
+            "event.country + 1 == 2",
+            Err("the condition cannot be evaluated: values of these types do not go together"),
+        );
+        let large = json!({"text": "x".repeat(MOST_BYTES + 1)});
+        let condition = Condition::compile("has(event.text)").expect("a condition");
+        assert!(condition.holds(&facts(&large)).expect_err("too large").contains("too large"));
+    }
+
+    #[test]
+    fn wrong_conditions_are_refused_with_their_place() {
+        let refused = |text: &str| Condition::compile(text).expect_err(text).reason;
+        insta::assert_snapshot!([
+            "event.country = 'NO'",
+            "event.country ==",
+            "evnt.country == 'NO'",
+            "event.tags.map(tag, tag + 'x') == []",
+            "event.tags.all(a, event.tags.all(b, a == b))",
+            "true &&\n&& false",
+        ].map(refused).join("\n"), @r"
+        at character 15: token recognition error at: '= '; at character 17: extraneous input ''NO'' expecting <EOF>
+        at character 17: mismatched input '<EOF>'
+        it speaks of `evnt`; there is event, hook, caller
+        `map` and `filter` cannot be used here; `all` and `exists` can
+        `all` and `exists` cannot stand inside each other
+        in line 2 at character 1: extraneous input '&&'
+        ");
+        assert!(refused(&"1 + ".repeat(400)).contains("1000 are allowed"));
+        assert!(refused(&format!("{}1{}", "(".repeat(400), ")".repeat(400))).contains("nested 400 deep"));
+        assert!(refused(&"!".repeat(999)).contains("999 operators"));
+    }
+
+    /// On the stack that a thread of tests has, and without optimisation.
+    #[test]
+    fn the_deepest_conditions_fit_on_the_stack() {
+        let deep =
+            |open: &str, close: &str| format!("{}1{}", open.repeat(DEEPEST_BRACKETS), close.repeat(DEEPEST_BRACKETS));
+        for text in [
+            "1+".repeat(MOST_OPERATORS) + "1",
+            "-".repeat(MOST_OPERATORS) + "1",
+            "!".repeat(MOST_OPERATORS) + "true",
+            "true?1:".repeat(MOST_OPERATORS) + "1",
+            "1<".repeat(MOST_OPERATORS) + "1",
+            "event".to_owned() + &".a".repeat(MOST_OPERATORS),
+            "true&&".repeat(MOST_OPERATORS / 2) + "true",
+            "true||".repeat(MOST_OPERATORS / 2) + "true",
+            deep("(", ")"),
+            deep("[", "]"),
+            deep("{1:", "}"),
+            "(true?".repeat(DEEPEST_BRACKETS),
+            "[".repeat(DEEPEST_BRACKETS),
+            "1+".repeat(DEEPEST - 2) + "1 > 3",
+            "true?false:".repeat(DEEPEST - 2) + "true",
+            "event".to_owned() + &".a".repeat(DEEPEST - 1),
+        ] {
+            if let Ok(condition) = Condition::compile(&text) {
+                let _ = condition.holds(&facts(&json!({"a": 1})));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn compiling_never_panics(text in "[a-z0-9.()\\[\\]{}'\"+=<>!&|? ,:-]{0,60}|\\PC{0,30}") {
+            if let Ok(condition) = Condition::compile(&text) {
+                let _ = condition.holds(&facts(&json!({"a": 1})));
+            }
+        }
+    }
+}

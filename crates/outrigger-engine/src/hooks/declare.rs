@@ -1,0 +1,198 @@
+//! What manifests declare: hooks of a plugin's own, and subscriptions of its functions. They are checked before the plugin
+//! is installed or updated, and kept so that no manifest has to be read when the engine starts.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use outrigger_contract::{Code, FunctionRef, Manifest, PluginName, TypeGraph};
+use time::OffsetDateTime;
+
+use super::Table;
+use super::manage::check;
+use super::spec::{HookRecord, HookSpec};
+use super::subscription::{Source, Subscriber, Subscription};
+use crate::engine::Engine;
+use crate::error::Failure;
+
+/// What a manifest declares. Ids are given when it is adopted.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    plugin: PluginName,
+    hooks: Vec<HookRecord>,
+    subscriptions: Vec<Subscription>,
+}
+
+/// What becomes of subscriptions that the manifest declared before, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adoption {
+    /// The plugin is another one: what was switched off after failures is tried again.
+    Anew,
+    /// They stay as they are.
+    Same,
+}
+
+impl Engine {
+    /// Checks what a manifest declares.
+    pub(crate) fn declared(&self, manifest: &Manifest, graph: &TypeGraph) -> Result<Declared, Failure> {
+        let table = self.inner.hooks.table.load();
+        let (plugin, created_at) = (&manifest.name, OffsetDateTime::now_utc());
+        let created_by = format!("plugin {plugin}");
+        let wrong = |what: String, failure: Failure| {
+            let message = format!("the manifest of `{plugin}`, {what}: {}", failure.message);
+            Failure { message, ..Failure { code: Code::InvalidManifest, ..failure } }
+        };
+        let mut hooks = Vec::new();
+        for (name, declaration) in &manifest.hooks {
+            let present = table.specs.get(name);
+            if let Some(other) = present.filter(|present| present.plugin.as_ref() != Some(plugin)) {
+                let by = other.plugin.as_ref().map_or("was added over the API".to_owned(), |plugin| {
+                    format!("is declared by the plugin `{plugin}`")
+                });
+                let failure = Failure::new(Code::InvalidManifest, format!("a hook of this name {by}"));
+                return Err(wrong(format!("hook `{name}`"), failure));
+            }
+            hooks.push(HookRecord {
+                name: name.clone(),
+                kind: declaration.kind,
+                description: declaration.description.clone(),
+                plugin: Some(plugin.clone()),
+                created_by: created_by.clone(),
+                created_at,
+            });
+        }
+        let mut subscriptions = Vec::new();
+        for declaration in &manifest.subscriptions {
+            let hook = &declaration.hook;
+            let own = hooks.iter().find(|own| own.name == *hook).map(HookSpec::from);
+            let spec = match own {
+                Some(own) => Arc::new(own),
+                None => {
+                    Arc::clone(table.spec(hook).map_err(|failure| wrong(format!("subscription to `{hook}`"), failure))?)
+                }
+            };
+            let allowed = match spec.is_delicate() {
+                true => Err(Failure::new(Code::InvalidManifest, "only an administrator subscribes to this hook")
+                    .with_hint(format!(
+                        "leave it out, and use `outrigger hook subscribe {hook} {plugin}.{}`",
+                        declaration.function
+                    ))),
+                false => check(&spec, manifest, graph, &declaration.function, declaration.condition.as_deref()),
+            };
+            allowed.map_err(|failure| wrong(format!("subscription to `{hook}`"), failure))?;
+            subscriptions.push(Subscription {
+                id: String::new(),
+                hook: hook.clone(),
+                kind: spec.kind,
+                function: FunctionRef::new(plugin.clone(), declaration.function.clone()),
+                priority: declaration.priority,
+                condition: declaration.condition.clone(),
+                on_error: declaration.on_error,
+                timeout: declaration.timeout,
+                description: declaration.description.clone(),
+                enabled: true,
+                reason: None,
+                source: Source::Manifest,
+                created_by: created_by.clone(),
+                created_at,
+                failures: 0,
+            });
+        }
+        Ok(Declared { plugin: plugin.clone(), hooks, subscriptions })
+    }
+
+    /// Puts what a manifest declares in the place of what it declared before. Does nothing where that is the same.
+    pub(crate) async fn adopt(&self, declared: Declared, adoption: Adoption) -> Result<(), Failure> {
+        let Declared { plugin, hooks, mut subscriptions } = declared;
+        let registry = &self.inner.hooks;
+        let mut ids = registry.changing.lock().await;
+        let table = registry.table.load_full();
+        let mine = |subscription: &Subscription| {
+            subscription.source == Source::Manifest && subscription.function.plugin == plugin
+        };
+        let mut present: Vec<_> =
+            table.subscribers.iter().map(|kept| &kept.subscription).filter(|kept| mine(kept)).collect();
+        let (count, mut changed) = (present.len(), false);
+        for new in &mut subscriptions {
+            match present.iter().position(|kept| same(kept, new)) {
+                Some(place) => {
+                    let kept = present.swap_remove(place);
+                    (new.id, new.created_at) = (kept.id.clone(), kept.created_at);
+                    if adoption == Adoption::Same {
+                        (new.enabled, new.reason, new.failures) = (kept.enabled, kept.reason.clone(), kept.failures);
+                    }
+                    changed |= new.enabled != kept.enabled || new.failures != kept.failures;
+                }
+                None => {
+                    new.id = ids.next();
+                    changed = true;
+                }
+            }
+        }
+        let specs: Vec<_> = hooks.iter().map(|hook| Arc::new(HookSpec::from(hook))).collect();
+        let declared_before = table.specs.values().filter(|spec| spec.plugin.as_ref() == Some(&plugin));
+        changed |= count != subscriptions.len() || !declared_before.eq(sorted(&specs));
+        if !changed {
+            return Ok(());
+        }
+        self.inner.store.hook_replace(&plugin, &hooks, &subscriptions).await?;
+        registry.change(|table| {
+            let others = table.specs.iter().filter(|(_, spec)| spec.plugin.as_ref() != Some(&plugin));
+            let others = others.map(|(name, spec)| (name.clone(), Arc::clone(spec)));
+            let specs = others.chain(specs.iter().map(|spec| (spec.name.clone(), Arc::clone(spec)))).collect();
+            let kept = table.subscribers.iter().filter(|kept| !mine(&kept.subscription)).cloned();
+            let new = subscriptions.iter().map(|new| Arc::new(Subscriber::new(new.clone())));
+            Table::of(specs, kept.chain(new).collect())
+        });
+        Ok(())
+    }
+
+    /// Adopts what the manifest of a plugin declares that was just loaded: the process may have died, at its installation,
+    /// before that was done.
+    pub(crate) async fn adopt_loaded(&self, manifest: &Manifest, graph: &TypeGraph) {
+        let outcome = match self.declared(manifest, graph) {
+            Ok(declared) => self.adopt(declared, Adoption::Same).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = outcome {
+            tracing::warn!(plugin = %manifest.name, %failure, "what the manifest says of hooks is not in force");
+        }
+    }
+
+    /// Ends all that a plugin has to do with hooks, when it has been removed.
+    pub(crate) async fn forget_hooks(&self, plugin: &PluginName) -> Result<(), Failure> {
+        let nothing = Declared { plugin: plugin.clone(), hooks: Vec::new(), subscriptions: Vec::new() };
+        self.adopt(nothing, Adoption::Same).await?;
+        let registry = &self.inner.hooks;
+        let _changing = registry.changing.lock().await;
+        let table = registry.table.load_full();
+        let subscriptions = table.subscribers.iter().map(|kept| &kept.subscription);
+        let mut ended = HashSet::new();
+        for subscription in subscriptions.filter(|subscription| subscription.function.plugin == *plugin) {
+            self.inner.store.subscription_delete(&subscription.id).await?;
+            ended.insert(subscription.id.clone());
+        }
+        if !ended.is_empty() {
+            registry.change(|table| {
+                let others = table.subscribers.iter().filter(|kept| !ended.contains(&kept.subscription.id));
+                table.with_subscribers(others.cloned().collect())
+            });
+        }
+        Ok(())
+    }
+}
+
+/// In the order of their names, as the table has them.
+fn sorted(specs: &[Arc<HookSpec>]) -> Vec<&Arc<HookSpec>> {
+    let mut specs: Vec<_> = specs.iter().collect();
+    specs.sort_by(|a, b| a.name.cmp(&b.name));
+    specs
+}
+
+/// Whether the manifest says the same of both.
+fn same(a: &Subscription, b: &Subscription) -> bool {
+    let said = |of: &Subscription| {
+        let Subscription { hook, kind, function, priority, condition, on_error, timeout, description, .. } = of.clone();
+        (hook, kind, function, priority, condition, on_error, timeout, description)
+    };
+    said(a) == said(b)
+}

@@ -1,0 +1,316 @@
+//! Calls the subscribers of a hook, in the order of the plan.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use outrigger_contract::{Code, FunctionRef, HookKind, HookName, OnError, Type, Value};
+use serde_json::{Map, Value as Json};
+use time::OffsetDateTime;
+
+use super::condition::Facts;
+use super::plan::{Planned, Skipped, Step, plan};
+use super::subscription::{Subscriber, Subscription};
+use super::trace::{CallbackOutcome, CallbackTrace, HookResult, HookTrace};
+use crate::call::{Answer, Arguments, Call, CallOptions, Caller};
+use crate::correlation::CorrelationId;
+use crate::engine::Engine;
+use crate::error::Failure;
+use crate::lifecycle::PluginState;
+use crate::runtime::LogLevel;
+use crate::store::LogRecord;
+
+/// A hook that is to be fired.
+#[derive(Clone, Debug)]
+pub struct Firing {
+    pub hook: HookName,
+    /// What it carries.
+    pub payload: Json,
+    /// Who causes it; none for what Outrigger does by itself.
+    pub cause: Option<Caller>,
+    pub correlation: CorrelationId,
+    /// When it must be over, besides the time that each subscription gives.
+    pub until: Option<Instant>,
+    /// Only see what would be done: conditions are evaluated, and nobody is called.
+    pub dry_run: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Debug)]
+pub struct Fired {
+    /// What the hook carried, as filters left it.
+    pub value: Json,
+    pub trace: Arc<HookTrace>,
+    /// A subscriber refused, or failed and takes the hook with it.
+    pub failure: Option<Failure>,
+}
+
+/// Who calls a subscriber: a hook, on behalf of who caused it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookCaller {
+    pub hook: HookName,
+    pub cause: Option<Caller>,
+}
+
+impl Firing {
+    /// A firing of what happened just now.
+    #[must_use]
+    pub fn new(hook: HookName, payload: Json) -> Self {
+        Self { hook, payload, cause: None, correlation: CorrelationId::new(), until: None, dry_run: false }
+    }
+}
+
+impl Engine {
+    /// Fires a hook and waits for its subscribers.
+    ///
+    /// # Errors
+    /// There is no such hook; or Outrigger fires it itself, and more than a dry run was asked for.
+    pub async fn fire(&self, firing: Firing) -> Result<Fired, Failure> {
+        let hook = &firing.hook;
+        let spec = Arc::clone(self.inner.hooks.table.load().spec(hook)?);
+        if spec.is_built_in() && !firing.dry_run {
+            let message = format!("`{hook}` is fired by Outrigger itself");
+            return Err(Failure::new(Code::InvalidUsage, message).with_hint("a dry run shows who would be called"));
+        }
+        Ok(self.run_hook(firing).await)
+    }
+
+    /// Fires a hook. Boxed, because subscribers are called on the path that itself fires hooks.
+    pub(crate) fn run_hook(&self, firing: Firing) -> BoxFuture<'_, Fired> {
+        Box::pin(run(self, firing))
+    }
+}
+
+/// A firing under way.
+struct Course<'a> {
+    engine: &'a Engine,
+    firing: &'a Firing,
+    kind: HookKind,
+    /// What the next filter is given.
+    value: Json,
+    /// What ends the hook.
+    failure: Option<Failure>,
+    result: HookResult,
+}
+
+async fn run(engine: &Engine, firing: Firing) -> Fired {
+    let (started, started_at) = (Instant::now(), OffsetDateTime::now_utc());
+    // The list is fixed here; who subscribes from now on takes part the next time.
+    let subscribers = engine.inner.hooks.subscribers(&firing.hook);
+    let kind = engine.inner.hooks.table.load().specs.get(&firing.hook).map_or(HookKind::Event, |spec| spec.kind);
+    let caller = firing.cause.as_ref().map_or_else(|| "system".to_owned(), ToString::to_string);
+    let facts = Facts::new(&firing.hook, caller.clone(), &firing.payload);
+    let planned = plan(&subscribers, &facts);
+    let mut course = Course {
+        engine,
+        value: firing.payload.clone(),
+        firing: &firing,
+        kind,
+        failure: None,
+        result: HookResult::Passed,
+    };
+    let mut callbacks = Vec::with_capacity(planned.len());
+    for step in planned {
+        callbacks.push(course.step(step).await);
+    }
+    let Course { value, failure, result, .. } = course;
+    let trace = Arc::new(HookTrace {
+        id: CorrelationId::at(started_at).to_string(),
+        correlation: firing.correlation,
+        kind,
+        caller,
+        started_at,
+        duration: started.elapsed(),
+        dry_run: firing.dry_run,
+        callbacks,
+        result,
+        hook: firing.hook,
+    });
+    engine.inner.hooks.traces.keep(Arc::clone(&trace));
+    Fired { value, trace, failure }
+}
+
+impl Course<'_> {
+    async fn step(&mut self, planned: Planned) -> CallbackTrace {
+        let Planned { subscriber, step } = planned;
+        let subscription = &subscriber.subscription;
+        let mut trace = CallbackTrace {
+            subscription: subscription.id.clone(),
+            function: subscription.function.clone(),
+            priority: subscription.priority,
+            outcome: CallbackOutcome::Done,
+            code: None,
+            message: None,
+            duration: Duration::ZERO,
+            value_changed: false,
+        };
+        let step = match step {
+            _ if self.failure.is_some() => Step::Skip(Skipped::Ended),
+            Step::Call if self.firing.dry_run => Step::Skip(Skipped::DryRun),
+            Step::Call if self.is_off(&subscription.function) => Step::Skip(Skipped::PluginDisabled),
+            step => step,
+        };
+        let started = Instant::now();
+        let outcome = match step {
+            Step::Skip(skipped) => {
+                trace.outcome = CallbackOutcome::Skipped(skipped);
+                return trace;
+            }
+            Step::Fail(message) => Err(Failure::new(Code::HookFailed, message)),
+            Step::Call => self.call(subscription).await,
+        };
+        trace.duration = started.elapsed();
+        match outcome {
+            Ok(value) => {
+                if let Some(value) = value {
+                    trace.value_changed = value != self.value;
+                    self.value = value;
+                }
+                self.succeeded(&subscriber).await;
+            }
+            Err(failure) => {
+                (trace.code, trace.message) = (Some(failure.code), Some(failure.message.clone()));
+                trace.outcome = self.failed(&subscriber, failure).await;
+            }
+        }
+        trace
+    }
+
+    fn is_off(&self, function: &FunctionRef) -> bool {
+        let slot = self.engine.inner.plugins.get(&function.plugin);
+        slot.is_some_and(|slot| slot.record().0.state == PluginState::Disabled)
+    }
+
+    /// Calls one subscriber. Answers with the value a filter made, where it made one.
+    async fn call(&self, subscription: &Subscription) -> Result<Option<Json>, Failure> {
+        let function = &subscription.function;
+        let revision = self.engine.active_revision(&function.plugin).await?;
+        let Some((_, described)) = revision.graph.function(function.function.as_str()) else {
+            return Err(Failure::function_not_found(function, &revision.graph));
+        };
+        let [parameter] = &described.params[..] else {
+            let message = format!("`{function}` has no longer one parameter");
+            return Err(Failure::new(Code::InvalidInput, message));
+        };
+        let as_text = *revision.graph.resolve(&parameter.ty) == Type::String && !self.value.is_string();
+        let argument = match as_text {
+            true => Json::String(self.value.to_string()),
+            false => self.value.clone(),
+        };
+        let left = self.firing.until.map(|until| until.saturating_duration_since(Instant::now()));
+        let timeout = subscription.timeout.as_duration();
+        let call = Call {
+            caller: Caller::Hook(Arc::new(HookCaller {
+                hook: self.firing.hook.clone(),
+                cause: self.firing.cause.clone(),
+            })),
+            function: function.clone(),
+            arguments: Arguments::Json(Map::from_iter([(parameter.name.clone(), argument)])),
+            options: CallOptions {
+                timeout: Some(left.map_or(timeout, |left| left.min(timeout))),
+                correlation: Some(self.firing.correlation),
+                ..CallOptions::default()
+            },
+        };
+        let answer = self.engine.call(call).await?;
+        match self.kind {
+            HookKind::Filter => filtered(&answer, as_text),
+            HookKind::Action | HookKind::Event => Ok(None),
+        }
+    }
+
+    async fn succeeded(&self, subscriber: &Subscriber) {
+        // The failures are counted in a row.
+        if subscriber.subscription.failures > 0 {
+            self.count(&subscriber.subscription.id, None).await;
+        }
+    }
+
+    async fn failed(&mut self, subscriber: &Subscriber, failure: Failure) -> CallbackOutcome {
+        let Subscription { id, function, on_error, .. } = &subscriber.subscription;
+        let hook = &self.firing.hook;
+        if self.kind == HookKind::Filter && failure.code == Code::FunctionFailed {
+            // The function's own words, where its error value is text.
+            let said = failure.detail.as_ref().and_then(Json::as_str).unwrap_or(&failure.message);
+            let message = format!("`{function}`, which is subscribed to `{hook}`, refused it: {said}");
+            self.failure = Some(Failure { detail: failure.detail, ..Failure::new(Code::HookRefused, message) });
+            self.result = HookResult::Refused;
+            return CallbackOutcome::Refused;
+        }
+        tracing::warn!(%hook, %function, code = %failure.code, message = %failure.message, "a subscriber failed");
+        match on_error {
+            OnError::FailOpen => CallbackOutcome::Failed,
+            OnError::FailClosed => {
+                let message = format!("`{function}`, which is subscribed to `{hook}`, failed: {}", failure.message);
+                self.failure = Some(Failure::new(Code::HookFailed, message));
+                self.result = HookResult::Failed;
+                CallbackOutcome::Failed
+            }
+            OnError::DisableAfter(limit) => match self.count(id, Some((limit.get(), &failure))).await {
+                true => CallbackOutcome::FailedAndDisabled,
+                false => CallbackOutcome::Failed,
+            },
+        }
+    }
+
+    /// Counts a failure, or begins counting anew. Answers whether the subscription was switched off for it.
+    async fn count(&self, id: &str, failed: Option<(u32, &Failure)>) -> bool {
+        let hooks = &self.engine.inner.hooks;
+        let _changing = hooks.changing.lock().await;
+        // It may have ended, or been switched off, since the list was fixed.
+        let Some(mut subscription) = self.engine.subscription(id).ok().filter(|subscription| subscription.enabled)
+        else {
+            return false;
+        };
+        match failed {
+            None => subscription.failures = 0,
+            Some((limit, failure)) => {
+                subscription.failures = subscription.failures.saturating_add(1);
+                if subscription.failures >= limit {
+                    subscription.enabled = false;
+                    let failures = subscription.failures;
+                    subscription.reason =
+                        Some(format!("failed {failures} times in a row, at last: {}", failure.message));
+                    self.log_end(&subscription);
+                }
+            }
+        }
+        if let Err(error) = self.engine.inner.store.subscription_put(&subscription).await {
+            tracing::error!(%error, id, "the failures of a subscriber are not written down");
+        }
+        let disabled = !subscription.enabled;
+        hooks.put(subscription);
+        disabled
+    }
+
+    fn log_end(&self, subscription: &Subscription) {
+        let Subscription { id, hook, function, reason, .. } = subscription;
+        let reason = reason.as_deref().unwrap_or_default();
+        tracing::warn!(%hook, %function, id, reason, "a subscription was switched off");
+        self.engine.inner.recorder.log(LogRecord {
+            at: OffsetDateTime::now_utc(),
+            plugin: function.plugin.clone(),
+            function: Some(function.function.clone()),
+            correlation: self.firing.correlation,
+            level: LogLevel::Warn,
+            message: format!("the subscription to `{hook}` was switched off: {reason}"),
+            fields: vec![("subscription".to_owned(), id.clone())],
+        });
+    }
+}
+
+/// The value that a filter answered with; none where it leaves it as it was.
+fn filtered(answer: &Answer, as_text: bool) -> Result<Option<Json>, Failure> {
+    let function = answer.function();
+    let takes = function.params.first().map(|parameter| answer.revision().graph.resolve(&parameter.ty));
+    if *answer.value() == Value::Option(None) && !matches!(takes, Some(Type::Option(_))) {
+        return Ok(None);
+    }
+    match answer.json() {
+        Json::String(text) if as_text => serde_json::from_str(&text).map(Some).map_err(|error| {
+            let message = format!("`{}` was given JSON text, and answered with what is none: {error}", function.name);
+            Failure::new(Code::InvalidOutput, message)
+        }),
+        json => Ok(Some(json)),
+    }
+}

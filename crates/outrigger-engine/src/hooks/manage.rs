@@ -1,0 +1,250 @@
+//! What an administrator does with hooks: look, add, subscribe, end a subscription.
+
+use std::sync::Arc;
+
+use outrigger_contract::units::Span;
+use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, Manifest, OnError, TypeGraph};
+use time::OffsetDateTime;
+
+use super::condition::Condition;
+use super::spec::{HookRecord, HookSpec};
+use super::subscription::{Source, Subscriber, Subscription, accept};
+use super::trace::{HookTrace, TraceFilter};
+use super::{Hooks, Table};
+use crate::engine::Engine;
+use crate::error::Failure;
+use crate::store::StoreError;
+
+/// A hook that is to be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewHook {
+    pub name: HookName,
+    pub kind: HookKind,
+    pub description: String,
+    /// Who adds it.
+    pub created_by: String,
+}
+
+/// A subscription that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSubscription {
+    pub hook: HookName,
+    pub function: FunctionRef,
+    pub priority: i32,
+    pub condition: Option<String>,
+    pub on_error: OnError,
+    pub timeout: Span,
+    pub description: Option<String>,
+    /// Who subscribes.
+    pub created_by: String,
+}
+
+impl Engine {
+    /// All hooks by name, each with how many are subscribed to it.
+    #[must_use]
+    pub fn hooks(&self) -> Vec<(Arc<HookSpec>, usize)> {
+        let table = self.inner.hooks.table.load();
+        let count = |name| table.by_hook.get(name).map_or(0, |list| list.len());
+        table.specs.values().map(|spec| (Arc::clone(spec), count(&spec.name))).collect()
+    }
+
+    /// Adds a hook.
+    ///
+    /// # Errors
+    /// It is there already, its name is one of Outrigger's own, or the store failed.
+    pub async fn hook_create(&self, new: NewHook) -> Result<HookRecord, Failure> {
+        let NewHook { name, kind, description, created_by } = new;
+        if name.is_reserved() {
+            let message = format!(
+                "`{name}` cannot be added: hooks that begin with `call`, `plugin` and the like are Outrigger's own"
+            );
+            return Err(Failure::new(Code::InvalidInput, message).with_hint("choose another first word"));
+        }
+        let record =
+            HookRecord { name, kind, description, plugin: None, created_by, created_at: OffsetDateTime::now_utc() };
+        let hooks = &self.inner.hooks;
+        let _changing = hooks.changing.lock().await;
+        self.inner.store.hook_create(&record).await.map_err(|error| match error {
+            StoreError::Conflict { .. } => {
+                Failure::new(Code::AlreadyExists, format!("there is a hook `{}` already", record.name))
+            }
+            error => error.into(),
+        })?;
+        hooks.change(|table| {
+            let mut specs = table.specs.clone();
+            specs.insert(record.name.clone(), Arc::new(HookSpec::from(&record)));
+            Table::of(specs, table.subscribers.clone())
+        });
+        Ok(record)
+    }
+
+    /// Removes a hook that was added over the API.
+    ///
+    /// # Errors
+    /// There is none, someone is subscribed to it, it is not one that was added, or the store failed.
+    pub async fn hook_delete(&self, name: &HookName) -> Result<(), Failure> {
+        let hooks = &self.inner.hooks;
+        let _changing = hooks.changing.lock().await;
+        let table = hooks.table.load_full();
+        let spec = table.spec(name)?;
+        let conflict = |message: String| Err(Failure::new(Code::Conflict, message));
+        match &spec.plugin {
+            _ if spec.is_built_in() => return conflict(format!("`{name}` is built in")),
+            Some(plugin) => {
+                return conflict(format!("`{name}` is declared by the plugin `{plugin}`, and goes with it"));
+            }
+            None if table.by_hook.contains_key(name) => return conflict(format!("someone is subscribed to `{name}`")),
+            None => {}
+        }
+        self.inner.store.hook_delete(name).await?;
+        hooks.change(|table| {
+            let mut specs = table.specs.clone();
+            specs.remove(name);
+            Table::of(specs, table.subscribers.clone())
+        });
+        Ok(())
+    }
+
+    /// All subscriptions, by priority.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<Subscription> {
+        let table = self.inner.hooks.table.load();
+        table.subscribers.iter().map(|subscriber| subscriber.subscription.clone()).collect()
+    }
+
+    /// One subscription.
+    ///
+    /// # Errors
+    /// There is none with this id.
+    pub fn subscription(&self, id: &str) -> Result<Subscription, Failure> {
+        let table = self.inner.hooks.table.load();
+        let found = table.subscriber(id).map(|subscriber| subscriber.subscription.clone());
+        found.ok_or_else(|| {
+            Failure::new(Code::NotFound, format!("there is no subscription `{id}`"))
+                .with_hint("`outrigger hook list` shows them")
+        })
+    }
+
+    /// Subscribes a function to a hook.
+    ///
+    /// # Errors
+    /// There is no such hook or function, they do not fit each other, the condition is wrong, or the store failed.
+    pub async fn subscribe(&self, new: NewSubscription) -> Result<Subscription, Failure> {
+        let NewSubscription { hook, function, priority, condition, on_error, timeout, description, created_by } = new;
+        let (record, _) = self.plugin(&function.plugin)?;
+        let revision = self.revision(&record.active).await?;
+        let hooks = &self.inner.hooks;
+        let mut ids = hooks.changing.lock().await;
+        let table = hooks.table.load_full();
+        let spec = table.spec(&hook)?;
+        check(spec, &revision.manifest, &revision.inspection.graph, &function.function, condition.as_deref())?;
+        let subscription = Subscription {
+            id: ids.next(),
+            kind: spec.kind,
+            hook,
+            function,
+            priority,
+            condition,
+            on_error,
+            timeout,
+            description,
+            enabled: true,
+            reason: None,
+            source: Source::Api,
+            created_by,
+            created_at: OffsetDateTime::now_utc(),
+            failures: 0,
+        };
+        self.inner.store.subscription_put(&subscription).await?;
+        hooks.put(subscription.clone());
+        Ok(subscription)
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    /// There is none with this id, a manifest declares it, or the store failed.
+    pub async fn unsubscribe(&self, id: &str) -> Result<(), Failure> {
+        let hooks = &self.inner.hooks;
+        let _changing = hooks.changing.lock().await;
+        let subscription = self.subscription(id)?;
+        if subscription.source == Source::Manifest {
+            let plugin = &subscription.function.plugin;
+            let message = format!("the manifest of the plugin `{plugin}` declares this subscription");
+            return Err(Failure::new(Code::Conflict, message)
+                .with_hint(format!("`outrigger hook disable {id}` switches it off")));
+        }
+        self.inner.store.subscription_delete(id).await?;
+        hooks.change(|table| {
+            let others = table.subscribers.iter().filter(|subscriber| subscriber.subscription.id != id);
+            table.with_subscribers(others.cloned().collect())
+        });
+        Ok(())
+    }
+
+    /// Switches a subscription on or off. One that is switched on begins counting its failures anew.
+    ///
+    /// # Errors
+    /// There is none with this id, or the store failed.
+    pub async fn subscription_switch(&self, id: &str, enabled: bool) -> Result<Subscription, Failure> {
+        let hooks = &self.inner.hooks;
+        let _changing = hooks.changing.lock().await;
+        let mut subscription = self.subscription(id)?;
+        (subscription.enabled, subscription.reason, subscription.failures) = (enabled, None, 0);
+        self.inner.store.subscription_put(&subscription).await?;
+        hooks.put(subscription.clone());
+        Ok(subscription)
+    }
+
+    /// What was done when hooks were fired, the newest first. The latest are kept, in memory.
+    #[must_use]
+    pub fn hook_traces(&self, filter: &TraceFilter) -> Vec<Arc<HookTrace>> {
+        self.inner.hooks.traces.list(filter)
+    }
+}
+
+impl Hooks {
+    /// Changes the table. Whoever calls this holds `changing`.
+    pub(super) fn change(&self, make: impl FnOnce(&Table) -> Table) {
+        let changed = make(&self.table.load());
+        self.table.store(Arc::new(changed));
+    }
+
+    /// Puts a subscription into the table, in the place of the one with its id.
+    pub(super) fn put(&self, subscription: Subscription) {
+        self.change(|table| {
+            let others = table.subscribers.iter().filter(|subscriber| subscriber.subscription.id != subscription.id);
+            let mut subscribers: Vec<_> = others.cloned().collect();
+            subscribers.push(Arc::new(Subscriber::new(subscription.clone())));
+            table.with_subscribers(subscribers)
+        });
+    }
+}
+
+/// Looks whether a function can be subscribed to a hook under a condition.
+pub(super) fn check(
+    spec: &HookSpec,
+    manifest: &Manifest,
+    graph: &TypeGraph,
+    name: &FunctionName,
+    condition: Option<&str>,
+) -> Result<(), Failure> {
+    let function = FunctionRef::new(manifest.name.clone(), name.clone());
+    let invalid = |message: String| Failure::new(Code::InvalidInput, message);
+    let Some((_, found)) = graph.function(name.as_str()) else {
+        return Err(Failure::function_not_found(&function, graph));
+    };
+    accept(spec, graph, found)
+        .map_err(|reason| invalid(format!("`{function}` cannot be subscribed to `{}`: {reason}", spec.name)))?;
+    if manifest.function(name).requires_admin {
+        let message = format!("`{function}` is for administrators, and a hook is fired on behalf of anyone");
+        return Err(invalid(message));
+    }
+    if let Some(condition) = condition {
+        Condition::compile(condition).map_err(|error| {
+            invalid(error.to_string())
+                .with_hint("a condition is a CEL expression over `event`, `hook` and `caller`: `event.country == 'NO'`")
+        })?;
+    }
+    Ok(())
+}

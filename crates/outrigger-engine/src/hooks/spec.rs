@@ -1,0 +1,126 @@
+//! What hooks there are: Outrigger's own, and those that plugins declare or administrators add.
+
+use outrigger_contract::{HookKind, HookName, PluginName};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use time::OffsetDateTime;
+
+/// Fired before every call, once its arguments are known to fit.
+pub const CALL_BEFORE: &str = "call.before";
+/// Fired after every call, however it ended.
+pub const CALL_AFTER: &str = "call.after";
+pub const PLUGIN_INSTALLED: &str = "plugin.installed";
+pub const PLUGIN_UPDATED: &str = "plugin.updated";
+pub const PLUGIN_ENABLED: &str = "plugin.enabled";
+pub const PLUGIN_DISABLED: &str = "plugin.disabled";
+pub const PLUGIN_RELOADED: &str = "plugin.reloaded";
+pub const PLUGIN_REMOVED: &str = "plugin.removed";
+pub const PLUGIN_FAILED: &str = "plugin.failed";
+pub const CONFIGURATION_CHANGED: &str = "configuration.changed";
+
+/// A hook, as it can be subscribed to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookSpec {
+    pub name: HookName,
+    pub kind: HookKind,
+    /// When it is fired, and with what.
+    pub description: String,
+    /// What it carries, where that is known: the fullest and the least of it. A subscriber's parameter must take both.
+    /// Empty for a hook that carries any JSON; then it is seen at each firing whether it fits.
+    pub samples: Vec<Json>,
+    /// The plugin whose manifest declares it.
+    pub plugin: Option<PluginName>,
+}
+
+/// A hook that is not built in, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookRecord {
+    pub name: HookName,
+    pub kind: HookKind,
+    pub description: String,
+    /// The plugin whose manifest declares it; none for one that was added over the API.
+    pub plugin: Option<PluginName>,
+    /// Who added it, for a person to read.
+    pub created_by: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+impl From<&HookRecord> for HookSpec {
+    fn from(record: &HookRecord) -> Self {
+        let HookRecord { name, kind, description, plugin, created_by: _, created_at: _ } = record.clone();
+        Self { name, kind, description, samples: Vec::new(), plugin }
+    }
+}
+
+impl HookSpec {
+    /// Whether Outrigger itself fires it, and nobody else.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.name.is_reserved()
+    }
+
+    /// Whether only an administrator subscribes to it, not a manifest: whoever does sees, and can change, the arguments of
+    /// every call.
+    #[must_use]
+    pub fn is_delicate(&self) -> bool {
+        is_of_calls(&self.name)
+    }
+}
+
+/// Whether a hook is fired for every call.
+#[must_use]
+pub fn is_of_calls(name: &HookName) -> bool {
+    matches!(name.as_str(), CALL_BEFORE | CALL_AFTER)
+}
+
+/// Outrigger's own hooks.
+#[must_use]
+pub fn built_in() -> Vec<HookSpec> {
+    let spec = |name: &str, kind, description: &str, samples: Vec<Json>| HookSpec {
+        name: name.parse().expect("the built-in names are names"),
+        kind,
+        description: description.to_owned(),
+        samples,
+        plugin: None,
+    };
+    let plugin = |name, what: &str| {
+        let sample =
+            |reason: Json| json!({"plugin": "pricing", "version": "1.0.0", "digest": "sha256:00", "reason": reason});
+        let description =
+            format!("{what}. Carries `plugin`, `version`, `digest` and `reason`, which is null if there is none.");
+        spec(name, HookKind::Event, &description, vec![sample(json!("it failed")), sample(Json::Null)])
+    };
+    vec![
+        spec(
+            CALL_BEFORE,
+            HookKind::Filter,
+            "A function is about to be called. Carries `function`, `caller` and `arguments`; a subscriber may change \
+             the arguments and nothing else. By answering with its error value it refuses the call.",
+            vec![json!({"function": "pricing.quote", "caller": "local", "arguments": {}})],
+        ),
+        spec(
+            CALL_AFTER,
+            HookKind::Action,
+            "A call has ended. Carries `function`, `caller`, `outcome` (`ok` or the code of the failure), `duration_us` \
+             and `correlation`. Runs in the background; the answer does not wait for it.",
+            vec![json!({
+                "function": "pricing.quote", "caller": "local", "outcome": "ok", "duration_us": 1,
+                "correlation": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            })],
+        ),
+        plugin(PLUGIN_INSTALLED, "A plugin was installed"),
+        plugin(PLUGIN_UPDATED, "Another version of a plugin was put in the place of the one before"),
+        plugin(PLUGIN_ENABLED, "A plugin takes calls again"),
+        plugin(PLUGIN_DISABLED, "A plugin was told to take no more calls"),
+        plugin(PLUGIN_RELOADED, "A plugin was loaded anew"),
+        plugin(PLUGIN_REMOVED, "A plugin was removed"),
+        plugin(PLUGIN_FAILED, "A plugin could not be enabled"),
+        spec(
+            CONFIGURATION_CHANGED,
+            HookKind::Event,
+            "The configuration of a plugin was set. Carries `plugin` and `revision`, and no values.",
+            vec![json!({"plugin": "pricing", "revision": 1})],
+        ),
+    ]
+}

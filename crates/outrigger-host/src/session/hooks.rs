@@ -1,0 +1,257 @@
+//! Hooks: looked at, added, subscribed to, fired.
+//!
+//! Who is subscribed to a hook of calls sees the arguments of every call and may change them, so that takes the right to
+//! administer all functions besides. And nobody has a hook call a function for them that they may not call themselves.
+
+use async_trait::async_trait;
+use outrigger_api::{
+    ApiError, ApiResult, Code, FireReport, FireRequest, HookCallbackInfo, HookInfo, HookRequest, HookTraceInfo,
+    HookTraceQuery, Hooks, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
+};
+use outrigger_contract::HookName;
+use outrigger_contract::hook::{DEFAULT_PRIORITY, DEFAULT_TIMEOUT, LONGEST_TIMEOUT, PRIORITIES};
+use outrigger_contract::units::Span;
+use outrigger_engine::access::Right;
+use outrigger_engine::hooks::{
+    CallbackOutcome, CallbackTrace, Firing, HookSpec, HookTrace, NewHook, NewSubscription, Source, Subscription,
+    TraceFilter, spec,
+};
+use serde_json::json;
+
+use super::{Act, Session, Trace};
+use crate::{convert, records};
+
+#[async_trait]
+impl Hooks for Session {
+    async fn hook_list(&self) -> ApiResult<Vec<HookInfo>> {
+        self.require_some(Right::HOOK_VIEW)?;
+        let hooks = self.host.engine.hooks();
+        let seen = hooks.iter().filter(|(spec, _)| self.may(Right::HOOK_VIEW, spec.name.as_str()));
+        Ok(seen.map(|(spec, count)| hook_info(spec, *count)).collect())
+    }
+
+    async fn hook_create(&self, request: HookRequest) -> ApiResult<HookInfo> {
+        let HookRequest { name, kind, description } = request;
+        let new = NewHook { name: name.clone(), kind, description, created_by: self.caller().to_string() };
+        let work = async {
+            let record = self.host.engine.hook_create(new).await.map_err(convert::error)?;
+            let info = hook_info(&HookSpec::from(&record), 0);
+            let after = serde_json::to_value(&info).ok();
+            Ok((info, Trace { after, ..Trace::default() }))
+        };
+        self.act(Act::new(Right::HOOK_CREATE, name.as_str()), work).await
+    }
+
+    async fn hook_delete(&self, name: &HookName) -> ApiResult<()> {
+        let work = async {
+            let hooks = self.host.engine.hooks();
+            let before = hooks.iter().find(|(spec, _)| spec.name == *name).map(|(spec, count)| hook_info(spec, *count));
+            self.host.engine.hook_delete(name).await.map_err(convert::error)?;
+            let before = before.and_then(|info| serde_json::to_value(&info).ok());
+            Ok(((), Trace { before, ..Trace::default() }))
+        };
+        self.act(Act::destroys(Right::HOOK_DELETE, name.as_str()), work).await
+    }
+
+    async fn subscription_list(&self, query: &SubscriptionQuery) -> ApiResult<Vec<SubscriptionInfo>> {
+        self.require_some(Right::HOOK_VIEW)?;
+        let SubscriptionQuery { plugin, hook } = query;
+        let found = self.host.engine.subscriptions().into_iter().filter(|subscription| {
+            plugin.as_ref().is_none_or(|plugin| *plugin == subscription.function.plugin)
+                && hook.as_ref().is_none_or(|hook| *hook == subscription.hook)
+                && self.may(Right::HOOK_VIEW, subscription.hook.as_str())
+        });
+        Ok(found.map(subscription_info).collect())
+    }
+
+    async fn subscription_create(&self, request: SubscriptionRequest) -> ApiResult<SubscriptionInfo> {
+        let SubscriptionRequest { hook, function, priority, condition, on_error, timeout, description } = request;
+        self.require(Right::HOOK_CREATE, hook.as_str())?;
+        self.require(Right::FUNCTION_EXECUTE, &function.to_string())?;
+        if spec::is_of_calls(&hook) {
+            self.require(Right::FUNCTION_ADMINISTER, "*")?;
+        }
+        let new = NewSubscription {
+            hook: hook.clone(),
+            function,
+            priority: within("priority", priority.unwrap_or(DEFAULT_PRIORITY), &PRIORITIES)?,
+            condition,
+            on_error,
+            timeout: within("timeout", timeout.unwrap_or(DEFAULT_TIMEOUT), &(Span::from_millis(1)..=LONGEST_TIMEOUT))?,
+            description,
+            created_by: self.caller().to_string(),
+        };
+        let work = async {
+            let made = self.host.engine.subscribe(new).await.map_err(convert::error)?;
+            let info = subscription_info(made);
+            let after = serde_json::to_value(&info).ok();
+            Ok((info, Trace { after, ..Trace::default() }))
+        };
+        self.act(Act::new(Right::HOOK_CREATE, hook.as_str()), work).await
+    }
+
+    async fn subscription_delete(&self, id: &str) -> ApiResult<()> {
+        self.require_some(Right::HOOK_DELETE)?;
+        let subscription = self.host.engine.subscription(id).map_err(convert::error)?;
+        let hook = subscription.hook.clone();
+        let work = async {
+            let before = serde_json::to_value(subscription_info(subscription)).ok();
+            self.host.engine.unsubscribe(id).await.map_err(convert::error)?;
+            Ok(((), Trace { before, ..Trace::default() }))
+        };
+        self.act(Act::destroys(Right::HOOK_DELETE, hook.as_str()), work).await
+    }
+
+    async fn subscription_switch(&self, id: &str, enabled: bool) -> ApiResult<SubscriptionInfo> {
+        // One that is switched off is as good as gone: a check that nobody makes any more.
+        let right = if enabled { Right::HOOK_CREATE } else { Right::HOOK_DELETE };
+        self.require_some(right)?;
+        let subscription = self.host.engine.subscription(id).map_err(convert::error)?;
+        let hook = subscription.hook.clone();
+        if enabled && spec::is_of_calls(&hook) {
+            self.require(Right::FUNCTION_ADMINISTER, "*")?;
+        }
+        let work = async {
+            let before = serde_json::to_value(subscription_info(subscription)).ok();
+            let changed = self.host.engine.subscription_switch(id, enabled).await.map_err(convert::error)?;
+            let info = subscription_info(changed);
+            let after = serde_json::to_value(&info).ok();
+            Ok((info, Trace { before, after, revision: None }))
+        };
+        self.act(Act::new(right, hook.as_str()), work).await
+    }
+
+    async fn hook_fire(&self, name: &HookName, request: FireRequest) -> ApiResult<FireReport> {
+        let FireRequest { payload, dry_run } = request;
+        let firing = Firing {
+            cause: Some(self.caller()),
+            correlation: self.correlation,
+            dry_run,
+            ..Firing::new(name.clone(), payload)
+        };
+        let work = async {
+            let fired = self.host.engine.fire(firing).await.map_err(convert::error)?;
+            let after = Some(json!({"result": fired.trace.result.as_str(), "dry_run": dry_run}));
+            let report = FireReport {
+                value: fired.value,
+                message: fired.failure.map(|failure| failure.message),
+                trace: trace_info(&fired.trace),
+            };
+            Ok((report, Trace { after, ..Trace::default() }))
+        };
+        self.act(Act::new(Right::HOOK_EXECUTE, name.as_str()), work).await
+    }
+
+    async fn hook_traces(&self, query: &HookTraceQuery) -> ApiResult<Vec<HookTraceInfo>> {
+        self.require_some(Right::HOOK_VIEW)?;
+        let HookTraceQuery { hook, correlation, limit } = query;
+        let filter = TraceFilter {
+            hook: hook.clone(),
+            correlation: correlation.as_deref().map(records::correlation).transpose()?,
+            limit: 0,
+        };
+        let most = if *limit == 0 { 100 } else { *limit as usize };
+        let found = self.host.engine.hook_traces(&filter);
+        let seen = found.iter().filter(|trace| self.may(Right::HOOK_VIEW, trace.hook.as_str()));
+        Ok(seen.take(most).map(|trace| trace_info(trace)).collect())
+    }
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(
+    what: &str,
+    value: T,
+    range: &std::ops::RangeInclusive<T>,
+) -> ApiResult<T> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    let message = format!("the {what} {value} is not between {} and {}", range.start(), range.end());
+    Err(ApiError::new(Code::InvalidInput, message))
+}
+
+fn hook_info(spec: &HookSpec, count: usize) -> HookInfo {
+    let built_in = spec.is_built_in();
+    let HookSpec { name, kind, description, samples: _, plugin } = spec.clone();
+    HookInfo { name, kind, description, built_in, plugin, subscriptions: count as u64 }
+}
+
+fn subscription_info(subscription: Subscription) -> SubscriptionInfo {
+    let Subscription {
+        id,
+        hook,
+        kind,
+        function,
+        priority,
+        condition,
+        on_error,
+        timeout,
+        description,
+        enabled,
+        reason,
+        source,
+        created_by,
+        created_at,
+        failures,
+    } = subscription;
+    let source = match source {
+        Source::Manifest => "manifest",
+        Source::Api => "api",
+    };
+    SubscriptionInfo {
+        id,
+        hook,
+        kind,
+        function,
+        priority,
+        condition,
+        on_error,
+        timeout,
+        description,
+        enabled,
+        reason,
+        source: source.to_owned(),
+        created_by,
+        created_at,
+        failures,
+    }
+}
+
+fn trace_info(trace: &HookTrace) -> HookTraceInfo {
+    let HookTrace { id, hook, kind, correlation, caller, started_at, duration, dry_run, callbacks, result } =
+        trace.clone();
+    HookTraceInfo {
+        id,
+        hook,
+        kind,
+        correlation: correlation.to_string(),
+        caller,
+        started_at,
+        duration_us: microseconds(duration),
+        dry_run,
+        result: result.as_str().to_owned(),
+        callbacks: callbacks.into_iter().map(callback_info).collect(),
+    }
+}
+
+fn callback_info(callback: CallbackTrace) -> HookCallbackInfo {
+    let CallbackTrace { subscription, function, priority, outcome, code, message, duration, value_changed } = callback;
+    let skipped = match outcome {
+        CallbackOutcome::Skipped(skipped) => Some(skipped.as_str().to_owned()),
+        _ => None,
+    };
+    HookCallbackInfo {
+        subscription,
+        function,
+        priority,
+        outcome: outcome.as_str().to_owned(),
+        skipped,
+        code,
+        message,
+        duration_us: microseconds(duration),
+        value_changed,
+    }
+}
+
+fn microseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
