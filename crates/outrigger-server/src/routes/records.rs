@@ -59,7 +59,7 @@ pub fn routes(api: &mut Api) {
 }
 
 /// What the types of the queries cannot say themselves, though their schemas do.
-fn checked(limit: u32, correlation: Option<&str>, level: Option<&str>) -> ApiResult<()> {
+pub(super) fn checked(limit: u32, correlation: Option<&str>, level: Option<&str>) -> ApiResult<()> {
     let wrong = |message: String, hint: &str| Err(ApiError::new(Code::InvalidUsage, message).with_hint(hint));
     if limit > MOST {
         return wrong(
