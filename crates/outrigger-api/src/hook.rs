@@ -98,6 +98,7 @@ pub struct SubscriptionQuery {
     /// Of functions of this plugin.
     #[serde(default)]
     pub plugin: Option<PluginName>,
+    /// To this hook.
     #[serde(default)]
     pub hook: Option<HookName>,
 }
@@ -170,6 +171,7 @@ pub struct HookCallbackInfo {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HookTraceQuery {
+    /// Of this hook.
     #[serde(default)]
     pub hook: Option<HookName>,
     /// A ULID.

@@ -21,6 +21,7 @@ pub enum HookCommand {
     #[command(after_help = "Example:
   outrigger hook add customer.created event --description 'A customer was created.'")]
     Add {
+        /// Its name, in dotted lower-case words
         name: HookName,
         /// action, filter or event
         kind: HookKind,
@@ -32,7 +33,10 @@ pub enum HookCommand {
     /// Remove a hook that was added and to which nobody is subscribed
     #[command(after_help = "Example:
   outrigger hook remove customer.created")]
-    Remove { name: HookName },
+    Remove {
+        /// The hook
+        name: HookName,
+    },
 
     /// Have a function called when a hook is fired
     #[command(after_help = "Examples:
