@@ -73,6 +73,7 @@ pub enum HookCommand {
   outrigger hook fire customer.created '{\"name\": \"Ada\", \"country\": \"NO\"}'
   outrigger hook fire call.before '{\"function\": \"pricing.quote\", \"caller\": \"local\", \"arguments\": {}}' --dry-run")]
     Fire {
+        /// The hook
         name: HookName,
         /// What the hook carries, as JSON
         #[arg(default_value = "null")]
@@ -86,6 +87,7 @@ pub enum HookCommand {
     #[command(after_help = "Example:
   outrigger hook trace customer.created")]
     Trace {
+        /// Only this hook
         name: Option<HookName>,
         /// Only under this correlation id
         #[arg(long, value_name = "ID")]
@@ -99,6 +101,7 @@ pub enum HookCommand {
 /// `outrigger hook subscribe`.
 #[derive(Clone, Debug, Args)]
 pub struct SubscribeArguments {
+    /// The hook
     pub hook: HookName,
     /// `plugin.function`, with one parameter for what the hook carries
     pub function: FunctionRef,
