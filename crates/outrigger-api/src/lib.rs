@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod backup;
 pub mod call;
 pub mod error;
 pub mod function;
@@ -19,12 +20,13 @@ pub use access::{
     NewKey, RoleInfo, RoleRequest,
 };
 pub use audit::{AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification};
+pub use backup::{BackupReport, BackupRequest};
 pub use call::{CallRequest, CallResponse, CallWarning};
 pub use error::ApiError;
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
 pub use json::{JsonObject, JsonText, NotAnObject};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
-pub use platform::{Access, Audit, Configurations, Door, Functions, Platform, Plugins, Records, Visit};
+pub use platform::{Access, Audit, Backups, Configurations, Door, Functions, Platform, Plugins, Records, Visit};
 pub use plugin::{
     AvailablePlugin, AvailableReport, Configuration, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest,
     PackageReport, PackageSource, PluginDetails, PluginSummary, RevisionInfo,

@@ -9,15 +9,18 @@ use outrigger_contract::{FunctionRef, PluginName};
 use ulid::Ulid;
 
 use crate::{
-    AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, CallRequest, CallResponse,
-    Configuration, DoctorReport, ExplainRequest, Explanation, FunctionDescription, FunctionQuery, FunctionSummary,
-    HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, NewKey, PackageReport,
-    PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, StatisticsReport,
+    AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, BackupReport, BackupRequest,
+    CallRequest, CallResponse, Configuration, DoctorReport, ExplainRequest, Explanation, FunctionDescription,
+    FunctionQuery, FunctionSummary, HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest,
+    LogEntry, NewKey, PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo, RoleRequest,
+    RunEntry, StatisticsReport,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
 #[async_trait]
-pub trait Platform: Functions + Plugins + Records + Configurations + Access + Audit + Debug + Send + Sync {
+pub trait Platform:
+    Functions + Plugins + Records + Configurations + Access + Audit + Backups + Debug + Send + Sync
+{
     /// Looks whether everything is in order.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
     /// Writes everything that is still to be written. Called once, at the end.
@@ -139,4 +142,11 @@ pub trait Audit: Send + Sync {
     async fn audit_list(&self, query: &AuditQuery) -> ApiResult<Vec<AuditInfo>>;
     /// Reads the whole log and checks that nothing in it was changed.
     async fn audit_verify(&self) -> ApiResult<AuditVerification>;
+}
+
+/// Copies of all that is there.
+#[async_trait]
+pub trait Backups: Send + Sync {
+    /// Makes a backup of the whole, as it is at one moment, while it goes on being used.
+    async fn backup_create(&self, request: BackupRequest) -> ApiResult<BackupReport>;
 }

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use outrigger_api::{
-    Access, AccessMatrix, ApiError, ApiResult, Audit, AuditInfo, AuditQuery, AuditVerification, AvailableReport, Code,
-    Configuration, Configurations, DoctorReport, ExplainRequest, Explanation, HealthInfo, Identity, InstallOutcome,
-    InstallRequest, KeyInfo, KeyRequest, LogEntry, NewKey, PackageReport, PackageSource, Platform, PluginDetails,
-    PluginName, PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RunEntry, StatisticsReport,
+    Access, AccessMatrix, ApiError, ApiResult, Audit, AuditInfo, AuditQuery, AuditVerification, AvailableReport,
+    BackupReport, BackupRequest, Backups, Code, Configuration, Configurations, DoctorReport, ExplainRequest,
+    Explanation, HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, NewKey,
+    PackageReport, PackageSource, Platform, PluginDetails, PluginName, PluginSummary, Plugins, RecordQuery, Records,
+    RoleInfo, RoleRequest, RunEntry, StatisticsReport,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -174,6 +175,15 @@ impl Audit for Client {
 
     async fn audit_verify(&self) -> ApiResult<AuditVerification> {
         self.get("api/v1/audit/verify", &()).await
+    }
+}
+
+#[async_trait]
+impl Backups for Client {
+    async fn backup_create(&self, request: BackupRequest) -> ApiResult<BackupReport> {
+        // A path on the server's disk, as for packages.
+        let path = std::path::absolute(&request.path).unwrap_or_else(|_| request.path.clone());
+        self.post("api/v1/backups", &BackupRequest { path, ..request }).await
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod backups;
 mod configurations;
 mod functions;
 mod plugins;
@@ -21,6 +22,8 @@ use time::OffsetDateTime;
 
 use crate::host::Inner;
 use crate::{convert, doctor};
+
+pub(crate) use audit::read_audit_log;
 
 /// The platform for one caller.
 #[derive(Clone, Debug)]

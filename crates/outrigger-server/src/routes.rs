@@ -2,6 +2,7 @@
 //! route names here is for the reader, and for the tests that are made from the document.
 
 mod access;
+mod backups;
 mod configuration;
 mod documents;
 mod functions;
@@ -25,6 +26,7 @@ pub fn all() -> Api {
     functions::routes(&mut api);
     records::routes(&mut api);
     access::routes(&mut api);
+    backups::routes(&mut api);
     documents::routes(&mut api);
     seed::routes(&mut api);
     api
