@@ -10,6 +10,7 @@ pub mod call;
 pub mod error;
 pub mod function;
 pub mod json;
+pub mod metrics;
 pub mod platform;
 pub mod plugin;
 pub mod record;
@@ -25,6 +26,7 @@ pub use call::{CallRequest, CallResponse, CallWarning};
 pub use error::ApiError;
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
 pub use json::{JsonObject, JsonText, NotAnObject};
+pub use metrics::{FunctionMetrics, LatencyBucket, MetricsReport};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
 pub use platform::{Access, Audit, Backups, Configurations, Door, Functions, Platform, Plugins, Records, Visit};
 pub use plugin::{

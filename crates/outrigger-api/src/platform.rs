@@ -12,8 +12,8 @@ use crate::{
     AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, BackupReport, BackupRequest,
     CallRequest, CallResponse, Configuration, DoctorReport, ExplainRequest, Explanation, FunctionDescription,
     FunctionQuery, FunctionSummary, HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest,
-    LogEntry, NewKey, PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo, RoleRequest,
-    RunEntry, StatisticsReport,
+    LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo,
+    RoleRequest, RunEntry, StatisticsReport,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
@@ -23,6 +23,8 @@ pub trait Platform:
 {
     /// Looks whether everything is in order.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
+    /// The state of the whole in numbers, for monitoring.
+    async fn metrics(&self) -> ApiResult<MetricsReport>;
     /// Writes everything that is still to be written. Called once, at the end.
     async fn close(&self) -> ApiResult<()>;
 }

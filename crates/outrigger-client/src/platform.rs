@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use outrigger_api::{
     Access, AccessMatrix, ApiError, ApiResult, Audit, AuditInfo, AuditQuery, AuditVerification, AvailableReport,
     BackupReport, BackupRequest, Backups, Code, Configuration, Configurations, DoctorReport, ExplainRequest,
-    Explanation, HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, NewKey,
-    PackageReport, PackageSource, Platform, PluginDetails, PluginName, PluginSummary, Plugins, RecordQuery, Records,
-    RoleInfo, RoleRequest, RunEntry, StatisticsReport,
+    Explanation, HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport,
+    NewKey, PackageReport, PackageSource, Platform, PluginDetails, PluginName, PluginSummary, Plugins, RecordQuery,
+    Records, RoleInfo, RoleRequest, RunEntry, StatisticsReport,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -191,6 +191,10 @@ impl Backups for Client {
 impl Platform for Client {
     async fn doctor(&self) -> ApiResult<DoctorReport> {
         self.get("api/v1/doctor", &()).await
+    }
+
+    async fn metrics(&self) -> ApiResult<MetricsReport> {
+        self.get("api/v1/metrics", &()).await
     }
 
     async fn close(&self) -> ApiResult<()> {

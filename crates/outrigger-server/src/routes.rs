@@ -6,6 +6,7 @@ mod backups;
 mod configuration;
 mod documents;
 mod functions;
+mod metrics;
 mod packages;
 mod plugins;
 mod records;
@@ -27,6 +28,7 @@ pub fn all() -> Api {
     records::routes(&mut api);
     access::routes(&mut api);
     backups::routes(&mut api);
+    metrics::routes(&mut api);
     documents::routes(&mut api);
     seed::routes(&mut api);
     api

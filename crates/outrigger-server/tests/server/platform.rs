@@ -169,6 +169,11 @@ impl Platform for Seen {
         Ok(DoctorReport { checks: Vec::new() })
     }
 
+    async fn metrics(&self) -> ApiResult<MetricsReport> {
+        self.allowed()?;
+        Ok(MetricsReport::default())
+    }
+
     async fn close(&self) -> ApiResult<()> {
         Ok(())
     }
