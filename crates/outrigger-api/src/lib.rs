@@ -5,11 +5,13 @@
 
 pub mod access;
 pub mod audit;
+pub mod backup;
 pub mod call;
 pub mod error;
 pub mod function;
 pub mod hook;
 pub mod json;
+pub mod metrics;
 pub mod platform;
 pub mod plugin;
 pub mod record;
@@ -20,6 +22,7 @@ pub use access::{
     NewKey, RoleInfo, RoleRequest,
 };
 pub use audit::{AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification};
+pub use backup::{BackupReport, BackupRequest};
 pub use call::{CallRequest, CallResponse, CallWarning};
 pub use error::ApiError;
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
@@ -30,6 +33,9 @@ pub use hook::{
 pub use json::{JsonObject, JsonText, NotAnObject};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName};
 pub use platform::{Access, Audit, Configurations, Door, Functions, Hooks, Platform, Plugins, Records, Visit};
+pub use metrics::{FunctionMetrics, LatencyBucket, MetricsReport};
+pub use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
+pub use platform::{Access, Audit, Backups, Configurations, Door, Functions, Platform, Plugins, Records, Visit};
 pub use plugin::{
     AvailablePlugin, AvailableReport, Configuration, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest,
     PackageReport, PackageSource, PluginDetails, PluginSummary, RevisionInfo,

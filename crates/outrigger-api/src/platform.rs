@@ -15,15 +15,23 @@ use crate::{
     InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, NewKey, PackageReport, PackageSource, PluginDetails,
     PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, StatisticsReport, SubscriptionInfo, SubscriptionQuery,
     SubscriptionRequest,
+    AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, BackupReport, BackupRequest,
+    CallRequest, CallResponse, Configuration, DoctorReport, ExplainRequest, Explanation, FunctionDescription,
+    FunctionQuery, FunctionSummary, HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest,
+    LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo,
+    RoleRequest, RunEntry, StatisticsReport,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
 #[async_trait]
 pub trait Platform:
     Functions + Plugins + Records + Configurations + Access + Audit + Hooks + Debug + Send + Sync
+    Functions + Plugins + Records + Configurations + Access + Audit + Backups + Debug + Send + Sync
 {
     /// Looks whether everything is in order.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
+    /// The state of the whole in numbers, for monitoring.
+    async fn metrics(&self) -> ApiResult<MetricsReport>;
     /// Writes everything that is still to be written. Called once, at the end.
     async fn close(&self) -> ApiResult<()>;
 }
@@ -166,4 +174,9 @@ pub trait Hooks: Send + Sync {
     async fn hook_fire(&self, name: &HookName, request: FireRequest) -> ApiResult<FireReport>;
     /// What was done when hooks were fired, the newest first. The latest 1,000 are kept.
     async fn hook_traces(&self, query: &HookTraceQuery) -> ApiResult<Vec<HookTraceInfo>>;
+/// Copies of all that is there.
+#[async_trait]
+pub trait Backups: Send + Sync {
+    /// Makes a backup of the whole, as it is at one moment, while it goes on being used.
+    async fn backup_create(&self, request: BackupRequest) -> ApiResult<BackupReport>;
 }

@@ -1,6 +1,7 @@
 //! What can be typed. Plain data; what it does is in [`crate::commands`].
 
 mod access;
+mod backup;
 mod call;
 mod global;
 mod hook;
@@ -17,6 +18,7 @@ use outrigger_api::{FunctionName, FunctionRef, PluginName};
 use crate::complete;
 
 pub use access::{AccessCommand, AuditCommand, AuditListArguments, KeyCommand, KeyCreateArguments, RoleCommand};
+pub use backup::{BackupCommand, BackupCreateArguments};
 pub use call::{Argument, BatchArguments, CallArguments, CallOptions};
 pub use global::{ColorChoice, GlobalOptions};
 pub use hook::{HookCommand, SubscribeArguments};
@@ -113,6 +115,10 @@ pub enum Command {
     /// What was done or denied, by whom
     #[command(subcommand)]
     Audit(AuditCommand),
+
+    /// Make, check and restore backups
+    #[command(subcommand)]
+    Backup(BackupCommand),
 
     /// Make plugins
     #[command(subcommand)]

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod backup;
 pub mod batch;
 pub mod call;
 pub mod configuration;
@@ -42,6 +43,7 @@ pub async fn run(context: Arc<Context>, command: Command) -> CliResult {
         Command::Hook(command) => hook::run(&context, command).await,
         Command::Access(command) => access::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
+        Command::Backup(command) => backup::run(&context, command).await,
         Command::Dev(command) => dev::run(&context, command).await,
         Command::Doctor => doctor::run(&context).await,
         Command::Completions { shell } => completions(&context, shell),

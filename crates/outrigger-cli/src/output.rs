@@ -134,6 +134,15 @@ impl Output {
         }
     }
 
+    /// Shows how many bytes are done, until the answer is dropped.
+    #[must_use]
+    pub fn bytes_bar(&self, message: impl Into<String>) -> Progress {
+        match self.shows_progress() {
+            true => Progress::bytes(message.into()),
+            false => Progress::none(),
+        }
+    }
+
     /// Whether steps of long work are told.
     #[must_use]
     pub const fn is_quiet(&self) -> bool {

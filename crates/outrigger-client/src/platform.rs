@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use outrigger_api::{
-    Access, AccessMatrix, ApiError, ApiResult, Audit, AuditInfo, AuditQuery, AuditVerification, AvailableReport, Code,
-    Configuration, Configurations, DoctorReport, ExplainRequest, Explanation, HealthInfo, Identity, InstallOutcome,
-    InstallRequest, KeyInfo, KeyRequest, LogEntry, NewKey, PackageReport, PackageSource, Platform, PluginDetails,
-    PluginName, PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RunEntry, StatisticsReport,
+    Access, AccessMatrix, ApiError, ApiResult, Audit, AuditInfo, AuditQuery, AuditVerification, AvailableReport,
+    BackupReport, BackupRequest, Backups, Code, Configuration, Configurations, DoctorReport, ExplainRequest,
+    Explanation, HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport,
+    NewKey, PackageReport, PackageSource, Platform, PluginDetails, PluginName, PluginSummary, Plugins, RecordQuery,
+    Records, RoleInfo, RoleRequest, RunEntry, StatisticsReport,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -178,9 +179,22 @@ impl Audit for Client {
 }
 
 #[async_trait]
+impl Backups for Client {
+    async fn backup_create(&self, request: BackupRequest) -> ApiResult<BackupReport> {
+        // A path on the server's disk, as for packages.
+        let path = std::path::absolute(&request.path).unwrap_or_else(|_| request.path.clone());
+        self.post("api/v1/backups", &BackupRequest { path, ..request }).await
+    }
+}
+
+#[async_trait]
 impl Platform for Client {
     async fn doctor(&self) -> ApiResult<DoctorReport> {
         self.get("api/v1/doctor", &()).await
+    }
+
+    async fn metrics(&self) -> ApiResult<MetricsReport> {
+        self.get("api/v1/metrics", &()).await
     }
 
     async fn close(&self) -> ApiResult<()> {

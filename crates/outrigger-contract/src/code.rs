@@ -51,6 +51,7 @@ pub enum Code {
     PreconditionFailed,
     TooLarge,
     UnsupportedMediaType,
+    InvalidBackup,
     Internal,
 }
 
@@ -251,6 +252,9 @@ table! {
     UnsupportedMediaType "unsupported_media_type" 415 -32602 USAGE
         "The body of the request is not of a media type that is read here."
         "Send JSON with `Content-Type: application/json`."
+    InvalidBackup "invalid_backup" 422 -32602 USAGE
+        "The file is not a backup, or is not as it was when it was made."
+        "Take another copy of it, or an earlier backup; `outrigger backup verify FILE` checks one."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

@@ -7,6 +7,7 @@ mod hooks;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::path::Path;
 
 use async_trait::async_trait;
 use outrigger_contract::{Code, Digest, FunctionName, Manifest, Permissions, PluginName};
@@ -96,6 +97,9 @@ pub trait Store: AccessStore + AuditStore + HookStore + Debug + Send + Sync {
 
     /// Looks whether the store is whole and can be written to; what it found, for a person to read.
     async fn check(&self) -> Result<String, StoreError>;
+    /// Writes a copy to a path at which there is nothing yet: as the store was at one moment, while others go on writing.
+    /// A store that keeps nothing on disk is [`StoreError::Unsupported`].
+    async fn copy(&self, to: &Path) -> Result<(), StoreError>;
 }
 
 /// Why the store did not do it.
@@ -115,6 +119,12 @@ pub enum StoreError {
         /// In what way.
         reason: String,
     },
+    /// This kind of store cannot do it at all.
+    #[error("this store cannot {action}")]
+    Unsupported {
+        /// What was asked of it.
+        action: &'static str,
+    },
     /// The database did not do it.
     #[error("the database failed while it was to {action}")]
     Database {
@@ -132,6 +142,7 @@ impl StoreError {
     pub const fn code(&self) -> Code {
         match self {
             Self::Conflict { .. } => Code::Conflict,
+            Self::Unsupported { .. } => Code::Unsupported,
             Self::Corrupt { .. } | Self::Database { .. } => Code::StoreFailed,
         }
     }

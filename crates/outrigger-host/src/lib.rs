@@ -1,6 +1,7 @@
 //! The composition root: configuration in, a [`Host`] out: the door to its [`Platform`](outrigger_api::Platform). Here the engine meets the
 //! SQLite store, the Wasm runtime and the packages on disk; nothing else knows all of them.
 
+pub mod backup;
 mod convert;
 mod data_directory;
 mod doctor;

@@ -222,7 +222,7 @@ impl Packages {
         in_background(move || Ok(outrigger_registry::discover(&paths))).await
     }
 
-    async fn lock(&self) -> ApiResult<PackagesLock> {
+    pub(crate) async fn lock(&self) -> ApiResult<PackagesLock> {
         let directory = self.directory.clone();
         in_background(move || {
             let lock = directory.lock_packages()?;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use outrigger_api::{ApiError, ApiResult, Code, FunctionStatistics, LogEntry, RecordQuery, RunEntry, StatisticsReport};
+use outrigger_api::{
+    ApiError, ApiResult, Code, FunctionMetrics, FunctionStatistics, LatencyBucket, LogEntry, MetricsReport,
+    RecordQuery, RunEntry, StatisticsReport,
+};
 use outrigger_contract::PluginName;
 use outrigger_engine::runtime::LogLevel;
 use outrigger_engine::statistics::{Counters, Summary};
@@ -51,6 +54,47 @@ pub(crate) async fn statistics(
         total: report("total".to_owned(), Summary::of_rows(rows.iter())),
         functions: rows.iter().map(one).collect(),
     })
+}
+
+/// Bounds of the latencies that monitoring is told, in microseconds.
+const BOUNDS_US: [u64; 16] = [
+    100,
+    250,
+    500,
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    5_000_000,
+    30_000_000,
+    300_000_000,
+];
+
+/// The numbers of all plugins and functions, whoever calls them.
+pub(crate) async fn metrics(engine: &Engine) -> ApiResult<MetricsReport> {
+    let StatisticsReport { plugins, total: _, functions } = statistics(engine, None, |_| true).await?;
+    let rows = engine.store().statistics_list(None).await.map_err(convert::store_error)?;
+    let mut latencies: BTreeMap<_, _> =
+        rows.into_iter().map(|row| (format!("{}.{}", row.plugin, row.function), row.latency_us)).collect();
+    let functions = functions.into_iter().map(|statistics| {
+        let (latency, sum_us) = latency(&latencies.remove(&statistics.function).unwrap_or_default());
+        FunctionMetrics { statistics, latency, sum_us }
+    });
+    Ok(MetricsReport { plugins, functions: functions.collect() })
+}
+
+/// How many calls took at most so long, for each bound, and how long all of them took.
+fn latency(recorded: &BTreeMap<u64, u64>) -> (Vec<LatencyBucket>, u64) {
+    let up_to = |bound: u64| recorded.range(..=bound).map(|(_, calls)| calls).sum();
+    let buckets = BOUNDS_US.map(|bound| LatencyBucket { at_most_us: bound, calls: up_to(bound) });
+    let sum = recorded.iter().fold(0, |sum: u64, (took, calls)| sum.saturating_add(took.saturating_mul(*calls)));
+    (buckets.to_vec(), sum)
 }
 
 fn report(function: String, summary: Summary) -> FunctionStatistics {
@@ -118,4 +162,17 @@ fn level(text: &str) -> ApiResult<LogLevel> {
         ApiError::new(Code::InvalidUsage, format!("`{text}` is not a log level"))
             .with_hint("levels are trace, debug, info, warn and error")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_counts_those_below_it_too() {
+        let (buckets, sum) = latency(&BTreeMap::from([(90, 2), (100, 1), (101, 4), (400_000_000, 1)]));
+        let calls: Vec<_> = buckets.iter().map(|bucket| bucket.calls).collect();
+        assert_eq!((calls[0], calls[1], calls[15], sum), (3, 7, 7, 180 + 100 + 404 + 400_000_000));
+        assert!(BOUNDS_US.is_sorted());
+    }
 }

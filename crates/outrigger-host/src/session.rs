@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod backups;
 mod configurations;
 mod functions;
 mod hooks;
@@ -13,7 +14,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use outrigger_api::{ApiResult, DoctorReport, Platform};
+use outrigger_api::{ApiResult, DoctorReport, MetricsReport, Platform};
 use outrigger_engine::access::{Principal, Right};
 use outrigger_engine::audit::{AuditEntry, Stage};
 use outrigger_engine::{Caller, CorrelationId, Failure};
@@ -22,6 +23,8 @@ use time::OffsetDateTime;
 
 use crate::host::Inner;
 use crate::{convert, doctor};
+
+pub(crate) use audit::read_audit_log;
 
 /// The platform for one caller.
 #[derive(Clone, Debug)]
@@ -165,6 +168,11 @@ impl Platform for Session {
     async fn doctor(&self) -> ApiResult<DoctorReport> {
         self.require(Right::SYSTEM_VIEW, "*")?;
         Ok(doctor::examine(&self.host.engine, &self.host.packages).await)
+    }
+
+    async fn metrics(&self) -> ApiResult<MetricsReport> {
+        self.require(Right::SYSTEM_VIEW, "*")?;
+        crate::records::metrics(&self.host.engine).await
     }
 
     async fn close(&self) -> ApiResult<()> {

@@ -2,10 +2,12 @@
 //! route names here is for the reader, and for the tests that are made from the document.
 
 mod access;
+mod backups;
 mod configuration;
 mod documents;
 mod functions;
 mod hooks;
+mod metrics;
 mod packages;
 mod plugins;
 mod records;
@@ -27,6 +29,8 @@ pub fn all() -> Api {
     hooks::routes(&mut api);
     records::routes(&mut api);
     access::routes(&mut api);
+    backups::routes(&mut api);
+    metrics::routes(&mut api);
     documents::routes(&mut api);
     seed::routes(&mut api);
     api

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::path::Path;
 
 use async_trait::async_trait;
 use outrigger_contract::{Digest, FunctionName, HookName, PluginName};
@@ -356,6 +357,10 @@ impl Store for MemoryStore {
         tables.run_ids = tables.runs.iter().map(|run| run.id.clone()).collect();
         let left = tables.runs.len() + tables.logs.len();
         Ok(u64::try_from(present - left).expect("a count of what was in memory"))
+    }
+
+    async fn copy(&self, _: &Path) -> Result<(), StoreError> {
+        Err(StoreError::Unsupported { action: "be copied: it is in memory" })
     }
 
     async fn check(&self) -> Result<String, StoreError> {

@@ -54,6 +54,15 @@ pub(crate) async fn migrate(database: &Database, name: &str) -> Result<(), Store
     transaction.commit().await.map_err(failed(ACTION))
 }
 
+/// The version of the schema that is there, which this program can read.
+pub(crate) async fn present(database: &Database, name: &str) -> Result<i64, StoreError> {
+    const ACTION: &str = "tell the version of its schema";
+    let found = version(&database.read).await.map_err(failed(ACTION))?;
+    let found = found.ok_or_else(|| columns::corrupt(name, "it has no schema of Outrigger's"))?;
+    refuse_newer(found, name)?;
+    Ok(found)
+}
+
 /// Writes to the database and changes nothing that matters: proof that it can be written to.
 pub(crate) async fn touch(database: &Database) -> Result<(), StoreError> {
     const ACTION: &str = "write to itself";

@@ -48,22 +48,7 @@ impl SqliteStore {
         let path = path.as_ref().to_path_buf();
         let at = |source| at_path(&path, source);
         create(&path)?;
-        // FULL and not NORMAL: in WAL mode NORMAL leaves a commit in the operating system's memory until the next
-        // checkpoint. That outlives `kill -9` but not a power cut, and the trait promises that what was written stays
-        // written. It costs one `fdatasync` a transaction; what is frequent (records) comes in batches.
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .busy_timeout(BUSY_TIMEOUT)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .disable_statement_logging();
-        let pool = PoolOptions::<Sqlite>::new()
-            .acquire_timeout(QUEUE_TIMEOUT)
-            // A connection to a file does not go stale.
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false);
-
+        let (options, pool) = (options(&path), pool());
         let write = pool.clone().max_connections(1).connect_with(options.clone()).await;
         let write = SqlxSqliteConnector::from_sqlx_sqlite_pool(write.map_err(|source| at(failure(source)))?);
         let read = pool.max_connections(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
@@ -73,6 +58,30 @@ impl SqliteStore {
         let database = Database { read, write };
         migrations::migrate(&database, &path.display().to_string()).await?;
         Ok(Self { database, path })
+    }
+
+    /// Opens a database that nobody writes to, such as one from a backup, and changes nothing about it: what is to be
+    /// written fails, and nothing is put beside it. The version of its schema comes with it.
+    ///
+    /// # Errors
+    /// It is not there, is damaged, or was written by a newer version.
+    pub async fn open_unchanged(path: impl AsRef<Path>) -> Result<(Self, i64), StoreError> {
+        let path = path.as_ref().to_path_buf();
+        let options = options(&path).read_only(true).immutable(true);
+        let connection = pool().max_connections(1).connect_with(options).await;
+        let connection = connection.map_err(|source| at_path(&path, failure(source)))?;
+        let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool(connection);
+        let database = Database { read: connection.clone(), write: connection };
+        let version = migrations::present(&database, &path.display().to_string()).await?;
+        Ok((Self { database, path }, version))
+    }
+
+    /// Whether every page, index and reference is as it should be.
+    ///
+    /// # Errors
+    /// One is not, or the database cannot be read.
+    pub async fn check_unchanged(&self) -> Result<(), StoreError> {
+        self.check_integrity().await
     }
 
     /// Waits for what is running and closes the file; what is called afterwards fails. Without it the file is as whole,
@@ -112,6 +121,28 @@ impl SqliteStore {
             reason: format!("{reason}; restore the data directory from a backup, or move it away to begin anew"),
         })
     }
+}
+
+/// How each connection is made.
+fn options(path: &Path) -> SqliteConnectOptions {
+    // FULL and not NORMAL: in WAL mode NORMAL leaves a commit in the operating system's memory until the next
+    // checkpoint. That outlives `kill -9` but not a power cut, and the trait promises that what was written stays
+    // written. It costs one `fdatasync` a transaction; what is frequent (records) comes in batches.
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_TIMEOUT)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .disable_statement_logging()
+}
+
+fn pool() -> PoolOptions<Sqlite> {
+    PoolOptions::new()
+        .acquire_timeout(QUEUE_TIMEOUT)
+        // A connection to a file does not go stale.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
 }
 
 /// Makes the file before SQLite does, because SQLite would let the whole machine read it.
@@ -288,6 +319,26 @@ impl Store for SqliteStore {
             self.path.display(),
             migrations::VERSION
         ))
+    }
+
+    async fn copy(&self, to: &Path) -> Result<(), StoreError> {
+        const ACTION: &str = "copy itself";
+        // SQLite takes a file that is there and empty, and would make one that the whole machine can read.
+        create(to)?;
+        // On a connection of its own: writers of this process go on meanwhile, and so do those of others.
+        let options = options(&self.path);
+        let connection = pool().max_connections(1).connect_with(options).await;
+        let connection = connection.map_err(|source| at_path(&self.path, failure(source)))?;
+        let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool(connection);
+        let Some(path) = to.to_str() else {
+            return Err(StoreError::Unsupported { action: "be copied to a path that is not Unicode" });
+        };
+        let statement =
+            Statement::from_sql_and_values(connection.get_database_backend(), "VACUUM INTO ?", [path.into()]);
+        let copied = connection.execute_raw(statement).await;
+        // The copy is written, or it is not; that the connection could not be closed changes neither.
+        let _ = connection.close().await;
+        copied.map(drop).map_err(failed(ACTION))
     }
 }
 

@@ -31,6 +31,25 @@ impl Progress {
         Self(Some(bar))
     }
 
+    /// Of bytes, whose number is told with what is done.
+    pub(super) fn bytes(message: String) -> Self {
+        let bar = ProgressBar::new(0).with_message(message);
+        let template = "{bar:32.cyan/dim} {bytes}/{total_bytes} {wide_msg} {eta}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("━━─"));
+        }
+        bar.enable_steady_tick(TICK);
+        Self(Some(bar))
+    }
+
+    /// So much is done, of so much.
+    pub fn reach(&self, done: u64, total: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(total);
+            bar.set_position(done);
+        }
+    }
+
     /// One more is done.
     pub fn advance(&self) {
         if let Some(bar) = &self.0 {

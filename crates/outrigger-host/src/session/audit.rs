@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use outrigger_api::{ApiError, ApiResult, Audit, AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification, Code};
 use outrigger_engine::access::Right;
 use outrigger_engine::audit::{self, AuditEntry, AuditRecord, GroupedCall, Head, Stage};
-use outrigger_engine::store::AuditFilter;
+use outrigger_engine::store::{AuditFilter, Store};
 
 use super::Session;
 use crate::{convert, records};
@@ -24,24 +24,25 @@ impl Audit for Session {
     async fn audit_verify(&self) -> ApiResult<AuditVerification> {
         self.require(Right::AUDIT_VIEW, "*")?;
         self.host.engine.flush().await;
-        let (mut head, mut fault) = (Head::EMPTY, None);
-        loop {
-            let page = self.host.engine.store().audit_read(head.sequence, PAGE).await;
-            let page = page.map_err(convert::store_error)?;
-            if page.is_empty() {
-                break;
-            }
-            match page.iter().try_fold(head, audit::verify) {
-                Ok(after) => head = after,
-                Err(broken) => {
-                    fault = Some(broken.to_string());
-                    break;
-                }
-            }
-        }
+        let (head, fault) = read_audit_log(&**self.host.engine.store()).await?;
         let Head { sequence, hash } = head;
         let whole = fault.is_none();
         Ok(AuditVerification { whole, records: sequence, head: AuditHead { sequence, hash: hash.hex() }, fault })
+    }
+}
+
+/// Reads the whole log: where it ends, and the first fault in it.
+pub(crate) async fn read_audit_log(store: &dyn Store) -> ApiResult<(Head, Option<String>)> {
+    let mut head = Head::EMPTY;
+    loop {
+        let page = store.audit_read(head.sequence, PAGE).await.map_err(convert::store_error)?;
+        if page.is_empty() {
+            return Ok((head, None));
+        }
+        match page.iter().try_fold(head, audit::verify) {
+            Ok(after) => head = after,
+            Err(broken) => return Ok((head, Some(broken.to_string()))),
+        }
     }
 }
 

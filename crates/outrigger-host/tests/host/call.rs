@@ -104,3 +104,18 @@ async fn functions_are_found_and_described() {
     assert_eq!(described.arguments_schema["properties"]["number"]["maximum"], json!(u32::MAX));
     assert!(described.types.functions.len() == 1 && described.types.types.is_empty());
 }
+
+#[tokio::test]
+async fn metrics_count_what_was_called() {
+    let bench = Bench::new().await;
+    bench.install(&bench.hostile("1.0.0", "")).await.expect("it is installed");
+    for _ in 0..3 {
+        bench.call("hostile.good", json!({"number": 7})).await.expect("it answers");
+    }
+    let report = bench.platform.metrics().await.expect("they are read");
+    assert_eq!(report.plugins, [("active".to_owned(), 1)].into());
+    let [good] = &report.functions[..] else { panic!("{report:?}") };
+    assert_eq!((good.statistics.function.as_str(), good.statistics.calls), ("hostile.good", 3));
+    let last = good.latency.last().expect("buckets");
+    assert!(last.calls == 3 && good.sum_us > 0 && good.latency.is_sorted_by_key(|bucket| bucket.calls), "{good:?}");
+}

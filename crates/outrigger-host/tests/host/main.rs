@@ -1,5 +1,6 @@
 //! A platform over a real data directory, with real components: installing, updating, refusing, calling.
 
+mod backup;
 mod bench;
 mod call;
 mod hooks;

@@ -204,3 +204,20 @@ impl Answer for Html {
         Ok(Answered { content_policy: Some(policy), ..answered })
     }
 }
+
+/// Metrics, in the text format of Prometheus.
+#[derive(Debug)]
+pub struct Exposition(pub String);
+
+impl Answer for Exposition {
+    const STATUS: StatusCode = StatusCode::OK;
+    const MEDIA: Option<&'static str> = Some("text/plain; version=0.0.4; charset=utf-8");
+
+    fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
+        Some(schemars::json_schema!({"type": "string"}))
+    }
+
+    fn render(self) -> ApiResult<Answered> {
+        Ok(Answered::new(Self::STATUS, Self::MEDIA.unwrap_or_default(), self.0))
+    }
+}

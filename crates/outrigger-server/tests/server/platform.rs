@@ -170,6 +170,11 @@ impl Platform for Seen {
         Ok(DoctorReport { checks: Vec::new() })
     }
 
+    async fn metrics(&self) -> ApiResult<MetricsReport> {
+        self.allowed()?;
+        Ok(MetricsReport::default())
+    }
+
     async fn close(&self) -> ApiResult<()> {
         Ok(())
     }
@@ -524,5 +529,21 @@ impl Hooks for Seen {
     async fn hook_traces(&self, _: &HookTraceQuery) -> ApiResult<Vec<HookTraceInfo>> {
         self.allowed()?;
         Ok(Vec::new())
+#[async_trait]
+impl Backups for Seen {
+    async fn backup_create(&self, request: BackupRequest) -> ApiResult<BackupReport> {
+        self.allowed()?;
+        let BackupRequest { path, include_secret_key } = request;
+        Ok(BackupReport {
+            path,
+            size: 1,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            version: "0.1.0".to_owned(),
+            schema: 2,
+            files: 1,
+            unpacked: 1,
+            has_secret_key: include_secret_key,
+            audit: AuditHead { sequence: 0, hash: String::new() },
+        })
     }
 }

@@ -1,0 +1,43 @@
+//! Backups: one file each, with all that a data directory holds but what can be made anew.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::AuditHead;
+
+/// What to back up, and where to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackupRequest {
+    /// A file that is not there yet, by its whole path on the machine of the data directory.
+    pub path: PathBuf,
+    /// Put the key into it with which secrets in configurations are encrypted. Whoever has such a backup can read them;
+    /// without the key, it cannot bring them back.
+    #[serde(default)]
+    pub include_secret_key: bool,
+}
+
+/// What is in a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BackupReport {
+    pub path: PathBuf,
+    /// Of the file, in bytes.
+    pub size: u64,
+    #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub created_at: OffsetDateTime,
+    /// The version of Outrigger that made it.
+    pub version: String,
+    /// The version of the database's schema.
+    pub schema: i64,
+    pub files: u64,
+    /// Of all the files in it, in bytes.
+    pub unpacked: u64,
+    /// The key of the secrets is in it.
+    pub has_secret_key: bool,
+    /// Where the audit log ended.
+    pub audit: AuditHead,
+}

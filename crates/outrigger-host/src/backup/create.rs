@@ -1,0 +1,211 @@
+//! Making a backup, while others go on writing.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::write::GzEncoder;
+use outrigger_api::{ApiError, ApiResult, AuditHead, BackupReport, BackupRequest, Code};
+use outrigger_engine::Engine;
+use outrigger_engine::store::AuditStore as _;
+use outrigger_store::SqliteStore;
+use time::OffsetDateTime;
+
+use super::{CONTENTS, Contents, DATABASE, FORMAT, Listed, PACKAGES, SECRET_KEY, Stop, Watch, in_background, io_error};
+use crate::convert;
+use crate::data_directory::DataDirectory;
+use crate::packages::Packages;
+
+/// Makes a backup. Packages are neither installed nor removed until it is done, so that those in it are the ones that the
+/// database speaks of.
+pub(crate) async fn create(engine: &Engine, packages: &Packages, request: BackupRequest) -> ApiResult<BackupReport> {
+    let BackupRequest { path, include_secret_key } = request;
+    let directory = packages.directory().clone();
+    let target = Target::check(&path, &directory)?;
+    let lock = packages.lock().await?;
+    engine.flush().await;
+    let staging = directory.staging();
+    // In the staging folder, which whoever installs next clears, should this process die.
+    let copies = tempfile::Builder::new().prefix("backup-").tempdir_in(&staging);
+    let copies = copies.map_err(|error| io_error(format_args!("{} cannot be written", staging.display()), &error))?;
+    let database = copies.path().join(DATABASE);
+    engine.store().copy(&database).await.map_err(convert::store_error)?;
+    let (schema, audit) = examine(&database).await?;
+    let contents = Contents {
+        format: FORMAT,
+        outrigger: env!("CARGO_PKG_VERSION").to_owned(),
+        schema,
+        created_at: OffsetDateTime::now_utc(),
+        audit,
+        files: Vec::new(),
+    };
+    in_background(move |stop| {
+        // Both live until the last byte is packed, whether or not somebody still waits for it.
+        let _held = (lock, &copies);
+        let mut sources = vec![(DATABASE.to_owned(), database)];
+        let key = directory.root().join(SECRET_KEY);
+        if include_secret_key && key.is_file() {
+            sources.push((SECRET_KEY.to_owned(), key));
+        }
+        gather(&directory.packages(), PACKAGES, &mut sources)?;
+        target.write(contents, &sources, stop)
+    })
+    .await
+}
+
+/// The copy is looked at before it is kept: a backup of a damaged database would be found out when it is needed.
+async fn examine(database: &Path) -> ApiResult<(i64, outrigger_engine::audit::Head)> {
+    let (store, schema) = SqliteStore::open_unchanged(database).await.map_err(convert::store_error)?;
+    let examined = async {
+        store.check_unchanged().await?;
+        store.audit_head().await
+    };
+    let head = examined.await.map_err(convert::store_error);
+    store.close().await;
+    Ok((schema, head?))
+}
+
+/// Where the backup goes.
+struct Target {
+    path: PathBuf,
+    folder: PathBuf,
+    name: String,
+}
+
+impl Target {
+    fn check(path: &Path, directory: &DataDirectory) -> ApiResult<Self> {
+        let shown = path.display();
+        let wrong = |why: &str| ApiError::new(Code::InvalidUsage, format!("{shown} cannot be a backup: {why}"));
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+            return Err(wrong("it is not the path of a file").with_hint("name a file, such as /var/backups/one.tar.gz"));
+        };
+        if !path.is_absolute() {
+            return Err(
+                wrong("the path does not begin with `/`").with_hint("write the whole path on the server's disk")
+            );
+        }
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(exists(path));
+        }
+        let folder = fs::canonicalize(folder)
+            .map_err(|error| io_error(format_args!("the folder {} cannot be used", folder.display()), &error))?;
+        let data = fs::canonicalize(directory.root()).unwrap_or_else(|_| directory.root().to_owned());
+        if folder.starts_with(data) {
+            return Err(
+                wrong("it would be in the data directory").with_hint("put it somewhere else, best another disk")
+            );
+        }
+        Ok(Self { path: path.to_owned(), name: name.to_owned(), folder })
+    }
+
+    /// Writes the backup beside its place, and moves it there once every byte is on the disk.
+    fn write(self, mut contents: Contents, sources: &[(String, PathBuf)], stop: &Stop) -> ApiResult<BackupReport> {
+        let failed = |error: std::io::Error| io_error(format_args!("{} was not written", self.path.display()), &error);
+        for (path, source) in sources {
+            let (size, sha256) = open(source)?.finish(source, stop)?;
+            contents.files.push(Listed { path: path.clone(), size, sha256 });
+        }
+        // Only its owner can read what `tempfile` makes.
+        let mut file = tempfile::Builder::new()
+            .prefix(&format!(".{}.", self.name))
+            .suffix(".partial")
+            .tempfile_in(&self.folder)
+            .map_err(failed)?;
+        let compressed = GzEncoder::new(BufWriter::new(file.as_file_mut()), super::read::COMPRESSION);
+        let mut archive = tar::Builder::new(compressed);
+        let list = serde_json::to_vec_pretty(&contents)
+            .map_err(|error| ApiError::new(Code::Internal, format!("{CONTENTS} cannot be written: {error}")))?;
+        append(&mut archive, CONTENTS, list.len() as u64, &*list).map_err(failed)?;
+        for (listed, (_, source)) in contents.files.iter().zip(sources) {
+            let mut reader = Watch::new(open(source)?.0, stop, &|_| {});
+            append(&mut archive, &listed.path, listed.size, &mut reader).map_err(failed)?;
+            let (size, sha256) = reader.finish().map_err(failed)?;
+            if (size, sha256) != (listed.size, listed.sha256) {
+                let message = format!("{} was changed while it was read", source.display());
+                return Err(ApiError::new(Code::Conflict, message));
+            }
+        }
+        let mut written = archive.into_inner().and_then(GzEncoder::finish).map_err(failed)?;
+        written.flush().map_err(failed)?;
+        drop(written);
+        let size = file.as_file().metadata().map_err(failed)?.len();
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist_noclobber(&self.path).map_err(|error| match error.error.kind() {
+            std::io::ErrorKind::AlreadyExists => exists(&self.path),
+            _ => failed(error.error),
+        })?;
+        sync_folder(&self.folder).map_err(failed)?;
+        Ok(report(self.path, size, &contents))
+    }
+}
+
+pub(super) fn report(path: PathBuf, size: u64, contents: &Contents) -> BackupReport {
+    BackupReport {
+        path,
+        size,
+        created_at: contents.created_at,
+        version: contents.outrigger.clone(),
+        schema: contents.schema,
+        files: contents.files.len() as u64,
+        unpacked: contents.unpacked(),
+        has_secret_key: contents.files.iter().any(|file| file.path == SECRET_KEY),
+        audit: AuditHead { sequence: contents.audit.sequence, hash: contents.audit.hash.hex() },
+    }
+}
+
+pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn exists(path: &Path) -> ApiError {
+    ApiError::new(Code::AlreadyExists, format!("{} is there already", path.display()))
+        .with_hint("name a file that is not there; backups do not replace each other")
+}
+
+/// The files below a folder, in the order of their names, with the paths that they have in the backup.
+fn gather(folder: &Path, path: &str, into: &mut Vec<(String, PathBuf)>) -> ApiResult<()> {
+    let unreadable = |error: std::io::Error| io_error(format_args!("{} cannot be read", folder.display()), &error);
+    let mut entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(unreadable)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let (kind, source) = (entry.file_type().map_err(unreadable)?, entry.path());
+        let inside = entry.file_name().to_str().map(|name| format!("{path}/{name}"));
+        match inside {
+            Some(inside) if kind.is_dir() => gather(&source, &inside, into)?,
+            Some(inside) if kind.is_file() && super::is_expected(&inside) => into.push((inside, source)),
+            _ => {
+                let message = format!("{} is not part of a package that was installed", source.display());
+                return Err(ApiError::new(Code::DataDirectory, message)
+                    .with_hint("somebody put it there; move it away and try again"));
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Source(File);
+
+fn open(path: &Path) -> ApiResult<Source> {
+    File::open(path).map(Source).map_err(|error| io_error(format_args!("{} cannot be read", path.display()), &error))
+}
+
+impl Source {
+    fn finish(self, path: &Path, stop: &Stop) -> ApiResult<(u64, outrigger_contract::Digest)> {
+        let read = Watch::new(self.0, stop, &|_| {}).finish();
+        read.map_err(|error| io_error(format_args!("{} cannot be read", path.display()), &error))
+    }
+}
+
+fn append<W: Write>(
+    archive: &mut tar::Builder<W>,
+    path: &str,
+    size: u64,
+    content: impl std::io::Read,
+) -> std::io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_size(size);
+    header.set_mode(0o600);
+    // No more than was announced: a file that grew is found out by its digest.
+    archive.append_data(&mut header, path, content.take(size))
+}

@@ -1,0 +1,124 @@
+//! Metrics: as JSON, and in the text format that Prometheus reads.
+
+use std::fmt::Write as _;
+
+use outrigger_api::{ApiResult, FunctionMetrics, FunctionStatistics, MetricsReport};
+
+use crate::endpoint::answer::{Exposition, Reply};
+use crate::endpoint::api::Api;
+use crate::endpoint::input::{Input, NoBody};
+use crate::endpoint::who::Caller;
+use crate::endpoint::{NoPath, NoQuery};
+
+const TAG: &str = "Records";
+
+pub fn routes(api: &mut Api) {
+    api.get("/metrics", "metrics_text", text)
+        .tag(TAG)
+        .summary("Metrics of all plugins, in the text format of Prometheus")
+        .right("system_view");
+    api.get("/api/v1/metrics", "metrics", json).tag(TAG).summary("Metrics of all plugins").right("system_view");
+}
+
+async fn json(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Reply<MetricsReport>> {
+    caller.platform.metrics().await.map(Reply)
+}
+
+async fn text(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Exposition> {
+    Ok(Exposition(render(&caller.platform.metrics().await?)))
+}
+
+/// A counter: its name, what it counts, and where it is found.
+type Counter = (&'static str, &'static str, fn(&FunctionStatistics) -> u64);
+
+const COUNTERS: [Counter; 11] = [
+    ("calls", "Calls that arrived, whatever came of them.", |counted| counted.calls),
+    ("failures", "Calls that ended in an error that is none of the others.", |counted| counted.failures),
+    ("refused", "Calls refused for their input, their caller or the plugin's state.", |counted| counted.refused),
+    ("rate_limited", "Calls refused by a rate limit.", |counted| counted.rate_limited),
+    ("limited", "Calls ended by a limit.", |counted| counted.limited),
+    ("cancelled", "Calls cancelled by their caller.", |counted| counted.cancelled),
+    ("cache_hits", "Calls answered from the cache.", |counted| counted.cache_hits),
+    ("cache_misses", "Calls looked up in the cache and not found.", |counted| counted.cache_misses),
+    ("retries", "Tries beyond the first.", |counted| counted.retries),
+    ("violations", "Things reached for without a grant.", |counted| counted.violations),
+    ("dropped_log_lines", "Log lines beyond the limit.", |counted| counted.dropped_log_lines),
+];
+
+/// Names of functions and states have no character that would have to be escaped in a label.
+fn render(report: &MetricsReport) -> String {
+    let MetricsReport { plugins, functions } = report;
+    let mut text = String::new();
+    head(&mut text, "plugins", "gauge", "Installed plugins by state.");
+    for (state, count) in plugins {
+        line(&mut text, format_args!("plugins{{state=\"{state}\"}} {count}"));
+    }
+    for (name, about, value) in COUNTERS {
+        let name = format!("function_{name}_total");
+        head(&mut text, &name, "counter", about);
+        for FunctionMetrics { statistics, .. } in functions {
+            let labels = labels(statistics);
+            line(&mut text, format_args!("{name}{{{labels}}} {}", value(statistics)));
+        }
+    }
+    let name = "function_duration_seconds";
+    head(&mut text, name, "histogram", "How long calls took, from arrival to answer.");
+    for FunctionMetrics { statistics, latency, sum_us } in functions {
+        let (labels, calls) = (labels(statistics), statistics.calls);
+        for bucket in latency {
+            let bound = seconds(bucket.at_most_us);
+            line(&mut text, format_args!("{name}_bucket{{{labels},le=\"{bound}\"}} {}", bucket.calls));
+        }
+        line(&mut text, format_args!("{name}_bucket{{{labels},le=\"+Inf\"}} {calls}"));
+        line(&mut text, format_args!("{name}_sum{{{labels}}} {}", seconds(*sum_us)));
+        line(&mut text, format_args!("{name}_count{{{labels}}} {calls}"));
+    }
+    text
+}
+
+fn labels(statistics: &FunctionStatistics) -> String {
+    let (plugin, function) = statistics.function.split_once('.').unwrap_or((&statistics.function, ""));
+    format!("plugin=\"{plugin}\",function=\"{function}\"")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nobody looks at microseconds of centuries")]
+fn seconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1e6
+}
+
+fn head(text: &mut String, name: &str, kind: &str, about: &str) {
+    // Writing to a text cannot fail.
+    let _ = write!(text, "# HELP outrigger_{name} {about}\n# TYPE outrigger_{name} {kind}\n");
+}
+
+fn line(text: &mut String, sample: std::fmt::Arguments<'_>) {
+    let _ = writeln!(text, "outrigger_{sample}");
+}
+
+#[cfg(test)]
+mod tests {
+    use outrigger_api::LatencyBucket;
+
+    use super::*;
+
+    #[test]
+    fn metrics_are_as_prometheus_reads_them() {
+        let statistics = FunctionStatistics { function: "pricing.quote".to_owned(), calls: 5, ..Default::default() };
+        let latency = vec![LatencyBucket { at_most_us: 250, calls: 3 }];
+        let functions = vec![FunctionMetrics { statistics, latency, sum_us: 1_500_000 }];
+        let text = render(&MetricsReport { plugins: [("active".to_owned(), 2)].into(), functions });
+        let expected = "# HELP outrigger_plugins Installed plugins by state.\n# TYPE outrigger_plugins gauge\n\
+            outrigger_plugins{state=\"active\"} 2\n";
+        assert!(text.starts_with(expected), "{text}");
+        let of = "plugin=\"pricing\",function=\"quote\"";
+        for expected in [
+            format!("# TYPE outrigger_function_calls_total counter\noutrigger_function_calls_total{{{of}}} 5\n"),
+            format!("outrigger_function_duration_seconds_bucket{{{of},le=\"0.00025\"}} 3\n"),
+            format!("outrigger_function_duration_seconds_bucket{{{of},le=\"+Inf\"}} 5\n"),
+            format!("outrigger_function_duration_seconds_sum{{{of}}} 1.5\n"),
+            format!("outrigger_function_duration_seconds_count{{{of}}} 5\n"),
+        ] {
+            assert!(text.contains(&expected), "{expected} is not in {text}");
+        }
+    }
+}
