@@ -31,11 +31,9 @@ pub use hook::{
     SubscriptionQuery, SubscriptionRequest,
 };
 pub use json::{JsonObject, JsonText, NotAnObject};
-pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName};
-pub use platform::{Access, Audit, Configurations, Door, Functions, Hooks, Platform, Plugins, Records, Visit};
 pub use metrics::{FunctionMetrics, LatencyBucket, MetricsReport};
-pub use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
-pub use platform::{Access, Audit, Backups, Configurations, Door, Functions, Platform, Plugins, Records, Visit};
+pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName};
+pub use platform::{Access, Audit, Backups, Configurations, Door, Functions, Hooks, Platform, Plugins, Records, Visit};
 pub use plugin::{
     AvailablePlugin, AvailableReport, Configuration, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest,
     PackageReport, PackageSource, PluginDetails, PluginSummary, RevisionInfo,

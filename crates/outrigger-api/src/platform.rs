@@ -9,24 +9,18 @@ use outrigger_contract::{FunctionRef, HookName, PluginName};
 use ulid::Ulid;
 
 use crate::{
-    AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, CallRequest, CallResponse,
-    Configuration, DoctorReport, ExplainRequest, Explanation, FireReport, FireRequest, FunctionDescription,
-    FunctionQuery, FunctionSummary, HealthInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, Identity,
-    InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, NewKey, PackageReport, PackageSource, PluginDetails,
-    PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, StatisticsReport, SubscriptionInfo, SubscriptionQuery,
-    SubscriptionRequest,
     AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, BackupReport, BackupRequest,
-    CallRequest, CallResponse, Configuration, DoctorReport, ExplainRequest, Explanation, FunctionDescription,
-    FunctionQuery, FunctionSummary, HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest,
-    LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo,
-    RoleRequest, RunEntry, StatisticsReport,
+    CallRequest, CallResponse, Configuration, DoctorReport, ExplainRequest, Explanation, FireReport, FireRequest,
+    FunctionDescription, FunctionQuery, FunctionSummary, HealthInfo, HookInfo, HookRequest, HookTraceInfo,
+    HookTraceQuery, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey,
+    PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry,
+    StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
 #[async_trait]
 pub trait Platform:
-    Functions + Plugins + Records + Configurations + Access + Audit + Hooks + Debug + Send + Sync
-    Functions + Plugins + Records + Configurations + Access + Audit + Backups + Debug + Send + Sync
+    Functions + Plugins + Records + Configurations + Access + Audit + Hooks + Backups + Debug + Send + Sync
 {
     /// Looks whether everything is in order.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
@@ -174,6 +168,8 @@ pub trait Hooks: Send + Sync {
     async fn hook_fire(&self, name: &HookName, request: FireRequest) -> ApiResult<FireReport>;
     /// What was done when hooks were fired, the newest first. The latest 1,000 are kept.
     async fn hook_traces(&self, query: &HookTraceQuery) -> ApiResult<Vec<HookTraceInfo>>;
+}
+
 /// Copies of all that is there.
 #[async_trait]
 pub trait Backups: Send + Sync {

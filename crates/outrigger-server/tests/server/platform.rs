@@ -529,6 +529,9 @@ impl Hooks for Seen {
     async fn hook_traces(&self, _: &HookTraceQuery) -> ApiResult<Vec<HookTraceInfo>> {
         self.allowed()?;
         Ok(Vec::new())
+    }
+}
+
 #[async_trait]
 impl Backups for Seen {
     async fn backup_create(&self, request: BackupRequest) -> ApiResult<BackupReport> {
