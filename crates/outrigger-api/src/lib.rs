@@ -6,6 +6,7 @@
 pub mod access;
 pub mod audit;
 pub mod call;
+pub mod configuration;
 pub mod error;
 pub mod function;
 pub mod json;
@@ -20,14 +21,18 @@ pub use access::{
 };
 pub use audit::{AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification};
 pub use call::{CallRequest, CallResponse, CallWarning};
+pub use configuration::{
+    Configuration, ConfigurationDiff, ConfigurationDifference, ConfigurationRevision, ConfigurationSource,
+    DifferenceKind, SecretsRotation,
+};
 pub use error::ApiError;
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
 pub use json::{JsonObject, JsonText, NotAnObject};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
 pub use platform::{Access, Audit, Configurations, Door, Functions, Platform, Plugins, Records, Visit};
 pub use plugin::{
-    AvailablePlugin, AvailableReport, Configuration, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest,
-    PackageReport, PackageSource, PluginDetails, PluginSummary, RevisionInfo,
+    AvailablePlugin, AvailableReport, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest, PackageReport,
+    PackageSource, PluginDetails, PluginSummary, RevisionInfo,
 };
 pub use record::{FunctionStatistics, LogEntry, RecordQuery, RunEntry, StatisticsReport};
 pub use system::{CheckOutcome, DoctorCheck, DoctorReport};

@@ -1,6 +1,8 @@
 //! What an administrator does with plugins: install, update, enable, disable, reload, configure, uninstall. Each either
 //! completes or is undone, and the last good revision keeps running until its successor takes calls.
 
+mod configure;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +11,9 @@ use outrigger_contract::{Code, Digest, Permissions, PluginName};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
+pub use configure::{Author, Configured};
+
+use crate::configuration;
 use crate::correlation::CorrelationId;
 use crate::engine::{Engine, Inner};
 use crate::error::Failure;
@@ -99,8 +104,13 @@ impl Engine {
         record.state = if successor.is_some() { PluginState::Active } else { PluginState::Disabled };
         record.reason = None;
         record.generation = self.inner.store.plugin_put(&record, None, None, expected).await?;
+        let name = record.name.clone();
         *slot.record.lock() = (record, revision.summary());
         self.replace(&slot, successor);
+        // The update itself is done.
+        if let Err(failure) = self.seal_what_became_secret(&name, &revision.manifest).await {
+            tracing::error!(plugin = %name, %failure, "what became a secret is still stored in the open");
+        }
         Ok(())
     }
 
@@ -171,45 +181,6 @@ impl Engine {
         drive(standing(&slot), Event::Uninstall, &mut effects).await.map_err(|(_, failure)| failure)?;
         self.inner.cache.clear();
         Ok(())
-    }
-
-    /// Sets a plugin's configuration, all of it, and has the plugin run with it from the next call on.
-    ///
-    /// # Errors
-    /// It does not fit the schema in the manifest, the plugin did not start with it, or it was changed since `expected`
-    /// was read. The old one stays then.
-    pub async fn configure(
-        &self,
-        name: &PluginName,
-        values: serde_json::Map<String, serde_json::Value>,
-        expected: u64,
-    ) -> Result<u64, Failure> {
-        let slot = self.slot(name)?;
-        let _changing = slot.changing.lock().await;
-        let (record, _) = slot.record();
-        let revision = self.revision(&record.active).await?;
-        if let Some(secret) =
-            revision.manifest.configuration.secret_keys().into_iter().find(|key| values.contains_key(*key))
-        {
-            let message = format!("`{secret}` is a secret, and this version cannot encrypt secrets at rest");
-            return Err(Failure::new(Code::Unsupported, message).with_hint("leave it out until the version that can"));
-        }
-        let values_seen = Arc::new(resolve_configuration(&revision, &values)?);
-        // A plugin may refuse what its schema accepts. It is brought up with the new configuration before that is kept.
-        let successor = match slot.active.load().is_some() {
-            true => {
-                let candidate = Configuration { values: Arc::clone(&values_seen), revision: expected + 1 };
-                let mut effects = SlotEffects { configuration: Some(candidate), ..SlotEffects::new(self, &slot, None) };
-                drive(PluginState::Registered, Event::Enable, &mut effects).await.map_err(|(_, failure)| failure)?;
-                effects.revision
-            }
-            false => None,
-        };
-        let revision = self.inner.store.configuration_put(name, &values, expected).await?;
-        if let Some(successor) = successor {
-            self.replace(&slot, Some(successor));
-        }
-        Ok(revision)
     }
 
     /// Asks a plugin for its health. A plugin that does not report any is healthy when it can be brought up.
@@ -329,8 +300,8 @@ impl<'a> SlotEffects<'a> {
             Some(configuration) => configuration,
             None => {
                 let stored = store.configuration_fetch(&self.slot.name).await?;
-                let (values, revision) = stored.map(|stored| (stored.values, stored.revision)).unwrap_or_default();
-                Configuration { values: Arc::new(resolve_configuration(&record, &values)?), revision }
+                let values = stored.map(|stored| stored.values).unwrap_or_default();
+                Configuration::new(configuration::resolve(&self.engine.inner, &record.manifest, &values)?)
             }
         };
         let loaded = runtime
@@ -411,35 +382,5 @@ impl Effects for SlotEffects<'_> {
                 Err(Failure::internal(format!("{effect:?} belongs to the installation of a package")))
             }
         }
-    }
-}
-
-/// The configuration as the plugin sees it: what was set over the defaults, and valid.
-fn resolve_configuration(
-    revision: &RevisionRecord,
-    values: &serde_json::Map<String, serde_json::Value>,
-) -> Result<serde_json::Map<String, serde_json::Value>, Failure> {
-    let schema = &revision.manifest.configuration;
-    let resolved = schema.with_defaults(values.clone());
-    let plugin = &revision.manifest.name;
-    let compiled = jsonschema::options().should_validate_formats(true).build(&schema.to_json_schema());
-    let validator = compiled.map_err(|error| {
-        Failure::new(Code::InvalidManifest, format!("the configuration schema of `{plugin}` is not valid: {error}"))
-    })?;
-    let document = serde_json::Value::Object(resolved);
-    let faults: Vec<_> = validator
-        .iter_errors(&document)
-        .map(|error| match error.instance_path().as_str() {
-            "" => error.to_string(),
-            path => format!("{path}: {error}"),
-        })
-        .collect();
-    match (faults.is_empty(), document) {
-        (true, serde_json::Value::Object(resolved)) => Ok(resolved),
-        _ => Err(Failure::new(
-            Code::InvalidConfiguration,
-            format!("the configuration of `{plugin}` does not fit its schema: {}", faults.join("; ")),
-        )
-        .with_hint(format!("`outrigger plugin config {plugin}` shows and sets it"))),
     }
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod configuration;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -15,6 +16,9 @@ use time::OffsetDateTime;
 
 pub use access::{AccessStore, KeyRecord};
 pub use audit::{AuditFilter, AuditStore};
+pub use configuration::{
+    CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, ConfigurationStore,
+};
 
 use crate::audit::AuditEntry;
 use crate::correlation::CorrelationId;
@@ -23,7 +27,7 @@ use crate::runtime::{Inspection, LogLevel};
 
 /// Keeps plugins, grants, configuration, state and records.
 #[async_trait]
-pub trait Store: AccessStore + AuditStore + Debug + Send + Sync {
+pub trait Store: AccessStore + AuditStore + ConfigurationStore + Debug + Send + Sync {
     /// All plugins with a summary of their active revision, by name. Reads no manifests and no types: it stays quick
     /// with thousands.
     async fn plugin_list(&self) -> Result<Vec<(PluginRecord, RevisionSummary)>, StoreError>;
@@ -53,17 +57,6 @@ pub trait Store: AccessStore + AuditStore + Debug + Send + Sync {
 
     /// What was granted to a digest.
     async fn grant_fetch(&self, digest: &Digest) -> Result<Option<GrantRecord>, StoreError>;
-
-    /// The configuration of a plugin, as it was set (no defaults).
-    async fn configuration_fetch(&self, name: &PluginName) -> Result<Option<ConfigurationRecord>, StoreError>;
-    /// Sets the configuration. `expected` is the revision that was read, 0 for none. Answers with the new revision, or
-    /// [`StoreError::Conflict`]: also where the plugin is not there.
-    async fn configuration_put(
-        &self,
-        name: &PluginName,
-        values: &serde_json::Map<String, serde_json::Value>,
-        expected: u64,
-    ) -> Result<u64, StoreError>;
 
     /// The value at a key of a plugin's state.
     async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
@@ -201,14 +194,6 @@ pub struct GrantRecord {
     /// Who gave it.
     pub granted_by: String,
     pub granted_at: OffsetDateTime,
-}
-
-/// A plugin's configuration as it was set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ConfigurationRecord {
-    pub values: serde_json::Map<String, serde_json::Value>,
-    /// Counts changes, from 1. Part of the cache key of every call.
-    pub revision: u64,
 }
 
 /// One write to a plugin's state.

@@ -57,7 +57,7 @@ fn typed(schema: &Json, text: &str) -> Json {
 }
 
 fn text(configuration: &Configuration) -> String {
-    let Configuration { plugin, schema, values, effective, revision: _ } = configuration;
+    let Configuration { plugin, schema, values, effective, sources: _, revision: _, problems: _ } = configuration;
     let none = Map::new();
     let properties = schema["properties"].as_object().unwrap_or(&none);
     if properties.is_empty() {
@@ -123,6 +123,8 @@ fn shown(value: &Json) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn configuration() -> Configuration {
@@ -140,7 +142,9 @@ mod tests {
             schema,
             values: members(json!({"token": "hidden"})),
             effective: members(json!({"token": "hidden", "region": "eu"})),
+            sources: BTreeMap::new(),
             revision: 1,
+            problems: Vec::new(),
         }
     }
 

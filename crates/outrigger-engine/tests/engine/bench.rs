@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outrigger_contract::{Digest, Manifest, Permissions};
-use outrigger_engine::life::Installation;
+use outrigger_engine::life::{Author, Installation};
 use outrigger_engine::runtime::{Inspection, Runtime};
 use outrigger_engine::store::RevisionRecord;
-use outrigger_engine::{Answer, Arguments, Call, CallOptions, Caller, Engine, EngineOptions, Failure, Store};
+use outrigger_engine::{
+    Answer, Arguments, Call, CallOptions, Caller, CorrelationId, Engine, EngineOptions, Failure, Store,
+};
 use outrigger_store::MemoryStore;
 use outrigger_testkit::scripted::{self, ScriptedRuntime};
 use serde_json::{Value as Json, json};
@@ -114,6 +116,10 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "it did not happen in 10 s: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+pub fn author() -> Author {
+    Author { name: "the test".to_owned(), correlation: CorrelationId::new() }
 }
 
 pub fn no_arguments() -> Json {
