@@ -19,7 +19,8 @@ pub use access::{AccessCommand, AuditCommand, AuditListArguments, KeyCommand, Ke
 pub use call::{Argument, BatchArguments, CallArguments, CallOptions};
 pub use global::{ColorChoice, GlobalOptions};
 pub use plugin::{
-    ConfigArguments, InstallArguments, ListArguments, LogLevel, LogsArguments, PluginCommand, Since, UninstallArguments,
+    ConfigAction, ConfigArguments, InstallArguments, ListArguments, LogLevel, LogsArguments, PluginCommand,
+    SecretsCommand, Since, UninstallArguments,
 };
 pub use serve::ServeArguments;
 
@@ -107,6 +108,10 @@ pub enum Command {
     /// What was done or denied, by whom
     #[command(subcommand)]
     Audit(AuditCommand),
+
+    /// The keys that secrets in configurations are encrypted with
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
 
     /// Make plugins
     #[command(subcommand)]

@@ -40,6 +40,7 @@ pub async fn run(context: Arc<Context>, command: Command) -> CliResult {
         Command::Serve(arguments) => serve::run(&context, arguments).await,
         Command::Access(command) => access::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
+        Command::Secrets(command) => configuration::secrets(&context, command).await,
         Command::Dev(command) => dev::run(&context, command).await,
         Command::Doctor => doctor::run(&context).await,
         Command::Completions { shell } => completions(&context, shell),

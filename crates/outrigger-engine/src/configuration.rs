@@ -120,7 +120,8 @@ pub(crate) fn resolve(
             values.insert(key, value);
         }
     }
-    check(manifest, &values, |key| sources.get(key), Whole::Yes)?;
+    let hidden = |key: &str| is_hidden(manifest, key, stored);
+    check(manifest, &values, &hidden, |key| sources.get(key), Whole::Yes)?;
     Ok(values)
 }
 
@@ -132,10 +133,11 @@ pub(crate) enum Whole {
     No,
 }
 
-/// Checks values against the schema. Of a secret, only the rule that it breaks is named.
+/// Checks values against the schema. Of what is hidden, only the rule that it breaks is named.
 pub(crate) fn check<'a>(
     manifest: &Manifest,
     values: &Map<String, Value>,
+    hidden: &(dyn Fn(&str) -> bool + Sync),
     source: impl Fn(&str) -> Option<&'a Source>,
     whole: Whole,
 ) -> Result<(), Failure> {
@@ -157,7 +159,7 @@ pub(crate) fn check<'a>(
         };
         let key = inner.split('/').next().unwrap_or_default().replace("~1", "/").replace("~0", "~");
         let from = source(&key).map(|source| format!(" (from {source})")).unwrap_or_default();
-        faults.push(match schema.get(&key).is_some_and(|property| property.secret) {
+        faults.push(match hidden(&key) {
             true => format!("/{key}{from}: the secret does not keep to `{rule}`"),
             false => format!("{path}{from}: {error}"),
         });
@@ -224,6 +226,11 @@ pub(crate) fn open(
 
 pub(crate) fn is_secret(manifest: &Manifest, key: &str) -> bool {
     manifest.configuration.get(key).is_some_and(|property| property.secret)
+}
+
+/// Whether a value is to be hidden: it is a secret, or it was one when it was stored.
+pub(crate) fn is_hidden(manifest: &Manifest, key: &str, stored: &Map<String, Value>) -> bool {
+    is_secret(manifest, key) || stored.get(key).is_some_and(vault::is_sealed)
 }
 
 /// The values with what is secret hidden.

@@ -217,7 +217,8 @@ impl Engine {
         let Change { values, restores } = change;
         // By itself first: what is overridden now will not be for ever.
         let opened = configuration::open(&**vault, &manifest.name, &values)?;
-        configuration::check(manifest, &opened, |_| None, Whole::No)?;
+        let hidden = |key: &str| configuration::is_hidden(manifest, key, &values);
+        configuration::check(manifest, &opened, &hidden, |_| None, Whole::No)?;
         let resolved = configuration::resolve(&self.inner, manifest, &values)?;
         // A plugin may refuse what its schema accepts. It is brought up with the new configuration before that is kept.
         let mut successor = None;

@@ -2,5 +2,6 @@
 
 mod bench;
 mod call;
+mod configuration;
 mod install;
 mod refuse;
