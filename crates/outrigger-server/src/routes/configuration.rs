@@ -31,7 +31,10 @@ pub fn routes(api: &mut Api) {
     api.get("/api/v1/plugins/{plugin_id}/config", "configuration_fetch", fetch)
         .tag(TAG)
         .summary("A plugin's configuration with its schema")
-        .describe("The ETag is the revision, which counts changes.")
+        .describe(
+            "The ETag is the revision, which counts changes. Instead of a secret there is `{\"$secret\": \"set\"}`; put \
+             back, it keeps the secret.",
+        )
         .right("configuration_view")
         .fails(&[Code::PluginNotFound]);
     api.put("/api/v1/plugins/{plugin_id}/config", "configuration_put", put)

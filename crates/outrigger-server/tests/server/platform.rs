@@ -387,6 +387,8 @@ impl Configurations for Seen {
         let (values, revision) = self.state.configuration.lock().clone();
         let at = time::OffsetDateTime::UNIX_EPOCH;
         let (by, correlation) = (self.name.clone(), ulid::Ulid::nil().to_string());
+        // It was configured before the test began.
+        let revision = revision.max(1);
         Ok(vec![ConfigurationRevision { revision, at, by, correlation, restores: None, values }])
     }
 
@@ -399,7 +401,7 @@ impl Configurations for Seen {
     async fn configuration_rollback(&self, name: &PluginName, revision: u64) -> ApiResult<u64> {
         self.plugin(name)?;
         let mut present = self.state.configuration.lock();
-        if revision > present.1 {
+        if revision > present.1.max(1) {
             return Err(ApiError::new(Code::NotFound, "it is not kept"));
         }
         present.1 += 1;

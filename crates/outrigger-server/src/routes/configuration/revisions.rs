@@ -57,7 +57,8 @@ struct RevisionPath {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DiffQuery {
-    /// 0 for the time before anything was set.
+    /// 0, as without it, for the time before anything was set.
+    #[serde(default)]
     from: u64,
     /// The present one without it.
     to: Option<u64>,
