@@ -7,6 +7,7 @@ pub mod access;
 pub mod audit;
 pub mod backup;
 pub mod call;
+pub mod configuration;
 pub mod error;
 pub mod function;
 pub mod hook;
@@ -24,6 +25,10 @@ pub use access::{
 pub use audit::{AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification};
 pub use backup::{BackupReport, BackupRequest};
 pub use call::{CallRequest, CallResponse, CallWarning};
+pub use configuration::{
+    Configuration, ConfigurationDiff, ConfigurationDifference, ConfigurationRevision, ConfigurationSource,
+    DifferenceKind, SecretsRotation,
+};
 pub use error::ApiError;
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
 pub use hook::{
@@ -35,8 +40,8 @@ pub use metrics::{FunctionMetrics, LatencyBucket, MetricsReport};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName};
 pub use platform::{Access, Audit, Backups, Configurations, Door, Functions, Hooks, Platform, Plugins, Records, Visit};
 pub use plugin::{
-    AvailablePlugin, AvailableReport, Configuration, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest,
-    PackageReport, PackageSource, PluginDetails, PluginSummary, RevisionInfo,
+    AvailablePlugin, AvailableReport, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest, PackageReport,
+    PackageSource, PluginDetails, PluginSummary, RevisionInfo,
 };
 pub use record::{FunctionStatistics, LogEntry, RecordQuery, RunEntry, StatisticsReport};
 pub use system::{CheckOutcome, DoctorCheck, DoctorReport};

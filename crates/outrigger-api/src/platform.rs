@@ -15,6 +15,11 @@ use crate::{
     HookTraceQuery, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey,
     PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry,
     StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
+    AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, CallRequest, CallResponse,
+    Configuration, ConfigurationDiff, ConfigurationRevision, DoctorReport, ExplainRequest, Explanation,
+    FunctionDescription, FunctionQuery, FunctionSummary, HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo,
+    KeyRequest, LogEntry, NewKey, PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo,
+    RoleRequest, RunEntry, SecretsRotation, StatisticsReport,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
@@ -113,6 +118,15 @@ pub trait Configurations: Send + Sync {
         values: serde_json::Map<String, serde_json::Value>,
         expected: u64,
     ) -> ApiResult<u64>;
+    /// The revisions that are kept, the newest first.
+    async fn configuration_revisions(&self, name: &PluginName) -> ApiResult<Vec<ConfigurationRevision>>;
+    /// The keys in which two revisions differ. Revision 0 is the time before anything was set; without `to` it is the
+    /// present one.
+    async fn configuration_diff(&self, name: &PluginName, from: u64, to: Option<u64>) -> ApiResult<ConfigurationDiff>;
+    /// Takes up the values of an earlier revision again, secrets too. Answers with the new revision.
+    async fn configuration_rollback(&self, name: &PluginName, revision: u64) -> ApiResult<u64>;
+    /// Makes a new key for secrets, and encrypts all of them anew with it.
+    async fn secrets_rotate(&self) -> ApiResult<SecretsRotation>;
 }
 
 /// Keys and roles.

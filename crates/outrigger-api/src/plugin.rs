@@ -164,17 +164,3 @@ pub struct HealthCheckInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
-
-/// A plugin's configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Configuration {
-    pub plugin: PluginName,
-    /// JSON Schema of it.
-    pub schema: serde_json::Value,
-    /// What was set.
-    pub values: serde_json::Map<String, serde_json::Value>,
-    /// What the plugin sees: the defaults, and over them what was set.
-    pub effective: serde_json::Map<String, serde_json::Value>,
-    /// Counts changes; 0 while nothing was ever set.
-    pub revision: u64,
-}

@@ -23,7 +23,8 @@ pub use call::{Argument, BatchArguments, CallArguments, CallOptions};
 pub use global::{ColorChoice, GlobalOptions};
 pub use hook::{HookCommand, SubscribeArguments};
 pub use plugin::{
-    ConfigArguments, InstallArguments, ListArguments, LogLevel, LogsArguments, PluginCommand, Since, UninstallArguments,
+    ConfigAction, ConfigArguments, InstallArguments, ListArguments, LogLevel, LogsArguments, PluginCommand,
+    SecretsCommand, Since, UninstallArguments,
 };
 pub use serve::ServeArguments;
 
@@ -119,6 +120,9 @@ pub enum Command {
     /// Make, check and restore backups
     #[command(subcommand)]
     Backup(BackupCommand),
+    /// The keys that secrets in configurations are encrypted with
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
 
     /// Make plugins
     #[command(subcommand)]

@@ -44,6 +44,7 @@ pub async fn run(context: Arc<Context>, command: Command) -> CliResult {
         Command::Access(command) => access::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Backup(command) => backup::run(&context, command).await,
+        Command::Secrets(command) => configuration::secrets(&context, command).await,
         Command::Dev(command) => dev::run(&context, command).await,
         Command::Doctor => doctor::run(&context).await,
         Command::Completions { shell } => completions(&context, shell),

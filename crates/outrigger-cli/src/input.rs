@@ -75,3 +75,26 @@ pub fn object(option: &str, text: &str) -> Result<Map<String, Json>, CliError> {
         Err(error) => Err(usage(format!("{shown} is not JSON: {error}"), hint)),
     }
 }
+
+/// The object in a file of YAML, TOML or JSON, by its extension, given as `option` on the command line. What cannot be
+/// read is not quoted: it may be a secret.
+///
+/// # Errors
+/// It cannot be read, or holds something else.
+pub fn document(option: &str, path: &Path) -> Result<Map<String, Json>, CliError> {
+    let text = read_text(path)?;
+    let shown = format!("{option} {}", path.display());
+    let (kind, document): (_, Option<Json>) = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("yaml" | "yml") => ("YAML", serde_saphyr::from_str(&text).ok()),
+        Some("toml") => ("TOML", toml::from_str(&text).ok()),
+        Some("json") => ("JSON", serde_json::from_str(&text).ok()),
+        _ => return Err(usage(format!("{shown} is of no kind that is known"), "name it .yaml, .toml or .json")),
+    };
+    match document {
+        Some(Json::Object(members)) => Ok(members),
+        Some(_) => {
+            Err(usage(format!("{shown} is {kind}, but no table of keys and values"), "write `key: value` pairs"))
+        }
+        None => Err(usage(format!("{shown} is not {kind} that can be read"), "check the file's syntax")),
+    }
+}

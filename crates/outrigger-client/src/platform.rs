@@ -7,6 +7,11 @@ use outrigger_api::{
     Explanation, HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport,
     NewKey, PackageReport, PackageSource, Platform, PluginDetails, PluginName, PluginSummary, Plugins, RecordQuery,
     Records, RoleInfo, RoleRequest, RunEntry, StatisticsReport,
+    Access, AccessMatrix, ApiError, ApiResult, Audit, AuditInfo, AuditQuery, AuditVerification, AvailableReport, Code,
+    Configuration, ConfigurationDiff, ConfigurationRevision, Configurations, DoctorReport, ExplainRequest, Explanation,
+    HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, NewKey, PackageReport,
+    PackageSource, Platform, PluginDetails, PluginName, PluginSummary, Plugins, RecordQuery, Records, RoleInfo,
+    RoleRequest, RunEntry, SecretsRotation, StatisticsReport,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -125,6 +130,30 @@ impl Configurations for Client {
             _ => error,
         })?;
         Ok(revision)
+    }
+
+    async fn configuration_revisions(&self, name: &PluginName) -> ApiResult<Vec<ConfigurationRevision>> {
+        self.list(&plugin(name, "/config/revisions"), &()).await
+    }
+
+    async fn configuration_diff(&self, name: &PluginName, from: u64, to: Option<u64>) -> ApiResult<ConfigurationDiff> {
+        let mut query = vec![("from", from)];
+        query.extend(to.map(|to| ("to", to)));
+        self.get(&plugin(name, "/config/diff"), &query).await
+    }
+
+    async fn configuration_rollback(&self, name: &PluginName, revision: u64) -> ApiResult<u64> {
+        #[derive(Deserialize)]
+        struct Change {
+            revision: u64,
+        }
+        let body = json!({"revision": revision});
+        let Change { revision } = self.post(&plugin(name, "/config/rollback"), &body).await?;
+        Ok(revision)
+    }
+
+    async fn secrets_rotate(&self) -> ApiResult<SecretsRotation> {
+        self.post_empty("api/v1/secrets/rotate").await
     }
 }
 

@@ -9,12 +9,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::AuditEntry;
 use crate::call::AnswerCache;
+use crate::configuration::{NoOverrides, Overrides};
 use crate::error::Failure;
 use crate::hooks::Hooks;
 use crate::plugins::{ActiveRevision, PluginTable, Slot};
 use crate::recorder::Recorder;
 use crate::runtime::Runtime;
 use crate::store::{PluginRecord, RevisionSummary, Store};
+use crate::vault::{NoVault, Vault};
 
 /// What an engine needs to know.
 #[derive(Clone, Debug)]
@@ -59,6 +61,8 @@ pub(crate) struct Inner {
     pub(crate) options: EngineOptions,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) vault: Arc<dyn Vault>,
+    pub(crate) overrides: Arc<dyn Overrides>,
     pub(crate) plugins: PluginTable,
     pub(crate) cache: AnswerCache,
     pub(crate) recorder: Recorder,
@@ -67,8 +71,19 @@ pub(crate) struct Inner {
     pub(crate) background: TaskTracker,
 }
 
+/// Who does what the engine itself does not.
+#[derive(Clone, Debug)]
+pub struct Backends {
+    pub store: Arc<dyn Store>,
+    pub runtime: Arc<dyn Runtime>,
+    /// Holds the keys of secrets.
+    pub vault: Arc<dyn Vault>,
+    /// Knows what overrides the stored configuration.
+    pub overrides: Arc<dyn Overrides>,
+}
+
 impl Engine {
-    /// Starts with what the store holds. Nothing is loaded yet: a plugin is when it is first needed.
+    /// Starts without secrets and overrides.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -77,6 +92,16 @@ impl Engine {
         store: Arc<dyn Store>,
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self, Failure> {
+        let backends = Backends { store, runtime, vault: Arc::new(NoVault), overrides: Arc::new(NoOverrides) };
+        Self::start_with(options, backends).await
+    }
+
+    /// Starts with what the store holds. Nothing is loaded yet: a plugin is when it is first needed.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn start_with(options: EngineOptions, backends: Backends) -> Result<Self, Failure> {
+        let Backends { store, runtime, vault, overrides } = backends;
         let plugins = PluginTable::default();
         let known = store.plugin_list().await?;
         let slots: Vec<_> = known.into_iter().map(|(record, summary)| Arc::new(Slot::new(record, summary))).collect();
@@ -90,6 +115,8 @@ impl Engine {
             options,
             store,
             runtime,
+            vault,
+            overrides,
             plugins,
         });
         let weak = Arc::downgrade(&inner);

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod audit;
 pub mod call;
+pub mod configuration;
 pub mod correlation;
 pub mod engine;
 pub mod error;
@@ -18,11 +19,12 @@ pub mod runtime;
 mod services;
 pub mod statistics;
 pub mod store;
+pub mod vault;
 
 pub use access::{Principal, Right};
 pub use call::{Answer, Arguments, Call, CallOptions, Caller, Warning};
 pub use correlation::CorrelationId;
-pub use engine::{Engine, EngineOptions};
+pub use engine::{Backends, Engine, EngineOptions};
 pub use error::Failure;
 pub use plugins::ActiveRevision;
 pub use runtime::Runtime;

@@ -1,6 +1,8 @@
 //! What an administrator does with plugins: install, update, enable, disable, reload, configure, uninstall. Each either
 //! completes or is undone, and the last good revision keeps running until its successor takes calls.
 
+mod configure;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +12,9 @@ use serde_json::json;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
+pub use configure::{Author, Configured};
+
+use crate::configuration;
 use crate::correlation::CorrelationId;
 use crate::engine::{Engine, Inner};
 use crate::error::Failure;
@@ -108,6 +113,7 @@ impl Engine {
         record.state = if successor.is_some() { PluginState::Active } else { PluginState::Disabled };
         record.reason = None;
         record.generation = self.inner.store.plugin_put(&record, None, None, expected).await?;
+        let name = record.name.clone();
         *slot.record.lock() = (record, revision.summary());
         self.replace(&slot, successor);
         if let Err(failure) = self.adopt(declared, Adoption::Anew).await {
@@ -115,6 +121,10 @@ impl Engine {
             tracing::error!(plugin = %slot.name, %failure, "what the new manifest says of hooks is not in force yet");
         }
         self.tell_of(spec::PLUGIN_UPDATED, &slot);
+        // The update itself is done.
+        if let Err(failure) = self.seal_what_became_secret(&name, &revision.manifest).await {
+            tracing::error!(plugin = %name, %failure, "what became a secret is still stored in the open");
+        }
         Ok(())
     }
 
@@ -371,8 +381,8 @@ impl<'a> SlotEffects<'a> {
             Some(configuration) => configuration,
             None => {
                 let stored = store.configuration_fetch(&self.slot.name).await?;
-                let (values, revision) = stored.map(|stored| (stored.values, stored.revision)).unwrap_or_default();
-                Configuration { values: Arc::new(resolve_configuration(&record, &values)?), revision }
+                let values = stored.map(|stored| stored.values).unwrap_or_default();
+                Configuration::new(configuration::resolve(&self.engine.inner, &record.manifest, &values)?)
             }
         };
         let loaded = runtime
@@ -453,35 +463,5 @@ impl Effects for SlotEffects<'_> {
                 Err(Failure::internal(format!("{effect:?} belongs to the installation of a package")))
             }
         }
-    }
-}
-
-/// The configuration as the plugin sees it: what was set over the defaults, and valid.
-fn resolve_configuration(
-    revision: &RevisionRecord,
-    values: &serde_json::Map<String, serde_json::Value>,
-) -> Result<serde_json::Map<String, serde_json::Value>, Failure> {
-    let schema = &revision.manifest.configuration;
-    let resolved = schema.with_defaults(values.clone());
-    let plugin = &revision.manifest.name;
-    let compiled = jsonschema::options().should_validate_formats(true).build(&schema.to_json_schema());
-    let validator = compiled.map_err(|error| {
-        Failure::new(Code::InvalidManifest, format!("the configuration schema of `{plugin}` is not valid: {error}"))
-    })?;
-    let document = serde_json::Value::Object(resolved);
-    let faults: Vec<_> = validator
-        .iter_errors(&document)
-        .map(|error| match error.instance_path().as_str() {
-            "" => error.to_string(),
-            path => format!("{path}: {error}"),
-        })
-        .collect();
-    match (faults.is_empty(), document) {
-        (true, serde_json::Value::Object(resolved)) => Ok(resolved),
-        _ => Err(Failure::new(
-            Code::InvalidConfiguration,
-            format!("the configuration of `{plugin}` does not fit its schema: {}", faults.join("; ")),
-        )
-        .with_hint(format!("`outrigger plugin config {plugin}` shows and sets it"))),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -190,11 +191,26 @@ impl ActiveRevision {
     }
 }
 
-/// A plugin's configuration with the defaults filled in.
-#[derive(Clone, Debug, Default)]
+/// A plugin's configuration as the plugin gets it, secrets in the open.
+#[derive(Clone, Default)]
 pub(crate) struct Configuration {
     pub(crate) values: Arc<serde_json::Map<String, serde_json::Value>>,
-    pub(crate) revision: u64,
+    /// Tells it from every other one of this process. Part of the cache key of every call.
+    pub(crate) number: u64,
+}
+
+impl Configuration {
+    pub(crate) fn new(values: serde_json::Map<String, serde_json::Value>) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        Self { values: Arc::new(values), number: NUMBER.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl std::fmt::Debug for Configuration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { values, number } = self;
+        f.debug_struct("Configuration").field("keys", &values.keys()).field("number", number).finish()
+    }
 }
 
 /// One function of an active revision: what the stages look at.

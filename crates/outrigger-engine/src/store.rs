@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 mod hooks;
+mod configuration;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -18,6 +19,9 @@ use time::OffsetDateTime;
 pub use access::{AccessStore, KeyRecord};
 pub use audit::{AuditFilter, AuditStore};
 pub use hooks::HookStore;
+pub use configuration::{
+    CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, ConfigurationStore,
+};
 
 use crate::audit::AuditEntry;
 use crate::correlation::CorrelationId;
@@ -27,6 +31,7 @@ use crate::runtime::{Inspection, LogLevel};
 /// Keeps plugins, grants, configuration, state and records.
 #[async_trait]
 pub trait Store: AccessStore + AuditStore + HookStore + Debug + Send + Sync {
+pub trait Store: AccessStore + AuditStore + ConfigurationStore + Debug + Send + Sync {
     /// All plugins with a summary of their active revision, by name. Reads no manifests and no types: it stays quick
     /// with thousands.
     async fn plugin_list(&self) -> Result<Vec<(PluginRecord, RevisionSummary)>, StoreError>;
@@ -56,17 +61,6 @@ pub trait Store: AccessStore + AuditStore + HookStore + Debug + Send + Sync {
 
     /// What was granted to a digest.
     async fn grant_fetch(&self, digest: &Digest) -> Result<Option<GrantRecord>, StoreError>;
-
-    /// The configuration of a plugin, as it was set (no defaults).
-    async fn configuration_fetch(&self, name: &PluginName) -> Result<Option<ConfigurationRecord>, StoreError>;
-    /// Sets the configuration. `expected` is the revision that was read, 0 for none. Answers with the new revision, or
-    /// [`StoreError::Conflict`]: also where the plugin is not there.
-    async fn configuration_put(
-        &self,
-        name: &PluginName,
-        values: &serde_json::Map<String, serde_json::Value>,
-        expected: u64,
-    ) -> Result<u64, StoreError>;
 
     /// The value at a key of a plugin's state.
     async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
@@ -214,14 +208,6 @@ pub struct GrantRecord {
     /// Who gave it.
     pub granted_by: String,
     pub granted_at: OffsetDateTime,
-}
-
-/// A plugin's configuration as it was set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ConfigurationRecord {
-    pub values: serde_json::Map<String, serde_json::Value>,
-    /// Counts changes, from 1. Part of the cache key of every call.
-    pub revision: u64,
 }
 
 /// One write to a plugin's state.

@@ -5,6 +5,9 @@
 //! packages/<digest>/    unpacked packages, immutable
 //! cache/compiled/       machine code by digest and engine; can be deleted at any time
 //! staging/              packages being looked at; empty while nothing is being installed
+//! config/               configuration files that go over what is stored; yours, never written here
+//! secret.key            the keys of secrets, unless they are given from outside
+//! secret.lock           held while those are rotated
 //! install.lock          held while packages are added or removed
 //! server.lock           held by the server, or shared by the commands that work without one
 //! server.sock           where the server listens for commands on this machine
@@ -58,6 +61,14 @@ impl DataDirectory {
 
     pub(crate) fn staging(&self) -> PathBuf {
         self.root.join("staging")
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.root.join("config")
+    }
+
+    pub(crate) fn secret_key(&self) -> PathBuf {
+        self.root.join("secret.key")
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

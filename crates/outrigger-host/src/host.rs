@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use outrigger_api::{ApiError, ApiResult, Code, Door, NewKey, Platform, Visit};
-use outrigger_engine::{CorrelationId, Engine, EngineOptions};
+use outrigger_engine::{Backends, CorrelationId, Engine, EngineOptions};
 use outrigger_runtime::{WasmOptions, WasmRuntime};
 use outrigger_store::SqliteStore;
 
 use crate::data_directory::{DataDirectory, DirectoryHold, Hold};
 use crate::keys::Keys;
+use crate::overrides::HostOverrides;
 use crate::packages::Packages;
 use crate::session::{Session, Who};
+use crate::vault::KeyRing;
 use crate::{HostOptions, convert};
 
 /// How often keys that another process made or revoked are looked for.
@@ -31,6 +33,8 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) packages: Packages,
     pub(crate) keys: Keys,
+    /// The keys of secrets.
+    pub(crate) key_ring: Arc<KeyRing>,
     socket: PathBuf,
     _hold: DirectoryHold,
 }
@@ -89,12 +93,18 @@ impl Host {
         let runtime =
             WasmRuntime::new(WasmOptions::new(directory.compiled())).map_err(|fault| convert::error(fault.into()))?;
         let options_of_engine = EngineOptions::new(directory.packages());
-        let engine =
-            Engine::start(options_of_engine, store.clone(), Arc::new(runtime)).await.map_err(convert::error)?;
+        let key_ring = Arc::new(KeyRing::from_environment(directory.secret_key()));
+        let backends = Backends {
+            store: store.clone(),
+            runtime: Arc::new(runtime),
+            vault: key_ring.clone(),
+            overrides: Arc::new(HostOverrides::from_environment(&directory.config())),
+        };
+        let engine = Engine::start_with(options_of_engine, backends).await.map_err(convert::error)?;
         let socket = directory.socket();
         let packages = Packages::new(engine.clone(), directory, options.search_paths);
         let keys = Keys::open(store).await?;
-        let inner = Arc::new(Inner { engine, packages, keys, socket, _hold: hold });
+        let inner = Arc::new(Inner { engine, packages, keys, key_ring, socket, _hold: hold });
         let weak = Arc::downgrade(&inner);
         tokio::spawn(async move {
             loop {

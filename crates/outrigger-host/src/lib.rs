@@ -10,9 +10,11 @@ mod functions;
 mod host;
 mod keys;
 pub mod options;
+mod overrides;
 mod packages;
 mod records;
 mod session;
+mod vault;
 
 pub use host::{Host, running_server};
 pub use options::HostOptions;

@@ -1,53 +1,136 @@
-//! Configuration, as it was set.
+//! Configuration, as it is set, and as it was.
 
+use async_trait::async_trait;
 use outrigger_contract::PluginName;
-use outrigger_engine::store::{ConfigurationRecord, StoreError};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Set};
-use serde_json::{Map, Value};
+use outrigger_engine::store::{
+    CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, ConfigurationStore,
+    StoreError,
+};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, Set};
 
+use crate::SqliteStore;
 use crate::columns;
-use crate::database::{Database, failed};
-use crate::entities::configuration;
+use crate::database::failed;
+use crate::entities::{configuration, configuration_revision};
 
-pub(crate) async fn fetch(database: &Database, name: &PluginName) -> Result<Option<ConfigurationRecord>, StoreError> {
-    let query = configuration::Entity::find_by_id(name.as_str());
-    let row = query.one(&database.read).await.map_err(failed("read a configuration"))?;
-    row.map(TryInto::try_into).transpose()
+#[async_trait]
+impl ConfigurationStore for SqliteStore {
+    async fn configuration_fetch(&self, name: &PluginName) -> Result<Option<ConfigurationRecord>, StoreError> {
+        let query = configuration::Entity::find_by_id(name.as_str());
+        let row = query.one(&self.database().read).await.map_err(failed("read a configuration"))?;
+        row.map(TryInto::try_into).transpose()
+    }
+
+    async fn configuration_put(&self, name: &PluginName, revision: &ConfigurationRevision) -> Result<(), StoreError> {
+        const ACTION: &str = "write a configuration";
+        let row = configuration_revision::ActiveModel::of(name, revision)?;
+        let transaction = self.database().begin(ACTION).await?;
+        put_present(&transaction, name, revision).await?;
+        // A revision of that number may be left of a time before the plugin had revisions; it is not, and never is edited.
+        configuration_revision::Entity::insert(row)
+            .exec_without_returning(&transaction)
+            .await
+            .map_err(failed(ACTION))?;
+        let oldest = columns::from_count(revision.revision.saturating_sub(CONFIGURATION_REVISIONS_KEPT));
+        configuration_revision::Entity::delete_many()
+            .filter(configuration_revision::Column::Plugin.eq(name.as_str()))
+            .filter(configuration_revision::Column::Revision.lte(oldest))
+            .exec(&transaction)
+            .await
+            .map_err(failed(ACTION))?;
+        transaction.commit().await.map_err(failed(ACTION))
+    }
+
+    async fn configuration_revisions(&self, name: &PluginName) -> Result<Vec<ConfigurationRevision>, StoreError> {
+        let query = configuration_revision::Entity::find()
+            .filter(configuration_revision::Column::Plugin.eq(name.as_str()))
+            .order_by_desc(configuration_revision::Column::Revision);
+        let rows = query.all(&self.database().read).await.map_err(failed("list the revisions of a configuration"))?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    async fn configuration_revision(
+        &self,
+        name: &PluginName,
+        revision: u64,
+    ) -> Result<Option<ConfigurationRevision>, StoreError> {
+        let id = (name.to_string(), columns::from_count(revision));
+        let query = configuration_revision::Entity::find_by_id(id);
+        let row = query.one(&self.database().read).await.map_err(failed("read a revision of a configuration"))?;
+        row.map(TryInto::try_into).transpose()
+    }
+
+    async fn configuration_rewrite(&self, rewrites: &[ConfigurationRewrite]) -> Result<u64, StoreError> {
+        const ACTION: &str = "rewrite configurations";
+        let transaction = self.database().begin(ACTION).await?;
+        let mut rewritten = 0;
+        for rewrite in rewrites {
+            let rows = rewrite_one(&transaction, rewrite, ACTION).await?;
+            rewritten += u64::from(rows > 0);
+        }
+        transaction.commit().await.map_err(failed(ACTION))?;
+        Ok(rewritten)
+    }
 }
 
-pub(crate) async fn put(
-    database: &Database,
+async fn put_present(
+    transaction: &DatabaseTransaction,
     name: &PluginName,
-    values: &Map<String, Value>,
-    expected: u64,
-) -> Result<u64, StoreError> {
+    revision: &ConfigurationRevision,
+) -> Result<(), StoreError> {
     const ACTION: &str = "write a configuration";
+    let conflict = || StoreError::Conflict { what: format!("the configuration of the plugin {name}") };
     let row = configuration::ActiveModel {
         plugin: Set(name.to_string()),
-        revision: Set(columns::from_count(expected.saturating_add(1))),
-        values: Set(columns::from_document(format_args!("the configuration of the plugin {name}"), values)?),
+        revision: Set(columns::from_count(revision.revision)),
+        values: Set(columns::from_document(format_args!("the configuration of the plugin {name}"), &revision.values)?),
     };
-    let conflict = || StoreError::Conflict { what: format!("the configuration of the plugin {name}") };
-    let transaction = database.begin(ACTION).await?;
+    let Some(expected) = revision.revision.checked_sub(1) else { return Err(conflict()) };
     if expected == 0 {
-        let outcome = configuration::Entity::insert(row).exec_without_returning(&transaction).await;
+        let outcome = configuration::Entity::insert(row).exec_without_returning(transaction).await;
         outcome.map_err(|error| match error.sql_err() {
             // It is there already, or the plugin is gone.
             Some(_) => conflict(),
             None => failed(ACTION)(error),
         })?;
-    } else {
-        let outcome = configuration::Entity::update_many()
-            .set(row)
-            .filter(configuration::Column::Plugin.eq(name.as_str()))
-            .filter(configuration::Column::Revision.eq(columns::from_count(expected)))
-            .exec(&transaction)
-            .await
-            .map_err(failed(ACTION))?;
-        if outcome.rows_affected == 0 {
-            return Err(conflict());
-        }
+        return Ok(());
     }
-    transaction.commit().await.map_err(failed(ACTION))?;
-    Ok(expected.saturating_add(1))
+    let outcome = configuration::Entity::update_many()
+        .set(row)
+        .filter(configuration::Column::Plugin.eq(name.as_str()))
+        .filter(configuration::Column::Revision.eq(columns::from_count(expected)))
+        .exec(transaction)
+        .await
+        .map_err(failed(ACTION))?;
+    if outcome.rows_affected == 0 { Err(conflict()) } else { Ok(()) }
+}
+
+/// Answers how many rows were changed: none where the values are no longer there.
+async fn rewrite_one(
+    transaction: &DatabaseTransaction,
+    rewrite: &ConfigurationRewrite,
+    action: &'static str,
+) -> Result<u64, StoreError> {
+    let ConfigurationRewrite { plugin, revision, before, after } = rewrite;
+    let what = format!("the configuration of the plugin {plugin}");
+    let (before, after) = (columns::from_document(&what, before)?, columns::from_document(&what, after)?);
+    let revision = columns::from_count(*revision);
+    let present = configuration::Entity::update_many()
+        .col_expr(configuration::Column::Values, Expr::val(after.clone()))
+        .filter(configuration::Column::Plugin.eq(plugin.as_str()))
+        .filter(configuration::Column::Revision.eq(revision))
+        .filter(configuration::Column::Values.eq(before.clone()))
+        .exec(transaction)
+        .await
+        .map_err(failed(action))?;
+    let kept = configuration_revision::Entity::update_many()
+        .col_expr(configuration_revision::Column::Values, Expr::val(after))
+        .filter(configuration_revision::Column::Plugin.eq(plugin.as_str()))
+        .filter(configuration_revision::Column::Revision.eq(revision))
+        .filter(configuration_revision::Column::Values.eq(before))
+        .exec(transaction)
+        .await
+        .map_err(failed(action))?;
+    Ok(present.rows_affected + kept.rows_affected)
 }

@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 mod hooks;
+mod configuration;
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
@@ -16,11 +17,10 @@ use outrigger_contract::{Digest, FunctionName, HookName, PluginName};
 use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::store::{
-    ConfigurationRecord, Expected, GrantRecord, KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter,
+    ConfigurationRevision, Expected, GrantRecord, KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter,
     RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
 };
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::columns::fold;
@@ -61,7 +61,8 @@ struct Tables {
 struct Plugin {
     record: PluginRecord,
     revisions: BTreeMap<Digest, Revision>,
-    configuration: Option<ConfigurationRecord>,
+    /// The oldest first.
+    configurations: Vec<ConfigurationRevision>,
     state: BTreeMap<String, Vec<u8>>,
     statistics: BTreeMap<FunctionName, StatisticsRow>,
 }
@@ -178,7 +179,7 @@ impl Store for MemoryStore {
             Entry::Vacant(entry) => entry.insert(Plugin {
                 record,
                 revisions: BTreeMap::new(),
-                configuration: None,
+                configurations: Vec::new(),
                 state: BTreeMap::new(),
                 statistics: BTreeMap::new(),
             }),
@@ -231,28 +232,6 @@ impl Store for MemoryStore {
 
     async fn grant_fetch(&self, digest: &Digest) -> Result<Option<GrantRecord>, StoreError> {
         Ok(self.tables.lock().revision(digest).and_then(|revision| revision.grant.clone()))
-    }
-
-    async fn configuration_fetch(&self, name: &PluginName) -> Result<Option<ConfigurationRecord>, StoreError> {
-        Ok(self.tables.lock().plugins.get(name).and_then(|plugin| plugin.configuration.clone()))
-    }
-
-    async fn configuration_put(
-        &self,
-        name: &PluginName,
-        values: &Map<String, Value>,
-        expected: u64,
-    ) -> Result<u64, StoreError> {
-        let mut tables = self.tables.lock();
-        let conflict = || conflict(format!("the configuration of the plugin {name}"));
-        let plugin = tables.plugins.get_mut(name).ok_or_else(conflict)?;
-        let present = plugin.configuration.as_ref().map_or(0, |configuration| configuration.revision);
-        if present != expected {
-            return Err(conflict());
-        }
-        let revision = expected.saturating_add(1);
-        plugin.configuration = Some(ConfigurationRecord { values: values.clone(), revision });
-        Ok(revision)
     }
 
     async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

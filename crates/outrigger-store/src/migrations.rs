@@ -8,6 +8,7 @@
 mod v1_initial;
 mod v2_access_and_audit;
 mod v3_hooks;
+mod v4_configuration;
 
 use outrigger_engine::store::StoreError;
 use sea_orm::sea_query::{Expr, IndexCreateStatement, TableCreateStatement};
@@ -26,6 +27,8 @@ enum Change {
 
 /// Each takes the schema one version further. What stands here was released and is never edited; a change is a new entry.
 const MIGRATIONS: [fn() -> Vec<Change>; 3] = [v1_initial::changes, v2_access_and_audit::changes, v3_hooks::changes];
+const MIGRATIONS: [fn() -> Vec<Change>; 3] =
+    [v1_initial::changes, v2_access_and_audit::changes, v4_configuration::changes];
 
 /// The version of the schema that this program reads and writes.
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;

@@ -12,16 +12,18 @@ use outrigger_engine::store::{
     AccessStore, AuditFilter, AuditStore, ConfigurationRecord, GrantRecord, HookStore, KeyRecord, LogRecord,
     PluginRecord, RecordBatch, RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite,
     StatisticsRow, Store, StoreError,
+    AccessStore, AuditFilter, AuditStore, GrantRecord, KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter,
+    RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
 };
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteSynchronous};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, SqlxSqliteConnector, Statement};
-use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::database::{Database, failed};
 use crate::{access, audit, configuration, dialect, hooks, migrations, plugins, records, state, statistics};
+use crate::{access, audit, dialect, migrations, plugins, records, state, statistics};
 
 /// How long a write waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,7 +95,6 @@ impl SqliteStore {
         let _ = write.close_by_ref().await;
     }
 
-    #[cfg(test)]
     pub(crate) fn database(&self) -> &Database {
         &self.database
     }
@@ -250,19 +251,6 @@ impl Store for SqliteStore {
 
     async fn grant_fetch(&self, digest: &Digest) -> Result<Option<GrantRecord>, StoreError> {
         plugins::grant_fetch(&self.database, digest).await
-    }
-
-    async fn configuration_fetch(&self, name: &PluginName) -> Result<Option<ConfigurationRecord>, StoreError> {
-        configuration::fetch(&self.database, name).await
-    }
-
-    async fn configuration_put(
-        &self,
-        name: &PluginName,
-        values: &Map<String, Value>,
-        expected: u64,
-    ) -> Result<u64, StoreError> {
-        configuration::put(&self.database, name, values, expected).await
     }
 
     async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

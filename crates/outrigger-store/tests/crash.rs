@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 use outrigger_contract::PluginName;
 use outrigger_engine::Store;
 use outrigger_engine::audit::AuditEntry;
-use outrigger_engine::store::{AuditStore, Expected, GrantRecord, RecordBatch, RecordFilter, StateWrite};
+use outrigger_engine::store::{
+    AuditStore, ConfigurationStore, Expected, GrantRecord, RecordBatch, RecordFilter, StateWrite,
+};
 use outrigger_store::SqliteStore;
 use outrigger_testkit::store_suite::audit::read_chain;
-use outrigger_testkit::store_suite::{entry, line, moment, name, plugin, revision, run, statistics};
-use serde_json::{Map, Value};
+use outrigger_testkit::store_suite::{configuration_of, entry, line, moment, name, plugin, revision, run, statistics};
+use serde_json::json;
 
 /// Set for the writer: the database, and the number of its first write.
 const DATABASE: &str = "OUTRIGGER_CRASH_DATABASE";
@@ -71,8 +73,8 @@ async fn writer() {
         store.plugin_put(&plugin(&plugin_name, &revision), Some(&revision), Some(&grant), 0).await.expect("put");
         acknowledge("plugin", number);
 
-        let values = Map::from_iter([("number".to_owned(), Value::from(number))]);
-        store.configuration_put(&plugin_name, &values, 0).await.expect("configured");
+        let values = configuration_of(1, json!({ "number": number }));
+        store.configuration_put(&plugin_name, &values).await.expect("configured");
         acknowledge("configuration", number);
 
         let key = format!("key-{number}");

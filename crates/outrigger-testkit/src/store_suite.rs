@@ -25,6 +25,8 @@ use std::sync::Arc;
 use outrigger_engine::Store;
 
 pub use fixtures::{entry, hook, key, line, moment, name, plugin, put, revision, run, statistics, subscription};
+pub use configuration::set as configuration_of;
+pub use fixtures::{entry, key, line, moment, name, plugin, put, revision, run, statistics};
 
 /// An empty store, with what must live as long as it does.
 #[derive(Debug)]
@@ -71,6 +73,9 @@ macro_rules! store_contract {
             }
             configuration {
                 configurations_count_their_changes
+                configurations_keep_their_revisions
+                old_revisions_of_configurations_go
+                configurations_are_rewritten_together
                 values_come_back_as_they_were_set
                 of_two_configurations_one_wins
                 a_configuration_needs_its_plugin

@@ -120,11 +120,18 @@ pub enum PluginCommand {
         names: Vec<PluginName>,
     },
 
-    /// Show or set a plugin's configuration
+    /// Show or set a plugin's configuration, or go back to what it was
+    ///
+    /// Secrets are stored encrypted and never shown. Files and environment variables where Outrigger runs go over what is
+    /// set here; what is shown says where each value comes from.
     #[command(after_help = "Examples:
   outrigger plugin config pricing
   outrigger plugin config pricing --set region=eu --unset currency
-  outrigger plugin config pricing --json @pricing.json")]
+  outrigger plugin config pricing --json @pricing.json
+  outrigger plugin config pricing --file pricing.yaml
+  outrigger plugin config pricing history
+  outrigger plugin config pricing diff 3
+  outrigger plugin config pricing rollback 3")]
     Config(ConfigArguments),
 }
 
@@ -236,6 +243,51 @@ pub struct ConfigArguments {
     /// Set all keys at once, from a JSON object: the text itself, `@FILE`, or `-` for standard input
     #[arg(long, value_name = "JSON|@FILE|-", conflicts_with_all = ["set", "unset"], allow_hyphen_values = true)]
     pub json: Option<String>,
+    /// Set all keys at once, from a file in YAML, TOML or JSON
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["set", "unset", "json"], value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    #[command(subcommand)]
+    pub action: Option<ConfigAction>,
+}
+
+/// What can be done with the revisions of a configuration.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigAction {
+    /// List what the configuration was, and who set it; the newest 50 revisions are kept
+    #[command(after_help = "Example:
+  outrigger plugin config pricing history")]
+    History,
+
+    /// Show the keys in which two revisions differ
+    #[command(after_help = "Examples:
+  outrigger plugin config pricing diff 3
+  outrigger plugin config pricing diff 3 5")]
+    Diff {
+        /// The earlier revision; 0 is the time before anything was set
+        from: u64,
+        /// The later one [default: the present one]
+        to: Option<u64>,
+    },
+
+    /// Take up the values of an earlier revision again, secrets too, as a new revision
+    #[command(after_help = "Example:
+  outrigger plugin config pricing rollback 3")]
+    Rollback {
+        /// The revision
+        revision: u64,
+    },
+}
+
+/// `outrigger secrets`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum SecretsCommand {
+    /// Make a new key, and encrypt all secrets anew with it
+    ///
+    /// The old key is kept until a later rotation finds that nothing is encrypted with it any more. Where the key is given
+    /// by OUTRIGGER_SECRET_KEY or OUTRIGGER_SECRET_KEY_FILE, put the new one there first, in front of the old one.
+    #[command(after_help = "Example:
+  outrigger secrets rotate")]
+    Rotate,
 }
 
 /// A moment, given as a length of time ago or as a time.

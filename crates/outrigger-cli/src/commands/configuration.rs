@@ -1,32 +1,54 @@
 //! `outrigger plugin config`: what a plugin can be told, what it was told, and telling it.
 
-use outrigger_api::Configuration;
+mod revisions;
+
+use outrigger_api::{Configuration, ConfigurationSource};
 use serde_json::{Map, Value as Json, json};
 
-use crate::cli::{Argument, ConfigArguments};
+use crate::cli::{Argument, ConfigArguments, SecretsCommand};
 use crate::context::Context;
 use crate::error::{CliResult, usage};
 use crate::input;
-use crate::output::one_line;
 use crate::output::table::{cell, table};
+use crate::output::{count, one_line};
 
 /// Shows the configuration, or sets it.
 ///
 /// # Errors
 /// The platform's; also a key without a value.
 pub async fn run(context: &Context, arguments: ConfigArguments) -> CliResult {
-    let ConfigArguments { name, set, unset, json } = arguments;
+    let ConfigArguments { name, set, unset, json, file, action } = arguments;
+    if let Some(action) = action {
+        if !set.is_empty() || !unset.is_empty() || json.is_some() || file.is_some() {
+            return Err(usage("a change and one of history, diff and rollback", "run them one after the other"));
+        }
+        return revisions::run(context, &name, action).await;
+    }
     let platform = context.platform().await?;
     let current = platform.configuration_fetch(&name).await?;
-    let values = match json {
-        Some(text) => input::object("--json", &text)?,
-        None if set.is_empty() && unset.is_empty() => return context.output.print(&current, || text(&current)),
-        None => changed(&current, &set, &unset)?,
+    let values = match (json, file) {
+        (Some(text), _) => input::object("--json", &text)?,
+        (None, Some(file)) => input::document("--file", &file)?,
+        _ if set.is_empty() && unset.is_empty() => return context.output.print(&current, || text(&current)),
+        _ => changed(&current, &set, &unset)?,
     };
     let keys = values.len();
     let revision = platform.configuration_put(&name, values, current.revision).await?;
     let outcome = json!({"plugin": name, "revision": revision});
     context.output.print(&outcome, || format!("{name} is configured: {keys} set, revision {revision}"))
+}
+
+/// Runs one of `outrigger secrets`.
+///
+/// # Errors
+/// The platform's.
+pub async fn secrets(context: &Context, command: SecretsCommand) -> CliResult {
+    let SecretsCommand::Rotate = command;
+    let rotation = context.platform().await?.secrets_rotate().await?;
+    context.output.print(&rotation, || {
+        let rewritten = count(usize::try_from(rotation.rewritten).unwrap_or(usize::MAX), "revision");
+        format!("secrets are encrypted with the key {}; {rewritten} encrypted anew", rotation.key)
+    })
 }
 
 /// The values that were set, with some of them changed.
@@ -57,23 +79,31 @@ fn typed(schema: &Json, text: &str) -> Json {
 }
 
 fn text(configuration: &Configuration) -> String {
-    let Configuration { plugin, schema, values, effective, revision: _ } = configuration;
+    let Configuration { plugin, schema, values, effective, sources, revision: _, problems } = configuration;
     let none = Map::new();
     let properties = schema["properties"].as_object().unwrap_or(&none);
     if properties.is_empty() {
         return format!("{plugin} cannot be configured.");
     }
     let rows = properties.iter().map(|(key, property)| {
-        let (value, from) = match (values.get(key), effective.get(key)) {
-            (Some(_), _) if is_secret(property) => ("(secret)".to_owned(), "set"),
-            (Some(value), _) => (shown(value), "set"),
-            (None, Some(value)) => (shown(value), "default"),
-            (None, None) if is_required(schema, key) => ("-".to_owned(), "required"),
-            (None, None) => ("-".to_owned(), ""),
+        let value = effective.get(key).map_or_else(|| "-".to_owned(), |value| shown(property, value));
+        let from = match (sources.get(key), effective.get(key)) {
+            (Some(ConfigurationSource::File { path }), _) => path.clone(),
+            (Some(ConfigurationSource::Environment { name }), _) => name.clone(),
+            (Some(ConfigurationSource::Stored), _) => "set".to_owned(),
+            (Some(ConfigurationSource::Default), _) => "default".to_owned(),
+            // A server of an earlier version does not say.
+            (None, Some(_)) => if values.contains_key(key) { "set" } else { "default" }.to_owned(),
+            (None, None) if is_required(schema, key) => "required".to_owned(),
+            (None, None) => String::new(),
         };
         vec![cell(key), cell(kind(property)), cell(value), cell(from), cell(about(property))]
     });
-    table(&["KEY", "TYPE", "VALUE", "", "DESCRIPTION"], rows)
+    let mut text = table(&["KEY", "TYPE", "VALUE", "", "DESCRIPTION"], rows);
+    for problem in problems {
+        text.push_str(&format!("\n\nIt cannot be started with this: {problem}"));
+    }
+    text
 }
 
 /// What can be configured, without values.
@@ -87,7 +117,7 @@ pub(crate) fn schema_table(schema: &Json) -> String {
         let mut notes = Vec::new();
         notes.extend(is_required(schema, key).then(|| "required".to_owned()));
         notes.extend(is_secret(property).then(|| "secret".to_owned()));
-        notes.extend(property.get("default").map(|default| format!("default {}", shown(default))));
+        notes.extend(property.get("default").map(|default| format!("default {}", shown(property, default))));
         vec![cell(key), cell(kind(property)), cell(notes.join(", ")), cell(about(property))]
     });
     table(&["KEY", "TYPE", "", "DESCRIPTION"], rows)
@@ -95,7 +125,7 @@ pub(crate) fn schema_table(schema: &Json) -> String {
 
 fn kind(property: &Json) -> String {
     match (&property["enum"], &property["type"]) {
-        (Json::Array(values), _) => values.iter().map(shown).collect::<Vec<_>>().join(" | "),
+        (Json::Array(values), _) => values.iter().map(plain).collect::<Vec<_>>().join(" | "),
         (_, Json::String(name)) => name.clone(),
         (_, Json::Array(names)) => names.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(" | "),
         _ => "any".to_owned(),
@@ -114,7 +144,17 @@ fn is_required(schema: &Json, key: &str) -> bool {
     schema["required"].as_array().is_some_and(|keys| keys.iter().any(|required| required == key))
 }
 
-fn shown(value: &Json) -> String {
+/// A value, unless it is secret.
+fn shown(property: &Json, value: &Json) -> String {
+    if is_secret(property) || is_hidden(value) { "(secret)".to_owned() } else { plain(value) }
+}
+
+/// Whether this stands where a secret is.
+fn is_hidden(value: &Json) -> bool {
+    value.as_object().is_some_and(|members| members.len() == 1 && members.contains_key("$secret"))
+}
+
+fn plain(value: &Json) -> String {
     match value {
         Json::String(text) => text.clone(),
         other => other.to_string(),
@@ -123,6 +163,8 @@ fn shown(value: &Json) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn configuration() -> Configuration {
@@ -140,7 +182,9 @@ mod tests {
             schema,
             values: members(json!({"token": "hidden"})),
             effective: members(json!({"token": "hidden", "region": "eu"})),
+            sources: BTreeMap::new(),
             revision: 1,
+            problems: Vec::new(),
         }
     }
 

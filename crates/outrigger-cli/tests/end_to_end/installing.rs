@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Place, bundled, is_empty};
+use crate::harness::{Outcome, Place, bundled, is_empty};
 
 const PERMISSIONS: &str = "[permissions]\nenvironment = [\"LANG\"]\nhttp = [\"api.example.org:443\"]\n";
 
@@ -108,4 +108,49 @@ fn a_plugin_is_configured() {
     );
     place.run(&["plugin", "config", "pricing", "--json", "{}"]).succeeded();
     assert_eq!(place.json(&["plugin", "config", "pricing"])["values"], json!({}));
+}
+
+#[test]
+fn a_configuration_is_overridden_and_gone_back_to() {
+    let place = Place::new();
+    let keys = "[configuration.region]\ntype = \"string\"\ndefault = \"eu\"\n\
+                [configuration.retries]\ntype = \"integer\"\n\
+                [configuration.api-token]\ntype = \"string\"\nsecret = true\n";
+    place.run(&["plugin", "install", &place.package("pricing", keys)]).succeeded();
+    let config = ["plugin", "config", "pricing"];
+    let with = |more: &[&'static str]| [config.as_slice(), more].concat();
+    let file = place.write("set.yaml", "region: us\napi-token: hunter2\n");
+    place.run(&["plugin", "config", "pricing", "--file", &file]).succeeded();
+    place.run(&with(&["--set", "retries=3"])).succeeded();
+    place.run(&config).succeeded().shows(&["us", "(secret)", "3"]);
+    place.run(&with(&["history"])).succeeded().shows(&["region=us", "api-token=(secret)", "local"]);
+    place.run(&with(&["diff", "1"])).succeeded().shows(&["retries", "added", "3"]);
+    place.run(&with(&["diff", "2", "2"])).succeeded().shows(&["are the same"]);
+    place.run(&with(&["rollback", "1"])).succeeded().shows(&["revision 3"]);
+    place.run(&with(&["rollback", "7"])).failed(3, &["not_found", "revision 7"]);
+    place.run(&with(&["--set", "retries=1", "history"])).failed(2, &["history"]);
+    let shown = place.json(&config);
+    assert_eq!(shown["values"], json!({"region": "us", "api-token": {"$secret": "set"}}));
+    place.run(&["secrets", "rotate"]).succeeded().shows(&["3 revisions"]);
+
+    place.write("data/config/pricing.toml", "retries = 5\nregion = \"asia\"\n");
+    place.write("data/config/test/pricing.json", "{\"region\": \"africa\"}");
+    let over = |retries: &str| {
+        let mut command = place.command(&with(&["-o", "json"]));
+        command.env("OUTRIGGER_PROFILE", "test").env("OUTRIGGER_CONFIG__PRICING__RETRIES", retries);
+        let shown: serde_json::Value = serde_json::from_str(&Outcome::of(&mut command).succeeded().stdout).unwrap();
+        shown
+    };
+    let shown = over("7");
+    assert_eq!((&shown["effective"]["region"], &shown["effective"]["retries"]), (&json!("africa"), &json!(7)));
+    let variable = json!({"from": "environment", "name": "OUTRIGGER_CONFIG__PRICING__RETRIES"});
+    assert_eq!(shown["sources"]["retries"], variable);
+    let path = place.path("data/config/test/pricing.json").display().to_string();
+    assert_eq!(shown["sources"]["region"], json!({"from": "file", "path": path}));
+    let problem = over("often")["problems"][0].as_str().unwrap_or_default().to_owned();
+    assert!(problem.contains("the variable OUTRIGGER_CONFIG__PRICING__RETRIES"), "{problem}");
+
+    let key = place.command(&config).env("OUTRIGGER_SECRET_KEY", "hunter2").output().unwrap();
+    let said = String::from_utf8_lossy(&key.stdout).into_owned();
+    assert!(said.contains("OUTRIGGER_SECRET_KEY does not hold keys"), "{said}");
 }

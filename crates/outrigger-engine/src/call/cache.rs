@@ -75,7 +75,7 @@ pub(super) async fn answer(
     let key = Key {
         digest: execution.target.revision.digest,
         function: execution.target.index,
-        configuration: execution.target.revision.configuration.load().revision,
+        configuration: execution.target.revision.configuration.load().number,
         arguments: Arc::clone(arguments),
     };
     let cache = &execution.engine.inner.cache.kept;

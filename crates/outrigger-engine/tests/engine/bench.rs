@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outrigger_contract::{Digest, Manifest, Permissions};
-use outrigger_engine::life::Installation;
+use outrigger_engine::configuration::{NoOverrides, Overrides};
+use outrigger_engine::life::{Author, Installation};
 use outrigger_engine::runtime::{Inspection, Runtime};
 use outrigger_engine::store::RevisionRecord;
-use outrigger_engine::{Answer, Arguments, Call, CallOptions, Caller, Engine, EngineOptions, Failure, Store};
+use outrigger_engine::vault::{NoVault, Vault};
+use outrigger_engine::{
+    Answer, Arguments, Backends, Call, CallOptions, Caller, CorrelationId, Engine, EngineOptions, Failure, Store,
+};
 use outrigger_store::MemoryStore;
 use outrigger_testkit::scripted::{self, ScriptedRuntime};
 use serde_json::{Value as Json, json};
@@ -25,13 +29,17 @@ impl Bench {
     }
 
     pub async fn with_store(store: Arc<dyn Store>) -> Self {
+        Self::with(store, Arc::new(NoVault), Arc::new(NoOverrides)).await
+    }
+
+    pub async fn with(store: Arc<dyn Store>, vault: Arc<dyn Vault>, overrides: Arc<dyn Overrides>) -> Self {
         let packages = tempfile::tempdir().expect("a temporary folder");
         let runtime = Arc::new(ScriptedRuntime::default());
         let mut options = EngineOptions::new(packages.path().to_owned());
         options.drain = Duration::from_secs(5);
-        let engine = Engine::start(options, Arc::clone(&store), Arc::clone(&runtime) as Arc<dyn Runtime>)
-            .await
-            .expect("the engine starts");
+        let backends =
+            Backends { store: Arc::clone(&store), runtime: Arc::clone(&runtime) as Arc<dyn Runtime>, vault, overrides };
+        let engine = Engine::start_with(options, backends).await.expect("the engine starts");
         Self { engine, runtime, store, packages }
     }
 
@@ -114,6 +122,10 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "it did not happen in 10 s: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+pub fn author() -> Author {
+    Author { name: "the test".to_owned(), correlation: CorrelationId::new() }
 }
 
 pub fn no_arguments() -> Json {

@@ -8,7 +8,7 @@ use outrigger_engine::{Arguments, CallOptions};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::{Bench, call, installation, no_arguments, until};
+use crate::bench::{Bench, author, call, installation, no_arguments, until};
 
 #[tokio::test]
 async fn a_name_is_resolved_or_the_right_one_is_suggested() {
@@ -109,10 +109,10 @@ async fn a_change_of_the_configuration_is_a_change_of_the_key() {
     assert_eq!(setting().await, "ok \"\\\"grey\\\"\"");
     let name = "demo".parse().expect("a name");
     let values = json!({"colour": "red"}).as_object().cloned().expect("an object");
-    bench.engine.configure(&name, values, 0).await.expect("it fits the schema");
+    bench.engine.configure(&name, values, 0, &author()).await.expect("it fits the schema");
     assert_eq!(setting().await, "ok \"\\\"red\\\"\"");
     let values = json!({"colour": 5}).as_object().cloned().expect("an object");
-    let failure = bench.engine.configure(&name, values, 1).await.expect_err("not a string");
+    let failure = bench.engine.configure(&name, values, 1, &author()).await.expect_err("not a string");
     assert_eq!(failure.code, Code::InvalidConfiguration);
     assert_eq!(setting().await, "ok \"\\\"red\\\"\"");
 }

@@ -7,7 +7,7 @@ use outrigger_engine::CallOptions;
 use outrigger_engine::lifecycle::PluginState;
 use serde_json::json;
 
-use crate::bench::{Bench, installation, no_arguments, until};
+use crate::bench::{Bench, author, installation, no_arguments, until};
 
 fn demo() -> PluginName {
     "demo".parse().expect("a name")
@@ -178,10 +178,11 @@ async fn a_configuration_that_the_plugin_refuses_is_not_kept() {
     bench.demo("[configuration.colour]\ntype = \"string\"\ndefault = \"grey\"\n").await;
     let red = json!({"colour": "red"}).as_object().cloned().expect("an object");
     bench.runtime.fail("demo:initialize");
-    bench.engine.configure(&demo(), red.clone(), 0).await.expect_err("the plugin refuses it");
+    bench.engine.configure(&demo(), red.clone(), 0, &author()).await.expect_err("the plugin refuses it");
     assert_eq!(bench.store.configuration_fetch(&demo()).await.expect("it reads"), None);
     assert_eq!(bench.code("demo.setting", json!({"key": "colour"})).await, "ok \"\\\"grey\\\"\"");
     bench.runtime.heal();
-    assert_eq!(bench.engine.configure(&demo(), red, 0).await.expect("it is accepted"), 1);
+    let configured = bench.engine.configure(&demo(), red, 0, &author()).await.expect("it is accepted");
+    assert_eq!(configured.revision, 1);
     assert_eq!(bench.code("demo.setting", json!({"key": "colour"})).await, "ok \"\\\"red\\\"\"");
 }

@@ -3,5 +3,6 @@
 
 mod bench;
 mod call;
+mod configuration;
 mod lifecycle;
 mod records;

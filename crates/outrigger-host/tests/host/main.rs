@@ -4,5 +4,6 @@ mod backup;
 mod bench;
 mod call;
 mod hooks;
+mod configuration;
 mod install;
 mod refuse;

@@ -1,5 +1,7 @@
 //! What administrators set for plugins: the whole at once, or one value.
 
+mod revisions;
+
 use outrigger_api::{ApiError, ApiResult, Code, Configuration, PluginName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,8 +16,14 @@ use crate::endpoint::who::Caller;
 use crate::etag::{self, Demand, ETag};
 
 const TAG: &str = "Configuration";
-const FAILS: &[Code] =
-    &[Code::PluginNotFound, Code::NotFound, Code::Conflict, Code::InvalidConfiguration, Code::InvalidInput];
+const FAILS: &[Code] = &[
+    Code::PluginNotFound,
+    Code::NotFound,
+    Code::Conflict,
+    Code::InvalidConfiguration,
+    Code::InvalidInput,
+    Code::SecretUnreadable,
+];
 /// How often a change of one value is tried anew when somebody else changed another meanwhile.
 const TRIES: u32 = 8;
 
@@ -23,7 +31,10 @@ pub fn routes(api: &mut Api) {
     api.get("/api/v1/plugins/{plugin_id}/config", "configuration_fetch", fetch)
         .tag(TAG)
         .summary("A plugin's configuration with its schema")
-        .describe("The ETag is the revision, which counts changes.")
+        .describe(
+            "The ETag is the revision, which counts changes. Instead of a secret there is `{\"$secret\": \"set\"}`; put \
+             back, it keeps the secret.",
+        )
         .right("configuration_view")
         .fails(&[Code::PluginNotFound]);
     api.put("/api/v1/plugins/{plugin_id}/config", "configuration_put", put)
@@ -54,6 +65,7 @@ pub fn routes(api: &mut Api) {
         .right("configuration_modify")
         .takes_if_match()
         .fails(FAILS);
+    revisions::routes(api);
 }
 
 /// The path of one value.

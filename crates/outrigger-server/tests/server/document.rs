@@ -57,6 +57,7 @@ fn operations(document: &Value) -> Vec<Operation> {
 fn example<'a>(document: &'a Value, name: &str, schema: &'a Value) -> &'a str {
     match name {
         "plugin_id" => "pricing",
+        "revision" => "1",
         "function" | "name" => "pricing.echo",
         _ => resolved(document, schema)["examples"][0].as_str().unwrap_or_else(|| panic!("{name} has no example")),
     }

@@ -1,6 +1,7 @@
 //! Who stands behind the door in these tests: one plugin, `pricing`, whose configuration can be set; `pricing.echo`
 //! answers with its arguments, and `pricing.slow` only when the test lets it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -376,7 +377,8 @@ impl Configurations for Seen {
         self.plugin(name)?;
         let (values, revision) = self.state.configuration.lock().clone();
         let effective = values.clone();
-        Ok(Configuration { plugin: name.clone(), schema: json!({}), values, effective, revision })
+        let (sources, problems) = (BTreeMap::new(), Vec::new());
+        Ok(Configuration { plugin: name.clone(), schema: json!({}), values, effective, sources, revision, problems })
     }
 
     async fn configuration_put(&self, name: &PluginName, values: Map<String, Value>, expected: u64) -> ApiResult<u64> {
@@ -387,6 +389,37 @@ impl Configurations for Seen {
         }
         *present = (values, expected + 1);
         Ok(present.1)
+    }
+
+    async fn configuration_revisions(&self, name: &PluginName) -> ApiResult<Vec<ConfigurationRevision>> {
+        self.plugin(name)?;
+        let (values, revision) = self.state.configuration.lock().clone();
+        let at = time::OffsetDateTime::UNIX_EPOCH;
+        let (by, correlation) = (self.name.clone(), ulid::Ulid::nil().to_string());
+        // It was configured before the test began.
+        let revision = revision.max(1);
+        Ok(vec![ConfigurationRevision { revision, at, by, correlation, restores: None, values }])
+    }
+
+    async fn configuration_diff(&self, name: &PluginName, from: u64, to: Option<u64>) -> ApiResult<ConfigurationDiff> {
+        self.plugin(name)?;
+        let to = to.unwrap_or_else(|| self.state.configuration.lock().1);
+        Ok(ConfigurationDiff { plugin: name.clone(), from, to, differences: Vec::new() })
+    }
+
+    async fn configuration_rollback(&self, name: &PluginName, revision: u64) -> ApiResult<u64> {
+        self.plugin(name)?;
+        let mut present = self.state.configuration.lock();
+        if revision > present.1.max(1) {
+            return Err(ApiError::new(Code::NotFound, "it is not kept"));
+        }
+        present.1 += 1;
+        Ok(present.1)
+    }
+
+    async fn secrets_rotate(&self) -> ApiResult<SecretsRotation> {
+        self.allowed()?;
+        Ok(SecretsRotation { key: "key".to_owned(), rewritten: 0, dropped: Vec::new() })
     }
 }
 

@@ -308,3 +308,21 @@ async fn readiness_is_what_the_door_says() {
     ask("/readyz").await.problem(503, "shutting_down");
     assert_eq!(ask("/healthz").await.json(), json!({"status": "ok"}));
 }
+
+#[tokio::test]
+async fn revisions_are_listed_compared_and_gone_back_to() {
+    let server = Server::start().await;
+    let at = "/api/v1/plugins/pricing/config";
+    let listed = server.send(Call::new(Method::GET, &format!("{at}/revisions"))).await.json();
+    assert_eq!(listed["items"][0]["revision"], 1);
+    assert_eq!(server.send(Call::new(Method::GET, &format!("{at}/revisions/1"))).await.json(), listed["items"][0]);
+    assert_eq!(server.send(Call::new(Method::GET, &format!("{at}/revisions/9"))).await.status, 404);
+    assert_eq!(server.send(Call::new(Method::GET, &format!("{at}/revisions/x"))).await.status, 404);
+    let diff = server.send(Call::new(Method::GET, &format!("{at}/diff?from=1&to=3"))).await.json();
+    assert_eq!(diff, json!({"plugin": "pricing", "from": 1, "to": 3, "differences": []}));
+    let back = server.post(&format!("{at}/rollback"), json!({"revision": 1})).await;
+    assert_eq!(back.json(), json!({"plugin": "pricing", "revision": 1}));
+    assert_eq!(back.header("etag"), "\"1\"");
+    assert_eq!(server.post(&format!("{at}/rollback"), json!({"revision": 9})).await.status, 404);
+    assert_eq!(server.send(Call::new(Method::POST, "/api/v1/secrets/rotate")).await.json()["key"], "key");
+}

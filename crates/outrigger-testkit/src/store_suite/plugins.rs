@@ -8,7 +8,9 @@ use outrigger_contract::{Digest, Manifest};
 use outrigger_engine::Store;
 use outrigger_engine::lifecycle::PluginState;
 use outrigger_engine::store::{Expected, PluginRecord, RecordBatch, RecordFilter, StateWrite};
+use serde_json::json;
 
+use super::configuration_of;
 use super::fixtures::{assert_conflict, grant, line, moment, name, plugin, put, revision, run, statistics};
 
 pub async fn an_empty_store_has_nothing(store: Arc<dyn Store>) {
@@ -191,8 +193,7 @@ pub async fn what_belongs_to_a_plugin_goes_with_it(store: Arc<dyn Store>) {
     let (gone, stays) = (name("gone"), name("stays"));
     for name in [&gone, &stays] {
         put(&*store, name).await;
-        let values = serde_json::Map::from_iter([("region".to_owned(), "eu".into())]);
-        store.configuration_put(name, &values, 0).await.unwrap();
+        store.configuration_put(name, &configuration_of(1, json!({ "region": "eu" }))).await.unwrap();
         let write = StateWrite { key: "k", value: b"v", expected: Expected::Anything };
         store.state_set(name, write, 100).await.unwrap();
     }

@@ -1,0 +1,293 @@
+//! What a plugin is configured with, from the weakest word to the strongest: the defaults of its manifest, what is stored,
+//! then whatever overrides that where the host runs. Validated as a whole, without ever quoting a secret.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug};
+use std::path::PathBuf;
+
+use outrigger_contract::manifest::ConfigurationSchema;
+use outrigger_contract::{Code, Manifest, PluginName};
+use serde_json::{Map, Value};
+
+use crate::engine::Inner;
+use crate::error::Failure;
+use crate::vault::{self, Place, Vault};
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The manifest.
+    Default,
+    /// An administrator set it.
+    Stored,
+    File(PathBuf),
+    /// The environment variable of this name.
+    Environment(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("the default"),
+            Self::Stored => f.write_str("what is stored"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Environment(name) => write!(f, "the variable {name}"),
+        }
+    }
+}
+
+/// Values that go over those that are stored. They may hold secrets, so they are not shown.
+#[derive(Clone, PartialEq)]
+pub struct Layer {
+    pub source: Source,
+    pub values: Map<String, Value>,
+}
+
+impl Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, values } = self;
+        f.debug_struct("Layer").field("source", source).field("keys", &values.keys()).finish()
+    }
+}
+
+/// Finds what overrides the stored configuration of a plugin.
+pub trait Overrides: Debug + Send + Sync {
+    /// The layers, the weakest first. One that cannot be read says why in its place.
+    fn layers(&self, plugin: &PluginName, schema: &ConfigurationSchema) -> Vec<Result<Layer, Failure>>;
+}
+
+/// Nothing is overridden.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoOverrides;
+
+impl Overrides for NoOverrides {
+    fn layers(&self, _: &PluginName, _: &ConfigurationSchema) -> Vec<Result<Layer, Failure>> {
+        Vec::new()
+    }
+}
+
+/// A plugin's configuration for somebody to look at. Secrets are hidden.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfigurationView {
+    /// JSON Schema.
+    pub schema: Value,
+    /// What is stored.
+    pub values: Map<String, Value>,
+    /// What the plugin gets.
+    pub effective: Map<String, Value>,
+    /// Where each effective value comes from.
+    pub sources: BTreeMap<String, Source>,
+    /// 0 while nothing was ever stored.
+    pub revision: u64,
+    /// Why the plugin cannot be started with it, where that is so.
+    pub problems: Vec<String>,
+}
+
+/// One key in which two configurations differ. Secrets are hidden.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    pub key: String,
+    /// None where the key was added.
+    pub before: Option<Value>,
+    /// None where it was removed.
+    pub after: Option<Value>,
+}
+
+/// The configuration as the plugin gets it, secrets opened.
+pub(crate) fn resolve(
+    inner: &Inner,
+    manifest: &Manifest,
+    stored: &Map<String, Value>,
+) -> Result<Map<String, Value>, Failure> {
+    let schema = &manifest.configuration;
+    let layers: Vec<Layer> = inner.overrides.layers(&manifest.name, schema).into_iter().collect::<Result<_, _>>()?;
+    let mut values = schema.defaults();
+    let mut sources = BTreeMap::new();
+    for (key, value) in stored {
+        // One that is overridden need not open.
+        if !layers.iter().any(|layer| layer.values.contains_key(key)) {
+            let value = vault::open(&*inner.vault, Place { plugin: &manifest.name, key }, value)?;
+            values.insert(key.clone(), value);
+        }
+    }
+    for Layer { source, values: over } in layers {
+        for (key, value) in over {
+            if schema.get(&key).is_none() {
+                let message = format!("{source} sets `{key}`, which the plugin `{}` does not know", manifest.name);
+                return Err(Failure::new(Code::InvalidConfiguration, message));
+            }
+            sources.insert(key.clone(), source.clone());
+            values.insert(key, value);
+        }
+    }
+    let hidden = |key: &str| is_hidden(manifest, key, stored);
+    check(manifest, &values, &hidden, |key| sources.get(key), Whole::Yes)?;
+    Ok(values)
+}
+
+/// Whether all that is required has to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whole {
+    Yes,
+    /// It may still come from elsewhere.
+    No,
+}
+
+/// Checks values against the schema. Of what is hidden, only the rule that it breaks is named.
+pub(crate) fn check<'a>(
+    manifest: &Manifest,
+    values: &Map<String, Value>,
+    hidden: &(dyn Fn(&str) -> bool + Sync),
+    source: impl Fn(&str) -> Option<&'a Source>,
+    whole: Whole,
+) -> Result<(), Failure> {
+    let (schema, plugin) = (&manifest.configuration, &manifest.name);
+    let compiled = jsonschema::options().should_validate_formats(true).build(&schema.to_json_schema());
+    let validator = compiled.map_err(|error| {
+        Failure::new(Code::InvalidManifest, format!("the configuration schema of `{plugin}` is not valid: {error}"))
+    })?;
+    let document = Value::Object(values.clone());
+    let mut faults = Vec::new();
+    for error in validator.iter_errors(&document) {
+        let path = error.instance_path().as_str();
+        let rule = error.schema_path().as_str().rsplit('/').next().unwrap_or_default().to_owned();
+        let Some(inner) = path.strip_prefix('/') else {
+            if whole == Whole::Yes || rule != "required" {
+                faults.push(error.to_string());
+            }
+            continue;
+        };
+        let key = inner.split('/').next().unwrap_or_default().replace("~1", "/").replace("~0", "~");
+        let from = source(&key).map(|source| format!(" (from {source})")).unwrap_or_default();
+        faults.push(match hidden(&key) {
+            true => format!("/{key}{from}: the secret does not keep to `{rule}`"),
+            false => format!("{path}{from}: {error}"),
+        });
+    }
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let message = format!("the configuration of `{plugin}` does not fit its schema: {}", faults.join("; "));
+    let failure = Failure::new(Code::InvalidConfiguration, message);
+    Err(failure.with_hint(format!("`outrigger plugin config {plugin}` shows and sets it")))
+}
+
+/// What is to be stored of the values that somebody sent: secrets sealed, those that were left hidden kept as they are.
+pub(crate) fn seal(
+    vault: &dyn Vault,
+    manifest: &Manifest,
+    values: Map<String, Value>,
+    present: &Map<String, Value>,
+) -> Result<Map<String, Value>, Failure> {
+    let plugin = &manifest.name;
+    let refused = |message: String| Failure::new(Code::InvalidConfiguration, message);
+    let mut sealed = Map::new();
+    for (key, value) in values {
+        let place = Place { plugin, key: &key };
+        let kept = present.get(&key);
+        let secret = is_secret(manifest, &key);
+        let value = match value {
+            value if vault::is_sealed(&value) => {
+                return Err(refused(format!(
+                    "`{key}` is given encrypted; give a secret as it is, and it is encrypted here"
+                )));
+            }
+            value if vault::is_marker(&value) && (secret || kept.is_some_and(vault::is_sealed)) => match kept {
+                Some(kept) if vault::is_sealed(kept) => kept.clone(),
+                Some(kept) => vault::seal(vault, place, kept)?,
+                None => return Err(refused(format!("the secret `{key}` is to be kept, but none is set"))),
+            },
+            value if secret => match kept {
+                // The same secret again is no change.
+                Some(kept)
+                    if vault::open(vault, place, kept).is_ok_and(|opened| opened == value)
+                        && vault::is_sealed(kept) =>
+                {
+                    kept.clone()
+                }
+                _ => vault::seal(vault, place, &value)?,
+            },
+            value => value,
+        };
+        sealed.insert(key, value);
+    }
+    Ok(sealed)
+}
+
+/// Opens what is sealed.
+pub(crate) fn open(
+    vault: &dyn Vault,
+    plugin: &PluginName,
+    values: &Map<String, Value>,
+) -> Result<Map<String, Value>, Failure> {
+    let opened = values.iter().map(|(key, value)| Ok((key.clone(), vault::open(vault, Place { plugin, key }, value)?)));
+    opened.collect()
+}
+
+pub(crate) fn is_secret(manifest: &Manifest, key: &str) -> bool {
+    manifest.configuration.get(key).is_some_and(|property| property.secret)
+}
+
+/// Whether a value is to be hidden: it is a secret, or it was one when it was stored.
+pub(crate) fn is_hidden(manifest: &Manifest, key: &str, stored: &Map<String, Value>) -> bool {
+    is_secret(manifest, key) || stored.get(key).is_some_and(vault::is_sealed)
+}
+
+/// The values with what is secret hidden.
+pub(crate) fn hide(manifest: &Manifest, values: &Map<String, Value>) -> Map<String, Value> {
+    vault::hide(values, |key| is_secret(manifest, key))
+}
+
+/// For somebody to look at. It does not have to be valid, and nothing in it has to open.
+pub(crate) fn view(
+    inner: &Inner,
+    manifest: &Manifest,
+    stored: &Map<String, Value>,
+    revision: u64,
+) -> ConfigurationView {
+    let schema = &manifest.configuration;
+    let mut effective = hide(manifest, &schema.defaults());
+    let mut sources: BTreeMap<_, _> = effective.keys().map(|key| (key.clone(), Source::Default)).collect();
+    let mut put = |source: &Source, values: Map<String, Value>| {
+        for (key, value) in values {
+            sources.insert(key.clone(), source.clone());
+            effective.insert(key, value);
+        }
+    };
+    let values = hide(manifest, stored);
+    put(&Source::Stored, values.clone());
+    for layer in inner.overrides.layers(&manifest.name, schema).into_iter().flatten() {
+        put(&layer.source, hide(manifest, &layer.values));
+    }
+    let problems = resolve(inner, manifest, stored).err().map(|failure| failure.message).into_iter().collect();
+    ConfigurationView { schema: schema.to_json_schema(), values, effective, sources, revision, problems }
+}
+
+/// Key by key, in order. Secrets are compared by what is in them, where that can be opened.
+pub(crate) fn differences(
+    vault: &dyn Vault,
+    manifest: &Manifest,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) -> Vec<Difference> {
+    let same = |key: &str, left: &Value, right: &Value| {
+        let opened = |value| vault::open(vault, Place { plugin: &manifest.name, key }, value);
+        left == right
+            || (vault::is_sealed(left) || vault::is_sealed(right))
+                && matches!((opened(left), opened(right)), (Ok(left), Ok(right)) if left == right)
+    };
+    let mut keys: Vec<_> = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key))).collect();
+    keys.sort();
+    let (hidden_before, hidden_after) = (hide(manifest, before), hide(manifest, after));
+    keys.into_iter()
+        .filter(|key| match (before.get(*key), after.get(*key)) {
+            (Some(left), Some(right)) => !same(key, left, right),
+            _ => true,
+        })
+        .map(|key| Difference {
+            key: key.clone(),
+            before: hidden_before.get(key).cloned(),
+            after: hidden_after.get(key).cloned(),
+        })
+        .collect()
+}

@@ -1,0 +1,276 @@
+//! Configuring: a change is brought up before it is kept, kept as a revision, and can be taken back by going forward.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use outrigger_contract::{Code, Manifest, PluginName};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use super::SlotEffects;
+use crate::configuration::{self, ConfigurationView, Difference, Whole};
+use crate::correlation::CorrelationId;
+use crate::engine::{Engine, Inner};
+use crate::error::Failure;
+use crate::lifecycle::{Event, PluginState, drive};
+use crate::plugins::Configuration;
+use crate::store::{ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, StoreError};
+use crate::vault::{self, Place};
+
+/// Who changes a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// For a person to read: `local`, `key ci`.
+    pub name: String,
+    pub correlation: CorrelationId,
+}
+
+/// What was done. Secrets are hidden.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Configured {
+    pub revision: u64,
+    pub before: Map<String, Value>,
+    pub after: Map<String, Value>,
+}
+
+/// Values to be stored, sealed.
+struct Change {
+    values: Map<String, Value>,
+    restores: Option<u64>,
+}
+
+impl Engine {
+    /// A plugin's configuration, for somebody to look at.
+    ///
+    /// # Errors
+    /// The plugin is not installed, or the store failed.
+    pub async fn configuration(&self, name: &PluginName) -> Result<ConfigurationView, Failure> {
+        let manifest = self.manifest(name).await?;
+        let ConfigurationRecord { values, revision } = self.present(name).await?;
+        Ok(configuration::view(&self.inner, &manifest, &values, revision))
+    }
+
+    /// Sets a plugin's configuration, all of it, and has the plugin run with it from the next call on. Secrets are sealed;
+    /// what is shown instead of one keeps it.
+    ///
+    /// # Errors
+    /// It does not fit the schema in the manifest, the plugin did not start with it, or it was changed since `expected`
+    /// was read. The old one stays then.
+    pub async fn configure(
+        &self,
+        name: &PluginName,
+        values: Map<String, Value>,
+        expected: u64,
+        author: &Author,
+    ) -> Result<Configured, Failure> {
+        let slot = self.slot(name)?;
+        let _changing = slot.changing.lock().await;
+        let manifest = self.manifest(name).await?;
+        let present = self.present(name).await?;
+        if present.revision != expected {
+            return Err(StoreError::Conflict { what: format!("the configuration of the plugin {name}") }.into());
+        }
+        let values = configuration::seal(&*self.inner.vault, &manifest, values, &present.values)?;
+        self.put(&slot, &manifest, present, Change { values, restores: None }, author).await
+    }
+
+    /// Takes up the values of an earlier revision again, secrets too, as a new revision.
+    ///
+    /// # Errors
+    /// As for [`Engine::configure`]; or the revision is not kept.
+    pub async fn configuration_rollback(
+        &self,
+        name: &PluginName,
+        revision: u64,
+        author: &Author,
+    ) -> Result<Configured, Failure> {
+        let slot = self.slot(name)?;
+        let _changing = slot.changing.lock().await;
+        let manifest = self.manifest(name).await?;
+        let present = self.present(name).await?;
+        let values = self.kept(name, revision).await?;
+        self.put(&slot, &manifest, present, Change { values, restores: Some(revision) }, author).await
+    }
+
+    /// The revisions that are kept, the newest first, secrets hidden.
+    ///
+    /// # Errors
+    /// The plugin is not installed, or the store failed.
+    pub async fn configuration_revisions(&self, name: &PluginName) -> Result<Vec<ConfigurationRevision>, Failure> {
+        let manifest = self.manifest(name).await?;
+        let mut revisions = self.inner.store.configuration_revisions(name).await?;
+        for revision in &mut revisions {
+            revision.values = configuration::hide(&manifest, &revision.values);
+        }
+        Ok(revisions)
+    }
+
+    /// The keys in which two revisions differ. Revision 0 is the time before anything was set.
+    ///
+    /// # Errors
+    /// One of them is not kept, the plugin is not installed, or the store failed.
+    pub async fn configuration_differences(
+        &self,
+        name: &PluginName,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<Difference>, Failure> {
+        let manifest = self.manifest(name).await?;
+        let (before, after) = (self.kept(name, from).await?, self.kept(name, to).await?);
+        Ok(configuration::differences(&*self.inner.vault, &manifest, &before, &after))
+    }
+
+    /// Seals every secret that is not under the present key anew, all of them in one transaction. Answers how many
+    /// revisions were rewritten.
+    ///
+    /// # Errors
+    /// A secret does not open, or the store failed; then nothing was changed.
+    pub async fn reseal(&self) -> Result<u64, Failure> {
+        let mut rewrites = Vec::new();
+        for name in self.inner.plugins.names() {
+            rewrites.extend(self.rewrites(&name).await?);
+        }
+        if rewrites.is_empty() {
+            return Ok(0);
+        }
+        Ok(self.inner.store.configuration_rewrite(&rewrites).await?)
+    }
+
+    /// The ids of the keys that stored secrets are sealed with.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn sealing_keys(&self) -> Result<BTreeSet<String>, Failure> {
+        let mut keys = BTreeSet::new();
+        for name in self.inner.plugins.names() {
+            for (_, values) in self.all_values(&name).await? {
+                keys.extend(values.values().filter_map(vault::key_of).map(str::to_owned));
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Seals what was stored in the open before an update made it a secret.
+    pub(super) async fn seal_what_became_secret(&self, name: &PluginName, manifest: &Manifest) -> Result<(), Failure> {
+        let stored = self.all_values(name).await?;
+        let open =
+            |(key, value): (&String, &Value)| configuration::is_secret(manifest, key) && !vault::is_sealed(value);
+        if !stored.iter().any(|(_, values)| values.iter().any(open)) {
+            return Ok(());
+        }
+        let rewrites = self.rewrites(name).await?;
+        self.inner.store.configuration_rewrite(&rewrites).await?;
+        Ok(())
+    }
+
+    /// What is to be rewritten so that all secrets of a plugin are under the present key.
+    async fn rewrites(&self, name: &PluginName) -> Result<Vec<ConfigurationRewrite>, Failure> {
+        let vault = &*self.inner.vault;
+        let manifest = self.manifest(name).await?;
+        let mut rewrites = Vec::new();
+        let mut current = None;
+        for (revision, before) in self.all_values(name).await? {
+            let mut after = before.clone();
+            for (key, value) in &mut after {
+                if !vault::is_sealed(value) && !configuration::is_secret(&manifest, key) {
+                    continue;
+                }
+                let place = Place { plugin: name, key };
+                let current = match &current {
+                    Some(current) => current,
+                    None => current.insert(vault.key().map_err(|error| {
+                        Failure::new(Code::SecretUnreadable, format!("secrets cannot be encrypted: {error}"))
+                    })?),
+                };
+                if vault::key_of(value) != Some(current.as_str()) {
+                    *value = vault::seal(vault, place, &vault::open(vault, place, value)?)?;
+                }
+            }
+            if after != before {
+                rewrites.push(ConfigurationRewrite { plugin: name.clone(), revision, before, after });
+            }
+        }
+        Ok(rewrites)
+    }
+
+    /// All that is stored: the kept revisions, and the present one also where it was set before revisions were kept.
+    async fn all_values(&self, name: &PluginName) -> Result<Vec<(u64, Map<String, Value>)>, Failure> {
+        let revisions = self.inner.store.configuration_revisions(name).await?;
+        let mut all: Vec<_> = revisions.into_iter().map(|revision| (revision.revision, revision.values)).collect();
+        let ConfigurationRecord { values, revision } = self.present(name).await?;
+        if revision > 0 && all.iter().all(|(kept, _)| *kept != revision) {
+            all.push((revision, values));
+        }
+        Ok(all)
+    }
+
+    /// Brings the plugin up with a change, then keeps it. The caller holds the slot's lock.
+    async fn put(
+        &self,
+        slot: &Arc<crate::plugins::Slot>,
+        manifest: &Manifest,
+        present: ConfigurationRecord,
+        change: Change,
+        author: &Author,
+    ) -> Result<Configured, Failure> {
+        let Inner { store, vault, .. } = &*self.inner;
+        let Change { values, restores } = change;
+        // By itself first: what is overridden now will not be for ever.
+        let opened = configuration::open(&**vault, &manifest.name, &values)?;
+        let hidden = |key: &str| configuration::is_hidden(manifest, key, &values);
+        configuration::check(manifest, &opened, &hidden, |_| None, Whole::No)?;
+        let resolved = configuration::resolve(&self.inner, manifest, &values)?;
+        // A plugin may refuse what its schema accepts. It is brought up with the new configuration before that is kept.
+        let mut successor = None;
+        if slot.active.load().is_some() {
+            let mut effects =
+                SlotEffects { configuration: Some(Configuration::new(resolved)), ..SlotEffects::new(self, slot, None) };
+            drive(PluginState::Registered, Event::Enable, &mut effects).await.map_err(|(_, failure)| failure)?;
+            successor = effects.revision;
+        }
+        let revision = ConfigurationRevision {
+            revision: present.revision + 1,
+            at: OffsetDateTime::now_utc(),
+            author: author.name.clone(),
+            correlation: author.correlation,
+            restores,
+            values,
+        };
+        store.configuration_put(&manifest.name, &revision).await?;
+        if successor.is_some() {
+            self.replace(slot, successor);
+        }
+        Ok(Configured {
+            revision: revision.revision,
+            before: configuration::hide(manifest, &present.values),
+            after: configuration::hide(manifest, &revision.values),
+        })
+    }
+
+    async fn manifest(&self, name: &PluginName) -> Result<Manifest, Failure> {
+        let (record, _) = self.plugin(name)?;
+        Ok(self.revision(&record.active).await?.manifest)
+    }
+
+    async fn present(&self, name: &PluginName) -> Result<ConfigurationRecord, Failure> {
+        let stored = self.inner.store.configuration_fetch(name).await?;
+        Ok(stored.unwrap_or_else(|| ConfigurationRecord { values: Map::new(), revision: 0 }))
+    }
+
+    /// The values of a revision as they are stored.
+    async fn kept(&self, name: &PluginName, revision: u64) -> Result<Map<String, Value>, Failure> {
+        if revision == 0 {
+            return Ok(Map::new());
+        }
+        if let Some(kept) = self.inner.store.configuration_revision(name, revision).await? {
+            return Ok(kept.values);
+        }
+        let present = self.present(name).await?;
+        if present.revision == revision {
+            return Ok(present.values);
+        }
+        let message = format!("revision {revision} of the configuration of `{name}` is not kept");
+        Err(Failure::new(Code::NotFound, message)
+            .with_hint(format!("`outrigger plugin config {name} history` lists them")))
+    }
+}

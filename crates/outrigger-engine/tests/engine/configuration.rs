@@ -1,0 +1,223 @@
+//! What a plugin is configured with: secrets, revisions, and what overrides them.
+
+use std::sync::Arc;
+
+use outrigger_contract::manifest::ConfigurationSchema;
+use outrigger_contract::{Code, PluginName};
+use outrigger_engine::Failure;
+use outrigger_engine::configuration::{Difference, Layer, Overrides, Source};
+use outrigger_engine::vault::{Place, Sealed, Vault, VaultError};
+use outrigger_store::MemoryStore;
+use parking_lot::Mutex;
+use serde_json::{Map, Value as Json, json};
+
+use crate::bench::{Bench, author};
+
+const MANIFEST: &str = "[configuration.colour]\ntype = \"string\"\ndefault = \"grey\"\n\
+                        [configuration.size]\ntype = \"integer\"\nmaximum = 9\nrequired = true\n\
+                        [configuration.token]\ntype = \"string\"\nsecret = true\npattern = \"^t\"\n\
+                        [functions.setting]\nread-only = true\ncache = \"1h\"\n";
+
+/// Turns bytes around. The engine does not know better; real ciphers are the host's.
+#[derive(Debug, Default)]
+struct Mirror {
+    key: Mutex<String>,
+}
+
+impl Vault for Mirror {
+    fn key(&self) -> Result<String, VaultError> {
+        Ok(self.key.lock().clone())
+    }
+
+    fn seal(&self, place: Place<'_>, secret: &[u8]) -> Result<Sealed, VaultError> {
+        let text = String::from_utf8(secret.iter().rev().copied().collect()).expect("ASCII");
+        Ok(Sealed { key: self.key()?, nonce: format!("{} {}", place.plugin, place.key), text })
+    }
+
+    fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
+        match () {
+            () if sealed.key == "lost" => Err(VaultError::KeyMissing { key: sealed.key.clone() }),
+            () if sealed.nonce != format!("{} {}", place.plugin, place.key) => Err(VaultError::Refused),
+            () => Ok(zeroize::Zeroizing::new(sealed.text.bytes().rev().collect())),
+        }
+    }
+}
+
+/// What the test says.
+#[derive(Debug, Default)]
+struct Scripted {
+    layers: Mutex<Vec<Result<Layer, Failure>>>,
+}
+
+impl Overrides for Scripted {
+    fn layers(&self, _: &PluginName, _: &ConfigurationSchema) -> Vec<Result<Layer, Failure>> {
+        self.layers.lock().clone()
+    }
+}
+
+struct Configured {
+    bench: Bench,
+    vault: Arc<Mirror>,
+    overrides: Arc<Scripted>,
+}
+
+impl Configured {
+    async fn new() -> Self {
+        let (vault, overrides) = (Arc::new(Mirror::default()), Arc::new(Scripted::default()));
+        "first".clone_into(&mut vault.key.lock());
+        let bench = Bench::with(Arc::new(MemoryStore::new()), vault.clone(), overrides.clone()).await;
+        overrides.layers.lock().push(file(json!({"size": 1})));
+        bench.demo(MANIFEST).await;
+        Self { bench, vault, overrides }
+    }
+
+    fn over(&self, layers: Vec<Result<Layer, Failure>>) {
+        *self.overrides.layers.lock() = layers;
+    }
+
+    async fn put(&self, values: Json, expected: u64) -> Result<u64, Failure> {
+        let configured = self.bench.engine.configure(&demo(), object(values), expected, &author()).await;
+        configured.map(|configured| configured.revision)
+    }
+
+    async fn seen(&self, key: &str) -> Json {
+        let answer = self.bench.call("demo.setting", json!({"key": key})).await.expect("it answers");
+        let text = serde_json::from_str::<String>(&answer.json().to_string()).expect("a text");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    async fn stored(&self) -> Json {
+        let stored = self.bench.store.configuration_fetch(&demo()).await.expect("it reads");
+        Json::Object(stored.expect("it is configured").values)
+    }
+}
+
+fn demo() -> PluginName {
+    "demo".parse().expect("a name")
+}
+
+fn object(value: Json) -> Map<String, Json> {
+    value.as_object().cloned().expect("an object")
+}
+
+fn file(values: Json) -> Result<Layer, Failure> {
+    Ok(Layer { source: Source::File("demo.yaml".into()), values: object(values) })
+}
+
+fn variable(values: Json) -> Result<Layer, Failure> {
+    Ok(Layer { source: Source::Environment("DEMO".to_owned()), values: object(values) })
+}
+
+#[tokio::test]
+async fn the_strongest_word_counts_and_no_answer_outlives_it() {
+    let configured = Configured::new().await;
+    assert_eq!((configured.seen("colour").await, configured.seen("size").await), (json!("grey"), json!(1)));
+    configured.put(json!({"colour": "red", "size": 2}), 0).await.expect("it is kept");
+    assert_eq!((configured.seen("colour").await, configured.seen("size").await), (json!("red"), json!(1)));
+    configured.over(vec![file(json!({"colour": "green", "size": 3})), variable(json!({"size": 4}))]);
+    configured.bench.engine.reload(&demo()).await.expect("it is loaded anew");
+    assert_eq!((configured.seen("colour").await, configured.seen("size").await), (json!("green"), json!(4)));
+    let view = configured.bench.engine.configuration(&demo()).await.expect("it is shown");
+    assert_eq!(Json::Object(view.effective), json!({"colour": "green", "size": 4}));
+    assert_eq!(view.sources["colour"], Source::File("demo.yaml".into()));
+    assert_eq!(view.sources["size"], Source::Environment("DEMO".to_owned()));
+    assert_eq!(Json::Object(view.values), json!({"colour": "red", "size": 2}));
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_with_its_source_and_the_last_good_one_runs() {
+    let configured = Configured::new().await;
+    configured.put(json!({"colour": "red"}), 0).await.expect("it is kept");
+    let cases = [
+        (file(json!({"size": 10})), "/size (from the file demo.yaml): 10 is greater than the maximum of 9"),
+        (variable(json!({"size": "x"})), "/size (from the variable DEMO): \"x\" is not of type \"integer\""),
+        (file(json!({"size": 1, "sice": 1})), "the file demo.yaml sets `sice`, which the plugin `demo` does not know"),
+        (
+            file(json!({"size": 1, "token": "hunter2"})),
+            "/token (from the file demo.yaml): the secret does not keep to `pattern`",
+        ),
+        (Err(Failure::new(Code::InvalidConfiguration, "it is no YAML")), "it is no YAML"),
+    ];
+    for (layer, expected) in cases {
+        configured.over(vec![layer]);
+        let failure = configured.bench.engine.reload(&demo()).await.expect_err("it is wrong");
+        assert_eq!(failure.code, Code::InvalidConfiguration);
+        assert!(failure.message.ends_with(expected), "{}", failure.message);
+        assert!(!failure.message.contains("hunter2"));
+        assert_eq!(configured.seen("colour").await, json!("red"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_stored_is_valid_by_itself_but_for_what_is_required() {
+    let configured = Configured::new().await;
+    let failure = configured.put(json!({"size": 10}), 0).await.expect_err("though a file says 1");
+    assert!(failure.message.ends_with("/size: 10 is greater than the maximum of 9"), "{}", failure.message);
+    configured.put(json!({}), 0).await.expect("the file says what is required");
+    configured.over(Vec::new());
+    let failure = configured.put(json!({"colour": "red"}), 1).await.expect_err("now nobody does");
+    assert!(failure.message.contains("\"size\" is a required property"), "{}", failure.message);
+    assert_eq!(configured.put(json!({"size": 2}), 9).await.expect_err("it is not 9").code, Code::Conflict);
+}
+
+#[tokio::test]
+async fn secrets_are_sealed_in_the_store_and_resealed_together() {
+    let configured = Configured::new().await;
+    let engine = &configured.bench.engine;
+    configured.put(json!({"token": "t1"}), 0).await.expect("it is kept");
+    let sealed =
+        |key: &str, text: &str| json!({"token": {"$sealed": {"key": key, "nonce": "demo token", "text": text}}});
+    assert_eq!(configured.stored().await, sealed("first", "\"1t\""));
+    assert_eq!(configured.seen("token").await, json!("t1"));
+    configured.put(json!({"token": "t2"}), 1).await.expect("it is kept");
+    configured.put(json!({"token": {"$secret": "set"}, "colour": "red"}), 2).await.expect("it is kept");
+    let hidden = Some(json!({"$secret": "set"}));
+    let changed = Difference { key: "token".to_owned(), before: hidden.clone(), after: hidden };
+    let differences = engine.configuration_differences(&demo(), 1, 2).await.expect("it compares");
+    assert_eq!(differences, [changed]);
+
+    "second".clone_into(&mut configured.vault.key.lock());
+    assert_eq!(engine.reseal().await.expect("it seals"), 3);
+    assert_eq!(engine.reseal().await.expect("it seals"), 0);
+    assert_eq!(engine.sealing_keys().await.expect("it reads").into_iter().collect::<Vec<_>>(), ["second"]);
+    let unchanged = engine.configuration_differences(&demo(), 2, 3).await.expect("it compares");
+    assert_eq!(unchanged.iter().map(|one| one.key.as_str()).collect::<Vec<_>>(), ["colour"]);
+    engine.configuration_rollback(&demo(), 1, &author()).await.expect("it goes back");
+    assert_eq!(configured.seen("token").await, json!("t1"));
+    assert_eq!(configured.stored().await, sealed("second", "\"1t\""));
+    let shown = format!("{:?}{:?}", engine.configuration(&demo()).await, engine.configuration_revisions(&demo()).await);
+    assert!(!shown.contains("t1") && !shown.contains("1t"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_secret_that_does_not_open_is_named_and_can_be_overridden() {
+    let configured = Configured::new().await;
+    let engine = &configured.bench.engine;
+    "lost".clone_into(&mut configured.vault.key.lock());
+    let failure = configured.put(json!({"token": "t1"}), 0).await.expect_err("it does not open");
+    assert_eq!(failure.code, Code::SecretUnreadable);
+    let moved = json!({"$sealed": {"key": "first", "nonce": "demo other", "text": "\"1t\""}});
+    let moved = outrigger_testkit::store_suite::configuration_of(1, json!({"token": moved}));
+    configured.bench.store.configuration_put(&demo(), &moved).await.expect("it is stored");
+    let failure = engine.reload(&demo()).await.expect_err("it does not open");
+    assert_eq!(
+        (failure.code, failure.message.as_str()),
+        (
+            Code::SecretUnreadable,
+            "the secret `token` of the plugin `demo` cannot be decrypted: it was changed, or belongs to another place"
+        )
+    );
+    assert_eq!(configured.seen("size").await, json!(1), "the last good one runs");
+    configured.over(vec![file(json!({"size": 1, "token": "t3"}))]);
+    engine.reload(&demo()).await.expect("it need not open");
+    assert_eq!(configured.seen("token").await, json!("t3"));
+}
+
+#[tokio::test]
+async fn without_keys_there_are_no_secrets() {
+    let bench = Bench::new().await;
+    bench.demo("[configuration.token]\ntype = \"string\"\nsecret = true\n").await;
+    let failure = bench.engine.configure(&demo(), object(json!({"token": "t1"})), 0, &author()).await;
+    assert_eq!(failure.expect_err("there is no key").code, Code::SecretUnreadable);
+    assert_eq!(bench.store.configuration_fetch(&demo()).await.expect("it reads"), None);
+}

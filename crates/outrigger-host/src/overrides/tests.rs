@@ -1,0 +1,94 @@
+use outrigger_contract::Manifest;
+use serde_json::{Value, json};
+
+use super::*;
+
+const MANIFEST: &str = r#"
+name = "price-list"
+version = "1.0.0"
+title = "A test plugin"
+description = "For tests."
+[runtime]
+kind = "wasm"
+entry = "x.wasm"
+[configuration.region]
+type = "string"
+[configuration.max-items]
+type = "integer"
+[configuration.tags]
+type = "array"
+[configuration.token]
+type = "string"
+secret = true
+"#;
+
+fn layers(overrides: &HostOverrides) -> Vec<Result<(String, Value), String>> {
+    let manifest = Manifest::parse(MANIFEST).expect("a manifest");
+    let layers = overrides.layers(&manifest.name, &manifest.configuration).into_iter();
+    layers
+        .map(|layer| {
+            layer.map(|layer| (layer.source.to_string(), layer.values.into())).map_err(|failure| {
+                assert_eq!(failure.code, Code::InvalidConfiguration);
+                failure.message
+            })
+        })
+        .collect()
+}
+
+fn variables(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn files_come_before_those_of_the_profile_and_variables_come_last() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("production")).expect("a folder");
+    std::fs::write(at("price-list.yaml"), "region: eu\nmax-items: 3\n").expect("written");
+    std::fs::write(at("production/price-list.toml"), "region = \"us\"\n").expect("written");
+    let given = [
+        ("OUTRIGGER_CONFIG__PRICE_LIST__REGION", "1"),
+        ("OUTRIGGER_CONFIG__PRICE_LIST__MAX_ITEMS", "5"),
+        ("OUTRIGGER_CONFIG__PRICE_LIST__TAGS", "[\"a\"]"),
+        ("OUTRIGGER_CONFIG__OTHER__REGION", "not this one"),
+    ];
+    let file = |name: &str, values: Value| Ok((format!("the file {}", at(name).display()), values));
+    let variable =
+        |name: &str, values: Value| Ok((format!("the variable OUTRIGGER_CONFIG__PRICE_LIST__{name}"), values));
+    let expected = [
+        file("price-list.yaml", json!({"region": "eu", "max-items": 3})),
+        file("production/price-list.toml", json!({"region": "us"})),
+        variable("REGION", json!({"region": "1"})),
+        variable("MAX_ITEMS", json!({"max-items": 5})),
+        variable("TAGS", json!({"tags": ["a"]})),
+    ];
+    assert_eq!(layers(&HostOverrides::new(folder.path(), Some("production"), variables(&given))), expected);
+    let without_profile = layers(&HostOverrides::new(folder.path(), None, BTreeMap::new()));
+    assert_eq!(without_profile, [expected[0].clone()]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_and_nothing_of_it_is_quoted() {
+    let check = |name: &str, text: &str, expected: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join(name), text).expect("written");
+        let found = layers(&HostOverrides::new(folder.path(), None, BTreeMap::new()));
+        let [Err(message)] = found.as_slice() else { panic!("{name}: {found:?}") };
+        assert!(message.contains(&folder.path().join(name).display().to_string()), "{message}");
+        assert!(message.contains(expected) && !message.contains("hunter2"), "{message}");
+    };
+    check("price-list.toml", "region = \"eu\"\ntoken = hunter2\n", "TOML that can be read (line 2, column ");
+    check("price-list.json", "{\"token\": hunter2}", "JSON that can be read (line 1, column ");
+    check("price-list.yaml", "token: [hunter2\n", "YAML that can be read");
+    check("price-list.yaml", "- hunter2\n", "no table");
+}
+
+#[test]
+fn two_files_for_the_same_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["price-list.yaml", "price-list.json"] {
+        std::fs::write(folder.path().join(name), "{}").expect("written");
+    }
+    let found = layers(&HostOverrides::new(folder.path(), None, BTreeMap::new()));
+    assert!(matches!(&found[..], [Err(message)] if message.ends_with("are both there")), "{found:?}");
+}

@@ -1,0 +1,108 @@
+//! What a configuration was, the way back to it, and the keys of its secrets.
+
+use outrigger_api::{ApiError, ApiResult, Code, ConfigurationDiff, ConfigurationRevision, PluginName, SecretsRotation};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{ConfigurationChange, FAILS, TAG, changed};
+use crate::endpoint::answer::{Reply, Tagged};
+use crate::endpoint::api::Api;
+use crate::endpoint::input::{Input, NoBody};
+use crate::endpoint::who::Caller;
+use crate::endpoint::{NoPath, NoQuery};
+use crate::page::List;
+use crate::routes::PluginPath;
+
+pub(super) fn routes(api: &mut Api) {
+    api.get("/api/v1/plugins/{plugin_id}/config/revisions", "configuration_revisions", list)
+        .tag(TAG)
+        .summary("List the revisions of a plugin's configuration, the newest first")
+        .describe("The newest 50 are kept.")
+        .right("configuration_view")
+        .fails(&[Code::PluginNotFound]);
+    api.get("/api/v1/plugins/{plugin_id}/config/revisions/{revision}", "configuration_revision", fetch)
+        .tag(TAG)
+        .summary("One revision of a plugin's configuration")
+        .right("configuration_view")
+        .fails(&[Code::PluginNotFound, Code::NotFound]);
+    api.get("/api/v1/plugins/{plugin_id}/config/diff", "configuration_diff", diff)
+        .tag(TAG)
+        .summary("The keys in which two revisions of a configuration differ")
+        .right("configuration_view")
+        .fails(&[Code::PluginNotFound, Code::NotFound]);
+    api.post("/api/v1/plugins/{plugin_id}/config/rollback", "configuration_rollback", rollback)
+        .tag(TAG)
+        .summary("Take up the values of an earlier revision again, secrets too, as a new revision")
+        .right("configuration_modify")
+        .example(json!({"revision": 1}))
+        .fails(FAILS);
+    api.post("/api/v1/secrets/rotate", "secrets_rotate", rotate)
+        .tag(TAG)
+        .summary("Make a new key for secrets, and encrypt all of them anew")
+        .right("configuration_modify")
+        .fails(&[Code::SecretUnreadable]);
+}
+
+/// The path of one revision.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct RevisionPath {
+    /// The plugin's name.
+    plugin_id: PluginName,
+    /// The revision's number.
+    revision: u64,
+}
+
+/// Which revisions to compare.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DiffQuery {
+    /// 0, as without it, for the time before anything was set.
+    #[serde(default)]
+    from: u64,
+    /// The present one without it.
+    to: Option<u64>,
+}
+
+/// Which revision to go back to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Rollback {
+    revision: u64,
+}
+
+async fn list(
+    caller: Caller,
+    input: Input<PluginPath, NoQuery, NoBody>,
+) -> ApiResult<Reply<List<ConfigurationRevision>>> {
+    let items = caller.platform.configuration_revisions(&input.path.plugin_id).await?;
+    Ok(Reply(List { items }))
+}
+
+async fn fetch(caller: Caller, input: Input<RevisionPath, NoQuery, NoBody>) -> ApiResult<Reply<ConfigurationRevision>> {
+    let RevisionPath { plugin_id, revision } = input.path;
+    let revisions = caller.platform.configuration_revisions(&plugin_id).await?;
+    let found = revisions.into_iter().find(|kept| kept.revision == revision);
+    found.map(Reply).ok_or_else(|| {
+        let message = format!("revision {revision} of the configuration of `{plugin_id}` is not kept");
+        ApiError::new(Code::NotFound, message)
+    })
+}
+
+async fn diff(caller: Caller, input: Input<PluginPath, DiffQuery, NoBody>) -> ApiResult<Reply<ConfigurationDiff>> {
+    let DiffQuery { from, to } = input.query;
+    caller.platform.configuration_diff(&input.path.plugin_id, from, to).await.map(Reply)
+}
+
+async fn rollback(
+    caller: Caller,
+    input: Input<PluginPath, NoQuery, Rollback>,
+) -> ApiResult<Tagged<ConfigurationChange>> {
+    let plugin = input.path.plugin_id;
+    let revision = caller.platform.configuration_rollback(&plugin, input.body.revision).await?;
+    Ok(changed(plugin, revision))
+}
+
+async fn rotate(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Reply<SecretsRotation>> {
+    caller.platform.secrets_rotate().await.map(Reply)
+}

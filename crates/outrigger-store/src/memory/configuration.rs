@@ -1,0 +1,61 @@
+//! Configurations and their revisions, in memory.
+
+use async_trait::async_trait;
+use outrigger_contract::PluginName;
+use outrigger_engine::store::{
+    CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, ConfigurationStore,
+    StoreError,
+};
+
+use super::{MemoryStore, conflict};
+
+#[async_trait]
+impl ConfigurationStore for MemoryStore {
+    async fn configuration_fetch(&self, name: &PluginName) -> Result<Option<ConfigurationRecord>, StoreError> {
+        let tables = self.tables.lock();
+        let newest = tables.plugins.get(name).and_then(|plugin| plugin.configurations.last());
+        Ok(newest.map(|newest| ConfigurationRecord { values: newest.values.clone(), revision: newest.revision }))
+    }
+
+    async fn configuration_put(&self, name: &PluginName, revision: &ConfigurationRevision) -> Result<(), StoreError> {
+        let mut tables = self.tables.lock();
+        let conflict = || conflict(format!("the configuration of the plugin {name}"));
+        let kept = &mut tables.plugins.get_mut(name).ok_or_else(conflict)?.configurations;
+        let present = kept.last().map_or(0, |newest| newest.revision);
+        if revision.revision.checked_sub(1) != Some(present) {
+            return Err(conflict());
+        }
+        kept.push(revision.clone());
+        kept.retain(|kept| kept.revision > revision.revision.saturating_sub(CONFIGURATION_REVISIONS_KEPT));
+        Ok(())
+    }
+
+    async fn configuration_revisions(&self, name: &PluginName) -> Result<Vec<ConfigurationRevision>, StoreError> {
+        let tables = self.tables.lock();
+        let kept = tables.plugins.get(name).map(|plugin| plugin.configurations.iter().rev().cloned().collect());
+        Ok(kept.unwrap_or_default())
+    }
+
+    async fn configuration_revision(
+        &self,
+        name: &PluginName,
+        revision: u64,
+    ) -> Result<Option<ConfigurationRevision>, StoreError> {
+        let tables = self.tables.lock();
+        let Some(plugin) = tables.plugins.get(name) else { return Ok(None) };
+        Ok(plugin.configurations.iter().find(|kept| kept.revision == revision).cloned())
+    }
+
+    async fn configuration_rewrite(&self, rewrites: &[ConfigurationRewrite]) -> Result<u64, StoreError> {
+        let mut tables = self.tables.lock();
+        let mut rewritten = 0;
+        for ConfigurationRewrite { plugin, revision, before, after } in rewrites {
+            let kept = tables.plugins.get_mut(plugin).into_iter().flat_map(|plugin| &mut plugin.configurations);
+            for kept in kept.filter(|kept| kept.revision == *revision && kept.values == *before) {
+                kept.values.clone_from(after);
+                rewritten += 1;
+            }
+        }
+        Ok(rewritten)
+    }
+}
