@@ -10,16 +10,11 @@ use ulid::Ulid;
 
 use crate::{
     AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, BackupReport, BackupRequest,
-    CallRequest, CallResponse, Configuration, DoctorReport, ExplainRequest, Explanation, FireReport, FireRequest,
-    FunctionDescription, FunctionQuery, FunctionSummary, HealthInfo, HookInfo, HookRequest, HookTraceInfo,
-    HookTraceQuery, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey,
-    PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry,
-    StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
-    AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, CallRequest, CallResponse,
-    Configuration, ConfigurationDiff, ConfigurationRevision, DoctorReport, ExplainRequest, Explanation,
-    FunctionDescription, FunctionQuery, FunctionSummary, HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo,
-    KeyRequest, LogEntry, NewKey, PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo,
-    RoleRequest, RunEntry, SecretsRotation, StatisticsReport,
+    CallRequest, CallResponse, Configuration, ConfigurationDiff, ConfigurationRevision, DoctorReport, ExplainRequest,
+    Explanation, FireReport, FireRequest, FunctionDescription, FunctionQuery, FunctionSummary, HealthInfo, HookInfo,
+    HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest,
+    LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo,
+    RoleRequest, RunEntry, SecretsRotation, StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].

@@ -3,15 +3,11 @@
 use async_trait::async_trait;
 use outrigger_api::{
     Access, AccessMatrix, ApiError, ApiResult, Audit, AuditInfo, AuditQuery, AuditVerification, AvailableReport,
-    BackupReport, BackupRequest, Backups, Code, Configuration, Configurations, DoctorReport, ExplainRequest,
-    Explanation, HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport,
-    NewKey, PackageReport, PackageSource, Platform, PluginDetails, PluginName, PluginSummary, Plugins, RecordQuery,
-    Records, RoleInfo, RoleRequest, RunEntry, StatisticsReport,
-    Access, AccessMatrix, ApiError, ApiResult, Audit, AuditInfo, AuditQuery, AuditVerification, AvailableReport, Code,
-    Configuration, ConfigurationDiff, ConfigurationRevision, Configurations, DoctorReport, ExplainRequest, Explanation,
-    HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, NewKey, PackageReport,
-    PackageSource, Platform, PluginDetails, PluginName, PluginSummary, Plugins, RecordQuery, Records, RoleInfo,
-    RoleRequest, RunEntry, SecretsRotation, StatisticsReport,
+    BackupReport, BackupRequest, Backups, Code, Configuration, ConfigurationDiff, ConfigurationRevision,
+    Configurations, DoctorReport, ExplainRequest, Explanation, HealthInfo, Identity, InstallOutcome, InstallRequest,
+    KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, Platform, PluginDetails,
+    PluginName, PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RunEntry, SecretsRotation,
+    StatisticsReport,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

@@ -215,46 +215,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Sets a plugin's configuration, all of it, and has the plugin run with it from the next call on.
-    ///
-    /// # Errors
-    /// It does not fit the schema in the manifest, the plugin did not start with it, or it was changed since `expected`
-    /// was read. The old one stays then.
-    pub async fn configure(
-        &self,
-        name: &PluginName,
-        values: serde_json::Map<String, serde_json::Value>,
-        expected: u64,
-    ) -> Result<u64, Failure> {
-        let slot = self.slot(name)?;
-        let _changing = slot.changing.lock().await;
-        let (record, _) = slot.record();
-        let revision = self.revision(&record.active).await?;
-        if let Some(secret) =
-            revision.manifest.configuration.secret_keys().into_iter().find(|key| values.contains_key(*key))
-        {
-            let message = format!("`{secret}` is a secret, and this version cannot encrypt secrets at rest");
-            return Err(Failure::new(Code::Unsupported, message).with_hint("leave it out until the version that can"));
-        }
-        let values_seen = Arc::new(resolve_configuration(&revision, &values)?);
-        // A plugin may refuse what its schema accepts. It is brought up with the new configuration before that is kept.
-        let successor = match slot.active.load().is_some() {
-            true => {
-                let candidate = Configuration { values: Arc::clone(&values_seen), revision: expected + 1 };
-                let mut effects = SlotEffects { configuration: Some(candidate), ..SlotEffects::new(self, &slot, None) };
-                drive(PluginState::Registered, Event::Enable, &mut effects).await.map_err(|(_, failure)| failure)?;
-                effects.revision
-            }
-            false => None,
-        };
-        let revision = self.inner.store.configuration_put(name, &values, expected).await?;
-        if let Some(successor) = successor {
-            self.replace(&slot, Some(successor));
-        }
-        self.tell(spec::CONFIGURATION_CHANGED, || json!({"plugin": name, "revision": revision}));
-        Ok(revision)
-    }
-
     /// Asks a plugin for its health. A plugin that does not report any is healthy when it can be brought up.
     ///
     /// # Errors

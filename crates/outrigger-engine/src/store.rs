@@ -3,8 +3,8 @@
 
 mod access;
 mod audit;
-mod hooks;
 mod configuration;
+mod hooks;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -18,10 +18,10 @@ use time::OffsetDateTime;
 
 pub use access::{AccessStore, KeyRecord};
 pub use audit::{AuditFilter, AuditStore};
-pub use hooks::HookStore;
 pub use configuration::{
     CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, ConfigurationStore,
 };
+pub use hooks::HookStore;
 
 use crate::audit::AuditEntry;
 use crate::correlation::CorrelationId;
@@ -30,8 +30,7 @@ use crate::runtime::{Inspection, LogLevel};
 
 /// Keeps plugins, grants, configuration, state and records.
 #[async_trait]
-pub trait Store: AccessStore + AuditStore + HookStore + Debug + Send + Sync {
-pub trait Store: AccessStore + AuditStore + ConfigurationStore + Debug + Send + Sync {
+pub trait Store: AccessStore + AuditStore + ConfigurationStore + HookStore + Debug + Send + Sync {
     /// All plugins with a summary of their active revision, by name. Reads no manifests and no types: it stays quick
     /// with thousands.
     async fn plugin_list(&self) -> Result<Vec<(PluginRecord, RevisionSummary)>, StoreError>;

@@ -3,8 +3,8 @@
 
 mod access;
 mod audit;
-mod hooks;
 mod configuration;
+mod hooks;
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;

@@ -26,9 +26,8 @@ enum Change {
 }
 
 /// Each takes the schema one version further. What stands here was released and is never edited; a change is a new entry.
-const MIGRATIONS: [fn() -> Vec<Change>; 3] = [v1_initial::changes, v2_access_and_audit::changes, v3_hooks::changes];
-const MIGRATIONS: [fn() -> Vec<Change>; 3] =
-    [v1_initial::changes, v2_access_and_audit::changes, v4_configuration::changes];
+const MIGRATIONS: [fn() -> Vec<Change>; 4] =
+    [v1_initial::changes, v2_access_and_audit::changes, v3_hooks::changes, v4_configuration::changes];
 
 /// The version of the schema that this program reads and writes.
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;

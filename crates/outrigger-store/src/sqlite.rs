@@ -9,11 +9,9 @@ use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::audit::{AuditEntry, AuditRecord, Head};
 use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::store::{
-    AccessStore, AuditFilter, AuditStore, ConfigurationRecord, GrantRecord, HookStore, KeyRecord, LogRecord,
-    PluginRecord, RecordBatch, RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite,
-    StatisticsRow, Store, StoreError,
-    AccessStore, AuditFilter, AuditStore, GrantRecord, KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter,
-    RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
+    AccessStore, AuditFilter, AuditStore, GrantRecord, HookStore, KeyRecord, LogRecord, PluginRecord, RecordBatch,
+    RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store,
+    StoreError,
 };
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::pool::PoolOptions;
@@ -22,8 +20,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, SqlxSqliteConnector, S
 use time::OffsetDateTime;
 
 use crate::database::{Database, failed};
-use crate::{access, audit, configuration, dialect, hooks, migrations, plugins, records, state, statistics};
-use crate::{access, audit, dialect, migrations, plugins, records, state, statistics};
+use crate::{access, audit, dialect, hooks, migrations, plugins, records, state, statistics};
 
 /// How long a write waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

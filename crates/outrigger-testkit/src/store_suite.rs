@@ -24,9 +24,8 @@ use std::sync::Arc;
 
 use outrigger_engine::Store;
 
-pub use fixtures::{entry, hook, key, line, moment, name, plugin, put, revision, run, statistics, subscription};
 pub use configuration::set as configuration_of;
-pub use fixtures::{entry, key, line, moment, name, plugin, put, revision, run, statistics};
+pub use fixtures::{entry, hook, key, line, moment, name, plugin, put, revision, run, statistics, subscription};
 
 /// An empty store, with what must live as long as it does.
 #[derive(Debug)]

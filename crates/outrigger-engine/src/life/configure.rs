@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use outrigger_contract::{Code, Manifest, PluginName};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::SlotEffects;
@@ -12,6 +12,7 @@ use crate::configuration::{self, ConfigurationView, Difference, Whole};
 use crate::correlation::CorrelationId;
 use crate::engine::{Engine, Inner};
 use crate::error::Failure;
+use crate::hooks::spec;
 use crate::lifecycle::{Event, PluginState, drive};
 use crate::plugins::Configuration;
 use crate::store::{ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, StoreError};
@@ -240,6 +241,8 @@ impl Engine {
         if successor.is_some() {
             self.replace(slot, successor);
         }
+        let number = revision.revision;
+        self.tell(spec::CONFIGURATION_CHANGED, || json!({"plugin": manifest.name, "revision": number}));
         Ok(Configured {
             revision: revision.revision,
             before: configuration::hide(manifest, &present.values),

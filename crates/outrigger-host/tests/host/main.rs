@@ -3,7 +3,7 @@
 mod backup;
 mod bench;
 mod call;
-mod hooks;
 mod configuration;
+mod hooks;
 mod install;
 mod refuse;
