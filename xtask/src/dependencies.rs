@@ -54,6 +54,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("clap", &["outrigger-cli"]),
     ("moka", &["outrigger-engine", "outrigger-server"]),
     ("governor", &["outrigger-engine"]),
+    ("croner", &["outrigger-engine"]),
     ("axum", &["outrigger-server"]),
     ("reqwest", &["outrigger-client"]),
 ];

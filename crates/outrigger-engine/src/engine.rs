@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::AuditEntry;
 use crate::call::AnswerCache;
 use crate::error::Failure;
+use crate::jobs::Desk;
 use crate::plugins::{ActiveRevision, PluginTable, Slot};
 use crate::recorder::Recorder;
 use crate::runtime::Runtime;
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) plugins: PluginTable,
     pub(crate) cache: AnswerCache,
     pub(crate) recorder: Recorder,
+    pub(crate) jobs: Arc<Desk>,
     /// Revisions that were replaced and are being shut down.
     pub(crate) background: TaskTracker,
 }
@@ -82,6 +84,7 @@ impl Engine {
         let inner = Arc::new(Inner {
             cache: AnswerCache::new(options.cache_capacity),
             recorder: Recorder::start(Arc::clone(&store)),
+            jobs: Arc::default(),
             background: TaskTracker::new(),
             options,
             store,
@@ -102,6 +105,7 @@ impl Engine {
 
     /// Finishes what runs in the background and writes all that is still to be written.
     pub async fn shutdown(&self) {
+        self.inner.jobs.shutdown().await;
         self.inner.background.close();
         if tokio::time::timeout(self.inner.options.drain, self.inner.background.wait()).await.is_err() {
             tracing::warn!("calls on replaced revisions were still running at shutdown");

@@ -9,6 +9,7 @@ pub mod call;
 pub mod correlation;
 pub mod engine;
 pub mod error;
+pub mod jobs;
 pub mod life;
 pub mod lifecycle;
 mod plugins;

@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod jobs;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -15,6 +16,7 @@ use time::OffsetDateTime;
 
 pub use access::{AccessStore, KeyRecord};
 pub use audit::{AuditFilter, AuditStore};
+pub use jobs::{JobFilter, JobStore};
 
 use crate::audit::AuditEntry;
 use crate::correlation::CorrelationId;
@@ -23,7 +25,7 @@ use crate::runtime::{Inspection, LogLevel};
 
 /// Keeps plugins, grants, configuration, state and records.
 #[async_trait]
-pub trait Store: AccessStore + AuditStore + Debug + Send + Sync {
+pub trait Store: AccessStore + AuditStore + JobStore + Debug + Send + Sync {
     /// All plugins with a summary of their active revision, by name. Reads no manifests and no types: it stays quick
     /// with thousands.
     async fn plugin_list(&self) -> Result<Vec<(PluginRecord, RevisionSummary)>, StoreError>;

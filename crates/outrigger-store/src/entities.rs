@@ -10,12 +10,14 @@
 pub(crate) mod audit;
 pub(crate) mod configuration;
 pub(crate) mod grant;
+pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod plugin;
 pub(crate) mod revision;
 pub(crate) mod role;
 pub(crate) mod run;
+pub(crate) mod schedule;
 pub(crate) mod schema_version;
 pub(crate) mod state;
 pub(crate) mod statistic;

@@ -12,6 +12,7 @@ mod configuration;
 mod database;
 mod dialect;
 mod entities;
+mod jobs;
 mod memory;
 mod migrations;
 mod plugins;

@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod jobs;
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
@@ -49,6 +50,7 @@ struct Tables {
     keys: Vec<KeyRecord>,
     roles: BTreeMap<RoleName, Role>,
     audit: audit::Log,
+    jobs: jobs::Jobs,
 }
 
 /// A plugin with all that goes when it goes.
@@ -355,7 +357,8 @@ impl Store for MemoryStore {
     }
 
     async fn check(&self) -> Result<String, StoreError> {
-        let Tables { plugins, owners: _, runs, run_ids: _, logs, keys: _, roles: _, audit: _ } = &*self.tables.lock();
+        let tables = self.tables.lock();
+        let Tables { plugins, owners: _, runs, run_ids: _, logs, keys: _, roles: _, audit: _, jobs: _ } = &*tables;
         let (plugins, runs, logs) = (plugins.len(), runs.len(), logs.len());
         Ok(format!(
             "kept in memory, for as long as this process lives; {plugins} plugins, {runs} runs, {logs} log lines"

@@ -3,5 +3,6 @@
 
 mod bench;
 mod call;
+mod jobs;
 mod lifecycle;
 mod records;
