@@ -8,6 +8,7 @@ pub mod audit;
 pub mod call;
 pub mod error;
 pub mod function;
+pub mod job;
 pub mod json;
 pub mod platform;
 pub mod plugin;
@@ -22,9 +23,10 @@ pub use audit::{AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification};
 pub use call::{CallRequest, CallResponse, CallWarning};
 pub use error::ApiError;
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
+pub use job::{JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, ScheduleInfo, ScheduleRequest};
 pub use json::{JsonObject, JsonText, NotAnObject};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
-pub use platform::{Access, Audit, Configurations, Door, Functions, Platform, Plugins, Records, Visit};
+pub use platform::{Access, Audit, Configurations, Door, Functions, Jobs, Platform, Plugins, Records, Visit};
 pub use plugin::{
     AvailablePlugin, AvailableReport, Configuration, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest,
     PackageReport, PackageSource, PluginDetails, PluginSummary, RevisionInfo,

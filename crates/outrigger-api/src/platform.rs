@@ -11,13 +11,16 @@ use ulid::Ulid;
 use crate::{
     AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, CallRequest, CallResponse,
     Configuration, DoctorReport, ExplainRequest, Explanation, FunctionDescription, FunctionQuery, FunctionSummary,
-    HealthInfo, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, NewKey, PackageReport,
-    PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, StatisticsReport,
+    HealthInfo, Identity, InstallOutcome, InstallRequest, JobInfo, JobQuery, JobRequest, KeyInfo, KeyRequest, LogEntry,
+    NewKey, PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry,
+    ScheduleInfo, ScheduleRequest, StatisticsReport,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
 #[async_trait]
-pub trait Platform: Functions + Plugins + Records + Configurations + Access + Audit + Debug + Send + Sync {
+pub trait Platform:
+    Functions + Plugins + Records + Configurations + Access + Audit + Jobs + Debug + Send + Sync
+{
     /// Looks whether everything is in order.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
     /// Writes everything that is still to be written. Called once, at the end.
@@ -139,4 +142,29 @@ pub trait Audit: Send + Sync {
     async fn audit_list(&self, query: &AuditQuery) -> ApiResult<Vec<AuditInfo>>;
     /// Reads the whole log and checks that nothing in it was changed.
     async fn audit_verify(&self) -> ApiResult<AuditVerification>;
+}
+
+/// Calls that outlive whoever asked for them, and schedules, which make them. A server does them.
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// Puts a job into the queue.
+    async fn job_create(&self, request: JobRequest) -> ApiResult<JobInfo>;
+    /// Jobs that match, the newest first.
+    async fn job_list(&self, query: &JobQuery) -> ApiResult<Vec<JobInfo>>;
+    /// One job.
+    async fn job_fetch(&self, id: &str) -> ApiResult<JobInfo>;
+    /// Ends a job: at once where it has not begun, otherwise as soon as its call lets go.
+    async fn job_cancel(&self, id: &str) -> ApiResult<JobInfo>;
+    /// Does a job once more that failed or was cancelled.
+    async fn job_retry(&self, id: &str) -> ApiResult<JobInfo>;
+    /// Approves a job that waits for it.
+    async fn job_approve(&self, id: &str) -> ApiResult<JobInfo>;
+    /// Log lines of a job that match, the oldest first.
+    async fn job_logs(&self, id: &str, query: &RecordQuery) -> ApiResult<Vec<LogEntry>>;
+    /// All schedules, by name.
+    async fn schedule_list(&self) -> ApiResult<Vec<ScheduleInfo>>;
+    /// Makes a schedule or changes it.
+    async fn schedule_put(&self, name: &str, request: ScheduleRequest) -> ApiResult<ScheduleInfo>;
+    /// Removes a schedule. The jobs that it made stay.
+    async fn schedule_delete(&self, name: &str) -> ApiResult<()>;
 }

@@ -3,6 +3,7 @@
 mod access;
 mod call;
 mod global;
+mod job;
 mod plugin;
 mod serve;
 
@@ -18,6 +19,10 @@ use crate::complete;
 pub use access::{AccessCommand, AuditCommand, AuditListArguments, KeyCommand, KeyCreateArguments, RoleCommand};
 pub use call::{Argument, BatchArguments, CallArguments, CallOptions};
 pub use global::{ColorChoice, GlobalOptions};
+pub use job::{
+    JobCommand, JobListArguments, JobOptions, JobStartArguments, Missed, OnInterruption, ScheduleCommand,
+    ScheduleSetArguments,
+};
 pub use plugin::{
     ConfigArguments, InstallArguments, ListArguments, LogLevel, LogsArguments, PluginCommand, Since, UninstallArguments,
 };
@@ -99,6 +104,14 @@ pub enum Command {
   outrigger serve
   outrigger serve --listen 0.0.0.0:7070 --tls-certificate chain.pem --tls-key key.pem")]
     Serve(ServeArguments),
+
+    /// Calls that outlive whoever asked for them
+    #[command(subcommand, visible_alias = "jobs")]
+    Job(JobCommand),
+
+    /// Jobs at certain times
+    #[command(subcommand, visible_alias = "schedules")]
+    Schedule(ScheduleCommand),
 
     /// Keys, roles, and why something is allowed or refused
     #[command(subcommand)]

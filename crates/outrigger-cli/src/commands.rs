@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod errors;
 pub mod functions;
 pub mod install;
+pub mod job;
 pub mod plugin;
 pub mod records;
 pub mod serve;
@@ -38,6 +39,8 @@ pub async fn run(context: Arc<Context>, command: Command) -> CliResult {
         Command::Batch(arguments) => batch::run(&context, arguments).await,
         Command::Runs(arguments) => records::runs(&context, arguments).await,
         Command::Serve(arguments) => serve::run(&context, arguments).await,
+        Command::Job(command) => job::run(&context, command).await,
+        Command::Schedule(command) => job::schedule(&context, command).await,
         Command::Access(command) => access::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Dev(command) => dev::run(&context, command).await,

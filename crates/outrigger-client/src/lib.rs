@@ -3,6 +3,7 @@
 
 mod functions;
 mod http;
+mod jobs;
 mod platform;
 
 use std::path::Path;

@@ -9,6 +9,7 @@ mod functions;
 mod host;
 mod keys;
 pub mod options;
+mod owners;
 mod packages;
 mod records;
 mod session;

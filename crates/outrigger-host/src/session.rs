@@ -5,6 +5,7 @@ mod access;
 mod audit;
 mod configurations;
 mod functions;
+mod jobs;
 mod plugins;
 mod records;
 

@@ -5,6 +5,7 @@ mod access;
 mod configuration;
 mod documents;
 mod functions;
+mod jobs;
 mod packages;
 mod plugins;
 mod records;
@@ -23,6 +24,7 @@ pub fn all() -> Api {
     packages::routes(&mut api);
     configuration::routes(&mut api);
     functions::routes(&mut api);
+    jobs::routes(&mut api);
     records::routes(&mut api);
     access::routes(&mut api);
     documents::routes(&mut api);
