@@ -8,6 +8,7 @@ use outrigger_api::{
     ApiError, Code, JobErrorInfo, JobInfo, JobQuery, JobRequest, LogEntry, Platform, RecordQuery, ScheduleInfo,
     ScheduleRequest,
 };
+use outrigger_contract::units::Span;
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -37,7 +38,7 @@ pub async fn run(context: &Context, command: JobCommand) -> CliResult {
             let job = context.platform().await?.job_fetch(&id).await?;
             context.output.print(&job, || job_text(&job))
         }
-        JobCommand::Wait { id, timeout } => wait(context, &id, timeout.map(|span| span.as_duration())).await,
+        JobCommand::Wait { id, timeout } => wait(context, &id, timeout.map(Span::as_duration)).await,
         JobCommand::Cancel { id } => {
             let job = context.platform().await?.job_cancel(&id).await?;
             context.output.print(&job, || match job.state.as_str() {

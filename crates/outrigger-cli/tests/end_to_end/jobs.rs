@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use crate::harness::{Place, bundled};
+use crate::harness::{Outcome, Place, bundled};
 
 /// A server that is killed when the test is over, however it ends.
-struct Server(Child);
+struct Server {
+    child: Child,
+    address: String,
+}
 
 impl Server {
     fn start(place: &Place) -> Self {
@@ -24,22 +27,22 @@ impl Server {
             .expect("the binary can be started");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("Listening on "), "{line}");
-        Self(child)
+        let address = line.strip_prefix("Listening on ").unwrap_or_else(|| panic!("{line}")).trim().to_owned();
+        Self { child, address }
     }
 
     /// As a power cut would: SIGKILL, which nothing can be done about.
     fn kill_dead(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // It may be gone already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -144,5 +147,30 @@ fn without_a_server_a_job_waits_in_the_queue() {
     place.run(&["schedule", "remove", "often"]).succeeded();
     assert_eq!(place.json(&["schedule", "list"]), json!([]));
     place.run(&["job", "show", "nonsense"]).failed(3, &["error[not_found]"]);
+    server.kill_dead();
+}
+
+#[test]
+fn a_job_has_the_rights_that_its_key_has_when_it_runs() {
+    let place = Place::new();
+    slow(&place);
+    let server = Server::start(&place);
+    let key = place.json(&["access", "key", "create", "ci", "--role", "developer"]);
+    let as_key = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command.env("OUTRIGGER_SERVER", &server.address).env("OUTRIGGER_KEY", key["key"].as_str().unwrap());
+        Outcome::of(command.env_remove("OUTRIGGER_DATA"))
+    };
+    let quick = ["job", "start", "--needs-approval", "hostile.good", "--number", "1"];
+    let [kept, orphaned] = [(); 2].map(|()| as_key(&quick).succeeded().stdout.trim().to_owned());
+    // Developers start jobs; others approve them.
+    as_key(&["job", "approve", &kept]).failed(4, &["job_approve"]);
+    place.run(&["job", "approve", &kept]).succeeded();
+    assert_eq!(reaches(&place, &kept, "succeeded")["caller"], "key ci");
+    place.run(&["access", "key", "revoke", "ci"]).succeeded();
+    place.run(&["job", "approve", &orphaned]).succeeded();
+    let failed = reaches(&place, &orphaned, "failed");
+    assert_eq!(failed["error"]["code"], "forbidden", "{failed}");
+    assert_eq!(place.json(&["runs", "--correlation", &orphaned]), json!([]));
     server.kill_dead();
 }
