@@ -55,6 +55,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("moka", &["outrigger-engine", "outrigger-server"]),
     ("governor", &["outrigger-engine"]),
     ("cel", &["outrigger-engine"]),
+    ("croner", &["outrigger-engine"]),
     ("axum", &["outrigger-server"]),
     ("reqwest", &["outrigger-client"]),
 ];

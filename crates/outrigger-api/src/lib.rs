@@ -11,6 +11,7 @@ pub mod configuration;
 pub mod error;
 pub mod function;
 pub mod hook;
+pub mod job;
 pub mod json;
 pub mod metrics;
 pub mod platform;
@@ -39,6 +40,10 @@ pub use json::{JsonObject, JsonText, NotAnObject};
 pub use metrics::{FunctionMetrics, LatencyBucket, MetricsReport};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName};
 pub use platform::{Access, Audit, Backups, Configurations, Door, Functions, Hooks, Platform, Plugins, Records, Visit};
+pub use job::{JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, ScheduleInfo, ScheduleRequest};
+pub use json::{JsonObject, JsonText, NotAnObject};
+pub use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
+pub use platform::{Access, Audit, Configurations, Door, Functions, Jobs, Platform, Plugins, Records, Visit};
 pub use plugin::{
     AvailablePlugin, AvailableReport, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest, PackageReport,
     PackageSource, PluginDetails, PluginSummary, RevisionInfo,

@@ -15,12 +15,18 @@ use crate::{
     HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest,
     LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo,
     RoleRequest, RunEntry, SecretsRotation, StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
+    AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, CallRequest, CallResponse,
+    Configuration, DoctorReport, ExplainRequest, Explanation, FunctionDescription, FunctionQuery, FunctionSummary,
+    HealthInfo, Identity, InstallOutcome, InstallRequest, JobInfo, JobQuery, JobRequest, KeyInfo, KeyRequest, LogEntry,
+    NewKey, PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry,
+    ScheduleInfo, ScheduleRequest, StatisticsReport,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
 #[async_trait]
 pub trait Platform:
     Functions + Plugins + Records + Configurations + Access + Audit + Hooks + Backups + Debug + Send + Sync
+    Functions + Plugins + Records + Configurations + Access + Audit + Jobs + Debug + Send + Sync
 {
     /// Looks whether everything is in order.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
@@ -184,4 +190,27 @@ pub trait Hooks: Send + Sync {
 pub trait Backups: Send + Sync {
     /// Makes a backup of the whole, as it is at one moment, while it goes on being used.
     async fn backup_create(&self, request: BackupRequest) -> ApiResult<BackupReport>;
+/// Calls that outlive whoever asked for them, and schedules, which make them. A server does them.
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// Puts a job into the queue.
+    async fn job_create(&self, request: JobRequest) -> ApiResult<JobInfo>;
+    /// Jobs that match, the newest first.
+    async fn job_list(&self, query: &JobQuery) -> ApiResult<Vec<JobInfo>>;
+    /// One job.
+    async fn job_fetch(&self, id: &str) -> ApiResult<JobInfo>;
+    /// Ends a job: at once where it has not begun, otherwise as soon as its call lets go.
+    async fn job_cancel(&self, id: &str) -> ApiResult<JobInfo>;
+    /// Does a job once more that failed or was cancelled.
+    async fn job_retry(&self, id: &str) -> ApiResult<JobInfo>;
+    /// Approves a job that waits for it.
+    async fn job_approve(&self, id: &str) -> ApiResult<JobInfo>;
+    /// Log lines of a job that match, the oldest first.
+    async fn job_logs(&self, id: &str, query: &RecordQuery) -> ApiResult<Vec<LogEntry>>;
+    /// All schedules, by name.
+    async fn schedule_list(&self) -> ApiResult<Vec<ScheduleInfo>>;
+    /// Makes a schedule or changes it.
+    async fn schedule_put(&self, name: &str, request: ScheduleRequest) -> ApiResult<ScheduleInfo>;
+    /// Removes a schedule. The jobs that it made stay.
+    async fn schedule_delete(&self, name: &str) -> ApiResult<()>;
 }

@@ -5,6 +5,7 @@ mod backup;
 mod call;
 mod global;
 mod hook;
+mod job;
 mod plugin;
 mod serve;
 
@@ -22,6 +23,10 @@ pub use backup::{BackupCommand, BackupCreateArguments};
 pub use call::{Argument, BatchArguments, CallArguments, CallOptions};
 pub use global::{ColorChoice, GlobalOptions};
 pub use hook::{HookCommand, SubscribeArguments};
+pub use job::{
+    JobCommand, JobListArguments, JobOptions, JobStartArguments, Missed, OnInterruption, ScheduleCommand,
+    ScheduleSetArguments,
+};
 pub use plugin::{
     ConfigAction, ConfigArguments, InstallArguments, ListArguments, LogLevel, LogsArguments, PluginCommand,
     SecretsCommand, Since, UninstallArguments,
@@ -108,6 +113,13 @@ pub enum Command {
     /// Hooks, who is subscribed to them, and what was done when they were fired
     #[command(subcommand)]
     Hook(HookCommand),
+    /// Calls that outlive whoever asked for them
+    #[command(subcommand, visible_alias = "jobs")]
+    Job(JobCommand),
+
+    /// Jobs at certain times
+    #[command(subcommand, visible_alias = "schedules")]
+    Schedule(ScheduleCommand),
 
     /// Keys, roles, and why something is allowed or refused
     #[command(subcommand)]

@@ -13,6 +13,7 @@ pub mod errors;
 pub mod functions;
 pub mod hook;
 pub mod install;
+pub mod job;
 pub mod plugin;
 pub mod records;
 pub mod serve;
@@ -41,6 +42,8 @@ pub async fn run(context: Arc<Context>, command: Command) -> CliResult {
         Command::Runs(arguments) => records::runs(&context, arguments).await,
         Command::Serve(arguments) => serve::run(&context, arguments).await,
         Command::Hook(command) => hook::run(&context, command).await,
+        Command::Job(command) => job::run(&context, command).await,
+        Command::Schedule(command) => job::schedule(&context, command).await,
         Command::Access(command) => access::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Backup(command) => backup::run(&context, command).await,

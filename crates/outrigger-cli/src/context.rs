@@ -2,7 +2,7 @@
 //! much of the command line works without one.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use outrigger_api::{ApiResult, Platform};
 use outrigger_client::Client;
@@ -19,13 +19,14 @@ pub struct Context {
     data: Option<PathBuf>,
     server: Option<String>,
     platform: OnceCell<Arc<dyn Platform>>,
+    alone: OnceLock<()>,
 }
 
 impl Context {
     /// A context over a server, over a data directory, or over the default one.
     #[must_use]
     pub fn new(output: Output, data: Option<PathBuf>, server: Option<String>) -> Self {
-        Self { output, data, server, platform: OnceCell::new() }
+        Self { output, data, server, platform: OnceCell::new(), alone: OnceLock::new() }
     }
 
     /// The data directory and what else a host needs to know.
@@ -56,10 +57,20 @@ impl Context {
             let options = self.host_options()?;
             Ok(match running_server(&options)? {
                 Some(socket) => Arc::new(Client::on_socket(&socket)?),
-                None => Arc::new(Host::open(options).await?.session()),
+                None => {
+                    let host = Host::open(options).await?;
+                    self.alone.get_or_init(|| ());
+                    Arc::new(host.session())
+                }
             })
         };
         self.platform.get_or_try_init(open).await
+    }
+
+    /// Whether the platform, which was opened, is that of a server.
+    #[must_use]
+    pub fn has_server(&self) -> bool {
+        self.alone.get().is_none()
     }
 
     /// Has the platform write what is still to be written, if it was ever opened.

@@ -10,7 +10,7 @@ use outrigger_api::{ApiError, Code};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, ColorChoice, Command, GlobalOptions};
+use crate::cli::{Cli, ColorChoice, Command, GlobalOptions, JobCommand, ScheduleCommand};
 use crate::commands;
 use crate::context::Context;
 use crate::error::{CliError, CliResult, report};
@@ -37,9 +37,15 @@ fn read(words: &[OsString]) -> Result<Cli, clap::Error> {
 }
 
 fn execute(mut cli: Cli) -> ExitCode {
-    if let Command::Call(call) = &cli.command {
+    let words = match &cli.command {
+        Command::Call(call) => Some(&call.words),
+        Command::Job(JobCommand::Start(job)) => Some(&job.words),
+        Command::Schedule(ScheduleCommand::Set(schedule)) => Some(&schedule.words),
+        _ => None,
+    };
+    if let Some(words) = words {
         // What stands behind the function's name is the function's, and the global options among it are global still.
-        cli.global = cli.global.overlaid(GlobalOptions::scan(&call.words));
+        cli.global = cli.global.overlaid(GlobalOptions::scan(words));
     }
     let output = Output::new(&cli.global);
     log(cli.global.verbose);

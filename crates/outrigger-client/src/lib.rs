@@ -4,6 +4,7 @@
 mod functions;
 mod hooks;
 mod http;
+mod jobs;
 mod platform;
 
 use std::path::Path;

@@ -16,7 +16,7 @@ use crate::Client;
 use crate::http::segment;
 
 /// The most records that a server answers with at once.
-const MOST: u32 = 1_000;
+pub(crate) const MOST: u32 = 1_000;
 
 fn plugin(name: &PluginName, rest: &str) -> String {
     format!("api/v1/plugins/{name}{rest}")

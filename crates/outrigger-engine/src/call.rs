@@ -204,6 +204,16 @@ impl Engine {
         outcome
     }
 
+    /// Looks whether a call would be let in, and calls nothing: the function is there, the caller may, the arguments fit.
+    /// Answers whether it does no harm to call it once more.
+    pub(crate) async fn check(&self, call: Call) -> Result<bool, Failure> {
+        authorize::name(&call.caller, &call.function)?;
+        let target = resolve::function(self, &call.function).await?;
+        authorize::target(&call.caller, &target)?;
+        validate::arguments(&target, call.arguments)?;
+        Ok(target.slot().repeatable)
+    }
+
     /// Calls several functions, at most `parallel` at once. The answers come in the order of the calls.
     pub async fn call_many(&self, calls: Vec<Call>, parallel: usize) -> Vec<Result<Answer, Failure>> {
         use futures::StreamExt;

@@ -12,6 +12,7 @@ use crate::call::AnswerCache;
 use crate::configuration::{NoOverrides, Overrides};
 use crate::error::Failure;
 use crate::hooks::Hooks;
+use crate::jobs::Desk;
 use crate::plugins::{ActiveRevision, PluginTable, Slot};
 use crate::recorder::Recorder;
 use crate::runtime::Runtime;
@@ -67,6 +68,7 @@ pub(crate) struct Inner {
     pub(crate) cache: AnswerCache,
     pub(crate) recorder: Recorder,
     pub(crate) hooks: Hooks,
+    pub(crate) jobs: Arc<Desk>,
     /// Revisions that were replaced and are being shut down.
     pub(crate) background: TaskTracker,
 }
@@ -111,6 +113,7 @@ impl Engine {
             hooks,
             cache: AnswerCache::new(options.cache_capacity),
             recorder: Recorder::start(Arc::clone(&store)),
+            jobs: Arc::default(),
             background: TaskTracker::new(),
             options,
             store,
@@ -133,6 +136,7 @@ impl Engine {
 
     /// Finishes what runs in the background and writes all that is still to be written.
     pub async fn shutdown(&self) {
+        self.inner.jobs.shutdown().await;
         self.inner.background.close();
         if tokio::time::timeout(self.inner.options.drain, self.inner.background.wait()).await.is_err() {
             tracing::warn!("calls on replaced revisions were still running at shutdown");

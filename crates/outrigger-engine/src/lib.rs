@@ -11,6 +11,7 @@ pub mod correlation;
 pub mod engine;
 pub mod error;
 pub mod hooks;
+pub mod jobs;
 pub mod life;
 pub mod lifecycle;
 mod plugins;

@@ -162,6 +162,7 @@ impl Slot {
             concurrency: options.concurrency.map(|limit| Semaphore::new(limit.get() as usize)),
             requires_admin: options.requires_admin,
             influence: Influence::of(options, harmless),
+            repeatable: options.idempotent || Influence::of(options, harmless) == Influence::Reads,
             rate,
             statistics,
         }
@@ -222,6 +223,8 @@ pub(crate) struct FunctionSlot {
     pub(crate) concurrency: Option<Semaphore>,
     pub(crate) requires_admin: bool,
     pub(crate) influence: Influence,
+    /// It does no harm to call it once more.
+    pub(crate) repeatable: bool,
     pub(crate) rate: Option<Arc<FunctionRate>>,
     pub(crate) statistics: Arc<FunctionStatistics>,
 }

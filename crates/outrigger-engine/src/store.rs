@@ -5,6 +5,7 @@ mod access;
 mod audit;
 mod configuration;
 mod hooks;
+mod jobs;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -22,6 +23,7 @@ pub use configuration::{
     CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, ConfigurationStore,
 };
 pub use hooks::HookStore;
+pub use jobs::{JobFilter, JobStore};
 
 use crate::audit::AuditEntry;
 use crate::correlation::CorrelationId;
@@ -31,6 +33,7 @@ use crate::runtime::{Inspection, LogLevel};
 /// Keeps plugins, grants, configuration, state and records.
 #[async_trait]
 pub trait Store: AccessStore + AuditStore + ConfigurationStore + HookStore + Debug + Send + Sync {
+pub trait Store: AccessStore + AuditStore + JobStore + Debug + Send + Sync {
     /// All plugins with a summary of their active revision, by name. Reads no manifests and no types: it stays quick
     /// with thousands.
     async fn plugin_list(&self) -> Result<Vec<(PluginRecord, RevisionSummary)>, StoreError>;

@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use outrigger_api::{ApiError, ApiResult, Code, Door, NewKey, Platform, Visit};
 use outrigger_engine::{Backends, CorrelationId, Engine, EngineOptions};
+use outrigger_engine::jobs::JobOptions;
+use outrigger_engine::{CorrelationId, Engine, EngineOptions};
 use outrigger_runtime::{WasmOptions, WasmRuntime};
 use outrigger_store::SqliteStore;
 
 use crate::data_directory::{DataDirectory, DirectoryHold, Hold};
 use crate::keys::Keys;
 use crate::overrides::HostOverrides;
+use crate::owners::Owners;
 use crate::packages::Packages;
 use crate::session::{Session, Who};
 use crate::vault::KeyRing;
@@ -68,7 +71,7 @@ impl Host {
         }
     }
 
-    /// Opens a data directory for a server: nobody else uses it meanwhile.
+    /// Opens a data directory for a server: nobody else uses it meanwhile. It does the jobs that are queued.
     ///
     /// # Errors
     /// As for [`Host::open`]; or others still use the directory after some seconds.
@@ -77,7 +80,11 @@ impl Host {
         let until = Instant::now() + WAIT_FOR_COMMANDS;
         loop {
             if let Some(hold) = directory.hold(Hold::Alone)? {
-                return Self::over(directory, hold, options).await;
+                let host = Self::over(directory, hold, options).await?;
+                // Only here: of several processes, one does the jobs.
+                let owners = Arc::new(Owners(Arc::downgrade(&host.inner)));
+                let started = host.inner.engine.start_jobs(JobOptions::default(), owners).await;
+                return started.map(|()| host).map_err(convert::error);
             }
             if Instant::now() >= until {
                 let message = format!("{} is in use by another server, or by a command", directory.root().display());

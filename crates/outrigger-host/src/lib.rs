@@ -11,6 +11,7 @@ mod host;
 mod keys;
 pub mod options;
 mod overrides;
+mod owners;
 mod packages;
 mod records;
 mod session;

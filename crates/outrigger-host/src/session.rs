@@ -7,6 +7,7 @@ mod backups;
 mod configurations;
 mod functions;
 mod hooks;
+mod jobs;
 mod plugins;
 mod records;
 

@@ -8,6 +8,7 @@ mod documents;
 mod functions;
 mod hooks;
 mod metrics;
+mod jobs;
 mod packages;
 mod plugins;
 mod records;
@@ -27,6 +28,7 @@ pub fn all() -> Api {
     configuration::routes(&mut api);
     functions::routes(&mut api);
     hooks::routes(&mut api);
+    jobs::routes(&mut api);
     records::routes(&mut api);
     access::routes(&mut api);
     backups::routes(&mut api);

@@ -13,6 +13,7 @@ mod database;
 mod dialect;
 mod entities;
 mod hooks;
+mod jobs;
 mod memory;
 mod migrations;
 mod plugins;

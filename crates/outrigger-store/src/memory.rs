@@ -5,6 +5,7 @@ mod access;
 mod audit;
 mod configuration;
 mod hooks;
+mod jobs;
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
@@ -54,6 +55,7 @@ struct Tables {
     hooks: BTreeMap<HookName, HookRecord>,
     subscriptions: BTreeMap<String, Subscription>,
     audit: audit::Log,
+    jobs: jobs::Jobs,
 }
 
 /// A plugin with all that goes when it goes.
@@ -355,6 +357,8 @@ impl Store for MemoryStore {
             subscriptions: _,
             audit: _,
         } = &*self.tables.lock();
+        let tables = self.tables.lock();
+        let Tables { plugins, owners: _, runs, run_ids: _, logs, keys: _, roles: _, audit: _, jobs: _ } = &*tables;
         let (plugins, runs, logs) = (plugins.len(), runs.len(), logs.len());
         Ok(format!(
             "kept in memory, for as long as this process lives; {plugins} plugins, {runs} runs, {logs} log lines"

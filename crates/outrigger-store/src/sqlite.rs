@@ -12,6 +12,11 @@ use outrigger_engine::store::{
     AccessStore, AuditFilter, AuditStore, GrantRecord, HookStore, KeyRecord, LogRecord, PluginRecord, RecordBatch,
     RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store,
     StoreError,
+use outrigger_engine::jobs::{JobId, JobRecord, ScheduleRecord};
+use outrigger_engine::store::{
+    AccessStore, AuditFilter, AuditStore, ConfigurationRecord, GrantRecord, JobFilter, JobStore, KeyRecord, LogRecord,
+    PluginRecord, RecordBatch, RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite,
+    StatisticsRow, Store, StoreError,
 };
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::pool::PoolOptions;
@@ -21,6 +26,7 @@ use time::OffsetDateTime;
 
 use crate::database::{Database, failed};
 use crate::{access, audit, dialect, hooks, migrations, plugins, records, state, statistics};
+use crate::{access, audit, configuration, dialect, jobs, migrations, plugins, records, state, statistics};
 
 /// How long a write waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -414,5 +420,40 @@ impl AuditStore for SqliteStore {
 
     async fn audit_head(&self) -> Result<Head, StoreError> {
         audit::head(&self.database).await
+    }
+}
+
+#[async_trait]
+impl JobStore for SqliteStore {
+    async fn job_create(&self, job: &JobRecord) -> Result<(), StoreError> {
+        jobs::create(&self.database, job).await
+    }
+
+    async fn job_fetch(&self, id: JobId) -> Result<Option<JobRecord>, StoreError> {
+        jobs::fetch(&self.database, id).await
+    }
+
+    async fn job_list(&self, filter: &JobFilter) -> Result<Vec<JobRecord>, StoreError> {
+        jobs::list(&self.database, filter).await
+    }
+
+    async fn job_next(&self, now: OffsetDateTime, busy: &[String]) -> Result<Option<JobRecord>, StoreError> {
+        jobs::next(&self.database, now, busy).await
+    }
+
+    async fn job_put(&self, job: &JobRecord) -> Result<u64, StoreError> {
+        jobs::put(&self.database, job).await
+    }
+
+    async fn schedule_list(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
+        jobs::schedule_list(&self.database).await
+    }
+
+    async fn schedule_put(&self, schedule: &ScheduleRecord, job: Option<&JobRecord>) -> Result<u64, StoreError> {
+        jobs::schedule_put(&self.database, schedule, job).await
+    }
+
+    async fn schedule_delete(&self, name: &str) -> Result<bool, StoreError> {
+        jobs::schedule_delete(&self.database, name).await
     }
 }

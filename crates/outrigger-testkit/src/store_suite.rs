@@ -14,6 +14,7 @@ pub mod audit;
 pub mod configuration;
 mod fixtures;
 pub mod hooks;
+pub mod jobs;
 pub mod plugins;
 pub mod records;
 pub mod state;
@@ -26,6 +27,7 @@ use outrigger_engine::Store;
 
 pub use configuration::set as configuration_of;
 pub use fixtures::{entry, hook, key, line, moment, name, plugin, put, revision, run, statistics, subscription};
+pub use fixtures::{entry, job, key, line, moment, name, plugin, put, revision, run, schedule, statistics};
 
 /// An empty store, with what must live as long as it does.
 #[derive(Debug)]
@@ -144,6 +146,16 @@ macro_rules! store_contract {
                 the_entries_of_many_writers_make_one_chain
                 an_abandoned_append_leaves_the_chain_whole
                 no_record_goes_with_what_it_is_about
+            }
+            jobs {
+                a_job_comes_back_as_it_was_written
+                an_id_is_of_one_job
+                a_job_is_only_written_over_what_was_read
+                of_many_that_begin_a_job_one_does
+                jobs_are_listed_newest_first_as_the_filter_says
+                the_next_job_is_the_oldest_that_may_begin
+                a_schedule_comes_back_as_it_was_put
+                a_schedule_and_its_job_are_written_together
             }
         }
     };

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::{Args, Command, FromArgMatches};
-use outrigger_api::{CallRequest, CallResponse, Code, FunctionDescription, FunctionRef};
+use outrigger_api::{CallRequest, CallResponse, Code, FunctionDescription, FunctionRef, Platform};
 use serde_json::Value as Json;
 
 use crate::cli::{CallArguments, CallOptions, GlobalOptions, STYLES};
@@ -32,6 +32,13 @@ pub async fn run(context: &Context, arguments: CallArguments) -> CliResult {
         platform.call(request).await?
     };
     print(&context.output, &response, options.details)
+}
+
+/// The call that options, and the words behind them, ask for.
+pub(super) async fn read(platform: &dyn Platform, options: CallOptions, words: &[OsString]) -> CliResult<CallRequest> {
+    let (function, flags) = split(words)?;
+    let description = platform.function_describe(&function).await?;
+    Ok(request(function, &description, options, flags)?.1)
 }
 
 /// The function's name, and the words behind it.

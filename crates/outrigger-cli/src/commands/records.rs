@@ -60,7 +60,7 @@ pub async fn logs(context: &Context, arguments: LogsArguments) -> CliResult {
     }
 }
 
-fn log_line(entry: &LogEntry) -> String {
+pub(super) fn log_line(entry: &LogEntry) -> String {
     let LogEntry { at, level, plugin, function, correlation: _, message, fields } = entry;
     let level = match level.as_str() {
         "error" => red("ERROR"),

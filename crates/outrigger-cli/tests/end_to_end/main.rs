@@ -7,5 +7,6 @@ mod calls;
 mod developing;
 mod harness;
 mod installing;
+mod jobs;
 mod running;
 mod without_data;

@@ -4,5 +4,6 @@
 mod bench;
 mod call;
 mod configuration;
+mod jobs;
 mod lifecycle;
 mod records;

@@ -85,7 +85,7 @@ fn is_ulid(text: &str) -> bool {
     text.len() == 26 && text.starts_with(|first: char| ('0'..='7').contains(&first)) && text.bytes().all(letter)
 }
 
-fn record_query(query: &RecordQuery) -> ApiResult<()> {
+pub fn record_query(query: &RecordQuery) -> ApiResult<()> {
     checked(query.limit, query.correlation.as_deref(), query.level.as_deref())
 }
 

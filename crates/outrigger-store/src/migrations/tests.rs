@@ -5,6 +5,10 @@ use std::path::Path;
 use outrigger_engine::Store;
 use outrigger_engine::store::{AccessStore, AuditStore, HookStore, LogRecord, RecordFilter, RevisionRecord, RunRecord};
 use outrigger_testkit::store_suite::{entry, key, line, moment, name, plugin, revision, run, statistics};
+use outrigger_engine::store::{
+    AccessStore, AuditStore, JobFilter, JobStore, LogRecord, RecordFilter, RevisionRecord, RunRecord,
+};
+use outrigger_testkit::store_suite::{entry, job, key, line, moment, name, plugin, revision, run, statistics};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector, Statement, Value};
 
@@ -105,6 +109,9 @@ async fn a_database_of_version_1_is_migrated_with_what_is_in_it() {
         // What is new is there, and empty until it is used.
         assert_eq!(store.key_list().await.unwrap().len(), times - 1);
         assert_eq!(store.role_list().await.unwrap(), []);
+        assert_eq!(store.job_list(&JobFilter::default()).await.unwrap().len(), times - 1);
+        store.job_create(&job(times as u64)).await.unwrap();
+        assert_eq!(store.schedule_list().await.unwrap(), []);
         store.key_create(&key(&format!("key-{times}"))).await.unwrap();
         assert_eq!(store.hook_list().await.unwrap(), []);
         assert_eq!(store.subscription_list().await.unwrap(), []);

@@ -9,6 +9,7 @@ use outrigger_contract::{Digest, FunctionName, FunctionRef, HookKind, Manifest, 
 use outrigger_engine::access::Role;
 use outrigger_engine::audit::{AuditEntry, Stage};
 use outrigger_engine::hooks::{HookRecord, Source, Subscription};
+use outrigger_engine::jobs::{JobId, JobRecord, Missed, OnInterruption, Owner, ScheduleRecord, Task};
 use outrigger_engine::lifecycle::PluginState;
 use outrigger_engine::runtime::{Inspection, LogLevel};
 use outrigger_engine::store::{
@@ -204,6 +205,46 @@ pub fn entry(seconds: u64) -> AuditEntry {
         after: Some(serde_json::json!({"version": "1.0.0"})),
         correlation: CorrelationId::new(),
         calls: Vec::new(),
+    }
+}
+
+fn task() -> Task {
+    Task {
+        function: "pricing.echo".parse().expect("a valid name"),
+        arguments: "{\"text\": \"hello\"}".to_owned(),
+        timeout: None,
+        max_attempts: 3,
+        backoff: Duration::from_secs(2),
+        concurrency_key: None,
+        on_interruption: OnInterruption::Fail,
+        needs_approval: false,
+    }
+}
+
+fn owner() -> Owner {
+    Owner { name: "key ci".to_owned(), key: Some("id-of-ci".to_owned()) }
+}
+
+/// A job that is queued; its id and its age are made from `number`.
+pub fn job(number: u64) -> JobRecord {
+    let mut job = JobRecord::new(task(), owner(), moment(number));
+    job.id = JobId::from(ulid::Ulid::from_parts(number, 7));
+    job
+}
+
+/// A schedule that was never written.
+pub fn schedule(name: &str) -> ScheduleRecord {
+    ScheduleRecord {
+        name: name.to_owned(),
+        cron: "*/10 * * * *".parse().expect("a cron expression"),
+        task: task(),
+        owner: owner(),
+        enabled: true,
+        missed: Missed::Skip,
+        next_at: Some(moment(10)),
+        last_job: None,
+        created_at: moment(0),
+        generation: 0,
     }
 }
 

@@ -1,0 +1,243 @@
+//! `outrigger job` and `outrigger schedule`.
+
+use std::ffi::OsString;
+
+use clap::{Args, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
+use outrigger_api::FunctionRef;
+use outrigger_contract::units::Span;
+
+use super::{CallOptions, Since};
+use crate::complete;
+
+/// `outrigger job`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum JobCommand {
+    /// Start a job: a call that outlives whoever asked for it
+    ///
+    /// Prints the job's id. A server does jobs, `outrigger serve`; without one they wait in the queue. The function's flags
+    /// and arguments stand behind its name, as with `outrigger call`.
+    #[command(
+        override_usage = "outrigger job start [OPTIONS] <PLUGIN.FUNCTION> [FLAGS]...",
+        after_help = "Examples:
+  outrigger job start pricing.quote --service compute-small --quantity 3
+  outrigger job start --attempts 5 --backoff 10s --key prices pricing.refresh
+  outrigger job start --needs-approval --on-interruption ask deploy.apply --json @deployment.json"
+    )]
+    Start(JobStartArguments),
+
+    /// List jobs, the newest first
+    #[command(after_help = "Examples:
+  outrigger job list
+  outrigger job list --state failed --function pricing.refresh")]
+    List(JobListArguments),
+
+    /// Show a job: its state, its result, why it failed
+    #[command(after_help = "Example:
+  outrigger job show 01KAJ5M3V8Q2ZTRX7N4C6D9EFG")]
+    Show {
+        /// The job's id
+        id: String,
+    },
+
+    /// Wait until a job has ended; exits as the call would have
+    #[command(after_help = "Example:
+  outrigger job wait 01KAJ5M3V8Q2ZTRX7N4C6D9EFG --timeout 10m")]
+    Wait {
+        /// The job's id
+        id: String,
+        /// How long to wait at most
+        #[arg(long, value_name = "TIME")]
+        timeout: Option<Span>,
+    },
+
+    /// Cancel a job
+    #[command(after_help = "Example:
+  outrigger job cancel 01KAJ5M3V8Q2ZTRX7N4C6D9EFG")]
+    Cancel {
+        /// The job's id
+        id: String,
+    },
+
+    /// Do a job once more that failed or was cancelled
+    #[command(after_help = "Example:
+  outrigger job retry 01KAJ5M3V8Q2ZTRX7N4C6D9EFG")]
+    Retry {
+        /// The job's id
+        id: String,
+    },
+
+    /// Approve a job that waits for it
+    #[command(after_help = "Example:
+  outrigger job approve 01KAJ5M3V8Q2ZTRX7N4C6D9EFG")]
+    Approve {
+        /// The job's id
+        id: String,
+    },
+
+    /// Show the log lines of a job
+    #[command(after_help = "Examples:
+  outrigger job logs 01KAJ5M3V8Q2ZTRX7N4C6D9EFG
+  outrigger job logs 01KAJ5M3V8Q2ZTRX7N4C6D9EFG --follow")]
+    Logs {
+        /// The job's id
+        id: String,
+        /// Only those written after this: a length of time ago, such as `10m`, or a time
+        #[arg(long, value_name = "WHEN")]
+        since: Option<Since>,
+        /// Go on with those that come, until the job has ended
+        #[arg(long, short)]
+        follow: bool,
+    },
+}
+
+/// How a job is to be done.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Job options")]
+pub struct JobOptions {
+    /// How often it may be begun before it has failed
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub attempts: u32,
+    /// How long to wait before the second attempt; doubled for each one after it
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub backoff: Span,
+    /// Of all jobs with the same key, one runs at a time
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// What becomes of it when the server ends while it runs [default: retry for functions that only read or are
+    /// idempotent, fail for others]
+    #[arg(long, value_name = "POLICY")]
+    pub on_interruption: Option<OnInterruption>,
+    /// It is not begun before somebody has approved it
+    #[arg(long)]
+    pub needs_approval: bool,
+}
+
+/// What becomes of a job when the server ends while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnInterruption {
+    /// It has failed
+    Fail,
+    /// It is begun again
+    Retry,
+    /// It waits for approval
+    Ask,
+}
+
+impl OnInterruption {
+    /// As the platform knows it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Retry => "retry",
+            Self::Ask => "ask",
+        }
+    }
+}
+
+/// `outrigger job start`.
+#[derive(Clone, Debug, Args)]
+pub struct JobStartArguments {
+    #[command(flatten)]
+    pub job: JobOptions,
+    /// How long to wait before it is begun
+    #[arg(long, value_name = "TIME")]
+    pub delay: Option<Span>,
+    #[command(flatten)]
+    pub options: CallOptions,
+    /// The function, and its flags
+    #[arg(
+        value_name = "PLUGIN.FUNCTION",
+        required = true,
+        num_args = 1..,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        add = ArgValueCompleter::new(complete::Call)
+    )]
+    pub words: Vec<OsString>,
+}
+
+/// `outrigger job list`.
+#[derive(Clone, Debug, Args)]
+pub struct JobListArguments {
+    /// Only those that stand here
+    #[arg(long, value_name = "STATE", value_parser = ["queued", "running", "waiting_for_approval", "succeeded", "failed", "cancelled"])]
+    pub state: Option<String>,
+    /// Only those of this function
+    #[arg(long, value_name = "PLUGIN.FUNCTION", add = ArgValueCompleter::new(complete::Functions))]
+    pub function: Option<FunctionRef>,
+    /// Only those that this schedule made
+    #[arg(long, value_name = "NAME")]
+    pub schedule: Option<String>,
+    /// The newest so many
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub limit: u32,
+}
+
+/// `outrigger schedule`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ScheduleCommand {
+    /// Make a schedule, or change it
+    ///
+    /// CRON has five fields: minute, hour, day of the month, month, day of the week, in UTC; or six, with seconds in front.
+    /// The function's flags and arguments stand behind its name, as with `outrigger call`.
+    #[command(
+        override_usage = "outrigger schedule set [OPTIONS] <NAME> <CRON> <PLUGIN.FUNCTION> [FLAGS]...",
+        after_help = "Examples:
+  outrigger schedule set nightly '30 2 * * *' pricing.refresh
+  outrigger schedule set --missed run-once --attempts 3 weekly '0 6 * * MON' report.send --json '{\"to\": \"ops\"}'"
+    )]
+    Set(ScheduleSetArguments),
+
+    /// List the schedules
+    #[command(after_help = "Example:
+  outrigger schedule list")]
+    List,
+
+    /// Remove a schedule; the jobs that it made stay
+    #[command(after_help = "Example:
+  outrigger schedule remove nightly")]
+    Remove {
+        /// The schedule
+        name: String,
+    },
+}
+
+/// What becomes of jobs whose time came when no server ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Missed {
+    /// They are left out
+    Skip,
+    /// One is made for all of them
+    RunOnce,
+}
+
+/// `outrigger schedule set`.
+#[derive(Clone, Debug, Args)]
+pub struct ScheduleSetArguments {
+    #[command(flatten)]
+    pub job: JobOptions,
+    /// What becomes of jobs whose time came when no server ran
+    #[arg(long, value_name = "POLICY", default_value = "skip")]
+    pub missed: Missed,
+    /// Keep it, and make no jobs
+    #[arg(long)]
+    pub disabled: bool,
+    #[command(flatten)]
+    pub options: CallOptions,
+    /// What to call it
+    pub name: String,
+    /// When, such as `30 2 * * *`
+    pub cron: String,
+    /// The function, and its flags
+    #[arg(
+        value_name = "PLUGIN.FUNCTION",
+        required = true,
+        num_args = 1..,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        add = ArgValueCompleter::new(complete::Call)
+    )]
+    pub words: Vec<OsString>,
+}

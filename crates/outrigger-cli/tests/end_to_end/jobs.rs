@@ -1,0 +1,176 @@
+//! Jobs, and what becomes of them when the server dies.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+
+use crate::harness::{Outcome, Place, bundled};
+
+/// A server that is killed when the test is over, however it ends.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(place: &Place) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_outrigger"))
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .env("OUTRIGGER_DATA", place.path("data"))
+            .env("OUTRIGGER_BUNDLED", bundled())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary can be started");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.strip_prefix("Listening on ").unwrap_or_else(|| panic!("{line}")).trim().to_owned();
+        Self { child, address }
+    }
+
+    /// As a power cut would: SIGKILL, which nothing can be done about.
+    fn kill_dead(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A plugin with a function that takes as long as it is told.
+fn slow(place: &Place) {
+    place.write("hostile/hostile.wasm", outrigger_testkit::components::hostile());
+    let manifest = "name = \"hostile\"\nversion = \"1.0.0\"\ntitle = \"Hostile\"\ndescription = \"Takes long.\"\n\
+        [runtime]\nkind = \"wasm\"\nentry = \"hostile.wasm\"\n[limits]\ntimeout = \"5m\"\n";
+    place.write("hostile/plugin.toml", manifest);
+    place.run(&["plugin", "install", "./hostile", "--yes"]).succeeded();
+}
+
+/// Starts a job that takes five minutes, and gives its id.
+fn start(place: &Place, options: &[&str]) -> String {
+    let sleep = ["hostile.sleep", "--nanoseconds", "299000000000"];
+    let job = place.json(&[&["job", "start"], options, &sleep].concat());
+    job["id"].as_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn reaches(place: &Place, id: &str, state: &str) -> Json {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let job = place.json(&["job", "show", id]);
+        if job["state"] == state {
+            return job;
+        }
+        assert!(Instant::now() < deadline, "it is not {state}: {job}");
+    }
+}
+
+#[test]
+fn after_kill_9_jobs_are_where_their_policy_says() {
+    let place = Place::new();
+    slow(&place);
+    let server = Server::start(&place);
+    let failing = start(&place, &["--on-interruption", "fail", "--key", "network"]);
+    let asking = start(&place, &["--on-interruption", "ask"]);
+    let retried = start(&place, &["--on-interruption", "retry"]);
+    let behind = start(&place, &["--key", "network"]);
+    let guarded = start(&place, &["--needs-approval"]);
+    for id in [&failing, &asking, &retried] {
+        assert_eq!(reaches(&place, id, "running")["attempt"], 1);
+    }
+    assert_eq!(place.json(&["job", "show", &behind])["state"], "queued");
+    let done = place.json(&["job", "start", "hostile.good", "--number", "7"]);
+    let done = done["id"].as_str().unwrap();
+    place.run(&["job", "wait", done, "--timeout", "30s"]).succeeded().shows(&["succeeded", "7"]);
+    server.kill_dead();
+
+    // Dead is dead: nothing but the next server decides.
+    let stopped = place.json(&["job", "list", "--state", "running"]);
+    assert_eq!(stopped.as_array().unwrap().len(), 3, "{stopped}");
+
+    let server = Server::start(&place);
+    let failed = reaches(&place, &failing, "failed");
+    assert_eq!(failed["error"]["message"], "the server ended while the job ran");
+    place.run(&["job", "wait", &failing]).failed(8, &["the server ended while the job ran", "job retry"]);
+    assert_eq!(reaches(&place, &asking, "waiting_for_approval")["attempt"], 1);
+    assert_eq!(reaches(&place, &retried, "running")["attempt"], 2);
+    // Its key is free again, and this is its first attempt.
+    assert_eq!(reaches(&place, &behind, "running")["attempt"], 1);
+    assert_eq!(reaches(&place, &guarded, "waiting_for_approval")["attempt"], 0);
+    assert_eq!(reaches(&place, done, "succeeded")["result"], 7);
+
+    place.run(&["job", "approve", &asking]).succeeded();
+    let approved = reaches(&place, &asking, "running");
+    assert_eq!((&approved["attempt"], &approved["approved_by"]), (&json!(2), &json!("local")));
+    for id in [&asking, &retried, &behind, &guarded] {
+        place.run(&["job", "cancel", id]).succeeded();
+        reaches(&place, id, "cancelled");
+    }
+    place.run(&["job", "retry", &failing]).succeeded();
+    assert_eq!(reaches(&place, &failing, "running")["attempt"], 1);
+    let runs = place.json(&["runs", "--correlation", &asking]);
+    assert_eq!(runs[0]["outcome"], "cancelled", "{runs}");
+    let actions = place.json(&["audit", "list", "--resource", "hostile.sleep", "--action", "job_approve"]);
+    assert_eq!(actions.as_array().unwrap().len(), 1, "{actions}");
+    server.kill_dead();
+}
+
+#[test]
+fn without_a_server_a_job_waits_in_the_queue() {
+    let place = Place::new();
+    slow(&place);
+    let outcome = place.run(&["job", "start", "hostile.log", "--lines", "3"]).succeeded();
+    assert!(outcome.stderr.contains("outrigger serve"), "{outcome:?}");
+    let id = outcome.stdout.trim();
+    assert_eq!(place.json(&["job", "show", id])["state"], "queued");
+    place.run(&["schedule", "set", "often", "* * * *", "hostile.good", "--number", "1"]).failed(2, &["cron"]);
+    place.run(&["schedule", "set", "often", "* * * * * *", "hostile.good", "--number", "1"]).succeeded();
+
+    let server = Server::start(&place);
+    place.run(&["job", "wait", id, "--timeout", "30s"]).succeeded();
+    let lines = place.run(&["job", "logs", id, "--follow"]).succeeded();
+    assert_eq!(lines.stdout.lines().count(), 3, "{lines:?}");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while place.json(&["job", "list", "--schedule", "often", "--state", "succeeded"]).as_array().unwrap().len() < 2 {
+        assert!(Instant::now() < deadline, "no two jobs were made");
+    }
+    assert_eq!(place.json(&["schedule", "list"])[0]["job"]["function"], "hostile.good");
+    place.run(&["schedule", "remove", "often"]).succeeded();
+    assert_eq!(place.json(&["schedule", "list"]), json!([]));
+    place.run(&["job", "show", "nonsense"]).failed(3, &["error[not_found]"]);
+    server.kill_dead();
+}
+
+#[test]
+fn a_job_has_the_rights_that_its_key_has_when_it_runs() {
+    let place = Place::new();
+    slow(&place);
+    let server = Server::start(&place);
+    let key = place.json(&["access", "key", "create", "ci", "--role", "developer"]);
+    let as_key = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command.env("OUTRIGGER_SERVER", &server.address).env("OUTRIGGER_KEY", key["key"].as_str().unwrap());
+        Outcome::of(command.env_remove("OUTRIGGER_DATA"))
+    };
+    let quick = ["job", "start", "--needs-approval", "hostile.good", "--number", "1"];
+    let [kept, orphaned] = [(); 2].map(|()| as_key(&quick).succeeded().stdout.trim().to_owned());
+    // Developers start jobs; others approve them.
+    as_key(&["job", "approve", &kept]).failed(4, &["job_approve"]);
+    place.run(&["job", "approve", &kept]).succeeded();
+    assert_eq!(reaches(&place, &kept, "succeeded")["caller"], "key ci");
+    place.run(&["access", "key", "revoke", "ci"]).succeeded();
+    place.run(&["job", "approve", &orphaned]).succeeded();
+    let failed = reaches(&place, &orphaned, "failed");
+    assert_eq!(failed["error"]["code"], "forbidden", "{failed}");
+    assert_eq!(place.json(&["runs", "--correlation", &orphaned]), json!([]));
+    server.kill_dead();
+}

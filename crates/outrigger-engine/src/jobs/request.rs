@@ -1,0 +1,258 @@
+//! What callers ask of jobs and schedules: checked, settled, written down. That they may is for the host to say.
+
+use std::time::Duration;
+
+use outrigger_contract::{Code, FunctionRef};
+use time::OffsetDateTime;
+
+use super::machine::{self, Effect, Event, Standing};
+use super::{Cron, JobId, JobRecord, Missed, OnInterruption, Owner, ScheduleRecord, Task};
+use crate::call::{Arguments, Call, CallOptions, Caller};
+use crate::engine::Engine;
+use crate::error::Failure;
+use crate::store::StoreError;
+
+/// Attempts may be this many.
+const MOST_ATTEMPTS: u32 = 100;
+/// Of a name or a key.
+const LONGEST_NAME: usize = 128;
+
+/// A job that somebody wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRequest {
+    pub function: FunctionRef,
+    /// The text of a JSON object with a member for each parameter.
+    pub arguments: String,
+    /// For one attempt, instead of the function's own.
+    pub timeout: Option<Duration>,
+    pub max_attempts: u32,
+    pub backoff: Duration,
+    pub concurrency_key: Option<String>,
+    /// By the function, where it is left open: one that only reads, or is idempotent, is begun again; any other has failed.
+    pub on_interruption: Option<OnInterruption>,
+    pub needs_approval: bool,
+    pub not_before: Option<OffsetDateTime>,
+}
+
+/// A schedule that somebody wants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScheduleRequest {
+    pub name: String,
+    pub cron: Cron,
+    pub job: JobRequest,
+    pub enabled: bool,
+    pub missed: Missed,
+}
+
+impl Engine {
+    /// Puts a job into the queue. A runner, of this process or of the one that holds the data directory, does it.
+    ///
+    /// # Errors
+    /// The function cannot be called by this caller or with these arguments, or the store failed.
+    pub async fn job_create(&self, caller: &Caller, request: JobRequest) -> Result<JobRecord, Failure> {
+        let not_before = request.not_before;
+        let task = self.task(caller, request).await?;
+        let mut job = JobRecord::new(task, owner(caller), OffsetDateTime::now_utc());
+        job.not_before = not_before;
+        self.inner.store.job_create(&job).await?;
+        job.generation = 1;
+        self.inner.jobs.wake();
+        Ok(job)
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// There is none, or the store failed.
+    pub async fn job(&self, id: JobId) -> Result<JobRecord, Failure> {
+        let found = self.inner.store.job_fetch(id).await?;
+        found.ok_or_else(|| {
+            Failure::new(Code::NotFound, format!("there is no job {id}")).with_hint("`outrigger job list` shows them")
+        })
+    }
+
+    /// Ends a job: at once where it has not begun, otherwise as soon as its call lets go.
+    ///
+    /// # Errors
+    /// It has ended, there is none, or the store failed.
+    pub async fn job_cancel(&self, id: JobId) -> Result<JobRecord, Failure> {
+        self.job_change(id, Event::Cancel, |job| {
+            job.cancel_requested = true;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Approves a job that waits for it.
+    ///
+    /// # Errors
+    /// It does not wait, there is none, or the store failed.
+    pub async fn job_approve(&self, id: JobId, by: &Caller) -> Result<JobRecord, Failure> {
+        self.job_change(id, Event::Approve, |job| {
+            job.approved_by = Some(by.to_string());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Does a job once more that failed or was cancelled.
+    ///
+    /// # Errors
+    /// It has not, there is none, or the store failed.
+    pub async fn job_retry(&self, id: JobId) -> Result<JobRecord, Failure> {
+        self.job_change(id, Event::Retry, |_| Ok(())).await
+    }
+
+    /// Lets something happen to a job: asks the machine, writes what it says, and does what it says. `also` writes down
+    /// what belongs to it; it is asked again when somebody else was quicker.
+    pub(crate) async fn job_change(
+        &self,
+        id: JobId,
+        event: Event,
+        also: impl Fn(&mut JobRecord) -> Result<(), Failure> + Send,
+    ) -> Result<JobRecord, Failure> {
+        loop {
+            let mut job = self.job(id).await?;
+            let effect = apply(&mut job, event, OffsetDateTime::now_utc())
+                .map_err(|refusal| Failure::new(Code::Conflict, refusal.to_string()))?;
+            also(&mut job)?;
+            match self.inner.store.job_put(&job).await {
+                Ok(generation) => job.generation = generation,
+                Err(StoreError::Conflict { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            if effect == Some(Effect::CancelCall) {
+                self.inner.jobs.cancel(id);
+            }
+            self.inner.jobs.wake();
+            return Ok(job);
+        }
+    }
+
+    /// Makes a schedule, or puts it in the place of the one of its name.
+    ///
+    /// # Errors
+    /// Its jobs could not be called, its time never comes, or the store failed.
+    pub async fn schedule_put(&self, caller: &Caller, request: ScheduleRequest) -> Result<ScheduleRecord, Failure> {
+        let ScheduleRequest { name, cron, job, enabled, missed } = request;
+        check_name("name of a schedule", &name)?;
+        if job.not_before.is_some() {
+            return Err(invalid("a scheduled job has no `not_before` of its own", "leave it out"));
+        }
+        let task = self.task(caller, job).await?;
+        let now = OffsetDateTime::now_utc();
+        let first = cron.after(now);
+        if first.is_none() {
+            return Err(invalid(&format!("the time `{cron}` never comes"), "check the day and the month"));
+        }
+        loop {
+            let present = self.inner.store.schedule_list().await?.into_iter().find(|present| present.name == name);
+            let (last_job, created_at, generation) =
+                present.map_or((None, now, 0), |present| (present.last_job, present.created_at, present.generation));
+            let mut schedule = ScheduleRecord {
+                name: name.clone(),
+                cron: cron.clone(),
+                task: task.clone(),
+                owner: owner(caller),
+                enabled,
+                missed,
+                next_at: first.filter(|_| enabled),
+                last_job,
+                created_at,
+                generation,
+            };
+            match self.inner.store.schedule_put(&schedule, None).await {
+                Ok(generation) => schedule.generation = generation,
+                Err(StoreError::Conflict { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            self.inner.jobs.wake();
+            return Ok(schedule);
+        }
+    }
+
+    /// Checks what is asked for, and settles what was left open.
+    async fn task(&self, caller: &Caller, request: JobRequest) -> Result<Task, Failure> {
+        let JobRequest {
+            function,
+            arguments,
+            timeout,
+            max_attempts,
+            backoff,
+            concurrency_key,
+            on_interruption,
+            needs_approval,
+            not_before: _,
+        } = request;
+        if !(1..=MOST_ATTEMPTS).contains(&max_attempts) {
+            return Err(invalid(&format!("{max_attempts} is not a number of attempts"), "a job has 1 to 100 attempts"));
+        }
+        if let Some(key) = &concurrency_key {
+            check_name("concurrency key", key)?;
+        }
+        let call = Call {
+            caller: caller.clone(),
+            function: function.clone(),
+            arguments: Arguments::Text(arguments.clone()),
+            options: CallOptions::default(),
+        };
+        let repeatable = self.check(call).await?;
+        let by_function = if repeatable { OnInterruption::Retry } else { OnInterruption::Fail };
+        Ok(Task {
+            function,
+            arguments,
+            timeout,
+            max_attempts,
+            backoff,
+            concurrency_key,
+            on_interruption: on_interruption.unwrap_or(by_function),
+            needs_approval,
+        })
+    }
+}
+
+/// Lets an event happen to a job in memory.
+pub(super) fn apply(
+    job: &mut JobRecord,
+    event: Event,
+    now: OffsetDateTime,
+) -> Result<Option<Effect>, machine::Refusal> {
+    let transition = machine::advance(&Standing::from(&*job), event)?;
+    job.state = transition.state;
+    match transition.effect {
+        Some(Effect::Call) => {
+            job.attempt += 1;
+            job.started_at.get_or_insert(now);
+            job.not_before = None;
+        }
+        Some(Effect::Wait(wait)) => job.not_before = Some(now + wait),
+        Some(Effect::StartOver) => {
+            (job.attempt, job.interruptions, job.cancel_requested) = (0, 0, false);
+            (job.approved_by, job.progress, job.result, job.error) = (None, None, None, None);
+            (job.not_before, job.started_at) = (None, None);
+        }
+        Some(Effect::CancelCall) | None => {}
+    }
+    if event == Event::Interrupted {
+        job.interruptions += 1;
+    }
+    job.ended_at = job.state.has_ended().then_some(now);
+    Ok(transition.effect)
+}
+
+fn owner(caller: &Caller) -> Owner {
+    Owner { name: caller.to_string(), key: caller.key().map(str::to_owned) }
+}
+
+fn check_name(what: &str, name: &str) -> Result<(), Failure> {
+    let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/');
+    if !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(sound) {
+        return Ok(());
+    }
+    let message = format!("`{name}` is not the {what}");
+    Err(invalid(&message, "it has 1 to 128 letters, digits, `.`, `_`, `-`, `:` and `/`"))
+}
+
+fn invalid(message: &str, hint: &str) -> Failure {
+    Failure::new(Code::InvalidInput, message).with_hint(hint)
+}

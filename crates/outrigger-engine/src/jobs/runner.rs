@@ -1,0 +1,354 @@
+//! Does jobs: `JobOptions → Engine::start_jobs → Engine::shutdown`. Only who has the data directory to itself does them.
+//!
+//! It compares what is with what should be, on a signal and on a period: what is due is begun where there is room, and what
+//! is said to run and does not was interrupted. A job is `running` in the store before its function is called, and its end
+//! is there before anything else is begun in its place.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use outrigger_contract::Code;
+use parking_lot::Mutex;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::machine::{Event, Prospect};
+use super::{JobId, JobProgress, JobRecord, JobState, Owner, request, schedule};
+use crate::call::{Arguments, Call, CallOptions, Caller};
+use crate::engine::{Engine, Inner};
+use crate::error::Failure;
+use crate::store::{JobFilter, StoreError};
+
+/// How long to wait before a write that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What a runner needs to know.
+#[derive(Clone, Debug)]
+pub struct JobOptions {
+    /// Jobs at once.
+    pub parallel: usize,
+    /// How often it looks by itself.
+    pub period: Duration,
+    /// How long jobs that run may take to finish at shutdown; after that they are interrupted.
+    pub drain: Duration,
+    pub clock: Clock,
+}
+
+impl Default for JobOptions {
+    fn default() -> Self {
+        Self { parallel: 4, period: Duration::from_secs(1), drain: Duration::from_secs(10), clock: Clock::default() }
+    }
+}
+
+/// What time it is.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> OffsetDateTime + Send + Sync>);
+
+impl Clock {
+    /// A clock of one's own.
+    pub fn new(now: impl Fn() -> OffsetDateTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    pub(super) fn now(&self) -> OffsetDateTime {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(OffsetDateTime::now_utc)
+    }
+}
+
+impl Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// Knows callers by what is kept of them.
+#[async_trait]
+pub trait Callers: Debug + Send + Sync {
+    /// The caller that asked for a job, with the rights that it has now.
+    ///
+    /// # Errors
+    /// There is no such caller any more.
+    async fn caller(&self, owner: &Owner) -> Result<Caller, Failure>;
+}
+
+/// What the engine knows of its runner.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    wake: Notify,
+    running: Mutex<HashMap<JobId, Running>>,
+    tasks: TaskTracker,
+    /// Nothing more is begun.
+    stop: CancellationToken,
+    /// What still runs is cut off.
+    interrupt: CancellationToken,
+    drain: Mutex<Duration>,
+}
+
+#[derive(Debug)]
+struct Running {
+    concurrency_key: Option<String>,
+    cancel: CancellationToken,
+}
+
+impl Desk {
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn cancel(&self, id: JobId) {
+        if let Some(running) = self.running.lock().get(&id) {
+            running.cancel.cancel();
+        }
+    }
+
+    /// Begins nothing more, waits for what runs, and cuts off what takes too long.
+    pub(crate) async fn shutdown(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        let drain = *self.drain.lock();
+        if tokio::time::timeout(drain, self.tasks.wait()).await.is_err() {
+            self.interrupt.cancel();
+            if tokio::time::timeout(drain, self.tasks.wait()).await.is_err() {
+                tracing::warn!("jobs could not be ended; they are dealt with at the next start");
+            }
+        }
+    }
+
+    fn busy(&self) -> (usize, Vec<String>) {
+        let running = self.running.lock();
+        (running.len(), running.values().filter_map(|running| running.concurrency_key.clone()).collect())
+    }
+}
+
+impl Engine {
+    /// Deals with jobs that ran when the last process ended, each by its policy, and does jobs from now on. Only for who
+    /// has the store to itself, and once.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn start_jobs(&self, options: JobOptions, callers: Arc<dyn Callers>) -> Result<(), Failure> {
+        let desk = &self.inner.jobs;
+        *desk.drain.lock() = options.drain;
+        let runner = Runner { engine: Arc::downgrade(&self.inner), options, callers };
+        runner.settle(self).await?;
+        desk.tasks.spawn(runner.run(desk.stop.clone()));
+        Ok(())
+    }
+}
+
+struct Runner {
+    /// Weak, so that an engine that is dropped is gone.
+    engine: Weak<Inner>,
+    options: JobOptions,
+    callers: Arc<dyn Callers>,
+}
+
+impl Runner {
+    async fn run(self, stop: CancellationToken) {
+        loop {
+            let Some(inner) = self.engine.upgrade() else { return };
+            let engine = Engine { inner };
+            if let Err(failure) = self.turn(&engine).await {
+                tracing::error!(%failure, "jobs could not be looked through");
+            }
+            let jobs = Arc::clone(&engine.inner.jobs);
+            drop(engine);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = jobs.wake.notified() => {}
+                () = tokio::time::sleep(self.options.period) => {}
+            }
+        }
+    }
+
+    async fn turn(&self, engine: &Engine) -> Result<(), Failure> {
+        self.settle(engine).await?;
+        self.tick(engine).await?;
+        loop {
+            let (running, busy) = engine.inner.jobs.busy();
+            if running >= self.options.parallel || engine.inner.jobs.stop.is_cancelled() {
+                return Ok(());
+            }
+            let Some(job) = engine.inner.store.job_next(self.options.clock.now(), &busy).await? else { return Ok(()) };
+            self.begin(engine, job).await?;
+        }
+    }
+
+    /// What is said to run and does not was interrupted.
+    async fn settle(&self, engine: &Engine) -> Result<(), Failure> {
+        let filter = JobFilter { state: Some(JobState::Running), ..JobFilter::default() };
+        for job in engine.inner.store.job_list(&filter).await? {
+            if engine.inner.jobs.running.lock().contains_key(&job.id) {
+                continue;
+            }
+            match end(engine, job.id, Event::Interrupted, &End::interrupted()).await {
+                // It has ended between the two looks.
+                Err(failure) if failure.code == Code::Conflict => {}
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the jobs of schedules whose time has come.
+    async fn tick(&self, engine: &Engine) -> Result<(), Failure> {
+        let now = self.options.clock.now();
+        for present in engine.inner.store.schedule_list().await? {
+            let Some((next, job)) = schedule::tick(&present, now) else { continue };
+            match engine.inner.store.schedule_put(&next, job.as_ref()).await {
+                Ok(_) => tracing::debug!(schedule = %next.name, made = job.is_some(), "a schedule's time has come"),
+                // It was changed meanwhile, and is looked at again with the next turn.
+                Err(StoreError::Conflict { .. }) => engine.inner.jobs.wake(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down that a job runs, and then has it run.
+    async fn begin(&self, engine: &Engine, mut job: JobRecord) -> Result<(), Failure> {
+        let desk = Arc::clone(&engine.inner.jobs);
+        if request::apply(&mut job, Event::Start, self.options.clock.now()).is_err() {
+            return Ok(());
+        }
+        job.progress = (job.task.max_attempts > 1).then(|| JobProgress {
+            fraction: None,
+            message: format!("attempt {} of {}", job.attempt - job.interruptions, job.task.max_attempts),
+        });
+        // Known before it is written, so that whoever reads that it runs can cancel it.
+        let cancel = CancellationToken::new();
+        let running = Running { concurrency_key: job.task.concurrency_key.clone(), cancel: cancel.clone() };
+        desk.running.lock().insert(job.id, running);
+        match engine.inner.store.job_put(&job).await {
+            Ok(_) => {}
+            Err(error) => {
+                desk.running.lock().remove(&job.id);
+                return match error {
+                    // Somebody cancelled it just now.
+                    StoreError::Conflict { .. } => Ok(()),
+                    error => Err(error.into()),
+                };
+            }
+        }
+        let (engine, callers, clock) = (engine.clone(), Arc::clone(&self.callers), self.options.clock.clone());
+        desk.tasks.clone().spawn(async move {
+            let id = job.id;
+            let (event, outcome) = attempt(&engine, &*callers, job, cancel, &clock).await;
+            // Until it is written nothing else may take its place; a process that ends before leaves it interrupted.
+            while let Err(failure) = end(&engine, id, event, &outcome).await {
+                tracing::error!(%failure, job = %id, "the end of a job could not be written down");
+                if matches!(failure.code, Code::Conflict | Code::NotFound) || desk.interrupt.is_cancelled() {
+                    break;
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+            desk.running.lock().remove(&id);
+            desk.wake();
+        });
+        Ok(())
+    }
+}
+
+/// What an attempt came to.
+#[derive(Debug)]
+struct End {
+    outcome: Result<String, Failure>,
+    at: OffsetDateTime,
+}
+
+impl End {
+    fn interrupted() -> Self {
+        let failure = Failure::new(Code::Cancelled, "the server ended while the job ran")
+            .with_hint("how much of it was done is not known; look, and then `outrigger job retry`");
+        Self { outcome: Err(failure), at: OffsetDateTime::now_utc() }
+    }
+}
+
+/// Calls the function of a job.
+async fn attempt(
+    engine: &Engine,
+    callers: &dyn Callers,
+    job: JobRecord,
+    cancel: CancellationToken,
+    clock: &Clock,
+) -> (Event, End) {
+    let interrupt = engine.inner.jobs.interrupt.clone();
+    let work = async {
+        let caller = callers.caller(&job.owner).await?;
+        let options = CallOptions {
+            timeout: job.task.timeout,
+            correlation: Some(job.id),
+            cancel: cancel.clone(),
+            ..CallOptions::default()
+        };
+        let arguments = Arguments::Text(job.task.arguments);
+        let call = Call { caller, function: job.task.function, arguments, options };
+        let engine = engine.clone();
+        // On a task of its own, so that what panics there ends there.
+        let answer = tokio::spawn(async move { engine.call(call).await.map(|answer| answer.json_text()) });
+        answer.await.unwrap_or_else(|_| Err(Failure::internal("the call broke off")))
+    };
+    let mut work = std::pin::pin!(work);
+    let outcome = tokio::select! {
+        outcome = &mut work => outcome,
+        () = interrupt.cancelled() => {
+            cancel.cancel();
+            match work.await {
+                Err(failure) if failure.code == Code::Cancelled => return (Event::Interrupted, End::interrupted()),
+                outcome => outcome,
+            }
+        }
+    };
+    let event = match &outcome {
+        Ok(_) => Event::Succeeded,
+        Err(failure) if failure.code == Code::Cancelled && cancel.is_cancelled() => Event::Cancelled,
+        Err(failure) => Event::Failed(prospect(failure.code)),
+    };
+    (event, End { outcome, at: clock.now() })
+}
+
+/// Writes down how an attempt ended.
+async fn end(engine: &Engine, id: JobId, event: Event, end: &End) -> Result<(), Failure> {
+    loop {
+        let mut job = engine.job(id).await?;
+        request::apply(&mut job, event, end.at).map_err(|refusal| Failure::new(Code::Conflict, refusal.to_string()))?;
+        match &end.outcome {
+            Ok(text) => (job.result, job.error, job.progress) = (Some(text.clone()), None, None),
+            Err(failure) => job.error = Some(failure.clone().into()),
+        }
+        match engine.inner.store.job_put(&job).await {
+            Ok(_) => {
+                tracing::debug!(job = %id, state = %job.state, attempt = job.attempt, "an attempt of a job has ended");
+                return Ok(());
+            }
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Whether another attempt could end differently. What was wrong with the request itself stays wrong.
+const fn prospect(code: Code) -> Prospect {
+    match code {
+        Code::InvalidUsage
+        | Code::InvalidInput
+        | Code::PluginNotFound
+        | Code::FunctionNotFound
+        | Code::Forbidden
+        | Code::Unauthenticated
+        | Code::CallDepth
+        | Code::Unsupported => Prospect::ForGood,
+        _ => Prospect::MayPass,
+    }
+}

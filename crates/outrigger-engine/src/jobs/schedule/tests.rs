@@ -1,0 +1,79 @@
+use std::time::Duration;
+
+use time::macros::datetime;
+
+use super::*;
+use crate::jobs::{OnInterruption, Owner, Task};
+
+fn schedule(missed: Missed, next_at: OffsetDateTime) -> ScheduleRecord {
+    ScheduleRecord {
+        name: "nightly".to_owned(),
+        cron: "*/10 * * * *".parse().unwrap(),
+        task: Task {
+            function: "demo.echo".parse().unwrap(),
+            arguments: "{}".to_owned(),
+            timeout: None,
+            max_attempts: 1,
+            backoff: Duration::ZERO,
+            concurrency_key: None,
+            on_interruption: OnInterruption::Fail,
+            needs_approval: false,
+        },
+        owner: Owner { name: "local".to_owned(), key: None },
+        enabled: true,
+        missed,
+        next_at: Some(next_at),
+        last_job: None,
+        created_at: next_at,
+        generation: 1,
+    }
+}
+
+#[test]
+fn the_next_time_is_found() {
+    let check = |cron: &str, after: OffsetDateTime, expected: Option<OffsetDateTime>| {
+        let cron: Cron = cron.parse().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(cron.after(after), expected, "{cron}");
+    };
+    let now = datetime!(2026-11-21 08:30:00.5 UTC);
+    check("*/10 * * * *", now, Some(datetime!(2026-11-21 08:40 UTC)));
+    check("30 8 * * *", now, Some(datetime!(2026-11-22 08:30 UTC)));
+    check("0 3 * * MON", now, Some(datetime!(2026-11-23 03:00 UTC)));
+    check("*/5 * * * * *", now, Some(datetime!(2026-11-21 08:30:05 UTC)));
+    check("0 0 29 2 *", now, Some(datetime!(2028-02-29 00:00 UTC)));
+    check("0 0 30 2 *", now, None);
+    // A time that was hit exactly is over.
+    check("30 8 * * *", datetime!(2026-11-21 08:30 UTC), Some(datetime!(2026-11-22 08:30 UTC)));
+}
+
+#[test]
+fn what_is_no_expression_is_refused() {
+    for text in ["", "* * *", "61 * * * *", "every day"] {
+        let error = text.parse::<Cron>().expect_err(text).to_string();
+        assert!(error.starts_with(&format!("`{text}` is not a cron expression: ")), "{error}");
+    }
+}
+
+#[test]
+fn one_job_is_made_for_however_many_times() {
+    let due = datetime!(2026-11-21 08:00 UTC);
+    let check = |missed, now: OffsetDateTime, made: Option<bool>, next: OffsetDateTime| {
+        let before = schedule(missed, due);
+        match tick(&before, now) {
+            None => assert_eq!(made, None, "{missed:?} at {now}"),
+            Some((after, job)) => {
+                assert_eq!((Some(job.is_some()), after.next_at), (made, Some(next)), "{missed:?} at {now}");
+                assert_eq!(after.last_job, job.map(|job| job.id));
+            }
+        }
+    };
+    let soon = datetime!(2026-11-21 08:10 UTC);
+    check(Missed::Skip, datetime!(2026-11-21 07:59:59 UTC), None, due);
+    check(Missed::Skip, due, Some(true), soon);
+    check(Missed::Skip, datetime!(2026-11-21 08:00:59 UTC), Some(true), soon);
+    check(Missed::Skip, datetime!(2026-11-23 12:05 UTC), Some(false), datetime!(2026-11-23 12:10 UTC));
+    check(Missed::RunOnce, datetime!(2026-11-23 12:05 UTC), Some(true), datetime!(2026-11-23 12:10 UTC));
+    let mut off = schedule(Missed::RunOnce, due);
+    off.enabled = false;
+    assert_eq!(tick(&off, soon), None);
+}

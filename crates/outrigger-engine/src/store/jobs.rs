@@ -1,0 +1,45 @@
+//! Jobs and schedules, as they are kept.
+
+use async_trait::async_trait;
+use outrigger_contract::{FunctionName, PluginName};
+use time::OffsetDateTime;
+
+use super::StoreError;
+use crate::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
+
+/// Keeps jobs and schedules.
+#[async_trait]
+pub trait JobStore: Send + Sync {
+    /// Adds a job, with the generation 1. One of the same id is a [`StoreError::Conflict`].
+    async fn job_create(&self, job: &JobRecord) -> Result<(), StoreError>;
+    /// One job.
+    async fn job_fetch(&self, id: JobId) -> Result<Option<JobRecord>, StoreError>;
+    /// Jobs that match, the newest first.
+    async fn job_list(&self, filter: &JobFilter) -> Result<Vec<JobRecord>, StoreError>;
+    /// The oldest job that is queued, may begin by now, and has none of these concurrency keys.
+    async fn job_next(&self, now: OffsetDateTime, busy: &[String]) -> Result<Option<JobRecord>, StoreError>;
+    /// Writes a job in the place of the one of its id and its generation, and answers with the next generation. Where it
+    /// has another one, or is not there, it is a [`StoreError::Conflict`].
+    async fn job_put(&self, job: &JobRecord) -> Result<u64, StoreError>;
+
+    /// All schedules, by name.
+    async fn schedule_list(&self) -> Result<Vec<ScheduleRecord>, StoreError>;
+    /// Writes a schedule in the place of the one of its name and its generation, 0 for one that must not exist yet, and adds
+    /// the job that it made: both or neither. Answers with the next generation, or [`StoreError::Conflict`].
+    async fn schedule_put(&self, schedule: &ScheduleRecord, job: Option<&JobRecord>) -> Result<u64, StoreError>;
+    /// Removes a schedule; the jobs it made stay. Answers whether it was there.
+    async fn schedule_delete(&self, name: &str) -> Result<bool, StoreError>;
+}
+
+/// Which jobs to list. All that is given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    pub state: Option<JobState>,
+    pub plugin: Option<PluginName>,
+    pub function: Option<FunctionName>,
+    pub schedule: Option<String>,
+    /// Older than this one.
+    pub before: Option<JobId>,
+    /// At most this many; 0 for 1,000.
+    pub limit: u32,
+}

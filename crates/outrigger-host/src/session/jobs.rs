@@ -1,0 +1,321 @@
+//! Jobs and schedules. The right to call is checked on the engine's path, when a job is started and again when it runs.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use outrigger_api::{
+    ApiError, ApiResult, Code, JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, Jobs, JsonObject,
+    JsonText, LogEntry, RecordQuery, Records, ScheduleInfo, ScheduleRequest,
+};
+use outrigger_engine::access::Right;
+use outrigger_engine::jobs::{self, JobError, JobId, JobProgress, JobRecord, JobState, Missed, OnInterruption, Task};
+use outrigger_engine::store::JobFilter;
+
+use super::{Act, Session, Trace};
+use crate::convert;
+
+#[async_trait]
+impl Jobs for Session {
+    async fn job_create(&self, request: JobRequest) -> ApiResult<JobInfo> {
+        let function = request.function.to_string();
+        let work = async {
+            let job = self.host.engine.job_create(&self.caller(), wanted(request)?).await.map_err(convert::error)?;
+            Ok(traced(None, job))
+        };
+        self.act(Act::new(Right::JOB_CREATE, &function), work).await
+    }
+
+    async fn job_list(&self, query: &JobQuery) -> ApiResult<Vec<JobInfo>> {
+        self.require_some(Right::JOB_VIEW)?;
+        let found = self.host.engine.store().job_list(&filter(query)?).await.map_err(convert::store_error)?;
+        let seen = found.into_iter().filter(|job| self.may(Right::JOB_VIEW, &job.task.function.to_string()));
+        Ok(seen.map(info).collect())
+    }
+
+    async fn job_fetch(&self, id: &str) -> ApiResult<JobInfo> {
+        self.job(Right::JOB_VIEW, id).await.map(info)
+    }
+
+    async fn job_cancel(&self, id: &str) -> ApiResult<JobInfo> {
+        let before = self.job(Right::JOB_MODIFY, id).await?;
+        let function = before.task.function.to_string();
+        let work = async {
+            let job = self.host.engine.job_cancel(before.id).await.map_err(convert::error)?;
+            Ok(traced(Some(before), job))
+        };
+        self.act(Act::new(Right::JOB_MODIFY, &function), work).await
+    }
+
+    async fn job_retry(&self, id: &str) -> ApiResult<JobInfo> {
+        let before = self.job(Right::JOB_MODIFY, id).await?;
+        let function = before.task.function.to_string();
+        let work = async {
+            let job = self.host.engine.job_retry(before.id).await.map_err(convert::error)?;
+            Ok(traced(Some(before), job))
+        };
+        self.act(Act::new(Right::JOB_MODIFY, &function), work).await
+    }
+
+    async fn job_approve(&self, id: &str) -> ApiResult<JobInfo> {
+        let before = self.job(Right::JOB_APPROVE, id).await?;
+        let function = before.task.function.to_string();
+        let work = async {
+            let job = self.host.engine.job_approve(before.id, &self.caller()).await.map_err(convert::error)?;
+            Ok(traced(Some(before), job))
+        };
+        self.act(Act::new(Right::JOB_APPROVE, &function), work).await
+    }
+
+    async fn job_logs(&self, id: &str, query: &RecordQuery) -> ApiResult<Vec<LogEntry>> {
+        let job = self.job(Right::JOB_VIEW, id).await?;
+        self.log_list(&RecordQuery { correlation: Some(job.id.to_string()), ..query.clone() }).await
+    }
+
+    async fn schedule_list(&self) -> ApiResult<Vec<ScheduleInfo>> {
+        self.require_some(Right::JOB_VIEW)?;
+        let found = self.host.engine.store().schedule_list().await.map_err(convert::store_error)?;
+        let seen = found.into_iter().filter(|schedule| self.may(Right::JOB_VIEW, &schedule.task.function.to_string()));
+        Ok(seen.map(schedule_info).collect())
+    }
+
+    async fn schedule_put(&self, name: &str, request: ScheduleRequest) -> ApiResult<ScheduleInfo> {
+        let function = request.job.function.to_string();
+        self.require(Right::JOB_CREATE, &function)?;
+        let present = self.schedule(name).await?;
+        if let Some(present) = &present {
+            // It is taken from whoever set it.
+            self.require(Right::JOB_CREATE, &present.task.function.to_string())?;
+        }
+        let work = async {
+            let request = scheduled(name, request)?;
+            let put = self.host.engine.schedule_put(&self.caller(), request).await.map_err(convert::error)?;
+            let info = schedule_info(put);
+            let before = present.map(schedule_info).and_then(|info| serde_json::to_value(info).ok());
+            let after = serde_json::to_value(&info).ok();
+            Ok((info, Trace { before, after, revision: None }))
+        };
+        self.act(Act::new(Right::JOB_CREATE, &function), work).await
+    }
+
+    async fn schedule_delete(&self, name: &str) -> ApiResult<()> {
+        self.require_some(Right::JOB_MODIFY)?;
+        let Some(present) = self.schedule(name).await? else {
+            let message = format!("there is no schedule `{name}`");
+            return Err(ApiError::new(Code::NotFound, message).with_hint("`outrigger schedule list` shows them"));
+        };
+        let function = present.task.function.to_string();
+        let work = async {
+            self.host.engine.store().schedule_delete(name).await.map_err(convert::store_error)?;
+            let before = serde_json::to_value(schedule_info(present)).ok();
+            Ok(((), Trace { before, ..Trace::default() }))
+        };
+        self.act(Act::destroys(Right::JOB_MODIFY, &function), work).await
+    }
+}
+
+impl Session {
+    /// A job over whose function the caller has a right.
+    async fn job(&self, right: Right, id: &str) -> ApiResult<JobRecord> {
+        self.require_some(right)?;
+        let job = self.host.engine.job(job_id(id)?).await.map_err(convert::error)?;
+        self.require(right, &job.task.function.to_string())?;
+        Ok(job)
+    }
+
+    async fn schedule(&self, name: &str) -> ApiResult<Option<jobs::ScheduleRecord>> {
+        let all = self.host.engine.store().schedule_list().await.map_err(convert::store_error)?;
+        Ok(all.into_iter().find(|schedule| schedule.name == name))
+    }
+}
+
+/// The answer, with what the audit log says of it. Arguments and results are left out there: they may be secret, and the
+/// job has them.
+fn traced(before: Option<JobRecord>, after: JobRecord) -> (JobInfo, Trace) {
+    let short = |job: &JobRecord| serde_json::json!({"job": job.id.to_string(), "state": job.state.as_str()});
+    let (before, written) = (before.as_ref().map(short), short(&after));
+    (info(after), Trace { before, after: Some(written), revision: None })
+}
+
+fn job_id(text: &str) -> ApiResult<JobId> {
+    text.parse().map_err(|_| {
+        ApiError::new(Code::NotFound, format!("there is no job `{text}`"))
+            .with_hint("the id of a job is a ULID; `outrigger job list` shows them")
+    })
+}
+
+fn invalid(message: String, hint: &str) -> ApiError {
+    ApiError::new(Code::InvalidInput, message).with_hint(hint)
+}
+
+fn wanted(request: JobRequest) -> ApiResult<jobs::JobRequest> {
+    let JobRequest {
+        function,
+        arguments,
+        timeout_ms,
+        max_attempts,
+        backoff_ms,
+        concurrency_key,
+        on_interruption,
+        needs_approval,
+        not_before,
+    } = request;
+    let policy = |text: String| match text.as_str() {
+        "fail" => Ok(OnInterruption::Fail),
+        "retry" => Ok(OnInterruption::Retry),
+        "ask" => Ok(OnInterruption::Ask),
+        _ => Err(invalid(format!("`{text}` is no policy for interruptions"), "there are fail, retry and ask")),
+    };
+    Ok(jobs::JobRequest {
+        function,
+        arguments: arguments.into_string(),
+        timeout: timeout_ms.map(Duration::from_millis),
+        max_attempts,
+        backoff: Duration::from_millis(backoff_ms),
+        concurrency_key,
+        on_interruption: on_interruption.map(policy).transpose()?,
+        needs_approval,
+        not_before,
+    })
+}
+
+fn scheduled(name: &str, request: ScheduleRequest) -> ApiResult<jobs::ScheduleRequest> {
+    let ScheduleRequest { cron, job, enabled, missed } = request;
+    let hint = "such as `30 2 * * *` for half past two every night, in UTC";
+    Ok(jobs::ScheduleRequest {
+        name: name.to_owned(),
+        cron: cron.parse().map_err(|error: jobs::InvalidCron| invalid(error.to_string(), hint))?,
+        job: wanted(job)?,
+        enabled,
+        missed: match missed.as_str() {
+            "skip" => Missed::Skip,
+            "run_once" => Missed::RunOnce,
+            _ => {
+                return Err(invalid(format!("`{missed}` is no policy for missed jobs"), "there are skip and run_once"));
+            }
+        },
+    })
+}
+
+fn filter(query: &JobQuery) -> ApiResult<JobFilter> {
+    let JobQuery { state, plugin, function, schedule, before, limit } = query;
+    let known = |text: &String| {
+        let found = JobState::ALL.into_iter().find(|state| state.as_str() == text);
+        let names = || JobState::ALL.map(JobState::as_str).join(", ");
+        found.ok_or_else(|| {
+            ApiError::new(Code::InvalidUsage, format!("`{text}` is not a state of a job"))
+                .with_hint(format!("states are {}", names()))
+        })
+    };
+    let (of_plugin, of_function) = match function {
+        None => (plugin.clone(), None),
+        Some(function) if plugin.as_ref().is_none_or(|plugin| *plugin == function.plugin) => {
+            (Some(function.plugin.clone()), Some(function.function.clone()))
+        }
+        Some(function) => {
+            let message = format!("`{function}` is not a function of that plugin");
+            return Err(ApiError::new(Code::InvalidUsage, message).with_hint("leave the plugin out"));
+        }
+    };
+    Ok(JobFilter {
+        state: state.as_ref().map(known).transpose()?,
+        plugin: of_plugin,
+        function: of_function,
+        schedule: schedule.clone(),
+        before: before.as_deref().map(job_id).transpose()?,
+        limit: if *limit == 0 { 100 } else { *limit },
+    })
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn info(record: JobRecord) -> JobInfo {
+    let JobRecord {
+        id,
+        task,
+        owner,
+        state,
+        attempt,
+        interruptions: _,
+        cancel_requested,
+        approved_by,
+        not_before,
+        progress,
+        result,
+        error,
+        schedule,
+        created_at,
+        started_at,
+        ended_at,
+        generation: _,
+    } = record;
+    let JobRequest {
+        function,
+        arguments,
+        timeout_ms,
+        max_attempts,
+        backoff_ms,
+        concurrency_key,
+        on_interruption,
+        needs_approval,
+        not_before: _,
+    } = asked(task);
+    JobInfo {
+        id: id.to_string(),
+        function,
+        arguments,
+        state: state.as_str().to_owned(),
+        caller: owner.name,
+        attempt,
+        max_attempts,
+        backoff_ms,
+        timeout_ms,
+        concurrency_key,
+        on_interruption: on_interruption.unwrap_or_default(),
+        needs_approval,
+        approved_by,
+        cancel_requested,
+        progress: progress.map(|JobProgress { fraction, message }| JobProgressInfo { fraction, message }),
+        result: result.map(|text| JsonText::parse(text).unwrap_or_default()),
+        error: error.map(|JobError { code, message, hint, detail }| JobErrorInfo { code, message, hint, detail }),
+        schedule,
+        created_at,
+        not_before,
+        started_at,
+        ended_at,
+    }
+}
+
+/// A task, as it could be asked for again.
+fn asked(task: Task) -> JobRequest {
+    let Task { function, arguments, timeout, max_attempts, backoff, concurrency_key, on_interruption, needs_approval } =
+        task;
+    JobRequest {
+        function,
+        arguments: JsonObject::parse(arguments).unwrap_or_default(),
+        timeout_ms: timeout.map(milliseconds),
+        max_attempts,
+        backoff_ms: milliseconds(backoff),
+        concurrency_key,
+        on_interruption: Some(on_interruption.as_str().to_owned()),
+        needs_approval,
+        not_before: None,
+    }
+}
+
+fn schedule_info(record: jobs::ScheduleRecord) -> ScheduleInfo {
+    let jobs::ScheduleRecord { name, cron, task, owner, enabled, missed, next_at, last_job, created_at, generation: _ } =
+        record;
+    ScheduleInfo {
+        name,
+        cron: cron.to_string(),
+        job: asked(task),
+        caller: owner.name,
+        enabled,
+        missed: missed.as_str().to_owned(),
+        next_at,
+        last_job: last_job.map(|id| id.to_string()),
+        created_at,
+    }
+}

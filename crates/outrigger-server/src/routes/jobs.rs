@@ -1,0 +1,148 @@
+//! Jobs, and the schedules that make them.
+
+use outrigger_api::{
+    ApiError, ApiResult, Code, JobInfo, JobQuery, JobRequest, LogEntry, RecordQuery, ScheduleInfo, ScheduleRequest,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::records::record_query;
+use crate::endpoint::answer::{Created, Done, Reply};
+use crate::endpoint::api::Api;
+use crate::endpoint::input::{Input, NoBody};
+use crate::endpoint::who::Caller;
+use crate::endpoint::{NoPath, NoQuery};
+use crate::page::List;
+
+const TAG: &str = "Jobs";
+/// How many jobs may be asked for at once.
+const MOST: u32 = 1000;
+
+/// What starting a job may fail with.
+const START: &[Code] = &[
+    Code::InvalidInput,
+    Code::PluginNotFound,
+    Code::FunctionNotFound,
+    Code::PluginNotActive,
+    Code::LifecycleFailed,
+    Code::Unsupported,
+];
+
+pub fn routes(api: &mut Api) {
+    api.post("/api/v1/jobs", "job_create", create)
+        .tag(TAG)
+        .summary("Start a job")
+        .describe("A call that outlives whoever asked for it. It is written down before this is answered.")
+        .right("job_create")
+        .example(json!({"function": "pricing.echo", "arguments": {}, "max_attempts": 3, "concurrency_key": "prices"}))
+        .fails(START);
+    api.get("/api/v1/jobs", "job_list", list).tag(TAG).summary("List jobs, the newest first").right("job_view");
+    api.get("/api/v1/jobs/{job_id}", "job_fetch", fetch)
+        .tag(TAG)
+        .summary("One job")
+        .right("job_view")
+        .fails(&[Code::NotFound]);
+    api.get("/api/v1/jobs/{job_id}/logs", "job_logs", logs)
+        .tag(TAG)
+        .summary("List log lines of a job, the oldest first")
+        .right("job_view")
+        .fails(&[Code::NotFound]);
+    api.post("/api/v1/jobs/{job_id}/cancel", "job_cancel", cancel)
+        .tag(TAG)
+        .summary("Cancel a job")
+        .describe("One that runs has ended as soon as its call lets go, which the answer does not wait for.")
+        .right("job_modify")
+        .fails(&[Code::NotFound, Code::Conflict]);
+    api.post("/api/v1/jobs/{job_id}/retry", "job_retry", retry)
+        .tag(TAG)
+        .summary("Do a job once more that failed or was cancelled")
+        .right("job_modify")
+        .fails(&[Code::NotFound, Code::Conflict]);
+    api.post("/api/v1/jobs/{job_id}/approve", "job_approve", approve)
+        .tag(TAG)
+        .summary("Approve a job that waits for it")
+        .right("job_approve")
+        .fails(&[Code::NotFound, Code::Conflict]);
+    api.get("/api/v1/schedules", "schedule_list", schedules).tag(TAG).summary("List the schedules").right("job_view");
+    api.put("/api/v1/schedules/{schedule}", "schedule_put", put_schedule)
+        .tag(TAG)
+        .summary("Make a schedule or change it")
+        .right("job_create")
+        .example(json!({"cron": "30 2 * * *", "job": {"function": "pricing.echo"}, "missed": "run_once"}))
+        .fails(START);
+    api.delete("/api/v1/schedules/{schedule}", "schedule_delete", delete_schedule)
+        .tag(TAG)
+        .summary("Remove a schedule; the jobs that it made stay")
+        .right("job_modify")
+        .fails(&[Code::NotFound]);
+}
+
+/// The path of a job.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct JobPath {
+    /// Its id.
+    #[schemars(length(min = 1), example = &"01JD0000000000000000000000")]
+    job_id: String,
+}
+
+/// The path of a schedule.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct SchedulePath {
+    /// Its name.
+    #[schemars(length(min = 1, max = 128), example = &"nightly")]
+    schedule: String,
+}
+
+async fn create(caller: Caller, input: Input<NoPath, NoQuery, JobRequest>) -> ApiResult<Created<JobInfo>> {
+    let job = caller.platform.job_create(input.body).await?;
+    let location = format!("/api/v1/jobs/{}", job.id);
+    Ok(Created(job, location))
+}
+
+async fn list(caller: Caller, input: Input<NoPath, JobQuery, NoBody>) -> ApiResult<Reply<List<JobInfo>>> {
+    if input.query.limit > MOST {
+        let message = format!("`limit` is {}, and at most {MOST} are answered at once", input.query.limit);
+        return Err(ApiError::new(Code::InvalidUsage, message).with_hint("go on from the last one with `before`"));
+    }
+    let items = caller.platform.job_list(&input.query).await?;
+    Ok(Reply(List { items }))
+}
+
+async fn fetch(caller: Caller, input: Input<JobPath, NoQuery, NoBody>) -> ApiResult<Reply<JobInfo>> {
+    caller.platform.job_fetch(&input.path.job_id).await.map(Reply)
+}
+
+async fn logs(caller: Caller, input: Input<JobPath, RecordQuery, NoBody>) -> ApiResult<Reply<List<LogEntry>>> {
+    record_query(&input.query)?;
+    let items = caller.platform.job_logs(&input.path.job_id, &input.query).await?;
+    Ok(Reply(List { items }))
+}
+
+async fn cancel(caller: Caller, input: Input<JobPath, NoQuery, NoBody>) -> ApiResult<Reply<JobInfo>> {
+    caller.platform.job_cancel(&input.path.job_id).await.map(Reply)
+}
+
+async fn retry(caller: Caller, input: Input<JobPath, NoQuery, NoBody>) -> ApiResult<Reply<JobInfo>> {
+    caller.platform.job_retry(&input.path.job_id).await.map(Reply)
+}
+
+async fn approve(caller: Caller, input: Input<JobPath, NoQuery, NoBody>) -> ApiResult<Reply<JobInfo>> {
+    caller.platform.job_approve(&input.path.job_id).await.map(Reply)
+}
+
+async fn schedules(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Reply<List<ScheduleInfo>>> {
+    let items = caller.platform.schedule_list().await?;
+    Ok(Reply(List { items }))
+}
+
+async fn put_schedule(
+    caller: Caller,
+    input: Input<SchedulePath, NoQuery, ScheduleRequest>,
+) -> ApiResult<Reply<ScheduleInfo>> {
+    caller.platform.schedule_put(&input.path.schedule, input.body).await.map(Reply)
+}
+
+async fn delete_schedule(caller: Caller, input: Input<SchedulePath, NoQuery, NoBody>) -> ApiResult<Done> {
+    caller.platform.schedule_delete(&input.path.schedule).await.map(|()| Done)
+}

@@ -1,0 +1,141 @@
+//! Jobs and schedules.
+
+use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
+use outrigger_engine::store::{JobFilter, StoreError};
+use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr};
+use time::OffsetDateTime;
+
+use crate::database::{Database, failed};
+use crate::entities::{job, schedule};
+use crate::{columns, records};
+
+pub(crate) async fn create(database: &Database, record: &JobRecord) -> Result<(), StoreError> {
+    const ACTION: &str = "add a job";
+    let transaction = database.begin(ACTION).await?;
+    insert(&transaction, record, ACTION).await?;
+    transaction.commit().await.map_err(failed(ACTION))
+}
+
+async fn insert(transaction: &DatabaseTransaction, record: &JobRecord, action: &'static str) -> Result<(), StoreError> {
+    let outcome = job::Entity::insert(job::ActiveModel::of(record, 1)?).exec_without_returning(transaction).await;
+    outcome.map(|_| ()).map_err(|error| match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(_)) => job_conflict(record.id),
+        _ => failed(action)(error),
+    })
+}
+
+/// What a job fails with that is there already, or was changed meanwhile.
+pub(crate) fn job_conflict(id: JobId) -> StoreError {
+    StoreError::Conflict { what: format!("the job {id}") }
+}
+
+pub(crate) async fn fetch(database: &Database, id: JobId) -> Result<Option<JobRecord>, StoreError> {
+    let row = job::Entity::find_by_id(id.to_string()).one(&database.read).await.map_err(failed("read a job"))?;
+    row.map(TryInto::try_into).transpose()
+}
+
+pub(crate) async fn list(database: &Database, filter: &JobFilter) -> Result<Vec<JobRecord>, StoreError> {
+    use job::Column;
+    let JobFilter { state, plugin, function, schedule, before, limit } = filter;
+    let condition = Condition::all()
+        .add_option(state.map(|state| Column::State.eq(state.as_str())))
+        .add_option(plugin.as_ref().map(|plugin| Column::Plugin.eq(plugin.as_str())))
+        .add_option(function.as_ref().map(|function| Column::Function.eq(function.as_str())))
+        .add_option(schedule.as_ref().map(|schedule| Column::Schedule.eq(schedule)))
+        .add_option(before.map(|before| Column::Id.lt(before.to_string())));
+    let query =
+        job::Entity::find().filter(condition).order_by_desc(Column::Id).limit(u64::from(records::limit_of(*limit)));
+    let rows = query.all(&database.read).await.map_err(failed("list jobs"))?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+pub(crate) async fn next(
+    database: &Database,
+    now: OffsetDateTime,
+    busy: &[String],
+) -> Result<Option<JobRecord>, StoreError> {
+    use job::Column;
+    let mut query = job::Entity::find()
+        .filter(Column::State.eq(JobState::Queued.as_str()))
+        .filter(Column::NotBefore.lte(columns::from_time(now)))
+        .order_by_asc(Column::Id);
+    if !busy.is_empty() {
+        let free = Condition::any()
+            .add(Column::ConcurrencyKey.is_null())
+            .add(Column::ConcurrencyKey.is_not_in(busy.iter().map(String::as_str)));
+        query = query.filter(free);
+    }
+    let row = query.one(&database.read).await.map_err(failed("find the next job"))?;
+    row.map(TryInto::try_into).transpose()
+}
+
+pub(crate) async fn put(database: &Database, record: &JobRecord) -> Result<u64, StoreError> {
+    const ACTION: &str = "write a job";
+    let generation = record.generation + 1;
+    let transaction = database.begin(ACTION).await?;
+    let outcome = job::Entity::update_many()
+        .set(job::ActiveModel::of(record, generation)?)
+        .filter(job::Column::Id.eq(record.id.to_string()))
+        .filter(job::Column::Generation.eq(columns::from_count(record.generation)))
+        .exec(&transaction)
+        .await
+        .map_err(failed(ACTION))?;
+    if outcome.rows_affected == 0 {
+        return Err(job_conflict(record.id));
+    }
+    transaction.commit().await.map_err(failed(ACTION))?;
+    Ok(generation)
+}
+
+pub(crate) async fn schedule_list(database: &Database) -> Result<Vec<ScheduleRecord>, StoreError> {
+    let query = schedule::Entity::find().order_by_asc(schedule::Column::Name);
+    let rows = query.all(&database.read).await.map_err(failed("list the schedules"))?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+pub(crate) async fn schedule_put(
+    database: &Database,
+    record: &ScheduleRecord,
+    job: Option<&JobRecord>,
+) -> Result<u64, StoreError> {
+    const ACTION: &str = "write a schedule";
+    let generation = record.generation + 1;
+    let row = schedule::ActiveModel::of(record, generation)?;
+    let transaction = database.begin(ACTION).await?;
+    if record.generation == 0 {
+        let outcome = schedule::Entity::insert(row).exec_without_returning(&transaction).await;
+        outcome.map_err(|error| match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => schedule_conflict(&record.name),
+            _ => failed(ACTION)(error),
+        })?;
+    } else {
+        let outcome = schedule::Entity::update_many()
+            .set(row)
+            .filter(schedule::Column::Name.eq(&record.name))
+            .filter(schedule::Column::Generation.eq(columns::from_count(record.generation)))
+            .exec(&transaction)
+            .await
+            .map_err(failed(ACTION))?;
+        if outcome.rows_affected == 0 {
+            return Err(schedule_conflict(&record.name));
+        }
+    }
+    if let Some(job) = job {
+        insert(&transaction, job, ACTION).await?;
+    }
+    transaction.commit().await.map_err(failed(ACTION))?;
+    Ok(generation)
+}
+
+/// What a schedule fails with that is there already, or was changed meanwhile.
+pub(crate) fn schedule_conflict(name: &str) -> StoreError {
+    StoreError::Conflict { what: format!("the schedule {name}") }
+}
+
+pub(crate) async fn schedule_delete(database: &Database, name: &str) -> Result<bool, StoreError> {
+    const ACTION: &str = "remove a schedule";
+    let transaction = database.begin(ACTION).await?;
+    let outcome = schedule::Entity::delete_by_id(name).exec(&transaction).await.map_err(failed(ACTION))?;
+    transaction.commit().await.map_err(failed(ACTION))?;
+    Ok(outcome.rows_affected > 0)
+}

@@ -1,0 +1,151 @@
+//! Jobs and schedules.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outrigger_engine::Store;
+use outrigger_engine::jobs::{JobError, JobId, JobProgress, JobRecord, JobState, Missed, ScheduleRecord};
+use outrigger_engine::store::JobFilter;
+
+use super::fixtures::{assert_conflict, job, moment, schedule};
+
+async fn created(store: &dyn Store, job: JobRecord) -> JobRecord {
+    store.job_create(&job).await.unwrap();
+    JobRecord { generation: 1, ..job }
+}
+
+fn ids(jobs: &[JobRecord]) -> Vec<JobId> {
+    jobs.iter().map(|job| job.id).collect()
+}
+
+pub async fn a_job_comes_back_as_it_was_written(store: Arc<dyn Store>) {
+    assert_eq!(store.job_fetch(job(1).id).await.unwrap(), None);
+    let mut whole = created(&*store, job(1)).await;
+    assert_eq!(store.job_fetch(whole.id).await.unwrap().as_ref(), Some(&whole));
+    whole.state = JobState::Failed;
+    whole.task.timeout = Some(Duration::from_millis(1_500));
+    whole.task.concurrency_key = Some("network".to_owned());
+    (whole.attempt, whole.interruptions, whole.cancel_requested) = (3, 1, true);
+    (whole.approved_by, whole.schedule) = (Some("key ops".to_owned()), Some("nightly".to_owned()));
+    (whole.not_before, whole.started_at, whole.ended_at) = (Some(moment(3)), Some(moment(4)), Some(moment(5)));
+    whole.progress = Some(JobProgress { fraction: Some(0.25), message: "a quarter".to_owned() });
+    whole.result = Some("{\"b\": 1.10, \"a\": []}".to_owned());
+    whole.error = Some(JobError {
+        code: outrigger_contract::Code::FunctionFailed,
+        message: "no".to_owned(),
+        hint: "look".to_owned(),
+        detail: Some(serde_json::json!({"z": 1, "a": 2})),
+    });
+    assert_eq!(store.job_put(&whole).await.unwrap(), 2);
+    whole.generation = 2;
+    assert_eq!(store.job_fetch(whole.id).await.unwrap(), Some(whole));
+}
+
+pub async fn an_id_is_of_one_job(store: Arc<dyn Store>) {
+    let first = created(&*store, job(1)).await;
+    let second = JobRecord { state: JobState::Failed, ..first.clone() };
+    assert_conflict(store.job_create(&second).await);
+    assert_eq!(store.job_fetch(first.id).await.unwrap(), Some(first));
+}
+
+pub async fn a_job_is_only_written_over_what_was_read(store: Arc<dyn Store>) {
+    assert_conflict(store.job_put(&job(1)).await);
+    let read = created(&*store, job(1)).await;
+    let running = JobRecord { state: JobState::Running, ..read.clone() };
+    assert_eq!(store.job_put(&running).await.unwrap(), 2);
+    assert_conflict(store.job_put(&JobRecord { state: JobState::Cancelled, ..read }).await);
+    assert_eq!(store.job_fetch(running.id).await.unwrap().unwrap().state, JobState::Running);
+}
+
+pub async fn of_many_that_begin_a_job_one_does(store: Arc<dyn Store>) {
+    let read = created(&*store, job(1)).await;
+    let begin = || {
+        let (store, running) = (Arc::clone(&store), JobRecord { state: JobState::Running, ..read.clone() });
+        tokio::spawn(async move { store.job_put(&running).await.is_ok() })
+    };
+    let begun: Vec<_> = (0..8).map(|_| begin()).collect();
+    let mut winners = 0;
+    for outcome in begun {
+        winners += u32::from(outcome.await.unwrap());
+    }
+    assert_eq!(winners, 1);
+}
+
+pub async fn jobs_are_listed_newest_first_as_the_filter_says(store: Arc<dyn Store>) {
+    let mut all = Vec::new();
+    for number in 0..6 {
+        let mut next = job(number);
+        next.state = if number % 2 == 0 { JobState::Queued } else { JobState::Failed };
+        next.schedule = (number >= 4).then(|| "nightly".to_owned());
+        if number == 5 {
+            next.task.function = "billing.close".parse().unwrap();
+        }
+        all.insert(0, created(&*store, next).await.id);
+    }
+    let check = async |filter: JobFilter, expected: &[JobId]| {
+        assert_eq!(ids(&store.job_list(&filter).await.unwrap()), expected, "{filter:?}");
+    };
+    let any = JobFilter::default();
+    check(any.clone(), &all).await;
+    check(JobFilter { limit: 2, ..any.clone() }, &all[..2]).await;
+    check(JobFilter { before: Some(all[3]), ..any.clone() }, &all[4..]).await;
+    check(JobFilter { state: Some(JobState::Queued), ..any.clone() }, &[all[1], all[3], all[5]]).await;
+    check(JobFilter { schedule: Some("nightly".to_owned()), ..any.clone() }, &all[..2]).await;
+    check(JobFilter { plugin: Some("billing".parse().unwrap()), ..any.clone() }, &all[..1]).await;
+    check(JobFilter { function: Some("echo".parse().unwrap()), ..any }, &all[1..]).await;
+}
+
+pub async fn the_next_job_is_the_oldest_that_may_begin(store: Arc<dyn Store>) {
+    let keyed = |number, key: &str| {
+        let mut keyed = job(number);
+        keyed.task.concurrency_key = Some(key.to_owned());
+        keyed
+    };
+    let later = JobRecord { not_before: Some(moment(100)), ..job(1) };
+    let running = JobRecord { state: JobState::Running, ..job(0) };
+    let made = [running, later, keyed(2, "a"), keyed(3, "b"), job(4)];
+    for job in &made {
+        created(&*store, job.clone()).await;
+    }
+    let check = async |now, busy: &[&str], expected: Option<usize>| {
+        let busy: Vec<String> = busy.iter().map(|key| (*key).to_owned()).collect();
+        let next = store.job_next(moment(now), &busy).await.unwrap();
+        assert_eq!(next.map(|job| job.id), expected.map(|index| made[index].id), "{now} {busy:?}");
+    };
+    check(10, &[], Some(2)).await;
+    check(10, &["a"], Some(3)).await;
+    check(10, &["a", "b"], Some(4)).await;
+    check(99, &[], Some(2)).await;
+    check(100, &[], Some(1)).await;
+}
+
+pub async fn a_schedule_comes_back_as_it_was_put(store: Arc<dyn Store>) {
+    assert_eq!(store.schedule_list().await.unwrap(), []);
+    let mut nightly = schedule("nightly");
+    nightly.missed = Missed::RunOnce;
+    nightly.last_job = Some(job(1).id);
+    assert_eq!(store.schedule_put(&schedule("weekly"), None).await.unwrap(), 1);
+    assert_eq!(store.schedule_put(&nightly, None).await.unwrap(), 1);
+    nightly.generation = 1;
+    let weekly = ScheduleRecord { generation: 1, ..schedule("weekly") };
+    assert_eq!(store.schedule_list().await.unwrap(), [nightly.clone(), weekly.clone()]);
+    assert!(store.schedule_delete("nightly").await.unwrap());
+    assert!(!store.schedule_delete("nightly").await.unwrap());
+    assert_eq!(store.schedule_list().await.unwrap(), [weekly]);
+    assert_conflict(store.schedule_put(&nightly, None).await);
+}
+
+pub async fn a_schedule_and_its_job_are_written_together(store: Arc<dyn Store>) {
+    store.schedule_put(&schedule("nightly"), None).await.unwrap();
+    let read = ScheduleRecord { generation: 1, ..schedule("nightly") };
+    let due = ScheduleRecord { next_at: Some(moment(60)), ..read.clone() };
+    assert_eq!(store.schedule_put(&due, Some(&job(1))).await.unwrap(), 2);
+    // A second look at what was read before makes no second job.
+    assert_conflict(store.schedule_put(&due, Some(&job(2))).await);
+    // Nor does the schedule move on where its job cannot be made.
+    let again = ScheduleRecord { generation: 2, next_at: Some(moment(120)), ..read };
+    assert_conflict(store.schedule_put(&again, Some(&job(1))).await);
+    assert_eq!(ids(&store.job_list(&JobFilter::default()).await.unwrap()), [job(1).id]);
+    let present = store.schedule_list().await.unwrap();
+    assert_eq!((present[0].generation, present[0].next_at), (2, Some(moment(60))));
+}
