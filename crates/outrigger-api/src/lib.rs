@@ -36,14 +36,13 @@ pub use hook::{
     FireReport, FireRequest, HookCallbackInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, SubscriptionInfo,
     SubscriptionQuery, SubscriptionRequest,
 };
+pub use job::{JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, ScheduleInfo, ScheduleRequest};
 pub use json::{JsonObject, JsonText, NotAnObject};
 pub use metrics::{FunctionMetrics, LatencyBucket, MetricsReport};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName};
-pub use platform::{Access, Audit, Backups, Configurations, Door, Functions, Hooks, Platform, Plugins, Records, Visit};
-pub use job::{JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, ScheduleInfo, ScheduleRequest};
-pub use json::{JsonObject, JsonText, NotAnObject};
-pub use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
-pub use platform::{Access, Audit, Configurations, Door, Functions, Jobs, Platform, Plugins, Records, Visit};
+pub use platform::{
+    Access, Audit, Backups, Configurations, Door, Functions, Hooks, Jobs, Platform, Plugins, Records, Visit,
+};
 pub use plugin::{
     AvailablePlugin, AvailableReport, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest, PackageReport,
     PackageSource, PluginDetails, PluginSummary, RevisionInfo,

@@ -12,21 +12,16 @@ use crate::{
     AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, BackupReport, BackupRequest,
     CallRequest, CallResponse, Configuration, ConfigurationDiff, ConfigurationRevision, DoctorReport, ExplainRequest,
     Explanation, FireReport, FireRequest, FunctionDescription, FunctionQuery, FunctionSummary, HealthInfo, HookInfo,
-    HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest,
-    LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo,
-    RoleRequest, RunEntry, SecretsRotation, StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
-    AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, CallRequest, CallResponse,
-    Configuration, DoctorReport, ExplainRequest, Explanation, FunctionDescription, FunctionQuery, FunctionSummary,
-    HealthInfo, Identity, InstallOutcome, InstallRequest, JobInfo, JobQuery, JobRequest, KeyInfo, KeyRequest, LogEntry,
-    NewKey, PackageReport, PackageSource, PluginDetails, PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry,
-    ScheduleInfo, ScheduleRequest, StatisticsReport,
+    HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome, InstallRequest, JobInfo, JobQuery,
+    JobRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, PluginDetails,
+    PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation,
+    StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
 #[async_trait]
 pub trait Platform:
-    Functions + Plugins + Records + Configurations + Access + Audit + Hooks + Backups + Debug + Send + Sync
-    Functions + Plugins + Records + Configurations + Access + Audit + Jobs + Debug + Send + Sync
+    Functions + Plugins + Records + Configurations + Access + Audit + Hooks + Jobs + Backups + Debug + Send + Sync
 {
     /// Looks whether everything is in order.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
@@ -190,6 +185,8 @@ pub trait Hooks: Send + Sync {
 pub trait Backups: Send + Sync {
     /// Makes a backup of the whole, as it is at one moment, while it goes on being used.
     async fn backup_create(&self, request: BackupRequest) -> ApiResult<BackupReport>;
+}
+
 /// Calls that outlive whoever asked for them, and schedules, which make them. A server does them.
 #[async_trait]
 pub trait Jobs: Send + Sync {

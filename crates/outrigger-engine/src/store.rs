@@ -32,8 +32,7 @@ use crate::runtime::{Inspection, LogLevel};
 
 /// Keeps plugins, grants, configuration, state and records.
 #[async_trait]
-pub trait Store: AccessStore + AuditStore + ConfigurationStore + HookStore + Debug + Send + Sync {
-pub trait Store: AccessStore + AuditStore + JobStore + Debug + Send + Sync {
+pub trait Store: AccessStore + AuditStore + ConfigurationStore + HookStore + JobStore + Debug + Send + Sync {
     /// All plugins with a summary of their active revision, by name. Reads no manifests and no types: it stays quick
     /// with thousands.
     async fn plugin_list(&self) -> Result<Vec<(PluginRecord, RevisionSummary)>, StoreError>;

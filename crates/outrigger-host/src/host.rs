@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use outrigger_api::{ApiError, ApiResult, Code, Door, NewKey, Platform, Visit};
-use outrigger_engine::{Backends, CorrelationId, Engine, EngineOptions};
 use outrigger_engine::jobs::JobOptions;
-use outrigger_engine::{CorrelationId, Engine, EngineOptions};
+use outrigger_engine::{Backends, CorrelationId, Engine, EngineOptions};
 use outrigger_runtime::{WasmOptions, WasmRuntime};
 use outrigger_store::SqliteStore;
 

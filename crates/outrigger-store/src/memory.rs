@@ -345,6 +345,7 @@ impl Store for MemoryStore {
     }
 
     async fn check(&self) -> Result<String, StoreError> {
+        let tables = self.tables.lock();
         let Tables {
             plugins,
             owners: _,
@@ -356,9 +357,8 @@ impl Store for MemoryStore {
             hooks: _,
             subscriptions: _,
             audit: _,
-        } = &*self.tables.lock();
-        let tables = self.tables.lock();
-        let Tables { plugins, owners: _, runs, run_ids: _, logs, keys: _, roles: _, audit: _, jobs: _ } = &*tables;
+            jobs: _,
+        } = &*tables;
         let (plugins, runs, logs) = (plugins.len(), runs.len(), logs.len());
         Ok(format!(
             "kept in memory, for as long as this process lives; {plugins} plugins, {runs} runs, {logs} log lines"

@@ -8,13 +8,9 @@ use outrigger_contract::{Digest, HookName, PluginName};
 use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::audit::{AuditEntry, AuditRecord, Head};
 use outrigger_engine::hooks::{HookRecord, Subscription};
-use outrigger_engine::store::{
-    AccessStore, AuditFilter, AuditStore, GrantRecord, HookStore, KeyRecord, LogRecord, PluginRecord, RecordBatch,
-    RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store,
-    StoreError,
 use outrigger_engine::jobs::{JobId, JobRecord, ScheduleRecord};
 use outrigger_engine::store::{
-    AccessStore, AuditFilter, AuditStore, ConfigurationRecord, GrantRecord, JobFilter, JobStore, KeyRecord, LogRecord,
+    AccessStore, AuditFilter, AuditStore, GrantRecord, HookStore, JobFilter, JobStore, KeyRecord, LogRecord,
     PluginRecord, RecordBatch, RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite,
     StatisticsRow, Store, StoreError,
 };
@@ -25,8 +21,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, SqlxSqliteConnector, S
 use time::OffsetDateTime;
 
 use crate::database::{Database, failed};
-use crate::{access, audit, dialect, hooks, migrations, plugins, records, state, statistics};
-use crate::{access, audit, configuration, dialect, jobs, migrations, plugins, records, state, statistics};
+use crate::{access, audit, dialect, hooks, jobs, migrations, plugins, records, state, statistics};
 
 /// How long a write waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -26,8 +26,9 @@ use std::sync::Arc;
 use outrigger_engine::Store;
 
 pub use configuration::set as configuration_of;
-pub use fixtures::{entry, hook, key, line, moment, name, plugin, put, revision, run, statistics, subscription};
-pub use fixtures::{entry, job, key, line, moment, name, plugin, put, revision, run, schedule, statistics};
+pub use fixtures::{
+    entry, hook, job, key, line, moment, name, plugin, put, revision, run, schedule, statistics, subscription,
+};
 
 /// An empty store, with what must live as long as it does.
 #[derive(Debug)]

@@ -3,10 +3,8 @@
 use std::path::Path;
 
 use outrigger_engine::Store;
-use outrigger_engine::store::{AccessStore, AuditStore, HookStore, LogRecord, RecordFilter, RevisionRecord, RunRecord};
-use outrigger_testkit::store_suite::{entry, key, line, moment, name, plugin, revision, run, statistics};
 use outrigger_engine::store::{
-    AccessStore, AuditStore, JobFilter, JobStore, LogRecord, RecordFilter, RevisionRecord, RunRecord,
+    AccessStore, AuditStore, HookStore, JobFilter, JobStore, LogRecord, RecordFilter, RevisionRecord, RunRecord,
 };
 use outrigger_testkit::store_suite::{entry, job, key, line, moment, name, plugin, revision, run, statistics};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
