@@ -27,7 +27,6 @@ impl ConfigurationStore for SqliteStore {
         let row = configuration_revision::ActiveModel::of(name, revision)?;
         let transaction = self.database().begin(ACTION).await?;
         put_present(&transaction, name, revision).await?;
-        // A revision of that number may be left of a time before the plugin had revisions; it is not, and never is edited.
         configuration_revision::Entity::insert(row)
             .exec_without_returning(&transaction)
             .await

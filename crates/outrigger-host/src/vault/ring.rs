@@ -77,7 +77,7 @@ impl KeyRing {
         let made = write_new(&self.file, &SecretKey::random()?);
         match made {
             Ok(()) => {
-                tracing::info!(file = %self.file.display(), "a key for secrets was made; keep a copy of it apart")
+                tracing::info!(file = %self.file.display(), "a key for secrets was made; keep a copy of it apart");
             }
             // Another process was quicker; its key is the one.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
