@@ -97,6 +97,7 @@ pub fn routes(api: &mut Api) {
 /// The path of a hook.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct HookPath {
+    /// Its name.
     hook: HookName,
 }
 
