@@ -126,7 +126,7 @@ fn trace_text(trace: &HookTraceInfo) -> String {
     let took = duration(*duration_us);
     let title = format!("{hook} {result} in {took}{dry}, by {caller}, {}, {correlation}", moment(*started_at));
     let row = |callback: &HookCallbackInfo| {
-        let why = callback.skipped.as_deref().or(callback.code.map(|code| code.as_str()));
+        let why = callback.skipped.as_deref().or(callback.code.map(outrigger_api::Code::as_str));
         let outcome = why.map_or(callback.outcome.clone(), |why| format!("{}: {why}", callback.outcome));
         vec![
             cell(callback.function.to_string()),

@@ -54,7 +54,8 @@ impl Plugins for Session {
             let after = merged(self.standing(&name), granted);
             Ok((outcome, Trace { before, after, revision: Some(digest.to_string()) }))
         };
-        self.act(Act::new(Right::PLUGIN_CREATE, name.as_str()), work).await
+        // Large for all that an installation holds; it is rare enough for a place of its own.
+        self.act(Act::new(Right::PLUGIN_CREATE, name.as_str()), Box::pin(work)).await
     }
 
     async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<()> {

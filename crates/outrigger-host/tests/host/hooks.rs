@@ -63,7 +63,7 @@ async fn fire(bench: &Bench, hook: &str, payload: Json) -> FireReport {
 /// `function outcome` of each subscriber, with what it was skipped for or failed with.
 fn course(trace: &HookTraceInfo) -> String {
     let callbacks = trace.callbacks.iter().map(|callback| {
-        let why = callback.skipped.as_deref().or(callback.code.map(|code| code.as_str()));
+        let why = callback.skipped.as_deref().or(callback.code.map(outrigger_api::Code::as_str));
         let outcome = why.map_or(callback.outcome.clone(), |why| format!("{}({why})", callback.outcome));
         format!("{} {outcome}", callback.function.function)
     });
