@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{cargo, run, say, target_directory, tools};
+use crate::{cargo, guests, run, say, target_directory, tools};
 
 const SCHEMATHESIS: &str = "schemathesis==4.32.0";
 /// For each operation: with more than 50 of them, well over 5,000 requests in all.
@@ -20,7 +20,8 @@ expected-statuses = [\"2xx\", \"401\", \"403\", \"404\", \"409\", \"412\", \"422
 /// Starts a server over a new data directory with the bundled plugins, and has it tested.
 pub fn check(repository: &Path, bundled: &Path) -> Result<()> {
     let bin = install()?;
-    say("building the program");
+    say("building the bundled plugins and the program");
+    guests::build_all(repository, bundled)?;
     run(cargo(repository).args(["build", "--quiet", "-p", "outrigger-cli"]))?;
     let program = target_directory(repository).join("debug/outrigger");
     let folder = target_directory(repository).join("schemathesis");

@@ -176,6 +176,7 @@ pub struct HookTraceQuery {
     pub hook: Option<HookName>,
     /// A ULID.
     #[serde(default)]
+    #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub correlation: Option<String>,
     /// The newest so many, at most 1,000; 0 for 100.
     #[serde(default)]

@@ -122,7 +122,6 @@ text_serde!(PluginName, {
     "type": "string",
     "pattern": "^[a-z][a-z0-9_-]{0,63}$",
     "description": "Lowercase letters, digits, `-` and `_`, starting with a letter, at most 64 characters.",
-    "not": {"enum": PluginName::RESERVED},
     "examples": ["hetzner-cloud"],
 });
 text_serde!(FunctionName, {

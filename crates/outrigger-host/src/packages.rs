@@ -252,7 +252,7 @@ impl Packages {
     async fn find(&self, name: &PluginName, version: Option<&str>) -> ApiResult<PathBuf> {
         let requirement = version.map(str::parse::<semver::VersionReq>).transpose().map_err(|error| {
             let shown = version.unwrap_or_default();
-            ApiError::new(Code::InvalidUsage, format!("`{shown}` is not a version requirement: {error}"))
+            ApiError::new(Code::InvalidInput, format!("`{shown}` is not a version requirement: {error}"))
                 .with_hint("write one like `^1.2`, `=1.2.3` or `>=1, <3`")
         })?;
         let discovered = self.discover().await?;

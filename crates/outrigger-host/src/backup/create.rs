@@ -75,7 +75,7 @@ struct Target {
 impl Target {
     fn check(path: &Path, directory: &DataDirectory) -> ApiResult<Self> {
         let shown = path.display();
-        let wrong = |why: &str| ApiError::new(Code::InvalidUsage, format!("{shown} cannot be a backup: {why}"));
+        let wrong = |why: &str| ApiError::new(Code::InvalidInput, format!("{shown} cannot be a backup: {why}"));
         let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
             return Err(wrong("it is not the path of a file").with_hint("name a file, such as /var/backups/one.tar.gz"));
         };

@@ -32,6 +32,10 @@ impl Hooks for Session {
 
     async fn hook_create(&self, request: HookRequest) -> ApiResult<HookInfo> {
         let HookRequest { name, kind, description } = request;
+        if description.chars().count() > 4_000 {
+            return Err(ApiError::new(Code::InvalidInput, "the description is too long")
+                .with_hint("it has at most 4,000 characters"));
+        }
         let new = NewHook { name: name.clone(), kind, description, created_by: self.caller().to_string() };
         let work = async {
             let record = self.host.engine.hook_create(new).await.map_err(convert::error)?;

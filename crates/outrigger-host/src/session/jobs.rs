@@ -213,7 +213,7 @@ fn filter(query: &JobQuery) -> ApiResult<JobFilter> {
         }
         Some(function) => {
             let message = format!("`{function}` is not a function of that plugin");
-            return Err(ApiError::new(Code::InvalidUsage, message).with_hint("leave the plugin out"));
+            return Err(ApiError::new(Code::InvalidInput, message).with_hint("leave the plugin out"));
         }
     };
     Ok(JobFilter {
