@@ -130,7 +130,7 @@ async fn a_backup_goes_where_nothing_is_and_is_written_down_first() {
     let refused = |path: PathBuf| async { create(&bench.platform, &{ path }).await.expect_err("refused").code };
     assert_eq!(refused(report.path.clone()).await, Code::AlreadyExists);
     assert_eq!(refused(bench.path("data/inside.tar.gz")).await, Code::InvalidInput);
-    assert_eq!(refused("beside.tar.gz".into()).await, Code::InvalidUsage);
+    assert_eq!(refused("beside.tar.gz".into()).await, Code::InvalidInput);
     assert_eq!(refused(bench.path("nowhere/one.tar.gz")).await, Code::Io);
     assert_eq!(entries(&bench.path("data/staging")), 0, "no copy is left");
     let partial = names(bench.folder.path()).into_iter().filter(|name| name.contains("partial")).count();
