@@ -15,7 +15,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use outrigger_api::{ApiResult, DoctorReport, MetricsReport, Platform};
+use outrigger_api::{ApiResult, Code, DoctorReport, MetricsReport, Platform};
 use outrigger_engine::access::{Principal, Right};
 use outrigger_engine::audit::{AuditEntry, Stage};
 use outrigger_engine::{Caller, CorrelationId, Failure};
@@ -129,6 +129,11 @@ impl Session {
             Ok((value, Trace { before, after, revision })) => {
                 (entry.before, entry.after, entry.revision) = (before, after, revision);
                 Ok(value)
+            }
+            // Only the engine knew enough to refuse it, as for a job whose function the caller may not call.
+            Err(error) if error.code == Code::Forbidden => {
+                (entry.allowed, entry.decision) = (false, Some(error.message.clone()));
+                Err(error)
             }
             Err(error) => {
                 entry.code = Some(error.code);

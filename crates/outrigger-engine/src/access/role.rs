@@ -106,8 +106,6 @@ pub fn built_in_roles() -> Vec<Role> {
                 "run_view",
                 "log_view",
                 "statistics_view",
-                "event_view",
-                "template_*",
             ],
         ),
         (
@@ -121,8 +119,6 @@ pub fn built_in_roles() -> Vec<Role> {
                 "run_view",
                 "log_view",
                 "statistics_view",
-                "event_view",
-                "template_view",
                 "system_view",
             ],
         ),
