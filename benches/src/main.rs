@@ -3,14 +3,19 @@
 //! Read in this order: [`measure`] (how a time is taken), [`contenders`] (who competes, and that all do the same work),
 //! [`calls`] (the comparison), [`scale`] (many plugins, memory), [`shell`] (the program as its users start it),
 //! [`report`] (targets, and whether they were met). Ends with 1 when one was missed.
+//!
+//! With `server` it measures the program's server instead, beside a bare axum handler, and writes `SERVER.md`: [`load`].
 
 mod calls;
 mod contenders;
 mod guests;
+mod load;
 mod measure;
 mod report;
 mod scale;
+mod server;
 mod shell;
+mod wrk;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,6 +29,10 @@ use report::Report;
 /// What was asked for on the command line.
 enum Task {
     Measure(Effort),
+    /// The server under load, into a report of its own.
+    Load(Effort),
+    /// A process of its own that only echoes JSON.
+    BareAxum,
     /// In a process of its own, whose memory is looked at.
     Probe {
         data: PathBuf,
@@ -61,6 +70,15 @@ async fn run() -> Result<ExitCode> {
             calls::profile(&guests::build()?, &function, Duration::from_secs(seconds)).await?;
             return Ok(ExitCode::SUCCESS);
         }
+        Task::BareAxum => {
+            server::bare_axum().await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Task::Load(effort) => {
+            let mut report = Report::of_the_server(effort);
+            load::measure(&guests::build()?, effort, &mut report)?;
+            return finish(&report, "SERVER.md");
+        }
         Task::Measure(effort) => effort,
     };
     let guests = guests::build()?;
@@ -68,7 +86,12 @@ async fn run() -> Result<ExitCode> {
     calls::measure(&guests, effort, &mut report).await?;
     scale::measure(&guests, effort, &mut report).await?;
     shell::measure(effort, &mut report)?;
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("REPORT.md");
+    finish(&report, "REPORT.md")
+}
+
+/// Writes the report and says what was missed.
+fn finish(report: &Report, file: &str) -> Result<ExitCode> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     std::fs::write(&path, report.render()).with_context(|| format!("cannot write {}", path.display()))?;
     say(&format!("the report is in {}", path.display()));
     for target in report.missed() {
@@ -82,13 +105,16 @@ fn task() -> Result<Task> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => Ok(Task::Measure(Effort::Full)),
         ["--quick"] => Ok(Task::Measure(Effort::Quick)),
+        ["server"] => Ok(Task::Load(Effort::Full)),
+        ["server", "--quick"] => Ok(Task::Load(Effort::Quick)),
+        ["bare-axum"] => Ok(Task::BareAxum),
         ["probe", data, calls] => {
             Ok(Task::Probe { data: PathBuf::from(data), calls: calls.parse().context("calls is a number")? })
         }
         ["profile", function, seconds] => {
             Ok(Task::Profile { function: (*function).to_owned(), seconds: seconds.parse().context("seconds")? })
         }
-        _ => bail!("the only argument is --quick; `profile peer-warm.quote 10` only makes calls, for a profiler"),
+        _ => bail!("the arguments are `server` and `--quick`; `profile peer-warm.quote 10` only makes calls, for a profiler"),
     }
 }
 

@@ -15,6 +15,7 @@ pub enum Unit {
     Micros,
     Millis,
     Mebibytes,
+    Count,
 }
 
 impl Unit {
@@ -24,6 +25,7 @@ impl Unit {
             Self::Micros => format!("{value:.1} µs"),
             Self::Millis => format!("{value:.1} ms"),
             Self::Mebibytes => format!("{value:.0} MiB"),
+            Self::Count => format!("{value:.0}"),
         }
     }
 }
@@ -45,14 +47,34 @@ pub struct Section {
 
 /// The report, as it grows.
 pub struct Report {
-    effort: Effort,
+    /// The command that writes it.
+    command: String,
+    /// How it was measured.
+    method: &'static str,
     targets: Vec<Target>,
     sections: Vec<Section>,
 }
 
 impl Report {
+    /// Of calls within the process, against peers.
     pub fn new(effort: Effort) -> Self {
-        Self { effort, targets: Vec::new(), sections: Vec::new() }
+        let method = "All contenders run in one process and take turns in short rounds, so a ratio within one table holds on \
+                      other machines too; absolute figures do not. Every call of ours takes the whole path, with an SQLite \
+                      store behind it: resolve, authorise, validate, limits, cache, deadline, run, record.";
+        Self::written_by("cargo xtask bench", method, effort)
+    }
+
+    /// Of the program's server.
+    pub fn of_the_server(effort: Effort) -> Self {
+        let method = "The program serves as `outrigger serve` does for its users, in a process of its own with a data \
+                      directory on the disk; its client runs on the same machine and takes its share of the cores. Shares \
+                      hold on other machines too; absolute figures do not.";
+        Self::written_by("cargo xtask bench --server", method, effort)
+    }
+
+    fn written_by(command: &str, method: &'static str, effort: Effort) -> Self {
+        let quick = if effort == Effort::Quick { " --quick" } else { "" };
+        Self { command: format!("{command}{quick}"), method, targets: Vec::new(), sections: Vec::new() }
     }
 
     /// A target that is met where the value does not exceed the limit.
@@ -80,15 +102,7 @@ impl Report {
     /// The whole as Markdown.
     pub fn render(&self) -> String {
         let mut text = String::from("# Measurements\n\n");
-        _ = writeln!(
-            text,
-            "Written by `cargo xtask bench{}`. {}\n\n{}\n",
-            if self.effort == Effort::Quick { " --quick" } else { "" },
-            environment(),
-            "All contenders run in one process and take turns in short rounds, so a ratio within one table holds on other \
-             machines too; absolute figures do not. Every call of ours takes the whole path, with an SQLite store \
-             behind it: resolve, authorise, validate, limits, cache, deadline, run, record."
-        );
+        _ = writeln!(text, "Written by `{}`. {}\n\n{}\n", self.command, environment(), self.method);
         let targets = self.targets.iter().map(|target| {
             let Target { what, measured, wanted, met } = target;
             vec![if *met { "✓" } else { "✗" }.to_owned(), what.clone(), measured.clone(), wanted.clone()]

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use outrigger_api::{CallRequest, FunctionQuery, Platform};
+use outrigger_api::{CallRequest, FunctionQuery, JsonObject, Platform};
 use outrigger_contract::{Digest, Permissions};
 use outrigger_engine::Runtime as _;
 use outrigger_engine::Store as _;
@@ -60,7 +61,7 @@ pub async fn probe(data: &Path, calls: usize) -> Result<()> {
     let started = Instant::now();
     for plugin in plugins.iter().take(calls) {
         let function = format!("{}.quote", plugin.name).parse().map_err(|error| anyhow!("{error}"))?;
-        let answer = platform.call(CallRequest::new(function, serde_json::from_str(ARGUMENTS)?)).await?;
+        let answer = platform.call(CallRequest::new(function, JsonObject::parse(ARGUMENTS.to_owned())?)).await?;
         ensure!(answer.result.as_str() == ANSWER, "{} answers {}", plugin.name, answer.result.as_str());
     }
     let calls = started.elapsed();

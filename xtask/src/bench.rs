@@ -5,10 +5,10 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{bundled, cargo, guests, run, say};
+use crate::{bundled, cargo, guests, run, say, tools};
 
-/// Builds everything in release mode and writes `benches/REPORT.md`.
-pub fn run_all(repository: &Path, quick: bool) -> Result<()> {
+/// Builds everything in release mode and writes `benches/REPORT.md`, or for the server `benches/SERVER.md`.
+pub fn run_all(repository: &Path, server: bool, quick: bool) -> Result<()> {
     say("building the bundled plugins");
     let bundled = bundled(repository);
     guests::build_all(repository, &bundled)?;
@@ -17,6 +17,10 @@ pub fn run_all(repository: &Path, quick: bool) -> Result<()> {
     say("building and running the measurements");
     let mut command: Command = cargo(&repository.join("benches"));
     command.args(["run", "--release", "--quiet", "--"]);
+    if server {
+        tools::wrk()?;
+        command.arg("server");
+    }
     if quick {
         command.arg("--quick");
     }

@@ -10,7 +10,7 @@ use outrigger_devkit::project::Project;
 use outrigger_devkit::{BuildOptions, DevkitError, Target, Toolchain, build, toolchain};
 use sha2::{Digest as _, Sha256};
 
-use crate::say;
+use crate::{say, tools};
 
 /// Builds every plugin of the repository into `out/<name>/`, and answers with those folders, by name.
 pub fn build_all(repo: &Path, out: &Path) -> Result<Vec<PathBuf>> {
@@ -62,7 +62,7 @@ fn plugin_folders(plugins: &Path) -> Result<Vec<PathBuf>> {
 /// The toolchain for a plugin. On a Debian machine, and as root, what is missing is installed.
 fn find_toolchain(project: &Project) -> Result<Toolchain> {
     match Toolchain::find(&project.folder, project.target) {
-        Err(DevkitError::NoToolchain { .. }) if toolchain::is_debian() && is_root() => {
+        Err(DevkitError::NoToolchain { .. }) if toolchain::is_debian() && tools::is_root() => {
             install(project.target)?;
             Toolchain::find(&project.folder, project.target).map_err(with_hint)
         }
@@ -73,34 +73,13 @@ fn find_toolchain(project: &Project) -> Result<Toolchain> {
 fn install(target: Target) -> Result<()> {
     let packages = toolchain::missing_packages(target);
     say(&format!("installing Debian packages to compile for {target}: {}", packages.join(" ")));
-    if apt_get(&["install", "--yes", "--no-install-recommends"], &packages)? {
-        return Ok(());
-    }
-    say("the package lists may be old: updating them");
-    apt_get(&["update"], &[])?;
-    if apt_get(&["install", "--yes", "--no-install-recommends"], &packages)? {
+    if tools::apt_install(&packages)? {
         return Ok(());
     }
     bail!(
         "apt-get could not install {}\n  hint: install them another way, or run `rustup target add {target}`",
         packages.join(" ")
     )
-}
-
-fn apt_get(arguments: &[&str], packages: &[&str]) -> Result<bool> {
-    let status = Command::new("apt-get")
-        .args(arguments)
-        .args(packages)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdout(std::io::stderr())
-        .status()
-        .context("cannot run apt-get")?;
-    Ok(status.success())
-}
-
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 fn with_hint(error: DevkitError) -> anyhow::Error {

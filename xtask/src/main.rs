@@ -48,6 +48,9 @@ enum Task {
     Gen,
     /// Measure against peers and write benches/REPORT.md
     Bench {
+        /// Measure the server under load instead, and write benches/SERVER.md
+        #[arg(long)]
+        server: bool,
         /// Fewer rounds, to see that it works
         #[arg(long)]
         quick: bool,
@@ -63,7 +66,7 @@ fn main() -> ExitCode {
         Task::Check => checks::check(&repository()),
         Task::Guests => guests::build_all(&repository(), &bundled(&repository())).map(drop),
         Task::Gen => checks::generate(&repository()),
-        Task::Bench { quick } => bench::run_all(&repository(), quick),
+        Task::Bench { server, quick } => bench::run_all(&repository(), server, quick),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

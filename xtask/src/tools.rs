@@ -74,3 +74,43 @@ pub fn python(name: &str, packages: &[&str]) -> Result<PathBuf> {
     std::fs::write(&stamp, wanted).with_context(|| format!("{} could not be written", stamp.display()))?;
     Ok(bin)
 }
+
+/// The load generator `wrk`, from Debian where it is missing and may be installed.
+pub fn wrk() -> Result<()> {
+    if exists_at_all("wrk") || (is_root() && exists("apt-get", "--version") && apt_install(&["wrk"])?) {
+        return Ok(());
+    }
+    bail!("wrk is not installed; on Debian: apt-get install wrk")
+}
+
+/// Whether a command is there, however it answers.
+fn exists_at_all(program: &str) -> bool {
+    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+/// Installs Debian packages; with lists that are brought up to date where the old ones do not do.
+pub fn apt_install(packages: &[&str]) -> Result<bool> {
+    let install = ["install", "--yes", "--no-install-recommends"];
+    if apt_get(&install, packages)? {
+        return Ok(true);
+    }
+    say("the package lists may be old: updating them");
+    apt_get(&["update"], &[])?;
+    apt_get(&install, packages)
+}
+
+fn apt_get(arguments: &[&str], packages: &[&str]) -> Result<bool> {
+    let status = Command::new("apt-get")
+        .args(arguments)
+        .args(packages)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdout(std::io::stderr())
+        .status()
+        .context("cannot run apt-get")?;
+    Ok(status.success())
+}
+
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}

@@ -160,11 +160,16 @@ fn with(function: FunctionRef, arguments: Arguments) -> Call {
 
 /// The manifest of a plugin around the component.
 pub fn manifest(name: &str, instances: &str, functions: &str) -> Result<Manifest> {
-    let text = format!(
+    let text = manifest_text(name, instances, functions);
+    Manifest::parse(&text).map_err(|error| anyhow!("{error}\n{text}"))
+}
+
+/// The same as text.
+pub fn manifest_text(name: &str, instances: &str, functions: &str) -> String {
+    format!(
         "name = \"{name}\"\nversion = \"1.0.0\"\ntitle = \"Orders\"\ndescription = \"Quotes an order.\"\n\
          [runtime]\nkind = \"wasm\"\nentry = \"peer.wasm\"\ninstances = {instances}\n{functions}"
-    );
-    Manifest::parse(&text).map_err(|error| anyhow!("{error}\n{text}"))
+    )
 }
 
 async fn install(engine: &Engine, component: &[u8], manifest: &Manifest) -> Result<()> {
