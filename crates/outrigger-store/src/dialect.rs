@@ -20,6 +20,16 @@ pub(crate) fn contains(
     Func::cust(Alias::new(position)).arg(text).arg(Expr::val(needle)).gt(0)
 }
 
+/// Where the values of so many rows go in a statement that inserts them.
+pub(crate) fn placeholders(backend: DbBackend, rows: usize, columns: usize) -> String {
+    let place = |row: usize, column: usize| match backend {
+        DbBackend::Postgres => format!("${}", row * columns + column + 1),
+        _ => "?".to_owned(),
+    };
+    let row = |row| format!("({})", (0..columns).map(|column| place(row, column)).collect::<Vec<_>>().join(", "));
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
 /// Whether the failure means that the file is damaged, or no database at all.
 pub(crate) fn is_damage(error: &DbErr) -> bool {
     const CORRUPT: u32 = 11;

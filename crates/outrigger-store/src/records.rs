@@ -2,8 +2,8 @@
 
 use outrigger_engine::store::{LogRecord, RecordBatch, RecordFilter, RunRecord, StoreError};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait, Select, SqlErr,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, Iterable,
+    QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, SqlErr, Statement, Value,
 };
 use time::OffsetDateTime;
 
@@ -24,10 +24,9 @@ pub(crate) async fn append(database: &Database, batch: &RecordBatch) -> Result<(
     if batch.is_empty() {
         return Ok(());
     }
-    let runs = runs.iter().map(run::ActiveModel::of).collect();
     let logs = logs.iter().map(log::ActiveModel::of).collect::<Result<_, _>>()?;
     let transaction = database.begin(APPEND).await?;
-    insert_all(&transaction, runs).await.map_err(|error| match error.sql_err() {
+    insert_runs(&transaction, runs).await.map_err(|error| match error.sql_err() {
         Some(SqlErr::UniqueConstraintViolation(_)) => duplicate(),
         _ => failed(APPEND)(error),
     })?;
@@ -42,6 +41,19 @@ pub(crate) async fn append(database: &Database, batch: &RecordBatch) -> Result<(
 /// What a batch fails with that has a run which is there already.
 pub(crate) fn duplicate() -> StoreError {
     StoreError::Conflict { what: "one of the runs to be appended".to_owned() }
+}
+
+/// Inserts runs.
+async fn insert_runs(transaction: &DatabaseTransaction, runs: &[RunRecord]) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    let columns: Vec<_> = run::Column::iter().map(|column| column.to_string()).collect();
+    for part in parts(runs.iter().collect()) {
+        let rows = dialect::placeholders(backend, part.len(), columns.len());
+        let sql = format!("INSERT INTO runs ({}) VALUES {rows}", columns.join(", "));
+        let values: Vec<Value> = part.into_iter().flat_map(run::row).collect();
+        transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+    }
+    Ok(())
 }
 
 /// Inserts many rows with few statements.

@@ -3,7 +3,6 @@
 use outrigger_contract::code::TABLE;
 use outrigger_contract::{Code, Digest, FunctionName, PluginName};
 use outrigger_engine::store::{RunRecord, StoreError};
-use sea_orm::Set;
 use sea_orm::entity::prelude::*;
 
 use crate::columns;
@@ -33,39 +32,39 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-impl ActiveModel {
-    /// The row of a record.
-    pub(crate) fn of(record: &RunRecord) -> Self {
-        let RunRecord {
-            id,
-            correlation,
-            plugin,
-            function,
-            digest,
-            caller,
-            started_at,
-            duration_us,
-            code,
-            message,
-            cache,
-            attempts,
-        } = record;
-        Self {
-            id: Set(id.clone()),
-            correlation: Set(correlation.to_string()),
-            plugin: Set(plugin.to_string()),
-            function: Set(function.to_string()),
-            digest: Set(digest.as_ref().map(Digest::to_string)),
-            caller: Set(caller.clone()),
-            started_at: Set(columns::from_time(*started_at)),
-            duration_us: Set(columns::from_count(*duration_us)),
-            code: Set(code.map(|code| code.as_str().to_owned())),
-            cache: Set(columns::from_cache(*cache).to_owned()),
-            attempts: Set((*attempts).into()),
-            message: Set(message.clone()),
-            message_folded: Set(message.as_deref().and_then(columns::folded)),
-        }
-    }
+/// The row of a record, in the order of [`Column`]. Not an [`ActiveModel`]: every call leaves a row, and to ask each value
+/// whether it is set costs as much as to insert it.
+pub(crate) fn row(record: &RunRecord) -> impl IntoIterator<Item = Value> + use<> {
+    let RunRecord {
+        id,
+        correlation,
+        plugin,
+        function,
+        digest,
+        caller,
+        started_at,
+        duration_us,
+        code,
+        message,
+        cache,
+        attempts,
+    } = record;
+    let values: [Value; 13] = [
+        id.as_str().into(),
+        correlation.to_string().into(),
+        plugin.as_str().into(),
+        function.as_str().into(),
+        digest.as_ref().map(Digest::to_string).into(),
+        caller.as_str().into(),
+        columns::from_time(*started_at).into(),
+        columns::from_count(*duration_us).into(),
+        code.map(Code::as_str).into(),
+        columns::from_cache(*cache).into(),
+        i64::from(*attempts).into(),
+        message.as_deref().into(),
+        message.as_deref().and_then(columns::folded).into(),
+    ];
+    values
 }
 
 impl TryFrom<Model> for RunRecord {
