@@ -5,19 +5,24 @@
 //! itself), [`permission`] (what it asks for), [`hook`] (where it takes part), [`types`] (what its functions take and give), [`code`] (how all of
 //! it fails).
 
+pub mod address;
 pub mod code;
 pub mod digest;
 pub mod hook;
 pub mod manifest;
 pub mod name;
+pub mod pattern;
 pub mod permission;
 pub mod types;
 pub mod units;
+pub mod webhook;
 
 pub use code::Code;
 pub use digest::Digest;
 pub use hook::{HookKind, HookName, OnError};
 pub use manifest::Manifest;
 pub use name::{FunctionName, FunctionRef, PluginName};
+pub use pattern::Pattern;
 pub use permission::Permissions;
 pub use types::{Type, TypeGraph, Value};
+pub use webhook::WebhookName;

@@ -18,7 +18,6 @@ mod files;
 mod http;
 mod instance;
 mod limits;
-mod network;
 mod output;
 mod revision;
 mod scope;
@@ -34,11 +33,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use outrigger_contract::{Code, Digest, Manifest};
 use outrigger_engine::runtime::{Inspection, LoadedRevision, RevisionSpec, Runtime, RuntimeFault};
+use outrigger_network::TlsClient;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use cache::Cache;
-use http::TlsClient;
 use revision::Revision;
 use state::{Grants, State};
 

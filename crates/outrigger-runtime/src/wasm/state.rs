@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use outrigger_contract::Permissions;
+use outrigger_network::TlsClient;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::files::{self, VirtualFolders};
-use super::http::{Outgoing, TlsClient};
+use super::http::Outgoing;
 use super::limits::{Memory, Stopwatch};
 use super::output::Lines;
 use super::scope::{Output, Scope};
