@@ -106,7 +106,7 @@ pub(crate) fn resolve(
     for (key, value) in stored {
         // One that is overridden need not open.
         if !layers.iter().any(|layer| layer.values.contains_key(key)) {
-            let value = vault::open(&*inner.vault, Place { plugin: &manifest.name, key }, value)?;
+            let value = vault::open(&*inner.vault, Place::Configuration { plugin: &manifest.name, key }, value)?;
             values.insert(key.clone(), value);
         }
     }
@@ -183,7 +183,7 @@ pub(crate) fn seal(
     let refused = |message: String| Failure::new(Code::InvalidConfiguration, message);
     let mut sealed = Map::new();
     for (key, value) in values {
-        let place = Place { plugin, key: &key };
+        let place = Place::Configuration { plugin, key: &key };
         let kept = present.get(&key);
         let secret = is_secret(manifest, &key);
         let value = match value {
@@ -220,7 +220,9 @@ pub(crate) fn open(
     plugin: &PluginName,
     values: &Map<String, Value>,
 ) -> Result<Map<String, Value>, Failure> {
-    let opened = values.iter().map(|(key, value)| Ok((key.clone(), vault::open(vault, Place { plugin, key }, value)?)));
+    let opened = values
+        .iter()
+        .map(|(key, value)| Ok((key.clone(), vault::open(vault, Place::Configuration { plugin, key }, value)?)));
     opened.collect()
 }
 
@@ -271,7 +273,7 @@ pub(crate) fn differences(
     after: &Map<String, Value>,
 ) -> Vec<Difference> {
     let same = |key: &str, left: &Value, right: &Value| {
-        let opened = |value| vault::open(vault, Place { plugin: &manifest.name, key }, value);
+        let opened = |value| vault::open(vault, Place::Configuration { plugin: &manifest.name, key }, value);
         left == right
             || (vault::is_sealed(left) || vault::is_sealed(right))
                 && matches!((opened(left), opened(right)), (Ok(left), Ok(right)) if left == right)

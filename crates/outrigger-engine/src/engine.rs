@@ -11,6 +11,7 @@ use crate::audit::AuditEntry;
 use crate::call::AnswerCache;
 use crate::configuration::{NoOverrides, Overrides};
 use crate::error::Failure;
+use crate::events::Events;
 use crate::hooks::Hooks;
 use crate::jobs::Desk;
 use crate::plugins::{ActiveRevision, PluginTable, Slot};
@@ -18,6 +19,7 @@ use crate::recorder::Recorder;
 use crate::runtime::Runtime;
 use crate::store::{PluginRecord, RevisionSummary, Store};
 use crate::vault::{NoVault, Vault};
+use crate::webhooks::PostOffice;
 
 /// What an engine needs to know.
 #[derive(Clone, Debug)]
@@ -69,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) recorder: Recorder,
     pub(crate) hooks: Hooks,
     pub(crate) jobs: Arc<Desk>,
+    pub(crate) events: Events,
+    pub(crate) post: Arc<PostOffice>,
     /// Revisions that were replaced and are being shut down.
     pub(crate) background: TaskTracker,
 }
@@ -114,6 +118,8 @@ impl Engine {
             cache: AnswerCache::new(options.cache_capacity),
             recorder: Recorder::start(Arc::clone(&store)),
             jobs: Arc::default(),
+            events: Events::default(),
+            post: Arc::default(),
             background: TaskTracker::new(),
             options,
             store,
@@ -137,6 +143,7 @@ impl Engine {
     /// Finishes what runs in the background and writes all that is still to be written.
     pub async fn shutdown(&self) {
         self.inner.jobs.shutdown().await;
+        self.inner.post.shutdown().await;
         self.inner.background.close();
         if tokio::time::timeout(self.inner.options.drain, self.inner.background.wait()).await.is_err() {
             tracing::warn!("calls on replaced revisions were still running at shutdown");

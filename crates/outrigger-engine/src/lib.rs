@@ -10,6 +10,7 @@ pub mod configuration;
 pub mod correlation;
 pub mod engine;
 pub mod error;
+pub mod events;
 pub mod hooks;
 pub mod jobs;
 pub mod life;
@@ -21,6 +22,7 @@ mod services;
 pub mod statistics;
 pub mod store;
 pub mod vault;
+pub mod webhooks;
 
 pub use access::{Principal, Right};
 pub use call::{Answer, Arguments, Call, CallOptions, Caller, Warning};

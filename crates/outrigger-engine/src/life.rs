@@ -68,7 +68,7 @@ impl Engine {
             drop(slot);
             return Err(failure);
         }
-        self.tell_of(spec::PLUGIN_INSTALLED, &slot);
+        self.tell_of(spec::PLUGIN_INSTALLED, &slot).await;
         Ok(())
     }
 
@@ -120,7 +120,7 @@ impl Engine {
             // The new version takes calls; this is done again when it is next loaded.
             tracing::error!(plugin = %slot.name, %failure, "what the new manifest says of hooks is not in force yet");
         }
-        self.tell_of(spec::PLUGIN_UPDATED, &slot);
+        self.tell_of(spec::PLUGIN_UPDATED, &slot).await;
         // The update itself is done.
         if let Err(failure) = self.seal_what_became_secret(&name, &revision.manifest).await {
             tracing::error!(plugin = %name, %failure, "what became a secret is still stored in the open");
@@ -135,10 +135,10 @@ impl Engine {
     pub async fn enable(&self, name: &PluginName) -> Result<(), Failure> {
         let slot = self.slot(name)?;
         match self.bring_into_service(name).await {
-            Ok(true) => self.tell_of(spec::PLUGIN_ENABLED, &slot),
+            Ok(true) => self.tell_of(spec::PLUGIN_ENABLED, &slot).await,
             Ok(false) => {}
             Err(failure) => {
-                self.tell_of(spec::PLUGIN_FAILED, &slot);
+                self.tell_of(spec::PLUGIN_FAILED, &slot).await;
                 return Err(failure);
             }
         }
@@ -178,7 +178,7 @@ impl Engine {
         // The decision is written down before the plugin is stopped: a process that dies in between starts without it.
         self.settle(&slot, PluginState::Disabled, None).await?;
         drive(state, Event::Disable, &mut effects).await.map_err(|(_, failure)| failure)?;
-        self.tell_of(spec::PLUGIN_DISABLED, &slot);
+        self.tell_of(spec::PLUGIN_DISABLED, &slot).await;
         Ok(())
     }
 
@@ -196,7 +196,7 @@ impl Engine {
         let successor = self.bring_up(&slot, &record.active).await?;
         self.settle(&slot, PluginState::Active, None).await?;
         self.replace(&slot, Some(successor));
-        self.tell_of(spec::PLUGIN_RELOADED, &slot);
+        self.tell_of(spec::PLUGIN_RELOADED, &slot).await;
         Ok(())
     }
 
@@ -211,7 +211,7 @@ impl Engine {
         drive(standing(&slot), Event::Uninstall, &mut effects).await.map_err(|(_, failure)| failure)?;
         self.inner.cache.clear();
         self.forget_hooks(name).await?;
-        self.tell_of(spec::PLUGIN_REMOVED, &slot);
+        self.tell_of(spec::PLUGIN_REMOVED, &slot).await;
         Ok(())
     }
 
@@ -266,12 +266,13 @@ impl Engine {
     }
 
     /// Tells who wants to know what became of a plugin.
-    fn tell_of(&self, event: &str, slot: &Slot) {
+    async fn tell_of(&self, event: &str, slot: &Slot) {
         self.tell(event, || {
             let (record, summary) = slot.record();
             let (version, digest) = (summary.version.to_string(), record.active.to_string());
             json!({"plugin": record.name, "version": version, "digest": digest, "reason": record.reason})
-        });
+        })
+        .await;
     }
 
     /// Writes down where a plugin stands.

@@ -4,8 +4,10 @@
 mod access;
 mod audit;
 mod configuration;
+mod events;
 mod hooks;
 mod jobs;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -22,8 +24,10 @@ pub use audit::{AuditFilter, AuditStore};
 pub use configuration::{
     CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, ConfigurationStore,
 };
+pub use events::{EventFilter, EventStore};
 pub use hooks::HookStore;
 pub use jobs::{JobFilter, JobStore};
+pub use webhooks::{DeliveryFilter, WebhookStore};
 
 use crate::audit::AuditEntry;
 use crate::correlation::CorrelationId;
@@ -32,7 +36,9 @@ use crate::runtime::{Inspection, LogLevel};
 
 /// Keeps plugins, grants, configuration, state and records.
 #[async_trait]
-pub trait Store: AccessStore + AuditStore + ConfigurationStore + HookStore + JobStore + Debug + Send + Sync {
+pub trait Store:
+    AccessStore + AuditStore + ConfigurationStore + HookStore + JobStore + EventStore + WebhookStore + Debug + Send + Sync
+{
     /// All plugins with a summary of their active revision, by name. Reads no manifests and no types: it stays quick
     /// with thousands.
     async fn plugin_list(&self) -> Result<Vec<(PluginRecord, RevisionSummary)>, StoreError>;

@@ -12,6 +12,7 @@ mod configuration;
 mod database;
 mod dialect;
 mod entities;
+mod events;
 mod hooks;
 mod jobs;
 mod memory;
@@ -21,6 +22,7 @@ mod records;
 mod sqlite;
 mod state;
 mod statistics;
+mod webhooks;
 
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;

@@ -4,8 +4,10 @@
 mod access;
 mod audit;
 mod configuration;
+mod events;
 mod hooks;
 mod jobs;
+mod webhooks;
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
@@ -56,6 +58,8 @@ struct Tables {
     subscriptions: BTreeMap<String, Subscription>,
     audit: audit::Log,
     jobs: jobs::Jobs,
+    events: events::Events,
+    webhooks: webhooks::Webhooks,
 }
 
 /// A plugin with all that goes when it goes.
@@ -358,6 +362,8 @@ impl Store for MemoryStore {
             subscriptions: _,
             audit: _,
             jobs: _,
+            events: _,
+            webhooks: _,
         } = &*tables;
         let (plugins, runs, logs) = (plugins.len(), runs.len(), logs.len());
         Ok(format!(

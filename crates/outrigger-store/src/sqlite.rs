@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use outrigger_contract::{Digest, HookName, PluginName};
 use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::audit::{AuditEntry, AuditRecord, Head};
+use outrigger_engine::events::NewEvent;
 use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::jobs::{JobId, JobRecord, ScheduleRecord};
 use outrigger_engine::store::{
@@ -420,8 +421,8 @@ impl AuditStore for SqliteStore {
 
 #[async_trait]
 impl JobStore for SqliteStore {
-    async fn job_create(&self, job: &JobRecord) -> Result<(), StoreError> {
-        jobs::create(&self.database, job).await
+    async fn job_create(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<(), StoreError> {
+        jobs::create(&self.database, job, event).await
     }
 
     async fn job_fetch(&self, id: JobId) -> Result<Option<JobRecord>, StoreError> {
@@ -436,15 +437,19 @@ impl JobStore for SqliteStore {
         jobs::next(&self.database, now, busy).await
     }
 
-    async fn job_put(&self, job: &JobRecord) -> Result<u64, StoreError> {
-        jobs::put(&self.database, job).await
+    async fn job_put(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {
+        jobs::put(&self.database, job, event).await
     }
 
     async fn schedule_list(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
         jobs::schedule_list(&self.database).await
     }
 
-    async fn schedule_put(&self, schedule: &ScheduleRecord, job: Option<&JobRecord>) -> Result<u64, StoreError> {
+    async fn schedule_put(
+        &self,
+        schedule: &ScheduleRecord,
+        job: Option<(&JobRecord, &NewEvent)>,
+    ) -> Result<u64, StoreError> {
         jobs::schedule_put(&self.database, schedule, job).await
     }
 

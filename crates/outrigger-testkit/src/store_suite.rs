@@ -12,6 +12,7 @@
 pub mod access;
 pub mod audit;
 pub mod configuration;
+pub mod events;
 mod fixtures;
 pub mod hooks;
 pub mod jobs;
@@ -19,6 +20,7 @@ pub mod plugins;
 pub mod records;
 pub mod state;
 pub mod statistics;
+pub mod webhooks;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -27,7 +29,8 @@ use outrigger_engine::Store;
 
 pub use configuration::set as configuration_of;
 pub use fixtures::{
-    entry, hook, job, key, line, moment, name, plugin, put, revision, run, schedule, statistics, subscription,
+    delivery, entry, event, hook, job, key, line, moment, name, plugin, put, revision, run, schedule, statistics,
+    subscription, webhook,
 };
 
 /// An empty store, with what must live as long as it does.
@@ -157,6 +160,26 @@ macro_rules! store_contract {
                 the_next_job_is_the_oldest_that_may_begin
                 a_schedule_comes_back_as_it_was_put
                 a_schedule_and_its_job_are_written_together
+                a_job_and_the_event_that_tells_of_it_are_written_together
+            }
+            events {
+                an_event_comes_back_as_it_was_appended
+                ids_grow_whatever_the_clock_says
+                the_ids_of_many_writers_grow_in_the_order_of_the_log
+                the_log_is_read_on_from_an_event
+                events_are_listed_newest_first_as_the_filter_says
+                old_events_are_dropped_a_few_at_a_time_and_never_the_last
+            }
+            webhooks {
+                a_webhook_comes_back_as_it_was_put
+                a_webhook_is_only_written_over_what_was_read
+                deliveries_and_the_cursor_are_written_together
+                a_delivery_comes_back_as_it_was_written
+                what_is_due_comes_in_the_order_of_its_time
+                deliveries_are_listed_and_counted
+                deliveries_go_with_their_webhook
+                dead_letters_are_revived
+                ended_deliveries_are_dropped
             }
         }
     };

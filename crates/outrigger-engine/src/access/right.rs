@@ -48,10 +48,10 @@ rights! {
     FUNCTION_ADMINISTER "function_administer" "function" "call functions that are for administrators"
     CONFIGURATION_VIEW "configuration_view" "plugin" "see the configuration of plugins, secrets left out"
     CONFIGURATION_MODIFY "configuration_modify" "plugin" "change the configuration of plugins, secrets too"
-    HOOK_VIEW "hook_view" "hook" "see hooks, subscriptions, traces and webhooks"
-    HOOK_CREATE "hook_create" "hook" "subscribe to hooks and add webhooks"
-    HOOK_DELETE "hook_delete" "hook" "remove subscriptions and webhooks"
-    HOOK_EXECUTE "hook_execute" "hook" "fire hooks, try them out, and send webhooks again"
+    HOOK_VIEW "hook_view" "hook" "see hooks, subscriptions and traces"
+    HOOK_CREATE "hook_create" "hook" "add hooks and subscribe to them"
+    HOOK_DELETE "hook_delete" "hook" "remove hooks and subscriptions"
+    HOOK_EXECUTE "hook_execute" "hook" "fire hooks and try them out"
     JOB_VIEW "job_view" "function" "see jobs with their logs"
     JOB_CREATE "job_create" "function" "start and schedule jobs"
     JOB_MODIFY "job_modify" "function" "cancel and retry jobs"
@@ -68,6 +68,11 @@ rights! {
     AUDIT_VIEW "audit_view" "audit" "read and verify the audit log"
     BACKUP_CREATE "backup_create" "backup" "make backups, which hold everything"
     SYSTEM_VIEW "system_view" "system" "see the state of the whole: doctor, metrics"
+    EVENT_VIEW "event_view" "event" "read and follow the log of events"
+    WEBHOOK_VIEW "webhook_view" "webhook" "see webhooks and their deliveries, never their secrets"
+    WEBHOOK_CREATE "webhook_create" "webhook" "add webhooks; one is told of no more than its maker may see"
+    WEBHOOK_UPDATE "webhook_update" "webhook" "change webhooks, try them out, send dead letters again, and replace their secrets"
+    WEBHOOK_DELETE "webhook_delete" "webhook" "remove webhooks with their deliveries"
 }
 
 /// A name that is not that of a right.

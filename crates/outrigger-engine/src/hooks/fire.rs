@@ -16,6 +16,7 @@ use crate::call::{Answer, Arguments, Call, CallOptions, Caller};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::events::{self, NewEvent};
 use crate::lifecycle::PluginState;
 use crate::runtime::LogLevel;
 use crate::store::LogRecord;
@@ -64,13 +65,23 @@ impl Engine {
     /// Fires a hook and waits for its subscribers.
     ///
     /// # Errors
-    /// There is no such hook; or Outrigger fires it itself, and more than a dry run was asked for.
+    /// There is no such hook; Outrigger fires it itself, and more than a dry run was asked for; or it is an event that
+    /// cannot be written into the log.
     pub async fn fire(&self, firing: Firing) -> Result<Fired, Failure> {
         let hook = &firing.hook;
         let spec = Arc::clone(self.inner.hooks.table.load().spec(hook)?);
         if spec.is_built_in() && !firing.dry_run {
             let message = format!("`{hook}` is fired by Outrigger itself");
             return Err(Failure::new(Code::InvalidUsage, message).with_hint("a dry run shows who would be called"));
+        }
+        if spec.kind == HookKind::Event && !firing.dry_run {
+            events::check_payload(hook, &firing.payload)?;
+            let event = NewEvent {
+                correlation: firing.correlation,
+                plugin: spec.plugin.clone(),
+                ..NewEvent::now(hook.clone(), firing.payload.clone())
+            };
+            self.log_event(&event).await?;
         }
         Ok(self.run_hook(firing).await)
     }

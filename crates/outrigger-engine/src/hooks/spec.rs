@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use time::OffsetDateTime;
 
+use crate::jobs::JobState;
+
 /// Fired before every call, once its arguments are known to fit.
 pub const CALL_BEFORE: &str = "call.before";
 /// Fired after every call, however it ended.
@@ -17,6 +19,9 @@ pub const PLUGIN_RELOADED: &str = "plugin.reloaded";
 pub const PLUGIN_REMOVED: &str = "plugin.removed";
 pub const PLUGIN_FAILED: &str = "plugin.failed";
 pub const CONFIGURATION_CHANGED: &str = "configuration.changed";
+pub const WEBHOOK_DISABLED: &str = "webhook.disabled";
+/// What a webhook is sent that somebody tries out. It is in no log and has no subscribers.
+pub const WEBHOOK_TEST: &str = "webhook.test";
 
 /// A hook, as it can be subscribed to.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,7 +96,21 @@ pub fn built_in() -> Vec<HookSpec> {
             format!("{what}. Carries `plugin`, `version`, `digest` and `reason`, which is null if there is none.");
         spec(name, HookKind::Event, &description, vec![sample(json!("it failed")), sample(Json::Null)])
     };
-    vec![
+    let job = |state: JobState| {
+        let sample = |schedule: Json, code: Json| {
+            json!({
+                "job": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "function": "pricing.quote", "state": state.as_str(), "attempt": 1,
+                "caller": "local", "schedule": schedule, "code": code,
+            })
+        };
+        let description = format!(
+            "A job is {state} now. Carries `job`, `function`, `state`, `attempt`, `caller`, and `schedule` and `code`, which \
+             are null where it was not made by a schedule and did not fail."
+        );
+        let samples = vec![sample(json!("nightly"), json!("trapped")), sample(Json::Null, Json::Null)];
+        spec(&format!("job.{state}"), HookKind::Event, &description, samples)
+    };
+    let mut all = vec![
         spec(
             CALL_BEFORE,
             HookKind::Filter,
@@ -122,5 +141,13 @@ pub fn built_in() -> Vec<HookSpec> {
             "The configuration of a plugin was set. Carries `plugin` and `revision`, and no values.",
             vec![json!({"plugin": "pricing", "revision": 1})],
         ),
-    ]
+        spec(
+            WEBHOOK_DISABLED,
+            HookKind::Event,
+            "A webhook was switched off because its address is gone, or has failed for long. Carries `webhook` and `reason`.",
+            vec![json!({"webhook": "ops-chat", "reason": "it failed"})],
+        ),
+    ];
+    all.extend(JobState::ALL.map(job));
+    all
 }

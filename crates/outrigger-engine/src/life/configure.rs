@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::SlotEffects;
 use crate::configuration::{self, ConfigurationView, Difference, Whole};
-use crate::correlation::CorrelationId;
+use crate::correlation::{self, CorrelationId};
 use crate::engine::{Engine, Inner};
 use crate::error::Failure;
 use crate::hooks::spec;
@@ -121,20 +121,21 @@ impl Engine {
         Ok(configuration::differences(&*self.inner.vault, &manifest, &before, &after))
     }
 
-    /// Seals every secret that is not under the present key anew, all of them in one transaction. Answers how many
-    /// revisions were rewritten.
+    /// Seals every secret that is not under the present key anew, those of configurations in one transaction. Answers how many
+    /// revisions and webhooks were rewritten.
     ///
     /// # Errors
-    /// A secret does not open, or the store failed; then nothing was changed.
+    /// A secret does not open, or the store failed; then no configuration was changed.
     pub async fn reseal(&self) -> Result<u64, Failure> {
         let mut rewrites = Vec::new();
         for name in self.inner.plugins.names() {
             rewrites.extend(self.rewrites(&name).await?);
         }
+        let webhooks = self.reseal_webhooks().await?;
         if rewrites.is_empty() {
-            return Ok(0);
+            return Ok(webhooks);
         }
-        Ok(self.inner.store.configuration_rewrite(&rewrites).await?)
+        Ok(self.inner.store.configuration_rewrite(&rewrites).await? + webhooks)
     }
 
     /// The ids of the keys that stored secrets are sealed with.
@@ -148,6 +149,8 @@ impl Engine {
                 keys.extend(values.values().filter_map(vault::key_of).map(str::to_owned));
             }
         }
+        let webhooks = self.inner.store.webhook_list().await?;
+        keys.extend(webhooks.iter().filter_map(|webhook| vault::key_of(&webhook.sealed)).map(str::to_owned));
         Ok(keys)
     }
 
@@ -176,7 +179,7 @@ impl Engine {
                 if !vault::is_sealed(value) && !configuration::is_secret(&manifest, key) {
                     continue;
                 }
-                let place = Place { plugin: name, key };
+                let place = Place::Configuration { plugin: name, key };
                 let current = match &current {
                     Some(current) => current,
                     None => current.insert(vault.key().map_err(|error| {
@@ -242,7 +245,8 @@ impl Engine {
             self.replace(slot, successor);
         }
         let number = revision.revision;
-        self.tell(spec::CONFIGURATION_CHANGED, || json!({"plugin": manifest.name, "revision": number}));
+        let told = || json!({"plugin": manifest.name, "revision": number});
+        correlation::within(author.correlation, self.tell(spec::CONFIGURATION_CHANGED, told)).await;
         Ok(Configured {
             revision: revision.revision,
             before: configuration::hide(manifest, &present.values),

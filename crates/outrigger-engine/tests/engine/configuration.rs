@@ -31,13 +31,13 @@ impl Vault for Mirror {
 
     fn seal(&self, place: Place<'_>, secret: &[u8]) -> Result<Sealed, VaultError> {
         let text = String::from_utf8(secret.iter().rev().copied().collect()).expect("ASCII");
-        Ok(Sealed { key: self.key()?, nonce: format!("{} {}", place.plugin, place.key), text })
+        Ok(Sealed { key: self.key()?, nonce: place.to_string(), text })
     }
 
     fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
         match () {
             () if sealed.key == "lost" => Err(VaultError::KeyMissing { key: sealed.key.clone() }),
-            () if sealed.nonce != format!("{} {}", place.plugin, place.key) => Err(VaultError::Refused),
+            () if sealed.nonce != place.to_string() => Err(VaultError::Refused),
             () => Ok(zeroize::Zeroizing::new(sealed.text.bytes().rev().collect())),
         }
     }
