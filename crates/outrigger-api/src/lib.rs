@@ -9,6 +9,7 @@ pub mod backup;
 pub mod call;
 pub mod configuration;
 pub mod error;
+pub mod event;
 pub mod function;
 pub mod hook;
 pub mod job;
@@ -18,6 +19,7 @@ pub mod platform;
 pub mod plugin;
 pub mod record;
 pub mod system;
+pub mod webhook;
 
 pub use access::{
     AccessMatrix, AccessMatrixCell, AccessMatrixRow, ExplainRequest, Explanation, Identity, KeyInfo, KeyRequest,
@@ -31,6 +33,7 @@ pub use configuration::{
     DifferenceKind, SecretsRotation,
 };
 pub use error::ApiError;
+pub use event::{EventInfo, EventQuery, EventStream, FollowQuery};
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
 pub use hook::{
     FireReport, FireRequest, HookCallbackInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, SubscriptionInfo,
@@ -39,9 +42,12 @@ pub use hook::{
 pub use job::{JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, ScheduleInfo, ScheduleRequest};
 pub use json::{JsonObject, JsonText, NotAnObject};
 pub use metrics::{FunctionMetrics, LatencyBucket, MetricsReport};
-pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName};
+pub use outrigger_contract::{
+    Code, FunctionName, FunctionRef, HookKind, HookName, OnError, Pattern, PluginName, WebhookName,
+};
 pub use platform::{
-    Access, Audit, Backups, Configurations, Door, Functions, Hooks, Jobs, Platform, Plugins, Records, Visit,
+    Access, Audit, Backups, Configurations, Door, Events, Functions, Hooks, Jobs, Platform, Plugins, Records, Visit,
+    Webhooks,
 };
 pub use plugin::{
     AvailablePlugin, AvailableReport, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest, PackageReport,
@@ -49,6 +55,10 @@ pub use plugin::{
 };
 pub use record::{FunctionStatistics, LogEntry, RecordQuery, RunEntry, StatisticsReport};
 pub use system::{CheckOutcome, DoctorCheck, DoctorReport};
+pub use webhook::{
+    DeliveryInfo, DeliveryQuery, DeliveryRetry, NewWebhook, Secret, WebhookChange, WebhookInfo, WebhookRequest,
+    WebhookSecret,
+};
 
 /// What every question may be answered with.
 pub type ApiResult<T> = Result<T, ApiError>;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use outrigger_contract::{FunctionRef, HookName, PluginName};
+use outrigger_contract::{FunctionRef, HookName, PluginName, WebhookName};
 use ulid::Ulid;
 
 use crate::{
@@ -17,11 +17,28 @@ use crate::{
     PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation,
     StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
 };
+use crate::{
+    DeliveryInfo, DeliveryQuery, DeliveryRetry, EventInfo, EventQuery, EventStream, FollowQuery, NewWebhook,
+    WebhookChange, WebhookInfo, WebhookRequest, WebhookSecret,
+};
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
 #[async_trait]
 pub trait Platform:
-    Functions + Plugins + Records + Configurations + Access + Audit + Hooks + Jobs + Backups + Debug + Send + Sync
+    Functions
+    + Plugins
+    + Records
+    + Configurations
+    + Access
+    + Audit
+    + Hooks
+    + Jobs
+    + Backups
+    + Events
+    + Webhooks
+    + Debug
+    + Send
+    + Sync
 {
     /// Looks whether everything is in order.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
@@ -210,4 +227,38 @@ pub trait Jobs: Send + Sync {
     async fn schedule_put(&self, name: &str, request: ScheduleRequest) -> ApiResult<ScheduleInfo>;
     /// Removes a schedule. The jobs that it made stay.
     async fn schedule_delete(&self, name: &str) -> ApiResult<()>;
+}
+
+/// The log of events.
+#[async_trait]
+pub trait Events: Send + Sync {
+    /// Events that match, the newest first.
+    async fn event_list(&self, query: &EventQuery) -> ApiResult<Vec<EventInfo>>;
+    /// Events that match, as they happen. It ends with the platform, or with an error when the caller may no longer look.
+    async fn event_follow(&self, query: &FollowQuery) -> ApiResult<EventStream>;
+}
+
+/// Webhooks: addresses outside that are told of events. A server tells them.
+#[async_trait]
+pub trait Webhooks: Send + Sync {
+    /// All webhooks, by name.
+    async fn webhook_list(&self) -> ApiResult<Vec<WebhookInfo>>;
+    /// One webhook.
+    async fn webhook_fetch(&self, name: &WebhookName) -> ApiResult<WebhookInfo>;
+    /// Adds a webhook. The answer is the only place where its secret is shown.
+    async fn webhook_create(&self, request: WebhookRequest) -> ApiResult<NewWebhook>;
+    /// Makes a webhook into what is wanted.
+    async fn webhook_update(&self, name: &WebhookName, change: WebhookChange) -> ApiResult<WebhookInfo>;
+    /// Removes a webhook with its deliveries.
+    async fn webhook_delete(&self, name: &WebhookName) -> ApiResult<()>;
+    /// Makes a new secret for a webhook.
+    async fn webhook_rotate(&self, name: &WebhookName) -> ApiResult<WebhookSecret>;
+    /// Puts a delivery on its way that tries the webhook out.
+    async fn webhook_test(&self, name: &WebhookName) -> ApiResult<DeliveryInfo>;
+    /// Deliveries of a webhook that match, the newest first.
+    async fn delivery_list(&self, name: &WebhookName, query: &DeliveryQuery) -> ApiResult<Vec<DeliveryInfo>>;
+    /// One delivery of a webhook.
+    async fn delivery_fetch(&self, name: &WebhookName, id: &str) -> ApiResult<DeliveryInfo>;
+    /// Has a dead letter of a webhook sent again, or all of them.
+    async fn delivery_retry(&self, name: &WebhookName, id: Option<&str>) -> ApiResult<DeliveryRetry>;
 }

@@ -3,11 +3,13 @@
 mod access;
 mod backup;
 mod call;
+mod event;
 mod global;
 mod hook;
 mod job;
 mod plugin;
 mod serve;
+mod webhook;
 
 use std::path::PathBuf;
 
@@ -21,6 +23,7 @@ use crate::complete;
 pub use access::{AccessCommand, AuditCommand, AuditListArguments, KeyCommand, KeyCreateArguments, RoleCommand};
 pub use backup::{BackupCommand, BackupCreateArguments};
 pub use call::{Argument, BatchArguments, CallArguments, CallOptions};
+pub use event::EventsArguments;
 pub use global::{ColorChoice, GlobalOptions};
 pub use hook::{HookCommand, SubscribeArguments};
 pub use job::{
@@ -32,6 +35,7 @@ pub use plugin::{
     SecretsCommand, Since, UninstallArguments,
 };
 pub use serve::ServeArguments;
+pub use webhook::{Header, WebhookAddArguments, WebhookCommand, WebhookOptions, WebhookUpdateArguments};
 
 /// Colours of help and of usage errors.
 pub(crate) const STYLES: Styles = Styles::styled()
@@ -120,6 +124,19 @@ pub enum Command {
     /// Jobs at certain times
     #[command(subcommand, visible_alias = "schedules")]
     Schedule(ScheduleCommand),
+
+    /// What happened, in one order: list events, or follow them
+    ///
+    /// Events tell of plugins, configurations, jobs, webhooks, and of what plugins' own event hooks were fired for. With
+    /// `-o json` and --follow there is one JSON object a line.
+    #[command(after_help = "Examples:
+  outrigger events --name 'plugin.*' --since 1h
+  outrigger events --follow --name 'job.*' -o json")]
+    Events(EventsArguments),
+
+    /// Addresses outside that are told of events
+    #[command(subcommand, visible_alias = "webhooks")]
+    Webhook(WebhookCommand),
 
     /// Keys, roles, and why something is allowed or refused
     #[command(subcommand)]

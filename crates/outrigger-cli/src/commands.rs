@@ -10,6 +10,7 @@ pub mod configuration;
 pub mod dev;
 pub mod doctor;
 pub mod errors;
+pub mod event;
 pub mod functions;
 pub mod hook;
 pub mod install;
@@ -18,6 +19,7 @@ pub mod plugin;
 pub mod records;
 pub mod serve;
 pub mod validate;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -44,6 +46,8 @@ pub async fn run(context: Arc<Context>, command: Command) -> CliResult {
         Command::Hook(command) => hook::run(&context, command).await,
         Command::Job(command) => job::run(&context, command).await,
         Command::Schedule(command) => job::schedule(&context, command).await,
+        Command::Events(arguments) => event::run(&context, arguments).await,
+        Command::Webhook(command) => webhook::run(&context, command).await,
         Command::Access(command) => access::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Backup(command) => backup::run(&context, command).await,

@@ -106,7 +106,7 @@ impl Client {
         })
     }
 
-    async fn send(&self, request: RequestBuilder) -> ApiResult<Response> {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> ApiResult<Response> {
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         match response.status().is_success() {
             true => Ok(response),
@@ -131,7 +131,7 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> ApiError {
+    pub(crate) fn unreachable(&self, error: &reqwest::Error) -> ApiError {
         let mut message = format!("{} cannot be reached", self.shown);
         let mut cause: Option<&dyn Error> = error.source();
         while let Some(error) = cause {

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use outrigger_api::{ApiError, ApiResult, Code, Door, NewKey, Platform, Visit};
 use outrigger_engine::jobs::JobOptions;
+use outrigger_engine::webhooks::WebhookOptions;
 use outrigger_engine::{Backends, CorrelationId, Engine, EngineOptions};
 use outrigger_runtime::{WasmOptions, WasmRuntime};
 use outrigger_store::SqliteStore;
 
 use crate::data_directory::{DataDirectory, DirectoryHold, Hold};
 use crate::keys::Keys;
+use crate::outgoing::Outgoing;
 use crate::overrides::HostOverrides;
 use crate::owners::Owners;
 use crate::packages::Packages;
@@ -70,20 +72,32 @@ impl Host {
         }
     }
 
-    /// Opens a data directory for a server: nobody else uses it meanwhile. It does the jobs that are queued.
+    /// Opens a data directory for a server: nobody else uses it meanwhile. It does the jobs that are queued, and tells
+    /// webhooks of events.
     ///
     /// # Errors
     /// As for [`Host::open`]; or others still use the directory after some seconds.
     pub async fn open_alone(options: HostOptions) -> ApiResult<Self> {
+        Self::open_alone_with(options, WebhookOptions::default()).await
+    }
+
+    /// The same, with other ideas of how webhooks are told.
+    ///
+    /// # Errors
+    /// As for [`Host::open_alone`].
+    pub async fn open_alone_with(options: HostOptions, webhooks: WebhookOptions) -> ApiResult<Self> {
         let directory = DataDirectory::open(&options.data)?;
         let until = Instant::now() + WAIT_FOR_COMMANDS;
         loop {
             if let Some(hold) = directory.hold(Hold::Alone)? {
                 let host = Self::over(directory, hold, options).await?;
-                // Only here: of several processes, one does the jobs.
+                // Only here: of several processes, one does the jobs and tells the webhooks.
                 let owners = Arc::new(Owners(Arc::downgrade(&host.inner)));
-                let started = host.inner.engine.start_jobs(JobOptions::default(), owners).await;
-                return started.map(|()| host).map_err(convert::error);
+                let engine = &host.inner.engine;
+                engine.start_jobs(JobOptions::default(), owners).await.map_err(convert::error)?;
+                let sender = Arc::new(Outgoing::default());
+                engine.start_webhooks(webhooks, sender).await.map_err(convert::error)?;
+                return Ok(host);
             }
             if Instant::now() >= until {
                 let message = format!("{} is in use by another server, or by a command", directory.root().display());

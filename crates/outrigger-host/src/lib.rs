@@ -10,6 +10,7 @@ mod functions;
 mod host;
 mod keys;
 pub mod options;
+mod outgoing;
 mod overrides;
 mod owners;
 mod packages;

@@ -5,11 +5,13 @@ mod access;
 mod audit;
 mod backups;
 mod configurations;
+mod events;
 mod functions;
 mod hooks;
 mod jobs;
 mod plugins;
 mod records;
+mod webhooks;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use async_trait::async_trait;
 use outrigger_api::{ApiResult, Code, DoctorReport, MetricsReport, Platform};
 use outrigger_engine::access::{Principal, Right};
 use outrigger_engine::audit::{AuditEntry, Stage};
-use outrigger_engine::{Caller, CorrelationId, Failure};
+use outrigger_engine::{Caller, CorrelationId, Failure, correlation};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -123,7 +125,7 @@ impl Session {
             let intent = self.entry(right, name, Stage::Intent);
             self.host.engine.audit(intent).await.map_err(convert::error)?;
         }
-        let outcome = work.await;
+        let outcome = correlation::within(self.correlation, work).await;
         let mut entry = self.entry(right, name, Stage::Done);
         let outcome = match outcome {
             Ok((value, Trace { before, after, revision })) => {

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod api;
 pub mod input;
+pub mod live;
 pub mod problem;
 pub mod who;
 
@@ -19,6 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use outrigger_api::{ApiError, ApiResult, Code, Door};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use ulid::Ulid;
 
@@ -29,6 +31,8 @@ use who::Who;
 
 pub const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
 /// What all requests share.
 #[derive(Debug)]
 pub struct App {
@@ -37,6 +41,8 @@ pub struct App {
     pub idempotency: Idempotency,
     /// The OpenAPI document, written down once.
     pub document: bytes::Bytes,
+    /// The server stops: what would go on without end is to end.
+    pub stopping: CancellationToken,
     /// Work that goes on although its client has left; a server that stops waits for it.
     pub work: TaskTracker,
 }
@@ -98,7 +104,13 @@ where
     let path = input::path::<P>(&mut parts).await?;
     let query = input::query::<Q>(&parts.uri)?;
     let body = if B::EXPECTED { input::read(&parts.headers, body, app.body_limit).await? } else { bytes::Bytes::new() };
-    let input = Input { path, query, body: B::parse(&body)?, if_match: parts.headers.get(header::IF_MATCH).cloned() };
+    let input = Input {
+        path,
+        query,
+        body: B::parse(&body)?,
+        if_match: parts.headers.get(header::IF_MATCH).cloned(),
+        last_event_id: parts.headers.get(&LAST_EVENT_ID).cloned(),
+    };
     if parts.method != Method::POST || !parts.headers.contains_key(&idempotency::HEADER) {
         return handler(who, input).await?.render();
     }

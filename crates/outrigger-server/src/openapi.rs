@@ -48,7 +48,11 @@ pub fn document(api: &mut Api) -> Value {
                 "bearerAuth": {"type": "http", "scheme": "bearer"},
                 "apiKeyAuth": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
-            "parameters": {"IdempotencyKey": idempotency_key(), "IfMatch": if_match()},
+            "parameters": {
+                "IdempotencyKey": idempotency_key(),
+                "IfMatch": if_match(),
+                "LastEventId": last_event_id(),
+            },
             "headers": headers(),
             "schemas": api.generator.take_definitions(true),
         },
@@ -100,6 +104,9 @@ fn parameters_of_query(operation: &Operation) -> Vec<Value> {
     let mut parameters = parameters(&operation.query_schema, "query");
     if operation.method == Method::POST {
         parameters.push(json!({"$ref": "#/components/parameters/IdempotencyKey"}));
+    }
+    if operation.resumes {
+        parameters.push(json!({"$ref": "#/components/parameters/LastEventId"}));
     }
     if operation.if_match {
         parameters.push(json!({"$ref": "#/components/parameters/IfMatch"}));
@@ -234,6 +241,16 @@ fn idempotency_key() -> Value {
         "description": "Made anew for each request, and sent again only to repeat it: then it is done once, and the \
             first answer is given again for 24 hours, with `Idempotency-Replayed: true`.",
         "schema": {"type": "string", "pattern": idempotency::PATTERN, "minLength": 1, "maxLength": 255},
+    })
+}
+
+fn last_event_id() -> Value {
+    json!({
+        "name": "Last-Event-ID",
+        "in": "header",
+        "required": false,
+        "description": "The id of the last event that was received: it goes on behind that one.",
+        "schema": {"type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"},
     })
 }
 

@@ -5,6 +5,7 @@ mod access;
 mod backups;
 mod configuration;
 mod documents;
+mod events;
 mod functions;
 mod hooks;
 mod jobs;
@@ -13,6 +14,7 @@ mod packages;
 mod plugins;
 mod records;
 mod seed;
+mod webhooks;
 
 use outrigger_api::{Code, FunctionRef, PluginName};
 use schemars::JsonSchema;
@@ -32,6 +34,8 @@ pub fn all() -> Api {
     records::routes(&mut api);
     access::routes(&mut api);
     backups::routes(&mut api);
+    events::routes(&mut api);
+    webhooks::routes(&mut api);
     metrics::routes(&mut api);
     documents::routes(&mut api);
     seed::routes(&mut api);

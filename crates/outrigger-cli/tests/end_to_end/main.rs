@@ -5,6 +5,7 @@
 mod backing_up;
 mod calls;
 mod developing;
+mod events;
 mod harness;
 mod installing;
 mod jobs;

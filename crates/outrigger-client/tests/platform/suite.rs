@@ -1,7 +1,10 @@
 //! What every platform does, whichever way it is reached.
 
+use futures::StreamExt as _;
 use outrigger_api::{
-    AuditQuery, Code, ExplainRequest, FunctionQuery, KeyRequest, RecordQuery, RoleRequest, StatisticsReport,
+    AuditQuery, Code, DeliveryQuery, EventQuery, ExplainRequest, FireRequest, FollowQuery, FunctionQuery, HookKind,
+    HookName, HookRequest, JobRequest, JsonObject, KeyRequest, RecordQuery, RoleRequest, StatisticsReport,
+    WebhookChange, WebhookRequest,
 };
 use serde_json::{Value, json};
 
@@ -33,6 +36,10 @@ everywhere! {
     keys_and_roles_are_made_explained_and_taken_away
     the_audit_log_says_who_did_what_and_is_whole
     all_is_in_order
+    events_are_listed_and_followed
+    whoever_reads_slowly_misses_nothing
+    jobs_tell_where_they_stand
+    webhooks_are_added_changed_and_removed
 }
 
 mod behaviour {
@@ -212,5 +219,99 @@ mod behaviour {
         let who = place.platform.identity().await.expect("it says");
         let name = if matches!(way, Way::Http) { "administrator" } else { "local" };
         assert_eq!((who.name.as_str(), who.roles), (name, vec!["admin".to_owned()]));
+    }
+
+    pub async fn events_are_listed_and_followed(place: &Place, way: Way) {
+        let platform = &place.platform;
+        let plugins = FollowQuery { name: "plugin.*".parse().ok(), ..FollowQuery::default() };
+        let mut following = platform.event_follow(&plugins).await.expect("it may look");
+        place.install(&place.package("alpha", "1.0.0", "")).await.expect("it is installed");
+        platform.plugin_disable(&"alpha".parse().expect("a name")).await.expect("it is disabled");
+        let mut seen = Vec::new();
+        for expected in ["plugin.installed", "plugin.disabled"] {
+            let event = following.next().await.expect("it goes on").expect("an event");
+            assert_eq!((event.name.as_str(), &event.payload["plugin"]), (expected, &json!("alpha")), "{way:?}");
+            seen.push(event);
+        }
+        let listed = platform.event_list(&EventQuery::default()).await.expect("it lists");
+        assert_eq!(listed, [seen[1].clone(), seen[0].clone()]);
+        // Under the id of what caused it, as the audit log has it.
+        let audit = AuditQuery { correlation: Some(seen[1].correlation.clone()), ..AuditQuery::default() };
+        let audit = platform.audit_list(&audit).await.expect("it lists");
+        assert_eq!(audit[0].action, "plugin_modify", "{audit:?}");
+        // Whoever comes back goes on where they were.
+        let after = FollowQuery { after: Some(seen[0].id.clone()), ..plugins };
+        let mut again = platform.event_follow(&after).await.expect("it may look");
+        assert_eq!(again.next().await.expect("it goes on").expect("an event"), seen[1]);
+        let wrong = FollowQuery { after: Some("nonsense".to_owned()), ..FollowQuery::default() };
+        let error = platform.event_follow(&wrong).await.err().expect("that is no event");
+        assert_eq!(error.code, Code::InvalidUsage);
+    }
+
+    pub async fn whoever_reads_slowly_misses_nothing(place: &Place, way: Way) {
+        let platform = &place.platform;
+        let hook: HookName = "customer.created".parse().expect("a name");
+        let request = HookRequest { name: hook.clone(), kind: HookKind::Event, description: String::new() };
+        platform.hook_create(request).await.expect("it is added");
+        let mut following = platform.event_follow(&FollowQuery::default()).await.expect("it may look");
+        let text = "x".repeat(4_000);
+        for number in 0..300 {
+            let payload = json!({"number": number, "text": text});
+            platform.hook_fire(&hook, FireRequest { payload, dry_run: false }).await.expect("it is fired");
+        }
+        for number in 0..300 {
+            let event = following.next().await.expect("it goes on").expect("an event");
+            assert_eq!(event.payload["number"], json!(number), "{way:?}");
+        }
+        let payload = json!("x".repeat(70_000));
+        let error = platform.hook_fire(&hook, FireRequest { payload, dry_run: false }).await.expect_err("too much");
+        assert_eq!(error.code, Code::InvalidInput);
+    }
+
+    pub async fn jobs_tell_where_they_stand(place: &Place, way: Way) {
+        let platform = &place.platform;
+        place.install(&place.package("alpha", "1.0.0", "")).await.expect("it is installed");
+        let function = "alpha.good".parse().expect("a function");
+        let arguments = JsonObject::parse("{\"number\": 7}".to_owned()).expect("an object");
+        let query = FollowQuery { name: "job.*".parse().ok(), ..FollowQuery::default() };
+        let mut following = platform.event_follow(&query).await.expect("it may look");
+        let job = platform.job_create(JobRequest::new(function, arguments)).await.expect("it is started");
+        // In this process nobody does it.
+        let states: &[&str] =
+            if matches!(way, Way::InProcess) { &["queued"] } else { &["queued", "running", "succeeded"] };
+        for state in states {
+            let event = following.next().await.expect("it goes on").expect("an event");
+            assert_eq!((event.name.as_str(), &event.correlation), (&*format!("job.{state}"), &job.id), "{way:?}");
+            assert_eq!(event.payload["function"], "alpha.good");
+        }
+    }
+
+    pub async fn webhooks_are_added_changed_and_removed(place: &Place, way: Way) {
+        let platform = &place.platform;
+        let request: WebhookRequest = serde_json::from_value(json!({
+            "name": "chat", "url": "https://ops.example.com/hook", "events": ["plugin.*"], "enabled": false,
+            "headers": {"X-Token": "hunter2"},
+        }))
+        .expect("a request");
+        let made = platform.webhook_create(request.clone()).await.expect("it is added");
+        assert!(made.secret.reveal().starts_with("whsec_"), "{way:?}");
+        assert_eq!(made.webhook.headers, ["X-Token"]);
+        assert_eq!(platform.webhook_create(request).await.expect_err("it is there").code, Code::AlreadyExists);
+        let name = &made.webhook.name;
+        let change: WebhookChange =
+            serde_json::from_value(json!({"url": "https://ops.example.com/other", "enabled": false}))
+                .expect("a change");
+        let changed = platform.webhook_update(name, change).await.expect("it is changed");
+        assert_eq!((changed.events[0].as_str(), changed.headers), ("*", vec!["X-Token".to_owned()]));
+        assert_eq!(
+            platform.webhook_list().await.expect("it lists"),
+            [platform.webhook_fetch(name).await.expect("it is")]
+        );
+        assert_ne!(platform.webhook_rotate(name).await.expect("it is replaced").secret, made.secret);
+        assert_eq!(platform.delivery_list(name, &DeliveryQuery::default()).await.expect("it lists"), []);
+        assert_eq!(platform.delivery_retry(name, None).await.expect("there is none").retried, 0);
+        platform.webhook_delete(name).await.expect("it is removed");
+        assert_eq!(platform.webhook_fetch(name).await.expect_err("it is gone").code, Code::NotFound);
+        assert_eq!(platform.webhook_delete(name).await.expect_err("it is gone").code, Code::NotFound);
     }
 }

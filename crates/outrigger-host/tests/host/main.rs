@@ -7,3 +7,4 @@ mod configuration;
 mod hooks;
 mod install;
 mod refuse;
+mod webhooks;

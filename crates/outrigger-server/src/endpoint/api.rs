@@ -52,6 +52,7 @@ pub struct Operation {
     /// What it may fail with, beyond what any route may.
     pub codes: Vec<Code>,
     pub if_match: bool,
+    pub resumes: bool,
 }
 
 /// What comes back if all goes well.
@@ -143,6 +144,7 @@ impl Api {
             success,
             codes: Vec::new(),
             if_match: false,
+            resumes: false,
         };
         let methods = on(filter, move |State(app): State<Arc<App>>, request: Request| {
             serve::<W, P, Q, B, R, F, Fut>(app, handler.clone(), request)
@@ -204,6 +206,12 @@ impl Operation {
     /// What it may fail with, beyond what any route may.
     pub fn fails(&mut self, codes: &[Code]) -> &mut Self {
         self.codes.extend_from_slice(codes);
+        self
+    }
+
+    /// It goes on behind the event that `Last-Event-ID` names.
+    pub fn resumes(&mut self) -> &mut Self {
+        self.resumes = true;
         self
     }
 

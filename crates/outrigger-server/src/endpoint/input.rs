@@ -19,6 +19,8 @@ pub struct Input<P, Q, B> {
     pub body: B,
     /// For routes that say [`super::api::Operation::takes_if_match`]; see [`crate::etag`].
     pub if_match: Option<HeaderValue>,
+    /// For routes that say [`super::api::Operation::resumes`].
+    pub last_event_id: Option<HeaderValue>,
 }
 
 /// A body, or none.

@@ -24,6 +24,7 @@ pub trait Who: Sized + Send + 'static {
 /// Somebody with a key, or the administrator. What they may do is for the platform to say.
 #[derive(Debug)]
 pub struct Caller {
+    pub app: Arc<App>,
     pub platform: Arc<dyn Platform>,
     pub correlation: Ulid,
 }
@@ -43,7 +44,7 @@ impl Who for Caller {
             (None, Some(Peer::Socket)) => app.door.local(visit),
             (None, _) => return Err(ApiError::new(Code::Unauthenticated, "the request carries no key")),
         };
-        Ok(Self { platform, correlation })
+        Ok(Self { app: Arc::clone(app), platform, correlation })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod client;
 mod document;
+mod events;
 mod idempotency;
 mod platform;
 mod requests;

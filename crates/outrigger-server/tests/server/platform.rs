@@ -669,3 +669,124 @@ impl Backups for Seen {
         })
     }
 }
+
+fn event(name: &str) -> EventInfo {
+    EventInfo {
+        id: "01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned(),
+        at: OffsetDateTime::UNIX_EPOCH,
+        name: name.parse().unwrap(),
+        plugin: Some("pricing".parse().unwrap()),
+        correlation: "01ARZ3NDEKTSV4RRFFQ69G5FAW".to_owned(),
+        payload: json!({"plugin": "pricing"}),
+    }
+}
+
+#[async_trait]
+impl Events for Seen {
+    async fn event_list(&self, _: &EventQuery) -> ApiResult<Vec<EventInfo>> {
+        self.allowed()?;
+        Ok(vec![event("plugin.installed")])
+    }
+
+    /// One event, and then what comes after it: for ever nothing, or that the caller may no longer look.
+    async fn event_follow(&self, query: &FollowQuery) -> ApiResult<EventStream> {
+        self.allowed()?;
+        let first = futures::stream::iter([Ok(EventInfo {
+            payload: json!({"after": query.after}),
+            ..event("plugin.installed")
+        })]);
+        Ok(match query.name.as_ref().map(Pattern::as_str) {
+            Some("forever") => Box::pin(futures::StreamExt::chain(first, futures::stream::pending())),
+            Some("revoked") => {
+                let ended = Err(ApiError::new(Code::Unauthenticated, "the key was revoked"));
+                Box::pin(futures::StreamExt::chain(first, futures::stream::iter([ended])))
+            }
+            _ => Box::pin(first),
+        })
+    }
+}
+
+fn webhook(name: &WebhookName) -> WebhookInfo {
+    WebhookInfo {
+        name: name.clone(),
+        url: "https://ops.example.com/".to_owned(),
+        events: vec!["*".parse().unwrap()],
+        plugin: None,
+        enabled: true,
+        reason: None,
+        description: String::new(),
+        headers: vec!["Authorization".to_owned()],
+        allow_http: false,
+        allow_private_network: false,
+        failing_since: Some(OffsetDateTime::UNIX_EPOCH),
+        pending: 1,
+        dead: 0,
+        created_by: "local".to_owned(),
+        created_at: OffsetDateTime::UNIX_EPOCH,
+        updated_at: OffsetDateTime::UNIX_EPOCH,
+    }
+}
+
+fn delivery(name: &WebhookName) -> DeliveryInfo {
+    DeliveryInfo {
+        id: "01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned(),
+        webhook: name.clone(),
+        event: None,
+        name: "webhook.test".parse().unwrap(),
+        state: "pending".to_owned(),
+        attempts: 1,
+        next_at: Some(OffsetDateTime::UNIX_EPOCH),
+        status: Some(500),
+        error: Some("the receiver answered 500".to_owned()),
+        created_at: OffsetDateTime::UNIX_EPOCH,
+        ended_at: None,
+    }
+}
+
+#[async_trait]
+impl Webhooks for Seen {
+    async fn webhook_list(&self) -> ApiResult<Vec<WebhookInfo>> {
+        self.allowed()?;
+        Ok(vec![webhook(&"ops-chat".parse().unwrap())])
+    }
+
+    async fn webhook_fetch(&self, name: &WebhookName) -> ApiResult<WebhookInfo> {
+        self.allowed().map(|()| webhook(name))
+    }
+
+    async fn webhook_create(&self, request: WebhookRequest) -> ApiResult<NewWebhook> {
+        self.allowed()?;
+        Ok(NewWebhook { webhook: webhook(&request.name), secret: Secret::new("whsec_AAAA".to_owned()) })
+    }
+
+    async fn webhook_update(&self, name: &WebhookName, _: WebhookChange) -> ApiResult<WebhookInfo> {
+        self.allowed().map(|()| webhook(name))
+    }
+
+    async fn webhook_delete(&self, _: &WebhookName) -> ApiResult<()> {
+        self.allowed()
+    }
+
+    async fn webhook_rotate(&self, name: &WebhookName) -> ApiResult<WebhookSecret> {
+        self.allowed()?;
+        Ok(WebhookSecret { name: name.clone(), secret: Secret::new("whsec_AAAA".to_owned()) })
+    }
+
+    async fn webhook_test(&self, name: &WebhookName) -> ApiResult<DeliveryInfo> {
+        self.allowed().map(|()| delivery(name))
+    }
+
+    async fn delivery_list(&self, name: &WebhookName, _: &DeliveryQuery) -> ApiResult<Vec<DeliveryInfo>> {
+        self.allowed()?;
+        Ok(vec![delivery(name)])
+    }
+
+    async fn delivery_fetch(&self, name: &WebhookName, _: &str) -> ApiResult<DeliveryInfo> {
+        self.allowed().map(|()| delivery(name))
+    }
+
+    async fn delivery_retry(&self, _: &WebhookName, _: Option<&str>) -> ApiResult<DeliveryRetry> {
+        self.allowed()?;
+        Ok(DeliveryRetry { retried: 1 })
+    }
+}
