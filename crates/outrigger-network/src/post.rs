@@ -98,9 +98,10 @@ pub async fn post(tls: &TlsClient, post: Post<'_>) -> Result<Answer, PostError> 
     // Both on this task: dropped, all of it ends at once.
     let response = tokio::select! {
         response = &mut response => response,
-        ended = &mut connection => match ended {
-            Ok(()) => response.await,
-            Err(error) => Err(error),
+        // The answer may have come before the end, also before one that is out of order.
+        ended = &mut connection => match (response.await, ended) {
+            (Err(_), Err(error)) => Err(error),
+            (response, _) => response,
         },
     };
     let response = response.map_err(failed)?;
