@@ -16,7 +16,7 @@ const PREFIX: &str = "whsec_";
 pub fn generate() -> Result<SecretText, getrandom::Error> {
     let mut bytes = zeroize::Zeroizing::new([0_u8; 32]);
     getrandom::fill(&mut *bytes)?;
-    Ok(SecretText::new(format!("{PREFIX}{}", STANDARD.encode_to_string(&*bytes))))
+    Ok(SecretText::new(format!("{PREFIX}{}", STANDARD.encode_to_string(bytes.as_slice()))))
 }
 
 /// One signature, as it stands in `webhook-signature`. None where the text is no secret.
