@@ -53,6 +53,7 @@ pub enum Code {
     TooLarge,
     UnsupportedMediaType,
     InvalidBackup,
+    MigrationFailed,
     Internal,
 }
 
@@ -259,6 +260,9 @@ table! {
     InvalidBackup "invalid_backup" 422 -32602 USAGE
         "The file is not a backup, or is not as it was when it was made."
         "Take another copy of it, or an earlier backup; `outrigger backup verify FILE` checks one."
+    MigrationFailed "migration_failed" 409 -32000 FAILED
+        "What an older version of the plugin left could not be taken over; nothing was changed, and the old version still runs."
+        "The message names the step. `outrigger plugin install PATH --dry-run` shows what a migration would change."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

@@ -9,6 +9,7 @@ mod configuration;
 mod functions;
 mod hooks;
 mod limits;
+mod migrations;
 mod node;
 mod problem;
 mod read;
@@ -31,6 +32,7 @@ pub use configuration::{AdditionalProperties, ConfigurationSchema, Property, Pro
 pub use functions::{FunctionOptions, Retry};
 pub use hooks::{HookDeclaration, SubscriptionDeclaration};
 pub use limits::Limits;
+pub use migrations::{LONGEST_STATE_KEY, MigrationConflict, MigrationStep};
 pub use problem::{ManifestError, Place, Problem};
 pub use runtime::{InstancePolicy, PackagePath, PackagePathError, RuntimeKind, RuntimeSection};
 pub use schema::json_schema;
@@ -84,6 +86,9 @@ pub struct Manifest {
     /// Functions of its own that are called when a hook is fired.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subscriptions: Vec<SubscriptionDeclaration>,
+    /// Steps from what older versions left, in the order in which they are taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<MigrationStep>,
     /// Limits on each call, with the defaults filled in.
     pub limits: Limits,
 }

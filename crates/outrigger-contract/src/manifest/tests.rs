@@ -1,3 +1,4 @@
+mod migrations;
 mod problems;
 mod schema;
 
@@ -95,6 +96,14 @@ condition = "event.country == 'NO'"
 on-error = "disable-after(3)"
 timeout = "1s"
 description = "Looks up the servers of a new customer."
+
+[[migrations]]
+from = "<1.0.0"
+rename = { zone = "region" }
+remove = ["legacy-mode"]
+set = { retries = 3 }
+rename-state = { "server/" = "servers/" }
+remove-state = ["tmp/"]
 
 [limits]
 memory = "128MiB"
@@ -280,6 +289,26 @@ fn all_parts_are_read() {
           "on-error": "disable-after(3)",
           "timeout": "1s",
           "description": "Looks up the servers of a new customer."
+        }
+      ],
+      "migrations": [
+        {
+          "from": "<1.0.0",
+          "rename": {
+            "zone": "region"
+          },
+          "remove": [
+            "legacy-mode"
+          ],
+          "set": {
+            "retries": 3
+          },
+          "rename-state": {
+            "server/": "servers/"
+          },
+          "remove-state": [
+            "tmp/"
+          ]
         }
       ],
       "limits": {
@@ -471,6 +500,7 @@ fn line() -> impl Strategy<Value = String> {
         "hooks.\"a.b\"",
         "hooks",
         "subscriptions",
+        "migrations",
         "[runtime]",
         "[functions]",
         "\"\"",
@@ -495,6 +525,7 @@ fn line() -> impl Strategy<Value = String> {
         "{ path = 1 }",
         "{ kind = \"event\", description = \"x\" }",
         "[{ hook = \"a.b\", function = \"c\", priority = -1 }]",
+        "[{ from = \"<1.0.0\", rename = { a = \"b\" }, set = { c = 1 } }]",
         "[{ path = \"/a/\", access = \"write\" }]",
         "[\"*:*\"]",
         "99999999999999999999",

@@ -26,6 +26,7 @@ const TABLES: &[(&str, &str)] = &[
     ("`[dependencies]`, the longer form", "/properties/dependencies/additionalProperties/anyOf/1"),
     ("`[hooks.\"NAME\"]`", "/properties/hooks/additionalProperties"),
     ("`[[subscriptions]]`", "/properties/subscriptions/items"),
+    ("`[[migrations]]`", "/properties/migrations/items"),
     ("`[limits]`", "/properties/limits"),
 ];
 
