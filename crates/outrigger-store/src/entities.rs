@@ -16,6 +16,8 @@ pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod plugin;
+pub(crate) mod predecessor;
+pub(crate) mod predecessor_state;
 pub(crate) mod revision;
 pub(crate) mod role;
 pub(crate) mod run;

@@ -21,6 +21,7 @@ mod records;
 mod sqlite;
 mod state;
 mod statistics;
+mod updates;
 
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;

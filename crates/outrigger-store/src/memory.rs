@@ -6,6 +6,7 @@ mod audit;
 mod configuration;
 mod hooks;
 mod jobs;
+mod updates;
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
@@ -66,6 +67,9 @@ struct Plugin {
     /// The oldest first.
     configurations: Vec<ConfigurationRevision>,
     state: BTreeMap<String, Vec<u8>>,
+    /// How many keys of the state were ever set or removed.
+    writes: u64,
+    predecessor: Option<updates::Kept>,
     statistics: BTreeMap<FunctionName, StatisticsRow>,
 }
 
@@ -87,6 +91,61 @@ impl Tables {
             Some(owner) => owner == name,
             None => added.is_some_and(|added| added.digest == *digest && added.manifest.name == *name),
         }
+    }
+
+    /// What [`Store::plugin_put`] does.
+    fn put(
+        &mut self,
+        plugin: &PluginRecord,
+        revision: Option<&RevisionRecord>,
+        grant: Option<&GrantRecord>,
+        expected: u64,
+    ) -> Result<u64, StoreError> {
+        let tables = self;
+        let name = &plugin.name;
+        let present = tables.plugins.get(name).map_or(0, |plugin| plugin.record.generation);
+        if present != expected {
+            return Err(conflict(format!("the plugin {name}")));
+        }
+        let mentioned =
+            [Some(&plugin.active), revision.map(|revision| &revision.digest), grant.map(|grant| &grant.digest)];
+        for digest in mentioned.into_iter().flatten() {
+            if !tables.has(name, digest, revision) {
+                return Err(conflict(format!("the revision {digest} of the plugin {name}")));
+            }
+        }
+
+        let generation = expected.saturating_add(1);
+        let record = PluginRecord { generation, ..plugin.clone() };
+        let entry = match tables.plugins.entry(name.clone()) {
+            Entry::Occupied(entry) => {
+                let entry = entry.into_mut();
+                entry.record = record;
+                entry
+            }
+            Entry::Vacant(entry) => entry.insert(Plugin {
+                record,
+                revisions: BTreeMap::new(),
+                configurations: Vec::new(),
+                state: BTreeMap::new(),
+                writes: 0,
+                predecessor: None,
+                statistics: BTreeMap::new(),
+            }),
+        };
+        if let Some(revision) = revision
+            && !tables.owners.contains_key(&revision.digest)
+        {
+            tables.owners.insert(revision.digest, name.clone());
+            let (record, summary) = (revision.clone(), revision.summary());
+            entry.revisions.insert(revision.digest, Revision { record, summary, grant: None });
+        }
+        if let Some(grant) = grant
+            && let Some(revision) = entry.revisions.get_mut(&grant.digest)
+        {
+            revision.grant = Some(grant.clone());
+        }
+        Ok(generation)
     }
 
     fn add_statistics(&mut self, added: &StatisticsRow) {
@@ -155,50 +214,7 @@ impl Store for MemoryStore {
         grant: Option<&GrantRecord>,
         expected: u64,
     ) -> Result<u64, StoreError> {
-        let mut tables = self.tables.lock();
-        let tables = &mut *tables;
-        let name = &plugin.name;
-        let present = tables.plugins.get(name).map_or(0, |plugin| plugin.record.generation);
-        if present != expected {
-            return Err(conflict(format!("the plugin {name}")));
-        }
-        let mentioned =
-            [Some(&plugin.active), revision.map(|revision| &revision.digest), grant.map(|grant| &grant.digest)];
-        for digest in mentioned.into_iter().flatten() {
-            if !tables.has(name, digest, revision) {
-                return Err(conflict(format!("the revision {digest} of the plugin {name}")));
-            }
-        }
-
-        let generation = expected.saturating_add(1);
-        let record = PluginRecord { generation, ..plugin.clone() };
-        let entry = match tables.plugins.entry(name.clone()) {
-            Entry::Occupied(entry) => {
-                let entry = entry.into_mut();
-                entry.record = record;
-                entry
-            }
-            Entry::Vacant(entry) => entry.insert(Plugin {
-                record,
-                revisions: BTreeMap::new(),
-                configurations: Vec::new(),
-                state: BTreeMap::new(),
-                statistics: BTreeMap::new(),
-            }),
-        };
-        if let Some(revision) = revision
-            && !tables.owners.contains_key(&revision.digest)
-        {
-            tables.owners.insert(revision.digest, name.clone());
-            let (record, summary) = (revision.clone(), revision.summary());
-            entry.revisions.insert(revision.digest, Revision { record, summary, grant: None });
-        }
-        if let Some(grant) = grant
-            && let Some(revision) = entry.revisions.get_mut(&grant.digest)
-        {
-            revision.grant = Some(grant.clone());
-        }
-        Ok(generation)
+        self.tables.lock().put(plugin, revision, grant, expected)
     }
 
     async fn plugin_delete(&self, name: &PluginName) -> Result<bool, StoreError> {
@@ -265,12 +281,13 @@ impl Store for MemoryStore {
             return Ok(StateOutcome::OverCapacity(total));
         }
         plugin.state.insert(key.to_owned(), value.to_vec());
+        plugin.writes += 1;
         Ok(StateOutcome::Written)
     }
 
     async fn state_delete(&self, name: &PluginName, key: &str) -> Result<(), StoreError> {
         if let Some(plugin) = self.tables.lock().plugins.get_mut(name) {
-            plugin.state.remove(key);
+            plugin.writes += u64::from(plugin.state.remove(key).is_some());
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ pub mod plugins;
 pub mod records;
 pub mod state;
 pub mod statistics;
+pub mod updates;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -157,6 +158,15 @@ macro_rules! store_contract {
                 the_next_job_is_the_oldest_that_may_begin
                 a_schedule_comes_back_as_it_was_put
                 a_schedule_and_its_job_are_written_together
+            }
+            updates {
+                a_switch_shows_all_of_it_at_once
+                a_switch_that_does_not_fit_changes_nothing
+                what_is_not_given_stays
+                only_the_last_predecessor_is_kept
+                every_write_to_a_state_counts
+                what_is_kept_goes_with_its_plugin
+                of_two_switches_one_wins
             }
         }
     };
