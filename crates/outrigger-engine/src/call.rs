@@ -208,7 +208,7 @@ impl Engine {
     /// Answers whether it does no harm to call it once more.
     pub(crate) async fn check(&self, call: Call) -> Result<bool, Failure> {
         authorize::name(&call.caller, &call.function)?;
-        let target = resolve::function(self, &call.function).await?;
+        let (target, _) = resolve::function(self, &call.caller, &call.function).await?;
         authorize::target(&call.caller, &target)?;
         validate::arguments(&target, call.arguments)?;
         Ok(target.slot().repeatable)
@@ -225,12 +225,12 @@ impl Engine {
 /// The stages, in order.
 async fn path(engine: &Engine, call: Call, run: &mut Run) -> Result<Output, Failure> {
     authorize::name(&call.caller, &call.function)?;
-    let target = resolve::function(engine, &call.function).await?;
+    let (target, held) = resolve::function(engine, &call.caller, &call.function).await?;
     run.found(&target);
     authorize::target(&call.caller, &target)?;
     let arguments = validate::arguments(&target, call.arguments)?;
     rate::check(&target, &call.caller)?;
-    let deadline = deadline::of(&target, &call.options, run.started());
+    let deadline = deadline::of(&target, &call.options, run.started() + held);
     let arguments = hooks::before(engine, run, &call.caller, &target, arguments, deadline).await?;
     audit::intent(engine, run, &call.caller, &target).await?;
     run.admit();

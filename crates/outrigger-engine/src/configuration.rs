@@ -214,6 +214,36 @@ pub(crate) fn seal(
     Ok(sealed)
 }
 
+/// What is to be stored of what a plugin made of its configuration: secrets sealed. What was secret before stays so: at its
+/// key, and as a text wherever it has come to stand.
+pub(crate) fn seal_migrated(
+    vault: &dyn Vault,
+    manifest: &Manifest,
+    values: Map<String, Value>,
+    present: &Map<String, Value>,
+) -> Result<Map<String, Value>, Failure> {
+    let plugin = &manifest.name;
+    let secrets: Map<String, Value> = present
+        .iter()
+        .filter(|(_, value)| vault::is_sealed(value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let opened = open(vault, plugin, &secrets)?;
+    let mut sealed = seal(vault, manifest, values, present)?;
+    for (key, value) in &mut sealed {
+        let moved =
+            || value.as_str().is_some_and(|text| !text.is_empty()) && opened.values().any(|secret| secret == value);
+        if vault::is_sealed(value) || !(opened.contains_key(key) || moved()) {
+            continue;
+        }
+        *value = match opened.get(key) == Some(&*value) {
+            true => secrets[key].clone(),
+            false => vault::seal(vault, Place { plugin, key }, value)?,
+        };
+    }
+    Ok(sealed)
+}
+
 /// Opens what is sealed.
 pub(crate) fn open(
     vault: &dyn Vault,

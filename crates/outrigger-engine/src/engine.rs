@@ -28,6 +28,8 @@ pub struct EngineOptions {
     pub cache_capacity: u64,
     /// How long calls that run may take to finish when their plugin is disabled, replaced or removed.
     pub drain: Duration,
+    /// How long calls of a plugin may be kept waiting while another version takes over its state.
+    pub hold: Duration,
     /// How often statistics are written to the store.
     pub statistics_interval: Duration,
 }
@@ -40,6 +42,7 @@ impl EngineOptions {
             packages,
             cache_capacity: 64 << 20,
             drain: Duration::from_secs(60),
+            hold: Duration::from_secs(10),
             statistics_interval: Duration::from_secs(5),
         }
     }

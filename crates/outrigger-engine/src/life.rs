@@ -2,27 +2,38 @@
 //! completes or is undone, and the last good revision keeps running until its successor takes calls.
 
 mod configure;
+mod effects;
+mod hold;
+mod migrate;
+mod plan;
+mod rollback;
+mod staged;
+mod trial;
+mod update;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use async_trait::async_trait;
-use outrigger_contract::{Code, Digest, Permissions, PluginName};
+use outrigger_contract::{Digest, Permissions, PluginName};
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 pub use configure::{Author, Configured};
+pub use rollback::RolledBack;
+pub(crate) use staged::StagedState;
+pub use staged::StateDifference;
+pub use update::Migrated;
 
-use crate::configuration;
+use self::effects::SlotEffects;
 use crate::correlation::CorrelationId;
-use crate::engine::{Engine, Inner};
+use crate::engine::Engine;
 use crate::error::Failure;
 use crate::hooks::{Adoption, spec};
 use crate::lifecycle::{Effect, Effects, Event, PluginState, drive};
-use crate::plugins::{ActiveRevision, Configuration, Slot};
-use crate::runtime::{CallContext, HealthReport, LifecycleStep, Observed, RevisionSpec, RuntimeFault};
-use crate::services::CallServices;
+use crate::plugins::{ActiveRevision, Slot};
+use crate::runtime::{CallContext, HealthReport, Observed};
+use crate::services::{CallServices, Ground};
 use crate::store::{GrantRecord, PluginRecord, RevisionRecord};
 
 /// A revision to be installed. Its files are in the folder for its digest already.
@@ -32,6 +43,16 @@ pub struct Installation {
     pub granted: Permissions,
     /// Who granted them.
     pub granted_by: String,
+    /// Under which all that comes of it is written down.
+    pub correlation: CorrelationId,
+    pub downgrade: Downgrade,
+}
+
+/// Whether an older version may take the place of a newer one without a word on how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Downgrade {
+    Refused,
+    Allowed,
 }
 
 impl Engine {
@@ -41,7 +62,7 @@ impl Engine {
     /// # Errors
     /// It is installed already, the store failed, or a lifecycle step did.
     pub async fn install(&self, installation: Installation) -> Result<(), Failure> {
-        let Installation { revision, granted, granted_by } = installation;
+        let Installation { revision, granted, granted_by, correlation: _, downgrade: _ } = installation;
         let now = OffsetDateTime::now_utc();
         let name = revision.manifest.name.clone();
         let declared = self.declared(&revision.manifest, &revision.inspection.graph)?;
@@ -69,62 +90,6 @@ impl Engine {
             return Err(failure);
         }
         self.tell_of(spec::PLUGIN_INSTALLED, &slot);
-        Ok(())
-    }
-
-    /// Puts another revision in the place of the active one. The new one is brought up first, and takes calls from the
-    /// moment the store says so; calls that run finish on the old one.
-    ///
-    /// # Errors
-    /// The new revision could not be brought up, or the store failed; then the old one is still active.
-    pub async fn update(&self, installation: Installation) -> Result<(), Failure> {
-        let Installation { revision, granted, granted_by } = installation;
-        let slot = self.slot(&revision.manifest.name)?;
-        let _changing = slot.changing.lock().await;
-        let (present, _) = slot.record();
-        let declared = self.declared(&revision.manifest, &revision.inspection.graph)?;
-        let now = OffsetDateTime::now_utc();
-        let grant = GrantRecord { digest: revision.digest, permissions: granted, granted_by, granted_at: now };
-        let kept = self.inner.store.revision_fetch(&revision.digest).await?.is_some();
-        // The revision is written first, without becoming active, so that it can be brought up from the store.
-        let mut record = PluginRecord { updated_at: now, ..present.clone() };
-        record.generation =
-            self.inner.store.plugin_put(&record, Some(&revision), Some(&grant), present.generation).await?;
-        slot.record.lock().0 = record.clone();
-        // An administrator who switched the plugin off gets the new version, switched off.
-        let outcome = match present.state {
-            PluginState::Disabled => Ok(None),
-            _ => self.bring_up(&slot, &revision.digest).await.map(Some),
-        };
-        let successor = match outcome {
-            Ok(successor) => successor,
-            Err(failure) => {
-                if !kept {
-                    if let Err(error) = self.inner.store.revision_delete(&revision.digest).await {
-                        tracing::warn!(digest = %revision.digest, %error, "a revision that did not start is still stored");
-                    }
-                    self.inner.runtime.forget(&revision.digest).await;
-                }
-                return Err(failure);
-            }
-        };
-        let expected = record.generation;
-        record.active = revision.digest;
-        record.state = if successor.is_some() { PluginState::Active } else { PluginState::Disabled };
-        record.reason = None;
-        record.generation = self.inner.store.plugin_put(&record, None, None, expected).await?;
-        let name = record.name.clone();
-        *slot.record.lock() = (record, revision.summary());
-        self.replace(&slot, successor);
-        if let Err(failure) = self.adopt(declared, Adoption::Anew).await {
-            // The new version takes calls; this is done again when it is next loaded.
-            tracing::error!(plugin = %slot.name, %failure, "what the new manifest says of hooks is not in force yet");
-        }
-        self.tell_of(spec::PLUGIN_UPDATED, &slot);
-        // The update itself is done.
-        if let Err(failure) = self.seal_what_became_secret(&name, &revision.manifest).await {
-            tracing::error!(plugin = %name, %failure, "what became a secret is still stored in the open");
-        }
         Ok(())
     }
 
@@ -222,7 +187,7 @@ impl Engine {
     pub async fn health(&self, name: &PluginName) -> Result<Option<HealthReport>, Failure> {
         let revision = self.active_revision(name).await?;
         let _running = revision.calls.token();
-        let context = self.step_context(name, &revision);
+        let context = self.step_context(name, &revision, &Ground::default());
         Ok(revision.loaded.health(context).await?)
     }
 
@@ -287,14 +252,15 @@ impl Engine {
         Ok(())
     }
 
-    fn step_context(&self, plugin: &PluginName, revision: &Arc<ActiveRevision>) -> CallContext {
-        let correlation = CorrelationId::new();
+    fn step_context(&self, plugin: &PluginName, revision: &Arc<ActiveRevision>, ground: &Ground) -> CallContext {
+        let correlation = ground.correlation.unwrap_or_default();
         let deadline = Instant::now() + revision.manifest.limits.timeout.as_duration();
+        let deadline = ground.until.map_or(deadline, |until| until.min(deadline));
         CallContext {
             correlation,
             deadline,
             cancel: CancellationToken::new(),
-            services: Arc::new(CallServices::for_step(self, plugin, revision, correlation, deadline)),
+            services: Arc::new(CallServices::for_step(self, plugin, revision, correlation, deadline, ground)),
             observed: Arc::new(Observed::default()),
         }
     }
@@ -306,122 +272,5 @@ fn standing(slot: &Slot) -> PluginState {
         (true, _) => PluginState::Active,
         (false, state) if state.is_enabled() => PluginState::Registered,
         (false, state) => state,
-    }
-}
-
-/// Carries out effects on one slot.
-struct SlotEffects<'a> {
-    engine: &'a Engine,
-    slot: &'a Arc<Slot>,
-    /// The revision to load.
-    digest: Digest,
-    /// The configuration to load it with, where that is not the stored one.
-    configuration: Option<Configuration>,
-    /// The revision that is loaded: one on its way up, or the active one on its way down.
-    revision: Option<Arc<ActiveRevision>>,
-}
-
-impl<'a> SlotEffects<'a> {
-    fn new(engine: &'a Engine, slot: &'a Arc<Slot>, revision: Option<Arc<ActiveRevision>>) -> Self {
-        let digest = slot.record.lock().0.active;
-        Self { engine, slot, digest, configuration: None, revision }
-    }
-
-    async fn load(&mut self) -> Result<(), Failure> {
-        let Inner { store, runtime, options, .. } = &*self.engine.inner;
-        let record = self.engine.revision(&self.digest).await?;
-        let grant = store.grant_fetch(&self.digest).await?;
-        let granted = grant.map(|grant| grant.permissions).unwrap_or_default();
-        if !record.manifest.permissions.widens(&granted).is_empty() {
-            let missing = record.manifest.permissions.widens(&granted).join("; ");
-            let message = format!("the plugin `{}` asks for permissions it was not granted: {missing}", self.slot.name);
-            return Err(Failure::new(Code::GrantRequired, message));
-        }
-        let configuration = match self.configuration.take() {
-            Some(configuration) => configuration,
-            None => {
-                let stored = store.configuration_fetch(&self.slot.name).await?;
-                let values = stored.map(|stored| stored.values).unwrap_or_default();
-                Configuration::new(configuration::resolve(&self.engine.inner, &record.manifest, &values)?)
-            }
-        };
-        let loaded = runtime
-            .load(RevisionSpec {
-                plugin: self.slot.name.clone(),
-                digest: self.digest,
-                root: options.package(&self.digest),
-                entry: record.manifest.runtime.entry.as_str().into(),
-                graph: Arc::new(record.inspection.graph.clone()),
-                exports: record.inspection.exports.clone(),
-                granted: granted.clone(),
-                limits: record.manifest.limits.clone(),
-                instances: record.manifest.runtime.instances,
-            })
-            .await?;
-        self.revision = Some(Arc::new(self.slot.assemble(&record, granted, configuration, loaded)));
-        Ok(())
-    }
-
-    /// Calls a step of the plugin's own.
-    async fn step(&self, step: LifecycleStep) -> Result<(), Failure> {
-        let Some(revision) = &self.revision else { return Ok(()) };
-        let context = self.engine.step_context(&self.slot.name, revision);
-        revision.loaded.lifecycle(step, context).await.map_err(|fault: RuntimeFault| {
-            let message = format!("`{}` of the plugin `{}` failed: {}", step.as_str(), self.slot.name, fault.message);
-            let code = if fault.code == Code::FunctionFailed { Code::LifecycleFailed } else { fault.code };
-            Failure::new(code, message)
-        })
-    }
-
-    async fn drain(&self) -> Result<(), Failure> {
-        // A successor may be in place already; only the revision this is about is taken away.
-        let current = self.slot.active.load_full();
-        let Some(revision) = &self.revision else { return Ok(()) };
-        if current.is_some_and(|current| Arc::ptr_eq(&current, revision)) {
-            self.slot.active.store(None);
-        }
-        revision.calls.close();
-        let limit = self.engine.inner.options.drain;
-        let drained = tokio::time::timeout(limit, revision.calls.wait()).await;
-        drained.map_err(|_| Failure::deadline(&format!("calls running on `{}`", self.slot.name), limit))
-    }
-
-    async fn remove_files(&self) -> Result<(), Failure> {
-        let Inner { runtime, options, .. } = &*self.engine.inner;
-        runtime.forget(&self.digest).await;
-        let folder = options.package(&self.digest);
-        match tokio::fs::remove_dir_all(&folder).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Failure::new(Code::Io, format!("{} could not be removed: {error}", folder.display())))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-#[async_trait]
-impl Effects for SlotEffects<'_> {
-    async fn perform(&mut self, effect: Effect) -> Result<(), Failure> {
-        match effect {
-            Effect::Load => self.load().await,
-            Effect::Initialize => self.step(LifecycleStep::Initialize).await,
-            Effect::Activate => self.step(LifecycleStep::Activate).await,
-            Effect::Drain => self.drain().await,
-            Effect::Deactivate => self.step(LifecycleStep::Deactivate).await,
-            Effect::Cleanup => self.step(LifecycleStep::Cleanup).await,
-            Effect::Unload => {
-                self.revision = None;
-                Ok(())
-            }
-            Effect::Unregister => {
-                self.engine.inner.store.plugin_delete(&self.slot.name).await?;
-                self.engine.inner.plugins.remove(&self.slot.name);
-                Ok(())
-            }
-            Effect::RemoveFiles => self.remove_files().await,
-            Effect::Validate | Effect::Unpack | Effect::Register => {
-                Err(Failure::internal(format!("{effect:?} belongs to the installation of a package")))
-            }
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -77,6 +77,8 @@ pub(crate) struct Slot {
     pub(crate) record: Mutex<(PluginRecord, RevisionSummary)>,
     /// Held while the plugin changes its state; calls do not take it.
     pub(crate) changing: tokio::sync::Mutex<()>,
+    /// Whether new calls wait, for another version to take over the state.
+    pub(crate) held: tokio::sync::watch::Sender<bool>,
     functions: Mutex<HashMap<FunctionName, Lasting>>,
 }
 
@@ -94,6 +96,7 @@ impl Slot {
             active: ArcSwapOption::empty(),
             record: Mutex::new((record, summary)),
             changing: tokio::sync::Mutex::new(()),
+            held: tokio::sync::watch::Sender::new(false),
             functions: Mutex::default(),
         }
     }
@@ -147,6 +150,7 @@ impl Slot {
             configuration: ArcSwap::from_pointee(configuration),
             loaded,
             calls: TaskTracker::new(),
+            superseded: AtomicBool::new(false),
         }
     }
 
@@ -184,11 +188,22 @@ pub struct ActiveRevision {
     pub(crate) concurrency: Semaphore,
     /// Counts calls that run; a revision is shut down when there are none.
     pub(crate) calls: TaskTracker,
+    /// The state is that of a later version: this one writes to it no more.
+    superseded: AtomicBool,
 }
 
 impl ActiveRevision {
     pub(crate) fn function(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
+    }
+
+    /// Says whether the state is that of a later version.
+    pub(crate) fn supersede(&self, superseded: bool) {
+        self.superseded.store(superseded, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.superseded.load(Ordering::SeqCst)
     }
 }
 

@@ -75,6 +75,19 @@ pub trait LoadedRevision: Debug + Send + Sync {
     /// Asks for the plugin's health; none where it does not export it.
     async fn health(&self, context: CallContext) -> Result<Option<HealthReport>, RuntimeFault>;
 
+    /// Turns the configuration of the version `from` into one for this version, both as the text of a JSON object; none
+    /// where the plugin does not export it.
+    async fn migrate_configuration(
+        &self,
+        from: &str,
+        configuration: &str,
+        context: CallContext,
+    ) -> Result<Option<String>, RuntimeFault>;
+
+    /// Turns the state that the version `from` left into one for this version, by way of the context's services. Succeeds
+    /// at once where the plugin does not export it.
+    async fn migrate_state(&self, from: &str, context: CallContext) -> Result<(), RuntimeFault>;
+
     /// Makes instances ready ahead of calls, as many as the policy keeps; none under the policy `fresh`.
     async fn warm(&self) -> Result<usize, RuntimeFault>;
 }

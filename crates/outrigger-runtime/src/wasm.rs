@@ -19,6 +19,7 @@ mod http;
 mod instance;
 mod limits;
 mod network;
+mod optional;
 mod output;
 mod revision;
 mod scope;

@@ -207,6 +207,19 @@ impl LoadedRevision for Loaded {
         Ok(None)
     }
 
+    async fn migrate_configuration(
+        &self,
+        _from: &str,
+        _configuration: &str,
+        _context: CallContext,
+    ) -> Result<Option<String>, RuntimeFault> {
+        Ok(None)
+    }
+
+    async fn migrate_state(&self, _from: &str, _context: CallContext) -> Result<(), RuntimeFault> {
+        Ok(())
+    }
+
     async fn warm(&self) -> Result<usize, RuntimeFault> {
         self.count(&format!("{}:warm", self.spec.plugin));
         Ok(1)

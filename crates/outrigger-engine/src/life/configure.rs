@@ -7,7 +7,7 @@ use outrigger_contract::{Code, Manifest, PluginName};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-use super::SlotEffects;
+use super::effects::SlotEffects;
 use crate::configuration::{self, ConfigurationView, Difference, Whole};
 use crate::correlation::CorrelationId;
 use crate::engine::{Engine, Inner};
@@ -241,8 +241,7 @@ impl Engine {
         if successor.is_some() {
             self.replace(slot, successor);
         }
-        let number = revision.revision;
-        self.tell(spec::CONFIGURATION_CHANGED, || json!({"plugin": manifest.name, "revision": number}));
+        self.tell_configured(&manifest.name, revision.revision);
         Ok(Configured {
             revision: revision.revision,
             before: configuration::hide(manifest, &present.values),
@@ -250,18 +249,23 @@ impl Engine {
         })
     }
 
+    /// Tells who wants to know that a configuration is another one.
+    pub(super) fn tell_configured(&self, plugin: &PluginName, revision: u64) {
+        self.tell(spec::CONFIGURATION_CHANGED, || json!({"plugin": plugin, "revision": revision}));
+    }
+
     async fn manifest(&self, name: &PluginName) -> Result<Manifest, Failure> {
         let (record, _) = self.plugin(name)?;
         Ok(self.revision(&record.active).await?.manifest)
     }
 
-    async fn present(&self, name: &PluginName) -> Result<ConfigurationRecord, Failure> {
+    pub(super) async fn present(&self, name: &PluginName) -> Result<ConfigurationRecord, Failure> {
         let stored = self.inner.store.configuration_fetch(name).await?;
         Ok(stored.unwrap_or_else(|| ConfigurationRecord { values: Map::new(), revision: 0 }))
     }
 
     /// The values of a revision as they are stored.
-    async fn kept(&self, name: &PluginName, revision: u64) -> Result<Map<String, Value>, Failure> {
+    pub(super) async fn kept(&self, name: &PluginName, revision: u64) -> Result<Map<String, Value>, Failure> {
         if revision == 0 {
             return Ok(Map::new());
         }

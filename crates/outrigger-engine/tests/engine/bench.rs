@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use outrigger_contract::{Digest, Manifest, Permissions};
 use outrigger_engine::configuration::{NoOverrides, Overrides};
-use outrigger_engine::life::{Author, Installation};
+use outrigger_engine::life::{Author, Downgrade, Installation};
 use outrigger_engine::runtime::{Inspection, Runtime};
 use outrigger_engine::store::RevisionRecord;
 use outrigger_engine::vault::{NoVault, Vault};
@@ -37,6 +37,7 @@ impl Bench {
         let runtime = Arc::new(ScriptedRuntime::default());
         let mut options = EngineOptions::new(packages.path().to_owned());
         options.drain = Duration::from_secs(5);
+        options.hold = Duration::from_millis(500);
         let backends =
             Backends { store: Arc::clone(&store), runtime: Arc::clone(&runtime) as Arc<dyn Runtime>, vault, overrides };
         let engine = Engine::start_with(options, backends).await.expect("the engine starts");
@@ -112,7 +113,13 @@ pub fn installation(name: &str, version: &str, manifest: &str) -> Installation {
         source: "a test".to_owned(),
         installed_at: time::OffsetDateTime::UNIX_EPOCH,
     };
-    Installation { revision, granted, granted_by: "the test".to_owned() }
+    Installation {
+        revision,
+        granted,
+        granted_by: "the test".to_owned(),
+        correlation: CorrelationId::new(),
+        downgrade: Downgrade::Refused,
+    }
 }
 
 /// Waits until something is so, and fails when that takes too long.
