@@ -14,6 +14,7 @@ pub mod hook;
 pub mod job;
 pub mod json;
 pub mod metrics;
+pub mod migration;
 pub mod platform;
 pub mod plugin;
 pub mod record;
@@ -39,6 +40,7 @@ pub use hook::{
 pub use job::{JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, ScheduleInfo, ScheduleRequest};
 pub use json::{JsonObject, JsonText, NotAnObject};
 pub use metrics::{FunctionMetrics, LatencyBucket, MetricsReport};
+pub use migration::{MigrationReport, RollbackReport, RollbackRequest, StateChanges};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName};
 pub use platform::{
     Access, Audit, Backups, Configurations, Door, Functions, Hooks, Jobs, Platform, Plugins, Records, Visit,

@@ -14,8 +14,8 @@ use crate::{
     Explanation, FireReport, FireRequest, FunctionDescription, FunctionQuery, FunctionSummary, HealthInfo, HookInfo,
     HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome, InstallRequest, JobInfo, JobQuery,
     JobRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, PluginDetails,
-    PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation,
-    StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
+    PluginSummary, RecordQuery, RoleInfo, RoleRequest, RollbackReport, RollbackRequest, RunEntry, ScheduleInfo,
+    ScheduleRequest, SecretsRotation, StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
@@ -89,6 +89,8 @@ pub trait Plugins: Send + Sync {
     async fn plugin_warm(&self, name: &PluginName) -> ApiResult<usize>;
     /// How well a plugin is.
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo>;
+    /// Goes back to what was there before a plugin's last update: the revision, its configuration and its state.
+    async fn plugin_rollback(&self, name: &PluginName, request: RollbackRequest) -> ApiResult<RollbackReport>;
 }
 
 /// What happened.

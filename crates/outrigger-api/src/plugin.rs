@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::FunctionSummary;
+use crate::{FunctionSummary, MigrationReport};
 
 /// An installed plugin, as lists show it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,7 +47,7 @@ pub struct PluginDetails {
     pub refused: Vec<String>,
     /// What it imports.
     pub imports: Vec<String>,
-    /// Which interfaces of the platform it exports: `lifecycle`, `health`.
+    /// Which interfaces of the platform it exports: `lifecycle`, `health`, `migration`.
     pub exports: Vec<String>,
     /// All revisions that are kept, the newest first.
     pub revisions: Vec<RevisionInfo>,
@@ -107,10 +107,24 @@ pub struct InstallRequest {
     /// its installed version has is refused.
     #[serde(default)]
     pub approved: Option<String>,
+    /// Only say what it would do to the configuration and the state.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// An older version may take the place of a newer one although it does not say that it can.
+    #[serde(default)]
+    pub allow_downgrade: bool,
+}
+
+impl InstallRequest {
+    /// To install a package that asks for nothing.
+    #[must_use]
+    pub const fn new(source: PackageSource) -> Self {
+        Self { source, approved: None, dry_run: false, allow_downgrade: false }
+    }
 }
 
 /// What came of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InstallOutcome {
     pub name: PluginName,
     pub version: String,
@@ -120,6 +134,12 @@ pub struct InstallOutcome {
     /// The version it took the place of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_version: Option<String>,
+    /// It was only tried, and nothing of it is kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// What became of the configuration and the state of the version it took the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<MigrationReport>,
 }
 
 /// Packages in the search paths.

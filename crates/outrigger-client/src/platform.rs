@@ -6,8 +6,8 @@ use outrigger_api::{
     BackupReport, BackupRequest, Backups, Code, Configuration, ConfigurationDiff, ConfigurationRevision,
     Configurations, DoctorReport, ExplainRequest, Explanation, HealthInfo, Identity, InstallOutcome, InstallRequest,
     KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, Platform, PluginDetails,
-    PluginName, PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RunEntry, SecretsRotation,
-    StatisticsReport,
+    PluginName, PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RollbackReport, RollbackRequest,
+    RunEntry, SecretsRotation, StatisticsReport,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -51,10 +51,17 @@ impl Plugins for Client {
     }
 
     async fn plugin_install(&self, request: InstallRequest) -> ApiResult<InstallOutcome> {
-        let InstallRequest { source: package, approved } = request;
+        let InstallRequest { source: package, approved, dry_run, allow_downgrade } = request;
         let mut body = json!({"source": source(&package)});
         if let Some(approved) = approved {
             body["approved"] = Value::String(approved);
+        }
+        // A server of an earlier version knows neither, and says so only where it is asked.
+        if dry_run {
+            body["dry_run"] = Value::Bool(true);
+        }
+        if allow_downgrade {
+            body["allow_downgrade"] = Value::Bool(true);
         }
         self.post("api/v1/plugins/install", &body).await
     }
@@ -86,6 +93,10 @@ impl Plugins for Client {
 
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo> {
         self.get(&plugin(name, "/health"), &()).await
+    }
+
+    async fn plugin_rollback(&self, name: &PluginName, request: RollbackRequest) -> ApiResult<RollbackReport> {
+        self.post(&plugin(name, "/rollback"), &request).await
     }
 }
 

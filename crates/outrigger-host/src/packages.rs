@@ -10,11 +10,11 @@ use outrigger_api::{
     PluginDetails, RevisionInfo,
 };
 use outrigger_contract::{Digest, Permissions, PluginName};
-use outrigger_engine::life::Installation;
+use outrigger_engine::life::{Downgrade, Installation, Migrated};
 use outrigger_engine::lifecycle::{Effect, Effects, Event, PluginState, drive};
 use outrigger_engine::runtime::Inspection;
 use outrigger_engine::store::{PluginRecord, RevisionRecord, RevisionSummary};
-use outrigger_engine::{Engine, Failure};
+use outrigger_engine::{CorrelationId, Engine, Failure};
 use outrigger_registry::discovery::Duplicate;
 use outrigger_registry::{Discovered, PackageError, SearchPath, StagedPackage};
 use time::OffsetDateTime;
@@ -46,6 +46,24 @@ pub(crate) struct Prepared {
     /// What it asks for beyond what the installed version was granted.
     pub(crate) widened: Vec<String>,
     _lock: PackagesLock,
+}
+
+/// With what consent a package is installed.
+#[derive(Debug)]
+pub(crate) struct Consent {
+    /// The digest whose permissions an administrator has seen and grants.
+    pub(crate) approved: Option<String>,
+    pub(crate) granted_by: String,
+    pub(crate) correlation: CorrelationId,
+    pub(crate) downgrade: Downgrade,
+    pub(crate) mode: Mode,
+}
+
+/// Whether it is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Install,
+    DryRun,
 }
 
 impl Prepared {
@@ -128,14 +146,10 @@ impl Packages {
         Ok(Prepared { candidate, installed, widened, _lock: lock })
     }
 
-    /// Installs what was prepared. `approved` is the digest whose permissions an administrator has seen and grants.
-    pub(crate) async fn install(
-        &self,
-        prepared: Prepared,
-        approved: Option<&str>,
-        granted_by: String,
-    ) -> ApiResult<InstallOutcome> {
+    /// Installs what was prepared, or says what that would do.
+    pub(crate) async fn install(&self, prepared: Prepared, consent: Consent) -> ApiResult<InstallOutcome> {
         let Prepared { candidate, installed, widened, _lock } = prepared;
+        let Consent { approved, granted_by, correlation, downgrade, mode } = consent;
         let (manifest, digest) = (candidate.staged.manifest(), candidate.staged.digest());
         let mut outcome = InstallOutcome {
             name: manifest.name.clone(),
@@ -143,33 +157,36 @@ impl Packages {
             digest: digest.to_string(),
             action: if installed.is_some() { "updated" } else { "installed" }.to_owned(),
             previous_version: installed.as_ref().map(|(_, summary)| summary.version.to_string()),
+            dry_run: mode == Mode::DryRun,
+            migration: None,
         };
         if installed.as_ref().is_some_and(|(record, _)| record.active == digest) {
             "unchanged".clone_into(&mut outcome.action);
             return Ok(outcome);
         }
-        check_approval(&candidate, &widened, approved)?;
+        check_approval(&candidate, &widened, approved.as_deref())?;
         let kept = self.engine.store().revision_fetch(&digest).await.map_err(convert::store_error)?.is_some();
         let Candidate { staged, inspection, source } = candidate;
-        let revision = RevisionRecord {
-            digest,
-            manifest: staged.manifest().clone(),
-            inspection,
-            source,
-            installed_at: OffsetDateTime::now_utc(),
-        };
-        let mut effects = InstallEffects {
-            packages: self,
-            staged: Some(staged),
-            revision,
-            granted_by,
-            replaces: installed.is_some(),
-            kept,
-        };
+        let manifest = staged.manifest().clone();
+        let granted = manifest.permissions.clone();
+        let installed_at = OffsetDateTime::now_utc();
+        let revision = RevisionRecord { digest, manifest, inspection, source, installed_at };
+        let installation = Installation { revision, granted, granted_by, correlation, downgrade };
+        if mode == Mode::DryRun {
+            if installed.is_some() {
+                let migrated = self.engine.update_rehearse(installation, staged.root().to_owned()).await;
+                outcome.migration = Some(convert::migrated(migrated.map_err(convert::error)?));
+            }
+            return Ok(outcome);
+        }
+        let staged = Some(staged);
+        let replaces = installed.is_some();
+        let mut effects = InstallEffects { packages: self, staged, installation, replaces, kept, migrated: None };
         // Validation is done: the package is staged and inspected. What is left is to unpack and to register it.
         drive(PluginState::Discovered, Event::Done(Effect::Validate), &mut effects)
             .await
             .map_err(|(_, failure)| convert::error(failure))?;
+        outcome.migration = effects.migrated.map(convert::migrated);
         Ok(outcome)
     }
 
@@ -311,18 +328,19 @@ struct InstallEffects<'a> {
     packages: &'a Packages,
     /// Gone once it is unpacked.
     staged: Option<StagedPackage>,
-    revision: RevisionRecord,
-    granted_by: String,
+    installation: Installation,
     /// Another version is installed.
     replaces: bool,
     /// This very digest was installed before and is still kept, with its files.
     kept: bool,
+    /// What became of what the other version left.
+    migrated: Option<Migrated>,
 }
 
 #[async_trait]
 impl Effects for InstallEffects<'_> {
     async fn perform(&mut self, effect: Effect) -> Result<(), Failure> {
-        let folder = self.packages.directory.package(&self.revision.digest);
+        let folder = self.packages.directory.package(&self.installation.revision.digest);
         match effect {
             Effect::Unpack => {
                 let Some(staged) = self.staged.take() else { return Ok(()) };
@@ -330,15 +348,12 @@ impl Effects for InstallEffects<'_> {
                 in_background(persist).await.map_err(|error| Failure::new(error.code, error.message))
             }
             Effect::Register => {
-                let installation = Installation {
-                    granted: self.revision.manifest.permissions.clone(),
-                    granted_by: self.granted_by.clone(),
-                    revision: self.revision.clone(),
-                };
+                let installation = self.installation.clone();
                 match self.replaces {
-                    true => self.packages.engine.update(installation).await,
-                    false => self.packages.engine.install(installation).await,
+                    true => self.migrated = Some(self.packages.engine.update(installation).await?),
+                    false => self.packages.engine.install(installation).await?,
                 }
+                Ok(())
             }
             Effect::RemoveFiles if !self.kept => match tokio::fs::remove_dir_all(&folder).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

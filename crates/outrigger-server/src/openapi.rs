@@ -170,6 +170,14 @@ fn responses(operation: &Operation, problem: &Schema) -> Value {
         response["content"] = json!({media: {"schema": schema}});
     }
     let mut responses = Map::new();
+    if let Some(status) = success.otherwise {
+        let mut response = response.clone();
+        response["description"] = json!("Nothing was kept of it");
+        if let Some(headers) = response["headers"].as_object_mut() {
+            headers.shift_remove("Location");
+        }
+        responses.insert(status.as_str().to_owned(), response);
+    }
     responses.insert(success.status.as_str().to_owned(), response);
     for (status, codes) in by_status(operation) {
         let mut headers = json!({"X-Correlation-Id": {"$ref": "#/components/headers/CorrelationId"}});

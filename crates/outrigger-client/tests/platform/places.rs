@@ -86,7 +86,10 @@ impl Place {
     pub async fn install(&self, path: &Path) -> Result<(), ApiError> {
         let source = PackageSource::Path(path.to_owned());
         let report = self.platform.package_inspect(&source).await?;
-        self.platform.plugin_install(InstallRequest { source, approved: Some(report.digest) }).await.map(drop)
+        self.platform
+            .plugin_install(InstallRequest { approved: Some(report.digest), ..InstallRequest::new(source) })
+            .await
+            .map(drop)
     }
 
     pub async fn call(&self, function: &str, arguments: Value) -> Result<Value, ApiError> {

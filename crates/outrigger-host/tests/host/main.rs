@@ -6,4 +6,5 @@ mod call;
 mod configuration;
 mod hooks;
 mod install;
+mod migrations;
 mod refuse;

@@ -94,6 +94,8 @@ pub trait Answer: Send + 'static {
     const TAGGED: bool = false;
     /// Whether it carries a `Location`.
     const LOCATED: bool = false;
+    /// Another status, for where nothing was made after all.
+    const OTHERWISE: Option<StatusCode> = None;
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema>;
     fn render(self) -> ApiResult<Answered>;
@@ -147,6 +149,27 @@ impl<T: Serialize + JsonSchema + Send + 'static> Answer for Created<T> {
     fn render(self) -> ApiResult<Answered> {
         let location = super::header_value(&self.1)?;
         Ok(Answered { location: Some(location), ..Answered::json(Self::STATUS, &self.0)? })
+    }
+}
+
+/// 201 with JSON and the path of what was made; 200 without the path where it was only tried.
+#[derive(Debug)]
+pub struct CreatedOrTried<T>(pub T, pub Option<String>);
+
+impl<T: Serialize + JsonSchema + Send + 'static> Answer for CreatedOrTried<T> {
+    const STATUS: StatusCode = StatusCode::CREATED;
+    const LOCATED: bool = true;
+    const OTHERWISE: Option<StatusCode> = Some(StatusCode::OK);
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(generator.subschema_for::<T>())
+    }
+
+    fn render(self) -> ApiResult<Answered> {
+        match self.1 {
+            Some(location) => Created(self.0, location).render(),
+            None => Reply(self.0).render(),
+        }
     }
 }
 

@@ -61,6 +61,7 @@ pub struct Success {
     pub content: Option<(&'static str, Schema)>,
     pub tagged: bool,
     pub located: bool,
+    pub otherwise: Option<StatusCode>,
 }
 
 impl Default for Api {
@@ -125,6 +126,7 @@ impl Api {
             content: R::MEDIA.zip(R::schema(generator)),
             tagged: R::TAGGED,
             located: R::LOCATED,
+            otherwise: R::OTHERWISE,
         };
         let operation = Operation {
             method,

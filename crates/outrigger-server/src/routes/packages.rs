@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use outrigger_api::{
     ApiResult, AvailableReport, Code, InstallOutcome, InstallRequest, PackageReport, PackageSource, PluginName,
+    RollbackReport, RollbackRequest,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{LIFECYCLE, PACKAGE, PluginPath, plugins};
-use crate::endpoint::answer::{Created, Reply, Tagged};
+use crate::endpoint::answer::{CreatedOrTried, Reply, Tagged};
 use crate::endpoint::api::{Api, Operation};
 use crate::endpoint::input::{Input, NoBody};
 use crate::endpoint::who::Caller;
@@ -20,7 +21,9 @@ use crate::etag::Demand;
 const TAG: &str = "Packages";
 const INSTALL: &str = "The package is read and checked, and its permissions are held against what its installed version \
     was granted. If it asks for more, the request is refused with `grant_required` unless `approved` is the digest of \
-    the package, which `POST /api/v1/plugins/inspect` tells; to approve takes the right `plugin_approve`.";
+    the package, which `POST /api/v1/plugins/inspect` tells; to approve takes the right `plugin_approve`. Where \
+    it takes the place of another version, what that left is migrated, and all of it is undone when the package does not \
+    become healthy; `dry_run` says what would change, and changes nothing.";
 
 pub fn routes(api: &mut Api) {
     described(api.post("/api/v1/plugins", "plugin_create", install).also("/api/v1/plugins/"), "Install a plugin");
@@ -30,6 +33,17 @@ pub fn routes(api: &mut Api) {
         "Put another package in a plugin's place",
     )
     .takes_if_match();
+    api.post("/api/v1/plugins/{plugin_id}/rollback", "plugin_rollback", rollback)
+        .tag(TAG)
+        .summary("Go back to what was there before a plugin's last update")
+        .describe(
+            "The revision, its configuration and its state as they were. What was written to the state since is lost where \
+             the update changed the state; `lost_writes` says how much that is, also of a dry run.",
+        )
+        .right("plugin_create")
+        .example(json!({"dry_run": true}))
+        .fails(LIFECYCLE)
+        .fails(&[Code::NotFound, Code::MigrationFailed]);
     api.get("/api/v1/plugins/registry", "plugin_available", available)
         .tag(TAG)
         .summary("List the packages that could be installed by name")
@@ -45,7 +59,7 @@ pub fn routes(api: &mut Api) {
 fn described<'a>(operation: &'a mut Operation, summary: &'static str) -> &'a mut Operation {
     let example = json!({"source": {"name": "pricing", "version": "^1.2"}});
     let operation = operation.tag(TAG).summary(summary).describe(INSTALL).right("plugin_create").example(example);
-    operation.fails(PACKAGE).fails(LIFECYCLE).fails(&[Code::AlreadyExists])
+    operation.fails(PACKAGE).fails(LIFECYCLE).fails(&[Code::AlreadyExists, Code::MigrationFailed])
 }
 
 /// What to install.
@@ -56,6 +70,12 @@ struct Installation {
     /// The digest whose permissions the administrator has seen and grants.
     #[serde(default)]
     approved: Option<String>,
+    /// Only say what it would do to the configuration and the state of the version that is installed.
+    #[serde(default)]
+    dry_run: bool,
+    /// An older version may take the place of a newer one although its manifest does not say that it can.
+    #[serde(default)]
+    allow_downgrade: bool,
 }
 
 /// What to look at.
@@ -102,15 +122,25 @@ impl From<Source> for PackageSource {
 
 impl From<Installation> for InstallRequest {
     fn from(installation: Installation) -> Self {
-        let Installation { source, approved } = installation;
-        Self { source: source.into(), approved }
+        let Installation { source, approved, dry_run, allow_downgrade } = installation;
+        Self { source: source.into(), approved, dry_run, allow_downgrade }
     }
 }
 
-async fn install(caller: Caller, input: Input<NoPath, NoQuery, Installation>) -> ApiResult<Created<InstallOutcome>> {
+async fn install(
+    caller: Caller,
+    input: Input<NoPath, NoQuery, Installation>,
+) -> ApiResult<CreatedOrTried<InstallOutcome>> {
     let outcome = caller.platform.plugin_install(input.body.into()).await?;
-    let location = format!("/api/v1/plugins/{}", outcome.name);
-    Ok(Created(outcome, location))
+    let location = (!outcome.dry_run).then(|| format!("/api/v1/plugins/{}", outcome.name));
+    Ok(CreatedOrTried(outcome, location))
+}
+
+async fn rollback(
+    caller: Caller,
+    input: Input<PluginPath, NoQuery, RollbackRequest>,
+) -> ApiResult<Reply<RollbackReport>> {
+    caller.platform.plugin_rollback(&input.path.plugin_id, input.body).await.map(Reply)
 }
 
 async fn update(caller: Caller, input: Input<PluginPath, NoQuery, Installation>) -> ApiResult<Tagged<InstallOutcome>> {

@@ -399,6 +399,8 @@ impl Plugins for Seen {
             digest: DIGEST.to_owned(),
             action: "installed".to_owned(),
             previous_version: None,
+            dry_run: request.dry_run,
+            migration: None,
         })
     }
 
@@ -424,6 +426,18 @@ impl Plugins for Seen {
 
     async fn plugin_warm(&self, name: &PluginName) -> ApiResult<usize> {
         self.plugin(name).map(|()| 2)
+    }
+
+    async fn plugin_rollback(&self, name: &PluginName, request: RollbackRequest) -> ApiResult<RollbackReport> {
+        self.plugin(name)?;
+        let migration = MigrationReport {
+            from: "1.2.0".to_owned(),
+            to: "1.1.0".to_owned(),
+            steps: Vec::new(),
+            configuration: Some(Vec::new()),
+            state: StateChanges::default(),
+        };
+        Ok(RollbackReport { plugin: name.clone(), dry_run: request.dry_run, lost_writes: 0, migration })
     }
 
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo> {
