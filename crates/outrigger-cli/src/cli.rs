@@ -29,7 +29,7 @@ pub use job::{
 };
 pub use plugin::{
     ConfigAction, ConfigArguments, InstallArguments, ListArguments, LogLevel, LogsArguments, PluginCommand,
-    SecretsCommand, Since, UninstallArguments,
+    RollbackArguments, SecretsCommand, Since, UninstallArguments,
 };
 pub use serve::ServeArguments;
 

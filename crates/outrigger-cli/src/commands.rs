@@ -14,6 +14,7 @@ pub mod functions;
 pub mod hook;
 pub mod install;
 pub mod job;
+mod migration;
 pub mod plugin;
 pub mod records;
 pub mod serve;

@@ -38,7 +38,8 @@ pub enum PluginCommand {
     #[command(after_help = "Examples:
   outrigger plugin install ./pricing
   outrigger plugin install pricing-1.0.0.tar.gz --yes
-  outrigger plugin install pricing --version ^1")]
+  outrigger plugin install pricing --version ^1
+  outrigger plugin install ./pricing --dry-run")]
     Install(InstallArguments),
 
     /// Remove a plugin with its configuration and state
@@ -133,6 +134,15 @@ pub enum PluginCommand {
   outrigger plugin config pricing diff 3
   outrigger plugin config pricing rollback 3")]
     Config(ConfigArguments),
+
+    /// Go back to what was there before a plugin's last update
+    ///
+    /// The version, its configuration and its state as they were. Where the update changed the state, what was written to
+    /// it since is lost.
+    #[command(after_help = "Examples:
+  outrigger plugin rollback pricing --dry-run
+  outrigger plugin rollback pricing --yes")]
+    Rollback(RollbackArguments),
 }
 
 /// The states in which a plugin can be found, as the platform writes them.
@@ -162,6 +172,26 @@ pub struct InstallArguments {
     /// Which versions will do, such as `^1.2`, when installing by name [default: the highest]
     #[arg(long, value_name = "REQUIREMENT")]
     pub version: Option<String>,
+    /// Only show what would become of the configuration and the state of the installed version
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Put an older version in the place of a newer one although it does not say that it can take over from it
+    #[arg(long)]
+    pub allow_downgrade: bool,
+}
+
+/// `outrigger plugin rollback`.
+#[derive(Clone, Debug, Args)]
+pub struct RollbackArguments {
+    /// The plugin
+    #[arg(add = ArgValueCompleter::new(complete::Plugins))]
+    pub name: PluginName,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Only show what would change
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `outrigger plugin uninstall`.

@@ -1,6 +1,6 @@
 //! `outrigger plugin config`: what a plugin can be told, what it was told, and telling it.
 
-mod revisions;
+pub(super) mod revisions;
 
 use outrigger_api::{Configuration, ConfigurationSource};
 use serde_json::{Map, Value as Json, json};

@@ -30,7 +30,8 @@ pub async fn run(context: &Context, command: DevCommand) -> CliResult {
                 return print(context, &built);
             }
             let package = std::path::absolute(&built.package).unwrap_or(built.package);
-            install::install_source(context, PackageSource::Path(package), yes).await
+            let manner = install::Manner { yes, ..install::Manner::default() };
+            install::install_source(context, PackageSource::Path(package), manner).await
         }
     }
 }

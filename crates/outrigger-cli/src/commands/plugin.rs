@@ -38,6 +38,7 @@ pub async fn run(context: &Context, command: PluginCommand) -> CliResult {
         PluginCommand::Logs(arguments) => records::logs(context, arguments).await,
         PluginCommand::Warm { names } => warm(context, &names).await,
         PluginCommand::Config(arguments) => configuration::run(context, arguments).await,
+        PluginCommand::Rollback(arguments) => install::rollback(context, arguments).await,
     }
 }
 
@@ -123,6 +124,8 @@ fn info_text(details: &PluginDetails) -> String {
     text.push_str(&section("Functions", &functions::offered(offered)));
     text.push_str(&section("Exports that cannot be called", &bullets(refused)));
     text.push_str(&section("Configuration", &configuration::schema_table(&manifest.configuration.to_json_schema())));
+    let migrations = manifest.migrations.iter().map(outrigger_contract::manifest::MigrationStep::describe);
+    text.push_str(&section("Migrations", &bullets(migrations)));
     text.push_str(&section("Limits", &limits(manifest)));
     text.push_str(&section(
         "Interfaces",

@@ -9,4 +9,5 @@ mod harness;
 mod installing;
 mod jobs;
 mod running;
+mod updating;
 mod without_data;
