@@ -53,6 +53,9 @@ pub enum Code {
     TooLarge,
     UnsupportedMediaType,
     InvalidBackup,
+    InvalidTemplate,
+    DigestMismatch,
+    RequestTimeout,
     Internal,
 }
 
@@ -259,6 +262,15 @@ table! {
     InvalidBackup "invalid_backup" 422 -32602 USAGE
         "The file is not a backup, or is not as it was when it was made."
         "Take another copy of it, or an earlier backup; `outrigger backup verify FILE` checks one."
+    InvalidTemplate "invalid_template" 422 -32602 USAGE
+        "The template for plugins has a mistake, or cannot be rendered with these values."
+        "The message names the file and the line; `outrigger template show rust` is one that works."
+    DigestMismatch "digest_mismatch" 400 -32602 USAGE
+        "What was sent is not what its digest says it is."
+        "Send it again; if that does not help, look whether the file or the digest is the wrong one."
+    RequestTimeout "request_timeout" 408 -32003 TIMEOUT
+        "The body of the request did not arrive in time."
+        "Send it again without a pause, over a better connection if need be."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

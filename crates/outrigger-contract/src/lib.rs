@@ -11,6 +11,7 @@ pub mod hook;
 pub mod manifest;
 pub mod name;
 pub mod permission;
+pub mod template;
 pub mod types;
 pub mod units;
 
@@ -20,4 +21,5 @@ pub use hook::{HookKind, HookName, OnError};
 pub use manifest::Manifest;
 pub use name::{FunctionName, FunctionRef, PluginName};
 pub use permission::Permissions;
+pub use template::{Template, TemplateName, TemplateValues, TemplateVariable};
 pub use types::{Type, TypeGraph, Value};

@@ -6,6 +6,7 @@ mod audit;
 mod configuration;
 mod hooks;
 mod jobs;
+mod templates;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -24,6 +25,7 @@ pub use configuration::{
 };
 pub use hooks::HookStore;
 pub use jobs::{JobFilter, JobStore};
+pub use templates::{TemplateMade, TemplateRecord, TemplateStore, TemplateSummary};
 
 use crate::audit::AuditEntry;
 use crate::correlation::CorrelationId;
@@ -32,7 +34,9 @@ use crate::runtime::{Inspection, LogLevel};
 
 /// Keeps plugins, grants, configuration, state and records.
 #[async_trait]
-pub trait Store: AccessStore + AuditStore + ConfigurationStore + HookStore + JobStore + Debug + Send + Sync {
+pub trait Store:
+    AccessStore + AuditStore + ConfigurationStore + HookStore + JobStore + TemplateStore + Debug + Send + Sync
+{
     /// All plugins with a summary of their active revision, by name. Reads no manifests and no types: it stays quick
     /// with thousands.
     async fn plugin_list(&self) -> Result<Vec<(PluginRecord, RevisionSummary)>, StoreError>;

@@ -24,3 +24,4 @@ pub(crate) mod schema_version;
 pub(crate) mod state;
 pub(crate) mod statistic;
 pub(crate) mod subscription;
+pub(crate) mod template;

@@ -21,6 +21,7 @@ mod records;
 mod sqlite;
 mod state;
 mod statistics;
+mod templates;
 
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;

@@ -6,6 +6,7 @@ mod audit;
 mod configuration;
 mod hooks;
 mod jobs;
+mod templates;
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
@@ -14,12 +15,13 @@ use std::ops::Bound;
 use std::path::Path;
 
 use async_trait::async_trait;
-use outrigger_contract::{Digest, FunctionName, HookName, PluginName};
+use outrigger_contract::{Digest, FunctionName, HookName, PluginName, TemplateName};
 use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::store::{
     ConfigurationRevision, Expected, GrantRecord, KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter,
     RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
+    TemplateRecord,
 };
 use parking_lot::Mutex;
 use time::OffsetDateTime;
@@ -56,6 +58,7 @@ struct Tables {
     subscriptions: BTreeMap<String, Subscription>,
     audit: audit::Log,
     jobs: jobs::Jobs,
+    templates: BTreeMap<TemplateName, TemplateRecord>,
 }
 
 /// A plugin with all that goes when it goes.
@@ -358,6 +361,7 @@ impl Store for MemoryStore {
             subscriptions: _,
             audit: _,
             jobs: _,
+            templates: _,
         } = &*tables;
         let (plugins, runs, logs) = (plugins.len(), runs.len(), logs.len());
         Ok(format!(

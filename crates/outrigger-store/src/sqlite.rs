@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use outrigger_contract::{Digest, HookName, PluginName};
+use outrigger_contract::{Digest, HookName, PluginName, TemplateName};
 use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::audit::{AuditEntry, AuditRecord, Head};
 use outrigger_engine::hooks::{HookRecord, Subscription};
@@ -12,7 +12,7 @@ use outrigger_engine::jobs::{JobId, JobRecord, ScheduleRecord};
 use outrigger_engine::store::{
     AccessStore, AuditFilter, AuditStore, GrantRecord, HookStore, JobFilter, JobStore, KeyRecord, LogRecord,
     PluginRecord, RecordBatch, RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite,
-    StatisticsRow, Store, StoreError,
+    StatisticsRow, Store, StoreError, TemplateRecord, TemplateStore, TemplateSummary,
 };
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::pool::PoolOptions;
@@ -21,7 +21,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, SqlxSqliteConnector, S
 use time::OffsetDateTime;
 
 use crate::database::{Database, failed};
-use crate::{access, audit, dialect, hooks, jobs, migrations, plugins, records, state, statistics};
+use crate::{access, audit, dialect, hooks, jobs, migrations, plugins, records, state, statistics, templates};
 
 /// How long a write waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -450,5 +450,24 @@ impl JobStore for SqliteStore {
 
     async fn schedule_delete(&self, name: &str) -> Result<bool, StoreError> {
         jobs::schedule_delete(&self.database, name).await
+    }
+}
+
+#[async_trait]
+impl TemplateStore for SqliteStore {
+    async fn template_list(&self) -> Result<Vec<TemplateSummary>, StoreError> {
+        templates::list(&self.database).await
+    }
+
+    async fn template_fetch(&self, name: &TemplateName) -> Result<Option<TemplateRecord>, StoreError> {
+        templates::fetch(&self.database, name).await
+    }
+
+    async fn template_put(&self, record: &TemplateRecord) -> Result<u64, StoreError> {
+        templates::put(&self.database, record).await
+    }
+
+    async fn template_delete(&self, name: &TemplateName) -> Result<bool, StoreError> {
+        templates::delete(&self.database, name).await
     }
 }

@@ -19,6 +19,7 @@ pub mod plugins;
 pub mod records;
 pub mod state;
 pub mod statistics;
+pub mod templates;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use outrigger_engine::Store;
 
 pub use configuration::set as configuration_of;
 pub use fixtures::{
-    entry, hook, job, key, line, moment, name, plugin, put, revision, run, schedule, statistics, subscription,
+    entry, hook, job, key, line, moment, name, plugin, put, revision, run, schedule, statistics, subscription, template,
 };
 
 /// An empty store, with what must live as long as it does.
@@ -157,6 +158,12 @@ macro_rules! store_contract {
                 the_next_job_is_the_oldest_that_may_begin
                 a_schedule_comes_back_as_it_was_put
                 a_schedule_and_its_job_are_written_together
+            }
+            templates {
+                a_template_comes_back_as_it_was_put
+                templates_are_listed_by_name_without_their_files
+                a_template_is_only_written_over_what_was_read
+                of_many_first_templates_one_is_made
             }
         }
     };

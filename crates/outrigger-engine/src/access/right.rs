@@ -68,6 +68,10 @@ rights! {
     AUDIT_VIEW "audit_view" "audit" "read and verify the audit log"
     BACKUP_CREATE "backup_create" "backup" "make backups, which hold everything"
     SYSTEM_VIEW "system_view" "system" "see the state of the whole: doctor, metrics"
+    TEMPLATE_VIEW "template_view" "template" "see and render templates for plugins"
+    TEMPLATE_CREATE "template_create" "template" "add templates"
+    TEMPLATE_UPDATE "template_update" "template" "change templates"
+    TEMPLATE_DELETE "template_delete" "template" "remove templates"
 }
 
 /// A name that is not that of a right.

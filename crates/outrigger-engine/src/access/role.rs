@@ -106,6 +106,7 @@ pub fn built_in_roles() -> Vec<Role> {
                 "run_view",
                 "log_view",
                 "statistics_view",
+                "template_*",
             ],
         ),
         (
@@ -120,6 +121,7 @@ pub fn built_in_roles() -> Vec<Role> {
                 "log_view",
                 "statistics_view",
                 "system_view",
+                "template_view",
             ],
         ),
     ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outrigger_contract::types::{Field, Function, Outcome, Type, TypeGraph};
 use outrigger_contract::units::Span;
-use outrigger_contract::{Digest, FunctionName, FunctionRef, HookKind, Manifest, OnError, PluginName};
+use outrigger_contract::{Digest, FunctionName, FunctionRef, HookKind, Manifest, OnError, PluginName, Template};
 use outrigger_engine::access::Role;
 use outrigger_engine::audit::{AuditEntry, Stage};
 use outrigger_engine::hooks::{HookRecord, Source, Subscription};
@@ -13,7 +13,8 @@ use outrigger_engine::jobs::{JobId, JobRecord, Missed, OnInterruption, Owner, Sc
 use outrigger_engine::lifecycle::PluginState;
 use outrigger_engine::runtime::{Inspection, LogLevel};
 use outrigger_engine::store::{
-    CacheOutcome, GrantRecord, KeyRecord, LogRecord, PluginRecord, RevisionRecord, RunRecord, StatisticsRow, StoreError,
+    CacheOutcome, GrantRecord, KeyRecord, LogRecord, PluginRecord, RevisionRecord, RunRecord, StatisticsRow,
+    StoreError, TemplateMade, TemplateRecord,
 };
 use outrigger_engine::{CorrelationId, Store};
 use time::OffsetDateTime;
@@ -246,6 +247,27 @@ pub fn schedule(name: &str) -> ScheduleRecord {
         created_at: moment(0),
         generation: 0,
     }
+}
+
+/// A template that was never written.
+pub fn template(name: &str) -> TemplateRecord {
+    let path = "plugin.toml".parse().expect("a path");
+    let template = Template {
+        name: name.parse().expect("a valid name"),
+        description: "For tests.".to_owned(),
+        runtime: "wasm".to_owned(),
+        language: "rust".to_owned(),
+        variables: Vec::new(),
+        files: BTreeMap::from([(path, "name = \"{{ name }}\"\n".to_owned())]),
+    };
+    let made = TemplateMade {
+        created_at: moment(1),
+        created_by: "local".to_owned(),
+        updated_at: moment(1),
+        updated_by: "local".to_owned(),
+        revision: 0,
+    };
+    TemplateRecord { template, made }
 }
 
 #[track_caller]
