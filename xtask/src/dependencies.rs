@@ -56,6 +56,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("governor", &["outrigger-engine"]),
     ("cel", &["outrigger-engine"]),
     ("croner", &["outrigger-engine"]),
+    ("minijinja", &["outrigger-registry"]),
     ("axum", &["outrigger-server"]),
     ("reqwest", &["outrigger-client"]),
 ];

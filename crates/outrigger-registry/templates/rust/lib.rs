@@ -1,20 +1,20 @@
-//! `{{name}}`: shortens texts. What its functions take and give stands in `wit/world.wit`.
+//! `{{ name }}`: shortens texts. What its functions take and give stands in `wit/world.wit`.
 
-{{#sdk}}
+{% if sdk %}
 use outrigger_sdk::{configuration, log};
 
-{{/sdk}}
+{% endif %}
 mod bindings {
     wit_bindgen::generate!({ world: "plugin", additional_derives: [PartialEq] });
 }
 
-use bindings::exports::example::{{module}}::texts;
+use bindings::exports::example::{{ name | snake }}_plugin::texts;
 use texts::{Boundary, Guest, ShortenError, Shortened};
 
-{{^sdk}}
+{% if not sdk %}
 const ELLIPSIS: &str = "…";
 
-{{/sdk}}
+{% endif %}
 /// The functions, as the contract has them.
 pub struct Plugin;
 
@@ -25,17 +25,17 @@ impl Guest for Plugin {
         boundary: Option<Boundary>,
     ) -> Result<Shortened, ShortenError> {
         let boundary = boundary.unwrap_or(Boundary::Word);
-{{#sdk}}
+{% if sdk %}
         // plugin.toml gives the default, so there is always a value.
         let ending: Option<String> =
             configuration::get("ending").expect("plugin.toml allows nothing but a text");
         let shortened = shorten(&text, limit, boundary, &ending.unwrap_or_default())?;
         log::info("shortened", &[("left-out", &shortened.left_out)]);
         Ok(shortened)
-{{/sdk}}
-{{^sdk}}
+{% endif %}
+{% if not sdk %}
         shorten(&text, limit, boundary, ELLIPSIS)
-{{/sdk}}
+{% endif %}
     }
 }
 
