@@ -18,6 +18,8 @@ pub mod platform;
 pub mod plugin;
 pub mod record;
 pub mod system;
+pub mod template;
+pub mod upload;
 
 pub use access::{
     AccessMatrix, AccessMatrixCell, AccessMatrixRow, ExplainRequest, Explanation, Identity, KeyInfo, KeyRequest,
@@ -27,8 +29,8 @@ pub use audit::{AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification};
 pub use backup::{BackupReport, BackupRequest};
 pub use call::{CallRequest, CallResponse, CallWarning};
 pub use configuration::{
-    Configuration, ConfigurationDiff, ConfigurationDifference, ConfigurationRevision, ConfigurationSource,
-    DifferenceKind, SecretsRotation,
+    Configuration, ConfigurationDiff, ConfigurationDifference, ConfigurationEdits, ConfigurationRevision,
+    ConfigurationSource, DifferenceKind, SecretsRotation,
 };
 pub use error::ApiError;
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
@@ -39,16 +41,23 @@ pub use hook::{
 pub use job::{JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, ScheduleInfo, ScheduleRequest};
 pub use json::{JsonObject, JsonText, NotAnObject};
 pub use metrics::{FunctionMetrics, LatencyBucket, MetricsReport};
-pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName};
+pub use outrigger_contract::manifest::PackagePath;
+pub use outrigger_contract::{
+    Code, Digest, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName, Template, TemplateName,
+    TemplateValues, TemplateVariable,
+};
 pub use platform::{
-    Access, Audit, Backups, Configurations, Door, Functions, Hooks, Jobs, Platform, Plugins, Records, Visit,
+    Access, Audit, Backups, Configurations, Door, Functions, Hooks, Jobs, Packages, Platform, Plugins, Records,
+    Templates, Visit,
 };
 pub use plugin::{
     AvailablePlugin, AvailableReport, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest, PackageReport,
-    PackageSource, PluginDetails, PluginSummary, RevisionInfo,
+    PackageSource, PluginDetails, PluginStanding, PluginSummary, RevisionInfo,
 };
 pub use record::{FunctionStatistics, LogEntry, RecordQuery, RunEntry, StatisticsReport};
 pub use system::{CheckOutcome, DoctorCheck, DoctorReport};
+pub use template::{RenderedTemplate, TemplateInfo, TemplateMade, TemplateSummary};
+pub use upload::{ArchiveKind, Content, PackageUpload, UploadedPackage};
 
 /// What every question may be answered with.
 pub type ApiResult<T> = Result<T, ApiError>;

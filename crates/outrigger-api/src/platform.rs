@@ -10,18 +10,32 @@ use ulid::Ulid;
 
 use crate::{
     AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, BackupReport, BackupRequest,
-    CallRequest, CallResponse, Configuration, ConfigurationDiff, ConfigurationRevision, DoctorReport, ExplainRequest,
-    Explanation, FireReport, FireRequest, FunctionDescription, FunctionQuery, FunctionSummary, HealthInfo, HookInfo,
-    HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome, InstallRequest, JobInfo, JobQuery,
-    JobRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, PluginDetails,
-    PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation,
-    StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
+    CallRequest, CallResponse, Configuration, ConfigurationDiff, ConfigurationEdits, ConfigurationRevision,
+    DoctorReport, ExplainRequest, Explanation, FireReport, FireRequest, FunctionDescription, FunctionQuery,
+    FunctionSummary, HealthInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome,
+    InstallRequest, JobInfo, JobQuery, JobRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport,
+    PackageSource, PackageUpload, PluginDetails, PluginSummary, RecordQuery, RenderedTemplate, RoleInfo, RoleRequest,
+    RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation, StatisticsReport, SubscriptionInfo, SubscriptionQuery,
+    SubscriptionRequest, Template, TemplateInfo, TemplateName, TemplateSummary, TemplateValues, UploadedPackage,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
 #[async_trait]
 pub trait Platform:
-    Functions + Plugins + Records + Configurations + Access + Audit + Hooks + Jobs + Backups + Debug + Send + Sync
+    Functions
+    + Plugins
+    + Records
+    + Configurations
+    + Access
+    + Audit
+    + Hooks
+    + Jobs
+    + Backups
+    + Templates
+    + Packages
+    + Debug
+    + Send
+    + Sync
 {
     /// Looks whether everything is in order.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
@@ -113,6 +127,14 @@ pub trait Configurations: Send + Sync {
         name: &PluginName,
         values: serde_json::Map<String, serde_json::Value>,
         expected: u64,
+    ) -> ApiResult<u64>;
+    /// Changes single values, all of them or none, and leaves the others as they are. `expected` is the revision that was
+    /// read; without it the change is made to what is there now.
+    async fn configuration_change(
+        &self,
+        name: &PluginName,
+        edits: ConfigurationEdits,
+        expected: Option<u64>,
     ) -> ApiResult<u64>;
     /// The revisions that are kept, the newest first.
     async fn configuration_revisions(&self, name: &PluginName) -> ApiResult<Vec<ConfigurationRevision>>;
@@ -210,4 +232,28 @@ pub trait Jobs: Send + Sync {
     async fn schedule_put(&self, name: &str, request: ScheduleRequest) -> ApiResult<ScheduleInfo>;
     /// Removes a schedule. The jobs that it made stay.
     async fn schedule_delete(&self, name: &str) -> ApiResult<()>;
+}
+
+/// Templates, from which new plugins are made.
+#[async_trait]
+pub trait Templates: Send + Sync {
+    /// All templates, by name, the built-in ones among them.
+    async fn template_list(&self) -> ApiResult<Vec<TemplateSummary>>;
+    /// One template with its files.
+    async fn template_fetch(&self, name: &TemplateName) -> ApiResult<TemplateInfo>;
+    /// Adds a template. One that does not render is refused, with file and line.
+    async fn template_create(&self, template: Template) -> ApiResult<TemplateInfo>;
+    /// Puts a template in the place of the one of its name. `expected` is the revision that was read; any without it.
+    async fn template_put(&self, template: Template, expected: Option<u64>) -> ApiResult<TemplateInfo>;
+    /// Removes a template that is not built in.
+    async fn template_delete(&self, name: &TemplateName) -> ApiResult<()>;
+    /// The files of a new plugin.
+    async fn template_render(&self, name: &TemplateName, values: TemplateValues) -> ApiResult<RenderedTemplate>;
+}
+
+/// Packages that are sent to where the platform is, to be installed from there.
+#[async_trait]
+pub trait Packages: Send + Sync {
+    /// Takes in a package and checks it. It is kept for a while, to be looked at or installed by its digest.
+    async fn package_upload(&self, upload: PackageUpload) -> ApiResult<UploadedPackage>;
 }

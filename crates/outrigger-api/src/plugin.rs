@@ -1,6 +1,6 @@
 //! Plugins, packages and what comes of installing them.
 
-use outrigger_contract::{Manifest, PluginName};
+use outrigger_contract::{Digest, Manifest, PluginName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -72,6 +72,8 @@ pub enum PackageSource {
     Path(std::path::PathBuf),
     /// A name to be looked up in the search paths, with a version requirement such as `^1.2` or none.
     Named { name: PluginName, version: Option<String> },
+    /// A package that was sent before, by the digest of its files.
+    Package(Digest),
 }
 
 /// What a package is, before anything is done with it.
@@ -107,6 +109,19 @@ pub struct InstallRequest {
     /// its installed version has is refused.
     #[serde(default)]
     pub approved: Option<String>,
+    /// It is to take the place of this plugin, as it stands there; otherwise nothing is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<PluginStanding>,
+}
+
+/// A plugin as somebody saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PluginStanding {
+    pub name: PluginName,
+    /// When it was last changed. Without it, any state will do.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub updated_at: Option<OffsetDateTime>,
 }
 
 /// What came of it.

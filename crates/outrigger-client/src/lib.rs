@@ -5,7 +5,9 @@ mod functions;
 mod hooks;
 mod http;
 mod jobs;
+mod packages;
 mod platform;
+mod templates;
 
 use std::path::Path;
 use std::time::Duration;

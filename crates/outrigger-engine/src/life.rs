@@ -12,7 +12,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-pub use configure::{Author, Configured};
+pub use configure::{Author, Configured, Edits};
 
 use crate::configuration;
 use crate::correlation::CorrelationId;

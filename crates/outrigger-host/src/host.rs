@@ -37,6 +37,8 @@ pub(crate) struct Inner {
     pub(crate) keys: Keys,
     /// The keys of secrets.
     pub(crate) key_ring: Arc<KeyRing>,
+    /// What overrides configurations here.
+    pub(crate) overrides: Arc<HostOverrides>,
     socket: PathBuf,
     _hold: DirectoryHold,
 }
@@ -80,6 +82,11 @@ impl Host {
         loop {
             if let Some(hold) = directory.hold(Hold::Alone)? {
                 let host = Self::over(directory, hold, options).await?;
+                // Nobody who sent something before is still there to have it installed.
+                host.inner.packages.uploads.clear();
+                for idle in host.inner.overrides.idle(&host.inner.engine).await {
+                    tracing::warn!("{idle}");
+                }
                 // Only here: of several processes, one does the jobs.
                 let owners = Arc::new(Owners(Arc::downgrade(&host.inner)));
                 let started = host.inner.engine.start_jobs(JobOptions::default(), owners).await;
@@ -100,17 +107,18 @@ impl Host {
             WasmRuntime::new(WasmOptions::new(directory.compiled())).map_err(|fault| convert::error(fault.into()))?;
         let options_of_engine = EngineOptions::new(directory.packages());
         let key_ring = Arc::new(KeyRing::from_environment(directory.secret_key()));
+        let overrides = Arc::new(HostOverrides::from_environment(&directory.config()));
         let backends = Backends {
             store: store.clone(),
             runtime: Arc::new(runtime),
             vault: key_ring.clone(),
-            overrides: Arc::new(HostOverrides::from_environment(&directory.config())),
+            overrides: overrides.clone(),
         };
         let engine = Engine::start_with(options_of_engine, backends).await.map_err(convert::error)?;
         let socket = directory.socket();
         let packages = Packages::new(engine.clone(), directory, options.search_paths);
         let keys = Keys::open(store).await?;
-        let inner = Arc::new(Inner { engine, packages, keys, key_ring, socket, _hold: hold });
+        let inner = Arc::new(Inner { engine, packages, keys, key_ring, overrides, socket, _hold: hold });
         let weak = Arc::downgrade(&inner);
         tokio::spawn(async move {
             loop {
@@ -119,6 +127,7 @@ impl Host {
                 if let Err(error) = inner.keys.tidy().await {
                     tracing::warn!(%error, "keys could not be read anew");
                 }
+                inner.packages.uploads.tidy();
             }
         });
         Ok(Self { inner })

@@ -15,6 +15,8 @@ mod owners;
 mod packages;
 mod records;
 mod session;
+mod templates;
+mod uploads;
 mod vault;
 
 pub use host::{Host, running_server};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use outrigger_api::{
     ApiError, ApiResult, AvailablePlugin, AvailableReport, Code, InstallOutcome, PackageReport, PackageSource,
-    PluginDetails, RevisionInfo,
+    PluginDetails, PluginStanding, RevisionInfo,
 };
 use outrigger_contract::{Digest, Permissions, PluginName};
 use outrigger_engine::life::Installation;
@@ -20,6 +20,7 @@ use outrigger_registry::{Discovered, PackageError, SearchPath, StagedPackage};
 use time::OffsetDateTime;
 
 use crate::data_directory::{DataDirectory, PackagesLock, failed};
+use crate::uploads::Uploads;
 use crate::{convert, functions};
 
 /// Installs and removes packages of one data directory.
@@ -28,6 +29,7 @@ pub(crate) struct Packages {
     engine: Engine,
     directory: DataDirectory,
     search_paths: Arc<[SearchPath]>,
+    pub(crate) uploads: Uploads,
 }
 
 /// A package that was read, checked and understood, and lies in the staging folder.
@@ -51,6 +53,27 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn name(&self) -> &PluginName {
         self.candidate.staged.name()
+    }
+
+    /// Whether it would take the place of a plugin that stands as somebody saw it.
+    pub(crate) fn replaces(&self, seen: &PluginStanding) -> ApiResult<()> {
+        let PluginStanding { name, updated_at } = seen;
+        let package = self.name();
+        if package != name {
+            let message = format!("the package is of the plugin `{package}`, not of `{name}`");
+            return Err(
+                ApiError::new(Code::Conflict, message).with_hint("install it as what it is, or name the other plugin")
+            );
+        }
+        let Some((present, _)) = &self.installed else {
+            return Err(ApiError::new(Code::PluginNotFound, format!("no plugin `{name}` is installed")));
+        };
+        match updated_at {
+            Some(seen) if present.updated_at != *seen => {
+                Err(ApiError::new(Code::Conflict, format!("the plugin {name} was changed by someone else meanwhile")))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn digest(&self) -> Digest {
@@ -84,7 +107,8 @@ impl Prepared {
 
 impl Packages {
     pub(crate) fn new(engine: Engine, directory: DataDirectory, search_paths: Vec<SearchPath>) -> Self {
-        Self { engine, directory, search_paths: search_paths.into() }
+        let uploads = Uploads::new(directory.uploads());
+        Self { engine, directory, search_paths: search_paths.into(), uploads }
     }
 
     pub(crate) const fn directory(&self) -> &DataDirectory {
@@ -237,12 +261,24 @@ impl Packages {
         let path = match source {
             PackageSource::Path(path) => path.clone(),
             PackageSource::Named { name, version } => self.find(name, version.as_deref()).await?,
+            PackageSource::Package(digest) => self.uploads.find(digest)?,
         };
         let staging = self.directory.staging();
-        let shown = path.display().to_string();
+        let shown = match source {
+            // Where it lay for a while says nothing to anybody.
+            PackageSource::Package(_) => "sent to the server".to_owned(),
+            _ => path.display().to_string(),
+        };
         let staged =
             in_background(move || outrigger_registry::stage(&path, &staging).map_err(|error| package_error(&error)))
                 .await?;
+        if let PackageSource::Package(digest) = source
+            && staged.digest() != *digest
+        {
+            let message =
+                format!("what was kept as {digest} is {}: it was changed on the server's disk", staged.digest());
+            return Err(ApiError::new(Code::DigestMismatch, message));
+        }
         let inspected = self.engine.runtime().inspect(staged.root(), staged.manifest()).await;
         let inspection = inspected.map_err(|fault| convert::error(fault.into()))?;
         Ok(Candidate { staged, inspection, source: shown })
@@ -356,7 +392,7 @@ fn describe_duplicate(duplicate: &Duplicate) -> String {
     format!("{name} {version} at {} ({origin}) is passed over for {}", ignored.display(), kept.display())
 }
 
-fn package_error(error: &PackageError) -> ApiError {
+pub(crate) fn package_error(error: &PackageError) -> ApiError {
     let shown = ApiError::new(error.code(), chain(error));
     match error.hint() {
         Some(hint) => shown.with_hint(hint),
@@ -365,7 +401,7 @@ fn package_error(error: &PackageError) -> ApiError {
 }
 
 /// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -376,7 +412,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Runs what blocks where blocking is allowed.
-async fn in_background<T: Send + 'static>(work: impl FnOnce() -> ApiResult<T> + Send + 'static) -> ApiResult<T> {
+pub(crate) async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> ApiResult<T> + Send + 'static,
+) -> ApiResult<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
         Err(error) => Err(ApiError::new(Code::Internal, format!("a background task failed: {error}"))),

@@ -10,6 +10,8 @@ mod hooks;
 mod jobs;
 mod plugins;
 mod records;
+mod templates;
+mod uploads;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -173,7 +175,7 @@ impl Session {
 impl Platform for Session {
     async fn doctor(&self) -> ApiResult<DoctorReport> {
         self.require(Right::SYSTEM_VIEW, "*")?;
-        Ok(doctor::examine(&self.host.engine, &self.host.packages).await)
+        Ok(doctor::examine(&self.host.engine, &self.host.packages, &self.host.overrides).await)
     }
 
     async fn metrics(&self) -> ApiResult<MetricsReport> {

@@ -3,8 +3,10 @@
 
 pub mod answer;
 pub mod api;
+pub mod body;
 pub mod input;
 pub mod problem;
+pub mod upload;
 pub mod who;
 
 use std::future::Future;
@@ -24,6 +26,7 @@ use ulid::Ulid;
 
 use crate::idempotency::{self, Idempotency};
 use answer::{Answer, Answered};
+use body::BodyLimits;
 use input::{Input, Payload};
 use who::Who;
 
@@ -33,7 +36,7 @@ pub const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 #[derive(Debug)]
 pub struct App {
     pub door: Arc<dyn Door>,
-    pub body_limit: usize,
+    pub body: BodyLimits,
     pub idempotency: Idempotency,
     /// The OpenAPI document, written down once.
     pub document: bytes::Bytes,
@@ -97,9 +100,9 @@ where
     let who = W::enter(app, &parts, correlation).await?;
     let path = input::path::<P>(&mut parts).await?;
     let query = input::query::<Q>(&parts.uri)?;
-    let body = if B::EXPECTED { input::read(&parts.headers, body, app.body_limit).await? } else { bytes::Bytes::new() };
-    let input = Input { path, query, body: B::parse(&body)?, if_match: parts.headers.get(header::IF_MATCH).cloned() };
-    if parts.method != Method::POST || !parts.headers.contains_key(&idempotency::HEADER) {
+    let (payload, body) = B::receive(&parts.headers, body, app.body).await?;
+    let input = Input { path, query, body: payload, if_match: parts.headers.get(header::IF_MATCH).cloned() };
+    if parts.method != Method::POST || B::STREAMED || !parts.headers.contains_key(&idempotency::HEADER) {
         return handler(who, input).await?.render();
     }
     let request = idempotency::Request::of(&parts, &body)?;

@@ -48,7 +48,9 @@ pub fn document(api: &mut Api) -> Value {
                 "bearerAuth": {"type": "http", "scheme": "bearer"},
                 "apiKeyAuth": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
-            "parameters": {"IdempotencyKey": idempotency_key(), "IfMatch": if_match()},
+            "parameters": {
+                "ContentDigest": content_digest(), "IdempotencyKey": idempotency_key(), "IfMatch": if_match(),
+            },
             "headers": headers(),
             "schemas": api.generator.take_definitions(true),
         },
@@ -85,7 +87,9 @@ fn described(operation: &Operation, id: String, problem: &Schema) -> Value {
         if let Some(example) = &operation.example {
             content["example"] = example.clone();
         }
-        described["requestBody"] = json!({"required": true, "content": {"application/json": content}});
+        let content: Map<_, _> =
+            operation.body_media.iter().map(|media| ((*media).to_owned(), content.clone())).collect();
+        described["requestBody"] = json!({"required": true, "content": content});
     }
     if let Some(right) = operation.right {
         described["x-right"] = right.into();
@@ -98,7 +102,9 @@ fn described(operation: &Operation, id: String, problem: &Schema) -> Value {
 
 fn parameters_of_query(operation: &Operation) -> Vec<Value> {
     let mut parameters = parameters(&operation.query_schema, "query");
-    if operation.method == Method::POST {
+    if operation.streamed {
+        parameters.push(json!({"$ref": "#/components/parameters/ContentDigest"}));
+    } else if operation.method == Method::POST {
         parameters.push(json!({"$ref": "#/components/parameters/IdempotencyKey"}));
     }
     if operation.if_match {
@@ -207,7 +213,7 @@ fn by_status(operation: &Operation) -> BTreeMap<u16, Vec<Code>> {
         codes.push(Code::NotFound);
     }
     if operation.body.is_some() {
-        codes.extend([Code::TooLarge, Code::UnsupportedMediaType, Code::InvalidInput]);
+        codes.extend([Code::TooLarge, Code::UnsupportedMediaType, Code::InvalidInput, Code::RequestTimeout]);
     }
     if operation.method == Method::POST {
         codes.push(Code::Conflict);
@@ -234,6 +240,17 @@ fn idempotency_key() -> Value {
         "description": "Made anew for each request, and sent again only to repeat it: then it is done once, and the \
             first answer is given again for 24 hours, with `Idempotency-Replayed: true`.",
         "schema": {"type": "string", "pattern": idempotency::PATTERN, "minLength": 1, "maxLength": 255},
+    })
+}
+
+fn content_digest() -> Value {
+    json!({
+        "name": "Content-Digest",
+        "in": "header",
+        "required": false,
+        "description": "The SHA-256 of the body (RFC 9530). If another arrives, the request is refused.",
+        "example": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
+        "schema": {"type": "string"},
     })
 }
 

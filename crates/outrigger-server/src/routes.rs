@@ -13,6 +13,7 @@ mod packages;
 mod plugins;
 mod records;
 mod seed;
+mod templates;
 
 use outrigger_api::{Code, FunctionRef, PluginName};
 use schemars::JsonSchema;
@@ -35,6 +36,7 @@ pub fn all() -> Api {
     metrics::routes(&mut api);
     documents::routes(&mut api);
     seed::routes(&mut api);
+    templates::routes(&mut api);
     api
 }
 

@@ -1,6 +1,8 @@
 //! One suite for whatever answers as a platform: a data directory in this process, the server that holds one over its
 //! socket, and the same over HTTP with a key.
 
+mod packages;
 mod places;
 mod suite;
+mod templates;
 mod what_only_a_client_meets;

@@ -86,7 +86,8 @@ impl Place {
     pub async fn install(&self, path: &Path) -> Result<(), ApiError> {
         let source = PackageSource::Path(path.to_owned());
         let report = self.platform.package_inspect(&source).await?;
-        self.platform.plugin_install(InstallRequest { source, approved: Some(report.digest) }).await.map(drop)
+        let request = InstallRequest { source, approved: Some(report.digest), replaces: None };
+        self.platform.plugin_install(request).await.map(drop)
     }
 
     pub async fn call(&self, function: &str, arguments: Value) -> Result<Value, ApiError> {

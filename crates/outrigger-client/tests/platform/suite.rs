@@ -1,7 +1,8 @@
 //! What every platform does, whichever way it is reached.
 
 use outrigger_api::{
-    AuditQuery, Code, ExplainRequest, FunctionQuery, KeyRequest, RecordQuery, RoleRequest, StatisticsReport,
+    AuditQuery, Code, ConfigurationEdits, ExplainRequest, FunctionQuery, KeyRequest, RecordQuery, RoleRequest,
+    StatisticsReport,
 };
 use serde_json::{Value, json};
 
@@ -22,6 +23,7 @@ macro_rules! everywhere {
         }
     )*};
 }
+pub(crate) use everywhere;
 
 everywhere! {
     a_plugin_is_installed_called_and_removed
@@ -29,6 +31,7 @@ everywhere! {
     a_batch_answers_in_its_order
     functions_are_found_and_described
     configuration_is_set_once_by_whoever_was_first
+    single_values_are_changed_and_the_others_stay
     what_happened_is_on_record
     keys_and_roles_are_made_explained_and_taken_away
     the_audit_log_says_who_did_what_and_is_whole
@@ -135,6 +138,43 @@ mod behaviour {
         let error = platform.configuration_put(&name, wrong, 2).await.expect_err("it does not fit");
         assert_eq!(error.code, Code::InvalidConfiguration);
         assert_eq!(platform.configuration_fetch(&name).await.expect("it is there").values, values("ap"));
+    }
+
+    pub async fn single_values_are_changed_and_the_others_stay(place: &Place, way: Way) {
+        // Names that stand in addresses of the API are names of values like any other.
+        let keys = ["region", "revisions", "diff", "rollback"];
+        let mut schema: String = keys.map(|key| format!("[configuration.{key}]\ntype = \"string\"\n")).concat();
+        schema.push_str("[configuration.token]\ntype = \"string\"\nsecret = true\n");
+        place.install(&place.package("alpha", "1.0.0", &schema)).await.expect("it is installed");
+        let (platform, name) = (&place.platform, "alpha".parse().expect("a name"));
+        let change = async |edits: ConfigurationEdits, expected| {
+            platform.configuration_change(&name, edits, expected).await.map_err(|error| error.code)
+        };
+        assert_eq!(change(ConfigurationEdits::create("token", json!("hunter2")), Some(0)).await, Ok(1), "{way:?}");
+        for (number, key) in keys.into_iter().enumerate() {
+            assert_eq!(change(ConfigurationEdits::set(key, json!("x")), None).await, Ok(number as u64 + 2), "{key}");
+        }
+        assert_eq!(change(ConfigurationEdits::set("region", json!("eu")), Some(4)).await, Err(Code::Conflict));
+        assert_eq!(change(ConfigurationEdits::create("region", json!("eu")), None).await, Err(Code::AlreadyExists));
+        assert_eq!(change(ConfigurationEdits::set("region", json!(5)), None).await, Err(Code::InvalidConfiguration));
+        assert_eq!(change(ConfigurationEdits::unset("none"), None).await, Err(Code::NotFound));
+        let twice =
+            ConfigurationEdits { unset: vec!["diff".to_owned()], ..ConfigurationEdits::set("diff", json!("y")) };
+        assert_eq!(change(twice, None).await, Err(Code::InvalidInput));
+        // All of them or none.
+        let set = json!({"region": "ap", "diff": 1}).as_object().cloned().expect("an object");
+        let half = ConfigurationEdits { set, ..ConfigurationEdits::default() };
+        assert_eq!(change(half, None).await, Err(Code::InvalidConfiguration));
+        let set = json!({"region": "ap"}).as_object().cloned().expect("an object");
+        let unset = ["revisions", "diff", "rollback"].map(str::to_owned).into();
+        assert_eq!(change(ConfigurationEdits { set, unset, ..ConfigurationEdits::default() }, Some(5)).await, Ok(6));
+        let present = platform.configuration_fetch(&name).await.expect("it is there");
+        // The secret was neither seen nor lost.
+        assert_eq!(json!(present.values), json!({"token": {"$secret": "set"}, "region": "ap"}));
+        let same = ConfigurationEdits::set("token", json!("hunter2"));
+        assert_eq!(change(same, None).await, Ok(7));
+        let diff = platform.configuration_diff(&name, 1, Some(7)).await.expect("both are kept");
+        assert_eq!(diff.differences.len(), 1, "{diff:?}");
     }
 
     pub async fn what_happened_is_on_record(place: &Place, way: Way) {

@@ -34,6 +34,42 @@ pub struct Configured {
     pub after: Map<String, Value>,
 }
 
+/// Changes of single values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Edits {
+    pub set: Map<String, Value>,
+    /// They must not be set yet.
+    pub create: Map<String, Value>,
+    /// They must be set.
+    pub unset: Vec<String>,
+}
+
+impl Edits {
+    /// What is stored, changed. What is not touched stays sealed as it is, behind the mark that keeps it so.
+    fn of(self, stored: &Map<String, Value>, plugin: &PluginName) -> Result<Map<String, Value>, Failure> {
+        let Self { set, create, unset } = self;
+        let mut named: Vec<&String> = set.keys().chain(create.keys()).chain(&unset).collect();
+        named.sort();
+        if let Some(pair) = named.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Failure::new(Code::InvalidInput, format!("`{}` is to be changed twice at once", pair[0])));
+        }
+        let mut values = vault::hide(stored, |_| false);
+        for key in unset {
+            if values.shift_remove(&key).is_none() {
+                let failure = Failure::new(Code::NotFound, format!("`{key}` is not set for `{plugin}`"));
+                return Err(failure.with_hint(format!("`outrigger plugin config {plugin}` shows what is")));
+            }
+        }
+        if let Some(key) = create.keys().find(|key| values.contains_key(*key)) {
+            let failure = Failure::new(Code::AlreadyExists, format!("`{key}` is set already"));
+            return Err(failure.with_hint("change it instead, or put it back to its default first"));
+        }
+        values.extend(set);
+        values.extend(create);
+        Ok(values)
+    }
+}
+
 /// Values to be stored, sealed.
 struct Change {
     values: Map<String, Value>,
@@ -71,6 +107,30 @@ impl Engine {
         if present.revision != expected {
             return Err(StoreError::Conflict { what: format!("the configuration of the plugin {name}") }.into());
         }
+        let values = configuration::seal(&*self.inner.vault, &manifest, values, &present.values)?;
+        self.put(&slot, &manifest, present, Change { values, restores: None }, author).await
+    }
+
+    /// Changes single values, all of them or none; the others stay as they are stored. `expected` is the revision that was
+    /// read; without it the change is made to what is there now.
+    ///
+    /// # Errors
+    /// As for [`Engine::configure`]; or a value is set that must not be yet, or one is not set that is to be unset.
+    pub async fn configuration_change(
+        &self,
+        name: &PluginName,
+        edits: Edits,
+        expected: Option<u64>,
+        author: &Author,
+    ) -> Result<Configured, Failure> {
+        let slot = self.slot(name)?;
+        let _changing = slot.changing.lock().await;
+        let manifest = self.manifest(name).await?;
+        let present = self.present(name).await?;
+        if expected.is_some_and(|expected| expected != present.revision) {
+            return Err(StoreError::Conflict { what: format!("the configuration of the plugin {name}") }.into());
+        }
+        let values = edits.of(&present.values, name)?;
         let values = configuration::seal(&*self.inner.vault, &manifest, values, &present.values)?;
         self.put(&slot, &manifest, present, Change { values, restores: None }, author).await
     }

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use outrigger_api::{
-    ApiError, ApiResult, Code, Configuration, ConfigurationDiff, ConfigurationDifference, ConfigurationRevision,
-    ConfigurationSource, Configurations, DifferenceKind, SecretsRotation,
+    ApiError, ApiResult, Code, Configuration, ConfigurationDiff, ConfigurationDifference, ConfigurationEdits,
+    ConfigurationRevision, ConfigurationSource, Configurations, DifferenceKind, SecretsRotation,
 };
 use outrigger_contract::PluginName;
 use outrigger_engine::access::Right;
 use outrigger_engine::configuration::{ConfigurationView, Difference, Source};
-use outrigger_engine::life::{Author, Configured};
+use outrigger_engine::life::{Author, Configured, Edits};
 use outrigger_engine::store;
 use outrigger_engine::vault::VaultError;
 use serde_json::{Map, Value, json};
@@ -31,6 +31,22 @@ impl Configurations for Session {
         let work = async {
             let author = self.author();
             let configured = self.host.engine.configure(name, values, expected, &author).await;
+            configured.map(traced).map_err(convert::error)
+        };
+        self.act(Act::new(Right::CONFIGURATION_MODIFY, name.as_str()), work).await
+    }
+
+    async fn configuration_change(
+        &self,
+        name: &PluginName,
+        edits: ConfigurationEdits,
+        expected: Option<u64>,
+    ) -> ApiResult<u64> {
+        let ConfigurationEdits { set, create, unset } = edits;
+        let edits = Edits { set, create, unset };
+        let work = async {
+            let author = self.author();
+            let configured = self.host.engine.configuration_change(name, edits, expected, &author).await;
             configured.map(traced).map_err(convert::error)
         };
         self.act(Act::new(Right::CONFIGURATION_MODIFY, name.as_str()), work).await

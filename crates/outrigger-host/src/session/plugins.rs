@@ -39,10 +39,13 @@ impl Plugins for Session {
 
     async fn plugin_install(&self, request: InstallRequest) -> ApiResult<InstallOutcome> {
         self.require_some(Right::PLUGIN_CREATE)?;
-        let InstallRequest { source, approved } = request;
+        let InstallRequest { source, approved, replaces } = request;
         // The package is read first: only then is it known what is being installed.
         let prepared = self.host.packages.prepare(&source).await?;
         let (name, digest, permissions) = (prepared.name().clone(), prepared.digest(), prepared.permissions());
+        if let Some(seen) = &replaces {
+            prepared.replaces(seen)?;
+        }
         if approved.is_some() && !prepared.widened.is_empty() {
             self.require(Right::PLUGIN_APPROVE, name.as_str())?;
         }
@@ -50,6 +53,9 @@ impl Plugins for Session {
         let by = self.caller().to_string();
         let work = async {
             let outcome = self.host.packages.install(prepared, approved.as_deref(), by).await?;
+            if let PackageSource::Package(digest) = &source {
+                self.host.packages.uploads.forget(digest);
+            }
             let granted = (!permissions.is_empty()).then(|| json!({"granted": permissions}));
             let after = merged(self.standing(&name), granted);
             Ok((outcome, Trace { before, after, revision: Some(digest.to_string()) }))

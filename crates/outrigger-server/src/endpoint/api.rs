@@ -47,6 +47,10 @@ pub struct Operation {
     pub path_schema: Schema,
     pub query_schema: Schema,
     pub body: Option<Schema>,
+    /// The media types that the body comes in.
+    pub body_media: &'static [&'static str],
+    /// The body is handed on while it arrives.
+    pub streamed: bool,
     pub example: Option<serde_json::Value>,
     pub success: Success,
     /// What it may fail with, beyond what any route may.
@@ -101,6 +105,7 @@ impl Api {
     method!(post POST);
     method!(put PUT);
     method!(delete DELETE);
+    method!(patch PATCH);
 
     fn add<W, P, Q, B, R, F, Fut>(
         &mut self,
@@ -139,6 +144,8 @@ impl Api {
             path_schema: P::json_schema(generator),
             query_schema: Q::json_schema(generator),
             body: B::schema(generator),
+            body_media: B::MEDIA,
+            streamed: B::STREAMED,
             example: None,
             success,
             codes: Vec::new(),

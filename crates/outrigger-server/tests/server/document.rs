@@ -27,9 +27,11 @@ impl Operation {
     }
 
     fn with_body(&self, call: Call) -> Call {
-        match &self.described["requestBody"]["content"]["application/json"] {
-            Value::Null => call,
-            content => call.json(&content["example"]),
+        let content = &self.described["requestBody"]["content"];
+        match (&content["application/json"], &content["application/zip"]) {
+            (Value::Null, Value::Null) => call,
+            (Value::Null, _) => call.header("content-type", "application/zip").body("PK"),
+            (content, _) => call.json(&content["example"]),
         }
     }
 }
@@ -126,6 +128,8 @@ fn the_addresses_that_were_promised_are_there() {
         GET /api/v1/plugins/stats
         GET /api/v1/plugins/logs
         GET /api/v1/plugins/registry
+        GET /api/v1/plugins/templates
+        POST /api/v1/plugins/templates
         POST /api/v1/plugins/bulk
         GET /api/plugins/list
         GET /api/plugins/{name}

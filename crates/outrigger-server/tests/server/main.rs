@@ -9,3 +9,4 @@ mod idempotency;
 mod platform;
 mod requests;
 mod sockets;
+mod uploads;

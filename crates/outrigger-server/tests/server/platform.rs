@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use futures::StreamExt as _;
 use outrigger_api::*;
 use outrigger_contract::Manifest;
 use parking_lot::Mutex;
@@ -35,6 +36,12 @@ pub struct State {
     pub ready: Mutex<ApiResult<()>>,
     configuration: Mutex<(Map<String, Value>, u64)>,
     enabled: Mutex<bool>,
+    /// Nothing can be updated now.
+    pub busy: AtomicBool,
+    /// The bytes of the package that was sent last, and what was said of it.
+    pub sent: Mutex<Option<(ArchiveKind, Option<Digest>, Vec<u8>)>>,
+    /// The team's own template.
+    template: Mutex<Option<(Template, u64)>>,
 }
 
 impl Default for StandIn {
@@ -45,6 +52,9 @@ impl Default for StandIn {
             ready: Mutex::new(Ok(())),
             configuration: Mutex::default(),
             enabled: Mutex::new(true),
+            busy: AtomicBool::new(false),
+            sent: Mutex::default(),
+            template: Mutex::default(),
         };
         Self { state: Arc::new(state) }
     }
@@ -393,6 +403,13 @@ impl Plugins for Seen {
 
     async fn plugin_install(&self, request: InstallRequest) -> ApiResult<InstallOutcome> {
         self.package_inspect(&request.source).await?;
+        if let Some(PluginStanding { name, updated_at }) = &request.replaces {
+            self.plugin(name)?;
+            let changed = updated_at.is_some_and(|seen| seen != self.summary("pricing").updated_at);
+            if changed || self.state.busy.load(Ordering::SeqCst) {
+                return Err(ApiError::new(Code::Conflict, "it was changed, or is being changed"));
+            }
+        }
         Ok(InstallOutcome {
             name: "pricing".parse().unwrap(),
             version: "1.2.0".to_owned(),
@@ -474,6 +491,30 @@ impl Configurations for Seen {
             return Err(ApiError::new(Code::Conflict, "somebody else was quicker"));
         }
         *present = (values, expected + 1);
+        Ok(present.1)
+    }
+
+    async fn configuration_change(
+        &self,
+        name: &PluginName,
+        edits: ConfigurationEdits,
+        expected: Option<u64>,
+    ) -> ApiResult<u64> {
+        self.plugin(name)?;
+        let mut present = self.state.configuration.lock();
+        if expected.is_some_and(|expected| expected != present.1) {
+            return Err(ApiError::new(Code::Conflict, "somebody else was quicker"));
+        }
+        let ConfigurationEdits { set, create, unset } = edits;
+        if create.keys().any(|key| present.0.contains_key(key)) {
+            return Err(ApiError::new(Code::AlreadyExists, "it is set already"));
+        }
+        for key in unset {
+            present.0.shift_remove(&key).ok_or_else(|| ApiError::new(Code::NotFound, "it is not set"))?;
+        }
+        present.0.extend(set);
+        present.0.extend(create);
+        present.1 += 1;
         Ok(present.1)
     }
 
@@ -666,6 +707,108 @@ impl Backups for Seen {
             unpacked: 1,
             has_secret_key: include_secret_key,
             audit: AuditHead { sequence: 0, hash: String::new() },
+        })
+    }
+}
+
+/// `rust` is there, as one that can be changed, so that each route has something to do.
+impl Seen {
+    fn template(&self, name: &TemplateName) -> ApiResult<(Template, u64)> {
+        self.allowed()?;
+        let kept = self.state.template.lock().clone().filter(|(template, _)| template.name == *name);
+        match kept {
+            Some(kept) => Ok(kept),
+            None if name.as_str() == "rust" => Ok((template("rust"), 3)),
+            None => Err(ApiError::new(Code::NotFound, format!("there is no template `{name}`"))),
+        }
+    }
+}
+
+fn template(name: &str) -> Template {
+    Template {
+        name: name.parse().unwrap(),
+        description: "A function in Rust".to_owned(),
+        runtime: "wasm".to_owned(),
+        language: "rust".to_owned(),
+        variables: Vec::new(),
+        files: BTreeMap::from([("plugin.toml".parse().unwrap(), "name = \"{{ name }}\"\n".to_owned())]),
+    }
+}
+
+fn made(revision: u64) -> TemplateMade {
+    let at = OffsetDateTime::UNIX_EPOCH;
+    let by = || "local".to_owned();
+    TemplateMade { created_at: at, created_by: by(), updated_at: at, updated_by: by(), revision }
+}
+
+fn template_info(template: Template, revision: u64) -> TemplateInfo {
+    let Template { name, description, runtime, language, variables, files } = template;
+    let made = Some(made(revision));
+    TemplateInfo { name, description, runtime, language, variables, files, built_in: false, made }
+}
+
+#[async_trait]
+impl Templates for Seen {
+    async fn template_list(&self) -> ApiResult<Vec<TemplateSummary>> {
+        self.allowed()?;
+        let summary = |name: &str, language: &str| {
+            let Template { name, description, runtime, variables, files, .. } = template(name);
+            let built_in = language == "rust";
+            let made = (!built_in).then(|| made(1));
+            let (files, language) = (files.into_keys().collect(), language.to_owned());
+            TemplateSummary { name, description, runtime, language, variables, files, size: 1, built_in, made }
+        };
+        Ok(vec![summary("rust", "rust"), summary("team", "python")])
+    }
+
+    async fn template_fetch(&self, name: &TemplateName) -> ApiResult<TemplateInfo> {
+        self.template(name).map(|(template, revision)| template_info(template, revision))
+    }
+
+    async fn template_create(&self, template: Template) -> ApiResult<TemplateInfo> {
+        self.allowed()?;
+        if self.template(&template.name).is_ok() {
+            return Err(ApiError::new(Code::AlreadyExists, "it is there already"));
+        }
+        *self.state.template.lock() = Some((template.clone(), 1));
+        Ok(template_info(template, 1))
+    }
+
+    async fn template_put(&self, template: Template, expected: Option<u64>) -> ApiResult<TemplateInfo> {
+        let (_, revision) = self.template(&template.name)?;
+        if expected.is_some_and(|expected| expected != revision) {
+            return Err(ApiError::new(Code::Conflict, "somebody else was quicker"));
+        }
+        *self.state.template.lock() = Some((template.clone(), revision + 1));
+        Ok(template_info(template, revision + 1))
+    }
+
+    async fn template_delete(&self, name: &TemplateName) -> ApiResult<()> {
+        self.template(name).map(drop)
+    }
+
+    async fn template_render(&self, name: &TemplateName, _: TemplateValues) -> ApiResult<RenderedTemplate> {
+        self.template(name).map(|(template, _)| RenderedTemplate { template: template.name, files: template.files })
+    }
+}
+
+#[async_trait]
+impl Packages for Seen {
+    async fn package_upload(&self, upload: PackageUpload) -> ApiResult<UploadedPackage> {
+        self.allowed()?;
+        let PackageUpload { kind, size: _, digest, mut content } = upload;
+        let mut bytes = Vec::new();
+        while let Some(piece) = content.next().await {
+            bytes.extend_from_slice(&piece?);
+        }
+        *self.state.sent.lock() = Some((kind, digest, bytes));
+        Ok(UploadedPackage {
+            package: DIGEST.parse().unwrap(),
+            name: "pricing".parse().unwrap(),
+            version: "1.2.0".to_owned(),
+            size: 1,
+            files: 1,
+            kept_until: OffsetDateTime::UNIX_EPOCH,
         })
     }
 }
