@@ -8,13 +8,14 @@ mod hook;
 mod job;
 mod plugin;
 mod serve;
+mod template;
 
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
-use outrigger_api::{FunctionName, FunctionRef, PluginName};
+use outrigger_api::{FunctionName, FunctionRef, PluginName, TemplateName};
 
 use crate::complete;
 
@@ -32,6 +33,7 @@ pub use plugin::{
     SecretsCommand, Since, UninstallArguments,
 };
 pub use serve::ServeArguments;
+pub use template::TemplateCommand;
 
 /// Colours of help and of usage errors.
 pub(crate) const STYLES: Styles = Styles::styled()
@@ -140,6 +142,10 @@ pub enum Command {
     #[command(subcommand)]
     Dev(DevCommand),
 
+    /// Templates, from which new plugins are made
+    #[command(subcommand, visible_alias = "templates")]
+    Template(TemplateCommand),
+
     /// Look whether everything is in order
     ///
     /// Checks the data directory, the database, the installed plugins and the search paths, and says what to do about
@@ -238,21 +244,14 @@ impl RunFilter {
 pub enum DevCommand {
     /// Make a new plugin project that builds at once
     ///
-    /// It is in Rust: the contract in WIT, the code with a test, the manifest, and a README that says what to do next.
-    /// Nothing that exists is overwritten.
+    /// It is in Rust, unless another template is named: the contract in WIT, the code with a test, the manifest, and a
+    /// README that says what to do next. Nothing that exists is overwritten.
     #[command(after_help = "Examples:
   outrigger dev new disk-report
-  outrigger dev new disk-report --sdk ~/outrigger/plugins/sdk")]
-    New {
-        /// The plugin's name: lowercase letters, digits, `-` and `_`
-        name: PluginName,
-        /// The folder to make it in; where there is one, it is empty [default: ./NAME]
-        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-        path: Option<PathBuf>,
-        /// The folder of the Rust SDK to depend on, `plugins/sdk` in Outrigger's sources; none without it
-        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-        sdk: Option<PathBuf>,
-    },
+  outrigger dev new disk-report --sdk ~/outrigger/plugins/sdk
+  outrigger dev new disk-watch --template rust-service --author 'Ada <ada@example.org>'
+  outrigger dev new disk-tool --template our-template --set team=storage")]
+    New(NewArguments),
 
     /// Build a plugin project into a package that can be installed
     #[command(after_help = "Examples:
@@ -272,4 +271,32 @@ pub enum DevCommand {
         #[arg(long, short, requires = "install")]
         yes: bool,
     },
+}
+
+/// `outrigger dev new`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct NewArguments {
+    /// The plugin's name: lowercase letters, digits, `-` and `_`
+    pub name: PluginName,
+    /// The folder to make it in; where there is one, it is empty [default: ./NAME]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub path: Option<PathBuf>,
+    /// The template to make it from, as `outrigger template list` shows them
+    #[arg(long, value_name = "NAME", default_value = "rust")]
+    pub template: TemplateName,
+    /// The value of a variable of the template
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<Argument>,
+    /// Its title [default: made from the name]
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// What it does, one line
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Who writes it
+    #[arg(long, value_name = "TEXT")]
+    pub author: Option<String>,
+    /// The folder of the Rust SDK to depend on, `plugins/sdk` in Outrigger's sources; none without it
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub sdk: Option<PathBuf>,
 }

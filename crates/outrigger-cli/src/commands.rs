@@ -17,6 +17,8 @@ pub mod job;
 pub mod plugin;
 pub mod records;
 pub mod serve;
+pub mod template;
+pub mod upload;
 pub mod validate;
 
 use std::sync::Arc;
@@ -49,6 +51,7 @@ pub async fn run(context: Arc<Context>, command: Command) -> CliResult {
         Command::Backup(command) => backup::run(&context, command).await,
         Command::Secrets(command) => configuration::secrets(&context, command).await,
         Command::Dev(command) => dev::run(&context, command).await,
+        Command::Template(command) => template::run(&context, command).await,
         Command::Doctor => doctor::run(&context).await,
         Command::Completions { shell } => completions(&context, shell),
         Command::Errors { code } => errors::run(&context, code.as_deref()),

@@ -41,6 +41,14 @@ pub enum PluginCommand {
   outrigger plugin install pricing --version ^1")]
     Install(InstallArguments),
 
+    /// Put a package in the place of the installed version of its plugin
+    ///
+    /// As install does, but a plugin that is not installed is refused.
+    #[command(after_help = "Examples:
+  outrigger plugin update ./pricing
+  outrigger plugin update pricing --version ^1")]
+    Update(InstallArguments),
+
     /// Remove a plugin with its configuration and state
     #[command(after_help = "Example:
   outrigger plugin uninstall pricing")]

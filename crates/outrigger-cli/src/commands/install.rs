@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use inquire::ui::RenderConfig;
 use inquire::{Confirm, InquireError};
-use outrigger_api::{ApiError, Code, InstallOutcome, InstallRequest, PackageReport, PackageSource, PluginName};
+use outrigger_api::{
+    ApiError, Code, InstallOutcome, InstallRequest, PackageReport, PackageSource, PluginName, PluginStanding,
+};
 use serde_json::json;
 
-use super::functions;
+use super::{functions, upload};
 use crate::cli::{InstallArguments, UninstallArguments};
 use crate::context::Context;
 use crate::error::{CliError, CliResult, usage};
@@ -29,6 +31,28 @@ pub async fn install(context: &Context, arguments: InstallArguments) -> CliResul
 /// # Errors
 /// As [`install`].
 pub async fn install_source(context: &Context, source: PackageSource, yes: bool) -> CliResult {
+    install_over(context, source, yes, None).await
+}
+
+/// Puts a package in the place of the installed version of its plugin.
+///
+/// # Errors
+/// As [`install`]; or the plugin is not installed.
+pub async fn update(context: &Context, arguments: InstallArguments) -> CliResult {
+    let InstallArguments { package, yes, version } = arguments;
+    let source = upload::reachable(context, source(package, version)?).await?;
+    let report = context.platform().await?.package_inspect(&source).await?;
+    let name = report.manifest.name;
+    install_over(context, source, yes, Some(PluginStanding { name, updated_at: None })).await
+}
+
+async fn install_over(
+    context: &Context,
+    source: PackageSource,
+    yes: bool,
+    replaces: Option<PluginStanding>,
+) -> CliResult {
+    let source = upload::reachable(context, source).await?;
     let platform = context.platform().await?;
     let report = {
         let _progress = context.output.spinner("reading the package");
@@ -43,7 +67,7 @@ pub async fn install_source(context: &Context, source: PackageSource, yes: bool)
     let approved = consent(&report, yes)?;
     let outcome = {
         let _progress = context.output.spinner(format!("installing {}", report.manifest.name));
-        platform.plugin_install(InstallRequest { source, approved }).await?
+        platform.plugin_install(InstallRequest { source, approved, replaces }).await?
     };
     context.output.print(&outcome, || outcome_text(&outcome))
 }

@@ -25,6 +25,7 @@ pub async fn run(context: &Context, command: PluginCommand) -> CliResult {
             context.output.print(&details, || info_text(&details))
         }
         PluginCommand::Install(arguments) => install::install(context, arguments).await,
+        PluginCommand::Update(arguments) => install::update(context, arguments).await,
         PluginCommand::Uninstall(arguments) => install::uninstall(context, arguments).await,
         PluginCommand::Enable { names } => change(context, &names, Change::Enable).await,
         PluginCommand::Disable { names } => change(context, &names, Change::Disable).await,

@@ -8,5 +8,7 @@ mod developing;
 mod harness;
 mod installing;
 mod jobs;
+mod remote;
 mod running;
+mod templates;
 mod without_data;
