@@ -101,13 +101,13 @@ mod behaviour {
         let other = PackageUpload { digest: Some(Digest::of(b"other")), ..upload(good.clone()) };
         let error = refused("one with a wrong digest", other, Code::DigestMismatch).await;
         assert!(error.message.contains(&Digest::of(&good).hex()), "{}", error.message);
-        let long = PackageUpload { size: Some(129 << 20), ..upload(Vec::new()) };
-        refused("one that is announced too long", long, Code::PackageTooLarge).await;
-        // Nobody says how long it is, and it does not end.
-        let piece = bytes::Bytes::from(vec![0; 1 << 20]);
-        let endless = futures::stream::repeat_with(move || Ok(piece.clone()));
-        let endless = PackageUpload { size: None, digest: None, content: Box::pin(endless), ..upload(Vec::new()) };
-        refused("an endless one", endless, Code::PackageTooLarge).await;
+        // One says that it is too long, and of the other nobody says how long it is.
+        for size in [Some(129 << 20), None] {
+            let piece = bytes::Bytes::from(vec![0; 1 << 20]);
+            let content = Box::pin(futures::stream::repeat_with(move || Ok(piece.clone())));
+            let endless = PackageUpload { kind: ArchiveKind::TarGz, size, digest: None, content };
+            refused("an endless one", endless, Code::PackageTooLarge).await;
+        }
         let broken = place.package("broken", "1.0.0", "surprise = 1\n");
         refused("one with a wrong manifest", upload(packed(place, &broken)), Code::InvalidManifest).await;
         let unknown = PackageSource::Package(Digest::of(&good));
