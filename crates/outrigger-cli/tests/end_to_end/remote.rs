@@ -27,7 +27,8 @@ fn a_package_here_is_installed_there() {
     // The same package, packed, is the same package.
     let archive = here.path("pricing.tar.gz");
     let mut tar = std::process::Command::new("tar");
-    let packed = tar.arg("-czf").arg(&archive).arg("pricing").current_dir(here.path("")).status().expect("tar is there");
+    let packed =
+        tar.arg("-czf").arg(&archive).arg("pricing").current_dir(here.path("")).status().expect("tar is there");
     assert!(packed.success());
     let again = json_of(run(&here, &server, &["plugin", "install", "./pricing.tar.gz", "-o", "json"]));
     assert_eq!((&again["action"], &again["digest"]), (&json!("unchanged"), &installed["digest"]));
