@@ -27,6 +27,9 @@ pub struct StandIn {
     state: Arc<State>,
 }
 
+/// What was said of a package, and its bytes.
+type Sent = (ArchiveKind, Option<Digest>, Vec<u8>);
+
 #[derive(Debug)]
 pub struct State {
     /// How many calls arrived.
@@ -38,8 +41,8 @@ pub struct State {
     enabled: Mutex<bool>,
     /// Nothing can be updated now.
     pub busy: AtomicBool,
-    /// The bytes of the package that was sent last, and what was said of it.
-    pub sent: Mutex<Option<(ArchiveKind, Option<Digest>, Vec<u8>)>>,
+    /// The package that was sent last.
+    pub sent: Mutex<Option<Sent>>,
     /// The team's own template.
     template: Mutex<Option<(Template, u64)>>,
 }
