@@ -7,6 +7,7 @@
 mod categories;
 mod configuration;
 mod functions;
+mod health;
 mod hooks;
 mod limits;
 mod node;
@@ -29,6 +30,7 @@ use crate::permission::Permissions;
 pub use categories::{Category, UnknownCategory};
 pub use configuration::{AdditionalProperties, ConfigurationSchema, Property, PropertyKind};
 pub use functions::{FunctionOptions, Retry};
+pub use health::{HealthPolicy, RestartPolicy, RestartPolicyError};
 pub use hooks::{HookDeclaration, SubscriptionDeclaration};
 pub use limits::Limits;
 pub use problem::{ManifestError, Place, Problem};
@@ -86,6 +88,9 @@ pub struct Manifest {
     pub subscriptions: Vec<SubscriptionDeclaration>,
     /// Limits on each call, with the defaults filled in.
     pub limits: Limits,
+    /// How it is looked after.
+    #[serde(skip_serializing_if = "HealthPolicy::is_default")]
+    pub health: HealthPolicy,
 }
 
 impl Manifest {

@@ -8,7 +8,7 @@ use semver::{Version, VersionReq};
 use super::reader::{Item, Lines, Table};
 use super::runtime::{InstancePolicy, PackagePath, RuntimeKind, RuntimeSection};
 use super::{Category, Dependency, FunctionOptions, Limits, Manifest, Retry};
-use super::{configuration, hooks};
+use super::{configuration, health, hooks};
 use crate::name::{FunctionName, PluginName, shorten};
 use crate::permission::{FileAccess, FileGrant, FunctionPattern, HostPattern, PermissionError, Permissions};
 use crate::units::{ByteSize, Rate, Span};
@@ -33,6 +33,7 @@ pub(super) mod keys {
         "hooks",
         "subscriptions",
         "limits",
+        "health",
     ];
     pub(in crate::manifest) const RUNTIME: &[&str] = &["kind", "entry", "instances"];
     pub(in crate::manifest) const INSTANCES: &[&str] = &["warm"];
@@ -64,6 +65,8 @@ pub(super) mod keys {
         &["hook", "function", "priority", "condition", "on-error", "timeout", "description"];
     pub(in crate::manifest) const LIMITS: &[&str] =
         &["memory", "timeout", "cpu", "output", "concurrency", "log-lines", "state"];
+    pub(in crate::manifest) const HEALTH: &[&str] =
+        &["interval", "timeout", "failures", "successes", "restart", "max-restarts"];
 }
 
 const TITLE: usize = 100;
@@ -98,6 +101,7 @@ pub(super) fn manifest(root: &Item<'_>) -> Option<Manifest> {
         table.get("dependencies").and_then(|item| dependencies(&item, name.as_ref())).unwrap_or_default();
     let hooks = table.get("hooks").and_then(|item| hooks::declarations(&item)).unwrap_or_default();
     let subscriptions = list(&table, "subscriptions", hooks::subscription);
+    let health = table.get("health").and_then(|item| health::read(&item)).unwrap_or_default();
     Some(Manifest {
         name: name?,
         version: version?,
@@ -116,6 +120,7 @@ pub(super) fn manifest(root: &Item<'_>) -> Option<Manifest> {
         hooks,
         subscriptions,
         limits,
+        health,
     })
 }
 

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use semver::Version;
 use serde_json::{Map, Value, json};
 
-use super::{Category, InstancePolicy, Limits, PackagePath, Property, Retry};
+use super::{Category, HealthPolicy, InstancePolicy, Limits, PackagePath, Property, RestartPolicy, Retry};
 use crate::hook::{DEFAULT_PRIORITY, DEFAULT_TIMEOUT, HookKind, HookName, OnError, PRIORITIES};
 use crate::name::{FunctionName, PluginName};
 use crate::permission::Permissions;
@@ -48,6 +48,7 @@ pub fn json_schema() -> Value {
             "hooks": hooks(&mut defs),
             "subscriptions": subscriptions(&mut defs),
             "limits": limits(&mut defs),
+            "health": health(&mut defs),
         }),
         &["name", "version", "title", "description", "runtime"],
     );
@@ -283,6 +284,33 @@ fn limits(defs: &mut Defs) -> Value {
         &[],
     );
     Value::Object(limits)
+}
+
+fn health(defs: &mut Defs) -> Value {
+    let HealthPolicy { interval, timeout, failures, successes, restart, max_restarts } = HealthPolicy::default();
+    let counted = |description: &str, max: u32, default: u32| {
+        let mut schema = count(description, max);
+        schema["default"] = json!(default);
+        schema
+    };
+    let checks = HealthPolicy::MAX_CHECKS;
+    let health = table(
+        "How a server looks after the plugin, once it was called.",
+        json!({
+            "interval": defs.with_default::<Span>("The time between two checks, from `1s` to `1d`, give or take a tenth.", &json!(interval)),
+            "timeout": defs.with_default::<Span>("How long a check may take, at most `60s`. The timeout of a call holds too.", &json!(timeout)),
+            "failures": counted("After so many failed checks in a row it is unhealthy.", checks, failures.get()),
+            "successes": counted("After so many checks in a row that did not fail it is no longer.", checks, successes.get()),
+            "restart": defs.with_default::<RestartPolicy>("Whether it is restarted when it is unhealthy.", &json!(restart)),
+            "max-restarts": counted(
+                "Restarts within an hour. What would be one more disables it.",
+                HealthPolicy::MAX_RESTARTS,
+                max_restarts.get(),
+            ),
+        }),
+        &[],
+    );
+    Value::Object(health)
 }
 
 fn property() -> Value {

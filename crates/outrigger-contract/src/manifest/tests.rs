@@ -104,6 +104,14 @@ output = 65536
 concurrency = 8
 log-lines = 10
 state = "1 MB"
+
+[health]
+interval = "10s"
+timeout = 2
+failures = 4
+successes = 1
+restart = "never"
+max-restarts = 7
 "#;
 
 pub(super) const LEAST: &str = r#"
@@ -290,6 +298,14 @@ fn all_parts_are_read() {
         "concurrency": 8,
         "log-lines": 10,
         "state": "1MB"
+      },
+      "health": {
+        "interval": "10s",
+        "timeout": "2s",
+        "failures": 4,
+        "successes": 1,
+        "restart": "never",
+        "max-restarts": 7
       }
     }
     "#);
@@ -304,6 +320,28 @@ fn the_least_manifest_has_all_limits() {
     insta::assert_snapshot!(serde_json::to_string(&manifest.limits).unwrap(), @r#"{"memory":"64MiB","timeout":"5s","output":"4MiB","concurrency":16,"log-lines":1000,"state":"16MiB"}"#);
     let unknown = manifest.function(&"anything".parse().unwrap());
     assert!(unknown.may_destroy() && !unknown.read_only && unknown.cache.is_none());
+}
+
+#[test]
+fn a_plugin_is_looked_after_unless_it_says_otherwise() {
+    let health = Manifest::parse(LEAST).unwrap().health;
+    assert_eq!(health, HealthPolicy::default());
+    insta::assert_snapshot!(serde_json::to_string(&health).unwrap(), @r#"{"interval":"30s","timeout":"5s","failures":3,"successes":2,"restart":"on-failure","max-restarts":5}"#);
+    for wrong in [
+        "interval = \"999ms\"",
+        "interval = \"2d\"",
+        "timeout = 0",
+        "timeout = \"61s\"",
+        "failures = 0",
+        "successes = 101",
+        "restart = \"always\"",
+        "max-restarts = 21",
+        "retries = 3",
+    ] {
+        let error = Manifest::parse(&format!("{LEAST}\n[health]\n{wrong}\n")).unwrap_err();
+        assert_eq!(error.problems().len(), 1, "{wrong}: {error}");
+        assert!(error.problems()[0].key.starts_with("health"), "{error}");
+    }
 }
 
 #[test]

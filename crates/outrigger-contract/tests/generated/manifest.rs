@@ -27,6 +27,7 @@ const TABLES: &[(&str, &str)] = &[
     ("`[hooks.\"NAME\"]`", "/properties/hooks/additionalProperties"),
     ("`[[subscriptions]]`", "/properties/subscriptions/items"),
     ("`[limits]`", "/properties/limits"),
+    ("`[health]`", "/properties/health"),
 ];
 
 /// Tables that are described among the values.

@@ -32,6 +32,7 @@ fn the_schema_and_the_reader_know_the_same_keys() {
     check("/properties/hooks/additionalProperties", keys::HOOK);
     check("/properties/subscriptions/items", keys::SUBSCRIPTION);
     check("/properties/limits", keys::LIMITS);
+    check("/properties/health", keys::HEALTH);
     let words: Vec<_> = KEYWORDS.iter().map(|(word, _)| *word).collect();
     check("/$defs/Property", &words);
 }
