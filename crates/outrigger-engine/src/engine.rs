@@ -11,6 +11,7 @@ use crate::audit::AuditEntry;
 use crate::call::AnswerCache;
 use crate::configuration::{NoOverrides, Overrides};
 use crate::error::Failure;
+use crate::health::Watch;
 use crate::hooks::Hooks;
 use crate::jobs::Desk;
 use crate::plugins::{ActiveRevision, PluginTable, Slot};
@@ -69,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) recorder: Recorder,
     pub(crate) hooks: Hooks,
     pub(crate) jobs: Arc<Desk>,
+    pub(crate) health: Arc<Watch>,
     /// Revisions that were replaced and are being shut down.
     pub(crate) background: TaskTracker,
 }
@@ -114,6 +116,7 @@ impl Engine {
             cache: AnswerCache::new(options.cache_capacity),
             recorder: Recorder::start(Arc::clone(&store)),
             jobs: Arc::default(),
+            health: Arc::default(),
             background: TaskTracker::new(),
             options,
             store,
@@ -136,6 +139,8 @@ impl Engine {
 
     /// Finishes what runs in the background and writes all that is still to be written.
     pub async fn shutdown(&self) {
+        // First, so that nothing is restarted that is about to end.
+        self.inner.health.shutdown(self.inner.options.drain).await;
         self.inner.jobs.shutdown().await;
         self.inner.background.close();
         if tokio::time::timeout(self.inner.options.drain, self.inner.background.wait()).await.is_err() {
@@ -215,7 +220,8 @@ impl Engine {
         if !record.state.is_enabled() {
             return Err(Failure::not_active(name, record.state, record.reason.as_deref()));
         }
-        let revision = self.bring_up(&slot, &record.active).await?;
+        let brought_up = self.bring_up(&slot, &record.active).await;
+        let revision = brought_up.inspect_err(|_| self.inner.health.suspect(name))?;
         slot.active.store(Some(Arc::clone(&revision)));
         self.adopt_loaded(&revision.manifest, &revision.graph).await;
         Ok(revision)

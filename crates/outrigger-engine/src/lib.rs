@@ -10,6 +10,7 @@ pub mod configuration;
 pub mod correlation;
 pub mod engine;
 pub mod error;
+pub mod health;
 pub mod hooks;
 pub mod jobs;
 pub mod life;

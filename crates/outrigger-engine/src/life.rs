@@ -2,9 +2,10 @@
 //! completes or is undone, and the last good revision keeps running until its successor takes calls.
 
 mod configure;
+mod recover;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use outrigger_contract::{Code, Digest, Permissions, PluginName};
@@ -21,7 +22,7 @@ use crate::error::Failure;
 use crate::hooks::{Adoption, spec};
 use crate::lifecycle::{Effect, Effects, Event, PluginState, drive};
 use crate::plugins::{ActiveRevision, Configuration, Slot};
-use crate::runtime::{CallContext, HealthReport, LifecycleStep, Observed, RevisionSpec, RuntimeFault};
+use crate::runtime::{CallContext, LifecycleStep, Observed, RevisionSpec, RuntimeFault};
 use crate::services::CallServices;
 use crate::store::{GrantRecord, PluginRecord, RevisionRecord};
 
@@ -116,6 +117,7 @@ impl Engine {
         let name = record.name.clone();
         *slot.record.lock() = (record, revision.summary());
         self.replace(&slot, successor);
+        self.forgive(&slot).await;
         if let Err(failure) = self.adopt(declared, Adoption::Anew).await {
             // The new version takes calls; this is done again when it is next loaded.
             tracing::error!(plugin = %slot.name, %failure, "what the new manifest says of hooks is not in force yet");
@@ -149,6 +151,7 @@ impl Engine {
     async fn bring_into_service(&self, name: &PluginName) -> Result<bool, Failure> {
         let slot = self.slot(name)?;
         let _changing = slot.changing.lock().await;
+        self.forgive(&slot).await;
         if slot.active.load().is_some() {
             return Ok(false);
         }
@@ -173,12 +176,17 @@ impl Engine {
     pub async fn disable(&self, name: &PluginName) -> Result<(), Failure> {
         let slot = self.slot(name)?;
         let _changing = slot.changing.lock().await;
-        let mut effects = SlotEffects::new(self, &slot, slot.active.load_full());
-        let state = standing(&slot);
+        self.switch_off(&slot, None).await
+    }
+
+    /// Stops a plugin taking calls, for a reason that is shown wherever it is asked for. The caller holds the slot's lock.
+    async fn switch_off(&self, slot: &Arc<Slot>, reason: Option<String>) -> Result<(), Failure> {
+        let mut effects = SlotEffects::new(self, slot, slot.active.load_full());
+        let state = standing(slot);
         // The decision is written down before the plugin is stopped: a process that dies in between starts without it.
-        self.settle(&slot, PluginState::Disabled, None).await?;
+        self.settle(slot, PluginState::Disabled, reason).await?;
         drive(state, Event::Disable, &mut effects).await.map_err(|(_, failure)| failure)?;
-        self.tell_of(spec::PLUGIN_DISABLED, &slot);
+        self.tell_of(spec::PLUGIN_DISABLED, slot);
         Ok(())
     }
 
@@ -193,9 +201,8 @@ impl Engine {
         if matches!(record.state, PluginState::Disabled) {
             return Err(Failure::not_active(name, record.state, None));
         }
-        let successor = self.bring_up(&slot, &record.active).await?;
-        self.settle(&slot, PluginState::Active, None).await?;
-        self.replace(&slot, Some(successor));
+        self.load_anew(&slot).await?;
+        self.forgive(&slot).await;
         self.tell_of(spec::PLUGIN_RELOADED, &slot);
         Ok(())
     }
@@ -210,20 +217,10 @@ impl Engine {
         let mut effects = SlotEffects::new(self, &slot, slot.active.load_full());
         drive(standing(&slot), Event::Uninstall, &mut effects).await.map_err(|(_, failure)| failure)?;
         self.inner.cache.clear();
+        self.inner.health.forget(name);
         self.forget_hooks(name).await?;
         self.tell_of(spec::PLUGIN_REMOVED, &slot);
         Ok(())
-    }
-
-    /// Asks a plugin for its health. A plugin that does not report any is healthy when it can be brought up.
-    ///
-    /// # Errors
-    /// The plugin could not be brought up, or failed while it looked.
-    pub async fn health(&self, name: &PluginName) -> Result<Option<HealthReport>, Failure> {
-        let revision = self.active_revision(name).await?;
-        let _running = revision.calls.token();
-        let context = self.step_context(name, &revision);
-        Ok(revision.loaded.health(context).await?)
     }
 
     /// Brings a plugin up ahead of its first call, with as many instances as it keeps. Answers how many.
@@ -267,10 +264,16 @@ impl Engine {
 
     /// Tells who wants to know what became of a plugin.
     fn tell_of(&self, event: &str, slot: &Slot) {
+        self.tell_why(event, slot, None);
+    }
+
+    /// The same, for a reason that is not where it stands.
+    fn tell_why(&self, event: &str, slot: &Slot, reason: Option<&str>) {
         self.tell(event, || {
             let (record, summary) = slot.record();
             let (version, digest) = (summary.version.to_string(), record.active.to_string());
-            json!({"plugin": record.name, "version": version, "digest": digest, "reason": record.reason})
+            let reason = reason.or(record.reason.as_deref());
+            json!({"plugin": record.name, "version": version, "digest": digest, "reason": reason})
         });
     }
 
@@ -287,9 +290,15 @@ impl Engine {
         Ok(())
     }
 
-    fn step_context(&self, plugin: &PluginName, revision: &Arc<ActiveRevision>) -> CallContext {
+    /// What a step of the plugin's own works with, which may take so long.
+    pub(crate) fn step_context(
+        &self,
+        plugin: &PluginName,
+        revision: &Arc<ActiveRevision>,
+        limit: Duration,
+    ) -> CallContext {
         let correlation = CorrelationId::new();
-        let deadline = Instant::now() + revision.manifest.limits.timeout.as_duration();
+        let deadline = Instant::now() + limit;
         CallContext {
             correlation,
             deadline,
@@ -365,7 +374,8 @@ impl<'a> SlotEffects<'a> {
     /// Calls a step of the plugin's own.
     async fn step(&self, step: LifecycleStep) -> Result<(), Failure> {
         let Some(revision) = &self.revision else { return Ok(()) };
-        let context = self.engine.step_context(&self.slot.name, revision);
+        let limit = revision.manifest.limits.timeout.as_duration();
+        let context = self.engine.step_context(&self.slot.name, revision, limit);
         revision.loaded.lifecycle(step, context).await.map_err(|fault: RuntimeFault| {
             let message = format!("`{}` of the plugin `{}` failed: {}", step.as_str(), self.slot.name, fault.message);
             let code = if fault.code == Code::FunctionFailed { Code::LifecycleFailed } else { fault.code };

@@ -44,6 +44,11 @@ impl PluginTable {
         slots
     }
 
+    /// The same in no order: for who looks at them often.
+    pub(crate) fn each(&self) -> Vec<Arc<Slot>> {
+        self.slots.load().values().cloned().collect()
+    }
+
     pub(crate) fn insert(&self, slot: Slot) -> Arc<Slot> {
         let slot = Arc::new(slot);
         self.extend([Arc::clone(&slot)]);

@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 mod configuration;
+mod health;
 mod hooks;
 mod jobs;
 
@@ -22,6 +23,7 @@ pub use audit::{AuditFilter, AuditStore};
 pub use configuration::{
     CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, ConfigurationStore,
 };
+pub use health::HealthStore;
 pub use hooks::HookStore;
 pub use jobs::{JobFilter, JobStore};
 
@@ -32,7 +34,9 @@ use crate::runtime::{Inspection, LogLevel};
 
 /// Keeps plugins, grants, configuration, state and records.
 #[async_trait]
-pub trait Store: AccessStore + AuditStore + ConfigurationStore + HookStore + JobStore + Debug + Send + Sync {
+pub trait Store:
+    AccessStore + AuditStore + ConfigurationStore + HookStore + JobStore + HealthStore + Debug + Send + Sync
+{
     /// All plugins with a summary of their active revision, by name. Reads no manifests and no types: it stays quick
     /// with thousands.
     async fn plugin_list(&self) -> Result<Vec<(PluginRecord, RevisionSummary)>, StoreError>;

@@ -11,6 +11,7 @@ pub(crate) mod audit;
 pub(crate) mod configuration;
 pub(crate) mod configuration_revision;
 pub(crate) mod grant;
+pub(crate) mod health;
 pub(crate) mod hook;
 pub(crate) mod job;
 pub(crate) mod key;

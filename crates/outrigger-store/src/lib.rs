@@ -12,6 +12,7 @@ mod configuration;
 mod database;
 mod dialect;
 mod entities;
+mod health;
 mod hooks;
 mod jobs;
 mod memory;

@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 mod configuration;
+mod health;
 mod hooks;
 mod jobs;
 
@@ -16,6 +17,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use outrigger_contract::{Digest, FunctionName, HookName, PluginName};
 use outrigger_engine::access::{Role, RoleName};
+use outrigger_engine::health::HealthRecord;
 use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::store::{
     ConfigurationRevision, Expected, GrantRecord, KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter,
@@ -67,6 +69,7 @@ struct Plugin {
     configurations: Vec<ConfigurationRevision>,
     state: BTreeMap<String, Vec<u8>>,
     statistics: BTreeMap<FunctionName, StatisticsRow>,
+    health: Option<HealthRecord>,
 }
 
 #[derive(Debug)]
@@ -184,6 +187,7 @@ impl Store for MemoryStore {
                 configurations: Vec::new(),
                 state: BTreeMap::new(),
                 statistics: BTreeMap::new(),
+                health: None,
             }),
         };
         if let Some(revision) = revision

@@ -10,6 +10,7 @@ mod v2_access_and_audit;
 mod v3_hooks;
 mod v4_configuration;
 mod v5_jobs;
+mod v6_health;
 
 use outrigger_engine::store::StoreError;
 use sea_orm::sea_query::{Expr, IndexCreateStatement, TableCreateStatement};
@@ -27,8 +28,14 @@ enum Change {
 }
 
 /// Each takes the schema one version further. What stands here was released and is never edited; a change is a new entry.
-const MIGRATIONS: [fn() -> Vec<Change>; 5] =
-    [v1_initial::changes, v2_access_and_audit::changes, v3_hooks::changes, v4_configuration::changes, v5_jobs::changes];
+const MIGRATIONS: [fn() -> Vec<Change>; 6] = [
+    v1_initial::changes,
+    v2_access_and_audit::changes,
+    v3_hooks::changes,
+    v4_configuration::changes,
+    v5_jobs::changes,
+    v6_health::changes,
+];
 
 /// The version of the schema that this program reads and writes.
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;

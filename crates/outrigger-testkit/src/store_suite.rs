@@ -13,6 +13,7 @@ pub mod access;
 pub mod audit;
 pub mod configuration;
 mod fixtures;
+pub mod health;
 pub mod hooks;
 pub mod jobs;
 pub mod plugins;
@@ -157,6 +158,10 @@ macro_rules! store_contract {
                 the_next_job_is_the_oldest_that_may_begin
                 a_schedule_comes_back_as_it_was_put
                 a_schedule_and_its_job_are_written_together
+            }
+            health {
+                health_comes_back_as_it_was_put
+                health_goes_with_its_plugin
             }
         }
     };

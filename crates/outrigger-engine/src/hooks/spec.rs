@@ -16,6 +16,8 @@ pub const PLUGIN_DISABLED: &str = "plugin.disabled";
 pub const PLUGIN_RELOADED: &str = "plugin.reloaded";
 pub const PLUGIN_REMOVED: &str = "plugin.removed";
 pub const PLUGIN_FAILED: &str = "plugin.failed";
+pub const PLUGIN_HEALTH_CHANGED: &str = "plugin.health-changed";
+pub const PLUGIN_RESTARTED: &str = "plugin.restarted";
 pub const CONFIGURATION_CHANGED: &str = "configuration.changed";
 
 /// A hook, as it can be subscribed to.
@@ -122,5 +124,16 @@ pub fn built_in() -> Vec<HookSpec> {
             "The configuration of a plugin was set. Carries `plugin` and `revision`, and no values.",
             vec![json!({"plugin": "pricing", "revision": 1})],
         ),
+        spec(
+            PLUGIN_HEALTH_CHANGED,
+            HookKind::Event,
+            "A plugin is healthy, degraded or unhealthy, and was not before; or it begins anew and is unknown. Carries \
+             `plugin`, `version`, `digest`, `from`, `to` and `reason`.",
+            vec![json!({
+                "plugin": "pricing", "version": "1.0.0", "digest": "sha256:00", "from": "healthy", "to": "unhealthy",
+                "reason": "3 checks in a row failed, the last one: it failed",
+            })],
+        ),
+        plugin(PLUGIN_RESTARTED, "The health monitor has loaded a plugin anew"),
     ]
 }

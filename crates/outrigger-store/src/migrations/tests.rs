@@ -4,7 +4,8 @@ use std::path::Path;
 
 use outrigger_engine::Store;
 use outrigger_engine::store::{
-    AccessStore, AuditStore, HookStore, JobFilter, JobStore, LogRecord, RecordFilter, RevisionRecord, RunRecord,
+    AccessStore, AuditStore, HealthStore, HookStore, JobFilter, JobStore, LogRecord, RecordFilter, RevisionRecord,
+    RunRecord,
 };
 use outrigger_testkit::store_suite::{entry, job, key, line, moment, name, plugin, revision, run, statistics};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -111,6 +112,7 @@ async fn a_database_of_version_1_is_migrated_with_what_is_in_it() {
         store.job_create(&job(times as u64)).await.unwrap();
         assert_eq!(store.schedule_list().await.unwrap(), []);
         store.key_create(&key(&format!("key-{times}"))).await.unwrap();
+        assert_eq!(store.health_list().await.unwrap(), []);
         assert_eq!(store.hook_list().await.unwrap(), []);
         assert_eq!(store.subscription_list().await.unwrap(), []);
         let head = store.audit_append(&[entry(1)]).await.unwrap();
