@@ -54,6 +54,12 @@ pub fn callbacks() -> Arc<[u8]> {
     component(include_str!("../fixtures/callbacks.wit"), include_str!("../fixtures/callbacks.wat"))
 }
 
+/// Is as well as it was told to be; see `fixtures/moody.wit`.
+#[must_use]
+pub fn moody() -> Arc<[u8]> {
+    component(include_str!("../fixtures/moody.wit"), include_str!("../fixtures/moody.wat"))
+}
+
 /// What a step of the lifecycle does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {

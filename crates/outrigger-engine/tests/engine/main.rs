@@ -4,6 +4,7 @@
 mod bench;
 mod call;
 mod configuration;
+mod health;
 mod jobs;
 mod lifecycle;
 mod records;
