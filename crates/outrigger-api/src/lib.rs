@@ -10,6 +10,7 @@ pub mod call;
 pub mod configuration;
 pub mod error;
 pub mod function;
+pub mod health;
 pub mod hook;
 pub mod job;
 pub mod json;
@@ -32,20 +33,21 @@ pub use configuration::{
 };
 pub use error::ApiError;
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
+pub use health::{HealthChangeInfo, HealthCheckInfo, HealthInfo, LastCheckInfo, PluginHealth};
 pub use hook::{
     FireReport, FireRequest, HookCallbackInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, SubscriptionInfo,
     SubscriptionQuery, SubscriptionRequest,
 };
 pub use job::{JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, ScheduleInfo, ScheduleRequest};
 pub use json::{JsonObject, JsonText, NotAnObject};
-pub use metrics::{FunctionMetrics, LatencyBucket, MetricsReport};
+pub use metrics::{FunctionMetrics, LatencyBucket, MetricsReport, PluginHealthMetrics};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName};
 pub use platform::{
     Access, Audit, Backups, Configurations, Door, Functions, Hooks, Jobs, Platform, Plugins, Records, Visit,
 };
 pub use plugin::{
-    AvailablePlugin, AvailableReport, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest, PackageReport,
-    PackageSource, PluginDetails, PluginSummary, RevisionInfo,
+    AvailablePlugin, AvailableReport, InstallOutcome, InstallRequest, PackageReport, PackageSource, PluginDetails,
+    PluginSummary, RevisionInfo,
 };
 pub use record::{FunctionStatistics, LogEntry, RecordQuery, RunEntry, StatisticsReport};
 pub use system::{CheckOutcome, DoctorCheck, DoctorReport};

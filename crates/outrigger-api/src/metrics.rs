@@ -1,7 +1,8 @@
-//! What monitoring asks for: counters and latencies of each function.
+//! What monitoring asks for: counters and latencies of each function, and how well plugins are.
 
 use std::collections::BTreeMap;
 
+use outrigger_contract::PluginName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,18 @@ pub struct MetricsReport {
     pub plugins: BTreeMap<String, u32>,
     /// Each function that was ever called, by name.
     pub functions: Vec<FunctionMetrics>,
+    /// Each plugin that the health monitor has looked at, by name.
+    pub health: Vec<PluginHealthMetrics>,
+}
+
+/// How well one plugin is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PluginHealthMetrics {
+    pub plugin: PluginName,
+    /// `unknown`, `healthy`, `degraded` or `unhealthy`.
+    pub status: String,
+    /// How often the monitor has restarted it since it was installed.
+    pub restarts: u64,
 }
 
 /// The numbers of one function, since its plugin was installed.

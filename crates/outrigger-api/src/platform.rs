@@ -14,8 +14,8 @@ use crate::{
     Explanation, FireReport, FireRequest, FunctionDescription, FunctionQuery, FunctionSummary, HealthInfo, HookInfo,
     HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome, InstallRequest, JobInfo, JobQuery,
     JobRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, PluginDetails,
-    PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation,
-    StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
+    PluginHealth, PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, ScheduleInfo, ScheduleRequest,
+    SecretsRotation, StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
@@ -87,8 +87,10 @@ pub trait Plugins: Send + Sync {
     async fn plugin_reload(&self, name: &PluginName) -> ApiResult<()>;
     /// Makes a plugin ready ahead of its first call. Answers how many instances wait.
     async fn plugin_warm(&self, name: &PluginName) -> ApiResult<usize>;
-    /// How well a plugin is.
+    /// How well a plugin is: asks it, and says what the monitor makes of it.
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo>;
+    /// What the monitor makes of each plugin, by name. None is asked for it.
+    async fn plugin_health_list(&self) -> ApiResult<Vec<PluginHealth>>;
 }
 
 /// What happened.

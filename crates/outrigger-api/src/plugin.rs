@@ -146,21 +146,3 @@ pub struct AvailablePlugin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed_version: Option<String>,
 }
-
-/// How well a plugin is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct HealthInfo {
-    pub plugin: PluginName,
-    /// `healthy`, `degraded` or `unhealthy`.
-    pub status: String,
-    pub checks: Vec<HealthCheckInfo>,
-}
-
-/// One named check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct HealthCheckInfo {
-    pub name: String,
-    pub status: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-}

@@ -6,8 +6,8 @@ use outrigger_api::{
     BackupReport, BackupRequest, Backups, Code, Configuration, ConfigurationDiff, ConfigurationRevision,
     Configurations, DoctorReport, ExplainRequest, Explanation, HealthInfo, Identity, InstallOutcome, InstallRequest,
     KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, Platform, PluginDetails,
-    PluginName, PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RunEntry, SecretsRotation,
-    StatisticsReport,
+    PluginHealth, PluginName, PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RunEntry,
+    SecretsRotation, StatisticsReport,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -86,6 +86,10 @@ impl Plugins for Client {
 
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo> {
         self.get(&plugin(name, "/health"), &()).await
+    }
+
+    async fn plugin_health_list(&self) -> ApiResult<Vec<PluginHealth>> {
+        self.pages("api/v1/health", &()).await
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use outrigger_api::{ApiError, ApiResult, Code, Door, NewKey, Platform, Visit};
+use outrigger_engine::health::HealthOptions;
 use outrigger_engine::jobs::JobOptions;
 use outrigger_engine::{Backends, CorrelationId, Engine, EngineOptions};
 use outrigger_runtime::{WasmOptions, WasmRuntime};
@@ -41,6 +42,13 @@ pub(crate) struct Inner {
     _hold: DirectoryHold,
 }
 
+/// What a server does by itself.
+#[derive(Clone, Debug, Default)]
+pub struct ServerWork {
+    pub jobs: JobOptions,
+    pub health: HealthOptions,
+}
+
 /// How long a server waits for commands that are at work in its directory.
 const WAIT_FOR_COMMANDS: Duration = Duration::from_secs(10);
 
@@ -70,20 +78,31 @@ impl Host {
         }
     }
 
-    /// Opens a data directory for a server: nobody else uses it meanwhile. It does the jobs that are queued.
+    /// Opens a data directory for a server: nobody else uses it meanwhile. It does the jobs that are queued, and watches over
+    /// the health of plugins.
     ///
     /// # Errors
     /// As for [`Host::open`]; or others still use the directory after some seconds.
     pub async fn open_alone(options: HostOptions) -> ApiResult<Self> {
+        Self::open_alone_with(options, ServerWork::default()).await
+    }
+
+    /// The same, with a say in what it does by itself.
+    ///
+    /// # Errors
+    /// As for [`Host::open_alone`].
+    pub async fn open_alone_with(options: HostOptions, work: ServerWork) -> ApiResult<Self> {
         let directory = DataDirectory::open(&options.data)?;
         let until = Instant::now() + WAIT_FOR_COMMANDS;
         loop {
             if let Some(hold) = directory.hold(Hold::Alone)? {
                 let host = Self::over(directory, hold, options).await?;
-                // Only here: of several processes, one does the jobs.
+                // Only here: of several processes, one does this.
                 let owners = Arc::new(Owners(Arc::downgrade(&host.inner)));
-                let started = host.inner.engine.start_jobs(JobOptions::default(), owners).await;
-                return started.map(|()| host).map_err(convert::error);
+                let ServerWork { jobs, health } = work;
+                host.inner.engine.start_jobs(jobs, owners).await.map_err(convert::error)?;
+                host.inner.engine.start_health(health).await.map_err(convert::error)?;
+                return Ok(host);
             }
             if Instant::now() >= until {
                 let message = format!("{} is in use by another server, or by a command", directory.root().display());

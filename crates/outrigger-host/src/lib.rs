@@ -17,6 +17,6 @@ mod records;
 mod session;
 mod vault;
 
-pub use host::{Host, running_server};
+pub use host::{Host, ServerWork, running_server};
 pub use options::HostOptions;
 pub use session::Session;

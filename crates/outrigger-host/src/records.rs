@@ -86,7 +86,8 @@ pub(crate) async fn metrics(engine: &Engine) -> ApiResult<MetricsReport> {
         let (latency, sum_us) = latency(&latencies.remove(&statistics.function).unwrap_or_default());
         FunctionMetrics { statistics, latency, sum_us }
     });
-    Ok(MetricsReport { plugins, functions: functions.collect() })
+    let health = crate::session::health::metrics(engine).await?;
+    Ok(MetricsReport { plugins, functions: functions.collect(), health })
 }
 
 /// How many calls took at most so long, for each bound, and how long all of them took.

@@ -6,6 +6,7 @@ mod audit;
 mod backups;
 mod configurations;
 mod functions;
+pub(crate) mod health;
 mod hooks;
 mod jobs;
 mod plugins;

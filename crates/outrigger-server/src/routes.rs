@@ -6,6 +6,7 @@ mod backups;
 mod configuration;
 mod documents;
 mod functions;
+mod health;
 mod hooks;
 mod jobs;
 mod metrics;
@@ -35,6 +36,7 @@ pub fn all() -> Api {
     metrics::routes(&mut api);
     documents::routes(&mut api);
     seed::routes(&mut api);
+    health::routes(&mut api);
     api
 }
 

@@ -56,7 +56,13 @@ mod behaviour {
         platform.plugin_enable(&alpha).await.expect("it is enabled");
         platform.plugin_reload(&alpha).await.expect("it is loaded anew");
         assert_eq!(platform.plugin_warm(&alpha).await.expect("it is ready"), 0);
-        assert_eq!(platform.plugin_health(&alpha).await.expect("it says").status, "healthy");
+        let health = platform.plugin_health(&alpha).await.expect("it says");
+        assert_eq!((health.status.as_str(), health.checks.len()), ("healthy", 1));
+        let known = platform.plugin_health_list().await.expect("it lists");
+        let names: Vec<_> = known.iter().map(|one| (one.plugin.as_str(), one.state.as_str())).collect();
+        assert_eq!(names, [("alpha", "active"), ("beta", "active")], "{way:?}");
+        let error = platform.plugin_health(&"gamma".parse().expect("a name")).await.expect_err("it is not there");
+        assert_eq!(error.code, Code::PluginNotFound);
 
         place.install(&place.package("alpha", "1.1.0", "")).await.expect("it is updated");
         assert_eq!(platform.plugin_info(&alpha).await.expect("it is there").revisions.len(), 2);

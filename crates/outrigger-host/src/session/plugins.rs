@@ -2,15 +2,14 @@
 
 use async_trait::async_trait;
 use outrigger_api::{
-    ApiResult, AvailableReport, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest, PackageReport,
-    PackageSource, PluginDetails, PluginSummary, Plugins,
+    ApiResult, AvailableReport, HealthInfo, InstallOutcome, InstallRequest, PackageReport, PackageSource,
+    PluginDetails, PluginHealth, PluginSummary, Plugins,
 };
 use outrigger_contract::PluginName;
 use outrigger_engine::access::Right;
-use outrigger_engine::runtime::{HealthCheck, HealthReport};
 use serde_json::{Value, json};
 
-use super::{Act, Session, Trace};
+use super::{Act, Session, Trace, health};
 use crate::convert;
 
 #[async_trait]
@@ -85,8 +84,12 @@ impl Plugins for Session {
 
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo> {
         self.require(Right::PLUGIN_VIEW, name.as_str())?;
-        let report = self.host.engine.health(name).await.map_err(convert::error)?;
-        Ok(health(name, report))
+        health::ask(&self.host.engine, name).await
+    }
+
+    async fn plugin_health_list(&self) -> ApiResult<Vec<PluginHealth>> {
+        self.require_some(Right::PLUGIN_VIEW)?;
+        health::list(&self.host.engine, |name| self.may(Right::PLUGIN_VIEW, name.as_str())).await
     }
 }
 
@@ -120,29 +123,5 @@ fn merged(standing: Option<Value>, more: Option<Value>) -> Option<Value> {
             Some(Value::Object(standing))
         }
         (standing, more) => standing.or(more),
-    }
-}
-
-fn health(name: &PluginName, report: Option<HealthReport>) -> HealthInfo {
-    let check = |check: HealthCheck| HealthCheckInfo {
-        name: check.name,
-        status: convert::health_status(check.status).to_owned(),
-        message: check.message,
-    };
-    match report {
-        Some(report) => HealthInfo {
-            plugin: name.clone(),
-            status: convert::health_status(report.status).to_owned(),
-            checks: report.checks.into_iter().map(check).collect(),
-        },
-        None => HealthInfo {
-            plugin: name.clone(),
-            status: "healthy".to_owned(),
-            checks: vec![HealthCheckInfo {
-                name: "loaded".to_owned(),
-                status: "healthy".to_owned(),
-                message: Some("the plugin was brought up; it reports no health of its own".to_owned()),
-            }],
-        },
     }
 }

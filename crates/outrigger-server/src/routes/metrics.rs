@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use outrigger_api::{ApiResult, FunctionMetrics, FunctionStatistics, MetricsReport};
+use outrigger_api::{ApiResult, FunctionMetrics, FunctionStatistics, MetricsReport, PluginHealthMetrics};
 
 use crate::endpoint::answer::{Exposition, Reply};
 use crate::endpoint::api::Api;
@@ -47,12 +47,13 @@ const COUNTERS: [Counter; 11] = [
 
 /// Names of functions and states have no character that would have to be escaped in a label.
 fn render(report: &MetricsReport) -> String {
-    let MetricsReport { plugins, functions } = report;
+    let MetricsReport { plugins, functions, health } = report;
     let mut text = String::new();
     head(&mut text, "plugins", "gauge", "Installed plugins by state.");
     for (state, count) in plugins {
         line(&mut text, format_args!("plugins{{state=\"{state}\"}} {count}"));
     }
+    health_lines(&mut text, health);
     for (name, about, value) in COUNTERS {
         let name = format!("function_{name}_total");
         head(&mut text, &name, "counter", about);
@@ -74,6 +75,21 @@ fn render(report: &MetricsReport) -> String {
         line(&mut text, format_args!("{name}_count{{{labels}}} {calls}"));
     }
     text
+}
+
+/// A line for each status, so that a plugin that leaves one is seen to leave it.
+fn health_lines(text: &mut String, health: &[PluginHealthMetrics]) {
+    head(text, "plugin_health", "gauge", "1 for the status that the health monitor gives a plugin, 0 for the others.");
+    for PluginHealthMetrics { plugin, status, .. } in health {
+        for state in ["unknown", "healthy", "degraded", "unhealthy"] {
+            let value = u8::from(status == state);
+            line(text, format_args!("plugin_health{{plugin=\"{plugin}\",state=\"{state}\"}} {value}"));
+        }
+    }
+    head(text, "plugin_restarts_total", "counter", "Restarts by the health monitor.");
+    for PluginHealthMetrics { plugin, restarts, .. } in health {
+        line(text, format_args!("plugin_restarts_total{{plugin=\"{plugin}\"}} {restarts}"));
+    }
 }
 
 fn labels(statistics: &FunctionStatistics) -> String {
@@ -106,7 +122,9 @@ mod tests {
         let statistics = FunctionStatistics { function: "pricing.quote".to_owned(), calls: 5, ..Default::default() };
         let latency = vec![LatencyBucket { at_most_us: 250, calls: 3 }];
         let functions = vec![FunctionMetrics { statistics, latency, sum_us: 1_500_000 }];
-        let text = render(&MetricsReport { plugins: [("active".to_owned(), 2)].into(), functions });
+        let plugin = "pricing".parse().unwrap();
+        let health = vec![PluginHealthMetrics { plugin, status: "degraded".to_owned(), restarts: 3 }];
+        let text = render(&MetricsReport { plugins: [("active".to_owned(), 2)].into(), functions, health });
         let expected = "# HELP outrigger_plugins Installed plugins by state.\n# TYPE outrigger_plugins gauge\n\
             outrigger_plugins{state=\"active\"} 2\n";
         assert!(text.starts_with(expected), "{text}");
@@ -117,6 +135,13 @@ mod tests {
             format!("outrigger_function_duration_seconds_bucket{{{of},le=\"+Inf\"}} 5\n"),
             format!("outrigger_function_duration_seconds_sum{{{of}}} 1.5\n"),
             format!("outrigger_function_duration_seconds_count{{{of}}} 5\n"),
+            "# TYPE outrigger_plugin_health gauge\n\
+             outrigger_plugin_health{plugin=\"pricing\",state=\"unknown\"} 0\n\
+             outrigger_plugin_health{plugin=\"pricing\",state=\"healthy\"} 0\n\
+             outrigger_plugin_health{plugin=\"pricing\",state=\"degraded\"} 1\n\
+             outrigger_plugin_health{plugin=\"pricing\",state=\"unhealthy\"} 0\n"
+                .to_owned(),
+            "outrigger_plugin_restarts_total{plugin=\"pricing\"} 3\n".to_owned(),
         ] {
             assert!(text.contains(&expected), "{expected} is not in {text}");
         }

@@ -1,8 +1,8 @@
 //! Installed plugins: found, switched on and off, called, looked after.
 
 use outrigger_api::{
-    ApiError, ApiResult, CallRequest, CallResponse, Code, FunctionName, FunctionRef, HealthInfo, JsonObject,
-    PluginDetails, PluginName, PluginSummary,
+    ApiError, ApiResult, CallRequest, CallResponse, Code, FunctionName, FunctionRef, JsonObject, PluginDetails,
+    PluginName, PluginSummary,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -58,11 +58,6 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Make a plugin ready ahead of its first call")
         .right("plugin_modify")
-        .fails(LIFECYCLE);
-    api.get("/api/v1/plugins/{plugin_id}/health", "plugin_health", health)
-        .tag(TAG)
-        .summary("How well a plugin is")
-        .right("plugin_view")
         .fails(LIFECYCLE);
     api.post("/api/v1/plugins/{plugin_id}/execute", "plugin_execute", execute)
         .tag(TAG)
@@ -193,10 +188,6 @@ async fn warm(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiR
     let plugin = input.path.plugin_id;
     let instances = caller.platform.plugin_warm(&plugin).await? as u64;
     Ok(Reply(Warmed { plugin, instances }))
-}
-
-async fn health(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiResult<Reply<HealthInfo>> {
-    caller.platform.plugin_health(&input.path.plugin_id).await.map(Reply)
 }
 
 /// A call of one of a plugin's functions.

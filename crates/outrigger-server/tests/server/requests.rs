@@ -35,6 +35,20 @@ async fn a_call_is_made_with_its_arguments_as_they_were_written() {
 }
 
 #[tokio::test]
+async fn the_health_of_plugins_is_listed_by_status() {
+    let server = Server::start().await;
+    let names = async |query: &str| {
+        let page = server.get(&format!("/api/v1/health{query}")).await.json();
+        let items = page["items"].as_array().unwrap();
+        items.iter().map(|item| item["plugin"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("").await, ["billing", "pricing"]);
+    assert_eq!(names("?status=unhealthy").await, ["billing"]);
+    assert_eq!(names("?limit=1&offset=1").await, ["pricing"]);
+    server.get("/api/v1/health?status=fine").await.problem(400, "invalid_usage");
+}
+
+#[tokio::test]
 async fn a_correlation_id_is_taken_if_it_is_one() {
     let server = Server::start().await;
     let ask = |id: &'static str| server.send(Call::new(Method::GET, "/api/v1/identity").header("x-correlation-id", id));
