@@ -11,6 +11,7 @@ pub mod dev;
 pub mod doctor;
 pub mod errors;
 pub mod functions;
+pub mod health;
 pub mod hook;
 pub mod install;
 pub mod job;

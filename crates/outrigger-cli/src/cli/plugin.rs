@@ -85,13 +85,16 @@ pub enum PluginCommand {
         path: PathBuf,
     },
 
-    /// Ask plugins how they are
+    /// Show how plugins are
     ///
-    /// Exits with 1 when one is unhealthy.
-    #[command(after_help = "Example:
+    /// Asks those that are named, and shows what the health monitor of the server makes of them. Without names, shows what
+    /// the monitor knows of each plugin; where no server runs, all that take calls are asked instead. Exits with 1 when one is
+    /// unhealthy.
+    #[command(after_help = "Examples:
+  outrigger plugin health
   outrigger plugin health pricing")]
     Health {
-        /// The plugins; all that take calls without any
+        /// The plugins
         #[arg(add = ArgValueCompleter::new(complete::Plugins))]
         names: Vec<PluginName>,
     },

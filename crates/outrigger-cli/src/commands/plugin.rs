@@ -1,12 +1,11 @@
 //! `outrigger plugin`: what is installed, and how it is.
 
 use outrigger_api::{
-    ApiResult, AvailableReport, Code, FunctionStatistics, HealthInfo, PluginDetails, PluginName, PluginSummary,
-    StatisticsReport,
+    ApiResult, AvailableReport, FunctionStatistics, PluginDetails, PluginName, PluginSummary, StatisticsReport,
 };
 use serde_json::json;
 
-use super::{configuration, functions, install, records, validate};
+use super::{configuration, functions, health, install, records, validate};
 use crate::cli::{ListArguments, PluginCommand};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
@@ -30,7 +29,7 @@ pub async fn run(context: &Context, command: PluginCommand) -> CliResult {
         PluginCommand::Disable { names } => change(context, &names, Change::Disable).await,
         PluginCommand::Reload { names } => change(context, &names, Change::Reload).await,
         PluginCommand::Validate { path } => validate::run(context, &path).await,
-        PluginCommand::Health { names } => health(context, names).await,
+        PluginCommand::Health { names } => health::run(context, names).await,
         PluginCommand::Stats { name } => {
             let report = context.platform().await?.plugin_statistics(name.as_ref()).await?;
             context.output.print(&report, || statistics_text(&report))
@@ -210,39 +209,6 @@ async fn warm(context: &Context, names: &[PluginName]) -> CliResult {
         _ => format!("{name} is ready; {} waiting\n", count(*instances, "instance")),
     };
     context.output.print(&value, || warmed.iter().map(line).collect())
-}
-
-async fn health(context: &Context, names: Vec<PluginName>) -> CliResult {
-    let platform = context.platform().await?;
-    let names = match names.is_empty() {
-        false => names,
-        true => {
-            let takes_calls = |state: &str| matches!(state, "registered" | "loaded" | "initialized" | "active");
-            let plugins = platform.plugin_list().await?;
-            plugins.into_iter().filter(|plugin| takes_calls(&plugin.state)).map(|plugin| plugin.name).collect()
-        }
-    };
-    let mut reports = Vec::new();
-    for name in &names {
-        let _progress = context.output.spinner(format!("asking {name}"));
-        reports.push(platform.plugin_health(name).await?);
-    }
-    context.output.print(&reports, || {
-        let empty = "No plugin takes calls.";
-        table_or(empty, &["PLUGIN", "CHECK", "STATUS", "MESSAGE"], reports.iter().flat_map(health_rows).collect())
-    })?;
-    match reports.iter().any(|report| report.status == "unhealthy") {
-        true => Err(CliError::Reported(Code::FunctionFailed)),
-        false => Ok(()),
-    }
-}
-
-fn health_rows(report: &HealthInfo) -> Vec<Vec<comfy_table::Cell>> {
-    let whole = vec![cell(report.plugin.as_str()), cell(""), status(&report.status), cell("")];
-    let checks = report.checks.iter().map(|check| {
-        vec![cell(""), cell(&check.name), status(&check.status), cell(check.message.as_deref().unwrap_or_default())]
-    });
-    std::iter::once(whole).chain(checks).collect()
 }
 
 fn statistics_text(report: &StatisticsReport) -> String {

@@ -9,13 +9,13 @@ use serde_json::{Value as Json, json};
 use crate::harness::{Outcome, Place, bundled};
 
 /// A server that is killed when the test is over, however it ends.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     address: String,
 }
 
 impl Server {
-    fn start(place: &Place) -> Self {
+    pub(crate) fn start(place: &Place) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_outrigger"))
             .args(["serve", "--listen", "127.0.0.1:0"])
             .env("OUTRIGGER_DATA", place.path("data"))
@@ -32,7 +32,7 @@ impl Server {
     }
 
     /// As a power cut would: SIGKILL, which nothing can be done about.
-    fn kill_dead(mut self) {
+    pub(crate) fn kill_dead(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

@@ -6,6 +6,7 @@ mod backing_up;
 mod calls;
 mod developing;
 mod harness;
+mod health;
 mod installing;
 mod jobs;
 mod running;
