@@ -227,7 +227,10 @@ impl Watch {
             true => Some(Due::Restart),
             false => (next_check <= at.now).then_some(Due::Check),
         };
-        chart.busy |= due.is_some();
+        if due.is_some() {
+            // Until it is known when the next one is, it is this one.
+            (chart.busy, chart.next_check) = (true, Some(next_check.min(at.now)));
+        }
         due.map(|due| (due, chart.era))
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use outrigger_api::{
     AuditQuery, Code, HookTraceInfo, HookTraceQuery, InstallRequest, PackageSource, Platform, PluginHealth, PluginName,
-    RecordQuery, SubscriptionRequest,
+    Plugins, RecordQuery, SubscriptionRequest,
 };
 use outrigger_engine::health::{HealthOptions, Jitter};
 use outrigger_engine::jobs::Clock;
@@ -220,7 +220,8 @@ async fn what_no_restart_helps_is_disabled_and_whoever_wants_to_know_is_told() {
     let lines = ward.platform.log_list(&RecordQuery::default()).await.expect("it lists");
     assert!(lines.last().expect("a line").message.contains("the plugin was disabled: 2 restarts"), "{lines:?}");
     let metrics = ward.platform.metrics().await.expect("it counts");
-    assert_eq!((metrics.health[0].status.as_str(), metrics.health[0].restarts), ("unhealthy", 2));
+    let counted = metrics.health.iter().find(|one| one.plugin == moody()).expect("it was looked at");
+    assert_eq!((counted.status.as_str(), counted.restarts), ("unhealthy", 2));
 
     ward.platform.plugin_enable(&moody()).await.expect("it is enabled");
     let known = ward.checked(0).await;
@@ -271,8 +272,7 @@ async fn what_is_known_outlives_the_server() {
     // A command without a server sees it too, and checks nothing.
     let options = HostOptions { data: folder.path().join("data"), search_paths: Vec::new() };
     let host = Host::open(options).await.expect("the data directory opens");
-    let known = host.session();
-    let known = outrigger_api::Plugins::plugin_health_list(&known).await.expect("it lists").remove(0);
+    let known = host.session().plugin_health_list().await.expect("it lists").remove(0);
     assert_eq!((known.consecutive_failures, known.next_check_at), (2, None));
     drop(host);
 

@@ -197,7 +197,7 @@ fn checks_are_spread() {
 
 /// Checks some time apart from each other.
 fn course() -> impl Strategy<Value = Vec<(u64, Grade)>> {
-    let grade = prop_oneof![Just(Grade::Healthy), Just(Grade::Degraded), 3 => Just(Grade::Failed)];
+    let grade = prop_oneof![1 => Just(Grade::Healthy), 1 => Just(Grade::Degraded), 3 => Just(Grade::Failed)];
     let gap = prop_oneof![4 => 1..60_u64, 1 => 60..4_000_u64];
     prop::collection::vec((gap, grade), 1..120)
 }
