@@ -73,7 +73,8 @@ fn known(engine: &Engine, view: HealthView) -> ApiResult<PluginHealth> {
         consecutive_failures: failed,
         consecutive_successes: passed,
         last_check: last_check.map(last),
-        next_check_at: next_check,
+        // One that was disabled just now may still be on the list.
+        next_check_at: next_check.filter(|_| installed.state.is_enabled()),
         next_restart_at: restart_at,
         restarts: u32::try_from(restarts.len()).unwrap_or(u32::MAX),
         restarts_total,
