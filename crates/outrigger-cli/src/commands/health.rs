@@ -123,5 +123,6 @@ fn monitor_text(health: &PluginHealth) -> String {
         true => String::new(),
         false => table(&["WHEN", "FROM", "TO", "REASON"], changes.iter().map(row)),
     };
-    format!("{}{}", section("Monitor", &text), section("Changes", &changes))
+    // A table ends without a line feed, a section begins with one.
+    format!("\n{}{}", section("Monitor", &text), section("Changes", &changes))
 }
