@@ -2,7 +2,7 @@
 //! renderings of it. Everything here is a pure function of its input; this crate does no IO.
 //!
 //! Read in this order: [`name`] and [`digest`] (what things are called), [`manifest`] (what a plugin says of
-//! itself), [`permission`] (what it asks for), [`hook`] (where it takes part), [`types`] (what its functions take and give), [`code`] (how all of
+//! itself), [`permission`] (what it asks for), [`hook`] (where it takes part), [`types`] (what its functions take and give), [`trace`] (where a call stands in a trace), [`code`] (how all of
 //! it fails).
 
 pub mod code;
@@ -11,6 +11,7 @@ pub mod hook;
 pub mod manifest;
 pub mod name;
 pub mod permission;
+pub mod trace;
 pub mod types;
 pub mod units;
 
@@ -20,4 +21,5 @@ pub use hook::{HookKind, HookName, OnError};
 pub use manifest::Manifest;
 pub use name::{FunctionName, FunctionRef, PluginName};
 pub use permission::Permissions;
+pub use trace::TraceContext;
 pub use types::{Type, TypeGraph, Value};
