@@ -27,6 +27,12 @@ impl From<ulid::Ulid> for CorrelationId {
     }
 }
 
+impl From<CorrelationId> for u128 {
+    fn from(id: CorrelationId) -> Self {
+        id.0.into()
+    }
+}
+
 impl Default for CorrelationId {
     fn default() -> Self {
         Self::new()

@@ -14,9 +14,11 @@ use crate::error::Failure;
 use crate::hooks::Hooks;
 use crate::jobs::Desk;
 use crate::plugins::{ActiveRevision, PluginTable, Slot};
+use crate::profile::PluginProfile;
 use crate::recorder::Recorder;
 use crate::runtime::Runtime;
 use crate::store::{PluginRecord, RevisionSummary, Store};
+use crate::trace::Tracer;
 use crate::vault::{NoVault, Vault};
 
 /// What an engine needs to know.
@@ -64,6 +66,7 @@ pub(crate) struct Inner {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) vault: Arc<dyn Vault>,
     pub(crate) overrides: Arc<dyn Overrides>,
+    pub(crate) tracer: Option<Arc<dyn Tracer>>,
     pub(crate) plugins: PluginTable,
     pub(crate) cache: AnswerCache,
     pub(crate) recorder: Recorder,
@@ -82,10 +85,12 @@ pub struct Backends {
     pub vault: Arc<dyn Vault>,
     /// Knows what overrides the stored configuration.
     pub overrides: Arc<dyn Overrides>,
+    /// Keeps traces of calls; none where nobody does.
+    pub tracer: Option<Arc<dyn Tracer>>,
 }
 
 impl Engine {
-    /// Starts without secrets and overrides.
+    /// Starts without secrets, overrides and traces.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -94,7 +99,8 @@ impl Engine {
         store: Arc<dyn Store>,
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self, Failure> {
-        let backends = Backends { store, runtime, vault: Arc::new(NoVault), overrides: Arc::new(NoOverrides) };
+        let (vault, overrides) = (Arc::new(NoVault), Arc::new(NoOverrides));
+        let backends = Backends { store, runtime, vault, overrides, tracer: None };
         Self::start_with(options, backends).await
     }
 
@@ -103,7 +109,7 @@ impl Engine {
     /// # Errors
     /// The store cannot be read.
     pub async fn start_with(options: EngineOptions, backends: Backends) -> Result<Self, Failure> {
-        let Backends { store, runtime, vault, overrides } = backends;
+        let Backends { store, runtime, vault, overrides, tracer } = backends;
         let plugins = PluginTable::default();
         let known = store.plugin_list().await?;
         let slots: Vec<_> = known.into_iter().map(|(record, summary)| Arc::new(Slot::new(record, summary))).collect();
@@ -120,6 +126,7 @@ impl Engine {
             runtime,
             vault,
             overrides,
+            tracer,
             plugins,
         });
         let weak = Arc::downgrade(&inner);
@@ -194,6 +201,14 @@ impl Engine {
     /// It is not installed.
     pub fn plugin(&self, name: &PluginName) -> Result<(PluginRecord, RevisionSummary), Failure> {
         Ok(self.slot(name)?.record())
+    }
+
+    /// Where the time of a plugin's calls goes, since it was loaded; none while it is not.
+    ///
+    /// # Errors
+    /// It is not installed.
+    pub fn profile(&self, name: &PluginName) -> Result<Option<PluginProfile>, Failure> {
+        Ok(self.slot(name)?.active.load().as_ref().map(|revision| revision.profile()))
     }
 
     pub(crate) fn slot(&self, name: &PluginName) -> Result<Arc<Slot>, Failure> {

@@ -296,6 +296,7 @@ impl Engine {
             cancel: CancellationToken::new(),
             services: Arc::new(CallServices::for_step(self, plugin, revision, correlation, deadline)),
             observed: Arc::new(Observed::default()),
+            recording: None,
         }
     }
 }

@@ -13,10 +13,12 @@ use outrigger_contract::types::Function;
 use outrigger_contract::units::{Rate, Span};
 use outrigger_contract::{Digest, FunctionName, Permissions, PluginName, TypeGraph};
 use parking_lot::Mutex;
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::call::FunctionRate;
+use crate::profile::{Gathered, PluginProfile};
 use crate::runtime::LoadedRevision;
 use crate::statistics::FunctionStatistics;
 use crate::store::{PluginRecord, RevisionRecord, RevisionSummary};
@@ -147,6 +149,7 @@ impl Slot {
             configuration: ArcSwap::from_pointee(configuration),
             loaded,
             calls: TaskTracker::new(),
+            since: OffsetDateTime::now_utc(),
         }
     }
 
@@ -165,6 +168,7 @@ impl Slot {
             repeatable: options.idempotent || Influence::of(options, harmless) == Influence::Reads,
             rate,
             statistics,
+            profile: Gathered::default(),
         }
     }
 }
@@ -184,9 +188,26 @@ pub struct ActiveRevision {
     pub(crate) concurrency: Semaphore,
     /// Counts calls that run; a revision is shut down when there are none.
     pub(crate) calls: TaskTracker,
+    /// When it was loaded.
+    since: OffsetDateTime,
 }
 
 impl ActiveRevision {
+    /// Where the time of its functions' calls goes, by name; those of which nothing is known left out.
+    pub(crate) fn profile(&self) -> PluginProfile {
+        let mut functions: Vec<_> = self
+            .graph
+            .functions
+            .iter()
+            .zip(&self.functions)
+            .filter_map(|(function, slot)| {
+                slot.profile.summary(function.name.parse().expect("names in a graph are names of functions"))
+            })
+            .collect();
+        functions.sort_by(|a, b| a.function.cmp(&b.function));
+        PluginProfile { since: self.since, functions }
+    }
+
     pub(crate) fn function(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
@@ -227,6 +248,8 @@ pub(crate) struct FunctionSlot {
     pub(crate) repeatable: bool,
     pub(crate) rate: Option<Arc<FunctionRate>>,
     pub(crate) statistics: Arc<FunctionStatistics>,
+    /// Where the time of its calls goes.
+    pub(crate) profile: Gathered,
 }
 
 /// What a call can do to the world: decides how it is audited.

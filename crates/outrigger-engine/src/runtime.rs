@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::correlation::CorrelationId;
+use crate::profile::{Recording, Stage};
 
 /// Runs plugins of one kind.
 #[async_trait]
@@ -95,6 +96,8 @@ pub struct CallContext {
     pub services: Arc<dyn HostServices>,
     /// Where the runtime reports what the call did besides answering.
     pub observed: Arc<Observed>,
+    /// Where the runtime reports where the time goes. None for nearly all calls, which then must cost nothing for it.
+    pub recording: Option<Arc<Recording>>,
 }
 
 impl CallContext {
@@ -102,6 +105,13 @@ impl CallContext {
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// From now on the call is about this.
+    pub fn enter(&self, stage: Stage) {
+        if let Some(recording) = &self.recording {
+            recording.enter(stage);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::call::{Arguments, Call, CallOptions, Caller, Target};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::plugins::{ActiveRevision, Configuration};
+use crate::profile::Recording;
 use crate::runtime::{CallError, HostServices, LogLine, StateError};
 use crate::store::{Expected, LogRecord, StateOutcome, StateWrite, StoreError};
 
@@ -30,6 +31,8 @@ pub(crate) struct CallServices {
     deadline: Instant,
     /// The chain of calls up to and including this one.
     chain: Vec<FunctionRef>,
+    /// Where calls of other plugins are recorded.
+    recording: Option<Arc<Recording>>,
 }
 
 impl CallServices {
@@ -39,6 +42,7 @@ impl CallServices {
         caller: &Caller,
         correlation: CorrelationId,
         deadline: Instant,
+        recording: Option<&Arc<Recording>>,
     ) -> Self {
         let mut chain = caller.chain().to_vec();
         chain.push(target.name.clone());
@@ -51,6 +55,7 @@ impl CallServices {
             correlation,
             deadline,
             chain,
+            recording: recording.filter(|recording| recording.is_detailed()).cloned(),
         }
     }
 
@@ -71,6 +76,7 @@ impl CallServices {
             correlation,
             deadline,
             chain: Vec::new(),
+            recording: None,
         }
     }
 
@@ -168,6 +174,7 @@ impl HostServices for CallServices {
             options: CallOptions {
                 timeout: Some(self.deadline.saturating_duration_since(Instant::now())),
                 correlation: Some(self.correlation),
+                within: self.recording.clone(),
                 ..CallOptions::default()
             },
         };

@@ -1,6 +1,7 @@
 //! What is counted of each function, in memory, and handed to the store as what was added since the last time.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -13,10 +14,16 @@ use crate::store::{CacheOutcome, StatisticsRow};
 /// Latencies are kept from a microsecond to an hour, to 1 %.
 const LONGEST_US: u64 = 3_600_000_000;
 
+/// Of so many calls of a function, one is looked at closely, to tell where the time goes. Of the first ones more are, so
+/// that something is known of a function that is seldom called.
+pub const ONE_IN: u64 = 64;
+
 /// Counts the calls of one function. Cheap enough for the path of a cached call.
 #[derive(Debug)]
 pub struct FunctionStatistics {
     inner: Mutex<Inner>,
+    /// The next call is to be looked at closely. Set while a call is counted, so that no other call counts anything.
+    due: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -74,7 +81,7 @@ pub struct Sample {
 impl Default for FunctionStatistics {
     fn default() -> Self {
         let empty = Counts { counters: Counters::default(), latency: new_histogram() };
-        Self { inner: Mutex::new(Inner { total: empty.clone(), fresh: empty }) }
+        Self { inner: Mutex::new(Inner { total: empty.clone(), fresh: empty }), due: AtomicBool::new(false) }
     }
 }
 
@@ -88,6 +95,15 @@ impl FunctionStatistics {
         let inner = &mut *self.inner.lock();
         inner.total.record(sample);
         inner.fresh.record(sample);
+        let calls = inner.total.counters.calls;
+        if calls.is_multiple_of(ONE_IN) || calls.is_power_of_two() {
+            self.due.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the call that begins now is to be looked at closely. Answers so once.
+    pub(crate) fn is_due(&self) -> bool {
+        self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed)
     }
 
     /// What was counted since this process started.

@@ -17,6 +17,7 @@ use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::lifecycle::PluginState;
+use crate::profile::Recording;
 use crate::runtime::LogLevel;
 use crate::store::LogRecord;
 
@@ -33,6 +34,8 @@ pub struct Firing {
     pub until: Option<Instant>,
     /// Only see what would be done: conditions are evaluated, and nobody is called.
     pub dry_run: bool,
+    /// The call that causes it and waits for it, where that is recorded in detail.
+    pub within: Option<Arc<Recording>>,
 }
 
 /// What became of it.
@@ -56,7 +59,15 @@ impl Firing {
     /// A firing of what happened just now.
     #[must_use]
     pub fn new(hook: HookName, payload: Json) -> Self {
-        Self { hook, payload, cause: None, correlation: CorrelationId::new(), until: None, dry_run: false }
+        Self {
+            hook,
+            payload,
+            cause: None,
+            correlation: CorrelationId::new(),
+            until: None,
+            dry_run: false,
+            within: None,
+        }
     }
 }
 
@@ -209,6 +220,7 @@ impl Course<'_> {
             options: CallOptions {
                 timeout: Some(left.map_or(timeout, |left| left.min(timeout))),
                 correlation: Some(self.firing.correlation),
+                within: self.firing.within.clone(),
                 ..CallOptions::default()
             },
         };

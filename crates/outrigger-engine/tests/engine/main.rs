@@ -6,4 +6,5 @@ mod call;
 mod configuration;
 mod jobs;
 mod lifecycle;
+mod profile;
 mod records;
