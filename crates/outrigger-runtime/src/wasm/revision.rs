@@ -9,6 +9,7 @@ use outrigger_contract::types::json::render;
 use outrigger_contract::types::wit::OptionalExport;
 use outrigger_contract::units::Span;
 use outrigger_contract::{Code, Value};
+use outrigger_engine::profile::Stage;
 use outrigger_engine::runtime::{
     CallContext, HealthCheck, HealthReport, HealthStatus, LifecycleStep, LoadedRevision, NOTHING, RevisionSpec,
     RuntimeFault,
@@ -127,21 +128,24 @@ impl Revision {
     }
 
     async fn fresh(&self, context: &CallContext) -> Result<Instance, RuntimeFault> {
+        context.enter(Stage::Instantiate);
         let started = Instant::now();
         let (made, aftermath) = Instance::create(&self.pre, &self.grants, &self.limits, context).await;
         made.map_err(|error| self.fault(&error, &aftermath, started))
     }
 
-    /// Keeps an instance for the next call, if it may serve one more and there is room.
-    fn keep(&self, instance: Instance) {
-        let Some((max_instances, max_calls)) = self.kept() else { return };
+    /// Keeps an instance for the next call, if it may serve one more and there is room. Gives it back otherwise.
+    fn keep(&self, instance: Instance) -> Option<Instance> {
+        let Some((max_instances, max_calls)) = self.kept() else { return Some(instance) };
         if instance.calls >= max_calls {
-            return;
+            return Some(instance);
         }
         let mut idle = self.idle.lock();
-        if idle.len() < max_instances {
-            idle.push(instance);
+        if idle.len() >= max_instances {
+            return Some(instance);
         }
+        idle.push(instance);
+        None
     }
 
     fn fault(&self, error: &wasmtime::Error, aftermath: &Aftermath, started: Instant) -> RuntimeFault {
@@ -221,7 +225,10 @@ impl LoadedRevision for Revision {
         if let Some(value) = &value {
             self.check_size(value)?;
         }
-        self.keep(instance);
+        if let Some(instance) = self.keep(instance) {
+            context.enter(Stage::Instantiate);
+            drop(instance);
+        }
         let fallible = self.spec.graph.functions[function].outcome.fallible();
         match value {
             Some(Value::Result(outcome)) if fallible => match outcome {
@@ -276,7 +283,7 @@ impl LoadedRevision for Revision {
             let aftermath = Aftermath { refusals: Vec::new(), memory_hit: false };
             let mut instance = made.map_err(|error| self.fault(&error, &aftermath, started))?;
             _ = instance.finish();
-            self.keep(instance);
+            drop(self.keep(instance));
         }
         Ok(self.idle.lock().len().min(max_instances))
     }
@@ -339,6 +346,7 @@ mod quiet {
             cancel: tokio_util::sync::CancellationToken::new(),
             services: Arc::new(NoServices),
             observed: Arc::new(Observed::default()),
+            recording: None,
         }
     }
 

@@ -33,11 +33,17 @@ impl HasData for HasSockets {
     type Data<'a> = Sockets<'a>;
 }
 
-/// Puts the parts that are checked here in the place of those of `wasmtime-wasi`.
+/// Offers the parts that are checked here in the place of those of `wasmtime-wasi`.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    tcp_create_socket::add_to_linker::<State, HasSockets>(linker, sockets)?;
-    udp_create_socket::add_to_linker::<State, HasSockets>(linker, sockets)?;
-    ip_name_lookup::add_to_linker::<State, HasSockets>(linker, sockets)
+    tcp_create_socket::add_to_linker::<State, HasSockets>(linker, |state| {
+        sockets(state.called("wasi:sockets/tcp-create-socket"))
+    })?;
+    udp_create_socket::add_to_linker::<State, HasSockets>(linker, |state| {
+        sockets(state.called("wasi:sockets/udp-create-socket"))
+    })?;
+    ip_name_lookup::add_to_linker::<State, HasSockets>(linker, |state| {
+        sockets(state.called("wasi:sockets/ip-name-lookup"))
+    })
 }
 
 fn sockets(state: &mut State) -> Sockets<'_> {
