@@ -57,7 +57,9 @@ const OWNED: &[(&str, &[&str])] = &[
     ("cel", &["outrigger-engine"]),
     ("croner", &["outrigger-engine"]),
     ("axum", &["outrigger-server"]),
-    ("reqwest", &["outrigger-client"]),
+    ("reqwest", &["outrigger-client", "outrigger-host"]),
+    ("opentelemetry-proto", &["outrigger-host"]),
+    ("prost", &["outrigger-host"]),
 ];
 
 pub fn check(repository: &Path) -> Result<()> {

@@ -16,8 +16,10 @@ pub mod json;
 pub mod metrics;
 pub mod platform;
 pub mod plugin;
+pub mod profile;
 pub mod record;
 pub mod system;
+pub mod trace;
 
 pub use access::{
     AccessMatrix, AccessMatrixCell, AccessMatrixRow, ExplainRequest, Explanation, Identity, KeyInfo, KeyRequest,
@@ -38,8 +40,8 @@ pub use hook::{
 };
 pub use job::{JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, ScheduleInfo, ScheduleRequest};
 pub use json::{JsonObject, JsonText, NotAnObject};
-pub use metrics::{FunctionMetrics, LatencyBucket, MetricsReport};
-pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName};
+pub use metrics::{COUNTERS, Counter, FunctionMetrics, LatencyBucket, MetricsReport};
+pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName, TraceContext};
 pub use platform::{
     Access, Audit, Backups, Configurations, Door, Functions, Hooks, Jobs, Platform, Plugins, Records, Visit,
 };
@@ -47,8 +49,12 @@ pub use plugin::{
     AvailablePlugin, AvailableReport, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest, PackageReport,
     PackageSource, PluginDetails, PluginSummary, RevisionInfo,
 };
+pub use profile::{
+    CallProfile, FunctionProfile, HostCallProfile, HostCallTime, PluginProfile, StageProfile, StageTime,
+};
 pub use record::{FunctionStatistics, LogEntry, RecordQuery, RunEntry, StatisticsReport};
 pub use system::{CheckOutcome, DoctorCheck, DoctorReport};
+pub use trace::{RequestTracer, TracedRequest};
 
 /// What every question may be answered with.
 pub type ApiResult<T> = Result<T, ApiError>;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use outrigger_contract::{FunctionRef, HookName, PluginName};
+use outrigger_contract::{FunctionRef, HookName, PluginName, TraceContext};
 use ulid::Ulid;
 
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
     Explanation, FireReport, FireRequest, FunctionDescription, FunctionQuery, FunctionSummary, HealthInfo, HookInfo,
     HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome, InstallRequest, JobInfo, JobQuery,
     JobRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, PluginDetails,
-    PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation,
-    StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
+    PluginProfile, PluginSummary, RecordQuery, RequestTracer, RoleInfo, RoleRequest, RunEntry, ScheduleInfo,
+    ScheduleRequest, SecretsRotation, StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
@@ -40,6 +40,10 @@ pub trait Door: Debug + Send + Sync {
     fn local(&self, visit: Visit) -> Arc<dyn Platform>;
     /// Whether requests can be served now; says why not.
     async fn ready(&self) -> ApiResult<()>;
+    /// Who keeps traces of requests; none where nobody does.
+    fn tracer(&self) -> Option<Arc<dyn RequestTracer>> {
+        None
+    }
 }
 
 /// What is known of a request before it is looked at.
@@ -49,6 +53,8 @@ pub struct Visit {
     pub from: Option<IpAddr>,
     /// Under which all that is done for it is written down.
     pub correlation: Ulid,
+    /// Where it stands in a trace; none where nobody keeps traces.
+    pub trace: Option<TraceContext>,
 }
 
 /// Functions: found, described, called.
@@ -100,6 +106,8 @@ pub trait Records: Send + Sync {
     async fn log_list(&self, query: &RecordQuery) -> ApiResult<Vec<LogEntry>>;
     /// Runs that match, the oldest first.
     async fn run_list(&self, query: &RecordQuery) -> ApiResult<Vec<RunEntry>>;
+    /// Where the time of a plugin's calls goes, since it was loaded.
+    async fn plugin_profile(&self, name: &PluginName) -> ApiResult<PluginProfile>;
 }
 
 /// What administrators set for plugins.

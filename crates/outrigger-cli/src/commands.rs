@@ -15,6 +15,7 @@ pub mod hook;
 pub mod install;
 pub mod job;
 pub mod plugin;
+pub mod profile;
 pub mod records;
 pub mod serve;
 pub mod validate;

@@ -6,8 +6,8 @@ use outrigger_api::{
     BackupReport, BackupRequest, Backups, Code, Configuration, ConfigurationDiff, ConfigurationRevision,
     Configurations, DoctorReport, ExplainRequest, Explanation, HealthInfo, Identity, InstallOutcome, InstallRequest,
     KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, Platform, PluginDetails,
-    PluginName, PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RunEntry, SecretsRotation,
-    StatisticsReport,
+    PluginName, PluginProfile, PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RunEntry,
+    SecretsRotation, StatisticsReport,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -104,6 +104,10 @@ impl Records for Client {
 
     async fn run_list(&self, query: &RecordQuery) -> ApiResult<Vec<RunEntry>> {
         self.list("api/v1/runs", &RecordQuery { limit: query.limit.min(MOST), ..query.clone() }).await
+    }
+
+    async fn plugin_profile(&self, name: &PluginName) -> ApiResult<PluginProfile> {
+        self.get(&plugin(name, "/profile"), &()).await
     }
 }
 

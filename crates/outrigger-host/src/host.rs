@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use outrigger_api::{ApiError, ApiResult, Code, Door, NewKey, Platform, Visit};
+use outrigger_api::{ApiError, ApiResult, Code, Door, NewKey, Platform, RequestTracer, Visit};
 use outrigger_engine::jobs::JobOptions;
-use outrigger_engine::{Backends, CorrelationId, Engine, EngineOptions};
+use outrigger_engine::{Backends, CorrelationId, Engine, EngineOptions, Tracer};
 use outrigger_runtime::{WasmOptions, WasmRuntime};
 use outrigger_store::SqliteStore;
 
@@ -18,6 +18,7 @@ use crate::overrides::HostOverrides;
 use crate::owners::Owners;
 use crate::packages::Packages;
 use crate::session::{Session, Who};
+use crate::telemetry::{Telemetry, TelemetryOptions};
 use crate::vault::KeyRing;
 use crate::{HostOptions, convert};
 
@@ -37,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) keys: Keys,
     /// The keys of secrets.
     pub(crate) key_ring: Arc<KeyRing>,
+    pub(crate) telemetry: Option<Arc<Telemetry>>,
     socket: PathBuf,
     _hold: DirectoryHold,
 }
@@ -61,7 +63,7 @@ impl Host {
     pub async fn open(options: HostOptions) -> ApiResult<Self> {
         let directory = DataDirectory::open(&options.data)?;
         match directory.hold(Hold::Shared)? {
-            Some(hold) => Self::over(directory, hold, options).await,
+            Some(hold) => Self::over(directory, hold, options, None).await,
             None => {
                 let message = format!("a server holds {}", directory.root().display());
                 Err(ApiError::new(Code::DataDirectory, message)
@@ -73,13 +75,14 @@ impl Host {
     /// Opens a data directory for a server: nobody else uses it meanwhile. It does the jobs that are queued.
     ///
     /// # Errors
-    /// As for [`Host::open`]; or others still use the directory after some seconds.
+    /// As for [`Host::open`]; others still use the directory after some seconds; or a variable of OpenTelemetry is wrong.
     pub async fn open_alone(options: HostOptions) -> ApiResult<Self> {
+        let telemetry = TelemetryOptions::from_environment()?.map(Telemetry::new).transpose()?;
         let directory = DataDirectory::open(&options.data)?;
         let until = Instant::now() + WAIT_FOR_COMMANDS;
         loop {
             if let Some(hold) = directory.hold(Hold::Alone)? {
-                let host = Self::over(directory, hold, options).await?;
+                let host = Self::over(directory, hold, options, telemetry).await?;
                 // Only here: of several processes, one does the jobs.
                 let owners = Arc::new(Owners(Arc::downgrade(&host.inner)));
                 let started = host.inner.engine.start_jobs(JobOptions::default(), owners).await;
@@ -94,7 +97,12 @@ impl Host {
         }
     }
 
-    async fn over(directory: DataDirectory, hold: DirectoryHold, options: HostOptions) -> ApiResult<Self> {
+    async fn over(
+        directory: DataDirectory,
+        hold: DirectoryHold,
+        options: HostOptions,
+        telemetry: Option<Arc<Telemetry>>,
+    ) -> ApiResult<Self> {
         let store = Arc::new(SqliteStore::open(&directory.database()).await.map_err(convert::store_error)?);
         let runtime =
             WasmRuntime::new(WasmOptions::new(directory.compiled())).map_err(|fault| convert::error(fault.into()))?;
@@ -105,13 +113,20 @@ impl Host {
             runtime: Arc::new(runtime),
             vault: key_ring.clone(),
             overrides: Arc::new(HostOverrides::from_environment(&directory.config())),
+            tracer: telemetry
+                .clone()
+                .filter(|telemetry| telemetry.has_traces())
+                .map(|tracer| tracer as Arc<dyn Tracer>),
         };
         let engine = Engine::start_with(options_of_engine, backends).await.map_err(convert::error)?;
         let socket = directory.socket();
         let packages = Packages::new(engine.clone(), directory, options.search_paths);
         let keys = Keys::open(store).await?;
-        let inner = Arc::new(Inner { engine, packages, keys, key_ring, socket, _hold: hold });
+        let inner = Arc::new(Inner { engine, packages, keys, key_ring, telemetry, socket, _hold: hold });
         let weak = Arc::downgrade(&inner);
+        if let Some(telemetry) = &inner.telemetry {
+            telemetry.start(weak.clone());
+        }
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(TIDY).await;
@@ -127,7 +142,12 @@ impl Host {
     /// The platform for whoever can open the data directory: its administrator.
     #[must_use]
     pub fn session(&self) -> Session {
-        Session::new(Arc::clone(&self.inner), Who::Local, CorrelationId::new())
+        Session::new(Arc::clone(&self.inner), Who::Local, CorrelationId::new(), None)
+    }
+
+    fn session_of(&self, who: Who, visit: Visit) -> Session {
+        let Visit { from: _, correlation, trace } = visit;
+        Session::new(Arc::clone(&self.inner), who, CorrelationId::from(correlation), trace)
     }
 
     /// Where a server over this directory listens for commands on this machine.
@@ -149,14 +169,19 @@ impl Host {
 impl Door for Host {
     async fn enter(&self, key: &str, visit: Visit) -> ApiResult<Arc<dyn Platform>> {
         let principal = self.inner.keys.recognise(key, &visit)?;
-        Ok(Arc::new(Session::new(Arc::clone(&self.inner), Who::Key(principal), CorrelationId::from(visit.correlation))))
+        Ok(Arc::new(self.session_of(Who::Key(principal), visit)))
     }
 
     fn local(&self, visit: Visit) -> Arc<dyn Platform> {
-        Arc::new(Session::new(Arc::clone(&self.inner), Who::Local, CorrelationId::from(visit.correlation)))
+        Arc::new(self.session_of(Who::Local, visit))
     }
 
     async fn ready(&self) -> ApiResult<()> {
         self.inner.engine.store().check().await.map(drop).map_err(convert::store_error)
+    }
+
+    fn tracer(&self) -> Option<Arc<dyn RequestTracer>> {
+        let telemetry = self.inner.telemetry.clone().filter(|telemetry| telemetry.has_traces());
+        telemetry.map(|tracer| tracer as Arc<dyn RequestTracer>)
     }
 }

@@ -13,8 +13,10 @@ pub mod options;
 mod overrides;
 mod owners;
 mod packages;
+mod profiles;
 mod records;
 mod session;
+mod telemetry;
 mod vault;
 
 pub use host::{Host, running_server};

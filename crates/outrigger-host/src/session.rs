@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use outrigger_api::{ApiResult, Code, DoctorReport, MetricsReport, Platform};
+use outrigger_contract::TraceContext;
 use outrigger_engine::access::{Principal, Right};
 use outrigger_engine::audit::{AuditEntry, Stage};
 use outrigger_engine::{Caller, CorrelationId, Failure};
@@ -33,6 +34,8 @@ pub struct Session {
     host: Arc<Inner>,
     who: Who,
     correlation: CorrelationId,
+    /// Where what is asked stands in a trace.
+    trace: Option<TraceContext>,
 }
 
 /// Who asks.
@@ -72,8 +75,13 @@ struct Trace {
 }
 
 impl Session {
-    pub(crate) const fn new(host: Arc<Inner>, who: Who, correlation: CorrelationId) -> Self {
-        Self { host, who, correlation }
+    pub(crate) const fn new(
+        host: Arc<Inner>,
+        who: Who,
+        correlation: CorrelationId,
+        trace: Option<TraceContext>,
+    ) -> Self {
+        Self { host, who, correlation, trace }
     }
 
     /// As the engine knows the caller.
@@ -185,6 +193,9 @@ impl Platform for Session {
         if matches!(self.who, Who::Local) {
             self.host.keys.tidy().await?;
             self.host.engine.shutdown().await;
+            if let Some(telemetry) = &self.host.telemetry {
+                telemetry.close().await;
+            }
         }
         Ok(())
     }

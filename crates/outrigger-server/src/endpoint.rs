@@ -5,6 +5,7 @@ pub mod answer;
 pub mod api;
 pub mod input;
 pub mod problem;
+pub mod traced;
 pub mod who;
 
 use std::future::Future;
@@ -16,7 +17,7 @@ use axum::response::Response;
 use futures::FutureExt as _;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use outrigger_api::{ApiError, ApiResult, Code, Door};
+use outrigger_api::{ApiError, ApiResult, Code, Door, RequestTracer, Visit};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tokio_util::task::TaskTracker;
@@ -33,6 +34,8 @@ pub const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 #[derive(Debug)]
 pub struct App {
     pub door: Arc<dyn Door>,
+    /// Keeps traces, where anybody does.
+    pub tracer: Option<Arc<dyn RequestTracer>>,
     pub body_limit: usize,
     pub idempotency: Idempotency,
     /// The OpenAPI document, written down once.
@@ -51,7 +54,7 @@ pub enum Peer {
 }
 
 /// Serves one request of a route.
-pub async fn serve<W, P, Q, B, R, F, Fut>(app: Arc<App>, handler: F, request: Request) -> Response
+pub async fn serve<W, P, Q, B, R, F, Fut>(app: Arc<App>, handler: F, route: &'static str, request: Request) -> Response
 where
     W: Who,
     P: DeserializeOwned + Send + 'static,
@@ -65,7 +68,10 @@ where
     let correlation = correlation(&parts.headers);
     let method = parts.method.clone();
     let path = tracing::enabled!(tracing::Level::DEBUG).then(|| parts.uri.path().to_owned());
-    let work = AssertUnwindSafe(answer(&app, handler, parts, body, correlation)).catch_unwind().await;
+    // Probes and documents, which anybody may read, would only be in the way of who reads traces.
+    let (trace, traced) = if W::SECURED { traced::begin(&app, &parts, correlation, route) } else { (None, None) };
+    let visit = Visit { from: None, correlation, trace };
+    let work = AssertUnwindSafe(answer(&app, handler, parts, body, visit)).catch_unwind().await;
     let answered = match work {
         Ok(Ok(answered)) => answered,
         Ok(Err(error)) => problem::answered(error, correlation),
@@ -75,6 +81,9 @@ where
         let status = answered.status.as_u16();
         tracing::debug!(%method, path, status, %correlation, "request");
     }
+    if let Some(traced) = traced {
+        traced.answered(answered.status);
+    }
     answered.into_response(correlation)
 }
 
@@ -83,7 +92,7 @@ async fn answer<W, P, Q, B, R, F, Fut>(
     handler: F,
     mut parts: Parts,
     body: axum::body::Body,
-    correlation: Ulid,
+    visit: Visit,
 ) -> ApiResult<Answered>
 where
     W: Who,
@@ -94,7 +103,7 @@ where
     F: Fn(W, Input<P, Q, B>) -> Fut + Send + 'static,
     Fut: Future<Output = ApiResult<R>> + Send + 'static,
 {
-    let who = W::enter(app, &parts, correlation).await?;
+    let who = W::enter(app, &parts, visit).await?;
     let path = input::path::<P>(&mut parts).await?;
     let query = input::query::<Q>(&parts.uri)?;
     let body = if B::EXPECTED { input::read(&parts.headers, body, app.body_limit).await? } else { bytes::Bytes::new() };
@@ -106,7 +115,7 @@ where
     let work = async move {
         match handler(who, input).await.and_then(Answer::render) {
             Ok(answered) => answered,
-            Err(error) => problem::answered(error, correlation),
+            Err(error) => problem::answered(error, visit.correlation),
         }
     };
     app.idempotency.once(request, &app.work, Box::pin(work)).await

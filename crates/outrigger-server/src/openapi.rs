@@ -15,7 +15,7 @@ const ABOUT: &str = "Outrigger runs plugins; this is all that can be asked of it
     Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. `x-right` names the right that an operation takes. \
     Over the server's unix socket no key is needed.\n\n\
     Every answer has the header `X-Correlation-Id`, under which logs and records have the request; a ULID that is sent \
-    in it is used. Errors are problem details (RFC 9457) with a stable `code` and a `hint`. Parameters and members that \
+    in it is used. Where the server exports traces, it goes on with the one that `traceparent` names. Errors are problem details (RFC 9457) with a stable `code` and a `hint`. Parameters and members that \
     are not known are refused. `HEAD` works wherever `GET` does.";
 
 /// The whole document.

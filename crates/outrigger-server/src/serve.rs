@@ -114,7 +114,14 @@ impl Server {
         let mut api = routes::all();
         let document = serde_json::to_vec(&openapi::document(&mut api)).unwrap_or_default().into();
         let work = TaskTracker::new();
-        let app = App { door, body_limit, idempotency: Default::default(), document, work: work.clone() };
+        let app = App {
+            tracer: door.tracer(),
+            door,
+            body_limit,
+            idempotency: Default::default(),
+            document,
+            work: work.clone(),
+        };
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
         http.http2().timer(TokioTimer::new()).keep_alive_interval(header_timeout).max_concurrent_streams(256);

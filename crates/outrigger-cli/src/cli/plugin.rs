@@ -105,6 +105,18 @@ pub enum PluginCommand {
         name: Option<PluginName>,
     },
 
+    /// Show where the time of a plugin's calls goes
+    ///
+    /// A server looks at one of 64 calls of each function, of the first ones at more, and keeps what they show while the
+    /// plugin is loaded. `outrigger call --profile` looks at one call.
+    #[command(after_help = "Example:
+  outrigger plugin profile pricing")]
+    Profile {
+        /// The plugin
+        #[arg(add = ArgValueCompleter::new(complete::Plugins))]
+        name: PluginName,
+    },
+
     /// Show what plugins logged
     #[command(after_help = "Examples:
   outrigger plugin logs pricing --level warn --since 10m

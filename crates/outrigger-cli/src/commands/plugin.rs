@@ -6,7 +6,7 @@ use outrigger_api::{
 };
 use serde_json::json;
 
-use super::{configuration, functions, install, records, validate};
+use super::{configuration, functions, install, profile, records, validate};
 use crate::cli::{ListArguments, PluginCommand};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
@@ -35,6 +35,7 @@ pub async fn run(context: &Context, command: PluginCommand) -> CliResult {
             let report = context.platform().await?.plugin_statistics(name.as_ref()).await?;
             context.output.print(&report, || statistics_text(&report))
         }
+        PluginCommand::Profile { name } => profile::run(context, &name).await,
         PluginCommand::Logs(arguments) => records::logs(context, arguments).await,
         PluginCommand::Warm { names } => warm(context, &names).await,
         PluginCommand::Config(arguments) => configuration::run(context, arguments).await,

@@ -1,7 +1,8 @@
 //! What every platform does, whichever way it is reached.
 
 use outrigger_api::{
-    AuditQuery, Code, ExplainRequest, FunctionQuery, KeyRequest, RecordQuery, RoleRequest, StatisticsReport,
+    AuditQuery, CallRequest, Code, ExplainRequest, FunctionQuery, KeyRequest, RecordQuery, RoleRequest,
+    StatisticsReport,
 };
 use serde_json::{Value, json};
 
@@ -33,6 +34,7 @@ everywhere! {
     keys_and_roles_are_made_explained_and_taken_away
     the_audit_log_says_who_did_what_and_is_whole
     all_is_in_order
+    a_call_says_where_its_time_went
 }
 
 mod behaviour {
@@ -212,5 +214,29 @@ mod behaviour {
         let who = place.platform.identity().await.expect("it says");
         let name = if matches!(way, Way::Http) { "administrator" } else { "local" };
         assert_eq!((who.name.as_str(), who.roles), (name, vec!["admin".to_owned()]));
+    }
+
+    pub async fn a_call_says_where_its_time_went(place: &Place, way: Way) {
+        let platform = &place.platform;
+        place.install(&place.package("alpha", "1.0.0", "")).await.expect("it is installed");
+        let plain = request("alpha.good", &json!({"number": 3}));
+        let asked = CallRequest { profile: true, ..plain.clone() };
+        assert_eq!(platform.call(plain).await.expect("it answers").profile, None, "{way:?}");
+        let mut answers = platform.call_batch(vec![asked.clone()], 1).await;
+        answers.push(platform.call(asked).await);
+        for answer in answers {
+            let profile = answer.expect("it answers").profile.expect("it was asked for");
+            let sum: u64 = profile.stages.iter().map(|stage| stage.ns).sum();
+            assert_eq!((sum, profile.function.to_string()), (profile.total_ns, "alpha.good".to_owned()), "{way:?}");
+            assert!(profile.stages.iter().any(|stage| stage.stage == "run" && stage.ns > 0), "{profile:?}");
+        }
+        let alpha = "alpha".parse().expect("a name");
+        let found = platform.plugin_profile(&alpha).await.expect("it is there");
+        // The second and the third of the three calls.
+        assert_eq!((found.functions[0].samples, found.since.is_some()), (2, true), "{way:?} {found:?}");
+        let shares: f64 = found.functions[0].stages.iter().map(|stage| stage.share).sum();
+        assert!((shares - 1.0).abs() < 1e-6, "{found:?}");
+        let nothing = "nothing".parse().expect("a name");
+        assert_eq!(platform.plugin_profile(&nothing).await.expect_err("no plugin").code, Code::PluginNotFound);
     }
 }

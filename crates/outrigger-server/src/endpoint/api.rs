@@ -145,7 +145,7 @@ impl Api {
             if_match: false,
         };
         let methods = on(filter, move |State(app): State<Arc<App>>, request: Request| {
-            serve::<W, P, Q, B, R, F, Fut>(app, handler.clone(), request)
+            serve::<W, P, Q, B, R, F, Fut>(app, handler.clone(), path, request)
         });
         let place = self.routes.len();
         self.routes.push(Route { operation, methods });

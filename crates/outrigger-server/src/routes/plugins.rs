@@ -214,23 +214,19 @@ struct Execution {
     /// Ask for a fresh answer.
     #[serde(default)]
     no_cache: bool,
+    /// Say where the time went.
+    #[serde(default)]
+    profile: bool,
 }
 
 async fn execute(caller: Caller, input: Input<PluginPath, NoQuery, Execution>) -> ApiResult<Reply<CallResponse>> {
-    let Execution { function, args, timeout_ms, no_cache } = input.body;
-    let function = FunctionRef::new(input.path.plugin_id, function);
-    call(&caller, function, args, timeout_ms, no_cache).await
+    let Execution { function, args, timeout_ms, no_cache, profile } = input.body;
+    let request = CallRequest::new(FunctionRef::new(input.path.plugin_id, function), args);
+    let timeout_ms = timeout_ms.map(|timeout| timeout.0);
+    call(&caller, CallRequest { timeout_ms, no_cache, profile, ..request }).await
 }
 
-pub async fn call(
-    caller: &Caller,
-    function: FunctionRef,
-    arguments: JsonObject,
-    timeout_ms: Option<Milliseconds>,
-    no_cache: bool,
-) -> ApiResult<Reply<CallResponse>> {
-    let timeout_ms = timeout_ms.map(|timeout| timeout.0);
-    let request = CallRequest { function, arguments, timeout_ms, no_cache, correlation: None };
+pub async fn call(caller: &Caller, request: CallRequest) -> ApiResult<Reply<CallResponse>> {
     caller.platform.call(request).await.map(Reply)
 }
 

@@ -1,7 +1,7 @@
 //! The same by other names: `/api/plugins/…`, as the earlier plugin API had it, where a function is called a plugin.
 
 use outrigger_api::{
-    ApiError, ApiResult, CallResponse, Code, FunctionDescription, FunctionQuery, FunctionRef, JsonObject,
+    ApiError, ApiResult, CallRequest, CallResponse, Code, FunctionDescription, FunctionQuery, FunctionRef, JsonObject,
     PluginDetails, PluginName, StatisticsReport,
 };
 use schemars::JsonSchema;
@@ -126,7 +126,7 @@ async fn execute(caller: Caller, input: Input<NamePath, NoQuery, EarlierExecutio
         Name::Function(function) => function,
         Name::Plugin(plugin) => only_function(&caller, plugin).await?,
     };
-    plugins::call(&caller, function, input.body.input_data, None, false).await
+    plugins::call(&caller, CallRequest::new(function, input.body.input_data)).await
 }
 
 async fn only_function(caller: &Caller, plugin: PluginName) -> ApiResult<FunctionRef> {

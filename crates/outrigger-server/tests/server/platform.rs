@@ -304,6 +304,7 @@ impl Functions for Seen {
             version: "1.2.0".to_owned(),
             revision: DIGEST.to_owned(),
             warnings: Vec::new(),
+            profile: request.profile.then(|| Box::new(profile(request.function))),
         })
     }
 
@@ -454,6 +455,22 @@ impl Records for Seen {
     async fn run_list(&self, _: &RecordQuery) -> ApiResult<Vec<RunEntry>> {
         self.allowed()?;
         Ok(Vec::new())
+    }
+
+    async fn plugin_profile(&self, name: &PluginName) -> ApiResult<PluginProfile> {
+        self.plugin(name)?;
+        let stage =
+            |stage: &str| StageProfile { stage: stage.to_owned(), mean_us: 1.5, p50_us: 1.5, p95_us: 1.5, share: 1.0 };
+        let host = HostCallProfile { import: "wasi:io/poll".to_owned(), calls: 0.5, mean_us: 1.0, share: 0.5 };
+        let function = FunctionProfile {
+            function: "pricing.echo".parse().expect("a name"),
+            samples: 2,
+            total: stage("total"),
+            stages: vec![stage("run")],
+            host_calls: vec![host],
+        };
+        let since = Some(OffsetDateTime::UNIX_EPOCH);
+        Ok(PluginProfile { plugin: name.clone(), since, one_in: 64, functions: vec![function] })
     }
 }
 
@@ -668,4 +685,18 @@ impl Backups for Seen {
             audit: AuditHead { sequence: 0, hash: String::new() },
         })
     }
+}
+
+/// A call that made another.
+fn profile(function: FunctionRef) -> CallProfile {
+    let alone = CallProfile {
+        function,
+        code: None,
+        total_ns: 1_500,
+        stages: vec![StageTime { stage: "run".to_owned(), ns: 1_500 }],
+        host_calls: vec![HostCallTime { import: "outrigger:plugin/calls".to_owned(), calls: 1, ns: 700 }],
+        calls: Vec::new(),
+        calls_left_out: 0,
+    };
+    CallProfile { calls: vec![CallProfile { code: Some(Code::Trapped), ..alone.clone() }], ..alone }
 }
