@@ -4,9 +4,11 @@
 
 mod backing_up;
 mod calls;
+mod collector;
 mod developing;
 mod harness;
 mod installing;
 mod jobs;
 mod running;
+mod telemetry;
 mod without_data;
