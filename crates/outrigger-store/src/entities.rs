@@ -16,6 +16,7 @@ pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod plugin;
+pub(crate) mod request;
 pub(crate) mod revision;
 pub(crate) mod role;
 pub(crate) mod run;

@@ -6,11 +6,12 @@ mod audit;
 mod configuration;
 mod hooks;
 mod jobs;
+mod requests;
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ops;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -18,8 +19,9 @@ use outrigger_contract::{Digest, FunctionName, HookName, PluginName};
 use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::store::{
-    ConfigurationRevision, Expected, GrantRecord, KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter,
-    RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
+    Bound, ConfigurationRevision, Expected, GrantRecord, Keep, KeyRecord, LogRecord, PluginRecord, RecordBatch,
+    RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store,
+    StoreError,
 };
 use parking_lot::Mutex;
 use time::OffsetDateTime;
@@ -56,6 +58,7 @@ struct Tables {
     subscriptions: BTreeMap<String, Subscription>,
     audit: audit::Log,
     jobs: jobs::Jobs,
+    requests: requests::Requests,
 }
 
 /// A plugin with all that goes when it goes.
@@ -112,6 +115,14 @@ impl Tables {
 
 fn conflict(what: String) -> StoreError {
     StoreError::Conflict { what }
+}
+
+/// The first moment that stays, of some that there are.
+fn first(bound: &Bound, moments: impl Iterator<Item = OffsetDateTime>) -> OffsetDateTime {
+    let mut moments: Vec<_> = moments.collect();
+    moments.sort_unstable_by_key(|moment| Reverse(*moment));
+    let beyond = usize::try_from(bound.most).ok().and_then(|most| moments.get(most));
+    beyond.map_or(bound.since, |beyond| bound.since.max(*beyond + time::Duration::NANOSECOND))
 }
 
 /// The part of a filter that runs and log lines share.
@@ -211,6 +222,10 @@ impl Store for MemoryStore {
         Ok(self.tables.lock().revision(digest).map(|revision| revision.record.clone()))
     }
 
+    async fn revision_exists(&self, digest: &Digest) -> Result<bool, StoreError> {
+        Ok(self.tables.lock().revision(digest).is_some())
+    }
+
     async fn revision_list(&self, name: &PluginName) -> Result<Vec<RevisionSummary>, StoreError> {
         let tables = self.tables.lock();
         let Some(plugin) = tables.plugins.get(name) else { return Ok(Vec::new()) };
@@ -278,7 +293,8 @@ impl Store for MemoryStore {
     async fn state_keys(&self, name: &PluginName, prefix: &str, limit: u32) -> Result<Vec<String>, StoreError> {
         let tables = self.tables.lock();
         let Some(plugin) = tables.plugins.get(name) else { return Ok(Vec::new()) };
-        let keys = plugin.state.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)).map(|(key, _)| key);
+        let keys =
+            plugin.state.range::<str, _>((ops::Bound::Included(prefix), ops::Bound::Unbounded)).map(|(key, _)| key);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         Ok(keys.take_while(|key| key.starts_with(prefix)).take(limit).cloned().collect())
     }
@@ -329,15 +345,23 @@ impl Store for MemoryStore {
         Ok(wanted.flat_map(|(_, plugin)| plugin.statistics.values().cloned()).collect())
     }
 
-    async fn record_prune(&self, before: OffsetDateTime) -> Result<u64, StoreError> {
+    async fn prune(&self, keep: &Keep) -> Result<u64, StoreError> {
+        let Keep { runs, logs, jobs, requests } = keep;
         let mut tables = self.tables.lock();
         let tables = &mut *tables;
         let present = tables.runs.len() + tables.logs.len();
-        tables.runs.retain(|run| run.started_at >= before);
-        tables.logs.retain(|line| line.at >= before);
+        let first_run = first(runs, tables.runs.iter().map(|run| run.started_at));
+        let first_line = first(logs, tables.logs.iter().map(|line| line.at));
+        tables.runs.retain(|run| run.started_at >= first_run);
+        tables.logs.retain(|line| line.at >= first_line);
         tables.run_ids = tables.runs.iter().map(|run| run.id.clone()).collect();
-        let left = tables.runs.len() + tables.logs.len();
-        Ok(u64::try_from(present - left).expect("a count of what was in memory"))
+        let dropped = present - tables.runs.len() - tables.logs.len();
+        let dropped = dropped + tables.jobs.prune(jobs) + tables.requests.prune(requests);
+        Ok(u64::try_from(dropped).expect("a count of what was in memory"))
+    }
+
+    async fn touch(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn copy(&self, _: &Path) -> Result<(), StoreError> {
@@ -358,6 +382,7 @@ impl Store for MemoryStore {
             subscriptions: _,
             audit: _,
             jobs: _,
+            requests: _,
         } = &*tables;
         let (plugins, runs, logs) = (plugins.len(), runs.len(), logs.len());
         Ok(format!(

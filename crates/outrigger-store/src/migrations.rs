@@ -10,9 +10,10 @@ mod v2_access_and_audit;
 mod v3_hooks;
 mod v4_configuration;
 mod v5_jobs;
+mod v6_requests;
 
 use outrigger_engine::store::StoreError;
-use sea_orm::sea_query::{Expr, IndexCreateStatement, TableCreateStatement};
+use sea_orm::sea_query::{Expr, IndexCreateStatement, TableAlterStatement, TableCreateStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Set};
 use time::OffsetDateTime;
 
@@ -23,12 +24,19 @@ use crate::entities::schema_version;
 /// A step of a migration.
 enum Change {
     Table(Box<TableCreateStatement>),
+    Alteration(Box<TableAlterStatement>),
     Index(Box<IndexCreateStatement>),
 }
 
 /// Each takes the schema one version further. What stands here was released and is never edited; a change is a new entry.
-const MIGRATIONS: [fn() -> Vec<Change>; 5] =
-    [v1_initial::changes, v2_access_and_audit::changes, v3_hooks::changes, v4_configuration::changes, v5_jobs::changes];
+const MIGRATIONS: [fn() -> Vec<Change>; 6] = [
+    v1_initial::changes,
+    v2_access_and_audit::changes,
+    v3_hooks::changes,
+    v4_configuration::changes,
+    v5_jobs::changes,
+    v6_requests::changes,
+];
 
 /// The version of the schema that this program reads and writes.
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -90,6 +98,7 @@ async fn apply(connection: &impl ConnectionTrait, version: i64, changes: Vec<Cha
     for change in changes {
         match change {
             Change::Table(statement) => connection.execute(&*statement).await?,
+            Change::Alteration(statement) => connection.execute(&*statement).await?,
             Change::Index(statement) => connection.execute(&*statement).await?,
         };
     }

@@ -204,6 +204,12 @@ pub(crate) async fn revision_fetch(database: &Database, digest: &Digest) -> Resu
     row.map(TryInto::try_into).transpose()
 }
 
+pub(crate) async fn revision_exists(database: &Database, digest: &Digest) -> Result<bool, StoreError> {
+    let query = revision::Entity::find_by_id(digest.to_string()).select_only().column(revision::Column::Digest);
+    let found: Option<String> = query.into_tuple().one(&database.read).await.map_err(failed("look for a revision"))?;
+    Ok(found.is_some())
+}
+
 pub(crate) async fn revision_list(database: &Database, name: &PluginName) -> Result<Vec<RevisionSummary>, StoreError> {
     let query = revision::Entity::find()
         .select_only()

@@ -5,7 +5,6 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait, Select, SqlErr,
 };
-use time::OffsetDateTime;
 
 use crate::audit;
 use crate::columns;
@@ -119,21 +118,10 @@ pub(crate) const fn limit_of(limit: u32) -> u32 {
     if limit == 0 { DEFAULT_LIMIT } else { limit }
 }
 
-pub(crate) async fn prune(database: &Database, before: OffsetDateTime) -> Result<u64, StoreError> {
-    const ACTION: &str = "drop old records";
-    let before = columns::from_time(before);
-    let transaction = database.begin(ACTION).await?;
-    let runs = run::Entity::delete_many().filter(run::Column::StartedAt.lt(before)).exec(&transaction);
-    let runs = runs.await.map_err(failed(ACTION))?.rows_affected;
-    let logs = log::Entity::delete_many().filter(log::Column::At.lt(before)).exec(&transaction);
-    let logs = logs.await.map_err(failed(ACTION))?.rows_affected;
-    transaction.commit().await.map_err(failed(ACTION))?;
-    Ok(runs + logs)
-}
-
 #[cfg(test)]
 mod tests {
     use sea_orm::{ConnectionTrait, Statement};
+    use time::OffsetDateTime;
 
     use super::*;
 

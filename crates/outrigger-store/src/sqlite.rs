@@ -10,9 +10,9 @@ use outrigger_engine::audit::{AuditEntry, AuditRecord, Head};
 use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::jobs::{JobId, JobRecord, ScheduleRecord};
 use outrigger_engine::store::{
-    AccessStore, AuditFilter, AuditStore, GrantRecord, HookStore, JobFilter, JobStore, KeyRecord, LogRecord,
-    PluginRecord, RecordBatch, RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite,
-    StatisticsRow, Store, StoreError,
+    AccessStore, AuditFilter, AuditStore, GrantRecord, HookStore, JobFilter, JobStore, Keep, KeyRecord, LogRecord,
+    PluginRecord, RecordBatch, RecordFilter, RequestRecord, RequestStore, RevisionRecord, RevisionSummary, RunRecord,
+    StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
 };
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::pool::PoolOptions;
@@ -21,7 +21,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, SqlxSqliteConnector, S
 use time::OffsetDateTime;
 
 use crate::database::{Database, failed};
-use crate::{access, audit, dialect, hooks, jobs, migrations, plugins, records, state, statistics};
+use crate::{access, audit, dialect, hooks, jobs, migrations, plugins, prune, records, requests, state, statistics};
 
 /// How long a write waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -239,6 +239,10 @@ impl Store for SqliteStore {
         plugins::revision_fetch(&self.database, digest).await
     }
 
+    async fn revision_exists(&self, digest: &Digest) -> Result<bool, StoreError> {
+        plugins::revision_exists(&self.database, digest).await
+    }
+
     async fn revision_list(&self, name: &PluginName) -> Result<Vec<RevisionSummary>, StoreError> {
         plugins::revision_list(&self.database, name).await
     }
@@ -288,8 +292,12 @@ impl Store for SqliteStore {
         statistics::list(&self.database, name).await
     }
 
-    async fn record_prune(&self, before: OffsetDateTime) -> Result<u64, StoreError> {
-        records::prune(&self.database, before).await
+    async fn prune(&self, keep: &Keep) -> Result<u64, StoreError> {
+        prune::prune(&self.database, keep).await
+    }
+
+    async fn touch(&self) -> Result<(), StoreError> {
+        migrations::touch(&self.database).await
     }
 
     async fn check(&self) -> Result<String, StoreError> {
@@ -450,5 +458,20 @@ impl JobStore for SqliteStore {
 
     async fn schedule_delete(&self, name: &str) -> Result<bool, StoreError> {
         jobs::schedule_delete(&self.database, name).await
+    }
+}
+
+#[async_trait]
+impl RequestStore for SqliteStore {
+    async fn request_begin(&self, request: &RequestRecord) -> Result<Option<RequestRecord>, StoreError> {
+        requests::begin(&self.database, request).await
+    }
+
+    async fn request_end(&self, place: &[u8; 32], answer: Option<&[u8]>) -> Result<(), StoreError> {
+        requests::end(&self.database, place, answer).await
+    }
+
+    async fn request_forget(&self, place: &[u8; 32]) -> Result<(), StoreError> {
+        requests::forget(&self.database, place).await
     }
 }

@@ -50,7 +50,7 @@ async fn what_was_written_is_there_when_opened_again() {
     let (start, end) = verdict.rsplit_once(", SQLite 3.").expect("the version stands at the end");
     assert_eq!(
         start.replace(path.to_str().unwrap(), "PATH"),
-        "PATH: whole and writable; 1 plugins, 0 runs, 0 log lines; schema 5"
+        "PATH: whole and writable; 1 plugins, 0 runs, 0 log lines; schema 6"
     );
     assert!(!end.is_empty());
 }
@@ -66,7 +66,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     assert_eq!(error.code(), Code::StoreFailed);
     assert_eq!(
         report(&error, &path),
-        "PATH cannot be read back: it has schema version 7, and this version of Outrigger knows schemas up to 5; \
+        "PATH cannot be read back: it has schema version 7, and this version of Outrigger knows schemas up to 6; \
          use the newer Outrigger that wrote it, or another data directory"
     );
     assert!(std::fs::read(&path).unwrap() == before);

@@ -17,6 +17,7 @@ pub mod hooks;
 pub mod jobs;
 pub mod plugins;
 pub mod records;
+pub mod requests;
 pub mod state;
 pub mod statistics;
 
@@ -27,7 +28,7 @@ use outrigger_engine::Store;
 
 pub use configuration::set as configuration_of;
 pub use fixtures::{
-    entry, hook, job, key, line, moment, name, plugin, put, revision, run, schedule, statistics, subscription,
+    entry, hook, job, key, line, moment, name, plugin, put, request, revision, run, schedule, statistics, subscription,
 };
 
 /// An empty store, with what must live as long as it does.
@@ -105,6 +106,8 @@ macro_rules! store_contract {
                 a_batch_is_appended_whole_or_not_at_all
                 a_large_batch_is_appended
                 old_records_are_pruned
+                no_more_is_kept_than_was_said
+                many_records_are_pruned
             }
             statistics {
                 numbers_add_up
@@ -157,6 +160,14 @@ macro_rules! store_contract {
                 the_next_job_is_the_oldest_that_may_begin
                 a_schedule_comes_back_as_it_was_put
                 a_schedule_and_its_job_are_written_together
+                only_jobs_that_have_ended_are_pruned
+            }
+            requests {
+                a_request_is_begun_once
+                the_end_of_a_request_is_kept_with_its_answer
+                a_request_that_is_forgotten_can_begin_anew
+                of_many_that_begin_the_same_one_does
+                old_requests_are_pruned
             }
         }
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
-use outrigger_engine::store::{JobFilter, JobStore, StoreError};
+use outrigger_engine::store::{Bound, JobFilter, JobStore, StoreError};
 use time::OffsetDateTime;
 
 use super::MemoryStore;
@@ -24,6 +24,17 @@ impl Jobs {
         }
         self.jobs.insert(job.id, JobRecord { generation: 1, ..job.clone() });
         Ok(())
+    }
+}
+
+impl Jobs {
+    /// Drops those that have ended beyond what is to be kept.
+    pub(super) fn prune(&mut self, bound: &Bound) -> usize {
+        let end = |job: &JobRecord| job.ended_at.filter(|_| job.state.has_ended());
+        let first = super::first(bound, self.jobs.values().filter_map(end));
+        let present = self.jobs.len();
+        self.jobs.retain(|_, job| end(job).is_none_or(|ended| ended >= first));
+        present - self.jobs.len()
     }
 }
 

@@ -13,7 +13,8 @@ use outrigger_engine::jobs::{JobId, JobRecord, Missed, OnInterruption, Owner, Sc
 use outrigger_engine::lifecycle::PluginState;
 use outrigger_engine::runtime::{Inspection, LogLevel};
 use outrigger_engine::store::{
-    CacheOutcome, GrantRecord, KeyRecord, LogRecord, PluginRecord, RevisionRecord, RunRecord, StatisticsRow, StoreError,
+    CacheOutcome, GrantRecord, KeyRecord, LogRecord, PluginRecord, RequestProgress, RequestRecord, RevisionRecord,
+    RunRecord, StatisticsRow, StoreError,
 };
 use outrigger_engine::{CorrelationId, Store};
 use time::OffsetDateTime;
@@ -230,6 +231,13 @@ pub fn job(number: u64) -> JobRecord {
     let mut job = JobRecord::new(task(), owner(), moment(number));
     job.id = JobId::from(ulid::Ulid::from_parts(number, 7));
     job
+}
+
+/// A request that is begun.
+pub fn request(number: u64) -> RequestRecord {
+    let mut place = [0; 32];
+    place[..8].copy_from_slice(&number.to_be_bytes());
+    RequestRecord { place, body: [7; 32], at: moment(number), progress: RequestProgress::Begun }
 }
 
 /// A schedule that was never written.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outrigger_engine::Store;
 use outrigger_engine::jobs::{JobError, JobId, JobProgress, JobRecord, JobState, Missed, ScheduleRecord};
-use outrigger_engine::store::JobFilter;
+use outrigger_engine::store::{Bound, JobFilter, Keep};
 
 use super::fixtures::{assert_conflict, job, moment, schedule};
 
@@ -148,4 +148,21 @@ pub async fn a_schedule_and_its_job_are_written_together(store: Arc<dyn Store>) 
     assert_eq!(ids(&store.job_list(&JobFilter::default()).await.unwrap()), [job(1).id]);
     let present = store.schedule_list().await.unwrap();
     assert_eq!((present[0].generation, present[0].next_at), (2, Some(moment(60))));
+}
+
+pub async fn only_jobs_that_have_ended_are_pruned(store: Arc<dyn Store>) {
+    for (number, state) in (0..).zip(JobState::ALL) {
+        let ended_at = state.has_ended().then(|| moment(number));
+        created(&*store, JobRecord { state, ended_at, ..job(number) }).await;
+    }
+    // It has ended once, and is to be done again.
+    created(&*store, JobRecord { ended_at: Some(moment(0)), ..job(20) }).await;
+    let ended = |job: &JobRecord| job.state.has_ended();
+    let newest = Bound { since: moment(0), most: 2 };
+    assert_eq!(store.prune(&Keep { jobs: newest, ..Keep::since(moment(0)) }).await.unwrap(), 1);
+    assert_eq!(store.prune(&Keep::since(moment(5))).await.unwrap(), 1);
+    let left = store.job_list(&JobFilter::default()).await.unwrap();
+    assert_eq!((left.len(), left.iter().filter(|job| ended(job)).count()), (5, 1));
+    assert_eq!(store.prune(&Keep::since(moment(1_000))).await.unwrap(), 1);
+    assert_eq!(store.job_list(&JobFilter::default()).await.unwrap().len(), 4);
 }
