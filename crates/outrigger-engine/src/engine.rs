@@ -13,6 +13,7 @@ use crate::configuration::{NoOverrides, Overrides};
 use crate::error::Failure;
 use crate::hooks::Hooks;
 use crate::jobs::Desk;
+use crate::ledger::Ledger;
 use crate::plugins::{ActiveRevision, PluginTable, Slot};
 use crate::recorder::Recorder;
 use crate::runtime::Runtime;
@@ -67,6 +68,7 @@ pub(crate) struct Inner {
     pub(crate) plugins: PluginTable,
     pub(crate) cache: AnswerCache,
     pub(crate) recorder: Recorder,
+    pub(crate) ledger: Arc<tokio::sync::Mutex<Ledger>>,
     pub(crate) hooks: Hooks,
     pub(crate) jobs: Arc<Desk>,
     /// Revisions that were replaced and are being shut down.
@@ -111,6 +113,7 @@ impl Engine {
         let hooks = Hooks::open(&*store, &plugins.names()).await?;
         let inner = Arc::new(Inner {
             hooks,
+            ledger: Arc::default(),
             cache: AnswerCache::new(options.cache_capacity),
             recorder: Recorder::start(Arc::clone(&store)),
             jobs: Arc::default(),
@@ -128,7 +131,7 @@ impl Engine {
             loop {
                 tokio::time::sleep(interval).await;
                 let Some(inner) = weak.upgrade() else { return };
-                Self { inner }.write_statistics();
+                Self { inner }.write_statistics().await;
             }
         });
         Ok(Self { inner })
@@ -146,7 +149,7 @@ impl Engine {
 
     /// Waits until every run, log line and count so far is in the store.
     pub async fn flush(&self) {
-        self.write_statistics();
+        self.write_statistics().await;
         self.inner.recorder.flush().await;
     }
 
@@ -219,18 +222,6 @@ impl Engine {
         slot.active.store(Some(Arc::clone(&revision)));
         self.adopt_loaded(&revision.manifest, &revision.graph).await;
         Ok(revision)
-    }
-
-    fn write_statistics(&self) {
-        let mut rows = Vec::new();
-        for slot in self.inner.plugins.all() {
-            rows.extend(
-                slot.statistics().into_iter().filter_map(|(name, statistics)| statistics.take(&slot.name, &name)),
-            );
-        }
-        if !rows.is_empty() {
-            self.inner.recorder.statistics(rows);
-        }
     }
 }
 

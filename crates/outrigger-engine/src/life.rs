@@ -210,6 +210,7 @@ impl Engine {
         let mut effects = SlotEffects::new(self, &slot, slot.active.load_full());
         drive(standing(&slot), Event::Uninstall, &mut effects).await.map_err(|(_, failure)| failure)?;
         self.inner.cache.clear();
+        self.forget_statistics(name).await;
         self.forget_hooks(name).await?;
         self.tell_of(spec::PLUGIN_REMOVED, &slot);
         Ok(())
