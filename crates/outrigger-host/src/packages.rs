@@ -1,7 +1,7 @@
 //! Packages: looked at, installed, replaced, removed. Reading and unpacking is the registry's; what runs is the
 //! engine's; here they meet, and whatever fails in between leaves nothing behind.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -279,13 +279,40 @@ impl Packages {
 
     async fn remove_files(&self, revision: &RevisionSummary) -> ApiResult<()> {
         self.engine.runtime().forget(&revision.digest).await;
-        let folder = self.directory.package(&revision.digest);
-        match tokio::fs::remove_dir_all(&folder).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(failed(&format!("{} could not be removed", folder.display()), &error))
+        remove_folder(&self.directory.package(&revision.digest)).await
+    }
+
+    /// Removes packages that the store knows nothing of: what a process left behind that died while it installed or removed
+    /// one. Answers how many.
+    pub(crate) async fn sweep(&self) -> ApiResult<usize> {
+        let _lock = self.lock().await?;
+        let folder = self.directory.packages();
+        let unreadable = |error| failed(&format!("{} could not be read", folder.display()), &error);
+        let mut entries = tokio::fs::read_dir(&folder).await.map_err(unreadable)?;
+        let mut removed = 0;
+        while let Some(entry) = entries.next_entry().await.map_err(unreadable)? {
+            let name = entry.file_name();
+            // What is named otherwise is not ours.
+            let Some(Ok(digest)) = name.to_str().map(|hex| format!("sha256:{hex}").parse::<Digest>()) else { continue };
+            if name.to_str() != Some(digest.hex().as_str()) {
+                continue;
             }
-            _ => Ok(()),
+            if !self.engine.store().revision_exists(&digest).await.map_err(convert::store_error)? {
+                remove_folder(&entry.path()).await?;
+                removed += 1;
+            }
         }
+        Ok(removed)
+    }
+}
+
+/// Removes a folder that may be gone already.
+async fn remove_folder(folder: &Path) -> ApiResult<()> {
+    match tokio::fs::remove_dir_all(folder).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(failed(&format!("{} could not be removed", folder.display()), &error))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -326,6 +353,10 @@ impl Effects for InstallEffects<'_> {
         match effect {
             Effect::Unpack => {
                 let Some(staged) = self.staged.take() else { return Ok(()) };
+                if !self.kept {
+                    // The store knows nothing of it: what is there was left by a process that died, and need not be whole.
+                    remove_folder(&folder).await.map_err(|error| Failure::new(error.code, error.message))?;
+                }
                 let persist = move || staged.persist(&folder).map_err(|error| package_error(&error));
                 in_background(persist).await.map_err(|error| Failure::new(error.code, error.message))
             }
@@ -340,12 +371,9 @@ impl Effects for InstallEffects<'_> {
                     false => self.packages.engine.install(installation).await,
                 }
             }
-            Effect::RemoveFiles if !self.kept => match tokio::fs::remove_dir_all(&folder).await {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(Failure::new(Code::Io, format!("{} could not be removed: {error}", folder.display())))
-                }
-                _ => Ok(()),
-            },
+            Effect::RemoveFiles if !self.kept => {
+                remove_folder(&folder).await.map_err(|error| Failure::new(error.code, error.message))
+            }
             _ => Ok(()),
         }
     }
