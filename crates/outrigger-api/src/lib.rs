@@ -41,7 +41,7 @@ pub use json::{JsonObject, JsonText, NotAnObject};
 pub use metrics::{FunctionMetrics, LatencyBucket, MetricsReport};
 pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName};
 pub use platform::{
-    Access, Audit, Backups, Configurations, Door, Functions, Hooks, Jobs, Platform, Plugins, Records, Visit,
+    Access, Audit, Backups, Begun, Configurations, Door, Functions, Hooks, Jobs, Platform, Plugins, Records, Visit,
 };
 pub use plugin::{
     AvailablePlugin, AvailableReport, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest, PackageReport,

@@ -40,6 +40,29 @@ pub trait Door: Debug + Send + Sync {
     fn local(&self, visit: Visit) -> Arc<dyn Platform>;
     /// Whether requests can be served now; says why not.
     async fn ready(&self) -> ApiResult<()>;
+    /// Notes durably that a request is begun which is to be done once, unless there is one in its place already. `place` and
+    /// `body` are hashes: of who sent it, where to and under which key, and of what it says.
+    async fn request_begin(&self, place: [u8; 32], body: [u8; 32]) -> ApiResult<Begun>;
+    /// Notes durably that it has ended, with what is to be answered when it is sent again.
+    async fn request_end(&self, place: [u8; 32], answer: Option<Vec<u8>>) -> ApiResult<()>;
+    /// Forgets it: when it is sent again, it is done again.
+    async fn request_forget(&self, place: [u8; 32]) -> ApiResult<()>;
+}
+
+/// What became of a request that is to be done once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It was not there. Now it is begun.
+    New,
+    /// It was begun before, and what became of it is not known: the process ended meanwhile.
+    Unfinished,
+    /// It has ended.
+    Ended {
+        /// The hash of what it said.
+        body: [u8; 32],
+        /// What was answered, where that was kept.
+        answer: Option<Vec<u8>>,
+    },
 }
 
 /// What is known of a request before it is looked at.

@@ -53,6 +53,7 @@ pub enum Code {
     TooLarge,
     UnsupportedMediaType,
     InvalidBackup,
+    RequestInterrupted,
     Internal,
 }
 
@@ -259,6 +260,9 @@ table! {
     InvalidBackup "invalid_backup" 422 -32602 USAGE
         "The file is not a backup, or is not as it was when it was made."
         "Take another copy of it, or an earlier backup; `outrigger backup verify FILE` checks one."
+    RequestInterrupted "request_interrupted" 409 -32000 CONFLICT
+        "A request with this idempotency key was begun, and what became of it is not known any more: the server ended meanwhile."
+        "Look whether it was done; if it was not, send the request with a new key."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use outrigger_api::{ApiError, ApiResult, Code, Door, NewKey, Platform, Visit};
+use outrigger_api::{ApiError, ApiResult, Begun, Code, Door, NewKey, Platform, Visit};
 use outrigger_engine::jobs::JobOptions;
+use outrigger_engine::retention::Retention;
+use outrigger_engine::store::{RequestProgress, RequestRecord};
 use outrigger_engine::{Backends, CorrelationId, Engine, EngineOptions};
 use outrigger_runtime::{WasmOptions, WasmRuntime};
 use outrigger_store::SqliteStore;
+use time::OffsetDateTime;
 
 use crate::data_directory::{DataDirectory, DirectoryHold, Hold};
 use crate::keys::Keys;
@@ -83,7 +86,10 @@ impl Host {
                 // Only here: of several processes, one does the jobs.
                 let owners = Arc::new(Owners(Arc::downgrade(&host.inner)));
                 let started = host.inner.engine.start_jobs(JobOptions::default(), owners).await;
-                return started.map(|()| host).map_err(convert::error);
+                started.map_err(convert::error)?;
+                host.inner.engine.keep_statistics().await;
+                host.clear_up();
+                return Ok(host);
             }
             if Instant::now() >= until {
                 let message = format!("{} is in use by another server, or by a command", directory.root().display());
@@ -92,6 +98,27 @@ impl Host {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Drops what goes beyond what is to be kept, from now on.
+    pub fn start_pruning(&self, retention: Retention) {
+        self.inner.engine.start_pruning(retention);
+    }
+
+    /// Removes, in the background, what a process left behind that died; and reads the statistics, before somebody asks.
+    fn clear_up(&self) {
+        let weak = Arc::downgrade(&self.inner);
+        tokio::spawn(async move {
+            let Some(inner) = weak.upgrade() else { return };
+            match inner.packages.sweep().await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "packages were removed that an interrupted process left behind"),
+                Err(error) => tracing::warn!(%error, "packages that belong to nothing could not be looked for"),
+            }
+            if let Err(failure) = inner.engine.statistics(None).await {
+                tracing::warn!(%failure, "the statistics could not be read");
+            }
+        });
     }
 
     async fn over(directory: DataDirectory, hold: DirectoryHold, options: HostOptions) -> ApiResult<Self> {
@@ -157,6 +184,25 @@ impl Door for Host {
     }
 
     async fn ready(&self) -> ApiResult<()> {
-        self.inner.engine.store().check().await.map(drop).map_err(convert::store_error)
+        // Not `check`, which reads the whole database: this is asked every few seconds.
+        self.inner.engine.store().touch().await.map_err(convert::store_error)
+    }
+
+    async fn request_begin(&self, place: [u8; 32], body: [u8; 32]) -> ApiResult<Begun> {
+        let record = RequestRecord { place, body, at: OffsetDateTime::now_utc(), progress: RequestProgress::Begun };
+        let present = self.inner.engine.store().request_begin(&record).await.map_err(convert::store_error)?;
+        Ok(match present {
+            None => Begun::New,
+            Some(RequestRecord { progress: RequestProgress::Begun, .. }) => Begun::Unfinished,
+            Some(RequestRecord { body, progress: RequestProgress::Ended(answer), .. }) => Begun::Ended { body, answer },
+        })
+    }
+
+    async fn request_end(&self, place: [u8; 32], answer: Option<Vec<u8>>) -> ApiResult<()> {
+        self.inner.engine.store().request_end(&place, answer.as_deref()).await.map_err(convert::store_error)
+    }
+
+    async fn request_forget(&self, place: [u8; 32]) -> ApiResult<()> {
+        self.inner.engine.store().request_forget(&place).await.map_err(convert::store_error)
     }
 }

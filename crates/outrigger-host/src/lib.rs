@@ -19,4 +19,5 @@ mod vault;
 
 pub use host::{Host, running_server};
 pub use options::HostOptions;
+pub use outrigger_engine::retention::{Kept, Retention};
 pub use session::Session;

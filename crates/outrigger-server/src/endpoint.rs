@@ -109,7 +109,7 @@ where
             Err(error) => problem::answered(error, correlation),
         }
     };
-    app.idempotency.once(request, &app.work, Box::pin(work)).await
+    app.idempotency.once(request, &app.door, &app.work, Box::pin(work)).await
 }
 
 /// The client's own correlation id where it sent one that is a ULID, else a new one.

@@ -210,7 +210,7 @@ fn by_status(operation: &Operation) -> BTreeMap<u16, Vec<Code>> {
         codes.extend([Code::TooLarge, Code::UnsupportedMediaType, Code::InvalidInput]);
     }
     if operation.method == Method::POST {
-        codes.push(Code::Conflict);
+        codes.extend([Code::Conflict, Code::RequestInterrupted]);
     }
     if operation.if_match {
         codes.push(Code::PreconditionFailed);
@@ -232,7 +232,8 @@ fn idempotency_key() -> Value {
         "in": "header",
         "required": false,
         "description": "Made anew for each request, and sent again only to repeat it: then it is done once, and the \
-            first answer is given again for 24 hours, with `Idempotency-Replayed: true`.",
+            first answer is given again for 24 hours, with `Idempotency-Replayed: true`. If the server died before it was \
+            answered, it is not done again: the answer is `request_interrupted`, unless nothing was begun.",
         "schema": {"type": "string", "pattern": idempotency::PATTERN, "minLength": 1, "maxLength": 255},
     })
 }

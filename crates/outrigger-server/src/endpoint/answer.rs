@@ -12,7 +12,7 @@ use ulid::Ulid;
 use super::CORRELATION;
 use crate::etag::ETag;
 
-const JSON: &str = "application/json";
+pub const JSON: &str = "application/json";
 
 /// An answer, ready to be sent: once, or again to who repeats an idempotent request.
 #[derive(Clone, Debug)]

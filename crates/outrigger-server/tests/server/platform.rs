@@ -1,7 +1,7 @@
 //! Who stands behind the door in these tests: one plugin, `pricing`, whose configuration can be set; `pricing.echo`
 //! answers with its arguments, and `pricing.slow` only when the test lets it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,6 +33,9 @@ pub struct State {
     /// A permit for each call of `pricing.slow` that may end.
     pub gate: Semaphore,
     pub ready: Mutex<ApiResult<()>>,
+    /// Requests with an idempotency key, as the last look at them would say.
+    pub requests: Mutex<HashMap<[u8; 32], Begun>>,
+    bodies: Mutex<HashMap<[u8; 32], [u8; 32]>>,
     configuration: Mutex<(Map<String, Value>, u64)>,
     enabled: Mutex<bool>,
 }
@@ -43,6 +46,8 @@ impl Default for StandIn {
             calls: AtomicU64::new(0),
             gate: Semaphore::new(0),
             ready: Mutex::new(Ok(())),
+            requests: Mutex::default(),
+            bodies: Mutex::default(),
             configuration: Mutex::default(),
             enabled: Mutex::new(true),
         };
@@ -78,6 +83,27 @@ impl Door for StandIn {
 
     async fn ready(&self) -> ApiResult<()> {
         self.state.ready.lock().clone()
+    }
+
+    async fn request_begin(&self, place: [u8; 32], body: [u8; 32]) -> ApiResult<Begun> {
+        let mut requests = self.state.requests.lock();
+        if let Some(present) = requests.get(&place) {
+            return Ok(present.clone());
+        }
+        requests.insert(place, Begun::Unfinished);
+        self.state.bodies.lock().insert(place, body);
+        Ok(Begun::New)
+    }
+
+    async fn request_end(&self, place: [u8; 32], answer: Option<Vec<u8>>) -> ApiResult<()> {
+        let body = self.state.bodies.lock()[&place];
+        self.state.requests.lock().insert(place, Begun::Ended { body, answer });
+        Ok(())
+    }
+
+    async fn request_forget(&self, place: [u8; 32]) -> ApiResult<()> {
+        self.state.requests.lock().remove(&place);
+        Ok(())
     }
 }
 
