@@ -8,5 +8,7 @@ mod developing;
 mod harness;
 mod installing;
 mod jobs;
+mod keeping;
+mod kill;
 mod running;
 mod without_data;
