@@ -3,4 +3,7 @@
 
 mod places;
 mod suite;
+mod suite_hooks;
+mod suite_jobs;
+mod suite_keeping;
 mod what_only_a_client_meets;

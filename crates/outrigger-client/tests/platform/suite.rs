@@ -5,23 +5,9 @@ use outrigger_api::{
 };
 use serde_json::{Value, json};
 
-use crate::places::{Place, WAYS, Way, none, request};
+use crate::places::{Place, WAYS, Way, everywhere, none, request};
 
 const CONFIGURED: &str = "[configuration.region]\ntype = \"string\"\ndefault = \"eu\"\n";
-
-/// Runs a behaviour at each place.
-macro_rules! everywhere {
-    ($($behaviour:ident)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $behaviour() {
-            for way in WAYS {
-                let place = Place::new(way).await;
-                behaviour::$behaviour(&place, way).await;
-                place.close().await;
-            }
-        }
-    )*};
-}
 
 everywhere! {
     a_plugin_is_installed_called_and_removed
