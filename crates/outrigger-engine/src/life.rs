@@ -238,10 +238,13 @@ impl Engine {
     /// A revision with its manifest and types.
     ///
     /// # Errors
-    /// It is not in the store, or the store failed.
+    /// It was removed since its plugin was looked up, or the store failed.
     pub async fn revision(&self, digest: &Digest) -> Result<RevisionRecord, Failure> {
         let found = self.inner.store.revision_fetch(digest).await?;
-        found.ok_or_else(|| Failure::internal(format!("the revision {} is not in the store", digest.short())))
+        found.ok_or_else(|| {
+            let message = format!("the plugin was removed meanwhile: its revision {} is gone", digest.short());
+            Failure::new(Code::PluginNotFound, message).with_hint("`outrigger plugin list` shows what is installed")
+        })
     }
 
     /// Loads, initialises and activates a revision. What fails is undone. The caller holds the slot's lock.

@@ -6,7 +6,7 @@ use outrigger_api::{
     ApiResult, CallRequest, CallResponse, CallWarning, FunctionDescription, FunctionQuery, FunctionSummary, JsonText,
 };
 use outrigger_contract::types::{Function, TypeGraph, schema};
-use outrigger_contract::{FunctionRef, Manifest};
+use outrigger_contract::{Code, FunctionRef, Manifest};
 use outrigger_engine::store::RevisionRecord;
 use outrigger_engine::{Answer, Arguments, Call, CallOptions, Caller, CorrelationId, Engine, Failure};
 
@@ -61,7 +61,11 @@ pub(crate) async fn list(engine: &Engine, query: &FunctionQuery) -> ApiResult<Ve
         if !wanted || !(query.all || record.state.is_enabled()) {
             continue;
         }
-        let revision = engine.revision(&record.active).await.map_err(convert::error)?;
+        let revision = match engine.revision(&record.active).await {
+            // Of all plugins, one that is being removed is none any more.
+            Err(failure) if failure.code == Code::PluginNotFound && query.plugin.is_none() => continue,
+            revision => revision.map_err(convert::error)?,
+        };
         found.extend(offered(&revision).into_iter().filter(|summary| matches(&revision, summary, &words)));
     }
     Ok(found)
