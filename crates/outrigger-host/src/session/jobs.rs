@@ -27,7 +27,8 @@ impl Jobs for Session {
 
     async fn job_list(&self, query: &JobQuery) -> ApiResult<Vec<JobInfo>> {
         self.require_some(Right::JOB_VIEW)?;
-        let found = self.host.engine.store().job_list(&filter(query)?).await.map_err(convert::store_error)?;
+        let Some(filter) = filter(query)? else { return Ok(Vec::new()) };
+        let found = self.host.engine.store().job_list(&filter).await.map_err(convert::store_error)?;
         let seen = found.into_iter().filter(|job| self.may(Right::JOB_VIEW, &job.task.function.to_string()));
         Ok(seen.map(info).collect())
     }
@@ -143,6 +144,14 @@ fn job_id(text: &str) -> ApiResult<JobId> {
     })
 }
 
+/// A job to list those before: no job is asked for, so one that cannot be is a wrong question.
+fn earlier_than(text: &str) -> ApiResult<JobId> {
+    text.parse().map_err(|_| {
+        ApiError::new(Code::InvalidUsage, format!("`before` is `{text}`, which is not the id of a job"))
+            .with_hint("the id of a job is a ULID: 26 letters and digits")
+    })
+}
+
 fn invalid(message: String, hint: &str) -> ApiError {
     ApiError::new(Code::InvalidInput, message).with_hint(hint)
 }
@@ -196,7 +205,8 @@ fn scheduled(name: &str, request: ScheduleRequest) -> ApiResult<jobs::ScheduleRe
     })
 }
 
-fn filter(query: &JobQuery) -> ApiResult<JobFilter> {
+/// None where nothing can match.
+fn filter(query: &JobQuery) -> ApiResult<Option<JobFilter>> {
     let JobQuery { state, plugin, function, schedule, before, limit } = query;
     let known = |text: &String| {
         let found = JobState::ALL.into_iter().find(|state| state.as_str() == text);
@@ -211,19 +221,16 @@ fn filter(query: &JobQuery) -> ApiResult<JobFilter> {
         Some(function) if plugin.as_ref().is_none_or(|plugin| *plugin == function.plugin) => {
             (Some(function.plugin.clone()), Some(function.function.clone()))
         }
-        Some(function) => {
-            let message = format!("`{function}` is not a function of that plugin");
-            return Err(ApiError::new(Code::InvalidInput, message).with_hint("leave the plugin out"));
-        }
+        Some(_) => return Ok(None),
     };
-    Ok(JobFilter {
+    Ok(Some(JobFilter {
         state: state.as_ref().map(known).transpose()?,
         plugin: of_plugin,
         function: of_function,
         schedule: schedule.clone(),
-        before: before.as_deref().map(job_id).transpose()?,
+        before: before.as_deref().map(earlier_than).transpose()?,
         limit: if *limit == 0 { 100 } else { *limit },
-    })
+    }))
 }
 
 fn milliseconds(duration: Duration) -> u64 {
