@@ -21,7 +21,7 @@ pub mod system;
 
 pub use access::{
     AccessMatrix, AccessMatrixCell, AccessMatrixRow, ExplainRequest, Explanation, Identity, KeyInfo, KeyRequest,
-    NewKey, RoleInfo, RoleRequest,
+    NewKey, ROLE_NAME, RoleInfo, RoleRequest,
 };
 pub use audit::{AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification};
 pub use backup::{BackupReport, BackupRequest};
