@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod api;
 pub mod input;
+pub mod numbers;
 pub mod problem;
 pub mod who;
 

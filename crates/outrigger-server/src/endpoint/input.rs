@@ -11,6 +11,8 @@ use outrigger_api::{ApiError, ApiResult, Code};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
+use super::numbers;
+
 /// What a handler gets.
 #[derive(Debug)]
 pub struct Input<P, Q, B> {
@@ -51,12 +53,19 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for T {
     const EXPECTED: bool = true;
 
     fn parse(bytes: &[u8]) -> ApiResult<Self> {
-        serde_json::from_slice(bytes).map_err(|error| malformed::<T>(&error, bytes))
+        serde_json::from_slice(bytes).or_else(|error| again(&error, bytes))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
         Some(generator.subschema_for::<T>())
     }
+}
+
+/// Reads a body anew that did not fit, this time taking whole numbers for integers however they are written.
+fn again<T: DeserializeOwned>(error: &serde_json::Error, bytes: &[u8]) -> ApiResult<T> {
+    let whole = if error.is_data() { numbers::written_whole(bytes) } else { None };
+    let read = whole.and_then(|whole| serde_json::from_slice(&whole).ok());
+    read.ok_or_else(|| malformed::<T>(error, bytes))
 }
 
 fn malformed<T: DeserializeOwned>(error: &serde_json::Error, bytes: &[u8]) -> ApiError {

@@ -65,6 +65,7 @@ async fn bodies_that_do_not_fit_are_refused_with_the_place() {
         let problem = send(json, text).await.problem(400, "invalid_usage");
         assert!(problem["detail"].as_str().unwrap().contains("line 1"), "{text}: {problem}");
     }
+    assert_eq!(send(json, r#"{"function": "echo", "timeout_ms": 5e1}"#).await.status, 200, "50 is an integer");
     for (text, place) in [
         ("[]", "invalid length"),
         (r#"{"function": 1}"#, "function: "),
