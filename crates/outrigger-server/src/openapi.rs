@@ -1,5 +1,8 @@
 //! The OpenAPI 3.1 document: a rendering of the list of routes and of the types that their handlers name.
 
+mod addresses;
+mod tags;
+
 use std::collections::BTreeMap;
 
 use http::Method;
@@ -9,7 +12,8 @@ use serde_json::{Map, Value, json};
 
 use crate::endpoint::api::{Api, Operation};
 use crate::endpoint::problem::{self, Problem};
-use crate::idempotency;
+use crate::{etag, idempotency};
+use addresses::Place;
 
 const ABOUT: &str = "Outrigger runs plugins; this is all that can be asked of it over HTTP.\n\n\
     Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. `x-right` names the right that an operation takes. \
@@ -24,11 +28,11 @@ pub fn document(api: &mut Api) -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for route in &api.routes {
         let operation = &route.operation;
-        let addresses = std::iter::once(operation.path).chain(operation.aliases.iter().copied());
-        for (place, path) in addresses.enumerate() {
-            let id = if place == 0 { operation.id.to_owned() } else { format!("{}_{}", operation.id, place + 1) };
+        for (number, path) in operation.addresses().enumerate() {
+            let id = if number == 0 { operation.id.to_owned() } else { format!("{}_{}", operation.id, number + 1) };
             let method = operation.method.as_str().to_ascii_lowercase();
-            paths.entry(path).or_default().insert(method, described(operation, id, &problem));
+            let place = Place::of(path, operation, api);
+            paths.entry(path).or_default().insert(method, described(operation, id, &place, &problem));
         }
     }
     let mut document = json!({
@@ -41,7 +45,7 @@ pub fn document(api: &mut Api) -> Value {
         },
         "servers": [{"url": "/"}],
         "security": [{"bearerAuth": []}, {"apiKeyAuth": []}],
-        "tags": tags(api),
+        "tags": tags::all(api),
         "paths": paths,
         "components": {
             "securitySchemes": {
@@ -57,25 +61,20 @@ pub fn document(api: &mut Api) -> Value {
     document
 }
 
-fn tags(api: &Api) -> Vec<Value> {
-    let mut tags: Vec<&str> = Vec::new();
-    for route in &api.routes {
-        if !tags.contains(&route.operation.tag) {
-            tags.push(route.operation.tag);
+fn described(operation: &Operation, id: String, place: &Place, problem: &Schema) -> Value {
+    let mut parameters = parameters(&operation.path_schema, "path");
+    for parameter in &mut parameters {
+        if let Some(words) = parameter["name"].as_str().and_then(|name| place.taken.get(name)) {
+            parameter["schema"]["not"] = json!({"enum": words});
         }
     }
-    tags.into_iter().map(|tag| json!({"name": tag})).collect()
-}
-
-fn described(operation: &Operation, id: String, problem: &Schema) -> Value {
-    let mut parameters = parameters(&operation.path_schema, "path");
     parameters.extend(parameters_of_query(operation));
     let mut described = json!({
         "operationId": id,
         "tags": [operation.tag],
         "summary": operation.summary,
         "parameters": parameters,
-        "responses": responses(operation, problem),
+        "responses": responses(operation, place, problem),
     });
     if !operation.description.is_empty() {
         described["description"] = operation.description.into();
@@ -152,7 +151,7 @@ fn given(schema: &Value) -> Value {
     schema
 }
 
-fn responses(operation: &Operation, problem: &Schema) -> Value {
+fn responses(operation: &Operation, place: &Place, problem: &Schema) -> Value {
     let success = &operation.success;
     let mut headers = json!({"X-Correlation-Id": {"$ref": "#/components/headers/CorrelationId"}});
     if success.tagged {
@@ -171,10 +170,10 @@ fn responses(operation: &Operation, problem: &Schema) -> Value {
     }
     let mut responses = Map::new();
     responses.insert(success.status.as_str().to_owned(), response);
-    for (status, codes) in by_status(operation) {
+    for (status, codes) in by_status(operation, place) {
         let mut headers = json!({"X-Correlation-Id": {"$ref": "#/components/headers/CorrelationId"}});
-        if matches!(status, 429 | 503) {
-            headers["Retry-After"] = json!({"$ref": "#/components/headers/RetryAfter"});
+        for (name, component) in problem::headers(status) {
+            headers[*name] = json!({"$ref": format!("#/components/headers/{component}")});
         }
         let named = codes.iter().map(|code| format!("`{code}`: {}", code.info().meaning));
         let response = json!({
@@ -187,7 +186,7 @@ fn responses(operation: &Operation, problem: &Schema) -> Value {
     Value::Object(responses)
 }
 
-fn by_status(operation: &Operation) -> BTreeMap<u16, Vec<Code>> {
+fn by_status(operation: &Operation, place: &Place) -> BTreeMap<u16, Vec<Code>> {
     let mut codes = vec![Code::InvalidUsage, Code::Internal];
     if operation.secured {
         // Any request of a caller may find the store broken or on its way out, and any may be too many.
@@ -205,6 +204,9 @@ fn by_status(operation: &Operation) -> BTreeMap<u16, Vec<Code>> {
     }
     if operation.path.contains('{') {
         codes.push(Code::NotFound);
+    }
+    if place.refused {
+        codes.push(Code::MethodNotAllowed);
     }
     if operation.body.is_some() {
         codes.extend([Code::TooLarge, Code::UnsupportedMediaType, Code::InvalidInput]);
@@ -244,12 +246,22 @@ fn if_match() -> Value {
         "required": false,
         "description": "The ETag of what was read, with its quotes, or `*`. If it has changed since, the request is refused.",
         "example": "*",
-        "schema": {"type": "string"},
+        "schema": {"type": "string", "pattern": etag::PATTERN},
     })
 }
 
 fn headers() -> Value {
     json!({
+        "Allow": {
+            "description": "The methods that this address is for.",
+            "required": true,
+            "schema": {"type": "string"},
+        },
+        "Challenge": {
+            "description": "How to say who is asking.",
+            "required": true,
+            "schema": {"type": "string", "const": "Bearer"},
+        },
         "CorrelationId": {
             "description": "The id under which logs and records have the request, a ULID.",
             "required": true,

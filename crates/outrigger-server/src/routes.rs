@@ -42,6 +42,7 @@ pub fn all() -> Api {
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct PluginPath {
     /// The plugin's name.
+    #[schemars(example = &"pricing")]
     pub plugin_id: PluginName,
 }
 
@@ -49,6 +50,7 @@ pub struct PluginPath {
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct FunctionPath {
     /// The function, written `plugin.function`.
+    #[schemars(example = &"pricing.currencies")]
     pub function: FunctionRef,
 }
 
@@ -71,6 +73,8 @@ const CALL: &[Code] = &[
     Code::Cancelled,
     Code::Trapped,
     Code::FunctionFailed,
+    Code::HookRefused,
+    Code::HookFailed,
     Code::Unsupported,
     Code::InvalidOutput,
     Code::InvalidConfiguration,

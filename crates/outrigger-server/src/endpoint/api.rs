@@ -166,6 +166,11 @@ impl Api {
 }
 
 impl Operation {
+    /// Where it is found.
+    pub fn addresses(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.path).chain(self.aliases.iter().copied())
+    }
+
     /// One line.
     pub fn summary(&mut self, text: &'static str) -> &mut Self {
         self.summary = text;

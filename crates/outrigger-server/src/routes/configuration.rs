@@ -42,21 +42,21 @@ pub fn routes(api: &mut Api) {
         .summary("Set a plugin's configuration, all of it")
         .describe("The body has a member for each value; those that it leaves out go back to their defaults.")
         .right("configuration_modify")
-        .example(json!({"currency": "EUR"}))
+        .example(json!({"required-tags": ["owner"]}))
         .takes_if_match()
         .fails(FAILS);
     api.post("/api/v1/plugins/{plugin_id}/config", "configuration_create", create)
         .tag(TAG)
         .summary("Set one value that was not set yet")
         .right("configuration_modify")
-        .example(json!({"key": "currency", "value": "EUR"}))
+        .example(json!({"key": "required-tags", "value": ["owner"]}))
         .fails(FAILS)
         .fails(&[Code::AlreadyExists]);
     api.put("/api/v1/plugins/{plugin_id}/config/{config_id}", "configuration_update", update)
         .tag(TAG)
         .summary("Set one value, whether it was set or not")
         .right("configuration_modify")
-        .example(json!({"value": "EUR"}))
+        .example(json!({"value": ["owner"]}))
         .takes_if_match()
         .fails(FAILS);
     api.delete("/api/v1/plugins/{plugin_id}/config/{config_id}", "configuration_delete", delete)
@@ -72,9 +72,10 @@ pub fn routes(api: &mut Api) {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ValuePath {
     /// The plugin's name.
+    #[schemars(example = &"pricing")]
     plugin_id: PluginName,
     /// The name of the value in the configuration's schema.
-    #[schemars(length(min = 1), example = &"currency")]
+    #[schemars(length(min = 1), example = &"required-tags")]
     config_id: String,
 }
 

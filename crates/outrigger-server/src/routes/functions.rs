@@ -45,7 +45,7 @@ pub fn routes(api: &mut Api) {
         .summary("Call several functions")
         .describe("At most 256 at a time. The answers come in the order of the calls; one that fails stops no other.")
         .right("function_execute")
-        .example(json!({"calls": [{"function": "pricing.quote", "args": {}}], "parallel": 4}))
+        .example(json!({"calls": [{"function": "pricing.currencies", "args": {}}], "parallel": 4}))
         .fails(CALL);
 }
 

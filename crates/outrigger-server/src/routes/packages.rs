@@ -43,7 +43,7 @@ pub fn routes(api: &mut Api) {
 }
 
 fn described<'a>(operation: &'a mut Operation, summary: &'static str) -> &'a mut Operation {
-    let example = json!({"source": {"name": "pricing", "version": "^1.2"}});
+    let example = json!({"source": {"name": "pricing", "version": "^1"}});
     let operation = operation.tag(TAG).summary(summary).describe(INSTALL).right("plugin_create").example(example);
     operation.fails(PACKAGE).fails(LIFECYCLE).fails(&[Code::AlreadyExists])
 }

@@ -68,7 +68,7 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Call a function of a plugin")
         .right("function_execute")
-        .example(json!({"function": "list", "args": {}, "timeout_ms": 5000}))
+        .example(json!({"function": "currencies", "args": {}, "timeout_ms": 5000}))
         .fails(CALL);
     api.post("/api/v1/plugins/bulk", "plugin_bulk", bulk)
         .tag(TAG)
@@ -79,7 +79,7 @@ pub fn routes(api: &mut Api) {
              with the plugin's outcome.",
         )
         .right("plugin_modify")
-        .example(json!({"action": "reload", "plugins": ["pricing", "hetzner-cloud"]}));
+        .example(json!({"action": "reload", "plugins": ["pricing", "team-directory"]}));
 }
 
 /// Which plugins to list, and how.

@@ -33,7 +33,7 @@ pub fn routes(api: &mut Api) {
         .summary("Call a function")
         .describe("The name is `plugin.function`, or that of a plugin that has exactly one function.")
         .right("function_execute")
-        .example(json!({"input_data": {"service_type": "kitas"}}))
+        .example(json!({"input_data": {}}))
         .fails(CALL);
     api.get("/api/plugins/{name}/metrics", "earlier_metrics", metrics)
         .tag(TAG)
@@ -91,7 +91,7 @@ impl JsonSchema for Name {
         schemars::json_schema!({
             "type": "string",
             "pattern": r"^[a-z][a-z0-9_-]{0,63}(\.[A-Za-z0-9_.-]{1,128})?$",
-            "examples": ["bali_zero.pricing"],
+            "examples": ["pricing.currencies"],
         })
     }
 }

@@ -129,7 +129,7 @@ impl Seen {
             destructive: false,
             idempotent: true,
         };
-        ["pricing.echo", "pricing.slow"].map(function).into()
+        ["pricing.currencies", "pricing.echo", "pricing.slow"].map(function).into()
     }
 }
 
@@ -274,7 +274,7 @@ impl Functions for Seen {
         self.state.calls.fetch_add(1, Ordering::SeqCst);
         let result = match request.function.function.as_str() {
             "echo" => request.arguments.to_value(),
-            "list" => json!([]),
+            "currencies" => json!([]),
             "slow" => {
                 self.state.gate.acquire().await.unwrap().forget();
                 json!("at last")

@@ -48,8 +48,10 @@ pub(super) fn routes(api: &mut Api) {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct RevisionPath {
     /// The plugin's name.
+    #[schemars(example = &"pricing")]
     plugin_id: PluginName,
     /// The revision's number.
+    #[schemars(example = 1)]
     revision: u64,
 }
 
