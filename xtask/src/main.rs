@@ -38,8 +38,8 @@ enum Task {
         /// Only tests whose names contain this; guests are built all the same
         filter: Option<String>,
     },
-    /// Hold the server to its OpenAPI document with schemathesis
-    Schemathesis,
+    /// Hold the server to its OpenAPI document with schemathesis; part of `test` too
+    Schemathesis(schemathesis::Options),
     /// Check format, lints, allowed dependencies and licences
     Check,
     /// Build the bundled plugins from source
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Task::Setup => tools::setup(&repository()),
         Task::Demo { data } => demo::run_all(&repository(), data),
         Task::Test { filter } => checks::test(&repository(), filter.as_deref()),
-        Task::Schemathesis => schemathesis::check(&repository(), &bundled(&repository())),
+        Task::Schemathesis(options) => schemathesis::check(&repository(), &bundled(&repository()), &options),
         Task::Check => checks::check(&repository()),
         Task::Guests => guests::build_all(&repository(), &bundled(&repository())).map(drop),
         Task::Gen => checks::generate(&repository()),
