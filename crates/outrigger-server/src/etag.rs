@@ -3,9 +3,6 @@
 use http::HeaderValue;
 use outrigger_api::{ApiError, ApiResult, Code};
 
-/// What `If-Match` can be, as the OpenAPI document says it.
-pub const PATTERN: &str = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#;
-
 /// The state of a thing, as a short text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ETag(String);

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::endpoint::api::{Api, Operation};
 use crate::endpoint::problem::{self, Problem};
-use crate::{etag, idempotency};
+use crate::idempotency;
 use addresses::Place;
 
 const ABOUT: &str = "Outrigger runs plugins; this is all that can be asked of it over HTTP.\n\n\
@@ -32,7 +32,8 @@ pub fn document(api: &mut Api) -> Value {
             let id = if number == 0 { operation.id.to_owned() } else { format!("{}_{}", operation.id, number + 1) };
             let method = operation.method.as_str().to_ascii_lowercase();
             let place = Place::of(path, operation, api);
-            paths.entry(path).or_default().insert(method, described(operation, id, &place, &problem));
+            let definitions = api.generator.definitions();
+            paths.entry(path).or_default().insert(method, described(operation, id, &place, definitions, &problem));
         }
     }
     let mut document = json!({
@@ -61,13 +62,15 @@ pub fn document(api: &mut Api) -> Value {
     document
 }
 
-fn described(operation: &Operation, id: String, place: &Place, problem: &Schema) -> Value {
+fn described(
+    operation: &Operation,
+    id: String,
+    place: &Place,
+    definitions: &Map<String, Value>,
+    problem: &Schema,
+) -> Value {
     let mut parameters = parameters(&operation.path_schema, "path");
-    for parameter in &mut parameters {
-        if let Some(words) = parameter["name"].as_str().and_then(|name| place.taken.get(name)) {
-            parameter["schema"]["not"] = json!({"enum": words});
-        }
-    }
+    parameters.iter_mut().for_each(|parameter| place.narrow(parameter, definitions));
     parameters.extend(parameters_of_query(operation));
     let mut described = json!({
         "operationId": id,
@@ -118,8 +121,9 @@ fn parameters(schema: &Schema, place: &str) -> Vec<Value> {
             if let Some(description) = schema.as_object_mut().and_then(|schema| schema.shift_remove("description")) {
                 parameter["description"] = description;
             }
-            if let Some(example) = schema.get("examples").and_then(|examples| examples.get(0)).cloned() {
-                parameter["example"] = example;
+            let examples = schema.as_object_mut().and_then(|schema| schema.shift_remove("examples"));
+            if let Some(example) = examples.as_ref().and_then(|examples| examples.get(0)) {
+                parameter["example"] = example.clone();
             }
             parameter["schema"] = schema;
             parameter
@@ -246,7 +250,7 @@ fn if_match() -> Value {
         "required": false,
         "description": "The ETag of what was read, with its quotes, or `*`. If it has changed since, the request is refused.",
         "example": "*",
-        "schema": {"type": "string", "pattern": etag::PATTERN},
+        "schema": {"type": "string"},
     })
 }
 

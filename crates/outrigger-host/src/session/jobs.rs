@@ -14,6 +14,10 @@ use outrigger_engine::store::JobFilter;
 use super::{Act, Session, Trace};
 use crate::convert;
 
+/// As the schema of a job says it.
+const LONGEST_BACKOFF_MS: u64 = 3_600_000;
+const LONGEST_TIMEOUT_MS: u64 = 86_400_000;
+
 #[async_trait]
 impl Jobs for Session {
     async fn job_create(&self, request: JobRequest) -> ApiResult<JobInfo> {
@@ -168,6 +172,12 @@ fn wanted(request: JobRequest) -> ApiResult<jobs::JobRequest> {
         needs_approval,
         not_before,
     } = request;
+    if backoff_ms > LONGEST_BACKOFF_MS {
+        return Err(invalid(format!("`backoff_ms` is {backoff_ms}"), "at most 3,600,000 are waited at first, an hour"));
+    }
+    if let Some(timeout) = timeout_ms.filter(|timeout| !(1..=LONGEST_TIMEOUT_MS).contains(timeout)) {
+        return Err(invalid(format!("`timeout_ms` is {timeout}"), "an attempt has from 1 to 86,400,000, a day"));
+    }
     let policy = |text: String| match text.as_str() {
         "fail" => Ok(OnInterruption::Fail),
         "retry" => Ok(OnInterruption::Retry),

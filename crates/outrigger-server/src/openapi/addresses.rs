@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Map, Value, json};
+
 use crate::endpoint::api::{Api, Operation};
 
 /// Where an operation stands among the others.
@@ -25,6 +27,20 @@ impl Place {
             taken: taken(addresses(), path),
             refused: addresses().any(|other| goes_before(other, path) && !serves(other)),
         }
+    }
+}
+
+impl Place {
+    /// Says of a parameter of the path which words it cannot be. Its schema is written out then: some readers take
+    /// nothing beside a `$ref` in.
+    pub fn narrow(&self, parameter: &mut Value, definitions: &Map<String, Value>) {
+        let Some(words) = parameter["name"].as_str().and_then(|name| self.taken.get(name)) else { return };
+        let schema = &mut parameter["schema"];
+        let named = schema["$ref"].as_str().and_then(|reference| definitions.get(reference.rsplit('/').next()?));
+        if let Some(named) = named {
+            *schema = named.clone();
+        }
+        schema["not"] = json!({"enum": words});
     }
 }
 
