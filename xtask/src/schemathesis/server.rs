@@ -16,6 +16,7 @@ const ROLE: &str = "role set tester --allow * \
     --deny role_create:tester --deny role_delete:tester \
     --deny plugin_modify:pricing --deny plugin_delete:pricing \
     --deny plugin_modify:aws-s3-template --deny plugin_delete:aws-s3-template \
+    --deny plugin_delete:policy-validator --deny plugin_delete:team-directory \
     --deny configuration_modify:pricing \
     --deny hook_create:call.*";
 

@@ -72,7 +72,7 @@ pub fn routes(api: &mut Api) {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ValuePath {
     /// The plugin's name.
-    #[schemars(example = &"pricing")]
+    #[schemars(example = &"policy-validator")]
     plugin_id: PluginName,
     /// The name of the value in the configuration's schema.
     #[schemars(length(min = 1), example = &"required-tags")]

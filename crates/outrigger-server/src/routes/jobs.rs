@@ -35,9 +35,7 @@ pub fn routes(api: &mut Api) {
         .summary("Start a job")
         .describe("A call that outlives whoever asked for it. It is written down before this is answered.")
         .right("job_create")
-        .example(
-            json!({"function": "pricing.currencies", "arguments": {}, "max_attempts": 3, "concurrency_key": "prices"}),
-        )
+        .example(json!({"function": "pricing.currencies", "arguments": {}, "max_attempts": 3, "needs_approval": true}))
         .fails(START);
     api.get("/api/v1/jobs", "job_list", list).tag(TAG).summary("List jobs, the newest first").right("job_view");
     api.get("/api/v1/jobs/{job_id}", "job_fetch", fetch)

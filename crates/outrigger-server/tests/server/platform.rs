@@ -1,5 +1,6 @@
-//! Who stands behind the door in these tests: one plugin, `pricing`, whose configuration can be set; `pricing.echo`
-//! answers with its arguments, and `pricing.slow` only when the test lets it.
+//! Who stands behind the door in these tests: the plugin `pricing`, whose configuration can be set, and
+//! `policy-validator`, which is the same. `pricing.echo` answers with its arguments, and `pricing.slow` only when the test
+//! lets it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -98,7 +99,7 @@ impl Seen {
     fn plugin(&self, name: &PluginName) -> ApiResult<()> {
         self.allowed()?;
         let wrong = || ApiError::new(Code::PluginNotFound, format!("no plugin `{name}` is installed"));
-        if name == "pricing" { Ok(()) } else { Err(wrong()) }
+        if matches!(name.as_str(), "pricing" | "policy-validator") { Ok(()) } else { Err(wrong()) }
     }
 
     fn summary(&self, name: &str) -> PluginSummary {

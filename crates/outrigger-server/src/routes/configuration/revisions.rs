@@ -48,7 +48,7 @@ pub(super) fn routes(api: &mut Api) {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct RevisionPath {
     /// The plugin's name.
-    #[schemars(example = &"pricing")]
+    #[schemars(example = &"policy-validator")]
     plugin_id: PluginName,
     /// The revision's number.
     #[schemars(example = 1)]
