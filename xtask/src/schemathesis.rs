@@ -27,7 +27,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How many requests to make up at most for one operation, beside those that cover its parameters
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 30)]
     examples: u32,
     /// Only operations whose ids match this; then any number of requests will do
     #[arg(long)]
@@ -36,7 +36,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 1, examples: 40, only: None }
+        Self { seed: 1, examples: 30, only: None }
     }
 }
 

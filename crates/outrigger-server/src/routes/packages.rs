@@ -38,7 +38,7 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Read and check a package without installing it")
         .right("plugin_create")
-        .example(json!({"source": {"path": "/srv/plugins/pricing"}}))
+        .example(json!({"source": {"name": "pricing"}}))
         .fails(PACKAGE);
 }
 
