@@ -226,6 +226,9 @@ fn filter(query: &JobQuery) -> ApiResult<Option<JobFilter>> {
                 .with_hint(format!("states are {}", names()))
         })
     };
+    // A question is looked at as a whole, whether or not something can match.
+    let state = state.as_ref().map(known).transpose()?;
+    let before = before.as_deref().map(earlier_than).transpose()?;
     let (of_plugin, of_function) = match function {
         None => (plugin.clone(), None),
         Some(function) if plugin.as_ref().is_none_or(|plugin| *plugin == function.plugin) => {
@@ -234,11 +237,11 @@ fn filter(query: &JobQuery) -> ApiResult<Option<JobFilter>> {
         Some(_) => return Ok(None),
     };
     Ok(Some(JobFilter {
-        state: state.as_ref().map(known).transpose()?,
+        state,
         plugin: of_plugin,
         function: of_function,
         schedule: schedule.clone(),
-        before: before.as_deref().map(earlier_than).transpose()?,
+        before,
         limit: if *limit == 0 { 100 } else { *limit },
     }))
 }
