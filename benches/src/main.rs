@@ -4,10 +4,12 @@
 //! [`calls`] (the comparison), [`scale`] (many plugins, memory), [`shell`] (the program as its users start it),
 //! [`report`] (targets, and whether they were met). Ends with 1 when one was missed.
 //!
-//! With `server` it measures the program's server instead, beside a bare axum handler, and writes `SERVER.md`: [`load`].
+//! With `server` it measures the program's server instead, beside a bare axum handler, and writes `SERVER.md`: [`load`]. With
+//! `fleet` it watches a thousand plugins at work, and writes `FLEET.md`: [`fleet`].
 
 mod calls;
 mod contenders;
+mod fleet;
 mod guests;
 mod load;
 mod measure;
@@ -34,6 +36,8 @@ enum Task {
     Measure(Effort),
     /// The server under load, into a report of its own.
     Load(Effort),
+    /// A thousand plugins at work, into a report of its own.
+    Fleet(Effort),
     /// A process of its own that only echoes JSON.
     BareAxum,
     /// In a process of its own, whose memory is looked at.
@@ -82,6 +86,11 @@ async fn run() -> Result<ExitCode> {
             load::measure(&guests::build()?, effort, &mut report)?;
             return finish(&report, "SERVER.md");
         }
+        Task::Fleet(effort) => {
+            let mut report = Report::of_the_fleet(effort);
+            fleet::measure(&guests::build()?, effort, &mut report).await?;
+            return finish(&report, "FLEET.md");
+        }
         Task::Measure(effort) => effort,
     };
     let guests = guests::build()?;
@@ -110,6 +119,8 @@ fn task() -> Result<Task> {
         ["--quick"] => Ok(Task::Measure(Effort::Quick)),
         ["server"] => Ok(Task::Load(Effort::Full)),
         ["server", "--quick"] => Ok(Task::Load(Effort::Quick)),
+        ["fleet"] => Ok(Task::Fleet(Effort::Full)),
+        ["fleet", "--quick"] => Ok(Task::Fleet(Effort::Quick)),
         ["bare-axum"] => Ok(Task::BareAxum),
         ["probe", data, calls] => {
             Ok(Task::Probe { data: PathBuf::from(data), calls: calls.parse().context("calls is a number")? })
@@ -117,7 +128,9 @@ fn task() -> Result<Task> {
         ["profile", function, seconds] => {
             Ok(Task::Profile { function: (*function).to_owned(), seconds: seconds.parse().context("seconds")? })
         }
-        _ => bail!("the arguments are `server` and `--quick`; `profile peer-warm.quote 10` only makes calls, for a profiler"),
+        _ => bail!(
+            "the arguments are `server`, `fleet` and `--quick`; `profile peer-warm.quote 10` only makes calls, for a profiler"
+        ),
     }
 }
 

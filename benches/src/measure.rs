@@ -79,6 +79,10 @@ impl Series {
         self.quantile(0.99)
     }
 
+    pub fn longest(&self) -> Duration {
+        self.sorted.last().copied().unwrap_or_default()
+    }
+
     /// The time that this part of the calls did not exceed.
     fn quantile(&self, part: f64) -> Duration {
         let rank = (self.sorted.len() as f64 * part).ceil() as usize;

@@ -72,6 +72,14 @@ impl Report {
         Self::written_by("cargo xtask bench --server", method, effort)
     }
 
+    /// Of a thousand plugins at work.
+    pub fn of_the_fleet(effort: Effort) -> Self {
+        let method = "The program serves as `outrigger serve` does for its users, in a process of its own with a data \
+                      directory on the disk. Requests come from the same machine at fixed times, whether or not the ones \
+                      before were answered, and times are counted from then.";
+        Self::written_by("cargo xtask bench --fleet", method, effort)
+    }
+
     fn written_by(command: &str, method: &'static str, effort: Effort) -> Self {
         let quick = if effort == Effort::Quick { " --quick" } else { "" };
         Self { command: format!("{command}{quick}"), method, targets: Vec::new(), sections: Vec::new() }

@@ -25,7 +25,7 @@ use crate::measure::{Effort, Series};
 use crate::report::{Report, Section, Unit, millis, status};
 use crate::say;
 
-const PLUGINS: usize = 1_000;
+pub const PLUGINS: usize = 1_000;
 const CALLED: usize = 100;
 /// A platform that was just opened has work in the background; after this long it is at rest.
 const REST: Duration = Duration::from_secs(1);
@@ -159,7 +159,7 @@ fn run_probe(data: &Path, calls: usize) -> Result<Probe> {
 }
 
 /// Writes what a thousand installations would have left behind, without making each of them.
-async fn populate(data: &Path, component: &[u8]) -> Result<()> {
+pub async fn populate(data: &Path, component: &[u8]) -> Result<()> {
     run_probe(data, 0).context("while the data directory was made")?;
     let store = SqliteStore::open(data.join("outrigger.db")).await?;
     let runtime =

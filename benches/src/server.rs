@@ -31,8 +31,7 @@ pub struct Outrigger {
 
 impl Outrigger {
     pub fn start(folder: &Path, component: &[u8], plugins: &[Plugin]) -> Result<Self> {
-        let program = std::env::var_os("OUTRIGGER_PROGRAM").map(PathBuf::from);
-        let program = program.context("OUTRIGGER_PROGRAM does not say where the program is")?;
+        let program = program()?;
         let data = folder.join("data");
         for plugin in plugins {
             let package = folder.join(plugin.name);
@@ -45,8 +44,13 @@ impl Outrigger {
             let output = command.output().with_context(|| format!("cannot run {}", program.display()))?;
             ensure!(output.status.success(), "{}: {}", plugin.name, String::from_utf8_lossy(&output.stderr));
         }
-        let mut command = Command::new(&program);
-        command.args(["serve", "--output", "json", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
+        Self::over(&data)
+    }
+
+    /// Over a data directory that no server was started over before.
+    pub fn over(data: &Path) -> Result<Self> {
+        let mut command = Command::new(program()?);
+        command.args(["serve", "--output", "json", "--listen", "127.0.0.1:0", "--data"]).arg(data);
         let (process, line) = Process::start(command)?;
         let said: serde_json::Value = serde_json::from_str(&line).context(line)?;
         let text = |name: &str| said[name].as_str().unwrap_or_default().to_owned();
@@ -59,6 +63,11 @@ impl Outrigger {
 
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// Its resident memory, in KiB.
+    pub fn resident(&self) -> Result<u64> {
+        status(&format!("/proc/{}/status", self.process.0.id()), "VmRSS:").context("the server has ended")
     }
 
     /// Does something, and looks at the server's resident memory meanwhile: KiB, every half second.
@@ -90,6 +99,11 @@ impl Outrigger {
         ensure!(ended.success(), "the server ended with {ended}");
         Ok(())
     }
+}
+
+fn program() -> Result<PathBuf> {
+    let program = std::env::var_os("OUTRIGGER_PROGRAM").map(PathBuf::from);
+    program.context("OUTRIGGER_PROGRAM does not say where the program is")
 }
 
 /// The bare handler.
@@ -126,7 +140,8 @@ struct Process(Child);
 impl Process {
     /// Starts it and waits for its first line.
     fn start(mut command: Command) -> Result<(Self, String)> {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("a server cannot be started")?;
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("a server cannot be started")?;
         let stdout = child.stdout.take().context("the server's output is read")?;
         let process = Self(child);
         let mut line = String::new();

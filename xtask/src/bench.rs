@@ -7,8 +7,19 @@ use anyhow::Result;
 
 use crate::{bundled, cargo, guests, run, say, tools};
 
-/// Builds everything in release mode and writes `benches/REPORT.md`, or for the server `benches/SERVER.md`.
-pub fn run_all(repository: &Path, server: bool, quick: bool) -> Result<()> {
+/// What is measured, each into a report of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Calls against peers: `benches/REPORT.md`.
+    Peers,
+    /// The server under load: `benches/SERVER.md`.
+    Server,
+    /// A thousand plugins at work: `benches/FLEET.md`.
+    Fleet,
+}
+
+/// Builds everything in release mode and writes the report.
+pub fn run_all(repository: &Path, mode: Mode, quick: bool) -> Result<()> {
     say("building the bundled plugins");
     let bundled = bundled(repository);
     guests::build_all(repository, &bundled)?;
@@ -17,9 +28,15 @@ pub fn run_all(repository: &Path, server: bool, quick: bool) -> Result<()> {
     say("building and running the measurements");
     let mut command: Command = cargo(&repository.join("benches"));
     command.args(["run", "--release", "--quiet", "--"]);
-    if server {
-        tools::wrk()?;
-        command.arg("server");
+    match mode {
+        Mode::Peers => {}
+        Mode::Server => {
+            tools::wrk()?;
+            command.arg("server");
+        }
+        Mode::Fleet => {
+            command.arg("fleet");
+        }
     }
     if quick {
         command.arg("--quick");

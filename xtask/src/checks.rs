@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::{bundled, cargo, cfn_lint, dependencies, guests, plugins_cargo, run, say, tools};
+use crate::{bundled, cargo, cfn_lint, dependencies, guests, plugins_cargo, run, say, schemathesis, tools};
 
 /// Runs all tests: of the workspace, of the plugins, of what the plugins make.
 pub fn test(repository: &Path, filter: Option<&str>) -> Result<()> {
@@ -24,7 +24,11 @@ pub fn test(repository: &Path, filter: Option<&str>) -> Result<()> {
         Some(nextest) => command.args([nextest, "run", "--workspace", "--no-fail-fast"]),
         None => command.args(["test", "--workspace", "--lib", "--bins", "--tests"]),
     };
-    run(command.args(filter).env("OUTRIGGER_BUNDLED", &bundled))
+    run(command.args(filter).env("OUTRIGGER_BUNDLED", &bundled))?;
+    match filter {
+        Some(_) => Ok(()),
+        None => schemathesis::check(repository, &bundled, &schemathesis::Options::default()),
+    }
 }
 
 /// Checks everything that is not a test.

@@ -13,7 +13,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("outrigger-engine", &["outrigger-contract"]),
     ("outrigger-registry", &["outrigger-contract"]),
     ("outrigger-api", &["outrigger-contract"]),
-    ("outrigger-runtime", &["outrigger-contract", "outrigger-engine"]),
+    ("outrigger-network", &["outrigger-contract"]),
+    ("outrigger-runtime", &["outrigger-contract", "outrigger-engine", "outrigger-network"]),
     ("outrigger-store", &["outrigger-contract", "outrigger-engine"]),
     ("outrigger-devkit", &["outrigger-contract", "outrigger-registry"]),
     (
@@ -22,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "outrigger-api",
             "outrigger-contract",
             "outrigger-engine",
+            "outrigger-network",
             "outrigger-registry",
             "outrigger-runtime",
             "outrigger-store",
@@ -56,8 +58,11 @@ const OWNED: &[(&str, &[&str])] = &[
     ("governor", &["outrigger-engine"]),
     ("cel", &["outrigger-engine"]),
     ("croner", &["outrigger-engine"]),
+    ("minijinja", &["outrigger-registry"]),
     ("axum", &["outrigger-server"]),
-    ("reqwest", &["outrigger-client"]),
+    ("reqwest", &["outrigger-client", "outrigger-host"]),
+    ("opentelemetry-proto", &["outrigger-host"]),
+    ("prost", &["outrigger-host"]),
 ];
 
 pub fn check(repository: &Path) -> Result<()> {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
+use bench::Mode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -38,8 +39,8 @@ enum Task {
         /// Only tests whose names contain this; guests are built all the same
         filter: Option<String>,
     },
-    /// Hold the server to its OpenAPI document with schemathesis
-    Schemathesis,
+    /// Hold the server to its OpenAPI document with schemathesis; part of `test` too
+    Schemathesis(schemathesis::Options),
     /// Check format, lints, allowed dependencies and licences
     Check,
     /// Build the bundled plugins from source
@@ -51,6 +52,9 @@ enum Task {
         /// Measure the server under load instead, and write benches/SERVER.md
         #[arg(long)]
         server: bool,
+        /// Watch a thousand plugins at work for five minutes instead, and write benches/FLEET.md
+        #[arg(long, conflicts_with = "server")]
+        fleet: bool,
         /// Fewer rounds, to see that it works
         #[arg(long)]
         quick: bool,
@@ -62,11 +66,13 @@ fn main() -> ExitCode {
         Task::Setup => tools::setup(&repository()),
         Task::Demo { data } => demo::run_all(&repository(), data),
         Task::Test { filter } => checks::test(&repository(), filter.as_deref()),
-        Task::Schemathesis => schemathesis::check(&repository(), &bundled(&repository())),
+        Task::Schemathesis(options) => schemathesis::check(&repository(), &bundled(&repository()), &options),
         Task::Check => checks::check(&repository()),
         Task::Guests => guests::build_all(&repository(), &bundled(&repository())).map(drop),
         Task::Gen => checks::generate(&repository()),
-        Task::Bench { server, quick } => bench::run_all(&repository(), server, quick),
+        Task::Bench { server: true, fleet: _, quick } => bench::run_all(&repository(), Mode::Server, quick),
+        Task::Bench { fleet: true, server: _, quick } => bench::run_all(&repository(), Mode::Fleet, quick),
+        Task::Bench { quick, .. } => bench::run_all(&repository(), Mode::Peers, quick),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

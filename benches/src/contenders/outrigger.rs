@@ -186,7 +186,15 @@ async fn install(engine: &Engine, component: &[u8], manifest: &Manifest) -> Resu
         installed_at: OffsetDateTime::now_utc(),
     };
     let granted = manifest.permissions.clone();
-    Ok(engine.install(Installation { revision, granted, granted_by: "benches".to_owned() }).await?)
+    Ok(engine
+        .install(Installation {
+            revision,
+            granted,
+            granted_by: "benches".to_owned(),
+            correlation: outrigger_engine::CorrelationId::new(),
+            downgrade: outrigger_engine::life::Downgrade::Refused,
+        })
+        .await?)
 }
 
 /// A folder that only its owner can use, as the folder for compiled code has to be.

@@ -4,6 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+/// What the name of a role looks like.
+pub const ROLE_NAME: &str = "^[a-z][a-z0-9-]{0,63}$";
+/// What a rule looks like: a right and, after a colon, the names it is over; in both a `*` stands for any text.
+const RULE: &str = "^[a-z_*]+(:[!-9;-~]+)?$";
+
 /// A key, without its secret part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyInfo {
@@ -36,10 +41,11 @@ pub struct KeyRequest {
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9._-]+$"))]
     pub name: String,
     /// Names of roles, at least one.
-    #[schemars(length(min = 1, max = 32))]
+    #[schemars(length(min = 1, max = 32), inner(regex(pattern = ROLE_NAME)))]
     pub roles: Vec<String>,
     /// Rules that narrow what the roles allow, such as `function_execute:pricing.*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(inner(regex(pattern = RULE), length(max = 256)))]
     pub scope: Option<Vec<String>>,
     /// In seconds from now, at least one; without it the key does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,10 +88,12 @@ pub struct RoleRequest {
     #[serde(default)]
     #[schemars(length(max = 200))]
     pub description: String,
-    #[schemars(length(max = 256))]
+    /// Rules, such as `function_execute:pricing.*`: a right and, after a colon, the names it is over.
+    #[schemars(length(max = 256), inner(regex(pattern = RULE), length(max = 256)))]
     pub allow: Vec<String>,
+    /// Rules that win over whatever any role allows.
     #[serde(default)]
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 256), inner(regex(pattern = RULE), length(max = 256)))]
     pub deny: Vec<String>,
 }
 
@@ -96,6 +104,7 @@ pub struct ExplainRequest {
     /// The id or the name of a key.
     pub key: String,
     /// `<resource>_<verb>`, such as `function_execute`.
+    #[schemars(regex(pattern = "^[a-z]+_[a-z]+$"))]
     pub right: String,
     /// What it is over, such as `pricing.quote`; `*` for things without a name.
     #[serde(default = "anything")]

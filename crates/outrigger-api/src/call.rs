@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::json::{JsonObject, JsonText};
+use crate::profile::CallProfile;
 
 /// A call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,13 +25,23 @@ pub struct CallRequest {
     /// A correlation id to go on with (a ULID); otherwise one is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation: Option<String>,
+    /// Say where the time went.
+    #[serde(default)]
+    pub profile: bool,
 }
 
 impl CallRequest {
     /// A call with the function's own timeout, answered from the cache where that may be.
     #[must_use]
     pub fn new(function: FunctionRef, arguments: impl Into<JsonObject>) -> Self {
-        Self { function, arguments: arguments.into(), timeout_ms: None, no_cache: false, correlation: None }
+        Self {
+            function,
+            arguments: arguments.into(),
+            timeout_ms: None,
+            no_cache: false,
+            correlation: None,
+            profile: false,
+        }
     }
 }
 
@@ -53,6 +64,9 @@ pub struct CallResponse {
     /// Things worth knowing although the call succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<CallWarning>,
+    /// Where the time went, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Box<CallProfile>>,
 }
 
 /// Something worth knowing about a call that succeeded.

@@ -29,6 +29,41 @@ pub struct Configuration {
     pub problems: Vec<String>,
 }
 
+/// Changes of single values; the others stay as they are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigurationEdits {
+    /// To be set, whether they were set or not.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub set: Map<String, Value>,
+    /// To be set, and not set yet.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub create: Map<String, Value>,
+    /// To go back to their defaults; they are set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unset: Vec<String>,
+}
+
+impl ConfigurationEdits {
+    /// Sets one value.
+    #[must_use]
+    pub fn set(key: impl Into<String>, value: Value) -> Self {
+        Self { set: Map::from_iter([(key.into(), value)]), ..Self::default() }
+    }
+
+    /// Sets one value that is not set yet.
+    #[must_use]
+    pub fn create(key: impl Into<String>, value: Value) -> Self {
+        Self { create: Map::from_iter([(key.into(), value)]), ..Self::default() }
+    }
+
+    /// Puts one value back to its default.
+    #[must_use]
+    pub fn unset(key: impl Into<String>) -> Self {
+        Self { unset: vec![key.into()], ..Self::default() }
+    }
+}
+
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "from", rename_all = "snake_case")]

@@ -101,7 +101,7 @@ pub struct JobInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<JobProgressInfo>,
     /// The result, which fits the function's result schema.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub result: Option<JsonText>,
     /// Why it failed, or its last attempt did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,6 +123,11 @@ pub struct JobInfo {
     pub ended_at: Option<OffsetDateTime>,
 }
 
+/// What is there is there, `null` too: a function that gives nothing has that for its result.
+fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// How far a job is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobProgressInfo {
@@ -140,7 +145,7 @@ pub struct JobErrorInfo {
     /// What to do next.
     pub hint: String,
     /// The error value of the function, as JSON of its declared type.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub detail: Option<serde_json::Value>,
 }
 

@@ -9,46 +9,72 @@ pub mod backup;
 pub mod call;
 pub mod configuration;
 pub mod error;
+pub mod event;
 pub mod function;
+pub mod health;
 pub mod hook;
 pub mod job;
 pub mod json;
 pub mod metrics;
+pub mod migration;
 pub mod platform;
 pub mod plugin;
+pub mod profile;
 pub mod record;
 pub mod system;
+pub mod template;
+pub mod trace;
+pub mod upload;
+pub mod webhook;
 
 pub use access::{
     AccessMatrix, AccessMatrixCell, AccessMatrixRow, ExplainRequest, Explanation, Identity, KeyInfo, KeyRequest,
-    NewKey, RoleInfo, RoleRequest,
+    NewKey, ROLE_NAME, RoleInfo, RoleRequest,
 };
 pub use audit::{AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification};
 pub use backup::{BackupReport, BackupRequest};
 pub use call::{CallRequest, CallResponse, CallWarning};
 pub use configuration::{
-    Configuration, ConfigurationDiff, ConfigurationDifference, ConfigurationRevision, ConfigurationSource,
-    DifferenceKind, SecretsRotation,
+    Configuration, ConfigurationDiff, ConfigurationDifference, ConfigurationEdits, ConfigurationRevision,
+    ConfigurationSource, DifferenceKind, SecretsRotation,
 };
 pub use error::ApiError;
+pub use event::{EventInfo, EventQuery, EventStream, FollowQuery};
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
+pub use health::{HealthChangeInfo, HealthCheckInfo, HealthInfo, LastCheckInfo, PluginHealth};
 pub use hook::{
     FireReport, FireRequest, HookCallbackInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, SubscriptionInfo,
     SubscriptionQuery, SubscriptionRequest,
 };
 pub use job::{JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, ScheduleInfo, ScheduleRequest};
 pub use json::{JsonObject, JsonText, NotAnObject};
-pub use metrics::{FunctionMetrics, LatencyBucket, MetricsReport};
-pub use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, OnError, PluginName};
+pub use metrics::{COUNTERS, Counter, FunctionMetrics, LatencyBucket, MetricsReport, PluginHealthMetrics};
+pub use migration::{MigrationReport, RollbackReport, RollbackRequest, StateChanges};
+pub use outrigger_contract::manifest::PackagePath;
+pub use outrigger_contract::{
+    Code, Digest, FunctionName, FunctionRef, HookKind, HookName, OnError, Pattern, PluginName, Template, TemplateName,
+    TemplateValues, TemplateVariable, TraceContext, WebhookName,
+};
 pub use platform::{
-    Access, Audit, Backups, Configurations, Door, Functions, Hooks, Jobs, Platform, Plugins, Records, Visit,
+    Access, Audit, Backups, Begun, Configurations, Door, Events, Functions, Hooks, Jobs, Packages, Platform, Plugins,
+    Records, Templates, Visit, Webhooks,
 };
 pub use plugin::{
-    AvailablePlugin, AvailableReport, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest, PackageReport,
-    PackageSource, PluginDetails, PluginSummary, RevisionInfo,
+    AvailablePlugin, AvailableReport, InstallOutcome, InstallRequest, PackageReport, PackageSource, PluginDetails,
+    PluginStanding, PluginSummary, RevisionInfo,
+};
+pub use profile::{
+    CallProfile, FunctionProfile, HostCallProfile, HostCallTime, PluginProfile, StageProfile, StageTime,
 };
 pub use record::{FunctionStatistics, LogEntry, RecordQuery, RunEntry, StatisticsReport};
 pub use system::{CheckOutcome, DoctorCheck, DoctorReport};
+pub use template::{RenderedTemplate, TemplateInfo, TemplateMade, TemplateSummary};
+pub use trace::{RequestTracer, TracedRequest};
+pub use upload::{ArchiveKind, Content, PackageUpload, UploadedPackage};
+pub use webhook::{
+    DeliveryInfo, DeliveryQuery, DeliveryRetry, NewWebhook, Secret, WebhookChange, WebhookInfo, WebhookRequest,
+    WebhookSecret,
+};
 
 /// What every question may be answered with.
 pub type ApiResult<T> = Result<T, ApiError>;

@@ -5,23 +5,42 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use outrigger_contract::{FunctionRef, HookName, PluginName};
+use outrigger_contract::{FunctionRef, HookName, PluginName, TraceContext, WebhookName};
 use ulid::Ulid;
 
 use crate::{
     AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, BackupReport, BackupRequest,
-    CallRequest, CallResponse, Configuration, ConfigurationDiff, ConfigurationRevision, DoctorReport, ExplainRequest,
-    Explanation, FireReport, FireRequest, FunctionDescription, FunctionQuery, FunctionSummary, HealthInfo, HookInfo,
-    HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome, InstallRequest, JobInfo, JobQuery,
-    JobRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, PluginDetails,
-    PluginSummary, RecordQuery, RoleInfo, RoleRequest, RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation,
-    StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
+    CallRequest, CallResponse, Configuration, ConfigurationDiff, ConfigurationEdits, ConfigurationRevision,
+    DeliveryInfo, DeliveryQuery, DeliveryRetry, DoctorReport, EventInfo, EventQuery, EventStream, ExplainRequest,
+    Explanation, FireReport, FireRequest, FollowQuery, FunctionDescription, FunctionQuery, FunctionSummary, HealthInfo,
+    HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome, InstallRequest, JobInfo, JobQuery,
+    JobRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, NewWebhook, PackageReport, PackageSource,
+    PackageUpload, PluginDetails, PluginHealth, PluginProfile, PluginSummary, RecordQuery, RenderedTemplate,
+    RequestTracer, RoleInfo, RoleRequest, RollbackReport, RollbackRequest, RunEntry, ScheduleInfo, ScheduleRequest,
+    SecretsRotation, StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest, Template,
+    TemplateInfo, TemplateName, TemplateSummary, TemplateValues, UploadedPackage, WebhookChange, WebhookInfo,
+    WebhookRequest, WebhookSecret,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
 #[async_trait]
 pub trait Platform:
-    Functions + Plugins + Records + Configurations + Access + Audit + Hooks + Jobs + Backups + Debug + Send + Sync
+    Functions
+    + Plugins
+    + Records
+    + Configurations
+    + Access
+    + Audit
+    + Hooks
+    + Jobs
+    + Backups
+    + Events
+    + Webhooks
+    + Templates
+    + Packages
+    + Debug
+    + Send
+    + Sync
 {
     /// Looks whether everything is in order.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
@@ -40,6 +59,33 @@ pub trait Door: Debug + Send + Sync {
     fn local(&self, visit: Visit) -> Arc<dyn Platform>;
     /// Whether requests can be served now; says why not.
     async fn ready(&self) -> ApiResult<()>;
+    /// Who keeps traces of requests; none where nobody does.
+    fn tracer(&self) -> Option<Arc<dyn RequestTracer>> {
+        None
+    }
+    /// Notes durably that a request is begun which is to be done once, unless there is one in its place already. `place` and
+    /// `body` are hashes: of who sent it, where to and under which key, and of what it says.
+    async fn request_begin(&self, place: [u8; 32], body: [u8; 32]) -> ApiResult<Begun>;
+    /// Notes durably that it has ended, with what is to be answered when it is sent again.
+    async fn request_end(&self, place: [u8; 32], answer: Option<Vec<u8>>) -> ApiResult<()>;
+    /// Forgets it: when it is sent again, it is done again.
+    async fn request_forget(&self, place: [u8; 32]) -> ApiResult<()>;
+}
+
+/// What became of a request that is to be done once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It was not there. Now it is begun.
+    New,
+    /// It was begun before, and what became of it is not known: the process ended meanwhile.
+    Unfinished,
+    /// It has ended.
+    Ended {
+        /// The hash of what it said.
+        body: [u8; 32],
+        /// What was answered, where that was kept.
+        answer: Option<Vec<u8>>,
+    },
 }
 
 /// What is known of a request before it is looked at.
@@ -49,6 +95,8 @@ pub struct Visit {
     pub from: Option<IpAddr>,
     /// Under which all that is done for it is written down.
     pub correlation: Ulid,
+    /// Where it stands in a trace; none where nobody keeps traces.
+    pub trace: Option<TraceContext>,
 }
 
 /// Functions: found, described, called.
@@ -87,8 +135,12 @@ pub trait Plugins: Send + Sync {
     async fn plugin_reload(&self, name: &PluginName) -> ApiResult<()>;
     /// Makes a plugin ready ahead of its first call. Answers how many instances wait.
     async fn plugin_warm(&self, name: &PluginName) -> ApiResult<usize>;
-    /// How well a plugin is.
+    /// How well a plugin is: asks it, and says what the monitor makes of it.
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo>;
+    /// Goes back to what was there before a plugin's last update: the revision, its configuration and its state.
+    async fn plugin_rollback(&self, name: &PluginName, request: RollbackRequest) -> ApiResult<RollbackReport>;
+    /// What the monitor makes of each plugin, by name. None is asked for it.
+    async fn plugin_health_list(&self) -> ApiResult<Vec<PluginHealth>>;
 }
 
 /// What happened.
@@ -100,6 +152,8 @@ pub trait Records: Send + Sync {
     async fn log_list(&self, query: &RecordQuery) -> ApiResult<Vec<LogEntry>>;
     /// Runs that match, the oldest first.
     async fn run_list(&self, query: &RecordQuery) -> ApiResult<Vec<RunEntry>>;
+    /// Where the time of a plugin's calls goes, since it was loaded.
+    async fn plugin_profile(&self, name: &PluginName) -> ApiResult<PluginProfile>;
 }
 
 /// What administrators set for plugins.
@@ -113,6 +167,14 @@ pub trait Configurations: Send + Sync {
         name: &PluginName,
         values: serde_json::Map<String, serde_json::Value>,
         expected: u64,
+    ) -> ApiResult<u64>;
+    /// Changes single values, all of them or none, and leaves the others as they are. `expected` is the revision that was
+    /// read; without it the change is made to what is there now.
+    async fn configuration_change(
+        &self,
+        name: &PluginName,
+        edits: ConfigurationEdits,
+        expected: Option<u64>,
     ) -> ApiResult<u64>;
     /// The revisions that are kept, the newest first.
     async fn configuration_revisions(&self, name: &PluginName) -> ApiResult<Vec<ConfigurationRevision>>;
@@ -210,4 +272,62 @@ pub trait Jobs: Send + Sync {
     async fn schedule_put(&self, name: &str, request: ScheduleRequest) -> ApiResult<ScheduleInfo>;
     /// Removes a schedule. The jobs that it made stay.
     async fn schedule_delete(&self, name: &str) -> ApiResult<()>;
+}
+
+/// The log of events.
+#[async_trait]
+pub trait Events: Send + Sync {
+    /// Events that match, the newest first.
+    async fn event_list(&self, query: &EventQuery) -> ApiResult<Vec<EventInfo>>;
+    /// Events that match, as they happen. It ends with the platform, or with an error when the caller may no longer look.
+    async fn event_follow(&self, query: &FollowQuery) -> ApiResult<EventStream>;
+}
+
+/// Webhooks: addresses outside that are told of events. A server tells them.
+#[async_trait]
+pub trait Webhooks: Send + Sync {
+    /// All webhooks, by name.
+    async fn webhook_list(&self) -> ApiResult<Vec<WebhookInfo>>;
+    /// One webhook.
+    async fn webhook_fetch(&self, name: &WebhookName) -> ApiResult<WebhookInfo>;
+    /// Adds a webhook. The answer is the only place where its secret is shown.
+    async fn webhook_create(&self, request: WebhookRequest) -> ApiResult<NewWebhook>;
+    /// Makes a webhook into what is wanted.
+    async fn webhook_update(&self, name: &WebhookName, change: WebhookChange) -> ApiResult<WebhookInfo>;
+    /// Removes a webhook with its deliveries.
+    async fn webhook_delete(&self, name: &WebhookName) -> ApiResult<()>;
+    /// Makes a new secret for a webhook.
+    async fn webhook_rotate(&self, name: &WebhookName) -> ApiResult<WebhookSecret>;
+    /// Puts a delivery on its way that tries the webhook out.
+    async fn webhook_test(&self, name: &WebhookName) -> ApiResult<DeliveryInfo>;
+    /// Deliveries of a webhook that match, the newest first.
+    async fn delivery_list(&self, name: &WebhookName, query: &DeliveryQuery) -> ApiResult<Vec<DeliveryInfo>>;
+    /// One delivery of a webhook.
+    async fn delivery_fetch(&self, name: &WebhookName, id: &str) -> ApiResult<DeliveryInfo>;
+    /// Has a dead letter of a webhook sent again, or all of them.
+    async fn delivery_retry(&self, name: &WebhookName, id: Option<&str>) -> ApiResult<DeliveryRetry>;
+}
+
+/// Templates, from which new plugins are made.
+#[async_trait]
+pub trait Templates: Send + Sync {
+    /// All templates, by name, the built-in ones among them.
+    async fn template_list(&self) -> ApiResult<Vec<TemplateSummary>>;
+    /// One template with its files.
+    async fn template_fetch(&self, name: &TemplateName) -> ApiResult<TemplateInfo>;
+    /// Adds a template. One that does not render is refused, with file and line.
+    async fn template_create(&self, template: Template) -> ApiResult<TemplateInfo>;
+    /// Puts a template in the place of the one of its name. `expected` is the revision that was read; any without it.
+    async fn template_put(&self, template: Template, expected: Option<u64>) -> ApiResult<TemplateInfo>;
+    /// Removes a template that is not built in.
+    async fn template_delete(&self, name: &TemplateName) -> ApiResult<()>;
+    /// The files of a new plugin.
+    async fn template_render(&self, name: &TemplateName, values: TemplateValues) -> ApiResult<RenderedTemplate>;
+}
+
+/// Packages that are sent to where the platform is, to be installed from there.
+#[async_trait]
+pub trait Packages: Send + Sync {
+    /// Takes in a package and checks it. It is kept for a while, to be looked at or installed by its digest.
+    async fn package_upload(&self, upload: PackageUpload) -> ApiResult<UploadedPackage>;
 }

@@ -1,11 +1,11 @@
 //! Plugins, packages and what comes of installing them.
 
-use outrigger_contract::{Manifest, PluginName};
+use outrigger_contract::{Digest, Manifest, PluginName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::FunctionSummary;
+use crate::{FunctionSummary, MigrationReport};
 
 /// An installed plugin, as lists show it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,7 +47,7 @@ pub struct PluginDetails {
     pub refused: Vec<String>,
     /// What it imports.
     pub imports: Vec<String>,
-    /// Which interfaces of the platform it exports: `lifecycle`, `health`.
+    /// Which interfaces of the platform it exports: `lifecycle`, `health`, `migration`.
     pub exports: Vec<String>,
     /// All revisions that are kept, the newest first.
     pub revisions: Vec<RevisionInfo>,
@@ -72,6 +72,8 @@ pub enum PackageSource {
     Path(std::path::PathBuf),
     /// A name to be looked up in the search paths, with a version requirement such as `^1.2` or none.
     Named { name: PluginName, version: Option<String> },
+    /// A package that was sent before, by the digest of its files.
+    Package(Digest),
 }
 
 /// What a package is, before anything is done with it.
@@ -107,10 +109,37 @@ pub struct InstallRequest {
     /// its installed version has is refused.
     #[serde(default)]
     pub approved: Option<String>,
+    /// Only say what it would do to the configuration and the state.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// An older version may take the place of a newer one although it does not say that it can.
+    #[serde(default)]
+    pub allow_downgrade: bool,
+    /// It is to take the place of this plugin, as it stands there; otherwise nothing is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<PluginStanding>,
+}
+
+impl InstallRequest {
+    /// To install a package that asks for nothing.
+    #[must_use]
+    pub const fn new(source: PackageSource) -> Self {
+        Self { source, approved: None, dry_run: false, allow_downgrade: false, replaces: None }
+    }
+}
+
+/// A plugin as somebody saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PluginStanding {
+    pub name: PluginName,
+    /// When it was last changed. Without it, any state will do.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub updated_at: Option<OffsetDateTime>,
 }
 
 /// What came of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InstallOutcome {
     pub name: PluginName,
     pub version: String,
@@ -120,6 +149,12 @@ pub struct InstallOutcome {
     /// The version it took the place of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_version: Option<String>,
+    /// It was only tried, and nothing of it is kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// What became of the configuration and the state of the version it took the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<MigrationReport>,
 }
 
 /// Packages in the search paths.
@@ -145,22 +180,4 @@ pub struct AvailablePlugin {
     /// The version that is installed now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed_version: Option<String>,
-}
-
-/// How well a plugin is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct HealthInfo {
-    pub plugin: PluginName,
-    /// `healthy`, `degraded` or `unhealthy`.
-    pub status: String,
-    pub checks: Vec<HealthCheckInfo>,
-}
-
-/// One named check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct HealthCheckInfo {
-    pub name: String,
-    pub status: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
 }

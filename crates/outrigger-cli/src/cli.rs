@@ -3,24 +3,28 @@
 mod access;
 mod backup;
 mod call;
+mod event;
 mod global;
 mod hook;
 mod job;
 mod plugin;
 mod serve;
+mod template;
+mod webhook;
 
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
-use outrigger_api::{FunctionName, FunctionRef, PluginName};
+use outrigger_api::{FunctionName, FunctionRef, PluginName, TemplateName};
 
 use crate::complete;
 
 pub use access::{AccessCommand, AuditCommand, AuditListArguments, KeyCommand, KeyCreateArguments, RoleCommand};
 pub use backup::{BackupCommand, BackupCreateArguments};
 pub use call::{Argument, BatchArguments, CallArguments, CallOptions};
+pub use event::EventsArguments;
 pub use global::{ColorChoice, GlobalOptions};
 pub use hook::{HookCommand, SubscribeArguments};
 pub use job::{
@@ -29,9 +33,11 @@ pub use job::{
 };
 pub use plugin::{
     ConfigAction, ConfigArguments, InstallArguments, ListArguments, LogLevel, LogsArguments, PluginCommand,
-    SecretsCommand, Since, UninstallArguments,
+    RollbackArguments, SecretsCommand, Since, UninstallArguments,
 };
 pub use serve::ServeArguments;
+pub use template::TemplateCommand;
+pub use webhook::{Header, WebhookAddArguments, WebhookCommand, WebhookOptions, WebhookUpdateArguments};
 
 /// Colours of help and of usage errors.
 pub(crate) const STYLES: Styles = Styles::styled()
@@ -121,6 +127,19 @@ pub enum Command {
     #[command(subcommand, visible_alias = "schedules")]
     Schedule(ScheduleCommand),
 
+    /// What happened, in one order: list events, or follow them
+    ///
+    /// Events tell of plugins, configurations, jobs, webhooks, and of what plugins' own event hooks were fired for. With
+    /// `-o json` and --follow there is one JSON object a line.
+    #[command(after_help = "Examples:
+  outrigger events --name 'plugin.*' --since 1h
+  outrigger events --follow --name 'job.*' -o json")]
+    Events(EventsArguments),
+
+    /// Addresses outside that are told of events
+    #[command(subcommand, visible_alias = "webhooks")]
+    Webhook(WebhookCommand),
+
     /// Keys, roles, and why something is allowed or refused
     #[command(subcommand)]
     Access(AccessCommand),
@@ -139,6 +158,10 @@ pub enum Command {
     /// Make plugins
     #[command(subcommand)]
     Dev(DevCommand),
+
+    /// Templates, from which new plugins are made
+    #[command(subcommand, visible_alias = "templates")]
+    Template(TemplateCommand),
 
     /// Look whether everything is in order
     ///
@@ -238,21 +261,14 @@ impl RunFilter {
 pub enum DevCommand {
     /// Make a new plugin project that builds at once
     ///
-    /// It is in Rust: the contract in WIT, the code with a test, the manifest, and a README that says what to do next.
-    /// Nothing that exists is overwritten.
+    /// It is in Rust, unless another template is named: the contract in WIT, the code with a test, the manifest, and a
+    /// README that says what to do next. Nothing that exists is overwritten.
     #[command(after_help = "Examples:
   outrigger dev new disk-report
-  outrigger dev new disk-report --sdk ~/outrigger/plugins/sdk")]
-    New {
-        /// The plugin's name: lowercase letters, digits, `-` and `_`
-        name: PluginName,
-        /// The folder to make it in; where there is one, it is empty [default: ./NAME]
-        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-        path: Option<PathBuf>,
-        /// The folder of the Rust SDK to depend on, `plugins/sdk` in Outrigger's sources; none without it
-        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-        sdk: Option<PathBuf>,
-    },
+  outrigger dev new disk-report --sdk ~/outrigger/plugins/sdk
+  outrigger dev new disk-watch --template rust-service --author 'Ada <ada@example.org>'
+  outrigger dev new disk-tool --template our-template --set team=storage")]
+    New(NewArguments),
 
     /// Build a plugin project into a package that can be installed
     #[command(after_help = "Examples:
@@ -272,4 +288,32 @@ pub enum DevCommand {
         #[arg(long, short, requires = "install")]
         yes: bool,
     },
+}
+
+/// `outrigger dev new`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct NewArguments {
+    /// The plugin's name: lowercase letters, digits, `-` and `_`
+    pub name: PluginName,
+    /// The folder to make it in; where there is one, it is empty [default: ./NAME]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub path: Option<PathBuf>,
+    /// The template to make it from, as `outrigger template list` shows them
+    #[arg(long, value_name = "NAME", default_value = "rust")]
+    pub template: TemplateName,
+    /// The value of a variable of the template
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<Argument>,
+    /// Its title [default: made from the name]
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// What it does, one line
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Who writes it
+    #[arg(long, value_name = "TEXT")]
+    pub author: Option<String>,
+    /// The folder of the Rust SDK to depend on, `plugins/sdk` in Outrigger's sources; none without it
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub sdk: Option<PathBuf>,
 }

@@ -10,14 +10,21 @@ pub mod configuration;
 pub mod dev;
 pub mod doctor;
 pub mod errors;
+pub mod event;
 pub mod functions;
+pub mod health;
 pub mod hook;
 pub mod install;
 pub mod job;
+mod migration;
 pub mod plugin;
+pub mod profile;
 pub mod records;
 pub mod serve;
+pub mod template;
+pub mod upload;
 pub mod validate;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -44,11 +51,14 @@ pub async fn run(context: Arc<Context>, command: Command) -> CliResult {
         Command::Hook(command) => hook::run(&context, command).await,
         Command::Job(command) => job::run(&context, command).await,
         Command::Schedule(command) => job::schedule(&context, command).await,
+        Command::Events(arguments) => event::run(&context, arguments).await,
+        Command::Webhook(command) => webhook::run(&context, command).await,
         Command::Access(command) => access::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Backup(command) => backup::run(&context, command).await,
         Command::Secrets(command) => configuration::secrets(&context, command).await,
         Command::Dev(command) => dev::run(&context, command).await,
+        Command::Template(command) => template::run(&context, command).await,
         Command::Doctor => doctor::run(&context).await,
         Command::Completions { shell } => completions(&context, shell),
         Command::Errors { code } => errors::run(&context, code.as_deref()),

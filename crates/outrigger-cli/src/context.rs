@@ -44,13 +44,7 @@ impl Context {
     /// The server cannot be reached, or the data directory cannot be used.
     pub async fn platform(&self) -> ApiResult<&Arc<dyn Platform>> {
         let open = || async {
-            let named = match (&self.server, &self.data) {
-                (Some(server), _) => Some(server.clone()),
-                // Whoever names a data directory means that one, whatever the environment says.
-                (None, Some(_)) => None,
-                (None, None) => environment::text(environment::SERVER),
-            };
-            if let Some(server) = named {
+            if let Some(server) = self.named_server() {
                 let client = Client::new(&server, environment::text(environment::KEY))?;
                 return Ok(Arc::new(client) as Arc<dyn Platform>);
             }
@@ -65,6 +59,22 @@ impl Context {
             })
         };
         self.platform.get_or_try_init(open).await
+    }
+
+    /// The server that was named on the command line or in the environment.
+    fn named_server(&self) -> Option<String> {
+        match (&self.server, &self.data) {
+            (Some(server), _) => Some(server.clone()),
+            // Whoever names a data directory means that one, whatever the environment says.
+            (None, Some(_)) => None,
+            (None, None) => environment::text(environment::SERVER),
+        }
+    }
+
+    /// Whether the platform is that of a server somewhere, which does not see the files here.
+    #[must_use]
+    pub fn names_server(&self) -> bool {
+        self.named_server().is_some()
     }
 
     /// Whether the platform, which was opened, is that of a server.

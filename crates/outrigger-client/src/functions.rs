@@ -33,12 +33,13 @@ struct BatchCall<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u64>,
     no_cache: bool,
+    profile: bool,
 }
 
 impl<'a> BatchCall<'a> {
     fn of(request: &'a CallRequest) -> Self {
-        let CallRequest { function, arguments, timeout_ms, no_cache, correlation: _ } = request;
-        Self { function, args: arguments, timeout_ms: *timeout_ms, no_cache: *no_cache }
+        let CallRequest { function, arguments, timeout_ms, no_cache, correlation: _, profile } = request;
+        Self { function, args: arguments, timeout_ms: *timeout_ms, no_cache: *no_cache, profile: *profile }
     }
 }
 
@@ -57,8 +58,9 @@ enum BatchResult {
 #[async_trait]
 impl Functions for Client {
     async fn call(&self, request: CallRequest) -> ApiResult<CallResponse> {
-        let CallRequest { function, arguments, timeout_ms, no_cache, correlation } = request;
-        let mut path = format!("api/v1/functions/{}/call?no_cache={no_cache}", segment(&function.to_string()));
+        let CallRequest { function, arguments, timeout_ms, no_cache, correlation, profile } = request;
+        let name = segment(&function.to_string());
+        let mut path = format!("api/v1/functions/{name}/call?no_cache={no_cache}&profile={profile}");
         if let Some(timeout) = timeout_ms {
             path = format!("{path}&timeout_ms={timeout}");
         }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use outrigger_api::{ApiError, ApiResult, Code};
-use reqwest::header::{CONTENT_TYPE, IF_MATCH, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, ETAG, IF_MATCH, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -77,13 +77,39 @@ impl Client {
         self.send(self.request(Method::POST, path)?).await.map(drop)
     }
 
+    /// An answer with the ETag that it carries.
+    pub(crate) async fn get_tagged<T: DeserializeOwned>(&self, path: &str) -> ApiResult<(T, Option<String>)> {
+        let response = self.send(self.request(Method::GET, path)?).await?;
+        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Ok((self.parse(response).await?, tag))
+    }
+
     pub(crate) async fn put<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
         expected: Option<&str>,
     ) -> ApiResult<T> {
-        let mut request = self.request(Method::PUT, path)?.json(body);
+        self.change(Method::PUT, path, body, expected).await
+    }
+
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        expected: Option<&str>,
+    ) -> ApiResult<T> {
+        self.change(Method::PATCH, path, body, expected).await
+    }
+
+    async fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+        expected: Option<&str>,
+    ) -> ApiResult<T> {
+        let mut request = self.request(method, path)?.json(body);
         if let Some(expected) = expected {
             request = request.header(IF_MATCH, expected);
         }
@@ -94,8 +120,12 @@ impl Client {
         self.send(self.request(Method::DELETE, path)?).await.map(drop)
     }
 
-    async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> ApiResult<T> {
+    pub(crate) async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> ApiResult<T> {
         let response = self.send(request).await?;
+        self.parse(response).await
+    }
+
+    async fn parse<T: DeserializeOwned>(&self, response: Response) -> ApiResult<T> {
         let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         serde_json::from_slice(&body).map_err(|error| {
             ApiError::new(
@@ -106,7 +136,7 @@ impl Client {
         })
     }
 
-    async fn send(&self, request: RequestBuilder) -> ApiResult<Response> {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> ApiResult<Response> {
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         match response.status().is_success() {
             true => Ok(response),
@@ -131,7 +161,7 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> ApiError {
+    pub(crate) fn unreachable(&self, error: &reqwest::Error) -> ApiError {
         let mut message = format!("{} cannot be reached", self.shown);
         let mut cause: Option<&dyn Error> = error.source();
         while let Some(error) = cause {

@@ -1,11 +1,15 @@
 //! [`Platform`](outrigger_api::Platform) over HTTP, or over the socket in a data directory: what works on a data directory
 //! works against a server in the same words.
 
+mod events;
 mod functions;
 mod hooks;
 mod http;
 mod jobs;
+mod packages;
 mod platform;
+mod templates;
+mod webhooks;
 
 use std::path::Path;
 use std::time::Duration;

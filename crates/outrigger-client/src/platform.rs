@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use outrigger_api::{
     Access, AccessMatrix, ApiError, ApiResult, Audit, AuditInfo, AuditQuery, AuditVerification, AvailableReport,
-    BackupReport, BackupRequest, Backups, Code, Configuration, ConfigurationDiff, ConfigurationRevision,
-    Configurations, DoctorReport, ExplainRequest, Explanation, HealthInfo, Identity, InstallOutcome, InstallRequest,
-    KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport, PackageSource, Platform, PluginDetails,
-    PluginName, PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RunEntry, SecretsRotation,
+    BackupReport, BackupRequest, Backups, Code, Configuration, ConfigurationDiff, ConfigurationEdits,
+    ConfigurationRevision, Configurations, DoctorReport, ExplainRequest, Explanation, HealthInfo, Identity,
+    InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport, PackageSource,
+    Platform, PluginDetails, PluginHealth, PluginName, PluginProfile, PluginStanding, PluginSummary, Plugins,
+    RecordQuery, Records, RoleInfo, RoleRequest, RollbackReport, RollbackRequest, RunEntry, SecretsRotation,
     StatisticsReport,
 };
 use serde::Deserialize;
@@ -29,6 +30,15 @@ fn source(source: &PackageSource) -> Value {
         PackageSource::Path(path) => json!({"path": std::path::absolute(path).unwrap_or_else(|_| path.clone())}),
         PackageSource::Named { name, version: None } => json!({"name": name}),
         PackageSource::Named { name, version } => json!({"name": name, "version": version}),
+        PackageSource::Package(digest) => json!({"package": digest}),
+    }
+}
+
+/// The state that something was in is an ETag there; here it is a parameter like any other.
+pub(crate) fn conflict(error: ApiError) -> ApiError {
+    match error.code {
+        Code::PreconditionFailed => ApiError { code: Code::Conflict, ..error },
+        _ => error,
     }
 }
 
@@ -51,12 +61,33 @@ impl Plugins for Client {
     }
 
     async fn plugin_install(&self, request: InstallRequest) -> ApiResult<InstallOutcome> {
-        let InstallRequest { source: package, approved } = request;
+        let InstallRequest { source: package, approved, dry_run, allow_downgrade, replaces } = request;
         let mut body = json!({"source": source(&package)});
         if let Some(approved) = approved {
             body["approved"] = Value::String(approved);
         }
-        self.post("api/v1/plugins/install", &body).await
+        // A server of an earlier version knows neither, and says so only where it is asked.
+        if dry_run {
+            body["dry_run"] = Value::Bool(true);
+        }
+        if allow_downgrade {
+            body["allow_downgrade"] = Value::Bool(true);
+        }
+        let Some(PluginStanding { name, updated_at }) = replaces else {
+            return self.post("api/v1/plugins/install", &body).await;
+        };
+        let expected = match updated_at {
+            None => None,
+            Some(seen) => {
+                let (present, etag) = self.get_tagged::<PluginDetails>(&plugin(&name, "")).await?;
+                if present.summary.updated_at != seen {
+                    let message = format!("the plugin {name} was changed by someone else meanwhile");
+                    return Err(ApiError::new(Code::Conflict, message));
+                }
+                etag
+            }
+        };
+        self.put(&plugin(&name, ""), &body, expected.as_deref()).await.map_err(conflict)
     }
 
     async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<()> {
@@ -87,6 +118,14 @@ impl Plugins for Client {
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo> {
         self.get(&plugin(name, "/health"), &()).await
     }
+
+    async fn plugin_rollback(&self, name: &PluginName, request: RollbackRequest) -> ApiResult<RollbackReport> {
+        self.post(&plugin(name, "/rollback"), &request).await
+    }
+
+    async fn plugin_health_list(&self) -> ApiResult<Vec<PluginHealth>> {
+        self.pages("api/v1/health", &()).await
+    }
 }
 
 #[async_trait]
@@ -105,6 +144,10 @@ impl Records for Client {
     async fn run_list(&self, query: &RecordQuery) -> ApiResult<Vec<RunEntry>> {
         self.list("api/v1/runs", &RecordQuery { limit: query.limit.min(MOST), ..query.clone() }).await
     }
+
+    async fn plugin_profile(&self, name: &PluginName) -> ApiResult<PluginProfile> {
+        self.get(&plugin(name, "/profile"), &()).await
+    }
 }
 
 #[async_trait]
@@ -120,22 +163,34 @@ impl Configurations for Client {
         }
         let expected = format!("\"{expected}\"");
         let put = self.put(&plugin(name, "/config"), &values, Some(&expected)).await;
-        let Change { revision } = put.map_err(|error| match error.code {
-            // The revision is the ETag there; here it is a parameter like any other.
-            Code::PreconditionFailed => ApiError { code: Code::Conflict, ..error },
-            _ => error,
-        })?;
+        let Change { revision } = put.map_err(conflict)?;
+        Ok(revision)
+    }
+
+    async fn configuration_change(
+        &self,
+        name: &PluginName,
+        edits: ConfigurationEdits,
+        expected: Option<u64>,
+    ) -> ApiResult<u64> {
+        #[derive(Deserialize)]
+        struct Change {
+            revision: u64,
+        }
+        let expected = expected.map(|expected| format!("\"{expected}\""));
+        let patch = self.patch(&plugin(name, "/config"), &edits, expected.as_deref()).await;
+        let Change { revision } = patch.map_err(conflict)?;
         Ok(revision)
     }
 
     async fn configuration_revisions(&self, name: &PluginName) -> ApiResult<Vec<ConfigurationRevision>> {
-        self.list(&plugin(name, "/config/revisions"), &()).await
+        self.list(&plugin(name, "/config-revisions"), &()).await
     }
 
     async fn configuration_diff(&self, name: &PluginName, from: u64, to: Option<u64>) -> ApiResult<ConfigurationDiff> {
         let mut query = vec![("from", from)];
         query.extend(to.map(|to| ("to", to)));
-        self.get(&plugin(name, "/config/diff"), &query).await
+        self.get(&plugin(name, "/config-diff"), &query).await
     }
 
     async fn configuration_rollback(&self, name: &PluginName, revision: u64) -> ApiResult<u64> {
@@ -144,7 +199,7 @@ impl Configurations for Client {
             revision: u64,
         }
         let body = json!({"revision": revision});
-        let Change { revision } = self.post(&plugin(name, "/config/rollback"), &body).await?;
+        let Change { revision } = self.post(&plugin(name, "/config-rollback"), &body).await?;
         Ok(revision)
     }
 

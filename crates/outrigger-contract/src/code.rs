@@ -53,6 +53,11 @@ pub enum Code {
     TooLarge,
     UnsupportedMediaType,
     InvalidBackup,
+    MigrationFailed,
+    InvalidTemplate,
+    DigestMismatch,
+    RequestTimeout,
+    RequestInterrupted,
     Internal,
 }
 
@@ -259,6 +264,21 @@ table! {
     InvalidBackup "invalid_backup" 422 -32602 USAGE
         "The file is not a backup, or is not as it was when it was made."
         "Take another copy of it, or an earlier backup; `outrigger backup verify FILE` checks one."
+    MigrationFailed "migration_failed" 409 -32000 FAILED
+        "What an older version of the plugin left could not be taken over; nothing was changed, and the old version still runs."
+        "The message names the step. `outrigger plugin install PATH --dry-run` shows what a migration would change."
+    InvalidTemplate "invalid_template" 422 -32602 USAGE
+        "The template for plugins has a mistake, or cannot be rendered with these values."
+        "The message names the file and the line; `outrigger template show rust` is one that works."
+    DigestMismatch "digest_mismatch" 400 -32602 USAGE
+        "What was sent is not what its digest says it is."
+        "Send it again; if that does not help, look whether the file or the digest is the wrong one."
+    RequestTimeout "request_timeout" 408 -32003 TIMEOUT
+        "The body of the request did not arrive in time."
+        "Send it again without a pause, over a better connection if need be."
+    RequestInterrupted "request_interrupted" 409 -32000 CONFLICT
+        "A request with this idempotency key was begun, and what became of it is not known any more: the server ended meanwhile."
+        "Look whether it was done; if it was not, send the request with a new key."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

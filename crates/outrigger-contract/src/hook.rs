@@ -143,7 +143,7 @@ pub enum OnError {
 
 text_serde!(OnError, {
     "type": "string",
-    "pattern": r"^(fail-open|fail-closed|disable-after\([1-9][0-9]*\))$",
+    "pattern": r"^(fail-open|fail-closed|disable-after\([1-9][0-9]{0,8}\))$",
     "description": "What happens when a subscriber fails: `fail-open` goes on without it, `fail-closed` ends the hook there and fails what fired it, `disable-after(N)` goes on without it and switches the subscription off after N failures in a row.",
     "examples": ["fail-open", "fail-closed", "disable-after(3)"],
 });
@@ -163,7 +163,9 @@ impl FromStr for OnError {
         let read = match (text, count) {
             ("fail-open", _) => Some(Self::FailOpen),
             ("fail-closed", _) => Some(Self::FailClosed),
-            (_, Some(count)) if !count.starts_with(['0', '+']) => count.parse().ok().map(Self::DisableAfter),
+            (_, Some(count)) if count.len() <= 9 && !count.starts_with(['0', '+']) => {
+                count.parse().ok().map(Self::DisableAfter)
+            }
             _ => None,
         };
         read.ok_or_else(|| OnErrorError { text: text.to_owned() })
@@ -212,7 +214,15 @@ mod tests {
         for text in ["fail-open", "fail-closed", "disable-after(3)"] {
             assert_eq!(text.parse::<OnError>().expect("a policy").to_string(), text);
         }
-        for wrong in ["", "open", "disable-after", "disable-after(0)", "disable-after(03)", "disable-after(-1)"] {
+        for wrong in [
+            "",
+            "open",
+            "disable-after",
+            "disable-after(0)",
+            "disable-after(03)",
+            "disable-after(1000000000)",
+            "disable-after(-1)",
+        ] {
             assert!(wrong.parse::<OnError>().is_err(), "{wrong}");
         }
     }

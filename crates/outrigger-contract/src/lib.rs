@@ -2,22 +2,31 @@
 //! renderings of it. Everything here is a pure function of its input; this crate does no IO.
 //!
 //! Read in this order: [`name`] and [`digest`] (what things are called), [`manifest`] (what a plugin says of
-//! itself), [`permission`] (what it asks for), [`hook`] (where it takes part), [`types`] (what its functions take and give), [`code`] (how all of
+//! itself), [`permission`] (what it asks for), [`hook`] (where it takes part), [`types`] (what its functions take and give), [`trace`] (where a call stands in a trace), [`code`] (how all of
 //! it fails).
 
+pub mod address;
 pub mod code;
 pub mod digest;
 pub mod hook;
 pub mod manifest;
 pub mod name;
+pub mod pattern;
 pub mod permission;
+pub mod template;
+pub mod trace;
 pub mod types;
 pub mod units;
+pub mod webhook;
 
 pub use code::Code;
 pub use digest::Digest;
 pub use hook::{HookKind, HookName, OnError};
 pub use manifest::Manifest;
 pub use name::{FunctionName, FunctionRef, PluginName};
+pub use pattern::Pattern;
 pub use permission::Permissions;
+pub use template::{Template, TemplateName, TemplateValues, TemplateVariable};
+pub use trace::TraceContext;
 pub use types::{Type, TypeGraph, Value};
+pub use webhook::WebhookName;

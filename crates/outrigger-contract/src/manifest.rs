@@ -7,8 +7,10 @@
 mod categories;
 mod configuration;
 mod functions;
+mod health;
 mod hooks;
 mod limits;
+mod migrations;
 mod node;
 mod problem;
 mod read;
@@ -29,8 +31,10 @@ use crate::permission::Permissions;
 pub use categories::{Category, UnknownCategory};
 pub use configuration::{AdditionalProperties, ConfigurationSchema, Property, PropertyKind};
 pub use functions::{FunctionOptions, Retry};
+pub use health::{HealthPolicy, RestartPolicy, RestartPolicyError};
 pub use hooks::{HookDeclaration, SubscriptionDeclaration};
 pub use limits::Limits;
+pub use migrations::{LONGEST_STATE_KEY, MigrationConflict, MigrationStep};
 pub use problem::{ManifestError, Place, Problem};
 pub use runtime::{InstancePolicy, PackagePath, PackagePathError, RuntimeKind, RuntimeSection};
 pub use schema::json_schema;
@@ -84,8 +88,14 @@ pub struct Manifest {
     /// Functions of its own that are called when a hook is fired.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subscriptions: Vec<SubscriptionDeclaration>,
+    /// Steps from what older versions left, in the order in which they are taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<MigrationStep>,
     /// Limits on each call, with the defaults filled in.
     pub limits: Limits,
+    /// How it is looked after.
+    #[serde(skip_serializing_if = "HealthPolicy::is_default")]
+    pub health: HealthPolicy,
 }
 
 impl Manifest {

@@ -404,8 +404,10 @@ impl<T: FromStr<Err = UnitError>> Visitor<'_> for AmountVisitor<T> {
         number.to_string().parse().map_err(E::custom)
     }
 
+    /// To the ninth place, which of seconds is a nanosecond.
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
-        number.to_string().parse().map_err(E::custom)
+        // What is added takes the sign of a negative zero away.
+        format!("{:.9}", number + 0.0).parse().map_err(E::custom)
     }
 }
 
@@ -463,6 +465,13 @@ impl JsonSchema for ByteSize {
     }
 }
 
+/// Each unit at most once, with no more places than make whole nanoseconds; no number so long that the sum of all is too
+/// long for a length of time.
+const SPAN_PATTERN: &str = "^ *(?=[0-9])([0-9]{1,14}(\\.[0-9]{1,9})?|\
+    ([0-9]{1,14}(\\.[0-9]{1,9})? *d *)?([0-9]{1,14}(\\.[0-9]{1,9})? *h *)?([0-9]{1,14}(\\.[0-9]{1,9})? *m *)?\
+    ([0-9]{1,14}(\\.[0-9]{1,9})? *s *)?([0-9]{1,14}(\\.[0-9]{1,6})? *ms *)?([0-9]{1,14}(\\.[0-9]{1,3})? *us *)?\
+    ([0-9]{1,14} *ns)?) *$";
+
 impl JsonSchema for Span {
     fn schema_name() -> Cow<'static, str> {
         "Span".into()
@@ -473,11 +482,8 @@ impl JsonSchema for Span {
             "description": "A length of time: numbers with units from large to small, or a plain number of seconds.",
             "examples": ["30s", "1h30m", "250ms", 5],
             "anyOf": [
-                {
-                    "type": "string",
-                    "pattern": r"^\s*(\d+(\.\d+)?|(\d+(\.\d+)?\s*(d|h|m|s|ms|us|ns)\s*)+)\s*$",
-                },
-                { "type": "number", "minimum": 0 },
+                { "type": "string", "pattern": SPAN_PATTERN },
+                { "type": "number", "minimum": 0, "maximum": 99_999_999_999_999_u64 },
             ],
         })
     }

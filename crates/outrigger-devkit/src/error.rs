@@ -4,6 +4,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use outrigger_registry::TemplateError;
+
 use crate::toolchain::Target;
 
 /// Why a project could not be made or built.
@@ -89,6 +91,9 @@ pub enum DevkitError {
         /// What it is instead.
         reason: String,
     },
+    /// The template has no such variable, or a value does not fit.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
 }
 
 impl DevkitError {
@@ -112,6 +117,7 @@ impl DevkitError {
             DevkitError::NotTheSdk { .. } => {
                 "name the folder `plugins/sdk` of Outrigger's sources, or make the project without the SDK".into()
             }
+            DevkitError::Template(error) => return error.hint(),
             DevkitError::Io { .. } | DevkitError::ProjectFile { .. } => return None,
         };
         Some(hint)

@@ -4,6 +4,7 @@
 //! [`build`] (the whole way), [`componentize`] (from a core module to a documented component), [`new`] (a project that
 //! builds at once). Everything says what it does on standard error, through [`Progress`], and nothing on standard output.
 
+mod archive;
 pub mod build;
 mod compile;
 pub mod componentize;
@@ -12,9 +13,11 @@ pub mod new;
 pub mod project;
 pub mod toolchain;
 
+pub use archive::Archive;
 pub use build::{BuildOptions, Built, build};
 pub use error::DevkitError;
-pub use new::{Created, NewOptions, new};
+pub use new::{Created, Files, built_in, new, render, sdk_path};
+pub use outrigger_registry::{PackageError, TemplateError, check_template, pack, read_template};
 pub use toolchain::{Target, Toolchain};
 
 /// Whether steps and the compiler's output are shown while they happen.

@@ -1,27 +1,22 @@
 //! A new project: a small plugin that builds, is tested and can be called at once, to be changed into what is wanted.
 //!
 //! Nothing that exists is touched, and nothing half written stays: the project is written in a folder of another name
-//! and moved to its place when it is complete. The templates are in `templates/`.
+//! and moved to its place when it is complete. What is written comes from a template, of which the built-in ones need
+//! nothing but this program.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use outrigger_contract::PluginName;
+use outrigger_contract::manifest::PackagePath;
+use outrigger_contract::{PluginName, Template, TemplateName, TemplateValues};
+use outrigger_registry::{built_in_templates, render_template};
 
 use crate::error::DevkitError;
 
-/// What to make.
-#[derive(Clone, Debug)]
-pub struct NewOptions {
-    /// The plugin's name.
-    pub name: PluginName,
-    /// The folder to make it in: one that does not exist, or has nothing in it.
-    pub folder: PathBuf,
-    /// The folder of the Rust SDK. With it the project shows configuration and logging. Without it the project depends
-    /// on nothing that is not published, so it builds anywhere.
-    pub sdk: Option<PathBuf>,
-}
+/// The files of a project.
+pub type Files = BTreeMap<PackagePath, String>;
 
 /// What was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,28 +25,29 @@ pub struct Created {
     pub name: PluginName,
     /// The project's folder, as it was given.
     pub folder: PathBuf,
-    /// The files in it, in the order in which to read them.
-    pub files: Vec<&'static str>,
+    /// The files in it, by their paths.
+    pub files: Vec<String>,
 }
 
-/// The files of a project and their templates, in the order in which to read them.
-const TEMPLATES: [(&str, &str); 6] = [
-    ("README.md", include_str!("../templates/README.md")),
-    ("wit/world.wit", include_str!("../templates/world.wit")),
-    ("src/lib.rs", include_str!("../templates/lib.rs")),
-    ("plugin.toml", include_str!("../templates/plugin.toml")),
-    ("Cargo.toml", include_str!("../templates/manifest.toml")),
-    (".gitignore", include_str!("../templates/gitignore")),
-];
+/// The built-in template of this name.
+#[must_use]
+pub fn built_in(name: &TemplateName) -> Option<&'static Template> {
+    built_in_templates().iter().find(|template| template.name == *name)
+}
 
-/// Makes the project.
+/// The files that a built-in template makes of these values.
 ///
 /// # Errors
-/// [`DevkitError::NotEmpty`] where the folder has something in it, [`DevkitError::NotTheSdk`] where `sdk` is another
-/// folder, and [`DevkitError::Io`].
-pub fn new(options: &NewOptions) -> Result<Created, DevkitError> {
-    let NewOptions { name, folder, sdk } = options;
-    let sdk = sdk.as_deref().map(sdk_path).transpose()?;
+/// [`DevkitError::Template`] where a value is not known or does not fit.
+pub fn render(template: &Template, values: &TemplateValues) -> Result<Files, DevkitError> {
+    Ok(render_template(template, values)?)
+}
+
+/// Makes the project of these files in `folder`: one that does not exist, or has nothing in it.
+///
+/// # Errors
+/// [`DevkitError::NotEmpty`] where the folder has something in it, and [`DevkitError::Io`].
+pub fn new(name: &PluginName, folder: &Path, files: &Files) -> Result<Created, DevkitError> {
     let target = std::path::absolute(folder).map_err(DevkitError::io("find", folder))?;
     let exists = exists_empty(folder)?;
 
@@ -62,9 +58,9 @@ pub fn new(options: &NewOptions) -> Result<Created, DevkitError> {
     let staging = staging.map_err(DevkitError::io("write to", beside))?;
     // One level deeper, because a temporary folder itself can be read by its owner alone.
     let unfinished = staging.path().join(name.as_str());
-    let values = Values::of(name, sdk);
-    for (file, template) in TEMPLATES {
-        write(&unfinished.join(file), &values.fill(template))?;
+    fs::create_dir(&unfinished).map_err(DevkitError::io("create", &unfinished))?;
+    for (path, text) in files {
+        write(&unfinished.join(path), text)?;
     }
     if exists {
         // Not replaced as a whole: it may be somebody's working directory.
@@ -72,8 +68,8 @@ pub fn new(options: &NewOptions) -> Result<Created, DevkitError> {
     } else {
         fs::rename(&unfinished, &target).map_err(DevkitError::io("create", &target))?;
     }
-    let files = TEMPLATES.iter().map(|(file, _)| *file).collect();
-    Ok(Created { name: name.clone(), folder: folder.clone(), files })
+    let files = files.keys().map(ToString::to_string).collect();
+    Ok(Created { name: name.clone(), folder: folder.to_path_buf(), files })
 }
 
 /// Whether there is such a folder; one that has something in it is refused.
@@ -112,7 +108,10 @@ fn move_content(from: &Path, to: &Path) -> Result<(), DevkitError> {
 }
 
 /// The path of the SDK as it stands in `Cargo.toml`.
-fn sdk_path(folder: &Path) -> Result<String, DevkitError> {
+///
+/// # Errors
+/// [`DevkitError::NotTheSdk`] where `folder` is another one.
+pub fn sdk_path(folder: &Path) -> Result<String, DevkitError> {
     let not_the_sdk = |reason: String| DevkitError::NotTheSdk { path: folder.to_path_buf(), reason };
     let manifest = fs::read_to_string(folder.join("Cargo.toml"))
         .map_err(|error| not_the_sdk(format!("its Cargo.toml cannot be read: {error}")))?;
@@ -129,71 +128,27 @@ fn sdk_path(folder: &Path) -> Result<String, DevkitError> {
     }
 }
 
-/// What a template may name, as `{{key}}`. The lines from `{{#sdk}}` or `{{^sdk}}` to `{{/sdk}}` are for projects with
-/// the SDK, or without it.
-struct Values {
-    values: Vec<(&'static str, String)>,
-    with_sdk: bool,
-}
-
-impl Values {
-    fn of(name: &PluginName, sdk: Option<String>) -> Values {
-        // A plugin's name may be a keyword, the name of a dependency, or have two hyphens in a row. With `plugin` behind
-        // its words it is a name that Cargo, Rust and WIT all take.
-        let words: Vec<_> = name.as_str().split(['-', '_']).filter(|word| !word.is_empty()).collect();
-        let package = format!("{}-plugin", words.join("-"));
-        let with_sdk = sdk.is_some();
-        let values = vec![
-            ("{{name}}", name.to_string()),
-            ("{{title}}", capitalized(&words.join(" "))),
-            ("{{entry}}", format!("{}.wasm", words.join("_"))),
-            ("{{module}}", package.replace('-', "_")),
-            ("{{package}}", package),
-            ("{{sdk}}", toml::Value::String(sdk.unwrap_or_default()).to_string()),
-        ];
-        Values { values, with_sdk }
-    }
-
-    fn fill(&self, template: &str) -> String {
-        let mut text = String::with_capacity(template.len());
-        let mut shown = true;
-        for line in template.lines() {
-            match line {
-                "{{#sdk}}" => shown = self.with_sdk,
-                "{{^sdk}}" => shown = !self.with_sdk,
-                "{{/sdk}}" => shown = true,
-                _ if shown => text.extend([line, "\n"]),
-                _ => {}
-            }
-        }
-        self.values.iter().fold(text, |text, (key, value)| text.replace(key, value))
-    }
-}
-
-fn capitalized(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(characters).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::path::Path;
 
-    use outrigger_contract::Manifest;
+    use outrigger_contract::{Manifest, TemplateValues};
     use wit_parser::Resolve;
 
-    use super::{NewOptions, new};
+    use super::{Created, built_in, new, render, sdk_path};
     use crate::error::DevkitError;
     use crate::project::Project;
     use crate::toolchain::Target;
 
-    fn options(name: &str, folder: &Path, sdk: Option<&Path>) -> NewOptions {
-        NewOptions {
-            name: name.parse().expect("a name"),
-            folder: folder.to_path_buf(),
-            sdk: sdk.map(Path::to_path_buf),
+    /// A project made as `outrigger dev new` makes it.
+    fn make(template: &str, name: &str, folder: &Path, sdk: Option<&Path>) -> Result<Created, DevkitError> {
+        let template = built_in(&template.parse().expect("a name")).expect("it is built in");
+        let mut values = TemplateValues::new(name.parse().expect("a name"));
+        if let Some(sdk) = sdk {
+            values.variables.insert("sdk".to_owned(), sdk_path(sdk)?);
         }
+        new(&values.name, folder, &render(template, &values)?)
     }
 
     fn sdk() -> &'static Path {
@@ -213,20 +168,37 @@ mod tests {
         let place = tempfile::tempdir().expect("a folder");
         let longest = "a".repeat(64);
         for name in ["disk-report", "match", "std", "loop", "wit-bindgen", "a--b_", "s3-2x", &longest] {
-            for sdk in [None, Some(sdk())] {
-                let folder = place.path().join(format!("{name}-{}", sdk.is_some()));
-                let created = new(&options(name, &folder, sdk)).expect(name);
+            for (template, sdk) in [("rust", None), ("rust", Some(sdk())), ("rust-service", None)] {
+                let folder = place.path().join(format!("{name}-{template}-{}", sdk.is_some()));
+                let created = make(template, name, &folder, sdk).expect(name);
                 for file in created.files {
-                    let text = fs::read_to_string(folder.join(file)).expect(file);
-                    assert!(!text.contains("{{"), "{file}: {text}");
+                    let text = fs::read_to_string(folder.join(&file)).expect(&file);
+                    assert!(!text.contains("{{") && !text.contains("{%"), "{file}: {text}");
                 }
                 let project = Project::read(&folder).expect(name);
                 assert_eq!((project.name.as_str(), project.target), (name, Target::Wasip1));
                 let manifest = fs::read_to_string(folder.join("plugin.toml")).expect("a manifest");
                 let manifest = Manifest::parse(&manifest).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
-                assert_eq!(manifest.configuration.is_empty(), sdk.is_none());
+                assert_eq!(manifest.configuration.is_empty(), template == "rust" && sdk.is_none());
+                assert_eq!(manifest.subscriptions.is_empty(), template == "rust");
                 Resolve::default().push_path(folder.join("wit")).expect(name);
             }
+        }
+    }
+
+    #[test]
+    fn words_that_need_quotes_get_them() {
+        for template in ["rust", "rust-service"] {
+            let template = built_in(&template.parse().expect("a name")).expect("it is built in");
+            let mut values = TemplateValues::new("x".parse().expect("a name"));
+            values.title = Some("The \"X\" \\ Y".to_owned());
+            values.description = Some("Does 'x' and {{ y }}.".to_owned());
+            values.author = Some("Ada <ada@example.org>".to_owned());
+            let files = render(template, &values).expect("it renders");
+            let manifest = Manifest::parse(&files[&"plugin.toml".parse().expect("a path")]).expect("a manifest");
+            assert_eq!(Some(manifest.title), values.title);
+            assert_eq!(Some(manifest.description), values.description);
+            assert_eq!(manifest.authors, [values.author.expect("it was given")]);
         }
     }
 
@@ -234,7 +206,7 @@ mod tests {
     fn the_hints_in_the_manifest_are_a_manifest() {
         let place = tempfile::tempdir().expect("a folder");
         let folder = place.path().join("x");
-        new(&options("x", &folder, None)).expect("a project");
+        make("rust", "x", &folder, None).expect("a project");
         let text = fs::read_to_string(folder.join("plugin.toml")).expect("a manifest");
         let is_hint = |line: &&str| line.starts_with('[') || line.contains(" = ");
         let all: Vec<_> = text.lines().map(|line| line.strip_prefix("# ").filter(is_hint).unwrap_or(line)).collect();
@@ -253,10 +225,10 @@ mod tests {
         fs::write(taken.join("notes"), "mine").expect("written");
         let file = place.path().join("file");
         fs::write(&file, "mine").expect("written");
-        let error = new(&options("x", &taken, None)).expect_err("something is there");
+        let error = make("rust", "x", &taken, None).expect_err("something is there");
         assert!(matches!(error, DevkitError::NotEmpty { .. }), "{error}");
-        assert!(new(&options("x", &file, None)).is_err());
-        assert!(new(&options("x", &file.join("below"), None)).is_err());
+        assert!(make("rust", "x", &file, None).is_err());
+        assert!(make("rust", "x", &file.join("below"), None).is_err());
         assert_eq!(
             (entries(place.path()), entries(&taken)),
             (vec!["file".into(), "taken".into()], vec!["notes".into()])
@@ -268,7 +240,7 @@ mod tests {
         let place = tempfile::tempdir().expect("a folder");
         let expected = [".gitignore", "Cargo.toml", "README.md", "plugin.toml", "src", "wit"];
         for folder in [place.path().to_path_buf(), place.path().join("src/new/deeper")] {
-            new(&options("x", &folder, None)).expect("a project");
+            make("rust", "x", &folder, None).expect("a project");
             assert_eq!(entries(&folder), expected);
         }
         assert_eq!(entries(&place.path().join("src/new")), ["deeper"]);
@@ -283,7 +255,7 @@ mod tests {
             (sdk().join("../pricing"), "its package is `outrigger-pricing`"),
         ];
         for (sdk, expected) in cases {
-            let error = new(&options("x", &folder, Some(&sdk))).expect_err("it is not the SDK").to_string();
+            let error = make("rust", "x", &folder, Some(&sdk)).expect_err("it is not the SDK").to_string();
             assert!(error.contains(expected), "{error}");
             assert!(!folder.exists());
         }

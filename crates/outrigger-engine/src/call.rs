@@ -13,13 +13,14 @@ mod record;
 mod resolve;
 mod retry;
 mod validate;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_contract::types::json::{self, Rendered};
 use outrigger_contract::types::{Function, Type};
-use outrigger_contract::{Code, FunctionRef, HookName, PluginName, Value};
+use outrigger_contract::{Code, FunctionRef, HookName, PluginName, TraceContext, Value};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use cache::AnswerCache;
@@ -31,6 +32,7 @@ use crate::engine::Engine;
 use crate::error::Failure;
 use crate::hooks::HookCaller;
 use crate::plugins::{ActiveRevision, FunctionSlot};
+use crate::profile::{CallProfile, Recording, Stage};
 use crate::runtime::{CallContext, NOTHING, Observed};
 use crate::services::CallServices;
 use crate::store::CacheOutcome;
@@ -119,6 +121,12 @@ pub struct CallOptions {
     pub correlation: Option<CorrelationId>,
     /// Cancelled when the caller no longer wants the answer.
     pub cancel: CancellationToken,
+    /// Say where its time went.
+    pub profile: bool,
+    /// The trace that the caller goes on with, or that it decided not to keep. Boxed: few calls have one.
+    pub trace: Option<Box<TraceContext>>,
+    /// The call on whose behalf it is made, where that is recorded in detail. This one then is too.
+    pub within: Option<Arc<Recording>>,
 }
 
 /// What a call gave.
@@ -134,6 +142,8 @@ pub struct Answer {
     pub correlation: CorrelationId,
     /// Things the caller should know although the call succeeded, such as log lines that were dropped.
     pub warnings: Vec<Warning>,
+    /// Where its time went, if that was asked for.
+    pub profile: Option<Box<CallProfile>>,
 }
 
 /// Something worth knowing about a call that succeeded.
@@ -208,7 +218,7 @@ impl Engine {
     /// Answers whether it does no harm to call it once more.
     pub(crate) async fn check(&self, call: Call) -> Result<bool, Failure> {
         authorize::name(&call.caller, &call.function)?;
-        let target = resolve::function(self, &call.function).await?;
+        let (target, _) = resolve::function(self, &call.caller, &call.function).await?;
         authorize::target(&call.caller, &target)?;
         validate::arguments(&target, call.arguments)?;
         Ok(target.slot().repeatable)
@@ -225,17 +235,26 @@ impl Engine {
 /// The stages, in order.
 async fn path(engine: &Engine, call: Call, run: &mut Run) -> Result<Output, Failure> {
     authorize::name(&call.caller, &call.function)?;
-    let target = resolve::function(engine, &call.function).await?;
+    let (target, held) = resolve::function(engine, &call.caller, &call.function).await?;
     run.found(&target);
     authorize::target(&call.caller, &target)?;
     let arguments = validate::arguments(&target, call.arguments)?;
+    run.enter(Stage::Queue);
     rate::check(&target, &call.caller)?;
-    let deadline = deadline::of(&target, &call.options, run.started());
+    run.enter(Stage::Hooks);
+    let deadline = deadline::of(&target, &call.options, run.started() + held);
     let arguments = hooks::before(engine, run, &call.caller, &target, arguments, deadline).await?;
+    run.enter(Stage::Record);
     audit::intent(engine, run, &call.caller, &target).await?;
     run.admit();
-    let execution =
-        Execution { engine, target, caller: call.caller, correlation: run.correlation(), cancel: call.options.cancel };
+    let execution = Execution {
+        engine,
+        target,
+        caller: call.caller,
+        correlation: run.correlation(),
+        cancel: call.options.cancel,
+        recording: run.recording(),
+    };
     let no_cache = call.options.no_cache;
     // Pinned here, so that a pointer is handed on; the future itself is large and would be copied at every step.
     let work = std::pin::pin!(cache::answer(&execution, &arguments, deadline, no_cache));
@@ -270,6 +289,7 @@ struct Execution<'a> {
     caller: Caller,
     correlation: CorrelationId,
     cancel: CancellationToken,
+    recording: Option<&'a Arc<Recording>>,
 }
 
 /// What comes out of the inner stages.
@@ -283,6 +303,13 @@ struct Output {
 }
 
 impl Execution<'_> {
+    /// From now on the call is about this.
+    fn enter(&self, stage: Stage) {
+        if let Some(recording) = self.recording {
+            recording.enter(stage);
+        }
+    }
+
     /// The innermost stage: runs the function once and checks what it gave.
     async fn run_once(
         &self,
@@ -291,6 +318,8 @@ impl Execution<'_> {
         observed: &Arc<Observed>,
     ) -> Result<Arc<Value>, Failure> {
         let Target { revision, index, name, .. } = &self.target;
+        // A runtime that knows more says more.
+        self.enter(Stage::Run);
         let context = CallContext {
             correlation: self.correlation,
             deadline: deadline.at,
@@ -301,14 +330,17 @@ impl Execution<'_> {
                 &self.caller,
                 self.correlation,
                 deadline.at,
+                self.recording,
             )),
             observed: Arc::clone(observed),
+            recording: self.recording.cloned(),
         };
         let value = revision
             .loaded
             .call(*index, arguments, context)
             .await
             .map_err(|fault| Failure::of_call(fault, &revision.graph, self.target.function()))?;
+        self.enter(Stage::Validate);
         let fits = match &self.target.function().outcome.ok {
             Some(ty) => json::fits(&revision.graph, ty, &value),
             None => value == NOTHING,

@@ -106,7 +106,7 @@ pub(crate) fn resolve(
     for (key, value) in stored {
         // One that is overridden need not open.
         if !layers.iter().any(|layer| layer.values.contains_key(key)) {
-            let value = vault::open(&*inner.vault, Place { plugin: &manifest.name, key }, value)?;
+            let value = vault::open(&*inner.vault, Place::Configuration { plugin: &manifest.name, key }, value)?;
             values.insert(key.clone(), value);
         }
     }
@@ -183,7 +183,7 @@ pub(crate) fn seal(
     let refused = |message: String| Failure::new(Code::InvalidConfiguration, message);
     let mut sealed = Map::new();
     for (key, value) in values {
-        let place = Place { plugin, key: &key };
+        let place = Place::Configuration { plugin, key: &key };
         let kept = present.get(&key);
         let secret = is_secret(manifest, &key);
         let value = match value {
@@ -214,13 +214,45 @@ pub(crate) fn seal(
     Ok(sealed)
 }
 
+/// What is to be stored of what a plugin made of its configuration: secrets sealed. What was secret before stays so: at its
+/// key, and as a text wherever it has come to stand.
+pub(crate) fn seal_migrated(
+    vault: &dyn Vault,
+    manifest: &Manifest,
+    values: Map<String, Value>,
+    present: &Map<String, Value>,
+) -> Result<Map<String, Value>, Failure> {
+    let plugin = &manifest.name;
+    let secrets: Map<String, Value> = present
+        .iter()
+        .filter(|(_, value)| vault::is_sealed(value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let opened = open(vault, plugin, &secrets)?;
+    let mut sealed = seal(vault, manifest, values, present)?;
+    for (key, value) in &mut sealed {
+        let moved =
+            || value.as_str().is_some_and(|text| !text.is_empty()) && opened.values().any(|secret| secret == value);
+        if vault::is_sealed(value) || !(opened.contains_key(key) || moved()) {
+            continue;
+        }
+        *value = match opened.get(key) == Some(&*value) {
+            true => secrets[key].clone(),
+            false => vault::seal(vault, Place::Configuration { plugin, key }, value)?,
+        };
+    }
+    Ok(sealed)
+}
+
 /// Opens what is sealed.
 pub(crate) fn open(
     vault: &dyn Vault,
     plugin: &PluginName,
     values: &Map<String, Value>,
 ) -> Result<Map<String, Value>, Failure> {
-    let opened = values.iter().map(|(key, value)| Ok((key.clone(), vault::open(vault, Place { plugin, key }, value)?)));
+    let opened = values
+        .iter()
+        .map(|(key, value)| Ok((key.clone(), vault::open(vault, Place::Configuration { plugin, key }, value)?)));
     opened.collect()
 }
 
@@ -271,7 +303,7 @@ pub(crate) fn differences(
     after: &Map<String, Value>,
 ) -> Vec<Difference> {
     let same = |key: &str, left: &Value, right: &Value| {
-        let opened = |value| vault::open(vault, Place { plugin: &manifest.name, key }, value);
+        let opened = |value| vault::open(vault, Place::Configuration { plugin: &manifest.name, key }, value);
         left == right
             || (vault::is_sealed(left) || vault::is_sealed(right))
                 && matches!((opened(left), opened(right)), (Ok(left), Ok(right)) if left == right)

@@ -21,9 +21,42 @@ impl CorrelationId {
     }
 }
 
+tokio::task_local! {
+    static CAUSE: CorrelationId;
+}
+
+/// Does something in the name of a correlation id: events that it leads to on the way have it too.
+pub async fn within<F: Future>(correlation: CorrelationId, work: F) -> F::Output {
+    CAUSE.scope(correlation, work).await
+}
+
+impl CorrelationId {
+    /// The id of what this task does; a new one where nobody said so with [`within`].
+    #[must_use]
+    pub fn current() -> Self {
+        CAUSE.try_with(|id| *id).unwrap_or_default()
+    }
+
+    /// A new id of something that began then, greater than the last one, whatever the clock says.
+    #[must_use]
+    pub fn following(last: Option<Self>, time: time::OffsetDateTime) -> Self {
+        let new = Self::at(time);
+        match last {
+            Some(last) if new <= last => last.0.increment().map_or(new, Self),
+            _ => new,
+        }
+    }
+}
+
 impl From<ulid::Ulid> for CorrelationId {
     fn from(id: ulid::Ulid) -> Self {
         Self(id)
+    }
+}
+
+impl From<CorrelationId> for u128 {
+    fn from(id: CorrelationId) -> Self {
+        id.0.into()
     }
 }
 

@@ -11,13 +11,19 @@ use crate::audit::AuditEntry;
 use crate::call::AnswerCache;
 use crate::configuration::{NoOverrides, Overrides};
 use crate::error::Failure;
+use crate::events::Events;
+use crate::health::Watch;
 use crate::hooks::Hooks;
 use crate::jobs::Desk;
+use crate::ledger::Ledger;
 use crate::plugins::{ActiveRevision, PluginTable, Slot};
+use crate::profile::PluginProfile;
 use crate::recorder::Recorder;
 use crate::runtime::Runtime;
 use crate::store::{PluginRecord, RevisionSummary, Store};
+use crate::trace::Tracer;
 use crate::vault::{NoVault, Vault};
+use crate::webhooks::PostOffice;
 
 /// What an engine needs to know.
 #[derive(Clone, Debug)]
@@ -28,6 +34,8 @@ pub struct EngineOptions {
     pub cache_capacity: u64,
     /// How long calls that run may take to finish when their plugin is disabled, replaced or removed.
     pub drain: Duration,
+    /// How long calls of a plugin may be kept waiting while another version takes over its state.
+    pub hold: Duration,
     /// How often statistics are written to the store.
     pub statistics_interval: Duration,
 }
@@ -40,6 +48,7 @@ impl EngineOptions {
             packages,
             cache_capacity: 64 << 20,
             drain: Duration::from_secs(60),
+            hold: Duration::from_secs(10),
             statistics_interval: Duration::from_secs(5),
         }
     }
@@ -64,11 +73,16 @@ pub(crate) struct Inner {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) vault: Arc<dyn Vault>,
     pub(crate) overrides: Arc<dyn Overrides>,
+    pub(crate) tracer: Option<Arc<dyn Tracer>>,
     pub(crate) plugins: PluginTable,
     pub(crate) cache: AnswerCache,
     pub(crate) recorder: Recorder,
+    pub(crate) ledger: Arc<tokio::sync::Mutex<Ledger>>,
     pub(crate) hooks: Hooks,
     pub(crate) jobs: Arc<Desk>,
+    pub(crate) events: Events,
+    pub(crate) post: Arc<PostOffice>,
+    pub(crate) health: Arc<Watch>,
     /// Revisions that were replaced and are being shut down.
     pub(crate) background: TaskTracker,
 }
@@ -82,10 +96,12 @@ pub struct Backends {
     pub vault: Arc<dyn Vault>,
     /// Knows what overrides the stored configuration.
     pub overrides: Arc<dyn Overrides>,
+    /// Keeps traces of calls; none where nobody does.
+    pub tracer: Option<Arc<dyn Tracer>>,
 }
 
 impl Engine {
-    /// Starts without secrets and overrides.
+    /// Starts without secrets, overrides and traces.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -94,7 +110,8 @@ impl Engine {
         store: Arc<dyn Store>,
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self, Failure> {
-        let backends = Backends { store, runtime, vault: Arc::new(NoVault), overrides: Arc::new(NoOverrides) };
+        let (vault, overrides) = (Arc::new(NoVault), Arc::new(NoOverrides));
+        let backends = Backends { store, runtime, vault, overrides, tracer: None };
         Self::start_with(options, backends).await
     }
 
@@ -103,7 +120,7 @@ impl Engine {
     /// # Errors
     /// The store cannot be read.
     pub async fn start_with(options: EngineOptions, backends: Backends) -> Result<Self, Failure> {
-        let Backends { store, runtime, vault, overrides } = backends;
+        let Backends { store, runtime, vault, overrides, tracer } = backends;
         let plugins = PluginTable::default();
         let known = store.plugin_list().await?;
         let slots: Vec<_> = known.into_iter().map(|(record, summary)| Arc::new(Slot::new(record, summary))).collect();
@@ -111,15 +128,20 @@ impl Engine {
         let hooks = Hooks::open(&*store, &plugins.names()).await?;
         let inner = Arc::new(Inner {
             hooks,
+            ledger: Arc::default(),
             cache: AnswerCache::new(options.cache_capacity),
             recorder: Recorder::start(Arc::clone(&store)),
             jobs: Arc::default(),
+            events: Events::default(),
+            post: Arc::default(),
+            health: Arc::default(),
             background: TaskTracker::new(),
             options,
             store,
             runtime,
             vault,
             overrides,
+            tracer,
             plugins,
         });
         let weak = Arc::downgrade(&inner);
@@ -128,7 +150,7 @@ impl Engine {
             loop {
                 tokio::time::sleep(interval).await;
                 let Some(inner) = weak.upgrade() else { return };
-                Self { inner }.write_statistics();
+                Self { inner }.write_statistics().await;
             }
         });
         Ok(Self { inner })
@@ -136,7 +158,10 @@ impl Engine {
 
     /// Finishes what runs in the background and writes all that is still to be written.
     pub async fn shutdown(&self) {
+        // First, so that nothing is restarted that is about to end.
+        self.inner.health.shutdown(self.inner.options.drain).await;
         self.inner.jobs.shutdown().await;
+        self.inner.post.shutdown().await;
         self.inner.background.close();
         if tokio::time::timeout(self.inner.options.drain, self.inner.background.wait()).await.is_err() {
             tracing::warn!("calls on replaced revisions were still running at shutdown");
@@ -146,7 +171,7 @@ impl Engine {
 
     /// Waits until every run, log line and count so far is in the store.
     pub async fn flush(&self) {
-        self.write_statistics();
+        self.write_statistics().await;
         self.inner.recorder.flush().await;
     }
 
@@ -196,6 +221,14 @@ impl Engine {
         Ok(self.slot(name)?.record())
     }
 
+    /// Where the time of a plugin's calls goes, since it was loaded; none while it is not.
+    ///
+    /// # Errors
+    /// It is not installed.
+    pub fn profile(&self, name: &PluginName) -> Result<Option<PluginProfile>, Failure> {
+        Ok(self.slot(name)?.active.load().as_ref().map(|revision| revision.profile()))
+    }
+
     pub(crate) fn slot(&self, name: &PluginName) -> Result<Arc<Slot>, Failure> {
         let plugins = &self.inner.plugins;
         plugins.get(name).ok_or_else(|| Failure::plugin_not_found(name, &plugins.names()))
@@ -215,22 +248,11 @@ impl Engine {
         if !record.state.is_enabled() {
             return Err(Failure::not_active(name, record.state, record.reason.as_deref()));
         }
-        let revision = self.bring_up(&slot, &record.active).await?;
+        let brought_up = self.bring_up(&slot, &record.active).await;
+        let revision = brought_up.inspect_err(|_| self.inner.health.suspect(name))?;
         slot.active.store(Some(Arc::clone(&revision)));
         self.adopt_loaded(&revision.manifest, &revision.graph).await;
         Ok(revision)
-    }
-
-    fn write_statistics(&self) {
-        let mut rows = Vec::new();
-        for slot in self.inner.plugins.all() {
-            rows.extend(
-                slot.statistics().into_iter().filter_map(|(name, statistics)| statistics.take(&slot.name, &name)),
-            );
-        }
-        if !rows.is_empty() {
-            self.inner.recorder.statistics(rows);
-        }
     }
 }
 

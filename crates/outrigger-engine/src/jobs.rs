@@ -3,6 +3,7 @@
 //!
 //! [`machine`] says what follows from what, [`runner`] does it, [`schedule`] makes jobs when their time has come.
 
+mod event;
 pub mod machine;
 mod request;
 pub mod runner;

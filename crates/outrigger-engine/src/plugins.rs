@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -13,10 +13,12 @@ use outrigger_contract::types::Function;
 use outrigger_contract::units::{Rate, Span};
 use outrigger_contract::{Digest, FunctionName, Permissions, PluginName, TypeGraph};
 use parking_lot::Mutex;
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::call::FunctionRate;
+use crate::profile::{Gathered, PluginProfile};
 use crate::runtime::LoadedRevision;
 use crate::statistics::FunctionStatistics;
 use crate::store::{PluginRecord, RevisionRecord, RevisionSummary};
@@ -42,6 +44,11 @@ impl PluginTable {
         let mut slots: Vec<_> = self.slots.load().values().cloned().collect();
         slots.sort_by(|a, b| a.name.cmp(&b.name));
         slots
+    }
+
+    /// The same in no order: for who looks at them often.
+    pub(crate) fn each(&self) -> Vec<Arc<Slot>> {
+        self.slots.load().values().cloned().collect()
     }
 
     pub(crate) fn insert(&self, slot: Slot) -> Arc<Slot> {
@@ -77,6 +84,8 @@ pub(crate) struct Slot {
     pub(crate) record: Mutex<(PluginRecord, RevisionSummary)>,
     /// Held while the plugin changes its state; calls do not take it.
     pub(crate) changing: tokio::sync::Mutex<()>,
+    /// Whether new calls wait, for another version to take over the state.
+    pub(crate) held: tokio::sync::watch::Sender<bool>,
     functions: Mutex<HashMap<FunctionName, Lasting>>,
 }
 
@@ -94,6 +103,7 @@ impl Slot {
             active: ArcSwapOption::empty(),
             record: Mutex::new((record, summary)),
             changing: tokio::sync::Mutex::new(()),
+            held: tokio::sync::watch::Sender::new(false),
             functions: Mutex::default(),
         }
     }
@@ -147,6 +157,8 @@ impl Slot {
             configuration: ArcSwap::from_pointee(configuration),
             loaded,
             calls: TaskTracker::new(),
+            superseded: AtomicBool::new(false),
+            since: OffsetDateTime::now_utc(),
         }
     }
 
@@ -165,6 +177,7 @@ impl Slot {
             repeatable: options.idempotent || Influence::of(options, harmless) == Influence::Reads,
             rate,
             statistics,
+            profile: Gathered::default(),
         }
     }
 }
@@ -184,11 +197,39 @@ pub struct ActiveRevision {
     pub(crate) concurrency: Semaphore,
     /// Counts calls that run; a revision is shut down when there are none.
     pub(crate) calls: TaskTracker,
+    /// The state is that of a later version: this one writes to it no more.
+    superseded: AtomicBool,
+    /// When it was loaded.
+    since: OffsetDateTime,
 }
 
 impl ActiveRevision {
+    /// Where the time of its functions' calls goes, by name; those of which nothing is known left out.
+    pub(crate) fn profile(&self) -> PluginProfile {
+        let mut functions: Vec<_> = self
+            .graph
+            .functions
+            .iter()
+            .zip(&self.functions)
+            .filter_map(|(function, slot)| {
+                slot.profile.summary(function.name.parse().expect("names in a graph are names of functions"))
+            })
+            .collect();
+        functions.sort_by(|a, b| a.function.cmp(&b.function));
+        PluginProfile { since: self.since, functions }
+    }
+
     pub(crate) fn function(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
+    }
+
+    /// Says whether the state is that of a later version.
+    pub(crate) fn supersede(&self, superseded: bool) {
+        self.superseded.store(superseded, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.superseded.load(Ordering::SeqCst)
     }
 }
 
@@ -227,6 +268,8 @@ pub(crate) struct FunctionSlot {
     pub(crate) repeatable: bool,
     pub(crate) rate: Option<Arc<FunctionRate>>,
     pub(crate) statistics: Arc<FunctionStatistics>,
+    /// Where the time of its calls goes.
+    pub(crate) profile: Gathered,
 }
 
 /// What a call can do to the world: decides how it is audited.

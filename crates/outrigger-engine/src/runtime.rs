@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::correlation::CorrelationId;
+use crate::profile::{Recording, Stage};
 
 /// Runs plugins of one kind.
 #[async_trait]
@@ -75,6 +76,19 @@ pub trait LoadedRevision: Debug + Send + Sync {
     /// Asks for the plugin's health; none where it does not export it.
     async fn health(&self, context: CallContext) -> Result<Option<HealthReport>, RuntimeFault>;
 
+    /// Turns the configuration of the version `from` into one for this version, both as the text of a JSON object; none
+    /// where the plugin does not export it.
+    async fn migrate_configuration(
+        &self,
+        from: &str,
+        configuration: &str,
+        context: CallContext,
+    ) -> Result<Option<String>, RuntimeFault>;
+
+    /// Turns the state that the version `from` left into one for this version, by way of the context's services. Succeeds
+    /// at once where the plugin does not export it.
+    async fn migrate_state(&self, from: &str, context: CallContext) -> Result<(), RuntimeFault>;
+
     /// Makes instances ready ahead of calls, as many as the policy keeps; none under the policy `fresh`.
     async fn warm(&self) -> Result<usize, RuntimeFault>;
 }
@@ -95,6 +109,8 @@ pub struct CallContext {
     pub services: Arc<dyn HostServices>,
     /// Where the runtime reports what the call did besides answering.
     pub observed: Arc<Observed>,
+    /// Where the runtime reports where the time goes. None for nearly all calls, which then must cost nothing for it.
+    pub recording: Option<Arc<Recording>>,
 }
 
 impl CallContext {
@@ -102,6 +118,13 @@ impl CallContext {
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// From now on the call is about this.
+    pub fn enter(&self, stage: Stage) {
+        if let Some(recording) = &self.recording {
+            recording.enter(stage);
+        }
     }
 }
 

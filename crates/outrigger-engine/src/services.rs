@@ -5,18 +5,44 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use outrigger_contract::manifest::LONGEST_STATE_KEY as LONGEST_KEY;
 use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
 use time::OffsetDateTime;
 
 use crate::call::{Arguments, Call, CallOptions, Caller, Target};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
+use crate::life::StagedState;
 use crate::plugins::{ActiveRevision, Configuration};
+use crate::profile::Recording;
 use crate::runtime::{CallError, HostServices, LogLine, StateError};
 use crate::store::{Expected, LogRecord, StateOutcome, StateWrite, StoreError};
 
-/// The longest key of the key-value state, in bytes.
-const LONGEST_KEY: usize = 256;
+/// What a step of a plugin's life works on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ground {
+    /// A copy of the state; none for the state itself.
+    pub(crate) state: Option<Arc<StagedState>>,
+    pub(crate) calls: Calls,
+    /// When it must be done, where that is sooner than its own time is over.
+    pub(crate) until: Option<Instant>,
+    pub(crate) correlation: Option<CorrelationId>,
+}
+
+/// Whether functions of other plugins can be called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Calls {
+    #[default]
+    Granted,
+    Refused,
+}
+
+impl Ground {
+    /// A copy of the state.
+    pub(crate) fn staged(state: &Arc<StagedState>) -> Self {
+        Self { state: Some(Arc::clone(state)), ..Self::default() }
+    }
+}
 
 /// Services bound to a plugin and a call.
 #[derive(Debug)]
@@ -30,6 +56,10 @@ pub(crate) struct CallServices {
     deadline: Instant,
     /// The chain of calls up to and including this one.
     chain: Vec<FunctionRef>,
+    staged: Option<Arc<StagedState>>,
+    calls: Calls,
+    /// Where calls of other plugins are recorded.
+    recording: Option<Arc<Recording>>,
 }
 
 impl CallServices {
@@ -39,6 +69,7 @@ impl CallServices {
         caller: &Caller,
         correlation: CorrelationId,
         deadline: Instant,
+        recording: Option<&Arc<Recording>>,
     ) -> Self {
         let mut chain = caller.chain().to_vec();
         chain.push(target.name.clone());
@@ -51,6 +82,9 @@ impl CallServices {
             correlation,
             deadline,
             chain,
+            staged: None,
+            calls: Calls::Granted,
+            recording: recording.filter(|recording| recording.is_detailed()).cloned(),
         }
     }
 
@@ -61,6 +95,7 @@ impl CallServices {
         revision: &Arc<ActiveRevision>,
         correlation: CorrelationId,
         deadline: Instant,
+        ground: &Ground,
     ) -> Self {
         Self {
             engine: engine.clone(),
@@ -71,13 +106,23 @@ impl CallServices {
             correlation,
             deadline,
             chain: Vec::new(),
+            staged: ground.state.clone(),
+            calls: ground.calls,
+            recording: None,
         }
     }
 
     async fn write(&self, write: StateWrite<'_>) -> Result<(), StateError> {
         check_key(write.key)?;
         let capacity = self.revision.manifest.limits.state.as_u64();
-        match self.engine.inner.store.state_set(&self.plugin, write, capacity).await {
+        let outcome = match &self.staged {
+            Some(staged) => staged.set(write, capacity).await,
+            None => {
+                self.writes()?;
+                self.engine.inner.store.state_set(&self.plugin, write, capacity).await
+            }
+        };
+        match outcome {
             Ok(StateOutcome::Written) => Ok(()),
             Ok(StateOutcome::Changed) => Err(StateError::Changed),
             Ok(StateOutcome::OverCapacity(bytes)) => {
@@ -85,6 +130,18 @@ impl CallServices {
                 Err(StateError::TooLarge(format!("the state would take {bytes} bytes; `[limits] state` is {limit}")))
             }
             Err(error) => Err(unavailable(&error)),
+        }
+    }
+}
+
+impl CallServices {
+    /// A version whose state was taken over by another one would write what that one does not understand.
+    fn writes(&self) -> Result<(), StateError> {
+        match self.revision.is_superseded() {
+            true => {
+                Err(StateError::Unavailable("the state was taken over by another version of the plugin".to_owned()))
+            }
+            false => Ok(()),
         }
     }
 }
@@ -124,7 +181,11 @@ impl HostServices for CallServices {
 
     async fn state_get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
         check_key(key)?;
-        self.engine.inner.store.state_get(&self.plugin, key).await.map_err(|error| unavailable(&error))
+        let value = match &self.staged {
+            Some(staged) => staged.get(key).await,
+            None => self.engine.inner.store.state_get(&self.plugin, key).await,
+        };
+        value.map_err(|error| unavailable(&error))
     }
 
     async fn state_set(&self, key: &str, value: Vec<u8>) -> Result<(), StateError> {
@@ -143,16 +204,31 @@ impl HostServices for CallServices {
 
     async fn state_delete(&self, key: &str) -> Result<(), StateError> {
         check_key(key)?;
-        self.engine.inner.store.state_delete(&self.plugin, key).await.map_err(|error| unavailable(&error))
+        let outcome = match &self.staged {
+            Some(staged) => staged.delete(key).await,
+            None => {
+                self.writes()?;
+                self.engine.inner.store.state_delete(&self.plugin, key).await
+            }
+        };
+        outcome.map_err(|error| unavailable(&error))
     }
 
     async fn state_keys(&self, prefix: &str, limit: u32) -> Result<Vec<String>, StateError> {
         let limit = limit.min(10_000);
-        self.engine.inner.store.state_keys(&self.plugin, prefix, limit).await.map_err(|error| unavailable(&error))
+        let keys = match &self.staged {
+            Some(staged) => staged.keys(prefix, limit).await,
+            None => self.engine.inner.store.state_keys(&self.plugin, prefix, limit).await,
+        };
+        keys.map_err(|error| unavailable(&error))
     }
 
     async fn call(&self, function: &str, arguments: &str) -> Result<String, CallError> {
         let fail = |code: Code, message: String| CallError { code, message, detail: None };
+        if self.calls == Calls::Refused {
+            let message = "a migration calls no functions of other plugins: it may be done again, or only be tried";
+            return Err(fail(Code::Unsupported, message.to_owned()));
+        }
         let function: FunctionRef = function.parse().map_err(|error| fail(Code::InvalidUsage, format!("{error}")))?;
         if !self.revision.granted.allows_function(&function.plugin, &function.function) {
             let message = format!(
@@ -168,6 +244,7 @@ impl HostServices for CallServices {
             options: CallOptions {
                 timeout: Some(self.deadline.saturating_duration_since(Instant::now())),
                 correlation: Some(self.correlation),
+                within: self.recording.clone(),
                 ..CallOptions::default()
             },
         };

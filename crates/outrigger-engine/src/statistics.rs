@@ -1,6 +1,7 @@
 //! What is counted of each function, in memory, and handed to the store as what was added since the last time.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -13,10 +14,16 @@ use crate::store::{CacheOutcome, StatisticsRow};
 /// Latencies are kept from a microsecond to an hour, to 1 %.
 const LONGEST_US: u64 = 3_600_000_000;
 
+/// Of so many calls of a function, one is looked at closely, to tell where the time goes. Of the first ones more are, so
+/// that something is known of a function that is seldom called.
+pub const ONE_IN: u64 = 64;
+
 /// Counts the calls of one function. Cheap enough for the path of a cached call.
 #[derive(Debug)]
 pub struct FunctionStatistics {
     inner: Mutex<Inner>,
+    /// The next call is to be looked at closely. Set while a call is counted, so that no other call counts anything.
+    due: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -74,7 +81,7 @@ pub struct Sample {
 impl Default for FunctionStatistics {
     fn default() -> Self {
         let empty = Counts { counters: Counters::default(), latency: new_histogram() };
-        Self { inner: Mutex::new(Inner { total: empty.clone(), fresh: empty }) }
+        Self { inner: Mutex::new(Inner { total: empty.clone(), fresh: empty }), due: AtomicBool::new(false) }
     }
 }
 
@@ -88,6 +95,15 @@ impl FunctionStatistics {
         let inner = &mut *self.inner.lock();
         inner.total.record(sample);
         inner.fresh.record(sample);
+        let calls = inner.total.counters.calls;
+        if calls.is_multiple_of(ONE_IN) || calls.is_power_of_two() {
+            self.due.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the call that begins now is to be looked at closely. Answers so once.
+    pub(crate) fn is_due(&self) -> bool {
+        self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed)
     }
 
     /// What was counted since this process started.
@@ -207,24 +223,79 @@ impl Summary {
         }
     }
 
-    /// What is stored of one function, or of several taken together.
+    /// What is stored of one function, or of several taken together: counters by name, and how many calls took how long.
     #[must_use]
-    pub fn of_rows<'a>(rows: impl Iterator<Item = &'a StatisticsRow>) -> Self {
-        let mut counters = BTreeMap::<String, u64>::new();
-        let mut latency = new_histogram();
-        for row in rows {
-            for (name, value) in &row.counters {
-                *counters.entry(name.clone()).or_default() += value;
-            }
-            for (value, count) in &row.latency_us {
-                latency.saturating_record_n(*value, *count);
-            }
+    pub fn of(counters: &BTreeMap<String, u64>, latency_us: &BTreeMap<u64, u64>) -> Self {
+        let counters = Counters::from_map(counters);
+        let calls: u64 = latency_us.values().sum();
+        Self {
+            counters,
+            error_rate: ratio(counters.failures + counters.limited, counters.calls),
+            cache_hit_rate: ratio(counters.cache_hits, counters.cache_hits + counters.cache_misses),
+            mean_us: mean(latency_us, calls),
+            p50_us: quantile(latency_us, calls, 50),
+            p95_us: quantile(latency_us, calls, 95),
+            p99_us: quantile(latency_us, calls, 99),
+            max_us: latency_us.last_key_value().map_or(0, |(bound, _)| *bound),
         }
-        Self::new(Counters::from_map(&counters), &latency)
     }
+}
+
+/// The bound that so many of a hundred calls did not exceed.
+fn quantile(latency_us: &BTreeMap<u64, u64>, calls: u64, percent: u64) -> u64 {
+    let rank = (u128::from(calls) * u128::from(percent)).div_ceil(100);
+    let mut counted = 0_u128;
+    let reached = latency_us.iter().find(|(_, calls)| {
+        counted += u128::from(**calls);
+        counted >= rank
+    });
+    reached.map_or(0, |(bound, _)| *bound)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a mean to 1 % needs no 53 bits")]
+fn mean(latency_us: &BTreeMap<u64, u64>, calls: u64) -> f64 {
+    if calls == 0 {
+        return 0.0;
+    }
+    latency_us.iter().map(|(bound, calls)| middle(*bound) as f64 * *calls as f64).sum::<f64>() / calls as f64
+}
+
+/// The middle of the bucket that ends at a bound. Two digits are told apart: buckets have the width 1 below 256, and twice as
+/// much with each power of two.
+const fn middle(bound: u64) -> u64 {
+    let width = 1_u64 << (64 - bound.leading_zeros()).saturating_sub(8);
+    bound + 1 - width + width / 2
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_says_what_was_counted() {
+        let statistics = FunctionStatistics::default();
+        for number in 1..2_000_u64 {
+            let sample = Sample {
+                duration: Duration::from_micros(number * number % 700_001),
+                code: number.is_multiple_of(7).then_some(Code::Trapped),
+                cache: CacheOutcome::Miss,
+                attempts: 1,
+                violations: 0,
+                dropped_log_lines: 0,
+            };
+            statistics.record(&sample);
+        }
+        let counted = statistics.summary();
+        let row =
+            statistics.take(&"a".parse().expect("a name"), &"b".parse().expect("a name")).expect("it was counted");
+        let stored = Summary::of(&row.counters, &row.latency_us);
+        assert!((stored.mean_us - counted.mean_us).abs() < 1e-6, "{} {}", stored.mean_us, counted.mean_us);
+        assert_eq!(Summary { mean_us: 0.0, ..stored }, Summary { mean_us: 0.0, ..counted });
+        assert_eq!(Summary::of(&BTreeMap::new(), &BTreeMap::new()), Summary::default());
+    }
 }

@@ -4,8 +4,15 @@
 mod access;
 mod audit;
 mod configuration;
+mod events;
+mod health;
 mod hooks;
 mod jobs;
+mod keep;
+mod requests;
+mod templates;
+mod updates;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -22,8 +29,15 @@ pub use audit::{AuditFilter, AuditStore};
 pub use configuration::{
     CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, ConfigurationStore,
 };
+pub use events::{EventFilter, EventStore};
+pub use health::HealthStore;
 pub use hooks::HookStore;
 pub use jobs::{JobFilter, JobStore};
+pub use keep::{Bound, Keep};
+pub use requests::{RequestProgress, RequestRecord, RequestStore};
+pub use templates::{TemplateMade, TemplateRecord, TemplateStore, TemplateSummary};
+pub use updates::{Keeps, Predecessor, StateChange, StateStamp, Switch, UpdateStore};
+pub use webhooks::{DeliveryFilter, WebhookStore};
 
 use crate::audit::AuditEntry;
 use crate::correlation::CorrelationId;
@@ -32,7 +46,22 @@ use crate::runtime::{Inspection, LogLevel};
 
 /// Keeps plugins, grants, configuration, state and records.
 #[async_trait]
-pub trait Store: AccessStore + AuditStore + ConfigurationStore + HookStore + JobStore + Debug + Send + Sync {
+pub trait Store:
+    AccessStore
+    + AuditStore
+    + ConfigurationStore
+    + HookStore
+    + JobStore
+    + EventStore
+    + WebhookStore
+    + UpdateStore
+    + TemplateStore
+    + HealthStore
+    + RequestStore
+    + Debug
+    + Send
+    + Sync
+{
     /// All plugins with a summary of their active revision, by name. Reads no manifests and no types: it stays quick
     /// with thousands.
     async fn plugin_list(&self) -> Result<Vec<(PluginRecord, RevisionSummary)>, StoreError>;
@@ -55,6 +84,8 @@ pub trait Store: AccessStore + AuditStore + ConfigurationStore + HookStore + Job
 
     /// A revision with its manifest and types.
     async fn revision_fetch(&self, digest: &Digest) -> Result<Option<RevisionRecord>, StoreError>;
+    /// Whether there is such a revision. Reads none of it.
+    async fn revision_exists(&self, digest: &Digest) -> Result<bool, StoreError>;
     /// All revisions of a plugin, the newest first.
     async fn revision_list(&self, name: &PluginName) -> Result<Vec<RevisionSummary>, StoreError>;
     /// Removes a revision, with its grant. Answers whether it was there; the active one is a [`StoreError::Conflict`].
@@ -87,10 +118,13 @@ pub trait Store: AccessStore + AuditStore + ConfigurationStore + HookStore + Job
     async fn log_list(&self, filter: &RecordFilter) -> Result<Vec<LogRecord>, StoreError>;
     /// Statistics since the plugin was installed: of one plugin, or of all.
     async fn statistics_list(&self, name: Option<&PluginName>) -> Result<Vec<StatisticsRow>, StoreError>;
-    /// Drops runs and log lines older than `before`. Answers how many.
-    async fn record_prune(&self, before: OffsetDateTime) -> Result<u64, StoreError>;
+    /// Drops runs, log lines, jobs that have ended, and requests beyond what is to be kept: a few at a time, so that others
+    /// can write in between. Answers how many.
+    async fn prune(&self, keep: &Keep) -> Result<u64, StoreError>;
 
-    /// Looks whether the store is whole and can be written to; what it found, for a person to read.
+    /// Writes something that changes nothing: proof that it can be written to. Takes as long whatever there is in it.
+    async fn touch(&self) -> Result<(), StoreError>;
+    /// Looks whether the store is whole and can be written to; what it found, for a person to read. Reads all of it.
     async fn check(&self) -> Result<String, StoreError>;
     /// Writes a copy to a path at which there is nothing yet: as the store was at one moment, while others go on writing.
     /// A store that keeps nothing on disk is [`StoreError::Unsupported`].

@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 
-use outrigger_contract::{Code, PluginName};
+use outrigger_contract::{Code, PluginName, WebhookName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -33,10 +33,24 @@ pub trait Vault: Debug + Send + Sync {
 
 /// Where a secret belongs. It is bound to it: elsewhere it does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
-    pub plugin: &'a PluginName,
-    /// The key in the configuration.
-    pub key: &'a str,
+pub enum Place<'a> {
+    /// The configuration of a plugin.
+    Configuration {
+        plugin: &'a PluginName,
+        /// The key in the configuration.
+        key: &'a str,
+    },
+    /// What a webhook is signed with, and its headers.
+    Webhook(&'a WebhookName),
+}
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Configuration { plugin, key } => write!(f, "the secret `{key}` of the plugin `{plugin}`"),
+            Self::Webhook(name) => write!(f, "the secret of the webhook `{name}`"),
+        }
+    }
 }
 
 /// A secret as it is stored.
@@ -130,11 +144,7 @@ pub(crate) fn key_of(value: &Value) -> Option<&str> {
 }
 
 fn unreadable(place: Place<'_>, what: &str, error: &VaultError) -> Failure {
-    let Place { plugin, key } = place;
-    Failure::new(
-        Code::SecretUnreadable,
-        format!("the secret `{key}` of the plugin `{plugin}` cannot be {what}: {error}"),
-    )
+    Failure::new(Code::SecretUnreadable, format!("{place} cannot be {what}: {error}"))
 }
 
 /// The values with what is secret hidden: what the schema calls so, and whatever is sealed.

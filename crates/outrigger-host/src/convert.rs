@@ -1,10 +1,15 @@
 //! From the engine's types to those of the wire. Structs are destructured, so that a new field cannot be forgotten.
 
-use outrigger_api::{ApiError, Code, FunctionSummary, LogEntry, ParameterInfo, PluginSummary, RunEntry};
+use outrigger_api::{
+    ApiError, Code, ConfigurationDifference, DifferenceKind, FunctionSummary, LogEntry, MigrationReport, ParameterInfo,
+    PluginSummary, RunEntry, StateChanges,
+};
 use outrigger_contract::manifest::{FunctionOptions, Manifest};
 use outrigger_contract::types::{Function, TypeGraph};
 use outrigger_contract::{FunctionName, FunctionRef};
 use outrigger_engine::Failure;
+use outrigger_engine::configuration::Difference;
+use outrigger_engine::life::{Migrated, StateDifference};
 use outrigger_engine::runtime::{HealthStatus, LogLevel};
 use outrigger_engine::store::{CacheOutcome, LogRecord, PluginRecord, RevisionSummary, RunRecord, StoreError};
 
@@ -155,5 +160,32 @@ pub(crate) const fn health_status(status: HealthStatus) -> &'static str {
         HealthStatus::Healthy => "healthy",
         HealthStatus::Degraded => "degraded",
         HealthStatus::Unhealthy => "unhealthy",
+    }
+}
+
+pub(crate) fn difference(Difference { key, before, after }: Difference) -> ConfigurationDifference {
+    let kind = match (&before, &after) {
+        (None, _) => DifferenceKind::Added,
+        (_, None) => DifferenceKind::Removed,
+        _ => DifferenceKind::Changed,
+    };
+    ConfigurationDifference { key, kind, before, after }
+}
+
+/// What became of what one version left for another.
+pub(crate) fn migrated(migrated: Migrated) -> MigrationReport {
+    let Migrated { from, to, steps, configuration, state } = migrated;
+    let StateDifference { mut added, mut changed, mut removed } = state;
+    let mut unnamed = 0;
+    for keys in [&mut added, &mut changed, &mut removed] {
+        unnamed += keys.len().saturating_sub(StateChanges::NAMED) as u64;
+        keys.truncate(StateChanges::NAMED);
+    }
+    MigrationReport {
+        from: from.to_string(),
+        to: to.to_string(),
+        steps,
+        configuration: Some(configuration.into_iter().map(difference).collect()),
+        state: StateChanges { added, changed, removed, unnamed },
     }
 }

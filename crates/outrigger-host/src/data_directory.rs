@@ -5,6 +5,7 @@
 //! packages/<digest>/    unpacked packages, immutable
 //! cache/compiled/       machine code by digest and engine; can be deleted at any time
 //! staging/              packages being looked at; empty while nothing is being installed
+//! uploads/              packages that were sent and wait to be installed; cleared when a server starts
 //! config/               configuration files that go over what is stored; yours, never written here
 //! secret.key            the keys of secrets, unless they are given from outside
 //! secret.lock           held while those are rotated
@@ -61,6 +62,10 @@ impl DataDirectory {
 
     pub(crate) fn staging(&self) -> PathBuf {
         self.root.join("staging")
+    }
+
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -142,7 +147,7 @@ pub(crate) fn failed(what: &str, error: &std::io::Error) -> ApiError {
 }
 
 /// Makes a folder, and those above it, that only its owner can use.
-fn make_private_folder(path: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private_folder(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

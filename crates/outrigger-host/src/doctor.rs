@@ -6,13 +6,15 @@ use outrigger_api::{CheckOutcome, DoctorCheck, DoctorReport};
 use outrigger_engine::Engine;
 use outrigger_engine::lifecycle::PluginState;
 
+use crate::overrides::HostOverrides;
 use crate::packages::Packages;
 
-pub(crate) async fn examine(engine: &Engine, packages: &Packages) -> DoctorReport {
+pub(crate) async fn examine(engine: &Engine, packages: &Packages, overrides: &HostOverrides) -> DoctorReport {
     let mut checks = vec![data_directory(packages.directory().root()), database(engine).await];
     checks.extend(plugins(engine));
     checks.push(files(engine));
     checks.push(search_paths(packages).await);
+    checks.push(variables(engine, overrides).await);
     DoctorReport { checks }
 }
 
@@ -92,5 +94,18 @@ async fn search_paths(packages: &Packages) -> DoctorCheck {
             advised(check(name, CheckOutcome::Warning, report.problems.join("; ")), "correct or remove these packages")
         }
         Err(error) => advised(check(name, CheckOutcome::Warning, error.message), error.hint),
+    }
+}
+
+/// Whether every environment variable for a plugin's configuration sets something.
+async fn variables(engine: &Engine, overrides: &HostOverrides) -> DoctorCheck {
+    let name = "configuration variables";
+    let idle = overrides.idle(engine).await;
+    match idle.is_empty() {
+        true => check(name, CheckOutcome::Ok, format!("{} set, each for a key of a plugin", overrides.variables())),
+        false => advised(
+            check(name, CheckOutcome::Warning, idle.join("; ")),
+            "correct their names, or unset them; the names are OUTRIGGER_CONFIG__PLUGIN__KEY",
+        ),
     }
 }

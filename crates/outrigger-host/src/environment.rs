@@ -67,9 +67,121 @@ pub const CONFIG: Variable = Variable {
 /// What the names of all variables like [`CONFIG`] begin with.
 pub const CONFIG_PREFIX: &str = "OUTRIGGER_CONFIG__";
 
+/// Where traces and metrics are sent to.
+pub const OTLP_ENDPOINT: Variable = Variable {
+    name: "OTEL_EXPORTER_OTLP_ENDPOINT",
+    meaning: "Where a server sends traces and metrics to by OTLP, such as `http://localhost:4318`: `/v1/traces` and \
+              `/v1/metrics` are put behind it. Without it, and without the two below, nothing is sent.",
+};
+/// Where traces are sent to.
+pub const OTLP_TRACES_ENDPOINT: Variable = Variable {
+    name: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    meaning: "Where traces are sent to, as it stands, instead of OTEL_EXPORTER_OTLP_ENDPOINT.",
+};
+/// Where metrics are sent to.
+pub const OTLP_METRICS_ENDPOINT: Variable = Variable {
+    name: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    meaning: "Where metrics are sent to, as it stands, instead of OTEL_EXPORTER_OTLP_ENDPOINT.",
+};
+/// Headers that go with them.
+pub const OTLP_HEADERS: Variable = Variable {
+    name: "OTEL_EXPORTER_OTLP_HEADERS",
+    meaning: "Headers that are sent along, such as `authorization=Bearer%20KEY,x-team=ops`.",
+};
+/// How they are written.
+pub const OTLP_PROTOCOL: Variable = Variable {
+    name: "OTEL_EXPORTER_OTLP_PROTOCOL",
+    meaning: "How traces and metrics are sent: `http/protobuf`, which is the only way there is.",
+};
+/// Whether they are packed.
+pub const OTLP_COMPRESSION: Variable =
+    Variable { name: "OTEL_EXPORTER_OTLP_COMPRESSION", meaning: "`gzip`, or `none`, which it is by default." };
+/// How long sending may take.
+pub const OTLP_TIMEOUT: Variable = Variable {
+    name: "OTEL_EXPORTER_OTLP_TIMEOUT",
+    meaning: "How long one sending of traces or metrics may take, in milliseconds [default: 10000].",
+};
+/// Who sends them.
+pub const OTEL_SERVICE: Variable = Variable {
+    name: "OTEL_SERVICE_NAME",
+    meaning: "The name under which traces and metrics are sent [default: outrigger].",
+};
+/// What else there is to know of who sends them.
+pub const OTEL_RESOURCE: Variable = Variable {
+    name: "OTEL_RESOURCE_ATTRIBUTES",
+    meaning: "What else is said of the server in traces and metrics, such as `deployment.environment.name=production`.",
+};
+/// Which traces are kept.
+pub const OTEL_SAMPLER: Variable = Variable {
+    name: "OTEL_TRACES_SAMPLER",
+    meaning: "Which traces are sent: `always_on`, `always_off`, `traceidratio`, or one of them behind `parentbased_`, \
+              which follows a client that has decided [default: parentbased_always_on].",
+};
+/// How many traces are kept.
+pub const OTEL_SAMPLER_ARGUMENT: Variable = Variable {
+    name: "OTEL_TRACES_SAMPLER_ARG",
+    meaning: "The share of traces that `traceidratio` sends, from 0 to 1 [default: 1].",
+};
+/// Whether traces are sent.
+pub const OTEL_TRACES: Variable =
+    Variable { name: "OTEL_TRACES_EXPORTER", meaning: "`otlp`, or `none` to send no traces." };
+/// Whether metrics are sent.
+pub const OTEL_METRICS: Variable =
+    Variable { name: "OTEL_METRICS_EXPORTER", meaning: "`otlp`, or `none` to send no metrics." };
+/// How often metrics are sent.
+pub const OTEL_METRICS_INTERVAL: Variable = Variable {
+    name: "OTEL_METRIC_EXPORT_INTERVAL",
+    meaning: "How often metrics are sent, in milliseconds [default: 60000].",
+};
+/// How often traces are sent.
+pub const OTEL_TRACES_DELAY: Variable = Variable {
+    name: "OTEL_BSP_SCHEDULE_DELAY",
+    meaning: "How long a span waits at most until it is sent, in milliseconds [default: 5000].",
+};
+/// How many spans may wait.
+pub const OTEL_TRACES_QUEUE: Variable = Variable {
+    name: "OTEL_BSP_MAX_QUEUE_SIZE",
+    meaning: "How many spans may wait to be sent; those beyond are dropped [default: 2048].",
+};
+/// How many spans are sent at once.
+pub const OTEL_TRACES_BATCH: Variable =
+    Variable { name: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", meaning: "How many spans are sent at once [default: 512]." };
+/// None of it.
+pub const OTEL_DISABLED: Variable =
+    Variable { name: "OTEL_SDK_DISABLED", meaning: "`true` sends neither traces nor metrics, whatever else is set." };
+
 /// All of them.
-pub const VARIABLES: &[Variable] =
-    &[DATA, SERVER, KEY, BUNDLED, PLUGIN_PATH, SECRET_KEY, SECRET_KEY_FILE, PROFILE, CONFIG, XDG_DATA_HOME, HOME];
+pub const VARIABLES: &[Variable] = &[
+    DATA,
+    SERVER,
+    KEY,
+    BUNDLED,
+    PLUGIN_PATH,
+    SECRET_KEY,
+    SECRET_KEY_FILE,
+    PROFILE,
+    CONFIG,
+    XDG_DATA_HOME,
+    HOME,
+    OTLP_ENDPOINT,
+    OTLP_TRACES_ENDPOINT,
+    OTLP_METRICS_ENDPOINT,
+    OTLP_HEADERS,
+    OTLP_PROTOCOL,
+    OTLP_COMPRESSION,
+    OTLP_TIMEOUT,
+    OTEL_SERVICE,
+    OTEL_RESOURCE,
+    OTEL_SAMPLER,
+    OTEL_SAMPLER_ARGUMENT,
+    OTEL_TRACES,
+    OTEL_METRICS,
+    OTEL_METRICS_INTERVAL,
+    OTEL_TRACES_DELAY,
+    OTEL_TRACES_QUEUE,
+    OTEL_TRACES_BATCH,
+    OTEL_DISABLED,
+];
 
 /// The value of a variable; an empty one counts as not set.
 pub(crate) fn value(variable: Variable) -> Option<OsString> {

@@ -6,28 +6,32 @@ use outrigger_api::{
     ApiResult, CallRequest, CallResponse, CallWarning, FunctionDescription, FunctionQuery, FunctionSummary, JsonText,
 };
 use outrigger_contract::types::{Function, TypeGraph, schema};
-use outrigger_contract::{FunctionRef, Manifest};
+use outrigger_contract::{Code, FunctionRef, Manifest, TraceContext};
 use outrigger_engine::store::RevisionRecord;
 use outrigger_engine::{Answer, Arguments, Call, CallOptions, Caller, CorrelationId, Engine, Failure};
 
-use crate::{convert, records};
+use crate::{convert, profiles, records};
 
 pub(crate) async fn call(
     engine: &Engine,
     caller: Caller,
     correlation: CorrelationId,
+    trace: Option<TraceContext>,
     request: CallRequest,
 ) -> ApiResult<CallResponse> {
-    let answer = engine.call(prepare(caller, correlation, request)?).await.map_err(convert::error)?;
+    let mut call = prepare(caller, correlation, request)?;
+    call.options.trace = trace.map(Box::new);
+    let answer = engine.call(call).await.map_err(convert::error)?;
     Ok(response(&answer))
 }
 
 fn prepare(caller: Caller, correlation: CorrelationId, request: CallRequest) -> ApiResult<Call> {
-    let CallRequest { function, arguments, timeout_ms, no_cache, correlation: given } = request;
+    let CallRequest { function, arguments, timeout_ms, no_cache, correlation: given, profile } = request;
     let options = CallOptions {
         timeout: timeout_ms.map(Duration::from_millis),
         no_cache,
         correlation: Some(given.as_deref().map(records::correlation).transpose()?.unwrap_or(correlation)),
+        profile,
         ..CallOptions::default()
     };
     Ok(Call { caller, function, arguments: Arguments::Text(arguments.into_string()), options })
@@ -47,6 +51,7 @@ fn response(answer: &Answer) -> CallResponse {
             .iter()
             .map(|warning| CallWarning { code: warning.code, message: warning.message.clone() })
             .collect(),
+        profile: answer.profile.as_deref().map(|profile| Box::new(profiles::of_call(profile))),
     }
 }
 
@@ -61,7 +66,11 @@ pub(crate) async fn list(engine: &Engine, query: &FunctionQuery) -> ApiResult<Ve
         if !wanted || !(query.all || record.state.is_enabled()) {
             continue;
         }
-        let revision = engine.revision(&record.active).await.map_err(convert::error)?;
+        let revision = match engine.revision(&record.active).await {
+            // Of all plugins, one that is being removed is none any more.
+            Err(failure) if failure.code == Code::PluginNotFound && query.plugin.is_none() => continue,
+            revision => revision.map_err(convert::error)?,
+        };
         found.extend(offered(&revision).into_iter().filter(|summary| matches(&revision, summary, &words)));
     }
     Ok(found)

@@ -6,18 +6,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use outrigger_api::{ApiError, ApiResult, Code, Door, NewKey, Platform, Visit};
+use outrigger_api::{ApiError, ApiResult, Begun, Code, Door, NewKey, Platform, RequestTracer, Visit};
+use outrigger_engine::health::HealthOptions;
 use outrigger_engine::jobs::JobOptions;
-use outrigger_engine::{Backends, CorrelationId, Engine, EngineOptions};
+use outrigger_engine::retention::Retention;
+use outrigger_engine::store::{RequestProgress, RequestRecord};
+use outrigger_engine::webhooks::WebhookOptions;
+use outrigger_engine::{Backends, CorrelationId, Engine, EngineOptions, Tracer};
 use outrigger_runtime::{WasmOptions, WasmRuntime};
 use outrigger_store::SqliteStore;
+use time::OffsetDateTime;
 
 use crate::data_directory::{DataDirectory, DirectoryHold, Hold};
 use crate::keys::Keys;
+use crate::outgoing::Outgoing;
 use crate::overrides::HostOverrides;
 use crate::owners::Owners;
 use crate::packages::Packages;
 use crate::session::{Session, Who};
+use crate::telemetry::{Telemetry, TelemetryOptions};
 use crate::vault::KeyRing;
 use crate::{HostOptions, convert};
 
@@ -37,8 +44,19 @@ pub(crate) struct Inner {
     pub(crate) keys: Keys,
     /// The keys of secrets.
     pub(crate) key_ring: Arc<KeyRing>,
+    /// What overrides configurations here.
+    pub(crate) overrides: Arc<HostOverrides>,
+    pub(crate) telemetry: Option<Arc<Telemetry>>,
     socket: PathBuf,
     _hold: DirectoryHold,
+}
+
+/// What a server does by itself.
+#[derive(Clone, Debug, Default)]
+pub struct ServerWork {
+    pub jobs: JobOptions,
+    pub health: HealthOptions,
+    pub webhooks: WebhookOptions,
 }
 
 /// How long a server waits for commands that are at work in its directory.
@@ -61,7 +79,7 @@ impl Host {
     pub async fn open(options: HostOptions) -> ApiResult<Self> {
         let directory = DataDirectory::open(&options.data)?;
         match directory.hold(Hold::Shared)? {
-            Some(hold) => Self::over(directory, hold, options).await,
+            Some(hold) => Self::over(directory, hold, options, None).await,
             None => {
                 let message = format!("a server holds {}", directory.root().display());
                 Err(ApiError::new(Code::DataDirectory, message)
@@ -70,20 +88,42 @@ impl Host {
         }
     }
 
-    /// Opens a data directory for a server: nobody else uses it meanwhile. It does the jobs that are queued.
+    /// Opens a data directory for a server: nobody else uses it meanwhile. It does the jobs that are queued, tells webhooks of
+    /// events, and watches over the health of plugins.
     ///
     /// # Errors
-    /// As for [`Host::open`]; or others still use the directory after some seconds.
+    /// As for [`Host::open`]; others still use the directory after some seconds; or a variable of OpenTelemetry is wrong.
     pub async fn open_alone(options: HostOptions) -> ApiResult<Self> {
+        Self::open_alone_with(options, ServerWork::default()).await
+    }
+
+    /// The same, with a say in what it does by itself.
+    ///
+    /// # Errors
+    /// As for [`Host::open_alone`].
+    pub async fn open_alone_with(options: HostOptions, work: ServerWork) -> ApiResult<Self> {
+        let telemetry = TelemetryOptions::from_environment()?.map(Telemetry::new).transpose()?;
         let directory = DataDirectory::open(&options.data)?;
         let until = Instant::now() + WAIT_FOR_COMMANDS;
         loop {
             if let Some(hold) = directory.hold(Hold::Alone)? {
-                let host = Self::over(directory, hold, options).await?;
-                // Only here: of several processes, one does the jobs.
+                let host = Self::over(directory, hold, options, telemetry).await?;
+                // Nobody who sent something before is still there to have it installed.
+                host.inner.packages.uploads.clear();
+                for idle in host.inner.overrides.idle(&host.inner.engine).await {
+                    tracing::warn!("{idle}");
+                }
+                // Only here: of several processes, one does this.
                 let owners = Arc::new(Owners(Arc::downgrade(&host.inner)));
-                let started = host.inner.engine.start_jobs(JobOptions::default(), owners).await;
-                return started.map(|()| host).map_err(convert::error);
+                let ServerWork { jobs, health, webhooks } = work;
+                let engine = &host.inner.engine;
+                engine.start_jobs(jobs, owners).await.map_err(convert::error)?;
+                engine.start_health(health).await.map_err(convert::error)?;
+                let sender = Arc::new(Outgoing::default());
+                engine.start_webhooks(webhooks, sender).await.map_err(convert::error)?;
+                engine.keep_statistics().await;
+                host.clear_up();
+                return Ok(host);
             }
             if Instant::now() >= until {
                 let message = format!("{} is in use by another server, or by a command", directory.root().display());
@@ -94,24 +134,58 @@ impl Host {
         }
     }
 
-    async fn over(directory: DataDirectory, hold: DirectoryHold, options: HostOptions) -> ApiResult<Self> {
+    /// Drops what goes beyond what is to be kept, from now on.
+    pub fn start_pruning(&self, retention: Retention) {
+        self.inner.engine.start_pruning(retention);
+    }
+
+    /// Removes, in the background, what a process left behind that died; and reads the statistics, before somebody asks.
+    fn clear_up(&self) {
+        let weak = Arc::downgrade(&self.inner);
+        tokio::spawn(async move {
+            let Some(inner) = weak.upgrade() else { return };
+            match inner.packages.sweep().await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "packages were removed that an interrupted process left behind"),
+                Err(error) => tracing::warn!(%error, "packages that belong to nothing could not be looked for"),
+            }
+            if let Err(failure) = inner.engine.statistics(None).await {
+                tracing::warn!(%failure, "the statistics could not be read");
+            }
+        });
+    }
+
+    async fn over(
+        directory: DataDirectory,
+        hold: DirectoryHold,
+        options: HostOptions,
+        telemetry: Option<Arc<Telemetry>>,
+    ) -> ApiResult<Self> {
         let store = Arc::new(SqliteStore::open(&directory.database()).await.map_err(convert::store_error)?);
         let runtime =
             WasmRuntime::new(WasmOptions::new(directory.compiled())).map_err(|fault| convert::error(fault.into()))?;
         let options_of_engine = EngineOptions::new(directory.packages());
         let key_ring = Arc::new(KeyRing::from_environment(directory.secret_key()));
+        let overrides = Arc::new(HostOverrides::from_environment(&directory.config()));
         let backends = Backends {
             store: store.clone(),
             runtime: Arc::new(runtime),
             vault: key_ring.clone(),
-            overrides: Arc::new(HostOverrides::from_environment(&directory.config())),
+            overrides: overrides.clone(),
+            tracer: telemetry
+                .clone()
+                .filter(|telemetry| telemetry.has_traces())
+                .map(|tracer| tracer as Arc<dyn Tracer>),
         };
         let engine = Engine::start_with(options_of_engine, backends).await.map_err(convert::error)?;
         let socket = directory.socket();
         let packages = Packages::new(engine.clone(), directory, options.search_paths);
         let keys = Keys::open(store).await?;
-        let inner = Arc::new(Inner { engine, packages, keys, key_ring, socket, _hold: hold });
+        let inner = Arc::new(Inner { engine, packages, keys, key_ring, overrides, telemetry, socket, _hold: hold });
         let weak = Arc::downgrade(&inner);
+        if let Some(telemetry) = &inner.telemetry {
+            telemetry.start(weak.clone());
+        }
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(TIDY).await;
@@ -119,6 +193,7 @@ impl Host {
                 if let Err(error) = inner.keys.tidy().await {
                     tracing::warn!(%error, "keys could not be read anew");
                 }
+                inner.packages.uploads.tidy();
             }
         });
         Ok(Self { inner })
@@ -127,7 +202,12 @@ impl Host {
     /// The platform for whoever can open the data directory: its administrator.
     #[must_use]
     pub fn session(&self) -> Session {
-        Session::new(Arc::clone(&self.inner), Who::Local, CorrelationId::new())
+        Session::new(Arc::clone(&self.inner), Who::Local, CorrelationId::new(), None)
+    }
+
+    fn session_of(&self, who: Who, visit: Visit) -> Session {
+        let Visit { from: _, correlation, trace } = visit;
+        Session::new(Arc::clone(&self.inner), who, CorrelationId::from(correlation), trace)
     }
 
     /// Where a server over this directory listens for commands on this machine.
@@ -149,14 +229,38 @@ impl Host {
 impl Door for Host {
     async fn enter(&self, key: &str, visit: Visit) -> ApiResult<Arc<dyn Platform>> {
         let principal = self.inner.keys.recognise(key, &visit)?;
-        Ok(Arc::new(Session::new(Arc::clone(&self.inner), Who::Key(principal), CorrelationId::from(visit.correlation))))
+        Ok(Arc::new(self.session_of(Who::Key(principal), visit)))
     }
 
     fn local(&self, visit: Visit) -> Arc<dyn Platform> {
-        Arc::new(Session::new(Arc::clone(&self.inner), Who::Local, CorrelationId::from(visit.correlation)))
+        Arc::new(self.session_of(Who::Local, visit))
     }
 
     async fn ready(&self) -> ApiResult<()> {
-        self.inner.engine.store().check().await.map(drop).map_err(convert::store_error)
+        // Not `check`, which reads the whole database: this is asked every few seconds.
+        self.inner.engine.store().touch().await.map_err(convert::store_error)
+    }
+
+    async fn request_begin(&self, place: [u8; 32], body: [u8; 32]) -> ApiResult<Begun> {
+        let record = RequestRecord { place, body, at: OffsetDateTime::now_utc(), progress: RequestProgress::Begun };
+        let present = self.inner.engine.store().request_begin(&record).await.map_err(convert::store_error)?;
+        Ok(match present {
+            None => Begun::New,
+            Some(RequestRecord { progress: RequestProgress::Begun, .. }) => Begun::Unfinished,
+            Some(RequestRecord { body, progress: RequestProgress::Ended(answer), .. }) => Begun::Ended { body, answer },
+        })
+    }
+
+    async fn request_end(&self, place: [u8; 32], answer: Option<Vec<u8>>) -> ApiResult<()> {
+        self.inner.engine.store().request_end(&place, answer.as_deref()).await.map_err(convert::store_error)
+    }
+
+    async fn request_forget(&self, place: [u8; 32]) -> ApiResult<()> {
+        self.inner.engine.store().request_forget(&place).await.map_err(convert::store_error)
+    }
+
+    fn tracer(&self) -> Option<Arc<dyn RequestTracer>> {
+        let telemetry = self.inner.telemetry.clone().filter(|telemetry| telemetry.has_traces());
+        telemetry.map(|tracer| tracer as Arc<dyn RequestTracer>)
     }
 }

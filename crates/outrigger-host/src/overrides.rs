@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use outrigger_contract::manifest::{ConfigurationSchema, Property, PropertyKind};
 use outrigger_contract::{Code, PluginName};
-use outrigger_engine::Failure;
 use outrigger_engine::configuration::{Layer, Overrides, Source};
+use outrigger_engine::{Engine, Failure};
 use serde_json::{Map, Value};
 
 use crate::environment;
@@ -45,6 +45,28 @@ impl HostOverrides {
         let mut folders = vec![folder.to_owned()];
         folders.extend(profile.map(|profile| folder.join(profile)));
         Self { folders, variables }
+    }
+
+    /// How many variables there are.
+    pub(crate) fn variables(&self) -> usize {
+        self.variables.len()
+    }
+
+    /// The variables that set nothing, each with the reason. Nobody would be told otherwise: to a plugin, a key that is
+    /// misspelt is not there.
+    pub(crate) async fn idle(&self, engine: &Engine) -> Vec<String> {
+        if self.variables.is_empty() {
+            return Vec::new();
+        }
+        let mut plugins = Vec::new();
+        for (record, _) in engine.plugins() {
+            // One that cannot be read is told of elsewhere, and what is set for it is not called wrong.
+            let revision = engine.revision(&record.active).await.ok();
+            let keys = revision
+                .map(|revision| revision.manifest.configuration.iter().map(|(key, _)| key.to_owned()).collect());
+            plugins.push((record.name, keys));
+        }
+        self.variables.keys().filter_map(|name| idle(name, &plugins)).collect()
     }
 
     fn file(folder: &Path, plugin: &PluginName) -> Result<Option<Layer>, Failure> {
@@ -106,6 +128,29 @@ impl Overrides for HostOverrides {
         let variables = schema.iter().filter_map(|(key, property)| self.variable(plugin, key, property).map(Ok));
         files.chain(variables).chain(self.stray(plugin, schema).into_iter().map(Err)).collect()
     }
+}
+
+/// Why a variable sets nothing of these plugins, where that is so. Of a plugin without a list of keys, none is known.
+fn idle(name: &str, plugins: &[(PluginName, Option<Vec<String>>)]) -> Option<String> {
+    let mut of_plugin: Option<(&PluginName, &[String])> = None;
+    for (plugin, keys) in plugins {
+        if !name.starts_with(&variable_name(plugin, "")) {
+            continue;
+        }
+        let keys = keys.as_deref()?;
+        if keys.iter().any(|key| variable_name(plugin, key) == name) {
+            return None;
+        }
+        of_plugin = of_plugin.or(Some((plugin, keys)));
+    }
+    Some(match of_plugin {
+        None => format!("{name} is for a plugin that is not installed"),
+        Some((plugin, [])) => format!("{name} is for the plugin `{plugin}`, which has nothing to configure"),
+        Some((plugin, keys)) => {
+            let names: Vec<_> = keys.iter().map(|key| variable_name(plugin, key)).collect();
+            format!("{name} names no key of the plugin `{plugin}`; there are {}", names.join(", "))
+        }
+    })
 }
 
 const EXTENSIONS: [&str; 3] = ["yaml", "toml", "json"];

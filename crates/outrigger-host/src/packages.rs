@@ -1,25 +1,26 @@
 //! Packages: looked at, installed, replaced, removed. Reading and unpacking is the registry's; what runs is the
 //! engine's; here they meet, and whatever fails in between leaves nothing behind.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use outrigger_api::{
     ApiError, ApiResult, AvailablePlugin, AvailableReport, Code, InstallOutcome, PackageReport, PackageSource,
-    PluginDetails, RevisionInfo,
+    PluginDetails, PluginStanding, RevisionInfo,
 };
 use outrigger_contract::{Digest, Permissions, PluginName};
-use outrigger_engine::life::Installation;
+use outrigger_engine::life::{Downgrade, Installation, Migrated};
 use outrigger_engine::lifecycle::{Effect, Effects, Event, PluginState, drive};
 use outrigger_engine::runtime::Inspection;
 use outrigger_engine::store::{PluginRecord, RevisionRecord, RevisionSummary};
-use outrigger_engine::{Engine, Failure};
+use outrigger_engine::{CorrelationId, Engine, Failure};
 use outrigger_registry::discovery::Duplicate;
 use outrigger_registry::{Discovered, PackageError, SearchPath, StagedPackage};
 use time::OffsetDateTime;
 
 use crate::data_directory::{DataDirectory, PackagesLock, failed};
+use crate::uploads::Uploads;
 use crate::{convert, functions};
 
 /// Installs and removes packages of one data directory.
@@ -28,6 +29,7 @@ pub(crate) struct Packages {
     engine: Engine,
     directory: DataDirectory,
     search_paths: Arc<[SearchPath]>,
+    pub(crate) uploads: Uploads,
 }
 
 /// A package that was read, checked and understood, and lies in the staging folder.
@@ -48,9 +50,48 @@ pub(crate) struct Prepared {
     _lock: PackagesLock,
 }
 
+/// With what consent a package is installed.
+#[derive(Debug)]
+pub(crate) struct Consent {
+    /// The digest whose permissions an administrator has seen and grants.
+    pub(crate) approved: Option<String>,
+    pub(crate) granted_by: String,
+    pub(crate) correlation: CorrelationId,
+    pub(crate) downgrade: Downgrade,
+    pub(crate) mode: Mode,
+}
+
+/// Whether it is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Install,
+    DryRun,
+}
+
 impl Prepared {
     pub(crate) fn name(&self) -> &PluginName {
         self.candidate.staged.name()
+    }
+
+    /// Whether it would take the place of a plugin that stands as somebody saw it.
+    pub(crate) fn replaces(&self, seen: &PluginStanding) -> ApiResult<()> {
+        let PluginStanding { name, updated_at } = seen;
+        let package = self.name();
+        if package != name {
+            let message = format!("the package is of the plugin `{package}`, not of `{name}`");
+            return Err(
+                ApiError::new(Code::Conflict, message).with_hint("install it as what it is, or name the other plugin")
+            );
+        }
+        let Some((present, _)) = &self.installed else {
+            return Err(ApiError::new(Code::PluginNotFound, format!("no plugin `{name}` is installed")));
+        };
+        match updated_at {
+            Some(seen) if present.updated_at != *seen => {
+                Err(ApiError::new(Code::Conflict, format!("the plugin {name} was changed by someone else meanwhile")))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn digest(&self) -> Digest {
@@ -84,7 +125,8 @@ impl Prepared {
 
 impl Packages {
     pub(crate) fn new(engine: Engine, directory: DataDirectory, search_paths: Vec<SearchPath>) -> Self {
-        Self { engine, directory, search_paths: search_paths.into() }
+        let uploads = Uploads::new(directory.uploads());
+        Self { engine, directory, search_paths: search_paths.into(), uploads }
     }
 
     pub(crate) const fn directory(&self) -> &DataDirectory {
@@ -128,14 +170,10 @@ impl Packages {
         Ok(Prepared { candidate, installed, widened, _lock: lock })
     }
 
-    /// Installs what was prepared. `approved` is the digest whose permissions an administrator has seen and grants.
-    pub(crate) async fn install(
-        &self,
-        prepared: Prepared,
-        approved: Option<&str>,
-        granted_by: String,
-    ) -> ApiResult<InstallOutcome> {
+    /// Installs what was prepared, or says what that would do.
+    pub(crate) async fn install(&self, prepared: Prepared, consent: Consent) -> ApiResult<InstallOutcome> {
         let Prepared { candidate, installed, widened, _lock } = prepared;
+        let Consent { approved, granted_by, correlation, downgrade, mode } = consent;
         let (manifest, digest) = (candidate.staged.manifest(), candidate.staged.digest());
         let mut outcome = InstallOutcome {
             name: manifest.name.clone(),
@@ -143,33 +181,36 @@ impl Packages {
             digest: digest.to_string(),
             action: if installed.is_some() { "updated" } else { "installed" }.to_owned(),
             previous_version: installed.as_ref().map(|(_, summary)| summary.version.to_string()),
+            dry_run: mode == Mode::DryRun,
+            migration: None,
         };
         if installed.as_ref().is_some_and(|(record, _)| record.active == digest) {
             "unchanged".clone_into(&mut outcome.action);
             return Ok(outcome);
         }
-        check_approval(&candidate, &widened, approved)?;
+        check_approval(&candidate, &widened, approved.as_deref())?;
         let kept = self.engine.store().revision_fetch(&digest).await.map_err(convert::store_error)?.is_some();
         let Candidate { staged, inspection, source } = candidate;
-        let revision = RevisionRecord {
-            digest,
-            manifest: staged.manifest().clone(),
-            inspection,
-            source,
-            installed_at: OffsetDateTime::now_utc(),
-        };
-        let mut effects = InstallEffects {
-            packages: self,
-            staged: Some(staged),
-            revision,
-            granted_by,
-            replaces: installed.is_some(),
-            kept,
-        };
+        let manifest = staged.manifest().clone();
+        let granted = manifest.permissions.clone();
+        let installed_at = OffsetDateTime::now_utc();
+        let revision = RevisionRecord { digest, manifest, inspection, source, installed_at };
+        let installation = Installation { revision, granted, granted_by, correlation, downgrade };
+        if mode == Mode::DryRun {
+            if installed.is_some() {
+                let migrated = self.engine.update_rehearse(installation, staged.root().to_owned()).await;
+                outcome.migration = Some(convert::migrated(migrated.map_err(convert::error)?));
+            }
+            return Ok(outcome);
+        }
+        let staged = Some(staged);
+        let replaces = installed.is_some();
+        let mut effects = InstallEffects { packages: self, staged, installation, replaces, kept, migrated: None };
         // Validation is done: the package is staged and inspected. What is left is to unpack and to register it.
         drive(PluginState::Discovered, Event::Done(Effect::Validate), &mut effects)
             .await
             .map_err(|(_, failure)| convert::error(failure))?;
+        outcome.migration = effects.migrated.map(convert::migrated);
         Ok(outcome)
     }
 
@@ -237,12 +278,24 @@ impl Packages {
         let path = match source {
             PackageSource::Path(path) => path.clone(),
             PackageSource::Named { name, version } => self.find(name, version.as_deref()).await?,
+            PackageSource::Package(digest) => self.uploads.find(digest)?,
         };
         let staging = self.directory.staging();
-        let shown = path.display().to_string();
+        let shown = match source {
+            // Where it lay for a while says nothing to anybody.
+            PackageSource::Package(_) => "sent to the server".to_owned(),
+            _ => path.display().to_string(),
+        };
         let staged =
             in_background(move || outrigger_registry::stage(&path, &staging).map_err(|error| package_error(&error)))
                 .await?;
+        if let PackageSource::Package(digest) = source
+            && staged.digest() != *digest
+        {
+            let message =
+                format!("what was kept as {digest} is {}: it was changed on the server's disk", staged.digest());
+            return Err(ApiError::new(Code::DigestMismatch, message));
+        }
         let inspected = self.engine.runtime().inspect(staged.root(), staged.manifest()).await;
         let inspection = inspected.map_err(|fault| convert::error(fault.into()))?;
         Ok(Candidate { staged, inspection, source: shown })
@@ -279,13 +332,40 @@ impl Packages {
 
     async fn remove_files(&self, revision: &RevisionSummary) -> ApiResult<()> {
         self.engine.runtime().forget(&revision.digest).await;
-        let folder = self.directory.package(&revision.digest);
-        match tokio::fs::remove_dir_all(&folder).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(failed(&format!("{} could not be removed", folder.display()), &error))
+        remove_folder(&self.directory.package(&revision.digest)).await
+    }
+
+    /// Removes packages that the store knows nothing of: what a process left behind that died while it installed or removed
+    /// one. Answers how many.
+    pub(crate) async fn sweep(&self) -> ApiResult<usize> {
+        let _lock = self.lock().await?;
+        let folder = self.directory.packages();
+        let unreadable = |error| failed(&format!("{} could not be read", folder.display()), &error);
+        let mut entries = tokio::fs::read_dir(&folder).await.map_err(unreadable)?;
+        let mut removed = 0;
+        while let Some(entry) = entries.next_entry().await.map_err(unreadable)? {
+            let name = entry.file_name();
+            // What is named otherwise is not ours.
+            let Some(Ok(digest)) = name.to_str().map(|hex| format!("sha256:{hex}").parse::<Digest>()) else { continue };
+            if name.to_str() != Some(digest.hex().as_str()) {
+                continue;
             }
-            _ => Ok(()),
+            if !self.engine.store().revision_exists(&digest).await.map_err(convert::store_error)? {
+                remove_folder(&entry.path()).await?;
+                removed += 1;
+            }
         }
+        Ok(removed)
+    }
+}
+
+/// Removes a folder that may be gone already.
+async fn remove_folder(folder: &Path) -> ApiResult<()> {
+    match tokio::fs::remove_dir_all(folder).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(failed(&format!("{} could not be removed", folder.display()), &error))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -311,41 +391,40 @@ struct InstallEffects<'a> {
     packages: &'a Packages,
     /// Gone once it is unpacked.
     staged: Option<StagedPackage>,
-    revision: RevisionRecord,
-    granted_by: String,
+    installation: Installation,
     /// Another version is installed.
     replaces: bool,
     /// This very digest was installed before and is still kept, with its files.
     kept: bool,
+    /// What became of what the other version left.
+    migrated: Option<Migrated>,
 }
 
 #[async_trait]
 impl Effects for InstallEffects<'_> {
     async fn perform(&mut self, effect: Effect) -> Result<(), Failure> {
-        let folder = self.packages.directory.package(&self.revision.digest);
+        let folder = self.packages.directory.package(&self.installation.revision.digest);
         match effect {
             Effect::Unpack => {
                 let Some(staged) = self.staged.take() else { return Ok(()) };
+                if !self.kept {
+                    // The store knows nothing of it: what is there was left by a process that died, and need not be whole.
+                    remove_folder(&folder).await.map_err(|error| Failure::new(error.code, error.message))?;
+                }
                 let persist = move || staged.persist(&folder).map_err(|error| package_error(&error));
                 in_background(persist).await.map_err(|error| Failure::new(error.code, error.message))
             }
             Effect::Register => {
-                let installation = Installation {
-                    granted: self.revision.manifest.permissions.clone(),
-                    granted_by: self.granted_by.clone(),
-                    revision: self.revision.clone(),
-                };
+                let installation = self.installation.clone();
                 match self.replaces {
-                    true => self.packages.engine.update(installation).await,
-                    false => self.packages.engine.install(installation).await,
+                    true => self.migrated = Some(self.packages.engine.update(installation).await?),
+                    false => self.packages.engine.install(installation).await?,
                 }
+                Ok(())
             }
-            Effect::RemoveFiles if !self.kept => match tokio::fs::remove_dir_all(&folder).await {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(Failure::new(Code::Io, format!("{} could not be removed: {error}", folder.display())))
-                }
-                _ => Ok(()),
-            },
+            Effect::RemoveFiles if !self.kept => {
+                remove_folder(&folder).await.map_err(|error| Failure::new(error.code, error.message))
+            }
             _ => Ok(()),
         }
     }
@@ -356,7 +435,7 @@ fn describe_duplicate(duplicate: &Duplicate) -> String {
     format!("{name} {version} at {} ({origin}) is passed over for {}", ignored.display(), kept.display())
 }
 
-fn package_error(error: &PackageError) -> ApiError {
+pub(crate) fn package_error(error: &PackageError) -> ApiError {
     let shown = ApiError::new(error.code(), chain(error));
     match error.hint() {
         Some(hint) => shown.with_hint(hint),
@@ -365,7 +444,7 @@ fn package_error(error: &PackageError) -> ApiError {
 }
 
 /// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -376,7 +455,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Runs what blocks where blocking is allowed.
-async fn in_background<T: Send + 'static>(work: impl FnOnce() -> ApiResult<T> + Send + 'static) -> ApiResult<T> {
+pub(crate) async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> ApiResult<T> + Send + 'static,
+) -> ApiResult<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
         Err(error) => Err(ApiError::new(Code::Internal, format!("a background task failed: {error}"))),

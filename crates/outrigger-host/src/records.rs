@@ -7,9 +7,10 @@ use outrigger_api::{
     RecordQuery, RunEntry, StatisticsReport,
 };
 use outrigger_contract::PluginName;
+use outrigger_engine::ledger::FunctionCounts;
 use outrigger_engine::runtime::LogLevel;
 use outrigger_engine::statistics::{Counters, Summary};
-use outrigger_engine::store::{RecordFilter, StatisticsRow};
+use outrigger_engine::store::RecordFilter;
 use outrigger_engine::{CorrelationId, Engine};
 
 use crate::convert;
@@ -37,23 +38,17 @@ pub(crate) async fn statistics(
     if let Some(name) = name {
         engine.plugin(name).map_err(convert::error)?;
     }
-    engine.flush().await;
-    let mut rows = engine.store().statistics_list(name).await.map_err(convert::store_error)?;
-    rows.retain(|row| seen(&row.plugin));
+    let mut counted = engine.statistics(name).await.map_err(convert::error)?;
+    let seen = |plugin: &PluginName| name.is_none_or(|name| name == plugin) && seen(plugin);
     let mut plugins = BTreeMap::new();
     for (record, _) in engine.plugins() {
-        if name.is_none_or(|name| *name == record.name) && seen(&record.name) {
+        if seen(&record.name) {
             *plugins.entry(record.state.as_str().to_owned()).or_default() += 1;
         }
     }
-    let one = |row: &StatisticsRow| {
-        report(format!("{}.{}", row.plugin, row.function), Summary::of_rows(std::iter::once(row)))
-    };
-    Ok(StatisticsReport {
-        plugins,
-        total: report("total".to_owned(), Summary::of_rows(rows.iter())),
-        functions: rows.iter().map(one).collect(),
-    })
+    let total = report("total".to_owned(), counted.total(seen));
+    let one = |counts: FunctionCounts<'_>| report(format!("{}.{}", counts.plugin, counts.function), counts.summary);
+    Ok(StatisticsReport { plugins, total, functions: counted.functions(seen).map(one).collect() })
 }
 
 /// Bounds of the latencies that monitoring is told, in microseconds.
@@ -78,15 +73,18 @@ const BOUNDS_US: [u64; 16] = [
 
 /// The numbers of all plugins and functions, whoever calls them.
 pub(crate) async fn metrics(engine: &Engine) -> ApiResult<MetricsReport> {
-    let StatisticsReport { plugins, total: _, functions } = statistics(engine, None, |_| true).await?;
-    let rows = engine.store().statistics_list(None).await.map_err(convert::store_error)?;
-    let mut latencies: BTreeMap<_, _> =
-        rows.into_iter().map(|row| (format!("{}.{}", row.plugin, row.function), row.latency_us)).collect();
-    let functions = functions.into_iter().map(|statistics| {
-        let (latency, sum_us) = latency(&latencies.remove(&statistics.function).unwrap_or_default());
+    let mut plugins = BTreeMap::new();
+    for (record, _) in engine.plugins() {
+        *plugins.entry(record.state.as_str().to_owned()).or_default() += 1;
+    }
+    let mut counted = engine.statistics(None).await.map_err(convert::error)?;
+    let one = |counts: FunctionCounts<'_>| {
+        let (latency, sum_us) = latency(counts.latency_us);
+        let statistics = report(format!("{}.{}", counts.plugin, counts.function), counts.summary);
         FunctionMetrics { statistics, latency, sum_us }
-    });
-    Ok(MetricsReport { plugins, functions: functions.collect() })
+    };
+    let health = crate::session::health::metrics(engine).await?;
+    Ok(MetricsReport { plugins, functions: counted.functions(|_| true).map(one).collect(), health })
 }
 
 /// How many calls took at most so long, for each bound, and how long all of them took.

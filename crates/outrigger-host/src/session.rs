@@ -5,20 +5,26 @@ mod access;
 mod audit;
 mod backups;
 mod configurations;
+mod events;
 mod functions;
+pub(crate) mod health;
 mod hooks;
 mod jobs;
 mod plugins;
 mod records;
+mod templates;
+mod uploads;
+mod webhooks;
 
 use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use outrigger_api::{ApiResult, Code, DoctorReport, MetricsReport, Platform};
+use outrigger_contract::TraceContext;
 use outrigger_engine::access::{Principal, Right};
 use outrigger_engine::audit::{AuditEntry, Stage};
-use outrigger_engine::{Caller, CorrelationId, Failure};
+use outrigger_engine::{Caller, CorrelationId, Failure, correlation};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -33,6 +39,8 @@ pub struct Session {
     host: Arc<Inner>,
     who: Who,
     correlation: CorrelationId,
+    /// Where what is asked stands in a trace.
+    trace: Option<TraceContext>,
 }
 
 /// Who asks.
@@ -72,8 +80,13 @@ struct Trace {
 }
 
 impl Session {
-    pub(crate) const fn new(host: Arc<Inner>, who: Who, correlation: CorrelationId) -> Self {
-        Self { host, who, correlation }
+    pub(crate) const fn new(
+        host: Arc<Inner>,
+        who: Who,
+        correlation: CorrelationId,
+        trace: Option<TraceContext>,
+    ) -> Self {
+        Self { host, who, correlation, trace }
     }
 
     /// As the engine knows the caller.
@@ -123,7 +136,7 @@ impl Session {
             let intent = self.entry(right, name, Stage::Intent);
             self.host.engine.audit(intent).await.map_err(convert::error)?;
         }
-        let outcome = work.await;
+        let outcome = correlation::within(self.correlation, work).await;
         let mut entry = self.entry(right, name, Stage::Done);
         let outcome = match outcome {
             Ok((value, Trace { before, after, revision })) => {
@@ -173,7 +186,7 @@ impl Session {
 impl Platform for Session {
     async fn doctor(&self) -> ApiResult<DoctorReport> {
         self.require(Right::SYSTEM_VIEW, "*")?;
-        Ok(doctor::examine(&self.host.engine, &self.host.packages).await)
+        Ok(doctor::examine(&self.host.engine, &self.host.packages, &self.host.overrides).await)
     }
 
     async fn metrics(&self) -> ApiResult<MetricsReport> {
@@ -185,6 +198,9 @@ impl Platform for Session {
         if matches!(self.who, Who::Local) {
             self.host.keys.tidy().await?;
             self.host.engine.shutdown().await;
+            if let Some(telemetry) = &self.host.telemetry {
+                telemetry.close().await;
+            }
         }
         Ok(())
     }

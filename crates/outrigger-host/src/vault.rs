@@ -63,9 +63,14 @@ fn cipher(key: &SecretKey) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(key.bytes().into())
 }
 
-/// The place as bytes. A plugin's name holds no zero byte, so no two places give the same.
-fn associated(Place { plugin, key }: Place<'_>) -> Vec<u8> {
-    [b"outrigger configuration 1".as_slice(), plugin.as_str().as_bytes(), key.as_bytes()].join(&0)
+/// The place as bytes. Names hold no zero byte, so no two places give the same.
+fn associated(place: Place<'_>) -> Vec<u8> {
+    match place {
+        Place::Configuration { plugin, key } => {
+            [b"outrigger configuration 1".as_slice(), plugin.as_str().as_bytes(), key.as_bytes()].join(&0)
+        }
+        Place::Webhook(name) => [b"outrigger webhook 1".as_slice(), name.as_str().as_bytes()].join(&0),
+    }
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -12,6 +12,7 @@ mod folder;
 mod gate;
 mod limits;
 mod meter;
+mod pack;
 mod tarball;
 mod visit;
 mod zipped;
@@ -33,6 +34,10 @@ pub use component::check_component;
 pub use digest::{PackageFile, package_digest};
 pub use error::{EntryFault, PackageError};
 pub use limits::PackageLimits;
+pub use pack::pack;
+
+pub(crate) use folder::list_folder;
+pub(crate) use gate::Gate;
 
 use visit::{Indexer, ManifestFinder, Visit};
 

@@ -3,7 +3,7 @@
 //! Read in this order: [`engine`] (how code is compiled and interrupted), [`component`] (what a file must be),
 //! [`cache`] (compiled code), [`revision`] (what can be called, and the pool of instances), [`instance`] (one call
 //! under its limits), [`fault`] (how it fails), [`abi`] (values in and out), [`state`] (what an instance may reach) and,
-//! behind that, [`scope`], [`output`], [`services`], [`files`], [`sockets`], [`http`] and [`network`].
+//! behind that, [`scope`], [`output`], [`services`], [`wasi`], [`files`], [`sockets`], [`http`] and [`network`].
 //!
 //! What must not happen: that a plugin reaches anything without a grant; that one call's limit, trap or cancel is
 //! felt by another; that a call outlives its deadline; that something a plugin gives makes the host allocate without
@@ -18,13 +18,14 @@ mod files;
 mod http;
 mod instance;
 mod limits;
-mod network;
+mod optional;
 mod output;
 mod revision;
 mod scope;
 mod services;
 mod sockets;
 mod state;
+mod wasi;
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -34,11 +35,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use outrigger_contract::{Code, Digest, Manifest};
 use outrigger_engine::runtime::{Inspection, LoadedRevision, RevisionSpec, Runtime, RuntimeFault};
+use outrigger_network::TlsClient;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use cache::Cache;
-use http::TlsClient;
 use revision::Revision;
 use state::{Grants, State};
 

@@ -3,8 +3,13 @@
 
 pub mod answer;
 pub mod api;
+pub mod body;
 pub mod input;
+pub mod live;
+pub mod numbers;
 pub mod problem;
+pub mod traced;
+pub mod upload;
 pub mod who;
 
 use std::future::Future;
@@ -16,27 +21,35 @@ use axum::response::Response;
 use futures::FutureExt as _;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use outrigger_api::{ApiError, ApiResult, Code, Door};
+use outrigger_api::{ApiError, ApiResult, Code, Door, RequestTracer, Visit};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use ulid::Ulid;
 
 use crate::idempotency::{self, Idempotency};
 use answer::{Answer, Answered};
+use body::BodyLimits;
 use input::{Input, Payload};
 use who::Who;
 
 pub const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
 /// What all requests share.
 #[derive(Debug)]
 pub struct App {
     pub door: Arc<dyn Door>,
-    pub body_limit: usize,
+    /// Keeps traces, where anybody does.
+    pub tracer: Option<Arc<dyn RequestTracer>>,
+    pub body: BodyLimits,
     pub idempotency: Idempotency,
     /// The OpenAPI document, written down once.
     pub document: bytes::Bytes,
+    /// The server stops: what would go on without end is to end.
+    pub stopping: CancellationToken,
     /// Work that goes on although its client has left; a server that stops waits for it.
     pub work: TaskTracker,
 }
@@ -51,7 +64,7 @@ pub enum Peer {
 }
 
 /// Serves one request of a route.
-pub async fn serve<W, P, Q, B, R, F, Fut>(app: Arc<App>, handler: F, request: Request) -> Response
+pub async fn serve<W, P, Q, B, R, F, Fut>(app: Arc<App>, handler: F, route: &'static str, request: Request) -> Response
 where
     W: Who,
     P: DeserializeOwned + Send + 'static,
@@ -65,7 +78,10 @@ where
     let correlation = correlation(&parts.headers);
     let method = parts.method.clone();
     let path = tracing::enabled!(tracing::Level::DEBUG).then(|| parts.uri.path().to_owned());
-    let work = AssertUnwindSafe(answer(&app, handler, parts, body, correlation)).catch_unwind().await;
+    // Probes and documents, which anybody may read, would only be in the way of who reads traces.
+    let (trace, traced) = if W::SECURED { traced::begin(&app, &parts, correlation, route) } else { (None, None) };
+    let visit = Visit { from: None, correlation, trace };
+    let work = AssertUnwindSafe(answer(&app, handler, parts, body, visit)).catch_unwind().await;
     let answered = match work {
         Ok(Ok(answered)) => answered,
         Ok(Err(error)) => problem::answered(error, correlation),
@@ -75,6 +91,9 @@ where
         let status = answered.status.as_u16();
         tracing::debug!(%method, path, status, %correlation, "request");
     }
+    if let Some(traced) = traced {
+        traced.answered(answered.status);
+    }
     answered.into_response(correlation)
 }
 
@@ -83,7 +102,7 @@ async fn answer<W, P, Q, B, R, F, Fut>(
     handler: F,
     mut parts: Parts,
     body: axum::body::Body,
-    correlation: Ulid,
+    visit: Visit,
 ) -> ApiResult<Answered>
 where
     W: Who,
@@ -94,22 +113,28 @@ where
     F: Fn(W, Input<P, Q, B>) -> Fut + Send + 'static,
     Fut: Future<Output = ApiResult<R>> + Send + 'static,
 {
-    let who = W::enter(app, &parts, correlation).await?;
+    let who = W::enter(app, &parts, visit).await?;
     let path = input::path::<P>(&mut parts).await?;
     let query = input::query::<Q>(&parts.uri)?;
-    let body = if B::EXPECTED { input::read(&parts.headers, body, app.body_limit).await? } else { bytes::Bytes::new() };
-    let input = Input { path, query, body: B::parse(&body)?, if_match: parts.headers.get(header::IF_MATCH).cloned() };
-    if parts.method != Method::POST || !parts.headers.contains_key(&idempotency::HEADER) {
+    let (payload, body) = B::receive(&parts.headers, body, app.body).await?;
+    let input = Input {
+        path,
+        query,
+        body: payload,
+        if_match: parts.headers.get(header::IF_MATCH).cloned(),
+        last_event_id: parts.headers.get(&LAST_EVENT_ID).cloned(),
+    };
+    if parts.method != Method::POST || B::STREAMED || !parts.headers.contains_key(&idempotency::HEADER) {
         return handler(who, input).await?.render();
     }
     let request = idempotency::Request::of(&parts, &body)?;
     let work = async move {
         match handler(who, input).await.and_then(Answer::render) {
             Ok(answered) => answered,
-            Err(error) => problem::answered(error, correlation),
+            Err(error) => problem::answered(error, visit.correlation),
         }
     };
-    app.idempotency.once(request, &app.work, Box::pin(work)).await
+    app.idempotency.once(request, &app.door, &app.work, Box::pin(work)).await
 }
 
 /// The client's own correlation id where it sent one that is a ULID, else a new one.

@@ -1,14 +1,20 @@
 //! `Idempotency-Key`: a POST that is sent twice is done once. Who sends it again gets the first answer, while the first
-//! is still at work too. Answers are kept for a day, in memory, under a hash of caller, address and key.
+//! is still at work too, and after the server was started anew. Answers are kept under a hash of caller, address and key.
+//!
+//! That a request is begun is written down before anything is done for it, and its answer before it is given. One that is
+//! found begun by a process that is gone may have been done or not: whoever sends it again is told so, and it is not done.
+
+mod kept;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderName, StatusCode};
 use moka::future::Cache;
-use outrigger_api::{ApiError, ApiResult, Code};
+use outrigger_api::{ApiError, ApiResult, Begun, Code, Door};
 use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
@@ -20,7 +26,7 @@ pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 pub const PATTERN: &str = "^[!-~]{1,255}$";
 
 const KEPT_FOR: Duration = Duration::from_hours(24);
-/// For all answers together, in bytes.
+/// For all answers that are kept in memory, in bytes.
 const KEPT: u64 = 32 << 20;
 
 /// The answers to requests that had a key.
@@ -34,6 +40,8 @@ pub struct Idempotency {
 pub struct Request {
     place: [u8; 32],
     body: [u8; 32],
+    /// What its answer is sealed with.
+    seal: Option<kept::Seal>,
 }
 
 #[derive(Debug)]
@@ -55,15 +63,21 @@ impl Request {
             )
             .with_hint("send a random text that is made anew for each request, such as a UUID"));
         }
-        let caller = who::key(&parts.headers)?.unwrap_or_default();
+        let caller = who::key(&parts.headers)?;
         let address = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
-        let mut place = Sha256::new();
-        for part in [caller.as_bytes(), parts.method.as_str().as_bytes(), address.as_bytes(), key] {
-            // The length goes first, so that no two lists of parts look the same.
-            place.update((part.len() as u64).to_be_bytes());
-            place.update(part);
-        }
-        Ok(Self { place: place.finalize().into(), body: Sha256::digest(body).into() })
+        let hash = |purpose: &[u8]| -> [u8; 32] {
+            let mut hasher = Sha256::new();
+            let caller = caller.unwrap_or_default().as_bytes();
+            for part in [purpose, caller, parts.method.as_str().as_bytes(), address.as_bytes(), key] {
+                // The length goes first, so that no two lists of parts look the same.
+                hasher.update((part.len() as u64).to_be_bytes());
+                hasher.update(part);
+            }
+            hasher.finalize().into()
+        };
+        // Only a caller's key is secret enough to seal with; over the socket there is none.
+        let seal = caller.map(|_| kept::Seal::new(hash(b"seal")));
+        Ok(Self { place: hash(b"place"), body: Sha256::digest(body).into(), seal })
     }
 }
 
@@ -78,38 +92,82 @@ impl Idempotency {
     /// Does the work unless it was done already or is being done; then its answer is that of the first.
     ///
     /// # Errors
-    /// `conflict` where the first request had another body.
+    /// `conflict` where the first request had another body, `request_interrupted` where nobody knows what became of it.
     pub async fn once(
         &self,
         request: Request,
+        door: &Arc<dyn Door>,
         tasks: &TaskTracker,
         work: Pin<Box<dyn Future<Output = Answered> + Send>>,
     ) -> ApiResult<Answered> {
-        let Request { place, body } = request;
-        let answers = self.answers.clone();
+        let body = request.body;
+        let (answers, door) = (self.answers.clone(), Arc::clone(door));
         // A task of its own: were the work dropped with its client, one who asks again would start it a second time.
-        let first = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let first = Arc::new(AtomicBool::new(false));
         let ours = Arc::clone(&first);
         let task = tasks.spawn(async move {
-            let work = async {
-                ours.store(true, std::sync::atomic::Ordering::Relaxed);
-                let kept = Arc::new(Kept { body, answered: work.await });
-                if lasting(kept.answered.status) { Ok(kept) } else { Err(kept) }
-            };
-            answers.try_get_with(place, work).await
+            let place = request.place;
+            answers.try_get_with(place, begin(request, &*door, &ours, work)).await
         });
         let kept = match task.await {
             Ok(Ok(kept)) => kept,
-            Ok(Err(passing)) => Arc::clone(&*passing),
+            Ok(Err(passing)) => match &*passing {
+                Passing::Answered(kept) => Arc::clone(kept),
+                Passing::Refused(error) => return Err(error.clone()),
+            },
             Err(_) => return Err(ApiError::new(Code::Internal, "the request met a fault")),
         };
         if kept.body != body {
             return Err(ApiError::new(Code::Conflict, "this idempotency key was used for a request with another body")
                 .with_hint("make a new key for each request, and send the same one only to repeat it"));
         }
-        let replayed = !first.load(std::sync::atomic::Ordering::Relaxed);
+        let replayed = !first.load(Ordering::Relaxed);
         Ok(Answered { replayed, ..kept.answered.clone() })
     }
+}
+
+/// What is not kept in memory for who asks again.
+enum Passing {
+    Answered(Arc<Kept>),
+    Refused(ApiError),
+}
+
+/// Does the work, unless it was begun before this process was.
+async fn begin(
+    request: Request,
+    door: &dyn Door,
+    ours: &AtomicBool,
+    work: Pin<Box<dyn Future<Output = Answered> + Send>>,
+) -> Result<Arc<Kept>, Passing> {
+    let Request { place, body, seal } = request;
+    match door.request_begin(place, body).await.map_err(Passing::Refused)? {
+        Begun::New => {}
+        Begun::Ended { body, answer } => {
+            let answered = answer.zip(seal.as_ref()).and_then(|(answer, seal)| seal.open(&answer));
+            let lost = || unknown("was done before the server was started anew, and its answer is not kept");
+            let answered = answered.ok_or_else(|| Passing::Refused(lost()))?;
+            return Ok(Arc::new(Kept { body, answered }));
+        }
+        Begun::Unfinished => {
+            return Err(Passing::Refused(unknown("was begun, and the server ended before it was done")));
+        }
+    }
+    ours.store(true, Ordering::Relaxed);
+    let kept = Arc::new(Kept { body, answered: work.await });
+    let lasts = lasting(kept.answered.status);
+    let noted = match lasts {
+        true => door.request_end(place, seal.and_then(|seal| seal.close(&kept.answered))).await,
+        false => door.request_forget(place).await,
+    };
+    if let Err(error) = noted {
+        // It is done, and its client is told so.
+        tracing::error!(%error, "what became of a request with an idempotency key could not be written down");
+    }
+    if lasts { Ok(kept) } else { Err(Passing::Answered(kept)) }
+}
+
+fn unknown(what: &str) -> ApiError {
+    ApiError::new(Code::RequestInterrupted, format!("the request with this idempotency key {what}"))
 }
 
 /// Whether an answer holds for those who ask again. Those that ask to try again do not.

@@ -1,5 +1,8 @@
 //! The OpenAPI 3.1 document: a rendering of the list of routes and of the types that their handlers name.
 
+mod addresses;
+mod tags;
+
 use std::collections::BTreeMap;
 
 use http::Method;
@@ -10,12 +13,13 @@ use serde_json::{Map, Value, json};
 use crate::endpoint::api::{Api, Operation};
 use crate::endpoint::problem::{self, Problem};
 use crate::idempotency;
+use addresses::Place;
 
 const ABOUT: &str = "Outrigger runs plugins; this is all that can be asked of it over HTTP.\n\n\
     Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. `x-right` names the right that an operation takes. \
     Over the server's unix socket no key is needed.\n\n\
     Every answer has the header `X-Correlation-Id`, under which logs and records have the request; a ULID that is sent \
-    in it is used. Errors are problem details (RFC 9457) with a stable `code` and a `hint`. Parameters and members that \
+    in it is used. Where the server exports traces, it goes on with the one that `traceparent` names. Errors are problem details (RFC 9457) with a stable `code` and a `hint`. Parameters and members that \
     are not known are refused. `HEAD` works wherever `GET` does.";
 
 /// The whole document.
@@ -24,11 +28,12 @@ pub fn document(api: &mut Api) -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for route in &api.routes {
         let operation = &route.operation;
-        let addresses = std::iter::once(operation.path).chain(operation.aliases.iter().copied());
-        for (place, path) in addresses.enumerate() {
-            let id = if place == 0 { operation.id.to_owned() } else { format!("{}_{}", operation.id, place + 1) };
+        for (number, path) in operation.addresses().enumerate() {
+            let id = if number == 0 { operation.id.to_owned() } else { format!("{}_{}", operation.id, number + 1) };
             let method = operation.method.as_str().to_ascii_lowercase();
-            paths.entry(path).or_default().insert(method, described(operation, id, &problem));
+            let place = Place::of(path, operation, api);
+            let definitions = api.generator.definitions();
+            paths.entry(path).or_default().insert(method, described(operation, id, &place, definitions, &problem));
         }
     }
     let mut document = json!({
@@ -41,14 +46,19 @@ pub fn document(api: &mut Api) -> Value {
         },
         "servers": [{"url": "/"}],
         "security": [{"bearerAuth": []}, {"apiKeyAuth": []}],
-        "tags": tags(api),
+        "tags": tags::all(api),
         "paths": paths,
         "components": {
             "securitySchemes": {
                 "bearerAuth": {"type": "http", "scheme": "bearer"},
                 "apiKeyAuth": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
-            "parameters": {"IdempotencyKey": idempotency_key(), "IfMatch": if_match()},
+            "parameters": {
+                "ContentDigest": content_digest(),
+                "IdempotencyKey": idempotency_key(),
+                "IfMatch": if_match(),
+                "LastEventId": last_event_id(),
+            },
             "headers": headers(),
             "schemas": api.generator.take_definitions(true),
         },
@@ -57,25 +67,22 @@ pub fn document(api: &mut Api) -> Value {
     document
 }
 
-fn tags(api: &Api) -> Vec<Value> {
-    let mut tags: Vec<&str> = Vec::new();
-    for route in &api.routes {
-        if !tags.contains(&route.operation.tag) {
-            tags.push(route.operation.tag);
-        }
-    }
-    tags.into_iter().map(|tag| json!({"name": tag})).collect()
-}
-
-fn described(operation: &Operation, id: String, problem: &Schema) -> Value {
+fn described(
+    operation: &Operation,
+    id: String,
+    place: &Place,
+    definitions: &Map<String, Value>,
+    problem: &Schema,
+) -> Value {
     let mut parameters = parameters(&operation.path_schema, "path");
+    parameters.iter_mut().for_each(|parameter| place.narrow(parameter, definitions));
     parameters.extend(parameters_of_query(operation));
     let mut described = json!({
         "operationId": id,
         "tags": [operation.tag],
         "summary": operation.summary,
         "parameters": parameters,
-        "responses": responses(operation, problem),
+        "responses": responses(operation, place, problem),
     });
     if !operation.description.is_empty() {
         described["description"] = operation.description.into();
@@ -85,7 +92,9 @@ fn described(operation: &Operation, id: String, problem: &Schema) -> Value {
         if let Some(example) = &operation.example {
             content["example"] = example.clone();
         }
-        described["requestBody"] = json!({"required": true, "content": {"application/json": content}});
+        let content: Map<_, _> =
+            operation.body_media.iter().map(|media| ((*media).to_owned(), content.clone())).collect();
+        described["requestBody"] = json!({"required": true, "content": content});
     }
     if let Some(right) = operation.right {
         described["x-right"] = right.into();
@@ -98,8 +107,13 @@ fn described(operation: &Operation, id: String, problem: &Schema) -> Value {
 
 fn parameters_of_query(operation: &Operation) -> Vec<Value> {
     let mut parameters = parameters(&operation.query_schema, "query");
-    if operation.method == Method::POST {
+    if operation.streamed {
+        parameters.push(json!({"$ref": "#/components/parameters/ContentDigest"}));
+    } else if operation.method == Method::POST {
         parameters.push(json!({"$ref": "#/components/parameters/IdempotencyKey"}));
+    }
+    if operation.resumes {
+        parameters.push(json!({"$ref": "#/components/parameters/LastEventId"}));
     }
     if operation.if_match {
         parameters.push(json!({"$ref": "#/components/parameters/IfMatch"}));
@@ -119,8 +133,9 @@ fn parameters(schema: &Schema, place: &str) -> Vec<Value> {
             if let Some(description) = schema.as_object_mut().and_then(|schema| schema.shift_remove("description")) {
                 parameter["description"] = description;
             }
-            if let Some(example) = schema.get("examples").and_then(|examples| examples.get(0)).cloned() {
-                parameter["example"] = example;
+            let examples = schema.as_object_mut().and_then(|schema| schema.shift_remove("examples"));
+            if let Some(example) = examples.as_ref().and_then(|examples| examples.get(0)) {
+                parameter["example"] = example.clone();
             }
             parameter["schema"] = schema;
             parameter
@@ -152,7 +167,7 @@ fn given(schema: &Value) -> Value {
     schema
 }
 
-fn responses(operation: &Operation, problem: &Schema) -> Value {
+fn responses(operation: &Operation, place: &Place, problem: &Schema) -> Value {
     let success = &operation.success;
     let mut headers = json!({"X-Correlation-Id": {"$ref": "#/components/headers/CorrelationId"}});
     if success.tagged {
@@ -170,11 +185,19 @@ fn responses(operation: &Operation, problem: &Schema) -> Value {
         response["content"] = json!({media: {"schema": schema}});
     }
     let mut responses = Map::new();
+    if let Some(status) = success.otherwise {
+        let mut response = response.clone();
+        response["description"] = json!("Nothing was kept of it");
+        if let Some(headers) = response["headers"].as_object_mut() {
+            headers.shift_remove("Location");
+        }
+        responses.insert(status.as_str().to_owned(), response);
+    }
     responses.insert(success.status.as_str().to_owned(), response);
-    for (status, codes) in by_status(operation) {
+    for (status, codes) in by_status(operation, place) {
         let mut headers = json!({"X-Correlation-Id": {"$ref": "#/components/headers/CorrelationId"}});
-        if matches!(status, 429 | 503) {
-            headers["Retry-After"] = json!({"$ref": "#/components/headers/RetryAfter"});
+        for (name, component) in problem::headers(status) {
+            headers[*name] = json!({"$ref": format!("#/components/headers/{component}")});
         }
         let named = codes.iter().map(|code| format!("`{code}`: {}", code.info().meaning));
         let response = json!({
@@ -187,7 +210,7 @@ fn responses(operation: &Operation, problem: &Schema) -> Value {
     Value::Object(responses)
 }
 
-fn by_status(operation: &Operation) -> BTreeMap<u16, Vec<Code>> {
+fn by_status(operation: &Operation, place: &Place) -> BTreeMap<u16, Vec<Code>> {
     let mut codes = vec![Code::InvalidUsage, Code::Internal];
     if operation.secured {
         // Any request of a caller may find the store broken or on its way out, and any may be too many.
@@ -206,11 +229,14 @@ fn by_status(operation: &Operation) -> BTreeMap<u16, Vec<Code>> {
     if operation.path.contains('{') {
         codes.push(Code::NotFound);
     }
+    if place.refused {
+        codes.push(Code::MethodNotAllowed);
+    }
     if operation.body.is_some() {
-        codes.extend([Code::TooLarge, Code::UnsupportedMediaType, Code::InvalidInput]);
+        codes.extend([Code::TooLarge, Code::UnsupportedMediaType, Code::InvalidInput, Code::RequestTimeout]);
     }
     if operation.method == Method::POST {
-        codes.push(Code::Conflict);
+        codes.extend([Code::Conflict, Code::RequestInterrupted]);
     }
     if operation.if_match {
         codes.push(Code::PreconditionFailed);
@@ -232,8 +258,30 @@ fn idempotency_key() -> Value {
         "in": "header",
         "required": false,
         "description": "Made anew for each request, and sent again only to repeat it: then it is done once, and the \
-            first answer is given again for 24 hours, with `Idempotency-Replayed: true`.",
+            first answer is given again for 24 hours, with `Idempotency-Replayed: true`. If the server died before it was \
+            answered, it is not done again: the answer is `request_interrupted`, unless nothing was begun.",
         "schema": {"type": "string", "pattern": idempotency::PATTERN, "minLength": 1, "maxLength": 255},
+    })
+}
+
+fn last_event_id() -> Value {
+    json!({
+        "name": "Last-Event-ID",
+        "in": "header",
+        "required": false,
+        "description": "The id of the last event that was received: it goes on behind that one.",
+        "schema": {"type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"},
+    })
+}
+
+fn content_digest() -> Value {
+    json!({
+        "name": "Content-Digest",
+        "in": "header",
+        "required": false,
+        "description": "The SHA-256 of the body (RFC 9530). If another arrives, the request is refused.",
+        "example": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
+        "schema": {"type": "string"},
     })
 }
 
@@ -250,6 +298,16 @@ fn if_match() -> Value {
 
 fn headers() -> Value {
     json!({
+        "Allow": {
+            "description": "The methods that this address is for.",
+            "required": true,
+            "schema": {"type": "string"},
+        },
+        "Challenge": {
+            "description": "How to say who is asking.",
+            "required": true,
+            "schema": {"type": "string", "const": "Bearer"},
+        },
         "CorrelationId": {
             "description": "The id under which logs and records have the request, a ULID.",
             "required": true,

@@ -15,6 +15,9 @@ pub struct ServerOptions {
     pub tls: Option<TlsFiles>,
     /// The longest body of a request, in bytes.
     pub body_limit: usize,
+    /// How long nothing of the body of a request may arrive. All of it may take as long, and longer if it arrives at more
+    /// than 16 KiB a second.
+    pub body_timeout: Duration,
     /// How long the head of a request may take to arrive. An idle connection is closed after as long.
     pub header_timeout: Duration,
     /// How long requests may still run once the server is told to stop.
@@ -37,6 +40,7 @@ impl ServerOptions {
             socket: None,
             tls: None,
             body_limit: 8 << 20,
+            body_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(30),
         }

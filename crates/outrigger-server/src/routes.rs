@@ -5,7 +5,9 @@ mod access;
 mod backups;
 mod configuration;
 mod documents;
+mod events;
 mod functions;
+mod health;
 mod hooks;
 mod jobs;
 mod metrics;
@@ -13,6 +15,8 @@ mod packages;
 mod plugins;
 mod records;
 mod seed;
+mod templates;
+mod webhooks;
 
 use outrigger_api::{Code, FunctionRef, PluginName};
 use schemars::JsonSchema;
@@ -32,9 +36,13 @@ pub fn all() -> Api {
     records::routes(&mut api);
     access::routes(&mut api);
     backups::routes(&mut api);
+    events::routes(&mut api);
+    webhooks::routes(&mut api);
     metrics::routes(&mut api);
     documents::routes(&mut api);
     seed::routes(&mut api);
+    templates::routes(&mut api);
+    health::routes(&mut api);
     api
 }
 
@@ -42,6 +50,7 @@ pub fn all() -> Api {
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct PluginPath {
     /// The plugin's name.
+    #[schemars(example = &"pricing")]
     pub plugin_id: PluginName,
 }
 
@@ -49,6 +58,7 @@ pub struct PluginPath {
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct FunctionPath {
     /// The function, written `plugin.function`.
+    #[schemars(example = &"pricing.currencies")]
     pub function: FunctionRef,
 }
 
@@ -71,6 +81,8 @@ const CALL: &[Code] = &[
     Code::Cancelled,
     Code::Trapped,
     Code::FunctionFailed,
+    Code::HookRefused,
+    Code::HookFailed,
     Code::Unsupported,
     Code::InvalidOutput,
     Code::InvalidConfiguration,

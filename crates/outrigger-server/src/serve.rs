@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
+use crate::endpoint::body::BodyLimits;
 use crate::endpoint::{App, Peer};
 use crate::options::ServerOptions;
 use crate::{listen, openapi, routes};
@@ -79,7 +80,8 @@ pub async fn serve(
     door: Arc<dyn Door>,
     shutdown: CancellationToken,
 ) -> Result<Running, ServeError> {
-    let ServerOptions { listen: wanted, socket, tls, body_limit, header_timeout, drain } = options;
+    let ServerOptions { listen: wanted, socket, tls, body_limit, body_timeout, header_timeout, drain } = options;
+    let body = BodyLimits { length: body_limit, timeout: body_timeout };
     let tls = tls.as_ref().map(listen::tls).transpose()?;
     let unopened = |source| ServeError::Listen { address: wanted, source };
     let tcp = TcpListener::bind(wanted).await.map_err(unopened)?;
@@ -91,7 +93,7 @@ pub async fn serve(
         },
         None => None,
     };
-    let server = Server::new(door, body_limit, header_timeout, shutdown);
+    let server = Server::new(door, body, header_timeout, shutdown);
     let ended = tokio::spawn(run(server, tcp, tls, unix, drain));
     Ok(Running { address, ended })
 }
@@ -110,11 +112,19 @@ struct Server {
 }
 
 impl Server {
-    fn new(door: Arc<dyn Door>, body_limit: usize, header_timeout: Duration, stopping: CancellationToken) -> Self {
+    fn new(door: Arc<dyn Door>, body: BodyLimits, header_timeout: Duration, stopping: CancellationToken) -> Self {
         let mut api = routes::all();
         let document = serde_json::to_vec(&openapi::document(&mut api)).unwrap_or_default().into();
         let work = TaskTracker::new();
-        let app = App { door, body_limit, idempotency: Default::default(), document, work: work.clone() };
+        let app = App {
+            tracer: door.tracer(),
+            door,
+            body,
+            idempotency: Default::default(),
+            document,
+            stopping: stopping.clone(),
+            work: work.clone(),
+        };
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
         http.http2().timer(TokioTimer::new()).keep_alive_interval(header_timeout).max_concurrent_streams(256);

@@ -24,20 +24,8 @@ impl ConfigurationStore for SqliteStore {
 
     async fn configuration_put(&self, name: &PluginName, revision: &ConfigurationRevision) -> Result<(), StoreError> {
         const ACTION: &str = "write a configuration";
-        let row = configuration_revision::ActiveModel::of(name, revision)?;
         let transaction = self.database().begin(ACTION).await?;
-        put_present(&transaction, name, revision).await?;
-        configuration_revision::Entity::insert(row)
-            .exec_without_returning(&transaction)
-            .await
-            .map_err(failed(ACTION))?;
-        let oldest = columns::from_count(revision.revision.saturating_sub(CONFIGURATION_REVISIONS_KEPT));
-        configuration_revision::Entity::delete_many()
-            .filter(configuration_revision::Column::Plugin.eq(name.as_str()))
-            .filter(configuration_revision::Column::Revision.lte(oldest))
-            .exec(&transaction)
-            .await
-            .map_err(failed(ACTION))?;
+        put(&transaction, name, revision).await?;
         transaction.commit().await.map_err(failed(ACTION))
     }
 
@@ -71,6 +59,26 @@ impl ConfigurationStore for SqliteStore {
         transaction.commit().await.map_err(failed(ACTION))?;
         Ok(rewritten)
     }
+}
+
+/// Sets the configuration and keeps it as a revision, within a transaction.
+pub(crate) async fn put(
+    transaction: &DatabaseTransaction,
+    name: &PluginName,
+    revision: &ConfigurationRevision,
+) -> Result<(), StoreError> {
+    const ACTION: &str = "write a configuration";
+    let row = configuration_revision::ActiveModel::of(name, revision)?;
+    put_present(transaction, name, revision).await?;
+    configuration_revision::Entity::insert(row).exec_without_returning(transaction).await.map_err(failed(ACTION))?;
+    let oldest = columns::from_count(revision.revision.saturating_sub(CONFIGURATION_REVISIONS_KEPT));
+    configuration_revision::Entity::delete_many()
+        .filter(configuration_revision::Column::Plugin.eq(name.as_str()))
+        .filter(configuration_revision::Column::Revision.lte(oldest))
+        .exec(transaction)
+        .await
+        .map_err(failed(ACTION))?;
+    Ok(())
 }
 
 async fn put_present(

@@ -1,5 +1,6 @@
 //! Jobs and schedules.
 
+use outrigger_engine::events::NewEvent;
 use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
 use outrigger_engine::store::{JobFilter, StoreError};
 use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr};
@@ -7,13 +8,26 @@ use time::OffsetDateTime;
 
 use crate::database::{Database, failed};
 use crate::entities::{job, schedule};
-use crate::{columns, records};
+use crate::{columns, events, records};
 
-pub(crate) async fn create(database: &Database, record: &JobRecord) -> Result<(), StoreError> {
+pub(crate) async fn create(
+    database: &Database,
+    record: &JobRecord,
+    event: Option<&NewEvent>,
+) -> Result<(), StoreError> {
     const ACTION: &str = "add a job";
     let transaction = database.begin(ACTION).await?;
     insert(&transaction, record, ACTION).await?;
+    tell(&transaction, event).await?;
     transaction.commit().await.map_err(failed(ACTION))
+}
+
+/// The event goes into the log with what it is about.
+async fn tell(transaction: &DatabaseTransaction, event: Option<&NewEvent>) -> Result<(), StoreError> {
+    match event {
+        Some(event) => events::add(transaction, std::slice::from_ref(event)).await.map(drop),
+        None => Ok(()),
+    }
 }
 
 async fn insert(transaction: &DatabaseTransaction, record: &JobRecord, action: &'static str) -> Result<(), StoreError> {
@@ -69,7 +83,7 @@ pub(crate) async fn next(
     row.map(TryInto::try_into).transpose()
 }
 
-pub(crate) async fn put(database: &Database, record: &JobRecord) -> Result<u64, StoreError> {
+pub(crate) async fn put(database: &Database, record: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {
     const ACTION: &str = "write a job";
     let generation = record.generation + 1;
     let transaction = database.begin(ACTION).await?;
@@ -83,6 +97,7 @@ pub(crate) async fn put(database: &Database, record: &JobRecord) -> Result<u64, 
     if outcome.rows_affected == 0 {
         return Err(job_conflict(record.id));
     }
+    tell(&transaction, event).await?;
     transaction.commit().await.map_err(failed(ACTION))?;
     Ok(generation)
 }
@@ -96,7 +111,7 @@ pub(crate) async fn schedule_list(database: &Database) -> Result<Vec<ScheduleRec
 pub(crate) async fn schedule_put(
     database: &Database,
     record: &ScheduleRecord,
-    job: Option<&JobRecord>,
+    job: Option<(&JobRecord, &NewEvent)>,
 ) -> Result<u64, StoreError> {
     const ACTION: &str = "write a schedule";
     let generation = record.generation + 1;
@@ -120,8 +135,9 @@ pub(crate) async fn schedule_put(
             return Err(schedule_conflict(&record.name));
         }
     }
-    if let Some(job) = job {
+    if let Some((job, event)) = job {
         insert(&transaction, job, ACTION).await?;
+        tell(&transaction, Some(event)).await?;
     }
     transaction.commit().await.map_err(failed(ACTION))?;
     Ok(generation)

@@ -4,22 +4,30 @@
 mod access;
 mod audit;
 mod configuration;
+mod events;
+mod health;
 mod hooks;
 mod jobs;
+mod requests;
+mod templates;
+mod updates;
+mod webhooks;
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ops;
 use std::path::Path;
 
 use async_trait::async_trait;
-use outrigger_contract::{Digest, FunctionName, HookName, PluginName};
+use outrigger_contract::{Digest, FunctionName, HookName, PluginName, TemplateName};
 use outrigger_engine::access::{Role, RoleName};
+use outrigger_engine::health::HealthRecord;
 use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::store::{
-    ConfigurationRevision, Expected, GrantRecord, KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter,
-    RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
+    Bound, ConfigurationRevision, Expected, GrantRecord, Keep, KeyRecord, LogRecord, PluginRecord, RecordBatch,
+    RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store,
+    StoreError, TemplateRecord,
 };
 use parking_lot::Mutex;
 use time::OffsetDateTime;
@@ -56,6 +64,10 @@ struct Tables {
     subscriptions: BTreeMap<String, Subscription>,
     audit: audit::Log,
     jobs: jobs::Jobs,
+    events: events::Events,
+    webhooks: webhooks::Webhooks,
+    templates: BTreeMap<TemplateName, TemplateRecord>,
+    requests: requests::Requests,
 }
 
 /// A plugin with all that goes when it goes.
@@ -66,7 +78,11 @@ struct Plugin {
     /// The oldest first.
     configurations: Vec<ConfigurationRevision>,
     state: BTreeMap<String, Vec<u8>>,
+    /// How many keys of the state were ever set or removed.
+    writes: u64,
+    predecessor: Option<updates::Kept>,
     statistics: BTreeMap<FunctionName, StatisticsRow>,
+    health: Option<HealthRecord>,
 }
 
 #[derive(Debug)]
@@ -87,6 +103,62 @@ impl Tables {
             Some(owner) => owner == name,
             None => added.is_some_and(|added| added.digest == *digest && added.manifest.name == *name),
         }
+    }
+
+    /// What [`Store::plugin_put`] does.
+    fn put(
+        &mut self,
+        plugin: &PluginRecord,
+        revision: Option<&RevisionRecord>,
+        grant: Option<&GrantRecord>,
+        expected: u64,
+    ) -> Result<u64, StoreError> {
+        let tables = self;
+        let name = &plugin.name;
+        let present = tables.plugins.get(name).map_or(0, |plugin| plugin.record.generation);
+        if present != expected {
+            return Err(conflict(format!("the plugin {name}")));
+        }
+        let mentioned =
+            [Some(&plugin.active), revision.map(|revision| &revision.digest), grant.map(|grant| &grant.digest)];
+        for digest in mentioned.into_iter().flatten() {
+            if !tables.has(name, digest, revision) {
+                return Err(conflict(format!("the revision {digest} of the plugin {name}")));
+            }
+        }
+
+        let generation = expected.saturating_add(1);
+        let record = PluginRecord { generation, ..plugin.clone() };
+        let entry = match tables.plugins.entry(name.clone()) {
+            Entry::Occupied(entry) => {
+                let entry = entry.into_mut();
+                entry.record = record;
+                entry
+            }
+            Entry::Vacant(entry) => entry.insert(Plugin {
+                record,
+                revisions: BTreeMap::new(),
+                configurations: Vec::new(),
+                state: BTreeMap::new(),
+                writes: 0,
+                predecessor: None,
+                statistics: BTreeMap::new(),
+                health: None,
+            }),
+        };
+        if let Some(revision) = revision
+            && !tables.owners.contains_key(&revision.digest)
+        {
+            tables.owners.insert(revision.digest, name.clone());
+            let (record, summary) = (revision.clone(), revision.summary());
+            entry.revisions.insert(revision.digest, Revision { record, summary, grant: None });
+        }
+        if let Some(grant) = grant
+            && let Some(revision) = entry.revisions.get_mut(&grant.digest)
+        {
+            revision.grant = Some(grant.clone());
+        }
+        Ok(generation)
     }
 
     fn add_statistics(&mut self, added: &StatisticsRow) {
@@ -112,6 +184,14 @@ impl Tables {
 
 fn conflict(what: String) -> StoreError {
     StoreError::Conflict { what }
+}
+
+/// The first moment that stays, of some that there are.
+fn first(bound: &Bound, moments: impl Iterator<Item = OffsetDateTime>) -> OffsetDateTime {
+    let mut moments: Vec<_> = moments.collect();
+    moments.sort_unstable_by_key(|moment| Reverse(*moment));
+    let beyond = usize::try_from(bound.most).ok().and_then(|most| moments.get(most));
+    beyond.map_or(bound.since, |beyond| bound.since.max(*beyond + time::Duration::NANOSECOND))
 }
 
 /// The part of a filter that runs and log lines share.
@@ -155,50 +235,7 @@ impl Store for MemoryStore {
         grant: Option<&GrantRecord>,
         expected: u64,
     ) -> Result<u64, StoreError> {
-        let mut tables = self.tables.lock();
-        let tables = &mut *tables;
-        let name = &plugin.name;
-        let present = tables.plugins.get(name).map_or(0, |plugin| plugin.record.generation);
-        if present != expected {
-            return Err(conflict(format!("the plugin {name}")));
-        }
-        let mentioned =
-            [Some(&plugin.active), revision.map(|revision| &revision.digest), grant.map(|grant| &grant.digest)];
-        for digest in mentioned.into_iter().flatten() {
-            if !tables.has(name, digest, revision) {
-                return Err(conflict(format!("the revision {digest} of the plugin {name}")));
-            }
-        }
-
-        let generation = expected.saturating_add(1);
-        let record = PluginRecord { generation, ..plugin.clone() };
-        let entry = match tables.plugins.entry(name.clone()) {
-            Entry::Occupied(entry) => {
-                let entry = entry.into_mut();
-                entry.record = record;
-                entry
-            }
-            Entry::Vacant(entry) => entry.insert(Plugin {
-                record,
-                revisions: BTreeMap::new(),
-                configurations: Vec::new(),
-                state: BTreeMap::new(),
-                statistics: BTreeMap::new(),
-            }),
-        };
-        if let Some(revision) = revision
-            && !tables.owners.contains_key(&revision.digest)
-        {
-            tables.owners.insert(revision.digest, name.clone());
-            let (record, summary) = (revision.clone(), revision.summary());
-            entry.revisions.insert(revision.digest, Revision { record, summary, grant: None });
-        }
-        if let Some(grant) = grant
-            && let Some(revision) = entry.revisions.get_mut(&grant.digest)
-        {
-            revision.grant = Some(grant.clone());
-        }
-        Ok(generation)
+        self.tables.lock().put(plugin, revision, grant, expected)
     }
 
     async fn plugin_delete(&self, name: &PluginName) -> Result<bool, StoreError> {
@@ -209,6 +246,10 @@ impl Store for MemoryStore {
 
     async fn revision_fetch(&self, digest: &Digest) -> Result<Option<RevisionRecord>, StoreError> {
         Ok(self.tables.lock().revision(digest).map(|revision| revision.record.clone()))
+    }
+
+    async fn revision_exists(&self, digest: &Digest) -> Result<bool, StoreError> {
+        Ok(self.tables.lock().revision(digest).is_some())
     }
 
     async fn revision_list(&self, name: &PluginName) -> Result<Vec<RevisionSummary>, StoreError> {
@@ -265,12 +306,13 @@ impl Store for MemoryStore {
             return Ok(StateOutcome::OverCapacity(total));
         }
         plugin.state.insert(key.to_owned(), value.to_vec());
+        plugin.writes += 1;
         Ok(StateOutcome::Written)
     }
 
     async fn state_delete(&self, name: &PluginName, key: &str) -> Result<(), StoreError> {
         if let Some(plugin) = self.tables.lock().plugins.get_mut(name) {
-            plugin.state.remove(key);
+            plugin.writes += u64::from(plugin.state.remove(key).is_some());
         }
         Ok(())
     }
@@ -278,7 +320,8 @@ impl Store for MemoryStore {
     async fn state_keys(&self, name: &PluginName, prefix: &str, limit: u32) -> Result<Vec<String>, StoreError> {
         let tables = self.tables.lock();
         let Some(plugin) = tables.plugins.get(name) else { return Ok(Vec::new()) };
-        let keys = plugin.state.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)).map(|(key, _)| key);
+        let keys =
+            plugin.state.range::<str, _>((ops::Bound::Included(prefix), ops::Bound::Unbounded)).map(|(key, _)| key);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         Ok(keys.take_while(|key| key.starts_with(prefix)).take(limit).cloned().collect())
     }
@@ -329,15 +372,23 @@ impl Store for MemoryStore {
         Ok(wanted.flat_map(|(_, plugin)| plugin.statistics.values().cloned()).collect())
     }
 
-    async fn record_prune(&self, before: OffsetDateTime) -> Result<u64, StoreError> {
+    async fn prune(&self, keep: &Keep) -> Result<u64, StoreError> {
+        let Keep { runs, logs, jobs, requests } = keep;
         let mut tables = self.tables.lock();
         let tables = &mut *tables;
         let present = tables.runs.len() + tables.logs.len();
-        tables.runs.retain(|run| run.started_at >= before);
-        tables.logs.retain(|line| line.at >= before);
+        let first_run = first(runs, tables.runs.iter().map(|run| run.started_at));
+        let first_line = first(logs, tables.logs.iter().map(|line| line.at));
+        tables.runs.retain(|run| run.started_at >= first_run);
+        tables.logs.retain(|line| line.at >= first_line);
         tables.run_ids = tables.runs.iter().map(|run| run.id.clone()).collect();
-        let left = tables.runs.len() + tables.logs.len();
-        Ok(u64::try_from(present - left).expect("a count of what was in memory"))
+        let dropped = present - tables.runs.len() - tables.logs.len();
+        let dropped = dropped + tables.jobs.prune(jobs) + tables.requests.prune(requests);
+        Ok(u64::try_from(dropped).expect("a count of what was in memory"))
+    }
+
+    async fn touch(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn copy(&self, _: &Path) -> Result<(), StoreError> {
@@ -358,6 +409,10 @@ impl Store for MemoryStore {
             subscriptions: _,
             audit: _,
             jobs: _,
+            events: _,
+            webhooks: _,
+            templates: _,
+            requests: _,
         } = &*tables;
         let (plugins, runs, logs) = (plugins.len(), runs.len(), logs.len());
         Ok(format!(

@@ -5,14 +5,19 @@
 //! that dies leaves nothing half done. It also spares a build of sea-orm with all its default features. The
 //! statements themselves are sea-query's, the same for every database.
 
+mod v10_requests;
 mod v1_initial;
 mod v2_access_and_audit;
 mod v3_hooks;
 mod v4_configuration;
 mod v5_jobs;
+mod v6_events_and_webhooks;
+mod v7_updates;
+mod v8_templates;
+mod v9_health;
 
 use outrigger_engine::store::StoreError;
-use sea_orm::sea_query::{Expr, IndexCreateStatement, TableCreateStatement};
+use sea_orm::sea_query::{Expr, IndexCreateStatement, TableAlterStatement, TableCreateStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Set};
 use time::OffsetDateTime;
 
@@ -24,11 +29,22 @@ use crate::entities::schema_version;
 enum Change {
     Table(Box<TableCreateStatement>),
     Index(Box<IndexCreateStatement>),
+    Column(Box<TableAlterStatement>),
 }
 
 /// Each takes the schema one version further. What stands here was released and is never edited; a change is a new entry.
-const MIGRATIONS: [fn() -> Vec<Change>; 5] =
-    [v1_initial::changes, v2_access_and_audit::changes, v3_hooks::changes, v4_configuration::changes, v5_jobs::changes];
+const MIGRATIONS: [fn() -> Vec<Change>; 10] = [
+    v1_initial::changes,
+    v2_access_and_audit::changes,
+    v3_hooks::changes,
+    v4_configuration::changes,
+    v5_jobs::changes,
+    v6_events_and_webhooks::changes,
+    v7_updates::changes,
+    v8_templates::changes,
+    v9_health::changes,
+    v10_requests::changes,
+];
 
 /// The version of the schema that this program reads and writes.
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -91,6 +107,7 @@ async fn apply(connection: &impl ConnectionTrait, version: i64, changes: Vec<Cha
         match change {
             Change::Table(statement) => connection.execute(&*statement).await?,
             Change::Index(statement) => connection.execute(&*statement).await?,
+            Change::Column(statement) => connection.execute(&*statement).await?,
         };
     }
     let row = schema_version::ActiveModel {

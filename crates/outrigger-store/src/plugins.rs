@@ -59,8 +59,17 @@ impl TryFrom<Listed> for (PluginRecord, RevisionSummary) {
             functions,
             installed_at: revision_installed_at,
         };
-        let plugin =
-            plugin::Model { name, active, state, reason, installed_at, updated_at, generation, state_bytes: 0 };
+        let plugin = plugin::Model {
+            name,
+            active,
+            state,
+            reason,
+            installed_at,
+            updated_at,
+            generation,
+            state_bytes: 0,
+            state_writes: 0,
+        };
         Ok((plugin.try_into()?, summary.try_into()?))
     }
 }
@@ -118,7 +127,7 @@ pub(crate) async fn put(
     Ok(expected.saturating_add(1))
 }
 
-async fn write_plugin(
+pub(crate) async fn write_plugin(
     transaction: &DatabaseTransaction,
     record: &PluginRecord,
     expected: u64,
@@ -143,7 +152,10 @@ async fn write_plugin(
 }
 
 /// A revision is immutable: one that is there stays as it is.
-async fn write_revision(transaction: &DatabaseTransaction, record: &RevisionRecord) -> Result<(), StoreError> {
+pub(crate) async fn write_revision(
+    transaction: &DatabaseTransaction,
+    record: &RevisionRecord,
+) -> Result<(), StoreError> {
     revision::Entity::insert(revision::ActiveModel::of(record)?)
         .on_conflict_do_nothing_on([revision::Column::Digest])
         .exec_without_returning(transaction)
@@ -158,7 +170,7 @@ async fn write_revision(transaction: &DatabaseTransaction, record: &RevisionReco
         })
 }
 
-async fn write_grant(transaction: &DatabaseTransaction, record: &GrantRecord) -> Result<(), StoreError> {
+pub(crate) async fn write_grant(transaction: &DatabaseTransaction, record: &GrantRecord) -> Result<(), StoreError> {
     let replace = OnConflict::column(grant::Column::Digest)
         .update_columns([grant::Column::GrantedBy, grant::Column::GrantedAt, grant::Column::Permissions])
         .to_owned();
@@ -171,7 +183,7 @@ async fn write_grant(transaction: &DatabaseTransaction, record: &GrantRecord) ->
 }
 
 /// That the plugin has the revision, which another writer may have removed since it was looked up.
-async fn require_revision(
+pub(crate) async fn require_revision(
     transaction: &DatabaseTransaction,
     name: &PluginName,
     digest: &Digest,
@@ -202,6 +214,12 @@ pub(crate) async fn revision_fetch(database: &Database, digest: &Digest) -> Resu
     let query = revision::Entity::find_by_id(digest.to_string());
     let row = query.one(&database.read).await.map_err(failed("read a revision"))?;
     row.map(TryInto::try_into).transpose()
+}
+
+pub(crate) async fn revision_exists(database: &Database, digest: &Digest) -> Result<bool, StoreError> {
+    let query = revision::Entity::find_by_id(digest.to_string()).select_only().column(revision::Column::Digest);
+    let found: Option<String> = query.into_tuple().one(&database.read).await.map_err(failed("look for a revision"))?;
+    Ok(found.is_some())
 }
 
 pub(crate) async fn revision_list(database: &Database, name: &PluginName) -> Result<Vec<RevisionSummary>, StoreError> {

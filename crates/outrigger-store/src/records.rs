@@ -2,10 +2,9 @@
 
 use outrigger_engine::store::{LogRecord, RecordBatch, RecordFilter, RunRecord, StoreError};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, Iterable,
-    QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, SqlErr, Statement, Value,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, IdenStatic,
+    Iterable, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, SqlErr, Statement, Value,
 };
-use time::OffsetDateTime;
 
 use crate::audit;
 use crate::columns;
@@ -46,7 +45,7 @@ pub(crate) fn duplicate() -> StoreError {
 /// Inserts runs.
 async fn insert_runs(transaction: &DatabaseTransaction, runs: &[RunRecord]) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
-    let columns: Vec<_> = run::Column::iter().map(|column| column.to_string()).collect();
+    let columns: Vec<_> = run::Column::iter().map(|column| column.as_str()).collect();
     for part in parts(runs.iter().collect()) {
         let rows = dialect::placeholders(backend, part.len(), columns.len());
         let sql = format!("INSERT INTO runs ({}) VALUES {rows}", columns.join(", "));
@@ -131,21 +130,10 @@ pub(crate) const fn limit_of(limit: u32) -> u32 {
     if limit == 0 { DEFAULT_LIMIT } else { limit }
 }
 
-pub(crate) async fn prune(database: &Database, before: OffsetDateTime) -> Result<u64, StoreError> {
-    const ACTION: &str = "drop old records";
-    let before = columns::from_time(before);
-    let transaction = database.begin(ACTION).await?;
-    let runs = run::Entity::delete_many().filter(run::Column::StartedAt.lt(before)).exec(&transaction);
-    let runs = runs.await.map_err(failed(ACTION))?.rows_affected;
-    let logs = log::Entity::delete_many().filter(log::Column::At.lt(before)).exec(&transaction);
-    let logs = logs.await.map_err(failed(ACTION))?.rows_affected;
-    transaction.commit().await.map_err(failed(ACTION))?;
-    Ok(runs + logs)
-}
-
 #[cfg(test)]
 mod tests {
     use sea_orm::{ConnectionTrait, Statement};
+    use time::OffsetDateTime;
 
     use super::*;
 

@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use outrigger_contract::{Digest, HookName, PluginName};
+use outrigger_contract::{Digest, HookName, PluginName, TemplateName};
 use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::audit::{AuditEntry, AuditRecord, Head};
+use outrigger_engine::events::NewEvent;
 use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::jobs::{JobId, JobRecord, ScheduleRecord};
 use outrigger_engine::store::{
-    AccessStore, AuditFilter, AuditStore, GrantRecord, HookStore, JobFilter, JobStore, KeyRecord, LogRecord,
-    PluginRecord, RecordBatch, RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite,
-    StatisticsRow, Store, StoreError,
+    AccessStore, AuditFilter, AuditStore, GrantRecord, HookStore, JobFilter, JobStore, Keep, KeyRecord, LogRecord,
+    PluginRecord, RecordBatch, RecordFilter, RequestRecord, RequestStore, RevisionRecord, RevisionSummary, RunRecord,
+    StateOutcome, StateWrite, StatisticsRow, Store, StoreError, TemplateRecord, TemplateStore, TemplateSummary,
 };
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::pool::PoolOptions;
@@ -21,7 +22,9 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, SqlxSqliteConnector, S
 use time::OffsetDateTime;
 
 use crate::database::{Database, failed};
-use crate::{access, audit, dialect, hooks, jobs, migrations, plugins, records, state, statistics};
+use crate::{
+    access, audit, dialect, hooks, jobs, migrations, plugins, prune, records, requests, state, statistics, templates,
+};
 
 /// How long a write waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -239,6 +242,10 @@ impl Store for SqliteStore {
         plugins::revision_fetch(&self.database, digest).await
     }
 
+    async fn revision_exists(&self, digest: &Digest) -> Result<bool, StoreError> {
+        plugins::revision_exists(&self.database, digest).await
+    }
+
     async fn revision_list(&self, name: &PluginName) -> Result<Vec<RevisionSummary>, StoreError> {
         plugins::revision_list(&self.database, name).await
     }
@@ -288,8 +295,12 @@ impl Store for SqliteStore {
         statistics::list(&self.database, name).await
     }
 
-    async fn record_prune(&self, before: OffsetDateTime) -> Result<u64, StoreError> {
-        records::prune(&self.database, before).await
+    async fn prune(&self, keep: &Keep) -> Result<u64, StoreError> {
+        prune::prune(&self.database, keep).await
+    }
+
+    async fn touch(&self) -> Result<(), StoreError> {
+        migrations::touch(&self.database).await
     }
 
     async fn check(&self) -> Result<String, StoreError> {
@@ -420,8 +431,8 @@ impl AuditStore for SqliteStore {
 
 #[async_trait]
 impl JobStore for SqliteStore {
-    async fn job_create(&self, job: &JobRecord) -> Result<(), StoreError> {
-        jobs::create(&self.database, job).await
+    async fn job_create(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<(), StoreError> {
+        jobs::create(&self.database, job, event).await
     }
 
     async fn job_fetch(&self, id: JobId) -> Result<Option<JobRecord>, StoreError> {
@@ -436,19 +447,57 @@ impl JobStore for SqliteStore {
         jobs::next(&self.database, now, busy).await
     }
 
-    async fn job_put(&self, job: &JobRecord) -> Result<u64, StoreError> {
-        jobs::put(&self.database, job).await
+    async fn job_put(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {
+        jobs::put(&self.database, job, event).await
     }
 
     async fn schedule_list(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
         jobs::schedule_list(&self.database).await
     }
 
-    async fn schedule_put(&self, schedule: &ScheduleRecord, job: Option<&JobRecord>) -> Result<u64, StoreError> {
+    async fn schedule_put(
+        &self,
+        schedule: &ScheduleRecord,
+        job: Option<(&JobRecord, &NewEvent)>,
+    ) -> Result<u64, StoreError> {
         jobs::schedule_put(&self.database, schedule, job).await
     }
 
     async fn schedule_delete(&self, name: &str) -> Result<bool, StoreError> {
         jobs::schedule_delete(&self.database, name).await
+    }
+}
+
+#[async_trait]
+impl TemplateStore for SqliteStore {
+    async fn template_list(&self) -> Result<Vec<TemplateSummary>, StoreError> {
+        templates::list(&self.database).await
+    }
+
+    async fn template_fetch(&self, name: &TemplateName) -> Result<Option<TemplateRecord>, StoreError> {
+        templates::fetch(&self.database, name).await
+    }
+
+    async fn template_put(&self, record: &TemplateRecord) -> Result<u64, StoreError> {
+        templates::put(&self.database, record).await
+    }
+
+    async fn template_delete(&self, name: &TemplateName) -> Result<bool, StoreError> {
+        templates::delete(&self.database, name).await
+    }
+}
+
+#[async_trait]
+impl RequestStore for SqliteStore {
+    async fn request_begin(&self, request: &RequestRecord) -> Result<Option<RequestRecord>, StoreError> {
+        requests::begin(&self.database, request).await
+    }
+
+    async fn request_end(&self, place: &[u8; 32], answer: Option<&[u8]>) -> Result<(), StoreError> {
+        requests::end(&self.database, place, answer).await
+    }
+
+    async fn request_forget(&self, place: &[u8; 32]) -> Result<(), StoreError> {
+        requests::forget(&self.database, place).await
     }
 }

@@ -1,10 +1,11 @@
 //! What plugins keep for themselves.
 
 use outrigger_contract::PluginName;
-use outrigger_engine::store::{Expected, StateOutcome, StateWrite, StoreError};
-use sea_orm::sea_query::{Expr, OnConflict};
+use outrigger_engine::store::{Expected, StateChange, StateOutcome, StateStamp, StateWrite, StoreError};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, Set,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    Select, Set,
 };
 
 use crate::columns;
@@ -37,20 +38,66 @@ pub(crate) async fn set(
         return Ok(StateOutcome::OverCapacity(columns::to_count("the size of a plugin's state", total)?));
     }
 
+    put(&transaction, name, key, value).await?;
+    set_used(&transaction, name, total, 1).await?;
+    transaction.commit().await.map_err(failed(ACTION))?;
+    Ok(StateOutcome::Written)
+}
+
+async fn put(transaction: &DatabaseTransaction, name: &PluginName, key: &str, value: &[u8]) -> Result<(), StoreError> {
     let row = state::ActiveModel {
         plugin: Set(name.to_string()),
         key: Set(key.as_bytes().to_vec()),
-        size: Set(size),
+        size: Set(size_of(key, value)),
         value: Set(value.to_vec()),
     };
     let replace = OnConflict::columns([state::Column::Plugin, state::Column::Key])
         .update_columns([state::Column::Size, state::Column::Value])
         .to_owned();
     let insert = state::Entity::insert(row).on_conflict(replace);
-    insert.exec_without_returning(&transaction).await.map_err(failed(ACTION))?;
-    set_used(&transaction, name, total).await?;
-    transaction.commit().await.map_err(failed(ACTION))?;
-    Ok(StateOutcome::Written)
+    insert.exec_without_returning(transaction).await.map(|_| ()).map_err(failed("write a plugin's state"))
+}
+
+/// Sets and removes several keys, within a transaction, where the state was not written to since it was read. Answers how
+/// many writes there have been then.
+pub(crate) async fn change(
+    transaction: &DatabaseTransaction,
+    name: &PluginName,
+    change: &StateChange,
+) -> Result<u64, StoreError> {
+    const ACTION: &str = "change a plugin's state";
+    let StateChange { expected, changes } = change;
+    let StateStamp { writes, .. } = stamp(transaction, name).await?;
+    if expected.is_some_and(|expected| writes != expected) {
+        return Err(StoreError::Conflict { what: format!("the state of the plugin {name}") });
+    }
+    let mut used = used(transaction, name).await?;
+    for (key, value) in changes {
+        used -= size(transaction, name, key).await?.unwrap_or(0);
+        match value {
+            Some(value) => {
+                used += size_of(key, value);
+                put(transaction, name, key, value).await?;
+            }
+            None => {
+                state::Entity::delete_by_id(id(name, key)).exec(transaction).await.map_err(failed(ACTION))?;
+            }
+        }
+    }
+    set_used(transaction, name, used, changes.len() as u64).await?;
+    Ok(writes.saturating_add(changes.len() as u64))
+}
+
+/// How often the state was written to, and how large it is.
+pub(crate) async fn stamp(connection: &impl ConnectionTrait, name: &PluginName) -> Result<StateStamp, StoreError> {
+    let query = plugin::Entity::find_by_id(name.as_str())
+        .select_only()
+        .columns([plugin::Column::StateWrites, plugin::Column::StateBytes]);
+    let found: Option<(i64, i64)> =
+        query.into_tuple().one(connection).await.map_err(failed("measure a plugin's state"))?;
+    let (writes, bytes) = found.ok_or_else(|| StoreError::Conflict { what: format!("the plugin {name}") })?;
+    let count = |count| columns::to_count(format_args!("the state of the plugin {name}"), count);
+    Ok(StateStamp { writes: count(writes)?, bytes: count(bytes)? })
 }
 
 /// Whether what is there is what the writer thinks it is. Reads the value only where the size does not tell.
@@ -81,7 +128,7 @@ pub(crate) async fn delete(database: &Database, name: &PluginName, key: &str) ->
     let Some(size) = size(&transaction, name, key).await? else { return Ok(()) };
     let used = used(&transaction, name).await?;
     state::Entity::delete_by_id(id(name, key)).exec(&transaction).await.map_err(failed(ACTION))?;
-    set_used(&transaction, name, used - size).await?;
+    set_used(&transaction, name, used - size, 1).await?;
     transaction.commit().await.map_err(failed(ACTION))
 }
 
@@ -142,9 +189,17 @@ async fn used(transaction: &DatabaseTransaction, name: &PluginName) -> Result<i6
     used.ok_or_else(|| StoreError::Conflict { what: format!("the plugin {name}") })
 }
 
-async fn set_used(transaction: &DatabaseTransaction, name: &PluginName, bytes: i64) -> Result<(), StoreError> {
+/// Writes down what all keys and values take together, and that there were so many more writes.
+async fn set_used(
+    transaction: &DatabaseTransaction,
+    name: &PluginName,
+    bytes: i64,
+    writes: u64,
+) -> Result<(), StoreError> {
+    let writes = Expr::col(plugin::Column::StateWrites).add(columns::from_count(writes));
     plugin::Entity::update_many()
         .col_expr(plugin::Column::StateBytes, Expr::val(bytes))
+        .col_expr(plugin::Column::StateWrites, writes)
         .filter(plugin::Column::Name.eq(name.as_str()))
         .exec(transaction)
         .await

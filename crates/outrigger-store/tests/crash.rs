@@ -14,7 +14,8 @@ use outrigger_contract::PluginName;
 use outrigger_engine::Store;
 use outrigger_engine::audit::AuditEntry;
 use outrigger_engine::store::{
-    AuditStore, ConfigurationStore, Expected, GrantRecord, RecordBatch, RecordFilter, StateWrite,
+    AuditStore, ConfigurationStore, Expected, GrantRecord, Keeps, RecordBatch, RecordFilter, RevisionRecord,
+    StateChange, StateWrite, Switch, UpdateStore,
 };
 use outrigger_store::SqliteStore;
 use outrigger_testkit::store_suite::audit::read_chain;
@@ -47,6 +48,43 @@ fn audited(kind: &str, number: u64) -> Vec<AuditEntry> {
     (0..AUDITED).map(of_one).collect()
 }
 
+fn granted(revision: &RevisionRecord, number: u64) -> GrantRecord {
+    GrantRecord {
+        digest: revision.digest,
+        permissions: outrigger_contract::Permissions::default(),
+        granted_by: "the writer".to_owned(),
+        granted_at: moment(number),
+    }
+}
+
+/// Version 2.0.0 in the place of 1.0.0, with another configuration and another key in its state.
+fn switched(name: &PluginName, number: u64) -> Switch {
+    let revision = revision(name, "2.0.0");
+    let changes = [("old", None), ("new", Some(b"kept".to_vec()))].map(|(key, value)| (key.to_owned(), value));
+    Switch {
+        plugin: plugin(name, &revision),
+        expected: 1,
+        grant: Some(granted(&revision, number)),
+        configuration: Some(configuration_of(2, json!({ "moved": number }))),
+        state: Some(StateChange { expected: Some(1), changes: changes.into() }),
+        keeps: Keeps::Predecessor,
+        revision,
+    }
+}
+
+/// A switch is whole or was not made.
+async fn verify_switch(store: &SqliteStore, name: &PluginName, version: &str) {
+    let configured = store.configuration_fetch(name).await.expect("reads").map_or(0, |present| present.revision);
+    let keys = store.state_keys(name, "", 10).await.expect("lists");
+    let former = store.predecessor_state(name).await.expect("reads");
+    let found = (configured, keys, store.predecessor_fetch(name).await.expect("reads").is_some(), former.len());
+    if version == "2.0.0" {
+        assert_eq!(found, (2, vec!["new".to_owned()], true, 1), "{name}");
+    } else {
+        assert!(found.0 < 2 && !found.1.contains(&"new".to_owned()) && !found.2 && found.3 == 0, "{name}: {found:?}");
+    }
+}
+
 /// The writer. Run as a test of its own it has nothing to do.
 #[tokio::test]
 async fn writer() {
@@ -64,18 +102,18 @@ async fn writer() {
     for number in first.. {
         let plugin_name = numbered(number);
         let revision = revision(&plugin_name, "1.0.0");
-        let grant = GrantRecord {
-            digest: revision.digest,
-            permissions: outrigger_contract::Permissions::default(),
-            granted_by: "the writer".to_owned(),
-            granted_at: moment(number),
-        };
+        let grant = granted(&revision, number);
         store.plugin_put(&plugin(&plugin_name, &revision), Some(&revision), Some(&grant), 0).await.expect("put");
         acknowledge("plugin", number);
 
         let values = configuration_of(1, json!({ "number": number }));
         store.configuration_put(&plugin_name, &values).await.expect("configured");
         acknowledge("configuration", number);
+
+        let kept = StateWrite { key: "old", value: b"kept", expected: Expected::Nothing };
+        store.state_set(&plugin_name, kept, u64::MAX).await.expect("set");
+        store.plugin_switch(&switched(&plugin_name, number)).await.expect("switched");
+        acknowledge("switch", number);
 
         let key = format!("key-{number}");
         let value = vec![b'v'; usize::try_from(number % 9_000).expect("small")];
@@ -162,6 +200,10 @@ async fn verify(path: &Path, acknowledged: &[(String, u64)]) {
                 let value = store.state_get(&steady(), &format!("key-{number}")).await.expect("reads");
                 value.is_some_and(|value| value.len() as u64 == number % 9_000)
             }
+            "switch" => {
+                let record = store.plugin_fetch(&plugin_name).await.expect("reads");
+                record.map_or(removed(*number), |record| record.active == revision(&plugin_name, "2.0.0").digest)
+            }
             "records" => true,
             _ if what.starts_with("audit-") => true,
             "removal" => store.plugin_fetch(&plugin_name).await.expect("reads").is_none(),
@@ -171,7 +213,10 @@ async fn verify(path: &Path, acknowledged: &[(String, u64)]) {
     }
 
     let plugins = store.plugin_list().await.expect("reads");
-    for (plugin, _) in &plugins {
+    for (plugin, summary) in &plugins {
+        if plugin.name != steady() {
+            verify_switch(&store, &plugin.name, &summary.version.to_string()).await;
+        }
         assert!(
             store.revision_fetch(&plugin.active).await.expect("reads").is_some(),
             "{} has no revision",

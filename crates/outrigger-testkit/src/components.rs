@@ -54,6 +54,18 @@ pub fn callbacks() -> Arc<[u8]> {
     component(include_str!("../fixtures/callbacks.wit"), include_str!("../fixtures/callbacks.wat"))
 }
 
+/// Is as well as it was told to be; see `fixtures/moody.wit`.
+#[must_use]
+pub fn moody() -> Arc<[u8]> {
+    component(include_str!("../fixtures/moody.wit"), include_str!("../fixtures/moody.wat"))
+}
+
+/// Counts in its state, so that the count outlives instances and processes: `add` counts one more, `total` says how many.
+#[must_use]
+pub fn counter() -> Arc<[u8]> {
+    component(include_str!("../fixtures/counter.wit"), include_str!("../fixtures/counter.wat"))
+}
+
 /// What a step of the lifecycle does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -26,7 +26,7 @@ pub struct ScriptedRuntime {
 struct Shared {
     /// `plugin.function` or `plugin:step` → how often it ran.
     counts: Mutex<HashMap<String, usize>>,
-    /// Calls of `wait` that are under way.
+    /// Calls of `wait`, and checks, that are under way.
     waiting: AtomicUsize,
     /// Ends every `wait`.
     release: tokio::sync::Notify,
@@ -41,7 +41,7 @@ impl ScriptedRuntime {
         self.shared.counts.lock().get(what).copied().unwrap_or_default()
     }
 
-    /// How many calls of `wait` are under way.
+    /// How many calls of `wait`, and how many checks, are under way.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.shared.waiting.load(Ordering::SeqCst)
@@ -52,7 +52,8 @@ impl ScriptedRuntime {
         self.shared.release.notify_waiters();
     }
 
-    /// From now on a step fails, such as `demo:initialize`; `demo:load` for loading.
+    /// From now on a step fails, such as `demo:initialize`; `demo:load` for loading, `demo:health` for checks. With
+    /// `demo:health hangs` checks have no end.
     pub fn fail(&self, what: &str) {
         self.shared.failing.lock().push(what.to_owned());
     }
@@ -204,7 +205,31 @@ impl LoadedRevision for Loaded {
     }
 
     async fn health(&self, _context: CallContext) -> Result<Option<HealthReport>, RuntimeFault> {
+        let name = format!("{}:health", self.spec.plugin);
+        self.shared.waiting.fetch_add(1, Ordering::SeqCst);
+        let _guard = Leaving(&self.shared.waiting);
+        let hangs = self.shared.failing.lock().contains(&format!("{name} hangs"));
+        self.count(&name);
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        match self.shared.failing.lock().contains(&name) {
+            true => Err(RuntimeFault::new(Code::Trapped, "health was told to fail")),
+            false => Ok(None),
+        }
+    }
+
+    async fn migrate_configuration(
+        &self,
+        _from: &str,
+        _configuration: &str,
+        _context: CallContext,
+    ) -> Result<Option<String>, RuntimeFault> {
         Ok(None)
+    }
+
+    async fn migrate_state(&self, _from: &str, _context: CallContext) -> Result<(), RuntimeFault> {
+        Ok(())
     }
 
     async fn warm(&self) -> Result<usize, RuntimeFault> {

@@ -30,6 +30,7 @@ impl RecordingServices {
             cancel: tokio_util::sync::CancellationToken::new(),
             services: Arc::clone(self) as Arc<dyn HostServices>,
             observed: Arc::new(Observed::default()),
+            recording: None,
         }
     }
 

@@ -12,13 +12,19 @@
 pub mod access;
 pub mod audit;
 pub mod configuration;
+pub mod events;
 mod fixtures;
+pub mod health;
 pub mod hooks;
 pub mod jobs;
 pub mod plugins;
 pub mod records;
+pub mod requests;
 pub mod state;
 pub mod statistics;
+pub mod templates;
+pub mod updates;
+pub mod webhooks;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -27,7 +33,8 @@ use outrigger_engine::Store;
 
 pub use configuration::set as configuration_of;
 pub use fixtures::{
-    entry, hook, job, key, line, moment, name, plugin, put, revision, run, schedule, statistics, subscription,
+    delivery, entry, event, hook, job, key, line, moment, name, plugin, put, request, revision, run, schedule,
+    statistics, subscription, template, webhook,
 };
 
 /// An empty store, with what must live as long as it does.
@@ -105,6 +112,8 @@ macro_rules! store_contract {
                 a_batch_is_appended_whole_or_not_at_all
                 a_large_batch_is_appended
                 old_records_are_pruned
+                no_more_is_kept_than_was_said
+                many_records_are_pruned
             }
             statistics {
                 numbers_add_up
@@ -157,6 +166,53 @@ macro_rules! store_contract {
                 the_next_job_is_the_oldest_that_may_begin
                 a_schedule_comes_back_as_it_was_put
                 a_schedule_and_its_job_are_written_together
+                a_job_and_the_event_that_tells_of_it_are_written_together
+                only_jobs_that_have_ended_are_pruned
+            }
+            events {
+                an_event_comes_back_as_it_was_appended
+                ids_grow_whatever_the_clock_says
+                the_ids_of_many_writers_grow_in_the_order_of_the_log
+                the_log_is_read_on_from_an_event
+                events_are_listed_newest_first_as_the_filter_says
+                old_events_are_dropped_a_few_at_a_time_and_never_the_last
+            }
+            webhooks {
+                a_webhook_comes_back_as_it_was_put
+                a_webhook_is_only_written_over_what_was_read
+                deliveries_and_the_cursor_are_written_together
+                a_delivery_comes_back_as_it_was_written
+                what_is_due_comes_in_the_order_of_its_time
+                deliveries_are_listed_and_counted
+                deliveries_go_with_their_webhook
+                dead_letters_are_revived
+                ended_deliveries_are_dropped
+            }
+            updates {
+                a_switch_shows_all_of_it_at_once
+                a_switch_that_does_not_fit_changes_nothing
+                what_is_not_given_stays
+                only_the_last_predecessor_is_kept
+                every_write_to_a_state_counts
+                what_is_kept_goes_with_its_plugin
+                of_two_switches_one_wins
+            }
+            templates {
+                a_template_comes_back_as_it_was_put
+                templates_are_listed_by_name_without_their_files
+                a_template_is_only_written_over_what_was_read
+                of_many_first_templates_one_is_made
+            }
+            health {
+                health_comes_back_as_it_was_put
+                health_goes_with_its_plugin
+            }
+            requests {
+                a_request_is_begun_once
+                the_end_of_a_request_is_kept_with_its_answer
+                a_request_that_is_forgotten_can_begin_anew
+                of_many_that_begin_the_same_one_does
+                old_requests_are_pruned
             }
         }
     };

@@ -33,3 +33,14 @@ pub mod health {
         default_bindings_module: "outrigger_sdk::bindings::health",
     });
 }
+
+/// The migration as an export.
+pub mod migration {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "package outrigger:sdk; world migration-export { export outrigger:plugin/migration@1.0.0; }",
+        world: "outrigger:sdk/migration-export",
+        pub_export_macro: true,
+        default_bindings_module: "outrigger_sdk::bindings::migration",
+    });
+}

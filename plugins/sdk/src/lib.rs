@@ -1,4 +1,4 @@
-//! The services of the Outrigger host, for a plugin written in Rust, and the two interfaces that a plugin may export.
+//! The services of the Outrigger host, for a plugin written in Rust, and the interfaces that a plugin may export.
 //!
 //! A plugin needs none of this: a component that exports plain functions is complete. Use what helps:
 //!
@@ -6,6 +6,7 @@
 //!   imports of the component, so a plugin that never logs runs in any host.
 //! * [`Lifecycle`] with [`export_lifecycle!`] takes part in initialization, activation, deactivation and cleanup.
 //! * [`Health`] with [`export_health!`] answers how the plugin is.
+//! * [`Migration`] with [`export_migration!`] takes over what an older version left.
 //!
 //! The plugin's own world names only its own functions. The SDK brings its bindings along, and the linker joins both.
 //!
@@ -30,6 +31,7 @@ pub mod configuration;
 mod health;
 mod lifecycle;
 pub mod log;
+mod migration;
 pub mod state;
 
 #[doc(hidden)]
@@ -37,3 +39,6 @@ pub mod bindings;
 
 pub use health::{Check, Health, Report, Status};
 pub use lifecycle::Lifecycle;
+#[doc(hidden)]
+pub use migration::migrate_text;
+pub use migration::{Migration, Values};

@@ -25,7 +25,8 @@ use crate::complete;
   outrigger call pricing.quote --service compute-small --quantity 3
   outrigger call pricing.quote --help
   outrigger call pricing.quote --json '{\"service\": \"compute-small\", \"quantity\": 3}' -o json
-  outrigger call policy-validator.check --arg document=@template.json --timeout 30s --details"
+  outrigger call policy-validator.check --arg document=@template.json --timeout 30s --details
+  outrigger call pricing.quote --service compute-small --quantity 3 --profile"
 )]
 pub struct CallArguments {
     #[command(flatten)]
@@ -64,13 +65,16 @@ pub struct CallOptions {
     /// A correlation id (a ULID) to go on with
     #[arg(long, value_name = "ID")]
     pub correlation: Option<String>,
+    /// Also show where the time went: with -o json and -o yaml as a part of what --details shows
+    #[arg(long)]
+    pub profile: bool,
 }
 
 impl CallOptions {
     /// These options, and over them those that were given later.
     #[must_use]
     pub fn overlaid(mut self, later: Self) -> Self {
-        let Self { arguments, json, timeout, no_cache, details, correlation } = later;
+        let Self { arguments, json, timeout, no_cache, details, correlation, profile } = later;
         self.arguments.extend(arguments);
         Self {
             arguments: self.arguments,
@@ -79,6 +83,7 @@ impl CallOptions {
             no_cache: no_cache || self.no_cache,
             details: details || self.details,
             correlation: correlation.or(self.correlation),
+            profile: profile || self.profile,
         }
     }
 }

@@ -38,8 +38,17 @@ pub enum PluginCommand {
     #[command(after_help = "Examples:
   outrigger plugin install ./pricing
   outrigger plugin install pricing-1.0.0.tar.gz --yes
-  outrigger plugin install pricing --version ^1")]
+  outrigger plugin install pricing --version ^1
+  outrigger plugin install ./pricing --dry-run")]
     Install(InstallArguments),
+
+    /// Put a package in the place of the installed version of its plugin
+    ///
+    /// As install does, but a plugin that is not installed is refused.
+    #[command(after_help = "Examples:
+  outrigger plugin update ./pricing
+  outrigger plugin update pricing --version ^1")]
+    Update(InstallArguments),
 
     /// Remove a plugin with its configuration and state
     #[command(after_help = "Example:
@@ -85,13 +94,16 @@ pub enum PluginCommand {
         path: PathBuf,
     },
 
-    /// Ask plugins how they are
+    /// Show how plugins are
     ///
-    /// Exits with 1 when one is unhealthy.
-    #[command(after_help = "Example:
+    /// Asks those that are named, and shows what the health monitor of the server makes of them. Without names, shows what
+    /// the monitor knows of each plugin; where no server runs, all that take calls are asked instead. Exits with 1 when one is
+    /// unhealthy.
+    #[command(after_help = "Examples:
+  outrigger plugin health
   outrigger plugin health pricing")]
     Health {
-        /// The plugins; all that take calls without any
+        /// The plugins
         #[arg(add = ArgValueCompleter::new(complete::Plugins))]
         names: Vec<PluginName>,
     },
@@ -103,6 +115,18 @@ pub enum PluginCommand {
         /// Only functions of this plugin
         #[arg(add = ArgValueCompleter::new(complete::Plugins))]
         name: Option<PluginName>,
+    },
+
+    /// Show where the time of a plugin's calls goes
+    ///
+    /// A server looks at one of 64 calls of each function, of the first ones at more, and keeps what they show while the
+    /// plugin is loaded. `outrigger call --profile` looks at one call.
+    #[command(after_help = "Example:
+  outrigger plugin profile pricing")]
+    Profile {
+        /// The plugin
+        #[arg(add = ArgValueCompleter::new(complete::Plugins))]
+        name: PluginName,
     },
 
     /// Show what plugins logged
@@ -133,6 +157,15 @@ pub enum PluginCommand {
   outrigger plugin config pricing diff 3
   outrigger plugin config pricing rollback 3")]
     Config(ConfigArguments),
+
+    /// Go back to what was there before a plugin's last update
+    ///
+    /// The version, its configuration and its state as they were. Where the update changed the state, what was written to
+    /// it since is lost.
+    #[command(after_help = "Examples:
+  outrigger plugin rollback pricing --dry-run
+  outrigger plugin rollback pricing --yes")]
+    Rollback(RollbackArguments),
 }
 
 /// The states in which a plugin can be found, as the platform writes them.
@@ -162,6 +195,26 @@ pub struct InstallArguments {
     /// Which versions will do, such as `^1.2`, when installing by name [default: the highest]
     #[arg(long, value_name = "REQUIREMENT")]
     pub version: Option<String>,
+    /// Only show what would become of the configuration and the state of the installed version
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Put an older version in the place of a newer one although it does not say that it can take over from it
+    #[arg(long)]
+    pub allow_downgrade: bool,
+}
+
+/// `outrigger plugin rollback`.
+#[derive(Clone, Debug, Args)]
+pub struct RollbackArguments {
+    /// The plugin
+    #[arg(add = ArgValueCompleter::new(complete::Plugins))]
+    pub name: PluginName,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Only show what would change
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `outrigger plugin uninstall`.

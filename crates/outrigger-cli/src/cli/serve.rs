@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use outrigger_contract::units::Span;
+use outrigger_host::{Kept, Retention};
 
 /// `outrigger serve`.
 #[derive(Clone, Debug, Args)]
@@ -21,4 +22,30 @@ pub struct ServeArguments {
     /// How long requests may still run once the server is told to stop
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub drain: Span,
+    /// How long runs, log lines and jobs that have ended are kept; the audit log is kept for ever
+    #[arg(long, value_name = "TIME", default_value = "30d")]
+    pub keep: Span,
+    /// The newest so many runs are kept
+    #[arg(long, value_name = "COUNT", default_value_t = Retention::DEFAULT.runs.most)]
+    pub keep_runs: u64,
+    /// The newest so many log lines are kept
+    #[arg(long, value_name = "COUNT", default_value_t = Retention::DEFAULT.logs.most)]
+    pub keep_logs: u64,
+    /// The newest so many jobs that have ended are kept
+    #[arg(long, value_name = "COUNT", default_value_t = Retention::DEFAULT.jobs.most)]
+    pub keep_jobs: u64,
+}
+
+impl ServeArguments {
+    /// What is kept of what happened.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        let age = self.keep.as_duration();
+        Retention {
+            runs: Kept { age, most: self.keep_runs },
+            logs: Kept { age, most: self.keep_logs },
+            jobs: Kept { age, most: self.keep_jobs },
+            ..Retention::DEFAULT
+        }
+    }
 }

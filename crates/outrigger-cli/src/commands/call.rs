@@ -31,7 +31,14 @@ pub async fn run(context: &Context, arguments: CallArguments) -> CliResult {
         tracing::debug!(function = %request.function, "calling");
         platform.call(request).await?
     };
-    print(&context.output, &response, options.details)
+    print(&context.output, &response, options.details || options.profile)?;
+    match &response.profile {
+        Some(profile) if context.output.format() == Format::Table => {
+            context.output.remark(&super::profile::of_call(profile));
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The call that options, and the words behind them, ask for.
@@ -80,6 +87,7 @@ fn request(
         timeout_ms: options.timeout.map(|timeout| milliseconds(timeout.as_duration())),
         no_cache: options.no_cache,
         correlation: options.correlation.clone(),
+        profile: options.profile,
         ..CallRequest::new(function, arguments)
     };
     Ok((options, request))
@@ -141,8 +149,17 @@ fn print(output: &Output, response: &CallResponse, details: bool) -> CliResult {
 
 /// `took 1.2 ms · cache miss · version 1.0.0 · …`
 fn detail_line(response: &CallResponse) -> String {
-    let CallResponse { result: _, cache, duration_us, attempts, correlation, version, revision, warnings: _ } =
-        response;
+    let CallResponse {
+        result: _,
+        cache,
+        duration_us,
+        attempts,
+        correlation,
+        version,
+        revision,
+        warnings: _,
+        profile: _,
+    } = response;
     let tried = match attempts {
         0 | 1 => String::new(),
         _ => format!(" · {attempts} attempts"),

@@ -1,8 +1,8 @@
 //! `outrigger plugin config`: what a plugin can be told, what it was told, and telling it.
 
-mod revisions;
+pub(super) mod revisions;
 
-use outrigger_api::{Configuration, ConfigurationSource};
+use outrigger_api::{Configuration, ConfigurationEdits, ConfigurationSource};
 use serde_json::{Map, Value as Json, json};
 
 use crate::cli::{Argument, ConfigArguments, SecretsCommand};
@@ -30,7 +30,13 @@ pub async fn run(context: &Context, arguments: ConfigArguments) -> CliResult {
         (Some(text), _) => input::object("--json", &text)?,
         (None, Some(file)) => input::document("--file", &file)?,
         _ if set.is_empty() && unset.is_empty() => return context.output.print(&current, || text(&current)),
-        _ => changed(&current, &set, &unset)?,
+        _ => {
+            let edits = edits(&current, &set, unset)?;
+            // Made to what is there by then: what others set meanwhile stays.
+            let revision = platform.configuration_change(&name, edits, None).await?;
+            let outcome = json!({"plugin": name, "revision": revision});
+            return context.output.print(&outcome, || format!("{name} is configured, revision {revision}"));
+        }
     };
     let keys = values.len();
     let revision = platform.configuration_put(&name, values, current.revision).await?;
@@ -51,22 +57,16 @@ pub async fn secrets(context: &Context, command: SecretsCommand) -> CliResult {
     })
 }
 
-/// The values that were set, with some of them changed.
-fn changed(current: &Configuration, set: &[Argument], unset: &[String]) -> CliResult<Map<String, Json>> {
-    let mut values = current.values.clone();
-    for key in unset {
-        if values.shift_remove(key).is_none() {
-            let hint = format!("`outrigger plugin config {}` shows what is", current.plugin);
-            return Err(usage(format!("--unset {key}: `{key}` is not set"), hint));
-        }
-    }
+/// The changes that the options ask for.
+fn edits(current: &Configuration, set: &[Argument], unset: Vec<String>) -> CliResult<ConfigurationEdits> {
+    let mut edits = ConfigurationEdits { unset, ..ConfigurationEdits::default() };
     for Argument { name, value } in set {
         let Some(value) = value else {
             return Err(usage(format!("--set {name} has no value"), format!("write `--set {name}=VALUE`")));
         };
-        values.insert(name.clone(), typed(&current.schema["properties"][name.as_str()], value));
+        edits.set.insert(name.clone(), typed(&current.schema["properties"][name.as_str()], value));
     }
-    Ok(values)
+    Ok(edits)
 }
 
 /// A value as its schema wants it: a text as it is where a text is wanted, otherwise JSON where it is JSON. Whether it
@@ -202,9 +202,9 @@ mod tests {
     #[test]
     fn values_are_read_by_their_schema() {
         let set = |text: &str| -> Vec<Argument> { text.split(' ').map(|one| one.parse().unwrap()).collect() };
-        let values = changed(&configuration(), &set("region=1 retries=3"), &["token".to_owned()]).unwrap();
-        assert_eq!(Json::from(values), json!({"region": "1", "retries": 3}));
-        assert!(changed(&configuration(), &set("region"), &[]).is_err());
-        assert!(changed(&configuration(), &[], &["retries".to_owned()]).is_err());
+        let edits = super::edits(&configuration(), &set("region=1 retries=3"), vec!["token".to_owned()]).unwrap();
+        assert_eq!(Json::from(edits.set), json!({"region": "1", "retries": 3}));
+        assert_eq!(edits.unset, ["token"]);
+        assert!(super::edits(&configuration(), &set("region"), Vec::new()).is_err());
     }
 }

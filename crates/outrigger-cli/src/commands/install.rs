@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 
 use inquire::ui::RenderConfig;
 use inquire::{Confirm, InquireError};
-use outrigger_api::{ApiError, Code, InstallOutcome, InstallRequest, PackageReport, PackageSource, PluginName};
+use outrigger_api::{
+    ApiError, Code, InstallOutcome, InstallRequest, PackageReport, PackageSource, PluginName, PluginStanding,
+    RollbackRequest,
+};
 use serde_json::json;
 
-use super::functions;
-use crate::cli::{InstallArguments, UninstallArguments};
+use super::{functions, migration, upload};
+use crate::cli::{InstallArguments, RollbackArguments, UninstallArguments};
 use crate::context::Context;
 use crate::error::{CliError, CliResult, usage};
 use crate::output::table::{bullets, fields, section};
@@ -19,16 +22,49 @@ use crate::output::{Format, bold, bytes, can_ask, count, yellow};
 /// # Errors
 /// The package is refused, or consent to what it asks for is.
 pub async fn install(context: &Context, arguments: InstallArguments) -> CliResult {
-    let InstallArguments { package, yes, version } = arguments;
+    let InstallArguments { package, yes, version, dry_run, allow_downgrade } = arguments;
     let source = source(package, version)?;
-    install_source(context, source, yes).await
+    install_source(context, source, Manner { yes, dry_run, allow_downgrade }).await
+}
+
+/// How a package is installed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Nobody is asked.
+    pub yes: bool,
+    pub dry_run: bool,
+    pub allow_downgrade: bool,
 }
 
 /// Looks at a package, asks where that is needed, and installs it.
 ///
 /// # Errors
 /// As [`install`].
-pub async fn install_source(context: &Context, source: PackageSource, yes: bool) -> CliResult {
+pub async fn install_source(context: &Context, source: PackageSource, manner: Manner) -> CliResult {
+    install_over(context, source, manner, None).await
+}
+
+/// Puts a package in the place of the installed version of its plugin.
+///
+/// # Errors
+/// As [`install`]; or the plugin is not installed.
+pub async fn update(context: &Context, arguments: InstallArguments) -> CliResult {
+    let InstallArguments { package, yes, version, dry_run, allow_downgrade } = arguments;
+    let source = upload::reachable(context, source(package, version)?).await?;
+    let report = context.platform().await?.package_inspect(&source).await?;
+    let name = report.manifest.name;
+    let manner = Manner { yes, dry_run, allow_downgrade };
+    install_over(context, source, manner, Some(PluginStanding { name, updated_at: None })).await
+}
+
+async fn install_over(
+    context: &Context,
+    source: PackageSource,
+    manner: Manner,
+    replaces: Option<PluginStanding>,
+) -> CliResult {
+    let Manner { yes, dry_run, allow_downgrade } = manner;
+    let source = upload::reachable(context, source).await?;
     let platform = context.platform().await?;
     let report = {
         let _progress = context.output.spinner("reading the package");
@@ -40,10 +76,11 @@ pub async fn install_source(context: &Context, source: PackageSource, yes: bool)
     } else if context.output.format() == Format::Table {
         context.output.remark(&review(&report));
     }
-    let approved = consent(&report, yes)?;
+    let approved = consent(&report, manner)?;
     let outcome = {
-        let _progress = context.output.spinner(format!("installing {}", report.manifest.name));
-        platform.plugin_install(InstallRequest { source, approved }).await?
+        let doing = if dry_run { "trying" } else { "installing" };
+        let _progress = context.output.spinner(format!("{doing} {}", report.manifest.name));
+        platform.plugin_install(InstallRequest { source, approved, dry_run, allow_downgrade, replaces }).await?
     };
     context.output.print(&outcome, || outcome_text(&outcome))
 }
@@ -109,14 +146,19 @@ fn review(report: &PackageReport) -> String {
 
 /// The digest that the user agrees to. Only what asks for more than it has needs agreement; on a terminal every
 /// installation is asked about.
-fn consent(report: &PackageReport, yes: bool) -> CliResult<Option<String>> {
-    if yes {
+fn consent(report: &PackageReport, manner: Manner) -> CliResult<Option<String>> {
+    if manner.yes {
         return Ok(Some(report.digest.clone()));
+    }
+    // What is only tried needs no word but for what it would be granted meanwhile.
+    if manner.dry_run && report.widened.is_empty() {
+        return Ok(None);
     }
     let name = format!("{} {}", report.manifest.name, report.manifest.version);
     if can_ask() {
         let question = match report.widened.is_empty() {
             true => format!("Install {name}?"),
+            false if manner.dry_run => format!("Try {name} with these permissions?"),
             false => format!("Install {name} and grant it these permissions?"),
         };
         return match ask(&question)? {
@@ -137,13 +179,55 @@ fn consent(report: &PackageReport, yes: bool) -> CliResult<Option<String>> {
 }
 
 fn outcome_text(outcome: &InstallOutcome) -> String {
-    let InstallOutcome { name, version, digest: _, action, previous_version } = outcome;
-    match (action.as_str(), previous_version) {
+    let InstallOutcome { name, version, digest: _, action, previous_version, dry_run, migration } = outcome;
+    let changes = migration.as_ref().map(migration::text).unwrap_or_default();
+    if *dry_run {
+        return match previous_version {
+            _ if action == "unchanged" => format!("{name} {version} is installed already\n"),
+            Some(previous) => format!("Updating {name} from {previous} to {version} would do this:\n{changes}"),
+            None => format!("{name} {version} would be installed\n"),
+        };
+    }
+    let done = match (action.as_str(), previous_version) {
         ("unchanged", _) => format!("{name} {version} is installed already"),
         ("updated", Some(previous)) if previous == version => format!("{name} {version} replaced by a changed package"),
         ("updated", Some(previous)) => format!("{name} updated from {previous} to {version}"),
         _ => format!("{name} {version} {action}"),
+    };
+    match migration.as_ref().is_some_and(migration::is_notable) {
+        true => format!("{done}\n{changes}"),
+        false => done,
     }
+}
+
+/// Goes back to what was there before the last update.
+///
+/// # Errors
+/// There is nothing to go back to, or the user does not agree.
+pub async fn rollback(context: &Context, arguments: RollbackArguments) -> CliResult {
+    let RollbackArguments { name, yes, dry_run } = arguments;
+    let platform = context.platform().await?;
+    let tried = platform.plugin_rollback(&name, RollbackRequest { dry_run: true }).await?;
+    if dry_run {
+        return context.output.print(&tried, || migration::rollback_text(&tried));
+    }
+    if !yes {
+        if !can_ask() {
+            return Err(usage(
+                format!("going back changes what `{name}` keeps, and there is nobody to ask"),
+                "`--dry-run` shows what would change; if that is what you want, repeat the command with `--yes`",
+            ));
+        }
+        context.output.ask_about(&migration::rollback_text(&tried));
+        if !ask(&format!("Go back to {name} {}?", tried.migration.to))? {
+            return Err(declined("nothing was changed"));
+        }
+    }
+    let done = {
+        let _progress = context.output.spinner(format!("going back to {name} {}", tried.migration.to));
+        platform.plugin_rollback(&name, RollbackRequest { dry_run: false }).await?
+    };
+    context.output.print(&done, || migration::rollback_text(&done))
 }
 
 /// Removes a plugin.

@@ -1,12 +1,11 @@
 //! `outrigger plugin`: what is installed, and how it is.
 
 use outrigger_api::{
-    ApiResult, AvailableReport, Code, FunctionStatistics, HealthInfo, PluginDetails, PluginName, PluginSummary,
-    StatisticsReport,
+    ApiResult, AvailableReport, FunctionStatistics, PluginDetails, PluginName, PluginSummary, StatisticsReport,
 };
 use serde_json::json;
 
-use super::{configuration, functions, install, records, validate};
+use super::{configuration, functions, health, install, profile, records, validate};
 use crate::cli::{ListArguments, PluginCommand};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
@@ -25,19 +24,22 @@ pub async fn run(context: &Context, command: PluginCommand) -> CliResult {
             context.output.print(&details, || info_text(&details))
         }
         PluginCommand::Install(arguments) => install::install(context, arguments).await,
+        PluginCommand::Update(arguments) => install::update(context, arguments).await,
         PluginCommand::Uninstall(arguments) => install::uninstall(context, arguments).await,
         PluginCommand::Enable { names } => change(context, &names, Change::Enable).await,
         PluginCommand::Disable { names } => change(context, &names, Change::Disable).await,
         PluginCommand::Reload { names } => change(context, &names, Change::Reload).await,
         PluginCommand::Validate { path } => validate::run(context, &path).await,
-        PluginCommand::Health { names } => health(context, names).await,
+        PluginCommand::Health { names } => health::run(context, names).await,
         PluginCommand::Stats { name } => {
             let report = context.platform().await?.plugin_statistics(name.as_ref()).await?;
             context.output.print(&report, || statistics_text(&report))
         }
+        PluginCommand::Profile { name } => profile::run(context, &name).await,
         PluginCommand::Logs(arguments) => records::logs(context, arguments).await,
         PluginCommand::Warm { names } => warm(context, &names).await,
         PluginCommand::Config(arguments) => configuration::run(context, arguments).await,
+        PluginCommand::Rollback(arguments) => install::rollback(context, arguments).await,
     }
 }
 
@@ -123,6 +125,8 @@ fn info_text(details: &PluginDetails) -> String {
     text.push_str(&section("Functions", &functions::offered(offered)));
     text.push_str(&section("Exports that cannot be called", &bullets(refused)));
     text.push_str(&section("Configuration", &configuration::schema_table(&manifest.configuration.to_json_schema())));
+    let migrations = manifest.migrations.iter().map(outrigger_contract::manifest::MigrationStep::describe);
+    text.push_str(&section("Migrations", &bullets(migrations)));
     text.push_str(&section("Limits", &limits(manifest)));
     text.push_str(&section(
         "Interfaces",
@@ -210,39 +214,6 @@ async fn warm(context: &Context, names: &[PluginName]) -> CliResult {
         _ => format!("{name} is ready; {} waiting\n", count(*instances, "instance")),
     };
     context.output.print(&value, || warmed.iter().map(line).collect())
-}
-
-async fn health(context: &Context, names: Vec<PluginName>) -> CliResult {
-    let platform = context.platform().await?;
-    let names = match names.is_empty() {
-        false => names,
-        true => {
-            let takes_calls = |state: &str| matches!(state, "registered" | "loaded" | "initialized" | "active");
-            let plugins = platform.plugin_list().await?;
-            plugins.into_iter().filter(|plugin| takes_calls(&plugin.state)).map(|plugin| plugin.name).collect()
-        }
-    };
-    let mut reports = Vec::new();
-    for name in &names {
-        let _progress = context.output.spinner(format!("asking {name}"));
-        reports.push(platform.plugin_health(name).await?);
-    }
-    context.output.print(&reports, || {
-        let empty = "No plugin takes calls.";
-        table_or(empty, &["PLUGIN", "CHECK", "STATUS", "MESSAGE"], reports.iter().flat_map(health_rows).collect())
-    })?;
-    match reports.iter().any(|report| report.status == "unhealthy") {
-        true => Err(CliError::Reported(Code::FunctionFailed)),
-        false => Ok(()),
-    }
-}
-
-fn health_rows(report: &HealthInfo) -> Vec<Vec<comfy_table::Cell>> {
-    let whole = vec![cell(report.plugin.as_str()), cell(""), status(&report.status), cell("")];
-    let checks = report.checks.iter().map(|check| {
-        vec![cell(""), cell(&check.name), status(&check.status), cell(check.message.as_deref().unwrap_or_default())]
-    });
-    std::iter::once(whole).chain(checks).collect()
 }
 
 fn statistics_text(report: &StatisticsReport) -> String {

@@ -19,9 +19,11 @@ use crate::run::Interrupts;
 /// # Errors
 /// The data directory is in use, or the address cannot be listened at.
 pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
-    let ServeArguments { listen, tls_certificate, tls_key, drain } = arguments;
+    let retention = arguments.retention();
+    let ServeArguments { listen, tls_certificate, tls_key, drain, .. } = arguments;
     let mut interrupts = Interrupts::new()?;
     let host = Host::open_alone(context.host_options()?).await?;
+    host.start_pruning(retention);
     let tls = tls_certificate.zip(tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
     let scheme = if tls.is_some() { "https" } else { "http" };
     let options = ServerOptions {

@@ -1,5 +1,5 @@
 //! `outrigger plugin validate`: everything that is wrong with a manifest or a package, with its place. Nothing is
-//! installed, and the data directory is neither needed nor touched.
+//! installed, and the data directory is neither needed nor touched. A server that is named looks at the package itself.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use outrigger_contract::Manifest;
 use outrigger_contract::manifest::{FILE_NAME, ManifestError, Problem};
 use serde::Serialize;
 
-use super::functions;
+use super::{functions, upload};
 use crate::context::Context;
 use crate::error::{CliError, CliResult, drawn};
 use crate::input;
@@ -68,13 +68,20 @@ pub async fn run(context: &Context, path: &Path) -> CliResult {
     }
     match inspect(context, path).await {
         Ok(report) => accept_package(output, path, &report),
-        Err(error) if error.code.info().exit == outrigger_contract::code::exit::USAGE => refuse(output, path, error),
-        Err(error) => Err(error.into()),
+        Err(CliError::Api(error)) if error.code.info().exit == outrigger_contract::code::exit::USAGE => {
+            refuse(output, path, *error)
+        }
+        Err(error) => Err(error),
     }
 }
 
-/// Reads the package into a data directory that is gone afterwards.
-async fn inspect(context: &Context, path: &Path) -> Result<PackageReport, ApiError> {
+/// Has the package read: by the server that was named, or into a data directory that is gone afterwards.
+async fn inspect(context: &Context, path: &Path) -> CliResult<PackageReport> {
+    if context.names_server() {
+        let source = upload::reachable(context, PackageSource::Path(path.to_owned())).await?;
+        let _progress = context.output.spinner("reading the package");
+        return Ok(context.platform().await?.package_inspect(&source).await?);
+    }
     let folder = tempfile::Builder::new()
         .prefix("outrigger-validate-")
         .tempdir()
@@ -84,7 +91,7 @@ async fn inspect(context: &Context, path: &Path) -> Result<PackageReport, ApiErr
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let inspected = scratch.platform().await?.package_inspect(&PackageSource::Path(path)).await;
     scratch.close().await?;
-    inspected
+    Ok(inspected?)
 }
 
 fn accept_manifest(output: &Output, path: &Path, manifest: &Manifest) -> CliResult {

@@ -50,8 +50,8 @@ pub fn cell(text: impl AsRef<str>) -> Cell {
 /// A cell with a word that says how something is, in the colour of it.
 pub fn status(word: &str) -> Cell {
     let color = match word {
-        "active" | "healthy" | "ok" | "yes" | "installed" | "succeeded" => Some(Color::Green),
-        "failed" | "unhealthy" | "error" => Some(Color::Red),
+        "active" | "healthy" | "ok" | "yes" | "installed" | "succeeded" | "delivered" => Some(Color::Green),
+        "failed" | "unhealthy" | "error" | "dead" => Some(Color::Red),
         "cancelled" | "disabled" | "degraded" | "waiting_for_approval" | "warning" | "warn" | "deactivated" => {
             Some(Color::Yellow)
         }

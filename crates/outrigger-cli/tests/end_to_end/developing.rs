@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -68,6 +69,41 @@ fn a_new_project_with_the_sdk_logs_and_is_configured() {
     place.run(&["plugin", "config", "teaser", "--set", "ending= [more]"]).succeeded();
     assert_eq!(place.json(&call)["text"], "the quick [more]");
     place.run(&["plugin", "logs", "teaser"]).succeeded().shows(&["shortened", "left-out"]);
+}
+
+#[test]
+fn a_new_service_is_called_by_a_hook_and_says_how_it_is() {
+    let place = Place::new();
+    make(&place, "events-log", &["--template", "rust-service", "--author", "Ada <ada@example.org>"]);
+    build_and_install(&place, "events-log");
+    // It is subscribed to installations, and hears of them in the background.
+    place.run(&["plugin", "install", "pricing", "--yes"]).succeeded();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let latest = place.json(&["call", "events-log.latest"]);
+        if latest.as_array().unwrap().iter().any(|line| line == "pricing 1.0.0") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{latest}");
+    }
+    let event = json!({"plugin": "x", "version": "2.0.0", "digest": "d", "reason": "it\nfailed"});
+    let event = json!({ "event": event }).to_string();
+    place.run(&["plugin", "config", "events-log", "--set", "keep=1"]).succeeded();
+    assert_eq!(place.json(&["call", "events-log.note", "--json", &event]), json!(1));
+    assert_eq!(place.json(&["call", "events-log.latest"]), json!(["x 2.0.0: it failed"]));
+    place.run(&["plugin", "config", "events-log", "--set", "keep=0"]).failed(2, &["invalid_configuration"]);
+    let health = place.json(&["plugin", "health", "events-log"]);
+    assert_eq!((&health[0]["status"], &health[0]["checks"][0]["name"]), (&json!("healthy"), &json!("state")));
+    place.run(&["plugin", "info", "events-log"]).succeeded().shows(&["Ada <ada@example.org>"]);
+
+    let tested = Command::new("cargo")
+        .args(["test", "--quiet", "--offline"])
+        .current_dir(place.path("events-log"))
+        .env("CARGO_TARGET_DIR", target_folder().join("plugins"))
+        .output()
+        .expect("cargo can be started");
+    let told = String::from_utf8_lossy(&tested.stderr);
+    assert!(tested.status.success() && !told.contains("warning"), "{told}");
 }
 
 #[test]

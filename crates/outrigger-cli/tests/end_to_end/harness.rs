@@ -1,6 +1,8 @@
 //! A data directory of its own for each test, and the binary to run over it.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 
 use assert_cmd::Command;
 use serde_json::Value as Json;
@@ -132,4 +134,45 @@ impl Outcome {
 /// Whether a folder has nothing in it, or is not there.
 pub(crate) fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none())
+}
+
+/// A server over a place's data directory, that is killed when the test is over, however it ends.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: String,
+    /// The administrator's, where the directory was served for the first time.
+    pub(crate) key: String,
+}
+
+impl Server {
+    pub(crate) fn start(place: &Place) -> Self {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_outrigger"))
+            .args(["serve", "--listen", "127.0.0.1:0", "-o", "json"])
+            .env("OUTRIGGER_DATA", place.path("data"))
+            .env("OUTRIGGER_BUNDLED", bundled())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary can be started");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told: Json = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+        Self { child, address: text("address"), key: text("administrator_key") }
+    }
+
+    /// As a power cut would: SIGKILL, which nothing can be done about.
+    pub(crate) fn kill_dead(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

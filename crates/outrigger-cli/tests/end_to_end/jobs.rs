@@ -1,50 +1,10 @@
 //! Jobs, and what becomes of them when the server dies.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use crate::harness::{Outcome, Place, bundled};
-
-/// A server that is killed when the test is over, however it ends.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(place: &Place) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_outrigger"))
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .env("OUTRIGGER_DATA", place.path("data"))
-            .env("OUTRIGGER_BUNDLED", bundled())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary can be started");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.strip_prefix("Listening on ").unwrap_or_else(|| panic!("{line}")).trim().to_owned();
-        Self { child, address }
-    }
-
-    /// As a power cut would: SIGKILL, which nothing can be done about.
-    fn kill_dead(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::harness::{Outcome, Place, Server};
 
 /// A plugin with a function that takes as long as it is told.
 fn slow(place: &Place) {

@@ -4,9 +4,18 @@
 
 mod backing_up;
 mod calls;
+mod collector;
 mod developing;
+mod events;
 mod harness;
+mod health;
 mod installing;
 mod jobs;
+mod keeping;
+mod kill;
+mod remote;
 mod running;
+mod telemetry;
+mod templates;
+mod updating;
 mod without_data;

@@ -23,6 +23,21 @@ pub enum Way {
 
 pub const WAYS: [Way; 3] = [Way::InProcess, Way::Socket, Way::Http];
 
+/// Runs each function of the module `behaviour` at each place.
+macro_rules! everywhere {
+    ($($behaviour:ident)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $behaviour() {
+            for way in WAYS {
+                let place = Place::new(way).await;
+                behaviour::$behaviour(&place, way).await;
+                place.close().await;
+            }
+        }
+    )*};
+}
+pub(crate) use everywhere;
+
 /// A platform over a data directory of its own.
 pub struct Place {
     pub platform: Arc<dyn Platform>,
@@ -38,7 +53,8 @@ impl Place {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = HostOptions { data: folder.path().join("data"), search_paths: Vec::new() };
         if matches!(way, Way::InProcess) {
-            let host = Host::open(options).await.expect("the data directory opens");
+            // As a server does: only then jobs are done.
+            let host = Host::open_alone(options).await.expect("the data directory opens");
             let platform = Arc::new(host.session());
             return Self { platform, folder, address: None, key: None, running: None, stop: None };
         }
@@ -80,13 +96,22 @@ impl Place {
 
     /// The package of a plugin of this name, whose functions misbehave in all ways and in one good one.
     pub fn package(&self, name: &str, version: &str, more: &str) -> PathBuf {
-        package(self.folder.path(), name, version, more)
+        package(self.folder.path(), name, version, more, &components::hostile())
+    }
+
+    /// Installs functions to subscribe to hooks, as the plugin `callbacks`.
+    pub async fn install_callbacks(&self) {
+        let path = package(self.folder.path(), "callbacks", "1.0.0", "", &components::callbacks());
+        self.install(&path).await.expect("it is installed");
     }
 
     pub async fn install(&self, path: &Path) -> Result<(), ApiError> {
         let source = PackageSource::Path(path.to_owned());
         let report = self.platform.package_inspect(&source).await?;
-        self.platform.plugin_install(InstallRequest { source, approved: Some(report.digest) }).await.map(drop)
+        self.platform
+            .plugin_install(InstallRequest { approved: Some(report.digest), ..InstallRequest::new(source) })
+            .await
+            .map(drop)
     }
 
     pub async fn call(&self, function: &str, arguments: Value) -> Result<Value, ApiError> {
@@ -104,7 +129,7 @@ pub fn request(function: &str, arguments: &Value) -> CallRequest {
     CallRequest { arguments, ..CallRequest::new(function, serde_json::Map::new()) }
 }
 
-fn package(folder: &Path, name: &str, version: &str, more: &str) -> PathBuf {
+fn package(folder: &Path, name: &str, version: &str, more: &str, component: &[u8]) -> PathBuf {
     let path = folder.join(format!("{name}-{version}"));
     fs::create_dir_all(&path).expect("a folder");
     let manifest = format!(
@@ -112,8 +137,25 @@ fn package(folder: &Path, name: &str, version: &str, more: &str) -> PathBuf {
          [runtime]\nkind = \"wasm\"\nentry = \"x.wasm\"\n{more}"
     );
     fs::write(path.join("plugin.toml"), manifest).expect("a manifest");
-    fs::write(path.join("x.wasm"), components::hostile()).expect("a component");
+    fs::write(path.join("x.wasm"), component).expect("a component");
     path
+}
+
+/// A value of the wire, as JSON has it.
+pub fn from_json<T: serde::de::DeserializeOwned>(json: Value) -> T {
+    serde_json::from_value(json).expect("it has the form of one")
+}
+
+/// Waits for something to be so, but not for ever.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(std::time::Instant::now() < deadline, "{what}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }
 
 pub fn none() -> Value {

@@ -1,27 +1,16 @@
 //! What every platform does, whichever way it is reached.
 
+use futures::StreamExt as _;
 use outrigger_api::{
-    AuditQuery, Code, ExplainRequest, FunctionQuery, KeyRequest, RecordQuery, RoleRequest, StatisticsReport,
+    AuditQuery, CallRequest, Code, ConfigurationEdits, DeliveryQuery, EventQuery, ExplainRequest, FireRequest,
+    FollowQuery, FunctionQuery, HookKind, HookName, HookRequest, JobRequest, JsonObject, KeyRequest, RecordQuery,
+    RoleRequest, StatisticsReport, WebhookChange, WebhookRequest,
 };
 use serde_json::{Value, json};
 
-use crate::places::{Place, WAYS, Way, none, request};
+use crate::places::{Place, WAYS, Way, everywhere, none, request};
 
 const CONFIGURED: &str = "[configuration.region]\ntype = \"string\"\ndefault = \"eu\"\n";
-
-/// Runs a behaviour at each place.
-macro_rules! everywhere {
-    ($($behaviour:ident)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $behaviour() {
-            for way in WAYS {
-                let place = Place::new(way).await;
-                behaviour::$behaviour(&place, way).await;
-                place.close().await;
-            }
-        }
-    )*};
-}
 
 everywhere! {
     a_plugin_is_installed_called_and_removed
@@ -29,10 +18,16 @@ everywhere! {
     a_batch_answers_in_its_order
     functions_are_found_and_described
     configuration_is_set_once_by_whoever_was_first
+    single_values_are_changed_and_the_others_stay
     what_happened_is_on_record
     keys_and_roles_are_made_explained_and_taken_away
     the_audit_log_says_who_did_what_and_is_whole
     all_is_in_order
+    events_are_listed_and_followed
+    whoever_reads_slowly_misses_nothing
+    jobs_tell_where_they_stand
+    webhooks_are_added_changed_and_removed
+    a_call_says_where_its_time_went
 }
 
 mod behaviour {
@@ -56,7 +51,13 @@ mod behaviour {
         platform.plugin_enable(&alpha).await.expect("it is enabled");
         platform.plugin_reload(&alpha).await.expect("it is loaded anew");
         assert_eq!(platform.plugin_warm(&alpha).await.expect("it is ready"), 0);
-        assert_eq!(platform.plugin_health(&alpha).await.expect("it says").status, "healthy");
+        let health = platform.plugin_health(&alpha).await.expect("it says");
+        assert_eq!((health.status.as_str(), health.checks.len()), ("healthy", 1));
+        let known = platform.plugin_health_list().await.expect("it lists");
+        let names: Vec<_> = known.iter().map(|one| (one.plugin.as_str(), one.state.as_str())).collect();
+        assert_eq!(names, [("alpha", "active"), ("beta", "active")], "{way:?}");
+        let error = platform.plugin_health(&"gamma".parse().expect("a name")).await.expect_err("it is not there");
+        assert_eq!(error.code, Code::PluginNotFound);
 
         place.install(&place.package("alpha", "1.1.0", "")).await.expect("it is updated");
         assert_eq!(platform.plugin_info(&alpha).await.expect("it is there").revisions.len(), 2);
@@ -137,6 +138,43 @@ mod behaviour {
         assert_eq!(platform.configuration_fetch(&name).await.expect("it is there").values, values("ap"));
     }
 
+    pub async fn single_values_are_changed_and_the_others_stay(place: &Place, way: Way) {
+        // Names that stand in addresses of the API are names of values like any other.
+        let keys = ["region", "revisions", "diff", "rollback"];
+        let mut schema: String = keys.map(|key| format!("[configuration.{key}]\ntype = \"string\"\n")).concat();
+        schema.push_str("[configuration.token]\ntype = \"string\"\nsecret = true\n");
+        place.install(&place.package("alpha", "1.0.0", &schema)).await.expect("it is installed");
+        let (platform, name) = (&place.platform, "alpha".parse().expect("a name"));
+        let change = async |edits: ConfigurationEdits, expected| {
+            platform.configuration_change(&name, edits, expected).await.map_err(|error| error.code)
+        };
+        assert_eq!(change(ConfigurationEdits::create("token", json!("hunter2")), Some(0)).await, Ok(1), "{way:?}");
+        for (number, key) in keys.into_iter().enumerate() {
+            assert_eq!(change(ConfigurationEdits::set(key, json!("x")), None).await, Ok(number as u64 + 2), "{key}");
+        }
+        assert_eq!(change(ConfigurationEdits::set("region", json!("eu")), Some(4)).await, Err(Code::Conflict));
+        assert_eq!(change(ConfigurationEdits::create("region", json!("eu")), None).await, Err(Code::AlreadyExists));
+        assert_eq!(change(ConfigurationEdits::set("region", json!(5)), None).await, Err(Code::InvalidConfiguration));
+        assert_eq!(change(ConfigurationEdits::unset("none"), None).await, Err(Code::NotFound));
+        let twice =
+            ConfigurationEdits { unset: vec!["diff".to_owned()], ..ConfigurationEdits::set("diff", json!("y")) };
+        assert_eq!(change(twice, None).await, Err(Code::InvalidInput));
+        // All of them or none.
+        let set = json!({"region": "ap", "diff": 1}).as_object().cloned().expect("an object");
+        let half = ConfigurationEdits { set, ..ConfigurationEdits::default() };
+        assert_eq!(change(half, None).await, Err(Code::InvalidConfiguration));
+        let set = json!({"region": "ap"}).as_object().cloned().expect("an object");
+        let unset = ["revisions", "diff", "rollback"].map(str::to_owned).into();
+        assert_eq!(change(ConfigurationEdits { set, unset, ..ConfigurationEdits::default() }, Some(5)).await, Ok(6));
+        let present = platform.configuration_fetch(&name).await.expect("it is there");
+        // The secret was neither seen nor lost.
+        assert_eq!(json!(present.values), json!({"token": {"$secret": "set"}, "region": "ap"}));
+        let same = ConfigurationEdits::set("token", json!("hunter2"));
+        assert_eq!(change(same, None).await, Ok(7));
+        let diff = platform.configuration_diff(&name, 1, Some(7)).await.expect("both are kept");
+        assert_eq!(diff.differences.len(), 1, "{diff:?}");
+    }
+
     pub async fn what_happened_is_on_record(place: &Place, way: Way) {
         place.install(&place.package("alpha", "1.0.0", "")).await.expect("it is installed");
         let platform = &place.platform;
@@ -212,5 +250,123 @@ mod behaviour {
         let who = place.platform.identity().await.expect("it says");
         let name = if matches!(way, Way::Http) { "administrator" } else { "local" };
         assert_eq!((who.name.as_str(), who.roles), (name, vec!["admin".to_owned()]));
+    }
+
+    pub async fn events_are_listed_and_followed(place: &Place, way: Way) {
+        let platform = &place.platform;
+        let plugins = FollowQuery { name: "plugin.*".parse().ok(), ..FollowQuery::default() };
+        let mut following = platform.event_follow(&plugins).await.expect("it may look");
+        place.install(&place.package("alpha", "1.0.0", "")).await.expect("it is installed");
+        platform.plugin_disable(&"alpha".parse().expect("a name")).await.expect("it is disabled");
+        let mut seen = Vec::new();
+        for expected in ["plugin.installed", "plugin.disabled"] {
+            let event = following.next().await.expect("it goes on").expect("an event");
+            assert_eq!((event.name.as_str(), &event.payload["plugin"]), (expected, &json!("alpha")), "{way:?}");
+            seen.push(event);
+        }
+        let listed = platform.event_list(&EventQuery::default()).await.expect("it lists");
+        assert_eq!(listed, [seen[1].clone(), seen[0].clone()]);
+        // Under the id of what caused it, as the audit log has it.
+        let audit = AuditQuery { correlation: Some(seen[1].correlation.clone()), ..AuditQuery::default() };
+        let audit = platform.audit_list(&audit).await.expect("it lists");
+        assert_eq!(audit[0].action, "plugin_modify", "{audit:?}");
+        // Whoever comes back goes on where they were.
+        let after = FollowQuery { after: Some(seen[0].id.clone()), ..plugins };
+        let mut again = platform.event_follow(&after).await.expect("it may look");
+        assert_eq!(again.next().await.expect("it goes on").expect("an event"), seen[1]);
+        let wrong = FollowQuery { after: Some("nonsense".to_owned()), ..FollowQuery::default() };
+        let error = platform.event_follow(&wrong).await.err().expect("that is no event");
+        assert_eq!(error.code, Code::InvalidUsage);
+    }
+
+    pub async fn whoever_reads_slowly_misses_nothing(place: &Place, way: Way) {
+        let platform = &place.platform;
+        let hook: HookName = "customer.created".parse().expect("a name");
+        let request = HookRequest { name: hook.clone(), kind: HookKind::Event, description: String::new() };
+        platform.hook_create(request).await.expect("it is added");
+        let mut following = platform.event_follow(&FollowQuery::default()).await.expect("it may look");
+        let text = "x".repeat(4_000);
+        for number in 0..300 {
+            let payload = json!({"number": number, "text": text});
+            platform.hook_fire(&hook, FireRequest { payload, dry_run: false }).await.expect("it is fired");
+        }
+        for number in 0..300 {
+            let event = following.next().await.expect("it goes on").expect("an event");
+            assert_eq!(event.payload["number"], json!(number), "{way:?}");
+        }
+        let payload = json!("x".repeat(70_000));
+        let error = platform.hook_fire(&hook, FireRequest { payload, dry_run: false }).await.expect_err("too much");
+        assert_eq!(error.code, Code::InvalidInput);
+    }
+
+    pub async fn jobs_tell_where_they_stand(place: &Place, way: Way) {
+        let platform = &place.platform;
+        place.install(&place.package("alpha", "1.0.0", "")).await.expect("it is installed");
+        let function = "alpha.good".parse().expect("a function");
+        let arguments = JsonObject::parse("{\"number\": 7}".to_owned()).expect("an object");
+        let query = FollowQuery { name: "job.*".parse().ok(), ..FollowQuery::default() };
+        let mut following = platform.event_follow(&query).await.expect("it may look");
+        let job = platform.job_create(JobRequest::new(function, arguments)).await.expect("it is started");
+        // In this process nobody does it.
+        let states: &[&str] =
+            if matches!(way, Way::InProcess) { &["queued"] } else { &["queued", "running", "succeeded"] };
+        for state in states {
+            let event = following.next().await.expect("it goes on").expect("an event");
+            assert_eq!((event.name.as_str(), &event.correlation), (&*format!("job.{state}"), &job.id), "{way:?}");
+            assert_eq!(event.payload["function"], "alpha.good");
+        }
+    }
+
+    pub async fn webhooks_are_added_changed_and_removed(place: &Place, way: Way) {
+        let platform = &place.platform;
+        let request: WebhookRequest = serde_json::from_value(json!({
+            "name": "chat", "url": "https://ops.example.com/hook", "events": ["plugin.*"], "enabled": false,
+            "headers": {"X-Token": "hunter2"},
+        }))
+        .expect("a request");
+        let made = platform.webhook_create(request.clone()).await.expect("it is added");
+        assert!(made.secret.reveal().starts_with("whsec_"), "{way:?}");
+        assert_eq!(made.webhook.headers, ["X-Token"]);
+        assert_eq!(platform.webhook_create(request).await.expect_err("it is there").code, Code::AlreadyExists);
+        let name = &made.webhook.name;
+        let change: WebhookChange =
+            serde_json::from_value(json!({"url": "https://ops.example.com/other", "enabled": false}))
+                .expect("a change");
+        let changed = platform.webhook_update(name, change).await.expect("it is changed");
+        assert_eq!((changed.events[0].as_str(), changed.headers), ("*", vec!["X-Token".to_owned()]));
+        assert_eq!(
+            platform.webhook_list().await.expect("it lists"),
+            [platform.webhook_fetch(name).await.expect("it is")]
+        );
+        assert_ne!(platform.webhook_rotate(name).await.expect("it is replaced").secret, made.secret);
+        assert_eq!(platform.delivery_list(name, &DeliveryQuery::default()).await.expect("it lists"), []);
+        assert_eq!(platform.delivery_retry(name, None).await.expect("there is none").retried, 0);
+        platform.webhook_delete(name).await.expect("it is removed");
+        assert_eq!(platform.webhook_fetch(name).await.expect_err("it is gone").code, Code::NotFound);
+        assert_eq!(platform.webhook_delete(name).await.expect_err("it is gone").code, Code::NotFound);
+    }
+
+    pub async fn a_call_says_where_its_time_went(place: &Place, way: Way) {
+        let platform = &place.platform;
+        place.install(&place.package("alpha", "1.0.0", "")).await.expect("it is installed");
+        let plain = request("alpha.good", &json!({"number": 3}));
+        let asked = CallRequest { profile: true, ..plain.clone() };
+        assert_eq!(platform.call(plain).await.expect("it answers").profile, None, "{way:?}");
+        let mut answers = platform.call_batch(vec![asked.clone()], 1).await;
+        answers.push(platform.call(asked).await);
+        for answer in answers {
+            let profile = answer.expect("it answers").profile.expect("it was asked for");
+            let sum: u64 = profile.stages.iter().map(|stage| stage.ns).sum();
+            assert_eq!((sum, profile.function.to_string()), (profile.total_ns, "alpha.good".to_owned()), "{way:?}");
+            assert!(profile.stages.iter().any(|stage| stage.stage == "run" && stage.ns > 0), "{profile:?}");
+        }
+        let alpha = "alpha".parse().expect("a name");
+        let found = platform.plugin_profile(&alpha).await.expect("it is there");
+        // The second and the third of the three calls.
+        assert_eq!((found.functions[0].samples, found.since.is_some()), (2, true), "{way:?} {found:?}");
+        let shares: f64 = found.functions[0].stages.iter().map(|stage| stage.share).sum();
+        assert!((shares - 1.0).abs() < 1e-6, "{found:?}");
+        let nothing = "nothing".parse().expect("a name");
+        assert_eq!(platform.plugin_profile(&nothing).await.expect_err("no plugin").code, Code::PluginNotFound);
     }
 }

@@ -112,3 +112,49 @@ async fn a_server_that_is_not_there_is_told_from_one_that_is_no_server() {
         assert_eq!(Client::new(wrong, None).expect_err(wrong).code, Code::InvalidUsage);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_are_seen_by_whoever_may_and_for_as_long_as_they_may() {
+    use futures::StreamExt as _;
+    use outrigger_api::{EventQuery, Events, FollowQuery, Webhooks};
+    let place = Place::new(Way::Http).await;
+    let allow = ["event_view:plugin.*", "webhook_create"].map(str::to_owned).to_vec();
+    let deny = vec!["event_view:plugin.removed".to_owned()];
+    place
+        .platform
+        .role_put("watcher", RoleRequest { description: String::new(), allow, deny })
+        .await
+        .expect("it is made");
+    let watcher = place.client(&key(&place, "watcher", &["watcher"], None).await);
+    let blind = place.client(&key(&place, "blind", &["viewer"], Some(&["plugin_view"])).await);
+    assert_eq!(blind.event_list(&EventQuery::default()).await.expect_err("it may not").code, Code::Forbidden);
+    let refused = blind.event_follow(&FollowQuery::default()).await.err().expect("it may not");
+    assert_eq!(refused.code, Code::Forbidden);
+
+    let mut following = watcher.event_follow(&FollowQuery::default()).await.expect("it may look");
+    place.install(&place.package("alpha", "1.0.0", "[configuration.a]\ntype = \"string\"\n")).await.expect("it is");
+    let alpha = "alpha".parse().expect("a name");
+    place.platform.configuration_put(&alpha, serde_json::Map::new(), 0).await.expect("it is set");
+    place.platform.plugin_uninstall(&alpha).await.expect("it is removed");
+    place.install(&place.package("beta", "1.0.0", "")).await.expect("it is installed");
+    for plugin in ["alpha", "beta"] {
+        let event = following.next().await.expect("it goes on").expect("an event");
+        assert_eq!((event.name.as_str(), &event.payload["plugin"]), ("plugin.installed", &json!(plugin)));
+    }
+    assert_eq!(watcher.event_list(&EventQuery::default()).await.expect("it may look").len(), 2);
+    assert_eq!(place.platform.event_list(&EventQuery::default()).await.expect("it may look").len(), 4);
+
+    // Nobody has a webhook told of what they may not see.
+    let webhook = |events: &str| {
+        let request = json!({"name": "chat", "url": "https://ops.example.com/", "events": [events], "enabled": false});
+        watcher.webhook_create(serde_json::from_value(request).expect("a request"))
+    };
+    assert_eq!(webhook("*").await.expect_err("more than it may see").code, Code::Forbidden);
+    assert_eq!(webhook("plugin.*").await.expect_err("one of them is denied").code, Code::Forbidden);
+
+    place.platform.key_delete("watcher").await.expect("it is revoked");
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), following.next()).await.expect("it ends soon");
+    assert_eq!(ended.expect("it says why").expect_err("it is revoked").code, Code::Unauthenticated);
+    drop(following);
+    place.close().await;
+}

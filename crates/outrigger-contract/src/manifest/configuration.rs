@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Map, Number, Value, json};
 
-pub(super) use read::read;
+pub(super) use read::{Key, read};
 
 /// The configuration that a plugin takes, key by key, in the order of the manifest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

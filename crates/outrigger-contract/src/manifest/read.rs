@@ -8,7 +8,7 @@ use semver::{Version, VersionReq};
 use super::reader::{Item, Lines, Table};
 use super::runtime::{InstancePolicy, PackagePath, RuntimeKind, RuntimeSection};
 use super::{Category, Dependency, FunctionOptions, Limits, Manifest, Retry};
-use super::{configuration, hooks};
+use super::{configuration, health, hooks, migrations};
 use crate::name::{FunctionName, PluginName, shorten};
 use crate::permission::{FileAccess, FileGrant, FunctionPattern, HostPattern, PermissionError, Permissions};
 use crate::units::{ByteSize, Rate, Span};
@@ -32,7 +32,9 @@ pub(super) mod keys {
         "dependencies",
         "hooks",
         "subscriptions",
+        "migrations",
         "limits",
+        "health",
     ];
     pub(in crate::manifest) const RUNTIME: &[&str] = &["kind", "entry", "instances"];
     pub(in crate::manifest) const INSTANCES: &[&str] = &["warm"];
@@ -62,8 +64,12 @@ pub(super) mod keys {
     pub(in crate::manifest) const HOOK: &[&str] = &["kind", "description"];
     pub(in crate::manifest) const SUBSCRIPTION: &[&str] =
         &["hook", "function", "priority", "condition", "on-error", "timeout", "description"];
+    pub(in crate::manifest) const MIGRATION: &[&str] =
+        &["from", "rename", "remove", "set", "rename-state", "remove-state"];
     pub(in crate::manifest) const LIMITS: &[&str] =
         &["memory", "timeout", "cpu", "output", "concurrency", "log-lines", "state"];
+    pub(in crate::manifest) const HEALTH: &[&str] =
+        &["interval", "timeout", "failures", "successes", "restart", "max-restarts"];
 }
 
 const TITLE: usize = 100;
@@ -98,6 +104,8 @@ pub(super) fn manifest(root: &Item<'_>) -> Option<Manifest> {
         table.get("dependencies").and_then(|item| dependencies(&item, name.as_ref())).unwrap_or_default();
     let hooks = table.get("hooks").and_then(|item| hooks::declarations(&item)).unwrap_or_default();
     let subscriptions = list(&table, "subscriptions", hooks::subscription);
+    let migrations = list(&table, "migrations", migrations::step);
+    let health = table.get("health").and_then(|item| health::read(&item)).unwrap_or_default();
     Some(Manifest {
         name: name?,
         version: version?,
@@ -115,7 +123,9 @@ pub(super) fn manifest(root: &Item<'_>) -> Option<Manifest> {
         dependencies,
         hooks,
         subscriptions,
+        migrations,
         limits,
+        health,
     })
 }
 
@@ -366,7 +376,7 @@ fn dependency(item: &Item<'_>) -> Option<Dependency> {
     Some(Dependency { version: version?, optional: optional? })
 }
 
-fn requirement(item: &Item<'_>) -> Option<VersionReq> {
+pub(super) fn requirement(item: &Item<'_>) -> Option<VersionReq> {
     item.parse_with(|error: &semver::Error| {
         let message = format!("this is not a version requirement: {error}");
         (message, Some("write it as in `^1.2`, `>=1.2, <3` or `*`".to_owned()))

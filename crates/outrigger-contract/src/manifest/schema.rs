@@ -6,7 +6,9 @@ use schemars::{JsonSchema, SchemaGenerator};
 use semver::Version;
 use serde_json::{Map, Value, json};
 
-use super::{Category, InstancePolicy, Limits, PackagePath, Property, Retry};
+use super::{
+    Category, HealthPolicy, InstancePolicy, LONGEST_STATE_KEY, Limits, PackagePath, Property, RestartPolicy, Retry,
+};
 use crate::hook::{DEFAULT_PRIORITY, DEFAULT_TIMEOUT, HookKind, HookName, OnError, PRIORITIES};
 use crate::name::{FunctionName, PluginName};
 use crate::permission::Permissions;
@@ -47,7 +49,9 @@ pub fn json_schema() -> Value {
             "dependencies": dependencies(),
             "hooks": hooks(&mut defs),
             "subscriptions": subscriptions(&mut defs),
+            "migrations": migrations(),
             "limits": limits(&mut defs),
+            "health": health(&mut defs),
         }),
         &["name", "version", "title", "description", "runtime"],
     );
@@ -260,6 +264,59 @@ fn subscriptions(defs: &mut Defs) -> Value {
     })
 }
 
+fn migrations() -> Value {
+    let key = || json!({ "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$" });
+    let prefix = || json!({ "type": "string", "minLength": 1, "maxLength": LONGEST_STATE_KEY });
+    let renames = |description: &str, name: &dyn Fn() -> Value, example: Value| {
+        json!({
+            "description": description,
+            "type": "object",
+            "propertyNames": name(),
+            "additionalProperties": name(),
+            "examples": [example],
+        })
+    };
+    let several = |description: &str, name: &dyn Fn() -> Value, example: &str| {
+        let mut several = set(description, &name());
+        several["examples"] = json!([[example]]);
+        several
+    };
+    let step = table(
+        "A step from older versions: what it removes goes first, then what has another name gets it, then what is new is set.",
+        json!({
+            "from": text(
+                "The installed versions that need it; a pre-release counts as what it leads to.",
+                100,
+                json!(["<2.0.0", ">=1.2, <3"]),
+            ),
+            "rename": renames("Keys of the configuration, and what they are called now.", &key, json!({ "region": "location" })),
+            "remove": several("Keys of the configuration that are gone.", &key, "legacy-mode"),
+            "set": {
+                "description": "Values of the configuration, whatever was set before.",
+                "type": "object",
+                "propertyNames": key(),
+                "examples": [{ "retries": 3 }],
+            },
+            "rename-state": renames(
+                "What keys of the state begin with, and what they begin with from now on.",
+                &prefix,
+                json!({ "user-": "users-" }),
+            ),
+            "remove-state": several("What keys of the state begin with that are gone.", &prefix, "tmp/"),
+        }),
+        &["from"],
+    );
+    json!({
+        "description": "What becomes of the configuration and the state that an older version left, when this one takes its \
+            place. Each step whose `from` the installed version meets is taken, in this order; then the functions of \
+            `outrigger:plugin/migration`, where the component exports them. A step for a higher version is also leave to take \
+            its place.",
+        "type": "array",
+        "items": step,
+        "examples": [[{ "from": "<2.0.0", "rename": { "region": "location" } }]],
+    })
+}
+
 fn limits(defs: &mut Defs) -> Value {
     let default = Limits::default();
     let (log_lines, concurrency) = (default.log_lines, default.concurrency.get());
@@ -283,6 +340,33 @@ fn limits(defs: &mut Defs) -> Value {
         &[],
     );
     Value::Object(limits)
+}
+
+fn health(defs: &mut Defs) -> Value {
+    let HealthPolicy { interval, timeout, failures, successes, restart, max_restarts } = HealthPolicy::default();
+    let counted = |description: &str, max: u32, default: u32| {
+        let mut schema = count(description, max);
+        schema["default"] = json!(default);
+        schema
+    };
+    let checks = HealthPolicy::MAX_CHECKS;
+    let health = table(
+        "How a server looks after the plugin, once it was called.",
+        json!({
+            "interval": defs.with_default::<Span>("The time between two checks, from `1s` to `1d`, give or take a tenth.", &json!(interval)),
+            "timeout": defs.with_default::<Span>("How long a check may take, at most `60s`. The timeout of a call holds too.", &json!(timeout)),
+            "failures": counted("After so many failed checks in a row it is unhealthy.", checks, failures.get()),
+            "successes": counted("After so many checks in a row that did not fail it is no longer.", checks, successes.get()),
+            "restart": defs.with_default::<RestartPolicy>("Whether it is restarted when it is unhealthy.", &json!(restart)),
+            "max-restarts": counted(
+                "Restarts within an hour. What would be one more disables it.",
+                HealthPolicy::MAX_RESTARTS,
+                max_restarts.get(),
+            ),
+        }),
+        &[],
+    );
+    Value::Object(health)
 }
 
 fn property() -> Value {

@@ -1,3 +1,4 @@
+mod migrations;
 mod problems;
 mod schema;
 
@@ -96,6 +97,14 @@ on-error = "disable-after(3)"
 timeout = "1s"
 description = "Looks up the servers of a new customer."
 
+[[migrations]]
+from = "<1.0.0"
+rename = { zone = "region" }
+remove = ["legacy-mode"]
+set = { retries = 3 }
+rename-state = { "server/" = "servers/" }
+remove-state = ["tmp/"]
+
 [limits]
 memory = "128MiB"
 timeout = "20s"
@@ -104,6 +113,14 @@ output = 65536
 concurrency = 8
 log-lines = 10
 state = "1 MB"
+
+[health]
+interval = "10s"
+timeout = 2
+failures = 4
+successes = 1
+restart = "never"
+max-restarts = 7
 "#;
 
 pub(super) const LEAST: &str = r#"
@@ -282,6 +299,26 @@ fn all_parts_are_read() {
           "description": "Looks up the servers of a new customer."
         }
       ],
+      "migrations": [
+        {
+          "from": "<1.0.0",
+          "rename": {
+            "zone": "region"
+          },
+          "remove": [
+            "legacy-mode"
+          ],
+          "set": {
+            "retries": 3
+          },
+          "rename-state": {
+            "server/": "servers/"
+          },
+          "remove-state": [
+            "tmp/"
+          ]
+        }
+      ],
       "limits": {
         "memory": "128MiB",
         "timeout": "20s",
@@ -290,6 +327,14 @@ fn all_parts_are_read() {
         "concurrency": 8,
         "log-lines": 10,
         "state": "1MB"
+      },
+      "health": {
+        "interval": "10s",
+        "timeout": "2s",
+        "failures": 4,
+        "successes": 1,
+        "restart": "never",
+        "max-restarts": 7
       }
     }
     "#);
@@ -304,6 +349,28 @@ fn the_least_manifest_has_all_limits() {
     insta::assert_snapshot!(serde_json::to_string(&manifest.limits).unwrap(), @r#"{"memory":"64MiB","timeout":"5s","output":"4MiB","concurrency":16,"log-lines":1000,"state":"16MiB"}"#);
     let unknown = manifest.function(&"anything".parse().unwrap());
     assert!(unknown.may_destroy() && !unknown.read_only && unknown.cache.is_none());
+}
+
+#[test]
+fn a_plugin_is_looked_after_unless_it_says_otherwise() {
+    let health = Manifest::parse(LEAST).unwrap().health;
+    assert_eq!(health, HealthPolicy::default());
+    insta::assert_snapshot!(serde_json::to_string(&health).unwrap(), @r#"{"interval":"30s","timeout":"5s","failures":3,"successes":2,"restart":"on-failure","max-restarts":5}"#);
+    for wrong in [
+        "interval = \"999ms\"",
+        "interval = \"2d\"",
+        "timeout = 0",
+        "timeout = \"61s\"",
+        "failures = 0",
+        "successes = 101",
+        "restart = \"always\"",
+        "max-restarts = 21",
+        "retries = 3",
+    ] {
+        let error = Manifest::parse(&format!("{LEAST}\n[health]\n{wrong}\n")).unwrap_err();
+        assert_eq!(error.problems().len(), 1, "{wrong}: {error}");
+        assert!(error.problems()[0].key.starts_with("health"), "{error}");
+    }
 }
 
 #[test]
@@ -471,6 +538,7 @@ fn line() -> impl Strategy<Value = String> {
         "hooks.\"a.b\"",
         "hooks",
         "subscriptions",
+        "migrations",
         "[runtime]",
         "[functions]",
         "\"\"",
@@ -495,6 +563,7 @@ fn line() -> impl Strategy<Value = String> {
         "{ path = 1 }",
         "{ kind = \"event\", description = \"x\" }",
         "[{ hook = \"a.b\", function = \"c\", priority = -1 }]",
+        "[{ from = \"<1.0.0\", rename = { a = \"b\" }, set = { c = 1 } }]",
         "[{ path = \"/a/\", access = \"write\" }]",
         "[\"*:*\"]",
         "99999999999999999999",

@@ -34,6 +34,7 @@ pub struct ComponentType {
 pub enum OptionalExport {
     Lifecycle,
     Health,
+    Migration,
 }
 
 /// Why a component could not be read.
@@ -145,6 +146,7 @@ fn optional_export(name: &str) -> Option<OptionalExport> {
     match (interface, version.starts_with("1.")) {
         ("lifecycle", true) => Some(OptionalExport::Lifecycle),
         ("health", true) => Some(OptionalExport::Health),
+        ("migration", true) => Some(OptionalExport::Migration),
         _ => None,
     }
 }

@@ -26,7 +26,9 @@ const TABLES: &[(&str, &str)] = &[
     ("`[dependencies]`, the longer form", "/properties/dependencies/additionalProperties/anyOf/1"),
     ("`[hooks.\"NAME\"]`", "/properties/hooks/additionalProperties"),
     ("`[[subscriptions]]`", "/properties/subscriptions/items"),
+    ("`[[migrations]]`", "/properties/migrations/items"),
     ("`[limits]`", "/properties/limits"),
+    ("`[health]`", "/properties/health"),
 ];
 
 /// Tables that are described among the values.

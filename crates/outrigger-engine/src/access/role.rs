@@ -85,6 +85,7 @@ pub fn built_in_roles() -> Vec<Role> {
                 "hook_*",
                 "job_*",
                 "backup_create",
+                "webhook_*",
             ],
         ),
         (
@@ -106,6 +107,8 @@ pub fn built_in_roles() -> Vec<Role> {
                 "run_view",
                 "log_view",
                 "statistics_view",
+                "event_view",
+                "template_*",
             ],
         ),
         (
@@ -120,6 +123,8 @@ pub fn built_in_roles() -> Vec<Role> {
                 "log_view",
                 "statistics_view",
                 "system_view",
+                "event_view",
+                "template_view",
             ],
         ),
     ];

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use outrigger_contract::pattern::fits;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::right::{Right, UnknownRight};
@@ -58,20 +59,6 @@ impl Rule {
         // A pattern as a text: where it fits, with its stars taken as plain characters, so does all that it stands for.
         fits(&self.names, &other.names) && other.rights().all(|right| fits(&self.rights, right.as_str()))
     }
-}
-
-/// Whether the text is like the pattern, in which `*` stands for any text.
-fn fits(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(head) else { return false };
-    let mut parts: Vec<_> = rest.split('*').collect();
-    let tail = parts.pop().unwrap_or_default();
-    for part in parts {
-        // The leftmost place leaves the most for what follows.
-        let Some(at) = text.find(part) else { return false };
-        text = &text[at + part.len()..];
-    }
-    text.ends_with(tail)
 }
 
 impl FromStr for Rule {

@@ -12,6 +12,7 @@ use outrigger_contract::{Code, Digest, Value};
 use super::deadline::Deadline;
 use super::{Execution, Output, retry};
 use crate::error::Failure;
+use crate::profile::Stage;
 use crate::runtime::Observed;
 use crate::store::CacheOutcome;
 
@@ -68,6 +69,7 @@ pub(super) async fn answer(
     deadline: Deadline,
     no_cache: bool,
 ) -> Result<Output, Failure> {
+    execution.enter(Stage::Cache);
     let slot = execution.target.slot();
     let Some(time_to_live) = slot.cache.filter(|_| !no_cache) else {
         return compute(execution, arguments, deadline, CacheOutcome::Bypass).await;
@@ -89,6 +91,7 @@ pub(super) async fn answer(
             let output = compute(execution, arguments, deadline, CacheOutcome::Miss).await?;
             let kept = Kept { value: Arc::clone(&output.value), time_to_live };
             computed = Some(output);
+            execution.enter(Stage::Cache);
             Ok::<_, Failure>(kept)
         };
         let outcome = cache.try_get_with_by_ref(&key, fill).await;

@@ -40,6 +40,7 @@ pub(super) async fn before(
             cause: Some(caller.clone()),
             correlation: run.correlation(),
             until: Some(deadline.at),
+            within: run.recording_of_calls(),
             ..Firing::new(name(spec::CALL_BEFORE), payload.clone())
         })
         .await;

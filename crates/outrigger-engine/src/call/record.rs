@@ -1,15 +1,18 @@
 //! Last stage: what came of the call is counted, written down and logged. It runs for every call, also for one that was
 //! refused at the first stage.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use outrigger_contract::{Code, FunctionRef};
 use time::OffsetDateTime;
 
+use super::watch::{Ended, Watched};
 use super::{Answer, Call, Caller, Output, Target, Warning, audit};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::profile::{CallProfile, Recording, Stage};
 use crate::runtime::Observations;
 use crate::statistics::Sample;
 use crate::store::{CacheOutcome, RunRecord};
@@ -25,10 +28,12 @@ pub(super) struct Run {
     /// What is recorded when its caller drops the call, as a face does that no longer wants the answer. None once the
     /// call has ended by itself.
     open: Option<Open>,
+    /// Where its time goes, if anybody wants to know.
+    watched: Option<Box<Watched>>,
 }
 
 /// What is known of a call from its beginning.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Open {
     engine: Engine,
     id: CorrelationId,
@@ -41,9 +46,11 @@ impl Run {
     pub(super) fn begin(engine: &Engine, call: &Call) -> Self {
         let started_at = OffsetDateTime::now_utc();
         let id = CorrelationId::at(started_at);
+        let (correlation, started) = (call.options.correlation.unwrap_or(id), Instant::now());
         Self {
-            correlation: call.options.correlation.unwrap_or(id),
-            started: Instant::now(),
+            watched: Watched::begin(engine, call, correlation, started),
+            correlation,
+            started,
             target: None,
             admitted: false,
             open: Some(Open {
@@ -58,6 +65,27 @@ impl Run {
 
     pub(super) fn found(&mut self, target: &Target) {
         self.target = Some(target.clone());
+        if target.slot().statistics.is_due() {
+            Watched::sample(&mut self.watched, self.started);
+        }
+        self.enter(Stage::Validate);
+    }
+
+    /// From now on the call is about this.
+    pub(super) fn enter(&self, stage: Stage) {
+        if let Some(watched) = &self.watched {
+            watched.recording.enter(stage);
+        }
+    }
+
+    /// Where its time goes, if anybody wants to know.
+    pub(super) fn recording(&self) -> Option<&Arc<Recording>> {
+        self.watched.as_ref().map(|watched| &watched.recording)
+    }
+
+    /// The same for calls that are made on its behalf.
+    pub(super) fn recording_of_calls(&self) -> Option<Arc<Recording>> {
+        self.recording().filter(|recording| recording.is_detailed()).cloned()
     }
 
     pub(super) const fn admit(&mut self) {
@@ -79,6 +107,7 @@ impl Run {
 
     pub(super) async fn end(mut self, outcome: Result<Output, Failure>) -> Result<Answer, Failure> {
         let duration = self.started.elapsed();
+        self.enter(Stage::Record);
         let (cache, attempts, observations) = match &outcome {
             Ok(output) => (output.cache, output.attempts, output.observed.snapshot()),
             Err(_) => (CacheOutcome::Bypass, 1, Observations::default()),
@@ -93,8 +122,12 @@ impl Run {
             violations: observations.violations.len() as u64 + u64::from(denied),
             dropped_log_lines: observations.dropped_log_lines,
         };
+        let mut profile = None;
         if let Some(open) = self.open.take() {
+            // Boxed together, so that the future of a call that nobody watches is no larger for it.
+            let watched = self.watched.take().map(|watched| Box::new((watched, open.clone())));
             self.write(open, &sample, failure).await;
+            profile = watched.and_then(|watched| self.tell(*watched.0, &watched.1, &sample));
         }
         outcome.map(|output| Answer {
             value: output.value,
@@ -105,6 +138,19 @@ impl Run {
             attempts,
             correlation: self.correlation,
             warnings: warnings(&observations),
+            profile,
+        })
+    }
+
+    /// Tells those who want to know where the time went.
+    fn tell(&self, watched: Watched, open: &Open, sample: &Sample) -> Option<Box<CallProfile>> {
+        watched.end(Ended {
+            engine: &open.engine,
+            function: open.function.clone(),
+            correlation: self.correlation,
+            started_at: open.started_at,
+            target: self.target.as_ref(),
+            sample,
         })
     }
 
@@ -158,6 +204,9 @@ impl Drop for Run {
             violations: 0,
             dropped_log_lines: 0,
         };
+        if let Some(watched) = self.watched.take() {
+            self.tell(*watched, &open, &sample);
+        }
         let gone = Failure::new(Code::Cancelled, "the caller went away");
         let recorder = &open.engine.clone().inner.recorder;
         let entry = audit::outcome(self, &open.caller, &open.function, Some(&gone));

@@ -8,6 +8,7 @@ use outrigger_contract::{Code, Value};
 use super::deadline::Deadline;
 use super::{Execution, permit};
 use crate::error::Failure;
+use crate::profile::Stage;
 use crate::runtime::Observed;
 
 /// Runs until it succeeds, fails for good, or has used up its tries. Answers with the number of tries.
@@ -22,9 +23,11 @@ pub(super) async fn run(
     let attempts = retry.map_or(1, |retry| retry.attempts.get());
     let mut attempt = 1;
     loop {
+        execution.enter(Stage::Queue);
         let permit = permit::acquire(&execution.target, deadline).await?;
         let outcome = execution.run_once(arguments, deadline, observed).await;
         drop(permit);
+        execution.enter(Stage::Other);
         let failure = match outcome {
             Ok(value) => return Ok((value, attempt)),
             Err(failure) => failure,
@@ -35,6 +38,7 @@ pub(super) async fn run(
             return Err(failure);
         }
         tracing::debug!(function = %execution.target.name, attempt, code = %failure.code, "trying again");
+        execution.enter(Stage::Queue);
         tokio::time::sleep(backoff).await;
         attempt += 1;
     }

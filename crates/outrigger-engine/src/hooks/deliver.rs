@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::fire::Firing;
 use crate::engine::Engine;
+use crate::events::NewEvent;
 
 /// Firings that may wait. What comes beyond is dropped, with a line in the log.
 const ROOM: usize = 10_000;
@@ -43,11 +44,23 @@ impl Lane {
 }
 
 impl Engine {
-    /// Tells the subscribers of one of Outrigger's own events. What it carries is only made where there are any.
-    pub(crate) fn tell(&self, event: &str, payload: impl FnOnce() -> Json) {
+    /// Writes one of Outrigger's own events into the log, and tells its subscribers. When it returns the event is there for
+    /// good, so whoever is then told of what happened can count on it.
+    pub(crate) async fn tell(&self, event: &str, payload: impl FnOnce() -> Json) {
         let hook: HookName = event.parse().expect("the built-in names are names");
-        if !self.inner.hooks.subscribers(&hook).is_empty() {
-            self.fire_soon(|engine| &engine.inner.hooks.events, Firing::new(hook, payload()));
+        let event = NewEvent::now(hook, payload());
+        if let Err(failure) = self.log_event(&event).await {
+            // It has happened all the same, and is not undone for this.
+            tracing::error!(event = %event.name, %failure, "not in the log of events");
+        }
+        self.tell_subscribers(event);
+    }
+
+    /// Tells the subscribers of an event that is in the log.
+    pub(crate) fn tell_subscribers(&self, event: NewEvent) {
+        if !self.inner.hooks.subscribers(&event.name).is_empty() {
+            let firing = Firing { correlation: event.correlation, ..Firing::new(event.name, event.payload) };
+            self.fire_soon(|engine| &engine.inner.hooks.events, firing);
         }
     }
 

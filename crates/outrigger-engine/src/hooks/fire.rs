@@ -16,7 +16,9 @@ use crate::call::{Answer, Arguments, Call, CallOptions, Caller};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::events::{self, NewEvent};
 use crate::lifecycle::PluginState;
+use crate::profile::Recording;
 use crate::runtime::LogLevel;
 use crate::store::LogRecord;
 
@@ -33,6 +35,8 @@ pub struct Firing {
     pub until: Option<Instant>,
     /// Only see what would be done: conditions are evaluated, and nobody is called.
     pub dry_run: bool,
+    /// The call that causes it and waits for it, where that is recorded in detail.
+    pub within: Option<Arc<Recording>>,
 }
 
 /// What became of it.
@@ -56,7 +60,15 @@ impl Firing {
     /// A firing of what happened just now.
     #[must_use]
     pub fn new(hook: HookName, payload: Json) -> Self {
-        Self { hook, payload, cause: None, correlation: CorrelationId::new(), until: None, dry_run: false }
+        Self {
+            hook,
+            payload,
+            cause: None,
+            correlation: CorrelationId::new(),
+            until: None,
+            dry_run: false,
+            within: None,
+        }
     }
 }
 
@@ -64,13 +76,23 @@ impl Engine {
     /// Fires a hook and waits for its subscribers.
     ///
     /// # Errors
-    /// There is no such hook; or Outrigger fires it itself, and more than a dry run was asked for.
+    /// There is no such hook; Outrigger fires it itself, and more than a dry run was asked for; or it is an event that
+    /// cannot be written into the log.
     pub async fn fire(&self, firing: Firing) -> Result<Fired, Failure> {
         let hook = &firing.hook;
         let spec = Arc::clone(self.inner.hooks.table.load().spec(hook)?);
         if spec.is_built_in() && !firing.dry_run {
             let message = format!("`{hook}` is fired by Outrigger itself");
             return Err(Failure::new(Code::InvalidUsage, message).with_hint("a dry run shows who would be called"));
+        }
+        if spec.kind == HookKind::Event && !firing.dry_run {
+            events::check_payload(hook, &firing.payload)?;
+            let event = NewEvent {
+                correlation: firing.correlation,
+                plugin: spec.plugin.clone(),
+                ..NewEvent::now(hook.clone(), firing.payload.clone())
+            };
+            self.log_event(&event).await?;
         }
         Ok(self.run_hook(firing).await)
     }
@@ -209,6 +231,7 @@ impl Course<'_> {
             options: CallOptions {
                 timeout: Some(left.map_or(timeout, |left| left.min(timeout))),
                 correlation: Some(self.firing.correlation),
+                within: self.firing.within.clone(),
                 ..CallOptions::default()
             },
         };

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use time::OffsetDateTime;
 
+use crate::jobs::JobState;
+
 /// Fired before every call, once its arguments are known to fit.
 pub const CALL_BEFORE: &str = "call.before";
 /// Fired after every call, however it ended.
@@ -16,7 +18,12 @@ pub const PLUGIN_DISABLED: &str = "plugin.disabled";
 pub const PLUGIN_RELOADED: &str = "plugin.reloaded";
 pub const PLUGIN_REMOVED: &str = "plugin.removed";
 pub const PLUGIN_FAILED: &str = "plugin.failed";
+pub const PLUGIN_HEALTH_CHANGED: &str = "plugin.health-changed";
+pub const PLUGIN_RESTARTED: &str = "plugin.restarted";
 pub const CONFIGURATION_CHANGED: &str = "configuration.changed";
+pub const WEBHOOK_DISABLED: &str = "webhook.disabled";
+/// What a webhook is sent that somebody tries out. It is in no log and has no subscribers.
+pub const WEBHOOK_TEST: &str = "webhook.test";
 
 /// A hook, as it can be subscribed to.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,7 +98,21 @@ pub fn built_in() -> Vec<HookSpec> {
             format!("{what}. Carries `plugin`, `version`, `digest` and `reason`, which is null if there is none.");
         spec(name, HookKind::Event, &description, vec![sample(json!("it failed")), sample(Json::Null)])
     };
-    vec![
+    let job = |state: JobState| {
+        let sample = |schedule: Json, code: Json| {
+            json!({
+                "job": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "function": "pricing.quote", "state": state.as_str(), "attempt": 1,
+                "caller": "local", "schedule": schedule, "code": code,
+            })
+        };
+        let description = format!(
+            "A job is {state} now. Carries `job`, `function`, `state`, `attempt`, `caller`, and `schedule` and `code`, which \
+             are null where it was not made by a schedule and did not fail."
+        );
+        let samples = vec![sample(json!("nightly"), json!("trapped")), sample(Json::Null, Json::Null)];
+        spec(&format!("job.{state}"), HookKind::Event, &description, samples)
+    };
+    let mut all = vec![
         spec(
             CALL_BEFORE,
             HookKind::Filter,
@@ -122,5 +143,24 @@ pub fn built_in() -> Vec<HookSpec> {
             "The configuration of a plugin was set. Carries `plugin` and `revision`, and no values.",
             vec![json!({"plugin": "pricing", "revision": 1})],
         ),
-    ]
+        spec(
+            WEBHOOK_DISABLED,
+            HookKind::Event,
+            "A webhook was switched off because its address is gone, or has failed for long. Carries `webhook` and `reason`.",
+            vec![json!({"webhook": "ops-chat", "reason": "it failed"})],
+        ),
+        spec(
+            PLUGIN_HEALTH_CHANGED,
+            HookKind::Event,
+            "A plugin is healthy, degraded or unhealthy, and was not before; or it begins anew and is unknown. Carries \
+             `plugin`, `version`, `digest`, `from`, `to` and `reason`.",
+            vec![json!({
+                "plugin": "pricing", "version": "1.0.0", "digest": "sha256:00", "from": "healthy", "to": "unhealthy",
+                "reason": "3 checks in a row failed, the last one: it failed",
+            })],
+        ),
+        plugin(PLUGIN_RESTARTED, "The health monitor has loaded a plugin anew"),
+    ];
+    all.extend(JobState::ALL.map(job));
+    all
 }

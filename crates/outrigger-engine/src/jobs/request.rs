@@ -6,7 +6,7 @@ use outrigger_contract::{Code, FunctionRef};
 use time::OffsetDateTime;
 
 use super::machine::{self, Effect, Event, Standing};
-use super::{Cron, JobId, JobRecord, Missed, OnInterruption, Owner, ScheduleRecord, Task};
+use super::{Cron, JobId, JobRecord, Missed, OnInterruption, Owner, ScheduleRecord, Task, event};
 use crate::call::{Arguments, Call, CallOptions, Caller};
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -54,8 +54,10 @@ impl Engine {
         let task = self.task(caller, request).await?;
         let mut job = JobRecord::new(task, owner(caller), OffsetDateTime::now_utc());
         job.not_before = not_before;
-        self.inner.store.job_create(&job).await?;
+        let told = event::of(&job);
+        self.inner.store.job_create(&job, Some(&told)).await?;
         job.generation = 1;
+        self.told_of_job(Some(told));
         self.inner.jobs.wake();
         Ok(job)
     }
@@ -113,10 +115,12 @@ impl Engine {
     ) -> Result<JobRecord, Failure> {
         loop {
             let mut job = self.job(id).await?;
+            let before = job.state;
             let effect = apply(&mut job, event, OffsetDateTime::now_utc())
                 .map_err(|refusal| Failure::new(Code::Conflict, refusal.to_string()))?;
             also(&mut job)?;
-            match self.inner.store.job_put(&job).await {
+            let told = (job.state != before).then(|| event::of(&job));
+            match self.inner.store.job_put(&job, told.as_ref()).await {
                 Ok(generation) => job.generation = generation,
                 Err(StoreError::Conflict { .. }) => continue,
                 Err(error) => return Err(error.into()),
@@ -124,6 +128,7 @@ impl Engine {
             if effect == Some(Effect::CancelCall) {
                 self.inner.jobs.cancel(id);
             }
+            self.told_of_job(told);
             self.inner.jobs.wake();
             return Ok(job);
         }

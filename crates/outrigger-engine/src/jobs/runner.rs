@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::machine::{Event, Prospect};
-use super::{JobId, JobProgress, JobRecord, JobState, Owner, request, schedule};
+use super::{JobId, JobProgress, JobRecord, JobState, Owner, event, request, schedule};
 use crate::call::{Arguments, Call, CallOptions, Caller};
 use crate::engine::{Engine, Inner};
 use crate::error::Failure;
@@ -55,7 +55,7 @@ impl Clock {
         Self(Arc::new(now))
     }
 
-    pub(super) fn now(&self) -> OffsetDateTime {
+    pub(crate) fn now(&self) -> OffsetDateTime {
         (self.0)()
     }
 }
@@ -206,8 +206,13 @@ impl Runner {
         let now = self.options.clock.now();
         for present in engine.inner.store.schedule_list().await? {
             let Some((next, job)) = schedule::tick(&present, now) else { continue };
-            match engine.inner.store.schedule_put(&next, job.as_ref()).await {
-                Ok(_) => tracing::debug!(schedule = %next.name, made = job.is_some(), "a schedule's time has come"),
+            let event = job.as_ref().map(event::of);
+            let made = job.as_ref().zip(event.as_ref());
+            match engine.inner.store.schedule_put(&next, made).await {
+                Ok(_) => {
+                    tracing::debug!(schedule = %next.name, made = job.is_some(), "a schedule's time has come");
+                    engine.told_of_job(event);
+                }
                 // It was changed meanwhile, and is looked at again with the next turn.
                 Err(StoreError::Conflict { .. }) => engine.inner.jobs.wake(),
                 Err(error) => return Err(error.into()),
@@ -230,8 +235,9 @@ impl Runner {
         let cancel = CancellationToken::new();
         let running = Running { concurrency_key: job.task.concurrency_key.clone(), cancel: cancel.clone() };
         desk.running.lock().insert(job.id, running);
-        match engine.inner.store.job_put(&job).await {
-            Ok(_) => {}
+        let event = event::of(&job);
+        match engine.inner.store.job_put(&job, Some(&event)).await {
+            Ok(_) => engine.told_of_job(Some(event)),
             Err(error) => {
                 desk.running.lock().remove(&job.id);
                 return match error {
@@ -327,8 +333,10 @@ async fn end(engine: &Engine, id: JobId, event: Event, end: &End) -> Result<(), 
             Ok(text) => (job.result, job.error, job.progress) = (Some(text.clone()), None, None),
             Err(failure) => job.error = Some(failure.clone().into()),
         }
-        match engine.inner.store.job_put(&job).await {
+        let told = event::of(&job);
+        match engine.inner.store.job_put(&job, Some(&told)).await {
             Ok(_) => {
+                engine.told_of_job(Some(told));
                 tracing::debug!(job = %id, state = %job.state, attempt = job.attempt, "an attempt of a job has ended");
                 return Ok(());
             }

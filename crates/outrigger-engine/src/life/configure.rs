@@ -7,9 +7,9 @@ use outrigger_contract::{Code, Manifest, PluginName};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-use super::SlotEffects;
+use super::effects::SlotEffects;
 use crate::configuration::{self, ConfigurationView, Difference, Whole};
-use crate::correlation::CorrelationId;
+use crate::correlation::{self, CorrelationId};
 use crate::engine::{Engine, Inner};
 use crate::error::Failure;
 use crate::hooks::spec;
@@ -32,6 +32,42 @@ pub struct Configured {
     pub revision: u64,
     pub before: Map<String, Value>,
     pub after: Map<String, Value>,
+}
+
+/// Changes of single values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Edits {
+    pub set: Map<String, Value>,
+    /// They must not be set yet.
+    pub create: Map<String, Value>,
+    /// They must be set.
+    pub unset: Vec<String>,
+}
+
+impl Edits {
+    /// What is stored, changed. What is not touched stays sealed as it is, behind the mark that keeps it so.
+    fn of(self, stored: &Map<String, Value>, plugin: &PluginName) -> Result<Map<String, Value>, Failure> {
+        let Self { set, create, unset } = self;
+        let mut named: Vec<&String> = set.keys().chain(create.keys()).chain(&unset).collect();
+        named.sort();
+        if let Some(pair) = named.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Failure::new(Code::InvalidInput, format!("`{}` is to be changed twice at once", pair[0])));
+        }
+        let mut values = vault::hide(stored, |_| false);
+        for key in unset {
+            if values.shift_remove(&key).is_none() {
+                let failure = Failure::new(Code::NotFound, format!("`{key}` is not set for `{plugin}`"));
+                return Err(failure.with_hint(format!("`outrigger plugin config {plugin}` shows what is")));
+            }
+        }
+        if let Some(key) = create.keys().find(|key| values.contains_key(*key)) {
+            let failure = Failure::new(Code::AlreadyExists, format!("`{key}` is set already"));
+            return Err(failure.with_hint("change it instead, or put it back to its default first"));
+        }
+        values.extend(set);
+        values.extend(create);
+        Ok(values)
+    }
 }
 
 /// Values to be stored, sealed.
@@ -71,6 +107,30 @@ impl Engine {
         if present.revision != expected {
             return Err(StoreError::Conflict { what: format!("the configuration of the plugin {name}") }.into());
         }
+        let values = configuration::seal(&*self.inner.vault, &manifest, values, &present.values)?;
+        self.put(&slot, &manifest, present, Change { values, restores: None }, author).await
+    }
+
+    /// Changes single values, all of them or none; the others stay as they are stored. `expected` is the revision that was
+    /// read; without it the change is made to what is there now.
+    ///
+    /// # Errors
+    /// As for [`Engine::configure`]; or a value is set that must not be yet, or one is not set that is to be unset.
+    pub async fn configuration_change(
+        &self,
+        name: &PluginName,
+        edits: Edits,
+        expected: Option<u64>,
+        author: &Author,
+    ) -> Result<Configured, Failure> {
+        let slot = self.slot(name)?;
+        let _changing = slot.changing.lock().await;
+        let manifest = self.manifest(name).await?;
+        let present = self.present(name).await?;
+        if expected.is_some_and(|expected| expected != present.revision) {
+            return Err(StoreError::Conflict { what: format!("the configuration of the plugin {name}") }.into());
+        }
+        let values = edits.of(&present.values, name)?;
         let values = configuration::seal(&*self.inner.vault, &manifest, values, &present.values)?;
         self.put(&slot, &manifest, present, Change { values, restores: None }, author).await
     }
@@ -121,20 +181,21 @@ impl Engine {
         Ok(configuration::differences(&*self.inner.vault, &manifest, &before, &after))
     }
 
-    /// Seals every secret that is not under the present key anew, all of them in one transaction. Answers how many
-    /// revisions were rewritten.
+    /// Seals every secret that is not under the present key anew, those of configurations in one transaction. Answers how many
+    /// revisions and webhooks were rewritten.
     ///
     /// # Errors
-    /// A secret does not open, or the store failed; then nothing was changed.
+    /// A secret does not open, or the store failed; then no configuration was changed.
     pub async fn reseal(&self) -> Result<u64, Failure> {
         let mut rewrites = Vec::new();
         for name in self.inner.plugins.names() {
             rewrites.extend(self.rewrites(&name).await?);
         }
+        let webhooks = self.reseal_webhooks().await?;
         if rewrites.is_empty() {
-            return Ok(0);
+            return Ok(webhooks);
         }
-        Ok(self.inner.store.configuration_rewrite(&rewrites).await?)
+        Ok(self.inner.store.configuration_rewrite(&rewrites).await? + webhooks)
     }
 
     /// The ids of the keys that stored secrets are sealed with.
@@ -148,6 +209,8 @@ impl Engine {
                 keys.extend(values.values().filter_map(vault::key_of).map(str::to_owned));
             }
         }
+        let webhooks = self.inner.store.webhook_list().await?;
+        keys.extend(webhooks.iter().filter_map(|webhook| vault::key_of(&webhook.sealed)).map(str::to_owned));
         Ok(keys)
     }
 
@@ -176,7 +239,7 @@ impl Engine {
                 if !vault::is_sealed(value) && !configuration::is_secret(&manifest, key) {
                     continue;
                 }
-                let place = Place { plugin: name, key };
+                let place = Place::Configuration { plugin: name, key };
                 let current = match &current {
                     Some(current) => current,
                     None => current.insert(vault.key().map_err(|error| {
@@ -241,8 +304,8 @@ impl Engine {
         if successor.is_some() {
             self.replace(slot, successor);
         }
-        let number = revision.revision;
-        self.tell(spec::CONFIGURATION_CHANGED, || json!({"plugin": manifest.name, "revision": number}));
+        let told = self.tell_configured(&manifest.name, revision.revision);
+        correlation::within(author.correlation, told).await;
         Ok(Configured {
             revision: revision.revision,
             before: configuration::hide(manifest, &present.values),
@@ -250,18 +313,23 @@ impl Engine {
         })
     }
 
+    /// Tells who wants to know that a configuration is another one.
+    pub(super) async fn tell_configured(&self, plugin: &PluginName, revision: u64) {
+        self.tell(spec::CONFIGURATION_CHANGED, || json!({"plugin": plugin, "revision": revision})).await;
+    }
+
     async fn manifest(&self, name: &PluginName) -> Result<Manifest, Failure> {
         let (record, _) = self.plugin(name)?;
         Ok(self.revision(&record.active).await?.manifest)
     }
 
-    async fn present(&self, name: &PluginName) -> Result<ConfigurationRecord, Failure> {
+    pub(super) async fn present(&self, name: &PluginName) -> Result<ConfigurationRecord, Failure> {
         let stored = self.inner.store.configuration_fetch(name).await?;
         Ok(stored.unwrap_or_else(|| ConfigurationRecord { values: Map::new(), revision: 0 }))
     }
 
     /// The values of a revision as they are stored.
-    async fn kept(&self, name: &PluginName, revision: u64) -> Result<Map<String, Value>, Failure> {
+    pub(super) async fn kept(&self, name: &PluginName, revision: u64) -> Result<Map<String, Value>, Failure> {
         if revision == 0 {
             return Ok(Map::new());
         }

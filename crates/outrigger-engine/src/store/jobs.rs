@@ -5,13 +5,15 @@ use outrigger_contract::{FunctionName, PluginName};
 use time::OffsetDateTime;
 
 use super::StoreError;
+use crate::events::NewEvent;
 use crate::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
 
 /// Keeps jobs and schedules.
 #[async_trait]
 pub trait JobStore: Send + Sync {
-    /// Adds a job, with the generation 1. One of the same id is a [`StoreError::Conflict`].
-    async fn job_create(&self, job: &JobRecord) -> Result<(), StoreError>;
+    /// Adds a job, with the generation 1, and the event that says so: both or neither. One of the same id is a
+    /// [`StoreError::Conflict`].
+    async fn job_create(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<(), StoreError>;
     /// One job.
     async fn job_fetch(&self, id: JobId) -> Result<Option<JobRecord>, StoreError>;
     /// Jobs that match, the newest first.
@@ -19,14 +21,19 @@ pub trait JobStore: Send + Sync {
     /// The oldest job that is queued, may begin by now, and has none of these concurrency keys.
     async fn job_next(&self, now: OffsetDateTime, busy: &[String]) -> Result<Option<JobRecord>, StoreError>;
     /// Writes a job in the place of the one of its id and its generation, and answers with the next generation. Where it
-    /// has another one, or is not there, it is a [`StoreError::Conflict`].
-    async fn job_put(&self, job: &JobRecord) -> Result<u64, StoreError>;
+    /// has another one, or is not there, it is a [`StoreError::Conflict`]. The event goes into the log with it, or neither.
+    async fn job_put(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError>;
 
     /// All schedules, by name.
     async fn schedule_list(&self) -> Result<Vec<ScheduleRecord>, StoreError>;
     /// Writes a schedule in the place of the one of its name and its generation, 0 for one that must not exist yet, and adds
-    /// the job that it made: both or neither. Answers with the next generation, or [`StoreError::Conflict`].
-    async fn schedule_put(&self, schedule: &ScheduleRecord, job: Option<&JobRecord>) -> Result<u64, StoreError>;
+    /// the job that it made with the event that says so: all or nothing. Answers with the next generation, or
+    /// [`StoreError::Conflict`].
+    async fn schedule_put(
+        &self,
+        schedule: &ScheduleRecord,
+        job: Option<(&JobRecord, &NewEvent)>,
+    ) -> Result<u64, StoreError>;
     /// Removes a schedule; the jobs it made stay. Answers whether it was there.
     async fn schedule_delete(&self, name: &str) -> Result<bool, StoreError>;
 }

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use outrigger_contract::{Digest, Manifest, Permissions};
 use outrigger_engine::configuration::{NoOverrides, Overrides};
-use outrigger_engine::life::{Author, Installation};
+use outrigger_engine::life::{Author, Downgrade, Installation};
 use outrigger_engine::runtime::{Inspection, Runtime};
 use outrigger_engine::store::RevisionRecord;
 use outrigger_engine::vault::{NoVault, Vault};
 use outrigger_engine::{
     Answer, Arguments, Backends, Call, CallOptions, Caller, CorrelationId, Engine, EngineOptions, Failure, Store,
+    Tracer,
 };
 use outrigger_store::MemoryStore;
 use outrigger_testkit::scripted::{self, ScriptedRuntime};
@@ -33,12 +34,32 @@ impl Bench {
     }
 
     pub async fn with(store: Arc<dyn Store>, vault: Arc<dyn Vault>, overrides: Arc<dyn Overrides>) -> Self {
+        Self::open(store, vault, overrides, None).await
+    }
+
+    /// With somebody who keeps traces.
+    pub async fn traced(tracer: Arc<dyn Tracer>) -> Self {
+        Self::open(Arc::new(MemoryStore::new()), Arc::new(NoVault), Arc::new(NoOverrides), Some(tracer)).await
+    }
+
+    async fn open(
+        store: Arc<dyn Store>,
+        vault: Arc<dyn Vault>,
+        overrides: Arc<dyn Overrides>,
+        tracer: Option<Arc<dyn Tracer>>,
+    ) -> Self {
         let packages = tempfile::tempdir().expect("a temporary folder");
         let runtime = Arc::new(ScriptedRuntime::default());
         let mut options = EngineOptions::new(packages.path().to_owned());
         options.drain = Duration::from_secs(5);
-        let backends =
-            Backends { store: Arc::clone(&store), runtime: Arc::clone(&runtime) as Arc<dyn Runtime>, vault, overrides };
+        options.hold = Duration::from_millis(500);
+        let backends = Backends {
+            store: Arc::clone(&store),
+            runtime: Arc::clone(&runtime) as Arc<dyn Runtime>,
+            vault,
+            overrides,
+            tracer,
+        };
         let engine = Engine::start_with(options, backends).await.expect("the engine starts");
         Self { engine, runtime, store, packages }
     }
@@ -112,7 +133,13 @@ pub fn installation(name: &str, version: &str, manifest: &str) -> Installation {
         source: "a test".to_owned(),
         installed_at: time::OffsetDateTime::UNIX_EPOCH,
     };
-    Installation { revision, granted, granted_by: "the test".to_owned() }
+    Installation {
+        revision,
+        granted,
+        granted_by: "the test".to_owned(),
+        correlation: CorrelationId::new(),
+        downgrade: Downgrade::Refused,
+    }
 }
 
 /// Waits until something is so, and fails when that takes too long.

@@ -24,6 +24,13 @@ struct Mirror {
     key: Mutex<String>,
 }
 
+fn place_of(place: Place<'_>) -> String {
+    match place {
+        Place::Configuration { plugin, key } => format!("{plugin} {key}"),
+        Place::Webhook(name) => format!("webhook {name}"),
+    }
+}
+
 impl Vault for Mirror {
     fn key(&self) -> Result<String, VaultError> {
         Ok(self.key.lock().clone())
@@ -31,13 +38,13 @@ impl Vault for Mirror {
 
     fn seal(&self, place: Place<'_>, secret: &[u8]) -> Result<Sealed, VaultError> {
         let text = String::from_utf8(secret.iter().rev().copied().collect()).expect("ASCII");
-        Ok(Sealed { key: self.key()?, nonce: format!("{} {}", place.plugin, place.key), text })
+        Ok(Sealed { key: self.key()?, nonce: place_of(place), text })
     }
 
     fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
         match () {
             () if sealed.key == "lost" => Err(VaultError::KeyMissing { key: sealed.key.clone() }),
-            () if sealed.nonce != format!("{} {}", place.plugin, place.key) => Err(VaultError::Refused),
+            () if sealed.nonce != place_of(place) => Err(VaultError::Refused),
             () => Ok(zeroize::Zeroizing::new(sealed.text.bytes().rev().collect())),
         }
     }

@@ -198,7 +198,7 @@ async fn a_caller_that_is_gone_calls_nothing() {
     let id = bench.start_job(JobRequest { max_attempts: 5, ..request("demo.version", json!({})) }).await;
     let mut job = bench.engine.job(id).await.expect("it is there");
     job.owner.key = Some("k1".to_owned());
-    bench.store.job_put(&job).await.expect("nobody else writes");
+    bench.store.job_put(&job, None).await.expect("nobody else writes");
     bench.do_jobs(JobOptions::default()).await;
     let job = bench.reaches(id, JobState::Failed).await;
     assert_eq!((job.attempt, job.error.expect("it failed").code), (1, Code::Forbidden));
@@ -220,7 +220,7 @@ async fn what_ran_when_the_last_process_ended_goes_where_its_policy_says() {
     for id in &ids {
         let mut job = bench.engine.job(*id).await.expect("it is there");
         (job.state, job.attempt) = (JobState::Running, 1);
-        bench.store.job_put(&job).await.expect("nobody else writes");
+        bench.store.job_put(&job, None).await.expect("nobody else writes");
     }
     bench.do_jobs(JobOptions::default()).await;
     let failed = bench.reaches(ids[0], JobState::Failed).await;

@@ -4,6 +4,9 @@
 mod bench;
 mod call;
 mod configuration;
+mod health;
 mod jobs;
 mod lifecycle;
+mod migrations;
+mod profile;
 mod records;

@@ -1,7 +1,6 @@
 //! What is recorded: every call, however it ended.
 
 use outrigger_contract::Code;
-use outrigger_engine::statistics::Summary;
 use outrigger_engine::store::RecordFilter;
 use outrigger_engine::{CallOptions, CorrelationId};
 use serde_json::json;
@@ -64,12 +63,46 @@ async fn statistics_add_up_over_restarts() {
     let restarted = bench.restarted().await;
     restarted.code("demo.echo", json!({"text": "a"})).await;
     restarted.engine.flush().await;
-    let rows = bench.store.statistics_list(Some(&"demo".parse().expect("a name"))).await.expect("it reads");
-    let total = Summary::of_rows(rows.iter());
+    let name = "demo".parse().expect("a name");
+    let rows = bench.store.statistics_list(Some(&name)).await.expect("it reads");
+    let calls: u64 = rows.iter().filter_map(|row| row.counters.get("calls")).sum();
+    assert_eq!(calls, 5, "the store has them all");
+    let total = restarted.engine.statistics(Some(&name)).await.expect("it counts").total(|_| true);
     assert_eq!((total.counters.calls, total.counters.failures), (5, 1));
     assert_eq!((total.counters.cache_hits, total.counters.cache_misses), (1, 3));
     assert!((total.error_rate - 0.2).abs() < 1e-9 && (total.cache_hit_rate - 0.25).abs() < 1e-9);
     assert!(total.p50_us >= 1 && total.p50_us <= total.p95_us && total.p95_us <= total.p99_us);
+}
+
+#[tokio::test]
+async fn who_has_the_store_alone_counts_on_from_what_is_in_it() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    bench.code("demo.echo", json!({"text": "a"})).await;
+    bench.engine.shutdown().await;
+    let alone = bench.restarted().await;
+    alone.engine.keep_statistics().await;
+    let calls = async || alone.engine.statistics(None).await.expect("it counts").total(|_| true).counters.calls;
+    let of = async |function: &str| {
+        let mut view = alone.engine.statistics(None).await.expect("it counts");
+        view.functions(|_| true).find(|counts| counts.function.as_str() == function).map(|counts| counts.summary)
+    };
+    alone.code("demo.echo", json!({"text": "b"})).await;
+    assert_eq!(calls().await, 2);
+    // From here on nothing is read, and what is written in between is not counted twice.
+    alone.code("demo.echo", json!({"text": "c"})).await;
+    alone.engine.flush().await;
+    alone.code("demo.fail", json!({"text": "no"})).await;
+    assert_eq!((calls().await, of("echo").await.expect("it was called").counters.calls), (4, 3));
+    let mut view = alone.engine.statistics(None).await.expect("it counts");
+    assert_eq!(view.total(|_| false).counters.calls, 0, "who may see no plugin sees no calls");
+    assert_eq!(view.functions(|_| false).count(), 0);
+    drop(view);
+    alone.engine.flush().await;
+    let rows = bench.store.statistics_list(None).await.expect("it reads");
+    assert_eq!(rows.iter().filter_map(|row| row.counters.get("calls")).sum::<u64>(), 4, "the store has them all");
+    alone.engine.uninstall(&"demo".parse().expect("a name")).await.expect("it is removed");
+    assert_eq!((calls().await, of("echo").await), (0, None));
 }
 
 #[tokio::test]

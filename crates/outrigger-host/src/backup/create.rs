@@ -1,7 +1,7 @@
 //! Making a backup, while others go on writing.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::write::GzEncoder;
@@ -65,6 +65,9 @@ async fn examine(database: &Path) -> ApiResult<(i64, outrigger_engine::audit::He
     Ok((schema, head?))
 }
 
+/// Of the file, in bytes: while it is written, its name is somewhat longer.
+const LONGEST_NAME: usize = 200;
+
 /// Where the backup goes.
 struct Target {
     path: PathBuf,
@@ -79,6 +82,9 @@ impl Target {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
             return Err(wrong("it is not the path of a file").with_hint("name a file, such as /var/backups/one.tar.gz"));
         };
+        if name.len() > LONGEST_NAME {
+            return Err(wrong("its name is too long").with_hint("write a name of at most 200 bytes"));
+        }
         if !path.is_absolute() {
             return Err(
                 wrong("the path does not begin with `/`").with_hint("write the whole path on the server's disk")
@@ -87,8 +93,12 @@ impl Target {
         if fs::symlink_metadata(path).is_ok() {
             return Err(exists(path));
         }
-        let folder = fs::canonicalize(folder)
-            .map_err(|error| io_error(format_args!("the folder {} cannot be used", folder.display()), &error))?;
+        let folder = fs::canonicalize(folder).map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename | ErrorKind::InvalidInput => {
+                wrong("the folder is not there").with_hint(format!("make {} first, or name another", folder.display()))
+            }
+            _ => io_error(format_args!("the folder {} cannot be used", folder.display()), &error),
+        })?;
         let data = fs::canonicalize(directory.root()).unwrap_or_else(|_| directory.root().to_owned());
         if folder.starts_with(data) {
             return Err(

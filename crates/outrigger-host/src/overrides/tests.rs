@@ -92,3 +92,31 @@ fn two_files_for_the_same_are_refused() {
     let found = layers(&HostOverrides::new(folder.path(), None, BTreeMap::new()));
     assert!(matches!(&found[..], [Err(message)] if message.ends_with("are both there")), "{found:?}");
 }
+
+#[test]
+fn variables_that_set_nothing_are_told_with_the_reason() {
+    let keys = |keys: &[&str]| Some(keys.iter().map(|key| (*key).to_owned()).collect());
+    let plugins: Vec<(PluginName, Option<Vec<String>>)> = vec![
+        ("pricing".parse().unwrap(), keys(&["currency", "vat-rate"])),
+        ("host-tuning".parse().unwrap(), keys(&[])),
+        ("broken".parse().unwrap(), None),
+    ];
+    let check = |name: &str, expected: Option<&str>| {
+        let found = super::idle(&format!("OUTRIGGER_CONFIG__{name}"), &plugins);
+        match (found, expected) {
+            (None, None) => {}
+            (Some(found), Some(expected)) => assert!(found.contains(expected), "{found}"),
+            (found, _) => panic!("{name}: {found:?}"),
+        }
+    };
+    check("PRICING__CURRENCY", None);
+    check("PRICING__VAT_RATE", None);
+    check(
+        "PRICING__CURENCY",
+        Some("there are OUTRIGGER_CONFIG__PRICING__CURRENCY, OUTRIGGER_CONFIG__PRICING__VAT_RATE"),
+    );
+    check("PRICNG__CURRENCY", Some("is not installed"));
+    check("HOST_TUNING__X", Some("nothing to configure"));
+    check("BROKEN__X", None);
+    check("PRICING_CURRENCY", Some("is not installed"));
+}

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use outrigger_api::{
-    ApiError, ApiResult, Code, Configuration, ConfigurationDiff, ConfigurationDifference, ConfigurationRevision,
-    ConfigurationSource, Configurations, DifferenceKind, SecretsRotation,
+    ApiError, ApiResult, Code, Configuration, ConfigurationDiff, ConfigurationEdits, ConfigurationRevision,
+    ConfigurationSource, Configurations, SecretsRotation,
 };
 use outrigger_contract::PluginName;
 use outrigger_engine::access::Right;
-use outrigger_engine::configuration::{ConfigurationView, Difference, Source};
-use outrigger_engine::life::{Author, Configured};
+use outrigger_engine::configuration::{ConfigurationView, Source};
+use outrigger_engine::life::{Author, Configured, Edits};
 use outrigger_engine::store;
 use outrigger_engine::vault::VaultError;
 use serde_json::{Map, Value, json};
@@ -36,6 +36,22 @@ impl Configurations for Session {
         self.act(Act::new(Right::CONFIGURATION_MODIFY, name.as_str()), work).await
     }
 
+    async fn configuration_change(
+        &self,
+        name: &PluginName,
+        edits: ConfigurationEdits,
+        expected: Option<u64>,
+    ) -> ApiResult<u64> {
+        let ConfigurationEdits { set, create, unset } = edits;
+        let edits = Edits { set, create, unset };
+        let work = async {
+            let author = self.author();
+            let configured = self.host.engine.configuration_change(name, edits, expected, &author).await;
+            configured.map(traced).map_err(convert::error)
+        };
+        self.act(Act::new(Right::CONFIGURATION_MODIFY, name.as_str()), work).await
+    }
+
     async fn configuration_revisions(&self, name: &PluginName) -> ApiResult<Vec<ConfigurationRevision>> {
         self.require(Right::CONFIGURATION_VIEW, name.as_str())?;
         let revisions = self.host.engine.configuration_revisions(name).await.map_err(convert::error)?;
@@ -50,7 +66,7 @@ impl Configurations for Session {
             None => engine.configuration(name).await.map_err(convert::error)?.revision,
         };
         let differences = engine.configuration_differences(name, from, to).await.map_err(convert::error)?;
-        let differences = differences.into_iter().map(difference_of).collect();
+        let differences = differences.into_iter().map(convert::difference).collect();
         Ok(ConfigurationDiff { plugin: name.clone(), from, to, differences })
     }
 
@@ -111,13 +127,4 @@ fn source_of(source: Source) -> ConfigurationSource {
 fn revision_of(record: store::ConfigurationRevision) -> ConfigurationRevision {
     let store::ConfigurationRevision { revision, at, author, correlation, restores, values } = record;
     ConfigurationRevision { revision, at, by: author, correlation: correlation.to_string(), restores, values }
-}
-
-fn difference_of(Difference { key, before, after }: Difference) -> ConfigurationDifference {
-    let kind = match (&before, &after) {
-        (None, _) => DifferenceKind::Added,
-        (_, None) => DifferenceKind::Removed,
-        _ => DifferenceKind::Changed,
-    };
-    ConfigurationDifference { key, kind, before, after }
 }

@@ -14,7 +14,7 @@ use crate::functions;
 #[async_trait]
 impl Functions for Session {
     async fn call(&self, request: CallRequest) -> ApiResult<CallResponse> {
-        functions::call(&self.host.engine, self.caller(), self.correlation, request).await
+        functions::call(&self.host.engine, self.caller(), self.correlation, self.trace, request).await
     }
 
     async fn call_batch(&self, requests: Vec<CallRequest>, parallel: usize) -> Vec<ApiResult<CallResponse>> {

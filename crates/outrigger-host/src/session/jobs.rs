@@ -14,6 +14,10 @@ use outrigger_engine::store::JobFilter;
 use super::{Act, Session, Trace};
 use crate::convert;
 
+/// As the schema of a job says it.
+const LONGEST_BACKOFF_MS: u64 = 3_600_000;
+const LONGEST_TIMEOUT_MS: u64 = 86_400_000;
+
 #[async_trait]
 impl Jobs for Session {
     async fn job_create(&self, request: JobRequest) -> ApiResult<JobInfo> {
@@ -27,7 +31,8 @@ impl Jobs for Session {
 
     async fn job_list(&self, query: &JobQuery) -> ApiResult<Vec<JobInfo>> {
         self.require_some(Right::JOB_VIEW)?;
-        let found = self.host.engine.store().job_list(&filter(query)?).await.map_err(convert::store_error)?;
+        let Some(filter) = filter(query)? else { return Ok(Vec::new()) };
+        let found = self.host.engine.store().job_list(&filter).await.map_err(convert::store_error)?;
         let seen = found.into_iter().filter(|job| self.may(Right::JOB_VIEW, &job.task.function.to_string()));
         Ok(seen.map(info).collect())
     }
@@ -143,6 +148,14 @@ fn job_id(text: &str) -> ApiResult<JobId> {
     })
 }
 
+/// A job to list those before: no job is asked for, so one that cannot be is a wrong question.
+fn earlier_than(text: &str) -> ApiResult<JobId> {
+    text.parse().map_err(|_| {
+        ApiError::new(Code::InvalidUsage, format!("`before` is `{text}`, which is not the id of a job"))
+            .with_hint("the id of a job is a ULID: 26 letters and digits")
+    })
+}
+
 fn invalid(message: String, hint: &str) -> ApiError {
     ApiError::new(Code::InvalidInput, message).with_hint(hint)
 }
@@ -159,6 +172,12 @@ fn wanted(request: JobRequest) -> ApiResult<jobs::JobRequest> {
         needs_approval,
         not_before,
     } = request;
+    if backoff_ms > LONGEST_BACKOFF_MS {
+        return Err(invalid(format!("`backoff_ms` is {backoff_ms}"), "at most 3,600,000 are waited at first, an hour"));
+    }
+    if let Some(timeout) = timeout_ms.filter(|timeout| !(1..=LONGEST_TIMEOUT_MS).contains(timeout)) {
+        return Err(invalid(format!("`timeout_ms` is {timeout}"), "an attempt has from 1 to 86,400,000, a day"));
+    }
     let policy = |text: String| match text.as_str() {
         "fail" => Ok(OnInterruption::Fail),
         "retry" => Ok(OnInterruption::Retry),
@@ -196,7 +215,8 @@ fn scheduled(name: &str, request: ScheduleRequest) -> ApiResult<jobs::ScheduleRe
     })
 }
 
-fn filter(query: &JobQuery) -> ApiResult<JobFilter> {
+/// None where nothing can match.
+fn filter(query: &JobQuery) -> ApiResult<Option<JobFilter>> {
     let JobQuery { state, plugin, function, schedule, before, limit } = query;
     let known = |text: &String| {
         let found = JobState::ALL.into_iter().find(|state| state.as_str() == text);
@@ -206,24 +226,24 @@ fn filter(query: &JobQuery) -> ApiResult<JobFilter> {
                 .with_hint(format!("states are {}", names()))
         })
     };
+    // A question is looked at as a whole, whether or not something can match.
+    let state = state.as_ref().map(known).transpose()?;
+    let before = before.as_deref().map(earlier_than).transpose()?;
     let (of_plugin, of_function) = match function {
         None => (plugin.clone(), None),
         Some(function) if plugin.as_ref().is_none_or(|plugin| *plugin == function.plugin) => {
             (Some(function.plugin.clone()), Some(function.function.clone()))
         }
-        Some(function) => {
-            let message = format!("`{function}` is not a function of that plugin");
-            return Err(ApiError::new(Code::InvalidInput, message).with_hint("leave the plugin out"));
-        }
+        Some(_) => return Ok(None),
     };
-    Ok(JobFilter {
-        state: state.as_ref().map(known).transpose()?,
+    Ok(Some(JobFilter {
+        state,
         plugin: of_plugin,
         function: of_function,
         schedule: schedule.clone(),
-        before: before.as_deref().map(job_id).transpose()?,
+        before,
         limit: if *limit == 0 { 100 } else { *limit },
-    })
+    }))
 }
 
 fn milliseconds(duration: Duration) -> u64 {

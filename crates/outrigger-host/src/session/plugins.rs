@@ -2,16 +2,17 @@
 
 use async_trait::async_trait;
 use outrigger_api::{
-    ApiResult, AvailableReport, HealthCheckInfo, HealthInfo, InstallOutcome, InstallRequest, PackageReport,
-    PackageSource, PluginDetails, PluginSummary, Plugins,
+    ApiResult, AvailableReport, HealthInfo, InstallOutcome, InstallRequest, MigrationReport, PackageReport,
+    PackageSource, PluginDetails, PluginHealth, PluginSummary, Plugins, RollbackReport, RollbackRequest,
 };
 use outrigger_contract::PluginName;
 use outrigger_engine::access::Right;
-use outrigger_engine::runtime::{HealthCheck, HealthReport};
+use outrigger_engine::life::{Downgrade, RolledBack};
 use serde_json::{Value, json};
 
-use super::{Act, Session, Trace};
+use super::{Act, Session, Trace, health};
 use crate::convert;
+use crate::packages::{Consent, Mode};
 
 #[async_trait]
 impl Plugins for Session {
@@ -39,23 +40,41 @@ impl Plugins for Session {
 
     async fn plugin_install(&self, request: InstallRequest) -> ApiResult<InstallOutcome> {
         self.require_some(Right::PLUGIN_CREATE)?;
-        let InstallRequest { source, approved } = request;
+        let InstallRequest { source, approved, dry_run, allow_downgrade, replaces } = request;
         // The package is read first: only then is it known what is being installed.
         let prepared = self.host.packages.prepare(&source).await?;
         let (name, digest, permissions) = (prepared.name().clone(), prepared.digest(), prepared.permissions());
+        if let Some(seen) = &replaces {
+            prepared.replaces(seen)?;
+        }
         if approved.is_some() && !prepared.widened.is_empty() {
             self.require(Right::PLUGIN_APPROVE, name.as_str())?;
         }
+        let consent = Consent {
+            approved,
+            granted_by: self.caller().to_string(),
+            correlation: self.correlation,
+            downgrade: if allow_downgrade { Downgrade::Allowed } else { Downgrade::Refused },
+            mode: if dry_run { Mode::DryRun } else { Mode::Install },
+        };
+        if dry_run {
+            self.require(Right::PLUGIN_CREATE, name.as_str())?;
+            let outcome = Box::pin(self.host.packages.install(prepared, consent)).await?;
+            return Ok(self.seen(&name, outcome));
+        }
         let before = self.standing(&name);
-        let by = self.caller().to_string();
         let work = async {
-            let outcome = self.host.packages.install(prepared, approved.as_deref(), by).await?;
+            let outcome = self.host.packages.install(prepared, consent).await?;
+            if let PackageSource::Package(digest) = &source {
+                self.host.packages.uploads.forget(digest);
+            }
             let granted = (!permissions.is_empty()).then(|| json!({"granted": permissions}));
             let after = merged(self.standing(&name), granted);
             Ok((outcome, Trace { before, after, revision: Some(digest.to_string()) }))
         };
         // Large for all that an installation holds; it is rare enough for a place of its own.
-        self.act(Act::new(Right::PLUGIN_CREATE, name.as_str()), Box::pin(work)).await
+        let outcome = self.act(Act::new(Right::PLUGIN_CREATE, name.as_str()), Box::pin(work)).await?;
+        Ok(self.seen(&name, outcome))
     }
 
     async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<()> {
@@ -85,12 +104,55 @@ impl Plugins for Session {
 
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo> {
         self.require(Right::PLUGIN_VIEW, name.as_str())?;
-        let report = self.host.engine.health(name).await.map_err(convert::error)?;
-        Ok(health(name, report))
+        health::ask(&self.host.engine, name).await
+    }
+
+    async fn plugin_health_list(&self) -> ApiResult<Vec<PluginHealth>> {
+        self.require_some(Right::PLUGIN_VIEW)?;
+        health::list(&self.host.engine, |name| self.may(Right::PLUGIN_VIEW, name.as_str())).await
+    }
+
+    async fn plugin_rollback(&self, name: &PluginName, request: RollbackRequest) -> ApiResult<RollbackReport> {
+        let RollbackRequest { dry_run } = request;
+        let engine = &self.host.engine;
+        let report = |RolledBack { migrated, lost }| {
+            let mut migration = convert::migrated(migrated);
+            self.veil(name, &mut migration);
+            RollbackReport { plugin: name.clone(), dry_run, lost_writes: lost, migration }
+        };
+        if dry_run {
+            self.require(Right::PLUGIN_CREATE, name.as_str())?;
+            return engine.rollback_rehearse(name).await.map(report).map_err(convert::error);
+        }
+        let work = async {
+            let _lock = self.host.packages.lock().await?;
+            let before = self.standing(name);
+            let rolled_back = engine.rollback(name, self.correlation).await.map_err(convert::error)?;
+            let lost = Some(json!({"lost_writes": rolled_back.lost}));
+            let after = merged(self.standing(name), lost);
+            Ok((report(rolled_back), Trace { before, after, revision: None }))
+        };
+        // What was written to the state since is lost.
+        self.act(Act::destroys(Right::PLUGIN_CREATE, name.as_str()), Box::pin(work)).await
     }
 }
 
 impl Session {
+    /// An outcome without what the caller may not see.
+    fn seen(&self, name: &PluginName, mut outcome: InstallOutcome) -> InstallOutcome {
+        if let Some(migration) = &mut outcome.migration {
+            self.veil(name, migration);
+        }
+        outcome
+    }
+
+    /// The configuration is for who may see it.
+    fn veil(&self, name: &PluginName, migration: &mut MigrationReport) {
+        if !self.may(Right::CONFIGURATION_VIEW, name.as_str()) {
+            migration.configuration = None;
+        }
+    }
+
     /// Changes where a plugin stands.
     async fn modify<T: Send>(
         &self,
@@ -120,29 +182,5 @@ fn merged(standing: Option<Value>, more: Option<Value>) -> Option<Value> {
             Some(Value::Object(standing))
         }
         (standing, more) => standing.or(more),
-    }
-}
-
-fn health(name: &PluginName, report: Option<HealthReport>) -> HealthInfo {
-    let check = |check: HealthCheck| HealthCheckInfo {
-        name: check.name,
-        status: convert::health_status(check.status).to_owned(),
-        message: check.message,
-    };
-    match report {
-        Some(report) => HealthInfo {
-            plugin: name.clone(),
-            status: convert::health_status(report.status).to_owned(),
-            checks: report.checks.into_iter().map(check).collect(),
-        },
-        None => HealthInfo {
-            plugin: name.clone(),
-            status: "healthy".to_owned(),
-            checks: vec![HealthCheckInfo {
-                name: "loaded".to_owned(),
-                status: "healthy".to_owned(),
-                message: Some("the plugin was brought up; it reports no health of its own".to_owned()),
-            }],
-        },
     }
 }

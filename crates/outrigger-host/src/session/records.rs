@@ -1,12 +1,12 @@
 //! What happened: runs, log lines, statistics. A caller sees those of the plugins it may see.
 
 use async_trait::async_trait;
-use outrigger_api::{ApiResult, LogEntry, RecordQuery, Records, RunEntry, StatisticsReport};
+use outrigger_api::{ApiResult, LogEntry, PluginProfile, RecordQuery, Records, RunEntry, StatisticsReport};
 use outrigger_contract::PluginName;
 use outrigger_engine::access::Right;
 
 use super::Session;
-use crate::records;
+use crate::{profiles, records};
 
 #[async_trait]
 impl Records for Session {
@@ -28,6 +28,11 @@ impl Records for Session {
         let mut found = records::runs(&self.host.engine, query).await?;
         found.retain(|run| self.may(Right::RUN_VIEW, run.function.plugin.as_str()));
         Ok(found)
+    }
+
+    async fn plugin_profile(&self, name: &PluginName) -> ApiResult<PluginProfile> {
+        self.require(Right::STATISTICS_VIEW, name.as_str())?;
+        profiles::of_plugin(&self.host.engine, name)
     }
 }
 

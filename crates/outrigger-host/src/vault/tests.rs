@@ -21,12 +21,17 @@ fn what_is_sealed_opens_in_its_place_and_nowhere_else() {
     let folder = folder();
     let ring = ring(&folder);
     let (pricing, other) = (plugin("pricing"), plugin("other"));
-    let place = Place { plugin: &pricing, key: "token" };
+    let place = Place::Configuration { plugin: &pricing, key: "token" };
     let mut secret = Vec::new();
     for length in 0..200_u8 {
         let sealed = ring.seal(place, &secret).expect("it seals");
         assert_eq!(ring.open(place, &sealed).expect("it opens").as_slice(), secret);
-        for moved in [Place { plugin: &other, ..place }, Place { key: "password", ..place }] {
+        let webhook = "pricing".parse().expect("a name");
+        for moved in [
+            Place::Configuration { plugin: &other, key: "token" },
+            Place::Configuration { plugin: &pricing, key: "password" },
+            Place::Webhook(&webhook),
+        ] {
             assert_eq!(ring.open(moved, &sealed), Err(VaultError::Refused));
         }
         secret.push(length.wrapping_mul(89));
@@ -40,7 +45,7 @@ fn what_was_changed_does_not_open() {
     let folder = folder();
     let ring = ring(&folder);
     let pricing = plugin("pricing");
-    let place = Place { plugin: &pricing, key: "token" };
+    let place = Place::Configuration { plugin: &pricing, key: "token" };
     let sealed = ring.seal(place, b"hunter2").expect("it seals");
     let flipped = |text: &str, bit: usize| {
         let mut changed = bytes(text).expect("base64");
@@ -65,7 +70,7 @@ fn what_was_changed_does_not_open() {
 fn another_key_is_named_and_no_use() {
     let (mine, theirs) = (folder(), folder());
     let pricing = plugin("pricing");
-    let place = Place { plugin: &pricing, key: "token" };
+    let place = Place::Configuration { plugin: &pricing, key: "token" };
     let sealed = ring(&mine).seal(place, b"hunter2").expect("it seals");
     ring(&theirs).key().expect("a key is made");
     assert_eq!(ring(&theirs).open(place, &sealed), Err(VaultError::KeyMissing { key: sealed.key.clone() }));
@@ -92,7 +97,7 @@ fn a_rotation_keeps_what_is_used_and_drops_the_rest_later() {
     let folder = folder();
     let ring = ring(&folder);
     let pricing = plugin("pricing");
-    let place = Place { plugin: &pricing, key: "token" };
+    let place = Place::Configuration { plugin: &pricing, key: "token" };
     let sealed = ring.seal(place, b"hunter2").expect("it seals");
     let first = sealed.key.clone();
     let lock = ring.lock().expect("it locks");
@@ -114,7 +119,7 @@ fn keys_from_outside_go_first_and_are_never_written() {
     let folder = folder();
     let file = folder.path().join("secret.key");
     let pricing = plugin("pricing");
-    let place = Place { plugin: &pricing, key: "token" };
+    let place = Place::Configuration { plugin: &pricing, key: "token" };
     let (old, new) = ("11".repeat(32), base64(&[7; 32]));
     let sealed = KeyRing::of(&old, file.clone()).seal(place, b"hunter2").expect("it seals");
     let both = KeyRing::of(&format!("{new}, {old}\n"), file.clone());

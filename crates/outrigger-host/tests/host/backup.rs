@@ -131,7 +131,9 @@ async fn a_backup_goes_where_nothing_is_and_is_written_down_first() {
     assert_eq!(refused(report.path.clone()).await, Code::AlreadyExists);
     assert_eq!(refused(bench.path("data/inside.tar.gz")).await, Code::InvalidInput);
     assert_eq!(refused("beside.tar.gz".into()).await, Code::InvalidInput);
-    assert_eq!(refused(bench.path("nowhere/one.tar.gz")).await, Code::Io);
+    for missing in ["nowhere/one.tar.gz", "no\0where/one.tar.gz", &"n".repeat(250)] {
+        assert_eq!(refused(bench.path(missing)).await, Code::InvalidInput, "{missing}");
+    }
     assert_eq!(entries(&bench.path("data/staging")), 0, "no copy is left");
     let partial = names(bench.folder.path()).into_iter().filter(|name| name.contains("partial")).count();
     assert_eq!(partial, 0);

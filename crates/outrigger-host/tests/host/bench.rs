@@ -48,7 +48,9 @@ impl Bench {
     pub async fn install(&self, path: &Path) -> Result<InstallOutcome, ApiError> {
         let source = PackageSource::Path(path.to_owned());
         let report = self.platform.package_inspect(&source).await?;
-        self.platform.plugin_install(InstallRequest { source, approved: Some(report.digest) }).await
+        self.platform
+            .plugin_install(InstallRequest { approved: Some(report.digest), ..InstallRequest::new(source) })
+            .await
     }
 
     pub async fn call(&self, function: &str, arguments: Json) -> Result<Json, ApiError> {

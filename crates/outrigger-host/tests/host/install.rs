@@ -53,7 +53,7 @@ async fn permissions_need_the_word_of_an_administrator_for_the_very_digest() {
     let report = bench.platform.package_inspect(&source).await.expect("it is read");
     assert_eq!(report.widened.len(), 1, "{:?}", report.widened);
     let install = async |approved: Option<&str>| {
-        let request = InstallRequest { source: source.clone(), approved: approved.map(str::to_owned) };
+        let request = InstallRequest { approved: approved.map(str::to_owned), ..InstallRequest::new(source.clone()) };
         bench.platform.plugin_install(request).await
     };
     assert_eq!(install(None).await.expect_err("not approved").code, Code::GrantRequired);
@@ -72,7 +72,7 @@ async fn an_update_asks_again_only_for_what_goes_beyond() {
     bench.install(&bench.hostile("1.0.0", one)).await.expect("it is installed");
     let update = async |version: &str, manifest: &str| {
         let source = PackageSource::Path(bench.hostile(version, manifest));
-        bench.platform.plugin_install(InstallRequest { source, approved: None }).await
+        bench.platform.plugin_install(InstallRequest::new(source)).await
     };
     let outcome = update("1.1.0", one).await.expect("it asks for nothing new");
     assert_eq!((outcome.action.as_str(), outcome.previous_version.as_deref()), ("updated", Some("1.0.0")));
@@ -81,8 +81,13 @@ async fn an_update_asks_again_only_for_what_goes_beyond() {
     assert!(refused.message.contains("HOME") && !refused.message.contains("LANG"), "{}", refused.message);
     let info = bench.platform.plugin_info(&hostile()).await.expect("it is installed");
     assert_eq!((info.summary.version.as_str(), info.revisions.len()), ("1.1.0", 2));
-    // Back to the version before: its files are still there.
-    bench.install(&bench.hostile("1.0.0", one)).await.expect("it is installed");
+    // Back to the version before: its files are still there. That has to be meant.
+    let older = InstallRequest::new(PackageSource::Path(bench.hostile("1.0.0", one)));
+    let refused = bench.platform.plugin_install(older.clone()).await.expect_err("it is older");
+    assert_eq!(refused.code, Code::Conflict);
+    assert!(refused.hint.contains("outrigger plugin rollback hostile"), "{}", refused.hint);
+    let older = InstallRequest { allow_downgrade: true, ..older };
+    bench.platform.plugin_install(older).await.expect("it is installed");
     assert_eq!(bench.call("hostile.good", json!({"number": 7})).await.expect("it answers"), json!(7));
 }
 
@@ -128,7 +133,7 @@ async fn two_processes_install_at_the_same_time() {
     let another = bench.another().await;
     let one = bench.package("one", "one", "1.0.0", "", &components::managed(Step::Succeeds, 1));
     let two = bench.package("two", "two", "1.0.0", "", &components::managed(Step::Succeeds, 2));
-    let install = |path| InstallRequest { source: PackageSource::Path(path), approved: None };
+    let install = |path| InstallRequest::new(PackageSource::Path(path));
     let (first, second) =
         tokio::join!(bench.platform.plugin_install(install(one)), another.plugin_install(install(two)));
     first.expect("it is installed");

@@ -70,7 +70,7 @@ impl Content<'_> {
         }
     }
 
-    fn wrong_size(&self) -> PackageError {
+    pub(super) fn wrong_size(&self) -> PackageError {
         PackageError::entry(self.source, self.name, EntryFault::WrongSize)
     }
 }

@@ -114,6 +114,29 @@ impl PackageError {
         Self::Entry { path: path.to_owned(), entry: shown, fault }
     }
 
+    /// The package, or the file or folder that the file system failed at.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::NotFound { path }
+            | Self::Io { path, .. }
+            | Self::UnknownShape { path }
+            | Self::Archive { path, .. }
+            | Self::ArchiveTooLarge { path, .. }
+            | Self::TooManyEntries { path, .. }
+            | Self::FileTooLarge { path, .. }
+            | Self::TotalTooLarge { path, .. }
+            | Self::Bomb { path, .. }
+            | Self::Entry { path, .. }
+            | Self::NoManifest { path, .. }
+            | Self::Manifest { path, .. }
+            | Self::NoEntry { path, .. }
+            | Self::NotWasm { path, .. }
+            | Self::CoreModule { path, .. }
+            | Self::UnknownWasm { path, .. } => path,
+        }
+    }
+
     /// The stable code of this error.
     #[must_use]
     pub fn code(&self) -> Code {

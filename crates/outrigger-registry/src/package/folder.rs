@@ -24,7 +24,11 @@ pub(super) fn walk(source: &Path, limits: &PackageLimits, visitor: &mut dyn Visi
     Ok(())
 }
 
-/// All files with their sizes, in the order of their names.
+/// All files of a folder with their sizes, in the order of their names.
+pub(crate) fn list_folder(source: &Path, limits: &PackageLimits) -> Result<Vec<(PackagePath, u64)>, PackageError> {
+    list(source, &mut Gate::new(source, limits, None))
+}
+
 fn list(source: &Path, gate: &mut Gate<'_>) -> Result<Vec<(PackagePath, u64)>, PackageError> {
     let mut files = Vec::new();
     // Names relative to the source, the next one last.

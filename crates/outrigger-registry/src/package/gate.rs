@@ -12,7 +12,7 @@ use super::limits::PackageLimits;
 
 /// Counts and compares the entries of one package.
 #[derive(Debug)]
-pub(super) struct Gate<'a> {
+pub(crate) struct Gate<'a> {
     source: &'a Path,
     limits: &'a PackageLimits,
     /// The size of the archive; `None` for a folder.
@@ -29,7 +29,7 @@ enum Seen {
 }
 
 impl<'a> Gate<'a> {
-    pub(super) fn new(source: &'a Path, limits: &'a PackageLimits, archive: Option<u64>) -> Self {
+    pub(crate) fn new(source: &'a Path, limits: &'a PackageLimits, archive: Option<u64>) -> Self {
         Self { source, limits, archive, entries: 0, total: 0, seen: HashMap::new() }
     }
 
@@ -59,7 +59,7 @@ impl<'a> Gate<'a> {
     }
 
     /// Admits a file, by the name and size that the package gives it.
-    pub(super) fn file(&mut self, name: &str, size: u64) -> Result<PackagePath, PackageError> {
+    pub(crate) fn file(&mut self, name: &str, size: u64) -> Result<PackagePath, PackageError> {
         self.count()?;
         let path = self.plain(name, without_dots(name))?;
         self.remember(name, path.as_str(), Seen::File)?;

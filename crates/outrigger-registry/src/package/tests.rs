@@ -221,3 +221,24 @@ fn what_packers_write_on_their_own_account_is_no_fault() {
     let staged = stage(&yard.file("a.tar.gz", &tar.gz()), &yard.staging()).unwrap();
     assert!(staged.files().iter().any(|file| file.path.as_str() == long));
 }
+
+#[test]
+fn a_folder_is_always_packed_to_the_same_bytes() {
+    let yard = Yard::new();
+    let files = plugin_files();
+    let first = folder(&yard.path("first"), &files);
+    let backwards: Vec<_> = files.iter().rev().cloned().collect();
+    let second = folder(&yard.path("second"), &backwards);
+    let old = fs::File::options().write(true).open(second.join("plugin.toml")).unwrap();
+    old.set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000)).unwrap();
+    let packed = |from: &Path, name: &str| {
+        pack(from, &yard.path(name)).unwrap();
+        fs::read(yard.path(name)).unwrap()
+    };
+    assert!(packed(&first, "1.tar.gz") == packed(&second, "2.tar.gz"));
+    let digest = Package::open(&first).unwrap().digest().unwrap();
+    assert_eq!(Package::open(yard.path("1.tar.gz")).unwrap().digest().unwrap(), digest);
+    std::os::unix::fs::symlink("/etc/passwd", first.join("link")).unwrap();
+    assert_eq!(pack(&first, &yard.path("3.tar.gz")).unwrap_err().code(), Code::InvalidPackage);
+    assert_eq!(pack(&yard.path("1.tar.gz"), &yard.path("4.tar.gz")).unwrap_err().code(), Code::Unsupported);
+}

@@ -55,10 +55,10 @@ impl HasData for HasFiles {
     type Data<'a> = Files<'a>;
 }
 
-/// Puts these files in the place of those of `wasmtime-wasi`.
+/// Offers them in the place of those of `wasmtime-wasi`.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasi::add_to_linker::<State, HasFiles>(linker, files)?;
-    preopens::add_to_linker::<State, HasFiles>(linker, files)
+    wasi::add_to_linker::<State, HasFiles>(linker, |state| files(state.called("wasi:filesystem/types")))?;
+    preopens::add_to_linker::<State, HasFiles>(linker, |state| files(state.called("wasi:filesystem/preopens")))
 }
 
 fn files(state: &mut State) -> Files<'_> {

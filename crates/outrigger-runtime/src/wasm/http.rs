@@ -1,10 +1,8 @@
-//! Outgoing HTTP to granted hosts. The name is resolved here, each address it resolves to is checked, and the
-//! connection goes to an address that passed: resolving again in between would let the name change its mind.
+//! Outgoing HTTP to granted hosts. That a connection goes to an address that was checked is `outrigger-network`'s to see to.
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::uri::Scheme;
@@ -12,41 +10,15 @@ use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use outrigger_contract::permission::HostAccess;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use outrigger_network::{ConnectError, Stream, TlsClient};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::network;
 use super::scope::Scope;
 use super::state::Grants;
 
 /// The largest header section that is read from a server.
 const HEADERS_AT_MOST: usize = 128 << 10;
-
-/// TLS with the web's certificate authorities, set up when it is first needed.
-#[derive(Clone, Debug, Default)]
-pub(super) struct TlsClient {
-    config: Arc<OnceLock<Arc<rustls::ClientConfig>>>,
-}
-
-impl TlsClient {
-    /// The provider is named here and not left to the process, where a second one could be installed.
-    fn connector(&self) -> Result<tokio_rustls::TlsConnector, Error> {
-        if let Some(config) = self.config.get() {
-            return Ok(Arc::clone(config).into());
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::Tls(io::Error::other(error)))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Arc::clone(self.config.get_or_init(|| Arc::new(config))).into())
-    }
-}
 
 /// Sends the requests of one instance.
 pub(super) struct Outgoing {
@@ -86,10 +58,7 @@ impl WasiHttpHooks for Outgoing {
         let timeouts = Timeouts::new(options, remaining);
         let (tls, scope) = (self.grants.tls.clone(), Arc::clone(&self.scope));
         Box::new(async move {
-            let connect = async {
-                let stream = target.connect(access, &scope).await?;
-                target.secure(stream, &tls).await
-            };
+            let connect = target.connect(access, &scope, &tls);
             let stream = match tokio::time::timeout(timeouts.connect, connect).await {
                 Ok(stream) => stream?,
                 Err(_) => return Err(Error::ConnectionTimeout),
@@ -120,9 +89,6 @@ impl Timeouts {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
 /// Where a request goes.
 struct Target {
     host: String,
@@ -137,49 +103,29 @@ impl Target {
         Some(Self { host, port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }), tls })
     }
 
-    /// Connects to the first address that is permitted and answers.
-    async fn connect(&self, access: HostAccess, scope: &Scope) -> Result<TcpStream, Error> {
+    /// Connects to the first address that is permitted and answers, and adds TLS where the scheme asks for it.
+    async fn connect(&self, access: HostAccess, scope: &Scope, tls: &TlsClient) -> Result<Box<dyn Stream>, Error> {
         let Self { host, port, .. } = self;
-        let addresses = network::resolve(host, *port)
-            .await
-            .map_err(|error| Error::DnsError { rcode: Some(error.to_string()), info_code: None })?;
-        let permitted: Vec<SocketAddr> = addresses
-            .iter()
-            .copied()
-            .filter(|address| network::permitted(address.ip().to_canonical(), access))
-            .collect();
-        if let (true, Some(address)) = (permitted.is_empty(), addresses.first()) {
-            scope.refuse(
-                format!("send HTTP requests to {host}:{port}, which is at the private address {}", address.ip()),
-                Some(format!("http = [{{ host = \"{host}:{port}\", private = true }}]")),
-            );
-            return Err(Error::DestinationIpProhibited);
-        }
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in permitted {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Err(error) => last = error,
+        let stream = outrigger_network::connect(host, *port, access).await.map_err(|error| match error {
+            ConnectError::Resolve { source, .. } => {
+                Error::DnsError { rcode: Some(source.to_string()), info_code: None }
             }
+            ConnectError::Private { address, .. } => {
+                scope.refuse(
+                    format!("send HTTP requests to {host}:{port}, which is at the private address {address}"),
+                    Some(format!("http = [{{ host = \"{host}:{port}\", private = true }}]")),
+                );
+                Error::DestinationIpProhibited
+            }
+            ConnectError::Connect { source, .. } => match source.kind() {
+                io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
+                _ => Error::Connect(source),
+            },
+        })?;
+        match self.tls {
+            true => tls.secure(host, stream).await.map_err(Error::Tls),
+            false => Ok(Box::new(stream)),
         }
-        Err(match last.kind() {
-            io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
-            _ => Error::Connect(last),
-        })
-    }
-
-    /// Adds TLS where the scheme asks for it. The certificate must be for the name, whatever the address.
-    async fn secure(&self, stream: TcpStream, tls: &TlsClient) -> Result<Box<dyn Stream>, Error> {
-        if !self.tls {
-            return Ok(Box::new(stream));
-        }
-        let bare = self.host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(bare).map_err(|error| Error::Tls(io::Error::other(error)))?;
-        let stream = tls.connector()?.connect(name, stream).await.map_err(Error::Tls)?;
-        Ok(Box::new(stream))
     }
 }
 

@@ -7,9 +7,10 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use outrigger_contract::Value;
+use outrigger_engine::profile::Stage;
 use outrigger_engine::runtime::CallContext;
 use wasmtime::component::{ComponentExportIndex, Instance as ComponentInstance, InstancePre};
-use wasmtime::{Store, StoreContextMut, UpdateDeadline};
+use wasmtime::{CallHook, Store, StoreContextMut, UpdateDeadline};
 
 use super::abi::{Answer, Arguments};
 use super::limits::Stopped;
@@ -34,6 +35,8 @@ pub(super) struct Instance {
     store: Store<State>,
     component: ComponentInstance,
     pub(super) calls: u32,
+    /// Somebody has wanted to know where the time of a call goes, and the store tells of each step over the boundary.
+    observed: bool,
 }
 
 /// What remains of a call besides its answer.
@@ -63,9 +66,10 @@ impl Instance {
         };
         context.observed.instantiated();
         match made {
-            Ok(component) => {
-                (Ok(Self { store, component, calls: 0 }), Aftermath { refusals: Vec::new(), memory_hit: false })
-            }
+            Ok(component) => (
+                Ok(Self { store, component, calls: 0, observed: false }),
+                Aftermath { refusals: Vec::new(), memory_hit: false },
+            ),
             Err(error) => (Err(error), aftermath(&mut store)),
         }
     }
@@ -90,6 +94,11 @@ impl Instance {
             return Err(Stopped::Deadline.into());
         }
         self.calls += 1;
+        context.enter(Stage::Transfer);
+        if context.recording.is_some() && !self.observed {
+            self.store.call_hook(observe);
+            self.observed = true;
+        }
         let Some(function) = self.component.get_func(&mut self.store, function) else {
             wasmtime::bail!("the function is not exported");
         };
@@ -103,6 +112,7 @@ impl Instance {
 
     /// Ends the call and says what happened besides.
     pub(super) fn finish(&mut self) -> Aftermath {
+        self.store.data_mut().recording = None;
         aftermath(&mut self.store)
     }
 }
@@ -117,6 +127,20 @@ fn begin(store: &mut Store<State>, limits: &InstanceLimits, context: &CallContex
     state.memory.begin();
     state.stopwatch.begin();
     state.scope.begin(context, limits.log_lines);
+    state.recording.clone_from(&context.recording);
+}
+
+/// Tells where the time goes, at each step over the boundary between plugin and host.
+fn observe(store: StoreContextMut<'_, State>, step: CallHook) -> wasmtime::Result<()> {
+    if let Some(recording) = &store.data().recording {
+        match step {
+            CallHook::CallingWasm => recording.code_entered(),
+            CallHook::ReturningFromWasm => recording.code_left(),
+            CallHook::CallingHost => recording.host_entered(),
+            CallHook::ReturningFromHost => recording.host_left(),
+        }
+    }
+    Ok(())
 }
 
 fn aftermath(store: &mut Store<State>) -> Aftermath {

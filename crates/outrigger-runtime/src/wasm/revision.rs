@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use outrigger_contract::manifest::InstancePolicy;
 use outrigger_contract::types::json::render;
-use outrigger_contract::types::wit::OptionalExport;
 use outrigger_contract::units::Span;
 use outrigger_contract::{Code, Value};
+use outrigger_engine::profile::Stage;
 use outrigger_engine::runtime::{
-    CallContext, HealthCheck, HealthReport, HealthStatus, LifecycleStep, LoadedRevision, NOTHING, RevisionSpec,
-    RuntimeFault,
+    CallContext, HealthReport, LifecycleStep, LoadedRevision, NOTHING, RevisionSpec, RuntimeFault,
 };
 use parking_lot::Mutex;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use super::fault::{self, Applied};
 use super::instance::{Aftermath, Instance, InstanceLimits};
+use super::optional::{Optional, health_report};
 use super::state::{Grants, State};
 
 /// How long instances may take that are made ahead of calls.
@@ -31,8 +31,7 @@ pub(super) struct Revision {
     limits: InstanceLimits,
     /// In the order of the graph.
     functions: Vec<ComponentExportIndex>,
-    lifecycle: Option<[ComponentExportIndex; 4]>,
-    health: Option<ComponentExportIndex>,
+    optional: Optional,
     idle: Mutex<Vec<Instance>>,
 }
 
@@ -77,35 +76,14 @@ impl Revision {
                 export(function.interface.as_deref(), &function.export).ok_or_else(|| missing(&function.name))
             })
             .collect::<Result<_, _>>()?;
-        let optional = |short: &str| optional_interface(component, short);
-        let lifecycle = match spec.exports.contains(&OptionalExport::Lifecycle) {
-            true => {
-                let interface = optional("lifecycle").ok_or_else(|| missing("lifecycle"))?;
-                let step =
-                    |step: LifecycleStep| export(Some(&interface), step.as_str()).ok_or_else(|| missing(step.as_str()));
-                Some([
-                    step(LifecycleStep::Initialize)?,
-                    step(LifecycleStep::Activate)?,
-                    step(LifecycleStep::Deactivate)?,
-                    step(LifecycleStep::Cleanup)?,
-                ])
-            }
-            false => None,
-        };
-        let health = match spec.exports.contains(&OptionalExport::Health) {
-            true => {
-                let interface = optional("health").ok_or_else(|| missing("health"))?;
-                Some(export(Some(&interface), "check").ok_or_else(|| missing("check"))?)
-            }
-            false => None,
-        };
+        let optional = Optional::find(component, &spec.exports).map_err(missing)?;
         let limits = InstanceLimits {
             memory: spec.limits.memory.as_usize(),
             output: spec.limits.output.as_usize(),
             log_lines: spec.limits.log_lines,
             cpu: spec.limits.cpu.map(Span::as_duration),
         };
-        Ok(Self { pre, grants: Arc::new(grants), limits, functions, lifecycle, health, idle: Mutex::default(), spec })
+        Ok(Self { pre, grants: Arc::new(grants), limits, functions, optional, idle: Mutex::default(), spec })
     }
 
     /// Instances to keep, and calls that each may serve; none where each call gets its own.
@@ -127,21 +105,24 @@ impl Revision {
     }
 
     async fn fresh(&self, context: &CallContext) -> Result<Instance, RuntimeFault> {
+        context.enter(Stage::Instantiate);
         let started = Instant::now();
         let (made, aftermath) = Instance::create(&self.pre, &self.grants, &self.limits, context).await;
         made.map_err(|error| self.fault(&error, &aftermath, started))
     }
 
-    /// Keeps an instance for the next call, if it may serve one more and there is room.
-    fn keep(&self, instance: Instance) {
-        let Some((max_instances, max_calls)) = self.kept() else { return };
+    /// Keeps an instance for the next call, if it may serve one more and there is room. Gives it back otherwise.
+    fn keep(&self, instance: Instance) -> Option<Instance> {
+        let Some((max_instances, max_calls)) = self.kept() else { return Some(instance) };
         if instance.calls >= max_calls {
-            return;
+            return Some(instance);
         }
         let mut idle = self.idle.lock();
-        if idle.len() < max_instances {
-            idle.push(instance);
+        if idle.len() >= max_instances {
+            return Some(instance);
         }
+        idle.push(instance);
+        None
     }
 
     fn fault(&self, error: &wasmtime::Error, aftermath: &Aftermath, started: Instant) -> RuntimeFault {
@@ -174,6 +155,34 @@ impl Revision {
             Ok(value) => Ok((value, aftermath, instance)),
             Err(error) => Err(self.fault(&error, &aftermath, started)),
         }
+    }
+
+    /// Runs a function of one of the optional interfaces on an instance of its own. Its error value is a text.
+    async fn step(
+        &self,
+        name: &str,
+        export: &ComponentExportIndex,
+        arguments: &[Value],
+        context: &CallContext,
+    ) -> Result<Option<Value>, RuntimeFault> {
+        let instance = self.fresh(context).await?;
+        let (value, aftermath, _) = self.run(instance, export, arguments, context).await?;
+        let said = match value {
+            Some(Value::Result(Ok(value))) => return Ok(value.map(|value| *value)),
+            Some(Value::Result(Err(Some(said)))) => match *said {
+                Value::String(text) => text,
+                _ => String::new(),
+            },
+            Some(Value::Result(Err(None))) => String::new(),
+            value => return Ok(value),
+        };
+        let plugin = &self.spec.plugin;
+        let fault = RuntimeFault {
+            code: Code::FunctionFailed,
+            message: format!("`{name}` of {plugin} failed: {}", shortened(&said)),
+            error_value: Some(Box::new(Value::String(said))),
+        };
+        Err(fault::after_refusals(plugin, fault, &aftermath.refusals))
     }
 
     /// A result that is too large is refused; its size is known exactly here.
@@ -221,7 +230,10 @@ impl LoadedRevision for Revision {
         if let Some(value) = &value {
             self.check_size(value)?;
         }
-        self.keep(instance);
+        if let Some(instance) = self.keep(instance) {
+            context.enter(Stage::Instantiate);
+            drop(instance);
+        }
         let fallible = self.spec.graph.functions[function].outcome.fallible();
         match value {
             Some(Value::Result(outcome)) if fallible => match outcome {
@@ -233,28 +245,12 @@ impl LoadedRevision for Revision {
     }
 
     async fn lifecycle(&self, step: LifecycleStep, context: CallContext) -> Result<(), RuntimeFault> {
-        let Some(exports) = &self.lifecycle else { return Ok(()) };
-        let instance = self.fresh(&context).await?;
-        let (value, aftermath, _) = self.run(instance, &exports[step as usize], &[], &context).await?;
-        let said = match value {
-            Some(Value::Result(Err(Some(said)))) => match *said {
-                Value::String(text) => text,
-                _ => String::new(),
-            },
-            Some(Value::Result(Err(None))) => String::new(),
-            _ => return Ok(()),
-        };
-        let (plugin, step) = (&self.spec.plugin, step.as_str());
-        let fault = RuntimeFault {
-            code: Code::FunctionFailed,
-            message: format!("`{step}` of {plugin} failed: {}", shortened(&said)),
-            error_value: Some(Box::new(Value::String(said))),
-        };
-        Err(fault::after_refusals(plugin, fault, &aftermath.refusals))
+        let Some(exports) = &self.optional.lifecycle else { return Ok(()) };
+        self.step(step.as_str(), &exports[step as usize], &[], &context).await.map(|_| ())
     }
 
     async fn health(&self, context: CallContext) -> Result<Option<HealthReport>, RuntimeFault> {
-        let Some(export) = &self.health else { return Ok(None) };
+        let Some(export) = &self.optional.health else { return Ok(None) };
         let instance = self.fresh(&context).await?;
         let (value, _, _) = self.run(instance, export, &[], &context).await?;
         match value.as_ref().and_then(health_report) {
@@ -264,6 +260,30 @@ impl LoadedRevision for Revision {
                 format!("the health report of {} is not of the type in outrigger:plugin/health", self.spec.plugin),
             )),
         }
+    }
+
+    async fn migrate_configuration(
+        &self,
+        from: &str,
+        configuration: &str,
+        context: CallContext,
+    ) -> Result<Option<String>, RuntimeFault> {
+        const NAME: &str = "migrate-configuration";
+        let Some(exports) = &self.optional.migration else { return Ok(None) };
+        let arguments = [from, configuration].map(|text| Value::String(text.to_owned()));
+        match self.step(NAME, &exports.configuration, &arguments, &context).await? {
+            Some(Value::String(migrated)) => Ok(Some(migrated)),
+            _ => Err(RuntimeFault::new(
+                Code::InvalidOutput,
+                format!("`{NAME}` of {} did not answer with a text", self.spec.plugin),
+            )),
+        }
+    }
+
+    async fn migrate_state(&self, from: &str, context: CallContext) -> Result<(), RuntimeFault> {
+        let Some(exports) = &self.optional.migration else { return Ok(()) };
+        let arguments = [Value::String(from.to_owned())];
+        self.step("migrate-state", &exports.state, &arguments, &context).await.map(|_| ())
     }
 
     async fn warm(&self) -> Result<usize, RuntimeFault> {
@@ -276,46 +296,10 @@ impl LoadedRevision for Revision {
             let aftermath = Aftermath { refusals: Vec::new(), memory_hit: false };
             let mut instance = made.map_err(|error| self.fault(&error, &aftermath, started))?;
             _ = instance.finish();
-            self.keep(instance);
+            drop(self.keep(instance));
         }
         Ok(self.idle.lock().len().min(max_instances))
     }
-}
-
-/// The full name of one of our optional interfaces, whatever its minor version.
-fn optional_interface(component: &Component, short: &str) -> Option<String> {
-    let prefix = format!("outrigger:plugin/{short}@1.");
-    let ty = component.component_type();
-    let mut exports = ty.exports(component.engine());
-    exports.find(|(name, _)| name.starts_with(&prefix)).map(|(name, _)| name.to_owned())
-}
-
-fn health_report(value: &Value) -> Option<HealthReport> {
-    let status = |value: &Value| match value {
-        Value::Enum(0) => Some(HealthStatus::Healthy),
-        Value::Enum(1) => Some(HealthStatus::Degraded),
-        Value::Enum(2) => Some(HealthStatus::Unhealthy),
-        _ => None,
-    };
-    let check = |value: &Value| match value {
-        Value::Record(fields) => match fields.as_slice() {
-            [Value::String(name), outcome, Value::Option(message)] => Some(HealthCheck {
-                name: name.clone(),
-                status: status(outcome)?,
-                message: match message.as_deref() {
-                    Some(Value::String(text)) => Some(text.clone()),
-                    _ => None,
-                },
-            }),
-            _ => None,
-        },
-        _ => None,
-    };
-    let Value::Record(fields) = value else { return None };
-    let [verdict, Value::List(checks)] = fields.as_slice() else { return None };
-    let checks: Vec<HealthCheck> = checks.iter().map(check).collect::<Option<_>>()?;
-    let worst = checks.iter().map(|check| check.status).max();
-    Some(HealthReport { status: status(verdict)?.max(worst.unwrap_or(HealthStatus::Healthy)), checks })
 }
 
 /// What a plugin says may be long; a message is not the place for it.
@@ -339,6 +323,7 @@ mod quiet {
             cancel: tokio_util::sync::CancellationToken::new(),
             services: Arc::new(NoServices),
             observed: Arc::new(Observed::default()),
+            recording: None,
         }
     }
 

@@ -21,7 +21,10 @@ use wasmtime::component::{HasSelf, Linker};
 
 /// Offers all of them.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    bindings::Imports::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    logging::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/logging"))?;
+    configuration::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/configuration"))?;
+    state::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/state"))?;
+    calls::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/calls"))
 }
 
 impl logging::Host for State {

@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use outrigger_contract::address;
 use outrigger_contract::permission::{HostAccess, HostPattern};
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::WasiCtxBuilder;
@@ -16,7 +17,6 @@ use wasmtime_wasi::p2::bindings::sockets::{tcp_create_socket, udp_create_socket}
 use wasmtime_wasi::p2::{DynPollable, SocketError, SocketResult, TcpSocket, UdpSocket};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView};
 
-use super::network;
 use super::scope::Scope;
 use super::state::{Grants, State};
 
@@ -33,11 +33,17 @@ impl HasData for HasSockets {
     type Data<'a> = Sockets<'a>;
 }
 
-/// Puts the parts that are checked here in the place of those of `wasmtime-wasi`.
+/// Offers the parts that are checked here in the place of those of `wasmtime-wasi`.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    tcp_create_socket::add_to_linker::<State, HasSockets>(linker, sockets)?;
-    udp_create_socket::add_to_linker::<State, HasSockets>(linker, sockets)?;
-    ip_name_lookup::add_to_linker::<State, HasSockets>(linker, sockets)
+    tcp_create_socket::add_to_linker::<State, HasSockets>(linker, |state| {
+        sockets(state.called("wasi:sockets/tcp-create-socket"))
+    })?;
+    udp_create_socket::add_to_linker::<State, HasSockets>(linker, |state| {
+        sockets(state.called("wasi:sockets/udp-create-socket"))
+    })?;
+    ip_name_lookup::add_to_linker::<State, HasSockets>(linker, |state| {
+        sockets(state.called("wasi:sockets/ip-name-lookup"))
+    })
 }
 
 fn sockets(state: &mut State) -> Sockets<'_> {
@@ -70,7 +76,7 @@ async fn allowed(grants: &Grants, scope: &Scope, address: SocketAddr, usage: Soc
     if connectable(&grants.permissions.tcp, &scope.looked_up(), plain).await {
         return true;
     }
-    let private = if network::is_public(plain.ip()) { "" } else { ", private = true" };
+    let private = if address::is_public(plain.ip()) { "" } else { ", private = true" };
     let remedy = format!("tcp = [{{ host = \"{plain}\"{private} }}]");
     scope.refuse(format!("open a TCP connection to {plain}"), Some(remedy));
     false
@@ -81,7 +87,7 @@ async fn connectable(patterns: &[HostPattern], looked_up: &[String], address: So
     let (ip, port) = (address.ip(), address.port());
     for pattern in patterns.iter().filter(|pattern| pattern.port().is_none_or(|granted| granted == port)) {
         let access = if pattern.private() { HostAccess::AlsoPrivate } else { HostAccess::PublicOnly };
-        if !network::permitted(ip, access) {
+        if !address::permitted(ip, access) {
             continue;
         }
         if pattern.matches(&ip.to_string(), port) {
@@ -99,7 +105,7 @@ async fn connectable(patterns: &[HostPattern], looked_up: &[String], address: So
 }
 
 async fn resolves_to(name: &str, port: u16, ip: IpAddr) -> bool {
-    match network::resolve(name, port).await {
+    match outrigger_network::resolve(name, port).await {
         Ok(addresses) => addresses.iter().any(|address| address.ip().to_canonical() == ip),
         Err(_) => false,
     }

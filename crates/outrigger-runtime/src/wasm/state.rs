@@ -4,17 +4,19 @@
 use std::sync::Arc;
 
 use outrigger_contract::Permissions;
+use outrigger_engine::Recording;
+use outrigger_network::TlsClient;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::files::{self, VirtualFolders};
-use super::http::{Outgoing, TlsClient};
+use super::http::Outgoing;
 use super::limits::{Memory, Stopwatch};
 use super::output::Lines;
 use super::scope::{Output, Scope};
-use super::{services, sockets};
+use super::{services, sockets, wasi};
 
 /// Handles of one instance: streams, files, sockets, requests. Each may be a descriptor of the host.
 const HANDLES_AT_MOST: usize = 1_024;
@@ -38,6 +40,8 @@ pub(super) struct State {
     pub(super) filesystem: WasiFilesystemCtx,
     pub(super) folders: VirtualFolders,
     pub(super) call: Bounds,
+    /// Where the time of the present call goes, if anybody wants to know.
+    pub(super) recording: Option<Arc<Recording>>,
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
     outgoing: Outgoing,
@@ -66,29 +70,35 @@ impl State {
             filesystem: WasiFilesystemCtx::default(),
             folders: VirtualFolders::default(),
             call,
+            recording: None,
             wasi: None,
             http: WasiHttpCtx::new(),
         }
+    }
+
+    /// A function of this interface is being called.
+    pub(super) fn called(&mut self, import: &'static str) -> &mut Self {
+        if let Some(recording) = &self.recording {
+            recording.host_import(import);
+        }
+        self
     }
 }
 
 /// All that a component may import, bound to nothing yet.
 pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    wasi::add_to_linker(&mut linker)?;
     services::add_to_linker(&mut linker)?;
-    // Files and sockets are granted more finely than wasmtime-wasi can: ours stand in front of its own.
-    linker.allow_shadowing(true);
+    // Granted more finely than wasmtime-wasi can.
     files::add_to_linker(&mut linker)?;
     sockets::add_to_linker(&mut linker)?;
-    linker.allow_shadowing(false);
     Ok(linker)
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let ctx = self.wasi.get_or_insert_with(|| wasi(&self.grants, &self.scope));
+        let ctx = self.wasi.get_or_insert_with(|| wasi_context(&self.grants, &self.scope));
         WasiCtxView { ctx, table: &mut self.table }
     }
 }
@@ -100,7 +110,7 @@ impl WasiHttpView for State {
     }
 }
 
-fn wasi(grants: &Arc<Grants>, scope: &Arc<Scope>) -> WasiCtx {
+fn wasi_context(grants: &Arc<Grants>, scope: &Arc<Scope>) -> WasiCtx {
     let lines = |output| Lines { scope: Arc::clone(scope), output };
     let mut wasi = WasiCtx::builder();
     wasi.stdout(lines(Output::Standard)).stderr(lines(Output::Error));

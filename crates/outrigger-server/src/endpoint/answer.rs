@@ -10,9 +10,10 @@ use serde::Serialize;
 use ulid::Ulid;
 
 use super::CORRELATION;
+use super::live::Live;
 use crate::etag::ETag;
 
-const JSON: &str = "application/json";
+pub const JSON: &str = "application/json";
 
 /// An answer, ready to be sent: once, or again to who repeats an idempotent request.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Answered {
     pub retry_after: Option<u64>,
     /// Scripts and styles that the page may use.
     pub content_policy: Option<HeaderValue>,
+    /// The body, where it is sent as it comes.
+    pub live: Option<Live>,
     /// It was kept from an earlier request with the same idempotency key.
     pub replayed: bool,
 }
@@ -40,6 +43,7 @@ impl Answered {
             location: None,
             retry_after: None,
             content_policy: None,
+            live: None,
             replayed: false,
         }
     }
@@ -52,8 +56,9 @@ impl Answered {
     }
 
     pub fn into_response(self, correlation: Ulid) -> Response {
-        let Self { status, media, body, etag, location, retry_after, content_policy, replayed } = self;
-        let mut response = Response::new(Body::from(body));
+        let Self { status, media, body, etag, location, retry_after, content_policy, live, replayed } = self;
+        let body = live.as_ref().map_or_else(|| Body::from(body), Live::take);
+        let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
         let mut id = [0; ulid::ULID_LEN];
@@ -67,6 +72,10 @@ impl Answered {
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if live.is_some() {
+            // Proxies are not to hold it back.
+            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         }
         if replayed {
             headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
@@ -94,6 +103,8 @@ pub trait Answer: Send + 'static {
     const TAGGED: bool = false;
     /// Whether it carries a `Location`.
     const LOCATED: bool = false;
+    /// Another status, for where nothing was made after all.
+    const OTHERWISE: Option<StatusCode> = None;
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema>;
     fn render(self) -> ApiResult<Answered>;
@@ -147,6 +158,27 @@ impl<T: Serialize + JsonSchema + Send + 'static> Answer for Created<T> {
     fn render(self) -> ApiResult<Answered> {
         let location = super::header_value(&self.1)?;
         Ok(Answered { location: Some(location), ..Answered::json(Self::STATUS, &self.0)? })
+    }
+}
+
+/// 201 with JSON and the path of what was made; 200 without the path where it was only tried.
+#[derive(Debug)]
+pub struct CreatedOrTried<T>(pub T, pub Option<String>);
+
+impl<T: Serialize + JsonSchema + Send + 'static> Answer for CreatedOrTried<T> {
+    const STATUS: StatusCode = StatusCode::CREATED;
+    const LOCATED: bool = true;
+    const OTHERWISE: Option<StatusCode> = Some(StatusCode::OK);
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(generator.subschema_for::<T>())
+    }
+
+    fn render(self) -> ApiResult<Answered> {
+        match self.1 {
+            Some(location) => Created(self.0, location).render(),
+            None => Reply(self.0).render(),
+        }
     }
 }
 

@@ -47,11 +47,16 @@ pub struct Operation {
     pub path_schema: Schema,
     pub query_schema: Schema,
     pub body: Option<Schema>,
+    /// The media types that the body comes in.
+    pub body_media: &'static [&'static str],
+    /// The body is handed on while it arrives.
+    pub streamed: bool,
     pub example: Option<serde_json::Value>,
     pub success: Success,
     /// What it may fail with, beyond what any route may.
     pub codes: Vec<Code>,
     pub if_match: bool,
+    pub resumes: bool,
 }
 
 /// What comes back if all goes well.
@@ -61,6 +66,7 @@ pub struct Success {
     pub content: Option<(&'static str, Schema)>,
     pub tagged: bool,
     pub located: bool,
+    pub otherwise: Option<StatusCode>,
 }
 
 impl Default for Api {
@@ -101,6 +107,7 @@ impl Api {
     method!(post POST);
     method!(put PUT);
     method!(delete DELETE);
+    method!(patch PATCH);
 
     fn add<W, P, Q, B, R, F, Fut>(
         &mut self,
@@ -125,6 +132,7 @@ impl Api {
             content: R::MEDIA.zip(R::schema(generator)),
             tagged: R::TAGGED,
             located: R::LOCATED,
+            otherwise: R::OTHERWISE,
         };
         let operation = Operation {
             method,
@@ -139,13 +147,16 @@ impl Api {
             path_schema: P::json_schema(generator),
             query_schema: Q::json_schema(generator),
             body: B::schema(generator),
+            body_media: B::MEDIA,
+            streamed: B::STREAMED,
             example: None,
             success,
             codes: Vec::new(),
             if_match: false,
+            resumes: false,
         };
         let methods = on(filter, move |State(app): State<Arc<App>>, request: Request| {
-            serve::<W, P, Q, B, R, F, Fut>(app, handler.clone(), request)
+            serve::<W, P, Q, B, R, F, Fut>(app, handler.clone(), path, request)
         });
         let place = self.routes.len();
         self.routes.push(Route { operation, methods });
@@ -166,6 +177,11 @@ impl Api {
 }
 
 impl Operation {
+    /// Where it is found.
+    pub fn addresses(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.path).chain(self.aliases.iter().copied())
+    }
+
     /// One line.
     pub fn summary(&mut self, text: &'static str) -> &mut Self {
         self.summary = text;
@@ -204,6 +220,12 @@ impl Operation {
     /// What it may fail with, beyond what any route may.
     pub fn fails(&mut self, codes: &[Code]) -> &mut Self {
         self.codes.extend_from_slice(codes);
+        self
+    }
+
+    /// It goes on behind the event that `Last-Event-ID` names.
+    pub fn resumes(&mut self) -> &mut Self {
+        self.resumes = true;
         self
     }
 

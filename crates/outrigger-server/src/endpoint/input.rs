@@ -1,15 +1,19 @@
 //! What a request brings, read into types. Whatever does not fit is refused with its place: nothing is ignored.
 
+use std::future::Future;
+
 use axum::RequestPartsExt as _;
 use axum::body::Body;
 use axum::extract::{Path, Query};
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt as _;
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use outrigger_api::{ApiError, ApiResult, Code};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
+
+use super::body::{self, BodyLimits};
+use super::numbers;
 
 /// What a handler gets.
 #[derive(Debug)]
@@ -19,13 +23,23 @@ pub struct Input<P, Q, B> {
     pub body: B,
     /// For routes that say [`super::api::Operation::takes_if_match`]; see [`crate::etag`].
     pub if_match: Option<HeaderValue>,
+    /// For routes that say [`super::api::Operation::resumes`].
+    pub last_event_id: Option<HeaderValue>,
 }
 
 /// A body, or none.
 pub trait Payload: Sized + Send + 'static {
-    const EXPECTED: bool;
+    /// The media types that it comes in; none where there is no body.
+    const MEDIA: &'static [&'static str];
+    /// It is handed on while it arrives. Then it cannot be told beforehand whether it was sent before.
+    const STREAMED: bool = false;
 
-    fn parse(bytes: &[u8]) -> ApiResult<Self>;
+    /// Takes it in. Answers with the bytes too, by which a request is known that is sent again.
+    fn receive(
+        headers: &HeaderMap,
+        body: Body,
+        limits: BodyLimits,
+    ) -> impl Future<Output = ApiResult<(Self, Bytes)>> + Send;
     /// Its schema, for the OpenAPI document.
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema>;
 }
@@ -35,10 +49,10 @@ pub trait Payload: Sized + Send + 'static {
 pub struct NoBody;
 
 impl Payload for NoBody {
-    const EXPECTED: bool = false;
+    const MEDIA: &'static [&'static str] = &[];
 
-    fn parse(_: &[u8]) -> ApiResult<Self> {
-        Ok(Self)
+    async fn receive(_: &HeaderMap, _: Body, _: BodyLimits) -> ApiResult<(Self, Bytes)> {
+        Ok((Self, Bytes::new()))
     }
 
     fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
@@ -48,15 +62,25 @@ impl Payload for NoBody {
 
 /// Any type that can be read from JSON and has a schema.
 impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for T {
-    const EXPECTED: bool = true;
+    const MEDIA: &'static [&'static str] = &["application/json"];
 
-    fn parse(bytes: &[u8]) -> ApiResult<Self> {
-        serde_json::from_slice(bytes).map_err(|error| malformed::<T>(&error, bytes))
+    async fn receive(headers: &HeaderMap, body: Body, limits: BodyLimits) -> ApiResult<(Self, Bytes)> {
+        json_only(headers)?;
+        let bytes = body::read(headers, body, limits).await?;
+        let payload = serde_json::from_slice(&bytes).or_else(|error| again(&error, &bytes))?;
+        Ok((payload, bytes))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
         Some(generator.subschema_for::<T>())
     }
+}
+
+/// Reads a body anew that did not fit, this time taking whole numbers for integers however they are written.
+fn again<T: DeserializeOwned>(error: &serde_json::Error, bytes: &[u8]) -> ApiResult<T> {
+    let whole = if error.is_data() { numbers::written_whole(bytes) } else { None };
+    let read = whole.and_then(|whole| serde_json::from_slice(&whole).ok());
+    read.ok_or_else(|| malformed::<T>(error, bytes))
 }
 
 fn malformed<T: DeserializeOwned>(error: &serde_json::Error, bytes: &[u8]) -> ApiError {
@@ -99,41 +123,6 @@ pub fn query<Q: DeserializeOwned>(uri: &Uri) -> ApiResult<Q> {
                 .with_hint("`/api/v1/docs` shows the parameters of this address"))
         }
     }
-}
-
-/// The whole body, of the right media type and not too long.
-pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> ApiResult<Bytes> {
-    json_only(headers)?;
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(too_large(limit));
-    }
-    let mut chunks = body.into_data_stream();
-    let mut first = Bytes::new();
-    let mut more = BytesMut::new();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| ApiError::new(Code::InvalidUsage, "the body did not arrive whole"))?;
-        if first.len() + more.len() + chunk.len() > limit {
-            return Err(too_large(limit));
-        }
-        // Most bodies come in one piece, which is taken as it is.
-        if first.is_empty() {
-            first = chunk;
-        } else {
-            more.extend_from_slice(&chunk);
-        }
-    }
-    if more.is_empty() {
-        return Ok(first);
-    }
-    let mut whole = BytesMut::with_capacity(first.len() + more.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&more);
-    Ok(whole.freeze())
-}
-
-fn too_large(limit: usize) -> ApiError {
-    ApiError::new(Code::TooLarge, format!("the body is longer than {limit} bytes"))
 }
 
 fn json_only(headers: &HeaderMap) -> ApiResult<()> {

@@ -70,6 +70,16 @@ pub fn status(code: Code) -> StatusCode {
     }
 }
 
+/// The headers that answers of a status have, each with its name in the OpenAPI document.
+pub const fn headers(status: u16) -> &'static [(&'static str, &'static str)] {
+    match status {
+        401 => &[("WWW-Authenticate", "Challenge")],
+        405 => &[("Allow", "Allow")],
+        429 | 503 => &[("Retry-After", "RetryAfter")],
+        _ => &[],
+    }
+}
+
 /// Who may do nothing at all of several things is refused as for a single one.
 ///
 /// # Errors

@@ -18,12 +18,13 @@ pub trait Who: Sized + Send + 'static {
     const SECURED: bool;
 
     /// Lets them in, or not.
-    fn enter(app: &Arc<App>, parts: &Parts, correlation: Ulid) -> impl Future<Output = ApiResult<Self>> + Send;
+    fn enter(app: &Arc<App>, parts: &Parts, visit: Visit) -> impl Future<Output = ApiResult<Self>> + Send;
 }
 
 /// Somebody with a key, or the administrator. What they may do is for the platform to say.
 #[derive(Debug)]
 pub struct Caller {
+    pub app: Arc<App>,
     pub platform: Arc<dyn Platform>,
     pub correlation: Ulid,
 }
@@ -31,19 +32,19 @@ pub struct Caller {
 impl Who for Caller {
     const SECURED: bool = true;
 
-    async fn enter(app: &Arc<App>, parts: &Parts, correlation: Ulid) -> ApiResult<Self> {
+    async fn enter(app: &Arc<App>, parts: &Parts, visit: Visit) -> ApiResult<Self> {
         let peer = parts.extensions.get::<Peer>();
         let from = match peer {
             Some(Peer::Address(address)) => Some(*address),
             Some(Peer::Socket) | None => None,
         };
-        let visit = Visit { from, correlation };
+        let visit = Visit { from, ..visit };
         let platform = match (key(&parts.headers)?, peer) {
             (Some(key), _) => app.door.enter(key, visit).await?,
             (None, Some(Peer::Socket)) => app.door.local(visit),
             (None, _) => return Err(ApiError::new(Code::Unauthenticated, "the request carries no key")),
         };
-        Ok(Self { platform, correlation })
+        Ok(Self { app: Arc::clone(app), platform, correlation: visit.correlation })
     }
 }
 
@@ -62,7 +63,7 @@ impl Visitor {
 impl Who for Visitor {
     const SECURED: bool = false;
 
-    async fn enter(app: &Arc<App>, _: &Parts, _: Ulid) -> ApiResult<Self> {
+    async fn enter(app: &Arc<App>, _: &Parts, _: Visit) -> ApiResult<Self> {
         Ok(Self { app: Arc::clone(app) })
     }
 }

@@ -73,7 +73,7 @@ struct KeyPath {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct RolePath {
     /// Its name.
-    #[schemars(length(min = 1), example = &"deployer")]
+    #[schemars(regex(pattern = outrigger_api::ROLE_NAME), example = &"deployer")]
     role: String,
 }
 

@@ -2,7 +2,7 @@
 
 mod revisions;
 
-use outrigger_api::{ApiError, ApiResult, Code, Configuration, PluginName};
+use outrigger_api::{ApiError, ApiResult, Code, Configuration, ConfigurationEdits, PluginName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -24,7 +24,7 @@ const FAILS: &[Code] = &[
     Code::InvalidInput,
     Code::SecretUnreadable,
 ];
-/// How often a change of one value is tried anew when somebody else changed another meanwhile.
+/// How often a change of the whole is tried anew when somebody else changed it meanwhile.
 const TRIES: u32 = 8;
 
 pub fn routes(api: &mut Api) {
@@ -42,21 +42,33 @@ pub fn routes(api: &mut Api) {
         .summary("Set a plugin's configuration, all of it")
         .describe("The body has a member for each value; those that it leaves out go back to their defaults.")
         .right("configuration_modify")
-        .example(json!({"currency": "EUR"}))
+        .example(json!({"required-tags": ["owner"]}))
         .takes_if_match()
         .fails(FAILS);
+    api.patch("/api/v1/plugins/{plugin_id}/config", "configuration_change", patch)
+        .tag(TAG)
+        .summary("Change single values, all of them or none")
+        .describe(
+            "`set` and `create` have a member for each value, of which those in `create` must not be set yet; `unset` \
+             names values that go back to their defaults. What is not named stays as it is.",
+        )
+        .right("configuration_modify")
+        .example(json!({"set": {"currency": "EUR"}}))
+        .takes_if_match()
+        .fails(FAILS)
+        .fails(&[Code::AlreadyExists]);
     api.post("/api/v1/plugins/{plugin_id}/config", "configuration_create", create)
         .tag(TAG)
         .summary("Set one value that was not set yet")
         .right("configuration_modify")
-        .example(json!({"key": "currency", "value": "EUR"}))
+        .example(json!({"key": "required-tags", "value": ["owner"]}))
         .fails(FAILS)
         .fails(&[Code::AlreadyExists]);
     api.put("/api/v1/plugins/{plugin_id}/config/{config_id}", "configuration_update", update)
         .tag(TAG)
         .summary("Set one value, whether it was set or not")
         .right("configuration_modify")
-        .example(json!({"value": "EUR"}))
+        .example(json!({"value": ["owner"]}))
         .takes_if_match()
         .fails(FAILS);
     api.delete("/api/v1/plugins/{plugin_id}/config/{config_id}", "configuration_delete", delete)
@@ -72,9 +84,10 @@ pub fn routes(api: &mut Api) {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ValuePath {
     /// The plugin's name.
+    #[schemars(example = &"policy-validator")]
     plugin_id: PluginName,
     /// The name of the value in the configuration's schema.
-    #[schemars(length(min = 1), example = &"currency")]
+    #[schemars(length(min = 1), example = &"required-tags")]
     config_id: String,
 }
 
@@ -134,12 +147,30 @@ async fn put(
 ) -> ApiResult<Tagged<ConfigurationChange>> {
     let demand = Demand::read(input.if_match.as_ref())?;
     let plugin = input.path.plugin_id;
-    let result = match named(&demand) {
-        // The revision is known, so nothing has to be read: who may change but not see can do this.
-        Some(expected) => caller.platform.configuration_put(&plugin, input.body, expected).await.map_err(stale),
-        None => change(&caller, &plugin, &demand, |_| Ok(input.body.clone())).await,
-    };
-    Ok(changed(plugin, result?))
+    let platform = &caller.platform;
+    for remaining in (0..TRIES).rev() {
+        let expected = match expected(&caller, &plugin, &demand).await? {
+            // The revision is known, so nothing has to be read: who may change but not see can do this.
+            Some(expected) => expected,
+            None => platform.configuration_fetch(&plugin).await?.revision,
+        };
+        match platform.configuration_put(&plugin, input.body.clone(), expected).await {
+            Err(error) if matches!(demand, Demand::OneOf(_)) => return Err(stale(error)),
+            Err(error) if error.code == Code::Conflict && remaining > 0 => {}
+            result => return Ok(changed(plugin, result?)),
+        }
+    }
+    Err(ApiError::new(Code::Conflict, format!("the configuration of `{plugin}` changes all the time")))
+}
+
+async fn patch(
+    caller: Caller,
+    input: Input<PluginPath, NoQuery, ConfigurationEdits>,
+) -> ApiResult<Tagged<ConfigurationChange>> {
+    let demand = Demand::read(input.if_match.as_ref())?;
+    let plugin = input.path.plugin_id;
+    let revision = change(&caller, &plugin, &demand, input.body).await?;
+    Ok(changed(plugin, revision))
 }
 
 async fn create(
@@ -148,15 +179,7 @@ async fn create(
 ) -> ApiResult<Created<ConfigurationChange>> {
     let NewValue { key, value } = input.body;
     let plugin = input.path.plugin_id;
-    let revision = change(&caller, &plugin, &Demand::Nothing, |mut values| {
-        if values.contains_key(&key) {
-            return Err(ApiError::new(Code::AlreadyExists, format!("`{key}` is set already"))
-                .with_hint(format!("`PUT /api/v1/plugins/{plugin}/config/{key}` changes it")));
-        }
-        values.insert(key.clone(), value.clone());
-        Ok(values)
-    })
-    .await?;
+    let revision = change(&caller, &plugin, &Demand::Nothing, ConfigurationEdits::create(key, value)).await?;
     let location = format!("/api/v1/plugins/{plugin}/config");
     Ok(Created(ConfigurationChange { plugin, revision }, location))
 }
@@ -167,41 +190,34 @@ async fn update(
 ) -> ApiResult<Tagged<ConfigurationChange>> {
     let demand = Demand::read(input.if_match.as_ref())?;
     let ValuePath { plugin_id: plugin, config_id } = input.path;
-    let revision = change(&caller, &plugin, &demand, |mut values| {
-        values.insert(config_id.clone(), input.body.value.clone());
-        Ok(values)
-    })
-    .await?;
+    let edits = ConfigurationEdits::set(config_id, input.body.value);
+    let revision = change(&caller, &plugin, &demand, edits).await?;
     Ok(changed(plugin, revision))
 }
 
 async fn delete(caller: Caller, input: Input<ValuePath, NoQuery, NoBody>) -> ApiResult<Done> {
     let demand = Demand::read(input.if_match.as_ref())?;
     let ValuePath { plugin_id: plugin, config_id } = input.path;
-    change(&caller, &plugin, &demand, |mut values| match values.shift_remove(&config_id) {
-        Some(_) => Ok(values),
-        None => Err(ApiError::new(Code::NotFound, format!("`{config_id}` is not set for `{plugin}`"))),
-    })
-    .await?;
+    change(&caller, &plugin, &demand, ConfigurationEdits::unset(config_id)).await?;
     Ok(Done)
 }
 
-/// Reads what is set, has it changed, and puts it back if nobody was quicker. Who made no demand is tried again.
-async fn change(
-    caller: &Caller,
-    plugin: &PluginName,
-    demand: &Demand,
-    edit: impl Fn(Map<String, Value>) -> ApiResult<Map<String, Value>>,
-) -> ApiResult<u64> {
-    let platform = &caller.platform;
-    for remaining in (0..TRIES).rev() {
-        let present = platform.configuration_fetch(plugin).await?;
-        demand.check(&tag(present.revision))?;
-        match platform.configuration_put(plugin, edit(present.values)?, present.revision).await {
-            Err(error) if matches!(demand, Demand::OneOf(_)) => return Err(stale(error)),
-            Err(error) if error.code == Code::Conflict && remaining > 0 => {}
-            result => return result,
+/// Changes single values, if the demand is met.
+async fn change(caller: &Caller, plugin: &PluginName, demand: &Demand, edits: ConfigurationEdits) -> ApiResult<u64> {
+    let expected = expected(caller, plugin, demand).await?;
+    let changed = caller.platform.configuration_change(plugin, edits, expected).await;
+    changed.map_err(|error| if expected.is_some() { stale(error) } else { error })
+}
+
+/// The revision that a demand is for; none where any will do.
+async fn expected(caller: &Caller, plugin: &PluginName, demand: &Demand) -> ApiResult<Option<u64>> {
+    match (demand, named(demand)) {
+        (_, Some(expected)) => Ok(Some(expected)),
+        (Demand::OneOf(_), None) => {
+            let present = caller.platform.configuration_fetch(plugin).await?.revision;
+            demand.check(&tag(present))?;
+            Ok(Some(present))
         }
+        (Demand::Nothing | Demand::Something, None) => Ok(None),
     }
-    Err(ApiError::new(Code::Conflict, format!("the configuration of `{plugin}` changes all the time")))
 }

@@ -45,7 +45,7 @@ pub fn routes(api: &mut Api) {
         .summary("Call several functions")
         .describe("At most 256 at a time. The answers come in the order of the calls; one that fails stops no other.")
         .right("function_execute")
-        .example(json!({"calls": [{"function": "pricing.quote", "args": {}}], "parallel": 4}))
+        .example(json!({"calls": [{"function": "pricing.currencies", "args": {}}], "parallel": 4}))
         .fails(CALL);
 }
 
@@ -94,11 +94,19 @@ struct CallOptions {
     /// Ask for a fresh answer.
     #[serde(default)]
     no_cache: bool,
+    /// Say where the time went.
+    #[serde(default)]
+    profile: bool,
 }
 
 async fn call(caller: Caller, input: Input<FunctionPath, CallOptions, JsonObject>) -> ApiResult<Reply<CallResponse>> {
-    let CallOptions { timeout_ms, no_cache } = input.query;
-    plugins::call(&caller, input.path.function, input.body, timeout_ms, no_cache).await
+    let CallOptions { timeout_ms, no_cache, profile } = input.query;
+    let request = CallRequest::new(input.path.function, input.body);
+    plugins::call(
+        &caller,
+        CallRequest { timeout_ms: timeout_ms.map(|timeout| timeout.0), no_cache, profile, ..request },
+    )
+    .await
 }
 
 /// Several calls.
@@ -126,6 +134,9 @@ struct BatchCall {
     /// Ask for a fresh answer.
     #[serde(default)]
     no_cache: bool,
+    /// Say where the time went.
+    #[serde(default)]
+    profile: bool,
 }
 
 /// What came of several calls.
@@ -155,9 +166,9 @@ async fn batch(caller: Caller, input: Input<NoPath, NoQuery, Batch>) -> ApiResul
         .with_hint("send several requests for more"));
     }
     let request = |call: BatchCall| {
-        let BatchCall { function, args, timeout_ms, no_cache } = call;
+        let BatchCall { function, args, timeout_ms, no_cache, profile } = call;
         let timeout_ms = timeout_ms.map(|timeout| timeout.0);
-        CallRequest { function, arguments: args, timeout_ms, no_cache, correlation: None }
+        CallRequest { timeout_ms, no_cache, profile, ..CallRequest::new(function, args) }
     };
     let requests = calls.into_iter().map(request).collect();
     let answers = caller.platform.call_batch(requests, parallel.0 as usize).await;

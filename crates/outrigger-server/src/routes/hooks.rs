@@ -48,7 +48,7 @@ pub fn routes(api: &mut Api) {
         .describe("With `dry_run` conditions are evaluated and nobody is called.")
         .right("hook_execute")
         .example(json!({"payload": {"country": "NO"}, "dry_run": true}))
-        .fails(&[Code::NotFound, Code::Conflict, Code::HookRefused, Code::HookFailed])
+        .fails(&[Code::NotFound, Code::Conflict])
         .fails(CALL);
     api.get("/api/v1/hooks/traces", "hook_traces", traces)
         .tag(TAG)
@@ -63,7 +63,7 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Subscribe a function to a hook")
         .right("hook_create")
-        .example(json!({"hook": "customer.created", "function": "pricing.quote", "priority": 50}))
+        .example(json!({"hook": "customer.created", "function": "aws-s3-template.check-bucket-name", "priority": 50}))
         .fails(SUBSCRIBE);
     api.delete("/api/v1/subscriptions/{subscription_id}", "subscription_delete", unsubscribe)
         .tag(TAG)
@@ -90,7 +90,9 @@ pub fn routes(api: &mut Api) {
         .summary("Subscribe one of a plugin's functions to a hook")
         .describe("`hook_type`, where it is given, has to be the kind that the hook is of.")
         .right("hook_create")
-        .example(json!({"hook_name": "customer.created", "hook_type": "action", "callback_method": "quote"}))
+        .example(
+            json!({"hook_name": "customer.created", "hook_type": "action", "callback_method": "check-bucket-name"}),
+        )
         .fails(SUBSCRIBE);
 }
 

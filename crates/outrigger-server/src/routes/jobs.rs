@@ -35,7 +35,7 @@ pub fn routes(api: &mut Api) {
         .summary("Start a job")
         .describe("A call that outlives whoever asked for it. It is written down before this is answered.")
         .right("job_create")
-        .example(json!({"function": "pricing.echo", "arguments": {}, "max_attempts": 3, "concurrency_key": "prices"}))
+        .example(json!({"function": "pricing.currencies", "arguments": {}, "max_attempts": 3, "needs_approval": true}))
         .fails(START);
     api.get("/api/v1/jobs", "job_list", list).tag(TAG).summary("List jobs, the newest first").right("job_view");
     api.get("/api/v1/jobs/{job_id}", "job_fetch", fetch)
@@ -69,7 +69,7 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Make a schedule or change it")
         .right("job_create")
-        .example(json!({"cron": "30 2 * * *", "job": {"function": "pricing.echo"}, "missed": "run_once"}))
+        .example(json!({"cron": "30 2 * * *", "job": {"function": "pricing.currencies"}, "missed": "run_once"}))
         .fails(START);
     api.delete("/api/v1/schedules/{schedule}", "schedule_delete", delete_schedule)
         .tag(TAG)
@@ -90,7 +90,7 @@ struct JobPath {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct SchedulePath {
     /// Its name.
-    #[schemars(length(min = 1, max = 128), example = &"nightly")]
+    #[schemars(length(max = 128), regex(pattern = "^[A-Za-z0-9._:/-]+$"), example = &"nightly")]
     schedule: String,
 }
 

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use outrigger_api::{ApiResult, FunctionMetrics, FunctionStatistics, MetricsReport};
+use outrigger_api::metrics::{DURATION, PLUGINS};
+use outrigger_api::{ApiResult, COUNTERS, FunctionMetrics, FunctionStatistics, MetricsReport, PluginHealthMetrics};
 
 use crate::endpoint::answer::{Exposition, Reply};
 use crate::endpoint::api::Api;
@@ -28,41 +29,26 @@ async fn text(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Ex
     Ok(Exposition(render(&caller.platform.metrics().await?)))
 }
 
-/// A counter: its name, what it counts, and where it is found.
-type Counter = (&'static str, &'static str, fn(&FunctionStatistics) -> u64);
-
-const COUNTERS: [Counter; 11] = [
-    ("calls", "Calls that arrived, whatever came of them.", |counted| counted.calls),
-    ("failures", "Calls that ended in an error that is none of the others.", |counted| counted.failures),
-    ("refused", "Calls refused for their input, their caller or the plugin's state.", |counted| counted.refused),
-    ("rate_limited", "Calls refused by a rate limit.", |counted| counted.rate_limited),
-    ("limited", "Calls ended by a limit.", |counted| counted.limited),
-    ("cancelled", "Calls cancelled by their caller.", |counted| counted.cancelled),
-    ("cache_hits", "Calls answered from the cache.", |counted| counted.cache_hits),
-    ("cache_misses", "Calls looked up in the cache and not found.", |counted| counted.cache_misses),
-    ("retries", "Tries beyond the first.", |counted| counted.retries),
-    ("violations", "Things reached for without a grant.", |counted| counted.violations),
-    ("dropped_log_lines", "Log lines beyond the limit.", |counted| counted.dropped_log_lines),
-];
-
 /// Names of functions and states have no character that would have to be escaped in a label.
 fn render(report: &MetricsReport) -> String {
-    let MetricsReport { plugins, functions } = report;
+    let MetricsReport { plugins, functions, health } = report;
     let mut text = String::new();
-    head(&mut text, "plugins", "gauge", "Installed plugins by state.");
+    let (name, about) = PLUGINS;
+    head(&mut text, name, "gauge", about);
     for (state, count) in plugins {
-        line(&mut text, format_args!("plugins{{state=\"{state}\"}} {count}"));
+        line(&mut text, format_args!("{name}{{state=\"{state}\"}} {count}"));
     }
-    for (name, about, value) in COUNTERS {
-        let name = format!("function_{name}_total");
-        head(&mut text, &name, "counter", about);
+    health_lines(&mut text, health);
+    for counter in COUNTERS {
+        let name = counter.metric();
+        head(&mut text, &name, "counter", counter.about);
         for FunctionMetrics { statistics, .. } in functions {
             let labels = labels(statistics);
-            line(&mut text, format_args!("{name}{{{labels}}} {}", value(statistics)));
+            line(&mut text, format_args!("{name}{{{labels}}} {}", (counter.value)(statistics)));
         }
     }
-    let name = "function_duration_seconds";
-    head(&mut text, name, "histogram", "How long calls took, from arrival to answer.");
+    let (name, about) = DURATION;
+    head(&mut text, name, "histogram", about);
     for FunctionMetrics { statistics, latency, sum_us } in functions {
         let (labels, calls) = (labels(statistics), statistics.calls);
         for bucket in latency {
@@ -74,6 +60,26 @@ fn render(report: &MetricsReport) -> String {
         line(&mut text, format_args!("{name}_count{{{labels}}} {calls}"));
     }
     text
+}
+
+/// A line for each status, so that a plugin that leaves one is seen to leave it.
+fn health_lines(text: &mut String, health: &[PluginHealthMetrics]) {
+    head(
+        text,
+        "outrigger_plugin_health",
+        "gauge",
+        "1 for the status that the health monitor gives a plugin, 0 for the others.",
+    );
+    for PluginHealthMetrics { plugin, status, .. } in health {
+        for state in ["unknown", "healthy", "degraded", "unhealthy"] {
+            let value = u8::from(status == state);
+            line(text, format_args!("outrigger_plugin_health{{plugin=\"{plugin}\",state=\"{state}\"}} {value}"));
+        }
+    }
+    head(text, "outrigger_plugin_restarts_total", "counter", "Restarts by the health monitor.");
+    for PluginHealthMetrics { plugin, restarts, .. } in health {
+        line(text, format_args!("outrigger_plugin_restarts_total{{plugin=\"{plugin}\"}} {restarts}"));
+    }
 }
 
 fn labels(statistics: &FunctionStatistics) -> String {
@@ -88,11 +94,11 @@ fn seconds(microseconds: u64) -> f64 {
 
 fn head(text: &mut String, name: &str, kind: &str, about: &str) {
     // Writing to a text cannot fail.
-    let _ = write!(text, "# HELP outrigger_{name} {about}\n# TYPE outrigger_{name} {kind}\n");
+    let _ = write!(text, "# HELP {name} {about}\n# TYPE {name} {kind}\n");
 }
 
 fn line(text: &mut String, sample: std::fmt::Arguments<'_>) {
-    let _ = writeln!(text, "outrigger_{sample}");
+    let _ = writeln!(text, "{sample}");
 }
 
 #[cfg(test)]
@@ -106,7 +112,9 @@ mod tests {
         let statistics = FunctionStatistics { function: "pricing.quote".to_owned(), calls: 5, ..Default::default() };
         let latency = vec![LatencyBucket { at_most_us: 250, calls: 3 }];
         let functions = vec![FunctionMetrics { statistics, latency, sum_us: 1_500_000 }];
-        let text = render(&MetricsReport { plugins: [("active".to_owned(), 2)].into(), functions });
+        let plugin = "pricing".parse().unwrap();
+        let health = vec![PluginHealthMetrics { plugin, status: "degraded".to_owned(), restarts: 3 }];
+        let text = render(&MetricsReport { plugins: [("active".to_owned(), 2)].into(), functions, health });
         let expected = "# HELP outrigger_plugins Installed plugins by state.\n# TYPE outrigger_plugins gauge\n\
             outrigger_plugins{state=\"active\"} 2\n";
         assert!(text.starts_with(expected), "{text}");
@@ -117,6 +125,13 @@ mod tests {
             format!("outrigger_function_duration_seconds_bucket{{{of},le=\"+Inf\"}} 5\n"),
             format!("outrigger_function_duration_seconds_sum{{{of}}} 1.5\n"),
             format!("outrigger_function_duration_seconds_count{{{of}}} 5\n"),
+            "# TYPE outrigger_plugin_health gauge\n\
+             outrigger_plugin_health{plugin=\"pricing\",state=\"unknown\"} 0\n\
+             outrigger_plugin_health{plugin=\"pricing\",state=\"healthy\"} 0\n\
+             outrigger_plugin_health{plugin=\"pricing\",state=\"degraded\"} 1\n\
+             outrigger_plugin_health{plugin=\"pricing\",state=\"unhealthy\"} 0\n"
+                .to_owned(),
+            "outrigger_plugin_restarts_total{plugin=\"pricing\"} 3\n".to_owned(),
         ] {
             assert!(text.contains(&expected), "{expected} is not in {text}");
         }

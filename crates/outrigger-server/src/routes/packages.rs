@@ -3,16 +3,18 @@
 use std::path::PathBuf;
 
 use outrigger_api::{
-    ApiResult, AvailableReport, Code, InstallOutcome, InstallRequest, PackageReport, PackageSource, PluginName,
+    ApiResult, AvailableReport, Code, Digest, InstallOutcome, InstallRequest, PackageReport, PackageSource, PluginName,
+    PluginStanding, RollbackReport, RollbackRequest, UploadedPackage,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{LIFECYCLE, PACKAGE, PluginPath, plugins};
-use crate::endpoint::answer::{Created, Reply, Tagged};
+use crate::endpoint::answer::{CreatedOrTried, Reply, Tagged};
 use crate::endpoint::api::{Api, Operation};
 use crate::endpoint::input::{Input, NoBody};
+use crate::endpoint::upload::Upload;
 use crate::endpoint::who::Caller;
 use crate::endpoint::{NoPath, NoQuery};
 use crate::etag::Demand;
@@ -20,7 +22,14 @@ use crate::etag::Demand;
 const TAG: &str = "Packages";
 const INSTALL: &str = "The package is read and checked, and its permissions are held against what its installed version \
     was granted. If it asks for more, the request is refused with `grant_required` unless `approved` is the digest of \
-    the package, which `POST /api/v1/plugins/inspect` tells; to approve takes the right `plugin_approve`.";
+    the package, which `POST /api/v1/plugins/inspect` tells; to approve takes the right `plugin_approve`. Where \
+    it takes the place of another version, what that left is migrated, and all of it is undone when the package does not \
+    become healthy; `dry_run` says what would change, and changes nothing.";
+
+const UPLOAD: &str = "The body is a `.zip` or a `.tar.gz`, of at most 128 MiB. It is read as a whole and refused where \
+    anything about it is wrong; nothing of it is run. It is kept for an hour, or until the server is started anew. The \
+    answer names the digest of its files, which stands for it as a source: `{\"source\": {\"package\": \"sha256:…\"}}`. \
+    Sent again, it is the same package.";
 
 pub fn routes(api: &mut Api) {
     described(api.post("/api/v1/plugins", "plugin_create", install).also("/api/v1/plugins/"), "Install a plugin");
@@ -30,6 +39,17 @@ pub fn routes(api: &mut Api) {
         "Put another package in a plugin's place",
     )
     .takes_if_match();
+    api.post("/api/v1/plugins/{plugin_id}/rollback", "plugin_rollback", rollback)
+        .tag(TAG)
+        .summary("Go back to what was there before a plugin's last update")
+        .describe(
+            "The revision, its configuration and its state as they were. What was written to the state since is lost where \
+             the update changed the state; `lost_writes` says how much that is, also of a dry run.",
+        )
+        .right("plugin_create")
+        .example(json!({"dry_run": true}))
+        .fails(LIFECYCLE)
+        .fails(&[Code::NotFound, Code::MigrationFailed]);
     api.get("/api/v1/plugins/registry", "plugin_available", available)
         .tag(TAG)
         .summary("List the packages that could be installed by name")
@@ -38,14 +58,23 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Read and check a package without installing it")
         .right("plugin_create")
-        .example(json!({"source": {"path": "/srv/plugins/pricing"}}))
-        .fails(PACKAGE);
+        .example(json!({"source": {"name": "pricing"}}))
+        .fails(PACKAGE)
+        .fails(&[Code::DigestMismatch]);
+    api.post("/api/v1/packages", "package_upload", upload)
+        .tag(TAG)
+        .summary("Send a package, to be installed by its digest")
+        .describe(UPLOAD)
+        .right("plugin_create")
+        .fails(PACKAGE)
+        .fails(&[Code::DigestMismatch, Code::Busy]);
 }
 
 fn described<'a>(operation: &'a mut Operation, summary: &'static str) -> &'a mut Operation {
-    let example = json!({"source": {"name": "pricing", "version": "^1.2"}});
+    let example = json!({"source": {"name": "pricing", "version": "^1"}});
     let operation = operation.tag(TAG).summary(summary).describe(INSTALL).right("plugin_create").example(example);
-    operation.fails(PACKAGE).fails(LIFECYCLE).fails(&[Code::AlreadyExists])
+    let more = &[Code::AlreadyExists, Code::MigrationFailed, Code::DigestMismatch];
+    operation.fails(PACKAGE).fails(LIFECYCLE).fails(more)
 }
 
 /// What to install.
@@ -56,6 +85,12 @@ struct Installation {
     /// The digest whose permissions the administrator has seen and grants.
     #[serde(default)]
     approved: Option<String>,
+    /// Only say what it would do to the configuration and the state of the version that is installed.
+    #[serde(default)]
+    dry_run: bool,
+    /// An older version may take the place of a newer one although its manifest does not say that it can.
+    #[serde(default)]
+    allow_downgrade: bool,
 }
 
 /// What to look at.
@@ -65,13 +100,17 @@ struct Inspection {
     source: Source,
 }
 
-/// Where a package is: `{"path": …}`, or `{"name": …, "version": …}`.
+/// Where a package is: `{"path": …}`, `{"name": …, "version": …}`, or `{"package": "sha256:…"}`.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a source is {\"path\": …}, or {\"name\": …, \"version\": …}")]
+#[serde(
+    untagged,
+    expecting = "a source is {\"path\": …}, or {\"name\": …, \"version\": …}, or {\"package\": \"sha256:…\"}"
+)]
 #[schemars(rename = "Source")]
 enum Source {
     Path(PathSource),
     Named(NamedSource),
+    Package(SentSource),
 }
 
 /// A folder or an archive on the server's disk.
@@ -91,41 +130,64 @@ struct NamedSource {
     version: Option<String>,
 }
 
+/// A package that was sent to `POST /api/v1/packages`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SentSource {
+    /// The digest that it was answered with.
+    package: Digest,
+}
+
 impl From<Source> for PackageSource {
     fn from(source: Source) -> Self {
         match source {
             Source::Path(PathSource { path }) => Self::Path(path),
             Source::Named(NamedSource { name, version }) => Self::Named { name, version },
+            Source::Package(SentSource { package }) => Self::Package(package),
         }
     }
 }
 
 impl From<Installation> for InstallRequest {
     fn from(installation: Installation) -> Self {
-        let Installation { source, approved } = installation;
-        Self { source: source.into(), approved }
+        let Installation { source, approved, dry_run, allow_downgrade } = installation;
+        Self { source: source.into(), approved, dry_run, allow_downgrade, replaces: None }
     }
 }
 
-async fn install(caller: Caller, input: Input<NoPath, NoQuery, Installation>) -> ApiResult<Created<InstallOutcome>> {
+async fn install(
+    caller: Caller,
+    input: Input<NoPath, NoQuery, Installation>,
+) -> ApiResult<CreatedOrTried<InstallOutcome>> {
     let outcome = caller.platform.plugin_install(input.body.into()).await?;
-    let location = format!("/api/v1/plugins/{}", outcome.name);
-    Ok(Created(outcome, location))
+    let location = (!outcome.dry_run).then(|| format!("/api/v1/plugins/{}", outcome.name));
+    Ok(CreatedOrTried(outcome, location))
+}
+
+async fn rollback(
+    caller: Caller,
+    input: Input<PluginPath, NoQuery, RollbackRequest>,
+) -> ApiResult<Reply<RollbackReport>> {
+    caller.platform.plugin_rollback(&input.path.plugin_id, input.body).await.map(Reply)
 }
 
 async fn update(caller: Caller, input: Input<PluginPath, NoQuery, Installation>) -> ApiResult<Tagged<InstallOutcome>> {
     let name = input.path.plugin_id;
     let platform = &caller.platform;
     let demand = Demand::read(input.if_match.as_ref())?;
-    demand.check(&plugins::etag(&platform.plugin_info(&name).await?.summary))?;
-    let request = InstallRequest::from(input.body);
-    let package = platform.package_inspect(&request.source).await?.manifest.name;
-    if package != name {
-        let message = format!("the package is of the plugin `{package}`, not of `{name}`");
-        return Err(outrigger_api::ApiError::new(Code::Conflict, message)
-            .with_hint("send it to `POST /api/v1/plugins` to install it as what it is"));
-    }
-    let outcome = platform.plugin_install(request).await?;
+    let present = platform.plugin_info(&name).await?.summary;
+    demand.check(&plugins::etag(&present))?;
+    // What was looked at is what is replaced: it is looked at again while nobody else installs anything.
+    let updated_at = matches!(demand, Demand::OneOf(_)).then_some(present.updated_at);
+    let replaces = Some(PluginStanding { name: name.clone(), updated_at });
+    let outcome = match platform.plugin_install(InstallRequest { replaces, ..InstallRequest::from(input.body) }).await {
+        Ok(outcome) => outcome,
+        Err(error) if error.code == Code::Conflict => {
+            demand.check(&plugins::etag(&platform.plugin_info(&name).await?.summary))?;
+            return Err(error);
+        }
+        Err(error) => return Err(error),
+    };
     let present = platform.plugin_info(&name).await?;
     Ok(Tagged(outcome, plugins::etag(&present.summary)))
 }
@@ -136,4 +198,8 @@ async fn available(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResu
 
 async fn inspect(caller: Caller, input: Input<NoPath, NoQuery, Inspection>) -> ApiResult<Reply<PackageReport>> {
     caller.platform.package_inspect(&input.body.source.into()).await.map(Reply)
+}
+
+async fn upload(caller: Caller, input: Input<NoPath, NoQuery, Upload>) -> ApiResult<Reply<UploadedPackage>> {
+    caller.platform.package_upload(input.body.0).await.map(Reply)
 }

@@ -1,8 +1,8 @@
 //! Installed plugins: found, switched on and off, called, looked after.
 
 use outrigger_api::{
-    ApiError, ApiResult, CallRequest, CallResponse, Code, FunctionName, FunctionRef, HealthInfo, JsonObject,
-    PluginDetails, PluginName, PluginSummary,
+    ApiError, ApiResult, CallRequest, CallResponse, Code, FunctionName, FunctionRef, JsonObject, PluginDetails,
+    PluginName, PluginSummary,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,16 +59,11 @@ pub fn routes(api: &mut Api) {
         .summary("Make a plugin ready ahead of its first call")
         .right("plugin_modify")
         .fails(LIFECYCLE);
-    api.get("/api/v1/plugins/{plugin_id}/health", "plugin_health", health)
-        .tag(TAG)
-        .summary("How well a plugin is")
-        .right("plugin_view")
-        .fails(LIFECYCLE);
     api.post("/api/v1/plugins/{plugin_id}/execute", "plugin_execute", execute)
         .tag(TAG)
         .summary("Call a function of a plugin")
         .right("function_execute")
-        .example(json!({"function": "list", "args": {}, "timeout_ms": 5000}))
+        .example(json!({"function": "currencies", "args": {}, "timeout_ms": 5000}))
         .fails(CALL);
     api.post("/api/v1/plugins/bulk", "plugin_bulk", bulk)
         .tag(TAG)
@@ -79,7 +74,7 @@ pub fn routes(api: &mut Api) {
              with the plugin's outcome.",
         )
         .right("plugin_modify")
-        .example(json!({"action": "reload", "plugins": ["pricing", "hetzner-cloud"]}));
+        .example(json!({"action": "reload", "plugins": ["pricing", "team-directory"]}));
 }
 
 /// Which plugins to list, and how.
@@ -195,10 +190,6 @@ async fn warm(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiR
     Ok(Reply(Warmed { plugin, instances }))
 }
 
-async fn health(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiResult<Reply<HealthInfo>> {
-    caller.platform.plugin_health(&input.path.plugin_id).await.map(Reply)
-}
-
 /// A call of one of a plugin's functions.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -214,23 +205,19 @@ struct Execution {
     /// Ask for a fresh answer.
     #[serde(default)]
     no_cache: bool,
+    /// Say where the time went.
+    #[serde(default)]
+    profile: bool,
 }
 
 async fn execute(caller: Caller, input: Input<PluginPath, NoQuery, Execution>) -> ApiResult<Reply<CallResponse>> {
-    let Execution { function, args, timeout_ms, no_cache } = input.body;
-    let function = FunctionRef::new(input.path.plugin_id, function);
-    call(&caller, function, args, timeout_ms, no_cache).await
+    let Execution { function, args, timeout_ms, no_cache, profile } = input.body;
+    let request = CallRequest::new(FunctionRef::new(input.path.plugin_id, function), args);
+    let timeout_ms = timeout_ms.map(|timeout| timeout.0);
+    call(&caller, CallRequest { timeout_ms, no_cache, profile, ..request }).await
 }
 
-pub async fn call(
-    caller: &Caller,
-    function: FunctionRef,
-    arguments: JsonObject,
-    timeout_ms: Option<Milliseconds>,
-    no_cache: bool,
-) -> ApiResult<Reply<CallResponse>> {
-    let timeout_ms = timeout_ms.map(|timeout| timeout.0);
-    let request = CallRequest { function, arguments, timeout_ms, no_cache, correlation: None };
+pub async fn call(caller: &Caller, request: CallRequest) -> ApiResult<Reply<CallResponse>> {
     caller.platform.call(request).await.map(Reply)
 }
 

@@ -1,8 +1,8 @@
 //! What happened: runs, log lines, statistics, the audit log.
 
 use outrigger_api::{
-    ApiError, ApiResult, AuditInfo, AuditQuery, AuditVerification, Code, DoctorReport, LogEntry, RecordQuery, RunEntry,
-    StatisticsReport,
+    ApiError, ApiResult, AuditInfo, AuditQuery, AuditVerification, Code, DoctorReport, LogEntry, PluginProfile,
+    RecordQuery, RunEntry, StatisticsReport,
 };
 
 use super::PluginPath;
@@ -42,6 +42,15 @@ pub fn routes(api: &mut Api) {
     api.get("/api/v1/plugins/{plugin_id}/stats", "plugin_statistics", plugin_statistics)
         .tag(TAG)
         .summary("Statistics of one plugin")
+        .right("statistics_view")
+        .fails(&[Code::PluginNotFound]);
+    api.get("/api/v1/plugins/{plugin_id}/profile", "plugin_profile", plugin_profile)
+        .tag(TAG)
+        .summary("Where the time of a plugin's calls goes")
+        .describe(
+            "A few calls of each function are looked at, and what they show is kept while the plugin is loaded. For one \
+             call, ask for its profile when you make it.",
+        )
         .right("statistics_view")
         .fails(&[Code::PluginNotFound]);
     api.get("/api/v1/audit", "audit_list", audit)
@@ -110,6 +119,10 @@ async fn plugin_statistics(
     input: Input<PluginPath, NoQuery, NoBody>,
 ) -> ApiResult<Reply<StatisticsReport>> {
     caller.platform.plugin_statistics(Some(&input.path.plugin_id)).await.map(Reply)
+}
+
+async fn plugin_profile(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiResult<Reply<PluginProfile>> {
+    caller.platform.plugin_profile(&input.path.plugin_id).await.map(Reply)
 }
 
 async fn audit(caller: Caller, input: Input<NoPath, AuditQuery, NoBody>) -> ApiResult<Reply<List<AuditInfo>>> {

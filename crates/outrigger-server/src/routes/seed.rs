@@ -1,7 +1,7 @@
 //! The same by other names: `/api/plugins/…`, as the earlier plugin API had it, where a function is called a plugin.
 
 use outrigger_api::{
-    ApiError, ApiResult, CallResponse, Code, FunctionDescription, FunctionQuery, FunctionRef, JsonObject,
+    ApiError, ApiResult, CallRequest, CallResponse, Code, FunctionDescription, FunctionQuery, FunctionRef, JsonObject,
     PluginDetails, PluginName, StatisticsReport,
 };
 use schemars::JsonSchema;
@@ -33,7 +33,7 @@ pub fn routes(api: &mut Api) {
         .summary("Call a function")
         .describe("The name is `plugin.function`, or that of a plugin that has exactly one function.")
         .right("function_execute")
-        .example(json!({"input_data": {"service_type": "kitas"}}))
+        .example(json!({"input_data": {}}))
         .fails(CALL);
     api.get("/api/plugins/{name}/metrics", "earlier_metrics", metrics)
         .tag(TAG)
@@ -91,7 +91,7 @@ impl JsonSchema for Name {
         schemars::json_schema!({
             "type": "string",
             "pattern": r"^[a-z][a-z0-9_-]{0,63}(\.[A-Za-z0-9_.-]{1,128})?$",
-            "examples": ["bali_zero.pricing"],
+            "examples": ["pricing.currencies"],
         })
     }
 }
@@ -126,7 +126,7 @@ async fn execute(caller: Caller, input: Input<NamePath, NoQuery, EarlierExecutio
         Name::Function(function) => function,
         Name::Plugin(plugin) => only_function(&caller, plugin).await?,
     };
-    plugins::call(&caller, function, input.body.input_data, None, false).await
+    plugins::call(&caller, CallRequest::new(function, input.body.input_data)).await
 }
 
 async fn only_function(caller: &Caller, plugin: PluginName) -> ApiResult<FunctionRef> {

@@ -32,10 +32,18 @@ impl Server {
         Self::with(|_| {}).await
     }
 
+    /// One that was started anew over what another had.
+    pub async fn after(other: &Self) -> Self {
+        Self::over(Arc::clone(&other.door), |_| {}).await
+    }
+
     pub async fn with(change: impl FnOnce(&mut ServerOptions)) -> Self {
+        Self::over(Arc::new(StandIn::default()), change).await
+    }
+
+    async fn over(door: Arc<StandIn>, change: impl FnOnce(&mut ServerOptions)) -> Self {
         let mut options = ServerOptions::new("127.0.0.1:0".parse().unwrap());
         change(&mut options);
-        let door = Arc::new(StandIn::default());
         let shutdown = CancellationToken::new();
         let running = serve(options, Arc::clone(&door) as _, shutdown.clone()).await.unwrap();
         Self { address: running.address(), running: Some(running), door, shutdown }

@@ -27,9 +27,11 @@ impl Operation {
     }
 
     fn with_body(&self, call: Call) -> Call {
-        match &self.described["requestBody"]["content"]["application/json"] {
-            Value::Null => call,
-            content => call.json(&content["example"]),
+        let content = &self.described["requestBody"]["content"];
+        match (&content["application/json"], &content["application/zip"]) {
+            (Value::Null, Value::Null) => call,
+            (Value::Null, _) => call.header("content-type", "application/zip").body("PK"),
+            (content, _) => call.json(&content["example"]),
         }
     }
 }
@@ -42,7 +44,7 @@ fn operations(document: &Value) -> Vec<Operation> {
             for parameter in described["parameters"].as_array().unwrap() {
                 if parameter["in"] == "path" {
                     let name = parameter["name"].as_str().unwrap();
-                    path = path.replace(&format!("{{{name}}}"), example(document, name, &parameter["schema"]));
+                    path = path.replace(&format!("{{{name}}}"), &example(document, name, parameter));
                 }
             }
             assert!(!path.contains('{'), "{path} has a parameter that is not described");
@@ -53,13 +55,13 @@ fn operations(document: &Value) -> Vec<Operation> {
     operations
 }
 
-/// What the stand-in knows, where an example is a name of something.
-fn example<'a>(document: &'a Value, name: &str, schema: &'a Value) -> &'a str {
-    match name {
-        "plugin_id" => "pricing",
-        "revision" => "1",
-        "function" | "name" => "pricing.echo",
-        _ => resolved(document, schema)["examples"][0].as_str().unwrap_or_else(|| panic!("{name} has no example")),
+/// The example of a parameter, or else of its schema, as it stands in an address.
+fn example(document: &Value, name: &str, parameter: &Value) -> String {
+    let of_schema = &resolved(document, &parameter["schema"])["examples"][0];
+    match parameter.get("example").unwrap_or(of_schema) {
+        Value::String(text) => text.clone(),
+        Value::Null => panic!("{name} has no example"),
+        other => other.to_string(),
     }
 }
 
@@ -80,6 +82,9 @@ fn validator(document: &Value, schema: &Value) -> jsonschema::Validator {
 #[test]
 fn the_document_is_consistent() {
     let document = openapi();
+    for tag in document["tags"].as_array().unwrap() {
+        assert!(tag["description"].is_string(), "{tag} needs a line in openapi/tags.rs");
+    }
     let mut ids = BTreeSet::new();
     for Operation { method, template, described, .. } in operations(&document) {
         let about = format!("{method} {template}");
@@ -126,6 +131,8 @@ fn the_addresses_that_were_promised_are_there() {
         GET /api/v1/plugins/stats
         GET /api/v1/plugins/logs
         GET /api/v1/plugins/registry
+        GET /api/v1/plugins/templates
+        POST /api/v1/plugins/templates
         POST /api/v1/plugins/bulk
         GET /api/plugins/list
         GET /api/plugins/{name}

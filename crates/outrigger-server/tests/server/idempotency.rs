@@ -119,3 +119,46 @@ async fn a_key_is_visible_ascii() {
     assert_eq!(calls(&server), 0);
     assert_eq!(server.send(call(EXECUTE, &"a".repeat(255), &json!({"function": "echo"}))).await.status, 200);
 }
+
+#[tokio::test]
+async fn the_server_that_comes_after_answers_again_and_does_nothing_again() {
+    let server = Server::start().await;
+    let body = json!({"name": "ci", "roles": ["viewer"]});
+    let first = server.send(call("/api/v1/keys", "a", &body)).await;
+    let failed = server.send(call(EXECUTE, "b", &json!({"function": "fail"}))).await;
+    let limited = server.send(call(EXECUTE, "c", &json!({"function": "limited"}))).await;
+    assert_eq!(calls(&server), 3);
+    let next = Server::after(&server).await;
+    let again = next.send(call("/api/v1/keys", "a", &body)).await;
+    assert_eq!((again.status, &again.body), (first.status, &first.body));
+    assert_eq!(again.header("location"), first.header("location"));
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    let again = next.send(call(EXECUTE, "b", &json!({"function": "fail"}))).await;
+    assert_eq!((again.status, again.header("content-type")), (failed.status, failed.header("content-type")));
+    assert_eq!(calls(&server), 3);
+    // Who was asked to try again is served.
+    assert_eq!(next.send(call(EXECUTE, "c", &json!({"function": "limited"}))).await.status, limited.status);
+    assert_eq!(calls(&server), 4);
+    let other = json!({"name": "other", "roles": ["viewer"]});
+    next.send(call("/api/v1/keys", "a", &other)).await.problem(409, "conflict");
+}
+
+#[tokio::test]
+async fn what_a_server_died_over_is_not_done_again() {
+    let server = Server::start().await;
+    let body = json!({"function": "slow"});
+    {
+        let first = server.send(call(EXECUTE, "a", &body));
+        let begun = until("the first call", || calls(&server) == 1);
+        assert!(matches!(
+            futures::future::select(std::pin::pin!(first), std::pin::pin!(begun)).await,
+            futures::future::Either::Right(_)
+        ));
+    }
+    let next = Server::after(&server).await;
+    for _ in 0..2 {
+        next.send(call(EXECUTE, "a", &body)).await.problem(409, "request_interrupted");
+    }
+    assert_eq!(calls(&server), 1);
+    server.door.gate.add_permits(1);
+}

@@ -5,7 +5,9 @@
 
 mod client;
 mod document;
+mod events;
 mod idempotency;
 mod platform;
 mod requests;
 mod sockets;
+mod uploads;

@@ -35,6 +35,20 @@ async fn a_call_is_made_with_its_arguments_as_they_were_written() {
 }
 
 #[tokio::test]
+async fn the_health_of_plugins_is_listed_by_status() {
+    let server = Server::start().await;
+    let names = async |query: &str| {
+        let page = server.get(&format!("/api/v1/health{query}")).await.json();
+        let items = page["items"].as_array().unwrap();
+        items.iter().map(|item| item["plugin"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("").await, ["billing", "pricing"]);
+    assert_eq!(names("?status=unhealthy").await, ["billing"]);
+    assert_eq!(names("?limit=1&offset=1").await, ["pricing"]);
+    server.get("/api/v1/health?status=fine").await.problem(400, "invalid_usage");
+}
+
+#[tokio::test]
 async fn a_correlation_id_is_taken_if_it_is_one() {
     let server = Server::start().await;
     let ask = |id: &'static str| server.send(Call::new(Method::GET, "/api/v1/identity").header("x-correlation-id", id));
@@ -65,6 +79,7 @@ async fn bodies_that_do_not_fit_are_refused_with_the_place() {
         let problem = send(json, text).await.problem(400, "invalid_usage");
         assert!(problem["detail"].as_str().unwrap().contains("line 1"), "{text}: {problem}");
     }
+    assert_eq!(send(json, r#"{"function": "echo", "timeout_ms": 5e1}"#).await.status, 200, "50 is an integer");
     for (text, place) in [
         ("[]", "invalid length"),
         (r#"{"function": 1}"#, "function: "),
@@ -210,6 +225,9 @@ async fn a_plugin_that_has_changed_is_not_updated_unseen() {
     assert_eq!(put("*".to_owned(), body.clone()).await.status, 200);
     put("unquoted".to_owned(), body.clone()).await.problem(400, "invalid_usage");
     assert_eq!(server.send(Call::new(Method::PUT, path).json(&body)).await.status, 200);
+    // Of a conflict that is none of the ETag's, the ETag is not blamed.
+    server.door.busy.store(true, std::sync::atomic::Ordering::SeqCst);
+    put(server.get(path).await.header("etag").to_owned(), body.clone()).await.problem(409, "conflict");
     let other = server.send(Call::new(Method::PUT, "/api/v1/plugins/billing").json(&body)).await;
     other.problem(404, "plugin_not_found");
 }
@@ -222,7 +240,17 @@ async fn sources_are_a_path_or_a_name() {
     assert_eq!((made.status.as_u16(), made.header("location")), (201, "/api/v1/plugins/pricing"));
     assert_eq!(install(json!({"name": "pricing"})).await.status, 201);
     install(json!({"path": "/nowhere"})).await.problem(404, "not_found");
-    for source in [json!({}), json!({"path": "/a", "name": "b"}), json!({"version": "1"}), json!("/a"), json!(null)] {
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    assert_eq!(install(json!({"package": digest})).await.status, 201);
+    for source in [
+        json!({}),
+        json!({"package": "ab"}),
+        json!({"path": "/a", "package": digest}),
+        json!({"path": "/a", "name": "b"}),
+        json!({"version": "1"}),
+        json!("/a"),
+        json!(null),
+    ] {
         let problem = install(source).await.problem(422, "invalid_input");
         assert!(problem["detail"].as_str().unwrap().contains("a source is"), "{problem}");
     }
@@ -313,16 +341,74 @@ async fn readiness_is_what_the_door_says() {
 async fn revisions_are_listed_compared_and_gone_back_to() {
     let server = Server::start().await;
     let at = "/api/v1/plugins/pricing/config";
-    let listed = server.send(Call::new(Method::GET, &format!("{at}/revisions"))).await.json();
+    let listed = server.send(Call::new(Method::GET, &format!("{at}-revisions"))).await.json();
     assert_eq!(listed["items"][0]["revision"], 1);
-    assert_eq!(server.send(Call::new(Method::GET, &format!("{at}/revisions/1"))).await.json(), listed["items"][0]);
-    assert_eq!(server.send(Call::new(Method::GET, &format!("{at}/revisions/9"))).await.status, 404);
-    assert_eq!(server.send(Call::new(Method::GET, &format!("{at}/revisions/x"))).await.status, 404);
-    let diff = server.send(Call::new(Method::GET, &format!("{at}/diff?from=1&to=3"))).await.json();
+    assert_eq!(server.send(Call::new(Method::GET, &format!("{at}-revisions/1"))).await.json(), listed["items"][0]);
+    assert_eq!(server.send(Call::new(Method::GET, &format!("{at}-revisions/9"))).await.status, 404);
+    assert_eq!(server.send(Call::new(Method::GET, &format!("{at}-revisions/x"))).await.status, 404);
+    let diff = server.send(Call::new(Method::GET, &format!("{at}-diff?from=1&to=3"))).await.json();
     assert_eq!(diff, json!({"plugin": "pricing", "from": 1, "to": 3, "differences": []}));
-    let back = server.post(&format!("{at}/rollback"), json!({"revision": 1})).await;
+    let back = server.post(&format!("{at}-rollback"), json!({"revision": 1})).await;
     assert_eq!(back.json(), json!({"plugin": "pricing", "revision": 1}));
     assert_eq!(back.header("etag"), "\"1\"");
-    assert_eq!(server.post(&format!("{at}/rollback"), json!({"revision": 9})).await.status, 404);
+    assert_eq!(server.post(&format!("{at}-rollback"), json!({"revision": 9})).await.status, 404);
     assert_eq!(server.send(Call::new(Method::POST, "/api/v1/secrets/rotate")).await.json()["key"], "key");
+}
+
+#[tokio::test]
+async fn values_are_changed_together_and_whatever_they_are_called() {
+    let server = Server::start().await;
+    let patch =
+        |etag: &str, body: Value| server.send(Call::new(Method::PATCH, CONFIG).header("if-match", etag).json(&body));
+    let answer = patch("*", json!({"set": {"a": 1, "b": 2}, "create": {"c": 3}})).await;
+    assert_eq!((answer.status.as_u16(), answer.header("etag")), (200, "\"1\""));
+    patch("*", json!({"create": {"c": 4}})).await.problem(409, "already_exists");
+    patch("*", json!({"unset": ["d"]})).await.problem(404, "not_found");
+    patch("\"0\"", json!({"set": {"a": 5}})).await.problem(412, "precondition_failed");
+    patch("\"7\", \"1\"", json!({"set": {"a": 6}, "unset": ["b"]})).await.json();
+    assert_eq!(server.get(CONFIG).await.json()["values"], json!({"a": 6, "c": 3}));
+    patch("*", json!({"sett": {}})).await.problem(422, "invalid_input");
+    // Each name below `config` is that of a value.
+    for name in ["revisions", "diff", "rollback", "a%2Fb", "%C3%A4"] {
+        let path = format!("{CONFIG}/{name}");
+        assert_eq!(server.send(Call::new(Method::PUT, &path).json(&json!({"value": 1}))).await.status, 200, "{name}");
+        assert_eq!(server.send(Call::new(Method::DELETE, &path)).await.status, 204, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn templates_are_filtered_and_changed_only_as_they_were_seen() {
+    let server = Server::start().await;
+    let names = async |query: &str| {
+        let page = server.get(&format!("/api/v1/plugins/templates{query}")).await.json();
+        let names: Vec<_> = page["items"].as_array().unwrap().iter().map(|item| item["name"].clone()).collect();
+        (Value::from(names), page["total"].clone())
+    };
+    assert_eq!(names("").await, (json!(["rust", "team"]), json!(2)));
+    assert_eq!(names("?language=python").await, (json!(["team"]), json!(1)));
+    assert_eq!(names("?built_in=true&runtime=wasm").await, (json!(["rust"]), json!(1)));
+    assert_eq!(names("?q=TEA&sort=-updated_at").await, (json!(["team"]), json!(1)));
+    assert_eq!(names("?sort=-name&limit=1").await, (json!(["team"]), json!(2)));
+    let path = "/api/v1/plugins/templates/rust";
+    let template = |name: &str| {
+        let files = json!({"plugin.toml": "name = \"{{ name }}\""});
+        json!({"name": name, "description": "d", "runtime": "wasm", "language": "rust", "files": files})
+    };
+    let put = |etag: &'static str, name: &str| {
+        server.send(Call::new(Method::PUT, path).header("if-match", etag).json(&template(name)))
+    };
+    assert_eq!(server.get(path).await.header("etag"), "\"3\"");
+    put("\"2\"", "rust").await.problem(412, "precondition_failed");
+    assert_eq!(put("\"3\"", "rust").await.header("etag"), "\"4\"");
+    put("\"3\"", "rust").await.problem(412, "precondition_failed");
+    assert_eq!(put("*", "rust").await.status, 200);
+    put("*", "other").await.problem(422, "invalid_input");
+    let mut wrong = template("team");
+    wrong["files"] = json!({"../x": "y"});
+    let problem = server.post("/api/v1/plugins/templates", wrong).await.problem(422, "invalid_input");
+    assert!(problem["detail"].as_str().unwrap().contains("`..`"), "{problem}");
+    let made = server.post("/api/v1/plugins/templates", template("team")).await;
+    assert_eq!((made.status.as_u16(), made.header("location")), (201, "/api/v1/plugins/templates/team"));
+    server.get("/api/v1/plugins/templates/none").await.problem(404, "not_found");
+    server.get("/api/v1/plugins/templates/NO").await.problem(404, "not_found");
 }

@@ -22,6 +22,8 @@ pub struct Model {
     pub generation: i64,
     /// JSON, with all of the above once more: a job is read and written as a whole. Its generation is the one above.
     pub job: String,
+    /// None where it has not ended.
+    pub ended_at: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -43,6 +45,7 @@ impl ActiveModel {
             not_before: Set(record.not_before.map_or(i64::MIN, columns::from_time)),
             generation: Set(columns::from_count(generation)),
             job: Set(columns::from_document(what, record)?),
+            ended_at: Set(record.ended_at.filter(|_| record.state.has_ended()).map(columns::from_time)),
         })
     }
 }
@@ -61,6 +64,7 @@ impl TryFrom<Model> for JobRecord {
             not_before: _,
             generation,
             job,
+            ended_at: _,
         } = row;
         let what = format_args!("the job {id}");
         let record: Self = columns::to_document(what, &job)?;

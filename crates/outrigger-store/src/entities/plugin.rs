@@ -19,6 +19,8 @@ pub struct Model {
     pub generation: i64,
     /// Bytes of all keys and values in `state`, kept up to date by every write there.
     pub state_bytes: i64,
+    /// How many keys of `state` were ever set or removed, kept up to date by every write there.
+    pub state_writes: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -42,6 +44,7 @@ impl ActiveModel {
             updated_at: Set(columns::from_time(*updated_at)),
             generation: Set(generation),
             state_bytes: NotSet,
+            state_writes: NotSet,
         }
     }
 }
@@ -50,7 +53,17 @@ impl TryFrom<Model> for PluginRecord {
     type Error = StoreError;
 
     fn try_from(row: Model) -> Result<Self, StoreError> {
-        let Model { name, active, state, reason, installed_at, updated_at, generation, state_bytes: _ } = row;
+        let Model {
+            name,
+            active,
+            state,
+            reason,
+            installed_at,
+            updated_at,
+            generation,
+            state_bytes: _,
+            state_writes: _,
+        } = row;
         let what = format_args!("the plugin {name}");
         Ok(Self {
             active: columns::parse(what, &active)?,

@@ -7,7 +7,24 @@ use outrigger_engine::store::{
     StoreError,
 };
 
-use super::{MemoryStore, conflict};
+use super::{MemoryStore, Plugin, conflict};
+
+impl Plugin {
+    /// That a revision of the configuration is the one after the present.
+    pub(super) fn follows(&self, revision: &ConfigurationRevision) -> Result<(), StoreError> {
+        let present = self.configurations.last().map_or(0, |newest| newest.revision);
+        match revision.revision.checked_sub(1) == Some(present) {
+            true => Ok(()),
+            false => Err(conflict(format!("the configuration of the plugin {}", self.record.name))),
+        }
+    }
+
+    pub(super) fn configure(&mut self, revision: &ConfigurationRevision) {
+        let kept = &mut self.configurations;
+        kept.push(revision.clone());
+        kept.retain(|kept| kept.revision > revision.revision.saturating_sub(CONFIGURATION_REVISIONS_KEPT));
+    }
+}
 
 #[async_trait]
 impl ConfigurationStore for MemoryStore {
@@ -19,14 +36,10 @@ impl ConfigurationStore for MemoryStore {
 
     async fn configuration_put(&self, name: &PluginName, revision: &ConfigurationRevision) -> Result<(), StoreError> {
         let mut tables = self.tables.lock();
-        let conflict = || conflict(format!("the configuration of the plugin {name}"));
-        let kept = &mut tables.plugins.get_mut(name).ok_or_else(conflict)?.configurations;
-        let present = kept.last().map_or(0, |newest| newest.revision);
-        if revision.revision.checked_sub(1) != Some(present) {
-            return Err(conflict());
-        }
-        kept.push(revision.clone());
-        kept.retain(|kept| kept.revision > revision.revision.saturating_sub(CONFIGURATION_REVISIONS_KEPT));
+        let plugin = tables.plugins.get_mut(name);
+        let plugin = plugin.ok_or_else(|| conflict(format!("the configuration of the plugin {name}")))?;
+        plugin.follows(revision)?;
+        plugin.configure(revision);
         Ok(())
     }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use outrigger_engine::events::NewEvent;
 use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
-use outrigger_engine::store::{JobFilter, JobStore, StoreError};
+use outrigger_engine::store::{Bound, JobFilter, JobStore, StoreError};
 use time::OffsetDateTime;
 
 use super::MemoryStore;
@@ -27,6 +28,17 @@ impl Jobs {
     }
 }
 
+impl Jobs {
+    /// Drops those that have ended beyond what is to be kept.
+    pub(super) fn prune(&mut self, bound: &Bound) -> usize {
+        let end = |job: &JobRecord| job.ended_at.filter(|_| job.state.has_ended());
+        let first = super::first(bound, self.jobs.values().filter_map(end));
+        let present = self.jobs.len();
+        self.jobs.retain(|_, job| end(job).is_none_or(|ended| ended >= first));
+        present - self.jobs.len()
+    }
+}
+
 fn matches(filter: &JobFilter, job: &JobRecord) -> bool {
     let JobFilter { state, plugin, function, schedule, before, limit: _ } = filter;
     state.is_none_or(|state| state == job.state)
@@ -38,8 +50,11 @@ fn matches(filter: &JobFilter, job: &JobRecord) -> bool {
 
 #[async_trait]
 impl JobStore for MemoryStore {
-    async fn job_create(&self, job: &JobRecord) -> Result<(), StoreError> {
-        self.tables.lock().jobs.create(job)
+    async fn job_create(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<(), StoreError> {
+        let mut tables = self.tables.lock();
+        tables.jobs.create(job)?;
+        tables.events.append(event);
+        Ok(())
     }
 
     async fn job_fetch(&self, id: JobId) -> Result<Option<JobRecord>, StoreError> {
@@ -63,26 +78,33 @@ impl JobStore for MemoryStore {
         Ok(next.cloned())
     }
 
-    async fn job_put(&self, job: &JobRecord) -> Result<u64, StoreError> {
+    async fn job_put(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {
         let mut tables = self.tables.lock();
         let present = tables.jobs.jobs.get_mut(&job.id).filter(|present| present.generation == job.generation);
         let Some(present) = present else { return Err(jobs::job_conflict(job.id)) };
         *present = JobRecord { generation: job.generation + 1, ..job.clone() };
-        Ok(present.generation)
+        let generation = present.generation;
+        tables.events.append(event);
+        Ok(generation)
     }
 
     async fn schedule_list(&self) -> Result<Vec<ScheduleRecord>, StoreError> {
         Ok(self.tables.lock().jobs.schedules.values().cloned().collect())
     }
 
-    async fn schedule_put(&self, schedule: &ScheduleRecord, job: Option<&JobRecord>) -> Result<u64, StoreError> {
+    async fn schedule_put(
+        &self,
+        schedule: &ScheduleRecord,
+        job: Option<(&JobRecord, &NewEvent)>,
+    ) -> Result<u64, StoreError> {
         let mut tables = self.tables.lock();
         let present = tables.jobs.schedules.get(&schedule.name).map_or(0, |present| present.generation);
         if present != schedule.generation {
             return Err(jobs::schedule_conflict(&schedule.name));
         }
-        if let Some(job) = job {
+        if let Some((job, event)) = job {
             tables.jobs.create(job)?;
+            tables.events.append([event]);
         }
         let written = ScheduleRecord { generation: present + 1, ..schedule.clone() };
         tables.jobs.schedules.insert(schedule.name.clone(), written);

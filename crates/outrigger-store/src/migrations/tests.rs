@@ -4,9 +4,10 @@ use std::path::Path;
 
 use outrigger_engine::Store;
 use outrigger_engine::store::{
-    AccessStore, AuditStore, HookStore, JobFilter, JobStore, LogRecord, RecordFilter, RevisionRecord, RunRecord,
+    AccessStore, AuditStore, EventStore, HealthStore, HookStore, JobFilter, JobStore, LogRecord, RecordFilter,
+    RevisionRecord, RunRecord, TemplateStore, WebhookStore,
 };
-use outrigger_testkit::store_suite::{entry, job, key, line, moment, name, plugin, revision, run, statistics};
+use outrigger_testkit::store_suite::{entry, event, job, key, line, moment, name, plugin, revision, run, statistics};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector, Statement, Value};
 
@@ -108,11 +109,16 @@ async fn a_database_of_version_1_is_migrated_with_what_is_in_it() {
         assert_eq!(store.key_list().await.unwrap().len(), times - 1);
         assert_eq!(store.role_list().await.unwrap(), []);
         assert_eq!(store.job_list(&JobFilter::default()).await.unwrap().len(), times - 1);
-        store.job_create(&job(times as u64)).await.unwrap();
+        store.job_create(&job(times as u64), None).await.unwrap();
         assert_eq!(store.schedule_list().await.unwrap(), []);
+        assert_eq!(store.event_read(None, 10).await.unwrap().len(), times - 1);
+        store.event_append(&[event(times as u64)]).await.unwrap();
+        assert_eq!(store.webhook_list().await.unwrap(), []);
         store.key_create(&key(&format!("key-{times}"))).await.unwrap();
+        assert_eq!(store.health_list().await.unwrap(), []);
         assert_eq!(store.hook_list().await.unwrap(), []);
         assert_eq!(store.subscription_list().await.unwrap(), []);
+        assert_eq!(store.template_list().await.unwrap(), []);
         let head = store.audit_append(&[entry(1)]).await.unwrap();
         assert_eq!(head.sequence, u64::try_from(times).unwrap());
         store.close().await;

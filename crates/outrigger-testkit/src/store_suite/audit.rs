@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use outrigger_contract::Code;
 use outrigger_engine::audit::{self, AuditEntry, AuditRecord, GroupedCall, Head, Stage};
-use outrigger_engine::store::{AuditFilter, RecordBatch, RecordFilter};
+use outrigger_engine::store::{AuditFilter, Keep, RecordBatch, RecordFilter};
 use outrigger_engine::{CorrelationId, Store};
 use time::OffsetDateTime;
 
@@ -368,6 +368,6 @@ pub async fn no_record_goes_with_what_it_is_about(store: Arc<dyn Store>) {
     store.record_append(&batch).await.unwrap();
     let records = read_chain(&*store, 10).await;
     assert!(store.plugin_delete(&name).await.unwrap());
-    assert_eq!(store.record_prune(moment(1_000)).await.unwrap(), 1, "only the run is pruned");
+    assert_eq!(store.prune(&Keep::since(moment(1_000))).await.unwrap(), 1, "only the run is pruned");
     assert_eq!(read_chain(&*store, 10).await, records);
 }

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use outrigger_contract::types::{Field, Function, Outcome, Type, TypeGraph};
 use outrigger_contract::units::Span;
-use outrigger_contract::{Digest, FunctionName, FunctionRef, HookKind, Manifest, OnError, PluginName};
+use outrigger_contract::{Digest, FunctionName, FunctionRef, HookKind, Manifest, OnError, PluginName, Template};
 use outrigger_engine::access::Role;
 use outrigger_engine::audit::{AuditEntry, Stage};
+use outrigger_engine::events::NewEvent;
 use outrigger_engine::hooks::{HookRecord, Source, Subscription};
 use outrigger_engine::jobs::{JobId, JobRecord, Missed, OnInterruption, Owner, ScheduleRecord, Task};
 use outrigger_engine::lifecycle::PluginState;
 use outrigger_engine::runtime::{Inspection, LogLevel};
 use outrigger_engine::store::{
-    CacheOutcome, GrantRecord, KeyRecord, LogRecord, PluginRecord, RevisionRecord, RunRecord, StatisticsRow, StoreError,
+    CacheOutcome, GrantRecord, KeyRecord, LogRecord, PluginRecord, RequestProgress, RequestRecord, RevisionRecord,
+    RunRecord, StatisticsRow, StoreError, TemplateMade, TemplateRecord,
 };
+use outrigger_engine::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord};
 use outrigger_engine::{CorrelationId, Store};
 use time::OffsetDateTime;
 
@@ -232,6 +235,13 @@ pub fn job(number: u64) -> JobRecord {
     job
 }
 
+/// A request that is begun.
+pub fn request(number: u64) -> RequestRecord {
+    let mut place = [0; 32];
+    place[..8].copy_from_slice(&number.to_be_bytes());
+    RequestRecord { place, body: [7; 32], at: moment(number), progress: RequestProgress::Begun }
+}
+
 /// A schedule that was never written.
 pub fn schedule(name: &str) -> ScheduleRecord {
     ScheduleRecord {
@@ -246,6 +256,79 @@ pub fn schedule(name: &str) -> ScheduleRecord {
         created_at: moment(0),
         generation: 0,
     }
+}
+
+/// An event of that many seconds after the moment that all tests share.
+pub fn event(seconds: u64) -> NewEvent {
+    NewEvent {
+        at: moment(seconds),
+        name: "plugin.installed".parse().expect("a valid name"),
+        payload: serde_json::json!({"plugin": "pricing", "z": 1, "a": [null, 1.5]}),
+        correlation: CorrelationId::new(),
+        plugin: Some(name("pricing")),
+    }
+}
+
+/// A webhook that was never written.
+pub fn webhook(name: &str) -> WebhookRecord {
+    WebhookRecord {
+        name: name.parse().expect("a valid name"),
+        url: "https://ops.example.com/hooks?a=b".parse().expect("an address"),
+        events: vec!["plugin.*".parse().expect("a pattern")],
+        plugin: None,
+        enabled: true,
+        reason: None,
+        description: String::new(),
+        headers: vec!["Authorization".to_owned()],
+        sealed: serde_json::json!({"$sealed": {"key": "k1", "nonce": "", "text": ""}}),
+        allow_http: false,
+        allow_private_network: false,
+        since: moment(0),
+        failing_since: None,
+        created_by: "local".to_owned(),
+        created_at: moment(0),
+        updated_at: moment(0),
+        generation: 0,
+    }
+}
+
+/// A delivery that is pending; its id and its time are made from `number`.
+pub fn delivery(webhook: &str, number: u64) -> DeliveryRecord {
+    DeliveryRecord {
+        id: DeliveryId::from(ulid::Ulid::from_parts(number, 7)),
+        webhook: webhook.parse().expect("a valid name"),
+        event: Some(DeliveryId::from(ulid::Ulid::from_parts(number, 8))),
+        name: "plugin.installed".parse().expect("a valid name"),
+        state: DeliveryState::Pending,
+        attempts: 0,
+        next_at: moment(number),
+        status: None,
+        error: None,
+        created_at: moment(number),
+        ended_at: None,
+        body: "{\"type\":\"plugin.installed\"}".to_owned(),
+    }
+}
+
+/// A template that was never written.
+pub fn template(name: &str) -> TemplateRecord {
+    let path = "plugin.toml".parse().expect("a path");
+    let template = Template {
+        name: name.parse().expect("a valid name"),
+        description: "For tests.".to_owned(),
+        runtime: "wasm".to_owned(),
+        language: "rust".to_owned(),
+        variables: Vec::new(),
+        files: BTreeMap::from([(path, "name = \"{{ name }}\"\n".to_owned())]),
+    };
+    let made = TemplateMade {
+        created_at: moment(1),
+        created_by: "local".to_owned(),
+        updated_at: moment(1),
+        updated_by: "local".to_owned(),
+        revision: 0,
+    };
+    TemplateRecord { template, made }
 }
 
 #[track_caller]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use outrigger_engine::Store;
 use outrigger_engine::jobs::{JobError, JobId, JobProgress, JobRecord, JobState, Missed, ScheduleRecord};
-use outrigger_engine::store::JobFilter;
+use outrigger_engine::store::{Bound, JobFilter, Keep};
 
-use super::fixtures::{assert_conflict, job, moment, schedule};
+use super::fixtures::{assert_conflict, event, job, moment, schedule};
 
 async fn created(store: &dyn Store, job: JobRecord) -> JobRecord {
-    store.job_create(&job).await.unwrap();
+    store.job_create(&job, None).await.unwrap();
     JobRecord { generation: 1, ..job }
 }
 
@@ -36,7 +36,7 @@ pub async fn a_job_comes_back_as_it_was_written(store: Arc<dyn Store>) {
         hint: "look".to_owned(),
         detail: Some(serde_json::json!({"z": 1, "a": 2})),
     });
-    assert_eq!(store.job_put(&whole).await.unwrap(), 2);
+    assert_eq!(store.job_put(&whole, None).await.unwrap(), 2);
     whole.generation = 2;
     assert_eq!(store.job_fetch(whole.id).await.unwrap(), Some(whole));
 }
@@ -44,16 +44,16 @@ pub async fn a_job_comes_back_as_it_was_written(store: Arc<dyn Store>) {
 pub async fn an_id_is_of_one_job(store: Arc<dyn Store>) {
     let first = created(&*store, job(1)).await;
     let second = JobRecord { state: JobState::Failed, ..first.clone() };
-    assert_conflict(store.job_create(&second).await);
+    assert_conflict(store.job_create(&second, None).await);
     assert_eq!(store.job_fetch(first.id).await.unwrap(), Some(first));
 }
 
 pub async fn a_job_is_only_written_over_what_was_read(store: Arc<dyn Store>) {
-    assert_conflict(store.job_put(&job(1)).await);
+    assert_conflict(store.job_put(&job(1), None).await);
     let read = created(&*store, job(1)).await;
     let running = JobRecord { state: JobState::Running, ..read.clone() };
-    assert_eq!(store.job_put(&running).await.unwrap(), 2);
-    assert_conflict(store.job_put(&JobRecord { state: JobState::Cancelled, ..read }).await);
+    assert_eq!(store.job_put(&running, None).await.unwrap(), 2);
+    assert_conflict(store.job_put(&JobRecord { state: JobState::Cancelled, ..read }, None).await);
     assert_eq!(store.job_fetch(running.id).await.unwrap().unwrap().state, JobState::Running);
 }
 
@@ -61,7 +61,7 @@ pub async fn of_many_that_begin_a_job_one_does(store: Arc<dyn Store>) {
     let read = created(&*store, job(1)).await;
     let begin = || {
         let (store, running) = (Arc::clone(&store), JobRecord { state: JobState::Running, ..read.clone() });
-        tokio::spawn(async move { store.job_put(&running).await.is_ok() })
+        tokio::spawn(async move { store.job_put(&running, None).await.is_ok() })
     };
     let begun: Vec<_> = (0..8).map(|_| begin()).collect();
     let mut winners = 0;
@@ -139,13 +139,42 @@ pub async fn a_schedule_and_its_job_are_written_together(store: Arc<dyn Store>) 
     store.schedule_put(&schedule("nightly"), None).await.unwrap();
     let read = ScheduleRecord { generation: 1, ..schedule("nightly") };
     let due = ScheduleRecord { next_at: Some(moment(60)), ..read.clone() };
-    assert_eq!(store.schedule_put(&due, Some(&job(1))).await.unwrap(), 2);
+    assert_eq!(store.schedule_put(&due, Some((&job(1), &event(1)))).await.unwrap(), 2);
     // A second look at what was read before makes no second job.
-    assert_conflict(store.schedule_put(&due, Some(&job(2))).await);
+    assert_conflict(store.schedule_put(&due, Some((&job(2), &event(2)))).await);
     // Nor does the schedule move on where its job cannot be made.
     let again = ScheduleRecord { generation: 2, next_at: Some(moment(120)), ..read };
-    assert_conflict(store.schedule_put(&again, Some(&job(1))).await);
+    assert_conflict(store.schedule_put(&again, Some((&job(1), &event(1)))).await);
     assert_eq!(ids(&store.job_list(&JobFilter::default()).await.unwrap()), [job(1).id]);
     let present = store.schedule_list().await.unwrap();
     assert_eq!((present[0].generation, present[0].next_at), (2, Some(moment(60))));
+    let told = store.event_read(None, 10).await.unwrap();
+    assert_eq!(told.iter().map(|told| told.at).collect::<Vec<_>>(), [moment(1)]);
+}
+
+pub async fn a_job_and_the_event_that_tells_of_it_are_written_together(store: Arc<dyn Store>) {
+    store.job_create(&job(1), Some(&event(1))).await.unwrap();
+    let read = JobRecord { generation: 1, ..job(1) };
+    store.job_put(&read, Some(&event(2))).await.unwrap();
+    assert_conflict(store.job_create(&job(1), Some(&event(3))).await);
+    assert_conflict(store.job_put(&read, Some(&event(4))).await);
+    let told = store.event_read(None, 10).await.unwrap();
+    assert_eq!(told.iter().map(|told| told.at).collect::<Vec<_>>(), [moment(1), moment(2)]);
+}
+
+pub async fn only_jobs_that_have_ended_are_pruned(store: Arc<dyn Store>) {
+    for (number, state) in (0..).zip(JobState::ALL) {
+        let ended_at = state.has_ended().then(|| moment(number));
+        created(&*store, JobRecord { state, ended_at, ..job(number) }).await;
+    }
+    // It has ended once, and is to be done again.
+    created(&*store, JobRecord { ended_at: Some(moment(0)), ..job(20) }).await;
+    let ended = |job: &JobRecord| job.state.has_ended();
+    let newest = Bound { since: moment(0), most: 2 };
+    assert_eq!(store.prune(&Keep { jobs: newest, ..Keep::since(moment(0)) }).await.unwrap(), 1);
+    assert_eq!(store.prune(&Keep::since(moment(5))).await.unwrap(), 1);
+    let left = store.job_list(&JobFilter::default()).await.unwrap();
+    assert_eq!((left.len(), left.iter().filter(|job| ended(job)).count()), (5, 1));
+    assert_eq!(store.prune(&Keep::since(moment(1_000))).await.unwrap(), 1);
+    assert_eq!(store.job_list(&JobFilter::default()).await.unwrap().len(), 4);
 }

@@ -7,7 +7,7 @@ use outrigger_contract::types::{Case, Label, NamedType, Outcome, Shape, Type, Ty
 use outrigger_contract::{Digest, Manifest};
 use outrigger_engine::Store;
 use outrigger_engine::lifecycle::PluginState;
-use outrigger_engine::store::{Expected, PluginRecord, RecordBatch, RecordFilter, StateWrite};
+use outrigger_engine::store::{Expected, Keep, PluginRecord, RecordBatch, RecordFilter, StateWrite};
 use serde_json::json;
 
 use super::configuration_of;
@@ -30,7 +30,7 @@ pub async fn an_empty_store_has_nothing(store: Arc<dyn Store>) {
     assert_eq!(store.run_list(&RecordFilter::default()).await.unwrap(), []);
     assert_eq!(store.log_list(&RecordFilter::default()).await.unwrap(), []);
     assert_eq!(store.statistics_list(None).await.unwrap(), []);
-    assert_eq!(store.record_prune(moment(1_000)).await.unwrap(), 0);
+    assert_eq!(store.prune(&Keep::since(moment(1_000))).await.unwrap(), 0);
 }
 
 pub async fn a_plugin_comes_back_as_it_was_put(store: Arc<dyn Store>) {
@@ -179,8 +179,10 @@ pub async fn only_an_inactive_revision_is_removed(store: Arc<dyn Store>) {
     let second = revision(&name, "2.0.0");
     store.plugin_put(&plugin(&name, &second), Some(&second), None, 1).await.unwrap();
     assert_conflict(store.revision_delete(&second.digest).await);
+    assert!(store.revision_exists(&first.digest).await.unwrap());
     assert!(store.revision_delete(&first.digest).await.unwrap());
     assert!(!store.revision_delete(&first.digest).await.unwrap());
+    assert!(!store.revision_exists(&first.digest).await.unwrap());
     assert_eq!(store.revision_fetch(&first.digest).await.unwrap(), None);
     assert_eq!(store.grant_fetch(&first.digest).await.unwrap(), None, "its grant went with it");
     assert_eq!(store.revision_list(&name).await.unwrap(), [second.summary()]);

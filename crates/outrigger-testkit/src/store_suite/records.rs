@@ -5,7 +5,7 @@ use std::sync::Arc;
 use outrigger_contract::code::TABLE;
 use outrigger_contract::{Digest, PluginName};
 use outrigger_engine::runtime::LogLevel;
-use outrigger_engine::store::{CacheOutcome, LogRecord, RecordBatch, RecordFilter, RunRecord};
+use outrigger_engine::store::{Bound, CacheOutcome, Keep, LogRecord, RecordBatch, RecordFilter, RunRecord};
 use outrigger_engine::{CorrelationId, Store};
 use time::OffsetDateTime;
 
@@ -233,14 +233,41 @@ pub async fn old_records_are_pruned(store: Arc<dyn Store>) {
         audit: Vec::new(),
     };
     store.record_append(&batch).await.unwrap();
-    assert_eq!(store.record_prune(moment(0)).await.unwrap(), 0);
-    assert_eq!(store.record_prune(moment(7)).await.unwrap(), 14);
+    assert_eq!(store.prune(&Keep::since(moment(0))).await.unwrap(), 0);
+    assert_eq!(store.prune(&Keep::since(moment(7))).await.unwrap(), 14);
     let runs = store.run_list(&RecordFilter::default()).await.unwrap();
     assert_eq!(runs.iter().map(|run| run.started_at).min(), Some(moment(7)), "what is as old as that stays");
     assert_eq!(store.log_list(&RecordFilter::default()).await.unwrap().len(), 3);
     assert_eq!(store.statistics_list(None).await.unwrap(), [statistics(&name, "echo", 10)], "statistics stay");
-    assert_eq!(store.record_prune(moment(7)).await.unwrap(), 0);
-    assert_eq!(store.record_prune(moment(1_000)).await.unwrap(), 6);
+    assert_eq!(store.prune(&Keep::since(moment(7))).await.unwrap(), 0);
+    assert_eq!(store.prune(&Keep::since(moment(1_000))).await.unwrap(), 6);
     // A run that is gone may come again.
     append(&*store, vec![run(&name, 1)], Vec::new()).await;
+}
+
+pub async fn no_more_is_kept_than_was_said(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    let logs = [1, 2, 2, 3, 4].map(|number| line(&name, moment(number), "x"));
+    append(&*store, (0..10).map(|number| run(&name, number)).collect(), logs.to_vec()).await;
+    let newest = |most: u64| Bound { since: moment(0), most };
+    let keep = Keep { runs: newest(3), logs: newest(10), ..Keep::since(moment(0)) };
+    assert_eq!(store.prune(&keep).await.unwrap(), 7);
+    let runs = store.run_list(&RecordFilter::default()).await.unwrap();
+    assert_eq!(runs.iter().map(|run| run.started_at).collect::<Vec<_>>(), [9, 8, 7].map(moment));
+    // Of lines of one moment that cannot all be kept, none is.
+    let keep = Keep { logs: newest(3), ..Keep::since(moment(0)) };
+    assert_eq!(store.prune(&keep).await.unwrap(), 3);
+    assert_eq!(store.log_list(&RecordFilter::default()).await.unwrap().len(), 2);
+    // Whichever of the two says less.
+    let keep = Keep { runs: Bound { since: moment(9), most: 2 }, ..Keep::since(moment(0)) };
+    assert_eq!(store.prune(&keep).await.unwrap(), 2);
+    let keep = Keep { runs: newest(0), logs: newest(0), ..Keep::since(moment(0)) };
+    assert_eq!(store.prune(&keep).await.unwrap(), 3);
+}
+
+pub async fn many_records_are_pruned(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    append(&*store, (0..2_300).map(|number| run(&name, number)).collect(), Vec::new()).await;
+    assert_eq!(store.prune(&Keep::since(moment(1_800))).await.unwrap(), 1_800);
+    assert_eq!(store.run_list(&RecordFilter::default()).await.unwrap().len(), 500);
 }

@@ -45,7 +45,7 @@ fn row(revision: &ConfigurationRevision) -> Vec<comfy_table::Cell> {
     vec![cell(revision.to_string()), cell(moment(*at)), cell(by), cell(values), cell(restores), cell(correlation)]
 }
 
-fn difference(difference: &ConfigurationDifference) -> Vec<comfy_table::Cell> {
+pub(in crate::commands) fn difference(difference: &ConfigurationDifference) -> Vec<comfy_table::Cell> {
     let ConfigurationDifference { key, kind, before, after } = difference;
     let kind = match kind {
         DifferenceKind::Added => "added",

@@ -198,10 +198,10 @@ fn value(item: &Item<'_>, property: &Property) -> Option<Value> {
 }
 
 /// The name of a key of the configuration.
-struct Key(String);
+pub(in crate::manifest) struct Key(String);
 
 #[derive(Debug)]
-struct KeyError(String);
+pub(in crate::manifest) struct KeyError(String);
 
 impl FromStr for Key {
     type Err = KeyError;
@@ -212,6 +212,12 @@ impl FromStr for Key {
             return Ok(Self(text.to_owned()));
         }
         Err(KeyError(shorten(text)))
+    }
+}
+
+impl From<Key> for String {
+    fn from(Key(text): Key) -> Self {
+        text
     }
 }
 

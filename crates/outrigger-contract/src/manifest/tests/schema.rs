@@ -31,7 +31,9 @@ fn the_schema_and_the_reader_know_the_same_keys() {
     check("/properties/dependencies/additionalProperties/anyOf/1", keys::DEPENDENCY);
     check("/properties/hooks/additionalProperties", keys::HOOK);
     check("/properties/subscriptions/items", keys::SUBSCRIPTION);
+    check("/properties/migrations/items", keys::MIGRATION);
     check("/properties/limits", keys::LIMITS);
+    check("/properties/health", keys::HEALTH);
     let words: Vec<_> = KEYWORDS.iter().map(|(word, _)| *word).collect();
     check("/$defs/Property", &words);
 }
@@ -100,6 +102,8 @@ fn what_is_wrong_does_not_fit_the_schema() {
     wrong("/hooks/customer.created/kind", json!("notice"));
     wrong("/subscriptions/0/on-error", json!("disable-after(0)"));
     wrong("/subscriptions/0/priority", json!("first"));
+    wrong("/migrations/0/rename", json!({ "region": 1 }));
+    wrong("/migrations/0/remove-state", json!([""]));
     wrong("/limits/memory", json!("64M"));
     wrong("/configuration/regions/items", json!({ "type": "text" }));
     let mut unknown = as_json(LEAST);

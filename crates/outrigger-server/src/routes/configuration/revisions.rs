@@ -1,4 +1,5 @@
-//! What a configuration was, the way back to it, and the keys of its secrets.
+//! What a configuration was, the way back to it, and the keys of its secrets. Not below `config/`, where each name is that
+//! of a value.
 
 use outrigger_api::{ApiError, ApiResult, Code, ConfigurationDiff, ConfigurationRevision, PluginName, SecretsRotation};
 use schemars::JsonSchema;
@@ -15,23 +16,23 @@ use crate::page::List;
 use crate::routes::PluginPath;
 
 pub(super) fn routes(api: &mut Api) {
-    api.get("/api/v1/plugins/{plugin_id}/config/revisions", "configuration_revisions", list)
+    api.get("/api/v1/plugins/{plugin_id}/config-revisions", "configuration_revisions", list)
         .tag(TAG)
         .summary("List the revisions of a plugin's configuration, the newest first")
         .describe("The newest 50 are kept.")
         .right("configuration_view")
         .fails(&[Code::PluginNotFound]);
-    api.get("/api/v1/plugins/{plugin_id}/config/revisions/{revision}", "configuration_revision", fetch)
+    api.get("/api/v1/plugins/{plugin_id}/config-revisions/{revision}", "configuration_revision", fetch)
         .tag(TAG)
         .summary("One revision of a plugin's configuration")
         .right("configuration_view")
         .fails(&[Code::PluginNotFound, Code::NotFound]);
-    api.get("/api/v1/plugins/{plugin_id}/config/diff", "configuration_diff", diff)
+    api.get("/api/v1/plugins/{plugin_id}/config-diff", "configuration_diff", diff)
         .tag(TAG)
         .summary("The keys in which two revisions of a configuration differ")
         .right("configuration_view")
         .fails(&[Code::PluginNotFound, Code::NotFound]);
-    api.post("/api/v1/plugins/{plugin_id}/config/rollback", "configuration_rollback", rollback)
+    api.post("/api/v1/plugins/{plugin_id}/config-rollback", "configuration_rollback", rollback)
         .tag(TAG)
         .summary("Take up the values of an earlier revision again, secrets too, as a new revision")
         .right("configuration_modify")
@@ -48,8 +49,10 @@ pub(super) fn routes(api: &mut Api) {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct RevisionPath {
     /// The plugin's name.
+    #[schemars(example = &"policy-validator")]
     plugin_id: PluginName,
     /// The revision's number.
+    #[schemars(example = 1)]
     revision: u64,
 }
 

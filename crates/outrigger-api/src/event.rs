@@ -1,0 +1,79 @@
+//! The log of events: what happened, in one order.
+
+use std::pin::Pin;
+
+use futures::Stream;
+use outrigger_contract::{HookName, Pattern, PluginName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::ApiResult;
+
+/// Events as they happen. Whoever reads slowly reads later; nothing is left out.
+pub type EventStream = Pin<Box<dyn Stream<Item = ApiResult<EventInfo>> + Send>>;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EventInfo {
+    /// A ULID, greater than that of any event before it.
+    pub id: String,
+    #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: OffsetDateTime,
+    /// Such as `plugin.installed`, `job.failed`, or an event hook's own name.
+    pub name: HookName,
+    /// The plugin that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginName>,
+    /// Of whatever caused it.
+    pub correlation: String,
+    /// What it carries.
+    #[schemars(with = "serde_json::Value")]
+    pub payload: Value,
+}
+
+/// Which events to list. All that is given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventQuery {
+    /// Only events of such a name.
+    #[serde(default)]
+    pub name: Option<Pattern>,
+    /// Only those about such a plugin.
+    #[serde(default)]
+    pub plugin: Option<Pattern>,
+    /// Only those newer than this event.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
+    pub after: Option<String>,
+    /// Only those older than this event, for the page after.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
+    pub before: Option<String>,
+    /// Only those that happened at this time or later.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub since: Option<OffsetDateTime>,
+    /// The newest so many, at most 1,000; 0 for 100.
+    #[serde(default)]
+    #[schemars(range(max = 1000))]
+    pub limit: u32,
+}
+
+/// Which events to follow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FollowQuery {
+    /// Only events of such a name.
+    #[serde(default)]
+    pub name: Option<Pattern>,
+    /// Only those about such a plugin.
+    #[serde(default)]
+    pub plugin: Option<Pattern>,
+    /// Go on behind this event instead of now. The header `Last-Event-ID` wins.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
+    pub after: Option<String>,
+}

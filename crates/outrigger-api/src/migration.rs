@@ -1,0 +1,63 @@
+//! What becomes of a plugin's configuration and state when another version takes its place, or the former one again.
+
+use outrigger_contract::PluginName;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ConfigurationDifference;
+
+/// What a migration did, or would do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MigrationReport {
+    /// The version that was there.
+    pub from: String,
+    pub to: String,
+    /// What was done, in this order, for a person to read.
+    pub steps: Vec<String>,
+    /// The keys of the configuration that differ. Left out for who may not see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Vec<ConfigurationDifference>>,
+    pub state: StateChanges,
+}
+
+/// The keys of a state that differ. At most 100 of each kind are named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StateChanges {
+    pub added: Vec<String>,
+    pub changed: Vec<String>,
+    pub removed: Vec<String>,
+    /// How many more there are than are named.
+    pub unnamed: u64,
+}
+
+impl StateChanges {
+    /// How many keys of each kind are named.
+    pub const NAMED: usize = 100;
+
+    /// Whether nothing differs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
+    }
+}
+
+/// How to go back to what was there before the last update.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackRequest {
+    /// Only say what it would do.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What going back did, or would do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RollbackReport {
+    pub plugin: PluginName,
+    /// Nothing was done.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// How many writes to the state since the update are lost by it.
+    pub lost_writes: u64,
+    pub migration: MigrationReport,
+}

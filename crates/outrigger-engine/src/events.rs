@@ -1,0 +1,193 @@
+//! The log of events: what happened, in one order, durable, and bounded. Whatever is told to the subscribers of an event
+//! hook stands in it, and so does every change of a job's state. Calls do not: they are records.
+//!
+//! An event gets its id in the transaction that writes it, under the database's lock, and ids only grow: who has read up to
+//! one of them has missed nothing before it. So whoever follows the log reads on from the last one that it has seen, when it
+//! is woken and now and then, and whoever is slow reads later; nothing is held for it in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outrigger_contract::{Code, HookName, Pattern, PluginName};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+use crate::correlation::CorrelationId;
+use crate::engine::Engine;
+use crate::error::Failure;
+use crate::store::Store;
+
+/// The most that an event may carry, in bytes of JSON.
+pub const LONGEST_PAYLOAD: usize = 64 << 10;
+/// Events that are read at once.
+const PAGE: u32 = 200;
+/// How often the log is looked at without being woken: another process may have written to it.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Of an event: a ULID, greater than that of any event before it.
+pub type EventId = CorrelationId;
+
+/// Something that happened, before it has its place in the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewEvent {
+    pub at: OffsetDateTime,
+    pub name: HookName,
+    pub payload: Json,
+    /// Of whatever caused it.
+    pub correlation: CorrelationId,
+    /// The plugin that it is about, or whose hook it is.
+    pub plugin: Option<PluginName>,
+}
+
+/// Something that happened, in its place in the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    pub id: EventId,
+    pub at: OffsetDateTime,
+    pub name: HookName,
+    pub payload: Json,
+    pub correlation: CorrelationId,
+    pub plugin: Option<PluginName>,
+}
+
+impl NewEvent {
+    /// What happened just now, caused by what this task does.
+    #[must_use]
+    pub fn now(name: HookName, payload: Json) -> Self {
+        let plugin = payload.get("plugin").and_then(Json::as_str).and_then(|name| name.parse().ok());
+        Self { at: OffsetDateTime::now_utc(), name, payload, correlation: CorrelationId::current(), plugin }
+    }
+}
+
+impl EventRecord {
+    /// An event with its id.
+    #[must_use]
+    pub fn of(id: EventId, event: &NewEvent) -> Self {
+        let NewEvent { at, name, payload, correlation, plugin } = event.clone();
+        Self { id, at, name, payload, correlation, plugin }
+    }
+
+    /// Whether it is of this name and about such a plugin; a pattern that is not given covers everything.
+    #[must_use]
+    pub fn matches(&self, name: Option<&Pattern>, plugin: Option<&Pattern>) -> bool {
+        let of_plugin = |pattern: &Pattern| self.plugin.as_ref().is_some_and(|plugin| pattern.covers(plugin.as_str()));
+        name.is_none_or(|pattern| pattern.covers(self.name.as_str())) && plugin.is_none_or(of_plugin)
+    }
+}
+
+/// Checks that an event carries no more than it may.
+pub(crate) fn check_payload(name: &HookName, payload: &Json) -> Result<(), Failure> {
+    let length = payload.to_string().len();
+    if length <= LONGEST_PAYLOAD {
+        return Ok(());
+    }
+    let message = format!("`{name}` was to carry {length} bytes, and an event carries at most {LONGEST_PAYLOAD}");
+    Err(Failure::new(Code::InvalidInput, message).with_hint("carry the id of what it is about, and let it be fetched"))
+}
+
+/// What an engine knows of the log besides what the store holds.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    appended: watch::Sender<()>,
+}
+
+impl Events {
+    /// Wakes whoever follows the log.
+    pub(crate) fn wake(&self) {
+        self.appended.send_replace(());
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.appended.subscribe()
+    }
+}
+
+/// Reads the log on and on.
+#[derive(Debug)]
+pub struct Follower {
+    store: Arc<dyn Store>,
+    appended: watch::Receiver<()>,
+    after: Option<EventId>,
+}
+
+impl Follower {
+    /// The next events, the oldest first, as soon as there are any; none when the engine is gone. Dropped before it has
+    /// answered, it has passed nothing over.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn next(&mut self) -> Result<Vec<EventRecord>, Failure> {
+        loop {
+            // Before the log is read: what is appended while it is read wakes.
+            self.appended.mark_unchanged();
+            let page = self.store.event_read(self.after, PAGE).await?;
+            if let Some(last) = page.last() {
+                self.after = Some(last.id);
+                return Ok(page);
+            }
+            tokio::select! {
+                changed = self.appended.changed() => if changed.is_err() { return Ok(Vec::new()) },
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Follows the log: from behind this event, or from now on.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn events_follow(&self, after: Option<EventId>) -> Result<Follower, Failure> {
+        let appended = self.inner.events.subscribe();
+        let after = match after {
+            Some(after) => Some(after),
+            None => self.inner.store.event_head().await?,
+        };
+        Ok(Follower { store: Arc::clone(&self.inner.store), appended, after })
+    }
+
+    /// Writes an event into the log. When it returns, the event is there for good.
+    pub(crate) async fn log_event(&self, event: &NewEvent) -> Result<(), Failure> {
+        self.inner.store.event_append(std::slice::from_ref(event)).await?;
+        self.inner.events.wake();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn patterns_choose_events() {
+        let event = NewEvent::now("plugin.installed".parse().expect("a name"), json!({"plugin": "pricing"}));
+        let event = EventRecord::of(EventId::new(), &event);
+        let check = |name: Option<&str>, plugin: Option<&str>, expected: bool| {
+            let pattern = |text: Option<&str>| text.map(|text| text.parse::<Pattern>().expect("a pattern"));
+            assert_eq!(
+                event.matches(pattern(name).as_ref(), pattern(plugin).as_ref()),
+                expected,
+                "{name:?} {plugin:?}"
+            );
+        };
+        check(None, None, true);
+        check(Some("plugin.*"), Some("pricing"), true);
+        check(Some("job.*"), None, false);
+        check(None, Some("team*"), false);
+    }
+
+    #[test]
+    fn ids_grow_even_when_the_clock_does_not() {
+        let now = OffsetDateTime::now_utc();
+        let first = EventId::following(None, now);
+        let second = EventId::following(Some(first), now);
+        let third = EventId::following(Some(second), now - time::Duration::hours(1));
+        assert!(first < second && second < third, "{first} {second} {third}");
+        assert!(EventId::following(Some(third), now + time::Duration::hours(1)) > third);
+    }
+}

@@ -1,0 +1,167 @@
+//! What the lifecycle decides, carried out on one plugin.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use outrigger_contract::{Code, Digest, Permissions};
+
+use crate::configuration;
+use crate::engine::{Engine, Inner};
+use crate::error::Failure;
+use crate::lifecycle::{Effect, Effects};
+use crate::plugins::{ActiveRevision, Configuration, Slot};
+use crate::runtime::{LifecycleStep, LoadedRevision, RevisionSpec, RuntimeFault};
+use crate::services::Ground;
+use crate::store::RevisionRecord;
+
+/// Carries out effects on one slot.
+pub(super) struct SlotEffects<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) slot: &'a Arc<Slot>,
+    /// The revision to load.
+    pub(super) digest: Digest,
+    /// What is loaded already, where that is not to be read from the store.
+    pub(super) candidate: Option<&'a Candidate>,
+    /// The configuration to load it with, where that is not the stored one.
+    pub(super) configuration: Option<Configuration>,
+    /// The revision that is loaded: one on its way up, or the active one on its way down.
+    pub(super) revision: Option<Arc<ActiveRevision>>,
+    /// What its steps work on.
+    pub(super) ground: Ground,
+}
+
+/// A revision whose code is ready, and which is not active.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) record: RevisionRecord,
+    pub(super) granted: Permissions,
+    pub(super) loaded: Arc<dyn LoadedRevision>,
+}
+
+impl<'a> SlotEffects<'a> {
+    pub(super) fn new(engine: &'a Engine, slot: &'a Arc<Slot>, revision: Option<Arc<ActiveRevision>>) -> Self {
+        let digest = slot.record.lock().0.active;
+        Self { engine, slot, digest, candidate: None, configuration: None, revision, ground: Ground::default() }
+    }
+
+    async fn load(&mut self) -> Result<(), Failure> {
+        let (engine, slot) = (self.engine, self.slot);
+        let read;
+        let Candidate { record, granted, loaded } = match self.candidate {
+            Some(candidate) => candidate,
+            None => {
+                let record = engine.revision(&self.digest).await?;
+                let grant = engine.inner.store.grant_fetch(&self.digest).await?;
+                let granted = grant.map(|grant| grant.permissions).unwrap_or_default();
+                read = engine.load(record, granted, None).await?;
+                &read
+            }
+        };
+        let configuration = match self.configuration.take() {
+            Some(configuration) => configuration,
+            None => {
+                let stored = engine.inner.store.configuration_fetch(&slot.name).await?;
+                let values = stored.map(|stored| stored.values).unwrap_or_default();
+                Configuration::new(configuration::resolve(&engine.inner, &record.manifest, &values)?)
+            }
+        };
+        self.revision = Some(Arc::new(slot.assemble(record, granted.clone(), configuration, Arc::clone(loaded))));
+        Ok(())
+    }
+
+    /// Calls a step of the plugin's own.
+    async fn step(&self, step: LifecycleStep) -> Result<(), Failure> {
+        let Some(revision) = &self.revision else { return Ok(()) };
+        let context = self.engine.step_context(&self.slot.name, revision, &self.ground);
+        revision.loaded.lifecycle(step, context).await.map_err(|fault: RuntimeFault| {
+            let message = format!("`{}` of the plugin `{}` failed: {}", step.as_str(), self.slot.name, fault.message);
+            let code = if fault.code == Code::FunctionFailed { Code::LifecycleFailed } else { fault.code };
+            Failure::new(code, message)
+        })
+    }
+
+    async fn drain(&self) -> Result<(), Failure> {
+        // A successor may be in place already; only the revision this is about is taken away.
+        let current = self.slot.active.load_full();
+        let Some(revision) = &self.revision else { return Ok(()) };
+        if current.is_some_and(|current| Arc::ptr_eq(&current, revision)) {
+            self.slot.active.store(None);
+        }
+        revision.calls.close();
+        let limit = self.engine.inner.options.drain;
+        let drained = tokio::time::timeout(limit, revision.calls.wait()).await;
+        drained.map_err(|_| Failure::deadline(&format!("calls running on `{}`", self.slot.name), limit))
+    }
+
+    async fn remove_files(&self) -> Result<(), Failure> {
+        let Inner { runtime, options, .. } = &*self.engine.inner;
+        runtime.forget(&self.digest).await;
+        let folder = options.package(&self.digest);
+        match tokio::fs::remove_dir_all(&folder).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::new(Code::Io, format!("{} could not be removed: {error}", folder.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Effects for SlotEffects<'_> {
+    async fn perform(&mut self, effect: Effect) -> Result<(), Failure> {
+        match effect {
+            Effect::Load => self.load().await,
+            Effect::Initialize => self.step(LifecycleStep::Initialize).await,
+            Effect::Activate => self.step(LifecycleStep::Activate).await,
+            Effect::Drain => self.drain().await,
+            Effect::Deactivate => self.step(LifecycleStep::Deactivate).await,
+            Effect::Cleanup => self.step(LifecycleStep::Cleanup).await,
+            Effect::Unload => {
+                self.revision = None;
+                Ok(())
+            }
+            Effect::Unregister => {
+                self.engine.inner.store.plugin_delete(&self.slot.name).await?;
+                self.engine.inner.plugins.remove(&self.slot.name);
+                Ok(())
+            }
+            Effect::RemoveFiles => self.remove_files().await,
+            Effect::Validate | Effect::Unpack | Effect::Register => {
+                Err(Failure::internal(format!("{effect:?} belongs to the installation of a package")))
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Makes a revision's code ready to run. Its package is in `root`, or in the folder for its digest.
+    pub(super) async fn load(
+        &self,
+        record: RevisionRecord,
+        granted: Permissions,
+        root: Option<PathBuf>,
+    ) -> Result<Candidate, Failure> {
+        let Inner { runtime, options, .. } = &*self.inner;
+        let plugin = &record.manifest.name;
+        if !record.manifest.permissions.widens(&granted).is_empty() {
+            let missing = record.manifest.permissions.widens(&granted).join("; ");
+            let message = format!("the plugin `{plugin}` asks for permissions it was not granted: {missing}");
+            return Err(Failure::new(Code::GrantRequired, message));
+        }
+        let loaded = runtime
+            .load(RevisionSpec {
+                plugin: plugin.clone(),
+                digest: record.digest,
+                root: root.unwrap_or_else(|| options.package(&record.digest)),
+                entry: record.manifest.runtime.entry.as_str().into(),
+                graph: Arc::new(record.inspection.graph.clone()),
+                exports: record.inspection.exports.clone(),
+                granted: granted.clone(),
+                limits: record.manifest.limits.clone(),
+                instances: record.manifest.runtime.instances,
+            })
+            .await?;
+        Ok(Candidate { record, granted, loaded })
+    }
+}

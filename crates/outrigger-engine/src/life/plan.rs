@@ -1,0 +1,87 @@
+//! What has to be done to what one version left, before another can take its place.
+
+use std::cmp::Ordering;
+
+use outrigger_contract::manifest::MigrationStep;
+use outrigger_contract::types::wit::OptionalExport;
+use outrigger_contract::{Code, Manifest, PluginName};
+use semver::Version;
+
+use super::Downgrade;
+use crate::error::Failure;
+use crate::runtime::RuntimeFault;
+use crate::store::RevisionRecord;
+
+/// The way from one version to another.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    plugin: PluginName,
+    pub(super) from: Version,
+    pub(super) to: Version,
+    /// In the order in which they are taken.
+    pub(super) steps: Vec<MigrationStep>,
+    /// The plugin's own functions are called after the steps.
+    pub(super) own: bool,
+}
+
+impl Plan {
+    /// The plan for a revision that is to take the place of version `from`.
+    ///
+    /// # Errors
+    /// It is older, and neither says that it can take over from that version, nor is told to.
+    pub(super) fn new(from: &Version, revision: &RevisionRecord, downgrade: Downgrade) -> Result<Self, Failure> {
+        let Manifest { name, version: to, migrations, .. } = &revision.manifest;
+        let steps: Vec<_> = migrations.iter().filter(|step| step.applies_to(from)).cloned().collect();
+        let migrates = match to.cmp_precedence(from) {
+            Ordering::Greater => true,
+            // The same version, built anew, finds what it left itself.
+            Ordering::Equal => false,
+            Ordering::Less if !steps.is_empty() => true,
+            Ordering::Less if downgrade == Downgrade::Allowed => false,
+            Ordering::Less => return Err(refused(name, from, to)),
+        };
+        let own = migrates && revision.inspection.exports.contains(&OptionalExport::Migration);
+        let steps = if migrates { steps } else { Vec::new() };
+        Ok(Self { plugin: name.clone(), from: from.clone(), to: to.clone(), steps, own })
+    }
+
+    /// Nothing has to be done.
+    pub(super) fn is_empty(&self) -> bool {
+        self.steps.is_empty() && !self.own
+    }
+
+    /// Whether the state may be another one for the new version. What the old version writes to it from then on would be
+    /// lost.
+    pub(super) fn touches_state(&self) -> bool {
+        self.own || self.steps.iter().any(MigrationStep::touches_state)
+    }
+
+    /// The same of one of the plugin's own functions, which is named.
+    pub(super) fn failed_in(&self, function: &str, fault: RuntimeFault) -> Failure {
+        let mut failure = Failure::from(fault);
+        if !failure.message.contains(function) {
+            failure.message = format!("`{function}`: {}", failure.message);
+        }
+        self.failed(failure)
+    }
+
+    /// What is said when it could not be carried out. What is no fault of the plugin or its data is said as it is.
+    pub(super) fn failed(&self, failure: Failure) -> Failure {
+        use Code::{Internal, Io, SecretUnreadable, StoreFailed};
+        if self.is_empty() || matches!(failure.code, Internal | Io | SecretUnreadable | StoreFailed) {
+            return failure;
+        }
+        let Self { plugin, from, to, .. } = self;
+        let message = format!("`{plugin}` was not migrated from {from} to {to}: {}", failure.message);
+        Failure { code: Code::MigrationFailed, message, hint: None, ..failure }
+    }
+}
+
+fn refused(plugin: &PluginName, from: &Version, to: &Version) -> Failure {
+    let message =
+        format!("`{plugin}` {to} is older than {from}, which is installed, and may not understand what it left");
+    Failure::new(Code::Conflict, message).with_hint(format!(
+        "`outrigger plugin rollback {plugin}` goes back to what was there before the last update, with its configuration \
+         and state; `--allow-downgrade` installs it over what is there now"
+    ))
+}

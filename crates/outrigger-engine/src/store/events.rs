@@ -1,0 +1,39 @@
+//! The log of events, as it is kept.
+
+use async_trait::async_trait;
+use outrigger_contract::Pattern;
+use time::OffsetDateTime;
+
+use super::StoreError;
+use crate::events::{EventId, EventRecord, NewEvent};
+
+/// Keeps the log of events.
+#[async_trait]
+pub trait EventStore: Send + Sync {
+    /// Appends events, and gives each an id in their order, greater than that of any event before it, whoever wrote that.
+    async fn event_append(&self, events: &[NewEvent]) -> Result<Vec<EventId>, StoreError>;
+    /// Events behind this one, or from the first that is kept, the oldest first, at most `limit`.
+    async fn event_read(&self, after: Option<EventId>, limit: u32) -> Result<Vec<EventRecord>, StoreError>;
+    /// Events that match, the newest first.
+    async fn event_list(&self, filter: &EventFilter) -> Result<Vec<EventRecord>, StoreError>;
+    /// The newest event.
+    async fn event_head(&self) -> Result<Option<EventId>, StoreError>;
+    /// Drops the oldest events that are older than `before` or beyond the newest `keep`: at most so many at once, and never
+    /// the newest one, behind which ids go on. Answers how many.
+    async fn event_prune(&self, keep: u64, before: OffsetDateTime, at_most: u32) -> Result<u64, StoreError>;
+}
+
+/// Which events to list. All that is given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    pub name: Option<Pattern>,
+    pub plugin: Option<Pattern>,
+    /// Newer than this one.
+    pub after: Option<EventId>,
+    /// Older than this one.
+    pub before: Option<EventId>,
+    /// From this moment on.
+    pub since: Option<OffsetDateTime>,
+    /// At most this many; 0 for 1,000.
+    pub limit: u32,
+}

@@ -1,0 +1,64 @@
+//! Webhooks and what is on its way to them, as it is kept.
+
+use async_trait::async_trait;
+use outrigger_contract::WebhookName;
+use time::OffsetDateTime;
+
+use super::StoreError;
+use crate::events::EventId;
+use crate::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord};
+
+/// Keeps webhooks and their deliveries.
+#[async_trait]
+pub trait WebhookStore: Send + Sync {
+    /// All webhooks, by name.
+    async fn webhook_list(&self) -> Result<Vec<WebhookRecord>, StoreError>;
+    /// Writes a webhook in the place of the one of its name and its generation, 0 for one that must not exist yet. Answers
+    /// with the next generation, or [`StoreError::Conflict`].
+    async fn webhook_put(&self, webhook: &WebhookRecord) -> Result<u64, StoreError>;
+    /// Removes a webhook with its deliveries. Answers whether it was there.
+    async fn webhook_delete(&self, name: &WebhookName) -> Result<bool, StoreError>;
+
+    /// How far the log of events was gone through for webhooks.
+    async fn outbox_cursor(&self) -> Result<Option<EventId>, StoreError>;
+    /// Adds deliveries and notes how far the log was gone through: both or neither. Those for a webhook that is not there
+    /// any more are left out.
+    async fn outbox_put(&self, cursor: EventId, deliveries: &[DeliveryRecord]) -> Result<(), StoreError>;
+    /// Adds one delivery that no event of the log stands behind. Answers whether its webhook is there.
+    async fn delivery_create(&self, delivery: &DeliveryRecord) -> Result<bool, StoreError>;
+    /// Pending deliveries whose time has come, those that wait longest first, of webhooks other than these.
+    async fn delivery_due(
+        &self,
+        now: OffsetDateTime,
+        except: &[WebhookName],
+        limit: u32,
+    ) -> Result<Vec<DeliveryRecord>, StoreError>;
+    /// Writes a delivery in the place of the one with its id. Answers whether it was there.
+    async fn delivery_put(&self, delivery: &DeliveryRecord) -> Result<bool, StoreError>;
+    /// One delivery.
+    async fn delivery_fetch(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError>;
+    /// Deliveries that match, the newest first.
+    async fn delivery_list(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRecord>, StoreError>;
+    /// How many deliveries of each webhook stand where.
+    async fn delivery_counts(&self) -> Result<Vec<(WebhookName, DeliveryState, u64)>, StoreError>;
+    /// Makes dead letters of a webhook pending again, to be sent from now on: one of them, or all. Answers how many.
+    async fn delivery_revive(
+        &self,
+        webhook: &WebhookName,
+        id: Option<DeliveryId>,
+        now: OffsetDateTime,
+    ) -> Result<u64, StoreError>;
+    /// Drops deliveries that ended before this: at most so many at once. Answers how many.
+    async fn delivery_prune(&self, ended_before: OffsetDateTime, at_most: u32) -> Result<u64, StoreError>;
+}
+
+/// Which deliveries to list. All that is given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    pub webhook: Option<WebhookName>,
+    pub state: Option<DeliveryState>,
+    /// Older than this one.
+    pub before: Option<DeliveryId>,
+    /// At most this many; 0 for 1,000.
+    pub limit: u32,
+}

@@ -1,0 +1,154 @@
+//! Webhooks: addresses outside that are told of events. The log of events is gone through once, in order; what a webhook is
+//! to be told becomes a delivery, which is in the store before anything is sent. So a delivery is sent at least once, under
+//! the same id each time, and whoever receives it can leave out what it has seen.
+//!
+//! [`machine`] says what follows from the answer of a receiver, [`worker`] sends, [`signature`] signs by the scheme of
+//! Standard Webhooks. What speaks HTTP is behind the trait [`Sender`].
+
+mod check;
+pub mod machine;
+mod manage;
+mod secret;
+pub mod signature;
+pub mod worker;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use outrigger_contract::permission::HostAccess;
+use outrigger_contract::{HookName, Pattern, WebhookName};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use ulid::Generator;
+use url::Url;
+
+pub use machine::DeliveryState;
+pub use secret::SecretText;
+pub(crate) use worker::PostOffice;
+pub use worker::{Chance, Keep, WebhookOptions};
+
+use crate::correlation::CorrelationId;
+use crate::events::EventId;
+
+/// Of a delivery: the `webhook-id` that the receiver sees, the same at every attempt.
+pub type DeliveryId = CorrelationId;
+
+/// An address outside that is told of events, as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WebhookRecord {
+    pub name: WebhookName,
+    pub url: Url,
+    /// It is told of events whose name one of these covers.
+    pub events: Vec<Pattern>,
+    /// Only of those about a plugin that this covers.
+    pub plugin: Option<Pattern>,
+    pub enabled: bool,
+    /// Why it was switched off, where that was not done by a person.
+    pub reason: Option<String>,
+    pub description: String,
+    /// The names of headers that are sent besides. Their values are sealed.
+    pub headers: Vec<String>,
+    /// What it is signed with, and the values of its headers, sealed by the vault.
+    pub sealed: serde_json::Value,
+    /// Plain HTTP is meant.
+    pub allow_http: bool,
+    /// Private, loopback and link-local addresses are meant too.
+    pub allow_private_network: bool,
+    /// It is told of what happened from then on: since it was made, switched on, or given other patterns.
+    pub since: OffsetDateTime,
+    /// Since when every attempt has failed.
+    pub failing_since: Option<OffsetDateTime>,
+    /// Who made it, for a person to read.
+    pub created_by: String,
+    pub created_at: OffsetDateTime,
+    pub updated_at: OffsetDateTime,
+    /// Counts writes; guards against two writers.
+    pub generation: u64,
+}
+
+/// What a webhook is to be.
+#[derive(Clone, Debug)]
+pub struct WebhookSpec {
+    pub url: String,
+    pub events: Vec<Pattern>,
+    pub plugin: Option<Pattern>,
+    pub enabled: bool,
+    pub description: String,
+    /// None leaves those that there are.
+    pub headers: Option<BTreeMap<String, SecretText>>,
+    pub allow_http: bool,
+    pub allow_private_network: bool,
+}
+
+/// One event on its way to one webhook, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryRecord {
+    pub id: DeliveryId,
+    pub webhook: WebhookName,
+    /// The event; none for a delivery that tries the webhook out.
+    pub event: Option<EventId>,
+    /// The event's name.
+    pub name: HookName,
+    pub state: DeliveryState,
+    /// How often it was sent since it was made, or was last retried by somebody.
+    pub attempts: u32,
+    /// When it is sent next, while it is pending.
+    pub next_at: OffsetDateTime,
+    /// What the receiver answered last.
+    pub status: Option<u16>,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+    pub created_at: OffsetDateTime,
+    pub ended_at: Option<OffsetDateTime>,
+    /// What is sent, to the byte.
+    pub body: String,
+}
+
+/// Ids grow with every delivery, also within a millisecond.
+fn next_id(now: OffsetDateTime) -> DeliveryId {
+    static IDS: Mutex<Generator> = Mutex::new(Generator::new());
+    IDS.lock().generate_from_datetime(now.into()).map_or_else(|_| DeliveryId::at(now), DeliveryId::from)
+}
+
+/// Sends a request and waits for the head of the answer. Follows no redirect.
+#[async_trait]
+pub trait Sender: Debug + Send + Sync {
+    /// Sends one request.
+    ///
+    /// # Errors
+    /// Why there was no answer, for a person to read.
+    async fn send(&self, request: Posting) -> Result<Reply, String>;
+}
+
+/// A POST that is to be sent.
+pub struct Posting {
+    pub url: Url,
+    /// Which addresses may be connected to, whatever the name resolves to.
+    pub access: HostAccess,
+    pub headers: Vec<(String, SecretText)>,
+    pub body: String,
+}
+
+impl Debug for Posting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { url, access, headers, body } = self;
+        let (host, headers, bytes) = (url.host_str(), headers.len(), body.len());
+        f.debug_struct("Posting")
+            .field("host", &host)
+            .field("access", access)
+            .field("headers", &headers)
+            .field("bytes", &bytes)
+            .finish()
+    }
+}
+
+/// The head of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    /// What its `Retry-After` says.
+    pub retry_after: Option<Duration>,
+}

@@ -1,0 +1,249 @@
+//! What an administrator does with webhooks: add, change, try out, send again.
+
+use outrigger_contract::{Code, WebhookName};
+use serde_json::json;
+use time::OffsetDateTime;
+
+use super::secret::{SecretText, Secrets};
+use super::{DeliveryId, DeliveryRecord, WebhookRecord, WebhookSpec, check, next_id, signature, worker};
+use crate::engine::Engine;
+use crate::error::Failure;
+use crate::events::{EventRecord, NewEvent};
+use crate::hooks::spec::WEBHOOK_TEST;
+use crate::store::StoreError;
+
+/// How long is signed with the secret before, too, once there is a new one.
+const OVERLAP: time::Duration = time::Duration::hours(24);
+/// Webhooks, at most: each is gone through for every event.
+const MOST_WEBHOOKS: usize = 500;
+
+impl Engine {
+    /// All webhooks, by name.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn webhooks(&self) -> Result<Vec<WebhookRecord>, Failure> {
+        Ok(self.inner.store.webhook_list().await?)
+    }
+
+    /// One webhook.
+    ///
+    /// # Errors
+    /// There is none of this name, or the store failed.
+    pub async fn webhook(&self, name: &WebhookName) -> Result<WebhookRecord, Failure> {
+        let found = self.webhooks().await?.into_iter().find(|webhook| webhook.name == *name);
+        found.ok_or_else(|| {
+            Failure::new(Code::NotFound, format!("there is no webhook `{name}`"))
+                .with_hint("`outrigger webhook list` shows them")
+        })
+    }
+
+    /// Adds a webhook. The secret that it is signed with is given back, and to nobody else ever after.
+    ///
+    /// # Errors
+    /// There is one of this name, it is not what one may be, there is no key to seal its secret with, or the store failed.
+    pub async fn webhook_create(
+        &self,
+        name: WebhookName,
+        mut spec: WebhookSpec,
+        created_by: String,
+    ) -> Result<(WebhookRecord, SecretText), Failure> {
+        let url = check::spec(&spec)?;
+        if self.webhooks().await?.len() >= MOST_WEBHOOKS {
+            return Err(Failure::new(Code::Conflict, format!("there are {MOST_WEBHOOKS} webhooks already"))
+                .with_hint("remove one that is not needed any more"));
+        }
+        let secret = new_secret()?;
+        let headers = spec.headers.take().unwrap_or_default();
+        let names = headers.keys().cloned().collect();
+        let sealed = Secrets { secret: secret.clone(), previous: None, headers }.seal(&*self.inner.vault, &name)?;
+        let now = OffsetDateTime::now_utc();
+        let WebhookSpec { url: _, events, plugin, enabled, description, headers: _, allow_http, allow_private_network } =
+            spec;
+        let mut webhook = WebhookRecord {
+            name,
+            url,
+            events,
+            plugin,
+            enabled,
+            reason: None,
+            description,
+            headers: names,
+            sealed,
+            allow_http,
+            allow_private_network,
+            since: now,
+            failing_since: None,
+            created_by,
+            created_at: now,
+            updated_at: now,
+            generation: 0,
+        };
+        webhook.generation = self.inner.store.webhook_put(&webhook).await.map_err(|error| match error {
+            StoreError::Conflict { .. } => {
+                Failure::new(Code::AlreadyExists, format!("there is a webhook `{}` already", webhook.name))
+            }
+            error => error.into(),
+        })?;
+        Ok((webhook, secret))
+    }
+
+    /// Makes a webhook into what is wanted. One that is switched on, or is to be told of other events, is told of what
+    /// happens from now on.
+    ///
+    /// # Errors
+    /// There is none of this name, it is not what one may be, or the store failed.
+    pub async fn webhook_update(&self, name: &WebhookName, spec: WebhookSpec) -> Result<WebhookRecord, Failure> {
+        let url = check::spec(&spec)?;
+        self.webhook_change(name, |webhook| {
+            let now = OffsetDateTime::now_utc();
+            if let Some(headers) = &spec.headers {
+                let vault = &*self.inner.vault;
+                let secrets = Secrets { headers: headers.clone(), ..Secrets::open(vault, webhook)? };
+                webhook.sealed = secrets.seal(vault, name)?;
+                webhook.headers = headers.keys().cloned().collect();
+            }
+            let other = webhook.events != spec.events || webhook.plugin != spec.plugin;
+            let switched_on = spec.enabled && !webhook.enabled;
+            if other || switched_on {
+                webhook.since = now;
+            }
+            if switched_on || webhook.url != url {
+                (webhook.reason, webhook.failing_since) = (None, None);
+            }
+            webhook.url = url.clone();
+            webhook.events.clone_from(&spec.events);
+            webhook.plugin.clone_from(&spec.plugin);
+            webhook.description.clone_from(&spec.description);
+            webhook.enabled = spec.enabled;
+            (webhook.allow_http, webhook.allow_private_network) = (spec.allow_http, spec.allow_private_network);
+            webhook.updated_at = now;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes a new secret for a webhook. For a day its deliveries are signed with the one before, too.
+    ///
+    /// # Errors
+    /// There is none of this name, its secret cannot be opened, or the store failed.
+    pub async fn webhook_rotate(&self, name: &WebhookName) -> Result<SecretText, Failure> {
+        let secret = new_secret()?;
+        self.webhook_change(name, |webhook| {
+            let (vault, now) = (&*self.inner.vault, OffsetDateTime::now_utc());
+            let Secrets { secret: before, previous: _, headers } = Secrets::open(vault, webhook)?;
+            let previous = Some((before, now + OVERLAP));
+            webhook.sealed = Secrets { secret: secret.clone(), previous, headers }.seal(vault, name)?;
+            webhook.updated_at = now;
+            Ok(())
+        })
+        .await?;
+        Ok(secret)
+    }
+
+    /// Removes a webhook with its deliveries.
+    ///
+    /// # Errors
+    /// There is none of this name, or the store failed.
+    pub async fn webhook_delete(&self, name: &WebhookName) -> Result<(), Failure> {
+        match self.inner.store.webhook_delete(name).await? {
+            true => Ok(()),
+            false => self.webhook(name).await.map(drop),
+        }
+    }
+
+    /// Puts a delivery on its way that tries the webhook out.
+    ///
+    /// # Errors
+    /// There is none of this name, or the store failed.
+    pub async fn webhook_test(&self, name: &WebhookName) -> Result<DeliveryRecord, Failure> {
+        let webhook = self.webhook(name).await?;
+        if !webhook.enabled {
+            return Err(Failure::new(Code::Conflict, format!("the webhook `{name}` is switched off"))
+                .with_hint(format!("`outrigger webhook update {name} --enable` switches it on")));
+        }
+        let now = OffsetDateTime::now_utc();
+        let tried = WEBHOOK_TEST.parse().expect("the built-in names are names");
+        let payload = json!({"webhook": name.as_str(), "message": "Somebody tried this webhook out."});
+        let event = EventRecord::of(next_id(now), &NewEvent::now(tried, payload));
+        let delivery = DeliveryRecord { event: None, ..worker::delivery(name, &event, now) };
+        if !self.inner.store.delivery_create(&delivery).await? {
+            self.webhook(name).await?;
+        }
+        self.inner.post.wake();
+        Ok(delivery)
+    }
+
+    /// One delivery of a webhook.
+    ///
+    /// # Errors
+    /// There is none, or the store failed.
+    pub async fn delivery(&self, webhook: &WebhookName, id: DeliveryId) -> Result<DeliveryRecord, Failure> {
+        let found = self.inner.store.delivery_fetch(id).await?.filter(|delivery| delivery.webhook == *webhook);
+        found.ok_or_else(|| {
+            Failure::new(Code::NotFound, format!("the webhook `{webhook}` has no delivery {id}"))
+                .with_hint(format!("`outrigger webhook deliveries {webhook}` shows them"))
+        })
+    }
+
+    /// Has a dead letter sent again, or all of a webhook. Answers how many.
+    ///
+    /// # Errors
+    /// There is no such webhook or delivery, it is no dead letter, or the store failed.
+    pub async fn delivery_retry(&self, webhook: &WebhookName, id: Option<DeliveryId>) -> Result<u64, Failure> {
+        self.webhook(webhook).await?;
+        let revived = self.inner.store.delivery_revive(webhook, id, OffsetDateTime::now_utc()).await?;
+        if let (0, Some(id)) = (revived, id) {
+            let state = self.delivery(webhook, id).await?.state;
+            return Err(Failure::new(Code::Conflict, format!("the delivery {id} is {state}, and no dead letter"))
+                .with_hint("only what was given up is sent again by hand"));
+        }
+        self.inner.post.wake();
+        Ok(revived)
+    }
+
+    /// Changes a webhook: asks again where somebody else was quicker.
+    pub(super) async fn webhook_change(
+        &self,
+        name: &WebhookName,
+        change: impl Fn(&mut WebhookRecord) -> Result<(), Failure> + Send,
+    ) -> Result<WebhookRecord, Failure> {
+        loop {
+            let mut webhook = self.webhook(name).await?;
+            change(&mut webhook)?;
+            match self.inner.store.webhook_put(&webhook).await {
+                Ok(generation) => {
+                    webhook.generation = generation;
+                    self.inner.post.wake();
+                    return Ok(webhook);
+                }
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Seals the secrets of webhooks anew that are not under the present key. Answers how many.
+    pub(crate) async fn reseal_webhooks(&self) -> Result<u64, Failure> {
+        let vault = &*self.inner.vault;
+        let mut resealed = 0;
+        for webhook in self.webhooks().await? {
+            let present = vault.key().map_err(|error| {
+                Failure::new(Code::SecretUnreadable, format!("secrets cannot be encrypted: {error}"))
+            })?;
+            if crate::vault::key_of(&webhook.sealed) != Some(present.as_str()) {
+                self.webhook_change(&webhook.name, |webhook| {
+                    webhook.sealed = Secrets::open(vault, webhook)?.seal(vault, &webhook.name)?;
+                    Ok(())
+                })
+                .await?;
+                resealed += 1;
+            }
+        }
+        Ok(resealed)
+    }
+}
+
+fn new_secret() -> Result<SecretText, Failure> {
+    signature::generate().map_err(|error| Failure::internal(format!("the system gives no random numbers: {error}")))
+}

@@ -1,0 +1,450 @@
+//! Sends: `WebhookOptions → Engine::start_webhooks → Engine::shutdown`. Only who has the data directory to itself does.
+//!
+//! As with jobs, it compares what is with what should be, on a signal and on a period: the log of events is gone through from
+//! where the last look ended, what webhooks are to be told becomes deliveries, and what is due is sent where there is room.
+//! What is being sent is `pending` in the store until its end is written, so a process that dies leaves it to the next one.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use outrigger_contract::permission::HostAccess;
+use outrigger_contract::{Code, WebhookName};
+use parking_lot::Mutex;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::machine::{self, Outcome, Patience, Standing, Transition};
+use super::secret::Secrets;
+use super::{
+    DeliveryId, DeliveryRecord, DeliveryState, Posting, Reply, SecretText, Sender, WebhookRecord, next_id, signature,
+};
+use crate::engine::{Engine, Inner};
+use crate::error::Failure;
+use crate::events::{EventId, EventRecord};
+use crate::hooks::spec;
+use crate::jobs::Clock;
+
+/// Events that are gone through at once.
+const PAGE: u32 = 200;
+/// How long to wait before a write that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// What is dropped in one transaction.
+const AT_ONCE: u32 = 1_000;
+
+/// What sending takes.
+#[derive(Clone, Debug)]
+pub struct WebhookOptions {
+    /// Deliveries at once.
+    pub parallel: usize,
+    /// Of them, at one webhook.
+    pub per_webhook: usize,
+    /// How often it looks by itself.
+    pub period: Duration,
+    /// How long one attempt may take, from the name to the answer.
+    pub timeout: Duration,
+    /// How long what is being sent may take to finish at shutdown.
+    pub drain: Duration,
+    pub patience: Patience,
+    pub keep: Keep,
+    pub clock: Clock,
+    pub chance: Chance,
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Events in the log, at most,
+    pub events: u64,
+    /// and for how long.
+    pub events_for: Duration,
+    /// Deliveries that have ended, dead letters too.
+    pub deliveries_for: Duration,
+    /// How often what is too much is dropped.
+    pub period: Duration,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        const DAY: u64 = 24;
+        Self {
+            events: 50_000,
+            events_for: Duration::from_hours(14 * DAY),
+            deliveries_for: Duration::from_hours(14 * DAY),
+            period: Duration::from_mins(10),
+        }
+    }
+}
+
+impl Default for WebhookOptions {
+    fn default() -> Self {
+        Self {
+            parallel: 16,
+            per_webhook: 4,
+            period: Duration::from_secs(1),
+            timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+            patience: Patience::default(),
+            keep: Keep::default(),
+            clock: Clock::default(),
+            chance: Chance::default(),
+        }
+    }
+}
+
+/// Numbers between 0 and 1.
+#[derive(Clone)]
+pub struct Chance(Arc<dyn Fn() -> f64 + Send + Sync>);
+
+impl Chance {
+    /// Numbers of one's own.
+    pub fn new(draw: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(draw))
+    }
+
+    fn draw(&self) -> f64 {
+        (self.0)()
+    }
+}
+
+impl Default for Chance {
+    /// Drawn by the system; a half each time where it gives no random numbers.
+    fn default() -> Self {
+        Self::new(|| getrandom::u32().map_or(0.5, |drawn| f64::from(drawn) / f64::from(u32::MAX)))
+    }
+}
+
+impl std::fmt::Debug for Chance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Chance")
+    }
+}
+
+/// What the engine knows of what is being sent.
+#[derive(Debug, Default)]
+pub(crate) struct PostOffice {
+    wake: Notify,
+    running: Mutex<HashMap<DeliveryId, WebhookName>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// What is still being sent is dropped.
+    interrupt: CancellationToken,
+    drain: Mutex<Duration>,
+}
+
+impl PostOffice {
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Sends nothing more, and waits for what is being sent. What takes too long is sent again by the next process.
+    pub(crate) async fn shutdown(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        let drain = *self.drain.lock();
+        if tokio::time::timeout(drain, self.tasks.wait()).await.is_err() {
+            self.interrupt.cancel();
+            self.tasks.wait().await;
+        }
+    }
+}
+
+/// A delivery of an event to a webhook, that is due.
+pub(super) fn delivery(webhook: &WebhookName, event: &EventRecord, now: OffsetDateTime) -> DeliveryRecord {
+    DeliveryRecord {
+        id: next_id(now),
+        webhook: webhook.clone(),
+        event: Some(event.id),
+        name: event.name.clone(),
+        state: DeliveryState::Pending,
+        attempts: 0,
+        next_at: now,
+        status: None,
+        error: None,
+        created_at: now,
+        ended_at: None,
+        body: body(event),
+    }
+}
+
+/// What is sent: the members that Standard Webhooks names, and ours besides.
+fn body(event: &EventRecord) -> String {
+    let EventRecord { id, at, name, payload, correlation, plugin } = event;
+    let body = json!({
+        "type": name,
+        "timestamp": at.format(&Rfc3339).unwrap_or_default(),
+        "data": payload,
+        "event": id.to_string(),
+        "plugin": plugin,
+        "correlation": correlation.to_string(),
+    });
+    body.to_string()
+}
+
+/// Whether a webhook is to be told of an event.
+fn wants(webhook: &WebhookRecord, event: &EventRecord) -> bool {
+    webhook.enabled
+        && event.at >= webhook.since
+        && webhook.events.iter().any(|pattern| event.matches(Some(pattern), webhook.plugin.as_ref()))
+}
+
+impl Engine {
+    /// Tells webhooks of events from now on, those included that happened since the last process did. Only for who has the
+    /// store to itself, and once.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn start_webhooks(&self, options: WebhookOptions, sender: Arc<dyn Sender>) -> Result<(), Failure> {
+        let post = &self.inner.post;
+        *post.drain.lock() = options.drain;
+        let cursor = self.inner.store.outbox_cursor().await?;
+        let worker = Worker { engine: Arc::downgrade(&self.inner), options, sender, cursor, tidied: None };
+        post.tasks.spawn(worker.run(post.stop.clone()));
+        Ok(())
+    }
+}
+
+struct Worker {
+    /// Weak, so that an engine that is dropped is gone.
+    engine: Weak<Inner>,
+    options: WebhookOptions,
+    sender: Arc<dyn Sender>,
+    /// How far the log was gone through. The store knows of it where deliveries came of it.
+    cursor: Option<EventId>,
+    /// When too much was last dropped.
+    tidied: Option<OffsetDateTime>,
+}
+
+impl Worker {
+    async fn run(mut self, stop: CancellationToken) {
+        let Some(mut appended) = self.engine.upgrade().map(|inner| inner.events.subscribe()) else { return };
+        loop {
+            let Some(inner) = self.engine.upgrade() else { return };
+            let engine = Engine { inner };
+            appended.mark_unchanged();
+            if let Err(failure) = self.turn(&engine).await {
+                tracing::error!(%failure, "webhooks could not be looked through");
+            }
+            let post = Arc::clone(&engine.inner.post);
+            drop(engine);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = post.wake.notified() => {}
+                _ = appended.changed() => {}
+                () = tokio::time::sleep(self.options.period) => {}
+            }
+        }
+    }
+
+    async fn turn(&mut self, engine: &Engine) -> Result<(), Failure> {
+        let webhooks = engine.inner.store.webhook_list().await?;
+        self.take_up(engine, &webhooks).await?;
+        if !webhooks.is_empty() {
+            self.send_due(engine, &webhooks).await?;
+        }
+        let now = self.options.clock.now();
+        if self.tidied.is_none_or(|last| now - last >= self.options.keep.period) {
+            self.tidied = Some(now);
+            self.tidy(engine, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes deliveries of the events that have not been gone through yet.
+    async fn take_up(&mut self, engine: &Engine, webhooks: &[WebhookRecord]) -> Result<(), Failure> {
+        let store = &engine.inner.store;
+        if webhooks.is_empty() {
+            // A webhook that is added later is told of what happens later.
+            self.cursor = store.event_head().await?.or(self.cursor);
+            return Ok(());
+        }
+        loop {
+            let page = store.event_read(self.cursor, PAGE).await?;
+            let Some(last) = page.last().map(|event| event.id) else { return Ok(()) };
+            let now = self.options.clock.now();
+            let deliveries: Vec<_> = page
+                .iter()
+                .flat_map(|event| webhooks.iter().filter(move |to| wants(to, event)).map(move |to| (to, event)))
+                .map(|(webhook, event)| delivery(&webhook.name, event, now))
+                .collect();
+            if !deliveries.is_empty() {
+                store.outbox_put(last, &deliveries).await?;
+            }
+            self.cursor = Some(last);
+        }
+    }
+
+    async fn send_due(&self, engine: &Engine, webhooks: &[WebhookRecord]) -> Result<(), Failure> {
+        let post = &engine.inner.post;
+        let WebhookOptions { parallel, per_webhook, clock, .. } = &self.options;
+        loop {
+            let running: Vec<_> = post.running.lock().values().cloned().collect();
+            let at = |name: &WebhookName| running.iter().filter(|busy| *busy == name).count();
+            let except: Vec<_> = webhooks
+                .iter()
+                .filter(|webhook| !webhook.enabled || at(&webhook.name) >= *per_webhook)
+                .map(|webhook| webhook.name.clone())
+                .collect();
+            // As many as could be under way already, and one that is not.
+            let most = u32::try_from(running.len() + 1).unwrap_or(u32::MAX);
+            if running.len() >= *parallel || post.stop.is_cancelled() {
+                return Ok(());
+            }
+            let due = engine.inner.store.delivery_due(clock.now(), &except, most).await?;
+            let next = due.into_iter().find(|delivery| !post.running.lock().contains_key(&delivery.id));
+            let Some(delivery) = next else { return Ok(()) };
+            let Some(webhook) = webhooks.iter().find(|webhook| webhook.name == delivery.webhook) else {
+                // It was added just now; the next turn knows it.
+                post.wake();
+                return Ok(());
+            };
+            self.begin(engine, webhook.clone(), delivery);
+        }
+    }
+
+    fn begin(&self, engine: &Engine, webhook: WebhookRecord, delivery: DeliveryRecord) {
+        let post = Arc::clone(&engine.inner.post);
+        post.running.lock().insert(delivery.id, delivery.webhook.clone());
+        let (engine, options, sender) = (engine.clone(), self.options.clone(), Arc::clone(&self.sender));
+        post.tasks.clone().spawn(async move {
+            let id = delivery.id;
+            let interrupt = post.interrupt.clone();
+            tokio::select! {
+                () = carry(&engine, &options, &*sender, &webhook, delivery) => {}
+                () = interrupt.cancelled() => {}
+            }
+            post.running.lock().remove(&id);
+            post.wake();
+        });
+    }
+
+    /// Drops what is too old or too much, a little at a time so that nobody waits long for the database.
+    async fn tidy(&self, engine: &Engine, now: OffsetDateTime) -> Result<(), Failure> {
+        let Keep { events, events_for, deliveries_for, period: _ } = self.options.keep;
+        let store = &engine.inner.store;
+        while store.event_prune(events, now - events_for, AT_ONCE).await? >= u64::from(AT_ONCE) {}
+        while store.delivery_prune(now - deliveries_for, AT_ONCE).await? >= u64::from(AT_ONCE) {}
+        Ok(())
+    }
+}
+
+/// Makes one attempt, and writes down what came of it.
+async fn carry(
+    engine: &Engine,
+    options: &WebhookOptions,
+    sender: &dyn Sender,
+    webhook: &WebhookRecord,
+    mut delivery: DeliveryRecord,
+) {
+    let (answer, outcome) = attempt(engine, options, sender, webhook, &delivery).await;
+    let now = options.clock.now();
+    delivery.attempts += 1;
+    let standing = Standing { attempts: delivery.attempts, failing_since: webhook.failing_since };
+    let transition = machine::advance(standing, &outcome, &options.patience, now, options.chance.draw());
+    delivery.state = transition.state;
+    delivery.next_at = transition.next_at.unwrap_or(now);
+    delivery.ended_at = (transition.state != DeliveryState::Pending).then_some(now);
+    (delivery.status, delivery.error) = match answer {
+        Ok(status) if outcome == Outcome::Accepted => (Some(status), None),
+        Ok(status) => (Some(status), Some(format!("the receiver answered {status}"))),
+        Err(error) => (None, Some(error)),
+    };
+    let (id, name, state) = (delivery.id, &webhook.name, delivery.state);
+    let told = delivery.error.as_deref().unwrap_or("it has it");
+    tracing::debug!(delivery = %id, webhook = %name, %state, attempts = delivery.attempts, told, "a delivery was sent");
+    // Until it is written nothing else sends it; a process that ends before leaves it to be sent again.
+    while let Err(error) = engine.inner.store.delivery_put(&delivery).await {
+        tracing::error!(%error, delivery = %id, "the end of a delivery could not be written down");
+        tokio::time::sleep(AGAIN).await;
+    }
+    if let Err(failure) = note(engine, webhook, transition).await {
+        tracing::error!(%failure, webhook = %name, "how a webhook does could not be written down");
+    }
+}
+
+/// Signs it and sends it. Answers with the status or the reason why there is none, and with what that means.
+async fn attempt(
+    engine: &Engine,
+    options: &WebhookOptions,
+    sender: &dyn Sender,
+    webhook: &WebhookRecord,
+    delivery: &DeliveryRecord,
+) -> (Result<u16, String>, Outcome) {
+    let failed = |why: String| (Err(why), Outcome::Failed { retry_after: None });
+    let request = match posting(engine, options, webhook, delivery) {
+        Ok(request) => request,
+        Err(failure) => return failed(failure.message),
+    };
+    match tokio::time::timeout(options.timeout, sender.send(request)).await {
+        Ok(Ok(Reply { status, .. })) if (200..300).contains(&status) => (Ok(status), Outcome::Accepted),
+        Ok(Ok(Reply { status: 410, .. })) => (Ok(410), Outcome::Gone),
+        Ok(Ok(Reply { status, retry_after })) => (Ok(status), Outcome::Failed { retry_after }),
+        Ok(Err(why)) => failed(why),
+        Err(_) => failed(format!("there was no answer within {:?}", options.timeout)),
+    }
+}
+
+fn posting(
+    engine: &Engine,
+    options: &WebhookOptions,
+    webhook: &WebhookRecord,
+    delivery: &DeliveryRecord,
+) -> Result<Posting, Failure> {
+    let now = options.clock.now();
+    let secrets = Secrets::open(&*engine.inner.vault, webhook)?;
+    let (id, timestamp) = (delivery.id.to_string(), now.unix_timestamp());
+    let signatures: Vec<_> =
+        secrets.signing(now).filter_map(|secret| signature::sign(secret, &id, timestamp, &delivery.body)).collect();
+    let mut headers: Vec<(String, SecretText)> = secrets.headers.into_iter().collect();
+    let own = [
+        ("content-type", "application/json".to_owned()),
+        ("user-agent", concat!("outrigger/", env!("CARGO_PKG_VERSION")).to_owned()),
+        ("webhook-id", id),
+        ("webhook-timestamp", timestamp.to_string()),
+        ("webhook-signature", signatures.join(" ")),
+    ];
+    // One that was set may be there already, as `User-Agent`.
+    let set: Vec<_> = headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    let own = own.into_iter().filter(|(name, _)| !set.iter().any(|set| set == name));
+    headers.extend(own.map(|(name, value)| (name.to_owned(), SecretText::new(value))));
+    let access = if webhook.allow_private_network { HostAccess::AlsoPrivate } else { HostAccess::PublicOnly };
+    Ok(Posting { url: webhook.url.clone(), access, headers, body: delivery.body.clone() })
+}
+
+/// Writes down how a webhook does, where that has changed; switches it off where it is to be.
+async fn note(engine: &Engine, webhook: &WebhookRecord, transition: Transition) -> Result<(), Failure> {
+    let Transition { failing_since, switch_off, .. } = transition;
+    if failing_since.is_some() == webhook.failing_since.is_some() && switch_off.is_none() {
+        return Ok(());
+    }
+    // Of several attempts that fail at once, one switches it off.
+    let switched = AtomicBool::new(false);
+    let changed = engine.webhook_change(&webhook.name, |present| {
+        switched.store(false, Ordering::Relaxed);
+        // It may be another address by now.
+        if present.url == webhook.url {
+            present.failing_since = failing_since.and(present.failing_since.or(failing_since));
+            if let (Some(reason), true) = (&switch_off, present.enabled) {
+                (present.enabled, present.reason) = (false, Some(reason.clone()));
+                switched.store(true, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    });
+    match changed.await {
+        Ok(_) => {}
+        // It was removed.
+        Err(failure) if failure.code == Code::NotFound => return Ok(()),
+        Err(failure) => return Err(failure),
+    }
+    if let (Some(reason), true) = (switch_off, switched.into_inner()) {
+        tracing::warn!(webhook = %webhook.name, reason, "a webhook was switched off");
+        engine.tell(spec::WEBHOOK_DISABLED, || json!({"webhook": webhook.name, "reason": reason})).await;
+    }
+    Ok(())
+}

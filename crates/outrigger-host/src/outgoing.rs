@@ -1,0 +1,23 @@
+//! What speaks HTTP for the engine's webhooks.
+
+use async_trait::async_trait;
+use outrigger_engine::webhooks::{Posting, Reply, SecretText, Sender};
+use outrigger_network::{Answer, Post, TlsClient, post};
+
+/// Sends over connections that are checked; see `outrigger-network`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outgoing {
+    tls: TlsClient,
+}
+
+#[async_trait]
+impl Sender for Outgoing {
+    async fn send(&self, request: Posting) -> Result<Reply, String> {
+        let Posting { url, access, headers, body } = request;
+        let pairs = headers.iter().map(|(name, value)| (name.as_str(), SecretText::reveal(value)));
+        let headers = Post::headers(pairs).ok_or_else(|| "one of its headers cannot be sent".to_owned())?;
+        let request = Post { url: &url, access, headers, body: body.into() };
+        let Answer { status, retry_after } = post(&self.tls, request).await.map_err(|error| error.text())?;
+        Ok(Reply { status, retry_after })
+    }
+}

@@ -1,0 +1,57 @@
+//! From a name to a connection.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use outrigger_contract::address;
+use outrigger_contract::permission::HostAccess;
+use tokio::net::TcpStream;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("the name {host} could not be resolved")]
+    Resolve { host: String, source: io::Error },
+    /// Every address behind the name is private, loopback, link-local or the like.
+    #[error("{host} is at {address}, which is a private address")]
+    Private { host: String, address: IpAddr },
+    #[error("no connection to {host}:{port}")]
+    Connect { host: String, port: u16, source: io::Error },
+}
+
+/// Resolves a host, which is a name or an address with or without brackets.
+///
+/// # Errors
+/// It cannot be resolved.
+pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    Ok(tokio::net::lookup_host((bare.to_owned(), port)).await?.collect())
+}
+
+/// Connects to the first address of a host that is permitted and answers.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn connect(host: &str, port: u16, access: HostAccess) -> Result<TcpStream, ConnectError> {
+    let host = || host.to_owned();
+    let addresses = resolve(&host(), port).await.map_err(|source| ConnectError::Resolve { host: host(), source })?;
+    let permitted: Vec<SocketAddr> =
+        addresses.iter().copied().filter(|address| address::permitted(address.ip().to_canonical(), access)).collect();
+    if let (true, Some(address)) = (permitted.is_empty(), addresses.first()) {
+        return Err(ConnectError::Private { host: host(), address: address.ip() });
+    }
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in permitted {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(ConnectError::Connect { host: host(), port, source: last })
+}

@@ -1,0 +1,11 @@
+//! Connections to hosts outside, for plugins and for webhooks alike. The name is resolved here, each address it resolves to
+//! is checked, and the connection goes to an address that passed: resolving again in between would let the name change its
+//! mind.
+
+mod connect;
+mod post;
+mod tls;
+
+pub use connect::{ConnectError, connect, resolve};
+pub use post::{Answer, Post, PostError, post};
+pub use tls::{Stream, TlsClient};

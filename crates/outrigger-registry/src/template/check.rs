@@ -1,0 +1,144 @@
+//! What a template has to be before it is kept.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use outrigger_contract::units::ByteSize;
+use outrigger_contract::{Template, TemplateValues, TemplateVariable};
+
+use super::error::TemplateError;
+use super::render::{STANDARD, environment, render_template};
+use super::scan::{self, Fault};
+use crate::package::Gate;
+use crate::{PackageError, PackageLimits};
+
+/// Checks a template as a whole: its words, the paths and lengths of its files, and that each file renders.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn check_template(template: &Template) -> Result<(), TemplateError> {
+    let Template { name: _, description, runtime, language, variables, files: _ } = template;
+    let shape = |what: String| Err(TemplateError::Shape { what });
+    if description.trim().is_empty() || description.chars().count() > 500 || has_control(description) {
+        return shape("needs a description of one line, with at most 500 characters".to_owned());
+    }
+    for (what, word) in [("runtime", runtime), ("language", language)] {
+        if !is_word(word, "+-") {
+            return shape(format!("says `{}` for its {what}, which is not a lowercase word", shown(word)));
+        }
+    }
+    check_variables(variables)?;
+    check_files(template)?;
+    check_names(template)?;
+    // Every name is known by now; what is left shows only when it is rendered.
+    render_template(template, &sample()).map(drop)
+}
+
+/// A plugin that could be made from it.
+fn sample() -> TemplateValues {
+    TemplateValues::new("sample-plugin".parse().expect("a name"))
+}
+
+fn check_variables(variables: &[TemplateVariable]) -> Result<(), TemplateError> {
+    let shape = |what: String| Err(TemplateError::Shape { what });
+    if variables.len() > Template::MAX_VARIABLES {
+        return shape(format!("has {} variables; at most {} are kept", variables.len(), Template::MAX_VARIABLES));
+    }
+    let mut names = BTreeSet::new();
+    for TemplateVariable { name, description, default } in variables {
+        if !is_word(name, "_") && !name.starts_with('_') || name.len() > 64 {
+            return shape(format!("has a variable `{}`; lowercase letters, digits and `_` make a name", shown(name)));
+        }
+        if STANDARD.contains(&name.as_str()) || matches!(name.as_str(), "true" | "false" | "none" | "loop" | "self") {
+            return shape(format!("has a variable `{name}`, which every template has"));
+        }
+        if !names.insert(name) {
+            return shape(format!("has the variable `{name}` twice"));
+        }
+        if description.chars().count() > 500 {
+            return shape(format!("has a variable `{name}` with more than 500 characters of description"));
+        }
+        value(name, default)?;
+    }
+    Ok(())
+}
+
+fn check_files(template: &Template) -> Result<(), TemplateError> {
+    let files = &template.files;
+    if files.is_empty() {
+        return Err(TemplateError::Empty);
+    }
+    if files.len() > Template::MAX_FILES {
+        return Err(TemplateError::TooManyFiles { count: files.len(), max: Template::MAX_FILES });
+    }
+    let limits = PackageLimits::default();
+    let mut gate = Gate::new(Path::new("template"), &limits, None);
+    for (path, text) in files {
+        // A path that is also a folder, two that are the same to a file system: refused as in a package.
+        gate.file(path.as_str(), text.len() as u64).map_err(|error| match error {
+            PackageError::Entry { entry, fault, .. } => TemplateError::Path { path: entry, why: fault.to_string() },
+            other => other.into(),
+        })?;
+        if text.len() > Template::MAX_FILE {
+            let (size, max) = (ByteSize::bytes(text.len() as u64), ByteSize::bytes(Template::MAX_FILE as u64));
+            return Err(TemplateError::FileTooLong { path: path.clone(), size, max });
+        }
+    }
+    if template.size() > Template::MAX_TOTAL {
+        let (size, max) = (ByteSize::bytes(template.size() as u64), ByteSize::bytes(Template::MAX_TOTAL as u64));
+        return Err(TemplateError::TooLong { size, max });
+    }
+    Ok(())
+}
+
+/// That every name in every placeholder is known, also behind conditions.
+fn check_names(template: &Template) -> Result<(), TemplateError> {
+    let environment = environment();
+    let known: BTreeSet<&str> =
+        STANDARD.into_iter().chain(template.variables.iter().map(|variable| variable.name.as_str())).collect();
+    for (path, text) in &template.files {
+        let wrong = |line, message| TemplateError::Text { path: path.to_string(), line, message };
+        let tags = scan::tags(text).map_err(|Fault { line, message }| wrong(line, message))?;
+        let Ok(compiled) = environment.template_from_named_str(path.as_str(), text) else { continue };
+        let mut unknown: Vec<_> = compiled.undeclared_variables(false).into_iter().collect();
+        unknown.retain(|name| !known.contains(name.as_str()));
+        unknown.sort();
+        if let Some(name) = unknown.first() {
+            let line = tags.iter().find(|tag| mentions(tag.text, name)).map_or(1, |tag| tag.line);
+            let known = known.iter().copied().collect::<Vec<_>>().join(", ");
+            return Err(wrong(line, format!("`{name}` is not known; there are {known}")));
+        }
+    }
+    Ok(())
+}
+
+fn mentions(text: &str, name: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name)
+}
+
+/// That a text can stand in the place of a placeholder.
+pub(super) fn value(name: &str, text: &str) -> Result<(), TemplateError> {
+    let why = match text {
+        text if has_control(text) => "has a line break or another control character".to_owned(),
+        text if text.chars().count() > Template::MAX_VALUE => {
+            format!("is too long: at most {} characters", Template::MAX_VALUE)
+        }
+        _ => return Ok(()),
+    };
+    Err(TemplateError::Value { name: name.to_owned(), why })
+}
+
+fn has_control(text: &str) -> bool {
+    text.chars().any(char::is_control)
+}
+
+/// Lowercase letters and digits and some more, beginning with a letter, at most 64 of them.
+fn is_word(text: &str, more: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || more.contains(c))
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(40).flat_map(char::escape_debug).collect()
+}

@@ -1,0 +1,191 @@
+use std::collections::BTreeMap;
+use std::fs;
+
+use outrigger_contract::{Code, Template, TemplateValues, TemplateVariable};
+
+use super::*;
+
+fn template(files: &[(&str, &str)]) -> Template {
+    let file = |(path, text): &(&str, &str)| (path.parse().expect("a path"), (*text).to_owned());
+    Template {
+        name: "team".parse().expect("a name"),
+        description: "For tests.".to_owned(),
+        runtime: "wasm".to_owned(),
+        language: "rust".to_owned(),
+        variables: vec![TemplateVariable {
+            name: "port".to_owned(),
+            description: "Where it listens".to_owned(),
+            default: "80".to_owned(),
+        }],
+        files: files.iter().map(file).collect(),
+    }
+}
+
+fn values() -> TemplateValues {
+    TemplateValues::new("disk-report_2".parse().expect("a name"))
+}
+
+#[track_caller]
+fn refused(template: &Template) -> String {
+    let error = check_template(template).expect_err("it is refused");
+    assert_eq!(error.code(), Code::InvalidTemplate, "{error}");
+    error.to_string()
+}
+
+#[test]
+fn built_in_templates_are_sound_and_in_order() {
+    let names: Vec<_> = built_in_templates().iter().map(|template| template.name.to_string()).collect();
+    assert_eq!(names, ["rust", "rust-service"]);
+    for template in built_in_templates() {
+        check_template(template).unwrap_or_else(|error| panic!("{}: {error}", template.name));
+    }
+}
+
+#[test]
+fn placeholders_are_filled_in() {
+    let check = |text: &str, expected: &str| {
+        let template = template(&[("a.txt", text)]);
+        check_template(&template).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let mut values = values();
+        values.author = Some("Ada \"the\" \\ author".to_owned());
+        let files = render_template(&template, &values).expect("it renders");
+        assert_eq!(files[&"a.txt".parse().expect("a path")], expected, "{text}");
+    };
+    check("{{ name }} is {{ title }} at {{ port }}.\n", "disk-report_2 is Disk report 2 at 80.\n");
+    check("{{ name | kebab }} {{ name | snake }} {{ name | pascal }}", "disk-report-2 disk_report_2 DiskReport2");
+    check("{{ title | upper }}{{ title | lower }}", "DISK REPORT 2disk report 2");
+    check("{{ author | toml }} {{ author | json }}", r#""Ada \"the\" \\ author" "Ada \"the\" \\ author""#);
+    check("{% if description %}\nyes\n{% else %}\nno\n{% endif %}\nend", "no\nend");
+    check("{{ description or 'nothing' }}", "nothing");
+    check("{% raw %}{{ left }} {% as it is %}{% endraw %} {# gone #}{{ '}}' }}", "{{ left }} {% as it is %} }}");
+    check("let x = format!(\"{x}\"); // { { } }\r\n", "let x = format!(\"{x}\"); // { { } }\r\n");
+    check("", "");
+}
+
+#[test]
+fn values_are_those_that_the_template_knows() {
+    let template = template(&[("a", "{{ port }}")]);
+    let mut values = values();
+    values.variables.insert("port".to_owned(), "8080".to_owned());
+    let files = render_template(&template, &values).expect("it renders");
+    assert_eq!(files.into_values().collect::<Vec<_>>(), ["8080"]);
+    let mut check = |name: &str, value: &str, expected: &str| {
+        values.variables = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let error = render_template(&template, &values).expect_err(name);
+        assert_eq!(error.code(), Code::InvalidInput);
+        assert!(error.to_string().contains(expected), "{error}");
+        error.hint()
+    };
+    assert_eq!(check("prot", "1", "has no variable `prot`").expect("a hint"), "it has port");
+    check("name", "other", "has no variable `name`");
+    check("port", "1\n2", "line break");
+    check("port", &"x".repeat(2_001), "too long");
+    let broken = TemplateValues { title: Some("a\nb".to_owned()), ..self::values() };
+    assert!(render_template(&template, &broken).expect_err("two lines").to_string().contains("`title`"));
+}
+
+#[test]
+fn a_template_that_does_not_render_is_refused_with_file_and_line() {
+    let check = |text: &str, expected: &str| {
+        let told = refused(&template(&[("fine", "{{ name }}"), ("src/lib.rs", text)]));
+        assert!(told.starts_with("`src/lib.rs`, line ") && told.contains(expected), "{text}: {told}");
+    };
+    check("one\n\n{{ nmae }}", "line 3: `nmae` is not known; there are author, description, name, port, title");
+    // Also where no plugin ever gets to it.
+    check("{% if false %}\n{{ nmae }}{% endif %}", "line 2: `nmae` is not known");
+    check("\n{{ name", "line 2: `{{` is not closed");
+    check("{{ name | capitalise }}", "capitalise");
+    check("{{ name }", "`{{` is not closed");
+    check("{{}}", "line 1");
+    check("x\n{% if name %}", "line 2");
+    check("{% endif %}", "line 1");
+    check("{% raw %}", "no `{% endraw %}`");
+    check("{# x", "`{#` is not closed");
+    check("{{ name.x }}", "line 1");
+    check("{{ port() }}", "line 1");
+}
+
+#[test]
+fn what_could_be_made_costly_is_refused() {
+    let check = |text: &str, expected: &str| {
+        let told = refused(&template(&[("a", text)]));
+        assert!(told.contains(expected), "{text}: {told}");
+    };
+    for statement in
+        ["for x in [1]", "set x = 1", "macro m()", "include 'b'", "import 'b' as b", "block b", "with", "do x"]
+    {
+        check(&format!("{{% {statement} %}}"), "only if, elif, else and raw");
+    }
+    check("{{ name * 1000000 }}", "no arithmetic");
+    check("{%- if 'x' * 9 -%}{% endif %}", "no arithmetic");
+    check(&format!("{{{{ {} }}}}", ["name"; 300].join(" ~ ")), "more than 1000 bytes");
+    // A text is no arithmetic.
+    check_template(&template(&[("a", "{{ '*%' }}")])).expect("it is sound");
+    let long = vec![TemplateVariable { name: "x".into(), description: String::new(), default: "y".repeat(2_000) }];
+    let much = "{{ x }}".repeat(3_000);
+    let bomb = Template { variables: long, ..template(&[("a", &much)]) };
+    assert!(refused(&bomb).contains("have more than 4MiB"), "{}", refused(&bomb));
+}
+
+#[test]
+fn files_are_few_small_and_within_the_project() {
+    assert_eq!(refused(&template(&[])), "the template has no files");
+    let many: Vec<_> = (0..201).map(|number| (format!("f{number}"), "x")).collect();
+    let many: Vec<_> = many.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+    assert!(refused(&template(&many)).contains("201 files; at most 200"));
+    let long = "x".repeat((256 << 10) + 1);
+    assert!(refused(&template(&[("long", &long)])).starts_with("the file `long` has "));
+    let text = "x".repeat(256 << 10);
+    let five: Vec<_> = ["a", "b", "c", "d", "e"].map(|path| (path, text.as_str())).into();
+    assert!(refused(&template(&five)).contains("in all"));
+    let told = refused(&template(&[("a", "x"), ("a/b", "y")]));
+    assert!(told.contains("another entry with this path"), "{told}");
+    let told = refused(&template(&[("a\u{308}.txt", "x")]));
+    assert!(told.contains("NFC"), "{told}");
+}
+
+#[test]
+fn words_and_variables_have_a_form() {
+    let check = |change: &dyn Fn(&mut Template), expected: &str| {
+        let mut changed = template(&[("a", "x")]);
+        change(&mut changed);
+        let told = refused(&changed);
+        assert!(told.contains(expected), "{told}");
+    };
+    check(&|template| template.description = " ".to_owned(), "needs a description");
+    check(&|template| template.description = "a\nb".to_owned(), "one line");
+    check(&|template| template.runtime = "Wasm".to_owned(), "`Wasm` for its runtime");
+    check(&|template| template.language = String::new(), "for its language");
+    check(&|template| template.variables[0].name = "a-b".to_owned(), "`a-b`");
+    check(&|template| template.variables[0].name = "author".to_owned(), "which every template has");
+    check(&|template| template.variables.push(template.variables[0].clone()), "twice");
+    check(&|template| template.variables = vec![template.variables[0].clone(); 51], "51 variables");
+}
+
+#[test]
+fn a_folder_with_a_head_is_a_template() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let refused = |expected: &str| {
+        let error = read_template(folder).expect_err("it is no template");
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    refused("there is no template.toml");
+    fs::write(folder.join(TEMPLATE_FILE), "name = \"team\"\nlanguge = \"rust\"\n").expect("written");
+    refused("languge");
+    let head = "name = \"team\"\ndescription = \"Ours.\"\nruntime = \"wasm\"\nlanguage = \"rust\"\n\
+        [[variables]]\nname = \"port\"\ndefault = \"80\"\n";
+    fs::write(folder.join(TEMPLATE_FILE), head).expect("written");
+    fs::create_dir_all(folder.join("src")).expect("made");
+    fs::write(folder.join("src/lib.rs"), "//! {{ name }}\n").expect("written");
+    let read = read_template(folder).expect("a template");
+    assert_eq!((read.name.as_str(), read.variables.len()), ("team", 1));
+    let paths: Vec<_> = read.files.keys().map(ToString::to_string).collect();
+    assert_eq!(paths, ["src/lib.rs"]);
+    check_template(&read).expect("it is sound");
+    fs::write(folder.join("picture.png"), [0x89, 0xff]).expect("written");
+    refused("is not text in UTF-8");
+    fs::remove_file(folder.join("picture.png")).expect("removed");
+    std::os::unix::fs::symlink("/etc/passwd", folder.join("link")).expect("linked");
+    refused("it is a link");
+}

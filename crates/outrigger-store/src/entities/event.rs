@@ -1,0 +1,59 @@
+//! The log of events.
+
+use outrigger_contract::PluginName;
+use outrigger_engine::events::{EventId, EventRecord, NewEvent};
+use outrigger_engine::store::StoreError;
+use sea_orm::Set;
+use sea_orm::entity::prelude::*;
+
+use crate::columns;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "events")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    pub at: i64,
+    pub name: String,
+    pub plugin: Option<String>,
+    pub correlation: String,
+    /// JSON.
+    pub payload: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl ActiveModel {
+    /// The row of an event.
+    pub(crate) fn of(id: EventId, event: &NewEvent) -> Result<Self, StoreError> {
+        let NewEvent { at, name, payload, correlation, plugin } = event;
+        Ok(Self {
+            id: Set(id.to_string()),
+            at: Set(columns::from_time(*at)),
+            name: Set(name.to_string()),
+            plugin: Set(plugin.as_ref().map(PluginName::to_string)),
+            correlation: Set(correlation.to_string()),
+            payload: Set(columns::from_document("what an event carries", payload)?),
+        })
+    }
+}
+
+impl TryFrom<Model> for EventRecord {
+    type Error = StoreError;
+
+    fn try_from(row: Model) -> Result<Self, StoreError> {
+        let Model { id, at, name, plugin, correlation, payload } = row;
+        let what = format_args!("the event {id}");
+        Ok(Self {
+            id: columns::parse(what, &id)?,
+            at: columns::to_time(at),
+            name: columns::parse(what, &name)?,
+            payload: columns::to_document(what, &payload)?,
+            correlation: columns::parse(what, &correlation)?,
+            plugin: plugin.map(|plugin| columns::parse(what, &plugin)).transpose()?,
+        })
+    }
+}

@@ -1,0 +1,59 @@
+//! Requests that are done once, by a hash of who sent them, where to, and under which key.
+
+use outrigger_engine::store::{RequestProgress, RequestRecord, StoreError};
+use sea_orm::Set;
+use sea_orm::entity::prelude::*;
+
+use crate::columns;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "requests")]
+pub struct Model {
+    /// A SHA-256.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub place: Vec<u8>,
+    /// A SHA-256.
+    pub body: Vec<u8>,
+    pub at: i64,
+    /// 0 or 1.
+    pub ended: i64,
+    pub answer: Option<Vec<u8>>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl ActiveModel {
+    /// The row of a record.
+    pub(crate) fn of(record: &RequestRecord) -> Self {
+        let RequestRecord { place, body, at, progress } = record;
+        let (ended, answer) = match progress {
+            RequestProgress::Begun => (0, None),
+            RequestProgress::Ended(answer) => (1, answer.clone()),
+        };
+        Self {
+            place: Set(place.to_vec()),
+            body: Set(body.to_vec()),
+            at: Set(columns::from_time(*at)),
+            ended: Set(ended),
+            answer: Set(answer),
+        }
+    }
+}
+
+impl TryFrom<Model> for RequestRecord {
+    type Error = StoreError;
+
+    fn try_from(row: Model) -> Result<Self, StoreError> {
+        let Model { place, body, at, ended, answer } = row;
+        let what = "a request";
+        Ok(Self {
+            place: columns::to_hash(what, &place)?,
+            body: columns::to_hash(what, &body)?,
+            at: columns::to_time(at),
+            progress: if ended == 0 { RequestProgress::Begun } else { RequestProgress::Ended(answer) },
+        })
+    }
+}

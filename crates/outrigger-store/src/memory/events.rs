@@ -1,0 +1,86 @@
+//! The log of events in memory.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use async_trait::async_trait;
+use outrigger_engine::events::{EventId, EventRecord, NewEvent};
+use outrigger_engine::store::{EventFilter, EventStore, StoreError};
+use time::OffsetDateTime;
+
+use super::MemoryStore;
+use crate::records;
+
+/// Events by their id.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    events: BTreeMap<EventId, EventRecord>,
+}
+
+impl Events {
+    pub(super) fn append<'a>(&mut self, events: impl IntoIterator<Item = &'a NewEvent>) -> Vec<EventId> {
+        let mut append = |event: &NewEvent| {
+            let id = EventId::following(self.head(), event.at);
+            self.events.insert(id, EventRecord::of(id, event));
+            id
+        };
+        events.into_iter().map(&mut append).collect()
+    }
+
+    fn head(&self) -> Option<EventId> {
+        self.events.last_key_value().map(|(id, _)| *id)
+    }
+}
+
+fn matches(filter: &EventFilter, event: &EventRecord) -> bool {
+    let EventFilter { name, plugin, after, before, since, limit: _ } = filter;
+    event.matches(name.as_ref(), plugin.as_ref())
+        && after.is_none_or(|after| event.id > after)
+        && before.is_none_or(|before| event.id < before)
+        && since.is_none_or(|since| event.at >= since)
+}
+
+#[async_trait]
+impl EventStore for MemoryStore {
+    async fn event_append(&self, events: &[NewEvent]) -> Result<Vec<EventId>, StoreError> {
+        Ok(self.tables.lock().events.append(events))
+    }
+
+    async fn event_read(&self, after: Option<EventId>, limit: u32) -> Result<Vec<EventRecord>, StoreError> {
+        let tables = self.tables.lock();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let events = tables.events.events.range((from, Bound::Unbounded));
+        Ok(events.take(limit).map(|(_, event)| event.clone()).collect())
+    }
+
+    async fn event_list(&self, filter: &EventFilter) -> Result<Vec<EventRecord>, StoreError> {
+        let limit = usize::try_from(records::limit_of(filter.limit)).unwrap_or(usize::MAX);
+        let tables = self.tables.lock();
+        let found = tables.events.events.values().rev().filter(|event| matches(filter, event));
+        Ok(found.take(limit).cloned().collect())
+    }
+
+    async fn event_head(&self) -> Result<Option<EventId>, StoreError> {
+        Ok(self.tables.lock().events.head())
+    }
+
+    async fn event_prune(&self, keep: u64, before: OffsetDateTime, at_most: u32) -> Result<u64, StoreError> {
+        let mut tables = self.tables.lock();
+        let events = &mut tables.events.events;
+        let count = events.len() as u64;
+        let mut gone = Vec::new();
+        for (place, (id, event)) in (0_u64..).zip(&*events) {
+            // As many follow it as come after its place.
+            let newer = count - 1 - place;
+            if newer > 0 && (event.at < before || newer >= keep.max(1)) {
+                gone.push(*id);
+            }
+        }
+        gone.truncate(usize::try_from(at_most).unwrap_or(usize::MAX));
+        for id in &gone {
+            events.remove(id);
+        }
+        Ok(gone.len() as u64)
+    }
+}

@@ -1,0 +1,215 @@
+//! Webhooks and what is on its way to them.
+
+use async_trait::async_trait;
+use outrigger_contract::WebhookName;
+use outrigger_engine::events::EventId;
+use outrigger_engine::store::{DeliveryFilter, StoreError, WebhookStore};
+use outrigger_engine::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, SqlErr};
+use time::OffsetDateTime;
+
+use crate::SqliteStore;
+use crate::database::failed;
+use crate::entities::delivery::{ActiveModel, Column, Entity};
+use crate::entities::{outbox, webhook};
+use crate::records::insert_all;
+use crate::{columns, records};
+
+/// What a webhook fails with that is there already, or was changed meanwhile.
+pub(crate) fn conflict(name: &WebhookName) -> StoreError {
+    StoreError::Conflict { what: format!("the webhook {name}") }
+}
+
+#[async_trait]
+impl WebhookStore for SqliteStore {
+    async fn webhook_list(&self) -> Result<Vec<WebhookRecord>, StoreError> {
+        let query = webhook::Entity::find().order_by_asc(webhook::Column::Name);
+        let rows = query.all(&self.database().read).await.map_err(failed("list the webhooks"))?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    async fn webhook_put(&self, record: &WebhookRecord) -> Result<u64, StoreError> {
+        const ACTION: &str = "write a webhook";
+        let generation = record.generation + 1;
+        let row = webhook::ActiveModel::of(record, generation)?;
+        let transaction = self.database().begin(ACTION).await?;
+        if record.generation == 0 {
+            let outcome = webhook::Entity::insert(row).exec_without_returning(&transaction).await;
+            outcome.map_err(|error| match error.sql_err() {
+                Some(SqlErr::UniqueConstraintViolation(_)) => conflict(&record.name),
+                _ => failed(ACTION)(error),
+            })?;
+        } else {
+            let outcome = webhook::Entity::update_many()
+                .set(row)
+                .filter(webhook::Column::Name.eq(record.name.as_str()))
+                .filter(webhook::Column::Generation.eq(columns::from_count(record.generation)))
+                .exec(&transaction)
+                .await
+                .map_err(failed(ACTION))?;
+            if outcome.rows_affected == 0 {
+                return Err(conflict(&record.name));
+            }
+        }
+        transaction.commit().await.map_err(failed(ACTION))?;
+        Ok(generation)
+    }
+
+    async fn webhook_delete(&self, name: &WebhookName) -> Result<bool, StoreError> {
+        const ACTION: &str = "remove a webhook";
+        let transaction = self.database().begin(ACTION).await?;
+        let outcome = webhook::Entity::delete_by_id(name.as_str()).exec(&transaction).await.map_err(failed(ACTION))?;
+        transaction.commit().await.map_err(failed(ACTION))?;
+        Ok(outcome.rows_affected > 0)
+    }
+
+    async fn outbox_cursor(&self) -> Result<Option<EventId>, StoreError> {
+        let row = outbox::Entity::find_by_id(1).one(&self.database().read).await;
+        let row = row.map_err(failed("read how far events were gone through"))?;
+        row.map(|row| columns::parse("how far events were gone through", &row.cursor)).transpose()
+    }
+
+    async fn outbox_put(&self, cursor: EventId, deliveries: &[DeliveryRecord]) -> Result<(), StoreError> {
+        const ACTION: &str = "add deliveries";
+        let transaction = self.database().begin(ACTION).await?;
+        let present = webhook::Entity::find().select_only().column(webhook::Column::Name).into_tuple::<String>();
+        let present = present.all(&transaction).await.map_err(failed(ACTION))?;
+        let there = |delivery: &&DeliveryRecord| present.iter().any(|name| name == delivery.webhook.as_str());
+        let rows = deliveries.iter().filter(there).map(ActiveModel::of).collect();
+        insert_all(&transaction, rows).await.map_err(failed(ACTION))?;
+        let row = outbox::ActiveModel { number: Set(1), cursor: Set(cursor.to_string()) };
+        outbox::Entity::insert(row)
+            .on_conflict(OnConflict::column(outbox::Column::Number).update_column(outbox::Column::Cursor).to_owned())
+            .exec_without_returning(&transaction)
+            .await
+            .map_err(failed(ACTION))?;
+        transaction.commit().await.map_err(failed(ACTION))
+    }
+
+    async fn delivery_create(&self, delivery: &DeliveryRecord) -> Result<bool, StoreError> {
+        const ACTION: &str = "add a delivery";
+        let transaction = self.database().begin(ACTION).await?;
+        let outcome = Entity::insert(ActiveModel::of(delivery)).exec_without_returning(&transaction).await;
+        match outcome {
+            Ok(_) => {}
+            Err(error) if matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(failed(ACTION)(error)),
+        }
+        transaction.commit().await.map_err(failed(ACTION))?;
+        Ok(true)
+    }
+
+    async fn delivery_due(
+        &self,
+        now: OffsetDateTime,
+        except: &[WebhookName],
+        limit: u32,
+    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+        let mut query = Entity::find()
+            .filter(Column::State.eq(DeliveryState::Pending.as_str()))
+            .filter(Column::NextAt.lte(columns::from_time(now)))
+            .order_by_asc(Column::NextAt)
+            .order_by_asc(Column::Id)
+            .limit(u64::from(limit));
+        if !except.is_empty() {
+            query = query.filter(Column::Webhook.is_not_in(except.iter().map(WebhookName::as_str)));
+        }
+        let rows = query.all(&self.database().read).await.map_err(failed("find deliveries that are due"))?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    async fn delivery_put(&self, delivery: &DeliveryRecord) -> Result<bool, StoreError> {
+        const ACTION: &str = "write a delivery";
+        let transaction = self.database().begin(ACTION).await?;
+        let outcome = Entity::update_many()
+            .set(ActiveModel::of(delivery))
+            .filter(Column::Id.eq(delivery.id.to_string()))
+            .exec(&transaction)
+            .await
+            .map_err(failed(ACTION))?;
+        transaction.commit().await.map_err(failed(ACTION))?;
+        Ok(outcome.rows_affected > 0)
+    }
+
+    async fn delivery_fetch(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
+        let row = Entity::find_by_id(id.to_string()).one(&self.database().read).await;
+        row.map_err(failed("read a delivery"))?.map(TryInto::try_into).transpose()
+    }
+
+    async fn delivery_list(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRecord>, StoreError> {
+        let DeliveryFilter { webhook, state, before, limit } = filter;
+        let condition = Condition::all()
+            .add_option(webhook.as_ref().map(|webhook| Column::Webhook.eq(webhook.as_str())))
+            .add_option(state.map(|state| Column::State.eq(state.as_str())))
+            .add_option(before.map(|before| Column::Id.lt(before.to_string())));
+        let limit = u64::from(records::limit_of(*limit));
+        let query = Entity::find().filter(condition).order_by_desc(Column::Id).limit(limit);
+        let rows = query.all(&self.database().read).await.map_err(failed("list deliveries"))?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    async fn delivery_counts(&self) -> Result<Vec<(WebhookName, DeliveryState, u64)>, StoreError> {
+        let query = Entity::find()
+            .select_only()
+            .column(Column::Webhook)
+            .column(Column::State)
+            .column_as(Column::Id.count(), "number")
+            .group_by(Column::Webhook)
+            .group_by(Column::State)
+            .order_by_asc(Column::Webhook)
+            .order_by_asc(Column::State);
+        let rows = query.into_tuple::<(String, String, i64)>().all(&self.database().read).await;
+        let what = "a count of deliveries";
+        let count = |(webhook, state, number): (String, String, i64)| {
+            Ok((columns::parse(what, &webhook)?, columns::to_word(what, &state)?, columns::to_count(what, number)?))
+        };
+        rows.map_err(failed("count deliveries"))?.into_iter().map(count).collect()
+    }
+
+    async fn delivery_revive(
+        &self,
+        webhook: &WebhookName,
+        id: Option<DeliveryId>,
+        now: OffsetDateTime,
+    ) -> Result<u64, StoreError> {
+        const ACTION: &str = "send dead letters again";
+        let condition = Condition::all()
+            .add(Column::Webhook.eq(webhook.as_str()))
+            .add(Column::State.eq(DeliveryState::Dead.as_str()))
+            .add_option(id.map(|id| Column::Id.eq(id.to_string())));
+        let transaction = self.database().begin(ACTION).await?;
+        let outcome = Entity::update_many()
+            .col_expr(Column::State, Expr::val(DeliveryState::Pending.as_str()))
+            .col_expr(Column::Attempts, Expr::val(0_i64))
+            .col_expr(Column::NextAt, Expr::val(columns::from_time(now)))
+            .col_expr(Column::EndedAt, Expr::val(None::<i64>))
+            .filter(condition)
+            .exec(&transaction)
+            .await
+            .map_err(failed(ACTION))?;
+        transaction.commit().await.map_err(failed(ACTION))?;
+        Ok(outcome.rows_affected)
+    }
+
+    async fn delivery_prune(&self, ended_before: OffsetDateTime, at_most: u32) -> Result<u64, StoreError> {
+        const ACTION: &str = "drop old deliveries";
+        let transaction = self.database().begin(ACTION).await?;
+        let gone = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::State.ne(DeliveryState::Pending.as_str()))
+            .filter(Column::EndedAt.lt(columns::from_time(ended_before)))
+            .order_by_asc(Column::Id)
+            .limit(u64::from(at_most));
+        let gone = gone.into_tuple::<String>().all(&transaction).await.map_err(failed(ACTION))?;
+        for part in gone.chunks(500) {
+            let delete = Entity::delete_many().filter(Column::Id.is_in(part.iter().map(String::as_str)));
+            delete.exec(&transaction).await.map_err(failed(ACTION))?;
+        }
+        transaction.commit().await.map_err(failed(ACTION))?;
+        Ok(gone.len() as u64)
+    }
+}

@@ -1,0 +1,176 @@
+//! Webhooks and their deliveries.
+
+use std::sync::Arc;
+
+use outrigger_contract::WebhookName;
+use outrigger_engine::Store;
+use outrigger_engine::events::EventId;
+use outrigger_engine::store::DeliveryFilter;
+use outrigger_engine::webhooks::{DeliveryRecord, DeliveryState, WebhookRecord};
+
+use super::fixtures::{assert_conflict, delivery, moment, webhook};
+
+fn name(text: &str) -> WebhookName {
+    text.parse().unwrap()
+}
+
+async fn written(store: &dyn Store, names: &[&str]) {
+    for name in names {
+        store.webhook_put(&webhook(name)).await.unwrap();
+    }
+}
+
+fn ids(deliveries: &[DeliveryRecord]) -> Vec<EventId> {
+    deliveries.iter().map(|delivery| delivery.id).collect()
+}
+
+pub async fn a_webhook_comes_back_as_it_was_put(store: Arc<dyn Store>) {
+    assert_eq!(store.webhook_list().await.unwrap(), []);
+    let mut whole = webhook("chat");
+    whole.plugin = "team-*".parse().ok();
+    (whole.reason, whole.failing_since) = (Some("it failed".to_owned()), Some(moment(3)));
+    assert_eq!(store.webhook_put(&whole).await.unwrap(), 1);
+    assert_eq!(store.webhook_put(&webhook("alerts")).await.unwrap(), 1);
+    whole.generation = 1;
+    let alerts = WebhookRecord { generation: 1, ..webhook("alerts") };
+    assert_eq!(store.webhook_list().await.unwrap(), [alerts.clone(), whole]);
+    assert!(store.webhook_delete(&name("chat")).await.unwrap());
+    assert!(!store.webhook_delete(&name("chat")).await.unwrap());
+    assert_eq!(store.webhook_list().await.unwrap(), [alerts]);
+}
+
+pub async fn a_webhook_is_only_written_over_what_was_read(store: Arc<dyn Store>) {
+    written(&*store, &["chat"]).await;
+    assert_conflict(store.webhook_put(&webhook("chat")).await);
+    let read = WebhookRecord { generation: 1, ..webhook("chat") };
+    assert_eq!(store.webhook_put(&read).await.unwrap(), 2);
+    assert_conflict(store.webhook_put(&read).await);
+    assert_conflict(store.webhook_put(&WebhookRecord { generation: 1, ..webhook("nobody") }).await);
+}
+
+pub async fn deliveries_and_the_cursor_are_written_together(store: Arc<dyn Store>) {
+    written(&*store, &["chat"]).await;
+    assert_eq!(store.outbox_cursor().await.unwrap(), None);
+    let [first, second] = [delivery("chat", 1).id, delivery("chat", 2).id];
+    // One is for a webhook that was removed meanwhile.
+    store.outbox_put(first, &[delivery("chat", 1), delivery("gone", 3)]).await.unwrap();
+    assert_eq!(store.outbox_cursor().await.unwrap(), Some(first));
+    assert_eq!(ids(&store.delivery_list(&DeliveryFilter::default()).await.unwrap()), [first]);
+    store.outbox_put(second, &[]).await.unwrap();
+    assert_eq!(store.outbox_cursor().await.unwrap(), Some(second));
+    assert!(!store.delivery_create(&delivery("gone", 4)).await.unwrap());
+    assert!(store.delivery_create(&delivery("chat", 5)).await.unwrap());
+    assert_eq!(store.delivery_list(&DeliveryFilter::default()).await.unwrap().len(), 2);
+}
+
+pub async fn a_delivery_comes_back_as_it_was_written(store: Arc<dyn Store>) {
+    written(&*store, &["chat"]).await;
+    let mut whole = delivery("chat", 1);
+    assert_eq!(store.delivery_fetch(whole.id).await.unwrap(), None);
+    assert!(!store.delivery_put(&whole).await.unwrap());
+    assert!(store.delivery_create(&whole).await.unwrap());
+    assert_eq!(store.delivery_fetch(whole.id).await.unwrap().as_ref(), Some(&whole));
+    (whole.state, whole.attempts, whole.event) = (DeliveryState::Dead, 10, None);
+    (whole.status, whole.error) = (Some(503), Some("the receiver answered 503".to_owned()));
+    (whole.next_at, whole.ended_at) = (moment(8), Some(moment(9)));
+    assert!(store.delivery_put(&whole).await.unwrap());
+    assert_eq!(store.delivery_fetch(whole.id).await.unwrap(), Some(whole));
+}
+
+pub async fn what_is_due_comes_in_the_order_of_its_time(store: Arc<dyn Store>) {
+    written(&*store, &["chat", "alerts"]).await;
+    let late = DeliveryRecord { next_at: moment(50), ..delivery("chat", 1) };
+    let ended = DeliveryRecord { state: DeliveryState::Delivered, ..delivery("chat", 2) };
+    let made = [late, ended, delivery("chat", 3), delivery("alerts", 4), delivery("chat", 5)];
+    store.outbox_put(made[0].id, &made).await.unwrap();
+    let check = async |now: u64, except: &[&str], limit: u32, expected: &[usize]| {
+        let except: Vec<_> = except.iter().map(|text| name(text)).collect();
+        let due = store.delivery_due(moment(now), &except, limit).await.unwrap();
+        let expected: Vec<_> = expected.iter().map(|place| made[*place].id).collect();
+        assert_eq!(ids(&due), expected, "{now} {except:?} {limit}");
+    };
+    check(4, &[], 10, &[2, 3]).await;
+    check(60, &[], 10, &[2, 3, 4, 0]).await;
+    check(60, &[], 2, &[2, 3]).await;
+    check(60, &["chat"], 10, &[3]).await;
+    check(60, &["chat", "alerts"], 10, &[]).await;
+}
+
+pub async fn deliveries_are_listed_and_counted(store: Arc<dyn Store>) {
+    written(&*store, &["chat", "alerts"]).await;
+    let dead = DeliveryRecord { state: DeliveryState::Dead, ..delivery("chat", 2) };
+    let made = [delivery("chat", 1), dead, delivery("alerts", 3), delivery("chat", 4)];
+    store.outbox_put(made[0].id, &made).await.unwrap();
+    let check = async |filter: DeliveryFilter, expected: &[usize]| {
+        let expected: Vec<_> = expected.iter().map(|place| made[*place].id).collect();
+        assert_eq!(ids(&store.delivery_list(&filter).await.unwrap()), expected, "{filter:?}");
+    };
+    let any = DeliveryFilter::default;
+    check(any(), &[3, 2, 1, 0]).await;
+    check(DeliveryFilter { webhook: Some(name("chat")), limit: 2, ..any() }, &[3, 1]).await;
+    check(DeliveryFilter { state: Some(DeliveryState::Dead), ..any() }, &[1]).await;
+    check(DeliveryFilter { before: Some(made[2].id), ..any() }, &[1, 0]).await;
+    let counts = store.delivery_counts().await.unwrap();
+    let expected = [
+        (name("alerts"), DeliveryState::Pending, 1),
+        (name("chat"), DeliveryState::Dead, 1),
+        (name("chat"), DeliveryState::Pending, 2),
+    ];
+    assert_eq!(counts, expected);
+}
+
+pub async fn deliveries_go_with_their_webhook(store: Arc<dyn Store>) {
+    written(&*store, &["chat", "alerts"]).await;
+    store.outbox_put(delivery("chat", 1).id, &[delivery("chat", 1), delivery("alerts", 2)]).await.unwrap();
+    store.webhook_delete(&name("chat")).await.unwrap();
+    let left = store.delivery_list(&DeliveryFilter::default()).await.unwrap();
+    assert_eq!(ids(&left), [delivery("alerts", 2).id]);
+    assert!(!store.delivery_put(&delivery("chat", 1)).await.unwrap());
+}
+
+pub async fn dead_letters_are_revived(store: Arc<dyn Store>) {
+    written(&*store, &["chat", "alerts"]).await;
+    let dead = |webhook: &str, number: u64| DeliveryRecord {
+        state: DeliveryState::Dead,
+        attempts: 10,
+        ended_at: Some(moment(30)),
+        error: Some("no".to_owned()),
+        ..delivery(webhook, number)
+    };
+    let done = DeliveryRecord { state: DeliveryState::Delivered, ..delivery("chat", 5) };
+    let made = [dead("chat", 1), dead("chat", 2), dead("chat", 3), dead("alerts", 4), done];
+    store.outbox_put(made[0].id, &made).await.unwrap();
+    let chat = name("chat");
+    assert_eq!(store.delivery_revive(&chat, Some(made[3].id), moment(40)).await.unwrap(), 0);
+    assert_eq!(store.delivery_revive(&chat, Some(made[4].id), moment(40)).await.unwrap(), 0);
+    assert_eq!(store.delivery_revive(&chat, Some(made[0].id), moment(40)).await.unwrap(), 1);
+    let revived = store.delivery_fetch(made[0].id).await.unwrap().unwrap();
+    let expected = DeliveryRecord {
+        state: DeliveryState::Pending,
+        attempts: 0,
+        next_at: moment(40),
+        ended_at: None,
+        ..made[0].clone()
+    };
+    assert_eq!(revived, expected);
+    assert_eq!(store.delivery_revive(&chat, None, moment(41)).await.unwrap(), 2);
+    let due = store.delivery_due(moment(50), &[], 10).await.unwrap();
+    assert_eq!(ids(&due), [made[0].id, made[1].id, made[2].id]);
+}
+
+pub async fn ended_deliveries_are_dropped(store: Arc<dyn Store>) {
+    written(&*store, &["chat"]).await;
+    let ended =
+        |number: u64, state| DeliveryRecord { state, ended_at: Some(moment(number)), ..delivery("chat", number) };
+    let made = [
+        ended(1, DeliveryState::Delivered),
+        ended(2, DeliveryState::Dead),
+        delivery("chat", 3),
+        ended(9, DeliveryState::Dead),
+    ];
+    store.outbox_put(made[0].id, &made).await.unwrap();
+    assert_eq!(store.delivery_prune(moment(5), 1).await.unwrap(), 1);
+    assert_eq!(store.delivery_prune(moment(5), 10).await.unwrap(), 1);
+    assert_eq!(store.delivery_prune(moment(5), 10).await.unwrap(), 0);
+    assert_eq!(ids(&store.delivery_list(&DeliveryFilter::default()).await.unwrap()), [made[3].id, made[2].id]);
+}
