@@ -18,6 +18,12 @@ def right_bodies_have_the_right_shape(ctx, response, case):
     assert not detail.startswith(SHAPE), f"the document allows this body, and the server does not: {detail}"
 
 
+@schemathesis.serializer("application/zip", "application/gzip")
+def as_it_is(context, value):
+    """Packages are bytes."""
+    return value if isinstance(value, bytes) else getattr(value, "data", None) or str(value).encode(errors="ignore")
+
+
 @schemathesis.hook
 def filter_case(context, case):
     """An address of fixed words goes before one with a parameter that could be such a word, as the specification says

@@ -80,7 +80,7 @@ pub struct PackagePath(String);
 
 text_serde!(PackagePath, {
     "type": "string",
-    "pattern": r"^(?!/)(?![A-Za-z]:)(?!.*(^|/)\.{0,2}(/|$))[^\\\u0000-\u001f\u007f]+$",
+    "pattern": r"^(?!/)(?![A-Za-z]:)(?!.*(^|/)\.{0,2}(/|$))[^\\\u0000-\u001f\u007f-\u009f]+$",
     "maxLength": 512,
     "description": "A relative path inside the package, with `/` between its parts.",
     "examples": ["hetzner_cloud.wasm"],
