@@ -47,6 +47,12 @@ impl Retention {
     }
 }
 
+impl Default for Retention {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 /// Nothing is older.
 const EVER: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 

@@ -57,6 +57,8 @@ pub struct ServerWork {
     pub jobs: JobOptions,
     pub health: HealthOptions,
     pub webhooks: WebhookOptions,
+    /// What goes beyond it is dropped.
+    pub retention: Retention,
 }
 
 /// How long a server waits for commands that are at work in its directory.
@@ -89,7 +91,7 @@ impl Host {
     }
 
     /// Opens a data directory for a server: nobody else uses it meanwhile. It does the jobs that are queued, tells webhooks of
-    /// events, and watches over the health of plugins.
+    /// events, watches over the health of plugins, and drops old records.
     ///
     /// # Errors
     /// As for [`Host::open`]; others still use the directory after some seconds; or a variable of OpenTelemetry is wrong.
@@ -115,12 +117,13 @@ impl Host {
                 }
                 // Only here: of several processes, one does this.
                 let owners = Arc::new(Owners(Arc::downgrade(&host.inner)));
-                let ServerWork { jobs, health, webhooks } = work;
+                let ServerWork { jobs, health, webhooks, retention } = work;
                 let engine = &host.inner.engine;
                 engine.start_jobs(jobs, owners).await.map_err(convert::error)?;
                 engine.start_health(health).await.map_err(convert::error)?;
                 let sender = Arc::new(Outgoing::default());
                 engine.start_webhooks(webhooks, sender).await.map_err(convert::error)?;
+                engine.start_pruning(retention);
                 engine.keep_statistics().await;
                 host.clear_up();
                 return Ok(host);
@@ -132,11 +135,6 @@ impl Host {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-    }
-
-    /// Drops what goes beyond what is to be kept, from now on.
-    pub fn start_pruning(&self, retention: Retention) {
-        self.inner.engine.start_pruning(retention);
     }
 
     /// Removes, in the background, what a process left behind that died; and reads the statistics, before somebody asks.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use outrigger_api::{ApiError, Code, Door, NewKey, Visit};
-use outrigger_host::Host;
+use outrigger_host::{Host, ServerWork};
 use outrigger_server::{Drained, ServeError, ServerOptions, TlsFiles, serve};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -19,11 +19,10 @@ use crate::run::Interrupts;
 /// # Errors
 /// The data directory is in use, or the address cannot be listened at.
 pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
-    let retention = arguments.retention();
+    let work = ServerWork { retention: arguments.retention(), ..ServerWork::default() };
     let ServeArguments { listen, tls_certificate, tls_key, drain, .. } = arguments;
     let mut interrupts = Interrupts::new()?;
-    let host = Host::open_alone(context.host_options()?).await?;
-    host.start_pruning(retention);
+    let host = Host::open_alone_with(context.host_options()?, work).await?;
     let tls = tls_certificate.zip(tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
     let scheme = if tls.is_some() { "https" } else { "http" };
     let options = ServerOptions {

@@ -323,7 +323,8 @@ impl Worker {
         });
     }
 
-    /// Drops what is too old or too much, a little at a time so that nobody waits long for the database.
+    /// Drops what is too old or too much, a little at a time so that nobody waits long for the database. Here, and not with
+    /// other old records: an event is only dropped when what webhooks are to be told of it is a delivery.
     async fn tidy(&self, engine: &Engine, now: OffsetDateTime) -> Result<(), Failure> {
         let Keep { events, events_for, deliveries_for, period: _ } = self.options.keep;
         let store = &engine.inner.store;
