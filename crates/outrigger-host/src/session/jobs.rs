@@ -7,6 +7,7 @@ use outrigger_api::{
     ApiError, ApiResult, Code, JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, Jobs, JsonObject,
     JsonText, LogEntry, RecordQuery, Records, ScheduleInfo, ScheduleRequest,
 };
+use outrigger_engine::Failure;
 use outrigger_engine::access::Right;
 use outrigger_engine::jobs::{self, JobError, JobId, JobProgress, JobRecord, JobState, Missed, OnInterruption, Task};
 use outrigger_engine::store::JobFilter;
@@ -42,33 +43,21 @@ impl Jobs for Session {
     }
 
     async fn job_cancel(&self, id: &str) -> ApiResult<JobInfo> {
-        let before = self.job(Right::JOB_MODIFY, id).await?;
-        let function = before.task.function.to_string();
-        let work = async {
-            let job = self.host.engine.job_cancel(before.id).await.map_err(convert::error)?;
-            Ok(traced(Some(before), job))
-        };
-        self.act(Act::new(Right::JOB_MODIFY, &function), work).await
+        let job = self.job(Right::JOB_MODIFY, id).await?;
+        let cancelled = self.host.engine.job_cancel(job.id);
+        self.job_change(Right::JOB_MODIFY, job, cancelled).await
     }
 
     async fn job_retry(&self, id: &str) -> ApiResult<JobInfo> {
-        let before = self.job(Right::JOB_MODIFY, id).await?;
-        let function = before.task.function.to_string();
-        let work = async {
-            let job = self.host.engine.job_retry(before.id).await.map_err(convert::error)?;
-            Ok(traced(Some(before), job))
-        };
-        self.act(Act::new(Right::JOB_MODIFY, &function), work).await
+        let job = self.job(Right::JOB_MODIFY, id).await?;
+        let retried = self.host.engine.job_retry(job.id);
+        self.job_change(Right::JOB_MODIFY, job, retried).await
     }
 
     async fn job_approve(&self, id: &str) -> ApiResult<JobInfo> {
-        let before = self.job(Right::JOB_APPROVE, id).await?;
-        let function = before.task.function.to_string();
-        let work = async {
-            let job = self.host.engine.job_approve(before.id, &self.caller()).await.map_err(convert::error)?;
-            Ok(traced(Some(before), job))
-        };
-        self.act(Act::new(Right::JOB_APPROVE, &function), work).await
+        let (job, by) = (self.job(Right::JOB_APPROVE, id).await?, self.caller());
+        let approved = self.host.engine.job_approve(job.id, &by);
+        self.job_change(Right::JOB_APPROVE, job, approved).await
     }
 
     async fn job_logs(&self, id: &str, query: &RecordQuery) -> ApiResult<Vec<LogEntry>> {
@@ -125,6 +114,18 @@ impl Session {
         let job = self.host.engine.job(job_id(id)?).await.map_err(convert::error)?;
         self.require(right, &job.task.function.to_string())?;
         Ok(job)
+    }
+
+    /// Does something to a job, and writes down what it was before.
+    async fn job_change(
+        &self,
+        right: Right,
+        before: JobRecord,
+        change: impl Future<Output = Result<JobRecord, Failure>> + Send,
+    ) -> ApiResult<JobInfo> {
+        let function = before.task.function.to_string();
+        let work = async { Ok(traced(Some(before), change.await.map_err(convert::error)?)) };
+        self.act(Act::new(right, &function), work).await
     }
 
     async fn schedule(&self, name: &str) -> ApiResult<Option<jobs::ScheduleRecord>> {
