@@ -11,8 +11,7 @@ use outrigger_api::{
     PackageUpload, PluginStanding, UploadedPackage,
 };
 
-use crate::places::everywhere;
-use crate::places::{Place, WAYS, Way};
+use crate::places::{Place, WAYS, Way, everywhere};
 
 everywhere! {
     a_package_is_sent_and_installed_by_its_digest

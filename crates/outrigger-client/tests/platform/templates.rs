@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use outrigger_api::{AuditQuery, Code, KeyRequest, Template, TemplateValues, TemplateVariable};
 
-use crate::places::everywhere;
-use crate::places::{Place, WAYS, Way};
+use crate::places::{Place, WAYS, Way, everywhere};
 
 everywhere! {
     templates_are_added_changed_rendered_and_removed
