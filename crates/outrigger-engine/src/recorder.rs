@@ -57,38 +57,19 @@ impl Recorder {
         Self { shared }
     }
 
-    /// Adds a run, and waits where there is no room.
-    pub(crate) async fn run(&self, run: RunRecord) {
-        self.wait_for_room().await;
-        self.run_now(run, None);
-    }
-
-    /// Adds a run that the audit log names in a group with others.
-    pub(crate) async fn run_in_group(&self, run: RunRecord) {
-        self.wait_for_room().await;
-        self.add(1, |pending| {
-            pending.grouped.push(pending.batch.runs.len());
-            pending.batch.runs.push(run);
-        });
-    }
-
-    /// Adds a run with an entry of its own in the audit log.
-    pub(crate) async fn run_with(&self, run: RunRecord, entry: AuditEntry) {
-        self.wait_for_room().await;
-        self.run_now(run, Some(entry));
-    }
-
-    /// The same, and waits until both are in the store.
-    pub(crate) async fn run_durably(&self, run: RunRecord, entry: AuditEntry) {
-        self.run_with(run, entry).await;
-        self.flush().await;
-    }
-
-    /// Adds a run where nothing can be waited for: while a call is being dropped.
-    pub(crate) fn run_now(&self, run: RunRecord, entry: Option<AuditEntry>) {
+    /// Adds a run, and the entry that the audit log has of it. Who can wait does so before: [`Self::wait_for_room`].
+    pub(crate) fn run(&self, run: RunRecord, entry: Option<AuditEntry>) {
         self.add(1, |pending| {
             pending.batch.runs.push(run);
             pending.batch.audit.extend(entry);
+        });
+    }
+
+    /// Adds a run that the audit log names in a group with others.
+    pub(crate) fn run_in_group(&self, run: RunRecord) {
+        self.add(1, |pending| {
+            pending.grouped.push(pending.batch.runs.len());
+            pending.batch.runs.push(run);
         });
     }
 
@@ -139,7 +120,8 @@ impl Recorder {
         self.shared.pending.lock().records >= ROOM
     }
 
-    async fn wait_for_room(&self) {
+    /// Waits as long as too much is waiting to be written.
+    pub(crate) async fn wait_for_room(&self) {
         while self.is_full() {
             let room = self.shared.room.notified();
             // It may have been made between the look and the wait.

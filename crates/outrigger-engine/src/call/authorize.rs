@@ -50,7 +50,8 @@ pub(super) fn target(caller: &Caller, target: &Target) -> Result<(), Failure> {
 }
 
 fn require(principal: &Principal, right: Right, function: &FunctionRef) -> Result<(), Failure> {
-    let name = function.to_string();
+    // As it is displayed, without the machinery for that: every call comes here.
+    let name = [function.plugin.as_str(), ".", function.function.as_str()].concat();
     match principal.may(right, &name) {
         true => Ok(()),
         false => Err(Failure::forbidden(principal, right, &name)),
