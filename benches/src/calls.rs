@@ -61,7 +61,8 @@ pub async fn measure(guests: &Guests, effort: Effort, report: &mut Report) -> Re
 
 /// Calls of one function for some time, with nothing else going on.
 pub async fn profile(guests: &Guests, function: &str, time: Duration) -> Result<()> {
-    let contender = Outrigger::start(&guests.component).await?.contender(OURS, function, Way::text())?;
+    let way = if function.ends_with(".echo") { Way::bytes() } else { Way::text() };
+    let contender = Outrigger::start(&guests.component).await?.contender(OURS, function, way)?;
     let started = Instant::now();
     while started.elapsed() < time {
         let plan = Plan { rounds: 1, calls: 1_600 };

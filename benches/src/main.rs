@@ -28,9 +28,6 @@ use anyhow::{Context as _, Result, bail};
 use measure::Effort;
 use report::Report;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// What was asked for on the command line.
 enum Task {
     Measure(Effort),

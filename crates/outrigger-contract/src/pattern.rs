@@ -65,9 +65,8 @@ impl fmt::Display for Pattern {
 pub fn fits(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(head) else { return false };
-    let mut parts: Vec<_> = rest.split('*').collect();
-    let tail = parts.pop().unwrap_or_default();
-    for part in parts {
+    let (parts, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for part in parts.split('*') {
         // The leftmost place leaves the most for what follows.
         let Some(at) = text.find(part) else { return false };
         text = &text[at + part.len()..];

@@ -181,13 +181,20 @@ impl Answer {
         }
     }
 
-    /// The value as JSON text, without a tree in between.
+    /// The value as something that writes itself as JSON of its published type, without a tree in between; none for a
+    /// function that gives none.
+    #[must_use]
+    pub fn rendered(&self) -> Option<Rendered<'_>> {
+        self.ty().map(|ty| Rendered { graph: &self.revision.graph, ty, value: &self.value })
+    }
+
+    /// The value as JSON text.
     #[must_use]
     pub fn json_text(&self) -> String {
-        let Some(ty) = self.ty() else { return "null".to_owned() };
+        let Some(rendered) = self.rendered() else { return "null".to_owned() };
         // As a rule names and quotes take as much again as the data; growing step by step takes longer.
         let mut text = Vec::with_capacity(2 * self.value.size() + 16);
-        match serde_json::to_writer(&mut text, &Rendered { graph: &self.revision.graph, ty, value: &self.value }) {
+        match serde_json::to_writer(&mut text, &rendered) {
             Ok(()) => String::from_utf8(text).unwrap_or_else(|_| "null".to_owned()),
             Err(_) => "null".to_owned(),
         }

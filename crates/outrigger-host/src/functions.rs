@@ -39,7 +39,8 @@ fn prepare(caller: Caller, correlation: CorrelationId, request: CallRequest) -> 
 
 fn response(answer: &Answer) -> CallResponse {
     CallResponse {
-        result: JsonText::parse(answer.json_text()).unwrap_or_default(),
+        // A value of a published type can always be written.
+        result: answer.rendered().and_then(|value| JsonText::of(&value).ok()).unwrap_or_default(),
         cache: convert::cache_outcome(answer.cache).to_owned(),
         duration_us: u64::try_from(answer.duration.as_micros()).unwrap_or(u64::MAX),
         attempts: answer.attempts,

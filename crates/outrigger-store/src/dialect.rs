@@ -20,14 +20,25 @@ pub(crate) fn contains(
     Func::cust(Alias::new(position)).arg(text).arg(Expr::val(needle)).gt(0)
 }
 
-/// Where the values of so many rows go in a statement that inserts them.
-pub(crate) fn placeholders(backend: DbBackend, rows: usize, columns: usize) -> String {
-    let place = |row: usize, column: usize| match backend {
-        DbBackend::Postgres => format!("${}", row * columns + column + 1),
-        _ => "?".to_owned(),
+/// A statement that inserts so many rows, and may leave half of them where it fails: the transaction around it is then
+/// rolled back. SQLite is told so, or it keeps a journal for each statement.
+pub(crate) fn insert(backend: DbBackend, table: &str, columns: &[&str], rows: usize) -> String {
+    let (verb, values) = match backend {
+        DbBackend::Postgres => {
+            let row = |row| {
+                let places = (1..=columns.len()).map(|column| format!("${}", row * columns.len() + column));
+                format!("({})", places.collect::<Vec<_>>().join(", "))
+            };
+            ("INSERT", (0..rows).map(row).collect())
+        }
+        DbBackend::Sqlite => ("INSERT OR FAIL", vec![row_of(columns.len()); rows]),
+        _ => ("INSERT", vec![row_of(columns.len()); rows]),
     };
-    let row = |row| format!("({})", (0..columns).map(|column| place(row, column)).collect::<Vec<_>>().join(", "));
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+    format!("{verb} INTO {table} ({}) VALUES {}", columns.join(", "), values.join(", "))
+}
+
+fn row_of(columns: usize) -> String {
+    format!("({})", vec!["?"; columns].join(", "))
 }
 
 /// Whether the failure means that the file is damaged, or no database at all.

@@ -47,8 +47,7 @@ async fn insert_runs(transaction: &DatabaseTransaction, runs: &[RunRecord]) -> R
     let backend = transaction.get_database_backend();
     let columns: Vec<_> = run::Column::iter().map(|column| column.as_str()).collect();
     for part in parts(runs.iter().collect()) {
-        let rows = dialect::placeholders(backend, part.len(), columns.len());
-        let sql = format!("INSERT INTO runs ({}) VALUES {rows}", columns.join(", "));
+        let sql = dialect::insert(backend, "runs", &columns, part.len());
         let values: Vec<Value> = part.into_iter().flat_map(run::row).collect();
         transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
     }
@@ -67,10 +66,11 @@ pub(crate) async fn insert_all<A: ActiveModelTrait>(
 }
 
 /// Splits rows into parts of a few fixed sizes. A size of its own for each batch would be a statement of its own, and the
-/// driver keeps the last hundred statements prepared: some MiB for nothing. 64 rows of our widest table are far from
-/// the number of variables that a database allows in one statement (32,766 in SQLite).
+/// driver keeps the last hundred statements prepared: some MiB for nothing. 512 rows of our widest table are far from
+/// the number of variables that a database allows in one statement (32,766 in SQLite); for each statement two threads
+/// wake each other, so few large ones are quicker.
 pub(crate) fn parts<T>(rows: Vec<T>) -> impl Iterator<Item = Vec<T>> {
-    const SIZES: [usize; 3] = [64, 8, 1];
+    const SIZES: [usize; 4] = [512, 64, 8, 1];
     let mut rows = rows.into_iter();
     std::iter::from_fn(move || {
         let size = SIZES.into_iter().find(|size| *size <= rows.len())?;
@@ -86,7 +86,7 @@ pub(crate) async fn run_list(database: &Database, filter: &RecordFilter) -> Resu
 
 fn runs(filter: &RecordFilter, backend: DbBackend) -> Select<run::Entity> {
     use run::Column;
-    let RecordFilter { plugin, function, correlation, level: _, contains, since, until, limit } = filter;
+    let RecordFilter { plugin, function, correlation, level: _, contains, failed, since, until, limit } = filter;
     run::Entity::find()
         .apply_if(plugin.as_ref(), |query, plugin| query.filter(Column::Plugin.eq(plugin.as_str())))
         .apply_if(function.as_ref(), |query, function| query.filter(Column::Function.eq(function.as_str())))
@@ -96,6 +96,7 @@ fn runs(filter: &RecordFilter, backend: DbBackend) -> Select<run::Entity> {
         .apply_if(contains.as_ref(), |query, text| {
             query.filter(dialect::contains(backend, Column::MessageFolded, Column::Message, columns::fold(text)))
         })
+        .apply_if(failed.then_some(()), |query, ()| query.filter(Column::Code.is_not_null()))
         .order_by_desc(Column::StartedAt)
         .order_by_desc(Column::Id)
         .limit(u64::from(limit_of(*limit)))
@@ -109,7 +110,7 @@ pub(crate) async fn log_list(database: &Database, filter: &RecordFilter) -> Resu
 
 fn logs(filter: &RecordFilter, backend: DbBackend) -> Select<log::Entity> {
     use log::Column;
-    let RecordFilter { plugin, function, correlation, level, contains, since, until, limit } = filter;
+    let RecordFilter { plugin, function, correlation, level, contains, failed: _, since, until, limit } = filter;
     log::Entity::find()
         .apply_if(plugin.as_ref(), |query, plugin| query.filter(Column::Plugin.eq(plugin.as_str())))
         .apply_if(function.as_ref(), |query, function| query.filter(Column::Function.eq(function.as_str())))
@@ -148,6 +149,7 @@ mod tests {
         check(3, &[1, 1, 1]);
         check(9, &[8, 1]);
         check(146, &[64, 64, 8, 8, 1, 1]);
+        check(1_100, &[512, 512, 64, 8, 1, 1, 1, 1]);
     }
 
     /// How SQLite goes about a query, as its planner says.
@@ -191,6 +193,12 @@ mod tests {
             RecordFilter { until: since, ..any.clone() },
             "SEARCH runs USING INDEX runs_by_time (started_at<?)",
             "SEARCH logs USING INDEX logs_by_time (at<?)",
+        )
+        .await;
+        check(
+            RecordFilter { failed: true, ..any.clone() },
+            "SCAN runs USING INDEX runs_that_failed",
+            "SCAN logs USING INDEX logs_by_time",
         )
         .await;
         // The lines of one call are few.

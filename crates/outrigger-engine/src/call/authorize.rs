@@ -30,6 +30,11 @@ pub(super) fn name(caller: &Caller, function: &FunctionRef) -> Result<(), Failur
 
 /// What the function itself asks of its callers.
 pub(super) fn target(caller: &Caller, target: &Target) -> Result<(), Failure> {
+    if target.slot().requires_auth && !is_known(caller) {
+        let message =
+            format!("`{}` is for callers who are known, and nobody stands behind this one: {caller}", target.name);
+        return Err(Failure::new(Code::Forbidden, message));
+    }
     if !target.slot().requires_admin {
         return Ok(());
     }
@@ -49,8 +54,18 @@ pub(super) fn target(caller: &Caller, target: &Target) -> Result<(), Failure> {
     }
 }
 
+/// Whether somebody stands behind a call. Outrigger fires hooks by itself, too. Jobs are called as their owner, and what a
+/// plugin calls was granted to it.
+fn is_known(caller: &Caller) -> bool {
+    match caller {
+        Caller::Local | Caller::Key(_) | Caller::Plugin(_) => true,
+        Caller::Hook(by) => by.cause.as_ref().is_some_and(is_known),
+    }
+}
+
 fn require(principal: &Principal, right: Right, function: &FunctionRef) -> Result<(), Failure> {
-    let name = function.to_string();
+    // As it is displayed, without the machinery for that: every call comes here.
+    let name = [function.plugin.as_str(), ".", function.function.as_str()].concat();
     match principal.may(right, &name) {
         true => Ok(()),
         false => Err(Failure::forbidden(principal, right, &name)),

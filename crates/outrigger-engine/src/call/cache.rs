@@ -94,7 +94,8 @@ pub(super) async fn answer(
             execution.enter(Stage::Cache);
             Ok::<_, Failure>(kept)
         };
-        let outcome = cache.try_get_with_by_ref(&key, fill).await;
+        // Boxed: it is large, and would make the future of every call as large, which is moved a few times.
+        let outcome = Box::pin(cache.try_get_with_by_ref(&key, fill)).await;
         match (outcome, computed) {
             (Ok(_), Some(output)) => return Ok(output),
             (Ok(kept), None) => return Ok(known(execution, kept.value, CacheOutcome::Shared)),

@@ -156,14 +156,19 @@ impl Run {
 
     /// Writes the call down. One that may have changed something is answered when that is durable.
     async fn write(&self, open: Open, sample: &Sample, failure: Option<&Failure>) {
-        let recorder = &open.engine.clone().inner.recorder;
+        let engine = open.engine.clone();
+        let recorder = &engine.inner.recorder;
+        // Before the record is put together, so that it need not be kept while this waits.
+        recorder.wait_for_room().await;
         let entry = audit::outcome(self, &open.caller, &open.function, failure);
         let run = self.record(open, sample, failure.map(|failure| failure.message.clone()));
+        let is_durable = entry.as_ref().is_some_and(|entry| entry.allowed);
         match entry {
-            Some(entry) if entry.allowed => recorder.run_durably(run, entry).await,
-            Some(entry) => recorder.run_with(run, entry).await,
-            None if self.admitted => recorder.run_in_group(run).await,
-            None => recorder.run(run).await,
+            None if self.admitted => recorder.run_in_group(run),
+            entry => recorder.run(run, entry),
+        }
+        if is_durable {
+            recorder.written().await;
         }
     }
 
@@ -210,7 +215,7 @@ impl Drop for Run {
         let gone = Failure::new(Code::Cancelled, "the caller went away");
         let recorder = &open.engine.clone().inner.recorder;
         let entry = audit::outcome(self, &open.caller, &open.function, Some(&gone));
-        recorder.run_now(self.record(open, &sample, Some(gone.message)), entry);
+        recorder.run(self.record(open, &sample, Some(gone.message)), entry);
     }
 }
 
