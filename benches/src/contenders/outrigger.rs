@@ -193,6 +193,7 @@ async fn install(engine: &Engine, component: &[u8], manifest: &Manifest) -> Resu
             granted_by: "benches".to_owned(),
             correlation: outrigger_engine::CorrelationId::new(),
             downgrade: outrigger_engine::life::Downgrade::Refused,
+            configuration: outrigger_engine::configuration::Given::default(),
         })
         .await?)
 }

@@ -47,7 +47,7 @@ pub struct KeyRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(inner(regex(pattern = RULE), length(max = 256)))]
     pub scope: Option<Vec<String>>,
-    /// In seconds from now, at least one; without it the key does not expire.
+    /// In seconds from now, at least one; without it the key expires with the key that makes it, or never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3_153_600_000_u64))]
     pub expires_in_s: Option<u64>,

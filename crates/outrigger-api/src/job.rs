@@ -13,7 +13,7 @@ use crate::json::{JsonObject, JsonText};
 pub struct JobRequest {
     /// `plugin.function`.
     pub function: FunctionRef,
-    /// An object with a member for each parameter.
+    /// An object with a member for each parameter; at most 262,144 bytes.
     #[serde(default)]
     pub arguments: JsonObject,
     /// For one attempt, in milliseconds, instead of the function's own timeout.
@@ -100,7 +100,7 @@ pub struct JobInfo {
     pub cancel_requested: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<JobProgressInfo>,
-    /// The result, which fits the function's result schema.
+    /// The result, which fits the function's result schema. Lists leave it out.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub result: Option<JsonText>,
     /// Why it failed, or its last attempt did.
@@ -190,6 +190,10 @@ pub struct ScheduleRequest {
     #[serde(default = "skip")]
     #[schemars(regex(pattern = "^(skip|run_once)$"))]
     pub missed: String,
+    /// What becomes of a job whose time comes while the one before it has not ended: `skip`, or `queue` for one behind it.
+    #[serde(default = "skip")]
+    #[schemars(regex(pattern = "^(skip|queue)$"))]
+    pub overlap: String,
 }
 
 const fn yes() -> bool {
@@ -213,6 +217,12 @@ pub struct ScheduleInfo {
     pub enabled: bool,
     /// `skip` or `run_once`.
     pub missed: String,
+    /// `skip` or `queue`.
+    #[serde(default = "skip")]
+    pub overlap: String,
+    /// How often its time came and it made no job, because the one before had not ended or too many waited.
+    #[serde(default)]
+    pub skipped: u64,
     /// When it makes its next job; none while it is not enabled.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]

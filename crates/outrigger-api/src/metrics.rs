@@ -17,6 +17,9 @@ pub struct MetricsReport {
     pub functions: Vec<FunctionMetrics>,
     /// Each plugin that the health monitor has looked at, by name.
     pub health: Vec<PluginHealthMetrics>,
+    /// How often a plugin was not told of an event or the end of a call, since the start, because too many waited for it.
+    #[serde(default)]
+    pub dropped_firings: u64,
 }
 
 /// How well one plugin is.
@@ -71,6 +74,11 @@ pub const COUNTERS: [Counter; 11] = [
 
 /// What monitoring calls the number of plugins by state, and what it is told of it.
 pub const PLUGINS: (&str, &str) = ("outrigger_plugins", "Installed plugins by state.");
+/// What monitoring calls the number of firings that were dropped, and what it is told of it.
+pub const DROPPED_FIRINGS: (&str, &str) = (
+    "outrigger_hook_firings_dropped_total",
+    "Events and ends of calls that a plugin was not told of: too many waited.",
+);
 /// What monitoring calls the time of calls, and what it is told of it.
 pub const DURATION: (&str, &str) =
     ("outrigger_function_duration_seconds", "How long calls took, from arrival to answer.");

@@ -238,7 +238,7 @@ pub trait Hooks: Send + Sync {
     async fn subscription_switch(&self, id: &str, enabled: bool) -> ApiResult<SubscriptionInfo>;
     /// Fires a hook that is not built in, and waits for its subscribers; or sees what would be done.
     async fn hook_fire(&self, name: &HookName, request: FireRequest) -> ApiResult<FireReport>;
-    /// What was done when hooks were fired, the newest first. The latest 1,000 are kept.
+    /// What was done when hooks were fired, the newest first. The latest 200 of each hook are kept.
     async fn hook_traces(&self, query: &HookTraceQuery) -> ApiResult<Vec<HookTraceInfo>>;
 }
 

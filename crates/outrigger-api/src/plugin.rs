@@ -3,6 +3,7 @@
 use outrigger_contract::{Digest, Manifest, PluginName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::{FunctionSummary, MigrationReport};
@@ -118,13 +119,18 @@ pub struct InstallRequest {
     /// It is to take the place of this plugin, as it stands there; otherwise nothing is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<PluginStanding>,
+    /// Values of the configuration that it begins with; where it takes the place of another version, they go over what
+    /// becomes of what is set.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub configuration: Map<String, Value>,
 }
 
 impl InstallRequest {
     /// To install a package that asks for nothing.
     #[must_use]
-    pub const fn new(source: PackageSource) -> Self {
-        Self { source, approved: None, dry_run: false, allow_downgrade: false, replaces: None }
+    pub fn new(source: PackageSource) -> Self {
+        let configuration = Map::new();
+        Self { source, approved: None, dry_run: false, allow_downgrade: false, replaces: None, configuration }
     }
 }
 
@@ -144,7 +150,8 @@ pub struct InstallOutcome {
     pub name: PluginName,
     pub version: String,
     pub digest: String,
-    /// `installed`, `updated`, or `unchanged` where this very package was installed already.
+    /// `installed`, `updated`, or where this very package was installed already `unchanged`, or `configured` if it came with
+    /// values.
     pub action: String,
     /// The version it took the place of.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -26,6 +26,10 @@ pub struct RecordQuery {
     /// Text in the message, whatever the case of its letters.
     #[serde(default)]
     pub contains: Option<String>,
+    /// Only runs that failed. Of log lines it leaves out none.
+    // A server of an earlier version does not know it, and says so only where it is asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
     /// Only what happened at this time or later.
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]

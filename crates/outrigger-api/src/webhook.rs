@@ -104,7 +104,8 @@ pub struct WebhookChange {
     #[serde(default)]
     #[schemars(length(max = 4000))]
     pub description: String,
-    /// Headers to send besides. Left out, they stay as they are.
+    /// Headers to send besides. Left out, they stay as they are; they must be given where the address becomes another
+    /// server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<BTreeMap<String, Secret>>,
     /// Plain HTTP is meant, over which anybody on the way reads along.
@@ -186,7 +187,7 @@ pub struct DeliveryInfo {
     pub event: Option<String>,
     /// The event's name.
     pub name: HookName,
-    /// `pending`, `delivered` or `dead`.
+    /// `pending`, `delivered`, `dead` or `abandoned`.
     pub state: String,
     /// How often it was sent since it was made, or was last retried by somebody.
     pub attempts: u32,
@@ -212,9 +213,9 @@ pub struct DeliveryInfo {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeliveryQuery {
-    /// `pending`, `delivered` or `dead`.
+    /// `pending`, `delivered`, `dead` or `abandoned`.
     #[serde(default)]
-    #[schemars(regex(pattern = "^(pending|delivered|dead)$"))]
+    #[schemars(regex(pattern = "^(pending|delivered|dead|abandoned)$"))]
     pub state: Option<String>,
     /// Only those older than this delivery, for the page after.
     #[serde(default)]

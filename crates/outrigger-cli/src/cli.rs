@@ -23,12 +23,12 @@ use crate::complete;
 
 pub use access::{AccessCommand, AuditCommand, AuditListArguments, KeyCommand, KeyCreateArguments, RoleCommand};
 pub use backup::{BackupCommand, BackupCreateArguments};
-pub use call::{Argument, BatchArguments, CallArguments, CallOptions};
+pub use call::{Argument, BatchArguments, BothSides, CallArguments, CallOptions, InputOptions};
 pub use event::EventsArguments;
 pub use global::{ColorChoice, GlobalOptions};
 pub use hook::{HookCommand, SubscribeArguments};
 pub use job::{
-    JobCommand, JobListArguments, JobOptions, JobStartArguments, Missed, OnInterruption, ScheduleCommand,
+    JobCommand, JobListArguments, JobOptions, JobStartArguments, Missed, OnInterruption, Overlap, ScheduleCommand,
     ScheduleSetArguments,
 };
 pub use plugin::{

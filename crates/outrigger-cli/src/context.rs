@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use outrigger_api::{ApiResult, Platform};
+use outrigger_api::{ApiError, ApiResult, Code, Platform};
 use outrigger_client::Client;
 use outrigger_host::{Host, HostOptions, environment, running_server};
 use tokio::sync::OnceCell;
@@ -68,6 +68,18 @@ impl Context {
             // Whoever names a data directory means that one, whatever the environment says.
             (None, Some(_)) => None,
             (None, None) => environment::text(environment::SERVER),
+        }
+    }
+
+    /// For what is done here, whatever a server does: `--server` is refused, and would else be taken to have been heeded.
+    ///
+    /// # Errors
+    /// A server was named on the command line.
+    pub fn refuse_server(&self, command: &str) -> ApiResult<()> {
+        match self.server {
+            None => Ok(()),
+            Some(_) => Err(ApiError::new(Code::InvalidUsage, format!("`outrigger {command}` takes no `--server`"))
+                .with_hint("it works on this machine alone; leave `--server` out, or run it on the server's machine")),
         }
     }
 

@@ -16,6 +16,16 @@ use std::process::Command;
 use tempfile::TempDir;
 
 #[test]
+fn backup_and_restore() {
+    run("backup-and-restore.md");
+}
+
+#[test]
+fn configuration_and_secrets() {
+    run("configuration-and-secrets.md");
+}
+
+#[test]
 fn first_five_minutes() {
     run("first-five-minutes.md");
 }
@@ -125,6 +135,10 @@ impl Session {
             .env("CARGO_TERM_COLOR", "never")
             .env_remove("OUTRIGGER_DATA")
             .env_remove("OUTRIGGER_PLUGIN_PATH")
+            .env_remove("OUTRIGGER_PROFILE")
+            .env_remove("OUTRIGGER_SECRET_KEY")
+            .env_remove("OUTRIGGER_SECRET_KEY_FILE")
+            .env_remove("OUTRIGGER_SERVER")
             .env_remove("NO_COLOR")
             .env_remove("CLICOLOR_FORCE");
         if std::env::var_os("CARGO_TARGET_DIR").is_none() {

@@ -10,7 +10,7 @@ use reqwest::{Method, Response};
 
 use crate::Client;
 use crate::http::Problem;
-use crate::platform::MOST;
+use crate::records::MOST;
 
 /// A server says that it is there more often than this.
 const SILENCE: Duration = Duration::from_secs(60);

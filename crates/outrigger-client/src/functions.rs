@@ -33,13 +33,17 @@ struct BatchCall<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u64>,
     no_cache: bool,
+    // Left out where there is none: a server of an earlier version does not know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation: Option<&'a str>,
     profile: bool,
 }
 
 impl<'a> BatchCall<'a> {
     fn of(request: &'a CallRequest) -> Self {
-        let CallRequest { function, arguments, timeout_ms, no_cache, correlation: _, profile } = request;
-        Self { function, args: arguments, timeout_ms: *timeout_ms, no_cache: *no_cache, profile: *profile }
+        let CallRequest { function, arguments, timeout_ms, no_cache, correlation, profile } = request;
+        let (correlation, no_cache) = (correlation.as_deref(), *no_cache);
+        Self { function, args: arguments, timeout_ms: *timeout_ms, no_cache, correlation, profile: *profile }
     }
 }
 

@@ -7,7 +7,7 @@ use outrigger_api::{
 
 use crate::Client;
 use crate::http::segment;
-use crate::platform::MOST;
+use crate::records::{MOST, newest};
 
 fn job(id: &str, rest: &str) -> String {
     format!("api/v1/jobs/{}{rest}", segment(id))
@@ -40,7 +40,10 @@ impl Jobs for Client {
     }
 
     async fn job_logs(&self, id: &str, query: &RecordQuery) -> ApiResult<Vec<LogEntry>> {
-        self.list(&job(id, "/logs"), &RecordQuery { limit: query.limit.min(MOST), ..query.clone() }).await
+        let path = job(id, "/logs");
+        let path = &path;
+        let ask = |query: RecordQuery| async move { self.list(path, &query).await };
+        newest(query, |line: &LogEntry| line.at, ask).await
     }
 
     async fn schedule_list(&self) -> ApiResult<Vec<ScheduleInfo>> {

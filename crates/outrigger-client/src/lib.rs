@@ -8,6 +8,7 @@ mod http;
 mod jobs;
 mod packages;
 mod platform;
+mod records;
 mod templates;
 mod webhooks;
 

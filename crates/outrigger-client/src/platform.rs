@@ -15,9 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Client;
 use crate::http::segment;
-
-/// The most records that a server answers with at once.
-pub(crate) const MOST: u32 = 1_000;
+use crate::records::newest;
 
 fn plugin(name: &PluginName, rest: &str) -> String {
     format!("api/v1/plugins/{name}{rest}")
@@ -61,17 +59,20 @@ impl Plugins for Client {
     }
 
     async fn plugin_install(&self, request: InstallRequest) -> ApiResult<InstallOutcome> {
-        let InstallRequest { source: package, approved, dry_run, allow_downgrade, replaces } = request;
+        let InstallRequest { source: package, approved, dry_run, allow_downgrade, replaces, configuration } = request;
         let mut body = json!({"source": source(&package)});
         if let Some(approved) = approved {
             body["approved"] = Value::String(approved);
         }
-        // A server of an earlier version knows neither, and says so only where it is asked.
+        // A server of an earlier version knows none of these, and says so only where it is asked.
         if dry_run {
             body["dry_run"] = Value::Bool(true);
         }
         if allow_downgrade {
             body["allow_downgrade"] = Value::Bool(true);
+        }
+        if !configuration.is_empty() {
+            body["configuration"] = Value::Object(configuration);
         }
         let Some(PluginStanding { name, updated_at }) = replaces else {
             return self.post("api/v1/plugins/install", &body).await;
@@ -138,11 +139,13 @@ impl Records for Client {
     }
 
     async fn log_list(&self, query: &RecordQuery) -> ApiResult<Vec<LogEntry>> {
-        self.list("api/v1/logs", &RecordQuery { limit: query.limit.min(MOST), ..query.clone() }).await
+        let ask = |query: RecordQuery| async move { self.list("api/v1/logs", &query).await };
+        newest(query, |line: &LogEntry| line.at, ask).await
     }
 
     async fn run_list(&self, query: &RecordQuery) -> ApiResult<Vec<RunEntry>> {
-        self.list("api/v1/runs", &RecordQuery { limit: query.limit.min(MOST), ..query.clone() }).await
+        let ask = |query: RecordQuery| async move { self.list("api/v1/runs", &query).await };
+        newest(query, |run: &RunEntry| run.started_at, ask).await
     }
 
     async fn plugin_profile(&self, name: &PluginName) -> ApiResult<PluginProfile> {

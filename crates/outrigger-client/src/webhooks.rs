@@ -8,7 +8,7 @@ use outrigger_api::{
 
 use crate::Client;
 use crate::http::segment;
-use crate::platform::MOST;
+use crate::records::MOST;
 
 fn webhook(name: &WebhookName, rest: &str) -> String {
     format!("api/v1/webhooks/{name}{rest}")

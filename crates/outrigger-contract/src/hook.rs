@@ -81,7 +81,8 @@ pub enum HookKind {
     Action,
     /// A value passes through the subscribers: what one answers, the next one is given.
     Filter,
-    /// Something has happened. Subscribers are told in the background, and can neither delay nor undo it.
+    /// Something has happened. Subscribers are told in the background, those of one plugin one after another, and can neither
+    /// delay nor undo it.
     Event,
 }
 
@@ -90,7 +91,7 @@ text_serde!(HookKind, {
     "oneOf": [
         { "const": "action", "description": "Subscribers do something too, one after another. What they answer is ignored." },
         { "const": "filter", "description": "A value passes through the subscribers: what one answers, the next one is given." },
-        { "const": "event", "description": "Something has happened. Subscribers are told in the background." },
+        { "const": "event", "description": "Something has happened. Subscribers are told in the background, each plugin by itself." },
     ],
 });
 

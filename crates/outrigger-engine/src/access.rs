@@ -12,6 +12,7 @@ mod rule;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 pub use attempts::Attempts;
 pub use matrix::{Matrix, MatrixCell, MatrixRow};
@@ -29,6 +30,8 @@ pub struct Principal {
     pub roles: Vec<Arc<Role>>,
     /// Where there is one, only what one of these rules allows is left of what the roles allow.
     pub scope: Option<Vec<Rule>>,
+    /// When the key stops working; none for one that does not.
+    pub expires_at: Option<OffsetDateTime>,
 }
 
 impl std::fmt::Display for Principal {
@@ -97,6 +100,12 @@ impl Principal {
             self.roles.iter().flat_map(|role| rules(role)).any(|rule| rule.covers(right, name))
         };
         !any(|role| &role.deny) && any(|role| &role.allow) && self.in_scope(right, name)
+    }
+
+    /// Whether the key works no more.
+    #[must_use]
+    pub fn has_expired(&self, now: OffsetDateTime) -> bool {
+        self.expires_at.is_some_and(|expires| expires <= now)
     }
 
     /// Whether there is anything at all over which this principal may have the right. Lists then show just that.

@@ -2,7 +2,8 @@
 //! left out or put in between without it showing.
 //!
 //! A record is the text of its entry, with a hash over that text, its place and the hash before it. Changing one byte
-//! breaks the chain from there on. Cutting off the end does not break it; that is seen by comparing with a head
+//! breaks the chain from there on. What lists are narrowed by is kept beside the text a second time, and is held against it: a
+//! record that no list shows any more would be as good as gone. Cutting off the end does not break it; that is seen by comparing with a head
 //! that was noted elsewhere, as `outrigger audit verify --head` does.
 
 use outrigger_contract::Code;
@@ -87,6 +88,14 @@ pub struct AuditRecord {
     pub hash: Hash,
 }
 
+/// A record as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptRecord {
+    pub record: AuditRecord,
+    /// What is kept beside the record and says something else than it.
+    pub differs: Option<&'static str>,
+}
+
 /// A SHA-256, in hexadecimal.
 pub type Hash = outrigger_contract::Digest;
 
@@ -107,8 +116,12 @@ impl Head {
 pub enum BrokenChain {
     #[error("record {expected} is missing: after record {} comes record {found}", expected - 1)]
     Gap { expected: u64, found: u64 },
+    #[error("record {found} stands where none belongs")]
+    Added { found: u64 },
     #[error("record {sequence} was changed, or one before it: its hash is {recorded}, and should be {computed}")]
     Hash { sequence: u64, recorded: Hash, computed: Hash },
+    #[error("record {sequence} was changed where it is looked for: its `{column}` is not what its text says")]
+    Column { sequence: u64, column: &'static str },
 }
 
 /// Puts an entry behind the head.
@@ -126,7 +139,10 @@ pub fn append(head: Head, entry: &AuditEntry) -> Result<AuditRecord, serde_json:
 /// It does not.
 pub fn verify(head: Head, record: &AuditRecord) -> Result<Head, BrokenChain> {
     let expected = head.sequence + 1;
-    if record.sequence != expected {
+    if record.sequence < expected {
+        return Err(BrokenChain::Added { found: record.sequence });
+    }
+    if record.sequence > expected {
         return Err(BrokenChain::Gap { expected, found: record.sequence });
     }
     let computed = hash(&head.hash, record.sequence, &record.text);
@@ -134,6 +150,18 @@ pub fn verify(head: Head, record: &AuditRecord) -> Result<Head, BrokenChain> {
         return Err(BrokenChain::Hash { sequence: record.sequence, recorded: record.hash, computed });
     }
     Ok(Head { sequence: record.sequence, hash: record.hash })
+}
+
+/// The same of a record as it is kept, with what stands beside it.
+///
+/// # Errors
+/// It does not, or what stands beside it says something else.
+pub fn verify_kept(head: Head, kept: &KeptRecord) -> Result<Head, BrokenChain> {
+    let after = verify(head, &kept.record)?;
+    match kept.differs {
+        None => Ok(after),
+        Some(column) => Err(BrokenChain::Column { sequence: after.sequence, column }),
+    }
 }
 
 impl AuditRecord {

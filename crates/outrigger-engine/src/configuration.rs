@@ -1,7 +1,7 @@
 //! What a plugin is configured with, from the weakest word to the strongest: the defaults of its manifest, what is stored,
 //! then whatever overrides that where the host runs. Validated as a whole, without ever quoting a secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::path::PathBuf;
 
@@ -47,6 +47,16 @@ impl Debug for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { source, values } = self;
         f.debug_struct("Layer").field("source", source).field("keys", &values.keys()).finish()
+    }
+}
+
+/// Values that somebody gives together with a package. They may be secrets, so they are not shown.
+#[derive(Clone, Default, PartialEq)]
+pub struct Given(pub Map<String, Value>);
+
+impl Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Given").field(&self.0.keys()).finish()
     }
 }
 
@@ -123,6 +133,40 @@ pub(crate) fn resolve(
     let hidden = |key: &str| is_hidden(manifest, key, stored);
     check(manifest, &values, &hidden, |key| sources.get(key), Whole::Yes)?;
     Ok(values)
+}
+
+/// That a plugin which is to be installed, or to take the place of another version, gets all that it cannot do without. This
+/// is asked before it is brought up, because `outrigger plugin config` knows only what is installed: the values come with
+/// the package.
+pub(crate) fn require(inner: &Inner, manifest: &Manifest, stored: &Map<String, Value>) -> Result<(), Failure> {
+    let Manifest { name, configuration: schema, .. } = manifest;
+    let Ok(layers) = inner.overrides.layers(name, schema).into_iter().collect::<Result<Vec<Layer>, _>>() else {
+        // What cannot be read says so when it is.
+        return Ok(());
+    };
+    let is_set = |key: &str| stored.contains_key(key) || layers.iter().any(|layer| layer.values.contains_key(key));
+    let missing: Vec<_> = schema.required_keys().filter(|key| !is_set(key)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let keys = missing.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+    let settings = missing.iter().map(|key| format!("--set {key}=…")).collect::<Vec<_>>().join(" ");
+    let message = format!("the configuration of `{name}` lacks what is required: {keys}");
+    Err(Failure::new(Code::InvalidConfiguration, message)
+        .with_hint(format!("give it with `outrigger plugin install … {settings}`, or in a file with `--config FILE`")))
+}
+
+/// What is to be stored where values that were given go over those that are there, sealed.
+pub(crate) fn lay_over(
+    vault: &dyn Vault,
+    manifest: &Manifest,
+    Given(given): &Given,
+    present: &Map<String, Value>,
+) -> Result<Map<String, Value>, Failure> {
+    // What is not given stays sealed as it is, behind the mark that keeps it so.
+    let mut values = vault::hide(present, |_| false);
+    values.extend(given.clone());
+    seal(vault, manifest, values, present)
 }
 
 /// Whether all that is required has to be there.
@@ -295,12 +339,14 @@ pub(crate) fn view(
     ConfigurationView { schema: schema.to_json_schema(), values, effective, sources, revision, problems }
 }
 
-/// Key by key, in order. Secrets are compared by what is in them, where that can be opened.
+/// Key by key, in order. Secrets are compared by what is in them, where that can be opened. Those of `former` are hidden in
+/// what was before, too: they lead to secrets that have another name now.
 pub(crate) fn differences(
     vault: &dyn Vault,
     manifest: &Manifest,
     before: &Map<String, Value>,
     after: &Map<String, Value>,
+    former: &BTreeSet<String>,
 ) -> Vec<Difference> {
     let same = |key: &str, left: &Value, right: &Value| {
         let opened = |value| vault::open(vault, Place::Configuration { plugin: &manifest.name, key }, value);
@@ -310,7 +356,8 @@ pub(crate) fn differences(
     };
     let mut keys: Vec<_> = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key))).collect();
     keys.sort();
-    let (hidden_before, hidden_after) = (hide(manifest, before), hide(manifest, after));
+    let hidden_before = vault::hide(before, |key| is_secret(manifest, key) || former.contains(key));
+    let hidden_after = hide(manifest, after);
     keys.into_iter()
         .filter(|key| match (before.get(*key), after.get(*key)) {
             (Some(left), Some(right)) => !same(key, left, right),

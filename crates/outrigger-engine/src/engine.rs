@@ -166,10 +166,11 @@ impl Engine {
         if tokio::time::timeout(self.inner.options.drain, self.inner.background.wait()).await.is_err() {
             tracing::warn!("calls on replaced revisions were still running at shutdown");
         }
-        self.flush().await;
+        self.write_statistics().await;
+        self.inner.recorder.close().await;
     }
 
-    /// Waits until every run, log line and count so far is in the store.
+    /// Waits until every run, log line and count so far is in the store; where it cannot be written to, for some seconds.
     pub async fn flush(&self) {
         self.write_statistics().await;
         self.inner.recorder.flush().await;

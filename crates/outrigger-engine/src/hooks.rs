@@ -1,5 +1,6 @@
 //! Hooks: named points at which functions of plugins take part in what happens. An *action* calls its subscribers one after
-//! another, a *filter* hands a value through them, an *event* tells them in the background.
+//! another, a *filter* hands a value through them, an *event* tells them in the background: those of one plugin one after
+//! another, those of several side by side.
 //!
 //! [`plan`] decides who is called and in which order, [`Engine::fire`] calls them; each callback is an ordinary call, with
 //! its limits, its record and its entry in the audit log. Outrigger's own hooks are listed in [`spec`]. A subscription is
@@ -37,12 +38,12 @@ pub use trace::{CallbackOutcome, CallbackTrace, HookResult, HookTrace, TraceFilt
 
 use crate::error::Failure;
 use crate::store::Store;
-use deliver::Lane;
+use deliver::Lanes;
 use trace::Traces;
 
-/// Events are told one after another, in the order in which things happened.
+/// Events are told to a plugin one after another, in the order in which things happened.
 const EVENTS_AT_ONCE: usize = 1;
-/// Ends of calls are many and have no order.
+/// Ends of calls are many and have no order. For each plugin.
 const CALLS_AT_ONCE: usize = 16;
 
 /// The hooks of an engine.
@@ -52,8 +53,8 @@ pub(crate) struct Hooks {
     /// Held while hooks or subscriptions change; firing does not take it.
     changing: tokio::sync::Mutex<Ids>,
     traces: Traces,
-    pub(crate) events: Lane,
-    pub(crate) calls: Lane,
+    pub(crate) events: Lanes,
+    pub(crate) calls: Lanes,
 }
 
 /// Ids that sort in the order in which they were made, also within a millisecond.
@@ -133,8 +134,8 @@ impl Hooks {
             table: ArcSwap::from_pointee(Table::of(specs, subscribers)),
             changing: tokio::sync::Mutex::default(),
             traces: Traces::default(),
-            events: Lane::new(EVENTS_AT_ONCE),
-            calls: Lane::new(CALLS_AT_ONCE),
+            events: Lanes::new(EVENTS_AT_ONCE),
+            calls: Lanes::new(CALLS_AT_ONCE),
         })
     }
 

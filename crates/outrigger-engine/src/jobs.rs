@@ -21,7 +21,7 @@ pub use machine::JobState;
 pub use request::{JobRequest, ScheduleRequest};
 pub(crate) use runner::Desk;
 pub use runner::{Callers, Clock, JobOptions};
-pub use schedule::{Cron, InvalidCron, Missed};
+pub use schedule::{Cron, InvalidCron, Missed, Overlap};
 
 use crate::correlation::CorrelationId;
 use crate::error::Failure;
@@ -131,6 +131,11 @@ pub struct ScheduleRecord {
     pub owner: Owner,
     pub enabled: bool,
     pub missed: Missed,
+    #[serde(default)]
+    pub overlap: Overlap,
+    /// How often its time came and it made no job, because the one before had not ended or too many waited.
+    #[serde(default)]
+    pub skipped: u64,
     /// When it makes its next job; none while it is not enabled, or where that time never comes.
     pub next_at: Option<OffsetDateTime>,
     pub last_job: Option<JobId>,

@@ -124,12 +124,12 @@ impl Engine {
         self.hand_over(&mut ledger);
         if !ledger.read {
             // What was just handed over has to be among what is read.
-            self.inner.recorder.flush().await;
+            let among_it = self.inner.recorder.flush().await;
             let wanted = name.filter(|_| !ledger.alone);
             let rows = self.inner.store.statistics_list(wanted).await?;
             ledger.clear();
             rows.iter().for_each(|row| ledger.add(row));
-            ledger.read = ledger.alone;
+            ledger.read = ledger.alone && among_it;
         }
         Ok(StatisticsView(ledger))
     }

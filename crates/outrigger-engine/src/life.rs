@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use outrigger_contract::{Code, Digest, Permissions, PluginName};
-use serde_json::json;
+use serde_json::{Map, json};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,7 @@ pub use staged::StateDifference;
 pub use update::Migrated;
 
 use self::effects::SlotEffects;
+use crate::configuration::{self, Given, Whole};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -35,7 +36,7 @@ use crate::lifecycle::{Effect, Effects, Event, PluginState, drive};
 use crate::plugins::{ActiveRevision, Slot};
 use crate::runtime::{CallContext, Observed};
 use crate::services::{CallServices, Ground};
-use crate::store::{GrantRecord, PluginRecord, RevisionRecord};
+use crate::store::{ConfigurationRevision, GrantRecord, PluginRecord, RevisionRecord};
 
 /// A revision to be installed. Its files are in the folder for its digest already.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct Installation {
     /// Under which all that comes of it is written down.
     pub correlation: CorrelationId,
     pub downgrade: Downgrade,
+    /// What it is configured with from its first moment on; of an update, over what becomes of what is stored.
+    pub configuration: Given,
 }
 
 /// Whether an older version may take the place of a newer one without a word on how.
@@ -61,9 +64,10 @@ impl Engine {
     /// left in the store.
     ///
     /// # Errors
-    /// It is installed already, the store failed, or a lifecycle step did.
+    /// It is installed already, its configuration lacks something or does not fit, the store failed, or a lifecycle step did.
     pub async fn install(&self, installation: Installation) -> Result<(), Failure> {
-        let Installation { revision, granted, granted_by, correlation: _, downgrade: _ } = installation;
+        let configuration = self.first_configuration(&installation)?;
+        let Installation { revision, granted, granted_by, .. } = installation;
         let now = OffsetDateTime::now_utc();
         let name = revision.manifest.name.clone();
         let declared = self.declared(&revision.manifest, &revision.inspection.graph)?;
@@ -77,7 +81,7 @@ impl Engine {
             generation: 0,
         };
         let grant = GrantRecord { digest: revision.digest, permissions: granted, granted_by, granted_at: now };
-        record.generation = self.inner.store.plugin_put(&record, Some(&revision), Some(&grant), 0).await?;
+        record.generation = self.inner.store.plugin_create(&record, &revision, &grant, configuration.as_ref()).await?;
         let slot = self.inner.plugins.insert(Slot::new(record, revision.summary()));
         let outcome = match self.bring_into_service(&name).await {
             Ok(_) => self.adopt(declared, Adoption::Anew).await,
@@ -91,7 +95,42 @@ impl Engine {
             return Err(failure);
         }
         self.tell_of(spec::PLUGIN_INSTALLED, &slot).await;
+        if let Some(configuration) = &configuration {
+            self.tell_configured(&name, configuration.revision).await;
+        }
         Ok(())
+    }
+
+    /// Whether a plugin that is not there yet could be installed, as far as that shows without bringing it up.
+    ///
+    /// # Errors
+    /// Its configuration lacks something or does not fit, or what its manifest says of hooks is wrong.
+    pub fn install_rehearse(&self, installation: &Installation) -> Result<(), Failure> {
+        self.first_configuration(installation)?;
+        self.declared(&installation.revision.manifest, &installation.revision.inspection.graph).map(|_| ())
+    }
+
+    /// The configuration that a plugin begins with, where it is given one. It is all that the plugin needs, or is refused.
+    fn first_configuration(&self, installation: &Installation) -> Result<Option<ConfigurationRevision>, Failure> {
+        let Installation { revision, granted_by, correlation, configuration: given, .. } = installation;
+        let manifest = &revision.manifest;
+        if !given.0.is_empty() {
+            // By itself first: what is overridden now will not be for ever.
+            let hidden = |key: &str| configuration::is_secret(manifest, key);
+            configuration::check(manifest, &given.0, &hidden, |_| None, Whole::No)
+                .map_err(|failure| failure.with_hint("correct what is given with `--set` or `--config`"))?;
+        }
+        let values = configuration::lay_over(&*self.inner.vault, manifest, given, &Map::new())?;
+        configuration::require(&self.inner, manifest, &values)?;
+        configuration::resolve(&self.inner, manifest, &values)?;
+        Ok((!values.is_empty()).then(|| ConfigurationRevision {
+            revision: 1,
+            at: OffsetDateTime::now_utc(),
+            author: granted_by.clone(),
+            correlation: *correlation,
+            restores: None,
+            values,
+        }))
     }
 
     /// Makes a plugin take calls.
@@ -143,6 +182,13 @@ impl Engine {
         self.switch_off(&slot, None).await
     }
 
+    /// Whether calls still run on a revision that takes no more of them.
+    #[must_use]
+    pub fn still_runs(&self, name: &PluginName, digest: &Digest) -> bool {
+        let former = self.inner.plugins.get(name).map(|slot| slot.retired()).unwrap_or_default();
+        former.iter().any(|former| former.digest == *digest && !former.calls.is_empty())
+    }
+
     /// Stops a plugin taking calls, for a reason that is shown wherever it is asked for. The caller holds the slot's lock.
     async fn switch_off(&self, slot: &Arc<Slot>, reason: Option<String>) -> Result<(), Failure> {
         let mut effects = SlotEffects::new(self, slot, slot.active.load_full());
@@ -150,7 +196,13 @@ impl Engine {
         // The decision is written down before the plugin is stopped: a process that dies in between starts without it.
         self.settle(slot, PluginState::Disabled, reason).await?;
         drive(state, Event::Disable, &mut effects).await.map_err(|(_, failure)| failure)?;
-        self.tell_of(spec::PLUGIN_DISABLED, slot).await;
+        // It is switched off all the same: no new call is taken, and those that run may take as long as they are let.
+        let mut why = Vec::from_iter(slot.record().0.reason);
+        if slot.retired().iter().any(|former| !former.calls.is_empty()) {
+            tracing::warn!(plugin = %slot.name, "it is disabled, and calls that began before still run");
+            why.push("calls that began before still run".to_owned());
+        }
+        self.tell_why(spec::PLUGIN_DISABLED, slot, (!why.is_empty()).then(|| why.join("; ")).as_deref()).await;
         Ok(())
     }
 
@@ -219,6 +271,7 @@ impl Engine {
     /// Lets a successor take calls and shuts the predecessor down once its last call has ended.
     fn replace(&self, slot: &Arc<Slot>, successor: Option<Arc<ActiveRevision>>) {
         let Some(predecessor) = slot.active.swap(successor) else { return };
+        slot.retire(&predecessor);
         let (engine, slot) = (self.clone(), Arc::clone(slot));
         self.inner.background.spawn(async move {
             let mut effects = SlotEffects::new(&engine, &slot, Some(predecessor));

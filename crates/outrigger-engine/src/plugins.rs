@@ -1,8 +1,8 @@
 //! The plugins the engine knows: a slot for each, and in it the revision that takes calls.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -86,6 +86,8 @@ pub(crate) struct Slot {
     pub(crate) changing: tokio::sync::Mutex<()>,
     /// Whether new calls wait, for another version to take over the state.
     pub(crate) held: tokio::sync::watch::Sender<bool>,
+    /// What took calls before: calls that run long outlive their revision's time.
+    retired: Mutex<Vec<Weak<ActiveRevision>>>,
     functions: Mutex<HashMap<FunctionName, Lasting>>,
 }
 
@@ -104,12 +106,35 @@ impl Slot {
             record: Mutex::new((record, summary)),
             changing: tokio::sync::Mutex::new(()),
             held: tokio::sync::watch::Sender::new(false),
+            retired: Mutex::default(),
             functions: Mutex::default(),
         }
     }
 
     pub(crate) fn record(&self) -> (PluginRecord, RevisionSummary) {
         self.record.lock().clone()
+    }
+
+    /// A revision takes no more calls. It is remembered for as long as somebody works with it.
+    pub(crate) fn retire(&self, revision: &Arc<ActiveRevision>) {
+        revision.calls.close();
+        let mut retired = self.retired.lock();
+        retired.retain(|former| former.strong_count() > 0);
+        if !retired.iter().any(|former| std::ptr::eq(former.as_ptr(), Arc::as_ptr(revision))) {
+            retired.push(Arc::downgrade(revision));
+        }
+    }
+
+    /// Those that took calls before and are still there.
+    pub(crate) fn retired(&self) -> Vec<Arc<ActiveRevision>> {
+        self.retired.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// All revisions that may still write to the state: the one that takes calls, and those that did.
+    pub(crate) fn revisions(&self) -> Vec<Arc<ActiveRevision>> {
+        let mut revisions = self.retired();
+        revisions.extend(self.active.load_full());
+        revisions
     }
 
     /// Statistics of every function that was called since this process started.
@@ -172,6 +197,7 @@ impl Slot {
             cache: options.cache.map(Span::as_duration),
             retry: options.retry,
             concurrency: options.concurrency.map(|limit| Semaphore::new(limit.get() as usize)),
+            requires_auth: options.requires_auth,
             requires_admin: options.requires_admin,
             influence: Influence::of(options, harmless),
             repeatable: options.idempotent || Influence::of(options, harmless) == Influence::Reads,
@@ -262,6 +288,8 @@ pub(crate) struct FunctionSlot {
     pub(crate) cache: Option<Duration>,
     pub(crate) retry: Option<Retry>,
     pub(crate) concurrency: Option<Semaphore>,
+    /// It is only called for somebody: not where Outrigger itself fires a hook.
+    pub(crate) requires_auth: bool,
     pub(crate) requires_admin: bool,
     pub(crate) influence: Influence,
     /// It does no harm to call it once more.

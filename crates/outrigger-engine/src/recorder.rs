@@ -3,6 +3,9 @@
 //! Adding a record is a push under a lock. The task that writes is woken by the first record of a batch, not by each:
 //! waking a thread costs more than a cached call may. A call waits for the recorder only when too much is waiting to be
 //! written: records are never dropped in silence.
+//!
+//! Entries of the audit log are not dropped at all while the process lives. What they are of is done, so where they cannot be
+//! written they are tried for as long as it takes; whoever waits for them waits, and in the end whoever adds to them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +13,24 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::access::Right;
 use crate::audit::{AuditEntry, GroupedCall, Stage};
-use crate::store::{LogRecord, RecordBatch, RunRecord, StatisticsRow, Store};
+use crate::store::{LogRecord, RecordBatch, RunRecord, StatisticsRow, Store, StoreError};
 
 /// Records that may wait. Past it, whoever adds one waits too.
 const ROOM: usize = 50_000;
 /// A batch is written when it has this many records, or its first one is this old.
 const BATCH: usize = 2_000;
 const BATCH_AGE: Duration = Duration::from_millis(50);
+/// How often a batch is tried as a whole; and how often the audit log is when the process is about to end.
+const TRIES: u32 = 5;
+/// Between the first two tries, and so much more before each further one.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long whoever wants to read waits for what is still to be written.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The recorder. Its task ends when it is dropped, after writing what is left.
 #[derive(Debug)]
@@ -36,6 +47,8 @@ struct Shared {
     urgent: Notify,
     /// There is room again.
     room: Notify,
+    /// The process is about to end: nothing is tried for ever any more.
+    closing: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -91,8 +104,25 @@ impl Recorder {
         self.add(rows.len(), |pending| pending.batch.statistics.extend(rows));
     }
 
-    /// Waits until everything added so far is written.
-    pub(crate) async fn flush(&self) {
+    /// Waits until everything added so far is written; where the store cannot be written to, for some seconds. Answers whether
+    /// it is.
+    pub(crate) async fn flush(&self) -> bool {
+        let written = tokio::time::timeout(PATIENCE, self.written()).await.is_ok();
+        if !written {
+            tracing::warn!("what was last recorded is not written yet: the store cannot be written to, or is too slow");
+        }
+        written
+    }
+
+    /// Writes what is left; what cannot be written after some tries is given up.
+    pub(crate) async fn close(&self) {
+        self.shared.closing.cancel();
+        self.written().await;
+    }
+
+    /// Waits until everything added so far is written, however long that takes: entries of the audit log for certain, and runs
+    /// unless the store refused them.
+    pub(crate) async fn written(&self) {
         let (done, written) = oneshot::channel();
         self.shared.pending.lock().flushes.push(done);
         self.shared.begun.notify_one();
@@ -135,6 +165,7 @@ impl Recorder {
 impl Drop for Recorder {
     fn drop(&mut self) {
         self.shared.pending.lock().closed = true;
+        self.shared.closing.cancel();
         self.shared.begun.notify_one();
         self.shared.urgent.notify_one();
     }
@@ -151,7 +182,7 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
         };
         shared.room.notify_waiters();
         batch.audit.extend(group(&batch.runs, &grouped));
-        append(&*store, &batch).await;
+        append(&*store, batch, &shared.closing).await;
         for done in flushes {
             // Who asked may have gone away.
             let _ = done.send(());
@@ -189,22 +220,83 @@ fn group(runs: &[RunRecord], grouped: &[usize]) -> Option<AuditEntry> {
     })
 }
 
-/// A store that is briefly busy or full is tried again; meanwhile the callers find no room, and slow down.
-async fn append(store: &dyn Store, batch: &RecordBatch) {
+/// Writes a batch. A store that is briefly busy or full is tried again; meanwhile the callers find no room, and slow down.
+async fn append(store: &dyn Store, batch: RecordBatch, closing: &CancellationToken) {
     if batch.is_empty() {
         return;
     }
-    for attempt in 1..=5_u32 {
-        match store.record_append(batch).await {
+    for attempt in 1..=TRIES {
+        match store.record_append(&batch).await {
             Ok(()) => return,
-            Err(error) if attempt == 5 => {
-                let (runs, logs) = (batch.runs.len(), batch.logs.len());
-                tracing::error!(%error, runs, logs, "records could not be written and are lost");
-            }
+            // There is a run among them that is there already, and that will be no different the next time.
+            Err(StoreError::Conflict { .. }) => break,
             Err(error) => {
-                tracing::warn!(%error, attempt, "records could not be written; trying again");
-                tokio::time::sleep(Duration::from_millis(100) * attempt).await;
+                tracing::warn!(%error, attempt, "records could not be written");
+                if attempt < TRIES {
+                    pause(attempt, closing).await;
+                }
             }
         }
+    }
+    let RecordBatch { runs, logs, statistics, audit } = batch;
+    append_audit(store, &audit, closing).await;
+    append_apart(store, RecordBatch { logs, ..RecordBatch::default() }).await;
+    append_apart(store, RecordBatch { statistics, ..RecordBatch::default() }).await;
+    append_runs(store, runs).await;
+}
+
+/// Writes entries of the audit log, for as long as it takes. Only a process that ends gives them up.
+async fn append_audit(store: &dyn Store, entries: &[AuditEntry], closing: &CancellationToken) {
+    if entries.is_empty() {
+        return;
+    }
+    let (mut attempt, mut last) = (0, 0);
+    while let Err(error) = store.audit_append(entries).await {
+        attempt += 1;
+        last += u32::from(closing.is_cancelled());
+        if last >= TRIES {
+            tracing::error!(%error, entries = entries.len(), "entries of the audit log could not be written and are lost");
+            return;
+        }
+        tracing::error!(%error, attempt, entries = entries.len(), "the audit log cannot be written to; trying on");
+        pause(attempt, closing).await;
+    }
+}
+
+/// Writes runs but those that are there already: what fails for one of them is tried again in halves.
+async fn append_runs(store: &dyn Store, runs: Vec<RunRecord>) {
+    let mut parts = vec![runs];
+    while let Some(runs) = parts.pop() {
+        let batch = RecordBatch { runs, ..RecordBatch::default() };
+        match store.record_append(&batch).await {
+            Ok(()) => {}
+            Err(StoreError::Conflict { .. }) if batch.runs.len() > 1 => {
+                let mut first = batch.runs;
+                let second = first.split_off(first.len() / 2);
+                parts.extend([second, first]);
+            }
+            Err(error) => lost(&error, &batch),
+        }
+    }
+}
+
+async fn append_apart(store: &dyn Store, batch: RecordBatch) {
+    if let Err(error) = store.record_append(&batch).await {
+        lost(&error, &batch);
+    }
+}
+
+fn lost(error: &StoreError, batch: &RecordBatch) {
+    let RecordBatch { runs, logs, statistics, audit } = batch;
+    let (runs, logs, statistics, entries) = (runs.len(), logs.len(), statistics.len(), audit.len());
+    tracing::error!(%error, runs, logs, statistics, entries, "records could not be written and are lost");
+}
+
+/// Waits before another try. When the recorder is closed, the wait of that moment is cut short.
+async fn pause(attempt: u32, closing: &CancellationToken) {
+    let pause = (PAUSE * attempt).min(LONGEST_PAUSE);
+    match closing.is_cancelled() {
+        true => tokio::time::sleep(pause).await,
+        false => drop(tokio::time::timeout(pause, closing.cancelled()).await),
     }
 }

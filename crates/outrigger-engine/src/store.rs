@@ -37,7 +37,7 @@ pub use keep::{Bound, Keep};
 pub use requests::{RequestProgress, RequestRecord, RequestStore};
 pub use templates::{TemplateMade, TemplateRecord, TemplateStore, TemplateSummary};
 pub use updates::{Keeps, Predecessor, StateChange, StateStamp, Switch, UpdateStore};
-pub use webhooks::{DeliveryFilter, WebhookStore};
+pub use webhooks::{DeliveryFilter, MOVED, SWITCHED_OFF, WebhookStore};
 
 use crate::audit::AuditEntry;
 use crate::correlation::CorrelationId;
@@ -78,6 +78,14 @@ pub trait Store:
         grant: Option<&GrantRecord>,
         expected: u64,
     ) -> Result<u64, StoreError>;
+    /// The same for a plugin that must not exist yet, together with the configuration that it begins with, if it has one.
+    async fn plugin_create(
+        &self,
+        plugin: &PluginRecord,
+        revision: &RevisionRecord,
+        grant: &GrantRecord,
+        configuration: Option<&ConfigurationRevision>,
+    ) -> Result<u64, StoreError>;
     /// Removes a plugin with its revisions, grants, configuration, state and statistics; its runs and logs stay.
     /// Answers whether it was there.
     async fn plugin_delete(&self, name: &PluginName) -> Result<bool, StoreError>;
@@ -88,7 +96,8 @@ pub trait Store:
     async fn revision_exists(&self, digest: &Digest) -> Result<bool, StoreError>;
     /// All revisions of a plugin, the newest first.
     async fn revision_list(&self, name: &PluginName) -> Result<Vec<RevisionSummary>, StoreError>;
-    /// Removes a revision, with its grant. Answers whether it was there; the active one is a [`StoreError::Conflict`].
+    /// Removes a revision, with its grant. Answers whether it was there; the active one is a [`StoreError::Conflict`], and so
+    /// is the one that can be gone back to (see [`Predecessor`]).
     async fn revision_delete(&self, digest: &Digest) -> Result<bool, StoreError>;
 
     /// What was granted to a digest.
@@ -350,6 +359,8 @@ pub struct RecordFilter {
     pub level: Option<LogLevel>,
     /// Text that the message contains, whatever the case of its letters.
     pub contains: Option<String>,
+    /// Only runs that failed. Log lines ignore it.
+    pub failed: bool,
     /// From this moment on.
     pub since: Option<OffsetDateTime>,
     /// Before this moment.

@@ -57,7 +57,8 @@ pub struct WebhookRecord {
     pub allow_http: bool,
     /// Private, loopback and link-local addresses are meant too.
     pub allow_private_network: bool,
-    /// It is told of what happened from then on: since it was made, switched on, or given other patterns.
+    /// It is told of what happened from then on: since it was made, switched on, moved to another server, or given other
+    /// patterns.
     pub since: OffsetDateTime,
     /// Since when every attempt has failed.
     pub failing_since: Option<OffsetDateTime>,

@@ -5,9 +5,10 @@
 //! outrigger.db          the database as it was at one moment
 //! secret.key            only where it was asked for, and there is one
 //! packages/<digest>/…   the packages
+//! config/…              the configuration files; they may hold secrets in the open
 //! ```
 //!
-//! Compiled code is left out: it is made anew. Nothing of a backup is believed before it was compared with the list, and the
+//! Compiled code is left out: it is made anew. So are environment variables, which are none of the directory's. Nothing of a backup is believed before it was compared with the list, and the
 //! list is covered by the checksum of the whole. Whoever can write to a backup can still make one that is whole and says
 //! something else; the head of the audit log, noted elsewhere, shows that.
 
@@ -16,6 +17,7 @@ mod read;
 mod restore;
 
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,15 +29,18 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
+use crate::overrides;
+
 pub(crate) use create::create;
 pub use restore::{restore, verify};
 
-/// The form of a backup. It changes when an older Outrigger could not read it.
-const FORMAT: u32 = 1;
+/// The form of a backup. It changes when an older Outrigger could not read it. Those of form 1 had no configuration files.
+const FORMAT: u32 = 2;
 const CONTENTS: &str = "backup.json";
 const DATABASE: &str = "outrigger.db";
 const SECRET_KEY: &str = "secret.key";
 const PACKAGES: &str = "packages";
+const CONFIG: &str = "config";
 
 /// `backup.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +72,11 @@ impl Contents {
     fn unpacked(&self) -> u64 {
         self.files.iter().fold(0, |sum, file| sum.saturating_add(file.size))
     }
+
+    fn configuration_files(&self) -> u64 {
+        let is_one = |file: &&Listed| file.path.split_once('/').is_some_and(|(folder, _)| folder == CONFIG);
+        self.files.iter().filter(is_one).count() as u64
+    }
 }
 
 /// Whether a file belongs into a data directory, at a path that leads nowhere else.
@@ -74,12 +84,17 @@ fn is_expected(path: &str) -> bool {
     if matches!(path, DATABASE | SECRET_KEY) {
         return true;
     }
-    let Some((PACKAGES, rest)) = path.split_once('/') else { return false };
-    let Some((digest, inside)) = rest.split_once('/') else { return false };
-    let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     // A path that is the same after it was read has nothing in it that somebody else could read otherwise.
-    let plain = inside.parse::<PackagePath>().is_ok_and(|path| path.as_str() == inside);
-    digest.len() == 64 && digest.bytes().all(hex) && plain
+    let plain = |inside: &str| inside.parse::<PackagePath>().is_ok_and(|path| path.as_str() == inside);
+    match path.split_once('/') {
+        Some((PACKAGES, rest)) => {
+            let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            let Some((digest, inside)) = rest.split_once('/') else { return false };
+            digest.len() == 64 && digest.bytes().all(hex) && plain(inside)
+        }
+        Some((CONFIG, inside)) => plain(inside) && overrides::is_configuration(Path::new(inside)),
+        _ => false,
+    }
 }
 
 /// Told how many bytes are done, and of how many.
@@ -157,6 +172,9 @@ mod tests {
         for path in ["outrigger.db", "secret.key", &package("plugin.toml"), &package("data/prices/eu.json")] {
             assert!(is_expected(path), "{path}");
         }
+        for path in ["config/pricing.yaml", "config/pricing.yml", "config/eu/pricing.toml", "config/eu/west/x.json"] {
+            assert!(is_expected(path), "{path}");
+        }
         let strange =
             ["", "..", "/etc/passwd", "outrigger.db-wal", "server.lock", "packages", "packages/", "backup.json"];
         for path in strange.into_iter().map(str::to_owned).chain([
@@ -170,6 +188,13 @@ mod tests {
             package("a//b"),
             package("a\\b"),
             package("a\nb"),
+            "config".to_owned(),
+            "config/".to_owned(),
+            "config/pricing".to_owned(),
+            "config/pricing.sh".to_owned(),
+            "config/.yaml".to_owned(),
+            "config/../pricing.yaml".to_owned(),
+            "config//etc/pricing.yaml".to_owned(),
         ]) {
             assert!(!is_expected(&path), "{path}");
         }

@@ -4,16 +4,20 @@ use std::path::Path;
 
 use outrigger_api::{CheckOutcome, DoctorCheck, DoctorReport};
 use outrigger_engine::Engine;
+use outrigger_engine::health::{HealthView, Status};
 use outrigger_engine::lifecycle::PluginState;
 
-use crate::overrides::HostOverrides;
+use crate::convert;
+use crate::overrides::{Files, HostOverrides};
 use crate::packages::Packages;
 
 pub(crate) async fn examine(engine: &Engine, packages: &Packages, overrides: &HostOverrides) -> DoctorReport {
     let mut checks = vec![data_directory(packages.directory().root()), database(engine).await];
     checks.extend(plugins(engine));
+    checks.extend(health(engine).await);
     checks.push(files(engine));
     checks.push(search_paths(packages).await);
+    checks.push(configuration_files(engine, overrides));
     checks.push(variables(engine, overrides).await);
     DoctorReport { checks }
 }
@@ -67,6 +71,43 @@ fn plugins(engine: &Engine) -> Vec<DoctorCheck> {
     checks
 }
 
+/// What the health monitor of a server has found, and what it has given up on. Nothing is asked of a plugin here.
+async fn health(engine: &Engine) -> Vec<DoctorCheck> {
+    let name = "health";
+    let views = match engine.health_list().await {
+        Ok(views) => views,
+        Err(failure) => {
+            let error = convert::error(failure);
+            return vec![advised(check(name, CheckOutcome::Warning, error.message), error.hint)];
+        }
+    };
+    let unwell: Vec<_> = views.into_iter().filter_map(|view| unwell(engine, view)).collect();
+    match unwell.is_empty() {
+        true => vec![check(name, CheckOutcome::Ok, "no plugin is known to be unwell")],
+        false => unwell,
+    }
+}
+
+/// That a plugin is unwell, or was. One that failed is told of elsewhere, and what an administrator disabled is meant to be.
+fn unwell(engine: &Engine, HealthView { record, next_check: _ }: HealthView) -> Option<DoctorCheck> {
+    let plugin = &record.plugin;
+    let (installed, _) = engine.plugin(plugin).ok()?;
+    let found = |message: String| check(&format!("health of {plugin}"), CheckOutcome::Warning, message);
+    match (installed.state, installed.reason, record.standing.status) {
+        (PluginState::Disabled, Some(reason), _) => Some(advised(
+            found(format!("the health monitor disabled it: {reason}")),
+            format!("mend what is wrong; then `outrigger plugin enable {plugin}`"),
+        )),
+        (state, _, status @ (Status::Degraded | Status::Unhealthy)) if state.is_enabled() => {
+            let last = record.last_check.and_then(|check| check.reason);
+            let why = last.map(|reason| format!(": {reason}")).unwrap_or_default();
+            let hint = format!("`outrigger plugin health {plugin}` asks it now, and shows what was found before");
+            Some(advised(found(format!("it is {}{why}", status.as_str())), hint))
+        }
+        _ => None,
+    }
+}
+
 /// Whether the files of every active revision are there.
 fn files(engine: &Engine) -> DoctorCheck {
     let missing: Vec<_> = engine
@@ -94,6 +135,20 @@ async fn search_paths(packages: &Packages) -> DoctorCheck {
             advised(check(name, CheckOutcome::Warning, report.problems.join("; ")), "correct or remove these packages")
         }
         Err(error) => advised(check(name, CheckOutcome::Warning, error.message), error.hint),
+    }
+}
+
+/// Whether every configuration file is for a plugin.
+fn configuration_files(engine: &Engine, overrides: &HostOverrides) -> DoctorCheck {
+    let name = "configuration files";
+    let installed = engine.plugins().into_iter().map(|(record, _)| record.name).collect();
+    let Files { used, idle } = overrides.files(&installed);
+    match idle.is_empty() {
+        true => check(name, CheckOutcome::Ok, format!("{used} there, each for a plugin")),
+        false => advised(
+            check(name, CheckOutcome::Warning, idle.join("; ")),
+            "correct their names, or move them away; the names are config/PLUGIN.yaml and config/PROFILE/PLUGIN.yaml",
+        ),
     }
 }
 

@@ -62,7 +62,7 @@ pub const PROFILE: Variable = Variable {
 pub const CONFIG: Variable = Variable {
     name: "OUTRIGGER_CONFIG__PLUGIN__KEY",
     meaning: "One value of the configuration of a plugin, over what is stored and what files say. Plugin and key in upper \
-              case, with `_` for `-` and `.`; JSON, unless the value is a text.",
+              case, with `_` for `-` and `.`; JSON, unless the value is a text. One that fits two plugins is refused for both.",
 };
 /// What the names of all variables like [`CONFIG`] begin with.
 pub const CONFIG_PREFIX: &str = "OUTRIGGER_CONFIG__";

@@ -1,12 +1,13 @@
 //! A data directory that is open: the engine over it, the packages in it, its keys. [`Host`] is the door through which
 //! faces come in; what one caller can do is a [`Session`].
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use outrigger_api::{ApiError, ApiResult, Begun, Code, Door, NewKey, Platform, RequestTracer, Visit};
+use outrigger_api::{ApiError, ApiResult, Begun, Code, Door, NewKey, Platform, PluginName, RequestTracer, Visit};
 use outrigger_engine::health::HealthOptions;
 use outrigger_engine::jobs::JobOptions;
 use outrigger_engine::retention::Retention;
@@ -30,6 +31,8 @@ use crate::{HostOptions, convert};
 
 /// How often keys that another process made or revoked are looked for.
 const TIDY: Duration = Duration::from_secs(5);
+/// For how long it holds whether the store can be written to.
+const READY: Duration = Duration::from_secs(1);
 
 /// An open data directory. A cheap handle; all of them are the same host.
 #[derive(Clone, Debug)]
@@ -47,8 +50,17 @@ pub(crate) struct Inner {
     /// What overrides configurations here.
     pub(crate) overrides: Arc<HostOverrides>,
     pub(crate) telemetry: Option<Arc<Telemetry>>,
+    /// Whether the store could be written to when that was last tried.
+    ready: tokio::sync::Mutex<Option<(Instant, ApiResult<()>)>>,
     socket: PathBuf,
     _hold: DirectoryHold,
+}
+
+impl Inner {
+    /// The names of the plugins that are installed.
+    pub(crate) fn installed(&self) -> BTreeSet<PluginName> {
+        self.engine.plugins().into_iter().map(|(record, _)| record.name).collect()
+    }
 }
 
 /// What a server does by itself.
@@ -112,7 +124,8 @@ impl Host {
                 let host = Self::over(directory, hold, options, telemetry).await?;
                 // Nobody who sent something before is still there to have it installed.
                 host.inner.packages.uploads.clear();
-                for idle in host.inner.overrides.idle(&host.inner.engine).await {
+                let idle_variables = host.inner.overrides.idle(&host.inner.engine).await;
+                for idle in idle_variables.into_iter().chain(host.inner.overrides.files(&host.inner.installed()).idle) {
                     tracing::warn!("{idle}");
                 }
                 // Only here: of several processes, one does this.
@@ -144,7 +157,7 @@ impl Host {
             let Some(inner) = weak.upgrade() else { return };
             match inner.packages.sweep().await {
                 Ok(0) => {}
-                Ok(removed) => tracing::info!(removed, "packages were removed that an interrupted process left behind"),
+                Ok(removed) => tracing::info!(removed, "packages were removed that nothing needs any more"),
                 Err(error) => tracing::warn!(%error, "packages that belong to nothing could not be looked for"),
             }
             if let Err(failure) = inner.engine.statistics(None).await {
@@ -179,8 +192,12 @@ impl Host {
         let socket = directory.socket();
         let packages = Packages::new(engine.clone(), directory, options.search_paths);
         let keys = Keys::open(store).await?;
-        let inner = Arc::new(Inner { engine, packages, keys, key_ring, overrides, telemetry, socket, _hold: hold });
+        let ready = tokio::sync::Mutex::default();
+        let inner =
+            Arc::new(Inner { engine, packages, keys, key_ring, overrides, telemetry, ready, socket, _hold: hold });
         let weak = Arc::downgrade(&inner);
+        let known = weak.clone();
+        inner.overrides.know(move || known.upgrade().map(|inner| inner.installed()).unwrap_or_default());
         if let Some(telemetry) = &inner.telemetry {
             telemetry.start(weak.clone());
         }
@@ -235,8 +252,17 @@ impl Door for Host {
     }
 
     async fn ready(&self) -> ApiResult<()> {
+        // Anybody may ask, and what answers is a durable write: one holds for all who ask meanwhile and shortly after.
+        let mut last = self.inner.ready.lock().await;
+        if let Some((at, found)) = &*last
+            && at.elapsed() < READY
+        {
+            return found.clone();
+        }
         // Not `check`, which reads the whole database: this is asked every few seconds.
-        self.inner.engine.store().touch().await.map_err(convert::store_error)
+        let found = self.inner.engine.store().touch().await.map_err(convert::store_error);
+        *last = Some((Instant::now(), found.clone()));
+        found
     }
 
     async fn request_begin(&self, place: [u8; 32], body: [u8; 32]) -> ApiResult<Begun> {

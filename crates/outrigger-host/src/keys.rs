@@ -26,6 +26,11 @@ const USE_NOTED: time::Duration = time::Duration::minutes(1);
 pub(crate) struct Keys {
     store: Arc<dyn Store>,
     table: ArcSwap<Table>,
+    /// Held while keys and roles are read and put in their place. Of two who do it at once, the one that read first could
+    /// be the last to put them there, and a key that was revoked in between would be back.
+    reading: tokio::sync::Mutex<()>,
+    /// Held while a role is looked at and changed.
+    changing: tokio::sync::Mutex<()>,
     attempts: Attempts,
     used: Mutex<HashMap<String, OffsetDateTime>>,
 }
@@ -45,13 +50,21 @@ struct Entry {
 
 impl Keys {
     pub(crate) async fn open(store: Arc<dyn Store>) -> ApiResult<Self> {
-        let keys = Self { store, table: ArcSwap::default(), attempts: Attempts::default(), used: Mutex::default() };
+        let keys = Self {
+            store,
+            table: ArcSwap::default(),
+            reading: tokio::sync::Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+            attempts: Attempts::default(),
+            used: Mutex::default(),
+        };
         keys.refresh().await?;
         Ok(keys)
     }
 
     /// Reads keys and roles anew: after a change, and now and then, for those that another process makes.
     pub(crate) async fn refresh(&self) -> ApiResult<()> {
+        let _reading = self.reading.lock().await;
         let records = self.store.key_list().await.map_err(convert::store_error)?;
         let own = self.store.role_list().await.map_err(convert::store_error)?;
         let roles: Vec<_> = built_in_roles().into_iter().chain(own).map(Arc::new).collect();
@@ -62,6 +75,11 @@ impl Keys {
         let keys = records.into_iter().map(with_roles).collect();
         self.table.store(Arc::new(Table { keys, roles }));
         Ok(())
+    }
+
+    /// Lets nobody else change a role before it is dropped.
+    pub(crate) async fn change(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
     }
 
     /// What is done now and then.
@@ -83,19 +101,29 @@ impl Keys {
             bool::from(hash.ct_eq(&entry.record.hash))
         });
         match known {
-            Some(entry) if entry.record.expires_at.is_none_or(|expires| now < expires) => {
+            Some(entry) if !entry.principal.has_expired(now) => {
                 self.note_use(&entry.record, now);
                 Ok(Arc::clone(&entry.principal))
             }
-            _ => Err(self.refuse(visit)),
+            expired => Err(self.refuse(expired.map(|entry| &*entry.record.name), visit)),
         }
     }
 
     /// The same answer for a key that is unknown, revoked or expired.
-    fn refuse(&self, visit: &Visit) -> ApiError {
+    ///
+    /// The process's own log says of each attempt where it came from, as often as attempts are let through. The audit log
+    /// has none of them: it says who did what, and here nobody is known to have done anything. It is also never pruned, so
+    /// whoever has no key at all could fill the disk with it.
+    fn refuse(&self, expired: Option<&str>, visit: &Visit) -> ApiError {
+        let (from, correlation) = (visit.from.map(tracing::field::display), visit.correlation);
         match self.attempts.failed(visit.from) {
-            Ok(()) => ApiError::new(Code::Unauthenticated, "the key is not known, or has expired"),
+            Ok(()) => {
+                let what = if expired.is_some() { "a key that has expired" } else { "a key that is not known" };
+                tracing::info!(from, %correlation, key = expired, "somebody came with {what}");
+                ApiError::new(Code::Unauthenticated, "the key is not known, or has expired")
+            }
             Err(wait) => {
+                tracing::debug!(from, %correlation, "too many wrong keys");
                 let message = format!("too many wrong keys; try again in {} s", wait.as_secs() + 1);
                 let mut error = ApiError::new(Code::RateLimited, message);
                 error.retry_after_ms = u64::try_from(wait.as_millis()).ok();
@@ -116,7 +144,12 @@ impl Keys {
         }
     }
 
-    /// A key by its id or name, with what it stands for.
+    /// What the key of this id stands for. Its name may be another's by now, its id never is.
+    pub(crate) fn by_id(&self, id: &str) -> Option<Arc<Principal>> {
+        self.table.load().keys.get(id).map(|entry| Arc::clone(&entry.principal))
+    }
+
+    /// A key by its id or name, with what it stands for: for who names one.
     pub(crate) fn find(&self, key: &str) -> ApiResult<(KeyRecord, Arc<Principal>)> {
         let table = self.table.load();
         let found = table.keys.get(key).or_else(|| table.keys.values().find(|entry| entry.record.name == key));
@@ -145,6 +178,7 @@ fn principal(record: &KeyRecord, roles: &[Arc<Role>]) -> Principal {
         name: record.name.clone(),
         roles: record.roles.iter().filter_map(role).collect(),
         scope: record.scope.clone(),
+        expires_at: record.expires_at,
     }
 }
 

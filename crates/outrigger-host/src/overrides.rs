@@ -2,14 +2,15 @@
 //! profile, and environment variables over them.
 //!
 //! ```text
-//! config/<plugin>.{yaml,toml,json}              in the data directory
-//! config/<profile>/<plugin>.{yaml,toml,json}    where OUTRIGGER_PROFILE names the profile
-//! OUTRIGGER_CONFIG__<PLUGIN>__<KEY>             one value
+//! config/<plugin>.{yaml,yml,toml,json}              in the data directory
+//! config/<profile>/<plugin>.{yaml,yml,toml,json}    where OUTRIGGER_PROFILE names the profile
+//! OUTRIGGER_CONFIG__<PLUGIN>__<KEY>                 one value
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use outrigger_contract::manifest::{ConfigurationSchema, Property, PropertyKind};
 use outrigger_contract::{Code, PluginName};
@@ -25,13 +26,25 @@ pub(crate) struct HostOverrides {
     folders: Vec<PathBuf>,
     /// Those that begin as ours do. They may hold secrets.
     variables: BTreeMap<String, String>,
+    /// Names the plugins that are installed, once somebody can tell.
+    installed: OnceLock<Box<dyn Fn() -> BTreeSet<PluginName> + Send + Sync>>,
 }
 
 impl std::fmt::Debug for HostOverrides {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { folders, variables } = self;
-        f.debug_struct("HostOverrides").field("folders", folders).field("variables", &variables.keys()).finish()
+        let Self { folders, variables, installed: _ } = self;
+        let names = variables.keys();
+        f.debug_struct("HostOverrides").field("folders", folders).field("variables", &names).finish_non_exhaustive()
     }
+}
+
+/// What lies in the folders of configuration files.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// How many set something.
+    pub(crate) used: usize,
+    /// Those that set nothing, each with the reason.
+    pub(crate) idle: Vec<String>,
 }
 
 impl HostOverrides {
@@ -44,7 +57,12 @@ impl HostOverrides {
     fn new(folder: &Path, profile: Option<&str>, variables: BTreeMap<String, String>) -> Self {
         let mut folders = vec![folder.to_owned()];
         folders.extend(profile.map(|profile| folder.join(profile)));
-        Self { folders, variables }
+        Self { folders, variables, installed: OnceLock::new() }
+    }
+
+    /// Has it know whose names a variable fits, so that one is not taken for a plugin that was meant for another.
+    pub(crate) fn know(&self, installed: impl Fn() -> BTreeSet<PluginName> + Send + Sync + 'static) {
+        self.installed.get_or_init(|| Box::new(installed));
     }
 
     /// How many variables there are.
@@ -52,8 +70,8 @@ impl HostOverrides {
         self.variables.len()
     }
 
-    /// The variables that set nothing, each with the reason. Nobody would be told otherwise: to a plugin, a key that is
-    /// misspelt is not there.
+    /// The variables that set nothing, and those of which nobody can say what they set, each with the reason. Nobody would be
+    /// told otherwise: to a plugin, a key that is misspelt is not there.
     pub(crate) async fn idle(&self, engine: &Engine) -> Vec<String> {
         if self.variables.is_empty() {
             return Vec::new();
@@ -67,6 +85,27 @@ impl HostOverrides {
             plugins.push((record.name, keys));
         }
         self.variables.keys().filter_map(|name| idle(name, &plugins)).collect()
+    }
+
+    /// The files that set something, and those that do not. Those of all profiles are looked at: what is wrong in another one
+    /// would be found out when it is needed.
+    pub(crate) fn files(&self, installed: &BTreeSet<PluginName>) -> Files {
+        let mut files = Files::default();
+        let Some((general, of_profile)) = self.folders.split_first() else { return files };
+        for missing in of_profile.iter().filter(|folder| !folder.is_dir()) {
+            let message = format!("there is no folder {}, which is that of the profile", missing.display());
+            files.idle.push(message);
+        }
+        let mut folders: BTreeSet<PathBuf> = inside(general).into_iter().filter(|path| path.is_dir()).collect();
+        folders.extend(self.folders.iter().cloned());
+        for path in folders.iter().flat_map(|folder| inside(folder)).filter(|path| path.is_file()) {
+            match idle_file(&path, installed) {
+                Some(why) => files.idle.push(why),
+                None if is_configuration(&path) => files.used += 1,
+                None => {}
+            }
+        }
+        files
     }
 
     fn file(folder: &Path, plugin: &PluginName) -> Result<Option<Layer>, Failure> {
@@ -104,21 +143,33 @@ impl HostOverrides {
         Some(Layer { source: Source::Environment(name), values })
     }
 
-    /// The variables for a plugin that name no key of it, or more than one.
-    fn stray(&self, plugin: &PluginName, schema: &ConfigurationSchema) -> Vec<Failure> {
+    /// The variables of which nobody can say which key of the plugin they set, or whether they are meant for this plugin.
+    fn ambiguous(&self, plugin: &PluginName, schema: &ConfigurationSchema) -> Vec<Failure> {
         let mut keys: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (key, _) in schema.iter() {
             keys.entry(variable_name(plugin, key)).or_default().push(key);
         }
-        let ambiguous = keys.into_iter().filter(|(name, keys)| keys.len() > 1 && self.variables.contains_key(name));
-        let ambiguous = ambiguous.map(|(name, keys)| {
-            invalid(format!(
-                "the variable {name} could set {}",
-                keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" or ")
-            ))
-            .with_hint("set them in a file or with `outrigger plugin config` instead")
+        keys.retain(|name, _| self.variables.contains_key(name));
+        // Most often there is none, and nobody need be asked for the others.
+        let alike = if keys.is_empty() { BTreeSet::new() } else { self.alike(plugin) };
+        let told = keys.into_iter().filter_map(|(name, keys)| match (alike.len() > 1, keys.len() > 1) {
+            (true, _) => {
+                Some(invalid(format!("the variable {name} could be for {}", either(&alike))).with_hint(CANNOT_TELL))
+            }
+            (false, true) => {
+                let message = format!("the variable {name} could set {}", either(&keys));
+                Some(invalid(message).with_hint("set them in a file or with `outrigger plugin config` instead"))
+            }
+            (false, false) => None,
         });
-        ambiguous.collect()
+        told.collect()
+    }
+
+    /// This plugin, and those installed that variables cannot tell from it.
+    fn alike(&self, plugin: &PluginName) -> BTreeSet<PluginName> {
+        let installed = self.installed.get().map(|installed| installed()).unwrap_or_default();
+        let alike = installed.into_iter().filter(|other| part(other.as_str()) == part(plugin.as_str()));
+        alike.chain([plugin.clone()]).collect()
     }
 }
 
@@ -126,22 +177,32 @@ impl Overrides for HostOverrides {
     fn layers(&self, plugin: &PluginName, schema: &ConfigurationSchema) -> Vec<Result<Layer, Failure>> {
         let files = self.folders.iter().filter_map(|folder| Self::file(folder, plugin).transpose());
         let variables = schema.iter().filter_map(|(key, property)| self.variable(plugin, key, property).map(Ok));
-        files.chain(variables).chain(self.stray(plugin, schema).into_iter().map(Err)).collect()
+        files.chain(variables).chain(self.ambiguous(plugin, schema).into_iter().map(Err)).collect()
     }
 }
 
-/// Why a variable sets nothing of these plugins, where that is so. Of a plugin without a list of keys, none is known.
+/// Why a variable sets nothing of these plugins, or may not, where that is so. Of a plugin without a list of keys, none is
+/// known.
 fn idle(name: &str, plugins: &[(PluginName, Option<Vec<String>>)]) -> Option<String> {
     let mut of_plugin: Option<(&PluginName, &[String])> = None;
+    let mut set: Option<&PluginName> = None;
     for (plugin, keys) in plugins {
         if !name.starts_with(&variable_name(plugin, "")) {
             continue;
         }
         let keys = keys.as_deref()?;
         if keys.iter().any(|key| variable_name(plugin, key) == name) {
-            return None;
+            set = set.or(Some(plugin));
         }
         of_plugin = of_plugin.or(Some((plugin, keys)));
+    }
+    if let Some(set) = set {
+        let alike: Vec<_> = plugins
+            .iter()
+            .map(|(plugin, _)| plugin)
+            .filter(|other| part(other.as_str()) == part(set.as_str()))
+            .collect();
+        return (alike.len() > 1).then(|| format!("{name} could be for {}: {CANNOT_TELL}", either(alike)));
     }
     Some(match of_plugin {
         None => format!("{name} is for a plugin that is not installed"),
@@ -153,12 +214,49 @@ fn idle(name: &str, plugins: &[(PluginName, Option<Vec<String>>)]) -> Option<Str
     })
 }
 
-const EXTENSIONS: [&str; 3] = ["yaml", "toml", "json"];
+const EXTENSIONS: [&str; 4] = ["yaml", "yml", "toml", "json"];
+
+/// What to do about plugins whose names are alike.
+const CANNOT_TELL: &str =
+    "a variable cannot tell `-` from `_`; unset it, and set the key in a file or with `outrigger plugin config`";
+
+/// Whether a file is one that sets something, by its name.
+pub(crate) fn is_configuration(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known))
+}
+
+/// Why a file sets nothing of these plugins, where that is so. Others may lie there that are not meant to.
+fn idle_file(path: &Path, installed: &BTreeSet<PluginName>) -> Option<String> {
+    let is_installed = |name: &str| name.parse::<PluginName>().is_ok_and(|name| installed.contains(&name));
+    let name = path.file_name()?.to_str()?;
+    if !is_configuration(path) {
+        let (plugin, _) = name.split_once('.').unwrap_or((name, ""));
+        let ends = "those that are end with .yaml, .yml, .toml or .json";
+        return is_installed(plugin).then(|| format!("{} is not read: {ends}", path.display()));
+    }
+    let plugin = path.file_stem()?.to_str()?;
+    (!is_installed(plugin)).then(|| format!("{} is for a plugin that is not installed", path.display()))
+}
+
+/// What lies in a folder, in order, but for what is hidden; nothing where it cannot be read, which shows when a plugin is
+/// configured.
+fn inside(folder: &Path) -> BTreeSet<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")).map(|entry| entry.path()).collect()
+}
+
+/// A part of a variable's name.
+fn part(text: &str) -> String {
+    text.to_uppercase().replace(['-', '.'], "_")
+}
 
 /// The variable that sets a key of a plugin.
 fn variable_name(plugin: &PluginName, key: &str) -> String {
-    let part = |text: &str| text.to_uppercase().replace(['-', '.'], "_");
     format!("{}{}__{}", environment::CONFIG_PREFIX, part(plugin.as_str()), part(key))
+}
+
+fn either<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
 }
 
 /// What stands in a configuration file. Errors name the place and quote nothing, because it may hold secrets.
@@ -182,6 +280,7 @@ fn parse(path: &Path, text: &str) -> Result<Map<String, Value>, Failure> {
         Ok(_) => Err(invalid(format!("the file {} is no table of keys and values", path.display()))),
         Err(place) => {
             let kind = path.extension().map(|kind| kind.to_string_lossy().to_uppercase()).unwrap_or_default();
+            let kind = if kind == "YML" { "YAML" } else { &kind };
             Err(invalid(format!("the file {} is not {kind} that can be read{place}", path.display())))
         }
     }

@@ -23,10 +23,10 @@ impl Callers for Owners {
             Failure::new(Code::Forbidden, format!("the {} that asked for this job {why}", owner.name))
                 .with_hint("start the job anew with a key that works")
         };
-        let (record, principal) = host.keys.find(id).map_err(|_| gone("was revoked"))?;
-        if record.id != *id || record.expires_at.is_some_and(|expires| expires <= OffsetDateTime::now_utc()) {
-            return Err(gone("has expired"));
+        let principal = host.keys.by_id(id).ok_or_else(|| gone("was revoked"))?;
+        match principal.has_expired(OffsetDateTime::now_utc()) {
+            false => Ok(Caller::Key(principal)),
+            true => Err(gone("has expired")),
         }
-        Ok(Caller::Key(principal))
     }
 }

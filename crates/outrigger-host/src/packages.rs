@@ -10,7 +10,8 @@ use outrigger_api::{
     PluginDetails, PluginStanding, RevisionInfo,
 };
 use outrigger_contract::{Digest, Permissions, PluginName};
-use outrigger_engine::life::{Downgrade, Installation, Migrated};
+use outrigger_engine::configuration::Given;
+use outrigger_engine::life::{Author, Downgrade, Edits, Installation, Migrated};
 use outrigger_engine::lifecycle::{Effect, Effects, Event, PluginState, drive};
 use outrigger_engine::runtime::Inspection;
 use outrigger_engine::store::{PluginRecord, RevisionRecord, RevisionSummary};
@@ -58,6 +59,8 @@ pub(crate) struct Consent {
     pub(crate) granted_by: String,
     pub(crate) correlation: CorrelationId,
     pub(crate) downgrade: Downgrade,
+    /// Values that go over what is configured, or is made of that.
+    pub(crate) configuration: Given,
     pub(crate) mode: Mode,
 }
 
@@ -172,8 +175,8 @@ impl Packages {
 
     /// Installs what was prepared, or says what that would do.
     pub(crate) async fn install(&self, prepared: Prepared, consent: Consent) -> ApiResult<InstallOutcome> {
-        let Prepared { candidate, installed, widened, _lock } = prepared;
-        let Consent { approved, granted_by, correlation, downgrade, mode } = consent;
+        let Prepared { candidate, installed, widened, _lock: lock } = prepared;
+        let Consent { approved, granted_by, correlation, downgrade, configuration, mode } = consent;
         let (manifest, digest) = (candidate.staged.manifest(), candidate.staged.digest());
         let mut outcome = InstallOutcome {
             name: manifest.name.clone(),
@@ -186,6 +189,13 @@ impl Packages {
         };
         if installed.as_ref().is_some_and(|(record, _)| record.active == digest) {
             "unchanged".clone_into(&mut outcome.action);
+            if mode == Mode::Install && !configuration.0.is_empty() {
+                let edits = Edits { set: configuration.0, ..Edits::default() };
+                let author = Author { name: granted_by, correlation };
+                let changed = self.engine.configuration_change(&outcome.name, edits, None, &author).await;
+                changed.map_err(convert::error)?;
+                "configured".clone_into(&mut outcome.action);
+            }
             return Ok(outcome);
         }
         check_approval(&candidate, &widened, approved.as_deref())?;
@@ -195,11 +205,13 @@ impl Packages {
         let granted = manifest.permissions.clone();
         let installed_at = OffsetDateTime::now_utc();
         let revision = RevisionRecord { digest, manifest, inspection, source, installed_at };
-        let installation = Installation { revision, granted, granted_by, correlation, downgrade };
+        let installation = Installation { revision, granted, granted_by, correlation, downgrade, configuration };
         if mode == Mode::DryRun {
             if installed.is_some() {
                 let migrated = self.engine.update_rehearse(installation, staged.root().to_owned()).await;
                 outcome.migration = Some(convert::migrated(migrated.map_err(convert::error)?));
+            } else {
+                self.engine.install_rehearse(&installation).map_err(convert::error)?;
             }
             return Ok(outcome);
         }
@@ -211,7 +223,36 @@ impl Packages {
             .await
             .map_err(|(_, failure)| convert::error(failure))?;
         outcome.migration = effects.migrated.map(convert::migrated);
+        self.let_go(&lock, &outcome.name).await;
         Ok(outcome)
+    }
+
+    /// Removes what nobody needs any more once a plugin has another revision. That is done, whatever comes of this.
+    pub(crate) async fn let_go(&self, lock: &PackagesLock, name: &PluginName) {
+        if let Err(error) = self.drop_former(lock, name).await {
+            tracing::warn!(plugin = %name, %error, "revisions that nobody needs any more are still there");
+        }
+    }
+
+    /// Removes the revisions of a plugin that nothing leads back to: all but the active one and the one that it can go back
+    /// to. One whose calls still run stays for now: the next update, or the next server, takes it. Answers how many.
+    async fn drop_former(&self, _lock: &PackagesLock, name: &PluginName) -> ApiResult<usize> {
+        let store = self.engine.store();
+        let Some(record) = store.plugin_fetch(name).await.map_err(convert::store_error)? else { return Ok(0) };
+        let predecessor = store.predecessor_fetch(name).await.map_err(convert::store_error)?;
+        let mut removed = 0;
+        for revision in store.revision_list(name).await.map_err(convert::store_error)? {
+            let digest = &revision.digest;
+            let is_needed = *digest == record.active
+                || predecessor.as_ref().is_some_and(|predecessor| predecessor.digest == *digest)
+                || self.engine.still_runs(name, digest);
+            // The record goes first: files that the store knows nothing of are swept up.
+            if !is_needed && store.revision_delete(digest).await.map_err(convert::store_error)? {
+                self.remove_files(digest).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     pub(crate) async fn uninstall(&self, name: &PluginName) -> ApiResult<()> {
@@ -219,7 +260,7 @@ impl Packages {
         let revisions = self.engine.store().revision_list(name).await.map_err(convert::store_error)?;
         self.engine.uninstall(name).await.map_err(convert::error)?;
         for revision in revisions {
-            self.remove_files(&revision).await?;
+            self.remove_files(&revision.digest).await?;
         }
         Ok(())
     }
@@ -330,19 +371,22 @@ impl Packages {
         })
     }
 
-    async fn remove_files(&self, revision: &RevisionSummary) -> ApiResult<()> {
-        self.engine.runtime().forget(&revision.digest).await;
-        remove_folder(&self.directory.package(&revision.digest)).await
+    async fn remove_files(&self, digest: &Digest) -> ApiResult<()> {
+        self.engine.runtime().forget(digest).await;
+        remove_folder(&self.directory.package(digest)).await
     }
 
-    /// Removes packages that the store knows nothing of: what a process left behind that died while it installed or removed
-    /// one. Answers how many.
+    /// Removes revisions that stayed because their calls still ran, and packages that the store knows nothing of: what a
+    /// process left behind that died while it installed or removed one. Answers how many.
     pub(crate) async fn sweep(&self) -> ApiResult<usize> {
-        let _lock = self.lock().await?;
+        let lock = self.lock().await?;
+        let mut removed = 0;
+        for (record, _) in self.engine.plugins() {
+            removed += self.drop_former(&lock, &record.name).await?;
+        }
         let folder = self.directory.packages();
         let unreadable = |error| failed(&format!("{} could not be read", folder.display()), &error);
         let mut entries = tokio::fs::read_dir(&folder).await.map_err(unreadable)?;
-        let mut removed = 0;
         while let Some(entry) = entries.next_entry().await.map_err(unreadable)? {
             let name = entry.file_name();
             // What is named otherwise is not ours.
@@ -351,7 +395,7 @@ impl Packages {
                 continue;
             }
             if !self.engine.store().revision_exists(&digest).await.map_err(convert::store_error)? {
-                remove_folder(&entry.path()).await?;
+                self.remove_files(&digest).await?;
                 removed += 1;
             }
         }

@@ -84,7 +84,8 @@ pub(crate) async fn metrics(engine: &Engine) -> ApiResult<MetricsReport> {
         FunctionMetrics { statistics, latency, sum_us }
     };
     let health = crate::session::health::metrics(engine).await?;
-    Ok(MetricsReport { plugins, functions: counted.functions(|_| true).map(one).collect(), health })
+    let functions = counted.functions(|_| true).map(one).collect();
+    Ok(MetricsReport { plugins, functions, health, dropped_firings: engine.dropped_firings() })
 }
 
 /// How many calls took at most so long, for each bound, and how long all of them took.
@@ -134,13 +135,14 @@ fn report(function: String, summary: Summary) -> FunctionStatistics {
 }
 
 fn filter(query: &RecordQuery) -> ApiResult<RecordFilter> {
-    let RecordQuery { plugin, function, correlation, level, contains, since, until, limit } = query;
+    let RecordQuery { plugin, function, correlation, level, contains, failed, since, until, limit } = query;
     Ok(RecordFilter {
         plugin: plugin.clone(),
         function: function.clone(),
         correlation: correlation.as_deref().map(self::correlation).transpose()?,
         level: level.as_deref().map(self::level).transpose()?,
         contains: contains.clone(),
+        failed: *failed,
         since: *since,
         until: *until,
         limit: if *limit == 0 { 100 } else { *limit },

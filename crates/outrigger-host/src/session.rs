@@ -153,10 +153,11 @@ impl Session {
                 Err(error)
             }
         };
-        let written = self.host.engine.audit(entry).await;
-        // It is done, and the caller is told so; that it could not be written down is the operator's to know.
+        let written = self.host.engine.audit(entry.clone()).await;
+        // It is done, and the caller is told so; that it could not be written down is the operator's to know, and tried again.
         if let Err(failure) = written {
-            tracing::error!(%failure, action = %right, name, correlation = %self.correlation, "not in the audit log");
+            tracing::error!(%failure, action = %right, name, correlation = %self.correlation, "not in the audit log yet");
+            self.host.engine.audit_soon(entry);
         }
         outcome
     }

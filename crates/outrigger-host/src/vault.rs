@@ -15,7 +15,7 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use outrigger_engine::vault::{Place, Sealed, Vault, VaultError};
 use zeroize::Zeroizing;
 
-pub(crate) use ring::KeyRing;
+pub(crate) use ring::{KeyRing, RotationLock};
 
 use key::SecretKey;
 

@@ -30,6 +30,7 @@ use ulid::Ulid;
 
 use crate::idempotency::{self, Idempotency};
 use answer::{Answer, Answered};
+use api::Parting;
 use body::BodyLimits;
 use input::{Input, Payload};
 use who::Who;
@@ -64,7 +65,13 @@ pub enum Peer {
 }
 
 /// Serves one request of a route.
-pub async fn serve<W, P, Q, B, R, F, Fut>(app: Arc<App>, handler: F, route: &'static str, request: Request) -> Response
+pub async fn serve<W, P, Q, B, R, F, Fut>(
+    app: Arc<App>,
+    handler: F,
+    route: &'static str,
+    parting: Parting,
+    request: Request,
+) -> Response
 where
     W: Who,
     P: DeserializeOwned + Send + 'static,
@@ -81,11 +88,11 @@ where
     // Probes and documents, which anybody may read, would only be in the way of who reads traces.
     let (trace, traced) = if W::SECURED { traced::begin(&app, &parts, correlation, route) } else { (None, None) };
     let visit = Visit { from: None, correlation, trace };
-    let work = AssertUnwindSafe(answer(&app, handler, parts, body, visit)).catch_unwind().await;
+    let work = AssertUnwindSafe(answer(&app, handler, parting, parts, body, visit)).catch_unwind().await;
     let answered = match work {
         Ok(Ok(answered)) => answered,
         Ok(Err(error)) => problem::answered(error, correlation),
-        Err(_) => problem::answered(ApiError::new(Code::Internal, "the request met a fault"), correlation),
+        Err(_) => problem::answered(fault(), correlation),
     };
     if let Some(path) = path {
         let status = answered.status.as_u16();
@@ -100,6 +107,7 @@ where
 async fn answer<W, P, Q, B, R, F, Fut>(
     app: &Arc<App>,
     handler: F,
+    parting: Parting,
     mut parts: Parts,
     body: axum::body::Body,
     visit: Visit,
@@ -125,7 +133,13 @@ where
         last_event_id: parts.headers.get(&LAST_EVENT_ID).cloned(),
     };
     if parts.method != Method::POST || B::STREAMED || !parts.headers.contains_key(&idempotency::HEADER) {
-        return handler(who, input).await?.render();
+        return match parting {
+            Parting::Dropped => handler(who, input).await?.render(),
+            Parting::Finished => {
+                let work = async move { handler(who, input).await.and_then(Answer::render) };
+                app.work.spawn(work).await.unwrap_or_else(|_| Err(fault()))
+            }
+        };
     }
     let request = idempotency::Request::of(&parts, &body)?;
     let work = async move {
@@ -135,6 +149,11 @@ where
         }
     };
     app.idempotency.once(request, &app.door, &app.work, Box::pin(work)).await
+}
+
+/// What a request is answered with that panicked.
+pub fn fault() -> ApiError {
+    ApiError::new(Code::Internal, "the request met a fault")
 }
 
 /// The client's own correlation id where it sent one that is a ULID, else a new one.

@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
 use crate::endpoint::answer::Answered;
-use crate::endpoint::who;
+use crate::endpoint::{fault, who};
 
 pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// As the OpenAPI document says it.
@@ -115,7 +115,7 @@ impl Idempotency {
                 Passing::Answered(kept) => Arc::clone(kept),
                 Passing::Refused(error) => return Err(error.clone()),
             },
-            Err(_) => return Err(ApiError::new(Code::Internal, "the request met a fault")),
+            Err(_) => return Err(fault()),
         };
         if kept.body != body {
             return Err(ApiError::new(Code::Conflict, "this idempotency key was used for a request with another body")

@@ -116,3 +116,20 @@ const PACKAGE: &[Code] = &[
     Code::PackageTooLarge,
     Code::Unsupported,
 ];
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::endpoint::api::Parting;
+
+    #[test]
+    fn whatever_changes_something_is_done_to_its_end() {
+        let api = all();
+        let operations = api.routes.iter().map(|route| &route.operation);
+        let dropped = operations.filter(|operation| operation.parting == Parting::Dropped);
+        let calls: Vec<_> = dropped.filter(|dropped| dropped.method != Method::GET).map(|dropped| dropped.id).collect();
+        assert_eq!(calls, ["plugin_execute", "function_call", "function_batch", "earlier_execute"]);
+    }
+}

@@ -1,6 +1,6 @@
 //! The audit log: appended under the database's lock, so that the chain of several processes stays one.
 
-use outrigger_engine::audit::{self, AuditEntry, AuditRecord, Head};
+use outrigger_engine::audit::{self, AuditEntry, AuditRecord, Head, KeptRecord};
 use outrigger_engine::store::{AuditFilter, StoreError};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
@@ -78,14 +78,12 @@ fn records(filter: &AuditFilter) -> Select<Entity> {
         .limit(u64::from(limit_of(*limit)))
 }
 
-pub(crate) async fn read(database: &Database, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+pub(crate) async fn read(database: &Database, after: Option<u64>, limit: u32) -> Result<Vec<KeptRecord>, StoreError> {
     let query = Entity::find()
-        .select_only()
-        .columns(Record::COLUMNS)
-        .filter(Column::Sequence.gt(columns::from_count(after)))
+        .apply_if(after, |query, after| query.filter(Column::Sequence.gt(columns::from_count(after))))
         .order_by_asc(Column::Sequence)
         .limit(u64::from(limit));
-    let rows = query.into_model::<Record>().all(&database.read).await.map_err(failed("read the audit log"))?;
+    let rows = query.all(&database.read).await.map_err(failed("read the audit log"))?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 

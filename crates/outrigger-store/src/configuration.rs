@@ -6,13 +6,13 @@ use outrigger_engine::store::{
     CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, ConfigurationStore,
     StoreError,
 };
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, Set};
+use sea_orm::sea_query::{Expr, Query};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityName, EntityTrait, QueryFilter, QueryOrder, Set};
 
 use crate::SqliteStore;
 use crate::columns;
 use crate::database::failed;
-use crate::entities::{configuration, configuration_revision};
+use crate::entities::{configuration, configuration_revision, predecessor};
 
 #[async_trait]
 impl ConfigurationStore for SqliteStore {
@@ -72,9 +72,15 @@ pub(crate) async fn put(
     put_present(transaction, name, revision).await?;
     configuration_revision::Entity::insert(row).exec_without_returning(transaction).await.map_err(failed(ACTION))?;
     let oldest = columns::from_count(revision.revision.saturating_sub(CONFIGURATION_REVISIONS_KEPT));
+    let gone_back_to = Query::select()
+        .column(predecessor::Column::Configuration)
+        .from(predecessor::Entity.table_ref())
+        .and_where(predecessor::Column::Plugin.eq(name.as_str()))
+        .take();
     configuration_revision::Entity::delete_many()
         .filter(configuration_revision::Column::Plugin.eq(name.as_str()))
         .filter(configuration_revision::Column::Revision.lte(oldest))
+        .filter(configuration_revision::Column::Revision.not_in_subquery(gone_back_to))
         .exec(transaction)
         .await
         .map_err(failed(ACTION))?;

@@ -3,7 +3,9 @@
 use outrigger_engine::events::NewEvent;
 use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
 use outrigger_engine::store::{JobFilter, StoreError};
-use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, SqlErr,
+};
 use time::OffsetDateTime;
 
 use crate::database::{Database, failed};
@@ -68,19 +70,33 @@ pub(crate) async fn next(
     now: OffsetDateTime,
     busy: &[String],
 ) -> Result<Option<JobRecord>, StoreError> {
+    let row = queue(now, busy).one(&database.read).await.map_err(failed("find the next job"))?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// Jobs that may begin by now and have none of these keys, the oldest first.
+pub(crate) fn queue(now: OffsetDateTime, busy: &[String]) -> Select<job::Entity> {
     use job::Column;
-    let mut query = job::Entity::find()
+    let query = job::Entity::find()
         .filter(Column::State.eq(JobState::Queued.as_str()))
         .filter(Column::NotBefore.lte(columns::from_time(now)))
         .order_by_asc(Column::Id);
-    if !busy.is_empty() {
-        let free = Condition::any()
-            .add(Column::ConcurrencyKey.is_null())
-            .add(Column::ConcurrencyKey.is_not_in(busy.iter().map(String::as_str)));
-        query = query.filter(free);
+    if busy.is_empty() {
+        return query;
     }
-    let row = query.one(&database.read).await.map_err(failed("find the next job"))?;
-    row.map(TryInto::try_into).transpose()
+    let free = Condition::any()
+        .add(Column::ConcurrencyKey.is_null())
+        .add(Column::ConcurrencyKey.is_not_in(busy.iter().map(String::as_str)));
+    query.filter(free)
+}
+
+pub(crate) async fn backlog(database: &Database) -> Result<u64, StoreError> {
+    use job::Column;
+    let waiting = [JobState::Queued, JobState::WaitingForApproval].map(JobState::as_str);
+    let query =
+        job::Entity::find().select_only().column_as(Column::Id.count(), "number").filter(Column::State.is_in(waiting));
+    let number = query.into_tuple::<i64>().one(&database.read).await.map_err(failed("count the jobs that wait"))?;
+    columns::to_count("the number of jobs that wait", number.unwrap_or_default())
 }
 
 pub(crate) async fn put(database: &Database, record: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {

@@ -203,8 +203,17 @@ fn matches(
     at: OffsetDateTime,
     message: Option<&str>,
 ) -> bool {
-    let RecordFilter { plugin: wanted, function: of, correlation: with, level: _, contains, since, until, limit: _ } =
-        filter;
+    let RecordFilter {
+        plugin: wanted,
+        function: of,
+        correlation: with,
+        level: _,
+        contains,
+        failed: _,
+        since,
+        until,
+        limit: _,
+    } = filter;
     wanted.as_ref().is_none_or(|wanted| wanted == plugin)
         && of.as_ref().is_none_or(|of| Some(of) == function)
         && with.is_none_or(|with| with == correlation)
@@ -238,6 +247,25 @@ impl Store for MemoryStore {
         self.tables.lock().put(plugin, revision, grant, expected)
     }
 
+    async fn plugin_create(
+        &self,
+        plugin: &PluginRecord,
+        revision: &RevisionRecord,
+        grant: &GrantRecord,
+        configuration: Option<&ConfigurationRevision>,
+    ) -> Result<u64, StoreError> {
+        let what = || conflict(format!("the configuration of the plugin {}", plugin.name));
+        if configuration.is_some_and(|first| first.revision != 1) {
+            return Err(what());
+        }
+        let mut tables = self.tables.lock();
+        let generation = tables.put(plugin, Some(revision), Some(grant), 0)?;
+        if let Some(configuration) = configuration {
+            tables.plugins.get_mut(&plugin.name).ok_or_else(what)?.configure(configuration);
+        }
+        Ok(generation)
+    }
+
     async fn plugin_delete(&self, name: &PluginName) -> Result<bool, StoreError> {
         let mut tables = self.tables.lock();
         tables.owners.retain(|_, owner| owner != name);
@@ -267,6 +295,9 @@ impl Store for MemoryStore {
         let Some(plugin) = tables.plugins.get_mut(owner) else { return Ok(false) };
         if plugin.record.active == *digest {
             return Err(conflict(format!("the revision {digest}, which is the active one of {owner},")));
+        }
+        if plugin.predecessor.as_ref().is_some_and(|kept| kept.is_of(digest)) {
+            return Err(conflict(format!("the revision {digest}, which {owner} can go back to,")));
         }
         plugin.revisions.remove(digest);
         tables.owners.remove(digest);
@@ -347,7 +378,15 @@ impl Store for MemoryStore {
     async fn run_list(&self, filter: &RecordFilter) -> Result<Vec<RunRecord>, StoreError> {
         let tables = self.tables.lock();
         let wanted = |run: &&RunRecord| {
-            matches(filter, &run.plugin, Some(&run.function), run.correlation, run.started_at, run.message.as_deref())
+            (run.code.is_some() || !filter.failed)
+                && matches(
+                    filter,
+                    &run.plugin,
+                    Some(&run.function),
+                    run.correlation,
+                    run.started_at,
+                    run.message.as_deref(),
+                )
         };
         let mut runs: Vec<&RunRecord> = tables.runs.iter().filter(wanted).collect();
         runs.sort_by(|left, right| (right.started_at, &right.id).cmp(&(left.started_at, &left.id)));

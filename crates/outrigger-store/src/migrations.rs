@@ -6,6 +6,7 @@
 //! statements themselves are sea-query's, the same for every database.
 
 mod v10_requests;
+mod v11_indexes;
 mod v1_initial;
 mod v2_access_and_audit;
 mod v3_hooks;
@@ -17,7 +18,7 @@ mod v8_templates;
 mod v9_health;
 
 use outrigger_engine::store::StoreError;
-use sea_orm::sea_query::{Expr, IndexCreateStatement, TableAlterStatement, TableCreateStatement};
+use sea_orm::sea_query::{Expr, IndexCreateStatement, IndexDropStatement, TableAlterStatement, TableCreateStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Set};
 use time::OffsetDateTime;
 
@@ -30,10 +31,11 @@ enum Change {
     Table(Box<TableCreateStatement>),
     Index(Box<IndexCreateStatement>),
     Column(Box<TableAlterStatement>),
+    NoIndex(Box<IndexDropStatement>),
 }
 
 /// Each takes the schema one version further. What stands here was released and is never edited; a change is a new entry.
-const MIGRATIONS: [fn() -> Vec<Change>; 10] = [
+const MIGRATIONS: [fn() -> Vec<Change>; 11] = [
     v1_initial::changes,
     v2_access_and_audit::changes,
     v3_hooks::changes,
@@ -44,6 +46,7 @@ const MIGRATIONS: [fn() -> Vec<Change>; 10] = [
     v8_templates::changes,
     v9_health::changes,
     v10_requests::changes,
+    v11_indexes::changes,
 ];
 
 /// The version of the schema that this program reads and writes.
@@ -108,6 +111,7 @@ async fn apply(connection: &impl ConnectionTrait, version: i64, changes: Vec<Cha
             Change::Table(statement) => connection.execute(&*statement).await?,
             Change::Index(statement) => connection.execute(&*statement).await?,
             Change::Column(statement) => connection.execute(&*statement).await?,
+            Change::NoIndex(statement) => connection.execute(&*statement).await?,
         };
     }
     let row = schema_version::ActiveModel {

@@ -1,16 +1,18 @@
 //! Plugins, their revisions and grants.
 
 use outrigger_contract::{Digest, PluginName};
-use outrigger_engine::store::{GrantRecord, PluginRecord, RevisionRecord, RevisionSummary, StoreError};
+use outrigger_engine::store::{
+    ConfigurationRevision, GrantRecord, PluginRecord, RevisionRecord, RevisionSummary, StoreError,
+};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QuerySelect,
     RelationTrait, SqlErr,
 };
 
-use crate::columns;
 use crate::database::{Database, failed};
-use crate::entities::{grant, plugin, revision};
+use crate::entities::{grant, plugin, predecessor, revision};
+use crate::{columns, configuration as configurations};
 
 /// A plugin beside the summary of its active revision. The moment of the revision's installation has another name here.
 #[derive(FromQueryResult)]
@@ -113,18 +115,45 @@ pub(crate) async fn put(
     expected: u64,
 ) -> Result<u64, StoreError> {
     let transaction = database.begin("write a plugin").await?;
-    write_plugin(&transaction, plugin, expected).await?;
-    if let Some(revision) = revision {
-        write_revision(&transaction, revision).await?;
-        require_revision(&transaction, &plugin.name, &revision.digest).await?;
-    }
-    require_revision(&transaction, &plugin.name, &plugin.active).await?;
-    if let Some(grant) = grant {
-        require_revision(&transaction, &plugin.name, &grant.digest).await?;
-        write_grant(&transaction, grant).await?;
-    }
+    write(&transaction, plugin, revision, grant, expected).await?;
     transaction.commit().await.map_err(failed("write a plugin"))?;
     Ok(expected.saturating_add(1))
+}
+
+pub(crate) async fn create(
+    database: &Database,
+    plugin: &PluginRecord,
+    revision: &RevisionRecord,
+    grant: &GrantRecord,
+    configuration: Option<&ConfigurationRevision>,
+) -> Result<u64, StoreError> {
+    let transaction = database.begin("write a plugin").await?;
+    write(&transaction, plugin, Some(revision), Some(grant), 0).await?;
+    if let Some(configuration) = configuration {
+        configurations::put(&transaction, &plugin.name, configuration).await?;
+    }
+    transaction.commit().await.map_err(failed("write a plugin"))?;
+    Ok(1)
+}
+
+async fn write(
+    transaction: &DatabaseTransaction,
+    plugin: &PluginRecord,
+    revision: Option<&RevisionRecord>,
+    grant: Option<&GrantRecord>,
+    expected: u64,
+) -> Result<(), StoreError> {
+    write_plugin(transaction, plugin, expected).await?;
+    if let Some(revision) = revision {
+        write_revision(transaction, revision).await?;
+        require_revision(transaction, &plugin.name, &revision.digest).await?;
+    }
+    require_revision(transaction, &plugin.name, &plugin.active).await?;
+    if let Some(grant) = grant {
+        require_revision(transaction, &plugin.name, &grant.digest).await?;
+        write_grant(transaction, grant).await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn write_plugin(
@@ -249,6 +278,17 @@ pub(crate) async fn revision_delete(database: &Database, digest: &Digest) -> Res
         return Err(StoreError::Conflict {
             what: format!("the revision {digest}, which is the active one of {name},"),
         });
+    }
+    let gone_back_to = predecessor::Entity::find()
+        .select_only()
+        .column(predecessor::Column::Plugin)
+        .filter(predecessor::Column::Digest.eq(digest.to_string()))
+        .into_tuple::<String>()
+        .one(&transaction)
+        .await
+        .map_err(failed(ACTION))?;
+    if let Some(name) = gone_back_to {
+        return Err(StoreError::Conflict { what: format!("the revision {digest}, which {name} can go back to,") });
     }
     let outcome =
         revision::Entity::delete_by_id(digest.to_string()).exec(&transaction).await.map_err(failed(ACTION))?;

@@ -20,8 +20,8 @@ pub(crate) async fn prune(database: &Database, keep: &Keep) -> Result<u64, Store
     Ok(dropped)
 }
 
-/// Drops rows of one table whose moment lies beyond the bound. Rows without one stay.
-async fn of<E: EntityTrait>(
+/// Drops rows of one table whose moment lies beyond the bound. Rows without one stay. There is an index on the moment.
+pub(crate) async fn of<E: EntityTrait>(
     database: &Database,
     key: E::Column,
     at: E::Column,

@@ -86,7 +86,7 @@ pub(crate) async fn run_list(database: &Database, filter: &RecordFilter) -> Resu
 
 fn runs(filter: &RecordFilter, backend: DbBackend) -> Select<run::Entity> {
     use run::Column;
-    let RecordFilter { plugin, function, correlation, level: _, contains, since, until, limit } = filter;
+    let RecordFilter { plugin, function, correlation, level: _, contains, failed, since, until, limit } = filter;
     run::Entity::find()
         .apply_if(plugin.as_ref(), |query, plugin| query.filter(Column::Plugin.eq(plugin.as_str())))
         .apply_if(function.as_ref(), |query, function| query.filter(Column::Function.eq(function.as_str())))
@@ -96,6 +96,7 @@ fn runs(filter: &RecordFilter, backend: DbBackend) -> Select<run::Entity> {
         .apply_if(contains.as_ref(), |query, text| {
             query.filter(dialect::contains(backend, Column::MessageFolded, Column::Message, columns::fold(text)))
         })
+        .apply_if(failed.then_some(()), |query, ()| query.filter(Column::Code.is_not_null()))
         .order_by_desc(Column::StartedAt)
         .order_by_desc(Column::Id)
         .limit(u64::from(limit_of(*limit)))
@@ -109,7 +110,7 @@ pub(crate) async fn log_list(database: &Database, filter: &RecordFilter) -> Resu
 
 fn logs(filter: &RecordFilter, backend: DbBackend) -> Select<log::Entity> {
     use log::Column;
-    let RecordFilter { plugin, function, correlation, level, contains, since, until, limit } = filter;
+    let RecordFilter { plugin, function, correlation, level, contains, failed: _, since, until, limit } = filter;
     log::Entity::find()
         .apply_if(plugin.as_ref(), |query, plugin| query.filter(Column::Plugin.eq(plugin.as_str())))
         .apply_if(function.as_ref(), |query, function| query.filter(Column::Function.eq(function.as_str())))
@@ -192,6 +193,12 @@ mod tests {
             RecordFilter { until: since, ..any.clone() },
             "SEARCH runs USING INDEX runs_by_time (started_at<?)",
             "SEARCH logs USING INDEX logs_by_time (at<?)",
+        )
+        .await;
+        check(
+            RecordFilter { failed: true, ..any.clone() },
+            "SCAN runs USING INDEX runs_that_failed",
+            "SCAN logs USING INDEX logs_by_time",
         )
         .await;
         // The lines of one call are few.

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use outrigger_contract::{Digest, HookName, PluginName, TemplateName};
 use outrigger_engine::access::{Role, RoleName};
-use outrigger_engine::audit::{AuditEntry, AuditRecord, Head};
+use outrigger_engine::audit::{AuditEntry, AuditRecord, Head, KeptRecord};
 use outrigger_engine::events::NewEvent;
 use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::jobs::{JobId, JobRecord, ScheduleRecord};
 use outrigger_engine::store::{
-    AccessStore, AuditFilter, AuditStore, GrantRecord, HookStore, JobFilter, JobStore, Keep, KeyRecord, LogRecord,
-    PluginRecord, RecordBatch, RecordFilter, RequestRecord, RequestStore, RevisionRecord, RevisionSummary, RunRecord,
-    StateOutcome, StateWrite, StatisticsRow, Store, StoreError, TemplateRecord, TemplateStore, TemplateSummary,
+    AccessStore, AuditFilter, AuditStore, ConfigurationRevision, GrantRecord, HookStore, JobFilter, JobStore, Keep,
+    KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter, RequestRecord, RequestStore, RevisionRecord,
+    RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError, TemplateRecord,
+    TemplateStore, TemplateSummary,
 };
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::pool::PoolOptions;
@@ -234,6 +235,16 @@ impl Store for SqliteStore {
         plugins::put(&self.database, plugin, revision, grant, expected).await
     }
 
+    async fn plugin_create(
+        &self,
+        plugin: &PluginRecord,
+        revision: &RevisionRecord,
+        grant: &GrantRecord,
+        configuration: Option<&ConfigurationRevision>,
+    ) -> Result<u64, StoreError> {
+        plugins::create(&self.database, plugin, revision, grant, configuration).await
+    }
+
     async fn plugin_delete(&self, name: &PluginName) -> Result<bool, StoreError> {
         plugins::delete(&self.database, name).await
     }
@@ -420,7 +431,7 @@ impl AuditStore for SqliteStore {
         audit::list(&self.database, filter).await
     }
 
-    async fn audit_read(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+    async fn audit_read(&self, after: Option<u64>, limit: u32) -> Result<Vec<KeptRecord>, StoreError> {
         audit::read(&self.database, after, limit).await
     }
 
@@ -445,6 +456,10 @@ impl JobStore for SqliteStore {
 
     async fn job_next(&self, now: OffsetDateTime, busy: &[String]) -> Result<Option<JobRecord>, StoreError> {
         jobs::next(&self.database, now, busy).await
+    }
+
+    async fn job_backlog(&self) -> Result<u64, StoreError> {
+        jobs::backlog(&self.database).await
     }
 
     async fn job_put(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {

@@ -3,10 +3,12 @@
 use async_trait::async_trait;
 use outrigger_contract::WebhookName;
 use outrigger_engine::events::EventId;
-use outrigger_engine::store::{DeliveryFilter, StoreError, WebhookStore};
+use outrigger_engine::store::{Bound, DeliveryFilter, MOVED, SWITCHED_OFF, StoreError, WebhookStore};
 use outrigger_engine::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord};
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, SqlErr};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, Set, SqlErr,
+};
 use time::OffsetDateTime;
 
 use crate::SqliteStore;
@@ -14,7 +16,9 @@ use crate::database::failed;
 use crate::entities::delivery::{ActiveModel, Column, Entity};
 use crate::entities::{outbox, webhook};
 use crate::records::insert_all;
-use crate::{columns, records};
+use crate::{columns, prune, records};
+
+const WRITE: &str = "write a webhook";
 
 /// What a webhook fails with that is there already, or was changed meanwhile.
 pub(crate) fn conflict(name: &WebhookName) -> StoreError {
@@ -30,29 +34,26 @@ impl WebhookStore for SqliteStore {
     }
 
     async fn webhook_put(&self, record: &WebhookRecord) -> Result<u64, StoreError> {
-        const ACTION: &str = "write a webhook";
-        let generation = record.generation + 1;
-        let row = webhook::ActiveModel::of(record, generation)?;
-        let transaction = self.database().begin(ACTION).await?;
-        if record.generation == 0 {
-            let outcome = webhook::Entity::insert(row).exec_without_returning(&transaction).await;
-            outcome.map_err(|error| match error.sql_err() {
-                Some(SqlErr::UniqueConstraintViolation(_)) => conflict(&record.name),
-                _ => failed(ACTION)(error),
-            })?;
-        } else {
-            let outcome = webhook::Entity::update_many()
-                .set(row)
-                .filter(webhook::Column::Name.eq(record.name.as_str()))
-                .filter(webhook::Column::Generation.eq(columns::from_count(record.generation)))
-                .exec(&transaction)
-                .await
-                .map_err(failed(ACTION))?;
-            if outcome.rows_affected == 0 {
-                return Err(conflict(&record.name));
-            }
-        }
-        transaction.commit().await.map_err(failed(ACTION))?;
+        let transaction = self.database().begin(WRITE).await?;
+        let generation = write(&transaction, record).await?;
+        transaction.commit().await.map_err(failed(WRITE))?;
+        Ok(generation)
+    }
+
+    async fn webhook_move(&self, record: &WebhookRecord, now: OffsetDateTime) -> Result<u64, StoreError> {
+        let transaction = self.database().begin(WRITE).await?;
+        let generation = write(&transaction, record).await?;
+        let unsent = [DeliveryState::Pending, DeliveryState::Dead].map(DeliveryState::as_str);
+        Entity::update_many()
+            .col_expr(Column::State, Expr::val(DeliveryState::Abandoned.as_str()))
+            .col_expr(Column::Error, Expr::val(MOVED))
+            .col_expr(Column::EndedAt, Expr::val(columns::from_time(now)))
+            .filter(Column::Webhook.eq(record.name.as_str()))
+            .filter(Column::State.is_in(unsent))
+            .exec(&transaction)
+            .await
+            .map_err(failed(WRITE))?;
+        transaction.commit().await.map_err(failed(WRITE))?;
         Ok(generation)
     }
 
@@ -108,30 +109,60 @@ impl WebhookStore for SqliteStore {
         except: &[WebhookName],
         limit: u32,
     ) -> Result<Vec<DeliveryRecord>, StoreError> {
-        let mut query = Entity::find()
-            .filter(Column::State.eq(DeliveryState::Pending.as_str()))
-            .filter(Column::NextAt.lte(columns::from_time(now)))
-            .order_by_asc(Column::NextAt)
-            .order_by_asc(Column::Id)
-            .limit(u64::from(limit));
-        if !except.is_empty() {
-            query = query.filter(Column::Webhook.is_not_in(except.iter().map(WebhookName::as_str)));
-        }
-        let rows = query.all(&self.database().read).await.map_err(failed("find deliveries that are due"))?;
-        rows.into_iter().map(TryInto::try_into).collect()
+        let rows = due(now, except, limit).all(&self.database().read).await;
+        rows.map_err(failed("find deliveries that are due"))?.into_iter().map(TryInto::try_into).collect()
     }
 
-    async fn delivery_put(&self, delivery: &DeliveryRecord) -> Result<bool, StoreError> {
+    async fn delivery_put(&self, delivery: &DeliveryRecord, attempts: u32) -> Result<bool, StoreError> {
         const ACTION: &str = "write a delivery";
         let transaction = self.database().begin(ACTION).await?;
         let outcome = Entity::update_many()
             .set(ActiveModel::of(delivery))
             .filter(Column::Id.eq(delivery.id.to_string()))
+            .filter(Column::State.eq(DeliveryState::Pending.as_str()))
+            .filter(Column::Attempts.eq(i64::from(attempts)))
             .exec(&transaction)
             .await
             .map_err(failed(ACTION))?;
         transaction.commit().await.map_err(failed(ACTION))?;
         Ok(outcome.rows_affected > 0)
+    }
+
+    async fn delivery_give_up(
+        &self,
+        webhooks: &[WebhookName],
+        except: &[DeliveryId],
+        now: OffsetDateTime,
+        at_most: u32,
+    ) -> Result<u64, StoreError> {
+        const ACTION: &str = "give deliveries up";
+        let mut query = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::Webhook.is_in(webhooks.iter().map(WebhookName::as_str)))
+            .filter(Column::State.eq(DeliveryState::Pending.as_str()))
+            .limit(u64::from(at_most));
+        if !except.is_empty() {
+            query = query.filter(Column::Id.is_not_in(except.iter().map(DeliveryId::to_string)));
+        }
+        // Found without the lock: mostly there is nothing to be done.
+        let found = query.into_tuple::<String>().all(&self.database().read).await.map_err(failed(ACTION))?;
+        let mut given_up = 0;
+        for part in found.chunks(500) {
+            let transaction = self.database().begin(ACTION).await?;
+            let outcome = Entity::update_many()
+                .col_expr(Column::State, Expr::val(DeliveryState::Dead.as_str()))
+                .col_expr(Column::Error, Expr::val(SWITCHED_OFF))
+                .col_expr(Column::EndedAt, Expr::val(columns::from_time(now)))
+                .filter(Column::Id.is_in(part.iter().map(String::as_str)))
+                .filter(Column::State.eq(DeliveryState::Pending.as_str()))
+                .exec(&transaction)
+                .await
+                .map_err(failed(ACTION))?;
+            transaction.commit().await.map_err(failed(ACTION))?;
+            given_up += outcome.rows_affected;
+        }
+        Ok(given_up)
     }
 
     async fn delivery_fetch(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
@@ -151,9 +182,14 @@ impl WebhookStore for SqliteStore {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    async fn delivery_counts(&self) -> Result<Vec<(WebhookName, DeliveryState, u64)>, StoreError> {
+    async fn delivery_counts(
+        &self,
+        webhook: Option<&WebhookName>,
+    ) -> Result<Vec<(WebhookName, DeliveryState, u64)>, StoreError> {
+        let condition = Condition::all().add_option(webhook.map(|webhook| Column::Webhook.eq(webhook.as_str())));
         let query = Entity::find()
             .select_only()
+            .filter(condition)
             .column(Column::Webhook)
             .column(Column::State)
             .column_as(Column::Id.count(), "number")
@@ -194,22 +230,46 @@ impl WebhookStore for SqliteStore {
         Ok(outcome.rows_affected)
     }
 
-    async fn delivery_prune(&self, ended_before: OffsetDateTime, at_most: u32) -> Result<u64, StoreError> {
-        const ACTION: &str = "drop old deliveries";
-        let transaction = self.database().begin(ACTION).await?;
-        let gone = Entity::find()
-            .select_only()
-            .column(Column::Id)
-            .filter(Column::State.ne(DeliveryState::Pending.as_str()))
-            .filter(Column::EndedAt.lt(columns::from_time(ended_before)))
-            .order_by_asc(Column::Id)
-            .limit(u64::from(at_most));
-        let gone = gone.into_tuple::<String>().all(&transaction).await.map_err(failed(ACTION))?;
-        for part in gone.chunks(500) {
-            let delete = Entity::delete_many().filter(Column::Id.is_in(part.iter().map(String::as_str)));
-            delete.exec(&transaction).await.map_err(failed(ACTION))?;
-        }
-        transaction.commit().await.map_err(failed(ACTION))?;
-        Ok(gone.len() as u64)
+    async fn delivery_prune(&self, keep: &Bound) -> Result<u64, StoreError> {
+        prune::of::<Entity>(self.database(), Column::Id, Column::EndedAt, keep).await
     }
+}
+
+/// Pending deliveries of other webhooks whose time has come, those that wait longest first.
+pub(crate) fn due(now: OffsetDateTime, except: &[WebhookName], limit: u32) -> Select<Entity> {
+    let query = Entity::find()
+        .filter(Column::State.eq(DeliveryState::Pending.as_str()))
+        .filter(Column::NextAt.lte(columns::from_time(now)))
+        .order_by_asc(Column::NextAt)
+        .order_by_asc(Column::Id)
+        .limit(u64::from(limit));
+    if except.is_empty() {
+        return query;
+    }
+    query.filter(Column::Webhook.is_not_in(except.iter().map(WebhookName::as_str)))
+}
+
+/// Writes a webhook as part of a transaction. Answers with its generation.
+async fn write(transaction: &DatabaseTransaction, record: &WebhookRecord) -> Result<u64, StoreError> {
+    let generation = record.generation + 1;
+    let row = webhook::ActiveModel::of(record, generation)?;
+    if record.generation == 0 {
+        let outcome = webhook::Entity::insert(row).exec_without_returning(transaction).await;
+        outcome.map_err(|error| match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => conflict(&record.name),
+            _ => failed(WRITE)(error),
+        })?;
+        return Ok(generation);
+    }
+    let outcome = webhook::Entity::update_many()
+        .set(row)
+        .filter(webhook::Column::Name.eq(record.name.as_str()))
+        .filter(webhook::Column::Generation.eq(columns::from_count(record.generation)))
+        .exec(transaction)
+        .await
+        .map_err(failed(WRITE))?;
+    if outcome.rows_affected == 0 {
+        return Err(conflict(&record.name));
+    }
+    Ok(generation)
 }

@@ -50,7 +50,7 @@ async fn what_was_written_is_there_when_opened_again() {
     let (start, end) = verdict.rsplit_once(", SQLite 3.").expect("the version stands at the end");
     assert_eq!(
         start.replace(path.to_str().unwrap(), "PATH"),
-        "PATH: whole and writable; 1 plugins, 0 runs, 0 log lines; schema 10"
+        "PATH: whole and writable; 1 plugins, 0 runs, 0 log lines; schema 11"
     );
     assert!(!end.is_empty());
 }
@@ -60,13 +60,13 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("outrigger.db");
     SqliteStore::open(&path).await.unwrap().close().await;
-    meddle(&path, "INSERT INTO schema_version (version, applied_at) VALUES (11, 0)").await;
+    meddle(&path, "INSERT INTO schema_version (version, applied_at) VALUES (12, 0)").await;
     let before = std::fs::read(&path).unwrap();
     let error = SqliteStore::open(&path).await.unwrap_err();
     assert_eq!(error.code(), Code::StoreFailed);
     assert_eq!(
         report(&error, &path),
-        "PATH cannot be read back: it has schema version 11, and this version of Outrigger knows schemas up to 10; \
+        "PATH cannot be read back: it has schema version 12, and this version of Outrigger knows schemas up to 11; \
          use the newer Outrigger that wrote it, or another data directory"
     );
     assert!(std::fs::read(&path).unwrap() == before);
@@ -251,6 +251,49 @@ async fn of_several_processes_one_makes_the_first_key() {
     }
 }
 
+/// What is wrong with the audit log.
+async fn verified(store: &SqliteStore) -> String {
+    let records = store.audit_read(None, 10).await.expect("the store works");
+    let verified = records.iter().try_fold(Head::EMPTY, outrigger_engine::audit::verify_kept);
+    verified.map_or_else(|broken| broken.to_string(), |_| "nothing".to_owned())
+}
+
+#[tokio::test]
+async fn a_record_is_what_it_is_found_by() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outrigger.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    let entry = AuditEntry { key: Some("0123456789abcdef".to_owned()), ..entry(0) };
+    store.audit_append(&[entry]).await.unwrap();
+    let changes = [
+        ("at", "UPDATE audit SET at = at + 1", "UPDATE audit SET at = at - 1"),
+        ("actor", "UPDATE audit SET actor = actor || 'x'", "UPDATE audit SET actor = rtrim(actor, 'x')"),
+        ("key", "UPDATE audit SET key = key || 'x'", "UPDATE audit SET key = rtrim(key, 'x')"),
+        ("action", "UPDATE audit SET action = action || 'x'", "UPDATE audit SET action = rtrim(action, 'x')"),
+        ("resource", "UPDATE audit SET resource = resource || 'x'", "UPDATE audit SET resource = rtrim(resource, 'x')"),
+        ("allowed", "UPDATE audit SET allowed = 1 - allowed", "UPDATE audit SET allowed = 1 - allowed"),
+        (
+            "correlation",
+            "UPDATE audit SET correlation = correlation || 'x'",
+            "UPDATE audit SET correlation = rtrim(correlation, 'x')",
+        ),
+    ];
+    for (column, change, back) in changes {
+        assert_eq!(verified(&store).await, "nothing", "before {column}");
+        meddle(&path, change).await;
+        let expected = format!("record 1 was changed where it is looked for: its `{column}` is not what its text says");
+        assert_eq!(verified(&store).await, expected);
+        meddle(&path, back).await;
+    }
+    meddle(&path, "UPDATE audit SET key = NULL").await;
+    assert!(verified(&store).await.contains("`key`"));
+    meddle(&path, "UPDATE audit SET sequence = 0").await;
+    assert_eq!(verified(&store).await, "record 0 stands where none belongs");
+    meddle(&path, "UPDATE audit SET sequence = -1").await;
+    let error = store.audit_read(None, 10).await.unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn a_record_that_was_changed_behind_the_stores_back_is_found() {
     let directory = tempfile::tempdir().unwrap();
@@ -259,13 +302,11 @@ async fn a_record_that_was_changed_behind_the_stores_back_is_found() {
     store.audit_append(&[entry(0), entry(1), entry(2)]).await.unwrap();
     let head = store.audit_head().await.unwrap();
     meddle(&path, "UPDATE audit SET text = replace(text, 'local', 'loyal') WHERE sequence = 2").await;
-    let records = store.audit_read(0, 10).await.unwrap();
-    let broken = records.iter().try_fold(Head::EMPTY, outrigger_engine::audit::verify).unwrap_err();
-    assert!(broken.to_string().starts_with("record 2 was changed"), "{broken}");
+    let broken = verified(&store).await;
+    assert!(broken.starts_with("record 2 was changed, or one before it"), "{broken}");
     meddle(&path, "DELETE FROM audit WHERE sequence = 2").await;
-    let records = store.audit_read(0, 10).await.unwrap();
-    let broken = records.iter().try_fold(Head::EMPTY, outrigger_engine::audit::verify).unwrap_err();
-    assert_eq!(broken.to_string(), "record 2 is missing: after record 1 comes record 3");
+    let broken = verified(&store).await;
+    assert_eq!(broken, "record 2 is missing: after record 1 comes record 3");
     assert_eq!(store.audit_head().await.unwrap(), head, "a head that was noted elsewhere is still the head");
 
     meddle(&path, "UPDATE audit SET hash = x'00' WHERE sequence = 3").await;

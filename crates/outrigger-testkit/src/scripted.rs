@@ -26,9 +26,9 @@ pub struct ScriptedRuntime {
 struct Shared {
     /// `plugin.function` or `plugin:step` → how often it ran.
     counts: Mutex<HashMap<String, usize>>,
-    /// Calls of `wait`, and checks, that are under way.
+    /// Calls of `wait` and `remember-late`, and checks, that are under way.
     waiting: AtomicUsize,
-    /// Ends every `wait`.
+    /// Ends every `wait`, and lets `remember-late` go on.
     release: tokio::sync::Notify,
     /// `plugin version:step` that is to fail.
     failing: Mutex<Vec<String>>,
@@ -41,13 +41,13 @@ impl ScriptedRuntime {
         self.shared.counts.lock().get(what).copied().unwrap_or_default()
     }
 
-    /// How many calls of `wait`, and how many checks, are under way.
+    /// How many calls of `wait` and `remember-late`, and how many checks, are under way.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.shared.waiting.load(Ordering::SeqCst)
     }
 
-    /// Ends every call of `wait` that is under way.
+    /// Ends every call of `wait` that is under way, and lets every one of `remember-late` write.
     pub fn release(&self) {
         self.shared.release.notify_waiters();
     }
@@ -89,8 +89,11 @@ pub fn graph() -> TypeGraph {
             function("sleep", &[("milliseconds", Type::U32)], None, false),
             function("call", &[("function", Type::String), ("arguments", Type::String)], Some(Type::String), true),
             function("remember", &[("key", Type::String), ("value", Type::String)], Some(Type::String), true),
+            function("remember-late", &[("key", Type::String), ("value", Type::String)], Some(Type::String), true),
             function("setting", &[("key", Type::String)], Some(Type::String), false),
             function("lie", &[], Some(Type::U8), false),
+            function("hold", &text, Some(Type::String), false),
+            function("panic", &text, Some(Type::String), false),
         ],
         ..TypeGraph::default()
     }
@@ -165,7 +168,9 @@ impl LoadedRevision for Loaded {
                 Err(RuntimeFault::new(Code::Trapped, format!("trapped at try {count}")))
             }
             ("trap-until", _) => Ok(Value::Unsigned(count as u64)),
-            ("wait", []) => {
+            ("panic", [message]) => panic!("{}", text(message)),
+            // The second is one that can be subscribed.
+            ("wait", []) | ("hold", [_]) => {
                 let released = self.shared.release.notified();
                 self.shared.waiting.fetch_add(1, Ordering::SeqCst);
                 let _guard = Leaving(&self.shared.waiting);
@@ -185,7 +190,13 @@ impl LoadedRevision for Loaded {
                 Ok(answer) => Ok(Value::String(answer)),
                 Err(error) => Err(failed(format!("{}: {}", error.code, error.message))),
             },
-            ("remember", [key, value]) => {
+            ("remember" | "remember-late", [key, value]) => {
+                if name == "remember-late" {
+                    let released = self.shared.release.notified();
+                    self.shared.waiting.fetch_add(1, Ordering::SeqCst);
+                    let _guard = Leaving(&self.shared.waiting);
+                    released.await;
+                }
                 let (key, value) = (text(key), text(value).into_bytes());
                 let before = context.services.state_get(&key).await.map_err(|error| failed(error.to_string()))?;
                 context.services.state_set(&key, value).await.map_err(|error| failed(error.to_string()))?;

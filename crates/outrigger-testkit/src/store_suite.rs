@@ -68,6 +68,7 @@ macro_rules! store_contract {
                 a_plugin_comes_back_as_it_was_put
                 plugins_are_listed_by_name_with_their_active_revision
                 a_new_plugin_must_not_be_there
+                a_plugin_begins_with_its_configuration
                 a_stale_generation_is_a_conflict_and_writes_nothing
                 of_two_writers_of_a_generation_one_wins
                 a_plugin_is_never_without_its_revision
@@ -106,6 +107,7 @@ macro_rules! store_contract {
                 log_lines_come_back_as_they_were_appended
                 the_newest_come_first
                 filters_narrow_the_list
+                runs_that_failed_are_listed_alone
                 text_is_found_whatever_its_case
                 text_is_searched_to_the_letter
                 a_list_has_a_limit
@@ -164,6 +166,7 @@ macro_rules! store_contract {
                 of_many_that_begin_a_job_one_does
                 jobs_are_listed_newest_first_as_the_filter_says
                 the_next_job_is_the_oldest_that_may_begin
+                jobs_that_have_not_begun_are_counted
                 a_schedule_comes_back_as_it_was_put
                 a_schedule_and_its_job_are_written_together
                 a_job_and_the_event_that_tells_of_it_are_written_together
@@ -182,6 +185,9 @@ macro_rules! store_contract {
                 a_webhook_is_only_written_over_what_was_read
                 deliveries_and_the_cursor_are_written_together
                 a_delivery_comes_back_as_it_was_written
+                the_end_of_a_delivery_is_not_written_over
+                a_webhook_that_is_moved_abandons_what_has_not_arrived
+                what_is_pending_is_given_up_with_its_webhook
                 what_is_due_comes_in_the_order_of_its_time
                 deliveries_are_listed_and_counted
                 deliveries_go_with_their_webhook
@@ -193,6 +199,7 @@ macro_rules! store_contract {
                 a_switch_that_does_not_fit_changes_nothing
                 what_is_not_given_stays
                 only_the_last_predecessor_is_kept
+                what_can_be_gone_back_to_is_kept
                 every_write_to_a_state_counts
                 what_is_kept_goes_with_its_plugin
                 of_two_switches_one_wins

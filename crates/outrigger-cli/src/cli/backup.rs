@@ -10,8 +10,9 @@ pub enum BackupCommand {
     /// Put all that a data directory holds into one file
     ///
     /// It is as the directory was at one moment, and nothing has to stop for it: where a server holds the directory, the server
-    /// makes it, on its own disk. Compiled code is left out. The file is there only once it is whole, and only its owner can
-    /// read it: it holds configurations, records and hashes of keys.
+    /// makes it, on its own disk. Compiled code is left out, and of `config` all but .yaml, .yml, .toml and .json files. The file
+    /// is there only once it is whole, and only its owner can read it: it holds configurations, configuration files with
+    /// whatever secrets stand in them in the open, records and hashes of keys.
     #[command(after_help = "Examples:
   outrigger backup create /var/backups/outrigger.tar.gz
   outrigger backup create ./whole.tar.gz --include-secret-key")]
@@ -48,7 +49,8 @@ pub struct BackupCreateArguments {
     /// The file to make; nothing may be there
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// Put the key of encrypted secrets into it; keep such a backup as safe as the secrets
+    /// Put the key of encrypted secrets into it, `secret.key`; keep such a backup as safe as the secrets. Refused where they
+    /// are encrypted with a key that OUTRIGGER_SECRET_KEY or OUTRIGGER_SECRET_KEY_FILE gives
     #[arg(long)]
     pub include_secret_key: bool,
 }

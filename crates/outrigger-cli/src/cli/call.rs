@@ -43,10 +43,10 @@ pub struct CallArguments {
     pub words: Vec<OsString>,
 }
 
-/// Options of a call that do not come from the function's types.
+/// What a call is made with, whoever makes it and when: a job and a schedule have these too.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Call options")]
-pub struct CallOptions {
+pub struct InputOptions {
     /// One argument, read by the type of the parameter; `@FILE` reads JSON or bytes from a file
     #[arg(long = "arg", value_name = "NAME=VALUE")]
     pub arguments: Vec<Argument>,
@@ -56,6 +56,14 @@ pub struct CallOptions {
     /// How long the call may take, such as `10s`, instead of the function's own timeout
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<Span>,
+}
+
+/// Options of a call that do not come from the function's types.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Call options")]
+pub struct CallOptions {
+    #[command(flatten)]
+    pub input: InputOptions,
     /// Ask for a fresh answer, not one from the cache
     #[arg(long)]
     pub no_cache: bool,
@@ -70,16 +78,26 @@ pub struct CallOptions {
     pub profile: bool,
 }
 
-impl CallOptions {
+/// Options that stand before a function's name and, once its flags are known, also behind it.
+pub trait BothSides: Args {
     /// These options, and over them those that were given later.
     #[must_use]
-    pub fn overlaid(mut self, later: Self) -> Self {
-        let Self { arguments, json, timeout, no_cache, details, correlation, profile } = later;
+    fn overlaid(self, later: Self) -> Self;
+}
+
+impl BothSides for InputOptions {
+    fn overlaid(mut self, later: Self) -> Self {
+        let Self { arguments, json, timeout } = later;
         self.arguments.extend(arguments);
+        Self { arguments: self.arguments, json: json.or(self.json), timeout: timeout.or(self.timeout) }
+    }
+}
+
+impl BothSides for CallOptions {
+    fn overlaid(self, later: Self) -> Self {
+        let Self { input, no_cache, details, correlation, profile } = later;
         Self {
-            arguments: self.arguments,
-            json: json.or(self.json),
-            timeout: timeout.or(self.timeout),
+            input: self.input.overlaid(input),
             no_cache: no_cache || self.no_cache,
             details: details || self.details,
             correlation: correlation.or(self.correlation),
@@ -115,7 +133,7 @@ pub struct BatchArguments {
     /// How many calls run at once [default: the number of processors]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub parallel: Option<u16>,
-    /// Go on after a failure; otherwise no new call is begun
+    /// Go on after a failure; otherwise no new call is begun, and those under way are waited for
     #[arg(long)]
     pub keep_going: bool,
     /// Also show the version and the correlation id of each call

@@ -20,8 +20,14 @@ pub struct EventsArguments {
     /// Only events after the one with this id; with --follow, go on behind it
     #[arg(long, value_name = "ID")]
     pub after: Option<String>,
-    /// The newest so many
-    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// The newest so many, at most 1000
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..=1000),
+        conflicts_with = "follow"
+    )]
     pub limit: u32,
     /// Show events as they happen, until Ctrl-C
     #[arg(long, short)]

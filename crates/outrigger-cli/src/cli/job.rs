@@ -7,7 +7,7 @@ use clap_complete::engine::ArgValueCompleter;
 use outrigger_api::FunctionRef;
 use outrigger_contract::units::Span;
 
-use super::{CallOptions, Since};
+use super::{InputOptions, Since};
 use crate::complete;
 
 /// `outrigger job`.
@@ -85,6 +85,9 @@ pub enum JobCommand {
         /// Only those written after this: a length of time ago, such as `10m`, or a time
         #[arg(long, value_name = "WHEN")]
         since: Option<Since>,
+        /// The newest so many [default: all]
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
         /// Go on with those that come, until the job has ended
         #[arg(long, short)]
         follow: bool,
@@ -145,7 +148,7 @@ pub struct JobStartArguments {
     #[arg(long, value_name = "TIME")]
     pub delay: Option<Span>,
     #[command(flatten)]
-    pub options: CallOptions,
+    pub input: InputOptions,
     /// The function, and its flags
     #[arg(
         value_name = "PLUGIN.FUNCTION",
@@ -213,6 +216,15 @@ pub enum Missed {
     RunOnce,
 }
 
+/// What becomes of a job whose time comes while the one before it has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Overlap {
+    /// It is left out, and counted
+    Skip,
+    /// It waits behind it
+    Queue,
+}
+
 /// `outrigger schedule set`.
 #[derive(Clone, Debug, Args)]
 pub struct ScheduleSetArguments {
@@ -221,11 +233,14 @@ pub struct ScheduleSetArguments {
     /// What becomes of jobs whose time came when no server ran
     #[arg(long, value_name = "POLICY", default_value = "skip")]
     pub missed: Missed,
+    /// What becomes of a job whose time comes while the one before it has not ended
+    #[arg(long, value_name = "POLICY", default_value = "skip")]
+    pub overlap: Overlap,
     /// Keep it, and make no jobs
     #[arg(long)]
     pub disabled: bool,
     #[command(flatten)]
-    pub options: CallOptions,
+    pub input: InputOptions,
     /// What to call it
     pub name: String,
     /// When, such as `30 2 * * *`

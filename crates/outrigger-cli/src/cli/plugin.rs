@@ -34,11 +34,13 @@ pub enum PluginCommand {
     /// Install a plugin, or put it in the place of an installed version
     ///
     /// Shows what the plugin offers and what it asks for, and asks for your consent. What is granted is granted to
-    /// exactly this package. Without a terminal, a package that asks for permissions needs --yes.
+    /// exactly this package. Without a terminal, a package that asks for permissions needs --yes. What a plugin cannot do
+    /// without is configured with --set or --config; the rest can be set later, with `outrigger plugin config`.
     #[command(after_help = "Examples:
   outrigger plugin install ./pricing
   outrigger plugin install pricing-1.0.0.tar.gz --yes
   outrigger plugin install pricing --version ^1
+  outrigger plugin install hetzner-cloud --set api-token=s3cret
   outrigger plugin install ./pricing --dry-run")]
     Install(InstallArguments),
 
@@ -201,6 +203,12 @@ pub struct InstallArguments {
     /// Put an older version in the place of a newer one although it does not say that it can take over from it
     #[arg(long)]
     pub allow_downgrade: bool,
+    /// Configure one key from the start; of an update, over what becomes of what is set
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<Argument>,
+    /// The same for all keys in a file in YAML, TOML or JSON
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
 }
 
 /// `outrigger plugin rollback`.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use outrigger_contract::units::Span;
+use outrigger_contract::units::{ByteSize, Span};
 use outrigger_host::{Kept, Retention};
 
 /// `outrigger serve`.
@@ -22,6 +22,10 @@ pub struct ServeArguments {
     /// How long requests may still run once the server is told to stop
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub drain: Span,
+    /// The longest body of a request; what is longer is refused, so that nobody fills the memory. Packages that are sent have a
+    /// limit of their own
+    #[arg(long, value_name = "SIZE", default_value = "8MiB")]
+    pub body_limit: ByteSize,
     /// How long runs, log lines and jobs that have ended are kept; the audit log is kept for ever
     #[arg(long, value_name = "TIME", default_value = "30d")]
     pub keep: Span,

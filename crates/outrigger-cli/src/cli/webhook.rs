@@ -61,7 +61,7 @@ pub enum WebhookCommand {
         /// The webhook
         name: WebhookName,
         /// Only those that stand here
-        #[arg(long, value_name = "STATE", value_parser = ["pending", "delivered", "dead"])]
+        #[arg(long, value_name = "STATE", value_parser = ["pending", "delivered", "dead", "abandoned"])]
         state: Option<String>,
         /// The newest so many
         #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -114,6 +114,9 @@ pub struct WebhookUpdateArguments {
     pub url: Option<String>,
     #[command(flatten)]
     pub options: WebhookOptions,
+    /// Send no headers besides any more
+    #[arg(long, conflicts_with = "headers")]
+    pub no_headers: bool,
     /// Whether plain HTTP is meant
     #[arg(long, value_name = "BOOL")]
     pub allow_http: Option<bool>,

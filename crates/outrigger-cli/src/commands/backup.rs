@@ -18,11 +18,17 @@ pub async fn run(context: &Context, command: BackupCommand) -> CliResult {
     match command {
         BackupCommand::Create(arguments) => create(context, arguments).await,
         BackupCommand::Verify { file } => {
+            context.refuse_server("backup verify")?;
             let report = backup::verify(&file, shown(context.output.bytes_bar("checking"))).await?;
             context.output.print(&report, || text("is whole", &report))
         }
         BackupCommand::Restore { file } => {
+            context.refuse_server("backup restore")?;
             let data = context.host_options()?.data;
+            if context.names_server() {
+                let shown = data.display();
+                context.output.remark(&format!("OUTRIGGER_SERVER is not asked: the backup is restored into {shown}."));
+            }
             let report = backup::restore(&file, &data, shown(context.output.bytes_bar("restoring"))).await?;
             context.output.print(&report, || text(&format!("was restored to {}", data.display()), &report))
         }
@@ -37,6 +43,9 @@ async fn create(context: &Context, arguments: BackupCreateArguments) -> CliResul
         let _progress = context.output.spinner("making the backup");
         platform.backup_create(BackupRequest { path, include_secret_key }).await?
     };
+    if include_secret_key && !report.has_secret_key {
+        context.output.remark("No secret is encrypted yet: there is no key to put into it.");
+    }
     context.output.print(&report, || text("was made", &report))
 }
 
@@ -46,13 +55,30 @@ fn shown(bar: Progress) -> backup::Progress {
 }
 
 fn text(what: &str, report: &BackupReport) -> String {
-    let BackupReport { path, size, created_at, version, schema, files, unpacked, has_secret_key, audit } = report;
-    let files = count(usize::try_from(*files).unwrap_or(usize::MAX), "file");
+    let BackupReport {
+        path,
+        size,
+        created_at,
+        version,
+        schema,
+        files,
+        unpacked,
+        has_secret_key,
+        configuration_files,
+        audit,
+    } = report;
+    let counted = |number: &u64, what| count(usize::try_from(*number).unwrap_or(usize::MAX), what);
+    let configuration = match configuration_files {
+        0 => String::new(),
+        _ => format!("{} in it, with what secrets stand there\n", counted(configuration_files, "configuration file")),
+    };
     let key = if *has_secret_key { "the key of the secrets is in it\n" } else { "" };
     format!(
-        "{} {what}\nmade {} by outrigger {version}, schema {schema}\n{files}, {} packed to {}\n{key}audit log up to {}:{}",
+        "{} {what}\nmade {} by outrigger {version}, schema {schema}\n{}, {} packed to {}\n{configuration}{key}audit log up to \
+         {}:{}",
         path.display(),
         moment(*created_at),
+        counted(files, "file"),
         bytes(*unpacked),
         bytes(*size),
         audit.sequence,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures::StreamExt;
@@ -74,11 +75,14 @@ pub async fn run(context: &Context, arguments: BatchArguments) -> CliResult {
     };
     let started = Instant::now();
     let progress = context.output.bar(entries.len() as u64);
-    let calls = entries.clone().into_iter().map(|entry| call(Arc::clone(platform), entry));
+    let stopped = (!keep_going).then(AtomicBool::default);
+    let stopped = stopped.as_ref();
+    let calls = entries.clone().into_iter().map(|entry| unless(stopped, call(Arc::clone(platform), entry)));
     let mut results = futures::stream::iter(calls).buffered(parallel).enumerate();
     let mut failure = None;
     let (mut succeeded, mut failed) = (0, 0);
     while let Some((place, result)) = results.next().await {
+        let Some(result) = result else { continue };
         let entry = &entries[place];
         progress.say(entry.function.to_string());
         progress.advance();
@@ -88,9 +92,6 @@ pub async fn run(context: &Context, arguments: BatchArguments) -> CliResult {
             Err(error) => {
                 failed += 1;
                 failure = failure.or(Some(error.code));
-                if !keep_going {
-                    break;
-                }
             }
         }
     }
@@ -106,6 +107,22 @@ pub async fn run(context: &Context, arguments: BatchArguments) -> CliResult {
         Some(code) => Err(CliError::Reported(code)),
         None => Ok(()),
     }
+}
+
+/// The answer of a call; none where it was not begun, because another one had failed. Those that are under way then go on:
+/// of one that is broken off, nobody could say what it has done.
+async fn unless(
+    stopped: Option<&AtomicBool>,
+    call: impl Future<Output = ApiResult<CallResponse>>,
+) -> Option<ApiResult<CallResponse>> {
+    if stopped.is_some_and(|stopped| stopped.load(Ordering::Relaxed)) {
+        return None;
+    }
+    let answer = call.await;
+    if let (Some(stopped), Err(_)) = (stopped, &answer) {
+        stopped.store(true, Ordering::Relaxed);
+    }
+    Some(answer)
 }
 
 /// A call on a thread of the pool. It is cancelled when nobody waits for it any more.

@@ -2,11 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 
-use clap::{Args, Command, FromArgMatches};
+use clap::{ArgMatches, Args, Command};
 use outrigger_api::{CallRequest, CallResponse, Code, FunctionDescription, FunctionRef, Platform};
 use serde_json::Value as Json;
 
-use crate::cli::{CallArguments, CallOptions, GlobalOptions, STYLES};
+use crate::cli::{BothSides, CallArguments, CallOptions, GlobalOptions, InputOptions, STYLES};
 use crate::context::Context;
 use crate::error::{CliResult, usage};
 use crate::flags::{Parameters, described, example};
@@ -22,7 +22,9 @@ pub async fn run(context: &Context, arguments: CallArguments) -> CliResult {
     let (function, flags) = split(&words)?;
     let platform = context.platform().await?;
     let description = platform.function_describe(&function).await?;
-    let (options, request) = request(function, &description, options, flags)?;
+    let Read { parameters, options, matches } = read_flags(&description, options, flags)?;
+    let CallOptions { input, no_cache, details, correlation, profile } = options;
+    let request = CallRequest { no_cache, correlation, profile, ..request(function, &input, &parameters, &matches)? };
     let response = {
         // Shown only for what is known to take long: a spinner for a moment would be a flicker.
         const LONG_MS: u64 = 500;
@@ -31,7 +33,7 @@ pub async fn run(context: &Context, arguments: CallArguments) -> CliResult {
         tracing::debug!(function = %request.function, "calling");
         platform.call(request).await?
     };
-    print(&context.output, &response, options.details || options.profile)?;
+    print(&context.output, &response, details || profile)?;
     match &response.profile {
         Some(profile) if context.output.format() == Format::Table => {
             context.output.remark(&super::profile::of_call(profile));
@@ -41,11 +43,12 @@ pub async fn run(context: &Context, arguments: CallArguments) -> CliResult {
     Ok(())
 }
 
-/// The call that options, and the words behind them, ask for.
-pub(super) async fn read(platform: &dyn Platform, options: CallOptions, words: &[OsString]) -> CliResult<CallRequest> {
+/// The call that these words ask for, to be made by somebody else later.
+pub(super) async fn read(platform: &dyn Platform, input: InputOptions, words: &[OsString]) -> CliResult<CallRequest> {
     let (function, flags) = split(words)?;
     let description = platform.function_describe(&function).await?;
-    Ok(request(function, &description, options, flags)?.1)
+    let Read { parameters, options: input, matches } = read_flags(&description, input, flags)?;
+    request(function, &input, &parameters, &matches)
 }
 
 /// The function's name, and the words behind it.
@@ -62,35 +65,38 @@ fn split(words: &[OsString]) -> CliResult<(FunctionRef, &[OsString])> {
     }
 }
 
-/// Adds the options of every call.
-fn with_options(command: Command) -> Command {
-    GlobalOptions::augment_args(CallOptions::augment_args(command))
+/// What stood behind the name of a function.
+struct Read<O> {
+    parameters: Parameters,
+    /// Those before the name, and over them those behind it.
+    options: O,
+    matches: ArgMatches,
 }
 
 /// Reads what stands behind the name of the function, now that its types are known.
-fn request(
-    function: FunctionRef,
-    description: &FunctionDescription,
-    earlier: CallOptions,
-    flags: &[OsString],
-) -> CliResult<(CallOptions, CallRequest)> {
+fn read_flags<O: BothSides>(description: &FunctionDescription, earlier: O, flags: &[OsString]) -> CliResult<Read<O>> {
     let empty = || Command::new("call").no_binary_name(true).styles(STYLES).max_term_width(110);
+    let with_options = |command| GlobalOptions::augment_args(O::augment_args(command));
     let parameters = Parameters::new(description, &with_options(empty()))?;
     // The function's own flags first: help lists them in this order.
     let command = with_options(parameters.augment(documented(empty(), description)?));
     let matches = command.color(help_color()).try_get_matches_from(flags.iter().map(OsStr::new))?;
-    let options = earlier.overlaid(CallOptions::from_arg_matches(&matches)?);
-    let base = options.json.as_deref().map(|text| input::object("--json", text)).transpose()?;
-    let arguments = parameters.arguments(base, &options.arguments, &matches)?;
+    let options = earlier.overlaid(O::from_arg_matches(&matches)?);
+    Ok(Read { parameters, options, matches })
+}
+
+fn request(
+    function: FunctionRef,
+    options: &InputOptions,
+    parameters: &Parameters,
+    matches: &ArgMatches,
+) -> CliResult<CallRequest> {
+    let InputOptions { arguments, json, timeout } = options;
+    let base = json.as_deref().map(|text| input::object("--json", text)).transpose()?;
+    let arguments = parameters.arguments(base, arguments, matches)?;
     let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
-    let request = CallRequest {
-        timeout_ms: options.timeout.map(|timeout| milliseconds(timeout.as_duration())),
-        no_cache: options.no_cache,
-        correlation: options.correlation.clone(),
-        profile: options.profile,
-        ..CallRequest::new(function, arguments)
-    };
-    Ok((options, request))
+    let timeout_ms = timeout.map(|timeout| milliseconds(timeout.as_duration()));
+    Ok(CallRequest { timeout_ms, ..CallRequest::new(function, arguments) })
 }
 
 /// Help for one function.

@@ -59,14 +59,23 @@ pub async fn secrets(context: &Context, command: SecretsCommand) -> CliResult {
 
 /// The changes that the options ask for.
 fn edits(current: &Configuration, set: &[Argument], unset: Vec<String>) -> CliResult<ConfigurationEdits> {
-    let mut edits = ConfigurationEdits { unset, ..ConfigurationEdits::default() };
+    let set = settings(&current.schema, set)?;
+    Ok(ConfigurationEdits { set, unset, ..ConfigurationEdits::default() })
+}
+
+/// The values of `--set KEY=VALUE`, as the schema wants them.
+///
+/// # Errors
+/// A key without a value.
+pub(super) fn settings(schema: &Json, set: &[Argument]) -> CliResult<Map<String, Json>> {
+    let mut values = Map::new();
     for Argument { name, value } in set {
         let Some(value) = value else {
             return Err(usage(format!("--set {name} has no value"), format!("write `--set {name}=VALUE`")));
         };
-        edits.set.insert(name.clone(), typed(&current.schema["properties"][name.as_str()], value));
+        values.insert(name.clone(), typed(&schema["properties"][name.as_str()], value));
     }
-    Ok(edits)
+    Ok(values)
 }
 
 /// A value as its schema wants it: a text as it is where a text is wanted, otherwise JSON where it is JSON. Whether it

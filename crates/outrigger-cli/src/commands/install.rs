@@ -8,12 +8,13 @@ use outrigger_api::{
     ApiError, Code, InstallOutcome, InstallRequest, PackageReport, PackageSource, PluginName, PluginStanding,
     RollbackRequest,
 };
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
 
-use super::{functions, migration, upload};
-use crate::cli::{InstallArguments, RollbackArguments, UninstallArguments};
+use super::{configuration, functions, migration, upload};
+use crate::cli::{Argument, InstallArguments, RollbackArguments, UninstallArguments};
 use crate::context::Context;
 use crate::error::{CliError, CliResult, usage};
+use crate::input;
 use crate::output::table::{bullets, fields, section};
 use crate::output::{Format, bold, bytes, can_ask, count, yellow};
 
@@ -22,18 +23,22 @@ use crate::output::{Format, bold, bytes, can_ask, count, yellow};
 /// # Errors
 /// The package is refused, or consent to what it asks for is.
 pub async fn install(context: &Context, arguments: InstallArguments) -> CliResult {
-    let InstallArguments { package, yes, version, dry_run, allow_downgrade } = arguments;
+    let InstallArguments { package, yes, version, dry_run, allow_downgrade, set, config } = arguments;
     let source = source(package, version)?;
-    install_source(context, source, Manner { yes, dry_run, allow_downgrade }).await
+    install_source(context, source, Manner { yes, dry_run, allow_downgrade, set, config }).await
 }
 
 /// How a package is installed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Manner {
     /// Nobody is asked.
     pub yes: bool,
     pub dry_run: bool,
     pub allow_downgrade: bool,
+    /// Values of the configuration; they go over those of the file.
+    pub set: Vec<Argument>,
+    /// A file with values of the configuration.
+    pub config: Option<PathBuf>,
 }
 
 /// Looks at a package, asks where that is needed, and installs it.
@@ -49,11 +54,11 @@ pub async fn install_source(context: &Context, source: PackageSource, manner: Ma
 /// # Errors
 /// As [`install`]; or the plugin is not installed.
 pub async fn update(context: &Context, arguments: InstallArguments) -> CliResult {
-    let InstallArguments { package, yes, version, dry_run, allow_downgrade } = arguments;
+    let InstallArguments { package, yes, version, dry_run, allow_downgrade, set, config } = arguments;
     let source = upload::reachable(context, source(package, version)?).await?;
     let report = context.platform().await?.package_inspect(&source).await?;
     let name = report.manifest.name;
-    let manner = Manner { yes, dry_run, allow_downgrade };
+    let manner = Manner { yes, dry_run, allow_downgrade, set, config };
     install_over(context, source, manner, Some(PluginStanding { name, updated_at: None })).await
 }
 
@@ -63,26 +68,39 @@ async fn install_over(
     manner: Manner,
     replaces: Option<PluginStanding>,
 ) -> CliResult {
-    let Manner { yes, dry_run, allow_downgrade } = manner;
+    let Manner { yes, dry_run, allow_downgrade, .. } = manner;
     let source = upload::reachable(context, source).await?;
     let platform = context.platform().await?;
     let report = {
         let _progress = context.output.spinner("reading the package");
         platform.package_inspect(&source).await?
     };
+    let configuration = given(&report, &manner)?;
     // Nobody is asked to agree to what was not shown; and where errors are data, they stand alone.
     if !yes && can_ask() {
         context.output.ask_about(&review(&report));
     } else if context.output.format() == Format::Table {
         context.output.remark(&review(&report));
     }
-    let approved = consent(&report, manner)?;
+    let approved = consent(&report, &manner)?;
     let outcome = {
         let doing = if dry_run { "trying" } else { "installing" };
         let _progress = context.output.spinner(format!("{doing} {}", report.manifest.name));
-        platform.plugin_install(InstallRequest { source, approved, dry_run, allow_downgrade, replaces }).await?
+        let request = InstallRequest { source, approved, dry_run, allow_downgrade, replaces, configuration };
+        platform.plugin_install(request).await?
     };
     context.output.print(&outcome, || outcome_text(&outcome))
+}
+
+/// The values that the package is to be configured with, as its manifest wants them. Whether they fit is for the platform
+/// to say.
+fn given(report: &PackageReport, manner: &Manner) -> CliResult<Map<String, Json>> {
+    let mut values = match &manner.config {
+        Some(file) => input::document("--config", file)?,
+        None => Map::new(),
+    };
+    values.extend(configuration::settings(&report.manifest.configuration.to_json_schema(), &manner.set)?);
+    Ok(values)
 }
 
 /// A path where it looks like one or is one; otherwise a name in the search paths.
@@ -146,7 +164,7 @@ fn review(report: &PackageReport) -> String {
 
 /// The digest that the user agrees to. Only what asks for more than it has needs agreement; on a terminal every
 /// installation is asked about.
-fn consent(report: &PackageReport, manner: Manner) -> CliResult<Option<String>> {
+fn consent(report: &PackageReport, manner: &Manner) -> CliResult<Option<String>> {
     if manner.yes {
         return Ok(Some(report.digest.clone()));
     }

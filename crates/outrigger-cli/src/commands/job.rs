@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 use super::{call, records};
 use crate::cli::{
-    CallOptions, JobCommand, JobListArguments, JobOptions, JobStartArguments, Missed, ScheduleCommand,
+    InputOptions, JobCommand, JobListArguments, JobOptions, JobStartArguments, Missed, Overlap, ScheduleCommand,
     ScheduleSetArguments,
 };
 use crate::context::Context;
@@ -56,8 +56,9 @@ pub async fn run(context: &Context, command: JobCommand) -> CliResult {
             remark_on_server(context);
             context.output.print(&job, || format!("job {id} is {}", job.state))
         }
-        JobCommand::Logs { id, since, follow } => {
-            let query = RecordQuery { since: since.map(|since| since.0), limit: 1_000, ..RecordQuery::default() };
+        JobCommand::Logs { id, since, limit, follow } => {
+            let limit = limit.unwrap_or(records::ALL);
+            let query = RecordQuery { since: since.map(|since| since.0), limit, ..RecordQuery::default() };
             if follow { follow_logs(context, &id, query).await } else { logs(context, &id, &query).await }
         }
     }
@@ -79,8 +80,8 @@ pub async fn schedule(context: &Context, command: ScheduleCommand) -> CliResult 
 }
 
 async fn start(context: &Context, arguments: JobStartArguments) -> CliResult {
-    let JobStartArguments { job, delay, options, words } = arguments;
-    let request = wanted(context, job, options, &words).await?;
+    let JobStartArguments { job, delay, input, words } = arguments;
+    let request = wanted(context, job, input, &words).await?;
     let not_before = delay.map(|delay| OffsetDateTime::now_utc() + delay.as_duration());
     let job = context.platform().await?.job_create(JobRequest { not_before, ..request }).await?;
     remark_on_server(context);
@@ -91,8 +92,8 @@ async fn start(context: &Context, arguments: JobStartArguments) -> CliResult {
 }
 
 /// The job that the words on the command line ask for.
-async fn wanted(context: &Context, job: JobOptions, options: CallOptions, words: &[OsString]) -> CliResult<JobRequest> {
-    let request = call::read(&**context.platform().await?, options, words).await?;
+async fn wanted(context: &Context, job: JobOptions, input: InputOptions, words: &[OsString]) -> CliResult<JobRequest> {
+    let request = call::read(&**context.platform().await?, input, words).await?;
     let JobOptions { attempts, backoff, key, on_interruption, needs_approval } = job;
     Ok(JobRequest {
         timeout_ms: request.timeout_ms,
@@ -218,6 +219,8 @@ async fn follow_logs(context: &Context, id: &str, mut query: RecordQuery) -> Cli
         if ended {
             return Ok(());
         }
+        query.since = query.since.max(records::earliest(&entries, query.limit));
+        query.limit = records::ALL;
         if let Some(last) = entries.last() {
             // Lines are written in batches, so one may come after a later one.
             let again = last.at - Duration::from_secs(5);
@@ -228,13 +231,18 @@ async fn follow_logs(context: &Context, id: &str, mut query: RecordQuery) -> Cli
 }
 
 async fn set(context: &Context, arguments: ScheduleSetArguments) -> CliResult {
-    let ScheduleSetArguments { job, missed, disabled, options, name, cron, words } = arguments;
-    let job = wanted(context, job, options, &words).await?;
+    let ScheduleSetArguments { job, missed, overlap, disabled, input, name, cron, words } = arguments;
+    let job = wanted(context, job, input, &words).await?;
     let missed = match missed {
         Missed::Skip => "skip",
         Missed::RunOnce => "run_once",
     };
-    let request = ScheduleRequest { cron, job, enabled: !disabled, missed: missed.to_owned() };
+    let overlap = match overlap {
+        Overlap::Skip => "skip",
+        Overlap::Queue => "queue",
+    };
+    let (missed, overlap) = (missed.to_owned(), overlap.to_owned());
+    let request = ScheduleRequest { cron, job, enabled: !disabled, missed, overlap };
     let set = context.platform().await?.schedule_put(&name, request).await?;
     remark_on_server(context);
     context.output.print(&set, || match set.next_at {
@@ -246,19 +254,32 @@ async fn set(context: &Context, arguments: ScheduleSetArguments) -> CliResult {
 async fn schedules(context: &Context) -> CliResult {
     let all = context.platform().await?.schedule_list().await?;
     let row = |schedule: &ScheduleInfo| {
-        let ScheduleInfo { name, cron, job, caller, enabled: _, missed, next_at, last_job, created_at: _ } = schedule;
+        let ScheduleInfo {
+            name,
+            cron,
+            job,
+            caller,
+            enabled: _,
+            missed,
+            overlap: _,
+            skipped,
+            next_at,
+            last_job,
+            created_at: _,
+        } = schedule;
         vec![
             cell(name),
             cell(cron),
             cell(job.function.to_string()),
             cell(next_at.map_or_else(|| "disabled".to_owned(), moment)),
             cell(missed),
+            cell(skipped.to_string()),
             cell(last_job.as_deref().unwrap_or("-")),
             cell(caller),
         ]
     };
     context.output.print(&all, || {
-        let head = ["NAME", "CRON", "FUNCTION", "NEXT", "IF MISSED", "LAST JOB", "BY"];
+        let head = ["NAME", "CRON", "FUNCTION", "NEXT", "IF MISSED", "SKIPPED>", "LAST JOB", "BY"];
         table_or("No schedules.", &head, all.iter().map(row).collect())
     })
 }

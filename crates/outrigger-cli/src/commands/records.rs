@@ -14,8 +14,8 @@ use crate::output::{clean, dim, duration, moment, one_line, red, yellow};
 
 /// How often new lines are looked for.
 const POLL: Duration = Duration::from_millis(500);
-/// More than are written between two looks, in all likelihood.
-const AT_ONCE: u32 = 10_000;
+/// As many as there are.
+pub(super) const ALL: u32 = u32::MAX;
 
 /// Shows log lines, and with `--follow` those that come.
 ///
@@ -29,6 +29,7 @@ pub async fn logs(context: &Context, arguments: LogsArguments) -> CliResult {
         correlation,
         level: level.map(|level| level.as_str().to_owned()),
         contains,
+        failed: false,
         since: since.map(|since| since.0),
         until: None,
         limit,
@@ -42,7 +43,8 @@ pub async fn logs(context: &Context, arguments: LogsArguments) -> CliResult {
             false => entries.iter().map(log_line).collect(),
         });
     }
-    query.limit = AT_ONCE;
+    query.since = query.since.max(earliest(&entries, limit));
+    query.limit = ALL;
     let mut seen: HashSet<(OffsetDateTime, String, String)> = HashSet::new();
     let mut ticks = tokio::time::interval(POLL);
     loop {
@@ -58,6 +60,11 @@ pub async fn logs(context: &Context, arguments: LogsArguments) -> CliResult {
         ticks.tick().await;
         entries = platform.log_list(&query).await?;
     }
+}
+
+/// Where lines are gone on with of which only the newest were asked for: those before them are not to come after them.
+pub(super) fn earliest(newest: &[LogEntry], limit: u32) -> Option<OffsetDateTime> {
+    newest.first().filter(|_| newest.len() >= limit as usize).map(|first| first.at)
 }
 
 pub(super) fn log_line(entry: &LogEntry) -> String {
@@ -88,17 +95,12 @@ pub async fn runs(context: &Context, arguments: RunsArguments) -> CliResult {
         plugin,
         function,
         correlation,
+        failed,
         since: since.map(|since| since.0),
-        // What did not fail is only left out here, so more is asked for.
-        limit: if failed { AT_ONCE } else { limit },
+        limit,
         ..RecordQuery::default()
     };
-    let mut runs = context.platform().await?.run_list(&query).await?;
-    if failed {
-        runs.retain(|run| run.code.is_some());
-        let superfluous = runs.len().saturating_sub(limit as usize);
-        runs.drain(..superfluous);
-    }
+    let runs = context.platform().await?.run_list(&query).await?;
     context.output.print(&runs, || {
         let head = ["STARTED", "FUNCTION", "OUTCOME", "TOOK>", "CACHE", "CORRELATION", "MESSAGE"];
         table_or("No runs.", &head, runs.iter().map(run_row).collect())

@@ -19,8 +19,9 @@ use crate::run::Interrupts;
 /// # Errors
 /// The data directory is in use, or the address cannot be listened at.
 pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
+    context.refuse_server("serve")?;
     let work = ServerWork { retention: arguments.retention(), ..ServerWork::default() };
-    let ServeArguments { listen, tls_certificate, tls_key, drain, .. } = arguments;
+    let ServeArguments { listen, tls_certificate, tls_key, drain, body_limit, .. } = arguments;
     let mut interrupts = Interrupts::new()?;
     let host = Host::open_alone_with(context.host_options()?, work).await?;
     let tls = tls_certificate.zip(tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
@@ -29,6 +30,7 @@ pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
         socket: Some(host.socket().to_owned()),
         tls,
         drain: drain.as_duration(),
+        body_limit: body_limit.as_usize(),
         ..ServerOptions::new(listen)
     };
     let stop = CancellationToken::new();

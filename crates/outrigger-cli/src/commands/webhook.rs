@@ -140,6 +140,7 @@ async fn update(context: &Context, arguments: WebhookUpdateArguments) -> CliResu
         name,
         url,
         options,
+        no_headers,
         allow_http,
         allow_private_network,
         enable,
@@ -155,7 +156,7 @@ async fn update(context: &Context, arguments: WebhookUpdateArguments) -> CliResu
         plugin: plugin.or(present.plugin),
         enabled: (present.enabled || enable) && !disable,
         description: description.unwrap_or(present.description),
-        headers: (!headers.is_empty()).then(|| secret(headers)),
+        headers: (no_headers || !headers.is_empty()).then(|| secret(headers)),
         allow_http: allow_http.unwrap_or(present.allow_http),
         allow_private_network: allow_private_network.unwrap_or(present.allow_private_network),
     };

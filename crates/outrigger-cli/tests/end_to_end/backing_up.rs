@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
 
-use crate::harness::{Place, bundled, is_empty};
+use crate::harness::{Outcome, Place, bundled, is_empty};
 
 #[test]
 fn a_backup_is_made_by_the_server_and_restored_without_it() {
@@ -44,10 +44,52 @@ fn a_backup_is_made_by_the_server_and_restored_without_it() {
     let keys = place.json(&["access", "key", "list", "--data", &data]);
     assert_eq!(keys.as_array().unwrap().len(), 1, "the server's first key: {keys}");
 
+    // The variable alone is no mistake, and what it names is not asked.
+    let mut elsewhere = place.command(&["backup", "restore", "one.tar.gz"]);
+    elsewhere.env("OUTRIGGER_DATA", place.path("elsewhere")).env("OUTRIGGER_SERVER", "http://127.0.0.1:1");
+    let elsewhere = Outcome::of(&mut elsewhere).succeeded();
+    let said =
+        format!("OUTRIGGER_SERVER is not asked: the backup is restored into {}", place.path("elsewhere").display());
+    assert!(elsewhere.stderr.contains(&said), "{elsewhere:#?}");
+
     let mut bytes = std::fs::read(place.path("one.tar.gz")).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     place.write("one.tar.gz", bytes);
     place.run(&["backup", "restore", "one.tar.gz", "--data", "again"]).failed(2, &["error[invalid_backup]"]);
     assert!(is_empty(&place.path("again")));
+}
+
+#[test]
+fn a_key_that_is_given_from_outside_is_not_put_into_a_backup_and_that_is_said() {
+    let place = Place::new();
+    place.write("hostile/hostile.wasm", outrigger_testkit::components::hostile());
+    let manifest = "name = \"hostile\"\nversion = \"1.0.0\"\ntitle = \"Hostile\"\ndescription = \"Has a secret.\"\n\
+        [runtime]\nkind = \"wasm\"\nentry = \"hostile.wasm\"\n[configuration.token]\ntype = \"string\"\nsecret = true\n";
+    place.write("hostile/plugin.toml", manifest);
+    let run = |arguments: &[&str]| Outcome::of(place.command(arguments).env("OUTRIGGER_SECRET_KEY", "5a".repeat(32)));
+    run(&["plugin", "install", "./hostile", "--yes"]).succeeded();
+    let nothing = run(&["backup", "create", "nothing.tar.gz", "--include-secret-key"]).succeeded();
+    assert!(nothing.stderr.contains("No secret is encrypted yet"), "{nothing:#?}");
+    run(&["plugin", "config", "hostile", "--set", "token=hunter2"]).succeeded();
+    run(&["backup", "create", "one.tar.gz", "--include-secret-key"])
+        .failed(7, &["error[conflict]", "secret.key", "a key from OUTRIGGER_SECRET_KEY", "keep that one apart"]);
+    assert!(!place.path("one.tar.gz").exists());
+    let made = run(&["backup", "create", "one.tar.gz"]).succeeded();
+    assert!(!made.stdout.contains("key of the secrets"), "{made:#?}");
+    // Nor is a backup made whole by a file that holds another key.
+    place.write("data/secret.key", "11".repeat(32));
+    run(&["backup", "create", "two.tar.gz", "--include-secret-key"]).failed(7, &["error[conflict]"]);
+}
+
+#[test]
+fn configuration_files_are_in_a_backup() {
+    let place = Place::with("pricing");
+    place.write("data/config/pricing.yml", "price-list: {}\n");
+    place.write("data/config/production/pricing.toml", "");
+    let shown = place.run(&["backup", "create", "one.tar.gz"]).succeeded();
+    shown.shows(&["2 configuration files in it, with what secrets stand there"]);
+    place.run(&["backup", "restore", "one.tar.gz", "--data", "restored"]).succeeded().shows(&["2 configuration files"]);
+    assert_eq!(std::fs::read_to_string(place.path("restored/config/pricing.yml")).unwrap(), "price-list: {}\n");
+    assert!(place.path("restored/config/production/pricing.toml").is_file());
 }

@@ -1,6 +1,6 @@
 //! Calling functions: arguments in every form, results in every form, failures with their exit codes.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::harness::{Outcome, Place};
 
@@ -125,6 +125,34 @@ fn a_batch_keeps_the_order_and_tells_the_first_failure() {
     assert_eq!(piped.stdout.lines().count(), 2, "{piped:#?}");
     let wrong = place.write("wrong.jsonl", "{\"function\": \"pricing\"}");
     place.run(&["batch", &wrong]).failed(2, &["call 1, on line 1", "does not name a function"]);
+}
+
+#[test]
+fn after_a_failure_a_batch_waits_for_what_is_under_way() {
+    let place = Place::new();
+    place.write("hostile/hostile.wasm", outrigger_testkit::components::hostile());
+    let manifest = "name = \"hostile\"\nversion = \"1.0.0\"\ntitle = \"Hostile\"\ndescription = \"Takes long.\"\n\
+        [runtime]\nkind = \"wasm\"\nentry = \"hostile.wasm\"\n[limits]\ntimeout = \"2m\"\n";
+    place.write("hostile/plugin.toml", manifest);
+    place.run(&["plugin", "install", "./hostile", "--yes"]).succeeded();
+    let line = |function: &str, arguments: Json| json!({"function": function, "arguments": arguments}).to_string();
+    let calls = [
+        line("hostile.sleep", json!({"nanoseconds": 2_000_000_000_u64})),
+        line("hostile.good", json!({"number": "no number"})),
+        line("hostile.good", json!({"number": 3})),
+        line("hostile.good", json!({"number": 4})),
+    ];
+    let file = place.write("calls.jsonl", calls.join("\n"));
+    let stopped = place.run(&["batch", &file, "-o", "json", "--parallel", "2"]);
+    assert_eq!(stopped.code, 2, "{stopped:#?}");
+    let results: Vec<Json> = stopped.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ended: Vec<_> = results.iter().map(|line| (line["index"].clone(), line["ok"].clone())).collect();
+    assert_eq!(ended, [(json!(1), json!(true)), (json!(2), json!(false))], "{stopped:#?}");
+    assert!(stopped.stderr.contains("4 calls: 1 succeeded, 1 failed, 2 not made, in"), "{stopped:#?}");
+    // What is said of the calls is what was done.
+    let runs = place.json(&["runs", "hostile"]);
+    let outcomes: Vec<_> = runs.as_array().unwrap().iter().map(|run| run["outcome"].clone()).collect();
+    assert!(outcomes.contains(&json!("ok")) && !outcomes.contains(&json!("cancelled")), "{runs}");
 }
 
 #[test]

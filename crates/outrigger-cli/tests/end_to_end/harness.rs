@@ -146,8 +146,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(place: &Place) -> Self {
+        Self::start_with(place, &[])
+    }
+
+    /// With more options.
+    pub(crate) fn start_with(place: &Place, options: &[&str]) -> Self {
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_outrigger"))
             .args(["serve", "--listen", "127.0.0.1:0", "-o", "json"])
+            .args(options)
             .env("OUTRIGGER_DATA", place.path("data"))
             .env("OUTRIGGER_BUNDLED", bundled())
             .stdin(Stdio::null())

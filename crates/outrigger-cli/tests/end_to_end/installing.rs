@@ -57,6 +57,30 @@ fn permissions_need_consent() {
 }
 
 #[test]
+fn what_a_plugin_cannot_do_without_is_given_with_it() {
+    let place = Place::new();
+    let needs = "[configuration.api-token]\ntype = \"string\"\nrequired = true\nsecret = true\n\
+                 [configuration.retries]\ntype = \"integer\"\nrequired = true\n";
+    let package = place.package("pricing", needs);
+    let lacks = ["error[invalid_configuration]", "`api-token`, `retries`", "--set api-token=… --set retries=…"];
+    place.run(&["plugin", "install", &package]).failed(2, &lacks);
+    place.run(&["plugin", "install", &package, "--dry-run"]).failed(2, &lacks);
+    place.run(&["plugin", "install", &package, "--set", "retries"]).failed(2, &["write `--set retries=VALUE`"]);
+    let wrong = ["plugin", "install", &package, "--set", "api-token=7", "--set", "retries=many"];
+    place.run(&wrong).failed(2, &["/retries", "given with `--set`"]);
+    assert_eq!(place.json(&["plugin", "list"]), json!([]));
+
+    let file = place.write("settings.yaml", "api-token: s3cret\nretries: 3\n");
+    place.run(&["plugin", "install", &package, "--config", &file, "--set", "retries=5"]).succeeded();
+    let configured = place.json(&["plugin", "config", "pricing"]);
+    assert_eq!(configured["values"], json!({"api-token": {"$secret": "set"}, "retries": 5}));
+    assert_eq!(configured["revision"], json!(1));
+    place.run(&["call", "pricing.currencies"]).succeeded();
+    assert_eq!(place.json(&["plugin", "install", &package, "--set", "retries=6"])["action"], "configured");
+    assert_eq!(place.json(&["plugin", "config", "pricing"])["values"]["retries"], json!(6));
+}
+
+#[test]
 fn what_cannot_be_installed_is_refused() {
     let place = Place::new();
     place.run(&["plugin", "install", "absent"]).failed(3, &["plugin list --available"]);

@@ -134,3 +134,30 @@ fn a_job_has_the_rights_that_its_key_has_when_it_runs() {
     assert_eq!(place.json(&["runs", "--correlation", &orphaned]), json!([]));
     server.kill_dead();
 }
+
+#[test]
+fn all_lines_of_a_job_are_shown_however_many_there_are() {
+    let place = Place::new();
+    place.write("hostile/hostile.wasm", outrigger_testkit::components::hostile());
+    let manifest = "name = \"hostile\"\nversion = \"1.0.0\"\ntitle = \"Hostile\"\ndescription = \"Says much.\"\n\
+        [runtime]\nkind = \"wasm\"\nentry = \"hostile.wasm\"\n[limits]\nlog-lines = 5000\n";
+    place.write("hostile/plugin.toml", manifest);
+    place.run(&["plugin", "install", "./hostile", "--yes"]).succeeded();
+    let server = Server::start(&place);
+    let job = place.json(&["job", "start", "hostile.log", "--lines", "2500"]);
+    let id = job["id"].as_str().unwrap();
+    place.run(&["job", "wait", id, "--timeout", "30s"]).succeeded();
+    let shown = |options: &[&str]| -> Vec<String> {
+        let outcome = place.run(&[&["job", "logs", id], options].concat()).succeeded();
+        outcome.stdout.lines().map(str::to_owned).collect()
+    };
+    let all = shown(&[]);
+    assert_eq!(all.len(), 2_500);
+    assert_eq!(shown(&["--follow"]), all, "the older ones are not left out");
+    assert_eq!(shown(&["--limit", "1200"]), all[1_300..]);
+    assert_eq!(shown(&["--limit", "7", "--follow"]), all[2_493..]);
+    let of_plugin = place.run(&["plugin", "logs", "hostile", "--limit", "2000"]).succeeded();
+    assert_eq!(of_plugin.stdout.lines().count(), 2_000);
+    server.kill_dead();
+    assert_eq!(shown(&[]), all, "nor without a server");
+}

@@ -87,4 +87,25 @@ fn a_variable_that_sets_nothing_is_told() {
     doctor("OUTRIGGER_CONFIG__PRICING__REGION").shows(&["Everything is in order."]);
     doctor("OUTRIGGER_CONFIG__PRICING__REGOIN").shows(&["REGOIN names no key", "OUTRIGGER_CONFIG__PRICING__REGION"]);
     doctor("OUTRIGGER_CONFIG__PRICNG__REGION").shows(&["is for a plugin that is not installed"]);
+    // So is a file.
+    place.write("data/config/pricing.yml", "region: us\n");
+    doctor("HARMLESS").shows(&["configuration files: 1 there", "Everything is in order."]);
+    assert_eq!(place.json(&["plugin", "config", "pricing"])["effective"]["region"], "us");
+    place.write("data/config/pricng.yaml", "region: us\n");
+    doctor("HARMLESS").shows(&["pricng.yaml is for a plugin that is not installed", "config/PLUGIN.yaml"]);
+}
+
+#[test]
+fn a_server_takes_bodies_as_long_as_it_is_told_to() {
+    let (there, here) = (Place::with("pricing"), Place::new());
+    let items = ["--items", "service=compute-small,quantity=2"];
+    let call = |server: &Server, times: usize| {
+        run(&here, server, &[&["call", "pricing.quote-basket"][..], &items.repeat(times)].concat())
+    };
+    let server = Server::start_with(&there, &["--body-limit", "1KiB"]);
+    call(&server, 3).succeeded();
+    call(&server, 100).failed(2, &["error[too_large]", "longer than 1024 bytes", "--body-limit"]);
+    server.kill_dead();
+    let wrong = there.run(&["serve", "--listen", "127.0.0.1:0", "--body-limit", "much"]);
+    wrong.failed(2, &["`much` is not a size"]);
 }

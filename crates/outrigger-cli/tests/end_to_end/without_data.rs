@@ -46,3 +46,31 @@ fn shells_are_told_what_is_installed() {
     complete("3", &["plugin", "info", "p"]).shows(&["pricing"]);
     complete("1", &["plu"]).shows(&["plugin"]);
 }
+
+#[test]
+fn options_that_would_not_be_heeded_are_refused() {
+    let place = Place::new();
+    let server = ["--server", "http://127.0.0.1:1"];
+    for command in [&["backup", "verify", "x.tar.gz"][..], &["backup", "restore", "x.tar.gz"], &["serve"]] {
+        let refused = place.run(&[command, &server].concat());
+        refused.failed(2, &["error[invalid_usage]", "takes no `--server`", "hint: "]);
+    }
+    assert!(!place.path("data").exists(), "nothing was restored");
+    place.run(&["events", "--follow", "--limit", "3"]).failed(2, &["cannot be used with"]);
+}
+
+#[test]
+fn options_of_a_call_that_somebody_waits_for_are_not_those_of_a_job() {
+    let place = Place::with("pricing");
+    for option in ["--no-cache", "--details", "--profile", "--correlation=01KAJ5M3V8Q2ZTRX7N4C6D9EFG"] {
+        let name = option.split('=').next().unwrap();
+        let start = place.run(&["job", "start", "pricing.currencies", option]);
+        start.failed(2, &[&format!("unexpected argument '{name}'")]);
+        let set = place.run(&["schedule", "set", "nightly", "30 2 * * *", "pricing.currencies", option]);
+        set.failed(2, &[&format!("unexpected argument '{name}'")]);
+        place.run(&["job", "start", option, "pricing.currencies"]).failed(2, &["stands before the name"]);
+    }
+    let job = ["job", "start", "--timeout", "7s", "pricing.quote", "--quantity", "1", "--arg", "service=backup"];
+    let job = place.json(&job);
+    assert_eq!((&job["function"], &job["state"]), (&serde_json::json!("pricing.quote"), &serde_json::json!("queued")));
+}

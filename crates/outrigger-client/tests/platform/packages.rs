@@ -10,6 +10,7 @@ use outrigger_api::{
     ApiError, ApiResult, ArchiveKind, AuditQuery, Code, Digest, InstallRequest, KeyRequest, PackageSource,
     PackageUpload, PluginStanding, UploadedPackage,
 };
+use serde_json::json;
 
 use crate::places::{Place, WAYS, Way, everywhere};
 
@@ -18,6 +19,7 @@ everywhere! {
     a_package_that_is_wrong_is_refused_and_nothing_is_kept
     what_breaks_off_here_is_told_as_what_it_was
     a_package_is_put_only_in_the_place_of_what_was_seen
+    a_package_brings_its_configuration
 }
 
 /// The package in a folder, packed.
@@ -149,6 +151,27 @@ mod behaviour {
         let info = place.platform.plugin_info(&alpha).await.expect("it is there");
         assert_eq!(info.summary.version, "1.2.0");
     }
+
+    pub async fn a_package_brings_its_configuration(place: &Place, way: Way) {
+        let needs = "[configuration.size]\ntype = \"integer\"\nrequired = true\n";
+        let source = PackageSource::Path(place.package("alpha", "1.0.0", needs));
+        let install = async |dry_run: bool, values: serde_json::Value| {
+            let configuration = values.as_object().cloned().expect("an object");
+            let request = InstallRequest { dry_run, configuration, ..InstallRequest::new(source.clone()) };
+            place.platform.plugin_install(request).await
+        };
+        for dry_run in [true, false] {
+            let error = install(dry_run, json!({})).await.expect_err("it needs a size");
+            assert_eq!(error.code, Code::InvalidConfiguration, "{way:?}");
+            assert!(error.message.ends_with("lacks what is required: `size`"), "{}", error.message);
+            assert!(error.hint.contains("--set size=…"), "{}", error.hint);
+        }
+        assert!(place.platform.plugin_list().await.expect("it lists").is_empty());
+        install(false, json!({"size": 3})).await.expect("it is installed");
+        let alpha = "alpha".parse().expect("a name");
+        let configuration = place.platform.configuration_fetch(&alpha).await.expect("it is there");
+        assert_eq!((configuration.revision, configuration.values["size"].clone()), (1, json!(3)));
+    }
 }
 
 /// A hundred KiB that unpack to 100 MiB.
@@ -187,6 +210,26 @@ async fn only_who_may_install_a_plugin_may_send_it() {
     assert_eq!(uploads(&place), Vec::<PathBuf>::new());
     let alpha = key("alpha", "plugin_create:alpha").await;
     alpha.package_upload(upload(archive)).await.expect("it may");
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_who_may_configure_a_plugin_installs_it_configured() {
+    use outrigger_api::Plugins as _;
+    let place = Place::new(Way::Http).await;
+    let key = async |name: &str, scope: &[&str]| {
+        let (roles, scope) = (vec!["admin".to_owned()], scope.iter().map(ToString::to_string).collect());
+        let request = KeyRequest { name: name.to_owned(), roles, scope: Some(scope), expires_in_s: None };
+        place.client(&place.platform.key_create(request).await.expect("it is made").key)
+    };
+    let folder = place.package("alpha", "1.0.0", "[configuration.size]\ntype = \"integer\"\n");
+    let configuration = json!({"size": 3}).as_object().cloned().expect("an object");
+    let request = InstallRequest { configuration, ..InstallRequest::new(PackageSource::Path(folder)) };
+    let installer = key("installer", &["plugin_create"]).await;
+    let error = installer.plugin_install(request.clone()).await.expect_err("it may not configure");
+    assert!(error.code == Code::Forbidden && error.message.contains("configuration_modify"), "{}", error.message);
+    let both = key("both", &["plugin_create", "configuration_modify"]).await;
+    both.plugin_install(request).await.expect("it may");
     place.close().await;
 }
 

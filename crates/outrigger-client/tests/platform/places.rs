@@ -129,7 +129,7 @@ pub fn request(function: &str, arguments: &Value) -> CallRequest {
     CallRequest { arguments, ..CallRequest::new(function, serde_json::Map::new()) }
 }
 
-fn package(folder: &Path, name: &str, version: &str, more: &str, component: &[u8]) -> PathBuf {
+pub fn package(folder: &Path, name: &str, version: &str, more: &str, component: &[u8]) -> PathBuf {
     let path = folder.join(format!("{name}-{version}"));
     fs::create_dir_all(&path).expect("a folder");
     let manifest = format!(

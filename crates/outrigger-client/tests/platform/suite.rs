@@ -104,6 +104,14 @@ mod behaviour {
                 _ => assert_eq!(answer.expect("it answers").result.to_value(), json!(number), "{way:?}"),
             }
         }
+        let correlation = Some("01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned());
+        let followed = CallRequest { correlation: correlation.clone(), ..request("alpha.good", &json!({"number": 1})) };
+        let other = request("alpha.good", &json!({"number": 2}));
+        let answers = place.platform.call_batch(vec![followed, other], 2).await.into_iter();
+        let under: Vec<_> = answers.map(|answer| Some(answer.expect("it answers").correlation)).collect();
+        assert_eq!((under[0] == correlation, under[1] == correlation), (true, false), "{way:?}");
+        let runs = RecordQuery { correlation, ..RecordQuery::default() };
+        assert_eq!(place.platform.run_list(&runs).await.expect("it lists").len(), 1, "{way:?}");
     }
 
     pub async fn functions_are_found_and_described(place: &Place, _: Way) {

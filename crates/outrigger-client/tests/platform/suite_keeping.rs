@@ -20,6 +20,7 @@ everywhere! {
     secrets_are_masked_kept_and_rotated
     a_backup_gives_the_same_answers
     records_are_filtered
+    as_many_records_are_listed_as_are_asked_for
     statistics_count_each_function
     several_plugins_are_seen_to_at_once
 }
@@ -134,6 +135,10 @@ mod behaviour {
         assert_eq!(seen(place, "token").await, json!(format!("\"{SECRET}\"")), "{way:?}");
         let audit = place.platform.audit_list(&Default::default()).await.expect("it lists");
         assert!(!format!("{audit:?}{shown:?}").contains(SECRET), "{way:?}");
+        // Old keys go for good, so it is written down before.
+        let rotations = audit.iter().filter(|record| record.action == "configuration_modify" && record.resource == "*");
+        let stages: Vec<_> = rotations.map(|record| record.stage.as_str()).collect();
+        assert_eq!(stages, ["done", "intent", "done", "intent"], "{way:?}");
     }
 
     pub async fn a_backup_gives_the_same_answers(place: &Place, way: Way) {
@@ -192,6 +197,9 @@ mod behaviour {
         assert_eq!(names(&runs(good).await), ["alpha.good"], "{way:?}");
         let later = RecordQuery { since: Some(all[1].started_at), until: Some(all[3].started_at), ..any() };
         assert_eq!(names(&runs(later).await), ["alpha.good", "beta.print"], "{way:?}");
+        assert_eq!(names(&runs(RecordQuery { failed: true, ..any() }).await), ["beta.trap"], "{way:?}");
+        let failed = RecordQuery { failed: true, plugin: Some(alpha()), ..any() };
+        assert_eq!(names(&runs(failed).await), Vec::<String>::new(), "{way:?}");
 
         let logs =
             async |query: RecordQuery| -> Vec<LogEntry> { place.platform.log_list(&query).await.expect("lists") };
@@ -212,6 +220,22 @@ mod behaviour {
             let codes = [of_logs.expect_err("it is wrong").code, of_runs.expect_err("it is wrong").code];
             assert_eq!(codes, [Code::InvalidUsage; 2], "{way:?}");
         }
+    }
+
+    pub async fn as_many_records_are_listed_as_are_asked_for(place: &Place, way: Way) {
+        let talkative = place.package("alpha", "1.0.0", "[limits]\nlog-lines = 5000\n");
+        place.install(&talkative).await.expect("it is installed");
+        place.call("alpha.log", json!({"lines": 2_500})).await.expect("it answers");
+        let logs =
+            async |query: RecordQuery| -> Vec<LogEntry> { place.platform.log_list(&query).await.expect("lists") };
+        let limited = |limit| RecordQuery { limit, ..RecordQuery::default() };
+        let all = logs(limited(u32::MAX)).await;
+        assert_eq!((all.len(), all.is_sorted_by_key(|line| line.at)), (2_500, true), "{way:?}");
+        assert_eq!(logs(limited(2_300)).await, all[200..], "{way:?}: the newest");
+        assert_eq!(logs(limited(0)).await.len(), 100, "{way:?}");
+        let middle = RecordQuery { since: Some(all[300].at), until: Some(all[1_900].at), ..limited(10_000) };
+        assert_eq!(logs(middle).await, all[300..1_900], "{way:?}");
+        assert_eq!(place.platform.run_list(&limited(5_000)).await.expect("it lists").len(), 1, "{way:?}");
     }
 
     pub async fn statistics_count_each_function(place: &Place, way: Way) {

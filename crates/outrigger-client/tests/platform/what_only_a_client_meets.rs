@@ -125,7 +125,8 @@ async fn events_are_seen_by_whoever_may_and_for_as_long_as_they_may() {
         .role_put("watcher", RoleRequest { description: String::new(), allow, deny })
         .await
         .expect("it is made");
-    let watcher = place.client(&key(&place, "watcher", &["watcher"], None).await);
+    let made = key(&place, "watcher", &["watcher"], None).await;
+    let watcher = place.client(&made);
     let blind = place.client(&key(&place, "blind", &["viewer"], Some(&["plugin_view"])).await);
     assert_eq!(blind.event_list(&EventQuery::default()).await.expect_err("it may not").code, Code::Forbidden);
     let refused = blind.event_follow(&FollowQuery::default()).await.err().expect("it may not");
@@ -153,8 +154,47 @@ async fn events_are_seen_by_whoever_may_and_for_as_long_as_they_may() {
     assert_eq!(webhook("plugin.*").await.expect_err("one of them is denied").code, Code::Forbidden);
 
     place.platform.key_delete("watcher").await.expect("it is revoked");
+    // Another key that is called as this one was counted is another key.
+    key(&place, made.split('_').nth(1).expect("its id"), &["admin"], None).await;
     let ended = tokio::time::timeout(std::time::Duration::from_secs(20), following.next()).await.expect("it ends soon");
     assert_eq!(ended.expect("it says why").expect_err("it is revoked").code, Code::Unauthenticated);
     drop(following);
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_is_filled_with_what_may_be_seen() {
+    use outrigger_api::{EventQuery, Events, JobQuery, JobRequest, Jobs, RecordQuery, Records};
+    let place = Place::new(Way::Http).await;
+    let scope = ["run_view:beta", "log_view:beta", "job_view:beta.*", "event_view:plugin.*"];
+    let narrow = place.client(&key(&place, "narrow", &["admin"], Some(&scope)).await);
+    let arguments = || json!({"lines": 1}).as_object().cloned().expect("an object");
+    // What it may see is the oldest.
+    for (plugin, times) in [("beta", 3), ("alpha", 12)] {
+        place.install(&place.package(plugin, "1.0.0", "")).await.expect("it is installed");
+        for _ in 0..times {
+            call(&*place.platform, &format!("{plugin}.log"), json!({"lines": 1})).await.expect("it answers");
+            let job = JobRequest {
+                not_before: Some(time::OffsetDateTime::now_utc() + std::time::Duration::from_secs(3_600)),
+                ..JobRequest::new(format!("{plugin}.log").parse().expect("a name"), arguments())
+            };
+            place.platform.job_create(job).await.expect("it is taken");
+        }
+    }
+    let limit = 2;
+    let records = RecordQuery { limit, ..RecordQuery::default() };
+    let runs = narrow.run_list(&records).await.expect("it may look");
+    assert_eq!(runs.iter().map(|run| run.function.to_string()).collect::<Vec<_>>(), ["beta.log"; 2]);
+    let of_beta = RecordQuery { plugin: "beta".parse().ok(), ..records.clone() };
+    assert_eq!(runs, place.platform.run_list(&of_beta).await.expect("it lists"), "the newest of them");
+    let lines = narrow.log_list(&records).await.expect("it may look");
+    assert_eq!(lines, place.platform.log_list(&of_beta).await.expect("it lists"));
+    let jobs = narrow.job_list(&JobQuery { limit, ..JobQuery::default() }).await.expect("it may look");
+    assert_eq!(jobs.iter().map(|job| job.function.to_string()).collect::<Vec<_>>(), ["beta.log"; 2]);
+    let query = JobQuery { before: Some(jobs[1].id.clone()), limit, ..JobQuery::default() };
+    assert_eq!(narrow.job_list(&query).await.expect("it may look").len(), 1, "the page after");
+    let events = narrow.event_list(&EventQuery { limit, ..EventQuery::default() }).await.expect("it may look");
+    let told: Vec<_> = events.iter().map(|event| (event.name.as_str(), &event.payload["plugin"])).collect();
+    assert_eq!(told, [("plugin.installed", &json!("alpha")), ("plugin.installed", &json!("beta"))]);
     place.close().await;
 }

@@ -179,7 +179,7 @@ fn functions(defs: &mut Defs) -> Value {
                 "type": "boolean",
             },
             "idempotent": flag("A second call with equal arguments changes nothing more. Implied by `read-only`."),
-            "requires-auth": flag("Only for callers whose identity is known."),
+            "requires-auth": flag("Only for callers whose identity is known: not for hooks that Outrigger fires by itself."),
             "requires-admin": flag("Only for administrators."),
             "estimated-time": defs.of::<Span>("How long a call usually takes, for people."),
         }),

@@ -11,7 +11,8 @@ fn rules(texts: &[&str]) -> Vec<Rule> {
 fn principal(allow: &[&str], deny: &[&str], scope: Option<&[&str]>) -> Principal {
     let role =
         Role { name: "own".parse().unwrap(), description: String::new(), allow: rules(allow), deny: rules(deny) };
-    Principal { id: "k".to_owned(), name: "k".to_owned(), roles: vec![Arc::new(role)], scope: scope.map(rules) }
+    let scope = scope.map(rules);
+    Principal { id: "k".to_owned(), name: "k".to_owned(), roles: vec![Arc::new(role)], scope, expires_at: None }
 }
 
 #[test]
@@ -59,7 +60,8 @@ fn the_built_in_roles_have_what_their_names_say() {
     let roles = built_in_roles();
     let with = |name: &str| {
         let role = roles.iter().find(|role| role.name.as_str() == name).unwrap().clone();
-        Principal { id: String::new(), name: String::new(), roles: vec![Arc::new(role)], scope: None }
+        let roles = vec![Arc::new(role)];
+        Principal { id: String::new(), name: String::new(), roles, scope: None, expires_at: None }
     };
     for right in Right::all() {
         assert!(with("admin").may(right, "anything"), "{right}");

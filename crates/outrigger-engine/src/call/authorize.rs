@@ -30,6 +30,11 @@ pub(super) fn name(caller: &Caller, function: &FunctionRef) -> Result<(), Failur
 
 /// What the function itself asks of its callers.
 pub(super) fn target(caller: &Caller, target: &Target) -> Result<(), Failure> {
+    if target.slot().requires_auth && !is_known(caller) {
+        let message =
+            format!("`{}` is for callers who are known, and nobody stands behind this one: {caller}", target.name);
+        return Err(Failure::new(Code::Forbidden, message));
+    }
     if !target.slot().requires_admin {
         return Ok(());
     }
@@ -46,6 +51,15 @@ pub(super) fn target(caller: &Caller, target: &Target) -> Result<(), Failure> {
                 format!("`{}` is for administrators, and `{}` is fired on behalf of anyone", target.name, by.hook);
             Err(Failure::new(Code::Forbidden, message))
         }
+    }
+}
+
+/// Whether somebody stands behind a call. Outrigger fires hooks by itself, too. Jobs are called as their owner, and what a
+/// plugin calls was granted to it.
+fn is_known(caller: &Caller) -> bool {
+    match caller {
+        Caller::Local | Caller::Key(_) | Caller::Plugin(_) => true,
+        Caller::Hook(by) => by.cause.as_ref().is_some_and(is_known),
     }
 }
 

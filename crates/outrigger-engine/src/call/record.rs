@@ -168,7 +168,7 @@ impl Run {
             entry => recorder.run(run, entry),
         }
         if is_durable {
-            recorder.flush().await;
+            recorder.written().await;
         }
     }
 

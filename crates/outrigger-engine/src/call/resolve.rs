@@ -1,6 +1,7 @@
 //! A name becomes the function of the revision that is active now. Where the plugin is enabled and not loaded
 //! yet, it is loaded here.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outrigger_contract::FunctionRef;
@@ -8,7 +9,7 @@ use outrigger_contract::FunctionRef;
 use super::{Caller, Target};
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::plugins::Slot;
+use crate::plugins::{ActiveRevision, Slot};
 
 /// Answers the time that it was kept waiting, too: that is not the call's own.
 pub(super) async fn function(
@@ -25,8 +26,8 @@ pub(super) async fn function(
             // call is not counted among those it waits for, unless one of those has led to it.
             let slot = engine.slot(&name.plugin)?;
             let is_held = *slot.held.borrow();
-            let led_to =
-                revision.calls.len() > 1 && caller.chain().iter().any(|function| function.plugin == name.plugin);
+            let led_to = caller.chain().iter().any(|function| function.plugin == name.plugin)
+                && (revision.calls.len() > 1 || runs_elsewhere(&slot, &revision));
             if !is_held || !led_to {
                 drop(running);
                 held += wait(&slot).await;
@@ -38,6 +39,11 @@ pub(super) async fn function(
             None => Err(Failure::function_not_found(name, &revision.graph)),
         };
     }
+}
+
+/// Whether calls still run on a revision that took them before.
+fn runs_elsewhere(slot: &Slot, revision: &Arc<ActiveRevision>) -> bool {
+    slot.retired().iter().any(|former| !Arc::ptr_eq(former, revision) && !former.calls.is_empty())
 }
 
 /// Waits until calls are no longer held. Answers how long that was.

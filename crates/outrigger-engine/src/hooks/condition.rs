@@ -2,12 +2,15 @@
 //! the place of what is wrong. The only file that names the CEL library.
 //!
 //! CEL has no loops of its own, but `all` and `exists` over lists do take time; they may not be nested, and `map` and
-//! `filter`, which build lists, are not there. With the bounds on length and on what is looked at, an evaluation ends soon.
+//! `filter`, which build lists, are not there. An evaluation runs on the threads on which everything else runs, so it has to end
+//! soon: whether it will is told beforehand, from how much there is to be done and how much the hook carries (see
+//! [`MOST_WORK`]). Patterns are compiled by the library each time, so they are small, and not compiled for each item of a list.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, operators};
 use cel::parser::Parser;
 use cel::{Context, Env, ExecutionError, ParseErrors};
 use outrigger_contract::hook::{HookName, LONGEST_CONDITION};
@@ -32,10 +35,29 @@ const STACK: usize = 64 << 20;
 /// How deep a parsed expression may be. The evaluation follows it down on the stack of whoever asks.
 const DEEPEST: usize = 40;
 
+/// How much an evaluation may take: steps, each times the size of what the hook carries, because a step can copy all of it. A
+/// million of these are a few hundredths of a second.
+const MOST_WORK: u64 = 5_000_000;
+/// Bytes of texts that are as much as one value.
+const BYTES_OF_A_VALUE: usize = 32;
+/// How large a pattern may be when it is compiled, in bytes.
+const LARGEST_PATTERN: usize = 64 << 10;
+/// A search for a pattern takes as long as so many other steps, at worst.
+const STEPS_OF_A_PATTERN: u64 = 400;
+
 /// A condition that can be evaluated.
 #[derive(Debug)]
 pub struct Condition {
     expression: IdedExpr,
+    steps: Steps,
+}
+
+/// How many steps an evaluation takes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Steps {
+    once: u64,
+    /// For each item of a list that is gone through.
+    each: u64,
 }
 
 /// Why a text is not a condition.
@@ -46,18 +68,53 @@ pub struct ConditionError {
 }
 
 /// What is being asked about: what the hook carries, its name, and who fired it.
-#[derive(Debug)]
-pub struct Facts {
-    hook: String,
-    caller: String,
-    event: Result<cel::Value, String>,
+pub struct Facts<'a> {
+    hook: &'a HookName,
+    caller: &'a str,
+    event: &'a Json,
+    /// Made for the first condition that asks.
+    given: OnceCell<Result<Given, String>>,
 }
 
-impl Facts {
+/// What is being asked about, as CEL has it.
+struct Given {
+    context: Context<'static>,
+    /// Values, and as many more as the texts are worth.
+    size: u64,
+    /// Items of the longest list, or members of the largest map.
+    longest: u64,
+}
+
+impl<'a> Facts<'a> {
     /// The facts of one firing.
     #[must_use]
-    pub fn new(hook: &HookName, caller: String, event: &Json) -> Self {
-        Self { hook: hook.to_string(), caller, event: value(event) }
+    pub fn new(hook: &'a HookName, caller: &'a str, event: &'a Json) -> Self {
+        Self { hook, caller, event, given: OnceCell::new() }
+    }
+
+    fn given(&self) -> Result<&Given, String> {
+        self.given.get_or_init(|| Given::of(self)).as_ref().map_err(String::clone)
+    }
+}
+
+impl std::fmt::Debug for Facts<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Facts").field("hook", &self.hook).field("caller", &self.caller).finish_non_exhaustive()
+    }
+}
+
+impl Given {
+    fn of(facts: &Facts<'_>) -> Result<Self, String> {
+        static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+        let mut room = Room { values: MOST_VALUES, bytes: MOST_BYTES, longest: 0 };
+        let event = room.value(facts.event);
+        let event = event.ok_or_else(|| "what the hook carries is too large for a condition to look at".to_owned())?;
+        let mut context = Context::with_env(Arc::clone(&STANDARD));
+        context.add_variable_from_value("event", event);
+        context.add_variable_from_value("hook", facts.hook.as_str());
+        context.add_variable_from_value("caller", facts.caller);
+        let size = MOST_VALUES - room.values + (MOST_BYTES - room.bytes) / BYTES_OF_A_VALUE;
+        Ok(Self { context, size: size as u64, longest: room.longest as u64 })
     }
 }
 
@@ -75,9 +132,10 @@ impl Condition {
         bounded(text).map_err(wrong)?;
         let parse = || {
             let expression = Parser::new().parse(text).map_err(|errors| places(&errors))?;
-            let mut checker = Checker { bound: VARIABLES.map(str::to_owned).to_vec(), within: false, depth: 0 };
+            let bound = VARIABLES.map(str::to_owned).to_vec();
+            let mut checker = Checker { bound, within: false, depth: 0, steps: Steps::default() };
             checker.check(&expression)?;
-            Ok(Self { expression })
+            Ok(Self { expression, steps: checker.steps })
         };
         let parsed = std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("condition".to_owned()).stack_size(STACK);
@@ -91,13 +149,15 @@ impl Condition {
     /// Whether it holds.
     ///
     /// # Errors
-    /// It cannot be said, as when it speaks of a member that is not there.
-    pub fn holds(&self, facts: &Facts) -> Result<bool, String> {
-        static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
-        let mut context = Context::with_env(Arc::clone(&STANDARD));
-        context.add_variable_from_value("event", facts.event.clone()?);
-        context.add_variable_from_value("hook", facts.hook.as_str());
-        context.add_variable_from_value("caller", facts.caller.as_str());
+    /// It cannot be said, as when it speaks of a member that is not there, or would take too long.
+    pub fn holds(&self, facts: &Facts<'_>) -> Result<bool, String> {
+        let Given { context, size, longest } = facts.given()?;
+        // A list may also stand in the condition itself.
+        let times = (*longest).max(MOST_OPERATORS as u64);
+        let Steps { once, each } = self.steps;
+        if (once + each * times) * size > MOST_WORK {
+            return Err("what the hook carries is too large for this condition to go through".to_owned());
+        }
         match context.resolve(&self.expression) {
             Ok(cel::Value::Bool(holds)) => Ok(holds),
             Ok(other) => Err(format!("the condition gives a {:?} and not true or false", other.type_of())),
@@ -175,6 +235,7 @@ struct Checker {
     within: bool,
     /// How far down it is.
     depth: usize,
+    steps: Steps,
 }
 
 impl Checker {
@@ -182,6 +243,10 @@ impl Checker {
         self.depth += 1;
         if self.depth > DEEPEST {
             return Err(format!("it is nested more than {DEEPEST} deep"));
+        }
+        match self.within {
+            true => self.steps.each += 1,
+            false => self.steps.once += 1,
         }
         let outcome = self.check_one(expression);
         self.depth -= 1;
@@ -196,6 +261,9 @@ impl Checker {
             Expr::Select(select) => self.check(&select.operand),
             Expr::List(list) => list.elements.iter().try_for_each(|element| self.check(element)),
             Expr::Call(call) => {
+                if call.func_name == "matches" {
+                    self.pattern(call)?;
+                }
                 let target = call.target.as_deref();
                 target.into_iter().chain(&call.args).try_for_each(|argument| self.check(argument))
             }
@@ -207,6 +275,9 @@ impl Checker {
                 }
                 if self.within {
                     return Err("`all` and `exists` cannot stand inside each other".to_owned());
+                }
+                if !is_plain(&loops.iter_range) {
+                    return Err("`all` and `exists` go through a list as it is, such as `event.tags`".to_owned());
                 }
                 self.check(&loops.iter_range)?;
                 let inner = [Some(&loops.iter_var), loops.iter_var2.as_ref(), Some(&loops.accu_var)];
@@ -222,6 +293,27 @@ impl Checker {
         }
     }
 
+    /// Looks at the pattern of `matches`.
+    fn pattern(&mut self, call: &CallExpr) -> Result<(), String> {
+        if self.within {
+            return Err("`matches` cannot stand inside `all` or `exists`".to_owned());
+        }
+        self.steps.once += STEPS_OF_A_PATTERN;
+        let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|last| &last.expr) else {
+            return Err("`matches` takes a pattern that is written out, such as `matches('^a+$')`".to_owned());
+        };
+        let compiled = regex::RegexBuilder::new(pattern.inner()).size_limit(LARGEST_PATTERN).build();
+        compiled.map(drop).map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => "the pattern of `matches` stands for too much".to_owned(),
+            error => {
+                // The last line says what is wrong, those before it show where.
+                let text = error.to_string();
+                let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                format!("the pattern of `matches` is none: {why}")
+            }
+        })
+    }
+
     fn entries(&mut self, entries: &[IdedEntryExpr]) -> Result<(), String> {
         entries.iter().try_for_each(|entry| match &entry.expr {
             EntryExpr::StructField(field) => self.check(&field.value),
@@ -230,15 +322,22 @@ impl Checker {
     }
 }
 
-/// JSON as a value of CEL. Whole numbers are `int` where they fit, as they are when written in an expression.
-fn value(json: &Json) -> Result<cel::Value, String> {
-    let mut room = Room { values: MOST_VALUES, bytes: MOST_BYTES };
-    room.value(json).ok_or_else(|| "what the hook carries is too large for a condition to look at".to_owned())
+/// Whether it is something that is there, and not made: what is made could be far larger than what the hook carries.
+fn is_plain(range: &IdedExpr) -> bool {
+    match &range.expr {
+        Expr::Ident(_) | Expr::List(_) | Expr::Map(_) => true,
+        Expr::Select(select) => is_plain(&select.operand),
+        Expr::Call(call) => call.func_name == operators::INDEX && call.args.first().is_some_and(is_plain),
+        _ => false,
+    }
 }
 
+/// How much may still be looked at.
 struct Room {
     values: usize,
     bytes: usize,
+    /// Items of the longest list so far.
+    longest: usize,
 }
 
 impl Room {
@@ -247,6 +346,7 @@ impl Room {
         Some(text.to_owned())
     }
 
+    /// JSON as a value of CEL. Whole numbers are `int` where they fit, as they are when written in an expression.
     fn value(&mut self, json: &Json) -> Option<cel::Value> {
         self.values = self.values.checked_sub(1)?;
         Some(match json {
@@ -259,10 +359,12 @@ impl Room {
             },
             Json::String(text) => self.text(text)?.into(),
             Json::Array(items) => {
+                self.longest = self.longest.max(items.len());
                 let items: Option<Vec<_>> = items.iter().map(|item| self.value(item)).collect();
                 cel::Value::List(Arc::new(items?))
             }
             Json::Object(members) => {
+                self.longest = self.longest.max(members.len());
                 let mut map = HashMap::with_capacity(members.len());
                 for (name, member) in members {
                     map.insert(self.text(name)?, self.value(member)?);
@@ -280,8 +382,9 @@ mod tests {
 
     use super::*;
 
-    fn facts(event: &Json) -> Facts {
-        Facts::new(&"customer.created".parse().expect("a name"), "key ci".to_owned(), event)
+    fn facts(event: &Json) -> Facts<'_> {
+        static HOOK: LazyLock<HookName> = LazyLock::new(|| "customer.created".parse().expect("a name"));
+        Facts::new(&HOOK, "key ci", event)
     }
 
     fn check(text: &str, expected: Result<bool, &str>) {
@@ -301,6 +404,7 @@ mod tests {
         check("event.address.city.startsWith('Os')", Ok(true));
         check("event.country.matches('^N[A-Z]$')", Ok(true));
         check("event.tags.all(tag, tag != 'c') && event.tags.exists(tag, tag == 'b')", Ok(true));
+        check("[1, 2].exists(one, one + 27 == event.age) || event['tags'].exists(tag, tag in ['x', 'y'])", Ok(false));
         check("hook == 'customer.created' && caller == 'key ci'", Ok(true));
         check("caller == 'local' ? true : false", Ok(false));
         check("type(event) == map && type(event.age) == int", Ok(true));
@@ -324,6 +428,21 @@ mod tests {
     }
 
     #[test]
+    fn what_would_take_long_is_not_begun() {
+        let check = |items: usize, text: &str, expected: Result<bool, &str>| {
+            let items: Vec<_> = (0..items).map(|number| json!({"id": number, "owner": "ada"})).collect();
+            let event = json!({"owner": "ada", "items": items});
+            let found = Condition::compile(text).expect("a condition").holds(&facts(&event));
+            assert_eq!(found, expected.map_err(str::to_owned), "{text}");
+        };
+        let too_large = Err("what the hook carries is too large for this condition to go through");
+        check(200, "event.items.all(item, item.owner == event.owner)", Ok(true));
+        check(3_000, "event.items[2999].id == 2999 && event.items.size() == 3000", Ok(true));
+        check(3_000, "event.items.all(item, item.owner == event.owner)", too_large);
+        check(400, "event.items.all(item, item in event.items && item in event.items)", too_large);
+    }
+
+    #[test]
     fn wrong_conditions_are_refused_with_their_place() {
         let refused = |text: &str| Condition::compile(text).expect_err(text).reason;
         insta::assert_snapshot!([
@@ -332,6 +451,11 @@ mod tests {
             "evnt.country == 'NO'",
             "event.tags.map(tag, tag + 'x') == []",
             "event.tags.all(a, event.tags.all(b, a == b))",
+            "(event.tags + event.tags).all(a, a == 'x')",
+            "event.country.matches(event.pattern)",
+            "event.tags.exists(tag, tag.matches('^a'))",
+            "event.country.matches('(')",
+            "event.country.matches('((a{99}){99}){99}')",
             "true &&\n&& false",
         ].map(refused).join("\n"), @r"
         at character 15: token recognition error at: '= '; at character 17: extraneous input ''NO'' expecting <EOF>
@@ -339,6 +463,11 @@ mod tests {
         it speaks of `evnt`; there is event, hook, caller
         `map` and `filter` cannot be used here; `all` and `exists` can
         `all` and `exists` cannot stand inside each other
+        `all` and `exists` go through a list as it is, such as `event.tags`
+        `matches` takes a pattern that is written out, such as `matches('^a+$')`
+        `matches` cannot stand inside `all` or `exists`
+        the pattern of `matches` is none: unclosed group
+        the pattern of `matches` stands for too much
         in line 2 at character 1: extraneous input '&&'
         ");
         assert!(refused(&"1 + ".repeat(400)).contains("1000 are allowed"));

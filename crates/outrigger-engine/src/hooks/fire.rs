@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use outrigger_contract::{Code, FunctionRef, HookKind, HookName, OnError, Type, Value};
+use outrigger_contract::{Code, FunctionRef, HookKind, HookName, OnError, PluginName, Type, Value};
 use serde_json::{Map, Value as Json};
 use time::OffsetDateTime;
 
@@ -37,6 +37,8 @@ pub struct Firing {
     pub dry_run: bool,
     /// The call that causes it and waits for it, where that is recorded in detail.
     pub within: Option<Arc<Recording>>,
+    /// Only the subscribers of this plugin are called.
+    pub only: Option<PluginName>,
 }
 
 /// What became of it.
@@ -68,6 +70,7 @@ impl Firing {
             until: None,
             dry_run: false,
             within: None,
+            only: None,
         }
     }
 }
@@ -118,11 +121,14 @@ struct Course<'a> {
 async fn run(engine: &Engine, firing: Firing) -> Fired {
     let (started, started_at) = (Instant::now(), OffsetDateTime::now_utc());
     // The list is fixed here; who subscribes from now on takes part the next time.
-    let subscribers = engine.inner.hooks.subscribers(&firing.hook);
+    let mut subscribers = engine.inner.hooks.subscribers(&firing.hook);
+    if let Some(plugin) = &firing.only {
+        let of_plugin = subscribers.iter().filter(|subscriber| subscriber.subscription.function.plugin == *plugin);
+        subscribers = of_plugin.cloned().collect();
+    }
     let kind = engine.inner.hooks.table.load().specs.get(&firing.hook).map_or(HookKind::Event, |spec| spec.kind);
     let caller = firing.cause.as_ref().map_or_else(|| "system".to_owned(), ToString::to_string);
-    let facts = Facts::new(&firing.hook, caller.clone(), &firing.payload);
-    let planned = plan(&subscribers, &facts);
+    let planned = plan(&subscribers, &Facts::new(&firing.hook, &caller, &firing.payload));
     let mut course = Course {
         engine,
         value: firing.payload.clone(),

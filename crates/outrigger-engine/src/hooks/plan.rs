@@ -52,7 +52,7 @@ impl Skipped {
 
 /// The steps, in order. Conditions speak of what the hook carried at first, not of what filters made of it.
 #[must_use]
-pub fn plan(subscribers: &[Arc<Subscriber>], facts: &Facts) -> Vec<Planned> {
+pub fn plan(subscribers: &[Arc<Subscriber>], facts: &Facts<'_>) -> Vec<Planned> {
     let step = |subscriber: &Subscriber| match &subscriber.condition {
         _ if !subscriber.subscription.enabled => Step::Skip(Skipped::Disabled),
         None => Step::Call,
@@ -97,9 +97,8 @@ mod tests {
     }
 
     fn check(lines: &str, expected: &str) {
-        let facts =
-            Facts::new(&"customer.created".parse().expect("a name"), "local".to_owned(), &json!({"country": "NO"}));
-        let planned = plan(&subscribers(lines), &facts);
+        let (hook, event) = ("customer.created".parse().expect("a name"), json!({"country": "NO"}));
+        let planned = plan(&subscribers(lines), &Facts::new(&hook, "local", &event));
         let text: Vec<_> = planned
             .iter()
             .map(|planned| format!("{} {:?}", planned.subscriber.subscription.id, planned.step))

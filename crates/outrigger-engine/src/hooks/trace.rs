@@ -1,6 +1,7 @@
-//! What was done when a hook was fired: kept in memory, the latest of them. No values are kept, which may be secret.
+//! What was done when a hook was fired: kept in memory, the latest of each hook. No values are kept, which may be secret.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,10 @@ use time::OffsetDateTime;
 use super::plan::Skipped;
 use crate::correlation::CorrelationId;
 
-/// Traces kept.
-const KEPT: usize = 1_000;
+/// Traces kept of each hook, so that one that is fired for every call leaves those of the others.
+const KEPT: usize = 200;
+/// Hooks whose traces are kept.
+const MOST_HOOKS: usize = 500;
 
 /// What was done when a hook was fired.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,27 +112,101 @@ pub struct TraceFilter {
 /// The latest traces.
 #[derive(Debug, Default)]
 pub(super) struct Traces {
-    kept: Mutex<VecDeque<Arc<HookTrace>>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// How many there were.
+    count: u64,
+    /// Of each hook, the oldest first, by the number that each was.
+    of: HashMap<HookName, VecDeque<(u64, Arc<HookTrace>)>>,
 }
 
 impl Traces {
     pub(super) fn keep(&self, trace: Arc<HookTrace>) {
         let mut kept = self.kept.lock();
-        if kept.len() == KEPT {
-            kept.pop_front();
+        let Kept { count, of } = &mut *kept;
+        if of.len() >= MOST_HOOKS && !of.contains_key(&trace.hook) {
+            // The one that was not fired for longest makes room.
+            let newest = |(_, traces): &(&HookName, &VecDeque<(u64, _)>)| traces.back().map(|(number, _)| *number);
+            let oldest = of.iter().min_by_key(newest).map(|(hook, _)| hook.clone());
+            if let Some(hook) = oldest {
+                of.remove(&hook);
+            }
         }
-        kept.push_back(trace);
+        let of_hook = of.entry(trace.hook.clone()).or_default();
+        if of_hook.len() >= KEPT {
+            of_hook.pop_front();
+        }
+        *count += 1;
+        of_hook.push_back((*count, trace));
     }
 
     /// Those that match, the newest first.
     pub(super) fn list(&self, filter: &TraceFilter) -> Vec<Arc<HookTrace>> {
         let TraceFilter { hook, correlation, limit } = filter;
-        let most = if *limit == 0 { KEPT } else { *limit };
         let kept = self.kept.lock();
-        let matching = kept.iter().rev().filter(|trace| {
-            hook.as_ref().is_none_or(|hook| *hook == trace.hook)
-                && correlation.is_none_or(|correlation| correlation == trace.correlation)
-        });
-        matching.take(most).cloned().collect()
+        let hooks = kept.of.iter().filter(|(of, _)| hook.as_ref().is_none_or(|hook| hook == *of));
+        let matching = hooks
+            .flat_map(|(_, traces)| traces)
+            .filter(|(_, trace)| correlation.is_none_or(|correlation| correlation == trace.correlation));
+        let mut matching: Vec<_> = matching.cloned().collect();
+        drop(kept);
+        matching.sort_unstable_by_key(|(number, _)| Reverse(*number));
+        if *limit > 0 {
+            matching.truncate(*limit);
+        }
+        matching.into_iter().map(|(_, trace)| trace).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(hook: &str) -> Arc<HookTrace> {
+        Arc::new(HookTrace {
+            id: String::new(),
+            hook: hook.parse().expect("a name"),
+            kind: HookKind::Event,
+            correlation: CorrelationId::new(),
+            caller: "local".to_owned(),
+            started_at: OffsetDateTime::UNIX_EPOCH,
+            duration: Duration::ZERO,
+            dry_run: false,
+            callbacks: Vec::new(),
+            result: HookResult::Passed,
+        })
+    }
+
+    #[test]
+    fn a_busy_hook_leaves_the_traces_of_the_others() {
+        let traces = Traces::default();
+        let rare = trace("plugin.enabled");
+        traces.keep(Arc::clone(&rare));
+        for _ in 0..KEPT + 5 {
+            traces.keep(trace("call.after"));
+        }
+        let last = trace("plugin.disabled");
+        traces.keep(Arc::clone(&last));
+        let all = traces.list(&TraceFilter::default());
+        assert_eq!((all.len(), &all[0], &all[KEPT + 1]), (KEPT + 2, &last, &rare), "the newest first");
+        let filter = TraceFilter { hook: Some(rare.hook.clone()), ..TraceFilter::default() };
+        assert_eq!(traces.list(&filter), [Arc::clone(&rare)]);
+        let filter = TraceFilter { correlation: Some(last.correlation), limit: 5, ..TraceFilter::default() };
+        assert_eq!(traces.list(&filter), [last]);
+        assert_eq!(traces.list(&TraceFilter { limit: 3, ..TraceFilter::default() }).len(), 3);
+    }
+
+    #[test]
+    fn hooks_that_are_not_fired_any_more_make_room() {
+        let traces = Traces::default();
+        for number in 0..=MOST_HOOKS {
+            traces.keep(trace(&format!("shop.sold-{number}")));
+        }
+        let all = traces.list(&TraceFilter::default());
+        assert_eq!(all.len(), MOST_HOOKS);
+        assert!(all.iter().all(|trace| trace.hook.as_str() != "shop.sold-0"));
     }
 }

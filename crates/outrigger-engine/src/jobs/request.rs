@@ -6,7 +6,7 @@ use outrigger_contract::{Code, FunctionRef};
 use time::OffsetDateTime;
 
 use super::machine::{self, Effect, Event, Standing};
-use super::{Cron, JobId, JobRecord, Missed, OnInterruption, Owner, ScheduleRecord, Task, event};
+use super::{Cron, JobId, JobRecord, Missed, OnInterruption, Overlap, Owner, ScheduleRecord, Task, event};
 use crate::call::{Arguments, Call, CallOptions, Caller};
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -16,6 +16,12 @@ use crate::store::StoreError;
 const MOST_ATTEMPTS: u32 = 100;
 /// Of a name or a key.
 const LONGEST_NAME: usize = 128;
+/// Of the text of arguments, in bytes: they are kept with the job, and shown with every list of jobs.
+const LONGEST_ARGUMENTS: usize = 256 << 10;
+/// Jobs that have not begun.
+pub(super) const MOST_WAITING: u64 = 10_000;
+/// Schedules: each is looked at with every look at the jobs.
+const MOST_SCHEDULES: usize = 1_000;
 
 /// A job that somebody wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,16 +48,22 @@ pub struct ScheduleRequest {
     pub job: JobRequest,
     pub enabled: bool,
     pub missed: Missed,
+    pub overlap: Overlap,
 }
 
 impl Engine {
     /// Puts a job into the queue. A runner, of this process or of the one that holds the data directory, does it.
     ///
     /// # Errors
-    /// The function cannot be called by this caller or with these arguments, or the store failed.
+    /// The function cannot be called by this caller or with these arguments, too many jobs wait already, or the store failed.
     pub async fn job_create(&self, caller: &Caller, request: JobRequest) -> Result<JobRecord, Failure> {
         let not_before = request.not_before;
         let task = self.task(caller, request).await?;
+        let waiting = self.inner.store.job_backlog().await?;
+        if waiting >= MOST_WAITING {
+            return Err(Failure::new(Code::Busy, format!("{waiting} jobs wait already, and there can be no more"))
+                .with_hint("try again when some have begun; `outrigger job list --state queued` shows what waits"));
+        }
         let mut job = JobRecord::new(task, owner(caller), OffsetDateTime::now_utc());
         job.not_before = not_before;
         let told = event::of(&job);
@@ -85,7 +97,8 @@ impl Engine {
         .await
     }
 
-    /// Approves a job that waits for it.
+    /// Approves a job that waits for it. That is a right of its own: who has it need not be able to call what they approve,
+    /// which is then called as its owner.
     ///
     /// # Errors
     /// It does not wait, there is none, or the store failed.
@@ -97,11 +110,14 @@ impl Engine {
         .await
     }
 
-    /// Does a job once more that failed or was cancelled.
+    /// Does a job once more that failed or was cancelled. It is called as its owner, so it is asked first whether whoever wants
+    /// that could call it too: otherwise they would have done for them what they may not do.
     ///
     /// # Errors
-    /// It has not, there is none, or the store failed.
-    pub async fn job_retry(&self, id: JobId) -> Result<JobRecord, Failure> {
+    /// It has not, it cannot be called by them or at all any more, there is none, or the store failed.
+    pub async fn job_retry(&self, id: JobId, by: &Caller) -> Result<JobRecord, Failure> {
+        let Task { function, arguments, .. } = self.job(id).await?.task;
+        self.check_call(by, function, arguments).await?;
         self.job_change(id, Event::Retry, |_| Ok(())).await
     }
 
@@ -137,9 +153,9 @@ impl Engine {
     /// Makes a schedule, or puts it in the place of the one of its name.
     ///
     /// # Errors
-    /// Its jobs could not be called, its time never comes, or the store failed.
+    /// Its jobs could not be called, its time never comes, there are too many, or the store failed.
     pub async fn schedule_put(&self, caller: &Caller, request: ScheduleRequest) -> Result<ScheduleRecord, Failure> {
-        let ScheduleRequest { name, cron, job, enabled, missed } = request;
+        let ScheduleRequest { name, cron, job, enabled, missed, overlap } = request;
         check_name("name of a schedule", &name)?;
         if job.not_before.is_some() {
             return Err(invalid("a scheduled job has no `not_before` of its own", "leave it out"));
@@ -151,9 +167,16 @@ impl Engine {
             return Err(invalid(&format!("the time `{cron}` never comes"), "check the day and the month"));
         }
         loop {
-            let present = self.inner.store.schedule_list().await?.into_iter().find(|present| present.name == name);
-            let (last_job, created_at, generation) =
-                present.map_or((None, now, 0), |present| (present.last_job, present.created_at, present.generation));
+            let all = self.inner.store.schedule_list().await?;
+            let count = all.len();
+            let present = all.into_iter().find(|present| present.name == name);
+            if present.is_none() && count >= MOST_SCHEDULES {
+                return Err(Failure::new(Code::Conflict, format!("there are {count} schedules already"))
+                    .with_hint("remove one that is not needed any more"));
+            }
+            let (last_job, skipped, created_at, generation) = present.map_or((None, 0, now, 0), |present| {
+                (present.last_job, present.skipped, present.created_at, present.generation)
+            });
             let mut schedule = ScheduleRecord {
                 name: name.clone(),
                 cron: cron.clone(),
@@ -161,6 +184,8 @@ impl Engine {
                 owner: owner(caller),
                 enabled,
                 missed,
+                overlap,
+                skipped,
                 next_at: first.filter(|_| enabled),
                 last_job,
                 created_at,
@@ -195,13 +220,13 @@ impl Engine {
         if let Some(key) = &concurrency_key {
             check_name("concurrency key", key)?;
         }
-        let call = Call {
-            caller: caller.clone(),
-            function: function.clone(),
-            arguments: Arguments::Text(arguments.clone()),
-            options: CallOptions::default(),
-        };
-        let repeatable = self.check(call).await?;
+        if arguments.len() > LONGEST_ARGUMENTS {
+            let message =
+                format!("the arguments have {} bytes, and those of a job have at most 262,144", arguments.len());
+            return Err(Failure::new(Code::TooLarge, message)
+                .with_hint("put the data where the function can fetch it, and pass on where that is"));
+        }
+        let repeatable = self.check_call(caller, function.clone(), arguments.clone()).await?;
         let by_function = if repeatable { OnInterruption::Retry } else { OnInterruption::Fail };
         Ok(Task {
             function,
@@ -213,6 +238,13 @@ impl Engine {
             on_interruption: on_interruption.unwrap_or(by_function),
             needs_approval,
         })
+    }
+
+    /// Checks that this caller could call a function with these arguments. Answers whether it does no harm to call it once
+    /// more.
+    async fn check_call(&self, caller: &Caller, function: FunctionRef, arguments: String) -> Result<bool, Failure> {
+        let arguments = Arguments::Text(arguments);
+        self.check(Call { caller: caller.clone(), function, arguments, options: CallOptions::default() }).await
     }
 }
 

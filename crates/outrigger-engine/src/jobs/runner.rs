@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::machine::{Event, Prospect};
-use super::{JobId, JobProgress, JobRecord, JobState, Owner, event, request, schedule};
+use super::schedule::Room;
+use super::{JobId, JobProgress, JobRecord, JobState, Overlap, Owner, ScheduleRecord, event, request, schedule};
 use crate::call::{Arguments, Call, CallOptions, Caller};
 use crate::engine::{Engine, Inner};
 use crate::error::Failure;
@@ -97,6 +98,8 @@ pub(crate) struct Desk {
 
 #[derive(Debug)]
 struct Running {
+    /// The generation of the job that was begun, which no other attempt has.
+    generation: u64,
     concurrency_key: Option<String>,
     cancel: CancellationToken,
 }
@@ -122,6 +125,14 @@ impl Desk {
             if tokio::time::timeout(drain, self.tasks.wait()).await.is_err() {
                 tracing::warn!("jobs could not be ended; they are dealt with at the next start");
             }
+        }
+    }
+
+    /// An attempt has ended. What is there of another one stays.
+    fn clear(&self, id: JobId, generation: u64) {
+        let mut running = self.running.lock();
+        if running.get(&id).is_some_and(|running| running.generation == generation) {
+            running.remove(&id);
         }
     }
 
@@ -181,6 +192,10 @@ impl Runner {
                 return Ok(());
             }
             let Some(job) = engine.inner.store.job_next(self.options.clock.now(), &busy).await? else { return Ok(()) };
+            if engine.inner.jobs.running.lock().contains_key(&job.id) {
+                // The end of the attempt before is written, and its place is about to be cleared, which wakes the next turn.
+                return Ok(());
+            }
             self.begin(engine, job).await?;
         }
     }
@@ -205,12 +220,17 @@ impl Runner {
     async fn tick(&self, engine: &Engine) -> Result<(), Failure> {
         let now = self.options.clock.now();
         for present in engine.inner.store.schedule_list().await? {
-            let Some((next, job)) = schedule::tick(&present, now) else { continue };
+            if !schedule::is_due(&present, now) {
+                continue;
+            }
+            let room = self.room(engine, &present).await?;
+            let Some((next, job)) = schedule::tick(&present, now, room) else { continue };
             let event = job.as_ref().map(event::of);
             let made = job.as_ref().zip(event.as_ref());
             match engine.inner.store.schedule_put(&next, made).await {
                 Ok(_) => {
-                    tracing::debug!(schedule = %next.name, made = job.is_some(), "a schedule's time has come");
+                    let (made, skipped) = (job.is_some(), next.skipped);
+                    tracing::debug!(schedule = %next.name, made, skipped, "a schedule's time has come");
                     engine.told_of_job(event);
                 }
                 // It was changed meanwhile, and is looked at again with the next turn.
@@ -221,9 +241,21 @@ impl Runner {
         Ok(())
     }
 
+    /// Whether a schedule whose time has come may make a job.
+    async fn room(&self, engine: &Engine, schedule: &ScheduleRecord) -> Result<Room, Failure> {
+        let store = &engine.inner.store;
+        if store.job_backlog().await? >= request::MOST_WAITING {
+            return Ok(Room::None);
+        }
+        let (Overlap::Skip, Some(last)) = (schedule.overlap, schedule.last_job) else { return Ok(Room::Free) };
+        let last = store.job_fetch(last).await?;
+        Ok(if last.is_some_and(|job| !job.state.has_ended()) { Room::None } else { Room::Free })
+    }
+
     /// Writes down that a job runs, and then has it run.
     async fn begin(&self, engine: &Engine, mut job: JobRecord) -> Result<(), Failure> {
         let desk = Arc::clone(&engine.inner.jobs);
+        let generation = job.generation;
         if request::apply(&mut job, Event::Start, self.options.clock.now()).is_err() {
             return Ok(());
         }
@@ -233,13 +265,13 @@ impl Runner {
         });
         // Known before it is written, so that whoever reads that it runs can cancel it.
         let cancel = CancellationToken::new();
-        let running = Running { concurrency_key: job.task.concurrency_key.clone(), cancel: cancel.clone() };
+        let running = Running { generation, concurrency_key: job.task.concurrency_key.clone(), cancel: cancel.clone() };
         desk.running.lock().insert(job.id, running);
         let event = event::of(&job);
         match engine.inner.store.job_put(&job, Some(&event)).await {
             Ok(_) => engine.told_of_job(Some(event)),
             Err(error) => {
-                desk.running.lock().remove(&job.id);
+                desk.clear(job.id, generation);
                 return match error {
                     // Somebody cancelled it just now.
                     StoreError::Conflict { .. } => Ok(()),
@@ -259,7 +291,7 @@ impl Runner {
                 }
                 tokio::time::sleep(AGAIN).await;
             }
-            desk.running.lock().remove(&id);
+            desk.clear(id, generation);
             desk.wake();
         });
         Ok(())

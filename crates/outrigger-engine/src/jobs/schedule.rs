@@ -47,6 +47,36 @@ impl Missed {
     }
 }
 
+/// What becomes of a schedule's job whose time comes while the one before it has not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// It is left out.
+    #[default]
+    Skip,
+    /// It is made all the same.
+    Queue,
+}
+
+impl Overlap {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::Queue => "queue",
+        }
+    }
+}
+
+/// Whether there is room for another job of a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    Free,
+    /// The one before it has not ended, or too many jobs wait as it is.
+    None,
+}
+
 impl Cron {
     /// The first time after this one. None where there is none, as on the 30th of February.
     #[must_use]
@@ -91,14 +121,28 @@ impl<'de> Deserialize<'de> for Cron {
     }
 }
 
-/// What a look at a schedule leads to: none before its time; otherwise the schedule as it is then, with the job that it
-/// makes. However many times have passed, it makes one job at most.
+fn due(schedule: &ScheduleRecord, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    schedule.next_at.filter(|due| schedule.enabled && *due <= now)
+}
+
+/// Whether a schedule's time has come.
 #[must_use]
-pub fn tick(schedule: &ScheduleRecord, now: OffsetDateTime) -> Option<(ScheduleRecord, Option<JobRecord>)> {
-    let due = schedule.next_at.filter(|due| schedule.enabled && *due <= now)?;
+pub fn is_due(schedule: &ScheduleRecord, now: OffsetDateTime) -> bool {
+    due(schedule, now).is_some()
+}
+
+/// What a look at a schedule leads to: none before its time; otherwise the schedule as it is then, with the job that it
+/// makes. However many times have passed, it makes one job at most, and none where there is no room.
+#[must_use]
+pub fn tick(schedule: &ScheduleRecord, now: OffsetDateTime, room: Room) -> Option<(ScheduleRecord, Option<JobRecord>)> {
+    let due = due(schedule, now)?;
     let mut next = schedule.clone();
     next.next_at = schedule.cron.after(now);
     if schedule.missed == Missed::Skip && now - due > LATE {
+        return Some((next, None));
+    }
+    if room == Room::None {
+        next.skipped = next.skipped.saturating_add(1);
         return Some((next, None));
     }
     let mut job = JobRecord::new(schedule.task.clone(), schedule.owner.clone(), now);

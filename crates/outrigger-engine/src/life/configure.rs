@@ -178,7 +178,7 @@ impl Engine {
     ) -> Result<Vec<Difference>, Failure> {
         let manifest = self.manifest(name).await?;
         let (before, after) = (self.kept(name, from).await?, self.kept(name, to).await?);
-        Ok(configuration::differences(&*self.inner.vault, &manifest, &before, &after))
+        Ok(configuration::differences(&*self.inner.vault, &manifest, &before, &after, &BTreeSet::new()))
     }
 
     /// Seals every secret that is not under the present key anew, those of configurations in one transaction. Answers how many
@@ -189,7 +189,9 @@ impl Engine {
     pub async fn reseal(&self) -> Result<u64, Failure> {
         let mut rewrites = Vec::new();
         for name in self.inner.plugins.names() {
-            rewrites.extend(self.rewrites(&name).await?);
+            let manifest = self.manifest(&name).await?;
+            let is_secret = |_: u64, key: &str| configuration::is_secret(&manifest, key);
+            rewrites.extend(self.rewrites(&name, &is_secret).await?);
         }
         let webhooks = self.reseal_webhooks().await?;
         if rewrites.is_empty() {
@@ -214,29 +216,45 @@ impl Engine {
         Ok(keys)
     }
 
-    /// Seals what was stored in the open before an update made it a secret.
-    pub(super) async fn seal_what_became_secret(&self, name: &PluginName, manifest: &Manifest) -> Result<(), Failure> {
+    /// Seals what was stored in the open before an update made it a secret. `secrets` are the keys that led to one, by all
+    /// names that they had up to the revision `until`: from there on, another value may stand under an old name.
+    pub(super) async fn seal_what_became_secret(
+        &self,
+        name: &PluginName,
+        manifest: &Manifest,
+        secrets: &BTreeSet<String>,
+        until: Option<u64>,
+    ) -> Result<(), Failure> {
+        let is_secret = |revision: u64, key: &str| {
+            configuration::is_secret(manifest, key)
+                || until.is_none_or(|until| revision < until) && secrets.contains(key)
+        };
         let stored = self.all_values(name).await?;
-        let open =
-            |(key, value): (&String, &Value)| configuration::is_secret(manifest, key) && !vault::is_sealed(value);
-        if !stored.iter().any(|(_, values)| values.iter().any(open)) {
+        let is_open = |(revision, values): &(u64, Map<String, Value>)| {
+            values.iter().any(|(key, value)| is_secret(*revision, key) && !vault::is_sealed(value))
+        };
+        if !stored.iter().any(is_open) {
             return Ok(());
         }
-        let rewrites = self.rewrites(name).await?;
+        let rewrites = self.rewrites(name, &is_secret).await?;
         self.inner.store.configuration_rewrite(&rewrites).await?;
         Ok(())
     }
 
-    /// What is to be rewritten so that all secrets of a plugin are under the present key.
-    async fn rewrites(&self, name: &PluginName) -> Result<Vec<ConfigurationRewrite>, Failure> {
+    /// What is to be rewritten so that all secrets of a plugin are under the present key. Which keys of which revision are
+    /// secrets is for `is_secret` to say; what is sealed is one.
+    async fn rewrites(
+        &self,
+        name: &PluginName,
+        is_secret: &(dyn Fn(u64, &str) -> bool + Sync),
+    ) -> Result<Vec<ConfigurationRewrite>, Failure> {
         let vault = &*self.inner.vault;
-        let manifest = self.manifest(name).await?;
         let mut rewrites = Vec::new();
         let mut current = None;
         for (revision, before) in self.all_values(name).await? {
             let mut after = before.clone();
             for (key, value) in &mut after {
-                if !vault::is_sealed(value) && !configuration::is_secret(&manifest, key) {
+                if !vault::is_sealed(value) && !is_secret(revision, key) {
                     continue;
                 }
                 let place = Place::Configuration { plugin: name, key };
@@ -284,9 +302,10 @@ impl Engine {
         let hidden = |key: &str| configuration::is_hidden(manifest, key, &values);
         configuration::check(manifest, &opened, &hidden, |_| None, Whole::No)?;
         let resolved = configuration::resolve(&self.inner, manifest, &values)?;
-        // A plugin may refuse what its schema accepts. It is brought up with the new configuration before that is kept.
+        // A plugin may refuse what its schema accepts. It is brought up with the new configuration before that is kept,
+        // whether it was loaded before or not: a command has just begun, and nobody has called it yet.
         let mut successor = None;
-        if slot.active.load().is_some() {
+        if slot.record().0.state.is_enabled() {
             let mut effects =
                 SlotEffects { configuration: Some(Configuration::new(resolved)), ..SlotEffects::new(self, slot, None) };
             drive(PluginState::Registered, Event::Enable, &mut effects).await.map_err(|(_, failure)| failure)?;
@@ -301,8 +320,8 @@ impl Engine {
             values,
         };
         store.configuration_put(&manifest.name, &revision).await?;
-        if successor.is_some() {
-            self.replace(slot, successor);
+        if let Some(successor) = successor {
+            self.put_into_service(slot, successor).await;
         }
         let told = self.tell_configured(&manifest.name, revision.revision);
         correlation::within(author.correlation, told).await;

@@ -87,6 +87,7 @@ impl<'a> SlotEffects<'a> {
         let Some(revision) = &self.revision else { return Ok(()) };
         if current.is_some_and(|current| Arc::ptr_eq(&current, revision)) {
             self.slot.active.store(None);
+            self.slot.retire(revision);
         }
         revision.calls.close();
         let limit = self.engine.inner.options.drain;
@@ -122,6 +123,10 @@ impl Effects for SlotEffects<'_> {
                 Ok(())
             }
             Effect::Unregister => {
+                for former in self.slot.revisions() {
+                    // A call that outlives its plugin writes nothing to one that is installed by its name later.
+                    former.supersede(true);
+                }
                 self.engine.inner.store.plugin_delete(&self.slot.name).await?;
                 self.engine.inner.plugins.remove(&self.slot.name);
                 Ok(())

@@ -10,36 +10,40 @@ use crate::plugins::{ActiveRevision, Slot};
 #[derive(Debug)]
 pub(super) struct Hold<'a> {
     slot: &'a Slot,
-    revision: Option<Arc<ActiveRevision>>,
+    /// The active one, and those before it whose calls may still run.
+    revisions: Vec<Arc<ActiveRevision>>,
 }
 
 impl<'a> Hold<'a> {
     pub(super) fn begin(slot: &'a Slot) -> Self {
-        let revision = slot.active.load_full();
+        let revisions = slot.revisions();
         // In this order: who finds the revision closed looks whether calls are held.
         slot.held.send_replace(true);
-        if let Some(revision) = &revision {
+        for revision in &revisions {
             revision.calls.close();
         }
-        Self { slot, revision }
+        Self { slot, revisions }
     }
 
     /// Waits until no call runs any more. Answers whether that was so in time.
     pub(super) async fn drained(&self, until: Instant) -> bool {
-        match &self.revision {
-            Some(revision) => tokio::time::timeout_at(until.into(), revision.calls.wait()).await.is_ok(),
-            None => true,
-        }
+        let ended = async {
+            // All over again each time: a call on one revision may have led to one on another that had none any more.
+            while let Some(busy) = self.revisions.iter().find(|revision| !revision.calls.is_empty()) {
+                busy.calls.wait().await;
+            }
+        };
+        tokio::time::timeout_at(until.into(), ended).await.is_ok()
     }
 }
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
         let active = self.slot.active.load();
-        if let (Some(revision), Some(active)) = (&self.revision, &*active)
-            && Arc::ptr_eq(revision, active)
+        if let Some(active) = &*active
+            && self.revisions.iter().any(|revision| Arc::ptr_eq(revision, active))
         {
-            revision.calls.reopen();
+            active.calls.reopen();
         }
         self.slot.held.send_replace(false);
     }

@@ -41,6 +41,9 @@ impl Engine {
         if plan.own {
             values = self.migrate_itself(slot, candidate, plan, values, ground).await?;
         }
+        if !plan.given.0.is_empty() {
+            values = configuration::lay_over(&*self.inner.vault, manifest, &plan.given, &values)?;
+        }
         if values != *stored {
             // By itself first: what is overridden now will not be for ever.
             let opened = configuration::open(&*self.inner.vault, &manifest.name, &values)?;

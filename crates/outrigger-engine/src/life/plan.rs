@@ -1,6 +1,7 @@
 //! What has to be done to what one version left, before another can take its place.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use outrigger_contract::manifest::MigrationStep;
 use outrigger_contract::types::wit::OptionalExport;
@@ -8,6 +9,7 @@ use outrigger_contract::{Code, Manifest, PluginName};
 use semver::Version;
 
 use super::Downgrade;
+use crate::configuration::Given;
 use crate::error::Failure;
 use crate::runtime::RuntimeFault;
 use crate::store::RevisionRecord;
@@ -22,6 +24,8 @@ pub(super) struct Plan {
     pub(super) steps: Vec<MigrationStep>,
     /// The plugin's own functions are called after the steps.
     pub(super) own: bool,
+    /// Values of the configuration that go over what all that has made of it.
+    pub(super) given: Given,
 }
 
 impl Plan {
@@ -29,7 +33,12 @@ impl Plan {
     ///
     /// # Errors
     /// It is older, and neither says that it can take over from that version, nor is told to.
-    pub(super) fn new(from: &Version, revision: &RevisionRecord, downgrade: Downgrade) -> Result<Self, Failure> {
+    pub(super) fn new(
+        from: &Version,
+        revision: &RevisionRecord,
+        downgrade: Downgrade,
+        given: Given,
+    ) -> Result<Self, Failure> {
         let Manifest { name, version: to, migrations, .. } = &revision.manifest;
         let steps: Vec<_> = migrations.iter().filter(|step| step.applies_to(from)).cloned().collect();
         let migrates = match to.cmp_precedence(from) {
@@ -42,10 +51,10 @@ impl Plan {
         };
         let own = migrates && revision.inspection.exports.contains(&OptionalExport::Migration);
         let steps = if migrates { steps } else { Vec::new() };
-        Ok(Self { plugin: name.clone(), from: from.clone(), to: to.clone(), steps, own })
+        Ok(Self { plugin: name.clone(), from: from.clone(), to: to.clone(), steps, own, given })
     }
 
-    /// Nothing has to be done.
+    /// Nothing has to be migrated.
     pub(super) fn is_empty(&self) -> bool {
         self.steps.is_empty() && !self.own
     }
@@ -54,6 +63,17 @@ impl Plan {
     /// lost.
     pub(super) fn touches_state(&self) -> bool {
         self.own || self.steps.iter().any(MigrationStep::touches_state)
+    }
+
+    /// The keys whose values have become secrets, by all the names that they had on the way.
+    pub(super) fn secrets(&self, manifest: &Manifest) -> BTreeSet<String> {
+        let mut keys: BTreeSet<String> = manifest.configuration.secret_keys().map(str::to_owned).collect();
+        for step in self.steps.iter().rev() {
+            let renamed = step.rename.iter().filter(|(_, new)| keys.contains(*new));
+            let former: Vec<_> = renamed.map(|(old, _)| old.clone()).collect();
+            keys.extend(former);
+        }
+        keys
     }
 
     /// The same of one of the plugin's own functions, which is named.

@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::error::Failure;
 use crate::hooks::spec;
 use crate::lifecycle::PluginState;
-use crate::plugins::Slot;
+use crate::plugins::{ActiveRevision, Slot};
 
 impl Engine {
     /// Loads the active revision anew. Not where an administrator was quicker: answers whether it was done.
@@ -45,12 +45,18 @@ impl Engine {
         let digest = slot.record.lock().0.active;
         let successor = self.bring_up(slot, &digest).await?;
         self.settle(slot, PluginState::Active, None).await?;
+        self.put_into_service(slot, successor).await;
+        Ok(())
+    }
+
+    /// Lets a revision that was brought up take the calls, in the place of the one that is loaded or as the first. The
+    /// caller holds the slot's lock.
+    pub(super) async fn put_into_service(&self, slot: &Arc<Slot>, successor: Arc<ActiveRevision>) {
         let first = slot.active.load().is_none();
         self.replace(slot, Some(Arc::clone(&successor)));
         if first {
             self.adopt_loaded(&successor.manifest, &successor.graph).await;
         }
-        Ok(())
     }
 
     /// An administrator has done something about a plugin: what the monitor holds against it no longer counts. The caller

@@ -1,11 +1,12 @@
 //! A revision is tried on copies of the configuration and the state, before it may take the place of the active one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use outrigger_contract::manifest::MigrationStep;
-use outrigger_contract::{Code, PluginName};
-use serde_json::Map;
+use outrigger_contract::{Code, Manifest, PluginName};
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use super::effects::{Candidate, SlotEffects};
@@ -73,7 +74,7 @@ impl Engine {
         successor: &Successor,
         rehearsal: &Rehearsal,
     ) -> Result<Trial, Failure> {
-        let Successor { candidate, course, correlation, .. } = successor;
+        let Successor { candidate, course, correlation, grant: _ } = successor;
         let (name, manifest) = (&slot.name, &candidate.record.manifest);
         let state = Arc::new(StagedState::begin(&self.inner.store, name).await?);
         let until = match rehearsal {
@@ -93,12 +94,13 @@ impl Engine {
         };
         // An administrator who switched the plugin off gets the new version, switched off.
         let disabled = slot.record().0.state == PluginState::Disabled;
-        let revision = match rehearsal {
-            Rehearsal::BringUp { .. } if !disabled => {
-                let configuration = Configuration::new(
-                    configuration::resolve(&self.inner, manifest, &values).map_err(|failure| course.failed(failure))?,
-                );
-                let brought_up = self.bring_up_on(slot, successor, configuration, &ground).await;
+        let resolved = match disabled {
+            true => None,
+            false => Some(self.resolved(course, manifest, &values)?),
+        };
+        let revision = match (rehearsal, resolved) {
+            (Rehearsal::BringUp { .. }, Some(resolved)) => {
+                let brought_up = self.bring_up_on(slot, successor, Configuration::new(resolved), &ground).await;
                 Some(brought_up.map_err(|failure| course.failed(failure))?)
             }
             _ => None,
@@ -108,18 +110,36 @@ impl Engine {
             from: slot.record().1.version,
             to: manifest.version.clone(),
             steps: course.steps(),
-            configuration: configuration::differences(&*self.inner.vault, manifest, &present.values, &values),
+            configuration: configuration::differences(
+                &*self.inner.vault,
+                manifest,
+                &present.values,
+                &values,
+                &course.secrets(manifest),
+            ),
             state: difference,
         };
         Ok(Trial {
             revision,
             ground,
             stamp: state.stamp,
-            configuration: (values != present.values)
-                .then(|| course.revision(&migrated, &present, values, *correlation)),
+            configuration: (values != present.values).then(|| successor.revision(&migrated, &present, values)),
             state: (course.touches_state() || !changes.is_empty()).then_some(changes),
             migrated,
         })
+    }
+
+    /// The configuration as the revision is to get it.
+    fn resolved(
+        &self,
+        course: &Course,
+        manifest: &Manifest,
+        values: &Map<String, Value>,
+    ) -> Result<Map<String, Value>, Failure> {
+        if matches!(course, Course::Forward(_)) {
+            configuration::require(&self.inner, manifest, values)?;
+        }
+        configuration::resolve(&self.inner, manifest, values).map_err(|failure| course.failed(failure))
     }
 
     /// Brings a revision up on copies, and asks it how it is. What fails is undone.
@@ -209,20 +229,36 @@ impl Course {
         }
     }
 
-    /// The configuration as one more revision.
+    /// The keys whose values have become secrets, by all the names that they had on the way.
+    pub(super) fn secrets(&self, manifest: &Manifest) -> BTreeSet<String> {
+        match self {
+            Self::Forward(plan) => plan.secrets(manifest),
+            Self::Back(_) => BTreeSet::new(),
+        }
+    }
+}
+
+impl Successor {
+    /// The configuration as one more revision. Where somebody gave values, it is theirs.
     fn revision(
         &self,
         Migrated { from, to, .. }: &Migrated,
         present: &ConfigurationRecord,
-        values: Map<String, serde_json::Value>,
-        correlation: CorrelationId,
+        values: Map<String, Value>,
     ) -> ConfigurationRevision {
-        let (author, restores) = match self {
-            Self::Forward(_) => (format!("migration from {from} to {to}"), None),
-            Self::Back(former) => (format!("rollback from {from} to {to}"), Some(former.revision)),
+        let (author, restores) = match (&self.course, &self.grant) {
+            (Course::Forward(plan), Some(grant)) if !plan.given.0.is_empty() => (grant.granted_by.clone(), None),
+            (Course::Forward(_), _) => (format!("migration from {from} to {to}"), None),
+            (Course::Back(former), _) => (format!("rollback from {from} to {to}"), Some(former.revision)),
         };
-        let revision = present.revision + 1;
-        ConfigurationRevision { revision, at: OffsetDateTime::now_utc(), author, correlation, restores, values }
+        ConfigurationRevision {
+            revision: present.revision + 1,
+            at: OffsetDateTime::now_utc(),
+            author,
+            correlation: self.correlation,
+            restores,
+            values,
+        }
     }
 }
 

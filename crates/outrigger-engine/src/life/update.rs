@@ -87,9 +87,9 @@ impl Engine {
         installation: Installation,
         root: Option<std::path::PathBuf>,
     ) -> Result<Successor, Failure> {
-        let Installation { revision, granted, granted_by, correlation, downgrade } = installation;
+        let Installation { revision, granted, granted_by, correlation, downgrade, configuration } = installation;
         let (_, present) = slot.record();
-        let plan = Plan::new(&present.version, &revision, downgrade)?;
+        let plan = Plan::new(&present.version, &revision, downgrade, configuration)?;
         let grant = GrantRecord {
             digest: revision.digest,
             permissions: granted.clone(),
@@ -116,7 +116,9 @@ impl Engine {
             self.tell_configured(name, configuration.revision).await;
         }
         // The update itself is done.
-        if let Err(failure) = self.seal_what_became_secret(name, manifest).await {
+        let secrets = successor.course.secrets(manifest);
+        let until = trial.configuration.as_ref().map(|configuration| configuration.revision);
+        if let Err(failure) = self.seal_what_became_secret(name, manifest, &secrets, until).await {
             tracing::error!(plugin = %name, %failure, "what became a secret is still stored in the open");
         }
         Ok(trial.migrated)
@@ -181,10 +183,11 @@ impl Engine {
         let migrates = successor.course.touches_state();
         let expected = migrates.then_some(trial.stamp.writes);
         let state = trial.state.take().map(|changes| StateChange { expected, changes });
-        let predecessor = slot.active.load_full().filter(|_| migrates);
-        if let Some(predecessor) = &predecessor {
+        let mut superseded = slot.revisions();
+        superseded.retain(|former| migrates && !former.is_superseded());
+        for former in &superseded {
             // What it still writes, when it is shut down say, is not for the state of its successor.
-            predecessor.supersede(true);
+            former.supersede(true);
         }
         let switch = Switch {
             plugin: plugin.clone(),
@@ -198,8 +201,8 @@ impl Engine {
         match self.inner.store.plugin_switch(&switch).await {
             Ok(generation) => plugin.generation = generation,
             Err(error) => {
-                if let Some(predecessor) = &predecessor {
-                    predecessor.supersede(false);
+                for former in &superseded {
+                    former.supersede(false);
                 }
                 return Err(error);
             }

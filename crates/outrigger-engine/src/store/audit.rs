@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::StoreError;
-use crate::audit::{AuditEntry, AuditRecord, Head};
+use crate::audit::{AuditEntry, AuditRecord, Head, KeptRecord};
 use crate::correlation::CorrelationId;
 
 /// Keeps the audit log. There is no way to change or remove a record.
@@ -16,8 +16,9 @@ pub trait AuditStore: Send + Sync {
     async fn audit_append(&self, entries: &[AuditEntry]) -> Result<Head, StoreError>;
     /// Records that match, the newest first.
     async fn audit_list(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError>;
-    /// At most `limit` records behind this sequence number, the oldest first: for reading the chain from end to end.
-    async fn audit_read(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
+    /// At most `limit` records behind this sequence number, or from the lowest on, the oldest first: for reading the chain from
+    /// end to end. Each is held against what is kept beside it.
+    async fn audit_read(&self, after: Option<u64>, limit: u32) -> Result<Vec<KeptRecord>, StoreError>;
     /// The last record's place and hash.
     async fn audit_head(&self) -> Result<Head, StoreError>;
 }

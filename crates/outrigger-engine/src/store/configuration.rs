@@ -18,9 +18,9 @@ pub const CONFIGURATION_REVISIONS_KEPT: u64 = 50;
 pub trait ConfigurationStore {
     /// The configuration of a plugin, as it was set (no defaults).
     async fn configuration_fetch(&self, name: &PluginName) -> Result<Option<ConfigurationRecord>, StoreError>;
-    /// Sets the configuration and keeps it as a revision; revisions beyond [`CONFIGURATION_REVISIONS_KEPT`] go.
-    /// [`StoreError::Conflict`] unless it follows the present revision (1 where there is none), and where the plugin is not
-    /// there.
+    /// Sets the configuration and keeps it as a revision; revisions beyond [`CONFIGURATION_REVISIONS_KEPT`] go, but for the
+    /// one that belongs to what the plugin can go back to (see [`super::Predecessor`]). [`StoreError::Conflict`] unless it
+    /// follows the present revision (1 where there is none), and where the plugin is not there.
     async fn configuration_put(&self, name: &PluginName, revision: &ConfigurationRevision) -> Result<(), StoreError>;
     /// The revisions that are kept, the newest first.
     async fn configuration_revisions(&self, name: &PluginName) -> Result<Vec<ConfigurationRevision>, StoreError>;

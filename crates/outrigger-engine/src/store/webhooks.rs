@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use outrigger_contract::WebhookName;
 use time::OffsetDateTime;
 
-use super::StoreError;
+use super::{Bound, StoreError};
 use crate::events::EventId;
 use crate::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord};
 
@@ -16,6 +16,9 @@ pub trait WebhookStore: Send + Sync {
     /// Writes a webhook in the place of the one of its name and its generation, 0 for one that must not exist yet. Answers
     /// with the next generation, or [`StoreError::Conflict`].
     async fn webhook_put(&self, webhook: &WebhookRecord) -> Result<u64, StoreError>;
+    /// The same for a webhook that is told somewhere else from now on, and abandons those of its deliveries that have not
+    /// arrived: all or nothing. What was meant for one receiver is never sent to another.
+    async fn webhook_move(&self, webhook: &WebhookRecord, now: OffsetDateTime) -> Result<u64, StoreError>;
     /// Removes a webhook with its deliveries. Answers whether it was there.
     async fn webhook_delete(&self, name: &WebhookName) -> Result<bool, StoreError>;
 
@@ -33,14 +36,27 @@ pub trait WebhookStore: Send + Sync {
         except: &[WebhookName],
         limit: u32,
     ) -> Result<Vec<DeliveryRecord>, StoreError>;
-    /// Writes a delivery in the place of the one with its id. Answers whether it was there.
-    async fn delivery_put(&self, delivery: &DeliveryRecord) -> Result<bool, StoreError>;
+    /// Writes a delivery in the place of the one with its id, where that is pending and was sent so many times. Answers
+    /// whether it was: otherwise somebody else has written what became of it.
+    async fn delivery_put(&self, delivery: &DeliveryRecord, attempts: u32) -> Result<bool, StoreError>;
+    /// Makes dead letters of pending deliveries of these webhooks, but for these of them: at most so many at once. Answers how
+    /// many.
+    async fn delivery_give_up(
+        &self,
+        webhooks: &[WebhookName],
+        except: &[DeliveryId],
+        now: OffsetDateTime,
+        at_most: u32,
+    ) -> Result<u64, StoreError>;
     /// One delivery.
     async fn delivery_fetch(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError>;
     /// Deliveries that match, the newest first.
     async fn delivery_list(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRecord>, StoreError>;
-    /// How many deliveries of each webhook stand where.
-    async fn delivery_counts(&self) -> Result<Vec<(WebhookName, DeliveryState, u64)>, StoreError>;
+    /// How many deliveries of each webhook stand where: of one, or of all.
+    async fn delivery_counts(
+        &self,
+        webhook: Option<&WebhookName>,
+    ) -> Result<Vec<(WebhookName, DeliveryState, u64)>, StoreError>;
     /// Makes dead letters of a webhook pending again, to be sent from now on: one of them, or all. Answers how many.
     async fn delivery_revive(
         &self,
@@ -48,9 +64,15 @@ pub trait WebhookStore: Send + Sync {
         id: Option<DeliveryId>,
         now: OffsetDateTime,
     ) -> Result<u64, StoreError>;
-    /// Drops deliveries that ended before this: at most so many at once. Answers how many.
-    async fn delivery_prune(&self, ended_before: OffsetDateTime, at_most: u32) -> Result<u64, StoreError>;
+    /// Drops deliveries that have ended beyond what is to be kept, by their end: a few at a time, so that others can write in
+    /// between. Answers how many.
+    async fn delivery_prune(&self, keep: &Bound) -> Result<u64, StoreError>;
 }
+
+/// Why a delivery was given up together with the others of its webhook.
+pub const SWITCHED_OFF: &str = "the webhook was switched off";
+/// Why a delivery was abandoned.
+pub const MOVED: &str = "the webhook was moved to another address";
 
 /// Which deliveries to list. All that is given must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

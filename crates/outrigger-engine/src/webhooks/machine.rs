@@ -6,6 +6,8 @@
 //!    ▲ └────▶ dead ──(retried by hand)──▶ pending
 //!    └─ (waits longer after each failure)
 //! ```
+//!
+//! What is pending or dead when its webhook is moved to another address is abandoned, and so stays where it was meant to go.
 
 use std::time::Duration;
 
@@ -22,11 +24,13 @@ pub enum DeliveryState {
     Delivered,
     /// It was given up. Somebody may have it sent again.
     Dead,
+    /// Its webhook was moved to another address, where it is not sent any more.
+    Abandoned,
 }
 
 impl DeliveryState {
     /// Every state.
-    pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Dead];
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Dead, Self::Abandoned];
 
     /// Its name.
     #[must_use]
@@ -35,6 +39,7 @@ impl DeliveryState {
             Self::Pending => "pending",
             Self::Delivered => "delivered",
             Self::Dead => "dead",
+            Self::Abandoned => "abandoned",
         }
     }
 }

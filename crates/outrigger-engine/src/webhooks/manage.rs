@@ -5,12 +5,12 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::secret::{SecretText, Secrets};
-use super::{DeliveryId, DeliveryRecord, WebhookRecord, WebhookSpec, check, next_id, signature, worker};
+use super::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord, WebhookSpec, check, next_id, signature, worker};
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::events::{EventRecord, NewEvent};
 use crate::hooks::spec::WEBHOOK_TEST;
-use crate::store::StoreError;
+use crate::store::{DeliveryFilter, StoreError};
 
 /// How long is signed with the secret before, too, once there is a new one.
 const OVERLAP: time::Duration = time::Duration::hours(24);
@@ -88,15 +88,22 @@ impl Engine {
         Ok((webhook, secret))
     }
 
-    /// Makes a webhook into what is wanted. One that is switched on, or is to be told of other events, is told of what
-    /// happens from now on.
+    /// Makes a webhook into what is wanted. One that is switched on, or is to be told of other events or somewhere else, is told
+    /// of what happens from now on.
     ///
     /// # Errors
-    /// There is none of this name, it is not what one may be, or the store failed.
+    /// There is none of this name, it is not what one may be, its headers would be sent to somebody else, or the store failed.
     pub async fn webhook_update(&self, name: &WebhookName, spec: WebhookSpec) -> Result<WebhookRecord, Failure> {
         let url = check::spec(&spec)?;
         self.webhook_change(name, |webhook| {
             let now = OffsetDateTime::now_utc();
+            let moved = webhook.url.origin() != url.origin();
+            if moved && spec.headers.is_none() && !webhook.headers.is_empty() {
+                // Whoever may change an address could read them there.
+                let message = "the address is another server's, and the values of the headers are not for it to see";
+                return Err(Failure::new(Code::InvalidInput, message)
+                    .with_hint("send the headers again, those that the other server is to get"));
+            }
             if let Some(headers) = &spec.headers {
                 let vault = &*self.inner.vault;
                 let secrets = Secrets { headers: headers.clone(), ..Secrets::open(vault, webhook)? };
@@ -105,7 +112,7 @@ impl Engine {
             }
             let other = webhook.events != spec.events || webhook.plugin != spec.plugin;
             let switched_on = spec.enabled && !webhook.enabled;
-            if other || switched_on {
+            if other || switched_on || moved {
                 webhook.since = now;
             }
             if switched_on || webhook.url != url {
@@ -157,11 +164,7 @@ impl Engine {
     /// # Errors
     /// There is none of this name, or the store failed.
     pub async fn webhook_test(&self, name: &WebhookName) -> Result<DeliveryRecord, Failure> {
-        let webhook = self.webhook(name).await?;
-        if !webhook.enabled {
-            return Err(Failure::new(Code::Conflict, format!("the webhook `{name}` is switched off"))
-                .with_hint(format!("`outrigger webhook update {name} --enable` switches it on")));
-        }
+        require_enabled(&self.webhook(name).await?)?;
         let now = OffsetDateTime::now_utc();
         let tried = WEBHOOK_TEST.parse().expect("the built-in names are names");
         let payload = json!({"webhook": name.as_str(), "message": "Somebody tried this webhook out."});
@@ -189,9 +192,19 @@ impl Engine {
     /// Has a dead letter sent again, or all of a webhook. Answers how many.
     ///
     /// # Errors
-    /// There is no such webhook or delivery, it is no dead letter, or the store failed.
+    /// There is no such webhook or delivery, it is no dead letter, the webhook is switched off, or the store failed.
     pub async fn delivery_retry(&self, webhook: &WebhookName, id: Option<DeliveryId>) -> Result<u64, Failure> {
-        self.webhook(webhook).await?;
+        let present = self.webhook(webhook).await?;
+        let dead = DeliveryFilter {
+            webhook: Some(webhook.clone()),
+            state: Some(DeliveryState::Dead),
+            limit: 1,
+            ..DeliveryFilter::default()
+        };
+        if !present.enabled && !self.inner.store.delivery_list(&dead).await?.is_empty() {
+            // They would be given up again at once.
+            require_enabled(&present)?;
+        }
         let revived = self.inner.store.delivery_revive(webhook, id, OffsetDateTime::now_utc()).await?;
         if let (0, Some(id)) = (revived, id) {
             let state = self.delivery(webhook, id).await?.state;
@@ -202,7 +215,8 @@ impl Engine {
         Ok(revived)
     }
 
-    /// Changes a webhook: asks again where somebody else was quicker.
+    /// Changes a webhook: asks again where somebody else was quicker. What is on its way stays behind where the webhook is moved
+    /// to another server.
     pub(super) async fn webhook_change(
         &self,
         name: &WebhookName,
@@ -210,8 +224,13 @@ impl Engine {
     ) -> Result<WebhookRecord, Failure> {
         loop {
             let mut webhook = self.webhook(name).await?;
+            let before = webhook.url.origin();
             change(&mut webhook)?;
-            match self.inner.store.webhook_put(&webhook).await {
+            let written = match webhook.url.origin() == before {
+                true => self.inner.store.webhook_put(&webhook).await,
+                false => self.inner.store.webhook_move(&webhook, OffsetDateTime::now_utc()).await,
+            };
+            match written {
                 Ok(generation) => {
                     webhook.generation = generation;
                     self.inner.post.wake();
@@ -242,6 +261,15 @@ impl Engine {
         }
         Ok(resealed)
     }
+}
+
+fn require_enabled(webhook: &WebhookRecord) -> Result<(), Failure> {
+    let name = &webhook.name;
+    if webhook.enabled {
+        return Ok(());
+    }
+    Err(Failure::new(Code::Conflict, format!("the webhook `{name}` is switched off"))
+        .with_hint(format!("`outrigger webhook update {name} --enable` switches it on")))
 }
 
 fn new_secret() -> Result<SecretText, Failure> {

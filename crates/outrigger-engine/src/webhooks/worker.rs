@@ -29,6 +29,7 @@ use crate::error::Failure;
 use crate::events::{EventId, EventRecord};
 use crate::hooks::spec;
 use crate::jobs::Clock;
+use crate::store::Bound;
 
 /// Events that are gone through at once.
 const PAGE: u32 = 200;
@@ -63,7 +64,9 @@ pub struct Keep {
     pub events: u64,
     /// and for how long.
     pub events_for: Duration,
-    /// Deliveries that have ended, dead letters too.
+    /// Deliveries that have ended, dead letters too, at most,
+    pub deliveries: u64,
+    /// and for how long.
     pub deliveries_for: Duration,
     /// How often what is too much is dropped.
     pub period: Duration,
@@ -75,6 +78,7 @@ impl Default for Keep {
         Self {
             events: 50_000,
             events_for: Duration::from_hours(14 * DAY),
+            deliveries: 100_000,
             deliveries_for: Duration::from_hours(14 * DAY),
             period: Duration::from_mins(10),
         }
@@ -242,9 +246,9 @@ impl Worker {
     }
 
     async fn turn(&mut self, engine: &Engine) -> Result<(), Failure> {
-        let webhooks = engine.inner.store.webhook_list().await?;
-        self.take_up(engine, &webhooks).await?;
+        let webhooks = self.take_up(engine).await?;
         if !webhooks.is_empty() {
+            self.give_up(engine, &webhooks).await?;
             self.send_due(engine, &webhooks).await?;
         }
         let now = self.options.clock.now();
@@ -255,17 +259,24 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes deliveries of the events that have not been gone through yet.
-    async fn take_up(&mut self, engine: &Engine, webhooks: &[WebhookRecord]) -> Result<(), Failure> {
+    /// Makes deliveries of the events that have not been gone through yet. Answers with the webhooks that there are.
+    async fn take_up(&mut self, engine: &Engine) -> Result<Vec<WebhookRecord>, Failure> {
         let store = &engine.inner.store;
-        if webhooks.is_empty() {
-            // A webhook that is added later is told of what happens later.
-            self.cursor = store.event_head().await?.or(self.cursor);
-            return Ok(());
+        if store.webhook_list().await?.is_empty() {
+            // A webhook that is added later is told of what happens later. One that is added before the head is read is seen by
+            // the second look.
+            let head = store.event_head().await?;
+            let webhooks = store.webhook_list().await?;
+            if webhooks.is_empty() {
+                self.cursor = head.or(self.cursor);
+                return Ok(webhooks);
+            }
         }
         loop {
             let page = store.event_read(self.cursor, PAGE).await?;
-            let Some(last) = page.last().map(|event| event.id) else { return Ok(()) };
+            // Behind the events, so that whatever webhook was there before one of them is among these.
+            let webhooks = store.webhook_list().await?;
+            let Some(last) = page.last().map(|event| event.id) else { return Ok(webhooks) };
             let now = self.options.clock.now();
             let deliveries: Vec<_> = page
                 .iter()
@@ -279,12 +290,27 @@ impl Worker {
         }
     }
 
+    /// Makes dead letters of what was on its way to webhooks that are switched off: it would wait there for good.
+    async fn give_up(&self, engine: &Engine, webhooks: &[WebhookRecord]) -> Result<(), Failure> {
+        let off: Vec<_> =
+            webhooks.iter().filter(|webhook| !webhook.enabled).map(|webhook| webhook.name.clone()).collect();
+        if off.is_empty() {
+            return Ok(());
+        }
+        // What is being sent may still arrive.
+        let running: Vec<_> = engine.inner.post.running.lock().keys().copied().collect();
+        let (store, now) = (&engine.inner.store, self.options.clock.now());
+        while store.delivery_give_up(&off, &running, now, AT_ONCE).await? >= u64::from(AT_ONCE) {}
+        Ok(())
+    }
+
     async fn send_due(&self, engine: &Engine, webhooks: &[WebhookRecord]) -> Result<(), Failure> {
         let post = &engine.inner.post;
         let WebhookOptions { parallel, per_webhook, clock, .. } = &self.options;
         loop {
-            let running: Vec<_> = post.running.lock().values().cloned().collect();
-            let at = |name: &WebhookName| running.iter().filter(|busy| *busy == name).count();
+            // As it was before the store is asked: what ends in between is pending in the answer, and would be sent again.
+            let running = post.running.lock().clone();
+            let at = |name: &WebhookName| running.values().filter(|busy| *busy == name).count();
             let except: Vec<_> = webhooks
                 .iter()
                 .filter(|webhook| !webhook.enabled || at(&webhook.name) >= *per_webhook)
@@ -296,7 +322,7 @@ impl Worker {
                 return Ok(());
             }
             let due = engine.inner.store.delivery_due(clock.now(), &except, most).await?;
-            let next = due.into_iter().find(|delivery| !post.running.lock().contains_key(&delivery.id));
+            let next = due.into_iter().find(|delivery| !running.contains_key(&delivery.id));
             let Some(delivery) = next else { return Ok(()) };
             let Some(webhook) = webhooks.iter().find(|webhook| webhook.name == delivery.webhook) else {
                 // It was added just now; the next turn knows it.
@@ -326,10 +352,10 @@ impl Worker {
     /// Drops what is too old or too much, a little at a time so that nobody waits long for the database. Here, and not with
     /// other old records: an event is only dropped when what webhooks are to be told of it is a delivery.
     async fn tidy(&self, engine: &Engine, now: OffsetDateTime) -> Result<(), Failure> {
-        let Keep { events, events_for, deliveries_for, period: _ } = self.options.keep;
+        let Keep { events, events_for, deliveries, deliveries_for, period: _ } = self.options.keep;
         let store = &engine.inner.store;
         while store.event_prune(events, now - events_for, AT_ONCE).await? >= u64::from(AT_ONCE) {}
-        while store.delivery_prune(now - deliveries_for, AT_ONCE).await? >= u64::from(AT_ONCE) {}
+        store.delivery_prune(&Bound { since: now - deliveries_for, most: deliveries }).await?;
         Ok(())
     }
 }
@@ -344,6 +370,7 @@ async fn carry(
 ) {
     let (answer, outcome) = attempt(engine, options, sender, webhook, &delivery).await;
     let now = options.clock.now();
+    let before = delivery.attempts;
     delivery.attempts += 1;
     let standing = Standing { attempts: delivery.attempts, failing_since: webhook.failing_since };
     let transition = machine::advance(standing, &outcome, &options.patience, now, options.chance.draw());
@@ -358,8 +385,9 @@ async fn carry(
     let (id, name, state) = (delivery.id, &webhook.name, delivery.state);
     let told = delivery.error.as_deref().unwrap_or("it has it");
     tracing::debug!(delivery = %id, webhook = %name, %state, attempts = delivery.attempts, told, "a delivery was sent");
-    // Until it is written nothing else sends it; a process that ends before leaves it to be sent again.
-    while let Err(error) = engine.inner.store.delivery_put(&delivery).await {
+    // Until it is written nothing else sends it; a process that ends before leaves it to be sent again. One that was removed or
+    // abandoned meanwhile stays so.
+    while let Err(error) = engine.inner.store.delivery_put(&delivery, before).await {
         tracing::error!(%error, delivery = %id, "the end of a delivery could not be written down");
         tokio::time::sleep(AGAIN).await;
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outrigger_contract::{Digest, Manifest, Permissions};
-use outrigger_engine::configuration::{NoOverrides, Overrides};
+use outrigger_engine::configuration::{Given, NoOverrides, Overrides};
 use outrigger_engine::life::{Author, Downgrade, Installation};
 use outrigger_engine::runtime::{Inspection, Runtime};
 use outrigger_engine::store::RevisionRecord;
@@ -16,6 +16,9 @@ use outrigger_engine::{
 use outrigger_store::MemoryStore;
 use outrigger_testkit::scripted::{self, ScriptedRuntime};
 use serde_json::{Value as Json, json};
+
+/// How long calls that run may take to finish.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct Bench {
     pub engine: Engine,
@@ -34,12 +37,18 @@ impl Bench {
     }
 
     pub async fn with(store: Arc<dyn Store>, vault: Arc<dyn Vault>, overrides: Arc<dyn Overrides>) -> Self {
-        Self::open(store, vault, overrides, None).await
+        Self::open(store, vault, overrides, None, PATIENCE).await
+    }
+
+    /// One that does not wait long for calls when a plugin is disabled, replaced or removed.
+    pub async fn impatient() -> Self {
+        let patience = Duration::from_millis(100);
+        Self::open(Arc::new(MemoryStore::new()), Arc::new(NoVault), Arc::new(NoOverrides), None, patience).await
     }
 
     /// With somebody who keeps traces.
     pub async fn traced(tracer: Arc<dyn Tracer>) -> Self {
-        Self::open(Arc::new(MemoryStore::new()), Arc::new(NoVault), Arc::new(NoOverrides), Some(tracer)).await
+        Self::open(Arc::new(MemoryStore::new()), Arc::new(NoVault), Arc::new(NoOverrides), Some(tracer), PATIENCE).await
     }
 
     async fn open(
@@ -47,11 +56,12 @@ impl Bench {
         vault: Arc<dyn Vault>,
         overrides: Arc<dyn Overrides>,
         tracer: Option<Arc<dyn Tracer>>,
+        patience: Duration,
     ) -> Self {
         let packages = tempfile::tempdir().expect("a temporary folder");
         let runtime = Arc::new(ScriptedRuntime::default());
         let mut options = EngineOptions::new(packages.path().to_owned());
-        options.drain = Duration::from_secs(5);
+        options.drain = patience;
         options.hold = Duration::from_millis(500);
         let backends = Backends {
             store: Arc::clone(&store),
@@ -139,6 +149,7 @@ pub fn installation(name: &str, version: &str, manifest: &str) -> Installation {
         granted_by: "the test".to_owned(),
         correlation: CorrelationId::new(),
         downgrade: Downgrade::Refused,
+        configuration: Given::default(),
     }
 }
 

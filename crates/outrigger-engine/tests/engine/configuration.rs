@@ -5,13 +5,14 @@ use std::sync::Arc;
 use outrigger_contract::manifest::ConfigurationSchema;
 use outrigger_contract::{Code, PluginName};
 use outrigger_engine::Failure;
-use outrigger_engine::configuration::{Difference, Layer, Overrides, Source};
+use outrigger_engine::configuration::{Difference, Given, Layer, NoOverrides, Overrides, Source};
+use outrigger_engine::life::Installation;
 use outrigger_engine::vault::{Place, Sealed, Vault, VaultError};
 use outrigger_store::MemoryStore;
 use parking_lot::Mutex;
 use serde_json::{Map, Value as Json, json};
 
-use crate::bench::{Bench, author};
+use crate::bench::{Bench, author, installation};
 
 const MANIFEST: &str = "[configuration.colour]\ntype = \"string\"\ndefault = \"grey\"\n\
                         [configuration.size]\ntype = \"integer\"\nmaximum = 9\nrequired = true\n\
@@ -227,4 +228,142 @@ async fn without_keys_there_are_no_secrets() {
     let failure = bench.engine.configure(&demo(), object(json!({"token": "t1"})), 0, &author()).await;
     assert_eq!(failure.expect_err("there is no key").code, Code::SecretUnreadable);
     assert_eq!(bench.store.configuration_fetch(&demo()).await.expect("it reads"), None);
+}
+
+/// Without overrides, but with keys for secrets.
+async fn guarded() -> Bench {
+    let vault = Arc::new(Mirror::default());
+    "first".clone_into(&mut vault.key.lock());
+    Bench::with(Arc::new(MemoryStore::new()), vault, Arc::new(NoOverrides)).await
+}
+
+/// What it cannot do without.
+const NEEDS: &str = "[configuration.size]\ntype = \"integer\"\nmaximum = 9\nrequired = true\n\
+                     [configuration.token]\ntype = \"string\"\nsecret = true\nrequired = true\npattern = \"^t\"\n";
+
+fn with(values: Json, installation: Installation) -> Installation {
+    Installation { configuration: Given(object(values)), ..installation }
+}
+
+async fn stored(bench: &Bench) -> Json {
+    let stored = bench.store.configuration_fetch(&demo()).await.expect("it reads");
+    Json::Object(stored.expect("it is configured").values)
+}
+
+fn sealed(key: &str, text: &str) -> Json {
+    json!({"$sealed": {"key": "first", "nonce": format!("demo {key}"), "text": text}})
+}
+
+#[tokio::test]
+async fn a_plugin_is_installed_with_what_it_cannot_do_without() {
+    let bench = guarded().await;
+    let lacks = "the configuration of `demo` lacks what is required: ";
+    let cases = [
+        (json!({}), format!("{lacks}`size`, `token`"), "--set size=… --set token=…"),
+        (json!({"size": 1}), format!("{lacks}`token`"), "install … --set token=…`"),
+        (json!({"size": 10, "token": "tulip"}), "/size: 10 is greater than the maximum of 9".to_owned(), "given with"),
+        (
+            json!({"size": 1, "token": "hunter2"}),
+            "/token: the secret does not keep to `pattern`".to_owned(),
+            "given with",
+        ),
+    ];
+    for (values, message, hint) in cases {
+        let attempt = || with(values.clone(), installation("demo", "1.0.0", NEEDS));
+        let failure = bench.engine.install(attempt()).await.expect_err("it cannot be installed");
+        assert_eq!(failure.code, Code::InvalidConfiguration, "{failure}");
+        assert!(failure.message.ends_with(&message), "{failure}");
+        assert!(failure.advice().contains(hint), "{}", failure.advice());
+        assert_eq!(bench.engine.install_rehearse(&attempt()), Err(failure));
+    }
+    assert!(bench.engine.plugins().is_empty());
+    assert_eq!(bench.runtime.count("demo:load"), 0);
+
+    let whole = with(json!({"size": 2, "token": "tulip"}), installation("demo", "1.0.0", NEEDS));
+    assert!(!format!("{whole:?}").contains("tulip"), "{whole:?}");
+    bench.engine.install(whole).await.expect("it is installed");
+    assert_eq!(stored(&bench).await, json!({"size": 2, "token": sealed("token", "\"pilut\"")}));
+    let token = bench.call("demo.setting", json!({"key": "token"})).await.expect("it answers");
+    assert_eq!(token.json(), json!("\"tulip\""));
+    let revisions = bench.engine.configuration_revisions(&demo()).await.expect("it lists");
+    let listed: Vec<_> = revisions.iter().map(|one| (one.revision, one.author.as_str())).collect();
+    assert_eq!(listed, [(1, "the test")]);
+}
+
+#[tokio::test]
+async fn an_update_that_needs_more_says_so_and_is_given_it() {
+    let bench = guarded().await;
+    bench.demo("[configuration.region]\ntype = \"string\"\n").await;
+    bench.engine.configure(&demo(), object(json!({"region": "eu"})), 0, &author()).await.expect("it fits");
+    let second = format!(
+        "[configuration.place]\ntype = \"string\"\n{NEEDS}[[migrations]]\nfrom = \"<2.0.0\"\n\
+         rename = {{ region = \"place\" }}\n"
+    );
+    let second = || installation("demo", "2.0.0", &second);
+    let failure = bench.engine.update(second()).await.expect_err("it needs more");
+    assert_eq!(failure.code, Code::InvalidConfiguration, "{failure}");
+    assert!(failure.advice().contains("--set size=… --set token=…"), "{}", failure.advice());
+    let tried = bench.engine.update_rehearse(second(), "/nowhere".into()).await;
+    assert_eq!(tried.expect_err("it would need more"), failure);
+    assert_eq!(stored(&bench).await, json!({"region": "eu"}));
+
+    let given = with(json!({"size": 2, "token": "tulip"}), second());
+    let migrated = bench.engine.update(given).await.expect("it is updated");
+    let changed: Vec<_> = migrated.configuration.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(changed, ["place", "region", "size", "token"]);
+    assert!(!format!("{migrated:?}").contains("tulip"), "{migrated:?}");
+    assert_eq!(stored(&bench).await, json!({"place": "eu", "size": 2, "token": sealed("token", "\"pilut\"")}));
+    let revisions = bench.engine.configuration_revisions(&demo()).await.expect("it lists");
+    assert_eq!((revisions[0].revision, revisions[0].author.as_str()), (2, "the test"));
+    // What is given goes over what is there, and the rest stays, secrets too.
+    let third = with(json!({"size": 3}), installation("demo", "3.0.0", NEEDS));
+    let failure = bench.engine.update(third).await.expect_err("it does not know `place`");
+    assert!(failure.message.contains("place"), "{failure}");
+    let third = format!("[configuration.place]\ntype = \"string\"\n{NEEDS}");
+    bench.engine.update(with(json!({"size": 3}), installation("demo", "3.0.0", &third))).await.expect("it is updated");
+    assert_eq!(stored(&bench).await, json!({"place": "eu", "size": 3, "token": sealed("token", "\"pilut\"")}));
+}
+
+#[tokio::test]
+async fn what_becomes_a_secret_by_another_name_is_sealed_throughout() {
+    let bench = guarded().await;
+    let engine = &bench.engine;
+    bench.demo("[configuration.password]\ntype = \"string\"\n").await;
+    for (expected, password) in ["hunter1", "hunter2"].into_iter().enumerate() {
+        let values = object(json!({ "password": password }));
+        engine.configure(&demo(), values, expected as u64, &author()).await.expect("it fits");
+    }
+    // What was called so is a secret by another name, and something else is called so now.
+    let second = "[configuration.token]\ntype = \"string\"\nsecret = true\n\
+                  [configuration.password]\ntype = \"boolean\"\n\
+                  [[migrations]]\nfrom = \"<1.5.0\"\nrename = { password = \"phrase\" }\n\
+                  [[migrations]]\nfrom = \"<2.0.0\"\nrename = { phrase = \"token\" }\n";
+    let second = || installation("demo", "2.0.0", second);
+    let tried = engine.update_rehearse(second(), "/nowhere".into()).await.expect("it could be updated");
+    let migrated = engine.update(second()).await.expect("it is updated");
+    assert_eq!(tried, migrated);
+    let hidden = json!({"$secret": "set"});
+    let expected = [
+        Difference { key: "password".to_owned(), before: Some(hidden.clone()), after: None },
+        Difference { key: "token".to_owned(), before: None, after: Some(hidden.clone()) },
+    ];
+    assert_eq!(migrated.configuration, expected);
+    let shown = async || {
+        let history = engine.configuration_revisions(&demo()).await.expect("it lists");
+        let stored = bench.store.configuration_revisions(&demo()).await.expect("it lists");
+        let first = engine.configuration_differences(&demo(), 0, 1).await.expect("it compares");
+        let second = engine.configuration_differences(&demo(), 1, 2).await.expect("it compares");
+        format!("{history:?}{stored:?}{first:?}{second:?}")
+    };
+    assert!(!shown().await.contains("hunter"), "{}", shown().await);
+    let values = object(json!({"token": hidden, "password": true}));
+    engine.configure(&demo(), values, 3, &author()).await.expect("it fits");
+    let newest = engine.configuration_revisions(&demo()).await.expect("it lists").remove(0);
+    assert_eq!(newest.values["password"], json!(true), "it is no secret");
+
+    // Where it goes back to its old name, it works and stays hidden.
+    engine.rollback(&demo(), author().correlation).await.expect("it goes back");
+    let password = bench.call("demo.setting", json!({"key": "password"})).await.expect("it answers");
+    assert_eq!(password.json(), json!("\"hunter2\""));
+    assert!(!shown().await.contains("hunter"), "{}", shown().await);
 }

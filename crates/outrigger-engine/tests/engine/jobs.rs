@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use outrigger_contract::Code;
 use outrigger_engine::jobs::{
-    Callers, Clock, JobId, JobOptions, JobRecord, JobRequest, JobState, Missed, OnInterruption, Owner, ScheduleRequest,
+    Callers, Clock, JobId, JobOptions, JobRecord, JobRequest, JobState, Missed, OnInterruption, Overlap, Owner,
+    ScheduleRequest,
 };
 use outrigger_engine::store::JobFilter;
 use outrigger_engine::{Caller, Failure};
@@ -173,7 +174,7 @@ async fn a_job_is_cancelled_where_it_stands() {
     assert_eq!(bench.engine.job_cancel(queued).await.expect("it can be").state, JobState::Cancelled);
     assert_eq!(bench.engine.job_cancel(queued).await.expect_err("it has ended").code, Code::Conflict);
     assert_eq!(bench.runtime.count("demo.version"), 0);
-    assert_eq!(bench.engine.job_retry(queued).await.expect("it can be").state, JobState::Queued);
+    assert_eq!(bench.engine.job_retry(queued, &Caller::Local).await.expect("it can be").state, JobState::Queued);
     bench.reaches(queued, JobState::Succeeded).await;
 }
 
@@ -257,6 +258,7 @@ async fn a_schedule_makes_a_job_each_time() {
         job: request("demo.version", json!({})),
         enabled: true,
         missed: Missed::Skip,
+        overlap: Overlap::Skip,
     };
     let schedule = bench.engine.schedule_put(&Caller::Local, wanted.clone()).await.expect("it is sound");
     let (start, due) = (tokio::time::Instant::now(), schedule.next_at.expect("it comes"));
@@ -274,4 +276,97 @@ async fn a_schedule_makes_a_job_each_time() {
     assert_eq!((made.len(), present.last_job), (3, Some(made[0].id)));
     let off = ScheduleRequest { enabled: false, ..wanted };
     assert_eq!(bench.engine.schedule_put(&Caller::Local, off).await.expect("it is sound").next_at, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_waits_for_the_end_of_its_last_job_unless_it_says_otherwise() {
+    for (overlap, jobs) in [(Overlap::Skip, 1), (Overlap::Queue, 4)] {
+        let bench = Bench::new().await;
+        bench.demo("").await;
+        let job = JobRequest { timeout: Some(Duration::from_secs(36_000)), ..request("demo.wait", json!({})) };
+        let wanted = ScheduleRequest {
+            name: "often".to_owned(),
+            cron: "* * * * *".parse().expect("a cron expression"),
+            job,
+            enabled: true,
+            missed: Missed::Skip,
+            overlap,
+        };
+        let schedule = bench.engine.schedule_put(&Caller::Local, wanted.clone()).await.expect("it is sound");
+        let (start, due) = (tokio::time::Instant::now(), schedule.next_at.expect("it comes"));
+        let clock = Clock::new(move || due + start.elapsed());
+        bench.do_jobs(JobOptions { clock, parallel: 2, ..JobOptions::default() }).await;
+        let present = async || bench.store.schedule_list().await.expect("the store works").remove(0);
+        while present().await.next_at < Some(due + Duration::from_secs(4 * 60)) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let made = bench.store.job_list(&JobFilter::default()).await.expect("the store works");
+        let schedule = present().await;
+        assert_eq!((made.len(), schedule.skipped), (jobs, 4 - jobs as u64), "{overlap:?}");
+        // What was counted stays when it is changed.
+        let changed = bench.engine.schedule_put(&Caller::Local, wanted).await.expect("it is sound");
+        assert_eq!((changed.skipped, changed.last_job), (schedule.skipped, schedule.last_job), "{overlap:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_more_jobs_wait_than_there_is_room_for() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    let first = bench.start_job(request("demo.version", json!({}))).await;
+    let kept = bench.engine.job(first).await.expect("it is there");
+    for _ in 1..10_000 {
+        let job = JobRecord { id: JobId::new(), ..kept.clone() };
+        bench.store.job_create(&job, None).await.expect("it is kept");
+    }
+    let refused = bench.engine.job_create(&Caller::Local, request("demo.version", json!({}))).await;
+    let refused = refused.expect_err("too many wait");
+    assert_eq!(
+        (refused.code, refused.message.as_str()),
+        (Code::Busy, "10000 jobs wait already, and there can be no more")
+    );
+    bench.engine.job_cancel(first).await.expect("it can be");
+    bench.start_job(request("demo.version", json!({}))).await;
+}
+
+#[tokio::test]
+async fn arguments_that_are_too_long_are_not_kept() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    let check = async |length: usize, expected: Option<Code>| {
+        let wanted = request("demo.echo", json!({"text": "x".repeat(length)}));
+        let job = bench.engine.job_create(&Caller::Local, wanted.clone()).await;
+        assert_eq!(job.err().map(|failure| failure.code), expected, "a job with {length}");
+        let wanted = ScheduleRequest {
+            name: "long".to_owned(),
+            cron: "0 0 * * *".parse().expect("a cron expression"),
+            job: wanted,
+            enabled: true,
+            missed: Missed::Skip,
+            overlap: Overlap::Skip,
+        };
+        let schedule = bench.engine.schedule_put(&Caller::Local, wanted).await;
+        assert_eq!(schedule.err().map(|failure| failure.code), expected, "a schedule with {length}");
+    };
+    let around = json!({"text": ""}).to_string().len();
+    check((256 << 10) - around, None).await;
+    check((256 << 10) - around + 1, Some(Code::TooLarge)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn attempts_that_follow_each_other_at_once_are_each_made_once() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    bench.do_jobs(JobOptions { parallel: 8, period: Duration::from_millis(1), ..JobOptions::default() }).await;
+    // Several, so that there is a turn at any moment.
+    let trying = || JobRequest { max_attempts: 40, ..request("demo.fail", json!({"text": "no"})) };
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(bench.start_job(trying()).await);
+    }
+    for id in ids {
+        let job = bench.reaches(id, JobState::Failed).await;
+        assert_eq!((job.attempt, job.interruptions), (40, 0));
+    }
+    assert_eq!(bench.runtime.count("demo.fail"), 6 * 40);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use outrigger_contract::{Code, Permissions, PluginName};
 use outrigger_engine::CallOptions;
 use outrigger_engine::lifecycle::PluginState;
+use outrigger_engine::store::EventFilter;
 use serde_json::json;
 
 use crate::bench::{Bench, author, installation, no_arguments, until};
@@ -108,6 +109,21 @@ async fn a_disabled_plugin_takes_no_calls_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_still_runs_on_a_disabled_plugin_is_said() {
+    let bench = Bench::impatient().await;
+    bench.demo("").await;
+    let running = bench.start("demo.wait", no_arguments(), CallOptions::default());
+    until("it is under way", || bench.runtime.waiting() == 1).await;
+    bench.engine.disable(&demo()).await.expect("it is disabled all the same");
+    assert_eq!(bench.code("demo.version", no_arguments()).await, "plugin_not_active");
+    let told = bench.store.event_list(&EventFilter::default()).await.expect("it lists");
+    let disabled = told.iter().find(|event| event.name.as_str() == "plugin.disabled").expect("it was told");
+    assert_eq!(disabled.payload["reason"], json!("calls that began before still run"));
+    bench.runtime.release();
+    running.await.expect("no panic").expect("it was allowed to finish");
+}
+
+#[tokio::test]
 async fn a_plugin_is_loaded_when_it_is_first_needed() {
     let bench = Bench::new().await;
     bench.demo("").await;
@@ -185,4 +201,28 @@ async fn a_configuration_that_the_plugin_refuses_is_not_kept() {
     let configured = bench.engine.configure(&demo(), red, 0, &author()).await.expect("it is accepted");
     assert_eq!(configured.revision, 1);
     assert_eq!(bench.code("demo.setting", json!({"key": "colour"})).await, "ok \"\\\"red\\\"\"");
+}
+
+#[tokio::test]
+async fn a_configuration_is_tried_on_a_plugin_that_nobody_called_yet() {
+    let bench = Bench::new().await;
+    bench.demo("[configuration.colour]\ntype = \"string\"\ndefault = \"grey\"\n").await;
+    let red = json!({"colour": "red"}).as_object().cloned().expect("an object");
+    // As a command does, which works without a server.
+    let restarted = bench.restarted().await;
+    restarted.runtime.fail("demo:initialize");
+    let failure = restarted.engine.configure(&demo(), red.clone(), 0, &author()).await;
+    assert!(failure.expect_err("the plugin refuses it").message.contains("was told to fail"));
+    assert_eq!(restarted.store.configuration_fetch(&demo()).await.expect("it reads"), None);
+    assert_eq!(state(&restarted), PluginState::Active, "it was not asked to take calls");
+    restarted.runtime.heal();
+    restarted.engine.configure(&demo(), red.clone(), 0, &author()).await.expect("it is accepted");
+    assert_eq!(restarted.code("demo.setting", json!({"key": "colour"})).await, "ok \"\\\"red\\\"\"");
+    assert_eq!(restarted.runtime.count("demo:load"), 2, "what was tried takes the calls");
+
+    // One that is switched off stays so.
+    restarted.engine.disable(&demo()).await.expect("it is disabled");
+    restarted.runtime.fail("demo:initialize");
+    restarted.engine.configure(&demo(), red, 1, &author()).await.expect("nothing is brought up");
+    assert_eq!(restarted.runtime.count("demo:load"), 2);
 }

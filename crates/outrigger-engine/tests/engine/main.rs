@@ -5,6 +5,7 @@ mod bench;
 mod call;
 mod configuration;
 mod health;
+mod hooks;
 mod jobs;
 mod lifecycle;
 mod migrations;

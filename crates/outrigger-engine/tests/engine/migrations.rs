@@ -17,7 +17,10 @@ fn demo() -> PluginName {
 }
 
 async fn prepared() -> Bench {
-    let bench = Bench::new().await;
+    prepared_on(Bench::new().await).await
+}
+
+async fn prepared_on(bench: Bench) -> Bench {
     bench.demo("[configuration.region]\ntype = \"string\"\n").await;
     let values = json!({"region": "eu"}).as_object().cloned().expect("an object");
     bench.engine.configure(&demo(), values, 0, &author()).await.expect("it fits");
@@ -88,6 +91,59 @@ async fn a_call_that_does_not_end_keeps_the_old_version() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_outlived_its_revision_is_waited_for_too() {
+    for way in ["disabled", "reloaded"] {
+        let bench = prepared_on(Bench::impatient().await).await;
+        let late = json!({"key": "user/2", "value": "bob"});
+        let running = bench.start("demo.remember-late", late, CallOptions::default());
+        until("it is under way", || bench.runtime.waiting() == 1).await;
+        match way {
+            "disabled" => bench.engine.disable(&demo()).await.expect("it is disabled all the same"),
+            _ => bench.engine.reload(&demo()).await.expect("it is reloaded"),
+        }
+        let failure =
+            bench.engine.update(installation("demo", "2.0.0", RENAMES)).await.expect_err("the call still runs");
+        assert_eq!(failure.code, Code::MigrationFailed, "{way}: {failure}");
+        assert!(failure.message.contains("still ran after 500ms"), "{way}: {failure}");
+        assert_eq!(keys(&bench).await, ["user/1"], "{way}");
+        bench.runtime.release();
+        running.await.expect("no panic").expect("it writes to the state that it knows");
+        bench.engine.update(installation("demo", "2.0.0", RENAMES)).await.expect("now it is updated");
+        assert_eq!(keys(&bench).await, ["users/1", "users/2"], "{way}: what it wrote was taken over");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_outlives_its_plugin_writes_nothing_to_one_of_the_same_name() {
+    let bench = prepared_on(Bench::impatient().await).await;
+    let late = json!({"key": "user/2", "value": "bob"});
+    let running = bench.start("demo.remember-late", late, CallOptions::default());
+    until("it is under way", || bench.runtime.waiting() == 1).await;
+    bench.engine.uninstall(&demo()).await.expect("it is uninstalled");
+    bench.demo("").await;
+    bench.runtime.release();
+    running.await.expect("no panic").expect_err("that state is gone");
+    assert_eq!(keys(&bench).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revision_whose_calls_still_run_is_known() {
+    let bench = prepared().await;
+    let first = bench.engine.plugin(&demo()).expect("it is installed").0.active;
+    let running = bench.start("demo.wait", no_arguments(), CallOptions::default());
+    until("it is under way", || bench.runtime.waiting() == 1).await;
+    let manifest = "[configuration.region]\ntype = \"string\"\n";
+    for version in ["2.0.0", "3.0.0"] {
+        bench.engine.update(installation("demo", version, manifest)).await.expect("it is updated");
+    }
+    let second = bench.store.predecessor_fetch(&demo()).await.expect("it reads").expect("it is kept").digest;
+    assert_eq!([first, second].map(|digest| bench.engine.still_runs(&demo(), &digest)), [true, false]);
+    bench.runtime.release();
+    running.await.expect("no panic").expect("it was allowed to finish");
+    until("nothing runs on it any more", || !bench.engine.still_runs(&demo(), &first)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_update_that_leaves_the_state_alone_waits_for_no_call() {
     let bench = prepared().await;
     let running = bench.start("demo.wait", no_arguments(), CallOptions::default());
@@ -119,6 +175,18 @@ async fn a_version_that_does_not_start_takes_nothing_over() {
         bench.engine.update(installation("demo", "2.0.0", RENAMES)).await.expect("now it is updated");
         assert_eq!(keys(&bench).await, ["users/1"], "{step}");
     }
+}
+
+#[tokio::test]
+async fn going_back_is_possible_however_often_the_configuration_was_changed() {
+    let bench = prepared().await;
+    bench.engine.update(installation("demo", "2.0.0", RENAMES)).await.expect("it is updated");
+    for revision in 2..60_u64 {
+        let values = json!({"place": revision.to_string()}).as_object().cloned().expect("an object");
+        bench.engine.configure(&demo(), values, revision, &author()).await.expect("it fits");
+    }
+    bench.engine.rollback(&demo(), author().correlation).await.expect("it goes back");
+    assert_eq!(bench.call("demo.setting", json!({"key": "region"})).await.expect("it answers").json(), json!("\"eu\""));
 }
 
 #[tokio::test]

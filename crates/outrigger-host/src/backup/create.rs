@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::write::GzEncoder;
 use outrigger_api::{ApiError, ApiResult, AuditHead, BackupReport, BackupRequest, Code};
@@ -11,18 +12,31 @@ use outrigger_engine::store::AuditStore as _;
 use outrigger_store::SqliteStore;
 use time::OffsetDateTime;
 
-use super::{CONTENTS, Contents, DATABASE, FORMAT, Listed, PACKAGES, SECRET_KEY, Stop, Watch, in_background, io_error};
+use super::{
+    CONFIG, CONTENTS, Contents, DATABASE, FORMAT, Listed, PACKAGES, SECRET_KEY, Stop, Watch, in_background, io_error,
+};
 use crate::convert;
 use crate::data_directory::DataDirectory;
 use crate::packages::Packages;
+use crate::vault::{KeyRing, RotationLock};
 
 /// Makes a backup. Packages are neither installed nor removed until it is done, so that those in it are the ones that the
 /// database speaks of.
-pub(crate) async fn create(engine: &Engine, packages: &Packages, request: BackupRequest) -> ApiResult<BackupReport> {
+pub(crate) async fn create(
+    engine: &Engine,
+    packages: &Packages,
+    keys: &Arc<KeyRing>,
+    request: BackupRequest,
+) -> ApiResult<BackupReport> {
     let BackupRequest { path, include_secret_key } = request;
     let directory = packages.directory().clone();
     let target = Target::check(&path, &directory)?;
     let lock = packages.lock().await?;
+    // Nor are keys rotated, so that those in it are the ones that its secrets are encrypted with.
+    let rotation = match include_secret_key {
+        true => Some(keys_in_file(engine, keys).await?),
+        false => None,
+    };
     engine.flush().await;
     let staging = directory.staging();
     // In the staging folder, which whoever installs next clears, should this process die.
@@ -40,17 +54,40 @@ pub(crate) async fn create(engine: &Engine, packages: &Packages, request: Backup
         files: Vec::new(),
     };
     in_background(move |stop| {
-        // Both live until the last byte is packed, whether or not somebody still waits for it.
-        let _held = (lock, &copies);
+        // All live until the last byte is packed, whether or not somebody still waits for it.
+        let _held = (lock, rotation, &copies);
         let mut sources = vec![(DATABASE.to_owned(), database)];
         let key = directory.root().join(SECRET_KEY);
         if include_secret_key && key.is_file() {
             sources.push((SECRET_KEY.to_owned(), key));
         }
         gather(&directory.packages(), PACKAGES, &mut sources)?;
+        gather_configuration(&directory.config(), CONFIG, &mut Vec::new(), &mut sources)?;
         target.write(contents, &sources, stop)
     })
     .await
+}
+
+/// Makes sure that the file in the directory holds all keys that something is encrypted with: that it does not would be found
+/// out when the backup is needed.
+async fn keys_in_file(engine: &Engine, keys: &Arc<KeyRing>) -> ApiResult<RotationLock> {
+    let unusable =
+        |error| ApiError::new(Code::SecretUnreadable, format!("the keys of secrets cannot be used: {error}"));
+    let waiting = Arc::clone(keys);
+    let lock = tokio::task::spawn_blocking(move || waiting.lock()).await;
+    let lock = lock.map_err(|error| ApiError::new(Code::Internal, error.to_string()))?.map_err(unusable)?;
+    let used = engine.sealing_keys().await.map_err(convert::error)?;
+    if used.is_empty() || used.is_subset(&keys.ids_in_file().map_err(unusable)?) {
+        return Ok(lock);
+    }
+    let whence = match used.is_disjoint(&keys.ids_given().map_err(unusable)?) {
+        true => "that is not at hand, most likely one that OUTRIGGER_SECRET_KEY gave",
+        false => "from OUTRIGGER_SECRET_KEY or OUTRIGGER_SECRET_KEY_FILE",
+    };
+    let message =
+        format!("the backup could not bring all secrets back: {SECRET_KEY} does not hold every key of theirs");
+    let hint = format!("secrets are encrypted with a key {whence}; keep that one apart, and do not ask for the key");
+    Err(ApiError::new(Code::Conflict, message).with_hint(hint))
 }
 
 /// The copy is looked at before it is kept: a backup of a damaged database would be found out when it is needed.
@@ -159,6 +196,7 @@ pub(super) fn report(path: PathBuf, size: u64, contents: &Contents) -> BackupRep
         files: contents.files.len() as u64,
         unpacked: contents.unpacked(),
         has_secret_key: contents.files.iter().any(|file| file.path == SECRET_KEY),
+        configuration_files: contents.configuration_files(),
         audit: AuditHead { sequence: contents.audit.sequence, hash: contents.audit.hash.hex() },
     }
 }
@@ -190,6 +228,41 @@ fn gather(folder: &Path, path: &str, into: &mut Vec<(String, PathBuf)>) -> ApiRe
             }
         }
     }
+    Ok(())
+}
+
+/// The configuration files. As when they are read, links are followed; what else lies beside them is not Outrigger's.
+fn gather_configuration(
+    folder: &Path,
+    path: &str,
+    above: &mut Vec<PathBuf>,
+    into: &mut Vec<(String, PathBuf)>,
+) -> ApiResult<()> {
+    let unreadable = |error: std::io::Error| io_error(format_args!("{} cannot be read", folder.display()), &error);
+    let itself = match fs::canonicalize(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(unreadable)?,
+    };
+    // A link may lead back to where it is.
+    if above.contains(&itself) {
+        return Ok(());
+    }
+    above.push(itself);
+    let mut entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(unreadable)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let (name, source) = (entry.file_name(), entry.path());
+        let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else { continue };
+        let inside = format!("{path}/{name}");
+        match fs::metadata(&source) {
+            Ok(found) if found.is_dir() => gather_configuration(&source, &inside, above, into)?,
+            Ok(found) if found.is_file() && super::is_expected(&inside) => into.push((inside, source)),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(error)),
+        }
+    }
+    above.pop();
     Ok(())
 }
 

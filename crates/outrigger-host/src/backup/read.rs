@@ -14,6 +14,8 @@ use tar::{Archive, Entries, EntryType};
 
 use super::{CONTENTS, Contents, DATABASE, FORMAT, Listed, Progress, Stop, Watch, is_expected};
 
+/// The oldest form that can be read.
+const OLDEST: u32 = 1;
 pub(super) const COMPRESSION: Compression = Compression::new(6);
 /// What every backup begins with: gzip, without a name, a time or a system.
 const BEGINNING: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
@@ -153,8 +155,8 @@ fn parse(text: &[u8]) -> Result<Contents, String> {
     }
     let unreadable = |error: serde_json::Error| format!("its list cannot be read: {error}");
     let Form { format } = serde_json::from_slice(text).map_err(unreadable)?;
-    if format != FORMAT {
-        return Err(format!("it is of format {format}, and this version of Outrigger reads format {FORMAT}"));
+    if !(OLDEST..=FORMAT).contains(&format) {
+        return Err(format!("it is of format {format}, and this version of Outrigger reads {OLDEST} to {FORMAT}"));
     }
     let contents: Contents = serde_json::from_slice(text).map_err(unreadable)?;
     let mut met = BTreeSet::new();

@@ -85,12 +85,90 @@ fn a_file_that_cannot_be_read_is_named_and_nothing_of_it_is_quoted() {
 
 #[test]
 fn two_files_for_the_same_are_refused() {
-    let folder = tempfile::tempdir().expect("a folder");
-    for name in ["price-list.yaml", "price-list.json"] {
-        std::fs::write(folder.path().join(name), "{}").expect("written");
+    for other in ["price-list.json", "price-list.yml"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["price-list.yaml", other] {
+            std::fs::write(folder.path().join(name), "{}").expect("written");
+        }
+        let found = layers(&HostOverrides::new(folder.path(), None, BTreeMap::new()));
+        assert!(matches!(&found[..], [Err(message)] if message.ends_with("are both there")), "{found:?}");
     }
+}
+
+#[test]
+fn a_file_may_end_with_yml() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("price-list.yml");
+    std::fs::write(&path, "region: eu\n").expect("written");
     let found = layers(&HostOverrides::new(folder.path(), None, BTreeMap::new()));
-    assert!(matches!(&found[..], [Err(message)] if message.ends_with("are both there")), "{found:?}");
+    assert_eq!(found, [Ok((format!("the file {}", path.display()), json!({"region": "eu"})))]);
+}
+
+#[test]
+fn files_that_set_nothing_are_told_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in [
+        "price-list.yaml",
+        "prise-list.yaml",
+        "price-list.ymal",
+        "price-list.yaml.bak",
+        "README.md",
+        ".hidden.yaml",
+        "eu/price-list.toml",
+        "us/pricelist.json",
+        "us/deeper/price-list.yaml",
+    ] {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+        std::fs::write(path, "{}").expect("written");
+    }
+    let check = |profile: Option<&str>, expected: &[(&str, &str)], used: usize| {
+        let overrides = HostOverrides::new(folder.path(), profile, BTreeMap::new());
+        let found = overrides.files(&BTreeSet::from(["price-list".parse().expect("a name")]));
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let told: Vec<_> = found
+            .idle
+            .iter()
+            .zip(expected)
+            .filter(|(message, (name, why))| message.contains(&at(name)) && message.contains(why))
+            .collect();
+        assert_eq!((told.len(), found.idle.len(), found.used), (expected.len(), expected.len(), used), "{found:?}");
+    };
+    let idle = [
+        ("price-list.yaml.bak", "is not read"),
+        ("price-list.ymal", "is not read"),
+        ("prise-list.yaml", "not installed"),
+        ("us/pricelist.json", "not installed"),
+    ];
+    check(None, &idle, 2);
+    check(Some("eu"), &idle, 2);
+    check(Some("us/deeper"), &idle, 3);
+    check(Some("uk"), &[&[("uk", "there is no folder")][..], &idle[..]].concat(), 2);
+    let nothing = HostOverrides::new(&folder.path().join("nowhere"), None, BTreeMap::new());
+    assert_eq!(nothing.files(&BTreeSet::new()), Files::default());
+}
+
+#[test]
+fn a_variable_that_could_be_for_two_plugins_is_for_neither() {
+    let given = [("OUTRIGGER_CONFIG__PRICE_LIST__REGION", "eu")];
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = |installed: &[&str], refused: bool| {
+        let overrides = HostOverrides::new(folder.path(), None, variables(&given));
+        let installed: BTreeSet<PluginName> = installed.iter().map(|name| name.parse().expect("a name")).collect();
+        overrides.know(move || installed.clone());
+        let found = layers(&overrides);
+        let errors: Vec<_> = found.iter().filter_map(|layer| layer.as_ref().err()).collect();
+        assert_eq!(errors.len(), usize::from(refused), "{found:?}");
+        assert!(errors.iter().all(|error| error.contains("could be for `price-list` or `price_list`")), "{errors:?}");
+    };
+    check(&[], false);
+    check(&["price-list", "price-lists"], false);
+    check(&["price-list", "price_list"], true);
+    // One that is being installed beside it is not there yet.
+    check(&["price_list"], true);
+    let untouched = HostOverrides::new(folder.path(), None, BTreeMap::new());
+    untouched.know(|| panic!("nobody need be asked"));
+    assert_eq!(layers(&untouched), []);
 }
 
 #[test]
@@ -100,6 +178,8 @@ fn variables_that_set_nothing_are_told_with_the_reason() {
         ("pricing".parse().unwrap(), keys(&["currency", "vat-rate"])),
         ("host-tuning".parse().unwrap(), keys(&[])),
         ("broken".parse().unwrap(), None),
+        ("billing-api".parse().unwrap(), keys(&["token"])),
+        ("billing_api".parse().unwrap(), keys(&["region"])),
     ];
     let check = |name: &str, expected: Option<&str>| {
         let found = super::idle(&format!("OUTRIGGER_CONFIG__{name}"), &plugins);
@@ -119,4 +199,6 @@ fn variables_that_set_nothing_are_told_with_the_reason() {
     check("HOST_TUNING__X", Some("nothing to configure"));
     check("BROKEN__X", None);
     check("PRICING_CURRENCY", Some("is not installed"));
+    check("BILLING_API__TOKEN", Some("could be for `billing-api` or `billing_api`: a variable cannot tell"));
+    check("BILLING_API__TOKN", Some("names no key of the plugin `billing-api`"));
 }

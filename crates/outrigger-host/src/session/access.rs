@@ -39,8 +39,8 @@ impl Access for Session {
         let name = request.name.clone();
         self.require(Right::KEY_CREATE, &name)?;
         let (record, key) = self.new_key(request)?;
-        self.check_no_more(&record)?;
         let work = async {
+            self.check_no_more(&record)?;
             let store = self.host.engine.store();
             store.key_create(&record).await.map_err(|error| match error.code() {
                 Code::Conflict => {
@@ -83,9 +83,14 @@ impl Access for Session {
         check_length(&description, &allow, &deny)?;
         let role = Role { name: role_name(name)?, description, allow: rules(&allow)?, deny: rules(&deny)? };
         refuse_built_in(&role.name)?;
-        self.check_rules(&role.allow, "the role would allow")?;
         let work = async {
-            let before = self.host.keys.role(&role.name).and_then(|role| serde_json::to_value(&*role).ok());
+            // What is looked at here is what is changed.
+            let _changing = self.host.keys.change().await;
+            self.host.keys.refresh().await?;
+            let present = self.host.keys.role(&role.name);
+            self.check_rules(&role.allow, "the role would allow")?;
+            self.check_rules(&lifted(present.as_deref(), &role), "the role would no longer deny")?;
+            let before = present.and_then(|role| serde_json::to_value(&*role).ok());
             self.host.engine.store().role_put(&role).await.map_err(convert::store_error)?;
             self.host.keys.refresh().await?;
             let after = serde_json::to_value(&role).ok();
@@ -180,7 +185,11 @@ impl Session {
         }
         let roles = roles.iter().map(|role| self.known_role(role)).collect::<ApiResult<_>>()?;
         let created_at = OffsetDateTime::now_utc();
-        let expires_at = expires_in_s.map(|seconds| expiry(created_at, seconds)).transpose()?;
+        let expires_at = match (expires_in_s, &self.who) {
+            (Some(seconds), _) => Some(expiry(created_at, seconds)?),
+            (None, Who::Key(maker)) => maker.expires_at,
+            (None, Who::Local) => None,
+        };
         let (id, key, hash) = keys::generate()?;
         let record = KeyRecord {
             id,
@@ -208,11 +217,19 @@ impl Session {
         }
     }
 
-    /// A key can be given no more than its maker has.
+    /// A key can be given no more than its maker has, and not for longer.
     fn check_no_more(&self, record: &KeyRecord) -> ApiResult<()> {
         let Who::Key(maker) = &self.who else { return Ok(()) };
-        // A key with the same roles and no wider scope has nothing that its maker lacks, denials included.
-        let same_roles = record.roles.iter().all(|role| maker.roles.iter().any(|of| of.name == *role));
+        if let Some(end) = maker.expires_at.filter(|end| record.expires_at.is_none_or(|expires| expires > *end)) {
+            let message =
+                format!("the key would work for longer than the key `{}`, which expires at {end}", maker.name);
+            let hint = "say nothing of when it expires, and it does with the key that makes it";
+            return Err(ApiError::new(Code::Forbidden, message).with_hint(hint));
+        }
+        // A key with roles of its maker, among them all that deny something, and no wider scope has nothing that its maker
+        // lacks.
+        let same_roles = record.roles.iter().all(|role| maker.roles.iter().any(|of| of.name == *role))
+            && maker.roles.iter().all(|of| of.deny.is_empty() || record.roles.contains(&of.name));
         let scoped = match (&maker.scope, &record.scope) {
             (None, _) => true,
             (Some(_), None) => false,
@@ -240,6 +257,12 @@ impl Session {
             }
         }
     }
+}
+
+/// What a role denies, and would not deny as it is to be.
+fn lifted(present: Option<&Role>, new: &Role) -> Vec<Rule> {
+    let denied = present.map(|role| role.deny.as_slice()).unwrap_or_default();
+    denied.iter().filter(|rule| !new.deny.iter().any(|of| of.contains(rule))).cloned().collect()
 }
 
 fn expiry(from: OffsetDateTime, seconds: u64) -> ApiResult<OffsetDateTime> {
@@ -311,7 +334,7 @@ fn role_info(role: &Role) -> RoleInfo {
 
 fn explanation(record: &KeyRecord, principal: &Principal, right: Right, name: String) -> Explanation {
     let decision = principal.decide(right, &name);
-    let expired = record.expires_at.is_some_and(|expires| expires <= OffsetDateTime::now_utc());
+    let expired = principal.has_expired(OffsetDateTime::now_utc());
     let allowed = decision.is_allowed() && !expired;
     let (reason, role, rule) = match &decision {
         _ if expired => ("expired", None, None),

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use outrigger_api::{ApiError, ApiResult, Audit, AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification, Code};
 use outrigger_engine::access::Right;
 use outrigger_engine::audit::{self, AuditEntry, AuditRecord, GroupedCall, Head, Stage};
-use outrigger_engine::store::{AuditFilter, Store};
+use outrigger_engine::store::{AuditFilter, Store, StoreError};
 
 use super::Session;
 use crate::{convert, records};
@@ -33,14 +33,18 @@ impl Audit for Session {
 
 /// Reads the whole log: where it ends, and the first fault in it.
 pub(crate) async fn read_audit_log(store: &dyn Store) -> ApiResult<(Head, Option<String>)> {
-    let mut head = Head::EMPTY;
+    let (mut head, mut after) = (Head::EMPTY, None);
     loop {
-        let page = store.audit_read(head.sequence, PAGE).await.map_err(convert::store_error)?;
+        let page = match store.audit_read(after, PAGE).await {
+            // Nothing that was written by us.
+            Err(error @ StoreError::Corrupt { .. }) => return Ok((head, Some(error.to_string()))),
+            page => page.map_err(convert::store_error)?,
+        };
         if page.is_empty() {
             return Ok((head, None));
         }
-        match page.iter().try_fold(head, audit::verify) {
-            Ok(after) => head = after,
+        match page.iter().try_fold(head, audit::verify_kept) {
+            Ok(end) => (head, after) = (end, Some(end.sequence)),
             Err(broken) => return Ok((head, Some(broken.to_string()))),
         }
     }

@@ -12,7 +12,8 @@ use crate::backup;
 impl Backups for Session {
     async fn backup_create(&self, request: BackupRequest) -> ApiResult<BackupReport> {
         let work = async {
-            let report = backup::create(&self.host.engine, &self.host.packages, request).await?;
+            let host = &self.host;
+            let report = backup::create(&host.engine, &host.packages, &host.key_ring, request).await?;
             let after = json!({"path": report.path, "size": report.size, "secret_key": report.has_secret_key});
             Ok((report, Trace { after: Some(after), ..Trace::default() }))
         };

@@ -96,7 +96,8 @@ impl Configurations for Session {
             let after = Some(json!({ "key": rotation.key, "rewritten": rewritten, "dropped": rotation.dropped }));
             Ok((rotation, Trace { before: None, after, revision: None }))
         };
-        self.act(Act::new(Right::CONFIGURATION_MODIFY, "*"), work).await
+        // Keys that nothing is sealed with any more are gone for good.
+        self.act(Act::destroys(Right::CONFIGURATION_MODIFY, "*"), work).await
     }
 }
 

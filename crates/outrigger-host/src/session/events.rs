@@ -14,6 +14,10 @@ use time::OffsetDateTime;
 use super::{Session, Who};
 use crate::convert;
 
+/// Events that are read at once,
+const PAGE: u32 = 500;
+/// and how often it is read on where too few of those may be seen.
+const MOST_PAGES: usize = 40;
 /// How often it is looked whether whoever follows still may.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -22,17 +26,28 @@ impl Events for Session {
     async fn event_list(&self, query: &EventQuery) -> ApiResult<Vec<EventInfo>> {
         self.require_some(Right::EVENT_VIEW)?;
         let EventQuery { name, plugin, after, before, since, limit } = query;
-        let filter = EventFilter {
+        let most = if *limit == 0 { 100 } else { (*limit).min(1_000) };
+        let mut filter = EventFilter {
             name: name.clone(),
             plugin: plugin.clone(),
             after: after.as_deref().map(event_id).transpose()?,
             before: before.as_deref().map(event_id).transpose()?,
             since: *since,
-            limit: if *limit == 0 { 100 } else { (*limit).min(1_000) },
+            limit: most.min(PAGE),
         };
-        let found = self.host.engine.store().event_list(&filter).await.map_err(convert::store_error)?;
-        let seen = found.into_iter().filter(|event| self.may(Right::EVENT_VIEW, event.name.as_str()));
-        Ok(seen.map(info).collect())
+        let mut seen = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let page = self.host.engine.store().event_list(&filter).await.map_err(convert::store_error)?;
+            let last = page.last().filter(|_| page.len() == filter.limit as usize).map(|event| event.id);
+            let may_see = |event: &EventRecord| self.may(Right::EVENT_VIEW, event.name.as_str());
+            seen.extend(page.into_iter().filter(may_see).map(info));
+            if last.is_none() || seen.len() >= most as usize {
+                break;
+            }
+            filter.before = last;
+        }
+        seen.truncate(most as usize);
+        Ok(seen)
     }
 
     async fn event_follow(&self, query: &FollowQuery) -> ApiResult<EventStream> {
@@ -85,8 +100,8 @@ impl Session {
     fn renewed(&self) -> ApiResult<Self> {
         let Who::Key(principal) = &self.who else { return Ok(self.clone()) };
         let ended = |why: &str| ApiError::new(Code::Unauthenticated, format!("the key `{}` {why}", principal.name));
-        let (record, principal) = self.host.keys.find(&principal.id).map_err(|_| ended("was revoked"))?;
-        if record.expires_at.is_some_and(|expires| expires <= OffsetDateTime::now_utc()) {
+        let principal = self.host.keys.by_id(&principal.id).ok_or_else(|| ended("was revoked"))?;
+        if principal.has_expired(OffsetDateTime::now_utc()) {
             return Err(ended("has expired"));
         }
         let renewed = Self { who: Who::Key(principal), ..self.clone() };

@@ -112,8 +112,12 @@ impl Hooks for Session {
         self.require_some(right)?;
         let subscription = self.host.engine.subscription(id).map_err(convert::error)?;
         let hook = subscription.hook.clone();
-        if enabled && spec::is_of_calls(&hook) {
-            self.require(Right::FUNCTION_ADMINISTER, "*")?;
+        if enabled {
+            // As for a new one: from now on it is called for them.
+            self.require(Right::FUNCTION_EXECUTE, &subscription.function.to_string())?;
+            if spec::is_of_calls(&hook) {
+                self.require(Right::FUNCTION_ADMINISTER, "*")?;
+            }
         }
         let work = async {
             let before = serde_json::to_value(subscription_info(subscription)).ok();

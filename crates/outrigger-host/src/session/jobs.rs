@@ -7,10 +7,14 @@ use outrigger_api::{
     ApiError, ApiResult, Code, JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, Jobs, JsonObject,
     JsonText, LogEntry, RecordQuery, Records, ScheduleInfo, ScheduleRequest,
 };
+use outrigger_contract::Digest;
 use outrigger_engine::Failure;
 use outrigger_engine::access::Right;
-use outrigger_engine::jobs::{self, JobError, JobId, JobProgress, JobRecord, JobState, Missed, OnInterruption, Task};
+use outrigger_engine::jobs::{
+    self, JobError, JobId, JobProgress, JobRecord, JobState, Missed, OnInterruption, Overlap, Task,
+};
 use outrigger_engine::store::JobFilter;
+use serde_json::{Value, json};
 
 use super::{Act, Session, Trace};
 use crate::convert;
@@ -18,6 +22,11 @@ use crate::convert;
 /// As the schema of a job says it.
 const LONGEST_BACKOFF_MS: u64 = 3_600_000;
 const LONGEST_TIMEOUT_MS: u64 = 86_400_000;
+
+/// Jobs that are read at once, which may be large,
+const PAGE: u32 = 200;
+/// and how often it is read on where too few of those may be seen.
+const MOST_PAGES: usize = 50;
 
 #[async_trait]
 impl Jobs for Session {
@@ -32,10 +41,22 @@ impl Jobs for Session {
 
     async fn job_list(&self, query: &JobQuery) -> ApiResult<Vec<JobInfo>> {
         self.require_some(Right::JOB_VIEW)?;
-        let Some(filter) = filter(query)? else { return Ok(Vec::new()) };
-        let found = self.host.engine.store().job_list(&filter).await.map_err(convert::store_error)?;
-        let seen = found.into_iter().filter(|job| self.may(Right::JOB_VIEW, &job.task.function.to_string()));
-        Ok(seen.map(info).collect())
+        let Some(mut filter) = filter(query)? else { return Ok(Vec::new()) };
+        let most = filter.limit as usize;
+        filter.limit = filter.limit.min(PAGE);
+        let mut seen = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let page = self.host.engine.store().job_list(&filter).await.map_err(convert::store_error)?;
+            let last = page.last().filter(|_| page.len() == filter.limit as usize).map(|job| job.id);
+            let may_see = |job: &JobRecord| self.may(Right::JOB_VIEW, &job.task.function.to_string());
+            seen.extend(page.into_iter().filter(may_see).map(listed));
+            if last.is_none() || seen.len() >= most {
+                break;
+            }
+            filter.before = last;
+        }
+        seen.truncate(most);
+        Ok(seen)
     }
 
     async fn job_fetch(&self, id: &str) -> ApiResult<JobInfo> {
@@ -50,7 +71,8 @@ impl Jobs for Session {
 
     async fn job_retry(&self, id: &str) -> ApiResult<JobInfo> {
         let job = self.job(Right::JOB_MODIFY, id).await?;
-        let retried = self.host.engine.job_retry(job.id);
+        let by = self.caller();
+        let retried = self.host.engine.job_retry(job.id, &by);
         self.job_change(Right::JOB_MODIFY, job, retried).await
     }
 
@@ -83,10 +105,8 @@ impl Jobs for Session {
         let work = async {
             let request = scheduled(name, request)?;
             let put = self.host.engine.schedule_put(&self.caller(), request).await.map_err(convert::error)?;
-            let info = schedule_info(put);
-            let before = present.map(schedule_info).and_then(|info| serde_json::to_value(info).ok());
-            let after = serde_json::to_value(&info).ok();
-            Ok((info, Trace { before, after, revision: None }))
+            let (before, after) = (present.as_ref().map(standing), Some(standing(&put)));
+            Ok((schedule_info(put), Trace { before, after, revision: None }))
         };
         self.act(Act::new(Right::JOB_CREATE, &function), work).await
     }
@@ -100,8 +120,7 @@ impl Jobs for Session {
         let function = present.task.function.to_string();
         let work = async {
             self.host.engine.store().schedule_delete(name).await.map_err(convert::store_error)?;
-            let before = serde_json::to_value(schedule_info(present)).ok();
-            Ok(((), Trace { before, ..Trace::default() }))
+            Ok(((), Trace { before: Some(standing(&present)), ..Trace::default() }))
         };
         self.act(Act::destroys(Right::JOB_MODIFY, &function), work).await
     }
@@ -137,9 +156,24 @@ impl Session {
 /// The answer, with what the audit log says of it. Arguments and results are left out there: they may be secret, and the
 /// job has them.
 fn traced(before: Option<JobRecord>, after: JobRecord) -> (JobInfo, Trace) {
-    let short = |job: &JobRecord| serde_json::json!({"job": job.id.to_string(), "state": job.state.as_str()});
+    let short = |job: &JobRecord| json!({"job": job.id.to_string(), "state": job.state.as_str()});
     let (before, written) = (before.as_ref().map(short), short(&after));
     (info(after), Trace { before, after: Some(written), revision: None })
+}
+
+/// What the audit log says of a schedule. Of the arguments, which may be secret, it has a digest: enough to see whether they
+/// were changed.
+fn standing(schedule: &jobs::ScheduleRecord) -> Value {
+    json!({
+        "schedule": schedule.name,
+        "cron": schedule.cron.to_string(),
+        "function": schedule.task.function.to_string(),
+        "arguments": Digest::of(schedule.task.arguments.as_bytes()).to_string(),
+        "enabled": schedule.enabled,
+        "missed": schedule.missed.as_str(),
+        "overlap": schedule.overlap.as_str(),
+        "owner": schedule.owner.name,
+    })
 }
 
 fn job_id(text: &str) -> ApiResult<JobId> {
@@ -199,7 +233,7 @@ fn wanted(request: JobRequest) -> ApiResult<jobs::JobRequest> {
 }
 
 fn scheduled(name: &str, request: ScheduleRequest) -> ApiResult<jobs::ScheduleRequest> {
-    let ScheduleRequest { cron, job, enabled, missed } = request;
+    let ScheduleRequest { cron, job, enabled, missed, overlap } = request;
     let hint = "such as `30 2 * * *` for half past two every night, in UTC";
     Ok(jobs::ScheduleRequest {
         name: name.to_owned(),
@@ -212,6 +246,11 @@ fn scheduled(name: &str, request: ScheduleRequest) -> ApiResult<jobs::ScheduleRe
             _ => {
                 return Err(invalid(format!("`{missed}` is no policy for missed jobs"), "there are skip and run_once"));
             }
+        },
+        overlap: match overlap.as_str() {
+            "skip" => Overlap::Skip,
+            "queue" => Overlap::Queue,
+            _ => return Err(invalid(format!("`{overlap}` is no policy for overlaps"), "there are skip and queue")),
         },
     })
 }
@@ -243,12 +282,17 @@ fn filter(query: &JobQuery) -> ApiResult<Option<JobFilter>> {
         function: of_function,
         schedule: schedule.clone(),
         before,
-        limit: if *limit == 0 { 100 } else { *limit },
+        limit: if *limit == 0 { 100 } else { (*limit).min(1_000) },
     }))
 }
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// In a list there is no result, which may be as large as a plugin's output.
+fn listed(record: JobRecord) -> JobInfo {
+    info(JobRecord { result: None, ..record })
 }
 
 fn info(record: JobRecord) -> JobInfo {
@@ -326,8 +370,20 @@ fn asked(task: Task) -> JobRequest {
 }
 
 fn schedule_info(record: jobs::ScheduleRecord) -> ScheduleInfo {
-    let jobs::ScheduleRecord { name, cron, task, owner, enabled, missed, next_at, last_job, created_at, generation: _ } =
-        record;
+    let jobs::ScheduleRecord {
+        name,
+        cron,
+        task,
+        owner,
+        enabled,
+        missed,
+        overlap,
+        skipped,
+        next_at,
+        last_job,
+        created_at,
+        generation: _,
+    } = record;
     ScheduleInfo {
         name,
         cron: cron.to_string(),
@@ -335,6 +391,8 @@ fn schedule_info(record: jobs::ScheduleRecord) -> ScheduleInfo {
         caller: owner.name,
         enabled,
         missed: missed.as_str().to_owned(),
+        overlap: overlap.as_str().to_owned(),
+        skipped,
         next_at,
         last_job: last_job.map(|id| id.to_string()),
         created_at,

@@ -7,6 +7,7 @@ use outrigger_api::{
 };
 use outrigger_contract::PluginName;
 use outrigger_engine::access::Right;
+use outrigger_engine::configuration::Given;
 use outrigger_engine::life::{Downgrade, RolledBack};
 use serde_json::{Value, json};
 
@@ -40,7 +41,7 @@ impl Plugins for Session {
 
     async fn plugin_install(&self, request: InstallRequest) -> ApiResult<InstallOutcome> {
         self.require_some(Right::PLUGIN_CREATE)?;
-        let InstallRequest { source, approved, dry_run, allow_downgrade, replaces } = request;
+        let InstallRequest { source, approved, dry_run, allow_downgrade, replaces, configuration } = request;
         // The package is read first: only then is it known what is being installed.
         let prepared = self.host.packages.prepare(&source).await?;
         let (name, digest, permissions) = (prepared.name().clone(), prepared.digest(), prepared.permissions());
@@ -50,11 +51,16 @@ impl Plugins for Session {
         if approved.is_some() && !prepared.widened.is_empty() {
             self.require(Right::PLUGIN_APPROVE, name.as_str())?;
         }
+        let keys: Vec<_> = configuration.keys().cloned().collect();
+        if !keys.is_empty() {
+            self.require(Right::CONFIGURATION_MODIFY, name.as_str())?;
+        }
         let consent = Consent {
             approved,
             granted_by: self.caller().to_string(),
             correlation: self.correlation,
             downgrade: if allow_downgrade { Downgrade::Allowed } else { Downgrade::Refused },
+            configuration: Given(configuration),
             mode: if dry_run { Mode::DryRun } else { Mode::Install },
         };
         if dry_run {
@@ -64,12 +70,14 @@ impl Plugins for Session {
         }
         let before = self.standing(&name);
         let work = async {
-            let outcome = self.host.packages.install(prepared, consent).await?;
+            let outcome = Box::pin(self.host.packages.install(prepared, consent)).await?;
             if let PackageSource::Package(digest) = &source {
                 self.host.packages.uploads.forget(digest);
             }
             let granted = (!permissions.is_empty()).then(|| json!({"granted": permissions}));
-            let after = merged(self.standing(&name), granted);
+            // Which keys, not with what: some are secrets.
+            let configured = (!keys.is_empty()).then(|| json!({"configured": keys}));
+            let after = merged(merged(self.standing(&name), granted), configured);
             Ok((outcome, Trace { before, after, revision: Some(digest.to_string()) }))
         };
         // Large for all that an installation holds; it is rare enough for a place of its own.
@@ -125,9 +133,10 @@ impl Plugins for Session {
             return engine.rollback_rehearse(name).await.map(report).map_err(convert::error);
         }
         let work = async {
-            let _lock = self.host.packages.lock().await?;
+            let lock = self.host.packages.lock().await?;
             let before = self.standing(name);
             let rolled_back = engine.rollback(name, self.correlation).await.map_err(convert::error)?;
+            self.host.packages.let_go(&lock, name).await;
             let lost = Some(json!({"lost_writes": rolled_back.lost}));
             let after = merged(self.standing(name), lost);
             Ok((report(rolled_back), Trace { before, after, revision: None }))

@@ -18,21 +18,66 @@ impl Records for Session {
 
     async fn log_list(&self, query: &RecordQuery) -> ApiResult<Vec<LogEntry>> {
         self.require_over(Right::LOG_VIEW, query.plugin.as_ref())?;
-        let mut found = records::logs(&self.host.engine, query).await?;
-        found.retain(|line| self.may(Right::LOG_VIEW, line.plugin.as_str()));
-        Ok(found)
+        let mut reading = Reading::of(query);
+        loop {
+            let mut lines = records::logs(&self.host.engine, &reading.query).await?;
+            let found = lines.len();
+            lines.retain(|line| self.may(Right::LOG_VIEW, line.plugin.as_str()));
+            if reading.is_over(found, lines.len()) {
+                return Ok(reading.newest(lines));
+            }
+        }
     }
 
     async fn run_list(&self, query: &RecordQuery) -> ApiResult<Vec<RunEntry>> {
         self.require_over(Right::RUN_VIEW, query.plugin.as_ref())?;
-        let mut found = records::runs(&self.host.engine, query).await?;
-        found.retain(|run| self.may(Right::RUN_VIEW, run.function.plugin.as_str()));
-        Ok(found)
+        let mut reading = Reading::of(query);
+        loop {
+            let mut runs = records::runs(&self.host.engine, &reading.query).await?;
+            let found = runs.len();
+            runs.retain(|run| self.may(Right::RUN_VIEW, run.function.plugin.as_str()));
+            if reading.is_over(found, runs.len()) {
+                return Ok(reading.newest(runs));
+            }
+        }
     }
 
     async fn plugin_profile(&self, name: &PluginName) -> ApiResult<PluginProfile> {
         self.require(Right::STATISTICS_VIEW, name.as_str())?;
         profiles::of_plugin(&self.host.engine, name)
+    }
+}
+
+/// A list of the newest records. Where too few of those that were found may be seen, more are read: from the newest on again,
+/// because records have no order but their time, which several may share.
+struct Reading {
+    wanted: usize,
+    query: RecordQuery,
+}
+
+impl Reading {
+    /// No more is read than so many.
+    const MOST: u32 = 20_000;
+
+    fn of(query: &RecordQuery) -> Self {
+        let limit = if query.limit == 0 { 100 } else { query.limit };
+        Self { wanted: limit as usize, query: RecordQuery { limit, ..query.clone() } }
+    }
+
+    /// Whether that is all; otherwise more is asked for the next time.
+    fn is_over(&mut self, found: usize, seen: usize) -> bool {
+        let limit = self.query.limit;
+        if seen >= self.wanted || found < limit as usize || limit >= Self::MOST {
+            return true;
+        }
+        self.query.limit = limit.saturating_mul(8).min(Self::MOST);
+        false
+    }
+
+    /// The newest stand last.
+    fn newest<T>(&self, mut seen: Vec<T>) -> Vec<T> {
+        seen.drain(..seen.len().saturating_sub(self.wanted));
+        seen
     }
 }
 

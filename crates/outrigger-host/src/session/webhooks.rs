@@ -21,7 +21,7 @@ use crate::convert;
 impl Webhooks for Session {
     async fn webhook_list(&self) -> ApiResult<Vec<WebhookInfo>> {
         self.require_some(Right::WEBHOOK_VIEW)?;
-        let counts = self.counts().await?;
+        let counts = self.counts(None).await?;
         let found = self.host.engine.webhooks().await.map_err(convert::error)?;
         let seen = found.into_iter().filter(|webhook| self.may(Right::WEBHOOK_VIEW, webhook.name.as_str()));
         Ok(seen.map(|webhook| info(webhook, &counts)).collect())
@@ -44,12 +44,11 @@ impl Webhooks for Session {
             allow_http,
             allow_private_network,
         } = request;
-        self.require(Right::WEBHOOK_CREATE, name.as_str())?;
-        self.require_events(&events)?;
         let headers = Some(hidden(headers));
         let spec =
             WebhookSpec { url, events, plugin, enabled, description, headers, allow_http, allow_private_network };
         let work = async {
+            self.check_events(&spec.events)?;
             let by = self.caller().to_string();
             let made = self.host.engine.webhook_create(name.clone(), spec, by).await.map_err(convert::error)?;
             let (webhook, secret) = made;
@@ -64,12 +63,11 @@ impl Webhooks for Session {
     async fn webhook_update(&self, name: &WebhookName, change: WebhookChange) -> ApiResult<WebhookInfo> {
         let WebhookChange { url, events, plugin, enabled, description, headers, allow_http, allow_private_network } =
             change;
-        self.require(Right::WEBHOOK_UPDATE, name.as_str())?;
-        self.require_events(&events)?;
         let headers = headers.map(hidden);
         let spec =
             WebhookSpec { url, events, plugin, enabled, description, headers, allow_http, allow_private_network };
         let work = async {
+            self.check_events(&spec.events)?;
             let before = serde_json::to_value(self.webhook_info(name).await?).ok();
             self.host.engine.webhook_update(name, spec).await.map_err(convert::error)?;
             let info = self.webhook_info(name).await?;
@@ -114,7 +112,7 @@ impl Webhooks for Session {
             let found = DeliveryState::ALL.into_iter().find(|state| state.as_str() == text);
             found.ok_or_else(|| {
                 ApiError::new(Code::InvalidUsage, format!("`{text}` is not a state of a delivery"))
-                    .with_hint("states are pending, delivered and dead")
+                    .with_hint("states are pending, delivered, dead and abandoned")
             })
         };
         let filter = DeliveryFilter {
@@ -137,6 +135,8 @@ impl Webhooks for Session {
     async fn delivery_retry(&self, name: &WebhookName, id: Option<&str>) -> ApiResult<DeliveryRetry> {
         let work = async {
             let one = id.map(delivery_id).transpose()?;
+            let webhook = self.host.engine.webhook(name).await.map_err(convert::error)?;
+            self.check_events(&webhook.events)?;
             let retried = self.host.engine.delivery_retry(name, one).await.map_err(convert::error)?;
             let after = Some(json!({"retried": retried, "delivery": id}));
             Ok((DeliveryRetry { retried }, Trace { after, ..Trace::default() }))
@@ -149,30 +149,32 @@ impl Webhooks for Session {
 type Counts = BTreeMap<(WebhookName, &'static str), u64>;
 
 impl Session {
-    async fn counts(&self) -> ApiResult<Counts> {
-        let counts = self.host.engine.store().delivery_counts().await.map_err(convert::store_error)?;
+    /// Of one webhook, or of all.
+    async fn counts(&self, name: Option<&WebhookName>) -> ApiResult<Counts> {
+        let counts = self.host.engine.store().delivery_counts(name).await.map_err(convert::store_error)?;
         Ok(counts.into_iter().map(|(webhook, state, number)| ((webhook, state.as_str()), number)).collect())
     }
 
     async fn webhook_info(&self, name: &WebhookName) -> ApiResult<WebhookInfo> {
         let webhook = self.host.engine.webhook(name).await.map_err(convert::error)?;
-        Ok(info(webhook, &self.counts().await?))
+        Ok(info(webhook, &self.counts(Some(name)).await?))
     }
 
-    /// Refuses who may not see all the events that a webhook is to be told of.
-    fn require_events(&self, events: &[Pattern]) -> ApiResult<()> {
+    /// Refuses who may not see all the events that a webhook is to be told of. Asked within the act, whose entry in the audit
+    /// log then says so.
+    fn check_events(&self, events: &[Pattern]) -> ApiResult<()> {
         let Who::Key(principal) = &self.who else { return Ok(()) };
         for pattern in events {
             let rule: Option<Rule> = format!("{}:{pattern}", Right::EVENT_VIEW).parse().ok();
             if !rule.is_some_and(|rule| principal.has_all_of(&rule)) {
                 // Where the pattern itself is allowed, something below it is not.
-                return Err(match principal.may(Right::EVENT_VIEW, pattern.as_str()) {
-                    false => self.refuse(principal, Right::EVENT_VIEW, pattern.as_str()),
-                    true => convert::error(Failure::new(
+                return Err(convert::error(match principal.may(Right::EVENT_VIEW, pattern.as_str()) {
+                    false => Failure::forbidden(principal, Right::EVENT_VIEW, pattern.as_str()),
+                    true => Failure::new(
                         Code::Forbidden,
                         format!("the key `{}` may not see all events that `{pattern}` covers", principal.name),
-                    )),
-                });
+                    ),
+                }));
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     ScopeMetrics, Sum,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use outrigger_api::metrics::{DURATION, PLUGINS};
+use outrigger_api::metrics::{DROPPED_FIRINGS, DURATION, PLUGINS};
 use outrigger_api::{COUNTERS, Counter, FunctionMetrics, FunctionStatistics, LatencyBucket, MetricsReport};
 use time::OffsetDateTime;
 
@@ -22,7 +22,8 @@ const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 /// What is sent.
 pub(super) fn request(resource: &Resource, report: &MetricsReport, now: OffsetDateTime) -> ExportMetricsServiceRequest {
     let now = nanoseconds(now);
-    let metrics = std::iter::once(plugins(report, now))
+    let metrics = [plugins(report, now), dropped_firings(report, now)]
+        .into_iter()
         .chain(COUNTERS.iter().map(|counter| counted(counter, &report.functions, now)))
         .chain(std::iter::once(duration(&report.functions, now)))
         .collect();
@@ -45,6 +46,13 @@ fn plugins(report: &MetricsReport, now: u64) -> Metric {
     let point = |(state, count): (&String, &u32)| point(vec![text("state", state)], u64::from(*count), now);
     let (name, about) = PLUGINS;
     metric(name, about, "{plugin}", Data::Gauge(Gauge { data_points: report.plugins.iter().map(point).collect() }))
+}
+
+fn dropped_firings(report: &MetricsReport, now: u64) -> Metric {
+    let data_points = vec![point(Vec::new(), report.dropped_firings, now)];
+    let (name, about) = DROPPED_FIRINGS;
+    let sum = Sum { data_points, aggregation_temporality: CUMULATIVE, is_monotonic: true };
+    metric(name, about, "1", Data::Sum(sum))
 }
 
 fn counted(counter: &Counter, functions: &[FunctionMetrics], now: u64) -> Metric {

@@ -118,6 +118,16 @@ impl KeyRing {
         Ok(Rotated { key: key.id(), dropped })
     }
 
+    /// The ids of the keys in the file.
+    pub(crate) fn ids_in_file(&self) -> Result<BTreeSet<String>, VaultError> {
+        Ok(self.kept()?.iter().map(SecretKey::id).collect())
+    }
+
+    /// The ids of the keys that are given from outside.
+    pub(crate) fn ids_given(&self) -> Result<BTreeSet<String>, VaultError> {
+        Ok(self.given.clone()?.iter().map(SecretKey::id).collect())
+    }
+
     fn kept(&self) -> Result<Vec<SecretKey>, VaultError> {
         match read(&self.file)? {
             Some(text) => parse(&self.file.display().to_string(), &text),

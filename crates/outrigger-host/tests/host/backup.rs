@@ -14,7 +14,7 @@ use flate2::write::GzEncoder;
 use outrigger_api::{ApiError, ApiResult, BackupReport, BackupRequest, Code, KeyRequest, Platform, RecordQuery};
 use outrigger_host::backup::{Progress, restore, verify};
 use outrigger_host::{Host, HostOptions};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use tar::EntryType;
 
 use crate::bench::{Bench, call, entries, names};
@@ -160,6 +160,83 @@ async fn the_key_of_secrets_is_in_it_only_for_who_asks() {
 }
 
 #[tokio::test]
+async fn keys_that_are_not_all_in_the_file_are_not_said_to_be_in_the_backup() {
+    let bench = Bench::new().await;
+    let manifest = "[configuration.token]\ntype = \"string\"\nsecret = true\n";
+    bench.install(&bench.hostile("1.0.0", manifest)).await.expect("it is installed");
+    let plugin = "hostile".parse().expect("a name");
+    let values = Map::from_iter([("token".to_owned(), json!("hunter2"))]);
+    bench.platform.configuration_put(&plugin, values, 0).await.expect("it is kept");
+    let ask = |name: &str, include_secret_key| {
+        let path = bench.path(name);
+        let platform = Arc::clone(&bench.platform);
+        async move { platform.backup_create(BackupRequest { path, include_secret_key }).await }
+    };
+    assert!(ask("first.tar.gz", true).await.expect("the key is there").has_secret_key);
+    let file = bench.path("data/secret.key");
+    let right = fs::read(&file).expect("it reads");
+    let not_there = |error: &ApiError| {
+        assert_eq!(error.code, Code::Conflict, "{error:?}");
+        assert!(error.hint.contains("OUTRIGGER_SECRET_KEY"), "{error:?}");
+    };
+    // As where the key is given from outside: another one in the file, or none.
+    fs::write(&file, "11".repeat(32)).expect("written");
+    not_there(&ask("second.tar.gz", true).await.expect_err("it is another key"));
+    fs::remove_file(&file).expect("removed");
+    not_there(&ask("second.tar.gz", true).await.expect_err("there is no key"));
+    assert!(!bench.path("second.tar.gz").exists());
+    ask("second.tar.gz", false).await.expect("the key is not asked for");
+
+    fs::write(&file, right).expect("written");
+    restore(&bench.path("first.tar.gz"), &bench.path("restored"), silent()).await.expect("it is restored");
+    let restored = open(&bench.path("restored")).await;
+    let token = call(&restored, "hostile.setting", json!({"key": "token"})).await.expect("it opens");
+    assert_eq!(token, json!("\"hunter2\""));
+}
+
+#[tokio::test]
+async fn what_is_restored_has_the_same_configuration_files() {
+    let bench = Bench::new().await;
+    let config = bench.path("data/config");
+    fs::create_dir_all(config.join("production")).expect("folders");
+    let elsewhere = bench.path("elsewhere.toml");
+    fs::write(&elsewhere, "region = \"us\"\n").expect("written");
+    std::os::unix::fs::symlink(&elsewhere, config.join("hostile.toml")).expect("a link");
+    std::os::unix::fs::symlink(&config, config.join("production/above")).expect("a link that leads back");
+    for (name, text) in [
+        ("production/hostile.yml", "token: hunter2\n"),
+        ("other.json", "{}"),
+        ("notes.txt", "mine"),
+        (".hidden.yaml", "x: 1\n"),
+    ] {
+        fs::write(config.join(name), text).expect("written");
+    }
+    let manifest = "[configuration.region]\ntype = \"string\"\ndefault = \"eu\"\n\
+                    [configuration.token]\ntype = \"string\"\nsecret = true\n";
+    bench.install(&bench.hostile("1.0.0", manifest)).await.expect("it is installed");
+    let report = create(&bench.platform, &bench.path("one.tar.gz")).await.expect("it is made");
+    assert_eq!(report.configuration_files, 3);
+    assert_eq!(verify(&report.path, silent()).await.expect("it is whole"), report);
+    restore(&report.path, &bench.path("restored"), silent()).await.expect("it is restored");
+    let restored = bench.path("restored/config");
+    for name in ["hostile.toml", "production/hostile.yml", "other.json"] {
+        assert_eq!(fs::read(restored.join(name)).expect(name), fs::read(config.join(name)).expect(name));
+        assert_eq!(fs::metadata(restored.join(name)).expect("a file").permissions().mode() & 0o777, 0o600);
+    }
+    let mut found = names(&restored);
+    found.sort();
+    assert_eq!(found, ["hostile.toml", "other.json", "production"]);
+    let restored = open(&bench.path("restored")).await;
+    let plugin = "hostile".parse().expect("a name");
+    let values =
+        async |platform: &Arc<dyn Platform>| platform.configuration_fetch(&plugin).await.expect("it is read").effective;
+    assert_eq!(values(&restored).await, values(&bench.platform).await);
+    let region = async |platform: &Arc<dyn Platform>| call(platform, "hostile.setting", json!({"key": "region"})).await;
+    assert_eq!(region(&restored).await.expect("it answers"), json!("\"us\""));
+    assert_eq!(region(&bench.platform).await.expect("it answers"), json!("\"us\""));
+}
+
+#[tokio::test]
 async fn a_backup_with_one_wrong_byte_is_refused() {
     let bench = with_plugin().await;
     let report = create(&bench.platform, &bench.path("one.tar.gz")).await.expect("it is made");
@@ -274,7 +351,7 @@ async fn a_backup_that_is_not_as_its_list_says_is_refused() {
             list(entries, "outrigger.db", "../outrigger");
             entries[1].path = "../outrigger".to_owned();
         }),
-        ("of another format", |entries| list(entries, "\"format\": 1", "\"format\": 2")),
+        ("of another format", |entries| list(entries, "\"format\": 2", "\"format\": 3")),
         ("of another schema", |entries| list(entries, "\"schema\": ", "\"schema\": 1")),
     ];
     let bench = with_plugin().await;
@@ -283,6 +360,10 @@ async fn a_backup_that_is_not_as_its_list_says_is_refused() {
     assert_eq!((entries[0].path.as_str(), entries[1].path.as_str()), ("backup.json", "outrigger.db"));
     pack(&entries, &changed);
     verify(&changed, silent()).await.expect("packed anew, and nothing else");
+    let mut former = entries.clone();
+    list(&mut former, "\"format\": 2", "\"format\": 1");
+    pack(&former, &changed);
+    verify(&changed, silent()).await.expect("one from before there were configuration files in it");
     for (about, change) in changes {
         let mut entries = entries.clone();
         change(&mut entries);

@@ -98,6 +98,13 @@ impl Ward {
         self.checked(wait).await
     }
 
+    /// What the doctor says of its health.
+    async fn diagnosis(&self) -> String {
+        let report = self.platform.doctor().await.expect("it looks");
+        let check = report.checks.into_iter().find(|check| check.name.starts_with("health")).expect("it is looked at");
+        format!("{}: {} ({})", check.name, check.message, check.hint.unwrap_or_default())
+    }
+
     /// The events that were told, the oldest first, with what became of their subscribers. There are so many.
     async fn told(&self, count: usize) -> Vec<String> {
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -152,6 +159,8 @@ async fn whatever_fails_three_times_in_a_row_is_unhealthy_until_it_succeeds_twic
         assert!(mood != HANGS || last.duration_us >= 900_000, "it took {} us", last.duration_us);
         // However sick it is, calls are none of its concern.
         assert_eq!(call(&ward.platform, "moody.good", json!({"number": 3})).await.expect("it answers"), json!(3));
+        let told = ward.diagnosis().await;
+        assert!(told.starts_with("health of moody: it is unhealthy: ") && told.contains(reason), "{told}");
         // Asked just now it says the same, beside what is known of it.
         let asked = ward.platform.plugin_health(&moody()).await.expect("it says");
         assert_eq!((asked.status.as_str(), &asked.monitor.status), ("unhealthy", &sick.status), "{asked:?}");
@@ -172,8 +181,12 @@ async fn degraded_is_a_status_of_its_own_and_nothing_is_done_about_it() {
     assert_eq!(ward.statuses(4).await, ["healthy", "healthy", "degraded", "degraded"]);
     let known = ward.known().await;
     assert_eq!((known.next_restart_at, known.restarts_total, known.consecutive_failures), (None, 0, 0));
+    assert!(ward.diagnosis().await.starts_with("health of moody: it is degraded"), "{}", ward.diagnosis().await);
     ward.feels(HEALTHY).await;
     assert_eq!(ward.statuses(2).await, ["degraded", "healthy"]);
+    assert_eq!(ward.diagnosis().await, "health: no plugin is known to be unwell ()");
+    ward.platform.plugin_disable(&moody()).await.expect("it is disabled");
+    assert_eq!(ward.diagnosis().await, "health: no plugin is known to be unwell ()", "that was meant");
     ward.platform.close().await.expect("all is written");
 }
 
@@ -208,6 +221,9 @@ async fn what_no_restart_helps_is_disabled_and_whoever_wants_to_know_is_told() {
     let reason = "2 restarts have not helped, it is still unhealthy: mood: as it was told";
     assert_eq!((known.state.as_str(), known.reason.as_deref()), ("disabled", Some(reason)), "{known:?}");
     assert_eq!((known.status.as_str(), known.next_check_at, known.restarts_total), ("unhealthy", None, 2));
+    let told = ward.diagnosis().await;
+    let expected = format!("health of moody: the health monitor disabled it: {reason} (mend what is wrong; ");
+    assert!(told.starts_with(&expected) && told.contains("plugin enable moody"), "{told}");
     let error = call(&ward.platform, "moody.good", json!({"number": 3})).await.expect_err("it takes no calls");
     assert!(error.code == Code::PluginNotActive && error.message.contains(reason), "{error:?}");
     let expected =

@@ -436,6 +436,16 @@ async fn a_disabled_plugin_is_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_for_callers_who_are_known_is_not_called_where_there_is_none() {
+    let bench = with_manifest("[functions.measure]\nrequires-auth = true\n").await;
+    subscribe(&bench, "text.stored", "measure", json!({})).await;
+    subscribe(&bench, "plugin.installed", "measure", json!({})).await;
+    assert_eq!(course(&fire(&bench, "text.stored", json!("x")).await.trace), "measure done", "it is fired by somebody");
+    bench.install(&bench.hostile("1.0.0", "")).await.expect("it is installed");
+    assert_eq!(course(&trace(&bench.platform, "plugin.installed").await), "measure failed(forbidden)");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_subscribes_past_their_rights() {
     let bench = bench().await;
     let host =

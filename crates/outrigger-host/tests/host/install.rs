@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use outrigger_api::{Code, InstallRequest, PackageSource, PluginName};
+use outrigger_api::{AuditQuery, Code, InstallRequest, PackageSource, PluginName, Plugins as _, RollbackRequest};
+use outrigger_engine::Store as _;
+use outrigger_host::{Host, HostOptions};
+use outrigger_store::SqliteStore;
 use outrigger_testkit::components::{self, Step};
+use outrigger_testkit::store_suite;
 use serde_json::json;
 
 use crate::bench::{Bench, call, entries, names, none, tar_gz, zip};
@@ -151,4 +155,99 @@ async fn what_an_interrupted_installation_left_is_cleared() {
     assert_eq!(entries(&bench.path("data/staging")), 0);
     let report = bench.platform.doctor().await.expect("it looks");
     assert_eq!(report.outcome(), outrigger_api::CheckOutcome::Ok, "{report:?}");
+}
+
+#[tokio::test]
+async fn what_a_plugin_cannot_do_without_comes_with_it() {
+    let bench = Bench::new().await;
+    let manifest = "[configuration.token]\ntype = \"string\"\nrequired = true\nsecret = true\n";
+    let source = PackageSource::Path(bench.hostile("1.0.0", manifest));
+    let install = async |dry_run: bool, configuration: serde_json::Value| {
+        let configuration = configuration.as_object().cloned().expect("an object");
+        let request = InstallRequest { dry_run, configuration, ..InstallRequest::new(source.clone()) };
+        bench.platform.plugin_install(request).await
+    };
+    for dry_run in [true, false] {
+        let error = install(dry_run, json!({})).await.expect_err("it needs a token");
+        assert_eq!(error.code, Code::InvalidConfiguration);
+        assert_eq!(error.message, "the configuration of `hostile` lacks what is required: `token`");
+        assert!(error.hint.contains("outrigger plugin install … --set token=…"), "{}", error.hint);
+        assert_eq!(entries(&bench.path("data/packages")), 0);
+    }
+    install(true, json!({"token": "correct-horse"})).await.expect("it could be installed");
+    assert!(bench.platform.plugin_list().await.expect("it lists").is_empty());
+    let outcome = install(false, json!({"token": "correct-horse"})).await.expect("it is installed");
+    assert_eq!(outcome.action, "installed");
+    let token = async || bench.call("hostile.setting", json!({"key": "token"})).await.expect("it answers");
+    assert_eq!(token().await, json!("\"correct-horse\""));
+
+    // The same package again, with another value.
+    assert_eq!(install(false, json!({})).await.expect("it is there").action, "unchanged");
+    assert_eq!(install(false, json!({"token": "battery"})).await.expect("it is there").action, "configured");
+    assert_eq!(token().await, json!("\"battery\""));
+    let revisions = bench.platform.configuration_revisions(&hostile()).await.expect("it lists");
+    let listed: Vec<_> = revisions.iter().map(|one| (one.revision, one.by.as_str())).collect();
+    assert_eq!(listed, [(2, "local"), (1, "local")]);
+    let audit = AuditQuery { limit: 100, ..AuditQuery::default() };
+    let audit = bench.platform.audit_list(&audit).await.expect("it lists");
+    let configured = |entry: &&outrigger_api::AuditInfo| {
+        entry.after.as_ref().is_some_and(|after| after["configured"] == json!(["token"]))
+    };
+    assert_eq!(audit.iter().filter(configured).count(), 2, "{audit:#?}");
+    assert!(!format!("{audit:?}").contains("horse"));
+}
+
+#[tokio::test]
+async fn revisions_that_nothing_leads_back_to_go() {
+    let bench = Bench::new().await;
+    let compiled = || names(&bench.path("data/cache/compiled")).iter().filter(|name| name.ends_with(".cwasm")).count();
+    for (version, kept) in [("1.0.0", 1), ("1.1.0", 2), ("1.2.0", 2), ("1.3.0", 2)] {
+        bench.install(&bench.hostile(version, "")).await.expect("it is installed");
+        assert_eq!(bench.call("hostile.good", json!({"number": 7})).await.expect("it answers"), json!(7));
+        let info = bench.platform.plugin_info(&hostile()).await.expect("it is installed");
+        assert_eq!(info.summary.version, version);
+        let found = (info.revisions.len(), entries(&bench.path("data/packages")), compiled());
+        assert_eq!(found, (kept, kept, kept), "{version}");
+    }
+    // What was gone back from is left behind as well.
+    bench.platform.plugin_rollback(&hostile(), RollbackRequest::default()).await.expect("it goes back");
+    let info = bench.platform.plugin_info(&hostile()).await.expect("it is installed");
+    assert_eq!((info.summary.version.as_str(), info.revisions.len()), ("1.2.0", 1));
+    assert_eq!((entries(&bench.path("data/packages")), compiled()), (1, 1));
+    assert_eq!(bench.call("hostile.good", json!({"number": 7})).await.expect("it answers"), json!(7));
+    // It can be installed again.
+    bench.install(&bench.hostile("1.3.0", "")).await.expect("it is installed");
+    assert_eq!(bench.call("hostile.good", json!({"number": 7})).await.expect("it answers"), json!(7));
+}
+
+#[tokio::test]
+async fn a_revision_that_had_to_stay_goes_with_the_next_server() {
+    let Bench { folder, platform } = {
+        let bench = Bench::new().await;
+        bench.install(&bench.hostile("1.0.0", "")).await.expect("it is installed");
+        bench.install(&bench.hostile("1.1.0", "")).await.expect("it is updated");
+        bench
+    };
+    platform.close().await.expect("all is written");
+    drop(platform);
+    // Calls still ran on it, or the process died before it was removed.
+    let data = folder.path().join("data");
+    let store = SqliteStore::open(data.join("outrigger.db")).await.expect("it opens");
+    let record = store.plugin_fetch(&hostile()).await.expect("it reads").expect("it is installed");
+    let old = store_suite::revision(&hostile(), "0.9.0");
+    store.plugin_put(&record, Some(&old), None, record.generation).await.expect("it is written");
+    store.close().await;
+    let packages = data.join("packages");
+    std::fs::create_dir(packages.join(old.digest.hex())).expect("a folder");
+    assert_eq!(entries(&packages), 3);
+
+    let host = Host::open_alone(HostOptions { data, search_paths: Vec::new() }).await.expect("it opens");
+    let until = Instant::now() + Duration::from_secs(10);
+    while entries(&packages) > 2 {
+        assert!(Instant::now() < until, "{:?}", names(&packages));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let info = host.session().plugin_info(&hostile()).await.expect("it is installed");
+    let versions: Vec<_> = info.revisions.iter().map(|revision| revision.version.as_str()).collect();
+    assert_eq!(versions, ["1.1.0", "1.0.0"]);
 }

@@ -4,6 +4,7 @@ mod backup;
 mod bench;
 mod call;
 mod configuration;
+mod door;
 mod health;
 mod hooks;
 mod install;

@@ -378,3 +378,106 @@ async fn a_slow_receiver_does_not_hold_up_the_others() {
     assert_eq!(told, (0..20).collect::<Vec<_>>());
     assert!(slow.received().len() < 20, "two at once, each until its time is up");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_arrived_is_not_sent_again() {
+    const EVENTS: usize = 150;
+    let (bench, receiver) = (Bench::new().await, Receiver::new().await);
+    bench.add("chat", &receiver, json!({})).await;
+    for number in 0..EVENTS {
+        bench.fire(json!(number)).await;
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while bench.platform.webhook_fetch(&webhook("chat")).await.expect("it is there").pending > 0
+        || receiver.received().len() < EVENTS
+    {
+        assert!(Instant::now() < deadline, "{} have come", receiver.received().len());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut told: Vec<_> = receiver.received().iter().map(|request| request.header("webhook-id").to_owned()).collect();
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!((told.len(), receiver.received().len()), (EVENTS, EVENTS), "each once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_is_told_of_what_follows_its_creation_at_once() {
+    let (bench, receiver) = (Bench::new().await, Receiver::new().await);
+    for number in 0..25 {
+        let name = format!("chat-{number}");
+        bench.add(&name, &receiver, json!({})).await;
+        bench.fire(json!(number)).await;
+        receiver.wait(number + 1).await;
+        // Every other time there is none when the next one is added.
+        if number % 2 == 0 {
+            bench.platform.webhook_delete(&webhook(&name)).await.expect("it is removed");
+        } else {
+            let change =
+                json!({"url": receiver.url(), "events": ["job.*"], "allow_http": true, "allow_private_network": true});
+            let changed = bench.platform.webhook_update(&webhook(&name), read::<WebhookChange>(change)).await;
+            changed.expect("it is changed");
+        }
+    }
+    let told: Vec<_> = receiver.received().iter().map(|request| request.json()["data"].clone()).collect();
+    assert_eq!(told, (0..25).map(|number| json!(number)).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_that_is_moved_takes_neither_secrets_nor_letters_along() {
+    let (bench, first, second) = (Bench::new().await, Receiver::new().await, Receiver::new().await);
+    bench.add("chat", &first, json!({"headers": {"Authorization": "Bearer hunter2"}})).await;
+    first.reply([500; 4].map(Reply::Status));
+    bench.fire(json!(1)).await;
+    let dead = bench.reaches("chat", "dead").await;
+    let chat = webhook("chat");
+    let change = |url: String, headers: Json| {
+        let mut change =
+            json!({"url": url, "events": ["customer.*"], "allow_http": true, "allow_private_network": true});
+        if !headers.is_null() {
+            change["headers"] = headers;
+        }
+        bench.platform.webhook_update(&chat, read::<WebhookChange>(change))
+    };
+    let refused = change(second.url(), Json::Null).await.expect_err("another server");
+    assert_eq!((refused.code, refused.hint.contains("send the headers again")), (Code::InvalidInput, true));
+    let address = bench.platform.webhook_fetch(&webhook("chat")).await.expect("it is there").url;
+    assert_eq!(address, first.url(), "nothing was changed");
+    // Elsewhere at the same server they stay, and so does what it is to be told.
+    change(format!("{}/elsewhere", first.url()), Json::Null).await.expect("the same server");
+    assert_eq!(bench.reaches("chat", "dead").await.id, dead.id);
+
+    change(second.url(), json!({"X-Other": "1"})).await.expect("with headers for it");
+    let abandoned = bench.reaches("chat", "abandoned").await;
+    assert_eq!(
+        (&abandoned.id, abandoned.error.as_deref()),
+        (&dead.id, Some("the webhook was moved to another address"))
+    );
+    assert_eq!(bench.platform.delivery_retry(&chat, None).await.expect("nothing is dead").retried, 0);
+    let kept = bench.platform.delivery_retry(&chat, Some(&dead.id)).await.expect_err("it is not for the other server");
+    assert_eq!(kept.code, Code::Conflict);
+    bench.fire(json!(2)).await;
+    let received = second.wait(1).await;
+    let told = (received[0].json()["data"].clone(), received[0].header("authorization"), received[0].header("x-other"));
+    assert_eq!(told, (json!(2), "", "1"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_given_up_when_its_webhook_is_switched_off() {
+    let patience =
+        Patience { first_wait: Duration::from_secs(600), longest_wait: Duration::from_secs(600), ..quick().patience };
+    let bench = Bench::with(WebhookOptions { patience, ..quick() }).await;
+    let receiver = Receiver::new().await;
+    bench.add("chat", &receiver, json!({})).await;
+    receiver.reply([Reply::Status(500)]);
+    bench.fire(json!(1)).await;
+    receiver.wait(1).await;
+    switch(&bench, &receiver, false).await;
+    let given_up = bench.reaches("chat", "dead").await;
+    assert_eq!(given_up.error.as_deref(), Some("the webhook was switched off"));
+    let chat = webhook("chat");
+    let refused = bench.platform.delivery_retry(&chat, None).await.expect_err("it is off");
+    assert_eq!(refused.code, Code::Conflict);
+    switch(&bench, &receiver, true).await;
+    assert_eq!(bench.platform.delivery_retry(&chat, None).await.expect("it is on").retried, 1);
+    assert_eq!(receiver.wait(2).await[1].json()["data"], json!(1));
+}

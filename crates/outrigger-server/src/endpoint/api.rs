@@ -26,7 +26,19 @@ pub struct Api {
 /// One route: what the document says of it, and what serves it.
 pub struct Route {
     pub operation: Operation,
-    methods: MethodRouter<Arc<App>>,
+    /// Made when all is known of the operation.
+    methods: Box<dyn FnOnce(Parting) -> MethodRouter<Arc<App>> + Send>,
+}
+
+/// What becomes of what a request asks for when its client leaves before it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// It is done to its end, on a task of its own: a change that is cut off in the middle is neither made nor undone, and
+    /// the audit log says nothing of it.
+    Finished,
+    /// It is dropped with its client. For what changes nothing, and for calls: those are recorded however they end, nobody is
+    /// left who wants their answer, and they are too quick to pay for a task.
+    Dropped,
 }
 
 /// What is known of a route.
@@ -57,6 +69,7 @@ pub struct Operation {
     pub codes: Vec<Code>,
     pub if_match: bool,
     pub resumes: bool,
+    pub parting: Parting,
 }
 
 /// What comes back if all goes well.
@@ -134,6 +147,7 @@ impl Api {
             located: R::LOCATED,
             otherwise: R::OTHERWISE,
         };
+        let parting = if method == Method::GET { Parting::Dropped } else { Parting::Finished };
         let operation = Operation {
             method,
             path,
@@ -154,12 +168,15 @@ impl Api {
             codes: Vec::new(),
             if_match: false,
             resumes: false,
+            parting,
         };
-        let methods = on(filter, move |State(app): State<Arc<App>>, request: Request| {
-            serve::<W, P, Q, B, R, F, Fut>(app, handler.clone(), path, request)
-        });
+        let methods = move |parting| {
+            on(filter, move |State(app): State<Arc<App>>, request: Request| {
+                serve::<W, P, Q, B, R, F, Fut>(app, handler.clone(), path, parting, request)
+            })
+        };
         let place = self.routes.len();
-        self.routes.push(Route { operation, methods });
+        self.routes.push(Route { operation, methods: Box::new(methods) });
         &mut self.routes[place].operation
     }
 
@@ -167,6 +184,7 @@ impl Api {
     pub fn router(self, app: Arc<App>) -> Router {
         let mut router = Router::new();
         for Route { operation, methods } in self.routes {
+            let methods = methods(operation.parting);
             for alias in operation.aliases {
                 router = router.route(alias, methods.clone());
             }
@@ -226,6 +244,12 @@ impl Operation {
     /// It goes on behind the event that `Last-Event-ID` names.
     pub fn resumes(&mut self) -> &mut Self {
         self.resumes = true;
+        self
+    }
+
+    /// It is a call, and is dropped with its client.
+    pub fn calls(&mut self) -> &mut Self {
+        self.parting = Parting::Dropped;
         self
     }
 

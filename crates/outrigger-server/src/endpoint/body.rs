@@ -126,4 +126,5 @@ impl Drop for Lingering {
 
 fn too_large(limit: usize) -> ApiError {
     ApiError::new(Code::TooLarge, format!("the body is longer than {limit} bytes"))
+        .with_hint("send less at once; `outrigger serve --body-limit SIZE` allows more")
 }

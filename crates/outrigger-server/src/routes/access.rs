@@ -26,7 +26,10 @@ pub fn routes(api: &mut Api) {
     api.post("/api/v1/keys", "key_create", create_key)
         .tag(TAG)
         .summary("Make a key")
-        .describe("The answer is the only place where the key is shown. It can be given no more than its maker has.")
+        .describe(
+            "The answer is the only place where the key is shown. It can be given no more than its maker has, and works no \
+             longer.",
+        )
         .right("key_create")
         .example(json!({"name": "ci-deploy", "roles": ["viewer"], "scope": ["plugin_view"]}))
         .fails(&[Code::AlreadyExists, Code::NotFound]);

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::records::checked;
 use super::{CALL, FunctionPath, plugins};
 use crate::endpoint::answer::Reply;
 use crate::endpoint::api::Api;
@@ -39,14 +40,16 @@ pub fn routes(api: &mut Api) {
         .describe("The body is the object of the arguments, with a member for each parameter.")
         .right("function_execute")
         .example(json!({}))
-        .fails(CALL);
+        .fails(CALL)
+        .calls();
     api.post("/api/v1/batch", "function_batch", batch)
         .tag(TAG)
         .summary("Call several functions")
         .describe("At most 256 at a time. The answers come in the order of the calls; one that fails stops no other.")
         .right("function_execute")
         .example(json!({"calls": [{"function": "pricing.currencies", "args": {}}], "parallel": 4}))
-        .fails(CALL);
+        .fails(CALL)
+        .calls();
 }
 
 /// Which functions to list.
@@ -134,6 +137,10 @@ struct BatchCall {
     /// Ask for a fresh answer.
     #[serde(default)]
     no_cache: bool,
+    /// A correlation id to go on with (a ULID), instead of that of the request.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
+    correlation: Option<String>,
     /// Say where the time went.
     #[serde(default)]
     profile: bool,
@@ -165,10 +172,13 @@ async fn batch(caller: Caller, input: Input<NoPath, NoQuery, Batch>) -> ApiResul
         )
         .with_hint("send several requests for more"));
     }
+    for call in &calls {
+        checked(0, call.correlation.as_deref(), None)?;
+    }
     let request = |call: BatchCall| {
-        let BatchCall { function, args, timeout_ms, no_cache, profile } = call;
+        let BatchCall { function, args, timeout_ms, no_cache, correlation, profile } = call;
         let timeout_ms = timeout_ms.map(|timeout| timeout.0);
-        CallRequest { timeout_ms, no_cache, profile, ..CallRequest::new(function, args) }
+        CallRequest { timeout_ms, no_cache, correlation, profile, ..CallRequest::new(function, args) }
     };
     let requests = calls.into_iter().map(request).collect();
     let answers = caller.platform.call_batch(requests, parallel.0 as usize).await;

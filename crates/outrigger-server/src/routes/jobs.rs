@@ -36,7 +36,8 @@ pub fn routes(api: &mut Api) {
         .describe("A call that outlives whoever asked for it. It is written down before this is answered.")
         .right("job_create")
         .example(json!({"function": "pricing.currencies", "arguments": {}, "max_attempts": 3, "needs_approval": true}))
-        .fails(START);
+        .fails(START)
+        .fails(&[Code::Busy]);
     api.get("/api/v1/jobs", "job_list", list).tag(TAG).summary("List jobs, the newest first").right("job_view");
     api.get("/api/v1/jobs/{job_id}", "job_fetch", fetch)
         .tag(TAG)
@@ -57,11 +58,14 @@ pub fn routes(api: &mut Api) {
     api.post("/api/v1/jobs/{job_id}/retry", "job_retry", retry)
         .tag(TAG)
         .summary("Do a job once more that failed or was cancelled")
+        .describe("It is called as whoever started it, and takes the right `function_execute` besides.")
         .right("job_modify")
-        .fails(&[Code::NotFound, Code::Conflict]);
+        .fails(&[Code::NotFound, Code::Conflict])
+        .fails(START);
     api.post("/api/v1/jobs/{job_id}/approve", "job_approve", approve)
         .tag(TAG)
         .summary("Approve a job that waits for it")
+        .describe("It is called as whoever started it; to approve it does not take the right to call it.")
         .right("job_approve")
         .fails(&[Code::NotFound, Code::Conflict]);
     api.get("/api/v1/schedules", "schedule_list", schedules).tag(TAG).summary("List the schedules").right("job_view");
@@ -70,7 +74,8 @@ pub fn routes(api: &mut Api) {
         .summary("Make a schedule or change it")
         .right("job_create")
         .example(json!({"cron": "30 2 * * *", "job": {"function": "pricing.currencies"}, "missed": "run_once"}))
-        .fails(START);
+        .fails(START)
+        .fails(&[Code::Conflict]);
     api.delete("/api/v1/schedules/{schedule}", "schedule_delete", delete_schedule)
         .tag(TAG)
         .summary("Remove a schedule; the jobs that it made stay")

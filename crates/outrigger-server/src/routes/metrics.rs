@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use outrigger_api::metrics::{DURATION, PLUGINS};
+use outrigger_api::metrics::{DROPPED_FIRINGS, DURATION, PLUGINS};
 use outrigger_api::{ApiResult, COUNTERS, FunctionMetrics, FunctionStatistics, MetricsReport, PluginHealthMetrics};
 
 use crate::endpoint::answer::{Exposition, Reply};
@@ -31,7 +31,7 @@ async fn text(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Ex
 
 /// Names of functions and states have no character that would have to be escaped in a label.
 fn render(report: &MetricsReport) -> String {
-    let MetricsReport { plugins, functions, health } = report;
+    let MetricsReport { plugins, functions, health, dropped_firings } = report;
     let mut text = String::new();
     let (name, about) = PLUGINS;
     head(&mut text, name, "gauge", about);
@@ -39,6 +39,9 @@ fn render(report: &MetricsReport) -> String {
         line(&mut text, format_args!("{name}{{state=\"{state}\"}} {count}"));
     }
     health_lines(&mut text, health);
+    let (name, about) = DROPPED_FIRINGS;
+    head(&mut text, name, "counter", about);
+    line(&mut text, format_args!("{name} {dropped_firings}"));
     for counter in COUNTERS {
         let name = counter.metric();
         head(&mut text, &name, "counter", counter.about);
@@ -114,7 +117,8 @@ mod tests {
         let functions = vec![FunctionMetrics { statistics, latency, sum_us: 1_500_000 }];
         let plugin = "pricing".parse().unwrap();
         let health = vec![PluginHealthMetrics { plugin, status: "degraded".to_owned(), restarts: 3 }];
-        let text = render(&MetricsReport { plugins: [("active".to_owned(), 2)].into(), functions, health });
+        let plugins = [("active".to_owned(), 2)].into();
+        let text = render(&MetricsReport { plugins, functions, health, dropped_firings: 7 });
         let expected = "# HELP outrigger_plugins Installed plugins by state.\n# TYPE outrigger_plugins gauge\n\
             outrigger_plugins{state=\"active\"} 2\n";
         assert!(text.starts_with(expected), "{text}");
@@ -132,6 +136,7 @@ mod tests {
              outrigger_plugin_health{plugin=\"pricing\",state=\"unhealthy\"} 0\n"
                 .to_owned(),
             "outrigger_plugin_restarts_total{plugin=\"pricing\"} 3\n".to_owned(),
+            "# TYPE outrigger_hook_firings_dropped_total counter\noutrigger_hook_firings_dropped_total 7\n".to_owned(),
         ] {
             assert!(text.contains(&expected), "{expected} is not in {text}");
         }

@@ -8,7 +8,7 @@ use outrigger_api::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{LIFECYCLE, PACKAGE, PluginPath, plugins};
 use crate::endpoint::answer::{CreatedOrTried, Reply, Tagged};
@@ -24,7 +24,8 @@ const INSTALL: &str = "The package is read and checked, and its permissions are 
     was granted. If it asks for more, the request is refused with `grant_required` unless `approved` is the digest of \
     the package, which `POST /api/v1/plugins/inspect` tells; to approve takes the right `plugin_approve`. Where \
     it takes the place of another version, what that left is migrated, and all of it is undone when the package does not \
-    become healthy; `dry_run` says what would change, and changes nothing.";
+    become healthy; `dry_run` says what would change, and changes nothing. A plugin that cannot do without values of its \
+    configuration is installed with them, in `configuration`; that takes the right `configuration_modify`, too.";
 
 const UPLOAD: &str = "The body is a `.zip` or a `.tar.gz`, of at most 128 MiB. It is read as a whole and refused where \
     anything about it is wrong; nothing of it is run. It is kept for an hour, or until the server is started anew. The \
@@ -91,6 +92,10 @@ struct Installation {
     /// An older version may take the place of a newer one although its manifest does not say that it can.
     #[serde(default)]
     allow_downgrade: bool,
+    /// Values of the configuration that it begins with; where it takes the place of another version, they go over what
+    /// becomes of what is set.
+    #[serde(default)]
+    configuration: Map<String, Value>,
 }
 
 /// What to look at.
@@ -150,8 +155,8 @@ impl From<Source> for PackageSource {
 
 impl From<Installation> for InstallRequest {
     fn from(installation: Installation) -> Self {
-        let Installation { source, approved, dry_run, allow_downgrade } = installation;
-        Self { source: source.into(), approved, dry_run, allow_downgrade, replaces: None }
+        let Installation { source, approved, dry_run, allow_downgrade, configuration } = installation;
+        Self { source: source.into(), approved, dry_run, allow_downgrade, replaces: None, configuration }
     }
 }
 

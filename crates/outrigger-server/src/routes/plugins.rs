@@ -64,7 +64,8 @@ pub fn routes(api: &mut Api) {
         .summary("Call a function of a plugin")
         .right("function_execute")
         .example(json!({"function": "currencies", "args": {}, "timeout_ms": 5000}))
-        .fails(CALL);
+        .fails(CALL)
+        .calls();
     api.post("/api/v1/plugins/bulk", "plugin_bulk", bulk)
         .tag(TAG)
         .summary("Do one thing to several plugins")

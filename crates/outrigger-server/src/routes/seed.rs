@@ -34,7 +34,8 @@ pub fn routes(api: &mut Api) {
         .describe("The name is `plugin.function`, or that of a plugin that has exactly one function.")
         .right("function_execute")
         .example(json!({"input_data": {}}))
-        .fails(CALL);
+        .fails(CALL)
+        .calls();
     api.get("/api/plugins/{name}/metrics", "earlier_metrics", metrics)
         .tag(TAG)
         .summary("Statistics of a plugin or a function")

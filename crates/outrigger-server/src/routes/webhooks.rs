@@ -17,6 +17,8 @@ use crate::endpoint::{NoPath, NoQuery};
 use crate::page::List;
 
 const TAG: &str = "Webhooks";
+/// What sending again takes.
+const RETRY: &str = "It takes the right `event_view` over all events that the webhook is told of.";
 
 pub fn routes(api: &mut Api) {
     api.get("/api/v1/webhooks", "webhook_list", list)
@@ -43,7 +45,10 @@ pub fn routes(api: &mut Api) {
     api.put("/api/v1/webhooks/{webhook}", "webhook_update", update)
         .tag(TAG)
         .summary("Change a webhook")
-        .describe("What is left out is set to its default, but for `headers`, which stay as they are.")
+        .describe(
+            "What is left out is set to its default, but for `headers`, which stay as they are. Where the address becomes that of \
+             another server they must be given, because their values are not for it to see; what was on its way is abandoned.",
+        )
         .right("webhook_update")
         .example(json!({"url": "https://ops.example.com/hooks/outrigger", "events": ["*"], "enabled": true}))
         .fails(&[Code::NotFound, Code::SecretUnreadable]);
@@ -72,8 +77,9 @@ pub fn routes(api: &mut Api) {
     api.post("/api/v1/webhooks/{webhook}/deliveries/retry", "delivery_retry_all", retry_all)
         .tag(TAG)
         .summary("Send all dead letters again")
+        .describe(RETRY)
         .right("webhook_update")
-        .fails(&[Code::NotFound]);
+        .fails(&[Code::NotFound, Code::Conflict]);
     api.get("/api/v1/webhooks/{webhook}/deliveries/{delivery_id}", "delivery_fetch", delivery)
         .tag(TAG)
         .summary("One delivery")
@@ -82,6 +88,7 @@ pub fn routes(api: &mut Api) {
     api.post("/api/v1/webhooks/{webhook}/deliveries/{delivery_id}/retry", "delivery_retry", retry)
         .tag(TAG)
         .summary("Send a dead letter again")
+        .describe(RETRY)
         .right("webhook_update")
         .fails(&[Code::NotFound, Code::Conflict]);
 }

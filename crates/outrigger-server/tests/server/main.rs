@@ -7,6 +7,7 @@ mod client;
 mod document;
 mod events;
 mod idempotency;
+mod leaving;
 mod platform;
 mod requests;
 mod sockets;

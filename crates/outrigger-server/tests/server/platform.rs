@@ -35,8 +35,10 @@ type Sent = (ArchiveKind, Option<Digest>, Vec<u8>);
 pub struct State {
     /// How many calls arrived.
     pub calls: AtomicU64,
-    /// A permit for each call of `pricing.slow` that may end.
+    /// A permit for each call of `pricing.slow`, and each making of a key of this name, that may end.
     pub gate: Semaphore,
+    /// What of these was dropped before it could: a call or a key.
+    pub dropped: Mutex<Vec<&'static str>>,
     pub ready: Mutex<ApiResult<()>>,
     /// Requests with an idempotency key, as the last look at them would say.
     pub requests: Mutex<HashMap<[u8; 32], Begun>>,
@@ -56,6 +58,7 @@ impl Default for StandIn {
         let state = State {
             calls: AtomicU64::new(0),
             gate: Semaphore::new(0),
+            dropped: Mutex::default(),
             ready: Mutex::new(Ok(())),
             requests: Mutex::default(),
             bodies: Mutex::default(),
@@ -66,6 +69,27 @@ impl Default for StandIn {
             template: Mutex::default(),
         };
         Self { state: Arc::new(state) }
+    }
+}
+
+impl State {
+    /// Waits until the test lets it.
+    async fn pass(&self, what: &'static str) {
+        let waiting = Waiting { what, dropped: &self.dropped };
+        self.gate.acquire().await.unwrap().forget();
+        std::mem::forget(waiting);
+    }
+}
+
+/// Notes what is dropped while it waits.
+struct Waiting<'a> {
+    what: &'static str,
+    dropped: &'a Mutex<Vec<&'static str>>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.dropped.lock().push(self.what);
     }
 }
 
@@ -261,6 +285,8 @@ fn schedule(name: &str) -> ScheduleInfo {
         caller: "local".to_owned(),
         enabled: true,
         missed: "skip".to_owned(),
+        overlap: "skip".to_owned(),
+        skipped: 0,
         next_at: Some(OffsetDateTime::UNIX_EPOCH),
         last_job: None,
         created_at: OffsetDateTime::UNIX_EPOCH,
@@ -338,7 +364,7 @@ impl Functions for Seen {
             "echo" => request.arguments.to_value(),
             "currencies" => json!([]),
             "slow" => {
-                self.state.gate.acquire().await.unwrap().forget();
+                self.state.pass("call").await;
                 json!("at last")
             }
             "fail" => {
@@ -653,6 +679,9 @@ impl Access for Seen {
     async fn key_create(&self, request: KeyRequest) -> ApiResult<NewKey> {
         self.allowed()?;
         let number = self.state.calls.fetch_add(1, Ordering::SeqCst);
+        if request.name == "slow" {
+            self.state.pass("key").await;
+        }
         Ok(NewKey { info: key(&request.name), key: format!("secret-{number}") })
     }
 
@@ -795,6 +824,7 @@ impl Backups for Seen {
             files: 1,
             unpacked: 1,
             has_secret_key: include_secret_key,
+            configuration_files: 0,
             audit: AuditHead { sequence: 0, hash: String::new() },
         })
     }

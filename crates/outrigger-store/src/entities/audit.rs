@@ -1,7 +1,7 @@
-//! The audit log. A record is its place, its text and its hash; the other columns repeat what lists are narrowed by, and
-//! nothing is read back from them.
+//! The audit log. A record is its place, its text and its hash; the other columns repeat what lists are narrowed by. They are
+//! only read back to be held against the text.
 
-use outrigger_engine::audit::{AuditEntry, AuditRecord, Hash, Head};
+use outrigger_engine::audit::{AuditEntry, AuditRecord, Hash, Head, KeptRecord};
 use outrigger_engine::store::StoreError;
 use sea_orm::entity::prelude::*;
 use sea_orm::{FromQueryResult, Set};
@@ -47,6 +47,31 @@ impl ActiveModel {
             hash: Set(hash.as_bytes().to_vec()),
             text: Set(text),
         }
+    }
+}
+
+impl TryFrom<Model> for KeptRecord {
+    type Error = StoreError;
+
+    fn try_from(row: Model) -> Result<Self, StoreError> {
+        let Model { sequence, at, actor, key, action, resource, allowed, correlation, hash, text } = row;
+        let record = AuditRecord::try_from(Record { sequence, hash, text })?;
+        let differs = match record.entry() {
+            // With a hash that is right it was never that of an entry.
+            Err(_) => Some("text"),
+            Ok(entry) => [
+                ("at", at == columns::from_time(entry.at)),
+                ("actor", actor == entry.actor),
+                ("key", key == entry.key),
+                ("action", action == entry.action),
+                ("resource", resource == entry.resource),
+                ("allowed", allowed == i64::from(entry.allowed)),
+                ("correlation", correlation == entry.correlation.to_string()),
+            ]
+            .into_iter()
+            .find_map(|(column, same)| (!same).then_some(column)),
+        };
+        Ok(Self { record, differs })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The audit log in memory.
 
 use async_trait::async_trait;
-use outrigger_engine::audit::{AuditEntry, AuditRecord, Head};
+use outrigger_engine::audit::{AuditEntry, AuditRecord, Head, KeptRecord};
 use outrigger_engine::store::{AuditFilter, AuditStore, StoreError};
 
 use super::MemoryStore;
@@ -56,12 +56,13 @@ impl AuditStore for MemoryStore {
         Ok(wanted.take(limit).map(|(_, record)| record.clone()).collect())
     }
 
-    async fn audit_read(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+    async fn audit_read(&self, after: Option<u64>, limit: u32) -> Result<Vec<KeptRecord>, StoreError> {
         let tables = self.tables.lock();
-        let after = usize::try_from(after).unwrap_or(usize::MAX);
+        let after = usize::try_from(after.unwrap_or(0)).unwrap_or(usize::MAX);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         // The first record has the number 1, so as many stand before those wanted as the number says.
-        Ok(tables.audit.records.iter().skip(after).take(limit).map(|(_, record)| record.clone()).collect())
+        let wanted = tables.audit.records.iter().skip(after).take(limit);
+        Ok(wanted.map(|(_, record)| KeptRecord { record: record.clone(), differs: None }).collect())
     }
 
     async fn audit_head(&self) -> Result<Head, StoreError> {

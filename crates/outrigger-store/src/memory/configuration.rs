@@ -7,6 +7,7 @@ use outrigger_engine::store::{
     StoreError,
 };
 
+use super::updates::Kept;
 use super::{MemoryStore, Plugin, conflict};
 
 impl Plugin {
@@ -20,9 +21,11 @@ impl Plugin {
     }
 
     pub(super) fn configure(&mut self, revision: &ConfigurationRevision) {
+        let gone_back_to = self.predecessor.as_ref().map(Kept::configuration);
+        let oldest = revision.revision.saturating_sub(CONFIGURATION_REVISIONS_KEPT);
         let kept = &mut self.configurations;
         kept.push(revision.clone());
-        kept.retain(|kept| kept.revision > revision.revision.saturating_sub(CONFIGURATION_REVISIONS_KEPT));
+        kept.retain(|kept| kept.revision > oldest || Some(kept.revision) == gone_back_to);
     }
 }
 

@@ -78,6 +78,11 @@ impl JobStore for MemoryStore {
         Ok(next.cloned())
     }
 
+    async fn job_backlog(&self) -> Result<u64, StoreError> {
+        let waits = |job: &&JobRecord| matches!(job.state, JobState::Queued | JobState::WaitingForApproval);
+        Ok(self.tables.lock().jobs.jobs.values().filter(waits).count() as u64)
+    }
+
     async fn job_put(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {
         let mut tables = self.tables.lock();
         let present = tables.jobs.jobs.get_mut(&job.id).filter(|present| present.generation == job.generation);

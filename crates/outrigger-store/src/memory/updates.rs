@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use outrigger_contract::PluginName;
+use outrigger_contract::{Digest, PluginName};
 use outrigger_engine::store::{Keeps, Predecessor, StateChange, StateStamp, StoreError, Switch, UpdateStore};
 use time::OffsetDateTime;
 
@@ -14,6 +14,17 @@ use super::{MemoryStore, Plugin, conflict};
 pub(super) struct Kept {
     predecessor: Predecessor,
     state: BTreeMap<String, Vec<u8>>,
+}
+
+impl Kept {
+    pub(super) fn is_of(&self, digest: &Digest) -> bool {
+        self.predecessor.digest == *digest
+    }
+
+    /// The revision of the configuration.
+    pub(super) const fn configuration(&self) -> u64 {
+        self.predecessor.configuration
+    }
 }
 
 #[async_trait]

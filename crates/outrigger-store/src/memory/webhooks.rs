@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use outrigger_contract::WebhookName;
 use outrigger_engine::events::EventId;
-use outrigger_engine::store::{DeliveryFilter, StoreError, WebhookStore};
+use outrigger_engine::store::{Bound, DeliveryFilter, MOVED, SWITCHED_OFF, StoreError, WebhookStore};
 use outrigger_engine::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord};
 use time::OffsetDateTime;
 
@@ -28,6 +28,30 @@ impl Webhooks {
         }
         there
     }
+
+    fn write(&mut self, webhook: &WebhookRecord) -> Result<u64, StoreError> {
+        let present = self.webhooks.get(&webhook.name).map_or(0, |present| present.generation);
+        if present != webhook.generation {
+            return Err(webhooks::conflict(&webhook.name));
+        }
+        let written = WebhookRecord { generation: present + 1, ..webhook.clone() };
+        self.webhooks.insert(webhook.name.clone(), written);
+        Ok(present + 1)
+    }
+
+    /// The deliveries of these webhooks that stand there.
+    fn of<'a>(
+        &'a mut self,
+        webhooks: &'a [WebhookName],
+        states: &'a [DeliveryState],
+    ) -> impl Iterator<Item = &'a mut DeliveryRecord> {
+        let deliveries = self.deliveries.values_mut();
+        deliveries.filter(move |delivery| webhooks.contains(&delivery.webhook) && states.contains(&delivery.state))
+    }
+}
+
+fn end(delivery: &mut DeliveryRecord, state: DeliveryState, why: &str, now: OffsetDateTime) {
+    (delivery.state, delivery.error, delivery.ended_at) = (state, Some(why.to_owned()), Some(now));
 }
 
 fn matches(filter: &DeliveryFilter, delivery: &DeliveryRecord) -> bool {
@@ -44,14 +68,17 @@ impl WebhookStore for MemoryStore {
     }
 
     async fn webhook_put(&self, webhook: &WebhookRecord) -> Result<u64, StoreError> {
+        self.tables.lock().webhooks.write(webhook)
+    }
+
+    async fn webhook_move(&self, webhook: &WebhookRecord, now: OffsetDateTime) -> Result<u64, StoreError> {
         let mut tables = self.tables.lock();
-        let present = tables.webhooks.webhooks.get(&webhook.name).map_or(0, |present| present.generation);
-        if present != webhook.generation {
-            return Err(webhooks::conflict(&webhook.name));
+        let generation = tables.webhooks.write(webhook)?;
+        let unsent = [DeliveryState::Pending, DeliveryState::Dead];
+        for delivery in tables.webhooks.of(std::slice::from_ref(&webhook.name), &unsent) {
+            end(delivery, DeliveryState::Abandoned, MOVED, now);
         }
-        let written = WebhookRecord { generation: present + 1, ..webhook.clone() };
-        tables.webhooks.webhooks.insert(webhook.name.clone(), written);
-        Ok(present + 1)
+        Ok(generation)
     }
 
     async fn webhook_delete(&self, name: &WebhookName) -> Result<bool, StoreError> {
@@ -93,11 +120,32 @@ impl WebhookStore for MemoryStore {
         Ok(found)
     }
 
-    async fn delivery_put(&self, delivery: &DeliveryRecord) -> Result<bool, StoreError> {
+    async fn delivery_put(&self, delivery: &DeliveryRecord, attempts: u32) -> Result<bool, StoreError> {
         let mut tables = self.tables.lock();
-        let Some(present) = tables.webhooks.deliveries.get_mut(&delivery.id) else { return Ok(false) };
+        let present = tables.webhooks.deliveries.get_mut(&delivery.id);
+        let expected =
+            |present: &&mut DeliveryRecord| present.state == DeliveryState::Pending && present.attempts == attempts;
+        let Some(present) = present.filter(expected) else { return Ok(false) };
         present.clone_from(delivery);
         Ok(true)
+    }
+
+    async fn delivery_give_up(
+        &self,
+        webhooks: &[WebhookName],
+        except: &[DeliveryId],
+        now: OffsetDateTime,
+        at_most: u32,
+    ) -> Result<u64, StoreError> {
+        let mut tables = self.tables.lock();
+        let pending = tables.webhooks.of(webhooks, &[DeliveryState::Pending]);
+        let mut given_up = 0;
+        let pending = pending.filter(|delivery| !except.contains(&delivery.id));
+        for delivery in pending.take(usize::try_from(at_most).unwrap_or(usize::MAX)) {
+            end(delivery, DeliveryState::Dead, SWITCHED_OFF, now);
+            given_up += 1;
+        }
+        Ok(given_up)
     }
 
     async fn delivery_fetch(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
@@ -111,10 +159,14 @@ impl WebhookStore for MemoryStore {
         Ok(found.take(limit).cloned().collect())
     }
 
-    async fn delivery_counts(&self) -> Result<Vec<(WebhookName, DeliveryState, u64)>, StoreError> {
+    async fn delivery_counts(
+        &self,
+        webhook: Option<&WebhookName>,
+    ) -> Result<Vec<(WebhookName, DeliveryState, u64)>, StoreError> {
         let tables = self.tables.lock();
         let mut counts: BTreeMap<_, (DeliveryState, u64)> = BTreeMap::new();
-        for delivery in tables.webhooks.deliveries.values() {
+        let wanted = |delivery: &&DeliveryRecord| webhook.is_none_or(|webhook| *webhook == delivery.webhook);
+        for delivery in tables.webhooks.deliveries.values().filter(wanted) {
             let place = (delivery.webhook.clone(), delivery.state.as_str());
             counts.entry(place).or_insert((delivery.state, 0)).1 += 1;
         }
@@ -142,16 +194,12 @@ impl WebhookStore for MemoryStore {
         Ok(revived)
     }
 
-    async fn delivery_prune(&self, ended_before: OffsetDateTime, at_most: u32) -> Result<u64, StoreError> {
+    async fn delivery_prune(&self, keep: &Bound) -> Result<u64, StoreError> {
         let mut tables = self.tables.lock();
-        let old = tables.webhooks.deliveries.values().filter(|delivery| {
-            delivery.state != DeliveryState::Pending && delivery.ended_at.is_some_and(|ended| ended < ended_before)
-        });
-        let gone: Vec<_> =
-            old.take(usize::try_from(at_most).unwrap_or(usize::MAX)).map(|delivery| delivery.id).collect();
-        for id in &gone {
-            tables.webhooks.deliveries.remove(id);
-        }
-        Ok(gone.len() as u64)
+        let deliveries = &mut tables.webhooks.deliveries;
+        let first = super::first(keep, deliveries.values().filter_map(|delivery| delivery.ended_at));
+        let present = deliveries.len();
+        deliveries.retain(|_, delivery| delivery.ended_at.is_none_or(|ended| ended >= first));
+        Ok((present - deliveries.len()) as u64)
     }
 }

@@ -9,7 +9,7 @@ use outrigger_engine::store::{
 };
 use outrigger_testkit::store_suite::{entry, event, job, key, line, moment, name, plugin, revision, run, statistics};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
-use sea_orm::{DatabaseConnection, SqlxSqliteConnector, Statement, Value};
+use sea_orm::{DatabaseConnection, DbBackend, QueryTrait, SqlxSqliteConnector, Statement, Value};
 
 use super::*;
 use crate::SqliteStore;
@@ -123,4 +123,34 @@ async fn a_database_of_version_1_is_migrated_with_what_is_in_it() {
         assert_eq!(head.sequence, u64::try_from(times).unwrap());
         store.close().await;
     }
+}
+
+/// How SQLite goes about a query, as its planner says.
+async fn plan(store: &SqliteStore, mut query: Statement) -> String {
+    query.sql = format!("EXPLAIN QUERY PLAN {}", query.sql);
+    let rows = store.database().read.query_all_raw(query).await.expect("valid SQL");
+    let steps: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").expect("a text")).collect();
+    steps.join("\n")
+}
+
+#[tokio::test]
+async fn queues_are_read_from_an_index_in_their_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path().join("outrigger.db")).await.unwrap();
+    let check = async |query: Statement, expected: &str| assert_eq!(plan(&store, query).await, expected);
+    let expected = "SEARCH jobs USING INDEX jobs_in_queue (state=?)";
+    check(crate::jobs::queue(moment(1), &[]).build(DbBackend::Sqlite), expected).await;
+    check(crate::jobs::queue(moment(1), &["key".to_owned()]).build(DbBackend::Sqlite), expected).await;
+    let expected = "SEARCH deliveries USING INDEX deliveries_in_queue (state=? AND next_at<?)";
+    check(crate::webhooks::due(moment(1), &[], 3).build(DbBackend::Sqlite), expected).await;
+    let busy = ["chat".parse().expect("a name")];
+    check(crate::webhooks::due(moment(1), &busy, 3).build(DbBackend::Sqlite), expected).await;
+    // As the store asks them.
+    let raw = |sql: &str| Statement::from_string(DbBackend::Sqlite, sql);
+    let counts = "SELECT webhook, state, COUNT(id) FROM deliveries GROUP BY webhook, state ORDER BY webhook, state";
+    check(raw(counts), "SCAN deliveries USING COVERING INDEX deliveries_by_standing").await;
+    let ended = "SELECT id FROM deliveries WHERE ended_at < 7 ORDER BY ended_at LIMIT 500";
+    check(raw(ended), "SEARCH deliveries USING INDEX deliveries_by_end (ended_at<?)").await;
+    let waiting = "SELECT COUNT(id) FROM jobs WHERE state IN ('queued', 'waiting_for_approval')";
+    check(raw(waiting), "SEARCH jobs USING COVERING INDEX jobs_in_queue (state=?)").await;
 }

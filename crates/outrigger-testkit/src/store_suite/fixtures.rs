@@ -10,7 +10,7 @@ use outrigger_engine::access::Role;
 use outrigger_engine::audit::{AuditEntry, Stage};
 use outrigger_engine::events::NewEvent;
 use outrigger_engine::hooks::{HookRecord, Source, Subscription};
-use outrigger_engine::jobs::{JobId, JobRecord, Missed, OnInterruption, Owner, ScheduleRecord, Task};
+use outrigger_engine::jobs::{JobId, JobRecord, Missed, OnInterruption, Overlap, Owner, ScheduleRecord, Task};
 use outrigger_engine::lifecycle::PluginState;
 use outrigger_engine::runtime::{Inspection, LogLevel};
 use outrigger_engine::store::{
@@ -251,6 +251,8 @@ pub fn schedule(name: &str) -> ScheduleRecord {
         owner: owner(),
         enabled: true,
         missed: Missed::Skip,
+        overlap: Overlap::Skip,
+        skipped: 0,
         next_at: Some(moment(10)),
         last_job: None,
         created_at: moment(0),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_engine::Store;
-use outrigger_engine::jobs::{JobError, JobId, JobProgress, JobRecord, JobState, Missed, ScheduleRecord};
+use outrigger_engine::jobs::{JobError, JobId, JobProgress, JobRecord, JobState, Missed, Overlap, ScheduleRecord};
 use outrigger_engine::store::{Bound, JobFilter, Keep};
 
 use super::fixtures::{assert_conflict, event, job, moment, schedule};
@@ -119,10 +119,20 @@ pub async fn the_next_job_is_the_oldest_that_may_begin(store: Arc<dyn Store>) {
     check(100, &[], Some(1)).await;
 }
 
+pub async fn jobs_that_have_not_begun_are_counted(store: Arc<dyn Store>) {
+    assert_eq!(store.job_backlog().await.unwrap(), 0);
+    for (number, state) in (0..).zip(JobState::ALL) {
+        created(&*store, JobRecord { state, ..job(number) }).await;
+    }
+    created(&*store, JobRecord { not_before: Some(moment(1_000)), ..job(20) }).await;
+    assert_eq!(store.job_backlog().await.unwrap(), 3);
+}
+
 pub async fn a_schedule_comes_back_as_it_was_put(store: Arc<dyn Store>) {
     assert_eq!(store.schedule_list().await.unwrap(), []);
     let mut nightly = schedule("nightly");
     nightly.missed = Missed::RunOnce;
+    (nightly.overlap, nightly.skipped) = (Overlap::Queue, 7);
     nightly.last_job = Some(job(1).id);
     assert_eq!(store.schedule_put(&schedule("weekly"), None).await.unwrap(), 1);
     assert_eq!(store.schedule_put(&nightly, None).await.unwrap(), 1);

@@ -79,6 +79,27 @@ pub async fn a_new_plugin_must_not_be_there(store: Arc<dyn Store>) {
     assert_eq!(store.revision_list(&name).await.unwrap().len(), 1);
 }
 
+pub async fn a_plugin_begins_with_its_configuration(store: Arc<dyn Store>) {
+    let (name, bare) = (name("pricing"), super::name("bare"));
+    let (revision, of_bare) = (revision(&name, "1.0.0"), revision(&bare, "1.0.0"));
+    let (grant, first) = (grant(&revision, "local"), configuration_of(1, json!({ "region": "eu" })));
+    let record = plugin(&name, &revision);
+    let second = configuration_of(2, json!({}));
+    assert_conflict(store.plugin_create(&record, &revision, &grant, Some(&second)).await);
+    assert_eq!(store.plugin_fetch(&name).await.unwrap(), None, "nothing of it was written");
+    assert_eq!(store.plugin_create(&record, &revision, &grant, Some(&first)).await.unwrap(), 1);
+    assert_eq!(store.plugin_fetch(&name).await.unwrap(), Some(PluginRecord { generation: 1, ..record.clone() }));
+    assert_eq!(store.grant_fetch(&revision.digest).await.unwrap(), Some(grant.clone()));
+    assert_eq!(store.configuration_revisions(&name).await.unwrap(), std::slice::from_ref(&first));
+    let present = store.configuration_fetch(&name).await.unwrap().expect("it is set");
+    assert_eq!((present.revision, present.values), (1, first.values.clone()));
+    assert_conflict(store.plugin_create(&record, &revision, &grant, Some(&first)).await);
+
+    let its_own = super::fixtures::grant(&of_bare, "local");
+    assert_eq!(store.plugin_create(&plugin(&bare, &of_bare), &of_bare, &its_own, None).await.unwrap(), 1);
+    assert_eq!(store.configuration_fetch(&bare).await.unwrap(), None);
+}
+
 pub async fn a_stale_generation_is_a_conflict_and_writes_nothing(store: Arc<dyn Store>) {
     let name = name("pricing");
     let first = put(&*store, &name).await;

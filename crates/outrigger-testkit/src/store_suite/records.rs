@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use outrigger_contract::code::TABLE;
-use outrigger_contract::{Digest, PluginName};
+use outrigger_contract::{Code, Digest, PluginName};
 use outrigger_engine::runtime::LogLevel;
 use outrigger_engine::store::{Bound, CacheOutcome, Keep, LogRecord, RecordBatch, RecordFilter, RunRecord};
 use outrigger_engine::{CorrelationId, Store};
@@ -121,6 +121,28 @@ pub async fn filters_narrow_the_list(store: Arc<dyn Store>) {
     let both =
         RecordFilter { plugin: Some(pricing), function: Some(function("echo")), since: Some(moment(1)), ..any() };
     check(both, &[6], &[]).await;
+}
+
+pub async fn runs_that_failed_are_listed_alone(store: Arc<dyn Store>) {
+    let (pricing, other) = (name("pricing"), name("other"));
+    let failed = |plugin: &PluginName, number| RunRecord { code: Some(Code::Trapped), ..run(plugin, number) };
+    let runs = (0..40).map(|number| match number {
+        3 | 20 => failed(&pricing, number),
+        7 => failed(&other, number),
+        _ => run(&pricing, number),
+    });
+    append(&*store, runs.collect(), vec![line(&pricing, moment(1), "one")]).await;
+    let check = async |filter: RecordFilter, expected: &[u64]| {
+        let found = store.run_list(&filter).await.expect("the store works");
+        let found: Vec<OffsetDateTime> = found.iter().map(|run| run.started_at).collect();
+        assert_eq!(found, expected.iter().map(|number| moment(*number)).collect::<Vec<_>>(), "{filter:?}");
+    };
+    let any = || RecordFilter { failed: true, ..RecordFilter::default() };
+    check(any(), &[20, 7, 3]).await;
+    // The limit counts those that failed, not those that were looked at.
+    check(RecordFilter { limit: 2, ..any() }, &[20, 7]).await;
+    check(RecordFilter { plugin: Some(pricing), until: Some(moment(20)), ..any() }, &[3]).await;
+    assert_eq!(messages(&*store, &any()).await, ["one"], "of log lines none is left out");
 }
 
 pub async fn text_is_found_whatever_its_case(store: Arc<dyn Store>) {

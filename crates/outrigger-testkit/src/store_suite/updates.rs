@@ -6,7 +6,8 @@ use std::sync::Arc;
 use outrigger_contract::PluginName;
 use outrigger_engine::Store;
 use outrigger_engine::store::{
-    Expected, Keeps, PluginRecord, RevisionRecord, StateChange, StateStamp, StateWrite, Switch,
+    CONFIGURATION_REVISIONS_KEPT, Expected, Keeps, PluginRecord, RevisionRecord, StateChange, StateStamp, StateWrite,
+    Switch,
 };
 use serde_json::json;
 
@@ -182,6 +183,42 @@ pub async fn only_the_last_predecessor_is_kept(store: Arc<dyn Store>) {
     assert_eq!((after.record.active, after.predecessor.as_str(), after.revisions), (new.digest, "None", 3));
     assert_eq!(after.former_state, BTreeMap::new());
     assert_eq!(after.state["users/1"], b"ada");
+}
+
+pub async fn what_can_be_gone_back_to_is_kept(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    let new = first(&*store, &name).await;
+    let old = store.plugin_fetch(&name).await.unwrap().expect("it is there").active;
+    store.plugin_switch(&second(&name, &new)).await.unwrap();
+    assert_conflict(store.revision_delete(&old).await);
+    let configure = async |revisions: std::ops::RangeInclusive<u64>| {
+        for revision in revisions {
+            store.configuration_put(&name, &configured(revision, json!({"number": revision}))).await.unwrap();
+        }
+        let kept = store.configuration_revisions(&name).await.unwrap();
+        kept.iter().map(|kept| kept.revision).collect::<Vec<_>>()
+    };
+    let newest = CONFIGURATION_REVISIONS_KEPT + 5;
+    let kept = configure(3..=newest).await;
+    assert_eq!(kept, (6..=newest).rev().chain([1]).collect::<Vec<_>>(), "revision 1 belongs to the old version");
+    let former = store.configuration_revision(&name, 1).await.unwrap().expect("it is kept");
+    assert_eq!(json!(former.values), json!({"region": "eu"}));
+
+    // Once nothing leads back there, it goes as the others do.
+    let third = revision(&name, "3.0.0");
+    let next = Switch {
+        plugin: plugin(&name, &third),
+        expected: 2,
+        revision: third.clone(),
+        configuration: None,
+        state: None,
+        grant: None,
+        keeps: Keeps::PredecessorWithoutState,
+    };
+    store.plugin_switch(&next).await.unwrap();
+    assert_eq!(configure(newest + 1..=newest + 1).await, (7..=newest + 1).rev().collect::<Vec<_>>());
+    assert!(store.revision_delete(&old).await.unwrap());
+    assert_conflict(store.revision_delete(&new.digest).await);
 }
 
 pub async fn every_write_to_a_state_counts(store: Arc<dyn Store>) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use outrigger_contract::WebhookName;
 use outrigger_engine::Store;
 use outrigger_engine::events::EventId;
-use outrigger_engine::store::DeliveryFilter;
+use outrigger_engine::store::{Bound, DeliveryFilter, MOVED, SWITCHED_OFF};
 use outrigger_engine::webhooks::{DeliveryRecord, DeliveryState, WebhookRecord};
 
 use super::fixtures::{assert_conflict, delivery, moment, webhook};
@@ -67,14 +67,84 @@ pub async fn a_delivery_comes_back_as_it_was_written(store: Arc<dyn Store>) {
     written(&*store, &["chat"]).await;
     let mut whole = delivery("chat", 1);
     assert_eq!(store.delivery_fetch(whole.id).await.unwrap(), None);
-    assert!(!store.delivery_put(&whole).await.unwrap());
+    assert!(!store.delivery_put(&whole, 0).await.unwrap());
     assert!(store.delivery_create(&whole).await.unwrap());
     assert_eq!(store.delivery_fetch(whole.id).await.unwrap().as_ref(), Some(&whole));
     (whole.state, whole.attempts, whole.event) = (DeliveryState::Dead, 10, None);
     (whole.status, whole.error) = (Some(503), Some("the receiver answered 503".to_owned()));
     (whole.next_at, whole.ended_at) = (moment(8), Some(moment(9)));
-    assert!(store.delivery_put(&whole).await.unwrap());
+    assert!(store.delivery_put(&whole, 0).await.unwrap());
     assert_eq!(store.delivery_fetch(whole.id).await.unwrap(), Some(whole));
+}
+
+pub async fn the_end_of_a_delivery_is_not_written_over(store: Arc<dyn Store>) {
+    written(&*store, &["chat"]).await;
+    let sent = |attempts: u32, state| DeliveryRecord { attempts, state, ..delivery("chat", 1) };
+    store.delivery_create(&delivery("chat", 1)).await.unwrap();
+    assert!(store.delivery_put(&sent(1, DeliveryState::Pending), 0).await.unwrap());
+    // Whoever read it before that attempt is late.
+    assert!(!store.delivery_put(&sent(1, DeliveryState::Dead), 0).await.unwrap());
+    let delivered = DeliveryRecord { ended_at: Some(moment(9)), ..sent(2, DeliveryState::Delivered) };
+    assert!(store.delivery_put(&delivered, 1).await.unwrap());
+    for attempts in 0..4 {
+        assert!(!store.delivery_put(&sent(3, DeliveryState::Pending), attempts).await.unwrap(), "{attempts}");
+    }
+    assert_eq!(store.delivery_fetch(delivered.id).await.unwrap(), Some(delivered));
+}
+
+pub async fn a_webhook_that_is_moved_abandons_what_has_not_arrived(store: Arc<dyn Store>) {
+    written(&*store, &["chat", "alerts"]).await;
+    let ended =
+        |number: u64, state| DeliveryRecord { state, ended_at: Some(moment(number)), ..delivery("chat", number) };
+    let made =
+        [delivery("chat", 1), ended(2, DeliveryState::Dead), ended(3, DeliveryState::Delivered), delivery("alerts", 4)];
+    store.outbox_put(made[0].id, &made).await.unwrap();
+    let moved = WebhookRecord { url: "https://other.example.com/".parse().unwrap(), ..webhook("chat") };
+    assert_conflict(store.webhook_move(&moved, moment(8)).await);
+    assert_eq!(store.delivery_fetch(made[0].id).await.unwrap().as_ref(), Some(&made[0]), "all or nothing");
+    let moved = WebhookRecord { generation: 1, ..moved };
+    assert_eq!(store.webhook_move(&moved, moment(9)).await.unwrap(), 2);
+    assert_eq!(store.webhook_list().await.unwrap()[1], WebhookRecord { generation: 2, ..moved });
+    for unsent in &made[..2] {
+        let expected = DeliveryRecord {
+            state: DeliveryState::Abandoned,
+            error: Some(MOVED.to_owned()),
+            ended_at: Some(moment(9)),
+            ..unsent.clone()
+        };
+        assert_eq!(store.delivery_fetch(expected.id).await.unwrap(), Some(expected));
+    }
+    for kept in &made[2..] {
+        assert_eq!(store.delivery_fetch(kept.id).await.unwrap().as_ref(), Some(kept));
+    }
+    // Nobody sends them again, neither who was sending them nor who asks for it.
+    let late = DeliveryRecord { attempts: 1, ..delivery("chat", 1) };
+    assert!(!store.delivery_put(&late, 0).await.unwrap());
+    assert_eq!(store.delivery_revive(&name("chat"), None, moment(10)).await.unwrap(), 0);
+}
+
+pub async fn what_is_pending_is_given_up_with_its_webhook(store: Arc<dyn Store>) {
+    written(&*store, &["chat", "alerts", "mail"]).await;
+    let done = DeliveryRecord { state: DeliveryState::Delivered, ..delivery("chat", 5) };
+    let made = [delivery("chat", 1), delivery("chat", 2), delivery("alerts", 3), delivery("mail", 4), done];
+    store.outbox_put(made[0].id, &made).await.unwrap();
+    let off = [name("chat"), name("alerts")];
+    let sent = [made[1].id];
+    assert_eq!(store.delivery_give_up(&off, &sent, moment(9), 1).await.unwrap(), 1);
+    assert_eq!(store.delivery_give_up(&off, &sent, moment(9), 10).await.unwrap(), 1);
+    assert_eq!(store.delivery_give_up(&off, &sent, moment(9), 10).await.unwrap(), 0);
+    let due = store.delivery_due(moment(50), &[], 10).await.unwrap();
+    assert_eq!(ids(&due), [made[1].id, made[3].id]);
+    let given_up = store.delivery_fetch(made[2].id).await.unwrap().unwrap();
+    let expected = DeliveryRecord {
+        state: DeliveryState::Dead,
+        error: Some(SWITCHED_OFF.to_owned()),
+        ended_at: Some(moment(9)),
+        ..made[2].clone()
+    };
+    assert_eq!(given_up, expected);
+    assert_eq!(store.delivery_fetch(made[4].id).await.unwrap().as_ref(), Some(&made[4]));
+    assert_eq!(store.delivery_give_up(&off, &[], moment(9), 10).await.unwrap(), 1);
 }
 
 pub async fn what_is_due_comes_in_the_order_of_its_time(store: Arc<dyn Store>) {
@@ -110,13 +180,14 @@ pub async fn deliveries_are_listed_and_counted(store: Arc<dyn Store>) {
     check(DeliveryFilter { webhook: Some(name("chat")), limit: 2, ..any() }, &[3, 1]).await;
     check(DeliveryFilter { state: Some(DeliveryState::Dead), ..any() }, &[1]).await;
     check(DeliveryFilter { before: Some(made[2].id), ..any() }, &[1, 0]).await;
-    let counts = store.delivery_counts().await.unwrap();
     let expected = [
         (name("alerts"), DeliveryState::Pending, 1),
         (name("chat"), DeliveryState::Dead, 1),
         (name("chat"), DeliveryState::Pending, 2),
     ];
-    assert_eq!(counts, expected);
+    assert_eq!(store.delivery_counts(None).await.unwrap(), expected);
+    assert_eq!(store.delivery_counts(Some(&name("chat"))).await.unwrap(), expected[1..]);
+    assert_eq!(store.delivery_counts(Some(&name("gone"))).await.unwrap(), []);
 }
 
 pub async fn deliveries_go_with_their_webhook(store: Arc<dyn Store>) {
@@ -125,7 +196,7 @@ pub async fn deliveries_go_with_their_webhook(store: Arc<dyn Store>) {
     store.webhook_delete(&name("chat")).await.unwrap();
     let left = store.delivery_list(&DeliveryFilter::default()).await.unwrap();
     assert_eq!(ids(&left), [delivery("alerts", 2).id]);
-    assert!(!store.delivery_put(&delivery("chat", 1)).await.unwrap());
+    assert!(!store.delivery_put(&delivery("chat", 1), 0).await.unwrap());
 }
 
 pub async fn dead_letters_are_revived(store: Arc<dyn Store>) {
@@ -169,8 +240,12 @@ pub async fn ended_deliveries_are_dropped(store: Arc<dyn Store>) {
         ended(9, DeliveryState::Dead),
     ];
     store.outbox_put(made[0].id, &made).await.unwrap();
-    assert_eq!(store.delivery_prune(moment(5), 1).await.unwrap(), 1);
-    assert_eq!(store.delivery_prune(moment(5), 10).await.unwrap(), 1);
-    assert_eq!(store.delivery_prune(moment(5), 10).await.unwrap(), 0);
+    let newest = |most: u64| Bound { since: moment(0), most };
+    assert_eq!(store.delivery_prune(&newest(3)).await.unwrap(), 0);
+    assert_eq!(store.delivery_prune(&newest(2)).await.unwrap(), 1);
+    assert_eq!(store.delivery_prune(&Bound { since: moment(5), most: 10 }).await.unwrap(), 1);
+    assert_eq!(store.delivery_prune(&Bound { since: moment(5), most: 10 }).await.unwrap(), 0);
     assert_eq!(ids(&store.delivery_list(&DeliveryFilter::default()).await.unwrap()), [made[3].id, made[2].id]);
+    assert_eq!(store.delivery_prune(&newest(0)).await.unwrap(), 1);
+    assert_eq!(ids(&store.delivery_list(&DeliveryFilter::default()).await.unwrap()), [made[2].id]);
 }

@@ -22,6 +22,8 @@ fn schedule(missed: Missed, next_at: OffsetDateTime) -> ScheduleRecord {
         owner: Owner { name: "local".to_owned(), key: None },
         enabled: true,
         missed,
+        overlap: Overlap::Skip,
+        skipped: 0,
         next_at: Some(next_at),
         last_job: None,
         created_at: next_at,
@@ -59,7 +61,7 @@ fn one_job_is_made_for_however_many_times() {
     let due = datetime!(2026-11-21 08:00 UTC);
     let check = |missed, now: OffsetDateTime, made: Option<bool>, next: OffsetDateTime| {
         let before = schedule(missed, due);
-        match tick(&before, now) {
+        match tick(&before, now, Room::Free) {
             None => assert_eq!(made, None, "{missed:?} at {now}"),
             Some((after, job)) => {
                 assert_eq!((Some(job.is_some()), after.next_at), (made, Some(next)), "{missed:?} at {now}");
@@ -75,5 +77,28 @@ fn one_job_is_made_for_however_many_times() {
     check(Missed::RunOnce, datetime!(2026-11-23 12:05 UTC), Some(true), datetime!(2026-11-23 12:10 UTC));
     let mut off = schedule(Missed::RunOnce, due);
     off.enabled = false;
-    assert_eq!(tick(&off, soon), None);
+    assert_eq!(tick(&off, soon, Room::Free), None);
+}
+
+#[test]
+fn where_there_is_no_room_the_time_passes_and_is_counted() {
+    let due = datetime!(2026-11-21 08:00 UTC);
+    let before =
+        ScheduleRecord { skipped: 2, last_job: Some(crate::jobs::JobId::new()), ..schedule(Missed::RunOnce, due) };
+    assert_eq!(tick(&before, datetime!(2026-11-21 07:59 UTC), Room::None), None);
+    let (after, job) = tick(&before, due, Room::None).expect("its time has come");
+    assert_eq!((job, after.skipped, after.last_job), (None, 3, before.last_job));
+    assert_eq!(after.next_at, Some(datetime!(2026-11-21 08:10 UTC)));
+    let (after, job) = tick(&after, datetime!(2026-11-21 08:10 UTC), Room::Free).expect("its time has come");
+    assert_eq!((after.skipped, after.last_job), (3, job.map(|job| job.id)));
+}
+
+#[test]
+fn a_schedule_that_knows_nothing_of_overlaps_skips_them() {
+    let mut kept = serde_json::to_value(schedule(Missed::Skip, datetime!(2026-11-21 08:00 UTC))).unwrap();
+    for later in ["overlap", "skipped"] {
+        kept.as_object_mut().unwrap().remove(later);
+    }
+    let read: ScheduleRecord = serde_json::from_value(kept).unwrap();
+    assert_eq!((read.overlap, read.skipped), (Overlap::Skip, 0));
 }

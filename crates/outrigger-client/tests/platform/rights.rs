@@ -1,0 +1,168 @@
+//! Rights are not widened: by a key that is made, a role that is changed, a job that is done again, a subscription that is
+//! switched on. Each attempt stands in the audit log.
+
+use outrigger_api::{AuditInfo, AuditQuery, Code, Hooks, Jobs, KeyRequest, NewKey, Platform, RoleRequest, Webhooks};
+use serde_json::{Value, json};
+
+use crate::places::{Place, Way, from_json, until};
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// A key, made by whoever has the platform. The code says why not.
+async fn make(by: &dyn Platform, name: &str, roles: &[&str], expires_in_s: Option<u64>) -> Result<NewKey, Code> {
+    let request = KeyRequest { name: name.to_owned(), roles: texts(roles), scope: None, expires_in_s };
+    by.key_create(request).await.map_err(|error| error.code)
+}
+
+/// Makes a role or changes it. The code says why not.
+async fn role(by: &dyn Platform, name: &str, allow: &[&str], deny: &[&str]) -> Result<(), Code> {
+    let request = RoleRequest { description: String::new(), allow: texts(allow), deny: texts(deny) };
+    by.role_put(name, request).await.map(drop).map_err(|error| error.code)
+}
+
+/// What was denied of a kind, the newest first.
+async fn denied(place: &Place, action: &str) -> Vec<AuditInfo> {
+    let query = AuditQuery { action: Some(action.to_owned()), allowed: Some(false), ..AuditQuery::default() };
+    place.platform.audit_list(&query).await.expect("it lists")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_key_is_denied_stays_denied() {
+    let place = Place::new(Way::Http).await;
+    let administrator = &*place.platform;
+    role(administrator, "no-prod", &[], &["function_execute:prod.*"]).await.expect("it is made");
+    let maker = make(administrator, "maker", &["admin", "no-prod"], None).await.expect("it is made");
+    let maker = place.client(&maker.key);
+
+    assert_eq!(make(&maker, "a", &["admin"], None).await.err(), Some(Code::Forbidden), "without its denials");
+    assert_eq!(
+        make(&maker, "b", &["developer"], None).await.err(),
+        Some(Code::Forbidden),
+        "a right that it has in part"
+    );
+    make(&maker, "c", &["no-prod", "admin"], None).await.expect("as much as it has");
+    make(&maker, "d", &["viewer"], None).await.expect("nothing that it is denied");
+    let entries = denied(&place, "key_create").await;
+    assert_eq!(entries.iter().map(|entry| entry.resource.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+    assert!(entries.iter().all(|entry| entry.actor == "key maker" && entry.decision.is_some()), "{entries:#?}");
+
+    assert_eq!(role(&maker, "no-prod", &[], &[]).await, Err(Code::Forbidden), "its own denial");
+    let narrower = ["function_execute:prod.delete*"];
+    assert_eq!(role(&maker, "no-prod", &[], &narrower).await, Err(Code::Forbidden), "a part of it");
+    assert_eq!(denied(&place, "role_create").await.len(), 2);
+    role(&maker, "no-prod", &[], &["function_execute:prod*", "plugin_delete"]).await.expect("more is denied");
+
+    // Of others, who lacks the right lifts no denial of it.
+    role(administrator, "careful", &[], &["plugin_delete"]).await.expect("it is made");
+    role(administrator, "registrar", &["role_create"], &[]).await.expect("it is made");
+    let registrar = make(administrator, "registrar", &["registrar"], None).await.expect("it is made");
+    let registrar = place.client(&registrar.key);
+    assert_eq!(role(&registrar, "careful", &[], &[]).await, Err(Code::Forbidden));
+    role(&registrar, "careful", &[], &["plugin_delete", "plugin_create"]).await.expect("more is denied");
+    role(administrator, "careful", &[], &[]).await.expect("it may");
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_makes_none_that_outlives_it() {
+    let place = Place::new(Way::Http).await;
+    let maker = make(&*place.platform, "maker", &["admin"], Some(3_600)).await.expect("it is made");
+    let (maker, end) = (place.client(&maker.key), maker.info.expires_at);
+    assert_eq!(make(&maker, "a", &["admin"], Some(7_200)).await.err(), Some(Code::Forbidden));
+    assert_eq!(make(&maker, "b", &["viewer"], Some(7_200)).await.err(), Some(Code::Forbidden));
+    let twin = make(&maker, "c", &["admin"], None).await.expect("it is made");
+    assert!(end.is_some() && twin.info.expires_at == end, "{:?} {end:?}", twin.info);
+    let shorter = make(&maker, "d", &["admin"], Some(60)).await.expect("it is made");
+    assert!(shorter.info.expires_at < end);
+    assert_eq!(denied(&place, "key_create").await.len(), 2);
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_done_again_by_who_could_call_it() {
+    let place = Place::new(Way::Http).await;
+    let administered = "[functions.fail]\nrequires-admin = true\n";
+    place.install(&place.package("worker", "1.0.0", administered)).await.expect("it is installed");
+    let job = json!({"function": "worker.fail", "arguments": {}});
+    let job = place.platform.job_create(from_json(job)).await.expect("it is taken").id;
+    let failed = async || {
+        let state = place.platform.job_fetch(&job).await.expect("it is there").state;
+        (state == "failed").then_some(())
+    };
+    until("it fails", &failed).await;
+    role(&*place.platform, "foreman", &["job_*"], &[]).await.expect("it is made");
+    for role in ["developer", "foreman"] {
+        let key = make(&*place.platform, role, &[role], None).await.expect("it is made");
+        let error = place.client(&key.key).job_retry(&job).await.expect_err("it may not call it");
+        assert_eq!(error.code, Code::Forbidden, "{role}: {}", error.message);
+    }
+    assert_eq!(place.platform.job_fetch(&job).await.expect("it is there").state, "failed");
+    assert_eq!(denied(&place, "job_modify").await.len(), 2);
+    place.platform.job_retry(&job).await.expect("an administrator may");
+    until("it fails again", &failed).await;
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_is_switched_on_by_who_could_call_it() {
+    let place = Place::new(Way::Http).await;
+    place.install_callbacks().await;
+    let wanted = json!({"hook": "plugin.enabled", "function": "callbacks.measure"});
+    let made = place.platform.subscription_create(from_json(wanted)).await.expect("it fits").id;
+    role(&*place.platform, "hooks", &["hook_*"], &[]).await.expect("it is made");
+    let key = make(&*place.platform, "hooks", &["hooks"], None).await.expect("it is made");
+    let client = place.client(&key.key);
+    client.subscription_switch(&made, false).await.expect("it may end it");
+    let error = client.subscription_switch(&made, true).await.expect_err("it may not call the function");
+    assert!(error.code == Code::Forbidden && error.message.contains("`function_execute`"), "{}", error.message);
+    assert_eq!(denied(&place, "function_execute").await.len(), 1);
+    place.platform.subscription_switch(&made, true).await.expect("an administrator may");
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_that_would_be_told_too_much_is_written_down() {
+    let place = Place::new(Way::Http).await;
+    let deny = ["event_view:plugin.removed"];
+    role(&*place.platform, "watcher", &["event_view:plugin.*", "webhook_*"], &deny).await.expect("it is made");
+    let key = make(&*place.platform, "watcher", &["watcher"], None).await.expect("it is made");
+    let client = place.client(&key.key);
+    let webhook = |name: &str, events: &str| {
+        let url = "https://ops.example.com/";
+        client.webhook_create(from_json(json!({"name": name, "url": url, "events": [events], "enabled": false})))
+    };
+    for (name, events) in [("one", "*"), ("two", "plugin.*")] {
+        assert_eq!(webhook(name, events).await.expect_err("more than it may see").code, Code::Forbidden);
+    }
+    let entries = denied(&place, "webhook_create").await;
+    assert_eq!(entries.iter().map(|entry| entry.resource.as_str()).collect::<Vec<_>>(), ["two", "one"]);
+    assert!(denied(&place, "event_view").await.is_empty(), "one entry for one attempt");
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_schedule_calls_with_is_not_in_the_audit_log() {
+    let place = Place::new(Way::Http).await;
+    place.install(&place.package("worker", "1.0.0", "")).await.expect("it is installed");
+    let put = async |text: &str| {
+        let job = json!({"function": "worker.print", "arguments": {"text": text, "times": 1}});
+        let request = json!({"cron": "30 2 * * *", "job": job});
+        place.platform.schedule_put("nightly", from_json(request)).await.expect("it is set");
+    };
+    put("hunter2").await;
+    put("hunter3").await;
+    place.platform.schedule_delete("nightly").await.expect("it is removed");
+    let query = AuditQuery { resource: Some("worker.print".to_owned()), ..AuditQuery::default() };
+    let entries = place.platform.audit_list(&query).await.expect("it lists");
+    assert_eq!(entries.len(), 4, "{entries:#?}");
+    assert!(!format!("{entries:?}").contains("hunter"), "{entries:#?}");
+    let arguments = |trace: &Option<Value>| trace.as_ref().map(|trace| trace["arguments"].to_string());
+    let [deleted, _, changed, made] = &entries[..] else { panic!("there are four") };
+    assert_eq!((arguments(&made.before), arguments(&made.after)), (None, arguments(&changed.before)));
+    assert_ne!(arguments(&changed.before), arguments(&changed.after), "that they were changed is seen");
+    assert_eq!(deleted.before, changed.after);
+    assert_eq!(deleted.before.as_ref().expect("what was there")["cron"], "30 2 * * *");
+    place.close().await;
+}
