@@ -24,8 +24,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use outrigger_contract::{HookName, PluginName};
-use time::OffsetDateTime;
-use ulid::Ulid;
 
 pub use condition::{Condition, ConditionError, Facts};
 pub(crate) use declare::Adoption;
@@ -51,28 +49,10 @@ const CALLS_AT_ONCE: usize = 16;
 pub(crate) struct Hooks {
     table: ArcSwap<Table>,
     /// Held while hooks or subscriptions change; firing does not take it.
-    changing: tokio::sync::Mutex<Ids>,
+    changing: tokio::sync::Mutex<()>,
     traces: Traces,
     pub(crate) events: Lanes,
     pub(crate) calls: Lanes,
-}
-
-/// Ids that sort in the order in which they were made, also within a millisecond.
-#[derive(Debug, Default)]
-struct Ids {
-    last: Option<Ulid>,
-}
-
-impl Ids {
-    fn next(&mut self) -> String {
-        let new = Ulid::from_datetime(OffsetDateTime::now_utc().into());
-        let next = match self.last {
-            Some(last) if new <= last => last.increment().unwrap_or(new),
-            _ => new,
-        };
-        self.last = Some(next);
-        next.to_string()
-    }
 }
 
 /// All hooks and subscriptions as they stand. Made anew at each change.

@@ -22,11 +22,12 @@ use futures::FutureExt as _;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use outrigger_api::{ApiError, ApiResult, Code, Door, RequestTracer, Visit};
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use ulid::Ulid;
+use ulid::{Generator, Ulid};
 
 use crate::idempotency::{self, Idempotency};
 use answer::{Answer, Answered};
@@ -156,10 +157,12 @@ pub fn fault() -> ApiError {
     ApiError::new(Code::Internal, "the request met a fault")
 }
 
-/// The client's own correlation id where it sent one that is a ULID, else a new one.
+/// The client's own correlation id where it sent one that is a ULID, else a new one, greater than those before.
 fn correlation(headers: &HeaderMap) -> Ulid {
+    static IDS: Mutex<Generator> = Mutex::new(Generator::new());
     let sent = headers.get(&CORRELATION).and_then(|value| value.to_str().ok());
-    sent.and_then(|text| Ulid::from_string(text).ok()).unwrap_or_else(Ulid::new)
+    let sent = sent.and_then(|text| Ulid::from_string(text).ok());
+    sent.unwrap_or_else(|| IDS.lock().generate().unwrap_or_else(|_| Ulid::new()))
 }
 
 /// For addresses at which there is nothing.

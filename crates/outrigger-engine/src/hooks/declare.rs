@@ -11,6 +11,7 @@ use super::Table;
 use super::manage::check;
 use super::spec::{HookRecord, HookSpec};
 use super::subscription::{Source, Subscriber, Subscription};
+use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
 
@@ -104,7 +105,7 @@ impl Engine {
     pub(crate) async fn adopt(&self, declared: Declared, adoption: Adoption) -> Result<(), Failure> {
         let Declared { plugin, hooks, mut subscriptions } = declared;
         let registry = &self.inner.hooks;
-        let mut ids = registry.changing.lock().await;
+        let _changing = registry.changing.lock().await;
         let table = registry.table.load_full();
         let mine = |subscription: &Subscription| {
             subscription.source == Source::Manifest && subscription.function.plugin == plugin
@@ -123,7 +124,7 @@ impl Engine {
                     changed |= new.enabled != kept.enabled || new.failures != kept.failures;
                 }
                 None => {
-                    new.id = ids.next();
+                    new.id = CorrelationId::new().to_string();
                     changed = true;
                 }
             }

@@ -11,6 +11,7 @@ use super::spec::{HookRecord, HookSpec};
 use super::subscription::{Source, Subscriber, Subscription, accept};
 use super::trace::{HookTrace, TraceFilter};
 use super::{Hooks, Table};
+use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::store::StoreError;
@@ -134,12 +135,12 @@ impl Engine {
         let (record, _) = self.plugin(&function.plugin)?;
         let revision = self.revision(&record.active).await?;
         let hooks = &self.inner.hooks;
-        let mut ids = hooks.changing.lock().await;
+        let _changing = hooks.changing.lock().await;
         let table = hooks.table.load_full();
         let spec = table.spec(&hook)?;
         check(spec, &revision.manifest, &revision.inspection.graph, &function.function, condition.as_deref())?;
         let subscription = Subscription {
-            id: ids.next(),
+            id: CorrelationId::new().to_string(),
             kind: spec.kind,
             hook,
             function,
