@@ -23,22 +23,42 @@ pub(crate) fn contains(
 /// A statement that inserts so many rows, and may leave half of them where it fails: the transaction around it is then
 /// rolled back. SQLite is told so, or it keeps a journal for each statement.
 pub(crate) fn insert(backend: DbBackend, table: &str, columns: &[&str], rows: usize) -> String {
-    let (verb, values) = match backend {
-        DbBackend::Postgres => {
-            let row = |row| {
-                let places = (1..=columns.len()).map(|column| format!("${}", row * columns.len() + column));
-                format!("({})", places.collect::<Vec<_>>().join(", "))
-            };
-            ("INSERT", (0..rows).map(row).collect())
-        }
-        DbBackend::Sqlite => ("INSERT OR FAIL", vec![row_of(columns.len()); rows]),
-        _ => ("INSERT", vec![row_of(columns.len()); rows]),
-    };
-    format!("{verb} INTO {table} ({}) VALUES {}", columns.join(", "), values.join(", "))
+    let verb = if backend == DbBackend::Sqlite { "INSERT OR FAIL" } else { "INSERT" };
+    let values = places(backend, columns.len(), rows);
+    format!("{verb} INTO {table} ({}) VALUES {values}", columns.join(", "))
 }
 
-fn row_of(columns: usize) -> String {
-    format!("({})", vec!["?"; columns].join(", "))
+/// The same for rows that agree in some columns: the values of those come once, before the values of the rows. None where
+/// the database has no such statement.
+pub(crate) fn insert_alike(
+    backend: DbBackend,
+    table: &str,
+    shared: &[&str],
+    own: &[&str],
+    rows: usize,
+) -> Option<String> {
+    if backend != DbBackend::Sqlite {
+        return None;
+    }
+    let columns = [shared, own].concat().join(", ");
+    let same = vec!["?"; shared.len()].join(", ");
+    // What SQLite calls the columns of `VALUES`.
+    let each: Vec<_> = (1..=own.len()).map(|column| format!("column{column}")).collect();
+    let (each, values) = (each.join(", "), places(backend, own.len(), rows));
+    Some(format!("INSERT OR FAIL INTO {table} ({columns}) SELECT {same}, {each} FROM (VALUES {values})"))
+}
+
+/// Places for the values of so many rows.
+fn places(backend: DbBackend, columns: usize, rows: usize) -> String {
+    if backend == DbBackend::Postgres {
+        let row = |row| {
+            let places: Vec<_> = (1..=columns).map(|column| format!("${}", row * columns + column)).collect();
+            format!("({})", places.join(", "))
+        };
+        return (0..rows).map(row).collect::<Vec<_>>().join(", ");
+    }
+    let row = format!("({})", vec!["?"; columns].join(", "));
+    vec![&*row; rows].join(", ")
 }
 
 /// Whether the failure means that the file is damaged, or no database at all.

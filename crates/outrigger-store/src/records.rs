@@ -1,15 +1,18 @@
 //! Runs and log lines: appended in batches, listed from the newest on.
 
+use std::collections::BTreeMap;
+
 use outrigger_engine::store::{LogRecord, RecordBatch, RecordFilter, RunRecord, StoreError};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, IdenStatic,
-    Iterable, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, SqlErr, Statement, Value,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait, Select, SqlErr, Statement, Value,
 };
 
 use crate::audit;
 use crate::columns;
 use crate::database::{Database, failed};
 use crate::dialect;
+use crate::entities::run::Shared;
 use crate::entities::{log, run};
 use crate::statistics;
 
@@ -17,6 +20,9 @@ use crate::statistics;
 pub(crate) const DEFAULT_LIMIT: u32 = 1_000;
 
 const APPEND: &str = "append records";
+const RUNS: &str = "runs";
+/// A statement of their own is worth it for as many runs that are alike: each takes two threads that wake each other.
+const FEWEST_ALIKE: usize = 8;
 
 pub(crate) async fn append(database: &Database, batch: &RecordBatch) -> Result<(), StoreError> {
     let RecordBatch { runs, logs, statistics, audit } = batch;
@@ -42,16 +48,42 @@ pub(crate) fn duplicate() -> StoreError {
     StoreError::Conflict { what: "one of the runs to be appended".to_owned() }
 }
 
-/// Inserts runs.
+/// Inserts runs. Every call leaves one, so this is what a server under load does most: what many of them have in common goes
+/// to the database once. Not as an `ActiveModel`, either: to ask each value whether it is set costs as much as to insert it.
 async fn insert_runs(transaction: &DatabaseTransaction, runs: &[RunRecord]) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
-    let columns: Vec<_> = run::Column::iter().map(|column| column.as_str()).collect();
-    for part in parts(runs.iter().collect()) {
-        let sql = dialect::insert(backend, "runs", &columns, part.len());
-        let values: Vec<Value> = part.into_iter().flat_map(run::row).collect();
+    for (sql, values) in insertions(backend, runs) {
         transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
     }
     Ok(())
+}
+
+/// The statements that insert runs, with their values.
+fn insertions(backend: DbBackend, runs: &[RunRecord]) -> Vec<(String, Vec<Value>)> {
+    let mut groups: BTreeMap<Shared<'_>, Vec<&RunRecord>> = BTreeMap::new();
+    for run in runs {
+        groups.entry(Shared::of(run)).or_default().push(run);
+    }
+    let (mut insertions, mut apart) = (Vec::new(), Vec::new());
+    for (shared, group) in groups {
+        for part in parts(group) {
+            let few = part.len() < FEWEST_ALIKE;
+            match dialect::insert_alike(backend, RUNS, &run::SHARED, &run::OWN, part.len()).filter(|_| !few) {
+                Some(sql) => {
+                    let own = part.into_iter().flat_map(run::own_values);
+                    insertions.push((sql, shared.values().into_iter().chain(own).collect()));
+                }
+                None => apart.extend(part.into_iter().map(|run| (shared, run))),
+            }
+        }
+    }
+    let columns = [&run::SHARED[..], &run::OWN].concat();
+    for part in parts(apart) {
+        let sql = dialect::insert(backend, RUNS, &columns, part.len());
+        let row = |(shared, run): (Shared<'_>, _)| shared.values().into_iter().chain(run::own_values(run));
+        insertions.push((sql, part.into_iter().flat_map(row).collect()));
+    }
+    insertions
 }
 
 /// Inserts many rows with few statements.

@@ -105,6 +105,7 @@ macro_rules! store_contract {
             records {
                 runs_come_back_as_they_were_appended
                 log_lines_come_back_as_they_were_appended
+                runs_that_are_alike_stay_each_what_it_is
                 the_newest_come_first
                 filters_narrow_the_list
                 runs_that_failed_are_listed_alone

@@ -32,39 +32,65 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The row of a record, in the order of [`Column`]. Not an [`ActiveModel`]: every call leaves a row, and to ask each value
-/// whether it is set costs as much as to insert it.
-pub(crate) fn row(record: &RunRecord) -> impl IntoIterator<Item = Value> + use<> {
-    let RunRecord {
-        id,
-        correlation,
-        plugin,
-        function,
-        digest,
-        caller,
-        started_at,
-        duration_us,
-        code,
-        message,
-        cache,
-        attempts,
-    } = record;
-    let values: [Value; 13] = [
-        id.as_str().into(),
-        correlation.to_string().into(),
-        plugin.as_str().into(),
-        function.as_str().into(),
-        digest.as_ref().map(Digest::to_string).into(),
-        caller.as_str().into(),
-        columns::from_time(*started_at).into(),
-        columns::from_count(*duration_us).into(),
-        code.map(Code::as_str).into(),
-        columns::from_cache(*cache).into(),
-        i64::from(*attempts).into(),
-        message.as_deref().into(),
-        message.as_deref().and_then(columns::folded).into(),
-    ];
-    values
+/// The columns in which many runs agree.
+pub(crate) const SHARED: [&str; 9] =
+    ["plugin", "function", "digest", "caller", "code", "message", "message_folded", "cache", "attempts"];
+
+/// The columns in which every run differs from every other.
+pub(crate) const OWN: [&str; 4] = ["id", "correlation", "started_at", "duration_us"];
+
+/// What a run has in common with many others: under load, nearly all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Shared<'a> {
+    plugin: &'a PluginName,
+    function: &'a FunctionName,
+    digest: Option<&'a Digest>,
+    caller: &'a str,
+    code: Option<&'static str>,
+    message: Option<&'a str>,
+    cache: &'static str,
+    attempts: u32,
+}
+
+impl<'a> Shared<'a> {
+    pub(crate) fn of(record: &'a RunRecord) -> Self {
+        Self {
+            plugin: &record.plugin,
+            function: &record.function,
+            digest: record.digest.as_ref(),
+            caller: &record.caller,
+            code: record.code.map(Code::as_str),
+            message: record.message.as_deref(),
+            cache: columns::from_cache(record.cache),
+            attempts: record.attempts,
+        }
+    }
+
+    /// In the order of [`SHARED`].
+    pub(crate) fn values(self) -> [Value; SHARED.len()] {
+        let Self { plugin, function, digest, caller, code, message, cache, attempts } = self;
+        [
+            plugin.as_str().into(),
+            function.as_str().into(),
+            digest.map(Digest::to_string).into(),
+            caller.into(),
+            code.into(),
+            message.into(),
+            message.and_then(columns::folded).into(),
+            cache.into(),
+            i64::from(attempts).into(),
+        ]
+    }
+}
+
+/// In the order of [`OWN`].
+pub(crate) fn own_values(record: &RunRecord) -> [Value; OWN.len()] {
+    [
+        record.id.as_str().into(),
+        record.correlation.to_string().into(),
+        columns::from_time(record.started_at).into(),
+        columns::from_count(record.duration_us).into(),
+    ]
 }
 
 impl TryFrom<Model> for RunRecord {

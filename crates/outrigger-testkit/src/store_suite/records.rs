@@ -44,6 +44,42 @@ pub async fn runs_come_back_as_they_were_appended(store: Arc<dyn Store>) {
     assert_eq!(store.run_list(&RecordFilter::default()).await.unwrap(), runs);
 }
 
+pub async fn runs_that_are_alike_stay_each_what_it_is(store: Arc<dyn Store>) {
+    let (pricing, other) = (name("pricing"), name("other"));
+    // As under load: nearly all alike, from two plugins by turns, and a few that are not.
+    let of = |number: u64| {
+        let alike = RunRecord {
+            duration_us: number,
+            digest: Some(Digest::of(b"x")),
+            caller: "key ci".to_owned(),
+            ..run(if number.is_multiple_of(2) { &pricing } else { &other }, number)
+        };
+        match number % 100 {
+            7 => RunRecord { code: Some(Code::Trapped), message: Some("Überlauf".to_owned()), ..alike },
+            8 => RunRecord { cache: CacheOutcome::Hit, attempts: 0, ..alike },
+            9 => RunRecord { caller: format!("key {number}"), digest: None, ..alike },
+            _ => alike,
+        }
+    };
+    let mut runs: Vec<RunRecord> = (0..1_300).map(of).collect();
+    append(&*store, runs.clone(), Vec::new()).await;
+    runs.reverse();
+    let all = RecordFilter { limit: 2_000, ..RecordFilter::default() };
+    assert_eq!(store.run_list(&all).await.unwrap(), runs);
+    let folded = RecordFilter { contains: Some("überLAUF".to_owned()), ..all };
+    assert_eq!(store.run_list(&folded).await.unwrap().len(), 13);
+
+    // Of runs that are alike, one that is there already keeps the others out, too.
+    let again: Vec<RunRecord> =
+        (1_300..1_320).chain([4]).map(|number| RunRecord { digest: None, ..of(number) }).collect();
+    let batch = RecordBatch { runs: again, ..RecordBatch::default() };
+    assert_conflict(store.record_append(&batch).await);
+    assert_eq!(
+        store.run_list(&RecordFilter { since: Some(moment(1_300)), ..RecordFilter::default() }).await.unwrap(),
+        []
+    );
+}
+
 pub async fn log_lines_come_back_as_they_were_appended(store: Arc<dyn Store>) {
     let name = name("pricing");
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
