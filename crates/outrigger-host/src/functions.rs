@@ -1,14 +1,18 @@
 //! Functions, as they are listed, described and called.
 
+mod catalogue;
+
 use std::time::Duration;
 
 use outrigger_api::{
-    ApiResult, CallRequest, CallResponse, CallWarning, FunctionDescription, FunctionQuery, FunctionSummary, JsonText,
+    ApiResult, CallRequest, CallResponse, CallWarning, FunctionDescription, FunctionSummary, JsonText,
 };
 use outrigger_contract::types::{Function, TypeGraph, schema};
-use outrigger_contract::{Code, FunctionRef, Manifest, TraceContext};
+use outrigger_contract::{FunctionRef, Manifest, TraceContext};
 use outrigger_engine::store::RevisionRecord;
 use outrigger_engine::{Answer, Arguments, Call, CallOptions, Caller, CorrelationId, Engine, Failure};
+
+pub(crate) use catalogue::Catalogue;
 
 use crate::{convert, profiles, records};
 
@@ -56,27 +60,6 @@ fn response(answer: &Answer) -> CallResponse {
     }
 }
 
-pub(crate) async fn list(engine: &Engine, query: &FunctionQuery) -> ApiResult<Vec<FunctionSummary>> {
-    if let Some(name) = &query.plugin {
-        engine.plugin(name).map_err(convert::error)?;
-    }
-    let words: Vec<_> = query.text.split_whitespace().map(str::to_lowercase).collect();
-    let mut found = Vec::new();
-    for (record, _) in engine.plugins() {
-        let wanted = query.plugin.as_ref().is_none_or(|name| *name == record.name);
-        if !wanted || !(query.all || record.state.is_enabled()) {
-            continue;
-        }
-        let revision = match engine.revision(&record.active).await {
-            // Of all plugins, one that is being removed is none any more.
-            Err(failure) if failure.code == Code::PluginNotFound && query.plugin.is_none() => continue,
-            revision => revision.map_err(convert::error)?,
-        };
-        found.extend(offered(&revision).into_iter().filter(|summary| matches(&revision, summary, &words)));
-    }
-    Ok(found)
-}
-
 /// The functions of a revision.
 pub(crate) fn offered(revision: &RevisionRecord) -> Vec<FunctionSummary> {
     let graph = &revision.inspection.graph;
@@ -86,20 +69,6 @@ pub(crate) fn offered(revision: &RevisionRecord) -> Vec<FunctionSummary> {
 /// Exports of a revision that cannot be called, with the reason.
 pub(crate) fn refused(graph: &TypeGraph) -> Vec<String> {
     graph.refused.iter().map(|refused| format!("{}: {}", refused.name, refused.reason)).collect()
-}
-
-fn matches(revision: &RevisionRecord, summary: &FunctionSummary, words: &[String]) -> bool {
-    let text = [
-        summary.function.to_string(),
-        summary.title.clone(),
-        summary.summary.clone(),
-        summary.tags.join(" "),
-        revision.manifest.title.clone(),
-        revision.manifest.keywords.join(" "),
-    ]
-    .join(" ")
-    .to_lowercase();
-    words.iter().all(|word| text.contains(word.as_str()))
 }
 
 pub(crate) async fn describe(engine: &Engine, name: &FunctionRef) -> ApiResult<FunctionDescription> {

@@ -19,6 +19,7 @@ use outrigger_store::SqliteStore;
 use time::OffsetDateTime;
 
 use crate::data_directory::{DataDirectory, DirectoryHold, Hold};
+use crate::functions::Catalogue;
 use crate::keys::Keys;
 use crate::outgoing::Outgoing;
 use crate::overrides::HostOverrides;
@@ -44,6 +45,7 @@ pub struct Host {
 pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) packages: Packages,
+    pub(crate) catalogue: Catalogue,
     pub(crate) keys: Keys,
     /// The keys of secrets.
     pub(crate) key_ring: Arc<KeyRing>,
@@ -192,9 +194,18 @@ impl Host {
         let socket = directory.socket();
         let packages = Packages::new(engine.clone(), directory, options.search_paths);
         let keys = Keys::open(store).await?;
-        let ready = tokio::sync::Mutex::default();
-        let inner =
-            Arc::new(Inner { engine, packages, keys, key_ring, overrides, telemetry, ready, socket, _hold: hold });
+        let inner = Arc::new(Inner {
+            engine,
+            packages,
+            catalogue: Catalogue::default(),
+            keys,
+            key_ring,
+            overrides,
+            telemetry,
+            ready: tokio::sync::Mutex::default(),
+            socket,
+            _hold: hold,
+        });
         let weak = Arc::downgrade(&inner);
         let known = weak.clone();
         inner.overrides.know(move || known.upgrade().map(|inner| inner.installed()).unwrap_or_default());

@@ -24,7 +24,7 @@ impl Functions for Session {
 
     async fn function_list(&self, query: &FunctionQuery) -> ApiResult<Vec<FunctionSummary>> {
         self.require_some(Right::FUNCTION_VIEW)?;
-        let mut found = functions::list(&self.host.engine, query).await?;
+        let mut found = self.host.catalogue.list(&self.host.engine, query).await?;
         found.retain(|summary| self.may(Right::FUNCTION_VIEW, &summary.function.to_string()));
         Ok(found)
     }

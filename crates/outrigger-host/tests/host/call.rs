@@ -103,6 +103,13 @@ async fn functions_are_found_and_described() {
     let described = bench.platform.function_describe(&found[0].function).await.expect("it describes");
     assert_eq!(described.arguments_schema["properties"]["number"]["maximum"], json!(u32::MAX));
     assert!(described.types.functions.len() == 1 && described.types.types.is_empty());
+
+    // What was found once is found as it is now.
+    let update = bench.hostile("1.1.0", "[functions.good]\ntitle = \"Answer a number\"\ntags = [\"sums\"]\n");
+    bench.install(&update).await.expect("it is updated");
+    assert_eq!(bench.platform.function_list(&query).await.expect("it lists"), []);
+    let query = FunctionQuery { text: "sums".to_owned(), ..query };
+    assert_eq!(bench.platform.function_list(&query).await.expect("it lists").len(), 1);
 }
 
 #[tokio::test]
