@@ -98,7 +98,7 @@ impl Keys {
         let table = self.table.load();
         let known = parse(key).and_then(|id| table.keys.get(id)).filter(|entry| {
             let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
-            bool::from(hash.ct_eq(&entry.record.hash))
+            bool::from(numbers(&hash).ct_eq(&numbers(&entry.record.hash)))
         });
         match known {
             Some(entry) if !entry.principal.has_expired(now) => {
@@ -195,6 +195,12 @@ pub(crate) fn generate() -> ApiResult<(String, String, [u8; 32])> {
     let key = format!("{PREFIX}_{id}_{}", hex::encode(secret));
     let hash = Sha256::digest(key.as_bytes()).into();
     Ok((id, key, hash))
+}
+
+/// A hash as four numbers: byte by byte, to compare it in constant time takes as long as to make it.
+fn numbers(hash: &[u8; 32]) -> [u64; 4] {
+    let (words, _) = hash.as_chunks::<8>();
+    std::array::from_fn(|at| u64::from_ne_bytes(words[at]))
 }
 
 /// The id in a key, where it has the form of one.

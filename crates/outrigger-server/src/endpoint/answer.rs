@@ -49,8 +49,10 @@ impl Answered {
     }
 
     fn json<T: Serialize>(status: StatusCode, body: &T) -> ApiResult<Self> {
-        match serde_json::to_vec(body) {
-            Ok(text) => Ok(Self::new(status, JSON, text)),
+        // Most fit, and need not grow step by step.
+        let mut text = Vec::with_capacity(1024);
+        match serde_json::to_writer(&mut text, body) {
+            Ok(()) => Ok(Self::new(status, JSON, text)),
             Err(_) => Err(ApiError::new(Code::Internal, "the answer could not be written as JSON")),
         }
     }

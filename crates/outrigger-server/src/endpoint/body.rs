@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
-use futures::{Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use http::{HeaderMap, header};
 use outrigger_api::{ApiError, ApiResult, Code};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -32,20 +32,30 @@ const LINGER_BYTES: u64 = 16 << 20;
 struct Pieces {
     body: Option<BodyDataStream>,
     timeout: Duration,
-    started: Instant,
+    /// When it was first waited for.
+    started: Option<Instant>,
     arrived: u64,
 }
 
 impl Pieces {
     fn new(body: Body, limits: BodyLimits) -> Self {
-        Self { body: Some(body.into_data_stream()), timeout: limits.timeout, started: Instant::now(), arrived: 0 }
+        Self { body: Some(body.into_data_stream()), timeout: limits.timeout, started: None, arrived: 0 }
     }
 
     /// The next piece. Nothing comes after the end or an error.
     async fn next(&mut self) -> Option<ApiResult<Bytes>> {
         let body = self.body.as_mut()?;
-        let whole = self.started + self.timeout + Duration::from_secs(self.arrived / SLOWEST);
-        let outcome = match timeout_at(whole.min(Instant::now() + self.timeout), body.next()).await {
+        // Most have arrived with the head of the request: no clock is read for those.
+        let next = match body.next().now_or_never() {
+            Some(next) => Ok(next),
+            None => {
+                let now = Instant::now();
+                let whole =
+                    *self.started.get_or_insert(now) + self.timeout + Duration::from_secs(self.arrived / SLOWEST);
+                timeout_at(whole.min(now + self.timeout), body.next()).await
+            }
+        };
+        let outcome = match next {
             Ok(Some(Ok(piece))) => {
                 self.arrived += piece.len() as u64;
                 return Some(Ok(piece));
