@@ -67,8 +67,8 @@ fn insertions(backend: DbBackend, runs: &[RunRecord]) -> Vec<(String, Vec<Value>
     let (mut insertions, mut apart) = (Vec::new(), Vec::new());
     for (shared, group) in groups {
         for part in parts(group) {
-            let few = part.len() < FEWEST_ALIKE;
-            match dialect::insert_alike(backend, RUNS, &run::SHARED, &run::OWN, part.len()).filter(|_| !few) {
+            let alike = || dialect::insert_alike(backend, RUNS, &run::SHARED, &run::OWN, part.len());
+            match (part.len() >= FEWEST_ALIKE).then(alike).flatten() {
                 Some(sql) => {
                     let own = part.into_iter().flat_map(run::own_values);
                     insertions.push((sql, shared.values().into_iter().chain(own).collect()));
