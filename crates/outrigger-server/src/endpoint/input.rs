@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use outrigger_api::{ApiError, ApiResult, Code};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, schema_for};
 use serde::de::DeserializeOwned;
 
 use super::body::{self, BodyLimits};
@@ -67,6 +67,9 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for T {
     async fn receive(headers: &HeaderMap, body: Body, limits: BodyLimits) -> ApiResult<(Self, Bytes)> {
         json_only(headers)?;
         let bytes = body::read(headers, body, limits).await?;
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            refuse_list_for_object::<T>()?;
+        }
         let payload = serde_json::from_slice(&bytes).or_else(|error| again(&error, &bytes))?;
         Ok((payload, bytes))
     }
@@ -74,6 +77,19 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for T {
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
         Some(generator.subschema_for::<T>())
     }
+}
+
+/// serde would read a struct from a list of its members' values, too.
+fn refuse_list_for_object<T: JsonSchema>() -> ApiResult<()> {
+    match schema_for!(T).get("type").and_then(|kind| kind.as_str()) {
+        Some("object") => Err(misshapen("an object is needed, and this is a list")),
+        _ => Ok(()),
+    }
+}
+
+fn misshapen(told: &str) -> ApiError {
+    ApiError::new(Code::InvalidInput, format!("the body has not the shape that is needed: {told}"))
+        .with_hint("`/api/v1/docs` shows the shape of the body")
 }
 
 /// Reads a body anew that did not fit, this time taking whole numbers for integers however they are written.
@@ -96,8 +112,7 @@ fn malformed<T: DeserializeOwned>(error: &serde_json::Error, bytes: &[u8]) -> Ap
         }
         Ok(_) => error.to_string(),
     };
-    ApiError::new(Code::InvalidInput, format!("the body has not the shape that is needed: {message}"))
-        .with_hint("`/api/v1/docs` shows the shape of the body")
+    misshapen(&message)
 }
 
 /// The parameters in the path. What cannot be a name is the name of nothing.

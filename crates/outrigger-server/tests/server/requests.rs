@@ -81,7 +81,8 @@ async fn bodies_that_do_not_fit_are_refused_with_the_place() {
     }
     assert_eq!(send(json, r#"{"function": "echo", "timeout_ms": 5e1}"#).await.status, 200, "50 is an integer");
     for (text, place) in [
-        ("[]", "invalid length"),
+        ("[]", "an object is needed"),
+        ("\n[\"echo\", {}]", "an object is needed"),
         (r#"{"function": 1}"#, "function: "),
         (r#"{"function": "no such name!"}"#, "no such name!"),
         (r#"{"function": "echo", "args": [1]}"#, "args: "),
@@ -94,6 +95,8 @@ async fn bodies_that_do_not_fit_are_refused_with_the_place() {
         let problem = send(json, text).await.problem(422, "invalid_input");
         assert!(problem["detail"].as_str().unwrap().contains(place), "{text}: {problem}");
     }
+    // Not even where every member may be left out.
+    server.post("/api/v1/hooks/customer.created/fire", json!([])).await.problem(422, "invalid_input");
 }
 
 #[tokio::test]
