@@ -126,7 +126,8 @@ impl Server {
             work: work.clone(),
         };
         let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
+        // Answers are small: to copy head and body together costs less than to hand the system two pieces.
+        http.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout).writev(false);
         http.http2().timer(TokioTimer::new()).keep_alive_interval(header_timeout).max_concurrent_streams(256);
         Self {
             router: api.router(Arc::new(app)),
