@@ -165,10 +165,19 @@ pub(crate) const fn limit_of(limit: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{ConnectionTrait, Statement};
+    use sea_orm::{ConnectionTrait, IdenStatic, Iterable, Statement};
     use time::OffsetDateTime;
 
     use super::*;
+
+    #[test]
+    fn every_column_of_a_run_is_written_once() {
+        let mut written = [&run::SHARED[..], &run::OWN].concat();
+        let mut columns: Vec<_> = run::Column::iter().map(|column| column.as_str()).collect();
+        written.sort_unstable();
+        columns.sort_unstable();
+        assert_eq!(written, columns);
+    }
 
     #[test]
     fn rows_are_split_into_few_sizes() {

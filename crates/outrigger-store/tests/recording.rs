@@ -6,19 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use outrigger_contract::{Code, Digest, Manifest};
-use outrigger_engine::configuration::Given;
-use outrigger_engine::life::{Downgrade, Installation};
-use outrigger_engine::runtime::Inspection;
-use outrigger_engine::store::{AuditFilter, AuditStore, RecordFilter, RevisionRecord};
-use outrigger_engine::{
-    Answer, Arguments, Call, CallOptions, Caller, CorrelationId, Engine, EngineOptions, Failure, Store,
-};
+use outrigger_contract::Code;
+use outrigger_engine::store::{AuditFilter, AuditStore, RecordFilter};
+use outrigger_engine::{Answer, Arguments, Call, CallOptions, Caller, Engine, EngineOptions, Failure, Store};
 use outrigger_store::SqliteStore;
-use outrigger_testkit::scripted::{self, ScriptedRuntime};
+use outrigger_testkit::scripted::{ScriptedRuntime, installation};
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use sea_orm::sqlx::{ConnectOptions, Connection, Executor};
-use time::OffsetDateTime;
 
 /// The audit log cannot be written to, as when the disk is full.
 const FULL: &str = "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
@@ -27,6 +21,10 @@ const ROOM: &str = "DROP TRIGGER full";
 const TWICE: &str = "CREATE TRIGGER twice BEFORE INSERT ON runs WHEN NEW.function = 'version' BEGIN \
     INSERT INTO runs (id, correlation, plugin, function, caller, started_at, duration_us, cache, attempts) \
     VALUES (NEW.id, '', '', '', '', 0, 0, '', 0); END";
+
+/// What the manifest of `demo` says besides.
+const MANIFEST: &str = "[permissions]\nplugins = [\"demo.*\"]\n\
+    [functions.echo]\ndestructive = false\n[functions.version]\nread-only = true\n[functions.fail]\nread-only = true\n";
 
 struct Bench {
     engine: Engine,
@@ -43,7 +41,7 @@ impl Bench {
         let store = Arc::new(SqliteStore::open(&path).await.unwrap());
         let options = EngineOptions::new(folder.path().join("packages"));
         let engine = Engine::start(options, store.clone(), Arc::new(ScriptedRuntime::default())).await.unwrap();
-        engine.install(demo()).await.unwrap();
+        engine.install(installation("demo", "1.0.0", MANIFEST)).await.unwrap();
         Self { engine, store, path, _folder: folder }
     }
 
@@ -61,31 +59,6 @@ impl Bench {
     async fn runs(&self) -> Vec<String> {
         let runs = self.store.run_list(&RecordFilter::default()).await.unwrap();
         runs.into_iter().map(|run| run.function.to_string()).collect()
-    }
-}
-
-fn demo() -> Installation {
-    let text = "name = \"demo\"\nversion = \"1.0.0\"\ntitle = \"A test plugin\"\ndescription = \"For tests.\"\n\
-        [runtime]\nkind = \"wasm\"\nentry = \"x.wasm\"\n[permissions]\nplugins = [\"demo.*\"]\n\
-        [functions.echo]\ndestructive = false\n[functions.version]\nread-only = true\n[functions.fail]\nread-only = true\n";
-    let manifest = Manifest::parse(text).unwrap();
-    let granted = manifest.permissions.clone();
-    let inspection =
-        Inspection { graph: scripted::graph(), exports: Vec::new(), imports: Vec::new(), warnings: Vec::new() };
-    let revision = RevisionRecord {
-        digest: Digest::of(text.as_bytes()),
-        manifest,
-        inspection,
-        source: "a test".to_owned(),
-        installed_at: OffsetDateTime::UNIX_EPOCH,
-    };
-    Installation {
-        revision,
-        granted,
-        granted_by: "the test".to_owned(),
-        correlation: CorrelationId::new(),
-        downgrade: Downgrade::Refused,
-        configuration: Given::default(),
     }
 }
 

@@ -10,11 +10,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use outrigger_contract::types::{Field, Function, Outcome};
 use outrigger_contract::{Code, Digest, Manifest, Type, TypeGraph, Value};
-use outrigger_engine::Runtime;
+use outrigger_engine::configuration::Given;
+use outrigger_engine::life::{Downgrade, Installation};
 use outrigger_engine::runtime::{
     CallContext, HealthReport, Inspection, LifecycleStep, LoadedRevision, NOTHING, RevisionSpec, RuntimeFault,
 };
+use outrigger_engine::store::RevisionRecord;
+use outrigger_engine::{CorrelationId, Runtime};
 use parking_lot::Mutex;
+use time::OffsetDateTime;
 
 /// The scripted runtime.
 #[derive(Debug, Default)]
@@ -61,6 +65,36 @@ impl ScriptedRuntime {
     /// Nothing fails any more.
     pub fn heal(&self) {
         self.shared.failing.lock().clear();
+    }
+}
+
+/// A scripted plugin, with more in its manifest. Whatever it asks for is granted.
+///
+/// # Panics
+/// The manifest is none.
+#[must_use]
+pub fn installation(name: &str, version: &str, manifest: &str) -> Installation {
+    let text = format!(
+        "name = \"{name}\"\nversion = \"{version}\"\ntitle = \"A test plugin\"\ndescription = \"For tests.\"\n\
+         [runtime]\nkind = \"wasm\"\nentry = \"x.wasm\"\n{manifest}"
+    );
+    let manifest = Manifest::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let granted = manifest.permissions.clone();
+    let inspection = Inspection { graph: graph(), exports: Vec::new(), imports: Vec::new(), warnings: Vec::new() };
+    let revision = RevisionRecord {
+        digest: Digest::of(text.as_bytes()),
+        manifest,
+        inspection,
+        source: "a test".to_owned(),
+        installed_at: OffsetDateTime::UNIX_EPOCH,
+    };
+    Installation {
+        revision,
+        granted,
+        granted_by: "the test".to_owned(),
+        correlation: CorrelationId::new(),
+        downgrade: Downgrade::Refused,
+        configuration: Given::default(),
     }
 }
 

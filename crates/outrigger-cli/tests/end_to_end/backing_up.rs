@@ -63,10 +63,7 @@ fn a_backup_is_made_by_the_server_and_restored_without_it() {
 #[test]
 fn a_key_that_is_given_from_outside_is_not_put_into_a_backup_and_that_is_said() {
     let place = Place::new();
-    place.write("hostile/hostile.wasm", outrigger_testkit::components::hostile());
-    let manifest = "name = \"hostile\"\nversion = \"1.0.0\"\ntitle = \"Hostile\"\ndescription = \"Has a secret.\"\n\
-        [runtime]\nkind = \"wasm\"\nentry = \"hostile.wasm\"\n[configuration.token]\ntype = \"string\"\nsecret = true\n";
-    place.write("hostile/plugin.toml", manifest);
+    place.hostile("[configuration.token]\ntype = \"string\"\nsecret = true\n");
     let run = |arguments: &[&str]| Outcome::of(place.command(arguments).env("OUTRIGGER_SECRET_KEY", "5a".repeat(32)));
     run(&["plugin", "install", "./hostile", "--yes"]).succeeded();
     let nothing = run(&["backup", "create", "nothing.tar.gz", "--include-secret-key"]).succeeded();

@@ -130,11 +130,7 @@ fn a_batch_keeps_the_order_and_tells_the_first_failure() {
 #[test]
 fn after_a_failure_a_batch_waits_for_what_is_under_way() {
     let place = Place::new();
-    place.write("hostile/hostile.wasm", outrigger_testkit::components::hostile());
-    let manifest = "name = \"hostile\"\nversion = \"1.0.0\"\ntitle = \"Hostile\"\ndescription = \"Takes long.\"\n\
-        [runtime]\nkind = \"wasm\"\nentry = \"hostile.wasm\"\n[limits]\ntimeout = \"2m\"\n";
-    place.write("hostile/plugin.toml", manifest);
-    place.run(&["plugin", "install", "./hostile", "--yes"]).succeeded();
+    place.install_hostile("[limits]\ntimeout = \"2m\"\n");
     let line = |function: &str, arguments: Json| json!({"function": function, "arguments": arguments}).to_string();
     let calls = [
         line("hostile.sleep", json!({"nanoseconds": 2_000_000_000_u64})),

@@ -53,6 +53,22 @@ impl Place {
         path.display().to_string()
     }
 
+    /// Writes the package `./hostile`, whose functions do what their names say, with more in its manifest.
+    pub(crate) fn hostile(&self, more: &str) {
+        self.write("hostile/hostile.wasm", outrigger_testkit::components::hostile());
+        let manifest = format!(
+            "name = \"hostile\"\nversion = \"1.0.0\"\ntitle = \"Hostile\"\ndescription = \"For tests.\"\n\
+             [runtime]\nkind = \"wasm\"\nentry = \"hostile.wasm\"\n{more}"
+        );
+        self.write("hostile/plugin.toml", manifest);
+    }
+
+    /// The same, installed.
+    pub(crate) fn install_hostile(&self, more: &str) {
+        self.hostile(more);
+        self.run(&["plugin", "install", "./hostile", "--yes"]).succeeded();
+    }
+
     /// A package made of a bundled plugin, with more in its manifest.
     pub(crate) fn package(&self, plugin: &str, more: &str) -> String {
         let from = bundled().join(plugin);

@@ -8,11 +8,7 @@ use crate::harness::{Outcome, Place, Server};
 
 /// A plugin with a function that takes as long as it is told.
 fn slow(place: &Place) {
-    place.write("hostile/hostile.wasm", outrigger_testkit::components::hostile());
-    let manifest = "name = \"hostile\"\nversion = \"1.0.0\"\ntitle = \"Hostile\"\ndescription = \"Takes long.\"\n\
-        [runtime]\nkind = \"wasm\"\nentry = \"hostile.wasm\"\n[limits]\ntimeout = \"5m\"\n";
-    place.write("hostile/plugin.toml", manifest);
-    place.run(&["plugin", "install", "./hostile", "--yes"]).succeeded();
+    place.install_hostile("[limits]\ntimeout = \"5m\"\n");
 }
 
 /// Starts a job that takes five minutes, and gives its id.
@@ -138,11 +134,7 @@ fn a_job_has_the_rights_that_its_key_has_when_it_runs() {
 #[test]
 fn all_lines_of_a_job_are_shown_however_many_there_are() {
     let place = Place::new();
-    place.write("hostile/hostile.wasm", outrigger_testkit::components::hostile());
-    let manifest = "name = \"hostile\"\nversion = \"1.0.0\"\ntitle = \"Hostile\"\ndescription = \"Says much.\"\n\
-        [runtime]\nkind = \"wasm\"\nentry = \"hostile.wasm\"\n[limits]\nlog-lines = 5000\n";
-    place.write("hostile/plugin.toml", manifest);
-    place.run(&["plugin", "install", "./hostile", "--yes"]).succeeded();
+    place.install_hostile("[limits]\nlog-lines = 5000\n");
     let server = Server::start(&place);
     let job = place.json(&["job", "start", "hostile.log", "--lines", "2500"]);
     let id = job["id"].as_str().unwrap();

@@ -26,11 +26,7 @@ fn calls_are_counted_and_recorded() {
 
 /// A plugin that never comes to an end, with the time to do so.
 fn endless(place: &Place) {
-    place.write("hostile/hostile.wasm", outrigger_testkit::components::hostile());
-    let manifest = "name = \"hostile\"\nversion = \"1.0.0\"\ntitle = \"Hostile\"\ndescription = \"Never ends.\"\n\
-        [runtime]\nkind = \"wasm\"\nentry = \"hostile.wasm\"\n[limits]\ntimeout = \"5m\"\ncpu = \"5m\"\n";
-    place.write("hostile/plugin.toml", manifest);
-    place.run(&["plugin", "install", "./hostile", "--yes"]).succeeded();
+    place.install_hostile("[limits]\ntimeout = \"5m\"\ncpu = \"5m\"\n");
 }
 
 fn spawn(place: &Place, arguments: &[&str]) -> Child {

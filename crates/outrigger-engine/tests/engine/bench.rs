@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use outrigger_contract::{Digest, Manifest, Permissions};
-use outrigger_engine::configuration::{Given, NoOverrides, Overrides};
-use outrigger_engine::life::{Author, Downgrade, Installation};
-use outrigger_engine::runtime::{Inspection, Runtime};
-use outrigger_engine::store::RevisionRecord;
+use outrigger_contract::Digest;
+use outrigger_engine::configuration::{NoOverrides, Overrides};
+use outrigger_engine::life::Author;
+use outrigger_engine::runtime::Runtime;
 use outrigger_engine::vault::{NoVault, Vault};
 use outrigger_engine::{
     Answer, Arguments, Backends, Call, CallOptions, Caller, CorrelationId, Engine, EngineOptions, Failure, Store,
     Tracer,
 };
 use outrigger_store::MemoryStore;
-use outrigger_testkit::scripted::{self, ScriptedRuntime};
+use outrigger_testkit::scripted::ScriptedRuntime;
+pub use outrigger_testkit::scripted::installation;
 use serde_json::{Value as Json, json};
 
 /// How long calls that run may take to finish.
@@ -123,33 +123,6 @@ pub fn call(function: &str, arguments: Json, options: CallOptions) -> Call {
         function: function.parse().expect("a function's name"),
         arguments: Arguments::Json(arguments),
         options,
-    }
-}
-
-/// A scripted plugin. Whatever it asks for is granted.
-pub fn installation(name: &str, version: &str, manifest: &str) -> Installation {
-    let text = format!(
-        "name = \"{name}\"\nversion = \"{version}\"\ntitle = \"A test plugin\"\ndescription = \"For tests.\"\n\
-         [runtime]\nkind = \"wasm\"\nentry = \"x.wasm\"\n{manifest}"
-    );
-    let manifest = Manifest::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let granted: Permissions = manifest.permissions.clone();
-    let inspection =
-        Inspection { graph: scripted::graph(), exports: Vec::new(), imports: Vec::new(), warnings: Vec::new() };
-    let revision = RevisionRecord {
-        digest: Digest::of(text.as_bytes()),
-        manifest,
-        inspection,
-        source: "a test".to_owned(),
-        installed_at: time::OffsetDateTime::UNIX_EPOCH,
-    };
-    Installation {
-        revision,
-        granted,
-        granted_by: "the test".to_owned(),
-        correlation: CorrelationId::new(),
-        downgrade: Downgrade::Refused,
-        configuration: Given::default(),
     }
 }
 

@@ -54,15 +54,29 @@ pub(crate) struct Shared<'a> {
 
 impl<'a> Shared<'a> {
     pub(crate) fn of(record: &'a RunRecord) -> Self {
+        let RunRecord {
+            id: _,
+            correlation: _,
+            started_at: _,
+            duration_us: _,
+            plugin,
+            function,
+            digest,
+            caller,
+            code,
+            message,
+            cache,
+            attempts,
+        } = record;
         Self {
-            plugin: &record.plugin,
-            function: &record.function,
-            digest: record.digest.as_ref(),
-            caller: &record.caller,
-            code: record.code.map(Code::as_str),
-            message: record.message.as_deref(),
-            cache: columns::from_cache(record.cache),
-            attempts: record.attempts,
+            plugin,
+            function,
+            digest: digest.as_ref(),
+            caller,
+            code: code.map(Code::as_str),
+            message: message.as_deref(),
+            cache: columns::from_cache(*cache),
+            attempts: *attempts,
         }
     }
 
