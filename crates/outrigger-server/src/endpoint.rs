@@ -15,6 +15,7 @@ pub mod who;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
@@ -50,6 +51,8 @@ pub struct App {
     pub idempotency: Idempotency,
     /// The OpenAPI document, written down once.
     pub document: bytes::Bytes,
+    /// How often an answer that goes on without end sends something.
+    pub alive: Duration,
     /// The server stops: what would go on without end is to end.
     pub stopping: CancellationToken,
     /// Work that goes on although its client has left; a server that stops waits for it.

@@ -4,6 +4,7 @@
 //!
 //! Read in this order: [`routes`] (what there is), `endpoint` (what happens to every request), `serve` (sockets).
 
+mod connection;
 mod endpoint;
 mod etag;
 mod idempotency;

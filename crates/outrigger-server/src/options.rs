@@ -18,8 +18,9 @@ pub struct ServerOptions {
     /// How long nothing of the body of a request may arrive. All of it may take as long, and longer if it arrives at more
     /// than 16 KiB a second.
     pub body_timeout: Duration,
-    /// How long the head of a request may take to arrive. An idle connection is closed after as long.
-    pub header_timeout: Duration,
+    /// How long nothing may go on at a connection before it is closed: no request arrives whole, none is being served, and
+    /// nothing of an answer goes out. May take a quarter longer. Connections of HTTP/2 stay while their client answers pings.
+    pub idle_timeout: Duration,
     /// How long requests may still run once the server is told to stop.
     pub drain: Duration,
 }
@@ -41,7 +42,7 @@ impl ServerOptions {
             tls: None,
             body_limit: 8 << 20,
             body_timeout: Duration::from_secs(30),
-            header_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(30),
         }
     }

@@ -6,20 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::Request;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use outrigger_api::Door;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service as _;
 
+use crate::connection::Connections;
 use crate::endpoint::body::BodyLimits;
 use crate::endpoint::{App, Peer};
 use crate::options::ServerOptions;
@@ -80,7 +74,7 @@ pub async fn serve(
     door: Arc<dyn Door>,
     shutdown: CancellationToken,
 ) -> Result<Running, ServeError> {
-    let ServerOptions { listen: wanted, socket, tls, body_limit, body_timeout, header_timeout, drain } = options;
+    let ServerOptions { listen: wanted, socket, tls, body_limit, body_timeout, idle_timeout, drain } = options;
     let body = BodyLimits { length: body_limit, timeout: body_timeout };
     let tls = tls.as_ref().map(listen::tls).transpose()?;
     let unopened = |source| ServeError::Listen { address: wanted, source };
@@ -93,26 +87,22 @@ pub async fn serve(
         },
         None => None,
     };
-    let server = Server::new(door, body, header_timeout, shutdown);
+    let server = Server::new(door, body, idle_timeout, shutdown);
     let ended = tokio::spawn(run(server, tcp, tls, unix, drain));
     Ok(Running { address, ended })
 }
 
-/// What all connections share.
 #[derive(Clone)]
 struct Server {
-    router: Router,
-    http: Arc<auto::Builder<TokioExecutor>>,
-    connections: TaskTracker,
-    /// No new requests.
-    stopping: CancellationToken,
-    /// No more time.
-    over: CancellationToken,
+    connections: Connections,
+    /// Connections that are open.
+    open: TaskTracker,
+    /// What is done on behalf of clients that may have left.
     work: TaskTracker,
 }
 
 impl Server {
-    fn new(door: Arc<dyn Door>, body: BodyLimits, header_timeout: Duration, stopping: CancellationToken) -> Self {
+    fn new(door: Arc<dyn Door>, body: BodyLimits, patience: Duration, stopping: CancellationToken) -> Self {
         let mut api = routes::all();
         let document = serde_json::to_vec(&openapi::document(&mut api)).unwrap_or_default().into();
         let work = TaskTracker::new();
@@ -122,21 +112,13 @@ impl Server {
             body,
             idempotency: Default::default(),
             document,
+            // Twice before the connection is taken for idle.
+            alive: patience / 2,
             stopping: stopping.clone(),
             work: work.clone(),
         };
-        let mut http = auto::Builder::new(TokioExecutor::new());
-        // Answers are small: to copy head and body together costs less than to hand the system two pieces.
-        http.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout).writev(false);
-        http.http2().timer(TokioTimer::new()).keep_alive_interval(header_timeout).max_concurrent_streams(256);
-        Self {
-            router: api.router(Arc::new(app)),
-            http: Arc::new(http),
-            connections: TaskTracker::new(),
-            stopping,
-            over: CancellationToken::new(),
-            work,
-        }
+        let connections = Connections::new(api.router(Arc::new(app)), patience, stopping);
+        Self { connections, open: TaskTracker::new(), work }
     }
 }
 
@@ -156,18 +138,18 @@ async fn run(
         }
     };
     tokio::join!(network, local);
-    server.connections.close();
+    server.open.close();
     server.work.close();
     let quiet = async {
-        server.connections.wait().await;
+        server.open.wait().await;
         server.work.wait().await;
     };
     if tokio::time::timeout(drain, quiet).await.is_ok() {
         return Drained { cut_off: 0 };
     }
-    let cut_off = server.connections.len();
-    server.over.cancel();
-    server.connections.wait().await;
+    let cut_off = server.open.len();
+    server.connections.over.cancel();
+    server.open.wait().await;
     Drained { cut_off }
 }
 
@@ -175,22 +157,22 @@ async fn accept_tcp(server: Server, listener: TcpListener, tls: Option<TlsAccept
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = server.stopping.cancelled() => return,
+            () = server.connections.stopping.cancelled() => return,
         };
         let Some((stream, from)) = settled(accepted).await else { continue };
         // Answers are small and go out whole; to wait for more to send would only delay them.
         let _ = stream.set_nodelay(true);
         let peer = Peer::Address(from.ip());
-        let one = server.clone();
+        let one = server.connections.clone();
         match tls.clone() {
-            None => server.connections.spawn(connection(one, stream, peer)),
-            Some(tls) => server.connections.spawn(async move {
+            None => server.open.spawn(one.serve(stream, peer)),
+            Some(tls) => server.open.spawn(async move {
                 let agreed = tokio::select! {
                     agreed = tokio::time::timeout(HANDSHAKE, tls.accept(stream)) => agreed,
                     () = one.stopping.cancelled() => return,
                 };
                 match agreed {
-                    Ok(Ok(stream)) => connection(one, stream, peer).await,
+                    Ok(Ok(stream)) => one.serve(stream, peer).await,
                     Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS was agreed on"),
                     Err(_) => tracing::debug!(%from, "TLS was not agreed on in time"),
                 }
@@ -203,10 +185,10 @@ async fn accept_unix(server: Server, listener: &UnixListener) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = server.stopping.cancelled() => return,
+            () = server.connections.stopping.cancelled() => return,
         };
         let Some((stream, _)) = settled(accepted).await else { continue };
-        server.connections.spawn(connection(server.clone(), stream, Peer::Socket));
+        server.open.spawn(server.connections.clone().serve(stream, Peer::Socket));
     }
 }
 
@@ -223,28 +205,5 @@ async fn settled<T>(accepted: io::Result<T>) -> Option<T> {
             }
             None
         }
-    }
-}
-
-async fn connection<I>(server: Server, stream: I, peer: Peer)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let Server { router, http, stopping, over, .. } = server;
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        router.clone().call(request)
-    });
-    let serving = http.serve_connection(TokioIo::new(stream), service);
-    let mut serving = std::pin::pin!(serving);
-    tokio::select! {
-        biased;
-        // How a connection ends is its client's affair.
-        _ = serving.as_mut() => return,
-        () = stopping.cancelled() => serving.as_mut().graceful_shutdown(),
-    }
-    tokio::select! {
-        _ = serving => {}
-        () = over.cancelled() => {}
     }
 }

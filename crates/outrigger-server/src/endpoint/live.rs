@@ -17,9 +17,6 @@ use ulid::Ulid;
 use super::answer::{Answer, Answered};
 use super::problem::Problem;
 
-/// How often something is sent where nothing happens, so that nobody in between takes the connection for dead.
-const ALIVE: Duration = Duration::from_secs(15);
-
 /// A body that is sent as it comes. There is only one of it, however often the answer is copied.
 #[derive(Clone, Debug)]
 pub struct Live(Arc<Mutex<Option<Body>>>);
@@ -40,6 +37,8 @@ pub struct EventLines {
     pub events: EventStream,
     /// The server stops.
     pub until: CancellationToken,
+    /// How often something is sent where nothing happens, so that nobody takes the connection for dead.
+    pub alive: Duration,
     pub correlation: Ulid,
 }
 
@@ -74,12 +73,12 @@ impl Course {
             course.begun = true;
             return Some((Ok(Bytes::from_static(b": hello\n\n")), Some(course)));
         }
-        let EventLines { events, until, correlation } = &mut course.lines;
+        let EventLines { events, until, alive, correlation } = &mut course.lines;
         let next = tokio::select! {
             biased;
             () = until.cancelled() => return None,
             next = events.next() => next,
-            () = tokio::time::sleep(ALIVE) => return Some((Ok(Bytes::from_static(b": alive\n\n")), Some(course))),
+            () = tokio::time::sleep(*alive) => return Some((Ok(Bytes::from_static(b": alive\n\n")), Some(course))),
         };
         match next {
             None => None,

@@ -39,7 +39,12 @@ async fn follow(caller: Caller, input: Input<NoPath, FollowQuery, NoBody>) -> Ap
         query.after = Some(text.to_owned());
     }
     let events = caller.platform.event_follow(&query).await?;
-    Ok(EventLines { events, until: caller.app.stopping.clone(), correlation: caller.correlation })
+    Ok(EventLines {
+        events,
+        until: caller.app.stopping.clone(),
+        alive: caller.app.alive,
+        correlation: caller.correlation,
+    })
 }
 
 async fn list(caller: Caller, input: Input<NoPath, EventQuery, NoBody>) -> ApiResult<Reply<List<EventInfo>>> {

@@ -153,26 +153,99 @@ async fn calls_that_take_too_long_are_cut_off_at_the_end() {
     assert!(answer.is_empty());
 }
 
-#[tokio::test]
-async fn a_request_whose_head_never_ends_is_given_up() {
-    let server = Server::with(|options| options.header_timeout = Duration::from_millis(50)).await;
+/// Sends something, and answers with what came until the server closed the connection.
+async fn until_closed(server: &Server, sent: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ").await.unwrap();
+    stream.write_all(sent).await.unwrap();
+    rest(&mut stream).await
+}
+
+/// What still comes until the server closes the connection.
+async fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut answer = Vec::new();
+    // Cut off, it may end with an error.
     let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
     assert!(read.is_ok(), "the connection is closed");
-    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    answer
+}
+
+#[tokio::test]
+async fn a_client_that_is_silent_is_given_up() {
+    let server = Server::with(|options| options.idle_timeout = Duration::from_millis(50)).await;
+    assert_eq!(until_closed(&server, b"").await, b"");
+    assert_eq!(until_closed(&server, b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ").await, b"");
+    // Two requests are answered, and nothing comes after them.
+    let answers = until_closed(&server, &b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2)).await;
+    assert_eq!(String::from_utf8(answers).unwrap().matches("HTTP/1.1 200").count(), 2);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_take_its_answers_is_given_up() {
+    const REQUESTS: usize = 500;
+    let server = Server::with(|options| options.idle_timeout = Duration::from_millis(50)).await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let requests = b"GET /api/v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(REQUESTS);
+    stream.write_all(&requests).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let answers = String::from_utf8_lossy(&rest(&mut stream).await).matches("HTTP/1.1 200").count();
+    assert!((1..REQUESTS).contains(&answers), "{answers}");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_its_answers_slowly_gets_them_all() {
+    const REQUESTS: usize = 200;
+    let server = Server::with(|options| options.idle_timeout = Duration::from_millis(200)).await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let request = b"GET /api/v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(&request.repeat(REQUESTS)).await.unwrap();
+    // More than the system holds for it, in portions over five times as long as nothing may go on.
+    let (mut answers, started) = (Vec::new(), tokio::time::Instant::now());
+    let mut portion = vec![0; 1 << 20];
+    while started.elapsed() < Duration::from_secs(1) {
+        let taken = stream.read(&mut portion).await.unwrap();
+        answers.extend_from_slice(&portion[..taken]);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(String::from_utf8_lossy(&answers).matches("HTTP/1.1 200").count() < REQUESTS, "it was too little");
+    answers.extend(rest(&mut stream).await);
+    assert_eq!(String::from_utf8_lossy(&answers).matches("HTTP/1.1 200").count(), REQUESTS);
+}
+
+#[tokio::test]
+async fn a_client_that_follows_events_is_not_silent() {
+    let server = Server::with(|options| options.idle_timeout = Duration::from_millis(100)).await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let request = "GET /api/v1/events?name=forever HTTP/1.1\r\nhost: x\r\nx-api-key: administrator\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut seen = Vec::new();
+    while String::from_utf8_lossy(&seen).matches(": alive").count() < 10 {
+        assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "{}", String::from_utf8_lossy(&seen));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_its_answer_is_not_silent() {
+    let server = Server::with(|options| options.idle_timeout = Duration::from_millis(50)).await;
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    let call = tokio::spawn(exchange(stream, Call::new(Method::POST, SLOW).json(&json!({}))));
+    until("the call", || server.door.calls.load(Ordering::SeqCst) == 1).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    server.door.gate.add_permits(1);
+    assert_eq!(call.await.unwrap().status, 200);
 }
 
 #[tokio::test]
 async fn http_2_is_spoken_too() {
-    let server = Server::start().await;
+    let server = Server::with(|options| options.idle_timeout = Duration::from_millis(200)).await;
     let io = TokioIo::new(TcpStream::connect(server.address()).await.unwrap());
     let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(connection);
     let uri = format!("http://{}/api/v1/identity", server.address());
     let request = http::Request::get(uri).header("x-api-key", "administrator");
     let request = request.body(http_body_util::Empty::<hyper::body::Bytes>::new()).unwrap();
-    let answer = sender.send_request(request).await.unwrap();
+    let answer = sender.send_request(request.clone()).await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.version()), (200, http::Version::HTTP_2));
+    // Kept by pings for many times as long as nothing may go on otherwise.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
 }
