@@ -21,7 +21,6 @@ use std::time::Duration;
 use outrigger_contract::types::json::{self, Rendered};
 use outrigger_contract::types::{Function, Type};
 use outrigger_contract::{Code, FunctionRef, HookName, PluginName, TraceContext, Value};
-use tokio_util::sync::CancellationToken;
 
 pub(crate) use cache::AnswerCache;
 pub(crate) use rate::FunctionRate;
@@ -33,7 +32,7 @@ use crate::error::Failure;
 use crate::hooks::HookCaller;
 use crate::plugins::{ActiveRevision, FunctionSlot};
 use crate::profile::{CallProfile, Recording, Stage};
-use crate::runtime::{CallContext, NOTHING, Observed};
+use crate::runtime::{CallContext, Cancellation, NOTHING, Observed};
 use crate::services::CallServices;
 use crate::store::CacheOutcome;
 use record::Run;
@@ -120,7 +119,7 @@ pub struct CallOptions {
     /// Brought along by the caller; otherwise a new one is made.
     pub correlation: Option<CorrelationId>,
     /// Cancelled when the caller no longer wants the answer.
-    pub cancel: CancellationToken,
+    pub cancel: Cancellation,
     /// Say where its time went.
     pub profile: bool,
     /// The trace that the caller goes on with, or that it decided not to keep. Boxed: few calls have one.
@@ -211,9 +210,10 @@ impl Engine {
     /// # Errors
     /// Whatever a stage says. Every call is recorded, however it ends.
     pub async fn call(&self, call: Call) -> Result<Answer, Failure> {
-        let mut run = Run::begin(self, &call);
-        let after = hooks::After::of(self, &call, &run);
-        let outcome = path(self, call, &mut run).await;
+        let Call { caller, function, arguments, options } = call;
+        let mut run = Run::begin(self, &caller, &function, &options);
+        let after = hooks::After::of(self, &run);
+        let outcome = path(self, arguments, options, &mut run).await;
         let outcome = run.end(outcome).await;
         if let Some(after) = after {
             after.fire(self, &outcome);
@@ -240,37 +240,44 @@ impl Engine {
 }
 
 /// The stages, in order.
-async fn path(engine: &Engine, call: Call, run: &mut Run) -> Result<Output, Failure> {
-    authorize::name(&call.caller, &call.function)?;
-    let (target, held) = resolve::function(engine, &call.caller, &call.function).await?;
+async fn path(
+    engine: &Engine,
+    arguments: Arguments,
+    options: CallOptions,
+    run: &mut Run<'_>,
+) -> Result<Output, Failure> {
+    let (caller, function) = (run.caller(), run.function());
+    authorize::name(caller, function)?;
+    let (target, held) = resolve::function(engine, caller, function).await?;
     run.found(&target);
-    authorize::target(&call.caller, &target)?;
-    let arguments = validate::arguments(&target, call.arguments)?;
+    authorize::target(caller, &target)?;
+    let arguments = validate::arguments(&target, arguments)?;
     run.enter(Stage::Queue);
-    rate::check(&target, &call.caller)?;
+    rate::check(&target, caller)?;
     run.enter(Stage::Hooks);
-    let deadline = deadline::of(&target, &call.options, run.started() + held);
-    let arguments = hooks::before(engine, run, &call.caller, &target, arguments, deadline).await?;
+    let deadline = deadline::of(&target, &options, run.started() + held);
+    let arguments = hooks::before(engine, run, &target, arguments, deadline).await?;
     run.enter(Stage::Record);
-    audit::intent(engine, run, &call.caller, &target).await?;
+    audit::intent(engine, run, &target).await?;
     run.admit();
     let execution = Execution {
         engine,
         target,
-        caller: call.caller,
+        caller,
         correlation: run.correlation(),
-        cancel: call.options.cancel,
+        cancel: options.cancel,
         recording: run.recording(),
     };
-    let no_cache = call.options.no_cache;
+    let no_cache = options.no_cache;
     // Pinned here, so that a pointer is handed on; the future itself is large and would be copied at every step.
     let work = std::pin::pin!(cache::answer(&execution, &arguments, deadline, no_cache));
     deadline::within(deadline, &execution, work).await
 }
 
 /// The function that a call resolved to, in the revision that was active then. The call keeps it to its end, whatever
-/// becomes of the plugin meanwhile.
-#[derive(Clone, Debug)]
+/// becomes of the plugin meanwhile. Behind an `Arc` of the call's own: to count up what all calls share would have them wait for
+/// each other.
+#[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) name: FunctionRef,
     pub(crate) revision: Arc<ActiveRevision>,
@@ -292,10 +299,10 @@ impl Target {
 /// A call that has passed every check and only needs to be answered.
 struct Execution<'a> {
     engine: &'a Engine,
-    target: Target,
-    caller: Caller,
+    target: Arc<Target>,
+    caller: &'a Caller,
     correlation: CorrelationId,
-    cancel: CancellationToken,
+    cancel: Cancellation,
     recording: Option<&'a Arc<Recording>>,
 }
 
@@ -303,10 +310,11 @@ struct Execution<'a> {
 #[derive(Debug)]
 struct Output {
     value: Arc<Value>,
-    target: Target,
+    target: Arc<Target>,
     cache: CacheOutcome,
     attempts: u32,
-    observed: Arc<Observed>,
+    /// None where the function did not have to run.
+    observed: Option<Arc<Observed>>,
 }
 
 impl Execution<'_> {
@@ -324,7 +332,7 @@ impl Execution<'_> {
         deadline: deadline::Deadline,
         observed: &Arc<Observed>,
     ) -> Result<Arc<Value>, Failure> {
-        let Target { revision, index, name, .. } = &self.target;
+        let Target { revision, index, name, .. } = &*self.target;
         // A runtime that knows more says more.
         self.enter(Stage::Run);
         let context = CallContext {
@@ -334,7 +342,7 @@ impl Execution<'_> {
             services: Arc::new(CallServices::new(
                 self.engine,
                 &self.target,
-                &self.caller,
+                self.caller,
                 self.correlation,
                 deadline.at,
                 self.recording,

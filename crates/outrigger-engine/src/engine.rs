@@ -237,10 +237,10 @@ impl Engine {
 
     /// The revision that takes calls; loads it where that has not happened yet.
     pub(crate) async fn active_revision(&self, name: &PluginName) -> Result<Arc<ActiveRevision>, Failure> {
-        let slot = self.slot(name)?;
-        if let Some(revision) = slot.active.load_full() {
+        if let Some(revision) = self.inner.plugins.active(name) {
             return Ok(revision);
         }
+        let slot = self.slot(name)?;
         let _changing = slot.changing.lock().await;
         if let Some(revision) = slot.active.load_full() {
             return Ok(revision);

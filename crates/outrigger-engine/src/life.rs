@@ -18,7 +18,6 @@ use std::time::Instant;
 use outrigger_contract::{Code, Digest, Permissions, PluginName};
 use serde_json::{Map, json};
 use time::OffsetDateTime;
-use tokio_util::sync::CancellationToken;
 
 pub use configure::{Author, Configured, Edits};
 pub use rollback::RolledBack;
@@ -34,7 +33,7 @@ use crate::error::Failure;
 use crate::hooks::{Adoption, spec};
 use crate::lifecycle::{Effect, Effects, Event, PluginState, drive};
 use crate::plugins::{ActiveRevision, Slot};
-use crate::runtime::{CallContext, Observed};
+use crate::runtime::{CallContext, Cancellation, Observed};
 use crate::services::{CallServices, Ground};
 use crate::store::{ConfigurationRevision, GrantRecord, PluginRecord, RevisionRecord};
 
@@ -325,7 +324,7 @@ impl Engine {
         CallContext {
             correlation,
             deadline,
-            cancel: CancellationToken::new(),
+            cancel: Cancellation::default(),
             services: Arc::new(CallServices::for_step(self, plugin, revision, correlation, deadline, ground)),
             observed: Arc::new(Observed::default()),
             recording: None,

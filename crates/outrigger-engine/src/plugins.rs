@@ -34,6 +34,11 @@ impl PluginTable {
         self.slots.load().get(name).cloned()
     }
 
+    /// The revision of a plugin that takes calls, if there is one by now.
+    pub(crate) fn active(&self, name: &PluginName) -> Option<Arc<ActiveRevision>> {
+        self.slots.load().get(name)?.active.load_full()
+    }
+
     pub(crate) fn names(&self) -> Vec<PluginName> {
         let mut names: Vec<_> = self.slots.load().keys().cloned().collect();
         names.sort();

@@ -104,7 +104,7 @@ pub struct CallContext {
     /// When it must be over, host calls included.
     pub deadline: Instant,
     /// Cancelled when the caller no longer wants the answer.
-    pub cancel: CancellationToken,
+    pub cancel: Cancellation,
     /// The services of the host, for this plugin and this call.
     pub services: Arc<dyn HostServices>,
     /// Where the runtime reports what the call did besides answering.
@@ -125,6 +125,32 @@ impl CallContext {
         if let Some(recording) = &self.recording {
             recording.enter(stage);
         }
+    }
+}
+
+/// Tells a call that its answer is no longer wanted. Most calls cannot be told, and are dropped instead; those need not pay
+/// for a token.
+#[derive(Clone, Debug, Default)]
+pub struct Cancellation(Option<CancellationToken>);
+
+impl Cancellation {
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.as_ref().is_some_and(CancellationToken::is_cancelled)
+    }
+
+    /// Returns when it is; never, for a call that cannot be told.
+    pub async fn cancelled(&self) {
+        match &self.0 {
+            Some(token) => token.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl From<CancellationToken> for Cancellation {
+    fn from(token: CancellationToken) -> Self {
+        Self(Some(token))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use outrigger_contract::manifest::LONGEST_STATE_KEY as LONGEST_KEY;
-use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
+use outrigger_contract::{Code, FunctionRef, PluginName};
 use time::OffsetDateTime;
 
 use crate::call::{Arguments, Call, CallOptions, Caller, Target};
@@ -48,13 +48,11 @@ impl Ground {
 #[derive(Debug)]
 pub(crate) struct CallServices {
     engine: Engine,
-    plugin: PluginName,
-    function: Option<FunctionName>,
-    revision: Arc<ActiveRevision>,
+    subject: Subject,
     configuration: Arc<Configuration>,
     correlation: CorrelationId,
     deadline: Instant,
-    /// The chain of calls up to and including this one.
+    /// The calls that led to this one, the outermost first.
     chain: Vec<FunctionRef>,
     staged: Option<Arc<StagedState>>,
     calls: Calls,
@@ -62,26 +60,53 @@ pub(crate) struct CallServices {
     recording: Option<Arc<Recording>>,
 }
 
+/// What they are for.
+#[derive(Debug)]
+enum Subject {
+    Call(Arc<Target>),
+    /// A step of a plugin's life.
+    Step(PluginName, Arc<ActiveRevision>),
+}
+
+impl Subject {
+    fn plugin(&self) -> &PluginName {
+        match self {
+            Self::Call(target) => &target.name.plugin,
+            Self::Step(plugin, _) => plugin,
+        }
+    }
+
+    fn function(&self) -> Option<&FunctionRef> {
+        match self {
+            Self::Call(target) => Some(&target.name),
+            Self::Step(..) => None,
+        }
+    }
+
+    fn revision(&self) -> &ActiveRevision {
+        match self {
+            Self::Call(target) => &target.revision,
+            Self::Step(_, revision) => revision,
+        }
+    }
+}
+
 impl CallServices {
     pub(crate) fn new(
         engine: &Engine,
-        target: &Target,
+        target: &Arc<Target>,
         caller: &Caller,
         correlation: CorrelationId,
         deadline: Instant,
         recording: Option<&Arc<Recording>>,
     ) -> Self {
-        let mut chain = caller.chain().to_vec();
-        chain.push(target.name.clone());
         Self {
             engine: engine.clone(),
-            plugin: target.name.plugin.clone(),
-            function: Some(target.name.function.clone()),
+            subject: Subject::Call(Arc::clone(target)),
             configuration: target.revision.configuration.load_full(),
-            revision: Arc::clone(&target.revision),
             correlation,
             deadline,
-            chain,
+            chain: caller.chain().to_vec(),
             staged: None,
             calls: Calls::Granted,
             recording: recording.filter(|recording| recording.is_detailed()).cloned(),
@@ -99,10 +124,8 @@ impl CallServices {
     ) -> Self {
         Self {
             engine: engine.clone(),
-            plugin: plugin.clone(),
-            function: None,
+            subject: Subject::Step(plugin.clone(), Arc::clone(revision)),
             configuration: revision.configuration.load_full(),
-            revision: Arc::clone(revision),
             correlation,
             deadline,
             chain: Vec::new(),
@@ -114,19 +137,19 @@ impl CallServices {
 
     async fn write(&self, write: StateWrite<'_>) -> Result<(), StateError> {
         check_key(write.key)?;
-        let capacity = self.revision.manifest.limits.state.as_u64();
+        let capacity = self.subject.revision().manifest.limits.state.as_u64();
         let outcome = match &self.staged {
             Some(staged) => staged.set(write, capacity).await,
             None => {
                 self.writes()?;
-                self.engine.inner.store.state_set(&self.plugin, write, capacity).await
+                self.engine.inner.store.state_set(self.subject.plugin(), write, capacity).await
             }
         };
         match outcome {
             Ok(StateOutcome::Written) => Ok(()),
             Ok(StateOutcome::Changed) => Err(StateError::Changed),
             Ok(StateOutcome::OverCapacity(bytes)) => {
-                let limit = self.revision.manifest.limits.state;
+                let limit = self.subject.revision().manifest.limits.state;
                 Err(StateError::TooLarge(format!("the state would take {bytes} bytes; `[limits] state` is {limit}")))
             }
             Err(error) => Err(unavailable(&error)),
@@ -137,7 +160,7 @@ impl CallServices {
 impl CallServices {
     /// A version whose state was taken over by another one would write what that one does not understand.
     fn writes(&self) -> Result<(), StateError> {
-        match self.revision.is_superseded() {
+        match self.subject.revision().is_superseded() {
             true => {
                 Err(StateError::Unavailable("the state was taken over by another version of the plugin".to_owned()))
             }
@@ -163,11 +186,11 @@ fn unavailable(error: &StoreError) -> StateError {
 impl HostServices for CallServices {
     fn log(&self, line: LogLine) {
         let LogLine { level, message, fields } = line;
-        tracing::trace!(plugin = %self.plugin, correlation = %self.correlation, ?level, message, "plugin log");
+        tracing::trace!(plugin = %self.subject.plugin(), correlation = %self.correlation, ?level, message, "plugin log");
         self.engine.inner.recorder.log(LogRecord {
             at: OffsetDateTime::now_utc(),
-            plugin: self.plugin.clone(),
-            function: self.function.clone(),
+            plugin: self.subject.plugin().clone(),
+            function: self.subject.function().map(|function| function.function.clone()),
             correlation: self.correlation,
             level,
             message,
@@ -183,7 +206,7 @@ impl HostServices for CallServices {
         check_key(key)?;
         let value = match &self.staged {
             Some(staged) => staged.get(key).await,
-            None => self.engine.inner.store.state_get(&self.plugin, key).await,
+            None => self.engine.inner.store.state_get(self.subject.plugin(), key).await,
         };
         value.map_err(|error| unavailable(&error))
     }
@@ -208,7 +231,7 @@ impl HostServices for CallServices {
             Some(staged) => staged.delete(key).await,
             None => {
                 self.writes()?;
-                self.engine.inner.store.state_delete(&self.plugin, key).await
+                self.engine.inner.store.state_delete(self.subject.plugin(), key).await
             }
         };
         outcome.map_err(|error| unavailable(&error))
@@ -218,7 +241,7 @@ impl HostServices for CallServices {
         let limit = limit.min(10_000);
         let keys = match &self.staged {
             Some(staged) => staged.keys(prefix, limit).await,
-            None => self.engine.inner.store.state_keys(&self.plugin, prefix, limit).await,
+            None => self.engine.inner.store.state_keys(self.subject.plugin(), prefix, limit).await,
         };
         keys.map_err(|error| unavailable(&error))
     }
@@ -230,15 +253,16 @@ impl HostServices for CallServices {
             return Err(fail(Code::Unsupported, message.to_owned()));
         }
         let function: FunctionRef = function.parse().map_err(|error| fail(Code::InvalidUsage, format!("{error}")))?;
-        if !self.revision.granted.allows_function(&function.plugin, &function.function) {
+        if !self.subject.revision().granted.allows_function(&function.plugin, &function.function) {
             let message = format!(
                 "the plugin `{}` was not granted to call `{function}`; its manifest asks with `plugins = [\"{function}\"]`",
-                self.plugin
+                self.subject.plugin()
             );
             return Err(fail(Code::PermissionDenied, message));
         }
+        let chain = self.chain.iter().chain(self.subject.function()).cloned().collect();
         let call = Call {
-            caller: Caller::Plugin(self.chain.clone()),
+            caller: Caller::Plugin(chain),
             function,
             arguments: Arguments::Text(arguments.to_owned()),
             options: CallOptions {

@@ -26,18 +26,13 @@ pub struct FunctionStatistics {
     due: AtomicBool,
 }
 
+/// What was counted since it was last taken.
 #[derive(Debug)]
 struct Inner {
-    /// Since this process started.
-    total: Counts,
-    /// Since they were last taken.
-    fresh: Counts,
-}
-
-#[derive(Clone, Debug)]
-struct Counts {
     counters: Counters,
     latency: Histogram<u64>,
+    /// Calls since this process started.
+    calls: u64,
 }
 
 /// Counters of a function.
@@ -80,23 +75,18 @@ pub struct Sample {
 
 impl Default for FunctionStatistics {
     fn default() -> Self {
-        let empty = Counts { counters: Counters::default(), latency: new_histogram() };
-        Self { inner: Mutex::new(Inner { total: empty.clone(), fresh: empty }), due: AtomicBool::new(false) }
+        let latency = Histogram::new_with_bounds(1, LONGEST_US, 2).expect("the bounds are constants that fit");
+        let inner = Inner { counters: Counters::default(), latency, calls: 0 };
+        Self { inner: Mutex::new(inner), due: AtomicBool::new(false) }
     }
-}
-
-fn new_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LONGEST_US, 2).expect("the bounds are constants that fit")
 }
 
 impl FunctionStatistics {
     /// Counts one call.
     pub fn record(&self, sample: &Sample) {
         let inner = &mut *self.inner.lock();
-        inner.total.record(sample);
-        inner.fresh.record(sample);
-        let calls = inner.total.counters.calls;
-        if calls.is_multiple_of(ONE_IN) || calls.is_power_of_two() {
+        inner.record(sample);
+        if inner.calls.is_multiple_of(ONE_IN) || inner.calls.is_power_of_two() {
             self.due.store(true, Ordering::Relaxed);
         }
     }
@@ -106,30 +96,23 @@ impl FunctionStatistics {
         self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed)
     }
 
-    /// What was counted since this process started.
-    #[must_use]
-    pub fn summary(&self) -> Summary {
-        let total = &self.inner.lock().total;
-        Summary::new(total.counters, &total.latency)
-    }
-
     /// What was added since the last time it was taken; none where nothing was.
     pub fn take(&self, plugin: &PluginName, function: &FunctionName) -> Option<StatisticsRow> {
-        let fresh = &mut self.inner.lock().fresh;
-        if fresh.counters.calls == 0 {
+        let Inner { counters, latency, calls: _ } = &mut *self.inner.lock();
+        if counters.calls == 0 {
             return None;
         }
         let latency_us =
-            fresh.latency.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
-        let counters = fresh.counters.to_map();
-        fresh.counters = Counters::default();
-        fresh.latency.reset();
+            latency.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
+        latency.reset();
+        let counters = std::mem::take(counters).to_map();
         Some(StatisticsRow { plugin: plugin.clone(), function: function.clone(), counters, latency_us })
     }
 }
 
-impl Counts {
+impl Inner {
     fn record(&mut self, sample: &Sample) {
+        self.calls += 1;
         let counters = &mut self.counters;
         counters.calls += 1;
         counters.retries += u64::from(sample.attempts.saturating_sub(1));
@@ -210,19 +193,6 @@ pub struct Summary {
 }
 
 impl Summary {
-    fn new(counters: Counters, latency: &Histogram<u64>) -> Self {
-        Self {
-            counters,
-            error_rate: ratio(counters.failures + counters.limited, counters.calls),
-            cache_hit_rate: ratio(counters.cache_hits, counters.cache_hits + counters.cache_misses),
-            mean_us: latency.mean(),
-            p50_us: latency.value_at_quantile(0.50),
-            p95_us: latency.value_at_quantile(0.95),
-            p99_us: latency.value_at_quantile(0.99),
-            max_us: latency.max(),
-        }
-    }
-
     /// What is stored of one function, or of several taken together: counters by name, and how many calls took how long.
     #[must_use]
     pub fn of(counters: &BTreeMap<String, u64>, latency_us: &BTreeMap<u64, u64>) -> Self {
@@ -290,12 +260,27 @@ mod tests {
             };
             statistics.record(&sample);
         }
-        let counted = statistics.summary();
-        let row =
-            statistics.take(&"a".parse().expect("a name"), &"b".parse().expect("a name")).expect("it was counted");
+        let (counted, latency) = {
+            let inner = statistics.inner.lock();
+            (inner.counters, inner.latency.clone())
+        };
+        let (plugin, function) = ("a".parse().expect("a name"), "b".parse().expect("a name"));
+        let row = statistics.take(&plugin, &function).expect("it was counted");
+        assert_eq!(statistics.take(&plugin, &function), None);
         let stored = Summary::of(&row.counters, &row.latency_us);
-        assert!((stored.mean_us - counted.mean_us).abs() < 1e-6, "{} {}", stored.mean_us, counted.mean_us);
-        assert_eq!(Summary { mean_us: 0.0, ..stored }, Summary { mean_us: 0.0, ..counted });
+        assert!((stored.mean_us - latency.mean()).abs() < 1e-6, "{} {}", stored.mean_us, latency.mean());
+        let expected = Summary {
+            counters: counted,
+            error_rate: ratio(counted.failures, 1_999),
+            cache_hit_rate: 0.0,
+            mean_us: stored.mean_us,
+            p50_us: latency.value_at_quantile(0.50),
+            p95_us: latency.value_at_quantile(0.95),
+            p99_us: latency.value_at_quantile(0.99),
+            max_us: latency.max(),
+        };
+        assert_eq!((counted.calls, counted.cache_misses), (1_999, 1_999));
+        assert_eq!(stored, expected);
         assert_eq!(Summary::of(&BTreeMap::new(), &BTreeMap::new()), Summary::default());
     }
 }

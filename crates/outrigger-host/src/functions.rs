@@ -16,32 +16,27 @@ pub(crate) use catalogue::Catalogue;
 
 use crate::{convert, profiles, records};
 
-pub(crate) async fn call(
-    engine: &Engine,
+/// A request, as a call of the engine's.
+pub(crate) fn prepare(
     caller: Caller,
     correlation: CorrelationId,
     trace: Option<TraceContext>,
     request: CallRequest,
-) -> ApiResult<CallResponse> {
-    let mut call = prepare(caller, correlation, request)?;
-    call.options.trace = trace.map(Box::new);
-    let answer = engine.call(call).await.map_err(convert::error)?;
-    Ok(response(&answer))
-}
-
-fn prepare(caller: Caller, correlation: CorrelationId, request: CallRequest) -> ApiResult<Call> {
+) -> ApiResult<Call> {
     let CallRequest { function, arguments, timeout_ms, no_cache, correlation: given, profile } = request;
     let options = CallOptions {
         timeout: timeout_ms.map(Duration::from_millis),
         no_cache,
         correlation: Some(given.as_deref().map(records::correlation).transpose()?.unwrap_or(correlation)),
         profile,
+        trace: trace.map(Box::new),
         ..CallOptions::default()
     };
     Ok(Call { caller, function, arguments: Arguments::Text(arguments.into_string()), options })
 }
 
-fn response(answer: &Answer) -> CallResponse {
+/// An answer of the engine's, as it is sent.
+pub(crate) fn response(answer: &Answer) -> CallResponse {
     CallResponse {
         // A value of a published type can always be written.
         result: answer.rendered().and_then(|value| JsonText::of(&value).ok()).unwrap_or_default(),

@@ -16,6 +16,7 @@ mod engine;
 mod fault;
 mod files;
 mod http;
+mod idle;
 mod instance;
 mod limits;
 mod optional;

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use common::{Bench, PLENTY, number, text};
 use outrigger_contract::units::{ByteSize, Span};
 use outrigger_contract::{Code, Value};
-use outrigger_engine::runtime::{HealthStatus, LifecycleStep, LogLevel};
+use outrigger_engine::runtime::{CallContext, HealthStatus, LifecycleStep, LogLevel};
 use outrigger_testkit::components::{self, Step};
+use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
 async fn an_endless_loop_ends_with_its_deadline() {
@@ -92,8 +93,8 @@ async fn calls_can_be_cancelled_while_they_compute_and_while_they_wait() {
     let bench = Bench::new();
     let plugin = bench.hostile(|_| ()).await;
     for (function, arguments) in [("spin", vec![]), ("sleep", vec![number(60_000_000_000)])] {
-        let context = plugin.services.context(PLENTY);
-        let cancel = context.cancel.clone();
+        let cancel = CancellationToken::new();
+        let context = CallContext { cancel: cancel.clone().into(), ..plugin.services.context(PLENTY) };
         let call = plugin.revision.call(plugin.place(function), &arguments, context);
         let (result, ()) = tokio::join!(call, async {
             tokio::time::sleep(Duration::from_millis(50)).await;

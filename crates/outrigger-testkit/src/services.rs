@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use outrigger_contract::Code;
 use outrigger_engine::correlation::CorrelationId;
-use outrigger_engine::runtime::{CallContext, CallError, HostServices, LogLine, Observed, StateError};
+use outrigger_engine::runtime::{CallContext, CallError, Cancellation, HostServices, LogLine, Observed, StateError};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
@@ -27,7 +27,7 @@ impl RecordingServices {
         CallContext {
             correlation: CorrelationId::new(),
             deadline: Instant::now() + time,
-            cancel: tokio_util::sync::CancellationToken::new(),
+            cancel: Cancellation::default(),
             services: Arc::clone(self) as Arc<dyn HostServices>,
             observed: Arc::new(Observed::default()),
             recording: None,

@@ -1,11 +1,11 @@
 //! What a call leaves in the audit log. A call that may destroy something is written down before it runs, and any that may
 //! change something before its answer is given; calls that only read are written down in groups, by the recorder.
 
-use outrigger_contract::{Code, FunctionRef};
+use outrigger_contract::Code;
 use time::OffsetDateTime;
 
+use super::Target;
 use super::record::Run;
-use super::{Caller, Target};
 use crate::access::Right;
 use crate::audit::{AuditEntry, Stage};
 use crate::engine::Engine;
@@ -13,11 +13,11 @@ use crate::error::Failure;
 use crate::plugins::Influence;
 
 /// Written down before the function runs; where that fails, it does not run.
-pub(super) async fn intent(engine: &Engine, run: &Run, caller: &Caller, target: &Target) -> Result<(), Failure> {
+pub(super) async fn intent(engine: &Engine, run: &Run<'_>, target: &Target) -> Result<(), Failure> {
     if target.slot().influence != Influence::MayDestroy {
         return Ok(());
     }
-    let mut entry = entry(run, caller, &target.name, Stage::Intent);
+    let mut entry = entry(run, Stage::Intent);
     entry.revision = Some(target.revision.digest.to_string());
     engine.inner.store.audit_append(&[entry]).await?;
     Ok(())
@@ -25,33 +25,29 @@ pub(super) async fn intent(engine: &Engine, run: &Run, caller: &Caller, target: 
 
 /// What is written down of a call when it has ended, besides its run. None for one that was never let in, as with
 /// arguments that do not fit, and for one that only reads.
-pub(super) fn outcome(
-    run: &Run,
-    caller: &Caller,
-    function: &FunctionRef,
-    failure: Option<&Failure>,
-) -> Option<AuditEntry> {
+pub(super) fn outcome(run: &Run<'_>, failure: Option<&Failure>) -> Option<AuditEntry> {
     let code = failure.map(|failure| failure.code);
     if code == Some(Code::Forbidden) {
-        let mut entry = entry(run, caller, function, Stage::Done);
+        let mut entry = entry(run, Stage::Done);
         entry.allowed = false;
         entry.decision = failure.map(|failure| failure.message.clone());
         return Some(entry);
     }
     let target = run.admitted().filter(|target| target.slot().influence != Influence::Reads)?;
-    let mut entry = entry(run, caller, function, Stage::Done);
+    let mut entry = entry(run, Stage::Done);
     entry.code = code;
     entry.revision = Some(target.revision.digest.to_string());
     Some(entry)
 }
 
-fn entry(run: &Run, caller: &Caller, function: &FunctionRef, stage: Stage) -> AuditEntry {
+fn entry(run: &Run<'_>, stage: Stage) -> AuditEntry {
+    let caller = run.caller();
     AuditEntry {
         at: OffsetDateTime::now_utc(),
         actor: caller.to_string(),
         key: caller.key().map(str::to_owned),
         action: Right::FUNCTION_EXECUTE.to_string(),
-        resource: function.to_string(),
+        resource: run.function().to_string(),
         allowed: true,
         decision: None,
         stage,

@@ -114,11 +114,11 @@ async fn compute(
 ) -> Result<Output, Failure> {
     let observed = Arc::new(Observed::default());
     let (value, attempts) = retry::run(execution, arguments, deadline, &observed).await?;
-    Ok(Output { value, target: execution.target.clone(), cache, attempts, observed })
+    Ok(Output { value, target: Arc::clone(&execution.target), cache, attempts, observed: Some(observed) })
 }
 
 fn known(execution: &Execution<'_>, value: Arc<Value>, cache: CacheOutcome) -> Output {
-    Output { value, target: execution.target.clone(), cache, attempts: 0, observed: Arc::default() }
+    Output { value, target: Arc::clone(&execution.target), cache, attempts: 0, observed: None }
 }
 
 const fn ended_by_its_caller(code: Code) -> bool {

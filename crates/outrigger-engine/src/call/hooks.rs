@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::deadline::Deadline;
 use super::record::Run;
-use super::{Answer, Arguments, Call, Caller, Target, validate};
+use super::{Answer, Arguments, Caller, Target, validate};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -21,13 +21,12 @@ use crate::hooks::{Firing, spec};
 /// Fires `call.before`. Answers with the arguments as they are now, checked again where they were changed.
 pub(super) async fn before(
     engine: &Engine,
-    run: &Run,
-    caller: &Caller,
+    run: &Run<'_>,
     target: &Target,
     arguments: Arc<[Value]>,
     deadline: Deadline,
 ) -> Result<Arc<[Value]>, Failure> {
-    let hooks = &engine.inner.hooks;
+    let (hooks, caller) = (&engine.inner.hooks, run.caller());
     if !hooks.watches_before() || is_exempt(engine, caller) {
         return Ok(arguments);
     }
@@ -83,13 +82,13 @@ pub(super) struct After {
 }
 
 impl After {
-    pub(super) fn of(engine: &Engine, call: &Call, run: &Run) -> Option<Self> {
-        if !engine.inner.hooks.watches_after() || is_exempt(engine, &call.caller) {
+    pub(super) fn of(engine: &Engine, run: &Run<'_>) -> Option<Self> {
+        if !engine.inner.hooks.watches_after() || is_exempt(engine, run.caller()) {
             return None;
         }
         Some(Self {
-            function: call.function.clone(),
-            caller: call.caller.clone(),
+            function: run.function().clone(),
+            caller: run.caller().clone(),
             correlation: run.correlation(),
             started: run.started(),
         })

@@ -8,7 +8,7 @@ use outrigger_contract::{Code, FunctionRef};
 use time::OffsetDateTime;
 
 use super::watch::{Ended, Watched};
-use super::{Answer, Call, Caller, Output, Target, Warning, audit};
+use super::{Answer, CallOptions, Caller, Output, Target, Warning, audit};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -19,52 +19,60 @@ use crate::store::{CacheOutcome, RunRecord};
 
 /// A call under way.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(super) struct Run<'a> {
+    engine: &'a Engine,
+    caller: &'a Caller,
+    function: &'a FunctionRef,
+    /// The id of its record.
+    id: CorrelationId,
     correlation: CorrelationId,
+    started_at: OffsetDateTime,
     started: Instant,
-    target: Option<Target>,
+    target: Option<Arc<Target>>,
     /// Every check was passed.
     admitted: bool,
-    /// What is recorded when its caller drops the call, as a face does that no longer wants the answer. None once the
-    /// call has ended by itself.
-    open: Option<Open>,
+    /// It has not ended by itself. If its caller drops it now, as a face does that no longer wants the answer, that is
+    /// recorded.
+    open: bool,
     /// Where its time goes, if anybody wants to know.
     watched: Option<Box<Watched>>,
 }
 
-/// What is known of a call from its beginning.
-#[derive(Clone, Debug)]
-struct Open {
-    engine: Engine,
-    id: CorrelationId,
-    function: FunctionRef,
-    caller: Caller,
-    started_at: OffsetDateTime,
-}
-
-impl Run {
-    pub(super) fn begin(engine: &Engine, call: &Call) -> Self {
+impl<'a> Run<'a> {
+    pub(super) fn begin(
+        engine: &'a Engine,
+        caller: &'a Caller,
+        function: &'a FunctionRef,
+        options: &CallOptions,
+    ) -> Self {
         let started_at = OffsetDateTime::now_utc();
         let id = CorrelationId::at(started_at);
-        let (correlation, started) = (call.options.correlation.unwrap_or(id), Instant::now());
+        let (correlation, started) = (options.correlation.unwrap_or(id), Instant::now());
         Self {
-            watched: Watched::begin(engine, call, correlation, started),
+            watched: Watched::begin(engine, caller, options, correlation, started),
+            engine,
+            caller,
+            function,
+            id,
             correlation,
+            started_at,
             started,
             target: None,
             admitted: false,
-            open: Some(Open {
-                engine: engine.clone(),
-                id,
-                function: call.function.clone(),
-                caller: call.caller.clone(),
-                started_at,
-            }),
+            open: true,
         }
     }
 
-    pub(super) fn found(&mut self, target: &Target) {
-        self.target = Some(target.clone());
+    pub(super) const fn caller(&self) -> &'a Caller {
+        self.caller
+    }
+
+    pub(super) const fn function(&self) -> &'a FunctionRef {
+        self.function
+    }
+
+    pub(super) fn found(&mut self, target: &Arc<Target>) {
+        self.target = Some(Arc::clone(target));
         if target.slot().statistics.is_due() {
             Watched::sample(&mut self.watched, self.started);
         }
@@ -94,7 +102,7 @@ impl Run {
 
     /// What the call resolved to, once it has passed every check.
     pub(super) fn admitted(&self) -> Option<&Target> {
-        self.target.as_ref().filter(|_| self.admitted)
+        self.target.as_deref().filter(|_| self.admitted)
     }
 
     pub(super) const fn started(&self) -> Instant {
@@ -109,7 +117,9 @@ impl Run {
         let duration = self.started.elapsed();
         self.enter(Stage::Record);
         let (cache, attempts, observations) = match &outcome {
-            Ok(output) => (output.cache, output.attempts, output.observed.snapshot()),
+            Ok(Output { cache, attempts, observed, .. }) => {
+                (*cache, *attempts, observed.as_ref().map(|observed| observed.snapshot()).unwrap_or_default())
+            }
             Err(_) => (CacheOutcome::Bypass, 1, Observations::default()),
         };
         let failure = outcome.as_ref().err();
@@ -122,17 +132,12 @@ impl Run {
             violations: observations.violations.len() as u64 + u64::from(denied),
             dropped_log_lines: observations.dropped_log_lines,
         };
-        let mut profile = None;
-        if let Some(open) = self.open.take() {
-            // Boxed together, so that the future of a call that nobody watches is no larger for it.
-            let watched = self.watched.take().map(|watched| Box::new((watched, open.clone())));
-            self.write(open, &sample, failure).await;
-            profile = watched.and_then(|watched| self.tell(*watched.0, &watched.1, &sample));
-        }
+        self.write(&sample, failure).await;
+        let profile = self.watched.take().and_then(|watched| self.tell(*watched, &sample));
         outcome.map(|output| Answer {
             value: output.value,
             function: output.target.index,
-            revision: output.target.revision,
+            revision: Arc::clone(&output.target.revision),
             cache,
             duration,
             attempts,
@@ -143,25 +148,25 @@ impl Run {
     }
 
     /// Tells those who want to know where the time went.
-    fn tell(&self, watched: Watched, open: &Open, sample: &Sample) -> Option<Box<CallProfile>> {
+    fn tell(&self, watched: Watched, sample: &Sample) -> Option<Box<CallProfile>> {
         watched.end(Ended {
-            engine: &open.engine,
-            function: open.function.clone(),
+            engine: self.engine,
+            function: self.function.clone(),
             correlation: self.correlation,
-            started_at: open.started_at,
-            target: self.target.as_ref(),
+            started_at: self.started_at,
+            target: self.target.as_deref(),
             sample,
         })
     }
 
     /// Writes the call down. One that may have changed something is answered when that is durable.
-    async fn write(&self, open: Open, sample: &Sample, failure: Option<&Failure>) {
-        let engine = open.engine.clone();
-        let recorder = &engine.inner.recorder;
+    async fn write(&mut self, sample: &Sample, failure: Option<&Failure>) {
+        let recorder = &self.engine.inner.recorder;
         // Before the record is put together, so that it need not be kept while this waits.
         recorder.wait_for_room().await;
-        let entry = audit::outcome(self, &open.caller, &open.function, failure);
-        let run = self.record(open, sample, failure.map(|failure| failure.message.clone()));
+        self.open = false;
+        let entry = audit::outcome(self, failure);
+        let run = self.record(sample, failure.map(|failure| failure.message.clone()));
         let is_durable = entry.as_ref().is_some_and(|entry| entry.allowed);
         match entry {
             None if self.admitted => recorder.run_in_group(run),
@@ -173,8 +178,8 @@ impl Run {
     }
 
     /// Counts and logs the call, and puts its record together.
-    fn record(&self, open: Open, sample: &Sample, message: Option<String>) -> RunRecord {
-        let Open { engine: _, id, function, caller, started_at } = open;
+    fn record(&self, sample: &Sample, message: Option<String>) -> RunRecord {
+        let Self { caller, function, started_at, .. } = *self;
         let duration_us = u64::try_from(sample.duration.as_micros()).unwrap_or(u64::MAX);
         if let Some(target) = &self.target {
             target.slot().statistics.record(sample);
@@ -182,10 +187,10 @@ impl Run {
         let code = sample.code.map(Code::as_str);
         tracing::debug!(%function, correlation = %self.correlation, %caller, duration_us, code, "call");
         RunRecord {
-            id: id.to_string(),
+            id: self.id.to_string(),
             correlation: self.correlation,
-            plugin: function.plugin,
-            function: function.function,
+            plugin: function.plugin.clone(),
+            function: function.function.clone(),
             digest: self.target.as_ref().map(|target| target.revision.digest),
             caller: caller.to_string(),
             started_at,
@@ -198,9 +203,11 @@ impl Run {
     }
 }
 
-impl Drop for Run {
+impl Drop for Run<'_> {
     fn drop(&mut self) {
-        let Some(open) = self.open.take() else { return };
+        if !self.open {
+            return;
+        }
         let sample = Sample {
             duration: self.started.elapsed(),
             code: Some(Code::Cancelled),
@@ -210,12 +217,11 @@ impl Drop for Run {
             dropped_log_lines: 0,
         };
         if let Some(watched) = self.watched.take() {
-            self.tell(*watched, &open, &sample);
+            self.tell(*watched, &sample);
         }
         let gone = Failure::new(Code::Cancelled, "the caller went away");
-        let recorder = &open.engine.clone().inner.recorder;
-        let entry = audit::outcome(self, &open.caller, &open.function, Some(&gone));
-        recorder.run(self.record(open, &sample, Some(gone.message)), entry);
+        let entry = audit::outcome(self, Some(&gone));
+        self.engine.inner.recorder.run(self.record(&sample, Some(gone.message)), entry);
     }
 }
 

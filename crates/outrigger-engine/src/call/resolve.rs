@@ -16,7 +16,7 @@ pub(super) async fn function(
     engine: &Engine,
     caller: &Caller,
     name: &FunctionRef,
-) -> Result<(Target, Duration), Failure> {
+) -> Result<(Arc<Target>, Duration), Failure> {
     let mut held = Duration::ZERO;
     loop {
         let revision = engine.active_revision(&name.plugin).await?;
@@ -35,7 +35,7 @@ pub(super) async fn function(
             }
         }
         return match revision.function(name.function.as_str()) {
-            Some(index) => Ok((Target { name: name.clone(), index, _running: running, revision }, held)),
+            Some(index) => Ok((Arc::new(Target { name: name.clone(), index, _running: running, revision }), held)),
             None => Err(Failure::function_not_found(name, &revision.graph)),
         };
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use outrigger_contract::FunctionRef;
 use time::OffsetDateTime;
 
-use super::{Call, CallOptions, Caller, Target};
+use super::{CallOptions, Caller, Target};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::profile::{CallProfile, Recording};
@@ -41,15 +41,16 @@ impl Watched {
     /// Whoever wants to know of a call before anything is known of it.
     pub(super) fn begin(
         engine: &Engine,
-        call: &Call,
+        caller: &Caller,
+        options: &CallOptions,
         correlation: CorrelationId,
         started: Instant,
     ) -> Option<Box<Self>> {
-        let CallOptions { profile, within, .. } = &call.options;
+        let CallOptions { profile, within, .. } = options;
         if !profile && within.is_none() && engine.inner.tracer.is_none() {
             return None;
         }
-        let trace = trace(engine, call, correlation);
+        let trace = trace(engine, caller, options, correlation);
         let detailed = *profile || within.is_some();
         (detailed || trace.is_some()).then(|| {
             let recording = Arc::new(Recording::new(started, detailed, trace));
@@ -98,13 +99,13 @@ impl Watched {
 }
 
 /// Where the call stands in a trace, if it belongs to one that is kept.
-fn trace(engine: &Engine, call: &Call, correlation: CorrelationId) -> Option<CallTrace> {
+fn trace(engine: &Engine, caller: &Caller, options: &CallOptions, correlation: CorrelationId) -> Option<CallTrace> {
     let tracer = engine.inner.tracer.as_ref()?;
-    let CallOptions { trace, within, .. } = &call.options;
+    let CallOptions { trace, within, .. } = options;
     if let Some(within) = within {
         return within.context().map(|context| CallTrace::new(context.trace, Some(context.span)));
     }
-    match (trace, &call.caller) {
+    match (trace, caller) {
         (Some(context), _) => context.sampled.then(|| CallTrace::new(context.trace, Some(context.span))),
         (None, Caller::Local | Caller::Key(_)) => tracer.begin(correlation).map(|trace| CallTrace::new(trace, None)),
         // What is done on behalf of a call belongs to the trace of that call, or to none.

@@ -327,7 +327,7 @@ async fn attempt(
         let options = CallOptions {
             timeout: job.task.timeout,
             correlation: Some(job.id),
-            cancel: cancel.clone(),
+            cancel: cancel.clone().into(),
             ..CallOptions::default()
         };
         let arguments = Arguments::Text(job.task.arguments);

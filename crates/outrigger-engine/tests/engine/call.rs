@@ -139,7 +139,7 @@ async fn who_waits_for_a_call_that_is_cancelled_runs_it_itself() {
     let bench = Bench::new().await;
     bench.demo(CACHED).await;
     let cancel = CancellationToken::new();
-    let options = CallOptions { cancel: cancel.clone(), ..CallOptions::default() };
+    let options = CallOptions { cancel: cancel.clone().into(), ..CallOptions::default() };
     let first = bench.start("demo.wait", no_arguments(), options);
     until("the first is under way", || bench.runtime.waiting() == 1).await;
     let second = bench.start("demo.wait", no_arguments(), CallOptions::default());
@@ -194,8 +194,11 @@ async fn a_cancelled_call_ends_at_once() {
     let bench = Bench::new().await;
     bench.demo("").await;
     let cancel = CancellationToken::new();
-    let running =
-        bench.start("demo.wait", no_arguments(), CallOptions { cancel: cancel.clone(), ..CallOptions::default() });
+    let running = bench.start(
+        "demo.wait",
+        no_arguments(),
+        CallOptions { cancel: cancel.clone().into(), ..CallOptions::default() },
+    );
     until("it is under way", || bench.runtime.waiting() == 1).await;
     cancel.cancel();
     assert_eq!(running.await.expect("no panic").expect_err("cancelled").code, Code::Cancelled);

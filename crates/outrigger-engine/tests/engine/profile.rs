@@ -170,7 +170,7 @@ async fn calls_that_fail_or_are_given_up_are_told_too() {
     bench.code("nowhere.x", no_arguments()).await;
     bench.code("demo.echo", json!({"text": 5})).await;
     let cancel = CancellationToken::new();
-    let options = CallOptions { cancel: cancel.clone(), ..CallOptions::default() };
+    let options = CallOptions { cancel: cancel.clone().into(), ..CallOptions::default() };
     let cancelled = bench.start("demo.wait", no_arguments(), options);
     until("it is under way", || bench.runtime.waiting() == 1).await;
     cancel.cancel();

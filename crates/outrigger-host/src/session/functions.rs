@@ -9,12 +9,14 @@ use outrigger_contract::FunctionRef;
 use outrigger_engine::access::Right;
 
 use super::Session;
-use crate::functions;
+use crate::{convert, functions};
 
 #[async_trait]
 impl Functions for Session {
     async fn call(&self, request: CallRequest) -> ApiResult<CallResponse> {
-        functions::call(&self.host.engine, self.caller(), self.correlation, self.trace, request).await
+        let call = functions::prepare(self.caller(), self.correlation, self.trace, request)?;
+        let answer = self.host.engine.call(call).await.map_err(convert::error)?;
+        Ok(functions::response(&answer))
     }
 
     async fn call_batch(&self, requests: Vec<CallRequest>, parallel: usize) -> Vec<ApiResult<CallResponse>> {

@@ -12,10 +12,10 @@ use outrigger_engine::profile::Stage;
 use outrigger_engine::runtime::{
     CallContext, HealthReport, LifecycleStep, LoadedRevision, NOTHING, RevisionSpec, RuntimeFault,
 };
-use parking_lot::Mutex;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use super::fault::{self, Applied};
+use super::idle::Idle;
 use super::instance::{Aftermath, Instance, InstanceLimits};
 use super::optional::{Optional, health_report};
 use super::state::{Grants, State};
@@ -32,7 +32,7 @@ pub(super) struct Revision {
     /// In the order of the graph.
     functions: Vec<ComponentExportIndex>,
     optional: Optional,
-    idle: Mutex<Vec<Instance>>,
+    idle: Idle<Instance>,
 }
 
 impl std::fmt::Debug for Revision {
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Revision {
         f.debug_struct("Revision")
             .field("plugin", &self.spec.plugin)
             .field("digest", &self.spec.digest)
-            .field("idle", &self.idle.lock().len())
+            .field("idle", &self.idle.count())
             .finish_non_exhaustive()
     }
 }
@@ -83,7 +83,7 @@ impl Revision {
             log_lines: spec.limits.log_lines,
             cpu: spec.limits.cpu.map(Span::as_duration),
         };
-        Ok(Self { pre, grants: Arc::new(grants), limits, functions, optional, idle: Mutex::default(), spec })
+        Ok(Self { pre, grants: Arc::new(grants), limits, functions, optional, idle: Idle::default(), spec })
     }
 
     /// Instances to keep, and calls that each may serve; none where each call gets its own.
@@ -96,8 +96,7 @@ impl Revision {
 
     /// An instance that is ready for this call: one that was kept, or a new one.
     async fn instance(&self, context: &CallContext) -> Result<Instance, RuntimeFault> {
-        let kept = self.idle.lock().pop();
-        if let Some(mut instance) = kept {
+        if let Some(mut instance) = self.idle.take() {
             instance.renew(&self.limits, context);
             return Ok(instance);
         }
@@ -117,12 +116,7 @@ impl Revision {
         if instance.calls >= max_calls {
             return Some(instance);
         }
-        let mut idle = self.idle.lock();
-        if idle.len() >= max_instances {
-            return Some(instance);
-        }
-        idle.push(instance);
-        None
+        self.idle.keep(instance, max_instances)
     }
 
     fn fault(&self, error: &wasmtime::Error, aftermath: &Aftermath, started: Instant) -> RuntimeFault {
@@ -288,7 +282,7 @@ impl LoadedRevision for Revision {
 
     async fn warm(&self) -> Result<usize, RuntimeFault> {
         let Some((max_instances, _)) = self.kept() else { return Ok(0) };
-        let missing = max_instances.saturating_sub(self.idle.lock().len());
+        let missing = max_instances.saturating_sub(self.idle.count());
         for _ in 0..missing {
             let started = Instant::now();
             let context = quiet::context(started + WARM_UP);
@@ -298,7 +292,7 @@ impl LoadedRevision for Revision {
             _ = instance.finish();
             drop(self.keep(instance));
         }
-        Ok(self.idle.lock().len().min(max_instances))
+        Ok(self.idle.count().min(max_instances))
     }
 }
 
@@ -313,14 +307,14 @@ mod quiet {
     use super::{Arc, CallContext, Instant};
     use outrigger_contract::Code;
     use outrigger_engine::correlation::CorrelationId;
-    use outrigger_engine::runtime::{CallError, HostServices, LogLine, Observed, StateError};
+    use outrigger_engine::runtime::{CallError, Cancellation, HostServices, LogLine, Observed, StateError};
     use serde_json::{Map, Value};
 
     pub(super) fn context(deadline: Instant) -> CallContext {
         CallContext {
             correlation: CorrelationId::new(),
             deadline,
-            cancel: tokio_util::sync::CancellationToken::new(),
+            cancel: Cancellation::default(),
             services: Arc::new(NoServices),
             observed: Arc::new(Observed::default()),
             recording: None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use outrigger_contract::Permissions;
 use outrigger_engine::Recording;
+use outrigger_engine::runtime::Cancellation;
 use outrigger_network::TlsClient;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
@@ -52,7 +53,7 @@ pub(super) struct State {
 pub(super) struct Bounds {
     pub(super) deadline: std::time::Instant,
     pub(super) cpu: std::time::Duration,
-    pub(super) cancel: tokio_util::sync::CancellationToken,
+    pub(super) cancel: Cancellation,
 }
 
 impl State {
@@ -82,6 +83,13 @@ impl State {
             recording.host_import(import);
         }
         self
+    }
+}
+
+/// A call that was dropped ends here: something it started may still hold its scope for a moment.
+impl Drop for State {
+    fn drop(&mut self) {
+        self.scope.end();
     }
 }
 
