@@ -138,6 +138,7 @@ impl Session {
             .env_remove("OUTRIGGER_PROFILE")
             .env_remove("OUTRIGGER_SECRET_KEY")
             .env_remove("OUTRIGGER_SECRET_KEY_FILE")
+            .env_remove("OUTRIGGER_SECRET_KEYRING")
             .env_remove("OUTRIGGER_SERVER")
             .env_remove("NO_COLOR")
             .env_remove("CLICOLOR_FORCE");

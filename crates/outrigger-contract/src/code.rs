@@ -239,7 +239,7 @@ table! {
         "`outrigger doctor` says what is wrong with it; `--data DIR` names another."
     SecretUnreadable "secret_unreadable" 500 -32603 SYSTEM
         "A secret in a plugin's configuration cannot be encrypted or decrypted."
-        "Give back the key it was encrypted with (OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE or `secret.key`), or set the secret anew."
+        "Give back the key it was encrypted with (OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE, OUTRIGGER_SECRET_KEYRING or `secret.key`), or set the secret anew."
     ShuttingDown "shutting_down" 503 -32000 CONFLICT
         "Outrigger is stopping and takes no new calls."
         "Try again once it is up."

@@ -48,10 +48,14 @@ pub const SECRET_KEY: Variable = Variable {
               by commas; they only decrypt.",
 };
 /// The keys of secrets, in a file.
-pub const SECRET_KEY_FILE: Variable = Variable {
-    name: "OUTRIGGER_SECRET_KEY_FILE",
-    meaning: "A file with what OUTRIGGER_SECRET_KEY holds. Without either, `secret.key` in the data directory is used, and \
-              made when the first secret is set.",
+pub const SECRET_KEY_FILE: Variable =
+    Variable { name: "OUTRIGGER_SECRET_KEY_FILE", meaning: "A file with what OUTRIGGER_SECRET_KEY holds." };
+/// The keys of secrets, in the kernel's keyring.
+pub const SECRET_KEYRING: Variable = Variable {
+    name: "OUTRIGGER_SECRET_KEYRING",
+    meaning: "The name of a key of the type `user` in the keyring of the Linux kernel (`keyctl padd user NAME @u`), with what \
+              OUTRIGGER_SECRET_KEY holds. Without any of the three, `secret.key` in the data directory is used, and made when \
+              the first secret is set.",
 };
 /// Which set of configuration files goes over the general one.
 pub const PROFILE: Variable = Variable {
@@ -159,6 +163,7 @@ pub const VARIABLES: &[Variable] = &[
     PLUGIN_PATH,
     SECRET_KEY,
     SECRET_KEY_FILE,
+    SECRET_KEYRING,
     PROFILE,
     CONFIG,
     XDG_DATA_HOME,

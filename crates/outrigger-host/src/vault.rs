@@ -1,11 +1,13 @@
 //! The keys of secrets. A ring of them: the first seals, all of them open. XChaCha20-Poly1305, with the place of the secret
 //! as associated data, so that a sealed value opens nowhere else.
 //!
-//! Keys come from `OUTRIGGER_SECRET_KEY` or the file that `OUTRIGGER_SECRET_KEY_FILE` names, and from `secret.key` in the
-//! data directory, which is made when the first secret is set and no other key is given. Only that file is ever written
-//! here. The keyring of an operating system is not asked: a server has no session that it would be unlocked for.
+//! Keys come from `OUTRIGGER_SECRET_KEY`, from the file that `OUTRIGGER_SECRET_KEY_FILE` names or from the entry of the kernel's
+//! keyring that `OUTRIGGER_SECRET_KEYRING` names, and from `secret.key` in the data directory, which is made when the first
+//! secret is set and no other key is given. Only that file is ever written here. Keyrings of desktops are not asked: a
+//! server has no session that they would be unlocked for.
 
 mod key;
+mod keyring;
 mod ring;
 
 use std::collections::BTreeSet;

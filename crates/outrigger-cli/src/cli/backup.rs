@@ -50,7 +50,7 @@ pub struct BackupCreateArguments {
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
     /// Put the key of encrypted secrets into it, `secret.key`; keep such a backup as safe as the secrets. Refused where they
-    /// are encrypted with a key that OUTRIGGER_SECRET_KEY or OUTRIGGER_SECRET_KEY_FILE gives
+    /// are encrypted with a key that OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE or OUTRIGGER_SECRET_KEYRING gives
     #[arg(long)]
     pub include_secret_key: bool,
 }

@@ -345,7 +345,8 @@ pub enum SecretsCommand {
     /// Make a new key, and encrypt all secrets anew with it
     ///
     /// The old key is kept until a later rotation finds that nothing is encrypted with it any more. Where the key is given
-    /// by OUTRIGGER_SECRET_KEY or OUTRIGGER_SECRET_KEY_FILE, put the new one there first, in front of the old one.
+    /// by OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE or OUTRIGGER_SECRET_KEYRING, put the new one there first, in front
+    /// of the old one.
     #[command(after_help = "Example:
   outrigger secrets rotate")]
     Rotate,

@@ -82,7 +82,7 @@ async fn keys_in_file(engine: &Engine, keys: &Arc<KeyRing>) -> ApiResult<Rotatio
     }
     let whence = match used.is_disjoint(&keys.ids_given().map_err(unusable)?) {
         true => "that is not at hand, most likely one that OUTRIGGER_SECRET_KEY gave",
-        false => "from OUTRIGGER_SECRET_KEY or OUTRIGGER_SECRET_KEY_FILE",
+        false => "from OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE or OUTRIGGER_SECRET_KEYRING",
     };
     let message =
         format!("the backup could not bring all secrets back: {SECRET_KEY} does not hold every key of theirs");

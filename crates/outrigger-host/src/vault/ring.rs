@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use outrigger_engine::vault::VaultError;
 use zeroize::Zeroizing;
 
-use super::Rotated;
 use super::key::SecretKey;
+use super::{Rotated, keyring};
 use crate::environment;
 
 /// What the file says of itself.
@@ -34,20 +34,7 @@ pub(crate) struct RotationLock {
 impl KeyRing {
     /// The keys that the environment gives, and those in the data directory.
     pub(crate) fn from_environment(file: PathBuf) -> Self {
-        let given = match (environment::text(environment::SECRET_KEY), environment::path(environment::SECRET_KEY_FILE))
-        {
-            (Some(text), _) => parse(environment::SECRET_KEY.name, &Zeroizing::new(text)),
-            (None, Some(path)) => read(&path).and_then(|text| match text {
-                Some(text) => parse(&path.display().to_string(), &text),
-                None => Err(VaultError::Unusable(format!(
-                    "{} names {}, which is not there",
-                    environment::SECRET_KEY_FILE.name,
-                    path.display()
-                ))),
-            }),
-            (None, None) => Ok(Vec::new()),
-        };
-        Self { given, file }
+        Self { given: given(), file }
     }
 
     /// The keys in this file, and no others.
@@ -134,6 +121,28 @@ impl KeyRing {
             None => Ok(Vec::new()),
         }
     }
+}
+
+/// The keys that the environment gives. The first place that is named is the only one that is looked at.
+fn given() -> Result<Vec<SecretKey>, VaultError> {
+    use environment::{SECRET_KEY, SECRET_KEY_FILE, SECRET_KEYRING};
+    if let Some(text) = environment::text(SECRET_KEY) {
+        return parse(SECRET_KEY.name, &Zeroizing::new(text));
+    }
+    if let Some(path) = environment::path(SECRET_KEY_FILE) {
+        let missing =
+            || VaultError::Unusable(format!("{} names {}, which is not there", SECRET_KEY_FILE.name, path.display()));
+        return parse(&path.display().to_string(), &read(&path)?.ok_or_else(missing)?);
+    }
+    match environment::text(SECRET_KEYRING) {
+        Some(name) => in_keyring(&name),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The keys in an entry of the kernel's keyring.
+pub(super) fn in_keyring(name: &str) -> Result<Vec<SecretKey>, VaultError> {
+    parse(&format!("the key `{name}` in the kernel's keyring"), &keyring::read(name)?)
 }
 
 /// The keys in a text, separated by white space or commas; lines that begin with `#` are comments. There is at least one.

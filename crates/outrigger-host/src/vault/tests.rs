@@ -131,6 +131,28 @@ fn keys_from_outside_go_first_and_are_never_written() {
 }
 
 #[test]
+fn keys_are_read_from_the_keyring_of_the_kernel() {
+    use linux_keyutils::{KeyRing as Kernel, KeyRingIdentifier};
+
+    let name = format!("outrigger-test-{}", std::process::id());
+    let told = |name: &str| ring::in_keyring(name).expect_err("it is refused").to_string();
+    assert!(told(&name).contains(&format!("keyctl padd user {name} @u")), "{}", told(&name));
+    let user = Kernel::from_special_id(KeyRingIdentifier::User, true).expect("the kernel has keyrings");
+    let (old, new) = ("11".repeat(32), base64(&[7; 32]));
+    let entry = user.add_key(&name, &format!("{new},{old}\n")).expect("it is added");
+    let found = ring::in_keyring(&name).map(|keys| keys.iter().map(SecretKey::id).collect::<Vec<_>>());
+    entry.update(b"hunter2").expect("it is changed");
+    let refused = told(&name);
+    entry.update([0xff; 32]).expect("it is changed");
+    let no_text = told(&name);
+    entry.invalidate().expect("it is removed");
+    let ids = [new, old].map(|text| SecretKey::parse(&text).expect("a key").id());
+    assert_eq!(found.expect("they are read"), ids);
+    assert!(refused.contains("32 bytes") && !refused.contains("hunter2"), "{refused}");
+    assert!(no_text.contains("is no text"), "{no_text}");
+}
+
+#[test]
 fn keys_that_are_not_keys_are_refused_without_being_quoted() {
     let folder = folder();
     let check = |text: &str| {
