@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::fingerprint::Fingerprint;
+
 /// What the name of a role looks like.
 pub const ROLE_NAME: &str = "^[a-z][a-z0-9-]{0,63}$";
 /// What a rule looks like: a right and, after a colon, the names it is over; in both a `*` stands for any text.
@@ -79,6 +81,15 @@ pub struct RoleInfo {
     pub deny: Vec<String>,
     /// It is always there and cannot be changed.
     pub built_in: bool,
+}
+
+impl RoleInfo {
+    /// Of what it allows and denies, and how it is described.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let Self { name: _, description, allow, deny, built_in: _ } = self;
+        Fingerprint::of(&(description, allow, deny))
+    }
 }
 
 /// What a role is to be.

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::fingerprint::Fingerprint;
 use crate::json::{JsonObject, JsonText};
 
 /// A job that is wanted.
@@ -233,4 +234,25 @@ pub struct ScheduleInfo {
     #[serde(with = "time::serde::rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: OffsetDateTime,
+}
+
+impl ScheduleInfo {
+    /// Of what it is to do and who set it. When it does so next and what it did are not in it.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let Self {
+            name: _,
+            cron,
+            job,
+            caller,
+            enabled,
+            missed,
+            overlap,
+            skipped: _,
+            next_at: _,
+            last_job: _,
+            created_at: _,
+        } = self;
+        Fingerprint::of(&(cron, job, caller, enabled, missed, overlap))
+    }
 }

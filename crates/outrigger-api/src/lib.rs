@@ -10,6 +10,7 @@ pub mod call;
 pub mod configuration;
 pub mod error;
 pub mod event;
+pub mod fingerprint;
 pub mod function;
 pub mod health;
 pub mod hook;
@@ -40,6 +41,7 @@ pub use configuration::{
 };
 pub use error::ApiError;
 pub use event::{EventInfo, EventQuery, EventStream, FollowQuery};
+pub use fingerprint::Fingerprint;
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
 pub use health::{HealthChangeInfo, HealthCheckInfo, HealthInfo, LastCheckInfo, PluginHealth};
 pub use hook::{

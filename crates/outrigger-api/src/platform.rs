@@ -12,14 +12,14 @@ use crate::{
     AccessMatrix, ApiResult, AuditInfo, AuditQuery, AuditVerification, AvailableReport, BackupReport, BackupRequest,
     CallRequest, CallResponse, Configuration, ConfigurationDiff, ConfigurationEdits, ConfigurationRevision,
     DeliveryInfo, DeliveryQuery, DeliveryRetry, DoctorReport, EventInfo, EventQuery, EventStream, ExplainRequest,
-    Explanation, FireReport, FireRequest, FollowQuery, FunctionDescription, FunctionQuery, FunctionSummary, HealthInfo,
-    HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome, InstallRequest, JobInfo, JobQuery,
-    JobRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, NewWebhook, PackageReport, PackageSource,
-    PackageUpload, PluginDetails, PluginHealth, PluginProfile, PluginSummary, RecordQuery, RenderedTemplate,
-    RequestTracer, RoleInfo, RoleRequest, RollbackReport, RollbackRequest, RunEntry, ScheduleInfo, ScheduleRequest,
-    SecretsRotation, StatisticsReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest, Template,
-    TemplateInfo, TemplateName, TemplateSummary, TemplateValues, UploadedPackage, WebhookChange, WebhookInfo,
-    WebhookRequest, WebhookSecret,
+    Explanation, Fingerprint, FireReport, FireRequest, FollowQuery, FunctionDescription, FunctionQuery,
+    FunctionSummary, HealthInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome,
+    InstallRequest, JobInfo, JobQuery, JobRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, NewWebhook,
+    PackageReport, PackageSource, PackageUpload, PluginDetails, PluginHealth, PluginProfile, PluginSummary,
+    RecordQuery, RenderedTemplate, RequestTracer, RoleInfo, RoleRequest, RollbackReport, RollbackRequest, RunEntry,
+    ScheduleInfo, ScheduleRequest, SecretsRotation, StatisticsReport, SubscriptionInfo, SubscriptionQuery,
+    SubscriptionRequest, Template, TemplateInfo, TemplateName, TemplateSummary, TemplateValues, UploadedPackage,
+    WebhookChange, WebhookInfo, WebhookRequest, WebhookSecret,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
@@ -200,8 +200,8 @@ pub trait Access: Send + Sync {
     async fn key_delete(&self, key: &str) -> ApiResult<()>;
     /// All roles, the built-in ones first.
     async fn role_list(&self) -> ApiResult<Vec<RoleInfo>>;
-    /// Makes a role or changes it.
-    async fn role_put(&self, name: &str, request: RoleRequest) -> ApiResult<RoleInfo>;
+    /// Makes a role or changes it. With `expected` it changes the one that was read, and makes none.
+    async fn role_put(&self, name: &str, request: RoleRequest, expected: Option<Fingerprint>) -> ApiResult<RoleInfo>;
     /// Removes a role that no key has.
     async fn role_delete(&self, name: &str) -> ApiResult<()>;
     /// Says which rule decides a question.
@@ -268,8 +268,13 @@ pub trait Jobs: Send + Sync {
     async fn job_logs(&self, id: &str, query: &RecordQuery) -> ApiResult<Vec<LogEntry>>;
     /// All schedules, by name.
     async fn schedule_list(&self) -> ApiResult<Vec<ScheduleInfo>>;
-    /// Makes a schedule or changes it.
-    async fn schedule_put(&self, name: &str, request: ScheduleRequest) -> ApiResult<ScheduleInfo>;
+    /// Makes a schedule or changes it. With `expected` it changes the one that was read, and makes none.
+    async fn schedule_put(
+        &self,
+        name: &str,
+        request: ScheduleRequest,
+        expected: Option<Fingerprint>,
+    ) -> ApiResult<ScheduleInfo>;
     /// Removes a schedule. The jobs that it made stay.
     async fn schedule_delete(&self, name: &str) -> ApiResult<()>;
 }
@@ -292,8 +297,13 @@ pub trait Webhooks: Send + Sync {
     async fn webhook_fetch(&self, name: &WebhookName) -> ApiResult<WebhookInfo>;
     /// Adds a webhook. The answer is the only place where its secret is shown.
     async fn webhook_create(&self, request: WebhookRequest) -> ApiResult<NewWebhook>;
-    /// Makes a webhook into what is wanted.
-    async fn webhook_update(&self, name: &WebhookName, change: WebhookChange) -> ApiResult<WebhookInfo>;
+    /// Makes a webhook into what is wanted. `expected` is what was read of it; anything without it.
+    async fn webhook_update(
+        &self,
+        name: &WebhookName,
+        change: WebhookChange,
+        expected: Option<Fingerprint>,
+    ) -> ApiResult<WebhookInfo>;
     /// Removes a webhook with its deliveries.
     async fn webhook_delete(&self, name: &WebhookName) -> ApiResult<()>;
     /// Makes a new secret for a webhook.

@@ -9,6 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::fingerprint::Fingerprint;
+
 /// A text that goes over the wire and is not shown otherwise.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -158,6 +160,35 @@ pub struct WebhookInfo {
     #[serde(with = "time::serde::rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub updated_at: OffsetDateTime,
+}
+
+impl WebhookInfo {
+    /// Of what it is to be, and when it was made so: its secret and the values of its headers are not to be seen, and may
+    /// be others. How its deliveries fare is not in it.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let Self {
+            name: _,
+            url,
+            events,
+            plugin,
+            enabled,
+            reason: _,
+            description,
+            headers,
+            allow_http,
+            allow_private_network,
+            failing_since: _,
+            pending: _,
+            dead: _,
+            created_by: _,
+            created_at: _,
+            updated_at,
+        } = self;
+        let updated_at = updated_at.unix_timestamp_nanos().to_string();
+        let network = (allow_http, allow_private_network);
+        Fingerprint::of(&(url, events, plugin, enabled, description, headers, network, updated_at))
+    }
 }
 
 /// A webhook that was just added, with the secret that it is signed with.

@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use outrigger_api::{
-    ApiResult, JobInfo, JobQuery, JobRequest, Jobs, LogEntry, RecordQuery, ScheduleInfo, ScheduleRequest,
+    ApiResult, Fingerprint, JobInfo, JobQuery, JobRequest, Jobs, LogEntry, RecordQuery, ScheduleInfo, ScheduleRequest,
 };
 
 use crate::Client;
 use crate::http::segment;
+use crate::platform::conflict;
 use crate::records::{MOST, newest};
 
 fn job(id: &str, rest: &str) -> String {
@@ -50,8 +51,15 @@ impl Jobs for Client {
         self.list("api/v1/schedules", &()).await
     }
 
-    async fn schedule_put(&self, name: &str, request: ScheduleRequest) -> ApiResult<ScheduleInfo> {
-        self.put(&format!("api/v1/schedules/{}", segment(name)), &request, None).await
+    async fn schedule_put(
+        &self,
+        name: &str,
+        request: ScheduleRequest,
+        expected: Option<Fingerprint>,
+    ) -> ApiResult<ScheduleInfo> {
+        let expected = expected.map(|expected| format!("\"{expected}\""));
+        let put = self.put(&format!("api/v1/schedules/{}", segment(name)), &request, expected.as_deref()).await;
+        put.map_err(conflict)
     }
 
     async fn schedule_delete(&self, name: &str) -> ApiResult<()> {

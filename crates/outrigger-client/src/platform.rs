@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use outrigger_api::{
     Access, AccessMatrix, ApiError, ApiResult, Audit, AuditInfo, AuditQuery, AuditVerification, AvailableReport,
     BackupReport, BackupRequest, Backups, Code, Configuration, ConfigurationDiff, ConfigurationEdits,
-    ConfigurationRevision, Configurations, DoctorReport, ExplainRequest, Explanation, HealthInfo, Identity,
-    InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport, PackageSource,
-    Platform, PluginDetails, PluginHealth, PluginName, PluginProfile, PluginStanding, PluginSummary, Plugins,
-    RecordQuery, Records, RoleInfo, RoleRequest, RollbackReport, RollbackRequest, RunEntry, SecretsRotation,
+    ConfigurationRevision, Configurations, DoctorReport, ExplainRequest, Explanation, Fingerprint, HealthInfo,
+    Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport,
+    PackageSource, Platform, PluginDetails, PluginHealth, PluginName, PluginProfile, PluginStanding, PluginSummary,
+    Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RollbackReport, RollbackRequest, RunEntry, SecretsRotation,
     StatisticsReport,
 };
 use serde::Deserialize;
@@ -233,8 +233,10 @@ impl Access for Client {
         self.list("api/v1/roles", &()).await
     }
 
-    async fn role_put(&self, name: &str, request: RoleRequest) -> ApiResult<RoleInfo> {
-        self.put(&format!("api/v1/roles/{}", segment(name)), &request, None).await
+    async fn role_put(&self, name: &str, request: RoleRequest, expected: Option<Fingerprint>) -> ApiResult<RoleInfo> {
+        let expected = expected.map(|expected| format!("\"{expected}\""));
+        let put = self.put(&format!("api/v1/roles/{}", segment(name)), &request, expected.as_deref()).await;
+        put.map_err(conflict)
     }
 
     async fn role_delete(&self, name: &str) -> ApiResult<()> {

@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use outrigger_api::{
-    ApiResult, DeliveryInfo, DeliveryQuery, DeliveryRetry, NewWebhook, WebhookChange, WebhookInfo, WebhookName,
-    WebhookRequest, WebhookSecret, Webhooks,
+    ApiResult, DeliveryInfo, DeliveryQuery, DeliveryRetry, Fingerprint, NewWebhook, WebhookChange, WebhookInfo,
+    WebhookName, WebhookRequest, WebhookSecret, Webhooks,
 };
 
 use crate::Client;
 use crate::http::segment;
+use crate::platform::conflict;
 use crate::records::MOST;
 
 fn webhook(name: &WebhookName, rest: &str) -> String {
@@ -28,8 +29,15 @@ impl Webhooks for Client {
         self.post("api/v1/webhooks", &request).await
     }
 
-    async fn webhook_update(&self, name: &WebhookName, change: WebhookChange) -> ApiResult<WebhookInfo> {
-        self.put(&webhook(name, ""), &change, None).await
+    async fn webhook_update(
+        &self,
+        name: &WebhookName,
+        change: WebhookChange,
+        expected: Option<Fingerprint>,
+    ) -> ApiResult<WebhookInfo> {
+        let expected = expected.map(|expected| format!("\"{expected}\""));
+        let put = self.put(&webhook(name, ""), &change, expected.as_deref()).await;
+        put.map_err(conflict)
     }
 
     async fn webhook_delete(&self, name: &WebhookName) -> ApiResult<()> {

@@ -1,7 +1,7 @@
 //! ETags: what a change may be made to depend on, so that nobody overwrites what they have not seen.
 
 use http::HeaderValue;
-use outrigger_api::{ApiError, ApiResult, Code};
+use outrigger_api::{ApiError, ApiResult, Code, Fingerprint};
 
 /// The state of a thing, as a short text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,11 @@ impl ETag {
     /// From letters, digits, `-` and the like; no quotes.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// Of what looks like this.
+    pub fn of(fingerprint: Fingerprint) -> Self {
+        Self(fingerprint.to_string())
     }
 
     pub fn header(&self) -> ApiResult<HeaderValue> {
@@ -57,6 +62,20 @@ impl Demand {
             _ => Ok(()),
         }
     }
+
+    /// What a change is to depend on that would make something where there is nothing. It is none where nothing is demanded;
+    /// otherwise what is present, which is then held on to: a change by somebody else fails `*`, too.
+    ///
+    /// # Errors
+    /// `precondition_failed`.
+    pub fn expected(&self, present: Option<Fingerprint>) -> ApiResult<Option<Fingerprint>> {
+        if *self == Self::Nothing {
+            return Ok(None);
+        }
+        let present = present.ok_or_else(failed)?;
+        self.check(&ETag::of(present))?;
+        Ok(Some(present))
+    }
 }
 
 /// ETags with commas between them. There may be commas within the quotes too, so it is read from left to right. A weak
@@ -87,6 +106,24 @@ pub fn failed() -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_change_is_to_depend_on() {
+        let role: outrigger_api::RoleInfo = serde_json::from_value(serde_json::json!({
+            "name": "a", "description": "", "allow": [], "deny": [], "built_in": false,
+        }))
+        .unwrap();
+        let seen = role.fingerprint();
+        let one_of = |tag: String| Demand::OneOf(vec![tag]);
+        let code = |demand: Demand, present| demand.expected(present).map_err(|error| error.code);
+        assert_eq!(code(Demand::Nothing, None), Ok(None));
+        assert_eq!(code(Demand::Nothing, Some(seen)), Ok(None));
+        for demand in [Demand::Something, one_of(seen.to_string())] {
+            assert_eq!(code(demand.clone(), None), Err(Code::PreconditionFailed));
+            assert_eq!(code(demand, Some(seen)), Ok(Some(seen)));
+        }
+        assert_eq!(code(one_of("other".to_owned()), Some(seen)), Err(Code::PreconditionFailed));
+    }
 
     #[test]
     fn demands() {

@@ -23,7 +23,8 @@ pub async fn run(context: &Context, command: AccessCommand) -> CliResult {
         AccessCommand::Key(KeyCommand::Revoke { key }) => revoke_key(context, &key).await,
         AccessCommand::Role(RoleCommand::List) => list_roles(context).await,
         AccessCommand::Role(RoleCommand::Set { name, description, allow, deny }) => {
-            let role = context.platform().await?.role_put(&name, RoleRequest { description, allow, deny }).await?;
+            let request = RoleRequest { description, allow, deny };
+            let role = context.platform().await?.role_put(&name, request, None).await?;
             context.output.print(&role, || role_text(&role))
         }
         AccessCommand::Role(RoleCommand::Remove { name }) => {

@@ -243,7 +243,7 @@ async fn set(context: &Context, arguments: ScheduleSetArguments) -> CliResult {
     };
     let (missed, overlap) = (missed.to_owned(), overlap.to_owned());
     let request = ScheduleRequest { cron, job, enabled: !disabled, missed, overlap };
-    let set = context.platform().await?.schedule_put(&name, request).await?;
+    let set = context.platform().await?.schedule_put(&name, request, None).await?;
     remark_on_server(context);
     context.output.print(&set, || match set.next_at {
         Some(next) => format!("schedule {name}: next at {}", moment(next)),

@@ -160,7 +160,7 @@ async fn update(context: &Context, arguments: WebhookUpdateArguments) -> CliResu
         allow_http: allow_http.unwrap_or(present.allow_http),
         allow_private_network: allow_private_network.unwrap_or(present.allow_private_network),
     };
-    let changed = platform.webhook_update(&name, change).await?;
+    let changed = platform.webhook_update(&name, change, None).await?;
     if !rotate_secret {
         return context.output.print(&changed, || webhook_text(&changed));
     }

@@ -66,7 +66,7 @@ async fn keys(place: &Place, rights: BTreeSet<String>) -> BTreeMap<String, Strin
         let name = format!("without-{}", right.replace('_', "-"));
         let allow = all.iter().filter(|of| **of != right).cloned().collect();
         let role = RoleRequest { description: String::new(), allow, deny: Vec::new() };
-        place.platform.role_put(&name, role).await.expect("it is made");
+        place.platform.role_put(&name, role, None).await.expect("it is made");
         let request = KeyRequest { name: name.clone(), roles: vec![name], scope: None, expires_in_s: None };
         keys.insert(right, place.platform.key_create(request).await.expect("it is made").key);
     }

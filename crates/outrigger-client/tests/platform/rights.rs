@@ -19,7 +19,7 @@ async fn make(by: &dyn Platform, name: &str, roles: &[&str], expires_in_s: Optio
 /// Makes a role or changes it. The code says why not.
 async fn role(by: &dyn Platform, name: &str, allow: &[&str], deny: &[&str]) -> Result<(), Code> {
     let request = RoleRequest { description: String::new(), allow: texts(allow), deny: texts(deny) };
-    by.role_put(name, request).await.map(drop).map_err(|error| error.code)
+    by.role_put(name, request, None).await.map(drop).map_err(|error| error.code)
 }
 
 /// What was denied of a kind, the newest first.
@@ -149,7 +149,7 @@ async fn what_a_schedule_calls_with_is_not_in_the_audit_log() {
     let put = async |text: &str| {
         let job = json!({"function": "worker.print", "arguments": {"text": text, "times": 1}});
         let request = json!({"cron": "30 2 * * *", "job": job});
-        place.platform.schedule_put("nightly", from_json(request)).await.expect("it is set");
+        place.platform.schedule_put("nightly", from_json(request), None).await.expect("it is set");
     };
     put("hunter2").await;
     put("hunter3").await;

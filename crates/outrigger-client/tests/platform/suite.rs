@@ -21,12 +21,14 @@ everywhere! {
     single_values_are_changed_and_the_others_stay
     what_happened_is_on_record
     keys_and_roles_are_made_explained_and_taken_away
+    a_role_is_changed_only_as_it_was_seen
     the_audit_log_says_who_did_what_and_is_whole
     all_is_in_order
     events_are_listed_and_followed
     whoever_reads_slowly_misses_nothing
     jobs_tell_where_they_stand
     webhooks_are_added_changed_and_removed
+    a_webhook_is_changed_only_as_it_was_seen
     a_call_says_where_its_time_went
 }
 
@@ -205,7 +207,7 @@ mod behaviour {
             allow: rules(&["function_execute:deploy.*"]),
             deny: rules(&["function_execute:*.destroy"]),
         };
-        platform.role_put("deployer", request).await.expect("it is made");
+        platform.role_put("deployer", request, None).await.expect("it is made");
         let request = KeyRequest {
             name: "ci".to_owned(),
             roles: vec!["deployer".to_owned()],
@@ -231,6 +233,31 @@ mod behaviour {
         assert_eq!(error.code, Code::Conflict);
         let unknown = platform.key_delete("ci").await.expect_err("it is gone");
         assert_eq!(unknown.code, Code::NotFound);
+    }
+
+    pub async fn a_role_is_changed_only_as_it_was_seen(place: &Place, way: Way) {
+        let platform = &place.platform;
+        let request = |description: &str| RoleRequest {
+            description: description.to_owned(),
+            allow: vec!["plugin_view".to_owned()],
+            deny: Vec::new(),
+        };
+        let present = async || {
+            let all = platform.role_list().await.expect("it lists");
+            all.into_iter().find(|role| role.name == "deployer")
+        };
+        let first = platform.role_put("deployer", request("first"), None).await.expect("it is made");
+        assert_eq!(present().await.expect("it is there").fingerprint(), first.fingerprint(), "{way:?}");
+        let seen = Some(first.fingerprint());
+        let second = platform.role_put("deployer", request("second"), seen).await.expect("it is as it was seen");
+        let error = platform.role_put("deployer", request("third"), seen).await.expect_err("it is another now");
+        assert_eq!((error.code, present().await), (Code::Conflict, Some(second)), "{way:?}");
+        let admin = platform.role_list().await.expect("it lists").remove(0);
+        let error = platform.role_put(&admin.name, request("mine"), Some(admin.fingerprint())).await;
+        assert_eq!(error.expect_err("it is built in").code, Code::Conflict, "{way:?}");
+        platform.role_delete("deployer").await.expect("nobody has it");
+        let error = platform.role_put("deployer", request("first"), seen).await.expect_err("it is gone");
+        assert_eq!((error.code, present().await), (Code::Conflict, None), "{way:?}");
     }
 
     pub async fn the_audit_log_says_who_did_what_and_is_whole(place: &Place, way: Way) {
@@ -340,7 +367,7 @@ mod behaviour {
         let change: WebhookChange =
             serde_json::from_value(json!({"url": "https://ops.example.com/other", "enabled": false}))
                 .expect("a change");
-        let changed = platform.webhook_update(name, change).await.expect("it is changed");
+        let changed = platform.webhook_update(name, change, None).await.expect("it is changed");
         assert_eq!((changed.events[0].as_str(), changed.headers), ("*", vec!["X-Token".to_owned()]));
         assert_eq!(
             platform.webhook_list().await.expect("it lists"),
@@ -352,6 +379,35 @@ mod behaviour {
         platform.webhook_delete(name).await.expect("it is removed");
         assert_eq!(platform.webhook_fetch(name).await.expect_err("it is gone").code, Code::NotFound);
         assert_eq!(platform.webhook_delete(name).await.expect_err("it is gone").code, Code::NotFound);
+    }
+
+    pub async fn a_webhook_is_changed_only_as_it_was_seen(place: &Place, way: Way) {
+        let platform = &place.platform;
+        let request = json!({"name": "chat", "url": "https://ops.example.com/", "enabled": false});
+        let request: WebhookRequest = serde_json::from_value(request).expect("a request");
+        let first = platform.webhook_create(request).await.expect("it is added").webhook;
+        let name = &first.name;
+        let change = |description: &str| -> WebhookChange {
+            let change = json!({"url": "https://ops.example.com/", "enabled": false, "description": description});
+            serde_json::from_value(change).expect("a change")
+        };
+        let present = async || platform.webhook_fetch(name).await.expect("it is there");
+        assert_eq!(present().await.fingerprint(), first.fingerprint(), "{way:?}");
+        let seen = Some(first.fingerprint());
+        let second = platform.webhook_update(name, change("second"), seen).await.expect("it is as it was seen");
+        let error = platform.webhook_update(name, change("third"), seen).await.expect_err("it is another now");
+        assert_eq!((error.code, present().await), (Code::Conflict, second.clone()), "{way:?}");
+        // What is not to be seen of it counts, too.
+        platform.webhook_rotate(name).await.expect("it is replaced");
+        let seen = Some(second.fingerprint());
+        let error = platform.webhook_update(name, change("third"), seen).await.expect_err("it has another secret");
+        assert_eq!(error.code, Code::Conflict, "{way:?}");
+        let seen = Some(present().await.fingerprint());
+        let third = platform.webhook_update(name, change("third"), seen).await.expect("it is as it was seen");
+        assert_eq!(third.description, "third", "{way:?}");
+        platform.webhook_delete(name).await.expect("it is removed");
+        let error = platform.webhook_update(name, change("fourth"), seen).await.expect_err("it is gone");
+        assert_eq!(error.code, Code::NotFound, "{way:?}");
     }
 
     pub async fn a_call_says_where_its_time_went(place: &Place, way: Way) {

@@ -11,6 +11,7 @@ everywhere! {
     a_job_is_cancelled_and_retried
     jobs_are_listed_as_the_query_says
     schedules_are_set_listed_and_removed
+    a_schedule_is_changed_only_as_it_was_seen
     jobs_that_cannot_be_are_refused
 }
 
@@ -131,24 +132,45 @@ mod behaviour {
             let job = json!({"function": "worker.good", "arguments": {"number": 1}, "max_attempts": 2});
             from_json(json!({"cron": cron, "job": job}))
         };
-        let set = platform.schedule_put("nightly", request("30 2 * * *")).await.expect("it is set");
+        let set = platform.schedule_put("nightly", request("30 2 * * *"), None).await.expect("it is set");
         assert_eq!((set.cron.as_str(), set.enabled, set.missed.as_str()), ("30 2 * * *", true, "skip"), "{way:?}");
         assert!(set.next_at.is_some() && set.last_job.is_none());
-        let often = platform.schedule_put("nightly", request("* * * * * *")).await.expect("it is changed");
+        let often = platform.schedule_put("nightly", request("* * * * * *"), None).await.expect("it is changed");
         assert_eq!((often.created_at, often.job.max_attempts), (set.created_at, 2), "{way:?}");
         let made = JobQuery { schedule: Some("nightly".to_owned()), ..JobQuery::default() };
         let job = until("a job is made", async || platform.job_list(&made).await.expect("it lists").pop()).await;
         assert_eq!(job.schedule.as_deref(), Some("nightly"), "{way:?}");
         let off = ScheduleRequest { enabled: false, ..request("0 0 * * *") };
-        let off = platform.schedule_put("nightly", off).await.expect("it is switched off");
+        let off = platform.schedule_put("nightly", off, None).await.expect("it is switched off");
         assert_eq!((off.enabled, off.next_at), (false, None), "{way:?}");
         let listed = platform.schedule_list().await.expect("it lists");
         assert_eq!(listed, [off], "{way:?}");
-        let error = platform.schedule_put("other", request("* * *")).await.expect_err("it is no cron expression");
+        let error = platform.schedule_put("other", request("* * *"), None).await.expect_err("it is no cron expression");
         assert_eq!(error.code, Code::InvalidInput, "{way:?}");
         platform.schedule_delete("nightly").await.expect("it is removed");
         assert_eq!(platform.schedule_delete("nightly").await.expect_err("it is gone").code, Code::NotFound, "{way:?}");
         assert_eq!(platform.schedule_list().await.expect("it lists"), []);
+    }
+
+    pub async fn a_schedule_is_changed_only_as_it_was_seen(place: &Place, way: Way) {
+        worker(place).await;
+        let platform = &place.platform;
+        let request = |cron: &str| -> ScheduleRequest {
+            let job = json!({"function": "worker.good", "arguments": {"number": 1}});
+            from_json(json!({"cron": cron, "job": job}))
+        };
+        let present = async || platform.schedule_list().await.expect("it lists").pop();
+        let first = platform.schedule_put("nightly", request("* * * * * *"), None).await.expect("it is set");
+        let seen = Some(first.fingerprint());
+        // That it makes jobs does not make it another.
+        until("a job is made", async || present().await.expect("it is there").last_job).await;
+        assert_eq!(present().await.map(|schedule| schedule.fingerprint()), seen, "{way:?}");
+        let second = platform.schedule_put("nightly", request("30 2 * * *"), seen).await.expect("it is as it was seen");
+        let error = platform.schedule_put("nightly", request("0 3 * * *"), seen).await.expect_err("it is another now");
+        assert_eq!((error.code, present().await), (Code::Conflict, Some(second)), "{way:?}");
+        platform.schedule_delete("nightly").await.expect("it is removed");
+        let error = platform.schedule_put("nightly", request("30 2 * * *"), seen).await.expect_err("it is gone");
+        assert_eq!((error.code, present().await), (Code::Conflict, None), "{way:?}");
     }
 
     pub async fn jobs_that_cannot_be_are_refused(place: &Place, way: Way) {

@@ -54,7 +54,7 @@ async fn nobody_gives_away_more_than_they_have() {
     let place = Place::new(Way::Http).await;
     let allow = vec!["key_create".to_owned(), "role_create".to_owned(), "plugin_view".to_owned()];
     let role = RoleRequest { description: String::new(), allow, deny: Vec::new() };
-    place.platform.role_put("registrar", role).await.expect("it is made");
+    place.platform.role_put("registrar", role, None).await.expect("it is made");
     let registrar = place.client(&key(&place, "registrar", &["registrar"], None).await);
     let make = |name: &str, role: &str, scope: Option<&str>| {
         registrar.key_create(KeyRequest {
@@ -69,7 +69,7 @@ async fn nobody_gives_away_more_than_they_have() {
     make("c", "registrar", None).await.expect("as much as it has");
     make("d", "admin", Some("plugin_view:pricing")).await.expect("less than it has");
     let role = RoleRequest { description: String::new(), allow: vec!["*".to_owned()], deny: Vec::new() };
-    assert_eq!(registrar.role_put("mine", role).await.expect_err("more than it has").code, Code::Forbidden);
+    assert_eq!(registrar.role_put("mine", role, None).await.expect_err("more than it has").code, Code::Forbidden);
     place.close().await;
 }
 
@@ -122,7 +122,7 @@ async fn events_are_seen_by_whoever_may_and_for_as_long_as_they_may() {
     let deny = vec!["event_view:plugin.removed".to_owned()];
     place
         .platform
-        .role_put("watcher", RoleRequest { description: String::new(), allow, deny })
+        .role_put("watcher", RoleRequest { description: String::new(), allow, deny }, None)
         .await
         .expect("it is made");
     let made = key(&place, "watcher", &["watcher"], None).await;

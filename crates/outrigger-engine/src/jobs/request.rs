@@ -150,11 +150,18 @@ impl Engine {
         }
     }
 
-    /// Makes a schedule, or puts it in the place of the one of its name.
+    /// Makes a schedule, or puts it in the place of the one of its name. `is_expected` is asked of what would be replaced, if
+    /// there is anything.
     ///
     /// # Errors
-    /// Its jobs could not be called, its time never comes, there are too many, or the store failed.
-    pub async fn schedule_put(&self, caller: &Caller, request: ScheduleRequest) -> Result<ScheduleRecord, Failure> {
+    /// Its jobs could not be called, its time never comes, what is there is not what is expected, there are too many, or the
+    /// store failed.
+    pub async fn schedule_put(
+        &self,
+        caller: &Caller,
+        request: ScheduleRequest,
+        is_expected: impl Fn(Option<&ScheduleRecord>) -> bool + Send,
+    ) -> Result<ScheduleRecord, Failure> {
         let ScheduleRequest { name, cron, job, enabled, missed, overlap } = request;
         check_name("name of a schedule", &name)?;
         if job.not_before.is_some() {
@@ -170,6 +177,9 @@ impl Engine {
             let all = self.inner.store.schedule_list().await?;
             let count = all.len();
             let present = all.into_iter().find(|present| present.name == name);
+            if !is_expected(present.as_ref()) {
+                return Err(StoreError::Conflict { what: format!("the schedule {name}") }.into());
+            }
             if present.is_none() && count >= MOST_SCHEDULES {
                 return Err(Failure::new(Code::Conflict, format!("there are {count} schedules already"))
                     .with_hint("remove one that is not needed any more"));

@@ -89,13 +89,22 @@ impl Engine {
     }
 
     /// Makes a webhook into what is wanted. One that is switched on, or is to be told of other events or somewhere else, is told
-    /// of what happens from now on.
+    /// of what happens from now on. `is_expected` is asked of what would be replaced.
     ///
     /// # Errors
-    /// There is none of this name, it is not what one may be, its headers would be sent to somebody else, or the store failed.
-    pub async fn webhook_update(&self, name: &WebhookName, spec: WebhookSpec) -> Result<WebhookRecord, Failure> {
+    /// There is none of this name, it is not the one that is expected, it is not what one may be, its headers would be sent to
+    /// somebody else, or the store failed.
+    pub async fn webhook_update(
+        &self,
+        name: &WebhookName,
+        spec: WebhookSpec,
+        is_expected: impl Fn(&WebhookRecord) -> bool + Send + Sync,
+    ) -> Result<WebhookRecord, Failure> {
         let url = check::spec(&spec)?;
         self.webhook_change(name, |webhook| {
+            if !is_expected(webhook) {
+                return Err(StoreError::Conflict { what: format!("the webhook {name}") }.into());
+            }
             let now = OffsetDateTime::now_utc();
             let moved = webhook.url.origin() != url.origin();
             if moved && spec.headers.is_none() && !webhook.headers.is_empty() {

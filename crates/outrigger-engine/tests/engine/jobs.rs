@@ -260,7 +260,7 @@ async fn a_schedule_makes_a_job_each_time() {
         missed: Missed::Skip,
         overlap: Overlap::Skip,
     };
-    let schedule = bench.engine.schedule_put(&Caller::Local, wanted.clone()).await.expect("it is sound");
+    let schedule = bench.engine.schedule_put(&Caller::Local, wanted.clone(), |_| true).await.expect("it is sound");
     let (start, due) = (tokio::time::Instant::now(), schedule.next_at.expect("it comes"));
     let clock = Clock::new(move || due - Duration::from_secs(1) + start.elapsed());
     bench.do_jobs(JobOptions { clock, ..JobOptions::default() }).await;
@@ -275,7 +275,7 @@ async fn a_schedule_makes_a_job_each_time() {
     let present = &bench.store.schedule_list().await.expect("the store works")[0];
     assert_eq!((made.len(), present.last_job), (3, Some(made[0].id)));
     let off = ScheduleRequest { enabled: false, ..wanted };
-    assert_eq!(bench.engine.schedule_put(&Caller::Local, off).await.expect("it is sound").next_at, None);
+    assert_eq!(bench.engine.schedule_put(&Caller::Local, off, |_| true).await.expect("it is sound").next_at, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -292,7 +292,7 @@ async fn a_schedule_waits_for_the_end_of_its_last_job_unless_it_says_otherwise()
             missed: Missed::Skip,
             overlap,
         };
-        let schedule = bench.engine.schedule_put(&Caller::Local, wanted.clone()).await.expect("it is sound");
+        let schedule = bench.engine.schedule_put(&Caller::Local, wanted.clone(), |_| true).await.expect("it is sound");
         let (start, due) = (tokio::time::Instant::now(), schedule.next_at.expect("it comes"));
         let clock = Clock::new(move || due + start.elapsed());
         bench.do_jobs(JobOptions { clock, parallel: 2, ..JobOptions::default() }).await;
@@ -304,7 +304,7 @@ async fn a_schedule_waits_for_the_end_of_its_last_job_unless_it_says_otherwise()
         let schedule = present().await;
         assert_eq!((made.len(), schedule.skipped), (jobs, 4 - jobs as u64), "{overlap:?}");
         // What was counted stays when it is changed.
-        let changed = bench.engine.schedule_put(&Caller::Local, wanted).await.expect("it is sound");
+        let changed = bench.engine.schedule_put(&Caller::Local, wanted, |_| true).await.expect("it is sound");
         assert_eq!((changed.skipped, changed.last_job), (schedule.skipped, schedule.last_job), "{overlap:?}");
     }
 }
@@ -345,7 +345,7 @@ async fn arguments_that_are_too_long_are_not_kept() {
             missed: Missed::Skip,
             overlap: Overlap::Skip,
         };
-        let schedule = bench.engine.schedule_put(&Caller::Local, wanted).await;
+        let schedule = bench.engine.schedule_put(&Caller::Local, wanted, |_| true).await;
         assert_eq!(schedule.err().map(|failure| failure.code), expected, "a schedule with {length}");
     };
     let around = json!({"text": ""}).to_string().len();

@@ -5,12 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use outrigger_api::{
     Access, AccessMatrix, AccessMatrixCell, AccessMatrixRow, ApiError, ApiResult, Code, ExplainRequest, Explanation,
-    Identity, KeyInfo, KeyRequest, NewKey, RoleInfo, RoleRequest,
+    Fingerprint, Identity, KeyInfo, KeyRequest, NewKey, RoleInfo, RoleRequest,
 };
 use outrigger_engine::access::{
     Decision, Matrix, MatrixCell, MatrixRow, Principal, Right, Role, RoleName, Rule, built_in_roles,
 };
-use outrigger_engine::store::KeyRecord;
+use outrigger_engine::store::{KeyRecord, StoreError};
 use time::OffsetDateTime;
 
 use super::{Act, Session, Trace, Who};
@@ -77,7 +77,7 @@ impl Access for Session {
         Ok(seen.map(|role| role_info(role)).collect())
     }
 
-    async fn role_put(&self, name: &str, request: RoleRequest) -> ApiResult<RoleInfo> {
+    async fn role_put(&self, name: &str, request: RoleRequest, expected: Option<Fingerprint>) -> ApiResult<RoleInfo> {
         self.require(Right::ROLE_CREATE, name)?;
         let RoleRequest { description, allow, deny } = request;
         check_length(&description, &allow, &deny)?;
@@ -88,6 +88,10 @@ impl Access for Session {
             let _changing = self.host.keys.change().await;
             self.host.keys.refresh().await?;
             let present = self.host.keys.role(&role.name);
+            let fingerprint = present.as_deref().map(|role| role_info(role).fingerprint());
+            if expected.is_some() && expected != fingerprint {
+                return Err(convert::store_error(StoreError::Conflict { what: format!("the role {name}") }));
+            }
             self.check_rules(&role.allow, "the role would allow")?;
             self.check_rules(&lifted(present.as_deref(), &role), "the role would no longer deny")?;
             let before = present.and_then(|role| serde_json::to_value(&*role).ok());
@@ -104,6 +108,8 @@ impl Access for Session {
         let role = role_name(name)?;
         refuse_built_in(&role)?;
         let work = async {
+            // Nor is it made again by a change to the one that was there.
+            let _changing = self.host.keys.change().await;
             let before = self.host.keys.role(&role).and_then(|role| serde_json::to_value(&*role).ok());
             let removed = self.host.engine.store().role_delete(&role).await.map_err(|error| match error.code() {
                 Code::Conflict => ApiError::new(Code::Conflict, format!("a key still has the role `{role}`"))

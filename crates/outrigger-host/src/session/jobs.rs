@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use outrigger_api::{
-    ApiError, ApiResult, Code, JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, Jobs, JsonObject,
-    JsonText, LogEntry, RecordQuery, Records, ScheduleInfo, ScheduleRequest,
+    ApiError, ApiResult, Code, Fingerprint, JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, Jobs,
+    JsonObject, JsonText, LogEntry, RecordQuery, Records, ScheduleInfo, ScheduleRequest,
 };
 use outrigger_contract::Digest;
 use outrigger_engine::Failure;
@@ -94,7 +94,12 @@ impl Jobs for Session {
         Ok(seen.map(schedule_info).collect())
     }
 
-    async fn schedule_put(&self, name: &str, request: ScheduleRequest) -> ApiResult<ScheduleInfo> {
+    async fn schedule_put(
+        &self,
+        name: &str,
+        request: ScheduleRequest,
+        expected: Option<Fingerprint>,
+    ) -> ApiResult<ScheduleInfo> {
         let function = request.job.function.to_string();
         self.require(Right::JOB_CREATE, &function)?;
         let present = self.schedule(name).await?;
@@ -104,7 +109,8 @@ impl Jobs for Session {
         }
         let work = async {
             let request = scheduled(name, request)?;
-            let put = self.host.engine.schedule_put(&self.caller(), request).await.map_err(convert::error)?;
+            let put = self.host.engine.schedule_put(&self.caller(), request, is(expected)).await;
+            let put = put.map_err(convert::error)?;
             let (before, after) = (present.as_ref().map(standing), Some(standing(&put)));
             Ok((schedule_info(put), Trace { before, after, revision: None }))
         };
@@ -366,6 +372,15 @@ fn asked(task: Task) -> JobRequest {
         on_interruption: Some(on_interruption.as_str().to_owned()),
         needs_approval,
         not_before: None,
+    }
+}
+
+/// Asks whether a schedule is as it was read.
+fn is(expected: Option<Fingerprint>) -> impl Fn(Option<&jobs::ScheduleRecord>) -> bool + Send {
+    move |present| {
+        expected.is_none_or(|expected| {
+            present.is_some_and(|present| schedule_info(present.clone()).fingerprint() == expected)
+        })
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use outrigger_api::{
-    ApiError, ApiResult, Code, DeliveryInfo, DeliveryQuery, DeliveryRetry, NewWebhook, Secret, WebhookChange,
-    WebhookInfo, WebhookRequest, WebhookSecret, Webhooks,
+    ApiError, ApiResult, Code, DeliveryInfo, DeliveryQuery, DeliveryRetry, Fingerprint, NewWebhook, Secret,
+    WebhookChange, WebhookInfo, WebhookRequest, WebhookSecret, Webhooks,
 };
 use outrigger_contract::{Pattern, WebhookName};
 use outrigger_engine::Failure;
@@ -60,7 +60,12 @@ impl Webhooks for Session {
         self.act(Act::new(Right::WEBHOOK_CREATE, name.as_str()), work).await
     }
 
-    async fn webhook_update(&self, name: &WebhookName, change: WebhookChange) -> ApiResult<WebhookInfo> {
+    async fn webhook_update(
+        &self,
+        name: &WebhookName,
+        change: WebhookChange,
+        expected: Option<Fingerprint>,
+    ) -> ApiResult<WebhookInfo> {
         let WebhookChange { url, events, plugin, enabled, description, headers, allow_http, allow_private_network } =
             change;
         let headers = headers.map(hidden);
@@ -69,7 +74,7 @@ impl Webhooks for Session {
         let work = async {
             self.check_events(&spec.events)?;
             let before = serde_json::to_value(self.webhook_info(name).await?).ok();
-            self.host.engine.webhook_update(name, spec).await.map_err(convert::error)?;
+            self.host.engine.webhook_update(name, spec, is(expected)).await.map_err(convert::error)?;
             let info = self.webhook_info(name).await?;
             let after = serde_json::to_value(&info).ok();
             Ok((info, Trace { before, after, revision: None }))
@@ -191,6 +196,11 @@ fn delivery_id(text: &str) -> ApiResult<DeliveryId> {
         ApiError::new(Code::NotFound, format!("there is no delivery `{shown}`"))
             .with_hint("the id of a delivery is a ULID; `outrigger webhook deliveries NAME` shows them")
     })
+}
+
+/// Asks whether a webhook is as it was read.
+fn is(expected: Option<Fingerprint>) -> impl Fn(&WebhookRecord) -> bool + Send + Sync {
+    move |present| expected.is_none_or(|expected| info(present.clone(), &Counts::new()).fingerprint() == expected)
 }
 
 /// What is sealed stays out.

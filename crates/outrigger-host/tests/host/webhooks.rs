@@ -241,7 +241,7 @@ async fn switch(bench: &Bench, receiver: &Receiver, enabled: bool) {
         "url": receiver.url(), "events": ["customer.*"], "allow_http": true, "allow_private_network": true,
         "enabled": enabled,
     });
-    let changed = bench.platform.webhook_update(&webhook("chat"), read::<WebhookChange>(change)).await;
+    let changed = bench.platform.webhook_update(&webhook("chat"), read::<WebhookChange>(change), None).await;
     assert_eq!(changed.expect("it is changed").enabled, enabled);
 }
 
@@ -414,7 +414,7 @@ async fn a_webhook_is_told_of_what_follows_its_creation_at_once() {
         } else {
             let change =
                 json!({"url": receiver.url(), "events": ["job.*"], "allow_http": true, "allow_private_network": true});
-            let changed = bench.platform.webhook_update(&webhook(&name), read::<WebhookChange>(change)).await;
+            let changed = bench.platform.webhook_update(&webhook(&name), read::<WebhookChange>(change), None).await;
             changed.expect("it is changed");
         }
     }
@@ -436,7 +436,7 @@ async fn a_webhook_that_is_moved_takes_neither_secrets_nor_letters_along() {
         if !headers.is_null() {
             change["headers"] = headers;
         }
-        bench.platform.webhook_update(&chat, read::<WebhookChange>(change))
+        bench.platform.webhook_update(&chat, read::<WebhookChange>(change), None)
     };
     let refused = change(second.url(), Json::Null).await.expect_err("another server");
     assert_eq!((refused.code, refused.hint.contains("send the headers again")), (Code::InvalidInput, true));

@@ -8,11 +8,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::endpoint::answer::{Created, Done, Reply};
+use crate::endpoint::answer::{Created, Done, Reply, Tagged};
 use crate::endpoint::api::Api;
 use crate::endpoint::input::{Input, NoBody};
 use crate::endpoint::who::Caller;
 use crate::endpoint::{NoPath, NoQuery};
+use crate::etag::{self, Demand, ETag};
 use crate::page::List;
 
 const TAG: &str = "Access";
@@ -42,6 +43,7 @@ pub fn routes(api: &mut Api) {
     api.get("/api/v1/roles/{role}", "role_fetch", role)
         .tag(TAG)
         .summary("One role")
+        .describe("The ETag is made of what it allows and denies, and its description.")
         .right("role_view")
         .fails(&[Code::NotFound]);
     api.put("/api/v1/roles/{role}", "role_put", put_role)
@@ -49,6 +51,7 @@ pub fn routes(api: &mut Api) {
         .summary("Make a role or change it")
         .right("role_create")
         .example(json!({"description": "Deploys", "allow": ["function_execute:pricing.*"], "deny": []}))
+        .takes_if_match()
         .fails(&[Code::Conflict, Code::AlreadyExists, Code::NotFound]);
     api.delete("/api/v1/roles/{role}", "role_delete", delete_role)
         .tag(TAG)
@@ -104,14 +107,35 @@ async fn roles(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<R
     Ok(Reply(List { items }))
 }
 
-async fn role(caller: Caller, input: Input<RolePath, NoQuery, NoBody>) -> ApiResult<Reply<RoleInfo>> {
+async fn role(caller: Caller, input: Input<RolePath, NoQuery, NoBody>) -> ApiResult<Tagged<RoleInfo>> {
     let name = input.path.role;
-    let found = caller.platform.role_list().await?.into_iter().find(|role| role.name == name);
-    found.map(Reply).ok_or_else(|| ApiError::new(Code::NotFound, format!("there is no role `{name}`")))
+    let found = find_role(&caller, &name).await?;
+    found.map(tagged).ok_or_else(|| ApiError::new(Code::NotFound, format!("there is no role `{name}`")))
 }
 
-async fn put_role(caller: Caller, input: Input<RolePath, NoQuery, RoleRequest>) -> ApiResult<Reply<RoleInfo>> {
-    caller.platform.role_put(&input.path.role, input.body).await.map(Reply)
+async fn put_role(caller: Caller, input: Input<RolePath, NoQuery, RoleRequest>) -> ApiResult<Tagged<RoleInfo>> {
+    let demand = Demand::read(input.if_match.as_ref())?;
+    let name = input.path.role;
+    let present = match demand {
+        Demand::Nothing => None,
+        Demand::Something | Demand::OneOf(_) => find_role(&caller, &name).await?,
+    };
+    let expected = demand.expected(present.as_ref().map(RoleInfo::fingerprint))?;
+    let put = caller.platform.role_put(&name, input.body, expected).await;
+    put.map(tagged).map_err(|error| match error.code {
+        // Somebody was quicker, after it was looked at.
+        Code::Conflict if present.as_ref().is_some_and(|role| !role.built_in) => etag::failed(),
+        _ => error,
+    })
+}
+
+async fn find_role(caller: &Caller, name: &str) -> ApiResult<Option<RoleInfo>> {
+    Ok(caller.platform.role_list().await?.into_iter().find(|role| role.name == name))
+}
+
+fn tagged(role: RoleInfo) -> Tagged<RoleInfo> {
+    let tag = ETag::of(role.fingerprint());
+    Tagged(role, tag)
 }
 
 async fn delete_role(caller: Caller, input: Input<RolePath, NoQuery, NoBody>) -> ApiResult<Done> {

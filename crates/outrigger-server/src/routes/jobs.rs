@@ -8,11 +8,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::records::record_query;
-use crate::endpoint::answer::{Created, Done, Reply};
+use crate::endpoint::answer::{Created, Done, Reply, Tagged};
 use crate::endpoint::api::Api;
 use crate::endpoint::input::{Input, NoBody};
 use crate::endpoint::who::Caller;
 use crate::endpoint::{NoPath, NoQuery};
+use crate::etag::{self, Demand, ETag};
 use crate::page::List;
 
 const TAG: &str = "Jobs";
@@ -69,11 +70,18 @@ pub fn routes(api: &mut Api) {
         .right("job_approve")
         .fails(&[Code::NotFound, Code::Conflict]);
     api.get("/api/v1/schedules", "schedule_list", schedules).tag(TAG).summary("List the schedules").right("job_view");
+    api.get("/api/v1/schedules/{schedule}", "schedule_fetch", schedule)
+        .tag(TAG)
+        .summary("One schedule")
+        .describe("The ETag is made of what it is to do and who set it, and stays when it makes a job.")
+        .right("job_view")
+        .fails(&[Code::NotFound]);
     api.put("/api/v1/schedules/{schedule}", "schedule_put", put_schedule)
         .tag(TAG)
         .summary("Make a schedule or change it")
         .right("job_create")
         .example(json!({"cron": "30 2 * * *", "job": {"function": "pricing.currencies"}, "missed": "run_once"}))
+        .takes_if_match()
         .fails(START)
         .fails(&[Code::Conflict]);
     api.delete("/api/v1/schedules/{schedule}", "schedule_delete", delete_schedule)
@@ -141,11 +149,41 @@ async fn schedules(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResu
     Ok(Reply(List { items }))
 }
 
+async fn schedule(caller: Caller, input: Input<SchedulePath, NoQuery, NoBody>) -> ApiResult<Tagged<ScheduleInfo>> {
+    let name = input.path.schedule;
+    let found = find_schedule(&caller, &name).await?;
+    found.map(tagged).ok_or_else(|| {
+        ApiError::new(Code::NotFound, format!("there is no schedule `{name}`"))
+            .with_hint("`outrigger schedule list` shows them")
+    })
+}
+
 async fn put_schedule(
     caller: Caller,
     input: Input<SchedulePath, NoQuery, ScheduleRequest>,
-) -> ApiResult<Reply<ScheduleInfo>> {
-    caller.platform.schedule_put(&input.path.schedule, input.body).await.map(Reply)
+) -> ApiResult<Tagged<ScheduleInfo>> {
+    let demand = Demand::read(input.if_match.as_ref())?;
+    let name = input.path.schedule;
+    let present = match demand {
+        Demand::Nothing => None,
+        Demand::Something | Demand::OneOf(_) => find_schedule(&caller, &name).await?,
+    };
+    let expected = demand.expected(present.as_ref().map(ScheduleInfo::fingerprint))?;
+    let put = caller.platform.schedule_put(&name, input.body, expected).await;
+    put.map(tagged).map_err(|error| match error.code {
+        // Somebody was quicker, after it was looked at.
+        Code::Conflict if expected.is_some() => etag::failed(),
+        _ => error,
+    })
+}
+
+async fn find_schedule(caller: &Caller, name: &str) -> ApiResult<Option<ScheduleInfo>> {
+    Ok(caller.platform.schedule_list().await?.into_iter().find(|schedule| schedule.name == name))
+}
+
+fn tagged(schedule: ScheduleInfo) -> Tagged<ScheduleInfo> {
+    let tag = ETag::of(schedule.fingerprint());
+    Tagged(schedule, tag)
 }
 
 async fn delete_schedule(caller: Caller, input: Input<SchedulePath, NoQuery, NoBody>) -> ApiResult<Done> {

@@ -9,11 +9,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::records::checked;
-use crate::endpoint::answer::{Created, Done, Reply};
+use crate::endpoint::answer::{Created, Done, Reply, Tagged};
 use crate::endpoint::api::Api;
 use crate::endpoint::input::{Input, NoBody};
 use crate::endpoint::who::Caller;
 use crate::endpoint::{NoPath, NoQuery};
+use crate::etag::{self, Demand, ETag};
 use crate::page::List;
 
 const TAG: &str = "Webhooks";
@@ -40,6 +41,9 @@ pub fn routes(api: &mut Api) {
     api.get("/api/v1/webhooks/{webhook}", "webhook_fetch", fetch)
         .tag(TAG)
         .summary("One webhook")
+        .describe(
+            "The ETag is made of what it is to be and when it was changed, and stays whatever becomes of deliveries.",
+        )
         .right("webhook_view")
         .fails(&[Code::NotFound]);
     api.put("/api/v1/webhooks/{webhook}", "webhook_update", update)
@@ -51,6 +55,7 @@ pub fn routes(api: &mut Api) {
         )
         .right("webhook_update")
         .example(json!({"url": "https://ops.example.com/hooks/outrigger", "events": ["*"], "enabled": true}))
+        .takes_if_match()
         .fails(&[Code::NotFound, Code::SecretUnreadable]);
     api.delete("/api/v1/webhooks/{webhook}", "webhook_delete", delete)
         .tag(TAG)
@@ -121,12 +126,29 @@ async fn create(caller: Caller, input: Input<NoPath, NoQuery, WebhookRequest>) -
     Ok(Created(made, location))
 }
 
-async fn fetch(caller: Caller, input: Input<WebhookPath, NoQuery, NoBody>) -> ApiResult<Reply<WebhookInfo>> {
-    caller.platform.webhook_fetch(&input.path.webhook).await.map(Reply)
+async fn fetch(caller: Caller, input: Input<WebhookPath, NoQuery, NoBody>) -> ApiResult<Tagged<WebhookInfo>> {
+    caller.platform.webhook_fetch(&input.path.webhook).await.map(tagged)
 }
 
-async fn update(caller: Caller, input: Input<WebhookPath, NoQuery, WebhookChange>) -> ApiResult<Reply<WebhookInfo>> {
-    caller.platform.webhook_update(&input.path.webhook, input.body).await.map(Reply)
+async fn update(caller: Caller, input: Input<WebhookPath, NoQuery, WebhookChange>) -> ApiResult<Tagged<WebhookInfo>> {
+    let demand = Demand::read(input.if_match.as_ref())?;
+    let name = input.path.webhook;
+    let expected = match demand {
+        Demand::OneOf(_) => demand.expected(Some(caller.platform.webhook_fetch(&name).await?.fingerprint()))?,
+        // None is made where there is none.
+        Demand::Nothing | Demand::Something => None,
+    };
+    let updated = caller.platform.webhook_update(&name, input.body, expected).await;
+    updated.map(tagged).map_err(|error| match error.code {
+        // Somebody was quicker, after it was looked at.
+        Code::Conflict if expected.is_some() => etag::failed(),
+        _ => error,
+    })
+}
+
+fn tagged(webhook: WebhookInfo) -> Tagged<WebhookInfo> {
+    let tag = ETag::of(webhook.fingerprint());
+    Tagged(webhook, tag)
 }
 
 async fn delete(caller: Caller, input: Input<WebhookPath, NoQuery, NoBody>) -> ApiResult<Done> {

@@ -51,6 +51,11 @@ pub struct State {
     pub sent: Mutex<Option<Sent>>,
     /// The team's own template.
     template: Mutex<Option<(Template, u64)>>,
+    roles: Mutex<Vec<RoleInfo>>,
+    webhooks: Mutex<Vec<WebhookInfo>>,
+    schedules: Mutex<Vec<ScheduleInfo>>,
+    /// Somebody else is always quicker.
+    pub raced: AtomicBool,
 }
 
 impl Default for StandIn {
@@ -67,6 +72,10 @@ impl Default for StandIn {
             busy: AtomicBool::new(false),
             sent: Mutex::default(),
             template: Mutex::default(),
+            roles: Mutex::new(vec![RoleInfo { built_in: true, ..role("admin") }, role("deployer")]),
+            webhooks: Mutex::new(vec![webhook(&"ops-chat".parse().unwrap())]),
+            schedules: Mutex::new(vec![schedule("nightly")]),
+            raced: AtomicBool::new(false),
         };
         Self { state: Arc::new(state) }
     }
@@ -154,7 +163,25 @@ struct Seen {
     correlation: String,
 }
 
+/// Puts something where another was, or adds it.
+fn put<T: Clone>(all: &mut Vec<T>, place: Option<usize>, new: T) -> ApiResult<T> {
+    match place {
+        Some(place) => all[place] = new.clone(),
+        None => all.push(new.clone()),
+    }
+    Ok(new)
+}
+
 impl Seen {
+    /// Refuses to change what is not as it was seen.
+    fn check_expected(&self, expected: Option<Fingerprint>, present: Option<Fingerprint>) -> ApiResult<()> {
+        let raced = self.state.raced.load(Ordering::SeqCst);
+        match expected.is_some() && (raced || expected != present) {
+            true => Err(ApiError::new(Code::Conflict, "somebody else was quicker")),
+            false => Ok(()),
+        }
+    }
+
     fn allowed(&self) -> ApiResult<()> {
         if self.allowed { Ok(()) } else { Err(ApiError::new(Code::Forbidden, "it takes a right that the key has not")) }
     }
@@ -326,11 +353,22 @@ impl Jobs for Seen {
 
     async fn schedule_list(&self) -> ApiResult<Vec<ScheduleInfo>> {
         self.allowed()?;
-        Ok(vec![schedule("nightly")])
+        Ok(self.state.schedules.lock().clone())
     }
 
-    async fn schedule_put(&self, name: &str, _: ScheduleRequest) -> ApiResult<ScheduleInfo> {
-        self.allowed().map(|()| schedule(name))
+    async fn schedule_put(
+        &self,
+        name: &str,
+        request: ScheduleRequest,
+        expected: Option<Fingerprint>,
+    ) -> ApiResult<ScheduleInfo> {
+        self.allowed()?;
+        let ScheduleRequest { cron, job, enabled, missed, overlap } = request;
+        let new = ScheduleInfo { cron, job, enabled, missed, overlap, ..schedule(name) };
+        let mut all = self.state.schedules.lock();
+        let place = all.iter().position(|schedule| schedule.name == name);
+        self.check_expected(expected, place.map(|place| all[place].fingerprint()))?;
+        put(&mut all, place, new)
     }
 
     async fn schedule_delete(&self, _: &str) -> ApiResult<()> {
@@ -691,12 +729,20 @@ impl Access for Seen {
 
     async fn role_list(&self) -> ApiResult<Vec<RoleInfo>> {
         self.allowed()?;
-        Ok(vec![role("deployer")])
+        Ok(self.state.roles.lock().clone())
     }
 
-    async fn role_put(&self, name: &str, _: RoleRequest) -> ApiResult<RoleInfo> {
+    async fn role_put(&self, name: &str, request: RoleRequest, expected: Option<Fingerprint>) -> ApiResult<RoleInfo> {
         self.allowed()?;
-        Ok(role(name))
+        let RoleRequest { description, allow, deny } = request;
+        let new = RoleInfo { description, allow, deny, ..role(name) };
+        let mut all = self.state.roles.lock();
+        let place = all.iter().position(|role| role.name == name);
+        if place.is_some_and(|place| all[place].built_in) {
+            return Err(ApiError::new(Code::Conflict, "it is built in"));
+        }
+        self.check_expected(expected, place.map(|place| all[place].fingerprint()))?;
+        put(&mut all, place, new)
     }
 
     async fn role_delete(&self, _: &str) -> ApiResult<()> {
@@ -907,11 +953,13 @@ fn delivery(name: &WebhookName) -> DeliveryInfo {
 impl Webhooks for Seen {
     async fn webhook_list(&self) -> ApiResult<Vec<WebhookInfo>> {
         self.allowed()?;
-        Ok(vec![webhook(&"ops-chat".parse().unwrap())])
+        Ok(self.state.webhooks.lock().clone())
     }
 
     async fn webhook_fetch(&self, name: &WebhookName) -> ApiResult<WebhookInfo> {
-        self.allowed().map(|()| webhook(name))
+        self.allowed()?;
+        let found = self.state.webhooks.lock().iter().find(|webhook| webhook.name == *name).cloned();
+        found.ok_or_else(|| ApiError::new(Code::NotFound, format!("there is no webhook `{name}`")))
     }
 
     async fn webhook_create(&self, request: WebhookRequest) -> ApiResult<NewWebhook> {
@@ -919,8 +967,19 @@ impl Webhooks for Seen {
         Ok(NewWebhook { webhook: webhook(&request.name), secret: Secret::new("whsec_AAAA".to_owned()) })
     }
 
-    async fn webhook_update(&self, name: &WebhookName, _: WebhookChange) -> ApiResult<WebhookInfo> {
-        self.allowed().map(|()| webhook(name))
+    async fn webhook_update(
+        &self,
+        name: &WebhookName,
+        change: WebhookChange,
+        expected: Option<Fingerprint>,
+    ) -> ApiResult<WebhookInfo> {
+        let present = self.webhook_fetch(name).await?;
+        self.check_expected(expected, Some(present.fingerprint()))?;
+        let WebhookChange { url, events, plugin, enabled, description, .. } = change;
+        let new = WebhookInfo { url, events, plugin, enabled, description, ..present };
+        let mut all = self.state.webhooks.lock();
+        let place = all.iter().position(|webhook| webhook.name == *name);
+        put(&mut all, place, new)
     }
 
     async fn webhook_delete(&self, _: &WebhookName) -> ApiResult<()> {

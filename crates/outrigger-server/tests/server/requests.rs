@@ -415,3 +415,55 @@ async fn templates_are_filtered_and_changed_only_as_they_were_seen() {
     server.get("/api/v1/plugins/templates/none").await.problem(404, "not_found");
     server.get("/api/v1/plugins/templates/NO").await.problem(404, "not_found");
 }
+
+#[tokio::test]
+async fn roles_webhooks_and_schedules_are_changed_only_as_they_were_seen() {
+    let quicker = |server: &Server| server.door.raced.store(true, std::sync::atomic::Ordering::SeqCst);
+    let role = |text: &str| json!({"description": text, "allow": ["plugin_view"]});
+    let webhook = |text: &str| json!({"url": "https://ops.example.com/", "description": text});
+    let schedule = |text: &str| json!({"cron": text, "job": {"function": "pricing.echo"}});
+    for (at, name, first, second, makes) in [
+        ("/api/v1/roles", "deployer", role("first"), role("second"), true),
+        ("/api/v1/webhooks", "ops-chat", webhook("first"), webhook("second"), false),
+        ("/api/v1/schedules", "nightly", schedule("0 1 * * *"), schedule("0 2 * * *"), true),
+    ] {
+        let server = Server::start().await;
+        let path = format!("{at}/{name}");
+        let put = |path: &str, etag: &str, body: &Value| {
+            server.send(Call::new(Method::PUT, path).header("if-match", etag).json(body))
+        };
+        let seen = server.get(&path).await.header("etag").to_owned();
+        put(&path, "\"other\"", &first).await.problem(412, "precondition_failed");
+        put(&path, "unquoted", &first).await.problem(400, "invalid_usage");
+        assert_eq!(server.get(&path).await.header("etag"), seen, "{path}");
+        let changed = put(&path, &format!("\"other\", {seen}"), &first).await;
+        assert_eq!(changed.status, 200, "{path}: {changed:?}");
+        let present = server.get(&path).await;
+        assert_eq!((present.header("etag"), present.json()), (changed.header("etag"), changed.json()), "{path}");
+        assert_ne!(changed.header("etag"), seen, "{path}");
+        put(&path, &seen, &second).await.problem(412, "precondition_failed");
+        assert_eq!(server.get(&path).await.json(), changed.json(), "{path}: nothing is overwritten");
+        assert_eq!(put(&path, "*", &second).await.status, 200, "{path}");
+        assert_eq!(server.send(Call::new(Method::PUT, &path).json(&first)).await.status, 200, "{path}");
+        // What is not there was not seen, and is not made.
+        let other = format!("{at}/other");
+        for etag in ["*", seen.as_str()] {
+            let refused = put(&other, etag, &first).await;
+            match makes {
+                true => refused.problem(412, "precondition_failed"),
+                false => refused.problem(404, "not_found"),
+            };
+        }
+        server.get(&other).await.problem(404, "not_found");
+        // Somebody changes it between the look at it and the change.
+        let seen = server.get(&path).await.header("etag").to_owned();
+        quicker(&server);
+        put(&path, &seen, &second).await.problem(412, "precondition_failed");
+    }
+    // Of a conflict that is none of the ETag's, the ETag is not blamed.
+    let server = Server::start().await;
+    let path = "/api/v1/roles/admin";
+    let seen = server.get(path).await.header("etag").to_owned();
+    let built_in = Call::new(Method::PUT, path).header("if-match", &seen).json(&role("mine"));
+    server.send(built_in).await.problem(409, "conflict");
+}

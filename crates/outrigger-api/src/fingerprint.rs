@@ -1,0 +1,39 @@
+//! What something looked like, so that a change can be made to depend on it.
+
+use std::fmt;
+
+use outrigger_contract::Digest;
+use serde::Serialize;
+
+/// What can be changed about a role, a webhook or a schedule, as one short value. It is made of what is there and kept
+/// nowhere: two that are alike have the same, and what happens by itself, such as a run of a schedule, does not alter it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(Digest);
+
+impl Fingerprint {
+    /// Of what can always be written as JSON: texts, numbers, truth values, and lists of these.
+    pub(crate) fn of(seen: &impl Serialize) -> Self {
+        Self(Digest::of(&serde_json::to_vec(seen).expect("there is nothing in it that is not JSON")))
+    }
+}
+
+/// 64 hexadecimal digits.
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.hex())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_alike_has_the_same() {
+        assert_eq!(Fingerprint::of(&("a", ["b"])), Fingerprint::of(&("a", ["b"])));
+        assert_ne!(Fingerprint::of(&("a", ["b"])), Fingerprint::of(&("a", ["b", "b"])));
+        assert_ne!(Fingerprint::of(&(["a"], ["b"])), Fingerprint::of(&(["a", "b"], [""; 0])));
+        let text = Fingerprint::of(&"a").to_string();
+        assert!(text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()), "{text}");
+    }
+}
