@@ -143,7 +143,7 @@ fn keys_are_read_from_the_keyring_of_the_kernel() {
     let found = ring::in_keyring(&name).map(|keys| keys.iter().map(SecretKey::id).collect::<Vec<_>>());
     entry.update(b"hunter2").expect("it is changed");
     let refused = told(&name);
-    entry.update([0xff; 32]).expect("it is changed");
+    entry.update(&[0xff; 32]).expect("it is changed");
     let no_text = told(&name);
     entry.invalidate().expect("it is removed");
     let ids = [new, old].map(|text| SecretKey::parse(&text).expect("a key").id());
