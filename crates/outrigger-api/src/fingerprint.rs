@@ -11,6 +11,12 @@ use serde::Serialize;
 pub struct Fingerprint(Digest);
 
 impl Fingerprint {
+    /// Which nothing has that can be there.
+    #[must_use]
+    pub fn of_nothing() -> Self {
+        Self::of(&())
+    }
+
     /// Of what can always be written as JSON: texts, numbers, truth values, and lists of these.
     pub(crate) fn of(seen: &impl Serialize) -> Self {
         Self(Digest::of(&serde_json::to_vec(seen).expect("there is nothing in it that is not JSON")))

@@ -64,7 +64,8 @@ impl Demand {
     }
 
     /// What a change is to depend on that would make something where there is nothing. It is none where nothing is demanded;
-    /// otherwise what is present, which is then held on to: a change by somebody else fails `*`, too.
+    /// otherwise what is present, which is then held on to: a change by somebody else fails `*`, too. Where nothing is present,
+    /// the platform refuses the change: it can tell whether there could be anything of that name.
     ///
     /// # Errors
     /// `precondition_failed`.
@@ -72,9 +73,10 @@ impl Demand {
         if *self == Self::Nothing {
             return Ok(None);
         }
-        let present = present.ok_or_else(failed)?;
-        self.check(&ETag::of(present))?;
-        Ok(Some(present))
+        match present {
+            Some(present) => self.check(&ETag::of(present)).map(|()| Some(present)),
+            None => Ok(Some(Fingerprint::of_nothing())),
+        }
     }
 }
 
@@ -119,7 +121,7 @@ mod tests {
         assert_eq!(code(Demand::Nothing, None), Ok(None));
         assert_eq!(code(Demand::Nothing, Some(seen)), Ok(None));
         for demand in [Demand::Something, one_of(seen.to_string())] {
-            assert_eq!(code(demand.clone(), None), Err(Code::PreconditionFailed));
+            assert_eq!(code(demand.clone(), None), Ok(Some(Fingerprint::of_nothing())));
             assert_eq!(code(demand, Some(seen)), Ok(Some(seen)));
         }
         assert_eq!(code(one_of("other".to_owned()), Some(seen)), Err(Code::PreconditionFailed));

@@ -123,8 +123,8 @@ async fn put_role(caller: Caller, input: Input<RolePath, NoQuery, RoleRequest>) 
     let expected = demand.expected(present.as_ref().map(RoleInfo::fingerprint))?;
     let put = caller.platform.role_put(&name, input.body, expected).await;
     put.map(tagged).map_err(|error| match error.code {
-        // Somebody was quicker, after it was looked at.
-        Code::Conflict if present.as_ref().is_some_and(|role| !role.built_in) => etag::failed(),
+        // There is none, or somebody was quicker, after it was looked at.
+        Code::Conflict if expected.is_some() && !present.is_some_and(|role| role.built_in) => etag::failed(),
         _ => error,
     })
 }
