@@ -92,6 +92,7 @@ pub async fn serve(
     Ok(Running { address, ended })
 }
 
+/// What the tasks of a server share.
 #[derive(Clone)]
 struct Server {
     connections: Connections,
