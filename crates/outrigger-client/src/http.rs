@@ -1,6 +1,7 @@
 //! Requests and answers. What a server says went wrong comes out as the same error that it had there.
 
 use std::error::Error;
+use std::fmt::Display;
 
 use outrigger_api::{ApiError, ApiResult, Code};
 use reqwest::header::{CONTENT_TYPE, ETAG, IF_MATCH, RETRY_AFTER};
@@ -77,10 +78,16 @@ impl Client {
         self.send(self.request(Method::POST, path)?).await.map(drop)
     }
 
-    /// An answer with the ETag that it carries.
+    /// An answer with the ETag that it carries, without its quotes. It is what a change can expect.
     pub(crate) async fn get_tagged<T: DeserializeOwned>(&self, path: &str) -> ApiResult<(T, Option<String>)> {
         let response = self.send(self.request(Method::GET, path)?).await?;
-        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
+        let tag = tag.map(|tag| {
+            let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            // A weak one, which something in between made of it, stays as it is: the server takes none, and a change that
+            // expects it is refused.
+            inner.unwrap_or(tag).to_owned()
+        });
         Ok((self.parse(response).await?, tag))
     }
 
@@ -88,7 +95,7 @@ impl Client {
         &self,
         path: &str,
         body: &impl Serialize,
-        expected: Option<&str>,
+        expected: Option<impl Display>,
     ) -> ApiResult<T> {
         self.change(Method::PUT, path, body, expected).await
     }
@@ -97,23 +104,28 @@ impl Client {
         &self,
         path: &str,
         body: &impl Serialize,
-        expected: Option<&str>,
+        expected: Option<impl Display>,
     ) -> ApiResult<T> {
         self.change(Method::PATCH, path, body, expected).await
     }
 
+    /// A change of what is still in the state that is expected, or in any. That state is an ETag there; here it is a parameter
+    /// like any other, and where it is another one there is a conflict.
     async fn change<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: &impl Serialize,
-        expected: Option<&str>,
+        expected: Option<impl Display>,
     ) -> ApiResult<T> {
         let mut request = self.request(method, path)?.json(body);
         if let Some(expected) = expected {
-            request = request.header(IF_MATCH, expected);
+            request = request.header(IF_MATCH, format!("\"{expected}\""));
         }
-        self.read(request).await
+        self.read(request).await.map_err(|error| match error.code {
+            Code::PreconditionFailed => ApiError { code: Code::Conflict, ..error },
+            _ => error,
+        })
     }
 
     pub(crate) async fn delete(&self, path: &str) -> ApiResult<()> {

@@ -7,7 +7,6 @@ use outrigger_api::{
 
 use crate::Client;
 use crate::http::segment;
-use crate::platform::conflict;
 use crate::records::{MOST, newest};
 
 fn job(id: &str, rest: &str) -> String {
@@ -57,9 +56,7 @@ impl Jobs for Client {
         request: ScheduleRequest,
         expected: Option<Fingerprint>,
     ) -> ApiResult<ScheduleInfo> {
-        let expected = expected.map(|expected| format!("\"{expected}\""));
-        let put = self.put(&format!("api/v1/schedules/{}", segment(name)), &request, expected.as_deref()).await;
-        put.map_err(conflict)
+        self.put(&format!("api/v1/schedules/{}", segment(name)), &request, expected).await
     }
 
     async fn schedule_delete(&self, name: &str) -> ApiResult<()> {

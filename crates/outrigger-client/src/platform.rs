@@ -32,14 +32,6 @@ fn source(source: &PackageSource) -> Value {
     }
 }
 
-/// The state that something was in is an ETag there; here it is a parameter like any other.
-pub(crate) fn conflict(error: ApiError) -> ApiError {
-    match error.code {
-        Code::PreconditionFailed => ApiError { code: Code::Conflict, ..error },
-        _ => error,
-    }
-}
-
 #[async_trait]
 impl Plugins for Client {
     async fn plugin_list(&self) -> ApiResult<Vec<PluginSummary>> {
@@ -88,7 +80,7 @@ impl Plugins for Client {
                 etag
             }
         };
-        self.put(&plugin(&name, ""), &body, expected.as_deref()).await.map_err(conflict)
+        self.put(&plugin(&name, ""), &body, expected).await
     }
 
     async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<()> {
@@ -164,9 +156,7 @@ impl Configurations for Client {
         struct Change {
             revision: u64,
         }
-        let expected = format!("\"{expected}\"");
-        let put = self.put(&plugin(name, "/config"), &values, Some(&expected)).await;
-        let Change { revision } = put.map_err(conflict)?;
+        let Change { revision } = self.put(&plugin(name, "/config"), &values, Some(expected)).await?;
         Ok(revision)
     }
 
@@ -180,9 +170,7 @@ impl Configurations for Client {
         struct Change {
             revision: u64,
         }
-        let expected = expected.map(|expected| format!("\"{expected}\""));
-        let patch = self.patch(&plugin(name, "/config"), &edits, expected.as_deref()).await;
-        let Change { revision } = patch.map_err(conflict)?;
+        let Change { revision } = self.patch(&plugin(name, "/config"), &edits, expected).await?;
         Ok(revision)
     }
 
@@ -234,9 +222,7 @@ impl Access for Client {
     }
 
     async fn role_put(&self, name: &str, request: RoleRequest, expected: Option<Fingerprint>) -> ApiResult<RoleInfo> {
-        let expected = expected.map(|expected| format!("\"{expected}\""));
-        let put = self.put(&format!("api/v1/roles/{}", segment(name)), &request, expected.as_deref()).await;
-        put.map_err(conflict)
+        self.put(&format!("api/v1/roles/{}", segment(name)), &request, expected).await
     }
 
     async fn role_delete(&self, name: &str) -> ApiResult<()> {

@@ -6,7 +6,6 @@ use outrigger_api::{
 };
 
 use crate::Client;
-use crate::platform::conflict;
 
 const ALL: &str = "api/v1/plugins/templates";
 
@@ -29,9 +28,7 @@ impl Templates for Client {
     }
 
     async fn template_put(&self, template: Template, expected: Option<u64>) -> ApiResult<TemplateInfo> {
-        let expected = expected.map(|revision| format!("\"{revision}\""));
-        let put = self.put(&one(&template.name, ""), &template, expected.as_deref()).await;
-        put.map_err(conflict)
+        self.put(&one(&template.name, ""), &template, expected).await
     }
 
     async fn template_delete(&self, name: &TemplateName) -> ApiResult<()> {

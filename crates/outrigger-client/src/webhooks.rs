@@ -8,7 +8,6 @@ use outrigger_api::{
 
 use crate::Client;
 use crate::http::segment;
-use crate::platform::conflict;
 use crate::records::MOST;
 
 fn webhook(name: &WebhookName, rest: &str) -> String {
@@ -35,9 +34,7 @@ impl Webhooks for Client {
         change: WebhookChange,
         expected: Option<Fingerprint>,
     ) -> ApiResult<WebhookInfo> {
-        let expected = expected.map(|expected| format!("\"{expected}\""));
-        let put = self.put(&webhook(name, ""), &change, expected.as_deref()).await;
-        put.map_err(conflict)
+        self.put(&webhook(name, ""), &change, expected).await
     }
 
     async fn webhook_delete(&self, name: &WebhookName) -> ApiResult<()> {

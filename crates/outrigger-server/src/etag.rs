@@ -101,7 +101,13 @@ fn list(mut rest: &str) -> Option<Vec<String>> {
     }
 }
 
-pub fn failed() -> ApiError {
+/// For a change that was made to depend on what was seen. Who was late by their own ETag is told so: there is nothing any
+/// more, or somebody was quicker, after it was looked at.
+pub fn stale(error: ApiError) -> ApiError {
+    if error.code == Code::Conflict { failed() } else { error }
+}
+
+fn failed() -> ApiError {
     ApiError::new(Code::PreconditionFailed, "it has changed since it was read, or was never what `If-Match` says")
 }
 

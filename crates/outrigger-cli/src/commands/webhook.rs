@@ -149,6 +149,8 @@ async fn update(context: &Context, arguments: WebhookUpdateArguments) -> CliResu
     } = arguments;
     let platform = context.platform().await?;
     let present = platform.webhook_fetch(&name).await?;
+    // What is not named stays as it was read, so it must be that still: what others change meanwhile would be undone.
+    let seen = present.fingerprint();
     let WebhookOptions { events, plugin, description, headers } = options;
     let change = WebhookChange {
         url: url.unwrap_or(present.url),
@@ -160,7 +162,13 @@ async fn update(context: &Context, arguments: WebhookUpdateArguments) -> CliResu
         allow_http: allow_http.unwrap_or(present.allow_http),
         allow_private_network: allow_private_network.unwrap_or(present.allow_private_network),
     };
-    let changed = platform.webhook_update(&name, change, None).await?;
+    let changed = platform.webhook_update(&name, change, Some(seen)).await.map_err(|error| match error.code {
+        // A server speaks of its header `If-Match`, which nobody wrote here.
+        Code::Conflict => {
+            ApiError::new(Code::Conflict, format!("the webhook {name} was changed by someone else meanwhile"))
+        }
+        _ => error,
+    })?;
     if !rotate_secret {
         return context.output.print(&changed, || webhook_text(&changed));
     }

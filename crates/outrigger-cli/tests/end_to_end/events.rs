@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use outrigger_api::WebhookInfo;
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Place, bundled};
@@ -81,6 +82,16 @@ fn answer(stream: &mut TcpStream) {
     stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
 }
 
+/// Answers with JSON, and with nothing more over this connection.
+fn answer_with(stream: &mut TcpStream, status: &str, body: &Json) {
+    let body = body.to_string();
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all((head + &body).as_bytes()).unwrap();
+}
+
 #[test]
 fn what_was_being_sent_at_kill_9_is_sent_again() {
     let place = Place::new();
@@ -150,6 +161,30 @@ fn a_webhook_is_tried_out_changed_and_removed() {
     assert_eq!(place.json(&["webhook", "list"]), json!([]));
     place.run(&["webhook", "info", "chat"]).failed(3, &["no webhook `chat`"]);
     server.kill_dead();
+}
+
+#[test]
+fn a_webhook_that_somebody_else_changed_meanwhile_stays_as_they_made_it() {
+    let place = Place::new();
+    place.run(&["webhook", "add", "chat", "https://ops.example.com/hook", "--disabled"]).succeeded();
+    let present = place.json(&["webhook", "info", "chat"]);
+    let seen: WebhookInfo = serde_json::from_value(present.clone()).unwrap();
+    // Nobody can be made to be quicker just then, between two requests of one command: this is no real server.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        let (mut reading, _) = listener.accept().unwrap();
+        assert!(reading.read(&mut [0; 4_096]).unwrap() > 0);
+        answer_with(&mut reading, "200 OK", &present);
+        let (mut writing, _) = listener.accept().unwrap();
+        let (head, _) = request(&mut writing);
+        let problem = json!({"code": "precondition_failed", "detail": "it has changed", "hint": "read it again"});
+        answer_with(&mut writing, "412 Precondition Failed", &problem);
+        header(&head, "if-match").to_owned()
+    });
+    let late = place.run(&["--server", &address, "webhook", "update", "chat", "--description", "mine"]);
+    late.failed(7, &["error[conflict]", "changed by someone else meanwhile"]);
+    assert_eq!(answering.join().unwrap(), format!("\"{}\"", seen.fingerprint()));
 }
 
 #[test]

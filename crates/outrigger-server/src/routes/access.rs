@@ -121,12 +121,10 @@ async fn put_role(caller: Caller, input: Input<RolePath, NoQuery, RoleRequest>) 
         Demand::Something | Demand::OneOf(_) => find_role(&caller, &name).await?,
     };
     let expected = demand.expected(present.as_ref().map(RoleInfo::fingerprint))?;
+    // A built-in one cannot be changed: the ETag is not to blame.
+    let depends = expected.is_some() && !present.is_some_and(|role| role.built_in);
     let put = caller.platform.role_put(&name, input.body, expected).await;
-    put.map(tagged).map_err(|error| match error.code {
-        // There is none, or somebody was quicker, after it was looked at.
-        Code::Conflict if expected.is_some() && !present.is_some_and(|role| role.built_in) => etag::failed(),
-        _ => error,
-    })
+    put.map(tagged).map_err(|error| if depends { etag::stale(error) } else { error })
 }
 
 async fn find_role(caller: &Caller, name: &str) -> ApiResult<Option<RoleInfo>> {

@@ -130,11 +130,6 @@ fn named(demand: &Demand) -> Option<u64> {
     }
 }
 
-/// Who was late by their own ETag is told so.
-fn stale(error: ApiError) -> ApiError {
-    if error.code == Code::Conflict { etag::failed() } else { error }
-}
-
 async fn fetch(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiResult<Tagged<Configuration>> {
     let configuration = caller.platform.configuration_fetch(&input.path.plugin_id).await?;
     let tag = tag(configuration.revision);
@@ -155,7 +150,7 @@ async fn put(
             None => platform.configuration_fetch(&plugin).await?.revision,
         };
         match platform.configuration_put(&plugin, input.body.clone(), expected).await {
-            Err(error) if matches!(demand, Demand::OneOf(_)) => return Err(stale(error)),
+            Err(error) if matches!(demand, Demand::OneOf(_)) => return Err(etag::stale(error)),
             Err(error) if error.code == Code::Conflict && remaining > 0 => {}
             result => return Ok(changed(plugin, result?)),
         }
@@ -206,7 +201,7 @@ async fn delete(caller: Caller, input: Input<ValuePath, NoQuery, NoBody>) -> Api
 async fn change(caller: &Caller, plugin: &PluginName, demand: &Demand, edits: ConfigurationEdits) -> ApiResult<u64> {
     let expected = expected(caller, plugin, demand).await?;
     let changed = caller.platform.configuration_change(plugin, edits, expected).await;
-    changed.map_err(|error| if expected.is_some() { stale(error) } else { error })
+    changed.map_err(|error| if expected.is_some() { etag::stale(error) } else { error })
 }
 
 /// The revision that a demand is for; none where any will do.

@@ -170,11 +170,7 @@ async fn put_schedule(
     };
     let expected = demand.expected(present.as_ref().map(ScheduleInfo::fingerprint))?;
     let put = caller.platform.schedule_put(&name, input.body, expected).await;
-    put.map(tagged).map_err(|error| match error.code {
-        // There is none, or somebody was quicker, after it was looked at.
-        Code::Conflict if expected.is_some() => etag::failed(),
-        _ => error,
-    })
+    put.map(tagged).map_err(|error| if expected.is_some() { etag::stale(error) } else { error })
 }
 
 async fn find_schedule(caller: &Caller, name: &str) -> ApiResult<Option<ScheduleInfo>> {

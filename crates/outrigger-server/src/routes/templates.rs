@@ -169,11 +169,9 @@ async fn put(caller: Caller, input: Input<TemplatePath, NoQuery, Template>) -> A
         Demand::Nothing | Demand::Something => None,
     };
     let put = caller.platform.template_put(template, expected).await;
-    put.map(tagged).map_err(|error| match error.code {
-        // Somebody was quicker, after it was looked at.
-        Code::Conflict if expected.is_some_and(|revision| revision > 0) => etag::failed(),
-        _ => error,
-    })
+    // A built-in one is at 0 and cannot be changed: the ETag is not to blame.
+    let depends = expected.is_some_and(|revision| revision > 0);
+    put.map(tagged).map_err(|error| if depends { etag::stale(error) } else { error })
 }
 
 async fn delete(caller: Caller, input: Input<TemplatePath, NoQuery, NoBody>) -> ApiResult<Done> {

@@ -139,11 +139,7 @@ async fn update(caller: Caller, input: Input<WebhookPath, NoQuery, WebhookChange
         Demand::Nothing | Demand::Something => None,
     };
     let updated = caller.platform.webhook_update(&name, input.body, expected).await;
-    updated.map(tagged).map_err(|error| match error.code {
-        // Somebody was quicker, after it was looked at.
-        Code::Conflict if expected.is_some() => etag::failed(),
-        _ => error,
-    })
+    updated.map(tagged).map_err(|error| if expected.is_some() { etag::stale(error) } else { error })
 }
 
 fn tagged(webhook: WebhookInfo) -> Tagged<WebhookInfo> {
