@@ -4,7 +4,7 @@ use outrigger_contract::units::Span;
 use outrigger_contract::{Code, FunctionRef, HookKind, HookName, OnError, PluginName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 /// A hook.
@@ -14,6 +14,9 @@ pub struct HookInfo {
     pub kind: HookKind,
     /// When it is fired, and with what.
     pub description: String,
+    /// A JSON Schema (2020-12) of what it carries; none for any JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
     /// Outrigger fires it, and nobody else.
     pub built_in: bool,
     /// The plugin whose manifest declares it.
@@ -32,6 +35,10 @@ pub struct HookRequest {
     #[serde(default)]
     #[schemars(length(max = 4000))]
     pub description: String,
+    /// A JSON Schema (2020-12) of what it carries, of at most 64 KiB, that refers to nothing outside itself. What is fired is
+    /// held to it, and who subscribes must take it. Any JSON where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Map<String, Value>>,
 }
 
 /// A function that is called when a hook is fired.

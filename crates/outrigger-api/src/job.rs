@@ -99,6 +99,7 @@ pub struct JobInfo {
     pub approved_by: Option<String>,
     /// Somebody wants it to end.
     pub cancel_requested: bool,
+    /// How far it is, as its function says; of one that did not succeed, how far it got.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<JobProgressInfo>,
     /// The result, which fits the function's result schema. Lists leave it out.
@@ -134,7 +135,9 @@ fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: 
 pub struct JobProgressInfo {
     /// From 0 to 1, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub fraction: Option<f64>,
+    /// What is being done.
     pub message: String,
 }
 

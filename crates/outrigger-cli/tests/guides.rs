@@ -31,6 +31,11 @@ fn first_five_minutes() {
 }
 
 #[test]
+fn hooks_and_jobs() {
+    run("hooks-and-jobs.md");
+}
+
+#[test]
 fn permissions_and_limits() {
     run("permissions-and-limits.md");
 }

@@ -32,7 +32,7 @@ pub use categories::{Category, UnknownCategory};
 pub use configuration::{AdditionalProperties, ConfigurationSchema, Property, PropertyKind};
 pub use functions::{FunctionOptions, Retry};
 pub use health::{HealthPolicy, RestartPolicy, RestartPolicyError};
-pub use hooks::{HookDeclaration, SubscriptionDeclaration};
+pub use hooks::{HookDeclaration, PayloadSchema, SubscriptionDeclaration};
 pub use limits::Limits;
 pub use migrations::{LONGEST_STATE_KEY, MigrationConflict, MigrationStep};
 pub use problem::{ManifestError, Place, Problem};

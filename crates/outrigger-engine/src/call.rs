@@ -32,6 +32,7 @@ use crate::error::Failure;
 use crate::hooks::HookCaller;
 use crate::plugins::{ActiveRevision, FunctionSlot};
 use crate::profile::{CallProfile, Recording, Stage};
+use crate::progress::Reporter;
 use crate::runtime::{CallContext, Cancellation, NOTHING, Observed};
 use crate::services::CallServices;
 use crate::store::CacheOutcome;
@@ -126,6 +127,8 @@ pub struct CallOptions {
     pub trace: Option<Box<TraceContext>>,
     /// The call on whose behalf it is made, where that is recorded in detail. This one then is too.
     pub within: Option<Arc<Recording>>,
+    /// Where it tells how far it is; not told of are the calls that it makes itself.
+    pub progress: Option<Reporter>,
 }
 
 /// What a call gave.
@@ -267,6 +270,7 @@ async fn path(
         correlation: run.correlation(),
         cancel: options.cancel,
         recording: run.recording(),
+        progress: options.progress,
     };
     let no_cache = options.no_cache;
     // Pinned here, so that a pointer is handed on; the future itself is large and would be copied at every step.
@@ -304,6 +308,7 @@ struct Execution<'a> {
     correlation: CorrelationId,
     cancel: Cancellation,
     recording: Option<&'a Arc<Recording>>,
+    progress: Option<Reporter>,
 }
 
 /// What comes out of the inner stages.
@@ -346,6 +351,7 @@ impl Execution<'_> {
                 self.correlation,
                 deadline.at,
                 self.recording,
+                self.progress.as_ref(),
             )),
             observed: Arc::clone(observed),
             recording: self.recording.cloned(),

@@ -25,6 +25,7 @@ pub use schedule::{Cron, InvalidCron, Missed, Overlap};
 
 use crate::correlation::CorrelationId;
 use crate::error::Failure;
+use crate::progress::Progress;
 
 /// Of a job: also the correlation id of everything that is done for it, so that its runs and log lines are found by it.
 pub type JobId = CorrelationId;
@@ -48,7 +49,8 @@ pub struct JobRecord {
     pub approved_by: Option<String>,
     /// Not to be begun before this.
     pub not_before: Option<OffsetDateTime>,
-    pub progress: Option<JobProgress>,
+    /// How far it is, as its function says; of one that did not succeed, how far it got.
+    pub progress: Option<Progress>,
     /// What it gave, as JSON text of the function's result type.
     pub result: Option<String>,
     /// Why it failed; while it waits for another attempt, why the last one did.
@@ -100,14 +102,6 @@ pub enum OnInterruption {
     Retry,
     /// It waits until somebody approves another attempt.
     Ask,
-}
-
-/// How far a job is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct JobProgress {
-    /// From 0 to 1, where that is known.
-    pub fraction: Option<f64>,
-    pub message: String,
 }
 
 /// Why a job, or one attempt of it, failed.

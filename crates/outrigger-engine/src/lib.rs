@@ -19,6 +19,7 @@ pub mod life;
 pub mod lifecycle;
 mod plugins;
 pub mod profile;
+pub mod progress;
 mod recorder;
 pub mod retention;
 pub mod runtime;

@@ -324,10 +324,10 @@ impl Influence {
 }
 
 /// Whether a plugin can change nothing outside itself, whatever its manifest says: nothing was granted to it through which
-/// it could, and it imports neither state nor other plugins.
+/// it could, and it imports neither state nor other plugins, nor hooks to which others may be subscribed.
 fn is_harmless(imports: &[String], granted: &Permissions) -> bool {
     let Permissions { files, environment: _, http, tcp, plugins } = granted;
-    let reaches = ["outrigger:plugin/state", "outrigger:plugin/calls"];
+    let reaches = ["outrigger:plugin/state", "outrigger:plugin/calls", "outrigger:plugin/hooks"];
     http.is_empty()
         && tcp.is_empty()
         && plugins.is_empty()

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::correlation::CorrelationId;
 use crate::profile::{Recording, Stage};
+use crate::progress::Progress;
 
 /// Runs plugins of one kind.
 #[async_trait]
@@ -289,6 +290,12 @@ pub trait HostServices: Debug + Send + Sync {
 
     /// Calls a function of another plugin; arguments and result are JSON text.
     async fn call(&self, function: &str, arguments: &str) -> Result<String, CallError>;
+
+    /// Notes how far the call is. Never blocks.
+    fn progress(&self, progress: Progress);
+
+    /// Fires a hook of the plugin's own, which carries this JSON text; answers with what it carries in the end.
+    async fn fire(&self, hook: &str, payload: &str) -> Result<String, CallError>;
 }
 
 /// A log line of a plugin.
@@ -323,7 +330,7 @@ pub enum StateError {
     Unavailable(String),
 }
 
-/// Why a call to another plugin failed; mirrors `outrigger:plugin/calls`.
+/// Why a call to another plugin, or the firing of a hook, failed; mirrors `outrigger:plugin/calls`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CallError {

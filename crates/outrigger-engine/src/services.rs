@@ -1,4 +1,4 @@
-//! The host's services for one call of one plugin: log, configuration, key-value state, calls to other plugins.
+//! The host's services for one call of one plugin: log, configuration, key-value state, calls to other plugins, progress, hooks.
 //! Whatever a plugin may do beyond computing passes here, or is not offered by the runtime at all.
 
 use std::sync::Arc;
@@ -6,15 +6,18 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use outrigger_contract::manifest::LONGEST_STATE_KEY as LONGEST_KEY;
-use outrigger_contract::{Code, FunctionRef, PluginName};
+use outrigger_contract::{Code, FunctionRef, HookName, PluginName};
 use time::OffsetDateTime;
 
 use crate::call::{Arguments, Call, CallOptions, Caller, Target};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
+use crate::error::Failure;
+use crate::hooks::{Fired, Firing};
 use crate::life::StagedState;
 use crate::plugins::{ActiveRevision, Configuration};
 use crate::profile::Recording;
+use crate::progress::{Progress, Reporter};
 use crate::runtime::{CallError, HostServices, LogLine, StateError};
 use crate::store::{Expected, LogRecord, StateOutcome, StateWrite, StoreError};
 
@@ -58,6 +61,8 @@ pub(crate) struct CallServices {
     calls: Calls,
     /// Where calls of other plugins are recorded.
     recording: Option<Arc<Recording>>,
+    /// Who wants to know how far it is.
+    progress: Option<Reporter>,
 }
 
 /// What they are for.
@@ -99,6 +104,7 @@ impl CallServices {
         correlation: CorrelationId,
         deadline: Instant,
         recording: Option<&Arc<Recording>>,
+        progress: Option<&Reporter>,
     ) -> Self {
         Self {
             engine: engine.clone(),
@@ -110,6 +116,7 @@ impl CallServices {
             staged: None,
             calls: Calls::Granted,
             recording: recording.filter(|recording| recording.is_detailed()).cloned(),
+            progress: progress.cloned(),
         }
     }
 
@@ -132,6 +139,7 @@ impl CallServices {
             staged: ground.state.clone(),
             calls: ground.calls,
             recording: None,
+            progress: None,
         }
     }
 
@@ -158,6 +166,11 @@ impl CallServices {
 }
 
 impl CallServices {
+    /// The plugin, as it calls others.
+    fn as_caller(&self) -> Caller {
+        Caller::Plugin(self.chain.iter().chain(self.subject.function()).cloned().collect())
+    }
+
     /// A version whose state was taken over by another one would write what that one does not understand.
     fn writes(&self) -> Result<(), StateError> {
         match self.subject.revision().is_superseded() {
@@ -247,22 +260,21 @@ impl HostServices for CallServices {
     }
 
     async fn call(&self, function: &str, arguments: &str) -> Result<String, CallError> {
-        let fail = |code: Code, message: String| CallError { code, message, detail: None };
         if self.calls == Calls::Refused {
             let message = "a migration calls no functions of other plugins: it may be done again, or only be tried";
-            return Err(fail(Code::Unsupported, message.to_owned()));
+            return Err(refused(Code::Unsupported, message));
         }
-        let function: FunctionRef = function.parse().map_err(|error| fail(Code::InvalidUsage, format!("{error}")))?;
+        let function: FunctionRef =
+            function.parse().map_err(|error| refused(Code::InvalidUsage, format!("{error}")))?;
         if !self.subject.revision().granted.allows_function(&function.plugin, &function.function) {
             let message = format!(
                 "the plugin `{}` was not granted to call `{function}`; its manifest asks with `plugins = [\"{function}\"]`",
                 self.subject.plugin()
             );
-            return Err(fail(Code::PermissionDenied, message));
+            return Err(refused(Code::PermissionDenied, message));
         }
-        let chain = self.chain.iter().chain(self.subject.function()).cloned().collect();
         let call = Call {
-            caller: Caller::Plugin(chain),
+            caller: self.as_caller(),
             function,
             arguments: Arguments::Text(arguments.to_owned()),
             options: CallOptions {
@@ -272,13 +284,50 @@ impl HostServices for CallServices {
                 ..CallOptions::default()
             },
         };
-        match self.engine.call(call).await {
-            Ok(answer) => Ok(answer.json_text()),
-            Err(failure) => Err(CallError {
-                code: failure.code,
-                message: failure.message,
-                detail: failure.detail.map(|detail| detail.to_string()),
-            }),
+        self.engine.call(call).await.map(|answer| answer.json_text()).map_err(passed_on)
+    }
+
+    fn progress(&self, progress: Progress) {
+        if let Some(reporter) = &self.progress {
+            reporter.tell(progress);
         }
     }
+
+    async fn fire(&self, hook: &str, payload: &str) -> Result<String, CallError> {
+        if self.calls == Calls::Refused {
+            let message = "a migration fires no hooks: it may be done again, or only be tried";
+            return Err(refused(Code::Unsupported, message));
+        }
+        let hook: HookName = hook.parse().map_err(|error| refused(Code::InvalidUsage, format!("{error}")))?;
+        let plugin = self.subject.plugin();
+        if !self.subject.revision().manifest.hooks.contains_key(&hook) {
+            let message = format!(
+                "the plugin `{plugin}` does not declare the hook `{hook}`; its manifest does that with `[hooks.\"{hook}\"]`"
+            );
+            return Err(refused(Code::PermissionDenied, message));
+        }
+        let payload = serde_json::from_str(payload)
+            .map_err(|error| refused(Code::InvalidInput, format!("what `{hook}` is to carry is not JSON: {error}")))?;
+        let firing = Firing {
+            cause: Some(self.as_caller()),
+            correlation: self.correlation,
+            until: Some(self.deadline),
+            within: self.recording.clone(),
+            ..Firing::new(hook, payload)
+        };
+        let Fired { value, failure, .. } = self.engine.fire(firing).await.map_err(passed_on)?;
+        match failure {
+            None => Ok(value.to_string()),
+            Some(failure) => Err(passed_on(failure)),
+        }
+    }
+}
+
+fn refused(code: Code, message: impl Into<String>) -> CallError {
+    CallError { code, message: message.into(), detail: None }
+}
+
+fn passed_on(failure: Failure) -> CallError {
+    let Failure { code, message, detail, .. } = failure;
+    CallError { code, message, detail: detail.map(|detail| detail.to_string()) }
 }

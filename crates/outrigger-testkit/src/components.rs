@@ -54,6 +54,12 @@ pub fn callbacks() -> Arc<[u8]> {
     component(include_str!("../fixtures/callbacks.wit"), include_str!("../fixtures/callbacks.wat"))
 }
 
+/// Tells the host how far it is, and fires hooks; see `fixtures/telling.wit`.
+#[must_use]
+pub fn telling() -> Arc<[u8]> {
+    component(include_str!("../fixtures/telling.wit"), include_str!("../fixtures/telling.wat"))
+}
+
 /// Is as well as it was told to be; see `fixtures/moody.wit`.
 #[must_use]
 pub fn moody() -> Arc<[u8]> {

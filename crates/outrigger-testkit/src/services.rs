@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use outrigger_contract::Code;
 use outrigger_engine::correlation::CorrelationId;
+use outrigger_engine::progress::Progress;
 use outrigger_engine::runtime::{CallContext, CallError, Cancellation, HostServices, LogLine, Observed, StateError};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 /// Keeps the lines and the state in memory. A call to another plugin is answered with its arguments, and
-/// `nobody.home` is not found.
+/// `nobody.home` is not found. A hook carries in the end what it carried at first.
 #[derive(Debug, Default)]
 pub struct RecordingServices {
     pub lines: Mutex<Vec<LogLine>>,
     pub configuration: Arc<Map<String, Value>>,
     pub state: Mutex<BTreeMap<String, Vec<u8>>>,
+    pub progress: Mutex<Vec<Progress>>,
 }
 
 impl RecordingServices {
@@ -93,5 +95,13 @@ impl HostServices for RecordingServices {
             }),
             _ => Ok(arguments.to_owned()),
         }
+    }
+
+    fn progress(&self, progress: Progress) {
+        self.progress.lock().push(progress);
+    }
+
+    async fn fire(&self, _: &str, payload: &str) -> Result<String, CallError> {
+        Ok(payload.to_owned())
     }
 }

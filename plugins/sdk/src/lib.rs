@@ -2,7 +2,7 @@
 //!
 //! A plugin needs none of this: a component that exports plain functions is complete. Use what helps:
 //!
-//! * [`log`], [`configuration`], [`state`], [`calls`] call the host. Only the services that the code uses become
+//! * [`log`], [`configuration`], [`state`], [`calls`], [`progress`], [`hooks`] call the host. Only the services that the code uses become
 //!   imports of the component, so a plugin that never logs runs in any host.
 //! * [`Lifecycle`] with [`export_lifecycle!`] takes part in initialization, activation, deactivation and cleanup.
 //! * [`Health`] with [`export_health!`] answers how the plugin is.
@@ -29,9 +29,11 @@
 pub mod calls;
 pub mod configuration;
 mod health;
+pub mod hooks;
 mod lifecycle;
 pub mod log;
 mod migration;
+pub mod progress;
 pub mod state;
 
 #[doc(hidden)]

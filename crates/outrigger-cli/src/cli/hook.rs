@@ -17,9 +17,18 @@ pub enum HookCommand {
         plugin: Option<PluginName>,
     },
 
-    /// Add a hook; plugins declare their own in `plugin.toml`
+    /// Show a hook: what it carries, and who is subscribed to it
     #[command(after_help = "Example:
-  outrigger hook add customer.created event --description 'A customer was created.'")]
+  outrigger hook show call.before")]
+    Show {
+        /// The hook
+        name: HookName,
+    },
+
+    /// Add a hook; plugins declare their own in `plugin.toml`
+    #[command(after_help = "Examples:
+  outrigger hook add customer.created event --description 'A customer was created.'
+  outrigger hook add customer.created event --schema @customer.schema.json")]
     Add {
         /// Its name, in dotted lower-case words
         name: HookName,
@@ -28,6 +37,9 @@ pub enum HookCommand {
         /// When it is fired, and with what
         #[arg(long, default_value = "")]
         description: String,
+        /// A JSON Schema of what it carries: a text, `@FILE`, or `-` for standard input [default: any JSON]
+        #[arg(long, value_name = "JSON")]
+        schema: Option<String>,
     },
 
     /// Remove a hook that was added and to which nobody is subscribed

@@ -1,15 +1,16 @@
 //! `outrigger hook`: hooks, who is subscribed to them, and what was done when they were fired.
 
 use outrigger_api::{
-    FireReport, FireRequest, HookCallbackInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, SubscriptionInfo,
-    SubscriptionQuery, SubscriptionRequest,
+    ApiError, Code, FireReport, FireRequest, HookCallbackInfo, HookInfo, HookName, HookRequest, HookTraceInfo,
+    HookTraceQuery, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
 };
 use serde_json::json;
 
 use crate::cli::{HookCommand, SubscribeArguments};
 use crate::context::Context;
 use crate::error::{CliResult, usage};
-use crate::output::table::{cell, table_or};
+use crate::input;
+use crate::output::table::{cell, fields, table_or};
 use crate::output::{duration, moment, one_line};
 
 /// Runs one of the commands.
@@ -19,8 +20,11 @@ use crate::output::{duration, moment, one_line};
 pub async fn run(context: &Context, command: HookCommand) -> CliResult {
     match command {
         HookCommand::List { plugin } => list(context, SubscriptionQuery { plugin, hook: None }).await,
-        HookCommand::Add { name, kind, description } => {
-            let hook = context.platform().await?.hook_create(HookRequest { name, kind, description }).await?;
+        HookCommand::Show { name } => show(context, name).await,
+        HookCommand::Add { name, kind, description, schema } => {
+            let schema = schema.map(|schema| input::object("--schema", &schema)).transpose()?;
+            let request = HookRequest { name, kind, description, schema };
+            let hook = context.platform().await?.hook_create(request).await?;
             context.output.print(&hook, || format!("hook {} added", hook.name))
         }
         HookCommand::Remove { name } => {
@@ -58,12 +62,11 @@ async fn list(context: &Context, query: SubscriptionQuery) -> CliResult {
     let platform = context.platform().await?;
     let (hooks, subscriptions) = (platform.hook_list().await?, platform.subscription_list(&query).await?);
     let hook = |hook: &HookInfo| {
-        let HookInfo { name, kind, description, built_in, plugin, subscriptions } = hook;
-        let from = plugin.as_ref().map_or(if *built_in { "built in" } else { "added" }, |plugin| plugin.as_str());
+        let HookInfo { name, kind, description, subscriptions, .. } = hook;
         vec![
             cell(name.as_str()),
             cell(kind.as_str()),
-            cell(from),
+            cell(origin(hook)),
             cell(subscriptions.to_string()),
             cell(one_line(description)),
         ]
@@ -74,11 +77,43 @@ async fn list(context: &Context, query: SubscriptionQuery) -> CliResult {
             &["HOOK", "KIND", "FROM", "SUBSCRIBED>", "DESCRIPTION"],
             hooks.iter().map(hook).collect(),
         );
-        let head = ["SUBSCRIPTION", "HOOK", "PRIORITY>", "FUNCTION", "CONDITION", "ON ERROR", "STATE"];
-        let subscriptions =
-            table_or("Nobody is subscribed.", &head, subscriptions.iter().map(subscription_row).collect());
-        format!("{hooks}\n\n{subscriptions}")
+        format!("{hooks}\n\n{}", subscriptions_text(&subscriptions))
     })
+}
+
+async fn show(context: &Context, name: HookName) -> CliResult {
+    let platform = context.platform().await?;
+    let query = SubscriptionQuery { plugin: None, hook: Some(name.clone()) };
+    let (hooks, subscriptions) = (platform.hook_list().await?, platform.subscription_list(&query).await?);
+    let Some(hook) = hooks.iter().find(|hook| hook.name == name) else {
+        let error = ApiError::new(Code::NotFound, format!("there is no hook `{name}`"));
+        return Err(error.with_hint("`outrigger hook list` shows them").into());
+    };
+    context.output.print(&json!({"hook": hook, "subscriptions": subscriptions}), || {
+        let schema = hook.schema.as_ref().map_or("any JSON".to_owned(), |schema| format!("{schema:#}"));
+        let lines = [
+            ("Hook", hook.name.to_string()),
+            ("Kind", hook.kind.to_string()),
+            ("From", origin(hook).to_owned()),
+            ("Description", one_line(&hook.description)),
+            ("Carries", schema),
+        ];
+        format!("{}\n\n{}", fields(&lines), subscriptions_text(&subscriptions))
+    })
+}
+
+/// Where a hook comes from.
+fn origin(hook: &HookInfo) -> &str {
+    match &hook.plugin {
+        Some(plugin) => plugin.as_str(),
+        None if hook.built_in => "built in",
+        None => "added",
+    }
+}
+
+fn subscriptions_text(subscriptions: &[SubscriptionInfo]) -> String {
+    let head = ["SUBSCRIPTION", "HOOK", "PRIORITY>", "FUNCTION", "CONDITION", "ON ERROR", "STATE"];
+    table_or("Nobody is subscribed.", &head, subscriptions.iter().map(subscription_row).collect())
 }
 
 fn subscription_row(subscription: &SubscriptionInfo) -> Vec<comfy_table::Cell> {

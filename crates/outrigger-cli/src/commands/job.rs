@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use outrigger_api::{
-    ApiError, Code, JobErrorInfo, JobInfo, JobQuery, JobRequest, LogEntry, Platform, RecordQuery, ScheduleInfo,
-    ScheduleRequest,
+    ApiError, Code, JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, LogEntry, Platform, RecordQuery,
+    ScheduleInfo, ScheduleRequest,
 };
 use outrigger_contract::units::Span;
 use serde_json::json;
@@ -119,7 +119,7 @@ async fn list(context: &Context, arguments: JobListArguments) -> CliResult {
     let jobs = context.platform().await?.job_list(&query).await?;
     let row = |job: &JobInfo| {
         let told = match (&job.progress, &job.error) {
-            (Some(progress), _) if job.state == "running" => progress.message.clone(),
+            (Some(progress), _) if job.state == "running" => progress_text(progress),
             (_, Some(error)) => error.message.clone(),
             _ => String::new(),
         };
@@ -157,12 +157,22 @@ fn job_text(job: &JobInfo) -> String {
         ("Key", job.concurrency_key.clone()),
         ("Approved by", job.approved_by.clone()),
         ("Schedule", job.schedule.clone()),
-        ("Progress", job.progress.as_ref().map(|progress| one_line(&progress.message))),
+        ("Progress", job.progress.as_ref().map(progress_text)),
         ("Error", job.error.as_ref().map(|error| format!("{}: {}", error.code, one_line(&error.message)))),
         ("Result", job.result.as_ref().map(|result| human::text(&result.to_value()))),
     ];
     lines.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
     fields(&lines)
+}
+
+/// `40 %, copying the third of seven tables`
+fn progress_text(JobProgressInfo { fraction, message }: &JobProgressInfo) -> String {
+    let message = one_line(message);
+    match fraction.map(|fraction| format!("{:.0} %", fraction * 100.0)) {
+        Some(share) if message.is_empty() => share,
+        Some(share) => format!("{share}, {message}"),
+        None => message,
+    }
 }
 
 fn has_ended(job: &JobInfo) -> bool {
@@ -173,17 +183,23 @@ async fn wait(context: &Context, id: &str, timeout: Option<Duration>) -> CliResu
     let platform = context.platform().await?;
     let started = Instant::now();
     let mut ticks = tokio::time::interval(POLL);
+    let progress = context.output.spinner(format!("waiting for job {id}"));
     let job = loop {
         ticks.tick().await;
         let job = platform.job_fetch(id).await?;
         if has_ended(&job) {
             break job;
         }
+        progress.say(match &job.progress {
+            Some(progress) if job.state == "running" => progress_text(progress),
+            _ => format!("job {id} is {}", job.state),
+        });
         if timeout.is_some_and(|timeout| started.elapsed() >= timeout) {
             let message = format!("job {id} is still {}", job.state);
             return Err(ApiError::new(Code::DeadlineExceeded, message).with_hint("it goes on all the same").into());
         }
     };
+    drop(progress);
     match (job.state.as_str(), &job.error) {
         ("succeeded", _) => context.output.print(&job, || job_text(&job)),
         (_, Some(JobErrorInfo { code, message, hint, detail })) => {

@@ -317,7 +317,8 @@ mod behaviour {
     pub async fn whoever_reads_slowly_misses_nothing(place: &Place, way: Way) {
         let platform = &place.platform;
         let hook: HookName = "customer.created".parse().expect("a name");
-        let request = HookRequest { name: hook.clone(), kind: HookKind::Event, description: String::new() };
+        let request =
+            HookRequest { name: hook.clone(), kind: HookKind::Event, description: String::new(), schema: None };
         platform.hook_create(request).await.expect("it is added");
         let mut following = platform.event_follow(&FollowQuery::default()).await.expect("it may look");
         let text = "x".repeat(4_000);

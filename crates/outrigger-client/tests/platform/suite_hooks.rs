@@ -9,6 +9,7 @@ use crate::places::{Place, WAYS, Way, everywhere, from_json};
 
 everywhere! {
     hooks_are_added_fired_traced_and_removed
+    a_hook_carries_what_its_schema_says
     a_dry_run_calls_nobody
     subscriptions_that_do_not_fit_are_refused
     what_refuses_and_what_fails_is_told_apart
@@ -96,6 +97,49 @@ mod behaviour {
         assert_eq!(platform.hook_delete(&name).await.expect_err("it is gone").code, Code::NotFound, "{way:?}");
         let left = platform.hook_list().await.expect("it lists");
         assert!(left.iter().filter(|hook| !hook.built_in).all(|hook| hook.name.as_str() == "text.stored"), "{left:?}");
+    }
+
+    pub async fn a_hook_carries_what_its_schema_says(place: &Place, way: Way) {
+        place.install_callbacks().await;
+        let platform = &place.platform;
+        let schema = |required: Value| {
+            json!({
+                "type": "object",
+                "required": required,
+                "properties": {"name": {"type": "string"}, "country": {"type": ["string", "null"]}},
+                "additionalProperties": false,
+            })
+        };
+        let add = async |name: &str, schema: Value| {
+            platform.hook_create(from_json(json!({"name": name, "kind": "action", "schema": schema}))).await
+        };
+        let added = add("customer.created", schema(json!(["name"]))).await.expect("it is added");
+        assert_eq!(added.schema, Some(schema(json!(["name"]))), "{way:?}");
+        add("customer.seen", schema(json!([]))).await.expect("it is added");
+        for wrong in [json!({"type": "text"}), json!({"$ref": "https://example.org/schema.json"})] {
+            let error = add("customer.gone", wrong).await.expect_err("that is no schema");
+            assert_eq!(error.code, Code::InvalidInput, "{way:?}: {}", error.message);
+        }
+        let hooks = platform.hook_list().await.expect("it lists");
+        let found = hooks.iter().find(|hook| hook.name.as_str() == "customer.created").expect("it is there");
+        assert_eq!(found.schema, added.schema, "{way:?}");
+        let built_in = hooks.iter().find(|hook| hook.name.as_str() == "plugin.installed").expect("it is there");
+        let schema = built_in.schema.as_ref().expect("what Outrigger fires has one");
+        assert_eq!(schema["properties"]["reason"], json!({"type": ["string", "null"]}), "{way:?}");
+
+        subscribe(place, "customer.created", "welcome", json!({})).await;
+        let error = platform.subscription_create(wanted("customer.seen", "welcome", &json!({}))).await;
+        let error = error.expect_err("there may be no name");
+        let part = "does not take: the field `name` of type string is missing; a `string` takes it, as JSON text";
+        assert!(error.code == Code::InvalidInput && error.message.contains(part), "{way:?}: {}", error.message);
+        let report = fire(place, "customer.created", json!({"name": "Ada", "country": null}), false).await;
+        assert_eq!(course(&report), outcomes(&[("welcome", "done")]), "{way:?}");
+        for (payload, dry_run) in [(json!({"country": "NO"}), false), (json!({"name": "Ada", "age": 36}), true)] {
+            let name = "customer.created".parse().expect("a name");
+            let error = platform.hook_fire(&name, FireRequest { payload, dry_run }).await;
+            let error = error.expect_err("it does not fit");
+            assert_eq!(error.code, Code::InvalidInput, "{way:?}: {}", error.message);
+        }
     }
 
     pub async fn a_dry_run_calls_nobody(place: &Place, way: Way) {

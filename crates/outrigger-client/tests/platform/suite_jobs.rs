@@ -1,6 +1,6 @@
 //! Jobs and schedules, whichever way they are reached.
 
-use outrigger_api::{Code, JobInfo, JobQuery, JobRequest, RecordQuery, ScheduleRequest};
+use outrigger_api::{Code, JobInfo, JobProgressInfo, JobQuery, JobRequest, RecordQuery, ScheduleRequest};
 use serde_json::{Value, json};
 
 use crate::places::{Place, WAYS, Way, everywhere, from_json, until};
@@ -9,6 +9,7 @@ everywhere! {
     a_job_is_done_and_its_log_can_be_followed
     a_job_that_needs_approval_waits_for_it
     a_job_is_cancelled_and_retried
+    a_job_shows_how_far_its_function_says_it_is
     jobs_are_listed_as_the_query_says
     schedules_are_set_listed_and_removed
     a_schedule_is_changed_only_as_it_was_seen
@@ -94,6 +95,31 @@ mod behaviour {
         assert_eq!((later.state.as_str(), later.not_before.is_some()), ("queued", true), "{way:?}");
         let cancelled = place.platform.job_cancel(&later.id).await.expect("it has not begun");
         assert_eq!(cancelled.state, "cancelled", "{way:?}");
+    }
+
+    pub async fn a_job_shows_how_far_its_function_says_it_is(place: &Place, way: Way) {
+        place.install_telling().await;
+        let start = async |function: &str, fraction: Value, message: &str| {
+            let arguments = json!({"fraction": fraction, "message": message});
+            let wanted =
+                json!({"function": format!("telling.{function}"), "arguments": arguments, "timeout_ms": 60_000});
+            place.platform.job_create(from_json(wanted)).await.expect("it is taken").id
+        };
+        let told = |fraction, message: &str| Some(JobProgressInfo { fraction, message: message.to_owned() });
+        let id = start("work-on", json!(0.25), "copying").await;
+        let running = until("it says how far it is", async || {
+            let job = place.platform.job_fetch(&id).await.expect("it is there");
+            job.progress.is_some().then_some(job)
+        })
+        .await;
+        assert_eq!((running.state.as_str(), running.progress), ("running", told(Some(0.25), "copying")), "{way:?}");
+        // What did not reach its end shows how far it got.
+        place.platform.job_cancel(&id).await.expect("it runs");
+        assert_eq!(reaches(place, &id, "cancelled").await.progress, told(Some(0.25), "copying"), "{way:?}");
+        let id = start("work-and-fail", json!(7), "nearly").await;
+        assert_eq!(reaches(place, &id, "failed").await.progress, told(Some(1.0), "nearly"), "{way:?}");
+        let id = start("work", Value::Null, "whatever").await;
+        assert_eq!(reaches(place, &id, "succeeded").await.progress, None, "{way:?}");
     }
 
     pub async fn jobs_are_listed_as_the_query_says(place: &Place, way: Way) {

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Map, Number, Value, json};
 
-pub(super) use read::{Key, read};
+pub(super) use read::{Key, parts, read};
 
 /// The configuration that a plugin takes, key by key, in the order of the manifest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -116,12 +116,7 @@ impl ConfigurationSchema {
     /// A JSON Schema (2020-12) of the whole configuration. A required key with a default need not be given.
     #[must_use]
     pub fn to_json_schema(&self) -> Value {
-        let mut schema = Map::new();
-        schema.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
-        schema.insert("type".to_owned(), json!("object"));
-        named_properties(&mut schema, &self.properties);
-        schema.insert("additionalProperties".to_owned(), json!(false));
-        Value::Object(schema)
+        whole_schema(&self.properties)
     }
 
     /// The values of the keys that have a default.
@@ -216,6 +211,16 @@ impl Property {
         }
         Value::Object(schema)
     }
+}
+
+/// A JSON Schema (2020-12) of an object with these properties and no others.
+pub(super) fn whole_schema(properties: &IndexMap<String, Property>) -> Value {
+    let mut schema = Map::new();
+    schema.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+    schema.insert("type".to_owned(), json!("object"));
+    named_properties(&mut schema, properties);
+    schema.insert("additionalProperties".to_owned(), json!(false));
+    Value::Object(schema)
 }
 
 fn named_properties(schema: &mut Map<String, Value>, properties: &IndexMap<String, Property>) {

@@ -2,7 +2,9 @@
 
 use indexmap::IndexMap;
 use serde::Serialize;
+use serde_json::Value;
 
+use super::configuration::{self, Property};
 use super::read::{DESCRIPTION, MILLISECOND, keys};
 use super::reader::{Item, Lines};
 use crate::hook::{
@@ -12,11 +14,29 @@ use crate::name::FunctionName;
 use crate::units::Span;
 
 /// A hook of the plugin's own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HookDeclaration {
     pub kind: HookKind,
     /// When it is fired, and with what.
     pub description: String,
+    /// None for one that carries any JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<PayloadSchema>,
+}
+
+/// What a hook carries: an object with these members and no others, each in the words of JSON Schema.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct PayloadSchema {
+    members: IndexMap<String, Property>,
+}
+
+impl PayloadSchema {
+    /// A JSON Schema (2020-12) of the whole.
+    #[must_use]
+    pub fn to_json_schema(&self) -> Value {
+        configuration::whole_schema(&self.members)
+    }
 }
 
 /// A function of the plugin's own that is called when a hook is fired.
@@ -55,7 +75,12 @@ fn declaration(item: &Item<'_>) -> Option<HookDeclaration> {
     let description = table
         .require("description", "description = \"When it is fired, and with what.\"")
         .and_then(|item| item.prose(DESCRIPTION, Lines::Many));
-    Some(HookDeclaration { kind: kind?, description: description? })
+    let payload = table.get("payload").and_then(|item| configuration::parts(&item));
+    Some(HookDeclaration {
+        kind: kind?,
+        description: description?,
+        payload: payload.map(|members| PayloadSchema { members }),
+    })
 }
 
 pub(super) fn subscription(item: &Item<'_>) -> Option<SubscriptionDeclaration> {

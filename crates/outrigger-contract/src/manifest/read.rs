@@ -61,7 +61,7 @@ pub(super) mod keys {
     pub(in crate::manifest) const FILE: &[&str] = &["path", "access"];
     pub(in crate::manifest) const HOST: &[&str] = &["host", "private"];
     pub(in crate::manifest) const DEPENDENCY: &[&str] = &["version", "optional"];
-    pub(in crate::manifest) const HOOK: &[&str] = &["kind", "description"];
+    pub(in crate::manifest) const HOOK: &[&str] = &["kind", "description", "payload"];
     pub(in crate::manifest) const SUBSCRIPTION: &[&str] =
         &["hook", "function", "priority", "condition", "on-error", "timeout", "description"];
     pub(in crate::manifest) const MIGRATION: &[&str] =

@@ -221,6 +221,13 @@ fn hooks(defs: &mut Defs) -> Value {
         json!({
             "kind": defs.of::<HookKind>("What it is for."),
             "description": text("When it is fired, and with what.", 4_000, json!(["A customer was created."])),
+            "payload": {
+                "description": "What it carries: an object with these members and no others. What is fired is held to it, and who subscribes must take it. Where it is left out, it carries any JSON.",
+                "type": "object",
+                "propertyNames": { "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$" },
+                "additionalProperties": { "$ref": "#/$defs/Property" },
+                "examples": [{ "name": { "type": "string", "required": true }, "country": { "type": "string" } }],
+            },
         }),
         &["kind", "description"],
     );

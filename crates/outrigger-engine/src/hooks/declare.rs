@@ -4,11 +4,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use outrigger_contract::manifest::PayloadSchema;
 use outrigger_contract::{Code, FunctionRef, Manifest, PluginName, TypeGraph};
 use time::OffsetDateTime;
 
 use super::Table;
 use super::manage::check;
+use super::payload;
 use super::spec::{HookRecord, HookSpec};
 use super::subscription::{Source, Subscriber, Subscription};
 use crate::correlation::CorrelationId;
@@ -52,10 +54,15 @@ impl Engine {
                 let failure = Failure::new(Code::InvalidManifest, format!("a hook of this name {by}"));
                 return Err(wrong(format!("hook `{name}`"), failure));
             }
+            let schema = declaration.payload.as_ref().map(PayloadSchema::to_json_schema);
+            if let Some(schema) = &schema {
+                payload::accept(name, schema).map_err(|failure| wrong(format!("hook `{name}`"), failure))?;
+            }
             hooks.push(HookRecord {
                 name: name.clone(),
                 kind: declaration.kind,
                 description: declaration.description.clone(),
+                schema,
                 plugin: Some(plugin.clone()),
                 created_by: created_by.clone(),
                 created_at,

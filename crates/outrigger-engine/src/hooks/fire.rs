@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 use time::OffsetDateTime;
 
 use super::condition::Facts;
+use super::payload::Payload;
 use super::plan::{Planned, Skipped, Step, plan};
 use super::subscription::{Subscriber, Subscription};
 use super::trace::{CallbackOutcome, CallbackTrace, HookResult, HookTrace};
@@ -79,14 +80,20 @@ impl Engine {
     /// Fires a hook and waits for its subscribers.
     ///
     /// # Errors
-    /// There is no such hook; Outrigger fires it itself, and more than a dry run was asked for; or it is an event that
-    /// cannot be written into the log.
+    /// There is no such hook; it cannot carry that; Outrigger fires it itself, and more than a dry run was asked for; or it is
+    /// an event that cannot be written into the log.
     pub async fn fire(&self, firing: Firing) -> Result<Fired, Failure> {
         let hook = &firing.hook;
         let spec = Arc::clone(self.inner.hooks.table.load().spec(hook)?);
         if spec.is_built_in() && !firing.dry_run {
             let message = format!("`{hook}` is fired by Outrigger itself");
             return Err(Failure::new(Code::InvalidUsage, message).with_hint("a dry run shows who would be called"));
+        }
+        if let Some(payload) = spec.payload.as_ref().filter(|_| !spec.is_built_in()) {
+            payload.check(&firing.payload).map_err(|faults| {
+                Failure::new(Code::InvalidInput, format!("`{hook}` cannot carry that: {faults}"))
+                    .with_hint("`outrigger hook show` has the schema of what a hook carries")
+            })?;
         }
         if spec.kind == HookKind::Event && !firing.dry_run {
             events::check_payload(hook, &firing.payload)?;
@@ -111,6 +118,8 @@ struct Course<'a> {
     engine: &'a Engine,
     firing: &'a Firing,
     kind: HookKind,
+    /// What the hook may carry; none for anything.
+    payload: Option<Arc<Payload>>,
     /// What the next filter is given.
     value: Json,
     /// What ends the hook.
@@ -126,7 +135,8 @@ async fn run(engine: &Engine, firing: Firing) -> Fired {
         let of_plugin = subscribers.iter().filter(|subscriber| subscriber.subscription.function.plugin == *plugin);
         subscribers = of_plugin.cloned().collect();
     }
-    let kind = engine.inner.hooks.table.load().specs.get(&firing.hook).map_or(HookKind::Event, |spec| spec.kind);
+    let spec = engine.inner.hooks.table.load().specs.get(&firing.hook).cloned();
+    let kind = spec.as_ref().map_or(HookKind::Event, |spec| spec.kind);
     let caller = firing.cause.as_ref().map_or_else(|| "system".to_owned(), ToString::to_string);
     let planned = plan(&subscribers, &Facts::new(&firing.hook, &caller, &firing.payload));
     let mut course = Course {
@@ -134,6 +144,7 @@ async fn run(engine: &Engine, firing: Firing) -> Fired {
         value: firing.payload.clone(),
         firing: &firing,
         kind,
+        payload: spec.and_then(|spec| spec.payload.clone()),
         failure: None,
         result: HookResult::Passed,
     };
@@ -243,9 +254,22 @@ impl Course<'_> {
         };
         let answer = self.engine.call(call).await?;
         match self.kind {
-            HookKind::Filter => filtered(&answer, as_text),
+            HookKind::Filter => {
+                let value = filtered(&answer, as_text)?;
+                self.check(function, value.as_ref())?;
+                Ok(value)
+            }
             HookKind::Action | HookKind::Event => Ok(None),
         }
+    }
+
+    /// Holds what a filter made of the value to what the hook may carry.
+    fn check(&self, function: &FunctionRef, value: Option<&Json>) -> Result<(), Failure> {
+        let (Some(payload), Some(value)) = (&self.payload, value) else { return Ok(()) };
+        payload.check(value).map_err(|faults| {
+            let message = format!("`{function}` answered with what `{}` cannot carry: {faults}", self.firing.hook);
+            Failure::new(Code::InvalidOutput, message)
+        })
     }
 
     async fn succeeded(&self, subscriber: &Subscriber) {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use outrigger_contract::units::Span;
 use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, Manifest, OnError, TypeGraph};
+use serde_json::Value as Json;
 use time::OffsetDateTime;
 
 use super::condition::Condition;
+use super::payload;
 use super::spec::{HookRecord, HookSpec};
 use super::subscription::{Source, Subscriber, Subscription, accept};
 use super::trace::{HookTrace, TraceFilter};
@@ -22,6 +24,8 @@ pub struct NewHook {
     pub name: HookName,
     pub kind: HookKind,
     pub description: String,
+    /// A JSON Schema of what it carries; none for any JSON.
+    pub schema: Option<Json>,
     /// Who adds it.
     pub created_by: String,
 }
@@ -52,17 +56,20 @@ impl Engine {
     /// Adds a hook.
     ///
     /// # Errors
-    /// It is there already, its name is one of Outrigger's own, or the store failed.
+    /// It is there already, its name is one of Outrigger's own, its schema is none, or the store failed.
     pub async fn hook_create(&self, new: NewHook) -> Result<HookRecord, Failure> {
-        let NewHook { name, kind, description, created_by } = new;
+        let NewHook { name, kind, description, schema, created_by } = new;
         if name.is_reserved() {
             let message = format!(
                 "`{name}` cannot be added: hooks that begin with `call`, `plugin` and the like are Outrigger's own"
             );
             return Err(Failure::new(Code::InvalidInput, message).with_hint("choose another first word"));
         }
-        let record =
-            HookRecord { name, kind, description, plugin: None, created_by, created_at: OffsetDateTime::now_utc() };
+        if let Some(schema) = &schema {
+            payload::accept(&name, schema)?;
+        }
+        let created_at = OffsetDateTime::now_utc();
+        let record = HookRecord { name, kind, description, schema, plugin: None, created_by, created_at };
         let hooks = &self.inner.hooks;
         let _changing = hooks.changing.lock().await;
         self.inner.store.hook_create(&record).await.map_err(|error| match error {

@@ -1,10 +1,13 @@
 //! What hooks there are: Outrigger's own, and those that plugins declare or administrators add.
 
+use std::sync::Arc;
+
 use outrigger_contract::{HookKind, HookName, PluginName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use time::OffsetDateTime;
 
+use super::payload::Payload;
 use crate::jobs::JobState;
 
 /// Fired before every call, once its arguments are known to fit.
@@ -32,9 +35,9 @@ pub struct HookSpec {
     pub kind: HookKind,
     /// When it is fired, and with what.
     pub description: String,
-    /// What it carries, where that is known: the fullest and the least of it. A subscriber's parameter must take both.
-    /// Empty for a hook that carries any JSON; then it is seen at each firing whether it fits.
-    pub samples: Vec<Json>,
+    /// What it carries; a subscriber's parameter must take it. None for a hook that carries any JSON; then it is seen at each
+    /// firing whether it fits.
+    pub payload: Option<Arc<Payload>>,
     /// The plugin whose manifest declares it.
     pub plugin: Option<PluginName>,
 }
@@ -45,6 +48,9 @@ pub struct HookRecord {
     pub name: HookName,
     pub kind: HookKind,
     pub description: String,
+    /// A JSON Schema of what it carries; none for any JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Json>,
     /// The plugin whose manifest declares it; none for one that was added over the API.
     pub plugin: Option<PluginName>,
     /// Who added it, for a person to read.
@@ -55,8 +61,8 @@ pub struct HookRecord {
 
 impl From<&HookRecord> for HookSpec {
     fn from(record: &HookRecord) -> Self {
-        let HookRecord { name, kind, description, plugin, created_by: _, created_at: _ } = record.clone();
-        Self { name, kind, description, samples: Vec::new(), plugin }
+        let HookRecord { name, kind, description, schema, plugin, created_by: _, created_at: _ } = record.clone();
+        Self { name, kind, description, payload: schema.map(|schema| Arc::new(Payload::kept(schema))), plugin }
     }
 }
 
@@ -88,7 +94,7 @@ pub fn built_in() -> Vec<HookSpec> {
         name: name.parse().expect("the built-in names are names"),
         kind,
         description: description.to_owned(),
-        samples,
+        payload: Some(Arc::new(Payload::of_samples(samples))),
         plugin: None,
     };
     let plugin = |name, what: &str| {

@@ -5,6 +5,7 @@ use outrigger_contract::types::{Function, json};
 use outrigger_contract::units::Span;
 use outrigger_contract::{FunctionRef, HookKind, HookName, OnError, Type, TypeGraph};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 use time::OffsetDateTime;
 
 use super::condition::Condition;
@@ -81,11 +82,12 @@ pub fn accept(spec: &HookSpec, graph: &TypeGraph, function: &Function) -> Result
     };
     let taken = graph.resolve(&parameter.ty);
     if *taken != Type::String {
-        for sample in &spec.samples {
-            if let Err(faults) = json::parse(graph, &parameter.ty, sample.clone()) {
-                let (hook, param) = (&spec.name, &parameter.name);
+        for witness in spec.payload.iter().flat_map(|payload| payload.witnesses()) {
+            if let Err(faults) = json::parse(graph, &parameter.ty, witness.clone()) {
+                let (carried, param) = (shown(witness), &parameter.name);
                 return Err(format!(
-                    "`{hook}` carries what `{param}` of `{signature}` does not take: {faults}; a `string` takes it, as JSON text"
+                    "it can carry {carried}, which `{param}` of `{signature}` does not take: {faults}; a `string` takes it, as \
+                     JSON text"
                 ));
             }
         }
@@ -105,5 +107,15 @@ pub fn accept(spec: &HookSpec, graph: &TypeGraph, function: &Function) -> Result
         false => {
             Err(format!("a filter answers with the type it takes, or with an option of it; `{signature}` does not"))
         }
+    }
+}
+
+/// The beginning of a value, which says what is meant.
+fn shown(value: &Json) -> String {
+    const LONGEST: usize = 200;
+    let text = value.to_string();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }

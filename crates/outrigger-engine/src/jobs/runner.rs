@@ -5,6 +5,7 @@
 //! is there before anything else is begun in its place.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt::Debug;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -13,20 +14,23 @@ use async_trait::async_trait;
 use outrigger_contract::Code;
 use parking_lot::Mutex;
 use time::OffsetDateTime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::machine::{Event, Prospect};
 use super::schedule::Room;
-use super::{JobId, JobProgress, JobRecord, JobState, Overlap, Owner, ScheduleRecord, event, request, schedule};
+use super::{JobId, JobRecord, JobState, Overlap, Owner, ScheduleRecord, event, request, schedule};
 use crate::call::{Arguments, Call, CallOptions, Caller};
 use crate::engine::{Engine, Inner};
 use crate::error::Failure;
+use crate::progress::{Progress, Reporter};
 use crate::store::{JobFilter, StoreError};
 
 /// How long to wait before a write that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long after it was written down how far a job is that is written down again.
+const NOTED: Duration = Duration::from_secs(1);
 
 /// What a runner needs to know.
 #[derive(Clone, Debug)]
@@ -259,10 +263,7 @@ impl Runner {
         if request::apply(&mut job, Event::Start, self.options.clock.now()).is_err() {
             return Ok(());
         }
-        job.progress = (job.task.max_attempts > 1).then(|| JobProgress {
-            fraction: None,
-            message: format!("attempt {} of {}", job.attempt - job.interruptions, job.task.max_attempts),
-        });
+        job.progress = None;
         // Known before it is written, so that whoever reads that it runs can cancel it.
         let cancel = CancellationToken::new();
         let running = Running { generation, concurrency_key: job.task.concurrency_key.clone(), cancel: cancel.clone() };
@@ -302,6 +303,8 @@ impl Runner {
 #[derive(Debug)]
 struct End {
     outcome: Result<String, Failure>,
+    /// How far it said to be, at last.
+    progress: Option<Progress>,
     at: OffsetDateTime,
 }
 
@@ -309,7 +312,7 @@ impl End {
     fn interrupted() -> Self {
         let failure = Failure::new(Code::Cancelled, "the server ended while the job ran")
             .with_hint("how much of it was done is not known; look, and then `outrigger job retry`");
-        Self { outcome: Err(failure), at: OffsetDateTime::now_utc() }
+        Self { outcome: Err(failure), progress: None, at: OffsetDateTime::now_utc() }
     }
 }
 
@@ -322,12 +325,15 @@ async fn attempt(
     clock: &Clock,
 ) -> (Event, End) {
     let interrupt = engine.inner.jobs.interrupt.clone();
+    let (reporter, told) = Reporter::new();
+    let noting = note(engine, job.id, told.clone());
     let work = async {
         let caller = callers.caller(&job.owner).await?;
         let options = CallOptions {
             timeout: job.task.timeout,
             correlation: Some(job.id),
             cancel: cancel.clone().into(),
+            progress: Some(reporter),
             ..CallOptions::default()
         };
         let arguments = Arguments::Text(job.task.arguments);
@@ -340,10 +346,14 @@ async fn attempt(
     let mut work = std::pin::pin!(work);
     let outcome = tokio::select! {
         outcome = &mut work => outcome,
+        never = noting => match never {},
         () = interrupt.cancelled() => {
             cancel.cancel();
             match work.await {
-                Err(failure) if failure.code == Code::Cancelled => return (Event::Interrupted, End::interrupted()),
+                Err(failure) if failure.code == Code::Cancelled => {
+                    let progress = told.borrow().clone();
+                    return (Event::Interrupted, End { progress, ..End::interrupted() });
+                }
                 outcome => outcome,
             }
         }
@@ -353,7 +363,32 @@ async fn attempt(
         Err(failure) if failure.code == Code::Cancelled && cancel.is_cancelled() => Event::Cancelled,
         Err(failure) => Event::Failed(prospect(failure.code)),
     };
-    (event, End { outcome, at: clock.now() })
+    let progress = told.borrow().clone();
+    (event, End { outcome, progress, at: clock.now() })
+}
+
+/// Writes down how far a job is, whenever its function has said so, and then not again for a while.
+async fn note(engine: &Engine, id: JobId, mut told: watch::Receiver<Option<Progress>>) -> Infallible {
+    while told.changed().await.is_ok() {
+        let progress = told.borrow_and_update().clone();
+        if let Err(error) = write_progress(engine, id, progress).await {
+            tracing::warn!(%error, job = %id, "how far a job is could not be written down");
+        }
+        tokio::time::sleep(NOTED).await;
+    }
+    std::future::pending().await
+}
+
+async fn write_progress(engine: &Engine, id: JobId, progress: Option<Progress>) -> Result<(), StoreError> {
+    let store = &engine.inner.store;
+    loop {
+        let Some(job) = store.job_fetch(id).await?.filter(|job| job.state == JobState::Running) else { return Ok(()) };
+        match store.job_put(&JobRecord { progress: progress.clone(), ..job }, None).await {
+            Ok(_) => return Ok(()),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Writes down how an attempt ended.
@@ -363,7 +398,10 @@ async fn end(engine: &Engine, id: JobId, event: Event, end: &End) -> Result<(), 
         request::apply(&mut job, event, end.at).map_err(|refusal| Failure::new(Code::Conflict, refusal.to_string()))?;
         match &end.outcome {
             Ok(text) => (job.result, job.error, job.progress) = (Some(text.clone()), None, None),
-            Err(failure) => job.error = Some(failure.clone().into()),
+            Err(failure) => {
+                job.error = Some(failure.clone().into());
+                job.progress = end.progress.clone().or(job.progress);
+            }
         }
         let told = event::of(&job);
         match engine.inner.store.job_put(&job, Some(&told)).await {

@@ -16,7 +16,7 @@ use outrigger_engine::hooks::{
     CallbackOutcome, CallbackTrace, Firing, HookSpec, HookTrace, NewHook, NewSubscription, Source, Subscription,
     TraceFilter, spec,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Act, Session, Trace};
 use crate::{convert, records};
@@ -31,12 +31,13 @@ impl Hooks for Session {
     }
 
     async fn hook_create(&self, request: HookRequest) -> ApiResult<HookInfo> {
-        let HookRequest { name, kind, description } = request;
+        let HookRequest { name, kind, description, schema } = request;
         if description.chars().count() > 4_000 {
             return Err(ApiError::new(Code::InvalidInput, "the description is too long")
                 .with_hint("it has at most 4,000 characters"));
         }
-        let new = NewHook { name: name.clone(), kind, description, created_by: self.caller().to_string() };
+        let schema = schema.map(Value::Object);
+        let new = NewHook { name: name.clone(), kind, description, schema, created_by: self.caller().to_string() };
         let work = async {
             let record = self.host.engine.hook_create(new).await.map_err(convert::error)?;
             let info = hook_info(&HookSpec::from(&record), 0);
@@ -179,8 +180,9 @@ fn within<T: PartialOrd + std::fmt::Display>(
 
 fn hook_info(spec: &HookSpec, count: usize) -> HookInfo {
     let built_in = spec.is_built_in();
-    let HookSpec { name, kind, description, samples: _, plugin } = spec.clone();
-    HookInfo { name, kind, description, built_in, plugin, subscriptions: count as u64 }
+    let HookSpec { name, kind, description, payload, plugin } = spec.clone();
+    let schema = payload.map(|payload| payload.schema().clone());
+    HookInfo { name, kind, description, schema, built_in, plugin, subscriptions: count as u64 }
 }
 
 fn subscription_info(subscription: Subscription) -> SubscriptionInfo {

@@ -10,9 +10,8 @@ use outrigger_api::{
 use outrigger_contract::Digest;
 use outrigger_engine::Failure;
 use outrigger_engine::access::Right;
-use outrigger_engine::jobs::{
-    self, JobError, JobId, JobProgress, JobRecord, JobState, Missed, OnInterruption, Overlap, Task,
-};
+use outrigger_engine::jobs::{self, JobError, JobId, JobRecord, JobState, Missed, OnInterruption, Overlap, Task};
+use outrigger_engine::progress::Progress;
 use outrigger_engine::store::JobFilter;
 use serde_json::{Value, json};
 
@@ -347,7 +346,7 @@ fn info(record: JobRecord) -> JobInfo {
         needs_approval,
         approved_by,
         cancel_requested,
-        progress: progress.map(|JobProgress { fraction, message }| JobProgressInfo { fraction, message }),
+        progress: progress.map(|Progress { fraction, message }| JobProgressInfo { fraction, message }),
         result: result.map(|text| JsonText::parse(text).unwrap_or_default()),
         error: error.map(|JobError { code, message, hint, detail }| JobErrorInfo { code, message, hint, detail }),
         schedule,

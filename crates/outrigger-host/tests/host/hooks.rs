@@ -263,7 +263,7 @@ async fn a_function_that_does_not_fit_the_hook_is_refused_when_it_subscribes() {
         "plugin.enabled",
         "welcome",
         "invalid_input",
-        "`plugin.enabled` carries what `customer` of `welcome(customer: customer)` does not take",
+        "which `customer` of `welcome(customer: customer)` does not take: the field `name` of type string is missing",
     )
     .await;
     check("text.shown", "append-c", "function_not_found", "did you mean `callbacks.append-a`").await;

@@ -7,6 +7,7 @@ mod configuration;
 mod door;
 mod health;
 mod hooks;
+mod hooks_of_plugins;
 mod install;
 mod migrations;
 mod refuse;

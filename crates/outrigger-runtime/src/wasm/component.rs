@@ -34,7 +34,7 @@ const OFFERED: &[(&str, &[&str])] = &[
         "wasi:sockets",
         &["network", "instance-network", "tcp", "tcp-create-socket", "udp", "udp-create-socket", "ip-name-lookup"],
     ),
-    (OURS, &["logging", "configuration", "state", "calls"]),
+    (OURS, &["logging", "configuration", "state", "calls", "progress", "hooks"]),
 ];
 
 const OURS: &str = "outrigger:plugin";

@@ -307,6 +307,7 @@ mod quiet {
     use super::{Arc, CallContext, Instant};
     use outrigger_contract::Code;
     use outrigger_engine::correlation::CorrelationId;
+    use outrigger_engine::progress::Progress;
     use outrigger_engine::runtime::{CallError, Cancellation, HostServices, LogLine, Observed, StateError};
     use serde_json::{Map, Value};
 
@@ -327,6 +328,10 @@ mod quiet {
 
     fn unavailable<T>() -> Result<T, StateError> {
         Err(StateError::Unavailable("there is no call yet".to_owned()))
+    }
+
+    fn no_call<T>() -> Result<T, CallError> {
+        Err(CallError { code: Code::Unsupported, message: "there is no call yet".to_owned(), detail: None })
     }
 
     #[async_trait::async_trait]
@@ -358,7 +363,13 @@ mod quiet {
         }
 
         async fn call(&self, _: &str, _: &str) -> Result<String, CallError> {
-            Err(CallError { code: Code::Unsupported, message: "there is no call yet".to_owned(), detail: None })
+            no_call()
+        }
+
+        fn progress(&self, _: Progress) {}
+
+        async fn fire(&self, _: &str, _: &str) -> Result<String, CallError> {
+            no_call()
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The interfaces of `outrigger:plugin` that a component may import, on top of the engine's services.
 
+use outrigger_engine::progress::Progress;
 use outrigger_engine::runtime::{CallError, LogLevel, StateError};
 
 use super::state::State;
@@ -11,12 +12,13 @@ mod bindings {
         imports: {
             "outrigger:plugin/logging": trappable,
             "outrigger:plugin/configuration": trappable,
+            "outrigger:plugin/progress": trappable,
             default: async | trappable,
         },
     });
 }
 
-use bindings::outrigger::plugin::{calls, configuration, logging, state};
+use bindings::outrigger::plugin::{calls, configuration, hooks, logging, progress, state};
 use wasmtime::component::{HasSelf, Linker};
 
 /// Offers all of them.
@@ -24,7 +26,9 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     logging::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/logging"))?;
     configuration::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/configuration"))?;
     state::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/state"))?;
-    calls::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/calls"))
+    calls::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/calls"))?;
+    progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/progress"))?;
+    hooks::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/hooks"))
 }
 
 impl logging::Host for State {
@@ -93,6 +97,24 @@ impl calls::Host for State {
     async fn call(&mut self, function: String, arguments: String) -> wasmtime::Result<Result<String, calls::Error>> {
         let result = self.scope.services()?.call(&function, &arguments).await;
         Ok(result.map_err(|CallError { code, message, detail }| calls::Error {
+            code: code.as_str().to_owned(),
+            message,
+            detail,
+        }))
+    }
+}
+
+impl progress::Host for State {
+    fn report(&mut self, fraction: Option<f64>, message: String) -> wasmtime::Result<()> {
+        self.scope.services()?.progress(Progress::new(fraction, message));
+        Ok(())
+    }
+}
+
+impl hooks::Host for State {
+    async fn fire(&mut self, hook: String, payload: String) -> wasmtime::Result<Result<String, hooks::Error>> {
+        let result = self.scope.services()?.fire(&hook, &payload).await;
+        Ok(result.map_err(|CallError { code, message, detail }| hooks::Error {
             code: code.as_str().to_owned(),
             message,
             detail,

@@ -35,8 +35,16 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Add a hook")
         .right("hook_create")
-        .example(json!({"name": "customer.created", "kind": "action", "description": "A customer signed up."}))
-        .fails(&[Code::AlreadyExists, Code::Conflict]);
+        .example(json!({
+            "name": "customer.created", "kind": "action", "description": "A customer signed up.",
+            "schema": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
+        }))
+        .fails(&[Code::InvalidInput, Code::AlreadyExists, Code::Conflict]);
+    api.get("/api/v1/hooks/{hook}", "hook_fetch", hook)
+        .tag(TAG)
+        .summary("One hook, with the schema of what it carries")
+        .right("hook_view")
+        .fails(&[Code::NotFound]);
     api.delete("/api/v1/hooks/{hook}", "hook_delete", delete_hook)
         .tag(TAG)
         .summary("Remove a hook that nobody is subscribed to")
@@ -116,9 +124,19 @@ async fn hooks(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<R
     Ok(Reply(List { items }))
 }
 
+async fn hook(caller: Caller, input: Input<HookPath, NoQuery, NoBody>) -> ApiResult<Reply<HookInfo>> {
+    let name = input.path.hook;
+    let found = caller.platform.hook_list().await?.into_iter().find(|hook| hook.name == name);
+    found.map(Reply).ok_or_else(|| {
+        ApiError::new(Code::NotFound, format!("there is no hook `{name}`"))
+            .with_hint("`outrigger hook list` shows them")
+    })
+}
+
 async fn create_hook(caller: Caller, input: Input<NoPath, NoQuery, HookRequest>) -> ApiResult<Created<HookInfo>> {
     let hook = caller.platform.hook_create(input.body).await?;
-    Ok(Created(hook, "/api/v1/hooks".to_owned()))
+    let place = format!("/api/v1/hooks/{}", hook.name);
+    Ok(Created(hook, place))
 }
 
 async fn delete_hook(caller: Caller, input: Input<HookPath, NoQuery, NoBody>) -> ApiResult<Done> {

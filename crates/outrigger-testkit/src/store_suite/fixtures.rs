@@ -19,6 +19,7 @@ use outrigger_engine::store::{
 };
 use outrigger_engine::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord};
 use outrigger_engine::{CorrelationId, Store};
+use serde_json::json;
 use time::OffsetDateTime;
 
 /// A name that is known to be valid.
@@ -164,6 +165,7 @@ pub fn hook(name: &str) -> HookRecord {
         name: name.parse().expect("a valid name"),
         kind: HookKind::Event,
         description: format!("When {name} happens."),
+        schema: Some(json!({"type": "object"})),
         plugin: None,
         created_by: "local".to_owned(),
         created_at: moment(0),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_engine::Store;
-use outrigger_engine::jobs::{JobError, JobId, JobProgress, JobRecord, JobState, Missed, Overlap, ScheduleRecord};
+use outrigger_engine::jobs::{JobError, JobId, JobRecord, JobState, Missed, Overlap, ScheduleRecord};
+use outrigger_engine::progress::Progress;
 use outrigger_engine::store::{Bound, JobFilter, Keep};
 
 use super::fixtures::{assert_conflict, event, job, moment, schedule};
@@ -28,7 +29,7 @@ pub async fn a_job_comes_back_as_it_was_written(store: Arc<dyn Store>) {
     (whole.attempt, whole.interruptions, whole.cancel_requested) = (3, 1, true);
     (whole.approved_by, whole.schedule) = (Some("key ops".to_owned()), Some("nightly".to_owned()));
     (whole.not_before, whole.started_at, whole.ended_at) = (Some(moment(3)), Some(moment(4)), Some(moment(5)));
-    whole.progress = Some(JobProgress { fraction: Some(0.25), message: "a quarter".to_owned() });
+    whole.progress = Some(Progress { fraction: Some(0.25), message: "a quarter".to_owned() });
     whole.result = Some("{\"b\": 1.10, \"a\": []}".to_owned());
     whole.error = Some(JobError {
         code: outrigger_contract::Code::FunctionFailed,

@@ -35,6 +35,11 @@ pub(in crate::manifest) fn read(item: &Item<'_>) -> Option<ConfigurationSchema> 
     Some(ConfigurationSchema { properties: properties(item, Level::Key)? })
 }
 
+/// The properties of an object that is no configuration: nothing in it is a secret or has a default.
+pub(in crate::manifest) fn parts(item: &Item<'_>) -> Option<IndexMap<String, Property>> {
+    properties(item, Level::Part)
+}
+
 fn properties(item: &Item<'_>, level: Level) -> Option<IndexMap<String, Property>> {
     let named = item.named::<Key>()?;
     Some(named.into_iter().filter_map(|(Key(key), item)| Some((key, property(&item, level)?))).collect())

@@ -1,13 +1,25 @@
-//! The hooks: none, but with a subscription.
+//! The hooks: one, with a subscription.
 
 use async_trait::async_trait;
 use outrigger_api::*;
+use serde_json::Value;
 use time::OffsetDateTime;
 use ulid::Ulid;
 
 use super::Seen;
 
-/// No hook is there.
+fn hook(name: HookName) -> HookInfo {
+    HookInfo {
+        name,
+        kind: HookKind::Action,
+        description: String::new(),
+        schema: None,
+        built_in: false,
+        plugin: None,
+        subscriptions: 1,
+    }
+}
+
 fn subscription(enabled: bool) -> SubscriptionInfo {
     SubscriptionInfo {
         id: "01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned(),
@@ -32,13 +44,13 @@ fn subscription(enabled: bool) -> SubscriptionInfo {
 impl Hooks for Seen {
     async fn hook_list(&self) -> ApiResult<Vec<HookInfo>> {
         self.allowed()?;
-        Ok(Vec::new())
+        Ok(vec![hook("customer.created".parse().unwrap())])
     }
 
     async fn hook_create(&self, request: HookRequest) -> ApiResult<HookInfo> {
         self.allowed()?;
-        let HookRequest { name, kind, description } = request;
-        Ok(HookInfo { name, kind, description, built_in: false, plugin: None, subscriptions: 0 })
+        let HookRequest { name, kind, description, schema } = request;
+        Ok(HookInfo { kind, description, schema: schema.map(Value::Object), ..hook(name) })
     }
 
     async fn hook_delete(&self, _: &HookName) -> ApiResult<()> {

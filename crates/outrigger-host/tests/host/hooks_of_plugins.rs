@@ -1,0 +1,148 @@
+//! Hooks that the manifests of plugins declare, fired by their functions: real components on both sides.
+
+use outrigger_api::{ApiError, Code, FireRequest, HookTraceInfo, HookTraceQuery};
+use outrigger_testkit::components;
+use serde_json::{Value as Json, json};
+
+use crate::bench::Bench;
+
+/// Of a shop: an event with a payload that is typed, a filter of one, and a filter of anything.
+const SHOP: &str = r#"
+[hooks."shop.sold"]
+kind = "event"
+description = "Something was sold to a customer."
+
+[hooks."shop.sold".payload]
+name = { type = "string", required = true }
+country = { type = "string" }
+
+[hooks."shop.priced"]
+kind = "filter"
+description = "A price was made."
+
+[hooks."shop.priced".payload]
+cents = { type = "integer", minimum = 0, required = true }
+
+[hooks."shop.labelled"]
+kind = "filter"
+description = "A label was made."
+"#;
+
+async fn shop() -> Bench {
+    let bench = Bench::new().await;
+    bench
+        .install(&bench.package("shop", "shop", "1.0.0", SHOP, &components::telling()))
+        .await
+        .expect("it is installed");
+    bench
+}
+
+async fn install_callbacks(bench: &Bench, manifest: &str) -> Result<(), ApiError> {
+    let package = bench.package("callbacks", "callbacks", "1.0.0", manifest, &components::callbacks());
+    bench.install(&package).await.map(drop)
+}
+
+fn subscription(hook: &str, function: &str) -> String {
+    format!("[[subscriptions]]\nhook = \"{hook}\"\nfunction = \"{function}\"\n")
+}
+
+async fn fire(bench: &Bench, hook: &str, payload: Json) -> Result<Json, ApiError> {
+    let answer = bench.call("shop.fire", json!({"hook": hook, "payload": payload.to_string()})).await?;
+    Ok(serde_json::from_str(answer.as_str().expect("a text")).expect("JSON text"))
+}
+
+/// The code and the message of a firing that did not reach its end, and what the subscriber said.
+async fn refused(bench: &Bench, hook: &str, payload: &str) -> (String, String, Json) {
+    let error = bench.call("shop.fire", json!({"hook": hook, "payload": payload})).await.expect_err("it fails");
+    assert_eq!(error.code.as_str(), "function_failed", "{error:?}");
+    let mut failure = error.detail.expect("the function says why");
+    let text = |field: &Json| field.as_str().expect("a text").to_owned();
+    (text(&failure["code"]), text(&failure["message"]), failure["detail"].take())
+}
+
+async fn trace(bench: &Bench, hook: &str) -> HookTraceInfo {
+    let query = HookTraceQuery { hook: hook.parse().ok(), ..HookTraceQuery::default() };
+    bench.platform.hook_traces(&query).await.expect("it lists").remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_fires_a_hook_of_its_plugin_and_others_take_part() {
+    let bench = shop().await;
+    let manifest = [("shop.sold", "welcome"), ("shop.labelled", "append-a"), ("shop.labelled", "append-b")];
+    let manifest = manifest.map(|(hook, function)| subscription(hook, function)).concat();
+    install_callbacks(&bench, &manifest).await.expect("they fit");
+    let payload = json!({"name": "Ada", "country": "NO"});
+    assert_eq!(fire(&bench, "shop.sold", payload.clone()).await.expect("it is fired"), payload);
+    let told = trace(&bench, "shop.sold").await;
+    assert_eq!((told.caller.as_str(), told.callbacks.len()), ("plugin shop.fire", 1));
+    assert_eq!(told.callbacks[0].outcome, "done");
+    assert_eq!(fire(&bench, "shop.labelled", json!("x")).await.expect("it is fired"), json!("xab"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_fires_only_what_its_manifest_declares_and_only_what_fits() {
+    let bench = shop().await;
+    let (code, message, _) = refused(&bench, "shop.bought", "{}").await;
+    assert_eq!(code, "permission_denied");
+    assert!(message.contains("the plugin `shop` does not declare the hook `shop.bought`"), "{message}");
+    assert_eq!(refused(&bench, "plugin.enabled", "{}").await.0, "permission_denied");
+    assert_eq!(refused(&bench, "Shop", "{}").await.0, "invalid_usage");
+    let (code, message, _) = refused(&bench, "shop.sold", "{").await;
+    assert!(code == "invalid_input" && message.contains("is not JSON"), "{code}: {message}");
+    let (code, message, _) = refused(&bench, "shop.priced", r#"{"cents": -1}"#).await;
+    assert!(code == "invalid_input" && message.contains("/cents: -1 is less than"), "{code}: {message}");
+    // The same over the API.
+    let request = FireRequest { payload: json!({"cents": "1"}), dry_run: false };
+    let error = bench.platform.hook_fire(&"shop.priced".parse().expect("a name"), request).await;
+    assert_eq!(error.expect_err("it does not fit").code.as_str(), "invalid_input");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_does_not_take_what_a_hook_carries_is_not_installed_as_its_subscriber() {
+    let bench = shop().await;
+    let error = install_callbacks(&bench, &subscription("shop.priced", "welcome")).await.expect_err("it does not fit");
+    assert_eq!(error.code.as_str(), "invalid_manifest", "{}", error.message);
+    let part = r#"it can carry {"cents":0}, which `customer` of `welcome(customer: customer)` does not take"#;
+    assert!(error.message.contains(part), "{}", error.message);
+    assert_eq!(bench.platform.plugin_list().await.expect("it lists").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_filter_makes_of_the_value_is_held_to_the_schema() {
+    let bench = shop().await;
+    // It answers with JSON of another shape.
+    install_callbacks(&bench, &subscription("shop.priced", "rename")).await.expect("a text takes anything");
+    assert_eq!(fire(&bench, "shop.priced", json!({"cents": 5})).await.expect("it goes on"), json!({"cents": 5}));
+    let callback = trace(&bench, "shop.priced").await.callbacks.remove(0);
+    assert_eq!((callback.outcome.as_str(), callback.code.map(Code::as_str)), ("failed", Some("invalid_output")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_fires_a_hook_learns_that_it_was_refused() {
+    let bench = shop().await;
+    install_callbacks(&bench, &subscription("shop.priced", "refuse")).await.expect("a text takes anything");
+    let (code, message, detail) = refused(&bench, "shop.priced", r#"{"cents": 5}"#).await;
+    assert_eq!((code.as_str(), detail), ("hook_refused", json!("\"not today\"")));
+    assert!(message.contains("`callbacks.refuse`, which is subscribed to `shop.priced`, refused it"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payload_that_cannot_be_is_refused_with_its_place() {
+    let bench = Bench::new().await;
+    for (payload, part) in [
+        ("name = { type = \"text\" }", "`text` is not a type"),
+        (
+            "name = { type = \"string\", secret = true }",
+            "`secret` can only be said of a whole key of the configuration",
+        ),
+        ("name = { type = \"string\", pattern = \"(\" }", "the schema of what `shop.sold` carries is not valid"),
+    ] {
+        let manifest = format!(
+            "[hooks.\"shop.sold\"]\nkind = \"event\"\ndescription = \"x\"\n[hooks.\"shop.sold\".payload]\n{payload}\n"
+        );
+        let package = bench.package("shop", "shop", "1.0.0", &manifest, &components::telling());
+        let (code, error) = bench.refused(&package).await;
+        assert_eq!(code, "invalid_manifest", "{payload}");
+        assert!(error.message.contains(part), "{payload}: {}", error.message);
+    }
+}
