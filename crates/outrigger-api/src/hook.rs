@@ -35,8 +35,9 @@ pub struct HookRequest {
     #[serde(default)]
     #[schemars(length(max = 4000))]
     pub description: String,
-    /// A JSON Schema (2020-12) of what it carries, of at most 64 KiB, that refers to nothing outside itself. What is fired is
-    /// held to it, and who subscribes must take it. Any JSON where it is left out.
+    /// A JSON Schema (2020-12) of what it carries, of at most 64 KiB, in the words that speak of a value by itself (`type`,
+    /// `properties`, `enum`, `minimum` and the like, not `$ref` or `anyOf`). What is fired is held to it, and who subscribes must
+    /// take it. Any JSON where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Map<String, Value>>,
 }

@@ -224,6 +224,8 @@ pub trait Audit: Send + Sync {
 pub trait Hooks: Send + Sync {
     /// All hooks, by name.
     async fn hook_list(&self) -> ApiResult<Vec<HookInfo>>;
+    /// One hook.
+    async fn hook_fetch(&self, name: &HookName) -> ApiResult<HookInfo>;
     /// Adds a hook.
     async fn hook_create(&self, request: HookRequest) -> ApiResult<HookInfo>;
     /// Removes a hook that was added, and to which nobody is subscribed.

@@ -23,6 +23,10 @@ impl Hooks for Client {
         self.list("api/v1/hooks", &()).await
     }
 
+    async fn hook_fetch(&self, name: &HookName) -> ApiResult<HookInfo> {
+        self.get(&hook(name, ""), &()).await
+    }
+
     async fn hook_create(&self, request: HookRequest) -> ApiResult<HookInfo> {
         self.post("api/v1/hooks", &request).await
     }

@@ -95,6 +95,11 @@ impl Table {
         self.subscribers.iter().find(|subscriber| subscriber.subscription.id == id)
     }
 
+    /// How many are subscribed to a hook.
+    fn subscribed(&self, name: &HookName) -> usize {
+        self.by_hook.get(name).map_or(0, |list| list.len())
+    }
+
     fn spec(&self, name: &HookName) -> Result<&Arc<HookSpec>, Failure> {
         self.specs.get(name).ok_or_else(|| Failure::hook_not_found(name, self.specs.keys()))
     }

@@ -2,6 +2,7 @@
 //! Whatever a plugin may do beyond computing passes here, or is not offered by the runtime at all.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -63,7 +64,14 @@ pub(crate) struct CallServices {
     recording: Option<Arc<Recording>>,
     /// Who wants to know how far it is.
     progress: Option<Reporter>,
+    /// How often it has fired a hook.
+    fired: AtomicU32,
 }
+
+/// Bytes of what a plugin has a hook carry.
+const LONGEST_PAYLOAD: usize = 256 << 10;
+/// Hooks that a call fires. Events are kept, and whoever fires them in a loop would displace those of all others.
+const MOST_FIRINGS: u32 = 1_000;
 
 /// What they are for.
 #[derive(Debug)]
@@ -117,6 +125,7 @@ impl CallServices {
             calls: Calls::Granted,
             recording: recording.filter(|recording| recording.is_detailed()).cloned(),
             progress: progress.cloned(),
+            fired: AtomicU32::new(0),
         }
     }
 
@@ -140,6 +149,7 @@ impl CallServices {
             calls: ground.calls,
             recording: None,
             progress: None,
+            fired: AtomicU32::new(0),
         }
     }
 
@@ -294,17 +304,18 @@ impl HostServices for CallServices {
     }
 
     async fn fire(&self, hook: &str, payload: &str) -> Result<String, CallError> {
-        if self.calls == Calls::Refused {
-            let message = "a migration fires no hooks: it may be done again, or only be tried";
+        if self.subject.function().is_none() {
+            let message = "only a call fires hooks; a step of a plugin's life may be done again, or only be tried";
             return Err(refused(Code::Unsupported, message));
         }
         let hook: HookName = hook.parse().map_err(|error| refused(Code::InvalidUsage, format!("{error}")))?;
-        let plugin = self.subject.plugin();
-        if !self.subject.revision().manifest.hooks.contains_key(&hook) {
-            let message = format!(
-                "the plugin `{plugin}` does not declare the hook `{hook}`; its manifest does that with `[hooks.\"{hook}\"]`"
-            );
-            return Err(refused(Code::PermissionDenied, message));
+        if payload.len() > LONGEST_PAYLOAD {
+            let message = format!("`{hook}` was to carry {} bytes; {LONGEST_PAYLOAD} are allowed", payload.len());
+            return Err(refused(Code::InvalidInput, message));
+        }
+        if self.fired.fetch_add(1, Ordering::Relaxed) >= MOST_FIRINGS {
+            let message = format!("a call fires hooks at most {MOST_FIRINGS} times");
+            return Err(refused(Code::RateLimited, message));
         }
         let payload = serde_json::from_str(payload)
             .map_err(|error| refused(Code::InvalidInput, format!("what `{hook}` is to carry is not JSON: {error}")))?;
@@ -313,6 +324,7 @@ impl HostServices for CallServices {
             correlation: self.correlation,
             until: Some(self.deadline),
             within: self.recording.clone(),
+            by: Some(self.subject.plugin().clone()),
             ..Firing::new(hook, payload)
         };
         let Fired { value, failure, .. } = self.engine.fire(firing).await.map_err(passed_on)?;

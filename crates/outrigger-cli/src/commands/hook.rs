@@ -1,8 +1,8 @@
 //! `outrigger hook`: hooks, who is subscribed to them, and what was done when they were fired.
 
 use outrigger_api::{
-    ApiError, Code, FireReport, FireRequest, HookCallbackInfo, HookInfo, HookName, HookRequest, HookTraceInfo,
-    HookTraceQuery, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
+    FireReport, FireRequest, HookCallbackInfo, HookInfo, HookName, HookRequest, HookTraceInfo, HookTraceQuery,
+    SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
 };
 use serde_json::json;
 
@@ -84,21 +84,17 @@ async fn list(context: &Context, query: SubscriptionQuery) -> CliResult {
 async fn show(context: &Context, name: HookName) -> CliResult {
     let platform = context.platform().await?;
     let query = SubscriptionQuery { plugin: None, hook: Some(name.clone()) };
-    let (hooks, subscriptions) = (platform.hook_list().await?, platform.subscription_list(&query).await?);
-    let Some(hook) = hooks.iter().find(|hook| hook.name == name) else {
-        let error = ApiError::new(Code::NotFound, format!("there is no hook `{name}`"));
-        return Err(error.with_hint("`outrigger hook list` shows them").into());
-    };
+    let (hook, subscriptions) = (platform.hook_fetch(&name).await?, platform.subscription_list(&query).await?);
     context.output.print(&json!({"hook": hook, "subscriptions": subscriptions}), || {
         let schema = hook.schema.as_ref().map_or("any JSON".to_owned(), |schema| format!("{schema:#}"));
         let lines = [
             ("Hook", hook.name.to_string()),
             ("Kind", hook.kind.to_string()),
-            ("From", origin(hook).to_owned()),
+            ("From", origin(&hook).to_owned()),
             ("Description", one_line(&hook.description)),
             ("Carries", schema),
         ];
-        format!("{}\n\n{}", fields(&lines), subscriptions_text(&subscriptions))
+        format!("{}\n{}", fields(&lines), subscriptions_text(&subscriptions))
     })
 }
 

@@ -120,10 +120,12 @@ mod behaviour {
             let error = add("customer.gone", wrong).await.expect_err("that is no schema");
             assert_eq!(error.code, Code::InvalidInput, "{way:?}: {}", error.message);
         }
-        let hooks = platform.hook_list().await.expect("it lists");
-        let found = hooks.iter().find(|hook| hook.name.as_str() == "customer.created").expect("it is there");
-        assert_eq!(found.schema, added.schema, "{way:?}");
-        let built_in = hooks.iter().find(|hook| hook.name.as_str() == "plugin.installed").expect("it is there");
+        let fetch = async |name: &str| platform.hook_fetch(&name.parse().expect("a name")).await;
+        assert_eq!(fetch("customer.created").await.expect("it is there"), added, "{way:?}");
+        let error = fetch("customer.create").await.expect_err("there is no such hook");
+        let hint = "did you mean `customer.created`?";
+        assert_eq!((error.code, error.hint.as_str()), (Code::NotFound, hint), "{way:?}");
+        let built_in = fetch("plugin.installed").await.expect("it is there");
         let schema = built_in.schema.as_ref().expect("what Outrigger fires has one");
         assert_eq!(schema["properties"]["reason"], json!({"type": ["string", "null"]}), "{way:?}");
 

@@ -1,33 +1,38 @@
-//! Only so many calls at once, of the function and of its plugin. Who finds no room waits until the deadline.
+//! Only so many calls at once, of the function and of its plugin. Who finds no room waits until the deadline. A call that was
+//! led to by one that has room already needs none of its own: that one waits for it, and they would wait for each other. (Who is told of
+//! it in the background runs beside it; of those there are few at once.)
 
 use outrigger_contract::Code;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
-use super::Target;
 use super::deadline::Deadline;
+use super::{Caller, Target};
 use crate::error::Failure;
 
 /// Room for one call; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Permit<'a> {
     _function: Option<SemaphorePermit<'a>>,
-    _plugin: SemaphorePermit<'a>,
+    _plugin: Option<SemaphorePermit<'a>>,
 }
 
-pub(super) async fn acquire(target: &Target, deadline: Deadline) -> Result<Permit<'_>, Failure> {
-    if let Some(permit) = at_once(target) {
+pub(super) async fn acquire<'a>(
+    target: &'a Target,
+    caller: &Caller,
+    deadline: Deadline,
+) -> Result<Permit<'a>, Failure> {
+    let chain = caller.chain();
+    let function = target.slot().concurrency.as_ref().filter(|_| !chain.contains(&target.name));
+    let in_plugin = chain.iter().any(|function| function.plugin == target.name.plugin);
+    let plugin = (!in_plugin).then_some(&target.revision.concurrency);
+    if let Some(permit) = at_once(function, plugin) {
         return Ok(permit);
     }
-    let wait = async {
-        let function = match &target.slot().concurrency {
-            Some(limit) => Some(limit.acquire().await),
-            None => None,
-        };
-        (function.transpose(), target.revision.concurrency.acquire().await)
-    };
+    let wait =
+        async { Ok::<_, AcquireError>(Permit { _function: room(function).await?, _plugin: room(plugin).await? }) };
     match tokio::time::timeout_at(deadline.at.into(), wait).await {
-        Ok((Ok(function), Ok(plugin))) => Ok(Permit { _function: function, _plugin: plugin }),
-        Ok(_) => Err(Failure::new(Code::ShuttingDown, format!("`{}` is being shut down", target.name))),
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) => Err(Failure::new(Code::ShuttingDown, format!("`{}` is being shut down", target.name))),
         Err(_) => Err(Failure::new(
             Code::Busy,
             format!("`{}` found no room among the calls running at once within {:?}", target.name, deadline.limit),
@@ -37,10 +42,14 @@ pub(super) async fn acquire(target: &Target, deadline: Deadline) -> Result<Permi
 
 /// As a rule there is room, and no timer has to be made for waiting. Nobody who waits is overtaken: room that is given
 /// back is theirs first.
-fn at_once(target: &Target) -> Option<Permit<'_>> {
-    let function = match &target.slot().concurrency {
-        Some(limit) => Some(limit.try_acquire().ok()?),
-        None => None,
-    };
-    Some(Permit { _function: function, _plugin: target.revision.concurrency.try_acquire().ok()? })
+fn at_once<'a>(function: Option<&'a Semaphore>, plugin: Option<&'a Semaphore>) -> Option<Permit<'a>> {
+    let room = |limit: Option<&'a Semaphore>| limit.map(Semaphore::try_acquire).transpose().ok();
+    Some(Permit { _function: room(function)?, _plugin: room(plugin)? })
+}
+
+async fn room(limit: Option<&Semaphore>) -> Result<Option<SemaphorePermit<'_>>, AcquireError> {
+    match limit {
+        Some(limit) => limit.acquire().await.map(Some),
+        None => Ok(None),
+    }
 }

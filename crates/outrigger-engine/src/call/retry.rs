@@ -24,7 +24,7 @@ pub(super) async fn run(
     let mut attempt = 1;
     loop {
         execution.enter(Stage::Queue);
-        let permit = permit::acquire(&execution.target, deadline).await?;
+        let permit = permit::acquire(&execution.target, execution.caller, deadline).await?;
         let outcome = execution.run_once(arguments, deadline, observed).await;
         drop(permit);
         execution.enter(Stage::Other);

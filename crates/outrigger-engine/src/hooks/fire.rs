@@ -40,6 +40,8 @@ pub struct Firing {
     pub within: Option<Arc<Recording>>,
     /// Only the subscribers of this plugin are called.
     pub only: Option<PluginName>,
+    /// The plugin that fires it, where one does: it must be a hook of its own.
+    pub by: Option<PluginName>,
 }
 
 /// What became of it.
@@ -72,6 +74,7 @@ impl Firing {
             dry_run: false,
             within: None,
             only: None,
+            by: None,
         }
     }
 }
@@ -80,11 +83,16 @@ impl Engine {
     /// Fires a hook and waits for its subscribers.
     ///
     /// # Errors
-    /// There is no such hook; it cannot carry that; Outrigger fires it itself, and more than a dry run was asked for; or it is
+    /// There is no such hook; it is not one of the plugin that fires it; it cannot carry that; Outrigger fires it itself, and more than a dry run was asked for; or it is
     /// an event that cannot be written into the log.
     pub async fn fire(&self, firing: Firing) -> Result<Fired, Failure> {
         let hook = &firing.hook;
         let spec = Arc::clone(self.inner.hooks.table.load().spec(hook)?);
+        if let Some(plugin) = firing.by.as_ref().filter(|plugin| spec.plugin.as_ref() != Some(plugin)) {
+            let message = format!("the plugin `{plugin}` does not declare the hook `{hook}`, and fires only its own");
+            return Err(Failure::new(Code::PermissionDenied, message)
+                .with_hint(format!("its manifest declares one with `[hooks.\"{hook}\"]`")));
+        }
         if spec.is_built_in() && !firing.dry_run {
             let message = format!("`{hook}` is fired by Outrigger itself");
             return Err(Failure::new(Code::InvalidUsage, message).with_hint("a dry run shows who would be called"));
@@ -92,7 +100,7 @@ impl Engine {
         if let Some(payload) = spec.payload.as_ref().filter(|_| !spec.is_built_in()) {
             payload.check(&firing.payload).map_err(|faults| {
                 Failure::new(Code::InvalidInput, format!("`{hook}` cannot carry that: {faults}"))
-                    .with_hint("`outrigger hook show` has the schema of what a hook carries")
+                    .with_hint(format!("`outrigger hook show {hook}` has the schema of what it carries"))
             })?;
         }
         if spec.kind == HookKind::Event && !firing.dry_run {
@@ -118,7 +126,7 @@ struct Course<'a> {
     engine: &'a Engine,
     firing: &'a Firing,
     kind: HookKind,
-    /// What the hook may carry; none for anything.
+    /// What filters are held to. None for Outrigger's own hooks: who fires them looks at what comes out.
     payload: Option<Arc<Payload>>,
     /// What the next filter is given.
     value: Json,
@@ -144,7 +152,7 @@ async fn run(engine: &Engine, firing: Firing) -> Fired {
         value: firing.payload.clone(),
         firing: &firing,
         kind,
-        payload: spec.and_then(|spec| spec.payload.clone()),
+        payload: spec.filter(|spec| !spec.is_built_in()).and_then(|spec| spec.payload.clone()),
         failure: None,
         result: HookResult::Passed,
     };

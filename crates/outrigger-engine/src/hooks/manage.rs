@@ -49,8 +49,16 @@ impl Engine {
     #[must_use]
     pub fn hooks(&self) -> Vec<(Arc<HookSpec>, usize)> {
         let table = self.inner.hooks.table.load();
-        let count = |name| table.by_hook.get(name).map_or(0, |list| list.len());
-        table.specs.values().map(|spec| (Arc::clone(spec), count(&spec.name))).collect()
+        table.specs.values().map(|spec| (Arc::clone(spec), table.subscribed(&spec.name))).collect()
+    }
+
+    /// One hook, with how many are subscribed to it.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn hook(&self, name: &HookName) -> Result<(Arc<HookSpec>, usize), Failure> {
+        let table = self.inner.hooks.table.load();
+        Ok((Arc::clone(table.spec(name)?), table.subscribed(name)))
     }
 
     /// Adds a hook.

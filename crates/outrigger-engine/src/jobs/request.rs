@@ -59,11 +59,7 @@ impl Engine {
     pub async fn job_create(&self, caller: &Caller, request: JobRequest) -> Result<JobRecord, Failure> {
         let not_before = request.not_before;
         let task = self.task(caller, request).await?;
-        let waiting = self.inner.store.job_backlog().await?;
-        if waiting >= MOST_WAITING {
-            return Err(Failure::new(Code::Busy, format!("{waiting} jobs wait already, and there can be no more"))
-                .with_hint("try again when some have begun; `outrigger job list --state queued` shows what waits"));
-        }
+        self.check_room().await?;
         let mut job = JobRecord::new(task, owner(caller), OffsetDateTime::now_utc());
         job.not_before = not_before;
         let told = event::of(&job);
@@ -114,11 +110,22 @@ impl Engine {
     /// that could call it too: otherwise they would have done for them what they may not do.
     ///
     /// # Errors
-    /// It has not, it cannot be called by them or at all any more, there is none, or the store failed.
+    /// It has not, it cannot be called by them or at all any more, too many wait, there is none, or the store failed.
     pub async fn job_retry(&self, id: JobId, by: &Caller) -> Result<JobRecord, Failure> {
         let Task { function, arguments, .. } = self.job(id).await?.task;
         self.check_call(by, function, arguments).await?;
+        self.check_room().await?;
         self.job_change(id, Event::Retry, |_| Ok(())).await
+    }
+
+    /// Looks whether one more job may wait.
+    async fn check_room(&self) -> Result<(), Failure> {
+        let waiting = self.inner.store.job_backlog().await?;
+        if waiting < MOST_WAITING {
+            return Ok(());
+        }
+        Err(Failure::new(Code::Busy, format!("{waiting} jobs wait already, and there can be no more"))
+            .with_hint("try again when some have begun; `outrigger job list --state queued` shows what waits"))
     }
 
     /// Lets something happen to a job: asks the machine, writes what it says, and does what it says. `also` writes down

@@ -327,6 +327,8 @@ async fn no_more_jobs_wait_than_there_is_room_for() {
     );
     bench.engine.job_cancel(first).await.expect("it can be");
     bench.start_job(request("demo.version", json!({}))).await;
+    let refused = bench.engine.job_retry(first, &Caller::Local).await.expect_err("too many wait again");
+    assert_eq!(refused.code, Code::Busy);
 }
 
 #[tokio::test]

@@ -30,6 +30,12 @@ impl Hooks for Session {
         Ok(seen.map(|(spec, count)| hook_info(spec, *count)).collect())
     }
 
+    async fn hook_fetch(&self, name: &HookName) -> ApiResult<HookInfo> {
+        self.require(Right::HOOK_VIEW, name.as_str())?;
+        let (spec, count) = self.host.engine.hook(name).map_err(convert::error)?;
+        Ok(hook_info(&spec, count))
+    }
+
     async fn hook_create(&self, request: HookRequest) -> ApiResult<HookInfo> {
         let HookRequest { name, kind, description, schema } = request;
         if description.chars().count() > 4_000 {
@@ -49,10 +55,9 @@ impl Hooks for Session {
 
     async fn hook_delete(&self, name: &HookName) -> ApiResult<()> {
         let work = async {
-            let hooks = self.host.engine.hooks();
-            let before = hooks.iter().find(|(spec, _)| spec.name == *name).map(|(spec, count)| hook_info(spec, *count));
+            let (spec, count) = self.host.engine.hook(name).map_err(convert::error)?;
             self.host.engine.hook_delete(name).await.map_err(convert::error)?;
-            let before = before.and_then(|info| serde_json::to_value(&info).ok());
+            let before = serde_json::to_value(hook_info(&spec, count)).ok();
             Ok(((), Trace { before, ..Trace::default() }))
         };
         self.act(Act::destroys(Right::HOOK_DELETE, name.as_str()), work).await

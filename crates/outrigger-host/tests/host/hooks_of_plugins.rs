@@ -29,11 +29,13 @@ description = "A label was made."
 "#;
 
 async fn shop() -> Bench {
+    shop_with("").await
+}
+
+async fn shop_with(more: &str) -> Bench {
     let bench = Bench::new().await;
-    bench
-        .install(&bench.package("shop", "shop", "1.0.0", SHOP, &components::telling()))
-        .await
-        .expect("it is installed");
+    let package = bench.package("shop", "shop", "1.0.0", &format!("{SHOP}{more}"), &components::telling());
+    bench.install(&package).await.expect("it is installed");
     bench
 }
 
@@ -83,14 +85,16 @@ async fn a_function_fires_a_hook_of_its_plugin_and_others_take_part() {
 async fn a_function_fires_only_what_its_manifest_declares_and_only_what_fits() {
     let bench = shop().await;
     let (code, message, _) = refused(&bench, "shop.bought", "{}").await;
+    assert_eq!(code, "not_found");
+    assert!(message.contains("there is no hook `shop.bought`"), "{message}");
+    let (code, message, _) = refused(&bench, "plugin.enabled", "{}").await;
     assert_eq!(code, "permission_denied");
-    assert!(message.contains("the plugin `shop` does not declare the hook `shop.bought`"), "{message}");
-    assert_eq!(refused(&bench, "plugin.enabled", "{}").await.0, "permission_denied");
+    assert!(message.contains("the plugin `shop` does not declare the hook `plugin.enabled`"), "{message}");
     assert_eq!(refused(&bench, "Shop", "{}").await.0, "invalid_usage");
     let (code, message, _) = refused(&bench, "shop.sold", "{").await;
     assert!(code == "invalid_input" && message.contains("is not JSON"), "{code}: {message}");
     let (code, message, _) = refused(&bench, "shop.priced", r#"{"cents": -1}"#).await;
-    assert!(code == "invalid_input" && message.contains("/cents: -1 is less than"), "{code}: {message}");
+    assert!(code == "invalid_input" && message.contains("/cents: value is less than"), "{code}: {message}");
     // The same over the API.
     let request = FireRequest { payload: json!({"cents": "1"}), dry_run: false };
     let error = bench.platform.hook_fire(&"shop.priced".parse().expect("a name"), request).await;
@@ -136,6 +140,10 @@ async fn a_payload_that_cannot_be_is_refused_with_its_place() {
             "`secret` can only be said of a whole key of the configuration",
         ),
         ("name = { type = \"string\", pattern = \"(\" }", "the schema of what `shop.sold` carries is not valid"),
+        (
+            "name = { type = \"string\", pattern = \"^x$\", required = true }",
+            "cannot be tried: no value is found that fits it",
+        ),
     ] {
         let manifest = format!(
             "[hooks.\"shop.sold\"]\nkind = \"event\"\ndescription = \"x\"\n[hooks.\"shop.sold\".payload]\n{payload}\n"
@@ -145,4 +153,40 @@ async fn a_payload_that_cannot_be_is_refused_with_its_place() {
         assert_eq!(code, "invalid_manifest", "{payload}");
         assert!(error.message.contains(part), "{payload}: {}", error.message);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_takes_part_in_its_own_hook_although_only_one_of_its_calls_runs_at_once() {
+    let limits = "[limits]\nconcurrency = 1\n[functions.fire]\nconcurrency = 1\n";
+    let bench = shop_with(&(subscription("shop.labelled", "keep") + limits)).await;
+    assert_eq!(fire(&bench, "shop.labelled", json!("x")).await.expect("it is fired"), json!("x"));
+    assert_eq!(trace(&bench, "shop.labelled").await.callbacks[0].outcome, "done");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hook_that_leads_to_itself_ends_at_the_depth_of_calls() {
+    let bench = shop_with(&subscription("shop.labelled", "again")).await;
+    assert_eq!(fire(&bench, "shop.labelled", json!(5)).await.expect("it goes on"), json!(5));
+    let traces = bench.platform.hook_traces(&HookTraceQuery::default()).await.expect("it lists");
+    let codes: Vec<_> = traces.iter().filter_map(|trace| trace.callbacks[0].code).collect();
+    assert_eq!(codes, [Code::CallDepth], "{traces:?}");
+    // Whoever must not be passed over says so.
+    let limit = "on-error = \"fail-closed\"\n";
+    let bench = shop_with(&(subscription("shop.labelled", "again") + limit)).await;
+    let (code, message, _) = refused(&bench, "shop.labelled", "5").await;
+    assert_eq!(code, "hook_refused", "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_fires_only_so_much() {
+    let bench = shop_with("[limits]\ntimeout = \"1m\"\ncpu = \"30s\"\n").await;
+    let often = async |times: u32| {
+        let arguments = json!({"times": times, "hook": "shop.labelled", "payload": "\"x\""});
+        bench.call("shop.fire-often", arguments).await
+    };
+    assert_eq!(often(1_000).await.expect("that is allowed"), json!("\"x\""));
+    let error = often(1_001).await.expect_err("that is too often");
+    assert_eq!(error.detail.expect("the function says why")["code"], "rate_limited");
+    let (code, message, _) = refused(&bench, "shop.labelled", &json!("x".repeat(300_000)).to_string()).await;
+    assert_eq!((code.as_str(), message.contains("262144 are allowed")), ("invalid_input", true), "{message}");
 }

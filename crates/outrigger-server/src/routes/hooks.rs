@@ -125,12 +125,7 @@ async fn hooks(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<R
 }
 
 async fn hook(caller: Caller, input: Input<HookPath, NoQuery, NoBody>) -> ApiResult<Reply<HookInfo>> {
-    let name = input.path.hook;
-    let found = caller.platform.hook_list().await?.into_iter().find(|hook| hook.name == name);
-    found.map(Reply).ok_or_else(|| {
-        ApiError::new(Code::NotFound, format!("there is no hook `{name}`"))
-            .with_hint("`outrigger hook list` shows them")
-    })
+    caller.platform.hook_fetch(&input.path.hook).await.map(Reply)
 }
 
 async fn create_hook(caller: Caller, input: Input<NoPath, NoQuery, HookRequest>) -> ApiResult<Created<HookInfo>> {

@@ -61,7 +61,7 @@ pub fn routes(api: &mut Api) {
         .summary("Do a job once more that failed or was cancelled")
         .describe("It is called as whoever started it, and takes the right `function_execute` besides.")
         .right("job_modify")
-        .fails(&[Code::NotFound, Code::Conflict])
+        .fails(&[Code::NotFound, Code::Conflict, Code::Busy])
         .fails(START);
     api.post("/api/v1/jobs/{job_id}/approve", "job_approve", approve)
         .tag(TAG)

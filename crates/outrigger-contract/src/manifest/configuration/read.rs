@@ -115,7 +115,7 @@ fn refuse_misplaced(table: &Table<'_>, kind: PropertyKind, level: Level) {
         }
         if level == Level::Part && ["secret", "encrypted", "default"].contains(word) {
             let message = format!("`{word}` can only be said of a whole key of the configuration");
-            item.fail::<()>(message, Some("move it up to the key".to_owned()));
+            item.fail::<()>(message, Some("leave it out, or say it of the key that this is a part of".to_owned()));
         }
     }
 }

@@ -224,7 +224,7 @@ l = { type = "number", default = nan }
     line 18, column 37: `configuration.i.enum[1]`: this does not fit the property: 1 is not of the type `string`
     line 18, column 51: `configuration.i.default`: this does not fit the property: "b" is none of "a"
     line 19, column 35: `configuration.j.required`: `required` is not a list here; write `required = true` in each property that is required
-    line 19, column 89: `configuration.j.properties.x.secret`: `secret` can only be said of a whole key of the configuration; move it up to the key
+    line 19, column 89: `configuration.j.properties.x.secret`: `secret` can only be said of a whole key of the configuration; leave it out, or say it of the key that this is a part of
     line 20, column 76: `configuration.k.default`: this does not fit the property: 10 is more than the maximum 9
     line 21, column 34: `configuration.l.default`: JSON cannot hold this number; write a finite number
     line 22, column 1: `configuration.m n`: `m n` is not a key of a configuration: use letters, digits, `_` and `-`, starting with a letter, at most 64

@@ -1,4 +1,4 @@
-//! The hooks: one, with a subscription.
+//! The hooks: any, with a subscription.
 
 use async_trait::async_trait;
 use outrigger_api::*;
@@ -44,7 +44,12 @@ fn subscription(enabled: bool) -> SubscriptionInfo {
 impl Hooks for Seen {
     async fn hook_list(&self) -> ApiResult<Vec<HookInfo>> {
         self.allowed()?;
-        Ok(vec![hook("customer.created".parse().unwrap())])
+        Ok(Vec::new())
+    }
+
+    async fn hook_fetch(&self, name: &HookName) -> ApiResult<HookInfo> {
+        self.allowed()?;
+        Ok(hook(name.clone()))
     }
 
     async fn hook_create(&self, request: HookRequest) -> ApiResult<HookInfo> {

@@ -1,0 +1,123 @@
+//! What the schema of a payload may say: the words of JSON Schema that speak of a value by itself. None that joins schemas or refers to
+//! another place is among them, so that to hold a value to a schema takes as long as the value and the schema are, and no longer.
+
+use serde_json::{Map, Value as Json};
+
+const WORDS: [&str; 28] = [
+    "$comment",
+    "$schema",
+    "additionalProperties",
+    "const",
+    "default",
+    "deprecated",
+    "description",
+    "enum",
+    "examples",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "format",
+    "items",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "multipleOf",
+    "pattern",
+    "properties",
+    "required",
+    "title",
+    "type",
+    "uniqueItems",
+];
+
+/// Schemas within each other.
+const DEEPEST: usize = 16;
+/// Schemas in all.
+const MOST_SCHEMAS: usize = 500;
+const MOST_PATTERNS: usize = 50;
+
+/// Looks whether a schema keeps to the words and the bounds.
+pub(super) fn check(schema: &Json) -> Result<(), String> {
+    Count::default().schema(schema, "", 1)
+}
+
+#[derive(Default)]
+struct Count {
+    schemas: usize,
+    patterns: usize,
+}
+
+impl Count {
+    fn schema(&mut self, schema: &Json, path: &str, depth: usize) -> Result<(), String> {
+        self.schemas += 1;
+        if depth > DEEPEST || self.schemas > MOST_SCHEMAS {
+            return Err(format!(
+                "has more than {MOST_SCHEMAS} schemas in it, or more than {DEEPEST} within each other"
+            ));
+        }
+        let schema = match schema {
+            Json::Object(schema) => schema,
+            Json::Bool(_) => return Ok(()),
+            _ => return Err(format!("has something at `{path}` that is no schema")),
+        };
+        if let Some(word) = schema.keys().find(|word| !WORDS.contains(&word.as_str())) {
+            let words = WORDS.join(", ");
+            return Err(format!("says `{word}` at `{path}`, which is none of the words for a payload: {words}"));
+        }
+        self.patterns += usize::from(schema.contains_key("pattern"));
+        if self.patterns > MOST_PATTERNS {
+            return Err(format!("has more than {MOST_PATTERNS} patterns"));
+        }
+        let none = Map::new();
+        let properties = schema.get("properties").and_then(Json::as_object).unwrap_or(&none);
+        for (name, property) in properties {
+            self.schema(property, &format!("{path}/properties/{name}"), depth + 1)?;
+        }
+        for word in ["items", "additionalProperties"] {
+            if let Some(inner) = schema.get(word) {
+                self.schema(inner, &format!("{path}/{word}"), depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(schema: Json, part: &str) {
+        let message = check(&schema).expect_err("it is refused");
+        assert!(message.contains(part), "{message}");
+    }
+
+    #[test]
+    fn they_are_in_order() {
+        assert!(WORDS.is_sorted());
+    }
+
+    #[test]
+    fn other_words_are_refused_with_their_places() {
+        refused(json!({"properties": {"next": {"$ref": "#"}}}), "says `$ref` at `/properties/next`");
+        refused(json!({"items": {"anyOf": []}}), "says `anyOf` at `/items`");
+        refused(json!({"additionalProperties": {"not": {}}}), "says `not` at `/additionalProperties`");
+        refused(json!({"items": 5}), "has something at `/items` that is no schema");
+    }
+
+    #[test]
+    fn a_schema_has_its_bounds() {
+        let deep = |depth| (1..depth).fold(json!({}), |inner, _| json!({ "items": inner }));
+        assert_eq!(check(&deep(DEEPEST)), Ok(()));
+        refused(deep(DEEPEST + 1), "within each other");
+        let wide = |count: usize, property: Json| json!({"properties": (0..count).map(|name| (name.to_string(), property.clone())).collect::<Map<_, _>>()});
+        assert_eq!(check(&wide(MOST_SCHEMAS - 1, json!({}))), Ok(()));
+        refused(wide(MOST_SCHEMAS, json!({})), "more than 500 schemas");
+        refused(wide(MOST_PATTERNS + 1, json!({"pattern": "x"})), "more than 50 patterns");
+    }
+}
