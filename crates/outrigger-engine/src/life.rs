@@ -2,6 +2,7 @@
 //! completes or is undone, and the last good revision keeps running until its successor takes calls.
 
 mod configure;
+mod consult;
 mod effects;
 mod hold;
 mod migrate;
@@ -20,6 +21,7 @@ use serde_json::{Map, json};
 use time::OffsetDateTime;
 
 pub use configure::{Author, Configured, Edits};
+pub use consult::{Change, Intent};
 pub use rollback::RolledBack;
 pub(crate) use staged::StagedState;
 pub use staged::StateDifference;

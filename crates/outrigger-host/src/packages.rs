@@ -11,11 +11,11 @@ use outrigger_api::{
 };
 use outrigger_contract::{Digest, Permissions, PluginName};
 use outrigger_engine::configuration::Given;
-use outrigger_engine::life::{Author, Downgrade, Edits, Installation, Migrated};
+use outrigger_engine::life::{Author, Change, Downgrade, Edits, Installation, Intent, Migrated};
 use outrigger_engine::lifecycle::{Effect, Effects, Event, PluginState, drive};
 use outrigger_engine::runtime::Inspection;
 use outrigger_engine::store::{PluginRecord, RevisionRecord, RevisionSummary};
-use outrigger_engine::{CorrelationId, Engine, Failure};
+use outrigger_engine::{Caller, CorrelationId, Engine, Failure};
 use outrigger_registry::discovery::Duplicate;
 use outrigger_registry::{Discovered, PackageError, SearchPath, StagedPackage};
 use time::OffsetDateTime;
@@ -56,7 +56,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Consent {
     /// The digest whose permissions an administrator has seen and grants.
     pub(crate) approved: Option<String>,
-    pub(crate) granted_by: String,
+    /// Who wants it, and grants them.
+    pub(crate) by: Caller,
     pub(crate) correlation: CorrelationId,
     pub(crate) downgrade: Downgrade,
     /// Values that go over what is configured, or is made of that.
@@ -176,7 +177,8 @@ impl Packages {
     /// Installs what was prepared, or says what that would do.
     pub(crate) async fn install(&self, prepared: Prepared, consent: Consent) -> ApiResult<InstallOutcome> {
         let Prepared { candidate, installed, widened, _lock: lock } = prepared;
-        let Consent { approved, granted_by, correlation, downgrade, configuration, mode } = consent;
+        let Consent { by, approved, correlation, downgrade, configuration, mode } = consent;
+        let granted_by = by.to_string();
         let (manifest, digest) = (candidate.staged.manifest(), candidate.staged.digest());
         let mut outcome = InstallOutcome {
             name: manifest.name.clone(),
@@ -215,8 +217,17 @@ impl Packages {
             }
             return Ok(outcome);
         }
-        let staged = Some(staged);
         let replaces = installed.is_some();
+        let intent = Intent {
+            plugin: &outcome.name,
+            change: if replaces { Change::Update } else { Change::Install },
+            version: outcome.version.clone(),
+            digest,
+            by,
+            correlation,
+        };
+        self.engine.consult(intent).await.map_err(convert::error)?;
+        let staged = Some(staged);
         let mut effects = InstallEffects { packages: self, staged, installation, replaces, kept, migrated: None };
         // Validation is done: the package is staged and inspected. What is left is to unpack and to register it.
         drive(PluginState::Discovered, Event::Done(Effect::Validate), &mut effects)

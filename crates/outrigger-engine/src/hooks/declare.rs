@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use super::Table;
 use super::manage::check;
 use super::payload;
-use super::spec::{HookRecord, HookSpec};
+use super::spec::{HookRecord, HookSpec, is_delicate};
 use super::subscription::{Source, Subscriber, Subscription};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
@@ -78,7 +78,7 @@ impl Engine {
                     Arc::clone(table.spec(hook).map_err(|failure| wrong(format!("subscription to `{hook}`"), failure))?)
                 }
             };
-            let allowed = match spec.is_delicate() {
+            let allowed = match is_delicate(hook) {
                 true => Err(Failure::new(Code::InvalidManifest, "only an administrator subscribes to this hook")
                     .with_hint(format!(
                         "leave it out, and use `outrigger hook subscribe {hook} {plugin}.{}`",

@@ -40,6 +40,8 @@ pub struct Firing {
     pub within: Option<Arc<Recording>>,
     /// Only the subscribers of this plugin are called.
     pub only: Option<PluginName>,
+    /// The subscribers of this plugin are not called.
+    pub except: Option<PluginName>,
     /// The plugin that fires it, where one does: it must be a hook of its own.
     pub by: Option<PluginName>,
 }
@@ -74,6 +76,7 @@ impl Firing {
             dry_run: false,
             within: None,
             only: None,
+            except: None,
             by: None,
         }
     }
@@ -139,9 +142,12 @@ async fn run(engine: &Engine, firing: Firing) -> Fired {
     let (started, started_at) = (Instant::now(), OffsetDateTime::now_utc());
     // The list is fixed here; who subscribes from now on takes part the next time.
     let mut subscribers = engine.inner.hooks.subscribers(&firing.hook);
-    if let Some(plugin) = &firing.only {
-        let of_plugin = subscribers.iter().filter(|subscriber| subscriber.subscription.function.plugin == *plugin);
-        subscribers = of_plugin.cloned().collect();
+    if firing.only.is_some() || firing.except.is_some() {
+        let is_asked = |plugin: &PluginName| {
+            firing.only.as_ref().is_none_or(|only| only == plugin) && firing.except.as_ref() != Some(plugin)
+        };
+        let asked = subscribers.iter().filter(|subscriber| is_asked(&subscriber.subscription.function.plugin));
+        subscribers = asked.cloned().collect();
     }
     let spec = engine.inner.hooks.table.load().specs.get(&firing.hook).cloned();
     let kind = spec.as_ref().map_or(HookKind::Event, |spec| spec.kind);

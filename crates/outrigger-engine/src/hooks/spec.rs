@@ -14,6 +14,8 @@ use crate::jobs::JobState;
 pub const CALL_BEFORE: &str = "call.before";
 /// Fired after every call, however it ended.
 pub const CALL_AFTER: &str = "call.after";
+/// Fired before somebody does something with a plugin, and once it is known that it can be tried.
+pub const PLUGIN_BEFORE: &str = "plugin.before";
 pub const PLUGIN_INSTALLED: &str = "plugin.installed";
 pub const PLUGIN_UPDATED: &str = "plugin.updated";
 pub const PLUGIN_ENABLED: &str = "plugin.enabled";
@@ -72,13 +74,13 @@ impl HookSpec {
     pub fn is_built_in(&self) -> bool {
         self.name.is_reserved()
     }
+}
 
-    /// Whether only an administrator subscribes to it, not a manifest: whoever does sees, and can change, the arguments of
-    /// every call.
-    #[must_use]
-    pub fn is_delicate(&self) -> bool {
-        is_of_calls(&self.name)
-    }
+/// Whether only an administrator subscribes to a hook, not a manifest: whoever does sees, and can change, the arguments of
+/// every call, or has a say in what becomes of other plugins.
+#[must_use]
+pub fn is_delicate(name: &HookName) -> bool {
+    is_of_calls(name) || name.as_str() == PLUGIN_BEFORE
 }
 
 /// Whether a hook is fired for every call.
@@ -134,6 +136,17 @@ pub fn built_in() -> Vec<HookSpec> {
             vec![json!({
                 "function": "pricing.quote", "caller": "local", "outcome": "ok", "duration_us": 1,
                 "correlation": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            })],
+        ),
+        spec(
+            PLUGIN_BEFORE,
+            HookKind::Filter,
+            "Somebody is about to do something with a plugin. Carries `plugin`, `change` (`install`, `update`, `enable`, \
+             `disable`, `reload`, `rollback` or `remove`), `version` and `digest` (of what will be there, or of what is), and \
+             `caller`. By answering with its error value a subscriber refuses it; it may change nothing, and has no say in \
+             what becomes of its own plugin.",
+            vec![json!({
+                "plugin": "pricing", "change": "install", "version": "1.0.0", "digest": "sha256:00", "caller": "local",
             })],
         ),
         plugin(PLUGIN_INSTALLED, "A plugin was installed"),

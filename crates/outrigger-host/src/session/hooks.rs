@@ -1,7 +1,7 @@
 //! Hooks: looked at, added, subscribed to, fired.
 //!
-//! Who is subscribed to a hook of calls sees the arguments of every call and may change them, so that takes the right to
-//! administer all functions besides. And nobody has a hook call a function for them that they may not call themselves.
+//! Who is subscribed to a hook of calls sees the arguments of every call and may change them, and who is subscribed to
+//! `plugin.before` has a say in what becomes of plugins, so that takes the right to administer all functions besides. And nobody has a hook call a function for them that they may not call themselves.
 
 use async_trait::async_trait;
 use outrigger_api::{
@@ -78,7 +78,7 @@ impl Hooks for Session {
         let SubscriptionRequest { hook, function, priority, condition, on_error, timeout, description } = request;
         self.require(Right::HOOK_CREATE, hook.as_str())?;
         self.require(Right::FUNCTION_EXECUTE, &function.to_string())?;
-        if spec::is_of_calls(&hook) {
+        if spec::is_delicate(&hook) {
             self.require(Right::FUNCTION_ADMINISTER, "*")?;
         }
         let new = NewSubscription {
@@ -121,7 +121,7 @@ impl Hooks for Session {
         if enabled {
             // As for a new one: from now on it is called for them.
             self.require(Right::FUNCTION_EXECUTE, &subscription.function.to_string())?;
-            if spec::is_of_calls(&hook) {
+            if spec::is_delicate(&hook) {
                 self.require(Right::FUNCTION_ADMINISTER, "*")?;
             }
         }

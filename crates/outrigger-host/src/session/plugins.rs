@@ -6,9 +6,10 @@ use outrigger_api::{
     PackageSource, PluginDetails, PluginHealth, PluginSummary, Plugins, RollbackReport, RollbackRequest,
 };
 use outrigger_contract::PluginName;
+use outrigger_engine::Failure;
 use outrigger_engine::access::Right;
 use outrigger_engine::configuration::Given;
-use outrigger_engine::life::{Downgrade, RolledBack};
+use outrigger_engine::life::{Change, Downgrade, Intent, RolledBack};
 use serde_json::{Value, json};
 
 use super::{Act, Session, Trace, health};
@@ -57,7 +58,7 @@ impl Plugins for Session {
         }
         let consent = Consent {
             approved,
-            granted_by: self.caller().to_string(),
+            by: self.caller(),
             correlation: self.correlation,
             downgrade: if allow_downgrade { Downgrade::Allowed } else { Downgrade::Refused },
             configuration: Given(configuration),
@@ -88,6 +89,7 @@ impl Plugins for Session {
     async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<()> {
         let work = async {
             let before = self.standing(name);
+            self.consult(name, Change::Remove).await.map_err(convert::error)?;
             self.host.packages.uninstall(name).await?;
             Ok(((), Trace { before, ..Trace::default() }))
         };
@@ -95,15 +97,27 @@ impl Plugins for Session {
     }
 
     async fn plugin_enable(&self, name: &PluginName) -> ApiResult<()> {
-        self.modify(name, self.host.engine.enable(name)).await
+        let change = async {
+            self.consult(name, Change::Enable).await?;
+            self.host.engine.enable(name).await
+        };
+        self.modify(name, change).await
     }
 
     async fn plugin_disable(&self, name: &PluginName) -> ApiResult<()> {
-        self.modify(name, self.host.engine.disable(name)).await
+        let change = async {
+            self.consult(name, Change::Disable).await?;
+            self.host.engine.disable(name).await
+        };
+        self.modify(name, change).await
     }
 
     async fn plugin_reload(&self, name: &PluginName) -> ApiResult<()> {
-        self.modify(name, self.host.engine.reload(name)).await
+        let change = async {
+            self.consult(name, Change::Reload).await?;
+            self.host.engine.reload(name).await
+        };
+        self.modify(name, change).await
     }
 
     async fn plugin_warm(&self, name: &PluginName) -> ApiResult<usize> {
@@ -133,6 +147,7 @@ impl Plugins for Session {
             return engine.rollback_rehearse(name).await.map(report).map_err(convert::error);
         }
         let work = async {
+            self.consult(name, Change::Rollback).await.map_err(convert::error)?;
             let lock = self.host.packages.lock().await?;
             let before = self.standing(name);
             let rolled_back = engine.rollback(name, self.correlation).await.map_err(convert::error)?;
@@ -162,11 +177,19 @@ impl Session {
         }
     }
 
+    /// Asks who has a say in a change of a plugin that is there.
+    async fn consult(&self, name: &PluginName, change: Change) -> Result<(), Failure> {
+        let engine = &self.host.engine;
+        let (record, summary) = engine.plugin(name)?;
+        let (version, digest, by) = (summary.version.to_string(), record.active, self.caller());
+        engine.consult(Intent { plugin: name, change, version, digest, by, correlation: self.correlation }).await
+    }
+
     /// Changes where a plugin stands.
     async fn modify<T: Send>(
         &self,
         name: &PluginName,
-        change: impl Future<Output = Result<T, outrigger_engine::Failure>> + Send,
+        change: impl Future<Output = Result<T, Failure>> + Send,
     ) -> ApiResult<T> {
         let work = async {
             let before = self.standing(name);

@@ -10,7 +10,7 @@ use outrigger_api::{
 use outrigger_testkit::components;
 use serde_json::{Value as Json, json};
 
-use crate::bench::{Bench, call};
+use crate::bench::{Bench, call, names};
 
 /// Twice the time that a callback may take here: a component is compiled before its first call, and not on its time.
 const QUICK: Duration = Duration::from_secs(5);
@@ -470,4 +470,53 @@ async fn nobody_subscribes_past_their_rights() {
     let made = subscribe(&bench, "call.before", "refuse", json!({"condition": "false"})).await;
     let error = developer.subscription_switch(&made.id, false).await.expect_err("no check is switched off like that");
     assert_eq!(error.code.as_str(), "forbidden");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_something_is_done_with_a_plugin_it_may_be_refused() {
+    let bench = bench().await;
+    let refusing = subscribe(
+        &bench,
+        "plugin.before",
+        "refuse",
+        json!({"condition": "event.plugin == 'hostile' && event.change in ['install', 'disable', 'remove']"}),
+    )
+    .await;
+    let error = bench.install(&bench.hostile("1.0.0", "")).await.expect_err("it is refused");
+    assert_eq!(error.code.as_str(), "hook_refused", "{}", error.message);
+    assert!(error.message.ends_with("refused it: not today"), "{}", error.message);
+    assert_eq!(names(&bench.path("data/packages")).len(), 1, "nothing of it is there");
+    let hostile = "hostile".parse().expect("a name");
+    bench.platform.subscription_switch(&refusing.id, false).await.expect("it is there");
+    bench.install(&bench.hostile("1.0.0", "")).await.expect("nobody minds any more");
+    bench.platform.subscription_switch(&refusing.id, true).await.expect("it is there");
+    let refused = |outcome: Result<(), ApiError>| outcome.expect_err("it is refused").code.as_str().to_owned();
+    assert_eq!(refused(bench.platform.plugin_disable(&hostile).await), "hook_refused");
+    assert_eq!(refused(bench.platform.plugin_uninstall(&hostile).await), "hook_refused");
+    bench.platform.plugin_reload(&hostile).await.expect("its condition says nothing of that");
+    let told = trace(&bench.platform, "plugin.before").await;
+    assert_eq!((course(&told).as_str(), told.caller.as_str()), ("refuse skipped(condition)", "local"));
+    bench.install(&bench.hostile("2.0.0", "")).await.expect("nor of that");
+    assert_eq!(bench.call("hostile.good", json!({"number": 7})).await.expect("it is there"), json!(7));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_has_no_say_in_what_becomes_of_itself_and_nobody_changes_what_is_done() {
+    let bench = bench().await;
+    subscribe(&bench, "plugin.before", "refuse", json!({})).await;
+    let callbacks = "callbacks".parse().expect("a name");
+    bench.platform.plugin_reload(&callbacks).await.expect("it is not asked");
+    let other = bench.install(&bench.hostile("1.0.0", "")).await.expect_err("it is asked of others");
+    assert_eq!(other.code.as_str(), "hook_refused");
+    bench.platform.plugin_uninstall(&callbacks).await.expect("it is not asked");
+    bench.install(&bench.hostile("1.0.0", "")).await.expect("nobody is there any more");
+
+    let bench = self::bench().await;
+    subscribe(&bench, "plugin.before", "rename", json!({})).await;
+    let error = bench.install(&bench.hostile("1.0.0", "")).await.expect_err("it changed what is done");
+    assert_eq!(error.code.as_str(), "hook_failed", "{}", error.message);
+    // That is nothing for a manifest.
+    let manifest = "[[subscriptions]]\nhook = \"plugin.before\"\nfunction = \"refuse\"\n";
+    let error = bench.install(&package(&bench, "2.0.0", manifest)).await.expect_err("it may not");
+    assert_eq!(error.code.as_str(), "invalid_manifest", "{}", error.message);
 }
