@@ -58,6 +58,7 @@ pub enum Code {
     DigestMismatch,
     RequestTimeout,
     RequestInterrupted,
+    DependencyMissing,
     Internal,
 }
 
@@ -279,6 +280,9 @@ table! {
     RequestInterrupted "request_interrupted" 409 -32000 CONFLICT
         "A request with this idempotency key was begun, and what became of it is not known any more: the server ended meanwhile."
         "Look whether it was done; if it was not, send the request with a new key."
+    DependencyMissing "dependency_missing" 409 -32000 CONFLICT
+        "A plugin that this one needs is not installed, or not in a version that will do."
+        "Install it first; `outrigger plugin list --available` shows what could be."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

@@ -3,6 +3,7 @@
 
 mod configure;
 mod consult;
+mod dependencies;
 mod effects;
 mod hold;
 mod migrate;
@@ -65,8 +66,10 @@ impl Engine {
     /// left in the store.
     ///
     /// # Errors
-    /// It is installed already, its configuration lacks something or does not fit, the store failed, or a lifecycle step did.
+    /// It is installed already, a plugin that it needs is not, its configuration lacks something or does not fit, the store
+    /// failed, or a lifecycle step did.
     pub async fn install(&self, installation: Installation) -> Result<(), Failure> {
+        self.check_needs(&installation.revision.manifest)?;
         let configuration = self.first_configuration(&installation)?;
         let Installation { revision, granted, granted_by, .. } = installation;
         let now = OffsetDateTime::now_utc();
@@ -105,8 +108,10 @@ impl Engine {
     /// Whether a plugin that is not there yet could be installed, as far as that shows without bringing it up.
     ///
     /// # Errors
-    /// Its configuration lacks something or does not fit, or what its manifest says of hooks is wrong.
+    /// A plugin that it needs is not installed, its configuration lacks something or does not fit, or what its manifest says
+    /// of hooks is wrong.
     pub fn install_rehearse(&self, installation: &Installation) -> Result<(), Failure> {
+        self.check_needs(&installation.revision.manifest)?;
         self.first_configuration(installation)?;
         self.declared(&installation.revision.manifest, &installation.revision.inspection.graph).map(|_| ())
     }
@@ -137,9 +142,11 @@ impl Engine {
     /// Makes a plugin take calls.
     ///
     /// # Errors
-    /// A lifecycle step failed; it was undone, and the plugin is in the state `failed` with the reason.
+    /// A plugin that it needs is not installed; or a lifecycle step failed, was undone, and the plugin is in the state `failed`
+    /// with the reason.
     pub async fn enable(&self, name: &PluginName) -> Result<(), Failure> {
         let slot = self.slot(name)?;
+        self.check_needs(&self.revision(&slot.record().0.active).await?.manifest)?;
         match self.bring_into_service(name).await {
             Ok(true) => self.tell_of(spec::PLUGIN_ENABLED, &slot).await,
             Ok(false) => {}
@@ -227,9 +234,10 @@ impl Engine {
     /// Removes a plugin with all that is stored of it but its runs and logs. Calls that run finish first.
     ///
     /// # Errors
-    /// The store or the file system failed.
+    /// Another plugin needs it, or the store or the file system failed.
     pub async fn uninstall(&self, name: &PluginName) -> Result<(), Failure> {
         let slot = self.slot(name)?;
+        self.check_needed(name, None).await?;
         let _changing = slot.changing.lock().await;
         let mut effects = SlotEffects::new(self, &slot, slot.active.load_full());
         drive(standing(&slot), Event::Uninstall, &mut effects).await.map_err(|(_, failure)| failure)?;

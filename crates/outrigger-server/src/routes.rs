@@ -92,6 +92,9 @@ const CALL: &[Code] = &[
 const LIFECYCLE: &[Code] = &[
     Code::PluginNotFound,
     Code::Conflict,
+    Code::DependencyMissing,
+    Code::HookRefused,
+    Code::HookFailed,
     Code::PluginNotActive,
     Code::LifecycleFailed,
     Code::InvalidConfiguration,

@@ -37,8 +37,8 @@ impl Engine {
     /// Goes back to what was there before the last update.
     ///
     /// # Errors
-    /// There is nothing to go back to, the former revision could not be brought up, or the store failed; then nothing has
-    /// changed.
+    /// There is nothing to go back to, it does not get along with the plugins that it needs or that need it, it could not be
+    /// brought up, or the store failed; then nothing has changed.
     pub async fn rollback(&self, name: &PluginName, correlation: CorrelationId) -> Result<RolledBack, Failure> {
         let slot = self.slot(name)?;
         let _changing = slot.changing.lock().await;
@@ -76,6 +76,7 @@ impl Engine {
             ));
         };
         let record = self.revision(&predecessor.digest).await?;
+        self.check_dependencies(&record.manifest).await?;
         let grant = store.grant_fetch(&predecessor.digest).await?;
         let granted = grant.map(|grant| grant.permissions).unwrap_or_default();
         let revision = predecessor.configuration;

@@ -41,7 +41,8 @@ impl Engine {
     /// configuration and the state, and takes calls from the moment the store says so; calls that run finish on the old one.
     ///
     /// # Errors
-    /// The new revision could not be brought up, is unhealthy, or the store failed; then nothing has changed and the old
+    /// A plugin that it needs is not installed, or one that needs it cannot do with this version; it could not be brought up,
+    /// is unhealthy, or the store failed. Then nothing has changed and the old
     /// one is still active.
     pub async fn update(&self, installation: Installation) -> Result<Migrated, Failure> {
         let slot = self.slot(&installation.revision.manifest.name)?;
@@ -88,6 +89,7 @@ impl Engine {
         root: Option<std::path::PathBuf>,
     ) -> Result<Successor, Failure> {
         let Installation { revision, granted, granted_by, correlation, downgrade, configuration } = installation;
+        self.check_dependencies(&revision.manifest).await?;
         let (_, present) = slot.record();
         let plan = Plan::new(&present.version, &revision, downgrade, configuration)?;
         let grant = GrantRecord {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use outrigger_contract::{Code, Permissions, PluginName};
-use outrigger_engine::CallOptions;
 use outrigger_engine::lifecycle::PluginState;
 use outrigger_engine::store::EventFilter;
+use outrigger_engine::{CallOptions, Failure};
 use serde_json::json;
 
 use crate::bench::{Bench, author, installation, no_arguments, until};
@@ -225,4 +225,34 @@ async fn a_configuration_is_tried_on_a_plugin_that_nobody_called_yet() {
     restarted.runtime.fail("demo:initialize");
     restarted.engine.configure(&demo(), red, 1, &author()).await.expect("nothing is brought up");
     assert_eq!(restarted.runtime.count("demo:load"), 2);
+}
+
+#[tokio::test]
+async fn a_plugin_is_there_only_with_those_that_it_needs() {
+    let bench = Bench::new().await;
+    let install = async |name: &str, version: &str, dependencies: &str| {
+        let manifest = format!("[dependencies]\n{dependencies}\n");
+        bench.engine.install(installation(name, version, &manifest)).await
+    };
+    let update = async |version: &str| bench.engine.update(installation("pricing", version, "")).await.map(drop);
+    let check = |outcome: Result<(), Failure>, code: Code, message: &str| {
+        let failure = outcome.expect_err("it is refused");
+        assert_eq!((failure.code, failure.message.as_str()), (code, message));
+    };
+    let needs = "pricing = \"^1.2\"\nweather = { version = \"^1\", optional = true }";
+    let missing = "`shop` needs `pricing` ^1.2, which is not installed";
+    check(install("shop", "1.0.0", needs).await, Code::DependencyMissing, missing);
+    install("pricing", "1.1.0", "").await.expect("it needs nothing");
+    let other = "`shop` needs `pricing` ^1.2, and 1.1.0 is installed";
+    check(install("shop", "1.0.0", needs).await, Code::DependencyMissing, other);
+    update("1.2.0").await.expect("nobody needs it yet");
+    install("shop", "1.0.0", needs).await.expect("all that it needs is there");
+    update("1.3.0").await.expect("that will do");
+    check(update("2.0.0").await, Code::Conflict, "`shop` needs `pricing` ^1.2, for which 2.0.0 will not do");
+    let pricing = "pricing".parse().expect("a name");
+    check(bench.engine.uninstall(&pricing).await, Code::Conflict, "`shop` needs `pricing` ^1.2");
+    bench.engine.disable(&pricing).await.expect("it is there all the same");
+    let shop = "shop".parse().expect("a name");
+    bench.engine.uninstall(&shop).await.expect("nobody needs it");
+    bench.engine.uninstall(&pricing).await.expect("nobody needs it any more");
 }
