@@ -146,7 +146,7 @@ impl Hooks {
             .any(|subscription| subscription.function == *function && spec::is_of_calls(&subscription.hook))
     }
 
-    fn subscribers(&self, hook: &HookName) -> Arc<[Arc<Subscriber>]> {
+    pub(crate) fn subscribers(&self, hook: &HookName) -> Arc<[Arc<Subscriber>]> {
         self.table.load().by_hook.get(hook).cloned().unwrap_or_default()
     }
 }
