@@ -1,6 +1,7 @@
 //! The server under load from `wrk`, a client of its own process, beside a bare axum handler that reads the same JSON and
 //! sends it back. Client and server share the machine, and take turns in short rounds.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,10 +11,12 @@ use crate::measure::Effort;
 use crate::report::{Report, Section, Unit, millis};
 use crate::say;
 use crate::server::{Bare, Outrigger, Plugin};
-use crate::wrk::{Figures, Request, Wrk};
+use crate::wrk::{Figures, Pace, Request, Wrk};
 
 /// Connections of the comparison.
 const CONNECTIONS: usize = 16;
+/// What may be called half load, of the rate of the comparison: within a twentieth of it.
+const HALF: RangeInclusive<f64> = 0.475..=0.525;
 /// Clients of the long run.
 const CLIENTS: usize = 500;
 
@@ -34,7 +37,8 @@ pub fn measure(guests: &Guests, effort: Effort, report: &mut Report) -> Result<(
     let wrk = Wrk::find(folder.path())?;
     let bare = Bare::start()?;
     let outrigger = Outrigger::start(folder.path(), &guests.component, &[WARM, CACHED])?;
-    compare(&wrk, &bare, &outrigger, effort, report)?;
+    let full = compare(&wrk, &bare, &outrigger, effort, report)?;
+    halve(&wrk, &outrigger, full, effort, report)?;
     endure(&wrk, &outrigger, effort, report)?;
     outrigger.stop()
 }
@@ -52,8 +56,8 @@ fn body() -> String {
     format!(r#"{{"function":"quote","args":{}}}"#, crate::contenders::ARGUMENTS)
 }
 
-/// Requests per second, and the latency at half of them.
-fn compare(wrk: &Wrk, bare: &Bare, outrigger: &Outrigger, effort: Effort, report: &mut Report) -> Result<()> {
+/// Requests per second; answers with those of the instances that are kept.
+fn compare(wrk: &Wrk, bare: &Bare, outrigger: &Outrigger, effort: Effort, report: &mut Report) -> Result<f64> {
     say("requests per second beside a bare axum handler");
     let contenders = [
         ("bare axum, echo of the same JSON", Request { url: bare.address().to_owned(), key: None, body: body() }),
@@ -65,7 +69,7 @@ fn compare(wrk: &Wrk, bare: &Bare, outrigger: &Outrigger, effort: Effort, report
     let mut last: [Figures; 3] = Default::default();
     for turn in 0..=effort.pick(2, 7) {
         for (at, (name, request)) in contenders.iter().enumerate() {
-            let figures = wrk.run(request, CONNECTIONS, round, None).with_context(|| (*name).to_owned())?;
+            let figures = wrk.run(request, Pace::full(CONNECTIONS), round).with_context(|| (*name).to_owned())?;
             ensure!(figures.failed() == 0 && figures.limited == 0, "{name}: {figures:?}");
             // The first turn warms up.
             if turn > 0 {
@@ -98,19 +102,40 @@ fn compare(wrk: &Wrk, bare: &Bare, outrigger: &Outrigger, effort: Effort, report
     });
     report.at_least("REST, kept instances: of the rate of bare axum".to_owned(), rates[1] / rates[0], 0.7, Unit::Times);
     report.at_least("REST, from the cache: of the rate of bare axum".to_owned(), rates[2] / rates[0], 0.8, Unit::Times);
+    Ok(rates[1])
+}
 
+/// The latency at half of the full rate, in requests per second.
+fn halve(wrk: &Wrk, outrigger: &Outrigger, full: f64, effort: Effort, report: &mut Report) -> Result<()> {
     say("latency at half load");
     let request = execute(outrigger, &WARM);
-    let half = wrk.run(&request, CONNECTIONS, round * 3, Some(rates[1] / 2.0))?;
+    let wanted = full / 2.0;
+    let pace = wrk.pace(&request, wanted).context("half load")?;
+    let half = wrk.run(&request, pace, Duration::from_secs(effort.pick(3, 12) as u64))?;
     ensure!(half.failed() == 0 && half.limited == 0, "half load: {half:?}");
+    let share = half.per_second() / full;
+    // Not tried again: a run that stalled would be the one that is thrown away.
+    ensure!(
+        HALF.contains(&share),
+        "half load: {:.0} requests/s were reached, {:.1} % of {full:.0}; the latency would be that of another load",
+        half.per_second(),
+        share * 100.0
+    );
     report.at_most("REST, kept instances, at half load: p99".to_owned(), ms(half.p99), 5.0, Unit::Millis);
     report.section(Section {
         title: "Half load".to_owned(),
-        intro: format!("The same calls, {:.0} a second wanted; each connection waits between its requests.", rates[1] / 2.0),
-        columns: vec!["", "requests/s", "median", "p99", "longest"],
+        intro: format!(
+            "The same calls, {wanted:.0} a second wanted: half of what {CONNECTIONS} connections reach without a pause. \
+             {} connections, each of which waits {} on average between an answer and its next request; short runs before \
+             found that pause.",
+            pace.connections,
+            millis(pace.pause.unwrap_or_default())
+        ),
+        columns: vec!["", "requests/s", "of full load", "median", "p99", "longest"],
         rows: vec![vec![
             "Outrigger, instances that are kept".to_owned(),
             format!("{:.0}", half.per_second()),
+            format!("{:.0} %", share * 100.0),
             millis(half.median),
             millis(half.p99),
             millis(half.longest),
@@ -124,7 +149,8 @@ fn endure(wrk: &Wrk, outrigger: &Outrigger, effort: Effort, report: &mut Report)
     let seconds = effort.pick(6, 60);
     say(&format!("{CLIENTS} clients for {seconds} s"));
     let request = execute(outrigger, &WARM);
-    let (figures, memory) = outrigger.watched(|| wrk.run(&request, CLIENTS, Duration::from_secs(seconds as u64), None))?;
+    let time = Duration::from_secs(seconds as u64);
+    let (figures, memory) = outrigger.watched(|| wrk.run(&request, Pace::full(CLIENTS), time))?;
     let figures = figures?;
     // The first sixth fills buffers and pools; from there on it has to stay.
     let settled = memory[memory.len() / 6];

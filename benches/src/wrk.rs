@@ -4,13 +4,51 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// From one request of a connection to its next, where a rate is wanted. Long beside an answer, so that an answer that
+/// is slow hardly changes the rate; and short enough that few connections do, since wrk looks through all their timers.
+const TURN: Duration = Duration::from_millis(6);
+/// How far from the rate a trial may end, and how many there are at most.
+const NEAR: f64 = 0.03;
+const TRIALS: usize = 6;
+const TRIAL: Duration = Duration::from_secs(2);
 
 /// What is asked, again and again.
 pub struct Request {
     pub url: String,
     pub key: Option<String>,
     pub body: String,
+}
+
+/// How quickly it is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    pub connections: usize,
+    /// How long a connection waits, on average, from an answer to its next request; none, and it sends at once.
+    pub pause: Option<Duration>,
+}
+
+impl Pace {
+    /// As quickly as answers come.
+    pub fn full(connections: usize) -> Self {
+        Self { connections, pause: None }
+    }
+
+    /// The first guess at a rate: as though answers took no time.
+    fn toward(rate: f64) -> Self {
+        Self { connections: (rate * TURN.as_secs_f64()).ceil().max(1.0) as usize, pause: Some(TURN) }
+    }
+
+    /// What to try next after one rate was reached and another is wanted. Of a connection's turn only the pause can be
+    /// chosen; the rest, the answer and how late wrk's timers are, is taken to stay as it was.
+    fn corrected(self, reached: f64, wanted: f64) -> Result<Self> {
+        let turn = |rate: f64| self.connections as f64 / rate;
+        let pause = self.pause.unwrap_or_default().as_secs_f64() + turn(wanted) - turn(reached);
+        ensure!(pause > 0.0, "{reached:.0} requests/s were reached, and {wanted:.0} leave no time to pause");
+        let pause = Duration::try_from_secs_f64(pause).context("the rate is too low for a pause")?;
+        Ok(Self { pause: Some(pause), ..self })
+    }
 }
 
 /// What came of it.
@@ -52,12 +90,29 @@ impl Wrk {
         Ok(Self { script: folder.join("load.lua") })
     }
 
-    /// Sends the request over so many connections for a time; at a rate, or as fast as answers come.
-    pub fn run(&self, request: &Request, connections: usize, time: Duration, rate: Option<f64>) -> Result<Figures> {
-        // A delay of random length keeps the connections from going in step.
-        let delay = rate.map_or_else(String::new, |rate| {
-            let longest = 2.0 * connections as f64 / rate * 1e3;
-            format!("function delay() return math.floor(math.random() * {longest:.3} + 0.5) end\n")
+    /// The pace that reaches a rate, found by short runs: how much of a connection's turn is left for the pause is only
+    /// known once answers were waited for at about that rate. A measurement is a run of its own.
+    pub fn pace(&self, request: &Request, rate: f64) -> Result<Pace> {
+        let mut pace = Pace::toward(rate);
+        for _ in 0..TRIALS {
+            let figures = self.run(request, pace, TRIAL)?;
+            ensure!(figures.failed() == 0 && figures.limited == 0, "{pace:?}: {figures:?}");
+            let reached = figures.per_second();
+            if (reached / rate - 1.0).abs() <= NEAR {
+                return Ok(pace);
+            }
+            pace = pace.corrected(reached, rate)?;
+        }
+        bail!("{rate:.0} requests/s were not reached in {TRIALS} trials; the next would have been {pace:?}")
+    }
+
+    /// Sends the request for a time.
+    pub fn run(&self, request: &Request, pace: Pace, time: Duration) -> Result<Figures> {
+        // A delay of random length keeps the connections from going in step. wrk takes whole milliseconds: rounding up or
+        // down by chance keeps the mean.
+        let delay = pace.pause.map_or_else(String::new, |pause| {
+            let longest = 2.0 * pause.as_secs_f64() * 1e3;
+            format!("function delay() return math.floor(math.random() * {longest:.3} + math.random()) end\n")
         });
         let key = request.key.as_ref().map_or_else(String::new, |key| {
             format!("wrk.headers['Authorization'] = 'Bearer {key}'\n")
@@ -67,8 +122,9 @@ impl Wrk {
             request.body, SCRIPT
         );
         std::fs::write(&self.script, script).context("the script of wrk cannot be written")?;
+        let (connections, seconds) = (format!("-c{}", pace.connections), format!("-d{}s", time.as_secs().max(1)));
         let output = Command::new("wrk")
-            .args(["-t1", &format!("-c{connections}"), &format!("-d{}s", time.as_secs().max(1)), "--timeout", "10s", "-s"])
+            .args(["-t1", &connections, &seconds, "--timeout", "10s", "-s"])
             .arg(&self.script)
             .arg(&request.url)
             .output()
@@ -78,7 +134,7 @@ impl Wrk {
         let line = text.lines().find_map(|line| line.strip_prefix("figures ")).with_context(|| format!("wrk said {text}"))?;
         let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
         let [requests, duration, median, p99, longest, limited, refused, broken] = numbers[..] else {
-            anyhow::bail!("wrk said {line}");
+            bail!("wrk said {line}");
         };
         let micros = Duration::from_micros;
         Ok(Figures {
