@@ -130,6 +130,8 @@ fn anything() -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     pub key: String,
+    /// The right that was asked about; `function_administer` where it would be enough, but the function is for
+    /// administrators and the key lacks that.
     pub right: String,
     pub name: String,
     pub allowed: bool,

@@ -8,7 +8,7 @@ use outrigger_api::{
     ApiResult, CallRequest, CallResponse, CallWarning, FunctionDescription, FunctionSummary, JsonText,
 };
 use outrigger_contract::types::{Function, TypeGraph, schema};
-use outrigger_contract::{FunctionRef, Manifest, TraceContext};
+use outrigger_contract::{Code, FunctionRef, Manifest, TraceContext};
 use outrigger_engine::store::RevisionRecord;
 use outrigger_engine::{Answer, Arguments, Call, CallOptions, Caller, CorrelationId, Engine, Failure};
 
@@ -74,6 +74,17 @@ pub(crate) async fn describe(engine: &Engine, name: &FunctionRef) -> ApiResult<F
         return Err(convert::error(Failure::function_not_found(name, graph)));
     };
     Ok(description(&revision.manifest, graph, function))
+}
+
+/// Whether a function is there and is for administrators.
+pub(crate) async fn is_for_administrators(engine: &Engine, name: &FunctionRef) -> ApiResult<bool> {
+    let Ok((record, _)) = engine.plugin(&name.plugin) else { return Ok(false) };
+    let revision = match engine.revision(&record.active).await {
+        Err(failure) if failure.code == Code::PluginNotFound => return Ok(false),
+        revision => revision.map_err(convert::error)?,
+    };
+    let is_there = revision.inspection.graph.function(name.function.as_str()).is_some();
+    Ok(is_there && revision.manifest.function(&name.function).requires_admin)
 }
 
 fn description(manifest: &Manifest, graph: &TypeGraph, function: &Function) -> FunctionDescription {

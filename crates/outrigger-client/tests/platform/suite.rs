@@ -204,10 +204,12 @@ mod behaviour {
         let rules = |rules: &[&str]| rules.iter().map(|rule| (*rule).to_owned()).collect::<Vec<_>>();
         let request = RoleRequest {
             description: "Deploys".to_owned(),
-            allow: rules(&["function_execute:deploy.*"]),
+            allow: rules(&["function_execute:deploy.*", "function_execute:alpha.*"]),
             deny: rules(&["function_execute:*.destroy"]),
         };
         platform.role_put("deployer", request, None).await.expect("it is made");
+        let administered = "[functions.spin]\nrequires-admin = true\n";
+        place.install(&place.package("alpha", "1.0.0", administered)).await.expect("it is installed");
         let request = KeyRequest {
             name: "ci".to_owned(),
             roles: vec!["deployer".to_owned()],
@@ -216,14 +218,29 @@ mod behaviour {
         };
         let made = platform.key_create(request.clone()).await.expect("it is made");
         assert!(made.key.starts_with("outrigger_") && made.info.expires_at.is_some());
-        let error = platform.key_create(request).await.expect_err("the name is taken");
+        let error = platform.key_create(request.clone()).await.expect_err("the name is taken");
         assert_eq!(error.code, Code::AlreadyExists, "{way:?}");
-        for (name, reason) in [("deploy.run", "allowed"), ("deploy.destroy", "denied"), ("pricing.quote", "no_rule")] {
+        let operator = KeyRequest { name: "ops".to_owned(), roles: vec!["operator".to_owned()], ..request };
+        platform.key_create(operator).await.expect("it is made");
+        let cases = [
+            ("ci", "deploy.run", "allowed", "function_execute"),
+            ("ci", "deploy.destroy", "denied", "function_execute"),
+            ("ci", "pricing.quote", "no_rule", "function_execute"),
+            ("ci", "alpha.good", "allowed", "function_execute"),
+            ("ci", "alpha.none", "allowed", "function_execute"),
+            // A call of it is refused, because it is for administrators.
+            ("ci", "alpha.spin", "no_rule", "function_administer"),
+            ("ops", "alpha.spin", "allowed", "function_execute"),
+        ];
+        for (key, name, reason, decided) in cases {
             let question =
-                ExplainRequest { key: "ci".to_owned(), right: "function_execute".to_owned(), name: name.to_owned() };
+                ExplainRequest { key: key.to_owned(), right: "function_execute".to_owned(), name: name.to_owned() };
             let answer = platform.access_explain(question).await.expect("it explains");
             assert_eq!((answer.reason.as_str(), answer.allowed), (reason, reason == "allowed"), "{}", answer.text);
+            assert_eq!(answer.right, decided, "{way:?} {}", answer.text);
+            assert_eq!(answer.text.contains("for administrators"), decided == "function_administer", "{}", answer.text);
         }
+        platform.key_delete("ops").await.expect("it is revoked");
         assert!(platform.access_matrix().await.expect("it shows").roles.contains(&"deployer".to_owned()));
         let error = platform.role_delete("deployer").await.expect_err("a key has it");
         assert_eq!(error.code, Code::Conflict);

@@ -44,7 +44,7 @@ pub struct FunctionOptions {
     /// Only for callers whose identity is known.
     #[serde(skip_serializing_if = "is_false")]
     pub requires_auth: bool,
-    /// Only for administrators. Implies `requires_auth`.
+    /// Only for callers with the right `function_administer`. Implies `requires_auth`.
     #[serde(skip_serializing_if = "is_false")]
     pub requires_admin: bool,
     /// How long a call usually takes, for people.

@@ -180,7 +180,7 @@ fn functions(defs: &mut Defs) -> Value {
             },
             "idempotent": flag("A second call with equal arguments changes nothing more. Implied by `read-only`."),
             "requires-auth": flag("Only for callers whose identity is known: not for hooks that Outrigger fires by itself."),
-            "requires-admin": flag("Only for administrators."),
+            "requires-admin": flag("Only for callers with the right `function_administer`: of the built-in roles, `admin` and `operator` have it."),
             "estimated-time": defs.of::<Span>("How long a call usually takes, for people."),
         }),
         &[],
@@ -217,7 +217,7 @@ fn dependencies() -> Value {
 
 fn hooks(defs: &mut Defs) -> Value {
     let hook = table(
-        "A hook of the plugin's own: others subscribe to it, and it is fired over the API.",
+        "A hook of the plugin's own: others subscribe to it, and the plugin fires it (`outrigger:plugin/hooks`), or somebody over the API.",
         json!({
             "kind": defs.of::<HookKind>("What it is for."),
             "description": text("When it is fired, and with what.", 4_000, json!(["A customer was created."])),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use outrigger_api::{
     Access, AccessMatrix, AccessMatrixCell, AccessMatrixRow, ApiError, ApiResult, Code, ExplainRequest, Explanation,
-    Fingerprint, Identity, KeyInfo, KeyRequest, NewKey, RoleInfo, RoleRequest,
+    Fingerprint, FunctionRef, Identity, KeyInfo, KeyRequest, NewKey, RoleInfo, RoleRequest,
 };
 use outrigger_engine::access::{
     Decision, Matrix, MatrixCell, MatrixRow, Principal, Right, Role, RoleName, Rule, built_in_roles,
@@ -14,7 +14,7 @@ use outrigger_engine::store::{KeyRecord, StoreError};
 use time::OffsetDateTime;
 
 use super::{Act, Session, Trace, Who};
-use crate::{convert, keys};
+use crate::{convert, functions, keys};
 
 #[async_trait]
 impl Access for Session {
@@ -131,7 +131,8 @@ impl Access for Session {
         let right: Right = right.parse().map_err(|error| invalid(&error))?;
         self.host.keys.refresh().await?;
         let (record, principal) = self.host.keys.find(&key)?;
-        Ok(explanation(&record, &principal, right, name))
+        let also = self.also_needed(right, &name).await?;
+        Ok(explanation(&record, &principal, right, also, name))
     }
 
     async fn access_matrix(&self) -> ApiResult<AccessMatrix> {
@@ -175,6 +176,14 @@ impl Session {
         let work = async { Ok(((), Trace { after, ..Trace::default() })) };
         self.act(Act::new(Right::KEY_CREATE, &info.name), work).await?;
         Ok(Some(NewKey { info, key }))
+    }
+
+    /// What a call of this function takes besides the right to call it.
+    async fn also_needed(&self, right: Right, name: &str) -> ApiResult<Option<Right>> {
+        let Ok(function) = name.parse::<FunctionRef>() else { return Ok(None) };
+        let administered =
+            right == Right::FUNCTION_EXECUTE && functions::is_for_administrators(&self.host.engine, &function).await?;
+        Ok(administered.then_some(Right::FUNCTION_ADMINISTER))
     }
 
     fn new_key(&self, request: KeyRequest) -> ApiResult<(KeyRecord, String)> {
@@ -338,8 +347,23 @@ fn role_info(role: &Role) -> RoleInfo {
     }
 }
 
-fn explanation(record: &KeyRecord, principal: &Principal, right: Right, name: String) -> Explanation {
+/// Why a key has a right, and the other one that is needed with it, or lacks one of them.
+fn explanation(
+    record: &KeyRecord,
+    principal: &Principal,
+    right: Right,
+    also: Option<Right>,
+    name: String,
+) -> Explanation {
     let decision = principal.decide(right, &name);
+    let lacking = also
+        .filter(|_| decision.is_allowed())
+        .map(|also| (also, principal.decide(also, &name)))
+        .filter(|(_, decision)| !decision.is_allowed());
+    let (decided, decision, what) = match lacking {
+        None => (right, decision, String::new()),
+        Some((also, decision)) => (also, decision, format!("it is for administrators and takes {also}, too: ")),
+    };
     let expired = principal.has_expired(OffsetDateTime::now_utc());
     let allowed = decision.is_allowed() && !expired;
     let (reason, role, rule) = match &decision {
@@ -350,10 +374,10 @@ fn explanation(record: &KeyRecord, principal: &Principal, right: Right, name: St
         Decision::NoRule => ("no_rule", None, None),
     };
     let verdict = if allowed { "may" } else { "may not" };
-    let why = if expired { "it has expired".to_owned() } else { decision.to_string() };
+    let why = if expired { "it has expired".to_owned() } else { format!("{what}{decision}") };
     Explanation {
         key: record.name.clone(),
-        right: right.to_string(),
+        right: decided.to_string(),
         allowed,
         reason: reason.to_owned(),
         role: role.map(ToString::to_string),

@@ -55,7 +55,7 @@ pub fn routes(api: &mut Api) {
 /// Which functions to list.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct FunctionFilter {
+pub struct FunctionFilter {
     /// Words that must all occur in the name, title, description or tags, whatever the case of their letters.
     #[serde(default)]
     q: Option<String>,
@@ -73,7 +73,10 @@ struct FunctionFilter {
     limit: Limit,
 }
 
-async fn list(caller: Caller, input: Input<NoPath, FunctionFilter, NoBody>) -> ApiResult<Reply<Page<FunctionSummary>>> {
+pub async fn list(
+    caller: Caller,
+    input: Input<NoPath, FunctionFilter, NoBody>,
+) -> ApiResult<Reply<Page<FunctionSummary>>> {
     let FunctionFilter { q, plugin, all, offset, limit } = input.query;
     let query = FunctionQuery { text: q.unwrap_or_default(), plugin, all };
     let functions = caller.platform.function_list(&query).await?;

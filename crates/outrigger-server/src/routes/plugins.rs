@@ -81,7 +81,7 @@ pub fn routes(api: &mut Api) {
 /// Which plugins to list, and how.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PluginQuery {
+struct PluginQuery {
     /// Text in the name or title, whatever the case of its letters.
     #[serde(default)]
     q: Option<String>,
@@ -125,7 +125,7 @@ enum Sort {
     UpdatedDown,
 }
 
-pub async fn list(caller: Caller, input: Input<NoPath, PluginQuery, NoBody>) -> ApiResult<Reply<Page<PluginSummary>>> {
+async fn list(caller: Caller, input: Input<NoPath, PluginQuery, NoBody>) -> ApiResult<Reply<Page<PluginSummary>>> {
     let PluginQuery { q, state, category, sort, offset, limit } = input.query;
     let text = q.unwrap_or_default().to_lowercase();
     let mut plugins = caller.platform.plugin_list().await?;

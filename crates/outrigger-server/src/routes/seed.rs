@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{CALL, LIFECYCLE, plugins};
+use super::{CALL, LIFECYCLE, functions, plugins};
 use crate::endpoint::NoQuery;
 use crate::endpoint::answer::{Done, Reply};
 use crate::endpoint::api::Api;
@@ -18,10 +18,12 @@ use crate::endpoint::who::Caller;
 const TAG: &str = "Earlier names";
 
 pub fn routes(api: &mut Api) {
-    api.get("/api/plugins/list", "earlier_list", plugins::list)
+    api.get("/api/plugins/list", "earlier_list", functions::list)
         .tag(TAG)
-        .summary("List the installed plugins")
-        .right("plugin_view");
+        .summary("List what can be executed")
+        .describe("Each `function` is a name that the other addresses take.")
+        .right("function_view")
+        .fails(&[Code::PluginNotFound]);
     api.get("/api/plugins/{name}", "earlier_info", info)
         .tag(TAG)
         .summary("Everything about a plugin or a function")

@@ -319,6 +319,9 @@ async fn several_plugins_are_dealt_with_at_once() {
 #[tokio::test]
 async fn the_earlier_names_take_plugins_and_functions() {
     let server = Server::start().await;
+    let listed = server.get("/api/plugins/list").await.json();
+    let names: Vec<_> = listed["items"].as_array().unwrap().iter().map(|one| one["function"].clone()).collect();
+    assert_eq!(names, ["pricing.currencies", "pricing.echo", "pricing.slow"]);
     assert_eq!(server.get("/api/plugins/pricing").await.json()["version"], "1.2.0");
     assert_eq!(server.get("/api/plugins/pricing.echo").await.json()["function"], "pricing.echo");
     let metrics = server.get("/api/plugins/pricing.slow/metrics").await.json();
