@@ -82,7 +82,7 @@ pub enum HookKind {
     /// A value passes through the subscribers: what one answers, the next one is given.
     Filter,
     /// Something has happened. Subscribers are told in the background, those of one plugin one after another, and can neither
-    /// delay nor undo it.
+    /// delay nor undo it. (Who fires one over the API waits for them, to see what they did.)
     Event,
 }
 

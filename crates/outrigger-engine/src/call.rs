@@ -16,6 +16,7 @@ mod validate;
 mod watch;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use outrigger_contract::types::json::{self, Rendered};
@@ -80,6 +81,11 @@ impl Caller {
             Self::Local | Self::Key(_) => &[],
         }
     }
+
+    /// Whether a function of this plugin has led to the call, which then waits for it.
+    pub(crate) fn is_within(&self, plugin: &PluginName) -> bool {
+        self.chain().iter().any(|function| function.plugin == *plugin)
+    }
 }
 
 impl std::fmt::Display for Caller {
@@ -129,6 +135,8 @@ pub struct CallOptions {
     pub within: Option<Arc<Recording>>,
     /// Where it tells how far it is; not told of are the calls that it makes itself.
     pub progress: Option<Reporter>,
+    /// Counts the hooks that are fired for the call on whose behalf it is made.
+    pub firings: Option<Arc<AtomicU32>>,
 }
 
 /// What a call gave.
@@ -271,6 +279,7 @@ async fn path(
         cancel: options.cancel,
         recording: run.recording(),
         progress: options.progress,
+        firings: options.firings,
     };
     let no_cache = options.no_cache;
     // Pinned here, so that a pointer is handed on; the future itself is large and would be copied at every step.
@@ -301,14 +310,15 @@ impl Target {
 }
 
 /// A call that has passed every check and only needs to be answered.
-struct Execution<'a> {
-    engine: &'a Engine,
-    target: Arc<Target>,
-    caller: &'a Caller,
-    correlation: CorrelationId,
+pub(crate) struct Execution<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) target: Arc<Target>,
+    pub(crate) caller: &'a Caller,
+    pub(crate) correlation: CorrelationId,
     cancel: Cancellation,
-    recording: Option<&'a Arc<Recording>>,
-    progress: Option<Reporter>,
+    pub(crate) recording: Option<&'a Arc<Recording>>,
+    pub(crate) progress: Option<Reporter>,
+    pub(crate) firings: Option<Arc<AtomicU32>>,
 }
 
 /// What comes out of the inner stages.
@@ -344,15 +354,7 @@ impl Execution<'_> {
             correlation: self.correlation,
             deadline: deadline.at,
             cancel: self.cancel.clone(),
-            services: Arc::new(CallServices::new(
-                self.engine,
-                &self.target,
-                self.caller,
-                self.correlation,
-                deadline.at,
-                self.recording,
-                self.progress.as_ref(),
-            )),
+            services: Arc::new(CallServices::new(self, deadline.at)),
             observed: Arc::clone(observed),
             recording: self.recording.cloned(),
         };

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::path::PathBuf;
 
-use jsonschema::PatternOptions;
 use outrigger_contract::manifest::ConfigurationSchema;
 use outrigger_contract::{Code, Manifest, PluginName};
 use serde_json::{Map, Value};
@@ -13,9 +12,6 @@ use serde_json::{Map, Value};
 use crate::engine::Inner;
 use crate::error::Failure;
 use crate::vault::{self, Place, Vault};
-
-/// Bytes that a pattern of a manifest may take once it is compiled, which may be far more than it takes to write it.
-const LARGEST_PATTERN: usize = 1 << 20;
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,9 +186,7 @@ pub(crate) fn check<'a>(
     whole: Whole,
 ) -> Result<(), Failure> {
     let (schema, plugin) = (&manifest.configuration, &manifest.name);
-    let patterns = PatternOptions::fancy_regex().size_limit(LARGEST_PATTERN);
-    let options = jsonschema::options().should_validate_formats(true).with_pattern_options(patterns);
-    let compiled = options.build(&schema.to_json_schema());
+    let compiled = jsonschema::options().should_validate_formats(true).build(&schema.to_json_schema());
     let validator = compiled.map_err(|error| {
         Failure::new(Code::InvalidManifest, format!("the configuration schema of `{plugin}` is not valid: {error}"))
     })?;

@@ -5,7 +5,7 @@
 //! [`plan`] decides who is called and in which order, [`Engine::fire`] calls them; each callback is an ordinary call, with
 //! its limits, its record and its entry in the audit log. Outrigger's own hooks are listed in [`spec`]. A subscription is
 //! checked when it is made: that the hook is there, that the function can take what it carries, that the condition compiles.
-//! What a hook carries is said by its [`Payload`], where somebody has said it; a firing is held to it.
+//! What a hook carries is said by its [`HookSchema`], where somebody has said it; a firing is held to it.
 //!
 //! A filter refuses by answering with its error value, whatever its policy: the policy says what becomes of a subscriber
 //! that *breaks*, by a trap, its deadline, a limit, or an answer that does not fit.
@@ -15,8 +15,8 @@ mod declare;
 mod deliver;
 mod fire;
 mod manage;
-mod payload;
 mod plan;
+mod schema;
 pub mod spec;
 mod subscription;
 mod trace;
@@ -31,8 +31,8 @@ pub use condition::{Condition, ConditionError, Facts};
 pub(crate) use declare::Adoption;
 pub use fire::{Fired, Firing, HookCaller};
 pub use manage::{NewHook, NewSubscription};
-pub use payload::Payload;
 pub use plan::{Planned, Skipped, Step, plan};
+pub use schema::HookSchema;
 pub use spec::{HookRecord, HookSpec};
 pub use subscription::{Source, Subscriber, Subscription, accept};
 pub use trace::{CallbackOutcome, CallbackTrace, HookResult, HookTrace, TraceFilter};

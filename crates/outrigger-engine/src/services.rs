@@ -1,8 +1,8 @@
 //! The host's services for one call of one plugin: log, configuration, key-value state, calls to other plugins, progress, hooks.
 //! Whatever a plugin may do beyond computing passes here, or is not offered by the runtime at all.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -10,11 +10,11 @@ use outrigger_contract::manifest::LONGEST_STATE_KEY as LONGEST_KEY;
 use outrigger_contract::{Code, FunctionRef, HookName, PluginName};
 use time::OffsetDateTime;
 
-use crate::call::{Arguments, Call, CallOptions, Caller, Target};
+use crate::call::{Arguments, Call, CallOptions, Caller, Execution, Target};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::hooks::{Fired, Firing};
+use crate::hooks::Firing;
 use crate::life::StagedState;
 use crate::plugins::{ActiveRevision, Configuration};
 use crate::profile::Recording;
@@ -64,13 +64,14 @@ pub(crate) struct CallServices {
     recording: Option<Arc<Recording>>,
     /// Who wants to know how far it is.
     progress: Option<Reporter>,
-    /// How often it has fired a hook.
-    fired: AtomicU32,
+    /// How many hooks were fired for the call, by it and by all that it led to. Made when it is first needed.
+    firings: OnceLock<Arc<AtomicU32>>,
 }
 
 /// Bytes of what a plugin has a hook carry.
 const LONGEST_PAYLOAD: usize = 256 << 10;
-/// Hooks that a call fires. Events are kept, and whoever fires them in a loop would displace those of all others.
+/// Hooks that are fired for a call, by it and by all that it leads to. Events are kept, and whoever fires them in a loop would
+/// displace those of all others.
 const MOST_FIRINGS: u32 = 1_000;
 
 /// What they are for.
@@ -105,27 +106,20 @@ impl Subject {
 }
 
 impl CallServices {
-    pub(crate) fn new(
-        engine: &Engine,
-        target: &Arc<Target>,
-        caller: &Caller,
-        correlation: CorrelationId,
-        deadline: Instant,
-        recording: Option<&Arc<Recording>>,
-        progress: Option<&Reporter>,
-    ) -> Self {
+    pub(crate) fn new(execution: &Execution<'_>, deadline: Instant) -> Self {
+        let target = &execution.target;
         Self {
-            engine: engine.clone(),
+            engine: execution.engine.clone(),
             subject: Subject::Call(Arc::clone(target)),
             configuration: target.revision.configuration.load_full(),
-            correlation,
+            correlation: execution.correlation,
             deadline,
-            chain: caller.chain().to_vec(),
+            chain: execution.caller.chain().to_vec(),
             staged: None,
             calls: Calls::Granted,
-            recording: recording.filter(|recording| recording.is_detailed()).cloned(),
-            progress: progress.cloned(),
-            fired: AtomicU32::new(0),
+            recording: execution.recording.filter(|recording| recording.is_detailed()).cloned(),
+            progress: execution.progress.clone(),
+            firings: execution.firings.clone().map_or_else(OnceLock::new, OnceLock::from),
         }
     }
 
@@ -149,7 +143,7 @@ impl CallServices {
             calls: ground.calls,
             recording: None,
             progress: None,
-            fired: AtomicU32::new(0),
+            firings: OnceLock::new(),
         }
     }
 
@@ -176,6 +170,10 @@ impl CallServices {
 }
 
 impl CallServices {
+    fn firings(&self) -> Arc<AtomicU32> {
+        Arc::clone(self.firings.get_or_init(Arc::default))
+    }
+
     /// The plugin, as it calls others.
     fn as_caller(&self) -> Caller {
         Caller::Plugin(self.chain.iter().chain(self.subject.function()).cloned().collect())
@@ -291,6 +289,7 @@ impl HostServices for CallServices {
                 timeout: Some(self.deadline.saturating_duration_since(Instant::now())),
                 correlation: Some(self.correlation),
                 within: self.recording.clone(),
+                firings: Some(self.firings()),
                 ..CallOptions::default()
             },
         };
@@ -313,8 +312,9 @@ impl HostServices for CallServices {
             let message = format!("`{hook}` was to carry {} bytes; {LONGEST_PAYLOAD} are allowed", payload.len());
             return Err(refused(Code::InvalidInput, message));
         }
-        if self.fired.fetch_add(1, Ordering::Relaxed) >= MOST_FIRINGS {
-            let message = format!("a call fires hooks at most {MOST_FIRINGS} times");
+        let firings = self.firings();
+        if firings.fetch_add(1, Ordering::Relaxed) >= MOST_FIRINGS {
+            let message = format!("for a call hooks are fired at most {MOST_FIRINGS} times");
             return Err(refused(Code::RateLimited, message));
         }
         let payload = serde_json::from_str(payload)
@@ -324,14 +324,11 @@ impl HostServices for CallServices {
             correlation: self.correlation,
             until: Some(self.deadline),
             within: self.recording.clone(),
-            by: Some(self.subject.plugin().clone()),
+            firings: Some(firings),
             ..Firing::new(hook, payload)
         };
-        let Fired { value, failure, .. } = self.engine.fire(firing).await.map_err(passed_on)?;
-        match failure {
-            None => Ok(value.to_string()),
-            Some(failure) => Err(passed_on(failure)),
-        }
+        let carried = self.engine.fire_own(self.subject.plugin(), firing).await;
+        carried.map(|carried| carried.to_string()).map_err(passed_on)
     }
 }
 

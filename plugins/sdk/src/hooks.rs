@@ -1,5 +1,6 @@
 //! Hooks of the plugin's own, as `[hooks]` in its manifest declares them: others subscribe to them, and are called when
-//! they are fired. Subscribers are called within the deadline of the call that fires.
+//! they are fired. Subscribers of actions and filters are waited for, within the deadline of the call that fires; those of
+//! events are told in the background.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -47,7 +48,7 @@ pub enum FireError {
     },
 }
 
-/// Fires an action or an event, and waits for its subscribers.
+/// Fires an action, and waits for its subscribers; or an event, of which they are told in the background.
 ///
 /// ```ignore
 /// hooks::fire("orders.placed", &order)?;

@@ -166,6 +166,7 @@ async fn update(context: &Context, arguments: WebhookUpdateArguments) -> CliResu
         // A server speaks of its header `If-Match`, which nobody wrote here.
         Code::Conflict => {
             ApiError::new(Code::Conflict, format!("the webhook {name} was changed by someone else meanwhile"))
+                .with_hint(format!("look at it with `outrigger webhook info {name}`, and try again"))
         }
         _ => error,
     })?;

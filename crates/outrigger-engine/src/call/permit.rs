@@ -21,10 +21,8 @@ pub(super) async fn acquire<'a>(
     caller: &Caller,
     deadline: Deadline,
 ) -> Result<Permit<'a>, Failure> {
-    let chain = caller.chain();
-    let function = target.slot().concurrency.as_ref().filter(|_| !chain.contains(&target.name));
-    let in_plugin = chain.iter().any(|function| function.plugin == target.name.plugin);
-    let plugin = (!in_plugin).then_some(&target.revision.concurrency);
+    let function = target.slot().concurrency.as_ref().filter(|_| !caller.chain().contains(&target.name));
+    let plugin = (!caller.is_within(&target.name.plugin)).then_some(&target.revision.concurrency);
     if let Some(permit) = at_once(function, plugin) {
         return Ok(permit);
     }

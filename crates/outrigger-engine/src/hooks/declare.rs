@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::Table;
 use super::manage::check;
-use super::payload;
+use super::schema::HookSchema;
 use super::spec::{HookRecord, HookSpec, is_delicate};
 use super::subscription::{Source, Subscriber, Subscription};
 use crate::correlation::CorrelationId;
@@ -55,8 +55,9 @@ impl Engine {
                 return Err(wrong(format!("hook `{name}`"), failure));
             }
             let schema = declaration.payload.as_ref().map(PayloadSchema::to_json_schema);
-            if let Some(schema) = &schema {
-                payload::accept(name, schema).map_err(|failure| wrong(format!("hook `{name}`"), failure))?;
+            let kept = present.and_then(|present| present.schema.as_ref()).map(|kept| kept.json());
+            if let Some(schema) = schema.as_ref().filter(|schema| kept != Some(schema)) {
+                HookSchema::accept(name, schema).map_err(|failure| wrong(format!("hook `{name}`"), failure))?;
             }
             hooks.push(HookRecord {
                 name: name.clone(),
@@ -68,15 +69,13 @@ impl Engine {
                 created_at,
             });
         }
+        let own: Vec<_> = hooks.iter().map(|own| Arc::new(HookSpec::from(own))).collect();
         let mut subscriptions = Vec::new();
         for declaration in &manifest.subscriptions {
             let hook = &declaration.hook;
-            let own = hooks.iter().find(|own| own.name == *hook).map(HookSpec::from);
-            let spec = match own {
-                Some(own) => Arc::new(own),
-                None => {
-                    Arc::clone(table.spec(hook).map_err(|failure| wrong(format!("subscription to `{hook}`"), failure))?)
-                }
+            let spec = match own.iter().find(|own| own.name == *hook) {
+                Some(own) => own,
+                None => table.spec(hook).map_err(|failure| wrong(format!("subscription to `{hook}`"), failure))?,
             };
             let allowed = match is_delicate(hook) {
                 true => Err(Failure::new(Code::InvalidManifest, "only an administrator subscribes to this hook")
@@ -84,7 +83,7 @@ impl Engine {
                         "leave it out, and use `outrigger hook subscribe {hook} {plugin}.{}`",
                         declaration.function
                     ))),
-                false => check(&spec, manifest, graph, &declaration.function, declaration.condition.as_deref()),
+                false => check(spec, manifest, graph, &declaration.function, declaration.condition.as_deref()),
             };
             allowed.map_err(|failure| wrong(format!("subscription to `{hook}`"), failure))?;
             subscriptions.push(Subscription {

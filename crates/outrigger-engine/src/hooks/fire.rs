@@ -1,6 +1,7 @@
 //! Calls the subscribers of a hook, in the order of the plan.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -9,8 +10,9 @@ use serde_json::{Map, Value as Json};
 use time::OffsetDateTime;
 
 use super::condition::Facts;
-use super::payload::Payload;
 use super::plan::{Planned, Skipped, Step, plan};
+use super::schema::HookSchema;
+use super::spec::HookSpec;
 use super::subscription::{Subscriber, Subscription};
 use super::trace::{CallbackOutcome, CallbackTrace, HookResult, HookTrace};
 use crate::call::{Answer, Arguments, Call, CallOptions, Caller};
@@ -42,8 +44,8 @@ pub struct Firing {
     pub only: Option<PluginName>,
     /// The subscribers of this plugin are not called.
     pub except: Option<PluginName>,
-    /// The plugin that fires it, where one does: it must be a hook of its own.
-    pub by: Option<PluginName>,
+    /// Counts the hooks that are fired for one call, by it and by all that it leads to.
+    pub firings: Option<Arc<AtomicU32>>,
 }
 
 /// What became of it.
@@ -77,7 +79,7 @@ impl Firing {
             within: None,
             only: None,
             except: None,
-            by: None,
+            firings: None,
         }
     }
 }
@@ -86,36 +88,49 @@ impl Engine {
     /// Fires a hook and waits for its subscribers.
     ///
     /// # Errors
-    /// There is no such hook; it is not one of the plugin that fires it; it cannot carry that; Outrigger fires it itself, and more than a dry run was asked for; or it is
+    /// There is no such hook; it cannot carry that; Outrigger fires it itself, and more than a dry run was asked for; or it is
     /// an event that cannot be written into the log.
     pub async fn fire(&self, firing: Firing) -> Result<Fired, Failure> {
+        let spec = Arc::clone(self.inner.hooks.table.load().spec(&firing.hook)?);
+        check(&spec, &firing)?;
+        if spec.kind == HookKind::Event && !firing.dry_run {
+            self.log_firing(&spec, &firing).await?;
+        }
+        Ok(self.run_hook(firing).await)
+    }
+
+    /// Fires a hook for the plugin that declares it, and answers with what it carries in the end. Subscribers of an event are
+    /// told in the background; those of others are waited for.
+    ///
+    /// # Errors
+    /// As above; or it is not a hook of this plugin, or a subscriber refused it, or failed and takes the hook with it.
+    pub(crate) async fn fire_own(&self, plugin: &PluginName, firing: Firing) -> Result<Json, Failure> {
         let hook = &firing.hook;
         let spec = Arc::clone(self.inner.hooks.table.load().spec(hook)?);
-        if let Some(plugin) = firing.by.as_ref().filter(|plugin| spec.plugin.as_ref() != Some(plugin)) {
+        if spec.plugin.as_ref() != Some(plugin) {
             let message = format!("the plugin `{plugin}` does not declare the hook `{hook}`, and fires only its own");
             return Err(Failure::new(Code::PermissionDenied, message)
                 .with_hint(format!("its manifest declares one with `[hooks.\"{hook}\"]`")));
         }
-        if spec.is_built_in() && !firing.dry_run {
-            let message = format!("`{hook}` is fired by Outrigger itself");
-            return Err(Failure::new(Code::InvalidUsage, message).with_hint("a dry run shows who would be called"));
+        check(&spec, &firing)?;
+        if spec.kind == HookKind::Event {
+            self.log_firing(&spec, &firing).await?;
+            let carried = firing.payload.clone();
+            self.fire_soon(|engine| &engine.inner.hooks.events, Firing { until: None, within: None, ..firing });
+            return Ok(carried);
         }
-        if let Some(payload) = spec.payload.as_ref().filter(|_| !spec.is_built_in()) {
-            payload.check(&firing.payload).map_err(|faults| {
-                Failure::new(Code::InvalidInput, format!("`{hook}` cannot carry that: {faults}"))
-                    .with_hint(format!("`outrigger hook show {hook}` has the schema of what it carries"))
-            })?;
-        }
-        if spec.kind == HookKind::Event && !firing.dry_run {
-            events::check_payload(hook, &firing.payload)?;
-            let event = NewEvent {
-                correlation: firing.correlation,
-                plugin: spec.plugin.clone(),
-                ..NewEvent::now(hook.clone(), firing.payload.clone())
-            };
-            self.log_event(&event).await?;
-        }
-        Ok(self.run_hook(firing).await)
+        let Fired { value, failure, .. } = self.run_hook(firing).await;
+        failure.map_or(Ok(value), Err)
+    }
+
+    async fn log_firing(&self, spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
+        events::check_payload(&firing.hook, &firing.payload)?;
+        let event = NewEvent {
+            correlation: firing.correlation,
+            plugin: spec.plugin.clone(),
+            ..NewEvent::now(firing.hook.clone(), firing.payload.clone())
+        };
+        self.log_event(&event).await
     }
 
     /// Fires a hook. Boxed, because subscribers are called on the path that itself fires hooks.
@@ -124,13 +139,30 @@ impl Engine {
     }
 }
 
+/// Looks whether a hook can be fired with what it is to carry.
+fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
+    let hook = &spec.name;
+    if spec.is_built_in() {
+        if firing.dry_run {
+            return Ok(());
+        }
+        let message = format!("`{hook}` is fired by Outrigger itself");
+        return Err(Failure::new(Code::InvalidUsage, message).with_hint("a dry run shows who would be called"));
+    }
+    let Some(schema) = &spec.schema else { return Ok(()) };
+    schema.check(&firing.payload).map_err(|fault| {
+        Failure::new(Code::InvalidInput, format!("`{hook}` cannot carry that: {fault}"))
+            .with_hint(format!("`outrigger hook show {hook}` has the schema of what it carries"))
+    })
+}
+
 /// A firing under way.
 struct Course<'a> {
     engine: &'a Engine,
     firing: &'a Firing,
     kind: HookKind,
     /// What filters are held to. None for Outrigger's own hooks: who fires them looks at what comes out.
-    payload: Option<Arc<Payload>>,
+    schema: Option<Arc<HookSchema>>,
     /// What the next filter is given.
     value: Json,
     /// What ends the hook.
@@ -158,7 +190,7 @@ async fn run(engine: &Engine, firing: Firing) -> Fired {
         value: firing.payload.clone(),
         firing: &firing,
         kind,
-        payload: spec.filter(|spec| !spec.is_built_in()).and_then(|spec| spec.payload.clone()),
+        schema: spec.filter(|spec| !spec.is_built_in()).and_then(|spec| spec.schema.clone()),
         failure: None,
         result: HookResult::Passed,
     };
@@ -263,6 +295,7 @@ impl Course<'_> {
                 timeout: Some(left.map_or(timeout, |left| left.min(timeout))),
                 correlation: Some(self.firing.correlation),
                 within: self.firing.within.clone(),
+                firings: self.firing.firings.clone(),
                 ..CallOptions::default()
             },
         };
@@ -279,9 +312,9 @@ impl Course<'_> {
 
     /// Holds what a filter made of the value to what the hook may carry.
     fn check(&self, function: &FunctionRef, value: Option<&Json>) -> Result<(), Failure> {
-        let (Some(payload), Some(value)) = (&self.payload, value) else { return Ok(()) };
-        payload.check(value).map_err(|faults| {
-            let message = format!("`{function}` answered with what `{}` cannot carry: {faults}", self.firing.hook);
+        let (Some(schema), Some(value)) = (&self.schema, value) else { return Ok(()) };
+        schema.check(value).map_err(|fault| {
+            let message = format!("`{function}` answered with what `{}` cannot carry: {fault}", self.firing.hook);
             Failure::new(Code::InvalidOutput, message)
         })
     }

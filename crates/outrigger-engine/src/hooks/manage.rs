@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use time::OffsetDateTime;
 
 use super::condition::Condition;
-use super::payload;
+use super::schema::HookSchema;
 use super::spec::{HookRecord, HookSpec};
 use super::subscription::{Source, Subscriber, Subscription, accept};
 use super::trace::{HookTrace, TraceFilter};
@@ -74,7 +74,7 @@ impl Engine {
             return Err(Failure::new(Code::InvalidInput, message).with_hint("choose another first word"));
         }
         if let Some(schema) = &schema {
-            payload::accept(&name, schema)?;
+            HookSchema::accept(&name, schema)?;
         }
         let created_at = OffsetDateTime::now_utc();
         let record = HookRecord { name, kind, description, schema, plugin: None, created_by, created_at };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use time::OffsetDateTime;
 
-use super::payload::Payload;
+use super::schema::HookSchema;
 use crate::jobs::JobState;
 
 /// Fired before every call, once its arguments are known to fit.
@@ -39,7 +39,7 @@ pub struct HookSpec {
     pub description: String,
     /// What it carries; a subscriber's parameter must take it. None for a hook that carries any JSON; then it is seen at each
     /// firing whether it fits.
-    pub payload: Option<Arc<Payload>>,
+    pub schema: Option<Arc<HookSchema>>,
     /// The plugin whose manifest declares it.
     pub plugin: Option<PluginName>,
 }
@@ -64,7 +64,7 @@ pub struct HookRecord {
 impl From<&HookRecord> for HookSpec {
     fn from(record: &HookRecord) -> Self {
         let HookRecord { name, kind, description, schema, plugin, created_by: _, created_at: _ } = record.clone();
-        Self { name, kind, description, payload: schema.map(|schema| Arc::new(Payload::kept(schema))), plugin }
+        Self { name, kind, description, schema: schema.map(|schema| Arc::new(HookSchema::kept(schema))), plugin }
     }
 }
 
@@ -96,7 +96,7 @@ pub fn built_in() -> Vec<HookSpec> {
         name: name.parse().expect("the built-in names are names"),
         kind,
         description: description.to_owned(),
-        payload: Some(Arc::new(Payload::of_samples(samples))),
+        schema: Some(Arc::new(HookSchema::of_samples(samples))),
         plugin: None,
     };
     let plugin = |name, what: &str| {

@@ -82,7 +82,7 @@ pub fn accept(spec: &HookSpec, graph: &TypeGraph, function: &Function) -> Result
     };
     let taken = graph.resolve(&parameter.ty);
     if *taken != Type::String {
-        for witness in spec.payload.iter().flat_map(|payload| payload.witnesses()) {
+        for witness in spec.schema.iter().flat_map(|schema| schema.witnesses()) {
             if let Err(faults) = json::parse(graph, &parameter.ty, witness.clone()) {
                 let (carried, param) = (shown(witness), &parameter.name);
                 return Err(format!(

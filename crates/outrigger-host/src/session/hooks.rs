@@ -185,8 +185,8 @@ fn within<T: PartialOrd + std::fmt::Display>(
 
 fn hook_info(spec: &HookSpec, count: usize) -> HookInfo {
     let built_in = spec.is_built_in();
-    let HookSpec { name, kind, description, payload, plugin } = spec.clone();
-    let schema = payload.map(|payload| payload.schema().clone());
+    let HookSpec { name, kind, description, schema, plugin } = spec.clone();
+    let schema = schema.map(|schema| schema.json().clone());
     HookInfo { name, kind, description, schema, built_in, plugin, subscriptions: count as u64 }
 }
 

@@ -1,5 +1,7 @@
 //! Hooks that the manifests of plugins declare, fired by their functions: real components on both sides.
 
+use std::time::{Duration, Instant};
+
 use outrigger_api::{ApiError, Code, FireRequest, HookTraceInfo, HookTraceQuery};
 use outrigger_testkit::components;
 use serde_json::{Value as Json, json};
@@ -62,9 +64,17 @@ async fn refused(bench: &Bench, hook: &str, payload: &str) -> (String, String, J
     (text(&failure["code"]), text(&failure["message"]), failure["detail"].take())
 }
 
+/// The newest trace of a hook, once there is one: of events subscribers are told in the background.
 async fn trace(bench: &Bench, hook: &str) -> HookTraceInfo {
     let query = HookTraceQuery { hook: hook.parse().ok(), ..HookTraceQuery::default() };
-    bench.platform.hook_traces(&query).await.expect("it lists").remove(0)
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(trace) = bench.platform.hook_traces(&query).await.expect("it lists").into_iter().next() {
+            return trace;
+        }
+        assert!(Instant::now() < deadline, "`{hook}` was not fired");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

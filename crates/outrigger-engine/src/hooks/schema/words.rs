@@ -1,11 +1,11 @@
-//! What the schema of a payload may say: the words of JSON Schema that speak of a value by itself. None that joins schemas or refers to
-//! another place is among them, so that to hold a value to a schema takes as long as the value and the schema are, and no longer.
+//! What the schema of a hook may say: the words of JSON Schema that speak of a value by itself. None that joins schemas or
+//! refers to another place is among them, so that to hold a value to a schema takes no longer than each of its values takes with
+//! the longest `enum`.
 
 use serde_json::{Map, Value as Json};
 
-const WORDS: [&str; 28] = [
+const WORDS: [&str; 27] = [
     "$comment",
-    "$schema",
     "additionalProperties",
     "const",
     "default",
@@ -38,7 +38,11 @@ const WORDS: [&str; 28] = [
 const DEEPEST: usize = 16;
 /// Schemas in all.
 const MOST_SCHEMAS: usize = 500;
-const MOST_PATTERNS: usize = 50;
+const MOST_PATTERNS: usize = 20;
+/// Values to choose from, in all.
+const MOST_CHOICES: usize = 500;
+/// The only version there is here; the root may name it.
+const VERSION: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Looks whether a schema keeps to the words and the bounds.
 pub(super) fn check(schema: &Json) -> Result<(), String> {
@@ -49,6 +53,7 @@ pub(super) fn check(schema: &Json) -> Result<(), String> {
 struct Count {
     schemas: usize,
     patterns: usize,
+    choices: usize,
 }
 
 impl Count {
@@ -64,13 +69,22 @@ impl Count {
             Json::Bool(_) => return Ok(()),
             _ => return Err(format!("has something at `{path}` that is no schema")),
         };
-        if let Some(word) = schema.keys().find(|word| !WORDS.contains(&word.as_str())) {
+        let is_root = depth == 1;
+        let allowed = |(word, value): &(&String, &Json)| match word.as_str() {
+            "$schema" => is_root && *value == VERSION,
+            word => WORDS.contains(&word),
+        };
+        if let Some((word, _)) = schema.iter().find(|pair| !allowed(pair)) {
             let words = WORDS.join(", ");
-            return Err(format!("says `{word}` at `{path}`, which is none of the words for a payload: {words}"));
+            return Err(format!("says `{word}` at `{path}`; what may be said is {words}, and at its root `$schema`: {VERSION}"));
         }
         self.patterns += usize::from(schema.contains_key("pattern"));
         if self.patterns > MOST_PATTERNS {
             return Err(format!("has more than {MOST_PATTERNS} patterns"));
+        }
+        self.choices += schema.get("enum").and_then(Json::as_array).map_or(0, Vec::len);
+        if self.choices > MOST_CHOICES {
+            return Err(format!("has more than {MOST_CHOICES} values to choose from"));
         }
         let none = Map::new();
         let properties = schema.get("properties").and_then(Json::as_object).unwrap_or(&none);
@@ -107,6 +121,7 @@ mod tests {
         refused(json!({"properties": {"next": {"$ref": "#"}}}), "says `$ref` at `/properties/next`");
         refused(json!({"items": {"anyOf": []}}), "says `anyOf` at `/items`");
         refused(json!({"additionalProperties": {"not": {}}}), "says `not` at `/additionalProperties`");
+        refused(json!({"items": {"$schema": VERSION}}), "says `$schema` at `/items`");
         refused(json!({"items": 5}), "has something at `/items` that is no schema");
     }
 
@@ -118,6 +133,7 @@ mod tests {
         let wide = |count: usize, property: Json| json!({"properties": (0..count).map(|name| (name.to_string(), property.clone())).collect::<Map<_, _>>()});
         assert_eq!(check(&wide(MOST_SCHEMAS - 1, json!({}))), Ok(()));
         refused(wide(MOST_SCHEMAS, json!({})), "more than 500 schemas");
-        refused(wide(MOST_PATTERNS + 1, json!({"pattern": "x"})), "more than 50 patterns");
+        refused(wide(MOST_PATTERNS + 1, json!({"pattern": "x"})), "more than 20 patterns");
+        refused(wide(2, json!({"enum": vec![1; 251]})), "more than 500 values to choose from");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Number, Value as Json, json};
 
 /// Values of one place that are tried.
 const MOST: usize = 32;
-/// Values within a value, with itself.
+/// The size of a value: how many values it has within it, with itself; long texts count for more than one.
 const LARGEST: usize = 1_000;
 const LONGEST_TEXT: usize = 1_000;
 
@@ -87,21 +87,20 @@ fn objects(schema: &Map<String, Json>) -> Vec<Json> {
     if named.is_empty() {
         named.push(("any", others()));
     }
-    if named.iter().filter_map(|(_, values)| values.first()).map(size).sum::<usize>() >= LARGEST {
+    // Whichever turn it is, no more than this comes together.
+    let largest = |(_, values): &(&str, Vec<Json>)| values.iter().map(size).max().unwrap_or(0);
+    if named.iter().map(largest).sum::<usize>() >= LARGEST {
         return Vec::new();
     }
     // A member for which nothing is found is left out; an object that cannot be without it does not fit then.
-    let full = || named.iter().filter_map(|(name, values)| Some(((*name).to_owned(), values.first()?.clone())));
-    let full_object: Map<_, _> = full().collect();
-    let least = full().filter(|(name, _)| required.binary_search(&name.as_str()).is_ok()).collect();
-    let mut found = vec![full_object.clone(), least];
-    let more = named.iter().flat_map(|(name, values)| values.iter().skip(1).map(move |value| (*name, value)));
-    for (name, value) in more.take(MOST) {
-        let mut other = full_object.clone();
-        other.insert(name.to_owned(), value.clone());
-        found.push(other);
-    }
-    found.into_iter().map(Json::Object).collect()
+    let turn = |turn: usize| {
+        let value = |values: &[Json]| values.get(turn).or(values.last()).cloned();
+        named.iter().filter_map(move |(name, values)| Some(((*name).to_owned(), value(values)?)))
+    };
+    let least = turn(0).filter(|(name, _)| required.binary_search(&name.as_str()).is_ok());
+    let turns = named.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
+    let found = [turn(0).collect(), least.collect()].into_iter().chain((1..turns).map(|number| turn(number).collect()));
+    found.map(Json::Object).collect()
 }
 
 /// One of each type.
@@ -113,7 +112,8 @@ fn integers(schema: &Map<String, Json>) -> Vec<Json> {
     let integer = |word: &str| {
         let number = schema.get(word)?.as_number()?;
         // `1.0` is an integer, too.
-        number.as_i128().or_else(|| format!("{:.0}", number.as_f64()?).parse().ok())
+        let number: i128 = number.as_i128().or_else(|| format!("{:.0}", number.as_f64()?).parse().ok())?;
+        Some(number.clamp(i64::MIN.into(), u64::MAX.into()))
     };
     let least = integer("minimum").or_else(|| Some(integer("exclusiveMinimum")? + 1)).unwrap_or(i64::MIN.into());
     let most = integer("maximum").or_else(|| Some(integer("exclusiveMaximum")? - 1)).unwrap_or(i64::MAX.into());
@@ -134,7 +134,10 @@ fn numbers(schema: &Map<String, Json>) -> Vec<Json> {
         (None, None) => -0.5,
     };
     let between = if between.fract() == 0.0 { [between + 0.25, between] } else { [between, between] };
-    between.into_iter().chain(least).chain(most).filter_map(Number::from_f64).map(Json::Number).collect()
+    let step = number("multipleOf").unwrap_or(1.0);
+    let multiples = [least.map(|least| (least / step).ceil() * step), most.map(|most| (most / step).floor() * step)];
+    let found = between.into_iter().chain(least).chain(most).chain(multiples.into_iter().flatten()).chain([0.0]);
+    found.filter_map(Number::from_f64).map(Json::Number).collect()
 }
 
 fn texts(schema: &Map<String, Json>) -> Vec<Json> {
@@ -166,12 +169,14 @@ fn count(schema: &Map<String, Json>, word: &str) -> Option<usize> {
     schema.get(word)?.as_u64().and_then(|count| usize::try_from(count).ok())
 }
 
-/// How many values a value has within it, with itself.
+/// See [`LARGEST`].
 fn size(value: &Json) -> usize {
-    match value {
-        Json::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Json::Object(members) => 1 + members.values().map(size).sum::<usize>(),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => 1,
+    let text = |text: &str| text.len() / 64;
+    1 + match value {
+        Json::Array(items) => items.iter().map(size).sum(),
+        Json::Object(members) => members.iter().map(|(name, value)| text(name) + size(value)).sum(),
+        Json::String(value) => text(value),
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
     }
 }
 
@@ -208,7 +213,8 @@ mod tests {
         check(json!({"type": "integer", "minimum": 1e300}), json!([]));
         check(json!({"type": "number", "minimum": 0, "maximum": 1}), json!([0.5, 0.0, 1.0]));
         check(json!({"type": "number", "minimum": 0, "exclusiveMaximum": 4}), json!([2.25, 2.0, 0.0]));
-        check(json!({"type": "number"}), json!([-0.5]));
+        check(json!({"type": "number"}), json!([-0.5, 0.0]));
+        check(json!({"type": "number", "minimum": 5, "multipleOf": 10}), json!([10.0]));
     }
 
     #[test]
@@ -250,5 +256,14 @@ mod tests {
         let many = json!({"type": "array", "items": {"type": "null"}, "minItems": 600});
         let two = json!({"type": "object", "properties": {"a": many, "b": many}});
         check(two, json!([]));
+        let long = json!({"type": "string", "examples": ["x".repeat(50_000)]});
+        check(json!({"type": "array", "items": long, "minItems": 900}), json!([vec!["some text"; 900]]));
+    }
+
+    #[test]
+    fn every_member_comes_to_its_ends_however_many_there_are() {
+        let state = json!({"enum": (0..50).collect::<Vec<_>>()});
+        let schema = json!({"type": "object", "properties": {"state": state, "cents": {"type": "integer", "minimum": 0}}});
+        assert!(of(&schema).iter().any(|value| value["cents"] == json!(i64::MAX)));
     }
 }
