@@ -334,3 +334,6 @@ fn is_harmless(imports: &[String], granted: &Permissions) -> bool {
         && files.iter().all(|file| file.access() == FileAccess::Read)
         && !imports.iter().any(|import| reaches.iter().any(|interface| import.starts_with(interface)))
 }
+
+#[cfg(test)]
+mod tests;

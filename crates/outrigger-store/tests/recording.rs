@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_contract::Code;
+use outrigger_engine::audit::{AuditEntry, GroupedCall, Stage};
 use outrigger_engine::store::{AuditFilter, AuditStore, RecordFilter};
-use outrigger_engine::{Answer, Arguments, Call, CallOptions, Caller, Engine, EngineOptions, Failure, Store};
+use outrigger_engine::{
+    Answer, Arguments, Call, CallOptions, Caller, CorrelationId, Engine, EngineOptions, Failure, Store,
+};
 use outrigger_store::SqliteStore;
 use outrigger_testkit::scripted::{ScriptedRuntime, installation};
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
@@ -29,31 +32,51 @@ const MANIFEST: &str = "[permissions]\nplugins = [\"demo.*\"]\n\
 struct Bench {
     engine: Engine,
     store: Arc<SqliteStore>,
+    runtime: Arc<ScriptedRuntime>,
     path: PathBuf,
     _folder: tempfile::TempDir,
 }
 
 impl Bench {
-    /// With the plugin `demo`, of which `echo` may change something.
+    /// With the plugin `demo`, of which `echo` may change something; what the manifest does not name may destroy something.
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("outrigger.db");
         let store = Arc::new(SqliteStore::open(&path).await.unwrap());
+        let runtime = Arc::new(ScriptedRuntime::default());
         let options = EngineOptions::new(folder.path().join("packages"));
-        let engine = Engine::start(options, store.clone(), Arc::new(ScriptedRuntime::default())).await.unwrap();
+        let engine = Engine::start(options, store.clone(), runtime.clone()).await.unwrap();
         engine.install(installation("demo", "1.0.0", MANIFEST)).await.unwrap();
-        Self { engine, store, path, _folder: folder }
+        Self { engine, store, runtime, path, _folder: folder }
     }
 
     fn start(&self, function: &str, arguments: &str) -> tokio::task::JoinHandle<Result<Answer, Failure>> {
+        self.start_as(CorrelationId::new(), function, arguments)
+    }
+
+    /// With a correlation id that is known before there is an answer.
+    fn start_as(
+        &self,
+        correlation: CorrelationId,
+        function: &str,
+        arguments: &str,
+    ) -> tokio::task::JoinHandle<Result<Answer, Failure>> {
         let call = Call {
             caller: Caller::Local,
             function: function.parse().unwrap(),
             arguments: Arguments::Text(arguments.to_owned()),
-            options: CallOptions::default(),
+            options: CallOptions { correlation: Some(correlation), ..CallOptions::default() },
         };
         let engine = self.engine.clone();
         tokio::spawn(async move { engine.call(call).await })
+    }
+
+    /// What the audit log holds of a call, or of all, the oldest first.
+    async fn audit(&self, correlation: Option<CorrelationId>) -> Vec<AuditEntry> {
+        let filter = AuditFilter { correlation, ..AuditFilter::default() };
+        let mut records = self.store.audit_list(&filter).await.unwrap();
+        records.reverse();
+        records.iter().map(|record| record.entry().unwrap()).collect()
     }
 
     async fn runs(&self) -> Vec<String> {
@@ -117,4 +140,88 @@ async fn a_run_that_is_there_already_takes_no_other_record_with_it() {
     assert_eq!(rows.iter().filter_map(|row| row.counters.get("calls")).sum::<u64>(), 4, "{rows:?}");
     let failed = bench.store.run_list(&RecordFilter::default()).await.unwrap().pop().unwrap();
     assert_eq!(failed.code, Some(Code::FunctionFailed));
+}
+
+#[tokio::test]
+async fn calls_that_only_read_are_in_the_audit_log_in_groups_and_all_of_them() {
+    const CALLS: usize = 200;
+    let bench = Bench::new().await;
+    let mut expected = Vec::new();
+    for number in 0..CALLS {
+        let (function, arguments, code) = match number % 50 {
+            0 => ("demo.fail", "{\"text\": \"no\"}", Some(Code::FunctionFailed)),
+            _ => ("demo.version", "{}", None),
+        };
+        let correlation = CorrelationId::new();
+        let outcome = bench.start_as(correlation, function, arguments).await.unwrap();
+        assert_eq!(outcome.err().map(|failure| failure.code), code);
+        expected.push(GroupedCall { actor: "local".to_owned(), function: function.to_owned(), code, correlation });
+    }
+    // One that was never let in is of no group.
+    bench.start("demo.fail", "{\"text\": 5}").await.unwrap().expect_err("a number is no text");
+    bench.engine.shutdown().await;
+
+    let entries = bench.audit(None).await;
+    let groups: Vec<_> = entries.iter().filter(|entry| entry.stage == Stage::Group).collect();
+    let grouped: Vec<_> = groups.iter().flat_map(|group| group.calls.clone()).collect();
+    assert_eq!(grouped, expected, "each once, in their order");
+    // How many there are is a matter of time: a group is what is written at once.
+    assert!(groups.len() < CALLS / 2, "{} groups", groups.len());
+    for group in groups {
+        assert_eq!((group.action.as_str(), group.resource.as_str()), ("function_execute", "*"));
+        assert_eq!((group.actor.as_str(), group.correlation), ("several", group.calls[0].correlation));
+    }
+    let alone = |entry: &&AuditEntry| entry.stage != Stage::Group && entry.action == "function_execute";
+    assert_eq!(entries.iter().find(alone), None, "none has a record of its own");
+}
+
+#[tokio::test]
+async fn what_may_destroy_something_is_in_the_audit_log_before_it_runs() {
+    let bench = Bench::new().await;
+    let correlation = CorrelationId::new();
+    bench.start_as(correlation, "demo.sleep", "{\"milliseconds\": 0}").await.unwrap().expect("it answers");
+    let entries = bench.audit(Some(correlation)).await;
+    assert_eq!(entries.iter().map(|entry| entry.stage).collect::<Vec<_>>(), [Stage::Intent, Stage::Done]);
+    assert!(entries.iter().all(|entry| entry.resource == "demo.sleep" && entry.allowed), "{entries:#?}");
+    assert!(entries[0].revision.is_some() && entries[0].revision == entries[1].revision, "{entries:#?}");
+
+    // While it waits, its intent is all that is there.
+    let correlation = CorrelationId::new();
+    let running = bench.start_as(correlation, "demo.wait", "{}");
+    let waiting = tokio::time::timeout(Duration::from_secs(30), async {
+        while bench.runtime.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+    waiting.await.expect("it runs");
+    let entries = bench.audit(Some(correlation)).await;
+    assert_eq!(entries.iter().map(|entry| entry.stage).collect::<Vec<_>>(), [Stage::Intent]);
+    bench.runtime.release();
+    running.await.unwrap().expect("it answers");
+    assert_eq!(bench.audit(Some(correlation)).await.len(), 2);
+
+    // One that only may change something has none.
+    let correlation = CorrelationId::new();
+    bench.start_as(correlation, "demo.echo", "{\"text\": \"a\"}").await.unwrap().expect("it answers");
+    let entries = bench.audit(Some(correlation)).await;
+    assert_eq!(entries.iter().map(|entry| entry.stage).collect::<Vec<_>>(), [Stage::Done]);
+}
+
+#[tokio::test]
+async fn what_may_destroy_something_does_not_run_where_that_cannot_be_written_down() {
+    let bench = Bench::new().await;
+    meddle(&bench.path, FULL).await;
+    let correlation = CorrelationId::new();
+    let started = bench.start_as(correlation, "demo.sleep", "{\"milliseconds\": 0}");
+    let refused = started.await.unwrap().expect_err("its intent cannot be written");
+    assert_eq!(refused.code, Code::StoreFailed, "{}", refused.message);
+    assert_eq!(bench.runtime.count("demo.sleep"), 0);
+
+    meddle(&bench.path, ROOM).await;
+    bench.engine.flush().await;
+    let entries = bench.audit(Some(correlation)).await;
+    assert!(entries.is_empty(), "nothing was done: {entries:#?}");
+    assert_eq!(bench.runs().await, ["sleep"], "that it was called is known all the same");
+    bench.start("demo.sleep", "{\"milliseconds\": 0}").await.unwrap().expect("it answers");
+    assert_eq!(bench.runtime.count("demo.sleep"), 1);
 }

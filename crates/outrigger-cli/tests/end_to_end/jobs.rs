@@ -1,10 +1,12 @@
 //! Jobs, and what becomes of them when the server dies.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use crate::harness::{Outcome, Place, Server};
+use crate::harness::{Outcome, Place, Server, bundled};
 
 /// A plugin with a function that takes as long as it is told.
 fn slow(place: &Place) {
@@ -152,4 +154,46 @@ fn all_lines_of_a_job_are_shown_however_many_there_are() {
     assert_eq!(of_plugin.stdout.lines().count(), 2_000);
     server.kill_dead();
     assert_eq!(shown(&[]), all, "nor without a server");
+}
+
+#[test]
+fn lines_of_a_job_are_shown_while_it_runs() {
+    let place = Place::new();
+    // It writes lines for longer than this test takes, of which three are kept.
+    place.install_hostile("[limits]\ntimeout = \"5m\"\ncpu = \"5m\"\nlog-lines = 3\n");
+    let server = Server::start(&place);
+    let job = place.json(&["job", "start", "hostile.log", "--lines", "4294967295"]);
+    let id = job["id"].as_str().unwrap();
+    let mut follower = Command::new(env!("CARGO_BIN_EXE_outrigger"))
+        .args(["job", "logs", id, "--follow"])
+        .env("OUTRIGGER_DATA", place.path("data"))
+        .env("OUTRIGGER_BUNDLED", bundled())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(follower.stdout.take().unwrap());
+    // Read beside the test, which would otherwise wait for ever for a line that does not come.
+    let (sender, lines) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        for line in stdout.lines().map_while(Result::ok) {
+            // The test may be over.
+            let _ = sender.send(line);
+        }
+    });
+    for number in 1..=3 {
+        let line = lines.recv_timeout(Duration::from_secs(30));
+        let line = line.unwrap_or_else(|error| panic!("line {number} is not shown: {error}"));
+        assert!(line.contains("a line of the log"), "{line}");
+    }
+    assert_eq!(place.json(&["job", "show", id])["state"], "running");
+    assert!(follower.try_wait().unwrap().is_none(), "more could come");
+
+    place.run(&["job", "cancel", id]).succeeded();
+    reaches(&place, id, "cancelled");
+    assert!(follower.wait().unwrap().success(), "it ends with the job");
+    reader.join().unwrap();
+    assert_eq!(lines.try_iter().count(), 0, "each line is shown once");
+    server.kill_dead();
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, helpers of tests included")]
 
+mod auditing;
 mod backing_up;
 mod calls;
 mod collector;

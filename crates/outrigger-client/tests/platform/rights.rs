@@ -1,7 +1,10 @@
 //! Rights are not widened: by a key that is made, a role that is changed, a job that is done again, a subscription that is
 //! switched on. Each attempt stands in the audit log.
 
-use outrigger_api::{AuditInfo, AuditQuery, Code, Hooks, Jobs, KeyRequest, NewKey, Platform, RoleRequest, Webhooks};
+use outrigger_api::{
+    Access, AuditInfo, AuditQuery, Code, ExplainRequest, Hooks, Jobs, KeyRequest, NewKey, Platform, RoleRequest,
+    Webhooks,
+};
 use serde_json::{Value, json};
 
 use crate::places::{Place, Way, from_json, until};
@@ -77,6 +80,32 @@ async fn a_key_makes_none_that_outlives_it() {
     let shorter = make(&maker, "d", &["admin"], Some(60)).await.expect("it is made");
     assert!(shorter.info.expires_at < end);
     assert_eq!(denied(&place, "key_create").await.len(), 2);
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_lets_nobody_in_when_its_time_is_over() {
+    let place = Place::new(Way::Http).await;
+    let brief = make(&*place.platform, "brief", &["developer"], Some(2)).await.expect("it is made");
+    let holder = place.client(&brief.key);
+    let explain = async || {
+        let question = json!({"key": "brief", "right": "function_execute", "name": "pricing.quote"});
+        let request: ExplainRequest = from_json(question);
+        place.platform.access_explain(request).await.expect("it is there")
+    };
+    let before = explain().await;
+    assert!(before.allowed && before.reason == "allowed" && before.role.is_some(), "{before:?}");
+    assert_eq!(holder.identity().await.expect("it is let in").name, "brief");
+
+    let error = until("it expires", async || holder.identity().await.err()).await;
+    assert_eq!((error.code, error.code.info().http), (Code::Unauthenticated, 401), "{}", error.message);
+    assert!(error.message.contains("has expired"), "{}", error.message);
+    // What its role allows is no longer asked.
+    let after = explain().await;
+    assert_eq!((after.allowed, after.reason.as_str(), &after.role, &after.rule), (false, "expired", &None, &None));
+    assert!(after.text.ends_with("may not function_execute over `pricing.quote`: it has expired"), "{}", after.text);
+    let keys = place.platform.key_list().await.expect("it lists");
+    assert!(keys.iter().any(|key| key.name == "brief"), "it is there until it is revoked");
     place.close().await;
 }
 

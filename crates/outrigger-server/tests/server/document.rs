@@ -128,6 +128,8 @@ fn the_addresses_that_were_promised_are_there() {
         POST /api/v1/plugins/{plugin_id}/config
         PUT /api/v1/plugins/{plugin_id}/config/{config_id}
         DELETE /api/v1/plugins/{plugin_id}/config/{config_id}
+        GET /api/v1/plugins/{plugin_id}/hooks
+        POST /api/v1/plugins/{plugin_id}/hooks
         GET /api/v1/plugins/stats
         GET /api/v1/plugins/logs
         GET /api/v1/plugins/registry
@@ -142,7 +144,8 @@ fn the_addresses_that_were_promised_are_there() {
         GET /api/v1/openapi.json
         GET /api/v1/docs
         GET /healthz
-        GET /readyz";
+        GET /readyz
+        GET /metrics";
     for line in promised.lines() {
         let (method, path) = line.trim().split_once(' ').unwrap();
         assert!(document["paths"][path][method.to_lowercase()].is_object(), "{line}");

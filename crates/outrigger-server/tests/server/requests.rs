@@ -49,6 +49,29 @@ async fn the_health_of_plugins_is_listed_by_status() {
 }
 
 #[tokio::test]
+async fn a_callback_is_for_the_kind_of_hook_that_it_names() {
+    let server = Server::start().await;
+    let subscribe = async |kind: Option<&str>| {
+        let mut body = json!({"hook_name": "customer.created", "callback_method": "echo"});
+        if let Some(kind) = kind {
+            body["hook_type"] = json!(kind);
+        }
+        server.post("/api/v1/plugins/pricing/hooks", body).await
+    };
+    // The hook that is there is an action.
+    for right in [Some("action"), None] {
+        let answer = subscribe(right).await;
+        assert_eq!(answer.status, 201, "{right:?}: {answer:?}");
+    }
+    for wrong in ["filter", "event"] {
+        let problem = subscribe(Some(wrong)).await.problem(409, "conflict");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("customer.created") && detail.contains("hook_type"), "{wrong}: {problem}");
+    }
+    subscribe(Some("nonsense")).await.problem(422, "invalid_input");
+}
+
+#[tokio::test]
 async fn a_correlation_id_is_taken_if_it_is_one() {
     let server = Server::start().await;
     let ask = |id: &'static str| server.send(Call::new(Method::GET, "/api/v1/identity").header("x-correlation-id", id));

@@ -44,7 +44,7 @@ fn subscription(enabled: bool) -> SubscriptionInfo {
 impl Hooks for Seen {
     async fn hook_list(&self) -> ApiResult<Vec<HookInfo>> {
         self.allowed()?;
-        Ok(Vec::new())
+        Ok(vec![hook("customer.created".parse().unwrap())])
     }
 
     async fn hook_fetch(&self, name: &HookName) -> ApiResult<HookInfo> {
