@@ -17,9 +17,46 @@ pub struct MetricsReport {
     pub functions: Vec<FunctionMetrics>,
     /// Each plugin that the health monitor has looked at, by name.
     pub health: Vec<PluginHealthMetrics>,
+    /// Each installed plugin, by name.
+    #[serde(default)]
+    pub each_plugin: Vec<PluginMetrics>,
+    #[serde(default)]
+    pub process: ProcessMetrics,
     /// How often a plugin was not told of an event or the end of a call, since the start, because too many waited for it.
     #[serde(default)]
     pub dropped_firings: u64,
+}
+
+/// What was counted of one plugin in the memory of the server, since that started or the plugin was installed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PluginMetrics {
+    pub plugin: PluginName,
+    /// How often a revision of it was loaded.
+    pub loads: u64,
+    /// How often one could not be loaded, or failed in its `initialize` or `activate`.
+    pub load_failures: u64,
+    /// How often one that was loaded was freed, after its last call.
+    pub unloads: u64,
+    /// The most memory that an instance of it had at the end of a call, in bytes; none where none has run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_peak_bytes: Option<u64>,
+}
+
+/// What the operating system says of the process that answers. What it does not say is left out; only Linux says it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProcessMetrics {
+    /// Memory of the process that is in RAM, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resident_memory_bytes: Option<u64>,
+    /// Time that all its threads have computed, in the kernel too, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_seconds: Option<f64>,
+    /// Files, sockets and the like that it has open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_fds: Option<u64>,
+    /// When it started, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time_seconds: Option<f64>,
 }
 
 /// How well one plugin is.
@@ -71,6 +108,97 @@ pub const COUNTERS: [Counter; 11] = [
     counter("violations", "Things reached for without a grant.", |counted| counted.violations),
     counter("dropped_log_lines", "Log lines beyond the limit.", |counted| counted.dropped_log_lines),
 ];
+
+/// Something that is told of each plugin, or of the process: one row of what monitoring is told, whichever way it asks.
+#[derive(Debug)]
+pub struct Measure<T> {
+    /// What monitoring calls it.
+    pub name: &'static str,
+    /// What it says.
+    pub about: &'static str,
+    pub kind: MeasureKind,
+    /// As OTLP has it.
+    pub unit: &'static str,
+    /// Where it is found; none where it is not known.
+    pub value: fn(&T) -> Option<f64>,
+}
+
+/// How a measure changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MeasureKind {
+    /// It only grows.
+    Counter,
+    Gauge,
+}
+
+/// All that is told of each plugin.
+pub const PLUGIN_MEASURES: [Measure<PluginMetrics>; 4] = [
+    Measure {
+        name: "outrigger_plugin_loads_total",
+        about: "Revisions that were loaded, since the server started.",
+        kind: MeasureKind::Counter,
+        unit: "1",
+        value: |plugin| Some(whole(plugin.loads)),
+    },
+    Measure {
+        name: "outrigger_plugin_load_failures_total",
+        about: "Revisions that could not be loaded, initialized or activated, since the server started.",
+        kind: MeasureKind::Counter,
+        unit: "1",
+        value: |plugin| Some(whole(plugin.load_failures)),
+    },
+    Measure {
+        name: "outrigger_plugin_unloads_total",
+        about: "Loaded revisions that were freed, since the server started.",
+        kind: MeasureKind::Counter,
+        unit: "1",
+        value: |plugin| Some(whole(plugin.unloads)),
+    },
+    Measure {
+        name: "outrigger_plugin_memory_peak_bytes",
+        about: "The most memory that an instance had at the end of a call, since the server started.",
+        kind: MeasureKind::Gauge,
+        unit: "By",
+        value: |plugin| plugin.memory_peak_bytes.map(whole),
+    },
+];
+
+/// All that is told of the process, under the names that Prometheus has for it.
+pub const PROCESS_MEASURES: [Measure<ProcessMetrics>; 4] = [
+    Measure {
+        name: "process_resident_memory_bytes",
+        about: "Resident memory size in bytes.",
+        kind: MeasureKind::Gauge,
+        unit: "By",
+        value: |process| process.resident_memory_bytes.map(whole),
+    },
+    Measure {
+        name: "process_cpu_seconds_total",
+        about: "Total user and system CPU time spent in seconds.",
+        kind: MeasureKind::Counter,
+        unit: "s",
+        value: |process| process.cpu_seconds,
+    },
+    Measure {
+        name: "process_open_fds",
+        about: "Number of open file descriptors.",
+        kind: MeasureKind::Gauge,
+        unit: "1",
+        value: |process| process.open_fds.map(whole),
+    },
+    Measure {
+        name: "process_start_time_seconds",
+        about: "Start time of the process since unix epoch in seconds.",
+        kind: MeasureKind::Gauge,
+        unit: "s",
+        value: |process| process.start_time_seconds,
+    },
+];
+
+#[expect(clippy::cast_precision_loss, reason = "nobody looks at single bytes of petabytes")]
+fn whole(number: u64) -> f64 {
+    number as f64
+}
 
 /// What monitoring calls the number of plugins by state, and what it is told of it.
 pub const PLUGINS: (&str, &str) = ("outrigger_plugins", "Installed plugins by state.");

@@ -358,11 +358,9 @@ impl Execution<'_> {
             observed: Arc::clone(observed),
             recording: self.recording.cloned(),
         };
-        let value = revision
-            .loaded
-            .call(*index, arguments, context)
-            .await
-            .map_err(|fault| Failure::of_call(fault, &revision.graph, self.target.function()))?;
+        let outcome = revision.loaded.call(*index, arguments, context).await;
+        revision.counts.memory_used(observed.memory_peak());
+        let value = outcome.map_err(|fault| Failure::of_call(fault, &revision.graph, self.target.function()))?;
         self.enter(Stage::Validate);
         let fits = match &self.target.function().outcome.ok {
             Some(ty) => json::fits(&revision.graph, ty, &value),

@@ -20,6 +20,7 @@ use crate::plugins::{ActiveRevision, PluginTable, Slot};
 use crate::profile::PluginProfile;
 use crate::recorder::Recorder;
 use crate::runtime::Runtime;
+use crate::statistics::PluginCounters;
 use crate::store::{PluginRecord, RevisionSummary, Store};
 use crate::trace::Tracer;
 use crate::vault::{NoVault, Vault};
@@ -228,6 +229,12 @@ impl Engine {
     /// It is not installed.
     pub fn profile(&self, name: &PluginName) -> Result<Option<PluginProfile>, Failure> {
         Ok(self.slot(name)?.active.load().as_ref().map(|revision| revision.profile()))
+    }
+
+    /// What was counted of each installed plugin, by name, since this process started.
+    #[must_use]
+    pub fn plugin_counters(&self) -> Vec<PluginCounters> {
+        self.inner.plugins.all().iter().map(|slot| slot.counts.read(&slot.name)).collect()
     }
 
     pub(crate) fn slot(&self, name: &PluginName) -> Result<Arc<Slot>, Failure> {

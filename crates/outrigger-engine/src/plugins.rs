@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::call::FunctionRate;
 use crate::profile::{Gathered, PluginProfile};
 use crate::runtime::LoadedRevision;
-use crate::statistics::FunctionStatistics;
+use crate::statistics::{FunctionStatistics, PluginCounts};
 use crate::store::{PluginRecord, RevisionRecord, RevisionSummary};
 
 /// All plugins by name. Read on every call, written when one is installed or removed.
@@ -94,6 +94,7 @@ pub(crate) struct Slot {
     /// What took calls before: calls that run long outlive their revision's time.
     retired: Mutex<Vec<Weak<ActiveRevision>>>,
     functions: Mutex<HashMap<FunctionName, Lasting>>,
+    pub(crate) counts: Arc<PluginCounts>,
 }
 
 /// What stays of a function when its plugin is reloaded.
@@ -113,6 +114,7 @@ impl Slot {
             held: tokio::sync::watch::Sender::new(false),
             retired: Mutex::default(),
             functions: Mutex::default(),
+            counts: Arc::default(),
         }
     }
 
@@ -169,6 +171,7 @@ impl Slot {
         configuration: Configuration,
         loaded: Arc<dyn LoadedRevision>,
     ) -> ActiveRevision {
+        self.counts.loads.fetch_add(1, Ordering::Relaxed);
         let manifest = record.manifest.clone();
         let graph = Arc::new(record.inspection.graph.clone());
         let harmless = is_harmless(&record.inspection.imports, &granted);
@@ -189,6 +192,7 @@ impl Slot {
             calls: TaskTracker::new(),
             superseded: AtomicBool::new(false),
             since: OffsetDateTime::now_utc(),
+            counts: Arc::clone(&self.counts),
         }
     }
 
@@ -232,6 +236,15 @@ pub struct ActiveRevision {
     superseded: AtomicBool,
     /// When it was loaded.
     since: OffsetDateTime,
+    /// Those of its plugin.
+    pub(crate) counts: Arc<PluginCounts>,
+}
+
+/// Only now it is unloaded: a call may outlive the time in which its revision takes calls.
+impl Drop for ActiveRevision {
+    fn drop(&mut self) {
+        self.counts.unloads.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl ActiveRevision {

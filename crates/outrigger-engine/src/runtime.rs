@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -159,6 +160,8 @@ impl From<CancellationToken> for Cancellation {
 #[derive(Debug, Default)]
 pub struct Observed {
     inner: parking_lot::Mutex<Observations>,
+    /// In bytes.
+    memory_peak: AtomicU64,
 }
 
 /// See [`Observed`].
@@ -189,6 +192,17 @@ impl Observed {
     /// Notes that an instance was made.
     pub fn instantiated(&self) {
         self.inner.lock().instantiated = true;
+    }
+
+    /// Notes how much memory the instance has at the end of the call, in bytes.
+    pub fn memory_used(&self, bytes: u64) {
+        self.memory_peak.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// The most memory that an instance had at the end, in bytes; 0 where none was noted.
+    #[must_use]
+    pub fn memory_peak(&self) -> u64 {
+        self.memory_peak.load(Ordering::Relaxed)
     }
 
     /// What was noted so far.

@@ -1,7 +1,8 @@
-//! What is counted of each function, in memory, and handed to the store as what was added since the last time.
+//! What is counted of each function, in memory, and handed to the store as what was added since the last time. And what is
+//! counted of each plugin, in memory alone.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -71,6 +72,55 @@ pub struct Sample {
     pub attempts: u32,
     pub violations: u64,
     pub dropped_log_lines: u64,
+}
+
+/// What is counted of a plugin. Nobody waits for anybody in it.
+#[derive(Debug, Default)]
+pub(crate) struct PluginCounts {
+    pub(crate) loads: AtomicU64,
+    pub(crate) load_failures: AtomicU64,
+    pub(crate) unloads: AtomicU64,
+    memory_peak: AtomicU64,
+}
+
+/// What was counted of a plugin since this process started, or since the plugin was installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginCounters {
+    pub plugin: PluginName,
+    /// Times that a revision was loaded.
+    pub loads: u64,
+    /// Times that a revision could not be brought up: it could not be loaded, or its `initialize` or `activate` failed.
+    pub load_failures: u64,
+    /// Times that a loaded revision was freed, after its last call.
+    pub unloads: u64,
+    /// The most memory that an instance had at the end of a call, in bytes; 0 where none has run.
+    pub memory_peak: u64,
+}
+
+impl PluginCounts {
+    /// A revision could not be brought up.
+    pub(crate) fn load_failed(&self) {
+        self.load_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An instance had so much memory at the end of a call.
+    pub(crate) fn memory_used(&self, bytes: u64) {
+        // Looked at first: nearly no call has to write to what the calls on all threads share.
+        if bytes > self.memory_peak.load(Ordering::Relaxed) {
+            self.memory_peak.fetch_max(bytes, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn read(&self, plugin: &PluginName) -> PluginCounters {
+        let Self { loads, load_failures, unloads, memory_peak } = self;
+        PluginCounters {
+            plugin: plugin.clone(),
+            loads: loads.load(Ordering::Relaxed),
+            load_failures: load_failures.load(Ordering::Relaxed),
+            unloads: unloads.load(Ordering::Relaxed),
+            memory_peak: memory_peak.load(Ordering::Relaxed),
+        }
+    }
 }
 
 impl Default for FunctionStatistics {

@@ -14,6 +14,7 @@ mod outgoing;
 mod overrides;
 mod owners;
 mod packages;
+mod process;
 mod profiles;
 mod records;
 mod session;

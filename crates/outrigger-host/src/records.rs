@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use outrigger_api::{
     ApiError, ApiResult, Code, FunctionMetrics, FunctionStatistics, LatencyBucket, LogEntry, MetricsReport,
-    RecordQuery, RunEntry, StatisticsReport,
+    PluginMetrics, RecordQuery, RunEntry, StatisticsReport,
 };
 use outrigger_contract::PluginName;
 use outrigger_engine::ledger::FunctionCounts;
 use outrigger_engine::runtime::LogLevel;
-use outrigger_engine::statistics::{Counters, Summary};
+use outrigger_engine::statistics::{Counters, PluginCounters, Summary};
 use outrigger_engine::store::RecordFilter;
 use outrigger_engine::{CorrelationId, Engine};
 
-use crate::convert;
+use crate::{convert, process};
 
 pub(crate) async fn logs(engine: &Engine, query: &RecordQuery) -> ApiResult<Vec<LogEntry>> {
     engine.flush().await;
@@ -85,7 +85,15 @@ pub(crate) async fn metrics(engine: &Engine) -> ApiResult<MetricsReport> {
     };
     let health = crate::session::health::metrics(engine).await?;
     let functions = counted.functions(|_| true).map(one).collect();
-    Ok(MetricsReport { plugins, functions, health, dropped_firings: engine.dropped_firings() })
+    let each_plugin = engine.plugin_counters().into_iter().map(plugin_metrics).collect();
+    let (process, dropped_firings) = (process::metrics(), engine.dropped_firings());
+    Ok(MetricsReport { plugins, functions, health, each_plugin, process, dropped_firings })
+}
+
+fn plugin_metrics(counters: PluginCounters) -> PluginMetrics {
+    let PluginCounters { plugin, loads, load_failures, unloads, memory_peak } = counters;
+    let memory_peak_bytes = (memory_peak > 0).then_some(memory_peak);
+    PluginMetrics { plugin, loads, load_failures, unloads, memory_peak_bytes }
 }
 
 /// How many calls took at most so long, for each bound, and how long all of them took.

@@ -44,8 +44,13 @@ async fn memory_is_limited() {
     assert!(message.contains("8 MiB") || message.contains("8MiB"), "{message}");
     plugin.still_works().await;
     // A plugin that copes with it has not failed.
-    let Ok(Value::Unsigned(pages)) = plugin.call("bomb-kindly", &[]).await else { panic!("it copes") };
+    let context = plugin.services.context(PLENTY);
+    let observed = Arc::clone(&context.observed);
+    let outcome = plugin.revision.call(plugin.place("bomb-kindly"), &[], context).await;
+    let Ok(Value::Unsigned(pages)) = outcome else { panic!("it copes") };
     assert!((100..=128).contains(&pages), "{pages}");
+    let peak = observed.memory_peak();
+    assert!((pages << 16..=128 << 16).contains(&peak), "{peak} bytes, {pages} pages");
 }
 
 #[tokio::test]

@@ -81,6 +81,11 @@ impl<'a> SlotEffects<'a> {
         })
     }
 
+    /// The same, on the way up.
+    async fn step_up(&self, step: LifecycleStep) -> Result<(), Failure> {
+        self.step(step).await.inspect_err(|_| self.slot.counts.load_failed())
+    }
+
     async fn drain(&self) -> Result<(), Failure> {
         // A successor may be in place already; only the revision this is about is taken away.
         let current = self.slot.active.load_full();
@@ -112,9 +117,9 @@ impl<'a> SlotEffects<'a> {
 impl Effects for SlotEffects<'_> {
     async fn perform(&mut self, effect: Effect) -> Result<(), Failure> {
         match effect {
-            Effect::Load => self.load().await,
-            Effect::Initialize => self.step(LifecycleStep::Initialize).await,
-            Effect::Activate => self.step(LifecycleStep::Activate).await,
+            Effect::Load => self.load().await.inspect_err(|_| self.slot.counts.load_failed()),
+            Effect::Initialize => self.step_up(LifecycleStep::Initialize).await,
+            Effect::Activate => self.step_up(LifecycleStep::Activate).await,
             Effect::Drain => self.drain().await,
             Effect::Deactivate => self.step(LifecycleStep::Deactivate).await,
             Effect::Cleanup => self.step(LifecycleStep::Cleanup).await,

@@ -88,7 +88,8 @@ impl Engine {
             true => Some(store.predecessor_state(name).await?),
             false => None,
         };
-        let candidate = self.load(record, granted, None).await?;
+        let loaded = self.load(record, granted, None).await;
+        let candidate = loaded.inspect_err(|_| slot.counts.load_failed())?;
         let course = Course::Back(Former { revision, configuration, state });
         Ok((Successor { candidate, grant: None, course, correlation }, predecessor))
     }

@@ -98,7 +98,8 @@ impl Engine {
             granted_by,
             granted_at: OffsetDateTime::now_utc(),
         };
-        let candidate = self.load(revision, granted, root).await?;
+        let loaded = self.load(revision, granted, root).await;
+        let candidate = loaded.inspect_err(|_| slot.counts.load_failed())?;
         Ok(Successor { candidate, grant: Some(grant), course: Course::Forward(plan), correlation })
     }
 

@@ -155,6 +155,32 @@ async fn a_plugin_that_fails_to_start_says_why_and_can_be_tried_again() {
 }
 
 #[tokio::test]
+async fn it_is_counted_how_often_a_plugin_is_loaded_and_unloaded() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    let counted = || {
+        let counters = bench.engine.plugin_counters();
+        let [demo] = &counters[..] else { panic!("{counters:?}") };
+        (demo.loads, demo.load_failures, demo.unloads)
+    };
+    assert_eq!(counted(), (1, 0, 0));
+    bench.engine.reload(&demo()).await.expect("it is reloaded");
+    until("the former one is freed", || counted() == (2, 0, 1)).await;
+    bench.engine.disable(&demo()).await.expect("it is disabled");
+    until("it is freed", || counted() == (2, 0, 2)).await;
+    for (step, expected) in [("demo:load", (2, 1, 2)), ("demo:initialize", (3, 2, 3)), ("demo:activate", (4, 3, 4))] {
+        bench.runtime.fail(step);
+        bench.engine.enable(&demo()).await.expect_err("it was told to fail");
+        until(step, || counted() == expected).await;
+        bench.runtime.heal();
+    }
+    bench.engine.enable(&demo()).await.expect("it is enabled");
+    bench.runtime.fail("demo:load");
+    bench.engine.update(installation("demo", "2.0.0", "")).await.expect_err("it was told to fail");
+    assert_eq!(counted(), (5, 4, 4));
+}
+
+#[tokio::test]
 async fn what_was_not_granted_does_not_run() {
     let bench = Bench::new().await;
     let mut installation = installation("demo", "1.0.0", "[permissions]\nenvironment = [\"HOME\"]\n");

@@ -9,21 +9,28 @@ use opentelemetry_proto::tonic::metrics::v1::{
     ScopeMetrics, Sum,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use outrigger_api::metrics::{DROPPED_FIRINGS, DURATION, PLUGINS};
-use outrigger_api::{COUNTERS, Counter, FunctionMetrics, FunctionStatistics, LatencyBucket, MetricsReport};
+use outrigger_api::metrics::{
+    DROPPED_FIRINGS, DURATION, Measure, MeasureKind, PLUGIN_MEASURES, PLUGINS, PROCESS_MEASURES,
+};
+use outrigger_api::{
+    COUNTERS, Counter, FunctionMetrics, FunctionStatistics, LatencyBucket, MetricsReport, PluginMetrics,
+};
 use time::OffsetDateTime;
 
 use super::exporter::scope;
 use super::spans::{nanoseconds, text};
 
-/// What is counted is counted since a plugin was installed.
+/// What is counted is counted since a plugin was installed, or the server started.
 const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 
 /// What is sent.
 pub(super) fn request(resource: &Resource, report: &MetricsReport, now: OffsetDateTime) -> ExportMetricsServiceRequest {
     let now = nanoseconds(now);
+    let process = std::slice::from_ref(&report.process);
     let metrics = [plugins(report, now), dropped_firings(report, now)]
         .into_iter()
+        .chain(PLUGIN_MEASURES.iter().map(|measure| measured(measure, &report.each_plugin, plugin_label, now)))
+        .chain(PROCESS_MEASURES.iter().map(|measure| measured(measure, process, |_| Vec::new(), now)))
         .chain(COUNTERS.iter().map(|counter| counted(counter, &report.functions, now)))
         .chain(std::iter::once(duration(&report.functions, now)))
         .collect();
@@ -53,6 +60,25 @@ fn dropped_firings(report: &MetricsReport, now: u64) -> Metric {
     let (name, about) = DROPPED_FIRINGS;
     let sum = Sum { data_points, aggregation_temporality: CUMULATIVE, is_monotonic: true };
     metric(name, about, "1", Data::Sum(sum))
+}
+
+/// What is known of each.
+fn measured<T>(measure: &Measure<T>, told_of: &[T], labels: fn(&T) -> Vec<KeyValue>, now: u64) -> Metric {
+    let Measure { name, about, kind, unit, value } = measure;
+    let point = |one: &T| {
+        let value = Some(Value::AsDouble(value(one)?));
+        Some(NumberDataPoint { attributes: labels(one), time_unix_nano: now, value, ..NumberDataPoint::default() })
+    };
+    let data_points = told_of.iter().filter_map(point).collect();
+    let data = match kind {
+        MeasureKind::Counter => Data::Sum(Sum { data_points, aggregation_temporality: CUMULATIVE, is_monotonic: true }),
+        MeasureKind::Gauge => Data::Gauge(Gauge { data_points }),
+    };
+    metric(name, about, unit, data)
+}
+
+fn plugin_label(one: &PluginMetrics) -> Vec<KeyValue> {
+    vec![text("plugin", one.plugin.as_str())]
 }
 
 fn counted(counter: &Counter, functions: &[FunctionMetrics], now: u64) -> Metric {
@@ -112,7 +138,32 @@ fn seconds(microseconds: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use outrigger_api::ProcessMetrics;
+
     use super::*;
+
+    #[test]
+    fn what_is_measured_of_plugins_and_the_process_is_sent() {
+        let plugin = "pricing".parse().expect("a name");
+        let one = PluginMetrics { plugin, loads: 4, load_failures: 1, unloads: 3, memory_peak_bytes: None };
+        let process = ProcessMetrics { cpu_seconds: Some(0.25), ..ProcessMetrics::default() };
+        let report = MetricsReport { each_plugin: vec![one], process, ..MetricsReport::default() };
+        let sent = request(&Resource::default(), &report, OffsetDateTime::UNIX_EPOCH);
+        let metrics = &sent.resource_metrics[0].scope_metrics[0].metrics;
+        let of = |name: &str| {
+            let found = metrics.iter().find(|metric| metric.name == name).expect("it is sent");
+            match found.data.as_ref().expect("it has data") {
+                Data::Sum(Sum { data_points, .. }) | Data::Gauge(Gauge { data_points }) => {
+                    data_points.iter().map(|point| (point.attributes.clone(), point.value)).collect::<Vec<_>>()
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let labels = vec![text("plugin", "pricing")];
+        assert_eq!(of("outrigger_plugin_loads_total"), [(labels, Some(Value::AsDouble(4.0)))]);
+        assert_eq!(of("process_cpu_seconds_total"), [(Vec::<KeyValue>::new(), Some(Value::AsDouble(0.25)))]);
+        assert_eq!((of("outrigger_plugin_memory_peak_bytes"), of("process_open_fds")), (Vec::new(), Vec::new()));
+    }
 
     #[test]
     fn buckets_do_not_overlap() {

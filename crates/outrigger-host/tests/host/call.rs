@@ -123,6 +123,9 @@ async fn metrics_count_what_was_called() {
     assert_eq!(report.plugins, [("active".to_owned(), 1)].into());
     let [good] = &report.functions[..] else { panic!("{report:?}") };
     assert_eq!((good.statistics.function.as_str(), good.statistics.calls), ("hostile.good", 3));
+    let [hostile] = &report.each_plugin[..] else { panic!("{report:?}") };
+    assert_eq!((hostile.loads, hostile.load_failures, hostile.unloads), (1, 0, 0));
+    assert!(hostile.memory_peak_bytes.is_some_and(|bytes| bytes >= 64 << 10), "{hostile:?}");
     let last = good.latency.last().expect("buckets");
     assert!(last.calls == 3 && good.sum_us > 0 && good.latency.is_sorted_by_key(|bucket| bucket.calls), "{good:?}");
 }

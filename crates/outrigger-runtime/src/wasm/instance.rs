@@ -110,6 +110,11 @@ impl Instance {
         Ok(value)
     }
 
+    /// Bytes of memory that it has.
+    pub(super) fn memory(&self) -> u64 {
+        self.store.data().memory.used()
+    }
+
     /// Ends the call and says what happened besides.
     pub(super) fn finish(&mut self) -> Aftermath {
         self.store.data_mut().recording = None;

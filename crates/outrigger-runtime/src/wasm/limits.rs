@@ -40,6 +40,11 @@ impl Memory {
         self.hit = false;
     }
 
+    /// Bytes that the instance has. It never gives any back.
+    pub(super) fn used(&self) -> u64 {
+        self.used as u64
+    }
+
     /// Whether the limit kept this call from getting memory that it asked for.
     pub(super) fn hit(&self) -> bool {
         self.hit

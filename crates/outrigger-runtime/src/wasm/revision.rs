@@ -145,6 +145,7 @@ impl Revision {
         let started = Instant::now();
         let result = instance.call(function, arguments, context).await;
         let aftermath = instance.finish();
+        context.observed.memory_used(instance.memory());
         match result {
             Ok(value) => Ok((value, aftermath, instance)),
             Err(error) => Err(self.fault(&error, &aftermath, started)),

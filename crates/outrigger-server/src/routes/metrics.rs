@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use outrigger_api::metrics::{DROPPED_FIRINGS, DURATION, PLUGINS};
+use outrigger_api::metrics::{
+    DROPPED_FIRINGS, DURATION, Measure, MeasureKind, PLUGIN_MEASURES, PLUGINS, PROCESS_MEASURES,
+};
 use outrigger_api::{ApiResult, COUNTERS, FunctionMetrics, FunctionStatistics, MetricsReport, PluginHealthMetrics};
 
 use crate::endpoint::answer::{Exposition, Reply};
@@ -31,7 +33,7 @@ async fn text(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Ex
 
 /// Names of functions and states have no character that would have to be escaped in a label.
 fn render(report: &MetricsReport) -> String {
-    let MetricsReport { plugins, functions, health, dropped_firings } = report;
+    let MetricsReport { plugins, functions, health, each_plugin, process, dropped_firings } = report;
     let mut text = String::new();
     let (name, about) = PLUGINS;
     head(&mut text, name, "gauge", about);
@@ -39,6 +41,8 @@ fn render(report: &MetricsReport) -> String {
         line(&mut text, format_args!("{name}{{state=\"{state}\"}} {count}"));
     }
     health_lines(&mut text, health);
+    measures(&mut text, &PLUGIN_MEASURES, each_plugin, |one| format!("{{plugin=\"{}\"}}", one.plugin));
+    measures(&mut text, &PROCESS_MEASURES, std::slice::from_ref(process), |_| String::new());
     let (name, about) = DROPPED_FIRINGS;
     head(&mut text, name, "counter", about);
     line(&mut text, format_args!("{name} {dropped_firings}"));
@@ -85,6 +89,22 @@ fn health_lines(text: &mut String, health: &[PluginHealthMetrics]) {
     }
 }
 
+/// A line for each of what is known.
+fn measures<T>(text: &mut String, measures: &[Measure<T>], told_of: &[T], labels: fn(&T) -> String) {
+    for Measure { name, about, kind, unit: _, value } in measures {
+        let kind = match kind {
+            MeasureKind::Counter => "counter",
+            MeasureKind::Gauge => "gauge",
+        };
+        head(text, name, kind, about);
+        for one in told_of {
+            if let Some(value) = value(one) {
+                line(text, format_args!("{name}{} {value}", labels(one)));
+            }
+        }
+    }
+}
+
 fn labels(statistics: &FunctionStatistics) -> String {
     let (plugin, function) = statistics.function.split_once('.').unwrap_or((&statistics.function, ""));
     format!("plugin=\"{plugin}\",function=\"{function}\"")
@@ -106,7 +126,7 @@ fn line(text: &mut String, sample: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use outrigger_api::LatencyBucket;
+    use outrigger_api::{LatencyBucket, PluginMetrics, PluginName, ProcessMetrics};
 
     use super::*;
 
@@ -115,10 +135,23 @@ mod tests {
         let statistics = FunctionStatistics { function: "pricing.quote".to_owned(), calls: 5, ..Default::default() };
         let latency = vec![LatencyBucket { at_most_us: 250, calls: 3 }];
         let functions = vec![FunctionMetrics { statistics, latency, sum_us: 1_500_000 }];
-        let plugin = "pricing".parse().unwrap();
+        let plugin: PluginName = "pricing".parse().unwrap();
+        let each_plugin = vec![PluginMetrics {
+            plugin: plugin.clone(),
+            loads: 4,
+            load_failures: 1,
+            unloads: 3,
+            memory_peak_bytes: Some(1_179_648),
+        }];
+        let process = ProcessMetrics {
+            resident_memory_bytes: Some(12_345_678_848),
+            cpu_seconds: Some(0.25),
+            open_fds: None,
+            start_time_seconds: Some(1_753_000_000.5),
+        };
         let health = vec![PluginHealthMetrics { plugin, status: "degraded".to_owned(), restarts: 3 }];
         let plugins = [("active".to_owned(), 2)].into();
-        let text = render(&MetricsReport { plugins, functions, health, dropped_firings: 7 });
+        let text = render(&MetricsReport { plugins, functions, health, each_plugin, process, dropped_firings: 7 });
         let expected = "# HELP outrigger_plugins Installed plugins by state.\n# TYPE outrigger_plugins gauge\n\
             outrigger_plugins{state=\"active\"} 2\n";
         assert!(text.starts_with(expected), "{text}");
@@ -136,9 +169,18 @@ mod tests {
              outrigger_plugin_health{plugin=\"pricing\",state=\"unhealthy\"} 0\n"
                 .to_owned(),
             "outrigger_plugin_restarts_total{plugin=\"pricing\"} 3\n".to_owned(),
+            "# TYPE outrigger_plugin_loads_total counter\noutrigger_plugin_loads_total{plugin=\"pricing\"} 4\n"
+                .to_owned(),
+            "\noutrigger_plugin_load_failures_total{plugin=\"pricing\"} 1\n".to_owned(),
+            "\noutrigger_plugin_unloads_total{plugin=\"pricing\"} 3\n".to_owned(),
+            "\noutrigger_plugin_memory_peak_bytes{plugin=\"pricing\"} 1179648\n".to_owned(),
+            "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes 12345678848\n".to_owned(),
+            "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 0.25\n".to_owned(),
+            "\nprocess_start_time_seconds 1753000000.5\n".to_owned(),
             "# TYPE outrigger_hook_firings_dropped_total counter\noutrigger_hook_firings_dropped_total 7\n".to_owned(),
         ] {
             assert!(text.contains(&expected), "{expected} is not in {text}");
         }
+        assert!(!text.contains("\nprocess_open_fds "), "what is not known is left out: {text}");
     }
 }
