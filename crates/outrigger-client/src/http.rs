@@ -83,10 +83,9 @@ impl Client {
         let response = self.send(self.request(Method::GET, path)?).await?;
         let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
         let tag = tag.map(|tag| {
-            let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-            // A weak one, which something in between made of it, stays as it is: the server takes none, and a change that
-            // expects it is refused.
-            inner.unwrap_or(tag).to_owned()
+            // What compresses answers in between makes a weak one of it, which names the same.
+            let strong = tag.strip_prefix("W/").unwrap_or(tag);
+            strong.trim_matches('"').to_owned()
         });
         Ok((self.parse(response).await?, tag))
     }

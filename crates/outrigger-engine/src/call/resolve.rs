@@ -26,8 +26,8 @@ pub(super) async fn function(
             // call is not counted among those it waits for, unless one of those has led to it.
             let slot = engine.slot(&name.plugin)?;
             let is_held = *slot.held.borrow();
-            let led_to = caller.is_within(&name.plugin)
-                && (revision.calls.len() > 1 || runs_elsewhere(&slot, &revision));
+            let led_to =
+                caller.is_within(&name.plugin) && (revision.calls.len() > 1 || runs_elsewhere(&slot, &revision));
             if !is_held || !led_to {
                 drop(running);
                 held += wait(&slot).await;

@@ -94,7 +94,7 @@ fn objects(schema: &Map<String, Json>) -> Vec<Json> {
     }
     // A member for which nothing is found is left out; an object that cannot be without it does not fit then.
     let turn = |turn: usize| {
-        let value = |values: &[Json]| values.get(turn).or(values.last()).cloned();
+        let value = move |values: &[Json]| values.get(turn).or(values.last()).cloned();
         named.iter().filter_map(move |(name, values)| Some(((*name).to_owned(), value(values)?)))
     };
     let least = turn(0).filter(|(name, _)| required.binary_search(&name.as_str()).is_ok());
@@ -263,7 +263,8 @@ mod tests {
     #[test]
     fn every_member_comes_to_its_ends_however_many_there_are() {
         let state = json!({"enum": (0..50).collect::<Vec<_>>()});
-        let schema = json!({"type": "object", "properties": {"state": state, "cents": {"type": "integer", "minimum": 0}}});
+        let schema =
+            json!({"type": "object", "properties": {"state": state, "cents": {"type": "integer", "minimum": 0}}});
         assert!(of(&schema).iter().any(|value| value["cents"] == json!(i64::MAX)));
     }
 }

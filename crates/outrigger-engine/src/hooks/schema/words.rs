@@ -76,7 +76,9 @@ impl Count {
         };
         if let Some((word, _)) = schema.iter().find(|pair| !allowed(pair)) {
             let words = WORDS.join(", ");
-            return Err(format!("says `{word}` at `{path}`; what may be said is {words}, and at its root `$schema`: {VERSION}"));
+            return Err(format!(
+                "says `{word}` at `{path}`; what may be said is {words}, and at its root `$schema`: {VERSION}"
+            ));
         }
         self.patterns += usize::from(schema.contains_key("pattern"));
         if self.patterns > MOST_PATTERNS {
