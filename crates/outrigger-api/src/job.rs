@@ -187,6 +187,7 @@ pub struct ScheduleRequest {
     /// Minute, hour, day of the month, month and day of the week, in UTC; a sixth field in front for seconds.
     pub cron: String,
     /// The job that it makes each time.
+    #[serde(deserialize_with = "outrigger_contract::object::only")]
     pub job: JobRequest,
     #[serde(default = "yes")]
     pub enabled: bool,

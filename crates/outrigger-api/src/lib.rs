@@ -58,7 +58,7 @@ pub use migration::{MigrationReport, RollbackReport, RollbackRequest, StateChang
 pub use outrigger_contract::manifest::PackagePath;
 pub use outrigger_contract::{
     Code, Digest, FunctionName, FunctionRef, HookKind, HookName, OnError, Pattern, PluginName, Template, TemplateName,
-    TemplateValues, TemplateVariable, TraceContext, WebhookName,
+    TemplateValues, TemplateVariable, TraceContext, WebhookName, object,
 };
 pub use platform::{
     Access, Audit, Backups, Begun, Configurations, Door, Events, Functions, Hooks, Jobs, Packages, Platform, Plugins,

@@ -18,6 +18,7 @@ pub struct Context {
     pub output: Output,
     data: Option<PathBuf>,
     server: Option<String>,
+    ca_certificate: Option<PathBuf>,
     platform: OnceCell<Arc<dyn Platform>>,
     alone: OnceLock<()>,
 }
@@ -26,7 +27,13 @@ impl Context {
     /// A context over a server, over a data directory, or over the default one.
     #[must_use]
     pub fn new(output: Output, data: Option<PathBuf>, server: Option<String>) -> Self {
-        Self { output, data, server, platform: OnceCell::new(), alone: OnceLock::new() }
+        Self { output, data, server, ca_certificate: None, platform: OnceCell::new(), alone: OnceLock::new() }
+    }
+
+    /// The same, where the server's certificate may come from an authority whose certificate is in this file.
+    #[must_use]
+    pub fn trusting(self, ca_certificate: Option<PathBuf>) -> Self {
+        Self { ca_certificate, ..self }
     }
 
     /// The data directory and what else a host needs to know.
@@ -45,7 +52,13 @@ impl Context {
     pub async fn platform(&self) -> ApiResult<&Arc<dyn Platform>> {
         let open = || async {
             if let Some(server) = self.named_server() {
-                let client = Client::new(&server, environment::text(environment::KEY))?;
+                let key = environment::text(environment::KEY);
+                let authorities =
+                    self.ca_certificate.clone().or_else(|| environment::path(environment::CA_CERTIFICATE));
+                let client = match authorities {
+                    Some(file) => Client::trusting(&server, key, &file)?,
+                    None => Client::new(&server, key)?,
+                };
                 return Ok(Arc::new(client) as Arc<dyn Platform>);
             }
             let options = self.host_options()?;

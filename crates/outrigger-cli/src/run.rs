@@ -49,7 +49,8 @@ fn execute(mut cli: Cli) -> ExitCode {
     }
     let output = Output::new(&cli.global);
     log(cli.global.verbose);
-    let context = Arc::new(Context::new(output, cli.global.data, cli.global.server));
+    let GlobalOptions { data, server, ca_certificate, .. } = cli.global;
+    let context = Arc::new(Context::new(output, data, server).trusting(ca_certificate));
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(workers(&cli.command)).enable_all().build();
     let runtime = match runtime {

@@ -10,8 +10,10 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -55,6 +57,13 @@ const LOCK_PROJECTS: &str = "for project in \"$WORK\"/*/Cargo.toml; do\n\
     [ ! -e \"$project\" ] || cp -n \"$CHECKOUT/plugins/Cargo.lock\" \"${project%.toml}.lock\"\n\
     done\n";
 
+/// Ends all that the shell has started once the test lets go of the shell's input, which it does however it ends: what waits for
+/// that is in one process group with them. It is none of the shell's jobs, so that the first one of the guide is `%1`.
+const END_WITH_THE_TEST: &str = "exec 3<&0\n\
+    { cat <&3; kill -KILL 0; } >/dev/null 2>&1 &\n\
+    disown\n\
+    exec 3<&-\n";
+
 /// What a guide tells its reader to do.
 #[derive(Debug, PartialEq)]
 enum Step {
@@ -93,13 +102,16 @@ impl Session {
         for part in ["work", "outputs", "files", "data"] {
             fs::create_dir(session.path(part)).unwrap();
         }
-        let mut script = "set -o pipefail\n".to_owned();
+        let mut script = format!("set -o pipefail\n{END_WITH_THE_TEST}");
         for (number, step) in steps.iter().enumerate() {
             session.append(&mut script, number, step);
         }
         let script_path = session.path("script");
         fs::write(&script_path, script).unwrap();
-        let status = session.shell().arg(&script_path).status().expect("the guides need bash");
+        let mut shell = session.shell().arg(&script_path).spawn().expect("the guides need bash");
+        let input = shell.stdin.take();
+        let status = shell.wait().unwrap();
+        drop(input);
         assert!(status.success(), "the shell itself failed: {status}");
         session
     }
@@ -130,6 +142,8 @@ impl Session {
         let search = std::env::var("PATH").unwrap_or_default();
         let mut shell = Command::new("bash");
         shell
+            .process_group(0)
+            .stdin(Stdio::piped())
             .current_dir(self.path("work"))
             .env("PATH", format!("{}:{search}", program_folder.display()))
             .env("XDG_DATA_HOME", self.path("data"))
@@ -138,6 +152,7 @@ impl Session {
             .env("CHECKOUT", repository())
             .env("CARGO_NET_OFFLINE", "true")
             .env("CARGO_TERM_COLOR", "never")
+            .env_remove("OUTRIGGER_CA_CERTIFICATE")
             .env_remove("OUTRIGGER_DATA")
             .env_remove("OUTRIGGER_PLUGIN_PATH")
             .env_remove("OUTRIGGER_PROFILE")
@@ -228,6 +243,23 @@ fn line_matches(shown: &str, found: &str) -> bool {
     let Some((start, rest)) = shown.split_once("...") else { return shown == found };
     let Some(found) = found.strip_prefix(start) else { return false };
     (0..=found.len()).filter(|place| found.is_char_boundary(*place)).any(|place| line_matches(rest, &found[place..]))
+}
+
+#[test]
+fn nothing_outlives_its_guide() {
+    let step = |command: &str| Step::Run { line: 1, command: command.to_owned(), exit: 0, shown: Vec::new() };
+    let steps = [step("sleep 1000 & echo $! > sleeper"), step("jobs"), step("false"), step("kill %1")];
+    let session = Session::of(&steps);
+    assert!(session.outcome(1).1.starts_with("[1]"), "{:?}", session.outcome(1));
+    assert_eq!((session.outcome(2).0, session.outcome(3).0), (Some(1), None), "it ended early");
+    let sleeper = fs::read_to_string(session.path("work/sleeper")).unwrap();
+    // One that has ended has no command line, also where nobody has asked yet how it ended.
+    let command_line = Path::new("/proc").join(sleeper.trim()).join("cmdline");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while fs::read(&command_line).is_ok_and(|line| !line.is_empty()) {
+        assert!(Instant::now() < deadline, "process {sleeper} is still there");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]

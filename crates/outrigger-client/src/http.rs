@@ -1,6 +1,6 @@
 //! Requests and answers. What a server says went wrong comes out as the same error that it had there.
 
-use std::error::Error;
+use std::error::Error as _;
 use std::fmt::Display;
 
 use outrigger_api::{ApiError, ApiResult, Code};
@@ -173,14 +173,46 @@ impl Client {
     }
 
     pub(crate) fn unreachable(&self, error: &reqwest::Error) -> ApiError {
-        let mut message = format!("{} cannot be reached", self.shown);
-        let mut cause: Option<&dyn Error> = error.source();
-        while let Some(error) = cause {
-            message = format!("{message}: {error}");
-            cause = error.source();
+        let why = chain(error);
+        let unreachable = ApiError::new(Code::Unreachable, format!("{} cannot be reached: {why}", self.shown));
+        match advice(self.base.scheme(), error, &why) {
+            Some(advice) => unreachable.with_hint(advice),
+            None => unreachable,
         }
-        ApiError::new(Code::Unreachable, message)
     }
+}
+
+/// What an error came from, in one line.
+pub(crate) fn chain(error: &reqwest::Error) -> String {
+    let mut causes = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    match causes.is_empty() {
+        true => error.to_string(),
+        false => causes.join(": "),
+    }
+}
+
+/// What to do where both sides are there and do not agree on TLS. What TLS has to say is known by its words alone: its error
+/// is wrapped in others, of which some do not tell what they wrap.
+fn advice(scheme: &str, error: &reqwest::Error, why: &str) -> Option<&'static str> {
+    let plain = scheme == "http" && error.is_request() && !error.is_connect() && !error.is_timeout();
+    if why.contains("UnknownIssuer") {
+        return Some(
+            "this system does not know who issued the server's certificate; `--ca-certificate FILE`, or \
+             OUTRIGGER_CA_CERTIFICATE, names the certificate of that authority",
+        );
+    }
+    if why.contains("invalid peer certificate") {
+        return Some("ask for the server by a name that its certificate is for, and look until when it is valid");
+    }
+    if why.contains("corrupt message") || why.contains("handshake eof") {
+        return Some("does the server speak TLS? if not, its address begins with http://");
+    }
+    plain.then_some("does the server still run, and without TLS? with TLS its address begins with https://")
 }
 
 /// Problem details (RFC 9457) with what Outrigger adds to them.

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use outrigger_api::{ApiError, ApiResult, Code};
-use reqwest::Url;
+use reqwest::{Certificate, Url};
 
 /// A server, seen from outside.
 #[derive(Clone)]
@@ -44,19 +44,22 @@ impl Client {
     /// # Errors
     /// The address is not one.
     pub fn new(address: &str, key: Option<String>) -> ApiResult<Self> {
-        let wrong = |why: &str| {
-            ApiError::new(Code::InvalidUsage, format!("`{address}` is not the address of a server: {why}"))
-                .with_hint("write one such as `https://ops.example.com` or `http://127.0.0.1:7070`")
-        };
-        let mut base: Url = address.parse().map_err(|error| wrong(&format!("{error}")))?;
-        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
-            return Err(wrong("it begins with neither http:// nor https://"));
-        }
-        if !base.path().ends_with('/') {
-            let path = format!("{}/", base.path());
-            base.set_path(&path);
-        }
+        let base = base(address)?;
         let http = reqwest::Client::builder().connect_timeout(CONNECT).build().map_err(|error| internal(&error))?;
+        Ok(Self { http, shown: address.to_owned(), base, key })
+    }
+
+    /// The same, where the server's certificate may also come from one of the authorities whose certificates are in a file,
+    /// in PEM, as those of a company's own are.
+    ///
+    /// # Errors
+    /// The address is not one, or the file holds no certificates that can be used.
+    pub fn trusting(address: &str, key: Option<String>, authorities: &Path) -> ApiResult<Self> {
+        let base = base(address)?;
+        let certificates = certificates(authorities)?;
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT).tls_certs_merge(certificates);
+        // Only here are they looked into.
+        let http = builder.build().map_err(|error| unusable(authorities, &http::chain(&error)))?;
         Ok(Self { http, shown: address.to_owned(), base, key })
     }
 
@@ -70,6 +73,42 @@ impl Client {
         let base = "http://outrigger/".parse().expect("a constant address");
         Ok(Self { http, base, key: None, shown: path.display().to_string() })
     }
+}
+
+/// The address of a server, with a `/` at its end.
+fn base(address: &str) -> ApiResult<Url> {
+    let wrong = |why: &str| {
+        ApiError::new(Code::InvalidUsage, format!("`{address}` is not the address of a server: {why}"))
+            .with_hint("write one such as `https://ops.example.com` or `http://127.0.0.1:7070`")
+    };
+    let mut base: Url = address.parse().map_err(|error| wrong(&format!("{error}")))?;
+    if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
+        return Err(wrong("it begins with neither http:// nor https://"));
+    }
+    if !base.path().ends_with('/') {
+        let path = format!("{}/", base.path());
+        base.set_path(&path);
+    }
+    Ok(base)
+}
+
+/// The certificates in a file, of which there is one at least.
+fn certificates(file: &Path) -> ApiResult<Vec<Certificate>> {
+    let text = std::fs::read(file).map_err(|error| {
+        ApiError::new(Code::Io, format!("the certificates in {} cannot be read: {error}", file.display()))
+    })?;
+    match Certificate::from_pem_bundle(&text) {
+        Ok(found) if found.is_empty() => Err(unusable(file, "there is none in PEM")),
+        Ok(found) => Ok(found),
+        Err(error) => Err(unusable(file, &http::chain(&error))),
+    }
+}
+
+fn unusable(file: &Path, why: &str) -> ApiError {
+    ApiError::new(Code::InvalidUsage, format!("the certificates in {} cannot be used: {why}", file.display()))
+        .with_hint(
+            "name a file with the certificate of the authority, in PEM: it begins with `-----BEGIN CERTIFICATE-----`",
+        )
 }
 
 fn internal(error: &reqwest::Error) -> ApiError {

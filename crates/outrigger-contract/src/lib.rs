@@ -11,6 +11,7 @@ pub mod digest;
 pub mod hook;
 pub mod manifest;
 pub mod name;
+pub mod object;
 pub mod pattern;
 pub mod permission;
 pub mod template;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::manifest::PackagePath;
 use crate::name::{PluginName, shorten, text_serde};
+use crate::object;
 
 /// The name of a template: lowercase letters, digits and `-`, starting with a letter, at most 64 characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,7 +82,7 @@ pub struct Template {
     #[schemars(regex(pattern = r"^[a-z][a-z0-9+-]{0,31}$"))]
     pub language: String,
     /// What placeholders may name besides `name`, `title`, `description` and `author`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "object::list", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub variables: Vec<TemplateVariable>,
     /// Path in the new project → text with placeholders.

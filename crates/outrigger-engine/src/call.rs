@@ -135,7 +135,7 @@ pub struct CallOptions {
     pub within: Option<Arc<Recording>>,
     /// Where it tells how far it is; not told of are the calls that it makes itself.
     pub progress: Option<Reporter>,
-    /// Counts the hooks that are fired for the call on whose behalf it is made.
+    /// Counts the hooks that are fired for the call on whose behalf it is made, over all its tries.
     pub firings: Option<Arc<AtomicU32>>,
 }
 
@@ -271,6 +271,8 @@ async fn path(
     run.enter(Stage::Record);
     audit::intent(engine, run, &target).await?;
     run.admit();
+    // Counted over all tries. Where there is but one, whoever fires the first hook makes the counter.
+    let firings = options.firings.or_else(|| target.slot().retry.map(|_| Arc::default()));
     let execution = Execution {
         engine,
         target,
@@ -279,7 +281,7 @@ async fn path(
         cancel: options.cancel,
         recording: run.recording(),
         progress: options.progress,
-        firings: options.firings,
+        firings,
     };
     let no_cache = options.no_cache;
     // Pinned here, so that a pointer is handed on; the future itself is large and would be copied at every step.

@@ -24,6 +24,12 @@ pub const KEY: Variable = Variable {
     name: "OUTRIGGER_KEY",
     meaning: "The API key that is sent to a server named by `--server` or OUTRIGGER_SERVER.",
 };
+/// Who may have issued that server's certificate.
+pub const CA_CERTIFICATE: Variable = Variable {
+    name: "OUTRIGGER_CA_CERTIFICATE",
+    meaning: "A file with the certificates, in PEM, of authorities that may have issued the server's, beside those that the \
+              system knows, unless `--ca-certificate` names one.",
+};
 /// Packages that came with the program.
 pub const BUNDLED: Variable = Variable {
     name: "OUTRIGGER_BUNDLED",
@@ -159,6 +165,7 @@ pub const VARIABLES: &[Variable] = &[
     DATA,
     SERVER,
     KEY,
+    CA_CERTIFICATE,
     BUNDLED,
     PLUGIN_PATH,
     SECRET_KEY,
@@ -194,7 +201,8 @@ pub(crate) fn value(variable: Variable) -> Option<OsString> {
 }
 
 /// The same as a path.
-pub(crate) fn path(variable: Variable) -> Option<PathBuf> {
+#[must_use]
+pub fn path(variable: Variable) -> Option<PathBuf> {
     value(variable).map(PathBuf::from)
 }
 

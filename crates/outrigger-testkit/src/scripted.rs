@@ -128,6 +128,7 @@ pub fn graph() -> TypeGraph {
             function("lie", &[], Some(Type::U8), false),
             function("hold", &text, Some(Type::String), false),
             function("panic", &text, Some(Type::String), false),
+            function("fire-then-fail", &[("hook", Type::String), ("times", Type::U32)], None, true),
         ],
         ..TypeGraph::default()
     }
@@ -224,6 +225,15 @@ impl LoadedRevision for Loaded {
                 Ok(answer) => Ok(Value::String(answer)),
                 Err(error) => Err(failed(format!("{}: {}", error.code, error.message))),
             },
+            ("fire-then-fail", [hook, Value::Unsigned(times)]) => {
+                let hook = text(hook);
+                for _ in 0..*times {
+                    let fired = context.services.fire(&hook, "{}").await;
+                    fired.map_err(|error| failed(format!("{}: {}", error.code, error.message)))?;
+                    self.count(&format!("fired {hook}"));
+                }
+                Err(failed("all were fired"))
+            }
             ("remember" | "remember-late", [key, value]) => {
                 if name == "remember-late" {
                     let released = self.shared.release.notified();

@@ -20,6 +20,10 @@ pub struct GlobalOptions {
     /// A server to talk to instead, such as https://ops.example.com [default: $OUTRIGGER_SERVER]; its key is $OUTRIGGER_KEY
     #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "data")]
     pub server: Option<String>,
+    /// Certificates, in PEM, of authorities that may have issued the server's, beside those the system knows
+    /// [default: $OUTRIGGER_CA_CERTIFICATE]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "data")]
+    pub ca_certificate: Option<PathBuf>,
     /// When to use colours [default: auto, which is on a terminal, unless NO_COLOR is set]
     #[arg(long, global = true, value_name = "WHEN", value_enum)]
     pub color: Option<ColorChoice>,
@@ -82,11 +86,12 @@ impl GlobalOptions {
     /// These options, and over them those that were given later.
     #[must_use]
     pub fn overlaid(self, later: Self) -> Self {
-        let Self { output, data, server, color, verbose, quiet } = later;
+        let Self { output, data, server, ca_certificate, color, verbose, quiet } = later;
         Self {
             output: output.or(self.output),
             data: data.or(self.data),
             server: server.or(self.server),
+            ca_certificate: ca_certificate.or(self.ca_certificate),
             color: color.or(self.color),
             verbose: verbose.max(self.verbose),
             quiet: quiet || self.quiet,
@@ -106,16 +111,18 @@ enum Word {
 }
 
 fn kind(word: &OsStr) -> Word {
-    const LONG: [&str; 4] = ["--output", "--data", "--server", "--color"];
+    const LONG: [&str; 5] = ["--output", "--data", "--server", "--ca-certificate", "--color"];
+    const BYTES: [&str; 3] = ["--data=", "--server=", "--ca-certificate="];
     let Some(text) = word.to_str() else {
-        return match ["--data=", "--server="].iter().any(|option| word.to_string_lossy().starts_with(option)) {
+        return match BYTES.iter().any(|option| word.to_string_lossy().starts_with(option)) {
             true => Word::Complete,
             false => Word::Other,
         };
     };
     match text {
         "--" => Word::End,
-        "-o" | "--output" | "--data" | "--server" | "--color" => Word::WithValue,
+        "-o" => Word::WithValue,
+        _ if LONG.contains(&text) => Word::WithValue,
         "--verbose" | "--quiet" => Word::Complete,
         _ if LONG.iter().any(|long| text.strip_prefix(long).is_some_and(|rest| rest.starts_with('='))) => {
             Word::Complete
@@ -143,12 +150,15 @@ mod tests {
             output: Some(Format::Json),
             data: Some("/d".into()),
             server: None,
+            ca_certificate: None,
             color: None,
             verbose: 2,
             quiet: true,
         };
         assert_eq!(found, expected);
         assert_eq!(scan("--data=/d --color=never").data, Some("/d".into()));
+        assert_eq!(scan("--x 1 --ca-certificate /c").ca_certificate, Some("/c".into()));
+        assert_eq!(scan("--ca-certificate=/c --x").ca_certificate, Some("/c".into()));
         assert_eq!(scan("--x 1 -- --data /d"), GlobalOptions::default());
         assert_eq!(scan("--data"), GlobalOptions::default());
     }

@@ -28,7 +28,8 @@ pub enum TemplateCommand {
     /// Add the template in a folder
     ///
     /// The folder has the files as new projects get them, with placeholders, and `template.toml` beside them, which says
-    /// name, description, runtime, language and the variables. A template that does not render is refused.
+    /// name, description, runtime, language and the variables. A template that does not render, or whose
+    /// `plugin.toml` becomes no manifest, is refused.
     #[command(after_help = "Examples:
   outrigger template add ./our-template
   outrigger template add ./our-template --replace")]

@@ -78,7 +78,15 @@ fn refused(error: ServeError) -> CliError {
         message = format!("{message}: {source}");
         cause = source.source();
     }
-    ApiError::new(Code::Io, message)
-        .with_hint("`--listen ADDRESS:PORT` names another address; port 0 takes a free one")
-        .into()
+    let hint = match error {
+        ServeError::Pem { .. } => {
+            "`--tls-certificate` and `--tls-key` name files in PEM: the chain, and the private key"
+        }
+        ServeError::Tls { .. } => {
+            "`--tls-key` names the key of the first certificate in the file of `--tls-certificate`"
+        }
+        ServeError::Socket { .. } => "the socket is in the data directory; `--data DIR` names another one",
+        _ => "`--listen ADDRESS:PORT` names another address; port 0 takes a free one",
+    };
+    ApiError::new(Code::Io, message).with_hint(hint).into()
 }

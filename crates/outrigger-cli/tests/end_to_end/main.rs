@@ -18,5 +18,6 @@ mod remote;
 mod running;
 mod telemetry;
 mod templates;
+mod tls;
 mod updating;
 mod without_data;

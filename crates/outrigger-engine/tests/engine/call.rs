@@ -190,6 +190,25 @@ async fn an_idempotent_function_is_tried_again_and_no_other() {
 }
 
 #[tokio::test]
+async fn hooks_are_counted_over_all_tries_of_a_call() {
+    let bench = Bench::new().await;
+    let manifest = "[functions.fire-then-fail]\nidempotent = true\nretry = { attempts = 3, backoff = \"1ms\" }\n\
+        [hooks.\"demo.fired\"]\nkind = \"action\"\ndescription = \"For tests.\"\n";
+    bench.demo(manifest).await;
+    let options = CallOptions { timeout: Some(Duration::from_secs(60)), ..CallOptions::default() };
+    let call = async || {
+        let arguments = json!({"hook": "demo.fired", "times": 400});
+        bench.call_with("demo.fire-then-fail", arguments, options.clone()).await.expect_err("it fails").message
+    };
+    let message = call().await;
+    assert!(message.contains("rate_limited"), "{message}");
+    assert_eq!((bench.runtime.count("demo.fire-then-fail"), bench.runtime.count("fired demo.fired")), (3, 1_000));
+    // Another call has a bound of its own.
+    call().await;
+    assert_eq!((bench.runtime.count("demo.fire-then-fail"), bench.runtime.count("fired demo.fired")), (6, 2_000));
+}
+
+#[tokio::test]
 async fn a_cancelled_call_ends_at_once() {
     let bench = Bench::new().await;
     bench.demo("").await;

@@ -3,16 +3,21 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use outrigger_contract::manifest::FILE_NAME;
 use outrigger_contract::units::ByteSize;
-use outrigger_contract::{Template, TemplateValues, TemplateVariable};
+use outrigger_contract::{Manifest, Template, TemplateValues, TemplateVariable};
 
 use super::error::TemplateError;
-use super::render::{STANDARD, environment, render_template};
+use super::render::{MAX_OUTPUT, STANDARD, context, environment, render, render_template};
 use super::scan::{self, Fault};
 use crate::package::Gate;
 use crate::{PackageError, PackageLimits};
 
-/// Checks a template as a whole: its words, the paths and lengths of its files, and that each file renders.
+/// What is put in the place of variables without a default, one after the other, to see whether a manifest comes of it.
+const STAND_INS: [&str; 3] = ["example", "1", ""];
+
+/// Checks a template as a whole: its words, the paths and lengths of its files, that each file renders, and that the plugins
+/// made from it would have a manifest.
 ///
 /// # Errors
 /// The first thing that is wrong.
@@ -31,12 +36,51 @@ pub fn check_template(template: &Template) -> Result<(), TemplateError> {
     check_files(template)?;
     check_names(template)?;
     // Every name is known by now; what is left shows only when it is rendered.
-    render_template(template, &sample()).map(drop)
+    render_template(template, &sample())?;
+    check_manifest(template)
 }
 
 /// A plugin that could be made from it.
 fn sample() -> TemplateValues {
     TemplateValues::new("sample-plugin".parse().expect("a name"))
+}
+
+/// The same, with this in the place of what has no default. With nothing in its place, description and author are not said
+/// either.
+fn sample_with(template: &Template, stand_in: &str) -> TemplateValues {
+    let open = without_default(template).map(|name| (name.to_owned(), stand_in.to_owned())).collect();
+    let words = (!stand_in.is_empty()).then(|| "Sample".to_owned());
+    TemplateValues { description: words.clone(), author: words, variables: open, ..sample() }
+}
+
+fn without_default(template: &Template) -> impl Iterator<Item = &str> {
+    template.variables.iter().filter(|variable| variable.default.is_empty()).map(|variable| variable.name.as_str())
+}
+
+/// That `plugin.toml`, where there is one, becomes a manifest. One that names a variable without a default may need a value of
+/// which nothing is known here, such as the address of a host: it passes whatever comes of it.
+fn check_manifest(template: &Template) -> Result<(), TemplateError> {
+    let Some((path, text)) = template.files.iter().find(|(path, _)| path.as_str() == FILE_NAME) else {
+        return Ok(());
+    };
+    let environment = environment();
+    let mut fault = None;
+    for stand_in in STAND_INS {
+        let context = context(template, &sample_with(template, stand_in))?;
+        let rendered = render(&environment, path.as_str(), text, &context, MAX_OUTPUT)?;
+        match Manifest::parse(&rendered) {
+            Ok(_) => return Ok(()),
+            Err(source) => fault = fault.or(Some(source)),
+        }
+    }
+    let compiled = environment.template_from_named_str(path.as_str(), text);
+    let named = compiled.map(|compiled| compiled.undeclared_variables(false)).unwrap_or_default();
+    match fault {
+        Some(source) if !without_default(template).any(|name| named.contains(name)) => {
+            Err(TemplateError::Manifest { path: path.clone(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_variables(variables: &[TemplateVariable]) -> Result<(), TemplateError> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use outrigger_contract::Code;
-use outrigger_contract::manifest::PackagePath;
+use outrigger_contract::manifest::{ManifestError, PackagePath};
 use outrigger_contract::units::ByteSize;
 
 /// Why a template cannot be kept or rendered. Each names the file and the line, where there is one.
@@ -30,6 +30,9 @@ pub enum TemplateError {
 
     #[error("`{path}`, line {line}: {message}")]
     Text { path: String, line: usize, message: String },
+
+    #[error("`{path}` becomes no manifest")]
+    Manifest { path: PackagePath, source: ManifestError },
 
     #[error("the value of `{name}` {why}")]
     Value { name: String, why: String },
@@ -67,6 +70,11 @@ impl TemplateError {
             }
             Self::UnknownVariable { known, .. } => format!("it has {}", known.join(", ")),
             Self::Text { .. } => "write what is no placeholder between `{% raw %}` and `{% endraw %}`".to_owned(),
+            Self::Manifest { .. } => {
+                "lines are those of the file as it comes out, with the defaults of all variables; docs/reference/manifest.md \
+                 has all keys"
+                    .to_owned()
+            }
             Self::Package(error) => return error.hint(),
             Self::Folder { .. } => {
                 "beside its files, the folder has a `template.toml` with name, description, runtime and language"

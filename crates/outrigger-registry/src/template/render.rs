@@ -15,7 +15,7 @@ use super::error::TemplateError;
 /// What every template can name.
 pub(super) const STANDARD: [&str; 4] = ["name", "title", "description", "author"];
 /// How long the files made from a template may be, all together.
-const MAX_OUTPUT: usize = 4 << 20;
+pub(super) const MAX_OUTPUT: usize = 4 << 20;
 
 /// The files of a new plugin.
 ///
@@ -39,7 +39,7 @@ pub fn render_template(
 }
 
 /// The values of all names, defaults included.
-fn context(template: &Template, values: &TemplateValues) -> Result<Value, TemplateError> {
+pub(super) fn context(template: &Template, values: &TemplateValues) -> Result<Value, TemplateError> {
     let TemplateValues { name, title, description, author, variables } = values;
     for (name, value) in variables {
         if !template.variables.iter().any(|variable| variable.name == *name) {

@@ -105,6 +105,50 @@ fn a_template_that_does_not_render_is_refused_with_file_and_line() {
     check("{{ port() }}", "line 1");
 }
 
+/// A manifest that is sound, with more at its end.
+fn manifest(more: &str) -> String {
+    let head = "name = \"{{ name }}\"\nversion = \"0.1.0\"\ntitle = {{ title | toml }}\n\
+        description = {{ description | toml }}\n";
+    format!("{head}[runtime]\nkind = \"wasm\"\nentry = \"{{{{ name | snake }}}}.wasm\"\n{more}")
+}
+
+#[test]
+fn a_manifest_that_would_be_none_is_refused() {
+    let check = |text: &str, expected: &str| {
+        let error = check_template(&template(&[("plugin.toml", text)])).expect_err(text);
+        assert_eq!(
+            (error.code(), error.to_string()),
+            (Code::InvalidTemplate, "`plugin.toml` becomes no manifest".into())
+        );
+        let source = std::error::Error::source(&error).expect("it says why").to_string();
+        assert!(source.contains(expected), "{text}: {source}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("as it comes out")));
+    };
+    check("name = \"{{ name }}\"\n", "version");
+    check(&manifest("[limts]\n"), "limts");
+    check(&manifest("{{ name }}"), "line 8, column ");
+    check(&manifest("[limits]\nmemory = {{ port | toml }}\ntimeout = {{ author | toml }}\n"), "limits.timeout");
+    // What is no package's manifest is not read as one.
+    check_template(&template(&[("docs/plugin.toml", "name = 1")])).expect("it is sound");
+}
+
+#[test]
+fn a_manifest_that_needs_values_is_not_refused_for_want_of_them() {
+    let check = |more: &str, default: &str| {
+        let mut template = template(&[("plugin.toml", &manifest(more))]);
+        template.variables[0].default = default.to_owned();
+        check_template(&template)
+    };
+    let limits = "[limits]\ntimeout = \"{{ port }}s\"\n";
+    check(limits, "5").expect("the default will do");
+    check(limits, "").expect("a number will do");
+    check(limits, "soon").expect_err("the default will not do");
+    check("[permissions]\nhttp = [{{ port | toml }}]\n", "").expect("nobody knows what will do");
+    check("{% if port %}[limits]\nmemory = {{ port | toml }}{% endif %}\n", "").expect("nothing will do");
+    check("[limits]\ntimeout = \"{{ port }}\"\noutput = \"{{ port }}B\"\n", "").expect("nobody knows what will do");
+    check("[limits]\ntimeout = \"soon\"\n", "").expect_err("it has nothing to do with what is not known");
+}
+
 #[test]
 fn what_could_be_made_costly_is_refused() {
     let check = |text: &str, expected: &str| {

@@ -119,6 +119,7 @@ async fn call(caller: Caller, input: Input<FunctionPath, CallOptions, JsonObject
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Batch {
+    #[serde(deserialize_with = "outrigger_api::object::list")]
     #[schemars(length(min = 1, max = 256))]
     calls: Vec<BatchCall>,
     /// How many of them at once, 8 if nothing is said.

@@ -113,9 +113,9 @@ struct Inspection {
 )]
 #[schemars(rename = "Source")]
 enum Source {
-    Path(PathSource),
-    Named(NamedSource),
-    Package(SentSource),
+    Path(#[serde(deserialize_with = "outrigger_api::object::only")] PathSource),
+    Named(#[serde(deserialize_with = "outrigger_api::object::only")] NamedSource),
+    Package(#[serde(deserialize_with = "outrigger_api::object::only")] SentSource),
 }
 
 /// A folder or an archive on the server's disk.

@@ -19,7 +19,7 @@ const TAG: &str = "Templates";
 const FILES: &str = "`files` are paths and texts. A text may have placeholders, `{{ name }}`, `{{ title }}`, \
     `{{ description }}`, `{{ author }}` and those of `variables`, with the filters `kebab`, `snake`, `pascal`, `upper`, \
     `lower`, `toml` and `json`; `{% if … %}`; and `{% raw %}` around what is to stay as it is. A template that does not \
-    render is refused with file and line. At most 200 files, 256 KiB each and 1 MiB together.";
+    render is refused with file and line, and so is one whose `plugin.toml` becomes no manifest. At most 200 files, 256 KiB each and 1 MiB together.";
 
 pub fn routes(api: &mut Api) {
     api.get("/api/v1/plugins/templates", "template_list", list)

@@ -1,0 +1,89 @@
+//! Objects and nothing else. What serde derives for a struct is also read from a list of the members' values, in their order, of
+//! which those at the end may be missing. No schema says so, and whoever sends one means something else.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// Reads a struct: for `#[serde(deserialize_with = "…")]` where one stands in another.
+///
+/// # Errors
+/// It is no object, or not that of the struct.
+pub fn only<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_map(Members(PhantomData))
+}
+
+/// The same for a list of them.
+///
+/// # Errors
+/// It is no list, or something in it is not an object of the struct.
+pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let objects = Vec::<Object<T>>::deserialize(deserializer)?;
+    Ok(objects.into_iter().map(|Object(read)| read).collect())
+}
+
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        only(deserializer).map(Self)
+    }
+}
+
+struct Members<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        name: String,
+        #[serde(default)]
+        count: u32,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Outer {
+        #[serde(deserialize_with = "only")]
+        one: Inner,
+        #[serde(default, deserialize_with = "list")]
+        all: Vec<Inner>,
+    }
+
+    #[test]
+    fn structs_are_read_from_objects_alone() {
+        let check = |text: &str, expected: Result<&str, &str>| match (serde_json::from_str::<Outer>(text), expected) {
+            (Ok(Outer { one, all }), Ok(expected)) => {
+                let read: Vec<_> = [one].into_iter().chain(all).map(|Inner { name, count }| (name, count)).collect();
+                assert_eq!(format!("{read:?}"), expected, "{text}");
+            }
+            (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{text}: {error}"),
+            (read, _) => panic!("{text}: {read:?}"),
+        };
+        check(r#"{"one": {"name": "a"}}"#, Ok(r#"[("a", 0)]"#));
+        check(r#"{"one": {"name": "a"}, "all": [{"count": 2, "name": "b"}]}"#, Ok(r#"[("a", 0), ("b", 2)]"#));
+        check(r#"{"one": ["a"]}"#, Err("invalid type: sequence, expected an object"));
+        check(r#"{"one": {"name": "a"}, "all": [["b", 2]]}"#, Err("invalid type: sequence, expected an object"));
+        check(r#"{"one": null}"#, Err("expected an object"));
+        check(r#"{"one": {"name": "a", "size": 1}}"#, Err("unknown field `size`"));
+        check(r#"{"one": {"count": 1}}"#, Err("missing field `name`"));
+        check(r#"{"all": []}"#, Err("missing field `one`"));
+    }
+}

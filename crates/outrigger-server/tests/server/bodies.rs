@@ -1,0 +1,80 @@
+//! Bodies that are no JSON, or not what is described.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::client::{Call, Server};
+
+const EXECUTE: &str = "/api/v1/plugins/pricing/execute";
+
+#[tokio::test]
+async fn bodies_that_do_not_fit_are_refused_with_the_place() {
+    let server = Server::start().await;
+    let send = |media: &'static str, body: &'static str| {
+        server.send(Call::new(Method::POST, EXECUTE).header("content-type", media).body(body))
+    };
+    let json = "application/json";
+    for media in ["application/json; charset=utf-8", "Application/JSON;charset=\"UTF-8\""] {
+        assert_eq!(send(media, r#"{"function":"echo"}"#).await.status, 200, "{media}");
+    }
+    for media in
+        ["text/plain", "application/json; charset=latin1", "application/jsonp", "application/x-www-form-urlencoded"]
+    {
+        send(media, "{}").await.problem(415, "unsupported_media_type");
+    }
+    server.send(Call::new(Method::POST, EXECUTE).body("{}")).await.problem(415, "unsupported_media_type");
+    let encoded = Call::new(Method::POST, EXECUTE).header("content-encoding", "gzip").json(&json!({}));
+    server.send(encoded).await.problem(415, "unsupported_media_type");
+    for text in ["", "{", "{\"function\": \"echo\",}", "{\"function\": \"echo\"} {}", "nonsense"] {
+        let problem = send(json, text).await.problem(400, "invalid_usage");
+        assert!(problem["detail"].as_str().unwrap().contains("line 1"), "{text}: {problem}");
+    }
+    assert_eq!(send(json, r#"{"function": "echo", "timeout_ms": 5e1}"#).await.status, 200, "50 is an integer");
+    for (text, place) in [
+        ("[]", "an object is needed"),
+        ("\n[\"echo\", {}]", "an object is needed"),
+        (r#"{"function": 1}"#, "function: "),
+        (r#"{"function": "no such name!"}"#, "no such name!"),
+        (r#"{"function": "echo", "args": [1]}"#, "args: "),
+        (r#"{"function": "echo", "args": null}"#, "args: "),
+        (r#"{"function": "echo", "surprise": 1}"#, "surprise"),
+        (r#"{"function": "echo", "function": "echo"}"#, "duplicate"),
+        (r#"{"function": "echo", "timeout_ms": 0}"#, "timeout_ms: "),
+        (r#"{"function": "echo", "timeout_ms": 86400001}"#, "86400000"),
+    ] {
+        let problem = send(json, text).await.problem(422, "invalid_input");
+        assert!(problem["detail"].as_str().unwrap().contains(place), "{text}: {problem}");
+    }
+    // Not even where every member may be left out.
+    server.post("/api/v1/hooks/customer.created/fire", json!([])).await.problem(422, "invalid_input");
+}
+
+#[tokio::test]
+async fn a_list_is_no_object_within_a_body_either() {
+    let server = Server::start().await;
+    let template = |variable: Value| {
+        json!({
+            "name": "ours", "description": "Ours.", "runtime": "wasm", "language": "rust", "variables": [variable],
+            "files": {"README.md": "# {{ title }}\n"},
+        })
+    };
+    let bodies = |function: Value, variable: Value, source: Value| {
+        let job = function.clone();
+        [
+            (Method::POST, "/api/v1/batch", json!({"calls": [function]})),
+            (Method::PUT, "/api/v1/schedules/nightly", json!({"cron": "0 3 * * *", "job": job})),
+            (Method::POST, "/api/v1/plugins/templates", template(variable)),
+            (Method::POST, "/api/v1/plugins/install", json!({"source": source})),
+        ]
+    };
+    for (method, path, body) in bodies(json!(["pricing.echo"]), json!(["team"]), json!(["pricing"])) {
+        let problem = server.send(Call::new(method, path).json(&body)).await.problem(422, "invalid_input");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("expected an object") || detail.contains("a source is"), "{path}: {problem}");
+    }
+    let (function, named) = (json!({"function": "pricing.echo"}), json!({"name": "pricing"}));
+    for (method, path, body) in bodies(function, json!({"name": "team"}), named) {
+        let answer = server.send(Call::new(method, path).json(&body)).await;
+        assert!(answer.status.is_success(), "{path}: {answer:?}");
+    }
+}
