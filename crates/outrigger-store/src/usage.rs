@@ -5,8 +5,8 @@ use outrigger_contract::PluginName;
 use outrigger_engine::store::{StoreError, Usage, UsageFilter, UsageKey, UsageRecord, UsageStore};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, Select, Statement,
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    Select, Statement,
 };
 
 use crate::SqliteStore;
@@ -155,6 +155,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
+    use sea_orm::DbBackend;
     use time::OffsetDateTime;
 
     use super::*;

@@ -198,7 +198,7 @@ async fn events_are_seen_by_whoever_may_and_for_as_long_as_they_may() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_is_filled_with_what_may_be_seen() {
-    use outrigger_api::{EventQuery, Events, JobQuery, JobRequest, Jobs, RecordQuery, Records};
+    use outrigger_api::{EventQuery, Events, JobQuery, JobRequest, Jobs, RecordQuery};
     let place = Place::new(Way::Http).await;
     let scope = ["run_view:beta", "log_view:beta", "job_view:beta.*", "event_view:plugin.*"];
     let narrow = place.client(&key(&place, "narrow", &["admin"], Some(&scope)).await);
