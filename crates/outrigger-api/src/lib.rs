@@ -26,6 +26,7 @@ pub mod system;
 pub mod template;
 pub mod trace;
 pub mod upload;
+pub mod usage;
 pub mod webhook;
 
 pub use access::{
@@ -76,6 +77,7 @@ pub use system::{CheckOutcome, DoctorCheck, DoctorReport};
 pub use template::{RenderedTemplate, TemplateInfo, TemplateMade, TemplateSummary};
 pub use trace::{RequestTracer, TracedRequest};
 pub use upload::{ArchiveKind, Content, PackageUpload, UploadedPackage};
+pub use usage::{UsageGroup, UsageKey, UsageKeys, UsageQuery, UsageReport};
 pub use webhook::{
     DeliveryInfo, DeliveryQuery, DeliveryRetry, NewWebhook, Secret, WebhookChange, WebhookInfo, WebhookRequest,
     WebhookSecret,

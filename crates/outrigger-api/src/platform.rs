@@ -19,7 +19,7 @@ use crate::{
     RecordQuery, RenderedTemplate, RequestTracer, RoleInfo, RoleRequest, RollbackReport, RollbackRequest, RunEntry,
     ScheduleInfo, ScheduleRequest, SecretsRotation, StatisticsReport, SubscriptionInfo, SubscriptionQuery,
     SubscriptionRequest, Template, TemplateInfo, TemplateName, TemplateSummary, TemplateValues, UploadedPackage,
-    WebhookChange, WebhookInfo, WebhookRequest, WebhookSecret,
+    UsageQuery, UsageReport, WebhookChange, WebhookInfo, WebhookRequest, WebhookSecret,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
@@ -152,6 +152,8 @@ pub trait Records: Send + Sync {
     async fn log_list(&self, query: &RecordQuery) -> ApiResult<Vec<LogEntry>>;
     /// Runs that match, the oldest first.
     async fn run_list(&self, query: &RecordQuery) -> ApiResult<Vec<RunEntry>>;
+    /// What the runs of a span of time add up to, in groups.
+    async fn run_usage(&self, query: &UsageQuery) -> ApiResult<UsageReport>;
     /// Where the time of a plugin's calls goes, since it was loaded.
     async fn plugin_profile(&self, name: &PluginName) -> ApiResult<PluginProfile>;
 }

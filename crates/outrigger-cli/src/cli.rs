@@ -10,6 +10,7 @@ mod job;
 mod plugin;
 mod serve;
 mod template;
+mod usage;
 mod webhook;
 
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub use plugin::{
 };
 pub use serve::ServeArguments;
 pub use template::TemplateCommand;
+pub use usage::{UsageArguments, UsageBy};
 pub use webhook::{Header, WebhookAddArguments, WebhookCommand, WebhookOptions, WebhookUpdateArguments};
 
 /// Colours of help and of usage errors.
@@ -105,6 +107,15 @@ pub enum Command {
   outrigger runs
   outrigger runs pricing.quote --since 1h --failed")]
     Runs(RunsArguments),
+
+    /// Sum up what was run: how often, by whom, how long it took
+    ///
+    /// Sums are made of the runs that are kept, so what was dropped is in none of them.
+    #[command(after_help = "Examples:
+  outrigger usage
+  outrigger usage pricing --by day,caller --since 7d
+  outrigger usage pricing.quote --by hour,outcome -o json")]
+    Usage(UsageArguments),
 
     /// Serve the data directory over HTTP
     ///

@@ -23,6 +23,7 @@ pub mod records;
 pub mod serve;
 pub mod template;
 pub mod upload;
+pub mod usage;
 pub mod validate;
 pub mod webhook;
 
@@ -47,6 +48,7 @@ pub async fn run(context: Arc<Context>, command: Command) -> CliResult {
         Command::Call(arguments) => call::run(&context, arguments).await,
         Command::Batch(arguments) => batch::run(&context, arguments).await,
         Command::Runs(arguments) => records::runs(&context, arguments).await,
+        Command::Usage(arguments) => usage::run(&context, arguments).await,
         Command::Serve(arguments) => serve::run(&context, arguments).await,
         Command::Hook(command) => hook::run(&context, command).await,
         Command::Job(command) => job::run(&context, command).await,

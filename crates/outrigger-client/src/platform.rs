@@ -8,7 +8,7 @@ use outrigger_api::{
     Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport,
     PackageSource, Platform, PluginDetails, PluginHealth, PluginName, PluginProfile, PluginStanding, PluginSummary,
     Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RollbackReport, RollbackRequest, RunEntry, SecretsRotation,
-    StatisticsReport,
+    StatisticsReport, UsageQuery, UsageReport,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -138,6 +138,10 @@ impl Records for Client {
     async fn run_list(&self, query: &RecordQuery) -> ApiResult<Vec<RunEntry>> {
         let ask = |query: RecordQuery| async move { self.list("api/v1/runs", &query).await };
         newest(query, |run: &RunEntry| run.started_at, ask).await
+    }
+
+    async fn run_usage(&self, query: &UsageQuery) -> ApiResult<UsageReport> {
+        self.get("api/v1/usage", query).await
     }
 
     async fn plugin_profile(&self, name: &PluginName) -> ApiResult<PluginProfile> {

@@ -12,6 +12,7 @@ mod keep;
 mod requests;
 mod templates;
 mod updates;
+mod usage;
 mod webhooks;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub use keep::{Bound, Keep};
 pub use requests::{RequestProgress, RequestRecord, RequestStore};
 pub use templates::{TemplateMade, TemplateRecord, TemplateStore, TemplateSummary};
 pub use updates::{Keeps, Predecessor, StateChange, StateStamp, Switch, UpdateStore};
+pub use usage::{Usage, UsageFilter, UsageKey, UsageRecord, UsageStore};
 pub use webhooks::{DeliveryFilter, MOVED, SWITCHED_OFF, WebhookStore};
 
 use crate::audit::AuditEntry;
@@ -58,6 +60,7 @@ pub trait Store:
     + TemplateStore
     + HealthStore
     + RequestStore
+    + UsageStore
     + Debug
     + Send
     + Sync

@@ -21,6 +21,7 @@ mod session;
 mod telemetry;
 mod templates;
 mod uploads;
+mod usage;
 mod vault;
 
 pub use host::{Host, ServerWork, running_server};

@@ -27,6 +27,7 @@ mod state;
 mod statistics;
 mod templates;
 mod updates;
+mod usage;
 mod webhooks;
 
 pub use memory::MemoryStore;

@@ -11,6 +11,7 @@ mod jobs;
 mod requests;
 mod templates;
 mod updates;
+mod usage;
 mod webhooks;
 
 use std::cmp::Reverse;

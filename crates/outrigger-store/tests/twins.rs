@@ -1,9 +1,14 @@
-//! The store in memory answers to any sequence of operations on state as SQLite does.
+//! The store in memory answers to any sequence of operations on state as SQLite does, and sums any runs up as it does.
 
+use std::collections::BTreeSet;
+
+use outrigger_contract::Code;
 use outrigger_engine::Store;
-use outrigger_engine::store::{Expected, StateWrite};
+use outrigger_engine::store::{
+    CacheOutcome, Expected, Keep, RecordBatch, RunRecord, StateWrite, UsageFilter, UsageKey,
+};
 use outrigger_store::{MemoryStore, SqliteStore};
-use outrigger_testkit::store_suite::{name, put};
+use outrigger_testkit::store_suite::{moment, name, put, run};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -89,6 +94,86 @@ fn state_is_the_same_in_memory_and_in_sqlite() {
                 let (left, right) = (answer(&memory, operation).await, answer(&sqlite, operation).await);
                 prop_assert_eq!(left, right, "step {} {:?}", step, operation);
             }
+            Ok(())
+        })
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+const KEYS: [UsageKey; 6] =
+    [UsageKey::Hour, UsageKey::Day, UsageKey::Plugin, UsageKey::Function, UsageKey::Caller, UsageKey::Outcome];
+
+/// Few values of each kind, so that groups have several runs.
+fn runs() -> impl Strategy<Value = Vec<RunRecord>> {
+    let cache = [CacheOutcome::Bypass, CacheOutcome::Miss, CacheOutcome::Hit, CacheOutcome::Shared];
+    let one = (
+        0..400_000_u64,
+        prop_oneof![Just("a"), Just("b"), Just("c")],
+        prop_oneof![Just("echo"), Just("echo.more")],
+        prop_oneof![Just(""), Just("local"), Just("key ß"), Just("key z")],
+        prop_oneof![2 => Just(None), 1 => Just(Some(Code::Trapped)), 1 => Just(Some(Code::Forbidden))],
+        proptest::sample::select(cache.to_vec()),
+        0..4_u32,
+        0..1_000_000_u64,
+    );
+    let made = |(number, (at, plugin, function, caller, code, cache, attempts, duration_us))| RunRecord {
+        started_at: moment(at),
+        function: function.parse().expect("a name"),
+        caller: str::to_owned(caller),
+        code,
+        cache,
+        attempts,
+        duration_us,
+        ..run(&name(plugin), number)
+    };
+    proptest::collection::vec(one, 0..60).prop_map(move |runs| (0_u64..).zip(runs).map(made).collect())
+}
+
+fn filters() -> impl Strategy<Value = UsageFilter> {
+    let plugins = proptest::option::of(proptest::collection::btree_set(prop_oneof![Just("a"), Just("b")], 0..3));
+    let parts = (
+        0..400_000_u64,
+        0..400_000_u64,
+        plugins,
+        proptest::option::of(Just("echo")),
+        proptest::option::of(Just("local")),
+        proptest::sample::subsequence(KEYS.to_vec(), 0..=KEYS.len()),
+        prop_oneof![Just(0_u32), 1..12_u32],
+    );
+    parts.prop_map(|(since, length, plugins, function, caller, by, limit)| UsageFilter {
+        plugins: plugins.map(|plugins| plugins.into_iter().map(name).collect()),
+        function: function.and_then(|function| function.parse().ok()),
+        caller: caller.map(str::to_owned),
+        by: by.into_iter().collect::<BTreeSet<_>>(),
+        limit,
+        ..UsageFilter::between(moment(since), moment(since + length))
+    })
+}
+
+#[test]
+fn runs_add_up_to_the_same_in_memory_and_in_sqlite() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let sqlite = runtime.block_on(SqliteStore::open(directory.path().join("outrigger.db"))).unwrap();
+    let mut runner = TestRunner::new(Config { cases: 64, failure_persistence: None, ..Config::default() });
+    let strategy = (runs(), proptest::collection::vec(filters(), 1..8));
+    let outcome = runner.run(&strategy, |(runs, filters)| {
+        runtime.block_on(async {
+            let memory = MemoryStore::new();
+            sqlite.prune(&Keep::since(moment(1_000_000))).await.expect("the store works");
+            let batch = RecordBatch { runs, ..RecordBatch::default() };
+            let stores: [&dyn Store; 2] = [&memory, &sqlite];
+            for store in stores {
+                store.record_append(&batch).await.expect("the store works");
+            }
+            for filter in &filters {
+                let found = (stores[0].run_usage(filter).await, stores[1].run_usage(filter).await);
+                let (left, right) = (found.0.expect("it adds up"), found.1.expect("it adds up"));
+                prop_assert_eq!(left, right, "{:?}", filter);
+            }
+            prop_assert_eq!(stores[0].run_plugins().await.unwrap(), stores[1].run_plugins().await.unwrap());
             Ok(())
         })
     });

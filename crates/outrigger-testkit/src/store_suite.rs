@@ -24,6 +24,7 @@ pub mod state;
 pub mod statistics;
 pub mod templates;
 pub mod updates;
+pub mod usage;
 pub mod webhooks;
 
 use std::any::Any;
@@ -214,6 +215,13 @@ macro_rules! store_contract {
             health {
                 health_comes_back_as_it_was_put
                 health_goes_with_its_plugin
+            }
+            usage {
+                runs_are_summed_up_in_groups
+                hours_and_days_begin_where_clocks_say
+                only_runs_that_match_are_summed_up
+                groups_have_one_order_and_a_limit
+                what_there_are_runs_of_is_known
             }
             requests {
                 a_request_is_begun_once

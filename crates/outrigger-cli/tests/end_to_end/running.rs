@@ -24,6 +24,32 @@ fn calls_are_counted_and_recorded() {
     place.run(&["doctor"]).succeeded().shows(&["Everything is in order."]);
 }
 
+#[test]
+fn what_was_run_is_summed_up() {
+    let place = Place::with("pricing");
+    assert_eq!(place.json(&["usage"])["groups"], json!([]));
+    for _ in 0..2 {
+        place.run(&["call", "pricing.currencies"]).succeeded();
+    }
+    place.run(&["call", "pricing.quote", "--service", "nope", "--quantity", "1"]);
+    let report = place.json(&["usage"]);
+    let groups: Vec<_> =
+        report["groups"].as_array().unwrap().iter().map(|group| (&group["function"], &group["calls"])).collect();
+    let (currencies, quote) = (json!("pricing.currencies"), json!("pricing.quote"));
+    assert_eq!(groups, [(&currencies, &json!(2)), (&quote, &json!(1))]);
+    assert_eq!((&report["by"], &report["truncated"]), (&json!(["function"]), &json!(false)));
+    let failed = place.json(&["usage", "pricing.quote", "--by", "day,outcome", "--since", "1h"]);
+    let group = &failed["groups"][0];
+    assert_eq!((&group["outcome"], &group["failures"]), (&json!("function_failed"), &json!(1)));
+    assert!(group["from"].as_str().unwrap().ends_with("T00:00:00Z") && group["max_us"].is_u64(), "{group}");
+    let shown = place.run(&["usage", "pricing", "--by", "caller,outcome", "--caller", "local"]).succeeded();
+    shown.shows(&["CALLER", "OUTCOME", "CALLS", "local", "function_failed"]);
+    assert_eq!(place.json(&["usage", "--caller", "key ci"])["groups"], json!([]));
+    assert_eq!(place.json(&["usage", "--limit", "1"])["truncated"], json!(true));
+    place.run(&["usage", "--by", "month"]).failed(2, &["hour", "outcome"]);
+    place.run(&["usage", "--since", "2020-01-01T00:00:00Z"]).failed(2, &["invalid_input", "92 days"]);
+}
+
 /// A plugin that never comes to an end, with the time to do so.
 fn endless(place: &Place) {
     place.install_hostile("[limits]\ntimeout = \"5m\"\ncpu = \"5m\"\n");

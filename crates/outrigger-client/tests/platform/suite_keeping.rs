@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use outrigger_api::{
-    BackupRequest, Code, Configuration, DifferenceKind, LogEntry, Platform, PluginName, RecordQuery, RunEntry,
+    BackupRequest, Code, Configuration, DifferenceKind, FunctionRef, LogEntry, Platform, PluginName, RecordQuery,
+    RunEntry, UsageKey, UsageKeys, UsageQuery,
 };
 use outrigger_host::backup::{Progress, restore, verify};
 use outrigger_host::{Host, HostOptions};
@@ -21,6 +22,7 @@ everywhere! {
     a_backup_gives_the_same_answers
     records_are_filtered
     as_many_records_are_listed_as_are_asked_for
+    runs_are_summed_up
     statistics_count_each_function
     several_plugins_are_seen_to_at_once
 }
@@ -236,6 +238,45 @@ mod behaviour {
         let middle = RecordQuery { since: Some(all[300].at), until: Some(all[1_900].at), ..limited(10_000) };
         assert_eq!(logs(middle).await, all[300..1_900], "{way:?}");
         assert_eq!(place.platform.run_list(&limited(5_000)).await.expect("it lists").len(), 1, "{way:?}");
+    }
+
+    pub async fn runs_are_summed_up(place: &Place, way: Way) {
+        place.install(&place.package("alpha", "1.0.0", "")).await.expect("it is installed");
+        place.install(&place.package("beta", "1.0.0", "")).await.expect("it is installed");
+        for number in 0..3 {
+            place.call("alpha.good", json!({"number": number})).await.expect("it answers");
+        }
+        place.call("beta.good", json!({"number": 1})).await.expect("it answers");
+        place.call("beta.trap", json!({})).await.expect_err("it traps");
+        let ask = async |query: UsageQuery| place.platform.run_usage(&query).await.expect("it adds up");
+        let any = UsageQuery::default;
+        let report = ask(any()).await;
+        let found: Vec<_> = report.groups.iter().map(|group| (group.function.clone(), group.calls)).collect();
+        let of = |name: &str, calls: u64| (name.parse::<FunctionRef>().ok(), calls);
+        assert_eq!(found, [of("alpha.good", 3), of("beta.good", 1), of("beta.trap", 1)], "{way:?}");
+        assert_eq!((&report.by[..], report.truncated), (&[UsageKey::Function][..], false), "{way:?}");
+        assert!(report.recorded_since.is_some_and(|oldest| oldest > report.since), "{way:?}");
+        assert_eq!((report.until - report.since).whole_hours(), 24, "{way:?}");
+
+        let keys = |keys: &[UsageKey]| Some(keys.iter().copied().collect::<UsageKeys>());
+        let caller = if matches!(way, Way::Http) { "key administrator" } else { "local" };
+        let of_beta = UsageQuery { plugin: "beta".parse().ok(), caller: Some(caller.to_owned()), ..any() };
+        let by = keys(&[UsageKey::Outcome, UsageKey::Caller]);
+        let groups = ask(UsageQuery { by, ..of_beta.clone() }).await.groups;
+        let outcomes: Vec<_> = groups.iter().map(|group| group.outcome.as_deref().expect("there is one")).collect();
+        assert_eq!(outcomes, ["ok", "trapped"], "{way:?}");
+        assert!(groups.iter().all(|group| group.caller.as_deref() == Some(caller) && group.plugin.is_none()));
+        assert_eq!((groups[0].failures, groups[1].failures), (0, 1), "{way:?}");
+        assert!(groups.iter().all(|group| group.max_us >= group.mean_us && group.total_us > 0), "{groups:?}");
+        let nobody = UsageQuery { caller: Some("nobody".to_owned()), ..any() };
+        assert_eq!(ask(nobody).await.groups, [], "{way:?}");
+        let hourly = ask(UsageQuery { by: keys(&[UsageKey::Hour]), limit: 1, ..any() }).await.groups;
+        let from = hourly[0].from.expect("an hour has a beginning");
+        assert_eq!((from.minute(), from.second(), from.nanosecond()), (0, 0, 0), "{way:?}");
+        assert!(ask(UsageQuery { limit: 1, ..any() }).await.truncated, "{way:?}");
+        let wrong = UsageQuery { since: Some(report.until), until: Some(report.since), ..any() };
+        let error = place.platform.run_usage(&wrong).await.expect_err("it ends before it begins");
+        assert_eq!(error.code, Code::InvalidInput, "{way:?}");
     }
 
     pub async fn statistics_count_each_function(place: &Place, way: Way) {

@@ -1,6 +1,9 @@
 //! Keys with less than everything, wrong keys, and servers that are not there.
 
-use outrigger_api::{AuditQuery, Code, FunctionQuery, Functions, KeyRequest, Platform, Plugins, RoleRequest};
+use outrigger_api::{
+    AuditQuery, Code, FunctionQuery, Functions, KeyRequest, Platform, Plugins, Records, RoleRequest, UsageKey,
+    UsageQuery,
+};
 use outrigger_client::Client;
 use serde_json::json;
 
@@ -45,6 +48,37 @@ async fn a_key_sees_and_does_what_its_roles_and_scope_allow() {
     let records = place.platform.audit_list(&denied).await.expect("it lists");
     assert_eq!(records.len(), 6, "{records:#?}");
     assert!(records.iter().all(|record| record.decision.is_some() && record.key.is_some()));
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sum_holds_only_what_its_reader_may_see() {
+    let place = Place::new(Way::Http).await;
+    for name in ["alpha", "beta"] {
+        place.install(&place.package(name, "1.0.0", "")).await.expect("it is installed");
+    }
+    let other = place.client(&key(&place, "other", &["operator"], None).await);
+    call(&other, "alpha.good", json!({"number": 1})).await.expect("it may");
+    for number in 0..2 {
+        place.call("alpha.good", json!({"number": number})).await.expect("it answers");
+    }
+    place.call("beta.good", json!({"number": 1})).await.expect("it answers");
+    let narrow = place.client(&key(&place, "narrow", &["viewer"], Some(&["run_view:alpha"])).await);
+    let by = Some([UsageKey::Caller].into_iter().collect());
+    let query = UsageQuery { by, ..UsageQuery::default() };
+    // Nothing of `beta`, although the groups do not say of which plugin they are.
+    let callers = async |platform: &dyn Platform| -> Vec<(Option<String>, u64)> {
+        let report = platform.run_usage(&query).await.expect("it may look");
+        report.groups.into_iter().map(|group| (group.caller, group.calls)).collect()
+    };
+    let of = |caller: &str, calls: u64| (Some(caller.to_owned()), calls);
+    assert_eq!(callers(&*place.platform).await, [of("key administrator", 3), of("key other", 1)]);
+    assert_eq!(callers(&narrow).await, [of("key administrator", 2), of("key other", 1)]);
+    let of_beta = UsageQuery { plugin: "beta".parse().ok(), ..UsageQuery::default() };
+    assert_eq!(narrow.run_usage(&of_beta).await.expect_err("it may not").code, Code::Forbidden);
+    // What was called stays in the sums of whoever may see it when its plugin is gone.
+    place.platform.plugin_uninstall(&"alpha".parse().expect("a name")).await.expect("it is removed");
+    assert_eq!(callers(&narrow).await, [of("key administrator", 2), of("key other", 1)]);
     place.close().await;
 }
 
@@ -164,7 +198,7 @@ async fn events_are_seen_by_whoever_may_and_for_as_long_as_they_may() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_is_filled_with_what_may_be_seen() {
-    use outrigger_api::{EventQuery, Events, JobQuery, JobRequest, Jobs, RecordQuery, Records};
+    use outrigger_api::{EventQuery, Events, JobQuery, JobRequest, Jobs, RecordQuery};
     let place = Place::new(Way::Http).await;
     let scope = ["run_view:beta", "log_view:beta", "job_view:beta.*", "event_view:plugin.*"];
     let narrow = place.client(&key(&place, "narrow", &["admin"], Some(&scope)).await);

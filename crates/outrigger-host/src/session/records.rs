@@ -1,12 +1,14 @@
 //! What happened: runs, log lines, statistics. A caller sees those of the plugins it may see.
 
 use async_trait::async_trait;
-use outrigger_api::{ApiResult, LogEntry, PluginProfile, RecordQuery, Records, RunEntry, StatisticsReport};
+use outrigger_api::{
+    ApiResult, LogEntry, PluginProfile, RecordQuery, Records, RunEntry, StatisticsReport, UsageQuery, UsageReport,
+};
 use outrigger_contract::PluginName;
 use outrigger_engine::access::Right;
 
-use super::Session;
-use crate::{profiles, records};
+use super::{Session, Who};
+use crate::{profiles, records, usage};
 
 #[async_trait]
 impl Records for Session {
@@ -40,6 +42,13 @@ impl Records for Session {
                 return Ok(reading.newest(runs));
             }
         }
+    }
+
+    async fn run_usage(&self, query: &UsageQuery) -> ApiResult<UsageReport> {
+        self.require_over(Right::RUN_VIEW, query.plugin.as_ref())?;
+        let seen = |plugin: &PluginName| self.may(Right::RUN_VIEW, plugin.as_str());
+        let seen = matches!(self.who, Who::Key(_)).then_some(seen);
+        usage::usage(&self.host.engine, query, seen).await
     }
 
     async fn plugin_profile(&self, name: &PluginName) -> ApiResult<PluginProfile> {

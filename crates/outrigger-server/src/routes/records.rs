@@ -2,7 +2,7 @@
 
 use outrigger_api::{
     ApiError, ApiResult, AuditInfo, AuditQuery, AuditVerification, Code, DoctorReport, LogEntry, PluginProfile,
-    RecordQuery, RunEntry, StatisticsReport,
+    RecordQuery, RunEntry, StatisticsReport, UsageQuery, UsageReport,
 };
 
 use super::PluginPath;
@@ -23,6 +23,15 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("List runs of functions, the oldest first")
         .right("run_view");
+    api.get("/api/v1/usage", "run_usage", usage)
+        .tag(TAG)
+        .summary("How much was called in a span of time, by whom, and how it went")
+        .describe(
+            "Sums of the runs that are kept, of the plugins whose runs you may see. What is older than `recorded_since` was \
+             dropped, and is in no sum.",
+        )
+        .right("run_view")
+        .fails(&[Code::InvalidInput]);
     api.get("/api/v1/logs", "log_list", logs)
         .tag(TAG)
         .summary("List log lines of plugins, the oldest first")
@@ -102,6 +111,16 @@ async fn runs(caller: Caller, input: Input<NoPath, RecordQuery, NoBody>) -> ApiR
     record_query(&input.query)?;
     let items = caller.platform.run_list(&input.query).await?;
     Ok(Reply(List { items }))
+}
+
+async fn usage(caller: Caller, input: Input<NoPath, UsageQuery, NoBody>) -> ApiResult<Reply<UsageReport>> {
+    let (limit, most) = (input.query.limit, UsageQuery::MOST);
+    if limit > most {
+        let message = format!("`limit` is {limit}, and at most {most} groups are answered at once");
+        let hint = "ask for a shorter span, or for groups that are told apart by less";
+        return Err(ApiError::new(Code::InvalidUsage, message).with_hint(hint));
+    }
+    caller.platform.run_usage(&input.query).await.map(Reply)
 }
 
 async fn logs(caller: Caller, input: Input<NoPath, RecordQuery, NoBody>) -> ApiResult<Reply<List<LogEntry>>> {

@@ -167,6 +167,25 @@ async fn queries_are_read_strictly() {
 }
 
 #[tokio::test]
+async fn usage_is_of_a_span_and_told_apart_by_what_is_asked() {
+    let server = Server::start().await;
+    let span = "since=2026-11-01T00:00:00Z&until=2026-11-02T00:00:00Z";
+    let report = server.get(&format!("/api/v1/usage?{span}&by=outcome,day,day&limit=10000")).await.json();
+    assert_eq!((&report["by"], &report["since"]), (&json!(["day", "outcome"]), &json!("2026-11-01T00:00:00Z")));
+    assert_eq!((&report["groups"][0]["calls"], &report["truncated"]), (&json!(3), &json!(false)));
+    assert_eq!(server.get("/api/v1/usage").await.json()["by"], json!(["function"]));
+    for wrong in ["by=month", "by=", "by=hour,", "by=hour&by=day", "limit=10001", "since=yesterday", "plugin=A"] {
+        server.get(&format!("/api/v1/usage?{wrong}")).await.problem(400, "invalid_usage");
+    }
+    let problem = server.get("/api/v1/usage?by=month").await.problem(400, "invalid_usage");
+    assert!(problem["detail"].as_str().unwrap().contains("`outcome`"), "it says which words there are: {problem}");
+    let backwards = "since=2026-11-02T00:00:00Z&until=2026-11-01T00:00:00Z";
+    for wrong in [backwards, "since=2026-01-01T00:00:00Z&until=2026-11-01T00:00:00Z", "since=9999-12-31T00:00:00Z"] {
+        server.get(&format!("/api/v1/usage?{wrong}")).await.problem(422, "invalid_input");
+    }
+}
+
+#[tokio::test]
 async fn plugins_are_filtered_sorted_and_listed_in_pages() {
     let server = Server::start().await;
     let names = async |query: &str| {

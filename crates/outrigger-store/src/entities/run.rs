@@ -144,7 +144,8 @@ impl TryFrom<Model> for RunRecord {
     }
 }
 
-fn to_code(what: std::fmt::Arguments<'_>, name: &str) -> Result<Code, StoreError> {
+/// The code of this name.
+pub(crate) fn to_code(what: std::fmt::Arguments<'_>, name: &str) -> Result<Code, StoreError> {
     let row = TABLE.iter().find(|row| row.name == name);
     row.map(|row| row.code).ok_or_else(|| columns::corrupt(what, format_args!("there is no error code `{name}`")))
 }
