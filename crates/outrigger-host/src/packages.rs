@@ -12,7 +12,7 @@ use outrigger_api::{
 };
 use outrigger_contract::{Digest, Permissions, PluginName};
 use outrigger_engine::configuration::Given;
-use outrigger_engine::life::{Author, Change, Downgrade, Edits, Installation, Intent};
+use outrigger_engine::life::{Author, Change, Downgrade, Installation, Intent};
 use outrigger_engine::lifecycle::{Effect, Event, PluginState, drive};
 use outrigger_engine::runtime::Inspection;
 use outrigger_engine::store::{PluginRecord, RevisionRecord, RevisionSummary};
@@ -26,7 +26,7 @@ use crate::signatures::Standing;
 use crate::uploads::Uploads;
 use crate::{convert, functions};
 
-use effects::{InstallEffects, put_in_place, remove_folder};
+use effects::{InstallEffects, remove_folder};
 
 /// Installs and removes packages of one data directory.
 #[derive(Debug)]
@@ -200,21 +200,14 @@ impl Packages {
             migration: None,
         };
         if let Some((record, _)) = installed.as_ref().filter(|(record, _)| record.active == digest) {
-            "unchanged".clone_into(&mut outcome.action);
-            if mode == Mode::DryRun {
-                return Ok(outcome);
-            }
-            if put_in_place(candidate.staged, self.directory.package(&digest)).await? {
-                "restored".clone_into(&mut outcome.action);
-                self.begin_anew(record).await?;
-            }
-            if !configuration.0.is_empty() {
-                let edits = Edits { set: configuration.0, ..Edits::default() };
-                let author = Author { name: granted_by, correlation };
-                let changed = self.engine.configuration_change(&outcome.name, edits, None, &author).await;
-                changed.map_err(convert::error)?;
-                "configured".clone_into(&mut outcome.action);
-            }
+            let action = match mode {
+                Mode::DryRun => "unchanged",
+                Mode::Install => {
+                    let author = Author { name: granted_by, correlation };
+                    self.install_again(candidate.staged, record, configuration, &author).await?
+                }
+            };
+            action.clone_into(&mut outcome.action);
             return Ok(outcome);
         }
         check_approval(&candidate, &widened, approved.as_deref())?;
@@ -253,15 +246,6 @@ impl Packages {
         outcome.migration = effects.migrated.map(convert::migrated);
         self.let_go(&lock, &outcome.name).await;
         Ok(outcome)
-    }
-
-    /// Has a plugin run from its files as they are now: they were not those that were installed.
-    async fn begin_anew(&self, record: &PluginRecord) -> ApiResult<()> {
-        self.engine.runtime().forget(&record.active).await;
-        match record.state.is_enabled() {
-            true => self.engine.reload(&record.name).await.map_err(convert::error),
-            false => Ok(()),
-        }
     }
 
     /// Removes what nobody needs any more once a plugin has another revision. That is done, whatever comes of this.

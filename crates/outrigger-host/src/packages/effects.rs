@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use outrigger_api::{ApiError, ApiResult};
 use outrigger_engine::Failure;
-use outrigger_engine::life::{Installation, Migrated};
+use outrigger_engine::configuration::Given;
+use outrigger_engine::life::{Author, Edits, Installation, Migrated};
 use outrigger_engine::lifecycle::{Effect, Effects};
+use outrigger_engine::store::PluginRecord;
 use outrigger_registry::{Package, StagedPackage};
 
 use super::{Packages, in_background, package_error};
+use crate::convert;
 use crate::data_directory::failed;
 
 /// Carries out what the lifecycle decides about a new package.
@@ -58,13 +61,41 @@ impl Effects for InstallEffects<'_> {
     }
 }
 
+impl Packages {
+    /// Does what is left to do where this very package is installed, and answers what that was.
+    pub(super) async fn install_again(
+        &self,
+        staged: StagedPackage,
+        record: &PluginRecord,
+        configuration: Given,
+        author: &Author,
+    ) -> ApiResult<&'static str> {
+        let mut action = "unchanged";
+        if put_in_place(staged, self.directory.package(&record.active)).await? {
+            // What runs, or was compiled, may be of files that were not those that were installed.
+            self.engine.runtime().forget(&record.active).await;
+            if record.state.is_enabled() {
+                self.engine.reload(&record.name).await.map_err(convert::error)?;
+            }
+            action = "restored";
+        }
+        if !configuration.0.is_empty() {
+            let edits = Edits { set: configuration.0, ..Edits::default() };
+            let changed = self.engine.configuration_change(&record.name, edits, None, author).await;
+            changed.map_err(convert::error)?;
+            action = "configured";
+        }
+        Ok(action)
+    }
+}
+
 fn refused(error: ApiError) -> Failure {
     Failure::new(error.code, error.message)
 }
 
 /// Moves a package to its place, unless it is there already. What is there under its digest and is something else gives
 /// way: that a package was looked at says nothing of files that lay there before. Answers whether it was moved.
-pub(super) async fn put_in_place(staged: StagedPackage, folder: PathBuf) -> ApiResult<bool> {
+async fn put_in_place(staged: StagedPackage, folder: PathBuf) -> ApiResult<bool> {
     let (expected, place) = (staged.digest(), folder.clone());
     let is_there = in_background(move || {
         Ok(Package::open(place).and_then(|package| package.digest()).is_ok_and(|found| found == expected))

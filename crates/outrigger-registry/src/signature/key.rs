@@ -24,7 +24,8 @@ impl PublicKey {
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let der = decode(text, PUBLIC)?;
         let key = der.strip_prefix(&PUBLIC_HEAD).ok_or(KeyError::NotEd25519)?;
-        key.try_into().map(Self).map_err(|_| KeyError::NotEd25519)
+        let key: [u8; 32] = key.try_into().map_err(|_| KeyError::NotEd25519)?;
+        Ok(Self(key))
     }
 
     #[must_use]

@@ -155,7 +155,7 @@ fn trusted(path: &Path, key: WrittenKey) -> Result<TrustedKey, TrustError> {
         Ok(public) => public,
         Err(source) => return Err(TrustError::Key { path: path.to_owned(), name, source }),
     };
-    let all = || vec!["*".parse().expect("it is a pattern")];
+    let all = || vec!["*".parse::<Pattern>().expect("it is a pattern")];
     Ok(TrustedKey { name, public, plugins: plugins.unwrap_or_else(all), revoked })
 }
 
