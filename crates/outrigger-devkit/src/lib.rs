@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`toolchain`] (which compiler can make WebAssembly here), [`project`] (what is built),
 //! [`build`] (the whole way), [`componentize`] (from a core module to a documented component), [`new`] (a project that
-//! builds at once), [`sign`] (so that others can tell who made it). Everything says what it does on standard error, through [`Progress`], and nothing on standard output.
+//! builds at once), [`sign`] (so that others can tell who made it). What is built and compiled is told on standard error,
+//! through [`Progress`], and nothing on standard output.
 
 mod archive;
 pub mod build;
