@@ -22,6 +22,7 @@ pub mod platform;
 pub mod plugin;
 pub mod profile;
 pub mod record;
+pub mod signature;
 pub mod system;
 pub mod template;
 pub mod trace;
@@ -73,6 +74,7 @@ pub use profile::{
     CallProfile, FunctionProfile, HostCallProfile, HostCallTime, PluginProfile, StageProfile, StageTime,
 };
 pub use record::{FunctionStatistics, LogEntry, RecordQuery, RunEntry, StatisticsReport};
+pub use signature::{PluginSignature, SignatureInfo, SignatureWord};
 pub use system::{CheckOutcome, DoctorCheck, DoctorReport};
 pub use template::{RenderedTemplate, TemplateInfo, TemplateMade, TemplateSummary};
 pub use trace::{RequestTracer, TracedRequest};

@@ -15,11 +15,11 @@ use crate::{
     Explanation, Fingerprint, FireReport, FireRequest, FollowQuery, FunctionDescription, FunctionQuery,
     FunctionSummary, HealthInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome,
     InstallRequest, JobInfo, JobQuery, JobRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, NewWebhook,
-    PackageReport, PackageSource, PackageUpload, PluginDetails, PluginHealth, PluginProfile, PluginSummary,
-    RecordQuery, RenderedTemplate, RequestTracer, RoleInfo, RoleRequest, RollbackReport, RollbackRequest, RunEntry,
-    ScheduleInfo, ScheduleRequest, SecretsRotation, StatisticsReport, SubscriptionInfo, SubscriptionQuery,
-    SubscriptionRequest, Template, TemplateInfo, TemplateName, TemplateSummary, TemplateValues, UploadedPackage,
-    UsageQuery, UsageReport, WebhookChange, WebhookInfo, WebhookRequest, WebhookSecret,
+    PackageReport, PackageSource, PackageUpload, PluginDetails, PluginHealth, PluginProfile, PluginSignature,
+    PluginSummary, RecordQuery, RenderedTemplate, RequestTracer, RoleInfo, RoleRequest, RollbackReport,
+    RollbackRequest, RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation, StatisticsReport, SubscriptionInfo,
+    SubscriptionQuery, SubscriptionRequest, Template, TemplateInfo, TemplateName, TemplateSummary, TemplateValues,
+    UploadedPackage, UsageQuery, UsageReport, WebhookChange, WebhookInfo, WebhookRequest, WebhookSecret,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
@@ -137,6 +137,8 @@ pub trait Plugins: Send + Sync {
     async fn plugin_warm(&self, name: &PluginName) -> ApiResult<usize>;
     /// How well a plugin is: asks it, and says what the monitor makes of it.
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo>;
+    /// What the signature of a plugin is worth now: its files are read anew, and held against those that were installed.
+    async fn plugin_signature(&self, name: &PluginName) -> ApiResult<PluginSignature>;
     /// Goes back to what was there before a plugin's last update: the revision, its configuration and its state.
     async fn plugin_rollback(&self, name: &PluginName, request: RollbackRequest) -> ApiResult<RollbackReport>;
     /// What the monitor makes of each plugin, by name. None is asked for it.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use crate::{FunctionSummary, MigrationReport};
+use crate::{FunctionSummary, MigrationReport, SignatureInfo};
 
 /// An installed plugin, as lists show it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -100,6 +100,8 @@ pub struct PackageReport {
     pub installed_version: Option<String>,
     /// Where it was read from.
     pub source: String,
+    /// Who made it.
+    pub signature: SignatureInfo,
 }
 
 /// What to install.
@@ -150,12 +152,14 @@ pub struct InstallOutcome {
     pub name: PluginName,
     pub version: String,
     pub digest: String,
-    /// `installed`, `updated`, or where this very package was installed already `unchanged`, or `configured` if it came with
-    /// values.
+    /// `installed`, `updated`, or where this very package was installed already `unchanged`, `configured` if it came with
+    /// values, or `restored` if its files were no longer those that were installed.
     pub action: String,
     /// The version it took the place of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_version: Option<String>,
+    /// Who made it.
+    pub signature: SignatureInfo,
     /// It was only tried, and nothing of it is kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,

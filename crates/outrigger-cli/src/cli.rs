@@ -298,6 +298,37 @@ pub enum DevCommand {
         /// With --install: grant what the plugin asks for, without asking
         #[arg(long, short, requires = "install")]
         yes: bool,
+        /// Sign the package with the private key in this file
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        sign: Option<PathBuf>,
+    },
+
+    /// Make a pair of keys to sign packages with
+    ///
+    /// The private key goes into FILE, which only you can read, the public key into FILE.pub. Both are in PEM, as OpenSSL makes
+    /// them. Prints what goes into `trust.toml` where your packages are installed.
+    #[command(after_help = "Examples:
+  outrigger dev keygen signing-key.pem")]
+    Keygen {
+        /// The file for the private key; nothing is written over
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+
+    /// Sign a package
+    ///
+    /// Puts `signature.json` into it, which names every other file with its digest. A `.tar.gz` is written anew with it. Where
+    /// somebody else has signed the same files, both signatures stay.
+    #[command(after_help = "Examples:
+  outrigger dev sign dist/disk-report --key signing-key.pem
+  OUTRIGGER_SIGNING_KEY=signing-key.pem outrigger dev sign disk-report-1.0.0.tar.gz")]
+    Sign {
+        /// A folder or a .tar.gz
+        #[arg(value_hint = ValueHint::AnyPath)]
+        package: PathBuf,
+        /// The file with the private key [default: what OUTRIGGER_SIGNING_KEY names]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        key: Option<PathBuf>,
     },
 }
 

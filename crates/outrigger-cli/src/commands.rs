@@ -21,6 +21,7 @@ pub mod plugin;
 pub mod profile;
 pub mod records;
 pub mod serve;
+pub mod signature;
 pub mod template;
 pub mod upload;
 pub mod usage;

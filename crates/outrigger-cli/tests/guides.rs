@@ -160,6 +160,7 @@ impl Session {
             .env_remove("OUTRIGGER_SECRET_KEY_FILE")
             .env_remove("OUTRIGGER_SECRET_KEYRING")
             .env_remove("OUTRIGGER_SERVER")
+            .env_remove("OUTRIGGER_SIGNING_KEY")
             .env_remove("NO_COLOR")
             .env_remove("CLICOLOR_FORCE");
         if std::env::var_os("CARGO_TARGET_DIR").is_none() {

@@ -6,9 +6,9 @@ use outrigger_api::{
     BackupReport, BackupRequest, Backups, Code, Configuration, ConfigurationDiff, ConfigurationEdits,
     ConfigurationRevision, Configurations, DoctorReport, ExplainRequest, Explanation, Fingerprint, HealthInfo,
     Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport,
-    PackageSource, Platform, PluginDetails, PluginHealth, PluginName, PluginProfile, PluginStanding, PluginSummary,
-    Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RollbackReport, RollbackRequest, RunEntry, SecretsRotation,
-    StatisticsReport, UsageQuery, UsageReport,
+    PackageSource, Platform, PluginDetails, PluginHealth, PluginName, PluginProfile, PluginSignature, PluginStanding,
+    PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RollbackReport, RollbackRequest, RunEntry,
+    SecretsRotation, StatisticsReport, UsageQuery, UsageReport,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -110,6 +110,10 @@ impl Plugins for Client {
 
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo> {
         self.get(&plugin(name, "/health"), &()).await
+    }
+
+    async fn plugin_signature(&self, name: &PluginName) -> ApiResult<PluginSignature> {
+        self.get(&plugin(name, "/signature"), &()).await
     }
 
     async fn plugin_rollback(&self, name: &PluginName, request: RollbackRequest) -> ApiResult<RollbackReport> {

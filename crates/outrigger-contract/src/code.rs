@@ -59,6 +59,8 @@ pub enum Code {
     RequestTimeout,
     RequestInterrupted,
     DependencyMissing,
+    SignatureInvalid,
+    SignatureRequired,
     Internal,
 }
 
@@ -283,6 +285,12 @@ table! {
     DependencyMissing "dependency_missing" 409 -32000 CONFLICT
         "A plugin that this one needs is not installed, or not in a version that will do."
         "Install it first; `outrigger plugin list --available` shows what could be."
+    SignatureInvalid "signature_invalid" 422 -32602 USAGE
+        "The package is signed, and is not what was signed: it was changed since, or its signature is damaged or of a key that was revoked."
+        "Do not use it; get the package again from whoever made it. The message says what is wrong with it."
+    SignatureRequired "signature_required" 403 -32001 DENIED
+        "The package has no signature of a key that is trusted here, and needs one."
+        "`trust.toml` in the data directory says which keys are trusted; who administers the machine can add one, or except the plugin."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use outrigger_registry::TemplateError;
+use outrigger_registry::{KeyError, SignError, TemplateError};
 
 use crate::toolchain::Target;
 
@@ -91,6 +91,23 @@ pub enum DevkitError {
         /// What it is instead.
         reason: String,
     },
+    /// A file of a key is there already, and may be all that is left of that key.
+    #[error("{} is there already", path.display())]
+    KeyExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file holds no key that packages can be signed with.
+    #[error("the key in {} cannot be used", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: KeyError,
+    },
+    /// A package could not be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
     /// The template has no such variable, or a value does not fit.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -117,6 +134,9 @@ impl DevkitError {
             DevkitError::NotTheSdk { .. } => {
                 "name the folder `plugins/sdk` of Outrigger's sources, or make the project without the SDK".into()
             }
+            DevkitError::KeyExists { .. } => "keys are never written over; name another file".into(),
+            DevkitError::Key { source, .. } => source.hint().into(),
+            DevkitError::Sign(error) => return error.hint(),
             DevkitError::Template(error) => return error.hint(),
             DevkitError::Io { .. } | DevkitError::ProjectFile { .. } => return None,
         };

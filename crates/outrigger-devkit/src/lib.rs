@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`toolchain`] (which compiler can make WebAssembly here), [`project`] (what is built),
 //! [`build`] (the whole way), [`componentize`] (from a core module to a documented component), [`new`] (a project that
-//! builds at once). Everything says what it does on standard error, through [`Progress`], and nothing on standard output.
+//! builds at once), [`sign`] (so that others can tell who made it). What is built and compiled is told on standard error,
+//! through [`Progress`], and nothing on standard output.
 
 mod archive;
 pub mod build;
@@ -11,13 +12,15 @@ pub mod componentize;
 mod error;
 pub mod new;
 pub mod project;
+mod signing;
 pub mod toolchain;
 
 pub use archive::Archive;
 pub use build::{BuildOptions, Built, build};
 pub use error::DevkitError;
 pub use new::{Created, Files, built_in, new, render, sdk_path};
-pub use outrigger_registry::{PackageError, TemplateError, check_template, pack, read_template};
+pub use outrigger_registry::{PackageError, SignError, Signed, TemplateError, check_template, pack, read_template};
+pub use signing::{KeyFiles, make_key, sign};
 pub use toolchain::{Target, Toolchain};
 
 /// Whether steps and the compiler's output are shown while they happen.

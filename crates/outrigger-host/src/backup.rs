@@ -6,6 +6,7 @@
 //! secret.key            only where it was asked for, and there is one
 //! packages/<digest>/…   the packages
 //! config/…              the configuration files; they may hold secrets in the open
+//! trust.toml            which keys are trusted, where there is one
 //! ```
 //!
 //! Compiled code is left out: it is made anew. So are environment variables, which are none of the directory's. Nothing of a backup is believed before it was compared with the list, and the
@@ -34,11 +35,13 @@ use crate::overrides;
 pub(crate) use create::create;
 pub use restore::{restore, verify};
 
-/// The form of a backup. It changes when an older Outrigger could not read it. Those of form 1 had no configuration files.
-const FORMAT: u32 = 2;
+/// The form of a backup. It changes when an older Outrigger could not read it. Those of form 1 had no configuration files, those
+/// of form 2 no `trust.toml`.
+const FORMAT: u32 = 3;
 const CONTENTS: &str = "backup.json";
 const DATABASE: &str = "outrigger.db";
 const SECRET_KEY: &str = "secret.key";
+const TRUST: &str = "trust.toml";
 const PACKAGES: &str = "packages";
 const CONFIG: &str = "config";
 
@@ -81,7 +84,7 @@ impl Contents {
 
 /// Whether a file belongs into a data directory, at a path that leads nowhere else.
 fn is_expected(path: &str) -> bool {
-    if matches!(path, DATABASE | SECRET_KEY) {
+    if matches!(path, DATABASE | SECRET_KEY | TRUST) {
         return true;
     }
     // A path that is the same after it was read has nothing in it that somebody else could read otherwise.
@@ -169,7 +172,9 @@ mod tests {
     #[test]
     fn only_what_belongs_into_a_data_directory_is_expected() {
         let package = |inside: &str| format!("packages/{}/{inside}", "0a".repeat(32));
-        for path in ["outrigger.db", "secret.key", &package("plugin.toml"), &package("data/prices/eu.json")] {
+        for path in
+            ["outrigger.db", "secret.key", "trust.toml", &package("plugin.toml"), &package("data/prices/eu.json")]
+        {
             assert!(is_expected(path), "{path}");
         }
         for path in ["config/pricing.yaml", "config/pricing.yml", "config/eu/pricing.toml", "config/eu/west/x.json"] {

@@ -7,6 +7,7 @@
 //! staging/              packages being looked at; empty while nothing is being installed
 //! uploads/              packages that were sent and wait to be installed; cleared when a server starts
 //! config/               configuration files that go over what is stored; yours, never written here
+//! trust.toml            whose packages are installed: the keys that are trusted; yours, never written here
 //! secret.key            the keys of secrets, unless they are given from outside
 //! secret.lock           held while those are rotated
 //! install.lock          held while packages are added or removed
@@ -70,6 +71,10 @@ impl DataDirectory {
 
     pub(crate) fn config(&self) -> PathBuf {
         self.root.join("config")
+    }
+
+    pub(crate) fn trust(&self) -> PathBuf {
+        self.root.join("trust.toml")
     }
 
     pub(crate) fn secret_key(&self) -> PathBuf {

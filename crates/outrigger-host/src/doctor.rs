@@ -6,16 +6,19 @@ use outrigger_api::{CheckOutcome, DoctorCheck, DoctorReport};
 use outrigger_engine::Engine;
 use outrigger_engine::health::{HealthView, Status};
 use outrigger_engine::lifecycle::PluginState;
+use outrigger_registry::Trust;
 
 use crate::convert;
 use crate::overrides::{Files, HostOverrides};
 use crate::packages::Packages;
+use crate::signatures::trust_error;
 
 pub(crate) async fn examine(engine: &Engine, packages: &Packages, overrides: &HostOverrides) -> DoctorReport {
     let mut checks = vec![data_directory(packages.directory().root()), database(engine).await];
     checks.extend(plugins(engine));
     checks.extend(health(engine).await);
     checks.push(files(engine));
+    checks.push(signatures(&packages.directory().trust()));
     checks.push(search_paths(packages).await);
     checks.push(configuration_files(engine, overrides));
     checks.push(variables(engine, overrides).await);
@@ -122,6 +125,34 @@ fn files(engine: &Engine) -> DoctorCheck {
             check("packages", CheckOutcome::Failed, format!("files are missing of {}", missing.join(", "))),
             "install these plugins again",
         ),
+    }
+}
+
+/// Whether it can be told whose packages are installed, and whether there is anybody.
+fn signatures(trust_file: &Path) -> DoctorCheck {
+    use std::os::unix::fs::PermissionsExt;
+    let name = "signatures";
+    if std::fs::metadata(trust_file).is_ok_and(|found| found.permissions().mode() & 0o022 != 0) {
+        let message = format!("{} can be changed by other users", trust_file.display());
+        return advised(check(name, CheckOutcome::Warning, message), format!("chmod go-w {}", trust_file.display()));
+    }
+    let trust = match Trust::read(trust_file) {
+        Ok(trust) => trust,
+        Err(error) => {
+            let error = trust_error(&error);
+            return advised(check(name, CheckOutcome::Failed, error.message), error.hint);
+        }
+    };
+    let revoked = trust.keys().iter().filter(|key| key.revoked).count();
+    let trusted = trust.keys().len() - revoked;
+    let required = if trust.is_required() { "packages need one" } else { "packages need none" };
+    let found = format!("{required}; keys that are trusted: {trusted}, revoked: {revoked}");
+    match trust.is_required() && trusted == 0 {
+        true => advised(
+            check(name, CheckOutcome::Warning, found),
+            format!("add a `[[key]]` to {}, or nothing can be installed", trust_file.display()),
+        ),
+        false => check(name, CheckOutcome::Ok, found),
     }
 }
 

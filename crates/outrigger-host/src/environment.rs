@@ -63,6 +63,11 @@ pub const SECRET_KEYRING: Variable = Variable {
               OUTRIGGER_SECRET_KEY holds. Without any of the three, `secret.key` in the data directory is used, and made when \
               the first secret is set.",
 };
+/// What packages are signed with.
+pub const SIGNING_KEY: Variable = Variable {
+    name: "OUTRIGGER_SIGNING_KEY",
+    meaning: "The file with the private key that `outrigger dev sign` signs with, unless `--key` names one.",
+};
 /// Which set of configuration files goes over the general one.
 pub const PROFILE: Variable = Variable {
     name: "OUTRIGGER_PROFILE",
@@ -171,6 +176,7 @@ pub const VARIABLES: &[Variable] = &[
     SECRET_KEY,
     SECRET_KEY_FILE,
     SECRET_KEYRING,
+    SIGNING_KEY,
     PROFILE,
     CONFIG,
     XDG_DATA_HOME,

@@ -18,6 +18,7 @@ mod process;
 mod profiles;
 mod records;
 mod session;
+mod signatures;
 mod telemetry;
 mod templates;
 mod uploads;

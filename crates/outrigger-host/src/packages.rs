@@ -1,28 +1,32 @@
 //! Packages: looked at, installed, replaced, removed. Reading and unpacking is the registry's; what runs is the
 //! engine's; here they meet, and whatever fails in between leaves nothing behind.
 
-use std::path::{Path, PathBuf};
+mod effects;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use outrigger_api::{
     ApiError, ApiResult, AvailablePlugin, AvailableReport, Code, InstallOutcome, PackageReport, PackageSource,
     PluginDetails, PluginStanding, RevisionInfo,
 };
 use outrigger_contract::{Digest, Permissions, PluginName};
 use outrigger_engine::configuration::Given;
-use outrigger_engine::life::{Author, Change, Downgrade, Edits, Installation, Intent, Migrated};
-use outrigger_engine::lifecycle::{Effect, Effects, Event, PluginState, drive};
+use outrigger_engine::life::{Author, Change, Downgrade, Installation, Intent};
+use outrigger_engine::lifecycle::{Effect, Event, PluginState, drive};
 use outrigger_engine::runtime::Inspection;
 use outrigger_engine::store::{PluginRecord, RevisionRecord, RevisionSummary};
-use outrigger_engine::{Caller, CorrelationId, Engine, Failure};
+use outrigger_engine::{Caller, CorrelationId, Engine};
 use outrigger_registry::discovery::Duplicate;
 use outrigger_registry::{Discovered, PackageError, SearchPath, StagedPackage};
 use time::OffsetDateTime;
 
 use crate::data_directory::{DataDirectory, PackagesLock, failed};
+use crate::signatures::Standing;
 use crate::uploads::Uploads;
 use crate::{convert, functions};
+
+use effects::{InstallEffects, remove_folder};
 
 /// Installs and removes packages of one data directory.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ struct Candidate {
     staged: StagedPackage,
     inspection: Inspection,
     source: String,
+    /// Who made it.
+    signature: Standing,
 }
 
 /// A package that is ready to be installed.
@@ -108,7 +114,7 @@ impl Prepared {
     }
 
     pub(crate) fn report(&self) -> PackageReport {
-        let Candidate { staged, inspection, source } = &self.candidate;
+        let Candidate { staged, inspection, source, signature } = &self.candidate;
         let (manifest, graph) = (staged.manifest(), &inspection.graph);
         PackageReport {
             manifest: manifest.clone(),
@@ -123,6 +129,7 @@ impl Prepared {
             warnings: inspection.warnings.clone(),
             installed_version: self.installed.as_ref().map(|(_, summary)| summary.version.to_string()),
             source: source.clone(),
+            signature: signature.info(),
         }
     }
 }
@@ -179,6 +186,8 @@ impl Packages {
         let Prepared { candidate, installed, widened, _lock: lock } = prepared;
         let Consent { by, approved, correlation, downgrade, configuration, mode } = consent;
         let granted_by = by.to_string();
+        // Before all else, and also where this very package is installed: its key may have been revoked since.
+        candidate.signature.admit()?;
         let (manifest, digest) = (candidate.staged.manifest(), candidate.staged.digest());
         let mut outcome = InstallOutcome {
             name: manifest.name.clone(),
@@ -186,23 +195,24 @@ impl Packages {
             digest: digest.to_string(),
             action: if installed.is_some() { "updated" } else { "installed" }.to_owned(),
             previous_version: installed.as_ref().map(|(_, summary)| summary.version.to_string()),
+            signature: candidate.signature.info(),
             dry_run: mode == Mode::DryRun,
             migration: None,
         };
-        if installed.as_ref().is_some_and(|(record, _)| record.active == digest) {
-            "unchanged".clone_into(&mut outcome.action);
-            if mode == Mode::Install && !configuration.0.is_empty() {
-                let edits = Edits { set: configuration.0, ..Edits::default() };
-                let author = Author { name: granted_by, correlation };
-                let changed = self.engine.configuration_change(&outcome.name, edits, None, &author).await;
-                changed.map_err(convert::error)?;
-                "configured".clone_into(&mut outcome.action);
-            }
+        if let Some((record, _)) = installed.as_ref().filter(|(record, _)| record.active == digest) {
+            let action = match mode {
+                Mode::DryRun => "unchanged",
+                Mode::Install => {
+                    let author = Author { name: granted_by, correlation };
+                    self.install_again(candidate.staged, record, configuration, &author).await?
+                }
+            };
+            action.clone_into(&mut outcome.action);
             return Ok(outcome);
         }
         check_approval(&candidate, &widened, approved.as_deref())?;
         let kept = self.engine.store().revision_fetch(&digest).await.map_err(convert::store_error)?.is_some();
-        let Candidate { staged, inspection, source } = candidate;
+        let Candidate { staged, inspection, source, signature: _ } = candidate;
         let manifest = staged.manifest().clone();
         let granted = manifest.permissions.clone();
         let installed_at = OffsetDateTime::now_utc();
@@ -338,9 +348,13 @@ impl Packages {
             PackageSource::Package(_) => "sent to the server".to_owned(),
             _ => path.display().to_string(),
         };
-        let staged =
-            in_background(move || outrigger_registry::stage(&path, &staging).map_err(|error| package_error(&error)))
-                .await?;
+        let trust_file = self.directory.trust();
+        let (staged, signature) = in_background(move || {
+            let staged = outrigger_registry::stage(&path, &staging).map_err(|error| package_error(&error))?;
+            let signature = Standing::of(&staged, &trust_file)?;
+            Ok((staged, signature))
+        })
+        .await?;
         if let PackageSource::Package(digest) = source
             && staged.digest() != *digest
         {
@@ -350,7 +364,7 @@ impl Packages {
         }
         let inspected = self.engine.runtime().inspect(staged.root(), staged.manifest()).await;
         let inspection = inspected.map_err(|fault| convert::error(fault.into()))?;
-        Ok(Candidate { staged, inspection, source: shown })
+        Ok(Candidate { staged, inspection, source: shown, signature })
     }
 
     /// The highest version of a package in the search paths.
@@ -414,16 +428,6 @@ impl Packages {
     }
 }
 
-/// Removes a folder that may be gone already.
-async fn remove_folder(folder: &Path) -> ApiResult<()> {
-    match tokio::fs::remove_dir_all(folder).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(failed(&format!("{} could not be removed", folder.display()), &error))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// A package that asks for more than was granted before needs the word of an administrator, for this very digest.
 fn check_approval(candidate: &Candidate, widened: &[String], approved: Option<&str>) -> ApiResult<()> {
     let (manifest, digest) = (candidate.staged.manifest(), candidate.staged.digest());
@@ -438,50 +442,6 @@ fn check_approval(candidate: &Candidate, widened: &[String], approved: Option<&s
             Code::GrantRequired,
             format!("the plugin `{}` asks to {}", manifest.name, widened.join("; to ")),
         )),
-    }
-}
-
-/// Carries out what the lifecycle decides about a new package.
-struct InstallEffects<'a> {
-    packages: &'a Packages,
-    /// Gone once it is unpacked.
-    staged: Option<StagedPackage>,
-    installation: Installation,
-    /// Another version is installed.
-    replaces: bool,
-    /// This very digest was installed before and is still kept, with its files.
-    kept: bool,
-    /// What became of what the other version left.
-    migrated: Option<Migrated>,
-}
-
-#[async_trait]
-impl Effects for InstallEffects<'_> {
-    async fn perform(&mut self, effect: Effect) -> Result<(), Failure> {
-        let folder = self.packages.directory.package(&self.installation.revision.digest);
-        match effect {
-            Effect::Unpack => {
-                let Some(staged) = self.staged.take() else { return Ok(()) };
-                if !self.kept {
-                    // The store knows nothing of it: what is there was left by a process that died, and need not be whole.
-                    remove_folder(&folder).await.map_err(|error| Failure::new(error.code, error.message))?;
-                }
-                let persist = move || staged.persist(&folder).map_err(|error| package_error(&error));
-                in_background(persist).await.map_err(|error| Failure::new(error.code, error.message))
-            }
-            Effect::Register => {
-                let installation = self.installation.clone();
-                match self.replaces {
-                    true => self.migrated = Some(self.packages.engine.update(installation).await?),
-                    false => self.packages.engine.install(installation).await?,
-                }
-                Ok(())
-            }
-            Effect::RemoveFiles if !self.kept => {
-                remove_folder(&folder).await.map_err(|error| Failure::new(error.code, error.message))
-            }
-            _ => Ok(()),
-        }
     }
 }
 

@@ -138,6 +138,17 @@ impl Package {
         Ok(package_digest(&files))
     }
 
+    /// What is in it, read through and hashed as it lies there. Nothing is unpacked.
+    ///
+    /// # Errors
+    /// When something in it is refused.
+    pub fn contents(&self) -> Result<PackageContents, PackageError> {
+        let mut indexer = Indexer::reading();
+        self.walk(&mut indexer)?;
+        let (_, files) = self.rooted(indexer.into_files())?;
+        Ok(PackageContents { manifest: self.manifest()?, digest: package_digest(&files), files })
+    }
+
     /// Unpacks the package into a new folder below `staging_root` and checks all that can be checked without running
     /// it. When anything is wrong, or when the result is dropped, the folder is removed.
     ///
@@ -217,6 +228,16 @@ impl Package {
         }
         check_component(&root.join(entry), &self.path, entry)
     }
+}
+
+/// What is in a package.
+#[derive(Clone, Debug)]
+pub struct PackageContents {
+    pub manifest: Manifest,
+    /// The digest of all files. See [`package_digest`].
+    pub digest: Digest,
+    /// All files, sorted by path.
+    pub files: Vec<PackageFile>,
 }
 
 /// Opens and stages in one go. See [`Package::open`] and [`Package::stage`].

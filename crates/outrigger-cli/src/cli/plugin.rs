@@ -86,7 +86,8 @@ pub enum PluginCommand {
 
     /// Check a package or a manifest without installing it
     ///
-    /// Reports everything that is wrong, with line and column. Exits with 2 when something is.
+    /// Reports everything that is wrong, with line and column. Exits with 2 when something is, also when the package is not
+    /// what was signed. Which keys are trusted is for where it is installed to say.
     #[command(after_help = "Examples:
   outrigger plugin validate ./pricing
   outrigger plugin validate plugin.toml")]
@@ -94,6 +95,20 @@ pub enum PluginCommand {
         /// A folder, an archive, or a `plugin.toml`
         #[arg(value_hint = ValueHint::AnyPath)]
         path: PathBuf,
+    },
+
+    /// Check that plugins are as they were installed, and who made them
+    ///
+    /// Reads their files anew, and holds them to the digest that they were installed by and to their signature, with the keys
+    /// that `trust.toml` of the data directory trusts now. Without names, all are checked. Exits with 2 when one was changed or
+    /// its signature is not valid, and with 4 when one could not be installed any more.
+    #[command(after_help = "Examples:
+  outrigger plugin verify
+  outrigger plugin verify pricing")]
+    Verify {
+        /// The plugins
+        #[arg(add = ArgValueCompleter::new(complete::Plugins))]
+        names: Vec<PluginName>,
     },
 
     /// Show how plugins are

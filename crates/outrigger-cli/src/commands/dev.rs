@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use outrigger_api::{ApiError, Code, PackageSource, TemplateValues};
-use outrigger_devkit::{BuildOptions, Built, Created, DevkitError, Progress, TemplateError};
+use outrigger_devkit::{BuildOptions, Built, Created, DevkitError, KeyFiles, Progress, Signed, TemplateError};
+use outrigger_host::environment;
 use serde_json::json;
 
 use super::install;
@@ -19,8 +20,13 @@ use crate::output::bytes;
 pub async fn run(context: &Context, command: DevCommand) -> CliResult {
     match command {
         DevCommand::New(arguments) => new(context, arguments).await,
-        DevCommand::Build { path, out, install, yes } => {
+        DevCommand::Keygen { file } => keygen(context, &file),
+        DevCommand::Sign { package, key } => sign(context, &package, key),
+        DevCommand::Build { path, out, install, yes, sign } => {
             let built = build(context, &path, out)?;
+            if let Some(key) = sign {
+                signed(&built.package, &key)?;
+            }
             if !install {
                 return print(context, &built);
             }
@@ -89,6 +95,37 @@ fn print(context: &Context, built: &Built) -> CliResult {
     })
 }
 
+fn keygen(context: &Context, file: &Path) -> CliResult {
+    let made = outrigger_devkit::make_key(file).map_err(|error| failure(&error))?;
+    let KeyFiles { private, public, id, public_pem } = &made;
+    let value = json!({ "private": private, "public": public, "key_id": id.to_string(), "public_key": public_pem });
+    context.output.print(&value, || {
+        format!(
+            "{} holds the private key: keep it to yourself.\n{} holds the public key, {id}.\n\n\
+             Where your packages are installed, this goes into trust.toml of the data directory:\n\n\
+             [[key]]\nname = \"your name\"\npublic-key = \"\"\"\n{public_pem}\"\"\"\nplugins = [\"*\"]\n",
+            private.display(),
+            public.display()
+        )
+    })
+}
+
+fn sign(context: &Context, package: &Path, key: Option<PathBuf>) -> CliResult {
+    let key = key.or_else(|| environment::text(environment::SIGNING_KEY).map(PathBuf::from)).ok_or_else(|| {
+        usage("there is no key to sign with", "name the file of one with `--key FILE` or OUTRIGGER_SIGNING_KEY")
+    })?;
+    let signed = signed(package, &key)?;
+    let Signed { plugin, version, digest: _, key_id, signatures, signed_at: _ } = &signed;
+    context.output.print(&signed, || match signatures {
+        1 => format!("{plugin} {version} is signed with {key_id}"),
+        several => format!("{plugin} {version} is signed with {key_id}, and with {} more", several - 1),
+    })
+}
+
+fn signed(package: &Path, key: &Path) -> CliResult<Signed> {
+    Ok(tokio::task::block_in_place(|| outrigger_devkit::sign(package, key)).map_err(|error| failure(&error))?)
+}
+
 /// A failure of the devkit with its code.
 fn failure(error: &DevkitError) -> ApiError {
     let code = match error {
@@ -96,7 +133,9 @@ fn failure(error: &DevkitError) -> ApiError {
         DevkitError::NotAProject { .. } | DevkitError::NotTheSdk { .. } => Code::InvalidUsage,
         DevkitError::ProjectFile { .. } => Code::InvalidManifest,
         DevkitError::NoToolchain { .. } => Code::Unsupported,
-        DevkitError::NotEmpty { .. } => Code::AlreadyExists,
+        DevkitError::NotEmpty { .. } | DevkitError::KeyExists { .. } => Code::AlreadyExists,
+        DevkitError::Key { .. } => Code::InvalidUsage,
+        DevkitError::Sign(error) => error.code(),
         DevkitError::Template(error) => return template_failure(error),
         _ => Code::InvalidComponent,
     };

@@ -10,13 +10,13 @@ use outrigger_api::{
 };
 use serde_json::{Map, Value as Json, json};
 
-use super::{configuration, functions, migration, upload};
+use super::{configuration, functions, migration, signature, upload};
 use crate::cli::{Argument, InstallArguments, RollbackArguments, UninstallArguments};
 use crate::context::Context;
 use crate::error::{CliError, CliResult, usage};
 use crate::input;
 use crate::output::table::{bullets, fields, section};
-use crate::output::{Format, bold, bytes, can_ask, count, yellow};
+use crate::output::{Format, bold, bytes, can_ask, clean, count, yellow};
 
 /// Installs what was named.
 ///
@@ -82,7 +82,11 @@ async fn install_over(
     } else if context.output.format() == Format::Table {
         context.output.remark(&review(&report));
     }
-    let approved = consent(&report, &manner)?;
+    // Nobody is asked about what is refused whatever they say.
+    let approved = match report.signature.accepted {
+        true => consent(&report, &manner)?,
+        false => None,
+    };
     let outcome = {
         let doing = if dry_run { "trying" } else { "installing" };
         let _progress = context.output.spinner(format!("{doing} {}", report.manifest.name));
@@ -132,6 +136,7 @@ fn review(report: &PackageReport) -> String {
         warnings,
         installed_version,
         source,
+        signature,
     } = report;
     let publisher = match manifest.authors.is_empty() {
         true => "unknown".to_owned(),
@@ -139,7 +144,8 @@ fn review(report: &PackageReport) -> String {
     };
     let mut text = format!("{}\n{}\n", bold(&format!("{} {}", manifest.name, manifest.version)), manifest.title);
     text.push_str(&fields(&[
-        ("Publisher", format!("{publisher} (as the package says; it is not signed)")),
+        ("Publisher", format!("{publisher} (as the package says)")),
+        ("Signature", signature::sentence(signature)),
         ("Licence", manifest.license.clone().unwrap_or_default()),
         ("Source", source.clone()),
         ("Contents", format!("{}, {}", count(*files as usize, "file"), bytes(*size))),
@@ -157,7 +163,7 @@ fn review(report: &PackageReport) -> String {
     };
     text.push_str(&section("Permissions it asks for", &asked));
     for warning in warnings {
-        text.push_str(&format!("\n{} {}", yellow("warning:"), crate::output::clean(warning)));
+        text.push_str(&format!("\n{} {}", yellow("warning:"), clean(warning)));
     }
     text.trim_end().to_owned() + "\n"
 }
@@ -197,7 +203,7 @@ fn consent(report: &PackageReport, manner: &Manner) -> CliResult<Option<String>>
 }
 
 fn outcome_text(outcome: &InstallOutcome) -> String {
-    let InstallOutcome { name, version, digest: _, action, previous_version, dry_run, migration } = outcome;
+    let InstallOutcome { name, version, digest: _, action, previous_version, signature, dry_run, migration } = outcome;
     let changes = migration.as_ref().map(migration::text).unwrap_or_default();
     if *dry_run {
         return match previous_version {
@@ -208,9 +214,14 @@ fn outcome_text(outcome: &InstallOutcome) -> String {
     }
     let done = match (action.as_str(), previous_version) {
         ("unchanged", _) => format!("{name} {version} is installed already"),
+        ("restored", _) => format!("{name} {version} is installed already; its files were changed, and are restored"),
         ("updated", Some(previous)) if previous == version => format!("{name} {version} replaced by a changed package"),
         ("updated", Some(previous)) => format!("{name} updated from {previous} to {version}"),
         _ => format!("{name} {version} {action}"),
+    };
+    let done = match &signature.signer {
+        Some(signer) => format!("{done}, signed by {}", clean(signer)),
+        None => done,
     };
     match migration.as_ref().is_some_and(migration::is_notable) {
         true => format!("{done}\n{changes}"),

@@ -5,7 +5,7 @@ use outrigger_api::{
 };
 use serde_json::json;
 
-use super::{configuration, functions, health, install, profile, records, validate};
+use super::{configuration, functions, health, install, profile, records, signature, validate};
 use crate::cli::{ListArguments, PluginCommand};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
@@ -30,6 +30,7 @@ pub async fn run(context: &Context, command: PluginCommand) -> CliResult {
         PluginCommand::Disable { names } => change(context, &names, Change::Disable).await,
         PluginCommand::Reload { names } => change(context, &names, Change::Reload).await,
         PluginCommand::Validate { path } => validate::run(context, &path).await,
+        PluginCommand::Verify { names } => signature::verify(context, names).await,
         PluginCommand::Health { names } => health::run(context, names).await,
         PluginCommand::Stats { name } => {
             let report = context.platform().await?.plugin_statistics(name.as_ref()).await?;

@@ -5,12 +5,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
-use outrigger_api::{ApiError, Code, PackageReport, PackageSource};
+use outrigger_api::{ApiError, Code, PackageReport, PackageSource, SignatureInfo, SignatureWord};
 use outrigger_contract::Manifest;
 use outrigger_contract::manifest::{FILE_NAME, ManifestError, Problem};
 use serde::Serialize;
 
-use super::{functions, upload};
+use super::{functions, signature, upload};
 use crate::context::Context;
 use crate::error::{CliError, CliResult, drawn};
 use crate::input;
@@ -28,6 +28,8 @@ struct Verdict {
     version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<SignatureInfo>,
     problems: Vec<Found>,
     warnings: Vec<String>,
 }
@@ -67,7 +69,20 @@ pub async fn run(context: &Context, path: &Path) -> CliResult {
         }
     }
     match inspect(context, path).await {
-        Ok(report) => accept_package(output, path, &report),
+        Ok(report) if report.signature.state == SignatureWord::Invalid => {
+            let message = format!("the signature is {}", signature::sentence(&report.signature));
+            refuse(output, path, ApiError::new(Code::SignatureInvalid, message))
+        }
+        Ok(report) => {
+            let signed = match report.signature.state {
+                // No key is trusted in a data directory that is made for this alone.
+                SignatureWord::Untrusted if !context.names_server() => {
+                    format!("with {}", report.signature.key_ids.join(", "))
+                }
+                _ => signature::sentence(&report.signature),
+            };
+            accept_package(output, path, &report, signed)
+        }
         Err(CliError::Api(error)) if error.code.info().exit == outrigger_contract::code::exit::USAGE => {
             refuse(output, path, *error)
         }
@@ -101,6 +116,7 @@ fn accept_manifest(output: &Output, path: &Path, manifest: &Manifest) -> CliResu
         name: Some(manifest.name.to_string()),
         version: Some(manifest.version.to_string()),
         digest: None,
+        signature: None,
         problems: Vec::new(),
         warnings: Vec::new(),
     };
@@ -109,21 +125,23 @@ fn accept_manifest(output: &Output, path: &Path, manifest: &Manifest) -> CliResu
     })
 }
 
-fn accept_package(output: &Output, path: &Path, report: &PackageReport) -> CliResult {
-    let PackageReport { manifest, digest, size, files, permissions, offered, refused, warnings, .. } = report;
+fn accept_package(output: &Output, path: &Path, report: &PackageReport, signed: String) -> CliResult {
+    let PackageReport { manifest, digest, size, files, permissions, offered, refused, warnings, signature, .. } =
+        report;
     let verdict = Verdict {
         path: path.to_owned(),
         valid: true,
         name: Some(manifest.name.to_string()),
         version: Some(manifest.version.to_string()),
         digest: Some(digest.clone()),
+        signature: Some(signature.clone()),
         problems: Vec::new(),
         warnings: warnings.clone(),
     };
     output.print(&verdict, || {
         let mut text = format!("{} {} {} is a valid package\n", green("✓"), manifest.name, manifest.version);
         let contents = format!("{}, {}", count(*files as usize, "file"), bytes(*size));
-        text.push_str(&fields(&[("Contents", contents), ("Digest", digest.clone())]));
+        text.push_str(&fields(&[("Contents", contents), ("Digest", digest.clone()), ("Signature", signed)]));
         text.push_str(&section("Functions", &functions::offered(offered)));
         text.push_str(&section("Exports that cannot be called", &bullets(refused)));
         text.push_str(&section("Permissions it asks for", &bullets(permissions)));
@@ -176,6 +194,7 @@ fn print_refusal(output: &Output, path: &Path, problems: Vec<Found>) -> CliResul
         name: None,
         version: None,
         digest: None,
+        signature: None,
         problems,
         warnings: Vec::new(),
     };

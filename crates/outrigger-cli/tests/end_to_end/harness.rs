@@ -95,6 +95,7 @@ impl Place {
             .env("OUTRIGGER_DATA", self.path("data"))
             .env("OUTRIGGER_BUNDLED", bundled())
             .env_remove("OUTRIGGER_PLUGIN_PATH")
+            .env_remove("OUTRIGGER_SIGNING_KEY")
             .env_remove("NO_COLOR")
             .env_remove("CLICOLOR_FORCE");
         command

@@ -16,6 +16,7 @@ mod keeping;
 mod kill;
 mod remote;
 mod running;
+mod signing;
 mod telemetry;
 mod templates;
 mod tls;

@@ -4,7 +4,7 @@ use futures::StreamExt as _;
 use outrigger_api::{
     AuditQuery, CallRequest, Code, ConfigurationEdits, DeliveryQuery, EventQuery, ExplainRequest, FireRequest,
     FollowQuery, FunctionQuery, HookKind, HookName, HookRequest, JobRequest, JsonObject, KeyRequest, RecordQuery,
-    RoleRequest, StatisticsReport, WebhookChange, WebhookRequest,
+    RoleRequest, SignatureWord, StatisticsReport, WebhookChange, WebhookRequest,
 };
 use serde_json::{Value, json};
 
@@ -59,6 +59,12 @@ mod behaviour {
         let names: Vec<_> = known.iter().map(|one| (one.plugin.as_str(), one.state.as_str())).collect();
         assert_eq!(names, [("alpha", "active"), ("beta", "active")], "{way:?}");
         let error = platform.plugin_health(&"gamma".parse().expect("a name")).await.expect_err("it is not there");
+        assert_eq!(error.code, Code::PluginNotFound);
+
+        let signature = platform.plugin_signature(&alpha).await.expect("it is read");
+        assert_eq!((signature.plugin.as_str(), signature.version.as_str()), ("alpha", "1.0.0"), "{way:?}");
+        assert_eq!((signature.signature.state, signature.signature.accepted), (SignatureWord::Unsigned, true));
+        let error = platform.plugin_signature(&"gamma".parse().expect("a name")).await.expect_err("it is not there");
         assert_eq!(error.code, Code::PluginNotFound);
 
         place.install(&place.package("alpha", "1.1.0", "")).await.expect("it is updated");

@@ -13,7 +13,8 @@ use outrigger_store::SqliteStore;
 use time::OffsetDateTime;
 
 use super::{
-    CONFIG, CONTENTS, Contents, DATABASE, FORMAT, Listed, PACKAGES, SECRET_KEY, Stop, Watch, in_background, io_error,
+    CONFIG, CONTENTS, Contents, DATABASE, FORMAT, Listed, PACKAGES, SECRET_KEY, Stop, TRUST, Watch, in_background,
+    io_error,
 };
 use crate::convert;
 use crate::data_directory::DataDirectory;
@@ -63,6 +64,10 @@ pub(crate) async fn create(
         }
         gather(&directory.packages(), PACKAGES, &mut sources)?;
         gather_configuration(&directory.config(), CONFIG, &mut Vec::new(), &mut sources)?;
+        // Whoever is trusted is so in what is restored; it would else be open to everybody.
+        if directory.trust().is_file() {
+            sources.push((TRUST.to_owned(), directory.trust()));
+        }
         target.write(contents, &sources, stop)
     })
     .await

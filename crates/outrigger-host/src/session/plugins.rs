@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use outrigger_api::{
     ApiResult, AvailableReport, HealthInfo, InstallOutcome, InstallRequest, MigrationReport, PackageReport,
-    PackageSource, PluginDetails, PluginHealth, PluginSummary, Plugins, RollbackReport, RollbackRequest,
+    PackageSource, PluginDetails, PluginHealth, PluginSignature, PluginSummary, Plugins, RollbackReport,
+    RollbackRequest,
 };
 use outrigger_contract::PluginName;
 use outrigger_engine::Failure;
@@ -13,8 +14,8 @@ use outrigger_engine::life::{Change, Downgrade, Intent, RolledBack};
 use serde_json::{Value, json};
 
 use super::{Act, Session, Trace, health};
-use crate::convert;
 use crate::packages::{Consent, Mode};
+use crate::{convert, signatures};
 
 #[async_trait]
 impl Plugins for Session {
@@ -78,7 +79,8 @@ impl Plugins for Session {
             let granted = (!permissions.is_empty()).then(|| json!({"granted": permissions}));
             // Which keys, not with what: some are secrets.
             let configured = (!keys.is_empty()).then(|| json!({"configured": keys}));
-            let after = merged(merged(self.standing(&name), granted), configured);
+            let signed = Some(json!({"signature": outcome.signature}));
+            let after = merged(merged(merged(self.standing(&name), granted), configured), signed);
             Ok((outcome, Trace { before, after, revision: Some(digest.to_string()) }))
         };
         // Large for all that an installation holds; it is rare enough for a place of its own.
@@ -127,6 +129,11 @@ impl Plugins for Session {
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo> {
         self.require(Right::PLUGIN_VIEW, name.as_str())?;
         health::ask(&self.host.engine, name).await
+    }
+
+    async fn plugin_signature(&self, name: &PluginName) -> ApiResult<PluginSignature> {
+        self.require(Right::PLUGIN_VIEW, name.as_str())?;
+        signatures::of_installed(&self.host.engine, self.host.packages.directory(), name).await
     }
 
     async fn plugin_health_list(&self) -> ApiResult<Vec<PluginHealth>> {

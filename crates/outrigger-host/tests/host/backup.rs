@@ -214,10 +214,13 @@ async fn what_is_restored_has_the_same_configuration_files() {
     let manifest = "[configuration.region]\ntype = \"string\"\ndefault = \"eu\"\n\
                     [configuration.token]\ntype = \"string\"\nsecret = true\n";
     bench.install(&bench.hostile("1.0.0", manifest)).await.expect("it is installed");
+    let trust = "require = true\nunsigned = [\"hostile\"]\n";
+    fs::write(bench.path("data/trust.toml"), trust).expect("written");
     let report = create(&bench.platform, &bench.path("one.tar.gz")).await.expect("it is made");
     assert_eq!(report.configuration_files, 3);
     assert_eq!(verify(&report.path, silent()).await.expect("it is whole"), report);
     restore(&report.path, &bench.path("restored"), silent()).await.expect("it is restored");
+    assert_eq!(fs::read_to_string(bench.path("restored/trust.toml")).expect("it is there, too"), trust);
     let restored = bench.path("restored/config");
     for name in ["hostile.toml", "production/hostile.yml", "other.json"] {
         assert_eq!(fs::read(restored.join(name)).expect(name), fs::read(config.join(name)).expect(name));
@@ -361,9 +364,11 @@ async fn a_backup_that_is_not_as_its_list_says_is_refused() {
     pack(&entries, &changed);
     verify(&changed, silent()).await.expect("packed anew, and nothing else");
     let mut former = entries.clone();
-    list(&mut former, "\"format\": 2", "\"format\": 1");
-    pack(&former, &changed);
-    verify(&changed, silent()).await.expect("one from before there were configuration files in it");
+    for (present, earlier) in [("3", "2"), ("2", "1")] {
+        list(&mut former, &format!("\"format\": {present}"), &format!("\"format\": {earlier}"));
+        pack(&former, &changed);
+        verify(&changed, silent()).await.expect("one from before there were configuration files or `trust.toml` in it");
+    }
     for (about, change) in changes {
         let mut entries = entries.clone();
         change(&mut entries);

@@ -11,4 +11,5 @@ mod hooks_of_plugins;
 mod install;
 mod migrations;
 mod refuse;
+mod signatures;
 mod webhooks;

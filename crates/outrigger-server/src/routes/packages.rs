@@ -24,8 +24,10 @@ const INSTALL: &str = "The package is read and checked, and its permissions are 
     was granted. If it asks for more, the request is refused with `grant_required` unless `approved` is the digest of \
     the package, which `POST /api/v1/plugins/inspect` tells; to approve takes the right `plugin_approve`. Where \
     it takes the place of another version, what that left is migrated, and all of it is undone when the package does not \
-    become healthy; `dry_run` says what would change, and changes nothing. A plugin that cannot do without values of its \
-    configuration is installed with them, in `configuration`; that takes the right `configuration_modify`, too.";
+    become healthy; `dry_run` says what would change, and changes nothing. A package whose signature is wrong is refused with \
+    `signature_invalid`, and one without a signature that is trusted here with `signature_required`, where one is needed. A \
+    plugin that cannot do without values of its configuration is installed with them, in `configuration`; that takes the \
+    right `configuration_modify`, too.";
 
 const UPLOAD: &str = "The body is a `.zip` or a `.tar.gz`, of at most 128 MiB. It is read as a whole and refused where \
     anything about it is wrong; nothing of it is run. It is kept for an hour, or until the server is started anew. The \
@@ -75,7 +77,8 @@ fn described<'a>(operation: &'a mut Operation, summary: &'static str) -> &'a mut
     let example = json!({"source": {"name": "pricing", "version": "^1"}});
     let operation = operation.tag(TAG).summary(summary).describe(INSTALL).right("plugin_create").example(example);
     let more = &[Code::AlreadyExists, Code::MigrationFailed, Code::DigestMismatch];
-    operation.fails(PACKAGE).fails(LIFECYCLE).fails(more)
+    let signature = &[Code::SignatureInvalid, Code::SignatureRequired];
+    operation.fails(PACKAGE).fails(LIFECYCLE).fails(more).fails(signature)
 }
 
 /// What to install.

@@ -2,7 +2,7 @@
 
 use outrigger_api::{
     ApiError, ApiResult, CallRequest, CallResponse, Code, FunctionName, FunctionRef, JsonObject, PluginDetails,
-    PluginName, PluginSummary,
+    PluginName, PluginSignature, PluginSummary,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,15 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Everything about a plugin")
         .describe("The ETag changes with whatever is done to the plugin; an update can be made to depend on it.")
+        .right("plugin_view")
+        .fails(&[Code::PluginNotFound]);
+    api.get("/api/v1/plugins/{plugin_id}/signature", "plugin_signature", signature)
+        .tag(TAG)
+        .summary("What the signature of a plugin is worth now")
+        .describe(
+            "Its files are read anew as they lie on the disk, so what was changed there is found, signed or not (`modified`). \
+             The keys are those that are trusted at present: one that was revoked since makes it `invalid`.",
+        )
         .right("plugin_view")
         .fails(&[Code::PluginNotFound]);
     api.delete("/api/v1/plugins/{plugin_id}", "plugin_uninstall", uninstall)
@@ -159,6 +168,10 @@ pub fn etag(plugin: &PluginSummary) -> ETag {
     let digest = plugin.digest.strip_prefix("sha256:").unwrap_or(&plugin.digest);
     let digest = digest.get(..16).unwrap_or(digest);
     ETag::new(format!("{digest}-{}-{:x}", plugin.state, plugin.updated_at.unix_timestamp_nanos()))
+}
+
+async fn signature(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiResult<Reply<PluginSignature>> {
+    caller.platform.plugin_signature(&input.path.plugin_id).await.map(Reply)
 }
 
 async fn uninstall(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiResult<Done> {

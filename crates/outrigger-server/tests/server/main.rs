@@ -11,5 +11,6 @@ mod idempotency;
 mod leaving;
 mod platform;
 mod requests;
+mod signatures;
 mod sockets;
 mod uploads;

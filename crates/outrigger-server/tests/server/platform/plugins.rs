@@ -58,6 +58,17 @@ fn manifest() -> Manifest {
     .unwrap()
 }
 
+fn signature() -> SignatureInfo {
+    SignatureInfo {
+        state: SignatureWord::Valid,
+        accepted: true,
+        signer: Some("platform-team".to_owned()),
+        key_ids: vec![DIGEST.to_owned()],
+        signed_at: Some(OffsetDateTime::UNIX_EPOCH),
+        detail: None,
+    }
+}
+
 #[async_trait]
 impl Plugins for Seen {
     async fn plugin_list(&self) -> ApiResult<Vec<PluginSummary>> {
@@ -103,6 +114,7 @@ impl Plugins for Seen {
             warnings: Vec::new(),
             installed_version: None,
             source: "/srv/pricing".to_owned(),
+            signature: signature(),
         })
     }
 
@@ -121,6 +133,7 @@ impl Plugins for Seen {
             digest: DIGEST.to_owned(),
             action: "installed".to_owned(),
             previous_version: None,
+            signature: signature(),
             dry_run: request.dry_run,
             migration: None,
         })
@@ -166,6 +179,12 @@ impl Plugins for Seen {
         self.plugin(name)?;
         let monitor = self.health(name.as_str());
         Ok(HealthInfo { plugin: name.clone(), status: "healthy".to_owned(), checks: Vec::new(), monitor })
+    }
+
+    async fn plugin_signature(&self, name: &PluginName) -> ApiResult<PluginSignature> {
+        self.plugin(name)?;
+        let (version, digest) = ("1.2.0".to_owned(), DIGEST.to_owned());
+        Ok(PluginSignature { plugin: name.clone(), version, digest, signature: signature() })
     }
 
     async fn plugin_health_list(&self) -> ApiResult<Vec<PluginHealth>> {

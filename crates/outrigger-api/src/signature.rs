@@ -1,0 +1,68 @@
+//! Who made a package, as far as its signature tells.
+
+use outrigger_contract::PluginName;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// What the signature of a package is worth where it is looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SignatureInfo {
+    pub state: SignatureWord,
+    /// Whether a package with it may be installed there now.
+    pub accepted: bool,
+    /// What the key that it is valid by is called there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+    /// The id of the key that it is valid by; where it is `untrusted`, what the keys are called in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_ids: Vec<String>,
+    /// When it was made, by the clock of whoever did; only of a valid one.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub signed_at: Option<OffsetDateTime>,
+    /// What is wrong, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// In a word, what a signature is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SignatureWord {
+    /// A key that is trusted for the plugin has signed exactly what is there.
+    Valid,
+    /// There is none.
+    Unsigned,
+    /// It is by keys that are not trusted for the plugin.
+    Untrusted,
+    /// The package is not what was signed, or the signature is damaged or of a key that was revoked.
+    Invalid,
+    /// The files are not those that were installed, signed or not.
+    Modified,
+}
+
+impl SignatureWord {
+    /// The word, as it is written everywhere.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Unsigned => "unsigned",
+            Self::Untrusted => "untrusted",
+            Self::Invalid => "invalid",
+            Self::Modified => "modified",
+        }
+    }
+}
+
+/// What the signature of an installed plugin is worth now, with its files as they lie on the disk and the keys that are
+/// trusted at present.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PluginSignature {
+    pub plugin: PluginName,
+    pub version: String,
+    /// The digest that it was installed by.
+    pub digest: String,
+    pub signature: SignatureInfo,
+}

@@ -1,0 +1,83 @@
+//! What is signed: which plugin and version a package is, and the digest of every file in it.
+
+use std::collections::BTreeMap;
+
+use outrigger_contract::manifest::{Manifest, PackagePath};
+use outrigger_contract::{Digest, PluginName};
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::SIGNATURE_FILE;
+use crate::package::PackageFile;
+
+/// The type of the payload. What is signed under it has this form and no other: a member that is not known is refused,
+/// because somebody may have meant something by it.
+pub const PAYLOAD_TYPE: &str = "application/vnd.outrigger.package.v1+json";
+
+/// What a signature says of a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Statement {
+    pub(super) plugin: PluginName,
+    pub(super) version: Version,
+    /// By the clock of whoever signed it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(super) signed_at: OffsetDateTime,
+    /// Every file of the package but the signature itself.
+    pub(super) files: BTreeMap<PackagePath, Digest>,
+}
+
+impl Statement {
+    /// What there is to say of a package.
+    pub(super) fn of(manifest: &Manifest, files: &[PackageFile], signed_at: OffsetDateTime) -> Self {
+        Self {
+            plugin: manifest.name.clone(),
+            version: manifest.version.clone(),
+            signed_at: signed_at.replace_nanosecond(0).unwrap_or(signed_at),
+            files: covered(files).map(|file| (file.path.clone(), file.sha256)).collect(),
+        }
+    }
+
+    pub(super) fn read(payload: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(payload).map_err(|error| {
+            format!(
+                "what is signed is not what a signature of a package says (line {}, column {})",
+                error.line(),
+                error.column()
+            )
+        })
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("names, digests and a time can be written as JSON")
+    }
+
+    /// Whether the package is the one that this is said of; if it is not, the first difference.
+    pub(super) fn check(&self, manifest: &Manifest, files: &[PackageFile]) -> Result<(), String> {
+        let Self { plugin, version, signed_at: _, files: listed } = self;
+        if (plugin, version) != (&manifest.name, &manifest.version) {
+            return Err(format!(
+                "it is the signature of {plugin} {version}, not of {} {}",
+                manifest.name, manifest.version
+            ));
+        }
+        let mut left: BTreeMap<&PackagePath, &Digest> = listed.iter().collect();
+        for PackageFile { path, size: _, sha256 } in covered(files) {
+            match left.remove(path) {
+                None => return Err(format!("`{path}` was added after it was signed")),
+                Some(signed) if signed != sha256 => return Err(format!("`{path}` was changed after it was signed")),
+                Some(_) => {}
+            }
+        }
+        match left.keys().next() {
+            Some(path) => Err(format!("`{path}` was signed, and is missing")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The files that a signature covers.
+fn covered(files: &[PackageFile]) -> impl Iterator<Item = &PackageFile> {
+    files.iter().filter(|file| file.path.as_str() != SIGNATURE_FILE)
+}
