@@ -105,6 +105,9 @@ fn state_is_the_same_in_memory_and_in_sqlite() {
 const KEYS: [UsageKey; 6] =
     [UsageKey::Hour, UsageKey::Day, UsageKey::Plugin, UsageKey::Function, UsageKey::Caller, UsageKey::Outcome];
 
+/// When, plugin, function, caller, code, cache, attempts, how long.
+type Drawn = (u64, &'static str, &'static str, &'static str, Option<Code>, CacheOutcome, u32, u64);
+
 /// Few values of each kind, so that groups have several runs.
 fn runs() -> impl Strategy<Value = Vec<RunRecord>> {
     let cache = [CacheOutcome::Bypass, CacheOutcome::Miss, CacheOutcome::Hit, CacheOutcome::Shared];
@@ -118,7 +121,7 @@ fn runs() -> impl Strategy<Value = Vec<RunRecord>> {
         0..4_u32,
         0..1_000_000_u64,
     );
-    let made = |(number, (at, plugin, function, caller, code, cache, attempts, duration_us))| RunRecord {
+    let made = |(number, (at, plugin, function, caller, code, cache, attempts, duration_us)): (u64, Drawn)| RunRecord {
         started_at: moment(at),
         function: function.parse().expect("a name"),
         caller: str::to_owned(caller),
