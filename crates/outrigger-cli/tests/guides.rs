@@ -259,7 +259,7 @@ fn nothing_outlives_its_guide() {
     let deadline = Instant::now() + Duration::from_secs(10);
     while fs::read(&command_line).is_ok_and(|line| !line.is_empty()) {
         assert!(Instant::now() < deadline, "process {sleeper} is still there");
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::park_timeout(Duration::from_millis(10));
     }
 }
 

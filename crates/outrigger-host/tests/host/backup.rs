@@ -354,7 +354,7 @@ async fn a_backup_that_is_not_as_its_list_says_is_refused() {
             list(entries, "outrigger.db", "../outrigger");
             entries[1].path = "../outrigger".to_owned();
         }),
-        ("of another format", |entries| list(entries, "\"format\": 2", "\"format\": 3")),
+        ("of another format", |entries| list(entries, "\"format\": 3", "\"format\": 4")),
         ("of another schema", |entries| list(entries, "\"schema\": ", "\"schema\": 1")),
     ];
     let bench = with_plugin().await;

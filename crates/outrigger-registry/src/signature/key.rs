@@ -29,13 +29,13 @@ impl PublicKey {
     }
 
     #[must_use]
-    pub fn to_pem(&self) -> String {
+    pub fn to_pem(self) -> String {
         encode(&self.der(), PUBLIC).to_string()
     }
 
     /// What the key is called in signatures: the SHA-256 of its SubjectPublicKeyInfo in DER, all of it.
     #[must_use]
-    pub fn id(&self) -> Digest {
+    pub fn id(self) -> Digest {
         Digest::of(&self.der())
     }
 
