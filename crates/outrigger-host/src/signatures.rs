@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use outrigger_api::{ApiError, ApiResult, Code, PluginSignature, SignatureInfo, SignatureWord};
+use outrigger_api::{ApiError, ApiResult, Code, PluginSignature, SignatureInfo, SignatureWord, name_keys};
 use outrigger_contract::{Digest, PluginName};
 use outrigger_engine::Engine;
 use outrigger_registry::{
@@ -43,9 +43,9 @@ impl Standing {
                 Some(ApiError::new(Code::SignatureRequired, message))
             }
             SignatureState::Untrusted { keys } if required => {
-                let keys = keys.join(", ");
+                let keys = name_keys(keys);
                 let message =
-                    format!("the package of `{plugin}` is signed with {keys}, and that is not trusted for it");
+                    format!("the signature of the package of `{plugin}` names {keys}: none is trusted for it");
                 Some(ApiError::new(Code::SignatureRequired, message))
             }
             SignatureState::Unsigned | SignatureState::Untrusted { .. } => None,

@@ -1,6 +1,6 @@
 //! Signatures of packages, as they are shown; and `outrigger plugin verify`.
 
-use outrigger_api::{Code, PluginName, PluginSignature, SignatureInfo, SignatureWord};
+use outrigger_api::{Code, PluginName, PluginSignature, SignatureInfo, SignatureWord, name_keys};
 
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
@@ -62,7 +62,7 @@ fn line(one: &PluginSignature) -> String {
 /// What a signature is worth, in half a sentence.
 pub(super) fn sentence(signature: &SignatureInfo) -> String {
     let SignatureInfo { state, accepted: _, signer, key_ids, signed_at, detail } = signature;
-    let keys = key_ids.join(", ");
+    let keys = name_keys(key_ids);
     let detail = detail.as_deref().unwrap_or_default();
     match state {
         SignatureWord::Valid => {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
-use outrigger_api::{ApiError, Code, PackageReport, PackageSource, SignatureInfo, SignatureWord};
+use outrigger_api::{ApiError, Code, PackageReport, PackageSource, SignatureInfo, SignatureWord, name_keys};
 use outrigger_contract::Manifest;
 use outrigger_contract::manifest::{FILE_NAME, ManifestError, Problem};
 use serde::Serialize;
@@ -77,7 +77,7 @@ pub async fn run(context: &Context, path: &Path) -> CliResult {
             let signed = match report.signature.state {
                 // No key is trusted in a data directory that is made for this alone.
                 SignatureWord::Untrusted if !context.names_server() => {
-                    format!("with {}", report.signature.key_ids.join(", "))
+                    format!("with {}", name_keys(&report.signature.key_ids))
                 }
                 _ => signature::sentence(&report.signature),
             };

@@ -260,6 +260,9 @@ fn an_envelope_that_is_wrong_is_refused() {
     check("{}", "no DSSE envelope");
     check(&good.replace("package.v1", "package.v2"), "not of the type");
     check(&good.replace(ID, ""), "empty or longer");
+    for strange in ["\\n", "\\u001b[2J", "\u{202e}", " ", "\u{e4}", "\\u0000"] {
+        check(&good.replace(ID, &format!("{ID}{strange}")), "something else in it than");
+    }
     check(&good.replace("\"payload\":\"", "\"payload\":\"!"), "the payload in it is not base64");
     let none = format!("{{\"payloadType\":\"{PAYLOAD_TYPE}\",\"payload\":\"e30=\",\"signatures\":[]}}");
     check(&none, "it has 0 signatures");
