@@ -29,7 +29,10 @@ fn a_signed_package_is_installed_and_checked() {
     let signed = place.run(&["dev", "sign", &package, "--key", "key.pem"]).succeeded();
     assert_eq!(signed.stdout, format!("pricing 1.0.0 is signed with {id}\n"));
     let validated = place.run(&["plugin", "validate", &package]).succeeded();
-    validated.shows(&["Signature", &format!("with {id}")]);
+    validated.shows(&["Signature", &format!("names the key {id}")]);
+    let validated = place.json(&["plugin", "validate", &package]);
+    assert_eq!(validated["signature"]["state"], "untrusted");
+    assert!(validated["signature"].get("accepted").is_none(), "nobody's trust was asked for: {validated}");
     let installed = place.run(&["plugin", "install", &package, "--yes"]).succeeded();
     assert_eq!(installed.stdout, "pricing 1.0.0 installed, signed by platform-team\n");
     assert!(installed.stderr.contains("signed by platform-team"), "{installed:#?}");
