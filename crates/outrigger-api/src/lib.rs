@@ -74,7 +74,7 @@ pub use profile::{
     CallProfile, FunctionProfile, HostCallProfile, HostCallTime, PluginProfile, StageProfile, StageTime,
 };
 pub use record::{FunctionStatistics, LogEntry, RecordQuery, RunEntry, StatisticsReport};
-pub use signature::{PluginSignature, SignatureInfo, SignatureWord};
+pub use signature::{PluginSignature, SignatureInfo, SignatureWord, name_keys};
 pub use system::{CheckOutcome, DoctorCheck, DoctorReport};
 pub use template::{RenderedTemplate, TemplateInfo, TemplateMade, TemplateSummary};
 pub use trace::{RequestTracer, TracedRequest};

@@ -139,7 +139,8 @@ pub trait Plugins: Send + Sync {
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo>;
     /// What the signature of a plugin is worth now: its files are read anew, and held against those that were installed.
     async fn plugin_signature(&self, name: &PluginName) -> ApiResult<PluginSignature>;
-    /// Goes back to what was there before a plugin's last update: the revision, its configuration and its state.
+    /// Goes back to what was there before a plugin's last update: the revision, its configuration and its state. Refused
+    /// where the package would not be installed now, by its signature or because its files were changed on the disk.
     async fn plugin_rollback(&self, name: &PluginName, request: RollbackRequest) -> ApiResult<RollbackReport>;
     /// What the monitor makes of each plugin, by name. None is asked for it.
     async fn plugin_health_list(&self) -> ApiResult<Vec<PluginHealth>>;

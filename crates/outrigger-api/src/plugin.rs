@@ -109,7 +109,7 @@ pub struct PackageReport {
 pub struct InstallRequest {
     pub source: PackageSource,
     /// The digest whose permissions the administrator has seen and grants. Without it a package that asks for more than
-    /// its installed version has is refused.
+    /// its installed version has is refused; with it, whatever is another package, also where that asks for nothing.
     #[serde(default)]
     pub approved: Option<String>,
     /// Only say what it would do to the configuration and the state.
@@ -152,8 +152,8 @@ pub struct InstallOutcome {
     pub name: PluginName,
     pub version: String,
     pub digest: String,
-    /// `installed`, `updated`, or where this very package was installed already `unchanged`, `configured` if it came with
-    /// values, or `restored` if its files were no longer those that were installed.
+    /// `installed`, `updated`, or where this very package was installed already `restored` if its files were no longer those
+    /// that were installed, `configured` if it came with values, or `unchanged`.
     pub action: String,
     /// The version it took the place of.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -56,6 +56,17 @@ impl SignatureWord {
     }
 }
 
+/// Keys as a sentence names them: the first three, and how many more there are. Whoever made the package has chosen how many.
+#[must_use]
+pub fn name_keys(ids: &[String]) -> String {
+    const NAMED: usize = 3;
+    let named = ids.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match ids.len().checked_sub(NAMED) {
+        None | Some(0) => named,
+        Some(more) => format!("{named} and {more} more"),
+    }
+}
+
 /// What the signature of an installed plugin is worth now, with its files as they lie on the disk and the keys that are
 /// trusted at present.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -65,4 +76,20 @@ pub struct PluginSignature {
     /// The digest that it was installed by.
     pub digest: String,
     pub signature: SignatureInfo,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_three_keys_are_named() {
+        let check = |count: usize, expected: &str| {
+            let ids: Vec<_> = (1..=count).map(|number| format!("k{number}")).collect();
+            assert_eq!(name_keys(&ids), expected);
+        };
+        check(1, "k1");
+        check(3, "k1, k2, k3");
+        check(64, "k1, k2, k3 and 61 more");
+    }
 }

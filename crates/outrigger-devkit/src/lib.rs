@@ -19,8 +19,10 @@ pub use archive::Archive;
 pub use build::{BuildOptions, Built, build};
 pub use error::DevkitError;
 pub use new::{Created, Files, built_in, new, render, sdk_path};
-pub use outrigger_registry::{PackageError, SignError, Signed, TemplateError, check_template, pack, read_template};
-pub use signing::{KeyFiles, make_key, sign};
+pub use outrigger_registry::{
+    PackageError, SignError, Signed, SigningKey, TemplateError, check_template, pack, read_template,
+};
+pub use signing::{KeyFiles, make_key, read_key, sign};
 pub use toolchain::{Target, Toolchain};
 
 /// Whether steps and the compiler's output are shown while they happen.

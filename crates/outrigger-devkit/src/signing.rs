@@ -51,16 +51,19 @@ pub fn make_key(private: &Path) -> Result<KeyFiles, DevkitError> {
     Ok(KeyFiles { private: private.to_owned(), public, id: key.public().id(), public_pem })
 }
 
-/// Signs a package, a folder or a `.tar.gz`, with the private key in a file.
+/// Signs a package, a folder or a `.tar.gz`.
 ///
 /// # Errors
-/// The file holds no such key, or the package cannot be signed.
-pub fn sign(package: &Path, key_file: &Path) -> Result<Signed, DevkitError> {
-    let key = read_key(key_file)?;
-    Ok(sign_package(package, &key, OffsetDateTime::now_utc())?)
+/// The package cannot be signed.
+pub fn sign(package: &Path, key: &SigningKey) -> Result<Signed, DevkitError> {
+    Ok(sign_package(package, key, OffsetDateTime::now_utc())?)
 }
 
-fn read_key(path: &Path) -> Result<SigningKey, DevkitError> {
+/// Reads the private key in a file.
+///
+/// # Errors
+/// The file cannot be read, or holds no such key.
+pub fn read_key(path: &Path) -> Result<SigningKey, DevkitError> {
     // As long as it can get from the beginning: a buffer that grows would leave copies of the key behind.
     let mut text = zeroize::Zeroizing::new(String::with_capacity(4096));
     let file = File::open(path).map_err(DevkitError::io("read", path))?;

@@ -132,10 +132,6 @@ fn files(engine: &Engine) -> DoctorCheck {
 fn signatures(trust_file: &Path) -> DoctorCheck {
     use std::os::unix::fs::PermissionsExt;
     let name = "signatures";
-    if std::fs::metadata(trust_file).is_ok_and(|found| found.permissions().mode() & 0o022 != 0) {
-        let message = format!("{} can be changed by other users", trust_file.display());
-        return advised(check(name, CheckOutcome::Warning, message), format!("chmod go-w {}", trust_file.display()));
-    }
     let trust = match Trust::read(trust_file) {
         Ok(trust) => trust,
         Err(error) => {
@@ -143,6 +139,10 @@ fn signatures(trust_file: &Path) -> DoctorCheck {
             return advised(check(name, CheckOutcome::Failed, error.message), error.hint);
         }
     };
+    if std::fs::metadata(trust_file).is_ok_and(|found| found.permissions().mode() & 0o022 != 0) {
+        let message = format!("{} can be changed by other users", trust_file.display());
+        return advised(check(name, CheckOutcome::Warning, message), format!("chmod go-w {}", trust_file.display()));
+    }
     let revoked = trust.keys().iter().filter(|key| key.revoked).count();
     let trusted = trust.keys().len() - revoked;
     let required = if trust.is_required() { "packages need one" } else { "packages need none" };

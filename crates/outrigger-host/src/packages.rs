@@ -20,13 +20,14 @@ use outrigger_engine::{Caller, CorrelationId, Engine};
 use outrigger_registry::discovery::Duplicate;
 use outrigger_registry::{Discovered, PackageError, SearchPath, StagedPackage};
 use time::OffsetDateTime;
+use tokio::sync::Semaphore;
 
 use crate::data_directory::{DataDirectory, PackagesLock, failed};
 use crate::signatures::Standing;
 use crate::uploads::Uploads;
 use crate::{convert, functions};
 
-use effects::{InstallEffects, remove_folder};
+use effects::{InstallEffects, is_in_place, remove_folder};
 
 /// Installs and removes packages of one data directory.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct Packages {
     directory: DataDirectory,
     search_paths: Arc<[SearchPath]>,
     pub(crate) uploads: Uploads,
+    /// How many versions are examined at once: each is read and hashed as a whole, and whoever may see plugins can ask for it.
+    pub(crate) examining: Arc<Semaphore>,
 }
 
 /// A package that was read, checked and understood, and lies in the staging folder.
@@ -137,7 +140,8 @@ impl Prepared {
 impl Packages {
     pub(crate) fn new(engine: Engine, directory: DataDirectory, search_paths: Vec<SearchPath>) -> Self {
         let uploads = Uploads::new(directory.uploads());
-        Self { engine, directory, search_paths: search_paths.into(), uploads }
+        let examining = Arc::new(Semaphore::new(2));
+        Self { engine, directory, search_paths: search_paths.into(), uploads, examining }
     }
 
     pub(crate) const fn directory(&self) -> &DataDirectory {
@@ -189,6 +193,7 @@ impl Packages {
         // Before all else, and also where this very package is installed: its key may have been revoked since.
         candidate.signature.admit()?;
         let (manifest, digest) = (candidate.staged.manifest(), candidate.staged.digest());
+        check_unchanged(&digest, approved.as_deref())?;
         let mut outcome = InstallOutcome {
             name: manifest.name.clone(),
             version: manifest.version.to_string(),
@@ -201,7 +206,8 @@ impl Packages {
         };
         if let Some((record, _)) = installed.as_ref().filter(|(record, _)| record.active == digest) {
             let action = match mode {
-                Mode::DryRun => "unchanged",
+                Mode::DryRun if is_in_place(self.directory.package(&digest), digest).await? => "unchanged",
+                Mode::DryRun => "restored",
                 Mode::Install => {
                     let author = Author { name: granted_by, correlation };
                     self.install_again(candidate.staged, record, configuration, &author).await?
@@ -210,7 +216,9 @@ impl Packages {
             action.clone_into(&mut outcome.action);
             return Ok(outcome);
         }
-        check_approval(&candidate, &widened, approved.as_deref())?;
+        if approved.is_none() {
+            check_modest(&manifest.name, &widened)?;
+        }
         let kept = self.engine.store().revision_fetch(&digest).await.map_err(convert::store_error)?.is_some();
         let Candidate { staged, inspection, source, signature: _ } = candidate;
         let manifest = staged.manifest().clone();
@@ -428,21 +436,23 @@ impl Packages {
     }
 }
 
-/// A package that asks for more than was granted before needs the word of an administrator, for this very digest.
-fn check_approval(candidate: &Candidate, widened: &[String], approved: Option<&str>) -> ApiResult<()> {
-    let (manifest, digest) = (candidate.staged.manifest(), candidate.staged.digest());
+/// Whoever approved of a package has approved of that very one, whatever it asks for: what was shown is what is installed.
+fn check_unchanged(digest: &Digest, approved: Option<&str>) -> ApiResult<()> {
     match approved {
-        _ if widened.is_empty() => Ok(()),
-        Some(approved) if approved == digest.to_string() => Ok(()),
-        Some(approved) => Err(ApiError::new(
+        Some(approved) if approved != digest.to_string() => Err(ApiError::new(
             Code::GrantRequired,
-            format!("permissions were approved for {approved}, but the package is {digest}: it changed meanwhile"),
+            format!("{approved} was approved, but the package is {digest}: it changed meanwhile"),
         )),
-        None => Err(ApiError::new(
-            Code::GrantRequired,
-            format!("the plugin `{}` asks to {}", manifest.name, widened.join("; to ")),
-        )),
+        _ => Ok(()),
     }
+}
+
+/// A package that asks for more than was granted before needs the word of an administrator.
+fn check_modest(plugin: &PluginName, widened: &[String]) -> ApiResult<()> {
+    if widened.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::new(Code::GrantRequired, format!("the plugin `{plugin}` asks to {}", widened.join("; to "))))
 }
 
 fn describe_duplicate(duplicate: &Duplicate) -> String {

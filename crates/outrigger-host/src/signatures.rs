@@ -2,17 +2,19 @@
 //! file is read anew whenever a package is looked at, so that a key that is revoked counts for nothing at once.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use outrigger_api::{ApiError, ApiResult, Code, PluginSignature, SignatureInfo, SignatureWord};
+use outrigger_api::{ApiError, ApiResult, Code, PluginSignature, SignatureInfo, SignatureWord, name_keys};
 use outrigger_contract::{Digest, PluginName};
 use outrigger_engine::Engine;
 use outrigger_registry::{
     Package, PackageContents, PackageError, SignatureState, StagedPackage, Trust, TrustError, check_signature,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::convert;
-use crate::data_directory::DataDirectory;
-use crate::packages::{chain, in_background, package_error};
+use crate::data_directory::PackagesLock;
+use crate::packages::{Packages, chain, in_background, package_error};
 
 /// What the signature of a package is worth here.
 #[derive(Clone, Debug)]
@@ -43,9 +45,9 @@ impl Standing {
                 Some(ApiError::new(Code::SignatureRequired, message))
             }
             SignatureState::Untrusted { keys } if required => {
-                let keys = keys.join(", ");
+                let keys = name_keys(keys);
                 let message =
-                    format!("the package of `{plugin}` is signed with {keys}, and that is not trusted for it");
+                    format!("the signature of the package of `{plugin}` names {keys}: none is trusted for it");
                 Some(ApiError::new(Code::SignatureRequired, message))
             }
             SignatureState::Unsigned | SignatureState::Untrusted { .. } => None,
@@ -88,18 +90,14 @@ pub(crate) fn trust_error(error: &TrustError) -> ApiError {
 /// What the signature of an installed plugin is worth now, with its files as they lie on the disk.
 pub(crate) async fn of_installed(
     engine: &Engine,
-    directory: &DataDirectory,
+    packages: &Packages,
     plugin: &PluginName,
 ) -> ApiResult<PluginSignature> {
     loop {
         let (record, summary) = engine.plugin(plugin).map_err(convert::error)?;
         let digest = record.active;
-        let (folder, trust_file, name) = (directory.package(&digest), directory.trust(), plugin.clone());
-        let signature = in_background(move || {
-            let trust = trust(&trust_file)?;
-            examine(&folder, &name, &digest, &trust)
-        })
-        .await?;
+        let place = Arc::clone(&packages.examining).acquire_owned().await.expect("it is never closed");
+        let signature = examined(packages, plugin, digest, Some(place)).await?.info;
         // The files of a version that was left meanwhile may be gone, which is no fault of theirs.
         let is_active = engine.plugin(plugin).map_err(convert::error)?.0.active == digest;
         if signature.state != SignatureWord::Modified || is_active {
@@ -109,29 +107,83 @@ pub(crate) async fn of_installed(
     }
 }
 
-fn examine(folder: &Path, plugin: &PluginName, digest: &Digest, trust: &Trust) -> ApiResult<SignatureInfo> {
+/// Refuses to go back to a version that would not be installed now: by its signature, with the keys of today, or because its
+/// files are no longer those that were installed. Where there is nothing to go back to, that is for the engine to say.
+pub(crate) async fn admit_predecessor(
+    engine: &Engine,
+    packages: &Packages,
+    _lock: &PackagesLock,
+    plugin: &PluginName,
+) -> ApiResult<()> {
+    let predecessor = engine.store().predecessor_fetch(plugin).await.map_err(convert::store_error)?;
+    let Some(predecessor) = predecessor else { return Ok(()) };
+    match examined(packages, plugin, predecessor.digest, None).await?.refusal {
+        Some(refusal) => {
+            let message = format!("`{plugin}` cannot go back to what it was: {}", refusal.message);
+            Err(ApiError { message, ..refusal })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Examines a version where that is allowed to block. Its place among those that are examined at once is given back once it is
+/// done, whether or not somebody still waits for it.
+async fn examined(
+    packages: &Packages,
+    plugin: &PluginName,
+    digest: Digest,
+    place: Option<OwnedSemaphorePermit>,
+) -> ApiResult<Examined> {
+    let (folder, trust_file) = (packages.directory().package(&digest), packages.directory().trust());
+    let plugin = plugin.clone();
+    in_background(move || {
+        let _place = place;
+        examine(&folder, &plugin, &digest, &trust_file)
+    })
+    .await
+}
+
+/// What was found out about the files of a version that was installed.
+#[derive(Debug)]
+struct Examined {
+    info: SignatureInfo,
+    /// Why a package with these files is not installed.
+    refusal: Option<ApiError>,
+}
+
+/// Holds the files of a version to what was installed, and looks at their signature. Blocks.
+fn examine(folder: &Path, plugin: &PluginName, digest: &Digest, trust_file: &Path) -> ApiResult<Examined> {
+    let trust = trust(trust_file)?;
     let contents = match Package::open(folder).and_then(|package| package.contents()) {
         Ok(contents) => contents,
         Err(error @ PackageError::Io { .. }) => return Err(package_error(&error)),
-        Err(error) => return Ok(modified(chain(&error))),
+        Err(error) => return Ok(modified(&chain(&error))),
     };
     let PackageContents { manifest, digest: found, files } = contents;
-    let state = check_signature(folder, &manifest, &files, trust).map_err(|error| package_error(&error))?;
-    Ok(match state {
-        state if found == *digest => Standing::judge(plugin, state, trust).info(),
-        // It can say which file it is.
-        SignatureState::Invalid { why } => modified(why),
-        _ => modified(format!("their digest is {found}")),
+    let state =
+        |trust: &Trust| check_signature(folder, &manifest, &files, trust).map_err(|error| package_error(&error));
+    if found == *digest {
+        let standing = Standing::judge(plugin, state(&trust)?, &trust);
+        return Ok(Examined { info: standing.info(), refusal: standing.refusal });
+    }
+    // It can say which file it is. Without any key, because that one was revoked is not what happened to the files.
+    Ok(match state(&Trust::default())? {
+        SignatureState::Invalid { why } => modified(&why),
+        _ => modified(&format!("their digest is {found}")),
     })
 }
 
-fn modified(why: String) -> SignatureInfo {
-    SignatureInfo {
+fn modified(why: &str) -> Examined {
+    let detail = format!("its files are not those that were installed: {why}");
+    let refusal = ApiError::new(Code::SignatureInvalid, detail.clone())
+        .with_hint("install the package of that version again: its files take the place of what is there");
+    let info = SignatureInfo {
         state: SignatureWord::Modified,
         accepted: false,
         signer: None,
         key_ids: Vec::new(),
         signed_at: None,
-        detail: Some(format!("its files are not those that were installed: {why}")),
-    }
+        detail: Some(detail),
+    };
+    Examined { info, refusal: Some(refusal) }
 }

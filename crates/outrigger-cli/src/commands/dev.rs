@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use outrigger_api::{ApiError, Code, PackageSource, TemplateValues};
-use outrigger_devkit::{BuildOptions, Built, Created, DevkitError, KeyFiles, Progress, Signed, TemplateError};
+use outrigger_devkit::{
+    BuildOptions, Built, Created, DevkitError, KeyFiles, Progress, Signed, SigningKey, TemplateError,
+};
 use outrigger_host::environment;
 use serde_json::json;
 
@@ -23,12 +25,12 @@ pub async fn run(context: &Context, command: DevCommand) -> CliResult {
         DevCommand::Keygen { file } => keygen(context, &file),
         DevCommand::Sign { package, key } => sign(context, &package, key),
         DevCommand::Build { path, out, install, yes, sign } => {
+            // A key that cannot be used is known at once, and not when all is compiled.
+            let key = sign.as_deref().map(signing_key).transpose()?;
             let built = build(context, &path, out)?;
-            if let Some(key) = sign {
-                signed(&built.package, &key)?;
-            }
+            let signed = key.map(|key| signed(&built.package, &key)).transpose()?;
             if !install {
-                return print(context, &built);
+                return print(context, &built, signed.as_ref());
             }
             let package = std::path::absolute(&built.package).unwrap_or(built.package);
             let manner = install::Manner { yes, ..install::Manner::default() };
@@ -79,9 +81,9 @@ fn build(context: &Context, path: &Path, out: Option<PathBuf>) -> CliResult<Buil
     Ok(built)
 }
 
-fn print(context: &Context, built: &Built) -> CliResult {
+fn print(context: &Context, built: &Built, signed: Option<&Signed>) -> CliResult {
     let Built { name, package, component, size, target, took } = built;
-    let value = json!({
+    let mut value = json!({
         "name": name,
         "package": package,
         "component": component,
@@ -89,9 +91,14 @@ fn print(context: &Context, built: &Built) -> CliResult {
         "target": target.to_string(),
         "duration_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
     });
+    let mut facts = bytes(*size);
+    if let Some(Signed { key_id, digest, .. }) = signed {
+        value["signature"] = json!({ "key_id": key_id.to_string(), "digest": digest.to_string() });
+        facts.push_str(&format!(", signed with {key_id}"));
+    }
     context.output.print(&value, || {
         let package = package.display();
-        format!("{package} ({}); install it with `outrigger plugin install {package}`", bytes(*size))
+        format!("{package} ({facts}); install it with `outrigger plugin install {package}`")
     })
 }
 
@@ -111,10 +118,10 @@ fn keygen(context: &Context, file: &Path) -> CliResult {
 }
 
 fn sign(context: &Context, package: &Path, key: Option<PathBuf>) -> CliResult {
-    let key = key.or_else(|| environment::text(environment::SIGNING_KEY).map(PathBuf::from)).ok_or_else(|| {
+    let key = key.or_else(|| environment::path(environment::SIGNING_KEY)).ok_or_else(|| {
         usage("there is no key to sign with", "name the file of one with `--key FILE` or OUTRIGGER_SIGNING_KEY")
     })?;
-    let signed = signed(package, &key)?;
+    let signed = signed(package, &signing_key(&key)?)?;
     let Signed { plugin, version, digest: _, key_id, signatures, signed_at: _ } = &signed;
     context.output.print(&signed, || match signatures {
         1 => format!("{plugin} {version} is signed with {key_id}"),
@@ -122,7 +129,11 @@ fn sign(context: &Context, package: &Path, key: Option<PathBuf>) -> CliResult {
     })
 }
 
-fn signed(package: &Path, key: &Path) -> CliResult<Signed> {
+fn signing_key(file: &Path) -> CliResult<SigningKey> {
+    Ok(outrigger_devkit::read_key(file).map_err(|error| failure(&error))?)
+}
+
+fn signed(package: &Path, key: &SigningKey) -> CliResult<Signed> {
     Ok(tokio::task::block_in_place(|| outrigger_devkit::sign(package, key)).map_err(|error| failure(&error))?)
 }
 

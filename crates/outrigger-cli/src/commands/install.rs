@@ -82,17 +82,24 @@ async fn install_over(
     } else if context.output.format() == Format::Table {
         context.output.remark(&review(&report));
     }
-    // Nobody is asked about what is refused whatever they say.
-    let approved = match report.signature.accepted {
+    // Nobody is asked about what is refused whatever they say. How it is refused comes of trying it, and of no more than that:
+    // what was shown as refused is not to be installed, whatever became of it meanwhile.
+    let accepted = report.signature.accepted;
+    let approved = match accepted {
         true => consent(&report, &manner)?,
         false => None,
     };
     let outcome = {
         let doing = if dry_run { "trying" } else { "installing" };
         let _progress = context.output.spinner(format!("{doing} {}", report.manifest.name));
+        let dry_run = dry_run || !accepted;
         let request = InstallRequest { source, approved, dry_run, allow_downgrade, replaces, configuration };
         platform.plugin_install(request).await?
     };
+    if !accepted {
+        let message = "the signature was refused when the package was looked at, and is not any more";
+        return Err(ApiError::new(Code::Conflict, message).with_hint("repeat the command, to look at it again").into());
+    }
     context.output.print(&outcome, || outcome_text(&outcome))
 }
 
@@ -168,15 +175,15 @@ fn review(report: &PackageReport) -> String {
     text.trim_end().to_owned() + "\n"
 }
 
-/// The digest that the user agrees to. Only what asks for more than it has needs agreement; on a terminal every
-/// installation is asked about.
+/// The digest that the user agrees to, and without asking the one that was shown: only that is installed. Only what asks for
+/// more than it has needs agreement; on a terminal every installation is asked about.
 fn consent(report: &PackageReport, manner: &Manner) -> CliResult<Option<String>> {
     if manner.yes {
         return Ok(Some(report.digest.clone()));
     }
     // What is only tried needs no word but for what it would be granted meanwhile.
     if manner.dry_run && report.widened.is_empty() {
-        return Ok(None);
+        return Ok(Some(report.digest.clone()));
     }
     let name = format!("{} {}", report.manifest.name, report.manifest.version);
     if can_ask() {
@@ -191,7 +198,7 @@ fn consent(report: &PackageReport, manner: &Manner) -> CliResult<Option<String>>
         };
     }
     if report.widened.is_empty() {
-        return Ok(None);
+        return Ok(Some(report.digest.clone()));
     }
     let mut error = ApiError::new(
         Code::GrantRequired,
@@ -208,6 +215,9 @@ fn outcome_text(outcome: &InstallOutcome) -> String {
     if *dry_run {
         return match previous_version {
             _ if action == "unchanged" => format!("{name} {version} is installed already\n"),
+            _ if action == "restored" => {
+                format!("{name} {version} is installed already; its files were changed, and would be restored\n")
+            }
             Some(previous) => format!("Updating {name} from {previous} to {version} would do this:\n{changes}"),
             None => format!("{name} {version} would be installed\n"),
         };

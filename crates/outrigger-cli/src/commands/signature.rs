@@ -1,34 +1,81 @@
 //! Signatures of packages, as they are shown; and `outrigger plugin verify`.
 
-use outrigger_api::{Code, PluginName, PluginSignature, SignatureInfo, SignatureWord};
+use outrigger_api::{ApiError, Code, PluginName, PluginSignature, SignatureInfo, SignatureWord, name_keys};
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::output::{clean, green, moment, red, yellow};
 
+/// What became of looking at one plugin.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Looked {
+    Found(PluginSignature),
+    /// It could not be read.
+    Failed {
+        plugin: PluginName,
+        error: ApiError,
+    },
+}
+
 /// Says of each plugin what its signature is worth now; without names, of all.
 ///
 /// # Errors
-/// The platform's; or one is not as it was installed, or could not be installed any more.
+/// The platform's; or one cannot be read, is not as it was installed, or could not be installed any more.
 pub async fn verify(context: &Context, names: Vec<PluginName>) -> CliResult {
     let platform = context.platform().await?;
-    let names = match names.is_empty() {
+    let all = names.is_empty();
+    let names = match all {
         true => platform.plugin_list().await?.into_iter().map(|plugin| plugin.name).collect(),
         false => names,
     };
-    let mut found = Vec::new();
-    for name in &names {
-        let _progress = context.output.spinner(format!("reading {name}"));
-        found.push(platform.plugin_signature(name).await?);
+    let mut looked = Vec::new();
+    for plugin in names {
+        let _progress = context.output.spinner(format!("reading {plugin}"));
+        match platform.plugin_signature(&plugin).await {
+            Ok(found) => looked.push(Looked::Found(found)),
+            // It was removed since they were listed.
+            Err(error) if all && error.code == Code::PluginNotFound => {}
+            // What is wrong with one says nothing of the next.
+            Err(error) => looked.push(Looked::Failed { plugin, error }),
+        }
     }
-    context.output.print(&found, || match found.is_empty() {
+    if let Some(error) = common(&looked) {
+        return Err(error.clone().into());
+    }
+    context.output.print(&looked, || match looked.is_empty() {
         true => "No plugins.".to_owned(),
-        false => found.iter().map(line).collect(),
+        false => looked.iter().map(line).collect(),
     })?;
-    match found.iter().find_map(|one| fault(&one.signature)) {
+    match worst(&looked) {
         Some(code) => Err(CliError::Reported(code)),
         None => Ok(()),
     }
+}
+
+/// What kept each of them from being read, where that is the same: it is an error then, and no result.
+fn common(looked: &[Looked]) -> Option<&ApiError> {
+    let mut errors = looked.iter().map(|one| match one {
+        Looked::Failed { error, .. } => Some(error),
+        Looked::Found(_) => None,
+    });
+    let first = errors.next()??;
+    errors.all(|error| error.is_some_and(|error| error == first)).then_some(first)
+}
+
+/// What the command ends with: that something was changed, before that something could not be told, before that a
+/// signature is missing.
+fn worst(looked: &[Looked]) -> Option<Code> {
+    let codes = looked.iter().filter_map(|one| match one {
+        Looked::Found(found) => fault(&found.signature),
+        Looked::Failed { error, .. } => Some(error.code),
+    });
+    codes.min_by_key(|code| match code {
+        Code::SignatureInvalid => 0,
+        Code::SignatureRequired => 2,
+        _ => 1,
+    })
 }
 
 /// With what it would be refused.
@@ -40,19 +87,19 @@ fn fault(signature: &SignatureInfo) -> Option<Code> {
     }
 }
 
-fn line(one: &PluginSignature) -> String {
-    let PluginSignature { plugin, version, digest: _, signature } = one;
+fn line(one: &Looked) -> String {
+    let PluginSignature { plugin, version, digest: _, signature } = match one {
+        Looked::Found(found) => found,
+        Looked::Failed { plugin, error } => {
+            return format!("{} {plugin}: it cannot be told: {}\n", red("✗"), clean(&error.message));
+        }
+    };
     let mark = match (fault(signature), signature.state) {
         (Some(_), _) => red("✗"),
         (None, SignatureWord::Valid) => green("✓"),
         (None, _) => yellow("!"),
     };
-    let required = match (signature.accepted, signature.state) {
-        (false, SignatureWord::Unsigned) => ", and has to be",
-        (false, SignatureWord::Untrusted) => ", and has to be by one that is",
-        _ => "",
-    };
-    let mut text = format!("{mark} {plugin} {version}: {}{required}\n", clean(&sentence(signature)));
+    let mut text = format!("{mark} {plugin} {version}: {}\n", clean(&sentence(signature)));
     if signature.state == SignatureWord::Modified {
         text.push_str("    install the same package again, and its files take the place of what is there\n");
     }
@@ -61,19 +108,30 @@ fn line(one: &PluginSignature) -> String {
 
 /// What a signature is worth, in half a sentence.
 pub(super) fn sentence(signature: &SignatureInfo) -> String {
-    let SignatureInfo { state, accepted: _, signer, key_ids, signed_at, detail } = signature;
-    let keys = key_ids.join(", ");
+    let SignatureInfo { state, accepted, signer, key_ids, signed_at, detail } = signature;
     let detail = detail.as_deref().unwrap_or_default();
-    match state {
-        SignatureWord::Valid => {
+    match (state, accepted) {
+        (SignatureWord::Valid, _) => {
             let at = signed_at.map(|at| format!(", {}", moment(at))).unwrap_or_default();
-            format!("signed by {}{at}, with {keys}", signer.as_deref().unwrap_or_default())
+            format!("signed by {}{at}, with {}", signer.as_deref().unwrap_or_default(), name_keys(key_ids))
         }
-        SignatureWord::Unsigned => "not signed".to_owned(),
-        SignatureWord::Untrusted => format!("signed with {keys}, which is not trusted for it"),
-        SignatureWord::Invalid => format!("not valid: {detail}"),
-        SignatureWord::Modified => detail.to_owned(),
+        (SignatureWord::Unsigned, true) => "not signed".to_owned(),
+        (SignatureWord::Unsigned, false) => "not signed, and has to be".to_owned(),
+        (SignatureWord::Untrusted, accepted) => {
+            let trusted =
+                if key_ids.len() == 1 { "which is not trusted for it" } else { "none of them trusted for it" };
+            let required = if *accepted { "" } else { ", and has to be signed with one that is" };
+            format!("{}, {trusted}{required}", named(signature))
+        }
+        (SignatureWord::Invalid, _) => format!("not valid: {detail}"),
+        (SignatureWord::Modified, _) => detail.to_owned(),
     }
+}
+
+/// Which keys a signature names. Whether they made it can be told only of those that are trusted.
+pub(super) fn named(signature: &SignatureInfo) -> String {
+    let keys = if signature.key_ids.len() == 1 { "key" } else { "keys" };
+    format!("names the {keys} {}", name_keys(&signature.key_ids))
 }
 
 #[cfg(test)]
@@ -87,7 +145,7 @@ mod tests {
             digest: "sha256:0".to_owned(),
             signature: signature.clone(),
         };
-        let text = anstream::adapter::strip_str(&line(&one)).to_string();
+        let text = anstream::adapter::strip_str(&line(&Looked::Found(one))).to_string();
         assert_eq!((text.as_str(), fault(signature)), (expected, code));
     }
 
@@ -110,11 +168,49 @@ mod tests {
         check(&blank(SignatureWord::Unsigned, true), "! pricing 1.0.0: not signed\n", None);
         let required = "✗ pricing 1.0.0: not signed, and has to be\n";
         check(&blank(SignatureWord::Unsigned, false), required, Some(Code::SignatureRequired));
+        let untrusted = |keys: &[&str], accepted| SignatureInfo {
+            key_ids: keys.iter().map(|&key| key.to_owned()).collect(),
+            ..blank(SignatureWord::Untrusted, accepted)
+        };
+        let text = "! pricing 1.0.0: names the key a, which is not trusted for it\n";
+        check(&untrusted(&["a"], true), text, None);
+        let text = "✗ pricing 1.0.0: names the keys a, b, c and 1 more, none of them trusted for it, and has to be signed \
+                    with one that is\n";
+        check(&untrusted(&["a", "b", "c", "d"], false), text, Some(Code::SignatureRequired));
         let invalid = SignatureInfo { detail: Some("it is old".to_owned()), ..blank(SignatureWord::Invalid, false) };
         check(&invalid, "✗ pricing 1.0.0: not valid: it is old\n", Some(Code::SignatureInvalid));
         let modified = SignatureInfo { detail: Some("changed".to_owned()), ..blank(SignatureWord::Modified, false) };
         let expected = "✗ pricing 1.0.0: changed\n    install the same package again, and its files take the place of \
                         what is there\n";
         check(&modified, expected, Some(Code::SignatureInvalid));
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_leaves_the_others_to_be_told() {
+        let found = |state, accepted| {
+            let signature =
+                SignatureInfo { state, accepted, signer: None, key_ids: Vec::new(), signed_at: None, detail: None };
+            let (plugin, version) = ("pricing".parse().unwrap(), "1.0.0".to_owned());
+            Looked::Found(PluginSignature { plugin, version, digest: "sha256:0".to_owned(), signature })
+        };
+        let failed = |plugin: &str, message: &str| Looked::Failed {
+            plugin: plugin.parse().unwrap(),
+            error: ApiError::new(Code::Io, message),
+        };
+        let unread = failed("other", "it is gone");
+        let text = anstream::adapter::strip_str(&line(&unread)).to_string();
+        assert_eq!(text, "✗ other: it cannot be told: it is gone\n");
+        let mut looked = vec![found(SignatureWord::Unsigned, true)];
+        assert_eq!((worst(&looked), common(&looked)), (None, None));
+        looked.push(found(SignatureWord::Unsigned, false));
+        assert_eq!(worst(&looked), Some(Code::SignatureRequired));
+        looked.push(unread);
+        assert_eq!((worst(&looked), common(&looked)), (Some(Code::Io), None));
+        looked.push(found(SignatureWord::Modified, false));
+        assert_eq!(worst(&looked), Some(Code::SignatureInvalid));
+
+        let same = [failed("a", "nobody knows"), failed("b", "nobody knows")];
+        assert_eq!(common(&same).map(|error| error.message.as_str()), Some("nobody knows"));
+        assert_eq!(common(&[failed("a", "this"), failed("b", "that")]), None);
     }
 }

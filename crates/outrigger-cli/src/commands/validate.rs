@@ -5,10 +5,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
-use outrigger_api::{ApiError, Code, PackageReport, PackageSource, SignatureInfo, SignatureWord};
+use outrigger_api::{ApiError, Code, PackageReport, PackageSource, SignatureWord};
 use outrigger_contract::Manifest;
 use outrigger_contract::manifest::{FILE_NAME, ManifestError, Problem};
 use serde::Serialize;
+use serde_json::Value as Json;
 
 use super::{functions, signature, upload};
 use crate::context::Context;
@@ -29,9 +30,15 @@ struct Verdict {
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    signature: Option<SignatureInfo>,
+    signature: Option<Json>,
     problems: Vec<Found>,
     warnings: Vec<String>,
+}
+
+/// What a signature is worth, for people and for programs.
+struct Signature {
+    text: String,
+    data: Json,
 }
 
 /// One thing that is wrong.
@@ -76,12 +83,15 @@ pub async fn run(context: &Context, path: &Path) -> CliResult {
         Ok(report) => {
             let signed = match report.signature.state {
                 // No key is trusted in a data directory that is made for this alone.
-                SignatureWord::Untrusted if !context.names_server() => {
-                    format!("with {}", report.signature.key_ids.join(", "))
-                }
+                SignatureWord::Untrusted if !context.names_server() => signature::named(&report.signature),
                 _ => signature::sentence(&report.signature),
             };
-            accept_package(output, path, &report, signed)
+            let mut data = serde_json::to_value(&report.signature).unwrap_or_default();
+            if let Some(data) = data.as_object_mut().filter(|_| !context.names_server()) {
+                // Nor does it say anything about where the package is to be installed.
+                data.remove("accepted");
+            }
+            accept_package(output, path, &report, Signature { text: signed, data })
         }
         Err(CliError::Api(error)) if error.code.info().exit == outrigger_contract::code::exit::USAGE => {
             refuse(output, path, *error)
@@ -125,23 +135,22 @@ fn accept_manifest(output: &Output, path: &Path, manifest: &Manifest) -> CliResu
     })
 }
 
-fn accept_package(output: &Output, path: &Path, report: &PackageReport, signed: String) -> CliResult {
-    let PackageReport { manifest, digest, size, files, permissions, offered, refused, warnings, signature, .. } =
-        report;
+fn accept_package(output: &Output, path: &Path, report: &PackageReport, signature: Signature) -> CliResult {
+    let PackageReport { manifest, digest, size, files, permissions, offered, refused, warnings, .. } = report;
     let verdict = Verdict {
         path: path.to_owned(),
         valid: true,
         name: Some(manifest.name.to_string()),
         version: Some(manifest.version.to_string()),
         digest: Some(digest.clone()),
-        signature: Some(signature.clone()),
+        signature: Some(signature.data),
         problems: Vec::new(),
         warnings: warnings.clone(),
     };
     output.print(&verdict, || {
         let mut text = format!("{} {} {} is a valid package\n", green("✓"), manifest.name, manifest.version);
         let contents = format!("{}, {}", count(*files as usize, "file"), bytes(*size));
-        text.push_str(&fields(&[("Contents", contents), ("Digest", digest.clone()), ("Signature", signed)]));
+        text.push_str(&fields(&[("Contents", contents), ("Digest", digest.clone()), ("Signature", signature.text)]));
         text.push_str(&section("Functions", &functions::offered(offered)));
         text.push_str(&section("Exports that cannot be called", &bullets(refused)));
         text.push_str(&section("Permissions it asks for", &bullets(permissions)));

@@ -29,13 +29,20 @@ fn a_signed_package_is_installed_and_checked() {
     let signed = place.run(&["dev", "sign", &package, "--key", "key.pem"]).succeeded();
     assert_eq!(signed.stdout, format!("pricing 1.0.0 is signed with {id}\n"));
     let validated = place.run(&["plugin", "validate", &package]).succeeded();
-    validated.shows(&["Signature", &format!("with {id}")]);
+    validated.shows(&["Signature", &format!("names the key {id}")]);
+    let validated = place.json(&["plugin", "validate", &package]);
+    assert_eq!(validated["signature"]["state"], "untrusted");
+    assert!(validated["signature"].get("accepted").is_none(), "nobody's trust was asked for: {validated}");
     let installed = place.run(&["plugin", "install", &package, "--yes"]).succeeded();
     assert_eq!(installed.stdout, "pricing 1.0.0 installed, signed by platform-team\n");
     assert!(installed.stderr.contains("signed by platform-team"), "{installed:#?}");
     let outcome = place.json(&["plugin", "install", &package, "--yes"]);
     assert_eq!((&outcome["action"], &outcome["signature"]["state"]), (&json!("unchanged"), &json!("valid")));
     place.run(&["plugin", "verify", "pricing"]).succeeded().shows(&["pricing 1.0.0: signed by platform-team", &id]);
+    let found = place.run(&["plugin", "verify", "nothing", "pricing"]);
+    assert_ne!(found.code, 0, "{found:#?}");
+    found.shows(&["nothing: it cannot be told", "pricing 1.0.0: signed by platform-team"]);
+    place.run(&["plugin", "verify", "nothing"]).failed(3, &["plugin_not_found"]);
     place.run(&["doctor"]).succeeded().shows(&["packages need one; keys that are trusted: 1, revoked: 0"]);
 
     // What is changed after it was signed is refused, wherever that happens.
@@ -45,6 +52,8 @@ fn a_signed_package_is_installed_and_checked() {
     let found = place.run(&["plugin", "verify"]);
     assert_eq!(found.code, 2, "{found:#?}");
     found.shows(&["`plugin.toml` was changed after it was signed", "install the same package again"]);
+    let tried = place.run(&["plugin", "install", &package, "--dry-run"]).succeeded();
+    tried.shows(&["its files were changed, and would be restored"]);
     place.run(&["plugin", "install", &package, "--yes"]).succeeded().shows(&["are restored, signed by platform-team"]);
     assert_eq!(place.json(&["plugin", "verify"])[0]["signature"]["state"], "valid");
     place.write("pricing/more.txt", "x");
@@ -73,6 +82,8 @@ fn keys_are_kept_to_their_owner_and_never_written_over() {
     let package = place.package("pricing", "");
     place.run(&["dev", "sign", &package]).failed(2, &["no key to sign with", "OUTRIGGER_SIGNING_KEY"]);
     place.run(&["dev", "sign", &package, "--key", "nowhere.pem"]).failed(9, &["cannot read nowhere.pem"]);
+    // It is not begun without the key.
+    place.run(&["dev", "build", "nowhere", "--sign", "nowhere.pem"]).failed(9, &["cannot read nowhere.pem"]);
     place.write("notes.txt", "no key");
     place.run(&["dev", "sign", &package, "--key", "notes.txt"]).failed(2, &["the key in notes.txt cannot be used"]);
     place.write("package.zip", "PK");

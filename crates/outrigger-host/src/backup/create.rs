@@ -64,9 +64,11 @@ pub(crate) async fn create(
         }
         gather(&directory.packages(), PACKAGES, &mut sources)?;
         gather_configuration(&directory.config(), CONFIG, &mut Vec::new(), &mut sources)?;
-        // Whoever is trusted is so in what is restored; it would else be open to everybody.
-        if directory.trust().is_file() {
-            sources.push((TRUST.to_owned(), directory.trust()));
+        // Whoever is trusted is so in what is restored; it would else be open to everybody. So whatever is there that cannot be
+        // read, such as a link that leads nowhere, is no reason to leave it out.
+        match fs::symlink_metadata(directory.trust()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            _ => sources.push((TRUST.to_owned(), directory.trust())),
         }
         target.write(contents, &sources, stop)
     })

@@ -1,15 +1,18 @@
 //! What is done with the files of a package once it is to be installed.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use outrigger_api::{ApiError, ApiResult};
+use outrigger_contract::{Digest, PluginName};
 use outrigger_engine::Failure;
 use outrigger_engine::configuration::Given;
 use outrigger_engine::life::{Author, Edits, Installation, Migrated};
 use outrigger_engine::lifecycle::{Effect, Effects};
 use outrigger_engine::store::PluginRecord;
-use outrigger_registry::{Package, StagedPackage};
+use outrigger_registry::{Package, PackageError, StagedPackage};
 
 use super::{Packages, in_background, package_error};
 use crate::convert;
@@ -36,16 +39,12 @@ impl Effects for InstallEffects<'_> {
         match effect {
             Effect::Unpack => {
                 let Some(staged) = self.staged.take() else { return Ok(()) };
-                if !self.kept {
-                    // The store knows nothing of it: what is there was left by a process that died, and need not be whole.
-                    remove_folder(&folder).await.map_err(refused)?;
+                if self.kept {
+                    return self.packages.restore(staged).await.map(drop).map_err(refused);
                 }
-                let changed = put_in_place(staged, folder).await.map_err(refused)?;
-                if changed && self.kept {
-                    // What was compiled may be of files that were changed.
-                    self.packages.engine.runtime().forget(&self.installation.revision.digest).await;
-                }
-                Ok(())
+                // The store knows nothing of it: what is there was left by a process that died, and need not be whole.
+                remove_folder(&folder).await.map_err(refused)?;
+                put_in_place(staged, folder, self.packages.directory.staging()).await.map_err(refused)
             }
             Effect::Register => {
                 let installation = self.installation.clone();
@@ -70,22 +69,41 @@ impl Packages {
         configuration: Given,
         author: &Author,
     ) -> ApiResult<&'static str> {
-        let mut action = "unchanged";
-        if put_in_place(staged, self.directory.package(&record.active)).await? {
-            // What runs, or was compiled, may be of files that were not those that were installed.
-            self.engine.runtime().forget(&record.active).await;
-            if record.state.is_enabled() {
-                self.engine.reload(&record.name).await.map_err(convert::error)?;
-            }
-            action = "restored";
+        let restored = self.restore(staged).await?;
+        if restored && record.state.is_enabled() {
+            // What runs may be of the files that were there.
+            let reloaded = self.engine.reload(&record.name).await;
+            reloaded.map_err(|failure| not_reloaded(&record.name, failure))?;
         }
-        if !configuration.0.is_empty() {
+        let configures = !configuration.0.is_empty();
+        if configures {
             let edits = Edits { set: configuration.0, ..Edits::default() };
             let changed = self.engine.configuration_change(&record.name, edits, None, author).await;
             changed.map_err(convert::error)?;
-            action = "configured";
         }
-        Ok(action)
+        Ok(match (restored, configures) {
+            // That somebody changed files is what has to be known.
+            (true, _) => "restored",
+            (false, true) => "configured",
+            (false, false) => "unchanged",
+        })
+    }
+
+    /// Puts the files of a package that was installed back in place where they are no longer what they were: that it was
+    /// looked at says nothing of files that lay there before. Answers whether they were.
+    async fn restore(&self, staged: StagedPackage) -> ApiResult<bool> {
+        let (digest, name) = (staged.digest(), staged.name().clone());
+        let folder = self.directory.package(&digest);
+        if is_in_place(folder.clone(), digest).await? {
+            return Ok(false);
+        }
+        // What was compiled may be of the files that were there. It goes first, because it would be taken for what belongs to
+        // the right files if nothing came after that; and again, because it may have been compiled meanwhile.
+        self.engine.runtime().forget(&digest).await;
+        put_in_place(staged, folder, self.directory.staging()).await?;
+        self.engine.runtime().forget(&digest).await;
+        tracing::warn!(plugin = %name, %digest, "its files were not those that were installed, and were replaced");
+        Ok(true)
     }
 }
 
@@ -93,19 +111,50 @@ fn refused(error: ApiError) -> Failure {
     Failure::new(error.code, error.message)
 }
 
-/// Moves a package to its place, unless it is there already. What is there under its digest and is something else gives
-/// way: that a package was looked at says nothing of files that lay there before. Answers whether it was moved.
-async fn put_in_place(staged: StagedPackage, folder: PathBuf) -> ApiResult<bool> {
-    let (expected, place) = (staged.digest(), folder.clone());
-    let is_there = in_background(move || {
-        Ok(Package::open(place).and_then(|package| package.digest()).is_ok_and(|found| found == expected))
-    });
-    if is_there.await? {
-        return Ok(false);
-    }
-    remove_folder(&folder).await?;
-    in_background(move || staged.persist(&folder).map_err(|error| package_error(&error))).await?;
-    Ok(true)
+/// That the files are as they should be, and what runs may not be.
+fn not_reloaded(plugin: &PluginName, failure: Failure) -> ApiError {
+    let error = convert::error(failure);
+    let message = format!(
+        "the files of `{plugin}` were restored, but it could not be reloaded, and what runs may still be of those that were \
+         there: {}",
+        error.message
+    );
+    ApiError { message, ..error }.with_hint(format!("mend that; then `outrigger plugin reload {plugin}`"))
+}
+
+/// Whether the files of a package lie in its folder, and no others. Where that cannot be told they are left alone.
+pub(super) async fn is_in_place(folder: PathBuf, expected: Digest) -> ApiResult<bool> {
+    in_background(move || match Package::open(folder).and_then(|package| package.digest()) {
+        Ok(found) => Ok(found == expected),
+        Err(error @ PackageError::Io { .. }) => Err(package_error(&error)),
+        Err(_) => Ok(false),
+    })
+    .await
+}
+
+/// Moves a package to its place. What is there gives way, and comes back where the package does not get there. Only for who
+/// holds the lock: what gives way lies in the staging folder until it is removed.
+async fn put_in_place(staged: StagedPackage, folder: PathBuf, staging: PathBuf) -> ApiResult<()> {
+    in_background(move || {
+        let aside = staging.join(format!("old-{}", staged.digest().hex()));
+        let gave_way = match fs::rename(&folder, &aside) {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => return Err(failed(&format!("{} could not be moved away", folder.display()), &error)),
+        };
+        if let Err(error) = staged.persist(&folder) {
+            if gave_way && let Err(error) = fs::rename(&aside, &folder) {
+                tracing::error!(path = %folder.display(), %error, "what was there could not be put back");
+            }
+            return Err(package_error(&error));
+        }
+        if gave_way && let Err(error) = fs::remove_dir_all(&aside) {
+            // Whoever installs next clears the folder.
+            tracing::warn!(path = %aside.display(), %error, "files that gave way to others could not be removed");
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Removes a folder that may be gone already.

@@ -79,8 +79,8 @@ impl Plugins for Session {
             let granted = (!permissions.is_empty()).then(|| json!({"granted": permissions}));
             // Which keys, not with what: some are secrets.
             let configured = (!keys.is_empty()).then(|| json!({"configured": keys}));
-            let signed = Some(json!({"signature": outcome.signature}));
-            let after = merged(merged(merged(self.standing(&name), granted), configured), signed);
+            let done = Some(json!({"action": outcome.action, "signature": outcome.signature}));
+            let after = merged(merged(merged(self.standing(&name), granted), configured), done);
             Ok((outcome, Trace { before, after, revision: Some(digest.to_string()) }))
         };
         // Large for all that an installation holds; it is rare enough for a place of its own.
@@ -133,7 +133,7 @@ impl Plugins for Session {
 
     async fn plugin_signature(&self, name: &PluginName) -> ApiResult<PluginSignature> {
         self.require(Right::PLUGIN_VIEW, name.as_str())?;
-        signatures::of_installed(&self.host.engine, self.host.packages.directory(), name).await
+        signatures::of_installed(&self.host.engine, &self.host.packages, name).await
     }
 
     async fn plugin_health_list(&self) -> ApiResult<Vec<PluginHealth>> {
@@ -143,7 +143,7 @@ impl Plugins for Session {
 
     async fn plugin_rollback(&self, name: &PluginName, request: RollbackRequest) -> ApiResult<RollbackReport> {
         let RollbackRequest { dry_run } = request;
-        let engine = &self.host.engine;
+        let (engine, packages) = (&self.host.engine, &self.host.packages);
         let report = |RolledBack { migrated, lost }| {
             let mut migration = convert::migrated(migrated);
             self.veil(name, &mut migration);
@@ -151,14 +151,18 @@ impl Plugins for Session {
         };
         if dry_run {
             self.require(Right::PLUGIN_CREATE, name.as_str())?;
+            let lock = packages.lock().await?;
+            signatures::admit_predecessor(engine, packages, &lock, name).await?;
             return engine.rollback_rehearse(name).await.map(report).map_err(convert::error);
         }
         let work = async {
+            // Held until it is done, so that what was looked at is what is gone back to.
+            let lock = packages.lock().await?;
+            signatures::admit_predecessor(engine, packages, &lock, name).await?;
             self.consult(name, Change::Rollback).await.map_err(convert::error)?;
-            let lock = self.host.packages.lock().await?;
             let before = self.standing(name);
             let rolled_back = engine.rollback(name, self.correlation).await.map_err(convert::error)?;
-            self.host.packages.let_go(&lock, name).await;
+            packages.let_go(&lock, name).await;
             let lost = Some(json!({"lost_writes": rolled_back.lost}));
             let after = merged(self.standing(name), lost);
             Ok((report(rolled_back), Trace { before, after, revision: None }))

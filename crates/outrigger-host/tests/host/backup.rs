@@ -240,6 +240,19 @@ async fn what_is_restored_has_the_same_configuration_files() {
 }
 
 #[tokio::test]
+async fn trust_that_cannot_be_read_is_not_left_out() {
+    let bench = with_plugin().await;
+    let (trust, backup) = (bench.path("data/trust.toml"), bench.path("one.tar.gz"));
+    std::os::unix::fs::symlink(bench.path("nowhere"), &trust).expect("a link");
+    let error = create(&bench.platform, &backup).await.expect_err("who is trusted would be lost");
+    assert_eq!(error.code, Code::Io);
+    assert!(error.message.contains("trust.toml cannot be read"), "{}", error.message);
+    assert!(!backup.exists());
+    fs::remove_file(&trust).expect("it is removed");
+    create(&bench.platform, &backup).await.expect("nobody is trusted");
+}
+
+#[tokio::test]
 async fn a_backup_with_one_wrong_byte_is_refused() {
     let bench = with_plugin().await;
     let report = create(&bench.platform, &bench.path("one.tar.gz")).await.expect("it is made");

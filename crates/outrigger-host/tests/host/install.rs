@@ -65,6 +65,9 @@ async fn permissions_need_the_word_of_an_administrator_for_the_very_digest() {
     assert_eq!(install(Some(&other)).await.expect_err("another digest").code, Code::GrantRequired);
     assert_eq!(entries(&bench.path("data/packages")), 0);
     install(Some(&report.digest)).await.expect("approved");
+    // What was shown is what is installed, also where it asks for nothing more than it has.
+    assert_eq!(install(Some(&other)).await.expect_err("another digest").code, Code::GrantRequired);
+    assert_eq!(install(None).await.expect("it is there").action, "unchanged");
     let info = bench.platform.plugin_info(&hostile()).await.expect("it is installed");
     assert_eq!(info.granted, report.permissions);
 }

@@ -4,14 +4,15 @@ use std::fs;
 use std::path::PathBuf;
 
 use outrigger_api::{
-    ApiError, AuditQuery, CheckOutcome, Code, InstallOutcome, InstallRequest, PackageSource, PluginName, SignatureInfo,
-    SignatureWord,
+    ApiError, AuditQuery, CheckOutcome, Code, InstallOutcome, InstallRequest, PackageSource, PluginName,
+    RollbackRequest, SignatureInfo, SignatureWord,
 };
 use outrigger_registry::{SIGNATURE_FILE, SigningKey, sign_package};
+use outrigger_testkit::components::{self, Step};
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::bench::{Bench, call};
+use crate::bench::{Bench, call, entries, names, none};
 
 fn hostile() -> PluginName {
     "hostile".parse().expect("a name")
@@ -43,9 +44,14 @@ async fn state(bench: &Bench) -> SignatureInfo {
     bench.platform.plugin_signature(&hostile()).await.expect("it is read").signature
 }
 
+/// Where the files of a package lie that was installed.
+fn place(bench: &Bench, outcome: &InstallOutcome) -> PathBuf {
+    bench.path("data/packages").join(outcome.digest.trim_start_matches("sha256:"))
+}
+
 /// What it was refused with.
 #[track_caller]
-fn code(outcome: Result<InstallOutcome, ApiError>) -> Code {
+fn code<T: std::fmt::Debug>(outcome: Result<T, ApiError>) -> Code {
     outcome.expect_err("it is refused").code
 }
 
@@ -161,7 +167,7 @@ async fn files_that_were_changed_on_the_disk_are_found_and_restored() {
     ] {
         let outcome = bench.install(&folder).await.expect("it is installed");
         assert_eq!(state(&bench).await.state, before);
-        let place = bench.path("data/packages").join(outcome.digest.trim_start_matches("sha256:"));
+        let place = place(&bench, &outcome);
         let manifest = fs::read_to_string(place.join("plugin.toml")).expect("a manifest");
         fs::write(place.join("plugin.toml"), manifest + "# changed\n").expect("it is written");
         let found = state(&bench).await;
@@ -180,12 +186,90 @@ async fn files_that_were_changed_on_the_disk_are_found_and_restored() {
 }
 
 #[tokio::test]
+async fn what_runs_is_of_the_files_that_were_restored() {
+    let bench = Bench::new().await;
+    let folder = bench.package("managed", "managed", "1.0.0", "", &components::managed(Step::Succeeds, 1));
+    let outcome = bench.install(&folder).await.expect("it is installed");
+    let plugin: PluginName = "managed".parse().expect("a name");
+    let number = async || bench.call("managed.number", none()).await.expect("it answers");
+    assert_eq!(number().await, json!(1));
+    fs::write(place(&bench, &outcome).join("x.wasm"), components::managed(Step::Succeeds, 2)).expect("it is written");
+    let compiled = bench.path("data/cache/compiled");
+    for name in names(&compiled).iter().filter(|name| name.ends_with(".cwasm")) {
+        fs::remove_file(compiled.join(name)).expect("it is removed");
+    }
+    bench.platform.plugin_reload(&plugin).await.expect("it is reloaded");
+    assert_eq!(number().await, json!(2), "what runs is of the files that were changed");
+
+    let again = InstallRequest::new(PackageSource::Path(folder));
+    let tried = InstallRequest { dry_run: true, ..again.clone() };
+    assert_eq!(bench.platform.plugin_install(tried).await.expect("it is tried").action, "restored");
+    assert_eq!(number().await, json!(2), "it was only tried");
+    assert_eq!(bench.platform.plugin_install(again).await.expect("it is there").action, "restored");
+    assert_eq!(number().await, json!(1));
+    bench.platform.plugin_reload(&plugin).await.expect("it is reloaded");
+    assert_eq!(number().await, json!(1), "nothing of the other files is left in what is compiled");
+    assert_eq!(entries(&bench.path("data/staging")), 0);
+    let query = AuditQuery { action: Some("plugin_create".to_owned()), ..AuditQuery::default() };
+    let records = bench.platform.audit_list(&query).await.expect("it lists");
+    assert_eq!(records[0].after.as_ref().expect("there is something now")["action"], "restored", "{records:#?}");
+}
+
+#[tokio::test]
+async fn what_would_not_be_installed_is_not_gone_back_to() {
+    let bench = Bench::new().await;
+    let key = SigningKey::generate().expect("a key");
+    trust(&bench, &entry(&key, ""));
+    let first = bench.install(&signed(&bench, "1.0.0", &key)).await.expect("it is installed");
+    bench.install(&bench.hostile("1.1.0", "")).await.expect("it is updated");
+    let back = async |dry_run| bench.platform.plugin_rollback(&hostile(), RollbackRequest { dry_run }).await;
+    let version = async || bench.platform.plugin_info(&hostile()).await.expect("it is there").summary.version;
+
+    trust(&bench, &entry(&key, "revoked = true"));
+    let error = back(false).await.expect_err("its key was revoked");
+    assert_eq!((error.code, code(back(true).await)), (Code::SignatureInvalid, Code::SignatureInvalid));
+    assert!(error.message.contains("cannot go back") && error.message.contains("was revoked"), "{}", error.message);
+    let query = AuditQuery { action: Some("plugin_create".to_owned()), ..AuditQuery::default() };
+    let records = bench.platform.audit_list(&query).await.expect("it lists");
+    assert_eq!(records[0].code, Some(Code::SignatureInvalid), "{records:#?}");
+    trust(&bench, "requires = true\n");
+    for dry_run in [true, false] {
+        assert_eq!(code(back(dry_run).await), Code::DataDirectory);
+    }
+
+    // What was found out about the files is that they were changed, whatever became of the key.
+    trust(&bench, &entry(&key, "revoked = true"));
+    let more = place(&bench, &first).join("more.txt");
+    fs::write(&more, "x").expect("it is written");
+    for dry_run in [true, false] {
+        let error = back(dry_run).await.expect_err("its files were changed");
+        assert_eq!(error.code, Code::SignatureInvalid);
+        assert!(error.message.contains("`more.txt` was added"), "{}", error.message);
+        assert!(error.hint.contains("install the package of that version again"), "{}", error.hint);
+    }
+    assert_eq!(version().await, "1.1.0");
+    trust(&bench, &entry(&key, ""));
+    fs::remove_file(&more).expect("it is removed");
+    back(true).await.expect("it is tried");
+    back(false).await.expect("it goes back");
+    assert_eq!(version().await, "1.0.0");
+
+    bench.install(&bench.hostile("1.1.0", "")).await.expect("it is updated");
+    bench.install(&signed(&bench, "1.2.0", &key)).await.expect("it is updated");
+    trust(&bench, &format!("require = true\n{}", entry(&key, "")));
+    for dry_run in [true, false] {
+        assert_eq!(code(back(dry_run).await), Code::SignatureRequired);
+    }
+    assert_eq!(version().await, "1.2.0");
+}
+
+#[tokio::test]
 async fn files_of_a_version_that_is_kept_are_not_taken_unseen() {
     let bench = Bench::new().await;
     let one = bench.hostile("1.0.0", "");
     let outcome = bench.install(&one).await.expect("it is installed");
     bench.install(&bench.hostile("1.1.0", "")).await.expect("it is updated");
-    let place = bench.path("data/packages").join(outcome.digest.trim_start_matches("sha256:"));
+    let place = place(&bench, &outcome);
     fs::write(place.join("more.txt"), "x").expect("it is written");
     let older = InstallRequest { allow_downgrade: true, ..InstallRequest::new(PackageSource::Path(one)) };
     bench.platform.plugin_install(older).await.expect("it is installed");

@@ -105,19 +105,28 @@ impl<'a> Gate<'a> {
         Ok(path)
     }
 
-    /// Notes an entry and the folders above it. A folder may be named again; a file may not, nor may one path be both.
+    /// Notes an entry and the folders above it. A folder may be named again; a file may not, nor may one path be both. Folders
+    /// count although nothing but a file in them names them: once the package is unpacked, they are there.
     fn remember(&mut self, name: &str, path: &str, kind: Seen) -> Result<(), PackageError> {
-        let folders = path.match_indices('/').map(|(index, _)| (&path[..index], Seen::Folder));
-        for (path, kind) in folders.chain([(path, kind)]) {
-            match self.seen.entry(path.to_owned()) {
-                hash_map::Entry::Vacant(vacant) => {
-                    vacant.insert(kind);
-                }
-                hash_map::Entry::Occupied(seen) if *seen.get() == Seen::Folder && kind == Seen::Folder => {}
-                hash_map::Entry::Occupied(_) => return Err(self.fault(name, EntryFault::Duplicate)),
+        for (index, _) in path.match_indices('/') {
+            if self.remember_one(name, &path[..index], Seen::Folder)? {
+                self.count()?;
             }
         }
-        Ok(())
+        // It was counted itself as it came.
+        self.remember_one(name, path, kind).map(drop)
+    }
+
+    /// Answers whether it was not known yet.
+    fn remember_one(&mut self, name: &str, path: &str, kind: Seen) -> Result<bool, PackageError> {
+        match self.seen.entry(path.to_owned()) {
+            hash_map::Entry::Vacant(vacant) => {
+                vacant.insert(kind);
+                Ok(true)
+            }
+            hash_map::Entry::Occupied(seen) if *seen.get() == Seen::Folder && kind == Seen::Folder => Ok(false),
+            hash_map::Entry::Occupied(_) => Err(self.fault(name, EntryFault::Duplicate)),
+        }
     }
 }
 

@@ -58,6 +58,11 @@ impl Envelope {
             if keyid.is_empty() || keyid.len() > LONGEST_KEY_ID {
                 return Err(format!("a key in it has a name that is empty or longer than {LONGEST_KEY_ID} bytes"));
             }
+            // A stranger's text, which is shown: on terminals, in errors, in the audit log.
+            if !keyid.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err("a key in it has a name with something else in it than letters, digits and signs of ASCII"
+                    .to_owned());
+            }
             Ok(Signature { key_id: keyid, bytes: decode(&sig, "a signature")? })
         });
         let signatures = signatures.collect::<Result<_, _>>()?;

@@ -15,7 +15,10 @@ use super::key::{KeyError, SigningKey};
 use super::statement::Statement;
 use super::verify::read_envelope;
 use super::{LONGEST_ENVELOPE, SIGNATURE_FILE};
-use crate::package::{Package, PackageContents, PackageError, PackageFile, Shape, pack, package_digest};
+use crate::package::{Package, PackageContents, PackageError, PackageFile, PackageLimits, Shape, pack, package_digest};
+
+/// What the names of files and folders begin with that are there while something is signed.
+const TEMPORARY: &str = ".outrigger-sign-";
 
 /// A package that was signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -48,7 +51,7 @@ pub fn sign_package(path: &Path, key: &SigningKey, at: OffsetDateTime) -> Result
 }
 
 fn sign_folder(folder: &Path, key: &SigningKey, at: OffsetDateTime) -> Result<Signed, SignError> {
-    let contents = Package::open(folder)?.contents()?;
+    let contents = Package::open_within(folder, room_for_signature(folder))?.contents()?;
     let (envelope, statement) = renewed(folder, &contents, key, at)?;
     let bytes = envelope.to_bytes();
     if bytes.len() as u64 > LONGEST_ENVELOPE {
@@ -69,20 +72,31 @@ fn sign_folder(folder: &Path, key: &SigningKey, at: OffsetDateTime) -> Result<Si
     })
 }
 
+/// What a package may be so that a signature can still be added: what is signed must not be too large to be installed.
+fn room_for_signature(folder: &Path) -> PackageLimits {
+    let limits = PackageLimits::default();
+    match fs::symlink_metadata(folder.join(SIGNATURE_FILE)) {
+        // It takes the place of the one that is there.
+        Ok(_) => limits,
+        Err(_) => PackageLimits { entries: limits.entries - 1, ..limits },
+    }
+}
+
 /// Unpacks the archive beside itself, signs what was in it, and puts another archive in its place.
 fn sign_archive(package: &Package, key: &SigningKey, at: OffsetDateTime) -> Result<Signed, SignError> {
-    let path = package.path();
-    let failed = |source: io::Error| SignError::Write { path: path.to_owned(), source };
-    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let staged = package.stage(beside)?;
+    let failed = |source: io::Error| SignError::Write { path: package.path().to_owned(), source };
+    // A link stays one: what it leads to is signed.
+    let path = fs::canonicalize(package.path()).map_err(failed)?;
+    let beside = path.parent().unwrap_or(Path::new("/"));
+    let workshop = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(beside).map_err(failed)?;
+    let staged = package.stage(workshop.path())?;
     let signed = sign_folder(staged.root(), key, at)?;
-    let archive = tempfile::Builder::new().prefix(".signed-").suffix(".tar.gz").tempfile_in(beside).map_err(failed)?;
-    let archive = archive.into_temp_path();
+    let archive = workshop.path().join("signed.tar.gz");
     pack(staged.root(), &archive)?;
-    let permissions = fs::metadata(path).map_err(failed)?.permissions();
+    let permissions = fs::metadata(&path).map_err(failed)?.permissions();
     fs::set_permissions(&archive, permissions).map_err(failed)?;
     fs::File::open(&archive).and_then(|file| file.sync_all()).map_err(failed)?;
-    archive.persist(path).map_err(|error| failed(error.error))?;
+    fs::rename(&archive, &path).map_err(failed)?;
     Ok(signed)
 }
 
@@ -115,16 +129,27 @@ fn renewed(
     Ok((envelope, statement))
 }
 
-/// Writes the signature beside its place and moves it there.
+/// Writes the signature elsewhere and moves it to its place. Beside the package where that can be: whoever reads the package
+/// meanwhile would find half a signature in it.
 fn put(folder: &Path, bytes: &[u8]) -> Result<(), SignError> {
     let path = folder.join(SIGNATURE_FILE);
-    let failed = |source: io::Error| SignError::Write { path: path.clone(), source };
-    let mut file = tempfile::Builder::new().prefix(".signature-").tempfile_in(folder).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
+    let itself = fs::canonicalize(folder).ok();
+    if let Some(beside) = itself.as_deref().and_then(Path::parent)
+        && put_by_way_of(beside, &path, bytes).is_ok()
+    {
+        return Ok(());
+    }
+    // It is another file system, or a folder that is not ours to write to.
+    put_by_way_of(folder, &path, bytes).map_err(|source| SignError::Write { path, source })
+}
+
+fn put_by_way_of(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
+    file.write_all(bytes)?;
     // It is for everybody who may read the other files of the package.
-    file.as_file().set_permissions(Permissions::from_mode(0o644)).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(&path).map_err(|error| failed(error.error))?;
+    file.as_file().set_permissions(Permissions::from_mode(0o644))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
 

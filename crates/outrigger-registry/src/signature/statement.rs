@@ -64,14 +64,17 @@ impl Statement {
         }
         let mut left: BTreeMap<&PackagePath, &Digest> = listed.iter().collect();
         for PackageFile { path, size: _, sha256 } in covered(files) {
-            match left.remove(path) {
+            let found = left.remove(path);
+            // Strangers name files; on a terminal that must not do anything.
+            let path = path.as_str().escape_debug();
+            match found {
                 None => return Err(format!("`{path}` was added after it was signed")),
                 Some(signed) if signed != sha256 => return Err(format!("`{path}` was changed after it was signed")),
                 Some(_) => {}
             }
         }
         match left.keys().next() {
-            Some(path) => Err(format!("`{path}` was signed, and is missing")),
+            Some(path) => Err(format!("`{}` was signed, and is missing", path.as_str().escape_debug())),
             None => Ok(()),
         }
     }

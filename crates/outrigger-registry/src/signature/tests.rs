@@ -181,6 +181,40 @@ fn an_archive_is_signed_as_its_folder_is() {
 }
 
 #[test]
+fn an_archive_is_signed_where_it_lies() {
+    let key = fixture();
+    let yard = Yard::new();
+    let (archive, link) = (yard.0.path().join("there.tgz"), yard.0.path().join("link.tar.gz"));
+    pack(&yard.folder(), &archive).unwrap();
+    std::os::unix::fs::symlink("there.tgz", &link).unwrap();
+    let signed = sign_package(&link, &key, datetime!(2026-11-22 10:00 UTC)).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(Package::open(&archive).unwrap().digest().unwrap(), signed.digest);
+    let mut left: Vec<_> = fs::read_dir(yard.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["demo", "link.tar.gz", "there.tgz"]);
+}
+
+#[test]
+fn a_package_that_would_be_too_large_with_a_signature_is_not_signed() {
+    let key = fixture();
+    let yard = Yard::new();
+    // With four files and folders that are there, as many as there may be.
+    for number in 0..9_996 {
+        fs::write(yard.folder().join(number.to_string()), b"").unwrap();
+    }
+    assert_eq!(yard.contents().files.len(), 9_999);
+    let refused = sign_package(&yard.folder(), &key, datetime!(2026-11-22 10:00 UTC)).unwrap_err();
+    assert_eq!(refused.code(), Code::PackageTooLarge);
+    fs::remove_file(yard.folder().join("0")).unwrap();
+    // And again: the signature that is there gives way to the next.
+    for _ in 0..2 {
+        yard.sign(&key);
+        assert!(matches!(yard.state(&trusting(&key)), SignatureState::Valid { .. }));
+    }
+}
+
+#[test]
 fn a_package_is_signed_as_a_whole() {
     let key = fixture();
     let trust = trusting(&key);
@@ -260,6 +294,9 @@ fn an_envelope_that_is_wrong_is_refused() {
     check("{}", "no DSSE envelope");
     check(&good.replace("package.v1", "package.v2"), "not of the type");
     check(&good.replace(ID, ""), "empty or longer");
+    for strange in ["\\n", "\\u001b[2J", "\u{202e}", " ", "\u{e4}", "\\u0000"] {
+        check(&good.replace(ID, &format!("{ID}{strange}")), "something else in it than");
+    }
     check(&good.replace("\"payload\":\"", "\"payload\":\"!"), "the payload in it is not base64");
     let none = format!("{{\"payloadType\":\"{PAYLOAD_TYPE}\",\"payload\":\"e30=\",\"signatures\":[]}}");
     check(&none, "it has 0 signatures");

@@ -212,6 +212,6 @@ impl TrustError {
             Self::SameName { .. } => "give each key a name of its own",
             Self::SameKey { .. } => "leave one of them out",
         };
-        format!("{mend}; until then nothing is installed, and what is installed goes on")
+        format!("{mend}; until then nothing is installed or gone back to, and what is installed goes on")
     }
 }

@@ -22,7 +22,8 @@ use crate::etag::Demand;
 const TAG: &str = "Packages";
 const INSTALL: &str = "The package is read and checked, and its permissions are held against what its installed version \
     was granted. If it asks for more, the request is refused with `grant_required` unless `approved` is the digest of \
-    the package, which `POST /api/v1/plugins/inspect` tells; to approve takes the right `plugin_approve`. Where \
+    the package, which `POST /api/v1/plugins/inspect` tells; to approve takes the right `plugin_approve`. Where `approved` is \
+    another digest, nothing is installed, whatever the package asks for. Where \
     it takes the place of another version, what that left is migrated, and all of it is undone when the package does not \
     become healthy; `dry_run` says what would change, and changes nothing. A package whose signature is wrong is refused with \
     `signature_invalid`, and one without a signature that is trusted here with `signature_required`, where one is needed. A \
@@ -47,12 +48,14 @@ pub fn routes(api: &mut Api) {
         .summary("Go back to what was there before a plugin's last update")
         .describe(
             "The revision, its configuration and its state as they were. What was written to the state since is lost where \
-             the update changed the state; `lost_writes` says how much that is, also of a dry run.",
+             the update changed the state; `lost_writes` says how much that is, also of a dry run. It is held to what an \
+             installation is held to: where the signature would be refused now, or the files are no longer those that were \
+             installed, so is going back.",
         )
         .right("plugin_create")
         .example(json!({"dry_run": true}))
         .fails(LIFECYCLE)
-        .fails(&[Code::NotFound, Code::MigrationFailed]);
+        .fails(&[Code::NotFound, Code::MigrationFailed, Code::SignatureInvalid, Code::SignatureRequired]);
     api.get("/api/v1/plugins/registry", "plugin_available", available)
         .tag(TAG)
         .summary("List the packages that could be installed by name")
@@ -86,7 +89,7 @@ fn described<'a>(operation: &'a mut Operation, summary: &'static str) -> &'a mut
 #[serde(deny_unknown_fields)]
 struct Installation {
     source: Source,
-    /// The digest whose permissions the administrator has seen and grants.
+    /// The digest whose permissions the administrator has seen and grants. Nothing else is installed then.
     #[serde(default)]
     approved: Option<String>,
     /// Only say what it would do to the configuration and the state of the version that is installed.

@@ -171,6 +171,17 @@ fn too_many_entries_are_refused() {
         assert!(text.contains("has more than 100 files and folders"), "{text}");
         assert_eq!(code, Code::PackageTooLarge);
     }
+    // Folders count in every shape, whether or not an archive names them: three files in two of them are five entries.
+    let exactly = |entries| PackageLimits { entries, ..PackageLimits::default() };
+    let paths = [
+        yard.file("d.zip", &zip(&plugin_files())),
+        yard.file("d.tgz", &tar_gz(&plugin_files())),
+        folder(&yard.path("d"), &plugin_files()),
+    ];
+    for path in paths {
+        assert!(yard.refused_within(&path, exactly(4)).0.contains("has more than 4 files and folders"), "{path:?}");
+        assert!(Package::open_within(&path, exactly(5)).unwrap().digest().is_ok(), "{path:?}");
+    }
     files.truncate(9_000);
     assert!(Package::open(yard.file("b.zip", &zip(&files))).unwrap().digest().is_ok());
 
