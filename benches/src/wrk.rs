@@ -114,9 +114,10 @@ impl Wrk {
             let longest = 2.0 * pause.as_secs_f64() * 1e3;
             format!("function delay() return math.floor(math.random() * {longest:.3} + math.random()) end\n")
         });
-        let key = request.key.as_ref().map_or_else(String::new, |key| {
-            format!("wrk.headers['Authorization'] = 'Bearer {key}'\n")
-        });
+        let key = request
+            .key
+            .as_ref()
+            .map_or_else(String::new, |key| format!("wrk.headers['Authorization'] = 'Bearer {key}'\n"));
         let script = format!(
             "wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\n{key}wrk.body = [==[{}]==]\n{delay}{}",
             request.body, SCRIPT
@@ -131,7 +132,8 @@ impl Wrk {
             .context("`wrk` cannot be run")?;
         let text = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.success(), "wrk failed: {text}{}", String::from_utf8_lossy(&output.stderr));
-        let line = text.lines().find_map(|line| line.strip_prefix("figures ")).with_context(|| format!("wrk said {text}"))?;
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("figures ")).with_context(|| format!("wrk said {text}"))?;
         let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
         let [requests, duration, median, p99, longest, limited, refused, broken] = numbers[..] else {
             bail!("wrk said {line}");
