@@ -200,6 +200,12 @@ pub(crate) fn chain(error: &reqwest::Error) -> String {
 /// is wrapped in others, of which some do not tell what they wrap.
 fn advice(scheme: &str, error: &reqwest::Error, why: &str) -> Option<&'static str> {
     let plain = scheme == "http" && error.is_request() && !error.is_connect() && !error.is_timeout();
+    if why.contains("CaUsedAsEndEntity") {
+        return Some(
+            "the server shows the certificate of an authority; have that authority issue one for the server, or make it \
+             with `basicConstraints=CA:FALSE`",
+        );
+    }
     if why.contains("UnknownIssuer") {
         return Some(
             "this system does not know who issued the server's certificate; `--ca-certificate FILE`, or \
