@@ -60,6 +60,8 @@ fn a_server_is_believed_where_its_authority_is_named() {
     listed(list(&here, &server, &["--server", &server.address, "--ca-certificate", "ours.pem"], "absent.pem"));
     // Commands on the server's machine need none of it.
     there.run(&["plugin", "list"]).succeeded();
+    let idle = there.run(&["plugin", "list", "--ca-certificate", "authority.pem"]);
+    idle.failed(2, &["invalid_usage", "no server is named", "`--server`"]);
 
     let unknown = list(&here, &server, &["--server", &server.address], "");
     unknown.failed(9, &["unreachable", "invalid peer certificate: UnknownIssuer", "--ca-certificate FILE"]);
@@ -67,7 +69,8 @@ fn a_server_is_believed_where_its_authority_is_named() {
     let misnamed = list(&here, &server, &["--server", &named, "--ca-certificate", "ours.pem"], "");
     misnamed.failed(9, &["unreachable", "invalid peer certificate", "a name that its certificate is for"]);
     let plain = server.address.replace("https://", "http://");
-    let unencrypted = list(&here, &server, &["--server", &plain], "");
+    // Without TLS nobody looks for that file.
+    let unencrypted = list(&here, &server, &["--server", &plain], "absent.pem");
     unencrypted.failed(9, &["unreachable", &plain, "with TLS its address begins with https://"]);
     let unserved = Server::start(&here);
     let encrypted = unserved.address.replace("http://", "https://");
