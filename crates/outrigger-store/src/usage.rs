@@ -81,7 +81,8 @@ fn groups(backend: DbBackend, filter: &UsageFilter) -> Select<run::Entity> {
     let UsageFilter { since, until, plugins, function, caller, by, limit } = filter;
     let start = filter.step().map(|step| {
         let step = step.as_nanos();
-        format!(r#""runs"."started_at" / {step} * {step}"#)
+        // Towards the past, also before 1970: `%` has the sign of what is divided.
+        format!(r#""runs"."started_at" - (("runs"."started_at" % {step}) + {step}) % {step}"#)
     });
     let of = |key: UsageKey, column: &str| by.contains(&key).then(|| format!(r#""runs"."{column}""#));
     let names = [
