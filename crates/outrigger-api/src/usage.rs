@@ -60,7 +60,11 @@ impl UsageQuery {
         let until = self.until.unwrap_or(now);
         // There is no way to write a year before the year 0; whoever ends there begins nowhere.
         let usual = || until.checked_sub(Self::USUAL).filter(|since| since.year() >= 0).unwrap_or(until);
-        let since = self.since.unwrap_or_else(usual);
+        let mut since = self.since.unwrap_or_else(usual);
+        // Whoever asked for as much as there may be asked a moment ago.
+        if self.until.is_none() && (Self::LONGEST..=Self::LONGEST + Duration::MINUTE).contains(&(until - since)) {
+            since = until - Self::LONGEST;
+        }
         if since >= until {
             return wrong("`since` is not before `until`", "without `until` the span ends now");
         }
@@ -258,6 +262,12 @@ mod tests {
         check(Some(NOW + day), None, None);
         check(Some(then), Some(then + 92 * day), Some((then, then + 92 * day)));
         check(Some(then), Some(then + 93 * day), None);
+        // What is said to be 92 days ago is a moment more when it arrives.
+        let longest = NOW - 92 * day;
+        check(Some(longest - Duration::MILLISECOND), None, Some((longest, NOW)));
+        check(Some(longest - Duration::MINUTE), None, Some((longest, NOW)));
+        check(Some(longest - Duration::MINUTE - Duration::NANOSECOND), None, None);
+        check(Some(longest - Duration::MILLISECOND), Some(NOW), None);
         check(Some(datetime!(0000-01-01 0:00 UTC)), Some(datetime!(9999-12-31 23:59 UTC)), None);
         check(None, Some(datetime!(0000-01-01 0:00 UTC)), None);
     }

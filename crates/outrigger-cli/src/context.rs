@@ -53,8 +53,11 @@ impl Context {
         let open = || async {
             if let Some(server) = self.named_server() {
                 let key = environment::text(environment::KEY);
-                let authorities =
-                    self.ca_certificate.clone().or_else(|| environment::path(environment::CA_CERTIFICATE));
+                let authorities = self.ca_certificate.clone().or_else(|| {
+                    // It is there for all servers; one without TLS has no certificate.
+                    let has_tls = server.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
+                    environment::path(environment::CA_CERTIFICATE).filter(|_| has_tls)
+                });
                 let client = match authorities {
                     Some(file) => Client::trusting(&server, key, &file)?,
                     None => Client::new(&server, key)?,
@@ -93,6 +96,20 @@ impl Context {
             None => Ok(()),
             Some(_) => Err(ApiError::new(Code::InvalidUsage, format!("`outrigger {command}` takes no `--server`"))
                 .with_hint("it works on this machine alone; leave `--server` out, or run it on the server's machine")),
+        }
+    }
+
+    /// Refuses `--ca-certificate` where no server is named, which would else be taken to have been heeded.
+    ///
+    /// # Errors
+    /// It was given for no server.
+    pub fn refuse_idle_authorities(&self) -> ApiResult<()> {
+        match &self.ca_certificate {
+            Some(_) if !self.names_server() => {
+                Err(ApiError::new(Code::InvalidUsage, "`--ca-certificate` is given, and no server is named")
+                    .with_hint("name the server whose certificate it is for with `--server`, or leave it out"))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -220,7 +220,8 @@ pub fn duration(microseconds: u64) -> String {
         10_000..100_000 => format!("{:.1} ms", microseconds as f64 / 1e3),
         100_000..1_000_000 => format!("{:.0} ms", microseconds as f64 / 1e3),
         1_000_000..10_000_000 => format!("{:.2} s", microseconds as f64 / 1e6),
-        _ => format!("{:.1} s", microseconds as f64 / 1e6),
+        10_000_000..3_600_000_000 => format!("{:.1} s", microseconds as f64 / 1e6),
+        _ => format!("{:.1} h", microseconds as f64 / 3.6e9),
     }
 }
 
@@ -270,9 +271,15 @@ mod tests {
 
     #[test]
     fn durations_have_three_digits() {
-        for (microseconds, expected) in
-            [(7, "7 µs"), (1_234, "1.23 ms"), (12_345, "12.3 ms"), (123_456, "123 ms"), (61_000_000, "61.0 s")]
-        {
+        for (microseconds, expected) in [
+            (7, "7 µs"),
+            (1_234, "1.23 ms"),
+            (12_345, "12.3 ms"),
+            (123_456, "123 ms"),
+            (61_000_000, "61.0 s"),
+            (3_599_900_000, "3599.9 s"),
+            (123_456_000_000, "34.3 h"),
+        ] {
             assert_eq!(duration(microseconds), expected);
         }
     }

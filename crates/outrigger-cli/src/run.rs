@@ -96,6 +96,7 @@ fn log(verbosity: u8) {
 /// Runs a command until it ends or the user cancels it. The first Ctrl-C drops the command, which cancels what it was
 /// waiting for, and closes the platform in order; the second one waits for nothing.
 async fn supervise(context: Arc<Context>, command: Command) -> CliResult {
+    context.refuse_idle_authorities()?;
     if let Command::Serve(arguments) = command {
         // It stops in an order of its own.
         return commands::serve::run(&context, arguments).await;

@@ -175,7 +175,7 @@ impl Client {
     pub(crate) fn unreachable(&self, error: &reqwest::Error) -> ApiError {
         let why = chain(error);
         let unreachable = ApiError::new(Code::Unreachable, format!("{} cannot be reached: {why}", self.shown));
-        match advice(self.base.scheme(), error, &why) {
+        match advice(&self.shown, error, &why) {
             Some(advice) => unreachable.with_hint(advice),
             None => unreachable,
         }
@@ -198,8 +198,13 @@ pub(crate) fn chain(error: &reqwest::Error) -> String {
 
 /// What to do where both sides are there and do not agree on TLS. What TLS has to say is known by its words alone: its error
 /// is wrapped in others, of which some do not tell what they wrap.
-fn advice(scheme: &str, error: &reqwest::Error, why: &str) -> Option<&'static str> {
-    let plain = scheme == "http" && error.is_request() && !error.is_connect() && !error.is_timeout();
+fn advice(address: &str, error: &reqwest::Error, why: &str) -> Option<&'static str> {
+    if why.contains("CaUsedAsEndEntity") {
+        return Some(
+            "the server shows the certificate of an authority; have that authority issue one for the server, or make it \
+             with `basicConstraints=CA:FALSE`",
+        );
+    }
     if why.contains("UnknownIssuer") {
         return Some(
             "this system does not know who issued the server's certificate; `--ca-certificate FILE`, or \
@@ -212,6 +217,9 @@ fn advice(scheme: &str, error: &reqwest::Error, why: &str) -> Option<&'static st
     if why.contains("corrupt message") || why.contains("handshake eof") {
         return Some("does the server speak TLS? if not, its address begins with http://");
     }
+    // What becomes of a request without TLS where it is waited for. A socket has a path and never any TLS.
+    let broken = ["invalid HTTP", "connection closed before message completed", "Connection reset"];
+    let plain = address.starts_with("http://") && error.is_request() && broken.iter().any(|words| why.contains(words));
     plain.then_some("does the server still run, and without TLS? with TLS its address begins with https://")
 }
 

@@ -282,6 +282,7 @@ async fn path(
         recording: run.recording(),
         progress: options.progress,
         firings,
+        tries: run.tries(),
     };
     let no_cache = options.no_cache;
     // Pinned here, so that a pointer is handed on; the future itself is large and would be copied at every step.
@@ -321,6 +322,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) recording: Option<&'a Arc<Recording>>,
     pub(crate) progress: Option<Reporter>,
     pub(crate) firings: Option<Arc<AtomicU32>>,
+    /// See [`Run::tries`].
+    tries: &'a AtomicU32,
 }
 
 /// What comes out of the inner stages.

@@ -1,7 +1,7 @@
 //! Where databases differ in what they call a thing. Everything else is written once, in sea-orm's terms.
 
 use sea_orm::sea_query::{Alias, Expr, Func, IntoColumnRef, SimpleExpr};
-use sea_orm::{DbBackend, DbErr, ExprTrait, RuntimeErr};
+use sea_orm::{ColumnTrait, DbBackend, DbErr, ExprTrait, RuntimeErr};
 
 /// Whether a message contains `needle`, whatever the case. `folded` is the column with the folded message where that
 /// differs from ASCII lower case, `message` the one with the message itself, `needle` folded already. Not with `LIKE`, which
@@ -18,6 +18,21 @@ pub(crate) fn contains(
     };
     let text = Func::coalesce([Expr::col(folded), Func::lower(Expr::col(message)).into()]);
     Func::cust(Alias::new(position)).arg(text).arg(Expr::val(needle)).gt(0)
+}
+
+/// Whether a column has one of these values. A statement has room for so many variables (32,766 in SQLite) and there may be
+/// more values, so that they are one variable where the database can take them apart.
+pub(crate) fn is_one_of<'a>(
+    backend: DbBackend,
+    column: impl ColumnTrait,
+    values: impl Iterator<Item = &'a str>,
+) -> SimpleExpr {
+    if backend != DbBackend::Sqlite {
+        return column.is_in(values);
+    }
+    let values = serde_json::Value::from_iter(values).to_string();
+    let each = "? IN (SELECT value FROM json_each(?))";
+    Expr::cust_with_exprs(each, [Expr::col(column.as_column_ref()), Expr::val(values)])
 }
 
 /// A statement that inserts so many rows, and may leave half of them where it fails: the transaction around it is then

@@ -6,6 +6,7 @@
 //! keeps nothing and behaves alike, which the contract suite in `outrigger-testkit` and `tests/twins.rs` hold both to.
 
 mod access;
+mod alone;
 mod audit;
 mod columns;
 mod configuration;

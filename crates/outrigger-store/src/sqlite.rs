@@ -1,7 +1,6 @@
 //! The embedded store: one SQLite file, in WAL mode, which several processes may have open at once.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -22,8 +21,8 @@ use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteSynchronous};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, SqlxSqliteConnector, Statement};
 use time::OffsetDateTime;
-use tokio::sync::{Mutex, MutexGuard};
 
+use crate::alone::Alone;
 use crate::database::{Database, failed};
 use crate::{
     access, audit, dialect, hooks, jobs, migrations, plugins, prune, records, requests, state, statistics, templates,
@@ -43,8 +42,7 @@ const READERS: u32 = 4;
 pub struct SqliteStore {
     database: Database,
     path: PathBuf,
-    /// Held by whoever reads a lot.
-    reading: Arc<Mutex<()>>,
+    alone: Alone,
 }
 
 impl SqliteStore {
@@ -65,7 +63,7 @@ impl SqliteStore {
         use_wal(&write).await.map_err(at)?;
         let database = Database { read, write };
         migrations::migrate(&database, &path.display().to_string()).await?;
-        Ok(Self { database, path, reading: Arc::default() })
+        Ok(Self { database, path, alone: Alone::default() })
     }
 
     /// Opens a database that nobody writes to, such as one from a backup, and changes nothing about it: what is to be
@@ -81,7 +79,7 @@ impl SqliteStore {
         let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool(connection);
         let database = Database { read: connection.clone(), write: connection };
         let version = migrations::present(&database, &path.display().to_string()).await?;
-        Ok((Self { database, path, reading: Arc::default() }, version))
+        Ok((Self { database, path, alone: Alone::default() }, version))
     }
 
     /// Whether every page, index and reference is as it should be.
@@ -105,9 +103,9 @@ impl SqliteStore {
         &self.database
     }
 
-    /// Waits for others that read a lot. Of the few connections one is enough for that: who reads little finds another.
-    pub(crate) async fn alone(&self) -> MutexGuard<'_, ()> {
-        self.reading.lock().await
+    /// Where those that read a lot wait for each other.
+    pub(crate) fn alone(&self) -> &Alone {
+        &self.alone
     }
 
     /// The first value of the first row, as text.

@@ -5,15 +5,19 @@ use outrigger_contract::PluginName;
 use outrigger_engine::store::{StoreError, Usage, UsageFilter, UsageKey, UsageRecord, UsageStore};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    Select, Statement,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Select, Statement,
 };
 
 use crate::SqliteStore;
 use crate::columns;
 use crate::database::failed;
+use crate::dialect;
 use crate::entities::run::{self, Column};
 use crate::records::limit_of;
+
+const SUM_UP: &str = "sum up runs";
+const LIST: &str = "list the plugins that there are runs of";
 
 /// What is summed up of the runs of a group. A sum has the type of the column in every database.
 const SUMS: [(&str, &str); 6] = [
@@ -39,40 +43,46 @@ const PLUGINS: &str = r#"WITH RECURSIVE "names"("name") AS (
 #[async_trait]
 impl UsageStore for SqliteStore {
     async fn run_usage(&self, filter: &UsageFilter) -> Result<Usage, StoreError> {
-        const ACTION: &str = "sum up runs";
-        let _alone = self.alone().await;
-        let read = &self.database().read;
-        let oldest = run::Entity::find().select_only().column_as(Column::StartedAt.min(), "oldest");
-        let oldest = oldest.into_tuple::<Option<i64>>().one(read).await.map_err(failed(ACTION))?.flatten();
-        let mut rows = groups(filter).into_model::<Group>().all(read).await.map_err(failed(ACTION))?;
-        // Of no runs at all the database makes a group, too, where there is nothing to tell groups apart by.
-        rows.retain(|row| row.calls > 0);
         let most = usize::try_from(limit_of(filter.limit)).unwrap_or(usize::MAX);
-        let truncated = rows.len() > most;
-        rows.truncate(most);
-        let groups = rows.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
-        Ok(Usage { groups, truncated, oldest: oldest.map(columns::to_time) })
+        let read = self.database().read.clone();
+        let groups = groups(read.get_database_backend(), filter);
+        self.alone().run(SUM_UP, sum_up(read, groups, most)).await
     }
 
     async fn run_plugins(&self) -> Result<Vec<PluginName>, StoreError> {
-        const ACTION: &str = "list the plugins that there are runs of";
-        let read = &self.database().read;
-        let statement = Statement::from_string(read.get_database_backend(), PLUGINS);
-        let rows = read.query_all_raw(statement).await.map_err(failed(ACTION))?;
-        let name = |row: &sea_orm::QueryResult| {
-            let name: String = row.try_get_by_index(0).map_err(failed(ACTION))?;
-            columns::parse::<PluginName>("a run", &name)
-        };
-        rows.iter().map(name).collect()
+        self.alone().run(LIST, plugins(self.database().read.clone())).await
     }
 }
 
+async fn sum_up(read: DatabaseConnection, groups: Select<run::Entity>, most: usize) -> Result<Usage, StoreError> {
+    let oldest = run::Entity::find().select_only().column_as(Column::StartedAt.min(), "oldest");
+    let oldest = oldest.into_tuple::<Option<i64>>().one(&read).await.map_err(failed(SUM_UP))?.flatten();
+    let mut rows = groups.into_model::<Group>().all(&read).await.map_err(failed(SUM_UP))?;
+    // Of no runs at all the database makes a group, too, where there is nothing to tell groups apart by.
+    rows.retain(|row| row.calls > 0);
+    let truncated = rows.len() > most;
+    rows.truncate(most);
+    let groups = rows.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+    Ok(Usage { groups, truncated, oldest: oldest.map(columns::to_time) })
+}
+
+async fn plugins(read: DatabaseConnection) -> Result<Vec<PluginName>, StoreError> {
+    let statement = Statement::from_string(read.get_database_backend(), PLUGINS);
+    let rows = read.query_all_raw(statement).await.map_err(failed(LIST))?;
+    let name = |row: &sea_orm::QueryResult| {
+        let name: String = row.try_get_by_index(0).map_err(failed(LIST))?;
+        columns::parse::<PluginName>("a run", &name)
+    };
+    rows.iter().map(name).collect()
+}
+
 /// One more group than are wanted, which says whether there are more.
-fn groups(filter: &UsageFilter) -> Select<run::Entity> {
+fn groups(backend: DbBackend, filter: &UsageFilter) -> Select<run::Entity> {
     let UsageFilter { since, until, plugins, function, caller, by, limit } = filter;
     let start = filter.step().map(|step| {
         let step = step.as_nanos();
-        format!(r#""runs"."started_at" / {step} * {step}"#)
+        // Towards the past, also before 1970: `%` has the sign of what is divided.
+        format!(r#""runs"."started_at" - (("runs"."started_at" % {step}) + {step}) % {step}"#)
     });
     let of = |key: UsageKey, column: &str| by.contains(&key).then(|| format!(r#""runs"."{column}""#));
     let names = [
@@ -86,7 +96,7 @@ fn groups(filter: &UsageFilter) -> Select<run::Entity> {
         .filter(Column::StartedAt.gte(columns::from_time(*since)))
         .filter(Column::StartedAt.lt(columns::from_time(*until)))
         .apply_if(plugins.as_ref(), |query, plugins| {
-            query.filter(Column::Plugin.is_in(plugins.iter().map(PluginName::as_str)))
+            query.filter(dialect::is_one_of(backend, Column::Plugin, plugins.iter().map(PluginName::as_str)))
         })
         .apply_if(function.as_ref(), |query, function| query.filter(Column::Function.eq(function.as_str())))
         .apply_if(caller.as_ref(), |query, caller| query.filter(Column::Caller.eq(caller.as_str())))
@@ -155,10 +165,10 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use sea_orm::DbBackend;
     use time::OffsetDateTime;
 
     use super::*;
+    use crate::alone::tests::begin_and_drop;
 
     const KEYS: [UsageKey; 6] =
         [UsageKey::Hour, UsageKey::Day, UsageKey::Plugin, UsageKey::Function, UsageKey::Caller, UsageKey::Outcome];
@@ -179,8 +189,9 @@ mod tests {
         let keys = KEYS.map(|key| BTreeSet::from([key]));
         for by in keys.into_iter().chain([BTreeSet::new(), BTreeSet::from(KEYS)]) {
             let check = async |filter: UsageFilter, expected: &str| {
-                let steps = plan(&store, groups(&filter).build(DbBackend::Sqlite)).await;
-                assert_eq!(steps.lines().next(), Some(expected), "{filter:?}");
+                let steps = plan(&store, groups(DbBackend::Sqlite, &filter).build(DbBackend::Sqlite)).await;
+                let reading: Vec<_> = steps.lines().filter(|step| step.contains(" runs ")).collect();
+                assert_eq!(reading, [expected], "{filter:?}: {steps}");
             };
             let any = UsageFilter { by: by.clone(), ..plain.clone() };
             check(any.clone(), "SEARCH runs USING INDEX runs_by_time (started_at>? AND started_at<?)").await;
@@ -195,5 +206,30 @@ mod tests {
         let reading: Vec<_> = steps.lines().filter(|step| step.contains(" runs")).collect();
         let covering = "SEARCH runs USING COVERING INDEX runs_by_plugin";
         assert!(reading.len() == 2 && reading.iter().all(|step| step.starts_with(covering)), "{steps}");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_keeps_others_waiting() {
+        async fn check(store: &SqliteStore, given_up: impl Future) {
+            let pool = store.database().read.get_sqlite_connection_pool();
+            // Without a connection a statement takes as long as the test wants it to.
+            let mut connections = Vec::new();
+            for _ in 0..pool.options().get_max_connections() {
+                connections.push(pool.acquire().await.unwrap());
+            }
+            begin_and_drop(given_up).await;
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            assert!(store.alone().is_taken());
+            drop(connections);
+            assert_eq!(store.run_plugins().await.unwrap(), Vec::new());
+            assert!(!store.alone().is_taken());
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(directory.path().join("outrigger.db")).await.unwrap();
+        let filter = UsageFilter::between(OffsetDateTime::UNIX_EPOCH, OffsetDateTime::now_utc());
+        check(&store, store.run_usage(&filter)).await;
+        check(&store, store.run_plugins()).await;
     }
 }

@@ -1,6 +1,7 @@
 //! The store in memory answers to any sequence of operations on state as SQLite does, and sums any runs up as it does.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use outrigger_contract::Code;
 use outrigger_engine::Store;
@@ -11,6 +12,7 @@ use outrigger_store::{MemoryStore, SqliteStore};
 use outrigger_testkit::store_suite::{moment, name, put, run};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use time::OffsetDateTime;
 
 #[derive(Clone, Debug)]
 enum Operation {
@@ -108,6 +110,14 @@ const KEYS: [UsageKey; 6] =
 /// When, plugin, function, caller, code, cache, attempts, how long.
 type Drawn = (u64, &'static str, &'static str, &'static str, Option<Code>, CacheOutcome, u32, u64);
 
+/// A moment of the days around the year 1970 where it is an odd one, or of those around that of the other tests.
+fn at(seconds: u64) -> OffsetDateTime {
+    match seconds % 2 {
+        0 => moment(seconds),
+        _ => OffsetDateTime::UNIX_EPOCH + Duration::from_secs(seconds) - Duration::from_nanos(200_000_000_000_001),
+    }
+}
+
 /// Few values of each kind, so that groups have several runs.
 fn runs() -> impl Strategy<Value = Vec<RunRecord>> {
     let cache = [CacheOutcome::Bypass, CacheOutcome::Miss, CacheOutcome::Hit, CacheOutcome::Shared];
@@ -121,16 +131,17 @@ fn runs() -> impl Strategy<Value = Vec<RunRecord>> {
         0..4_u32,
         0..1_000_000_u64,
     );
-    let made = |(number, (at, plugin, function, caller, code, cache, attempts, duration_us)): (u64, Drawn)| RunRecord {
-        started_at: moment(at),
-        function: function.parse().expect("a name"),
-        caller: str::to_owned(caller),
-        code,
-        cache,
-        attempts,
-        duration_us,
-        ..run(&name(plugin), number)
-    };
+    let made =
+        |(number, (began, plugin, function, caller, code, cache, attempts, duration_us)): (u64, Drawn)| RunRecord {
+            started_at: at(began),
+            function: function.parse().expect("a name"),
+            caller: str::to_owned(caller),
+            code,
+            cache,
+            attempts,
+            duration_us,
+            ..run(&name(plugin), number)
+        };
     proptest::collection::vec(one, 0..60).prop_map(move |runs| (0_u64..).zip(runs).map(made).collect())
 }
 
@@ -151,7 +162,7 @@ fn filters() -> impl Strategy<Value = UsageFilter> {
         caller: caller.map(str::to_owned),
         by: by.into_iter().collect::<BTreeSet<_>>(),
         limit,
-        ..UsageFilter::between(moment(since), moment(since + length))
+        ..UsageFilter::between(at(since), at(since) + Duration::from_secs(length))
     })
 }
 

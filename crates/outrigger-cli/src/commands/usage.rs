@@ -25,10 +25,22 @@ pub async fn run(context: &Context, arguments: UsageArguments) -> CliResult {
         table_or("No runs.", &shown.head(), report.groups.iter().map(|group| shown.row(group)).collect())
     })?;
     if report.truncated {
-        context.output.remark(&format!("There are more groups than the {limit} that are shown; --limit shows more."));
+        context.output.remark(&cut_off(&report.by, limit));
     }
     remark_on_age(context, &report);
     Ok(())
+}
+
+/// Which groups are not shown, and what would show them.
+fn cut_off(by: &[UsageKey], limit: u32) -> String {
+    let is_timed = by.iter().any(|key| matches!(key, UsageKey::Hour | UsageKey::Day));
+    // The earliest come first.
+    let which = if is_timed { ": the latest are cut off" } else { "" };
+    let advice = match limit < UsageQuery::MOST {
+        true => "--limit shows more",
+        false => "ask for a shorter span, or for less in --by",
+    };
+    format!("There are more groups than the {limit} that are shown{which}; {advice}.")
 }
 
 /// Nobody is to take a time of which nothing is known for one in which nothing was called.
@@ -105,5 +117,27 @@ impl Shown {
         let counts = [calls, failures, cache_hits, retries].map(|count| cell(count.to_string()));
         let times = [mean_us, max_us, total_us].map(|time| cell(duration(*time)));
         named.into_iter().flatten().chain(counts).chain(times).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cut_off_is_said_with_what_helps() {
+        let check = |by: &[UsageKey], limit: u32, expected: &str| assert_eq!(cut_off(by, limit), expected);
+        check(&[UsageKey::Function], 5, "There are more groups than the 5 that are shown; --limit shows more.");
+        check(
+            &[UsageKey::Day, UsageKey::Caller],
+            9_999,
+            "There are more groups than the 9999 that are shown: the latest are cut off; --limit shows more.",
+        );
+        check(
+            &[UsageKey::Hour],
+            10_000,
+            "There are more groups than the 10000 that are shown: the latest are cut off; ask for a shorter span, or for \
+             less in --by.",
+        );
     }
 }

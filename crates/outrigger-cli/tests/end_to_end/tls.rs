@@ -25,8 +25,12 @@ fn certificates(place: &Place) {
 /// A server with that certificate.
 fn serve(place: &Place) -> Server {
     certificates(place);
+    serve_with(place, "certificate.pem", "key.pem")
+}
+
+fn serve_with(place: &Place, certificate: &str, key: &str) -> Server {
     let path = |name: &str| place.path(name).display().to_string();
-    Server::start_with(place, &["--tls-certificate", &path("certificate.pem"), "--tls-key", &path("key.pem")])
+    Server::start_with(place, &["--tls-certificate", &path(certificate), "--tls-key", &path(key)])
 }
 
 /// Lists a server's plugins from a place that has a file with the authority's certificate, or should have.
@@ -56,6 +60,8 @@ fn a_server_is_believed_where_its_authority_is_named() {
     listed(list(&here, &server, &["--server", &server.address, "--ca-certificate", "ours.pem"], "absent.pem"));
     // Commands on the server's machine need none of it.
     there.run(&["plugin", "list"]).succeeded();
+    let idle = there.run(&["plugin", "list", "--ca-certificate", "authority.pem"]);
+    idle.failed(2, &["invalid_usage", "no server is named", "`--server`"]);
 
     let unknown = list(&here, &server, &["--server", &server.address], "");
     unknown.failed(9, &["unreachable", "invalid peer certificate: UnknownIssuer", "--ca-certificate FILE"]);
@@ -63,11 +69,34 @@ fn a_server_is_believed_where_its_authority_is_named() {
     let misnamed = list(&here, &server, &["--server", &named, "--ca-certificate", "ours.pem"], "");
     misnamed.failed(9, &["unreachable", "invalid peer certificate", "a name that its certificate is for"]);
     let plain = server.address.replace("https://", "http://");
-    let unencrypted = list(&here, &server, &["--server", &plain], "");
+    // Without TLS nobody looks for that file.
+    let unencrypted = list(&here, &server, &["--server", &plain], "absent.pem");
     unencrypted.failed(9, &["unreachable", &plain, "with TLS its address begins with https://"]);
     let unserved = Server::start(&here);
     let encrypted = unserved.address.replace("http://", "https://");
     list(&here, &unserved, &["--server", &encrypted], "").failed(9, &["unreachable", "begins with http://"]);
+}
+
+#[test]
+fn a_server_may_have_a_certificate_of_its_own_but_not_an_authoritys() {
+    let here = Place::new();
+    let list_from = |is_ca: rcgen::IsCa, authorities: &str| {
+        let there = Place::new();
+        let mut parameters = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        parameters.is_ca = is_ca;
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap().pem();
+        there.write("own.pem", &certificate);
+        there.write("own-key.pem", key.serialize_pem());
+        here.write("own.pem", &certificate);
+        let server = serve_with(&there, "own.pem", "own-key.pem");
+        list(&here, &server, &["--server", &server.address], authorities)
+    };
+    list_from(rcgen::IsCa::ExplicitNoCa, "own.pem").succeeded();
+    for authorities in ["own.pem", ""] {
+        let listed = list_from(rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained), authorities);
+        listed.failed(9, &["unreachable", "the certificate of an authority", "`basicConstraints=CA:FALSE`"]);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! refused at the first stage.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use outrigger_contract::{Code, FunctionRef};
@@ -34,6 +35,8 @@ pub(super) struct Run<'a> {
     /// It has not ended by itself. If its caller drops it now, as a face does that no longer wants the answer, that is
     /// recorded.
     open: bool,
+    /// The try that it is at: 1 unless it was tried again, which alone writes it.
+    tries: AtomicU32,
     /// Where its time goes, if anybody wants to know.
     watched: Option<Box<Watched>>,
 }
@@ -60,6 +63,7 @@ impl<'a> Run<'a> {
             target: None,
             admitted: false,
             open: true,
+            tries: AtomicU32::new(1),
         }
     }
 
@@ -105,6 +109,11 @@ impl<'a> Run<'a> {
         self.target.as_deref().filter(|_| self.admitted)
     }
 
+    /// Where it is written that it is tried again.
+    pub(super) const fn tries(&self) -> &AtomicU32 {
+        &self.tries
+    }
+
     pub(super) const fn started(&self) -> Instant {
         self.started
     }
@@ -120,7 +129,7 @@ impl<'a> Run<'a> {
             Ok(Output { cache, attempts, observed, .. }) => {
                 (*cache, *attempts, observed.as_ref().map(|observed| observed.snapshot()).unwrap_or_default())
             }
-            Err(_) => (CacheOutcome::Bypass, 1, Observations::default()),
+            Err(_) => (CacheOutcome::Bypass, self.tries.load(Ordering::Relaxed), Observations::default()),
         };
         let failure = outcome.as_ref().err();
         let denied = failure.is_some_and(|failure| failure.code == Code::PermissionDenied);
@@ -212,7 +221,7 @@ impl Drop for Run<'_> {
             duration: self.started.elapsed(),
             code: Some(Code::Cancelled),
             cache: CacheOutcome::Bypass,
-            attempts: 1,
+            attempts: self.tries.load(Ordering::Relaxed),
             violations: 0,
             dropped_log_lines: 0,
         };

@@ -1,6 +1,7 @@
 //! A function that is idempotent and says so may be tried again when it fails for a reason that may pass.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use outrigger_contract::{Code, Value};
@@ -41,6 +42,7 @@ pub(super) async fn run(
         execution.enter(Stage::Queue);
         tokio::time::sleep(backoff).await;
         attempt += 1;
+        execution.tries.store(attempt, Ordering::Relaxed);
     }
 }
 

@@ -49,14 +49,14 @@ pub struct UsageFilter {
     pub function: Option<FunctionName>,
     /// Only by this caller, as it is written in [`super::RunRecord::caller`].
     pub caller: Option<String>,
-    /// All that match are one group where there is nothing to tell them apart by.
+    /// What they are told apart by: whoever asks the platform names one at least.
     pub by: BTreeSet<UsageKey>,
     /// At most this many groups; 0 for 1,000.
     pub limit: u32,
 }
 
 impl UsageFilter {
-    /// All runs of a span, as one group.
+    /// All runs of a span, to be told apart by nothing yet.
     #[must_use]
     pub const fn between(since: OffsetDateTime, until: OffsetDateTime) -> Self {
         let by = BTreeSet::new();

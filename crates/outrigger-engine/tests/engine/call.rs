@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outrigger_contract::{Code, Value};
-use outrigger_engine::store::CacheOutcome;
+use outrigger_engine::store::{CacheOutcome, RecordFilter};
 use outrigger_engine::{Arguments, CallOptions};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -206,6 +206,27 @@ async fn hooks_are_counted_over_all_tries_of_a_call() {
     // Another call has a bound of its own.
     call().await;
     assert_eq!((bench.runtime.count("demo.fire-then-fail"), bench.runtime.count("fired demo.fired")), (6, 2_000));
+}
+
+#[tokio::test]
+async fn the_tries_of_a_call_that_fails_are_recorded() {
+    let bench = Bench::new().await;
+    let retry = "idempotent = true\nretry = { attempts = 3, backoff = \"1ms\" }\n";
+    bench.demo(&format!("[functions.fire-then-fail]\n{retry}[functions.trap-until]\n{retry}")).await;
+    for (function, arguments) in [
+        ("demo.fire-then-fail", json!({"hook": "demo.fired", "times": 0})),
+        ("demo.trap-until", json!({"times": 2})),
+        ("demo.version", no_arguments()),
+        ("demo.fail", json!({"text": "no"})),
+    ] {
+        bench.code(function, arguments).await;
+    }
+    bench.engine.flush().await;
+    let runs = bench.store.run_list(&RecordFilter::default()).await.expect("it reads");
+    let tries: Vec<_> =
+        runs.iter().rev().map(|run| (run.function.as_str(), run.code.is_some(), run.attempts)).collect();
+    let expected = [("fire-then-fail", true, 3), ("trap-until", false, 2), ("version", false, 1), ("fail", true, 1)];
+    assert_eq!(tries, expected);
 }
 
 #[tokio::test]

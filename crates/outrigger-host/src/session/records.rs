@@ -5,7 +5,7 @@ use outrigger_api::{
     ApiResult, LogEntry, PluginProfile, RecordQuery, Records, RunEntry, StatisticsReport, UsageQuery, UsageReport,
 };
 use outrigger_contract::PluginName;
-use outrigger_engine::access::Right;
+use outrigger_engine::access::{Right, Rule};
 
 use super::{Session, Who};
 use crate::{profiles, records, usage};
@@ -47,7 +47,7 @@ impl Records for Session {
     async fn run_usage(&self, query: &UsageQuery) -> ApiResult<UsageReport> {
         self.require_over(Right::RUN_VIEW, query.plugin.as_ref())?;
         let seen = |plugin: &PluginName| self.may(Right::RUN_VIEW, plugin.as_str());
-        let seen = matches!(self.who, Who::Key(_)).then_some(seen);
+        let seen = (!self.may_all(Right::RUN_VIEW)).then_some(seen);
         usage::usage(&self.host.engine, query, seen).await
     }
 
@@ -96,6 +96,15 @@ impl Session {
         match name {
             Some(name) => self.require(right, name.as_str()),
             None => self.require_some(right),
+        }
+    }
+
+    /// Whether the caller has the right over whatever there is or may come. May say no where it is so, never yes where it is
+    /// not.
+    fn may_all(&self, right: Right) -> bool {
+        match &self.who {
+            Who::Local => true,
+            Who::Key(principal) => right.as_str().parse::<Rule>().is_ok_and(|over_all| principal.has_all_of(&over_all)),
         }
     }
 }

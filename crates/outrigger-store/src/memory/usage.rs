@@ -52,7 +52,8 @@ fn matches(filter: &UsageFilter, run: &RunRecord) -> bool {
 /// When the hour or the day of a run begins, as it stands in a column.
 fn start(filter: &UsageFilter, run: &RunRecord) -> Option<i64> {
     let step = i64::try_from(filter.step()?.as_nanos()).ok()?;
-    Some(columns::from_time(run.started_at) / step * step)
+    let at = columns::from_time(run.started_at);
+    Some(at.saturating_sub(at.rem_euclid(step)))
 }
 
 fn key<'a>(filter: &UsageFilter, run: &'a RunRecord) -> Key<'a> {
