@@ -223,7 +223,7 @@ mod tests {
             }
             assert!(store.alone().is_taken());
             drop(connections);
-            assert_eq!(store.run_plugins().await.unwrap(), Vec::new());
+            assert!(store.run_plugins().await.unwrap().is_empty());
             assert!(!store.alone().is_taken());
         }
         let directory = tempfile::tempdir().unwrap();
