@@ -112,6 +112,12 @@ impl Session {
         let input = shell.stdin.take();
         let status = shell.wait().unwrap();
         drop(input);
+        // Whatever still writes to the folder would find it gone.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while is_running(shell.id()) {
+            assert!(Instant::now() < deadline, "what the guide started is still there");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
         assert!(status.success(), "the shell itself failed: {status}");
         session
     }
@@ -178,6 +184,18 @@ impl Session {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+/// Whether any process of a group runs. One that has ended does not, also where nobody has asked yet how it ended.
+fn is_running(group: u32) -> bool {
+    let group = group.to_string();
+    let is_one = |stat: &str| {
+        // Behind the name, which may hold anything, stand the state, the parent, and the group.
+        let mut fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
+        !matches!(fields.next(), Some("Z" | "X")) && fields.nth(1) == Some(&*group)
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok()).any(|stat| is_one(&stat))
 }
 
 fn repository() -> PathBuf {
@@ -248,6 +266,7 @@ fn line_matches(shown: &str, found: &str) -> bool {
 
 #[test]
 fn nothing_outlives_its_guide() {
+    assert!(Path::new("/proc/self/cmdline").exists(), "there is no way to see here what runs");
     let step = |command: &str| Step::Run { line: 1, command: command.to_owned(), exit: 0, shown: Vec::new() };
     let steps = [step("sleep 1000 & echo $! > sleeper"), step("jobs"), step("false"), step("kill %1")];
     let session = Session::of(&steps);
