@@ -53,8 +53,8 @@ pub use hook::{
 pub use job::{JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, ScheduleInfo, ScheduleRequest};
 pub use json::{JsonObject, JsonText, NotAnObject};
 pub use metrics::{
-    COUNTERS, Counter, FunctionMetrics, LatencyBucket, MetricsReport, PluginHealthMetrics, PluginMetrics,
-    ProcessMetrics,
+    COUNTERS, Counter, FunctionMetrics, LatencyBucket, MemoryMetrics, MetricsReport, PluginHealthMetrics,
+    PluginMetrics, ProcessMetrics,
 };
 pub use migration::{MigrationReport, RollbackReport, RollbackRequest, StateChanges};
 pub use outrigger_contract::manifest::PackagePath;

@@ -21,6 +21,8 @@ pub struct MetricsReport {
     #[serde(default)]
     pub each_plugin: Vec<PluginMetrics>,
     #[serde(default)]
+    pub memory: MemoryMetrics,
+    #[serde(default)]
     pub process: ProcessMetrics,
     /// How often a plugin was not told of an event or the end of a call, since the start, because too many waited for it.
     #[serde(default)]
@@ -40,6 +42,28 @@ pub struct PluginMetrics {
     /// The most memory that an instance of it had at the end of a call, in bytes; none where none has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_peak_bytes: Option<u64>,
+    /// Bytes of memory that the server holds for it now: its instances, and what its calls need outside them.
+    #[serde(default)]
+    pub memory_held_bytes: u64,
+    /// The most bytes that the server held for it at once.
+    #[serde(default)]
+    pub memory_held_peak_bytes: u64,
+    /// How often it was refused memory because it held as much as one plugin may.
+    #[serde(default)]
+    pub memory_refusals: u64,
+}
+
+/// The memory that all plugins take together, as the server counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MemoryMetrics {
+    /// Bytes held now, beyond the few megabytes that each plugin has of its own.
+    pub held_bytes: u64,
+    /// The most bytes that were held at once.
+    pub peak_bytes: u64,
+    /// Bytes that may be held.
+    pub limit_bytes: u64,
+    /// How often memory was refused because all plugins together held as much as they may.
+    pub refusals: u64,
 }
 
 /// What the operating system says of the process that answers. What it does not say is left out; only Linux says it.
@@ -132,7 +156,7 @@ pub enum MeasureKind {
 }
 
 /// All that is told of each plugin.
-pub const PLUGIN_MEASURES: [Measure<PluginMetrics>; 4] = [
+pub const PLUGIN_MEASURES: [Measure<PluginMetrics>; 7] = [
     Measure {
         name: "outrigger_plugin_loads_total",
         about: "Revisions that were loaded, since the server started.",
@@ -160,6 +184,59 @@ pub const PLUGIN_MEASURES: [Measure<PluginMetrics>; 4] = [
         kind: MeasureKind::Gauge,
         unit: "By",
         value: |plugin| plugin.memory_peak_bytes.map(whole),
+    },
+    Measure {
+        name: "outrigger_plugin_memory_held_bytes",
+        about: "Memory that the server holds for the plugin: its instances, and what its calls need outside them.",
+        kind: MeasureKind::Gauge,
+        unit: "By",
+        value: |plugin| Some(whole(plugin.memory_held_bytes)),
+    },
+    Measure {
+        name: "outrigger_plugin_memory_held_peak_bytes",
+        about: "The most memory that the server held for the plugin at once, since it started.",
+        kind: MeasureKind::Gauge,
+        unit: "By",
+        value: |plugin| Some(whole(plugin.memory_held_peak_bytes)),
+    },
+    Measure {
+        name: "outrigger_plugin_memory_refusals_total",
+        about: "Times that the plugin was refused memory because it held as much as one plugin may.",
+        kind: MeasureKind::Counter,
+        unit: "1",
+        value: |plugin| Some(whole(plugin.memory_refusals)),
+    },
+];
+
+/// All that is told of the memory of all plugins together.
+pub const MEMORY_MEASURES: [Measure<MemoryMetrics>; 4] = [
+    Measure {
+        name: "outrigger_memory_held_bytes",
+        about: "Memory that the server holds for all plugins, beyond the few megabytes that each has of its own.",
+        kind: MeasureKind::Gauge,
+        unit: "By",
+        value: |memory| Some(whole(memory.held_bytes)),
+    },
+    Measure {
+        name: "outrigger_memory_held_peak_bytes",
+        about: "The most memory that the server held for all plugins at once, since it started.",
+        kind: MeasureKind::Gauge,
+        unit: "By",
+        value: |memory| Some(whole(memory.peak_bytes)),
+    },
+    Measure {
+        name: "outrigger_memory_limit_bytes",
+        about: "Memory that the server may hold for all plugins.",
+        kind: MeasureKind::Gauge,
+        unit: "By",
+        value: |memory| Some(whole(memory.limit_bytes)),
+    },
+    Measure {
+        name: "outrigger_memory_refusals_total",
+        about: "Times that memory was refused because all plugins together held as much as they may.",
+        kind: MeasureKind::Counter,
+        unit: "1",
+        value: |memory| Some(whole(memory.refusals)),
     },
 ];
 

@@ -61,6 +61,7 @@ pub enum Code {
     DependencyMissing,
     SignatureInvalid,
     SignatureRequired,
+    HostMemoryLimit,
     Internal,
 }
 
@@ -291,6 +292,9 @@ table! {
     SignatureRequired "signature_required" 403 -32001 DENIED
         "The package has no signature of a key that is trusted here, and needs one."
         "`trust.toml` in the data directory says which keys are trusted; who administers the machine can add one, or except the plugin."
+    HostMemoryLimit "host_memory_limit" 507 -32002 LIMIT
+        "The server would have to hold more memory for the call, for its plugin or for all plugins than it may."
+        "Send or answer less at once, or try again; the operator can raise OUTRIGGER_PLUGIN_MEMORY and OUTRIGGER_MEMORY."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

@@ -27,6 +27,7 @@ pub(crate) use cache::AnswerCache;
 pub(crate) use rate::FunctionRate;
 
 use crate::access::Principal;
+use crate::account::Account;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -273,6 +274,7 @@ async fn path(
     run.admit();
     // Counted over all tries. Where there is but one, whoever fires the first hook makes the counter.
     let firings = options.firings.or_else(|| target.slot().retry.map(|_| Arc::default()));
+    let account = target.revision.call_account();
     let execution = Execution {
         engine,
         target,
@@ -282,6 +284,7 @@ async fn path(
         recording: run.recording(),
         progress: options.progress,
         firings,
+        account,
         tries: run.tries(),
     };
     let no_cache = options.no_cache;
@@ -322,6 +325,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) recording: Option<&'a Arc<Recording>>,
     pub(crate) progress: Option<Reporter>,
     pub(crate) firings: Option<Arc<AtomicU32>>,
+    /// What the host holds for the call is charged to it.
+    pub(crate) account: Account,
     /// See [`Run::tries`].
     tries: &'a AtomicU32,
 }
@@ -361,6 +366,7 @@ impl Execution<'_> {
             cancel: self.cancel.clone(),
             services: Arc::new(CallServices::new(self, deadline.at)),
             observed: Arc::clone(observed),
+            account: self.account.clone(),
             recording: self.recording.cloned(),
         };
         let outcome = revision.loaded.call(*index, arguments, context).await;

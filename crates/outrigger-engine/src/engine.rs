@@ -7,6 +7,7 @@ use std::time::Duration;
 use outrigger_contract::{Code, Digest, PluginName};
 use tokio_util::task::TaskTracker;
 
+use crate::account::{Account, Accounts, MemoryBounds};
 use crate::audit::AuditEntry;
 use crate::call::AnswerCache;
 use crate::configuration::{NoOverrides, Overrides};
@@ -33,6 +34,8 @@ pub struct EngineOptions {
     pub packages: PathBuf,
     /// Bytes of answers kept.
     pub cache_capacity: u64,
+    /// Memory of the server that plugins may take.
+    pub memory: MemoryBounds,
     /// How long calls that run may take to finish when their plugin is disabled, replaced or removed.
     pub drain: Duration,
     /// How long calls of a plugin may be kept waiting while another version takes over its state.
@@ -48,6 +51,7 @@ impl EngineOptions {
         Self {
             packages,
             cache_capacity: 64 << 20,
+            memory: MemoryBounds::default(),
             drain: Duration::from_secs(60),
             hold: Duration::from_secs(10),
             statistics_interval: Duration::from_secs(5),
@@ -76,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) overrides: Arc<dyn Overrides>,
     pub(crate) tracer: Option<Arc<dyn Tracer>>,
     pub(crate) plugins: PluginTable,
+    pub(crate) accounts: Accounts,
     pub(crate) cache: AnswerCache,
     pub(crate) recorder: Recorder,
     pub(crate) ledger: Arc<tokio::sync::Mutex<Ledger>>,
@@ -124,11 +129,17 @@ impl Engine {
         let Backends { store, runtime, vault, overrides, tracer } = backends;
         let plugins = PluginTable::default();
         let known = store.plugin_list().await?;
-        let slots: Vec<_> = known.into_iter().map(|(record, summary)| Arc::new(Slot::new(record, summary))).collect();
+        let accounts = Accounts::new(options.memory);
+        let slot = |(record, summary): (PluginRecord, RevisionSummary)| {
+            let account = accounts.of(&record.name);
+            Arc::new(Slot::new(record, summary, account))
+        };
+        let slots: Vec<_> = known.into_iter().map(slot).collect();
         plugins.extend(slots);
         let hooks = Hooks::open(&*store, &plugins.names()).await?;
         let inner = Arc::new(Inner {
             hooks,
+            accounts,
             ledger: Arc::default(),
             cache: AnswerCache::new(options.cache_capacity),
             recorder: Recorder::start(Arc::clone(&store)),
@@ -234,7 +245,14 @@ impl Engine {
     /// What was counted of each installed plugin, by name, since this process started.
     #[must_use]
     pub fn plugin_counters(&self) -> Vec<PluginCounters> {
-        self.inner.plugins.all().iter().map(|slot| slot.counts.read(&slot.name)).collect()
+        let slots = self.inner.plugins.all();
+        slots.iter().map(|slot| slot.counts.read(&slot.name, &slot.account)).collect()
+    }
+
+    /// The account of the memory that all plugins take together.
+    #[must_use]
+    pub fn memory(&self) -> &Account {
+        self.inner.accounts.all()
     }
 
     pub(crate) fn slot(&self, name: &PluginName) -> Result<Arc<Slot>, Failure> {

@@ -4,6 +4,7 @@
 //! Begin with [`call`], which is the path, and [`life`], which is what an administrator does.
 
 pub mod access;
+pub mod account;
 pub mod audit;
 pub mod call;
 pub mod configuration;
@@ -31,6 +32,7 @@ pub mod vault;
 pub mod webhooks;
 
 pub use access::{Principal, Right};
+pub use account::{Account, Charge, Exceeded, MemoryBounds};
 pub use call::{Answer, Arguments, Call, CallOptions, Caller, Warning};
 pub use correlation::CorrelationId;
 pub use engine::{Backends, Engine, EngineOptions};

@@ -86,7 +86,10 @@ impl Engine {
         };
         let grant = GrantRecord { digest: revision.digest, permissions: granted, granted_by, granted_at: now };
         record.generation = self.inner.store.plugin_create(&record, &revision, &grant, configuration.as_ref()).await?;
-        let slot = self.inner.plugins.insert(Slot::new(record, revision.summary()));
+        let slot = {
+            let account = self.inner.accounts.of(&record.name);
+            self.inner.plugins.insert(Slot::new(record, revision.summary(), account))
+        };
         let outcome = match self.bring_into_service(&name).await {
             Ok(_) => self.adopt(declared, Adoption::Anew).await,
             Err(failure) => Err(failure),
@@ -243,6 +246,7 @@ impl Engine {
         drive(standing(&slot), Event::Uninstall, &mut effects).await.map_err(|(_, failure)| failure)?;
         self.inner.cache.clear();
         self.inner.health.forget(name);
+        self.inner.accounts.forget(name);
         self.forget_statistics(name).await;
         self.forget_hooks(name).await?;
         self.tell_of(spec::PLUGIN_REMOVED, &slot).await;
@@ -337,6 +341,7 @@ impl Engine {
             cancel: Cancellation::default(),
             services: Arc::new(CallServices::for_step(self, plugin, revision, correlation, deadline, ground)),
             observed: Arc::new(Observed::default()),
+            account: revision.call_account(),
             recording: None,
         }
     }

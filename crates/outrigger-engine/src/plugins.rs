@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::account::{Account, MemoryBounds};
 use crate::call::FunctionRate;
 use crate::profile::{Gathered, PluginProfile};
 use crate::runtime::LoadedRevision;
@@ -95,6 +96,8 @@ pub(crate) struct Slot {
     retired: Mutex<Vec<Weak<ActiveRevision>>>,
     functions: Mutex<HashMap<FunctionName, Lasting>>,
     pub(crate) counts: Arc<PluginCounts>,
+    /// The memory that the plugin takes.
+    pub(crate) account: Account,
 }
 
 /// What stays of a function when its plugin is reloaded.
@@ -105,7 +108,7 @@ struct Lasting {
 }
 
 impl Slot {
-    pub(crate) fn new(record: PluginRecord, summary: RevisionSummary) -> Self {
+    pub(crate) fn new(record: PluginRecord, summary: RevisionSummary, account: Account) -> Self {
         Self {
             name: record.name.clone(),
             active: ArcSwapOption::empty(),
@@ -115,6 +118,7 @@ impl Slot {
             retired: Mutex::default(),
             functions: Mutex::default(),
             counts: Arc::default(),
+            account,
         }
     }
 
@@ -193,6 +197,7 @@ impl Slot {
             superseded: AtomicBool::new(false),
             since: OffsetDateTime::now_utc(),
             counts: Arc::clone(&self.counts),
+            account: self.account.clone(),
         }
     }
 
@@ -238,6 +243,8 @@ pub struct ActiveRevision {
     since: OffsetDateTime,
     /// Those of its plugin.
     pub(crate) counts: Arc<PluginCounts>,
+    /// The one of its plugin.
+    account: Account,
 }
 
 /// Only now it is unloaded: a call may outlive the time in which its revision takes calls.
@@ -261,6 +268,11 @@ impl ActiveRevision {
             .collect();
         functions.sort_by(|a, b| a.function.cmp(&b.function));
         PluginProfile { since: self.since, functions }
+    }
+
+    /// The account of a call that begins now.
+    pub(crate) fn call_account(&self) -> Account {
+        self.account.call(MemoryBounds::call(self.manifest.limits.output.as_u64()))
     }
 
     pub(crate) fn function(&self, name: &str) -> Option<usize> {

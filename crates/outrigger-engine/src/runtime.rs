@@ -14,6 +14,7 @@ use outrigger_contract::{Code, Digest, Permissions, PluginName, TypeGraph, Value
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use crate::account::Account;
 use crate::correlation::CorrelationId;
 use crate::profile::{Recording, Stage};
 use crate::progress::Progress;
@@ -61,6 +62,8 @@ pub struct RevisionSpec {
     pub granted: Permissions,
     pub limits: Limits,
     pub instances: InstancePolicy,
+    /// What its instances take is charged to it.
+    pub account: Account,
 }
 
 /// A revision that is ready to run. Dropping it frees its instances; calls that still run finish first.
@@ -111,6 +114,8 @@ pub struct CallContext {
     pub services: Arc<dyn HostServices>,
     /// Where the runtime reports what the call did besides answering.
     pub observed: Arc<Observed>,
+    /// What the host holds for the call is charged to it, before it is allocated.
+    pub account: Account,
     /// Where the runtime reports where the time goes. None for nearly all calls, which then must cost nothing for it.
     pub recording: Option<Arc<Recording>>,
 }

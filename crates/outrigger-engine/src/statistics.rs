@@ -10,6 +10,7 @@ use outrigger_contract::{Code, FunctionName, PluginName};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::account::Account;
 use crate::store::{CacheOutcome, StatisticsRow};
 
 /// Latencies are kept from a microsecond to an hour, to 1 %.
@@ -95,6 +96,12 @@ pub struct PluginCounters {
     pub unloads: u64,
     /// The most memory that an instance had at the end of a call, in bytes; 0 where none has run.
     pub memory_peak: u64,
+    /// Bytes that the server holds for it now: its instances, and what its calls need in the host.
+    pub held: u64,
+    /// The most bytes that the server held for it at once.
+    pub held_peak: u64,
+    /// How often it wanted more than a plugin may have.
+    pub memory_refused: u64,
 }
 
 impl PluginCounts {
@@ -111,7 +118,7 @@ impl PluginCounts {
         }
     }
 
-    pub(crate) fn read(&self, plugin: &PluginName) -> PluginCounters {
+    pub(crate) fn read(&self, plugin: &PluginName, account: &Account) -> PluginCounters {
         let Self { loads, load_failures, unloads, memory_peak } = self;
         PluginCounters {
             plugin: plugin.clone(),
@@ -119,6 +126,9 @@ impl PluginCounts {
             load_failures: load_failures.load(Ordering::Relaxed),
             unloads: unloads.load(Ordering::Relaxed),
             memory_peak: memory_peak.load(Ordering::Relaxed),
+            held: account.held(),
+            held_peak: account.peak(),
+            memory_refused: account.refused(),
         }
     }
 }
@@ -189,6 +199,7 @@ impl Counters {
             Code::DeadlineExceeded
             | Code::CpuLimit
             | Code::MemoryLimit
+            | Code::HostMemoryLimit
             | Code::OutputLimit
             | Code::StackOverflow
             | Code::Busy

@@ -47,6 +47,18 @@ pub const XDG_DATA_HOME: Variable =
 pub const HOME: Variable =
     Variable { name: "HOME", meaning: "Used where XDG_DATA_HOME is not set: `~/.local/share/outrigger`." };
 
+/// Memory for all plugins.
+pub const MEMORY: Variable = Variable {
+    name: "OUTRIGGER_MEMORY",
+    meaning: "The memory that all plugins together may take, such as `2GiB`: their instances, and what the server holds for \
+              their calls [default: 512MiB]. Each plugin has another 4 MiB of its own.",
+};
+/// Memory for one plugin.
+pub const PLUGIN_MEMORY: Variable = Variable {
+    name: "OUTRIGGER_PLUGIN_MEMORY",
+    meaning: "The memory that one plugin may take, such as `1GiB` [default: 256MiB].",
+};
+
 /// The keys of secrets, themselves.
 pub const SECRET_KEY: Variable = Variable {
     name: "OUTRIGGER_SECRET_KEY",
@@ -173,6 +185,8 @@ pub const VARIABLES: &[Variable] = &[
     CA_CERTIFICATE,
     BUNDLED,
     PLUGIN_PATH,
+    MEMORY,
+    PLUGIN_MEMORY,
     SECRET_KEY,
     SECRET_KEY_FILE,
     SECRET_KEYRING,

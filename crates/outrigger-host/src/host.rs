@@ -177,7 +177,8 @@ impl Host {
         let store = Arc::new(SqliteStore::open(&directory.database()).await.map_err(convert::store_error)?);
         let runtime =
             WasmRuntime::new(WasmOptions::new(directory.compiled())).map_err(|fault| convert::error(fault.into()))?;
-        let options_of_engine = EngineOptions::new(directory.packages());
+        let memory = crate::options::memory()?;
+        let options_of_engine = EngineOptions { memory, ..EngineOptions::new(directory.packages()) };
         let key_ring = Arc::new(KeyRing::from_environment(directory.secret_key()));
         let overrides = Arc::new(HostOverrides::from_environment(&directory.config()));
         let backends = Backends {

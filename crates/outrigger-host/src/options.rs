@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use outrigger_api::{ApiError, ApiResult, Code};
+use outrigger_contract::units::ByteSize;
+use outrigger_engine::MemoryBounds;
 use outrigger_registry::{Origin, SearchPath};
 
-use crate::environment;
+use crate::environment::{self, Variable};
 
 /// What a host needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,27 @@ impl HostOptions {
         let working_directory = std::env::current_dir().ok();
         Ok(Self { search_paths: search_paths(home.as_deref(), working_directory.as_deref()), data })
     }
+}
+
+/// The memory that plugins may take.
+///
+/// # Errors
+/// A variable does not hold a size.
+pub(crate) fn memory() -> ApiResult<MemoryBounds> {
+    let default = MemoryBounds::default();
+    Ok(MemoryBounds {
+        all: size(environment::MEMORY)?.unwrap_or(default.all),
+        plugin: size(environment::PLUGIN_MEMORY)?.unwrap_or(default.plugin),
+    })
+}
+
+fn size(variable: Variable) -> ApiResult<Option<u64>> {
+    let Some(text) = environment::text(variable) else { return Ok(None) };
+    let size = text.trim().parse::<ByteSize>().map_err(|error| {
+        ApiError::new(Code::InvalidUsage, format!("{} is `{text}`: {error}", variable.name))
+            .with_hint("give a size such as `512MiB`")
+    })?;
+    Ok(Some(size.as_u64()))
 }
 
 /// `$XDG_DATA_HOME/outrigger` or `~/.local/share/outrigger`.

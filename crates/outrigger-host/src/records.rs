@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use outrigger_api::{
-    ApiError, ApiResult, Code, FunctionMetrics, FunctionStatistics, LatencyBucket, LogEntry, MetricsReport,
-    PluginMetrics, RecordQuery, RunEntry, StatisticsReport,
+    ApiError, ApiResult, Code, FunctionMetrics, FunctionStatistics, LatencyBucket, LogEntry, MemoryMetrics,
+    MetricsReport, PluginMetrics, RecordQuery, RunEntry, StatisticsReport,
 };
 use outrigger_contract::PluginName;
 use outrigger_engine::ledger::FunctionCounts;
@@ -87,13 +87,30 @@ pub(crate) async fn metrics(engine: &Engine) -> ApiResult<MetricsReport> {
     let functions = counted.functions(|_| true).map(one).collect();
     let each_plugin = engine.plugin_counters().into_iter().map(plugin_metrics).collect();
     let (process, dropped_firings) = (process::metrics(), engine.dropped_firings());
-    Ok(MetricsReport { plugins, functions, health, each_plugin, process, dropped_firings })
+    let memory = engine.memory();
+    let memory = MemoryMetrics {
+        held_bytes: memory.held(),
+        peak_bytes: memory.peak(),
+        limit_bytes: memory.limit(),
+        refusals: memory.refused(),
+    };
+    Ok(MetricsReport { plugins, functions, health, each_plugin, memory, process, dropped_firings })
 }
 
 fn plugin_metrics(counters: PluginCounters) -> PluginMetrics {
-    let PluginCounters { plugin, loads, load_failures, unloads, memory_peak } = counters;
+    let PluginCounters { plugin, loads, load_failures, unloads, memory_peak, held, held_peak, memory_refused } =
+        counters;
     let memory_peak_bytes = (memory_peak > 0).then_some(memory_peak);
-    PluginMetrics { plugin, loads, load_failures, unloads, memory_peak_bytes }
+    PluginMetrics {
+        plugin,
+        loads,
+        load_failures,
+        unloads,
+        memory_peak_bytes,
+        memory_held_bytes: held,
+        memory_held_peak_bytes: held_peak,
+        memory_refusals: memory_refused,
+    }
 }
 
 /// How many calls took at most so long, for each bound, and how long all of them took.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use outrigger_contract::Code;
+use outrigger_engine::Account;
 use outrigger_engine::correlation::CorrelationId;
 use outrigger_engine::progress::Progress;
 use outrigger_engine::runtime::{CallContext, CallError, Cancellation, HostServices, LogLine, Observed, StateError};
@@ -32,6 +33,7 @@ impl RecordingServices {
             cancel: Cancellation::default(),
             services: Arc::clone(self) as Arc<dyn HostServices>,
             observed: Arc::new(Observed::default()),
+            account: Account::default(),
             recording: None,
         }
     }

@@ -170,6 +170,7 @@ impl Engine {
                 granted: granted.clone(),
                 limits: record.manifest.limits.clone(),
                 instances: record.manifest.runtime.instances,
+                account: self.inner.accounts.of(plugin),
             })
             .await?;
         Ok(Candidate { record, granted, loaded })

@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use outrigger_api::metrics::{
-    DROPPED_FIRINGS, DURATION, Measure, MeasureKind, PLUGIN_MEASURES, PLUGINS, PROCESS_MEASURES,
+    DROPPED_FIRINGS, DURATION, MEMORY_MEASURES, Measure, MeasureKind, PLUGIN_MEASURES, PLUGINS, PROCESS_MEASURES,
 };
 use outrigger_api::{
     COUNTERS, Counter, FunctionMetrics, FunctionStatistics, LatencyBucket, MetricsReport, PluginMetrics,
@@ -26,10 +26,11 @@ const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 /// What is sent.
 pub(super) fn request(resource: &Resource, report: &MetricsReport, now: OffsetDateTime) -> ExportMetricsServiceRequest {
     let now = nanoseconds(now);
-    let process = std::slice::from_ref(&report.process);
+    let (memory, process) = (std::slice::from_ref(&report.memory), std::slice::from_ref(&report.process));
     let metrics = [plugins(report, now), dropped_firings(report, now)]
         .into_iter()
         .chain(PLUGIN_MEASURES.iter().map(|measure| measured(measure, &report.each_plugin, plugin_label, now)))
+        .chain(MEMORY_MEASURES.iter().map(|measure| measured(measure, memory, |_| Vec::new(), now)))
         .chain(PROCESS_MEASURES.iter().map(|measure| measured(measure, process, |_| Vec::new(), now)))
         .chain(COUNTERS.iter().map(|counter| counted(counter, &report.functions, now)))
         .chain(std::iter::once(duration(&report.functions, now)))
@@ -145,7 +146,16 @@ mod tests {
     #[test]
     fn what_is_measured_of_plugins_and_the_process_is_sent() {
         let plugin = "pricing".parse().expect("a name");
-        let one = PluginMetrics { plugin, loads: 4, load_failures: 1, unloads: 3, memory_peak_bytes: None };
+        let one = PluginMetrics {
+            plugin,
+            loads: 4,
+            load_failures: 1,
+            unloads: 3,
+            memory_peak_bytes: None,
+            memory_held_bytes: 512,
+            memory_held_peak_bytes: 1_024,
+            memory_refusals: 0,
+        };
         let process = ProcessMetrics { cpu_seconds: Some(0.25), ..ProcessMetrics::default() };
         let report = MetricsReport { each_plugin: vec![one], process, ..MetricsReport::default() };
         let sent = request(&Resource::default(), &report, OffsetDateTime::UNIX_EPOCH);
@@ -160,6 +170,8 @@ mod tests {
             }
         };
         let labels = vec![text("plugin", "pricing")];
+        let held = of("outrigger_plugin_memory_held_bytes");
+        assert_eq!(held, [(labels.clone(), Some(Value::AsDouble(512.0)))]);
         assert_eq!(of("outrigger_plugin_loads_total"), [(labels, Some(Value::AsDouble(4.0)))]);
         assert_eq!(of("process_cpu_seconds_total"), [(Vec::<KeyValue>::new(), Some(Value::AsDouble(0.25)))]);
         assert_eq!((of("outrigger_plugin_memory_peak_bytes"), of("process_open_fds")), (Vec::new(), Vec::new()));

@@ -8,6 +8,7 @@ use outrigger_contract::manifest::InstancePolicy;
 use outrigger_contract::types::json::render;
 use outrigger_contract::units::Span;
 use outrigger_contract::{Code, Value};
+use outrigger_engine::Account;
 use outrigger_engine::profile::Stage;
 use outrigger_engine::runtime::{
     CallContext, HealthReport, LifecycleStep, LoadedRevision, NOTHING, RevisionSpec, RuntimeFault,
@@ -286,7 +287,7 @@ impl LoadedRevision for Revision {
         let missing = max_instances.saturating_sub(self.idle.count());
         for _ in 0..missing {
             let started = Instant::now();
-            let context = quiet::context(started + WARM_UP);
+            let context = quiet::context(started + WARM_UP, &self.spec.account);
             let (made, _) = Instance::create(&self.pre, &self.grants, &self.limits, &context).await;
             let aftermath = Aftermath { refusals: Vec::new(), memory_hit: false };
             let mut instance = made.map_err(|error| self.fault(&error, &aftermath, started))?;
@@ -305,20 +306,21 @@ fn shortened(text: &str) -> String {
 
 /// A context for what no call has asked for.
 mod quiet {
-    use super::{Arc, CallContext, Instant};
+    use super::{Account, Arc, CallContext, Instant};
     use outrigger_contract::Code;
     use outrigger_engine::correlation::CorrelationId;
     use outrigger_engine::progress::Progress;
     use outrigger_engine::runtime::{CallError, Cancellation, HostServices, LogLine, Observed, StateError};
     use serde_json::{Map, Value};
 
-    pub(super) fn context(deadline: Instant) -> CallContext {
+    pub(super) fn context(deadline: Instant, account: &Account) -> CallContext {
         CallContext {
             correlation: CorrelationId::new(),
             deadline,
             cancel: Cancellation::default(),
             services: Arc::new(NoServices),
             observed: Arc::new(Observed::default()),
+            account: account.call(u64::MAX),
             recording: None,
         }
     }

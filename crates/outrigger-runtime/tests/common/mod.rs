@@ -8,6 +8,7 @@ use std::time::Duration;
 use outrigger_contract::manifest::{InstancePolicy, Limits};
 use outrigger_contract::types::wit::read_component;
 use outrigger_contract::{Code, Digest, Permissions, TypeGraph, Value};
+use outrigger_engine::Account;
 use outrigger_engine::runtime::{LoadedRevision, Observations, RevisionSpec, Runtime, RuntimeFault};
 use outrigger_runtime::{WasmOptions, WasmRuntime};
 use outrigger_testkit::services::RecordingServices;
@@ -53,6 +54,7 @@ impl Bench {
             granted: Permissions::default(),
             limits: Limits::default(),
             instances: InstancePolicy::Fresh,
+            account: Account::all(512 << 20).plugin(256 << 20),
         }
     }
 

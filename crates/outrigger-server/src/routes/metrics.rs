@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use outrigger_api::metrics::{
-    DROPPED_FIRINGS, DURATION, Measure, MeasureKind, PLUGIN_MEASURES, PLUGINS, PROCESS_MEASURES,
+    DROPPED_FIRINGS, DURATION, MEMORY_MEASURES, Measure, MeasureKind, PLUGIN_MEASURES, PLUGINS, PROCESS_MEASURES,
 };
 use outrigger_api::{ApiResult, COUNTERS, FunctionMetrics, FunctionStatistics, MetricsReport, PluginHealthMetrics};
 
@@ -33,7 +33,7 @@ async fn text(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Ex
 
 /// Names of functions and states have no character that would have to be escaped in a label.
 fn render(report: &MetricsReport) -> String {
-    let MetricsReport { plugins, functions, health, each_plugin, process, dropped_firings } = report;
+    let MetricsReport { plugins, functions, health, each_plugin, memory, process, dropped_firings } = report;
     let mut text = String::new();
     let (name, about) = PLUGINS;
     head(&mut text, name, "gauge", about);
@@ -42,6 +42,7 @@ fn render(report: &MetricsReport) -> String {
     }
     health_lines(&mut text, health);
     measures(&mut text, &PLUGIN_MEASURES, each_plugin, |one| format!("{{plugin=\"{}\"}}", one.plugin));
+    measures(&mut text, &MEMORY_MEASURES, std::slice::from_ref(memory), |_| String::new());
     measures(&mut text, &PROCESS_MEASURES, std::slice::from_ref(process), |_| String::new());
     let (name, about) = DROPPED_FIRINGS;
     head(&mut text, name, "counter", about);
@@ -126,7 +127,7 @@ fn line(text: &mut String, sample: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use outrigger_api::{LatencyBucket, PluginMetrics, PluginName, ProcessMetrics};
+    use outrigger_api::{LatencyBucket, MemoryMetrics, PluginMetrics, PluginName, ProcessMetrics};
 
     use super::*;
 
@@ -142,6 +143,9 @@ mod tests {
             load_failures: 1,
             unloads: 3,
             memory_peak_bytes: Some(1_179_648),
+            memory_held_bytes: 65_536,
+            memory_held_peak_bytes: 2_097_152,
+            memory_refusals: 2,
         }];
         let process = ProcessMetrics {
             resident_memory_bytes: Some(12_345_678_848),
@@ -151,7 +155,10 @@ mod tests {
         };
         let health = vec![PluginHealthMetrics { plugin, status: "degraded".to_owned(), restarts: 3 }];
         let plugins = [("active".to_owned(), 2)].into();
-        let text = render(&MetricsReport { plugins, functions, health, each_plugin, process, dropped_firings: 7 });
+        let memory = MemoryMetrics { held_bytes: 1_024, peak_bytes: 4_096, limit_bytes: 536_870_912, refusals: 5 };
+        let dropped_firings = 7;
+        let report = MetricsReport { plugins, functions, health, each_plugin, memory, process, dropped_firings };
+        let text = render(&report);
         let expected = "# HELP outrigger_plugins Installed plugins by state.\n# TYPE outrigger_plugins gauge\n\
             outrigger_plugins{state=\"active\"} 2\n";
         assert!(text.starts_with(expected), "{text}");
@@ -174,6 +181,13 @@ mod tests {
             "\noutrigger_plugin_load_failures_total{plugin=\"pricing\"} 1\n".to_owned(),
             "\noutrigger_plugin_unloads_total{plugin=\"pricing\"} 3\n".to_owned(),
             "\noutrigger_plugin_memory_peak_bytes{plugin=\"pricing\"} 1179648\n".to_owned(),
+            "\noutrigger_plugin_memory_held_bytes{plugin=\"pricing\"} 65536\n".to_owned(),
+            "\noutrigger_plugin_memory_held_peak_bytes{plugin=\"pricing\"} 2097152\n".to_owned(),
+            "\noutrigger_plugin_memory_refusals_total{plugin=\"pricing\"} 2\n".to_owned(),
+            "\noutrigger_memory_held_bytes 1024\n".to_owned(),
+            "\noutrigger_memory_held_peak_bytes 4096\n".to_owned(),
+            "\noutrigger_memory_limit_bytes 536870912\n".to_owned(),
+            "# TYPE outrigger_memory_refusals_total counter\noutrigger_memory_refusals_total 5\n".to_owned(),
             "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes 12345678848\n".to_owned(),
             "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 0.25\n".to_owned(),
             "\nprocess_start_time_seconds 1753000000.5\n".to_owned(),
