@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use outrigger_api::{CallRequest, FunctionQuery, JsonObject, Platform};
-use outrigger_contract::{Digest, Permissions};
+use outrigger_contract::{Digest, Grant};
 use outrigger_engine::Runtime as _;
 use outrigger_engine::Store as _;
 use outrigger_engine::lifecycle::PluginState;
@@ -189,7 +189,7 @@ pub async fn populate(data: &Path, component: &[u8]) -> Result<()> {
         let revision = RevisionRecord { digest, manifest, inspection, source: "benches".to_owned(), installed_at: now };
         let grant = GrantRecord {
             digest,
-            permissions: Permissions::default(),
+            grant: Grant::default(),
             granted_by: "benches".to_owned(),
             granted_at: now,
         };

@@ -185,7 +185,7 @@ async fn install(engine: &Engine, component: &[u8], manifest: &Manifest) -> Resu
         source: "benches".to_owned(),
         installed_at: OffsetDateTime::now_utc(),
     };
-    let granted = manifest.permissions.clone();
+    let granted = outrigger_contract::Grant::asked_by(manifest, |_| None);
     Ok(engine
         .install(Installation {
             revision,

@@ -47,8 +47,8 @@ pub use fingerprint::Fingerprint;
 pub use function::{FunctionDescription, FunctionQuery, FunctionSummary, ParameterInfo};
 pub use health::{HealthChangeInfo, HealthCheckInfo, HealthInfo, LastCheckInfo, PluginHealth};
 pub use hook::{
-    FireReport, FireRequest, HookCallbackInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, SubscriptionInfo,
-    SubscriptionQuery, SubscriptionRequest,
+    ClosedHook, FireReport, FireRequest, HookCallbackInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery,
+    SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
 };
 pub use job::{JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, ScheduleInfo, ScheduleRequest};
 pub use json::{JsonObject, JsonText, NotAnObject};
@@ -68,7 +68,7 @@ pub use platform::{
 };
 pub use plugin::{
     AvailablePlugin, AvailableReport, InstallOutcome, InstallRequest, PackageReport, PackageSource, PluginDetails,
-    PluginStanding, PluginSummary, RevisionInfo,
+    PluginStanding, PluginSummary, RevisionInfo, StopReport,
 };
 pub use profile::{
     CallProfile, FunctionProfile, HostCallProfile, HostCallTime, PluginProfile, StageProfile, StageTime,

@@ -17,9 +17,10 @@ use crate::{
     InstallRequest, JobInfo, JobQuery, JobRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, NewWebhook,
     PackageReport, PackageSource, PackageUpload, PluginDetails, PluginHealth, PluginProfile, PluginSignature,
     PluginSummary, RecordQuery, RenderedTemplate, RequestTracer, RoleInfo, RoleRequest, RollbackReport,
-    RollbackRequest, RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation, StatisticsReport, SubscriptionInfo,
-    SubscriptionQuery, SubscriptionRequest, Template, TemplateInfo, TemplateName, TemplateSummary, TemplateValues,
-    UploadedPackage, UsageQuery, UsageReport, WebhookChange, WebhookInfo, WebhookRequest, WebhookSecret,
+    RollbackRequest, RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation, StatisticsReport, StopReport,
+    SubscriptionInfo, SubscriptionQuery, SubscriptionRequest, Template, TemplateInfo, TemplateName, TemplateSummary,
+    TemplateValues, UploadedPackage, UsageQuery, UsageReport, WebhookChange, WebhookInfo, WebhookRequest,
+    WebhookSecret,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
@@ -126,11 +127,11 @@ pub trait Plugins: Send + Sync {
     /// Installs a package, or puts it in the place of an installed version.
     async fn plugin_install(&self, request: InstallRequest) -> ApiResult<InstallOutcome>;
     /// Removes a plugin with its configuration and state.
-    async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<()>;
+    async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<StopReport>;
     /// Makes a plugin take calls.
     async fn plugin_enable(&self, name: &PluginName) -> ApiResult<()>;
     /// Stops a plugin taking calls.
-    async fn plugin_disable(&self, name: &PluginName) -> ApiResult<()>;
+    async fn plugin_disable(&self, name: &PluginName) -> ApiResult<StopReport>;
     /// Loads a plugin anew.
     async fn plugin_reload(&self, name: &PluginName) -> ApiResult<()>;
     /// Makes a plugin ready ahead of its first call. Answers how many instances wait.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use crate::{FunctionSummary, MigrationReport, SignatureInfo};
+use crate::{ClosedHook, FunctionSummary, MigrationReport, SignatureInfo};
 
 /// An installed plugin, as lists show it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,8 +41,11 @@ pub struct PluginDetails {
     pub manifest: Manifest,
     /// Where the package came from.
     pub source: String,
-    /// What it was granted, a sentence each.
+    /// What it was granted, a sentence each: permissions, limits above the defaults, a part in the hooks of others.
     pub granted: Vec<String>,
+    /// The limits that the operator's ceiling lowers, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capped: Vec<String>,
     pub offered: Vec<FunctionSummary>,
     /// Exports that cannot be called, with the reason.
     pub refused: Vec<String>,
@@ -86,10 +89,17 @@ pub struct PackageReport {
     /// Bytes in all files.
     pub size: u64,
     pub files: u32,
-    /// What it asks for, a sentence each.
+    /// What it asks for, a sentence each: permissions, limits above the defaults, a part in the hooks of others.
     pub permissions: Vec<String>,
     /// What of that goes beyond what the installed version was granted. All of it, where none is installed.
     pub widened: Vec<String>,
+    /// What it raises above the operator's ceiling, a sentence each. Such a package is not installed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub above_ceiling: Vec<String>,
+    /// What it takes over from the plugin of its name, where it is not known to be of the same maker: that takes the right
+    /// `plugin_approve`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub take_over: Option<String>,
     pub offered: Vec<FunctionSummary>,
     pub refused: Vec<String>,
     pub imports: Vec<String>,
@@ -166,6 +176,14 @@ pub struct InstallOutcome {
     /// What became of the configuration and the state of the version it took the place of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migration: Option<MigrationReport>,
+}
+
+/// What stopping a plugin led to: it was disabled or removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StopReport {
+    /// Hooks that are closed now, because this plugin guards them: its subscription is fail-closed, and stays until it is
+    /// switched off or ended.
+    pub closed_hooks: Vec<ClosedHook>,
 }
 
 /// Packages in the search paths.

@@ -131,6 +131,11 @@ impl Client {
         self.send(self.request(Method::DELETE, path)?).await.map(drop)
     }
 
+    /// The same, with an answer that says what came of it.
+    pub(crate) async fn delete_answered<T: DeserializeOwned>(&self, path: &str) -> ApiResult<T> {
+        self.read(self.request(Method::DELETE, path)?).await
+    }
+
     pub(crate) async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> ApiResult<T> {
         let response = self.send(request).await?;
         self.parse(response).await

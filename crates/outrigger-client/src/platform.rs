@@ -8,7 +8,7 @@ use outrigger_api::{
     Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport,
     PackageSource, Platform, PluginDetails, PluginHealth, PluginName, PluginProfile, PluginSignature, PluginStanding,
     PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RollbackReport, RollbackRequest, RunEntry,
-    SecretsRotation, StatisticsReport, UsageQuery, UsageReport,
+    SecretsRotation, StatisticsReport, StopReport, UsageQuery, UsageReport,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -83,16 +83,16 @@ impl Plugins for Client {
         self.put(&plugin(&name, ""), &body, expected).await
     }
 
-    async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<()> {
-        self.delete(&plugin(name, "")).await
+    async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<StopReport> {
+        self.delete_answered(&plugin(name, "")).await
     }
 
     async fn plugin_enable(&self, name: &PluginName) -> ApiResult<()> {
         self.act(&plugin(name, "/enable")).await
     }
 
-    async fn plugin_disable(&self, name: &PluginName) -> ApiResult<()> {
-        self.act(&plugin(name, "/disable")).await
+    async fn plugin_disable(&self, name: &PluginName) -> ApiResult<StopReport> {
+        self.post_empty(&plugin(name, "/disable")).await
     }
 
     async fn plugin_reload(&self, name: &PluginName) -> ApiResult<()> {

@@ -62,6 +62,7 @@ pub enum Code {
     SignatureInvalid,
     SignatureRequired,
     HostMemoryLimit,
+    AboveCeiling,
     Internal,
 }
 
@@ -295,6 +296,9 @@ table! {
     HostMemoryLimit "host_memory_limit" 507 -32002 LIMIT
         "The server would have to hold more memory for the call, for its plugin or for all plugins than it may."
         "Send or answer less at once, or try again; the operator can raise OUTRIGGER_PLUGIN_MEMORY and OUTRIGGER_MEMORY."
+    AboveCeiling "above_ceiling" 422 -32602 LIMIT
+        "The plugin's manifest raises a limit above the operator's ceiling."
+        "Lower the limit in the manifest, or raise the ceiling: `outrigger serve --ceiling LIMIT=AMOUNT`, or OUTRIGGER_CEILING."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

@@ -2,13 +2,15 @@
 //! renderings of it. Everything here is a pure function of its input; this crate does no IO.
 //!
 //! Read in this order: [`name`] and [`digest`] (what things are called), [`manifest`] (what a plugin says of
-//! itself), [`permission`] (what it asks for), [`hook`] (where it takes part), [`types`] (what its functions take and give), [`trace`] (where a call stands in a trace), [`code`] (how all of
+//! itself), [`permission`], [`limit`] and [`grant`] (what it asks for), [`hook`] (where it takes part), [`types`] (what its functions take and give), [`trace`] (where a call stands in a trace), [`code`] (how all of
 //! it fails).
 
 pub mod address;
 pub mod code;
 pub mod digest;
+pub mod grant;
 pub mod hook;
+pub mod limit;
 pub mod manifest;
 pub mod name;
 pub mod object;
@@ -22,7 +24,9 @@ pub mod webhook;
 
 pub use code::Code;
 pub use digest::Digest;
+pub use grant::Grant;
 pub use hook::{HookKind, HookName, OnError};
+pub use limit::Ceiling;
 pub use manifest::Manifest;
 pub use name::{FunctionName, FunctionRef, PluginName};
 pub use pattern::Pattern;

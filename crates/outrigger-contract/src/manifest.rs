@@ -6,6 +6,7 @@
 
 mod categories;
 mod configuration;
+mod exports;
 mod functions;
 mod health;
 mod hooks;
@@ -30,6 +31,7 @@ use crate::permission::Permissions;
 
 pub use categories::{Category, UnknownCategory};
 pub use configuration::{AdditionalProperties, ConfigurationSchema, Property, PropertyKind};
+pub use exports::UnknownFunction;
 pub use functions::{FunctionOptions, Retry};
 pub use health::{HealthPolicy, RestartPolicy, RestartPolicyError};
 pub use hooks::{HookDeclaration, PayloadSchema, SubscriptionDeclaration};

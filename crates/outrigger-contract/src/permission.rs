@@ -111,7 +111,7 @@ impl Permissions {
     }
 }
 
-fn uncovered<T: Clone>(asked: &[T], granted: &[T], covers: impl Fn(&T, &T) -> bool) -> Vec<T> {
+pub(crate) fn uncovered<T: Clone>(asked: &[T], granted: &[T], covers: impl Fn(&T, &T) -> bool) -> Vec<T> {
     asked.iter().filter(|entry| !granted.iter().any(|grant| covers(grant, entry))).cloned().collect()
 }
 

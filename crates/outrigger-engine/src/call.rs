@@ -56,20 +56,54 @@ pub enum Caller {
     Local,
     /// The holder of a key.
     Key(Arc<Principal>),
-    /// A function of a plugin, with the chain of functions that led to it, the outermost first. Never empty.
-    Plugin(Vec<FunctionRef>),
+    /// A function of a plugin, or a step of its life.
+    Plugin(Arc<PluginCaller>),
     /// A hook, on behalf of who caused it to be fired.
     Hook(Arc<HookCaller>),
 }
 
+/// A plugin that calls another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginCaller {
+    /// The functions that led to the call, the outermost first. Empty for a step of the plugin's life.
+    pub chain: Vec<FunctionRef>,
+    pub origin: Origin,
+}
+
+/// Who began a chain of calls. However many plugins and hooks are in between, limits count the call for the origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Local,
+    Key(Arc<Principal>),
+    /// A step of a plugin's life, or its health check.
+    Plugin(PluginName),
+    /// A hook that Outrigger fires by itself.
+    Hook(HookName),
+}
+
 impl Caller {
-    /// The id of the key, where it is one.
+    /// Who began the chain of calls that this caller is the end of.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        match self {
+            Self::Local => Origin::Local,
+            Self::Key(principal) => Origin::Key(Arc::clone(principal)),
+            Self::Plugin(by) => by.origin.clone(),
+            Self::Hook(by) => by.cause.as_ref().map_or_else(|| Origin::Hook(by.hook.clone()), Self::origin),
+        }
+    }
+
+    /// The id of the key that began the chain, where it was a key.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Key(principal) => Some(&principal.id),
+            Self::Plugin(by) => match &by.origin {
+                Origin::Key(principal) => Some(&principal.id),
+                Origin::Local | Origin::Plugin(_) | Origin::Hook(_) => None,
+            },
             Self::Hook(by) => by.cause.as_ref().and_then(Self::key),
-            Self::Local | Self::Plugin(_) => None,
+            Self::Local => None,
         }
     }
 
@@ -77,7 +111,7 @@ impl Caller {
     #[must_use]
     pub fn chain(&self) -> &[FunctionRef] {
         match self {
-            Self::Plugin(chain) => chain,
+            Self::Plugin(by) => &by.chain,
             Self::Hook(by) => by.cause.as_ref().map_or(&[], Self::chain),
             Self::Local | Self::Key(_) => &[],
         }
@@ -94,9 +128,10 @@ impl std::fmt::Display for Caller {
         match self {
             Self::Local => f.write_str("local"),
             Self::Key(principal) => principal.fmt(f),
-            Self::Plugin(chain) => match chain.last() {
-                Some(function) => write!(f, "plugin {function}"),
-                None => f.write_str("plugin"),
+            Self::Plugin(by) => match (by.chain.last(), &by.origin) {
+                (Some(function), _) => write!(f, "plugin {function}"),
+                (None, Origin::Plugin(plugin)) => write!(f, "plugin {plugin}"),
+                (None, _) => f.write_str("plugin"),
             },
             Self::Hook(by) => match &by.cause {
                 Some(cause) => write!(f, "hook {} for {cause}", by.hook),
@@ -267,7 +302,7 @@ async fn path(
     run.enter(Stage::Queue);
     rate::check(&target, caller)?;
     run.enter(Stage::Hooks);
-    let deadline = deadline::of(&target, &options, run.started() + held);
+    let deadline = deadline::of(engine, &target, &options, run.started() + held);
     let arguments = hooks::before(engine, run, &target, arguments, deadline).await?;
     run.enter(Stage::Record);
     audit::intent(engine, run, &target).await?;
@@ -387,7 +422,7 @@ impl Execution<'_> {
     }
 }
 
-/// The name under which limits count a caller.
+/// The name under which limits count a caller: that of whoever began the chain of calls.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum CallerKey {
     Local,
@@ -402,11 +437,13 @@ impl CallerKey {
         match caller {
             Caller::Local => Self::Local,
             Caller::Key(principal) => Self::Key(principal.id.clone()),
-            Caller::Plugin(chain) => match chain.last() {
-                Some(function) => Self::Plugin(function.plugin.clone()),
-                None => Self::Local,
+            Caller::Plugin(by) => match &by.origin {
+                Origin::Local => Self::Local,
+                Origin::Key(principal) => Self::Key(principal.id.clone()),
+                Origin::Plugin(plugin) => Self::Plugin(plugin.clone()),
+                Origin::Hook(hook) => Self::Hook(hook.clone()),
             },
-            Caller::Hook(by) => Self::Hook(by.hook.clone()),
+            Caller::Hook(by) => by.cause.as_ref().map_or_else(|| Self::Hook(by.hook.clone()), Self::of),
         }
     }
 }

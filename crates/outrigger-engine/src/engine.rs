@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outrigger_contract::{Code, Digest, PluginName};
+use outrigger_contract::{Ceiling, Code, Digest, PluginName};
 use tokio_util::task::TaskTracker;
 
 use crate::account::{Account, Accounts, MemoryBounds};
@@ -32,6 +32,8 @@ use crate::webhooks::PostOffice;
 pub struct EngineOptions {
     /// The folder that holds the unpacked packages, each in a folder named by its digest in hexadecimal.
     pub packages: PathBuf,
+    /// No plugin has more than this, whatever was granted.
+    pub ceiling: Ceiling,
     /// Bytes of answers kept.
     pub cache_capacity: u64,
     /// Memory of the server that plugins may take.
@@ -50,6 +52,7 @@ impl EngineOptions {
     pub fn new(packages: PathBuf) -> Self {
         Self {
             packages,
+            ceiling: Ceiling::default(),
             cache_capacity: 64 << 20,
             memory: MemoryBounds::default(),
             drain: Duration::from_secs(60),
@@ -277,7 +280,7 @@ impl Engine {
         let brought_up = self.bring_up(&slot, &record.active).await;
         let revision = brought_up.inspect_err(|_| self.inner.health.suspect(name))?;
         slot.active.store(Some(Arc::clone(&revision)));
-        self.adopt_loaded(&revision.manifest, &revision.graph).await;
+        self.adopt_loaded(&revision).await;
         Ok(revision)
     }
 }

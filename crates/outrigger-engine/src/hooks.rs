@@ -10,6 +10,7 @@
 //! A filter refuses by answering with its error value, whatever its policy: the policy says what becomes of a subscriber
 //! that *breaks*, by a trap, its deadline, a limit, or an answer that does not fit.
 
+mod closed;
 mod condition;
 mod declare;
 mod deliver;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use outrigger_contract::{HookName, PluginName};
 
+pub use closed::ClosedHook;
 pub use condition::{Condition, ConditionError, Facts};
 pub(crate) use declare::Adoption;
 pub use fire::{Fired, Firing, HookCaller};
@@ -106,7 +108,8 @@ impl Table {
 }
 
 impl Hooks {
-    /// Reads what is kept. What belongs to plugins that are not installed any more is left out.
+    /// Reads what is kept. What belongs to plugins that are not installed any more is left out, but for guards: their hooks
+    /// stay closed.
     pub(crate) async fn open(store: &dyn Store, installed: &[PluginName]) -> Result<Self, Failure> {
         let gone = |plugin: &PluginName| !installed.contains(plugin);
         let built_in = spec::built_in().into_iter();
@@ -115,7 +118,7 @@ impl Hooks {
         let specs = built_in.chain(kept).map(|spec| (spec.name.clone(), Arc::new(spec))).collect();
         let subscriptions = store.subscription_list().await?.into_iter();
         let subscribers = subscriptions
-            .filter(|subscription| !gone(&subscription.function.plugin))
+            .filter(|subscription| !gone(&subscription.function.plugin) || subscription.guards())
             .map(|subscription| Arc::new(Subscriber::new(subscription)))
             .collect();
         Ok(Self {
@@ -140,10 +143,11 @@ impl Hooks {
     /// Whether a function takes part in calls itself.
     pub(crate) fn takes_part_in_calls(&self, function: &outrigger_contract::FunctionRef) -> bool {
         let table = self.table.load();
-        let subscriptions = table.subscribers.iter().map(|subscriber| &subscriber.subscription);
-        subscriptions
-            .into_iter()
-            .any(|subscription| subscription.function == *function && spec::is_of_calls(&subscription.hook))
+        let mut subscriptions = table.subscribers.iter().map(|subscriber| &subscriber.subscription);
+        // One that is switched off takes part no more, and gives its function no freedom either.
+        subscriptions.any(|subscription| {
+            subscription.enabled && subscription.function == *function && spec::is_of_calls(&subscription.hook)
+        })
     }
 
     pub(crate) fn subscribers(&self, hook: &HookName) -> Arc<[Arc<Subscriber>]> {

@@ -33,7 +33,7 @@ pub mod webhooks;
 
 pub use access::{Principal, Right};
 pub use account::{Account, Charge, Exceeded, MemoryBounds};
-pub use call::{Answer, Arguments, Call, CallOptions, Caller, Warning};
+pub use call::{Answer, Arguments, Call, CallOptions, Caller, Origin, PluginCaller, Warning};
 pub use correlation::CorrelationId;
 pub use engine::{Backends, Engine, EngineOptions};
 pub use error::Failure;

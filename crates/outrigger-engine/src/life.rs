@@ -17,7 +17,7 @@ mod update;
 use std::sync::Arc;
 use std::time::Instant;
 
-use outrigger_contract::{Code, Digest, Permissions, PluginName};
+use outrigger_contract::{Code, Digest, Grant, PluginName};
 use serde_json::{Map, json};
 use time::OffsetDateTime;
 
@@ -44,7 +44,7 @@ use crate::store::{ConfigurationRevision, GrantRecord, PluginRecord, RevisionRec
 #[derive(Clone, Debug)]
 pub struct Installation {
     pub revision: RevisionRecord,
-    pub granted: Permissions,
+    pub granted: Grant,
     /// Who granted them.
     pub granted_by: String,
     /// Under which all that comes of it is written down.
@@ -84,8 +84,9 @@ impl Engine {
             updated_at: now,
             generation: 0,
         };
-        let grant = GrantRecord { digest: revision.digest, permissions: granted, granted_by, granted_at: now };
+        let grant = GrantRecord { digest: revision.digest, grant: granted, granted_by, granted_at: now };
         record.generation = self.inner.store.plugin_create(&record, &revision, &grant, configuration.as_ref()).await?;
+        self.drop_stale_subscriptions(&name).await?;
         let slot = {
             let account = self.inner.accounts.of(&record.name);
             self.inner.plugins.insert(Slot::new(record, revision.summary(), account))

@@ -11,7 +11,7 @@ use outrigger_contract::manifest::{FunctionOptions, Manifest, Retry};
 use outrigger_contract::permission::FileAccess;
 use outrigger_contract::types::Function;
 use outrigger_contract::units::{Rate, Span};
-use outrigger_contract::{Digest, FunctionName, Permissions, PluginName, TypeGraph};
+use outrigger_contract::{Digest, FunctionName, Grant, Permissions, PluginName, TypeGraph};
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
@@ -167,18 +167,19 @@ impl Slot {
         lasting
     }
 
-    /// Puts a loaded revision together with all that the path of a call needs of it.
+    /// Puts a loaded revision together with all that the path of a call needs of it. `manifest` is its own with the limits
+    /// that it runs with.
     pub(crate) fn assemble(
         &self,
         record: &RevisionRecord,
-        granted: Permissions,
+        manifest: Manifest,
+        granted: Grant,
         configuration: Configuration,
         loaded: Arc<dyn LoadedRevision>,
     ) -> ActiveRevision {
         self.counts.loads.fetch_add(1, Ordering::Relaxed);
-        let manifest = record.manifest.clone();
         let graph = Arc::new(record.inspection.graph.clone());
-        let harmless = is_harmless(&record.inspection.imports, &granted);
+        let harmless = is_harmless(&record.inspection.imports, &granted.permissions);
         let functions: Vec<_> =
             graph.functions.iter().map(|function| self.function_slot(&manifest, function, harmless)).collect();
         let by_name =
@@ -229,7 +230,7 @@ pub struct ActiveRevision {
     pub manifest: Manifest,
     pub graph: Arc<TypeGraph>,
     /// What was granted to this digest.
-    pub granted: Permissions,
+    pub granted: Grant,
     pub(crate) functions: Vec<FunctionSlot>,
     by_name: HashMap<String, usize, RandomState>,
     pub(crate) configuration: ArcSwap<Configuration>,

@@ -10,7 +10,7 @@ use outrigger_contract::manifest::LONGEST_STATE_KEY as LONGEST_KEY;
 use outrigger_contract::{Code, FunctionRef, HookName, PluginName};
 use time::OffsetDateTime;
 
-use crate::call::{Arguments, Call, CallOptions, Caller, Execution, Target};
+use crate::call::{Arguments, Call, CallOptions, Caller, Execution, Origin, PluginCaller, Target};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -58,6 +58,8 @@ pub(crate) struct CallServices {
     deadline: Instant,
     /// The calls that led to this one, the outermost first.
     chain: Vec<FunctionRef>,
+    /// Who began that chain.
+    origin: Origin,
     staged: Option<Arc<StagedState>>,
     calls: Calls,
     /// Where calls of other plugins are recorded.
@@ -115,6 +117,7 @@ impl CallServices {
             correlation: execution.correlation,
             deadline,
             chain: execution.caller.chain().to_vec(),
+            origin: execution.caller.origin(),
             staged: None,
             calls: Calls::Granted,
             recording: execution.recording.filter(|recording| recording.is_detailed()).cloned(),
@@ -139,6 +142,7 @@ impl CallServices {
             correlation,
             deadline,
             chain: Vec::new(),
+            origin: Origin::Plugin(plugin.clone()),
             staged: ground.state.clone(),
             calls: ground.calls,
             recording: None,
@@ -176,7 +180,8 @@ impl CallServices {
 
     /// The plugin, as it calls others.
     fn as_caller(&self) -> Caller {
-        Caller::Plugin(self.chain.iter().chain(self.subject.function()).cloned().collect())
+        let chain = self.chain.iter().chain(self.subject.function()).cloned().collect();
+        Caller::Plugin(Arc::new(PluginCaller { chain, origin: self.origin.clone() }))
     }
 
     /// A version whose state was taken over by another one would write what that one does not understand.
@@ -274,7 +279,7 @@ impl HostServices for CallServices {
         }
         let function: FunctionRef =
             function.parse().map_err(|error| refused(Code::InvalidUsage, format!("{error}")))?;
-        if !self.subject.revision().granted.allows_function(&function.plugin, &function.function) {
+        if !self.subject.revision().granted.permissions.allows_function(&function.plugin, &function.function) {
             let message = format!(
                 "the plugin `{}` was not granted to call `{function}`; its manifest asks with `plugins = [\"{function}\"]`",
                 self.subject.plugin()

@@ -20,7 +20,7 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use async_trait::async_trait;
-use outrigger_contract::{Code, Digest, FunctionName, Manifest, Permissions, PluginName};
+use outrigger_contract::{Code, Digest, FunctionName, Grant, Manifest, PluginName};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -251,7 +251,7 @@ impl RevisionRecord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GrantRecord {
     pub digest: Digest,
-    pub permissions: Permissions,
+    pub grant: Grant,
     /// Who gave it.
     pub granted_by: String,
     pub granted_at: OffsetDateTime,

@@ -114,7 +114,8 @@ pub(crate) fn is_marker(value: &Value) -> bool {
 }
 
 /// Whether this is a secret as it is stored.
-pub(crate) fn is_sealed(value: &Value) -> bool {
+#[must_use]
+pub fn is_sealed(value: &Value) -> bool {
     only_member(value, SEALED).is_some()
 }
 

@@ -1,8 +1,8 @@
 //! From the engine's types to those of the wire. Structs are destructured, so that a new field cannot be forgotten.
 
 use outrigger_api::{
-    ApiError, Code, ConfigurationDifference, DifferenceKind, FunctionSummary, LogEntry, MigrationReport, ParameterInfo,
-    PluginSummary, RunEntry, StateChanges,
+    ApiError, ClosedHook, Code, ConfigurationDifference, DifferenceKind, FunctionSummary, LogEntry, MigrationReport,
+    ParameterInfo, PluginSummary, RunEntry, StateChanges,
 };
 use outrigger_contract::manifest::{FunctionOptions, Manifest};
 use outrigger_contract::types::{Function, TypeGraph};
@@ -18,6 +18,11 @@ pub(crate) fn error(failure: Failure) -> ApiError {
     let Failure { code, message, hint: _, detail, retry_after } = failure;
     let retry_after_ms = retry_after.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     ApiError { code, message, hint, detail, retry_after_ms }
+}
+
+pub(crate) fn closed_hook(closed: outrigger_engine::hooks::ClosedHook) -> ClosedHook {
+    let outrigger_engine::hooks::ClosedHook { hook, subscription, function, reason } = closed;
+    ClosedHook { hook, subscription, function, reason }
 }
 
 pub(crate) fn store_error(store_error: StoreError) -> ApiError {

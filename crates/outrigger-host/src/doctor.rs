@@ -5,6 +5,7 @@ use std::path::Path;
 use outrigger_api::{CheckOutcome, DoctorCheck, DoctorReport};
 use outrigger_engine::Engine;
 use outrigger_engine::health::{HealthView, Status};
+use outrigger_engine::hooks::ClosedHook;
 use outrigger_engine::lifecycle::PluginState;
 use outrigger_registry::Trust;
 
@@ -17,6 +18,8 @@ pub(crate) async fn examine(engine: &Engine, packages: &Packages, overrides: &Ho
     let mut checks = vec![data_directory(packages.directory().root()), database(engine).await];
     checks.extend(plugins(engine));
     checks.extend(health(engine).await);
+    checks.extend(hooks(engine));
+    checks.extend(limits(engine).await);
     checks.push(files(engine));
     checks.push(signatures(&packages.directory().trust()));
     checks.push(search_paths(packages).await);
@@ -109,6 +112,44 @@ fn unwell(engine: &Engine, HealthView { record, next_check: _ }: HealthView) -> 
         }
         _ => None,
     }
+}
+
+/// Plugins that run with less than they were granted, because the operator's ceiling is lower.
+async fn limits(engine: &Engine) -> Vec<DoctorCheck> {
+    let mut checks = Vec::new();
+    for (record, _) in engine.plugins() {
+        // One that cannot be read is told of elsewhere.
+        let Ok(revision) = engine.revision(&record.active).await else { continue };
+        let capped = engine.options().ceiling.cap(&mut revision.manifest.clone());
+        if !capped.is_empty() {
+            let message = format!("the operator's ceiling lowers its limits: {}", capped.join("; "));
+            let found = check(&format!("limits of {}", record.name), CheckOutcome::Warning, message);
+            checks
+                .push(advised(found, "raise the ceiling (OUTRIGGER_CEILING), or install a version that asks for less"));
+        }
+    }
+    if checks.is_empty() {
+        checks.push(check("limits", CheckOutcome::Ok, "every plugin runs with the limits that it was granted"));
+    }
+    checks
+}
+
+/// Hooks that refuse everything, because a fail-closed subscriber cannot be asked.
+fn hooks(engine: &Engine) -> Vec<DoctorCheck> {
+    let closed = engine.closed_hooks();
+    if closed.is_empty() {
+        return vec![check("hooks", CheckOutcome::Ok, "no hook is closed")];
+    }
+    let closed = closed.into_iter().map(|closed| {
+        let ClosedHook { hook, subscription, function, reason } = closed;
+        let message = format!("it is closed: its fail-closed subscriber `{function}` cannot be asked ({reason})");
+        let hint = format!(
+            "restore the plugin `{}`; or `outrigger hook disable {subscription}` lifts the subscription",
+            function.plugin
+        );
+        advised(check(&format!("hook {hook}"), CheckOutcome::Warning, message), hint)
+    });
+    closed.collect()
 }
 
 /// Whether the files of every active revision are there.

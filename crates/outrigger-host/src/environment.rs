@@ -75,6 +75,14 @@ pub const SECRET_KEYRING: Variable = Variable {
               OUTRIGGER_SECRET_KEY holds. Without any of the three, `secret.key` in the data directory is used, and made when \
               the first secret is set.",
 };
+/// What plugins may be granted at most.
+pub const CEILING: Variable = Variable {
+    name: "OUTRIGGER_CEILING",
+    meaning: "What plugins may be granted at most, such as `memory=512MiB,concurrency=100`, unless `--ceiling` of \
+              `outrigger serve` says otherwise. The limits are `memory`, `timeout`, `cpu`, `output`, `concurrency`, \
+              `instances`, `log-lines` and `state` [default: \
+              memory=1GiB,timeout=1d,cpu=1h,output=64MiB,concurrency=1000,instances=64,log-lines=100000,state=1GiB].",
+};
 /// What packages are signed with.
 pub const SIGNING_KEY: Variable = Variable {
     name: "OUTRIGGER_SIGNING_KEY",
@@ -190,6 +198,7 @@ pub const VARIABLES: &[Variable] = &[
     SECRET_KEY,
     SECRET_KEY_FILE,
     SECRET_KEYRING,
+    CEILING,
     SIGNING_KEY,
     PROFILE,
     CONFIG,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use outrigger_api::{ApiError, ApiResult, Begun, Code, Door, NewKey, Platform, PluginName, RequestTracer, Visit};
+use outrigger_contract::Ceiling;
 use outrigger_engine::health::HealthOptions;
 use outrigger_engine::jobs::JobOptions;
 use outrigger_engine::retention::Retention;
@@ -28,7 +29,7 @@ use crate::packages::Packages;
 use crate::session::{Session, Who};
 use crate::telemetry::{Telemetry, TelemetryOptions};
 use crate::vault::KeyRing;
-use crate::{HostOptions, convert};
+use crate::{HostOptions, convert, options};
 
 /// How often keys that another process made or revoked are looked for.
 const TIDY: Duration = Duration::from_secs(5);
@@ -73,6 +74,8 @@ pub struct ServerWork {
     pub webhooks: WebhookOptions,
     /// What goes beyond it is dropped.
     pub retention: Retention,
+    /// What plugins may be granted at most, over what the environment says: `memory=512MiB,concurrency=100`.
+    pub ceiling: Vec<String>,
 }
 
 /// How long a server waits for commands that are at work in its directory.
@@ -95,7 +98,7 @@ impl Host {
     pub async fn open(options: HostOptions) -> ApiResult<Self> {
         let directory = DataDirectory::open(&options.data)?;
         match directory.hold(Hold::Shared)? {
-            Some(hold) => Self::over(directory, hold, options, None).await,
+            Some(hold) => Self::over(directory, hold, options, options::ceiling(&[])?, None).await,
             None => {
                 let message = format!("a server holds {}", directory.root().display());
                 Err(ApiError::new(Code::DataDirectory, message)
@@ -123,7 +126,7 @@ impl Host {
         let until = Instant::now() + WAIT_FOR_COMMANDS;
         loop {
             if let Some(hold) = directory.hold(Hold::Alone)? {
-                let host = Self::over(directory, hold, options, telemetry).await?;
+                let host = Self::over(directory, hold, options, options::ceiling(&work.ceiling)?, telemetry).await?;
                 // Nobody who sent something before is still there to have it installed.
                 host.inner.packages.uploads.clear();
                 let idle_variables = host.inner.overrides.idle(&host.inner.engine).await;
@@ -132,7 +135,7 @@ impl Host {
                 }
                 // Only here: of several processes, one does this.
                 let owners = Arc::new(Owners(Arc::downgrade(&host.inner)));
-                let ServerWork { jobs, health, webhooks, retention } = work;
+                let ServerWork { jobs, health, webhooks, retention, ceiling: _ } = work;
                 let engine = &host.inner.engine;
                 engine.start_jobs(jobs, owners).await.map_err(convert::error)?;
                 engine.start_health(health).await.map_err(convert::error)?;
@@ -172,13 +175,14 @@ impl Host {
         directory: DataDirectory,
         hold: DirectoryHold,
         options: HostOptions,
+        ceiling: Ceiling,
         telemetry: Option<Arc<Telemetry>>,
     ) -> ApiResult<Self> {
         let store = Arc::new(SqliteStore::open(&directory.database()).await.map_err(convert::store_error)?);
         let runtime =
             WasmRuntime::new(WasmOptions::new(directory.compiled())).map_err(|fault| convert::error(fault.into()))?;
-        let memory = crate::options::memory()?;
-        let options_of_engine = EngineOptions { memory, ..EngineOptions::new(directory.packages()) };
+        let memory = options::memory()?;
+        let options_of_engine = EngineOptions { memory, ceiling, ..EngineOptions::new(directory.packages()) };
         let key_ring = Arc::new(KeyRing::from_environment(directory.secret_key()));
         let overrides = Arc::new(HostOverrides::from_environment(&directory.config()));
         let backends = Backends {
@@ -193,7 +197,7 @@ impl Host {
         };
         let engine = Engine::start_with(options_of_engine, backends).await.map_err(convert::error)?;
         let socket = directory.socket();
-        let packages = Packages::new(engine.clone(), directory, options.search_paths);
+        let packages = Packages::new(engine.clone(), directory, options.search_paths, overrides.clone());
         let keys = Keys::open(store).await?;
         let inner = Arc::new(Inner {
             engine,

@@ -8,6 +8,7 @@ mod doctor;
 pub mod environment;
 mod functions;
 mod host;
+mod inheritance;
 mod keys;
 pub mod options;
 mod outgoing;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use outrigger_api::{ApiError, ApiResult, Code};
+use outrigger_contract::Ceiling;
 use outrigger_contract::units::ByteSize;
 use outrigger_engine::MemoryBounds;
 use outrigger_registry::{Origin, SearchPath};
@@ -49,6 +50,20 @@ pub(crate) fn memory() -> ApiResult<MemoryBounds> {
         all: size(environment::MEMORY)?.unwrap_or(default.all),
         plugin: size(environment::PLUGIN_MEMORY)?.unwrap_or(default.plugin),
     })
+}
+
+/// The operator's ceiling: that of the environment, with what was given over it.
+///
+/// # Errors
+/// One of them is not a ceiling.
+pub(crate) fn ceiling(given: &[String]) -> ApiResult<Ceiling> {
+    let mut ceiling = Ceiling::default();
+    let variable = environment::text(environment::CEILING);
+    let texts = variable.iter().map(|text| (environment::CEILING.name, text));
+    for (place, text) in texts.chain(given.iter().map(|text| ("--ceiling", text))) {
+        ceiling.set(text).map_err(|error| ApiError::new(Code::InvalidUsage, format!("{place}: {error}")))?;
+    }
+    Ok(ceiling)
 }
 
 fn size(variable: Variable) -> ApiResult<Option<u64>> {

@@ -1,6 +1,7 @@
 //! Packages: looked at, installed, replaced, removed. Reading and unpacking is the registry's; what runs is the
 //! engine's; here they meet, and whatever fails in between leaves nothing behind.
 
+mod admission;
 mod effects;
 
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use outrigger_api::{
     ApiError, ApiResult, AvailablePlugin, AvailableReport, Code, InstallOutcome, PackageReport, PackageSource,
     PluginDetails, PluginStanding, RevisionInfo,
 };
-use outrigger_contract::{Digest, Permissions, PluginName};
+use outrigger_contract::{Digest, Grant, PluginName};
 use outrigger_engine::configuration::Given;
 use outrigger_engine::life::{Author, Change, Downgrade, Installation, Intent};
 use outrigger_engine::lifecycle::{Effect, Event, PluginState, drive};
@@ -23,10 +24,13 @@ use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
 use crate::data_directory::{DataDirectory, PackagesLock, failed};
+use crate::inheritance::{self, TakeOver};
+use crate::overrides::HostOverrides;
 use crate::signatures::Standing;
 use crate::uploads::Uploads;
 use crate::{convert, functions};
 
+use admission::{check_ceiling, check_functions, check_modest, check_unchanged};
 use effects::{InstallEffects, is_in_place, remove_folder};
 
 /// Installs and removes packages of one data directory.
@@ -35,6 +39,7 @@ pub(crate) struct Packages {
     engine: Engine,
     directory: DataDirectory,
     search_paths: Arc<[SearchPath]>,
+    overrides: Arc<HostOverrides>,
     pub(crate) uploads: Uploads,
     /// How many versions are examined at once: each is read and hashed as a whole, and whoever may see plugins can ask for it.
     pub(crate) examining: Arc<Semaphore>,
@@ -57,6 +62,11 @@ pub(crate) struct Prepared {
     installed: Option<(PluginRecord, RevisionSummary)>,
     /// What it asks for beyond what the installed version was granted.
     pub(crate) widened: Vec<String>,
+    /// What it raises above the operator's ceiling.
+    above_ceiling: Vec<String>,
+    /// What it takes over from the version of another maker.
+    take_over: Option<TakeOver>,
+    asked: Grant,
     _lock: PackagesLock,
 }
 
@@ -65,6 +75,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Consent {
     /// The digest whose permissions an administrator has seen and grants.
     pub(crate) approved: Option<String>,
+    /// Whoever wants it has the right to grant, too.
+    pub(crate) may_approve: bool,
     /// Who wants it, and grants them.
     pub(crate) by: Caller,
     pub(crate) correlation: CorrelationId,
@@ -113,7 +125,7 @@ impl Prepared {
 
     /// What it asks for, a sentence each.
     pub(crate) fn permissions(&self) -> Vec<String> {
-        self.candidate.staged.manifest().permissions.describe()
+        self.asked.describe()
     }
 
     pub(crate) fn report(&self) -> PackageReport {
@@ -126,6 +138,8 @@ impl Prepared {
             files: u32::try_from(staged.files().len()).unwrap_or(u32::MAX),
             permissions: self.permissions(),
             widened: self.widened.clone(),
+            above_ceiling: self.above_ceiling.clone(),
+            take_over: self.take_over.as_ref().map(TakeOver::sentence),
             offered: graph.functions.iter().map(|function| convert::function(manifest, graph, function)).collect(),
             refused: functions::refused(graph),
             imports: inspection.imports.clone(),
@@ -138,10 +152,23 @@ impl Prepared {
 }
 
 impl Packages {
-    pub(crate) fn new(engine: Engine, directory: DataDirectory, search_paths: Vec<SearchPath>) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        directory: DataDirectory,
+        search_paths: Vec<SearchPath>,
+        overrides: Arc<HostOverrides>,
+    ) -> Self {
         let uploads = Uploads::new(directory.uploads());
         let examining = Arc::new(Semaphore::new(2));
-        Self { engine, directory, search_paths: search_paths.into(), uploads, examining }
+        Self { engine, directory, search_paths: search_paths.into(), overrides, uploads, examining }
+    }
+
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn overrides(&self) -> &HostOverrides {
+        &self.overrides
     }
 
     pub(crate) const fn directory(&self) -> &DataDirectory {
@@ -180,15 +207,30 @@ impl Packages {
         let lock = self.lock().await?;
         let candidate = self.stage(&lock, source).await?;
         let installed = self.engine.plugin(candidate.staged.name()).ok();
+        let manifest = candidate.staged.manifest();
+        let asked = self.engine.asked(manifest);
+        let active = installed.as_ref().map(|(record, _)| record.active);
+        if active == Some(candidate.staged.digest()) {
+            // This very package is installed, with all that it asks for.
+            let (widened, above_ceiling, take_over) = (Vec::new(), Vec::new(), None);
+            return Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, _lock: lock });
+        }
         let granted = self.granted(installed.as_ref()).await?;
-        let widened = candidate.staged.manifest().permissions.widens(&granted);
-        Ok(Prepared { candidate, installed, widened, _lock: lock })
+        let widened = inheritance::needs_approval(&self.engine, manifest, &granted);
+        let above_ceiling = self.engine.options().ceiling.exceeded_by(manifest);
+        let present = match active {
+            Some(digest) => Some(self.engine.revision(&digest).await.map_err(convert::error)?),
+            None => None,
+        };
+        let signature = candidate.signature.info();
+        let take_over = inheritance::take_over(self, present.as_ref(), manifest, &signature).await?;
+        Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, _lock: lock })
     }
 
     /// Installs what was prepared, or says what that would do.
     pub(crate) async fn install(&self, prepared: Prepared, consent: Consent) -> ApiResult<InstallOutcome> {
-        let Prepared { candidate, installed, widened, _lock: lock } = prepared;
-        let Consent { by, approved, correlation, downgrade, configuration, mode } = consent;
+        let Prepared { candidate, installed, widened, above_ceiling, take_over, asked, _lock: lock } = prepared;
+        let Consent { by, approved, may_approve, correlation, downgrade, configuration, mode } = consent;
         let granted_by = by.to_string();
         // Before all else, and also where this very package is installed: its key may have been revoked since.
         candidate.signature.admit()?;
@@ -216,13 +258,18 @@ impl Packages {
             action.clone_into(&mut outcome.action);
             return Ok(outcome);
         }
+        check_ceiling(&manifest.name, &above_ceiling)?;
+        // Also where it is only tried: what a new version migrates with is what it would take over.
+        if let Some(take_over) = take_over.filter(|_| !may_approve) {
+            return Err(take_over.refusal());
+        }
         if approved.is_none() {
             check_modest(&manifest.name, &widened)?;
         }
         let kept = self.engine.store().revision_fetch(&digest).await.map_err(convert::store_error)?.is_some();
         let Candidate { staged, inspection, source, signature: _ } = candidate;
         let manifest = staged.manifest().clone();
-        let granted = manifest.permissions.clone();
+        let granted = asked;
         let installed_at = OffsetDateTime::now_utc();
         let revision = RevisionRecord { digest, manifest, inspection, source, installed_at };
         let installation = Installation { revision, granted, granted_by, correlation, downgrade, configuration };
@@ -304,6 +351,7 @@ impl Packages {
             summary: convert::plugin(record, summary),
             source: revision.source.clone(),
             granted: granted.describe(),
+            capped: self.engine.options().ceiling.cap(&mut revision.manifest.clone()),
             offered: functions::offered(&revision),
             refused: functions::refused(&revision.inspection.graph),
             imports: revision.inspection.imports.clone(),
@@ -322,10 +370,10 @@ impl Packages {
     }
 
     /// What the installed version was granted.
-    async fn granted(&self, installed: Option<&(PluginRecord, RevisionSummary)>) -> ApiResult<Permissions> {
-        let Some((record, _)) = installed else { return Ok(Permissions::default()) };
+    async fn granted(&self, installed: Option<&(PluginRecord, RevisionSummary)>) -> ApiResult<Grant> {
+        let Some((record, _)) = installed else { return Ok(Grant::default()) };
         let grant = self.engine.store().grant_fetch(&record.active).await.map_err(convert::store_error)?;
-        Ok(grant.map(|grant| grant.permissions).unwrap_or_default())
+        Ok(grant.map(|record| record.grant).unwrap_or_default())
     }
 
     async fn discover(&self) -> ApiResult<Discovered> {
@@ -372,6 +420,7 @@ impl Packages {
         }
         let inspected = self.engine.runtime().inspect(staged.root(), staged.manifest()).await;
         let inspection = inspected.map_err(|fault| convert::error(fault.into()))?;
+        check_functions(staged.manifest(), &inspection)?;
         Ok(Candidate { staged, inspection, source: shown, signature })
     }
 
@@ -434,25 +483,6 @@ impl Packages {
         }
         Ok(removed)
     }
-}
-
-/// Whoever approved of a package has approved of that very one, whatever it asks for: what was shown is what is installed.
-fn check_unchanged(digest: &Digest, approved: Option<&str>) -> ApiResult<()> {
-    match approved {
-        Some(approved) if approved != digest.to_string() => Err(ApiError::new(
-            Code::GrantRequired,
-            format!("{approved} was approved, but the package is {digest}: it changed meanwhile"),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// A package that asks for more than was granted before needs the word of an administrator.
-fn check_modest(plugin: &PluginName, widened: &[String]) -> ApiResult<()> {
-    if widened.is_empty() {
-        return Ok(());
-    }
-    Err(ApiError::new(Code::GrantRequired, format!("the plugin `{plugin}` asks to {}", widened.join("; to "))))
 }
 
 fn describe_duplicate(duplicate: &Duplicate) -> String {

@@ -107,6 +107,11 @@ pub(crate) async fn of_installed(
     }
 }
 
+/// What the signature of a revision is worth now. Its files are read anew.
+pub(crate) async fn of_revision(packages: &Packages, plugin: &PluginName, digest: Digest) -> ApiResult<SignatureInfo> {
+    Ok(examined(packages, plugin, digest, None).await?.info)
+}
+
 /// Refuses to go back to a version that would not be installed now: by its signature, with the keys of today, or because its
 /// files are no longer those that were installed. Where there is nothing to go back to, that is for the engine to say.
 pub(crate) async fn admit_predecessor(

@@ -51,7 +51,7 @@ fn audited(kind: &str, number: u64) -> Vec<AuditEntry> {
 fn granted(revision: &RevisionRecord, number: u64) -> GrantRecord {
     GrantRecord {
         digest: revision.digest,
-        permissions: outrigger_contract::Permissions::default(),
+        grant: outrigger_contract::Grant::default(),
         granted_by: "the writer".to_owned(),
         granted_at: moment(number),
     }

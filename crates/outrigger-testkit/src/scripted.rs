@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use outrigger_contract::types::{Field, Function, Outcome};
-use outrigger_contract::{Code, Digest, Manifest, Type, TypeGraph, Value};
+use outrigger_contract::{Code, Digest, Grant, Manifest, Type, TypeGraph, Value};
 use outrigger_engine::configuration::Given;
 use outrigger_engine::life::{Downgrade, Installation};
 use outrigger_engine::runtime::{
@@ -68,7 +68,7 @@ impl ScriptedRuntime {
     }
 }
 
-/// A scripted plugin, with more in its manifest. Whatever it asks for is granted.
+/// A scripted plugin, with more in its manifest. Whatever it asks for is granted, and any part in hooks.
 ///
 /// # Panics
 /// The manifest is none.
@@ -79,7 +79,7 @@ pub fn installation(name: &str, version: &str, manifest: &str) -> Installation {
          [runtime]\nkind = \"wasm\"\nentry = \"x.wasm\"\n{manifest}"
     );
     let manifest = Manifest::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let granted = manifest.permissions.clone();
+    let granted = Grant::asked_by(&manifest, |_| None);
     let inspection = Inspection { graph: graph(), exports: Vec::new(), imports: Vec::new(), warnings: Vec::new() };
     let revision = RevisionRecord {
         digest: Digest::of(text.as_bytes()),

@@ -26,6 +26,10 @@ pub struct ServeArguments {
     /// limit of their own
     #[arg(long, value_name = "SIZE", default_value = "8MiB")]
     pub body_limit: ByteSize,
+    /// What plugins may be granted at most, such as memory=512MiB or concurrency=100; can be given several times and goes over
+    /// OUTRIGGER_CEILING. The limits are memory, timeout, cpu, output, concurrency, instances, log-lines and state
+    #[arg(long, value_name = "LIMIT=AMOUNT")]
+    pub ceiling: Vec<String>,
     /// How long runs, log lines and jobs that have ended are kept; the audit log is kept for ever
     #[arg(long, value_name = "TIME", default_value = "30d")]
     pub keep: Span,

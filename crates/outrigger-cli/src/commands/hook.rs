@@ -6,6 +6,7 @@ use outrigger_api::{
 };
 use serde_json::json;
 
+use super::plugin::warn_of_closed;
 use crate::cli::{HookCommand, SubscribeArguments};
 use crate::context::Context;
 use crate::error::{CliResult, usage};
@@ -62,13 +63,17 @@ async fn list(context: &Context, query: SubscriptionQuery) -> CliResult {
     let platform = context.platform().await?;
     let (hooks, subscriptions) = (platform.hook_list().await?, platform.subscription_list(&query).await?);
     let hook = |hook: &HookInfo| {
-        let HookInfo { name, kind, description, subscriptions, .. } = hook;
+        let HookInfo { name, kind, description, subscriptions, closed_by, .. } = hook;
+        let description = match closed_by.is_empty() {
+            true => one_line(description),
+            false => format!("CLOSED: {}", one_line(description)),
+        };
         vec![
             cell(name.as_str()),
             cell(kind.as_str()),
             cell(origin(hook)),
             cell(subscriptions.to_string()),
-            cell(one_line(description)),
+            cell(description),
         ]
     };
     context.output.print(&json!({"hooks": hooks, "subscriptions": subscriptions}), || {
@@ -78,7 +83,10 @@ async fn list(context: &Context, query: SubscriptionQuery) -> CliResult {
             hooks.iter().map(hook).collect(),
         );
         format!("{hooks}\n\n{}", subscriptions_text(&subscriptions))
-    })
+    })?;
+    let closed: Vec<_> = hooks.into_iter().flat_map(|hook| hook.closed_by).collect();
+    warn_of_closed(context, &closed);
+    Ok(())
 }
 
 async fn show(context: &Context, name: HookName) -> CliResult {
@@ -95,7 +103,9 @@ async fn show(context: &Context, name: HookName) -> CliResult {
             ("Carries", schema),
         ];
         format!("{}\n{}", fields(&lines), subscriptions_text(&subscriptions))
-    })
+    })?;
+    warn_of_closed(context, &hook.closed_by);
+    Ok(())
 }
 
 /// Where a hook comes from.

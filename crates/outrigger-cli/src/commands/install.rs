@@ -6,10 +6,11 @@ use inquire::ui::RenderConfig;
 use inquire::{Confirm, InquireError};
 use outrigger_api::{
     ApiError, Code, InstallOutcome, InstallRequest, PackageReport, PackageSource, PluginName, PluginStanding,
-    RollbackRequest,
+    RollbackRequest, StopReport,
 };
 use serde_json::{Map, Value as Json, json};
 
+use super::plugin::warn_of_closed;
 use super::{configuration, functions, migration, signature, upload};
 use crate::cli::{Argument, InstallArguments, RollbackArguments, UninstallArguments};
 use crate::context::Context;
@@ -84,7 +85,7 @@ async fn install_over(
     }
     // Nobody is asked about what is refused whatever they say. How it is refused comes of trying it, and of no more than that:
     // what was shown as refused is not to be installed, whatever became of it meanwhile.
-    let accepted = report.signature.accepted;
+    let accepted = report.signature.accepted && report.above_ceiling.is_empty();
     let approved = match accepted {
         true => consent(&report, &manner)?,
         false => None,
@@ -97,7 +98,7 @@ async fn install_over(
         platform.plugin_install(request).await?
     };
     if !accepted {
-        let message = "the signature was refused when the package was looked at, and is not any more";
+        let message = "the package was refused when it was looked at, and is not any more";
         return Err(ApiError::new(Code::Conflict, message).with_hint("repeat the command, to look at it again").into());
     }
     context.output.print(&outcome, || outcome_text(&outcome))
@@ -137,6 +138,8 @@ fn review(report: &PackageReport) -> String {
         files,
         permissions,
         widened,
+        above_ceiling,
+        take_over,
         offered,
         refused,
         imports: _,
@@ -168,7 +171,14 @@ fn review(report: &PackageReport) -> String {
             false => one.clone(),
         })),
     };
+    // What it gives up, too, needs approval.
+    let gives_up = widened.iter().filter(|one| !permissions.contains(*one));
     text.push_str(&section("Permissions it asks for", &asked));
+    text.push_str(&section("What it changes", &bullets(gives_up)));
+    text.push_str(&section("Above this installation's ceiling", &bullets(above_ceiling)));
+    if let Some(take_over) = take_over {
+        text.push_str(&format!("\n{} {}", yellow("warning:"), clean(take_over)));
+    }
     for warning in warnings {
         text.push_str(&format!("\n{} {}", yellow("warning:"), clean(warning)));
     }
@@ -291,12 +301,17 @@ pub async fn uninstall(context: &Context, arguments: UninstallArguments) -> CliR
             return Err(declined("nothing was removed"));
         }
     }
-    {
+    let StopReport { closed_hooks } = {
         let _progress = context.output.spinner(format!("removing {name}"));
-        platform.plugin_uninstall(&name).await?;
+        platform.plugin_uninstall(&name).await?
+    };
+    let mut value = json!({"name": name, "version": details.summary.version, "action": "removed"});
+    if !closed_hooks.is_empty() {
+        value["closed_hooks"] = json!(closed_hooks);
     }
-    let value = json!({"name": name, "version": details.summary.version, "action": "removed"});
-    context.output.print(&value, || format!("{name} {} removed", details.summary.version))
+    context.output.print(&value, || format!("{name} {} removed", details.summary.version))?;
+    warn_of_closed(context, &closed_hooks);
+    Ok(())
 }
 
 /// Asks a question that can be answered with yes or no; no is the default.

@@ -1,7 +1,8 @@
 //! `outrigger plugin`: what is installed, and how it is.
 
 use outrigger_api::{
-    ApiResult, AvailableReport, FunctionStatistics, PluginDetails, PluginName, PluginSummary, StatisticsReport,
+    ApiResult, AvailableReport, ClosedHook, FunctionStatistics, PluginDetails, PluginName, PluginSummary,
+    StatisticsReport,
 };
 use serde_json::json;
 
@@ -10,7 +11,7 @@ use crate::cli::{ListArguments, PluginCommand};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::output::table::{bullets, cell, fields, section, status, table, table_or};
-use crate::output::{clean, count, duration, moment};
+use crate::output::{Format, clean, count, duration, moment, yellow};
 
 /// Runs one of the commands about plugins.
 ///
@@ -98,7 +99,8 @@ fn available_text(report: &AvailableReport) -> String {
 }
 
 fn info_text(details: &PluginDetails) -> String {
-    let PluginDetails { summary, manifest, source, granted, offered, refused, imports, exports, revisions } = details;
+    let PluginDetails { summary, manifest, source, granted, capped, offered, refused, imports, exports, revisions } =
+        details;
     let state = match &summary.reason {
         Some(reason) => format!("{}: {reason}", summary.state),
         None => summary.state.clone(),
@@ -129,6 +131,7 @@ fn info_text(details: &PluginDetails) -> String {
     let migrations = manifest.migrations.iter().map(outrigger_contract::manifest::MigrationStep::describe);
     text.push_str(&section("Migrations", &bullets(migrations)));
     text.push_str(&section("Limits", &limits(manifest)));
+    text.push_str(&section("Limits that the operator's ceiling lowers", &bullets(capped)));
     text.push_str(&section(
         "Interfaces",
         &bullets(
@@ -183,23 +186,36 @@ async fn change(context: &Context, names: &[PluginName], change: Change) -> CliR
     };
     let mut changed = Vec::new();
     let mut outcome: ApiResult<()> = Ok(());
+    let mut closed = Vec::new();
     for name in names {
         let _progress = context.output.spinner(format!("{name}: being {done}"));
         outcome = match change {
             Change::Enable => platform.plugin_enable(name).await,
-            Change::Disable => platform.plugin_disable(name).await,
+            Change::Disable => platform.plugin_disable(name).await.map(|report| closed.extend(report.closed_hooks)),
             Change::Reload => platform.plugin_reload(name).await,
         };
         if outcome.is_err() {
             break;
         }
-        changed.push(json!({"name": name, "action": done}));
+        let closed: Vec<_> = closed.iter().filter(|closed: &&ClosedHook| closed.function.plugin == *name).collect();
+        changed.push(match closed.is_empty() {
+            true => json!({"name": name, "action": done}),
+            false => json!({"name": name, "action": done, "closed_hooks": closed}),
+        });
     }
     if outcome.is_ok() || !changed.is_empty() {
         let line = |name: &PluginName| format!("{name} {done}\n");
         context.output.print(&changed, || names.iter().take(changed.len()).map(line).collect())?;
+        warn_of_closed(context, &closed);
     }
     outcome.map_err(CliError::from)
+}
+
+/// Says which hooks refuse everything now. Other formats than the table have that in their data.
+pub fn warn_of_closed(context: &Context, closed: &[ClosedHook]) {
+    for closed in closed.iter().filter(|_| context.output.format() == Format::Table) {
+        context.output.remark(&format!("{} {}", yellow("warning:"), clean(&closed.sentence())));
+    }
 }
 
 async fn warm(context: &Context, names: &[PluginName]) -> CliResult {

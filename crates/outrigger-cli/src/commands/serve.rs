@@ -20,7 +20,8 @@ use crate::run::Interrupts;
 /// The data directory is in use, or the address cannot be listened at.
 pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
     context.refuse_server("serve")?;
-    let work = ServerWork { retention: arguments.retention(), ..ServerWork::default() };
+    let (retention, ceiling) = (arguments.retention(), arguments.ceiling.clone());
+    let work = ServerWork { retention, ceiling, ..ServerWork::default() };
     let ServeArguments { listen, tls_certificate, tls_key, drain, body_limit, .. } = arguments;
     let mut interrupts = Interrupts::new()?;
     let host = Host::open_alone_with(context.host_options()?, work).await?;

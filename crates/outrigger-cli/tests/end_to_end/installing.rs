@@ -178,3 +178,57 @@ fn a_configuration_is_overridden_and_gone_back_to() {
     let said = String::from_utf8_lossy(&key.stdout).into_owned();
     assert!(said.contains("OUTRIGGER_SECRET_KEY does not hold keys"), "{said}");
 }
+
+#[test]
+fn s08_limits_above_the_defaults_need_consent_and_stay_below_the_ceiling() {
+    let place = Place::new();
+    place.hostile("[limits]\nmemory = \"256MiB\"\nconcurrency = 100\n");
+    let sentence = "use 256MiB of memory in each instance (default: 64MiB)";
+    let refused = place.run(&["plugin", "install", "./hostile"]);
+    refused.failed(4, &["error[grant_required]", sentence, "run 100 calls at once", "`--yes`"]);
+    let with_ceiling =
+        |ceiling: &str, arguments: &[&str]| Outcome::of(place.command(arguments).env("OUTRIGGER_CEILING", ceiling));
+    for arguments in [&["plugin", "install", "./hostile"][..], &["plugin", "install", "./hostile", "--yes"]] {
+        with_ceiling("memory=128MiB", arguments).failed(
+            5,
+            &["error[above_ceiling]", "`memory` of 256MiB is above the ceiling of 128MiB", "OUTRIGGER_CEILING"],
+        );
+    }
+    with_ceiling("memory=lots", &["plugin", "list"]).failed(2, &["OUTRIGGER_CEILING: `lots` is not a size"]);
+    assert_eq!(place.json(&["plugin", "list"]), json!([]));
+    place.run(&["plugin", "install", "./hostile", "--yes"]).succeeded();
+    place.run(&["plugin", "info", "hostile"]).succeeded().shows(&["Permissions\n", sentence]);
+    let lowered = with_ceiling("memory=128MiB", &["plugin", "info", "hostile"]).succeeded();
+    lowered.shows(&["Limits that the operator's ceiling lowers", "`memory` is 128MiB instead of 256MiB"]);
+    with_ceiling("memory=128MiB", &["doctor"]).shows(&["limits of hostile", "`memory` is 128MiB instead of 256MiB"]);
+}
+
+#[test]
+fn r01_who_stops_a_guard_is_warned_of_what_is_closed() {
+    let place = Place::new();
+    let manifest = "name = \"callbacks\"\nversion = \"1.0.0\"\ntitle = \"Callbacks\"\ndescription = \"For tests.\"\n\
+                    [runtime]\nkind = \"wasm\"\nentry = \"x.wasm\"\n";
+    place.write("callbacks/plugin.toml", manifest);
+    place.write("callbacks/x.wasm", outrigger_testkit::components::callbacks());
+    place.run(&["plugin", "install", "./callbacks", "--yes"]).succeeded();
+    place.run(&["hook", "add", "text.shown", "--kind", "filter"]).succeeded();
+    let subscribe = ["hook", "subscribe", "text.shown", "callbacks.append-a", "--on-error", "fail-closed"];
+    let made = place.json(&subscribe);
+    let id = made["id"].as_str().expect("an id");
+    let closed = "hook `text.shown` is closed: its fail-closed subscriber `callbacks.append-a` cannot be asked";
+    let outcome = place.run(&["plugin", "disable", "callbacks"]).succeeded();
+    assert!(
+        outcome.stderr.contains(closed) && outcome.stderr.contains(&format!("outrigger hook disable {id}")),
+        "{outcome:#?}"
+    );
+    let outcome = place.run(&["hook", "list"]).succeeded();
+    assert!(outcome.stdout.contains("CLOSED") && outcome.stderr.contains(closed), "{outcome:#?}");
+    place.run(&["doctor"]).shows(&["hook text.shown", "is disabled"]);
+    let removed = place.json(&["plugin", "uninstall", "callbacks", "--yes"]);
+    assert_eq!(removed["closed_hooks"][0]["subscription"], *id, "{removed}");
+    let fired = place.json(&["hook", "fire", "text.shown", "\"x\""]);
+    assert_eq!(fired["trace"]["callbacks"][0]["outcome"], "failed", "{fired}");
+    place.run(&["hook", "unsubscribe", id]).succeeded();
+    let outcome = place.run(&["hook", "list"]).succeeded();
+    assert!(!outcome.stdout.contains("CLOSED") && outcome.stderr.is_empty(), "{outcome:#?}");
+}

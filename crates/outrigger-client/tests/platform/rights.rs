@@ -2,8 +2,8 @@
 //! switched on. Each attempt stands in the audit log.
 
 use outrigger_api::{
-    Access, AuditInfo, AuditQuery, Code, ExplainRequest, Hooks, Jobs, KeyRequest, NewKey, Platform, RoleRequest,
-    Webhooks,
+    Access, ApiError, AuditInfo, AuditQuery, Code, ExplainRequest, Hooks, InstallRequest, Jobs, KeyRequest, NewKey,
+    PackageSource, Platform, Plugins, RoleRequest, RollbackRequest, Webhooks,
 };
 use serde_json::{Value, json};
 
@@ -193,5 +193,38 @@ async fn what_a_schedule_calls_with_is_not_in_the_audit_log() {
     assert_ne!(arguments(&changed.before), arguments(&changed.after), "that they were changed is seen");
     assert_eq!(deleted.before, changed.after);
     assert_eq!(deleted.before.as_ref().expect("what was there")["cron"], "30 2 * * *");
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s14_a_developers_key_gets_nothing_granted_over_rest() {
+    let place = Place::new(Way::Http).await;
+    let developer = make(&*place.platform, "dev", &["developer"], None).await.expect("it is made");
+    let developer = place.client(&developer.key);
+    let install = async |version: &str, more: &str| {
+        let source = PackageSource::Path(place.package("worker", version, more));
+        developer.plugin_install(InstallRequest::new(source)).await.map(drop)
+    };
+    let refused = |outcome: Result<(), ApiError>, part: &str| {
+        let error = outcome.expect_err("it is refused");
+        assert_eq!((error.code, error.code.info().http), (Code::GrantRequired, 403), "{}", error.message);
+        assert!(error.message.contains(part), "{}", error.message);
+    };
+    refused(install("1.0.0", "[limits]\nmemory = \"1GiB\"\n").await, "use 1GiB of memory in each instance");
+    let event = "[[subscriptions]]\nhook = \"plugin.installed\"\nfunction = \"good\"\n";
+    assert!(install("1.0.0", event).await.is_err(), "it neither fits nor is granted");
+    install("1.0.0", "").await.expect("it asks for nothing");
+    let wide = place.package("worker", "1.1.0", "[permissions]\nhttp = [\"api.example.org:443\"]\n");
+    place.install(&wide).await.expect("an administrator grants it");
+    refused(install("1.2.0", "").await, "the grants (send HTTP requests to api.example.org on port 443) of `worker`");
+    let source = PackageSource::Path(place.package("worker", "1.2.0", ""));
+    let report = developer.package_inspect(&source).await.expect("it is read");
+    assert!(report.take_over.is_some_and(|sentence| sentence.contains("was not made by its maker")));
+    let back = developer.plugin_rollback(&"worker".parse().expect("a name"), RollbackRequest { dry_run: false }).await;
+    refused(back.map(drop), "the grants");
+    let audit = AuditQuery { action: Some("plugin_create".to_owned()), ..AuditQuery::default() };
+    let entries = place.platform.audit_list(&audit).await.expect("it lists");
+    let denied = entries.iter().filter(|entry| entry.actor == "key dev" && entry.code == Some(Code::GrantRequired));
+    assert!(denied.count() >= 3, "{entries:#?}");
     place.close().await;
 }

@@ -73,10 +73,10 @@ async fn bulk(place: &Place, way: Way, action: &str, plugins: &[&str]) -> Vec<Op
     for plugin in plugins {
         let name = plugin.parse().expect("a name");
         let outcome = match action {
-            "disable" => place.platform.plugin_disable(&name).await,
+            "disable" => place.platform.plugin_disable(&name).await.map(drop),
             "enable" => place.platform.plugin_enable(&name).await,
             "reload" => place.platform.plugin_reload(&name).await,
-            _ => place.platform.plugin_uninstall(&name).await,
+            _ => place.platform.plugin_uninstall(&name).await.map(drop),
         };
         outcomes.push(outcome.err().map(|error| error.code));
     }

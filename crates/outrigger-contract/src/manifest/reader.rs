@@ -274,14 +274,14 @@ impl<'n> Table<'n> {
 }
 
 /// The candidate that was most likely meant, if any is near enough.
-pub(super) fn did_you_mean(text: &str, candidates: &[&'static str]) -> Option<&'static str> {
+pub(super) fn did_you_mean<'a>(text: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let plain = |text: &str| text.replace(['-', '_', ' '], "").to_ascii_lowercase();
     let meant = plain(text);
     // A foreign text can be long, and the comparison takes time in proportion to its length.
     if meant.is_empty() || meant.len() > 64 {
         return None;
     }
-    let near = |candidate: &&'static str| {
+    let near = |candidate: &&'a str| {
         let candidate_plain = plain(candidate);
         let distance = strsim::damerau_levenshtein(&meant, &candidate_plain);
         let close = distance <= meant.len().max(candidate_plain.len()) / 3;

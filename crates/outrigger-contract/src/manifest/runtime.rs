@@ -64,7 +64,7 @@ impl InstancePolicy {
     pub const MAX_INSTANCES: u32 = 1_000;
     pub const MAX_CALLS: u32 = 1_000_000_000;
 
-    pub(super) fn default_instances() -> NonZeroU32 {
+    pub(crate) fn default_instances() -> NonZeroU32 {
         NonZeroU32::new(4).expect("4 is not zero")
     }
 

@@ -4,7 +4,7 @@
 
 use outrigger_contract::{Code, FunctionRef};
 
-use super::{Caller, Target};
+use super::{Caller, Origin, Target};
 use crate::access::{Principal, Right};
 use crate::error::Failure;
 
@@ -41,8 +41,8 @@ pub(super) fn target(caller: &Caller, target: &Target) -> Result<(), Failure> {
     match caller {
         Caller::Local => Ok(()),
         Caller::Key(principal) => require(principal, Right::FUNCTION_ADMINISTER, &target.name),
-        Caller::Plugin(chain) => {
-            let caller = chain.last().map(ToString::to_string).unwrap_or_default();
+        Caller::Plugin(by) => {
+            let caller = by.chain.last().map(ToString::to_string).unwrap_or_default();
             let message = format!("`{}` is for administrators, and `{caller}` is a plugin", target.name);
             Err(Failure::new(Code::Forbidden, message))
         }
@@ -54,11 +54,12 @@ pub(super) fn target(caller: &Caller, target: &Target) -> Result<(), Failure> {
     }
 }
 
-/// Whether somebody stands behind a call. Outrigger fires hooks by itself, too. Jobs are called as their owner, and what a
-/// plugin calls was granted to it.
+/// Whether the origin of a call has an identity: a key, an administrator, or a plugin that does what it was granted. A hook
+/// that Outrigger fires by itself has none, also where a plugin is in between. Jobs are called as their owner.
 fn is_known(caller: &Caller) -> bool {
     match caller {
-        Caller::Local | Caller::Key(_) | Caller::Plugin(_) => true,
+        Caller::Local | Caller::Key(_) => true,
+        Caller::Plugin(by) => !matches!(by.origin, Origin::Hook(_)),
         Caller::Hook(by) => by.cause.as_ref().is_some_and(is_known),
     }
 }

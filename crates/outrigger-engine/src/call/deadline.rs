@@ -6,10 +6,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::{CallOptions, Execution, Target};
+use crate::engine::Engine;
 use crate::error::Failure;
-
-/// No call may take longer, whatever was asked for.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// The runtime ends a call at its deadline and can say more about it than can be said from here; it gets this long.
 const GRACE: Duration = Duration::from_millis(250);
@@ -27,8 +25,10 @@ impl Deadline {
     }
 }
 
-pub(super) fn of(target: &Target, options: &CallOptions, started: Instant) -> Deadline {
-    let limit = options.timeout.unwrap_or(target.slot().timeout).min(LONGEST);
+/// No call may take longer than the operator's ceiling, whatever was asked for.
+pub(super) fn of(engine: &Engine, target: &Target, options: &CallOptions, started: Instant) -> Deadline {
+    let asked = options.timeout.map(|timeout| timeout.min(engine.inner.options.ceiling.timeout()));
+    let limit = asked.unwrap_or(target.slot().timeout);
     Deadline { at: started + limit, limit }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use outrigger_contract::manifest::PayloadSchema;
-use outrigger_contract::{Code, FunctionRef, Manifest, PluginName, TypeGraph};
+use outrigger_contract::{Code, FunctionRef, Grant, HookName, Manifest, PluginName, TypeGraph};
 use time::OffsetDateTime;
 
 use super::Table;
@@ -16,6 +16,7 @@ use super::subscription::{Source, Subscriber, Subscription};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::plugins::ActiveRevision;
 
 /// What a manifest declares. Ids are given when it is adopted.
 #[derive(Debug)]
@@ -155,7 +156,15 @@ impl Engine {
 
     /// Adopts what the manifest of a plugin declares that was just loaded: the process may have died, at its installation,
     /// before that was done.
-    pub(crate) async fn adopt_loaded(&self, manifest: &Manifest, graph: &TypeGraph) {
+    pub(crate) async fn adopt_loaded(&self, revision: &ActiveRevision) {
+        let ActiveRevision { manifest, graph, granted, .. } = revision;
+        // A hook may have become another kind since: what was granted to observe it is not granted to change it.
+        let missing = Grant { hooks: self.asked(manifest).beyond(granted).hooks, ..Grant::default() };
+        if !missing.is_empty() {
+            let plugin = &manifest.name;
+            tracing::warn!(%plugin, "what the manifest says of hooks is not in force: it was not granted to {}", missing.describe().join("; to "));
+            return;
+        }
         let outcome = match self.declared(manifest, graph) {
             Ok(declared) => self.adopt(declared, Adoption::Same).await,
             Err(failure) => Err(failure),
@@ -165,16 +174,24 @@ impl Engine {
         }
     }
 
-    /// Ends all that a plugin has to do with hooks, when it has been removed.
+    /// Ends what a plugin has to do with hooks, when it has been removed. What it guards of others stays closed.
     pub(crate) async fn forget_hooks(&self, plugin: &PluginName) -> Result<(), Failure> {
-        let nothing = Declared { plugin: plugin.clone(), hooks: Vec::new(), subscriptions: Vec::new() };
-        self.adopt(nothing, Adoption::Same).await?;
+        let mut rest = Declared { plugin: plugin.clone(), hooks: Vec::new(), subscriptions: Vec::new() };
+        let table = self.inner.hooks.table.load_full();
+        let is_own = |hook: &HookName| table.specs.get(hook).is_some_and(|spec| spec.plugin.as_ref() == Some(plugin));
+        let stays = |subscription: &Subscription| subscription.guards() && !is_own(&subscription.hook);
+        let of_plugin = table.subscribers.iter().map(|kept| &kept.subscription);
+        let of_plugin = of_plugin.filter(|subscription| subscription.function.plugin == *plugin);
+        rest.subscriptions.extend(of_plugin.filter(|one| one.source == Source::Manifest && stays(one)).cloned());
+        self.adopt(rest, Adoption::Same).await?;
         let registry = &self.inner.hooks;
         let _changing = registry.changing.lock().await;
         let table = registry.table.load_full();
         let subscriptions = table.subscribers.iter().map(|kept| &kept.subscription);
         let mut ended = HashSet::new();
-        for subscription in subscriptions.filter(|subscription| subscription.function.plugin == *plugin) {
+        for subscription in
+            subscriptions.filter(|subscription| subscription.function.plugin == *plugin && !stays(subscription))
+        {
             self.inner.store.subscription_delete(&subscription.id).await?;
             ended.insert(subscription.id.clone());
         }
@@ -183,6 +200,17 @@ impl Engine {
                 let others = table.subscribers.iter().filter(|kept| !ended.contains(&kept.subscription.id));
                 table.with_subscribers(others.cloned().collect())
             });
+        }
+        Ok(())
+    }
+
+    /// Ends what is still stored of a plugin of this name that was removed: a process that died in the middle may have left
+    /// it there, and another package of the name is not to take it up. What guards stays.
+    pub(crate) async fn drop_stale_subscriptions(&self, plugin: &PluginName) -> Result<(), Failure> {
+        let store = &self.inner.store;
+        let stale = store.subscription_list().await?.into_iter();
+        for subscription in stale.filter(|one| one.function.plugin == *plugin && !one.guards()) {
+            store.subscription_delete(&subscription.id).await?;
         }
         Ok(())
     }

@@ -231,8 +231,8 @@ impl Course<'_> {
         };
         let step = match step {
             _ if self.failure.is_some() => Step::Skip(Skipped::Ended),
+            Step::Call if self.is_off(&subscription.function) => when_off(subscription),
             Step::Call if self.firing.dry_run => Step::Skip(Skipped::DryRun),
-            Step::Call if self.is_off(&subscription.function) => Step::Skip(Skipped::PluginDisabled),
             step => step,
         };
         let started = Instant::now();
@@ -269,6 +269,12 @@ impl Course<'_> {
     /// Calls one subscriber. Answers with the value a filter made, where it made one.
     async fn call(&self, subscription: &Subscription) -> Result<Option<Json>, Failure> {
         let function = &subscription.function;
+        if subscription.kind != self.kind {
+            let (hook, was, is) = (&self.firing.hook, subscription.kind, self.kind);
+            let message =
+                format!("`{function}` is subscribed to `{hook}` as {was}, which is {is} now; subscribe it again");
+            return Err(Failure::new(Code::Conflict, message));
+        }
         let revision = self.engine.active_revision(&function.plugin).await?;
         let Some((_, described)) = revision.graph.function(function.function.as_str()) else {
             return Err(Failure::function_not_found(function, &revision.graph));
@@ -342,7 +348,10 @@ impl Course<'_> {
             OnError::FailOpen => CallbackOutcome::Failed,
             OnError::FailClosed => {
                 let message = format!("`{function}`, which is subscribed to `{hook}`, failed: {}", failure.message);
-                self.failure = Some(Failure::new(Code::HookFailed, message));
+                let hint = format!(
+                    "the subscription is fail-closed: restore `{function}`, or lift it with `outrigger hook disable {id}`"
+                );
+                self.failure = Some(Failure::new(Code::HookFailed, message).with_hint(hint));
                 self.result = HookResult::Failed;
                 CallbackOutcome::Failed
             }
@@ -396,6 +405,14 @@ impl Course<'_> {
             message: format!("the subscription to `{hook}` was switched off: {reason}"),
             fields: vec![("subscription".to_owned(), id.clone())],
         });
+    }
+}
+
+/// A subscriber whose plugin is disabled is passed over; a fail-closed one has failed.
+fn when_off(subscription: &Subscription) -> Step {
+    match subscription.on_error {
+        OnError::FailClosed => Step::Fail(format!("the plugin `{}` is disabled", subscription.function.plugin)),
+        OnError::FailOpen | OnError::DisableAfter(_) => Step::Skip(Skipped::PluginDisabled),
     }
 }
 

@@ -179,13 +179,13 @@ impl Engine {
     /// Ends a subscription.
     ///
     /// # Errors
-    /// There is none with this id, a manifest declares it, or the store failed.
+    /// There is none with this id, the manifest of an installed plugin declares it, or the store failed.
     pub async fn unsubscribe(&self, id: &str) -> Result<(), Failure> {
         let hooks = &self.inner.hooks;
         let _changing = hooks.changing.lock().await;
         let subscription = self.subscription(id)?;
-        if subscription.source == Source::Manifest {
-            let plugin = &subscription.function.plugin;
+        let plugin = &subscription.function.plugin;
+        if subscription.source == Source::Manifest && self.inner.plugins.get(plugin).is_some() {
             let message = format!("the manifest of the plugin `{plugin}` declares this subscription");
             return Err(Failure::new(Code::Conflict, message)
                 .with_hint(format!("`outrigger hook disable {id}` switches it off")));

@@ -17,7 +17,7 @@ pub struct Planned {
 pub enum Step {
     Call,
     Skip(Skipped),
-    /// Its condition cannot be evaluated; that counts as a failure.
+    /// Its condition cannot be evaluated, or it is fail-closed and its plugin is disabled; that counts as a failure.
     Fail(String),
 }
 
@@ -28,7 +28,7 @@ pub enum Skipped {
     Disabled,
     /// Its condition is false.
     Condition,
-    /// Its plugin is switched off.
+    /// Its plugin is switched off, and it is not fail-closed.
     PluginDisabled,
     /// A subscriber before it refused or failed.
     Ended,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use outrigger_contract::{Code, Digest, Permissions};
+use outrigger_contract::{Code, Digest, Grant, Manifest};
 
 use crate::configuration;
 use crate::engine::{Engine, Inner};
@@ -35,7 +35,9 @@ pub(super) struct SlotEffects<'a> {
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) record: RevisionRecord,
-    pub(super) granted: Permissions,
+    /// As it runs: its limits are no higher than the ceiling.
+    pub(super) manifest: Manifest,
+    pub(super) granted: Grant,
     pub(super) loaded: Arc<dyn LoadedRevision>,
 }
 
@@ -48,12 +50,12 @@ impl<'a> SlotEffects<'a> {
     async fn load(&mut self) -> Result<(), Failure> {
         let (engine, slot) = (self.engine, self.slot);
         let read;
-        let Candidate { record, granted, loaded } = match self.candidate {
+        let Candidate { record, manifest, granted, loaded } = match self.candidate {
             Some(candidate) => candidate,
             None => {
                 let record = engine.revision(&self.digest).await?;
                 let grant = engine.inner.store.grant_fetch(&self.digest).await?;
-                let granted = grant.map(|grant| grant.permissions).unwrap_or_default();
+                let granted = grant.map(|record| record.grant).unwrap_or_default();
                 read = engine.load(record, granted, None).await?;
                 &read
             }
@@ -63,10 +65,11 @@ impl<'a> SlotEffects<'a> {
             None => {
                 let stored = engine.inner.store.configuration_fetch(&slot.name).await?;
                 let values = stored.map(|stored| stored.values).unwrap_or_default();
-                Configuration::new(configuration::resolve(&engine.inner, &record.manifest, &values)?)
+                Configuration::new(configuration::resolve(&engine.inner, manifest, &values)?)
             }
         };
-        self.revision = Some(Arc::new(slot.assemble(record, granted.clone(), configuration, Arc::clone(loaded))));
+        let (manifest, granted) = (manifest.clone(), granted.clone());
+        self.revision = Some(Arc::new(slot.assemble(record, manifest, granted, configuration, Arc::clone(loaded))));
         Ok(())
     }
 
@@ -145,19 +148,32 @@ impl Effects for SlotEffects<'_> {
 }
 
 impl Engine {
+    /// What a manifest asks for, with the hooks that are there now.
+    #[must_use]
+    pub fn asked(&self, manifest: &Manifest) -> Grant {
+        Grant::asked_by(manifest, |hook| self.hook(hook).ok().map(|(spec, _)| spec.kind))
+    }
+
     /// Makes a revision's code ready to run. Its package is in `root`, or in the folder for its digest.
     pub(super) async fn load(
         &self,
         record: RevisionRecord,
-        granted: Permissions,
+        granted: Grant,
         root: Option<PathBuf>,
     ) -> Result<Candidate, Failure> {
         let Inner { runtime, options, .. } = &*self.inner;
         let plugin = &record.manifest.name;
-        if !record.manifest.permissions.widens(&granted).is_empty() {
-            let missing = record.manifest.permissions.widens(&granted).join("; ");
-            let message = format!("the plugin `{plugin}` asks for permissions it was not granted: {missing}");
+        // Of hooks, what was not granted is not in force: see `adopt_loaded`.
+        let missing = Grant { hooks: Vec::new(), ..self.asked(&record.manifest).beyond(&granted) };
+        if !missing.is_empty() {
+            let missing = missing.describe().join("; ");
+            let message = format!("the plugin `{plugin}` asks for what it was not granted: to {missing}");
             return Err(Failure::new(Code::GrantRequired, message));
+        }
+        let mut manifest = record.manifest.clone();
+        let capped = options.ceiling.cap(&mut manifest);
+        if !capped.is_empty() {
+            tracing::warn!(%plugin, "runs with the operator's ceiling: {}", capped.join("; "));
         }
         let loaded = runtime
             .load(RevisionSpec {
@@ -167,12 +183,12 @@ impl Engine {
                 entry: record.manifest.runtime.entry.as_str().into(),
                 graph: Arc::new(record.inspection.graph.clone()),
                 exports: record.inspection.exports.clone(),
-                granted: granted.clone(),
-                limits: record.manifest.limits.clone(),
-                instances: record.manifest.runtime.instances,
+                granted: granted.permissions.clone(),
+                limits: manifest.limits.clone(),
+                instances: manifest.runtime.instances,
                 account: self.inner.accounts.of(plugin),
             })
             .await?;
-        Ok(Candidate { record, granted, loaded })
+        Ok(Candidate { record, manifest, granted, loaded })
     }
 }

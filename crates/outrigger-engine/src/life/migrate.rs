@@ -51,7 +51,7 @@ impl Engine {
             configuration::check(manifest, &opened, &hidden, |_| None, Whole::No)
                 .map_err(|failure| plan.failed(failure))?;
         }
-        let capacity = manifest.limits.state;
+        let capacity = candidate.manifest.limits.state;
         if plan.touches_state() && state.bytes() > capacity.as_u64() {
             let message = format!("the state would take {} bytes; `[limits] state` is {capacity}", state.bytes());
             return Err(plan.failed(Failure::new(Code::MigrationFailed, message)));
@@ -69,12 +69,13 @@ impl Engine {
         ground: &Ground,
     ) -> Result<Map<String, Value>, Failure> {
         let (vault, name) = (&*self.inner.vault, &slot.name);
-        let Candidate { record, granted, loaded } = candidate;
+        let Candidate { record, manifest, granted, loaded } = candidate;
         let from = plan.from.to_string();
         let ground = Ground { calls: Calls::Refused, ..ground.clone() };
         let context = |configuration| {
             let configuration = Configuration::new(configuration);
-            let revision = slot.assemble(record, granted.clone(), configuration, Arc::clone(loaded));
+            let (manifest, granted) = (manifest.clone(), granted.clone());
+            let revision = slot.assemble(record, manifest, granted, configuration, Arc::clone(loaded));
             self.step_context(name, &Arc::new(revision), &ground)
         };
         let opened = configuration::open(vault, name, &values)?;

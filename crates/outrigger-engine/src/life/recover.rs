@@ -55,7 +55,7 @@ impl Engine {
         let first = slot.active.load().is_none();
         self.replace(slot, Some(Arc::clone(&successor)));
         if first {
-            self.adopt_loaded(&successor.manifest, &successor.graph).await;
+            self.adopt_loaded(&successor).await;
         }
     }
 

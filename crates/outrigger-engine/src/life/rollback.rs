@@ -78,7 +78,7 @@ impl Engine {
         let record = self.revision(&predecessor.digest).await?;
         self.check_dependencies(&record.manifest).await?;
         let grant = store.grant_fetch(&predecessor.digest).await?;
-        let granted = grant.map(|grant| grant.permissions).unwrap_or_default();
+        let granted = grant.map(|record| record.grant).unwrap_or_default();
         let revision = predecessor.configuration;
         let configuration = match self.present(name).await?.revision == revision {
             true => None,

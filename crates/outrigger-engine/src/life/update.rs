@@ -94,7 +94,7 @@ impl Engine {
         let plan = Plan::new(&present.version, &revision, downgrade, configuration)?;
         let grant = GrantRecord {
             digest: revision.digest,
-            permissions: granted.clone(),
+            grant: granted.clone(),
             granted_by,
             granted_at: OffsetDateTime::now_utc(),
         };

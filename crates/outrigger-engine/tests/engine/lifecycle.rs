@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outrigger_contract::{Code, Permissions, PluginName};
+use outrigger_contract::{Code, Grant, PluginName};
 use outrigger_engine::lifecycle::PluginState;
 use outrigger_engine::store::EventFilter;
 use outrigger_engine::{CallOptions, Failure};
@@ -184,7 +184,7 @@ async fn it_is_counted_how_often_a_plugin_is_loaded_and_unloaded() {
 async fn what_was_not_granted_does_not_run() {
     let bench = Bench::new().await;
     let mut installation = installation("demo", "1.0.0", "[permissions]\nenvironment = [\"HOME\"]\n");
-    installation.granted = Permissions::default();
+    installation.granted = Grant::default();
     let failure = bench.engine.install(installation).await.expect_err("it was not granted");
     assert_eq!(failure.code, Code::GrantRequired);
     assert!(bench.engine.plugins().is_empty());

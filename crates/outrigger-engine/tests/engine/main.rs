@@ -4,10 +4,12 @@
 mod bench;
 mod call;
 mod configuration;
+mod guards;
 mod health;
 mod hooks;
 mod jobs;
 mod lifecycle;
 mod migrations;
+mod origins;
 mod profile;
 mod records;

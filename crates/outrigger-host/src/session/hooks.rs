@@ -1,20 +1,21 @@
 //! Hooks: looked at, added, subscribed to, fired.
 //!
-//! Who is subscribed to a hook of calls sees the arguments of every call and may change them, and who is subscribed to
-//! `plugin.before` has a say in what becomes of plugins, so that takes the right to administer all functions besides. And nobody has a hook call a function for them that they may not call themselves.
+//! A subscriber of a hook of calls sees the arguments of every call and may change them, one of `plugin.before` decides about
+//! plugins, and one of another plugin's filter changes or refuses what that plugin does. These subscriptions take the right
+//! to administer all functions as well. And nobody has a hook call a function for them that they may not call themselves.
 
 use async_trait::async_trait;
 use outrigger_api::{
     ApiError, ApiResult, Code, FireReport, FireRequest, HookCallbackInfo, HookInfo, HookRequest, HookTraceInfo,
     HookTraceQuery, Hooks, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest,
 };
-use outrigger_contract::HookName;
 use outrigger_contract::hook::{DEFAULT_PRIORITY, DEFAULT_TIMEOUT, LONGEST_TIMEOUT, PRIORITIES};
 use outrigger_contract::units::Span;
+use outrigger_contract::{FunctionRef, HookKind, HookName, OnError};
 use outrigger_engine::access::Right;
 use outrigger_engine::hooks::{
-    CallbackOutcome, CallbackTrace, Firing, HookSpec, HookTrace, NewHook, NewSubscription, Source, Subscription,
-    TraceFilter, spec,
+    CallbackOutcome, CallbackTrace, ClosedHook, Firing, HookSpec, HookTrace, NewHook, NewSubscription, Source,
+    Subscription, TraceFilter, spec,
 };
 use serde_json::{Value, json};
 
@@ -27,13 +28,14 @@ impl Hooks for Session {
         self.require_some(Right::HOOK_VIEW)?;
         let hooks = self.host.engine.hooks();
         let seen = hooks.iter().filter(|(spec, _)| self.may(Right::HOOK_VIEW, spec.name.as_str()));
-        Ok(seen.map(|(spec, count)| hook_info(spec, *count)).collect())
+        let closed = self.host.engine.closed_hooks();
+        Ok(seen.map(|(spec, count)| hook_info(spec, *count, &closed)).collect())
     }
 
     async fn hook_fetch(&self, name: &HookName) -> ApiResult<HookInfo> {
         self.require(Right::HOOK_VIEW, name.as_str())?;
         let (spec, count) = self.host.engine.hook(name).map_err(convert::error)?;
-        Ok(hook_info(&spec, count))
+        Ok(hook_info(&spec, count, &self.host.engine.closed_hooks()))
     }
 
     async fn hook_create(&self, request: HookRequest) -> ApiResult<HookInfo> {
@@ -46,7 +48,7 @@ impl Hooks for Session {
         let new = NewHook { name: name.clone(), kind, description, schema, created_by: self.caller().to_string() };
         let work = async {
             let record = self.host.engine.hook_create(new).await.map_err(convert::error)?;
-            let info = hook_info(&HookSpec::from(&record), 0);
+            let info = hook_info(&HookSpec::from(&record), 0, &[]);
             let after = serde_json::to_value(&info).ok();
             Ok((info, Trace { after, ..Trace::default() }))
         };
@@ -57,7 +59,7 @@ impl Hooks for Session {
         let work = async {
             let (spec, count) = self.host.engine.hook(name).map_err(convert::error)?;
             self.host.engine.hook_delete(name).await.map_err(convert::error)?;
-            let before = serde_json::to_value(hook_info(&spec, count)).ok();
+            let before = serde_json::to_value(hook_info(&spec, count, &[])).ok();
             Ok(((), Trace { before, ..Trace::default() }))
         };
         self.act(Act::destroys(Right::HOOK_DELETE, name.as_str()), work).await
@@ -78,9 +80,7 @@ impl Hooks for Session {
         let SubscriptionRequest { hook, function, priority, condition, on_error, timeout, description } = request;
         self.require(Right::HOOK_CREATE, hook.as_str())?;
         self.require(Right::FUNCTION_EXECUTE, &function.to_string())?;
-        if spec::is_delicate(&hook) {
-            self.require(Right::FUNCTION_ADMINISTER, "*")?;
-        }
+        self.require_intrusion(&hook, &function, on_error)?;
         let new = NewSubscription {
             hook: hook.clone(),
             function,
@@ -121,9 +121,7 @@ impl Hooks for Session {
         if enabled {
             // As for a new one: from now on it is called for them.
             self.require(Right::FUNCTION_EXECUTE, &subscription.function.to_string())?;
-            if spec::is_delicate(&hook) {
-                self.require(Right::FUNCTION_ADMINISTER, "*")?;
-            }
+            self.require_intrusion(&hook, &subscription.function, subscription.on_error)?;
         }
         let work = async {
             let before = serde_json::to_value(subscription_info(subscription)).ok();
@@ -171,6 +169,23 @@ impl Hooks for Session {
     }
 }
 
+impl Session {
+    /// Whoever has a say in all calls, in what becomes of plugins, or in what another plugin does, administers functions. To
+    /// observe an event takes less.
+    fn require_intrusion(&self, hook: &HookName, function: &FunctionRef, on_error: OnError) -> ApiResult<()> {
+        let spec = self.host.engine.hook(hook).ok().map(|(spec, _)| spec);
+        let is_of_another = spec.is_some_and(|spec| {
+            let changes =
+                spec.kind == HookKind::Filter || spec.kind == HookKind::Action && on_error == OnError::FailClosed;
+            changes && spec.plugin.as_ref().is_some_and(|plugin| *plugin != function.plugin)
+        });
+        match spec::is_delicate(hook) || is_of_another {
+            true => self.require(Right::FUNCTION_ADMINISTER, "*"),
+            false => Ok(()),
+        }
+    }
+}
+
 fn within<T: PartialOrd + std::fmt::Display>(
     what: &str,
     value: T,
@@ -183,11 +198,12 @@ fn within<T: PartialOrd + std::fmt::Display>(
     Err(ApiError::new(Code::InvalidInput, message))
 }
 
-fn hook_info(spec: &HookSpec, count: usize) -> HookInfo {
+fn hook_info(spec: &HookSpec, count: usize, closed: &[ClosedHook]) -> HookInfo {
     let built_in = spec.is_built_in();
     let HookSpec { name, kind, description, schema, plugin } = spec.clone();
     let schema = schema.map(|schema| schema.json().clone());
-    HookInfo { name, kind, description, schema, built_in, plugin, subscriptions: count as u64 }
+    let closed_by = closed.iter().filter(|closed| closed.hook == name).cloned().map(convert::closed_hook).collect();
+    HookInfo { name, kind, description, schema, built_in, plugin, subscriptions: count as u64, closed_by }
 }
 
 fn subscription_info(subscription: Subscription) -> SubscriptionInfo {

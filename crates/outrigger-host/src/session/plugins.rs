@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use outrigger_api::{
     ApiResult, AvailableReport, HealthInfo, InstallOutcome, InstallRequest, MigrationReport, PackageReport,
     PackageSource, PluginDetails, PluginHealth, PluginSignature, PluginSummary, Plugins, RollbackReport,
-    RollbackRequest,
+    RollbackRequest, StopReport,
 };
 use outrigger_contract::PluginName;
 use outrigger_engine::Failure;
@@ -14,8 +14,9 @@ use outrigger_engine::life::{Change, Downgrade, Intent, RolledBack};
 use serde_json::{Value, json};
 
 use super::{Act, Session, Trace, health};
+use crate::data_directory::PackagesLock;
 use crate::packages::{Consent, Mode};
-use crate::{convert, signatures};
+use crate::{convert, inheritance, signatures};
 
 #[async_trait]
 impl Plugins for Session {
@@ -59,6 +60,7 @@ impl Plugins for Session {
         }
         let consent = Consent {
             approved,
+            may_approve: self.may(Right::PLUGIN_APPROVE, name.as_str()),
             by: self.caller(),
             correlation: self.correlation,
             downgrade: if allow_downgrade { Downgrade::Allowed } else { Downgrade::Refused },
@@ -88,12 +90,14 @@ impl Plugins for Session {
         Ok(self.seen(&name, outcome))
     }
 
-    async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<()> {
+    async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<StopReport> {
         let work = async {
             let before = self.standing(name);
             self.consult(name, Change::Remove).await.map_err(convert::error)?;
             self.host.packages.uninstall(name).await?;
-            Ok(((), Trace { before, ..Trace::default() }))
+            let report = self.stopped(name);
+            let after = (!report.closed_hooks.is_empty()).then(|| json!({"closed_hooks": report.closed_hooks}));
+            Ok((report, Trace { before, after, revision: None }))
         };
         self.act(Act::destroys(Right::PLUGIN_DELETE, name.as_str()), work).await
     }
@@ -106,10 +110,11 @@ impl Plugins for Session {
         self.modify(name, change).await
     }
 
-    async fn plugin_disable(&self, name: &PluginName) -> ApiResult<()> {
+    async fn plugin_disable(&self, name: &PluginName) -> ApiResult<StopReport> {
         let change = async {
             self.consult(name, Change::Disable).await?;
-            self.host.engine.disable(name).await
+            self.host.engine.disable(name).await?;
+            Ok(self.stopped(name))
         };
         self.modify(name, change).await
     }
@@ -153,12 +158,14 @@ impl Plugins for Session {
             self.require(Right::PLUGIN_CREATE, name.as_str())?;
             let lock = packages.lock().await?;
             signatures::admit_predecessor(engine, packages, &lock, name).await?;
+            self.admit_rollback(&lock, name).await?;
             return engine.rollback_rehearse(name).await.map(report).map_err(convert::error);
         }
         let work = async {
             // Held until it is done, so that what was looked at is what is gone back to.
             let lock = packages.lock().await?;
             signatures::admit_predecessor(engine, packages, &lock, name).await?;
+            self.admit_rollback(&lock, name).await?;
             self.consult(name, Change::Rollback).await.map_err(convert::error)?;
             let before = self.standing(name);
             let rolled_back = engine.rollback(name, self.correlation).await.map_err(convert::error)?;
@@ -208,6 +215,20 @@ impl Session {
             Ok((value, Trace { before, after: self.standing(name), revision: None }))
         };
         self.act(Act::new(Right::PLUGIN_MODIFY, name.as_str()), work).await
+    }
+
+    /// Going back takes an approval where an update to that version would.
+    async fn admit_rollback(&self, lock: &PackagesLock, name: &PluginName) -> ApiResult<()> {
+        match self.may(Right::PLUGIN_APPROVE, name.as_str()) {
+            true => Ok(()),
+            false => inheritance::admit_rollback(&self.host.packages, lock, name).await,
+        }
+    }
+
+    /// What it led to that a plugin was disabled or removed.
+    fn stopped(&self, name: &PluginName) -> StopReport {
+        let closed_hooks = self.host.engine.closed_by(name).into_iter().map(convert::closed_hook).collect();
+        StopReport { closed_hooks }
     }
 
     /// Where a plugin stands, as the audit log shows it.

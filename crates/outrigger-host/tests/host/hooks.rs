@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outrigger_api::{
-    ApiError, FireReport, FireRequest, HookRequest, HookTraceInfo, HookTraceQuery, Platform, RecordQuery,
+    ApiError, FireReport, FireRequest, HookRequest, HookTraceInfo, HookTraceQuery, Platform, RecordQuery, StopReport,
     SubscriptionInfo, SubscriptionQuery,
 };
 use outrigger_testkit::components;
@@ -429,7 +429,7 @@ async fn a_manifest_that_does_not_fit_its_hooks_is_not_installed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disabled_plugin_is_passed_over() {
     let bench = bench().await;
-    subscribe(&bench, "text.shown", "append-a", json!({"on_error": "fail-closed"})).await;
+    subscribe(&bench, "text.shown", "append-a", json!({})).await;
     bench.platform.plugin_disable(&"callbacks".parse().expect("a name")).await.expect("it is disabled");
     let report = fire(&bench, "text.shown", json!("x")).await;
     assert_eq!((course(&report.trace).as_str(), report.value), ("append-a skipped(plugin_disabled)", json!("x")));
@@ -490,7 +490,7 @@ async fn before_something_is_done_with_a_plugin_it_may_be_refused() {
     bench.platform.subscription_switch(&refusing.id, false).await.expect("it is there");
     bench.install(&bench.hostile("1.0.0", "")).await.expect("nobody minds any more");
     bench.platform.subscription_switch(&refusing.id, true).await.expect("it is there");
-    let refused = |outcome: Result<(), ApiError>| outcome.expect_err("it is refused").code.as_str().to_owned();
+    let refused = |outcome: Result<StopReport, ApiError>| outcome.expect_err("it is refused").code.as_str().to_owned();
     assert_eq!(refused(bench.platform.plugin_disable(&hostile).await), "hook_refused");
     assert_eq!(refused(bench.platform.plugin_uninstall(&hostile).await), "hook_refused");
     bench.platform.plugin_reload(&hostile).await.expect("its condition says nothing of that");

@@ -5,6 +5,7 @@ mod bench;
 mod call;
 mod configuration;
 mod door;
+mod grants;
 mod health;
 mod hooks;
 mod hooks_of_plugins;

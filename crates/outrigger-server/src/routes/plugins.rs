@@ -1,8 +1,8 @@
 //! Installed plugins: found, switched on and off, called, looked after.
 
 use outrigger_api::{
-    ApiError, ApiResult, CallRequest, CallResponse, Code, FunctionName, FunctionRef, JsonObject, PluginDetails,
-    PluginName, PluginSignature, PluginSummary,
+    ApiError, ApiResult, CallRequest, CallResponse, ClosedHook, Code, FunctionName, FunctionRef, JsonObject,
+    PluginDetails, PluginName, PluginSignature, PluginSummary, StopReport,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,10 @@ pub fn routes(api: &mut Api) {
     api.delete("/api/v1/plugins/{plugin_id}", "plugin_uninstall", uninstall)
         .tag(TAG)
         .summary("Remove a plugin")
-        .describe("Its configuration and state go with it.")
+        .describe(
+            "Its configuration and state go with it. Its fail-closed subscriptions to hooks of others stay: `closed_hooks` \
+             names the hooks that refuse everything until these subscriptions are switched off or ended.",
+        )
         .right("plugin_delete")
         .fails(LIFECYCLE);
     api.post("/api/v1/plugins/{plugin_id}/enable", "plugin_enable", enable)
@@ -55,6 +58,7 @@ pub fn routes(api: &mut Api) {
     api.post("/api/v1/plugins/{plugin_id}/disable", "plugin_disable", disable)
         .tag(TAG)
         .summary("Stop a plugin taking calls")
+        .describe("`closed_hooks` names the hooks that refuse everything now, because the plugin guards them.")
         .right("plugin_modify")
         .fails(LIFECYCLE);
     api.post("/api/v1/plugins/{plugin_id}/reload", "plugin_reload", reload)
@@ -174,16 +178,16 @@ async fn signature(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) ->
     caller.platform.plugin_signature(&input.path.plugin_id).await.map(Reply)
 }
 
-async fn uninstall(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiResult<Done> {
-    caller.platform.plugin_uninstall(&input.path.plugin_id).await.map(|()| Done)
+async fn uninstall(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiResult<Reply<StopReport>> {
+    caller.platform.plugin_uninstall(&input.path.plugin_id).await.map(Reply)
 }
 
 async fn enable(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiResult<Done> {
     caller.platform.plugin_enable(&input.path.plugin_id).await.map(|()| Done)
 }
 
-async fn disable(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiResult<Done> {
-    caller.platform.plugin_disable(&input.path.plugin_id).await.map(|()| Done)
+async fn disable(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiResult<Reply<StopReport>> {
+    caller.platform.plugin_disable(&input.path.plugin_id).await.map(Reply)
 }
 
 async fn reload(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiResult<Done> {
@@ -273,6 +277,9 @@ struct BulkOutcome {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Problem>,
+    /// Hooks that refuse everything now, because the plugin guards them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    closed_hooks: Vec<ClosedHook>,
 }
 
 async fn bulk(caller: Caller, input: Input<NoPath, NoQuery, Bulk>) -> ApiResult<Reply<BulkReport>> {
@@ -301,12 +308,15 @@ async fn bulk(caller: Caller, input: Input<NoPath, NoQuery, Bulk>) -> ApiResult<
 async fn one(caller: &Caller, action: BulkAction, plugin: PluginName) -> BulkOutcome {
     let platform = &caller.platform;
     let result = match action {
-        BulkAction::Enable => platform.plugin_enable(&plugin).await,
+        BulkAction::Enable => platform.plugin_enable(&plugin).await.map(|()| StopReport::default()),
         BulkAction::Disable => platform.plugin_disable(&plugin).await,
-        BulkAction::Reload => platform.plugin_reload(&plugin).await,
+        BulkAction::Reload => platform.plugin_reload(&plugin).await.map(|()| StopReport::default()),
         BulkAction::Uninstall => platform.plugin_uninstall(&plugin).await,
-        BulkAction::Warm => platform.plugin_warm(&plugin).await.map(|_| ()),
+        BulkAction::Warm => platform.plugin_warm(&plugin).await.map(|_| StopReport::default()),
     };
-    let error = result.err().map(|error| Problem::new(error, caller.correlation));
-    BulkOutcome { plugin, ok: error.is_none(), error }
+    let (error, StopReport { closed_hooks }) = match result {
+        Ok(report) => (None, report),
+        Err(error) => (Some(Problem::new(error, caller.correlation)), StopReport::default()),
+    };
+    BulkOutcome { plugin, ok: error.is_none(), error, closed_hooks }
 }

@@ -13,7 +13,7 @@ pub struct Model {
     pub digest: String,
     pub granted_by: String,
     pub granted_at: i64,
-    /// JSON.
+    /// JSON of all that was granted, limits and hooks too.
     pub permissions: String,
 }
 
@@ -25,12 +25,12 @@ impl ActiveModelBehavior for ActiveModel {}
 impl ActiveModel {
     /// The row of a record.
     pub(crate) fn of(record: &GrantRecord) -> Result<Self, StoreError> {
-        let GrantRecord { digest, permissions, granted_by, granted_at } = record;
+        let GrantRecord { digest, grant, granted_by, granted_at } = record;
         Ok(Self {
             digest: Set(digest.to_string()),
             granted_by: Set(granted_by.clone()),
             granted_at: Set(columns::from_time(*granted_at)),
-            permissions: Set(columns::from_document(format_args!("the grant to {digest}"), permissions)?),
+            permissions: Set(columns::from_document(format_args!("the grant to {digest}"), grant)?),
         })
     }
 }
@@ -42,7 +42,7 @@ impl TryFrom<Model> for GrantRecord {
         let Model { digest, granted_by, granted_at, permissions } = row;
         let what = format_args!("the grant to {digest}");
         Ok(Self {
-            permissions: columns::to_document(what, &permissions)?,
+            grant: columns::to_document(what, &permissions)?,
             granted_by,
             granted_at: columns::to_time(granted_at),
             digest: columns::parse(what, &digest)?,

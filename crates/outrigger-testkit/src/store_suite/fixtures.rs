@@ -81,7 +81,8 @@ pub(super) fn grant(revision: &RevisionRecord, granted_by: &str) -> GrantRecord 
         http: vec!["api.example.org:443".parse().expect("a valid pattern")],
         ..outrigger_contract::Permissions::default()
     };
-    GrantRecord { digest: revision.digest, permissions, granted_by: granted_by.to_owned(), granted_at: moment(2) }
+    let grant = outrigger_contract::Grant { permissions, ..outrigger_contract::Grant::default() };
+    GrantRecord { digest: revision.digest, grant, granted_by: granted_by.to_owned(), granted_at: moment(2) }
 }
 
 /// Installs a plugin with version 1.0.0 and a grant.

@@ -173,7 +173,7 @@ pub async fn a_grant_is_replaced(store: Arc<dyn Store>) {
     let name = name("pricing");
     let revision = put(&*store, &name).await;
     let mut second = grant(&revision, "an administrator");
-    second.permissions.http.clear();
+    second.grant.permissions.http.clear();
     second.granted_at = moment(50);
     store.plugin_put(&plugin(&name, &revision), None, Some(&second), 1).await.unwrap();
     assert_eq!(store.grant_fetch(&revision.digest).await.unwrap(), Some(second));

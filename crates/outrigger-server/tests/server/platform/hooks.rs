@@ -16,6 +16,7 @@ fn hook(name: HookName) -> HookInfo {
         schema: None,
         built_in: false,
         plugin: None,
+        closed_by: Vec::new(),
         subscriptions: 1,
     }
 }

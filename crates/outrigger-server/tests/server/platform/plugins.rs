@@ -82,6 +82,7 @@ impl Plugins for Seen {
             summary: self.summary(name.as_str()),
             manifest: manifest(),
             source: "/srv/pricing".to_owned(),
+            capped: Vec::new(),
             granted: Vec::new(),
             offered: self.functions(),
             refused: Vec::new(),
@@ -107,6 +108,8 @@ impl Plugins for Seen {
             size: 1,
             files: 1,
             permissions: Vec::new(),
+            above_ceiling: Vec::new(),
+            take_over: None,
             widened: Vec::new(),
             offered: self.functions(),
             refused: Vec::new(),
@@ -139,8 +142,8 @@ impl Plugins for Seen {
         })
     }
 
-    async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<()> {
-        self.plugin(name)
+    async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<StopReport> {
+        self.plugin(name).map(|()| StopReport::default())
     }
 
     async fn plugin_enable(&self, name: &PluginName) -> ApiResult<()> {
@@ -149,10 +152,10 @@ impl Plugins for Seen {
         Ok(())
     }
 
-    async fn plugin_disable(&self, name: &PluginName) -> ApiResult<()> {
+    async fn plugin_disable(&self, name: &PluginName) -> ApiResult<StopReport> {
         self.plugin(name)?;
         *self.state.enabled.lock() = false;
-        Ok(())
+        Ok(StopReport::default())
     }
 
     async fn plugin_reload(&self, name: &PluginName) -> ApiResult<()> {

@@ -1,0 +1,42 @@
+//! Whether the functions that a manifest names are exported by the component.
+
+use super::Manifest;
+use super::reader::did_you_mean;
+use crate::name::FunctionName;
+use crate::types::TypeGraph;
+
+/// A function that the manifest names and the component does not export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownFunction {
+    /// The key in the manifest, such as `functions.qoute` or `subscriptions[0].function`.
+    pub key: String,
+    pub message: String,
+    pub hint: String,
+}
+
+impl Manifest {
+    /// The functions that this manifest names and the component does not export. What is said about a function that is not
+    /// there holds for no function: a limit that is misspelt limits nothing.
+    #[must_use]
+    pub fn unknown_functions(&self, graph: &TypeGraph) -> Vec<UnknownFunction> {
+        let exported: Vec<&str> = graph.functions.iter().map(|function| function.name.as_str()).collect();
+        let is_exported = |name: &FunctionName| {
+            let refused = || graph.refused.iter().any(|refused| refused.name == name.as_str());
+            graph.function(name.as_str()).is_some() || refused()
+        };
+        let unknown = |key: String, name: &FunctionName| UnknownFunction {
+            key,
+            message: format!("the component exports no function `{name}`"),
+            hint: match did_you_mean(name.as_str(), &exported) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None if exported.is_empty() => "it exports none that can be called".to_owned(),
+                None => format!("it exports {}", exported.join(", ")),
+            },
+        };
+        let described = self.functions.keys().map(|name| (format!("functions.{name}"), name));
+        let subscribed = self.subscriptions.iter().enumerate();
+        let subscribed = subscribed.map(|(index, one)| (format!("subscriptions[{index}].function"), &one.function));
+        let named = described.chain(subscribed).filter(|(_, name)| !is_exported(name));
+        named.map(|(key, name)| unknown(key, name)).collect()
+    }
+}

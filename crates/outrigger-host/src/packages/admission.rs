@@ -1,0 +1,59 @@
+//! Whether a package may be installed, as far as that shows in what was read of it.
+
+use outrigger_api::{ApiError, ApiResult, Code};
+use outrigger_contract::manifest::UnknownFunction;
+use outrigger_contract::{Digest, Manifest, PluginName};
+use outrigger_engine::runtime::Inspection;
+use serde_json::{Value, json};
+
+/// Whoever approved of a package has approved of that very one, whatever it asks for: what was shown is what is installed.
+pub(super) fn check_unchanged(digest: &Digest, approved: Option<&str>) -> ApiResult<()> {
+    match approved {
+        Some(approved) if approved != digest.to_string() => Err(ApiError::new(
+            Code::GrantRequired,
+            format!("{approved} was approved, but the package is {digest}: it changed meanwhile"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A package that asks for more than was granted before needs the word of an administrator.
+pub(super) fn check_modest(plugin: &PluginName, widened: &[String]) -> ApiResult<()> {
+    if widened.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::new(Code::GrantRequired, format!("the plugin `{plugin}` asks to {}", widened.join("; to "))))
+}
+
+/// Nobody grants more than the operator allows, whatever their rights.
+pub(super) fn check_ceiling(plugin: &PluginName, above_ceiling: &[String]) -> ApiResult<()> {
+    if above_ceiling.is_empty() {
+        return Ok(());
+    }
+    let message =
+        format!("the plugin `{plugin}` asks for more than this installation allows: {}", above_ceiling.join("; "));
+    Err(ApiError::new(Code::AboveCeiling, message))
+}
+
+/// What the manifest says of a function that is not there holds for none.
+pub(super) fn check_functions(manifest: &Manifest, inspection: &Inspection) -> ApiResult<()> {
+    let unknown = manifest.unknown_functions(&inspection.graph);
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let found = unknown.iter().map(|UnknownFunction { key, message, .. }| format!("`{key}`: {message}"));
+    let message = format!("the manifest of `{}`: {}", manifest.name, found.collect::<Vec<_>>().join("; "));
+    let hints = match &unknown[..] {
+        [one] => one.hint.clone(),
+        all => {
+            let hints = all.iter().map(|UnknownFunction { key, hint, .. }| format!("`{key}`: {hint}"));
+            hints.collect::<Vec<_>>().join("; ")
+        }
+    };
+    let detail = unknown
+        .iter()
+        .map(|UnknownFunction { key, message, hint }| json!({"key": key, "message": message, "hint": hint}));
+    let mut error = ApiError::new(Code::InvalidManifest, message).with_hint(hints);
+    error.detail = Some(Value::Array(detail.collect()));
+    Err(error)
+}
