@@ -123,7 +123,7 @@ fn runtime(defs: &mut Defs) -> Value {
     let warm = table(
         "Instances are kept and used again, which is quicker; what a call leaves in memory, the next one finds.",
         json!({
-            "max-instances": count("Instances kept at most. Default: 4.", InstancePolicy::MAX_INSTANCES),
+            "max-instances": count("Instances kept at most. Default: 4; more need approval.", InstancePolicy::MAX_INSTANCES),
             "max-calls": count("Calls after which an instance is replaced. Default: 1000.", InstancePolicy::MAX_CALLS),
         }),
         &[],
@@ -264,7 +264,7 @@ fn subscriptions(defs: &mut Defs) -> Value {
         &["hook", "function"],
     );
     json!({
-        "description": "Functions of the plugin's own that are called when a hook is fired.",
+        "description": "Functions of the plugin's own that are called when a hook is fired. A part in the hooks of others needs approval when the plugin is installed.",
         "type": "array",
         "items": subscription,
         "examples": [[{ "hook": "customer.created", "function": "note-customer" }]],
@@ -328,7 +328,7 @@ fn limits(defs: &mut Defs) -> Value {
     let default = Limits::default();
     let (log_lines, concurrency) = (default.log_lines, default.concurrency.get());
     let limits = table(
-        "Limits on each call. All of them are on, with these defaults.",
+        "Limits on each call. All of them are on, with these defaults. A higher one needs approval when the plugin is installed, and stays below the operator's ceiling.",
         json!({
             "memory": defs.with_default::<ByteSize>("Linear memory of one instance, at most 4GiB.", &json!(default.memory)),
             "timeout": defs.with_default::<Span>("Wall clock of one call.", &json!(default.timeout)),
