@@ -27,7 +27,7 @@ fn make(place: &Place, name: &str, more: &[&str]) {
 }
 
 fn build_and_install(place: &Place, name: &str) {
-    let mut command = place.command(&["dev", "build", name, "--install"]);
+    let mut command = place.command(&["dev", "build", name, "--install", "--yes"]);
     Outcome::of(command.env("CARGO_TARGET_DIR", target_folder())).succeeded();
 }
 
