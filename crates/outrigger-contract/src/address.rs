@@ -1,9 +1,61 @@
 //! Which addresses belong to the public internet. A name may resolve to anything, so what is checked is the address that is
 //! really connected to.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use crate::permission::HostAccess;
+
+/// A network: an address and how many of its bits all addresses of the network share, such as `10.1.0.0/16`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+/// A text that is not a network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a network; write one such as `10.1.0.0/16` or `fd00:1::/32`", crate::name::shorten(.text))]
+pub struct NetworkError {
+    pub text: String,
+}
+
+impl Network {
+    /// Whether an address belongs to it, also where it is wrapped in an IPv6 address.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let shared = |bits: u32| bits - u32::from(self.prefix);
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(shared(32)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(shared(128)).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let read = || {
+            let (address, prefix) = text.split_once('/')?;
+            let (address, prefix): (IpAddr, u8) = (address.parse().ok()?, prefix.parse().ok()?);
+            (prefix <= if address.is_ipv4() { 32 } else { 128 }).then_some(Self { address, prefix })
+        };
+        read().ok_or_else(|| NetworkError { text: text.to_owned() })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
 
 /// Whether an address may be connected to under this access.
 #[must_use]
@@ -61,6 +113,27 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s16_a_network_holds_the_addresses_that_share_its_bits() {
+        let check = |network: &str, address: &str, expected: bool| {
+            let network: Network = network.parse().expect("a network");
+            assert_eq!(network.contains(address.parse().expect("an address")), expected, "{network} {address}");
+        };
+        check("10.1.0.0/16", "10.1.255.255", true);
+        check("10.1.0.0/16", "10.2.0.0", false);
+        check("10.1.0.0/16", "::ffff:10.1.2.3", true);
+        check("10.1.2.3/32", "10.1.2.3", true);
+        check("10.1.2.3/32", "10.1.2.2", false);
+        check("0.0.0.0/0", "127.0.0.1", true);
+        check("0.0.0.0/0", "::1", false);
+        check("fd00:1::/32", "fd00:1:ffff::1", true);
+        check("fd00:1::/32", "fd00:2::1", false);
+        check("::/0", "::1", true);
+        for wrong in ["", "10.0.0.0", "10.0.0.0/33", "::/129", "10.0.0/8", "a/8", "10.0.0.0/-1", "10.0.0.0/8/8"] {
+            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn only_the_internet_is_public() {

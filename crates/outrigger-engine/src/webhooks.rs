@@ -14,9 +14,11 @@ pub mod worker;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use outrigger_contract::address::Network;
 use outrigger_contract::permission::HostAccess;
 use outrigger_contract::{HookName, Pattern, WebhookName};
 use parking_lot::Mutex;
@@ -32,6 +34,7 @@ pub use worker::{Chance, Keep, WebhookOptions};
 
 use crate::correlation::CorrelationId;
 use crate::events::EventId;
+use crate::jobs::Owner;
 
 /// Of a delivery: the `webhook-id` that the receiver sees, the same at every attempt.
 pub type DeliveryId = CorrelationId;
@@ -55,8 +58,12 @@ pub struct WebhookRecord {
     pub sealed: serde_json::Value,
     /// Plain HTTP is meant.
     pub allow_http: bool,
-    /// Private, loopback and link-local addresses are meant too.
+    /// Private, loopback and link-local addresses are meant too: all while `opened_by` may open them, else those in the
+    /// operator's list.
     pub allow_private_network: bool,
+    /// Who opened private networks to it. Their right is asked again at each delivery.
+    #[serde(default)]
+    pub opened_by: Option<Owner>,
     /// It is told of what happened from then on: since it was made, switched on, moved to another server, or given other
     /// patterns.
     pub since: OffsetDateTime,
@@ -82,6 +89,8 @@ pub struct WebhookSpec {
     pub headers: Option<BTreeMap<String, SecretText>>,
     pub allow_http: bool,
     pub allow_private_network: bool,
+    /// Who wants it, where they may open private networks.
+    pub opened_by: Option<Owner>,
 }
 
 /// One event on its way to one webhook, as it is kept.
@@ -129,17 +138,20 @@ pub struct Posting {
     pub url: Url,
     /// Which addresses may be connected to, whatever the name resolves to.
     pub access: HostAccess,
+    /// Networks that may be connected to besides.
+    pub networks: Arc<[Network]>,
     pub headers: Vec<(String, SecretText)>,
     pub body: String,
 }
 
 impl Debug for Posting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { url, access, headers, body } = self;
+        let Self { url, access, networks, headers, body } = self;
         let (host, headers, bytes) = (url.host_str(), headers.len(), body.len());
         f.debug_struct("Posting")
             .field("host", &host)
             .field("access", access)
+            .field("networks", networks)
             .field("headers", &headers)
             .field("bytes", &bytes)
             .finish()

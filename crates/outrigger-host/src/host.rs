@@ -53,6 +53,8 @@ pub(crate) struct Inner {
     /// What overrides configurations here.
     pub(crate) overrides: Arc<HostOverrides>,
     pub(crate) telemetry: Option<Arc<Telemetry>>,
+    /// See [`ServerWork::backups`].
+    pub(crate) backups: Option<PathBuf>,
     /// Whether the store could be written to when that was last tried.
     ready: tokio::sync::Mutex<Option<(Instant, ApiResult<()>)>>,
     socket: PathBuf,
@@ -76,6 +78,8 @@ pub struct ServerWork {
     pub retention: Retention,
     /// What plugins may be granted at most, over what the environment says: `memory=512MiB,concurrency=100`.
     pub ceiling: Vec<String>,
+    /// Where backups go that are asked for by a name alone.
+    pub backups: Option<PathBuf>,
 }
 
 /// How long a server waits for commands that are at work in its directory.
@@ -98,7 +102,7 @@ impl Host {
     pub async fn open(options: HostOptions) -> ApiResult<Self> {
         let directory = DataDirectory::open(&options.data)?;
         match directory.hold(Hold::Shared)? {
-            Some(hold) => Self::over(directory, hold, options, options::ceiling(&[])?, None).await,
+            Some(hold) => Self::over(directory, hold, options, options::ceiling(&[])?, None, None).await,
             None => {
                 let message = format!("a server holds {}", directory.root().display());
                 Err(ApiError::new(Code::DataDirectory, message)
@@ -126,7 +130,8 @@ impl Host {
         let until = Instant::now() + WAIT_FOR_COMMANDS;
         loop {
             if let Some(hold) = directory.hold(Hold::Alone)? {
-                let host = Self::over(directory, hold, options, options::ceiling(&work.ceiling)?, telemetry).await?;
+                let ceiling = options::ceiling(&work.ceiling)?;
+                let host = Self::over(directory, hold, options, ceiling, telemetry, work.backups.clone()).await?;
                 // Nobody who sent something before is still there to have it installed.
                 host.inner.packages.uploads.clear();
                 let idle_variables = host.inner.overrides.idle(&host.inner.engine).await;
@@ -135,12 +140,12 @@ impl Host {
                 }
                 // Only here: of several processes, one does this.
                 let owners = Arc::new(Owners(Arc::downgrade(&host.inner)));
-                let ServerWork { jobs, health, webhooks, retention, ceiling: _ } = work;
+                let ServerWork { jobs, health, webhooks, retention, ceiling: _, backups: _ } = work;
                 let engine = &host.inner.engine;
-                engine.start_jobs(jobs, owners).await.map_err(convert::error)?;
+                engine.start_jobs(jobs, Arc::clone(&owners) as _).await.map_err(convert::error)?;
                 engine.start_health(health).await.map_err(convert::error)?;
                 let sender = Arc::new(Outgoing::default());
-                engine.start_webhooks(webhooks, sender).await.map_err(convert::error)?;
+                engine.start_webhooks(webhooks, sender, owners).await.map_err(convert::error)?;
                 engine.start_pruning(retention);
                 engine.keep_statistics().await;
                 host.clear_up();
@@ -177,6 +182,7 @@ impl Host {
         options: HostOptions,
         ceiling: Ceiling,
         telemetry: Option<Arc<Telemetry>>,
+        backups: Option<PathBuf>,
     ) -> ApiResult<Self> {
         let store = Arc::new(SqliteStore::open(&directory.database()).await.map_err(convert::store_error)?);
         let runtime =
@@ -207,6 +213,7 @@ impl Host {
             key_ring,
             overrides,
             telemetry,
+            backups,
             ready: tokio::sync::Mutex::default(),
             socket,
             _hold: hold,

@@ -29,4 +29,5 @@ mod vault;
 pub use host::{Host, ServerWork, running_server};
 pub use options::HostOptions;
 pub use outrigger_engine::retention::{Kept, Retention};
+pub use outrigger_engine::webhooks::WebhookOptions;
 pub use session::Session;

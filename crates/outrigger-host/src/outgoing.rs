@@ -13,10 +13,10 @@ pub(crate) struct Outgoing {
 #[async_trait]
 impl Sender for Outgoing {
     async fn send(&self, request: Posting) -> Result<Reply, String> {
-        let Posting { url, access, headers, body } = request;
+        let Posting { url, access, networks, headers, body } = request;
         let pairs = headers.iter().map(|(name, value)| (name.as_str(), SecretText::reveal(value)));
         let headers = Post::headers(pairs).ok_or_else(|| "one of its headers cannot be sent".to_owned())?;
-        let request = Post { url: &url, access, headers, body: body.into() };
+        let request = Post { url: &url, access, networks: &networks, headers, body: body.into() };
         let Answer { status, retry_after } = post(&self.tls, request).await.map_err(|error| error.text())?;
         Ok(Reply { status, retry_after })
     }

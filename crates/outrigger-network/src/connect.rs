@@ -13,7 +13,8 @@ pub enum ConnectError {
     #[error("the name {host} could not be resolved")]
     Resolve { host: String, source: io::Error },
     /// Every address behind the name is private, loopback, link-local or the like.
-    #[error("{host} is at {address}, which is a private address")]
+    /// The message does not say which: whoever may not ask names of a private network would learn where they lead.
+    #[error("{host} is at a private address")]
     Private { host: String, address: IpAddr },
     #[error("no connection to {host}:{port}")]
     Connect { host: String, port: u16, source: io::Error },
@@ -36,10 +37,22 @@ pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 /// # Errors
 /// See [`ConnectError`].
 pub async fn connect(host: &str, port: u16, access: HostAccess) -> Result<TcpStream, ConnectError> {
+    connect_where(host, port, |address| address::permitted(address, access)).await
+}
+
+/// Connects to the first address of a host that is permitted, in the opinion of the caller, and answers.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn connect_where(
+    host: &str,
+    port: u16,
+    is_permitted: impl Fn(IpAddr) -> bool + Send,
+) -> Result<TcpStream, ConnectError> {
     let host = || host.to_owned();
     let addresses = resolve(&host(), port).await.map_err(|source| ConnectError::Resolve { host: host(), source })?;
     let permitted: Vec<SocketAddr> =
-        addresses.iter().copied().filter(|address| address::permitted(address.ip().to_canonical(), access)).collect();
+        addresses.iter().copied().filter(|address| is_permitted(address.ip().to_canonical())).collect();
     if let (true, Some(address)) = (permitted.is_empty(), addresses.first()) {
         return Err(ConnectError::Private { host: host(), address: address.ip() });
     }

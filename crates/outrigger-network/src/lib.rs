@@ -6,6 +6,6 @@ mod connect;
 mod post;
 mod tls;
 
-pub use connect::{ConnectError, connect, resolve};
+pub use connect::{ConnectError, connect, connect_where, resolve};
 pub use post::{Answer, Post, PostError, post};
 pub use tls::{Stream, TlsClient};

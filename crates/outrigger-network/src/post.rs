@@ -7,10 +7,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
+use outrigger_contract::address::{self, Network};
 use outrigger_contract::permission::HostAccess;
 use url::Url;
 
-use crate::connect::{ConnectError, connect};
+use crate::connect::{ConnectError, connect_where};
 use crate::tls::{Stream, TlsClient};
 
 /// The largest header section that is read.
@@ -21,6 +22,8 @@ const HEADERS_AT_MOST: usize = 64 << 10;
 pub struct Post<'a> {
     pub url: &'a Url,
     pub access: HostAccess,
+    /// Networks that may be connected to besides.
+    pub networks: &'a [Network],
     /// Besides `Host` and `Content-Length`.
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -66,11 +69,13 @@ impl PostError {
 /// # Errors
 /// See [`PostError`].
 pub async fn post(tls: &TlsClient, post: Post<'_>) -> Result<Answer, PostError> {
-    let Post { url, access, headers, body } = post;
+    let Post { url, access, networks, headers, body } = post;
     let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
         return Err(PostError::Address);
     };
-    let stream = connect(host, port, access).await?;
+    let is_permitted =
+        |address| address::permitted(address, access) || networks.iter().any(|network| network.contains(address));
+    let stream = connect_where(host, port, is_permitted).await?;
     let stream: Box<dyn Stream> = match url.scheme() {
         "http" => Box::new(stream),
         "https" => {

@@ -73,6 +73,8 @@ rights! {
     WEBHOOK_CREATE "webhook_create" "webhook" "add webhooks; one is told of no more than its maker may see"
     WEBHOOK_UPDATE "webhook_update" "webhook" "change webhooks, try them out, send dead letters again, and replace their secrets"
     WEBHOOK_DELETE "webhook_delete" "webhook" "remove webhooks with their deliveries"
+    NETWORK_OPEN "network_open" "webhook" "have webhooks reach private networks, and see what is answered there"
+    PATH_USE "path_use" "path" "have the server read packages from paths on its disk and write backups there, and see such paths"
     TEMPLATE_VIEW "template_view" "template" "see and render templates for plugins"
     TEMPLATE_CREATE "template_create" "template" "add templates"
     TEMPLATE_UPDATE "template_update" "template" "change templates"

@@ -16,8 +16,24 @@ const MOST_HEADERS: usize = 20;
 const LONGEST_HEADER: usize = 4_000;
 
 /// Headers that are not a webhook's to set.
-const OWN_HEADERS: [&str; 8] =
-    ["connection", "content-encoding", "content-length", "content-type", "host", "te", "trailer", "transfer-encoding"];
+const OWN_HEADERS: [&str; 14] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-real-ip",
+];
+/// Nor those that begin so: they frame the request, say where it comes from, or belong to proxies.
+const OWN_PREFIXES: [&str; 3] = ["proxy-", "webhook-", "x-forwarded-"];
 
 fn invalid(message: impl Into<String>, hint: &str) -> Failure {
     Failure::new(Code::InvalidInput, message).with_hint(hint)
@@ -25,8 +41,7 @@ fn invalid(message: impl Into<String>, hint: &str) -> Failure {
 
 /// Checks all of it, and reads the address.
 pub(super) fn spec(spec: &WebhookSpec) -> Result<Url, Failure> {
-    let WebhookSpec { url, events, plugin: _, enabled: _, description, headers, allow_http, allow_private_network } =
-        spec;
+    let WebhookSpec { url, events, description, headers, allow_http, allow_private_network, .. } = spec;
     if description.chars().count() > LONGEST_DESCRIPTION {
         return Err(invalid("the description is too long", "it has at most 4,000 characters"));
     }
@@ -109,7 +124,7 @@ fn headers(headers: &BTreeMap<String, SecretText>) -> Result<(), Failure> {
             ));
         }
         let lower = name.to_ascii_lowercase();
-        if OWN_HEADERS.contains(&lower.as_str()) || lower.starts_with("webhook-") {
+        if OWN_HEADERS.contains(&lower.as_str()) || OWN_PREFIXES.iter().any(|prefix| lower.starts_with(prefix)) {
             return Err(invalid(format!("the header `{name}` is set by Outrigger itself"), "leave it out"));
         }
         let text = value.reveal();
@@ -135,6 +150,7 @@ mod tests {
             headers: None,
             allow_http: false,
             allow_private_network: false,
+            opened_by: None,
         }
     }
 
@@ -171,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_those_that_are_free() {
+    fn s16_headers_are_those_that_are_free() {
         let check = |name: &str, value: &str, expected: Option<&str>| {
             let headers = BTreeMap::from([(name.to_owned(), SecretText::new(value.to_owned()))]);
             let found = super::headers(&headers).err().map(|failure| failure.message);
@@ -186,6 +202,14 @@ mod tests {
         check("Authorization", "Bearer hunter2", None);
         check("Content-Type", "hunter2", Some("Outrigger itself"));
         check("webhook-id", "hunter2", Some("Outrigger itself"));
+        for name in
+            ["Host", "Transfer-Encoding", "Connection", "Keep-Alive", "UPGRADE", "Expect", "Proxy-Authorization"]
+        {
+            check(name, "hunter2", Some("Outrigger itself"));
+        }
+        for name in ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"] {
+            check(name, "hunter2", Some("Outrigger itself"));
+        }
         check("a b", "hunter2", Some("not one"));
         check("X-Token", "hunter2\r\nX-Other: 1", Some("cannot be sent"));
     }

@@ -3,6 +3,7 @@
 use outrigger_contract::{Code, WebhookName};
 use serde_json::json;
 use time::OffsetDateTime;
+use url::Url;
 
 use super::secret::{SecretText, Secrets};
 use super::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord, WebhookSpec, check, next_id, signature, worker};
@@ -10,6 +11,7 @@ use crate::engine::Engine;
 use crate::error::Failure;
 use crate::events::{EventRecord, NewEvent};
 use crate::hooks::spec::WEBHOOK_TEST;
+use crate::jobs::Owner;
 use crate::store::{DeliveryFilter, StoreError};
 
 /// How long is signed with the secret before, too, once there is a new one.
@@ -49,6 +51,7 @@ impl Engine {
         created_by: String,
     ) -> Result<(WebhookRecord, SecretText), Failure> {
         let url = check::spec(&spec)?;
+        let opened_by = self.opened_by(&spec, &url, None)?;
         if self.webhooks().await?.len() >= MOST_WEBHOOKS {
             return Err(Failure::new(Code::Conflict, format!("there are {MOST_WEBHOOKS} webhooks already"))
                 .with_hint("remove one that is not needed any more"));
@@ -58,8 +61,7 @@ impl Engine {
         let names = headers.keys().cloned().collect();
         let sealed = Secrets { secret: secret.clone(), previous: None, headers }.seal(&*self.inner.vault, &name)?;
         let now = OffsetDateTime::now_utc();
-        let WebhookSpec { url: _, events, plugin, enabled, description, headers: _, allow_http, allow_private_network } =
-            spec;
+        let WebhookSpec { events, plugin, enabled, description, allow_http, allow_private_network, .. } = spec;
         let mut webhook = WebhookRecord {
             name,
             url,
@@ -72,6 +74,7 @@ impl Engine {
             sealed,
             allow_http,
             allow_private_network,
+            opened_by,
             since: now,
             failing_since: None,
             created_by,
@@ -105,6 +108,7 @@ impl Engine {
             if !is_expected(webhook) {
                 return Err(StoreError::Conflict { what: format!("the webhook {name}") }.into());
             }
+            let opened_by = self.opened_by(&spec, &url, Some(webhook))?;
             let now = OffsetDateTime::now_utc();
             let moved = webhook.url.origin() != url.origin();
             if moved && spec.headers.is_none() && !webhook.headers.is_empty() {
@@ -133,6 +137,7 @@ impl Engine {
             webhook.description.clone_from(&spec.description);
             webhook.enabled = spec.enabled;
             (webhook.allow_http, webhook.allow_private_network) = (spec.allow_http, spec.allow_private_network);
+            webhook.opened_by = opened_by;
             webhook.updated_at = now;
             Ok(())
         })
@@ -222,6 +227,30 @@ impl Engine {
         }
         self.inner.post.wake();
         Ok(revived)
+    }
+
+    /// Who has opened private networks to what is wanted: whoever wants it, where they may, or who did before where it goes to
+    /// the same place with the same headers. Nobody where it may reach no more than the operator's networks.
+    fn opened_by(
+        &self,
+        spec: &WebhookSpec,
+        url: &Url,
+        present: Option<&WebhookRecord>,
+    ) -> Result<Option<Owner>, Failure> {
+        if !spec.allow_private_network {
+            return Ok(None);
+        }
+        let before = present.filter(|present| present.url == *url && spec.headers.is_none());
+        let before = before.and_then(|present| present.opened_by.clone());
+        match spec.opened_by.clone().or(before) {
+            None if self.inner.post.networks().is_empty() => {
+                let message = "webhooks in private networks take the right `network_open`, which administrators have";
+                Err(Failure::new(Code::Forbidden, message).with_hint(
+                    "ask an administrator, or have the operator list networks: `outrigger serve --webhook-network`",
+                ))
+            }
+            opened_by => Ok(opened_by),
+        }
     }
 
     /// Changes a webhook: asks again where somebody else was quicker. What is on its way stays behind where the webhook is moved

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use outrigger_contract::address::Network;
 use outrigger_contract::permission::HostAccess;
 use outrigger_contract::{Code, WebhookName};
 use parking_lot::Mutex;
@@ -24,11 +25,13 @@ use super::secret::Secrets;
 use super::{
     DeliveryId, DeliveryRecord, DeliveryState, Posting, Reply, SecretText, Sender, WebhookRecord, next_id, signature,
 };
+use crate::access::Right;
+use crate::call::Caller;
 use crate::engine::{Engine, Inner};
 use crate::error::Failure;
 use crate::events::{EventId, EventRecord};
 use crate::hooks::spec;
-use crate::jobs::Clock;
+use crate::jobs::{Callers, Clock};
 use crate::store::Bound;
 
 /// Events that are gone through at once.
@@ -53,6 +56,8 @@ pub struct WebhookOptions {
     pub drain: Duration,
     pub patience: Patience,
     pub keep: Keep,
+    /// Private networks that webhooks may reach, whoever made them.
+    pub networks: Arc<[Network]>,
     pub clock: Clock,
     pub chance: Chance,
 }
@@ -95,6 +100,7 @@ impl Default for WebhookOptions {
             drain: Duration::from_secs(10),
             patience: Patience::default(),
             keep: Keep::default(),
+            networks: Arc::default(),
             clock: Clock::default(),
             chance: Chance::default(),
         }
@@ -139,11 +145,17 @@ pub(crate) struct PostOffice {
     /// What is still being sent is dropped.
     interrupt: CancellationToken,
     drain: Mutex<Duration>,
+    networks: Mutex<Arc<[Network]>>,
 }
 
 impl PostOffice {
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// See [`WebhookOptions::networks`].
+    pub(super) fn networks(&self) -> Arc<[Network]> {
+        Arc::clone(&self.networks.lock())
     }
 
     /// Sends nothing more, and waits for what is being sent. What takes too long is sent again by the next process.
@@ -203,11 +215,17 @@ impl Engine {
     ///
     /// # Errors
     /// The store failed.
-    pub async fn start_webhooks(&self, options: WebhookOptions, sender: Arc<dyn Sender>) -> Result<(), Failure> {
+    pub async fn start_webhooks(
+        &self,
+        options: WebhookOptions,
+        sender: Arc<dyn Sender>,
+        callers: Arc<dyn Callers>,
+    ) -> Result<(), Failure> {
         let post = &self.inner.post;
         *post.drain.lock() = options.drain;
+        *post.networks.lock() = Arc::clone(&options.networks);
         let cursor = self.inner.store.outbox_cursor().await?;
-        let worker = Worker { engine: Arc::downgrade(&self.inner), options, sender, cursor, tidied: None };
+        let worker = Worker { engine: Arc::downgrade(&self.inner), options, sender, callers, cursor, tidied: None };
         post.tasks.spawn(worker.run(post.stop.clone()));
         Ok(())
     }
@@ -218,6 +236,8 @@ struct Worker {
     engine: Weak<Inner>,
     options: WebhookOptions,
     sender: Arc<dyn Sender>,
+    /// Whether who opened private networks still may.
+    callers: Arc<dyn Callers>,
     /// How far the log was gone through. The store knows of it where deliveries came of it.
     cursor: Option<EventId>,
     /// When too much was last dropped.
@@ -337,11 +357,15 @@ impl Worker {
         let post = Arc::clone(&engine.inner.post);
         post.running.lock().insert(delivery.id, delivery.webhook.clone());
         let (engine, options, sender) = (engine.clone(), self.options.clone(), Arc::clone(&self.sender));
+        let callers = Arc::clone(&self.callers);
         post.tasks.clone().spawn(async move {
             let id = delivery.id;
             let interrupt = post.interrupt.clone();
             tokio::select! {
-                () = carry(&engine, &options, &*sender, &webhook, delivery) => {}
+                () = async {
+                    let access = access(&*callers, &webhook).await;
+                    carry(&engine, &options, &*sender, &webhook, access, delivery).await;
+                } => {}
                 () = interrupt.cancelled() => {}
             }
             post.running.lock().remove(&id);
@@ -360,15 +384,32 @@ impl Worker {
     }
 }
 
+/// Which addresses a webhook may reach now: private ones too while whoever opened them to it may.
+async fn access(callers: &dyn Callers, webhook: &WebhookRecord) -> HostAccess {
+    let Some(owner) = webhook.opened_by.as_ref().filter(|_| webhook.allow_private_network) else {
+        return HostAccess::PublicOnly;
+    };
+    let may = match callers.caller(owner).await {
+        Ok(Caller::Local) => true,
+        Ok(Caller::Key(principal)) => principal.may(Right::NETWORK_OPEN, webhook.name.as_str()),
+        Ok(_) | Err(_) => false,
+    };
+    if !may {
+        tracing::debug!(webhook = %webhook.name, "who opened private networks to it may not any more");
+    }
+    if may { HostAccess::AlsoPrivate } else { HostAccess::PublicOnly }
+}
+
 /// Makes one attempt, and writes down what came of it.
 async fn carry(
     engine: &Engine,
     options: &WebhookOptions,
     sender: &dyn Sender,
     webhook: &WebhookRecord,
+    access: HostAccess,
     mut delivery: DeliveryRecord,
 ) {
-    let (answer, outcome) = attempt(engine, options, sender, webhook, &delivery).await;
+    let (answer, outcome) = attempt(engine, options, sender, webhook, access, &delivery).await;
     let now = options.clock.now();
     let before = delivery.attempts;
     delivery.attempts += 1;
@@ -402,10 +443,11 @@ async fn attempt(
     options: &WebhookOptions,
     sender: &dyn Sender,
     webhook: &WebhookRecord,
+    access: HostAccess,
     delivery: &DeliveryRecord,
 ) -> (Result<u16, String>, Outcome) {
     let failed = |why: String| (Err(why), Outcome::Failed { retry_after: None });
-    let request = match posting(engine, options, webhook, delivery) {
+    let request = match posting(engine, options, webhook, access, delivery) {
         Ok(request) => request,
         Err(failure) => return failed(failure.message),
     };
@@ -422,6 +464,7 @@ fn posting(
     engine: &Engine,
     options: &WebhookOptions,
     webhook: &WebhookRecord,
+    access: HostAccess,
     delivery: &DeliveryRecord,
 ) -> Result<Posting, Failure> {
     let now = options.clock.now();
@@ -441,8 +484,8 @@ fn posting(
     let set: Vec<_> = headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
     let own = own.into_iter().filter(|(name, _)| !set.iter().any(|set| set == name));
     headers.extend(own.map(|(name, value)| (name.to_owned(), SecretText::new(value))));
-    let access = if webhook.allow_private_network { HostAccess::AlsoPrivate } else { HostAccess::PublicOnly };
-    Ok(Posting { url: webhook.url.clone(), access, headers, body: delivery.body.clone() })
+    let networks = if webhook.allow_private_network { Arc::clone(&options.networks) } else { Arc::default() };
+    Ok(Posting { url: webhook.url.clone(), access, networks, headers, body: delivery.body.clone() })
 }
 
 /// Writes down how a webhook does, where that has changed; switches it off where it is to be.

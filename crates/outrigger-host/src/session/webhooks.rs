@@ -10,6 +10,7 @@ use outrigger_api::{
 use outrigger_contract::{Pattern, WebhookName};
 use outrigger_engine::Failure;
 use outrigger_engine::access::{Right, Rule};
+use outrigger_engine::jobs::Owner;
 use outrigger_engine::store::DeliveryFilter;
 use outrigger_engine::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, SecretText, WebhookRecord, WebhookSpec};
 use serde_json::json;
@@ -45,8 +46,17 @@ impl Webhooks for Session {
             allow_private_network,
         } = request;
         let headers = Some(hidden(headers));
-        let spec =
-            WebhookSpec { url, events, plugin, enabled, description, headers, allow_http, allow_private_network };
+        let spec = WebhookSpec {
+            url,
+            events,
+            plugin,
+            enabled,
+            description,
+            headers,
+            allow_http,
+            allow_private_network,
+            opened_by: self.opener(&name),
+        };
         let work = async {
             self.check_events(&spec.events)?;
             let by = self.caller().to_string();
@@ -69,8 +79,17 @@ impl Webhooks for Session {
         let WebhookChange { url, events, plugin, enabled, description, headers, allow_http, allow_private_network } =
             change;
         let headers = headers.map(hidden);
-        let spec =
-            WebhookSpec { url, events, plugin, enabled, description, headers, allow_http, allow_private_network };
+        let spec = WebhookSpec {
+            url,
+            events,
+            plugin,
+            enabled,
+            description,
+            headers,
+            allow_http,
+            allow_private_network,
+            opened_by: self.opener(name),
+        };
         let work = async {
             self.check_events(&spec.events)?;
             let before = serde_json::to_value(self.webhook_info(name).await?).ok();
@@ -103,7 +122,7 @@ impl Webhooks for Session {
     async fn webhook_test(&self, name: &WebhookName) -> ApiResult<DeliveryInfo> {
         let work = async {
             let delivery = self.host.engine.webhook_test(name).await.map_err(convert::error)?;
-            let info = delivery_info(delivery);
+            let info = self.delivery_info(&self.host.engine.webhook(name).await.map_err(convert::error)?, delivery);
             let after = Some(json!({"test": info.id}));
             Ok((info, Trace { after, ..Trace::default() }))
         };
@@ -126,15 +145,17 @@ impl Webhooks for Session {
             before: before.as_deref().map(delivery_id).transpose()?,
             limit: if *limit == 0 { 100 } else { (*limit).min(1_000) },
         };
-        self.host.engine.webhook(name).await.map_err(convert::error)?;
+        let webhook = self.host.engine.webhook(name).await.map_err(convert::error)?;
         let found = self.host.engine.store().delivery_list(&filter).await.map_err(convert::store_error)?;
-        Ok(found.into_iter().map(delivery_info).collect())
+        Ok(found.into_iter().map(|delivery| self.delivery_info(&webhook, delivery)).collect())
     }
 
     async fn delivery_fetch(&self, name: &WebhookName, id: &str) -> ApiResult<DeliveryInfo> {
         self.require(Right::WEBHOOK_VIEW, name.as_str())?;
-        let found = self.host.engine.delivery(name, delivery_id(id)?).await;
-        found.map(delivery_info).map_err(convert::error)
+        let id = delivery_id(id)?;
+        let webhook = self.host.engine.webhook(name).await.map_err(convert::error)?;
+        let found = self.host.engine.delivery(name, id).await.map_err(convert::error)?;
+        Ok(self.delivery_info(&webhook, found))
     }
 
     async fn delivery_retry(&self, name: &WebhookName, id: Option<&str>) -> ApiResult<DeliveryRetry> {
@@ -158,6 +179,25 @@ impl Session {
     async fn counts(&self, name: Option<&WebhookName>) -> ApiResult<Counts> {
         let counts = self.host.engine.store().delivery_counts(name).await.map_err(convert::store_error)?;
         Ok(counts.into_iter().map(|(webhook, state, number)| ((webhook, state.as_str()), number)).collect())
+    }
+
+    /// The caller, where they may open private networks to a webhook.
+    fn opener(&self, name: &WebhookName) -> Option<Owner> {
+        let caller = self.caller();
+        let owner = || Owner { name: caller.to_string(), key: caller.key().map(str::to_owned) };
+        self.may(Right::NETWORK_OPEN, name.as_str()).then(owner)
+    }
+
+    /// A delivery as the caller may see it. What answers in a private network, and how, is for who may open those: others
+    /// could ask it what is there.
+    fn delivery_info(&self, webhook: &WebhookRecord, delivery: DeliveryRecord) -> DeliveryInfo {
+        let mut info = delivery_info(delivery);
+        if webhook.allow_private_network && !self.may(Right::NETWORK_OPEN, webhook.name.as_str()) {
+            info.status = None;
+            info.error =
+                info.error.map(|_| "the delivery failed; the reason is shown with the right `network_open`".to_owned());
+        }
+        info
     }
 
     async fn webhook_info(&self, name: &WebhookName) -> ApiResult<WebhookInfo> {
@@ -217,6 +257,7 @@ fn info(record: WebhookRecord, counts: &Counts) -> WebhookInfo {
         sealed: _,
         allow_http,
         allow_private_network,
+        opened_by: _,
         since: _,
         failing_since,
         created_by,

@@ -13,4 +13,5 @@ mod install;
 mod migrations;
 mod refuse;
 mod signatures;
+mod strangers;
 mod webhooks;

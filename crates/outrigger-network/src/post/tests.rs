@@ -35,7 +35,7 @@ async fn once(answer: &'static str, tls: Option<TlsAcceptor>) -> (u16, tokio::ta
 async fn send(url: &str, access: HostAccess, tls: &TlsClient) -> Result<Answer, PostError> {
     let url: Url = url.parse().expect("an address");
     let headers = Post::headers([("content-type", "text/plain"), ("x-token", "hunter2")]).expect("headers");
-    let request = Post { url: &url, access, headers, body: Bytes::from_static(b"hello") };
+    let request = Post { url: &url, access, networks: &[], headers, body: Bytes::from_static(b"hello") };
     assert!(!format!("{request:?}").contains("hunter2"));
     post(tls, request).await
 }

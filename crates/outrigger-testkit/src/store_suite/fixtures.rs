@@ -288,6 +288,7 @@ pub fn webhook(name: &str) -> WebhookRecord {
         sealed: serde_json::json!({"$sealed": {"key": "k1", "nonce": "", "text": ""}}),
         allow_http: false,
         allow_private_network: false,
+        opened_by: None,
         since: moment(0),
         failing_since: None,
         created_by: "local".to_owned(),

@@ -1,0 +1,285 @@
+//! Keys with few rights against a real platform: what they may have the server open, reach and tell.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use outrigger_api::{
+    BackupRequest, Code, DeliveryInfo, DeliveryQuery, Door as _, InstallRequest, KeyRequest, PackageReport,
+    PackageSource, Platform, Visit, WebhookChange, WebhookName, WebhookRequest,
+};
+use outrigger_host::{Host, HostOptions, ServerWork, WebhookOptions};
+use outrigger_registry::{Origin, SearchPath};
+use outrigger_testkit::components;
+use serde_json::{Value as Json, json};
+
+use crate::bench::{manifest_text, names};
+use crate::webhooks::receiver::{Receiver, Reply};
+
+/// A server's host with the administrator's platform, and keys.
+struct Server {
+    folder: tempfile::TempDir,
+    host: Host,
+    local: Arc<dyn Platform>,
+}
+
+impl Server {
+    async fn new(networks: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let search = folder.path().join("search");
+        package(&search.join("found"), "found");
+        package(&folder.path().join("elsewhere"), "elsewhere");
+        std::fs::create_dir(folder.path().join("backups")).expect("a folder");
+        let options = HostOptions {
+            data: folder.path().join("data"),
+            search_paths: vec![SearchPath { origin: Origin::System, path: search }],
+        };
+        let networks = networks.iter().map(|text| text.parse().expect("a network")).collect();
+        let webhooks = WebhookOptions {
+            networks,
+            period: Duration::from_millis(20),
+            timeout: Duration::from_secs(5),
+            patience: outrigger_engine::webhooks::machine::Patience { attempts: 1, ..Default::default() },
+            ..WebhookOptions::default()
+        };
+        let backups = Some(folder.path().join("backups"));
+        let work = ServerWork { webhooks, backups, ..ServerWork::default() };
+        let host = Host::open_alone_with(options, work).await.expect("the data directory opens");
+        let local = Arc::new(host.session());
+        Self { folder, host, local }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The platform for the holder of a new key, and the key's id.
+    async fn key(&self, name: &str, role: &str) -> (Arc<dyn Platform>, String) {
+        let request =
+            KeyRequest { name: name.to_owned(), roles: vec![role.to_owned()], scope: None, expires_in_s: None };
+        let key = self.local.key_create(request).await.expect("it is made");
+        (self.host.enter(&key.key, Visit::default()).await.expect("it is known"), key.info.id)
+    }
+}
+
+fn package(path: &Path, name: &str) {
+    std::fs::create_dir_all(path).expect("a folder");
+    std::fs::write(path.join("plugin.toml"), manifest_text(name, "1.0.0", "")).expect("a manifest");
+    std::fs::write(path.join("x.wasm"), components::hostile()).expect("a component");
+}
+
+fn named(name: &str) -> PackageSource {
+    PackageSource::Named { name: name.parse().expect("a name"), version: None }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_a_path_of_the_server_is_for_who_may_use_paths() {
+    let server = Server::new(&[]).await;
+    let (developer, _) = server.key("developer", "developer").await;
+    let (admin, _) = server.key("admin", "admin").await;
+    let there = server.path("elsewhere");
+    for platform in [&server.local, &admin] {
+        let report = platform.package_inspect(&PackageSource::Path(there.clone())).await.expect("they may");
+        assert_eq!(report.source, there.display().to_string());
+    }
+    // The same answer whatever is there: a package, a file, a folder that cannot be read, nothing, or the own secrets.
+    let mut answers = Vec::new();
+    for path in [
+        there.clone(),
+        server.path("nothing"),
+        "/etc/passwd".into(),
+        "/root".into(),
+        server.path("data/secret.key"),
+        server.path("search/found"),
+        "relative".into(),
+        "/dev/zero".into(),
+    ] {
+        let source = PackageSource::Path(path);
+        let inspected = developer.package_inspect(&source).await.expect_err("it is refused");
+        let installed = developer.plugin_install(InstallRequest::new(source.clone())).await.expect_err("it is refused");
+        let tried = InstallRequest { dry_run: true, ..InstallRequest::new(source) };
+        let tried = developer.plugin_install(tried).await.expect_err("it is refused");
+        for error in [inspected, installed, tried] {
+            assert_eq!(error.code, Code::Forbidden, "{error:?}");
+            answers.push((error.message, error.hint));
+        }
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_by_name_a_package_is_seen_without_its_place() {
+    let server = Server::new(&[]).await;
+    let broken = server.path("search/broken");
+    std::fs::create_dir(&broken).expect("a folder");
+    std::fs::write(broken.join("plugin.toml"), "nonsense").expect("a file");
+    let (developer, _) = server.key("developer", "developer").await;
+    let root = server.folder.path().display().to_string();
+    let PackageReport { source, .. } = developer.package_inspect(&named("found")).await.expect("it may");
+    assert_eq!(source, "found");
+    let seen = developer.plugin_available().await.expect("it may");
+    let text = serde_json::to_string(&seen).expect("JSON");
+    assert!(!text.contains(&root) && text.contains("cannot be read"), "{text}");
+    developer.plugin_install(InstallRequest::new(named("found"))).await.expect("it may");
+    let details = developer.plugin_info(&"found".parse().expect("a name")).await.expect("it may");
+    assert_eq!(details.source, "found");
+    let details = server.local.plugin_info(&"found".parse().expect("a name")).await.expect("it may");
+    assert!(details.source.starts_with(&root), "{}", details.source);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_an_inspection_stands_in_nobodys_way() {
+    let server = Server::new(&[]).await;
+    // Whoever installs holds the lock, here another process.
+    let lock = std::fs::File::options().create(true).truncate(false).write(true).open(server.path("data/install.lock"));
+    let lock = lock.expect("a file");
+    lock.lock().expect("it is locked");
+    let (developer, _) = server.key("developer", "developer").await;
+    let looked = tokio::time::timeout(Duration::from_secs(20), developer.package_inspect(&named("found"))).await;
+    looked.expect("it does not wait for the lock").expect("it is inspected");
+    drop(lock);
+    assert!(names(&server.path("data/uploads")).is_empty(), "nothing is left");
+    developer.plugin_install(InstallRequest::new(named("found"))).await.expect("it is installed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_a_backup_goes_where_the_operator_has_backups() {
+    let server = Server::new(&[]).await;
+    let (operator, _) = server.key("operator", "operator").await;
+    let request = |path: PathBuf| BackupRequest { path, include_secret_key: false };
+    for path in [server.path("elsewhere.tar.gz"), "/etc/passwd".into(), "../x.tar.gz".into(), "a/b".into(), "..".into()]
+    {
+        let error = operator.backup_create(request(path)).await.expect_err("it is refused");
+        assert_eq!(error.code, Code::Forbidden, "{error:?}");
+    }
+    let report = operator.backup_create(request("one.tar.gz".into())).await.expect("it is made");
+    assert_eq!(report.path, server.path("backups/one.tar.gz"));
+    let error = operator.backup_create(request("one.tar.gz".into())).await.expect_err("it is there");
+    assert_eq!(error.code, Code::AlreadyExists);
+    server.local.backup_create(request(server.path("elsewhere.tar.gz"))).await.expect("it may");
+}
+
+fn read<T: serde::de::DeserializeOwned>(json: Json) -> T {
+    serde_json::from_value(json).expect("a request")
+}
+
+fn request(url: &str, private: bool) -> WebhookRequest {
+    read(json!({
+        "name": "chat", "url": url, "events": ["plugin.*"], "allow_http": true, "allow_private_network": private,
+    }))
+}
+
+fn change(url: &str, more: Json) -> WebhookChange {
+    let mut change = json!({"url": url, "events": ["plugin.*"], "allow_http": true, "allow_private_network": true});
+    change.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    read(change)
+}
+
+fn chat() -> WebhookName {
+    "chat".parse().expect("a name")
+}
+
+/// Tries a webhook out, and waits for what comes of it.
+async fn tried(by: &Arc<dyn Platform>, seen_by: &Arc<dyn Platform>) -> DeliveryInfo {
+    let made = by.webhook_test(&chat()).await.expect("it is tried");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let found = seen_by.delivery_fetch(&chat(), &made.id).await.expect("it is there");
+        if found.state != "pending" {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "it ends");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s16_private_networks_are_for_administrators_to_open() {
+    let (server, receiver) = (Server::new(&[]).await, Receiver::new().await);
+    let (operator, _) = server.key("operator", "operator").await;
+    let (admin, _) = server.key("admin", "admin").await;
+    let port = receiver.address.port();
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "10.0.0.1",
+        "169.254.169.254",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[fd00:ec2::254]",
+        "100.64.0.1",
+        "0.0.0.0",
+        "[64:ff9b::7f00:1]",
+        "internal.example",
+    ] {
+        let error = operator.webhook_create(request(&format!("http://{host}:{port}/"), true)).await.expect_err("no");
+        assert_eq!(error.code, Code::Forbidden, "{host}: {error:?}");
+    }
+    admin.webhook_create(request(&receiver.url(), true)).await.expect("they may");
+    assert_eq!(tried(&admin, &admin).await.status, Some(200));
+    // To send it elsewhere, or with other headers, is to open it anew.
+    let other = format!("http://127.0.0.1:{port}/other");
+    for change in [change(&other, json!({})), change(&receiver.url(), json!({"headers": {"X-A": "b"}}))] {
+        let error = operator.webhook_update(&chat(), change, None).await.expect_err("it is refused");
+        assert_eq!(error.code, Code::Forbidden, "{error:?}");
+    }
+    let described = change(&receiver.url(), json!({"description": "Ours."}));
+    operator.webhook_update(&chat(), described, None).await.expect("it goes where it went");
+    assert_eq!(tried(&operator, &admin).await.status, Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s16_what_answers_in_a_private_network_is_not_told_to_others() {
+    let (server, receiver) = (Server::new(&[]).await, Receiver::new().await);
+    let (operator, _) = server.key("operator", "operator").await;
+    server.local.webhook_create(request(&receiver.url(), true)).await.expect("they may");
+    let mut told = Vec::new();
+    for reply in [Reply::Status(404), Reply::Status(500), Reply::Redirect("http://127.0.0.1:1/".to_owned())] {
+        receiver.reply([reply]);
+        let seen = tried(&operator, &operator).await;
+        assert_eq!((seen.state.as_str(), seen.status), ("dead", None), "{seen:?}");
+        told.push(seen.error);
+    }
+    let closed = change("http://127.0.0.1:1/", json!({}));
+    server.local.webhook_update(&chat(), closed, None).await.expect("they may");
+    told.push(tried(&operator, &operator).await.error);
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let list = operator.delivery_list(&chat(), &DeliveryQuery::default()).await.expect("it may");
+    assert!(list.iter().all(|delivery| delivery.status.is_none()), "{list:?}");
+    let list = server.local.delivery_list(&chat(), &DeliveryQuery::default()).await.expect("it may");
+    assert!(list.iter().any(|delivery| delivery.status == Some(500)), "{list:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s16_what_was_opened_is_closed_when_its_maker_may_no_longer() {
+    let (server, receiver) = (Server::new(&[]).await, Receiver::new().await);
+    let (admin, id) = server.key("admin", "admin").await;
+    admin.webhook_create(request(&receiver.url(), true)).await.expect("they may");
+    assert_eq!(tried(&server.local, &server.local).await.state, "delivered");
+    server.local.key_delete(&id).await.expect("it is revoked");
+    let seen = tried(&server.local, &server.local).await;
+    assert!(seen.error.as_ref().is_some_and(|error| error.contains("private address")), "{seen:?}");
+    assert_eq!(receiver.received().len(), 1);
+    // An administrator opens it again.
+    server.local.webhook_update(&chat(), change(&receiver.url(), json!({})), None).await.expect("they may");
+    assert_eq!(tried(&server.local, &server.local).await.state, "delivered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s16_the_operators_networks_are_open_to_all_and_no_others_are() {
+    let (server, receiver) = (Server::new(&["127.0.0.1/32"]).await, Receiver::new().await);
+    let (operator, _) = server.key("operator", "operator").await;
+    operator.webhook_create(request(&receiver.url(), true)).await.expect("it is listed");
+    assert_eq!(tried(&operator, &operator).await.state, "delivered");
+    // Another address of the same machine is not in the list.
+    let port = receiver.address.port();
+    for host in ["127.0.0.2", "[::1]"] {
+        let moved = change(&format!("http://{host}:{port}/"), json!({}));
+        operator.webhook_update(&chat(), moved, None).await.expect("it is kept");
+        let seen = tried(&operator, &server.local).await;
+        assert!(seen.error.as_ref().is_some_and(|error| error.contains("private address")), "{host}: {seen:?}");
+    }
+    assert_eq!(receiver.received().len(), 1);
+}
