@@ -33,6 +33,9 @@ use crate::{convert, functions};
 use admission::{check_ceiling, check_functions, check_modest, check_unchanged};
 use effects::{InstallEffects, is_in_place, remove_folder};
 
+/// How long an inspection waits for others to end.
+const EXAMINED_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Installs and removes packages of one data directory.
 #[derive(Debug)]
 pub(crate) struct Packages {
@@ -67,7 +70,8 @@ pub(crate) struct Prepared {
     /// What it takes over from the version of another maker.
     take_over: Option<TakeOver>,
     asked: Grant,
-    _lock: PackagesLock,
+    /// None where it is only looked at.
+    lock: Option<PackagesLock>,
 }
 
 /// With what consent a package is installed.
@@ -205,7 +209,24 @@ impl Packages {
     /// until the answer is dropped.
     pub(crate) async fn prepare(&self, source: &PackageSource) -> ApiResult<Prepared> {
         let lock = self.lock().await?;
-        let candidate = self.stage(&lock, source).await?;
+        let candidate = self.stage(self.directory.staging(), source).await?;
+        self.prepared(candidate, Some(lock)).await
+    }
+
+    /// Reads and checks a package that is not to be installed now. That stands in nobody's way: the copy is made beside the
+    /// packages that were sent, and only some are looked at at once.
+    pub(crate) async fn inspect(&self, source: &PackageSource) -> ApiResult<PackageReport> {
+        let _place = tokio::time::timeout(EXAMINED_WITHIN, self.examining.acquire()).await.map_err(|_| {
+            let error =
+                ApiError::new(Code::Busy, "other packages are being inspected").with_hint("try again in a moment");
+            ApiError { retry_after_ms: Some(1_000), ..error }
+        })?;
+        let folder = self.uploads.folder()?;
+        let candidate = self.stage(folder, source).await?;
+        Ok(self.prepared(candidate, None).await?.report())
+    }
+
+    async fn prepared(&self, candidate: Candidate, lock: Option<PackagesLock>) -> ApiResult<Prepared> {
         let installed = self.engine.plugin(candidate.staged.name()).ok();
         let manifest = candidate.staged.manifest();
         let asked = self.engine.asked(manifest);
@@ -213,7 +234,7 @@ impl Packages {
         if active == Some(candidate.staged.digest()) {
             // This very package is installed, with all that it asks for.
             let (widened, above_ceiling, take_over) = (Vec::new(), Vec::new(), None);
-            return Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, _lock: lock });
+            return Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock });
         }
         let granted = self.granted(installed.as_ref()).await?;
         let widened = inheritance::needs_approval(&self.engine, manifest, &granted);
@@ -224,12 +245,14 @@ impl Packages {
         };
         let signature = candidate.signature.info();
         let take_over = inheritance::take_over(self, present.as_ref(), manifest, &signature).await?;
-        Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, _lock: lock })
+        Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock })
     }
 
     /// Installs what was prepared, or says what that would do.
     pub(crate) async fn install(&self, prepared: Prepared, consent: Consent) -> ApiResult<InstallOutcome> {
-        let Prepared { candidate, installed, widened, above_ceiling, take_over, asked, _lock: lock } = prepared;
+        let Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock } = prepared;
+        let lock =
+            lock.ok_or_else(|| ApiError::new(Code::Internal, "a package that was only looked at is not installed"))?;
         let Consent { by, approved, may_approve, correlation, downgrade, configuration, mode } = consent;
         let granted_by = by.to_string();
         // Before all else, and also where this very package is installed: its key may have been revoked since.
@@ -391,14 +414,13 @@ impl Packages {
         .await
     }
 
-    /// Reads a package into the staging folder and finds out what it offers.
-    async fn stage(&self, _lock: &PackagesLock, source: &PackageSource) -> ApiResult<Candidate> {
+    /// Reads a package into a folder and finds out what it offers. The staging folder is for who holds the lock.
+    async fn stage(&self, staging: PathBuf, source: &PackageSource) -> ApiResult<Candidate> {
         let path = match source {
             PackageSource::Path(path) => path.clone(),
             PackageSource::Named { name, version } => self.find(name, version.as_deref()).await?,
             PackageSource::Package(digest) => self.uploads.find(digest)?,
         };
-        let staging = self.directory.staging();
         let shown = match source {
             // Where it lay for a while says nothing to anybody.
             PackageSource::Package(_) => "sent to the server".to_owned(),

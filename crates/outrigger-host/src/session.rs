@@ -20,7 +20,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use outrigger_api::{ApiResult, Code, DoctorReport, MetricsReport, Platform};
+use outrigger_api::{ApiError, ApiResult, Code, DoctorReport, MetricsReport, Platform};
 use outrigger_contract::TraceContext;
 use outrigger_engine::access::{Principal, Right};
 use outrigger_engine::audit::{AuditEntry, Stage};
@@ -185,6 +185,15 @@ impl Session {
 
 #[async_trait]
 impl Platform for Session {
+    fn admit(&self, right: &str, name: Option<&str>) -> ApiResult<()> {
+        // Routes name rights of the table; one that is not there is nobody's.
+        let right = right.parse::<Right>().map_err(|unknown| ApiError::new(Code::Internal, unknown.to_string()))?;
+        match name {
+            Some(name) => self.require(right, name),
+            None => self.require_some(right),
+        }
+    }
+
     async fn doctor(&self) -> ApiResult<DoctorReport> {
         self.require(Right::SYSTEM_VIEW, "*")?;
         Ok(doctor::examine(&self.host.engine, &self.host.packages, &self.host.overrides).await)

@@ -2,55 +2,127 @@
 //! the files in it; until it was read as a whole and found sound it has another name. They are dropped after an hour, and
 //! when a server starts.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt as _;
 use outrigger_api::{ApiError, ApiResult, ArchiveKind, Code, PackageUpload, UploadedPackage};
 use outrigger_contract::Digest;
 use outrigger_registry::PackageLimits;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
 use time::OffsetDateTime;
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Semaphore;
 
 use crate::data_directory::{failed, make_private_folder};
 use crate::packages::{in_background, package_error};
 
 /// How long a package waits to be installed.
 const KEPT: Duration = Duration::from_hours(1);
-/// How many may wait or be on their way at once.
+/// How many may wait or be on their way at once, and their bytes.
 const MOST: usize = 32;
+const MOST_BYTES: u64 = 1 << 30;
+/// Of these, how many of one key.
+const MOST_OF_ONE: usize = 8;
+const MOST_BYTES_OF_ONE: u64 = 256 << 20;
+/// How many are unpacked at once to be read.
+const READ_AT_ONCE: usize = 2;
 
 /// The folder of packages that wait.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Uploads {
     folder: PathBuf,
+    /// What is on the disk, of whom.
+    places: Arc<Mutex<Vec<Taken>>>,
+    /// The places of packages that wait.
+    waiting: Mutex<HashMap<Digest, Place>>,
+    reading: Semaphore,
+}
+
+/// What one package takes.
+#[derive(Debug)]
+struct Taken {
+    id: u64,
+    /// The key; none for the administrator of the data directory.
+    sender: Option<String>,
+    bytes: u64,
+}
+
+/// The place of a package on the disk, given back when it is dropped.
+#[derive(Debug)]
+struct Place {
+    id: u64,
+    places: Arc<Mutex<Vec<Taken>>>,
+}
+
+impl Place {
+    /// Takes more, before it is written.
+    fn grow(&self, bytes: u64) -> ApiResult<()> {
+        let mut places = self.places.lock();
+        let all: u64 = places.iter().map(|taken| taken.bytes).sum();
+        let sender = places.iter().find(|taken| taken.id == self.id).and_then(|taken| taken.sender.clone());
+        let own: u64 = places.iter().filter(|taken| taken.sender == sender).map(|taken| taken.bytes).sum();
+        if sender.is_some() && own + bytes > MOST_BYTES_OF_ONE {
+            return Err(full(&format!("this key has more than {} MiB of packages waiting", MOST_BYTES_OF_ONE >> 20)));
+        }
+        if all + bytes > MOST_BYTES {
+            return Err(full(&format!("more than {} MiB of packages wait to be installed", MOST_BYTES >> 20)));
+        }
+        if let Some(taken) = places.iter_mut().find(|taken| taken.id == self.id) {
+            taken.bytes += bytes;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.lock().retain(|taken| taken.id != self.id);
+    }
+}
+
+fn full(message: &str) -> ApiError {
+    ApiError::new(Code::Busy, message).with_hint("install them; those that nobody installs are dropped after an hour")
 }
 
 /// A package that arrived and is sound, and is gone when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     archive: TempPath,
+    place: Place,
     kind: ArchiveKind,
     pub(crate) package: UploadedPackage,
 }
 
 impl Uploads {
-    pub(crate) const fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        let reading = Semaphore::new(READ_AT_ONCE);
+        Self { folder, places: Arc::default(), waiting: Mutex::default(), reading }
+    }
+
+    /// The folder, made where it is not there.
+    pub(crate) fn folder(&self) -> ApiResult<PathBuf> {
+        make_private_folder(&self.folder)
+            .map_err(|error| failed(&format!("{} cannot be used", self.folder.display()), &error))?;
+        Ok(self.folder.clone())
     }
 
     /// Writes a package down while it arrives, and reads it. Stops at the first thing that is wrong.
-    pub(crate) async fn receive(&self, upload: PackageUpload) -> ApiResult<Arrived> {
+    /// `sender` is the key of who sends it.
+    pub(crate) async fn receive(&self, upload: PackageUpload, sender: Option<&str>) -> ApiResult<Arrived> {
         let PackageUpload { kind, size, digest, content } = upload;
         let limit = PackageLimits::default().archive.as_u64();
         if size.is_some_and(|size| size > limit) {
             return Err(too_large(limit));
         }
-        let archive = self.room(kind)?;
-        let (found, bytes) = write(&archive, content, limit).await?;
+        let (archive, place) = self.room(kind, sender)?;
+        let (found, bytes) = write(&archive, &place, content, limit).await?;
         if size.is_some_and(|size| size != bytes) {
             let message = format!("{bytes} bytes of the package arrived, not the number that was announced");
             return Err(ApiError::new(Code::InvalidUsage, message).with_hint("send it again"));
@@ -61,6 +133,7 @@ impl Uploads {
             let message = format!("the SHA-256 of what arrived is {}, not {}", found.hex(), expected.hex());
             return Err(ApiError::new(Code::DigestMismatch, message));
         }
+        let _reading = self.reading.acquire().await;
         let (path, folder) = (archive.to_path_buf(), self.folder.clone());
         let staged = in_background(move || outrigger_registry::stage(&path, &folder).map_err(|error| nameless(&error)));
         let staged = staged.await?;
@@ -72,15 +145,16 @@ impl Uploads {
             files: u32::try_from(staged.files().len()).unwrap_or(u32::MAX),
             kept_until: OffsetDateTime::now_utc() + KEPT,
         };
-        Ok(Arrived { archive, kind, package })
+        Ok(Arrived { archive, place, kind, package })
     }
 
     /// Keeps what arrived, in the place of the same package if that was sent before.
     pub(crate) fn keep(&self, arrived: Arrived) -> ApiResult<UploadedPackage> {
-        let Arrived { archive, kind, package } = arrived;
+        let Arrived { archive, place, kind, package } = arrived;
         self.forget(&package.package);
-        let place = self.place(&package.package, kind);
-        archive.persist(&place).map_err(|error| failed("a package could not be kept", &error.error))?;
+        let path = self.place(&package.package, kind);
+        archive.persist(&path).map_err(|error| failed("a package could not be kept", &error.error))?;
+        self.waiting.lock().insert(package.package, place);
         Ok(package)
     }
 
@@ -96,6 +170,7 @@ impl Uploads {
 
     /// Drops a package. One that is not there, or cannot be dropped, goes with the others in time.
     pub(crate) fn forget(&self, digest: &Digest) {
+        self.waiting.lock().remove(digest);
         for kind in KINDS {
             let _ = fs::remove_file(self.place(digest, kind));
         }
@@ -105,6 +180,8 @@ impl Uploads {
     pub(crate) fn tidy(&self) {
         let now = SystemTime::now();
         self.sweep(|changed| now.duration_since(changed).is_ok_and(|age| age > KEPT));
+        let is_there = |digest: &Digest| KINDS.map(|kind| self.place(digest, kind)).iter().any(|place| place.is_file());
+        self.waiting.lock().retain(|digest, _| is_there(digest));
     }
 
     /// Drops everything. Only for who holds the data directory alone.
@@ -128,17 +205,28 @@ impl Uploads {
     }
 
     /// A file for one more package.
-    fn room(&self, kind: ArchiveKind) -> ApiResult<TempPath> {
+    fn room(&self, kind: ArchiveKind, sender: Option<&str>) -> ApiResult<(TempPath, Place)> {
         let unusable = |error| failed(&format!("{} cannot be used", self.folder.display()), &error);
         make_private_folder(&self.folder).map_err(unusable)?;
         self.tidy();
-        if fs::read_dir(&self.folder).map_err(unusable)?.count() >= MOST {
-            return Err(ApiError::new(Code::Busy, format!("{MOST} packages wait to be installed"))
-                .with_hint("install them; those that nobody installs are dropped after an hour"));
-        }
+        let place = self.take(sender)?;
         let suffix = format!(".{}", kind.extension());
         let file = tempfile::Builder::new().prefix("arriving-").suffix(&suffix).tempfile_in(&self.folder);
-        file.map(tempfile::NamedTempFile::into_temp_path).map_err(unusable)
+        Ok((file.map(tempfile::NamedTempFile::into_temp_path).map_err(unusable)?, place))
+    }
+
+    fn take(&self, sender: Option<&str>) -> ApiResult<Place> {
+        static IDS: AtomicU64 = AtomicU64::new(0);
+        let mut places = self.places.lock();
+        if places.len() >= MOST {
+            return Err(full(&format!("{MOST} packages wait to be installed")));
+        }
+        if sender.is_some() && places.iter().filter(|taken| taken.sender.as_deref() == sender).count() >= MOST_OF_ONE {
+            return Err(full(&format!("{MOST_OF_ONE} packages of this key wait to be installed")));
+        }
+        let id = IDS.fetch_add(1, Ordering::Relaxed);
+        places.push(Taken { id, sender: sender.map(str::to_owned), bytes: 0 });
+        Ok(Place { id, places: Arc::clone(&self.places) })
     }
 
     fn place(&self, digest: &Digest, kind: ArchiveKind) -> PathBuf {
@@ -149,7 +237,12 @@ impl Uploads {
 const KINDS: [ArchiveKind; 2] = [ArchiveKind::Zip, ArchiveKind::TarGz];
 
 /// Writes what arrives into a file. Answers its SHA-256 and its length.
-async fn write(path: &Path, mut content: outrigger_api::Content, limit: u64) -> ApiResult<(Digest, u64)> {
+async fn write(
+    path: &Path,
+    place: &Place,
+    mut content: outrigger_api::Content,
+    limit: u64,
+) -> ApiResult<(Digest, u64)> {
     let unwritable = |error| failed("a package could not be written down", &error);
     let mut file = tokio::fs::OpenOptions::new().write(true).truncate(true).open(path).await.map_err(unwritable)?;
     let (mut hasher, mut length) = (Sha256::new(), 0);
@@ -159,6 +252,7 @@ async fn write(path: &Path, mut content: outrigger_api::Content, limit: u64) -> 
         if length > limit {
             return Err(too_large(limit));
         }
+        place.grow(piece.len() as u64)?;
         hasher.update(&piece);
         file.write_all(&piece).await.map_err(unwritable)?;
     }
@@ -187,7 +281,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let uploads = Uploads::new(folder.path().join("uploads"));
         uploads.tidy();
-        let kept = uploads.room(ArchiveKind::Zip).expect("there is room");
+        let (kept, _place) = uploads.room(ArchiveKind::Zip, None).expect("there is room");
         let old = uploads.place(&Digest::of(b"old"), ArchiveKind::TarGz);
         fs::write(&old, "x").expect("written");
         fs::create_dir(folder.path().join("uploads/stage-1")).expect("made");
@@ -205,9 +299,25 @@ mod tests {
     fn only_so_many_wait_at_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let uploads = Uploads::new(folder.path().join("uploads"));
-        let arriving: Vec<_> = (0..MOST).map(|_| uploads.room(ArchiveKind::Zip).expect("there is room")).collect();
-        assert_eq!(uploads.room(ArchiveKind::Zip).expect_err("it is full").code, Code::Busy);
+        let room = |sender| uploads.room(ArchiveKind::Zip, sender);
+        let arriving: Vec<_> = (0..MOST).map(|_| room(None).expect("there is room")).collect();
+        assert_eq!(room(None).expect_err("it is full").code, Code::Busy);
         drop(arriving);
-        uploads.room(ArchiveKind::Zip).expect("there is room again");
+        room(None).expect("there is room again");
+    }
+
+    #[test]
+    fn s13_one_key_fills_its_own_part_of_the_disk_and_no_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let uploads = Uploads::new(folder.path().join("uploads"));
+        let room = |sender| uploads.room(ArchiveKind::Zip, Some(sender));
+        let number: Vec<_> = (0..MOST_OF_ONE).map(|_| room("a").expect("there is room")).collect();
+        assert_eq!(room("a").expect_err("it has too many").code, Code::Busy);
+        let (_file, other) = room("b").expect("there is room for others");
+        other.grow(MOST_BYTES_OF_ONE).expect("it may have that much");
+        assert_eq!(other.grow(1).expect_err("and no more").code, Code::Busy);
+        drop(number);
+        let (_file, place) = room("a").expect("there is room again");
+        place.grow(MOST_BYTES_OF_ONE).expect("it may have that much");
     }
 }

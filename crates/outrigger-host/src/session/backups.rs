@@ -1,5 +1,7 @@
 //! Backups.
 
+use std::path::{Component, Path};
+
 use async_trait::async_trait;
 use outrigger_api::{ApiResult, BackupReport, BackupRequest, Backups};
 use outrigger_engine::access::Right;
@@ -8,9 +10,25 @@ use serde_json::json;
 use super::{Act, Session, Trace};
 use crate::backup;
 
+const HINT: &str =
+    "name a file without a folder: it goes to the folder of `outrigger serve --backups DIR`, where there is one";
+
+/// Whether it is a single name, and leads nowhere.
+fn is_name(path: &Path) -> bool {
+    matches!(path.components().collect::<Vec<_>>()[..], [Component::Normal(_)])
+}
+
 #[async_trait]
 impl Backups for Session {
     async fn backup_create(&self, request: BackupRequest) -> ApiResult<BackupReport> {
+        // By a name alone it goes to the operator's folder; any other place on the disk is for who may use paths.
+        let request = match (&self.host.backups, is_name(&request.path)) {
+            (Some(folder), true) => BackupRequest { path: folder.join(&request.path), ..request },
+            _ => {
+                self.require(Right::PATH_USE, "*").map_err(|error| error.with_hint(HINT))?;
+                request
+            }
+        };
         let work = async {
             let host = &self.host;
             let report = backup::create(&host.engine, &host.packages, &host.key_ring, request).await?;

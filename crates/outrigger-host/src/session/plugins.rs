@@ -29,22 +29,41 @@ impl Plugins for Session {
 
     async fn plugin_info(&self, name: &PluginName) -> ApiResult<PluginDetails> {
         self.require(Right::PLUGIN_VIEW, name.as_str())?;
-        self.host.packages.details(name).await
+        let mut details = self.host.packages.details(name).await?;
+        details.source = self.shown_path(details.source);
+        Ok(details)
     }
 
     async fn plugin_available(&self) -> ApiResult<AvailableReport> {
         self.require_some(Right::PLUGIN_VIEW)?;
-        self.host.packages.available().await
+        let mut report = self.host.packages.available().await?;
+        for plugin in &mut report.plugins {
+            plugin.path = self.shown_path(std::mem::take(&mut plugin.path));
+        }
+        if !self.may_use_paths() {
+            let hidden = |what: &str, all: &mut Vec<String>| {
+                let count = all.len();
+                all.clear();
+                all.extend((count > 0).then(|| format!("{count} {what}; the right `path_use` shows which")));
+            };
+            hidden("packages are there more than once", &mut report.duplicates);
+            hidden("packages cannot be read", &mut report.problems);
+        }
+        Ok(report)
     }
 
     async fn package_inspect(&self, source: &PackageSource) -> ApiResult<PackageReport> {
         self.require_some(Right::PLUGIN_CREATE)?;
-        Ok(self.host.packages.prepare(source).await?.report())
+        self.admit_source(source)?;
+        let mut report = self.host.packages.inspect(source).await?;
+        report.source = self.shown_path(report.source);
+        Ok(report)
     }
 
     async fn plugin_install(&self, request: InstallRequest) -> ApiResult<InstallOutcome> {
         self.require_some(Right::PLUGIN_CREATE)?;
         let InstallRequest { source, approved, dry_run, allow_downgrade, replaces, configuration } = request;
+        self.admit_source(&source)?;
         // The package is read first: only then is it known what is being installed.
         let prepared = self.host.packages.prepare(&source).await?;
         let (name, digest, permissions) = (prepared.name().clone(), prepared.digest(), prepared.permissions());
@@ -180,6 +199,29 @@ impl Plugins for Session {
 }
 
 impl Session {
+    /// Refuses a path of the server's disk to who may not use those, before anything is looked at: the answer is the same
+    /// whatever is there.
+    fn admit_source(&self, source: &PackageSource) -> ApiResult<()> {
+        match source {
+            PackageSource::Path(_) => self.require(Right::PATH_USE, "*").map_err(|error| {
+                error.with_hint("send the package to `POST /api/v1/packages`, as `outrigger plugin install` does with `--server`, or name one in the search paths")
+            }),
+            PackageSource::Named { .. } | PackageSource::Package(_) => Ok(()),
+        }
+    }
+
+    fn may_use_paths(&self) -> bool {
+        self.may(Right::PATH_USE, "*")
+    }
+
+    /// A path of the server's disk as the caller may see it: others see its last part.
+    fn shown_path(&self, path: String) -> String {
+        match path.rsplit('/').find(|part| !part.is_empty()) {
+            Some(last) if path.starts_with('/') && !self.may_use_paths() => last.to_owned(),
+            _ => path,
+        }
+    }
+
     /// An outcome without what the caller may not see.
     fn seen(&self, name: &PluginName, mut outcome: InstallOutcome) -> InstallOutcome {
         if let Some(migration) = &mut outcome.migration {

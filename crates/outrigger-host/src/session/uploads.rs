@@ -1,5 +1,4 @@
-//! Packages that are sent here. The right is that of installing: whoever has it may have the server read a package from its
-//! disk already, and one that was sent does nothing by itself.
+//! Packages that are sent here. The right is that of installing; one that was sent does nothing by itself.
 
 use async_trait::async_trait;
 use outrigger_api::{ApiResult, PackageUpload, Packages, UploadedPackage};
@@ -14,7 +13,7 @@ impl Packages for Session {
         self.require_some(Right::PLUGIN_CREATE)?;
         let uploads = &self.host.packages.uploads;
         // Only what was read says of which plugin it is.
-        let arrived = uploads.receive(upload).await?;
+        let arrived = uploads.receive(upload, self.caller().key()).await?;
         let name = arrived.package.name.clone();
         let work = async {
             let kept = uploads.keep(arrived)?;
