@@ -6,9 +6,10 @@ use std::io::{self, IsTerminal, Write};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use outrigger_api::{ApiError, Code};
+use outrigger_contract::text;
 use outrigger_contract::types::json::{Fault, Faults};
 
-use crate::output::{Format, Output, human};
+use crate::output::{Format, Output, clean, human, safe, yaml};
 
 /// What a command gives.
 pub type CliResult<T = ()> = Result<T, CliError>;
@@ -70,7 +71,12 @@ pub fn report(error: &CliError, output: &Output) -> u8 {
         }
         CliError::Usage(error) => {
             // Nobody may be listening, which is no reason to fail differently.
-            let _ = error.print();
+            let text = error.render().ansi().to_string();
+            let text = safe::lines(&text);
+            let _ = match error.use_stderr() {
+                true => anstream::stderr().write_all(text.as_bytes()),
+                false => anstream::stdout().write_all(text.as_bytes()),
+            };
             u8::try_from(error.exit_code()).unwrap_or(2)
         }
         CliError::Reported(code) => code.info().exit,
@@ -79,13 +85,16 @@ pub fn report(error: &CliError, output: &Output) -> u8 {
 
 fn show(error: &ApiError, output: &Output) {
     let text = match output.format() {
-        Format::Json => serde_json::to_string(error).unwrap_or_else(|_| error.message.clone()) + "\n",
-        Format::Yaml => serde_saphyr::to_string(error).unwrap_or_else(|_| error.message.clone()),
+        Format::Json => {
+            let text = serde_json::to_string(error).unwrap_or_else(|_| error.message.clone()) + "\n";
+            text::json(&text).into_owned()
+        }
+        Format::Yaml => yaml(error).unwrap_or_else(|_| clean(&error.message)),
         Format::Table if io::stderr().is_terminal() => drawn(&Report::new(error)),
         Format::Table => plain(&Report::new(error)),
     };
     // As above.
-    let _ = anstream::stderr().write_all(text.as_bytes());
+    let _ = anstream::stderr().write_all(safe::lines(&text).as_bytes());
 }
 
 /// A usage error of clap as an error of ours, for programs.
@@ -139,10 +148,17 @@ impl Report {
                 None => (message.clone(), String::new()),
             },
         };
+        let (message, more, hint) = (shown(&message), shown(&more), shown(hint));
         // The general advice on an error value is to look at it, and here it is.
-        let seen = *code == Code::FunctionFailed && detail.is_some() && *hint == code.info().help;
-        Self { code: *code, message, more, hint: if seen { String::new() } else { hint.clone() } }
+        let seen = *code == Code::FunctionFailed && detail.is_some() && hint == code.info().help;
+        Self { code: *code, message, more, hint: if seen { String::new() } else { hint } }
     }
+}
+
+/// A text of an error, which may quote a plugin or a server.
+fn shown(text: &str) -> String {
+    const LONGEST: usize = 32 << 10;
+    clean(&text::cut(text, LONGEST))
 }
 
 /// Splits a message that ends with its detail on one line into the message and the detail on several.
@@ -197,6 +213,21 @@ mod tests {
 
     fn check(error: &ApiError, expected: &str) {
         assert_eq!(plain(&Report::new(error)), expected);
+    }
+
+    #[test]
+    fn s10_an_error_shows_what_would_drive_the_terminal() {
+        check(
+            &error(Code::FunctionFailed, "a\u{1b}[2Jb\u{202e}", None),
+            "error[function_failed]: a\\u{1b}[2Jb\\u{202e}\n  hint: do this\n",
+        );
+        let detail = json!({"\u{9b}tag": "x\u{200b}y\r"});
+        check(
+            &error(Code::FunctionFailed, &format!("it failed: {detail}"), Some(detail)),
+            "error[function_failed]: it failed\n  \\u{9b}tag: x\\u{200b}y\\r\n  hint: do this\n",
+        );
+        let drawn = drawn(&Report::new(&error(Code::Internal, "a\u{1b}]0;title\u{7}", None)));
+        assert!(!drawn.contains('\u{7}') && !drawn.contains("\u{1b}]"), "{drawn:?}");
     }
 
     #[test]

@@ -3,12 +3,15 @@
 
 pub mod human;
 mod progress;
+pub mod safe;
 pub mod table;
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
+use outrigger_contract::text;
 use serde::Serialize;
 
 use crate::cli::GlobalOptions;
@@ -54,9 +57,9 @@ impl Output {
     /// Standard output cannot be written.
     pub fn print<T: Serialize>(&self, value: &T, human: impl FnOnce() -> String) -> CliResult {
         let text = match self.format {
-            Format::Table => human(),
-            Format::Json => serde_json::to_string_pretty(value).map_err(io::Error::other)?,
-            Format::Yaml => serde_saphyr::to_string(value).map_err(io::Error::other)?,
+            Format::Table => safe::lines(&human()).into_owned(),
+            Format::Json => text::json(&serde_json::to_string_pretty(value).map_err(io::Error::other)?).into_owned(),
+            Format::Yaml => yaml(value)?,
         };
         self.write(&text)
     }
@@ -67,9 +70,9 @@ impl Output {
     /// Standard output cannot be written.
     pub fn print_line<T: Serialize>(&self, value: &T, human: impl FnOnce() -> String) -> CliResult {
         let text = match self.format {
-            Format::Table => human(),
-            Format::Json => serde_json::to_string(value).map_err(io::Error::other)?,
-            Format::Yaml => format!("---\n{}", serde_saphyr::to_string(value).map_err(io::Error::other)?),
+            Format::Table => safe::lines(&human()).into_owned(),
+            Format::Json => text::json(&serde_json::to_string(value).map_err(io::Error::other)?).into_owned(),
+            Format::Yaml => format!("---\n{}", yaml(value)?),
         };
         self.write(&text)
     }
@@ -113,7 +116,7 @@ impl Output {
     /// Shows what a question is about, to be asked next. Unlike a remark it is never left out.
     pub fn ask_about(&self, text: &str) {
         // Nobody may be listening, which is no reason to stop.
-        let _ = writeln!(anstream::stderr(), "{text}");
+        let _ = writeln!(anstream::stderr(), "{}", safe::lines(text));
     }
 
     /// Shows that something is going on, until the answer is dropped.
@@ -154,6 +157,17 @@ impl Output {
     }
 }
 
+/// A value as YAML. Where it holds characters that mislead, all of it is written in YAML's JSON form, which has escapes for
+/// them.
+pub(crate) fn yaml<T: Serialize>(value: &T) -> io::Result<String> {
+    let block = serde_saphyr::to_string(value).map_err(io::Error::other)?;
+    if let Cow::Borrowed(_) = text::plain(&block) {
+        return Ok(block);
+    }
+    let json = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
+    Ok(text::json_for_yaml(&json).into_owned() + "\n")
+}
+
 /// Whether help and usage errors have colours: as `--color` said for everything.
 pub(crate) fn help_color() -> clap::ColorChoice {
     match anstream::ColorChoice::global() {
@@ -174,10 +188,10 @@ pub(crate) fn width() -> usize {
     comfy_table::Table::new().use_stderr().width().map_or(100, usize::from).clamp(40, 140)
 }
 
-/// A text without control characters, apart from line ends and tabs, so that a plugin's words cannot drive a terminal.
+/// A text of a stranger, in which whatever would drive a terminal or mislead its reader is shown instead.
 #[must_use]
 pub fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+    text::plain(text).into_owned()
 }
 
 /// The same on one line.
@@ -285,8 +299,18 @@ mod tests {
     }
 
     #[test]
-    fn a_text_cannot_drive_a_terminal() {
-        assert_eq!(clean("a\u{1b}[31mb\r\u{7}\n\tc"), "a[31mb\n\tc");
-        assert_eq!(one_line(" a\n b\u{1b} "), "a b");
+    fn s10_a_text_cannot_drive_a_terminal() {
+        assert_eq!(clean("a\u{1b}[31mb\r\u{7}\n\tc"), "a\\u{1b}[31mb\\r\\u{7}\n\tc");
+        assert_eq!(one_line(" a\n b\u{202e} "), "a b\\u{202e}");
+    }
+
+    #[test]
+    fn s10_yaml_says_the_same_whatever_is_in_it() {
+        for text in ["plain", "a\nb", "\u{9b}31m", "gpj\u{202e}", "\u{e0041} - : \u{2028}"] {
+            let value = serde_json::json!({"a": [text, {"b": text}]});
+            let written = yaml(&value).unwrap();
+            assert!(!written.chars().any(|c| c != '\n' && text::is_misleading(c)), "{written}");
+            assert_eq!(serde_saphyr::from_str::<serde_json::Value>(&written).unwrap(), value, "{written}");
+        }
     }
 }

@@ -186,8 +186,8 @@ table! {
         "The function's rate limit is used up."
         "Try again after the time named, or raise `rate-limit` in the manifest."
     Busy "busy" 503 -32002 LIMIT
-        "As many calls as may run at once were running until the deadline."
-        "Try again, or raise `concurrency` in the manifest."
+        "A limit on what may go on at once is reached."
+        "Try again in a moment. For calls of one function, `concurrency` in the manifest can be raised."
     DeadlineExceeded "deadline_exceeded" 504 -32003 TIMEOUT
         "The call took longer than it may."
         "Allow more with `--timeout`, or raise `timeout` in the manifest."

@@ -2,7 +2,7 @@
 //! renderings of it. Everything here is a pure function of its input; this crate does no IO.
 //!
 //! Read in this order: [`name`] and [`digest`] (what things are called), [`manifest`] (what a plugin says of
-//! itself), [`permission`], [`limit`] and [`grant`] (what it asks for), [`hook`] (where it takes part), [`types`] (what its functions take and give), [`trace`] (where a call stands in a trace), [`code`] (how all of
+//! itself), [`permission`], [`limit`] and [`grant`] (what it asks for), [`hook`] (where it takes part), [`types`] (what its functions take and give), [`trace`] (where a call stands in a trace), [`text`] (how texts of strangers are shown), [`code`] (how all of
 //! it fails).
 
 pub mod address;
@@ -17,6 +17,7 @@ pub mod object;
 pub mod pattern;
 pub mod permission;
 pub mod template;
+pub mod text;
 pub mod trace;
 pub mod types;
 pub mod units;

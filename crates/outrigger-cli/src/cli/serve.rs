@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
+use outrigger_contract::address::Network;
 use outrigger_contract::units::{ByteSize, Span};
 use outrigger_host::{Kept, Retention};
 
@@ -30,6 +31,24 @@ pub struct ServeArguments {
     /// OUTRIGGER_CEILING. The limits are memory, timeout, cpu, output, concurrency, instances, log-lines and state
     #[arg(long, value_name = "LIMIT=AMOUNT")]
     pub ceiling: Vec<String>,
+    /// How much of request bodies one key may have under way at once
+    #[arg(long, value_name = "SIZE", default_value = "32MiB")]
+    pub bodies_per_key: ByteSize,
+    /// How much of request bodies all keys together may have under way at once
+    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    pub bodies_total: ByteSize,
+    /// Connections at once; those beyond are closed as they come
+    #[arg(long, value_name = "COUNT", default_value_t = 4096)]
+    pub connections: usize,
+    /// Connections at once from one address; behind a proxy, all clients have the proxy's
+    #[arg(long, value_name = "COUNT", default_value_t = 1024)]
+    pub connections_per_address: usize,
+    /// A private network that webhooks may reach, whoever adds them, such as `10.1.0.0/16`; can be repeated
+    #[arg(long, value_name = "NETWORK")]
+    pub webhook_network: Vec<Network>,
+    /// The folder for backups that are asked for by a name alone
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub backups: Option<PathBuf>,
     /// How long runs, log lines and jobs that have ended are kept; the audit log is kept for ever
     #[arg(long, value_name = "TIME", default_value = "30d")]
     pub keep: Span,

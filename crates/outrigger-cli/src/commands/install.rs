@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::error::{CliError, CliResult, usage};
 use crate::input;
 use crate::output::table::{bullets, fields, section};
-use crate::output::{Format, bold, bytes, can_ask, clean, count, yellow};
+use crate::output::{Format, bold, bytes, can_ask, clean, count, one_line, yellow};
 
 /// Installs what was named.
 ///
@@ -152,7 +152,8 @@ fn review(report: &PackageReport) -> String {
         true => "unknown".to_owned(),
         false => manifest.authors.join(", "),
     };
-    let mut text = format!("{}\n{}\n", bold(&format!("{} {}", manifest.name, manifest.version)), manifest.title);
+    let mut text =
+        format!("{}\n{}\n", bold(&format!("{} {}", manifest.name, manifest.version)), clean(&manifest.title));
     text.push_str(&fields(&[
         ("Publisher", format!("{publisher} (as the package says)")),
         ("Signature", signature::sentence(signature)),
@@ -317,7 +318,8 @@ pub async fn uninstall(context: &Context, arguments: UninstallArguments) -> CliR
 /// Asks a question that can be answered with yes or no; no is the default.
 fn ask(question: &str) -> CliResult<bool> {
     // Waiting for a person blocks this thread, so the runtime is told to use another.
-    let mut question = Confirm::new(question).with_default(false);
+    let question = one_line(question);
+    let mut question = Confirm::new(&question).with_default(false);
     if anstream::ColorChoice::global() == anstream::ColorChoice::Never {
         question = question.with_render_config(RenderConfig::empty());
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use outrigger_api::{ApiError, Code, Door, NewKey, Visit};
-use outrigger_host::{Host, ServerWork};
+use outrigger_host::{Host, ServerWork, WebhookOptions};
 use outrigger_server::{Drained, ServeError, ServerOptions, TlsFiles, serve};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -20,8 +20,11 @@ use crate::run::Interrupts;
 /// The data directory is in use, or the address cannot be listened at.
 pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
     context.refuse_server("serve")?;
+    let backups =
+        arguments.backups.as_ref().map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
+    let webhooks = WebhookOptions { networks: arguments.webhook_network.clone().into(), ..WebhookOptions::default() };
     let (retention, ceiling) = (arguments.retention(), arguments.ceiling.clone());
-    let work = ServerWork { retention, ceiling, ..ServerWork::default() };
+    let work = ServerWork { retention, ceiling, webhooks, backups, ..ServerWork::default() };
     let ServeArguments { listen, tls_certificate, tls_key, drain, body_limit, .. } = arguments;
     let mut interrupts = Interrupts::new()?;
     let host = Host::open_alone_with(context.host_options()?, work).await?;
@@ -32,6 +35,10 @@ pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
         tls,
         drain: drain.as_duration(),
         body_limit: body_limit.as_usize(),
+        bodies_per_key: arguments.bodies_per_key.as_usize(),
+        bodies_total: arguments.bodies_total.as_usize(),
+        connections: arguments.connections,
+        connections_per_address: arguments.connections_per_address,
         ..ServerOptions::new(listen)
     };
     let stop = CancellationToken::new();

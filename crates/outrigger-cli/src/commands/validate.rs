@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::error::{CliError, CliResult, drawn};
 use crate::input;
 use crate::output::table::{bullets, fields, section};
-use crate::output::{Format, Output, bytes, clean, count, green, yellow};
+use crate::output::{Format, Output, bytes, clean, count, green, safe, yellow};
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -181,7 +181,8 @@ fn refuse_manifest(output: &Output, path: &Path, text: &str, error: &ManifestErr
         };
         let summary = format!("{} has {}", path.display(), count(problems.len(), "problem"));
         // Nobody may be listening, which changes nothing about the exit code.
-        let _ = std::io::Write::write_all(&mut anstream::stderr(), format!("{shown}{summary}\n").as_bytes());
+        let told = format!("{shown}{summary}\n");
+        let _ = std::io::Write::write_all(&mut anstream::stderr(), safe::lines(&told).as_bytes());
     } else {
         let found = problems.iter().map(|problem| Found {
             code: Code::InvalidManifest,

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use outrigger_contract::text;
+
+use super::one_line;
 
 /// Progress that is shown while this value lives; or none.
 #[derive(Debug)]
@@ -16,7 +19,7 @@ impl Progress {
     }
 
     pub(super) fn spinner(message: String) -> Self {
-        let bar = ProgressBar::new_spinner().with_message(message);
+        let bar = ProgressBar::new_spinner().with_message(shown(&message));
         bar.enable_steady_tick(TICK);
         Self(Some(bar))
     }
@@ -33,7 +36,7 @@ impl Progress {
 
     /// Of bytes, whose number is told with what is done.
     pub(super) fn bytes(message: String) -> Self {
-        let bar = ProgressBar::new(0).with_message(message);
+        let bar = ProgressBar::new(0).with_message(shown(&message));
         let template = "{bar:32.cyan/dim} {bytes}/{total_bytes} {wide_msg} {eta}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("━━─"));
@@ -60,7 +63,7 @@ impl Progress {
     /// What is being done.
     pub fn say(&self, message: impl Into<String>) {
         if let Some(bar) = &self.0 {
-            bar.set_message(message.into());
+            bar.set_message(shown(&message.into()));
         }
     }
 
@@ -71,6 +74,12 @@ impl Progress {
             None => work(),
         }
     }
+}
+
+/// A message that stays on its line.
+fn shown(message: &str) -> String {
+    const LONGEST: usize = 400;
+    text::cut(&one_line(message), LONGEST).into_owned()
 }
 
 impl Drop for Progress {

@@ -17,6 +17,7 @@ mod kill;
 mod remote;
 mod running;
 mod signing;
+mod strangers;
 mod telemetry;
 mod templates;
 mod tls;

@@ -4,6 +4,7 @@
 //! component says is not trusted: names that cannot be called and types that cannot be written as JSON are refused one
 //! function at a time, with the reason, and the work stays in proportion to the size of the component.
 
+mod bounds;
 mod docs;
 mod names;
 
@@ -46,6 +47,13 @@ pub enum WitError {
     /// The file holds a WIT package instead of code.
     #[error("the file holds only WIT definitions, no code")]
     WitPackage,
+    /// Something has a name that nobody could read.
+    #[error("a name in the component is {length} bytes long, at most {} are allowed: `{start}`", bounds::LONGEST_NAME)]
+    LongName {
+        /// Its first characters.
+        start: String,
+        length: usize,
+    },
     /// A type is nested so deeply that it cannot be handled safely.
     #[error("the types of `{function}` are nested more than {MAX_DEPTH} levels deep")]
     TooDeep {
@@ -73,6 +81,7 @@ pub fn read_component(bytes: &[u8]) -> Result<ComponentType, WitError> {
     let (docs, decodable) = docs::take(bytes);
     let decoded = wit::decoding::decode(&decodable).map_err(|error| WitError::Decode(format!("{error:#}")))?;
     let DecodedWasm::Component(resolve, world) = decoded else { return Err(WitError::WitPackage) };
+    bounds::check(&resolve)?;
     read_world(&resolve, world, docs)
 }
 

@@ -275,3 +275,37 @@ fn types_nested_beyond_measure_are_an_error() {
     wat.push_str("(import \"a\" (func $f (param \"x\" 50000))) (export \"f\" (func $f)))");
     assert!(read_component(&wat::parse_str(&wat).unwrap()).is_err());
 }
+
+#[test]
+fn s10_names_that_nobody_could_read_are_refused() {
+    let long = "a".repeat(100_000);
+    for items in [
+        format!("export {long}: func();"),
+        format!("export f: func({long}: u8);"),
+        format!("export i: interface {{ {long}: func(); }}"),
+        format!("export {long}: interface {{ f: func(); }}"),
+        format!("import {long}: func(); export f: func();"),
+        format!("record r {{ {long}: u8 }} export f: func(x: r);"),
+        format!("variant v {{ {long} }} export f: func(x: v);"),
+        format!("enum e {{ {long} }} export f: func(x: e);"),
+        format!("flags g {{ {long} }} export f: func(x: g);"),
+        format!("record {long} {{ a: u8 }} export f: func(x: {long});"),
+    ] {
+        let error = read(&format!("package a:b; world plugin {{ {items} }}")).unwrap_err();
+        assert!(
+            matches!(&error, WitError::LongName { start, length } if *length >= 100_000 && start.len() < 100),
+            "{error:?}"
+        );
+        assert!(error.to_string().len() < 200, "{error}");
+    }
+    let most = "a".repeat(120);
+    read(&format!("package a:b; world plugin {{ export {most}: func({most}: u8); }}")).unwrap();
+}
+
+#[test]
+fn s10_long_documentation_is_cut() {
+    let docs = "word ".repeat(40_000);
+    let read = read(&format!("package a:b; world plugin {{ /// {docs}\nexport f: func(); }}")).unwrap();
+    let docs = &read.graph.functions[0].docs;
+    assert!(docs.len() < 17 << 10 && docs.ends_with("more bytes)"), "{}", docs.len());
+}

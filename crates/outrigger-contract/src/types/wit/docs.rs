@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use wasmparser::{Parser, Payload};
 
+use super::bounds;
 use super::names::short_interface;
 
 const OURS: &str = "outrigger:package-docs";
@@ -111,7 +112,7 @@ impl Default for ItemDocs {
 impl ItemDocs {
     pub(super) fn text(&self) -> String {
         match self {
-            Self::Text(text) | Self::Full { docs: Some(text), .. } => text.trim().to_owned(),
+            Self::Text(text) | Self::Full { docs: Some(text), .. } => bounds::docs(text),
             Self::Full { docs: None, .. } => String::new(),
         }
     }
@@ -119,7 +120,7 @@ impl ItemDocs {
     /// The documentation of a field or case.
     pub(super) fn item(&self, name: &str) -> String {
         match self {
-            Self::Full { items, .. } => items.get(name).map(|text| text.trim().to_owned()).unwrap_or_default(),
+            Self::Full { items, .. } => items.get(name).map(|text| bounds::docs(text)).unwrap_or_default(),
             Self::Text(_) => String::new(),
         }
     }
@@ -160,7 +161,7 @@ impl WorldDocs {
             _ => None,
         };
         let text = self.world.docs.as_deref().or(self.package.as_deref()).or_else(only_interface);
-        text.unwrap_or_default().trim().to_owned()
+        bounds::docs(text.unwrap_or_default())
     }
 
     /// The documentation of a function of the world.

@@ -1,0 +1,116 @@
+//! The last look at what is shown to people. Texts of strangers are cleaned where they are put into a table or a sentence;
+//! what was forgotten there is caught here. Of escape sequences, only the colours and weights that this program uses itself
+//! come through.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use outrigger_contract::text;
+
+/// The longest line of a log, in bytes.
+const LONGEST_LOG: usize = 16 << 10;
+
+/// Text of several lines for a terminal.
+#[must_use]
+pub fn lines(shown: &str) -> Cow<'_, str> {
+    styled(shown, text::plain)
+}
+
+/// Cleans what stands between the styles of our own.
+fn styled(shown: &str, clean: impl Fn(&str) -> Cow<'_, str>) -> Cow<'_, str> {
+    if !shown.contains('\u{1b}') {
+        return clean(shown);
+    }
+    let mut made = String::with_capacity(shown.len());
+    let mut rest = shown;
+    while let Some(start) = rest.find('\u{1b}') {
+        made.push_str(&clean(&rest[..start]));
+        let sequence = style(&rest[start..]).unwrap_or("");
+        made.push_str(sequence);
+        if sequence.is_empty() {
+            made.push_str(&clean("\u{1b}"));
+        }
+        rest = &rest[start + sequence.len().max(1)..];
+    }
+    made.push_str(&clean(rest));
+    Cow::Owned(made)
+}
+
+/// The style that a text begins with, if it is one that this program writes: bold, dim, italic, underlined, and some colours.
+/// None hides anything.
+fn style(text: &str) -> Option<&str> {
+    let parameters = text.strip_prefix("\u{1b}[")?;
+    let end = parameters.bytes().take(16).position(|byte| byte == b'm')?;
+    let parameters = &parameters[..end];
+    let known = |one: &str| {
+        matches!(
+            one,
+            "" | "0" | "1" | "2" | "3" | "4" | "22" | "23" | "24" | "31" | "32" | "33" | "34" | "35" | "36" | "39"
+        )
+    };
+    let bright = matches!(parameters, "38;5;9" | "38;5;10" | "38;5;11");
+    (bright || parameters.split(';').all(known)).then(|| &text[..end + 3])
+}
+
+/// Where the log goes: standard error, each event on one line whatever is in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Log;
+
+impl Write for Log {
+    /// Is given one event at a time.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        anstream::stderr().write_all(log_line(&String::from_utf8_lossy(event)).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        anstream::stderr().flush()
+    }
+}
+
+fn log_line(event: &str) -> String {
+    let event = event.strip_suffix('\n').unwrap_or(event);
+    let mut line = styled(&text::cut(event, LONGEST_LOG), text::line).into_owned();
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::{bold, green, red};
+
+    #[test]
+    fn s10_only_styles_of_our_own_reach_a_terminal() {
+        let own = format!("{} {} {}\n", bold("a"), green("b"), red("c"));
+        assert_eq!(lines(&own), own);
+        let table = "\u{1b}[38;5;10m\u{1b}[1mok\u{1b}[0m\u{1b}[39m";
+        assert_eq!(lines(table), table);
+        for (text, expected) in [
+            ("\u{1b}[8mhidden", r"\u{1b}[8mhidden"),
+            ("\u{1b}[2J\u{1b}[H", r"\u{1b}[2J\u{1b}[H"),
+            ("\u{1b}]0;title\u{7}", r"\u{1b}]0;title\u{7}"),
+            ("\u{1b}[38;5;0mblack", r"\u{1b}[38;5;0mblack"),
+            ("\u{1b}[1;31;8m", r"\u{1b}[1;31;8m"),
+            ("\u{1b}", r"\u{1b}"),
+            ("\u{1b}[", r"\u{1b}["),
+            ("\u{1b}[1", r"\u{1b}[1"),
+            ("\u{1b}[ä\u{1b}c", "\\u{1b}[ä\\u{1b}c"),
+            ("\u{9b}31m\u{202e}", r"\u{9b}31m\u{202e}"),
+        ] {
+            assert_eq!(lines(text), expected);
+        }
+    }
+
+    #[test]
+    fn s10_an_event_of_the_log_is_one_line() {
+        assert_eq!(log_line("WARN a\n"), "WARN a\n");
+        assert_eq!(log_line("WARN a\nERROR forged\n"), "WARN a\\nERROR forged\n");
+        assert_eq!(
+            log_line("\u{1b}[33m WARN\u{1b}[0m \u{202e}\u{9b}2J\r"),
+            "\u{1b}[33m WARN\u{1b}[0m \\u{202e}\\u{9b}2J\\r\n"
+        );
+        let long = log_line(&"x".repeat(100 << 10));
+        assert!(long.len() < 17 << 10 && long.ends_with("more bytes)\n"), "{}", long.len());
+    }
+}

@@ -1,0 +1,157 @@
+//! Texts of strangers, made safe to read. A plugin chooses its names, errors, log lines and values; in a terminal or a log
+//! some characters do more than show: they move the cursor, change what was written before, turn the direction of reading,
+//! or show nothing at all. They are shown as `\u{1b}` instead.
+//!
+//! Faces apply this where they write for people, so that no message has to be cleaned where it is made. Data for programs
+//! keeps its characters; JSON has escapes of its own for them.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Whether a character does something other than show itself: controls (line breaks and tabs too), marks of direction,
+/// separators of lines and paragraphs, what is invisible, and what is no character.
+#[must_use]
+pub const fn is_misleading(character: char) -> bool {
+    match character {
+        ' '..='~' => false,
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => true,
+        // What Unicode calls ignorable: soft hyphens, joiners, fillers, variation selectors, tags.
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' => true,
+        '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
+        '\u{3164}' | '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' => true,
+        '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}' => true,
+        // Blank where a letter should be.
+        '\u{2800}' => true,
+        '\u{fdd0}'..='\u{fdef}' => true,
+        _ => (character as u32) & 0xfffe == 0xfffe,
+    }
+}
+
+/// A text of several lines: line breaks and tabs stay, whatever else misleads is shown as `\u{1b}`. `\r\n` is a line break.
+#[must_use]
+pub fn plain(text: &str) -> Cow<'_, str> {
+    escaped(text, |character| matches!(character, '\n' | '\t'))
+}
+
+/// A text on one line: line breaks and tabs are shown as `\n` and `\t`.
+#[must_use]
+pub fn line(text: &str) -> Cow<'_, str> {
+    escaped(text, |_| false)
+}
+
+/// At most so many bytes of a text, with the number of those that were cut off.
+#[must_use]
+pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return Cow::Borrowed(text);
+    }
+    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    Cow::Owned(format!("{}… ({} more bytes)", &text[..end], text.len() - end))
+}
+
+/// JSON text in which whatever misleads is escaped. It is the same JSON: such characters stand in strings alone.
+#[must_use]
+pub fn json(text: &str) -> Cow<'_, str> {
+    let escape = |character: char| {
+        let mut units = [0; 2];
+        character.encode_utf16(&mut units).iter().fold(String::new(), |mut text, unit| {
+            let _ = write!(text, "\\u{unit:04x}");
+            text
+        })
+    };
+    replaced(text, |character| in_string(character).then(|| escape(character)))
+}
+
+/// The same for JSON text that is read as YAML, which has no surrogates.
+#[must_use]
+pub fn json_for_yaml(text: &str) -> Cow<'_, str> {
+    let escape = |character: char| match u32::from(character) {
+        code @ 0x1_0000.. => format!("\\U{code:08x}"),
+        code => format!("\\u{code:04x}"),
+    };
+    replaced(text, |character| in_string(character).then(|| escape(character)))
+}
+
+/// Whether a character of JSON text is to be escaped. Line breaks stand between the parts of a document only.
+const fn in_string(character: char) -> bool {
+    !matches!(character, '\n' | '\t' | '\r') && is_misleading(character)
+}
+
+fn escaped(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let text = match text.contains("\r\n") {
+        true => Cow::Owned(text.replace("\r\n", "\n")),
+        false => Cow::Borrowed(text),
+    };
+    let escape = |character: char| match character {
+        character if stays(character) || !is_misleading(character) => None,
+        character => Some(character.escape_default().to_string()),
+    };
+    match text {
+        Cow::Borrowed(text) => replaced(text, escape),
+        Cow::Owned(text) => Cow::Owned(replaced(&text, escape).into_owned()),
+    }
+}
+
+/// Nothing is copied where nothing is replaced, as is the rule.
+fn replaced(text: &str, with: impl Fn(char) -> Option<String>) -> Cow<'_, str> {
+    let mut made = String::new();
+    let mut done = 0;
+    for (place, character) in text.char_indices() {
+        // Most are plain letters.
+        if matches!(character, ' '..='~') {
+            continue;
+        }
+        if let Some(replacement) = with(character) {
+            made.push_str(&text[done..place]);
+            made.push_str(&replacement);
+            done = place + character.len_utf8();
+        }
+    }
+    if done == 0 {
+        return Cow::Borrowed(text);
+    }
+    made.push_str(&text[done..]);
+    Cow::Owned(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s10_what_misleads_is_shown() {
+        for (text, expected) in [
+            ("a\u{1b}[31mb\u{7}", r"a\u{1b}[31mb\u{7}"),
+            ("\u{9b}2J\u{90}q\u{9c}", r"\u{9b}2J\u{90}q\u{9c}"),
+            ("user\u{202e}gpj.exe\u{2066}\u{2069}", r"user\u{202e}gpj.exe\u{2066}\u{2069}"),
+            ("\u{200f}\u{200e}\u{61c}", r"\u{200f}\u{200e}\u{61c}"),
+            ("ad\u{200b}min\u{feff}\u{ad}\u{2060}", r"ad\u{200b}min\u{feff}\u{ad}\u{2060}"),
+            ("a\u{200d}b\u{3164}\u{2800}", r"a\u{200d}b\u{3164}\u{2800}"),
+            ("x\u{e0041}\u{e0100}\u{fe01}", r"x\u{e0041}\u{e0100}\u{fe01}"),
+            ("one\u{2028}two\u{2029}\u{85}\u{b}\u{c}", r"one\u{2028}two\u{2029}\u{85}\u{b}\u{c}"),
+            ("bar\rfoo\u{8}", r"bar\rfoo\u{8}"),
+            ("\u{fffe}\u{1ffff}\u{fdd0}", r"\u{fffe}\u{1ffff}\u{fdd0}"),
+            ("a\r\nb\tc\n", "a\nb\tc\n"),
+            ("Größe: 3 µs, 日本語, עברית, \u{1f600}\u{fe0f}", "Größe: 3 µs, 日本語, עברית, \u{1f600}\u{fe0f}"),
+        ] {
+            assert_eq!(plain(text), expected);
+        }
+        assert_eq!(line("a\r\nb\tc"), r"a\nb\tc");
+    }
+
+    #[test]
+    fn s10_a_long_text_is_cut_between_characters() {
+        assert_eq!(cut("short", 5), "short");
+        assert_eq!(cut("äää", 3), "ä… (4 more bytes)");
+    }
+
+    #[test]
+    fn s10_json_stays_the_same_json() {
+        let value = serde_json::json!({"a\u{202e}": ["\u{9b}31m\u{1b}", "\u{e0041} ä", {"b": "\u{2028}\u{7f}"}]});
+        for text in [value.to_string(), serde_json::to_string_pretty(&value).expect("JSON")] {
+            let escaped = json(&text);
+            assert!(!escaped.chars().any(|c| c != '\n' && is_misleading(c)), "{escaped}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).expect("JSON"), value);
+        }
+    }
+}
