@@ -43,6 +43,9 @@ pub trait Platform:
     + Send
     + Sync
 {
+    /// Refuses a caller that lacks a right over a name; without a name, one that has it over nothing at all. A face asks it
+    /// before it reads the body of a request. What is asked afterwards asks by itself again.
+    fn admit(&self, right: &str, name: Option<&str>) -> ApiResult<()>;
     /// Looks whether everything is in order.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
     /// The state of the whole in numbers, for monitoring.

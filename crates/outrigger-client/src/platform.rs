@@ -268,6 +268,11 @@ impl Backups for Client {
 
 #[async_trait]
 impl Platform for Client {
+    /// The server asks.
+    fn admit(&self, _: &str, _: Option<&str>) -> ApiResult<()> {
+        Ok(())
+    }
+
     async fn doctor(&self) -> ApiResult<DoctorReport> {
         self.get("api/v1/doctor", &()).await
     }

@@ -21,6 +21,13 @@ use tower::Service as _;
 
 use crate::endpoint::Peer;
 
+/// Of a connection, in bytes: what waits to be read or written; in HTTP/2, of each answer.
+const BUFFER: usize = 64 << 10;
+/// The longest head of a request over HTTP/2.
+const HEAD: u32 = 64 << 10;
+/// What may arrive over HTTP/2 before anybody takes it.
+const WINDOW: u32 = 256 << 10;
+
 /// How connections are served, and what all of them share.
 #[derive(Clone)]
 pub struct Connections {
@@ -39,9 +46,17 @@ impl Connections {
         let mut http = auto::Builder::new(TokioExecutor::new());
         // Answers are small: to copy head and body together costs less than to hand the system two pieces. How long a head
         // may take is for `Activity` to see: hyper would set a timer for each.
-        http.http1().header_read_timeout(None).writev(false);
+        // A head is at most as long as a buffer, and as much waits at most to be read or written.
+        http.http1().header_read_timeout(None).writev(false).max_buf_size(BUFFER);
         // Pings count as something that goes on, so these connections stay for as long as they are answered.
-        http.http2().timer(TokioTimer::new()).keep_alive_interval(patience / 2).max_concurrent_streams(256);
+        http.http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(patience / 2)
+            .max_concurrent_streams(100)
+            .max_header_list_size(HEAD)
+            .max_send_buf_size(BUFFER)
+            .initial_stream_window_size(WINDOW / 2)
+            .initial_connection_window_size(WINDOW);
         Self { router, http: Arc::new(http), patience, stopping, over: CancellationToken::new() }
     }
 

@@ -1,12 +1,15 @@
 //! What happens to every request, whatever its route, from top to bottom in [`serve`] and [`answer`]: a correlation id,
-//! the caller, path, query and body, the handler, and the answer or a problem document.
+//! the caller, path and query, the caller's right, the body, the handler, and the answer or a problem document. The body
+//! is read last, when it is known that its sender may send it.
 
 pub mod answer;
 pub mod api;
 pub mod body;
+pub mod budget;
 pub mod input;
 pub mod live;
 pub mod numbers;
+pub mod outflow;
 pub mod problem;
 pub mod traced;
 pub mod upload;
@@ -32,8 +35,9 @@ use ulid::{Generator, Ulid};
 
 use crate::idempotency::{self, Idempotency};
 use answer::{Answer, Answered};
-use api::Parting;
+use api::{Manner, Parting};
 use body::BodyLimits;
+use budget::{Budget, Holder, Share};
 use input::{Input, Payload};
 use who::Who;
 
@@ -48,6 +52,14 @@ pub struct App {
     /// Keeps traces, where anybody does.
     pub tracer: Option<Arc<dyn RequestTracer>>,
     pub body: BodyLimits,
+    /// Bytes of request bodies that are being read or worked on.
+    pub bodies: Arc<Budget>,
+    /// Bytes of answers that were not sent yet.
+    pub answers: Arc<Budget>,
+    /// Answers that go on without end.
+    pub streams: Arc<Budget>,
+    /// How long an answer may take to be sent, if it is not taken faster than [`body::SLOWEST`].
+    pub patience: Duration,
     pub idempotency: Idempotency,
     /// The OpenAPI document, written down once.
     pub document: bytes::Bytes,
@@ -69,13 +81,7 @@ pub enum Peer {
 }
 
 /// Serves one request of a route.
-pub async fn serve<W, P, Q, B, R, F, Fut>(
-    app: Arc<App>,
-    handler: F,
-    route: &'static str,
-    parting: Parting,
-    request: Request,
-) -> Response
+pub async fn serve<W, P, Q, B, R, F, Fut>(app: Arc<App>, handler: F, manner: Manner, request: Request) -> Response
 where
     W: Who,
     P: DeserializeOwned + Send + 'static,
@@ -90,13 +96,14 @@ where
     let method = parts.method.clone();
     let path = tracing::enabled!(tracing::Level::DEBUG).then(|| parts.uri.path().to_owned());
     // Probes and documents, which anybody may read, would only be in the way of who reads traces.
-    let (trace, traced) = if W::SECURED { traced::begin(&app, &parts, correlation, route) } else { (None, None) };
+    let (trace, traced) =
+        if W::SECURED { traced::begin(&app, &parts, correlation, manner.route) } else { (None, None) };
     let visit = Visit { from: None, correlation, trace };
-    let work = AssertUnwindSafe(answer(&app, handler, parting, parts, body, visit)).catch_unwind().await;
-    let answered = match work {
+    let work = AssertUnwindSafe(answer(&app, handler, manner, parts, body, visit)).catch_unwind().await;
+    let (answered, held) = match work {
         Ok(Ok(answered)) => answered,
-        Ok(Err(error)) => problem::answered(error, correlation),
-        Err(_) => problem::answered(fault(), correlation),
+        Ok(Err(error)) => (problem::answered(error, correlation), None),
+        Err(_) => (problem::answered(fault(), correlation), None),
     };
     if let Some(path) = path {
         let status = answered.status.as_u16();
@@ -105,17 +112,17 @@ where
     if let Some(traced) = traced {
         traced.answered(answered.status);
     }
-    answered.into_response(correlation)
+    answered.into_response(correlation, held.map(|share| (share, app.patience)))
 }
 
 async fn answer<W, P, Q, B, R, F, Fut>(
     app: &Arc<App>,
     handler: F,
-    parting: Parting,
+    manner: Manner,
     mut parts: Parts,
     body: axum::body::Body,
     visit: Visit,
-) -> ApiResult<Answered>
+) -> ApiResult<(Answered, Option<Share>)>
 where
     W: Who,
     P: DeserializeOwned + Send + 'static,
@@ -125,10 +132,17 @@ where
     F: Fn(W, Input<P, Q, B>) -> Fut + Send + 'static,
     Fut: Future<Output = ApiResult<R>> + Send + 'static,
 {
-    let who = W::enter(app, &parts, visit).await?;
-    let path = input::path::<P>(&mut parts).await?;
-    let query = input::query::<Q>(&parts.uri)?;
-    let (payload, body) = B::receive(&parts.headers, body, app.body).await?;
+    let admitted = match admit::<W, P, Q, B>(app, manner, &mut parts, visit).await {
+        Ok(admitted) => admitted,
+        Err(error) => {
+            body::dismiss(&parts.headers, body, error.code);
+            return Err(error);
+        }
+    };
+    let Admitted { who, path, query } = admitted;
+    let holder = who.holder();
+    let mut held = app.bodies.share(holder);
+    let (payload, body) = B::receive(&parts.headers, body, app.body, &mut held).await?;
     let input = Input {
         path,
         query,
@@ -137,22 +151,86 @@ where
         last_event_id: parts.headers.get(&LAST_EVENT_ID).cloned(),
     };
     if parts.method != Method::POST || B::STREAMED || !parts.headers.contains_key(&idempotency::HEADER) {
-        return match parting {
-            Parting::Dropped => handler(who, input).await?.render(),
+        let answered = match manner.parting {
+            Parting::Dropped => handler(who, input).await?.render()?,
             Parting::Finished => {
-                let work = async move { handler(who, input).await.and_then(Answer::render) };
-                app.work.spawn(work).await.unwrap_or_else(|_| Err(fault()))
+                let work = async move {
+                    let _held = held;
+                    handler(who, input).await.and_then(Answer::render)
+                };
+                app.work.spawn(work).await.unwrap_or_else(|_| Err(fault()))?
             }
         };
+        return counted(app, answered, holder, manner.parting);
     }
     let request = idempotency::Request::of(&parts, &body)?;
     let work = async move {
+        let _held = held;
         match handler(who, input).await.and_then(Answer::render) {
             Ok(answered) => answered,
             Err(error) => problem::answered(error, visit.correlation),
         }
     };
-    app.idempotency.once(request, &app.door, &app.work, Box::pin(work)).await
+    let answered = app.idempotency.once(request, &app.door, &app.work, Box::pin(work)).await?;
+    counted(app, answered, holder, manner.parting)
+}
+
+/// What is known of a request whose body may be read.
+struct Admitted<W, P, Q> {
+    who: W,
+    path: P,
+    query: Q,
+}
+
+/// Settles all that can be settled without the body: who sends it, what it is for, and whether they may send it.
+async fn admit<W, P, Q, B>(
+    app: &Arc<App>,
+    manner: Manner,
+    parts: &mut Parts,
+    visit: Visit,
+) -> ApiResult<Admitted<W, P, Q>>
+where
+    W: Who,
+    P: DeserializeOwned + Send + 'static,
+    Q: DeserializeOwned + Send + 'static,
+    B: Payload,
+{
+    let who = W::enter(app, parts, visit).await?;
+    let path = input::path::<P>(parts).await?;
+    let query = input::query::<Q>(&parts.uri)?;
+    // Without a body, the handler asks at once.
+    if let (Some(right), false) = (manner.right, B::MEDIA.is_empty()) {
+        let name = match manner.over {
+            Some(parameter) => input::raw_path(parts, parameter).await,
+            None => None,
+        };
+        who.admit(right, name.as_deref())?;
+    }
+    // Before the work: its answer could not be sent.
+    if manner.parting == Parting::Dropped {
+        app.answers.check(who.holder())?;
+    }
+    Ok(Admitted { who, path, query })
+}
+
+/// Counts a long answer, or one that goes on without end, until its client has it.
+fn counted(
+    app: &App,
+    answered: Answered,
+    holder: Option<Holder>,
+    parting: Parting,
+) -> ApiResult<(Answered, Option<Share>)> {
+    let (budget, amount) = match answered.live {
+        Some(_) => (&app.streams, 1),
+        None if answered.body.len() > outflow::SHORT => (&app.answers, answered.body.len() as u64),
+        None => return Ok((answered, None)),
+    };
+    let mut share = budget.share(holder);
+    match share.grow(amount) {
+        // What was changed is told, however much is held: such answers are short.
+        Err(full) if parting == Parting::Dropped => Err(full.into()),
+        _ => Ok((answered, Some(share))),
+    }
 }
 
 /// What a request is answered with that panicked.
@@ -183,7 +261,7 @@ pub async fn method_not_allowed(request: Request) -> Response {
 
 fn refuse(request: &Request, error: ApiError) -> Response {
     let correlation = correlation(request.headers());
-    problem::answered(error, correlation).into_response(correlation)
+    problem::answered(error, correlation).into_response(correlation, None)
 }
 
 fn shortened(text: &str) -> String {

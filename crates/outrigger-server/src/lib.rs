@@ -5,6 +5,7 @@
 //! Read in this order: [`routes`] (what there is), `endpoint` (what happens to every request), `serve` (sockets).
 
 mod connection;
+mod crowd;
 mod endpoint;
 mod etag;
 mod idempotency;

@@ -218,6 +218,7 @@ fn by_status(operation: &Operation, place: &Place) -> BTreeMap<u16, Vec<Code>> {
             Code::Unauthenticated,
             Code::Forbidden,
             Code::RateLimited,
+            Code::Busy,
             Code::ShuttingDown,
             Code::StoreFailed,
             Code::Io,

@@ -15,6 +15,22 @@ pub struct ServerOptions {
     pub tls: Option<TlsFiles>,
     /// The longest body of a request, in bytes.
     pub body_limit: usize,
+    /// How much of request bodies one key may have under way at once, in bytes. Always enough for one body.
+    pub bodies_per_key: usize,
+    /// How much all keys together may have.
+    pub bodies_total: usize,
+    /// How much of long answers one key may leave untaken at once, in bytes.
+    pub answers_per_key: usize,
+    /// How much all keys together may.
+    pub answers_total: usize,
+    /// How many streams of events one key may follow at once.
+    pub streams_per_key: usize,
+    /// How many all keys together may.
+    pub streams_total: usize,
+    /// Connections over the network at once. Those beyond are closed as they come.
+    pub connections: usize,
+    /// Of them, from one address (of IPv6, from one /64).
+    pub connections_per_address: usize,
     /// How long nothing of the body of a request may arrive. All of it may take as long, and longer if it arrives at more
     /// than 16 KiB a second.
     pub body_timeout: Duration,
@@ -41,6 +57,14 @@ impl ServerOptions {
             socket: None,
             tls: None,
             body_limit: 8 << 20,
+            bodies_per_key: 32 << 20,
+            bodies_total: 256 << 20,
+            answers_per_key: 64 << 20,
+            answers_total: 256 << 20,
+            streams_per_key: 64,
+            streams_total: 1024,
+            connections: 4096,
+            connections_per_address: 1024,
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(30),

@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::Connections;
+use crate::crowd::Crowd;
 use crate::endpoint::body::BodyLimits;
+use crate::endpoint::budget::{Bounds, Budget};
 use crate::endpoint::{App, Peer};
 use crate::options::ServerOptions;
 use crate::{listen, openapi, routes};
@@ -74,8 +76,8 @@ pub async fn serve(
     door: Arc<dyn Door>,
     shutdown: CancellationToken,
 ) -> Result<Running, ServeError> {
-    let ServerOptions { listen: wanted, socket, tls, body_limit, body_timeout, idle_timeout, drain } = options;
-    let body = BodyLimits { length: body_limit, timeout: body_timeout };
+    let ServerOptions { listen: wanted, ref socket, ref tls, drain, .. } = options;
+    let socket = socket.clone();
     let tls = tls.as_ref().map(listen::tls).transpose()?;
     let unopened = |source| ServeError::Listen { address: wanted, source };
     let tcp = TcpListener::bind(wanted).await.map_err(unopened)?;
@@ -87,7 +89,7 @@ pub async fn serve(
         },
         None => None,
     };
-    let server = Server::new(door, body, idle_timeout, shutdown);
+    let server = Server::new(door, &options, shutdown);
     let ended = tokio::spawn(run(server, tcp, tls, unix, drain));
     Ok(Running { address, ended })
 }
@@ -96,6 +98,8 @@ pub async fn serve(
 #[derive(Clone)]
 struct Server {
     connections: Connections,
+    /// How many connections there may be.
+    crowd: Arc<Crowd>,
     /// Connections that are open.
     open: TaskTracker,
     /// What is done on behalf of clients that may have left.
@@ -103,14 +107,25 @@ struct Server {
 }
 
 impl Server {
-    fn new(door: Arc<dyn Door>, body: BodyLimits, patience: Duration, stopping: CancellationToken) -> Self {
+    fn new(door: Arc<dyn Door>, options: &ServerOptions, stopping: CancellationToken) -> Self {
+        let ServerOptions { body_limit, body_timeout, idle_timeout: patience, .. } = *options;
+        let bounds = |each: usize, all: usize| Bounds { each: each as u64, all: all as u64 };
+        // One body always has room.
+        let each = options.bodies_per_key.max(body_limit);
+        let bodies = bounds(each, options.bodies_total.max(each));
+        let answers = bounds(options.answers_per_key, options.answers_total);
+        let streams = bounds(options.streams_per_key, options.streams_total);
         let mut api = routes::all();
         let document = serde_json::to_vec(&openapi::document(&mut api)).unwrap_or_default().into();
         let work = TaskTracker::new();
         let app = App {
             tracer: door.tracer(),
             door,
-            body,
+            body: BodyLimits { length: body_limit, timeout: body_timeout },
+            bodies: Budget::new("bytes of request bodies", bodies),
+            answers: Budget::new("bytes of answers", answers),
+            streams: Budget::new("event streams", streams),
+            patience,
             idempotency: Default::default(),
             document,
             // Twice before the connection is taken for idle.
@@ -119,7 +134,8 @@ impl Server {
             work: work.clone(),
         };
         let connections = Connections::new(api.router(Arc::new(app)), patience, stopping);
-        Self { connections, open: TaskTracker::new(), work }
+        let crowd = Crowd::new(options.connections, options.connections_per_address);
+        Self { connections, crowd: Arc::new(crowd), open: TaskTracker::new(), work }
     }
 }
 
@@ -161,17 +177,22 @@ async fn accept_tcp(server: Server, listener: TcpListener, tls: Option<TlsAccept
             () = server.connections.stopping.cancelled() => return,
         };
         let Some((stream, from)) = settled(accepted).await else { continue };
+        let Some(place) = server.crowd.enter(from.ip()) else { continue };
         // Answers are small and go out whole; to wait for more to send would only delay them.
         let _ = stream.set_nodelay(true);
         let peer = Peer::Address(from.ip());
         let one = server.connections.clone();
         match tls.clone() {
-            None => server.open.spawn(one.serve(stream, peer)),
+            None => server.open.spawn(async move {
+                one.serve(stream, peer).await;
+                drop(place);
+            }),
             Some(tls) => server.open.spawn(async move {
                 let agreed = tokio::select! {
                     agreed = tokio::time::timeout(HANDSHAKE, tls.accept(stream)) => agreed,
                     () = one.stopping.cancelled() => return,
                 };
+                let _place = place;
                 match agreed {
                     Ok(Ok(stream)) => one.serve(stream, peer).await,
                     Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS was agreed on"),

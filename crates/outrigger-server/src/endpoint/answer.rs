@@ -1,16 +1,21 @@
 //! What a handler answers with. The type says the status, and the OpenAPI document is told by it.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use outrigger_api::{ApiError, ApiResult, Code};
+use outrigger_api::{ApiError, ApiResult, Code, text};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use ulid::Ulid;
 
 use super::CORRELATION;
+use super::budget::Share;
 use super::live::Live;
+use super::outflow::{Holding, Outflow};
 use crate::etag::ETag;
 
 pub const JSON: &str = "application/json";
@@ -52,14 +57,20 @@ impl Answered {
         // Most fit, and need not grow step by step.
         let mut text = Vec::with_capacity(1024);
         match serde_json::to_writer(&mut text, body) {
-            Ok(()) => Ok(Self::new(status, JSON, text)),
+            Ok(()) => Ok(Self::new(status, JSON, safe(text))),
             Err(_) => Err(ApiError::new(Code::Internal, "the answer could not be written as JSON")),
         }
     }
 
-    pub fn into_response(self, correlation: Ulid) -> Response {
+    /// `held` is what is counted until it is sent, and how long that may take.
+    pub fn into_response(self, correlation: Ulid, held: Option<(Share, Duration)>) -> Response {
         let Self { status, media, body, etag, location, retry_after, content_policy, live, replayed } = self;
-        let body = live.as_ref().map_or_else(|| Body::from(body), Live::take);
+        let body = match (&live, held) {
+            (None, None) => Body::from(body),
+            (None, Some((share, patience))) => Outflow::body(body, share, patience),
+            (Some(live), None) => live.take(),
+            (Some(live), Some((share, _))) => Holding::body(live.take(), share),
+        };
         let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -94,6 +105,20 @@ impl Answered {
             }
         }
         response
+    }
+}
+
+/// JSON in which whatever would mislead its reader is escaped: people read answers in terminals too.
+pub fn safe(json: Vec<u8>) -> Vec<u8> {
+    if json.iter().all(|byte| *byte < 0x7f) {
+        return json;
+    }
+    match String::from_utf8(json) {
+        Ok(json) => match text::json(&json) {
+            Cow::Owned(escaped) => escaped.into_bytes(),
+            Cow::Borrowed(_) => json.into_bytes(),
+        },
+        Err(other) => other.into_bytes(),
     }
 }
 

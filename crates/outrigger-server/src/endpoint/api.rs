@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::Answer;
 use super::input::{Input, Payload};
-use super::who::Who;
+use super::who::{self, Who};
 use super::{App, method_not_allowed, not_found, serve};
 
 /// All routes, with the schemas of the types that they name.
@@ -27,7 +27,7 @@ pub struct Api {
 pub struct Route {
     pub operation: Operation,
     /// Made when all is known of the operation.
-    methods: Box<dyn FnOnce(Parting) -> MethodRouter<Arc<App>> + Send>,
+    methods: Box<dyn FnOnce(Manner) -> MethodRouter<Arc<App>> + Send>,
 }
 
 /// What becomes of what a request asks for when its client leaves before it is answered.
@@ -39,6 +39,17 @@ pub enum Parting {
     /// It is dropped with its client. For what changes nothing, and for calls: those are recorded however they end, nobody is
     /// left who wants their answer, and they are too quick to pay for a task.
     Dropped,
+}
+
+/// How the requests of a route are served.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    pub route: &'static str,
+    pub parting: Parting,
+    /// The right that is asked before the body is read.
+    pub right: Option<&'static str>,
+    /// The parameter of the path that names what the right is asked over; without one, any part of the right will do.
+    pub over: Option<&'static str>,
 }
 
 /// What is known of a route.
@@ -170,9 +181,9 @@ impl Api {
             resumes: false,
             parting,
         };
-        let methods = move |parting| {
+        let methods = move |manner| {
             on(filter, move |State(app): State<Arc<App>>, request: Request| {
-                serve::<W, P, Q, B, R, F, Fut>(app, handler.clone(), path, parting, request)
+                serve::<W, P, Q, B, R, F, Fut>(app, handler.clone(), manner, request)
             })
         };
         let place = self.routes.len();
@@ -184,7 +195,7 @@ impl Api {
     pub fn router(self, app: Arc<App>) -> Router {
         let mut router = Router::new();
         for Route { operation, methods } in self.routes {
-            let methods = methods(operation.parting);
+            let methods = methods(operation.manner());
             for alias in operation.aliases {
                 router = router.route(alias, methods.clone());
             }
@@ -195,6 +206,13 @@ impl Api {
 }
 
 impl Operation {
+    /// How its requests are served.
+    fn manner(&self) -> Manner {
+        let Self { path, parting, right, .. } = *self;
+        let over = right.and_then(|right| who::named(right, path));
+        Manner { route: path, parting, right, over }
+    }
+
     /// Where it is found.
     pub fn addresses(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.path).chain(self.aliases.iter().copied())

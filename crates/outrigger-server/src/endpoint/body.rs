@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::{Body, BodyDataStream, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use http::{HeaderMap, header};
 use outrigger_api::{ApiError, ApiResult, Code};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
+
+use super::budget::Share;
 
 /// How much is read of a body, and how long it is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -21,12 +24,16 @@ pub struct BodyLimits {
 
 /// What must arrive on average, in bytes a second, once the time is over that every body has. Below that, a client that
 /// sends a byte now and then would hold a connection for days.
-const SLOWEST: u64 = 16 << 10;
+pub const SLOWEST: u64 = 16 << 10;
 
 /// A body that is refused early goes on being read for this long and this far, and is thrown away: a client that is still
 /// sending when the connection closes would not see why.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 16 << 20;
+/// How far where it is not even known who sends it.
+const LINGER_BYTES_OF_STRANGERS: u64 = 64 << 10;
+/// How many bodies are thrown away at once. Where there are more, their connections are closed as they are.
+static LINGERING: Semaphore = Semaphore::const_new(64);
 
 /// The pieces of a body.
 struct Pieces {
@@ -73,33 +80,45 @@ impl Pieces {
     }
 }
 
-/// The whole body, of the right media type and not too long.
-pub async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> ApiResult<Bytes> {
-    if announced(headers).is_some_and(|length| length > limits.length as u64) {
-        return Err(too_large(limits.length));
+/// The whole body, of the right media type and not too long. What is announced is counted before it arrives, the rest as it
+/// does.
+pub async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits, held: &mut Share) -> ApiResult<Bytes> {
+    if let Err(error) = room(headers, limits, held) {
+        dismiss(headers, body, error.code);
+        return Err(error);
     }
-    let mut pieces = Pieces::new(body, limits);
+    let mut pieces = Lingering(Pieces::new(body, limits));
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
-    while let Some(piece) = pieces.next().await {
+    while let Some(piece) = pieces.0.next().await {
         let piece = piece?;
-        if first.len() + more.len() + piece.len() > limits.length {
+        let arrived = first.len().max(more.len()) + piece.len();
+        if arrived > limits.length {
             return Err(too_large(limits.length));
         }
+        held.reach(arrived as u64)?;
         // Most bodies come in one piece, which is taken as it is.
         if first.is_empty() {
             first = piece;
-        } else {
-            more.extend_from_slice(&piece);
+            continue;
         }
+        if more.is_empty() {
+            // A body of announced length is put together in its place; one of unknown length in a place that grows.
+            more.reserve(announced(headers).map_or(arrived, |length| length as usize));
+            more.extend_from_slice(&first);
+        }
+        more.extend_from_slice(&piece);
     }
-    if more.is_empty() {
-        return Ok(first);
+    Ok(if more.is_empty() { first } else { more.freeze() })
+}
+
+/// Makes sure that there is room for what is announced.
+fn room(headers: &HeaderMap, limits: BodyLimits, held: &mut Share) -> ApiResult<()> {
+    let Some(length) = announced(headers) else { return Ok(()) };
+    if length > limits.length as u64 {
+        return Err(too_large(limits.length));
     }
-    let mut whole = BytesMut::with_capacity(first.len() + more.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&more);
-    Ok(whole.freeze())
+    Ok(held.reach(length)?)
 }
 
 /// How long the body is, where the request says so.
@@ -118,20 +137,37 @@ struct Lingering(Pieces);
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        let Some(mut body) = self.0.body.take() else { return };
-        let rest = async move {
-            let mut thrown = 0;
-            while let Some(Ok(piece)) = body.next().await {
-                thrown += piece.len() as u64;
-                if thrown > LINGER_BYTES {
-                    return;
-                }
-            }
-        };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(timeout(LINGER, rest));
+        if let Some(body) = self.0.body.take() {
+            linger(body, LINGER_BYTES);
         }
     }
+}
+
+/// Throws away a body whose request is refused, for a while, so that its sender sees why.
+pub fn dismiss(headers: &HeaderMap, body: Body, code: Code) {
+    // Who asks first whether to send it has not sent it, and would be told to if it were read.
+    if body.is_end_stream() || headers.contains_key(header::EXPECT) {
+        return;
+    }
+    let most = if code == Code::Unauthenticated { LINGER_BYTES_OF_STRANGERS } else { LINGER_BYTES };
+    linger(body.into_data_stream(), most);
+}
+
+fn linger(mut body: BodyDataStream, most: u64) {
+    let (Ok(permit), Ok(runtime)) = (LINGERING.try_acquire(), tokio::runtime::Handle::try_current()) else { return };
+    let rest = async move {
+        let mut thrown = 0;
+        while let Some(Ok(piece)) = body.next().await {
+            thrown += piece.len() as u64;
+            if thrown > most {
+                break;
+            }
+        }
+    };
+    runtime.spawn(async move {
+        let _ = timeout(LINGER, rest).await;
+        drop(permit);
+    });
 }
 
 fn too_large(limit: usize) -> ApiError {

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use axum::RequestPartsExt as _;
 use axum::body::Body;
-use axum::extract::{Path, Query};
+use axum::extract::{Path, Query, RawPathParams};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri, header};
@@ -13,6 +13,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, schema_for};
 use serde::de::DeserializeOwned;
 
 use super::body::{self, BodyLimits};
+use super::budget::Share;
 use super::numbers;
 
 /// What a handler gets.
@@ -34,11 +35,13 @@ pub trait Payload: Sized + Send + 'static {
     /// It is handed on while it arrives. Then it cannot be told beforehand whether it was sent before.
     const STREAMED: bool = false;
 
-    /// Takes it in. Answers with the bytes too, by which a request is known that is sent again.
+    /// Takes it in, counted in `held` before it is in memory. Answers with the bytes too, by which a request is known that is
+    /// sent again.
     fn receive(
         headers: &HeaderMap,
         body: Body,
         limits: BodyLimits,
+        held: &mut Share,
     ) -> impl Future<Output = ApiResult<(Self, Bytes)>> + Send;
     /// Its schema, for the OpenAPI document.
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema>;
@@ -51,7 +54,7 @@ pub struct NoBody;
 impl Payload for NoBody {
     const MEDIA: &'static [&'static str] = &[];
 
-    async fn receive(_: &HeaderMap, _: Body, _: BodyLimits) -> ApiResult<(Self, Bytes)> {
+    async fn receive(_: &HeaderMap, _: Body, _: BodyLimits, _: &mut Share) -> ApiResult<(Self, Bytes)> {
         Ok((Self, Bytes::new()))
     }
 
@@ -64,9 +67,14 @@ impl Payload for NoBody {
 impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for T {
     const MEDIA: &'static [&'static str] = &["application/json"];
 
-    async fn receive(headers: &HeaderMap, body: Body, limits: BodyLimits) -> ApiResult<(Self, Bytes)> {
+    async fn receive(
+        headers: &HeaderMap,
+        body: Body,
+        limits: BodyLimits,
+        held: &mut Share,
+    ) -> ApiResult<(Self, Bytes)> {
         json_only(headers)?;
-        let bytes = body::read(headers, body, limits).await?;
+        let bytes = body::read(headers, body, limits, held).await?;
         if bytes.trim_ascii_start().starts_with(b"[") {
             refuse_list_for_object::<T>()?;
         }
@@ -125,6 +133,12 @@ pub async fn path<P: DeserializeOwned + Send + 'static>(parts: &mut Parts) -> Ap
                 .with_hint("`/api/v1/docs` shows what the address is made of"))
         }
     }
+}
+
+/// A parameter in the path as it was sent, its escapes undone.
+pub async fn raw_path(parts: &mut Parts, name: &str) -> Option<String> {
+    let parameters = parts.extract::<RawPathParams>().await.ok()?;
+    parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())
 }
 
 /// The parameters in the query. Each must be known, well-formed, and given once.

@@ -8,7 +8,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use http::StatusCode;
-use outrigger_api::{ApiError, ApiResult, Code, EventInfo, EventStream};
+use outrigger_api::{ApiError, ApiResult, Code, EventInfo, EventStream, text};
 use parking_lot::Mutex;
 use schemars::{Schema, SchemaGenerator};
 use tokio_util::sync::CancellationToken;
@@ -83,7 +83,10 @@ impl Course {
         match next {
             None => None,
             Some(Ok(event)) => match serde_json::to_string(&event) {
-                Ok(data) => Some((Ok(format!("id: {}\ndata: {data}\n\n", event.id).into()), Some(course))),
+                Ok(data) => {
+                    let line = format!("id: {}\ndata: {}\n\n", event.id, text::json(&data));
+                    Some((Ok(line.into()), Some(course)))
+                }
                 Err(_) => None,
             },
             Some(Err(error)) => Some((Ok(problem(error, *correlation)), None)),
@@ -96,5 +99,5 @@ fn problem(error: ApiError, correlation: Ulid) -> Bytes {
         tracing::warn!(code = %error.code, %correlation, message = error.message, "events can no longer be followed");
     }
     let data = serde_json::to_string(&Problem::new(error, correlation)).unwrap_or_default();
-    format!("event: problem\ndata: {data}\n\n").into()
+    format!("event: problem\ndata: {}\n\n", text::json(&data)).into()
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::answer::Answered;
+use super::answer::{Answered, safe};
 
 pub const MEDIA: &str = "application/problem+json";
 
@@ -101,6 +101,6 @@ pub fn answered(error: ApiError, correlation: Ulid) -> Answered {
     if status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::warn!(code = %error.code, %correlation, message = error.message, "a request failed");
     }
-    let text = serde_json::to_vec(&Problem::new(error, correlation)).unwrap_or_default();
+    let text = safe(serde_json::to_vec(&Problem::new(error, correlation)).unwrap_or_default());
     Answered { retry_after, ..Answered::new(status, MEDIA, text) }
 }

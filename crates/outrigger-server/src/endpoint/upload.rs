@@ -7,6 +7,7 @@ use outrigger_api::{ApiError, ApiResult, ArchiveKind, Code, Digest, PackageUploa
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::body::{self, BodyLimits};
+use super::budget::Share;
 use super::input::Payload;
 
 /// RFC 9530; and what it took the place of, which many clients still send.
@@ -24,7 +25,8 @@ impl Payload for Upload {
     const MEDIA: &'static [&'static str] = &[ArchiveKind::Zip.media(), ArchiveKind::TarGz.media()];
     const STREAMED: bool = true;
 
-    async fn receive(headers: &HeaderMap, body: Body, limits: BodyLimits) -> ApiResult<(Self, Bytes)> {
+    /// It goes to the disk as it arrives; how much of it may be there is for the platform to bound.
+    async fn receive(headers: &HeaderMap, body: Body, limits: BodyLimits, _: &mut Share) -> ApiResult<(Self, Bytes)> {
         // Made first: where the headers are refused, it goes on being read for a moment.
         let content = Box::pin(body::stream(body, limits));
         let upload =

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, header};
 use outrigger_api::{ApiError, ApiResult, Code, Door, Platform, Visit};
 use ulid::Ulid;
 
+use super::budget::Holder;
 use super::{App, Peer};
 
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -19,6 +20,12 @@ pub trait Who: Sized + Send + 'static {
 
     /// Lets them in, or not.
     fn enter(app: &Arc<App>, parts: &Parts, visit: Visit) -> impl Future<Output = ApiResult<Self>> + Send;
+
+    /// Asks for a right before the body is read, over a name or over anything.
+    fn admit(&self, right: &str, name: Option<&str>) -> ApiResult<()>;
+
+    /// For whom bodies and answers are counted; nobody where they need no bound.
+    fn holder(&self) -> Option<Holder>;
 }
 
 /// Somebody with a key, or the administrator. What they may do is for the platform to say.
@@ -27,6 +34,8 @@ pub struct Caller {
     pub app: Arc<App>,
     pub platform: Arc<dyn Platform>,
     pub correlation: Ulid,
+    /// None for the administrator at the socket.
+    holder: Option<Holder>,
 }
 
 impl Who for Caller {
@@ -39,12 +48,20 @@ impl Who for Caller {
             Some(Peer::Socket) | None => None,
         };
         let visit = Visit { from, ..visit };
-        let platform = match (key(&parts.headers)?, peer) {
-            (Some(key), _) => app.door.enter(key, visit).await?,
-            (None, Some(Peer::Socket)) => app.door.local(visit),
+        let (platform, holder) = match (key(&parts.headers)?, peer) {
+            (Some(key), _) => (app.door.enter(key, visit).await?, Some(Holder::of_key(key))),
+            (None, Some(Peer::Socket)) => (app.door.local(visit), None),
             (None, _) => return Err(ApiError::new(Code::Unauthenticated, "the request carries no key")),
         };
-        Ok(Self { app: Arc::clone(app), platform, correlation: visit.correlation })
+        Ok(Self { app: Arc::clone(app), platform, correlation: visit.correlation, holder })
+    }
+
+    fn admit(&self, right: &str, name: Option<&str>) -> ApiResult<()> {
+        self.platform.admit(right, name)
+    }
+
+    fn holder(&self) -> Option<Holder> {
+        self.holder
     }
 }
 
@@ -66,6 +83,30 @@ impl Who for Visitor {
     async fn enter(app: &Arc<App>, _: &Parts, _: Visit) -> ApiResult<Self> {
         Ok(Self { app: Arc::clone(app) })
     }
+
+    fn admit(&self, _: &str, _: Option<&str>) -> ApiResult<()> {
+        Ok(())
+    }
+
+    /// What anybody may see is small, or there only once.
+    fn holder(&self) -> Option<Holder> {
+        None
+    }
+}
+
+/// The parameter of a path that names what a right is asked over, where it does. A plugin's name is that for most rights
+/// over plugins; a function's for those over functions; and so on.
+pub fn named(right: &str, path: &str) -> Option<&'static str> {
+    let over = match right.split('_').next()? {
+        "plugin" | "configuration" => "plugin_id",
+        "function" => "function",
+        "hook" => "hook",
+        "role" => "role",
+        "webhook" => "webhook",
+        "template" => "template",
+        _ => return None,
+    };
+    path.contains(&format!("{{{over}}}")).then_some(over)
 }
 
 /// The key that a request carries, in either of the two headers.

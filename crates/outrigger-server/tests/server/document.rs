@@ -10,15 +10,15 @@ use crate::client::{Call, Server};
 use crate::platform::NOBODY;
 
 /// One operation of the document, with an address made of its examples.
-struct Operation {
-    method: Method,
-    path: String,
+pub struct Operation {
+    pub method: Method,
+    pub path: String,
     template: String,
-    described: Value,
+    pub described: Value,
 }
 
 impl Operation {
-    fn public(&self) -> bool {
+    pub fn public(&self) -> bool {
         self.described["security"] == json!([])
     }
 
@@ -36,7 +36,7 @@ impl Operation {
     }
 }
 
-fn operations(document: &Value) -> Vec<Operation> {
+pub fn operations(document: &Value) -> Vec<Operation> {
     let mut operations = Vec::new();
     for (template, methods) in document["paths"].as_object().unwrap() {
         for (method, described) in methods.as_object().unwrap() {

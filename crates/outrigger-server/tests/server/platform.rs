@@ -180,6 +180,10 @@ impl Seen {
 
 #[async_trait]
 impl Platform for Seen {
+    fn admit(&self, _: &str, _: Option<&str>) -> ApiResult<()> {
+        self.allowed()
+    }
+
     async fn doctor(&self) -> ApiResult<DoctorReport> {
         self.allowed()?;
         Ok(DoctorReport { checks: Vec::new() })

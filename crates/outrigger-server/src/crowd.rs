@@ -1,0 +1,55 @@
+//! How many connections there are, from one address and from all. One that is too many is closed before anything is read:
+//! whoever opens many stands in the way of few.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::endpoint::budget::{Bounds, Budget, Full, Holder, Share};
+
+/// How often the log says that connections are refused.
+const TOLD: Duration = Duration::from_mins(1);
+
+#[derive(Debug)]
+pub struct Crowd {
+    budget: Arc<Budget>,
+    refused: Mutex<Refused>,
+}
+
+/// What was refused and not told yet.
+#[derive(Debug, Default)]
+struct Refused {
+    count: u64,
+    told: Option<Instant>,
+}
+
+impl Crowd {
+    pub fn new(all: usize, each: usize) -> Self {
+        let bounds = Bounds { each: each as u64, all: all as u64 };
+        Self { budget: Budget::new("connections", bounds), refused: Mutex::default() }
+    }
+
+    /// A place for a connection until it is dropped; none where there are too many.
+    pub fn enter(&self, from: IpAddr) -> Option<Share> {
+        let mut place = self.budget.share(Some(Holder::of_address(from)));
+        match place.grow(1) {
+            Ok(()) => Some(place),
+            Err(full) => {
+                self.tell(from, full);
+                None
+            }
+        }
+    }
+
+    fn tell(&self, from: IpAddr, full: Full) {
+        let mut refused = self.refused.lock();
+        refused.count += 1;
+        if refused.told.is_none_or(|told| told.elapsed() >= TOLD) {
+            let count = std::mem::take(&mut refused.count);
+            refused.told = Some(Instant::now());
+            tracing::warn!(%from, limit = full.limit(), count, "connections refused: too many {}", full.whose());
+        }
+    }
+}

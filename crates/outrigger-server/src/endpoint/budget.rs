@@ -1,0 +1,221 @@
+//! What requests hold at once, bounded for each holder and for all together: bytes of bodies and answers, event streams,
+//! connections. A holder that takes all it may have stands in the way of nobody else.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
+
+use outrigger_api::{ApiError, Code};
+use parking_lot::Mutex;
+
+/// When to try again after a refusal.
+const AGAIN_MS: u64 = 1_000;
+
+/// Whom something is counted for: a key, or an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Holder(u64);
+
+impl Holder {
+    /// The holder of a key.
+    pub fn of_key(key: &str) -> Self {
+        Self::hashed(key)
+    }
+
+    /// A client on the network. An IPv6 user has a whole /64 to come from.
+    pub fn of_address(address: IpAddr) -> Self {
+        Self::hashed(&match address.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+
+    /// With a secret of this process, so that nobody can be counted for somebody else.
+    fn hashed(value: &(impl std::hash::Hash + ?Sized)) -> Self {
+        static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self(STATE.hash_one(value))
+    }
+}
+
+/// How much may be held at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// By one holder.
+    pub each: u64,
+    /// By all together.
+    pub all: u64,
+}
+
+/// What is held, and how much may be.
+#[derive(Debug)]
+pub struct Budget {
+    /// As messages name it, such as `request bodies`.
+    what: &'static str,
+    bounds: Bounds,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    all: u64,
+    each: HashMap<Holder, u64>,
+}
+
+/// What did not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full {
+    what: &'static str,
+    /// The limit that was met, and whether it is that of one holder.
+    limit: u64,
+    own: bool,
+}
+
+impl Full {
+    pub const fn limit(self) -> u64 {
+        self.limit
+    }
+
+    /// Whose limit was met, of addresses.
+    pub const fn whose(self) -> &'static str {
+        if self.own { "from this address" } else { "in all" }
+    }
+}
+
+impl From<Full> for ApiError {
+    fn from(full: Full) -> Self {
+        let Full { what, limit, own } = full;
+        let whose = if own { "this key has" } else { "the server has" };
+        let error = Self {
+            retry_after_ms: Some(AGAIN_MS),
+            ..Self::new(Code::Busy, format!("{whose} too many {what} under way; the limit is {limit}"))
+        };
+        error.with_hint("send fewer requests at once, and try again when earlier ones are answered")
+    }
+}
+
+impl Budget {
+    pub fn new(what: &'static str, bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self { what, bounds, held: Mutex::default() })
+    }
+
+    /// A share that holds nothing yet. Nothing is counted without a holder.
+    pub fn share(self: &Arc<Self>, holder: Option<Holder>) -> Share {
+        Share { of: holder.map(|holder| (Arc::clone(self), holder)), amount: 0 }
+    }
+
+    /// Whether a holder may take anything at all.
+    ///
+    /// # Errors
+    /// The holder, or all together, hold as much as they may.
+    pub fn check(&self, holder: Option<Holder>) -> Result<(), Full> {
+        let Some(holder) = holder else { return Ok(()) };
+        let held = self.held.lock();
+        if held.all == 0 {
+            return Ok(());
+        }
+        if held.all >= self.bounds.all {
+            return Err(Full { what: self.what, limit: self.bounds.all, own: false });
+        }
+        match held.each.get(&holder) {
+            Some(own) if *own >= self.bounds.each => Err(Full { what: self.what, limit: self.bounds.each, own: true }),
+            _ => Ok(()),
+        }
+    }
+
+    fn take(&self, holder: Holder, amount: u64) -> Result<(), Full> {
+        let Bounds { each, all } = self.bounds;
+        let mut held = self.held.lock();
+        if held.all.saturating_add(amount) > all {
+            return Err(Full { what: self.what, limit: all, own: false });
+        }
+        let own = held.each.entry(holder).or_default();
+        if own.saturating_add(amount) > each {
+            if *own == 0 {
+                held.each.remove(&holder);
+            }
+            return Err(Full { what: self.what, limit: each, own: true });
+        }
+        *own += amount;
+        held.all += amount;
+        Ok(())
+    }
+
+    fn give_back(&self, holder: Holder, amount: u64) {
+        let mut held = self.held.lock();
+        held.all -= amount;
+        if let Some(own) = held.each.get_mut(&holder) {
+            *own -= amount;
+            if *own == 0 {
+                held.each.remove(&holder);
+            }
+        }
+    }
+}
+
+/// What one request holds. It is given back when this is dropped.
+#[derive(Debug)]
+pub struct Share {
+    of: Option<(Arc<Budget>, Holder)>,
+    amount: u64,
+}
+
+impl Share {
+    /// Takes more, before it is held.
+    ///
+    /// # Errors
+    /// The holder, or all together, would hold too much.
+    pub fn grow(&mut self, amount: u64) -> Result<(), Full> {
+        if let (Some((budget, holder)), 1..) = (&self.of, amount) {
+            budget.take(*holder, amount)?;
+            self.amount += amount;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that as much is held.
+    ///
+    /// # Errors
+    /// As [`Self::grow`].
+    pub fn reach(&mut self, amount: u64) -> Result<(), Full> {
+        self.grow(amount.saturating_sub(self.amount))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if let (Some((budget, holder)), 1..) = (&self.of, self.amount) {
+            budget.give_back(*holder, self.amount);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s13_one_holder_takes_its_own_part_and_no_more() {
+        let budget = Budget::new("request bodies", Bounds { each: 10, all: 15 });
+        let share = |name: &str| budget.share(Some(Holder::of_key(name)));
+        let (mut first, mut second) = (share("a"), share("a"));
+        first.grow(6).expect("it fits");
+        assert!(second.grow(5).expect_err("it is the same holder").own);
+        second.reach(4).expect("it fits");
+        second.reach(4).expect("it is held already");
+        let mut other = share("b");
+        assert!(!other.grow(6).expect_err("all hold too much").own);
+        other.grow(5).expect("it fits");
+        budget.share(None).grow(1_000).expect("nothing is counted without a holder");
+        drop((first, second, other));
+        assert_eq!((budget.held.lock().all, budget.held.lock().each.len()), (0, 0));
+    }
+
+    #[test]
+    fn s13_an_address_is_counted_with_its_neighbours() {
+        let holder = |text: &str| Holder::of_address(text.parse().expect("an address"));
+        assert_eq!(holder("2001:db8::1"), holder("2001:db8::ffff:1"));
+        assert_ne!(holder("2001:db8::1"), holder("2001:db8:0:1::1"));
+        assert_eq!(holder("10.0.0.1"), holder("::ffff:10.0.0.1"));
+        assert_ne!(holder("10.0.0.1"), holder("10.0.0.2"));
+    }
+}
