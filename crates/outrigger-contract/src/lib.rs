@@ -9,6 +9,7 @@ pub mod address;
 pub mod code;
 pub mod digest;
 pub mod grant;
+pub mod excerpt;
 pub mod hook;
 pub mod limit;
 pub mod manifest;

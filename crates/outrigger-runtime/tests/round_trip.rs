@@ -6,7 +6,7 @@ mod common;
 use std::sync::{Arc, LazyLock};
 
 use common::{Bench, PLENTY};
-use outrigger_contract::types::json::{parse, parse_arguments, render};
+use outrigger_contract::types::json::{Meter, parse, parse_arguments, render};
 use outrigger_contract::types::{schema, wit};
 use outrigger_contract::{Type, TypeGraph, Value};
 use outrigger_testkit::components::component;
@@ -84,8 +84,8 @@ fn check(tree: &TypeTree, values: &[Value]) -> Result<(), TestCaseError> {
         // As text, as it travels.
         let text = serde_json::to_string(&arguments).expect("JSON");
         let Ok(Json::Object(read)) = serde_json::from_str(&text) else { panic!("an object") };
-        let parsed =
-            parse_arguments(graph, function, read).map_err(|faults| TestCaseError::fail(faults.to_string()))?;
+        let parsed = parse_arguments(graph, function, read, &Meter::unbounded())
+            .map_err(|faults| TestCaseError::fail(faults.to_string()))?;
         prop_assert_eq!(&parsed[0], &value);
 
         let call = loaded.revision.call(0, &parsed, world.services.context(PLENTY));
@@ -341,7 +341,7 @@ fn has_broken_base64(graph: &TypeGraph, ty: &Type, json: &Json) -> bool {
 fn no_arguments_are_an_empty_object() {
     let graph = wit::read_component(&outrigger_testkit::components::hostile()).expect("a component").graph;
     let (_, trap) = graph.function("trap").expect("it is there");
-    assert_eq!(parse_arguments(&graph, trap, Map::new()).expect("nothing is wanted"), []);
+    assert_eq!(parse_arguments(&graph, trap, Map::new(), &Meter::unbounded()).expect("nothing is wanted"), []);
     assert!(validator(&schema::arguments(&graph, trap)).is_valid(&json!({})));
     assert!(validator(&schema::result(&graph, trap)).is_valid(&Json::Null));
 }

@@ -20,6 +20,7 @@
 //! padded as it must be is checked here alone: on megabytes, a pattern for it makes some validators run out of stack.
 
 mod fits;
+mod meter;
 mod render;
 mod text;
 
@@ -27,8 +28,11 @@ use serde_json::{Map, Value as Json};
 
 use super::graph::{Case, Field, Function, Label, Shape, Type, TypeGraph};
 use super::value::Value;
+use crate::excerpt::{self, excerpt};
 
 pub use fits::{check_arguments, fits};
+pub(crate) use meter::ALLOCATION;
+pub use meter::{Meter, members_size, tree_size};
 pub use render::{Rendered, render};
 pub use text::parse_arguments_text;
 
@@ -58,16 +62,27 @@ impl std::fmt::Display for Fault {
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct Faults(pub Vec<Fault>);
 
+/// Why arguments could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    #[error(transparent)]
+    Faults(#[from] Faults),
+    /// They would take more memory than the [`Meter`] lets be taken.
+    #[error("the arguments would take more memory than there is for them")]
+    OutOfMemory,
+}
+
 /// Reads the arguments of a function from a JSON object with a member for each parameter.
 ///
 /// # Errors
-/// All places where the object does not fit the parameters.
+/// All places where the object does not fit the parameters, or it would take more memory than the meter lets be taken.
 pub fn parse_arguments(
     graph: &TypeGraph,
     function: &Function,
     arguments: Map<String, Json>,
-) -> Result<Vec<Value>, Faults> {
-    let mut reader = Reader::new(graph);
+    meter: &Meter<'_>,
+) -> Result<Vec<Value>, ParseError> {
+    let mut reader = Reader::new(graph, meter);
     let values = reader.fields(&function.params, arguments, "argument");
     reader.finish(values)
 }
@@ -77,9 +92,13 @@ pub fn parse_arguments(
 /// # Errors
 /// All places where the JSON does not fit the type.
 pub fn parse(graph: &TypeGraph, ty: &Type, json: Json) -> Result<Value, Faults> {
-    let mut reader = Reader::new(graph);
+    let meter = Meter::unbounded();
+    let mut reader = Reader::new(graph, &meter);
     let value = reader.value(ty, json);
-    reader.finish(value)
+    reader.finish(value).map_err(|error| match error {
+        ParseError::Faults(faults) => faults,
+        ParseError::OutOfMemory => unreachable!("it is not bounded"),
+    })
 }
 
 /// Reads values and gathers faults, with the path to where it stands.
@@ -87,6 +106,7 @@ struct Reader<'a> {
     graph: &'a TypeGraph,
     path: Vec<Step<'a>>,
     faults: Vec<Fault>,
+    meter: &'a Meter<'a>,
 }
 
 /// One step of a path. Steps become text only when there is a fault to report.
@@ -99,14 +119,15 @@ enum Step<'a> {
 type Bounds = (i128, i128);
 
 impl<'a> Reader<'a> {
-    fn new(graph: &'a TypeGraph) -> Self {
-        Self { graph, path: Vec::new(), faults: Vec::new() }
+    fn new(graph: &'a TypeGraph, meter: &'a Meter<'a>) -> Self {
+        Self { graph, path: Vec::new(), faults: Vec::new(), meter }
     }
 
-    fn finish<T>(self, value: Option<T>) -> Result<T, Faults> {
+    fn finish<T>(self, value: Option<T>) -> Result<T, ParseError> {
         match value {
+            _ if self.meter.is_over() => Err(ParseError::OutOfMemory),
             Some(value) if self.faults.is_empty() => Ok(value),
-            _ => Err(Faults(self.faults)),
+            _ => Err(Faults(self.faults).into()),
         }
     }
 
@@ -119,15 +140,18 @@ impl<'a> Reader<'a> {
                     Step::Member(name) => path.push_str(&name.replace('~', "~0").replace('/', "~1")),
                     Step::Index(index) => path.push_str(&index.to_string()),
                 }
+                if path.len() > excerpt::LONGEST {
+                    break;
+                }
             }
-            self.faults.push(Fault { path, message: message.into() });
+            self.faults.push(Fault { path: excerpt(path), message: excerpt(message) });
         }
         None
     }
 
-    /// Whether enough faults are found to stop.
+    /// Whether enough faults are found to stop, or there is no memory to go on.
     fn full(&self) -> bool {
-        self.faults.len() >= FAULTS_AT_MOST
+        self.faults.len() >= FAULTS_AT_MOST || self.meter.is_over()
     }
 
     fn mismatch<T>(&mut self, wanted: &str, found: &Json) -> Option<T> {
@@ -173,6 +197,12 @@ impl<'a> Reader<'a> {
                 self.shape(&graph.named(*id).shape, json)
             }
         }
+    }
+
+    /// Reads a value into a box.
+    fn boxed(&mut self, ty: &'a Type, json: Json) -> Option<Box<Value>> {
+        self.meter.boxed()?;
+        self.value(ty, json).map(Box::new)
     }
 
     fn shape(&mut self, shape: &'a Shape, json: Json) -> Option<Value> {
@@ -262,6 +292,7 @@ impl<'a> Reader<'a> {
 
     fn bytes(&mut self, json: &Json) -> Option<Value> {
         match json {
+            Json::String(text) if self.meter.allocation(text.len()).is_none() => None,
             Json::String(text) => match base64_simd::STANDARD.decode_to_vec(text.as_bytes()) {
                 Ok(bytes) => Some(Value::Bytes(bytes.into())),
                 Err(_) => self.fault("must be base64 with the standard alphabet and padding"),
@@ -272,7 +303,7 @@ impl<'a> Reader<'a> {
 
     fn list(&mut self, item: &'a Type, json: Json) -> Option<Value> {
         let Json::Array(items) = json else { return self.mismatch("an array", &json) };
-        let mut values = Vec::with_capacity(items.len());
+        let mut values = self.meter.list(items.len())?;
         for (index, json) in items.into_iter().enumerate() {
             let value = self.at(Step::Index(index), |reader| reader.value(item, json));
             values.extend(value);
@@ -288,7 +319,7 @@ impl<'a> Reader<'a> {
         if items.len() != types.len() {
             return self.fault(format!("must have {} items, but has {}", types.len(), items.len()));
         }
-        let mut values = Vec::with_capacity(items.len());
+        let mut values = self.meter.list(items.len())?;
         for (index, (ty, json)) in types.iter().zip(items).enumerate() {
             values.extend(self.at(Step::Index(index), |reader| reader.value(ty, json)));
         }
@@ -300,14 +331,14 @@ impl<'a> Reader<'a> {
             return Some(Value::Option(None));
         }
         if !self.graph.is_optional(inner) {
-            return self.value(inner, json).map(|value| Value::Option(Some(Box::new(value))));
+            return self.boxed(inner, json).map(|value| Value::Option(Some(value)));
         }
         let wanted = "null or an object with the one member \"some\"";
         let Json::Object(mut members) = json else { return self.mismatch(wanted, &json) };
         match members.remove("some") {
             Some(json) if members.is_empty() => {
-                let value = self.at(Step::Member("some"), |reader| reader.value(inner, json))?;
-                Some(Value::Option(Some(Box::new(value))))
+                let value = self.at(Step::Member("some"), |reader| reader.boxed(inner, json))?;
+                Some(Value::Option(Some(value)))
             }
             _ => self.fault(format!("must be {wanted}")),
         }
@@ -330,7 +361,7 @@ impl<'a> Reader<'a> {
     /// The payload of a side of a result: `null` where that side has none.
     fn payload(&mut self, ty: Option<&'a Type>, json: Json) -> Option<Option<Box<Value>>> {
         match ty {
-            Some(ty) => self.value(ty, json).map(|value| Some(Box::new(value))),
+            Some(ty) => self.boxed(ty, json).map(Some),
             None if json.is_null() => Some(None),
             None => self.mismatch("null", &json),
         }
@@ -351,7 +382,7 @@ impl<'a> Reader<'a> {
         };
         let payload = match (&cases[index].ty, val) {
             (None, None) => None,
-            (Some(ty), Some(json)) => Some(Box::new(self.at(Step::Member("val"), |reader| reader.value(ty, json))?)),
+            (Some(ty), Some(json)) => Some(self.at(Step::Member("val"), |reader| reader.boxed(ty, json))?),
             (Some(ty), None) => {
                 let ty = self.graph.display(ty);
                 return self.fault(format!("needs \"val\": the case `{tag}` has a value of type {ty}"));
@@ -363,7 +394,7 @@ impl<'a> Reader<'a> {
 
     fn flags(&mut self, labels: &'a [Label], json: Json) -> Option<Value> {
         let Json::Array(items) = json else { return self.mismatch("an array of names", &json) };
-        let mut set = Vec::with_capacity(items.len());
+        let mut set = self.meter.list(items.len())?;
         for (index, json) in items.into_iter().enumerate() {
             let flag = self.at(Step::Index(index), |reader| match &json {
                 Json::String(name) => reader.label(labels, name, "flag"),
@@ -389,7 +420,7 @@ impl<'a> Reader<'a> {
     }
 
     fn fields(&mut self, fields: &'a [Field], mut members: Map<String, Json>, what: &str) -> Option<Vec<Value>> {
-        let mut values = Vec::with_capacity(fields.len());
+        let mut values = self.meter.list(fields.len())?;
         for field in fields {
             let value = match members.remove(&field.name) {
                 Some(json) => self.at(Step::Member(&field.name), |reader| reader.value(&field.ty, json)),

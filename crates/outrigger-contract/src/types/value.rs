@@ -5,6 +5,8 @@ use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 
+use super::json::ALLOCATION;
+
 /// A value. Which variant it is follows from its type; see each.
 #[derive(Clone, Debug)]
 pub enum Value {
@@ -94,6 +96,30 @@ fn canonical_f64(value: f64) -> u64 {
 }
 
 impl Value {
+    /// Bytes of memory that the value takes beyond its own place: those of all allocations in it.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        let allocation = |bytes: usize| if bytes == 0 { 0 } else { bytes + ALLOCATION };
+        match self {
+            Self::Bool(_)
+            | Self::Unsigned(_)
+            | Self::Signed(_)
+            | Self::Float32(_)
+            | Self::Float64(_)
+            | Self::Char(_)
+            | Self::Enum(_) => 0,
+            Self::String(text) => allocation(text.capacity()),
+            Self::Bytes(bytes) => allocation(bytes.len()),
+            Self::List(items) | Self::Tuple(items) | Self::Record(items) => {
+                allocation(items.capacity() * size_of::<Self>()) + items.iter().map(Self::heap).sum::<usize>()
+            }
+            Self::Option(inner) | Self::Variant(_, inner) | Self::Result(Ok(inner) | Err(inner)) => {
+                inner.as_deref().map_or(0, |value| allocation(size_of::<Self>()) + value.heap())
+            }
+            Self::Flags(flags) => allocation(flags.capacity() * size_of::<u32>()),
+        }
+    }
+
     /// The size in bytes of the data in it: text and bytes by length, everything else by its width.
     /// Limits on output are measured with it.
     #[must_use]

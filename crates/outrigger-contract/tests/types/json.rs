@@ -383,7 +383,7 @@ fn function() -> Function {
 fn arguments_are_given_by_name() {
     let check = |arguments: Json, expected: Result<usize, &str>| {
         let Json::Object(members) = arguments.clone() else { panic!("arguments are an object") };
-        let read = json::parse_arguments(&graph(), &function(), members);
+        let read = json::parse_arguments(&graph(), &function(), members, &json::Meter::unbounded());
         let accepted = validator(&schema::arguments(&graph(), &function())).is_valid(&arguments);
         assert_eq!(accepted, read.is_ok(), "{arguments}");
         let read = read.map(|values| values.len()).map_err(|faults| faults.to_string());

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use outrigger_contract::types::json::{self, Fault, Faults, Rendered};
+use outrigger_contract::types::json::{self, Fault, Rendered};
 use outrigger_contract::types::{Field, Function, Outcome, Type, TypeGraph, Value, schema};
 use outrigger_testkit::values::{TypeTree, WitWriter, any_type, values_of};
 use proptest::collection::vec;
@@ -36,8 +36,10 @@ fn read_type(tree: &TypeTree) -> (TypeGraph, Type) {
     (graph, ty)
 }
 
+type Read = Result<Vec<Value>, json::ParseError>;
+
 /// A value as the argument of a function, read from text in one pass and through a tree.
-fn both_ways(graph: &TypeGraph, ty: &Type, text: &str) -> (Result<Vec<Value>, Faults>, Result<Vec<Value>, Faults>) {
+fn both_ways(graph: &TypeGraph, ty: &Type, text: &str) -> (Read, Read) {
     let function = Function {
         name: "f".to_owned(),
         interface: None,
@@ -48,7 +50,9 @@ fn both_ways(graph: &TypeGraph, ty: &Type, text: &str) -> (Result<Vec<Value>, Fa
     };
     let text = format!("{{\"v\": {text}}}");
     let tree = serde_json::from_str(&text).expect("it is an object");
-    (json::parse_arguments_text(graph, &function, &text), json::parse_arguments(graph, &function, tree))
+    let meter = json::Meter::unbounded();
+    let quick = json::parse_arguments_text(graph, &function, &text, &meter);
+    (quick, json::parse_arguments(graph, &function, tree, &meter))
 }
 
 proptest! {

@@ -8,30 +8,52 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Value as Json;
 
-use super::{Fault, Faults, parse_arguments};
+use super::meter::{Meter, Tree};
+use super::{Fault, Faults, ParseError, parse_arguments};
 use crate::types::graph::{Case, Field, Function, Label, Shape, Type, TypeGraph};
 use crate::types::value::Value;
 
 /// Reads the arguments of a function from the text of a JSON object with a member for each parameter.
 ///
 /// # Errors
-/// All places where the object does not fit the parameters, or why the text is not a JSON object.
-pub fn parse_arguments_text(graph: &TypeGraph, function: &Function, text: &str) -> Result<Vec<Value>, Faults> {
-    if let Some(values) = quick(graph, function, text) {
+/// All places where the object does not fit the parameters, or why the text is not a JSON object; or it would take more memory
+/// than the meter lets be taken.
+pub fn parse_arguments_text(
+    graph: &TypeGraph,
+    function: &Function,
+    text: &str,
+    meter: &Meter<'_>,
+) -> Result<Vec<Value>, ParseError> {
+    if let Some(values) = quick(graph, function, text, meter) {
         return Ok(values);
     }
-    match serde_json::from_str(text) {
-        Ok(arguments) => parse_arguments(graph, function, arguments),
-        Err(error) => {
-            Err(Faults(vec![Fault { path: String::new(), message: format!("it is not a JSON object: {error}") }]))
-        }
+    if meter.is_over() {
+        return Err(ParseError::OutOfMemory);
+    }
+    match tree(text, meter) {
+        Ok(Json::Object(arguments)) => parse_arguments(graph, function, arguments, meter),
+        _ if meter.is_over() => Err(ParseError::OutOfMemory),
+        Ok(_) => Err(not_an_object("it is of another kind")),
+        Err(error) => Err(not_an_object(&error.to_string())),
     }
 }
 
-fn quick(graph: &TypeGraph, function: &Function, text: &str) -> Option<Vec<Value>> {
+fn not_an_object(why: &str) -> ParseError {
+    Faults(vec![Fault { path: String::new(), message: format!("it is not a JSON object: {why}") }]).into()
+}
+
+fn tree(text: &str, meter: &Meter<'_>) -> serde_json::Result<Json> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let values = deserializer.deserialize_map(Members { graph, fields: &function.params }).ok()?;
+    let tree = Tree(meter).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(tree)
+}
+
+fn quick(graph: &TypeGraph, function: &Function, text: &str, meter: &Meter<'_>) -> Option<Vec<Value>> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let values = deserializer.deserialize_map(Members { graph, fields: &function.params, meter }).ok()?;
     deserializer.end().ok()?;
     Some(values)
 }
@@ -43,26 +65,38 @@ fn give_up<T, E: Error>() -> Result<T, E> {
     Err(E::custom(GIVE_UP))
 }
 
+/// What the meter let be taken. Where it did not, that is the end of the thorough way too.
+fn taken<T, E: Error>(taken: Option<T>) -> Result<T, E> {
+    taken.map_or_else(give_up, Ok)
+}
+
 /// One value of a type.
 #[derive(Clone, Copy)]
 struct Typed<'a> {
     graph: &'a TypeGraph,
     ty: &'a Type,
+    meter: &'a Meter<'a>,
 }
 
 impl<'a> Typed<'a> {
     const fn of(self, ty: &'a Type) -> Self {
-        Self { graph: self.graph, ty }
+        Self { graph: self.graph, ty, meter: self.meter }
+    }
+
+    /// Reads a value into a box.
+    fn boxed<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Box<Value>, D::Error> {
+        taken(self.meter.boxed())?;
+        self.deserialize(deserializer).map(Box::new)
     }
 
     fn shape<'de, D: Deserializer<'de>>(self, shape: &'a Shape, deserializer: D) -> Result<Value, D::Error> {
-        let graph = self.graph;
+        let Self { graph, meter, .. } = self;
         match shape {
             Shape::Alias(target) => self.of(target).deserialize(deserializer),
-            Shape::Record(fields) => deserializer.deserialize_map(Members { graph, fields }).map(Value::Record),
+            Shape::Record(fields) => deserializer.deserialize_map(Members { graph, fields, meter }).map(Value::Record),
             Shape::Enum(labels) => Named(labels).deserialize(deserializer).map(Value::Enum),
-            Shape::Flags(labels) => deserializer.deserialize_seq(Set(labels)).map(Value::Flags),
-            Shape::Variant(cases) => deserializer.deserialize_map(Tagged { graph, cases }),
+            Shape::Flags(labels) => deserializer.deserialize_seq(Set(labels, meter)).map(Value::Flags),
+            Shape::Variant(cases) => deserializer.deserialize_map(Tagged { graph, cases, meter }),
         }
     }
 }
@@ -85,13 +119,14 @@ impl<'de> DeserializeSeed<'de> for Typed<'_> {
             Type::F32 => give_up(),
             Type::F64 => f64::deserialize(deserializer).map(Value::Float64),
             Type::Char => char::deserialize(deserializer).map(Value::Char),
-            Type::String => String::deserialize(deserializer).map(Value::String),
-            Type::Bytes => deserializer.deserialize_str(Base64),
+            Type::String => deserializer.deserialize_str(Text(self.meter)),
+            Type::Bytes => deserializer.deserialize_str(Base64(self.meter)),
             Type::List(item) => deserializer.deserialize_seq(Items(self.of(item))).map(Value::List),
             Type::Option(inner) => deserializer.deserialize_option(Optional(self.of(inner))),
             Type::Tuple(types) => deserializer.deserialize_seq(Positions(self, types)).map(Value::Tuple),
             Type::Result { ok, err } => {
-                deserializer.deserialize_map(Outcome { graph: self.graph, ok: ok.as_deref(), err: err.as_deref() })
+                let (ok, err) = (ok.as_deref(), err.as_deref());
+                deserializer.deserialize_map(Outcome { graph: self.graph, ok, err, meter: self.meter })
             }
             Type::Named(id) => self.shape(&self.graph.named(*id).shape, deserializer),
         }
@@ -111,6 +146,7 @@ macro_rules! expecting {
 struct Members<'a> {
     graph: &'a TypeGraph,
     fields: &'a [Field],
+    meter: &'a Meter<'a>,
 }
 
 impl<'de> Visitor<'de> for Members<'_> {
@@ -118,12 +154,12 @@ impl<'de> Visitor<'de> for Members<'_> {
     expecting!();
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Value>, A::Error> {
-        let Self { graph, fields } = self;
+        let Self { graph, fields, meter } = self;
         if fields.len() > u64::BITS as usize {
             return give_up();
         }
         // What an option that is left out means stands at every place until the field is read.
-        let mut values: Vec<Value> = Vec::with_capacity(fields.len());
+        let mut values: Vec<Value> = taken(meter.list(fields.len()))?;
         values.resize_with(fields.len(), || Value::Option(None));
         let (mut seen, mut next) = (0_u64, 0);
         while let Some(index) = map.next_key_seed(Member { fields, next })? {
@@ -132,7 +168,7 @@ impl<'de> Visitor<'de> for Members<'_> {
             }
             seen |= 1 << index;
             next = index + 1;
-            values[index] = map.next_value_seed(Typed { graph, ty: &fields[index].ty })?;
+            values[index] = map.next_value_seed(Typed { graph, ty: &fields[index].ty, meter })?;
         }
         let absent = |(index, field): (usize, &Field)| seen & 1 << index == 0 && !graph.is_optional(&field.ty);
         if fields.iter().enumerate().any(absent) { give_up() } else { Ok(values) }
@@ -198,7 +234,7 @@ impl<'de> DeserializeSeed<'de> for Named<'_> {
 }
 
 /// Flags: each at most once, in any order.
-struct Set<'a>(&'a [Label]);
+struct Set<'a>(&'a [Label], &'a Meter<'a>);
 
 impl<'de> Visitor<'de> for Set<'_> {
     type Value = Vec<u32>;
@@ -207,7 +243,7 @@ impl<'de> Visitor<'de> for Set<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<u32>, A::Error> {
         let mut set = Vec::new();
         while let Some(flag) = items.next_element_seed(Named(self.0))? {
-            set.push(flag);
+            taken(self.1.push(&mut set, flag))?;
         }
         set.sort_unstable();
         if set.is_sorted_by(|a, b| a < b) { Ok(set) } else { give_up() }
@@ -224,7 +260,7 @@ impl<'de> Visitor<'de> for Items<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<Value>, A::Error> {
         let mut values = Vec::new();
         while let Some(value) = items.next_element_seed(self.0)? {
-            values.push(value);
+            taken(self.0.meter.push(&mut values, value))?;
         }
         Ok(values)
     }
@@ -238,7 +274,7 @@ impl<'de> Visitor<'de> for Positions<'_> {
     expecting!();
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<Value>, A::Error> {
-        let mut values = Vec::with_capacity(self.1.len());
+        let mut values = taken(self.0.meter.list(self.1.len()))?;
         for ty in self.1 {
             match items.next_element_seed(self.0.of(ty))? {
                 Some(value) => values.push(value),
@@ -266,11 +302,10 @@ impl<'de> Visitor<'de> for Optional<'_> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        let value = match self.0.graph.is_optional(self.0.ty) {
-            false => self.0.deserialize(deserializer)?,
-            true => return give_up(),
-        };
-        Ok(Value::Option(Some(Box::new(value))))
+        match self.0.graph.is_optional(self.0.ty) {
+            false => self.0.boxed(deserializer).map(|value| Value::Option(Some(value))),
+            true => give_up(),
+        }
     }
 }
 
@@ -279,6 +314,7 @@ struct Outcome<'a> {
     graph: &'a TypeGraph,
     ok: Option<&'a Type>,
     err: Option<&'a Type>,
+    meter: &'a Meter<'a>,
 }
 
 impl<'de> Visitor<'de> for Outcome<'_> {
@@ -289,7 +325,7 @@ impl<'de> Visitor<'de> for Outcome<'_> {
         let Some(side) = map.next_key_seed(Place(["ok", "err"].into_iter()))? else { return give_up() };
         let ty = if side == 0 { self.ok } else { self.err };
         let payload = match ty {
-            Some(ty) => Some(Box::new(map.next_value_seed(Typed { graph: self.graph, ty })?)),
+            Some(ty) => Some(map.next_value_seed(Boxed(Typed { graph: self.graph, ty, meter: self.meter }))?),
             None => {
                 map.next_value::<()>()?;
                 None
@@ -306,6 +342,7 @@ impl<'de> Visitor<'de> for Outcome<'_> {
 struct Tagged<'a> {
     graph: &'a TypeGraph,
     cases: &'a [Case],
+    meter: &'a Meter<'a>,
 }
 
 impl<'de> Visitor<'de> for Tagged<'_> {
@@ -320,7 +357,7 @@ impl<'de> Visitor<'de> for Tagged<'_> {
             None => None,
             Some(ty) => {
                 let Some(0) = map.next_key_seed(Place(["val"].into_iter()))? else { return give_up() };
-                Some(Box::new(map.next_value_seed(Typed { graph: self.graph, ty })?))
+                Some(map.next_value_seed(Boxed(Typed { graph: self.graph, ty, meter: self.meter }))?)
             }
         };
         if map.next_key_seed(Place(std::iter::empty()))?.is_some() {
@@ -330,14 +367,39 @@ impl<'de> Visitor<'de> for Tagged<'_> {
     }
 }
 
-/// Bytes, decoded from where they stand in the text.
-struct Base64;
+/// A value in a box.
+struct Boxed<'a>(Typed<'a>);
 
-impl Visitor<'_> for Base64 {
+impl<'de> DeserializeSeed<'de> for Boxed<'_> {
+    type Value = Box<Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Box<Value>, D::Error> {
+        self.0.boxed(deserializer)
+    }
+}
+
+/// A text.
+struct Text<'a>(&'a Meter<'a>);
+
+impl Visitor<'_> for Text<'_> {
     type Value = Value;
     expecting!();
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        taken(self.0.allocation(text.len()))?;
+        Ok(Value::String(text.to_owned()))
+    }
+}
+
+/// Bytes, decoded from where they stand in the text.
+struct Base64<'a>(&'a Meter<'a>);
+
+impl Visitor<'_> for Base64<'_> {
+    type Value = Value;
+    expecting!();
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        taken(self.0.allocation(text.len()))?;
         let bytes = base64_simd::STANDARD.decode_to_vec(text.as_bytes());
         bytes.map_or_else(|_| give_up(), |bytes| Ok(Value::Bytes(bytes.into())))
     }

@@ -1,0 +1,231 @@
+//! Memory that reading takes is asked for before it is taken: a few bytes of JSON may stand for a thousand times as many of
+//! values.
+
+use std::cell::Cell;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value as Json};
+
+use crate::types::value::Value;
+
+/// What an allocation takes besides what was asked for.
+pub(crate) const ALLOCATION: usize = 16;
+
+/// What is asked for at first. Each time it is doubled, up to the last one.
+const FIRST: usize = 2 << 10;
+const LAST: usize = 64 << 10;
+
+/// Counts the bytes that values take, and asks for more in steps.
+pub struct Meter<'a> {
+    left: Cell<usize>,
+    step: Cell<usize>,
+    is_over: Cell<bool>,
+    /// Answers whether so many bytes more may be taken.
+    more: &'a dyn Fn(usize) -> bool,
+}
+
+impl std::fmt::Debug for Meter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meter").field("left", &self.left).field("is_over", &self.is_over).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Meter<'a> {
+    /// One that asks `more` before it lets bytes be taken.
+    #[must_use]
+    pub const fn new(more: &'a dyn Fn(usize) -> bool) -> Self {
+        Self { left: Cell::new(0), step: Cell::new(FIRST), is_over: Cell::new(false), more }
+    }
+
+    /// One that lets everything be taken: for what is known to be small.
+    #[must_use]
+    pub const fn unbounded() -> Meter<'static> {
+        Meter::new(&|_| true)
+    }
+
+    /// Whether more was needed than there is.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_over.get()
+    }
+
+    /// Bytes that were asked for and are not taken.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.left.get()
+    }
+
+    /// Takes bytes; none where there are not so many.
+    #[inline]
+    pub(super) fn take(&self, bytes: usize) -> Option<()> {
+        match self.left.get().checked_sub(bytes) {
+            Some(left) => {
+                self.left.set(left);
+                Some(())
+            }
+            None => self.take_more(bytes),
+        }
+    }
+
+    #[cold]
+    fn take_more(&self, bytes: usize) -> Option<()> {
+        let step = self.step.get();
+        let missing = (bytes - self.left.get()).max(step);
+        if self.is_over.get() || !(self.more)(missing) {
+            self.is_over.set(true);
+            return None;
+        }
+        self.step.set((step * 2).min(LAST));
+        self.left.set(self.left.get() + missing - bytes);
+        Some(())
+    }
+
+    /// An allocation of so many bytes.
+    pub(super) fn allocation(&self, bytes: usize) -> Option<()> {
+        if bytes == 0 { Some(()) } else { self.take(bytes.saturating_add(ALLOCATION)) }
+    }
+
+    /// A value in a box.
+    pub(super) fn boxed(&self) -> Option<()> {
+        self.allocation(size_of::<Value>())
+    }
+
+    /// An empty list with room for so many.
+    pub(super) fn list<T>(&self, length: usize) -> Option<Vec<T>> {
+        self.allocation(length.saturating_mul(size_of::<T>()))?;
+        Some(Vec::with_capacity(length))
+    }
+
+    /// Adds one to a list. While it grows, what it was and what it becomes are there at once.
+    pub(super) fn push<T>(&self, list: &mut Vec<T>, item: T) -> Option<()> {
+        if list.len() == list.capacity() {
+            let had = list.capacity();
+            let more = had.max(4);
+            self.allocation((had + more) * size_of::<T>())?;
+            list.reserve_exact(more);
+            self.left.set(self.left.get() + had * size_of::<T>());
+        }
+        list.push(item);
+        Some(())
+    }
+}
+
+/// Reads JSON as a tree.
+#[derive(Clone, Copy)]
+pub(super) struct Tree<'a>(pub(super) &'a Meter<'a>);
+
+/// What a member takes in a map besides its name and its value.
+const MEMBER: usize = 48;
+
+/// Bytes of memory that a tree of JSON takes beyond its own place, about.
+#[must_use]
+pub fn tree_size(json: &Json) -> usize {
+    let allocation = |bytes: usize| if bytes == 0 { 0 } else { bytes + ALLOCATION };
+    match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+        Json::String(text) => allocation(text.len()),
+        Json::Array(items) => allocation(items.len() * size_of::<Json>()) + items.iter().map(tree_size).sum::<usize>(),
+        Json::Object(members) => members_size(members),
+    }
+}
+
+/// The same of the members of an object.
+#[must_use]
+pub fn members_size(members: &Map<String, Json>) -> usize {
+    let member = |(name, value): (&String, &Json)| {
+        size_of::<(String, Json)>() + MEMBER + name.len() + ALLOCATION + tree_size(value)
+    };
+    members.iter().map(member).sum()
+}
+
+impl Tree<'_> {
+    fn of<T, E: Error>(taken: Option<T>) -> Result<T, E> {
+        taken.ok_or_else(|| E::custom("more memory is needed than there is"))
+    }
+
+    fn text<E: Error>(self, text: &str) -> Result<String, E> {
+        Self::of(self.0.allocation(text.len()))?;
+        Ok(text.to_owned())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Tree<'_> {
+    type Value = Json;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Tree<'_> {
+    type Value = Json;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Json, E> {
+        Ok(Number::from_f64(value).map_or(Json::Null, Json::Number))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Json, E> {
+        self.text(text).map(Json::String)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self)? {
+            Self::of(self.0.push(&mut list, item))?;
+        }
+        Ok(Json::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
+        let mut map = Map::new();
+        while let Some(name) = members.next_key_seed(Name(self))? {
+            Self::of(self.0.take(size_of::<(String, Json)>() + MEMBER))?;
+            let value = members.next_value_seed(self)?;
+            map.insert(name, value);
+        }
+        Ok(Json::Object(map))
+    }
+}
+
+/// The name of a member.
+struct Name<'a>(Tree<'a>);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = String;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the name of a member")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+        self.0.text(text)
+    }
+}
