@@ -242,29 +242,28 @@ impl Node {
     }
 
     fn give_back(&self, bytes: u64) {
-        let held = self.held.fetch_sub(bytes, Ordering::SeqCst).saturating_sub(bytes);
+        self.held.fetch_sub(bytes, Ordering::SeqCst);
         let Some(Account(parent)) = &self.parent else { return };
-        let drawn = self.drawn.load(Ordering::SeqCst);
         // Some stays, so that what is taken and given back in a loop does not ask the parent each time.
         let spare = if self.block > 1 { 4 * self.block } else { 0 };
-        let needed = held.saturating_sub(self.allowance).next_multiple_of(self.block);
-        if drawn <= needed.saturating_add(spare) {
-            return;
-        }
-        if self.drawn.compare_exchange(drawn, needed, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-            // Another thread draws or gives back at this moment; the next one to give back looks again, and so does the drop.
-            return;
-        }
-        let mut surplus = drawn - needed;
-        // Charged since `held` was read, by a thread that saw the blocks still drawn.
-        let missing = self.held.load(Ordering::SeqCst).saturating_sub(self.allowance);
-        let missing =
-            missing.saturating_sub(self.drawn.load(Ordering::SeqCst)).next_multiple_of(self.block).min(surplus);
-        if missing > 0 {
-            self.drawn.fetch_add(missing, Ordering::SeqCst);
-            surplus -= missing;
-        }
-        parent.give_back(surplus);
+        let (drawn, needed) = loop {
+            let (drawn, needed) = (self.drawn.load(Ordering::SeqCst), self.needed());
+            if drawn <= needed.saturating_add(spare) {
+                return;
+            }
+            if self.drawn.compare_exchange(drawn, needed, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                break (drawn, needed);
+            }
+        };
+        // What was charged meanwhile, by a thread that saw the blocks still drawn, is theirs.
+        let missing = self.needed().saturating_sub(self.drawn.load(Ordering::SeqCst)).min(drawn - needed);
+        self.drawn.fetch_add(missing, Ordering::SeqCst);
+        parent.give_back(drawn - needed - missing);
+    }
+
+    /// What must be drawn for what is held.
+    fn needed(&self) -> u64 {
+        self.held.load(Ordering::SeqCst).saturating_sub(self.allowance).next_multiple_of(self.block)
     }
 
     const fn exceeded(&self, held: u64, wanted: u64) -> Exceeded {
@@ -311,6 +310,19 @@ impl Charge {
             self.bytes -= bytes;
             self.account.0.give_back(bytes);
         }
+    }
+
+    /// Another charge to the same account.
+    ///
+    /// # Errors
+    /// A bound would be exceeded.
+    pub fn sibling(&self, bytes: usize) -> Result<Self, Exceeded> {
+        self.account.charge(bytes)
+    }
+
+    /// Leaves the bytes charged for as long as there is the account: for what a call holds to its end.
+    pub fn keep(mut self) {
+        self.bytes = 0;
     }
 
     /// What is charged.

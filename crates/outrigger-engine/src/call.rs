@@ -35,6 +35,7 @@ use crate::hooks::HookCaller;
 use crate::plugins::{ActiveRevision, FunctionSlot};
 use crate::profile::{CallProfile, Recording, Stage};
 use crate::progress::Reporter;
+use crate::rendering::{self, Unwritten};
 use crate::runtime::{CallContext, Cancellation, NOTHING, Observed};
 use crate::services::CallServices;
 use crate::store::CacheOutcome;
@@ -190,6 +191,8 @@ pub struct Answer {
     pub warnings: Vec<Warning>,
     /// Where its time went, if that was asked for.
     pub profile: Option<Box<CallProfile>>,
+    /// What the call still holds is charged to it.
+    account: Account,
 }
 
 /// Something worth knowing about a call that succeeded.
@@ -234,16 +237,34 @@ impl Answer {
         self.ty().map(|ty| Rendered { graph: &self.revision.graph, ty, value: &self.value })
     }
 
-    /// The value as JSON text.
+    /// The value as JSON text, which may be several times as large as the result may be.
+    ///
+    /// # Errors
+    /// It is larger still, or would take more memory than there is for the call.
+    pub fn json_text(&self) -> Result<String, Failure> {
+        /// Names, quotes and escapes may take this many times as much as the data.
+        const LARGER: usize = 8;
+        let Some(rendered) = self.rendered() else { return Ok("null".to_owned()) };
+        let longest = self.revision.manifest.limits.output.as_usize().saturating_mul(LARGER).saturating_add(64 << 10);
+        let mut charge = self.account.nothing();
+        let text = rendering::text(&rendered, &mut charge, longest).map_err(|unwritten| match unwritten {
+            Unwritten::Memory(exceeded) => exceeded.into(),
+            Unwritten::TooLong(longest) => {
+                let message = format!("the result of `{}` as JSON has more than {longest} bytes", self.function().name);
+                Failure::new(Code::OutputLimit, message)
+                    .with_hint("raise `[limits] output`, or have the function answer in parts")
+            }
+            Unwritten::Misfit => Failure::internal("a result that was checked is not of its type"),
+        })?;
+        // It is handed on with the answer, whose account counts it as long as that is there.
+        charge.keep();
+        Ok(text)
+    }
+
+    /// The memory that the call took.
     #[must_use]
-    pub fn json_text(&self) -> String {
-        let Some(rendered) = self.rendered() else { return "null".to_owned() };
-        // As a rule names and quotes take as much again as the data; growing step by step takes longer.
-        let mut text = Vec::with_capacity(2 * self.value.size() + 16);
-        match serde_json::to_writer(&mut text, &rendered) {
-            Ok(()) => String::from_utf8(text).unwrap_or_else(|_| "null".to_owned()),
-            Err(_) => "null".to_owned(),
-        }
+    pub const fn account(&self) -> &Account {
+        &self.account
     }
 
     fn ty(&self) -> Option<&Type> {
@@ -274,7 +295,7 @@ impl Engine {
         authorize::name(&call.caller, &call.function)?;
         let (target, _) = resolve::function(self, &call.caller, &call.function).await?;
         authorize::target(&call.caller, &target)?;
-        validate::arguments(&target, call.arguments)?;
+        validate::arguments(&target, &target.revision.call_account(), call.arguments)?;
         Ok(target.slot().repeatable)
     }
 
@@ -298,21 +319,27 @@ async fn path(
     let (target, held) = resolve::function(engine, caller, function).await?;
     run.found(&target);
     authorize::target(caller, &target)?;
-    let arguments = validate::arguments(&target, arguments)?;
+    let deadline = deadline::of(engine, &target, &options, run.started() + held);
+    let account = target.revision.call_account();
+    let early = match arguments.are_large() {
+        true => Some(permit::early(run, &target, &options.cancel, deadline).await?),
+        false => None,
+    };
+    let arguments = validate::arguments(&target, &account, arguments)?;
     run.enter(Stage::Queue);
     rate::check(&target, caller)?;
     run.enter(Stage::Hooks);
-    let deadline = deadline::of(engine, &target, &options, run.started() + held);
-    let arguments = hooks::before(engine, run, &target, arguments, deadline).await?;
+    // A subscriber may need room of the same plugin.
+    let early = early.filter(|_| !hooks::has_subscribers(engine, caller));
+    let arguments = hooks::before(engine, run, &target, &account, arguments, deadline).await?;
     run.enter(Stage::Record);
     audit::intent(engine, run, &target).await?;
     run.admit();
     // Counted over all tries. Where there is but one, whoever fires the first hook makes the counter.
     let firings = options.firings.or_else(|| target.slot().retry.map(|_| Arc::default()));
-    let account = target.revision.call_account();
     let execution = Execution {
         engine,
-        target,
+        target: &target,
         caller,
         correlation: run.correlation(),
         cancel: options.cancel,
@@ -324,7 +351,7 @@ async fn path(
     };
     let no_cache = options.no_cache;
     // Pinned here, so that a pointer is handed on; the future itself is large and would be copied at every step.
-    let work = std::pin::pin!(cache::answer(&execution, &arguments, deadline, no_cache));
+    let work = std::pin::pin!(cache::answer(&execution, &arguments, deadline, no_cache, early));
     deadline::within(deadline, &execution, work).await
 }
 
@@ -353,7 +380,7 @@ impl Target {
 /// A call that has passed every check and only needs to be answered.
 pub(crate) struct Execution<'a> {
     pub(crate) engine: &'a Engine,
-    pub(crate) target: Arc<Target>,
+    pub(crate) target: &'a Arc<Target>,
     pub(crate) caller: &'a Caller,
     pub(crate) correlation: CorrelationId,
     cancel: Cancellation,
@@ -375,6 +402,7 @@ struct Output {
     attempts: u32,
     /// None where the function did not have to run.
     observed: Option<Arc<Observed>>,
+    account: Account,
 }
 
 impl Execution<'_> {
@@ -392,7 +420,7 @@ impl Execution<'_> {
         deadline: deadline::Deadline,
         observed: &Arc<Observed>,
     ) -> Result<Arc<Value>, Failure> {
-        let Target { revision, index, name, .. } = &*self.target;
+        let Target { revision, index, name, .. } = &**self.target;
         // A runtime that knows more says more.
         self.enter(Stage::Run);
         let context = CallContext {

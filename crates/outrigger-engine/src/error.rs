@@ -2,14 +2,22 @@
 
 use std::time::Duration;
 
+use outrigger_contract::excerpt::cut;
 use outrigger_contract::types::Function;
-use outrigger_contract::types::json::{self, Fault, Faults};
-use outrigger_contract::{Code, FunctionRef, HookName, PluginName, TypeGraph};
+use outrigger_contract::types::json::{Fault, Faults, Rendered};
+use outrigger_contract::{Code, FunctionRef, HookName, PluginName, TypeGraph, Value};
 
 use crate::access::{Principal, Right};
+use crate::account::Account;
 use crate::lifecycle::{PluginState, Refusal};
+use crate::rendering;
 use crate::runtime::RuntimeFault;
 use crate::store::StoreError;
+
+/// The longest message of a failure, in bytes. What a plugin says in one is cut to less, where it enters.
+const LONGEST_MESSAGE: usize = 8 << 10;
+/// The largest error value that is passed on, in bytes of JSON.
+const LARGEST_DETAIL: usize = 64 << 10;
 
 /// A failure: what kind, what happened, what to do next.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -29,7 +37,8 @@ pub struct Failure {
 impl Failure {
     /// A failure with a message.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, detail: None, retry_after: None }
+        let message = cut(message.into(), LONGEST_MESSAGE);
+        Self { code, message, hint: None, detail: None, retry_after: None }
     }
 
     /// The same with a hint.
@@ -133,10 +142,10 @@ impl Failure {
     /// What a runtime reports of a call. An error value becomes JSON of the function's declared type.
     pub(crate) fn of_call(fault: RuntimeFault, graph: &TypeGraph, function: &Function) -> Self {
         let detail = match (&fault.error_value, &function.outcome.err) {
-            (Some(value), Some(Some(ty))) => Some(json::render(graph, ty, value)),
+            (Some(value), Some(Some(ty))) => detail(&Rendered { graph, ty, value }),
             _ => None,
         };
-        Self { code: fault.code, message: fault.message, hint: None, detail, retry_after: None }
+        Self { detail, ..Self::new(fault.code, fault.message) }
     }
 }
 
@@ -157,6 +166,17 @@ impl From<StoreError> for Failure {
         }
         Self::new(error.code(), message)
     }
+}
+
+/// An error value as JSON; one that is too large is cut where it is a text, and left out where it is not.
+fn detail(rendered: &Rendered<'_>) -> Option<serde_json::Value> {
+    if let Value::String(text) = rendered.value
+        && text.len() > LARGEST_DETAIL
+    {
+        return Some(cut(text.clone(), LARGEST_DETAIL).into());
+    }
+    let text = rendering::text(rendered, &mut Account::default().nothing(), LARGEST_DETAIL).ok();
+    text.and_then(|text| serde_json::from_str(&text).ok())
 }
 
 /// The name that was probably meant.

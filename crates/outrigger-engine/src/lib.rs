@@ -22,6 +22,7 @@ mod plugins;
 pub mod profile;
 pub mod progress;
 mod recorder;
+mod rendering;
 pub mod retention;
 pub mod runtime;
 mod services;

@@ -4,12 +4,17 @@
 //! waking a thread costs more than a cached call may. A call waits for the recorder only when too much is waiting to be
 //! written: records are never dropped in silence.
 //!
+//! Log lines in memory are bounded in bytes, for each plugin and for all: what is beyond is dropped, counted, and said to the
+//! caller.
+//!
 //! Entries of the audit log are not dropped at all while the process lives. What they are of is done, so where they cannot be
 //! written they are tried for as long as it takes; whoever waits for them waits, and in the end whoever adds to them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outrigger_contract::PluginName;
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, oneshot};
@@ -21,6 +26,9 @@ use crate::store::{LogRecord, RecordBatch, RunRecord, StatisticsRow, Store, Stor
 
 /// Records that may wait. Past it, whoever adds one waits too.
 const ROOM: usize = 50_000;
+/// Bytes of log lines that may wait, of one plugin and of all. What comes beyond is dropped and counted.
+const LINES_OF_PLUGIN: usize = 4 << 20;
+const LINES: usize = 32 << 20;
 /// A batch is written when it has this many records, or its first one is this old.
 const BATCH: usize = 2_000;
 const BATCH_AGE: Duration = Duration::from_millis(50);
@@ -41,6 +49,8 @@ pub(crate) struct Recorder {
 #[derive(Debug, Default)]
 struct Shared {
     pending: Mutex<Pending>,
+    /// Log lines that wait, or are being written.
+    lines: Mutex<Lines>,
     /// The first record of a batch has arrived, or the recorder is closed.
     begun: Notify,
     /// The batch is to be written without waiting for more.
@@ -49,6 +59,61 @@ struct Shared {
     room: Notify,
     /// The process is about to end: nothing is tried for ever any more.
     closing: CancellationToken,
+}
+
+/// Bytes of log lines that are in memory.
+#[derive(Debug, Default)]
+struct Lines {
+    all: usize,
+    plugins: HashMap<PluginName, usize>,
+}
+
+impl Lines {
+    /// Counts a line, if there is room for it.
+    fn add(&mut self, line: &LogRecord) -> bool {
+        let size = size(line);
+        let own = self.plugins.get(&line.plugin).copied().unwrap_or_default();
+        if self.all + size > LINES || own + size > LINES_OF_PLUGIN {
+            return false;
+        }
+        self.count(&line.plugin, size);
+        true
+    }
+
+    fn count(&mut self, plugin: &PluginName, size: usize) {
+        self.all += size;
+        match self.plugins.get_mut(plugin) {
+            Some(own) => *own += size,
+            None => drop(self.plugins.insert(plugin.clone(), size)),
+        }
+    }
+
+    /// Those of a batch.
+    fn of(lines: &[LogRecord]) -> Self {
+        let mut counted = Self::default();
+        for line in lines {
+            counted.count(&line.plugin, size(line));
+        }
+        counted
+    }
+
+    /// They are written, or given up.
+    fn remove(&mut self, lines: Self) {
+        self.all -= lines.all;
+        for (plugin, size) in lines.plugins {
+            let left = self.plugins.get(&plugin).map_or(0, |own| own.saturating_sub(size));
+            match left {
+                0 => drop(self.plugins.remove(&plugin)),
+                left => drop(self.plugins.insert(plugin, left)),
+            }
+        }
+    }
+}
+
+/// Bytes of memory that a line takes.
+fn size(line: &LogRecord) -> usize {
+    let fields = line.fields.iter().map(|(name, value)| size_of::<(String, String)>() + name.len() + value.len());
+    size_of::<LogRecord>() + line.message.len() + fields.sum::<usize>()
 }
 
 #[derive(Debug, Default)]
@@ -92,11 +157,14 @@ impl Recorder {
     }
 
     /// Adds a log line without waiting. Where there is no room, the line goes to the process's own log only.
-    pub(crate) fn log(&self, line: LogRecord) {
-        match self.is_full() {
-            true => tracing::warn!("a plugin's log line was not kept: the store cannot keep up"),
-            false => self.add(1, |pending| pending.batch.logs.push(line)),
+    /// Answers whether it is kept.
+    pub(crate) fn log(&self, line: LogRecord) -> bool {
+        let is_kept = !self.is_full() && self.shared.lines.lock().add(&line);
+        match is_kept {
+            true => self.add(1, |pending| pending.batch.logs.push(line)),
+            false => tracing::warn!(plugin = %line.plugin, "a log line was not kept: too many wait to be written"),
         }
+        is_kept
     }
 
     /// Adds statistics.
@@ -182,7 +250,9 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
         };
         shared.room.notify_waiters();
         batch.audit.extend(group(&batch.runs, &grouped));
+        let lines = Lines::of(&batch.logs);
         append(&*store, batch, &shared.closing).await;
+        shared.lines.lock().remove(lines);
         for done in flushes {
             // Who asked may have gone away.
             let _ = done.send(());
@@ -298,5 +368,48 @@ async fn pause(attempt: u32, closing: &CancellationToken) {
     match closing.is_cancelled() {
         true => tokio::time::sleep(pause).await,
         false => drop(tokio::time::timeout(pause, closing.cancelled()).await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlation::CorrelationId;
+    use crate::runtime::LogLevel;
+
+    fn line(plugin: &str, bytes: usize) -> LogRecord {
+        LogRecord {
+            at: OffsetDateTime::UNIX_EPOCH,
+            plugin: plugin.parse().expect("a name"),
+            function: None,
+            correlation: CorrelationId::new(),
+            level: LogLevel::Info,
+            message: String::new(),
+            fields: vec![("field".to_owned(), "x".repeat(bytes))],
+        }
+    }
+
+    #[test]
+    fn s02_lines_that_wait_are_bounded_for_a_plugin_and_for_all() {
+        let mut lines = Lines::default();
+        let mut kept = Vec::new();
+        let mut fill = |lines: &mut Lines, plugin: &str| {
+            let before = kept.len();
+            while lines.add(&line(plugin, 100_000)) {
+                kept.push(line(plugin, 100_000));
+                assert!(kept.len() < 1_000, "there is no bound");
+            }
+            kept.len() - before
+        };
+        let own = fill(&mut lines, "one");
+        assert_eq!(own, LINES_OF_PLUGIN / size(&line("one", 100_000)), "as many as a plugin may");
+        assert_eq!(fill(&mut lines, "two"), own, "another has its own room");
+        for plugin in ["c", "d", "e", "f", "g", "h", "i"] {
+            fill(&mut lines, plugin);
+        }
+        assert!(lines.all <= LINES && lines.all > LINES - LINES_OF_PLUGIN, "{}", lines.all);
+        assert!(!lines.add(&line("z", LINES_OF_PLUGIN - 1_000)), "together they are as many as all may");
+        lines.remove(Lines::of(&kept));
+        assert_eq!((lines.all, lines.plugins.len()), (0, 0));
     }
 }

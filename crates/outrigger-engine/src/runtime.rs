@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use outrigger_contract::excerpt::{cut, excerpt};
 use outrigger_contract::manifest::{InstancePolicy, Limits, Manifest};
 use outrigger_contract::types::wit::OptionalExport;
 use outrigger_contract::{Code, Digest, Permissions, PluginName, TypeGraph, Value};
@@ -45,6 +46,9 @@ pub struct Inspection {
     /// Things worth knowing that do not keep it from running, for a person to read: an import without a grant, say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Bytes that an instance takes from the start, besides its memories and tables.
+    #[serde(default)]
+    pub instance_bytes: u64,
 }
 
 /// All that a runtime needs to run one revision.
@@ -62,6 +66,8 @@ pub struct RevisionSpec {
     pub granted: Permissions,
     pub limits: Limits,
     pub instances: InstancePolicy,
+    /// See [`Inspection::instance_bytes`].
+    pub instance_bytes: u64,
     /// What its instances take is charged to it.
     pub account: Account,
 }
@@ -188,7 +194,7 @@ impl Observed {
 
     /// Notes something that was refused. Only the first few are kept, each once.
     pub fn violation(&self, what: impl Into<String>) {
-        let (what, violations) = (what.into(), &mut self.inner.lock().violations);
+        let (what, violations) = (excerpt(what), &mut self.inner.lock().violations);
         if violations.len() < 8 && !violations.contains(&what) {
             violations.push(what);
         }
@@ -266,6 +272,9 @@ pub enum HealthStatus {
     Unhealthy,
 }
 
+/// The longest message of a fault, in bytes: several texts of a plugin, each of which is cut to less.
+const LONGEST_FAULT: usize = 4 << 10;
+
 /// Why an execution gave no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
@@ -281,15 +290,16 @@ pub struct RuntimeFault {
 impl RuntimeFault {
     /// A fault without an error value.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), error_value: None }
+        Self { code, message: cut(message.into(), LONGEST_FAULT), error_value: None }
     }
 }
 
 /// The services that a plugin may import, bound to one plugin and one call. The engine fills it.
 #[async_trait]
 pub trait HostServices: Debug + Send + Sync {
-    /// Writes a log line. Never blocks; the runtime has already applied the limit on lines.
-    fn log(&self, line: LogLine);
+    /// Writes a log line. Never blocks; the runtime has already applied the limits of the call. Answers whether it is kept: where
+    /// too many wait to be written, it is not.
+    fn log(&self, line: LogLine) -> bool;
 
     /// The plugin's configuration, defaults filled in, as it was when the call began.
     fn configuration(&self) -> Arc<serde_json::Map<String, serde_json::Value>>;
@@ -323,6 +333,16 @@ pub struct LogLine {
     pub level: LogLevel,
     pub message: String,
     pub fields: Vec<(String, String)>,
+}
+
+impl LogLine {
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        const PAIR: usize = size_of::<(String, String)>();
+        let fields = self.fields.iter().map(|(name, value)| PAIR + name.len() + value.len());
+        size_of::<Self>() + self.message.len() + fields.sum::<usize>()
+    }
 }
 
 /// From most to least verbose.

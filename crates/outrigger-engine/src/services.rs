@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use outrigger_contract::excerpt::excerpt;
 use outrigger_contract::manifest::LONGEST_STATE_KEY as LONGEST_KEY;
 use outrigger_contract::{Code, FunctionRef, HookName, PluginName};
 use time::OffsetDateTime;
@@ -109,7 +110,7 @@ impl Subject {
 
 impl CallServices {
     pub(crate) fn new(execution: &Execution<'_>, deadline: Instant) -> Self {
-        let target = &execution.target;
+        let target = execution.target;
         Self {
             engine: execution.engine.clone(),
             subject: Subject::Call(Arc::clone(target)),
@@ -210,10 +211,10 @@ fn unavailable(error: &StoreError) -> StateError {
 
 #[async_trait]
 impl HostServices for CallServices {
-    fn log(&self, line: LogLine) {
+    fn log(&self, line: LogLine) -> bool {
         let LogLine { level, message, fields } = line;
         tracing::trace!(plugin = %self.subject.plugin(), correlation = %self.correlation, ?level, message, "plugin log");
-        self.engine.inner.recorder.log(LogRecord {
+        let record = LogRecord {
             at: OffsetDateTime::now_utc(),
             plugin: self.subject.plugin().clone(),
             function: self.subject.function().map(|function| function.function.clone()),
@@ -221,7 +222,8 @@ impl HostServices for CallServices {
             level,
             message,
             fields,
-        });
+        };
+        self.engine.inner.recorder.log(record)
     }
 
     fn configuration(&self) -> Arc<serde_json::Map<String, serde_json::Value>> {
@@ -298,7 +300,7 @@ impl HostServices for CallServices {
                 ..CallOptions::default()
             },
         };
-        self.engine.call(call).await.map(|answer| answer.json_text()).map_err(passed_on)
+        self.engine.call(call).await.and_then(|answer| answer.json_text()).map_err(passed_on)
     }
 
     fn progress(&self, progress: Progress) {
@@ -338,7 +340,7 @@ impl HostServices for CallServices {
 }
 
 fn refused(code: Code, message: impl Into<String>) -> CallError {
-    CallError { code, message: message.into(), detail: None }
+    CallError { code, message: excerpt(message), detail: None }
 }
 
 fn passed_on(failure: Failure) -> CallError {

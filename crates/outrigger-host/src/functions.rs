@@ -36,10 +36,11 @@ pub(crate) fn prepare(
 }
 
 /// An answer of the engine's, as it is sent.
-pub(crate) fn response(answer: &Answer) -> CallResponse {
-    CallResponse {
-        // A value of a published type can always be written.
-        result: answer.rendered().and_then(|value| JsonText::of(&value).ok()).unwrap_or_default(),
+pub(crate) fn response(answer: &Answer) -> ApiResult<CallResponse> {
+    let text = answer.json_text().map_err(convert::error)?;
+    Ok(CallResponse {
+        // What was written as JSON is JSON.
+        result: JsonText::parse(text).unwrap_or_default(),
         cache: convert::cache_outcome(answer.cache).to_owned(),
         duration_us: u64::try_from(answer.duration.as_micros()).unwrap_or(u64::MAX),
         attempts: answer.attempts,
@@ -52,7 +53,7 @@ pub(crate) fn response(answer: &Answer) -> CallResponse {
             .map(|warning| CallWarning { code: warning.code, message: warning.message.clone() })
             .collect(),
         profile: answer.profile.as_deref().map(|profile| Box::new(profiles::of_call(profile))),
-    }
+    })
 }
 
 /// The functions of a revision.

@@ -80,7 +80,13 @@ pub fn installation(name: &str, version: &str, manifest: &str) -> Installation {
     );
     let manifest = Manifest::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let granted = Grant::asked_by(&manifest, |_| None);
-    let inspection = Inspection { graph: graph(), exports: Vec::new(), imports: Vec::new(), warnings: Vec::new() };
+    let inspection = Inspection {
+        graph: graph(),
+        exports: Vec::new(),
+        imports: Vec::new(),
+        warnings: Vec::new(),
+        instance_bytes: 0,
+    };
     let revision = RevisionRecord {
         digest: Digest::of(text.as_bytes()),
         manifest,
@@ -137,7 +143,13 @@ pub fn graph() -> TypeGraph {
 #[async_trait]
 impl Runtime for ScriptedRuntime {
     async fn inspect(&self, _root: &Path, _manifest: &Manifest) -> Result<Inspection, RuntimeFault> {
-        Ok(Inspection { graph: graph(), exports: Vec::new(), imports: Vec::new(), warnings: Vec::new() })
+        Ok(Inspection {
+            graph: graph(),
+            exports: Vec::new(),
+            imports: Vec::new(),
+            warnings: Vec::new(),
+            instance_bytes: 0,
+        })
     }
 
     async fn load(&self, spec: RevisionSpec) -> Result<Arc<dyn LoadedRevision>, RuntimeFault> {

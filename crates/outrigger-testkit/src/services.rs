@@ -47,8 +47,9 @@ impl RecordingServices {
 
 #[async_trait]
 impl HostServices for RecordingServices {
-    fn log(&self, line: LogLine) {
+    fn log(&self, line: LogLine) -> bool {
         self.lines.lock().push(line);
+        true
     }
 
     fn configuration(&self) -> Arc<Map<String, Value>> {

@@ -10,6 +10,7 @@ use moka::future::Cache;
 use outrigger_contract::{Code, Digest, Value};
 
 use super::deadline::Deadline;
+use super::permit::Permit;
 use super::{Execution, Output, retry};
 use crate::error::Failure;
 use crate::profile::Stage;
@@ -48,7 +49,8 @@ impl Expiry<Key, Kept> for PerFunction {
 impl AnswerCache {
     pub(crate) fn new(capacity: u64) -> Self {
         let weigh = |key: &Key, kept: &Kept| {
-            let bytes = 256 + kept.value.size() + key.arguments.iter().map(Value::size).sum::<usize>();
+            let in_memory = |value: &Value| size_of::<Value>() + value.heap();
+            let bytes = 256 + in_memory(&kept.value) + key.arguments.iter().map(in_memory).sum::<usize>();
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         let builder = Cache::builder().max_capacity(capacity).weigher(weigh).expire_after(PerFunction);
@@ -68,12 +70,15 @@ pub(super) async fn answer(
     arguments: &Arc<[Value]>,
     deadline: Deadline,
     no_cache: bool,
+    early: Option<Permit<'_>>,
 ) -> Result<Output, Failure> {
     execution.enter(Stage::Cache);
     let slot = execution.target.slot();
     let Some(time_to_live) = slot.cache.filter(|_| !no_cache) else {
-        return compute(execution, arguments, deadline, CacheOutcome::Bypass).await;
+        return compute(execution, arguments, deadline, CacheOutcome::Bypass, early).await;
     };
+    // Calls that wait for the one that computes must not stand in its way.
+    drop(early);
     let key = Key {
         digest: execution.target.revision.digest,
         function: execution.target.index,
@@ -86,7 +91,7 @@ pub(super) async fn answer(
     }
     if execution.caller.is_within(&execution.target.name.plugin) {
         // Whoever computes it for others may wait for room that this call stands in.
-        let output = compute(execution, arguments, deadline, CacheOutcome::Miss).await?;
+        let output = compute(execution, arguments, deadline, CacheOutcome::Miss, None).await?;
         cache.insert(key, Kept { value: Arc::clone(&output.value), time_to_live }).await;
         return Ok(output);
     }
@@ -94,7 +99,7 @@ pub(super) async fn answer(
         // Set when this very call computes; otherwise it waits for the one that does.
         let mut computed = None;
         let fill = async {
-            let output = compute(execution, arguments, deadline, CacheOutcome::Miss).await?;
+            let output = compute(execution, arguments, deadline, CacheOutcome::Miss, None).await?;
             let kept = Kept { value: Arc::clone(&output.value), time_to_live };
             computed = Some(output);
             execution.enter(Stage::Cache);
@@ -117,14 +122,29 @@ async fn compute(
     arguments: &[Value],
     deadline: Deadline,
     cache: CacheOutcome,
+    early: Option<Permit<'_>>,
 ) -> Result<Output, Failure> {
     let observed = Arc::new(Observed::default());
-    let (value, attempts) = retry::run(execution, arguments, deadline, &observed).await?;
-    Ok(Output { value, target: Arc::clone(&execution.target), cache, attempts, observed: Some(observed) })
+    let (value, attempts) = retry::run(execution, arguments, deadline, &observed, early).await?;
+    Ok(Output {
+        value,
+        target: Arc::clone(execution.target),
+        cache,
+        attempts,
+        observed: Some(observed),
+        account: execution.account.clone(),
+    })
 }
 
 fn known(execution: &Execution<'_>, value: Arc<Value>, cache: CacheOutcome) -> Output {
-    Output { value, target: Arc::clone(&execution.target), cache, attempts: 0, observed: None }
+    Output {
+        value,
+        target: Arc::clone(execution.target),
+        cache,
+        attempts: 0,
+        observed: None,
+        account: execution.account.clone(),
+    }
 }
 
 const fn ended_by_its_caller(code: Code) -> bool {

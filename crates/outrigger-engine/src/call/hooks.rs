@@ -13,23 +13,35 @@ use serde_json::{Map, Value as Json, json};
 use super::deadline::Deadline;
 use super::record::Run;
 use super::{Answer, Arguments, Caller, Target, validate};
+use crate::account::Account;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::hooks::{Firing, spec};
+
+/// How much larger a tree of JSON may be than the values that it is made of, as a rule.
+const TREE: usize = 2;
+
+/// Whether somebody wants to know of the calls of this caller before they are made.
+pub(super) fn has_subscribers(engine: &Engine, caller: &Caller) -> bool {
+    engine.inner.hooks.watches_before() && !is_exempt(engine, caller)
+}
 
 /// Fires `call.before`. Answers with the arguments as they are now, checked again where they were changed.
 pub(super) async fn before(
     engine: &Engine,
     run: &Run<'_>,
     target: &Target,
+    account: &Account,
     arguments: Arc<[Value]>,
     deadline: Deadline,
 ) -> Result<Arc<[Value]>, Failure> {
-    let (hooks, caller) = (&engine.inner.hooks, run.caller());
-    if !hooks.watches_before() || is_exempt(engine, caller) {
+    let caller = run.caller();
+    if !has_subscribers(engine, caller) {
         return Ok(arguments);
     }
+    // As a tree, twice: what is given, and what filters make of it.
+    let _trees = account.charge(arguments.iter().map(|value| 2 * TREE * (value.heap() + size_of::<Value>())).sum())?;
     let given = rendered(target, &arguments);
     let payload = json!({
         "function": target.name, "caller": caller.to_string(), "arguments": given,
@@ -49,7 +61,7 @@ pub(super) async fn before(
     if fired.value == payload {
         return Ok(arguments);
     }
-    validate::arguments(target, Arguments::Json(changed(fired.value, &payload)?))
+    validate::arguments(target, account, Arguments::Json(changed(fired.value, &payload)?))
 }
 
 /// The arguments that filters made; nothing else may be another than it was.

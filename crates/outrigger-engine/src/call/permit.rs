@@ -6,14 +6,34 @@ use outrigger_contract::Code;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 use super::deadline::Deadline;
+use super::record::Run;
 use super::{Caller, Target};
 use crate::error::Failure;
+use crate::profile::Stage;
+use crate::runtime::Cancellation;
 
 /// Room for one call; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Permit<'a> {
     _function: Option<SemaphorePermit<'a>>,
     _plugin: Option<SemaphorePermit<'a>>,
+}
+
+/// Room for a call whose arguments are large, before they are read.
+pub(super) async fn early<'a>(
+    run: &Run<'_>,
+    target: &'a Target,
+    cancel: &Cancellation,
+    deadline: Deadline,
+) -> Result<Permit<'a>, Failure> {
+    run.enter(Stage::Queue);
+    let permit = tokio::select! {
+        biased;
+        permit = acquire(target, run.caller(), deadline) => permit?,
+        () = cancel.cancelled() => return Err(Failure::cancelled(&target.name)),
+    };
+    run.enter(Stage::Validate);
+    Ok(permit)
 }
 
 pub(super) async fn acquire<'a>(

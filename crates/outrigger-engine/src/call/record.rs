@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use outrigger_contract::excerpt::excerpt_of;
 use outrigger_contract::{Code, FunctionRef};
 use time::OffsetDateTime;
 
@@ -153,6 +154,7 @@ impl<'a> Run<'a> {
             correlation: self.correlation,
             warnings: warnings(&observations),
             profile,
+            account: output.account,
         })
     }
 
@@ -175,7 +177,7 @@ impl<'a> Run<'a> {
         recorder.wait_for_room().await;
         self.open = false;
         let entry = audit::outcome(self, failure);
-        let run = self.record(sample, failure.map(|failure| failure.message.clone()));
+        let run = self.record(sample, failure.map(|failure| excerpt_of(&failure.message)));
         let is_durable = entry.as_ref().is_some_and(|entry| entry.allowed);
         match entry {
             None if self.admitted => recorder.run_in_group(run),

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use outrigger_contract::{Code, Value};
 
+use super::Execution;
 use super::deadline::Deadline;
-use super::{Execution, permit};
+use super::permit::{self, Permit};
 use crate::error::Failure;
 use crate::profile::Stage;
 use crate::runtime::Observed;
@@ -19,13 +20,17 @@ pub(super) async fn run(
     arguments: &[Value],
     deadline: Deadline,
     observed: &Arc<Observed>,
+    mut early: Option<Permit<'_>>,
 ) -> Result<(Arc<Value>, u32), Failure> {
     let retry = execution.target.slot().retry;
     let attempts = retry.map_or(1, |retry| retry.attempts.get());
     let mut attempt = 1;
     loop {
         execution.enter(Stage::Queue);
-        let permit = permit::acquire(&execution.target, execution.caller, deadline).await?;
+        let permit = match early.take() {
+            Some(permit) => permit,
+            None => permit::acquire(execution.target, execution.caller, deadline).await?,
+        };
         let outcome = execution.run_once(arguments, deadline, observed).await;
         drop(permit);
         execution.enter(Stage::Other);

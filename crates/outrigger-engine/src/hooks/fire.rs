@@ -5,6 +5,8 @@ use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use outrigger_contract::excerpt::excerpt_of;
+use outrigger_contract::types::json;
 use outrigger_contract::{Code, FunctionRef, HookKind, HookName, OnError, PluginName, Type, Value};
 use serde_json::{Map, Value as Json};
 use time::OffsetDateTime;
@@ -15,6 +17,7 @@ use super::schema::HookSchema;
 use super::spec::HookSpec;
 use super::subscription::{Subscriber, Subscription};
 use super::trace::{CallbackOutcome, CallbackTrace, HookResult, HookTrace};
+use crate::account::Charge;
 use crate::call::{Answer, Arguments, Call, CallOptions, Caller};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
@@ -46,6 +49,8 @@ pub struct Firing {
     pub except: Option<PluginName>,
     /// Counts the hooks that are fired for one call, by it and by all that it leads to.
     pub firings: Option<Arc<AtomicU32>>,
+    /// What it carries is charged, as long as it waits.
+    pub held: Option<Arc<Charge>>,
 }
 
 /// What became of it.
@@ -80,6 +85,7 @@ impl Firing {
             only: None,
             except: None,
             firings: None,
+            held: None,
         }
     }
 }
@@ -114,9 +120,13 @@ impl Engine {
         }
         check(&spec, &firing)?;
         if spec.kind == HookKind::Event {
+            // Each plugin that is told has a copy of it waiting.
+            let copies = 1 + self.inner.hooks.subscribers(hook).len();
+            let held = self.inner.accounts.of(plugin).charge(copies * json::tree_size(&firing.payload))?;
             self.log_firing(&spec, &firing).await?;
             let carried = firing.payload.clone();
-            self.fire_soon(|engine| &engine.inner.hooks.events, Firing { until: None, within: None, ..firing });
+            let firing = Firing { until: None, within: None, held: Some(Arc::new(held)), ..firing };
+            self.fire_soon(|engine| &engine.inner.hooks.events, firing);
             return Ok(carried);
         }
         let Fired { value, failure, .. } = self.run_hook(firing).await;
@@ -254,7 +264,7 @@ impl Course<'_> {
                 self.succeeded(&subscriber).await;
             }
             Err(failure) => {
-                (trace.code, trace.message) = (Some(failure.code), Some(failure.message.clone()));
+                (trace.code, trace.message) = (Some(failure.code), Some(excerpt_of(&failure.message)));
                 trace.outcome = self.failed(&subscriber, failure).await;
             }
         }
@@ -337,7 +347,7 @@ impl Course<'_> {
         let hook = &self.firing.hook;
         if self.kind == HookKind::Filter && failure.code == Code::FunctionFailed {
             // The function's own words, where its error value is text.
-            let said = failure.detail.as_ref().and_then(Json::as_str).unwrap_or(&failure.message);
+            let said = excerpt_of(failure.detail.as_ref().and_then(Json::as_str).unwrap_or(&failure.message));
             let message = format!("`{function}`, which is subscribed to `{hook}`, refused it: {said}");
             self.failure = Some(Failure { detail: failure.detail, ..Failure::new(Code::HookRefused, message) });
             self.result = HookResult::Refused;
@@ -396,7 +406,7 @@ impl Course<'_> {
         let Subscription { id, hook, function, reason, .. } = subscription;
         let reason = reason.as_deref().unwrap_or_default();
         tracing::warn!(%hook, %function, id, reason, "a subscription was switched off");
-        self.engine.inner.recorder.log(LogRecord {
+        let line = LogRecord {
             at: OffsetDateTime::now_utc(),
             plugin: function.plugin.clone(),
             function: Some(function.function.clone()),
@@ -404,7 +414,8 @@ impl Course<'_> {
             level: LogLevel::Warn,
             message: format!("the subscription to `{hook}` was switched off: {reason}"),
             fields: vec![("subscription".to_owned(), id.clone())],
-        });
+        };
+        self.engine.inner.recorder.log(line);
     }
 }
 
@@ -416,6 +427,9 @@ fn when_off(subscription: &Subscription) -> Step {
     }
 }
 
+/// How much larger a tree of JSON may be than its text, as a rule.
+const TREE: usize = 16;
+
 /// The value that a filter answered with; none where it leaves it as it was.
 fn filtered(answer: &Answer, as_text: bool) -> Result<Option<Json>, Failure> {
     let function = answer.function();
@@ -423,7 +437,12 @@ fn filtered(answer: &Answer, as_text: bool) -> Result<Option<Json>, Failure> {
     if *answer.value() == Value::Option(None) && !matches!(takes, Some(Type::Option(_))) {
         return Ok(None);
     }
-    match answer.json() {
+    let text = answer.json_text()?;
+    // As a tree it takes several times as much, until it is carried on.
+    let _tree = answer.account().charge(TREE * text.len())?;
+    let value =
+        serde_json::from_str(&text).map_err(|_| Failure::internal("an answer is not the JSON that was written"))?;
+    match value {
         Json::String(text) if as_text => serde_json::from_str(&text).map(Some).map_err(|error| {
             let message = format!("`{}` was given JSON text, and answered with what is none: {error}", function.name);
             Failure::new(Code::InvalidOutput, message)

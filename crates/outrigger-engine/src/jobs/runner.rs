@@ -340,7 +340,7 @@ async fn attempt(
         let call = Call { caller, function: job.task.function, arguments, options };
         let engine = engine.clone();
         // On a task of its own, so that what panics there ends there.
-        let answer = tokio::spawn(async move { engine.call(call).await.map(|answer| answer.json_text()) });
+        let answer = tokio::spawn(async move { engine.call(call).await?.json_text() });
         answer.await.unwrap_or_else(|_| Err(Failure::internal("the call broke off")))
     };
     let mut work = std::pin::pin!(work);

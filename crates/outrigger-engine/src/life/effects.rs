@@ -186,6 +186,7 @@ impl Engine {
                 granted: granted.permissions.clone(),
                 limits: manifest.limits.clone(),
                 instances: manifest.runtime.instances,
+                instance_bytes: record.inspection.instance_bytes,
                 account: self.inner.accounts.of(plugin),
             })
             .await?;

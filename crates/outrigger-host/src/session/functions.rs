@@ -16,7 +16,7 @@ impl Functions for Session {
     async fn call(&self, request: CallRequest) -> ApiResult<CallResponse> {
         let call = functions::prepare(self.caller(), self.correlation, self.trace, request)?;
         let answer = self.host.engine.call(call).await.map_err(convert::error)?;
-        Ok(functions::response(&answer))
+        functions::response(&answer)
     }
 
     async fn call_batch(&self, requests: Vec<CallRequest>, parallel: usize) -> Vec<ApiResult<CallResponse>> {

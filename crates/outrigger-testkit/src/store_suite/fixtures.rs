@@ -69,7 +69,13 @@ pub fn revision(name: &PluginName, version: &str) -> RevisionRecord {
     let graph = TypeGraph { functions: vec![echo], ..TypeGraph::default() };
     RevisionRecord {
         digest: Digest::of(format!("{name}@{version}").as_bytes()),
-        inspection: Inspection { graph, exports: Vec::new(), imports: Vec::new(), warnings: Vec::new() },
+        inspection: Inspection {
+            graph,
+            exports: Vec::new(),
+            imports: Vec::new(),
+            warnings: Vec::new(),
+            instance_bytes: 0,
+        },
         manifest,
         source: format!("/packages/{name}-{version}"),
         installed_at: moment(0),
