@@ -15,6 +15,8 @@ mod component;
 mod engine;
 mod fault;
 mod files;
+mod footprint;
+mod handles;
 mod http;
 mod idle;
 mod instance;
@@ -110,10 +112,11 @@ fn empty_folder(path: &Path) -> Result<File, RuntimeFault> {
 impl Runtime for WasmRuntime {
     async fn inspect(&self, root: &Path, manifest: &Manifest) -> Result<Inspection, RuntimeFault> {
         let (root, entry) = (root.to_owned(), manifest.runtime.entry.as_path().to_owned());
-        let (permissions, max_bytes) = (manifest.permissions.clone(), self.max_component_bytes);
+        let (permissions, limits) = (manifest.permissions.clone(), manifest.limits.clone());
+        let max_bytes = self.max_component_bytes;
         let work = move || {
             let wasm = component::read(&root, &entry, max_bytes)?;
-            component::inspect(&entry, &wasm, &permissions)
+            component::inspect(&entry, &wasm, &permissions, &limits)
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
             Err(RuntimeFault::new(Code::Internal, format!("reading the component stopped: {error}")))

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use common::{Bench, PLENTY, number, text};
 use outrigger_contract::units::{ByteSize, Span};
 use outrigger_contract::{Code, Value};
+use outrigger_engine::Account;
 use outrigger_engine::runtime::{CallContext, HealthStatus, LifecycleStep, LogLevel};
 use outrigger_testkit::components::{self, Step};
 use tokio_util::sync::CancellationToken;
@@ -56,7 +57,12 @@ async fn memory_is_limited() {
 #[tokio::test]
 async fn results_are_limited() {
     let bench = Bench::new();
-    let plugin = bench.hostile(|spec| spec.limits.memory = ByteSize::gib(2)).await;
+    let plugin = bench
+        .hostile(|spec| {
+            spec.limits.memory = ByteSize::gib(2);
+            spec.account = Account::default();
+        })
+        .await;
     let gigabyte = number(1 << 30);
     plugin.fails("big-text", &[gigabyte], Code::OutputLimit).await;
     plugin.fails("many-texts", &[number(1_000)], Code::OutputLimit).await;

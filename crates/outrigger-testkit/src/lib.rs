@@ -2,6 +2,7 @@
 
 pub mod components;
 pub mod golden;
+pub mod greedy;
 pub mod migrating;
 pub mod scripted;
 pub mod services;

@@ -10,6 +10,7 @@ mod health;
 mod hooks;
 mod hooks_of_plugins;
 mod install;
+mod memory;
 mod migrations;
 mod refuse;
 mod signatures;

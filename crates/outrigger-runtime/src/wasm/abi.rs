@@ -10,6 +10,7 @@
 //! Its tests compare it with wasmtime's `Val` over random types, so that a change there is noticed.
 
 mod lift;
+pub(super) mod lifted;
 mod lower;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 use std::mem::MaybeUninit;
 
 use outrigger_contract::Value;
+use outrigger_engine::Exceeded;
 use wasmtime::ValRaw;
 use wasmtime::component::__internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext};
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
@@ -39,6 +41,9 @@ pub enum AbiError {
     /// It is larger than may be copied out of the component.
     #[error("the result is larger than may be copied out of the plugin")]
     TooLarge,
+    /// The host may hold no more for the call.
+    #[error(transparent)]
+    Memory(Exceeded),
     /// It breaks the rules of the canonical ABI.
     #[error("{0}")]
     Malformed(String),

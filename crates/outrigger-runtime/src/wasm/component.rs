@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use outrigger_contract::manifest::Limits;
 use outrigger_contract::types::wit::{self, ComponentType};
 use outrigger_contract::{Code, Permissions};
 use outrigger_engine::runtime::{Inspection, RuntimeFault};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+
+use super::footprint::{self, Footprint};
 
 /// Interfaces that are offered, without their versions. Of WASI any 0.2, of ours any 1.
 const OFFERED: &[(&str, &[&str])] = &[
@@ -63,7 +66,12 @@ pub(super) fn read(root: &Path, entry: &Path, max_bytes: u64) -> Result<Vec<u8>,
 ///
 /// # Errors
 /// [`Code::InvalidComponent`] with what is wrong and what to do.
-pub(super) fn inspect(name: &Path, wasm: &[u8], permissions: &Permissions) -> Result<Inspection, RuntimeFault> {
+pub(super) fn inspect(
+    name: &Path,
+    wasm: &[u8],
+    permissions: &Permissions,
+    limits: &Limits,
+) -> Result<Inspection, RuntimeFault> {
     let invalid = |problem: String| RuntimeFault::new(Code::InvalidComponent, format!("{}: {problem}", name.display()));
     check_encoding(wasm).map_err(&invalid)?;
     Validator::new_with_features(features())
@@ -80,7 +88,32 @@ pub(super) fn inspect(name: &Path, wasm: &[u8], permissions: &Permissions) -> Re
         )));
     }
     let warnings = warnings(&imports, permissions);
-    Ok(Inspection { graph, exports: exports.into_iter().collect(), imports: imports.into_iter().collect(), warnings })
+    let footprint = footprint::of(wasm).map_err(|error| invalid(error.to_string()))?;
+    if let Some(problem) = footprint.problem() {
+        return Err(invalid(problem));
+    }
+    check_fits(&footprint, limits)
+        .map_err(|problem| RuntimeFault::new(Code::MemoryLimit, format!("{}: {problem}", name.display())))?;
+    Ok(Inspection {
+        graph,
+        exports: exports.into_iter().collect(),
+        imports: imports.into_iter().collect(),
+        warnings,
+        instance_bytes: footprint.bytes,
+    })
+}
+
+/// What an instance has at first must fit into its limit, or no call would ever run.
+fn check_fits(footprint: &Footprint, limits: &Limits) -> Result<(), String> {
+    let Footprint { bytes, initial, .. } = *footprint;
+    let needed = bytes.saturating_add(initial);
+    match needed > limits.memory.as_u64() {
+        true => Err(format!(
+            "an instance takes {needed} bytes from the start, in memories, tables and core instances; `[limits] memory` is {}",
+            limits.memory
+        )),
+        false => Ok(()),
+    }
 }
 
 fn features() -> WasmFeatures {

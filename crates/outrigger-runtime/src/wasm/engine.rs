@@ -15,7 +15,9 @@ const CORE_INSTANCES: u32 = 12_000;
 /// All that a 32-bit memory can address, so that the limit of each plugin is the only one.
 const LARGEST_MEMORY: usize = 1 << 32;
 /// What the tables of interpreters compiled to Wasm need, with room.
-const TABLE_ELEMENTS: usize = 200_000;
+pub(super) const TABLE_ELEMENTS: usize = 200_000;
+/// Of a table that is free again, what stays in memory. There is one for each core instance, and nobody is charged for it.
+const TABLE_KEPT_RESIDENT: usize = 4 << 10;
 const WASM_STACK: usize = 1 << 20;
 /// The stack that a call runs on: the one of the Wasm code, and what host functions need on top.
 const CALL_STACK: usize = WASM_STACK + (1 << 20);
@@ -86,7 +88,7 @@ fn pool() -> PoolingAllocationConfig {
     if PoolingAllocationConfig::is_pagemap_scan_available() {
         pool.pagemap_scan(Enabled::Yes);
         pool.linear_memory_keep_resident(KEPT_RESIDENT);
-        pool.table_keep_resident(64 << 10);
+        pool.table_keep_resident(TABLE_KEPT_RESIDENT);
     }
     pool
 }

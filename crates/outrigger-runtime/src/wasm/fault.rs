@@ -1,16 +1,20 @@
 //! How a call fails: from what wasmtime and the limits report to one coded error that says what to do.
 
+use outrigger_contract::excerpt::excerpt_of;
 use outrigger_contract::{Code, PluginName};
+use outrigger_engine::Exceeded;
 use outrigger_engine::runtime::RuntimeFault;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::abi::AbiError;
-use super::limits::Stopped;
+use super::limits::{INSTANCES_AT_MOST, MEMORIES_AT_MOST, Shortage, Stopped, TABLES_AT_MOST};
 use super::scope::Refusal;
 
 /// Functions of the plugin that are named where it trapped.
 const FRAMES_AT_MOST: usize = 6;
+/// What is shown of a function's name, in bytes.
+const LONGEST_NAME: usize = 200;
 
 /// What the limits were, for messages.
 #[derive(Clone, Debug)]
@@ -25,11 +29,14 @@ pub(super) struct Applied {
 pub(super) fn of_error(
     plugin: &PluginName,
     error: &wasmtime::Error,
-    memory_hit: bool,
+    shortage: Option<Shortage>,
     applied: &Applied,
 ) -> RuntimeFault {
-    if memory_hit {
-        return memory_limit(plugin, applied);
+    if let Some(shortage) = shortage {
+        return of_shortage(plugin, shortage, applied);
+    }
+    if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+        return (*exceeded).into();
     }
     if let Some(stopped) = error.downcast_ref::<Stopped>() {
         return of_stopped(plugin, *stopped, applied);
@@ -39,6 +46,16 @@ pub(super) fn of_error(
     }
     if let Some(I32Exit(status)) = error.downcast_ref() {
         return RuntimeFault::new(Code::Trapped, format!("{plugin} ended itself with exit status {status}"));
+    }
+    // A plain text of wasmtime's, for the only limits that it counts itself.
+    if error.root_cause().to_string().starts_with("resource limit exceeded") {
+        return RuntimeFault::new(
+            Code::MemoryLimit,
+            format!(
+                "{plugin} consists of more than an instance may: {INSTANCES_AT_MOST} core instances, {TABLES_AT_MOST} tables, \
+                 {MEMORIES_AT_MOST} memories"
+            ),
+        );
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return RuntimeFault::new(
@@ -56,8 +73,11 @@ pub(super) fn of_error(
 }
 
 /// A plugin that was refused memory has failed for that, however it took it.
-pub(super) fn memory_limit(plugin: &PluginName, applied: &Applied) -> RuntimeFault {
-    let limit = &applied.memory;
+pub(super) fn of_shortage(plugin: &PluginName, shortage: Shortage, applied: &Applied) -> RuntimeFault {
+    let limit = match shortage {
+        Shortage::Limit => &applied.memory,
+        Shortage::Account(exceeded) => return exceeded.into(),
+    };
     RuntimeFault::new(
         Code::MemoryLimit,
         format!("{plugin} wanted more memory than the {limit} it may have; raise `[limits] memory` if it needs more"),
@@ -73,6 +93,8 @@ fn of_stopped(plugin: &PluginName, stopped: Stopped, applied: &Applied) -> Runti
         Stopped::Cancelled => {
             RuntimeFault::new(Code::Cancelled, format!("the call was cancelled after {:.1?}", applied.took))
         }
+        // What was short has been told before.
+        Stopped::Memory => RuntimeFault::new(Code::HostMemoryLimit, format!("{plugin} holds too much in the host")),
         Stopped::Cpu => RuntimeFault::new(
             Code::CpuLimit,
             format!(
@@ -92,6 +114,7 @@ fn of_abi(plugin: &PluginName, error: &AbiError, applied: &Applied) -> RuntimeFa
                 applied.output
             ),
         ),
+        AbiError::Memory(exceeded) => (*exceeded).into(),
         AbiError::Malformed(_) => RuntimeFault::new(
             Code::InvalidOutput,
             format!("{plugin} gave a result that breaks the rules of the component model: {error}"),
@@ -117,7 +140,7 @@ pub(super) fn after_refusals(plugin: &PluginName, fault: RuntimeFault, refusals:
     }
     message.push_str(". What it said: ");
     message.push_str(&fault.message);
-    RuntimeFault { code: Code::PermissionDenied, message, error_value: fault.error_value }
+    RuntimeFault { error_value: fault.error_value, ..RuntimeFault::new(Code::PermissionDenied, message) }
 }
 
 /// The innermost cause, in one line.
@@ -126,22 +149,23 @@ fn reason(error: &wasmtime::Error) -> String {
     let text = cause.strip_prefix("wasm trap: ").unwrap_or(&cause);
     match error.downcast_ref::<Trap>() {
         Some(Trap::UnreachableCodeReached) => format!("{text} (a panic or an abort; see its log)"),
-        _ => text.lines().next().unwrap_or("no reason was given").to_owned(),
+        _ => excerpt_of(text.lines().next().unwrap_or("no reason was given")),
     }
 }
 
 /// The functions that were running, innermost first.
 fn frames(error: &wasmtime::Error) -> String {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
-    let mut names: Vec<String> = backtrace
-        .frames()
-        .iter()
-        .filter_map(|frame| frame.func_name())
-        .map(|name| rustc_demangled(name).to_owned())
-        .collect();
+    let mut names: Vec<&str> = backtrace.frames().iter().filter_map(|frame| frame.func_name()).collect();
     names.dedup();
     names.truncate(FRAMES_AT_MOST);
+    let names: Vec<&str> = names.into_iter().map(|name| rustc_demangled(shortened(name))).collect();
     if names.is_empty() { String::new() } else { format!(", in {}", names.join(" ← ")) }
+}
+
+/// A name may be as long as a component is large.
+fn shortened(name: &str) -> &str {
+    &name[..name.floor_char_boundary(LONGEST_NAME)]
 }
 
 /// Symbol names of Rust end in a hash that says nothing to people.

@@ -14,11 +14,9 @@ use outrigger_network::{ConnectError, Stream, TlsClient};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::handles::{BUFFER, HEADERS_AT_MOST};
 use super::scope::Scope;
 use super::state::Grants;
-
-/// The largest header section that is read from a server.
-const HEADERS_AT_MOST: usize = 128 << 10;
 
 /// Sends the requests of one instance.
 pub(super) struct Outgoing {
@@ -37,6 +35,10 @@ impl Outgoing {
 type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl WasiHttpHooks for Outgoing {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BUFFER
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use outrigger_contract::Value;
 use outrigger_engine::profile::Stage;
 use outrigger_engine::runtime::CallContext;
+use outrigger_engine::{Account, Charge};
 use wasmtime::component::{ComponentExportIndex, Instance as ComponentInstance, InstancePre};
 use wasmtime::{CallHook, Store, StoreContextMut, UpdateDeadline};
 
-use super::abi::{Answer, Arguments};
-use super::limits::Stopped;
+use super::abi::{Answer, Arguments, lifted};
+use super::limits::{Memory, Shortage, Stopped};
 use super::scope::Refusal;
 use super::state::{Bounds, Grants, State};
 
@@ -24,6 +25,8 @@ const HOST_CALL_BYTES: usize = 16 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InstanceLimits {
     pub(super) memory: usize,
+    /// What the core instances take, known from the component.
+    pub(super) instances: usize,
     pub(super) output: usize,
     pub(super) log_lines: u32,
     /// None: as long as the call may take.
@@ -40,9 +43,10 @@ pub(super) struct Instance {
 }
 
 /// What remains of a call besides its answer.
+#[derive(Default)]
 pub(super) struct Aftermath {
     pub(super) refusals: Vec<Refusal>,
-    pub(super) memory_hit: bool,
+    pub(super) shortage: Option<Shortage>,
 }
 
 impl Instance {
@@ -51,13 +55,22 @@ impl Instance {
         pre: &InstancePre<State>,
         grants: &Arc<Grants>,
         limits: &InstanceLimits,
+        account: &Account,
         context: &CallContext,
     ) -> (wasmtime::Result<Self>, Aftermath) {
-        let mut store = Store::new(pre.engine(), State::new(grants, limits.memory, bounds(limits, context)));
+        let memory = match Memory::new(limits.memory, limits.instances, account) {
+            Ok(memory) => memory,
+            Err(exceeded) => {
+                let shortage = Some(Shortage::Account(exceeded));
+                return (Err(exceeded.into()), Aftermath { shortage, ..Aftermath::default() });
+            }
+        };
+        let mut store = Store::new(pre.engine(), State::new(grants, memory, bounds(limits, context)));
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(tick);
-        // Lifting takes from this allowance, so it also bounds what a result can make the host allocate.
-        store.set_hostcall_fuel(limits.output.saturating_add(64 << 10).max(HOST_CALL_BYTES));
+        // Lifting takes from this allowance what values take in memory, so it also bounds what a result can make the host
+        // allocate. What a result takes is charged to the call besides.
+        store.set_hostcall_fuel(limits.output.saturating_mul(16).max(HOST_CALL_BYTES));
         begin(&mut store, limits, context);
         let stopwatch = Arc::clone(&store.data().stopwatch);
         let made = {
@@ -66,10 +79,7 @@ impl Instance {
         };
         context.observed.instantiated();
         match made {
-            Ok(component) => (
-                Ok(Self { store, component, calls: 0, observed: false }),
-                Aftermath { refusals: Vec::new(), memory_hit: false },
-            ),
+            Ok(component) => (Ok(Self { store, component, calls: 0, observed: false }), Aftermath::default()),
             Err(error) => (Err(error), aftermath(&mut store)),
         }
     }
@@ -105,8 +115,12 @@ impl Instance {
         let function = function.typed::<Arguments<'_>, Answer>(&self.store)?;
         let stopwatch = Arc::clone(&self.store.data().stopwatch);
         // Pinned here, so that a pointer is handed on; the future itself would be copied at every step.
-        let running = pin!(function.call_async(&mut self.store, Arguments(arguments)));
-        let Answer(value) = bounded(context, stopwatch.measure(running)).await?;
+        let mut running = pin!(function.call_async(&mut self.store, Arguments(arguments)));
+        let mut charge = Some(context.account.nothing());
+        let charged = poll_fn(|cx| lifted::within(&mut charge, || running.as_mut().poll(cx)));
+        let Answer(value) = bounded(context, stopwatch.measure(charged)).await?;
+        // The result is there until the call ends.
+        charge.map(Charge::keep);
         Ok(value)
     }
 
@@ -123,7 +137,12 @@ impl Instance {
 }
 
 fn bounds(limits: &InstanceLimits, context: &CallContext) -> Bounds {
-    Bounds { deadline: context.deadline, cpu: limits.cpu.unwrap_or(Duration::MAX), cancel: context.cancel.clone() }
+    Bounds {
+        deadline: context.deadline,
+        cpu: limits.cpu.unwrap_or(Duration::MAX),
+        cancel: context.cancel.clone(),
+        account: context.account.clone(),
+    }
 }
 
 fn begin(store: &mut Store<State>, limits: &InstanceLimits, context: &CallContext) {
@@ -150,13 +169,13 @@ fn observe(store: StoreContextMut<'_, State>, step: CallHook) -> wasmtime::Resul
 
 fn aftermath(store: &mut Store<State>) -> Aftermath {
     let state = store.data();
-    Aftermath { refusals: state.scope.end(), memory_hit: state.memory.hit() }
+    Aftermath { refusals: state.scope.end(), shortage: state.memory.shortage() }
 }
 
 /// Runs at each tick in which the plugin computes. A busy plugin is stopped from here; one that waits, by [`bounded`].
 fn tick(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     let state = store.data();
-    let Bounds { deadline, cpu, cancel } = &state.call;
+    let Bounds { deadline, cpu, cancel, account: _ } = &state.call;
     if cancel.is_cancelled() {
         return Err(Stopped::Cancelled.into());
     }
@@ -165,6 +184,9 @@ fn tick(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     }
     if state.stopwatch.spent() > *cpu {
         return Err(Stopped::Cpu.into());
+    }
+    if state.memory.overdrawn().is_some() {
+        return Err(Stopped::Memory.into());
     }
     // Tokio's own yield lets timers and other tasks have their turn first.
     Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))

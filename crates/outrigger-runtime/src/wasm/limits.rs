@@ -5,7 +5,10 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use outrigger_engine::{Account, Charge, Exceeded};
 use wasmtime::ResourceLimiter;
+
+use super::engine::TABLE_ELEMENTS;
 
 /// Why a call was ended from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,28 +19,66 @@ pub(super) enum Stopped {
     Cancelled,
     #[error("the call computed for too long")]
     Cpu,
+    #[error("the host holds too much for the call")]
+    Memory,
 }
 
-/// Tables are small beside memory; this only keeps a plugin from making one grow without end.
-const TABLE_ELEMENTS: usize = 1 << 20;
+/// What an element of a table takes.
+pub(super) const TABLE_ELEMENT: usize = size_of::<usize>();
+/// Core instances, tables and memories of one instance of a component. A component made by a language's tool chain consists of
+/// up to two dozen, most of which share one table and one memory.
+pub(super) const INSTANCES_AT_MOST: usize = 100;
+pub(super) const TABLES_AT_MOST: usize = 32;
+pub(super) const MEMORIES_AT_MOST: usize = 16;
+/// What an instance takes of the host besides what grows: its store, and the part of a stack that is touched.
+const STORE: usize = 64 << 10;
 
-/// Keeps linear memory within its limit, and remembers when it was hit: a plugin that then fails in its own way
-/// has failed for want of memory.
+/// Why a plugin did not get memory that it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shortage {
+    /// Its own limit.
+    Limit,
+    /// The bound of all its instances together, or of all plugins.
+    Account(Exceeded),
+}
+
+impl Shortage {
+    /// Whether there may be enough once others have given theirs back.
+    pub(super) const fn may_pass(self) -> bool {
+        match self {
+            Self::Limit => false,
+            Self::Account(Exceeded { limit, wanted, .. }) => wanted <= limit / 2,
+        }
+    }
+}
+
+/// Keeps memories, tables and instances of a component together within one limit, charges them to the plugin, and remembers
+/// when there was no more: a plugin that then fails in its own way has failed for want of memory.
 #[derive(Debug)]
 pub(super) struct Memory {
     limit: usize,
     used: usize,
-    hit: bool,
+    /// What was granted last, and is given back where it could not be allocated after all.
+    latest: usize,
+    shortage: Option<Shortage>,
+    charge: Charge,
+    /// What its handles hold in the host. It does not count against the limit.
+    handles: Charge,
+    /// They hold more than they may: the call is ended.
+    overdrawn: bool,
 }
 
 impl Memory {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, used: 0, hit: false }
+    /// For an instance whose core instances take so many bytes.
+    pub(super) fn new(limit: usize, instances: usize, account: &Account) -> Result<Self, Exceeded> {
+        let charge = account.charge(STORE + instances)?;
+        let handles = account.nothing();
+        Ok(Self { limit, used: instances, latest: 0, shortage: None, charge, handles, overdrawn: false })
     }
 
     /// Begins a call.
     pub(super) fn begin(&mut self) {
-        self.hit = false;
+        self.shortage = None;
     }
 
     /// Bytes that the instance has. It never gives any back.
@@ -45,38 +86,87 @@ impl Memory {
         self.used as u64
     }
 
-    /// Whether the limit kept this call from getting memory that it asked for.
-    pub(super) fn hit(&self) -> bool {
-        self.hit
+    /// What kept this call from getting memory that it asked for.
+    pub(super) fn shortage(&self) -> Option<Shortage> {
+        self.shortage
+    }
+
+    /// Notes what its handles hold in the host now.
+    pub(super) fn hold(&mut self, bytes: usize) {
+        let held = usize::try_from(self.handles.bytes()).unwrap_or(usize::MAX);
+        if held > bytes {
+            self.handles.shrink(held - bytes);
+        } else if let Err(exceeded) = self.handles.grow(bytes - held) {
+            self.shortage = Some(Shortage::Account(exceeded));
+            self.overdrawn = true;
+        }
+    }
+
+    /// Why the call must end.
+    pub(super) fn overdrawn(&self) -> Option<Shortage> {
+        self.shortage.filter(|_| self.overdrawn)
+    }
+
+    fn grow(&mut self, bytes: usize) -> bool {
+        self.latest = 0;
+        let used = self.used.saturating_add(bytes);
+        if used > self.limit {
+            self.shortage = Some(Shortage::Limit);
+            return false;
+        }
+        if let Err(exceeded) = self.charge.grow(bytes) {
+            self.shortage = Some(Shortage::Account(exceeded));
+            return false;
+        }
+        (self.used, self.latest) = (used, bytes);
+        true
+    }
+
+    fn give_back(&mut self) {
+        let latest = std::mem::take(&mut self.latest);
+        self.used -= latest;
+        self.charge.shrink(latest);
     }
 }
 
+/// Whether it is more than the type allows, so that it will not be allocated.
+fn is_beyond(desired: usize, maximum: Option<usize>) -> bool {
+    maximum.is_some_and(|maximum| desired > maximum)
+}
+
 impl ResourceLimiter for Memory {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let used = self.used.saturating_add(desired.saturating_sub(current));
-        if used > self.limit {
-            self.hit = true;
-            return Ok(false);
-        }
-        self.used = used;
-        Ok(true)
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(!is_beyond(desired, maximum) && self.grow(desired.saturating_sub(current)))
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.hit |= desired > TABLE_ELEMENTS;
-        Ok(desired <= TABLE_ELEMENTS)
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.give_back();
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS {
+            self.shortage = Some(Shortage::Limit);
+            return Ok(false);
+        }
+        Ok(!is_beyond(desired, maximum) && self.grow(desired.saturating_sub(current) * TABLE_ELEMENT))
+    }
+
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.give_back();
+        Ok(())
     }
 
     fn instances(&self) -> usize {
-        256
+        INSTANCES_AT_MOST
     }
 
     fn tables(&self) -> usize {
-        256
+        TABLES_AT_MOST
     }
 
     fn memories(&self) -> usize {
-        64
+        MEMORIES_AT_MOST
     }
 }
 

@@ -1,6 +1,7 @@
 //! The interfaces of `outrigger:plugin` that a component may export: where they are, and what they answer.
 
 use outrigger_contract::Value;
+use outrigger_contract::excerpt::excerpt_of;
 use outrigger_contract::types::wit::OptionalExport;
 use outrigger_engine::runtime::{HealthCheck, HealthReport, HealthStatus, LifecycleStep};
 use wasmtime::component::{Component, ComponentExportIndex};
@@ -57,6 +58,9 @@ fn optional_interface(component: &Component, short: &str) -> Option<String> {
     exports.find(|(name, _)| name.starts_with(&prefix)).map(|(name, _)| name.to_owned())
 }
 
+/// Checks of one report that are kept.
+const CHECKS_AT_MOST: usize = 64;
+
 pub(super) fn health_report(value: &Value) -> Option<HealthReport> {
     let status = |value: &Value| match value {
         Value::Enum(0) => Some(HealthStatus::Healthy),
@@ -67,10 +71,10 @@ pub(super) fn health_report(value: &Value) -> Option<HealthReport> {
     let check = |value: &Value| match value {
         Value::Record(fields) => match fields.as_slice() {
             [Value::String(name), outcome, Value::Option(message)] => Some(HealthCheck {
-                name: name.clone(),
+                name: excerpt_of(name),
                 status: status(outcome)?,
                 message: match message.as_deref() {
-                    Some(Value::String(text)) => Some(text.clone()),
+                    Some(Value::String(text)) => Some(excerpt_of(text)),
                     _ => None,
                 },
             }),
@@ -80,7 +84,12 @@ pub(super) fn health_report(value: &Value) -> Option<HealthReport> {
     };
     let Value::Record(fields) = value else { return None };
     let [verdict, Value::List(checks)] = fields.as_slice() else { return None };
-    let checks: Vec<HealthCheck> = checks.iter().map(check).collect::<Option<_>>()?;
+    let mut checks: Vec<HealthCheck> = checks.iter().map(check).collect::<Option<_>>()?;
     let worst = checks.iter().map(|check| check.status).max();
+    if checks.len() > CHECKS_AT_MOST {
+        // Those that say what is wrong are kept.
+        checks.sort_by_key(|check| std::cmp::Reverse(check.status));
+        checks.truncate(CHECKS_AT_MOST);
+    }
     Some(HealthReport { status: status(verdict)?.max(worst.unwrap_or(HealthStatus::Healthy)), checks })
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use outrigger_contract::excerpt::excerpt;
 use outrigger_contract::manifest::InstancePolicy;
-use outrigger_contract::types::json::render;
+use outrigger_contract::types::json::Rendered;
 use outrigger_contract::units::Span;
 use outrigger_contract::{Code, Value};
 use outrigger_engine::Account;
@@ -18,11 +19,15 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use super::fault::{self, Applied};
 use super::idle::Idle;
 use super::instance::{Aftermath, Instance, InstanceLimits};
+use super::limits::Shortage;
 use super::optional::{Optional, health_report};
 use super::state::{Grants, State};
 
 /// How long instances may take that are made ahead of calls.
 const WARM_UP: Duration = Duration::from_secs(30);
+
+/// How long a call waits that finds no memory for an instance, before it looks again: other calls of its plugin have it.
+const SHORT: Duration = Duration::from_millis(5);
 
 /// A loaded component.
 pub(super) struct Revision {
@@ -80,6 +85,7 @@ impl Revision {
         let optional = Optional::find(component, &spec.exports).map_err(missing)?;
         let limits = InstanceLimits {
             memory: spec.limits.memory.as_usize(),
+            instances: usize::try_from(spec.instance_bytes).unwrap_or(usize::MAX),
             output: spec.limits.output.as_usize(),
             log_lines: spec.limits.log_lines,
             cpu: spec.limits.cpu.map(Span::as_duration),
@@ -107,8 +113,16 @@ impl Revision {
     async fn fresh(&self, context: &CallContext) -> Result<Instance, RuntimeFault> {
         context.enter(Stage::Instantiate);
         let started = Instant::now();
-        let (made, aftermath) = Instance::create(&self.pre, &self.grants, &self.limits, context).await;
-        made.map_err(|error| self.fault(&error, &aftermath, started))
+        loop {
+            let create = Instance::create(&self.pre, &self.grants, &self.limits, &self.spec.account, context);
+            let (made, aftermath) = create.await;
+            let may_wait =
+                aftermath.shortage.is_some_and(Shortage::may_pass) && Instant::now() + SHORT < context.deadline;
+            match made {
+                Err(_) if may_wait && !context.cancel.is_cancelled() => tokio::time::sleep(SHORT).await,
+                made => return made.map_err(|error| self.fault(&error, &aftermath, started)),
+            }
+        }
     }
 
     /// Keeps an instance for the next call, if it may serve one more and there is room. Gives it back otherwise.
@@ -121,7 +135,7 @@ impl Revision {
     }
 
     fn fault(&self, error: &wasmtime::Error, aftermath: &Aftermath, started: Instant) -> RuntimeFault {
-        let fault = fault::of_error(&self.spec.plugin, error, aftermath.memory_hit, &self.applied(started));
+        let fault = fault::of_error(&self.spec.plugin, error, aftermath.shortage, &self.applied(started));
         fault::after_refusals(&self.spec.plugin, fault, &aftermath.refusals)
     }
 
@@ -176,7 +190,7 @@ impl Revision {
         let fault = RuntimeFault {
             code: Code::FunctionFailed,
             message: format!("`{name}` of {plugin} failed: {}", shortened(&said)),
-            error_value: Some(Box::new(Value::String(said))),
+            error_value: Some(Box::new(Value::String(excerpt(said)))),
         };
         Err(fault::after_refusals(plugin, fault, &aftermath.refusals))
     }
@@ -199,18 +213,19 @@ impl Revision {
     /// The function answered with its error value.
     fn failed(&self, function: usize, value: Option<Value>, aftermath: &Aftermath) -> RuntimeFault {
         let plugin = &self.spec.plugin;
-        if aftermath.memory_hit {
-            return fault::memory_limit(plugin, &self.applied(Instant::now()));
+        if let Some(shortage) = aftermath.shortage {
+            return fault::of_shortage(plugin, shortage, &self.applied(Instant::now()));
         }
         let graph = &self.spec.graph;
         let function = &graph.functions[function];
         let said = match (&value, &function.outcome.err) {
-            (Some(Value::String(text)), _) => text.clone(),
-            (Some(value), Some(Some(ty))) => render(graph, ty, value).to_string(),
+            (Some(Value::String(text)), _) => shortened(text),
+            (Some(value), Some(Some(ty))) => beginning(&Rendered { graph, ty, value }),
             _ => "it gave no reason".to_owned(),
         };
-        let message = format!("{plugin}.{} failed: {}", function.name, shortened(&said));
-        let fault = RuntimeFault { code: Code::FunctionFailed, message, error_value: value.map(Box::new) };
+        let message = format!("{plugin}.{} failed: {said}", function.name);
+        let error_value = value.map(Box::new);
+        let fault = RuntimeFault { error_value, ..RuntimeFault::new(Code::FunctionFailed, message) };
         fault::after_refusals(plugin, fault, &aftermath.refusals)
     }
 }
@@ -288,8 +303,8 @@ impl LoadedRevision for Revision {
         for _ in 0..missing {
             let started = Instant::now();
             let context = quiet::context(started + WARM_UP, &self.spec.account);
-            let (made, _) = Instance::create(&self.pre, &self.grants, &self.limits, &context).await;
-            let aftermath = Aftermath { refusals: Vec::new(), memory_hit: false };
+            let (made, aftermath) =
+                Instance::create(&self.pre, &self.grants, &self.limits, &self.spec.account, &context).await;
             let mut instance = made.map_err(|error| self.fault(&error, &aftermath, started))?;
             _ = instance.finish();
             drop(self.keep(instance));
@@ -298,10 +313,39 @@ impl LoadedRevision for Revision {
     }
 }
 
+/// What is said in a message of what a plugin says, in bytes.
+const SAID_AT_MOST: usize = 400;
+
 /// What a plugin says may be long; a message is not the place for it.
 fn shortened(text: &str) -> String {
-    const AT_MOST: usize = 400;
-    if text.len() <= AT_MOST { text.to_owned() } else { format!("{}…", &text[..text.floor_char_boundary(AT_MOST)]) }
+    match text.len() > SAID_AT_MOST {
+        true => format!("{}…", &text[..text.floor_char_boundary(SAID_AT_MOST)]),
+        false => text.to_owned(),
+    }
+}
+
+/// The beginning of a value as JSON, of which the rest is never written.
+fn beginning(rendered: &Rendered<'_>) -> String {
+    struct Beginning(Vec<u8>);
+    impl std::io::Write for Beginning {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            match self.0.len() > SAID_AT_MOST {
+                true => Err(std::io::ErrorKind::FileTooLarge.into()),
+                false => {
+                    self.0.extend_from_slice(&bytes[..bytes.len().min(2 * SAID_AT_MOST)]);
+                    Ok(bytes.len())
+                }
+            }
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut text = Beginning(Vec::new());
+    // It ends early on purpose.
+    let _ = serde_json::to_writer(&mut text, rendered);
+    shortened(&String::from_utf8_lossy(&text.0))
 }
 
 /// A context for what no call has asked for.
@@ -339,7 +383,9 @@ mod quiet {
 
     #[async_trait::async_trait]
     impl HostServices for NoServices {
-        fn log(&self, _: LogLine) {}
+        fn log(&self, _: LogLine) -> bool {
+            true
+        }
 
         fn configuration(&self) -> Arc<Map<String, Value>> {
             Arc::default()

@@ -3,11 +3,18 @@
 
 use std::sync::Arc;
 
+use outrigger_contract::excerpt::{cut, excerpt};
 use outrigger_engine::runtime::{CallContext, HostServices, LogLevel, LogLine, Observed};
 use parking_lot::Mutex;
 
-/// The longest line and the longest field of a log line, in bytes.
+/// The longest message of a log line, in bytes; and how long all its fields together may be, names and values.
 pub(super) const LINE_AT_MOST: usize = 8 << 10;
+/// Bytes of all log lines of a call: so many for each line that it may write, within these bounds.
+const LOG_PER_LINE: usize = 1 << 10;
+const LOG_AT_LEAST: usize = 256 << 10;
+const LOG_AT_MOST: usize = 4 << 20;
+/// The longest name that can be looked up.
+const NAME_AT_MOST: usize = 253;
 const FIELDS_AT_MOST: usize = 32;
 const REFUSALS_AT_MOST: usize = 8;
 const NAMES_AT_MOST: usize = 32;
@@ -34,6 +41,7 @@ struct Current {
     services: Arc<dyn HostServices>,
     observed: Arc<Observed>,
     lines_left: u32,
+    bytes_left: usize,
     refusals: Vec<Refusal>,
     /// The line that was begun on standard output and on standard error.
     pending: [Pending; 2],
@@ -72,6 +80,7 @@ impl Scope {
             services: Arc::clone(&context.services),
             observed: Arc::clone(&context.observed),
             lines_left: log_lines,
+            bytes_left: LOG_PER_LINE.saturating_mul(log_lines as usize).clamp(LOG_AT_LEAST, LOG_AT_MOST),
             refusals: Vec::new(),
             pending: Default::default(),
         });
@@ -96,7 +105,8 @@ impl Scope {
 
     /// Notes something that was refused.
     pub(super) fn refuse(&self, what: impl Into<String>, remedy: Option<String>) {
-        let refusal = Refusal { what: what.into(), remedy };
+        // They hold names and paths of the plugin's own.
+        let refusal = Refusal { what: excerpt(what), remedy: remedy.map(excerpt) };
         if let Some(current) = &mut *self.current.lock()
             && current.refusals.len() < REFUSALS_AT_MOST
             && !current.refusals.contains(&refusal)
@@ -108,6 +118,9 @@ impl Scope {
 
     /// Remembers a name that was looked up. Only the latest are kept.
     pub(super) fn look_up(&self, name: &str) {
+        if name.len() > NAME_AT_MOST {
+            return;
+        }
         let mut names = self.looked_up.lock();
         names.retain(|known| known != name);
         if names.len() == NAMES_AT_MOST {
@@ -122,15 +135,9 @@ impl Scope {
     }
 
     /// Writes a line of the plugin's log.
-    pub(super) fn log(&self, level: LogLevel, mut message: String, mut fields: Vec<(String, String)>) {
-        cut(&mut message);
-        fields.truncate(FIELDS_AT_MOST);
-        for (name, value) in &mut fields {
-            cut(name);
-            cut(value);
-        }
+    pub(super) fn log(&self, level: LogLevel, message: String, fields: Vec<(String, String)>) {
         if let Some(current) = &mut *self.current.lock() {
-            current.log(LogLine { level, message, fields });
+            current.log(LogLine { level, message: cut(message, LINE_AT_MOST), fields: shortened(fields) });
         }
     }
 
@@ -157,12 +164,11 @@ impl Scope {
 
 impl Current {
     fn log(&mut self, line: LogLine) {
-        match self.lines_left.checked_sub(1) {
-            Some(left) => {
-                self.lines_left = left;
-                self.services.log(line);
-            }
-            None => self.observed.log_lines_dropped(1),
+        let left = (self.lines_left.checked_sub(1), self.bytes_left.checked_sub(line.size()));
+        let (Some(lines_left), Some(bytes_left)) = left else { return self.observed.log_lines_dropped(1) };
+        (self.lines_left, self.bytes_left) = (lines_left, bytes_left);
+        if !self.services.log(line) {
+            self.observed.log_lines_dropped(1);
         }
     }
 
@@ -186,9 +192,22 @@ impl Current {
     }
 }
 
-fn cut(text: &mut String) {
-    if text.len() > LINE_AT_MOST {
-        text.truncate(text.floor_char_boundary(LINE_AT_MOST));
-        text.push('…');
+/// Fields that are together as long as a message may be. What is beyond is cut, and how many were left out stands at the end.
+fn shortened(fields: Vec<(String, String)>) -> Vec<(String, String)> {
+    let (given, mut left) = (fields.len(), LINE_AT_MOST);
+    let mut kept = Vec::with_capacity(given.min(FIELDS_AT_MOST));
+    for (name, value) in fields.into_iter().take(FIELDS_AT_MOST) {
+        if left == 0 {
+            break;
+        }
+        let (name, value) = (cut(name, left.min(NAME_AT_MOST)), value);
+        left = left.saturating_sub(name.len());
+        let value = cut(value, left);
+        left = left.saturating_sub(value.len());
+        kept.push((name, value));
     }
+    if kept.len() < given {
+        kept.push(("…".to_owned(), format!("{} more fields", given - kept.len())));
+    }
+    kept
 }

@@ -1,5 +1,7 @@
 //! The interfaces of `outrigger:plugin` that a component may import, on top of the engine's services.
 
+use outrigger_contract::types::json::{members_size, tree_size};
+use outrigger_engine::Charge;
 use outrigger_engine::progress::Progress;
 use outrigger_engine::runtime::{CallError, LogLevel, StateError};
 
@@ -31,6 +33,18 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     hooks::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/hooks"))
 }
 
+/// More than any hook carries; what is longer is refused before it is read.
+const HOOK_AT_MOST: usize = 1 << 20;
+/// What a hook carries, as a tree and as the text that subscribers are given, takes this many times its text, at most.
+const CARRIED: usize = 32;
+
+impl State {
+    /// Charges to the call what this call of the host holds while it lasts.
+    fn hold(&self, bytes: usize) -> wasmtime::Result<Charge> {
+        Ok(self.call.account.charge(bytes)?)
+    }
+}
+
 impl logging::Host for State {
     fn log(&mut self, level: logging::Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
         let level = match level {
@@ -47,11 +61,16 @@ impl logging::Host for State {
 
 impl configuration::Host for State {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
-        Ok(self.scope.services()?.configuration().get(&key).map(ToString::to_string))
+        let configuration = self.scope.services()?.configuration();
+        let Some(value) = configuration.get(&key) else { return Ok(None) };
+        let _held = self.hold(2 * tree_size(value))?;
+        Ok(Some(value.to_string()))
     }
 
     fn all(&mut self) -> wasmtime::Result<String> {
-        Ok(serde_json::to_string(&*self.scope.services()?.configuration())?)
+        let configuration = self.scope.services()?.configuration();
+        let _held = self.hold(2 * members_size(&configuration))?;
+        Ok(serde_json::to_string(&*configuration)?)
     }
 }
 
@@ -68,10 +87,14 @@ impl From<StateError> for state::Error {
 
 impl state::Host for State {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, state::Error>> {
-        Ok(self.scope.services()?.state_get(&key).await.map_err(Into::into))
+        let mut held = self.hold(key.len())?;
+        let value = self.scope.services()?.state_get(&key).await;
+        held.grow(value.as_ref().map_or(0, |value| value.as_ref().map_or(0, Vec::len)))?;
+        Ok(value.map_err(Into::into))
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), state::Error>> {
+        let _held = self.hold(key.len() + 2 * value.len())?;
         Ok(self.scope.services()?.state_set(&key, value).await.map_err(Into::into))
     }
 
@@ -81,21 +104,29 @@ impl state::Host for State {
         expected: Option<Vec<u8>>,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), state::Error>> {
+        let _held = self.hold(key.len() + 2 * value.len() + 2 * expected.as_ref().map_or(0, Vec::len))?;
         Ok(self.scope.services()?.state_compare_and_set(&key, expected, value).await.map_err(Into::into))
     }
 
     async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), state::Error>> {
+        let _held = self.hold(key.len())?;
         Ok(self.scope.services()?.state_delete(&key).await.map_err(Into::into))
     }
 
     async fn keys(&mut self, prefix: String, limit: u32) -> wasmtime::Result<Result<Vec<String>, state::Error>> {
-        Ok(self.scope.services()?.state_keys(&prefix, limit).await.map_err(Into::into))
+        let mut held = self.hold(prefix.len())?;
+        let keys = self.scope.services()?.state_keys(&prefix, limit).await;
+        held.grow(keys.as_ref().map_or(0, |keys| keys.iter().map(|key| key.len() + size_of::<String>()).sum()))?;
+        Ok(keys.map_err(Into::into))
     }
 }
 
 impl calls::Host for State {
     async fn call(&mut self, function: String, arguments: String) -> wasmtime::Result<Result<String, calls::Error>> {
+        // The text, and the copy of it that the call is made with.
+        let mut held = self.hold(function.len() + 2 * arguments.len())?;
         let result = self.scope.services()?.call(&function, &arguments).await;
+        held.grow(result.as_ref().map_or(0, String::len))?;
         Ok(result.map_err(|CallError { code, message, detail }| calls::Error {
             code: code.as_str().to_owned(),
             message,
@@ -113,7 +144,9 @@ impl progress::Host for State {
 
 impl hooks::Host for State {
     async fn fire(&mut self, hook: String, payload: String) -> wasmtime::Result<Result<String, hooks::Error>> {
+        let mut held = self.hold(hook.len() + CARRIED * payload.len().min(HOOK_AT_MOST))?;
         let result = self.scope.services()?.fire(&hook, &payload).await;
+        held.grow(result.as_ref().map_or(0, String::len))?;
         Ok(result.map_err(|CallError { code, message, detail }| hooks::Error {
             code: code.as_str().to_owned(),
             message,

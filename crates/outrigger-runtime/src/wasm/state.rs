@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use outrigger_contract::Permissions;
-use outrigger_engine::Recording;
 use outrigger_engine::runtime::Cancellation;
+use outrigger_engine::{Account, Recording};
 use outrigger_network::TlsClient;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
@@ -13,6 +13,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::files::{self, VirtualFolders};
+use super::handles;
 use super::http::Outgoing;
 use super::limits::{Memory, Stopwatch};
 use super::output::Lines;
@@ -21,6 +22,9 @@ use super::{services, sockets, wasi};
 
 /// Handles of one instance: streams, files, sockets, requests. Each may be a descriptor of the host.
 const HANDLES_AT_MOST: usize = 1_024;
+
+/// Random bytes that are made in one call of the host.
+const RANDOM_AT_MOST: u64 = 4 << 20;
 
 /// What the instances of one revision share.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub(super) struct State {
     pub(super) call: Bounds,
     /// Where the time of the present call goes, if anybody wants to know.
     pub(super) recording: Option<Arc<Recording>>,
+    /// Calls of WASI functions so far.
+    wasi_calls: u8,
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
     outgoing: Outgoing,
@@ -54,27 +60,38 @@ pub(super) struct Bounds {
     pub(super) deadline: std::time::Instant,
     pub(super) cpu: std::time::Duration,
     pub(super) cancel: Cancellation,
+    /// What the host holds for the call is charged to it.
+    pub(super) account: Account,
 }
 
 impl State {
-    pub(super) fn new(grants: &Arc<Grants>, memory: usize, call: Bounds) -> Self {
+    pub(super) fn new(grants: &Arc<Grants>, memory: Memory, call: Bounds) -> Self {
         let scope = Arc::new(Scope::default());
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_AT_MOST);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(handles::HEADERS_AT_MOST);
         Self {
             grants: Arc::clone(grants),
             outgoing: Outgoing::new(grants, &scope),
             scope,
-            memory: Memory::new(memory),
+            memory,
             stopwatch: Arc::new(Stopwatch::new()),
             table,
             filesystem: WasiFilesystemCtx::default(),
             folders: VirtualFolders::default(),
             call,
             recording: None,
+            wasi_calls: 0,
             wasi: None,
-            http: WasiHttpCtx::new(),
+            http,
         }
+    }
+
+    /// Charges what the handles hold.
+    fn count_handles(&mut self) {
+        let held = handles::size(&mut self.table);
+        self.memory.hold(held);
     }
 
     /// A function of this interface is being called.
@@ -106,6 +123,11 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Now and then: it takes as long as there are handles.
+        self.wasi_calls = self.wasi_calls.wrapping_add(1);
+        if self.wasi_calls.is_multiple_of(16) {
+            self.count_handles();
+        }
         let ctx = self.wasi.get_or_insert_with(|| wasi_context(&self.grants, &self.scope));
         WasiCtxView { ctx, table: &mut self.table }
     }
@@ -113,6 +135,7 @@ impl WasiView for State {
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.count_handles();
         self.outgoing.deadline = self.call.deadline;
         WasiHttpCtxView { hooks: &mut self.outgoing, table: &mut self.table, ctx: &mut self.http }
     }
@@ -121,6 +144,7 @@ impl WasiHttpView for State {
 fn wasi_context(grants: &Arc<Grants>, scope: &Arc<Scope>) -> WasiCtx {
     let lines = |output| Lines { scope: Arc::clone(scope), output };
     let mut wasi = WasiCtx::builder();
+    wasi.max_random_size(RANDOM_AT_MOST);
     wasi.stdout(lines(Output::Standard)).stderr(lines(Output::Error));
     for name in &grants.permissions.environment {
         if let Ok(value) = std::env::var(name.as_str()) {

@@ -54,6 +54,7 @@ impl Bench {
             granted: Permissions::default(),
             limits: Limits::default(),
             instances: InstancePolicy::Fresh,
+            instance_bytes: 0,
             account: Account::all(512 << 20).plugin(256 << 20),
         }
     }

@@ -1,6 +1,6 @@
 //! From a component to values. Nothing here is trusted: pointers, lengths, discriminants and characters are checked,
-//! and each value takes from an allowance (the store's "hostcall fuel"), so that a result whose lists all point
-//! at the same memory cannot make the host allocate without bound.
+//! and what each value takes in memory is taken from an allowance (the store's "hostcall fuel") and charged to the call, so that
+//! a result whose lists all point at the same memory cannot make the host allocate without bound.
 
 use bytes::Bytes;
 use outrigger_contract::Value;
@@ -9,10 +9,14 @@ use wasmtime::component::__internal::wasmtime_environ::component::VariantInfo;
 use wasmtime::component::__internal::{InterfaceType, LiftContext};
 use wasmtime::component::Lift;
 
-use super::AbiError;
+use super::{AbiError, lifted};
 
-/// What each value inside another takes from the allowance at least.
-const VALUE_COST: usize = 4;
+/// What a value takes that stands in another.
+const VALUE: usize = size_of::<Value>();
+/// Set in the length of a text in the encoding `latin1+utf16` where it is UTF-16.
+const UTF16_TAG: u32 = 1 << 31;
+/// What an allocation takes besides.
+const ALLOCATION: usize = 16;
 
 /// Lifts the result of a call from its one core value.
 pub(super) fn answer(cx: &mut LiftContext<'_>, ty: InterfaceType, raw: ValRaw) -> wasmtime::Result<Option<Value>> {
@@ -33,7 +37,12 @@ fn malformed<T>(message: impl Into<String>) -> Result<T, AbiError> {
 
 /// Takes from the allowance.
 fn spend(cx: &mut LiftContext<'_>, amount: usize) -> Result<(), AbiError> {
-    cx.consume_fuel(amount).map_err(|_| AbiError::TooLarge)
+    if amount == 0 {
+        return Ok(());
+    }
+    let amount = amount.saturating_add(ALLOCATION);
+    cx.consume_fuel(amount).map_err(|_| AbiError::TooLarge)?;
+    lifted::charge(amount)
 }
 
 fn slice<'a>(cx: &LiftContext<'a>, pointer: u32, size: usize, align: usize) -> Result<&'a [u8], AbiError> {
@@ -57,10 +66,12 @@ fn flat(cx: &mut LiftContext<'_>, ty: InterfaceType, slot: &mut Option<ValRaw>) 
         InterfaceType::U64 | InterfaceType::S64 => scalar(ty, take().get_u64()),
         InterfaceType::Record(record) => {
             let fields = &types[record].fields;
+            spend(cx, fields.len() * VALUE)?;
             Ok(Value::Record(fields.iter().map(|field| flat(cx, field.ty, slot)).collect::<Result<_, _>>()?))
         }
         InterfaceType::Tuple(tuple) => {
             let items = &types[tuple].types;
+            spend(cx, items.len() * VALUE)?;
             Ok(Value::Tuple(items.iter().map(|ty| flat(cx, *ty, slot)).collect::<Result<_, _>>()?))
         }
         InterfaceType::Flags(flags) => Ok(flags_of(&[take().get_u32()], types[flags].names.len())),
@@ -85,6 +96,7 @@ fn memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<V
         }
         InterfaceType::Tuple(tuple) => Ok(Value::Tuple(sequence(cx, types[tuple].types.iter().copied(), bytes)?)),
         InterfaceType::Flags(flags) => {
+            spend(cx, types[flags].names.len() * size_of::<u32>())?;
             let words: Vec<u32> = bytes[..types[flags].abi.size32 as usize]
                 .chunks(4)
                 .map(|chunk| chunk.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte)))
@@ -161,7 +173,7 @@ fn case<'a>(
 ) -> Result<Value, AbiError> {
     let mut boxed = |cx: &mut LiftContext<'a>, ty: Option<InterfaceType>| {
         let Some(ty) = ty else { return Ok(None) };
-        spend(cx, VALUE_COST)?;
+        spend(cx, VALUE)?;
         payload(cx, ty).map(|value| Some(Box::new(value)))
     };
     let types = cx.types;
@@ -183,7 +195,7 @@ fn sequence(
     types: impl ExactSizeIterator<Item = InterfaceType>,
     bytes: &[u8],
 ) -> Result<Vec<Value>, AbiError> {
-    spend(cx, types.len() * VALUE_COST)?;
+    spend(cx, types.len() * VALUE)?;
     let mut offset = 0;
     let mut values = Vec::with_capacity(types.len());
     for ty in types {
@@ -196,8 +208,15 @@ fn sequence(
 
 /// A string in the encoding that the component chose; wasmtime knows them all, and takes its length from the allowance.
 fn string(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Value, AbiError> {
+    // In bytes, or in units of two bytes of which each becomes up to three. What that is more is charged afterwards.
+    let (_, length) = pair(bytes);
+    let length = (length & !UTF16_TAG) as usize;
+    lifted::charge(length)?;
     match <String as Lift>::linear_lift_from_memory(cx, InterfaceType::String, bytes) {
-        Ok(text) => Ok(Value::String(text)),
+        Ok(text) => {
+            lifted::charge(text.capacity().saturating_sub(length))?;
+            Ok(Value::String(text))
+        }
         Err(error) if error.to_string().contains("fuel") => Err(AbiError::TooLarge),
         Err(error) => malformed(format!("a string in the result is broken: {error}")),
     }
@@ -219,7 +238,7 @@ fn list_of(cx: &mut LiftContext<'_>, element: InterfaceType, bytes: &[u8]) -> Re
     let (size, align) = (abi.size32 as usize, abi.align32 as usize);
     let Some(total) = size.checked_mul(length) else { return malformed("a list in the result is too long") };
     let bytes = slice(cx, pointer, total, align)?;
-    spend(cx, length.saturating_mul(VALUE_COST))?;
+    spend(cx, length.saturating_mul(VALUE))?;
     let mut values = Vec::with_capacity(length);
     for index in 0..length {
         values.push(memory(cx, element, &bytes[index * size..][..size])?);

@@ -1,0 +1,56 @@
+//! What the handles of an instance hold in the host: headers, requests, streams, sockets. A guest makes up to a thousand of them,
+//! and some hold texts of its own.
+
+use std::any::Any;
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
+use wasmtime_wasi_http::FieldMap;
+use wasmtime_wasi_http::p2::bindings::http::types::{Method, Scheme};
+use wasmtime_wasi_http::p2::body::{HostIncomingBody, HostOutgoingBody};
+use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostIncomingResponse, HostOutgoingRequest};
+
+/// The largest set of headers that a plugin may make or be given, in bytes.
+pub(super) const HEADERS_AT_MOST: usize = 64 << 10;
+
+/// What a handle takes.
+const HANDLE: usize = 512;
+/// What a stream has read ahead, or has still to write.
+pub(super) const BUFFER: usize = 64 << 10;
+/// What a connection takes on which a request was sent.
+const CONNECTION: usize = HEADERS_AT_MOST + 2 * BUFFER;
+
+/// Bytes of all handles, about. Sets of headers and buffers are taken to be as large as they may be.
+pub(super) fn size(table: &mut ResourceTable) -> usize {
+    table.iter_mut().map(|entry| HANDLE + held(entry)).sum()
+}
+
+fn held(entry: &dyn Any) -> usize {
+    if let Some(fields) = entry.downcast_ref::<FieldMap>() {
+        return headers(fields);
+    }
+    if let Some(response) = entry.downcast_ref::<HostIncomingResponse>() {
+        return headers(&response.headers) + BUFFER;
+    }
+    if let Some(request) = entry.downcast_ref::<HostOutgoingRequest>() {
+        return texts(request);
+    }
+    if entry.is::<HostFutureIncomingResponse>() {
+        return CONNECTION;
+    }
+    let is_stream = entry.is::<DynInputStream>() || entry.is::<DynOutputStream>();
+    if is_stream || entry.is::<HostIncomingBody>() || entry.is::<HostOutgoingBody>() { BUFFER } else { 0 }
+}
+
+fn texts(request: &HostOutgoingRequest) -> usize {
+    let HostOutgoingRequest { method, scheme, authority, path_with_query, headers: fields, body } = request;
+    let method = if let Method::Other(text) = method { text.len() } else { 0 };
+    let scheme = if let Some(Scheme::Other(text)) = scheme { text.len() } else { 0 };
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let body = body.as_ref().map_or(0, |_| 2 * BUFFER);
+    method + scheme + text(authority) + text(path_with_query) + headers(fields) + body
+}
+
+fn headers(fields: &FieldMap) -> usize {
+    if fields.is_empty() { 0 } else { HEADERS_AT_MOST }
+}

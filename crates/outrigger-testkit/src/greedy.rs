@@ -1,0 +1,165 @@
+//! Components that have the host hold memory for them, each in a way of its own, at little cost to themselves.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::components::component;
+
+/// The name of a field of which a list of records has one each: 500 bytes.
+fn long_name() -> String {
+    "a".repeat(500)
+}
+
+/// Takes deep and wide arguments, writes log lines with many fields, and answers with long names.
+///
+/// - `deep`, `wide`, `pairs` take lists whose values are far larger than their JSON, and answer with the length.
+/// - `log-fields` writes lines that have this many fields of this many bytes, and a message as long.
+/// - `names` answers with this many records whose one field has a long name.
+/// - `fail-text` fails with a text of this many bytes, `fail-names` with a record list as above.
+/// - `requests` makes this many HTTP requests whose method has a name of this many bytes, and sends none.
+/// - `spin` computes without end.
+#[must_use]
+pub fn greedy() -> Arc<[u8]> {
+    let name = long_name();
+    let mut wide = String::new();
+    for field in 0..32 {
+        let _ = writeln!(wide, "field-{field}: option<u8>,");
+    }
+    let wit = format!(
+        "package test:greedy;
+        world plugin {{
+            import outrigger:plugin/logging@1.0.0;
+            import wasi:http/types@0.2.0;
+            record named {{ {name}: u8 }}
+            record many {{ {wide} }}
+            export deep: func(v: list<list<list<list<u8>>>>) -> u32;
+            export wide: func(v: list<many>) -> u32;
+            export pairs: func(v: list<tuple<option<bool>, option<bool>, option<bool>>>) -> u32;
+            export log-fields: func(lines: u32, fields: u32, bytes: u32);
+            export names: func(count: u32) -> list<named>;
+            export fail-text: func(bytes: u32) -> result<u32, string>;
+            export fail-names: func(count: u32) -> result<u32, list<named>>;
+            export requests: func(count: u32, bytes: u32);
+            export spin: func();
+        }}"
+    );
+    component(&wit, CORE)
+}
+
+const CORE: &str = r#"(module
+    (import "outrigger:plugin/logging@1.0.0" "log" (func $log (param i32 i32 i32 i32 i32)))
+    (import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
+    (import "wasi:http/types@0.2.0" "[constructor]outgoing-request" (func $request (param i32) (result i32)))
+    (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-method"
+        (func $set_method (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 80)
+    (global $top (mut i32) (i32.const 5242880))
+    (func (export "cabi_realloc") (param $old i32) (param $old_size i32) (param $align i32) (param $size i32) (result i32)
+        (local $place i32)
+        (local.set $place
+            (i32.and
+                (i32.add (global.get $top) (i32.sub (local.get $align) (i32.const 1)))
+                (i32.xor (i32.sub (local.get $align) (i32.const 1)) (i32.const -1))))
+        (global.set $top (i32.add (local.get $place) (local.get $size)))
+        (block $enough
+            (loop $more
+                (br_if $enough (i32.le_u (global.get $top) (i32.shl (memory.size) (i32.const 16))))
+                (if (i32.eq (memory.grow (i32.const 16)) (i32.const -1)) (then (unreachable)))
+                (br $more)))
+        (local.get $place))
+    (func (export "deep") (param i32 i32) (result i32) (local.get 1))
+    (func (export "wide") (param i32 i32) (result i32) (local.get 1))
+    (func (export "pairs") (param i32 i32) (result i32) (local.get 1))
+    (func (export "log-fields") (param $lines i32) (param $fields i32) (param $bytes i32)
+        (local $at i32)
+        (memory.fill (i32.const 65536) (i32.const 120) (local.get $bytes))
+        (local.set $at (i32.const 1048576))
+        (block $filled
+            (loop $next
+                (br_if $filled (i32.ge_u (local.get $at) (i32.add (i32.const 1048576) (i32.mul (local.get $fields) (i32.const 16)))))
+                (i32.store (local.get $at) (i32.const 65536))
+                (i32.store offset=4 (local.get $at) (local.get $bytes))
+                (i32.store offset=8 (local.get $at) (i32.const 65536))
+                (i32.store offset=12 (local.get $at) (local.get $bytes))
+                (local.set $at (i32.add (local.get $at) (i32.const 16)))
+                (br $next)))
+        (block $written
+            (loop $again
+                (br_if $written (i32.eqz (local.get $lines)))
+                (call $log (i32.const 2) (i32.const 65536) (local.get $bytes) (i32.const 1048576) (local.get $fields))
+                (local.set $lines (i32.sub (local.get $lines) (i32.const 1)))
+                (br $again))))
+    (func (export "names") (param $count i32) (result i32)
+        (i32.store (i32.const 16) (i32.const 65536))
+        (i32.store (i32.const 20) (local.get $count))
+        (i32.const 16))
+    (func $failed (param $length i32) (result i32)
+        (i32.store8 (i32.const 16) (i32.const 1))
+        (i32.store (i32.const 20) (i32.const 65536))
+        (i32.store (i32.const 24) (local.get $length))
+        (i32.const 16))
+    (func (export "fail-text") (param $bytes i32) (result i32)
+        (memory.fill (i32.const 65536) (i32.const 120) (local.get $bytes))
+        (call $failed (local.get $bytes)))
+    (func (export "fail-names") (param $count i32) (result i32) (call $failed (local.get $count)))
+    (func (export "requests") (param $count i32) (param $bytes i32)
+        (memory.fill (i32.const 65536) (i32.const 120) (local.get $bytes))
+        (block $made
+            (loop $next
+                (br_if $made (i32.eqz (local.get $count)))
+                (drop (call $set_method (call $request (call $fields)) (i32.const 9) (i32.const 65536) (local.get $bytes)))
+                (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+                (br $next))))
+    (func (export "spin") (loop $forever (br $forever))))"#;
+
+/// A component as text: `modules` define the core modules, of which `$m` is instantiated so many times. The last one exports
+/// `run`, which the component offers as a function that gives a number.
+#[must_use]
+pub fn instances(module: &str, times: usize) -> Vec<u8> {
+    let mut text = format!("(component (core module $m {module})");
+    for index in 0..times {
+        let _ = write!(text, "(core instance $i{index} (instantiate $m))");
+    }
+    let last = times.saturating_sub(1);
+    let _ = write!(
+        text,
+        "(alias core export $i{last} \"run\" (core func $run)) (func (export \"run\") (result u32) (canon lift (core func $run))))"
+    );
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("the fixture is wrong: {error}"))
+}
+
+/// A module with this many tables, which are this large at first; `run` has the first grow by `more` and gives what that gave.
+#[must_use]
+pub fn tables(count: usize, initial: u32, more: u32) -> String {
+    let mut module = String::new();
+    for _ in 0..count {
+        let _ = write!(module, "(table {initial} funcref)");
+    }
+    module.push_str("(func (export \"run\") (result i32)");
+    for table in 1..count {
+        let _ = write!(module, "(drop (table.grow {table} (ref.null func) (i32.const {more})))");
+    }
+    let _ = write!(module, "(table.grow 0 (ref.null func) (i32.const {more})))");
+    module
+}
+
+/// A module whose `run` stops on a trap in a function with a name of this many bytes.
+#[must_use]
+pub fn long_frame(bytes: usize) -> String {
+    let name = "f".repeat(bytes);
+    format!("(func ${name} (result i32) (unreachable)) (func (export \"run\") (result i32) (call ${name}))")
+}
+
+/// A module with this many globals.
+#[must_use]
+pub fn globals(count: usize) -> String {
+    let mut module = "(global i64 (i64.const 1))".repeat(count);
+    module.push_str("(func (export \"run\") (result i32) (i32.const 1))");
+    module
+}
+
+/// A module whose `run` grows its memory by this many pages, and gives the pages that it had.
+#[must_use]
+pub fn pages(more: u32) -> String {
+    format!("(memory 1) (func (export \"run\") (result i32) (memory.grow (i32.const {more})))")
+}
