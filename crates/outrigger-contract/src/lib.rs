@@ -8,8 +8,8 @@
 pub mod address;
 pub mod code;
 pub mod digest;
-pub mod grant;
 pub mod excerpt;
+pub mod grant;
 pub mod hook;
 pub mod limit;
 pub mod manifest;
