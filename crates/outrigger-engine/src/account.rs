@@ -70,6 +70,12 @@ impl Accounts {
         &self.all
     }
 
+    /// The most that one plugin can ever take.
+    pub(crate) fn largest(&self) -> u64 {
+        let share = self.all.limit() / 2 + MemoryBounds::OWN;
+        if self.plugin < share { self.plugin } else { share }
+    }
+
     /// The account of a plugin. It outlives its revisions.
     pub(crate) fn of(&self, plugin: &PluginName) -> Account {
         let mut plugins = self.plugins.lock();

@@ -175,6 +175,13 @@ impl Engine {
         if !capped.is_empty() {
             tracing::warn!(%plugin, "runs with the operator's ceiling: {}", capped.join("; "));
         }
+        if manifest.limits.memory.as_u64() > self.inner.accounts.largest() {
+            let (memory, largest) = (manifest.limits.memory, self.inner.accounts.largest());
+            tracing::warn!(
+                %plugin, %memory, largest,
+                "one plugin gets less memory here than its limit; raise OUTRIGGER_PLUGIN_MEMORY and OUTRIGGER_MEMORY"
+            );
+        }
         let loaded = runtime
             .load(RevisionSpec {
                 plugin: plugin.clone(),

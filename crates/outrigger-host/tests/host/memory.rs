@@ -366,11 +366,11 @@ async fn s07_memories_count_together() {
 async fn s07_kept_instances_are_counted_for_their_plugin() {
     let bench = Bench::new().await;
     let module = "(memory 640) (func (export \"run\") (result i32) (i32.const 1))";
-    let manifest = "instances = { warm = { max-instances = 1000, max-calls = 1000 } }\n";
+    let manifest = "instances = { warm = { max-instances = 64, max-calls = 1000 } }\n";
     let package = bench.package("many", "many", "1.0.0", manifest, &greedy::instances(module, 1));
     bench.install(&package).await.expect("it is installed");
     let name = "many".parse().expect("a name");
-    let error = bench.platform.plugin_warm(&name).await.expect_err("40 GiB of instances");
+    let error = bench.platform.plugin_warm(&name).await.expect_err("2.5 GiB of instances");
     assert_eq!(error.code.as_str(), "host_memory_limit", "{}", error.message);
     let counted = metrics(&bench, "many").await;
     assert!(counted.memory_held_bytes <= 256 * MIB, "{counted:?}");
