@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`engine`] (how code is compiled and interrupted), [`component`] (what a file must be),
 //! [`cache`] (compiled code), [`revision`] (what can be called, and the pool of instances), [`instance`] (one call
-//! under its limits), [`fault`] (how it fails), [`abi`] (values in and out), [`state`] (what an instance may reach) and,
+//! under its limits), [`turns`] (calls that compute for long take turns), [`fault`] (how it fails), [`abi`] (values in and out), [`state`] (what an instance may reach) and,
 //! behind that, [`scope`], [`output`], [`services`], [`wasi`], [`files`], [`sockets`], [`http`] and [`network`].
 //!
 //! What must not happen: that a plugin reaches anything without a grant; that one call's limit, trap or cancel is
@@ -28,6 +28,7 @@ mod scope;
 mod services;
 mod sockets;
 mod state;
+mod turns;
 mod wasi;
 
 use std::fs::{DirBuilder, File};

@@ -6,7 +6,10 @@ use std::time::Duration;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// How often running code is interrupted: to let other calls run, and to check its limits.
-pub(super) const TICK: Duration = Duration::from_millis(10);
+///
+/// A call that computes for longer waits for its turn at each tick (see [`super::turns`]), and a short one waits for the rest of
+/// a tick at worst.
+pub(super) const TICK: Duration = Duration::from_millis(2);
 
 /// Instances at once. A component has one linear memory, as a rule; those made from interpreters have two.
 const MEMORIES: u32 = 640;

@@ -188,8 +188,8 @@ fn tick(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     if state.memory.overdrawn().is_some() {
         return Err(Stopped::Memory.into());
     }
-    // Tokio's own yield lets timers and other tasks have their turn first.
-    Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    let stopwatch = Arc::clone(&state.stopwatch);
+    Ok(UpdateDeadline::YieldCustom(1, Box::pin(async move { stopwatch.turn.wait().await })))
 }
 
 /// Ends a future with its deadline or cancellation. As a rule it is done at once; only where it is not, a timer is made,

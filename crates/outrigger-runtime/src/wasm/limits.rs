@@ -9,6 +9,7 @@ use outrigger_engine::{Account, Charge, Exceeded};
 use wasmtime::ResourceLimiter;
 
 use super::engine::TABLE_ELEMENTS;
+use super::turns::Turn;
 
 /// Why a call was ended from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -179,16 +180,19 @@ pub(super) struct Stopwatch {
     spent: AtomicU64,
     /// When the present turn began, in nanoseconds after `zero`.
     since: AtomicU64,
+    /// Whether the call computes for long, and its turn then.
+    pub(super) turn: Turn,
 }
 
 impl Stopwatch {
     pub(super) fn new() -> Self {
-        Self { zero: Instant::now(), spent: AtomicU64::new(0), since: AtomicU64::new(0) }
+        Self { zero: Instant::now(), spent: AtomicU64::new(0), since: AtomicU64::new(0), turn: Turn::default() }
     }
 
     /// Begins a call.
     pub(super) fn begin(&self) {
         self.spent.store(0, Ordering::Relaxed);
+        self.turn.begin();
     }
 
     /// Time spent so far, the present turn included. To be read from within it.
@@ -203,7 +207,7 @@ impl Stopwatch {
         poll_fn(|cx| {
             let since = self.now();
             self.since.store(since, Ordering::Relaxed);
-            let polled = future.as_mut().poll(cx);
+            let polled = self.turn.poll(|| future.as_mut().poll(cx));
             self.spent.fetch_add(self.now().saturating_sub(since), Ordering::Relaxed);
             polled
         })
