@@ -43,6 +43,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("outrigger-server", &["outrigger-api"]),
     ("outrigger-testkit", &["outrigger-contract", "outrigger-engine"]),
+    ("outrigger-hostile", &["outrigger-testkit"]),
+    ("outrigger-fuzz", &["outrigger-contract", "outrigger-engine", "outrigger-registry"]),
     ("xtask", &["outrigger-devkit"]),
 ];
 
@@ -60,7 +62,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("croner", &["outrigger-engine"]),
     ("minijinja", &["outrigger-registry"]),
     ("axum", &["outrigger-server"]),
-    ("reqwest", &["outrigger-client", "outrigger-host"]),
+    ("reqwest", &["outrigger-client", "outrigger-host", "outrigger-hostile"]),
     ("opentelemetry-proto", &["outrigger-host"]),
     ("prost", &["outrigger-host"]),
 ];

@@ -6,7 +6,9 @@ mod cfn_lint;
 mod checks;
 mod demo;
 mod dependencies;
+mod fuzz;
 mod guests;
+mod hostile;
 mod schemathesis;
 mod tools;
 
@@ -41,6 +43,10 @@ enum Task {
     },
     /// Hold the server to its OpenAPI document with schemathesis; part of `test` too
     Schemathesis(schemathesis::Options),
+    /// Attack the server with hostile plugins, packages, keys and hosts; fill the disk; fuzz what strangers send
+    Hostile(hostile::Options),
+    /// Fuzz what strangers send: manifests, archives, components, values, conditions, templates, payloads
+    Fuzz(fuzz::Options),
     /// Check format, lints, allowed dependencies and licences
     Check,
     /// Build the bundled plugins from source
@@ -67,6 +73,8 @@ fn main() -> ExitCode {
         Task::Demo { data } => demo::run_all(&repository(), data),
         Task::Test { filter } => checks::test(&repository(), filter.as_deref()),
         Task::Schemathesis(options) => schemathesis::check(&repository(), &bundled(&repository()), &options),
+        Task::Hostile(options) => hostile::check(&repository(), &options),
+        Task::Fuzz(options) => fuzz::check(&repository(), &options),
         Task::Check => checks::check(&repository()),
         Task::Guests => guests::build_all(&repository(), &bundled(&repository())).map(drop),
         Task::Gen => checks::generate(&repository()),

@@ -40,6 +40,15 @@ impl PartialEq for HookSchema {
 }
 
 impl HookSchema {
+    /// The schema of what a hook carries.
+    ///
+    /// # Errors
+    /// It is too long; or is no schema, has words that it may not have, or no value is found that fits it.
+    pub fn new(hook: &HookName, schema: Json) -> Result<Self, Failure> {
+        Self::accept(hook, &schema)?;
+        Ok(Self::kept(schema))
+    }
+
     /// One that was accepted when it was kept.
     pub(super) fn kept(schema: Json) -> Self {
         Self { schema, validator: OnceLock::new(), witnesses: OnceLock::new() }

@@ -1,0 +1,118 @@
+//! Each hostile plugin by itself, several calls at once, against a server that does nothing else. Each has to keep to the
+//! bound that it states.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use futures::future::join_all;
+
+use crate::Options;
+use crate::guests::{self, Attack, Bound, Scenery};
+use crate::hosts::BadHost;
+use crate::measure::mib;
+use crate::server::Server;
+use crate::table::Table;
+
+/// Calls of one function at once.
+const AT_ONCE: usize = 4;
+/// Threads that the server may have, and files and connections that it may hold open, once the calls were answered.
+const THREADS: u64 = 96;
+const DESCRIPTORS: u64 = 256;
+
+/// Makes what the plugins find on the host: a folder with so many names, one to write to, and a host.
+pub fn scenery(place: &Path, names: usize) -> Result<()> {
+    let crowd = place.join("crowd");
+    std::fs::create_dir_all(&crowd)?;
+    std::fs::create_dir_all(place.join("scratch"))?;
+    for number in 0..names {
+        std::fs::File::create(crowd.join(format!("a-file-with-a-name-of-some-length-{number:06}")))?;
+    }
+    let made = std::process::Command::new("mkfifo").arg(crowd.join("fifo")).status()?;
+    anyhow::ensure!(made.success(), "mkfifo ended with {made}");
+    // Sparse: much to read, nothing on the disk.
+    std::fs::File::create(crowd.join("large"))?.set_len(1 << 30)?;
+    Ok(())
+}
+
+/// How many names the crowded folder has.
+pub fn names(options: &Options) -> usize {
+    if options.full { 100_000 } else { 20_000 }
+}
+
+pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<()> {
+    scenery(place, names(options))?;
+    let host = BadHost::start().await?;
+    let attacks =
+        guests::all(&Scenery { crowd: &place.join("crowd"), scratch: &place.join("scratch"), host: &host.address });
+    let mut server = Server::start(&options.program, &place.join("server"), &[])?;
+    let mut seen = std::collections::BTreeSet::new();
+    for attack in attacks.iter().filter(|attack| attack.name.contains(&options.only)) {
+        // The short form takes the first of each kind.
+        let kind = attack.name.split('-').next().unwrap_or_default().to_owned();
+        if !seen.insert(kind) && !options.full && options.only.is_empty() {
+            continue;
+        }
+        one(options, &server, attack, table).await?;
+        server.alive()?;
+    }
+    Ok(())
+}
+
+async fn one(options: &Options, server: &Server, attack: &Attack, table: &mut Table) -> Result<()> {
+    let Attack { name, calls, bound, .. } = attack;
+    let Bound { memory, disk, answer, seconds } = *bound;
+    server.reset_peak()?;
+    let (resident, used) = (server.resident()?, server.disk());
+    let started = std::time::Instant::now();
+    if let Some(refusal) = server.install(attack)? {
+        let last = refusal.lines().find(|line| line.contains("error[")).unwrap_or(&refusal).chars().take(160);
+        table.holds(
+            format!("{name}: installation"),
+            "works, or a coded refusal",
+            last.collect::<String>(),
+            refusal.contains("error["),
+        );
+        table.at_most(format!("{name}: seconds to refuse it"), started.elapsed().as_secs(), 5, "s");
+        return memory_and_disk(server, name, resident, used, *bound, table);
+    }
+    let client = server.administrator()?;
+    let timeout = (!options.full).then(|| Duration::from_millis(1_500));
+    let (mut longest, mut largest, mut codes) = (Duration::ZERO, 0, std::collections::BTreeSet::new());
+    for (function, arguments) in calls {
+        let function = format!("{name}.{function}");
+        let answers = join_all((0..AT_ONCE).map(|_| client.call(&function, arguments.clone(), timeout))).await;
+        for answer in answers {
+            let answer = answer?;
+            longest = longest.max(answer.took);
+            largest = largest.max(answer.body.len() as u64);
+            codes.insert(answer.code());
+        }
+    }
+    let codes = codes.into_iter().collect::<Vec<_>>().join(", ");
+    let coded = !["no code", "no answer", "internal"].iter().any(|wrong| codes.contains(wrong));
+    table.holds(format!("{name}: answers"), "a result, or a code", codes, coded);
+    table.at_most(format!("{name}: threads of the server"), server.threads()?, THREADS, "threads");
+    table.at_most(format!("{name}: files that are open afterwards"), server.descriptors()?, DESCRIPTORS, "files");
+    table.at_most(format!("{name}: longest call"), longest.as_secs(), seconds, "s");
+    table.at_most(format!("{name}: longest answer"), largest.div_ceil(1024), answer, "KiB");
+    memory_and_disk(server, name, resident, used, Bound { memory, disk, answer, seconds }, table)?;
+    // What was recorded of it can be read, and does not take more than a list of runs may.
+    let runs = client.get(&format!("runs?plugin={name}&limit=100")).await?;
+    table.at_most(format!("{name}: its list of runs"), (runs.body.len() as u64).div_ceil(1024), 1024, "KiB");
+    Ok(())
+}
+
+fn memory_and_disk(
+    server: &Server,
+    name: &str,
+    resident: u64,
+    used: u64,
+    bound: Bound,
+    table: &mut Table,
+) -> Result<()> {
+    let grown = mib(server.peak()?.saturating_sub(resident));
+    table.at_most(format!("{name}: memory"), grown, bound.memory, "MiB");
+    table.at_most(format!("{name}: disk"), mib(server.disk().saturating_sub(used)), bound.disk, "MiB");
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! What was measured, and what it had to be.
+
+use std::fmt::Write as _;
+
+/// All that was measured.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    what: String,
+    bound: String,
+    measured: String,
+    passed: bool,
+}
+
+impl Table {
+    /// At most so much.
+    pub fn at_most(&mut self, what: impl Into<String>, measured: u64, bound: u64, unit: &str) {
+        self.holds(what, format!("≤ {bound} {unit}"), format!("{measured} {unit}"), measured <= bound);
+    }
+
+    /// At least so much.
+    pub fn at_least(&mut self, what: impl Into<String>, measured: u64, bound: u64, unit: &str) {
+        self.holds(what, format!("≥ {bound} {unit}"), format!("{measured} {unit}"), measured >= bound);
+    }
+
+    /// Exactly so many.
+    pub fn equal(&mut self, what: impl Into<String>, measured: u64, expected: u64) {
+        self.holds(what, format!("= {expected}"), measured.to_string(), measured == expected);
+    }
+
+    /// Whatever it is, with its outcome.
+    pub fn holds(
+        &mut self,
+        what: impl Into<String>,
+        bound: impl Into<String>,
+        measured: impl Into<String>,
+        passed: bool,
+    ) {
+        let row = Row { what: what.into(), bound: bound.into(), measured: measured.into(), passed };
+        crate::say(&format!("{} {}: {} (bound {})", mark(row.passed), row.what, row.measured, row.bound));
+        self.rows.push(row);
+    }
+
+    pub fn passed(&self) -> bool {
+        self.rows.iter().all(|row| row.passed)
+    }
+
+    pub fn failures(&self) -> usize {
+        self.rows.iter().filter(|row| !row.passed).count()
+    }
+
+    /// The table as text: what failed last, where it is seen.
+    pub fn render(&self) -> String {
+        let width = |text: fn(&Row) -> &str| self.rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0);
+        let (what, bound) = (width(|row| &row.what), width(|row| &row.bound));
+        let mut text = format!("{:what$}  {:bound$}  measured\n", "what", "bound");
+        let (passed, failed): (Vec<_>, Vec<_>) = self.rows.iter().partition(|row| row.passed);
+        for row in passed.into_iter().chain(failed) {
+            let end = format!("{} {}", mark(row.passed), row.measured);
+            writeln!(text, "{:what$}  {:bound$}  {end}", row.what, row.bound).expect("a text");
+        }
+        text
+    }
+}
+
+fn mark(passed: bool) -> &'static str {
+    if passed { "✓" } else { "✗" }
+}

@@ -1,0 +1,296 @@
+//! Fifty hostile plugins at once, of all kinds, called as fast as they answer by several keys, beside an honest plugin that is called at a
+//! steady pace. The honest one's times are held against those it had before and has afterwards, without the others.
+//!
+//! Each hostile plugin has one client, which sends its next call when the last one is answered: fifty calls are under way at
+//! any time, on two cores that the clients share with the server. The honest plugin is called by a thread of its own at
+//! fixed times, whether or not the calls before were answered, and times are counted from then.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::alone::{names, scenery};
+use crate::client::Client;
+use crate::guests::{self, Attack, Scenery, honest};
+use crate::hosts::BadHost;
+use crate::measure::{Watch, median, mib, p99};
+use crate::server::Server;
+use crate::table::Table;
+use crate::{Options, say};
+
+/// Between two calls of the honest plugin.
+const PACE: Duration = Duration::from_millis(50);
+/// So many calls of the honest plugin make one announcement, and one entry of the audit log.
+const ANNOUNCED: u64 = 20;
+/// Keys that call the hostile plugins.
+const KEYS: usize = 5;
+/// Plugins that attack. There are more, of which some may be refused when they are installed.
+const PLUGINS: usize = 50;
+
+/// What the bounds are.
+const MEMORY_MIB: u64 = 1024;
+const DISK_MIB: u64 = 200;
+const TIMES: u32 = 3;
+/// Below this, a p99 is a matter of the machine's scheduler and not of the server.
+const FLOOR: Duration = Duration::from_millis(4);
+
+pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<()> {
+    scenery(place, names(options))?;
+    let host = BadHost::start().await?;
+    let attacks =
+        guests::all(&Scenery { crowd: &place.join("crowd"), scratch: &place.join("scratch"), host: &host.address });
+    let mut server = Server::start(&options.program, &place.join("server"), &[])?;
+    let folder = server.package("honest", "1.0.0", &honest::component(), honest::MANIFEST)?;
+    let refusal = server.install_folder(&folder)?;
+    ensure!(refusal.is_none(), "the honest plugin is refused: {refusal:?}");
+    let mut hostile = Vec::new();
+    for attack in mixed(attacks) {
+        if hostile.len() < PLUGINS && attack.name.contains(&options.only) && server.install(&attack)?.is_none() {
+            hostile.push(attack);
+        }
+    }
+    if options.only.is_empty() {
+        table.equal("together: hostile plugins at once", hostile.len() as u64, PLUGINS as u64);
+    }
+
+    let quiet = Duration::from_secs(if options.full { 30 } else { 8 });
+    let witness = Witness::new(&server).await?;
+    // The first calls load what was not loaded yet.
+    witness.clone().work(Duration::from_secs(1))?;
+    say(&format!("the honest plugin alone, for {} s", quiet.as_secs()));
+    let before = witness.clone().work(quiet)?;
+    let (memory, disk) = (server.resident()?, server.disk());
+    say(&format!("{} hostile plugins beside it, for {} s", hostile.len(), options.lasts.as_secs()));
+    server.reset_peak()?;
+    let watch = Watch::over(&server);
+    let load = Load::start(&server, &hostile).await?;
+    let during = witness.clone().work(options.lasts)?;
+    let grown = server.disk().saturating_sub(disk);
+    let threads = server.threads()?;
+    let (calls, codes) = load.stop().await?;
+    let peak = server.peak()?.max(watch.most());
+    server.alive()?;
+    say(&format!("{calls} hostile calls: {codes:?}"));
+    say("the honest plugin alone again");
+    let after = witness.clone().work(quiet)?;
+
+    table.at_least("together: hostile calls", calls, hostile.len() as u64 * 2, "calls");
+    table.at_most("together: resident memory", mib(peak), MEMORY_MIB, "MiB");
+    say(&format!("it was {} MiB before, is {} MiB now", mib(memory), mib(server.resident()?)));
+    table.at_most("together: threads of the server", threads, 200, "threads");
+    table.at_most("together: new disk", mib(grown), DISK_MIB, "MiB");
+    table.at_most("together: new disk at the end", mib(server.disk().saturating_sub(disk)), DISK_MIB, "MiB");
+    let calm = p99(&before).max(p99(&after)).max(FLOOR);
+    let busy = p99(&during);
+    say(&format!(
+        "honest plugin, median and p99: before {:?} {:?}, during {:?} {:?}, after {:?} {:?}",
+        median(&before),
+        p99(&before),
+        median(&during),
+        busy,
+        median(&after),
+        p99(&after)
+    ));
+    table.holds(
+        "together: p99 of the honest plugin",
+        format!("≤ {TIMES} × {calm:.1?}"),
+        format!("{busy:.1?}"),
+        busy <= calm * TIMES,
+    );
+    witness.check(&server, table).await
+}
+
+/// The first of each kind, then the second of each kind, and so on.
+fn mixed(attacks: Vec<Attack>) -> Vec<Attack> {
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    let mut numbered: Vec<_> = attacks
+        .into_iter()
+        .map(|attack| {
+            let kind = attack.name.split('-').next().unwrap_or_default().to_owned();
+            let number = kinds.entry(kind).or_default();
+            *number += 1;
+            (*number, attack)
+        })
+        .collect();
+    numbered.sort_by_key(|(number, _)| *number);
+    numbered.into_iter().map(|(_, attack)| attack).collect()
+}
+
+/// The honest plugin's caller, which knows what must be there afterwards.
+#[derive(Clone, Debug)]
+struct Witness {
+    client: Client,
+    administrator: Client,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    added: AtomicU64,
+    announced: AtomicU64,
+    audited: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Witness {
+    async fn new(server: &Server) -> Result<Self> {
+        let client = server.client("honest", &["developer"], None).await?;
+        Ok(Self { client, administrator: server.administrator()?, counts: Arc::default() })
+    }
+
+    /// Works at its pace for so long, on a thread of its own. Answers with the times of its calls.
+    fn work(self, lasts: Duration) -> Result<Vec<Duration>> {
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(self.work_here(lasts))
+        });
+        thread.join().map_err(|_| anyhow::anyhow!("the honest caller panicked"))?
+    }
+
+    async fn work_here(self, lasts: Duration) -> Result<Vec<Duration>> {
+        // Connections belong to the runtime that opened them.
+        let client = Client::new(&self.client.address, &self.client.key)?;
+        let administrator = Client::new(&self.administrator.address, &self.administrator.key)?;
+        let begin = tokio::time::Instant::now();
+        let mut tasks = Vec::new();
+        for number in 0.. {
+            let due = begin + PACE * u32::try_from(number)?;
+            if due >= begin + lasts {
+                break;
+            }
+            tokio::time::sleep_until(due).await;
+            let (client, administrator, counts) = (client.clone(), administrator.clone(), Arc::clone(&self.counts));
+            tasks.push(tokio::spawn(async move {
+                let answer = client.call("honest.add", Bytes::from_static(b"{}"), None).await;
+                let took = due.elapsed();
+                counts.note(&counts.added, answer);
+                if number % ANNOUNCED == 0 {
+                    let answer = client.call("honest.announce", Bytes::from_static(b"{}"), None).await;
+                    counts.note(&counts.announced, answer);
+                    let name = format!("witness-{}", counts.audited.load(Ordering::Relaxed));
+                    let body = json!({"name": name, "roles": ["viewer"]});
+                    counts.note(&counts.audited, administrator.post("keys", &body).await);
+                }
+                took
+            }));
+        }
+        let mut times = Vec::new();
+        for task in tasks {
+            times.push(task.await.context("a call panicked")?);
+        }
+        Ok(times)
+    }
+
+    /// That all of it is there.
+    async fn check(&self, server: &Server, table: &mut Table) -> Result<()> {
+        let Counts { added, announced, audited, failed } = &*self.counts;
+        let [added, announced, audited, failed] =
+            [added, announced, audited, failed].map(|count| count.load(Ordering::Relaxed));
+        table.equal("together: honest requests that failed", failed, 0);
+        let total = self.client.call("honest.total", Bytes::from_static(b"{}"), None).await?;
+        table.equal("together: honest state", total.json()["result"].as_u64().unwrap_or_default(), added);
+        let administrator = server.administrator()?;
+        // Runs are written in the background.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let runs = loop {
+            let usage = administrator.fetch("usage?plugin=honest&function=add").await?;
+            let count = usage["groups"][0]["calls"].as_u64().unwrap_or_default();
+            if count >= added || Instant::now() > deadline {
+                break count;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        table.equal("together: honest runs in the usage", runs, added);
+        let statistics = administrator.fetch("plugins/honest/stats").await?;
+        let counted = statistics["total"]["calls"].as_u64().unwrap_or_default();
+        table.at_least("together: honest runs in the statistics", counted, added + announced, "calls");
+        let events = pages(&administrator, &format!("events/log?name={}", honest::HOOK), "id").await?;
+        table.equal("together: honest events", events, announced);
+        let entries = pages(&administrator, "audit?action=key_create", "sequence").await?;
+        // The keys of the hostile callers, and of the honest one.
+        table.equal("together: audit entries", entries, audited + KEYS as u64 + 1);
+        let verified = administrator.get("audit/verify").await?;
+        table.holds("together: the audit log verifies", "200", verified.status.to_string(), verified.status == 200);
+        let listed = administrator.fetch("runs?plugin=honest&limit=1000").await?;
+        let listed = listed["items"].as_array().map_or(0, Vec::len) as u64;
+        table.equal("together: newest honest runs listed", listed, (added + announced).min(1_000));
+        Ok(())
+    }
+}
+
+impl Counts {
+    fn note(&self, counter: &AtomicU64, answer: Result<crate::client::Answer>) {
+        let succeeded = answer.as_ref().is_ok_and(|answer| (200..300).contains(&answer.status));
+        if !succeeded && self.failed.load(Ordering::Relaxed) < 5 {
+            say(&format!("an honest request failed: {:?}", answer.map(|answer| answer.text())));
+        }
+        if succeeded { counter } else { &self.failed }.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How many entries a list has, read page by page.
+async fn pages(client: &Client, path: &str, field: &str) -> Result<u64> {
+    let (mut count, mut before) = (0, String::new());
+    loop {
+        let page = client.fetch(&format!("{path}&limit=1000{before}")).await?;
+        let items = page["items"].as_array().cloned().unwrap_or_default();
+        count += items.len() as u64;
+        let Some(last) = items.last().filter(|_| items.len() == 1_000) else { return Ok(count) };
+        let last = last[field].as_str().map_or_else(|| last[field].to_string(), str::to_owned);
+        before = format!("&before={last}");
+    }
+}
+
+/// The hostile callers at work.
+struct Load {
+    stop: Arc<AtomicBool>,
+    tasks: Vec<tokio::task::JoinHandle<(u64, BTreeMap<String, u64>)>>,
+}
+
+impl Load {
+    async fn start(server: &Server, attacks: &[Attack]) -> Result<Self> {
+        let mut clients = Vec::new();
+        for number in 0..KEYS {
+            clients.push(server.client(&format!("hostile-{number}"), &["developer"], None).await?);
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let tasks = attacks.iter().zip(clients.iter().cycle());
+        let tasks =
+            tasks.map(|(attack, client)| tokio::spawn(attacker(attack.clone(), client.clone(), Arc::clone(&stop))));
+        Ok(Self { stop: Arc::clone(&stop), tasks: tasks.collect() })
+    }
+
+    async fn stop(self) -> Result<(u64, BTreeMap<String, u64>)> {
+        self.stop.store(true, Ordering::Relaxed);
+        let (mut calls, mut codes) = (0, BTreeMap::new());
+        for task in self.tasks {
+            let (more, counted) = task.await.context("a hostile caller panicked")?;
+            calls += more;
+            for (code, count) in counted {
+                *codes.entry(code).or_default() += count;
+            }
+        }
+        Ok((calls, codes))
+    }
+}
+
+/// Calls the functions of a plugin again and again.
+async fn attacker(attack: Attack, client: Client, stop: Arc<AtomicBool>) -> (u64, BTreeMap<String, u64>) {
+    let (mut calls, mut codes) = (0, BTreeMap::new());
+    for (function, arguments) in attack.calls.iter().cycle() {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let answer = client.call(&format!("{}.{function}", attack.name), arguments.clone(), None).await;
+        let code = answer.map_or_else(|error| error.to_string(), |answer| answer.code());
+        calls += 1;
+        *codes.entry(code).or_default() += 1;
+    }
+    (calls, codes)
+}

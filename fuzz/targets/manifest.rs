@@ -1,0 +1,22 @@
+//! A manifest: whatever the text is, it is read or refused, with errors that are no longer than they need to be.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use outrigger_contract::Manifest;
+
+/// The longest that is said of a manifest that is wrong.
+const LONGEST: usize = 64 << 10;
+
+fuzz_target!(|text: &str| {
+    match Manifest::parse(text) {
+        Ok(manifest) => {
+            // What was read can be shown and rendered.
+            let _ = manifest.configuration.to_json_schema();
+            assert!(!manifest.name.as_str().is_empty());
+        }
+        Err(error) => {
+            let said: usize = error.problems().iter().map(|problem| problem.to_string().len()).sum();
+            assert!(said <= LONGEST + 16 * text.len(), "{said} bytes are said of {} bytes", text.len());
+        }
+    }
+});
