@@ -63,6 +63,8 @@ pub enum Code {
     SignatureRequired,
     HostMemoryLimit,
     AboveCeiling,
+    FileGrantRefused,
+    FileGrantChanged,
     Internal,
 }
 
@@ -299,6 +301,12 @@ table! {
     AboveCeiling "above_ceiling" 422 -32602 LIMIT
         "The plugin's manifest raises a limit above the operator's ceiling."
         "Lower the limit in the manifest, or raise the ceiling: `outrigger serve --ceiling LIMIT=AMOUNT`, or OUTRIGGER_CEILING."
+    FileGrantRefused "file_grant_refused" 422 -32001 DENIED
+        "A file or folder cannot be granted: it is Outrigger's own, a plugin decides where its path leads, or another permission contradicts it."
+        "Change the path in the plugin's `plugin.toml` as the message says."
+    FileGrantChanged "file_grant_changed" 409 -32001 DENIED
+        "A granted folder is not the one that was granted: something else is in its place, where plugins may write."
+        "Look at what is there now. To grant it, install the same package again and approve: `outrigger plugin install PATH`."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

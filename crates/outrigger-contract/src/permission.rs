@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::{FunctionName, NameError, PluginName};
 
 pub use environment::VariableName;
-pub use file::{FileAccess, FileGrant};
+pub use file::{FileAccess, FileGrant, FileIdentity, FilePin};
 pub use function::FunctionPattern;
 pub use host::{HostAccess, HostPattern};
 
@@ -124,6 +124,8 @@ pub enum PermissionError {
     UnsafePath { path: String, part: &'static str },
     #[error("writing was asked for the single file `{path}`; a single file can only be read")]
     WriteToFile { path: String },
+    #[error("`{path}` is asked for to read, but lies in `{folder}`, which is asked for to write with all below it")]
+    NarrowerFile { path: String, folder: String },
     #[error("`{value}` is not the name of an environment variable")]
     Variable { value: String },
     #[error("`{value}` names no port")]
@@ -151,6 +153,9 @@ impl PermissionError {
             }
             Self::WriteToFile { path } => {
                 format!("write `{path}/` if it is a folder; otherwise ask for the folder that the file is in")
+            }
+            Self::NarrowerFile { .. } => {
+                "leave out one of the two: whoever may write to a folder may write to all that is in it".to_owned()
             }
             Self::Variable { .. } => {
                 "use letters, digits and `_`, starting with no digit; there are no wildcards".to_owned()

@@ -235,6 +235,33 @@ impl Engine {
         Ok(())
     }
 
+    /// Grants the active revision its permissions once more, and loads it anew with them: where its paths lead has changed since
+    /// it was granted.
+    ///
+    /// # Errors
+    /// The store failed, or it could not be loaded; the grant is made all the same.
+    pub async fn grant_again(
+        &self,
+        name: &PluginName,
+        grant: Grant,
+        author: &Author,
+    ) -> Result<(), Failure> {
+        let slot = self.slot(name)?;
+        let _changing = slot.changing.lock().await;
+        let (mut record, _) = slot.record();
+        let (expected, granted_at) = (record.generation, OffsetDateTime::now_utc());
+        record.updated_at = granted_at;
+        let grant = GrantRecord { digest: record.active, grant, granted_by: author.name.clone(), granted_at };
+        record.generation = self.inner.store.plugin_put(&record, None, Some(&grant), expected).await?;
+        let state = record.state;
+        slot.record.lock().0 = record;
+        if state != PluginState::Disabled {
+            self.load_anew(&slot).await?;
+            self.tell_of(spec::PLUGIN_RELOADED, &slot).await;
+        }
+        Ok(())
+    }
+
     /// Removes a plugin with all that is stored of it but its runs and logs. Calls that run finish first.
     ///
     /// # Errors

@@ -30,6 +30,20 @@ pub trait Runtime: Debug + Send + Sync {
     /// Makes a revision ready to run. Slow the first time (compilation), quick afterwards (cached code).
     async fn load(&self, revision: RevisionSpec) -> Result<Arc<dyn LoadedRevision>, RuntimeFault>;
 
+    /// Finds out where granted paths lead, links resolved, and pins the grants to that. `plugin_writable` are the folders
+    /// that plugins may write, where they can make a path lead elsewhere.
+    ///
+    /// # Errors
+    /// A path cannot be granted: a plugin decides where it leads, or it leads to the platform's own files.
+    async fn pin(&self, permissions: &Permissions, _plugin_writable: &[String]) -> Result<Permissions, RuntimeFault> {
+        Ok(permissions.clone())
+    }
+
+    /// What was granted, without the folders that a plugin has put something else in the place of.
+    async fn still_there(&self, granted: &Permissions, _plugin_writable: &[String]) -> Permissions {
+        granted.clone()
+    }
+
     /// Forgets what is cached for a digest that is no longer installed.
     async fn forget(&self, digest: &Digest);
 }
@@ -64,6 +78,8 @@ pub struct RevisionSpec {
     pub exports: Vec<OptionalExport>,
     /// What was granted to this digest; nothing beyond it may be reachable.
     pub granted: Permissions,
+    /// Folders that plugins may write, without links, with `/` at their end.
+    pub plugin_writable: Arc<[String]>,
     pub limits: Limits,
     pub instances: InstancePolicy,
     /// See [`Inspection::instance_bytes`].

@@ -105,6 +105,8 @@ pub trait Store:
 
     /// What was granted to a digest.
     async fn grant_fetch(&self, digest: &Digest) -> Result<Option<GrantRecord>, StoreError>;
+    /// All that was granted, to every revision that is kept.
+    async fn grant_list(&self) -> Result<Vec<GrantRecord>, StoreError>;
 
     /// The value at a key of a plugin's state.
     async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError>;

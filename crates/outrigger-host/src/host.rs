@@ -185,8 +185,9 @@ impl Host {
         backups: Option<PathBuf>,
     ) -> ApiResult<Self> {
         let store = Arc::new(SqliteStore::open(&directory.database()).await.map_err(convert::store_error)?);
-        let runtime =
-            WasmRuntime::new(WasmOptions::new(directory.compiled())).map_err(|fault| convert::error(fault.into()))?;
+        let options_of_runtime =
+            WasmOptions { protected: Some(directory.root().to_owned()), ..WasmOptions::new(directory.compiled()) };
+        let runtime = WasmRuntime::new(options_of_runtime).map_err(|fault| convert::error(fault.into()))?;
         let memory = options::memory()?;
         let options_of_engine = EngineOptions { memory, ceiling, ..EngineOptions::new(directory.packages()) };
         let key_ring = Arc::new(KeyRing::from_environment(directory.secret_key()));

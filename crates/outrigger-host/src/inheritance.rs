@@ -159,7 +159,11 @@ pub(crate) async fn admit_rollback(packages: &Packages, _lock: &PackagesLock, na
     let former = engine.revision(&predecessor.digest).await.map_err(convert::error)?;
     let granted = engine.store().grant_fetch(&record.active).await.map_err(convert::store_error)?;
     let granted = granted.map(|record| record.grant).unwrap_or_default();
-    let needs = needs_approval(engine, &former.manifest, &granted);
+    // Its paths lead where they did when it was granted them.
+    let own = engine.store().grant_fetch(&former.digest).await.map_err(convert::store_error)?;
+    let asked = engine.asked(&former.manifest);
+    let permissions = own.map_or_else(|| asked.permissions.clone(), |record| record.grant.permissions);
+    let needs = needs_approval(engine, &former.manifest, &Grant { permissions, ..asked }, &granted);
     if !needs.is_empty() {
         let message =
             format!("going back needs approval: the former version of `{name}` asks to {}", needs.join("; to "));
@@ -173,9 +177,9 @@ pub(crate) async fn admit_rollback(packages: &Packages, _lock: &PackagesLock, na
     }
 }
 
-/// What a manifest asks for beyond what was granted, and what it gives up that others rely on.
-pub(crate) fn needs_approval(engine: &Engine, manifest: &Manifest, granted: &Grant) -> Vec<String> {
-    let mut needs = engine.asked(manifest).beyond(granted).describe();
+/// What a package asks for beyond what was granted, and what its manifest gives up that others rely on.
+pub(crate) fn needs_approval(engine: &Engine, manifest: &Manifest, asked: &Grant, granted: &Grant) -> Vec<String> {
+    let mut needs = asked.beyond(granted).describe();
     needs.extend(
         engine.guards_given_up(manifest).into_iter().map(|guard| {
             format!("end or change its fail-closed subscription to `{}` (`{}`)", guard.hook, guard.function)

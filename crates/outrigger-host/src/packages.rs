@@ -69,6 +69,7 @@ pub(crate) struct Prepared {
     above_ceiling: Vec<String>,
     /// What it takes over from the version of another maker.
     take_over: Option<TakeOver>,
+    /// What it asks for, with where its paths lead.
     asked: Grant,
     /// None where it is only looked at.
     lock: Option<PackagesLock>,
@@ -230,14 +231,22 @@ impl Packages {
         let installed = self.engine.plugin(candidate.staged.name()).ok();
         let manifest = candidate.staged.manifest();
         let asked = self.engine.asked(manifest);
+        let writable = self.engine.plugin_writable().await.map_err(convert::error)?;
+        let runtime = self.engine.runtime();
+        let permissions = runtime.pin(&asked.permissions, &writable).await;
+        let asked = Grant { permissions: permissions.map_err(|fault| convert::error(fault.into()))?, ..asked };
+        let granted = self.granted(installed.as_ref()).await?;
+        // Of what was granted, what counts is what it was then: links are resolved, and nobody has put something else there.
+        let granted = Grant { permissions: runtime.still_there(&granted.permissions, &writable).await, ..granted };
         let active = installed.as_ref().map(|(record, _)| record.active);
         if active == Some(candidate.staged.digest()) {
-            // This very package is installed, with all that it asks for.
-            let (widened, above_ceiling, take_over) = (Vec::new(), Vec::new(), None);
+            // This very package is installed, with all that it asks for, unless a path leads elsewhere now.
+            let widened = asked.permissions.widens(&granted.permissions);
+            let asked = Grant { permissions: asked.permissions, ..granted };
+            let (above_ceiling, take_over) = (Vec::new(), None);
             return Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock });
         }
-        let granted = self.granted(installed.as_ref()).await?;
-        let widened = inheritance::needs_approval(&self.engine, manifest, &granted);
+        let widened = inheritance::needs_approval(&self.engine, manifest, &asked, &granted);
         let above_ceiling = self.engine.options().ceiling.exceeded_by(manifest);
         let present = match active {
             Some(digest) => Some(self.engine.revision(&digest).await.map_err(convert::error)?),
@@ -270,12 +279,18 @@ impl Packages {
             migration: None,
         };
         if let Some((record, _)) = installed.as_ref().filter(|(record, _)| record.active == digest) {
+            if approved.is_none() {
+                check_modest(&manifest.name, &widened)?;
+            }
             let action = match mode {
+                Mode::DryRun if !widened.is_empty() => "granted",
                 Mode::DryRun if is_in_place(self.directory.package(&digest), digest).await? => "unchanged",
                 Mode::DryRun => "restored",
                 Mode::Install => {
                     let author = Author { name: granted_by, correlation };
-                    self.install_again(candidate.staged, record, configuration, &author).await?
+                    // The folders that were granted are others now, and an administrator has seen them.
+                    let granted = (!widened.is_empty()).then_some(asked);
+                    self.install_again(candidate.staged, record, granted, configuration, &author).await?
                 }
             };
             action.clone_into(&mut outcome.action);
@@ -292,10 +307,9 @@ impl Packages {
         let kept = self.engine.store().revision_fetch(&digest).await.map_err(convert::store_error)?.is_some();
         let Candidate { staged, inspection, source, signature: _ } = candidate;
         let manifest = staged.manifest().clone();
-        let granted = asked;
         let installed_at = OffsetDateTime::now_utc();
         let revision = RevisionRecord { digest, manifest, inspection, source, installed_at };
-        let installation = Installation { revision, granted, granted_by, correlation, downgrade, configuration };
+        let installation = Installation { revision, granted: asked, granted_by, correlation, downgrade, configuration };
         if mode == Mode::DryRun {
             if installed.is_some() {
                 let migrated = self.engine.update_rehearse(installation, staged.root().to_owned()).await;

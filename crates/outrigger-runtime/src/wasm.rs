@@ -37,13 +37,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use outrigger_contract::{Code, Digest, Manifest};
+use outrigger_contract::{Code, Digest, Manifest, Permissions};
 use outrigger_engine::runtime::{Inspection, LoadedRevision, RevisionSpec, Runtime, RuntimeFault};
 use outrigger_network::TlsClient;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use cache::Cache;
+use files::GrantedFiles;
 use revision::Revision;
 use state::{Grants, State};
 
@@ -54,13 +55,15 @@ pub struct WasmOptions {
     pub compiled_cache: PathBuf,
     /// The largest component that is read, in bytes.
     pub max_component_bytes: u64,
+    /// The folder of the platform itself, which no plugin may be granted, nor anything in it or above it.
+    pub protected: Option<PathBuf>,
 }
 
 impl WasmOptions {
     /// The defaults, with compiled code in this folder.
     #[must_use]
     pub fn new(compiled_cache: impl Into<PathBuf>) -> Self {
-        Self { compiled_cache: compiled_cache.into(), max_component_bytes: 128 << 20 }
+        Self { compiled_cache: compiled_cache.into(), max_component_bytes: 128 << 20, protected: None }
     }
 }
 
@@ -72,6 +75,7 @@ pub struct WasmRuntime {
     nothing: Arc<File>,
     tls: TlsClient,
     max_component_bytes: u64,
+    protected: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for WasmRuntime {
@@ -86,7 +90,7 @@ impl WasmRuntime {
     /// # Errors
     /// The folder cannot be used, or the engine does not support this machine.
     pub fn new(options: WasmOptions) -> Result<Self, RuntimeFault> {
-        let WasmOptions { compiled_cache, max_component_bytes } = options;
+        let WasmOptions { compiled_cache, max_component_bytes, protected } = options;
         let internal = |error: wasmtime::Error| {
             RuntimeFault::new(Code::Internal, format!("the WebAssembly engine could not be started: {error:#}"))
         };
@@ -94,7 +98,7 @@ impl WasmRuntime {
         let linker = state::linker(&engine).map_err(internal)?;
         let cache = Cache::open(&compiled_cache, &engine)?;
         let nothing = Arc::new(empty_folder(&compiled_cache.join("nothing"))?);
-        Ok(Self { engine, linker, cache, nothing, tls: TlsClient::default(), max_component_bytes })
+        Ok(Self { engine, linker, cache, nothing, tls: TlsClient::default(), max_component_bytes, protected })
     }
 }
 
@@ -107,6 +111,15 @@ fn empty_folder(path: &Path) -> Result<File, RuntimeFault> {
     made.map_err(|error| {
         RuntimeFault::new(Code::DataDirectory, format!("the folder {} cannot be used: {error}", path.display()))
     })
+}
+
+/// Runs what blocks where blocking is allowed.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RuntimeFault> + Send + 'static,
+) -> Result<T, RuntimeFault> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(RuntimeFault::new(Code::Internal, format!("a background task failed: {error}"))))
 }
 
 #[async_trait]
@@ -128,9 +141,26 @@ impl Runtime for WasmRuntime {
         let (root, entry, max_bytes) = (spec.root.clone(), spec.entry.clone(), self.max_component_bytes);
         let read = move || component::read(&root, &entry, max_bytes);
         let component = self.cache.component(&self.engine, &spec.digest, read).await?;
-        let grants =
-            Grants { permissions: spec.granted.clone(), nothing: Arc::clone(&self.nothing), tls: self.tls.clone() };
+        let (nothing, protected) = (Arc::clone(&self.nothing), self.protected.clone());
+        let (files, spec) = blocking(move || {
+            let files = GrantedFiles::open(&spec, nothing, protected.as_deref())?;
+            Ok((files, spec))
+        })
+        .await?;
+        let grants = Grants { permissions: spec.granted.clone(), files, tls: self.tls.clone() };
         Ok(Arc::new(Revision::new(&self.linker, &component, grants, spec)?))
+    }
+
+    async fn pin(&self, permissions: &Permissions, plugin_writable: &[String]) -> Result<Permissions, RuntimeFault> {
+        let (permissions, plugin_writable) = (permissions.clone(), plugin_writable.to_vec());
+        let protected = self.protected.clone();
+        blocking(move || files::pin(&permissions, &plugin_writable, protected.as_deref())).await
+    }
+
+    async fn still_there(&self, permissions: &Permissions, plugin_writable: &[String]) -> Permissions {
+        let (granted, plugin_writable) = (permissions.clone(), plugin_writable.to_vec());
+        let still = blocking(move || Ok(files::still_there(&granted, &plugin_writable))).await;
+        still.unwrap_or_else(|_| Permissions { files: Vec::new(), ..permissions.clone() })
     }
 
     async fn forget(&self, digest: &Digest) {

@@ -309,6 +309,12 @@ impl Store for MemoryStore {
         Ok(self.tables.lock().revision(digest).and_then(|revision| revision.grant.clone()))
     }
 
+    async fn grant_list(&self) -> Result<Vec<GrantRecord>, StoreError> {
+        let tables = self.tables.lock();
+        let revisions = tables.plugins.values().flat_map(|plugin| plugin.revisions.values());
+        Ok(revisions.filter_map(|revision| revision.grant.clone()).collect())
+    }
+
     async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.tables.lock().plugins.get(name).and_then(|plugin| plugin.state.get(key).cloned()))
     }

@@ -301,3 +301,8 @@ pub(crate) async fn grant_fetch(database: &Database, digest: &Digest) -> Result<
     let row = query.one(&database.read).await.map_err(failed("read a grant"))?;
     row.map(TryInto::try_into).transpose()
 }
+
+pub(crate) async fn grant_list(database: &Database) -> Result<Vec<GrantRecord>, StoreError> {
+    let rows = grant::Entity::find().all(&database.read).await.map_err(failed("list the grants"))?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}

@@ -276,6 +276,10 @@ impl Store for SqliteStore {
         plugins::grant_fetch(&self.database, digest).await
     }
 
+    async fn grant_list(&self) -> Result<Vec<GrantRecord>, StoreError> {
+        plugins::grant_list(&self.database).await
+    }
+
     async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         state::get(&self.database, name, key).await
     }

@@ -229,6 +229,9 @@ fn outcome_text(outcome: &InstallOutcome) -> String {
             _ if action == "restored" => {
                 format!("{name} {version} is installed already; its files were changed, and would be restored\n")
             }
+            _ if action == "granted" => {
+                format!("{name} {version} is installed already; its permissions would be granted again\n")
+            }
             Some(previous) => format!("Updating {name} from {previous} to {version} would do this:\n{changes}"),
             None => format!("{name} {version} would be installed\n"),
         };
@@ -236,6 +239,7 @@ fn outcome_text(outcome: &InstallOutcome) -> String {
     let done = match (action.as_str(), previous_version) {
         ("unchanged", _) => format!("{name} {version} is installed already"),
         ("restored", _) => format!("{name} {version} is installed already; its files were changed, and are restored"),
+        ("granted", _) => format!("{name} {version} is installed already; its permissions are granted again"),
         ("updated", Some(previous)) if previous == version => format!("{name} {version} replaced by a changed package"),
         ("updated", Some(previous)) => format!("{name} updated from {previous} to {version}"),
         _ => format!("{name} {version} {action}"),

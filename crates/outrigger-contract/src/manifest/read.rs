@@ -311,8 +311,16 @@ fn permissions(item: &Item<'_>) -> Option<Permissions> {
     let table = item.open_table(keys::PERMISSIONS)?;
     table
         .refuse_unknown("this permission is refused because the host could not enforce it", "what can be asked for is");
+    let files = list(&table, "files", file);
+    for inner in &files {
+        if let Some(outer) = files.iter().find(|outer| inner.is_narrower_within(outer)) {
+            let (path, folder) = (inner.path().to_owned(), outer.path().to_owned());
+            let error = PermissionError::NarrowerFile { path, folder };
+            table.get("files").and_then(|item| item.fail::<()>(&error, error.hint()));
+        }
+    }
     Some(Permissions {
-        files: list(&table, "files", file),
+        files,
         environment: list(&table, "environment", |item| item.parse_with(explain)),
         http: list(&table, "http", host),
         tcp: list(&table, "tcp", host),

@@ -1,5 +1,6 @@
 //! Files and folders. Paths are compared as text, part by part, so only the plain form of a path is accepted on
-//! either side; links are the business of the runtime, which opens a folder once and never leaves it.
+//! either side. Where a path leads is found out when it is granted, and what was found is compared from then on
+//! ([`FilePin`]).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -35,6 +36,24 @@ impl fmt::Display for FileAccess {
 pub struct FileGrant {
     path: String,
     access: FileAccess,
+    pin: Option<FilePin>,
+}
+
+/// Where a path led when it was granted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FilePin {
+    /// The path with all symbolic links resolved; a folder's ends in `/`.
+    pub real: String,
+    /// What was there; none where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<FileIdentity>,
+}
+
+/// Tells a file or folder from any other on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FileIdentity {
+    pub device: u64,
+    pub inode: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,6 +62,8 @@ struct Wire {
     path: String,
     #[serde(default = "read")]
     access: FileAccess,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pin: Option<FilePin>,
 }
 
 fn read() -> FileAccess {
@@ -64,13 +85,31 @@ impl FileGrant {
         if access == FileAccess::Write && !path.ends_with('/') {
             return Err(PermissionError::WriteToFile { path: path.to_owned() });
         }
-        Ok(Self { path: path.to_owned(), access })
+        Ok(Self { path: path.to_owned(), access, pin: None })
     }
 
     /// The absolute path; a folder's ends in `/`.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Where it led when it was granted; none in a manifest.
+    #[must_use]
+    pub fn pin(&self) -> Option<&FilePin> {
+        self.pin.as_ref()
+    }
+
+    /// The same grant, with where it leads.
+    #[must_use]
+    pub fn pinned(self, pin: FilePin) -> Self {
+        Self { pin: Some(pin), ..self }
+    }
+
+    /// The path with links resolved, as far as that is known.
+    #[must_use]
+    pub fn real(&self) -> &str {
+        self.pin.as_ref().map_or(&self.path, |pin| &pin.real)
     }
 
     #[must_use]
@@ -87,17 +126,23 @@ impl FileGrant {
     /// Whether this absolute, plain path may be used in this way. A path with `.` or `..` in it never matches.
     #[must_use]
     pub fn matches(&self, path: &str, access: FileAccess) -> bool {
-        access <= self.access && path.starts_with('/') && unsafe_part(path).is_none() && self.holds(path)
+        access <= self.access && path.starts_with('/') && unsafe_part(path).is_none() && holds(&self.path, path)
     }
 
-    /// Whether everything that `other` allows is allowed by this one too.
+    /// Whether everything that `other` allows is allowed by this one too. Where it is known where the other leads, that is
+    /// what counts.
     pub(super) fn covers(&self, other: &Self) -> bool {
-        other.access <= self.access && self.holds(&other.path)
+        other.access <= self.access
+            && match &other.pin {
+                Some(pin) => holds(self.real(), &pin.real),
+                None => holds(&self.path, &other.path),
+            }
     }
 
-    fn holds(&self, path: &str) -> bool {
-        path == self.path
-            || self.is_folder() && (path.starts_with(&self.path) || path == self.path.trim_end_matches('/'))
+    /// Whether it allows less than `outer` for something that lies in that: it would have no effect.
+    #[must_use]
+    pub fn is_narrower_within(&self, outer: &Self) -> bool {
+        self.access < outer.access && holds(outer.real(), self.real())
     }
 
     pub(super) fn describe(&self) -> String {
@@ -105,12 +150,21 @@ impl FileGrant {
             FileAccess::Read => "read",
             FileAccess::Write => "read and change",
         };
+        let leads = match &self.pin {
+            Some(pin) if pin.real != self.path => format!(" (which leads to {})", pin.real),
+            _ => String::new(),
+        };
         match (self.path.as_str(), self.is_folder()) {
             ("/", _) => format!("{verb} every file of this machine"),
-            (path, true) => format!("{verb} the folder {path} and all below it"),
-            (path, false) => format!("{verb} the file {path}"),
+            (path, true) => format!("{verb} the folder {path}{leads} and all below it"),
+            (path, false) => format!("{verb} the file {path}{leads}"),
         }
     }
+}
+
+/// Whether a path is `outer`, or lies in it where that is a folder.
+fn holds(outer: &str, path: &str) -> bool {
+    path == outer || outer.ends_with('/') && (path.starts_with(outer) || path == outer.trim_end_matches('/'))
 }
 
 /// The first thing in a path that would make its comparison as text unsafe.
@@ -135,14 +189,14 @@ fn unsafe_part(path: &str) -> Option<&'static str> {
 impl TryFrom<Wire> for FileGrant {
     type Error = PermissionError;
 
-    fn try_from(Wire { path, access }: Wire) -> Result<Self, PermissionError> {
-        Self::new(&path, access)
+    fn try_from(Wire { path, access, pin }: Wire) -> Result<Self, PermissionError> {
+        Ok(Self { pin, ..Self::new(&path, access)? })
     }
 }
 
 impl From<FileGrant> for Wire {
-    fn from(FileGrant { path, access }: FileGrant) -> Self {
-        Self { path, access }
+    fn from(FileGrant { path, access, pin }: FileGrant) -> Self {
+        Self { path, access, pin }
     }
 }
 

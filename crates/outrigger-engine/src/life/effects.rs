@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use outrigger_contract::permission::FileAccess;
 use outrigger_contract::{Code, Digest, Grant, Manifest};
 
 use crate::configuration;
@@ -154,6 +155,16 @@ impl Engine {
         Grant::asked_by(manifest, |hook| self.hook(hook).ok().map(|(spec, _)| spec.kind))
     }
 
+    /// The folders that plugins may write, by what was granted to every revision that is kept.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn plugin_writable(&self) -> Result<Arc<[String]>, Failure> {
+        let grants = self.inner.store.grant_list().await?;
+        let files = grants.iter().flat_map(|grant| &grant.grant.permissions.files);
+        Ok(files.filter(|file| file.access() == FileAccess::Write).map(|file| file.real().to_owned()).collect())
+    }
+
     /// Makes a revision's code ready to run. Its package is in `root`, or in the folder for its digest.
     pub(super) async fn load(
         &self,
@@ -182,6 +193,7 @@ impl Engine {
                 "one plugin gets less memory here than its limit; raise OUTRIGGER_PLUGIN_MEMORY and OUTRIGGER_MEMORY"
             );
         }
+        let plugin_writable = self.plugin_writable().await?;
         let loaded = runtime
             .load(RevisionSpec {
                 plugin: plugin.clone(),
@@ -191,6 +203,7 @@ impl Engine {
                 graph: Arc::new(record.inspection.graph.clone()),
                 exports: record.inspection.exports.clone(),
                 granted: granted.permissions.clone(),
+                plugin_writable,
                 limits: manifest.limits.clone(),
                 instances: manifest.runtime.instances,
                 instance_bytes: record.inspection.instance_bytes,

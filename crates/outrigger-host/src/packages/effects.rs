@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use outrigger_api::{ApiError, ApiResult};
-use outrigger_contract::{Digest, PluginName};
+use outrigger_contract::{Digest, Grant, PluginName};
 use outrigger_engine::Failure;
 use outrigger_engine::configuration::Given;
 use outrigger_engine::life::{Author, Edits, Installation, Migrated};
@@ -66,11 +66,16 @@ impl Packages {
         &self,
         staged: StagedPackage,
         record: &PluginRecord,
+        granted: Option<Grant>,
         configuration: Given,
         author: &Author,
     ) -> ApiResult<&'static str> {
         let restored = self.restore(staged).await?;
-        if restored && record.state.is_enabled() {
+        let granted_again = granted.is_some();
+        if let Some(grant) = granted {
+            let granted = self.engine.grant_again(&record.name, grant, author).await;
+            granted.map_err(convert::error)?;
+        } else if restored && record.state.is_enabled() {
             // What runs may be of the files that were there.
             let reloaded = self.engine.reload(&record.name).await;
             reloaded.map_err(|failure| not_reloaded(&record.name, failure))?;
@@ -81,11 +86,12 @@ impl Packages {
             let changed = self.engine.configuration_change(&record.name, edits, None, author).await;
             changed.map_err(convert::error)?;
         }
-        Ok(match (restored, configures) {
+        Ok(match (restored, granted_again, configures) {
             // That somebody changed files is what has to be known.
-            (true, _) => "restored",
-            (false, true) => "configured",
-            (false, false) => "unchanged",
+            (true, ..) => "restored",
+            (false, true, _) => "granted",
+            (false, false, true) => "configured",
+            (false, false, false) => "unchanged",
         })
     }
 

@@ -5,6 +5,7 @@ mod bench;
 mod call;
 mod configuration;
 mod door;
+mod files;
 mod grants;
 mod health;
 mod hooks;

@@ -1,52 +1,127 @@
 //! Files, exactly as granted.
 //!
-//! A granted folder is a preopened one, which `wasmtime-wasi` guards with the care that links and `..` need. What it
-//! cannot express is a *single* file: it grants whole folders only. So each plugin also gets the folder `/`, which does
-//! not exist: paths in it are compared with the grants, and lead to a granted file, to a granted folder, or
-//! nowhere. Whatever else a plugin reaches for is refused and noted.
+//! Each granted path is opened once, when a revision is loaded ([`roots`]), and all else is reached from there by the
+//! kernel's own rules ([`beneath`]): nothing that a plugin links, renames or removes leads out. WASI knows preopened folders
+//! alone, and not a *single* file. So each plugin also gets the folder `/`, which does not exist: paths in it are
+//! compared with the grants ([`places`]), and lead to a granted file, to a granted folder, or nowhere. Whatever else a
+//! plugin reaches for is refused and noted.
 //!
-//! [`Files`] stands in front of the implementation of `wasmtime-wasi` and passes everything on to it that does not
-//! concern this folder.
+//! System calls run on threads that are counted ([`work`]), because nothing can end one before its time.
 
+mod beneath;
+mod listing;
 mod places;
+mod resolve;
+mod roots;
+mod streams;
 mod types;
+mod work;
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
+use outrigger_contract::Permissions;
 use outrigger_contract::permission::FileAccess;
-use wasmtime::component::{HasData, Linker, Resource};
-use wasmtime_wasi::filesystem::{Descriptor, Dir, File, WasiFilesystemCtxView};
+use outrigger_engine::runtime::{LogLevel, RevisionSpec, RuntimeFault};
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types as wasi};
 use wasmtime_wasi::p2::{FsError, FsResult};
-use wasmtime_wasi::{FsPerms, OpenMode};
 
 use super::scope::Scope;
-use super::state::{Grants, State};
+use super::state::State;
 
+use beneath::OpenError;
 use places::Place;
+use roots::Roots;
+use work::{Handle, OpenFile, Work};
+
+/// The longest path that the kernel takes, in bytes.
+const PATH_AT_MOST: usize = 4_096;
+
+/// What the instances of one revision share of files.
+#[derive(Debug)]
+pub(super) struct GrantedFiles {
+    roots: Arc<Roots>,
+    work: Arc<Work>,
+    /// An empty folder that stands for each folder that is not there to be seen.
+    nothing: Arc<File>,
+}
+
+impl GrantedFiles {
+    /// Opens what a revision was granted. Blocks.
+    pub(super) fn open(
+        spec: &RevisionSpec,
+        nothing: Arc<File>,
+        protected: Option<&Path>,
+    ) -> Result<Self, RuntimeFault> {
+        Ok(Self { roots: Arc::new(Roots::open(spec, protected)?), work: Arc::new(Work::new()), nothing })
+    }
+}
+
+impl GrantedFiles {
+    /// Runs a system call.
+    async fn run<T: Send + 'static>(&self, operation: impl FnOnce() -> T + Send + 'static) -> FsResult<T> {
+        self.work.run(operation).await.map_err(FsError::trap)
+    }
+}
+
+/// Finds out where granted paths lead, and pins the grants to that. Blocks.
+pub(super) fn pin(
+    permissions: &Permissions,
+    plugin_writable: &[String],
+    protected: Option<&Path>,
+) -> Result<Permissions, RuntimeFault> {
+    Ok(resolve::pin(permissions, resolve::Surroundings { protected, plugin_writable })?)
+}
+
+/// What was granted, without the folders that a plugin has put another in the place of. Blocks.
+pub(super) fn still_there(granted: &Permissions, plugin_writable: &[String]) -> Permissions {
+    roots::still_there(granted, plugin_writable)
+}
 
 /// The files of an instance, during one host call.
 pub(super) struct Files<'a> {
-    wasi: WasiFilesystemCtxView<'a>,
-    grants: &'a Grants,
+    table: &'a mut ResourceTable,
+    granted: &'a GrantedFiles,
     scope: &'a Scope,
-    folders: &'a mut VirtualFolders,
+    /// Listings that are open.
+    listings: &'a mut usize,
 }
 
-/// The folders that were opened by path: those that do not exist, and those that are preopened. Other descriptors
-/// come from these, and `wasmtime-wasi` keeps them inside.
-#[derive(Debug, Default)]
-pub(super) struct VirtualFolders {
-    known: Vec<Folder>,
+/// What a handle of a plugin stands for. In the table in the place of the descriptor of `wasmtime-wasi`.
+#[derive(Debug)]
+enum Node {
+    /// A folder that does not exist; what is in it follows from the grants. By its path, which is empty for the root.
+    Virtual(String),
+    Folder(Folder),
+    File(OpenedFile),
+}
+
+#[derive(Clone, Debug)]
+struct Folder {
+    file: Arc<File>,
+    access: FileAccess,
+    /// The grant that it was reached by, by place.
+    root: usize,
+    /// Nothing for the root itself, which stays open anyway.
+    _open: Option<Arc<OpenFile>>,
+    is_root: bool,
+}
+
+impl Folder {
+    fn root(file: Arc<File>, access: FileAccess, root: usize) -> Self {
+        Self { file, access, root, _open: None, is_root: true }
+    }
 }
 
 #[derive(Debug)]
-struct Folder {
-    file: Arc<std::fs::File>,
-    /// As the plugin sees it, without `/` at its end; the root is empty.
-    path: String,
-    /// It does not exist; what is in it follows from the grants.
-    virtual_only: bool,
+struct OpenedFile {
+    file: Arc<Handle>,
+    access: FileAccess,
+    read: bool,
+    write: bool,
 }
 
 struct HasFiles;
@@ -62,37 +137,28 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 }
 
 fn files(state: &mut State) -> Files<'_> {
-    Files {
-        wasi: WasiFilesystemCtxView { ctx: &mut state.filesystem, table: &mut state.table },
-        grants: &state.grants,
-        scope: &state.scope,
-        folders: &mut state.folders,
-    }
+    Files { table: &mut state.table, granted: &state.grants.files, scope: &state.scope, listings: &mut state.listings }
 }
 
 impl preopens::Host for Files<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
         let mut directories = Vec::new();
-        let folders = places::granted_folders(&self.grants.permissions.files);
-        if !folders.iter().any(|(path, _)| path.is_empty()) {
-            directories.push((self.open_virtual(String::new())?, "/".to_owned()));
+        let granted = self.granted;
+        if !granted.roots.folders.iter().any(|root| root.path.is_empty()) {
+            directories.push((self.push(Node::Virtual(String::new()))?, "/".to_owned()));
         }
-        for (path, access) in folders {
-            let shown = if path.is_empty() { "/" } else { path };
-            match open_folder(shown, access) {
-                Ok(folder) => {
-                    self.folders.known.push(Folder {
-                        file: Arc::clone(&folder.dir),
-                        path: path.to_owned(),
-                        virtual_only: false,
-                    });
-                    directories.push((self.wasi.table.push(Descriptor::Dir(folder))?, shown.to_owned()));
+        for (index, root) in granted.roots.folders.iter().enumerate() {
+            let shown = if root.path.is_empty() { "/" } else { &root.path };
+            match root.opened() {
+                Some(file) => {
+                    let folder = Folder::root(file, root.access, index);
+                    directories.push((self.push(Node::Folder(folder))?, shown.to_owned()));
                 }
-                Err(error) => self.scope.log(
-                    outrigger_engine::runtime::LogLevel::Warn,
-                    format!("the granted folder {shown} cannot be opened: {error}"),
-                    Vec::new(),
-                ),
+                // It is looked for again when a path leads to it.
+                None => {
+                    let message = format!("the granted folder {shown} could not be opened when the plugin was loaded");
+                    self.scope.log(LogLevel::Warn, message, Vec::new());
+                }
             }
         }
         Ok(directories)
@@ -102,40 +168,63 @@ impl preopens::Host for Files<'_> {
 /// Where a path leads.
 enum Located {
     /// To a folder that exists, and a path below it.
-    Real { folder: Resource<Descriptor>, path: String, shown: String, borrowed: bool },
-    /// To a single file that was granted.
-    File(String),
+    Real { folder: Folder, path: String, shown: String },
+    /// To a single file that was granted, by place.
+    File(usize),
     /// To a folder that is only there because something in it was granted.
     Virtual(String),
 }
 
 impl Files<'_> {
-    fn known(&self, folder: &Resource<Descriptor>) -> wasmtime::Result<Option<&Folder>> {
-        let Descriptor::Dir(dir) = self.wasi.table.get(folder)? else { return Ok(None) };
-        Ok(self.folders.known.iter().find(|known| Arc::ptr_eq(&known.file, &dir.dir)))
+    fn push(&mut self, node: Node) -> wasmtime::Result<Resource<Descriptor>> {
+        Ok(Resource::new_own(self.table.push(node)?.rep()))
+    }
+
+    fn node(&self, handle: &Resource<Descriptor>) -> wasmtime::Result<&Node> {
+        Ok(self.table.get(&Resource::<Node>::new_borrow(handle.rep()))?)
+    }
+
+    /// A granted folder. As a rule it is open.
+    async fn root(&mut self, index: usize) -> FsResult<Folder> {
+        let granted = self.granted;
+        let root = &granted.roots.folders[index];
+        let file = match root.opened() {
+            Some(file) => file,
+            None => {
+                let roots = Arc::clone(&granted.roots);
+                granted.run(move || roots.folders[index].open_folder()).await??
+            }
+        };
+        Ok(Folder::root(file, root.access, index))
     }
 
     /// Follows a path from a folder. `doing` says what for, in case it is refused: "open the file".
     async fn locate(&mut self, from: &Resource<Descriptor>, path: String, doing: &str) -> FsResult<Located> {
-        let known = self.known(from).map_err(FsError::trap)?;
-        let (base, virtual_only) = match known {
-            Some(folder) => (folder.path.as_str(), folder.virtual_only),
-            None => ("…", false),
-        };
-        if !virtual_only {
-            let shown = format!("{base}/{path}");
-            return Ok(Located::Real { folder: Resource::new_borrow(from.rep()), path, shown, borrowed: true });
+        let granted = self.granted;
+        if path.len() > PATH_AT_MOST {
+            return Err(wasi::ErrorCode::NameTooLong.into());
         }
-        let absolute = places::absolute(base, &path);
-        match places::find(&self.grants.permissions.files, &absolute) {
-            Place::Below { folder, path, access } => {
-                let shown = if folder.is_empty() { "/".to_owned() } else { folder.to_owned() };
-                let opened = tokio::task::spawn_blocking(move || open_folder(&shown, access));
-                let dir = opened.await.map_err(FsError::trap)?.map_err(FsError::from)?;
-                let folder = self.wasi.table.push(Descriptor::Dir(dir))?;
-                Ok(Located::Real { folder, path: path.to_owned(), shown: absolute.clone(), borrowed: false })
+        let base = match self.node(from).map_err(FsError::trap)? {
+            Node::Virtual(base) => base,
+            Node::File(_) => return Err(wasi::ErrorCode::NotDirectory.into()),
+            Node::Folder(folder) => {
+                let base = if folder.is_root { &self.granted.roots.folders[folder.root].path } else { "…" };
+                let shown = format!("{base}/{path}");
+                return Ok(Located::Real { folder: folder.clone(), path, shown });
             }
-            Place::File => Ok(Located::File(absolute)),
+        };
+        let absolute = places::absolute(base, &path);
+        let roots = &granted.roots;
+        match places::find(&roots.grants, &absolute) {
+            Place::Below { folder, path, .. } => {
+                let root = roots.folders.iter().position(|root| root.path == folder);
+                let folder = self.root(root.ok_or(wasi::ErrorCode::Access)?).await?;
+                Ok(Located::Real { folder, path: path.to_owned(), shown: absolute.clone() })
+            }
+            Place::File => {
+                let file = roots.files.iter().position(|root| root.path == absolute);
+                Ok(Located::File(file.ok_or(wasi::ErrorCode::Access)?))
+            }
             Place::Above => Ok(Located::Virtual(absolute)),
             Place::Nowhere => {
                 self.refuse(doing, &absolute);
@@ -149,18 +238,18 @@ impl Files<'_> {
         self.scope.refuse(format!("{doing} {path}"), places::remedy(path, doing));
     }
 
-    /// Gives back a folder that was opened for one operation, and notes when the operation was not permitted.
-    fn conclude<T>(
-        &mut self,
-        folder: Resource<Descriptor>,
-        borrowed: bool,
-        result: FsResult<T>,
-        doing: &str,
-        shown: &str,
-    ) -> FsResult<T> {
-        if !borrowed {
-            self.wasi.table.delete(Resource::<Descriptor>::new_own(folder.rep()))?;
+    /// Refuses an operation that a place without a folder behind it cannot do.
+    fn refuse_at(&self, doing: &str, located: &Located) -> FsError {
+        match located {
+            Located::Real { shown, .. } => self.refuse(doing, shown),
+            Located::File(file) => self.refuse(doing, &self.granted.roots.files[*file].path),
+            Located::Virtual(path) => self.refuse(doing, path),
         }
+        wasi::ErrorCode::Access.into()
+    }
+
+    /// Notes when an operation was not permitted.
+    fn conclude<T>(&self, result: FsResult<T>, doing: &str, shown: &str) -> FsResult<T> {
         if let Err(error) = &result
             && let Some(wasi::ErrorCode::NotPermitted | wasi::ErrorCode::ReadOnly) = error.downcast_ref()
         {
@@ -169,38 +258,22 @@ impl Files<'_> {
         result
     }
 
-    fn open_virtual(&mut self, path: String) -> wasmtime::Result<Resource<Descriptor>> {
-        let dir = Dir::new(self.grants.nothing.try_clone()?, FsPerms::ReadOnly, OpenMode::READ, false);
-        self.folders.known.push(Folder { file: Arc::clone(&dir.dir), path, virtual_only: true });
-        Ok(self.wasi.table.push(Descriptor::Dir(dir))?)
+    /// Makes an error of WASI of it. What is neither file nor folder is refused.
+    fn open_error(&self, error: OpenError, shown: &str) -> FsError {
+        match error {
+            OpenError::Io(error) => error.into(),
+            OpenError::Special(kind) => {
+                self.scope.refuse(format!("open the {kind} {shown}; only files and folders can be opened"), None);
+                wasi::ErrorCode::Unsupported.into()
+            }
+        }
     }
 
-    /// Opens a single file that was granted, following links of the host: `/etc/os-release` is one.
-    async fn open_file(&mut self, path: String) -> FsResult<Resource<Descriptor>> {
-        let opened = tokio::task::spawn_blocking(move || {
-            let metadata = std::fs::metadata(&path)?;
-            if metadata.is_dir() {
-                return Err(std::io::ErrorKind::IsADirectory.into());
-            }
-            if !metadata.is_file() && !path.starts_with("/dev/") {
-                return Err(std::io::ErrorKind::Unsupported.into());
-            }
-            std::fs::File::open(&path)
-        });
-        let file = opened.await.map_err(FsError::trap)??;
-        let file = File::new(file, FsPerms::ReadOnly, OpenMode::READ, false);
-        Ok(self.wasi.table.push(Descriptor::File(file))?)
+    /// Room for one more open file.
+    fn room(&self) -> FsResult<OpenFile> {
+        self.granted.work.open_file().ok_or_else(|| {
+            self.scope.log(LogLevel::Warn, "too many files are open at once".to_owned(), Vec::new());
+            wasi::ErrorCode::InsufficientMemory.into()
+        })
     }
-}
-
-fn open_folder(path: &str, access: FileAccess) -> std::io::Result<Dir> {
-    let file = std::fs::File::open(path)?;
-    if !file.metadata()?.is_dir() {
-        return Err(std::io::ErrorKind::NotADirectory.into());
-    }
-    let (permissions, mode) = match access {
-        FileAccess::Read => (FsPerms::ReadOnly, OpenMode::READ),
-        FileAccess::Write => (FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE),
-    };
-    Ok(Dir::new(file, permissions, mode, false))
 }

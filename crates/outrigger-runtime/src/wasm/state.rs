@@ -8,11 +8,10 @@ use outrigger_engine::runtime::Cancellation;
 use outrigger_engine::{Account, Recording};
 use outrigger_network::TlsClient;
 use wasmtime::component::{Linker, ResourceTable};
-use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::files::{self, VirtualFolders};
+use super::files::{self, GrantedFiles};
 use super::handles;
 use super::http::Outgoing;
 use super::limits::{Memory, Stopwatch};
@@ -30,8 +29,7 @@ const RANDOM_AT_MOST: u64 = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Grants {
     pub(super) permissions: Permissions,
-    /// An empty folder that stands for each folder that is not there to be seen.
-    pub(super) nothing: Arc<std::fs::File>,
+    pub(super) files: GrantedFiles,
     pub(super) tls: TlsClient,
 }
 
@@ -42,8 +40,8 @@ pub(super) struct State {
     pub(super) memory: Memory,
     pub(super) stopwatch: Arc<Stopwatch>,
     pub(super) table: ResourceTable,
-    pub(super) filesystem: WasiFilesystemCtx,
-    pub(super) folders: VirtualFolders,
+    /// Listings of folders that are open.
+    pub(super) listings: usize,
     pub(super) call: Bounds,
     /// Where the time of the present call goes, if anybody wants to know.
     pub(super) recording: Option<Arc<Recording>>,
@@ -78,8 +76,7 @@ impl State {
             memory,
             stopwatch: Arc::new(Stopwatch::new()),
             table,
-            filesystem: WasiFilesystemCtx::default(),
-            folders: VirtualFolders::default(),
+            listings: 0,
             call,
             recording: None,
             wasi_calls: 0,

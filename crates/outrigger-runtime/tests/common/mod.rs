@@ -1,6 +1,8 @@
 //! A runtime in a folder of its own, and components loaded into it.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod files;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +54,7 @@ impl Bench {
             graph: Arc::new(component.graph),
             exports: component.exports.into_iter().collect(),
             granted: Permissions::default(),
+            plugin_writable: Arc::default(),
             limits: Limits::default(),
             instances: InstancePolicy::Fresh,
             instance_bytes: 0,

@@ -1,39 +1,162 @@
-//! The interface `wasi:filesystem/types`: what concerns paths is located first, the rest is passed on.
+//! The interface `wasi:filesystem/types`: what concerns paths is located first, then the kernel does it.
 
+use std::sync::Arc;
+
+use outrigger_contract::permission::FileAccess;
+use rustix::fs::{FileType, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, fadvise, fstat, futimens};
 use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::Descriptor;
+use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, DirectoryEntryStream, ErrorCode, Filesize,
     Host, HostDescriptor, HostDirectoryEntryStream, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
-use super::{Files, Located};
+use super::beneath::{self, Follow, Opening};
+use super::listing::{LISTINGS_AT_MOST, Listing};
+use super::streams::{Place, Reader, Writer, read_at};
+use super::work::Handle;
+use super::{Files, Folder, Located, Node, OpenedFile};
 
-/// An operation on a path that only a folder that exists can do.
-macro_rules! in_real_folder {
-    ($self:ident, $folder:ident, $path:ident, $doing:literal, |$real:ident, $below:ident| $operation:expr) => {
-        match $self.locate(&$folder, $path, $doing).await? {
-            Located::Real { folder, path: $below, shown, borrowed } => {
-                let $real = Resource::<Descriptor>::new_borrow(folder.rep());
-                let result = $operation.await;
-                $self.conclude(folder, borrowed, result, $doing, &shown)
-            }
-            Located::File(path) | Located::Virtual(path) => {
-                $self.refuse($doing, &path);
-                Err(ErrorCode::Access.into())
-            }
-        }
-    };
-}
+/// The most that one call writes; it says how much it was.
+const WRITE_AT_MOST: usize = 1 << 20;
 
 impl Host for Files<'_> {
     fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<ErrorCode> {
-        self.wasi.convert_error_code(error)
+        error.downcast()
     }
 
     fn filesystem_error_code(&mut self, error: Resource<wasmtime::Error>) -> wasmtime::Result<Option<ErrorCode>> {
-        self.wasi.filesystem_error_code(error)
+        Ok(self.table.get(&error)?.downcast_ref::<std::io::Error>().map(ErrorCode::from))
+    }
+}
+
+impl Files<'_> {
+    /// Changes something at a path.
+    async fn change(
+        &mut self,
+        folder: &Resource<Descriptor>,
+        path: String,
+        doing: &str,
+        change: impl FnOnce(&std::fs::File, &str) -> std::io::Result<()> + Send + 'static,
+    ) -> FsResult<()> {
+        let located = self.locate(folder, path, doing).await?;
+        let Located::Real { folder, path, shown } = located else { return Err(self.refuse_at(doing, &located)) };
+        let result = match folder.access {
+            FileAccess::Read => Err(ErrorCode::NotPermitted.into()),
+            FileAccess::Write => {
+                self.granted.run(move || change(&folder.file, &path)).await.and_then(|done| done.map_err(FsError::from))
+            }
+        };
+        self.conclude(result, doing, &shown)
+    }
+
+    /// Changes something that has an old path and a new one.
+    async fn move_to(
+        &mut self,
+        (folder, path, doing): (&Resource<Descriptor>, String, &str),
+        (new_folder, new_path, creating): (&Resource<Descriptor>, String, &str),
+        fits: impl FnOnce(&Folder, &Folder) -> FsResult<()>,
+        change: impl FnOnce(&std::fs::File, &str, &std::fs::File, &str) -> std::io::Result<()> + Send + 'static,
+    ) -> FsResult<()> {
+        let located = self.locate(folder, path, doing).await?;
+        let Located::Real { folder: old, path, shown } = located else { return Err(self.refuse_at(doing, &located)) };
+        let located = self.locate(new_folder, new_path, creating).await?;
+        let Located::Real { folder: new, path: new_path, shown: new_shown } = located else {
+            return Err(self.refuse_at(creating, &located));
+        };
+        for (folder, doing, shown) in [(&old, doing, &shown), (&new, creating, &new_shown)] {
+            if folder.access == FileAccess::Read {
+                return self.conclude(Err(ErrorCode::NotPermitted.into()), doing, shown);
+            }
+        }
+        fits(&old, &new)?;
+        let result = self.granted.run(move || change(&old.file, &path, &new.file, &new_path)).await;
+        self.conclude(result.and_then(|done| done.map_err(FsError::from)), doing, &shown)
+    }
+
+    /// Looks at what is at a path.
+    async fn look(&mut self, folder: &Resource<Descriptor>, flags: PathFlags, path: String) -> FsResult<Stat> {
+        let doing = "look at the file";
+        match self.locate(folder, path, doing).await? {
+            Located::Real { folder, path, shown } => {
+                let follow = follow(flags);
+                let result = self.granted.run(move || beneath::stat(&folder.file, &path, follow)).await;
+                self.conclude(result.and_then(|stat| stat.map_err(FsError::from)), doing, &shown)
+            }
+            Located::File(index) => Ok(self.open_granted(index).await?.1),
+            Located::Virtual(_) => Ok(self.look_at_nothing().await?),
+        }
+    }
+
+    async fn look_at_nothing(&mut self) -> FsResult<Stat> {
+        let nothing = Arc::clone(&self.granted.nothing);
+        Ok(self.granted.run(move || fstat(&nothing)).await?.map_err(std::io::Error::from)?)
+    }
+
+    /// Opens a single file that was granted.
+    async fn open_granted(&mut self, index: usize) -> FsResult<(OpenedFile, Stat)> {
+        let open = self.room()?;
+        let roots = Arc::clone(&self.granted.roots);
+        let opened = self.granted.run(move || roots.files[index].open_file()).await?;
+        let (file, stat) = opened.map_err(|error| self.open_error(error, &self.granted.roots.files[index].path))?;
+        let file = Handle::new(file, &self.granted.work, open);
+        Ok((OpenedFile { file, access: FileAccess::Read, read: true, write: false }, stat))
+    }
+
+    async fn open_below(&mut self, folder: Folder, path: String, shown: &str, opening: Opening) -> FsResult<Node> {
+        if folder.access == FileAccess::Read && (opening.write || opening.create || opening.truncate) {
+            return Err(ErrorCode::NotPermitted.into());
+        }
+        let open = self.room()?;
+        let (access, root, from) = (folder.access, folder.root, Arc::clone(&folder.file));
+        let opened = self.granted.run(move || beneath::open(&from, &path, opening)).await?;
+        let (file, stat) = opened.map_err(|error| self.open_error(error, shown))?;
+        Ok(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                let file = Arc::new(file);
+                Node::Folder(Folder { file, access, root, _open: Some(Arc::new(open)), is_root: false })
+            }
+            _ => {
+                let file = Handle::new(file, &self.granted.work, open);
+                Node::File(OpenedFile { file, access, read: opening.read, write: opening.write })
+            }
+        })
+    }
+
+    /// The file of a handle; folders have none.
+    fn file(&self, handle: &Resource<Descriptor>, of_folders: ErrorCode) -> FsResult<&OpenedFile> {
+        match self.node(handle).map_err(FsError::trap)? {
+            Node::File(file) => Ok(file),
+            Node::Folder(_) | Node::Virtual(_) => Err(of_folders.into()),
+        }
+    }
+
+    /// The file of a handle, to change it.
+    fn file_to_change(&self, handle: &Resource<Descriptor>) -> FsResult<Arc<Handle>> {
+        let file = self.file(handle, ErrorCode::BadDescriptor)?;
+        match file.access {
+            FileAccess::Read => Err(ErrorCode::NotPermitted.into()),
+            FileAccess::Write => Ok(Arc::clone(&file.file)),
+        }
+    }
+
+    async fn on_any<T: Send + 'static>(
+        &mut self,
+        handle: &Resource<Descriptor>,
+        operation: impl FnOnce(&std::fs::File) -> std::io::Result<T> + Send + 'static,
+    ) -> FsResult<T> {
+        let granted = self.granted;
+        let folder = match self.node(handle).map_err(FsError::trap)? {
+            Node::Virtual(_) => Arc::clone(&granted.nothing),
+            Node::Folder(folder) => Arc::clone(&folder.file),
+            Node::File(file) => {
+                let file = Arc::clone(&file.file);
+                return Ok(granted.run(move || operation(&file)).await??);
+            }
+        };
+        Ok(granted.run(move || operation(&folder)).await??)
     }
 }
 
@@ -49,20 +172,22 @@ impl HostDescriptor for Files<'_> {
         let writing = open_flags.intersects(OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE)
             || flags.contains(DescriptorFlags::WRITE);
         let doing = if writing { "change the file" } else { "open the file" };
-        match self.locate(&folder, path, doing).await? {
-            Located::Real { folder, path, shown, borrowed } => {
-                let real = Resource::new_borrow(folder.rep());
-                let result = self.wasi.open_at(real, path_flags, path, open_flags, flags).await;
-                self.conclude(folder, borrowed, result, doing, &shown)
+        let node = match self.locate(&folder, path, doing).await? {
+            Located::Real { folder, path, shown } => {
+                let opening = opening(path_flags, open_flags, flags)?;
+                let result = self.open_below(folder, path, &shown, opening).await;
+                self.conclude(result, doing, &shown)?
             }
-            Located::File(path) | Located::Virtual(path) if writing => {
-                self.refuse(doing, &path);
-                Err(ErrorCode::Access.into())
+            located @ (Located::File(_) | Located::Virtual(_)) if writing => {
+                return Err(self.refuse_at(doing, &located));
             }
-            Located::File(_) if open_flags.contains(OpenFlags::DIRECTORY) => Err(ErrorCode::NotDirectory.into()),
-            Located::File(path) => self.open_file(path).await,
-            Located::Virtual(path) => self.open_virtual(path).map_err(FsError::trap),
-        }
+            Located::File(_) if open_flags.contains(OpenFlags::DIRECTORY) => {
+                return Err(ErrorCode::NotDirectory.into());
+            }
+            Located::File(index) => Node::File(self.open_granted(index).await?.0),
+            Located::Virtual(path) => Node::Virtual(path),
+        };
+        self.push(node).map_err(FsError::trap)
     }
 
     async fn stat_at(
@@ -71,19 +196,7 @@ impl HostDescriptor for Files<'_> {
         path_flags: PathFlags,
         path: String,
     ) -> FsResult<DescriptorStat> {
-        let doing = "look at the file";
-        let opened = match self.locate(&folder, path, doing).await? {
-            Located::Real { folder, path, shown, borrowed } => {
-                let real = Resource::new_borrow(folder.rep());
-                let result = self.wasi.stat_at(real, path_flags, path).await;
-                return self.conclude(folder, borrowed, result, doing, &shown);
-            }
-            Located::File(path) => self.open_file(path).await?,
-            Located::Virtual(path) => self.open_virtual(path).map_err(FsError::trap)?,
-        };
-        let result = self.wasi.stat(Resource::new_borrow(opened.rep())).await;
-        HostDescriptor::drop(self, opened).map_err(FsError::trap)?;
-        result
+        Ok(describe(&self.look(&folder, path_flags, path).await?))
     }
 
     async fn metadata_hash_at(
@@ -92,38 +205,24 @@ impl HostDescriptor for Files<'_> {
         path_flags: PathFlags,
         path: String,
     ) -> FsResult<MetadataHashValue> {
-        let doing = "look at the file";
-        let opened = match self.locate(&folder, path, doing).await? {
-            Located::Real { folder, path, shown, borrowed } => {
-                let real = Resource::new_borrow(folder.rep());
-                let result = self.wasi.metadata_hash_at(real, path_flags, path).await;
-                return self.conclude(folder, borrowed, result, doing, &shown);
-            }
-            Located::File(path) => self.open_file(path).await?,
-            Located::Virtual(path) => self.open_virtual(path).map_err(FsError::trap)?,
-        };
-        let result = self.wasi.metadata_hash(Resource::new_borrow(opened.rep())).await;
-        HostDescriptor::drop(self, opened).map_err(FsError::trap)?;
-        result
+        Ok(hash(&self.look(&folder, path_flags, path).await?))
     }
 
     async fn readlink_at(&mut self, folder: Resource<Descriptor>, path: String) -> FsResult<String> {
         let doing = "look at the file";
         match self.locate(&folder, path, doing).await? {
-            Located::Real { folder, path, shown, borrowed } => {
-                let real = Resource::new_borrow(folder.rep());
-                let result = self.wasi.readlink_at(real, path).await;
-                self.conclude(folder, borrowed, result, doing, &shown)
+            Located::Real { folder, path, shown } => {
+                let result = self.granted.run(move || beneath::read_link(&folder.file, &path)).await;
+                let target = self.conclude(result.and_then(|read| read.map_err(FsError::from)), doing, &shown)?;
+                String::from_utf8(target).map_err(|_| ErrorCode::IllegalByteSequence.into())
             }
-            // Links of the host are followed on the way and are not seen here.
+            // Links of the host are followed when a path is granted and are not seen here.
             Located::File(_) | Located::Virtual(_) => Err(ErrorCode::Invalid.into()),
         }
     }
 
     async fn create_directory_at(&mut self, folder: Resource<Descriptor>, path: String) -> FsResult<()> {
-        in_real_folder!(self, folder, path, "create the folder", |real, below| self
-            .wasi
-            .create_directory_at(real, below))
+        self.change(&folder, path, "create the folder", |folder, path| beneath::create_folder(folder, path)).await
     }
 
     async fn set_times_at(
@@ -134,23 +233,22 @@ impl HostDescriptor for Files<'_> {
         accessed: NewTimestamp,
         modified: NewTimestamp,
     ) -> FsResult<()> {
-        in_real_folder!(self, folder, path, "change the times of", |real, below| self
-            .wasi
-            .set_times_at(real, path_flags, below, accessed, modified))
+        let (times, follow) = (times(accessed, modified)?, follow(path_flags));
+        let set = move |folder: &std::fs::File, path: &str| beneath::set_times(folder, path, follow, &times);
+        self.change(&folder, path, "change the times of", set).await
     }
 
     async fn remove_directory_at(&mut self, folder: Resource<Descriptor>, path: String) -> FsResult<()> {
-        in_real_folder!(self, folder, path, "remove the folder", |real, below| self
-            .wasi
-            .remove_directory_at(real, below))
+        self.change(&folder, path, "remove the folder", |folder, path| beneath::remove_folder(folder, path)).await
     }
 
     async fn unlink_file_at(&mut self, folder: Resource<Descriptor>, path: String) -> FsResult<()> {
-        in_real_folder!(self, folder, path, "remove the file", |real, below| self.wasi.unlink_file_at(real, below))
+        self.change(&folder, path, "remove the file", |folder, path| beneath::remove_file(folder, path)).await
     }
 
     async fn symlink_at(&mut self, folder: Resource<Descriptor>, target: String, path: String) -> FsResult<()> {
-        in_real_folder!(self, folder, path, "create the link", |real, below| self.wasi.symlink_at(real, target, below))
+        let create = move |folder: &std::fs::File, path: &str| beneath::create_link(folder, &target, path);
+        self.change(&folder, path, "create the link", create).await
     }
 
     async fn link_at(
@@ -161,15 +259,16 @@ impl HostDescriptor for Files<'_> {
         new_folder: Resource<Descriptor>,
         new_path: String,
     ) -> FsResult<()> {
-        in_real_folder!(self, folder, path, "link to the file", |real, below| async {
-            in_real_folder!(self, new_folder, new_path, "create the link", |new_real, new_below| self.wasi.link_at(
-                Resource::new_borrow(real.rep()),
-                path_flags,
-                below.clone(),
-                new_real,
-                new_below
-            ))
-        })
+        if path_flags.contains(PathFlags::SYMLINK_FOLLOW) {
+            return Err(ErrorCode::Invalid.into());
+        }
+        let (old, new) = ((&folder, path, "link to the file"), (&new_folder, new_path, "create the link"));
+        // A file that is in two grants at once would stay in reach when one of them ends.
+        let one_grant = |old: &Folder, new: &Folder| match old.root == new.root {
+            true => Ok(()),
+            false => Err(ErrorCode::CrossDevice.into()),
+        };
+        self.move_to(old, new, one_grant, |old, path, new, new_path| beneath::link(old, path, new, new_path)).await
     }
 
     async fn rename_at(
@@ -179,22 +278,16 @@ impl HostDescriptor for Files<'_> {
         new_folder: Resource<Descriptor>,
         new_path: String,
     ) -> FsResult<()> {
-        in_real_folder!(self, folder, path, "rename the file", |real, below| async {
-            in_real_folder!(self, new_folder, new_path, "create the file", |new_real, new_below| self.wasi.rename_at(
-                Resource::new_borrow(real.rep()),
-                below.clone(),
-                new_real,
-                new_below
-            ))
-        })
+        let (old, new) = ((&folder, path, "rename the file"), (&new_folder, new_path, "create the file"));
+        let rename = |old: &std::fs::File, path: &str, new: &std::fs::File, new_path: &str| {
+            beneath::rename(old, path, new, new_path)
+        };
+        self.move_to(old, new, |_, _| Ok(()), rename).await
     }
 
     fn drop(&mut self, descriptor: Resource<Descriptor>) -> wasmtime::Result<()> {
-        if let Descriptor::Dir(dir) = self.wasi.table.get(&descriptor)? {
-            let file = std::sync::Arc::clone(&dir.dir);
-            self.folders.known.retain(|folder| !std::sync::Arc::ptr_eq(&folder.file, &file));
-        }
-        HostDescriptor::drop(&mut self.wasi, descriptor)
+        self.table.delete(Resource::<Node>::new_own(descriptor.rep()))?;
+        Ok(())
     }
 
     async fn advise(
@@ -204,23 +297,43 @@ impl HostDescriptor for Files<'_> {
         length: Filesize,
         advice: Advice,
     ) -> FsResult<()> {
-        self.wasi.advise(file, offset, length, advice).await
+        let file = Arc::clone(&self.file(&file, ErrorCode::BadDescriptor)?.file);
+        let advice = match advice {
+            Advice::Normal => rustix::fs::Advice::Normal,
+            Advice::Sequential => rustix::fs::Advice::Sequential,
+            Advice::Random => rustix::fs::Advice::Random,
+            Advice::WillNeed => rustix::fs::Advice::WillNeed,
+            Advice::DontNeed => rustix::fs::Advice::DontNeed,
+            Advice::NoReuse => rustix::fs::Advice::NoReuse,
+        };
+        let advised =
+            self.granted.run(move || fadvise(&**file, offset, std::num::NonZero::new(length), advice)).await?;
+        Ok(advised.map_err(std::io::Error::from)?)
     }
 
     async fn sync_data(&mut self, file: Resource<Descriptor>) -> FsResult<()> {
-        self.wasi.sync_data(file).await
+        self.on_any(&file, std::fs::File::sync_data).await
     }
 
     async fn get_flags(&mut self, file: Resource<Descriptor>) -> FsResult<DescriptorFlags> {
-        self.wasi.get_flags(file).await
+        let only = |condition, flag| if condition { flag } else { DescriptorFlags::empty() };
+        Ok(match self.node(&file).map_err(FsError::trap)? {
+            Node::Virtual(_) => DescriptorFlags::READ,
+            Node::Folder(folder) => {
+                DescriptorFlags::READ | only(folder.access == FileAccess::Write, DescriptorFlags::MUTATE_DIRECTORY)
+            }
+            Node::File(file) => only(file.read, DescriptorFlags::READ) | only(file.write, DescriptorFlags::WRITE),
+        })
     }
 
     async fn get_type(&mut self, file: Resource<Descriptor>) -> FsResult<DescriptorType> {
-        self.wasi.get_type(file).await
+        let stat = self.on_any(&file, |file| Ok(fstat(file)?)).await?;
+        Ok(kind_of(FileType::from_raw_mode(stat.st_mode)))
     }
 
     async fn set_size(&mut self, file: Resource<Descriptor>, size: Filesize) -> FsResult<()> {
-        self.wasi.set_size(file, size).await
+        let file = self.file_to_change(&file)?;
+        Ok(self.granted.run(move || file.set_len(size)).await??)
     }
 
     async fn set_times(
@@ -229,7 +342,16 @@ impl HostDescriptor for Files<'_> {
         accessed: NewTimestamp,
         modified: NewTimestamp,
     ) -> FsResult<()> {
-        self.wasi.set_times(file, accessed, modified).await
+        let times = times(accessed, modified)?;
+        let access = match self.node(&file).map_err(FsError::trap)? {
+            Node::Virtual(_) => FileAccess::Read,
+            Node::Folder(folder) => folder.access,
+            Node::File(file) => file.access,
+        };
+        if access == FileAccess::Read {
+            return Err(ErrorCode::NotPermitted.into());
+        }
+        self.on_any(&file, move |file| Ok(futimens(file, &times)?)).await
     }
 
     async fn read(
@@ -238,27 +360,48 @@ impl HostDescriptor for Files<'_> {
         length: Filesize,
         offset: Filesize,
     ) -> FsResult<(Vec<u8>, bool)> {
-        self.wasi.read(file, length, offset).await
+        let file = Arc::clone(&self.file(&file, ErrorCode::BadDescriptor)?.file);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let bytes = self.granted.run(move || read_at(&file, length, offset)).await??;
+        let ended = bytes.is_empty();
+        Ok((bytes.into(), ended))
     }
 
-    async fn write(&mut self, file: Resource<Descriptor>, bytes: Vec<u8>, offset: Filesize) -> FsResult<Filesize> {
-        self.wasi.write(file, bytes, offset).await
+    async fn write(&mut self, file: Resource<Descriptor>, mut bytes: Vec<u8>, offset: Filesize) -> FsResult<Filesize> {
+        use std::os::unix::fs::FileExt as _;
+        let file = self.file_to_change(&file)?;
+        bytes.truncate(WRITE_AT_MOST);
+        Ok(self.granted.run(move || file.write_at(&bytes, offset)).await?? as Filesize)
     }
 
     async fn read_directory(&mut self, folder: Resource<Descriptor>) -> FsResult<Resource<DirectoryEntryStream>> {
-        self.wasi.read_directory(folder).await
+        if let Node::File(_) = self.node(&folder).map_err(FsError::trap)? {
+            return Err(ErrorCode::NotDirectory.into());
+        }
+        if *self.listings >= LISTINGS_AT_MOST {
+            let message = format!("more than {LISTINGS_AT_MOST} listings of folders are open at once");
+            self.scope.log(outrigger_engine::runtime::LogLevel::Warn, message, Vec::new());
+            return Err(ErrorCode::InsufficientMemory.into());
+        }
+        let open = self.room()?;
+        let opened = self.on_any(&folder, |folder| beneath::reopen(folder)).await?;
+        let listing = self.table.push(Listing::new(opened, open))?;
+        *self.listings += 1;
+        Ok(Resource::new_own(listing.rep()))
     }
 
     async fn sync(&mut self, file: Resource<Descriptor>) -> FsResult<()> {
-        self.wasi.sync(file).await
+        self.on_any(&file, std::fs::File::sync_all).await
     }
 
     async fn stat(&mut self, file: Resource<Descriptor>) -> FsResult<DescriptorStat> {
-        self.wasi.stat(file).await
+        Ok(describe(&self.on_any(&file, |file| Ok(fstat(file)?)).await?))
     }
 
     fn read_via_stream(&mut self, file: Resource<Descriptor>, offset: Filesize) -> FsResult<Resource<DynInputStream>> {
-        self.wasi.read_via_stream(file, offset)
+        let file = Arc::clone(&self.file(&file, ErrorCode::IsDirectory)?.file);
+        let reader: DynInputStream = Box::new(Reader::new(file, Arc::clone(&self.granted.work), offset));
+        Ok(self.table.push(reader)?)
     }
 
     fn write_via_stream(
@@ -266,11 +409,11 @@ impl HostDescriptor for Files<'_> {
         file: Resource<Descriptor>,
         offset: Filesize,
     ) -> FsResult<Resource<DynOutputStream>> {
-        self.wasi.write_via_stream(file, offset)
+        self.writer(&file, Place::At(offset))
     }
 
     fn append_via_stream(&mut self, file: Resource<Descriptor>) -> FsResult<Resource<DynOutputStream>> {
-        self.wasi.append_via_stream(file)
+        self.writer(&file, Place::End)
     }
 
     async fn is_same_object(
@@ -278,11 +421,24 @@ impl HostDescriptor for Files<'_> {
         one: Resource<Descriptor>,
         other: Resource<Descriptor>,
     ) -> wasmtime::Result<bool> {
-        self.wasi.is_same_object(one, other).await
+        let same = async {
+            let one = self.on_any(&one, |file| Ok(fstat(file)?)).await?;
+            let other = self.on_any(&other, |file| Ok(fstat(file)?)).await?;
+            Ok::<_, FsError>((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
+        };
+        Ok(same.await?)
     }
 
     async fn metadata_hash(&mut self, file: Resource<Descriptor>) -> FsResult<MetadataHashValue> {
-        self.wasi.metadata_hash(file).await
+        Ok(hash(&self.on_any(&file, |file| Ok(fstat(file)?)).await?))
+    }
+}
+
+impl Files<'_> {
+    fn writer(&mut self, file: &Resource<Descriptor>, place: Place) -> FsResult<Resource<DynOutputStream>> {
+        let file = self.file_to_change(file)?;
+        let writer: DynOutputStream = Box::new(Writer::new(file, Arc::clone(&self.granted.work), place));
+        Ok(self.table.push(writer)?)
     }
 }
 
@@ -291,10 +447,86 @@ impl HostDirectoryEntryStream for Files<'_> {
         &mut self,
         stream: Resource<DirectoryEntryStream>,
     ) -> FsResult<Option<DirectoryEntry>> {
-        self.wasi.read_directory_entry(stream).await
+        let listing = self.table.get_mut(&Resource::<Listing>::new_borrow(stream.rep()))?;
+        listing.next(&self.granted.work).await
     }
 
     fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
-        HostDirectoryEntryStream::drop(&mut self.wasi, stream)
+        self.table.delete(Resource::<Listing>::new_own(stream.rep()))?;
+        *self.listings -= 1;
+        Ok(())
     }
+}
+
+fn follow(flags: PathFlags) -> Follow {
+    if flags.contains(PathFlags::SYMLINK_FOLLOW) { Follow::Yes } else { Follow::No }
+}
+
+fn opening(path_flags: PathFlags, open_flags: OpenFlags, flags: DescriptorFlags) -> FsResult<Opening> {
+    let synchronous = DescriptorFlags::FILE_INTEGRITY_SYNC
+        | DescriptorFlags::DATA_INTEGRITY_SYNC
+        | DescriptorFlags::REQUESTED_WRITE_SYNC;
+    if flags.intersects(synchronous) {
+        return Err(ErrorCode::Unsupported.into());
+    }
+    let (create, truncate) = (open_flags.contains(OpenFlags::CREATE), open_flags.contains(OpenFlags::TRUNCATE));
+    let exclusive = open_flags.contains(OpenFlags::EXCLUSIVE);
+    let directory = open_flags.contains(OpenFlags::DIRECTORY);
+    if directory && (create || exclusive || truncate) {
+        return Err(ErrorCode::Invalid.into());
+    }
+    let write = flags.contains(DescriptorFlags::WRITE) || create || truncate;
+    let read = flags.contains(DescriptorFlags::READ) || !flags.contains(DescriptorFlags::WRITE);
+    Ok(Opening { follow: follow(path_flags), read, write, create, exclusive: create && exclusive, truncate, directory })
+}
+
+pub(super) fn kind_of(kind: FileType) -> DescriptorType {
+    match kind {
+        FileType::RegularFile => DescriptorType::RegularFile,
+        FileType::Directory => DescriptorType::Directory,
+        FileType::Symlink => DescriptorType::SymbolicLink,
+        FileType::Fifo => DescriptorType::Fifo,
+        FileType::Socket => DescriptorType::Socket,
+        FileType::CharacterDevice => DescriptorType::CharacterDevice,
+        FileType::BlockDevice => DescriptorType::BlockDevice,
+        FileType::Unknown => DescriptorType::Unknown,
+    }
+}
+
+fn describe(stat: &Stat) -> DescriptorStat {
+    let time = |seconds: i64, nanoseconds: i64| {
+        Some(Datetime { seconds: u64::try_from(seconds).ok()?, nanoseconds: u32::try_from(nanoseconds).ok()? })
+    };
+    DescriptorStat {
+        type_: kind_of(FileType::from_raw_mode(stat.st_mode)),
+        link_count: stat.st_nlink as u64,
+        size: u64::try_from(stat.st_size).unwrap_or_default(),
+        data_access_timestamp: time(stat.st_atime as i64, stat.st_atime_nsec as i64),
+        data_modification_timestamp: time(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        status_change_timestamp: time(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+    }
+}
+
+/// Tells files apart, as `wasmtime-wasi` does: one hash of 64 bits, in two forms.
+fn hash(stat: &Stat) -> MetadataHashValue {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    (stat.st_dev, stat.st_ino).hash(&mut hasher);
+    let lower = hasher.finish();
+    MetadataHashValue { lower, upper: lower ^ 0x4009_21fb_5444_2d18 }
+}
+
+fn times(accessed: NewTimestamp, modified: NewTimestamp) -> FsResult<Timestamps> {
+    let time = |new| {
+        let (tv_sec, tv_nsec) = match new {
+            NewTimestamp::NoChange => (0, UTIME_OMIT),
+            NewTimestamp::Now => (0, UTIME_NOW),
+            NewTimestamp::Timestamp(Datetime { seconds, nanoseconds }) if nanoseconds < 1_000_000_000 => {
+                (i64::try_from(seconds).map_err(|_| ErrorCode::Overflow)?, nanoseconds.into())
+            }
+            NewTimestamp::Timestamp(_) => return Err(ErrorCode::Invalid),
+        };
+        Ok(Timespec { tv_sec, tv_nsec })
+    };
+    Ok(Timestamps { last_access: time(accessed)?, last_modification: time(modified)? })
 }

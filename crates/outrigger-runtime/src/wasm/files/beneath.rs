@@ -1,0 +1,241 @@
+//! System calls on paths below an open folder. Every path is resolved by the kernel (`openat2`), which follows symbolic
+//! links only as far as they stay below that folder, whatever is renamed meanwhile.
+//!
+//! Only regular files and folders are opened. What opening a pipe, a device or a socket would do is not known before, and
+//! a pipe without a writer blocks the thread for ever.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, Timestamps, fstat, linkat, mkdirat, openat2, readlinkat,
+    renameat, symlinkat, unlinkat, utimensat,
+};
+use rustix::io::Errno;
+
+/// A lookup is tried again when something was renamed while the kernel went through `..`.
+const TRIES: usize = 64;
+
+/// Whether a symbolic link at the end of a path is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follow {
+    Yes,
+    No,
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    pub(super) follow: Follow,
+    pub(super) read: bool,
+    pub(super) write: bool,
+    pub(super) create: bool,
+    pub(super) exclusive: bool,
+    pub(super) truncate: bool,
+    pub(super) directory: bool,
+}
+
+impl Opening {
+    fn flags(self) -> OFlags {
+        let mut flags = match (self.read, self.write) {
+            (true, true) => OFlags::RDWR,
+            (false, true) => OFlags::WRONLY,
+            _ => OFlags::RDONLY,
+        };
+        flags.set(OFlags::CREATE, self.create);
+        flags.set(OFlags::EXCL, self.exclusive);
+        flags.set(OFlags::TRUNC, self.truncate);
+        flags.set(OFlags::DIRECTORY, self.directory);
+        flags.set(OFlags::NOFOLLOW, self.follow == Follow::No);
+        // Has no effect on files and folders. Should a pipe take their place in the last moment, it does not block.
+        flags | OFlags::NONBLOCK | OFlags::NOCTTY
+    }
+}
+
+/// Why something was not opened.
+#[derive(Debug)]
+pub(super) enum OpenError {
+    /// It is neither a file nor a folder, but this.
+    Special(&'static str),
+    Io(io::Error),
+}
+
+impl<E: Into<io::Error>> From<E> for OpenError {
+    fn from(error: E) -> Self {
+        Self::Io(error.into())
+    }
+}
+
+/// Opens a file or folder below `folder`. Also says which of the two it is.
+pub(super) fn open(folder: impl AsFd, path: &str, opening: Opening) -> Result<(File, Stat), OpenError> {
+    let folder = folder.as_fd();
+    match look(folder, path, opening.follow) {
+        Ok(found) => {
+            let stat = fstat(&found)?;
+            if opening.follow == Follow::No && FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+                return Err(Errno::LOOP.into());
+            }
+            check_kind(&stat)?;
+        }
+        Err(Errno::NOENT) if opening.create => {}
+        Err(error) => return Err(error.into()),
+    }
+    let opened = resolve(folder, path, opening.flags(), Mode::from_raw_mode(0o666))?;
+    let stat = fstat(&opened)?;
+    check_kind(&stat)?;
+    Ok((opened.into(), stat))
+}
+
+fn check_kind(stat: &Stat) -> Result<(), OpenError> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile | FileType::Directory => Ok(()),
+        other => Err(OpenError::Special(describe(other))),
+    }
+}
+
+pub(super) fn describe(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Fifo => "named pipe",
+        FileType::Socket => "socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "device",
+        FileType::Symlink => "symbolic link",
+        FileType::Directory => "folder",
+        _ => "special file",
+    }
+}
+
+/// What is at a path, without opening it.
+pub(super) fn stat(folder: impl AsFd, path: &str, follow: Follow) -> io::Result<Stat> {
+    Ok(fstat(look(folder.as_fd(), path, follow)?)?)
+}
+
+pub(super) fn read_link(folder: impl AsFd, path: &str) -> io::Result<Vec<u8>> {
+    // Reading by name would follow a link that is written with `/` at its end.
+    let link = look(folder.as_fd(), path, Follow::No)?;
+    let target = readlinkat(&link, "", Vec::new());
+    Ok(target.map_err(|error| if error == Errno::NOENT { Errno::INVAL } else { error })?.into_bytes())
+}
+
+pub(super) fn set_times(folder: impl AsFd, path: &str, follow: Follow, times: &Timestamps) -> io::Result<()> {
+    let found = look(folder.as_fd(), path, follow)?;
+    Ok(utimensat(&found, "", times, AtFlags::EMPTY_PATH)?)
+}
+
+pub(super) fn create_folder(folder: impl AsFd, path: &str) -> io::Result<()> {
+    if path == "." {
+        return Err(Errno::EXIST.into());
+    }
+    let (parent, name) = parent(folder.as_fd(), path)?;
+    Ok(mkdirat(parent.as_fd(), name, Mode::from_raw_mode(0o777))?)
+}
+
+pub(super) fn remove_folder(folder: impl AsFd, path: &str) -> io::Result<()> {
+    let (parent, name) = parent(folder.as_fd(), path)?;
+    Ok(unlinkat(parent.as_fd(), name, AtFlags::REMOVEDIR)?)
+}
+
+pub(super) fn remove_file(folder: impl AsFd, path: &str) -> io::Result<()> {
+    let (parent, name) = parent(folder.as_fd(), path)?;
+    Ok(unlinkat(parent.as_fd(), name, AtFlags::empty())?)
+}
+
+/// Creates a symbolic link. One with an absolute target leads nowhere here, and would mislead other programs of the host.
+pub(super) fn create_link(folder: impl AsFd, target: &str, path: &str) -> io::Result<()> {
+    if target.starts_with('/') {
+        return Err(Errno::PERM.into());
+    }
+    let (parent, name) = parent(folder.as_fd(), path)?;
+    Ok(symlinkat(target, parent.as_fd(), name)?)
+}
+
+/// Gives a file a second name. A symbolic link at the end of the old path gets one itself.
+pub(super) fn link(old: impl AsFd, old_path: &str, new: impl AsFd, new_path: &str) -> io::Result<()> {
+    let (old_parent, old_name) = parent(old.as_fd(), old_path)?;
+    if old_name.ends_with('/') {
+        // The kernel would follow a link that is written like this.
+        return Err(Errno::NOTDIR.into());
+    }
+    let (new_parent, new_name) = parent(new.as_fd(), new_path)?;
+    Ok(linkat(old_parent.as_fd(), old_name, new_parent.as_fd(), new_name, AtFlags::empty())?)
+}
+
+pub(super) fn rename(old: impl AsFd, old_path: &str, new: impl AsFd, new_path: &str) -> io::Result<()> {
+    let (old_parent, old_name) = parent(old.as_fd(), old_path)?;
+    let (new_parent, new_name) = parent(new.as_fd(), new_path)?;
+    Ok(renameat(old_parent.as_fd(), old_name, new_parent.as_fd(), new_name)?)
+}
+
+/// Opens the folder itself anew, to list it.
+pub(super) fn reopen(folder: impl AsFd) -> io::Result<File> {
+    Ok(resolve(folder.as_fd(), ".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?.into())
+}
+
+/// Opens an absolute path in which no part is a symbolic link.
+pub(super) fn open_plain(path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    retry(|| {
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        openat2(CWD, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    })
+}
+
+/// A handle on what is at a path, which opens nothing.
+fn look(folder: BorrowedFd<'_>, path: &str, follow: Follow) -> rustix::io::Result<OwnedFd> {
+    let mut flags = OFlags::PATH;
+    flags.set(OFlags::NOFOLLOW, follow == Follow::No);
+    resolve(folder, path, flags, Mode::empty())
+}
+
+fn resolve(folder: BorrowedFd<'_>, path: &str, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
+    let mode = if flags.contains(OFlags::CREATE) { mode } else { Mode::empty() };
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    retry(|| openat2(folder, path, flags | OFlags::CLOEXEC, mode, beneath)).map_err(|error| match error {
+        // It leads out of the folder.
+        Errno::XDEV => Errno::PERM,
+        other => other,
+    })
+}
+
+fn retry(mut open: impl FnMut() -> rustix::io::Result<OwnedFd>) -> rustix::io::Result<OwnedFd> {
+    for _ in 0..TRIES {
+        match open() {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
+    }
+    Err(Errno::BUSY)
+}
+
+/// The folder that holds the last part of a path.
+enum Parent<'a> {
+    Given(BorrowedFd<'a>),
+    Opened(OwnedFd),
+}
+
+impl Parent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Given(folder) => *folder,
+            Self::Opened(folder) => folder.as_fd(),
+        }
+    }
+}
+
+/// Opens the folder that holds the last part of a path, and gives that part: a name, with the `/` that may follow it. The
+/// calls that take it do not follow a link of that name.
+fn parent<'a, 'b>(folder: BorrowedFd<'a>, path: &'b str) -> rustix::io::Result<(Parent<'a>, &'b str)> {
+    let plain = path.trim_end_matches('/');
+    let split = plain.rfind('/').map_or(0, |slash| slash + 1);
+    match &plain[split..] {
+        "" if path.is_empty() => return Err(Errno::NOENT),
+        "" => return Err(Errno::PERM),
+        "." | ".." => return Err(Errno::INVAL),
+        _ => {}
+    }
+    let name = &path[split..];
+    if split == 0 {
+        return Ok((Parent::Given(folder), name));
+    }
+    let opened = resolve(folder, &path[..split], OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+    Ok((Parent::Opened(opened), name))
+}

@@ -1,0 +1,218 @@
+//! The granted paths of a loaded revision, open. They are opened when it is loaded, and stay open as long as it is there:
+//! whatever is renamed or put in their place later, what was granted is what is reached. What is not there yet is looked
+//! for again when it is used.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use outrigger_contract::permission::{FileAccess, FileGrant, FileIdentity};
+use outrigger_contract::{Code, Permissions, PluginName};
+use outrigger_engine::runtime::{RevisionSpec, RuntimeFault};
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, major, minor, openat};
+use rustix::io::Errno;
+
+use super::beneath::{OpenError, describe, open_plain};
+use super::resolve::{self, Surroundings};
+
+/// What a revision was granted of files.
+#[derive(Debug)]
+pub(in super::super) struct Roots {
+    pub(super) folders: Vec<Root>,
+    pub(super) files: Vec<Root>,
+    /// As asked for; they say where a path leads.
+    pub(super) grants: Vec<FileGrant>,
+}
+
+/// A granted path.
+#[derive(Debug)]
+pub(super) struct Root {
+    /// As the plugin sees it, without `/` at its end.
+    pub(super) path: String,
+    pub(super) access: FileAccess,
+    /// Where it leads: no part of it is a link.
+    real: String,
+    /// What has to be there; none where it may be replaced.
+    expected: Option<FileIdentity>,
+    /// A folder that plugins may write, in which it lies.
+    replaceable_in: Option<String>,
+    /// The folder itself, or that which holds the file.
+    opened: OnceLock<Arc<File>>,
+}
+
+impl Roots {
+    /// Opens what a revision was granted.
+    pub(in super::super) fn open(spec: &RevisionSpec, protected: Option<&Path>) -> Result<Self, RuntimeFault> {
+        let mut grants = spec.granted.files.clone();
+        let surroundings = Surroundings { protected, plugin_writable: &spec.plugin_writable };
+        resolve::pin_files(&mut grants, surroundings, |grant| grant.pin().is_none())?;
+        let (mut folders, mut files): (Vec<Root>, Vec<Root>) = (Vec::new(), Vec::new());
+        for grant in &grants {
+            let root = Root::new(grant, resolve::replaceable_in(grant, &grants, &spec.plugin_writable));
+            let known = if grant.is_folder() { &mut folders } else { &mut files };
+            match known.iter_mut().find(|known| known.path == root.path) {
+                Some(known) => known.access = root.access.max(known.access),
+                None => known.push(root),
+            }
+        }
+        for root in &folders {
+            root.open_now(&spec.plugin, |root| root.folder().map(drop))?;
+        }
+        for root in &files {
+            root.open_now(&spec.plugin, |root| root.parent().map(drop))?;
+        }
+        Ok(Self { folders, files, grants })
+    }
+}
+
+/// What was granted, without what is not there any more as it was granted: see [`Root::check`].
+pub(super) fn still_there(granted: &Permissions, plugin_writable: &[String]) -> Permissions {
+    let is_there = |grant: &&FileGrant| {
+        let root = Root::new(grant, resolve::replaceable_in(grant, &granted.files, plugin_writable));
+        !grant.is_folder() || !matches!(root.folder(), Err(RootError::Replaced(_)))
+    };
+    Permissions { files: granted.files.iter().filter(is_there).cloned().collect(), ..granted.clone() }
+}
+
+/// Why a granted path was not opened.
+#[derive(Debug)]
+enum RootError {
+    /// Something else is in its place.
+    Replaced(String),
+    Io(Errno),
+}
+
+impl From<Errno> for RootError {
+    fn from(error: Errno) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<RootError> for io::Error {
+    fn from(error: RootError) -> Self {
+        match error {
+            RootError::Replaced(message) => Self::other(message),
+            RootError::Io(error) => error.into(),
+        }
+    }
+}
+
+impl Root {
+    fn new(grant: &FileGrant, replaceable_in: Option<&str>) -> Self {
+        Self {
+            path: grant.path().trim_end_matches('/').to_owned(),
+            access: grant.access(),
+            real: grant.real().to_owned(),
+            expected: grant.pin().and_then(|pin| pin.identity),
+            replaceable_in: replaceable_in.map(str::to_owned),
+            opened: OnceLock::new(),
+        }
+    }
+
+    /// Opens it if it is there. That something else is there is an error; that it is not there yet is none.
+    fn open_now(
+        &self,
+        plugin: &PluginName,
+        open: impl FnOnce(&Self) -> Result<(), RootError>,
+    ) -> Result<(), RuntimeFault> {
+        match open(self) {
+            Err(RootError::Replaced(message)) => Err(RuntimeFault::new(Code::FileGrantChanged, message)),
+            Err(RootError::Io(Errno::NOSYS)) => {
+                let message = "files can be granted on Linux 5.6 or later only, which has `openat2`";
+                Err(RuntimeFault::new(Code::Unsupported, message))
+            }
+            Err(RootError::Io(error)) => {
+                let why = resolve::explain(error);
+                tracing::warn!(%plugin, path = self.path, "a granted path cannot be opened yet: {why}");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// The folder, where it is open.
+    pub(super) fn opened(&self) -> Option<Arc<File>> {
+        self.opened.get().map(Arc::clone)
+    }
+
+    /// The folder, for a granted one.
+    pub(super) fn open_folder(&self) -> io::Result<Arc<File>> {
+        Ok(self.folder()?)
+    }
+
+    fn folder(&self) -> Result<Arc<File>, RootError> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(Arc::clone(opened));
+        }
+        let opened = self.plain(&self.real, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        self.check(&fstat(&opened)?)?;
+        Ok(Arc::clone(self.opened.get_or_init(|| Arc::new(opened.into()))))
+    }
+
+    /// The folder that holds the file, for a single file.
+    fn parent(&self) -> Result<(Arc<File>, &str), RootError> {
+        let (parent, name) = self.real.rsplit_once('/').unwrap_or_default();
+        if let Some(opened) = self.opened.get() {
+            return Ok((Arc::clone(opened), name));
+        }
+        let opened = self.plain(&format!("{parent}/"), OFlags::PATH | OFlags::DIRECTORY)?;
+        Ok((Arc::clone(self.opened.get_or_init(|| Arc::new(opened.into()))), name))
+    }
+
+    /// Opens the single file, for reading. It may have been replaced since, as programs do that write a file anew; but never
+    /// by a link.
+    pub(super) fn open_file(&self) -> Result<(File, Stat), OpenError> {
+        let (parent, name) = self.parent().map_err(|error| OpenError::Io(error.into()))?;
+        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = openat(&parent, name, flags | OFlags::PATH, Mode::empty())?;
+        check_readable(&fstat(&found)?)?;
+        let flags = flags | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = openat(&parent, name, flags, Mode::empty())?;
+        let stat = fstat(&opened)?;
+        check_readable(&stat)?;
+        Ok((opened.into(), stat))
+    }
+
+    fn plain(&self, path: &str, flags: OFlags) -> Result<OwnedFd, RootError> {
+        open_plain(path, flags).map_err(|error| match error {
+            Errno::LOOP => RootError::Replaced(self.changed("a symbolic link is on the way to it now")),
+            other => RootError::Io(other),
+        })
+    }
+
+    /// Where a plugin can put another folder in its place, it has to be the one that was granted.
+    fn check(&self, stat: &Stat) -> Result<(), RootError> {
+        let Some(folder) = &self.replaceable_in else { return Ok(()) };
+        match self.expected {
+            Some(expected) if expected == resolve::identity(stat) => Ok(()),
+            Some(_) => Err(RootError::Replaced(
+                self.changed(&format!("another folder is there now, and plugins may write to {folder}")),
+            )),
+            None => Err(RootError::Replaced(
+                self.changed(&format!("it was not there then, and plugins may write to {folder}")),
+            )),
+        }
+    }
+
+    fn changed(&self, how: &str) -> String {
+        let Self { path, real, .. } = self;
+        let shown = if path == real.trim_end_matches('/') { path.clone() } else { format!("{path} ({real})") };
+        format!(
+            "`{shown}` is not what was granted: {how}; install the same package again and approve it, to grant what is there now"
+        )
+    }
+}
+
+/// A single file is a regular one, or one of the few devices that only give or take bytes.
+fn check_readable(stat: &Stat) -> Result<(), OpenError> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(()),
+        FileType::Directory => Err(Errno::ISDIR.into()),
+        FileType::Symlink => Err(Errno::LOOP.into()),
+        // null, zero, full, random, urandom
+        FileType::CharacterDevice if major(stat.st_rdev) == 1 && matches!(minor(stat.st_rdev), 3 | 5 | 7..=9) => Ok(()),
+        other => Err(OpenError::Special(describe(other))),
+    }
+}

@@ -1,0 +1,636 @@
+//! Nothing that a plugin links, renames or replaces leads out of what was granted, and no file operation holds up the host.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use common::files::{
+    ACCESS, CREATE, CROSS_DEVICE, DIRECTORY, Guest, INSUFFICIENT_MEMORY, LOOP, NO_ENTRY, NOT_PERMITTED, READ, TRUNCATE,
+    UNSUPPORTED, WRITE, files, folder_path,
+};
+use common::{Bench, number, text};
+use outrigger_contract::permission::FileAccess::{Read, Write};
+use outrigger_contract::{Code, Permissions, Value};
+use outrigger_engine::runtime::Runtime;
+use outrigger_runtime::{WasmOptions, WasmRuntime};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use tempfile::TempDir;
+
+const CANARY: &[u8] = b"canary";
+
+/// `data/` with `old/` in it, and beside it `secret/`, which is never granted.
+struct Ground {
+    folder: TempDir,
+    bench: Bench,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let ground = Self { folder: TempDir::new().expect("a temporary folder"), bench: Bench::new() };
+        for folder in ["data", "data/old", "secret", "secret/inner"] {
+            fs::create_dir(ground.path(folder)).expect("room on the disk");
+        }
+        fs::write(ground.path("data/old/file"), "old").expect("room on the disk");
+        fs::write(ground.path("data/file"), "data").expect("room on the disk");
+        for file in ["secret/file", "secret/inner/file"] {
+            fs::write(ground.path(file), CANARY).expect("room on the disk");
+        }
+        ground
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().canonicalize().expect("it is there").join(path)
+    }
+
+    fn grant(&self, path: &str) -> String {
+        folder_path(&self.path(path))
+    }
+
+    /// Nothing in `secret/` was touched.
+    fn check(&self) {
+        let found = tree(&self.path("secret"));
+        let expected = [("file", Some(CANARY.to_vec())), ("inner", None), ("inner/file", Some(CANARY.to_vec()))];
+        assert_eq!(found, expected.map(|(path, content)| (path.to_owned(), content)).into());
+    }
+}
+
+fn tree(root: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).expect("it can be listed") {
+            let path = entry.expect("it can be read").path();
+            let content = if path.is_dir() { None } else { Some(fs::read(&path).expect("it can be read")) };
+            if content.is_none() {
+                open.push(path.clone());
+            }
+            let name = path.strip_prefix(root).expect("it is below").to_string_lossy().into_owned();
+            found.insert(name, content);
+        }
+    }
+    found
+}
+
+fn pipe(path: &Path) {
+    mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a named pipe");
+}
+
+#[tokio::test]
+async fn s01_a_renamed_inner_folder_leads_nowhere() {
+    let ground = Ground::new();
+    let granted = files(&[(&ground.grant("data"), Write), (&ground.grant("data/old"), Write)]);
+    let guest = Guest::new(&ground.bench, granted.clone()).await;
+    let (outer, inner) = (guest.folder(1).await, guest.folder(2).await);
+    guest.two("rename", (outer, "old"), (outer, "gone")).await.expect("it may rename it");
+    guest.symlink(outer, "../secret", "old").await.expect("a link is only a text");
+    // The folder that was granted is still the one that is reached, by the handle and by the path.
+    assert_eq!(guest.read(inner, "file").await, Ok(b"old".to_vec()));
+    assert_eq!(guest.read(guest.folder(2).await, "file").await, Ok(b"old".to_vec()));
+    let through_root = ground.path("data/old/file").display().to_string();
+    assert_eq!(guest.read(guest.folder(0).await, &through_root[1..]).await, Ok(b"old".to_vec()));
+    guest.write(inner, "new", b"new").await.expect("it may write");
+    assert!(ground.path("data/gone/new").exists());
+    // Nor does it lead out when it is loaded again.
+    let again = Guest::load(&ground.bench, |spec| spec.granted = granted).await.err().expect("the link is seen");
+    assert_eq!(again.code, Code::FileGrantRefused, "{again}");
+    assert!(again.message.contains("data/old") && again.message.contains("symbolic link"), "{again}");
+    ground.check();
+}
+
+#[tokio::test]
+async fn s01_what_one_version_links_is_no_grant_for_the_next() {
+    let ground = Ground::new();
+    let first = Guest::new(&ground.bench, files(&[(&ground.grant("data"), Write)])).await;
+    let data = first.folder(1).await;
+    first.symlink(data, "../..", "x").await.expect("a link is only a text");
+    first.symlink(data, "../secret", "y").await.expect("a link is only a text");
+    first.at("mkdir", data, "sub").await.expect("it may write");
+    first.symlink(data, "../../secret/file", "sub/z").await.expect("a link is only a text");
+    let writable = [ground.grant("data")];
+    for (path, is_folder) in [("data/x", true), ("data/y", true), ("data/y/inner", true), ("data/sub/z", false)] {
+        let path = if is_folder { ground.grant(path) } else { ground.path(path).display().to_string() };
+        let asked = files(&[(&path, Read)]);
+        let fault = ground.bench.runtime.pin(&asked, &writable).await.expect_err("it leads through a link");
+        assert_eq!(fault.code, Code::FileGrantRefused, "{path}: {fault}");
+        let loaded = Guest::load(&ground.bench, |spec| {
+            spec.granted = asked;
+            spec.plugin_writable = writable.clone().into();
+        });
+        assert_eq!(loaded.await.err().expect("nor can it be loaded").code, Code::FileGrantRefused, "{path}");
+    }
+    ground.check();
+}
+
+#[tokio::test]
+async fn s01_a_link_of_the_host_is_resolved_and_shown_when_it_is_granted() {
+    let ground = Ground::new();
+    symlink(ground.path("data"), ground.path("link")).expect("a link");
+    let pinned =
+        ground.bench.runtime.pin(&files(&[(&ground.grant("link"), Read)]), &[]).await.expect("it is the host's");
+    assert_eq!(pinned.files[0].real(), ground.grant("data"));
+    assert!(pinned.describe()[0].contains(&format!("(which leads to {})", ground.grant("data"))), "{pinned:?}");
+    // A grant to what the link leads to covers it; one to something else does not, whatever the paths look like.
+    let covers = |granted: &Permissions| pinned.widens(granted).is_empty();
+    let other = |path: &str| files(&[(&ground.grant(path), Write)]);
+    assert!(covers(&other("data")));
+    assert!(!covers(&other("data/old")) && !covers(&other("secret")) && !covers(&other("link")));
+    // Afterwards the link is not followed any more.
+    fs::remove_file(ground.path("link")).expect("it was there");
+    symlink(ground.path("secret"), ground.path("link")).expect("a link");
+    let guest = Guest::new(&ground.bench, pinned).await;
+    assert_eq!(guest.read(guest.folder(1).await, "file").await, Ok(b"data".to_vec()));
+}
+
+#[tokio::test]
+async fn s01_a_single_file_is_not_read_through_a_link_of_another_plugin() {
+    let ground = Ground::new();
+    let file = ground.path("data/file").display().to_string();
+    let reader = Guest::new(&ground.bench, files(&[(&file, Read)])).await;
+    let writer = Guest::new(&ground.bench, files(&[(&ground.grant("data"), Write)])).await;
+    let (root, data) = (reader.folder(0).await, writer.folder(1).await);
+    assert_eq!(reader.read(root, &file[1..]).await, Ok(b"data".to_vec()));
+    writer.at("unlink", data, "file").await.expect("it may remove it");
+    assert_eq!(reader.read(root, &file[1..]).await, Err(NO_ENTRY));
+    writer.symlink(data, "../secret/file", "file").await.expect("a link is only a text");
+    assert_eq!(reader.read(root, &file[1..]).await, Err(LOOP));
+    assert_eq!(reader.probe(root, 1, &file[1..]).await, Err(LOOP));
+    // A file that was written anew is the one that is meant.
+    writer.at("unlink", data, "file").await.expect("it may remove it");
+    writer.write(data, "file.new", b"next").await.expect("it may write");
+    writer.two("rename", (data, "file.new"), (data, "file")).await.expect("it may rename it");
+    assert_eq!(reader.read(root, &file[1..]).await, Ok(b"next".to_vec()));
+    ground.check();
+}
+
+#[tokio::test]
+async fn s01_another_folder_in_the_place_of_a_granted_one_is_not_taken_for_it() {
+    let ground = Ground::new();
+    fs::create_dir(ground.path("data/private")).expect("room on the disk");
+    fs::write(ground.path("data/private/file"), "private").expect("room on the disk");
+    let asked = files(&[(&ground.grant("data/old"), Read)]);
+    let writable = [ground.grant("data")];
+    let granted = ground.bench.runtime.pin(&asked, &writable).await.expect("it is there");
+    let load = || {
+        Guest::load(&ground.bench, |spec| {
+            spec.granted = granted.clone();
+            spec.plugin_writable = writable.clone().into();
+        })
+    };
+    let reader = load().await.expect("it is as it was granted");
+    let writer = Guest::new(&ground.bench, files(&[(&ground.grant("data"), Write)])).await;
+    let data = writer.folder(1).await;
+    writer.two("rename", (data, "old"), (data, "gone")).await.expect("it may rename it");
+    writer.two("rename", (data, "private"), (data, "old")).await.expect("it may rename it");
+    assert_eq!(reader.read(reader.folder(1).await, "file").await, Ok(b"old".to_vec()), "it holds on to the folder");
+    let fault = load().await.err().expect("it is another folder");
+    assert_eq!(fault.code, Code::FileGrantChanged, "{fault}");
+    assert!(fault.message.contains("data/old") && fault.message.contains("install"), "{fault}");
+    assert!(ground.bench.runtime.still_there(&granted, &writable).await.files.is_empty());
+    // Where no plugin may write, the host may put another folder there.
+    let unwatched = Guest::load(&ground.bench, |spec| spec.granted = granted.clone()).await;
+    let unwatched = unwatched.expect("it is the host's own affair");
+    assert_eq!(unwatched.read(unwatched.folder(1).await, "file").await, Ok(b"private".to_vec()));
+    assert_eq!(ground.bench.runtime.still_there(&granted, &[]).await, granted);
+    // Back in its place, it is the one that was granted.
+    writer.two("rename", (data, "old"), (data, "private")).await.expect("it may rename it");
+    writer.two("rename", (data, "gone"), (data, "old")).await.expect("it may rename it");
+    load().await.expect("it is as it was granted");
+}
+
+#[tokio::test]
+async fn s01_a_folder_that_was_not_there_yet_is_found_later_but_not_where_a_plugin_made_it() {
+    let ground = Ground::new();
+    let granted = ground.bench.runtime.pin(&files(&[(&ground.grant("later"), Read)]), &[]).await.expect("it may come");
+    let guest = Guest::new(&ground.bench, granted).await;
+    let through_root = ground.path("later/file").display().to_string();
+    assert_eq!(guest.read(guest.folder(0).await, &through_root[1..]).await, Err(NO_ENTRY));
+    fs::create_dir(ground.path("later")).expect("room on the disk");
+    fs::write(ground.path("later/file"), "late").expect("room on the disk");
+    assert_eq!(guest.read(guest.folder(0).await, &through_root[1..]).await, Ok(b"late".to_vec()));
+
+    let writable = [ground.grant("data")];
+    let asked = files(&[(&ground.grant("data/later"), Read)]);
+    let granted = ground.bench.runtime.pin(&asked, &writable).await.expect("it may come");
+    fs::create_dir(ground.path("data/later")).expect("room on the disk");
+    let loaded = Guest::load(&ground.bench, |spec| {
+        spec.granted = granted;
+        spec.plugin_writable = writable.clone().into();
+    });
+    assert_eq!(loaded.await.err().expect("nobody has seen it").code, Code::FileGrantChanged);
+}
+
+#[tokio::test]
+async fn s01_a_folder_that_is_moved_is_left_by_no_path() {
+    let ground = Ground::new();
+    let guest = Guest::new(&ground.bench, files(&[(&ground.grant("data"), Write)])).await;
+    let data = guest.folder(1).await;
+    let old = guest.open(data, "old", (DIRECTORY, READ)).await.expect("it is granted");
+    fs::rename(ground.path("data"), ground.path("secret/inner/moved")).expect("the host moves it");
+    for path in ["../../file", "../file", "old/../../file", "old/../../../file", "/etc/passwd", "./../file"] {
+        assert_eq!(guest.read(data, path).await, Err(NOT_PERMITTED), "{path}");
+    }
+    for path in ["..", "../file", "../../file"] {
+        assert_eq!(guest.probe(old, 1, path).await, Err(NOT_PERMITTED), "{path}");
+    }
+    assert_eq!(guest.read(data, "old/file").await, Ok(b"old".to_vec()));
+    guest.write(old, "new", b"new").await.expect("it is the same folder");
+    fs::rename(ground.path("secret/inner/moved"), ground.path("data")).expect("the host moves it back");
+    assert!(ground.path("data/old/new").exists());
+    ground.check();
+}
+
+#[tokio::test]
+async fn s01_no_operation_follows_a_link_out() {
+    let ground = Ground::new();
+    let guest = Guest::new(&ground.bench, files(&[(&ground.grant("data"), Write)])).await;
+    let data = guest.folder(1).await;
+    assert_eq!(guest.symlink(data, "/etc/passwd", "absolute").await, Err(NOT_PERMITTED));
+    guest.symlink(data, "../secret", "out").await.expect("a link is only a text");
+    guest.symlink(data, "../secret/file", "out-file").await.expect("a link is only a text");
+    guest.symlink(data, "old/../../secret", "around").await.expect("a link is only a text");
+    guest.symlink(data, "out", "twice").await.expect("a link is only a text");
+    for folder in ["out", "around", "twice"] {
+        let file = format!("{folder}/file");
+        assert_eq!(guest.read(data, &file).await, Err(NOT_PERMITTED), "{folder}");
+        assert_eq!(guest.write(data, &file, b"x").await, Err(NOT_PERMITTED), "{folder}");
+        assert_eq!(guest.write(data, &format!("{folder}/new"), b"x").await, Err(NOT_PERMITTED), "{folder}");
+        assert_eq!(guest.open(data, folder, (DIRECTORY, READ)).await, Err(NOT_PERMITTED), "{folder}");
+        assert_eq!(guest.probe(data, 1, folder).await, Err(NOT_PERMITTED), "{folder}");
+        for function in ["unlink", "mkdir", "rmdir"] {
+            assert_eq!(guest.at(function, data, &file).await, Err(NOT_PERMITTED), "{function} {folder}");
+        }
+        assert_eq!(guest.symlink(data, "x", &format!("{folder}/link")).await, Err(NOT_PERMITTED));
+        for function in ["link", "rename"] {
+            let outside = format!("{folder}/inner");
+            assert_eq!(guest.two(function, (data, &file), (data, "mine")).await, Err(NOT_PERMITTED), "{function}");
+            assert_eq!(guest.two(function, (data, "file"), (data, &outside)).await, Err(NOT_PERMITTED), "{function}");
+        }
+        let target = guest.call("readlink", &[number(data), text(&format!("{folder}/"))]).await;
+        assert!(target.is_err(), "not even whether something is there is told: {target:?}");
+    }
+    assert_eq!(guest.open(data, "out-file", (TRUNCATE, WRITE)).await, Err(NOT_PERMITTED));
+    assert_eq!(guest.write(data, "out-file", b"x").await, Err(NOT_PERMITTED));
+    // The link itself can be given another name, and then leads nowhere else.
+    guest.two("link", (data, "out-file"), (data, "hard")).await.expect("it is its own link");
+    assert_eq!(guest.read(data, "hard").await, Err(NOT_PERMITTED));
+    assert_eq!(guest.read(data, "file").await, Ok(b"data".to_vec()));
+    ground.check();
+}
+
+#[tokio::test]
+async fn s01_hard_links_stay_within_one_grant() {
+    let ground = Ground::new();
+    for folder in ["one", "other", "fixed"] {
+        fs::create_dir(ground.path(folder)).expect("room on the disk");
+        fs::write(ground.path(folder).join("file"), folder).expect("room on the disk");
+    }
+    let granted =
+        [("one", Write), ("other", Write), ("fixed", Read)].map(|(path, access)| (ground.grant(path), access));
+    let granted: Vec<_> = granted.iter().map(|(path, access)| (path.as_str(), *access)).collect();
+    let guest = Guest::new(&ground.bench, files(&granted)).await;
+    let [one, other, fixed] = [guest.folder(1).await, guest.folder(2).await, guest.folder(3).await];
+    guest.two("link", (one, "file"), (one, "second")).await.expect("both are in one grant");
+    assert_eq!(guest.two("link", (other, "file"), (one, "third")).await, Err(CROSS_DEVICE));
+    assert_eq!(guest.two("link", (fixed, "file"), (one, "third")).await, Err(NOT_PERMITTED));
+    assert_eq!(guest.two("link", (one, "file"), (fixed, "third")).await, Err(NOT_PERMITTED));
+    assert_eq!(guest.two("rename", (fixed, "file"), (one, "third")).await, Err(NOT_PERMITTED));
+    assert_eq!(guest.two("rename", (one, "file"), (fixed, "file")).await, Err(NOT_PERMITTED));
+    for function in ["unlink", "mkdir", "rmdir"] {
+        assert_eq!(guest.at(function, fixed, "file").await, Err(NOT_PERMITTED), "{function}");
+    }
+    assert_eq!(guest.symlink(fixed, "file", "link").await, Err(NOT_PERMITTED));
+    let file = guest.open(fixed, "file", (0, READ)).await.expect("it may be read");
+    assert_eq!(guest.call("set-size", &[number(file), number(0)]).await, Err(NOT_PERMITTED));
+    let bytes = Value::Bytes(b"x".to_vec().into());
+    assert_eq!(guest.call("write", &[number(file), bytes.clone(), number(0)]).await, Err(NOT_PERMITTED));
+    assert_eq!(
+        guest.call("stream-write", &[number(file), bytes, number(0), Value::Bool(true)]).await,
+        Err(NOT_PERMITTED)
+    );
+    assert_eq!(fs::read(ground.path("fixed/file")).expect("it is there"), b"fixed");
+}
+
+#[tokio::test]
+async fn s01_a_grant_to_read_inside_one_to_write_is_refused() {
+    let ground = Ground::new();
+    symlink(ground.path("data/old"), ground.path("elsewhere")).expect("a link");
+    let file = ground.path("data/file").display().to_string();
+    for inner in [ground.grant("data/old"), ground.grant("elsewhere"), ground.grant("data"), file] {
+        let granted = files(&[(&inner, Read), (&ground.grant("data"), Write)]);
+        let fault = Guest::load(&ground.bench, |spec| spec.granted = granted).await.err().expect("it has no effect");
+        assert_eq!(fault.code, Code::FileGrantRefused, "{inner}: {fault}");
+    }
+    // The other way round both hold.
+    let guest =
+        Guest::new(&ground.bench, files(&[(&ground.grant("data"), Read), (&ground.grant("data/old"), Write)])).await;
+    let (outer, inner) = (guest.folder(1).await, guest.folder(2).await);
+    assert_eq!(guest.write(outer, "old/new", b"x").await, Err(NOT_PERMITTED));
+    guest.write(inner, "new", b"x").await.expect("it may write here");
+}
+
+#[tokio::test]
+async fn s01_the_data_directory_is_granted_to_nobody() {
+    let ground = Ground::new();
+    symlink(ground.path("secret"), ground.path("link")).expect("a link");
+    let options = WasmOptions {
+        protected: Some(ground.path("secret")),
+        ..WasmOptions::new(ground.bench.folder.path().join("protecting"))
+    };
+    let runtime = WasmRuntime::new(options).expect("a runtime");
+    let file = ground.path("secret/file").display().to_string();
+    let bench = Bench { folder: TempDir::new().expect("a folder"), runtime };
+    for path in [
+        ground.grant("secret"),
+        ground.grant("secret/inner"),
+        ground.grant("link"),
+        ground.grant(""),
+        file,
+        "/".to_owned(),
+    ] {
+        for access in [Read, Write] {
+            if access == Write && !path.ends_with('/') {
+                continue;
+            }
+            let path = if path.ends_with("//") { path.trim_end_matches('/').to_owned() + "/" } else { path.clone() };
+            let asked = files(&[(&path, access)]);
+            let fault = bench.runtime.pin(&asked, &[]).await.expect_err("it holds the keys");
+            assert_eq!(fault.code, Code::FileGrantRefused, "{path}: {fault}");
+            assert!(fault.message.contains("data directory"), "{fault}");
+            let loaded = Guest::load(&bench, |spec| spec.granted = asked).await;
+            assert_eq!(loaded.err().expect("nor is it loaded").code, Code::FileGrantRefused, "{path}");
+        }
+    }
+    bench.runtime.pin(&files(&[(&ground.grant("data"), Write)]), &[]).await.expect("it lies beside it");
+}
+
+#[tokio::test]
+async fn s01_the_servers_own_process_is_granted_to_nobody() {
+    let bench = Bench::new();
+    let own = format!("/proc/{}/environ", std::process::id());
+    for path in ["/proc/", "/proc/self/", "/proc/self/environ", "/proc/thread-self/mem", &own, "/dev/fd/"] {
+        let fault = bench.runtime.pin(&files(&[(path, Read)]), &[]).await.expect_err("it is the server's");
+        assert_eq!(fault.code, Code::FileGrantRefused, "{path}: {fault}");
+    }
+    let guest = Guest::new(&bench, files(&[("/proc/loadavg", Read)])).await;
+    assert!(!guest.read(guest.folder(0).await, "proc/loadavg").await.expect("it may be read").is_empty());
+}
+
+/// Two plugins rename, link and remove in overlapping grants as fast as they can, while both read and write what they can reach.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s01_two_plugins_race_and_reach_nothing_outside() {
+    const TIME: Duration = Duration::from_secs(4);
+    let ground = Ground::new();
+    let file = ground.path("data/old/file").display().to_string();
+    let mover = Guest::new(&ground.bench, files(&[(&ground.grant("data"), Write)])).await;
+    let user = Guest::new(&ground.bench, files(&[(&ground.grant("data/old"), Write)])).await;
+    let reader = Guest::new(&ground.bench, files(&[(&file, Read)])).await;
+    let until = Instant::now() + TIME;
+    let moves = async {
+        let data = mover.folder(1).await;
+        let mut turns = 0;
+        while Instant::now() < until {
+            _ = mover.two("rename", (data, "old"), (data, "aside")).await;
+            _ = mover.symlink(data, "../secret", "old").await;
+            _ = mover.symlink(data, "../../secret", "aside/up").await;
+            _ = mover.write(data, "old/file", b"from the mover").await;
+            _ = mover.two("link", (data, "old/file"), (data, "hard")).await;
+            _ = mover.at("unlink", data, "hard").await;
+            _ = mover.at("unlink", data, "old").await;
+            _ = mover.at("unlink", data, "aside/up").await;
+            _ = mover.two("rename", (data, "aside"), (data, "old")).await;
+            turns += 1;
+        }
+        turns
+    };
+    let uses = async {
+        let old = user.folder(1).await;
+        let mut turns = 0;
+        while Instant::now() < until {
+            _ = user.at("mkdir", old, "in").await;
+            for path in ["file", "in/../file", "up/file", "up/inner/file", "in/../up/file", "../secret/file"] {
+                let read = user.read(old, path).await;
+                assert_ne!(read.as_deref(), Ok(CANARY), "{path}");
+                if path != "file" && path != "in/../file" {
+                    assert!(user.write(old, path, b"x").await.is_err(), "{path}");
+                }
+            }
+            _ = user.two("rename", (old, "up"), (old, "in/up")).await;
+            _ = user.write(old, "in/up/planted", b"x").await;
+            _ = user.at("unlink", old, "in/up").await;
+            _ = user.write(old, "file", b"from the user").await;
+            turns += 1;
+        }
+        turns
+    };
+    let reads = async {
+        let root = reader.folder(0).await;
+        let mut turns = 0;
+        while Instant::now() < until {
+            assert_ne!(reader.read(root, &file[1..]).await.as_deref(), Ok(CANARY));
+            turns += 1;
+        }
+        turns
+    };
+    let (moves, uses, reads) = tokio::join!(moves, uses, reads);
+    assert!(moves > 50 && uses > 50 && reads > 50, "{moves} {uses} {reads}");
+    ground.check();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s22_a_pipe_is_not_opened_however_often_it_is_tried() {
+    let ground = Ground::new();
+    pipe(&ground.path("data/pipe"));
+    symlink("pipe", ground.path("data/link")).expect("a link");
+    let guest = Guest::new(&ground.bench, files(&[(&ground.grant("data"), Write)])).await;
+    let data = guest.folder(1).await;
+    let started = Instant::now();
+    let flags =
+        [(0, READ), (0, WRITE), (0, READ | WRITE), (CREATE, WRITE), (TRUNCATE, WRITE), (CREATE | TRUNCATE, READ)];
+    for round in 0..100 {
+        for flags in flags {
+            let path = if round % 2 == 0 { "pipe" } else { "link" };
+            assert_eq!(guest.open(data, path, flags).await, Err(UNSUPPORTED), "{flags:?}");
+        }
+    }
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert_eq!(guest.read(data, "file").await, Ok(b"data".to_vec()), "other files can be read");
+    let host = tokio::task::spawn_blocking(|| 7);
+    assert_eq!(
+        tokio::time::timeout(Duration::from_secs(10), host).await.expect("a thread is free").expect("it runs"),
+        7
+    );
+    // Looking at one opens nothing, and neither does moving it about.
+    guest.probe(data, 1, "pipe").await.expect("it may be looked at");
+    guest.two("rename", (data, "pipe"), (data, "moved")).await.expect("it may be renamed");
+    guest.at("unlink", data, "moved").await.expect("it may be removed");
+}
+
+#[tokio::test]
+async fn s22_a_pipe_in_the_place_of_a_granted_file_is_not_opened() {
+    let ground = Ground::new();
+    let file = ground.path("data/file").display().to_string();
+    let guest = Guest::new(&ground.bench, files(&[(&file, Read)])).await;
+    let root = guest.folder(0).await;
+    fs::remove_file(&file).expect("it was there");
+    pipe(Path::new(&file));
+    for _ in 0..20 {
+        assert_eq!(guest.open(root, &file[1..], (0, READ)).await, Err(UNSUPPORTED));
+        assert_eq!(guest.probe(root, 1, &file[1..]).await, Err(UNSUPPORTED));
+    }
+}
+
+#[tokio::test]
+async fn s22_devices_and_sockets_are_not_opened() {
+    let ground = Ground::new();
+    let _socket = std::os::unix::net::UnixListener::bind(ground.path("data/socket")).expect("a socket");
+    let guest = Guest::new(&ground.bench, files(&[(&ground.grant("data"), Write), ("/dev/", Read)])).await;
+    let (data, dev) = (guest.folder(1).await, guest.folder(2).await);
+    assert_eq!(guest.open(data, "socket", (0, READ)).await, Err(UNSUPPORTED));
+    assert_eq!(guest.open(data, "socket", (0, WRITE)).await, Err(UNSUPPORTED));
+    for device in ["null", "zero", "tty", "ptmx"] {
+        if Path::new("/dev").join(device).exists() {
+            assert_eq!(guest.open(dev, device, (0, READ)).await, Err(UNSUPPORTED), "{device}");
+        }
+    }
+    let (result, observed) = guest
+        .0
+        .call_within("open", &[number(dev), number(1), text("null"), number(0), number(READ)], common::PLENTY)
+        .await;
+    assert!(result.is_err());
+    assert_eq!(observed.violations, ["open the device /dev/null; only files and folders can be opened"]);
+}
+
+#[tokio::test]
+async fn s22_of_devices_those_that_give_bytes_can_be_granted_one_by_one() {
+    let bench = Bench::new();
+    let guest = Guest::new(
+        &bench,
+        files(&[("/dev/null", Read), ("/dev/urandom", Read), ("/dev/tty", Read), ("/dev/ptmx", Read)]),
+    )
+    .await;
+    let root = guest.folder(0).await;
+    assert_eq!(guest.read(root, "dev/null").await, Ok(Vec::new()));
+    assert_eq!(guest.read(root, "dev/urandom").await.map(|bytes| bytes.len()), Ok(65_536));
+    for device in ["dev/tty", "dev/ptmx"] {
+        if Path::new("/").join(device).exists() {
+            assert_eq!(guest.open(root, device, (0, READ)).await, Err(UNSUPPORTED), "{device}");
+        }
+    }
+    assert_eq!(guest.open(root, "dev/zero", (0, READ)).await, Err(ACCESS));
+}
+
+/// Of this process, in bytes.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("it can be read");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is told");
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") << 10
+}
+
+#[tokio::test]
+async fn s21_listings_are_read_as_they_are_asked_for() {
+    const NAMES: u64 = 100_000;
+    let ground = Ground::new();
+    for number in 0..NAMES {
+        // Links of one file are quicker to make than files.
+        let link = || {
+            fs::hard_link(
+                ground.path(&format!("data/old/file{}", number / 30_000)),
+                ground.path("data/old").join(number.to_string()),
+            )
+        };
+        if number % 30_000 == 0 {
+            fs::write(ground.path(&format!("data/old/file{}", number / 30_000)), "").expect("room on the disk");
+        }
+        link().expect("room on the disk");
+    }
+    let expected = NAMES + 1 + NAMES.div_ceil(30_000);
+    let guest = Guest::new(&ground.bench, files(&[(&ground.grant("data/old"), Read)])).await;
+    let folder = guest.folder(1).await;
+    assert_eq!(guest.call("count", &[number(folder)]).await, Ok(number(expected)));
+    let before = resident();
+    let mut listings = Vec::new();
+    for _ in 0..100 {
+        let Ok(Value::Unsigned(listing)) = guest.call("listing", &[number(folder)]).await else { panic!("it opens") };
+        guest.call("next", &[number(listing)]).await.expect("it can be read");
+        listings.push(listing);
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 8 << 20, "100 listings of {expected} names take {grown} bytes");
+    for listing in listings {
+        guest.call("close-listing", &[number(listing)]).await.expect("it closes");
+    }
+}
+
+#[tokio::test]
+async fn s21_open_listings_are_counted() {
+    let ground = Ground::new();
+    let guest = Guest::new(&ground.bench, files(&[(&ground.grant("data"), Read)])).await;
+    let data = guest.folder(1).await;
+    let mut listings = Vec::new();
+    let refused = loop {
+        match guest.call("listing", &[number(data)]).await {
+            Ok(Value::Unsigned(listing)) => listings.push(listing),
+            other => break other,
+        }
+    };
+    assert_eq!(refused, Err(INSUFFICIENT_MEMORY));
+    assert_eq!(listings.len(), 128);
+    assert!(guest.0.services.messages().iter().any(|line| line.contains("128 listings")), "it is said why");
+    guest.call("close-listing", &[number(listings[0])]).await.expect("it closes");
+    assert_eq!(guest.names(data).await, ["file", "old"], "there is room again");
+}
+
+#[tokio::test]
+async fn s21_a_listing_has_every_name_once() {
+    let ground = Ground::new();
+    let guest = Guest::new(&ground.bench, files(&[(&ground.grant("data"), Write)])).await;
+    let data = guest.folder(1).await;
+    let mut expected: Vec<String> = (0..500).map(|number| format!("{number:0>250}")).collect();
+    expected.extend(["file".to_owned(), "old".to_owned(), "ä ö".to_owned(), "...".to_owned()]);
+    for name in &expected[..500] {
+        fs::write(ground.path("data").join(name), "").expect("room on the disk");
+    }
+    fs::write(ground.path("data/ä ö"), "").expect("room on the disk");
+    fs::write(ground.path("data/..."), "").expect("room on the disk");
+    expected.sort();
+    assert_eq!(guest.names(data).await, expected);
+    guest.at("mkdir", data, "empty").await.expect("it may write");
+    let empty = guest.open(data, "empty", (DIRECTORY, READ)).await.expect("it is there");
+    assert_eq!(guest.names(empty).await, [""; 0]);
+    assert_eq!(guest.names(guest.folder(0).await).await, [""; 0], "the root shows nothing");
+    let file = guest.open(data, "file", (0, READ)).await.expect("it is there");
+    assert!(guest.call("listing", &[number(file)]).await.is_err());
+}
+
+#[tokio::test]
+async fn s21_reads_and_writes_are_cut_to_a_size() {
+    let ground = Ground::new();
+    fs::write(ground.path("data/big"), vec![7; 3 << 20]).expect("room on the disk");
+    let guest = Guest::new(&ground.bench, files(&[(&ground.grant("data"), Write)])).await;
+    let data = guest.folder(1).await;
+    let big = guest.open(data, "big", (0, READ | WRITE)).await.expect("it is there");
+    for function in ["read", "stream-read"] {
+        let read = guest.call(function, &[number(big), number(u64::MAX), number(0)]).await;
+        let Ok(Value::Bytes(bytes)) = read else { panic!("{function}: {read:?}") };
+        assert_eq!(bytes.len(), 64 << 10, "{function}");
+        let ended = guest.call(function, &[number(big), number(10), number(1 << 40)]).await;
+        assert!(matches!(&ended, Ok(Value::Bytes(bytes)) if bytes.is_empty()) || ended == Err(1000), "{ended:?}");
+    }
+    let bytes = Value::Bytes(vec![9; (1 << 20) + 5].into());
+    assert_eq!(guest.call("write", &[number(big), bytes, number(0)]).await, Ok(number(1 << 20)));
+    // Through streams, at a place and at the end.
+    let write =
+        |bytes: &[u8], append| [number(big), Value::Bytes(bytes.to_vec().into()), number(4), Value::Bool(append)];
+    guest.call("stream-write", &write(b"abc", false)).await.expect("it may write");
+    guest.call("stream-write", &write(b"end", true)).await.expect("it may write");
+    guest.call("sync", &[number(big)]).await.expect("it may be synchronised");
+    let content = fs::read(ground.path("data/big")).expect("it is there");
+    assert_eq!((&content[..8], content.len()), (&b"\x09\x09\x09\x09abc\x09"[..], (3 << 20) + 3));
+    assert_eq!(&content[3 << 20..], b"end");
+    guest.call("set-size", &[number(big), number(2)]).await.expect("it may be cut");
+    assert_eq!(guest.read(data, "big").await, Ok(vec![9, 9]));
+}
