@@ -240,12 +240,7 @@ impl Engine {
     ///
     /// # Errors
     /// The store failed, or it could not be loaded; the grant is made all the same.
-    pub async fn grant_again(
-        &self,
-        name: &PluginName,
-        grant: Grant,
-        author: &Author,
-    ) -> Result<(), Failure> {
+    pub async fn grant_again(&self, name: &PluginName, grant: Grant, author: &Author) -> Result<(), Failure> {
         let slot = self.slot(name)?;
         let _changing = slot.changing.lock().await;
         let (mut record, _) = slot.record();
