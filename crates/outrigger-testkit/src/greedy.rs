@@ -157,9 +157,3 @@ pub fn globals(count: usize) -> String {
     module.push_str("(func (export \"run\") (result i32) (i32.const 1))");
     module
 }
-
-/// A module whose `run` grows its memory by this many pages, and gives the pages that it had.
-#[must_use]
-pub fn pages(more: u32) -> String {
-    format!("(memory 1) (func (export \"run\") (result i32) (memory.grow (i32.const {more})))")
-}
