@@ -12,7 +12,7 @@ pub(super) const LINE_AT_MOST: usize = 8 << 10;
 /// Bytes of all log lines of a call: so many for each line that it may write, within these bounds.
 const LOG_PER_LINE: usize = 1 << 10;
 const LOG_AT_LEAST: usize = 256 << 10;
-const LOG_AT_MOST: usize = 4 << 20;
+const LOG_AT_MOST: usize = 2 << 20;
 /// The longest name that can be looked up.
 const NAME_AT_MOST: usize = 253;
 const FIELDS_AT_MOST: usize = 32;
