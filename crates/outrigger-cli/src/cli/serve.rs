@@ -43,7 +43,7 @@ pub struct ServeArguments {
     /// Connections at once from one address; behind a proxy, all clients have the proxy's
     #[arg(long, value_name = "COUNT", default_value_t = 1024)]
     pub connections_per_address: usize,
-    /// A private network that webhooks may reach, whoever adds them, such as `10.1.0.0/16`; can be repeated
+    /// A private network that webhooks may reach, whoever adds them, such as 10.1.0.0/16; can be given several times
     #[arg(long, value_name = "NETWORK")]
     pub webhook_network: Vec<Network>,
     /// The folder for backups that are asked for by a name alone

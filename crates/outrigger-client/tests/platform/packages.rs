@@ -225,10 +225,10 @@ async fn only_who_may_configure_a_plugin_installs_it_configured() {
     let folder = place.package("alpha", "1.0.0", "[configuration.size]\ntype = \"integer\"\n");
     let configuration = json!({"size": 3}).as_object().cloned().expect("an object");
     let request = InstallRequest { configuration, ..InstallRequest::new(PackageSource::Path(folder)) };
-    let installer = key("installer", &["plugin_create"]).await;
+    let installer = key("installer", &["plugin_create", "path_use"]).await;
     let error = installer.plugin_install(request.clone()).await.expect_err("it may not configure");
     assert!(error.code == Code::Forbidden && error.message.contains("configuration_modify"), "{}", error.message);
-    let both = key("both", &["plugin_create", "configuration_modify"]).await;
+    let both = key("both", &["plugin_create", "path_use", "configuration_modify"]).await;
     both.plugin_install(request).await.expect("it may");
     place.close().await;
 }
