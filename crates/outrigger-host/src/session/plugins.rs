@@ -44,10 +44,10 @@ impl Plugins for Session {
             let hidden = |what: &str, all: &mut Vec<String>| {
                 let count = all.len();
                 all.clear();
-                all.extend((count > 0).then(|| format!("{count} {what}; the right `path_use` shows which")));
+                all.extend((count > 0).then(|| format!("{what}: {count}; the right `path_use` shows which")));
             };
-            hidden("packages are there more than once", &mut report.duplicates);
-            hidden("packages cannot be read", &mut report.problems);
+            hidden("packages that are there more than once", &mut report.duplicates);
+            hidden("packages that cannot be read", &mut report.problems);
         }
         Ok(report)
     }
