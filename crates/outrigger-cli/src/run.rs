@@ -20,6 +20,10 @@ use crate::output::safe::Log;
 /// Runs the command line of this process.
 #[must_use]
 pub fn run() -> ExitCode {
+    // Components are compiled in processes of their own, which are this program again.
+    if let Some(code) = outrigger_host::compile_if_asked() {
+        return code;
+    }
     // Answers a shell that asks for completions, and ends there. Costs a look at one variable otherwise.
     clap_complete::CompleteEnv::with_factory(crate::command).complete();
     let words: Vec<OsString> = std::env::args_os().collect();

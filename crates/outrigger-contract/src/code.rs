@@ -65,6 +65,7 @@ pub enum Code {
     AboveCeiling,
     FileGrantRefused,
     FileGrantChanged,
+    CompileLimit,
     Internal,
 }
 
@@ -307,6 +308,9 @@ table! {
     FileGrantChanged "file_grant_changed" 409 -32001 DENIED
         "A granted folder is not the one that was granted: something else is in its place, where plugins may write."
         "Look at what is there now. To grant it, install the same package again and approve: `outrigger plugin install PATH`."
+    CompileLimit "compile_limit" 422 -32602 LIMIT
+        "Compiling the plugin's component takes more time, memory or room than it may."
+        "Build it with optimization and without huge functions. OUTRIGGER_COMPILE_CPU and OUTRIGGER_COMPILE_MEMORY raise the limits."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

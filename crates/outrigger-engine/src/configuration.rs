@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 
 use crate::engine::Inner;
 use crate::error::Failure;
+use crate::heavy;
+use crate::schema::{CompiledSchema, MOST_WORK};
 use crate::vault::{self, Place, Vault};
 
 /// Where a value comes from.
@@ -169,6 +171,18 @@ pub(crate) fn lay_over(
     seal(vault, manifest, values, present)
 }
 
+/// Faults of a configuration that are told.
+const MOST_FAULTS: usize = 50;
+
+fn compiled(manifest: &Manifest) -> Result<CompiledSchema, Failure> {
+    let compile = || CompiledSchema::compile(&manifest.configuration.to_json_schema());
+    heavy::in_place(compile).map_err(|error| {
+        let plugin = &manifest.name;
+        Failure::new(Code::InvalidManifest, format!("the configuration schema of `{plugin}` is not valid: {error}"))
+            .with_hint("a `pattern` is matched in linear time: it has no look-around and no references back")
+    })
+}
+
 /// Whether all that is required has to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whole {
@@ -186,13 +200,14 @@ pub(crate) fn check<'a>(
     whole: Whole,
 ) -> Result<(), Failure> {
     let (schema, plugin) = (&manifest.configuration, &manifest.name);
-    let compiled = jsonschema::options().should_validate_formats(true).build(&schema.to_json_schema());
-    let validator = compiled.map_err(|error| {
-        Failure::new(Code::InvalidManifest, format!("the configuration schema of `{plugin}` is not valid: {error}"))
-    })?;
     let document = Value::Object(values.clone());
     let mut faults = Vec::new();
-    for error in validator.iter_errors(&document) {
+    let compiled = compiled(manifest)?;
+    compiled.cost(&document, MOST_WORK).map_err(|error| {
+        Failure::new(Code::InvalidConfiguration, format!("the configuration of `{plugin}` cannot be checked: {error}"))
+            .with_hint("set a shorter value there, or have the plugin's author say less of it in `[configuration]`")
+    })?;
+    for error in heavy::in_place(|| compiled.validator.iter_errors(&document).take(MOST_FAULTS).collect::<Vec<_>>()) {
         let path = error.instance_path().as_str();
         let rule = error.schema_path().as_str().rsplit('/').next().unwrap_or_default().to_owned();
         let Some(inner) = path.strip_prefix('/') else {
@@ -210,6 +225,9 @@ pub(crate) fn check<'a>(
     }
     if faults.is_empty() {
         return Ok(());
+    }
+    if faults.len() == MOST_FAULTS {
+        faults.push("and more".to_owned());
     }
     let message = format!("the configuration of `{plugin}` does not fit its schema: {}", faults.join("; "));
     let failure = Failure::new(Code::InvalidConfiguration, message);

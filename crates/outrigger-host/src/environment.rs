@@ -102,6 +102,19 @@ pub const CONFIG: Variable = Variable {
 /// What the names of all variables like [`CONFIG`] begin with.
 pub const CONFIG_PREFIX: &str = "OUTRIGGER_CONFIG__";
 
+/// How long compiling a component may compute.
+pub const COMPILE_CPU: Variable = Variable {
+    name: "OUTRIGGER_COMPILE_CPU",
+    meaning: "The most computing time that compiling one component may take, such as `5m` [default: 120s]. A small component \
+              gets less, by the size of its code.",
+};
+/// How much memory compiling a component may take.
+pub const COMPILE_MEMORY: Variable = Variable {
+    name: "OUTRIGGER_COMPILE_MEMORY",
+    meaning: "The most memory that compiling one component may take, such as `8GiB` [default: 4GiB]. A small component gets \
+              less, by the size of its code.",
+};
+
 /// Where traces and metrics are sent to.
 pub const OTLP_ENDPOINT: Variable = Variable {
     name: "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -202,6 +215,8 @@ pub const VARIABLES: &[Variable] = &[
     SIGNING_KEY,
     PROFILE,
     CONFIG,
+    COMPILE_CPU,
+    COMPILE_MEMORY,
     XDG_DATA_HOME,
     HOME,
     OTLP_ENDPOINT,

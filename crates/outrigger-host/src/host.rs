@@ -185,8 +185,11 @@ impl Host {
         backups: Option<PathBuf>,
     ) -> ApiResult<Self> {
         let store = Arc::new(SqliteStore::open(&directory.database()).await.map_err(convert::store_error)?);
-        let options_of_runtime =
-            WasmOptions { protected: Some(directory.root().to_owned()), ..WasmOptions::new(directory.compiled()) };
+        let options_of_runtime = WasmOptions {
+            protected: Some(directory.root().to_owned()),
+            compile_limits: options::compile_limits()?,
+            ..WasmOptions::new(directory.compiled())
+        };
         let runtime = WasmRuntime::new(options_of_runtime).map_err(|fault| convert::error(fault.into()))?;
         let memory = options::memory()?;
         let options_of_engine = EngineOptions { memory, ceiling, ..EngineOptions::new(directory.packages()) };

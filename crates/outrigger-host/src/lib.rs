@@ -30,4 +30,5 @@ pub use host::{Host, ServerWork, running_server};
 pub use options::HostOptions;
 pub use outrigger_engine::retention::{Kept, Retention};
 pub use outrigger_engine::webhooks::WebhookOptions;
+pub use outrigger_runtime::compile_if_asked;
 pub use session::Session;

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use outrigger_api::{ApiError, ApiResult, Code};
 use outrigger_contract::Ceiling;
-use outrigger_contract::units::ByteSize;
+use outrigger_contract::units::{ByteSize, Span};
 use outrigger_engine::MemoryBounds;
 use outrigger_registry::{Origin, SearchPath};
+use outrigger_runtime::CompileLimits;
 
 use crate::environment::{self, Variable};
 
@@ -64,6 +65,20 @@ pub(crate) fn ceiling(given: &[String]) -> ApiResult<Ceiling> {
         ceiling.set(text).map_err(|error| ApiError::new(Code::InvalidUsage, format!("{place}: {error}")))?;
     }
     Ok(ceiling)
+}
+
+/// What compiling a component may take, as the environment says.
+pub(crate) fn compile_limits() -> ApiResult<CompileLimits> {
+    let mut limits = CompileLimits::default();
+    if let Some(text) = environment::text(environment::COMPILE_CPU) {
+        let cpu = text.trim().parse::<Span>().map_err(|error| {
+            ApiError::new(Code::InvalidUsage, format!("{} is `{text}`: {error}", environment::COMPILE_CPU.name))
+                .with_hint("give a time such as `5m`")
+        })?;
+        limits.cpu = cpu.as_duration();
+    }
+    limits.memory = size(environment::COMPILE_MEMORY)?.unwrap_or(limits.memory);
+    Ok(limits)
 }
 
 fn size(variable: Variable) -> ApiResult<Option<u64>> {

@@ -2,8 +2,8 @@
 
 use outrigger_api::{ApiError, ApiResult, Code, TemplateInfo, TemplateMade, TemplateSummary};
 use outrigger_contract::{Template, TemplateName};
-use outrigger_engine::Store;
 use outrigger_engine::store::{self, TemplateRecord};
+use outrigger_engine::{Store, heavy};
 use outrigger_registry::{TemplateError, built_in_templates};
 
 use crate::convert;
@@ -19,6 +19,11 @@ pub(crate) async fn list(store: &dyn Store) -> ApiResult<Vec<TemplateSummary>> {
     let mut all: Vec<_> = built_in.chain(own.into_iter().map(own_summary)).collect();
     all.sort_by(|left, right| left.name.cmp(&right.name));
     Ok(all)
+}
+
+/// Checks or renders a template, where that holds up nobody.
+pub(crate) async fn at_work<T: Send + 'static>(work: impl FnOnce() -> ApiResult<T> + Send + 'static) -> ApiResult<T> {
+    heavy::off_workers(work).await.unwrap_or_else(|failure| Err(convert::error(failure)))
 }
 
 /// One template, built in or not.

@@ -5,4 +5,4 @@
 
 pub mod wasm;
 
-pub use wasm::{WasmOptions, WasmRuntime};
+pub use wasm::{CompileLimits, WasmOptions, WasmRuntime, compile_if_asked};

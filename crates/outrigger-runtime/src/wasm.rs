@@ -1,8 +1,10 @@
 //! WebAssembly components.
 //!
 //! Read in this order: [`engine`] (how code is compiled and interrupted), [`component`] (what a file must be),
-//! [`cache`] (compiled code), [`revision`] (what can be called, and the pool of instances), [`instance`] (one call
-//! under its limits), [`turns`] (calls that compute for long take turns), [`fault`] (how it fails), [`abi`] (values in and out), [`state`] (what an instance may reach) and,
+//! [`measure`] and [`compiler`] (what compiling takes, and a process of its own for it), [`cache`] (compiled code),
+//! [`revision`] (what can be called, and the pool of instances), [`instance`] (one call under its limits), [`turns`] (calls
+//! that compute for long take turns), [`fault`] (how it fails), [`abi`] (values in and out), [`state`] (what an instance may
+//! reach) and,
 //! behind that, [`scope`], [`output`], [`services`], [`wasi`], [`files`], [`sockets`], [`http`] and [`network`].
 //!
 //! What must not happen: that a plugin reaches anything without a grant; that one call's limit, trap or cancel is
@@ -11,6 +13,7 @@
 
 mod abi;
 mod cache;
+mod compiler;
 mod component;
 mod engine;
 mod fault;
@@ -21,6 +24,7 @@ mod http;
 mod idle;
 mod instance;
 mod limits;
+mod measure;
 mod optional;
 mod output;
 mod revision;
@@ -40,13 +44,19 @@ use async_trait::async_trait;
 use outrigger_contract::{Code, Digest, Manifest, Permissions};
 use outrigger_engine::runtime::{Inspection, LoadedRevision, RevisionSpec, Runtime, RuntimeFault};
 use outrigger_network::TlsClient;
+use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use cache::Cache;
+pub use compiler::{CompileLimits, compile_if_asked};
+
+use cache::{Cache, Compiling};
 use files::GrantedFiles;
 use revision::Revision;
 use state::{Grants, State};
+
+/// Reading the types of a component is work by its size; nobody needs to do it for many at once.
+const INSPECTED_AT_ONCE: usize = 2;
 
 /// Options of [`WasmRuntime`].
 #[derive(Clone, Debug)]
@@ -57,13 +67,24 @@ pub struct WasmOptions {
     pub max_component_bytes: u64,
     /// The folder of the platform itself, which no plugin may be granted, nor anything in it or above it.
     pub protected: Option<PathBuf>,
+    /// The program that compiles what is more than small: one that calls [`compile_if_asked`]. Without it, this process compiles
+    /// everything, and takes only what is far smaller.
+    pub compiler: Option<PathBuf>,
+    /// What compiling one component may take.
+    pub compile_limits: CompileLimits,
 }
 
 impl WasmOptions {
-    /// The defaults, with compiled code in this folder.
+    /// The defaults, with compiled code in this folder. This program compiles, where it has called [`compile_if_asked`].
     #[must_use]
     pub fn new(compiled_cache: impl Into<PathBuf>) -> Self {
-        Self { compiled_cache: compiled_cache.into(), max_component_bytes: 128 << 20, protected: None }
+        Self {
+            compiled_cache: compiled_cache.into(),
+            max_component_bytes: 128 << 20,
+            protected: None,
+            compiler: compiler::this_program(),
+            compile_limits: CompileLimits::default(),
+        }
     }
 }
 
@@ -76,6 +97,8 @@ pub struct WasmRuntime {
     tls: TlsClient,
     max_component_bytes: u64,
     protected: Option<PathBuf>,
+    /// How many components are inspected at once.
+    inspecting: Semaphore,
 }
 
 impl std::fmt::Debug for WasmRuntime {
@@ -90,15 +113,18 @@ impl WasmRuntime {
     /// # Errors
     /// The folder cannot be used, or the engine does not support this machine.
     pub fn new(options: WasmOptions) -> Result<Self, RuntimeFault> {
-        let WasmOptions { compiled_cache, max_component_bytes, protected } = options;
+        let WasmOptions { compiled_cache, max_component_bytes, protected, compiler, compile_limits } = options;
         let internal = |error: wasmtime::Error| {
             RuntimeFault::new(Code::Internal, format!("the WebAssembly engine could not be started: {error:#}"))
         };
-        let engine = engine::create().map_err(internal)?;
+        let (engine, layout) = engine::create().map_err(internal)?;
         let linker = state::linker(&engine).map_err(internal)?;
-        let cache = Cache::open(&compiled_cache, &engine)?;
+        let compiling = Compiling { program: compiler, layout, limits: compile_limits };
+        let cache = Cache::open(&compiled_cache, &engine, compiling)?;
         let nothing = Arc::new(empty_folder(&compiled_cache.join("nothing"))?);
-        Ok(Self { engine, linker, cache, nothing, tls: TlsClient::default(), max_component_bytes, protected })
+        let inspecting = Semaphore::new(INSPECTED_AT_ONCE);
+        let tls = TlsClient::default();
+        Ok(Self { engine, linker, cache, nothing, tls, max_component_bytes, protected, inspecting })
     }
 }
 
@@ -129,18 +155,18 @@ impl Runtime for WasmRuntime {
         let (permissions, limits) = (manifest.permissions.clone(), manifest.limits.clone());
         let max_bytes = self.max_component_bytes;
         let work = move || {
-            let wasm = component::read(&root, &entry, max_bytes)?;
+            let wasm = component::read(&root.join(&entry), max_bytes)?;
             component::inspect(&entry, &wasm, &permissions, &limits)
         };
+        let _permit = self.inspecting.acquire().await;
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
             Err(RuntimeFault::new(Code::Internal, format!("reading the component stopped: {error}")))
         })
     }
 
     async fn load(&self, spec: RevisionSpec) -> Result<Arc<dyn LoadedRevision>, RuntimeFault> {
-        let (root, entry, max_bytes) = (spec.root.clone(), spec.entry.clone(), self.max_component_bytes);
-        let read = move || component::read(&root, &entry, max_bytes);
-        let component = self.cache.component(&self.engine, &spec.digest, read).await?;
+        let (path, max_bytes) = (spec.root.join(&spec.entry), self.max_component_bytes);
+        let component = self.cache.component(&self.engine, &spec.digest, path, max_bytes).await?;
         let (nothing, protected) = (Arc::clone(&self.nothing), self.protected.clone());
         let (files, spec) = blocking(move || {
             let files = GrantedFiles::open(&spec, nothing, protected.as_deref())?;

@@ -6,6 +6,7 @@ mod auditing;
 mod backing_up;
 mod calls;
 mod collector;
+mod compiling;
 mod developing;
 mod events;
 mod harness;

@@ -67,7 +67,7 @@ impl ManifestError {
     }
 
     pub(super) fn from_problems(text: &str, problems: Problems) -> Self {
-        let mut found = problems.into_found();
+        let (mut found, more) = problems.into_found();
         found.sort_by_key(|problem| problem.span.as_ref().map_or(0, |span| span.start));
         let problems = found.into_iter().map(|problem| Problem {
             place: problem.span.map(|span| Place::of(text, span)),
@@ -75,7 +75,13 @@ impl ManifestError {
             message: problem.message,
             hint: problem.hint,
         });
-        Self { problems: problems.collect() }
+        let more = (more > 0).then(|| Problem {
+            place: None,
+            key: String::new(),
+            message: format!("{more} more problems are not shown"),
+            hint: None,
+        });
+        Self { problems: problems.chain(more).collect() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Small typed readers over [`Node`]. A reader that meets something wrong reports it and gives `None`; the walk goes
 //! on, so that all problems of a manifest are found in one go.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::num::NonZeroU32;
@@ -16,7 +16,14 @@ pub(super) const NO_SUCH_KEY: &str = "there is no such key";
 
 /// The problems found so far.
 #[derive(Debug, Default)]
-pub(super) struct Problems(RefCell<Vec<Found>>);
+pub(super) struct Problems {
+    found: RefCell<Vec<Found>>,
+    /// Those beyond [`MOST_PROBLEMS`], which are counted.
+    more: Cell<usize>,
+}
+
+/// Problems of one manifest that are told.
+const MOST_PROBLEMS: usize = 100;
 
 #[derive(Debug)]
 pub(super) struct Found {
@@ -28,16 +35,21 @@ pub(super) struct Found {
 
 impl Problems {
     pub(super) fn report(&self, span: Option<Range<usize>>, key: &str, message: &str, hint: Option<String>) {
+        if self.found.borrow().len() == MOST_PROBLEMS {
+            self.more.set(self.more.get() + 1);
+            return;
+        }
         let found = Found { span, key: key.to_owned(), message: message.to_owned(), hint };
-        self.0.borrow_mut().push(found);
+        self.found.borrow_mut().push(found);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.found.borrow().is_empty()
     }
 
-    pub(super) fn into_found(self) -> Vec<Found> {
-        self.0.into_inner()
+    /// The first ones, and how many there are beyond them.
+    pub(super) fn into_found(self) -> (Vec<Found>, usize) {
+        (self.found.into_inner(), self.more.get())
     }
 }
 

@@ -413,7 +413,7 @@ fn property() -> Value {
             "minLength": length("The least length of a text, in characters."),
             "maxLength": length("The greatest length of a text, in characters."),
             "pattern": {
-                "description": "A regular expression that a text must match.",
+                "description": "A regular expression that a text must match, in linear time: no look-around, no back-references.",
                 "type": "string", "examples": ["^[a-z]+$"],
             },
             "format": { "description": "The format of a text.", "enum": Property::FORMATS },

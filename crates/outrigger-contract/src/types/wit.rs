@@ -7,6 +7,7 @@
 mod bounds;
 mod docs;
 mod names;
+mod weight;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -16,6 +17,7 @@ use wit_parser::{self as wit, Resolve, WorldItem};
 
 use self::docs::{ItemDocs, WorldDocs};
 use self::names::short_interface;
+use self::weight::Weights;
 use super::graph::{Case, Field, Function, Label, NamedType, Outcome, Refused, Shape, Type, TypeGraph, TypeId};
 
 /// What a component offers and needs, read from its type without running it.
@@ -27,6 +29,8 @@ pub struct ComponentType {
     pub exports: BTreeSet<OptionalExport>,
     /// Names of everything it imports and has to be offered, such as `wasi:filesystem/types@0.2.6`.
     pub imports: BTreeSet<String>,
+    /// What was left out of it, for a person to read.
+    pub notes: Vec<String>,
 }
 
 /// An interface of `outrigger:plugin` that a plugin may export to take part.
@@ -60,9 +64,13 @@ pub enum WitError {
         /// The function whose types they are.
         function: String,
     },
+    #[error("the component exports {0} functions; the limit is {MOST_FUNCTIONS}")]
+    TooManyFunctions(usize),
 }
 
 const MAX_DEPTH: usize = 64;
+/// Functions that a component may export.
+const MOST_FUNCTIONS: usize = 2_000;
 
 /// Reads the type of a component.
 ///
@@ -96,6 +104,7 @@ struct Offered<'a> {
 fn read_world(resolve: &Resolve, world: wit::WorldId, docs: docs::PackageDocs) -> Result<ComponentType, WitError> {
     let world = &resolve.worlds[world];
     let exported: BTreeSet<_> = world.exports.keys().map(|key| resolve.name_world_key(key)).collect();
+    let notes: Vec<String> = docs.note().into_iter().collect();
     let docs = docs.of_world(&exported);
     let mut interfaces = HashMap::new();
     for (key, item) in world.imports.iter().chain(&world.exports) {
@@ -122,6 +131,9 @@ fn read_world(resolve: &Resolve, world: wit::WorldId, docs: docs::PackageDocs) -
             WorldItem::Type { .. } => {}
         }
     }
+    if offered.len() > MOST_FUNCTIONS {
+        return Err(WitError::TooManyFunctions(offered.len()));
+    }
     let names = names::choose(&offered);
     let mut builder = Builder::new(resolve, &docs, interfaces);
     builder.graph.docs = docs.overview(&exported);
@@ -133,7 +145,7 @@ fn read_world(resolve: &Resolve, world: wit::WorldId, docs: docs::PackageDocs) -
     }
     let needed = world.imports.iter().filter(|(_, item)| is_needed(resolve, item));
     let imports = needed.map(|(key, _)| resolve.name_world_key(key)).collect();
-    Ok(ComponentType { graph: builder.graph, exports, imports })
+    Ok(ComponentType { graph: builder.graph, exports, imports, notes })
 }
 
 /// Whether an import has to be offered. An interface of plain types, which other interfaces share, has not.
@@ -170,6 +182,9 @@ struct Builder<'a> {
     published: Vec<Published>,
     ids: HashMap<wit::TypeId, TypeId>,
     names: HashSet<String>,
+    /// For a name that is used more than once, the number at which to look for a free one.
+    numbers: HashMap<String, u32>,
+    weights: Weights,
     /// How many types the one that is being read is inside of.
     depth: usize,
 }
@@ -196,13 +211,17 @@ impl<'a> Builder<'a> {
             published: Vec::new(),
             ids: HashMap::new(),
             names: HashSet::new(),
+            numbers: HashMap::new(),
+            weights: Weights::default(),
             depth: 0,
         }
     }
 
     fn function(&mut self, name: String, offered: Offered<'_>) -> Result<(), WitError> {
         let known_types = self.graph.types.len();
-        match self.try_function(&name, offered) {
+        // Before anything is written out.
+        let weighed = self.weigh(&offered);
+        match weighed.and_then(|()| self.try_function(&name, offered)) {
             Ok(function) => self.graph.functions.push(function),
             Err(Obstacle::Refused(reason)) => {
                 // Types met only by a refused function are not published.
@@ -364,10 +383,12 @@ impl<'a> Builder<'a> {
             Some(owner) if self.names.contains(name) => format!("{}.{name}", short_interface(owner)),
             _ => name.to_owned(),
         };
-        let unique = std::iter::once(qualified.clone())
-            .chain((2..).map(|number| format!("{qualified}-{number}")))
-            .find(|candidate| !self.names.contains(candidate))
-            .expect("the numbers do not end");
+        let mut unique = qualified.clone();
+        while self.names.contains(&unique) {
+            let number = self.numbers.entry(qualified.clone()).or_insert(1);
+            *number += 1;
+            unique = format!("{qualified}-{number}");
+        }
         let place = TypeId(u32::try_from(self.graph.types.len()).expect("a component has fewer than 2^32 types"));
         self.names.insert(unique.clone());
         self.published.push(Published { source, height: 1 + self.height_within(&shape) });

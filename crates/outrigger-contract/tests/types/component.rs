@@ -309,3 +309,87 @@ fn s10_long_documentation_is_cut() {
     let docs = &read.graph.functions[0].docs;
     assert!(docs.len() < 17 << 10 && docs.ends_with("more bytes)"), "{}", docs.len());
 }
+
+/// The reason why the function `f` is refused.
+fn refused(wit: &str) -> String {
+    let found = read(wit).unwrap();
+    let refused = found.graph.refused.iter().find(|refused| refused.name == "f").expect("it is refused");
+    assert!(found.graph.types.len() < 50, "nothing of it is kept");
+    refused.reason.clone()
+}
+
+/// An interface with a type `t0`, then so many others of which each stands for the one before it twice, and a function that
+/// takes the last one.
+fn doubling(first: &str, times: usize, step: impl Fn(usize) -> String) -> String {
+    let types: Vec<_> = (1..=times).map(step).collect();
+    format!(
+        "package a:b; interface i {{ {first} {} f: func(v: t{times}); g: func(v: u8) -> u8; }} world plugin {{ export i; }}",
+        types.join(" ")
+    )
+}
+
+#[test]
+fn s23_types_that_double_are_refused_by_name() {
+    let plain = |times| doubling("type t0 = s64;", times, |n| format!("type t{n} = tuple<t{0}, t{0}>;", n - 1));
+    for times in [13, 16, 20] {
+        let reason = refused(&plain(times));
+        assert!(
+            reason.contains("its type `t1") && reason.contains("too large") && reason.contains("10000 values"),
+            "{reason}"
+        );
+    }
+    assert!(read(&plain(8)).unwrap().graph.refused.is_empty(), "256 values are fine");
+    // The other function of the component can be called all the same.
+    assert!(read(&plain(20)).unwrap().graph.function("g").is_some());
+}
+
+#[test]
+fn s23_it_does_not_matter_how_they_double() {
+    let records = |n: usize| format!("record t{n} {{ a: t{0}, b: option<t{0}> }}", n - 1);
+    let variants = |n: usize| format!("variant t{n} {{ a(t{0}), b(list<t{0}>), c }}", n - 1);
+    let results = |n: usize| format!("type t{n} = result<t{0}, t{0}>;", n - 1);
+    let wide = |n: usize| format!("type t{n} = tuple<t{0}, t{0}, t{0}, t{0}, t{0}, t{0}, t{0}, t{0}>;", n - 1);
+    for (times, step) in [(16, &records as &dyn Fn(usize) -> String), (16, &variants), (16, &results), (16, &wide)] {
+        let reason = refused(&doubling("type t0 = u64;", times, step));
+        assert!(reason.contains("too large"), "{reason}");
+    }
+}
+
+#[test]
+fn s23_many_labels_and_fields_count() {
+    let labels = |count: usize| (0..count).map(|n| format!("l{n}")).collect::<Vec<_>>().join(", ");
+    let with =
+        |ty: String| format!("package a:b; interface i {{ {ty} f: func(v: t) -> u8; }} world plugin {{ export i; }}");
+    assert!(refused(&with(format!("enum t {{ {} }}", labels(11_000)))).contains("`t` is too large"));
+    let fields = (0..6_000).map(|n| format!("l{n}: tuple<u8, u8>")).collect::<Vec<_>>().join(", ");
+    assert!(refused(&with(format!("record t {{ {fields} }}"))).contains("`t` is too large"));
+    assert!(read(&with(format!("enum t {{ {} }}", labels(1_000)))).unwrap().graph.refused.is_empty());
+}
+
+#[test]
+fn s23_many_functions_of_one_large_type_count_together() {
+    let fields = (0..1_000).map(|n| format!("l{n}: u64")).collect::<Vec<_>>().join(", ");
+    let functions = (0..60).map(|n| format!("f{n}: func(v: t);")).collect::<Vec<_>>().join(" ");
+    let wit =
+        format!("package a:b; interface i {{ record t {{ {fields} }} {functions} }} world plugin {{ export i; }}");
+    let graph = read(&wit).unwrap().graph;
+    assert_eq!(graph.functions.len() + graph.refused.len(), 60);
+    assert!((15..25).contains(&graph.functions.len()), "{}", graph.functions.len());
+    assert!(graph.refused[0].reason.contains("of those before it"), "{}", graph.refused[0].reason);
+    let size: usize = graph
+        .functions
+        .iter()
+        .map(|function| outrigger_contract::types::schema::arguments(&graph, function).to_string().len())
+        .sum();
+    assert!(size < 30 << 20, "{size} bytes of descriptions in all");
+}
+
+#[test]
+fn s23_documentation_of_megabytes_is_left_out_and_said() {
+    let with = |docs: &str| {
+        format!("package a:b; interface i {{ /// {docs}\n f: func(v: u8) -> u8; }} world plugin {{ export i; }}")
+    };
+    let found = read(&with(&"x".repeat(2 << 20))).unwrap();
+    assert_eq!(found.graph.functions[0].docs, "");
+    assert!(found.notes[0].contains("bytes and is not shown"), "{:?}", found.notes);
+}

@@ -2,19 +2,25 @@
 //! the place of what is wrong. The only file that names the CEL library.
 //!
 //! CEL has no loops of its own, but `all` and `exists` over lists do take time; they may not be nested, and `map` and
-//! `filter`, which build lists, are not there. An evaluation runs on the threads on which everything else runs, so it has to end
-//! soon: whether it will is told beforehand, from how much there is to be done and how much the hook carries (see
-//! [`MOST_WORK`]). Patterns are compiled by the library each time, so they are small, and not compiled for each item of a list.
+//! `filter`, which build lists, are not there. How much work an evaluation is follows from how much there is to be done and how
+//! much the hook carries; all conditions of a firing share one budget, of which each plugin has its part (see [`super::plan`]).
+//! Patterns are compiled once, with the condition; a search spends the budget by the size of the pattern and of the text.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, operators};
+use cel::extractors::This;
 use cel::parser::Parser;
 use cel::{Context, Env, ExecutionError, ParseErrors};
 use outrigger_contract::hook::{HookName, LONGEST_CONDITION};
+use parking_lot::Mutex;
+use regex::Regex;
 use serde_json::Value as Json;
+
+use super::plan::MOST_WORK;
+use crate::schema::states;
 
 /// What a condition can speak of.
 const VARIABLES: [&str; 3] = ["event", "hook", "caller"];
@@ -35,21 +41,27 @@ const STACK: usize = 64 << 20;
 /// How deep a parsed expression may be. The evaluation follows it down on the stack of whoever asks.
 const DEEPEST: usize = 40;
 
-/// How much an evaluation may take: steps, each times the size of what the hook carries, because a step can copy all of it. A
-/// million of these are a few hundredths of a second.
-const MOST_WORK: u64 = 5_000_000;
 /// Bytes of texts that are as much as one value.
 const BYTES_OF_A_VALUE: usize = 32;
 /// How large a pattern may be when it is compiled, in bytes.
 const LARGEST_PATTERN: usize = 64 << 10;
-/// A search for a pattern takes as long as so many other steps, at worst.
-const STEPS_OF_A_PATTERN: u64 = 400;
+/// What `matches` becomes in a condition: the pattern is compiled beforehand, and named by its number.
+const SEARCH: &str = "@search";
 
 /// A condition that can be evaluated.
 #[derive(Debug)]
 pub struct Condition {
     expression: IdedExpr,
     steps: Steps,
+    patterns: Arc<[Pattern]>,
+}
+
+/// The pattern of a `matches`.
+#[derive(Debug)]
+struct Pattern {
+    regex: Regex,
+    /// How much work a search is for each byte of the text.
+    states: u64,
 }
 
 /// How many steps an evaluation takes.
@@ -79,11 +91,43 @@ pub struct Facts<'a> {
 /// What is being asked about, as CEL has it.
 struct Given {
     context: Context<'static>,
+    search: Arc<Mutex<Search>>,
     /// Values, and as many more as the texts are worth.
     size: u64,
     /// Items of the longest list, or members of the largest map.
     longest: u64,
 }
+
+/// What searches for patterns need to know of the condition that is being evaluated.
+#[derive(Default)]
+struct Search {
+    patterns: Arc<[Pattern]>,
+    /// Work that may still be done.
+    left: u64,
+    /// It was not enough.
+    exceeded: bool,
+}
+
+impl Search {
+    fn search(&mut self, text: &str, pattern: i64) -> Result<bool, ExecutionError> {
+        let found = usize::try_from(pattern).ok().and_then(|pattern| self.patterns.get(pattern));
+        let Pattern { regex, states } = found.ok_or(ExecutionError::NoSuchOverload)?;
+        let work = states.saturating_mul(1 + text.len() as u64);
+        match self.left.checked_sub(work) {
+            Some(left) => {
+                self.left = left;
+                Ok(regex.is_match(text))
+            }
+            None => {
+                self.exceeded = true;
+                Err(ExecutionError::function_error("matches", EXCEEDED))
+            }
+        }
+    }
+}
+
+/// What is said of a condition that is more work than may be done for it.
+const EXCEEDED: &str = "what the hook carries is too large for the conditions of this plugin to go through";
 
 impl<'a> Facts<'a> {
     /// The facts of one firing.
@@ -113,8 +157,13 @@ impl Given {
         context.add_variable_from_value("event", event);
         context.add_variable_from_value("hook", facts.hook.as_str());
         context.add_variable_from_value("caller", facts.caller);
+        let search = Arc::new(Mutex::new(Search::default()));
+        let searching = Arc::clone(&search);
+        context.add_function(SEARCH, move |This(text): This<Arc<String>>, pattern: i64| {
+            searching.lock().search(&text, pattern)
+        });
         let size = MOST_VALUES - room.values + (MOST_BYTES - room.bytes) / BYTES_OF_A_VALUE;
-        Ok(Self { context, size: size as u64, longest: room.longest as u64 })
+        Ok(Self { context, search, size: size as u64, longest: room.longest as u64 })
     }
 }
 
@@ -131,11 +180,11 @@ impl Condition {
         }
         bounded(text).map_err(wrong)?;
         let parse = || {
-            let expression = Parser::new().parse(text).map_err(|errors| places(&errors))?;
+            let mut expression = Parser::new().parse(text).map_err(|errors| places(&errors))?;
             let bound = VARIABLES.map(str::to_owned).to_vec();
-            let mut checker = Checker { bound, within: false, depth: 0, steps: Steps::default() };
-            checker.check(&expression)?;
-            Ok(Self { expression, steps: checker.steps })
+            let mut checker = Checker { bound, within: false, depth: 0, steps: Steps::default(), patterns: Vec::new() };
+            checker.check(&mut expression)?;
+            Ok(Self { expression, steps: checker.steps, patterns: checker.patterns.into() })
         };
         let parsed = std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("condition".to_owned()).stack_size(STACK);
@@ -146,19 +195,39 @@ impl Condition {
         parsed.map_err(wrong)
     }
 
-    /// Whether it holds.
+    /// About how much work it is to evaluate it on so many bytes of JSON, at worst.
+    pub(super) fn most_work(&self, bytes: usize) -> u64 {
+        let (size, bytes) = ((bytes / 8) as u64, bytes as u64);
+        let steps = self.steps.once + self.steps.each.saturating_mul(size.max(MOST_OPERATORS as u64));
+        let searches = self.patterns.iter().map(|pattern| pattern.states.saturating_mul(bytes));
+        searches.fold(steps.saturating_mul(1 + size), u64::saturating_add)
+    }
+
+    /// Whether it holds, by itself.
     ///
     /// # Errors
-    /// It cannot be said, as when it speaks of a member that is not there, or would take too long.
+    /// It cannot be said, as when it speaks of a member that is not there, or would be too much work.
     pub fn holds(&self, facts: &Facts<'_>) -> Result<bool, String> {
-        let Given { context, size, longest } = facts.given()?;
+        let mut left = MOST_WORK;
+        self.holds_within(facts, &mut left)
+    }
+
+    /// The same within what is left, of which it takes what it costs to find out.
+    pub(super) fn holds_within(&self, facts: &Facts<'_>, left: &mut u64) -> Result<bool, String> {
+        let Given { context, search, size, longest } = facts.given()?;
         // A list may also stand in the condition itself.
         let times = (*longest).max(MOST_OPERATORS as u64);
         let Steps { once, each } = self.steps;
-        if (once + each * times) * size > MOST_WORK {
-            return Err("what the hook carries is too large for this condition to go through".to_owned());
-        }
-        match context.resolve(&self.expression) {
+        // A step may copy all that the hook carries.
+        let work = (once + each * times).saturating_mul(*size);
+        *left = left.checked_sub(work).ok_or(EXCEEDED)?;
+        *search.lock() = Search { patterns: Arc::clone(&self.patterns), left: *left, exceeded: false };
+        let outcome = context.resolve(&self.expression);
+        let Search { left: rest, exceeded, .. } = std::mem::take(&mut *search.lock());
+        *left = rest;
+        match outcome {
+            // Also where an `||` beside it made something of it.
+            _ if exceeded => Err(EXCEEDED.to_owned()),
             Ok(cel::Value::Bool(holds)) => Ok(holds),
             Ok(other) => Err(format!("the condition gives a {:?} and not true or false", other.type_of())),
             Err(error) => Err(format!("the condition cannot be evaluated: {}", explain(&error))),
@@ -236,10 +305,11 @@ struct Checker {
     /// How far down it is.
     depth: usize,
     steps: Steps,
+    patterns: Vec<Pattern>,
 }
 
 impl Checker {
-    fn check(&mut self, expression: &IdedExpr) -> Result<(), String> {
+    fn check(&mut self, expression: &mut IdedExpr) -> Result<(), String> {
         self.depth += 1;
         if self.depth > DEEPEST {
             return Err(format!("it is nested more than {DEEPEST} deep"));
@@ -253,22 +323,22 @@ impl Checker {
         outcome
     }
 
-    fn check_one(&mut self, expression: &IdedExpr) -> Result<(), String> {
-        match &expression.expr {
+    fn check_one(&mut self, expression: &mut IdedExpr) -> Result<(), String> {
+        match &mut expression.expr {
             Expr::Unspecified | Expr::Literal(_) => Ok(()),
             Expr::Ident(name) if self.bound.contains(name) || TYPES.contains(&name.as_str()) => Ok(()),
             Expr::Ident(name) => Err(format!("it speaks of `{name}`; there is {}", VARIABLES.join(", "))),
-            Expr::Select(select) => self.check(&select.operand),
-            Expr::List(list) => list.elements.iter().try_for_each(|element| self.check(element)),
+            Expr::Select(select) => self.check(&mut select.operand),
+            Expr::List(list) => list.elements.iter_mut().try_for_each(|element| self.check(element)),
             Expr::Call(call) => {
                 if call.func_name == "matches" {
                     self.pattern(call)?;
                 }
-                let target = call.target.as_deref();
-                target.into_iter().chain(&call.args).try_for_each(|argument| self.check(argument))
+                let target = call.target.as_deref_mut();
+                target.into_iter().chain(&mut call.args).try_for_each(|argument| self.check(argument))
             }
-            Expr::Map(map) => self.entries(&map.entries),
-            Expr::Struct(structure) => self.entries(&structure.entries),
+            Expr::Map(map) => self.entries(&mut map.entries),
+            Expr::Struct(structure) => self.entries(&mut structure.entries),
             Expr::Comprehension(loops) => {
                 if matches!(loops.accu_init.expr, Expr::List(_)) {
                     return Err("`map` and `filter` cannot be used here; `all` and `exists` can".to_owned());
@@ -279,12 +349,12 @@ impl Checker {
                 if !is_plain(&loops.iter_range) {
                     return Err("`all` and `exists` go through a list as it is, such as `event.tags`".to_owned());
                 }
-                self.check(&loops.iter_range)?;
+                self.check(&mut loops.iter_range)?;
                 let inner = [Some(&loops.iter_var), loops.iter_var2.as_ref(), Some(&loops.accu_var)];
                 let before = self.bound.len();
                 self.bound.extend(inner.into_iter().flatten().cloned());
                 self.within = true;
-                let parts = [&loops.accu_init, &loops.loop_cond, &loops.loop_step, &loops.result];
+                let parts = [&mut loops.accu_init, &mut loops.loop_cond, &mut loops.loop_step, &mut loops.result];
                 let outcome = parts.into_iter().try_for_each(|part| self.check(part));
                 self.within = false;
                 self.bound.truncate(before);
@@ -293,17 +363,16 @@ impl Checker {
         }
     }
 
-    /// Looks at the pattern of `matches`.
-    fn pattern(&mut self, call: &CallExpr) -> Result<(), String> {
+    /// Compiles the pattern of `matches`.
+    fn pattern(&mut self, call: &mut CallExpr) -> Result<(), String> {
         if self.within {
             return Err("`matches` cannot stand inside `all` or `exists`".to_owned());
         }
-        self.steps.once += STEPS_OF_A_PATTERN;
         let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|last| &last.expr) else {
             return Err("`matches` takes a pattern that is written out, such as `matches('^a+$')`".to_owned());
         };
         let compiled = regex::RegexBuilder::new(pattern.inner()).size_limit(LARGEST_PATTERN).build();
-        compiled.map(drop).map_err(|error| match error {
+        let regex = compiled.map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => "the pattern of `matches` stands for too much".to_owned(),
             error => {
                 // The last line says what is wrong, those before it show where.
@@ -311,13 +380,25 @@ impl Checker {
                 let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
                 format!("the pattern of `matches` is none: {why}")
             }
-        })
+        })?;
+        let states = states(pattern.inner(), LARGEST_PATTERN)
+            .map_err(|_| "the pattern of `matches` stands for too much".to_owned())?;
+        let number = self.patterns.len() as i64;
+        self.patterns.push(Pattern { regex, states });
+        SEARCH.clone_into(&mut call.func_name);
+        if let Some(last) = call.args.last_mut() {
+            last.expr = Expr::Literal(LiteralValue::Int(number.into()));
+        }
+        Ok(())
     }
 
-    fn entries(&mut self, entries: &[IdedEntryExpr]) -> Result<(), String> {
-        entries.iter().try_for_each(|entry| match &entry.expr {
-            EntryExpr::StructField(field) => self.check(&field.value),
-            EntryExpr::MapEntry(entry) => self.check(&entry.key).and_then(|()| self.check(&entry.value)),
+    fn entries(&mut self, entries: &mut [IdedEntryExpr]) -> Result<(), String> {
+        entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
+            EntryExpr::StructField(field) => self.check(&mut field.value),
+            EntryExpr::MapEntry(entry) => {
+                self.check(&mut entry.key)?;
+                self.check(&mut entry.value)
+            }
         })
     }
 }
@@ -435,11 +516,51 @@ mod tests {
             let found = Condition::compile(text).expect("a condition").holds(&facts(&event));
             assert_eq!(found, expected.map_err(str::to_owned), "{text}");
         };
-        let too_large = Err("what the hook carries is too large for this condition to go through");
+        let too_large = Err(EXCEEDED);
         check(200, "event.items.all(item, item.owner == event.owner)", Ok(true));
         check(3_000, "event.items[2999].id == 2999 && event.items.size() == 3000", Ok(true));
         check(3_000, "event.items.all(item, item.owner == event.owner)", too_large);
         check(400, "event.items.all(item, item in event.items && item in event.items)", too_large);
+    }
+
+    #[test]
+    fn s04_a_search_costs_the_size_of_its_pattern_times_that_of_the_text() {
+        let event = |length: usize| json!({"text": "01".repeat(length / 2)});
+        let check = |pattern: &str, length: usize, expected: Option<bool>| {
+            let condition = Condition::compile(&format!("event.text.matches('{pattern}')")).expect("a condition");
+            let mut left = MOST_WORK;
+            let found = condition.holds_within(&facts(&event(length)), &mut left);
+            assert_eq!(found, expected.ok_or(EXCEEDED.to_owned()), "{pattern}");
+            assert!(left < MOST_WORK);
+        };
+        check("^[01]*$", 60_000, Some(true));
+        check("^[01]*1[01]{900}$", 1_000, Some(true));
+        check("^[01]*1[01]{900}$", 60_000, None);
+        check("(0|1|01|10){100}x", 60_000, None);
+        check("(?:[a-z01]{1,20}){20}x", 60_000, None);
+    }
+
+    #[test]
+    fn s04_what_is_exceeded_is_so_whatever_stands_beside_it() {
+        let event = json!({"text": "01".repeat(30_000)});
+        for text in [
+            "event.text.matches('^[01]*1[01]{900}$') || true",
+            "true && (event.text.matches('^[01]*1[01]{900}$') ? true : true)",
+            "!(false && event.text == '') && (event.text.matches('^[01]*1[01]{900}$') || event.text != '')",
+        ] {
+            let found = Condition::compile(text).expect("a condition").holds(&facts(&event));
+            assert_eq!(found, Err(EXCEEDED.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn s04_patterns_keep_to_their_conditions() {
+        let event = json!({"text": "abc"});
+        let facts = facts(&event);
+        let holds = |text: &str| Condition::compile(text).expect("a condition").holds(&facts);
+        assert_eq!(holds("event.text.matches('^a') && event.text.matches('c$')"), Ok(true));
+        assert_eq!(holds("event.text.matches('^b') || matches(event.text, '^b')"), Ok(false));
+        assert!(holds("[event.text].size().matches('^b')").is_err());
     }
 
     #[test]

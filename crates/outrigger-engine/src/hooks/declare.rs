@@ -9,14 +9,18 @@ use outrigger_contract::{Code, FunctionRef, Grant, HookName, Manifest, PluginNam
 use time::OffsetDateTime;
 
 use super::Table;
-use super::manage::check;
+use super::manage::{check, check_number};
 use super::schema::HookSchema;
 use super::spec::{HookRecord, HookSpec, is_delicate};
 use super::subscription::{Source, Subscriber, Subscription};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::heavy;
 use crate::plugins::ActiveRevision;
+
+/// Hooks that one manifest declares.
+const MOST_HOOKS: usize = 64;
 
 /// What a manifest declares. Ids are given when it is adopted.
 #[derive(Debug)]
@@ -38,6 +42,11 @@ pub(crate) enum Adoption {
 impl Engine {
     /// Checks what a manifest declares.
     pub(crate) fn declared(&self, manifest: &Manifest, graph: &TypeGraph) -> Result<Declared, Failure> {
+        // Schemas and conditions are compiled, and schemas are tried.
+        heavy::in_place(|| self.read_declared(manifest, graph))
+    }
+
+    fn read_declared(&self, manifest: &Manifest, graph: &TypeGraph) -> Result<Declared, Failure> {
         let table = self.inner.hooks.table.load();
         let (plugin, created_at) = (&manifest.name, OffsetDateTime::now_utc());
         let created_by = format!("plugin {plugin}");
@@ -45,6 +54,15 @@ impl Engine {
             let message = format!("the manifest of `{plugin}`, {what}: {}", failure.message);
             Failure { message, ..Failure { code: Code::InvalidManifest, ..failure } }
         };
+        if manifest.hooks.len() > MOST_HOOKS {
+            let message = format!("it declares {} hooks; the limit is {MOST_HOOKS}", manifest.hooks.len());
+            return Err(wrong("hooks".to_owned(), Failure::new(Code::InvalidManifest, message)));
+        }
+        let declared = manifest.subscriptions.iter().map(|declaration| (plugin, &declaration.hook));
+        let added = table.subscribers.iter().map(|subscriber| &subscriber.subscription);
+        let added =
+            added.filter(|added| added.source == Source::Api).map(|added| (&added.function.plugin, &added.hook));
+        check_number(plugin, declared.chain(added)).map_err(|failure| wrong("subscriptions".to_owned(), failure))?;
         let mut hooks = Vec::new();
         for (name, declaration) in &manifest.hooks {
             let present = table.specs.get(name);

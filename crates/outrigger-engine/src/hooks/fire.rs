@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 use time::OffsetDateTime;
 
 use super::condition::Facts;
-use super::plan::{Planned, Skipped, Step, plan};
+use super::plan::{Planned, Skipped, Step, is_little, plan};
 use super::schema::HookSchema;
 use super::spec::HookSpec;
 use super::subscription::{Subscriber, Subscription};
@@ -23,6 +23,7 @@ use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::events::{self, NewEvent};
+use crate::heavy;
 use crate::lifecycle::PluginState;
 use crate::profile::Recording;
 use crate::runtime::LogLevel;
@@ -98,7 +99,7 @@ impl Engine {
     /// an event that cannot be written into the log.
     pub async fn fire(&self, firing: Firing) -> Result<Fired, Failure> {
         let spec = Arc::clone(self.inner.hooks.table.load().spec(&firing.hook)?);
-        check(&spec, &firing)?;
+        check(&spec, &firing).await?;
         if spec.kind == HookKind::Event && !firing.dry_run {
             self.log_firing(&spec, &firing).await?;
         }
@@ -118,7 +119,7 @@ impl Engine {
             return Err(Failure::new(Code::PermissionDenied, message)
                 .with_hint(format!("its manifest declares one with `[hooks.\"{hook}\"]`")));
         }
-        check(&spec, &firing)?;
+        check(&spec, &firing).await?;
         if spec.kind == HookKind::Event {
             // Each plugin that is told has a copy of it waiting.
             let copies = 1 + self.inner.hooks.subscribers(hook).len();
@@ -150,7 +151,7 @@ impl Engine {
 }
 
 /// Looks whether a hook can be fired with what it is to carry.
-fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
+async fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
     let hook = &spec.name;
     if spec.is_built_in() {
         if firing.dry_run {
@@ -160,7 +161,7 @@ fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
         return Err(Failure::new(Code::InvalidUsage, message).with_hint("a dry run shows who would be called"));
     }
     let Some(schema) = &spec.schema else { return Ok(()) };
-    schema.check(&firing.payload).map_err(|fault| {
+    schema.check_aside(&firing.payload).await.map_err(|fault| {
         Failure::new(Code::InvalidInput, format!("`{hook}` cannot carry that: {fault}"))
             .with_hint(format!("`outrigger hook show {hook}` has the schema of what it carries"))
     })
@@ -194,7 +195,7 @@ async fn run(engine: &Engine, firing: Firing) -> Fired {
     let spec = engine.inner.hooks.table.load().specs.get(&firing.hook).cloned();
     let kind = spec.as_ref().map_or(HookKind::Event, |spec| spec.kind);
     let caller = firing.cause.as_ref().map_or_else(|| "system".to_owned(), ToString::to_string);
-    let planned = plan(&subscribers, &Facts::new(&firing.hook, &caller, &firing.payload));
+    let planned = planned(&subscribers, &firing, &caller).await;
     let mut course = Course {
         engine,
         value: firing.payload.clone(),
@@ -223,6 +224,20 @@ async fn run(engine: &Engine, firing: Firing) -> Fired {
     });
     engine.inner.hooks.traces.keep(Arc::clone(&trace));
     Fired { value, trace, failure }
+}
+
+/// Evaluates the conditions: at once where that is little work, otherwise beside the async workers.
+async fn planned(subscribers: &Arc<[Arc<Subscriber>]>, firing: &Firing, caller: &str) -> Vec<Planned> {
+    if is_little(subscribers, &firing.payload) {
+        return plan(subscribers, &Facts::new(&firing.hook, caller, &firing.payload));
+    }
+    let (all, hook, payload) = (Arc::clone(subscribers), firing.hook.clone(), firing.payload.clone());
+    let caller = caller.to_owned();
+    let work = move || plan(&all, &Facts::new(&hook, &caller, &payload));
+    heavy::off_workers(work).await.unwrap_or_else(|failure| {
+        let failed = |subscriber| Planned { subscriber, step: Step::Fail(failure.message.clone()) };
+        subscribers.iter().cloned().map(failed).collect()
+    })
 }
 
 impl Course<'_> {
@@ -319,7 +334,7 @@ impl Course<'_> {
         match self.kind {
             HookKind::Filter => {
                 let value = filtered(&answer, as_text)?;
-                self.check(function, value.as_ref())?;
+                self.check(function, value.as_ref()).await?;
                 Ok(value)
             }
             HookKind::Action | HookKind::Event => Ok(None),
@@ -327,9 +342,9 @@ impl Course<'_> {
     }
 
     /// Holds what a filter made of the value to what the hook may carry.
-    fn check(&self, function: &FunctionRef, value: Option<&Json>) -> Result<(), Failure> {
+    async fn check(&self, function: &FunctionRef, value: Option<&Json>) -> Result<(), Failure> {
         let (Some(schema), Some(value)) = (&self.schema, value) else { return Ok(()) };
-        schema.check(value).map_err(|fault| {
+        schema.check_aside(value).await.map_err(|fault| {
             let message = format!("`{function}` answered with what `{}` cannot carry: {fault}", self.firing.hook);
             Failure::new(Code::InvalidOutput, message)
         })

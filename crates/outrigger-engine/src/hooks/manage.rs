@@ -1,9 +1,12 @@
 //! What an administrator does with hooks: look, add, subscribe, end a subscription.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use outrigger_contract::units::Span;
-use outrigger_contract::{Code, FunctionName, FunctionRef, HookKind, HookName, Manifest, OnError, TypeGraph};
+use outrigger_contract::{
+    Code, FunctionName, FunctionRef, HookKind, HookName, Manifest, OnError, PluginName, TypeGraph,
+};
 use serde_json::Value as Json;
 use time::OffsetDateTime;
 
@@ -16,6 +19,7 @@ use super::{Hooks, Table};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::heavy;
 use crate::store::StoreError;
 
 /// A hook that is to be added.
@@ -73,8 +77,9 @@ impl Engine {
             );
             return Err(Failure::new(Code::InvalidInput, message).with_hint("choose another first word"));
         }
-        if let Some(schema) = &schema {
-            HookSchema::accept(&name, schema)?;
+        if let Some(schema) = schema.clone() {
+            let name = name.clone();
+            heavy::off_workers(move || HookSchema::accept(&name, &schema)).await??;
         }
         let created_at = OffsetDateTime::now_utc();
         let record = HookRecord { name, kind, description, schema, plugin: None, created_by, created_at };
@@ -154,6 +159,11 @@ impl Engine {
         let table = hooks.table.load_full();
         let spec = table.spec(&hook)?;
         check(spec, &revision.manifest, &revision.inspection.graph, &function.function, condition.as_deref())?;
+        let others = table.subscribers.iter().map(|subscriber| &subscriber.subscription);
+        check_number(
+            &function.plugin,
+            others.map(|other| (&other.function.plugin, &other.hook)).chain([(&function.plugin, &hook)]),
+        )?;
         let subscription = Subscription {
             id: CorrelationId::new().to_string(),
             kind: spec.kind,
@@ -231,9 +241,39 @@ impl Hooks {
         self.change(|table| {
             let others = table.subscribers.iter().filter(|subscriber| subscriber.subscription.id != subscription.id);
             let mut subscribers: Vec<_> = others.cloned().collect();
-            subscribers.push(Arc::new(Subscriber::new(subscription.clone())));
+            let present = table.subscriber(&subscription.id);
+            subscribers.push(Arc::new(match present {
+                Some(present) => present.with(subscription.clone()),
+                None => Subscriber::new(subscription.clone()),
+            }));
             table.with_subscribers(subscribers)
         });
+    }
+}
+
+/// Functions of one plugin that are subscribed to one hook, and to all hooks.
+const MOST_OF_A_HOOK: usize = 32;
+const MOST_OF_A_PLUGIN: usize = 200;
+
+/// Looks whether a plugin may have so many subscriptions, of those to any hook by any plugin.
+pub(super) fn check_number<'a>(
+    plugin: &PluginName,
+    all: impl Iterator<Item = (&'a PluginName, &'a HookName)>,
+) -> Result<(), Failure> {
+    let mut of_hooks: HashMap<&HookName, usize> = HashMap::new();
+    all.filter(|(of, _)| *of == plugin).for_each(|(_, hook)| *of_hooks.entry(hook).or_default() += 1);
+    let refused = |message: String| {
+        Err(Failure::new(Code::InvalidInput, message).with_hint("let one function take part in the place of several"))
+    };
+    let count: usize = of_hooks.values().sum();
+    if count > MOST_OF_A_PLUGIN {
+        return refused(format!("the plugin `{plugin}` has {count} subscriptions; the limit is {MOST_OF_A_PLUGIN}"));
+    }
+    match of_hooks.into_iter().find(|(_, count)| *count > MOST_OF_A_HOOK) {
+        None => Ok(()),
+        Some((hook, count)) => refused(format!(
+            "the plugin `{plugin}` has {count} subscriptions to `{hook}`; the limit is {MOST_OF_A_HOOK}"
+        )),
     }
 }
 

@@ -1,9 +1,25 @@
 //! Which subscribers are called, and in which order: a pure function of who is subscribed and what the hook carries.
+//!
+//! The conditions of a firing share one budget of work. It is divided among the plugins whose functions are subscribed with a
+//! condition, so that no plugin can use up what the conditions of others need. A condition for which there is not enough left
+//! is not evaluated, and counts as one that cannot be: a subscriber that fails closed stays closed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::condition::Facts;
+use outrigger_contract::PluginName;
+
+use serde_json::Value as Json;
+
+use super::condition::{Condition, Facts};
+use super::schema::json_length;
 use super::subscription::Subscriber;
+
+/// How much work the conditions of one firing may be, all together. A million of these units are a few hundredths of a second
+/// at worst.
+pub(super) const MOST_WORK: u64 = 5_000_000;
+/// What is done at once, without going to a thread for it.
+const LITTLE_WORK: u64 = 200_000;
 
 /// One subscriber, and what is to be done about it.
 #[derive(Clone, Debug)]
@@ -53,15 +69,22 @@ impl Skipped {
 /// The steps, in order. Conditions speak of what the hook carried at first, not of what filters made of it.
 #[must_use]
 pub fn plan(subscribers: &[Arc<Subscriber>], facts: &Facts<'_>) -> Vec<Planned> {
-    let step = |subscriber: &Subscriber| match &subscriber.condition {
+    let mut left: HashMap<&PluginName, u64> =
+        conditions(subscribers).map(|(subscriber, _)| (&subscriber.subscription.function.plugin, 0)).collect();
+    let share = MOST_WORK / left.len().max(1) as u64;
+    left.values_mut().for_each(|left| *left = share);
+    let mut step = |subscriber: &Subscriber| match &subscriber.condition {
         _ if !subscriber.subscription.enabled => Step::Skip(Skipped::Disabled),
         None => Step::Call,
         Some(Err(error)) => Step::Fail(error.clone()),
-        Some(Ok(condition)) => match condition.holds(facts) {
-            Ok(true) => Step::Call,
-            Ok(false) => Step::Skip(Skipped::Condition),
-            Err(error) => Step::Fail(error),
-        },
+        Some(Ok(condition)) => {
+            let left = left.get_mut(&subscriber.subscription.function.plugin);
+            match condition.holds_within(facts, left.unwrap_or(&mut 0)) {
+                Ok(true) => Step::Call,
+                Ok(false) => Step::Skip(Skipped::Condition),
+                Err(error) => Step::Fail(error),
+            }
+        }
     };
     let mut planned: Vec<_> = subscribers
         .iter()
@@ -69,6 +92,24 @@ pub fn plan(subscribers: &[Arc<Subscriber>], facts: &Facts<'_>) -> Vec<Planned> 
         .collect();
     planned.sort_by(|a, b| a.subscriber.place().cmp(&b.subscriber.place()));
     planned
+}
+
+/// Whether the conditions are so little work that it can be done at once.
+pub(super) fn is_little(subscribers: &[Arc<Subscriber>], payload: &Json) -> bool {
+    if conditions(subscribers).next().is_none() {
+        return true;
+    }
+    let bytes = json_length(payload);
+    let work = conditions(subscribers).map(|(_, condition)| condition.most_work(bytes));
+    work.fold(0, u64::saturating_add) <= LITTLE_WORK
+}
+
+/// The conditions that are evaluated.
+fn conditions(subscribers: &[Arc<Subscriber>]) -> impl Iterator<Item = (&Subscriber, &Condition)> {
+    subscribers.iter().filter(|subscriber| subscriber.subscription.enabled).filter_map(|subscriber| {
+        let condition = subscriber.condition.as_ref()?.as_ref().ok()?;
+        Some((&**subscriber, &**condition))
+    })
 }
 
 #[cfg(test)]
@@ -117,6 +158,63 @@ mod tests {
             "a 1 event.country == 'NO'\nb 2 event.country == 'SE'\n-c 3 event.country == 'NO'\nd 4",
             "a Call, b Skip(Condition), c Skip(Disabled), d Call",
         );
+    }
+
+    /// A subscriber of a plugin with a condition that is much work on a long text.
+    fn costly(plugin: &str, number: usize) -> Arc<Subscriber> {
+        let mut subscription = subscribers(&format!("{plugin}-{number:03} 1")).remove(0).subscription.clone();
+        subscription.function = format!("{plugin}.echo").parse().expect("a name");
+        subscription.condition = Some(format!("event.text.matches('^[01]*1[01]{{{}}}$')", 60 + number % 3));
+        Arc::new(Subscriber::new(subscription))
+    }
+
+    fn steps_of(subscribers: &[Arc<Subscriber>], event: &Json) -> Vec<(String, Step)> {
+        let hook = "customer.created".parse().expect("a name");
+        let planned = plan(subscribers, &Facts::new(&hook, "local", event));
+        planned.into_iter().map(|one| (one.subscriber.subscription.id.clone(), one.step)).collect()
+    }
+
+    #[test]
+    fn s04_all_conditions_of_a_firing_share_one_budget() {
+        let many: Vec<_> = (0..300).map(|number| costly("greedy", number)).collect();
+        let event = json!({"text": "01".repeat(6_000)});
+        let steps = steps_of(&many, &event);
+        let failed = steps.iter().filter(|(_, step)| matches!(step, Step::Fail(_))).count();
+        assert!((200..300).contains(&failed), "{failed} of 300 are too much");
+        // Those that come first are evaluated, the rest say why they are not.
+        assert!(!matches!(steps[0].1, Step::Fail(_)), "{:?}", steps[0]);
+        let Step::Fail(why) = &steps[299].1 else { panic!("the last one is too much") };
+        assert!(why.contains("too large for the conditions of this plugin"), "{why}");
+        assert!(!is_little(&many, &event), "it is done beside the workers");
+    }
+
+    #[test]
+    fn s04_one_plugin_does_not_use_up_what_the_conditions_of_others_need() {
+        let event = json!({"text": "01".repeat(6_000)});
+        let mut all: Vec<_> = (0..100).map(|number| costly("greedy", number)).collect();
+        all.push(costly("modest", 0));
+        let steps = steps_of(&all, &event);
+        let (_, modest) = steps.iter().find(|(id, _)| id.starts_with("modest")).expect("it is there");
+        assert!(!matches!(modest, Step::Fail(_)), "{modest:?}");
+    }
+
+    #[test]
+    fn s04_conditions_that_are_switched_off_take_no_part() {
+        let event = json!({"text": "01".repeat(6_000)});
+        let mut all: Vec<_> = (0..100).map(|number| costly("greedy", number)).collect();
+        for subscriber in &mut all {
+            let subscription = Subscription { enabled: false, ..subscriber.subscription.clone() };
+            *subscriber = Arc::new(Subscriber::new(subscription));
+        }
+        assert!(is_little(&all, &event));
+        assert!(steps_of(&all, &event).iter().all(|(_, step)| *step == Step::Skip(Skipped::Disabled)));
+    }
+
+    #[test]
+    fn s04_little_work_is_done_at_once() {
+        let few = subscribers("a 1 event.country == 'NO'\nb 2 event.country.matches('^N')");
+        assert!(is_little(&few, &json!({"country": "NO"})));
+        assert!(!is_little(&few, &json!({"country": "NO".repeat(50_000)})));
     }
 
     #[test]

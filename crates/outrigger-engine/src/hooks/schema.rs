@@ -5,20 +5,20 @@ mod infer;
 mod witness;
 mod words;
 
-use std::sync::OnceLock;
+use std::io;
+use std::sync::{Arc, OnceLock};
 
-use jsonschema::{PatternOptions, Validator};
 use outrigger_contract::{Code, HookName};
 use serde_json::Value as Json;
 
 use crate::error::Failure;
+use crate::heavy;
+use crate::schema::{CompiledSchema, LITTLE_WORK, MOST_WORK};
 
 /// Bytes of a schema as JSON.
 const LONGEST_SCHEMA: usize = 64 << 10;
-/// Bytes of what is held to a schema, as JSON: that takes time by the product of both.
+/// Bytes of what is held to a schema, as JSON.
 const LONGEST_VALUE: usize = 256 << 10;
-/// Bytes that a pattern may take once it is compiled, which may be far more than it takes to write it.
-const LARGEST_PATTERN: usize = 1 << 20;
 const COMPILED: &str = "it is a JSON Schema (2020-12); a pattern may take 1 MiB once it is compiled, and says lengths better with \
                         `minLength` and `maxLength`";
 /// Characters of a fault that are told.
@@ -29,7 +29,7 @@ const LONGEST_FAULT: usize = 300;
 pub struct HookSchema {
     schema: Json,
     /// Made when it is first needed: most hooks that are declared are not fired in this process.
-    validator: OnceLock<Result<Validator, String>>,
+    compiled: OnceLock<Result<CompiledSchema, String>>,
     witnesses: OnceLock<Vec<Json>>,
 }
 
@@ -51,13 +51,13 @@ impl HookSchema {
 
     /// One that was accepted when it was kept.
     pub(super) fn kept(schema: Json) -> Self {
-        Self { schema, validator: OnceLock::new(), witnesses: OnceLock::new() }
+        Self { schema, compiled: OnceLock::new(), witnesses: OnceLock::new() }
     }
 
     /// One that fits these values, of which there is at least one.
     pub(super) fn of_samples(samples: Vec<Json>) -> Self {
         let schema = infer::schema(&samples);
-        Self { schema, validator: OnceLock::new(), witnesses: samples.into() }
+        Self { schema, compiled: OnceLock::new(), witnesses: samples.into() }
     }
 
     /// The JSON Schema.
@@ -81,7 +81,7 @@ impl HookSchema {
             return Err(refused(problem, "say less; what is long can be said in the documentation"));
         }
         words::check(schema).map_err(|problem| refused(problem, "say in the description what these words cannot"))?;
-        compile(schema).map_err(|error| refused(format!("is not valid: {error}"), COMPILED))?;
+        CompiledSchema::compile(schema).map_err(|error| refused(format!("is not valid: {error}"), COMPILED))?;
         if witness::of(schema).is_empty() {
             let problem = "cannot be tried: no value is found that fits it".to_owned();
             return Err(refused(problem, "show some in `examples`, of the whole or of what has a `pattern`"));
@@ -95,19 +95,20 @@ impl HookSchema {
         self.witnesses.get_or_init(|| witness::of(&self.schema))
     }
 
-    /// Holds a value to it.
+    /// Holds a value to it, which is work up to a bound.
     ///
     /// # Errors
-    /// It is too long; or the first thing that does not fit, and where, in words. They do not repeat the value, which may be
-    /// secret.
+    /// It is too long, or checking it is too much work; or the first thing that does not fit, and where, in words. They do not
+    /// repeat the value, which may be secret.
     pub fn check(&self, value: &Json) -> Result<(), String> {
-        let length = value.to_string().len();
+        let length = json_length(value);
         if length > LONGEST_VALUE {
             return Err(format!("it has {length} bytes as JSON; a hook with a schema carries at most {LONGEST_VALUE}"));
         }
-        let validator = self.validator.get_or_init(|| compile(&self.schema));
-        let validator = validator.as_ref().map_err(|error| format!("the schema is not valid: {error}"))?;
-        validator.validate(value).map_err(|error| {
+        let compiled = self.compiled.get_or_init(|| CompiledSchema::compile(&self.schema));
+        let compiled = compiled.as_ref().map_err(|error| format!("the schema is not valid: {error}"))?;
+        compiled.cost(value, MOST_WORK).map_err(|error| error.to_string())?;
+        compiled.validator.validate(value).map_err(|error| {
             let mut fault = match error.instance_path().as_str() {
                 "" => error.masked().to_string(),
                 path => format!("{path}: {}", error.masked()),
@@ -118,13 +119,40 @@ impl HookSchema {
             fault
         })
     }
+
+    /// The same for the async path: at once where it is little work, otherwise beside the async workers.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) async fn check_aside(self: &Arc<Self>, value: &Json) -> Result<(), String> {
+        let is_little = |compiled: &Result<CompiledSchema, String>| match compiled {
+            Ok(compiled) => compiled.cost(value, LITTLE_WORK).is_ok(),
+            Err(_) => true,
+        };
+        // Compiling is work, too.
+        if self.compiled.get().is_some_and(is_little) || json_length(value) > LONGEST_VALUE {
+            return self.check(value);
+        }
+        let (schema, value) = (Arc::clone(self), value.clone());
+        heavy::off_workers(move || schema.check(&value)).await.unwrap_or_else(|failure| Err(failure.message))
+    }
 }
 
-/// Patterns are matched in linear time: schemas come from plugins, and what is fired from anyone.
-fn compile(schema: &Json) -> Result<Validator, String> {
-    let patterns = PatternOptions::regex().size_limit(LARGEST_PATTERN);
-    let options = jsonschema::options().should_validate_formats(true).with_pattern_options(patterns);
-    options.build(schema).map_err(|error| error.to_string())
+/// Bytes of a value as JSON.
+pub(super) fn json_length(value: &Json) -> usize {
+    struct Length(usize);
+    impl io::Write for Length {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, value).map_or(usize::MAX, |()| length.0)
 }
 
 #[cfg(test)]
@@ -156,6 +184,38 @@ mod tests {
         accepted(json!({"type": "string", "pattern": "^[^<>]{1,100}$"})).expect("it is one");
     }
 
+    #[tokio::test]
+    async fn s03_an_attack_is_refused_while_other_tasks_go_on() {
+        let schema = Arc::new(HookSchema::kept(json!({"properties": {"code": {"pattern": "^[01]*1[01]{9000}$"}}})));
+        let ticks = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counted = Arc::clone(&ticks);
+        let ticking = tokio::spawn(async move {
+            loop {
+                counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        let attack = json!({"code": "01".repeat(120_000)});
+        for _ in 0..5 {
+            let before = ticks.load(std::sync::atomic::Ordering::Relaxed);
+            let fault = schema.check_aside(&attack).await.expect_err("it is too much work");
+            assert_eq!(fault, "checking it takes too much work; the limit is reached at `/code`");
+            assert!(ticks.load(std::sync::atomic::Ordering::Relaxed) > before, "it is not done on the worker");
+        }
+        ticking.abort();
+        // What is within the limit is checked.
+        let fault = schema.check_aside(&json!({"code": "0110"})).await.expect_err("it does not fit");
+        assert!(fault.starts_with("/code: "), "{fault}");
+    }
+
+    #[test]
+    fn s03_examples_are_tried_within_the_limit() {
+        // Each example is short, and held to a pattern of 9,000 states.
+        let examples: Vec<_> = (0..2_000).map(|number| format!("{number:0>20}")).collect();
+        let schema = json!({"type": "string", "pattern": "^[01]*1[01]{9000}$", "examples": examples});
+        assert!(accepted(schema).expect_err("none fits").contains("no value is found that fits it"));
+    }
+
     #[test]
     fn a_fault_is_named_with_its_place_and_without_the_value() {
         let schema = HookSchema::kept(json!({"properties": {"cents": {"minimum": 0}, "at": {"format": "date"}}}));
@@ -166,7 +226,12 @@ mod tests {
         let closed = HookSchema::kept(json!({"type": "object", "additionalProperties": false}));
         let fault = closed.check(&json!({"x".repeat(100_000): 1})).expect_err("there is no such member");
         assert!(fault.len() <= LONGEST_FAULT + 4, "{fault}");
-        let fault = closed.check(&json!("x".repeat(LONGEST_VALUE))).expect_err("it is too long");
+    }
+
+    #[tokio::test]
+    async fn what_is_too_long_is_not_checked() {
+        let schema = Arc::new(HookSchema::kept(json!({"type": "object"})));
+        let fault = schema.check_aside(&json!("x".repeat(LONGEST_VALUE))).await.expect_err("it is too long");
         assert_eq!(fault, "it has 262146 bytes as JSON; a hook with a schema carries at most 262144");
     }
 }

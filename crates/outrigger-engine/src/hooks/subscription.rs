@@ -1,6 +1,8 @@
 //! A subscription: a function that is called when a hook is fired; and whether that function can take what the hook
 //! carries, which is looked at when it subscribes.
 
+use std::sync::Arc;
+
 use outrigger_contract::types::{Function, json};
 use outrigger_contract::units::Span;
 use outrigger_contract::{FunctionRef, HookKind, HookName, OnError, Type, TypeGraph};
@@ -53,15 +55,23 @@ pub enum Source {
 pub struct Subscriber {
     pub subscription: Subscription,
     /// One that was stored by a version with other ideas of conditions may not compile; it then fails at each firing.
-    pub(super) condition: Option<Result<Condition, String>>,
+    pub(super) condition: Option<Result<Arc<Condition>, String>>,
 }
 
 impl Subscriber {
     /// Compiles the condition.
     #[must_use]
     pub fn new(subscription: Subscription) -> Self {
-        let compile = |text: &String| Condition::compile(text).map_err(|error| error.to_string());
+        let compile = |text: &String| Condition::compile(text).map(Arc::new).map_err(|error| error.to_string());
         Self { condition: subscription.condition.as_ref().map(compile), subscription }
+    }
+
+    /// The same subscriber after a change. Its condition is compiled again only where it is another one.
+    pub(super) fn with(&self, subscription: Subscription) -> Self {
+        match subscription.condition == self.subscription.condition {
+            true => Self { condition: self.condition.clone(), subscription },
+            false => Self::new(subscription),
+        }
     }
 
     /// Its place among the others.

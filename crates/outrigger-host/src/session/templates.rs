@@ -14,8 +14,7 @@ use time::OffsetDateTime;
 
 use super::{Act, Session, Trace};
 use crate::convert;
-use crate::packages::in_background;
-use crate::templates::{self, template_error};
+use crate::templates::{self, at_work, template_error};
 
 #[async_trait]
 impl Templates for Session {
@@ -98,7 +97,7 @@ impl Templates for Session {
             None => templates::own(self.store(), name).await?.template,
         };
         let render = move || render_template(&template, &values).map_err(|error| template_error(&error));
-        Ok(RenderedTemplate { template: name.clone(), files: in_background(render).await? })
+        Ok(RenderedTemplate { template: name.clone(), files: at_work(render).await? })
     }
 }
 
@@ -115,9 +114,9 @@ impl Session {
     }
 }
 
-/// A template that is sound. Rendering takes a while, so it is done where that holds up nobody.
+/// A template that is sound.
 async fn checked(template: Template) -> ApiResult<Template> {
-    in_background(move || match check_template(&template) {
+    at_work(move || match check_template(&template) {
         Ok(()) => Ok(template),
         Err(error) => Err(template_error(&error)),
     })

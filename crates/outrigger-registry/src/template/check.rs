@@ -8,7 +8,7 @@ use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Manifest, Template, TemplateValues, TemplateVariable};
 
 use super::error::TemplateError;
-use super::render::{MAX_OUTPUT, STANDARD, context, environment, render, render_template};
+use super::render::{Left, STANDARD, context, environment, render, render_template};
 use super::scan::{self, Fault};
 use crate::package::Gate;
 use crate::{PackageError, PackageLimits};
@@ -67,7 +67,7 @@ fn check_manifest(template: &Template) -> Result<(), TemplateError> {
     let mut fault = None;
     for stand_in in STAND_INS {
         let context = context(template, &sample_with(template, stand_in))?;
-        let rendered = render(&environment, path.as_str(), text, &context, MAX_OUTPUT)?;
+        let rendered = render(&environment, path.as_str(), text, &context, &mut Left::default())?;
         match Manifest::parse(&rendered) {
             Ok(_) => return Ok(()),
             Err(source) => fault = fault.or(Some(source)),

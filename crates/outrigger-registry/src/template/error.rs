@@ -43,6 +43,9 @@ pub enum TemplateError {
     #[error("the files made from the template have more than {max} in all")]
     OutputTooLong { max: ByteSize },
 
+    #[error("`{path}`: the template takes more than {max} steps to render")]
+    TooManySteps { path: String, max: u64 },
+
     #[error("{}: {message}", path.display())]
     Folder { path: PathBuf, message: String },
 
@@ -75,6 +78,7 @@ impl TemplateError {
                  has all keys"
                     .to_owned()
             }
+            Self::TooManySteps { .. } => "use fewer placeholders and conditions, or make two templates of it".to_owned(),
             Self::Package(error) => return error.hint(),
             Self::Folder { .. } => {
                 "beside its files, the folder has a `template.toml` with name, description, runtime and language"

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, UndefinedBehavior, Value};
+use minijinja::value::ValueKind;
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use outrigger_contract::manifest::PackagePath;
 use outrigger_contract::units::ByteSize;
 use outrigger_contract::{PluginName, Template, TemplateValues};
@@ -16,6 +17,12 @@ use super::error::TemplateError;
 pub(super) const STANDARD: [&str; 4] = ["name", "title", "description", "author"];
 /// How long the files made from a template may be, all together.
 pub(super) const MAX_OUTPUT: usize = 4 << 20;
+/// How long a text may be that a filter makes, in bytes. The longest value fits twice, which is what the costliest filter
+/// makes of it.
+pub(super) const MAX_TEXT: usize = 16 << 10;
+/// How many steps the files of a template may take to render, all together. A step handles at most one text, so this bounds
+/// the time whatever branches the values lead to.
+pub(super) const MAX_STEPS: u64 = 100_000;
 
 /// The files of a new plugin.
 ///
@@ -28,11 +35,10 @@ pub fn render_template(
 ) -> Result<BTreeMap<PackagePath, String>, TemplateError> {
     let context = context(template, values)?;
     let environment = environment();
-    let mut left = MAX_OUTPUT;
+    let mut left = Left::default();
     let mut files = BTreeMap::new();
     for (path, text) in &template.files {
-        let rendered = render(&environment, path.as_str(), text, &context, left)?;
-        left -= rendered.len();
+        let rendered = render(&environment, path.as_str(), text, &context, &mut left)?;
         files.insert(path.clone(), rendered);
     }
     Ok(files)
@@ -71,35 +77,73 @@ pub(super) fn environment() -> Environment<'static> {
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
     environment.set_syntax(syntax.expect("the usual braces"));
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.add_filter("kebab", |text: String| words(&text).join("-"));
-    environment.add_filter("snake", |text: String| words(&text).join("_"));
-    environment
-        .add_filter("pascal", |text: String| words(&text).iter().map(|word| capitalized(word)).collect::<String>());
-    environment.add_filter("upper", |text: String| text.to_uppercase());
-    environment.add_filter("lower", |text: String| text.to_lowercase());
-    environment.add_filter("toml", |text: String| quoted(&text));
-    environment.add_filter("json", |text: String| quoted(&text));
+    let mut filter = |name, make: fn(&str) -> String| {
+        environment.add_filter(name, move |value: Value| bounded(&value, make));
+    };
+    filter("kebab", |text| words(text).join("-"));
+    filter("snake", |text| words(text).join("_"));
+    filter("pascal", |text| words(text).iter().map(|word| capitalized(word)).collect());
+    filter("upper", str::to_uppercase);
+    filter("lower", str::to_lowercase);
+    filter("toml", quoted);
+    filter("json", quoted);
     environment
 }
 
-/// Renders one text, to at most so many bytes.
+/// What a filter makes of a text, where both are short: filters behind each other would double it each time.
+fn bounded(value: &Value, make: fn(&str) -> String) -> Result<String, Error> {
+    let fault = |message: String| Error::new(ErrorKind::InvalidOperation, message);
+    let text = match value.kind() {
+        ValueKind::String | ValueKind::Bool | ValueKind::Number => value.to_string(),
+        ValueKind::Undefined => return Err(ErrorKind::UndefinedError.into()),
+        kind => return Err(fault(format!("a filter takes a text, not a {kind}"))),
+    };
+    let made = if text.len() <= MAX_TEXT { make(&text) } else { text };
+    match made.len() {
+        ..=MAX_TEXT => Ok(made),
+        length => Err(fault(format!("a filter made a text of {length} bytes; the limit is {MAX_TEXT}"))),
+    }
+}
+
+/// What a template may still use: bytes of output, and steps.
+pub(super) struct Left {
+    bytes: usize,
+    steps: u64,
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Self { bytes: MAX_OUTPUT, steps: MAX_STEPS }
+    }
+}
+
+/// Renders one text with what is left, and takes what it used from that.
 pub(super) fn render(
     environment: &Environment<'_>,
     path: &str,
     text: &str,
     context: &Value,
-    most: usize,
+    left: &mut Left,
 ) -> Result<String, TemplateError> {
-    let wrong = |error: &minijinja::Error| {
+    let wrong = |error: &Error| {
         let line = error.line().unwrap_or(1);
         let message = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         TemplateError::Text { path: path.to_owned(), line, message }
     };
+    let mut environment = environment.clone();
+    environment.set_fuel(Some(left.steps));
     let compiled = environment.template_from_named_str(path, text).map_err(|error| wrong(&error))?;
-    let mut output = Bounded { bytes: Vec::new(), left: most };
+    let mut output = Bounded { bytes: Vec::new(), left: left.bytes, full: false };
     match compiled.render_captured_to(context.clone(), &mut output) {
-        Ok(_) => Ok(String::from_utf8(output.bytes).expect("texts make a text")),
-        Err(_) if output.left == 0 => Err(TemplateError::OutputTooLong { max: ByteSize::bytes(MAX_OUTPUT as u64) }),
+        Ok(captured) => {
+            left.bytes = output.left;
+            left.steps = captured.state().fuel_levels().map_or(0, |(_, steps)| steps);
+            Ok(String::from_utf8(output.bytes).expect("texts make a text"))
+        }
+        Err(_) if output.full => Err(TemplateError::OutputTooLong { max: ByteSize::bytes(MAX_OUTPUT as u64) }),
+        Err(error) if error.kind() == ErrorKind::OutOfFuel => {
+            Err(TemplateError::TooManySteps { path: path.to_owned(), max: MAX_STEPS })
+        }
         Err(error) => Err(wrong(&error)),
     }
 }
@@ -108,12 +152,14 @@ pub(super) fn render(
 struct Bounded {
     bytes: Vec<u8>,
     left: usize,
+    /// Something did not fit.
+    full: bool,
 }
 
 impl io::Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.len() > self.left {
-            self.left = 0;
+            self.full = true;
             return Err(io::Error::other("it is too long"));
         }
         self.left -= bytes.len();

@@ -41,7 +41,7 @@ pub(super) fn tags(source: &str) -> Result<Vec<Tag<'_>>, Fault> {
         if length > LONGEST {
             return Err(fault(format!("more than {LONGEST} bytes stand between `{opening}` and `{closing}`")));
         }
-        if let Some(operator) = outside_of_texts(text).find(|c| matches!(c, '*' | '%')) {
+        if let Some(operator) = outside_of_texts(text).find(|c| matches!(c, '*' | '%' | '~' | '+')) {
             return Err(fault(format!("there is no arithmetic in templates, such as `{operator}`")));
         }
         if opening == "{%" {
@@ -92,10 +92,13 @@ fn end_of_raw(source: &str, from: usize) -> Option<usize> {
     let mut at = from;
     loop {
         let start = at + source[at..].find("{%")? + 2;
-        let length = source[start..].find("%}")?;
         at = start;
-        if source[start..start + length].trim_matches(['-', '+']).trim() == "endraw" {
-            return Some(start + length + 2);
+        // Only what follows at once is looked at: a search for `%}` from each `{%` takes the square of the length.
+        let text = source[start..].trim_start_matches(['-', '+']).trim_start();
+        let Some(rest) = text.strip_prefix("endraw") else { continue };
+        let rest = rest.trim_start().trim_start_matches(['-', '+']);
+        if rest.starts_with("%}") {
+            return Some(source.len() - rest.len() + 2);
         }
     }
 }

@@ -171,6 +171,86 @@ fn what_could_be_made_costly_is_refused() {
     assert!(refused(&bomb).contains("have more than 4MiB"), "{}", refused(&bomb));
 }
 
+/// A template with one variable, `x`, of a default that its filters double.
+fn doubling(text: &str) -> Template {
+    let x = TemplateVariable { name: "x".into(), description: String::new(), default: "\"".repeat(100) };
+    Template { variables: vec![x], ..template(&[("a", text)]) }
+}
+
+#[test]
+fn s19_filters_that_double_a_text_end_when_it_is_long() {
+    let thirty = |filter: &str| format!("{{{{ x{} }}}}", format!("|{filter}").repeat(30));
+    for filter in ["json", "toml", "json|upper|toml"] {
+        let told = refused(&doubling(&thirty(filter)));
+        assert!(told.contains("bytes; the limit is 16384"), "{filter}: {told}");
+    }
+    // A text that is not put out is made all the same.
+    let condition = format!("{{% if x{} == name %}}{{% endif %}}", "|json".repeat(30));
+    assert!(refused(&doubling(&condition)).contains("the limit is 16384"));
+    check_template(&doubling("{{ x|json|json|json }}")).expect("a few are fine");
+}
+
+#[test]
+fn s19_a_branch_that_the_check_does_not_take_is_bounded_when_somebody_takes_it() {
+    let hidden = doubling(&format!("{{% if name == 'gotcha' %}}{{{{ x{} }}}}{{% endif %}}", "|json".repeat(30)));
+    check_template(&hidden).expect("the check does not come there");
+    let values = TemplateValues::new("gotcha".parse().expect("a name"));
+    let error = render_template(&hidden, &values).expect_err("it is bounded all the same");
+    assert!(error.to_string().contains("bytes; the limit is 16384"), "{error}");
+    let given = TemplateValues {
+        variables: [("x".to_owned(), "\"".repeat(2_000))].into(),
+        ..TemplateValues::new("sample".parse().expect("a name"))
+    };
+    let error =
+        render_template(&doubling("{{ x|json|json|json|json }}"), &given).expect_err("a long value doubles, too");
+    assert!(error.to_string().contains("the limit is 16384"), "{error}");
+}
+
+#[test]
+fn s19_texts_are_not_put_together() {
+    for text in ["{{ name ~ name }}", "{{ name + name }}", "{% if (name ~ name)|json == '' %}{% endif %}"] {
+        assert!(refused(&template(&[("a", text)])).contains("no arithmetic"), "{text}");
+    }
+    // A list of texts would be one long text to a filter.
+    assert!(refused(&template(&[("a", "{{ [name, name]|json }}")])).contains("a filter takes a text"));
+    check_template(&template(&[("a", "{{- name -}} {%+ if '~' == name +%}{% endif %}")])).expect("no concatenation");
+}
+
+#[test]
+fn s19_the_steps_of_all_files_are_counted_together() {
+    let many = "{% if name == title %}{% endif %}".repeat(7_000);
+    let one = template(&[("a", &many)]);
+    check_template(&one).expect("one file is within the bound");
+    let files = ["a", "b", "c", "d"].map(|path| (path, many.as_str()));
+    let error = check_template(&template(&files)).expect_err("four are not");
+    assert!(error.to_string().contains("more than 100000 steps"), "{error}");
+    assert!(error.hint().is_some());
+    // Also where only some values lead there.
+    let hidden: Vec<_> =
+        ["a", "b", "c", "d"].map(|path| (path, format!("{{% if name == 'gotcha' %}}{many}{{% endif %}}"))).into();
+    let hidden: Vec<_> = hidden.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let hidden = template(&hidden);
+    check_template(&hidden).expect("the check does not come there");
+    let values = TemplateValues::new("gotcha".parse().expect("a name"));
+    assert!(render_template(&hidden, &values).expect_err("too many").to_string().contains("steps"));
+}
+
+/// The time to read a text grows with its length, not with its square: twice the length takes about twice the time.
+#[test]
+fn s19_raw_blocks_without_an_end_are_read_in_linear_time() {
+    let time = |count: usize| {
+        let text = format!("{{% raw %}}{}%}}", "{%".repeat(count));
+        let fastest = (0..3).map(|_| {
+            let started = std::time::Instant::now();
+            assert!(refused(&template(&[("a", &text)])).contains("no `{% endraw %}`"));
+            started.elapsed()
+        });
+        fastest.min().expect("three runs")
+    };
+    let (short, long) = (time(4_000), time(64_000));
+    assert!(long < short.max(std::time::Duration::from_millis(1)) * 100, "{short:?} and {long:?}");
+}
+
 #[test]
 fn files_are_few_small_and_within_the_project() {
     assert_eq!(refused(&template(&[])), "the template has no files");

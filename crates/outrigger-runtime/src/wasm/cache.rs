@@ -3,7 +3,8 @@
 //!
 //! Compiled code is machine code: whoever can write it can run anything as this process. So the folder must be
 //! writable by its owner alone, and it is refused otherwise. A file that was cut short by a full disk or a
-//! crash is told by the checksum beside it, and compiled again.
+//! crash is told by the checksum beside it, and compiled again. A component that took too much to compile is remembered here,
+//! too, and refused at once.
 
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -12,17 +13,45 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use outrigger_contract::{Code, Digest};
 use outrigger_engine::runtime::RuntimeFault;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// The folder with compiled code.
-#[derive(Debug)]
+use super::compiler::{self, CompileLimits};
+use super::component;
+use super::engine::Layout;
+use super::measure::{self, Measure};
+
+/// How many components are compiled at once. Each uses several threads.
+const COMPILED_AT_ONCE: usize = 2;
+/// Components that are remembered for having taken too much.
+const MOST_REFUSED: usize = 500;
+
+/// How components are compiled.
+#[derive(Clone, Debug)]
+pub(super) struct Compiling {
+    /// The program that compiles what is more than small.
+    pub(super) program: Option<PathBuf>,
+    pub(super) layout: Layout,
+    pub(super) limits: CompileLimits,
+}
+
+/// The folder with compiled code. A cheap handle.
+#[derive(Clone, Debug)]
 pub(super) struct Cache {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     folder: PathBuf,
+    compiling: Compiling,
+    permits: Semaphore,
     /// Differs between versions of wasmtime, settings and processors.
     compatibility: u64,
     /// One at a time for each digest: whoever comes second finds what the first has made.
@@ -34,7 +63,7 @@ impl Cache {
     ///
     /// # Errors
     /// It cannot be made, or others than its owner may write to it.
-    pub(super) fn open(folder: &Path, engine: &Engine) -> Result<Self, RuntimeFault> {
+    pub(super) fn open(folder: &Path, engine: &Engine, compiling: Compiling) -> Result<Self, RuntimeFault> {
         let fault = |problem: String| RuntimeFault::new(Code::DataDirectory, problem);
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
             fault(format!("the folder {} for compiled code cannot be made: {error}", folder.display()))
@@ -54,47 +83,205 @@ impl Cache {
         }
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Self { folder: folder.to_owned(), compatibility: hasher.finish(), busy: Mutex::default() })
+        let inner = Inner {
+            folder: folder.to_owned(),
+            compiling,
+            permits: Semaphore::new(COMPILED_AT_ONCE),
+            compatibility: hasher.finish(),
+            busy: Mutex::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The compiled component: from the cache, or compiled from what `read` gives and put there.
+    /// The compiled component: from the cache, or compiled from the file at `path` and put there. That goes on where whoever asks
+    /// gives up, so that the next one finds it.
     pub(super) async fn component(
         &self,
         engine: &Engine,
         digest: &Digest,
-        read: impl FnOnce() -> Result<Vec<u8>, RuntimeFault> + Send + 'static,
+        path: PathBuf,
+        max_bytes: u64,
     ) -> Result<Component, RuntimeFault> {
-        let turn = Arc::clone(self.busy.lock().entry(*digest).or_default());
-        let result = {
-            let _turn = turn.lock().await;
-            let (engine, path) = (engine.clone(), self.path(digest));
-            let work = move || match load(&engine, &path) {
-                Some(component) => Ok(component),
-                None => compile(&engine, &path, &read()?),
+        let (cache, engine, digest) = (self.clone(), engine.clone(), *digest);
+        let work = async move {
+            let turn = Arc::clone(cache.inner.busy.lock().entry(digest).or_default());
+            let result = {
+                let _turn = turn.lock().await;
+                cache.inner.component(&engine, &digest, path, max_bytes).await
             };
-            tokio::task::spawn_blocking(work).await
+            drop(turn);
+            cache.inner.busy.lock().retain(|_, turn| Arc::strong_count(turn) > 1);
+            result
         };
-        drop(turn);
-        self.busy.lock().retain(|_, turn| Arc::strong_count(turn) > 1);
-        result.unwrap_or_else(|error| Err(RuntimeFault::new(Code::Internal, format!("compiling stopped: {error}"))))
+        tokio::spawn(work).await.unwrap_or_else(|error| Err(stopped(&error)))
     }
 
-    /// Removes what is compiled of a digest, for every version of the engine.
+    /// Removes what is compiled of a digest, for every version of the engine. That it took too much is remembered: it is the
+    /// same when it comes again.
     pub(super) fn forget(&self, digest: &Digest) {
         let prefix = digest.hex();
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
+        let Ok(entries) = std::fs::read_dir(&self.inner.folder) else { return };
         for entry in entries.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(&prefix)
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(&prefix)
+                && !name.ends_with(REFUSED)
                 && let Err(error) = std::fs::remove_file(entry.path())
             {
                 tracing::warn!(path = %entry.path().display(), %error, "compiled code could not be removed");
             }
         }
     }
+}
+
+impl Inner {
+    async fn component(
+        &self,
+        engine: &Engine,
+        digest: &Digest,
+        component: PathBuf,
+        max_bytes: u64,
+    ) -> Result<Component, RuntimeFault> {
+        let path = self.path(digest);
+        let loading = {
+            let (engine, path) = (engine.clone(), path.clone());
+            move || load(&engine, &path)
+        };
+        if let Some(component) = in_background(loading).await? {
+            return Ok(component);
+        }
+        if let Some(refused) = self.refused(&path) {
+            return Err(refused);
+        }
+        let permit = self.permits.acquire().await;
+        let outcome = self.compile(engine, &path, component, max_bytes).await;
+        drop(permit);
+        if let Err(fault) = &outcome
+            && fault.code == Code::CompileLimit
+        {
+            self.remember(&path, &fault.message);
+        }
+        outcome
+    }
+
+    async fn compile(
+        &self,
+        engine: &Engine,
+        path: &Path,
+        component: PathBuf,
+        max_bytes: u64,
+    ) -> Result<Component, RuntimeFault> {
+        let reading = {
+            let component = component.clone();
+            move || {
+                let wasm = component::read(&component, max_bytes)?;
+                component::measure(&wasm).map(|measure| (wasm, measure))
+            }
+        };
+        let (wasm, measure) = in_background(reading).await??;
+        let is_small = measure.within(&measure::SMALL).is_ok();
+        match self.compiling.program.clone() {
+            Some(program) if !is_small => {
+                drop(wasm);
+                self.compile_outside(engine, path, &component, &program, &measure).await
+            }
+            _ => {
+                measure.within(&measure::ALONE).map_err(|problem| {
+                    let message = format!("the component is too large to be compiled in this process: {problem}");
+                    RuntimeFault::new(Code::CompileLimit, message)
+                })?;
+                let (engine, path) = (engine.clone(), path.to_owned());
+                in_background(move || compile(&engine, &path, &wasm)).await?
+            }
+        }
+    }
+
+    /// Compiles in a process of its own.
+    async fn compile_outside(
+        &self,
+        engine: &Engine,
+        path: &Path,
+        component: &Path,
+        program: &Path,
+        measure: &Measure,
+    ) -> Result<Component, RuntimeFault> {
+        let io = |error: io::Error| {
+            RuntimeFault::new(Code::Io, format!("{} cannot be compiled: {error}", component.display()))
+        };
+        let started = std::time::Instant::now();
+        let limits = self.compiling.limits.of(measure);
+        let (code, temporary) = temporary(path).map_err(io)?;
+        let component = File::open(component).map_err(io)?;
+        let compiled = compiler::compile(program, self.compiling.layout, limits, component, code).await;
+        let (engine, path) = (engine.clone(), path.to_owned());
+        let loading = move || {
+            let stored = compiled.and_then(|()| {
+                // As in `store`: the checksum is there first.
+                let stored = File::open(&temporary)
+                    .and_then(checksum)
+                    .and_then(|sum| replace(&checksum_path(&path), sum.as_bytes()))
+                    .and_then(|()| std::fs::rename(&temporary, &path));
+                stored
+                    .map_err(|error| RuntimeFault::new(Code::Io, format!("compiled code could not be stored: {error}")))
+            });
+            if let Err(fault) = stored {
+                _ = std::fs::remove_file(&temporary);
+                return Err(fault);
+            }
+            tracing::debug!(path = %path.display(), elapsed = ?started.elapsed(), "compiled in a process of its own");
+            load(&engine, &path).ok_or_else(|| {
+                RuntimeFault::new(Code::Internal, "code that was compiled in another process cannot be used".to_owned())
+            })
+        };
+        in_background(loading).await?
+    }
 
     fn path(&self, digest: &Digest) -> PathBuf {
         self.folder.join(format!("{}-{:016x}.cwasm", digest.hex(), self.compatibility))
     }
+
+    /// Why a component is refused without another try: it took too much before, under the same limits.
+    fn refused(&self, path: &Path) -> Option<RuntimeFault> {
+        let text = std::fs::read_to_string(path.with_extension(REFUSED)).ok()?;
+        let (limits, message) = text.split_once('\n')?;
+        (limits == self.limits()).then(|| RuntimeFault::new(Code::CompileLimit, message))
+    }
+
+    fn remember(&self, path: &Path, message: &str) {
+        self.forget_refused();
+        if let Err(error) = replace(&path.with_extension(REFUSED), format!("{}\n{message}", self.limits()).as_bytes()) {
+            tracing::warn!(path = %path.display(), %error, "it could not be noted that a component takes too much to compile");
+        }
+    }
+
+    /// Under which limits something was refused. With others it is tried again.
+    fn limits(&self) -> String {
+        let Compiling { program, layout: _, limits: CompileLimits { cpu, memory } } = &self.compiling;
+        format!("{} {} {memory}", program.is_some(), cpu.as_secs())
+    }
+
+    /// Makes room for one more.
+    fn forget_refused(&self) {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
+        let refused = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().ends_with(REFUSED));
+        let mut refused: Vec<_> =
+            refused.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+        refused.sort();
+        for (_, path) in refused.iter().take((refused.len() + 1).saturating_sub(MOST_REFUSED)) {
+            _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// What files of components that took too much end in.
+const REFUSED: &str = "refused";
+
+async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RuntimeFault> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| stopped(&error))
+}
+
+fn stopped(error: &tokio::task::JoinError) -> RuntimeFault {
+    RuntimeFault::new(Code::Internal, format!("compiling stopped: {error}"))
 }
 
 /// Compiles and stores. That it could not be stored is no reason to fail: it is compiled again next time.
@@ -137,20 +324,21 @@ fn store(path: &Path, code: &[u8]) -> io::Result<()> {
 }
 
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let unique = format!("{}.{:?}.tmp", std::process::id(), std::thread::current().id());
-    let temporary = path.with_extension(unique);
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(content))
-        .and_then(|()| std::fs::rename(&temporary, path));
+    let (mut file, temporary) = temporary(path)?;
+    let written = file.write_all(content).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
         _ = std::fs::remove_file(&temporary);
     }
     written
+}
+
+/// A new file beside another one, which it is to take the place of.
+fn temporary(path: &Path) -> io::Result<(File, PathBuf)> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let temporary = path.with_extension(format!("{}.{number}.tmp", std::process::id()));
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    Ok((file, temporary))
 }
 
 fn checksum_path(path: &Path) -> PathBuf {

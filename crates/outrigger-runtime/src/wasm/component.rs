@@ -10,6 +10,7 @@ use outrigger_engine::runtime::{Inspection, RuntimeFault};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use super::footprint::{self, Footprint};
+use super::measure::{self, Measure};
 
 /// Interfaces that are offered, without their versions. Of WASI any 0.2, of ours any 1.
 const OFFERED: &[(&str, &[&str])] = &[
@@ -46,20 +47,19 @@ const OURS: &str = "outrigger:plugin";
 ///
 /// # Errors
 /// It cannot be read, or is larger than `max_bytes`.
-pub(super) fn read(root: &Path, entry: &Path, max_bytes: u64) -> Result<Vec<u8>, RuntimeFault> {
-    let path = root.join(entry);
+pub(super) fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, RuntimeFault> {
     let io = |error: std::io::Error| {
         let code = if error.kind() == std::io::ErrorKind::NotFound { Code::InvalidPackage } else { Code::Io };
         RuntimeFault::new(code, format!("the entry {} cannot be read: {error}", path.display()))
     };
-    let size = std::fs::metadata(&path).map_err(io)?.len();
+    let size = std::fs::metadata(path).map_err(io)?.len();
     if size > max_bytes {
         return Err(RuntimeFault::new(
             Code::PackageTooLarge,
             format!("the component {} has {size} bytes; at most {max_bytes} are read", path.display()),
         ));
     }
-    std::fs::read(&path).map_err(io)
+    std::fs::read(path).map_err(io)
 }
 
 /// Checks a component and reads what it offers and needs.
@@ -74,10 +74,12 @@ pub(super) fn inspect(
 ) -> Result<Inspection, RuntimeFault> {
     let invalid = |problem: String| RuntimeFault::new(Code::InvalidComponent, format!("{}: {problem}", name.display()));
     check_encoding(wasm).map_err(&invalid)?;
+    measure(wasm)
+        .map_err(|fault| RuntimeFault { message: format!("{}: {}", name.display(), fault.message), ..fault })?;
     Validator::new_with_features(features())
         .validate_all(wasm)
         .map_err(|error| invalid(format!("the component is damaged or not valid: {error}")))?;
-    let ComponentType { graph, exports, imports } =
+    let ComponentType { graph, exports, imports, notes } =
         wit::read_component(wasm).map_err(|error| invalid(error.to_string()))?;
     let unknown: Vec<&str> = imports.iter().map(String::as_str).filter(|name| !offered(name)).collect();
     if !unknown.is_empty() {
@@ -87,7 +89,7 @@ pub(super) fn inspect(
             offers()
         )));
     }
-    let warnings = warnings(&imports, permissions);
+    let warnings = notes.into_iter().chain(warnings(&imports, permissions)).collect();
     let footprint = footprint::of(wasm).map_err(|error| invalid(error.to_string()))?;
     if let Some(problem) = footprint.problem() {
         return Err(invalid(problem));
@@ -114,6 +116,12 @@ fn check_fits(footprint: &Footprint, limits: &Limits) -> Result<(), String> {
         )),
         false => Ok(()),
     }
+}
+
+/// Measures a component, and refuses one that no limit on time and memory would let be compiled.
+pub(super) fn measure(wasm: &[u8]) -> Result<Measure, RuntimeFault> {
+    let measured = Measure::of(wasm).and_then(|measure| measure.within(&measure::ANY).map(|()| measure));
+    measured.map_err(|problem| RuntimeFault::new(Code::CompileLimit, format!("the component is too large: {problem}")))
 }
 
 fn features() -> WasmFeatures {

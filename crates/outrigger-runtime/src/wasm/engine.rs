@@ -30,21 +30,51 @@ const KEPT_RESIDENT: usize = 256 << 10;
 /// Slots that keep their last contents mapped, in case the same plugin comes again.
 const WARM_SLOTS: u32 = 64;
 
+/// How memories lie in the address space, which compiled code depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Each has all that it can address reserved.
+    Reserved,
+    /// Each takes what it uses.
+    Scarce,
+}
+
+impl Layout {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Scarce => "scarce",
+        }
+    }
+
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        [Self::Reserved, Self::Scarce].into_iter().find(|layout| layout.name() == name)
+    }
+}
+
+/// An engine that compiles for one of such a layout and runs nothing.
+pub(super) fn for_compiling(layout: Layout) -> wasmtime::Result<Engine> {
+    match layout {
+        Layout::Reserved => Engine::new(&base()),
+        Layout::Scarce => Engine::new(&on_demand()),
+    }
+}
+
 /// Makes the engine. Instances come from a pool, which makes a fresh one cheap; where the address space for it
 /// cannot be reserved (`ulimit -v`), they are allocated one by one.
-pub(super) fn create() -> wasmtime::Result<Engine> {
-    let engine = match Engine::new(&pooled()) {
-        Ok(engine) => engine,
+pub(super) fn create() -> wasmtime::Result<(Engine, Layout)> {
+    let (engine, layout) = match Engine::new(&pooled()) {
+        Ok(engine) => (engine, Layout::Reserved),
         Err(error) => {
             tracing::warn!(
                 reason = %format_args!("{error:#}"),
                 "no address space for a pool of instances; each is allocated on its own, which is slower"
             );
-            Engine::new(&on_demand())?
+            (Engine::new(&on_demand())?, Layout::Scarce)
         }
     };
     tick(&engine);
-    Ok(engine)
+    Ok((engine, layout))
 }
 
 fn base() -> Config {
@@ -109,5 +139,28 @@ fn tick(engine: &Engine) {
     };
     if let Err(error) = std::thread::Builder::new().name("outrigger-epoch".to_owned()).spawn(run) {
         tracing::error!(%error, "the clock that interrupts plugins could not be started");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    use super::*;
+
+    #[test]
+    fn s09_code_of_another_process_is_that_of_this_one() {
+        let hash = |engine: &Engine| {
+            let mut hasher = DefaultHasher::new();
+            engine.precompile_compatibility_hash().hash(&mut hasher);
+            hasher.finish()
+        };
+        let check = |running: &Config, layout: Layout| {
+            let running = Engine::new(running).expect("an engine");
+            assert_eq!(hash(&running), hash(&for_compiling(layout).expect("an engine")), "{layout:?}");
+            assert_eq!(Layout::from_name(layout.name()), Some(layout));
+        };
+        check(&pooled(), Layout::Reserved);
+        check(&on_demand(), Layout::Scarce);
     }
 }

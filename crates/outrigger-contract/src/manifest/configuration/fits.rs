@@ -7,6 +7,11 @@ use serde_json::{Number, Value};
 
 use super::{AdditionalProperties, Property, PropertyKind};
 
+/// Choices that an error names.
+const SHOWN: usize = 20;
+/// Items of a list in a manifest that are compared with each other.
+const MOST_UNIQUE: usize = 500;
+
 impl Property {
     /// Why a value does not fit; `Ok` when nothing is known against it.
     pub(super) fn fits(&self, value: &Value) -> Result<(), String> {
@@ -22,8 +27,9 @@ impl Property {
             return Err(format!("{value} is not of the type `{}`", self.kind.name()));
         }
         if !self.choices.is_empty() && !self.choices.contains(value) {
-            let choices: Vec<_> = self.choices.iter().map(Value::to_string).collect();
-            return Err(format!("{value} is none of {}", choices.join(", ")));
+            let choices: Vec<_> = self.choices.iter().take(SHOWN).map(Value::to_string).collect();
+            let more = if self.choices.len() > SHOWN { ", …" } else { "" };
+            return Err(format!("{value} is none of {}{more}", choices.join(", ")));
         }
         match value {
             Value::Number(number) => self.fits_number(number),
@@ -62,6 +68,12 @@ impl Property {
 
     fn fits_items(&self, items: &[Value]) -> Result<(), String> {
         within(items.len(), self.min_items, self.max_items, "items")?;
+        if self.unique_items && items.len() > MOST_UNIQUE {
+            return Err(format!(
+                "{} items are too many to compare with each other; the limit is {MOST_UNIQUE}",
+                items.len()
+            ));
+        }
         if self.unique_items && (1..items.len()).any(|index| items[..index].contains(&items[index])) {
             return Err("an item stands there twice".to_owned());
         }

@@ -180,7 +180,17 @@ fn check_bounds(table: &Table<'_>, property: &Property) {
     }
 }
 
+/// Values to choose from, and examples, of one property. Each is compared with each.
+const MOST_VALUES: usize = 500;
+
 fn values(table: &Table<'_>, word: &'static str, property: &Property) -> Vec<Value> {
+    if let Some(item) = table.get(word)
+        && let NodeValue::Array(items) = &item.node.value
+        && items.len() > MOST_VALUES
+    {
+        item.fail::<()>(format!("{} values are too many; the limit is {MOST_VALUES}", items.len()), None);
+        return Vec::new();
+    }
     table.get(word).and_then(|item| item.list(|item| value(item, property))).unwrap_or_default()
 }
 

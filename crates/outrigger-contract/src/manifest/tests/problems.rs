@@ -241,3 +241,39 @@ fn problems_carry_their_key_and_place() {
     assert_eq!((place.line, place.column), (21, 9));
     assert_eq!(&text[place.span.clone()], "\"5 minutes\"");
 }
+
+/// A manifest with a key of the configuration.
+fn with_key(key: &str) -> String {
+    format!(
+        "name = \"demo\"\nversion = \"1.0.0\"\ntitle = \"Demo\"\ndescription = \"A demo.\"\n\
+         [runtime]\nkind = \"wasm\"\nentry = \"demo.wasm\"\n[configuration]\n{key}\n"
+    )
+}
+
+#[test]
+fn s03_what_is_compared_with_each_other_is_little() {
+    let numbers = |count: usize| (0..count).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
+    let check = |key: &str, expected: &str| {
+        let error = Manifest::parse(&with_key(key)).expect_err("it is refused").to_string();
+        assert!(error.contains(expected) && error.len() < 20_000_000, "{}", &error[..error.len().min(500)]);
+    };
+    let list = format!(
+        "a = {{ type = \"array\", items = {{ type = \"integer\" }}, uniqueItems = true, default = [{}] }}",
+        numbers(100_000)
+    );
+    check(&list, "too many to compare");
+    let many = numbers(60_000);
+    check(&format!("a = {{ type = \"integer\", enum = [{many}], examples = [{many}] }}"), "60000 values are too many");
+    let texts = vec!["\"x\""; 60_000].join(",");
+    check(&format!("a = {{ type = \"integer\", examples = [{texts}] }}"), "60000 values are too many");
+    let choices = numbers(500);
+    Manifest::parse(&with_key(&format!("a = {{ type = \"integer\", enum = [{choices}] }}"))).expect("it is fine");
+}
+
+#[test]
+fn s03_many_problems_are_counted_and_not_all_told() {
+    let keys = (0..40_000).map(|number| format!("k{number} = {{ }}")).collect::<Vec<_>>().join("\n");
+    let error = Manifest::parse(&with_key(&keys)).expect_err("it is refused");
+    assert_eq!(error.problems().len(), 101);
+    assert_eq!(error.problems()[100].message, "39900 more problems are not shown");
+}

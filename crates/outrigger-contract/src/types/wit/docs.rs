@@ -15,6 +15,8 @@ use super::names::short_interface;
 
 const OURS: &str = "outrigger:package-docs";
 const USUAL: &str = "package-docs";
+/// The longest section that is read, in bytes.
+const LONGEST: usize = 1 << 20;
 /// What [`USUAL`] is renamed to; of the same length.
 const HIDDEN: &[u8; USUAL.len()] = b"package_docs";
 
@@ -46,6 +48,9 @@ pub(super) fn take(bytes: &[u8]) -> (PackageDocs, Cow<'_, [u8]>) {
 
 /// A version byte, then JSON.
 fn read(section: &[u8]) -> PackageDocs {
+    if section.len() > LONGEST {
+        return PackageDocs { too_long: Some(section.len()), ..PackageDocs::default() };
+    }
     match section.split_first() {
         Some((0 | 1, json)) => serde_json::from_slice(json).unwrap_or_default(),
         _ => PackageDocs::default(),
@@ -61,6 +66,9 @@ pub(super) struct PackageDocs {
     worlds: BTreeMap<String, WorldItems>,
     #[serde(default)]
     interfaces: BTreeMap<String, InterfaceDocs>,
+    /// The bytes of a section that is not read.
+    #[serde(skip)]
+    too_long: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -127,10 +135,16 @@ impl ItemDocs {
 }
 
 impl PackageDocs {
+    /// What was left out.
+    pub(super) fn note(&self) -> Option<String> {
+        let length = self.too_long?;
+        Some(format!("the documentation in the component has {length} bytes and is not shown; the limit is {LONGEST}"))
+    }
+
     /// The documentation of the one world that the component is of. Its name is not in the component; it is the world
     /// that documents most of the component's exports and none that the component does not have.
     pub(super) fn of_world(self, exported: &BTreeSet<String>) -> WorldDocs {
-        let Self { docs, worlds, interfaces } = self;
+        let Self { docs, worlds, interfaces, too_long: _ } = self;
         let mut best = WorldItems::default();
         let mut score = None;
         for world in worlds.into_values() {

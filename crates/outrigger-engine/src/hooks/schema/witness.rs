@@ -2,7 +2,11 @@
 //! the greatest number, each of the words of an `enum`. At each place only those are kept that fit there. A `pattern` is not
 //! solved: where a value is hard to find, `examples` in the schema show some.
 
+use std::cell::Cell;
+
 use serde_json::{Map, Number, Value as Json, json};
+
+use crate::schema::{CompiledSchema, MOST_WORK};
 
 /// Values of one place that are tried.
 const MOST: usize = 32;
@@ -11,23 +15,38 @@ const LARGEST: usize = 1_000;
 const LONGEST_TEXT: usize = 1_000;
 
 /// Values that fit a schema of the words in [`super::words`]. The first one is the one to take where only one is wanted.
+///
+/// None where it is too much work to find them.
 pub(super) fn of(schema: &Json) -> Vec<Json> {
+    within(schema, &Cell::new(Some(MOST_WORK)))
+}
+
+/// The same with so much work left; none once it was too much.
+fn within(schema: &Json, left: &Cell<Option<u64>>) -> Vec<Json> {
     let found = match schema {
-        Json::Object(schema) => list(schema, "examples").iter().cloned().chain(alternatives(schema)).collect(),
+        Json::Object(schema) => list(schema, "examples").iter().cloned().chain(alternatives(schema, left)).collect(),
         Json::Bool(false) => Vec::new(),
         _ => anything(),
     };
-    let Ok(validator) = super::compile(schema) else { return Vec::new() };
+    let Ok(compiled) = CompiledSchema::compile(schema) else { return Vec::new() };
     let mut kept: Vec<Json> = Vec::new();
     for value in found {
-        if kept.len() < MOST && size(&value) <= LARGEST && !kept.contains(&value) && validator.is_valid(&value) {
+        if kept.len() == MOST {
+            break;
+        }
+        if size(&value) > LARGEST || kept.contains(&value) {
+            continue;
+        }
+        let Some(before) = left.get() else { return Vec::new() };
+        left.set(compiled.cost(&value, before).ok().map(|cost| before - cost));
+        if left.get().is_some() && compiled.validator.is_valid(&value) {
             kept.push(value);
         }
     }
     kept
 }
 
-fn alternatives(schema: &Map<String, Json>) -> Vec<Json> {
+fn alternatives(schema: &Map<String, Json>, left: &Cell<Option<u64>>) -> Vec<Json> {
     if let Some(value) = schema.get("const") {
         return vec![value.clone()];
     }
@@ -39,26 +58,26 @@ fn alternatives(schema: &Map<String, Json>) -> Vec<Json> {
         Some(Json::Array(types)) => types.iter().filter_map(Json::as_str).collect(),
         _ => vec!["object", "string", "number", "integer", "boolean", "array", "null"],
     };
-    types.into_iter().flat_map(|ty| of_type(ty, schema)).collect()
+    types.into_iter().flat_map(|ty| of_type(ty, schema, left)).collect()
 }
 
-fn of_type(ty: &str, schema: &Map<String, Json>) -> Vec<Json> {
+fn of_type(ty: &str, schema: &Map<String, Json>, left: &Cell<Option<u64>>) -> Vec<Json> {
     match ty {
         "null" => vec![Json::Null],
         "boolean" => vec![json!(true), json!(false)],
         "integer" => integers(schema),
         "number" => numbers(schema),
         "string" => texts(schema),
-        "array" => arrays(schema),
-        "object" => objects(schema),
+        "array" => arrays(schema, left),
+        "object" => objects(schema, left),
         _ => Vec::new(),
     }
 }
 
-fn arrays(schema: &Map<String, Json>) -> Vec<Json> {
+fn arrays(schema: &Map<String, Json>, left: &Cell<Option<u64>>) -> Vec<Json> {
     let least = count(schema, "minItems").unwrap_or(0);
     let length = least.max(1);
-    let items = schema.get("items").map_or_else(anything, of);
+    let items = schema.get("items").map_or_else(anything, |items| within(items, left));
     let fits = |item: &&Json| size(item).saturating_mul(length) < LARGEST;
     let mut found: Vec<_> = items.iter().filter(fits).map(|item| Json::Array(vec![item.clone(); length])).collect();
     if least > 1 && schema.get("uniqueItems") == Some(&Json::Bool(true)) {
@@ -70,15 +89,15 @@ fn arrays(schema: &Map<String, Json>) -> Vec<Json> {
     found
 }
 
-fn objects(schema: &Map<String, Json>) -> Vec<Json> {
+fn objects(schema: &Map<String, Json>, left: &Cell<Option<u64>>) -> Vec<Json> {
     let none = Map::new();
     let properties = schema.get("properties").and_then(Json::as_object).unwrap_or(&none);
     let mut required: Vec<&str> = list(schema, "required").iter().filter_map(Json::as_str).collect();
     required.sort_unstable();
     required.dedup();
-    let others = || schema.get("additionalProperties").map_or_else(anything, of);
+    let others = || schema.get("additionalProperties").map_or_else(anything, |others| within(others, left));
     let mut named: Vec<(&str, Vec<Json>)> =
-        properties.iter().map(|(name, property)| (name.as_str(), of(property))).collect();
+        properties.iter().map(|(name, property)| (name.as_str(), within(property, left))).collect();
     for name in &required {
         if !properties.contains_key(*name) {
             named.push((name, others()));

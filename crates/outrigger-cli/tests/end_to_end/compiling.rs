@@ -1,0 +1,129 @@
+//! Components that take long to compile: in a process of its own, within limits, and not twice.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use outrigger_testkit::components::component;
+use serde_json::json;
+
+use crate::harness::{Outcome, Place};
+
+/// A package of a component with a function `run` that is never in the way, and more functions in its core module.
+fn package(place: &Place, functions: &str) -> String {
+    let core = format!(
+        r#"(module (memory (export "memory") 1) (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+        (func (export "run") (result i32) (i32.const 7)) {functions})"#
+    );
+    let wasm = component("package test:big; world plugin { export run: func() -> u32; }", &core);
+    place.write("big/big.wasm", wasm);
+    let manifest = "name = \"big\"\nversion = \"1.0.0\"\ntitle = \"Big\"\ndescription = \"For tests.\"\n\
+                    [runtime]\nkind = \"wasm\"\nentry = \"big.wasm\"\n";
+    place.write("big/plugin.toml", manifest);
+    place.path("big").display().to_string()
+}
+
+fn install(place: &Place, package: &str, limits: &[(&str, &str)]) -> Outcome {
+    Outcome::of(place.command(&["plugin", "install", package, "--yes"]).envs(limits.iter().copied()))
+}
+
+/// One function: loops behind each other, each of which changes other locals than the one before.
+fn loops_and_locals(loops: usize, locals: usize) -> String {
+    let mut text = format!("(func (local {})", "i64 ".repeat(locals));
+    for number in 0..loops {
+        let (a, b, c) = (number % locals, (number * 7 + 1) % locals, (number * 31 + 2) % locals);
+        _ = write!(
+            text,
+            "(loop (local.set {a} (i64.add (local.get {b}) (local.get {c}))) (br_if 0 (i64.eqz (local.get {a}))))"
+        );
+    }
+    text + ")"
+}
+
+/// One function: loops within each other.
+fn nested_loops(depth: usize, locals: usize, times: usize) -> String {
+    let mut text = format!("(func (local {})", "i64 ".repeat(locals));
+    for time in 0..times {
+        text += &"(loop ".repeat(depth);
+        for number in 0..depth {
+            let (a, b) = ((number + time) % locals, (number * 13 + time) % locals);
+            _ = write!(
+                text,
+                "(local.set {a} (i64.mul (local.get {b}) (i64.const 3))) (br_if {} (i64.eqz (local.get {a}))))",
+                number % 7 % (depth - number)
+            );
+        }
+    }
+    text + ")"
+}
+
+/// One function: tables of branches, each of which carries every local further.
+fn tables(count: usize, locals: usize) -> String {
+    let mut text = format!("(func (param i32) (local {})", "i64 ".repeat(locals));
+    for number in 0..count {
+        let labels: String = (0..100).map(|label| format!("{} ", label % 20)).collect();
+        let (a, b) = (1 + number % locals, 1 + (number * 17 + 3) % locals);
+        text += &"(block ".repeat(20);
+        _ = write!(text, "(br_table {labels} 0 (local.get 0))");
+        text += &")".repeat(20);
+        _ = write!(text, "(local.set {a} (i64.add (local.get {b}) (i64.const 1)))");
+    }
+    text + ")"
+}
+
+#[test]
+fn s09_what_takes_too_long_to_compile_is_refused_and_not_tried_again() {
+    let place = Place::new();
+    let package = package(&place, &loops_and_locals(16_000, 3_000));
+    let limits = [("OUTRIGGER_COMPILE_CPU", "2s")];
+    let started = Instant::now();
+    install(&place, &package, &limits).failed(5, &["error[compile_limit]", "2 seconds of computing time"]);
+    let first = started.elapsed();
+    assert_eq!(place.json(&["plugin", "list"]), json!([]));
+    let started = Instant::now();
+    install(&place, &package, &limits).failed(5, &["error[compile_limit]"]);
+    // What was read is read again, and nothing is compiled.
+    assert!(started.elapsed() + Duration::from_millis(700) < first, "{:?} after {first:?}", started.elapsed());
+    let kept = std::fs::read_dir(place.path("data/compiled")).unwrap().flatten();
+    let kept: Vec<_> = kept.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    assert!(kept.iter().any(|name| name.ends_with(".refused")), "{kept:?}");
+    assert!(!kept.iter().any(|name| name.ends_with(".cwasm") || name.ends_with(".tmp")), "{kept:?}");
+}
+
+#[test]
+fn s09_other_shapes_that_take_long_are_refused_too() {
+    for (name, functions) in [
+        ("nested loops", nested_loops(400, 2_000, 20)),
+        ("tables of branches", tables(1_500, 2_000)),
+        ("several such functions", loops_and_locals(4_000, 3_000).repeat(4)),
+    ] {
+        let place = Place::new();
+        let package = package(&place, &functions);
+        let outcome = install(&place, &package, &[("OUTRIGGER_COMPILE_CPU", "1s")]);
+        assert_eq!(outcome.code, 5, "{name}: {outcome:#?}");
+        assert!(outcome.stderr.contains("error[compile_limit]"), "{name}: {outcome:#?}");
+    }
+}
+
+#[test]
+fn s09_what_takes_too_much_memory_to_compile_is_refused() {
+    let place = Place::new();
+    let package = package(&place, &loops_and_locals(16_000, 3_000));
+    let outcome = install(&place, &package, &[("OUTRIGGER_COMPILE_MEMORY", "96MiB")]);
+    outcome.failed(5, &["error[compile_limit]", "96MiB of memory"]);
+    // With other limits it is tried again.
+    let outcome = install(&place, &package, &[("OUTRIGGER_COMPILE_CPU", "1s")]);
+    outcome.failed(5, &["1 seconds of computing time"]);
+}
+
+#[test]
+fn s09_what_is_large_and_ordinary_is_compiled_and_called() {
+    let place = Place::new();
+    let ordinary = "(func (param i32 i64) (result i64) (local i64) (local.set 2 (i64.mul (local.get 1) (i64.const 3)))
+        (if (i32.gt_s (local.get 0) (i32.const 9)) (then (local.set 2 (i64.add (local.get 2) (local.get 1)))))
+        (loop (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br_if 0 (local.get 0))) (local.get 2))";
+    let package = package(&place, &ordinary.repeat(8_000));
+    install(&place, &package, &[]).succeeded();
+    place.run(&["call", "big.run"]).succeeded().shows(&["7"]);
+    let wrong = Outcome::of(place.command(&["plugin", "list"]).env("OUTRIGGER_COMPILE_CPU", "soon"));
+    wrong.failed(2, &["OUTRIGGER_COMPILE_CPU is `soon`"]);
+}

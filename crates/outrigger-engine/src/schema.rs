@@ -1,0 +1,300 @@
+//! JSON Schemas that plugins bring, of what hooks carry and of configurations: compiled within limits, and what it takes to hold
+//! a value to one is known before it begins, because a validator cannot be interrupted.
+//!
+//! Both kinds of schema have only words that speak of a value by itself (`type`, `properties`, `enum`, `pattern` and the like), so
+//! each part of a value meets exactly one part of the schema, and the cost is a sum over both.
+
+use std::collections::HashMap;
+
+use jsonschema::{PatternOptions, Validator};
+use regex_automata::nfa::thompson;
+use serde_json::{Map, Value as Json};
+
+/// Bytes that a pattern may take once it is compiled, which may be far more than it takes to write it.
+const LARGEST_PATTERN: usize = 1 << 20;
+/// The same for all patterns of a schema together.
+const LARGEST_PATTERNS: usize = 2 << 20;
+/// How much work it may be to hold a value to a schema. A unit is about ten nanoseconds.
+pub(crate) const MOST_WORK: u64 = 5_000_000;
+/// What is done at once, without going to a thread for it.
+pub(crate) const LITTLE_WORK: u64 = 100_000;
+/// Bytes of a compiled pattern that are about one of its states. A search takes at worst the number of states times the length
+/// of the text.
+const BYTES_OF_A_STATE: usize = 24;
+
+/// A schema that values can be held to.
+#[derive(Debug)]
+pub(crate) struct CompiledSchema {
+    pub(crate) validator: Validator,
+    root: Node,
+}
+
+/// Holding a value to its schema would be too much work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("checking it takes too much work; the limit is reached at `{path}`")]
+pub(crate) struct TooMuchWork {
+    /// A JSON pointer into the value.
+    path: String,
+}
+
+/// What one part of the schema costs.
+#[derive(Debug, Default)]
+struct Node {
+    /// For any value.
+    once: u64,
+    /// For each byte of a text.
+    byte: u64,
+    /// Values to choose from, and their bytes.
+    choices: u64,
+    choice_bytes: u64,
+    unique: bool,
+    properties: HashMap<String, Node>,
+    items: Option<Box<Node>>,
+    others: Option<Box<Node>>,
+}
+
+impl CompiledSchema {
+    /// Compiles a schema. Patterns are matched in linear time.
+    ///
+    /// # Errors
+    /// It is no schema, or its patterns take too much room once they are compiled.
+    pub(crate) fn compile(schema: &Json) -> Result<Self, String> {
+        let mut left = LARGEST_PATTERNS;
+        let root = Node::of(schema, &mut left)?;
+        let patterns = PatternOptions::regex().size_limit(LARGEST_PATTERN);
+        let options = jsonschema::options().should_validate_formats(true).with_pattern_options(patterns);
+        let validator = options.build(schema).map_err(|error| error.to_string())?;
+        Ok(Self { validator, root })
+    }
+
+    /// How much work it is to hold a value to it.
+    ///
+    /// # Errors
+    /// More than is left.
+    pub(crate) fn cost(&self, value: &Json, left: u64) -> Result<u64, TooMuchWork> {
+        let mut budget = Budget { left, path: Vec::new() };
+        match budget.spend_on(&self.root, value) {
+            Some(()) => Ok(left - budget.left),
+            None => {
+                let path: String = budget.path.iter().map(|part| format!("/{}", shorten(part))).collect();
+                Err(TooMuchWork { path })
+            }
+        }
+    }
+}
+
+fn shorten(part: &str) -> String {
+    part.chars().take(80).collect()
+}
+
+impl Node {
+    fn of(schema: &Json, left: &mut usize) -> Result<Self, String> {
+        let Json::Object(schema) = schema else { return Ok(Self::default()) };
+        let mut node = Self { once: 4 * schema.len() as u64, ..Self::default() };
+        if let Some(pattern) = schema.get("pattern").and_then(Json::as_str) {
+            let size = pattern_size(pattern)?;
+            *left = left.checked_sub(size).ok_or_else(|| {
+                format!("its patterns take more than {LARGEST_PATTERNS} bytes once they are compiled")
+            })?;
+            node.byte += (size / BYTES_OF_A_STATE) as u64;
+        }
+        if schema.contains_key("format") {
+            node.byte += 4;
+        }
+        let choices = schema.get("enum").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+        let choices = choices.iter().chain(schema.get("const"));
+        (node.choices, node.choice_bytes) = choices.fold((0, 0), |(count, size), one| (count + 1, size + bytes(one)));
+        node.unique = schema.get("uniqueItems") == Some(&Json::Bool(true));
+        node.once += schema.get("required").and_then(Json::as_array).map_or(0, Vec::len) as u64 * 4;
+        let inner = |word: &str, left: &mut usize| {
+            schema.get(word).map(|inner| Self::of(inner, left).map(Box::new)).transpose()
+        };
+        (node.items, node.others) = (inner("items", left)?, inner("additionalProperties", left)?);
+        let none = Map::new();
+        for (name, property) in schema.get("properties").and_then(Json::as_object).unwrap_or(&none) {
+            node.properties.insert(name.clone(), Self::of(property, left)?);
+        }
+        Ok(node)
+    }
+}
+
+/// Bytes of a pattern once it is compiled.
+fn pattern_size(pattern: &str) -> Result<usize, String> {
+    let translated = jsonschema_regex::to_rust_regex(pattern)
+        .map_err(|()| format!("the pattern `{}` is not a regular expression", shorten(pattern)))?;
+    let nfa = compile_pattern(&translated, LARGEST_PATTERN).map_err(|error| match error.size_limit() {
+        Some(limit) => {
+            format!("the pattern `{}` takes more than {limit} bytes once it is compiled", shorten(pattern))
+        }
+        None => {
+            format!("the pattern `{}` is not a regular expression that takes linear time: {error}", shorten(pattern))
+        }
+    })?;
+    Ok(nfa.memory_usage())
+}
+
+/// How much work a search for a pattern is, for each byte of the text.
+///
+/// # Errors
+/// It is no pattern, or takes more bytes than that once it is compiled.
+pub(crate) fn states(pattern: &str, largest: usize) -> Result<u64, thompson::BuildError> {
+    compile_pattern(pattern, largest).map(|nfa| (nfa.memory_usage() / BYTES_OF_A_STATE) as u64)
+}
+
+fn compile_pattern(pattern: &str, largest: usize) -> Result<thompson::NFA, thompson::BuildError> {
+    let config = thompson::Config::new().nfa_size_limit(Some(largest));
+    thompson::Compiler::new().configure(config).build(pattern)
+}
+
+/// About how many bytes a value has as JSON.
+fn bytes(value: &Json) -> u64 {
+    match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 8,
+        Json::String(text) => 2 + text.len() as u64,
+        Json::Array(items) => 2 + items.iter().map(bytes).sum::<u64>(),
+        Json::Object(members) => 2 + members.iter().map(|(name, value)| name.len() as u64 + bytes(value)).sum::<u64>(),
+    }
+}
+
+/// What may still be spent, and where it is being spent.
+struct Budget<'v> {
+    left: u64,
+    path: Vec<std::borrow::Cow<'v, str>>,
+}
+
+impl<'v> Budget<'v> {
+    fn spend(&mut self, cost: u64) -> Option<()> {
+        self.left = self.left.checked_sub(cost)?;
+        Some(())
+    }
+
+    /// None where it is too much; `path` then leads there.
+    fn spend_on(&mut self, node: &Node, value: &'v Json) -> Option<()> {
+        self.spend(8 + node.once)?;
+        if node.choices > 0 {
+            // Each choice is compared as far as it is like the value.
+            let compared = node.choice_bytes.min(node.choices.saturating_mul(bytes(value)));
+            self.spend(node.choices.saturating_add(compared / 8))?;
+        }
+        match value {
+            Json::Null | Json::Bool(_) | Json::Number(_) => Some(()),
+            Json::String(text) => self.spend((text.len() as u64).saturating_mul(node.byte) + text.len() as u64 / 8),
+            Json::Array(items) => {
+                if node.unique {
+                    // They are hashed; numbers beyond 2^53 share a hash with up to 2,047 others.
+                    let count = items.len() as u64;
+                    self.spend(bytes(value) / 8 + count.saturating_mul(count.min(2_048)) / 8)?;
+                }
+                let Some(inner) = &node.items else { return Some(()) };
+                items
+                    .iter()
+                    .enumerate()
+                    .try_for_each(|(index, item)| self.within(index.to_string().into(), inner, item))
+            }
+            Json::Object(members) => members.iter().try_for_each(|(name, member)| {
+                self.spend(4 + name.len() as u64 / 8)?;
+                match node.properties.get(name).or(node.others.as_deref()) {
+                    Some(inner) => self.within(name.as_str().into(), inner, member),
+                    None => Some(()),
+                }
+            }),
+        }
+    }
+
+    fn within(&mut self, part: std::borrow::Cow<'v, str>, node: &Node, value: &'v Json) -> Option<()> {
+        self.path.push(part);
+        self.spend_on(node, value)?;
+        self.path.pop();
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn compiled(schema: &Json) -> CompiledSchema {
+        CompiledSchema::compile(schema).unwrap_or_else(|error| panic!("{schema}: {error}"))
+    }
+
+    /// The place at which the limit is reached; none where the value can be held to the schema.
+    fn too_much(schema: &Json, value: &Json) -> Option<String> {
+        compiled(schema).cost(value, MOST_WORK).err().map(|TooMuchWork { path }| path)
+    }
+
+    #[test]
+    fn s03_long_texts_are_not_held_to_large_patterns() {
+        for pattern in ["^[01]*1[01]{9000}$", "^(0|1|01)*1(0|1){5000}$", "([a-f0-9]{1,60}){1,60}$", "(?:.*x){400}"] {
+            let schema = json!({"properties": {"code": {"type": "string", "pattern": pattern}}});
+            let attack = json!({"code": "01".repeat(120_000)});
+            assert_eq!(too_much(&schema, &attack).as_deref(), Some("/code"), "{pattern}");
+            assert_eq!(too_much(&schema, &json!({"code": "0110"})), None, "{pattern}");
+        }
+        // What people write is held to what people send.
+        for pattern in ["^[a-z0-9]+(-[a-z0-9]+)*$", "^/", r"^[\w.+-]+@[\w-]+\.[\w.]+$", r"^\d{4}-\d{2}-\d{2}$"] {
+            let schema = json!({"pattern": pattern});
+            assert_eq!(too_much(&schema, &json!("ada-okafor".repeat(1_000))), None, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn s03_patterns_of_many_items_count_together() {
+        let schema = json!({"type": "array", "items": {"pattern": "^[a-z]{1,500}$"}});
+        let items = |count: usize| json!(vec!["abcdefghijklmnopqrstuvwxyz"; count]);
+        assert_eq!(too_much(&schema, &items(50)), None);
+        let path = too_much(&schema, &items(9_000)).expect("too much in all");
+        assert!(path.starts_with('/') && path.len() > 1, "{path}");
+    }
+
+    #[test]
+    fn s03_choices_times_items_are_bounded() {
+        let long = "a".repeat(100);
+        let choices: Vec<_> = (0..500).map(|number| format!("{long}{number}")).collect();
+        let schema = json!({"items": {"enum": choices}});
+        assert_eq!(too_much(&schema, &json!(vec![long.as_str(); 10])), None);
+        assert!(too_much(&schema, &json!(vec![long.as_str(); 2_500])).is_some());
+    }
+
+    #[test]
+    fn s03_numbers_that_share_a_hash_are_bounded() {
+        let schema = json!({"uniqueItems": true});
+        let numbers = |count: u64| json!((0..count).map(|number| u64::MAX - number).collect::<Vec<_>>());
+        assert_eq!(too_much(&schema, &numbers(1_000)), None);
+        assert!(too_much(&schema, &numbers(25_000)).is_some());
+    }
+
+    #[test]
+    fn s03_formats_and_many_members_are_within_the_bound_and_quick() {
+        // What is let through ends in good time, whatever it is, also without optimisation.
+        let members = |value: Json| Json::Object((0..9_000).map(|name| (name.to_string(), value.clone())).collect());
+        for (schema, value) in [
+            (json!({"additionalProperties": {"format": "email"}}), members(json!("a.a.a.a.a.a.a@example.org"))),
+            (json!({"format": "hostname"}), json!("a.".repeat(120_000))),
+            (json!({"format": "uri"}), json!(format!("https://example.org/{}", "%20".repeat(80_000)))),
+            (json!({"additionalProperties": {"multipleOf": 1e-300}}), members(json!(1.7e308))),
+            (json!({"pattern": "^[01]*1[01]{9000}$"}), json!("1".repeat(250))),
+        ] {
+            let schema = compiled(&schema);
+            if schema.cost(&value, MOST_WORK).is_ok() {
+                let started = Instant::now();
+                let _ = schema.validator.is_valid(&value);
+                assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+            }
+        }
+    }
+
+    #[test]
+    fn s03_patterns_are_linear_and_bounded_when_compiled() {
+        let refused = |schema: Json| CompiledSchema::compile(&schema).expect_err("it is refused");
+        assert!(refused(json!({"pattern": "(a+)+\\1"})).contains("linear time"));
+        assert!(refused(json!({"pattern": "^(?=a)"})).contains("linear time"));
+        assert!(refused(json!({"pattern": "((a{99}){99}){99}"})).contains("once it is compiled"));
+        let many: Map<_, _> =
+            (0..19).map(|name| (name.to_string(), json!({"pattern": format!("^{name}[01]{{9000}}$")}))).collect();
+        assert!(refused(json!({"properties": many})).contains("its patterns take more than"));
+    }
+}

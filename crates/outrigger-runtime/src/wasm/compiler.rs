@@ -1,0 +1,175 @@
+//! Compiling in a process of its own. Cranelift cannot be interrupted, and an allocation that fails ends the process, so a
+//! component that is more than small is compiled by a child with limits on its computing time and memory. The child is this
+//! program again; it reads the component from its standard input and writes compiled code to its standard output.
+//!
+//! Computing time counts, not time on the clock: a busy machine refuses nothing that an idle one takes.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use outrigger_contract::Code;
+use outrigger_contract::units::ByteSize;
+use outrigger_engine::runtime::RuntimeFault;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::engine::{self, Layout};
+use super::measure::Measure;
+
+/// The first argument of a child, which no command has.
+const ARGUMENT: &str = "internal-compile";
+/// Exit code of a child whose component cannot be compiled, for what it says on its standard error.
+const INVALID: u8 = 2;
+/// Time on the clock for each second of computing time: the machine may be busy.
+const PATIENCE: u32 = 10;
+/// Bytes of a child's complaint that are kept.
+const LONGEST_COMPLAINT: u64 = 2_000;
+/// The largest compiled code that is stored.
+const LARGEST_CODE: u64 = 2 << 30;
+
+/// Whether this program takes [`ARGUMENT`].
+static OFFERED: AtomicBool = AtomicBool::new(false);
+
+/// What compiling one component may take at most. Each gets a part of it by the size of its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Computing time of all threads together.
+    pub cpu: Duration,
+    /// In bytes.
+    pub memory: u64,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self { cpu: Duration::from_secs(120), memory: 4 << 30 }
+    }
+}
+
+impl CompileLimits {
+    /// What compiling so much may take: what it usually takes, several times over, and no more than the limits.
+    pub(super) fn of(self, measure: &Measure) -> Self {
+        let mebibytes = measure.code.div_ceil(1 << 20);
+        let cpu = Duration::from_secs(5 + 5 * mebibytes);
+        let memory = (384 << 20) + mebibytes * (96 << 20);
+        Self { cpu: self.cpu.min(cpu), memory: self.memory.min(memory) }
+    }
+}
+
+/// To be called first in `main` of a program that compiles components in processes of its own. Where this process is such a
+/// child, it compiles, and the answer is what the program is to exit with.
+#[must_use]
+pub fn compile_if_asked() -> Option<ExitCode> {
+    OFFERED.store(true, Ordering::Relaxed);
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next()? != ARGUMENT {
+        return None;
+    }
+    Some(match child(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(complaint) => {
+            _ = write!(io::stderr(), "{complaint}");
+            ExitCode::from(INVALID)
+        }
+    })
+}
+
+/// This program, where it can compile.
+pub(super) fn this_program() -> Option<PathBuf> {
+    // Also where the file was replaced since: the child must be of the same build.
+    OFFERED.load(Ordering::Relaxed).then(|| PathBuf::from("/proc/self/exe"))
+}
+
+/// Limits itself before anything else, then compiles.
+fn child(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
+    let arguments: Vec<_> = arguments.filter_map(|argument| argument.into_string().ok()).collect();
+    let [layout, cpu, memory] = &arguments[..] else { return Err("it takes a layout, seconds and bytes".to_owned()) };
+    let layout = Layout::from_name(layout).ok_or("there is no such layout")?;
+    let number = |text: &String| text.parse::<u64>().map_err(|error| error.to_string());
+    let (cpu, memory) = (number(cpu)?, number(memory)?);
+    for (resource, limit) in [
+        (Resource::Cpu, cpu),
+        // Memory that can be written to; address space is not counted, of which the allocator reserves more than it uses.
+        (Resource::Data, memory),
+        (Resource::Fsize, LARGEST_CODE),
+        (Resource::Core, 0),
+    ] {
+        // At the first one of two for computing time, the signal says which limit it was.
+        let limit = Rlimit { current: Some(limit), maximum: Some(limit.saturating_add(5)) };
+        setrlimit(resource, limit).map_err(|error| format!("a limit cannot be set: {error}"))?;
+    }
+    let mut wasm = Vec::new();
+    io::stdin().read_to_end(&mut wasm).map_err(|error| format!("the component cannot be read: {error}"))?;
+    let engine = engine::for_compiling(layout).map_err(|error| format!("{error:#}"))?;
+    let code = engine.precompile_component(&wasm).map_err(|error| format!("{error:#}"))?;
+    drop(wasm);
+    io::stdout().write_all(&code).and_then(|()| io::stdout().flush()).map_err(|error| error.to_string())
+}
+
+/// Compiles a component in a process of its own, into a file.
+///
+/// # Errors
+/// [`Code::CompileLimit`] where it took too much, [`Code::InvalidComponent`] where it cannot be compiled.
+pub(super) async fn compile(
+    program: &Path,
+    layout: Layout,
+    limits: CompileLimits,
+    component: File,
+    code: File,
+) -> Result<(), RuntimeFault> {
+    let internal = |error: io::Error| {
+        RuntimeFault::new(Code::Internal, format!("the process that compiles could not be run: {error}"))
+    };
+    let CompileLimits { cpu, memory } = limits;
+    let seconds = cpu.as_secs().max(1);
+    let mut command = tokio::process::Command::new(program);
+    command.arg(ARGUMENT).args([layout.name().to_owned(), seconds.to_string(), memory.to_string()]);
+    command.env_clear().current_dir("/").kill_on_drop(true);
+    command.stdin(component).stdout(code).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(internal)?;
+    let complaint = child.stderr.take();
+    let run = async {
+        let mut said = Vec::new();
+        if let Some(stderr) = complaint {
+            use tokio::io::AsyncReadExt;
+            _ = stderr.take(LONGEST_COMPLAINT).read_to_end(&mut said).await;
+        }
+        Ok((child.wait().await?, String::from_utf8_lossy(&said).into_owned()))
+    };
+    let outcome = tokio::time::timeout(Duration::from_secs(seconds) * PATIENCE, run).await;
+    let exceeded = |what: String| Err(RuntimeFault::new(Code::CompileLimit, format!("compiling the component {what}")));
+    let (status, said): (ExitStatus, String) = match outcome {
+        Ok(ended) => ended.map_err(internal)?,
+        Err(_) => return exceeded(format!("did not end within {} seconds", seconds * u64::from(PATIENCE))),
+    };
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(()),
+        (Some(_), _) if WANT_OF_MEMORY.iter().any(|text| said.contains(text)) => {
+            exceeded(format!("takes more than {} of memory", ByteSize::bytes(memory)))
+        }
+        (Some(code), _) if code == i32::from(INVALID) => {
+            Err(RuntimeFault::new(Code::InvalidComponent, format!("the component cannot be compiled: {said}")))
+        }
+        (_, Some(SIGXCPU)) => exceeded(format!("takes more than {seconds} seconds of computing time")),
+        // An allocation that fails aborts; the system kills where it has no memory left.
+        (_, Some(SIGABRT | SIGKILL | SIGSEGV | SIGBUS)) => {
+            exceeded(format!("takes more than {} of memory", ByteSize::bytes(memory)))
+        }
+        (_, Some(SIGXFSZ)) => exceeded(format!("makes more than {} of code", ByteSize::bytes(LARGEST_CODE))),
+        _ => Err(RuntimeFault::new(Code::Internal, format!("the process that compiles ended with {status}: {said}"))),
+    }
+}
+
+/// What a child says that could not get memory, or a thread for want of it.
+const WANT_OF_MEMORY: [&str; 4] = ["os error 12", "os error 11", "ut of memory", "memory allocation"];
+
+const SIGABRT: i32 = 6;
+const SIGBUS: i32 = 7;
+const SIGKILL: i32 = 9;
+const SIGSEGV: i32 = 11;
+const SIGXCPU: i32 = 24;
+const SIGXFSZ: i32 = 25;
