@@ -199,7 +199,7 @@ pub(crate) fn check<'a>(
     source: impl Fn(&str) -> Option<&'a Source>,
     whole: Whole,
 ) -> Result<(), Failure> {
-    let (schema, plugin) = (&manifest.configuration, &manifest.name);
+    let plugin = &manifest.name;
     let document = Value::Object(values.clone());
     let mut faults = Vec::new();
     let compiled = compiled(manifest)?;
