@@ -211,7 +211,7 @@ fn r01_who_stops_a_guard_is_warned_of_what_is_closed() {
     place.write("callbacks/plugin.toml", manifest);
     place.write("callbacks/x.wasm", outrigger_testkit::components::callbacks());
     place.run(&["plugin", "install", "./callbacks", "--yes"]).succeeded();
-    place.run(&["hook", "add", "text.shown", "--kind", "filter"]).succeeded();
+    place.run(&["hook", "add", "text.shown", "filter"]).succeeded();
     let subscribe = ["hook", "subscribe", "text.shown", "callbacks.append-a", "--on-error", "fail-closed"];
     let made = place.json(&subscribe);
     let id = made["id"].as_str().expect("an id");

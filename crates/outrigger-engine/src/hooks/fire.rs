@@ -300,7 +300,7 @@ impl Course<'_> {
                 format!("`{function}` is subscribed to `{hook}` as {was}, which is {is} now; subscribe it again");
             return Err(Failure::new(Code::Conflict, message));
         }
-        let revision = self.engine.active_revision(&function.plugin).await?;
+        let revision = self.engine.active_revision(&function.plugin).await.map_err(not_loaded)?;
         let Some((_, described)) = revision.graph.function(function.function.as_str()) else {
             return Err(Failure::function_not_found(function, &revision.graph));
         };
@@ -432,6 +432,12 @@ impl Course<'_> {
         };
         self.engine.inner.recorder.log(line);
     }
+}
+
+/// A plugin that cannot be loaded has not refused anything.
+fn not_loaded(failure: Failure) -> Failure {
+    let code = if failure.code == Code::FunctionFailed { Code::LifecycleFailed } else { failure.code };
+    Failure { code, ..failure }
 }
 
 /// A subscriber whose plugin is disabled is passed over; a fail-closed one has failed.
