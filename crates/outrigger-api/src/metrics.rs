@@ -24,6 +24,8 @@ pub struct MetricsReport {
     pub memory: MemoryMetrics,
     #[serde(default)]
     pub process: ProcessMetrics,
+    #[serde(default)]
+    pub store: StoreMetrics,
     /// How often a plugin was not told of an event or the end of a call, since the start, because too many waited for it.
     #[serde(default)]
     pub dropped_firings: u64,
@@ -81,6 +83,16 @@ pub struct ProcessMetrics {
     /// When it started, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time_seconds: Option<f64>,
+}
+
+/// The store, and the disk that it is on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StoreMetrics {
+    /// Whether writes are taken.
+    pub writable: bool,
+    /// What this process may still use of the disk of the data directory, in bytes, without the reserve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
 }
 
 /// How well one plugin is.
@@ -269,6 +281,24 @@ pub const PROCESS_MEASURES: [Measure<ProcessMetrics>; 4] = [
         kind: MeasureKind::Gauge,
         unit: "s",
         value: |process| process.start_time_seconds,
+    },
+];
+
+/// All that is told of the store.
+pub const STORE_MEASURES: [Measure<StoreMetrics>; 2] = [
+    Measure {
+        name: "outrigger_store_writable",
+        about: "1 while the database takes writes, 0 while the disk is full, read-only or fails.",
+        kind: MeasureKind::Gauge,
+        unit: "1",
+        value: |store| Some(if store.writable { 1.0 } else { 0.0 }),
+    },
+    Measure {
+        name: "outrigger_data_free_bytes",
+        about: "Free space on the disk of the data directory.",
+        kind: MeasureKind::Gauge,
+        unit: "By",
+        value: |store| store.free_bytes.map(whole),
     },
 ];
 

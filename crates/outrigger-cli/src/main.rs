@@ -6,5 +6,8 @@
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> std::process::ExitCode {
+    // Files are made for their owner, whatever the mask is that the process was given.
+    let given = rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::umask(given & !rustix::fs::Mode::RWXU);
     outrigger_cli::run()
 }

@@ -66,6 +66,9 @@ pub enum Code {
     FileGrantRefused,
     FileGrantChanged,
     CompileLimit,
+    DiskFull,
+    StoreReadOnly,
+    NotReady,
     Internal,
 }
 
@@ -311,6 +314,15 @@ table! {
     CompileLimit "compile_limit" 422 -32602 LIMIT
         "Compiling the plugin's component takes more time, memory or room than it may."
         "Build it with optimization and without huge functions. OUTRIGGER_COMPILE_CPU and OUTRIGGER_COMPILE_MEMORY raise the limits."
+    DiskFull "disk_full" 503 -32603 SYSTEM
+        "The disk of the data directory is full. Nothing is written until there is room; what makes room still works."
+        "Free some space. The server goes on by itself when there is room; `outrigger doctor` says how much is missing."
+    StoreReadOnly "store_read_only" 503 -32603 SYSTEM
+        "The database is read-only, so nothing can be written."
+        "Look in the system's log why its file system became read-only, and mount it for writing; the server goes on by itself."
+    NotReady "not_ready" 503 -32000 SYSTEM
+        "The server is up and cannot serve requests as it should."
+        "The message says why; `outrigger doctor` says more."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

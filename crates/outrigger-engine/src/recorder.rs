@@ -37,6 +37,11 @@ const TRIES: u32 = 5;
 /// Between the first two tries, and so much more before each further one.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// While the store takes no writes, so many runs and rows of statistics, and a fifth as many log lines, are kept for when it
+/// does; beyond them the newest are dropped, which is said.
+const HELD: usize = 5_000;
+/// How often what is kept is tried again.
+const HELD_PAUSE: Duration = Duration::from_millis(500);
 /// How long whoever wants to read waits for what is still to be written.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -240,8 +245,12 @@ impl Drop for Recorder {
 }
 
 async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
+    let mut held = Held::default();
     loop {
-        shared.begun.notified().await;
+        match held.batch.is_empty() {
+            true => shared.begun.notified().await,
+            false => drop(tokio::time::timeout(HELD_PAUSE, shared.begun.notified()).await),
+        }
         let _ = tokio::time::timeout(BATCH_AGE, shared.urgent.notified()).await;
         let Pending { mut batch, grouped, records: _, flushes, closed } = {
             let mut pending = shared.pending.lock();
@@ -251,15 +260,71 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
         shared.room.notify_waiters();
         batch.audit.extend(group(&batch.runs, &grouped));
         let lines = Lines::of(&batch.logs);
-        append(&*store, batch, &shared.closing).await;
+        if let Some(left) = append(&*store, held.join(batch), &shared.closing).await {
+            held.keep(left);
+        } else {
+            held.say_what_was_dropped();
+        }
         shared.lines.lock().remove(lines);
         for done in flushes {
             // Who asked may have gone away.
             let _ = done.send(());
         }
         if closed {
+            held.give_up();
             return;
         }
+    }
+}
+
+/// What waits for the store to take writes again.
+#[derive(Debug, Default)]
+struct Held {
+    batch: RecordBatch,
+    dropped: usize,
+}
+
+impl Held {
+    /// What waits, and the new records behind it.
+    fn join(&mut self, new: RecordBatch) -> RecordBatch {
+        let mut batch = std::mem::take(&mut self.batch);
+        let RecordBatch { runs, logs, statistics, audit } = new;
+        batch.runs.extend(runs);
+        batch.logs.extend(logs);
+        batch.statistics.extend(statistics);
+        batch.audit.extend(audit);
+        batch
+    }
+
+    /// Keeps what could not be written, as far as there is room.
+    fn keep(&mut self, mut left: RecordBatch) {
+        let RecordBatch { runs, logs, statistics, audit: _ } = &mut left;
+        let before = runs.len() + logs.len() + statistics.len();
+        runs.truncate(HELD);
+        // Each may have many fields.
+        logs.truncate(HELD / 5);
+        statistics.truncate(HELD);
+        let dropped = before - (runs.len() + logs.len() + statistics.len());
+        if dropped > 0 && self.dropped == 0 {
+            tracing::error!(
+                "the store takes no writes, and no more runs and log lines can be kept: new ones are dropped"
+            );
+        }
+        self.dropped += dropped;
+        self.batch = left;
+    }
+
+    fn say_what_was_dropped(&mut self) {
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped > 0 {
+            tracing::error!(records = dropped, "records are lost: the store took no writes for too long");
+        }
+    }
+
+    fn give_up(&mut self) {
+        let RecordBatch { runs, logs, statistics, audit: _ } = std::mem::take(&mut self.batch);
+        self.dropped += runs.len() + logs.len() + statistics.len();
+        self.say_what_was_dropped();
     }
 }
 
@@ -290,14 +355,20 @@ fn group(runs: &[RunRecord], grouped: &[usize]) -> Option<AuditEntry> {
     })
 }
 
-/// Writes a batch. A store that is briefly busy or full is tried again; meanwhile the callers find no room, and slow down.
-async fn append(store: &dyn Store, batch: RecordBatch, closing: &CancellationToken) {
+/// Writes a batch. A store that is briefly busy is tried again; meanwhile the callers find no room, and slow down. Of one that
+/// takes no writes at present the audit log is asked for alone, and what is left is answered.
+async fn append(store: &dyn Store, batch: RecordBatch, closing: &CancellationToken) -> Option<RecordBatch> {
     if batch.is_empty() {
-        return;
+        return None;
     }
     for attempt in 1..=TRIES {
         match store.record_append(&batch).await {
-            Ok(()) => return,
+            Ok(()) => return None,
+            Err(StoreError::Unwritable(_)) => {
+                let RecordBatch { audit, runs, logs, statistics } = batch;
+                append_audit(store, &audit, closing).await;
+                return Some(RecordBatch { runs, logs, statistics, audit: Vec::new() });
+            }
             // There is a run among them that is there already, and that will be no different the next time.
             Err(StoreError::Conflict { .. }) => break,
             Err(error) => {
@@ -313,6 +384,7 @@ async fn append(store: &dyn Store, batch: RecordBatch, closing: &CancellationTok
     append_apart(store, RecordBatch { logs, ..RecordBatch::default() }).await;
     append_apart(store, RecordBatch { statistics, ..RecordBatch::default() }).await;
     append_runs(store, runs).await;
+    None
 }
 
 /// Writes entries of the audit log, for as long as it takes. Only a process that ends gives them up.

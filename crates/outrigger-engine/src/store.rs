@@ -136,6 +136,14 @@ pub trait Store:
     /// can write in between. Answers how many.
     async fn prune(&self, keep: &Keep) -> Result<u64, StoreError>;
 
+    /// Why nothing can be written at present; none while writes are taken.
+    fn write_fault(&self) -> Option<WriteFault> {
+        None
+    }
+    /// What this process may still use of the disk that things are kept on, in bytes; none where that is not known.
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
     /// Writes something that changes nothing: proof that it can be written to. Takes as long whatever there is in it.
     async fn touch(&self) -> Result<(), StoreError>;
     /// Looks whether the store is whole and can be written to; what it found, for a person to read. Reads all of it.
@@ -168,6 +176,9 @@ pub enum StoreError {
         /// What was asked of it.
         action: &'static str,
     },
+    /// Nothing can be written at present; what was asked for was not done.
+    #[error("the database cannot be written to since {}: {}, {}", shown(&.0.since), .0.kind.as_str(), .0.reason)]
+    Unwritable(WriteFault),
     /// The database did not do it.
     #[error("the database failed while it was to {action}")]
     Database {
@@ -186,9 +197,48 @@ impl StoreError {
         match self {
             Self::Conflict { .. } => Code::Conflict,
             Self::Unsupported { .. } => Code::Unsupported,
-            Self::Corrupt { .. } | Self::Database { .. } => Code::StoreFailed,
+            Self::Unwritable(WriteFault { kind: WriteFaultKind::Full, .. }) => Code::DiskFull,
+            Self::Unwritable(WriteFault { kind: WriteFaultKind::ReadOnly, .. }) => Code::StoreReadOnly,
+            Self::Corrupt { .. } | Self::Database { .. } | Self::Unwritable(_) => Code::StoreFailed,
         }
     }
+}
+
+/// Why a store cannot be written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteFault {
+    pub kind: WriteFaultKind,
+    /// The driver's own words for the last failure.
+    pub reason: String,
+    /// When the first write failed.
+    pub since: OffsetDateTime,
+}
+
+/// In which way a store cannot be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteFaultKind {
+    /// There is no room. What makes room may still be possible.
+    Full,
+    /// The file or its file system is read-only.
+    ReadOnly,
+    /// The disk failed in some other way.
+    Failed,
+}
+
+impl WriteFaultKind {
+    /// For a person to read.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "the disk is full",
+            Self::ReadOnly => "it is read-only",
+            Self::Failed => "the disk fails",
+        }
+    }
+}
+
+fn shown(at: &OffsetDateTime) -> String {
+    at.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
 }
 
 /// An installed plugin.

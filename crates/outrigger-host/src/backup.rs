@@ -162,7 +162,7 @@ impl<R: Read> Read for Watch<'_, R> {
 }
 
 fn io_error(what: impl std::fmt::Display, error: &std::io::Error) -> ApiError {
-    ApiError::new(Code::Io, format!("{what}: {error}"))
+    ApiError::new(crate::disk::code_of(error, Code::Io), format!("{what}: {error}"))
 }
 
 #[cfg(test)]

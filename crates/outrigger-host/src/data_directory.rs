@@ -13,13 +13,18 @@
 //! install.lock          held while packages are added or removed
 //! server.lock           held by the server, or shared by the commands that work without one
 //! server.sock           where the server listens for commands on this machine
+//! reserve               space that is given up when the disk is full
 //! ```
+
+pub(crate) mod ownership;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use outrigger_api::{ApiError, ApiResult, Code};
 use outrigger_contract::Digest;
+
+use crate::disk;
 
 /// A data directory that exists.
 #[derive(Clone, Debug)]
@@ -34,10 +39,15 @@ impl DataDirectory {
         if root.exists() && !root.is_dir() {
             return Err(ApiError::new(Code::DataDirectory, format!("{} is not a folder", root.display())));
         }
+        if !root.exists() {
+            // Nothing is made where it would be refused.
+            ownership::refuse(&ownership::places(root))?;
+        }
         for folder in [root.to_owned(), directory.packages(), directory.compiled(), directory.staging()] {
             make_private_folder(&folder)
                 .map_err(|error| failed(&format!("the folder {} could not be made", folder.display()), &error))?;
         }
+        ownership::refuse(&ownership::places(root))?;
         Ok(directory)
     }
 
@@ -90,8 +100,7 @@ impl DataDirectory {
     pub(crate) fn hold(&self, how: Hold) -> ApiResult<Option<DirectoryHold>> {
         let path = self.root.join("server.lock");
         let unusable = |error| failed(&format!("{} could not be locked", path.display()), &error);
-        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
-        let file = file.map_err(unusable)?;
+        let file = lock_file().read(true).open(&path).map_err(unusable)?;
         let taken = match how {
             Hold::Alone => file.try_lock(),
             Hold::Shared => file.try_lock_shared(),
@@ -107,10 +116,7 @@ impl DataDirectory {
     /// dies. Blocks; call it where that is allowed.
     pub(crate) fn lock_packages(&self) -> ApiResult<PackagesLock> {
         let path = self.root.join("install.lock");
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
+        let file = lock_file()
             .open(&path)
             .and_then(|file| file.lock().map(|()| file))
             .map_err(|error| failed(&format!("{} could not be locked", path.display()), &error))?;
@@ -148,7 +154,15 @@ pub(crate) struct PackagesLock {
 }
 
 pub(crate) fn failed(what: &str, error: &std::io::Error) -> ApiError {
-    ApiError::new(Code::DataDirectory, format!("{what}: {error}"))
+    ApiError::new(disk::code_of(error, Code::DataDirectory), format!("{what}: {error}"))
+}
+
+/// For a file that is only there to be locked, and only by its owner.
+pub(crate) fn lock_file() -> fs::OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options
 }
 
 /// Makes a folder, and those above it, that only its owner can use.

@@ -7,15 +7,20 @@ use outrigger_engine::Engine;
 use outrigger_engine::health::{HealthView, Status};
 use outrigger_engine::hooks::ClosedHook;
 use outrigger_engine::lifecycle::PluginState;
+use outrigger_engine::store::StoreError;
 use outrigger_registry::Trust;
 
 use crate::convert;
+use crate::data_directory::ownership::{self, Finding, Severity};
 use crate::overrides::{Files, HostOverrides};
 use crate::packages::Packages;
 use crate::signatures::trust_error;
 
 pub(crate) async fn examine(engine: &Engine, packages: &Packages, overrides: &HostOverrides) -> DoctorReport {
-    let mut checks = vec![data_directory(packages.directory().root()), database(engine).await];
+    let root = packages.directory().root();
+    let mut checks = vec![data_directory(root)];
+    checks.extend(permissions(root));
+    checks.extend([disk(engine), database(engine).await]);
     checks.extend(plugins(engine));
     checks.extend(health(engine).await);
     checks.extend(hooks(engine));
@@ -38,19 +43,51 @@ fn advised(check: DoctorCheck, hint: impl Into<String>) -> DoctorCheck {
 }
 
 fn data_directory(root: &Path) -> DoctorCheck {
-    use std::os::unix::fs::PermissionsExt;
     let name = "data directory";
     let probe = root.join(".write-probe");
     if let Err(error) = std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)) {
         let found = check(name, CheckOutcome::Failed, format!("{} cannot be written to: {error}", root.display()));
         return advised(found, "give this user the right to write there, or name another with `--data DIR`");
     }
-    let mode = std::fs::metadata(root).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o022 != 0 {
-        let found = check(name, CheckOutcome::Warning, format!("{} can be changed by other users", root.display()));
-        return advised(found, format!("chmod go-w {}", root.display()));
-    }
     check(name, CheckOutcome::Ok, format!("{} can be written to", root.display()))
+}
+
+/// Whether other users can change or read what only this one should.
+fn permissions(root: &Path) -> Vec<DoctorCheck> {
+    let name = "permissions";
+    let findings = ownership::everything(root);
+    if findings.is_empty() {
+        return vec![check(name, CheckOutcome::Ok, "no other user can change the data directory")];
+    }
+    let shown = findings.into_iter().map(|Finding { severity, message, remedy }| {
+        let outcome = match severity {
+            Severity::Refused => CheckOutcome::Failed,
+            Severity::Warning => CheckOutcome::Warning,
+        };
+        advised(check(name, outcome, message), remedy)
+    });
+    shown.collect()
+}
+
+/// Less free space than this is worth a warning: in bytes.
+const LITTLE: u64 = 256 << 20;
+
+/// Whether writes are taken, and whether there is room for more.
+fn disk(engine: &Engine) -> DoctorCheck {
+    let name = "disk";
+    let store = engine.store();
+    if let Some(fault) = store.write_fault() {
+        let error = convert::store_error(StoreError::Unwritable(fault));
+        return advised(check(name, CheckOutcome::Failed, error.message), error.hint);
+    }
+    match store.free_bytes() {
+        Some(free) if free < LITTLE => advised(
+            check(name, CheckOutcome::Warning, format!("{} MiB are free for the data directory", free >> 20)),
+            "free some space: when the disk is full, nothing is written any more but the audit log",
+        ),
+        Some(free) => check(name, CheckOutcome::Ok, format!("{} MiB are free for the data directory", free >> 20)),
+        None => check(name, CheckOutcome::Ok, "its free space is not known"),
+    }
 }
 
 async fn database(engine: &Engine) -> DoctorCheck {
@@ -171,7 +208,6 @@ fn files(engine: &Engine) -> DoctorCheck {
 
 /// Whether it can be told whose packages are installed, and whether there is anybody.
 fn signatures(trust_file: &Path) -> DoctorCheck {
-    use std::os::unix::fs::PermissionsExt;
     let name = "signatures";
     let trust = match Trust::read(trust_file) {
         Ok(trust) => trust,
@@ -180,10 +216,6 @@ fn signatures(trust_file: &Path) -> DoctorCheck {
             return advised(check(name, CheckOutcome::Failed, error.message), error.hint);
         }
     };
-    if std::fs::metadata(trust_file).is_ok_and(|found| found.permissions().mode() & 0o022 != 0) {
-        let message = format!("{} can be changed by other users", trust_file.display());
-        return advised(check(name, CheckOutcome::Warning, message), format!("chmod go-w {}", trust_file.display()));
-    }
     let revoked = trust.keys().iter().filter(|key| key.revoked).count();
     let trusted = trust.keys().len() - revoked;
     let required = if trust.is_required() { "packages need one" } else { "packages need none" };

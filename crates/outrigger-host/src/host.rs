@@ -19,6 +19,7 @@ use outrigger_runtime::{WasmOptions, WasmRuntime};
 use outrigger_store::SqliteStore;
 use time::OffsetDateTime;
 
+use crate::data_directory::ownership::{self, Finding};
 use crate::data_directory::{DataDirectory, DirectoryHold, Hold};
 use crate::functions::Catalogue;
 use crate::keys::Keys;
@@ -29,7 +30,7 @@ use crate::packages::Packages;
 use crate::session::{Session, Who};
 use crate::telemetry::{Telemetry, TelemetryOptions};
 use crate::vault::KeyRing;
-use crate::{HostOptions, convert, options};
+use crate::{HostOptions, convert, environment, options};
 
 /// How often keys that another process made or revoked are looked for.
 const TIDY: Duration = Duration::from_secs(5);
@@ -80,6 +81,8 @@ pub struct ServerWork {
     pub ceiling: Vec<String>,
     /// Where backups go that are asked for by a name alone.
     pub backups: Option<PathBuf>,
+    /// Space that is kept for a full disk, in bytes: the audit log, pruning and removing things go on in it.
+    pub reserve: Option<u64>,
 }
 
 /// How long a server waits for commands that are at work in its directory.
@@ -94,6 +97,24 @@ pub fn running_server(options: &HostOptions) -> ApiResult<Option<PathBuf>> {
     Ok(directory.hold(Hold::Shared)?.is_none().then(|| directory.socket()))
 }
 
+/// Refuses a file with a private key that others than its owner and its group can read, or that others can change.
+///
+/// # Errors
+/// `data_directory`, with the command that corrects it.
+pub fn check_key_file(path: &Path) -> ApiResult<()> {
+    ownership::refuse(&ownership::key_file(path))
+}
+
+/// Refuses a data directory that others can change; what others can read, but should not, is said.
+fn look_at_everything(root: &Path) -> ApiResult<()> {
+    let findings = ownership::everything(root);
+    ownership::refuse(&findings)?;
+    for Finding { severity: _, message, remedy } in findings {
+        tracing::warn!("{message}; run `{remedy}`");
+    }
+    Ok(())
+}
+
 impl Host {
     /// Opens a data directory for one command, and makes it where it is not there.
     ///
@@ -102,7 +123,7 @@ impl Host {
     pub async fn open(options: HostOptions) -> ApiResult<Self> {
         let directory = DataDirectory::open(&options.data)?;
         match directory.hold(Hold::Shared)? {
-            Some(hold) => Self::over(directory, hold, options, options::ceiling(&[])?, None, None).await,
+            Some(hold) => Self::over(directory, hold, options, options::ceiling(&[])?, None, None, None).await,
             None => {
                 let message = format!("a server holds {}", directory.root().display());
                 Err(ApiError::new(Code::DataDirectory, message)
@@ -130,8 +151,10 @@ impl Host {
         let until = Instant::now() + WAIT_FOR_COMMANDS;
         loop {
             if let Some(hold) = directory.hold(Hold::Alone)? {
+                look_at_everything(directory.root())?;
                 let ceiling = options::ceiling(&work.ceiling)?;
-                let host = Self::over(directory, hold, options, ceiling, telemetry, work.backups.clone()).await?;
+                let (backups, reserve) = (work.backups.clone(), work.reserve);
+                let host = Self::over(directory, hold, options, ceiling, telemetry, backups, reserve).await?;
                 // Nobody who sent something before is still there to have it installed.
                 host.inner.packages.uploads.clear();
                 let idle_variables = host.inner.overrides.idle(&host.inner.engine).await;
@@ -140,7 +163,7 @@ impl Host {
                 }
                 // Only here: of several processes, one does this.
                 let owners = Arc::new(Owners(Arc::downgrade(&host.inner)));
-                let ServerWork { jobs, health, webhooks, retention, ceiling: _, backups: _ } = work;
+                let ServerWork { jobs, health, webhooks, retention, ceiling: _, backups: _, reserve: _ } = work;
                 let engine = &host.inner.engine;
                 engine.start_jobs(jobs, Arc::clone(&owners) as _).await.map_err(convert::error)?;
                 engine.start_health(health).await.map_err(convert::error)?;
@@ -183,8 +206,13 @@ impl Host {
         ceiling: Ceiling,
         telemetry: Option<Arc<Telemetry>>,
         backups: Option<PathBuf>,
+        reserve: Option<u64>,
     ) -> ApiResult<Self> {
-        let store = Arc::new(SqliteStore::open(&directory.database()).await.map_err(convert::store_error)?);
+        if let Some(path) = environment::path(environment::SECRET_KEY_FILE) {
+            check_key_file(&path)?;
+        }
+        let store = SqliteStore::open_with_reserve(&directory.database(), reserve).await;
+        let store = Arc::new(store.map_err(convert::store_error)?);
         let options_of_runtime = WasmOptions {
             protected: Some(directory.root().to_owned()),
             compile_limits: options::compile_limits()?,
@@ -267,6 +295,11 @@ impl Host {
     }
 }
 
+fn not_ready(error: ApiError) -> ApiError {
+    let not_ready = ApiError::new(Code::NotReady, error.message);
+    not_ready.with_hint(error.hint)
+}
+
 #[async_trait]
 impl Door for Host {
     async fn enter(&self, key: &str, visit: Visit) -> ApiResult<Arc<dyn Platform>> {
@@ -287,7 +320,7 @@ impl Door for Host {
             return found.clone();
         }
         // Not `check`, which reads the whole database: this is asked every few seconds.
-        let found = self.inner.engine.store().touch().await.map_err(convert::store_error);
+        let found = self.inner.engine.store().touch().await.map_err(|error| not_ready(convert::store_error(error)));
         *last = Some((Instant::now(), found.clone()));
         found
     }

@@ -4,6 +4,7 @@
 pub mod backup;
 mod convert;
 mod data_directory;
+mod disk;
 mod doctor;
 pub mod environment;
 mod functions;
@@ -26,7 +27,7 @@ mod uploads;
 mod usage;
 mod vault;
 
-pub use host::{Host, ServerWork, running_server};
+pub use host::{Host, ServerWork, check_key_file, running_server};
 pub use options::HostOptions;
 pub use outrigger_engine::retention::{Kept, Retention};
 pub use outrigger_engine::webhooks::WebhookOptions;

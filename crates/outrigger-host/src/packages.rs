@@ -28,7 +28,7 @@ use crate::inheritance::{self, TakeOver};
 use crate::overrides::HostOverrides;
 use crate::signatures::Standing;
 use crate::uploads::Uploads;
-use crate::{convert, functions};
+use crate::{convert, disk, functions};
 
 use admission::{check_ceiling, check_functions, check_modest, check_unchanged};
 use effects::{InstallEffects, is_in_place, remove_folder};
@@ -442,6 +442,9 @@ impl Packages {
         };
         let trust_file = self.directory.trust();
         let (staged, signature) = in_background(move || {
+            // An archive unpacks to more than its own size; a folder is as large as what is in it, which nobody knows yet.
+            let archive = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file);
+            disk::require(&staging, archive.map_or(0, |archive| archive.len() * 2))?;
             let staged = outrigger_registry::stage(&path, &staging).map_err(|error| package_error(&error))?;
             let signature = Standing::of(&staged, &trust_file)?;
             Ok((staged, signature))
@@ -527,7 +530,11 @@ fn describe_duplicate(duplicate: &Duplicate) -> String {
 }
 
 pub(crate) fn package_error(error: &PackageError) -> ApiError {
-    let shown = ApiError::new(error.code(), chain(error));
+    let code = match error {
+        PackageError::Io { source, .. } => disk::code_of(source, error.code()),
+        _ => error.code(),
+    };
+    let shown = ApiError::new(code, chain(error));
     match error.hint() {
         Some(hint) => shown.with_hint(hint),
         None => shown,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use outrigger_api::metrics::StoreMetrics;
 use outrigger_api::{
     ApiError, ApiResult, Code, FunctionMetrics, FunctionStatistics, LatencyBucket, LogEntry, MemoryMetrics,
     MetricsReport, PluginMetrics, RecordQuery, RunEntry, StatisticsReport,
@@ -94,7 +95,9 @@ pub(crate) async fn metrics(engine: &Engine) -> ApiResult<MetricsReport> {
         limit_bytes: memory.limit(),
         refusals: memory.refused(),
     };
-    Ok(MetricsReport { plugins, functions, health, each_plugin, memory, process, dropped_firings })
+    let store = engine.store();
+    let store = StoreMetrics { writable: store.write_fault().is_none(), free_bytes: store.free_bytes() };
+    Ok(MetricsReport { plugins, functions, health, each_plugin, memory, process, store, dropped_firings })
 }
 
 fn plugin_metrics(counters: PluginCounters) -> PluginMetrics {

@@ -132,6 +132,7 @@ impl Session {
     async fn act<T>(&self, act: Act<'_>, work: impl Future<Output = ApiResult<(T, Trace)>> + Send) -> ApiResult<T> {
         let Act { right, name, destroys } = act;
         self.require(right, name)?;
+        let takes_no_writes = self.host.engine.store().write_fault().is_some();
         if destroys {
             let intent = self.entry(right, name, Stage::Intent);
             self.host.engine.audit(intent).await.map_err(convert::error)?;
@@ -148,6 +149,9 @@ impl Session {
                 (entry.allowed, entry.decision) = (false, Some(error.message.clone()));
                 Err(error)
             }
+            // It was refused before anything was done, as all writes are for now, which the process's own log says. Entries
+            // of each would use up the space that is reserved for what is done.
+            Err(error) if takes_no_writes && !destroys && is_of_the_disk(error.code) => return Err(error),
             Err(error) => {
                 entry.code = Some(error.code);
                 Err(error)
@@ -183,6 +187,10 @@ impl Session {
     }
 }
 
+const fn is_of_the_disk(code: Code) -> bool {
+    matches!(code, Code::DiskFull | Code::StoreReadOnly | Code::StoreFailed)
+}
+
 #[async_trait]
 impl Platform for Session {
     fn admit(&self, right: &str, name: Option<&str>) -> ApiResult<()> {
@@ -206,7 +214,10 @@ impl Platform for Session {
 
     async fn close(&self) -> ApiResult<()> {
         if matches!(self.who, Who::Local) {
-            self.host.keys.tidy().await?;
+            // When a key was last used is worth less than a shutdown that goes on to its end.
+            if let Err(error) = self.host.keys.tidy().await {
+                tracing::warn!(%error, "when keys were last used could not be written down");
+            }
             self.host.engine.shutdown().await;
             if let Some(telemetry) = &self.host.telemetry {
                 telemetry.close().await;

@@ -21,6 +21,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 
 use crate::data_directory::{failed, make_private_folder};
+use crate::disk;
 use crate::packages::{in_background, package_error};
 
 /// How long a package waits to be installed.
@@ -122,7 +123,8 @@ impl Uploads {
             return Err(too_large(limit));
         }
         let (archive, place) = self.room(kind, sender)?;
-        let (found, bytes) = write(&archive, &place, content, limit).await?;
+        disk::require(&self.folder, size.unwrap_or(0))?;
+        let (found, bytes) = write(&archive, &self.folder, &place, content, limit).await?;
         if size.is_some_and(|size| size != bytes) {
             let message = format!("{bytes} bytes of the package arrived, not the number that was announced");
             return Err(ApiError::new(Code::InvalidUsage, message).with_hint("send it again"));
@@ -239,6 +241,7 @@ const KINDS: [ArchiveKind; 2] = [ArchiveKind::Zip, ArchiveKind::TarGz];
 /// Writes what arrives into a file. Answers its SHA-256 and its length.
 async fn write(
     path: &Path,
+    folder: &Path,
     place: &Place,
     mut content: outrigger_api::Content,
     limit: u64,
@@ -254,6 +257,7 @@ async fn write(
         }
         place.grow(piece.len() as u64)?;
         hasher.update(&piece);
+        disk::require(folder, piece.len() as u64)?;
         file.write_all(&piece).await.map_err(unwritable)?;
     }
     file.flush().await.map_err(unwritable)?;

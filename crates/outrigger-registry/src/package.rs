@@ -325,7 +325,8 @@ impl StagedPackage {
         fs::create_dir_all(parent).map_err(|source| PackageError::from_io(parent, "create", source))?;
         let moved = match fs::rename(&root, destination) {
             Ok(()) => sync(parent),
-            Err(_) if destination.join(manifest::FILE_NAME).is_file() => Ok(()),
+            // Whoever put it there may have failed to make it last.
+            Err(_) if destination.join(manifest::FILE_NAME).is_file() => sync(parent),
             Err(source) => Err(PackageError::from_io(destination, "move a package to", source)),
         };
         // Removes what is left of the staging folder: all of it when nothing was moved.

@@ -107,7 +107,7 @@ impl Idempotency {
         let ours = Arc::clone(&first);
         let task = tasks.spawn(async move {
             let place = request.place;
-            answers.try_get_with(place, begin(request, &*door, &ours, work)).await
+            answers.try_get_with(place, begin(request, door, &ours, work)).await
         });
         let kept = match task.await {
             Ok(Ok(kept)) => kept,
@@ -135,7 +135,7 @@ enum Passing {
 /// Does the work, unless it was begun before this process was.
 async fn begin(
     request: Request,
-    door: &dyn Door,
+    door: Arc<dyn Door>,
     ours: &AtomicBool,
     work: Pin<Box<dyn Future<Output = Answered> + Send>>,
 ) -> Result<Arc<Kept>, Passing> {
@@ -155,15 +155,44 @@ async fn begin(
     ours.store(true, Ordering::Relaxed);
     let kept = Arc::new(Kept { body, answered: work.await });
     let lasts = lasting(kept.answered.status);
-    let noted = match lasts {
-        true => door.request_end(place, seal.and_then(|seal| seal.close(&kept.answered))).await,
-        false => door.request_forget(place).await,
+    let outcome = match lasts {
+        true => Outcome::Answered(seal.and_then(|seal| seal.close(&kept.answered))),
+        false => Outcome::Forgotten,
     };
-    if let Err(error) = noted {
+    if let Err(error) = outcome.note(&*door, place).await {
         // It is done, and its client is told so.
-        tracing::error!(%error, "what became of a request with an idempotency key could not be written down");
+        tracing::error!(%error, "what became of a request with an idempotency key could not be written down; trying on");
+        tokio::spawn(async move { outcome.note_later(&*door, place).await });
     }
     if lasts { Ok(kept) } else { Err(Passing::Answered(kept)) }
+}
+
+/// What is written down of a request that was begun.
+#[derive(Debug)]
+enum Outcome {
+    Answered(Option<Vec<u8>>),
+    /// It can be sent again.
+    Forgotten,
+}
+
+impl Outcome {
+    async fn note(&self, door: &dyn Door, place: [u8; 32]) -> ApiResult<()> {
+        match self {
+            Self::Answered(answer) => door.request_end(place, answer.clone()).await,
+            Self::Forgotten => door.request_forget(place).await,
+        }
+    }
+
+    /// Tries for a while: whoever sends it again would else be told that nobody knows what became of it.
+    async fn note_later(&self, door: &dyn Door, place: [u8; 32]) {
+        const TRIES: u32 = 600;
+        for _ in 0..TRIES {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if self.note(door, place).await.is_ok() {
+                return;
+            }
+        }
+    }
 }
 
 fn unknown(what: &str) -> ApiError {

@@ -5,14 +5,11 @@ use std::collections::BTreeMap;
 use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::store::{KeyRecord, StoreError};
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    SqlErr,
-};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr};
 use time::OffsetDateTime;
 
 use crate::columns;
-use crate::database::{Database, failed};
+use crate::database::{Database, Transaction, failed};
 use crate::entities::{key, role};
 
 pub(crate) async fn key_list(database: &Database) -> Result<Vec<KeyRecord>, StoreError> {
@@ -40,11 +37,7 @@ pub(crate) async fn key_create_first(database: &Database, record: &KeyRecord) ->
     Ok(true)
 }
 
-async fn insert_key(
-    transaction: &DatabaseTransaction,
-    record: &KeyRecord,
-    action: &'static str,
-) -> Result<(), StoreError> {
+async fn insert_key(transaction: &Transaction, record: &KeyRecord, action: &'static str) -> Result<(), StoreError> {
     let outcome = key::Entity::insert(key::ActiveModel::of(record)?).exec_without_returning(transaction).await;
     outcome.map(|_| ()).map_err(|error| match error.sql_err() {
         Some(SqlErr::UniqueConstraintViolation(_)) => key_conflict(record),
@@ -59,7 +52,7 @@ pub(crate) fn key_conflict(record: &KeyRecord) -> StoreError {
 
 pub(crate) async fn key_delete(database: &Database, id: &str) -> Result<bool, StoreError> {
     const ACTION: &str = "revoke a key";
-    let transaction = database.begin(ACTION).await?;
+    let transaction = database.begin_essential(ACTION).await?;
     let outcome = key::Entity::delete_by_id(id).exec(&transaction).await.map_err(failed(ACTION))?;
     transaction.commit().await.map_err(failed(ACTION))?;
     Ok(outcome.rows_affected > 0)
@@ -106,7 +99,7 @@ pub(crate) async fn role_put(database: &Database, record: &Role) -> Result<(), S
 
 pub(crate) async fn role_delete(database: &Database, name: &RoleName) -> Result<bool, StoreError> {
     const ACTION: &str = "remove a role";
-    let transaction = database.begin(ACTION).await?;
+    let transaction = database.begin_essential(ACTION).await?;
     let outcome = role::Entity::delete_by_id(name.as_str()).exec(&transaction).await.map_err(failed(ACTION))?;
     if outcome.rows_affected == 0 {
         return Ok(false);

@@ -2,13 +2,10 @@
 
 use outrigger_engine::audit::{self, AuditEntry, AuditRecord, Head, KeptRecord};
 use outrigger_engine::store::{AuditFilter, StoreError};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    Select,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select};
 
 use crate::columns;
-use crate::database::{Database, failed};
+use crate::database::{Database, Transaction, failed};
 use crate::entities::audit::{ActiveModel, Column, End, Entity, Record};
 use crate::records::{insert_all, limit_of};
 
@@ -18,7 +15,7 @@ pub(crate) async fn append(database: &Database, entries: &[AuditEntry]) -> Resul
     if entries.is_empty() {
         return head(database).await;
     }
-    let transaction = database.begin(APPEND).await?;
+    let transaction = database.begin_essential(APPEND).await?;
     let head = add(&transaction, entries).await?;
     transaction.commit().await.map_err(failed(APPEND))?;
     Ok(head)
@@ -26,7 +23,7 @@ pub(crate) async fn append(database: &Database, entries: &[AuditEntry]) -> Resul
 
 /// Puts entries behind those that are there, as part of a transaction that holds the lock: nobody else can put one
 /// behind the head between reading it and the end of the transaction.
-pub(crate) async fn add(transaction: &DatabaseTransaction, entries: &[AuditEntry]) -> Result<Head, StoreError> {
+pub(crate) async fn add(transaction: &Transaction, entries: &[AuditEntry]) -> Result<Head, StoreError> {
     let (records, head) = chain(head_of(transaction).await?, entries)?;
     let rows = entries.iter().zip(records).map(|(entry, record)| ActiveModel::of(entry, record)).collect();
     insert_all(transaction, rows).await.map_err(failed(APPEND))?;

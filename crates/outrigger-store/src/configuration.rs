@@ -7,11 +7,11 @@ use outrigger_engine::store::{
     StoreError,
 };
 use sea_orm::sea_query::{Expr, Query};
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityName, EntityTrait, QueryFilter, QueryOrder, Set};
+use sea_orm::{ColumnTrait, EntityName, EntityTrait, QueryFilter, QueryOrder, Set};
 
 use crate::SqliteStore;
 use crate::columns;
-use crate::database::failed;
+use crate::database::{Transaction, failed};
 use crate::entities::{configuration, configuration_revision, predecessor};
 
 #[async_trait]
@@ -63,7 +63,7 @@ impl ConfigurationStore for SqliteStore {
 
 /// Sets the configuration and keeps it as a revision, within a transaction.
 pub(crate) async fn put(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     name: &PluginName,
     revision: &ConfigurationRevision,
 ) -> Result<(), StoreError> {
@@ -88,7 +88,7 @@ pub(crate) async fn put(
 }
 
 async fn put_present(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     name: &PluginName,
     revision: &ConfigurationRevision,
 ) -> Result<(), StoreError> {
@@ -121,7 +121,7 @@ async fn put_present(
 
 /// Answers how many rows were changed: none where the values are no longer there.
 async fn rewrite_one(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     rewrite: &ConfigurationRewrite,
     action: &'static str,
 ) -> Result<u64, StoreError> {

@@ -1,11 +1,16 @@
 //! The connections, and what becomes of the driver's errors.
 
-use outrigger_engine::store::StoreError;
+use std::sync::Arc;
+
+use outrigger_engine::store::{StoreError, WriteFault, WriteFaultKind};
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
+use time::OffsetDateTime;
 
 use crate::dialect;
+use crate::writing::{Need, Writing};
 
 /// A database that is open and has the schema of this version.
 #[derive(Clone, Debug)]
@@ -14,17 +19,86 @@ pub(crate) struct Database {
     pub(crate) read: DatabaseConnection,
     /// One connection. Writers of this process queue for it in order, instead of fighting for the database's lock.
     pub(crate) write: DatabaseConnection,
+    /// Whether writes are taken.
+    pub(crate) writing: Arc<Writing>,
 }
 
 impl Database {
     /// Begins a transaction that writes. It holds the database's lock from the start: one that began as a reader could
-    /// not become a writer once another process has written. Dropped, it is rolled back.
-    pub(crate) async fn begin(&self, action: &'static str) -> Result<DatabaseTransaction, StoreError> {
+    /// not become a writer once another process has written. Dropped, it is rolled back. Refused while the database cannot
+    /// be written to.
+    pub(crate) async fn begin(&self, action: &'static str) -> Result<Transaction, StoreError> {
+        self.begin_for(Need::Ordinary, action).await
+    }
+
+    /// The same for a write that may use the space that is reserved for a full disk: it records what was done, ends what was
+    /// begun, or makes room.
+    pub(crate) async fn begin_essential(&self, action: &'static str) -> Result<Transaction, StoreError> {
+        self.begin_for(Need::Essential, action).await
+    }
+
+    async fn begin_for(&self, need: Need, action: &'static str) -> Result<Transaction, StoreError> {
+        self.writing.admit(need)?;
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        self.write.begin_with_options(options).await.map_err(failed(action))
+        let begun = self.write.begin_with_options(options).await;
+        let transaction = self.noted(begun).map_err(failed(action))?;
+        // One that was waited for may have failed.
+        self.writing.admit(need)?;
+        Ok(Transaction { transaction, database: self.clone() })
+    }
+
+    /// Has a failure of the disk noted.
+    fn noted<T>(&self, outcome: Result<T, DbErr>) -> Result<T, DbErr> {
+        if let Err(error) = &outcome {
+            self.writing.note(self, error);
+        }
+        outcome
+    }
+}
+
+/// A transaction that writes. Each failure of its statements is looked at: see [`Writing`].
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    transaction: DatabaseTransaction,
+    database: Database,
+}
+
+impl Transaction {
+    /// When it returns, what was written is durable. Where it fails, nothing of it is there for this process or another.
+    pub(crate) async fn commit(self) -> Result<(), DbErr> {
+        let Self { transaction, database } = self;
+        let verdict = database.writing.verdict().await;
+        let outcome = transaction.commit().await;
+        if outcome.is_ok() {
+            verdict.acquit();
+        }
+        database.noted(outcome)
+    }
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Transaction {
+    fn get_database_backend(&self) -> DbBackend {
+        self.transaction.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.database.noted(self.transaction.execute_raw(statement).await)
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.database.noted(self.transaction.execute_unprepared(sql).await)
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.database.noted(self.transaction.query_one_raw(statement).await)
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.database.noted(self.transaction.query_all_raw(statement).await)
     }
 }
 
@@ -39,6 +113,12 @@ pub(crate) fn failed(action: &'static str) -> impl Fn(DbErr) -> StoreError {
                 ),
             };
         }
-        StoreError::Database { action, source: Box::new(source) }
+        match dialect::write_fault(&source) {
+            Some(kind @ (WriteFaultKind::Full | WriteFaultKind::ReadOnly)) => {
+                let reason = format!("failed to {action}: {source}");
+                StoreError::Unwritable(WriteFault { kind, reason, since: OffsetDateTime::now_utc() })
+            }
+            _ => StoreError::Database { action, source: Box::new(source) },
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Where databases differ in what they call a thing. Everything else is written once, in sea-orm's terms.
 
+use outrigger_engine::store::WriteFaultKind;
 use sea_orm::sea_query::{Alias, Expr, Func, IntoColumnRef, SimpleExpr};
 use sea_orm::{ColumnTrait, DbBackend, DbErr, ExprTrait, RuntimeErr};
 
@@ -81,6 +82,20 @@ pub(crate) fn is_damage(error: &DbErr) -> bool {
     const CORRUPT: u32 = 11;
     const NOT_A_DATABASE: u32 = 26;
     matches!(sqlite_code(error), Some(CORRUPT | NOT_A_DATABASE))
+}
+
+/// Whether the failure is one of the disk, so that the next write is likely to fail as well.
+pub(crate) fn write_fault(error: &DbErr) -> Option<WriteFaultKind> {
+    const READ_ONLY: u32 = 8;
+    const IO: u32 = 10;
+    const FULL: u32 = 13;
+    const CANNOT_OPEN: u32 = 14;
+    match sqlite_code(error)? {
+        FULL => Some(WriteFaultKind::Full),
+        READ_ONLY => Some(WriteFaultKind::ReadOnly),
+        IO | CANNOT_OPEN => Some(WriteFaultKind::Failed),
+        _ => None,
+    }
 }
 
 /// Whether the failure means that another process holds a lock that was not waited for.

@@ -6,13 +6,11 @@ use outrigger_contract::Pattern;
 use outrigger_engine::events::{EventId, EventRecord, NewEvent};
 use outrigger_engine::store::{EventFilter, EventStore, StoreError};
 use sea_orm::sea_query::LikeExpr;
-use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use time::OffsetDateTime;
 
 use crate::SqliteStore;
-use crate::database::failed;
+use crate::database::{Transaction, failed};
 use crate::entities::event::{ActiveModel, Column, Entity};
 use crate::records::insert_all;
 use crate::{columns, records};
@@ -55,7 +53,7 @@ impl EventStore for SqliteStore {
 
     async fn event_prune(&self, keep: u64, before: OffsetDateTime, at_most: u32) -> Result<u64, StoreError> {
         const ACTION: &str = "drop old events";
-        let transaction = self.database().begin(ACTION).await?;
+        let transaction = self.database().begin_essential(ACTION).await?;
         // The newest one that is too much, the newest of all never.
         let ids = || Entity::find().select_only().column(Column::Id).order_by_desc(Column::Id).limit(1);
         let surplus = ids().offset(keep.max(1)).into_tuple::<String>().one(&transaction);
@@ -82,7 +80,7 @@ impl EventStore for SqliteStore {
 }
 
 /// Appends events as part of a transaction that holds the lock.
-pub(crate) async fn add(transaction: &DatabaseTransaction, events: &[NewEvent]) -> Result<Vec<EventId>, StoreError> {
+pub(crate) async fn add(transaction: &Transaction, events: &[NewEvent]) -> Result<Vec<EventId>, StoreError> {
     let mut last = head(transaction).await?;
     let (mut ids, mut rows) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
     for event in events {

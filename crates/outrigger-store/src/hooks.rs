@@ -4,9 +4,9 @@ use outrigger_contract::{HookName, PluginName};
 use outrigger_engine::hooks::{HookRecord, Source, Subscription};
 use outrigger_engine::store::StoreError;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, SqlErr};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, SqlErr};
 
-use crate::database::{Database, failed};
+use crate::database::{Database, Transaction, failed};
 use crate::entities::{hook, subscription};
 
 pub(crate) async fn hook_list(database: &Database) -> Result<Vec<HookRecord>, StoreError> {
@@ -22,11 +22,7 @@ pub(crate) async fn hook_create(database: &Database, record: &HookRecord) -> Res
     transaction.commit().await.map_err(failed(ACTION))
 }
 
-async fn insert_hook(
-    transaction: &DatabaseTransaction,
-    record: &HookRecord,
-    action: &'static str,
-) -> Result<(), StoreError> {
+async fn insert_hook(transaction: &Transaction, record: &HookRecord, action: &'static str) -> Result<(), StoreError> {
     let outcome = hook::Entity::insert(hook::ActiveModel::of(record)?).exec_without_returning(transaction).await;
     outcome.map(|_| ()).map_err(|error| match error.sql_err() {
         Some(SqlErr::UniqueConstraintViolation(_)) => hook_conflict(record),
@@ -41,7 +37,7 @@ pub(crate) fn hook_conflict(record: &HookRecord) -> StoreError {
 
 pub(crate) async fn hook_delete(database: &Database, name: &HookName) -> Result<bool, StoreError> {
     const ACTION: &str = "remove a hook";
-    let transaction = database.begin(ACTION).await?;
+    let transaction = database.begin_essential(ACTION).await?;
     let outcome = hook::Entity::delete_by_id(name.as_str()).exec(&transaction).await.map_err(failed(ACTION))?;
     transaction.commit().await.map_err(failed(ACTION))?;
     Ok(outcome.rows_affected > 0)
@@ -60,7 +56,7 @@ pub(crate) async fn subscription_put(database: &Database, record: &Subscription)
     transaction.commit().await.map_err(failed(ACTION))
 }
 
-async fn put(transaction: &DatabaseTransaction, record: &Subscription, action: &'static str) -> Result<(), StoreError> {
+async fn put(transaction: &Transaction, record: &Subscription, action: &'static str) -> Result<(), StoreError> {
     use subscription::Column;
     let replace = OnConflict::column(Column::Id)
         .update_columns([Column::Plugin, Column::Source, Column::Subscription])
@@ -71,7 +67,7 @@ async fn put(transaction: &DatabaseTransaction, record: &Subscription, action: &
 
 pub(crate) async fn subscription_delete(database: &Database, id: &str) -> Result<bool, StoreError> {
     const ACTION: &str = "remove a subscription";
-    let transaction = database.begin(ACTION).await?;
+    let transaction = database.begin_essential(ACTION).await?;
     let outcome = subscription::Entity::delete_by_id(id).exec(&transaction).await.map_err(failed(ACTION))?;
     transaction.commit().await.map_err(failed(ACTION))?;
     Ok(outcome.rows_affected > 0)

@@ -3,12 +3,10 @@
 use outrigger_engine::events::NewEvent;
 use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
 use outrigger_engine::store::{JobFilter, StoreError};
-use sea_orm::{
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, SqlErr,
-};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, SqlErr};
 use time::OffsetDateTime;
 
-use crate::database::{Database, failed};
+use crate::database::{Database, Transaction, failed};
 use crate::entities::{job, schedule};
 use crate::{columns, events, records};
 
@@ -25,14 +23,14 @@ pub(crate) async fn create(
 }
 
 /// The event goes into the log with what it is about.
-async fn tell(transaction: &DatabaseTransaction, event: Option<&NewEvent>) -> Result<(), StoreError> {
+async fn tell(transaction: &Transaction, event: Option<&NewEvent>) -> Result<(), StoreError> {
     match event {
         Some(event) => events::add(transaction, std::slice::from_ref(event)).await.map(drop),
         None => Ok(()),
     }
 }
 
-async fn insert(transaction: &DatabaseTransaction, record: &JobRecord, action: &'static str) -> Result<(), StoreError> {
+async fn insert(transaction: &Transaction, record: &JobRecord, action: &'static str) -> Result<(), StoreError> {
     let outcome = job::Entity::insert(job::ActiveModel::of(record, 1)?).exec_without_returning(transaction).await;
     outcome.map(|_| ()).map_err(|error| match error.sql_err() {
         Some(SqlErr::UniqueConstraintViolation(_)) => job_conflict(record.id),
@@ -102,7 +100,11 @@ pub(crate) async fn backlog(database: &Database) -> Result<u64, StoreError> {
 pub(crate) async fn put(database: &Database, record: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {
     const ACTION: &str = "write a job";
     let generation = record.generation + 1;
-    let transaction = database.begin(ACTION).await?;
+    // How a job ended is written on a full disk, too; that one begins is not.
+    let transaction = match record.state.has_ended() {
+        true => database.begin_essential(ACTION).await?,
+        false => database.begin(ACTION).await?,
+    };
     let outcome = job::Entity::update_many()
         .set(job::ActiveModel::of(record, generation)?)
         .filter(job::Column::Id.eq(record.id.to_string()))
@@ -166,7 +168,7 @@ pub(crate) fn schedule_conflict(name: &str) -> StoreError {
 
 pub(crate) async fn schedule_delete(database: &Database, name: &str) -> Result<bool, StoreError> {
     const ACTION: &str = "remove a schedule";
-    let transaction = database.begin(ACTION).await?;
+    let transaction = database.begin_essential(ACTION).await?;
     let outcome = schedule::Entity::delete_by_id(name).exec(&transaction).await.map_err(failed(ACTION))?;
     transaction.commit().await.map_err(failed(ACTION))?;
     Ok(outcome.rows_affected > 0)

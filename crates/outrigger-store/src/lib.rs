@@ -23,6 +23,7 @@ mod plugins;
 mod prune;
 mod records;
 mod requests;
+mod reserve;
 mod sqlite;
 mod state;
 mod statistics;
@@ -30,6 +31,8 @@ mod templates;
 mod updates;
 mod usage;
 mod webhooks;
+mod writing;
 
 pub use memory::MemoryStore;
+pub use reserve::free_bytes;
 pub use sqlite::SqliteStore;

@@ -19,6 +19,7 @@ mod v9_health;
 
 use outrigger_engine::store::StoreError;
 use sea_orm::sea_query::{Expr, IndexCreateStatement, IndexDropStatement, TableAlterStatement, TableCreateStatement};
+use sea_orm::sqlx::{self, SqliteConnection};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Set};
 use time::OffsetDateTime;
 
@@ -97,6 +98,13 @@ pub(crate) async fn touch(database: &Database) -> Result<(), StoreError> {
         .await
         .map_err(failed(ACTION))?;
     transaction.commit().await.map_err(failed(ACTION))
+}
+
+/// The same on a connection that only writes to find out whether it can.
+pub(crate) async fn probe(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let now = columns::from_time(OffsetDateTime::now_utc());
+    let update = "UPDATE schema_version SET checked_at = ? WHERE version = ?";
+    sqlx::query(update).bind(now).bind(VERSION).execute(connection).await.map(drop)
 }
 
 async fn version(connection: &impl ConnectionTrait) -> Result<Option<i64>, DbErr> {

@@ -6,11 +6,10 @@ use outrigger_engine::store::{
 };
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QuerySelect,
-    RelationTrait, SqlErr,
+    ColumnTrait, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QuerySelect, RelationTrait, SqlErr,
 };
 
-use crate::database::{Database, failed};
+use crate::database::{Database, Transaction, failed};
 use crate::entities::{grant, plugin, predecessor, revision};
 use crate::{columns, configuration as configurations};
 
@@ -107,6 +106,8 @@ pub(crate) async fn fetch(database: &Database, name: &PluginName) -> Result<Opti
     row.map(TryInto::try_into).transpose()
 }
 
+const WRITE: &str = "write a plugin";
+
 pub(crate) async fn put(
     database: &Database,
     plugin: &PluginRecord,
@@ -114,9 +115,13 @@ pub(crate) async fn put(
     grant: Option<&GrantRecord>,
     expected: u64,
 ) -> Result<u64, StoreError> {
-    let transaction = database.begin("write a plugin").await?;
+    // That a plugin is disabled or about to be removed can be written on a full disk, too.
+    let transaction = match (revision, grant) {
+        (None, None) => database.begin_essential(WRITE).await?,
+        _ => database.begin(WRITE).await?,
+    };
     write(&transaction, plugin, revision, grant, expected).await?;
-    transaction.commit().await.map_err(failed("write a plugin"))?;
+    transaction.commit().await.map_err(failed(WRITE))?;
     Ok(expected.saturating_add(1))
 }
 
@@ -127,17 +132,17 @@ pub(crate) async fn create(
     grant: &GrantRecord,
     configuration: Option<&ConfigurationRevision>,
 ) -> Result<u64, StoreError> {
-    let transaction = database.begin("write a plugin").await?;
+    let transaction = database.begin(WRITE).await?;
     write(&transaction, plugin, Some(revision), Some(grant), 0).await?;
     if let Some(configuration) = configuration {
         configurations::put(&transaction, &plugin.name, configuration).await?;
     }
-    transaction.commit().await.map_err(failed("write a plugin"))?;
+    transaction.commit().await.map_err(failed(WRITE))?;
     Ok(1)
 }
 
 async fn write(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     plugin: &PluginRecord,
     revision: Option<&RevisionRecord>,
     grant: Option<&GrantRecord>,
@@ -157,7 +162,7 @@ async fn write(
 }
 
 pub(crate) async fn write_plugin(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     record: &PluginRecord,
     expected: u64,
 ) -> Result<(), StoreError> {
@@ -167,7 +172,7 @@ pub(crate) async fn write_plugin(
         let outcome = plugin::Entity::insert(row).exec_without_returning(transaction).await;
         return outcome.map(|_| ()).map_err(|error| match error.sql_err() {
             Some(SqlErr::UniqueConstraintViolation(_)) => conflict(),
-            _ => failed("write a plugin")(error),
+            _ => failed(WRITE)(error),
         });
     }
     let outcome = plugin::Entity::update_many()
@@ -176,15 +181,12 @@ pub(crate) async fn write_plugin(
         .filter(plugin::Column::Generation.eq(columns::from_count(expected)))
         .exec(transaction)
         .await
-        .map_err(failed("write a plugin"))?;
+        .map_err(failed(WRITE))?;
     if outcome.rows_affected == 0 { Err(conflict()) } else { Ok(()) }
 }
 
 /// A revision is immutable: one that is there stays as it is.
-pub(crate) async fn write_revision(
-    transaction: &DatabaseTransaction,
-    record: &RevisionRecord,
-) -> Result<(), StoreError> {
+pub(crate) async fn write_revision(transaction: &Transaction, record: &RevisionRecord) -> Result<(), StoreError> {
     revision::Entity::insert(revision::ActiveModel::of(record)?)
         .on_conflict_do_nothing_on([revision::Column::Digest])
         .exec_without_returning(transaction)
@@ -199,7 +201,7 @@ pub(crate) async fn write_revision(
         })
 }
 
-pub(crate) async fn write_grant(transaction: &DatabaseTransaction, record: &GrantRecord) -> Result<(), StoreError> {
+pub(crate) async fn write_grant(transaction: &Transaction, record: &GrantRecord) -> Result<(), StoreError> {
     let replace = OnConflict::column(grant::Column::Digest)
         .update_columns([grant::Column::GrantedBy, grant::Column::GrantedAt, grant::Column::Permissions])
         .to_owned();
@@ -213,7 +215,7 @@ pub(crate) async fn write_grant(transaction: &DatabaseTransaction, record: &Gran
 
 /// That the plugin has the revision, which another writer may have removed since it was looked up.
 pub(crate) async fn require_revision(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     name: &PluginName,
     digest: &Digest,
 ) -> Result<(), StoreError> {
@@ -232,7 +234,7 @@ pub(crate) async fn require_revision(
 
 pub(crate) async fn delete(database: &Database, name: &PluginName) -> Result<bool, StoreError> {
     const ACTION: &str = "remove a plugin";
-    let transaction = database.begin(ACTION).await?;
+    let transaction = database.begin_essential(ACTION).await?;
     // What belongs to it goes with it, by its foreign keys.
     let outcome = plugin::Entity::delete_by_id(name.as_str()).exec(&transaction).await.map_err(failed(ACTION))?;
     transaction.commit().await.map_err(failed(ACTION))?;
@@ -264,7 +266,7 @@ pub(crate) async fn revision_list(database: &Database, name: &PluginName) -> Res
 
 pub(crate) async fn revision_delete(database: &Database, digest: &Digest) -> Result<bool, StoreError> {
     const ACTION: &str = "remove a revision";
-    let transaction = database.begin(ACTION).await?;
+    let transaction = database.begin_essential(ACTION).await?;
     let active = plugin::Entity::find()
         .select_only()
         .column(plugin::Column::Name)

@@ -43,7 +43,7 @@ pub(crate) async fn of<E: EntityTrait>(
     let mut dropped = 0;
     loop {
         let oldest = E::find().select_only().column(key).filter(at.lt(first)).order_by_asc(at).limit(AT_ONCE);
-        let transaction = database.begin(ACTION).await?;
+        let transaction = database.begin_essential(ACTION).await?;
         let gone = E::delete_many().filter(key.in_subquery(oldest.into_query())).exec(&transaction);
         let gone = gone.await.map_err(failed(ACTION))?.rows_affected;
         transaction.commit().await.map_err(failed(ACTION))?;

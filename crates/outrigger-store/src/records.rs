@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use outrigger_engine::store::{LogRecord, RecordBatch, RecordFilter, RunRecord, StoreError};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect, QueryTrait, Select, SqlErr, Statement, Value,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Select, SqlErr, Statement, Value,
 };
 
 use crate::audit;
 use crate::columns;
-use crate::database::{Database, failed};
+use crate::database::{Database, Transaction, failed};
 use crate::dialect;
 use crate::entities::run::Shared;
 use crate::entities::{log, run};
@@ -50,7 +50,7 @@ pub(crate) fn duplicate() -> StoreError {
 
 /// Inserts runs. Every call leaves one, so this is what a server under load does most: what many of them have in common goes
 /// to the database once. Not as an `ActiveModel`, either: to ask each value whether it is set costs as much as to insert it.
-async fn insert_runs(transaction: &DatabaseTransaction, runs: &[RunRecord]) -> Result<(), DbErr> {
+async fn insert_runs(transaction: &Transaction, runs: &[RunRecord]) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
     for (sql, values) in insertions(backend, runs) {
         transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
@@ -87,10 +87,7 @@ fn insertions(backend: DbBackend, runs: &[RunRecord]) -> Vec<(String, Vec<Value>
 }
 
 /// Inserts many rows with few statements.
-pub(crate) async fn insert_all<A: ActiveModelTrait>(
-    transaction: &DatabaseTransaction,
-    rows: Vec<A>,
-) -> Result<(), DbErr> {
+pub(crate) async fn insert_all<A: ActiveModelTrait>(transaction: &Transaction, rows: Vec<A>) -> Result<(), DbErr> {
     for part in parts(rows) {
         A::Entity::insert_many(part).exec_without_returning(transaction).await?;
     }

@@ -23,7 +23,7 @@ pub(crate) async fn begin(database: &Database, request: &RequestRecord) -> Resul
 
 pub(crate) async fn end(database: &Database, place: &[u8; 32], answer: Option<&[u8]>) -> Result<(), StoreError> {
     const ACTION: &str = "note the end of a request";
-    let transaction = database.begin(ACTION).await?;
+    let transaction = database.begin_essential(ACTION).await?;
     Entity::update_many()
         .col_expr(Column::Ended, Expr::val(1_i64))
         .col_expr(Column::Answer, Expr::val(answer.map(<[u8]>::to_vec)))
@@ -36,7 +36,7 @@ pub(crate) async fn end(database: &Database, place: &[u8; 32], answer: Option<&[
 
 pub(crate) async fn forget(database: &Database, place: &[u8; 32]) -> Result<(), StoreError> {
     const ACTION: &str = "forget a request";
-    let transaction = database.begin(ACTION).await?;
+    let transaction = database.begin_essential(ACTION).await?;
     Entity::delete_by_id(place.to_vec()).exec(&transaction).await.map_err(failed(ACTION))?;
     transaction.commit().await.map_err(failed(ACTION))
 }

@@ -14,7 +14,7 @@ use outrigger_engine::store::{
     AccessStore, AuditFilter, AuditStore, ConfigurationRevision, GrantRecord, HookStore, JobFilter, JobStore, Keep,
     KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter, RequestRecord, RequestStore, RevisionRecord,
     RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError, TemplateRecord,
-    TemplateStore, TemplateSummary,
+    TemplateStore, TemplateSummary, WriteFault,
 };
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::pool::PoolOptions;
@@ -24,8 +24,10 @@ use time::OffsetDateTime;
 
 use crate::alone::Alone;
 use crate::database::{Database, failed};
+use crate::writing::Writing;
 use crate::{
-    access, audit, dialect, hooks, jobs, migrations, plugins, prune, records, requests, state, statistics, templates,
+    access, audit, dialect, hooks, jobs, migrations, plugins, prune, records, requests, reserve, state, statistics,
+    templates,
 };
 
 /// How long a write waits for one of another process.
@@ -51,18 +53,31 @@ impl SqliteStore {
     /// # Errors
     /// It cannot be opened, is not a database, or was written by a newer version.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with_reserve(path, None).await
+    }
+
+    /// The same, with so many bytes beside it that are kept for what must be possible on a full disk.
+    ///
+    /// # Errors
+    /// As for [`SqliteStore::open`].
+    pub async fn open_with_reserve(path: impl AsRef<Path>, reserve: Option<u64>) -> Result<Self, StoreError> {
         let path = path.as_ref().to_path_buf();
         let at = |source| at_path(&path, source);
         create(&path)?;
         let (options, pool) = (options(&path), pool());
-        let write = pool.clone().max_connections(1).connect_with(options.clone()).await;
+        let writing = Writing::new(path.parent().unwrap_or(Path::new(".")), reserve);
+        let write = writing.watch(pool.clone()).max_connections(1).connect_with(options.clone()).await;
         let write = SqlxSqliteConnector::from_sqlx_sqlite_pool(write.map_err(|source| at(failure(source)))?);
         let read = pool.max_connections(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
         let read = SqlxSqliteConnector::from_sqlx_sqlite_pool(read);
 
         use_wal(&write).await.map_err(at)?;
-        let database = Database { read, write };
+        let database = Database { read, write, writing };
         migrations::migrate(&database, &path.display().to_string()).await?;
+        // One reader stays open: the last connection to close takes the log with it, and on a full disk nobody could make
+        // another.
+        migrations::present(&database, &path.display().to_string()).await?;
+        database.writing.take_reserve(&database);
         Ok(Self { database, path, alone: Alone::default() })
     }
 
@@ -77,7 +92,8 @@ impl SqliteStore {
         let connection = pool().max_connections(1).connect_with(options).await;
         let connection = connection.map_err(|source| at_path(&path, failure(source)))?;
         let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool(connection);
-        let database = Database { read: connection.clone(), write: connection };
+        let writing = Writing::new(path.parent().unwrap_or(Path::new(".")), None);
+        let database = Database { read: connection.clone(), write: connection, writing };
         let version = migrations::present(&database, &path.display().to_string()).await?;
         Ok((Self { database, path, alone: Alone::default() }, version))
     }
@@ -93,7 +109,7 @@ impl SqliteStore {
     /// Waits for what is running and closes the file; what is called afterwards fails. Without it the file is as whole,
     /// only its log is left to whoever opens it next.
     pub async fn close(&self) {
-        let Database { read, write } = &self.database;
+        let Database { read, write, writing: _ } = &self.database;
         // Errors can only come from a connection that is gone already.
         let _ = read.close_by_ref().await;
         let _ = write.close_by_ref().await;
@@ -319,6 +335,14 @@ impl Store for SqliteStore {
 
     async fn prune(&self, keep: &Keep) -> Result<u64, StoreError> {
         prune::prune(&self.database, keep).await
+    }
+
+    fn write_fault(&self) -> Option<WriteFault> {
+        self.database.writing.fault()
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        reserve::free_bytes(self.path.parent()?).ok()
     }
 
     async fn touch(&self) -> Result<(), StoreError> {

@@ -4,12 +4,11 @@ use outrigger_contract::PluginName;
 use outrigger_engine::store::{Expected, StateChange, StateOutcome, StateStamp, StateWrite, StoreError};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    Select, Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, Set,
 };
 
 use crate::columns;
-use crate::database::{Database, failed};
+use crate::database::{Database, Transaction, failed};
 use crate::entities::{plugin, state};
 
 pub(crate) async fn get(database: &Database, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -44,7 +43,7 @@ pub(crate) async fn set(
     Ok(StateOutcome::Written)
 }
 
-async fn put(transaction: &DatabaseTransaction, name: &PluginName, key: &str, value: &[u8]) -> Result<(), StoreError> {
+async fn put(transaction: &Transaction, name: &PluginName, key: &str, value: &[u8]) -> Result<(), StoreError> {
     let row = state::ActiveModel {
         plugin: Set(name.to_string()),
         key: Set(key.as_bytes().to_vec()),
@@ -61,7 +60,7 @@ async fn put(transaction: &DatabaseTransaction, name: &PluginName, key: &str, va
 /// Sets and removes several keys, within a transaction, where the state was not written to since it was read. Answers how
 /// many writes there have been then.
 pub(crate) async fn change(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     name: &PluginName,
     change: &StateChange,
 ) -> Result<u64, StoreError> {
@@ -102,7 +101,7 @@ pub(crate) async fn stamp(connection: &impl ConnectionTrait, name: &PluginName) 
 
 /// Whether what is there is what the writer thinks it is. Reads the value only where the size does not tell.
 async fn is_as_expected(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     name: &PluginName,
     key: &str,
     present: Option<i64>,
@@ -124,7 +123,7 @@ async fn is_as_expected(
 
 pub(crate) async fn delete(database: &Database, name: &PluginName, key: &str) -> Result<(), StoreError> {
     const ACTION: &str = "remove from a plugin's state";
-    let transaction = database.begin(ACTION).await?;
+    let transaction = database.begin_essential(ACTION).await?;
     let Some(size) = size(&transaction, name, key).await? else { return Ok(()) };
     let used = used(&transaction, name).await?;
     state::Entity::delete_by_id(id(name, key)).exec(&transaction).await.map_err(failed(ACTION))?;
@@ -177,25 +176,20 @@ fn size_of(key: &str, value: &[u8]) -> i64 {
     i64::try_from(bytes).expect("what is in memory is smaller than 2^63 bytes")
 }
 
-async fn size(transaction: &DatabaseTransaction, name: &PluginName, key: &str) -> Result<Option<i64>, StoreError> {
+async fn size(transaction: &Transaction, name: &PluginName, key: &str) -> Result<Option<i64>, StoreError> {
     let query = state::Entity::find_by_id(id(name, key)).select_only().column(state::Column::Size);
     query.into_tuple().one(transaction).await.map_err(failed("measure a plugin's state"))
 }
 
 /// What all keys and values take together.
-async fn used(transaction: &DatabaseTransaction, name: &PluginName) -> Result<i64, StoreError> {
+async fn used(transaction: &Transaction, name: &PluginName) -> Result<i64, StoreError> {
     let query = plugin::Entity::find_by_id(name.as_str()).select_only().column(plugin::Column::StateBytes);
     let used: Option<i64> = query.into_tuple().one(transaction).await.map_err(failed("measure a plugin's state"))?;
     used.ok_or_else(|| StoreError::Conflict { what: format!("the plugin {name}") })
 }
 
 /// Writes down what all keys and values take together, and that there were so many more writes.
-async fn set_used(
-    transaction: &DatabaseTransaction,
-    name: &PluginName,
-    bytes: i64,
-    writes: u64,
-) -> Result<(), StoreError> {
+async fn set_used(transaction: &Transaction, name: &PluginName, bytes: i64, writes: u64) -> Result<(), StoreError> {
     let writes = Expr::col(plugin::Column::StateWrites).add(columns::from_count(writes));
     plugin::Entity::update_many()
         .col_expr(plugin::Column::StateBytes, Expr::val(bytes))

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use outrigger_contract::{FunctionName, PluginName};
 use outrigger_engine::store::{StatisticsRow, StoreError};
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, Set};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, Set};
 
 use crate::columns;
-use crate::database::{Database, failed};
+use crate::database::{Database, Transaction, failed};
 use crate::entities::{plugin, statistic};
 use crate::records::parts;
 
@@ -22,7 +22,7 @@ const ADD: &str = r#"CASE WHEN "statistics"."value" > 9223372036854775807 - excl
 const ACTION: &str = "add to the statistics";
 
 /// Adds to what is there. Numbers of a plugin that is gone are dropped: calls may end after their plugin.
-pub(crate) async fn add(transaction: &DatabaseTransaction, statistics: &[StatisticsRow]) -> Result<(), StoreError> {
+pub(crate) async fn add(transaction: &Transaction, statistics: &[StatisticsRow]) -> Result<(), StoreError> {
     let mut installed = BTreeSet::new();
     for name in statistics.iter().map(|row| &row.plugin).collect::<BTreeSet<_>>() {
         let query = plugin::Entity::find_by_id(name.as_str()).select_only().column(plugin::Column::Name);

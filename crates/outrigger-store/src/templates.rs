@@ -56,7 +56,7 @@ pub(crate) fn conflict(name: &TemplateName) -> StoreError {
 
 pub(crate) async fn delete(database: &Database, name: &TemplateName) -> Result<bool, StoreError> {
     const ACTION: &str = "remove a template";
-    let transaction = database.begin(ACTION).await?;
+    let transaction = database.begin_essential(ACTION).await?;
     let outcome = template::Entity::delete_by_id(name.as_str()).exec(&transaction).await.map_err(failed(ACTION))?;
     transaction.commit().await.map_err(failed(ACTION))?;
     Ok(outcome.rows_affected > 0)

@@ -6,11 +6,9 @@ use async_trait::async_trait;
 use outrigger_contract::PluginName;
 use outrigger_engine::store::{Keeps, Predecessor, StateStamp, StoreError, Switch, UpdateStore};
 use sea_orm::sea_query::Query;
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityName, EntityTrait, QueryFilter, QuerySelect, Set,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityName, EntityTrait, QueryFilter, QuerySelect, Set};
 
-use crate::database::failed;
+use crate::database::{Transaction, failed};
 use crate::entities::{configuration, plugin, predecessor, predecessor_state, state};
 use crate::{SqliteStore, columns, configuration as configurations, plugins, state as states};
 
@@ -83,7 +81,7 @@ enum WithState {
 
 /// Puts what is there in the place of what was kept. Answers the row that says so, still without the number of writes.
 async fn remember(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     name: &PluginName,
     with_state: WithState,
 ) -> Result<predecessor::ActiveModel, StoreError> {
@@ -116,7 +114,7 @@ async fn remember(
     })
 }
 
-async fn copy_state(transaction: &DatabaseTransaction, name: &PluginName) -> Result<(), StoreError> {
+async fn copy_state(transaction: &Transaction, name: &PluginName) -> Result<(), StoreError> {
     use predecessor_state::Column as To;
     use state::Column as From;
     let select = Query::select()
@@ -130,7 +128,7 @@ async fn copy_state(transaction: &DatabaseTransaction, name: &PluginName) -> Res
     transaction.execute(&insert).await.map(|_| ()).map_err(failed(ACTION))
 }
 
-async fn forget(transaction: &DatabaseTransaction, name: &PluginName) -> Result<(), StoreError> {
+async fn forget(transaction: &Transaction, name: &PluginName) -> Result<(), StoreError> {
     predecessor::Entity::delete_by_id(name.as_str())
         .exec(transaction)
         .await

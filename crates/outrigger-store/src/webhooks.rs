@@ -6,13 +6,11 @@ use outrigger_engine::events::EventId;
 use outrigger_engine::store::{Bound, DeliveryFilter, MOVED, SWITCHED_OFF, StoreError, WebhookStore};
 use outrigger_engine::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord};
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, Set, SqlErr,
-};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, Set, SqlErr};
 use time::OffsetDateTime;
 
 use crate::SqliteStore;
-use crate::database::failed;
+use crate::database::{Transaction, failed};
 use crate::entities::delivery::{ActiveModel, Column, Entity};
 use crate::entities::{outbox, webhook};
 use crate::records::insert_all;
@@ -59,7 +57,7 @@ impl WebhookStore for SqliteStore {
 
     async fn webhook_delete(&self, name: &WebhookName) -> Result<bool, StoreError> {
         const ACTION: &str = "remove a webhook";
-        let transaction = self.database().begin(ACTION).await?;
+        let transaction = self.database().begin_essential(ACTION).await?;
         let outcome = webhook::Entity::delete_by_id(name.as_str()).exec(&transaction).await.map_err(failed(ACTION))?;
         transaction.commit().await.map_err(failed(ACTION))?;
         Ok(outcome.rows_affected > 0)
@@ -115,7 +113,7 @@ impl WebhookStore for SqliteStore {
 
     async fn delivery_put(&self, delivery: &DeliveryRecord, attempts: u32) -> Result<bool, StoreError> {
         const ACTION: &str = "write a delivery";
-        let transaction = self.database().begin(ACTION).await?;
+        let transaction = self.database().begin_essential(ACTION).await?;
         let outcome = Entity::update_many()
             .set(ActiveModel::of(delivery))
             .filter(Column::Id.eq(delivery.id.to_string()))
@@ -149,7 +147,7 @@ impl WebhookStore for SqliteStore {
         let found = query.into_tuple::<String>().all(&self.database().read).await.map_err(failed(ACTION))?;
         let mut given_up = 0;
         for part in found.chunks(500) {
-            let transaction = self.database().begin(ACTION).await?;
+            let transaction = self.database().begin_essential(ACTION).await?;
             let outcome = Entity::update_many()
                 .col_expr(Column::State, Expr::val(DeliveryState::Dead.as_str()))
                 .col_expr(Column::Error, Expr::val(SWITCHED_OFF))
@@ -250,7 +248,7 @@ pub(crate) fn due(now: OffsetDateTime, except: &[WebhookName], limit: u32) -> Se
 }
 
 /// Writes a webhook as part of a transaction. Answers with its generation.
-async fn write(transaction: &DatabaseTransaction, record: &WebhookRecord) -> Result<u64, StoreError> {
+async fn write(transaction: &Transaction, record: &WebhookRecord) -> Result<u64, StoreError> {
     let generation = record.generation + 1;
     let row = webhook::ActiveModel::of(record, generation)?;
     if record.generation == 0 {

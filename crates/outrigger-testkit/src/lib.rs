@@ -1,6 +1,7 @@
 //! Dev-only: fixtures and suites that the tests of several crates share.
 
 pub mod components;
+pub mod disk;
 pub mod golden;
 pub mod greedy;
 pub mod migrating;

@@ -102,6 +102,7 @@ macro_rules! store_contract {
                 increments_are_not_lost
                 capacity_holds_against_many_writers
                 an_abandoned_write_leaves_the_store_usable
+                s18_failed_writes_take_no_later_ones_with_them
             }
             records {
                 runs_come_back_as_they_were_appended

@@ -49,6 +49,9 @@ pub struct ServeArguments {
     /// The folder for backups that are asked for by a name alone
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub backups: Option<PathBuf>,
+    /// Space kept for a full disk, in which the audit log, pruning and removing things go on; 0 keeps none
+    #[arg(long, value_name = "SIZE", default_value = "8MiB")]
+    pub reserve: ByteSize,
     /// How long runs, log lines and jobs that have ended are kept; the audit log is kept for ever
     #[arg(long, value_name = "TIME", default_value = "30d")]
     pub keep: Span,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use outrigger_api::{ApiError, Code, Door, NewKey, Visit};
-use outrigger_host::{Host, ServerWork, WebhookOptions};
+use outrigger_host::{Host, ServerWork, WebhookOptions, check_key_file};
 use outrigger_server::{Drained, ServeError, ServerOptions, TlsFiles, serve};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -24,10 +24,14 @@ pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
         arguments.backups.as_ref().map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
     let webhooks = WebhookOptions { networks: arguments.webhook_network.clone().into(), ..WebhookOptions::default() };
     let (retention, ceiling) = (arguments.retention(), arguments.ceiling.clone());
-    let work = ServerWork { retention, ceiling, webhooks, backups, ..ServerWork::default() };
+    let reserve = Some(arguments.reserve.as_u64());
+    let work = ServerWork { retention, ceiling, webhooks, backups, reserve, ..ServerWork::default() };
     let ServeArguments { listen, tls_certificate, tls_key, drain, body_limit, .. } = arguments;
     let mut interrupts = Interrupts::new()?;
     let host = Host::open_alone_with(context.host_options()?, work).await?;
+    if let Some(key) = &tls_key {
+        check_key_file(key)?;
+    }
     let tls = tls_certificate.zip(tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
     let scheme = if tls.is_some() { "https" } else { "http" };
     let options = ServerOptions {

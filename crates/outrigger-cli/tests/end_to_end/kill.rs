@@ -28,7 +28,7 @@ async fn fifty_kills_lose_nothing_that_was_acknowledged() {
     let mut random = Random::seeded();
     let mut server = Server::start(&data);
     let key = server.key.clone().expect("the first start of a directory makes a key");
-    let mut trial = Trial::new(&mut random, &place);
+    let mut trial = Trial::new(&mut random, &place, &[]);
     trial.prepare(&Line::new(&server.address, &key)).await;
     let mut starting = Duration::ZERO;
     for round in 0..ROUNDS {

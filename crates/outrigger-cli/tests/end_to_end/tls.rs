@@ -1,5 +1,6 @@
 //! A server with TLS, and who believes it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use serde_json::json;
@@ -18,8 +19,14 @@ fn certificates(place: &Place) {
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
     place.write("certificate.pem", certificate.signed_by(&key, &authority).unwrap().pem());
-    place.write("key.pem", key.serialize_pem());
-    place.write("other.pem", rcgen::KeyPair::generate().unwrap().serialize_pem());
+    secret(place, "key.pem", &key.serialize_pem());
+    secret(place, "other.pem", &rcgen::KeyPair::generate().unwrap().serialize_pem());
+}
+
+/// Writes a file that only its owner can read, as a private key has to be.
+fn secret(place: &Place, name: &str, content: &str) {
+    let path = place.write(name, content);
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// A server with that certificate.
@@ -116,7 +123,7 @@ fn a_file_without_certificates_is_named() {
 fn a_key_that_is_not_the_certificates_is_refused() {
     let place = Place::new();
     certificates(&place);
-    place.write("notes.txt", "nothing of the kind");
+    secret(&place, "notes.txt", "nothing of the kind");
     let start = |options: &[&str]| {
         let mut command = place.command(&[&["serve", "--listen", "127.0.0.1:0"], options].concat());
         // One that starts after all would never end.
@@ -125,6 +132,9 @@ fn a_key_that_is_not_the_certificates_is_refused() {
     let start_with = |certificate: &str, key: &str| start(&["--tls-certificate", certificate, "--tls-key", key]);
     start_with("certificate.pem", "other.pem").failed(9, &["error[io]", "certificate.pem", "other.pem", "the key of"]);
     start_with("certificate.pem", "notes.txt").failed(9, &["error[io]", "cannot read notes.txt as PEM", "--tls-key"]);
+    place.write("open.pem", std::fs::read(place.path("key.pem")).unwrap());
+    std::fs::set_permissions(place.path("open.pem"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    start_with("certificate.pem", "open.pem").failed(9, &["error[data_directory]", "open.pem", "chmod o-rwx"]);
     start_with("certificate.pem", "absent.pem").failed(9, &["error[io]", "absent.pem"]);
     start_with("notes.txt", "key.pem").failed(9, &["error[io]", "notes.txt", "--tls-certificate"]);
     start(&["--tls-certificate", "certificate.pem"]).failed(2, &["--tls-key"]);

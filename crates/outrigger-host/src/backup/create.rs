@@ -18,6 +18,7 @@ use super::{
 };
 use crate::convert;
 use crate::data_directory::DataDirectory;
+use crate::disk::{self, Careful};
 use crate::packages::Packages;
 use crate::vault::{KeyRing, RotationLock};
 
@@ -44,6 +45,8 @@ pub(crate) async fn create(
     let copies = tempfile::Builder::new().prefix("backup-").tempdir_in(&staging);
     let copies = copies.map_err(|error| io_error(format_args!("{} cannot be written", staging.display()), &error))?;
     let database = copies.path().join(DATABASE);
+    let size = fs::metadata(directory.database()).map_or(0, |found| found.len());
+    disk::require(&staging, size)?;
     engine.store().copy(&database).await.map_err(convert::store_error)?;
     let (schema, audit) = examine(&database).await?;
     let contents = Contents {
@@ -165,7 +168,8 @@ impl Target {
             .suffix(".partial")
             .tempfile_in(&self.folder)
             .map_err(failed)?;
-        let compressed = GzEncoder::new(BufWriter::new(file.as_file_mut()), super::read::COMPRESSION);
+        let careful = Careful::new(file.as_file_mut(), &self.folder);
+        let compressed = GzEncoder::new(BufWriter::new(careful), super::read::COMPRESSION);
         let mut archive = tar::Builder::new(compressed);
         let list = serde_json::to_vec_pretty(&contents)
             .map_err(|error| ApiError::new(Code::Internal, format!("{CONTENTS} cannot be written: {error}")))?;

@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use outrigger_api::metrics::{
     DROPPED_FIRINGS, DURATION, MEMORY_MEASURES, Measure, MeasureKind, PLUGIN_MEASURES, PLUGINS, PROCESS_MEASURES,
+    STORE_MEASURES,
 };
 use outrigger_api::{
     COUNTERS, Counter, FunctionMetrics, FunctionStatistics, LatencyBucket, MetricsReport, PluginMetrics,
@@ -27,11 +28,13 @@ const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 pub(super) fn request(resource: &Resource, report: &MetricsReport, now: OffsetDateTime) -> ExportMetricsServiceRequest {
     let now = nanoseconds(now);
     let (memory, process) = (std::slice::from_ref(&report.memory), std::slice::from_ref(&report.process));
+    let store = std::slice::from_ref(&report.store);
     let metrics = [plugins(report, now), dropped_firings(report, now)]
         .into_iter()
         .chain(PLUGIN_MEASURES.iter().map(|measure| measured(measure, &report.each_plugin, plugin_label, now)))
         .chain(MEMORY_MEASURES.iter().map(|measure| measured(measure, memory, |_| Vec::new(), now)))
         .chain(PROCESS_MEASURES.iter().map(|measure| measured(measure, process, |_| Vec::new(), now)))
+        .chain(STORE_MEASURES.iter().map(|measure| measured(measure, store, |_| Vec::new(), now)))
         .chain(COUNTERS.iter().map(|counter| counted(counter, &report.functions, now)))
         .chain(std::iter::once(duration(&report.functions, now)))
         .collect();

@@ -77,7 +77,7 @@ impl KeyRing {
     /// Waits until nobody else rotates. Blocks.
     pub(crate) fn lock(&self) -> Result<RotationLock, VaultError> {
         let path = self.file.with_extension("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = crate::data_directory::lock_file().open(&path);
         let file = file.and_then(|file| file.lock().map(|()| file)).map_err(|error| unwritable(&path, &error))?;
         Ok(RotationLock { _file: file })
     }

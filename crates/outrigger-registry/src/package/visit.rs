@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use outrigger_contract::manifest::{FILE_NAME, Manifest, PackagePath};
@@ -41,11 +42,13 @@ impl Indexer {
 
     fn create(&mut self, target: &Path) -> Result<File, PackageError> {
         if let Some(folder) = target.parent().filter(|folder| !self.folders.contains(*folder)) {
-            fs::create_dir_all(folder).map_err(|source| PackageError::from_io(folder, "create", source))?;
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|source| PackageError::from_io(folder, "create", source))?;
             self.folders.insert(folder.to_owned());
         }
         // Never over something that is there: the gate has let every path through only once.
-        File::create_new(target).map_err(|source| PackageError::from_io(target, "create", source))
+        let file = File::options().write(true).create_new(true).mode(0o600).open(target);
+        file.map_err(|source| PackageError::from_io(target, "create", source))
     }
 }
 

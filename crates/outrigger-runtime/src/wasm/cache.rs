@@ -31,6 +31,8 @@ use super::measure::{self, Measure};
 const COMPILED_AT_ONCE: usize = 2;
 /// Components that are remembered for having taken too much.
 const MOST_REFUSED: usize = 500;
+/// Free space that is left to the database, in bytes.
+const LEFT: u64 = 4 << 20;
 
 /// How components are compiled.
 #[derive(Clone, Debug)]
@@ -319,6 +321,11 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
 fn store(path: &Path, code: &[u8]) -> io::Result<()> {
     // The checksum is there first: code without one is never loaded, and code that does not match is made again.
     let sum = checksum(code)?;
+    // It can be compiled again; the database needs the room more.
+    let disk = rustix::fs::statvfs(path.parent().unwrap_or(Path::new(".")))?;
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < LEFT + code.len() as u64 {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
     replace(&checksum_path(path), sum.as_bytes())?;
     replace(path, code)
 }

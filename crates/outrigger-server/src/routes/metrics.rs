@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use outrigger_api::metrics::{
     DROPPED_FIRINGS, DURATION, MEMORY_MEASURES, Measure, MeasureKind, PLUGIN_MEASURES, PLUGINS, PROCESS_MEASURES,
+    STORE_MEASURES,
 };
 use outrigger_api::{ApiResult, COUNTERS, FunctionMetrics, FunctionStatistics, MetricsReport, PluginHealthMetrics};
 
@@ -33,7 +34,7 @@ async fn text(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Ex
 
 /// Names of functions and states have no character that would have to be escaped in a label.
 fn render(report: &MetricsReport) -> String {
-    let MetricsReport { plugins, functions, health, each_plugin, memory, process, dropped_firings } = report;
+    let MetricsReport { plugins, functions, health, each_plugin, memory, process, store, dropped_firings } = report;
     let mut text = String::new();
     let (name, about) = PLUGINS;
     head(&mut text, name, "gauge", about);
@@ -44,6 +45,7 @@ fn render(report: &MetricsReport) -> String {
     measures(&mut text, &PLUGIN_MEASURES, each_plugin, |one| format!("{{plugin=\"{}\"}}", one.plugin));
     measures(&mut text, &MEMORY_MEASURES, std::slice::from_ref(memory), |_| String::new());
     measures(&mut text, &PROCESS_MEASURES, std::slice::from_ref(process), |_| String::new());
+    measures(&mut text, &STORE_MEASURES, std::slice::from_ref(store), |_| String::new());
     let (name, about) = DROPPED_FIRINGS;
     head(&mut text, name, "counter", about);
     line(&mut text, format_args!("{name} {dropped_firings}"));
@@ -127,6 +129,7 @@ fn line(text: &mut String, sample: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use outrigger_api::metrics::StoreMetrics;
     use outrigger_api::{LatencyBucket, MemoryMetrics, PluginMetrics, PluginName, ProcessMetrics};
 
     use super::*;
@@ -157,7 +160,8 @@ mod tests {
         let plugins = [("active".to_owned(), 2)].into();
         let memory = MemoryMetrics { held_bytes: 1_024, peak_bytes: 4_096, limit_bytes: 536_870_912, refusals: 5 };
         let dropped_firings = 7;
-        let report = MetricsReport { plugins, functions, health, each_plugin, memory, process, dropped_firings };
+        let store = StoreMetrics { writable: false, free_bytes: Some(4_096) };
+        let report = MetricsReport { plugins, functions, health, each_plugin, memory, process, store, dropped_firings };
         let text = render(&report);
         let expected = "# HELP outrigger_plugins Installed plugins by state.\n# TYPE outrigger_plugins gauge\n\
             outrigger_plugins{state=\"active\"} 2\n";
@@ -178,6 +182,8 @@ mod tests {
             "outrigger_plugin_restarts_total{plugin=\"pricing\"} 3\n".to_owned(),
             "# TYPE outrigger_plugin_loads_total counter\noutrigger_plugin_loads_total{plugin=\"pricing\"} 4\n"
                 .to_owned(),
+            "\noutrigger_store_writable 0\n".to_owned(),
+            "\noutrigger_data_free_bytes 4096\n".to_owned(),
             "\noutrigger_plugin_load_failures_total{plugin=\"pricing\"} 1\n".to_owned(),
             "\noutrigger_plugin_unloads_total{plugin=\"pricing\"} 3\n".to_owned(),
             "\noutrigger_plugin_memory_peak_bytes{plugin=\"pricing\"} 1179648\n".to_owned(),

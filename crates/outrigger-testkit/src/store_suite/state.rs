@@ -229,3 +229,32 @@ pub async fn an_abandoned_write_leaves_the_store_usable(store: Arc<dyn Store>) {
     let write = StateWrite { key: "k", value: b"last", expected: Expected::Anything };
     assert_eq!(store.state_set(&name, write, 5).await.unwrap(), StateOutcome::Written, "the size was kept up to date");
 }
+
+/// Whatever ends a write, those that are acknowledged after it are kept.
+pub async fn s18_failed_writes_take_no_later_ones_with_them(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    put(&*store, &name).await;
+    for step in 0..30_u32 {
+        let key = format!("key-{step}");
+        // Refused by what is there, by its size, by a plugin that is not there, and given up in the middle.
+        let expected = Expected::Value(b"never");
+        assert_eq!(set(&*store, &name, "k", b"v", expected).await, StateOutcome::Changed);
+        let write = StateWrite { key: "k", value: b"too large", expected: Expected::Anything };
+        assert!(matches!(store.state_set(&name, write, 1).await.unwrap(), StateOutcome::OverCapacity(_)));
+        let stranger = "stranger".parse().unwrap();
+        assert_conflict(store.state_set(&stranger, write, PLENTY).await);
+        {
+            let mut writing = store.state_set(&name, write, PLENTY);
+            std::future::poll_fn(|context| {
+                let _ = writing.as_mut().poll(context);
+                Poll::Ready(())
+            })
+            .await;
+        }
+        assert_eq!(set(&*store, &name, &key, b"kept", Expected::Anything).await, StateOutcome::Written);
+        for earlier in 0..=step {
+            assert!(get(&*store, &name, &format!("key-{earlier}")).await.is_some(), "key-{earlier} is lost");
+        }
+    }
+    assert_eq!(store.write_fault(), None);
+}

@@ -20,8 +20,8 @@ async fn furnished(place: &Place, random: &mut Random) -> (Server, String) {
     let server = Server::start(&place.path("data"));
     let key = server.key.clone().expect("the first start of a directory makes a key");
     let line = Line::new(&server.address, &key);
-    Trial::new(random, place).prepare(&line).await;
-    let mut journal = Journal::new(random.fork());
+    Trial::new(random, place, &[]).prepare(&line).await;
+    let mut journal = Journal::new(random.fork(), &[]);
     for number in 1..=8 {
         set(&mut journal, &line, number).await;
         call(&line, "counter", json!({"function": "add"})).await;
@@ -57,7 +57,7 @@ async fn a_backup_that_is_cut_off_is_whole_or_not_there() {
     let place = Place::new();
     let mut random = Random::seeded();
     let (mut server, key) = furnished(&place, &mut random).await;
-    let mut journal = Journal::new(random.fork());
+    let mut journal = Journal::new(random.fork(), &[]);
     let create = async |journal: &mut Journal, line: &Line, path: &Path| {
         post(journal, line, "backups", Some(json!({"path": path}))).await
     };
@@ -132,7 +132,7 @@ async fn after_a_rotation_that_is_cut_off_every_secret_opens() {
     let place = Place::new();
     let mut random = Random::seeded();
     let (mut server, key) = furnished(&place, &mut random).await;
-    let mut journal = Journal::new(random.fork());
+    let mut journal = Journal::new(random.fork(), &[]);
     let begun = Instant::now();
     let rotated = post(&mut journal, &Line::new(&server.address, &key), "secrets/rotate", None).await;
     assert_eq!(rotated.expect("the server is there").body["rewritten"], 8);

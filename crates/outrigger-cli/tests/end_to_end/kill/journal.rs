@@ -52,11 +52,13 @@ pub(crate) struct Journal {
     /// Under which ids the server has what has no name of its own.
     pub(crate) ids: BTreeMap<String, String>,
     pub(crate) writes: u64,
+    /// Codes with which the server may say that it cannot write now. Whoever is told so does not know what became of it.
+    pub(crate) refusals: &'static [&'static str],
     numbers: u64,
 }
 
 impl Journal {
-    pub(crate) fn new(random: Random) -> Self {
+    pub(crate) fn new(random: Random, refusals: &'static [&'static str]) -> Self {
         Self {
             random,
             present: BTreeMap::new(),
@@ -66,6 +68,7 @@ impl Journal {
             seen: BTreeMap::new(),
             ids: BTreeMap::new(),
             writes: 0,
+            refusals,
             numbers: 0,
         }
     }
@@ -103,7 +106,7 @@ impl Journal {
         self.request(reqwest::Method::DELETE, path.into(), None)
     }
 
-    /// Does it; none where the server did not live to answer.
+    /// Does it; none where the server did not live to answer, or said that it cannot write.
     pub(crate) async fn write(
         &mut self,
         line: &Line,
@@ -115,6 +118,9 @@ impl Journal {
         let write = Write { thing: (kind, name.to_owned()), after, action, request };
         self.pending = Some(write.clone());
         let answer = line.send(&write.request).await?;
+        if self.refusals.iter().any(|code| answer.body["code"] == *code) {
+            return None;
+        }
         assert!(answer.is_success(), "{write:?}: {answer:?}");
         self.pending = None;
         self.acknowledged.push((write.request.correlation.clone(), action));

@@ -1,0 +1,63 @@
+//! Space on the disk that is kept for what must be possible on a full one: the audit log, pruning, removing things, and a
+//! clean shutdown.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+/// The name of the file beside the database.
+const NAME: &str = "reserve";
+
+/// A file that takes up space until that is needed.
+#[derive(Debug)]
+pub(crate) struct Reserve {
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl Reserve {
+    pub(crate) fn new(folder: &Path, bytes: u64) -> Self {
+        Self { path: folder.join(NAME), bytes }
+    }
+
+    /// Takes the space, where it is not taken yet: all of it, and only where some is left beyond.
+    pub(crate) fn take(&self) -> io::Result<()> {
+        if fs::metadata(&self.path).is_ok_and(|found| found.len() >= self.bytes) {
+            return Ok(());
+        }
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        // Without a margin, the next write would give it up again.
+        if free_bytes(folder)? < self.bytes + self.bytes / 8 {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&self.path)?;
+        let taken = fallocate(&file, FallocateFlags::empty(), 0, self.bytes).map_err(io::Error::from);
+        if taken.is_err() {
+            self.release();
+        }
+        taken
+    }
+
+    /// Gives the space up.
+    pub(crate) fn release(&self) {
+        match fs::remove_file(&self.path) {
+            Ok(()) => tracing::warn!(bytes = self.bytes, "the disk is full: the reserved space was released"),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => tracing::error!(%error, path = %self.path.display(), "the reserved space cannot be released"),
+        }
+    }
+}
+
+/// Space that this process may still use on the disk of a folder, in bytes.
+///
+/// # Errors
+/// The operating system does not say.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let found = statvfs(folder)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}

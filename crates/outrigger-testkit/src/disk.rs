@@ -1,0 +1,171 @@
+//! Disks that fail: one that is really full, and one whose system calls fail when a test says so.
+
+#![allow(clippy::unwrap_used, reason = "this is all test code, only that other crates' tests run it")]
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A file system of its own in memory, with a bound on its size. Unmounted when it is dropped.
+#[derive(Debug)]
+pub struct SmallDisk {
+    folder: TempDir,
+}
+
+/// Why a test that mounts a file system did nothing, once said.
+const NOT_ROOT: &str = "SKIPPED: only root can mount a file system; run this test as root";
+
+impl SmallDisk {
+    /// Mounts a tmpfs of so many bytes. Where that is not allowed it says so and answers none, and in CI it panics: a test
+    /// that silently did nothing would be worse than none.
+    #[expect(clippy::print_stderr, reason = "a skipped test must be loud")]
+    #[must_use]
+    pub fn mount(bytes: u64) -> Option<Self> {
+        let folder = TempDir::new().unwrap();
+        let options = format!("size={bytes},mode=0700");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self { folder }),
+            other => {
+                assert!(std::env::var_os("CI").is_none(), "{NOT_ROOT}: {other:?}");
+                eprintln!("{NOT_ROOT}: {other:?}");
+                None
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Takes all space that is left. Given back when the answer is dropped.
+    #[must_use]
+    pub fn fill(&self) -> Filler {
+        self.fill_but(0)
+    }
+
+    /// Takes all space but so many bytes.
+    #[must_use]
+    pub fn fill_but(&self, left: usize) -> Filler {
+        let path = self.path().join(format!("filler-{}", ulid::Ulid::new()));
+        let mut file = File::create(&path).unwrap();
+        // Ends with what a full disk says.
+        let block = vec![0; 64 << 10];
+        while file.write_all(&block).is_ok() {}
+        while file.write_all(&block[..512]).is_ok() {}
+        let length = file.metadata().unwrap().len();
+        file.set_len(length.saturating_sub(left as u64)).unwrap();
+        Filler { path }
+    }
+
+    /// Makes it read-only, or not: as the kernel does with a disk that has failed. Fails while a file is open for writing.
+    pub fn remount(&self, how: &str) -> bool {
+        let options = format!("remount,{how}");
+        Command::new("mount").args(["-o", &options]).arg(self.path()).status().unwrap().success()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a process that is about to end may still have a file open.
+        let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
+    }
+}
+
+/// Space that is taken.
+#[derive(Debug)]
+pub struct Filler {
+    path: PathBuf,
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A disk whose calls fail when a test says so, for processes that are started with it; see `disk/faults.c`. Needs a C
+/// compiler, as building Outrigger does.
+#[derive(Debug)]
+pub struct FaultyDisk {
+    folder: TempDir,
+}
+
+impl FaultyDisk {
+    /// Builds what the processes are started with.
+    #[must_use]
+    pub fn new() -> Self {
+        let disk = Self { folder: TempDir::new().unwrap() };
+        fs::create_dir(disk.path()).unwrap();
+        fs::create_dir(disk.after_a_power_cut()).unwrap();
+        let source = disk.folder.path().join("faults.c");
+        fs::write(&source, include_str!("disk/faults.c")).unwrap();
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(disk.library())
+            .arg(&source)
+            .arg("-ldl")
+            .status()
+            .expect("there is a C compiler, which building SQLite takes as well");
+        assert!(built.success(), "{built}");
+        disk
+    }
+
+    fn library(&self) -> PathBuf {
+        self.folder.path().join("faults.so")
+    }
+
+    fn control(&self) -> PathBuf {
+        self.folder.path().join("control")
+    }
+
+    /// What is on the disk.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("disk")
+    }
+
+    /// The databases as they would be after a power cut: what an `fsync` has confirmed, and nothing else.
+    #[must_use]
+    pub fn after_a_power_cut(&self) -> PathBuf {
+        self.folder.path().join("shadow")
+    }
+
+    /// Has a process use the disk.
+    pub fn attach(&self, command: &mut Command) {
+        command
+            .env("LD_PRELOAD", self.library())
+            .env("FAULTS_FOLDER", self.path())
+            .env("FAULTS_CONTROL", self.control())
+            .env("FAULTS_SHADOW", self.after_a_power_cut());
+    }
+
+    /// Lets calls fail, such as `fsync=5` or `write=28`; an empty text ends that.
+    pub fn fail(&self, what: &str) {
+        // In one step, because it is read at any moment.
+        let next = self.folder.path().join("control.next");
+        fs::write(&next, what).unwrap();
+        fs::rename(&next, self.control()).unwrap();
+    }
+
+    /// Cuts the power: what is on the disk is what was durable. No process may use it.
+    pub fn cut_power(&self) {
+        for entry in fs::read_dir(self.path()).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        for entry in fs::read_dir(self.after_a_power_cut()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), self.path().join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+impl Default for FaultyDisk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
