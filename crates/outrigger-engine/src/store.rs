@@ -238,6 +238,7 @@ impl WriteFaultKind {
 }
 
 fn shown(at: &OffsetDateTime) -> String {
+    let at = at.replace_nanosecond(0).unwrap_or(*at);
     at.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
 }
 

@@ -12,7 +12,7 @@ use outrigger_contract::Ceiling;
 use outrigger_engine::health::HealthOptions;
 use outrigger_engine::jobs::JobOptions;
 use outrigger_engine::retention::Retention;
-use outrigger_engine::store::{RequestProgress, RequestRecord};
+use outrigger_engine::store::{RequestProgress, RequestRecord, StoreError};
 use outrigger_engine::webhooks::WebhookOptions;
 use outrigger_engine::{Backends, CorrelationId, Engine, EngineOptions, Tracer};
 use outrigger_runtime::{WasmOptions, WasmRuntime};
@@ -312,6 +312,9 @@ impl Door for Host {
     }
 
     async fn ready(&self) -> ApiResult<()> {
+        if let Some(fault) = self.inner.engine.store().write_fault() {
+            return Err(not_ready(convert::store_error(StoreError::Unwritable(fault))));
+        }
         // Anybody may ask, and what answers is a durable write: one holds for all who ask meanwhile and shortly after.
         let mut last = self.inner.ready.lock().await;
         if let Some((at, found)) = &*last

@@ -15,6 +15,7 @@ mod installing;
 mod jobs;
 mod keeping;
 mod kill;
+mod permissions;
 mod remote;
 mod running;
 mod signing;
