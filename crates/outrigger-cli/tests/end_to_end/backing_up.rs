@@ -75,7 +75,8 @@ fn a_key_that_is_given_from_outside_is_not_put_into_a_backup_and_that_is_said() 
     let made = run(&["backup", "create", "one.tar.gz"]).succeeded();
     assert!(!made.stdout.contains("key of the secrets"), "{made:#?}");
     // Nor is a backup made whole by a file that holds another key.
-    place.write("data/secret.key", "11".repeat(32));
+    let key = place.write("data/secret.key", "11".repeat(32));
+    std::fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     run(&["backup", "create", "two.tar.gz", "--include-secret-key"]).failed(7, &["error[conflict]"]);
 }
 
