@@ -5,13 +5,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// Which audit records to list. All that is given must match.
+/// Which audit records to list. All that is given must match, of the record itself or of one thing in a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditQuery {
     /// Who: `local`, `key ci-deploy`, `plugin pricing.quote`.
     #[serde(default)]
     pub actor: Option<String>,
+    /// The id of a key.
+    #[serde(default)]
+    pub key: Option<String>,
     /// A right, such as `plugin_create`.
     #[serde(default)]
     pub action: Option<String>,
@@ -25,6 +28,9 @@ pub struct AuditQuery {
     /// Only what was allowed, or only what was denied.
     #[serde(default)]
     pub allowed: Option<bool>,
+    /// Only what failed with this code.
+    #[serde(default)]
+    pub code: Option<Code>,
     /// Only what happened at this time or later.
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
@@ -45,13 +51,17 @@ pub struct AuditQuery {
 /// One thing that was done or denied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditInfo {
-    /// Counted from 1, without gaps.
+    /// Counted from 1; what is missing was a refusal that was pruned.
     pub sequence: u64,
-    /// SHA-256 over the record before, this one's place, and its text.
+    /// SHA-256 over the record before that is no refusal, this one's place, and its text.
     pub hash: String,
     #[serde(with = "time::serde::rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: OffsetDateTime,
+    /// Of a group, when the last of it was; `at` is when the first was.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub until: Option<OffsetDateTime>,
     pub actor: String,
     /// The id of the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,8 +73,12 @@ pub struct AuditInfo {
     /// What decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
-    /// `intent` for what was written down before it was done, `done`, or `group` for calls that only read.
+    /// `intent` for what was written down before it was done, `done`, or `group` for calls that only read, and for refusals of
+    /// one key and right within a minute.
     pub stage: String,
+    /// How many calls or refusals it stands for.
+    #[serde(default = "one")]
+    pub count: u64,
     /// The code of the failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
@@ -75,20 +89,31 @@ pub struct AuditInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<serde_json::Value>,
     pub correlation: String,
-    /// The calls of a group.
+    /// What is in a group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<AuditCall>,
 }
 
-/// One call of a group.
+const fn one() -> u64 {
+    1
+}
+
+/// Calls, or refusals, of a group that are alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditCall {
+    /// `several` for those that found no room in the group.
     pub actor: String,
-    /// `plugin.function`.
-    pub function: String,
+    /// The id of the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// `plugin.function`, or what was refused; `*` for those that found no room in the group.
+    pub resource: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    pub correlation: String,
+    pub count: u64,
+    /// Of the first of them.
+    #[serde(default)]
+    pub correlations: Vec<String>,
 }
 
 /// What reading the chain from end to end has shown.
@@ -98,6 +123,9 @@ pub struct AuditVerification {
     pub whole: bool,
     /// How many were read.
     pub records: u64,
+    /// How many refusals were pruned; no other record ever is.
+    #[serde(default)]
+    pub refusals_pruned: u64,
     /// The last record's place and hash: note it elsewhere, and a log that was cut off shows too.
     pub head: AuditHead,
     /// The first fault.

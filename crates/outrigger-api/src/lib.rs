@@ -53,7 +53,7 @@ pub use hook::{
 pub use job::{JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, ScheduleInfo, ScheduleRequest};
 pub use json::{JsonObject, JsonText, NotAnObject};
 pub use metrics::{
-    COUNTERS, Counter, FunctionMetrics, LatencyBucket, MemoryMetrics, MetricsReport, PluginHealthMetrics,
+    COUNTERS, Counter, FunctionMetrics, KeptRecords, LatencyBucket, MemoryMetrics, MetricsReport, PluginHealthMetrics,
     PluginMetrics, ProcessMetrics,
 };
 pub use migration::{MigrationReport, RollbackReport, RollbackRequest, StateChanges};

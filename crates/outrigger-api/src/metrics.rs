@@ -29,6 +29,28 @@ pub struct MetricsReport {
     /// How often a plugin was not told of an event or the end of a call, since the start, because too many waited for it.
     #[serde(default)]
     pub dropped_firings: u64,
+    /// Runs since the start that are kept as a count in another run.
+    #[serde(default)]
+    pub counted_runs: u64,
+    /// Refusals since the start that stand in the audit log as a count.
+    #[serde(default)]
+    pub counted_refusals: u64,
+    /// What plugins, keys and other callers have of what is kept, and what was dropped of it.
+    #[serde(default)]
+    pub kept: Vec<KeptRecords>,
+}
+
+/// What one plugin, key or other caller has of one kind of records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeptRecords {
+    /// `runs`, `logs`, `events`, `refusals`, `jobs`, `requests` or `deliveries`.
+    pub kind: String,
+    /// Whose they are: `plugin NAME`, `key NAME`, the id of a key, `local`.
+    pub owner: String,
+    pub records: u64,
+    pub bytes: u64,
+    /// Records that were dropped because there were too many.
+    pub dropped: u64,
 }
 
 /// What was counted of one plugin in the memory of the server, since that started or the plugin was installed.
@@ -53,6 +75,15 @@ pub struct PluginMetrics {
     /// How often it was refused memory because it held as much as one plugin may.
     #[serde(default)]
     pub memory_refusals: u64,
+    /// Events that were refused because the plugin had used up its quota for a minute.
+    #[serde(default)]
+    pub refused_events: u64,
+    /// Log lines that were dropped for the same reason.
+    #[serde(default)]
+    pub dropped_log_lines: u64,
+    /// Writes to its state that were refused for the same reason.
+    #[serde(default)]
+    pub refused_state_writes: u64,
 }
 
 /// The memory that all plugins take together, as the server counts it.
@@ -168,7 +199,7 @@ pub enum MeasureKind {
 }
 
 /// All that is told of each plugin.
-pub const PLUGIN_MEASURES: [Measure<PluginMetrics>; 7] = [
+pub const PLUGIN_MEASURES: [Measure<PluginMetrics>; 10] = [
     Measure {
         name: "outrigger_plugin_loads_total",
         about: "Revisions that were loaded, since the server started.",
@@ -217,6 +248,27 @@ pub const PLUGIN_MEASURES: [Measure<PluginMetrics>; 7] = [
         kind: MeasureKind::Counter,
         unit: "1",
         value: |plugin| Some(whole(plugin.memory_refusals)),
+    },
+    Measure {
+        name: "outrigger_plugin_events_refused_total",
+        about: "Events refused by the quota of the plugin, since the server started.",
+        kind: MeasureKind::Counter,
+        unit: "1",
+        value: |plugin| Some(whole(plugin.refused_events)),
+    },
+    Measure {
+        name: "outrigger_plugin_log_lines_dropped_total",
+        about: "Log lines dropped by the quota of the plugin, since the server started.",
+        kind: MeasureKind::Counter,
+        unit: "1",
+        value: |plugin| Some(whole(plugin.dropped_log_lines)),
+    },
+    Measure {
+        name: "outrigger_plugin_state_writes_refused_total",
+        about: "Writes to the state refused by the quota of the plugin, since the server started.",
+        kind: MeasureKind::Counter,
+        unit: "1",
+        value: |plugin| Some(whole(plugin.refused_state_writes)),
     },
 ];
 
@@ -314,6 +366,16 @@ pub const DROPPED_FIRINGS: (&str, &str) = (
     "outrigger_hook_firings_dropped_total",
     "Events and ends of calls that a plugin was not told of: too many waited.",
 );
+/// What monitoring calls runs and refusals that are kept as a count, and what it is told of them.
+pub const COUNTED_RUNS: (&str, &str) =
+    ("outrigger_runs_counted_total", "Runs kept as a count in another run, since the server started.");
+pub const COUNTED_REFUSALS: (&str, &str) =
+    ("outrigger_refusals_counted_total", "Refusals kept as a count in the audit log, since the server started.");
+/// What monitoring calls records that are kept and that were dropped, and what it is told of them.
+pub const KEPT_RECORDS: (&str, &str) = ("outrigger_records_kept", "Records that are kept, by kind and owner.");
+pub const KEPT_BYTES: (&str, &str) = ("outrigger_records_kept_bytes", "Bytes of records that are kept.");
+pub const DROPPED_RECORDS: (&str, &str) =
+    ("outrigger_records_dropped_total", "Records dropped because their owner had too many.");
 /// What monitoring calls the time of calls, and what it is told of it.
 pub const DURATION: (&str, &str) =
     ("outrigger_function_duration_seconds", "How long calls took, from arrival to answer.");

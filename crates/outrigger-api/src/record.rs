@@ -70,7 +70,11 @@ pub struct RunEntry {
     pub started_at: OffsetDateTime,
     pub function: FunctionRef,
     pub caller: String,
+    /// Of several calls, all together.
     pub duration_us: u64,
+    /// How many calls it stands for: beyond a rate, calls that are alike share a run for each minute.
+    #[serde(default = "one")]
+    pub calls: u64,
     /// `ok`, or the code of the failure.
     pub outcome: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,6 +86,10 @@ pub struct RunEntry {
     pub correlation: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+}
+
+const fn one() -> u64 {
+    1
 }
 
 /// Statistics of functions, since their plugin was installed.

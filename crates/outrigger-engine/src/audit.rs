@@ -1,8 +1,12 @@
 //! The audit log: one entry for each thing that was done or denied, chained by hashes so that no record can be changed,
 //! left out or put in between without it showing.
 //!
-//! A record is the text of its entry, with a hash over that text, its place and the hash before it. Changing one byte
-//! breaks the chain from there on. What lists are narrowed by is kept beside the text a second time, and is held against it: a
+//! Refusals hang on the chain instead of being links of it: each is hashed with the link before it, and no link is hashed
+//! with a refusal. So a changed refusal shows, and one that was pruned leaves the chain whole. Anybody with a key can cause
+//! refusals; nobody without rights can cause a link.
+//!
+//! A record is the text of its entry, with a hash over that text, its place and the hash of the link before it. Changing one
+//! byte of a link breaks the chain from there on. What lists are narrowed by is kept beside the text a second time, and is held against it: a
 //! record that no list shows any more would be as good as gone. Cutting off the end does not break it; that is seen by comparing with a head
 //! that was noted elsewhere, as `outrigger audit verify --head` does.
 
@@ -13,13 +17,18 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
 use crate::correlation::CorrelationId;
+use crate::store::Owner;
 
 /// What was done or denied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditEntry {
+    /// When it was done; of a group, when the first of it was.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
+    /// Of a group, when the last of it was done.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub until: Option<OffsetDateTime>,
     /// Who, as logs have it: `local`, `key ci-deploy`, `plugin pricing.quote`.
     pub actor: String,
     /// The id of the key, where it was one. Names of keys may be used again, ids are not.
@@ -48,9 +57,17 @@ pub struct AuditEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
     pub correlation: CorrelationId,
-    /// For a group: how many calls it stands for, each in `calls`.
+    /// For a group: what it stands for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<GroupedCall>,
+    /// It hangs on the chain and may be pruned: a refusal.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub prunable: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Where in its course a thing was written down.
@@ -61,27 +78,83 @@ pub enum Stage {
     Intent,
     /// When it had ended.
     Done,
-    /// Several calls that only read, written down together.
+    /// Several calls that only read, or several refusals, written down together.
     Group,
 }
 
-/// One call of a group.
+/// Calls, or refusals, of a group that are alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GroupedCall {
-    /// Who, as in [`AuditEntry::actor`].
+    /// Who, as in [`AuditEntry::actor`]; `several` for those that found no room in the group.
     pub actor: String,
-    /// `plugin.function`.
-    pub function: String,
+    /// The id of the key, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// `plugin.function`, or what a refusal is about; `*` for those that found no room in the group.
+    pub resource: String,
     /// The code of the failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    pub correlation: CorrelationId,
+    /// How many there were.
+    pub count: u64,
+    /// Of the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub correlations: Vec<CorrelationId>,
+}
+
+/// What an entry can be found by besides its own columns: for each thing in a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part {
+    pub actor: String,
+    pub key: Option<String>,
+    pub action: String,
+    pub resource: String,
+    pub allowed: bool,
+    pub code: Option<&'static str>,
+    pub correlation: Option<CorrelationId>,
+}
+
+impl AuditEntry {
+    /// What is in the group, as filters see it; nothing for an entry that is no group.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part> {
+        let part = |call: &GroupedCall, correlation| Part {
+            actor: call.actor.clone(),
+            key: call.key.clone(),
+            action: self.action.clone(),
+            resource: call.resource.clone(),
+            allowed: self.allowed,
+            code: call.code.map(Code::as_str),
+            correlation,
+        };
+        let parts = self.calls.iter().flat_map(|call| match &call.correlations[..] {
+            [] => vec![part(call, None)],
+            correlations => correlations.iter().map(|correlation| part(call, Some(*correlation))).collect(),
+        });
+        parts.collect()
+    }
+
+    /// Whose a refusal is: that of the key or caller, by action.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        Owner { account: self.key.clone().unwrap_or_else(|| self.actor.clone()), source: self.action.clone() }
+    }
+
+    /// How many calls or refusals it stands for.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        match self.stage {
+            Stage::Intent | Stage::Done => 1,
+            Stage::Group => self.calls.iter().map(|call| call.count).sum(),
+        }
+    }
 }
 
 /// An entry in its place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
-    /// Counted from 1, without gaps.
+    /// Counted from 1; what is missing was a refusal that was pruned.
     pub sequence: u64,
     /// The entry as JSON text, byte for byte as it was hashed.
     pub text: String,
@@ -99,7 +172,7 @@ pub struct KeptRecord {
 /// A SHA-256, in hexadecimal.
 pub type Hash = outrigger_contract::Digest;
 
-/// The end of a chain. That of an empty one is sequence 0 and a hash of zeros.
+/// The last link of a chain. That of an empty one is sequence 0 and a hash of zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     pub sequence: u64,
@@ -114,8 +187,8 @@ impl Head {
 /// Why a chain is not whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokenChain {
-    #[error("record {expected} is missing: after record {} comes record {found}", expected - 1)]
-    Gap { expected: u64, found: u64 },
+    #[error("a record between {after} and {found} is missing, or was changed")]
+    Gap { after: u64, found: u64 },
     #[error("record {found} stands where none belongs")]
     Added { found: u64 },
     #[error("record {sequence} was changed, or one before it: its hash is {recorded}, and should be {computed}")]
@@ -124,32 +197,35 @@ pub enum BrokenChain {
     Column { sequence: u64, column: &'static str },
 }
 
-/// Puts an entry behind the head.
+/// Puts an entry behind the head, under this number, which is greater than any before.
 ///
 /// # Errors
 /// The entry cannot be written as JSON.
-pub fn append(head: Head, entry: &AuditEntry) -> Result<AuditRecord, serde_json::Error> {
-    let (sequence, text) = (head.sequence + 1, serde_json::to_string(entry)?);
+pub fn append(head: Head, sequence: u64, entry: &AuditEntry) -> Result<AuditRecord, serde_json::Error> {
+    let text = serde_json::to_string(entry)?;
     Ok(AuditRecord { hash: hash(&head.hash, sequence, &text), sequence, text })
 }
 
-/// Checks that a record stands behind the head, and answers with the head that it makes.
+/// Checks that a record stands behind the head, and answers with the head that it makes: itself, unless it may be pruned.
 ///
 /// # Errors
 /// It does not.
 pub fn verify(head: Head, record: &AuditRecord) -> Result<Head, BrokenChain> {
-    let expected = head.sequence + 1;
-    if record.sequence < expected {
+    let Head { sequence: after, hash: previous } = head;
+    if record.sequence <= after {
         return Err(BrokenChain::Added { found: record.sequence });
     }
-    if record.sequence > expected {
-        return Err(BrokenChain::Gap { expected, found: record.sequence });
-    }
-    let computed = hash(&head.hash, record.sequence, &record.text);
+    let computed = hash(&previous, record.sequence, &record.text);
     if computed != record.hash {
-        return Err(BrokenChain::Hash { sequence: record.sequence, recorded: record.hash, computed });
+        return Err(match record.sequence - after {
+            1 => BrokenChain::Hash { sequence: record.sequence, recorded: record.hash, computed },
+            _ => BrokenChain::Gap { after, found: record.sequence },
+        });
     }
-    Ok(Head { sequence: record.sequence, hash: record.hash })
+    match record.entry() {
+        Ok(entry) if entry.prunable => Ok(head),
+        _ => Ok(Head { sequence: record.sequence, hash: record.hash }),
+    }
 }
 
 /// The same of a record as it is kept, with what stands beside it.
@@ -160,7 +236,7 @@ pub fn verify_kept(head: Head, kept: &KeptRecord) -> Result<Head, BrokenChain> {
     let after = verify(head, &kept.record)?;
     match kept.differs {
         None => Ok(after),
-        Some(column) => Err(BrokenChain::Column { sequence: after.sequence, column }),
+        Some(column) => Err(BrokenChain::Column { sequence: kept.record.sequence, column }),
     }
 }
 

@@ -19,7 +19,9 @@ use crate::jobs::Desk;
 use crate::ledger::Ledger;
 use crate::plugins::{ActiveRevision, PluginTable, Slot};
 use crate::profile::PluginProfile;
-use crate::recorder::Recorder;
+use crate::quota::{CallerWrites, Quotas};
+use crate::recorder::{Counted, Recorder, RunSampling};
+use crate::retention::Written;
 use crate::runtime::Runtime;
 use crate::statistics::PluginCounters;
 use crate::store::{PluginRecord, RevisionSummary, Store};
@@ -44,6 +46,10 @@ pub struct EngineOptions {
     pub hold: Duration,
     /// How often statistics are written to the store.
     pub statistics_interval: Duration,
+    /// What each plugin, and each key, may write a minute.
+    pub quotas: Quotas,
+    /// Which runs are kept each by itself.
+    pub runs: RunSampling,
 }
 
 impl EngineOptions {
@@ -58,6 +64,8 @@ impl EngineOptions {
             drain: Duration::from_secs(60),
             hold: Duration::from_secs(10),
             statistics_interval: Duration::from_secs(5),
+            quotas: Quotas::DEFAULT,
+            runs: RunSampling::DEFAULT,
         }
     }
 
@@ -92,6 +100,10 @@ pub(crate) struct Inner {
     pub(crate) events: Events,
     pub(crate) post: Arc<PostOffice>,
     pub(crate) health: Arc<Watch>,
+    /// What keys may still write this minute.
+    pub(crate) caller_writes: CallerWrites,
+    /// How much was written to the store since it was last pruned.
+    pub(crate) written: Arc<Written>,
     /// Revisions that were replaced and are being shut down.
     pub(crate) background: TaskTracker,
 }
@@ -135,7 +147,7 @@ impl Engine {
         let accounts = Accounts::new(options.memory);
         let slot = |(record, summary): (PluginRecord, RevisionSummary)| {
             let account = accounts.of(&record.name);
-            Arc::new(Slot::new(record, summary, account))
+            Arc::new(Slot::new(record, summary, account, &options.quotas))
         };
         let slots: Vec<_> = known.into_iter().map(slot).collect();
         plugins.extend(slots);
@@ -145,11 +157,13 @@ impl Engine {
             accounts,
             ledger: Arc::default(),
             cache: AnswerCache::new(options.cache_capacity),
-            recorder: Recorder::start(Arc::clone(&store)),
+            recorder: Recorder::start(Arc::clone(&store), options.runs),
             jobs: Arc::default(),
             events: Events::default(),
             post: Arc::default(),
             health: Arc::default(),
+            caller_writes: CallerWrites::default(),
+            written: Arc::default(),
             background: TaskTracker::new(),
             options,
             store,
@@ -189,6 +203,17 @@ impl Engine {
     pub async fn flush(&self) {
         self.write_statistics().await;
         self.inner.recorder.flush().await;
+    }
+
+    /// The same with what is counted for the audit log: for who is about to read that.
+    pub async fn flush_audit(&self) {
+        self.inner.recorder.flush_audit().await;
+    }
+
+    /// What was counted, since this process started, instead of being written down each by itself.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        self.inner.recorder.counted()
     }
 
     /// Adds an entry to the audit log, and goes on before it is written: for what was denied.
@@ -249,7 +274,7 @@ impl Engine {
     #[must_use]
     pub fn plugin_counters(&self) -> Vec<PluginCounters> {
         let slots = self.inner.plugins.all();
-        slots.iter().map(|slot| slot.counts.read(&slot.name, &slot.account)).collect()
+        slots.iter().map(|slot| slot.counts.read(&slot.name, &slot.account, slot.writes.refused())).collect()
     }
 
     /// The account of the memory that all plugins take together.

@@ -6,6 +6,7 @@
 //! is woken and now and then, and whoever is slow reads later; nothing is held for it in memory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use outrigger_contract::{Code, HookName, Pattern, PluginName};
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::store::Store;
+use crate::store::{Owner, ROW_BYTES, Store};
 
 /// The most that an event may carry, in bytes of JSON.
 pub const LONGEST_PAYLOAD: usize = 64 << 10;
@@ -61,6 +62,21 @@ impl NewEvent {
     }
 }
 
+impl NewEvent {
+    /// Whose it is: that of the plugin that it is about, by name.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        let account = self.plugin.as_ref().map_or_else(|| "system".to_owned(), |plugin| format!("plugin {plugin}"));
+        Owner { account, source: self.name.to_string() }
+    }
+
+    /// The bytes it takes in a store.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        ROW_BYTES + self.payload.to_string().len() as u64
+    }
+}
+
 impl EventRecord {
     /// An event with its id.
     #[must_use]
@@ -77,11 +93,11 @@ impl EventRecord {
     }
 }
 
-/// Checks that an event carries no more than it may.
-pub(crate) fn check_payload(name: &HookName, payload: &Json) -> Result<(), Failure> {
+/// Checks that an event carries no more than it may, and answers how many bytes that are.
+pub(crate) fn check_payload(name: &HookName, payload: &Json) -> Result<u64, Failure> {
     let length = payload.to_string().len();
     if length <= LONGEST_PAYLOAD {
-        return Ok(());
+        return Ok(length as u64);
     }
     let message = format!("`{name}` was to carry {length} bytes, and an event carries at most {LONGEST_PAYLOAD}");
     Err(Failure::new(Code::InvalidInput, message).with_hint("carry the id of what it is about, and let it be fetched"))
@@ -91,12 +107,23 @@ pub(crate) fn check_payload(name: &HookName, payload: &Json) -> Result<(), Failu
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     appended: watch::Sender<()>,
+    /// Bytes that were written since it was last asked whether they are much.
+    written: AtomicU64,
 }
 
 impl Events {
     /// Wakes whoever follows the log.
     pub(crate) fn wake(&self) {
         self.appended.send_replace(());
+    }
+
+    /// Whether so many bytes were written since the last time that they were.
+    pub(crate) fn has_written(&self, bytes: u64) -> bool {
+        let much = self.written.load(Ordering::Relaxed) >= bytes;
+        if much {
+            self.written.store(0, Ordering::Relaxed);
+        }
+        much
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
@@ -152,6 +179,7 @@ impl Engine {
     /// Writes an event into the log. When it returns, the event is there for good.
     pub(crate) async fn log_event(&self, event: &NewEvent) -> Result<(), Failure> {
         self.inner.store.event_append(std::slice::from_ref(event)).await?;
+        self.inner.events.written.fetch_add(event.size(), Ordering::Relaxed);
         self.inner.events.wake();
         Ok(())
     }

@@ -64,6 +64,15 @@ pub struct JobRecord {
     pub generation: u64,
 }
 
+impl JobRecord {
+    /// Whose share of what is kept it counts for: that of the key that asked for it, by plugin.
+    #[must_use]
+    pub fn owner_of_row(&self) -> crate::store::Owner {
+        let account = self.owner.key.clone().unwrap_or_else(|| self.owner.name.clone());
+        crate::store::Owner { account, source: self.task.function.plugin.to_string() }
+    }
+}
+
 /// What a job is to do. What was left open when it was asked for is settled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {

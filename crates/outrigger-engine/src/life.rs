@@ -89,7 +89,7 @@ impl Engine {
         self.drop_stale_subscriptions(&name).await?;
         let slot = {
             let account = self.inner.accounts.of(&record.name);
-            self.inner.plugins.insert(Slot::new(record, revision.summary(), account))
+            self.inner.plugins.insert(Slot::new(record, revision.summary(), account, &self.inner.options.quotas))
         };
         let outcome = match self.bring_into_service(&name).await {
             Ok(_) => self.adopt(declared, Adoption::Anew).await,

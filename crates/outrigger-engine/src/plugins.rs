@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use foldhash::quality::RandomState;
@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::account::{Account, MemoryBounds};
 use crate::call::FunctionRate;
 use crate::profile::{Gathered, PluginProfile};
+use crate::quota::{Quotas, Writes};
 use crate::runtime::LoadedRevision;
 use crate::statistics::{FunctionStatistics, PluginCounts};
 use crate::store::{PluginRecord, RevisionRecord, RevisionSummary};
@@ -98,6 +99,8 @@ pub(crate) struct Slot {
     pub(crate) counts: Arc<PluginCounts>,
     /// The memory that the plugin takes.
     pub(crate) account: Account,
+    /// What the plugin may still write this minute. A reload does not fill it.
+    pub(crate) writes: Arc<Writes>,
 }
 
 /// What stays of a function when its plugin is reloaded.
@@ -108,7 +111,7 @@ struct Lasting {
 }
 
 impl Slot {
-    pub(crate) fn new(record: PluginRecord, summary: RevisionSummary, account: Account) -> Self {
+    pub(crate) fn new(record: PluginRecord, summary: RevisionSummary, account: Account, quotas: &Quotas) -> Self {
         Self {
             name: record.name.clone(),
             active: ArcSwapOption::empty(),
@@ -119,6 +122,7 @@ impl Slot {
             functions: Mutex::default(),
             counts: Arc::default(),
             account,
+            writes: Arc::new(Writes::new(quotas, Instant::now())),
         }
     }
 
@@ -199,6 +203,7 @@ impl Slot {
             since: OffsetDateTime::now_utc(),
             counts: Arc::clone(&self.counts),
             account: self.account.clone(),
+            writes: Arc::clone(&self.writes),
         }
     }
 
@@ -246,6 +251,7 @@ pub struct ActiveRevision {
     pub(crate) counts: Arc<PluginCounts>,
     /// The one of its plugin.
     account: Account,
+    pub(crate) writes: Arc<Writes>,
 }
 
 /// Only now it is unloaded: a call may outlive the time in which its revision takes calls.

@@ -4,24 +4,33 @@
 //! waking a thread costs more than a cached call may. A call waits for the recorder only when too much is waiting to be
 //! written: records are never dropped in silence.
 //!
+//! What happens often is counted here: of runs beyond a rate there is one a minute, of refusals and of calls that only read
+//! there is one entry for many ([`sampling`], [`tally`]). That is decided by the task that writes, not on the path of a call.
+//!
 //! Log lines in memory are bounded in bytes, for each plugin and for all: what is beyond is dropped, counted, and said to the
 //! caller.
 //!
 //! Entries of the audit log are not dropped at all while the process lives. What they are of is done, so where they cannot be
 //! written they are tried for as long as it takes; whoever waits for them waits, and in the end whoever adds to them.
 
+mod sampling;
+mod tally;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use outrigger_contract::PluginName;
 use parking_lot::Mutex;
-use time::OffsetDateTime;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::Right;
-use crate::audit::{AuditEntry, GroupedCall, Stage};
+use sampling::Sampler;
+pub use sampling::{Rate, RunSampling};
+use tally::Tally;
+
+use crate::audit::AuditEntry;
 use crate::store::{LogRecord, RecordBatch, RunRecord, StatisticsRow, Store, StoreError};
 
 /// Records that may wait. Past it, whoever adds one waits too.
@@ -64,6 +73,23 @@ struct Shared {
     room: Notify,
     /// The process is about to end: nothing is tried for ever any more.
     closing: CancellationToken,
+    counts: Counts,
+}
+
+/// What was counted instead of being written down each by itself, since the process started.
+#[derive(Debug, Default)]
+struct Counts {
+    runs: AtomicU64,
+    refusals: AtomicU64,
+}
+
+/// What was counted instead of being written down each by itself, since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Runs that another run stands for.
+    pub runs: u64,
+    /// Refusals that stand in the audit log with others.
+    pub refusals: u64,
 }
 
 /// Bytes of log lines that are in memory.
@@ -124,8 +150,12 @@ fn size(line: &LogRecord) -> usize {
 #[derive(Debug, Default)]
 struct Pending {
     batch: RecordBatch,
-    /// Runs of the batch, by their place, that go into the audit log together.
-    grouped: Vec<usize>,
+    /// Runs of the batch, by their place, that go into the audit log together; each with the id of the key.
+    grouped: Vec<(usize, Option<String>)>,
+    /// Calls that may change something and are counted in the audit log; each with whoever waits until that is written.
+    changes: Vec<(AuditEntry, Option<oneshot::Sender<()>>)>,
+    /// What is counted for the audit log is written too.
+    settle: bool,
     records: usize,
     /// Told when everything before is written.
     flushes: Vec<oneshot::Sender<()>>,
@@ -134,9 +164,9 @@ struct Pending {
 
 impl Recorder {
     /// Starts the task that writes.
-    pub(crate) fn start(store: Arc<dyn Store>) -> Self {
+    pub(crate) fn start(store: Arc<dyn Store>, sampling: RunSampling) -> Self {
         let shared = Arc::new(Shared::default());
-        tokio::spawn(write(store, Arc::clone(&shared)));
+        tokio::spawn(write(store, Arc::clone(&shared), Sampler::new(sampling)));
         Self { shared }
     }
 
@@ -149,16 +179,41 @@ impl Recorder {
     }
 
     /// Adds a run that the audit log names in a group with others.
-    pub(crate) fn run_in_group(&self, run: RunRecord) {
+    pub(crate) fn run_in_group(&self, run: RunRecord, key: Option<String>) {
         self.add(1, |pending| {
-            pending.grouped.push(pending.batch.runs.len());
+            pending.grouped.push((pending.batch.runs.len(), key));
             pending.batch.runs.push(run);
         });
     }
 
-    /// Adds an entry of the audit log that belongs to no run.
+    /// Counts a call that may change something, and waits until the audit log has it.
+    pub(crate) async fn change(&self, entry: AuditEntry) {
+        let (done, written) = oneshot::channel();
+        self.add(1, |pending| pending.changes.push((entry, Some(done))));
+        // As in `written`.
+        let _ = written.await;
+    }
+
+    /// The same without waiting.
+    pub(crate) fn change_soon(&self, entry: AuditEntry) {
+        self.add(1, |pending| pending.changes.push((entry, None)));
+    }
+
+    /// Adds an entry of the audit log that belongs to no run. A refusal for which there is no room goes to the process's own
+    /// log only: whoever is refused can cause any number of them.
     pub(crate) fn entry(&self, entry: AuditEntry) {
+        if entry.prunable && self.is_full() {
+            let AuditEntry { actor, action, resource, .. } = &entry;
+            tracing::warn!(actor, action, resource, "a refusal is not in the audit log: the store cannot keep up");
+            return;
+        }
         self.add(1, |pending| pending.batch.audit.push(entry));
+    }
+
+    /// What was counted instead of being written down each by itself.
+    pub(crate) fn counted(&self) -> Counted {
+        let Counts { runs, refusals } = &self.shared.counts;
+        Counted { runs: runs.load(Ordering::Relaxed), refusals: refusals.load(Ordering::Relaxed) }
     }
 
     /// Adds a log line without waiting. Where there is no room, the line goes to the process's own log only.
@@ -185,6 +240,12 @@ impl Recorder {
             tracing::warn!("what was last recorded is not written yet: the store cannot be written to, or is too slow");
         }
         written
+    }
+
+    /// The same, with what is counted for the audit log: for who is about to read that.
+    pub(crate) async fn flush_audit(&self) -> bool {
+        self.shared.pending.lock().settle = true;
+        self.flush().await
     }
 
     /// Writes what is left; what cannot be written after some tries is given up.
@@ -244,21 +305,32 @@ impl Drop for Recorder {
     }
 }
 
-async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
+async fn write(store: Arc<dyn Store>, shared: Arc<Shared>, mut sampler: Sampler) {
+    let mut tally = Tally::new(Instant::now());
+    // Who waits for what the tally holds.
+    let mut callers: Vec<oneshot::Sender<()>> = Vec::new();
     let mut held = Held::default();
     loop {
-        match held.batch.is_empty() {
-            true => shared.begun.notified().await,
-            false => drop(tokio::time::timeout(HELD_PAUSE, shared.begun.notified()).await),
+        let held_for = (!held.batch.is_empty()).then_some(HELD_PAUSE);
+        match tally.period().into_iter().chain(held_for).min() {
+            Some(period) => drop(tokio::time::timeout(period, shared.begun.notified()).await),
+            None => shared.begun.notified().await,
         }
         let _ = tokio::time::timeout(BATCH_AGE, shared.urgent.notified()).await;
-        let Pending { mut batch, grouped, records: _, flushes, closed } = {
+        let Pending { mut batch, grouped, changes, settle, records: _, flushes, closed } = {
             let mut pending = shared.pending.lock();
             let closed = pending.closed;
             Pending { closed, ..std::mem::take(&mut *pending) }
         };
         shared.room.notify_waiters();
-        batch.audit.extend(group(&batch.runs, &grouped));
+        let all = settle || closed || shared.closing.is_cancelled();
+        for (entry, waiting) in changes {
+            tally.change(entry);
+            callers.extend(waiting);
+        }
+        count(&mut batch, grouped, &mut tally, all, &shared.counts);
+        batch.sums = sampler.sample(&mut batch.runs, Instant::now());
+        shared.counts.runs.store(sampler.summed, Ordering::Relaxed);
         let lines = Lines::of(&batch.logs);
         if let Some(left) = append(&*store, held.join(batch), &shared.closing).await {
             held.keep(left);
@@ -266,7 +338,8 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
             held.say_what_was_dropped();
         }
         shared.lines.lock().remove(lines);
-        for done in flushes {
+        let written = if tally.has_changes() { Vec::new() } else { std::mem::take(&mut callers) };
+        for done in flushes.into_iter().chain(written) {
             // Who asked may have gone away.
             let _ = done.send(());
         }
@@ -288,8 +361,9 @@ impl Held {
     /// What waits, and the new records behind it.
     fn join(&mut self, new: RecordBatch) -> RecordBatch {
         let mut batch = std::mem::take(&mut self.batch);
-        let RecordBatch { runs, logs, statistics, audit } = new;
+        let RecordBatch { runs, sums, logs, statistics, audit } = new;
         batch.runs.extend(runs);
+        batch.sums.extend(sums);
         batch.logs.extend(logs);
         batch.statistics.extend(statistics);
         batch.audit.extend(audit);
@@ -298,13 +372,14 @@ impl Held {
 
     /// Keeps what could not be written, as far as there is room.
     fn keep(&mut self, mut left: RecordBatch) {
-        let RecordBatch { runs, logs, statistics, audit: _ } = &mut left;
-        let before = runs.len() + logs.len() + statistics.len();
+        let RecordBatch { runs, sums, logs, statistics, audit: _ } = &mut left;
+        let before = runs.len() + sums.len() + logs.len() + statistics.len();
         runs.truncate(HELD);
+        sums.truncate(HELD);
         // Each may have many fields.
         logs.truncate(HELD / 5);
         statistics.truncate(HELD);
-        let dropped = before - (runs.len() + logs.len() + statistics.len());
+        let dropped = before - (runs.len() + sums.len() + logs.len() + statistics.len());
         if dropped > 0 && self.dropped == 0 {
             tracing::error!(
                 "the store takes no writes, and no more runs and log lines can be kept: new ones are dropped"
@@ -322,37 +397,36 @@ impl Held {
     }
 
     fn give_up(&mut self) {
-        let RecordBatch { runs, logs, statistics, audit: _ } = std::mem::take(&mut self.batch);
-        self.dropped += runs.len() + logs.len() + statistics.len();
+        let RecordBatch { runs, sums, logs, statistics, audit: _ } = std::mem::take(&mut self.batch);
+        self.dropped += runs.len() + sums.len() + logs.len() + statistics.len();
         self.say_what_was_dropped();
     }
 }
 
-/// The entry that stands for calls that only read.
-fn group(runs: &[RunRecord], grouped: &[usize]) -> Option<AuditEntry> {
-    let first = runs.get(*grouped.first()?)?;
-    let call = |run: &RunRecord| GroupedCall {
-        actor: run.caller.clone(),
-        function: format!("{}.{}", run.plugin, run.function),
-        code: run.code,
-        correlation: run.correlation,
+/// Puts what is counted for the audit log into the tally, and what is due of it into the batch.
+fn count(
+    batch: &mut RecordBatch,
+    grouped: Vec<(usize, Option<String>)>,
+    tally: &mut Tally,
+    all: bool,
+    counts: &Counts,
+) {
+    let now = Instant::now();
+    for (place, key) in grouped {
+        if let Some(run) = batch.runs.get(place) {
+            tally.read(run, key);
+        }
+    }
+    let of_their_own = |entry: AuditEntry| match entry.prunable {
+        false => Some(entry),
+        true => {
+            let entry = tally.refuse(entry, now);
+            counts.refusals.fetch_add(u64::from(entry.is_none()), Ordering::Relaxed);
+            entry
+        }
     };
-    Some(AuditEntry {
-        at: OffsetDateTime::now_utc(),
-        actor: "several".to_owned(),
-        key: None,
-        action: Right::FUNCTION_EXECUTE.to_string(),
-        resource: "*".to_owned(),
-        allowed: true,
-        decision: None,
-        stage: Stage::Group,
-        code: None,
-        revision: None,
-        before: None,
-        after: None,
-        correlation: first.correlation,
-        calls: grouped.iter().filter_map(|place| runs.get(*place)).map(call).collect(),
-    })
+    batch.audit = std::mem::take(&mut batch.audit).into_iter().filter_map(of_their_own).collect();
+    batch.audit.extend(tally.due(now, all));
 }
 
 /// Writes a batch. A store that is briefly busy is tried again; meanwhile the callers find no room, and slow down. Of one that
@@ -365,9 +439,9 @@ async fn append(store: &dyn Store, batch: RecordBatch, closing: &CancellationTok
         match store.record_append(&batch).await {
             Ok(()) => return None,
             Err(StoreError::Unwritable(_)) => {
-                let RecordBatch { audit, runs, logs, statistics } = batch;
+                let RecordBatch { audit, runs, sums, logs, statistics } = batch;
                 append_audit(store, &audit, closing).await;
-                return Some(RecordBatch { runs, logs, statistics, audit: Vec::new() });
+                return Some(RecordBatch { runs, sums, logs, statistics, audit: Vec::new() });
             }
             // There is a run among them that is there already, and that will be no different the next time.
             Err(StoreError::Conflict { .. }) => break,
@@ -379,8 +453,9 @@ async fn append(store: &dyn Store, batch: RecordBatch, closing: &CancellationTok
             }
         }
     }
-    let RecordBatch { runs, logs, statistics, audit } = batch;
+    let RecordBatch { runs, sums, logs, statistics, audit } = batch;
     append_audit(store, &audit, closing).await;
+    append_apart(store, RecordBatch { sums, ..RecordBatch::default() }).await;
     append_apart(store, RecordBatch { logs, ..RecordBatch::default() }).await;
     append_apart(store, RecordBatch { statistics, ..RecordBatch::default() }).await;
     append_runs(store, runs).await;
@@ -429,9 +504,10 @@ async fn append_apart(store: &dyn Store, batch: RecordBatch) {
 }
 
 fn lost(error: &StoreError, batch: &RecordBatch) {
-    let RecordBatch { runs, logs, statistics, audit } = batch;
-    let (runs, logs, statistics, entries) = (runs.len(), logs.len(), statistics.len(), audit.len());
-    tracing::error!(%error, runs, logs, statistics, entries, "records could not be written and are lost");
+    let RecordBatch { runs, sums, logs, statistics, audit } = batch;
+    let (runs, sums, logs) = (runs.len(), sums.len(), logs.len());
+    let (statistics, entries) = (statistics.len(), audit.len());
+    tracing::error!(%error, runs, sums, logs, statistics, entries, "records could not be written and are lost");
 }
 
 /// Waits before another try. When the recorder is closed, the wait of that moment is cut short.
@@ -445,6 +521,8 @@ async fn pause(attempt: u32, closing: &CancellationToken) {
 
 #[cfg(test)]
 mod tests {
+    use time::OffsetDateTime;
+
     use super::*;
     use crate::correlation::CorrelationId;
     use crate::runtime::LogLevel;

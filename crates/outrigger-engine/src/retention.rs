@@ -1,8 +1,11 @@
-//! How long what happened is kept, and how much of it. The audit log is not part of it: nothing of that is ever dropped.
+//! How long what happened is kept, and how much of it. Of the audit log only refusals are part of it: nothing else of that is
+//! ever dropped.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 
 use crate::engine::Engine;
 use crate::store::{Bound, Keep};
@@ -16,34 +19,44 @@ pub struct Retention {
     pub jobs: Kept,
     /// Requests with an idempotency key.
     pub requests: Kept,
-    /// How often what goes beyond is dropped.
+    /// Refusals in the audit log.
+    pub refusals: Kept,
+    /// How often what goes beyond is dropped, where little is written.
     pub period: Duration,
 }
 
-/// Of one kind: for so long, and the newest so many.
+/// Of one kind: for so long, so many, and so many bytes. Where there are more, the plugins or keys with the most give way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
     pub age: Duration,
     pub most: u64,
+    pub bytes: u64,
 }
 
 impl Retention {
     /// A month of records, a day of requests.
     pub const DEFAULT: Self = Self {
-        runs: Kept { age: Duration::from_hours(30 * 24), most: 1_000_000 },
-        logs: Kept { age: Duration::from_hours(30 * 24), most: 1_000_000 },
-        jobs: Kept { age: Duration::from_hours(30 * 24), most: 100_000 },
-        requests: Kept { age: Duration::from_hours(24), most: 100_000 },
+        runs: Kept { age: Duration::from_hours(30 * 24), most: 1_000_000, bytes: 512 << 20 },
+        logs: Kept { age: Duration::from_hours(30 * 24), most: 1_000_000, bytes: 40 << 20 },
+        jobs: Kept { age: Duration::from_hours(30 * 24), most: 100_000, bytes: 64 << 20 },
+        requests: Kept { age: Duration::from_hours(24), most: 100_000, bytes: 32 << 20 },
+        refusals: Kept { age: Duration::from_hours(365 * 24), most: 20_000, bytes: 16 << 20 },
         period: Duration::from_mins(1),
     };
 
     fn keep(&self, now: OffsetDateTime) -> Keep {
-        let Self { runs, logs, jobs, requests, period: _ } = self;
-        let bound = |kept: &Kept| Bound {
-            since: now.checked_sub(time::Duration::try_from(kept.age).unwrap_or(time::Duration::MAX)).unwrap_or(EVER),
-            most: kept.most,
+        let Self { runs, logs, jobs, requests, refusals, period: _ } = self;
+        let bound = |kept: &Kept| {
+            let since = now.checked_sub(time::Duration::try_from(kept.age).unwrap_or(time::Duration::MAX));
+            Bound { since: since.unwrap_or(EVER), most: kept.most, bytes: kept.bytes }
         };
-        Keep { runs: bound(runs), logs: bound(logs), jobs: bound(jobs), requests: bound(requests) }
+        Keep {
+            runs: bound(runs),
+            logs: bound(logs),
+            jobs: bound(jobs),
+            requests: bound(requests),
+            refusals: bound(refusals),
+        }
     }
 }
 
@@ -55,11 +68,37 @@ impl Default for Retention {
 
 /// Nothing is older.
 const EVER: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+/// When so many bytes were written, what goes beyond is dropped without waiting for its time.
+const WRITTEN_AT_MOST: u64 = 8 << 20;
+
+/// How much was written since it was last looked whether that is too much.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    bytes: AtomicU64,
+    much: Notify,
+}
+
+impl Written {
+    /// So many bytes were written.
+    pub(crate) fn add(&self, bytes: u64) {
+        if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes >= WRITTEN_AT_MOST {
+            self.bytes.store(0, Ordering::Relaxed);
+            self.much.notify_one();
+        }
+    }
+
+    /// Waits until much was written, or the time is over.
+    pub(crate) async fn wait(&self, period: Duration) {
+        // Either way it is time to look.
+        let _ = tokio::time::timeout(period, self.much.notified()).await;
+    }
+}
 
 impl Engine {
     /// Drops what goes beyond, now and then, as long as the engine is there. Once, and for who has the store to itself.
     pub fn start_pruning(&self, retention: Retention) {
         let weak = std::sync::Arc::downgrade(&self.inner);
+        let written = std::sync::Arc::clone(&self.inner.written);
         tokio::spawn(async move {
             loop {
                 let Some(inner) = weak.upgrade() else { return };
@@ -69,7 +108,7 @@ impl Engine {
                     Err(error) => tracing::warn!(%error, "old records could not be dropped"),
                 }
                 drop(inner);
-                tokio::time::sleep(retention.period).await;
+                written.wait(retention.period).await;
             }
         });
     }

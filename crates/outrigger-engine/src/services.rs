@@ -8,6 +8,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use outrigger_contract::excerpt::excerpt;
 use outrigger_contract::manifest::LONGEST_STATE_KEY as LONGEST_KEY;
+use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Code, FunctionRef, HookName, PluginName};
 use time::OffsetDateTime;
 
@@ -20,6 +21,7 @@ use crate::life::StagedState;
 use crate::plugins::{ActiveRevision, Configuration};
 use crate::profile::Recording;
 use crate::progress::{Progress, Reporter};
+use crate::quota::{Kind, ROW_BYTES};
 use crate::runtime::{CallError, HostServices, LogLine, StateError};
 use crate::store::{Expected, LogRecord, StateOutcome, StateWrite, StoreError};
 
@@ -71,6 +73,8 @@ pub(crate) struct CallServices {
     firings: OnceLock<Arc<AtomicU32>>,
 }
 
+/// What a write to the state counts for at least.
+const FEWEST_STATE_BYTES: u64 = 64;
 /// Bytes of what a plugin has a hook carry.
 const LONGEST_PAYLOAD: usize = 256 << 10;
 /// Hooks that are fired for a call, by it and by all that it leads to. Events are kept, and whoever fires them in a loop would
@@ -159,6 +163,7 @@ impl CallServices {
             Some(staged) => staged.set(write, capacity).await,
             None => {
                 self.writes()?;
+                self.take_room((write.key.len() + write.value.len()) as u64)?;
                 self.engine.inner.store.state_set(self.subject.plugin(), write, capacity).await
             }
         };
@@ -183,6 +188,16 @@ impl CallServices {
     fn as_caller(&self) -> Caller {
         let chain = self.chain.iter().chain(self.subject.function()).cloned().collect();
         Caller::Plugin(Arc::new(PluginCaller { chain, origin: self.origin.clone() }))
+    }
+
+    /// Takes room for a write to the state from what the plugin may write a minute.
+    fn take_room(&self, bytes: u64) -> Result<(), StateError> {
+        let taken = self.subject.revision().writes.take(Kind::State, bytes + FEWEST_STATE_BYTES, Instant::now());
+        taken.map_err(|wait| {
+            let quota = ByteSize::bytes(self.engine.inner.options.quotas.state_bytes);
+            let seconds = wait.as_secs() + 1;
+            StateError::TooLarge(format!("a plugin writes at most {quota} of state a minute; try again in {seconds} s"))
+        })
     }
 
     /// A version whose state was taken over by another one would write what that one does not understand.
@@ -214,6 +229,12 @@ impl HostServices for CallServices {
     fn log(&self, line: LogLine) -> bool {
         let LogLine { level, message, fields } = line;
         tracing::trace!(plugin = %self.subject.plugin(), correlation = %self.correlation, ?level, message, "plugin log");
+        let texts = fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() + message.len();
+        if self.subject.revision().writes.take(Kind::Log, texts as u64 + ROW_BYTES, Instant::now()).is_err() {
+            // Counted there, for the metrics of the plugin.
+            return false;
+        }
+        self.engine.inner.written.add(texts as u64 + ROW_BYTES);
         let record = LogRecord {
             at: OffsetDateTime::now_utc(),
             plugin: self.subject.plugin().clone(),
@@ -259,6 +280,7 @@ impl HostServices for CallServices {
             Some(staged) => staged.delete(key).await,
             None => {
                 self.writes()?;
+                self.take_room(key.len() as u64)?;
                 self.engine.inner.store.state_delete(self.subject.plugin(), key).await
             }
         };

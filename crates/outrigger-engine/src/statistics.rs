@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
+use crate::quota::RefusedWrites;
 use crate::store::{CacheOutcome, StatisticsRow};
 
 /// Latencies are kept from a microsecond to an hour, to 1 %.
@@ -102,6 +103,8 @@ pub struct PluginCounters {
     pub held_peak: u64,
     /// How often it wanted more than a plugin may have.
     pub memory_refused: u64,
+    /// What was refused of its writes.
+    pub refused: RefusedWrites,
 }
 
 impl PluginCounts {
@@ -118,7 +121,7 @@ impl PluginCounts {
         }
     }
 
-    pub(crate) fn read(&self, plugin: &PluginName, account: &Account) -> PluginCounters {
+    pub(crate) fn read(&self, plugin: &PluginName, account: &Account, refused: RefusedWrites) -> PluginCounters {
         let Self { loads, load_failures, unloads, memory_peak } = self;
         PluginCounters {
             plugin: plugin.clone(),
@@ -129,6 +132,7 @@ impl PluginCounts {
             held: account.held(),
             held_peak: account.peak(),
             memory_refused: account.refused(),
+            refused,
         }
     }
 }

@@ -34,7 +34,7 @@ pub use events::{EventFilter, EventStore};
 pub use health::HealthStore;
 pub use hooks::HookStore;
 pub use jobs::{JobFilter, JobStore};
-pub use keep::{Bound, Keep};
+pub use keep::{Bound, Keep, Owner, Share, fair_shares};
 pub use requests::{RequestProgress, RequestRecord, RequestStore};
 pub use templates::{TemplateMade, TemplateRecord, TemplateStore, TemplateSummary};
 pub use updates::{Keeps, Predecessor, StateChange, StateStamp, Switch, UpdateStore};
@@ -123,7 +123,8 @@ pub trait Store:
     /// Keys that begin with `prefix` (byte for byte), in order, at most `limit`.
     async fn state_keys(&self, name: &PluginName, prefix: &str, limit: u32) -> Result<Vec<String>, StoreError>;
 
-    /// Appends a batch of records, all or nothing. A run that is there already is a [`StoreError::Conflict`]. Statistics of
+    /// Appends a batch of records, all or nothing. A run that is there already is a [`StoreError::Conflict`], but those that
+    /// stand for several are added to the one of their id. Statistics of
     /// a plugin that is not there are left out: a call may end after its plugin.
     async fn record_append(&self, batch: &RecordBatch) -> Result<(), StoreError>;
     /// Runs that match, the newest first.
@@ -132,9 +133,12 @@ pub trait Store:
     async fn log_list(&self, filter: &RecordFilter) -> Result<Vec<LogRecord>, StoreError>;
     /// Statistics since the plugin was installed: of one plugin, or of all.
     async fn statistics_list(&self, name: Option<&PluginName>) -> Result<Vec<StatisticsRow>, StoreError>;
-    /// Drops runs, log lines, jobs that have ended, and requests beyond what is to be kept: a few at a time, so that others
-    /// can write in between. Answers how many.
+    /// Drops runs, log lines, jobs that have ended, requests, and refusals of the audit log beyond what is to be kept: a few at
+    /// a time, so that others can write in between. Answers how many.
     async fn prune(&self, keep: &Keep) -> Result<u64, StoreError>;
+
+    /// What each account has of what is kept, by kind and account, and what was dropped of it.
+    async fn share_list(&self) -> Result<Vec<Share>, StoreError>;
 
     /// Why nothing can be written at present; none while writes are taken.
     fn write_fault(&self) -> Option<WriteFault> {
@@ -341,6 +345,8 @@ pub enum StateOutcome {
 #[derive(Clone, Debug, Default)]
 pub struct RecordBatch {
     pub runs: Vec<RunRecord>,
+    /// Runs that stand for several: each is added to the one of its id, or is the first part of it.
+    pub sums: Vec<RunRecord>,
     pub logs: Vec<LogRecord>,
     /// Added to what is there.
     pub statistics: Vec<StatisticsRow>,
@@ -352,7 +358,8 @@ impl RecordBatch {
     /// Whether there is nothing to append.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.runs.is_empty() && self.logs.is_empty() && self.statistics.is_empty() && self.audit.is_empty()
+        let Self { runs, sums, logs, statistics, audit } = self;
+        runs.is_empty() && sums.is_empty() && logs.is_empty() && statistics.is_empty() && audit.is_empty()
     }
 }
 
@@ -369,19 +376,90 @@ pub struct RunRecord {
     /// Who called, for a person to read: `local`, `plugin pricing`.
     pub caller: String,
     pub started_at: OffsetDateTime,
-    /// In microseconds, from arrival to answer.
+    /// In microseconds, from arrival to answer; of several, all together.
     pub duration_us: u64,
     /// None for success.
     pub code: Option<Code>,
     pub message: Option<String>,
     /// What the cache did.
     pub cache: CacheOutcome,
-    /// How many times it was tried.
+    /// How many times it was tried; of several, all together.
     pub attempts: u32,
+    /// Where it stands for several calls.
+    pub sum: Option<RunSum>,
+}
+
+/// What is known of several calls that one run stands for. What the run says besides is that of the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSum {
+    pub calls: u64,
+    /// The longest, in microseconds.
+    pub max_us: u64,
+}
+
+/// What a row takes besides its texts, with its places in indexes, in bytes.
+pub const ROW_BYTES: u64 = 300;
+
+impl RunRecord {
+    /// How many calls it stands for.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.sum.map_or(1, |sum| sum.calls)
+    }
+
+    /// The longest of them, in microseconds.
+    #[must_use]
+    pub fn max_us(&self) -> u64 {
+        self.sum.map_or(self.duration_us, |sum| sum.max_us)
+    }
+
+    /// Whose it is: that of the plugin that was called, by caller; of the plugin that called, where it was one; and of
+    /// the caller, where the call was refused before it reached the plugin.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        let cause = match self.caller.strip_prefix("hook ") {
+            Some(hook) => hook.split_once(" for ").map_or("system", |(_, cause)| cause),
+            None => &self.caller,
+        };
+        let refused = self.code.is_some_and(|code| code == Code::Forbidden || self.digest.is_none());
+        match cause.strip_prefix("plugin ") {
+            Some(function) => {
+                let plugin = function.split_once('.').map_or(function, |(plugin, _)| plugin);
+                Owner { account: format!("plugin {plugin}"), source: format!("calls {}", self.plugin) }
+            }
+            None if refused => Owner { account: cause.to_owned(), source: "refused".to_owned() },
+            None => Owner { account: format!("plugin {}", self.plugin), source: cause.to_owned() },
+        }
+    }
+
+    /// The bytes it takes in a store.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        // A message is kept twice where it is searched by other letters.
+        let message = self.message.as_ref().map_or(0, |message| message.len() * (1 + usize::from(!message.is_ascii())));
+        ROW_BYTES + (self.caller.len() + message) as u64
+    }
+}
+
+impl LogRecord {
+    /// Whose it is: that of its plugin, by function.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        let source = self.function.as_ref().map(ToString::to_string).unwrap_or_default();
+        Owner { account: format!("plugin {}", self.plugin), source }
+    }
+
+    /// The bytes it takes in a store.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let fields: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+        let message = self.message.len() * (1 + usize::from(!self.message.is_ascii()));
+        ROW_BYTES + (message + fields) as u64
+    }
 }
 
 /// What the cache did for a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheOutcome {
     /// The function is not cached, or the caller asked for a fresh answer.

@@ -117,6 +117,14 @@ pub struct DeliveryRecord {
     pub body: String,
 }
 
+impl DeliveryRecord {
+    /// Whose share of what is kept it counts for: that of its webhook, by the event's name.
+    #[must_use]
+    pub fn owner_of_row(&self) -> crate::store::Owner {
+        crate::store::Owner { account: format!("webhook {}", self.webhook), source: self.name.to_string() }
+    }
+}
+
 /// Ids grow with every delivery, also within a millisecond.
 fn next_id(now: OffsetDateTime) -> DeliveryId {
     static IDS: Mutex<Generator> = Mutex::new(Generator::new());

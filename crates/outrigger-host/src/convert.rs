@@ -98,6 +98,7 @@ fn sentence_of(name: &str) -> String {
 }
 
 pub(crate) fn run(record: RunRecord) -> RunEntry {
+    let calls = record.calls();
     let RunRecord {
         id,
         correlation,
@@ -111,6 +112,7 @@ pub(crate) fn run(record: RunRecord) -> RunEntry {
         message,
         cache,
         attempts,
+        sum: _,
     } = record;
     RunEntry {
         id,
@@ -118,6 +120,7 @@ pub(crate) fn run(record: RunRecord) -> RunEntry {
         function: FunctionRef::new(plugin, function),
         caller,
         duration_us,
+        calls,
         outcome: code.map_or("ok", Code::as_str).to_owned(),
         code,
         message,

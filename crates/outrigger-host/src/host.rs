@@ -11,6 +11,7 @@ use outrigger_api::{ApiError, ApiResult, Begun, Code, Door, NewKey, Platform, Pl
 use outrigger_contract::Ceiling;
 use outrigger_engine::health::HealthOptions;
 use outrigger_engine::jobs::JobOptions;
+use outrigger_engine::quota::Quotas;
 use outrigger_engine::retention::Retention;
 use outrigger_engine::store::{RequestProgress, RequestRecord, StoreError};
 use outrigger_engine::webhooks::WebhookOptions;
@@ -83,6 +84,8 @@ pub struct ServerWork {
     pub backups: Option<PathBuf>,
     /// Space that is kept for a full disk, in bytes: the audit log, pruning and removing things go on in it.
     pub reserve: Option<u64>,
+    /// What each plugin, and each key, may write a minute.
+    pub quotas: Quotas,
 }
 
 /// How long a server waits for commands that are at work in its directory.
@@ -123,7 +126,9 @@ impl Host {
     pub async fn open(options: HostOptions) -> ApiResult<Self> {
         let directory = DataDirectory::open(&options.data)?;
         match directory.hold(Hold::Shared)? {
-            Some(hold) => Self::over(directory, hold, options, options::ceiling(&[])?, None, None, None).await,
+            Some(hold) => {
+                Self::over(directory, hold, options, options::ceiling(&[])?, None, None, None, Quotas::DEFAULT).await
+            }
             None => {
                 let message = format!("a server holds {}", directory.root().display());
                 Err(ApiError::new(Code::DataDirectory, message)
@@ -153,8 +158,8 @@ impl Host {
             if let Some(hold) = directory.hold(Hold::Alone)? {
                 look_at_everything(directory.root())?;
                 let ceiling = options::ceiling(&work.ceiling)?;
-                let (backups, reserve) = (work.backups.clone(), work.reserve);
-                let host = Self::over(directory, hold, options, ceiling, telemetry, backups, reserve).await?;
+                let (backups, reserve, quotas) = (work.backups.clone(), work.reserve, work.quotas);
+                let host = Self::over(directory, hold, options, ceiling, telemetry, backups, reserve, quotas).await?;
                 // Nobody who sent something before is still there to have it installed.
                 host.inner.packages.uploads.clear();
                 let idle_variables = host.inner.overrides.idle(&host.inner.engine).await;
@@ -163,7 +168,7 @@ impl Host {
                 }
                 // Only here: of several processes, one does this.
                 let owners = Arc::new(Owners(Arc::downgrade(&host.inner)));
-                let ServerWork { jobs, health, webhooks, retention, ceiling: _, backups: _, reserve: _ } = work;
+                let ServerWork { jobs, health, webhooks, retention, ceiling: _, backups: _, reserve: _, quotas: _ } = work;
                 let engine = &host.inner.engine;
                 engine.start_jobs(jobs, Arc::clone(&owners) as _).await.map_err(convert::error)?;
                 engine.start_health(health).await.map_err(convert::error)?;
@@ -207,6 +212,7 @@ impl Host {
         telemetry: Option<Arc<Telemetry>>,
         backups: Option<PathBuf>,
         reserve: Option<u64>,
+        quotas: Quotas,
     ) -> ApiResult<Self> {
         if let Some(path) = environment::path(environment::SECRET_KEY_FILE) {
             check_key_file(&path)?;
@@ -220,7 +226,7 @@ impl Host {
         };
         let runtime = WasmRuntime::new(options_of_runtime).map_err(|fault| convert::error(fault.into()))?;
         let memory = options::memory()?;
-        let options_of_engine = EngineOptions { memory, ceiling, ..EngineOptions::new(directory.packages()) };
+        let options_of_engine = EngineOptions { memory, ceiling, quotas, ..EngineOptions::new(directory.packages()) };
         let key_ring = Arc::new(KeyRing::from_environment(directory.secret_key()));
         let overrides = Arc::new(HostOverrides::from_environment(&directory.config()));
         let backends = Backends {
@@ -328,8 +334,9 @@ impl Door for Host {
         found
     }
 
-    async fn request_begin(&self, place: [u8; 32], body: [u8; 32]) -> ApiResult<Begun> {
-        let record = RequestRecord { place, body, at: OffsetDateTime::now_utc(), progress: RequestProgress::Begun };
+    async fn request_begin(&self, place: [u8; 32], body: [u8; 32], owner: &str) -> ApiResult<Begun> {
+        let (at, owner) = (OffsetDateTime::now_utc(), owner.to_owned());
+        let record = RequestRecord { place, body, at, owner, progress: RequestProgress::Begun };
         let present = self.inner.engine.store().request_begin(&record).await.map_err(convert::store_error)?;
         Ok(match present {
             None => Begun::New,

@@ -92,6 +92,12 @@ impl Keys {
         self.refresh().await
     }
 
+    /// What is done last: the use of keys is noted, and the log says what it has not said yet of wrong ones.
+    pub(crate) async fn close(&self) -> ApiResult<()> {
+        self.attempts.close();
+        self.tidy().await
+    }
+
     /// Recognises a key.
     pub(crate) fn recognise(&self, key: &str, visit: &Visit) -> ApiResult<Arc<Principal>> {
         let now = OffsetDateTime::now_utc();
@@ -109,21 +115,12 @@ impl Keys {
         }
     }
 
-    /// The same answer for a key that is unknown, revoked or expired.
-    ///
-    /// The process's own log says of each attempt where it came from, as often as attempts are let through. The audit log
-    /// has none of them: it says who did what, and here nobody is known to have done anything. It is also never pruned, so
-    /// whoever has no key at all could fill the disk with it.
+    /// The same answer for a key that is unknown, revoked or expired. The log says where wrong keys came from and how many
+    /// they were; the audit log has none of them, because nobody is known to have done anything.
     fn refuse(&self, expired: Option<&str>, visit: &Visit) -> ApiError {
-        let (from, correlation) = (visit.from.map(tracing::field::display), visit.correlation);
-        match self.attempts.failed(visit.from) {
-            Ok(()) => {
-                let what = if expired.is_some() { "a key that has expired" } else { "a key that is not known" };
-                tracing::info!(from, %correlation, key = expired, "somebody came with {what}");
-                ApiError::new(Code::Unauthenticated, "the key is not known, or has expired")
-            }
+        match self.attempts.failed(visit.from, expired) {
+            Ok(()) => ApiError::new(Code::Unauthenticated, "the key is not known, or has expired"),
             Err(wait) => {
-                tracing::debug!(from, %correlation, "too many wrong keys");
                 let message = format!("too many wrong keys; try again in {} s", wait.as_secs() + 1);
                 let mut error = ApiError::new(Code::RateLimited, message);
                 error.retry_after_ms = u64::try_from(wait.as_millis()).ok();

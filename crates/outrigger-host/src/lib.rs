@@ -29,6 +29,7 @@ mod vault;
 
 pub use host::{Host, ServerWork, check_key_file, running_server};
 pub use options::HostOptions;
+pub use outrigger_engine::quota::Quotas;
 pub use outrigger_engine::retention::{Kept, Retention};
 pub use outrigger_engine::webhooks::WebhookOptions;
 pub use outrigger_runtime::compile_if_asked;

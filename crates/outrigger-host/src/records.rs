@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use outrigger_api::metrics::StoreMetrics;
 use outrigger_api::{
-    ApiError, ApiResult, Code, FunctionMetrics, FunctionStatistics, LatencyBucket, LogEntry, MemoryMetrics,
-    MetricsReport, PluginMetrics, RecordQuery, RunEntry, StatisticsReport,
+    ApiError, ApiResult, Code, FunctionMetrics, FunctionStatistics, KeptRecords, LatencyBucket, LogEntry,
+    MemoryMetrics, MetricsReport, PluginMetrics, RecordQuery, RunEntry, StatisticsReport,
 };
 use outrigger_contract::PluginName;
 use outrigger_engine::ledger::FunctionCounts;
+use outrigger_engine::quota::RefusedWrites;
+use outrigger_engine::recorder::Counted;
 use outrigger_engine::runtime::LogLevel;
 use outrigger_engine::statistics::{Counters, PluginCounters, Summary};
-use outrigger_engine::store::RecordFilter;
+use outrigger_engine::store::{RecordFilter, Share};
 use outrigger_engine::{CorrelationId, Engine};
 
 use crate::{convert, process};
@@ -97,13 +99,34 @@ pub(crate) async fn metrics(engine: &Engine) -> ApiResult<MetricsReport> {
     };
     let store = engine.store();
     let store = StoreMetrics { writable: store.write_fault().is_none(), free_bytes: store.free_bytes() };
-    Ok(MetricsReport { plugins, functions, health, each_plugin, memory, process, store, dropped_firings })
+    let Counted { runs: counted_runs, refusals: counted_refusals } = engine.counted();
+    let kept = engine.store().share_list().await.map_err(convert::store_error)?;
+    let kept = kept.into_iter().map(kept_records).collect();
+    Ok(MetricsReport {
+        plugins,
+        functions,
+        health,
+        each_plugin,
+        memory,
+        process,
+        store,
+        dropped_firings,
+        counted_runs,
+        counted_refusals,
+        kept,
+    })
+}
+
+fn kept_records(share: Share) -> KeptRecords {
+    let Share { kind, account: owner, records, bytes, dropped } = share;
+    KeptRecords { kind, owner, records, bytes, dropped }
 }
 
 fn plugin_metrics(counters: PluginCounters) -> PluginMetrics {
-    let PluginCounters { plugin, loads, load_failures, unloads, memory_peak, held, held_peak, memory_refused } =
+    let PluginCounters { plugin, loads, load_failures, unloads, memory_peak, held, held_peak, memory_refused, refused } =
         counters;
     let memory_peak_bytes = (memory_peak > 0).then_some(memory_peak);
+    let RefusedWrites { events: refused_events, log_lines: dropped_log_lines, state_writes } = refused;
     PluginMetrics {
         plugin,
         loads,
@@ -113,6 +136,9 @@ fn plugin_metrics(counters: PluginCounters) -> PluginMetrics {
         memory_held_bytes: held,
         memory_held_peak_bytes: held_peak,
         memory_refusals: memory_refused,
+        refused_events,
+        dropped_log_lines,
+        refused_state_writes: state_writes,
     }
 }
 

@@ -31,7 +31,7 @@ use time::OffsetDateTime;
 use crate::host::Inner;
 use crate::{convert, doctor};
 
-pub(crate) use audit::read_audit_log;
+pub(crate) use audit::{AuditReading, read_audit_log};
 
 /// The platform for one caller.
 #[derive(Clone, Debug)]
@@ -123,7 +123,7 @@ impl Session {
     fn refuse(&self, principal: &Principal, right: Right, name: &str) -> outrigger_api::ApiError {
         let failure = Failure::forbidden(principal, right, name);
         let mut entry = self.entry(right, name, Stage::Done);
-        (entry.allowed, entry.decision) = (false, Some(failure.message.clone()));
+        (entry.allowed, entry.prunable, entry.decision) = (false, true, Some(failure.message.clone()));
         self.host.engine.audit_soon(entry);
         convert::error(failure)
     }
@@ -146,8 +146,9 @@ impl Session {
             }
             // Only the engine knew enough to refuse it, as for a job whose function the caller may not call.
             Err(error) if error.code == Code::Forbidden => {
-                (entry.allowed, entry.decision) = (false, Some(error.message.clone()));
-                Err(error)
+                (entry.allowed, entry.prunable, entry.decision) = (false, true, Some(error.message.clone()));
+                self.host.engine.audit_soon(entry);
+                return Err(error);
             }
             // It was refused before anything was done, as all writes are for now, which the process's own log says. Entries
             // of each would use up the space that is reserved for what is done.
@@ -183,6 +184,8 @@ impl Session {
             after: None,
             correlation: self.correlation,
             calls: Vec::new(),
+            until: None,
+            prunable: false,
         }
     }
 }
@@ -215,7 +218,7 @@ impl Platform for Session {
     async fn close(&self) -> ApiResult<()> {
         if matches!(self.who, Who::Local) {
             // When a key was last used is worth less than a shutdown that goes on to its end.
-            if let Err(error) = self.host.keys.tidy().await {
+            if let Err(error) = self.host.keys.close().await {
                 tracing::warn!(%error, "when keys were last used could not be written down");
             }
             self.host.engine.shutdown().await;

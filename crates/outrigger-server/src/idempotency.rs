@@ -40,6 +40,8 @@ pub struct Idempotency {
 pub struct Request {
     place: [u8; 32],
     body: [u8; 32],
+    /// The id of the caller's key, or `local`.
+    owner: String,
     /// What its answer is sealed with.
     seal: Option<kept::Seal>,
 }
@@ -77,7 +79,9 @@ impl Request {
         };
         // Only a caller's key is secret enough to seal with; over the socket there is none.
         let seal = caller.map(|_| kept::Seal::new(hash(b"seal")));
-        Ok(Self { place: hash(b"place"), body: Sha256::digest(body).into(), seal })
+        // The key was recognised before: the id is its second part.
+        let owner = caller.and_then(|key| key.split('_').nth(1)).unwrap_or("local").to_owned();
+        Ok(Self { place: hash(b"place"), body: Sha256::digest(body).into(), owner, seal })
     }
 }
 
@@ -139,8 +143,8 @@ async fn begin(
     ours: &AtomicBool,
     work: Pin<Box<dyn Future<Output = Answered> + Send>>,
 ) -> Result<Arc<Kept>, Passing> {
-    let Request { place, body, seal } = request;
-    match door.request_begin(place, body).await.map_err(Passing::Refused)? {
+    let Request { place, body, owner, seal } = request;
+    match door.request_begin(place, body, &owner).await.map_err(Passing::Refused)? {
         Begun::New => {}
         Begun::Ended { body, answer } => {
             let answered = answer.zip(seal.as_ref()).and_then(|(answer, seal)| seal.open(&answer));
@@ -199,7 +203,14 @@ fn unknown(what: &str) -> ApiError {
     ApiError::new(Code::RequestInterrupted, format!("the request with this idempotency key {what}"))
 }
 
-/// Whether an answer holds for those who ask again. Those that ask to try again do not.
+/// Whether an answer holds for a request that is sent again. Those that ask to try again do not, nor do refusals: nothing was
+/// done, and a key without rights would fill the store with them.
 fn lasting(status: StatusCode) -> bool {
-    !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+    !matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::SERVICE_UNAVAILABLE
+    )
 }

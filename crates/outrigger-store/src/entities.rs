@@ -8,6 +8,7 @@
 #![allow(unreachable_pub)]
 
 pub(crate) mod audit;
+pub(crate) mod audit_part;
 pub(crate) mod configuration;
 pub(crate) mod configuration_revision;
 pub(crate) mod delivery;

@@ -4,14 +4,14 @@
 use async_trait::async_trait;
 use outrigger_contract::Pattern;
 use outrigger_engine::events::{EventId, EventRecord, NewEvent};
-use outrigger_engine::store::{EventFilter, EventStore, StoreError};
+use outrigger_engine::store::{Bound, EventFilter, EventStore, StoreError};
 use sea_orm::sea_query::LikeExpr;
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
-use time::OffsetDateTime;
 
 use crate::SqliteStore;
 use crate::database::{Transaction, failed};
 use crate::entities::event::{ActiveModel, Column, Entity};
+use crate::owners::{self, Amounts};
 use crate::records::insert_all;
 use crate::{columns, records};
 
@@ -51,41 +51,23 @@ impl EventStore for SqliteStore {
         head(&self.database().read).await
     }
 
-    async fn event_prune(&self, keep: u64, before: OffsetDateTime, at_most: u32) -> Result<u64, StoreError> {
-        const ACTION: &str = "drop old events";
-        let transaction = self.database().begin_essential(ACTION).await?;
-        // The newest one that is too much, the newest of all never.
-        let ids = || Entity::find().select_only().column(Column::Id).order_by_desc(Column::Id).limit(1);
-        let surplus = ids().offset(keep.max(1)).into_tuple::<String>().one(&transaction);
-        let surplus = surplus.await.map_err(failed(ACTION))?;
-        let head = head(&transaction).await?.map(|head| head.to_string()).unwrap_or_default();
-        let too_much = Condition::any()
-            .add(Column::At.lt(columns::from_time(before)))
-            .add_option(surplus.map(|surplus| Column::Id.lte(surplus)));
-        let gone = Entity::find()
-            .select_only()
-            .column(Column::Id)
-            .filter(Condition::all().add(Column::Id.lt(head)).add(too_much))
-            .order_by_asc(Column::Id)
-            .limit(u64::from(at_most));
-        let gone = gone.into_tuple::<String>().all(&transaction).await.map_err(failed(ACTION))?;
-        let dropped = gone.len();
-        for part in gone.chunks(500) {
-            let delete = Entity::delete_many().filter(Column::Id.is_in(part.iter().map(String::as_str)));
-            delete.exec(&transaction).await.map_err(failed(ACTION))?;
-        }
-        transaction.commit().await.map_err(failed(ACTION))?;
-        Ok(dropped as u64)
+    async fn event_prune(&self, keep: &Bound) -> Result<u64, StoreError> {
+        owners::prune(self.database(), owners::EVENTS, keep).await
     }
 }
 
 /// Appends events as part of a transaction that holds the lock.
 pub(crate) async fn add(transaction: &Transaction, events: &[NewEvent]) -> Result<Vec<EventId>, StoreError> {
     let mut last = head(transaction).await?;
+    let mut amounts = Amounts::new();
+    for event in events {
+        owners::count(&mut amounts, event.owner(), event.size());
+    }
+    let owners = owners::charge(transaction, owners::EVENTS, amounts).await.map_err(failed(APPEND))?;
     let (mut ids, mut rows) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
     for event in events {
         let id = EventId::following(last, event.at);
-        rows.push(ActiveModel::of(id, event)?);
+        rows.push(ActiveModel::of(id, event, owners.get(&event.owner()).copied().unwrap_or_default())?);
         ids.push(id);
         last = Some(id);
     }

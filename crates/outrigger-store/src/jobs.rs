@@ -3,12 +3,16 @@
 use outrigger_engine::events::NewEvent;
 use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
 use outrigger_engine::store::{JobFilter, StoreError};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, SqlErr};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
+    Set, SqlErr,
+};
 use time::OffsetDateTime;
 
 use crate::database::{Database, Transaction, failed};
 use crate::entities::{job, schedule};
-use crate::{columns, events, records};
+use crate::{columns, events, owners, records};
 
 pub(crate) async fn create(
     database: &Database,
@@ -30,8 +34,11 @@ async fn tell(transaction: &Transaction, event: Option<&NewEvent>) -> Result<(),
     }
 }
 
-async fn insert(transaction: &Transaction, record: &JobRecord, action: &'static str) -> Result<(), StoreError> {
-    let outcome = job::Entity::insert(job::ActiveModel::of(record, 1)?).exec_without_returning(transaction).await;
+async fn insert(transaction: &record: &JobRecord, action: &'static str) -> Result<(), StoreError> {
+    let owner =
+        owners::charge_one(transaction, owners::JOBS, record.owner_of_row(), 0).await.map_err(failed(action))?;
+    let row = job::ActiveModel { owner: Set(owner), ..job::ActiveModel::of(record, 1)? };
+    let outcome = job::Entity::insert(row).exec_without_returning(transaction).await;
     outcome.map(|_| ()).map_err(|error| match error.sql_err() {
         Some(SqlErr::UniqueConstraintViolation(_)) => job_conflict(record.id),
         _ => failed(action)(error),
@@ -88,11 +95,18 @@ pub(crate) fn queue(now: OffsetDateTime, busy: &[String]) -> Select<job::Entity>
     query.filter(free)
 }
 
-pub(crate) async fn backlog(database: &Database) -> Result<u64, StoreError> {
+pub(crate) async fn backlog(database: &Database, account: Option<&str>) -> Result<u64, StoreError> {
     use job::Column;
     let waiting = [JobState::Queued, JobState::WaitingForApproval].map(JobState::as_str);
-    let query =
-        job::Entity::find().select_only().column_as(Column::Id.count(), "number").filter(Column::State.is_in(waiting));
+    let of_account = |account: &str| {
+        let owners = "owner IN (SELECT id FROM owners WHERE kind = 'jobs' AND account = ?)";
+        Expr::cust_with_values(owners, [account])
+    };
+    let query = job::Entity::find()
+        .select_only()
+        .column_as(Column::Id.count(), "number")
+        .filter(Column::State.is_in(waiting))
+        .apply_if(account, |query, account| query.filter(of_account(account)));
     let number = query.into_tuple::<i64>().one(&database.read).await.map_err(failed("count the jobs that wait"))?;
     columns::to_count("the number of jobs that wait", number.unwrap_or_default())
 }

@@ -19,6 +19,7 @@ mod hooks;
 mod jobs;
 mod memory;
 mod migrations;
+mod owners;
 mod plugins;
 mod prune;
 mod records;

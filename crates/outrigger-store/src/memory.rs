@@ -26,9 +26,9 @@ use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::health::HealthRecord;
 use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::store::{
-    Bound, ConfigurationRevision, Expected, GrantRecord, Keep, KeyRecord, LogRecord, PluginRecord, RecordBatch,
-    RecordFilter, RevisionRecord, RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store,
-    StoreError, TemplateRecord,
+    Bound, ConfigurationRevision, Expected, GrantRecord, Keep, KeyRecord, LogRecord, Owner, PluginRecord, RecordBatch,
+    RecordFilter, RevisionRecord, RevisionSummary, RunRecord, RunSum, Share, StateOutcome, StateWrite, StatisticsRow,
+    Store, StoreError, TemplateRecord, fair_shares,
 };
 use parking_lot::Mutex;
 use time::OffsetDateTime;
@@ -162,6 +162,21 @@ impl Tables {
         Ok(generation)
     }
 
+    /// Adds a run that stands for several to the one of its id.
+    fn add_to_sum(&mut self, added: &RunRecord) {
+        let RunSum { calls, max_us } = RunSum { calls: added.calls(), max_us: added.max_us() };
+        let sum = Some(RunSum { calls, max_us });
+        if self.run_ids.insert(added.id.clone()) {
+            self.runs.push(RunRecord { sum, ..added.clone() });
+            return;
+        }
+        for run in self.runs.iter_mut().filter(|run| run.id == added.id) {
+            run.duration_us = run.duration_us.saturating_add(added.duration_us);
+            run.attempts = run.attempts.saturating_add(added.attempts);
+            run.sum = Some(RunSum { calls: run.calls() + calls, max_us: run.max_us().max(max_us) });
+        }
+    }
+
     fn add_statistics(&mut self, added: &StatisticsRow) {
         let StatisticsRow { plugin, function, counters, latency_us } = added;
         let Some(plugin) = self.plugins.get_mut(plugin) else { return };
@@ -187,12 +202,58 @@ fn conflict(what: String) -> StoreError {
     StoreError::Conflict { what }
 }
 
-/// The first moment that stays, of some that there are.
-fn first(bound: &Bound, moments: impl Iterator<Item = OffsetDateTime>) -> OffsetDateTime {
-    let mut moments: Vec<_> = moments.collect();
-    moments.sort_unstable_by_key(|moment| Reverse(*moment));
-    let beyond = usize::try_from(bound.most).ok().and_then(|most| moments.get(most));
-    beyond.map_or(bound.since, |beyond| bound.since.max(*beyond + time::Duration::NANOSECOND))
+/// A record that may be dropped.
+struct Droppable {
+    owner: Owner,
+    at: OffsetDateTime,
+    size: u64,
+    /// It counts, and stays.
+    stays: bool,
+}
+
+/// Which of some records stay, in their order: what is not too old, and of that everybody's fair share, the newest.
+fn kept(bound: &Bound, records: &[Droppable]) -> Vec<bool> {
+    let mut kept: Vec<bool> = records.iter().map(|record| record.stays || record.at >= bound.since).collect();
+    let mut oldest: Vec<usize> = (0..records.len()).collect();
+    oldest.sort_by_key(|place| records[*place].at);
+    for (most, weight) in [(bound.most, (|_| 1) as fn(&Droppable) -> u64), (bound.bytes, |record| record.size)] {
+        let mut owned: BTreeMap<&Owner, u64> = BTreeMap::new();
+        for (record, _) in records.iter().zip(&kept).filter(|(_, kept)| **kept) {
+            *owned.entry(&record.owner).or_default() += weight(record);
+        }
+        let amounts: Vec<_> = owned.iter().map(|(owner, amount)| ((*owner).clone(), *amount)).collect();
+        let shares = fair_shares(&amounts, most);
+        for ((owner, amount), share) in amounts.iter().zip(shares) {
+            let mut excess = amount.saturating_sub(share);
+            for place in oldest.iter().filter(|place| records[**place].owner == *owner) {
+                if excess > 0 && kept[*place] && !records[*place].stays {
+                    excess = excess.saturating_sub(weight(&records[*place]).max(1));
+                    kept[*place] = false;
+                }
+            }
+        }
+    }
+    kept
+}
+
+/// Drops what lies beyond the bound. Answers how many.
+fn prune_list<T>(records: &mut Vec<T>, bound: &Bound, droppable: impl Fn(&T) -> Droppable) -> usize {
+    let kept = kept(bound, &records.iter().map(droppable).collect::<Vec<_>>());
+    let (present, mut kept) = (records.len(), kept.into_iter());
+    records.retain(|_| kept.next().unwrap_or(true));
+    present - records.len()
+}
+
+/// The same in a map, of those records that may be dropped at all.
+fn prune_map<K: Ord + Clone, V>(
+    records: &mut BTreeMap<K, V>,
+    bound: &Bound,
+    droppable: impl Fn(&K, &V) -> Option<Droppable>,
+) -> usize {
+    let (keys, found): (Vec<K>, Vec<_>) =
+        records.iter().filter_map(|(key, value)| Some((key.clone(), droppable(key, value)?))).unzip();
+    let gone = kept(bound, &found).into_iter().zip(keys).filter(|(kept, _)| !kept);
+    gone.map(|(_, key)| records.remove(&key)).filter(Option::is_some).count()
 }
 
 /// The part of a filter that runs and log lines share.
@@ -365,7 +426,7 @@ impl Store for MemoryStore {
     }
 
     async fn record_append(&self, batch: &RecordBatch) -> Result<(), StoreError> {
-        let RecordBatch { runs, logs, statistics, audit } = batch;
+        let RecordBatch { runs, sums, logs, statistics, audit } = batch;
         let mut tables = self.tables.lock();
         let ids: BTreeSet<String> = runs.iter().map(|run| run.id.clone()).collect();
         if ids.len() < runs.len() || !ids.is_disjoint(&tables.run_ids) {
@@ -375,6 +436,9 @@ impl Store for MemoryStore {
         tables.audit.append(audit)?;
         tables.run_ids.extend(ids);
         tables.runs.extend_from_slice(runs);
+        for sum in sums {
+            tables.add_to_sum(sum);
+        }
         tables.logs.extend_from_slice(logs);
         for row in statistics {
             tables.add_statistics(row);
@@ -419,18 +483,35 @@ impl Store for MemoryStore {
     }
 
     async fn prune(&self, keep: &Keep) -> Result<u64, StoreError> {
-        let Keep { runs, logs, jobs, requests } = keep;
+        let Keep { runs, logs, jobs, requests, refusals } = keep;
         let mut tables = self.tables.lock();
         let tables = &mut *tables;
-        let present = tables.runs.len() + tables.logs.len();
-        let first_run = first(runs, tables.runs.iter().map(|run| run.started_at));
-        let first_line = first(logs, tables.logs.iter().map(|line| line.at));
-        tables.runs.retain(|run| run.started_at >= first_run);
-        tables.logs.retain(|line| line.at >= first_line);
+        let run =
+            |run: &RunRecord| Droppable { owner: run.owner(), at: run.started_at, size: run.size(), stays: false };
+        let line = |line: &LogRecord| Droppable { owner: line.owner(), at: line.at, size: line.size(), stays: false };
+        let mut dropped = prune_list(&mut tables.runs, runs, run) + prune_list(&mut tables.logs, logs, line);
         tables.run_ids = tables.runs.iter().map(|run| run.id.clone()).collect();
-        let dropped = present - tables.runs.len() - tables.logs.len();
-        let dropped = dropped + tables.jobs.prune(jobs) + tables.requests.prune(requests);
+        dropped += tables.jobs.prune(jobs) + tables.requests.prune(requests) + tables.audit.prune(refusals);
         Ok(u64::try_from(dropped).expect("a count of what was in memory"))
+    }
+
+    async fn share_list(&self) -> Result<Vec<Share>, StoreError> {
+        let tables = self.tables.lock();
+        let mut shares: BTreeMap<(&str, String), (u64, u64)> = BTreeMap::new();
+        let runs = tables.runs.iter().map(|run| ("runs", run.owner(), run.size()));
+        let logs = tables.logs.iter().map(|line| ("logs", line.owner(), line.size()));
+        for (kind, owner, size) in runs.chain(logs) {
+            let share = shares.entry((kind, owner.account)).or_default();
+            *share = (share.0 + 1, share.1 + size);
+        }
+        let share = |((kind, account), (records, bytes)): ((&str, String), _)| Share {
+            kind: kind.to_owned(),
+            account,
+            records,
+            bytes,
+            dropped: 0,
+        };
+        Ok(shares.into_iter().map(share).collect())
     }
 
     async fn touch(&self) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@
 
 mod v10_requests;
 mod v11_indexes;
+mod v12_owners;
 mod v1_initial;
 mod v2_access_and_audit;
 mod v3_hooks;
@@ -33,10 +34,12 @@ enum Change {
     Index(Box<IndexCreateStatement>),
     Column(Box<TableAlterStatement>),
     NoIndex(Box<IndexDropStatement>),
+    /// What cannot be said otherwise; the same in every database.
+    Sql(&'static str),
 }
 
 /// Each takes the schema one version further. What stands here was released and is never edited; a change is a new entry.
-const MIGRATIONS: [fn() -> Vec<Change>; 11] = [
+const MIGRATIONS: [fn() -> Vec<Change>; 12] = [
     v1_initial::changes,
     v2_access_and_audit::changes,
     v3_hooks::changes,
@@ -48,6 +51,7 @@ const MIGRATIONS: [fn() -> Vec<Change>; 11] = [
     v9_health::changes,
     v10_requests::changes,
     v11_indexes::changes,
+    v12_owners::changes,
 ];
 
 /// The version of the schema that this program reads and writes.
@@ -120,6 +124,7 @@ async fn apply(connection: &impl ConnectionTrait, version: i64, changes: Vec<Cha
             Change::Index(statement) => connection.execute(&*statement).await?,
             Change::Column(statement) => connection.execute(&*statement).await?,
             Change::NoIndex(statement) => connection.execute(&*statement).await?,
+            Change::Sql(statement) => connection.execute_unprepared(statement).await?,
         };
     }
     let row = schema_version::ActiveModel {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use outrigger_engine::store::{LogRecord, RecordBatch, RecordFilter, RunRecord, StoreError};
+use outrigger_engine::store::{LogRecord, Owner, RecordBatch, RecordFilter, RunRecord, StoreError};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait, Select, SqlErr, Statement, Value,
@@ -14,6 +14,7 @@ use crate::database::{Database, Transaction, failed};
 use crate::dialect;
 use crate::entities::run::Shared;
 use crate::entities::{log, run};
+use crate::owners::{self, Amounts};
 use crate::statistics;
 
 /// Records of one list where the filter names no limit.
@@ -25,17 +26,19 @@ const RUNS: &str = "runs";
 const FEWEST_ALIKE: usize = 8;
 
 pub(crate) async fn append(database: &Database, batch: &RecordBatch) -> Result<(), StoreError> {
-    let RecordBatch { runs, logs, statistics, audit } = batch;
+    let RecordBatch { runs, sums, logs, statistics, audit } = batch;
     if batch.is_empty() {
         return Ok(());
     }
-    let logs = logs.iter().map(log::ActiveModel::of).collect::<Result<_, _>>()?;
     let transaction = database.begin(APPEND).await?;
     insert_runs(&transaction, runs).await.map_err(|error| match error.sql_err() {
         Some(SqlErr::UniqueConstraintViolation(_)) => duplicate(),
         _ => failed(APPEND)(error),
     })?;
-    insert_all(&transaction, logs).await.map_err(failed(APPEND))?;
+    for sum in sums {
+        add_to_sum(&transaction, sum).await.map_err(failed(APPEND))?;
+    }
+    insert_logs(&transaction, logs).await?;
     statistics::add(&transaction, statistics).await?;
     if !audit.is_empty() {
         audit::add(&transaction, audit).await?;
@@ -52,35 +55,81 @@ pub(crate) fn duplicate() -> StoreError {
 /// to the database once. Not as an `ActiveModel`, either: to ask each value whether it is set costs as much as to insert it.
 async fn insert_runs(transaction: &Transaction, runs: &[RunRecord]) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
-    for (sql, values) in insertions(backend, runs) {
+    let mut groups: BTreeMap<Shared<'_>, Vec<&RunRecord>> = BTreeMap::new();
+    for run in runs {
+        groups.entry(Shared::of(run)).or_default().push(run);
+    }
+    let mut amounts = Amounts::new();
+    for group in groups.values() {
+        let (owner, number, size) = (group[0].owner(), group.len() as u64, group[0].size());
+        let amount = amounts.entry(owner).or_default();
+        (amount.records, amount.bytes) = (amount.records + number, amount.bytes + number * size);
+    }
+    let owners = owners::charge(transaction, owners::RUNS, amounts).await?;
+    for (sql, values) in insertions(backend, groups, &owners) {
         transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
     }
     Ok(())
 }
 
-/// The statements that insert runs, with their values.
-fn insertions(backend: DbBackend, runs: &[RunRecord]) -> Vec<(String, Vec<Value>)> {
-    let mut groups: BTreeMap<Shared<'_>, Vec<&RunRecord>> = BTreeMap::new();
-    for run in runs {
-        groups.entry(Shared::of(run)).or_default().push(run);
+/// Adds a run that stands for several to the one of its id.
+async fn add_to_sum(transaction: &Transaction, run: &RunRecord) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    let sql = "UPDATE runs SET calls = calls + ?, duration_us = duration_us + ?, attempts = attempts + ?, \
+               max_us = max(max_us, ?) WHERE id = ? AND max_us IS NOT NULL";
+    let counts = [run.calls(), run.duration_us, run.attempts.into(), run.max_us()].map(columns::from_count);
+    let values = counts.into_iter().map(Value::from).chain([run.id.as_str().into()]);
+    let added = transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+    if added.rows_affected() > 0 {
+        return Ok(());
     }
+    let owner = owners::charge_one(transaction, owners::RUNS, run.owner(), run.size()).await?;
+    let columns = [&run::SHARED[..], &run::OWN, &run::OF_SEVERAL].concat();
+    let values = Shared::of(run).values(owner, run.size());
+    let values = values.into_iter().chain(run::own_values(run)).chain(run::several_values(run));
+    let sql = dialect::insert(backend, RUNS, &columns, 1);
+    transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+    Ok(())
+}
+
+async fn insert_logs(transaction: &Transaction, logs: &[LogRecord]) -> Result<(), StoreError> {
+    if logs.is_empty() {
+        return Ok(());
+    }
+    let mut amounts = Amounts::new();
+    for line in logs {
+        owners::count(&mut amounts, line.owner(), line.size());
+    }
+    let owners = owners::charge(transaction, owners::LOGS, amounts).await.map_err(failed(APPEND))?;
+    let row = |line| log::ActiveModel::of(line, owners.get(&line.owner()).copied().unwrap_or_default());
+    let rows = logs.iter().map(row).collect::<Result<_, _>>()?;
+    insert_all(transaction, rows).await.map_err(failed(APPEND))
+}
+
+/// The statements that insert runs, with their values.
+fn insertions(
+    backend: DbBackend,
+    groups: BTreeMap<Shared<'_>, Vec<&RunRecord>>,
+    owners: &BTreeMap<Owner, i64>,
+) -> Vec<(String, Vec<Value>)> {
     let (mut insertions, mut apart) = (Vec::new(), Vec::new());
     for (shared, group) in groups {
+        let (owner, size) = (owners.get(&group[0].owner()).copied().unwrap_or_default(), group[0].size());
         for part in parts(group) {
             let alike = || dialect::insert_alike(backend, RUNS, &run::SHARED, &run::OWN, part.len());
             match (part.len() >= FEWEST_ALIKE).then(alike).flatten() {
                 Some(sql) => {
                     let own = part.into_iter().flat_map(run::own_values);
-                    insertions.push((sql, shared.values().into_iter().chain(own).collect()));
+                    insertions.push((sql, shared.values(owner, size).into_iter().chain(own).collect()));
                 }
-                None => apart.extend(part.into_iter().map(|run| (shared, run))),
+                None => apart.extend(part.into_iter().map(|run| (shared.values(owner, size), run))),
             }
         }
     }
     let columns = [&run::SHARED[..], &run::OWN].concat();
     for part in parts(apart) {
         let sql = dialect::insert(backend, RUNS, &columns, part.len());
-        let row = |(shared, run): (Shared<'_>, _)| shared.values().into_iter().chain(run::own_values(run));
+        let row = |(shared, run): ([Value; run::SHARED.len()], _)| shared.into_iter().chain(run::own_values(run));
         insertions.push((sql, part.into_iter().flat_map(row).collect()));
     }
     insertions
@@ -169,7 +218,7 @@ mod tests {
 
     #[test]
     fn every_column_of_a_run_is_written_once() {
-        let mut written = [&run::SHARED[..], &run::OWN].concat();
+        let mut written = [&run::SHARED[..], &run::OWN, &run::OF_SEVERAL].concat();
         let mut columns: Vec<_> = run::Column::iter().map(|column| column.as_str()).collect();
         written.sort_unstable();
         columns.sort_unstable();

@@ -1,11 +1,12 @@
 //! Requests that are done once.
 
-use outrigger_engine::store::{RequestRecord, StoreError};
+use outrigger_engine::store::{Owner, RequestRecord, StoreError};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::database::{Database, failed};
-use crate::entities::request::{ActiveModel, Column, Entity};
+use crate::entities::request::{ActiveModel, Column, Entity, size};
+use crate::{columns, owners};
 
 pub(crate) async fn begin(database: &Database, request: &RequestRecord) -> Result<Option<RequestRecord>, StoreError> {
     const ACTION: &str = "note a request";
@@ -13,9 +14,12 @@ pub(crate) async fn begin(database: &Database, request: &RequestRecord) -> Resul
     let transaction = database.begin(ACTION).await?;
     let present = Entity::find_by_id(request.place.to_vec()).one(&transaction).await.map_err(failed(ACTION))?;
     if let Some(present) = present {
-        return present.try_into().map(Some);
+        // A place is a hash with who sends it in it: whoever finds it there is the one who sent it.
+        return present.record(request.owner.clone()).map(Some);
     }
-    let row = ActiveModel::of(request);
+    let owner = Owner { account: request.owner.clone(), source: String::new() };
+    let owner = owners::charge_one(&transaction, owners::REQUESTS, owner, 0).await.map_err(failed(ACTION))?;
+    let row = ActiveModel::of(request, owner);
     Entity::insert(row).exec_without_returning(&transaction).await.map_err(failed(ACTION))?;
     transaction.commit().await.map_err(failed(ACTION))?;
     Ok(None)
@@ -27,6 +31,7 @@ pub(crate) async fn end(database: &Database, place: &[u8; 32], answer: Option<&[
     Entity::update_many()
         .col_expr(Column::Ended, Expr::val(1_i64))
         .col_expr(Column::Answer, Expr::val(answer.map(<[u8]>::to_vec)))
+        .col_expr(Column::Size, Expr::val(columns::from_count(size(answer))))
         .filter(Column::Place.eq(place.to_vec()))
         .exec(&transaction)
         .await

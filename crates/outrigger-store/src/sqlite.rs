@@ -13,7 +13,7 @@ use outrigger_engine::jobs::{JobId, JobRecord, ScheduleRecord};
 use outrigger_engine::store::{
     AccessStore, AuditFilter, AuditStore, ConfigurationRevision, GrantRecord, HookStore, JobFilter, JobStore, Keep,
     KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter, RequestRecord, RequestStore, RevisionRecord,
-    RevisionSummary, RunRecord, StateOutcome, StateWrite, StatisticsRow, Store, StoreError, TemplateRecord,
+    RevisionSummary, RunRecord, Share, StateOutcome, StateWrite, StatisticsRow, Store, StoreError, TemplateRecord,
     TemplateStore, TemplateSummary, WriteFault,
 };
 use sea_orm::sqlx::ConnectOptions;
@@ -26,7 +26,7 @@ use crate::alone::Alone;
 use crate::database::{Database, failed};
 use crate::writing::Writing;
 use crate::{
-    access, audit, dialect, hooks, jobs, migrations, plugins, prune, records, requests, reserve, state, statistics,
+    access, audit, dialect, hooks, jobs, migrations, owners, plugins, prune, records, requests, reserve, state, statistics,
     templates,
 };
 
@@ -337,6 +337,10 @@ impl Store for SqliteStore {
         prune::prune(&self.database, keep).await
     }
 
+    async fn share_list(&self) -> Result<Vec<Share>, StoreError> {
+        owners::list(&self.database).await
+    }
+
     fn write_fault(&self) -> Option<WriteFault> {
         self.database.writing.fault()
     }
@@ -493,8 +497,8 @@ impl JobStore for SqliteStore {
         jobs::next(&self.database, now, busy).await
     }
 
-    async fn job_backlog(&self) -> Result<u64, StoreError> {
-        jobs::backlog(&self.database).await
+    async fn job_backlog(&self, account: Option<&str>) -> Result<u64, StoreError> {
+        jobs::backlog(&self.database, account).await
     }
 
     async fn job_put(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {

@@ -21,15 +21,18 @@ const LIST: &str = "list the plugins that there are runs of";
 
 /// What is summed up of the runs of a group. A sum has the type of the column in every database.
 const SUMS: [(&str, &str); 6] = [
-    ("calls", "count(*)"),
-    ("failures", r#"count("runs"."code")"#),
-    ("cache_hits", r#"count(CASE WHEN "runs"."cache" IN ('hit', 'shared') THEN 1 END)"#),
+    ("calls", r#"coalesce(CAST(sum("runs"."calls") AS bigint), 0)"#),
+    ("failures", r#"coalesce(CAST(sum(CASE WHEN "runs"."code" IS NOT NULL THEN "runs"."calls" END) AS bigint), 0)"#),
+    (
+        "cache_hits",
+        r#"coalesce(CAST(sum(CASE WHEN "runs"."cache" IN ('hit', 'shared') THEN "runs"."calls" END) AS bigint), 0)"#,
+    ),
     (
         "retries",
-        r#"coalesce(CAST(sum(CASE WHEN "runs"."attempts" > 1 THEN "runs"."attempts" - 1 ELSE 0 END) AS bigint), 0)"#,
+        r#"coalesce(CAST(sum(CASE WHEN "runs"."attempts" > "runs"."calls" THEN "runs"."attempts" - "runs"."calls" END) AS bigint), 0)"#,
     ),
     ("total_us", r#"coalesce(CAST(sum("runs"."duration_us") AS bigint), 0)"#),
-    ("max_us", r#"coalesce(max("runs"."duration_us"), 0)"#),
+    ("max_us", r#"coalesce(max(coalesce("runs"."max_us", "runs"."duration_us")), 0)"#),
 ];
 
 /// From each plugin to the next, in the index: what lies between is not read.
@@ -108,7 +111,7 @@ fn groups(backend: DbBackend, filter: &UsageFilter) -> Select<run::Entity> {
     if let Some(start) = start {
         query = query.group_by(Expr::cust(start.clone())).order_by_asc(Expr::cust(start));
     }
-    query = query.order_by_desc(Expr::cust("count(*)"));
+    query = query.order_by_desc(Expr::cust(r#"sum("runs"."calls")"#));
     for (name, column) in names {
         query = query.expr_as(Expr::cust(column.clone().unwrap_or_else(|| "NULL".to_owned())), name);
         if let Some(column) = column {

@@ -13,8 +13,9 @@ use crate::SqliteStore;
 use crate::database::{Transaction, failed};
 use crate::entities::delivery::{ActiveModel, Column, Entity};
 use crate::entities::{outbox, webhook};
+use crate::owners::{self, Amounts};
 use crate::records::insert_all;
-use crate::{columns, prune, records};
+use crate::{columns, records};
 
 const WRITE: &str = "write a webhook";
 
@@ -75,7 +76,17 @@ impl WebhookStore for SqliteStore {
         let present = webhook::Entity::find().select_only().column(webhook::Column::Name).into_tuple::<String>();
         let present = present.all(&transaction).await.map_err(failed(ACTION))?;
         let there = |delivery: &&DeliveryRecord| present.iter().any(|name| name == delivery.webhook.as_str());
-        let rows = deliveries.iter().filter(there).map(ActiveModel::of).collect();
+        let deliveries: Vec<_> = deliveries.iter().filter(there).collect();
+        let mut amounts = Amounts::new();
+        for delivery in &deliveries {
+            owners::count(&mut amounts, delivery.owner_of_row(), 0);
+        }
+        let owners = owners::charge(&transaction, owners::DELIVERIES, amounts).await.map_err(failed(ACTION))?;
+        let row = |delivery: &DeliveryRecord| {
+            let owner = owners.get(&delivery.owner_of_row()).copied().unwrap_or_default();
+            ActiveModel { owner: Set(owner), ..ActiveModel::of(delivery) }
+        };
+        let rows = deliveries.into_iter().map(row).collect();
         insert_all(&transaction, rows).await.map_err(failed(ACTION))?;
         let row = outbox::ActiveModel { number: Set(1), cursor: Set(cursor.to_string()) };
         outbox::Entity::insert(row)
@@ -89,7 +100,10 @@ impl WebhookStore for SqliteStore {
     async fn delivery_create(&self, delivery: &DeliveryRecord) -> Result<bool, StoreError> {
         const ACTION: &str = "add a delivery";
         let transaction = self.database().begin(ACTION).await?;
-        let outcome = Entity::insert(ActiveModel::of(delivery)).exec_without_returning(&transaction).await;
+        let owner = owners::charge_one(&transaction, owners::DELIVERIES, delivery.owner_of_row(), 0);
+        let owner = owner.await.map_err(failed(ACTION))?;
+        let row = ActiveModel { owner: Set(owner), ..ActiveModel::of(delivery) };
+        let outcome = Entity::insert(row).exec_without_returning(&transaction).await;
         match outcome {
             Ok(_) => {}
             Err(error) if matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))) => {
@@ -229,7 +243,7 @@ impl WebhookStore for SqliteStore {
     }
 
     async fn delivery_prune(&self, keep: &Bound) -> Result<u64, StoreError> {
-        prune::of::<Entity>(self.database(), Column::Id, Column::EndedAt, keep).await
+        owners::prune(self.database(), owners::DELIVERIES, keep).await
     }
 }
 

@@ -128,6 +128,7 @@ async fn writer() {
             logs,
             statistics: vec![statistics(&steady(), "echo", 20)],
             audit: audited("batch", number),
+            ..RecordBatch::default()
         };
         store.record_append(&batch).await.expect("appended");
         acknowledge("records", number);

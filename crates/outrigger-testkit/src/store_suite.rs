@@ -119,6 +119,8 @@ macro_rules! store_contract {
                 old_records_are_pruned
                 no_more_is_kept_than_was_said
                 many_records_are_pruned
+                s06_runs_that_stand_for_several_add_up
+                s06_who_has_most_gives_way
             }
             statistics {
                 numbers_add_up
@@ -161,6 +163,9 @@ macro_rules! store_contract {
                 the_entries_of_many_writers_make_one_chain
                 an_abandoned_append_leaves_the_chain_whole
                 no_record_goes_with_what_it_is_about
+                s17_filters_see_what_is_in_groups
+                s17_refusals_are_pruned_and_the_chain_stays_whole
+                s17_a_group_that_is_pruned_is_not_found_any_more
             }
             jobs {
                 a_job_comes_back_as_it_was_written
@@ -181,7 +186,8 @@ macro_rules! store_contract {
                 the_ids_of_many_writers_grow_in_the_order_of_the_log
                 the_log_is_read_on_from_an_event
                 events_are_listed_newest_first_as_the_filter_says
-                old_events_are_dropped_a_few_at_a_time_and_never_the_last
+                old_events_are_dropped_and_never_the_last
+                s06_events_of_others_are_not_displaced
             }
             webhooks {
                 a_webhook_comes_back_as_it_was_put
@@ -230,6 +236,7 @@ macro_rules! store_contract {
                 a_request_that_is_forgotten_can_begin_anew
                 of_many_that_begin_the_same_one_does
                 old_requests_are_pruned
+                s06_a_key_displaces_no_requests_of_others
             }
         }
     };

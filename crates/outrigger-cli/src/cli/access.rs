@@ -1,6 +1,7 @@
 //! `outrigger access` and `outrigger audit`.
 
 use clap::{Args, Subcommand};
+use outrigger_contract::Code;
 use outrigger_contract::units::Span;
 
 use super::Since;
@@ -142,6 +143,9 @@ pub struct AuditListArguments {
     /// Who: `local`, `key NAME`, `plugin PLUGIN.FUNCTION`
     #[arg(long)]
     pub actor: Option<String>,
+    /// The id of a key, as `outrigger access key list` shows it
+    #[arg(long, value_name = "ID")]
+    pub key: Option<String>,
     /// The right that it took, such as `plugin_create`
     #[arg(long, value_name = "RIGHT")]
     pub action: Option<String>,
@@ -154,10 +158,21 @@ pub struct AuditListArguments {
     /// Only what was denied
     #[arg(long)]
     pub denied: bool,
+    /// Only what failed with this code, such as `conflict`
+    #[arg(long, value_name = "CODE", value_parser = code)]
+    pub code: Option<Code>,
     /// Only what happened after this: a length of time ago, such as `10m`, or a time
     #[arg(long, value_name = "WHEN")]
     pub since: Option<Since>,
+    /// Only what happened before this: a length of time ago, such as `10m`, or a time
+    #[arg(long, value_name = "WHEN")]
+    pub until: Option<Since>,
     /// The newest so many
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: u32,
+}
+
+fn code(text: &str) -> Result<Code, String> {
+    let row = outrigger_contract::code::TABLE.iter().find(|row| row.name == text);
+    row.map(|row| row.code).ok_or_else(|| format!("there is no error code `{text}`; `outrigger errors` lists them"))
 }

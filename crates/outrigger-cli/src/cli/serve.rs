@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use outrigger_contract::address::Network;
 use outrigger_contract::units::{ByteSize, Span};
-use outrigger_host::{Kept, Retention};
+use outrigger_host::{Kept, Quotas, Retention};
 
 /// `outrigger serve`.
 #[derive(Clone, Debug, Args)]
@@ -52,7 +52,7 @@ pub struct ServeArguments {
     /// Space kept for a full disk, in which the audit log, pruning and removing things go on; 0 keeps none
     #[arg(long, value_name = "SIZE", default_value = "8MiB")]
     pub reserve: ByteSize,
-    /// How long runs, log lines and jobs that have ended are kept; the audit log is kept for ever
+    /// How long runs, log lines and jobs that have ended are kept; the audit log is kept for ever, refusals in it for a year
     #[arg(long, value_name = "TIME", default_value = "30d")]
     pub keep: Span,
     /// The newest so many runs are kept
@@ -61,20 +61,51 @@ pub struct ServeArguments {
     /// The newest so many log lines are kept
     #[arg(long, value_name = "COUNT", default_value_t = Retention::DEFAULT.logs.most)]
     pub keep_logs: u64,
+    /// Bytes of log lines that are kept
+    #[arg(long, value_name = "SIZE", default_value_t = ByteSize::bytes(Retention::DEFAULT.logs.bytes))]
+    pub keep_log_bytes: ByteSize,
+    /// Refusals that are kept in the audit log, each of which may stand for many
+    #[arg(long, value_name = "COUNT", default_value_t = Retention::DEFAULT.refusals.most)]
+    pub keep_refusals: u64,
     /// The newest so many jobs that have ended are kept
     #[arg(long, value_name = "COUNT", default_value_t = Retention::DEFAULT.jobs.most)]
     pub keep_jobs: u64,
+    /// Events that one plugin, or one key, may fire a minute
+    #[arg(long, value_name = "COUNT", default_value_t = Quotas::DEFAULT.events)]
+    pub events_per_minute: u64,
+    /// Bytes of events that one plugin, or one key, may fire a minute
+    #[arg(long, value_name = "SIZE", default_value_t = ByteSize::bytes(Quotas::DEFAULT.event_bytes))]
+    pub event_bytes_per_minute: ByteSize,
+    /// Bytes of log lines that one plugin may write a minute; lines beyond are dropped and counted
+    #[arg(long, value_name = "SIZE", default_value_t = ByteSize::bytes(Quotas::DEFAULT.log_bytes))]
+    pub log_bytes_per_minute: ByteSize,
+    /// Bytes of state that one plugin may write a minute
+    #[arg(long, value_name = "SIZE", default_value_t = ByteSize::bytes(Quotas::DEFAULT.state_bytes))]
+    pub state_bytes_per_minute: ByteSize,
 }
 
 impl ServeArguments {
+    /// What each plugin, and each key, may write a minute.
+    #[must_use]
+    pub const fn quotas(&self) -> Quotas {
+        Quotas {
+            events: self.events_per_minute,
+            event_bytes: self.event_bytes_per_minute.as_u64(),
+            log_bytes: self.log_bytes_per_minute.as_u64(),
+            state_bytes: self.state_bytes_per_minute.as_u64(),
+            ..Quotas::DEFAULT
+        }
+    }
+
     /// What is kept of what happened.
     #[must_use]
     pub fn retention(&self) -> Retention {
         let age = self.keep.as_duration();
         Retention {
-            runs: Kept { age, most: self.keep_runs },
-            logs: Kept { age, most: self.keep_logs },
-            jobs: Kept { age, most: self.keep_jobs },
+            runs: Kept { age, most: self.keep_runs, ..Retention::DEFAULT.runs },
+            logs: Kept { age, most: self.keep_logs, bytes: self.keep_log_bytes.as_u64() },
+            jobs: Kept { age, most: self.keep_jobs, ..Retention::DEFAULT.jobs },
+            refusals: Kept { most: self.keep_refusals, ..Retention::DEFAULT.refusals },
             ..Retention::DEFAULT
         }
     }

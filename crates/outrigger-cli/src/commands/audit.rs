@@ -20,14 +20,17 @@ pub async fn run(context: &Context, command: AuditCommand) -> CliResult {
 }
 
 async fn list(context: &Context, arguments: AuditListArguments) -> CliResult {
-    let AuditListArguments { actor, action, resource, correlation, denied, since, limit } = arguments;
+    let AuditListArguments { actor, key, action, resource, correlation, denied, code, since, until, limit } = arguments;
     let query = AuditQuery {
         actor,
+        key,
         action,
         resource,
         correlation,
         allowed: denied.then_some(false),
+        code,
         since: since.map(|since| since.0),
+        until: until.map(|until| until.0),
         limit,
         ..AuditQuery::default()
     };
@@ -41,10 +44,11 @@ async fn list(context: &Context, arguments: AuditListArguments) -> CliResult {
 
 fn row(record: &AuditInfo) -> Vec<comfy_table::Cell> {
     let outcome = match (record.allowed, record.code, record.stage.as_str()) {
+        (false, _, "group") => cell(format!("denied {}×", record.count)).fg(comfy_table::Color::Red),
         (false, ..) => cell("denied").fg(comfy_table::Color::Red),
         (true, Some(code), _) => cell(code.as_str()).fg(comfy_table::Color::Yellow),
         (true, None, "intent") => cell("begun"),
-        (true, None, "group") => cell(count(record.calls.len(), "call")),
+        (true, None, "group") => cell(count(usize::try_from(record.count).unwrap_or(usize::MAX), "call")),
         (true, None, _) => status("ok"),
     };
     vec![
@@ -83,8 +87,12 @@ async fn verify(context: &Context, noted: Option<&str>) -> CliResult {
     context.output.print(&verification, || {
         let head = &verification.head;
         format!(
-            "{} read, nothing was changed\nhead {}:{}",
+            "{} read, nothing was changed{}\nhead {}:{}",
             count(usize::try_from(verification.records).unwrap_or(usize::MAX), "record"),
+            match verification.refusals_pruned {
+                0 => String::new(),
+                pruned => format!("; {} pruned", count(usize::try_from(pruned).unwrap_or(usize::MAX), "refusal")),
+            },
             head.sequence,
             head.hash
         )

@@ -108,9 +108,10 @@ pub async fn runs(context: &Context, arguments: RunsArguments) -> CliResult {
 }
 
 fn run_row(run: &RunEntry) -> Vec<comfy_table::Cell> {
+    let several = if run.calls > 1 { format!("{} {}×", run.outcome, run.calls) } else { run.outcome.clone() };
     let outcome = match run.code {
-        None => status(&run.outcome),
-        Some(_) => cell(&run.outcome).fg(comfy_table::Color::Red),
+        None => status(&several),
+        Some(_) => cell(several).fg(comfy_table::Color::Red),
     };
     vec![
         cell(moment(run.started_at)),

@@ -23,9 +23,9 @@ pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
     let backups =
         arguments.backups.as_ref().map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
     let webhooks = WebhookOptions { networks: arguments.webhook_network.clone().into(), ..WebhookOptions::default() };
-    let (retention, ceiling) = (arguments.retention(), arguments.ceiling.clone());
+    let (retention, ceiling, quotas) = (arguments.retention(), arguments.ceiling.clone(), arguments.quotas());
     let reserve = Some(arguments.reserve.as_u64());
-    let work = ServerWork { retention, ceiling, webhooks, backups, reserve, ..ServerWork::default() };
+    let work = ServerWork { retention, ceiling, quotas, webhooks, backups, reserve, ..ServerWork::default() };
     let ServeArguments { listen, tls_certificate, tls_key, drain, body_limit, .. } = arguments;
     let mut interrupts = Interrupts::new()?;
     let host = Host::open_alone_with(context.host_options()?, work).await?;

@@ -168,6 +168,16 @@ impl Server {
 
     /// With more options.
     pub(crate) fn start_with(place: &Place, options: &[&str]) -> Self {
+        Self::start_logging_to(place, options, Stdio::null())
+    }
+
+    /// With its log in the file `server.log`.
+    pub(crate) fn start_with_log(place: &Place, options: &[&str]) -> Self {
+        let log = std::fs::File::create(place.path("server.log")).expect("a file can be made");
+        Self::start_logging_to(place, options, log.into())
+    }
+
+    fn start_logging_to(place: &Place, options: &[&str], log: Stdio) -> Self {
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_outrigger"))
             .args(["serve", "--listen", "127.0.0.1:0", "-o", "json"])
             .args(options)
@@ -175,7 +185,7 @@ impl Server {
             .env("OUTRIGGER_BUNDLED", bundled())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("the binary can be started");
         let mut line = String::new();

@@ -54,7 +54,7 @@ impl Default for Limits {
             output: ByteSize::mib(4),
             concurrency: NonZeroU32::new(16).expect("16 is not zero"),
             log_lines: 1_000,
-            state: ByteSize::mib(16),
+            state: ByteSize::mib(1),
         }
     }
 }

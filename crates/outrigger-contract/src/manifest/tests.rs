@@ -346,7 +346,7 @@ fn the_least_manifest_has_all_limits() {
     assert_eq!(manifest.limits, Limits::default());
     assert_eq!(manifest.runtime.instances, InstancePolicy::Fresh);
     assert_eq!(manifest.permissions, Permissions::default());
-    insta::assert_snapshot!(serde_json::to_string(&manifest.limits).unwrap(), @r#"{"memory":"64MiB","timeout":"5s","output":"4MiB","concurrency":16,"log-lines":1000,"state":"16MiB"}"#);
+    insta::assert_snapshot!(serde_json::to_string(&manifest.limits).unwrap(), @r#"{"memory":"64MiB","timeout":"5s","output":"4MiB","concurrency":16,"log-lines":1000,"state":"1MiB"}"#);
     let unknown = manifest.function(&"anything".parse().unwrap());
     assert!(unknown.may_destroy() && !unknown.read_only && unknown.cache.is_none());
 }

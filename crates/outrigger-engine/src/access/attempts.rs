@@ -1,48 +1,243 @@
-//! How often a wrong key may be tried from one address.
+//! Wrong keys: how often they may be tried from one address, and what the log says of them.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use parking_lot::Mutex;
 
 /// Wrong keys from one address: this many at once, and some more each second. No rate makes 256 random bits guessable;
 /// the limit is for the noise, and wide enough for a team behind one address.
 const BURST: NonZeroU32 = NonZeroU32::new(1_000).expect("1000 is not zero");
 const INTERVAL: Duration = Duration::from_millis(50);
 
+/// How long after a log line about an address the next one follows, with the count of what came meanwhile.
+const LINE_PERIOD: Duration = Duration::from_mins(1);
+/// Addresses that the log names. Beyond them wrong keys are counted together.
+const MOST_ADDRESSES: usize = 1_000;
+
 /// Counts wrong keys by address.
 #[derive(Debug)]
 pub struct Attempts {
     clock: DefaultClock,
     limiter: DefaultKeyedRateLimiter<Option<IpAddr>>,
+    reports: Mutex<Reports>,
 }
 
 impl Default for Attempts {
     fn default() -> Self {
         let quota = Quota::with_period(INTERVAL).expect("the interval is longer than nothing").allow_burst(BURST);
-        Self { clock: DefaultClock::default(), limiter: RateLimiter::keyed(quota) }
+        let limiter = RateLimiter::keyed(quota);
+        Self { clock: DefaultClock::default(), limiter, reports: Mutex::default() }
     }
 }
 
 impl Attempts {
-    /// Counts a wrong key.
+    /// Counts a wrong key, and logs it: the first of an address at once, those of the minute after in one line. `expired`
+    /// is the name of the key where it was known once.
     ///
     /// # Errors
     /// There were too many from this address; the time after which one more may be tried.
-    pub fn failed(&self, from: Option<IpAddr>) -> Result<(), Duration> {
+    pub fn failed(&self, from: Option<IpAddr>, expired: Option<&str>) -> Result<(), Duration> {
         // An IPv6 user has a whole /64 to come from.
         let from = from.map(|address| match address {
             IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
             v4 @ IpAddr::V4(_) => v4,
         });
+        let line = self.reports.lock().note(from, expired, Instant::now());
+        line.into_iter().for_each(Line::log);
         self.limiter.check_key(&from).map_err(|not_until| not_until.wait_time_from(self.clock.now()))
     }
 
-    /// Forgets addresses that have nothing against them any more.
+    /// Logs the counts whose minute is over, and forgets addresses that have nothing against them any more.
     pub fn tidy(&self) {
         self.limiter.retain_recent();
         self.limiter.shrink_to_fit();
+        self.report(Some(Instant::now()));
+    }
+
+    /// Logs every count that is left: for a process that ends.
+    pub fn close(&self) {
+        self.report(None);
+    }
+
+    fn report(&self, now: Option<Instant>) {
+        let lines = self.reports.lock().due(now);
+        lines.into_iter().for_each(Line::log);
+    }
+}
+
+/// What the log has still to say.
+#[derive(Debug, Default)]
+struct Reports {
+    of: HashMap<Option<IpAddr>, Count>,
+    /// Of the addresses that found no room.
+    others: Option<Count>,
+}
+
+/// Wrong keys since the last line about them.
+#[derive(Debug)]
+struct Count {
+    last_line: Instant,
+    keys: u64,
+    expired: Option<String>,
+}
+
+/// One line of the log.
+#[derive(Debug, PartialEq, Eq)]
+struct Line {
+    from: Source,
+    keys: u64,
+    expired: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Address(IpAddr),
+    Socket,
+    Others,
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Socket => f.write_str("the local socket"),
+            Self::Others => f.write_str("other addresses"),
+        }
+    }
+}
+
+impl Line {
+    fn log(self) {
+        let Self { from, keys, expired } = self;
+        tracing::warn!(%from, keys, expired, "refused wrong keys");
+    }
+}
+
+impl Count {
+    fn line(&mut self, from: Source, now: Instant) -> Line {
+        self.last_line = now;
+        Line { from, keys: std::mem::take(&mut self.keys), expired: self.expired.take() }
+    }
+
+    fn is_over(&self, now: Option<Instant>) -> bool {
+        now.is_none_or(|now| now.duration_since(self.last_line) >= LINE_PERIOD)
+    }
+}
+
+impl Reports {
+    /// Counts a wrong key, and answers with the line that is due for it.
+    fn note(&mut self, from: Option<IpAddr>, expired: Option<&str>, now: Instant) -> Option<Line> {
+        let full = self.of.len() >= MOST_ADDRESSES;
+        let (source, present) = match self.of.get_mut(&from) {
+            Some(count) => (source(from), Some(count)),
+            None if full => (Source::Others, self.others.as_mut()),
+            None => (source(from), None),
+        };
+        if let Some(count) = present {
+            count.keys += 1;
+            if expired.is_some() {
+                count.expired = expired.map(str::to_owned);
+            }
+            return count.is_over(Some(now)).then(|| count.line(source, now));
+        }
+        let mut first = Count { last_line: now, keys: 1, expired: expired.map(str::to_owned) };
+        let line = first.line(source, now);
+        match source {
+            Source::Others => self.others = Some(first),
+            Source::Address(_) | Source::Socket => drop(self.of.insert(from, first)),
+        }
+        Some(line)
+    }
+
+    /// The lines that are due, or all without a time. Addresses that were quiet for a minute are forgotten.
+    fn due(&mut self, now: Option<Instant>) -> Vec<Line> {
+        let at = now.unwrap_or_else(Instant::now);
+        let mut lines = Vec::new();
+        self.of.retain(|from, count| {
+            let over = count.is_over(now);
+            if over && count.keys > 0 {
+                lines.push(count.line(source(*from), at));
+                return true;
+            }
+            !over
+        });
+        if let Some(count) = self.others.as_mut().filter(|count| count.is_over(now)) {
+            match count.keys {
+                0 => self.others = None,
+                _ => lines.push(count.line(Source::Others, at)),
+            }
+        }
+        lines
+    }
+}
+
+fn source(from: Option<IpAddr>) -> Source {
+    from.map_or(Source::Socket, Source::Address)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn address(number: u32) -> Option<IpAddr> {
+        Some(IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number)))
+    }
+
+    fn line(from: Source, keys: u64) -> Line {
+        Line { from, keys, expired: None }
+    }
+
+    #[test]
+    fn s20_an_address_has_one_line_a_minute_with_the_count() {
+        let (mut reports, start) = (Reports::default(), Instant::now());
+        let (at, source) = (|seconds| start + Duration::from_secs(seconds), source(address(1)));
+        assert_eq!(reports.note(address(1), None, at(0)), Some(line(source, 1)), "the first one is said at once");
+        for second in 1..60 {
+            assert_eq!(reports.note(address(1), None, at(second)), None);
+        }
+        assert_eq!(reports.due(Some(at(59))), []);
+        assert_eq!(reports.due(Some(at(60))), [line(source, 59)]);
+        assert_eq!(reports.note(address(1), None, at(119)), None);
+        assert_eq!(reports.note(address(1), None, at(120)), Some(line(source, 2)));
+        assert_eq!(reports.due(Some(at(180))), []);
+        assert!(reports.of.is_empty(), "a quiet address is forgotten");
+    }
+
+    #[test]
+    fn s20_the_addresses_that_are_remembered_are_bounded() {
+        let (mut reports, now) = (Reports::default(), Instant::now());
+        let most = u32::try_from(MOST_ADDRESSES).unwrap();
+        let lines = (0..most + 500).filter_map(|number| reports.note(address(number), None, now)).count();
+        assert_eq!(lines, MOST_ADDRESSES + 1, "one each, and one for all the others");
+        assert_eq!(reports.of.len(), MOST_ADDRESSES);
+        assert_eq!(reports.due(Some(now + LINE_PERIOD)), [line(Source::Others, 499)]);
+    }
+
+    #[test]
+    fn s20_a_process_that_ends_says_what_it_has_counted() {
+        let (mut reports, now) = (Reports::default(), Instant::now());
+        for number in [1, 1, 1, 2] {
+            reports.note(address(number), None, now);
+        }
+        assert_eq!(reports.due(None), [line(source(address(1)), 2)]);
+        assert_eq!(reports.due(None), []);
+    }
+
+    #[test]
+    fn s20_an_expired_key_is_named_and_a_socket_too() {
+        let (mut reports, now) = (Reports::default(), Instant::now());
+        let first = reports.note(None, Some("ci"), now).unwrap();
+        assert_eq!(first, Line { from: Source::Socket, keys: 1, expired: Some("ci".to_owned()) });
+        reports.note(None, Some("ci"), now);
+        reports.note(None, None, now);
+        let later = reports.due(Some(now + LINE_PERIOD));
+        assert_eq!(later, [Line { from: Source::Socket, keys: 2, expired: Some("ci".to_owned()) }]);
     }
 }

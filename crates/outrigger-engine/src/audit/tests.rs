@@ -18,6 +18,8 @@ fn entry(resource: &str) -> AuditEntry {
         after: Some(serde_json::json!({"version": "1.0.0"})),
         correlation: CorrelationId::new(),
         calls: Vec::new(),
+        until: None,
+        prunable: false,
     }
 }
 
@@ -25,7 +27,7 @@ fn chain(resources: &[String]) -> Vec<AuditRecord> {
     let mut head = Head::EMPTY;
     let mut records = Vec::new();
     for resource in resources {
-        let record = append(head, &entry(resource)).unwrap();
+        let record = append(head, head.sequence + 1, &entry(resource)).unwrap();
         head = verify(head, &record).unwrap();
         records.push(record);
     }
@@ -39,8 +41,45 @@ fn check(records: &[AuditRecord]) -> Result<Head, BrokenChain> {
 #[test]
 fn an_entry_comes_back_as_it_was_written() {
     let entry = entry("pricing");
-    let record = append(Head::EMPTY, &entry).unwrap();
+    let record = append(Head::EMPTY, 1, &entry).unwrap();
     assert_eq!((record.sequence, record.entry().unwrap()), (1, entry));
+}
+
+#[test]
+fn s17_a_refusal_that_was_pruned_leaves_the_chain_whole() {
+    let links = ["a", "b", "c"].map(entry);
+    let refusal = AuditEntry { allowed: false, prunable: true, ..entry("refused") };
+    let mut head = Head::EMPTY;
+    let mut records = Vec::new();
+    for (sequence, entry) in (1..).zip([&links[0], &refusal, &refusal, &links[1], &refusal, &links[2], &refusal]) {
+        let record = append(head, sequence, entry).unwrap();
+        head = verify(head, &record).unwrap();
+        records.push(record);
+    }
+    assert_eq!((check(&records), head.sequence), (Ok(head), 6), "the end is the last link");
+    for pruned in [&[1][..], &[2], &[4], &[6], &[1, 2, 4, 6]] {
+        let kept: Vec<_> = (0..).zip(&records).filter(|(at, _)| !pruned.contains(at)).collect();
+        let kept: Vec<_> = kept.into_iter().map(|(_, record)| record.clone()).collect();
+        assert_eq!(check(&kept), Ok(head), "without {pruned:?}");
+    }
+    // A link cannot go, whatever stands around it; and a refusal cannot be changed, moved or made of a link.
+    for gone in [0, 3] {
+        let mut kept = records.clone();
+        kept.remove(gone);
+        assert!(matches!(check(&kept), Err(BrokenChain::Gap { .. })), "without {gone}: {:?}", check(&kept));
+    }
+    for at in 0..records.len() {
+        let mut changed = records.clone();
+        changed[at].text = changed[at].text.replace("local", "other");
+        assert!(check(&changed).is_err(), "{at} changed");
+    }
+    let mut moved = records.clone();
+    moved.swap(2, 4);
+    (moved[2].sequence, moved[4].sequence) = (3, 5);
+    assert!(check(&moved).is_err());
+    let mut hidden = records.clone();
+    hidden[3].text = hidden[3].text.replace('}', ",\"prunable\":true}");
+    assert!(check(&hidden).is_err());
 }
 
 proptest! {

@@ -1,5 +1,6 @@
 //! What a call leaves in the audit log. A call that may destroy something is written down before it runs, and any that may
-//! change something before its answer is given; calls that only read are written down in groups, by the recorder.
+//! change something before its answer is given; calls that only read are written down in groups, by the recorder, and so are
+//! those that may change something where a plugin has too many of them.
 
 use outrigger_contract::Code;
 use time::OffsetDateTime;
@@ -18,6 +19,10 @@ pub(super) async fn intent(engine: &Engine, run: &Run<'_>, target: &Target) -> R
         return Ok(());
     }
     let mut entry = entry(run, Stage::Intent);
+    if !run.is_audited_alone(target) {
+        engine.inner.recorder.change(entry).await;
+        return Ok(());
+    }
     entry.revision = Some(target.revision.digest.to_string());
     engine.inner.store.audit_append(&[entry]).await?;
     Ok(())
@@ -29,7 +34,7 @@ pub(super) fn outcome(run: &Run<'_>, failure: Option<&Failure>) -> Option<AuditE
     let code = failure.map(|failure| failure.code);
     if code == Some(Code::Forbidden) {
         let mut entry = entry(run, Stage::Done);
-        entry.allowed = false;
+        (entry.allowed, entry.prunable) = (false, true);
         entry.decision = failure.map(|failure| failure.message.clone());
         return Some(entry);
     }
@@ -57,5 +62,7 @@ fn entry(run: &Run<'_>, stage: Stage) -> AuditEntry {
         after: None,
         correlation: run.correlation(),
         calls: Vec::new(),
+        until: None,
+        prunable: false,
     }
 }

@@ -1,8 +1,8 @@
 //! Last stage: what came of the call is counted, written down and logged. It runs for every call, also for one that was
 //! refused at the first stage.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use outrigger_contract::excerpt::excerpt_of;
@@ -40,6 +40,8 @@ pub(super) struct Run<'a> {
     tries: AtomicU32,
     /// Where its time goes, if anybody wants to know.
     watched: Option<Box<Watched>>,
+    /// It has entries of its own in the audit log. Decided when that is first asked.
+    alone: OnceLock<bool>,
 }
 
 impl<'a> Run<'a> {
@@ -65,7 +67,13 @@ impl<'a> Run<'a> {
             admitted: false,
             open: true,
             tries: AtomicU32::new(1),
+            alone: OnceLock::new(),
         }
+    }
+
+    /// Whether the call has entries of its own in the audit log, or is counted there with others.
+    pub(super) fn is_audited_alone(&self, target: &Target) -> bool {
+        *self.alone.get_or_init(|| target.revision.writes.is_audited_alone(Instant::now()))
     }
 
     pub(super) const fn caller(&self) -> &'a Caller {
@@ -179,8 +187,14 @@ impl<'a> Run<'a> {
         let entry = audit::outcome(self, failure);
         let run = self.record(sample, failure.map(|failure| excerpt_of(&failure.message)));
         let is_durable = entry.as_ref().is_some_and(|entry| entry.allowed);
+        let alone = self.admitted().is_none_or(|target| !is_durable || self.is_audited_alone(target));
         match entry {
-            None if self.admitted => recorder.run_in_group(run),
+            Some(entry) if !alone => {
+                recorder.run(run, None);
+                recorder.change(entry).await;
+                return;
+            }
+            None if self.admitted => recorder.run_in_group(run, self.caller.key().map(str::to_owned)),
             entry => recorder.run(run, entry),
         }
         if is_durable {
@@ -210,6 +224,7 @@ impl<'a> Run<'a> {
             message,
             cache: sample.cache,
             attempts: sample.attempts,
+            sum: None,
         }
     }
 }
@@ -232,7 +247,15 @@ impl Drop for Run<'_> {
         }
         let gone = Failure::new(Code::Cancelled, "the caller went away");
         let entry = audit::outcome(self, Some(&gone));
-        self.engine.inner.recorder.run(self.record(&sample, Some(gone.message)), entry);
+        let recorder = &self.engine.inner.recorder;
+        let run = self.record(&sample, Some(gone.message));
+        match (entry, self.admitted()) {
+            (Some(entry), Some(target)) if entry.allowed && !self.is_audited_alone(target) => {
+                recorder.run(run, None);
+                recorder.change_soon(entry);
+            }
+            (entry, _) => recorder.run(run, entry),
+        }
     }
 }
 

@@ -240,6 +240,8 @@ impl Engine {
             after: Some(slot.shown()),
             correlation: CorrelationId::new(),
             calls: Vec::new(),
+            until: None,
+            prunable: false,
         };
         if let Err(failure) = self.audit(entry).await {
             tracing::error!(%failure, plugin = %slot.name, "what the health monitor did is not in the audit log");

@@ -26,6 +26,7 @@ use crate::events::{self, NewEvent};
 use crate::heavy;
 use crate::lifecycle::PluginState;
 use crate::profile::Recording;
+use crate::quota::{self, ROW_BYTES};
 use crate::runtime::LogLevel;
 use crate::store::LogRecord;
 
@@ -135,13 +136,30 @@ impl Engine {
     }
 
     async fn log_firing(&self, spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
-        events::check_payload(&firing.hook, &firing.payload)?;
+        let bytes = events::check_payload(&firing.hook, &firing.payload)?;
+        self.charge_event(spec, firing, bytes)?;
         let event = NewEvent {
             correlation: firing.correlation,
             plugin: spec.plugin.clone(),
             ..NewEvent::now(firing.hook.clone(), firing.payload.clone())
         };
         self.log_event(&event).await
+    }
+
+    /// Takes room for an event from what its plugin, or the key that fires it, may write a minute. The administrator of the
+    /// data directory has no quota.
+    fn charge_event(&self, spec: &HookSpec, firing: &Firing, bytes: u64) -> Result<(), Failure> {
+        let quotas = &self.inner.options.quotas;
+        let (whose, writes) = match (&firing.cause, &spec.plugin) {
+            (None | Some(Caller::Local), _) => return Ok(()),
+            (Some(Caller::Key(key)), _) => (format!("the {key}"), self.inner.caller_writes.of(&key.id, quotas)),
+            (Some(Caller::Plugin(_) | Caller::Hook(_)), Some(plugin)) => {
+                (format!("the plugin `{plugin}`"), Arc::clone(&self.slot(plugin)?.writes))
+            }
+            (Some(Caller::Plugin(_) | Caller::Hook(_)), None) => return Ok(()),
+        };
+        let taken = writes.event(bytes + ROW_BYTES, Instant::now());
+        taken.map_err(|wait| quota::exceeded(&whose, "events", wait))
     }
 
     /// Fires a hook. Boxed, because subscribers are called on the path that itself fires hooks.

@@ -1,6 +1,6 @@
 //! What callers ask of jobs and schedules: checked, settled, written down. That they may is for the host to say.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outrigger_contract::{Code, FunctionRef};
 use time::OffsetDateTime;
@@ -10,6 +10,7 @@ use super::{Cron, JobId, JobRecord, Missed, OnInterruption, Overlap, Owner, Sche
 use crate::call::{Arguments, Call, CallOptions, Caller};
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::quota::{self, Kind};
 use crate::store::StoreError;
 
 /// Attempts may be this many.
@@ -20,8 +21,14 @@ const LONGEST_NAME: usize = 128;
 const LONGEST_ARGUMENTS: usize = 256 << 10;
 /// Jobs that have not begun.
 pub(super) const MOST_WAITING: u64 = 10_000;
+/// Of them, those of one key.
+const MOST_WAITING_OF_KEY: u64 = 2_500;
+/// What a job takes besides its arguments: its row, its result, and the events of its states.
+const JOB_BYTES: u64 = 2 << 10;
 /// Schedules: each is looked at with every look at the jobs.
 const MOST_SCHEDULES: usize = 1_000;
+/// Of them, those of one key.
+const MOST_SCHEDULES_OF_KEY: usize = 250;
 
 /// A job that somebody wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +66,8 @@ impl Engine {
     pub async fn job_create(&self, caller: &Caller, request: JobRequest) -> Result<JobRecord, Failure> {
         let not_before = request.not_before;
         let task = self.task(caller, request).await?;
-        self.check_room().await?;
+        self.charge_job(caller, &task)?;
+        self.check_room(caller).await?;
         let mut job = JobRecord::new(task, owner(caller), OffsetDateTime::now_utc());
         job.not_before = not_before;
         let told = event::of(&job);
@@ -114,13 +122,29 @@ impl Engine {
     pub async fn job_retry(&self, id: JobId, by: &Caller) -> Result<JobRecord, Failure> {
         let Task { function, arguments, .. } = self.job(id).await?.task;
         self.check_call(by, function, arguments).await?;
-        self.check_room().await?;
+        self.check_room(by).await?;
         self.job_change(id, Event::Retry, |_| Ok(())).await
     }
 
-    /// Looks whether one more job may wait.
-    async fn check_room(&self) -> Result<(), Failure> {
-        let waiting = self.inner.store.job_backlog().await?;
+    /// Takes room for a job from what a key may write a minute. The administrator of the data directory has no quota.
+    fn charge_job(&self, caller: &Caller, task: &Task) -> Result<(), Failure> {
+        let Some(key) = caller.key() else { return Ok(()) };
+        let writes = self.inner.caller_writes.of(key, &self.inner.options.quotas);
+        let taken = writes.take(Kind::Job, task.arguments.len() as u64 + JOB_BYTES, Instant::now());
+        taken.map_err(|wait| quota::exceeded(&format!("the {caller}"), "jobs", wait))
+    }
+
+    /// Looks whether one more job may wait, of all and of one key.
+    async fn check_room(&self, caller: &Caller) -> Result<(), Failure> {
+        let waiting = self.inner.store.job_backlog(None).await?;
+        if let Some(key) = caller.key().filter(|_| waiting >= MOST_WAITING_OF_KEY) {
+            let own = self.inner.store.job_backlog(Some(key)).await?;
+            if own >= MOST_WAITING_OF_KEY {
+                return Err(Failure::new(Code::Busy, format!("{own} jobs of the {caller} wait already")).with_hint(
+                    "try again when some have begun; `outrigger job list --state queued` shows what waits",
+                ));
+            }
+        }
         if waiting < MOST_WAITING {
             return Ok(());
         }
@@ -183,12 +207,17 @@ impl Engine {
         loop {
             let all = self.inner.store.schedule_list().await?;
             let count = all.len();
+            let of_key = all.iter().filter(|present| present.owner.key.as_deref() == caller.key()).count();
             let present = all.into_iter().find(|present| present.name == name);
             if !is_expected(present.as_ref()) {
                 return Err(StoreError::Conflict { what: format!("the schedule {name}") }.into());
             }
             if present.is_none() && count >= MOST_SCHEDULES {
                 return Err(Failure::new(Code::Conflict, format!("there are {count} schedules already"))
+                    .with_hint("remove one that is not needed any more"));
+            }
+            if present.is_none() && caller.key().is_some() && of_key >= MOST_SCHEDULES_OF_KEY {
+                return Err(Failure::new(Code::Conflict, format!("the {caller} has {of_key} schedules already"))
                     .with_hint("remove one that is not needed any more"));
             }
             let (last_job, skipped, created_at, generation) = present.map_or((None, 0, now, 0), |present| {

@@ -248,7 +248,7 @@ impl Runner {
     /// Whether a schedule whose time has come may make a job.
     async fn room(&self, engine: &Engine, schedule: &ScheduleRecord) -> Result<Room, Failure> {
         let store = &engine.inner.store;
-        if store.job_backlog().await? >= request::MOST_WAITING {
+        if store.job_backlog(None).await? >= request::MOST_WAITING {
             return Ok(Room::None);
         }
         let (Overlap::Skip, Some(last)) = (schedule.overlap, schedule.last_job) else { return Ok(Room::Free) };

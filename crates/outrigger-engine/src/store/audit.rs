@@ -1,33 +1,37 @@
 //! The audit log, as it is kept: append-only, each record bound to the one before it.
 
 use async_trait::async_trait;
+use outrigger_contract::Code;
 use time::OffsetDateTime;
 
 use super::StoreError;
 use crate::audit::{AuditEntry, AuditRecord, Head, KeptRecord};
 use crate::correlation::CorrelationId;
 
-/// Keeps the audit log. There is no way to change or remove a record.
+/// Keeps the audit log. There is no way to change a record, or to remove one that is a link of the chain; those that may be
+/// pruned go with [`super::Store::prune`].
 #[async_trait]
 pub trait AuditStore: Send + Sync {
     /// Appends entries in their order, all or nothing, each chained to the one before; see [`crate::audit`]. Answers with
     /// the head of the chain afterwards. Other processes may append in between: the chain has one order, the one in
     /// which transactions were made.
     async fn audit_append(&self, entries: &[AuditEntry]) -> Result<Head, StoreError>;
-    /// Records that match, the newest first.
+    /// Records that match, or are a group of which something matches, the newest first.
     async fn audit_list(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError>;
     /// At most `limit` records behind this sequence number, or from the lowest on, the oldest first: for reading the chain from
     /// end to end. Each is held against what is kept beside it.
     async fn audit_read(&self, after: Option<u64>, limit: u32) -> Result<Vec<KeptRecord>, StoreError>;
-    /// The last record's place and hash.
+    /// The last link's place and hash.
     async fn audit_head(&self) -> Result<Head, StoreError>;
 }
 
-/// Which records to list. All that is given must match.
+/// Which records to list. All that is given must match, of the record itself or of one thing in a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
     /// Who, as the entry has it: `local`, `key ci-deploy`, `plugin pricing.quote`.
     pub actor: Option<String>,
+    /// The id of a key.
+    pub key: Option<String>,
     /// A right, such as `plugin_create`.
     pub action: Option<String>,
     /// What it was done to, such as `pricing` or `pricing.quote`.
@@ -35,6 +39,8 @@ pub struct AuditFilter {
     pub correlation: Option<CorrelationId>,
     /// Only what was allowed, or only what was denied.
     pub allowed: Option<bool>,
+    /// The code of the failure.
+    pub code: Option<Code>,
     /// From this moment on.
     pub since: Option<OffsetDateTime>,
     /// Before this moment.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use outrigger_contract::Pattern;
 use time::OffsetDateTime;
 
-use super::StoreError;
+use super::{Bound, StoreError};
 use crate::events::{EventId, EventRecord, NewEvent};
 
 /// Keeps the log of events.
@@ -18,9 +18,9 @@ pub trait EventStore: Send + Sync {
     async fn event_list(&self, filter: &EventFilter) -> Result<Vec<EventRecord>, StoreError>;
     /// The newest event.
     async fn event_head(&self) -> Result<Option<EventId>, StoreError>;
-    /// Drops the oldest events that are older than `before` or beyond the newest `keep`: at most so many at once, and never
-    /// the newest one, behind which ids go on. Answers how many.
-    async fn event_prune(&self, keep: u64, before: OffsetDateTime, at_most: u32) -> Result<u64, StoreError>;
+    /// Drops events beyond what is to be kept, a few at a time, and never the newest one, behind which ids go on. Answers how
+    /// many.
+    async fn event_prune(&self, keep: &Bound) -> Result<u64, StoreError>;
 }
 
 /// Which events to list. All that is given must match.

@@ -38,8 +38,10 @@ use crate::store::Bound;
 const PAGE: u32 = 200;
 /// How long to wait before a write that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// What is dropped in one transaction.
+/// What is given up in one transaction.
 const AT_ONCE: u32 = 1_000;
+/// When so many bytes of events were written, what goes beyond is dropped without waiting for its time.
+const WRITTEN_AT_MOST: u64 = 4 << 20;
 
 /// What sending takes.
 #[derive(Clone, Debug)]
@@ -67,10 +69,14 @@ pub struct WebhookOptions {
 pub struct Keep {
     /// Events in the log, at most,
     pub events: u64,
-    /// and for how long.
+    /// and bytes of them,
+    pub events_bytes: u64,
+    /// and for how long. Where there are more, the plugins with the most give way.
     pub events_for: Duration,
     /// Deliveries that have ended, dead letters too, at most,
     pub deliveries: u64,
+    /// and bytes of them,
+    pub deliveries_bytes: u64,
     /// and for how long.
     pub deliveries_for: Duration,
     /// How often what is too much is dropped.
@@ -82,10 +88,12 @@ impl Default for Keep {
         const DAY: u64 = 24;
         Self {
             events: 50_000,
+            events_bytes: 24 << 20,
             events_for: Duration::from_hours(14 * DAY),
             deliveries: 100_000,
+            deliveries_bytes: 32 << 20,
             deliveries_for: Duration::from_hours(14 * DAY),
-            period: Duration::from_mins(10),
+            period: Duration::from_mins(1),
         }
     }
 }
@@ -272,7 +280,8 @@ impl Worker {
             self.send_due(engine, &webhooks).await?;
         }
         let now = self.options.clock.now();
-        if self.tidied.is_none_or(|last| now - last >= self.options.keep.period) {
+        let is_time = self.tidied.is_none_or(|last| now - last >= self.options.keep.period);
+        if is_time || engine.inner.events.has_written(WRITTEN_AT_MOST) {
             self.tidied = Some(now);
             self.tidy(engine, now).await?;
         }
@@ -376,10 +385,12 @@ impl Worker {
     /// Drops what is too old or too much, a little at a time so that nobody waits long for the database. Here, and not with
     /// other old records: an event is only dropped when what webhooks are to be told of it is a delivery.
     async fn tidy(&self, engine: &Engine, now: OffsetDateTime) -> Result<(), Failure> {
-        let Keep { events, events_for, deliveries, deliveries_for, period: _ } = self.options.keep;
+        let Keep { events, events_bytes, events_for, deliveries, deliveries_bytes, deliveries_for, period: _ } =
+            self.options.keep;
         let store = &engine.inner.store;
-        while store.event_prune(events, now - events_for, AT_ONCE).await? >= u64::from(AT_ONCE) {}
-        store.delivery_prune(&Bound { since: now - deliveries_for, most: deliveries }).await?;
+        store.event_prune(&Bound { since: now - events_for, most: events, bytes: events_bytes }).await?;
+        let deliveries = Bound { since: now - deliveries_for, most: deliveries, bytes: deliveries_bytes };
+        store.delivery_prune(&deliveries).await?;
         Ok(())
     }
 }

@@ -74,6 +74,17 @@ impl Bench {
         Self { engine, runtime, store, packages }
     }
 
+    /// With other options, such as small quotas.
+    pub async fn with_options(change: impl FnOnce(&mut EngineOptions)) -> Self {
+        let packages = tempfile::tempdir().expect("a temporary folder");
+        let (store, runtime): (Arc<dyn Store>, _) =
+            (Arc::new(MemoryStore::new()), Arc::new(ScriptedRuntime::default()));
+        let mut options = EngineOptions::new(packages.path().to_owned());
+        change(&mut options);
+        let engine = Engine::start(options, Arc::clone(&store), Arc::clone(&runtime) as Arc<dyn Runtime>).await;
+        Self { engine: engine.expect("the engine starts"), runtime, store, packages }
+    }
+
     /// Another engine over the same store, as after a restart.
     pub async fn restarted(&self) -> Self {
         Self::with_store(Arc::clone(&self.store)).await

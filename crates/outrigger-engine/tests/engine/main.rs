@@ -4,6 +4,7 @@
 mod bench;
 mod call;
 mod configuration;
+mod floods;
 mod guards;
 mod health;
 mod hooks;

@@ -13,7 +13,7 @@ use super::create::{report, sync_folder};
 use super::read::{read, refused};
 use super::{Contents, DATABASE, Progress, in_background, io_error};
 use crate::convert;
-use crate::session::read_audit_log;
+use crate::session::{AuditReading, read_audit_log};
 
 /// Reads a backup from end to end: its form, the digest of every file, the database's every page, the whole audit log.
 ///
@@ -143,7 +143,7 @@ async fn check_database(backup: &Path, database: &Path, contents: &Contents) -> 
         SqliteStore::open_unchanged(database).await.map_err(|error| wrong(&convert::store_error(error).message))?;
     let checked = async {
         store.check_unchanged().await.map_err(|error| wrong(&convert::store_error(error).message))?;
-        let (head, fault) = read_audit_log(&store).await.map_err(|error| wrong(&error.message))?;
+        let AuditReading { head, fault, .. } = read_audit_log(&store).await.map_err(|error| wrong(&error.message))?;
         match fault {
             Some(fault) => Err(wrong(&format!("holds an audit log that is not whole: {fault}"))),
             None if schema != contents.schema => Err(wrong("is of another version than its list says")),

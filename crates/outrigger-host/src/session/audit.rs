@@ -16,48 +16,71 @@ const PAGE: u32 = 1_000;
 impl Audit for Session {
     async fn audit_list(&self, query: &AuditQuery) -> ApiResult<Vec<AuditInfo>> {
         self.require(Right::AUDIT_VIEW, "*")?;
-        self.host.engine.flush().await;
+        self.host.engine.flush_audit().await;
         let found = self.host.engine.store().audit_list(&filter(query)?).await.map_err(convert::store_error)?;
         found.iter().map(info).collect()
     }
 
     async fn audit_verify(&self) -> ApiResult<AuditVerification> {
         self.require(Right::AUDIT_VIEW, "*")?;
-        self.host.engine.flush().await;
-        let (head, fault) = read_audit_log(&**self.host.engine.store()).await?;
+        self.host.engine.flush_audit().await;
+        let AuditReading { head, records, pruned, fault } = read_audit_log(&**self.host.engine.store()).await?;
         let Head { sequence, hash } = head;
-        let whole = fault.is_none();
-        Ok(AuditVerification { whole, records: sequence, head: AuditHead { sequence, hash: hash.hex() }, fault })
+        let (whole, head) = (fault.is_none(), AuditHead { sequence, hash: hash.hex() });
+        Ok(AuditVerification { whole, records, refusals_pruned: pruned, head, fault })
     }
 }
 
-/// Reads the whole log: where it ends, and the first fault in it.
-pub(crate) async fn read_audit_log(store: &dyn Store) -> ApiResult<(Head, Option<String>)> {
-    let (mut head, mut after) = (Head::EMPTY, None);
+/// What reading the whole log has shown.
+#[derive(Debug)]
+pub(crate) struct AuditReading {
+    /// Where it ends.
+    pub(crate) head: Head,
+    /// How many records there are.
+    pub(crate) records: u64,
+    /// How many refusals were pruned.
+    pub(crate) pruned: u64,
+    /// The first fault.
+    pub(crate) fault: Option<String>,
+}
+
+/// Reads the whole log.
+pub(crate) async fn read_audit_log(store: &dyn Store) -> ApiResult<AuditReading> {
+    let mut reading = AuditReading { head: Head::EMPTY, records: 0, pruned: 0, fault: None };
+    let mut after = None;
     loop {
         let page = match store.audit_read(after, PAGE).await {
             // Nothing that was written by us.
-            Err(error @ StoreError::Corrupt { .. }) => return Ok((head, Some(error.to_string()))),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                reading.fault = Some(error.to_string());
+                return Ok(reading);
+            }
             page => page.map_err(convert::store_error)?,
         };
-        if page.is_empty() {
-            return Ok((head, None));
+        let Some(last) = page.last().map(|kept| kept.record.sequence) else { return Ok(reading) };
+        match page.iter().try_fold(reading.head, audit::verify_kept) {
+            Ok(end) => reading.head = end,
+            Err(broken) => {
+                reading.fault = Some(broken.to_string());
+                return Ok(reading);
+            }
         }
-        match page.iter().try_fold(head, audit::verify_kept) {
-            Ok(end) => (head, after) = (end, Some(end.sequence)),
-            Err(broken) => return Ok((head, Some(broken.to_string()))),
-        }
+        reading.records += page.len() as u64;
+        reading.pruned = last.saturating_sub(reading.records);
+        after = Some(last);
     }
 }
 
 fn filter(query: &AuditQuery) -> ApiResult<AuditFilter> {
-    let AuditQuery { actor, action, resource, correlation, allowed, since, until, before, limit } = query;
+    let AuditQuery { actor, key, action, resource, correlation, allowed, code, since, until, before, limit } = query;
     Ok(AuditFilter {
         actor: actor.clone(),
+        key: key.clone(),
         action: action.clone(),
         resource: resource.clone(),
         correlation: correlation.as_deref().map(records::correlation).transpose()?,
         allowed: *allowed,
+        code: *code,
         since: *since,
         until: *until,
         before: *before,
@@ -70,8 +93,10 @@ fn info(record: &AuditRecord) -> ApiResult<AuditInfo> {
         let message = format!("record {} of the audit log cannot be read: {error}", record.sequence);
         ApiError::new(Code::StoreFailed, message).with_hint("`outrigger audit verify` says whether it was changed")
     })?;
+    let count = entry.count();
     let AuditEntry {
         at,
+        until,
         actor,
         key,
         action,
@@ -85,10 +110,12 @@ fn info(record: &AuditRecord) -> ApiResult<AuditInfo> {
         after,
         correlation,
         calls,
+        prunable: _,
     } = entry;
     let call = |call: GroupedCall| {
-        let GroupedCall { actor, function, code, correlation } = call;
-        AuditCall { actor, function, code, correlation: correlation.to_string() }
+        let GroupedCall { actor, key, resource, code, count, correlations } = call;
+        let correlations = correlations.iter().map(ToString::to_string).collect();
+        AuditCall { actor, key, resource, code, count, correlations }
     };
     let stage = match stage {
         Stage::Intent => "intent",
@@ -99,6 +126,7 @@ fn info(record: &AuditRecord) -> ApiResult<AuditInfo> {
         sequence: record.sequence,
         hash: record.hash.hex(),
         at,
+        until,
         actor,
         key,
         action,
@@ -106,6 +134,7 @@ fn info(record: &AuditRecord) -> ApiResult<AuditInfo> {
         allowed,
         decision,
         stage: stage.to_owned(),
+        count,
         code,
         revision,
         before,

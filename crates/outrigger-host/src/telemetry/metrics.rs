@@ -158,6 +158,9 @@ mod tests {
             memory_held_bytes: 512,
             memory_held_peak_bytes: 1_024,
             memory_refusals: 0,
+            refused_events: 0,
+            dropped_log_lines: 0,
+            refused_state_writes: 0,
         };
         let process = ProcessMetrics { cpu_seconds: Some(0.25), ..ProcessMetrics::default() };
         let report = MetricsReport { each_plugin: vec![one], process, ..MetricsReport::default() };

@@ -48,7 +48,11 @@ impl Who for Caller {
             Some(Peer::Socket) | None => None,
         };
         let visit = Visit { from, ..visit };
-        let (platform, holder) = match (key(&parts.headers)?, peer) {
+        let key = match key(&parts.headers) {
+            Ok(key) => key,
+            Err(wrong) => return Err(refuse_unreadable(app, wrong, visit).await),
+        };
+        let (platform, holder) = match (key, peer) {
             (Some(key), _) => (app.door.enter(key, visit).await?, Some(Holder::of_key(key))),
             (None, Some(Peer::Socket)) => (app.door.local(visit), None),
             (None, _) => return Err(ApiError::new(Code::Unauthenticated, "the request carries no key")),
@@ -62,6 +66,14 @@ impl Who for Caller {
 
     fn holder(&self) -> Option<Holder> {
         self.holder
+    }
+}
+
+/// What cannot be read as a key is a wrong key, and counted as one.
+async fn refuse_unreadable(app: &App, wrong: ApiError, visit: Visit) -> ApiError {
+    match app.door.enter("", visit).await {
+        Err(limited) if limited.code == Code::RateLimited => limited,
+        _ => wrong,
     }
 }
 

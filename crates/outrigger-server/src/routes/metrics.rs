@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 
 use outrigger_api::metrics::{
-    DROPPED_FIRINGS, DURATION, MEMORY_MEASURES, Measure, MeasureKind, PLUGIN_MEASURES, PLUGINS, PROCESS_MEASURES,
-    STORE_MEASURES,
+    COUNTED_REFUSALS, COUNTED_RUNS, DROPPED_FIRINGS, DROPPED_RECORDS, DURATION, KEPT_BYTES, KEPT_RECORDS,
+    MEMORY_MEASURES, Measure, MeasureKind, PLUGIN_MEASURES, PLUGINS, PROCESS_MEASURES, STORE_MEASURES,
 };
-use outrigger_api::{ApiResult, COUNTERS, FunctionMetrics, FunctionStatistics, MetricsReport, PluginHealthMetrics};
+use outrigger_api::{
+    ApiResult, COUNTERS, FunctionMetrics, FunctionStatistics, KeptRecords, MetricsReport, PluginHealthMetrics,
+};
 
 use crate::endpoint::answer::{Exposition, Reply};
 use crate::endpoint::api::Api;
@@ -34,7 +36,19 @@ async fn text(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Ex
 
 /// Names of functions and states have no character that would have to be escaped in a label.
 fn render(report: &MetricsReport) -> String {
-    let MetricsReport { plugins, functions, health, each_plugin, memory, process, store, dropped_firings } = report;
+    let MetricsReport {
+        plugins,
+        functions,
+        health,
+        each_plugin,
+        memory,
+        process,
+        store,
+        dropped_firings,
+        counted_runs,
+        counted_refusals,
+        kept,
+    } = report;
     let mut text = String::new();
     let (name, about) = PLUGINS;
     head(&mut text, name, "gauge", about);
@@ -49,6 +63,11 @@ fn render(report: &MetricsReport) -> String {
     let (name, about) = DROPPED_FIRINGS;
     head(&mut text, name, "counter", about);
     line(&mut text, format_args!("{name} {dropped_firings}"));
+    for ((name, about), count) in [(COUNTED_RUNS, counted_runs), (COUNTED_REFUSALS, counted_refusals)] {
+        head(&mut text, name, "counter", about);
+        line(&mut text, format_args!("{name} {count}"));
+    }
+    kept_lines(&mut text, kept);
     for counter in COUNTERS {
         let name = counter.metric();
         head(&mut text, &name, "counter", counter.about);
@@ -89,6 +108,23 @@ fn health_lines(text: &mut String, health: &[PluginHealthMetrics]) {
     head(text, "outrigger_plugin_restarts_total", "counter", "Restarts by the health monitor.");
     for PluginHealthMetrics { plugin, restarts, .. } in health {
         line(text, format_args!("outrigger_plugin_restarts_total{{plugin=\"{plugin}\"}} {restarts}"));
+    }
+}
+
+/// Names of owners are those of plugins and keys, and have nothing in them that would have to be escaped.
+fn kept_lines(text: &mut String, kept: &[KeptRecords]) {
+    type Value = fn(&KeptRecords) -> u64;
+    let measures: [(_, _, Value); 3] = [
+        (KEPT_RECORDS, "gauge", |kept| kept.records),
+        (KEPT_BYTES, "gauge", |kept| kept.bytes),
+        (DROPPED_RECORDS, "counter", |kept| kept.dropped),
+    ];
+    for ((name, about), kind, value) in measures {
+        head(text, name, kind, about);
+        for one in kept {
+            let KeptRecords { kind, owner, .. } = one;
+            line(text, format_args!("{name}{{kind=\"{kind}\",owner=\"{owner}\"}} {}", value(one)));
+        }
     }
 }
 
@@ -149,6 +185,9 @@ mod tests {
             memory_held_bytes: 65_536,
             memory_held_peak_bytes: 2_097_152,
             memory_refusals: 2,
+            refused_events: 9,
+            dropped_log_lines: 0,
+            refused_state_writes: 0,
         }];
         let process = ProcessMetrics {
             resident_memory_bytes: Some(12_345_678_848),
@@ -159,10 +198,27 @@ mod tests {
         let health = vec![PluginHealthMetrics { plugin, status: "degraded".to_owned(), restarts: 3 }];
         let plugins = [("active".to_owned(), 2)].into();
         let memory = MemoryMetrics { held_bytes: 1_024, peak_bytes: 4_096, limit_bytes: 536_870_912, refusals: 5 };
-        let dropped_firings = 7;
         let store = StoreMetrics { writable: false, free_bytes: Some(4_096) };
-        let report = MetricsReport { plugins, functions, health, each_plugin, memory, process, store, dropped_firings };
-        let text = render(&report);
+        let kept = vec![KeptRecords {
+            kind: "runs".to_owned(),
+            owner: "plugin pricing".to_owned(),
+            records: 12,
+            bytes: 4_800,
+            dropped: 5,
+        }];
+        let text = render(&MetricsReport {
+            plugins,
+            functions,
+            health,
+            each_plugin,
+            memory,
+            process,
+            store,
+            dropped_firings: 7,
+            counted_runs: 3,
+            counted_refusals: 2,
+            kept,
+        });
         let expected = "# HELP outrigger_plugins Installed plugins by state.\n# TYPE outrigger_plugins gauge\n\
             outrigger_plugins{state=\"active\"} 2\n";
         assert!(text.starts_with(expected), "{text}");
@@ -185,6 +241,7 @@ mod tests {
             "\noutrigger_store_writable 0\n".to_owned(),
             "\noutrigger_data_free_bytes 4096\n".to_owned(),
             "\noutrigger_plugin_load_failures_total{plugin=\"pricing\"} 1\n".to_owned(),
+            "\noutrigger_plugin_events_refused_total{plugin=\"pricing\"} 9\n".to_owned(),
             "\noutrigger_plugin_unloads_total{plugin=\"pricing\"} 3\n".to_owned(),
             "\noutrigger_plugin_memory_peak_bytes{plugin=\"pricing\"} 1179648\n".to_owned(),
             "\noutrigger_plugin_memory_held_bytes{plugin=\"pricing\"} 65536\n".to_owned(),
@@ -194,6 +251,10 @@ mod tests {
             "\noutrigger_memory_held_peak_bytes 4096\n".to_owned(),
             "\noutrigger_memory_limit_bytes 536870912\n".to_owned(),
             "# TYPE outrigger_memory_refusals_total counter\noutrigger_memory_refusals_total 5\n".to_owned(),
+            "\noutrigger_runs_counted_total 3\n".to_owned(),
+            "\noutrigger_refusals_counted_total 2\n".to_owned(),
+            "\noutrigger_records_kept{kind=\"runs\",owner=\"plugin pricing\"} 12\n".to_owned(),
+            "\noutrigger_records_dropped_total{kind=\"runs\",owner=\"plugin pricing\"} 5\n".to_owned(),
             "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes 12345678848\n".to_owned(),
             "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 0.25\n".to_owned(),
             "\nprocess_start_time_seconds 1753000000.5\n".to_owned(),

@@ -1,8 +1,9 @@
 //! The audit log. A record is its place, its text and its hash; the other columns repeat what lists are narrowed by. They are
 //! only read back to be held against the text.
 
-use outrigger_engine::audit::{AuditEntry, AuditRecord, Hash, Head, KeptRecord};
-use outrigger_engine::store::StoreError;
+use outrigger_contract::Code;
+use outrigger_engine::audit::{AuditEntry, AuditRecord, Hash, Head, KeptRecord, Part};
+use outrigger_engine::store::{ROW_BYTES, StoreError};
 use sea_orm::entity::prelude::*;
 use sea_orm::{FromQueryResult, Set};
 
@@ -24,6 +25,13 @@ pub struct Model {
     pub correlation: String,
     pub hash: Vec<u8>,
     pub text: String,
+    /// As [`Model::at`]; of a group, when the last of it was.
+    pub until: i64,
+    pub code: Option<String>,
+    /// Whose share a refusal counts for; 0 for a link of the chain, which is never dropped.
+    pub owner: i64,
+    /// What it counts for.
+    pub size: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -33,7 +41,7 @@ impl ActiveModelBehavior for ActiveModel {}
 
 impl ActiveModel {
     /// The row of an entry in its place.
-    pub(crate) fn of(entry: &AuditEntry, record: AuditRecord) -> Self {
+    pub(crate) fn of(entry: &AuditEntry, record: AuditRecord, owner: i64) -> Self {
         let AuditRecord { sequence, text, hash } = record;
         Self {
             sequence: Set(columns::from_count(sequence)),
@@ -45,17 +53,41 @@ impl ActiveModel {
             allowed: Set(entry.allowed.into()),
             correlation: Set(entry.correlation.to_string()),
             hash: Set(hash.as_bytes().to_vec()),
+            until: Set(columns::from_time(entry.until.unwrap_or(entry.at))),
+            code: Set(entry.code.map(|code| code.as_str().to_owned())),
+            owner: Set(owner),
+            size: Set(columns::from_count(size(&text))),
             text: Set(text),
         }
     }
 }
 
-impl TryFrom<Model> for KeptRecord {
-    type Error = StoreError;
+/// The bytes that a record takes, with what is kept beside it.
+pub(crate) fn size(text: &str) -> u64 {
+    ROW_BYTES + 2 * text.len() as u64
+}
 
-    fn try_from(row: Model) -> Result<Self, StoreError> {
-        let Model { sequence, at, actor, key, action, resource, allowed, correlation, hash, text } = row;
+impl Model {
+    /// The record, held against what is kept beside it, and against the parts of it that are.
+    pub(crate) fn held(self, mut parts: Vec<Part>) -> Result<KeptRecord, StoreError> {
+        let Self {
+            sequence,
+            at,
+            actor,
+            key,
+            action,
+            resource,
+            allowed,
+            correlation,
+            hash,
+            text,
+            until,
+            code,
+            owner,
+            size: _,
+        } = self;
         let record = AuditRecord::try_from(Record { sequence, hash, text })?;
+        parts.sort();
         let differs = match record.entry() {
             // With a hash that is right it was never that of an entry.
             Err(_) => Some("text"),
@@ -67,11 +99,22 @@ impl TryFrom<Model> for KeptRecord {
                 ("resource", resource == entry.resource),
                 ("allowed", allowed == i64::from(entry.allowed)),
                 ("correlation", correlation == entry.correlation.to_string()),
+                ("until", until == columns::from_time(entry.until.unwrap_or(entry.at))),
+                ("code", code.as_deref() == entry.code.map(Code::as_str)),
+                ("owner", (owner > 0) == entry.prunable),
+                (
+                    "parts",
+                    parts == {
+                        let mut expected = entry.parts();
+                        expected.sort();
+                        expected
+                    },
+                ),
             ]
             .into_iter()
             .find_map(|(column, same)| (!same).then_some(column)),
         };
-        Ok(Self { record, differs })
+        Ok(KeptRecord { record, differs })
     }
 }
 

@@ -1,10 +1,10 @@
 //! Deliveries of events to webhooks. They go with their webhook.
 
 use outrigger_engine::events::EventId;
-use outrigger_engine::store::StoreError;
+use outrigger_engine::store::{ROW_BYTES, StoreError};
 use outrigger_engine::webhooks::DeliveryRecord;
-use sea_orm::Set;
 use sea_orm::entity::prelude::*;
+use sea_orm::{NotSet, Set};
 
 use crate::columns;
 
@@ -24,6 +24,9 @@ pub struct Model {
     pub created_at: i64,
     pub ended_at: Option<i64>,
     pub body: String,
+    /// Whose share it counts for, and what it counts for.
+    pub owner: i64,
+    pub size: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -32,7 +35,7 @@ pub enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 impl ActiveModel {
-    /// The row of a delivery.
+    /// The row of a delivery. Whose it is, is written with the first.
     pub(crate) fn of(record: &DeliveryRecord) -> Self {
         let DeliveryRecord {
             id,
@@ -49,6 +52,8 @@ impl ActiveModel {
             body,
         } = record.clone();
         Self {
+            owner: NotSet,
+            size: Set(columns::from_count(ROW_BYTES + body.len() as u64)),
             id: Set(id.to_string()),
             webhook: Set(webhook.to_string()),
             event: Set(event.as_ref().map(EventId::to_string)),
@@ -69,8 +74,22 @@ impl TryFrom<Model> for DeliveryRecord {
     type Error = StoreError;
 
     fn try_from(row: Model) -> Result<Self, StoreError> {
-        let Model { id, webhook, event, name, state, attempts, next_at, status, error, created_at, ended_at, body } =
-            row;
+        let Model {
+            id,
+            webhook,
+            event,
+            name,
+            state,
+            attempts,
+            next_at,
+            status,
+            error,
+            created_at,
+            ended_at,
+            body,
+            owner: _,
+            size: _,
+        } = row;
         let what = format_args!("the delivery {id}");
         let status = status.map(|status| {
             u16::try_from(status).map_err(|_| columns::corrupt(what, format_args!("{status} is no status of HTTP")))

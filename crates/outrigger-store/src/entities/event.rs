@@ -19,6 +19,9 @@ pub struct Model {
     pub correlation: String,
     /// JSON.
     pub payload: String,
+    /// Whose share it counts for, and what it counts for.
+    pub owner: i64,
+    pub size: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -28,7 +31,7 @@ impl ActiveModelBehavior for ActiveModel {}
 
 impl ActiveModel {
     /// The row of an event.
-    pub(crate) fn of(id: EventId, event: &NewEvent) -> Result<Self, StoreError> {
+    pub(crate) fn of(id: EventId, event: &NewEvent, owner: i64) -> Result<Self, StoreError> {
         let NewEvent { at, name, payload, correlation, plugin } = event;
         Ok(Self {
             id: Set(id.to_string()),
@@ -37,6 +40,8 @@ impl ActiveModel {
             plugin: Set(plugin.as_ref().map(PluginName::to_string)),
             correlation: Set(correlation.to_string()),
             payload: Set(columns::from_document("what an event carries", payload)?),
+            owner: Set(owner),
+            size: Set(columns::from_count(event.size())),
         })
     }
 }
@@ -45,7 +50,7 @@ impl TryFrom<Model> for EventRecord {
     type Error = StoreError;
 
     fn try_from(row: Model) -> Result<Self, StoreError> {
-        let Model { id, at, name, plugin, correlation, payload } = row;
+        let Model { id, at, name, plugin, correlation, payload, owner: _, size: _ } = row;
         let what = format_args!("the event {id}");
         Ok(Self {
             id: columns::parse(what, &id)?,

@@ -1,9 +1,9 @@
 //! Jobs. They outlive their plugin.
 
 use outrigger_engine::jobs::JobRecord;
-use outrigger_engine::store::StoreError;
-use sea_orm::Set;
+use outrigger_engine::store::{ROW_BYTES, StoreError};
 use sea_orm::entity::prelude::*;
+use sea_orm::{NotSet, Set};
 
 use crate::columns;
 
@@ -24,6 +24,9 @@ pub struct Model {
     pub job: String,
     /// None where it has not ended.
     pub ended_at: Option<i64>,
+    /// Whose share it counts for, and what it counts for.
+    pub owner: i64,
+    pub size: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -32,10 +35,13 @@ pub enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 impl ActiveModel {
-    /// The row of a job, in this generation.
+    /// The row of a job, in this generation. Whose it is, is written with the first.
     pub(crate) fn of(record: &JobRecord, generation: u64) -> Result<Self, StoreError> {
         let what = format_args!("the job {}", record.id);
+        let job = columns::from_document(what, record)?;
         Ok(Self {
+            owner: NotSet,
+            size: Set(columns::from_count(ROW_BYTES + job.len() as u64)),
             id: Set(record.id.to_string()),
             state: Set(record.state.as_str().to_owned()),
             plugin: Set(record.task.function.plugin.to_string()),
@@ -44,7 +50,7 @@ impl ActiveModel {
             concurrency_key: Set(record.task.concurrency_key.clone()),
             not_before: Set(record.not_before.map_or(i64::MIN, columns::from_time)),
             generation: Set(columns::from_count(generation)),
-            job: Set(columns::from_document(what, record)?),
+            job: Set(job),
             ended_at: Set(record.ended_at.filter(|_| record.state.has_ended()).map(columns::from_time)),
         })
     }
@@ -65,6 +71,8 @@ impl TryFrom<Model> for JobRecord {
             generation,
             job,
             ended_at: _,
+            owner: _,
+            size: _,
         } = row;
         let what = format_args!("the job {id}");
         let record: Self = columns::to_document(what, &job)?;

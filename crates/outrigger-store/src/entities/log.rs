@@ -24,6 +24,9 @@ pub struct Model {
     pub message_folded: Option<String>,
     /// JSON: a list of pairs.
     pub fields: String,
+    /// Whose share it counts for, and what it counts for.
+    pub owner: i64,
+    pub size: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -33,7 +36,7 @@ impl ActiveModelBehavior for ActiveModel {}
 
 impl ActiveModel {
     /// The row of a record.
-    pub(crate) fn of(record: &LogRecord) -> Result<Self, StoreError> {
+    pub(crate) fn of(record: &LogRecord, owner: i64) -> Result<Self, StoreError> {
         let LogRecord { at, plugin, function, correlation, level, message, fields } = record;
         Ok(Self {
             sequence: NotSet,
@@ -45,6 +48,8 @@ impl ActiveModel {
             message: Set(message.clone()),
             message_folded: Set(columns::folded(message)),
             fields: Set(columns::from_document("the fields of a log line", fields)?),
+            owner: Set(owner),
+            size: Set(columns::from_count(record.size())),
         })
     }
 }
@@ -53,7 +58,19 @@ impl TryFrom<Model> for LogRecord {
     type Error = StoreError;
 
     fn try_from(row: Model) -> Result<Self, StoreError> {
-        let Model { sequence, at, plugin, function, correlation, level, message, message_folded: _, fields } = row;
+        let Model {
+            sequence,
+            at,
+            plugin,
+            function,
+            correlation,
+            level,
+            message,
+            message_folded: _,
+            fields,
+            owner: _,
+            size: _,
+        } = row;
         let what = format_args!("the log line {sequence}");
         Ok(Self {
             at: columns::to_time(at),

@@ -1,6 +1,6 @@
 //! Requests that are done once, by a hash of who sent them, where to, and under which key.
 
-use outrigger_engine::store::{RequestProgress, RequestRecord, StoreError};
+use outrigger_engine::store::{ROW_BYTES, RequestProgress, RequestRecord, StoreError};
 use sea_orm::Set;
 use sea_orm::entity::prelude::*;
 
@@ -18,6 +18,9 @@ pub struct Model {
     /// 0 or 1.
     pub ended: i64,
     pub answer: Option<Vec<u8>>,
+    /// Whose share it counts for, and what it counts for.
+    pub owner: i64,
+    pub size: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -27,8 +30,8 @@ impl ActiveModelBehavior for ActiveModel {}
 
 impl ActiveModel {
     /// The row of a record.
-    pub(crate) fn of(record: &RequestRecord) -> Self {
-        let RequestRecord { place, body, at, progress } = record;
+    pub(crate) fn of(record: &RequestRecord, owner: i64) -> Self {
+        let RequestRecord { place, body, at, owner: _, progress } = record;
         let (ended, answer) = match progress {
             RequestProgress::Begun => (0, None),
             RequestProgress::Ended(answer) => (1, answer.clone()),
@@ -38,18 +41,25 @@ impl ActiveModel {
             body: Set(body.to_vec()),
             at: Set(columns::from_time(*at)),
             ended: Set(ended),
+            owner: Set(owner),
+            size: Set(columns::from_count(size(answer.as_deref()))),
             answer: Set(answer),
         }
     }
 }
 
-impl TryFrom<Model> for RequestRecord {
-    type Error = StoreError;
+/// The bytes that a request takes with its answer.
+pub(crate) fn size(answer: Option<&[u8]>) -> u64 {
+    ROW_BYTES + answer.map_or(0, <[u8]>::len) as u64
+}
 
-    fn try_from(row: Model) -> Result<Self, StoreError> {
-        let Model { place, body, at, ended, answer } = row;
+impl Model {
+    /// The record; who sent it comes from elsewhere.
+    pub(crate) fn record(self, owner: String) -> Result<RequestRecord, StoreError> {
+        let Self { place, body, at, ended, answer, owner: _, size: _ } = self;
         let what = "a request";
-        Ok(Self {
+        Ok(RequestRecord {
+            owner,
             place: columns::to_hash(what, &place)?,
             body: columns::to_hash(what, &body)?,
             at: columns::to_time(at),

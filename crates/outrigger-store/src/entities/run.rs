@@ -2,7 +2,7 @@
 
 use outrigger_contract::code::TABLE;
 use outrigger_contract::{Code, Digest, FunctionName, PluginName};
-use outrigger_engine::store::{RunRecord, StoreError};
+use outrigger_engine::store::{RunRecord, RunSum, StoreError};
 use sea_orm::entity::prelude::*;
 
 use crate::columns;
@@ -25,6 +25,13 @@ pub struct Model {
     pub message: Option<String>,
     /// See [`columns::folded`].
     pub message_folded: Option<String>,
+    /// Whose share it counts for, and what it counts for.
+    pub owner: i64,
+    pub size: i64,
+    /// How many calls it stands for.
+    pub calls: i64,
+    /// Of several, the longest; none for one.
+    pub max_us: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -33,8 +40,22 @@ pub enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 /// The columns in which many runs agree.
-pub(crate) const SHARED: [&str; 9] =
-    ["plugin", "function", "digest", "caller", "code", "message", "message_folded", "cache", "attempts"];
+pub(crate) const SHARED: [&str; 11] = [
+    "plugin",
+    "function",
+    "digest",
+    "caller",
+    "code",
+    "message",
+    "message_folded",
+    "cache",
+    "attempts",
+    "owner",
+    "size",
+];
+
+/// The columns that only a run has that stands for several; for one, the database knows what they are.
+pub(crate) const OF_SEVERAL: [&str; 2] = ["calls", "max_us"];
 
 /// The columns in which every run differs from every other.
 pub(crate) const OWN: [&str; 4] = ["id", "correlation", "started_at", "duration_us"];
@@ -67,6 +88,7 @@ impl<'a> Shared<'a> {
             message,
             cache,
             attempts,
+            sum: _,
         } = record;
         Self {
             plugin,
@@ -81,7 +103,7 @@ impl<'a> Shared<'a> {
     }
 
     /// In the order of [`SHARED`].
-    pub(crate) fn values(self) -> [Value; SHARED.len()] {
+    pub(crate) fn values(self, owner: i64, size: u64) -> [Value; SHARED.len()] {
         let Self { plugin, function, digest, caller, code, message, cache, attempts } = self;
         [
             plugin.as_str().into(),
@@ -93,8 +115,16 @@ impl<'a> Shared<'a> {
             message.and_then(columns::folded).into(),
             cache.into(),
             i64::from(attempts).into(),
+            owner.into(),
+            columns::from_count(size).into(),
         ]
     }
+}
+
+/// In the order of [`OF_SEVERAL`].
+pub(crate) fn several_values(record: &RunRecord) -> [Value; OF_SEVERAL.len()] {
+    let max_us = record.sum.map(|sum| columns::from_count(sum.max_us));
+    [columns::from_count(record.calls()).into(), max_us.into()]
 }
 
 /// In the order of [`OWN`].
@@ -125,6 +155,10 @@ impl TryFrom<Model> for RunRecord {
             attempts,
             message,
             message_folded: _,
+            owner: _,
+            size: _,
+            calls,
+            max_us,
         } = row;
         let what = format_args!("the run {id}");
         Ok(Self {
@@ -139,6 +173,11 @@ impl TryFrom<Model> for RunRecord {
             message,
             cache: columns::to_word(what, &cache)?,
             attempts: columns::to_small_count(what, attempts)?,
+            sum: max_us
+                .map(|max_us| {
+                    Ok(RunSum { calls: columns::to_count(what, calls)?, max_us: columns::to_count(what, max_us)? })
+                })
+                .transpose()?,
             id,
         })
     }

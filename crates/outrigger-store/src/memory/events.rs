@@ -1,12 +1,11 @@
 //! The log of events in memory.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops;
 
 use async_trait::async_trait;
 use outrigger_engine::events::{EventId, EventRecord, NewEvent};
-use outrigger_engine::store::{EventFilter, EventStore, StoreError};
-use time::OffsetDateTime;
+use outrigger_engine::store::{Bound, EventFilter, EventStore, StoreError};
 
 use super::MemoryStore;
 use crate::records;
@@ -48,9 +47,9 @@ impl EventStore for MemoryStore {
 
     async fn event_read(&self, after: Option<EventId>, limit: u32) -> Result<Vec<EventRecord>, StoreError> {
         let tables = self.tables.lock();
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let from = after.map_or(ops::Bound::Unbounded, ops::Bound::Excluded);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let events = tables.events.events.range((from, Bound::Unbounded));
+        let events = tables.events.events.range((from, ops::Bound::Unbounded));
         Ok(events.take(limit).map(|(_, event)| event.clone()).collect())
     }
 
@@ -65,22 +64,15 @@ impl EventStore for MemoryStore {
         Ok(self.tables.lock().events.head())
     }
 
-    async fn event_prune(&self, keep: u64, before: OffsetDateTime, at_most: u32) -> Result<u64, StoreError> {
+    async fn event_prune(&self, keep: &Bound) -> Result<u64, StoreError> {
         let mut tables = self.tables.lock();
-        let events = &mut tables.events.events;
-        let count = events.len() as u64;
-        let mut gone = Vec::new();
-        for (place, (id, event)) in (0_u64..).zip(&*events) {
-            // As many follow it as come after its place.
-            let newer = count - 1 - place;
-            if newer > 0 && (event.at < before || newer >= keep.max(1)) {
-                gone.push(*id);
-            }
-        }
-        gone.truncate(usize::try_from(at_most).unwrap_or(usize::MAX));
-        for id in &gone {
-            events.remove(id);
-        }
-        Ok(gone.len() as u64)
+        let head = tables.events.head();
+        let dropped = super::prune_map(&mut tables.events.events, keep, |id, event| {
+            let EventRecord { id: _, at, name, payload, correlation, plugin } = event.clone();
+            let event = NewEvent { at, name, payload, correlation, plugin };
+            let stays = Some(*id) == head;
+            Some(super::Droppable { owner: event.owner(), at: event.at, size: event.size(), stays })
+        });
+        Ok(dropped as u64)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use outrigger_engine::events::NewEvent;
 use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
-use outrigger_engine::store::{Bound, JobFilter, JobStore, StoreError};
+use outrigger_engine::store::{Bound, JobFilter, JobStore, ROW_BYTES, StoreError};
 use time::OffsetDateTime;
 
 use super::MemoryStore;
@@ -31,11 +31,11 @@ impl Jobs {
 impl Jobs {
     /// Drops those that have ended beyond what is to be kept.
     pub(super) fn prune(&mut self, bound: &Bound) -> usize {
-        let end = |job: &JobRecord| job.ended_at.filter(|_| job.state.has_ended());
-        let first = super::first(bound, self.jobs.values().filter_map(end));
-        let present = self.jobs.len();
-        self.jobs.retain(|_, job| end(job).is_none_or(|ended| ended >= first));
-        present - self.jobs.len()
+        super::prune_map(&mut self.jobs, bound, |_, job| {
+            let at = job.ended_at.filter(|_| job.state.has_ended())?;
+            let size = serde_json::to_string(job).map_or(0, |text| text.len() as u64);
+            Some(super::Droppable { owner: job.owner_of_row(), at, size: ROW_BYTES + size, stays: false })
+        })
     }
 }
 
@@ -78,8 +78,11 @@ impl JobStore for MemoryStore {
         Ok(next.cloned())
     }
 
-    async fn job_backlog(&self) -> Result<u64, StoreError> {
-        let waits = |job: &&JobRecord| matches!(job.state, JobState::Queued | JobState::WaitingForApproval);
+    async fn job_backlog(&self, account: Option<&str>) -> Result<u64, StoreError> {
+        let waits = |job: &&JobRecord| {
+            matches!(job.state, JobState::Queued | JobState::WaitingForApproval)
+                && account.is_none_or(|account| job.owner_of_row().account == account)
+        };
         Ok(self.tables.lock().jobs.jobs.values().filter(waits).count() as u64)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use async_trait::async_trait;
-use outrigger_engine::store::{Bound, RequestProgress, RequestRecord, RequestStore, StoreError};
+use outrigger_engine::store::{Bound, Owner, ROW_BYTES, RequestProgress, RequestRecord, RequestStore, StoreError};
 
 use super::MemoryStore;
 
@@ -15,10 +15,14 @@ pub(super) struct Requests(BTreeMap<[u8; 32], RequestRecord>);
 impl Requests {
     /// Drops those beyond what is to be kept.
     pub(super) fn prune(&mut self, bound: &Bound) -> usize {
-        let first = super::first(bound, self.0.values().map(|request| request.at));
-        let present = self.0.len();
-        self.0.retain(|_, request| request.at >= first);
-        present - self.0.len()
+        super::prune_map(&mut self.0, bound, |_, request| {
+            let answer = match &request.progress {
+                RequestProgress::Ended(Some(answer)) => answer.len() as u64,
+                RequestProgress::Begun | RequestProgress::Ended(None) => 0,
+            };
+            let owner = Owner { account: request.owner.clone(), source: String::new() };
+            Some(super::Droppable { owner, at: request.at, size: ROW_BYTES + answer, stays: false })
+        })
     }
 }
 

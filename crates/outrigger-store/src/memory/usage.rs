@@ -86,10 +86,11 @@ fn empty(filter: &UsageFilter, run: &RunRecord) -> UsageRecord {
 }
 
 fn add(group: &mut UsageRecord, run: &RunRecord) {
-    group.calls += 1;
-    group.failures += u64::from(run.code.is_some());
-    group.cache_hits += u64::from(matches!(run.cache, CacheOutcome::Hit | CacheOutcome::Shared));
-    group.retries += u64::from(run.attempts.saturating_sub(1));
+    let calls = run.calls();
+    group.calls += calls;
+    group.failures += if run.code.is_some() { calls } else { 0 };
+    group.cache_hits += if matches!(run.cache, CacheOutcome::Hit | CacheOutcome::Shared) { calls } else { 0 };
+    group.retries += u64::from(run.attempts).saturating_sub(calls);
     group.total_us = group.total_us.saturating_add(run.duration_us);
-    group.max_us = group.max_us.max(run.duration_us);
+    group.max_us = group.max_us.max(run.max_us());
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use outrigger_contract::WebhookName;
 use outrigger_engine::events::EventId;
-use outrigger_engine::store::{Bound, DeliveryFilter, MOVED, SWITCHED_OFF, StoreError, WebhookStore};
+use outrigger_engine::store::{Bound, DeliveryFilter, MOVED, ROW_BYTES, SWITCHED_OFF, StoreError, WebhookStore};
 use outrigger_engine::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord};
 use time::OffsetDateTime;
 
@@ -196,10 +196,10 @@ impl WebhookStore for MemoryStore {
 
     async fn delivery_prune(&self, keep: &Bound) -> Result<u64, StoreError> {
         let mut tables = self.tables.lock();
-        let deliveries = &mut tables.webhooks.deliveries;
-        let first = super::first(keep, deliveries.values().filter_map(|delivery| delivery.ended_at));
-        let present = deliveries.len();
-        deliveries.retain(|_, delivery| delivery.ended_at.is_none_or(|ended| ended >= first));
-        Ok((present - deliveries.len()) as u64)
+        let dropped = super::prune_map(&mut tables.webhooks.deliveries, keep, |_, delivery| {
+            let (owner, at) = (delivery.owner_of_row(), delivery.ended_at?);
+            Some(super::Droppable { owner, at, size: ROW_BYTES + delivery.body.len() as u64, stays: false })
+        });
+        Ok(dropped as u64)
     }
 }

@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use outrigger_contract::Code;
 use outrigger_engine::audit::{self, AuditEntry, AuditRecord, GroupedCall, Head, Stage};
-use outrigger_engine::store::{AuditFilter, Keep, RecordBatch, RecordFilter};
+use outrigger_engine::store::{AuditFilter, Bound, Keep, RecordBatch, RecordFilter};
 use outrigger_engine::{CorrelationId, Store};
 use time::OffsetDateTime;
 
@@ -59,7 +59,7 @@ pub async fn entries_are_chained_in_their_order(store: Arc<dyn Store>) {
     let mut head = Head::EMPTY;
     let mut expected = Vec::new();
     for entry in &all {
-        let record = audit::append(head, entry).unwrap();
+        let record = audit::append(head, head.sequence + 1, entry).unwrap();
         head = audit::verify(head, &record).unwrap();
         expected.push(record);
     }
@@ -79,9 +79,11 @@ pub async fn entries_are_chained_in_their_order(store: Arc<dyn Store>) {
 pub async fn an_entry_comes_back_byte_for_byte(store: Arc<dyn Store>) {
     let call = |code| GroupedCall {
         actor: "plugin “zoë”".to_owned(),
-        function: "pricing.quote".to_owned(),
+        key: Some("id".to_owned()),
+        resource: "pricing.quote".to_owned(),
         code,
-        correlation: CorrelationId::new(),
+        count: 7,
+        correlations: vec![CorrelationId::new(), CorrelationId::new()],
     };
     let full = AuditEntry {
         key: Some("01JD".to_owned()),
@@ -181,6 +183,7 @@ pub async fn all_filters_must_match(store: Arc<dyn Store>) {
         until: Some(moment(9)),
         before: Some(10),
         limit: 1,
+        ..AuditFilter::default()
     };
     check(everything.clone(), &[9]).await;
     // Each of them alone is enough to leave it out.
@@ -250,6 +253,7 @@ pub async fn a_batch_carries_its_entries(store: Arc<dyn Store>) {
         logs: vec![line(&name, moment(1), "x")],
         statistics: vec![statistics(&name, "echo", 1)],
         audit: vec![entry(3), entry(1), entry(2)],
+        ..RecordBatch::default()
     };
     store.record_append(&batch).await.unwrap();
     let alone = RecordBatch { audit: vec![entry(5)], ..RecordBatch::default() };
@@ -287,6 +291,7 @@ pub async fn of_entries_that_cannot_all_be_written_none_is(store: Arc<dyn Store>
         logs: vec![line(&name, moment(1), "never")],
         statistics: vec![statistics(&name, "echo", 1)],
         audit,
+        ..RecordBatch::default()
     };
     assert!(store.record_append(&batch).await.is_err());
     assert_eq!(store.audit_head().await.unwrap(), head);
@@ -371,4 +376,112 @@ pub async fn no_record_goes_with_what_it_is_about(store: Arc<dyn Store>) {
     assert!(store.plugin_delete(&name).await.unwrap());
     assert_eq!(store.prune(&Keep::since(moment(1_000))).await.unwrap(), 1, "only the run is pruned");
     assert_eq!(read_chain(&*store, 10).await, records);
+}
+
+/// A group of refusals, or of calls that only read, with what is in it.
+fn group(number: u64, prunable: bool, calls: &[(&str, &str, Option<Code>, CorrelationId)]) -> AuditEntry {
+    let call = |(key, resource, code, correlation): &(&str, &str, Option<Code>, CorrelationId)| GroupedCall {
+        actor: format!("key {key}"),
+        key: Some(format!("id-of-{key}")),
+        resource: (*resource).to_owned(),
+        code: *code,
+        count: 40,
+        correlations: vec![*correlation, CorrelationId::new()],
+    };
+    AuditEntry {
+        actor: "several".to_owned(),
+        action: "function_execute".to_owned(),
+        resource: "*".to_owned(),
+        allowed: !prunable,
+        stage: Stage::Group,
+        until: Some(moment(number + 30)),
+        calls: calls.iter().map(call).collect(),
+        prunable,
+        ..entry(number)
+    }
+}
+
+pub async fn s17_filters_see_what_is_in_groups(store: Arc<dyn Store>) {
+    let (first, second) = (CorrelationId::new(), CorrelationId::new());
+    let reads = group(
+        10,
+        false,
+        &[("a", "pricing.quote", None, first), ("b", "pricing.sum", Some(Code::FunctionFailed), second)],
+    );
+    let refused = group(100, true, &[("c", "deploy.run", None, second)]);
+    store.audit_append(&[entry(0), reads, entry(20), refused, entry(200)]).await.unwrap();
+    let check = async |filter: AuditFilter, expected: &[u64]| {
+        assert_eq!(listed(&*store, &filter).await, expected, "{filter:?}");
+    };
+    let any = AuditFilter::default;
+    let some = |text: &str| Some(text.to_owned());
+    check(AuditFilter { actor: some("key a"), ..any() }, &[2]).await;
+    check(AuditFilter { key: some("id-of-b"), ..any() }, &[2]).await;
+    check(AuditFilter { key: some("id-of-c"), allowed: Some(false), ..any() }, &[4]).await;
+    check(AuditFilter { key: some("id-of-c"), allowed: Some(true), ..any() }, &[]).await;
+    check(AuditFilter { resource: some("pricing.sum"), ..any() }, &[2]).await;
+    check(AuditFilter { resource: some("deploy.run"), action: some("function_execute"), ..any() }, &[4]).await;
+    check(AuditFilter { resource: some("deploy.run"), action: some("plugin_create"), ..any() }, &[]).await;
+    check(AuditFilter { code: Some(Code::FunctionFailed), ..any() }, &[2]).await;
+    check(AuditFilter { correlation: Some(first), ..any() }, &[2]).await;
+    check(AuditFilter { correlation: Some(second), ..any() }, &[4, 2]).await;
+    check(AuditFilter { correlation: Some(second), limit: 1, ..any() }, &[4]).await;
+    check(AuditFilter { correlation: Some(second), before: Some(4), ..any() }, &[2]).await;
+    // All that is asked for must be of one thing in it.
+    check(AuditFilter { actor: some("key a"), resource: some("pricing.quote"), ..any() }, &[2]).await;
+    check(AuditFilter { actor: some("key a"), resource: some("pricing.sum"), ..any() }, &[]).await;
+    check(AuditFilter { actor: some("key a"), code: Some(Code::FunctionFailed), ..any() }, &[]).await;
+    // A group lasts for some time.
+    check(AuditFilter { since: Some(moment(30)), until: Some(moment(35)), ..any() }, &[2]).await;
+    check(AuditFilter { since: Some(moment(41)), until: Some(moment(100)), ..any() }, &[]).await;
+    check(AuditFilter { actor: some("key c"), since: Some(moment(120)), until: Some(moment(121)), ..any() }, &[4])
+        .await;
+    read_chain(&*store, 2).await;
+}
+
+pub async fn s17_refusals_are_pruned_and_the_chain_stays_whole(store: Arc<dyn Store>) {
+    let refusal = |key: &str, number: u64| AuditEntry {
+        actor: format!("key {key}"),
+        key: Some(key.to_owned()),
+        allowed: false,
+        prunable: true,
+        ..entry(number)
+    };
+    // One key is refused all the time, another now and then, and in between something is done.
+    for round in 0..20 {
+        let mut entries: Vec<_> = (0..50).map(|number| refusal("loud", round * 100 + number)).collect();
+        entries.push(refusal("quiet", round * 100 + 60));
+        entries.push(entry(round * 100 + 70));
+        store.audit_append(&entries).await.unwrap();
+    }
+    let head = store.audit_head().await.unwrap();
+    let keep = Keep { refusals: Bound::newest(40, moment(0)), ..Keep::since(moment(0)) };
+    assert_eq!(store.prune(&keep).await.unwrap(), 980);
+    let left = entries(&read_chain(&*store, 7).await);
+    let of = |key: &str| left.iter().filter(|entry| entry.key.as_deref() == Some(key)).count();
+    assert_eq!((of("loud"), of("quiet"), left.len()), (20, 20, 60), "nobody gives way to who has more");
+    let oldest = left.iter().filter(|entry| entry.key.as_deref() == Some("loud")).map(|entry| entry.at).min();
+    assert_eq!(oldest, Some(moment(1_930)), "the oldest go first");
+    assert_eq!(store.audit_head().await.unwrap(), head);
+    assert_eq!(store.prune(&keep).await.unwrap(), 0);
+
+    // The end of the log is a refusal: it stays, and numbers go on behind it.
+    store.audit_append(&[refusal("loud", 3_000)]).await.unwrap();
+    let none = Keep { refusals: Bound::newest(0, moment(0)), ..Keep::since(moment(0)) };
+    assert_eq!(store.prune(&none).await.unwrap(), 40);
+    store.audit_append(&[entry(3_001)]).await.unwrap();
+    let records = read_chain(&*store, 100).await;
+    assert_eq!(records.last().map(|record| record.sequence), Some(20 * 52 + 2));
+    assert_eq!(store.prune(&Keep::since(moment(9_999))).await.unwrap(), 1, "old refusals go, and nothing else");
+    assert_eq!(read_chain(&*store, 100).await.len(), 21);
+}
+
+pub async fn s17_a_group_that_is_pruned_is_not_found_any_more(store: Arc<dyn Store>) {
+    let correlation = CorrelationId::new();
+    store.audit_append(&[group(1, true, &[("c", "deploy.run", None, correlation)]), entry(2)]).await.unwrap();
+    let filter = AuditFilter { correlation: Some(correlation), ..AuditFilter::default() };
+    assert_eq!(listed(&*store, &filter).await, [1]);
+    let none = Keep { refusals: Bound::newest(0, moment(0)), ..Keep::since(moment(0)) };
+    assert_eq!(store.prune(&none).await.unwrap(), 1);
+    assert_eq!(listed(&*store, &filter).await, [0_u64; 0]);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use outrigger_engine::Store;
 use outrigger_engine::events::{EventId, EventRecord, NewEvent};
-use outrigger_engine::store::EventFilter;
+use outrigger_engine::store::{Bound, EventFilter};
 
 use super::fixtures::{event, moment};
 
@@ -91,17 +91,37 @@ pub async fn events_are_listed_newest_first_as_the_filter_says(store: Arc<dyn St
     check(EventFilter { since: Some(moment(3)), ..name("job.*") }, &[2]).await;
 }
 
-pub async fn old_events_are_dropped_a_few_at_a_time_and_never_the_last(store: Arc<dyn Store>) {
+pub async fn old_events_are_dropped_and_never_the_last(store: Arc<dyn Store>) {
     let ids = store.event_append(&(1..=10).map(event).collect::<Vec<_>>()).await.unwrap();
     let left =
         async || store.event_read(None, 100).await.unwrap().into_iter().map(|event| event.id).collect::<Vec<_>>();
-    assert_eq!(store.event_prune(100, moment(0), 100).await.unwrap(), 0);
-    assert_eq!(store.event_prune(8, moment(0), 100).await.unwrap(), 2);
+    assert_eq!(store.event_prune(&Bound::newest(100, moment(0))).await.unwrap(), 0);
+    assert_eq!(store.event_prune(&Bound::newest(8, moment(0))).await.unwrap(), 2);
     assert_eq!(left().await, ids[2..]);
-    assert_eq!(store.event_prune(100, moment(6), 2).await.unwrap(), 2);
-    assert_eq!(left().await, ids[4..]);
-    assert_eq!(store.event_prune(100, moment(6), 2).await.unwrap(), 1);
+    assert_eq!(store.event_prune(&Bound::since(moment(6))).await.unwrap(), 3);
     assert_eq!(left().await, ids[5..]);
-    assert_eq!(store.event_prune(0, moment(99), 100).await.unwrap(), 4);
+    assert_eq!(store.event_prune(&Bound::newest(0, moment(99))).await.unwrap(), 4);
     assert_eq!(left().await, ids[9..]);
+}
+
+pub async fn s06_events_of_others_are_not_displaced(store: Arc<dyn Store>) {
+    let of = |plugin: &str, number: u64| NewEvent {
+        plugin: plugin.parse().ok(),
+        name: format!("{plugin}.happened").parse().expect("a name"),
+        payload: serde_json::json!({"text": "x".repeat(1_000)}),
+        ..event(number)
+    };
+    let mut events: Vec<_> = (1..=3).map(|number| of("quiet", number)).collect();
+    events.extend((10..500).map(|number| of("loud", number)));
+    events.push(event(900));
+    events.extend((1_000..1_100).map(|number| of("loud", number)));
+    store.event_append(&events).await.unwrap();
+    store.event_prune(&Bound { bytes: 60_000, ..Bound::since(moment(0)) }).await.unwrap();
+    let left = store.event_read(None, 1_000).await.unwrap();
+    let of = |name: &str| left.iter().filter(|event| event.name.as_str() == name).count();
+    assert_eq!((of("quiet.happened"), of("plugin.installed")), (3, 1));
+    assert!((30..60).contains(&left.len()), "{} events", left.len());
+    store.event_prune(&Bound::newest(10, moment(0))).await.unwrap();
+    let left = store.event_read(None, 1_000).await.unwrap();
+    assert_eq!((left.len(), left.iter().filter(|event| event.name.as_str() == "quiet.happened").count()), (10, 3));
 }

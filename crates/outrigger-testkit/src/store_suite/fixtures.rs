@@ -115,6 +115,7 @@ pub fn run(plugin: &PluginName, number: u64) -> RunRecord {
         message: None,
         cache: CacheOutcome::Bypass,
         attempts: 1,
+        sum: None,
     }
 }
 
@@ -217,6 +218,8 @@ pub fn entry(seconds: u64) -> AuditEntry {
         after: Some(serde_json::json!({"version": "1.0.0"})),
         correlation: CorrelationId::new(),
         calls: Vec::new(),
+        until: None,
+        prunable: false,
     }
 }
 
@@ -248,7 +251,13 @@ pub fn job(number: u64) -> JobRecord {
 pub fn request(number: u64) -> RequestRecord {
     let mut place = [0; 32];
     place[..8].copy_from_slice(&number.to_be_bytes());
-    RequestRecord { place, body: [7; 32], at: moment(number), progress: RequestProgress::Begun }
+    RequestRecord {
+        place,
+        body: [7; 32],
+        at: moment(number),
+        owner: "id-of-ci".to_owned(),
+        progress: RequestProgress::Begun,
+    }
 }
 
 /// A schedule that was never written.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_engine::Store;
-use outrigger_engine::jobs::{JobError, JobId, JobRecord, JobState, Missed, Overlap, ScheduleRecord};
+use outrigger_engine::jobs::{JobError, JobId, JobRecord, JobState, Missed, Overlap, Owner, ScheduleRecord};
 use outrigger_engine::progress::Progress;
 use outrigger_engine::store::{Bound, JobFilter, Keep};
 
@@ -121,12 +121,17 @@ pub async fn the_next_job_is_the_oldest_that_may_begin(store: Arc<dyn Store>) {
 }
 
 pub async fn jobs_that_have_not_begun_are_counted(store: Arc<dyn Store>) {
-    assert_eq!(store.job_backlog().await.unwrap(), 0);
+    assert_eq!(store.job_backlog(None).await.unwrap(), 0);
     for (number, state) in (0..).zip(JobState::ALL) {
         created(&*store, JobRecord { state, ..job(number) }).await;
     }
     created(&*store, JobRecord { not_before: Some(moment(1_000)), ..job(20) }).await;
-    assert_eq!(store.job_backlog().await.unwrap(), 3);
+    assert_eq!(store.job_backlog(None).await.unwrap(), 3);
+    let owner = Owner { name: "key other".to_owned(), key: Some("id-of-other".to_owned()) };
+    created(&*store, JobRecord { owner, ..job(21) }).await;
+    for (account, expected) in [("id-of-ci", 3), ("id-of-other", 1), ("key other", 0)] {
+        assert_eq!(store.job_backlog(Some(account)).await.unwrap(), expected, "{account}");
+    }
 }
 
 pub async fn a_schedule_comes_back_as_it_was_put(store: Arc<dyn Store>) {
@@ -181,7 +186,7 @@ pub async fn only_jobs_that_have_ended_are_pruned(store: Arc<dyn Store>) {
     // It has ended once, and is to be done again.
     created(&*store, JobRecord { ended_at: Some(moment(0)), ..job(20) }).await;
     let ended = |job: &JobRecord| job.state.has_ended();
-    let newest = Bound { since: moment(0), most: 2 };
+    let newest = Bound::newest(2, moment(0));
     assert_eq!(store.prune(&Keep { jobs: newest, ..Keep::since(moment(0)) }).await.unwrap(), 1);
     assert_eq!(store.prune(&Keep::since(moment(5))).await.unwrap(), 1);
     let left = store.job_list(&JobFilter::default()).await.unwrap();

@@ -225,6 +225,7 @@ pub async fn what_belongs_to_a_plugin_goes_with_it(store: Arc<dyn Store>) {
         logs: vec![line(&gone, moment(1), "from gone"), line(&stays, moment(2), "from stays")],
         statistics: vec![statistics(&gone, "echo", 3), statistics(&stays, "echo", 4)],
         audit: Vec::new(),
+        ..RecordBatch::default()
     };
     store.record_append(&batch).await.unwrap();
     let digest = store.plugin_fetch(&gone).await.unwrap().expect("it was put").active;

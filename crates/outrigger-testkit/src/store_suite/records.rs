@@ -5,7 +5,9 @@ use std::sync::Arc;
 use outrigger_contract::code::TABLE;
 use outrigger_contract::{Code, Digest, PluginName};
 use outrigger_engine::runtime::LogLevel;
-use outrigger_engine::store::{Bound, CacheOutcome, Keep, LogRecord, RecordBatch, RecordFilter, RunRecord};
+use outrigger_engine::store::{
+    Bound, CacheOutcome, Keep, LogRecord, RecordBatch, RecordFilter, RunRecord, RunSum, UsageFilter,
+};
 use outrigger_engine::{CorrelationId, Store};
 use time::OffsetDateTime;
 
@@ -252,7 +254,7 @@ pub async fn a_batch_is_appended_whole_or_not_at_all(store: Arc<dyn Store>) {
         runs: vec![run(&name, 2), run(&name, 1)],
         logs: vec![line(&name, moment(1), "never")],
         statistics: vec![statistics(&name, "echo", 1)],
-        audit: Vec::new(),
+        ..RecordBatch::default()
     };
     assert_conflict(store.record_append(&batch).await);
     let twice = RecordBatch { runs: vec![run(&name, 3), run(&name, 3)], ..batch };
@@ -269,7 +271,7 @@ pub async fn a_large_batch_is_appended(store: Arc<dyn Store>) {
         runs: (0..3_000).map(|number| run(&name, number)).collect(),
         logs: (0..5_000).map(|number| line(&name, moment(number), &format!("line {number}"))).collect(),
         statistics: (0..300).map(|number| statistics(&name, &format!("function-{}", number % 100), 1)).collect(),
-        audit: Vec::new(),
+        ..RecordBatch::default()
     };
     store.record_append(&batch).await.unwrap();
     let everything = RecordFilter { limit: 100_000, ..RecordFilter::default() };
@@ -288,7 +290,7 @@ pub async fn old_records_are_pruned(store: Arc<dyn Store>) {
         runs: (0..10).map(|number| run(&name, number)).collect(),
         logs: (0..10).map(|number| line(&name, moment(number), "x")).collect(),
         statistics: vec![statistics(&name, "echo", 10)],
-        audit: Vec::new(),
+        ..RecordBatch::default()
     };
     store.record_append(&batch).await.unwrap();
     assert_eq!(store.prune(&Keep::since(moment(0))).await.unwrap(), 0);
@@ -307,17 +309,16 @@ pub async fn no_more_is_kept_than_was_said(store: Arc<dyn Store>) {
     let name = name("pricing");
     let logs = [1, 2, 2, 3, 4].map(|number| line(&name, moment(number), "x"));
     append(&*store, (0..10).map(|number| run(&name, number)).collect(), logs.to_vec()).await;
-    let newest = |most: u64| Bound { since: moment(0), most };
+    let newest = |most: u64| Bound::newest(most, moment(0));
     let keep = Keep { runs: newest(3), logs: newest(10), ..Keep::since(moment(0)) };
     assert_eq!(store.prune(&keep).await.unwrap(), 7);
     let runs = store.run_list(&RecordFilter::default()).await.unwrap();
     assert_eq!(runs.iter().map(|run| run.started_at).collect::<Vec<_>>(), [9, 8, 7].map(moment));
-    // Of lines of one moment that cannot all be kept, none is.
-    let keep = Keep { logs: newest(3), ..Keep::since(moment(0)) };
+    let keep = Keep { logs: newest(2), ..Keep::since(moment(0)) };
     assert_eq!(store.prune(&keep).await.unwrap(), 3);
     assert_eq!(store.log_list(&RecordFilter::default()).await.unwrap().len(), 2);
     // Whichever of the two says less.
-    let keep = Keep { runs: Bound { since: moment(9), most: 2 }, ..Keep::since(moment(0)) };
+    let keep = Keep { runs: Bound::newest(2, moment(9)), ..Keep::since(moment(0)) };
     assert_eq!(store.prune(&keep).await.unwrap(), 2);
     let keep = Keep { runs: newest(0), logs: newest(0), ..Keep::since(moment(0)) };
     assert_eq!(store.prune(&keep).await.unwrap(), 3);
@@ -328,4 +329,63 @@ pub async fn many_records_are_pruned(store: Arc<dyn Store>) {
     append(&*store, (0..2_300).map(|number| run(&name, number)).collect(), Vec::new()).await;
     assert_eq!(store.prune(&Keep::since(moment(1_800))).await.unwrap(), 1_800);
     assert_eq!(store.run_list(&RecordFilter::default()).await.unwrap().len(), 500);
+}
+
+pub async fn s06_runs_that_stand_for_several_add_up(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    let part = |calls, duration_us, max_us, attempts| RunRecord {
+        duration_us,
+        attempts,
+        sum: Some(RunSum { calls, max_us }),
+        ..run(&name, 1)
+    };
+    let first = part(10, 100, 30, 12);
+    for sums in [vec![first.clone()], vec![RunRecord { message: Some("x".to_owned()), ..part(5, 50, 20, 5) }]] {
+        store.record_append(&RecordBatch { sums, ..RecordBatch::default() }).await.unwrap();
+    }
+    append(&*store, vec![run(&name, 2)], Vec::new()).await;
+    let sum = RunRecord { correlation: first.correlation, ..part(15, 150, 30, 17) };
+    let found = store.run_list(&RecordFilter::default()).await.unwrap();
+    assert_eq!(found[1], sum, "what it says besides is that of the first");
+    assert_eq!((found.len(), found[0].sum, found[0].calls()), (2, None, 1));
+    let usage = store.run_usage(&UsageFilter::between(moment(0), moment(100))).await.unwrap();
+    let group = &usage.groups[0];
+    assert_eq!((group.calls, group.retries, group.total_us, group.max_us), (16, 2, 1_650, 1_500));
+    assert_eq!(store.prune(&Keep::since(moment(100))).await.unwrap(), 2);
+    store.record_append(&RecordBatch { sums: vec![first], ..RecordBatch::default() }).await.unwrap();
+    assert_eq!(store.run_list(&RecordFilter::default()).await.unwrap()[0].calls(), 10, "and begins anew");
+}
+
+/// Runs and lines of a loud plugin or key, older and newer than the few of a quiet one.
+pub async fn s06_who_has_most_gives_way(store: Arc<dyn Store>) {
+    let (quiet, loud) = (name("quiet"), name("loud"));
+    let refused =
+        |number: u64| RunRecord { caller: "key bad".to_owned(), code: Some(Code::Forbidden), ..run(&quiet, number) };
+    let by_plugin = |number: u64| RunRecord { caller: "plugin loud.loop".to_owned(), ..run(&quiet, number) };
+    let few: Vec<_> = (1..=5).map(|number| run(&quiet, number * 1_000)).collect();
+    let mut runs = few.clone();
+    runs.extend((10..700).map(|number| run(&loud, number)));
+    runs.extend((1_001..1_700).map(refused));
+    runs.extend((2_001..2_700).map(by_plugin));
+    let logs = (0..600).map(|number| line(&loud, moment(number), &"x".repeat(1_000)));
+    append(&*store, runs, logs.chain([line(&quiet, moment(1), "kept")]).collect()).await;
+
+    let keep = Keep { runs: Bound::newest(60, moment(0)), ..Keep::since(moment(0)) };
+    assert_eq!(store.prune(&keep).await.unwrap(), 5 + 690 + 699 + 699 - 60);
+    let left = store.run_list(&RecordFilter::default()).await.unwrap();
+    let found: Vec<_> = left.iter().rev().filter(|run| run.plugin == quiet && run.caller == "local").cloned().collect();
+    assert_eq!(found, few, "a quiet plugin keeps all of its own");
+    let of = |caller: &str| left.iter().filter(|run| run.caller == caller).count();
+    assert_eq!((of("key bad"), left.len()), (27, 60));
+    assert!(left.iter().any(|run| run.plugin == loud) && of("plugin loud.loop") > 0, "within a share all have one");
+
+    let logs = Bound { bytes: 50_000, ..Bound::since(moment(0)) };
+    let dropped = store.prune(&Keep { logs, ..Keep::since(moment(0)) }).await.unwrap();
+    let lines = messages(&*store, &RecordFilter::default()).await;
+    assert!(lines.contains(&"kept".to_owned()) && lines.len() < 50, "{} lines", lines.len());
+    assert_eq!(dropped + lines.len() as u64, 601);
+    let shares = store.share_list().await.unwrap();
+    let share = |kind: &str, account: &str| shares.iter().find(|share| share.kind == kind && share.account == account);
+    assert_eq!(share("runs", "key bad").map(|share| share.records), Some(27), "{shares:#?}");
+    assert!(share("logs", "plugin loud").is_some_and(|share| share.bytes <= 50_000), "{shares:#?}");
 }

@@ -55,11 +55,26 @@ pub async fn old_requests_are_pruned(store: Arc<dyn Store>) {
         store.request_begin(&request(number)).await.unwrap();
     }
     assert_eq!(store.prune(&Keep::since(moment(4))).await.unwrap(), 4);
-    let newest = Bound { since: moment(0), most: 2 };
+    let newest = Bound::newest(2, moment(0));
     assert_eq!(store.prune(&Keep { requests: newest, ..Keep::since(moment(0)) }).await.unwrap(), 4);
     let mut there = Vec::new();
     for number in 0..10 {
         there.extend(store.request_begin(&request(number)).await.unwrap());
     }
     assert_eq!(there, [request(8), request(9)]);
+}
+
+pub async fn s06_a_key_displaces_no_requests_of_others(store: Arc<dyn Store>) {
+    store.request_begin(&RequestRecord { owner: "quiet".to_owned(), ..request(0) }).await.unwrap();
+    for number in 1..40 {
+        store.request_begin(&RequestRecord { owner: "loud".to_owned(), ..request(number) }).await.unwrap();
+        store.request_end(&request(number).place, Some(&[7; 2_000])).await.unwrap();
+    }
+    let requests = Bound { bytes: 20_000, ..Bound::since(moment(0)) };
+    let dropped = store.prune(&Keep { requests, ..Keep::since(moment(0)) }).await.unwrap();
+    assert!((30..39).contains(&dropped), "{dropped}");
+    let requests = Bound::newest(2, moment(0));
+    store.prune(&Keep { requests, ..Keep::since(moment(0)) }).await.unwrap();
+    let there = async |number| store.request_begin(&request(number)).await.unwrap().is_some();
+    assert!(there(0).await && there(39).await && !there(38).await);
 }

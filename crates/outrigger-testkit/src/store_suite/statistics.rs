@@ -47,6 +47,7 @@ pub async fn numbers_of_many_writers_add_up(store: Arc<dyn Store>) {
             logs: vec![line(&name, moment(number), "x")],
             statistics: vec![statistics(&name, "echo", number), statistics(&name, "other", 1)],
             audit: Vec::new(),
+            ..RecordBatch::default()
         };
         tokio::spawn(async move { store.record_append(&batch).await.expect("the store works") })
     });
@@ -78,6 +79,7 @@ pub async fn numbers_of_a_plugin_that_is_gone_are_dropped(store: Arc<dyn Store>)
         logs: vec![line(&gone, moment(1), "its last words")],
         statistics: vec![statistics(&gone, "echo", 1), statistics(&stays, "echo", 2)],
         audit: Vec::new(),
+        ..RecordBatch::default()
     };
     store.record_append(&batch).await.unwrap();
     assert_eq!(store.statistics_list(None).await.unwrap(), [statistics(&stays, "echo", 2)]);

@@ -240,11 +240,11 @@ pub async fn ended_deliveries_are_dropped(store: Arc<dyn Store>) {
         ended(9, DeliveryState::Dead),
     ];
     store.outbox_put(made[0].id, &made).await.unwrap();
-    let newest = |most: u64| Bound { since: moment(0), most };
+    let newest = |most: u64| Bound::newest(most, moment(0));
     assert_eq!(store.delivery_prune(&newest(3)).await.unwrap(), 0);
     assert_eq!(store.delivery_prune(&newest(2)).await.unwrap(), 1);
-    assert_eq!(store.delivery_prune(&Bound { since: moment(5), most: 10 }).await.unwrap(), 1);
-    assert_eq!(store.delivery_prune(&Bound { since: moment(5), most: 10 }).await.unwrap(), 0);
+    assert_eq!(store.delivery_prune(&Bound::newest(10, moment(5))).await.unwrap(), 1);
+    assert_eq!(store.delivery_prune(&Bound::newest(10, moment(5))).await.unwrap(), 0);
     assert_eq!(ids(&store.delivery_list(&DeliveryFilter::default()).await.unwrap()), [made[3].id, made[2].id]);
     assert_eq!(store.delivery_prune(&newest(0)).await.unwrap(), 1);
     assert_eq!(ids(&store.delivery_list(&DeliveryFilter::default()).await.unwrap()), [made[2].id]);

@@ -15,6 +15,6 @@ impl Audit for Seen {
     async fn audit_verify(&self) -> ApiResult<AuditVerification> {
         self.allowed()?;
         let head = AuditHead { sequence: 0, hash: String::new() };
-        Ok(AuditVerification { whole: true, records: 0, head, fault: None })
+        Ok(AuditVerification { whole: true, records: 0, refusals_pruned: 0, head, fault: None })
     }
 }

@@ -29,7 +29,7 @@ impl Door for StandIn {
         self.state.ready.lock().clone()
     }
 
-    async fn request_begin(&self, place: [u8; 32], body: [u8; 32]) -> ApiResult<Begun> {
+    async fn request_begin(&self, place: [u8; 32], body: [u8; 32], _: &str) -> ApiResult<Begun> {
         let mut requests = self.state.requests.lock();
         if let Some(present) = requests.get(&place) {
             return Ok(present.clone());

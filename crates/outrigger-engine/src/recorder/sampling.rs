@@ -1,0 +1,330 @@
+//! Which runs are kept each by itself. Of those beyond a rate there is one for each minute and kind, with a count: what
+//! statistics and usage say is right whatever the rate, and nobody fills the disk by calling.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use outrigger_contract::{Code, FunctionName, PluginName};
+use time::OffsetDateTime;
+
+use crate::quota::Bucket;
+use crate::store::{CacheOutcome, RunRecord, RunSum};
+
+/// Runs that are kept each by itself: so many at once, and so many a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunSampling {
+    /// Of one function, caller and outcome.
+    pub function: Rate,
+    /// Of all functions of a plugin by one caller; and of all that one plugin calls.
+    pub account: Rate,
+    /// Of all calls of one caller that are refused before they reach a plugin.
+    pub refused: Rate,
+}
+
+/// So many at once, and so many a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub burst: u64,
+    pub per_minute: u64,
+}
+
+impl RunSampling {
+    pub const DEFAULT: Self = Self {
+        function: Rate { burst: 1_000, per_minute: 60 },
+        account: Rate { burst: 1_500, per_minute: 120 },
+        refused: Rate { burst: 200, per_minute: 30 },
+    };
+}
+
+impl Default for RunSampling {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// A run takes one of a rate for each so many bytes.
+const UNIT: u64 = 512;
+/// Kinds of runs that are told apart of one account within a minute. Those beyond are counted as one.
+const MOST_KINDS: usize = 64;
+/// Buckets that are kept. Where there are more, those that are full are forgotten.
+const MOST_BUCKETS: usize = 20_000;
+/// What runs of kinds that found no room are counted as.
+const OTHERS: &str = "other";
+
+/// What runs are counted together by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind<'a> {
+    plugin: &'a PluginName,
+    function: &'a FunctionName,
+    caller: &'a str,
+    code: Option<&'static str>,
+    cache: CacheOutcome,
+    found: bool,
+}
+
+/// The same with the minute, to remember it by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct SumKey {
+    minute: i64,
+    plugin: PluginName,
+    function: FunctionName,
+    caller: String,
+    code: Option<&'static str>,
+    cache: CacheOutcome,
+}
+
+/// Decides which runs are kept each by itself. Not shared: it belongs to the task that writes.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    options: RunSampling,
+    functions: HashMap<String, Bucket>,
+    accounts: HashMap<String, Bucket>,
+    /// The ids of runs that stand for several.
+    sums: HashMap<SumKey, String>,
+    /// How many of them an account has in a minute.
+    kinds: HashMap<(i64, String), usize>,
+    /// Runs that were only counted.
+    pub(super) summed: u64,
+}
+
+impl Sampler {
+    pub(super) fn new(options: RunSampling) -> Self {
+        Self {
+            options,
+            functions: HashMap::new(),
+            accounts: HashMap::new(),
+            sums: HashMap::new(),
+            kinds: HashMap::new(),
+            summed: 0,
+        }
+    }
+
+    /// Takes out of a batch what is only counted, and answers with the runs that stand for it.
+    pub(super) fn sample(&mut self, runs: &mut Vec<RunRecord>, now: Instant) -> Vec<RunRecord> {
+        self.tidy(now);
+        let mut counted = vec![false; runs.len()];
+        {
+            let mut kinds: BTreeMap<Kind<'_>, Vec<usize>> = BTreeMap::new();
+            for (place, run) in runs.iter().enumerate() {
+                kinds.entry(Kind::of(run)).or_default().push(place);
+            }
+            for places in kinds.values() {
+                self.choose(runs, places, &mut counted, now);
+            }
+        }
+        if !counted.contains(&true) {
+            return Vec::new();
+        }
+        let mut sums: BTreeMap<String, RunRecord> = BTreeMap::new();
+        let mut place = 0;
+        runs.retain(|run| {
+            let keep = !counted[place];
+            place += 1;
+            if !keep {
+                self.count(&mut sums, run);
+            }
+            keep
+        });
+        self.tidy_sums();
+        sums.into_values().collect()
+    }
+
+    /// Takes from the rates what they have for runs of one kind.
+    fn choose(&mut self, runs: &[RunRecord], places: &[usize], counted: &mut [bool], now: Instant) {
+        let Some(first) = places.first().map(|place| &runs[*place]) else { return };
+        let owner = first.owner();
+        let refused = owner.source == "refused";
+        let account = match first.caller.contains("plugin ") {
+            // All that a plugin calls is charged to it at once.
+            true => format!("{} calls", owner.account),
+            false => format!("{} by {}", owner.account, owner.source),
+        };
+        let of = if refused { self.options.refused } else { self.options.account };
+        let account = self.accounts.entry(account).or_insert_with(|| Bucket::new(of.burst, of.per_minute, now));
+        let mut function = (!refused).then(|| {
+            let Kind { plugin, function, caller, code, .. } = Kind::of(first);
+            let name = format!("{plugin}.{function} by {caller}: {}", code.unwrap_or_default());
+            let of = self.options.function;
+            self.functions.entry(name).or_insert_with(|| Bucket::new(of.burst, of.per_minute, now))
+        });
+        for place in places {
+            let units = runs[*place].size().div_ceil(UNIT);
+            let room = function.as_mut().is_none_or(|bucket| bucket.has(units, now)) && account.has(units, now);
+            if room {
+                // Both have it.
+                let _ = account.take(units, now);
+                if let Some(bucket) = &mut function {
+                    let _ = bucket.take(units, now);
+                }
+            }
+            counted[*place] = !room;
+        }
+    }
+
+    /// Adds a run to the one that stands for its kind and minute.
+    fn count(&mut self, sums: &mut BTreeMap<String, RunRecord>, run: &RunRecord) {
+        self.summed += 1;
+        let minute = minute(run.started_at);
+        let mut key = SumKey {
+            minute,
+            plugin: run.plugin.clone(),
+            function: run.function.clone(),
+            caller: run.caller.clone(),
+            code: run.code.map(Code::as_str),
+            cache: run.cache,
+        };
+        let mut folded = None;
+        if !self.sums.contains_key(&key) {
+            let kinds = self.kinds.entry((minute, run.owner().account)).or_default();
+            if *kinds >= MOST_KINDS {
+                let other: FunctionName = OTHERS.parse().expect("it is a name");
+                if run.digest.is_none() {
+                    key.plugin = OTHERS.parse().expect("it is a name");
+                }
+                key.function = other;
+                folded = Some((key.plugin.clone(), key.function.clone()));
+            }
+            *kinds += 1;
+        }
+        let id = self.sums.entry(key).or_insert_with(|| run.id.clone());
+        let sum = sums.entry(id.clone()).or_insert_with(|| {
+            let (plugin, function) = folded.unwrap_or_else(|| (run.plugin.clone(), run.function.clone()));
+            let sum = Some(RunSum { calls: 0, max_us: 0 });
+            RunRecord { id: id.clone(), plugin, function, duration_us: 0, attempts: 0, sum, ..run.clone() }
+        });
+        sum.duration_us = sum.duration_us.saturating_add(run.duration_us);
+        sum.attempts = sum.attempts.saturating_add(run.attempts.max(1));
+        if let Some(sum) = &mut sum.sum {
+            sum.calls += 1;
+            sum.max_us = sum.max_us.max(run.duration_us);
+        }
+    }
+
+    fn tidy(&mut self, now: Instant) {
+        for buckets in [&mut self.functions, &mut self.accounts] {
+            if buckets.len() > MOST_BUCKETS {
+                buckets.retain(|_, bucket| !bucket.is_full(now));
+            }
+        }
+    }
+
+    /// Forgets the minutes that are over. A call that ends later begins a run of its own for its minute.
+    fn tidy_sums(&mut self) {
+        let oldest = minute(OffsetDateTime::now_utc()) - 2;
+        self.sums.retain(|key, _| key.minute >= oldest);
+        self.kinds.retain(|(minute, _), _| *minute >= oldest);
+    }
+}
+
+impl<'a> Kind<'a> {
+    fn of(run: &'a RunRecord) -> Self {
+        let RunRecord { plugin, function, caller, code, cache, digest, .. } = run;
+        Self { plugin, function, caller, code: code.map(Code::as_str), cache: *cache, found: digest.is_some() }
+    }
+}
+
+fn minute(at: OffsetDateTime) -> i64 {
+    at.unix_timestamp().div_euclid(60)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::correlation::CorrelationId;
+
+    use super::*;
+
+    fn run(function: &str, caller: &str, code: Option<Code>) -> RunRecord {
+        RunRecord {
+            id: CorrelationId::new().to_string(),
+            correlation: CorrelationId::new(),
+            plugin: "demo".parse().unwrap(),
+            function: function.parse().unwrap(),
+            digest: code.is_none().then(|| outrigger_contract::Digest::of(b"x")),
+            caller: caller.to_owned(),
+            started_at: OffsetDateTime::now_utc(),
+            duration_us: 10,
+            code,
+            message: None,
+            cache: CacheOutcome::Bypass,
+            attempts: 1,
+            sum: None,
+        }
+    }
+
+    fn options(function: u64, account: u64, refused: u64) -> RunSampling {
+        let rate = |burst| Rate { burst, per_minute: 1 };
+        RunSampling { function: rate(function), account: rate(account), refused: rate(refused) }
+    }
+
+    /// Samples batches and answers with the runs that are kept and those that stand for several, added up by id.
+    fn sampled(options: RunSampling, batches: Vec<Vec<RunRecord>>) -> (Vec<RunRecord>, Vec<RunRecord>) {
+        let (mut sampler, now) = (Sampler::new(options), Instant::now());
+        let (mut kept, mut sums): (Vec<RunRecord>, BTreeMap<String, RunRecord>) = (Vec::new(), BTreeMap::new());
+        for mut runs in batches {
+            for sum in sampler.sample(&mut runs, now) {
+                match sums.get_mut(&sum.id).and_then(|present| present.sum.as_mut()) {
+                    Some(present) => present.calls += sum.calls(),
+                    None => drop(sums.insert(sum.id.clone(), sum)),
+                }
+            }
+            kept.extend(runs);
+        }
+        (kept, sums.into_values().collect())
+    }
+
+    fn total(kept: &[RunRecord], sums: &[RunRecord]) -> u64 {
+        kept.iter().chain(sums).map(RunRecord::calls).sum()
+    }
+
+    #[test]
+    fn s06_runs_beyond_the_rate_are_counted_in_one_a_minute() {
+        let batches = (0..50).map(|_| (0..200).map(|_| run("echo", "local", None)).collect()).collect();
+        let (kept, sums) = sampled(options(100, 150, 10), batches);
+        assert_eq!((kept.len(), total(&kept, &sums)), (100, 10_000));
+        assert!(sums.len() <= 2, "one for each minute that the test touched: {}", sums.len());
+        assert!(sums.iter().all(|sum| sum.max_us() == 10));
+    }
+
+    #[test]
+    fn s06_a_busy_function_leaves_room_for_a_quiet_one() {
+        let mut runs: Vec<_> = (0..1_000).map(|_| run("busy", "local", None)).collect();
+        runs.push(run("quiet", "local", None));
+        runs.push(run("busy", "key other", None));
+        let (kept, sums) = sampled(options(100, 150, 10), vec![runs]);
+        assert_eq!((kept.len(), total(&kept, &sums)), (102, 1_002));
+        assert!(kept.iter().any(|run| run.function.as_str() == "quiet"));
+        assert!(kept.iter().any(|run| run.caller == "key other"));
+    }
+
+    #[test]
+    fn s17_refused_runs_of_a_key_are_few_whatever_they_name() {
+        let refused = |number: u64| RunRecord {
+            plugin: format!("p{number}").parse().unwrap(),
+            ..run("f", "key bad", Some(Code::Forbidden))
+        };
+        let (kept, sums) = sampled(options(100, 150, 10), vec![(0..5_000).map(refused).collect()]);
+        assert_eq!((kept.len(), total(&kept, &sums)), (10, 5_000));
+        assert!(sums.len() <= 2 * (MOST_KINDS + 1), "{}", sums.len());
+    }
+
+    #[test]
+    fn s06_what_plugins_call_is_charged_to_them() {
+        let called = |number: u64| RunRecord {
+            plugin: format!("victim{number}").parse().unwrap(),
+            ..run("f", "plugin bad.loop", None)
+        };
+        let mut runs: Vec<_> = (0..2_000).map(called).collect();
+        runs.push(RunRecord { plugin: "victim1".parse().unwrap(), ..run("f", "local", None) });
+        let (kept, sums) = sampled(options(100, 150, 10), vec![runs]);
+        assert_eq!((kept.len(), total(&kept, &sums)), (151, 2_001));
+    }
+
+    #[test]
+    fn s06_long_messages_take_more_of_the_rate() {
+        let long = RunRecord { message: Some("x".repeat(5_120)), ..run("f", "local", Some(Code::Trapped)) };
+        let long = RunRecord { digest: Some(outrigger_contract::Digest::of(b"x")), ..long };
+        let runs = (0..100).map(|_| RunRecord { id: CorrelationId::new().to_string(), ..long.clone() }).collect();
+        let (kept, _) = sampled(options(110, 200, 10), vec![runs]);
+        assert_eq!(kept.len(), 10);
+    }
+}

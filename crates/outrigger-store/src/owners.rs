@@ -1,0 +1,279 @@
+//! Whose records there are, and how many: kept beside them in the transactions that write and drop them, so that nobody's
+//! share has to be counted by reading a table from end to end. Where there are more records than are to be kept, the owners
+//! with the most give way.
+
+use std::collections::BTreeMap;
+
+use outrigger_engine::store::{Bound, Owner, Share, StoreError, fair_shares};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
+
+use crate::columns;
+use crate::database::{Database, Transaction, failed};
+use crate::records::parts;
+
+/// Rows that go in one transaction. Others who write wait no longer than that takes.
+const AT_ONCE: usize = 500;
+const PRUNE: &str = "drop what is too old or too much";
+
+/// A table of records that have owners.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    /// The moment by which its records are old.
+    at: &'static str,
+    /// Which of its rows may be dropped.
+    may_go: &'static str,
+    /// Whether its rows are only added and dropped, so that what is kept beside them is right. Those of the others are counted
+    /// when they are pruned; they are few.
+    counted: bool,
+}
+
+pub(crate) const RUNS: Table = Table { name: "runs", at: "started_at", may_go: "1", counted: true };
+pub(crate) const LOGS: Table = Table { name: "logs", at: "at", may_go: "1", counted: true };
+/// Ids go on behind the newest event.
+pub(crate) const EVENTS: Table =
+    Table { name: "events", at: "at", may_go: "id < (SELECT max(id) FROM events)", counted: true };
+/// Links of the chain have no owner. Numbers go on behind the newest record.
+pub(crate) const REFUSALS: Table = Table {
+    name: "audit",
+    at: "at",
+    may_go: "owner > 0 AND sequence < (SELECT max(sequence) FROM audit)",
+    counted: true,
+};
+pub(crate) const JOBS: Table = Table { name: "jobs", at: "ended_at", may_go: "ended_at IS NOT NULL", counted: false };
+pub(crate) const REQUESTS: Table = Table { name: "requests", at: "at", may_go: "1", counted: false };
+pub(crate) const DELIVERIES: Table =
+    Table { name: "deliveries", at: "ended_at", may_go: "ended_at IS NOT NULL", counted: false };
+
+/// Records and their bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Amount {
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What owners have in a batch.
+pub(crate) type Amounts = BTreeMap<Owner, Amount>;
+
+/// Counts one record.
+pub(crate) fn count(amounts: &mut Amounts, owner: Owner, bytes: u64) {
+    let amount = amounts.entry(owner).or_default();
+    amount.records += 1;
+    amount.bytes += bytes;
+}
+
+/// Notes what owners get, as part of a transaction that writes it. Answers with their ids.
+pub(crate) async fn charge(
+    transaction: &Transaction,
+    table: Table,
+    amounts: Amounts,
+) -> Result<BTreeMap<Owner, i64>, DbErr> {
+    let mut ids = BTreeMap::new();
+    for part in parts(amounts.into_iter().collect()) {
+        let places = vec!["(?, ?, ?, ?, ?)"; part.len()].join(", ");
+        let sql = format!(
+            "INSERT INTO owners (kind, account, source, records, bytes) VALUES {places} \
+             ON CONFLICT (kind, account, source) DO UPDATE SET records = records + excluded.records, \
+             bytes = bytes + excluded.bytes RETURNING id, account, source"
+        );
+        let values = part.into_iter().flat_map(|(Owner { account, source }, Amount { records, bytes })| {
+            let (records, bytes) = (columns::from_count(records), columns::from_count(bytes));
+            [Value::from(table.name), account.into(), source.into(), records.into(), bytes.into()]
+        });
+        let statement = Statement::from_sql_and_values(transaction.get_database_backend(), sql, values);
+        for row in transaction.query_all_raw(statement).await? {
+            let owner = Owner { account: row.try_get_by_index(1)?, source: row.try_get_by_index(2)? };
+            ids.insert(owner, row.try_get_by_index(0)?);
+        }
+    }
+    Ok(ids)
+}
+
+/// The same for one record.
+pub(crate) async fn charge_one(
+    transaction: &Transaction,
+    table: Table,
+    owner: Owner,
+    bytes: u64,
+) -> Result<i64, DbErr> {
+    let ids = charge(transaction, table, Amounts::from([(owner, Amount { records: 1, bytes })])).await?;
+    ids.into_values().next().ok_or_else(|| DbErr::RecordNotInserted)
+}
+
+/// What each account has, and what was dropped of it because it had too much.
+pub(crate) async fn list(database: &Database) -> Result<Vec<Share>, StoreError> {
+    const ACTION: &str = "list whose records there are";
+    let sql = "SELECT kind, account, sum(records), sum(bytes), sum(dropped) FROM owners \
+               WHERE kind IN ('runs', 'logs', 'events', 'audit') OR dropped > 0 GROUP BY kind, account \
+               ORDER BY kind, account";
+    let statement = Statement::from_string(database.read.get_database_backend(), sql);
+    let rows = database.read.query_all_raw(statement).await.map_err(failed(ACTION))?;
+    let share = |row: &QueryResult| -> Result<Share, DbErr> {
+        let number = |at| row.try_get_by_index::<i64>(at).map(|number| u64::try_from(number).unwrap_or_default());
+        let (kind, account) = (row.try_get_by_index::<String>(0)?, row.try_get_by_index(1)?);
+        let kind = if kind == REFUSALS.name { "refusals".to_owned() } else { kind };
+        Ok(Share { kind, account, records: number(2)?, bytes: number(3)?, dropped: number(4)? })
+    };
+    rows.iter().map(share).collect::<Result<_, _>>().map_err(failed(ACTION))
+}
+
+/// Drops what lies beyond the bound. Answers how many records.
+pub(crate) async fn prune(database: &Database, table: Table, bound: &Bound) -> Result<u64, StoreError> {
+    let mut dropped = drop_old(database, table, columns::from_time(bound.since)).await?;
+    dropped += cut(database, table, bound.most, Measure::Records).await?;
+    dropped += cut(database, table, bound.bytes, Measure::Bytes).await?;
+    if dropped > 0 {
+        forget(database, table).await?;
+    }
+    Ok(dropped)
+}
+
+/// What a share is measured in.
+#[derive(Clone, Copy, Debug)]
+enum Measure {
+    Records,
+    Bytes,
+}
+
+impl Measure {
+    const fn of(self, amount: Amount) -> u64 {
+        match self {
+            Self::Records => amount.records,
+            Self::Bytes => amount.bytes,
+        }
+    }
+}
+
+/// A row that may be dropped.
+struct Row {
+    id: i64,
+    owner: i64,
+    size: u64,
+}
+
+async fn drop_old(database: &Database, table: Table, since: i64) -> Result<u64, StoreError> {
+    let Table { name, at, may_go, .. } = table;
+    let sql =
+        format!("SELECT rowid, owner, size FROM {name} WHERE {at} < ? AND {may_go} ORDER BY {at} LIMIT {AT_ONCE}");
+    let mut dropped = 0;
+    loop {
+        let transaction = database.begin_essential(PRUNE).await?;
+        let rows = rows(&transaction, &sql, [since.into()]).await.map_err(failed(PRUNE))?;
+        let found = rows.len();
+        remove(&transaction, table, &rows, false).await.map_err(failed(PRUNE))?;
+        transaction.commit().await.map_err(failed(PRUNE))?;
+        dropped += found as u64;
+        if found < AT_ONCE {
+            return Ok(dropped);
+        }
+    }
+}
+
+/// Cuts what owners have to their fair shares, the oldest first.
+async fn cut(database: &Database, table: Table, most: u64, measure: Measure) -> Result<u64, StoreError> {
+    let owned = owned(database, table).await.map_err(failed(PRUNE))?;
+    let amounts: Vec<_> = owned.iter().map(|(_, owner, amount)| (owner.clone(), measure.of(*amount))).collect();
+    let mut dropped = 0;
+    for ((id, ..), ((_, amount), share)) in owned.iter().zip(amounts.iter().zip(fair_shares(&amounts, most))) {
+        dropped += cut_one(database, table, *id, amount.saturating_sub(share), measure).await?;
+    }
+    Ok(dropped)
+}
+
+/// Drops so much of what one owner has.
+async fn cut_one(
+    database: &Database,
+    table: Table,
+    owner: i64,
+    mut excess: u64,
+    measure: Measure,
+) -> Result<u64, StoreError> {
+    let Table { name, at, may_go, .. } = table;
+    let sql = format!(
+        "SELECT rowid, owner, size FROM {name} WHERE owner = ? AND {may_go} ORDER BY {at}, rowid LIMIT {AT_ONCE}"
+    );
+    let mut dropped = 0;
+    while excess > 0 {
+        let transaction = database.begin_essential(PRUNE).await?;
+        let mut rows = rows(&transaction, &sql, [owner.into()]).await.map_err(failed(PRUNE))?;
+        let mut enough = 0;
+        while excess > 0 && enough < rows.len() {
+            let weight = measure.of(Amount { records: 1, bytes: rows[enough].size });
+            excess = excess.saturating_sub(weight.max(1));
+            enough += 1;
+        }
+        rows.truncate(enough);
+        remove(&transaction, table, &rows, true).await.map_err(failed(PRUNE))?;
+        transaction.commit().await.map_err(failed(PRUNE))?;
+        dropped += enough as u64;
+        if enough < AT_ONCE {
+            break;
+        }
+    }
+    Ok(dropped)
+}
+
+async fn owned(database: &Database, table: Table) -> Result<Vec<(i64, Owner, Amount)>, DbErr> {
+    let Table { name, may_go, counted, .. } = table;
+    let sql = match counted {
+        true => format!("SELECT id, account, source, records, bytes FROM owners WHERE kind = '{name}' AND records > 0"),
+        false => format!(
+            "SELECT owners.id, account, source, owned.records, owned.bytes FROM (SELECT owner, count(*) AS records, \
+             sum(size) AS bytes FROM {name} WHERE {may_go} GROUP BY owner) AS owned JOIN owners ON owners.id = owner"
+        ),
+    };
+    let statement = Statement::from_string(database.read.get_database_backend(), sql);
+    let owned = |row: &QueryResult| -> Result<(i64, Owner, Amount), DbErr> {
+        let number = |at| row.try_get_by_index::<i64>(at).map(|number| u64::try_from(number).unwrap_or_default());
+        let owner = Owner { account: row.try_get_by_index(1)?, source: row.try_get_by_index(2)? };
+        Ok((row.try_get_by_index(0)?, owner, Amount { records: number(3)?, bytes: number(4)? }))
+    };
+    database.read.query_all_raw(statement).await?.iter().map(owned).collect()
+}
+
+async fn rows(transaction: &Transaction, sql: &str, values: [Value; 1]) -> Result<Vec<Row>, DbErr> {
+    let statement = Statement::from_sql_and_values(transaction.get_database_backend(), sql, values);
+    let row = |row: &QueryResult| -> Result<Row, DbErr> {
+        let size = row.try_get_by_index::<i64>(2)?;
+        let size = u64::try_from(size).unwrap_or_default();
+        Ok(Row { id: row.try_get_by_index(0)?, owner: row.try_get_by_index(1)?, size })
+    };
+    transaction.query_all_raw(statement).await?.iter().map(row).collect()
+}
+
+/// Removes rows, and notes it of their owners; `displaced` says whether they went because there was too much.
+async fn remove(transaction: &Transaction, table: Table, rows: &[Row], displaced: bool) -> Result<(), DbErr> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let backend = transaction.get_database_backend();
+    let ids = serde_json::Value::from_iter(rows.iter().map(|row| row.id)).to_string();
+    let sql = format!("DELETE FROM {} WHERE rowid IN (SELECT value FROM json_each(?))", table.name);
+    transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [ids.into()])).await?;
+    let mut owners: BTreeMap<i64, Amount> = BTreeMap::new();
+    for row in rows {
+        let amount = owners.entry(row.owner).or_default();
+        amount.records += 1;
+        amount.bytes += row.size;
+    }
+    for (owner, Amount { records, bytes }) in owners {
+        let sql = "UPDATE owners SET records = records - ?, bytes = bytes - ?, dropped = dropped + ? WHERE id = ?";
+        let (records, bytes) = (columns::from_count(records), columns::from_count(bytes));
+        let dropped = if displaced { records } else { 0 };
+        let values = [records.into(), bytes.into(), dropped.into(), owner.into()];
+        transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+    }
+    Ok(())
+}
+
+/// Forgets owners that have nothing left and of whom nothing was displaced.
+async fn forget(database: &Database, table: Table) -> Result<(), StoreError> {
+    if !table.counted {
+        return Ok(());
+    }
+    let transaction = database.begin_essential(PRUNE).await?;
+    let sql = "DELETE FROM owners WHERE kind = ? AND records <= 0 AND dropped = 0";
+    let statement = Statement::from_sql_and_values(transaction.get_database_backend(), sql, [Value::from(table.name)]);
+    transaction.execute_raw(statement).await.map_err(failed(PRUNE))?;
+    transaction.commit().await.map_err(failed(PRUNE))
+}
