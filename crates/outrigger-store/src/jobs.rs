@@ -5,8 +5,7 @@ use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
 use outrigger_engine::store::{JobFilter, StoreError};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
-    Set, SqlErr,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, Set, SqlErr,
 };
 use time::OffsetDateTime;
 
@@ -34,7 +33,7 @@ async fn tell(transaction: &Transaction, event: Option<&NewEvent>) -> Result<(),
     }
 }
 
-async fn insert(transaction: &record: &JobRecord, action: &'static str) -> Result<(), StoreError> {
+async fn insert(transaction: &Transaction, record: &JobRecord, action: &'static str) -> Result<(), StoreError> {
     let owner =
         owners::charge_one(transaction, owners::JOBS, record.owner_of_row(), 0).await.map_err(failed(action))?;
     let row = job::ActiveModel { owner: Set(owner), ..job::ActiveModel::of(record, 1)? };

@@ -26,8 +26,8 @@ use crate::alone::Alone;
 use crate::database::{Database, failed};
 use crate::writing::Writing;
 use crate::{
-    access, audit, dialect, hooks, jobs, migrations, owners, plugins, prune, records, requests, reserve, state, statistics,
-    templates,
+    access, audit, dialect, hooks, jobs, migrations, owners, plugins, prune, records, requests, reserve, state,
+    statistics, templates,
 };
 
 /// How long a write waits for one of another process.
