@@ -181,21 +181,23 @@ impl Inner {
             }
         };
         let (wasm, measure) = in_background(reading).await??;
-        let is_small = measure.within(&measure::SMALL).is_ok();
-        match self.compiling.program.clone() {
-            Some(program) if !is_small => {
-                drop(wasm);
-                self.compile_outside(engine, path, &component, &program, &measure).await
-            }
-            _ => {
-                measure.within(&measure::ALONE).map_err(|problem| {
-                    let message = format!("the component is too large to be compiled in this process: {problem}");
-                    RuntimeFault::new(Code::CompileLimit, message)
-                })?;
-                let (engine, path) = (engine.clone(), path.to_owned());
-                in_background(move || compile(&engine, &path, &wasm)).await?
+        if let Some(program) = &self.compiling.program
+            && measure.within(&measure::SMALL).is_err()
+        {
+            match self.compile_outside(engine, path, &component, program, &measure).await {
+                // The process could not be run, or its code not be used. What is not too large for that is compiled here.
+                Err(fault) if matches!(fault.code, Code::Internal | Code::Io) => {
+                    tracing::warn!(path = %path.display(), %fault, "a component is compiled in this process");
+                }
+                outcome => return outcome,
             }
         }
+        measure.within(&measure::ALONE).map_err(|problem| {
+            let message = format!("the component is too large to be compiled in this process: {problem}");
+            RuntimeFault::new(Code::CompileLimit, message)
+        })?;
+        let (engine, path) = (engine.clone(), path.to_owned());
+        in_background(move || compile(&engine, &path, &wasm)).await?
     }
 
     /// Compiles in a process of its own.
