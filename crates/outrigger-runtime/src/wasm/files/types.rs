@@ -493,6 +493,7 @@ pub(super) fn kind_of(kind: FileType) -> DescriptorType {
     }
 }
 
+#[allow(clippy::unnecessary_cast, reason = "the kernel's types differ between architectures")]
 fn describe(stat: &Stat) -> DescriptorStat {
     let time = |seconds: i64, nanoseconds: i64| {
         Some(Datetime { seconds: u64::try_from(seconds).ok()?, nanoseconds: u32::try_from(nanoseconds).ok()? })
