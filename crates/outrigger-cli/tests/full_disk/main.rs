@@ -31,7 +31,9 @@ use trial::Trial;
 
 /// Rounds where nothing else is asked for.
 const ROUNDS: u64 = 12;
+/// The disk, and what each round adds to it: the audit log is never pruned.
 const DISK: u64 = 64 << 20;
+const A_ROUND: u64 = 1 << 20;
 /// How long a server may take until it writes again.
 const RECOVERY: Duration = Duration::from_secs(30);
 
@@ -75,7 +77,7 @@ async fn fill(disk: &SmallDisk, random: &mut Random) {
 #[expect(clippy::print_stderr, reason = "what was shown, for whoever looks")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s18_a_full_disk_at_random_moments_loses_nothing_that_was_acknowledged() {
-    let Some(disk) = SmallDisk::mount(DISK) else { return };
+    let Some(disk) = SmallDisk::mount(DISK + rounds() * A_ROUND) else { return };
     let place = Place::new();
     let data = disk.path().to_owned();
     let mut random = Random::seeded();
