@@ -46,7 +46,7 @@ impl Watch {
                 if let Ok(now) = crate::server::resident(process) {
                     kept.fetch_max(now, Ordering::Relaxed);
                 }
-                std::thread::sleep(Duration::from_millis(50));
+                std::thread::park_timeout(Duration::from_millis(50));
             }
         });
         Self { stop, most, thread: Some(thread) }
