@@ -21,6 +21,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use outrigger_contract::manifest::{self, Manifest};
@@ -157,7 +158,11 @@ impl Package {
     pub fn stage(&self, staging_root: &Path) -> Result<StagedPackage, PackageError> {
         let io = |source| PackageError::from_io(staging_root, "create a folder in", source);
         fs::create_dir_all(staging_root).map_err(io)?;
-        let directory = tempfile::Builder::new().prefix("stage-").tempdir_in(staging_root).map_err(io)?;
+        let directory = tempfile::Builder::new()
+            .prefix("stage-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(staging_root)
+            .map_err(io)?;
         let mut indexer = Indexer::writing(directory.path());
         self.walk(&mut indexer)?;
         let (prefix, files) = self.rooted(indexer.into_files())?;

@@ -83,7 +83,7 @@ fn s09_what_takes_too_long_to_compile_is_refused_and_not_tried_again() {
     install(&place, &package, &limits).failed(5, &["error[compile_limit]"]);
     // What was read is read again, and nothing is compiled.
     assert!(started.elapsed() + Duration::from_millis(700) < first, "{:?} after {first:?}", started.elapsed());
-    let kept = std::fs::read_dir(place.path("data/compiled")).unwrap().flatten();
+    let kept = std::fs::read_dir(place.path("data/cache/compiled")).unwrap().flatten();
     let kept: Vec<_> = kept.map(|entry| entry.file_name().into_string().unwrap()).collect();
     assert!(kept.iter().any(|name| name.ends_with(".refused")), "{kept:?}");
     assert!(!kept.iter().any(|name| name.ends_with(".cwasm") || name.ends_with(".tmp")), "{kept:?}");

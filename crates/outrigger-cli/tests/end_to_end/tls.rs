@@ -94,7 +94,7 @@ fn a_server_may_have_a_certificate_of_its_own_but_not_an_authoritys() {
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = parameters.self_signed(&key).unwrap().pem();
         there.write("own.pem", &certificate);
-        there.write("own-key.pem", key.serialize_pem());
+        secret(&there, "own-key.pem", &key.serialize_pem());
         here.write("own.pem", &certificate);
         let server = serve_with(&there, "own.pem", "own-key.pem");
         list(&here, &server, &["--server", &server.address], authorities)

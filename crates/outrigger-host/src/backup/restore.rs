@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use outrigger_api::{ApiError, ApiResult, BackupReport, Code};
@@ -102,7 +102,8 @@ fn folder_beside(data: &Path) -> ApiResult<TempDir> {
         Err(error) => return Err(unusable(error)),
     }
     let prefix = format!(".{}.restore-", name.to_string_lossy());
-    tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).map_err(unusable)
+    let owner_only = fs::Permissions::from_mode(0o700);
+    tempfile::Builder::new().prefix(&prefix).permissions(owner_only).tempdir_in(parent).map_err(unusable)
 }
 
 /// Moves it to its place, which must still be empty: the system sees to that.
