@@ -363,7 +363,7 @@ mod tests {
         check("[limits]\noutput = \"1GiB\"\n", &["answer with results of 1GiB (default: 4MiB)"]);
         check("[limits]\nconcurrency = 10000\n", &["run 10000 calls at once (default: 16)"]);
         check("[limits]\nlog-lines = 1000000\n", &["write 1000000 log lines in a call (default: 1000)"]);
-        check("[limits]\nstate = \"16GiB\"\n", &["keep 16GiB of state (default: 16MiB)"]);
+        check("[limits]\nstate = \"16GiB\"\n", &["keep 16GiB of state (default: 1MiB)"]);
         check("instances = \"warm\"\n", &[]);
         check(
             "instances = { warm = { max-instances = 1000 } }\n",
@@ -384,7 +384,7 @@ mod tests {
         let shown = beyond.describe().join("; ");
         assert_eq!(
             shown,
-            "use 256MiB of memory in each instance (default: 64MiB); keep 17MiB of state (default: 16MiB)"
+            "use 256MiB of memory in each instance (default: 64MiB); keep 17MiB of state (default: 1MiB)"
         );
     }
 

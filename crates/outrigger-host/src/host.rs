@@ -127,7 +127,7 @@ impl Host {
         let directory = DataDirectory::open(&options.data)?;
         match directory.hold(Hold::Shared)? {
             Some(hold) => {
-                Self::over(directory, hold, options, options::ceiling(&[])?, None, None, None, Quotas::DEFAULT).await
+                Self::over(directory, hold, options, options::ceiling(&[])?, None, &ServerWork::default()).await
             }
             None => {
                 let message = format!("a server holds {}", directory.root().display());
@@ -158,8 +158,7 @@ impl Host {
             if let Some(hold) = directory.hold(Hold::Alone)? {
                 look_at_everything(directory.root())?;
                 let ceiling = options::ceiling(&work.ceiling)?;
-                let (backups, reserve, quotas) = (work.backups.clone(), work.reserve, work.quotas);
-                let host = Self::over(directory, hold, options, ceiling, telemetry, backups, reserve, quotas).await?;
+                let host = Self::over(directory, hold, options, ceiling, telemetry, &work).await?;
                 // Nobody who sent something before is still there to have it installed.
                 host.inner.packages.uploads.clear();
                 let idle_variables = host.inner.overrides.idle(&host.inner.engine).await;
@@ -211,10 +210,10 @@ impl Host {
         options: HostOptions,
         ceiling: Ceiling,
         telemetry: Option<Arc<Telemetry>>,
-        backups: Option<PathBuf>,
-        reserve: Option<u64>,
-        quotas: Quotas,
+        work: &ServerWork,
     ) -> ApiResult<Self> {
+        let ServerWork { backups, reserve, quotas, .. } = work;
+        let (backups, reserve, quotas) = (backups.clone(), *reserve, *quotas);
         if let Some(path) = environment::path(environment::SECRET_KEY_FILE) {
             check_key_file(&path)?;
         }

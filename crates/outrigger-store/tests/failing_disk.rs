@@ -91,9 +91,9 @@ async fn s18_after_a_full_disk_no_write_is_acknowledged_that_is_not_kept() {
 }
 
 /// A store with space in reserve for a full disk.
-async fn with_reserve(disk: &SmallDisk) -> SqliteStore {
+async fn with_reserve(disk: &SmallDisk, reserve: u64) -> SqliteStore {
     let store =
-        SqliteStore::open_with_reserve(disk.path().join("outrigger.db"), Some(1 << 20)).await.expect("it opens");
+        SqliteStore::open_with_reserve(disk.path().join("outrigger.db"), Some(reserve)).await.expect("it opens");
     put(&store, &name("steady")).await;
     write(&store, "first", 10).await.expect("there is room");
     store
@@ -126,9 +126,10 @@ async fn exhaust(store: &SqliteStore) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s18_on_a_full_disk_what_is_essential_is_still_written_and_nothing_else() {
-    let Some(disk) = SmallDisk::mount(8 << 20) else { return };
-    let store = with_reserve(&disk).await;
-    assert_eq!(disk.path().join("reserve").metadata().expect("it is there").len(), 1 << 20);
+    let Some(disk) = SmallDisk::mount(16 << 20) else { return };
+    // More than the log of SQLite has before it is written back.
+    let store = with_reserve(&disk, 6 << 20).await;
+    assert_eq!(disk.path().join("reserve").metadata().expect("it is there").len(), 6 << 20);
     assert_eq!(store.write_fault(), None);
     let acknowledged = exhaust(&store).await;
     let fault = store.write_fault().expect("it is said");
@@ -157,7 +158,7 @@ async fn s18_on_a_full_disk_what_is_essential_is_still_written_and_nothing_else(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s18_the_reserve_is_made_again_when_there_is_room() {
     let Some(disk) = SmallDisk::mount(8 << 20) else { return };
-    let store = with_reserve(&disk).await;
+    let store = with_reserve(&disk, 1 << 20).await;
     let reserve = disk.path().join("reserve");
     let filler = disk.fill();
     exhaust(&store).await;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::components::component;
 
-/// The name of a field of which a list of records has one each: 500 bytes.
+/// The name of a field of which a list of records has one each: 250 bytes, nearly as long as a name may be.
 fn long_name() -> String {
-    "a".repeat(500)
+    "a".repeat(250)
 }
 
 /// Takes deep and wide arguments, writes log lines with many fields, and answers with long names.

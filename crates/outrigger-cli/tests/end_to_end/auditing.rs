@@ -119,7 +119,7 @@ fn s20_wrong_keys_are_in_the_servers_log_at_its_usual_level() {
     let deadline = Instant::now() + Duration::from_secs(10);
     while lines(&place, "wrong keys").is_empty() {
         assert!(Instant::now() < deadline, "there is no line");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::park_timeout(Duration::from_millis(20));
     }
     let said = lines(&place, "wrong keys");
     assert_eq!(said.len(), 1, "the first at once, the others after a minute: {said:#?}");

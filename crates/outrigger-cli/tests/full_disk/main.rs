@@ -74,7 +74,6 @@ async fn fill(disk: &SmallDisk, random: &mut Random) {
     drop((first, second));
 }
 
-#[expect(clippy::print_stderr, reason = "what was shown, for whoever looks")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s18_a_full_disk_at_random_moments_loses_nothing_that_was_acknowledged() {
     let Some(disk) = SmallDisk::mount(DISK + rounds() * A_ROUND) else { return };

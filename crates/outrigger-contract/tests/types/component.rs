@@ -278,7 +278,8 @@ fn types_nested_beyond_measure_are_an_error() {
 
 #[test]
 fn s10_names_that_nobody_could_read_are_refused() {
-    let long = "a".repeat(100_000);
+    // The format of components itself ends at 100,000.
+    let long = "a".repeat(90_000);
     for items in [
         format!("export {long}: func();"),
         format!("export f: func({long}: u8);"),
@@ -293,7 +294,7 @@ fn s10_names_that_nobody_could_read_are_refused() {
     ] {
         let error = read(&format!("package a:b; world plugin {{ {items} }}")).unwrap_err();
         assert!(
-            matches!(&error, WitError::LongName { start, length } if *length >= 100_000 && start.len() < 100),
+            matches!(&error, WitError::LongName { start, length } if *length >= 90_000 && start.len() < 100),
             "{error:?}"
         );
         assert!(error.to_string().len() < 200, "{error}");
@@ -331,7 +332,7 @@ fn doubling(first: &str, times: usize, step: impl Fn(usize) -> String) -> String
 #[test]
 fn s23_types_that_double_are_refused_by_name() {
     let plain = |times| doubling("type t0 = s64;", times, |n| format!("type t{n} = tuple<t{0}, t{0}>;", n - 1));
-    for times in [13, 16, 20] {
+    for times in [13, 14, 16] {
         let reason = refused(&plain(times));
         assert!(
             reason.contains("its type `t1") && reason.contains("too large") && reason.contains("10000 values"),
@@ -340,7 +341,7 @@ fn s23_types_that_double_are_refused_by_name() {
     }
     assert!(read(&plain(8)).unwrap().graph.refused.is_empty(), "256 values are fine");
     // The other function of the component can be called all the same.
-    assert!(read(&plain(20)).unwrap().graph.function("g").is_some());
+    assert!(read(&plain(16)).unwrap().graph.function("g").is_some());
 }
 
 #[test]
@@ -349,7 +350,7 @@ fn s23_it_does_not_matter_how_they_double() {
     let variants = |n: usize| format!("variant t{n} {{ a(t{0}), b(list<t{0}>), c }}", n - 1);
     let results = |n: usize| format!("type t{n} = result<t{0}, t{0}>;", n - 1);
     let wide = |n: usize| format!("type t{n} = tuple<t{0}, t{0}, t{0}, t{0}, t{0}, t{0}, t{0}, t{0}>;", n - 1);
-    for (times, step) in [(16, &records as &dyn Fn(usize) -> String), (16, &variants), (16, &results), (16, &wide)] {
+    for (times, step) in [(14, &records as &dyn Fn(usize) -> String), (14, &variants), (14, &results), (5, &wide)] {
         let reason = refused(&doubling("type t0 = u64;", times, step));
         assert!(reason.contains("too large"), "{reason}");
     }
@@ -360,7 +361,8 @@ fn s23_many_labels_and_fields_count() {
     let labels = |count: usize| (0..count).map(|n| format!("l{n}")).collect::<Vec<_>>().join(", ");
     let with =
         |ty: String| format!("package a:b; interface i {{ {ty} f: func(v: t) -> u8; }} world plugin {{ export i; }}");
-    assert!(refused(&with(format!("enum t {{ {} }}", labels(11_000)))).contains("`t` is too large"));
+    let enums = format!("enum e {{ {} }} type t = tuple<e, e>;", labels(6_000));
+    assert!(refused(&with(enums)).contains("too large"));
     let fields = (0..6_000).map(|n| format!("l{n}: tuple<u8, u8>")).collect::<Vec<_>>().join(", ");
     assert!(refused(&with(format!("record t {{ {fields} }}"))).contains("`t` is too large"));
     assert!(read(&with(format!("enum t {{ {} }}", labels(1_000)))).unwrap().graph.refused.is_empty());
@@ -369,7 +371,7 @@ fn s23_many_labels_and_fields_count() {
 #[test]
 fn s23_many_functions_of_one_large_type_count_together() {
     let fields = (0..1_000).map(|n| format!("l{n}: u64")).collect::<Vec<_>>().join(", ");
-    let functions = (0..60).map(|n| format!("f{n}: func(v: t);")).collect::<Vec<_>>().join(" ");
+    let functions = (0..60).map(|n| format!("call{n}: func(v: t);")).collect::<Vec<_>>().join(" ");
     let wit =
         format!("package a:b; interface i {{ record t {{ {fields} }} {functions} }} world plugin {{ export i; }}");
     let graph = read(&wit).unwrap().graph;

@@ -11,7 +11,7 @@ use outrigger_engine::hooks::Firing;
 use outrigger_engine::jobs::JobRequest;
 use outrigger_engine::quota::Quotas;
 use outrigger_engine::recorder::{Rate, RunSampling};
-use outrigger_engine::store::{AuditFilter, EventFilter, RecordFilter, UsageFilter, UsageKey};
+use outrigger_engine::store::{AuditFilter, EventFilter, RecordFilter, RunRecord, UsageFilter, UsageKey};
 use outrigger_engine::{CallOptions, Caller, audit};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -158,7 +158,7 @@ async fn s06_usage_is_exact_however_few_runs_are_kept() {
     let runs =
         bench.store.run_list(&RecordFilter { limit: 10_000, ..RecordFilter::default() }).await.expect("it lists");
     assert!(runs.len() < 90, "{} runs", runs.len());
-    assert_eq!(runs.iter().map(|run| run.calls()).sum::<u64>(), 400, "each is counted");
+    assert_eq!(runs.iter().map(RunRecord::calls).sum::<u64>(), 400, "each is counted");
     assert!(runs.iter().any(|run| run.calls() > 100), "and those that stand for several say so");
     let by = [UsageKey::Function, UsageKey::Outcome].into();
     let filter = UsageFilter { by, ..UsageFilter::between(since, OffsetDateTime::now_utc()) };

@@ -37,7 +37,11 @@ impl Yard {
         let host = Host::open_alone_with(options, work).await.expect("the data directory opens");
         let platform: Arc<dyn Platform> = Arc::new(host.session());
         let name = format!("dev-{}", platform.key_list().await.expect("it lists").len());
-        let request = serde_json::from_value(json!({"name": name, "roles": ["developer"]})).expect("a request");
+        // The packages of these tests lie on the server's disk.
+        let paths = serde_json::from_value(json!({"allow": ["path_use"]})).expect("a request");
+        platform.role_put("paths", paths, None).await.expect("it is made");
+        let request =
+            serde_json::from_value(json!({"name": name, "roles": ["developer", "paths"]})).expect("a request");
         let key = platform.key_create(request).await.expect("it is made").key;
         let developer = host.enter(&key, Visit::default()).await.expect("it is let in");
         Self { bench: Bench { folder, platform }, host, developer }

@@ -211,7 +211,7 @@ fn alias_outer(level: &mut Level, outer: &[Level], kind: ComponentOuterAliasKind
     match kind {
         ComponentOuterAliasKind::CoreModule => level.modules.push(found(&level.modules, |level| &level.modules)),
         ComponentOuterAliasKind::Component => {
-            level.components.push(found(&level.components, |level| &level.components))
+            level.components.push(found(&level.components, |level| &level.components));
         }
         _ => {}
     }

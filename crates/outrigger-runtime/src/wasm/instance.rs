@@ -7,9 +7,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use outrigger_contract::Value;
+use outrigger_engine::Account;
 use outrigger_engine::profile::Stage;
 use outrigger_engine::runtime::CallContext;
-use outrigger_engine::{Account, Charge};
 use wasmtime::component::{ComponentExportIndex, Instance as ComponentInstance, InstancePre};
 use wasmtime::{CallHook, Store, StoreContextMut, UpdateDeadline};
 
@@ -120,7 +120,9 @@ impl Instance {
         let charged = poll_fn(|cx| lifted::within(&mut charge, || running.as_mut().poll(cx)));
         let Answer(value) = bounded(context, stopwatch.measure(charged)).await?;
         // The result is there until the call ends.
-        charge.map(Charge::keep);
+        if let Some(charge) = charge {
+            charge.keep();
+        }
         Ok(value)
     }
 

@@ -90,7 +90,7 @@ pub(super) fn pin_files(
 
 fn resolve(grant: &FileGrant, writable: &[String]) -> Result<FilePin, Refused> {
     let mut walk = Walk::new(grant.path());
-    let found = walk.to_the_end(grant.path(), writable)?;
+    let found = walk.follow(grant.path(), writable)?;
     let mut real = walk.real;
     if grant.is_folder() {
         real.push('/');
@@ -124,7 +124,7 @@ impl Walk {
     }
 
     /// Goes on to the end. Gives what is there; none where a part of the path is not there, or cannot be looked at.
-    fn to_the_end(&mut self, path: &str, writable: &[String]) -> Result<Option<Stat>, Refused> {
+    fn follow(&mut self, path: &str, writable: &[String]) -> Result<Option<Stat>, Refused> {
         let (mut found, mut links) = (open("/", None).and_then(|root| fstat(&root)).ok(), 0);
         while let Some(name) = self.rest.pop_front() {
             if name == ".." {
@@ -133,7 +133,7 @@ impl Walk {
                 self.at = open("..", self.at.take()).ok();
                 continue;
             }
-            let next = open(&name, self.at.as_ref().map(|at| at.try_clone()).transpose().ok().flatten());
+            let next = open(&name, self.at.as_ref().map(OwnedFd::try_clone).transpose().ok().flatten());
             let looked = next.and_then(|next| Ok((fstat(&next)?, next)));
             let (stat, next) = match looked {
                 Ok(looked) => looked,
