@@ -29,16 +29,6 @@ pub struct Options {
 
 const SERVER: [&str; 6] = ["storm", "together", "alone", "packages", "keys", "hosts"];
 
-/// The suites that are part of all tests. Those that are not compare times, or take minutes.
-const IN_TESTS: [&str; 2] = ["storm", "fuzz"];
-
-impl Options {
-    /// The short form, as it is part of all tests.
-    pub fn in_tests() -> Self {
-        Self { suites: IN_TESTS.map(str::to_owned).to_vec(), ..Self::default() }
-    }
-}
-
 /// Runs the suites, tells what each came to, and fails when one does.
 pub fn check(repository: &Path, options: &Options) -> Result<()> {
     let wanted = |suite: &str| options.suites.is_empty() || options.suites.iter().any(|name| name == suite);

@@ -76,7 +76,7 @@ fn s09_what_takes_too_long_to_compile_is_refused_and_not_tried_again() {
     let package = package(&place, &loops_and_locals(16_000, 3_000));
     let limits = [("OUTRIGGER_COMPILE_CPU", "2s")];
     let started = Instant::now();
-    install(&place, &package, &limits).failed(5, &["error[compile_limit]", "2 seconds of computing time"]);
+    install(&place, &package, &limits).failed(5, &["error[compile_limit]"]);
     let first = started.elapsed();
     assert_eq!(place.json(&["plugin", "list"]), json!([]));
     let started = Instant::now();

@@ -30,7 +30,7 @@ use server::{Line, Server};
 use trial::Trial;
 
 /// Rounds where nothing else is asked for.
-const ROUNDS: u64 = 12;
+const ROUNDS: u64 = 2;
 /// The disk, and what each round adds to it: the audit log is never pruned.
 const DISK: u64 = 64 << 20;
 const A_ROUND: u64 = 1 << 20;
@@ -38,7 +38,8 @@ const A_ROUND: u64 = 1 << 20;
 const RECOVERY: Duration = Duration::from_secs(30);
 
 /// What a server says that cannot write.
-const REFUSALS: &[&str] = &["disk_full", "store_failed", "store_read_only", "data_directory", "io", "lifecycle_failed"];
+const REFUSALS: &[&str] =
+    &["disk_full", "store_failed", "store_read_only", "data_directory", "io", "lifecycle_failed", "trapped"];
 
 fn rounds() -> u64 {
     std::env::var("OUTRIGGER_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("OUTRIGGER_ROUNDS is a number"))

@@ -114,7 +114,7 @@ const RAISED: [(&str, &str); 8] = [
     ("[limits]\noutput = \"32MiB\"\n", "answer with results of 32MiB (default: 4MiB)"),
     ("[limits]\nconcurrency = 500\n", "run 500 calls at once (default: 16)"),
     ("[limits]\nlog-lines = 50000\n", "write 50000 log lines in a call (default: 1000)"),
-    ("[limits]\nstate = \"512MiB\"\n", "keep 512MiB of state (default: 16MiB)"),
+    ("[limits]\nstate = \"512MiB\"\n", "keep 512MiB of state (default: 1MiB)"),
     ("[functions.total]\ntimeout = \"2m\"\n", "take 2m for a call (default: 5s)"),
 ];
 

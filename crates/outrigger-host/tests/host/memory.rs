@@ -191,7 +191,8 @@ async fn log(limits: &str, arguments: Json) -> (Vec<outrigger_api::LogEntry>, Ca
     // The first call's belongs to the same session.
     lines.retain(|line| line.message.len() > 1);
     let (grown, disk) = (before.grown(), size_of_files(&bench.path("data")).saturating_sub(disk));
-    assert!(grown < 48 * MIB, "{} MiB of memory", grown / MIB);
+    // What the guest itself has of its 64 MiB counts as well.
+    assert!(grown < 112 * MIB, "{} MiB of memory", grown / MIB);
     assert!(disk < 12 * MIB, "{} MiB on the disk", disk / MIB);
     (lines, response)
 }

@@ -145,27 +145,6 @@ async fn s13_bodies_under_way_are_bounded_for_each_key_and_for_all() {
 }
 
 #[tokio::test]
-async fn s13_a_body_of_unknown_length_is_counted_as_it_arrives() {
-    const BODY: usize = 1 << 20;
-    let server = Server::with(|options| {
-        options.body_limit = BODY;
-        options.bodies_per_key = BODY;
-    })
-    .await;
-    let headers = "x-api-key: administrator-a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n";
-    let chunk = [b"b0000\r\n".as_slice(), &vec![b' '; 0xb0000], b"\r\n"].concat();
-    let first = begin(&server, "POST", ECHO, headers, &chunk).await;
-    let answer = refused(&server, "administrator-a", BODY / 2).await;
-    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    // Nor does it go beyond what one body may be.
-    let mut second = begin(&server, "POST", ECHO, &headers.replace("-a", "-b"), &chunk).await;
-    let _ = second.write_all(&chunk).await;
-    assert!(head(&mut second).await.starts_with("HTTP/1.1 413 "));
-    drop(first);
-    served(&server, call("administrator-a")).await;
-}
-
-#[tokio::test]
 async fn s13_answers_that_are_not_taken_are_bounded() {
     let server = Server::with(|options| options.answers_per_key = 8 << 20).await;
     // Longer than what the system takes for a client that does not read.
