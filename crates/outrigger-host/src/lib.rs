@@ -33,4 +33,5 @@ pub use outrigger_engine::quota::Quotas;
 pub use outrigger_engine::retention::{Kept, Retention};
 pub use outrigger_engine::webhooks::WebhookOptions;
 pub use outrigger_runtime::compile_if_asked;
+pub use outrigger_store::LEAST_RESERVE;
 pub use session::Session;

@@ -35,5 +35,5 @@ mod webhooks;
 mod writing;
 
 pub use memory::MemoryStore;
-pub use reserve::free_bytes;
+pub use reserve::{LEAST_RESERVE, free_bytes};
 pub use sqlite::SqliteStore;

@@ -10,6 +10,10 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 /// The name of the file beside the database.
 const NAME: &str = "reserve";
 
+/// The smallest reserve that keeps its promise, in bytes. The log grows to 4 MiB before it is written back into the database,
+/// and that takes as much room again: a smaller reserve would be used up by it before anything essential is written.
+pub const LEAST_RESERVE: u64 = 8 << 20;
+
 /// A file that takes up space until that is needed.
 #[derive(Debug)]
 pub(crate) struct Reserve {

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use outrigger_contract::Code;
 use outrigger_engine::Store;
-use outrigger_engine::store::{AuditStore, Expected, StateOutcome, StateWrite, StoreError, WriteFaultKind};
-use outrigger_store::SqliteStore;
+use outrigger_engine::store::{
+    AccessStore, AuditStore, Expected, StateOutcome, StateWrite, StoreError, WriteFaultKind,
+};
+use outrigger_store::{LEAST_RESERVE, SqliteStore};
 use outrigger_testkit::disk::{FaultyDisk, SmallDisk};
 use outrigger_testkit::store_suite::audit::read_chain;
 use outrigger_testkit::store_suite::{entry, name, put};
@@ -88,10 +90,13 @@ async fn s18_after_a_full_disk_no_write_is_acknowledged_that_is_not_kept() {
     present(&path, &acknowledged).await;
 }
 
+/// A disk with room for the reserve, the log, and a database besides.
+const LARGER_DISK: u64 = 3 * LEAST_RESERVE;
+
 /// A store with space in reserve for a full disk.
 async fn with_reserve(disk: &SmallDisk) -> SqliteStore {
     let store =
-        SqliteStore::open_with_reserve(disk.path().join("outrigger.db"), Some(1 << 20)).await.expect("it opens");
+        SqliteStore::open_with_reserve(disk.path().join("outrigger.db"), Some(LEAST_RESERVE)).await.expect("it opens");
     put(&store, &name("steady")).await;
     write(&store, "first", 10).await.expect("there is room");
     store
@@ -123,8 +128,49 @@ async fn exhaust(store: &SqliteStore) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s18_on_a_full_disk_what_is_essential_is_still_written_and_nothing_else() {
+    let Some(disk) = SmallDisk::mount(LARGER_DISK) else { return };
+    let store = with_reserve(&disk).await;
+    assert_eq!(disk.path().join("reserve").metadata().expect("it is there").len(), LEAST_RESERVE);
+    assert_eq!(store.write_fault(), None);
+    // As much as the log grows to: what it takes to write it back comes out of the reserve, and gives room again.
+    for number in 0..130 {
+        write(&store, &format!("before-{number}"), 30_000).await.expect("there is room");
+    }
+    let mut fillers = Vec::new();
+    eventually("it stays full", async || {
+        fillers.push(disk.fill());
+        exhaust(&store).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        store.write_fault().is_some()
+    })
+    .await;
+    let fault = store.write_fault().expect("it is said");
+    assert_eq!(fault.kind, WriteFaultKind::Full);
+
+    // What was done is recorded, and what makes room is possible.
+    eventually("an audit entry is kept", async || store.audit_append(&[entry(1)]).await.is_ok()).await;
+    for number in 0..100 {
+        store.state_delete(&name("steady"), &format!("before-{number}")).await.expect("it makes room");
+    }
+    assert!(store.key_delete("nobody").await.is_ok());
+    // Nothing else is, and that is said at once.
+    let begun = Instant::now();
+    for _ in 0..100 {
+        let refused = write(&store, "more", 10).await.expect_err("the disk is full");
+        assert!(matches!(refused, StoreError::Unwritable(_)), "{refused:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    // What is there can be read.
+    assert_eq!(store.audit_head().await.expect("it reads").sequence, 1);
+    // A plugin with its state can be removed, as an administrator would.
+    assert!(store.plugin_delete(&name("steady")).await.expect("it makes room"));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s18_the_reserve_is_made_again_when_there_is_room() {
-    let Some(disk) = SmallDisk::mount(8 << 20) else { return };
+    let Some(disk) = SmallDisk::mount(LARGER_DISK) else { return };
     let store = with_reserve(&disk).await;
     let reserve = disk.path().join("reserve");
     let filler = disk.fill();
@@ -133,7 +179,7 @@ async fn s18_the_reserve_is_made_again_when_there_is_room() {
     assert!(store.write_fault().is_some(), "the reserve is not for everybody");
     drop(filler);
     eventually("writes are taken again", async || store.write_fault().is_none()).await;
-    assert_eq!(reserve.metadata().expect("it is there again").len(), 1 << 20);
+    assert_eq!(reserve.metadata().expect("it is there again").len(), LEAST_RESERVE);
     write(&store, "after", 10).await.expect("there is room");
     store.close().await;
     present(&disk.path().join("outrigger.db"), &["first".to_owned(), "after".to_owned()]).await;
@@ -141,13 +187,13 @@ async fn s18_the_reserve_is_made_again_when_there_is_room() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s18_a_store_that_opens_on_a_full_disk_says_so_and_goes_on_when_there_is_room() {
-    let Some(disk) = SmallDisk::mount(4 << 20) else { return };
+    let Some(disk) = SmallDisk::mount(LARGER_DISK) else { return };
     let path = disk.path().join("outrigger.db");
     let store = SqliteStore::open(&path).await.expect("it opens");
     put(&store, &name("steady")).await;
     store.close().await;
     let filler = disk.fill_but(200 << 10);
-    let store = SqliteStore::open_with_reserve(&path, Some(1 << 20)).await.expect("what is there can be read");
+    let store = SqliteStore::open_with_reserve(&path, Some(LEAST_RESERVE)).await.expect("what is there can be read");
     assert_eq!(store.write_fault().expect("it is said").kind, WriteFaultKind::Full);
     assert_eq!(write(&store, "early", 10).await.expect_err("there is no reserve").code(), Code::DiskFull);
     assert!(store.plugin_fetch(&name("steady")).await.expect("it reads").is_some());

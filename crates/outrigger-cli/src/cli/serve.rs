@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use outrigger_contract::address::Network;
-use outrigger_contract::units::{ByteSize, Span};
-use outrigger_host::{Kept, Quotas, Retention};
+use outrigger_contract::units::{ByteSize, Span, UnitError};
+use outrigger_host::{Kept, LEAST_RESERVE, Quotas, Retention};
 
 /// `outrigger serve`.
 #[derive(Clone, Debug, Args)]
@@ -49,8 +49,8 @@ pub struct ServeArguments {
     /// The folder for backups that are asked for by a name alone
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub backups: Option<PathBuf>,
-    /// Space kept for a full disk, in which the audit log, pruning and removing things go on; 0 keeps none
-    #[arg(long, value_name = "SIZE", default_value = "8MiB")]
+    /// Space kept for a full disk, in which the audit log, pruning and removing things go on: at least 8MiB, or 0 for none
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = reserve)]
     pub reserve: ByteSize,
     /// How long runs, log lines and jobs that have ended are kept; the audit log is kept for ever, refusals in it for a year
     #[arg(long, value_name = "TIME", default_value = "30d")]
@@ -82,6 +82,17 @@ pub struct ServeArguments {
     /// Bytes of state that one plugin may write a minute
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::bytes(Quotas::DEFAULT.state_bytes))]
     pub state_bytes_per_minute: ByteSize,
+}
+
+fn reserve(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse().map_err(|error: UnitError| error.to_string())?;
+    if (1..LEAST_RESERVE).contains(&size.as_u64()) {
+        return Err(format!(
+            "less than {} cannot hold what a full disk takes; 0 keeps none",
+            ByteSize::bytes(LEAST_RESERVE)
+        ));
+    }
+    Ok(size)
 }
 
 impl ServeArguments {

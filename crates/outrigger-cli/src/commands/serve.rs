@@ -20,6 +20,7 @@ use crate::run::Interrupts;
 /// The data directory is in use, or the address cannot be listened at.
 pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
     context.refuse_server("serve")?;
+    raise_file_descriptors(arguments.connections);
     let backups =
         arguments.backups.as_ref().map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
     let webhooks = WebhookOptions { networks: arguments.webhook_network.clone().into(), ..WebhookOptions::default() };
@@ -66,6 +67,27 @@ pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
         )
         .with_hint("`--drain TIME` allows more")
         .into()),
+    }
+}
+
+/// Allows this process as many open files as the system lets it have. The usual 1,024 are fewer than the connections that are
+/// accepted, and the plugins' files come on top.
+fn raise_file_descriptors(connections: usize) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit on open files cannot be raised");
+    }
+    let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    // Plugins may have half of them open.
+    if open_files / 2 < connections as u64 {
+        tracing::warn!(
+            open_files,
+            connections,
+            "fewer files may be open than connections are accepted: raise `ulimit -Hn`"
+        );
     }
 }
 

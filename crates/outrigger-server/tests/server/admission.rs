@@ -145,6 +145,68 @@ async fn s13_bodies_under_way_are_bounded_for_each_key_and_for_all() {
 }
 
 #[tokio::test]
+async fn s13_a_body_of_unknown_length_is_counted_as_it_arrives() {
+    const BODY: usize = 1 << 20;
+    let server = Server::with(|options| {
+        options.body_limit = BODY;
+        options.bodies_per_key = BODY;
+    })
+    .await;
+    let headers = "x-api-key: administrator-a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n";
+    let chunk = [b"b0000\r\n".as_slice(), &vec![b' '; 0xb0000], b"\r\n"].concat();
+    let first = begin(&server, "POST", ECHO, headers, &chunk).await;
+    let answer = refused(&server, "administrator-a", BODY / 2).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    // Nor does it go beyond what one body may be.
+    let mut second = begin(&server, "POST", ECHO, &headers.replace("-a", "-b"), &chunk).await;
+    let _ = second.write_all(&chunk).await;
+    assert!(head(&mut second).await.starts_with("HTTP/1.1 413 "));
+    drop(first);
+    served(&server, call("administrator-a")).await;
+}
+
+#[tokio::test]
+async fn s13_answers_that_are_not_taken_are_bounded() {
+    let server = Server::with(|options| options.answers_per_key = 8 << 20).await;
+    // Longer than what the system takes for a client that does not read.
+    let body = format!("{{\"text\": \"{}\"}}", "x".repeat(7 << 20));
+    let lazy = async || {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(8 << 10).unwrap();
+        let mut stream = socket.connect(server.address()).await.unwrap();
+        let head = format!(
+            "POST {ECHO} HTTP/1.1\r\nhost: x\r\nx-api-key: administrator-a\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        stream
+    };
+    let first = lazy().await;
+    let large = |key: &str| {
+        Call::bare(http::Method::POST, ECHO)
+            .header("x-api-key", key)
+            .header("content-type", "application/json")
+            .body(body.clone())
+    };
+    let deadline = Instant::now() + SOON;
+    loop {
+        let answer = server.send(large("administrator-a")).await;
+        if answer.status == 503 {
+            answer.problem(503, "busy");
+            break;
+        }
+        assert!(Instant::now() < deadline, "it is refused in the end");
+    }
+    // Short answers are sent all the same, and others are not concerned.
+    served(&server, call("administrator-a")).await;
+    assert_eq!(server.send(large("administrator-b")).await.status, 200);
+    drop(first);
+    served(&server, large("administrator-a")).await;
+}
+
+#[tokio::test]
 async fn s13_streams_of_events_are_bounded_for_each_key() {
     let server = Server::with(|options| options.streams_per_key = 2).await;
     let follow = async |key: &str| {
