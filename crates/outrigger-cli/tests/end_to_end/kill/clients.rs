@@ -1,8 +1,9 @@
-//! Clients that write until the server is gone. Each has things of its own, so that it knows what must be there.
+//! Clients that write until they are told to stop, or the server is gone. Each has things of its own, so that it knows what must be there.
 
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
+use tokio_util::sync::CancellationToken;
 
 use super::journal::{Journal, Kind};
 use super::server::Line;
@@ -27,9 +28,9 @@ const MOST: usize = 12;
 /// Plugins that come and go.
 const APPS: u64 = 4;
 
-/// Writes until the server is gone.
-pub(crate) async fn write(part: Part, journal: &mut Journal, line: &Line, packages: &Path) {
-    loop {
+/// Writes until it is over, or until the server is gone or refuses.
+pub(crate) async fn write(part: Part, journal: &mut Journal, line: &Line, packages: &Path, over: &CancellationToken) {
+    while !over.is_cancelled() {
         let goes_on = match part {
             Part::Access => access(journal, line).await,
             Part::Hooks => hooks(journal, line).await,

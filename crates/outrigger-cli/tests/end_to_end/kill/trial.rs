@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use outrigger_testkit::components;
 use serde_json::{Value as Json, json};
+use tokio_util::sync::CancellationToken;
 
 use super::clients::{self, PARTS, Part, VERSIONS, apps, has_ended, standing, token};
 use super::journal::{Journal, Kind, Thing, call, job_name, jobs, look};
@@ -69,11 +70,17 @@ impl Trial {
         }
     }
 
-    /// Has all clients write until the server is gone.
-    pub(crate) async fn write_until(&mut self, line: &Line, end: impl Future<Output = ()>) {
-        let packages = &self.packages;
-        let writing = self.clients.iter_mut().map(|(part, journal)| clients::write(*part, journal, line, packages));
-        futures::future::join(futures::future::join_all(writing), end).await;
+    /// Has all clients write until the end has come, or until they are refused or not answered.
+    pub(crate) async fn write_until<T>(&mut self, line: &Line, end: impl Future<Output = T>) -> T {
+        let (packages, over) = (&self.packages, CancellationToken::new());
+        let writing =
+            self.clients.iter_mut().map(|(part, journal)| clients::write(*part, journal, line, packages, &over));
+        let ended = async {
+            let outcome = end.await;
+            over.cancel();
+            outcome
+        };
+        futures::future::join(futures::future::join_all(writing), ended).await.1
     }
 
     /// Holds what is there against what the clients know. `starts` servers were started since they wrote.
