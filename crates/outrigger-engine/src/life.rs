@@ -260,20 +260,33 @@ impl Engine {
     /// Removes a plugin with all that is stored of it but its runs and logs. Calls that run finish first.
     ///
     /// # Errors
-    /// Another plugin needs it, or the store or the file system failed.
+    /// Another plugin needs it; the store failed, and it is as it was; or its files could not be removed, and it is gone.
     pub async fn uninstall(&self, name: &PluginName) -> Result<(), Failure> {
         let slot = self.slot(name)?;
         self.check_needed(name, None).await?;
         let _changing = slot.changing.lock().await;
-        let mut effects = SlotEffects::new(self, &slot, slot.active.load_full());
-        drive(standing(&slot), Event::Uninstall, &mut effects).await.map_err(|(_, failure)| failure)?;
+        let active = slot.active.load_full();
+        let mut effects = SlotEffects::new(self, &slot, active.clone());
+        let outcome = drive(standing(&slot), Event::Uninstall, &mut effects).await;
+        if let Err((PluginState::Disabled, failure)) = outcome {
+            if let Some(active) = active {
+                // The store still has it as active, so it takes calls again.
+                match self.bring_up(&slot, &active.digest).await {
+                    Ok(revision) => slot.active.store(Some(revision)),
+                    Err(again) => {
+                        tracing::error!(plugin = %name, failure = %again, "it was not removed, and is stopped")
+                    }
+                }
+            }
+            return Err(failure);
+        }
         self.inner.cache.clear();
         self.inner.health.forget(name);
         self.inner.accounts.forget(name);
         self.forget_statistics(name).await;
         self.forget_hooks(name).await?;
         self.tell_of(spec::PLUGIN_REMOVED, &slot).await;
-        Ok(())
+        outcome.map(drop).map_err(|(_, failure)| failure)
     }
 
     /// Brings a plugin up ahead of its first call, with as many instances as it keeps. Answers how many.

@@ -182,11 +182,12 @@ pub fn advance(state: PluginState, event: Event) -> Result<Transition, Refusal> 
         (In::Deactivated, Event::Done(Do::Unload) | Event::Failed(Do::Unload)) => to(In::Disabled, &[]),
         (In::Registered | In::Failed | In::Disabled, Event::Disable) => to(In::Disabled, &[]),
         (In::Active, Event::Uninstall) => {
-            to(In::Removed, &[Do::Drain, Do::Deactivate, Do::Cleanup, Do::Unload, Do::Unregister, Do::RemoveFiles])
+            to(In::Disabled, &[Do::Drain, Do::Deactivate, Do::Cleanup, Do::Unload, Do::Unregister])
         }
-        (In::Registered | In::Failed | In::Disabled, Event::Uninstall) => {
-            to(In::Removed, &[Do::Unregister, Do::RemoveFiles])
-        }
+        (In::Registered | In::Failed | In::Disabled, Event::Uninstall) => to(In::Disabled, &[Do::Unregister]),
+        // Files go last: a plugin that could not be unregistered needs them still.
+        (In::Disabled, Event::Done(Do::Unregister)) => to(In::Removed, &[Do::RemoveFiles]),
+        (In::Disabled, Event::Failed(Do::Unregister)) => to(In::Disabled, &[]),
         // What is gone, or undone, stays so, whatever comes of the last effect.
         (In::Removed | In::Failed, Event::Done(_) | Event::Failed(_)) => to(state, &[]),
         (state, event) => Err(Refusal { state, event }),
@@ -229,6 +230,7 @@ mod tests {
             Event::Disable,
             Event::Done(Unload),
             Event::Uninstall,
+            Event::Done(Unregister),
         ];
         insta::assert_snapshot!(walk(PluginState::Discovered, &events), @r"
         discovered
@@ -243,7 +245,8 @@ mod tests {
         active []
         deactivated [Drain, Deactivate, Cleanup, Unload]
         disabled []
-        removed [Unregister, RemoveFiles]
+        disabled [Unregister]
+        removed [RemoveFiles]
         ");
     }
 
@@ -260,5 +263,6 @@ mod tests {
         check(PluginState::Registered, Load, PluginState::Failed, &[]);
         check(PluginState::Loaded, Initialize, PluginState::Failed, &[Cleanup, Unload]);
         check(PluginState::Initialized, Activate, PluginState::Failed, &[Cleanup, Unload]);
+        check(PluginState::Disabled, Unregister, PluginState::Disabled, &[]);
     }
 }

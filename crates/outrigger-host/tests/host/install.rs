@@ -8,6 +8,8 @@ use outrigger_host::{Host, HostOptions};
 use outrigger_store::SqliteStore;
 use outrigger_testkit::components::{self, Step};
 use outrigger_testkit::store_suite;
+use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+use sea_orm::sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use serde_json::json;
 
 use crate::bench::{Bench, call, entries, names, none, tar_gz, zip};
@@ -253,4 +255,29 @@ async fn a_revision_that_had_to_stay_goes_with_the_next_server() {
     let info = host.session().plugin_info(&hostile()).await.expect("it is installed");
     let versions: Vec<_> = info.revisions.iter().map(|revision| revision.version.as_str()).collect();
     assert_eq!(versions, ["1.1.0", "1.0.0"]);
+}
+
+/// A trigger stands for a disk that is full at that moment.
+#[tokio::test]
+async fn s18_a_plugin_that_cannot_be_removed_from_the_store_stays_and_goes_on() {
+    let bench = Bench::new().await;
+    bench.install(&bench.hostile("1.0.0", "")).await.expect("it is installed");
+    let spoil = async |sql: &'static str| {
+        let mut meddler =
+            SqliteConnectOptions::new().filename(bench.path("data/outrigger.db")).connect().await.expect("it opens");
+        meddler.execute(sql).await.expect("valid SQL");
+        meddler.close().await.expect("it closes");
+    };
+    spoil("CREATE TRIGGER spoil BEFORE DELETE ON plugins BEGIN SELECT RAISE(ABORT, 'no'); END").await;
+    let refused = bench.platform.plugin_uninstall(&hostile()).await.expect_err("the store fails");
+    assert_eq!(refused.code, Code::StoreFailed, "{refused:?}");
+    // With its files: for this process, and for the next.
+    assert_eq!(bench.call("hostile.good", json!({"number": 7})).await.expect("it answers"), json!(7));
+    let another = bench.another().await;
+    assert_eq!(call(&another, "hostile.good", json!({"number": 8})).await.expect("it answers"), json!(8));
+    another.close().await.expect("it closes");
+    spoil("DROP TRIGGER spoil").await;
+    bench.platform.plugin_uninstall(&hostile()).await.expect("it is removed");
+    assert_eq!(bench.platform.plugin_info(&hostile()).await.expect_err("it is gone").code, Code::PluginNotFound);
+    assert_eq!(entries(&bench.path("data/packages")), 0);
 }

@@ -1,6 +1,6 @@
 //! What a client knows to be so, because it was told so; and what it asked for last and was not told about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 
@@ -47,6 +47,8 @@ pub(crate) struct Journal {
     pub(crate) acknowledged: Vec<(String, &'static str)>,
     /// The last that had an idempotency key, with its answer.
     pub(crate) answered: Option<(Request, Answer)>,
+    /// All answers, for messages.
+    told: Vec<(Write, Answer)>,
     /// Where jobs were seen to stand, and in which attempt.
     pub(crate) seen: BTreeMap<String, (String, u64)>,
     /// Under which ids the server has what has no name of its own.
@@ -65,6 +67,7 @@ impl Journal {
             pending: None,
             acknowledged: Vec::new(),
             answered: None,
+            told: Vec::new(),
             seen: BTreeMap::new(),
             ids: BTreeMap::new(),
             writes: 0,
@@ -118,6 +121,7 @@ impl Journal {
         let write = Write { thing: (kind, name.to_owned()), after, action, request };
         self.pending = Some(write.clone());
         let answer = line.send(&write.request).await?;
+        self.told.push((write.clone(), answer.clone()));
         if self.refusals.iter().any(|code| answer.body["code"] == *code) {
             return None;
         }
@@ -130,6 +134,14 @@ impl Journal {
         self.writes += 1;
         self.settle(write.thing, write.after);
         Some(answer)
+    }
+
+    /// What was said about some things.
+    pub(crate) fn told(&self, things: &BTreeSet<Thing>) -> impl Iterator<Item = String> {
+        let about = self.told.iter().filter(|(write, _)| things.contains(&write.thing));
+        about.map(|(Write { request, after, .. }, answer)| {
+            format!("{} {} {after:?}: {} {}", request.method, request.path, answer.status, answer.body)
+        })
     }
 
     /// Notes how a thing is.

@@ -143,7 +143,9 @@ impl Trial {
                 unclaimed.remove(&thing);
             }
         }
-        assert!(unclaimed.is_empty(), "nobody asked for these: {unclaimed:?}");
+        let told = self.clients.iter().flat_map(|(_, journal)| journal.told(&unclaimed));
+        let told: Vec<_> = told.collect();
+        assert!(unclaimed.is_empty(), "nobody asked for these: {unclaimed:?}; what was told of them: {told:#?}");
     }
 
     /// Plugins that are there answer, and see the configuration that was set for them, secrets included.
