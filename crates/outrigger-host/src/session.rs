@@ -18,6 +18,7 @@ mod webhooks;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use outrigger_api::{ApiError, ApiResult, Code, DoctorReport, MetricsReport, Platform};
@@ -32,6 +33,10 @@ use crate::host::Inner;
 use crate::{convert, doctor};
 
 pub(crate) use audit::{AuditReading, read_audit_log};
+
+/// How long an answer waits for its entry in the audit log on a full disk, and between two tries.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The platform for one caller.
 #[derive(Clone, Debug)]
@@ -158,13 +163,24 @@ impl Session {
                 Err(error)
             }
         };
-        let written = self.host.engine.audit(entry.clone()).await;
-        // It is done, and the caller is told so; that it could not be written down is the operator's to know, and tried again.
-        if let Err(failure) = written {
-            tracing::error!(%failure, action = %right, name, correlation = %self.correlation, "not in the audit log yet");
-            self.host.engine.audit_soon(entry);
-        }
+        let patience = if outcome.is_ok() { PATIENCE } else { Duration::ZERO };
+        self.write_down(entry, patience).await;
         outcome
+    }
+
+    /// Writes down what was done. A disk that has just become full has room for it as soon as the reserved space is released.
+    async fn write_down(&self, entry: AuditEntry, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        while let Err(failure) = self.host.engine.audit(entry.clone()).await {
+            if Instant::now() >= deadline || !is_of_the_disk(failure.code) {
+                // It is done, and the caller is told so; the recorder tries on.
+                let AuditEntry { action, resource, correlation, .. } = &entry;
+                tracing::error!(%failure, action, resource, %correlation, "not in the audit log yet");
+                self.host.engine.audit_soon(entry);
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     fn entry(&self, right: Right, name: &str, stage: Stage) -> AuditEntry {

@@ -185,6 +185,14 @@ impl Trial {
                 match record["stage"].as_str() {
                     Some("done") if record["allowed"] == true && record["code"].is_null() => ended.insert(entry),
                     Some("intent") => begun.insert(entry),
+                    // Of a plugin that is called often. Those that are about to run have a group of their own.
+                    Some("group") if record["decision"] != "begun" => {
+                        let calls =
+                            record["calls"].as_array().into_iter().flatten().filter(|call| call["code"].is_null());
+                        let ids = calls.flat_map(|call| call["correlations"].as_array().into_iter().flatten());
+                        ended.extend(ids.map(|id| (id.as_str().unwrap_or_default().to_owned(), text("action"))));
+                        true
+                    }
                     _ => false,
                 };
             }
@@ -216,6 +224,10 @@ impl Trial {
             let name = job_name(job);
             let policy = job["on_interruption"].as_str().unwrap();
             let Some(before) = journal.seen.get(&name) else { continue };
+            // A call that could not be written down was not made, and its job says so.
+            if job["state"] == "failed" && journal.refusals.iter().any(|code| job["error"]["code"] == *code) {
+                continue;
+            }
             assert!(follows(policy, &name, before, &standing(job), starts), "{name} was {before:?}: {job}");
             if job["state"] == "failed" {
                 assert_eq!(job["error"]["message"], "the server ended while the job ran", "{job}");
