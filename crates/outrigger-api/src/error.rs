@@ -1,8 +1,12 @@
 //! Errors as every face shows them.
 
 use outrigger_contract::Code;
+use outrigger_contract::excerpt::cut;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// The longest message or hint of an error, in bytes: it may quote what was sent.
+const LONGEST_MESSAGE: usize = 64 << 10;
 
 /// An error: a stable code, what happened, what to do next.
 #[derive(Clone, Debug, PartialEq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
@@ -25,13 +29,13 @@ impl ApiError {
     /// An error with the general advice of its code.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         let hint = code.info().help.to_owned();
-        Self { code, message: message.into(), hint, detail: None, retry_after_ms: None }
+        Self { code, message: cut(message.into(), LONGEST_MESSAGE), hint, detail: None, retry_after_ms: None }
     }
 
     /// The same with advice of its own.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = hint.into();
+        self.hint = cut(hint.into(), LONGEST_MESSAGE);
         self
     }
 }

@@ -85,7 +85,7 @@ pub fn document(option: &str, path: &Path) -> Result<Map<String, Json>, CliError
     let text = read_text(path)?;
     let shown = format!("{option} {}", path.display());
     let (kind, document): (_, Option<Json>) = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("yaml" | "yml") => ("YAML", serde_saphyr::from_str(&text).ok()),
+        Some("yaml" | "yml") => ("YAML", outrigger_host::yaml::from_str(&text).ok()),
         Some("toml") => ("TOML", toml::from_str(&text).ok()),
         Some("json") => ("JSON", serde_json::from_str(&text).ok()),
         _ => return Err(usage(format!("{shown} is of no kind that is known"), "name it .yaml, .toml or .json")),

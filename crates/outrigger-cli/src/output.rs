@@ -254,7 +254,9 @@ pub fn bytes(count: u64) -> String {
 #[must_use]
 pub fn moment(at: time::OffsetDateTime) -> String {
     let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
-    at.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_else(|_| at.to_string())
+    // The last moments that can be written have none in UTC.
+    let at = at.checked_to_offset(time::UtcOffset::UTC).unwrap_or(at);
+    at.format(format).unwrap_or_else(|_| at.to_string())
 }
 
 /// A text cut to what fits on a line of a terminal, behind `used` characters; all of it where there is no terminal.
@@ -296,6 +298,13 @@ mod tests {
         ] {
             assert_eq!(duration(microseconds), expected);
         }
+    }
+
+    #[test]
+    fn s03_every_moment_that_can_be_written_is_shown() {
+        let check = |at: time::OffsetDateTime, expected: &str| assert_eq!(moment(at), expected);
+        check(time::macros::datetime!(2026-11-29 12:00:00 +02:00), "2026-11-29 10:00:00Z");
+        check(time::macros::datetime!(9999-12-31 23:59:59 -23:59), "9999-12-31 23:59:59Z");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Texts of plugins in errors, records and logs are cut where they enter: a path of megabytes is no use to a reader, and would
 //! be held as often as it is passed on.
 
+use std::fmt;
+
 /// The longest text of a plugin that is passed on, in bytes.
 pub const LONGEST: usize = 1 << 10;
 
@@ -30,6 +32,30 @@ pub fn excerpt_of(text: &str) -> String {
     }
 }
 
+/// What a value says of itself, cut: no more is written out than is kept.
+#[must_use]
+pub fn excerpt_of_display(value: impl fmt::Display, longest: usize) -> String {
+    let mut kept = Kept { text: String::new(), longest };
+    // The only fault is that it was enough.
+    match fmt::write(&mut kept, format_args!("{value}")) {
+        Ok(()) => kept.text,
+        Err(fmt::Error) => kept.text + "…",
+    }
+}
+
+struct Kept {
+    text: String,
+    longest: usize,
+}
+
+impl fmt::Write for Kept {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        let room = self.longest - self.text.len();
+        self.text.push_str(&piece[..piece.floor_char_boundary(room)]);
+        if piece.len() > room { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,5 +68,22 @@ mod tests {
         assert_eq!(cut, format!("{}…", "ä".repeat(LONGEST / 2)));
         assert!(cut.capacity() < 2 * LONGEST, "{}", cut.capacity());
         assert_eq!(excerpt_of(&long), cut);
+    }
+
+    #[test]
+    fn s05_no_more_is_written_out_than_is_kept() {
+        struct Endless<'a>(&'a std::cell::Cell<usize>);
+        impl fmt::Display for Endless<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    self.0.set(self.0.get() + 1);
+                    f.write_str("ä")?;
+                }
+            }
+        }
+        let written = std::cell::Cell::new(0);
+        assert_eq!(excerpt_of_display(Endless(&written), 9), "ääää…");
+        assert_eq!(written.get(), 5);
+        assert_eq!(excerpt_of_display("short", 9), "short");
     }
 }

@@ -2,7 +2,7 @@
 //! renderings of it. Everything here is a pure function of its input; this crate does no IO.
 //!
 //! Read in this order: [`name`] and [`digest`] (what things are called), [`manifest`] (what a plugin says of
-//! itself), [`permission`], [`limit`] and [`grant`] (what it asks for), [`hook`] (where it takes part), [`types`] (what its functions take and give), [`trace`] (where a call stands in a trace), [`text`] (how texts of strangers are shown), [`code`] (how all of
+//! itself), [`permission`], [`limit`] and [`grant`] (what it asks for), [`hook`] (where it takes part), [`types`] (what its functions take and give), [`trace`] (where a call stands in a trace), [`text`] (how texts of strangers are shown), [`near`] (which name was meant), [`code`] (how all of
 //! it fails).
 
 pub mod address;
@@ -14,6 +14,7 @@ pub mod hook;
 pub mod limit;
 pub mod manifest;
 pub mod name;
+pub mod near;
 pub mod object;
 pub mod pattern;
 pub mod permission;

@@ -47,6 +47,9 @@ use reader::{Item, Problems};
 /// The name of the manifest's file, at the root of a package.
 pub const FILE_NAME: &str = "plugin.toml";
 
+/// The longest requirement on a version that is read, in bytes.
+pub const LONGEST_REQUIREMENT: usize = 256;
+
 /// What a plugin says of itself. Every value is checked; see [`Manifest::parse`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::path::PathBuf;
 
+use outrigger_contract::excerpt::{excerpt_of, excerpt_of_display};
 use outrigger_contract::manifest::ConfigurationSchema;
 use outrigger_contract::{Code, Manifest, PluginName};
 use serde_json::{Map, Value};
@@ -173,6 +174,8 @@ pub(crate) fn lay_over(
 
 /// Faults of a configuration that are told.
 const MOST_FAULTS: usize = 50;
+/// Bytes of one that are told. It may quote the value.
+const LONGEST_FAULT: usize = 300;
 
 fn compiled(manifest: &Manifest) -> Result<CompiledSchema, Failure> {
     let compile = || CompiledSchema::compile(&manifest.configuration.to_json_schema());
@@ -212,15 +215,16 @@ pub(crate) fn check<'a>(
         let rule = error.schema_path().as_str().rsplit('/').next().unwrap_or_default().to_owned();
         let Some(inner) = path.strip_prefix('/') else {
             if whole == Whole::Yes || rule != "required" {
-                faults.push(error.to_string());
+                faults.push(excerpt_of_display(&error, LONGEST_FAULT));
             }
             continue;
         };
         let key = inner.split('/').next().unwrap_or_default().replace("~1", "/").replace("~0", "~");
         let from = source(&key).map(|source| format!(" (from {source})")).unwrap_or_default();
+        let path = excerpt_of(path);
         faults.push(match hidden(&key) {
             true => format!("/{key}{from}: the secret does not keep to `{rule}`"),
-            false => format!("{path}{from}: {error}"),
+            false => format!("{path}{from}: {}", excerpt_of_display(&error, LONGEST_FAULT)),
         });
     }
     if faults.is_empty() {

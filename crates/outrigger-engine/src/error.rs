@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use outrigger_contract::excerpt::cut;
+use outrigger_contract::near;
 use outrigger_contract::types::Function;
 use outrigger_contract::types::json::{Fault, Faults, Rendered};
 use outrigger_contract::{Code, FunctionRef, HookName, PluginName, TypeGraph, Value};
@@ -14,7 +15,7 @@ use crate::rendering;
 use crate::runtime::RuntimeFault;
 use crate::store::StoreError;
 
-/// The longest message of a failure, in bytes. What a plugin says in one is cut to less, where it enters.
+/// The longest message or hint of a failure, in bytes. What a plugin says in one is cut to less, where it enters.
 const LONGEST_MESSAGE: usize = 8 << 10;
 /// The largest error value that is passed on, in bytes of JSON.
 const LARGEST_DETAIL: usize = 64 << 10;
@@ -44,7 +45,7 @@ impl Failure {
     /// The same with a hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(cut(hint.into(), LONGEST_MESSAGE));
         self
     }
 
@@ -60,7 +61,7 @@ impl Failure {
 
     pub(crate) fn plugin_not_found(name: &PluginName, known: &[PluginName]) -> Self {
         let failure = Self::new(Code::PluginNotFound, format!("no plugin `{name}` is installed"));
-        match nearest(name.as_str(), known.iter().map(PluginName::as_str)) {
+        match near::nearest(name.as_str(), known.iter().map(PluginName::as_str)) {
             Some(candidate) => failure.with_hint(format!("did you mean `{candidate}`?")),
             None => failure,
         }
@@ -68,7 +69,7 @@ impl Failure {
 
     pub(crate) fn hook_not_found<'a>(name: &HookName, known: impl Iterator<Item = &'a HookName>) -> Self {
         let failure = Self::new(Code::NotFound, format!("there is no hook `{name}`"));
-        match nearest(name.as_str(), known.map(HookName::as_str)) {
+        match near::nearest(name.as_str(), known.map(HookName::as_str)) {
             Some(candidate) => failure.with_hint(format!("did you mean `{candidate}`?")),
             None => failure.with_hint("`outrigger hook list` shows the hooks there are; a plugin declares its own"),
         }
@@ -85,12 +86,9 @@ impl Failure {
         let known = graph.functions.iter().map(|function| function.name.as_str());
         let failure =
             Self::new(Code::FunctionNotFound, format!("the plugin `{}` has no function `{name}`", function.plugin));
-        match nearest(name, known.clone()) {
+        match near::nearest(name, known.clone()) {
             Some(candidate) => failure.with_hint(format!("did you mean `{}.{candidate}`?", function.plugin)),
-            None => {
-                let known: Vec<_> = known.collect();
-                failure.with_hint(format!("it has {}", known.join(", ")))
-            }
+            None => failure.with_hint(format!("it has {}", near::list(known))),
         }
     }
 
@@ -177,13 +175,4 @@ fn detail(rendered: &Rendered<'_>) -> Option<serde_json::Value> {
     }
     let text = rendering::text(rendered, &mut Account::default().nothing(), LARGEST_DETAIL).ok();
     text.and_then(|text| serde_json::from_str(&text).ok())
-}
-
-/// The name that was probably meant.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
-        .map(|(_, candidate)| candidate)
 }

@@ -1,15 +1,11 @@
-//! Free space. Whatever writes a lot stops before the disk is full, so that the database still finds room.
+//! What is refused because the disk has no room for it.
 
-use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind};
+use std::path::Path;
 
 use outrigger_api::{ApiError, ApiResult, Code};
-use outrigger_store::free_bytes;
-
-/// What is left to the database besides its reserve, in bytes.
-const LEFT: u64 = 4 << 20;
-/// How much is written between two looks.
-const STEP: u64 = 1 << 20;
+pub(crate) use outrigger_registry::disk::Careful;
+use outrigger_registry::disk::lacking;
 
 /// Refuses where so many bytes more would leave too little.
 ///
@@ -22,12 +18,6 @@ pub(crate) fn require(folder: &Path, bytes: u64) -> ApiResult<()> {
     Err(ApiError::new(Code::DiskFull, message))
 }
 
-/// What is free and what is needed, where that is not enough. Where the free space is not known, it is tried.
-fn lacking(folder: &Path, bytes: u64) -> Option<(u64, u64)> {
-    let (free, needed) = (free_bytes(folder).ok()?, bytes.saturating_add(LEFT));
-    (free < needed).then_some((free, needed))
-}
-
 /// The code of a failure to write.
 pub(crate) fn code_of(error: &io::Error, otherwise: Code) -> Code {
     match error.kind() {
@@ -36,47 +26,50 @@ pub(crate) fn code_of(error: &io::Error, otherwise: Code) -> Code {
     }
 }
 
-/// A writer that stops before the disk is full.
-#[derive(Debug)]
-pub(crate) struct Careful<W> {
-    inner: W,
-    folder: PathBuf,
-    /// What may be written until the next look.
-    allowed: u64,
-}
-
-impl<W> Careful<W> {
-    pub(crate) fn new(inner: W, folder: &Path) -> Self {
-        Self { inner, folder: folder.to_owned(), allowed: 0 }
-    }
-}
-
-impl<W: Write> Write for Careful<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.allowed < bytes.len() as u64 {
-            let next = STEP.max(bytes.len() as u64);
-            if lacking(&self.folder, next).is_some() {
-                return Err(ErrorKind::StorageFull.into());
-            }
-            self.allowed = next;
-        }
-        let written = self.inner.write(bytes)?;
-        self.allowed -= (written as u64).min(self.allowed);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+    use outrigger_registry::disk::LEFT;
+    use outrigger_store::free_bytes;
     use outrigger_testkit::disk::SmallDisk;
 
     use super::*;
+    use crate::packages::package_error;
+
+    const STEP: u64 = 1 << 20;
+
+    /// A folder says nowhere how much is in it, and an archive may hold far more than its own size.
+    #[test]
+    fn s18_what_is_unpacked_stops_before_the_disk_is_full() {
+        let Some(disk) = SmallDisk::mount(16 << 20) else { return };
+        let package = tempfile::tempdir().expect("made");
+        let manifest = "name = \"large\"\nversion = \"1.0.0\"\ntitle = \"L\"\ndescription = \"L.\"\n\
+                        [runtime]\nkind = \"wasm\"\nentry = \"large.wasm\"\n";
+        fs::write(package.path().join("plugin.toml"), manifest).expect("written");
+        for number in 0..8 {
+            fs::write(package.path().join(format!("{number}.bin")), vec![number; 4 << 20]).expect("written");
+        }
+        let before = free_bytes(disk.path()).expect("known");
+        let staging = disk.path().join("staging");
+        let (least, end) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !end.load(Ordering::Relaxed) {
+                    least.fetch_min(free_bytes(disk.path()).expect("known"), Ordering::Relaxed);
+                }
+            });
+            let refused = outrigger_registry::stage(package.path(), &staging).map(|staged| staged.size());
+            end.store(true, Ordering::Relaxed);
+            let refused = refused.expect_err("there is no room");
+            assert_eq!(package_error(&refused).code, Code::DiskFull, "{refused:?}");
+        });
+        let left = least.into_inner();
+        assert!(left >= LEFT - STEP, "{left} bytes were left");
+        assert_eq!(fs::read_dir(&staging).expect("made").count(), 0, "nothing half done stays");
+        assert!(free_bytes(disk.path()).expect("known") + STEP > before);
+    }
 
     #[test]
     fn s18_what_writes_a_lot_stops_before_the_disk_is_full() {

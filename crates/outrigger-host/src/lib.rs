@@ -26,6 +26,7 @@ mod templates;
 mod uploads;
 mod usage;
 mod vault;
+pub mod yaml;
 
 pub use host::{Host, ServerWork, check_key_file, running_server};
 pub use options::HostOptions;

@@ -8,7 +8,8 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -18,7 +19,7 @@ use outrigger_engine::configuration::{Layer, Overrides, Source};
 use outrigger_engine::{Engine, Failure};
 use serde_json::{Map, Value};
 
-use crate::environment;
+use crate::{environment, yaml};
 
 /// Files and environment variables.
 pub(crate) struct HostOverrides {
@@ -112,7 +113,7 @@ impl HostOverrides {
         let mut found: Option<(PathBuf, String)> = None;
         for extension in EXTENSIONS {
             let path = folder.join(format!("{plugin}.{extension}"));
-            match std::fs::read_to_string(&path) {
+            match read(&path) {
                 Ok(text) => match &found {
                     None => found = Some((path, text)),
                     Some((other, _)) => {
@@ -214,6 +215,18 @@ fn idle(name: &str, plugins: &[(PluginName, Option<Vec<String>>)]) -> Option<Str
     })
 }
 
+/// Bytes of a configuration file.
+const LONGEST: u64 = 4 << 20;
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > LONGEST {
+        true => Err(io::Error::other(format!("it is longer than {LONGEST} bytes"))),
+        false => Ok(text),
+    }
+}
+
 const EXTENSIONS: [&str; 4] = ["yaml", "yml", "toml", "json"];
 
 /// What to do about plugins whose names are alike.
@@ -269,7 +282,7 @@ fn parse(path: &Path, text: &str) -> Result<Map<String, Value>, Failure> {
             at(before.matches('\n').count() + 1, column)
         }),
         Some("json") => serde_json::from_str(text).map_err(|error| at(error.line(), error.column())),
-        _ => serde_saphyr::from_str(text).map_err(|error| {
+        _ => yaml::from_str(text).map_err(|error| {
             error.location().map(|place| at(place.line() as usize, place.column() as usize)).unwrap_or_default()
         }),
     };

@@ -11,6 +11,7 @@ use outrigger_api::{
     ApiError, ApiResult, AvailablePlugin, AvailableReport, Code, InstallOutcome, PackageReport, PackageSource,
     PluginDetails, PluginStanding, RevisionInfo,
 };
+use outrigger_contract::manifest::LONGEST_REQUIREMENT;
 use outrigger_contract::{Digest, Grant, PluginName};
 use outrigger_engine::configuration::Given;
 use outrigger_engine::life::{Author, Change, Downgrade, Installation, Intent};
@@ -465,6 +466,10 @@ impl Packages {
 
     /// The highest version of a package in the search paths.
     async fn find(&self, name: &PluginName, version: Option<&str>) -> ApiResult<PathBuf> {
+        if let Some(length) = version.map(str::len).filter(|length| *length > LONGEST_REQUIREMENT) {
+            let message = format!("the version requirement is {length} bytes long; the limit is {LONGEST_REQUIREMENT}");
+            return Err(ApiError::new(Code::InvalidInput, message));
+        }
         let requirement = version.map(str::parse::<semver::VersionReq>).transpose().map_err(|error| {
             let shown = version.unwrap_or_default();
             ApiError::new(Code::InvalidInput, format!("`{shown}` is not a version requirement: {error}"))

@@ -5,6 +5,7 @@
 //! from). Nothing here runs a plugin or knows of a store.
 
 pub mod discovery;
+pub mod disk;
 pub mod package;
 pub mod signature;
 pub mod template;

@@ -193,7 +193,7 @@ fn parse(file: &Path, text: &str) -> CliResult<Vec<Entry>> {
         None => Err(wrong("there are no calls in it".to_owned())),
         Some('[') if !yaml => serde_json::from_str(text).map_err(|error| wrong(error.to_string())),
         Some('{') if !yaml => json_lines(text).map_err(wrong),
-        Some(_) => serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string())),
+        Some(_) => outrigger_host::yaml::from_str(text).map_err(|error| wrong(error.to_string())),
     }
 }
 

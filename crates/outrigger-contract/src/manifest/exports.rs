@@ -3,6 +3,7 @@
 use super::Manifest;
 use super::reader::did_you_mean;
 use crate::name::FunctionName;
+use crate::near;
 use crate::types::TypeGraph;
 
 /// A function that the manifest names and the component does not export.
@@ -14,8 +15,11 @@ pub struct UnknownFunction {
     pub hint: String,
 }
 
+/// Unknown functions that are told.
+const MOST_UNKNOWN: usize = 20;
+
 impl Manifest {
-    /// The functions that this manifest names and the component does not export. What is said about a function that is not
+    /// The first functions that this manifest names and the component does not export. What is said about a function that is not
     /// there holds for no function: a limit that is misspelt limits nothing.
     #[must_use]
     pub fn unknown_functions(&self, graph: &TypeGraph) -> Vec<UnknownFunction> {
@@ -30,13 +34,13 @@ impl Manifest {
             hint: match did_you_mean(name.as_str(), &exported) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None if exported.is_empty() => "it exports none that can be called".to_owned(),
-                None => format!("it exports {}", exported.join(", ")),
+                None => format!("it exports {}", near::list(&exported)),
             },
         };
         let described = self.functions.keys().map(|name| (format!("functions.{name}"), name));
         let subscribed = self.subscriptions.iter().enumerate();
         let subscribed = subscribed.map(|(index, one)| (format!("subscriptions[{index}].function"), &one.function));
         let named = described.chain(subscribed).filter(|(_, name)| !is_exported(name));
-        named.map(|(key, name)| unknown(key, name)).collect()
+        named.take(MOST_UNKNOWN).map(|(key, name)| unknown(key, name)).collect()
     }
 }

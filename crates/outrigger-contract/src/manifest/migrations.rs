@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::configuration::Key;
 use super::read::{keys, requirement};
-use super::reader::{Item, Table};
+use super::reader::{Item, MOST_ITEMS, Table};
 use crate::name::shorten;
 
 /// The longest key of a plugin's state, in bytes.
@@ -89,6 +89,11 @@ impl MigrationStep {
         Ok(values)
     }
 
+    /// How many keys it renames and removes.
+    pub(super) fn changes(&self) -> usize {
+        self.rename.len() + self.remove.len() + self.rename_state.len() + self.remove_state.len()
+    }
+
     /// Whether it changes the state.
     #[must_use]
     pub fn touches_state(&self) -> bool {
@@ -161,7 +166,12 @@ fn renames<K: FromStr<Err: std::fmt::Display> + Into<String>>(
     table: &Table<'_>,
     key: &'static str,
 ) -> IndexMap<String, String> {
-    let Some(named) = table.get(key).and_then(|item| item.named::<K>()) else { return IndexMap::new() };
+    let Some(item) = table.get(key) else { return IndexMap::new() };
+    let Some(named) = item.named::<K>() else { return IndexMap::new() };
+    if named.len() > MOST_ITEMS {
+        item.fail::<()>(format!("{} keys are too many; the limit is {MOST_ITEMS}", named.len()), None);
+        return IndexMap::new();
+    }
     let mut renames = IndexMap::new();
     for (old, item) in named {
         let old: String = old.into();

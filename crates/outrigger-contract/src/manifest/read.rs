@@ -7,7 +7,7 @@ use semver::{Version, VersionReq};
 
 use super::reader::{Item, Lines, Table};
 use super::runtime::{InstancePolicy, PackagePath, RuntimeKind, RuntimeSection};
-use super::{Category, Dependency, FunctionOptions, Limits, Manifest, Retry};
+use super::{Category, Dependency, FunctionOptions, Limits, Manifest, MigrationStep, Retry};
 use super::{configuration, health, hooks, migrations};
 use crate::name::{FunctionName, PluginName, shorten};
 use crate::permission::{FileAccess, FileGrant, FunctionPattern, HostPattern, PermissionError, Permissions};
@@ -75,6 +75,10 @@ pub(super) mod keys {
 const TITLE: usize = 100;
 pub(super) const DESCRIPTION: usize = 4_000;
 const WORD: usize = 64;
+/// Keys that all migrations together rename or remove. Each is held against every key of the state.
+const MOST_CHANGES: usize = 1_000;
+/// Bytes of a version.
+const LONGEST_VERSION: usize = 128;
 pub(super) const MILLISECOND: Span = Span::from_millis(1);
 const THIRTY_DAYS: Span = Span::from_secs(30 * 24 * 3_600);
 
@@ -105,6 +109,11 @@ pub(super) fn manifest(root: &Item<'_>) -> Option<Manifest> {
     let hooks = table.get("hooks").and_then(|item| hooks::declarations(&item)).unwrap_or_default();
     let subscriptions = list(&table, "subscriptions", hooks::subscription);
     let migrations = list(&table, "migrations", migrations::step);
+    if migrations.iter().map(MigrationStep::changes).sum::<usize>() > MOST_CHANGES {
+        table.get("migrations").and_then(|item| {
+            item.fail::<()>(format!("the migrations make more than {MOST_CHANGES} changes together"), None)
+        });
+    }
     let health = table.get("health").and_then(|item| health::read(&item)).unwrap_or_default();
     Some(Manifest {
         name: name?,
@@ -142,6 +151,7 @@ fn list<'n, T>(table: &Table<'n>, key: &'static str, read: impl Fn(&Item<'n>) ->
 }
 
 fn version(item: &Item<'_>) -> Option<Version> {
+    short(item, LONGEST_VERSION)?;
     item.parse_with(|error: &semver::Error| {
         let message = format!("this is not a version: {error}");
         (message, Some("write three numbers, as in `1.2.0` or `1.2.0-beta.1` (semver.org)".to_owned()))
@@ -384,7 +394,18 @@ fn dependency(item: &Item<'_>) -> Option<Dependency> {
     Some(Dependency { version: version?, optional: optional? })
 }
 
+/// A text that is not too long to be read as something.
+fn short(item: &Item<'_>, longest: usize) -> Option<()> {
+    match item.text()?.len() {
+        length if length > longest => {
+            item.fail(format!("the text is {length} bytes long; the limit is {longest}"), None)
+        }
+        _ => Some(()),
+    }
+}
+
 pub(super) fn requirement(item: &Item<'_>) -> Option<VersionReq> {
+    short(item, super::LONGEST_REQUIREMENT)?;
     item.parse_with(|error: &semver::Error| {
         let message = format!("this is not a version requirement: {error}");
         (message, Some("write it as in `^1.2`, `>=1.2, <3` or `*`".to_owned()))

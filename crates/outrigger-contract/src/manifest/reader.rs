@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use super::node::{Entry, Node, NodeValue};
 use crate::name::shorten;
+use crate::near::Comparisons;
 
 /// What is said of a key that is not known.
 pub(super) const NO_SUCH_KEY: &str = "there is no such key";
@@ -24,6 +25,8 @@ pub(super) struct Problems {
 
 /// Problems of one manifest that are told.
 const MOST_PROBLEMS: usize = 100;
+/// Items of a list: some are compared with each other.
+pub(super) const MOST_ITEMS: usize = 1_000;
 
 #[derive(Debug)]
 pub(super) struct Found {
@@ -35,7 +38,7 @@ pub(super) struct Found {
 
 impl Problems {
     pub(super) fn report(&self, span: Option<Range<usize>>, key: &str, message: &str, hint: Option<String>) {
-        if self.found.borrow().len() == MOST_PROBLEMS {
+        if self.is_full() {
             self.more.set(self.more.get() + 1);
             return;
         }
@@ -45,6 +48,11 @@ impl Problems {
 
     pub(super) fn is_empty(&self) -> bool {
         self.found.borrow().is_empty()
+    }
+
+    /// Whether further ones are only counted.
+    fn is_full(&self) -> bool {
+        self.found.borrow().len() == MOST_PROBLEMS
     }
 
     /// The first ones, and how many there are beyond them.
@@ -178,6 +186,9 @@ impl<'n> Item<'n> {
         let NodeValue::Array(nodes) = &self.node.value else {
             return self.wrong_kind("a list");
         };
+        if nodes.len() > MOST_ITEMS {
+            return self.fail(format!("{} items are too many; the limit is {MOST_ITEMS}", nodes.len()), None);
+        }
         let items = nodes.iter().enumerate().map(|(index, node)| Item {
             node,
             path: format!("{}[{index}]", self.path),
@@ -275,12 +286,13 @@ impl<'n> Table<'n> {
     /// Reports each key that is not known, with the name of the one that was meant, or of all that could stand there.
     pub(super) fn refuse_unknown(&self, message: &str, all: &str) {
         for entry in self.entries.iter().filter(|entry| !self.keys.contains(&entry.key.as_str())) {
-            let hint = match did_you_mean(&entry.key, self.keys) {
+            // Nobody reads what is said of those that are only counted.
+            let hint = (!self.item.problems.is_full()).then(|| match did_you_mean(&entry.key, self.keys) {
                 Some(key) => format!("did you mean `{key}`?"),
                 None => format!("{all} {}", self.keys.join(", ")),
-            };
+            });
             let path = self.item.child(entry).path;
-            self.item.problems.report(entry.span.clone(), &path, message, Some(hint));
+            self.item.problems.report(entry.span.clone(), &path, message, hint);
         }
     }
 }
@@ -293,9 +305,10 @@ pub(super) fn did_you_mean<'a>(text: &str, candidates: &[&'a str]) -> Option<&'a
     if meant.is_empty() || meant.len() > 64 {
         return None;
     }
+    let mut comparisons = Comparisons::new();
     let near = |candidate: &&'a str| {
         let candidate_plain = plain(candidate);
-        let distance = strsim::damerau_levenshtein(&meant, &candidate_plain);
+        let distance = comparisons.distance(&meant, &candidate_plain)?;
         let close = distance <= meant.len().max(candidate_plain.len()) / 3;
         let begins = meant.len() >= 3 && candidate_plain.starts_with(&meant);
         (close || begins).then_some((distance, *candidate))

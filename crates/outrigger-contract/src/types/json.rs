@@ -29,6 +29,7 @@ use serde_json::{Map, Value as Json};
 use super::graph::{Case, Field, Function, Label, Shape, Type, TypeGraph};
 use super::value::Value;
 use crate::excerpt::{self, excerpt};
+use crate::near;
 
 pub use fits::{check_arguments, fits};
 pub(crate) use meter::ALLOCATION;
@@ -57,10 +58,18 @@ impl std::fmt::Display for Fault {
     }
 }
 
-/// All that does not fit. Never empty.
+/// What does not fit: all of it, or the first [`FAULTS_AT_MOST`]. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct Faults(pub Vec<Fault>);
+
+impl std::fmt::Display for Faults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, fault) in self.0.iter().enumerate() {
+            write!(f, "{}{fault}", if index == 0 { "" } else { "; " })?;
+        }
+        if self.0.len() < FAULTS_AT_MOST { Ok(()) } else { f.write_str("; there may be more") }
+    }
+}
 
 /// Why arguments could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -322,6 +331,9 @@ impl<'a> Reader<'a> {
         let mut values = self.meter.list(items.len())?;
         for (index, (ty, json)) in types.iter().zip(items).enumerate() {
             values.extend(self.at(Step::Index(index), |reader| reader.value(ty, json)));
+            if self.full() {
+                return None;
+            }
         }
         Some(Value::Tuple(values))
     }
@@ -431,6 +443,9 @@ impl<'a> Reader<'a> {
                 }
             };
             values.extend(value);
+            if self.full() {
+                return None;
+            }
         }
         for name in members.keys() {
             if self.full() {
@@ -452,31 +467,20 @@ fn is_decimal(text: &str, signed: bool) -> bool {
     (1..=20).contains(&digits.len()) && !leading_zero && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Says that a name is not known, with the one that was probably meant. Comparing takes time and memory by the product
-/// of the lengths, so what is far too long to be a slip is not compared.
+/// Says that a name is not known, with the one that was probably meant.
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    let comparable = |candidate: &&str| candidate.len() <= 200 && name.len() <= 400;
-    let nearest = known
-        .clone()
-        .filter(comparable)
-        .map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4);
     let shown: String = name.chars().take(60).collect();
-    match nearest {
-        Some((_, candidate)) => format!("there is no {what} `{shown}`; did you mean `{candidate}`?"),
-        None => {
-            let known: Vec<_> = known.take(30).map(|name| format!("`{name}`")).collect();
-            match known.is_empty() {
-                true => format!("there is no {what} `{shown}`; none is expected here"),
-                false => format!("there is no {what} `{shown}`; there is {}", known.join(", ")),
-            }
-        }
+    match near::nearest(name, known.clone()) {
+        Some(candidate) => format!("there is no {what} `{shown}`; did you mean `{candidate}`?"),
+        None => match near::list(known.map(|name| format!("`{name}`"))) {
+            none if none.is_empty() => format!("there is no {what} `{shown}`; none is expected here"),
+            known => format!("there is no {what} `{shown}`; there is {known}"),
+        },
     }
 }
 
 fn names(labels: &[Label]) -> String {
-    labels.iter().map(|label| format!("\"{}\"", label.name)).collect::<Vec<_>>().join(", ")
+    near::list(labels.iter().map(|label| format!("\"{}\"", label.name)))
 }
 
 fn describe(json: &Json) -> String {

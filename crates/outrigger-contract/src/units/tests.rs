@@ -103,3 +103,29 @@ proptest! {
         let _ = text.parse::<Rate>();
     }
 }
+
+#[test]
+fn s03_long_amounts_are_refused_in_short() {
+    let mega = |text: &str| text.repeat(5_000_000 / text.len());
+    for text in [
+        mega("1"),
+        mega("0"),
+        mega(" "),
+        format!("0.{}s", mega("0")),
+        mega("1d "),
+        mega("1/"),
+        format!("1{}", mega("x")),
+    ] {
+        let refused = [
+            text.parse::<ByteSize>().err().map(|error| error.to_string()),
+            text.parse::<Span>().err().map(|error| error.to_string()),
+            text.parse::<Rate>().err().map(|error| error.to_string()),
+        ];
+        assert!(refused.iter().flatten().all(|error| error.len() < 400), "{}", &text[..10]);
+        assert!(refused.iter().flatten().count() >= 2, "{}", &text[..10]);
+    }
+    for number in ["1e1000000000".to_owned(), "1e308".to_owned(), format!("1{}", "0".repeat(1_000_000))] {
+        assert!(serde_json::from_str::<Span>(&number).is_err(), "{}", &number[..4]);
+        assert!(serde_json::from_str::<ByteSize>(&number).is_err(), "{}", &number[..4]);
+    }
+}

@@ -2,7 +2,7 @@
 //! which words; and that the schema agrees each time.
 
 use outrigger_contract::types::json::{self, Faults, Rendered};
-use outrigger_contract::types::{Function, Outcome, Type, TypeGraph, Value, schema};
+use outrigger_contract::types::{Function, Label, NamedType, Outcome, Shape, Type, TypeGraph, TypeId, Value, schema};
 use serde_json::{Value as Json, json};
 
 use super::support::{COLOUR, DISCOUNT, MAYBE, ODD, POINT, RIGHTS, field, graph, list, option, result, validator};
@@ -356,6 +356,68 @@ fn at_most_twenty_faults_are_reported() {
     assert_eq!(faults(&Type::Named(RIGHTS), json!(vec!["no"; 1_000])).len(), 20);
     let members: serde_json::Map<_, _> = (0..1_000).map(|index| (format!("no-{index}"), Json::Null)).collect();
     assert_eq!(faults(&Type::Named(POINT), members.into()).len(), 20);
+}
+
+#[test]
+fn s03_many_unknown_keys_are_few_faults() {
+    let members: Vec<_> = (0..400_000).map(|number| format!("\"tims{number}\":0")).collect();
+    let text = format!("{{{}}}", members.join(","));
+    assert!(text.len() > 5_000_000);
+    let started = std::time::Instant::now();
+    let read = json::parse_arguments_text(&graph(), &function(), &text, &json::Meter::unbounded());
+    let json::ParseError::Faults(faults) = read.unwrap_err() else { panic!("they are faults") };
+    assert_eq!(faults.0.len(), 20);
+    let told = faults.to_string();
+    assert!(told.len() < 3_000 && told.ends_with("; there may be more"), "{told}");
+    // Reading the text is what takes the time.
+    assert!(started.elapsed() < std::time::Duration::from_secs(30), "{:?}", started.elapsed());
+}
+
+#[test]
+fn s03_strange_json_is_read_within_bounds() {
+    let points = Function { params: vec![field("at", list(Type::F64))], ..function() };
+    let read = |value: &str| {
+        let text = format!("{{\"at\": {value}}}");
+        json::parse_arguments_text(&graph(), &points, &text, &json::Meter::unbounded())
+            .map_err(|error| error.to_string())
+    };
+    let refused = |value: &str, expected: &str| {
+        let error = read(value).unwrap_err();
+        assert!(error.contains(expected) && error.len() < 500, "{error}");
+    };
+    refused(&"[".repeat(1_000_000), "recursion limit exceeded");
+    refused(&"{\"a\":".repeat(1_000_000), "recursion limit exceeded");
+    refused("[1e1000000000]", "number out of range");
+    refused(&format!("[{}]", "9".repeat(5_000_000)), "number out of range");
+    refused(&format!("[\"{}\"]", "9".repeat(5_000_000)), "a long string");
+    refused(&format!("{{{}}}", vec!["\"a\":1"; 500_000].join(",")), "must be an array, but is an object");
+    let float = |value: &str, expected: f64| {
+        assert_eq!(read(&format!("[{value}]")), Ok(vec![Value::List(vec![Value::Float64(expected)])]));
+    };
+    float("1e-1000000000", 0.0);
+    float(&format!("0.{}1e5000000", "0".repeat(4_999_999)), 1.0);
+    // The last one counts, as everywhere.
+    let twice = vec!["\"at\":[]"; 200_000].join(",");
+    let read = json::parse_arguments_text(&graph(), &points, &format!("{{{twice}}}"), &json::Meter::unbounded());
+    assert_eq!(read, Ok(vec![Value::List(Vec::new())]));
+}
+
+/// Fields that are all wrong are not all looked into: names of choices are long, and there are many.
+#[test]
+fn s03_no_more_is_looked_for_than_is_told() {
+    let labels =
+        (0..1_000).map(|number| Label { name: format!("{}{number:04}", "x".repeat(120)), docs: String::new() });
+    let choice = NamedType { name: "choice".to_owned(), docs: String::new(), shape: Shape::Enum(labels.collect()) };
+    let ty = Type::Named(TypeId(0));
+    let fields: Vec<_> = (0..5_000).map(|number| field(&format!("f{number}"), ty.clone())).collect();
+    let record = NamedType { name: "record".to_owned(), docs: String::new(), shape: Shape::Record(fields) };
+    let graph = TypeGraph { types: vec![choice, record], ..TypeGraph::default() };
+    let members: serde_json::Map<_, _> =
+        (0..5_000).map(|number| (format!("f{number}"), json!("y".repeat(124)))).collect();
+    let started = std::time::Instant::now();
+    let faults = json::parse(&graph, &Type::Named(TypeId(1)), members.into()).unwrap_err();
+    assert_eq!((faults.0.len(), faults.0[19].path.as_str()), (20, "/f19"));
+    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
 }
 
 /// Looking for what was meant takes the product of two lengths; a name of a megabyte must not cost gigabytes.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use outrigger_contract::excerpt::excerpt_of;
+use outrigger_contract::near;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One right, such as `function_execute`. A place in [`RIGHTS`].
@@ -83,16 +85,15 @@ rights! {
 
 /// A name that is not that of a right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no right `{name}`{}", suggestion(.name))]
+#[error("there is no right `{}`{}", excerpt_of(.name), suggestion(.name))]
 pub struct UnknownRight {
     pub name: String,
 }
 
 fn suggestion(name: &str) -> String {
-    let distance = |info: &RightInfo| strsim::damerau_levenshtein(info.name, name);
-    match RIGHTS.iter().min_by_key(|info| distance(info)) {
-        Some(nearest) if distance(nearest) <= 3 => format!("; did you mean `{}`?", nearest.name),
-        _ => String::new(),
+    match near::nearest(name, RIGHTS.iter().map(|info| info.name)) {
+        Some(nearest) => format!("; did you mean `{nearest}`?"),
+        None => String::new(),
     }
 }
 

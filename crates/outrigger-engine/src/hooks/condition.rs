@@ -596,6 +596,20 @@ mod tests {
         assert!(refused(&"!".repeat(999)).contains("999 operators"));
     }
 
+    #[test]
+    fn s04_long_conditions_are_refused_before_they_are_read() {
+        for part in ["(", "!", "1+", "a.", "[", "{", "'", "true?", "\"\\", "x", "9", "-", "event.a.all(b, "] {
+            let reason = Condition::compile(&part.repeat(1_000_000)).expect_err(part).reason;
+            assert!(reason.ends_with("are allowed") && reason.len() < 100, "{reason}");
+        }
+        // Digits that stand for more than a number can hold.
+        for number in ["9".repeat(500), "1e999999".to_owned(), "0x".to_owned() + &"f".repeat(400)] {
+            if let Ok(condition) = Condition::compile(&format!("event.a == {number}")) {
+                let _ = condition.holds(&facts(&json!({"a": 1})));
+            }
+        }
+    }
+
     /// On the stack that a thread of tests has, and without optimisation.
     #[test]
     fn the_deepest_conditions_fit_on_the_stack() {

@@ -2,14 +2,22 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use croner::errors::CronError;
+use outrigger_contract::excerpt::cut;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use time::OffsetDateTime;
+use time::{Date, Duration, Month, OffsetDateTime, Time, UtcOffset};
 
 use super::{JobRecord, ScheduleRecord};
 
 /// Later than this, a job is late: the process was not there when its time came.
-const LATE: time::Duration = time::Duration::minutes(1);
+const LATE: Duration = Duration::minutes(1);
+/// Bytes of a cron expression. One that lists every second, minute and hour has less.
+const LONGEST: usize = 1_000;
+/// Days that are looked at for the next time, those in other months and years left out. The rarest one that there is comes within
+/// 40 years: a 29th of February on a certain day of the week.
+const MOST_DAYS: usize = 15_000;
+/// The last year that an expression may name.
+const LAST_YEAR: i32 = croner::YEAR_UPPER_LIMIT;
 
 /// A cron expression in UTC: minute, hour, day of the month, month, day of the week; a sixth field in front for seconds.
 #[derive(Clone, Debug)]
@@ -81,9 +89,49 @@ impl Cron {
     /// The first time after this one. None where there is none, as on the 30th of February.
     #[must_use]
     pub fn after(&self, moment: OffsetDateTime) -> Option<OffsetDateTime> {
-        let moment = DateTime::<Utc>::from_timestamp(moment.unix_timestamp(), moment.nanosecond())?;
-        let next = self.cron.find_next_occurrence(&moment, false).ok()?;
-        OffsetDateTime::from_unix_timestamp(next.timestamp()).ok()
+        self.search(moment, &mut 0).ok().flatten()
+    }
+
+    /// The same; counts the days that it looks at. The library would go on for thousands of years where nothing fits.
+    fn search(&self, moment: OffsetDateTime, looked_at: &mut usize) -> Result<Option<OffsetDateTime>, CronError> {
+        let first = moment.checked_to_offset(UtcOffset::UTC).and_then(|at| at.replace_nanosecond(0).ok());
+        let Some(first) = first.and_then(|at| at.checked_add(Duration::SECOND)) else { return Ok(None) };
+        let pattern = &self.cron.pattern;
+        let (mut date, mut earliest) = (first.date(), first.time());
+        while date.year() <= LAST_YEAR {
+            let next = if !pattern.year_match(date.year())? {
+                Date::from_calendar_date(date.year() + 1, Month::January, 1).ok()
+            } else if !pattern.month_match(u8::from(date.month()).into())? {
+                date.replace_day(1).ok().and_then(|date| date.checked_add(Duration::days(31))?.replace_day(1).ok())
+            } else {
+                *looked_at += 1;
+                if pattern.day_match(date.year(), u8::from(date.month()).into(), date.day().into())?
+                    && let Some(time) = self.time(earliest)
+                {
+                    return Ok(Some(date.with_time(time).assume_utc()));
+                }
+                date.next_day().filter(|_| *looked_at < MOST_DAYS)
+            };
+            let Some(next) = next else { break };
+            (date, earliest) = (next, Time::MIDNIGHT);
+        }
+        Ok(None)
+    }
+
+    /// The first time of a day from this one on.
+    fn time(&self, earliest: Time) -> Option<Time> {
+        let pattern = &self.cron.pattern;
+        let (hour, minute, second) = earliest.as_hms();
+        for at_hour in (hour..24).filter(|at| pattern.hour_match((*at).into()).unwrap_or(false)) {
+            let first = if at_hour == hour { minute } else { 0 };
+            for at_minute in (first..60).filter(|at| pattern.minute_match((*at).into()).unwrap_or(false)) {
+                let mut seconds = if (at_hour, at_minute) == (hour, minute) { second..60 } else { 0..60 };
+                if let Some(at_second) = seconds.find(|at| pattern.second_match((*at).into()).unwrap_or(false)) {
+                    return Time::from_hms(at_hour, at_minute, at_second).ok();
+                }
+            }
+        }
+        None
     }
 }
 
@@ -91,7 +139,11 @@ impl FromStr for Cron {
     type Err = InvalidCron;
 
     fn from_str(text: &str) -> Result<Self, InvalidCron> {
-        let invalid = |reason: String| InvalidCron { text: text.to_owned(), reason };
+        // What is wrong may quote the text once more.
+        let invalid = |reason: String| InvalidCron { text: cut(text.to_owned(), 80), reason: cut(reason, 200) };
+        if text.len() > LONGEST {
+            return Err(invalid(format!("it is {} bytes long; the limit is {LONGEST}", text.len())));
+        }
         let cron = croner::Cron::from_str(text).map_err(|error| invalid(error.to_string()))?;
         Ok(Self { text: text.to_owned(), cron })
     }

@@ -187,6 +187,14 @@ mod tests {
     }
 
     #[test]
+    fn s03_long_addresses_are_not_read() {
+        for path in ["ä.".repeat(1_000_000), "../".repeat(1_000_000), format!("a/{}", "%".repeat(3_000))] {
+            let failure = spec(&wanted(&format!("https://{path}"))).expect_err("it is too long");
+            assert_eq!((failure.code, failure.message.as_str()), (Code::InvalidInput, "the address is too long"));
+        }
+    }
+
+    #[test]
     fn s16_headers_are_those_that_are_free() {
         let check = |name: &str, value: &str, expected: Option<&str>| {
             let headers = BTreeMap::from([(name.to_owned(), SecretText::new(value.to_owned()))]);

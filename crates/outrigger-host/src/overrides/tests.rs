@@ -202,3 +202,17 @@ fn variables_that_set_nothing_are_told_with_the_reason() {
     check("BILLING_API__TOKEN", Some("could be for `billing-api` or `billing_api`: a variable cannot tell"));
     check("BILLING_API__TOKN", Some("names no key of the plugin `billing-api`"));
 }
+
+#[test]
+fn s03_a_configuration_file_of_megabytes_is_not_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let overrides = HostOverrides::new(folder.path(), None, BTreeMap::new());
+    let manifest = Manifest::parse(MANIFEST).expect("a manifest");
+    for (name, text) in [("price-list.json", "[".repeat(5 << 20)), ("price-list.yaml", "é".repeat(5 << 20))] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        let failure = overrides.layers(&manifest.name, &manifest.configuration).remove(0).expect_err("it is refused");
+        assert_eq!(failure.code, Code::Io, "{failure}");
+        std::fs::remove_file(&path).expect("removed");
+    }
+}

@@ -7,6 +7,7 @@ use outrigger_contract::Digest;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{EntryFault, PackageError};
+use crate::disk::Careful;
 
 /// The content of one file. It can be read once.
 pub(super) struct Content<'a> {
@@ -57,8 +58,9 @@ impl Content<'_> {
         Ok(bytes)
     }
 
-    /// Copies everything into a file.
-    pub(super) fn write_to(&mut self, file: &mut std::fs::File, path: &Path) -> Result<Digest, PackageError> {
+    /// Copies everything into a file, as long as there is room on the disk.
+    pub(super) fn write_to(&mut self, file: std::fs::File, path: &Path) -> Result<Digest, PackageError> {
+        let mut file = Careful::new(file, path.parent().unwrap_or(Path::new(".")));
         self.copy_to(|piece| file.write_all(piece).map_err(|source| PackageError::from_io(path, "write", source)))
     }
 

@@ -55,7 +55,7 @@ impl Indexer {
 impl Visit for Indexer {
     fn file(&mut self, path: PackagePath, content: &mut Content<'_>) -> Result<(), PackageError> {
         let sha256 = match self.target.as_ref().map(|target| target.join(&path)) {
-            Some(target) => content.write_to(&mut self.create(&target)?, &target)?,
+            Some(target) => content.write_to(self.create(&target)?, &target)?,
             None => content.copy_to(|_| Ok(()))?,
         };
         self.files.push(PackageFile { path, size: content.size, sha256 });

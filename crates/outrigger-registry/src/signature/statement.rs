@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use outrigger_contract::excerpt::excerpt;
 use outrigger_contract::manifest::{Manifest, PackagePath};
 use outrigger_contract::{Digest, PluginName};
 use semver::Version;
@@ -58,8 +59,10 @@ impl Statement {
         let Self { plugin, version, signed_at: _, files: listed } = self;
         if (plugin, version) != (&manifest.name, &manifest.version) {
             return Err(format!(
-                "it is the signature of {plugin} {version}, not of {} {}",
-                manifest.name, manifest.version
+                "it is the signature of {plugin} {}, not of {} {}",
+                excerpt(version.to_string()),
+                manifest.name,
+                manifest.version
             ));
         }
         let mut left: BTreeMap<&PackagePath, &Digest> = listed.iter().collect();

@@ -7,13 +7,14 @@
 //! too, and refused at once.
 
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, DirEntry, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use outrigger_contract::{Code, Digest};
 use outrigger_engine::runtime::RuntimeFault;
@@ -22,7 +23,7 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::compiler::{self, CompileLimits};
+use super::compiler::{self, CodeBound, CompileLimits};
 use super::component;
 use super::engine::Layout;
 use super::measure::{self, Measure};
@@ -83,6 +84,7 @@ impl Cache {
                 folder.display()
             )));
         }
+        forget_unfinished(folder);
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let inner = Inner {
@@ -214,9 +216,13 @@ impl Inner {
         };
         let started = std::time::Instant::now();
         let limits = self.compiling.limits.of(measure);
-        let (code, temporary) = temporary(path).map_err(io)?;
         let component = File::open(component).map_err(io)?;
-        let compiled = compiler::compile(program, self.compiling.layout, limits, component, code).await;
+        // Others that are compiled meanwhile have as much.
+        let room = free(&self.folder).map_or(u64::MAX, |free| free.saturating_sub(LEFT) / COMPILED_AT_ONCE as u64);
+        let size = component.metadata().map_err(io)?.len();
+        let size = CodeBound::of(size, room).ok_or_else(compiler::no_room)?;
+        let (code, temporary) = temporary(path).map_err(io)?;
+        let compiled = compiler::compile(program, self.compiling.layout, limits, size, component, code).await;
         let (engine, path) = (engine.clone(), path.to_owned());
         let loading = move || {
             let stored = compiled.and_then(|()| {
@@ -279,6 +285,8 @@ impl Inner {
 
 /// What files of components that took too much end in.
 const REFUSED: &str = "refused";
+/// What files that are being written end in.
+const TEMPORARY: &str = ".tmp";
 
 async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RuntimeFault> {
     tokio::task::spawn_blocking(work).await.map_err(|error| stopped(&error))
@@ -324,12 +332,31 @@ fn store(path: &Path, code: &[u8]) -> io::Result<()> {
     // The checksum is there first: code without one is never loaded, and code that does not match is made again.
     let sum = checksum(code)?;
     // It can be compiled again; the database needs the room more.
-    let disk = rustix::fs::statvfs(path.parent().unwrap_or(Path::new(".")))?;
-    if disk.f_bavail.saturating_mul(disk.f_frsize) < LEFT + code.len() as u64 {
+    if free(path.parent().unwrap_or(Path::new(".")))? < LEFT + code.len() as u64 {
         return Err(io::ErrorKind::StorageFull.into());
     }
     replace(&checksum_path(path), sum.as_bytes())?;
     replace(path, code)
+}
+
+/// Free space on the disk of a folder, in bytes.
+fn free(folder: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Removes what processes that died have left half done. None takes as long as that to compile something.
+fn forget_unfinished(folder: &Path) {
+    const LONGEST: Duration = Duration::from_secs(3_600);
+    let is_old = |entry: &DirEntry| {
+        let changed = entry.metadata().and_then(|found| found.modified());
+        changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > LONGEST))
+    };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().ends_with(TEMPORARY.as_bytes()) && is_old(&entry) {
+            _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -345,7 +372,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 fn temporary(path: &Path) -> io::Result<(File, PathBuf)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let temporary = path.with_extension(format!("{}.{number}.tmp", std::process::id()));
+    let temporary = path.with_extension(format!("{}.{number}{TEMPORARY}", std::process::id()));
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     Ok((file, temporary))
 }
@@ -365,5 +392,27 @@ fn checksum(mut from: impl Read) -> io::Result<String> {
                 length += count as u64;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn s09_what_was_left_half_done_is_removed() {
+        let folder = tempfile::tempdir().expect("made");
+        let old = SystemTime::now() - Duration::from_secs(7_200);
+        for (name, modified) in [("a.1.0.tmp", old), ("b.1.0.tmp", SystemTime::now()), ("c.cwasm", old)] {
+            let file = File::create(folder.path().join(name)).expect("made");
+            file.set_modified(modified).expect("set");
+        }
+        forget_unfinished(folder.path());
+        let left = std::fs::read_dir(folder.path()).expect("read").flatten().map(|entry| entry.file_name());
+        let mut left: Vec<_> = left.collect();
+        left.sort();
+        assert_eq!(left, ["b.1.0.tmp", "c.cwasm"]);
     }
 }

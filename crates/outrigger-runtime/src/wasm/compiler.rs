@@ -25,11 +25,16 @@ use super::measure::Measure;
 const ARGUMENT: &str = "internal-compile";
 /// Exit code of a child whose component cannot be compiled, for what it says on its standard error.
 const INVALID: u8 = 2;
+/// The same of one whose code could not be written.
+const UNWRITTEN: u8 = 3;
 /// Time on the clock for each second of computing time: the machine may be busy.
 const PATIENCE: u32 = 10;
 /// Bytes of a child's complaint that are kept.
 const LONGEST_COMPLAINT: u64 = 2_000;
-/// The largest compiled code that is stored.
+/// The largest compiled code that is stored, in bytes: so much, and so many times the size of the component, which is several
+/// times what it usually takes.
+const CODE: u64 = 64 << 20;
+const CODE_TIMES: u64 = 16;
 const LARGEST_CODE: u64 = 2 << 30;
 
 /// Whether this program takes [`ARGUMENT`].
@@ -60,6 +65,43 @@ impl CompileLimits {
     }
 }
 
+/// How large compiled code may be, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CodeBound {
+    usual: u64,
+    /// What the disk has room for.
+    room: u64,
+}
+
+impl CodeBound {
+    /// Of a component of this size. None where there is not even room for as much as the component itself.
+    pub(super) fn of(wasm: u64, room: u64) -> Option<Self> {
+        let usual = CODE.saturating_add(wasm.saturating_mul(CODE_TIMES)).min(LARGEST_CODE);
+        (room >= wasm).then_some(Self { usual, room })
+    }
+
+    fn bytes(self) -> u64 {
+        self.usual.min(self.room)
+    }
+
+    /// What to say of code that is larger.
+    fn exceeded(self) -> RuntimeFault {
+        match self.room < self.usual {
+            true => no_room(),
+            false => {
+                let message =
+                    format!("compiling the component makes more than {} of code", ByteSize::bytes(self.usual));
+                RuntimeFault::new(Code::CompileLimit, message)
+            }
+        }
+    }
+}
+
+/// The disk has no room for compiled code.
+pub(super) fn no_room() -> RuntimeFault {
+    RuntimeFault::new(Code::DiskFull, "the disk has no room for the component's compiled code")
+}
+
 /// To be called first in `main` of a program that compiles components in processes of its own. Where this process is such a
 /// child, it compiles, and the answer is what the program is to exit with.
 #[must_use]
@@ -71,9 +113,9 @@ pub fn compile_if_asked() -> Option<ExitCode> {
     }
     Some(match child(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(complaint) => {
+        Err((code, complaint)) => {
             _ = write!(io::stderr(), "{complaint}");
-            ExitCode::from(INVALID)
+            ExitCode::from(code)
         }
     })
 }
@@ -85,17 +127,25 @@ pub(super) fn this_program() -> Option<PathBuf> {
 }
 
 /// Limits itself before anything else, then compiles.
-fn child(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
+fn child(arguments: impl Iterator<Item = OsString>) -> Result<(), (u8, String)> {
+    let code = compiled(arguments).map_err(|complaint| (INVALID, complaint))?;
+    let written = io::stdout().write_all(&code).and_then(|()| io::stdout().flush());
+    written.map_err(|error| (UNWRITTEN, error.to_string()))
+}
+
+fn compiled(arguments: impl Iterator<Item = OsString>) -> Result<Vec<u8>, String> {
     let arguments: Vec<_> = arguments.filter_map(|argument| argument.into_string().ok()).collect();
-    let [layout, cpu, memory] = &arguments[..] else { return Err("it takes a layout, seconds and bytes".to_owned()) };
+    let [layout, cpu, memory, size] = &arguments[..] else {
+        return Err("it takes a layout, seconds, and bytes of memory and of code".to_owned());
+    };
     let layout = Layout::from_name(layout).ok_or("there is no such layout")?;
     let number = |text: &String| text.parse::<u64>().map_err(|error| error.to_string());
-    let (cpu, memory) = (number(cpu)?, number(memory)?);
+    let (cpu, memory, size) = (number(cpu)?, number(memory)?, number(size)?);
     for (resource, limit) in [
         (Resource::Cpu, cpu),
         // Memory that can be written to; address space is not counted, of which the allocator reserves more than it uses.
         (Resource::Data, memory),
-        (Resource::Fsize, LARGEST_CODE),
+        (Resource::Fsize, size),
         (Resource::Core, 0),
     ] {
         // At the first one of two for computing time, the signal says which limit it was.
@@ -105,19 +155,19 @@ fn child(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
     let mut wasm = Vec::new();
     io::stdin().read_to_end(&mut wasm).map_err(|error| format!("the component cannot be read: {error}"))?;
     let engine = engine::for_compiling(layout).map_err(|error| format!("{error:#}"))?;
-    let code = engine.precompile_component(&wasm).map_err(|error| format!("{error:#}"))?;
-    drop(wasm);
-    io::stdout().write_all(&code).and_then(|()| io::stdout().flush()).map_err(|error| error.to_string())
+    engine.precompile_component(&wasm).map_err(|error| format!("{error:#}"))
 }
 
 /// Compiles a component in a process of its own, into a file.
 ///
 /// # Errors
-/// [`Code::CompileLimit`] where it took too much, [`Code::InvalidComponent`] where it cannot be compiled.
+/// [`Code::CompileLimit`] where it took too much, [`Code::DiskFull`] where there is no room for the code,
+/// [`Code::InvalidComponent`] where it cannot be compiled.
 pub(super) async fn compile(
     program: &Path,
     layout: Layout,
     limits: CompileLimits,
+    size: CodeBound,
     component: File,
     code: File,
 ) -> Result<(), RuntimeFault> {
@@ -127,7 +177,7 @@ pub(super) async fn compile(
     let CompileLimits { cpu, memory } = limits;
     let seconds = cpu.as_secs().max(1);
     let mut command = tokio::process::Command::new(program);
-    command.arg(ARGUMENT).args([layout.name().to_owned(), seconds.to_string(), memory.to_string()]);
+    command.arg(ARGUMENT).arg(layout.name()).args([seconds, memory, size.bytes()].map(|number| number.to_string()));
     command.env_clear().current_dir("/").kill_on_drop(true);
     command.stdin(component).stdout(code).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(internal)?;
@@ -148,6 +198,11 @@ pub(super) async fn compile(
     };
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(()),
+        (Some(code), _) if code == i32::from(UNWRITTEN) => Err(match () {
+            () if said.contains(TOO_LARGE) => size.exceeded(),
+            () if NO_ROOM.iter().any(|text| said.contains(text)) => no_room(),
+            () => RuntimeFault::new(Code::Io, format!("compiled code could not be stored: {said}")),
+        }),
         (Some(_), _) if WANT_OF_MEMORY.iter().any(|text| said.contains(text)) => {
             exceeded(format!("takes more than {} of memory", ByteSize::bytes(memory)))
         }
@@ -159,7 +214,7 @@ pub(super) async fn compile(
         (_, Some(SIGABRT | SIGKILL | SIGSEGV | SIGBUS)) => {
             exceeded(format!("takes more than {} of memory", ByteSize::bytes(memory)))
         }
-        (_, Some(SIGXFSZ)) => exceeded(format!("makes more than {} of code", ByteSize::bytes(LARGEST_CODE))),
+        (_, Some(SIGXFSZ)) => Err(size.exceeded()),
         _ => Err(RuntimeFault::new(Code::Internal, format!("the process that compiles ended with {status}: {said}"))),
     }
 }
@@ -167,9 +222,31 @@ pub(super) async fn compile(
 /// What a child says that could not get memory, or a thread for want of it.
 const WANT_OF_MEMORY: [&str; 4] = ["os error 12", "os error 11", "ut of memory", "memory allocation"];
 
+/// What a child says that cannot write: the file may not be so large; the disk is full, or a quota used up.
+const TOO_LARGE: &str = "os error 27";
+const NO_ROOM: [&str; 2] = ["os error 28", "os error 122"];
+
 const SIGABRT: i32 = 6;
 const SIGBUS: i32 = 7;
 const SIGKILL: i32 = 9;
 const SIGSEGV: i32 = 11;
 const SIGXCPU: i32 = 24;
 const SIGXFSZ: i32 = 25;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s09_compiled_code_is_bounded_by_its_component_and_by_the_disk() {
+        let check = |wasm: u64, room: u64, expected: Option<(u64, Code)>| {
+            let bound = CodeBound::of(wasm, room);
+            assert_eq!(bound.map(|bound| (bound.bytes(), bound.exceeded().code)), expected, "{wasm} {room}");
+        };
+        check(1 << 20, u64::MAX, Some((80 << 20, Code::CompileLimit)));
+        check(128 << 20, u64::MAX, Some((2 << 30, Code::CompileLimit)));
+        check(1 << 20, 5 << 20, Some((5 << 20, Code::DiskFull)));
+        check(1 << 20, 1 << 19, None);
+        check(u64::MAX, u64::MAX, Some((2 << 30, Code::CompileLimit)));
+    }
+}

@@ -78,3 +78,30 @@ async fn a_list_is_no_object_within_a_body_either() {
         assert!(answer.status.is_success(), "{path}: {answer:?}");
     }
 }
+
+/// Whatever is wrong with a large body, the answer is small.
+#[tokio::test]
+async fn s03_what_is_wrong_with_a_large_body_is_said_in_short() {
+    let server = Server::start().await;
+    let unknown: Vec<_> = (0..400_000).map(|number| format!("\"key{number:06}\":0")).collect();
+    let unknown = format!("{{{}}}", unknown.join(","));
+    assert!(unknown.len() > 5_000_000);
+    let long = "x".repeat(5_000_000);
+    let nested = "[".repeat(1_000_000);
+    for (path, body) in [
+        ("/api/v1/webhooks", unknown),
+        ("/api/v1/webhooks", format!("{{\"{long}\":1}}")),
+        ("/api/v1/webhooks", format!("{{\"url\":{{\"{long}\":1}}}}")),
+        ("/api/v1/webhooks", format!("{{\"events\":\"{long}\"}}")),
+        ("/api/v1/webhooks", format!("{{\"url\":{nested}")),
+        ("/api/v1/webhooks", "{\"url\":1e1000000000}".to_owned()),
+        ("/api/v1/webhooks", format!("{{\"url\":{}}}", "9".repeat(5_000_000))),
+        (EXECUTE, format!("{{\"function\":\"echo\",\"args\":{{\"a\":{nested}")),
+    ] {
+        let call = Call::new(Method::POST, path).header("content-type", "application/json").body(body.clone());
+        let answer = server.send(call).await;
+        let code = answer.json()["code"].as_str().map(str::to_owned);
+        assert!(matches!(code.as_deref(), Some("invalid_input" | "invalid_usage")), "{path} {}: {code:?}", &body[..20]);
+        assert!(answer.json().to_string().len() < 200_000, "{path} {}", &body[..20]);
+    }
+}

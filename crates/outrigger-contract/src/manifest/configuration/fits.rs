@@ -11,6 +11,8 @@ use super::{AdditionalProperties, Property, PropertyKind};
 const SHOWN: usize = 20;
 /// Items of a list in a manifest that are compared with each other.
 const MOST_UNIQUE: usize = 500;
+/// Items of a list, or members of an object, in a manifest. Each may be compared with all choices.
+const MOST_PARTS: usize = 5_000;
 
 impl Property {
     /// Why a value does not fit; `Ok` when nothing is known against it.
@@ -77,6 +79,7 @@ impl Property {
         if self.unique_items && (1..items.len()).any(|index| items[..index].contains(&items[index])) {
             return Err("an item stands there twice".to_owned());
         }
+        few(items.len(), "items")?;
         match &self.items {
             Some(property) => items.iter().try_for_each(|item| property.fits(item)),
             None => Ok(()),
@@ -89,6 +92,7 @@ impl Property {
         {
             return Err(format!("the property `{name}` is missing"));
         }
+        few(members.len(), "members")?;
         members.iter().try_for_each(|(name, value)| match (self.properties.get(name), &self.additional_properties) {
             (Some(property), _) => property.fits(value),
             (None, Some(AdditionalProperties::Each(property))) => property.fits(value),
@@ -97,6 +101,10 @@ impl Property {
             (None, _) => Err(format!("there is no property `{name}`")),
         })
     }
+}
+
+fn few(count: usize, of: &str) -> Result<(), String> {
+    if count <= MOST_PARTS { Ok(()) } else { Err(format!("{count} {of} are too many; the limit is {MOST_PARTS}")) }
 }
 
 fn within(count: usize, least: Option<u32>, most: Option<u32>, of: &str) -> Result<(), String> {

@@ -2,6 +2,7 @@
 
 use super::{FULL, LEAST};
 use crate::manifest::Manifest;
+use crate::types::{Function, Outcome, TypeGraph};
 
 fn problems(text: &str) -> String {
     Manifest::parse(text).expect_err("the manifest is wrong").to_string()
@@ -276,4 +277,94 @@ fn s03_many_problems_are_counted_and_not_all_told() {
     let error = Manifest::parse(&with_key(&keys)).expect_err("it is refused");
     assert_eq!(error.problems().len(), 101);
     assert_eq!(error.problems()[100].message, "39900 more problems are not shown");
+}
+
+#[test]
+fn s03_what_was_meant_is_only_said_of_what_is_told() {
+    // Looking for it would take minutes for all of them, without optimisation.
+    let keys: String = (0..30_000).map(|number| format!("subscriptionz{number} = 1\n")).collect();
+    let started = std::time::Instant::now();
+    let error = Manifest::parse(&format!("{keys}{LEAST}")).expect_err("it is refused");
+    assert_eq!(error.problems().len(), 101);
+    assert_eq!(error.problems()[0].hint.as_deref(), Some("did you mean `subscriptions`?"));
+    assert!(started.elapsed() < std::time::Duration::from_secs(30), "{:?}", started.elapsed());
+}
+
+#[test]
+fn s03_lists_of_a_manifest_are_short() {
+    let many = |items: &str, count| vec![items; count].join(",");
+    let check = |text: &str, expected: &str| {
+        let error = problems_after_least(text);
+        assert!(error.contains(expected) && error.len() < 10_000, "{}", &error[..error.len().min(500)]);
+    };
+    // Each file is held against each.
+    check(
+        &format!("[permissions]\nfiles = [{}]", many("{path=\"/a\"}", 60_000)),
+        "60000 items are too many; the limit is 1000",
+    );
+    let renames: Vec<_> = (0..1_001).map(|number| format!("a{number} = \"b{number}\"")).collect();
+    let step =
+        |renames: &[String]| format!("[[migrations]]\nfrom = \"<1\"\nrename-state = {{{}}}\n", renames.join(","));
+    check(&step(&renames), "1001 keys are too many; the limit is 1000");
+    check(&step(&renames[..501]).repeat(2), "more than 1000 changes");
+    let items =
+        format!("[configuration.a]\ntype = \"array\"\nitems = {{ type = \"integer\", enum = [{}] }}\n", many("1", 500));
+    check(&format!("{items}default = [{}]", many("1", 5_001)), "5001 items are too many; the limit is 5000");
+}
+
+#[test]
+fn s03_versions_are_short() {
+    let long = "1".repeat(500_000);
+    let check = |text: &str, expected: &str| {
+        let error = problems(text);
+        assert!(error.contains(expected) && error.len() < 1_000, "{}", &error[..error.len().min(500)]);
+    };
+    check(&LEAST.replace("0.1.0", &format!("1.0.0-a{long}")), "bytes long; the limit is 128");
+    check(&format!("{}\n[dependencies]\nother = \"={long}\"", LEAST.trim()), "500001 bytes long; the limit is 256");
+    let comparators = vec![">0"; 33].join(",");
+    check(&format!("{}\n[dependencies]\nother = \"{comparators}\"", LEAST.trim()), "not a version requirement");
+}
+
+#[test]
+fn s03_few_unknown_functions_are_told() {
+    let functions: String = (0..10_000).map(|number| format!("[functions.f{number}]\n")).collect();
+    let manifest = Manifest::parse(&format!("{}\n{functions}", LEAST.trim())).expect("a manifest");
+    let function = |number: usize| Function {
+        name: format!("{}-{number}", "x".repeat(100)),
+        interface: None,
+        export: String::new(),
+        docs: String::new(),
+        params: Vec::new(),
+        outcome: Outcome { ok: None, err: None },
+    };
+    let graph = TypeGraph { functions: (0..2_000).map(function).collect(), ..TypeGraph::default() };
+    let unknown = manifest.unknown_functions(&graph);
+    assert_eq!(unknown.len(), 20);
+    assert!(unknown.iter().all(|unknown| unknown.hint.len() < 4_000 && unknown.hint.ends_with("and more")));
+}
+
+#[test]
+fn s03_deep_and_broken_manifests_are_refused() {
+    let started = std::time::Instant::now();
+    for (what, text) in [
+        ("lists", format!("a = {}", "[".repeat(500_000))),
+        ("tables", format!("a = {}", "{a=".repeat(300_000))),
+        ("dots in a key", format!("{}a = 1", "a.".repeat(500_000))),
+        ("dots in a header", format!("[{}a]", "a.".repeat(500_000))),
+        ("faults", "=\n".repeat(500_000)),
+        ("quotes", "a = \"\n".repeat(150_000)),
+        ("digits", format!("version = {}", "9".repeat(1_000_000))),
+        ("headers", "[a]\n".repeat(250_000)),
+    ] {
+        let error = Manifest::parse(&text).expect_err(what);
+        assert!(
+            error.problems().len() <= 101 && error.to_string().len() < 50_000,
+            "{what}: {}",
+            error.problems().len()
+        );
+    }
+    assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
+    // As deep as the format lets it be, a property is read.
+    let deep = format!("[configuration.a]\ntype = \"array\"\n{}type = \"array\"", "items.".repeat(60));
+    let _ = Manifest::parse(&format!("{}\n{deep}", LEAST.trim()));
 }

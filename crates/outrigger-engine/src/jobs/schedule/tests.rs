@@ -48,6 +48,79 @@ fn the_next_time_is_found() {
     check("30 8 * * *", datetime!(2026-11-21 08:30 UTC), Some(datetime!(2026-11-22 08:30 UTC)));
 }
 
+/// The library itself says what comes next, wherever there is something.
+#[test]
+fn the_next_time_is_that_of_the_library() {
+    let moments = [
+        datetime!(2026-11-21 08:30:00.5 UTC),
+        datetime!(2027-12-31 23:59:59.9 UTC),
+        datetime!(2028-02-28 23:59:58 UTC),
+        datetime!(2026-01-31 22:15:00 -05:00),
+    ];
+    for text in [
+        "* * * * *",
+        "*/7 * * * * *",
+        "59 59 23 * * *",
+        "15,45 1-5,22 * * *",
+        "0 0 1 1 *",
+        "0 12 L * *",
+        "0 9 15W * *",
+        "30 6 * * MON#2",
+        "0 0 * * FRIL",
+        "0 0 13 * +FRI",
+        "0 0 13 * FRI",
+        "0 0 29 2 *",
+        "5 4 3 2 1 * 2030-2040/5",
+        "0 0 0 1 6 * 4999",
+        "@weekly",
+        "0 0 31 4,6,12 *",
+    ] {
+        let cron: Cron = text.parse().unwrap();
+        for moment in moments {
+            let from = chrono::DateTime::from_timestamp(moment.unix_timestamp(), moment.nanosecond()).unwrap();
+            let expected = cron.cron.find_next_occurrence(&from, false).unwrap().timestamp();
+            assert_eq!(cron.after(moment).map(OffsetDateTime::unix_timestamp), Some(expected), "{text} after {moment}");
+        }
+    }
+}
+
+#[test]
+fn s03_the_search_for_a_time_that_never_comes_ends() {
+    let now = datetime!(2026-11-21 08:30 UTC);
+    for text in [
+        "0 0 30 2 *",
+        "0 0 31 2,4,6,9,11 +MON",
+        // No first Monday is on the 31st: all days are looked at.
+        "0 0 31 * +MON#1",
+        "0 0 1-10 * +1#5,2#5,3#5,4#5,5#5,6#5,0#5,1L,2L,3L",
+        "0 0 31W 2,4,6,9,11 *",
+        "0 0 0 30 2 * 4999",
+    ] {
+        let (cron, mut looked_at) = (text.parse::<Cron>().unwrap(), 0);
+        assert!(matches!(cron.search(now, &mut looked_at), Ok(None)), "{text}");
+        assert!(looked_at <= MOST_DAYS, "{text}: {looked_at}");
+    }
+    // The rarest day that there is, over a century without a leap year, is not missed.
+    let rarest: Cron = "0 0 29 2 +MON".parse().unwrap();
+    assert_eq!(rarest.after(datetime!(2072-03-01 0:00 UTC)), Some(datetime!(2112-02-29 0:00 UTC)));
+    // Times beyond all that there are.
+    assert_eq!(rarest.after(datetime!(9999-12-31 23:59:59 -12:00)), None);
+    assert_eq!(rarest.after(datetime!(9999-12-31 23:59:59 UTC)), None);
+}
+
+#[test]
+fn s03_long_expressions_are_not_read() {
+    for text in [format!("{} * * * *", vec!["0-59/1"; 200_000].join(",")), "@".repeat(1_000_000)] {
+        let error = text.parse::<Cron>().expect_err("it is too long").to_string();
+        assert!(error.contains("bytes long; the limit is 1000") && error.len() < 300, "{error}");
+    }
+    let every = |count: u8| (0..count).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
+    let longest = format!("{} {} {} {} {} {}", every(60), every(60), every(24), "1,31", "1,12", every(7));
+    assert!(longest.parse::<Cron>().is_ok(), "{}", longest.len());
+    let strange = format!("* * * * {}", "Ä".repeat(450));
+    assert!(strange.parse::<Cron>().expect_err("it is none").to_string().len() < 400);
+}
+
 #[test]
 fn what_is_no_expression_is_refused() {
     for text in ["", "* * *", "61 * * * *", "every day"] {
