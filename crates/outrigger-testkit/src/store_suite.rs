@@ -202,6 +202,7 @@ macro_rules! store_contract {
                 deliveries_go_with_their_webhook
                 dead_letters_are_revived
                 ended_deliveries_are_dropped
+                s06_pending_deliveries_of_others_are_not_displaced
             }
             updates {
                 a_switch_shows_all_of_it_at_once
