@@ -7,6 +7,7 @@ pub mod access;
 pub mod account;
 pub mod audit;
 pub mod call;
+pub mod cap;
 pub mod configuration;
 pub mod correlation;
 pub mod engine;

@@ -34,7 +34,7 @@ pub use events::{EventFilter, EventStore};
 pub use health::HealthStore;
 pub use hooks::HookStore;
 pub use jobs::{JobFilter, JobStore};
-pub use keep::{Bound, Keep, Owner, Share, fair_shares};
+pub use keep::{Amount, Bound, Keep, Owner, Share, fair_shares};
 pub use requests::{RequestProgress, RequestRecord, RequestStore};
 pub use templates::{TemplateMade, TemplateRecord, TemplateStore, TemplateSummary};
 pub use updates::{Keeps, Predecessor, StateChange, StateStamp, Switch, UpdateStore};

@@ -118,10 +118,10 @@ pub struct DeliveryRecord {
 }
 
 impl DeliveryRecord {
-    /// Whose share of what is kept it counts for: that of its webhook, by the event's name.
+    /// Whose share of what is kept it counts for: that of whoever made its webhook, by webhook and event.
     #[must_use]
-    pub fn owner_of_row(&self) -> crate::store::Owner {
-        crate::store::Owner { account: format!("webhook {}", self.webhook), source: self.name.to_string() }
+    pub fn owner_of_row(&self, made_by: &str) -> crate::store::Owner {
+        crate::store::Owner { account: made_by.to_owned(), source: format!("{} {}", self.webhook, self.name) }
     }
 }
 

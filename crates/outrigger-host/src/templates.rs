@@ -3,14 +3,11 @@
 use outrigger_api::{ApiError, ApiResult, Code, TemplateInfo, TemplateMade, TemplateSummary};
 use outrigger_contract::{Template, TemplateName};
 use outrigger_engine::store::{self, TemplateRecord};
-use outrigger_engine::{Store, heavy};
+use outrigger_engine::{Store, cap, heavy};
 use outrigger_registry::{TemplateError, built_in_templates};
 
 use crate::convert;
 use crate::packages::chain;
-
-/// How many templates a team may keep.
-pub(crate) const MOST: usize = 500;
 
 /// All templates, by name.
 pub(crate) async fn list(store: &dyn Store) -> ApiResult<Vec<TemplateSummary>> {
@@ -19,6 +16,14 @@ pub(crate) async fn list(store: &dyn Store) -> ApiResult<Vec<TemplateSummary>> {
     let mut all: Vec<_> = built_in.chain(own.into_iter().map(own_summary)).collect();
     all.sort_by(|left, right| left.name.cmp(&right.name));
     Ok(all)
+}
+
+/// Looks whether there is room for a template, or for what it is to be.
+pub(crate) async fn check_room(store: &dyn Store, template: &Template, created_by: &str) -> ApiResult<()> {
+    let others = store.template_list().await.map_err(convert::store_error)?;
+    let others = others.iter().filter(|other| other.name != template.name);
+    let others = others.map(|other| (cap::key_of(&other.made.created_by), other.size));
+    cap::TEMPLATES.check(cap::key_of(created_by), others, template.size() as u64).map_err(convert::error)
 }
 
 /// Checks or renders a template, where that holds up nobody.

@@ -2,10 +2,10 @@
 
 use outrigger_engine::events::NewEvent;
 use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
-use outrigger_engine::store::{JobFilter, StoreError};
-use sea_orm::sea_query::Expr;
+use outrigger_engine::store::{Amount, JobFilter, StoreError};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, Set, SqlErr,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, Set,
+    SqlErr, Statement, Value,
 };
 use time::OffsetDateTime;
 
@@ -94,20 +94,27 @@ pub(crate) fn queue(now: OffsetDateTime, busy: &[String]) -> Select<job::Entity>
     query.filter(free)
 }
 
-pub(crate) async fn backlog(database: &Database, account: Option<&str>) -> Result<u64, StoreError> {
-    use job::Column;
-    let waiting = [JobState::Queued, JobState::WaitingForApproval].map(JobState::as_str);
-    let of_account = |account: &str| {
-        let owners = "owner IN (SELECT id FROM owners WHERE kind = 'jobs' AND account = ?)";
-        Expr::cust_with_values(owners, [account])
+pub(crate) async fn backlog(database: &Database, account: Option<&str>) -> Result<Amount, StoreError> {
+    const ACTION: &str = "count the jobs that have not ended";
+    let statement = unended(database.read.get_database_backend(), account);
+    let Some(row) = database.read.query_one_raw(statement).await.map_err(failed(ACTION))? else {
+        return Ok(Amount::default());
     };
-    let query = job::Entity::find()
-        .select_only()
-        .column_as(Column::Id.count(), "number")
-        .filter(Column::State.is_in(waiting))
-        .apply_if(account, |query, account| query.filter(of_account(account)));
-    let number = query.into_tuple::<i64>().one(&database.read).await.map_err(failed("count the jobs that wait"))?;
-    columns::to_count("the number of jobs that wait", number.unwrap_or_default())
+    let number = |at| row.try_get_by_index::<i64>(at).map_err(failed(ACTION));
+    Ok(Amount {
+        records: columns::to_count("the number of jobs", number(0)?)?,
+        bytes: columns::to_count("the size of jobs", number(1)?)?,
+    })
+}
+
+/// How many jobs have not ended, and their bytes, read from an index.
+pub(crate) fn unended(backend: DbBackend, account: Option<&str>) -> Statement {
+    let of_account = if account.is_some() { " AND account = ?" } else { "" };
+    let sql = format!(
+        "SELECT count(*), coalesce(sum(size), 0) FROM jobs WHERE ended_at IS NULL \
+         AND owner IN (SELECT id FROM owners WHERE kind = 'jobs'{of_account})"
+    );
+    Statement::from_sql_and_values(backend, sql, account.map(Value::from))
 }
 
 pub(crate) async fn put(database: &Database, record: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use outrigger_engine::store::{Bound, Owner, Share, StoreError, fair_shares};
+use outrigger_engine::store::{Amount, Bound, Owner, Share, StoreError, fair_shares};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
 
 use crate::columns;
@@ -44,22 +44,16 @@ pub(crate) const JOBS: Table = Table { name: "jobs", at: "ended_at", may_go: "en
 pub(crate) const REQUESTS: Table = Table { name: "requests", at: "at", may_go: "1", counted: false };
 pub(crate) const DELIVERIES: Table =
     Table { name: "deliveries", at: "ended_at", may_go: "ended_at IS NOT NULL", counted: false };
-
-/// Records and their bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Amount {
-    pub(crate) records: u64,
-    pub(crate) bytes: u64,
-}
+/// None has a moment, so they go in the order in which they came. That is read from an index.
+pub(crate) const PENDING_DELIVERIES: Table =
+    Table { name: "deliveries", at: "ended_at", may_go: "ended_at IS NULL", counted: false };
 
 /// What owners have in a batch.
 pub(crate) type Amounts = BTreeMap<Owner, Amount>;
 
 /// Counts one record.
 pub(crate) fn count(amounts: &mut Amounts, owner: Owner, bytes: u64) {
-    let amount = amounts.entry(owner).or_default();
-    amount.records += 1;
-    amount.bytes += bytes;
+    amounts.entry(owner).or_default().add(bytes);
 }
 
 /// Notes what owners get, as part of a transaction that writes it. Answers with their ids.
@@ -120,12 +114,17 @@ pub(crate) async fn list(database: &Database) -> Result<Vec<Share>, StoreError> 
 /// Drops what lies beyond the bound. Answers how many records.
 pub(crate) async fn prune(database: &Database, table: Table, bound: &Bound) -> Result<u64, StoreError> {
     let mut dropped = drop_old(database, table, columns::from_time(bound.since)).await?;
-    dropped += cut(database, table, bound.most, Measure::Records).await?;
-    dropped += cut(database, table, bound.bytes, Measure::Bytes).await?;
+    dropped += prune_to(database, table, Amount { records: bound.most, bytes: bound.bytes }).await?;
     if dropped > 0 {
         forget(database, table).await?;
     }
     Ok(dropped)
+}
+
+/// Drops what is too much. Answers how many records.
+pub(crate) async fn prune_to(database: &Database, table: Table, most: Amount) -> Result<u64, StoreError> {
+    let dropped = cut(database, table, most.records, Measure::Records).await?;
+    Ok(dropped + cut(database, table, most.bytes, Measure::Bytes).await?)
 }
 
 /// What a share is measured in.
@@ -252,9 +251,7 @@ async fn remove(transaction: &Transaction, table: Table, rows: &[Row], displaced
     transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [ids.into()])).await?;
     let mut owners: BTreeMap<i64, Amount> = BTreeMap::new();
     for row in rows {
-        let amount = owners.entry(row.owner).or_default();
-        amount.records += 1;
-        amount.bytes += row.size;
+        owners.entry(row.owner).or_default().add(row.size);
     }
     for (owner, Amount { records, bytes }) in owners {
         let sql = "UPDATE owners SET records = records - ?, bytes = bytes - ?, dropped = dropped + ? WHERE id = ?";

@@ -11,8 +11,8 @@ use outrigger_engine::events::NewEvent;
 use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::jobs::{JobId, JobRecord, ScheduleRecord};
 use outrigger_engine::store::{
-    AccessStore, AuditFilter, AuditStore, ConfigurationRevision, GrantRecord, HookStore, JobFilter, JobStore, Keep,
-    KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter, RequestRecord, RequestStore, RevisionRecord,
+    AccessStore, Amount, AuditFilter, AuditStore, ConfigurationRevision, GrantRecord, HookStore, JobFilter, JobStore,
+    Keep, KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter, RequestRecord, RequestStore, RevisionRecord,
     RevisionSummary, RunRecord, Share, StateOutcome, StateWrite, StatisticsRow, Store, StoreError, TemplateRecord,
     TemplateStore, TemplateSummary, WriteFault,
 };
@@ -497,7 +497,7 @@ impl JobStore for SqliteStore {
         jobs::next(&self.database, now, busy).await
     }
 
-    async fn job_backlog(&self, account: Option<&str>) -> Result<u64, StoreError> {
+    async fn job_backlog(&self, account: Option<&str>) -> Result<Amount, StoreError> {
         jobs::backlog(&self.database, account).await
     }
 

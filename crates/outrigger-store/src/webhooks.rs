@@ -1,12 +1,14 @@
 //! Webhooks and what is on its way to them.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use outrigger_contract::WebhookName;
 use outrigger_engine::events::EventId;
-use outrigger_engine::store::{Bound, DeliveryFilter, MOVED, SWITCHED_OFF, StoreError, WebhookStore};
+use outrigger_engine::store::{Amount, Bound, DeliveryFilter, MOVED, Owner, SWITCHED_OFF, StoreError, WebhookStore};
 use outrigger_engine::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord};
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, Set, SqlErr};
+use sea_orm::{ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, Set, SqlErr};
 use time::OffsetDateTime;
 
 use crate::SqliteStore;
@@ -73,17 +75,20 @@ impl WebhookStore for SqliteStore {
     async fn outbox_put(&self, cursor: EventId, deliveries: &[DeliveryRecord]) -> Result<(), StoreError> {
         const ACTION: &str = "add deliveries";
         let transaction = self.database().begin(ACTION).await?;
-        let present = webhook::Entity::find().select_only().column(webhook::Column::Name).into_tuple::<String>();
-        let present = present.all(&transaction).await.map_err(failed(ACTION))?;
-        let there = |delivery: &&DeliveryRecord| present.iter().any(|name| name == delivery.webhook.as_str());
-        let deliveries: Vec<_> = deliveries.iter().filter(there).collect();
+        let makers: HashMap<String, String> =
+            makers(&transaction, None).await.map_err(failed(ACTION))?.into_iter().collect();
+        let owned = deliveries.iter().filter_map(|delivery| {
+            let made_by = makers.get(delivery.webhook.as_str())?;
+            Some((delivery, delivery.owner_of_row(made_by)))
+        });
+        let deliveries: Vec<(&DeliveryRecord, Owner)> = owned.collect();
         let mut amounts = Amounts::new();
-        for delivery in &deliveries {
-            owners::count(&mut amounts, delivery.owner_of_row(), 0);
+        for (_, owner) in &deliveries {
+            owners::count(&mut amounts, owner.clone(), 0);
         }
         let owners = owners::charge(&transaction, owners::DELIVERIES, amounts).await.map_err(failed(ACTION))?;
-        let row = |delivery: &DeliveryRecord| {
-            let owner = owners.get(&delivery.owner_of_row()).copied().unwrap_or_default();
+        let row = |(delivery, owner): (&DeliveryRecord, Owner)| {
+            let owner = owners.get(&owner).copied().unwrap_or_default();
             ActiveModel { owner: Set(owner), ..ActiveModel::of(delivery) }
         };
         let rows = deliveries.into_iter().map(row).collect();
@@ -100,17 +105,12 @@ impl WebhookStore for SqliteStore {
     async fn delivery_create(&self, delivery: &DeliveryRecord) -> Result<bool, StoreError> {
         const ACTION: &str = "add a delivery";
         let transaction = self.database().begin(ACTION).await?;
-        let owner = owners::charge_one(&transaction, owners::DELIVERIES, delivery.owner_of_row(), 0);
+        let makers = makers(&transaction, Some(&delivery.webhook)).await.map_err(failed(ACTION))?;
+        let [(_, made_by)] = &makers[..] else { return Ok(false) };
+        let owner = owners::charge_one(&transaction, owners::DELIVERIES, delivery.owner_of_row(made_by), 0);
         let owner = owner.await.map_err(failed(ACTION))?;
         let row = ActiveModel { owner: Set(owner), ..ActiveModel::of(delivery) };
-        let outcome = Entity::insert(row).exec_without_returning(&transaction).await;
-        match outcome {
-            Ok(_) => {}
-            Err(error) if matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))) => {
-                return Ok(false);
-            }
-            Err(error) => return Err(failed(ACTION)(error)),
-        }
+        Entity::insert(row).exec_without_returning(&transaction).await.map_err(failed(ACTION))?;
         transaction.commit().await.map_err(failed(ACTION))?;
         Ok(true)
     }
@@ -245,6 +245,21 @@ impl WebhookStore for SqliteStore {
     async fn delivery_prune(&self, keep: &Bound) -> Result<u64, StoreError> {
         owners::prune(self.database(), owners::DELIVERIES, keep).await
     }
+
+    async fn delivery_prune_pending(&self, most: Amount) -> Result<u64, StoreError> {
+        owners::prune_to(self.database(), owners::PENDING_DELIVERIES, most).await
+    }
+}
+
+/// The webhooks that there are, or this one, each with who made it.
+async fn makers(transaction: &Transaction, name: Option<&WebhookName>) -> Result<Vec<(String, String)>, DbErr> {
+    let name = name.map(|name| webhook::Column::Name.eq(name.as_str()));
+    let query = webhook::Entity::find()
+        .select_only()
+        .column(webhook::Column::Name)
+        .expr_as(Expr::cust("coalesce(json_extract(webhook, '$.created_by'), '')"), "made_by")
+        .filter(Condition::all().add_option(name));
+    query.into_tuple().all(transaction).await
 }
 
 /// Pending deliveries of other webhooks whose time has come, those that wait longest first.

@@ -174,11 +174,12 @@ macro_rules! store_contract {
                 of_many_that_begin_a_job_one_does
                 jobs_are_listed_newest_first_as_the_filter_says
                 the_next_job_is_the_oldest_that_may_begin
-                jobs_that_have_not_begun_are_counted
+                jobs_that_have_not_ended_are_counted
                 a_schedule_comes_back_as_it_was_put
                 a_schedule_and_its_job_are_written_together
                 a_job_and_the_event_that_tells_of_it_are_written_together
                 only_jobs_that_have_ended_are_pruned
+                s06_jobs_of_others_are_not_displaced
             }
             events {
                 an_event_comes_back_as_it_was_appended
@@ -202,6 +203,7 @@ macro_rules! store_contract {
                 deliveries_go_with_their_webhook
                 dead_letters_are_revived
                 ended_deliveries_are_dropped
+                s06_pending_deliveries_of_others_are_not_displaced
             }
             updates {
                 a_switch_shows_all_of_it_at_once

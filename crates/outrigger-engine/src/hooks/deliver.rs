@@ -3,38 +3,58 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
+use outrigger_contract::types::json::tree_size;
 use outrigger_contract::{HookName, PluginName};
 use parking_lot::Mutex;
 use serde_json::Value as Json;
 
 use super::fire::Firing;
+use crate::account::Account;
 use crate::engine::Engine;
 use crate::events::NewEvent;
 
-/// Firings that may wait for one plugin. What comes beyond is dropped, with a line in the log, and counted.
+/// Firings that may wait for one plugin. What comes beyond these bounds is dropped and counted.
 const ROOM: usize = 10_000;
+/// Their bytes.
+const ROOM_BYTES: usize = 16 << 20;
+/// The bytes of firings that may wait for all plugins. No plugin has more of it than it leaves to the others.
+const ROOM_BYTES_OF_ALL: usize = 64 << 20;
+/// How long after a log line about a plugin the next one follows, with the count of what was dropped meanwhile.
+const LINE_PERIOD: Duration = Duration::from_mins(1);
 
 /// A queue for each plugin, worked off a few firings at once, in order. It has no task while it is empty.
 #[derive(Debug)]
 pub(crate) struct Lanes {
     at_once: usize,
-    lanes: Mutex<HashMap<PluginName, Lane>>,
+    queues: Mutex<Queues>,
     dropped: AtomicU64,
 }
 
 #[derive(Debug, Default)]
+struct Queues {
+    lanes: HashMap<PluginName, Lane>,
+    /// Of all that waits.
+    bytes: usize,
+    drops: Drops,
+}
+
+#[derive(Debug, Default)]
 struct Lane {
-    waiting: VecDeque<Firing>,
+    /// Each with its bytes.
+    waiting: VecDeque<(Firing, usize)>,
+    bytes: usize,
     /// Tasks that work it off.
     running: usize,
 }
 
 impl Lanes {
     pub(super) fn new(at_once: usize) -> Self {
-        Self { at_once, lanes: Mutex::default(), dropped: AtomicU64::new(0) }
+        Self { at_once, queues: Mutex::default(), dropped: AtomicU64::new(0) }
     }
 
     /// How many firings were dropped.
@@ -42,16 +62,25 @@ impl Lanes {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Has a firing wait. Answers whether it takes one more task to work it off, which then counts as running.
-    fn push(&self, plugin: &PluginName, firing: Firing) -> bool {
-        let mut lanes = self.lanes.lock();
-        let lane = lanes.entry(plugin.clone()).or_default();
-        if lane.waiting.len() >= ROOM {
+    /// Has a firing wait, charged to the plugin where nobody else pays for it. Answers whether it takes one more task to work it
+    /// off, which then counts as running.
+    fn push(&self, plugin: &PluginName, account: &Account, mut firing: Firing) -> bool {
+        let bytes = size_of::<Firing>() + tree_size(&firing.payload);
+        let mut queues = self.queues.lock();
+        let charged = queues.has_room(plugin, bytes) && (firing.held.is_some() || charge(account, &mut firing, bytes));
+        if !charged {
+            let line = queues.drops.note(plugin, Instant::now());
+            drop(queues);
             self.dropped.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(hook = %firing.hook, %plugin, "subscribers were not told: too much is waiting to be told");
+            if let Some(dropped) = line {
+                tracing::warn!(hook = %firing.hook, %plugin, dropped, "subscribers were not told: too much is waiting");
+            }
             return false;
         }
-        lane.waiting.push_back(firing);
+        queues.bytes += bytes;
+        let lane = queues.lanes.entry(plugin.clone()).or_default();
+        lane.bytes += bytes;
+        lane.waiting.push_back((firing, bytes));
         let more = lane.running < self.at_once;
         lane.running += usize::from(more);
         more
@@ -59,20 +88,64 @@ impl Lanes {
 
     /// The next firing; where there is none, the task that asks has left.
     fn next(&self, plugin: &PluginName) -> Option<Firing> {
-        let mut lanes = self.lanes.lock();
-        let next = lanes.get_mut(plugin).and_then(|lane| lane.waiting.pop_front());
+        let mut guard = self.queues.lock();
+        let queues = &mut *guard;
+        let lane = queues.lanes.get_mut(plugin);
+        let next = lane.and_then(|lane| {
+            let (firing, bytes) = lane.waiting.pop_front()?;
+            lane.bytes -= bytes;
+            queues.bytes -= bytes;
+            Some(firing)
+        });
         if next.is_none() {
-            leave(&mut lanes, plugin);
+            queues.leave(plugin);
         }
         next
     }
 }
 
-fn leave(lanes: &mut HashMap<PluginName, Lane>, plugin: &PluginName) {
-    let Some(lane) = lanes.get_mut(plugin) else { return };
-    lane.running = lane.running.saturating_sub(1);
-    if lane.running == 0 && lane.waiting.is_empty() {
-        lanes.remove(plugin);
+impl Queues {
+    fn has_room(&self, plugin: &PluginName, bytes: usize) -> bool {
+        let (count, present) = self.lanes.get(plugin).map_or((0, 0), |lane| (lane.waiting.len(), lane.bytes));
+        let left = ROOM_BYTES_OF_ALL.saturating_sub(self.bytes + bytes);
+        count < ROOM && present + bytes <= ROOM_BYTES.min(left)
+    }
+
+    fn leave(&mut self, plugin: &PluginName) {
+        let Some(lane) = self.lanes.get_mut(plugin) else { return };
+        lane.running = lane.running.saturating_sub(1);
+        if lane.running == 0 && lane.waiting.is_empty() {
+            self.lanes.remove(plugin);
+        }
+    }
+}
+
+/// Charges what a firing carries, as long as it waits or is told.
+fn charge(account: &Account, firing: &mut Firing, bytes: usize) -> bool {
+    firing.held = account.charge(bytes).ok().map(Arc::new);
+    firing.held.is_some()
+}
+
+/// What was dropped of plugins, and when the log last said so.
+#[derive(Debug, Default)]
+struct Drops(HashMap<PluginName, (Instant, u64)>);
+
+impl Drops {
+    /// Counts a firing that is dropped. Answers how many the log is to speak of: the first at once, those after it once a minute.
+    fn note(&mut self, plugin: &PluginName, now: Instant) -> Option<u64> {
+        let is_over = |line: Instant| now.saturating_duration_since(line) >= LINE_PERIOD;
+        let Some((line, count)) = self.0.get_mut(plugin) else {
+            // Plugins that were quiet for a minute are forgotten; the metrics have all.
+            self.0.retain(|_, (line, _)| !is_over(*line));
+            self.0.insert(plugin.clone(), (now, 0));
+            return Some(1);
+        };
+        *count += 1;
+        if !is_over(*line) {
+            return None;
+        }
+        *line = now;
+        Some(std::mem::take(count))
     }
 }
 
@@ -109,7 +182,7 @@ impl Drop for Worker {
     /// However it ends, there is room for another one.
     fn drop(&mut self) {
         if self.counts {
-            leave(&mut (self.lanes)(&self.engine).lanes.lock(), &self.plugin);
+            (self.lanes)(&self.engine).queues.lock().leave(&self.plugin);
         }
     }
 }
@@ -153,7 +226,7 @@ impl Engine {
 
     fn fire_soon_at(&self, lanes: fn(&Engine) -> &Lanes, plugin: PluginName, firing: Firing) {
         let firing = Firing { only: Some(plugin.clone()), ..firing };
-        if lanes(self).push(&plugin, firing) {
+        if lanes(self).push(&plugin, &self.inner.accounts.of(&plugin), firing) {
             let worker = Worker { engine: self.clone(), lanes, plugin, counts: true };
             self.inner.background.spawn(worker.run());
         }
@@ -164,5 +237,83 @@ impl Engine {
     pub fn dropped_firings(&self) -> u64 {
         let hooks = &self.inner.hooks;
         hooks.events.dropped() + hooks.calls.dropped()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::account::MemoryBounds;
+
+    fn firing(bytes: usize) -> Firing {
+        Firing::new("demo.happened".parse().unwrap(), json!({"text": "x".repeat(bytes)}))
+    }
+
+    fn plugin(number: usize) -> PluginName {
+        format!("plugin_{number}").parse().unwrap()
+    }
+
+    /// How many firings of so many bytes find room for a plugin.
+    fn filled(lanes: &Lanes, plugin: &PluginName, bytes: usize) -> usize {
+        let (before, account) = (lanes.dropped(), Account::default());
+        let pushed = (0..).take_while(|_| {
+            lanes.push(plugin, &account, firing(bytes));
+            lanes.dropped() == before
+        });
+        pushed.count()
+    }
+
+    #[test]
+    fn s06_what_waits_for_a_plugin_is_bounded_in_bytes() {
+        let (lanes, slow) = (Lanes::new(1), plugin(0));
+        let waiting = filled(&lanes, &slow, 60_000);
+        assert!((270..280).contains(&waiting), "{waiting} firings of 60 kB wait in 16 MiB");
+        assert_eq!(filled(&lanes, &slow, 60_000), 0, "and no more");
+        assert!(filled(&lanes, &plugin(1), 60_000) > 200, "others have room");
+        for _ in 0..waiting {
+            assert!(lanes.next(&slow).is_some());
+        }
+        assert!(lanes.next(&slow).is_none(), "and its task has left");
+        assert_eq!(filled(&lanes, &slow, 60_000), waiting, "what was told gives its room back");
+    }
+
+    #[test]
+    fn s06_what_waits_for_all_plugins_is_bounded_and_some_is_left() {
+        let lanes = Lanes::new(1);
+        let waiting: Vec<_> = (0..50).map(|number| filled(&lanes, &plugin(number), 60_000)).collect();
+        assert!(lanes.queues.lock().bytes <= ROOM_BYTES_OF_ALL);
+        assert_eq!(waiting[..2], [waiting[0]; 2], "{waiting:?}");
+        assert!(waiting[5] > 0, "{waiting:?}");
+        assert!(filled(&lanes, &plugin(50), 100) > 0, "there is always room for a small one");
+        assert!(!lanes.queues.lock().lanes.contains_key(&plugin(49)), "what found no room leaves nothing");
+    }
+
+    #[test]
+    fn s06_what_waits_is_charged_to_the_plugin() {
+        let (lanes, all) = (Lanes::new(1), Account::all(32 << 20));
+        let account = all.plugin(MemoryBounds::OWN);
+        for _ in 0..1_000 {
+            lanes.push(&plugin(0), &account, firing(60_000));
+        }
+        let waiting = 1_000 - lanes.dropped();
+        assert!((60..70).contains(&waiting), "{waiting} of 60 kB wait in 4 MiB");
+        assert!(account.held() > waiting * 60_000);
+        while lanes.next(&plugin(0)).is_some() {}
+        assert_eq!((account.held(), lanes.queues.lock().bytes), (0, 0));
+    }
+
+    #[test]
+    fn s06_drops_have_one_line_a_plugin_and_minute() {
+        let (mut drops, start) = (Drops::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let lines: Vec<_> = (0..600).filter_map(|tenths| drops.note(&plugin(0), at(tenths / 10))).collect();
+        assert_eq!(lines, [1]);
+        assert_eq!(drops.note(&plugin(1), at(30)), Some(1), "others have their own");
+        assert_eq!(drops.note(&plugin(0), at(60)), Some(600));
+        assert_eq!(drops.note(&plugin(0), at(61)), None);
+        assert_eq!(drops.note(&plugin(2), at(500)), Some(1));
+        assert_eq!(drops.0.len(), 1, "who was quiet for a minute is forgotten");
     }
 }

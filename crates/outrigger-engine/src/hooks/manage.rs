@@ -16,6 +16,7 @@ use super::spec::{HookRecord, HookSpec};
 use super::subscription::{Source, Subscriber, Subscription, accept};
 use super::trace::{HookTrace, TraceFilter};
 use super::{Hooks, Table};
+use crate::cap;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -68,7 +69,7 @@ impl Engine {
     /// Adds a hook.
     ///
     /// # Errors
-    /// It is there already, its name is one of Outrigger's own, its schema is none, or the store failed.
+    /// It is there already, its name is one of Outrigger's own, its schema is none, there are too many, or the store failed.
     pub async fn hook_create(&self, new: NewHook) -> Result<HookRecord, Failure> {
         let NewHook { name, kind, description, schema, created_by } = new;
         if name.is_reserved() {
@@ -85,6 +86,10 @@ impl Engine {
         let record = HookRecord { name, kind, description, schema, plugin: None, created_by, created_at };
         let hooks = &self.inner.hooks;
         let _changing = hooks.changing.lock().await;
+        let others = self.inner.store.hook_list().await?;
+        let others = others.iter().filter(|other| other.plugin.is_none());
+        let others = others.map(|other| (cap::key_of(&other.created_by), cap::size_of(other)));
+        cap::HOOKS.check(cap::key_of(&record.created_by), others, cap::size_of(&record))?;
         self.inner.store.hook_create(&record).await.map_err(|error| match error {
             StoreError::Conflict { .. } => {
                 Failure::new(Code::AlreadyExists, format!("there is a hook `{}` already", record.name))
@@ -149,7 +154,8 @@ impl Engine {
     /// Subscribes a function to a hook.
     ///
     /// # Errors
-    /// There is no such hook or function, they do not fit each other, the condition is wrong, or the store failed.
+    /// There is no such hook or function, they do not fit each other, the condition is wrong, there are too many, or the store
+    /// failed.
     pub async fn subscribe(&self, new: NewSubscription) -> Result<Subscription, Failure> {
         let NewSubscription { hook, function, priority, condition, on_error, timeout, description, created_by } = new;
         let (record, _) = self.plugin(&function.plugin)?;
@@ -181,6 +187,10 @@ impl Engine {
             created_at: OffsetDateTime::now_utc(),
             failures: 0,
         };
+        let others = table.subscribers.iter().map(|subscriber| &subscriber.subscription);
+        let others = others.filter(|other| other.source == Source::Api);
+        let others = others.map(|other| (cap::key_of(&other.created_by), cap::size_of(other)));
+        cap::SUBSCRIPTIONS.check(cap::key_of(&subscription.created_by), others, cap::size_of(&subscription))?;
         self.inner.store.subscription_put(&subscription).await?;
         hooks.put(subscription.clone());
         Ok(subscription)

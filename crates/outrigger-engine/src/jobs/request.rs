@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use super::machine::{self, Effect, Event, Standing};
 use super::{Cron, JobId, JobRecord, Missed, OnInterruption, Overlap, Owner, ScheduleRecord, Task, event};
 use crate::call::{Arguments, Call, CallOptions, Caller};
+use crate::cap;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::quota::{self, Kind};
@@ -19,16 +20,8 @@ const MOST_ATTEMPTS: u32 = 100;
 const LONGEST_NAME: usize = 128;
 /// Of the text of arguments, in bytes: they are kept with the job, and shown with every list of jobs.
 const LONGEST_ARGUMENTS: usize = 256 << 10;
-/// Jobs that have not begun.
-pub(super) const MOST_WAITING: u64 = 10_000;
-/// Of them, those of one key.
-const MOST_WAITING_OF_KEY: u64 = 2_500;
 /// What a job takes besides its arguments: its row, its result, and the events of its states.
 const JOB_BYTES: u64 = 2 << 10;
-/// Schedules: each is looked at with every look at the jobs.
-const MOST_SCHEDULES: usize = 1_000;
-/// Of them, those of one key.
-const MOST_SCHEDULES_OF_KEY: usize = 250;
 
 /// A job that somebody wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,9 +59,10 @@ impl Engine {
     pub async fn job_create(&self, caller: &Caller, request: JobRequest) -> Result<JobRecord, Failure> {
         let not_before = request.not_before;
         let task = self.task(caller, request).await?;
+        let owner = owner(caller);
         self.charge_job(caller, &task)?;
-        self.check_room(caller).await?;
-        let mut job = JobRecord::new(task, owner(caller), OffsetDateTime::now_utc());
+        self.job_room(&owner, &task).await??;
+        let mut job = JobRecord::new(task, owner, OffsetDateTime::now_utc());
         job.not_before = not_before;
         let told = event::of(&job);
         self.inner.store.job_create(&job, Some(&told)).await?;
@@ -120,9 +114,9 @@ impl Engine {
     /// # Errors
     /// It has not, it cannot be called by them or at all any more, too many wait, there is none, or the store failed.
     pub async fn job_retry(&self, id: JobId, by: &Caller) -> Result<JobRecord, Failure> {
-        let Task { function, arguments, .. } = self.job(id).await?.task;
-        self.check_call(by, function, arguments).await?;
-        self.check_room(by).await?;
+        let JobRecord { task, owner, .. } = self.job(id).await?;
+        self.check_call(by, task.function.clone(), task.arguments.clone()).await?;
+        self.job_room(&owner, &task).await??;
         self.job_change(id, Event::Retry, |_| Ok(())).await
     }
 
@@ -130,26 +124,19 @@ impl Engine {
     fn charge_job(&self, caller: &Caller, task: &Task) -> Result<(), Failure> {
         let Some(key) = caller.key() else { return Ok(()) };
         let writes = self.inner.caller_writes.of(key, &self.inner.options.quotas);
-        let taken = writes.take(Kind::Job, task.arguments.len() as u64 + JOB_BYTES, Instant::now());
+        let taken = writes.take(Kind::Job, bytes_of(task), Instant::now());
         taken.map_err(|wait| quota::exceeded(&format!("the {caller}"), "jobs", wait))
     }
 
-    /// Looks whether one more job may wait, of all and of one key.
-    async fn check_room(&self, caller: &Caller) -> Result<(), Failure> {
-        let waiting = self.inner.store.job_backlog(None).await?;
-        if let Some(key) = caller.key().filter(|_| waiting >= MOST_WAITING_OF_KEY) {
-            let own = self.inner.store.job_backlog(Some(key)).await?;
-            if own >= MOST_WAITING_OF_KEY {
-                return Err(Failure::new(Code::Busy, format!("{own} jobs of the {caller} wait already")).with_hint(
-                    "try again when some have begun; `outrigger job list --state queued` shows what waits",
-                ));
-            }
-        }
-        if waiting < MOST_WAITING {
-            return Ok(());
-        }
-        Err(Failure::new(Code::Busy, format!("{waiting} jobs wait already, and there can be no more"))
-            .with_hint("try again when some have begun; `outrigger job list --state queued` shows what waits"))
+    /// Looks whether one more job of this owner may wait.
+    pub(super) async fn job_room(&self, owner: &Owner, task: &Task) -> Result<Result<(), Failure>, StoreError> {
+        let store = &self.inner.store;
+        let all = store.job_backlog(None).await?;
+        let own = match &owner.key {
+            Some(key) => Some(store.job_backlog(Some(key)).await?),
+            None => None,
+        };
+        Ok(cap::JOBS.check_sums(own, all, bytes_of(task)))
     }
 
     /// Lets something happen to a job: asks the machine, writes what it says, and does what it says. `also` writes down
@@ -205,21 +192,13 @@ impl Engine {
             return Err(invalid(&format!("the time `{cron}` never comes"), "check the day and the month"));
         }
         loop {
-            let all = self.inner.store.schedule_list().await?;
-            let count = all.len();
-            let of_key = all.iter().filter(|present| present.owner.key.as_deref() == caller.key()).count();
-            let present = all.into_iter().find(|present| present.name == name);
+            let mut others = self.inner.store.schedule_list().await?;
+            let present = others.iter().position(|present| present.name == name).map(|at| others.remove(at));
             if !is_expected(present.as_ref()) {
                 return Err(StoreError::Conflict { what: format!("the schedule {name}") }.into());
             }
-            if present.is_none() && count >= MOST_SCHEDULES {
-                return Err(Failure::new(Code::Conflict, format!("there are {count} schedules already"))
-                    .with_hint("remove one that is not needed any more"));
-            }
-            if present.is_none() && caller.key().is_some() && of_key >= MOST_SCHEDULES_OF_KEY {
-                return Err(Failure::new(Code::Conflict, format!("the {caller} has {of_key} schedules already"))
-                    .with_hint("remove one that is not needed any more"));
-            }
+            let others = others.iter().map(|other| (other.owner.key.as_deref(), bytes_of(&other.task)));
+            cap::SCHEDULES.check(caller.key(), others, bytes_of(&task))?;
             let (last_job, skipped, created_at, generation) = present.map_or((None, 0, now, 0), |present| {
                 (present.last_job, present.skipped, present.created_at, present.generation)
             });
@@ -321,6 +300,11 @@ pub(super) fn apply(
     }
     job.ended_at = job.state.has_ended().then_some(now);
     Ok(transition.effect)
+}
+
+/// What a job with this task takes, as long as it has no result.
+pub(super) const fn bytes_of(task: &Task) -> u64 {
+    task.arguments.len() as u64 + JOB_BYTES
 }
 
 fn owner(caller: &Caller) -> Owner {

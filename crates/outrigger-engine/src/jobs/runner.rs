@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use outrigger_contract::Code;
+use outrigger_contract::excerpt::excerpt_of;
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
@@ -20,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::machine::{Event, Prospect};
 use super::schedule::Room;
-use super::{JobId, JobRecord, JobState, Overlap, Owner, ScheduleRecord, event, request, schedule};
+use super::{JobError, JobId, JobRecord, JobState, Overlap, Owner, ScheduleRecord, event, request, schedule};
 use crate::call::{Arguments, Call, CallOptions, Caller};
 use crate::engine::{Engine, Inner};
 use crate::error::Failure;
@@ -248,7 +249,7 @@ impl Runner {
     /// Whether a schedule whose time has come may make a job.
     async fn room(&self, engine: &Engine, schedule: &ScheduleRecord) -> Result<Room, Failure> {
         let store = &engine.inner.store;
-        if store.job_backlog(None).await? >= request::MOST_WAITING {
+        if engine.job_room(&schedule.owner, &schedule.task).await?.is_err() {
             return Ok(Room::None);
         }
         let (Overlap::Skip, Some(last)) = (schedule.overlap, schedule.last_job) else { return Ok(Room::Free) };
@@ -399,7 +400,12 @@ async fn end(engine: &Engine, id: JobId, event: Event, end: &End) -> Result<(), 
         match &end.outcome {
             Ok(text) => (job.result, job.error, job.progress) = (Some(text.clone()), None, None),
             Err(failure) => {
-                job.error = Some(failure.clone().into());
+                let mut error = JobError::from(failure.clone());
+                if !job.state.has_ended() {
+                    // Many may wait for another attempt, so little is kept of why the last one failed.
+                    (error.message, error.detail) = (excerpt_of(&error.message), None);
+                }
+                job.error = Some(error);
                 job.progress = end.progress.clone().or(job.progress);
             }
         }
@@ -407,6 +413,9 @@ async fn end(engine: &Engine, id: JobId, event: Event, end: &End) -> Result<(), 
         match engine.inner.store.job_put(&job, Some(&told)).await {
             Ok(_) => {
                 engine.told_of_job(Some(told));
+                // What has ended is pruned, and soon where much of it is written.
+                let result = job.result.as_ref().map_or(0, String::len) as u64;
+                engine.inner.written.add(request::bytes_of(&job.task) + result);
                 tracing::debug!(job = %id, state = %job.state, attempt = job.attempt, "an attempt of a job has ended");
                 return Ok(());
             }

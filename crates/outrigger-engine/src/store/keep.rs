@@ -50,6 +50,21 @@ impl Keep {
     }
 }
 
+/// Records and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    pub records: u64,
+    pub bytes: u64,
+}
+
+impl Amount {
+    /// Counts one record.
+    pub const fn add(&mut self, bytes: u64) {
+        self.records += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
 /// Whose a record is: whom its room is charged to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use outrigger_contract::WebhookName;
 use time::OffsetDateTime;
 
-use super::{Bound, StoreError};
+use super::{Amount, Bound, StoreError};
 use crate::events::EventId;
 use crate::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord};
 
@@ -67,6 +67,9 @@ pub trait WebhookStore: Send + Sync {
     /// Drops deliveries that have ended beyond what is to be kept, by their end: a few at a time, so that others can write in
     /// between. Answers how many.
     async fn delivery_prune(&self, keep: &Bound) -> Result<u64, StoreError>;
+    /// Drops pending deliveries beyond so many and so many bytes: where there are more, everybody whose webhooks they are for
+    /// keeps the newest of their fair share. Answers how many.
+    async fn delivery_prune_pending(&self, most: Amount) -> Result<u64, StoreError>;
 }
 
 /// Why a delivery was given up together with the others of its webhook.

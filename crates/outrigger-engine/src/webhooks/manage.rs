@@ -7,6 +7,7 @@ use url::Url;
 
 use super::secret::{SecretText, Secrets};
 use super::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord, WebhookSpec, check, next_id, signature, worker};
+use crate::cap;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::events::{EventRecord, NewEvent};
@@ -16,8 +17,6 @@ use crate::store::{DeliveryFilter, StoreError};
 
 /// How long is signed with the secret before, too, once there is a new one.
 const OVERLAP: time::Duration = time::Duration::hours(24);
-/// Webhooks, at most: each is gone through for every event.
-const MOST_WEBHOOKS: usize = 500;
 
 impl Engine {
     /// All webhooks, by name.
@@ -52,10 +51,9 @@ impl Engine {
     ) -> Result<(WebhookRecord, SecretText), Failure> {
         let url = check::spec(&spec)?;
         let opened_by = self.opened_by(&spec, &url, None)?;
-        if self.webhooks().await?.len() >= MOST_WEBHOOKS {
-            return Err(Failure::new(Code::Conflict, format!("there are {MOST_WEBHOOKS} webhooks already"))
-                .with_hint("remove one that is not needed any more"));
-        }
+        let others = self.webhooks().await?;
+        let others = others.iter().map(|other| (cap::key_of(&other.created_by), 0));
+        cap::WEBHOOKS.check(cap::key_of(&created_by), others, 0)?;
         let secret = new_secret()?;
         let headers = spec.headers.take().unwrap_or_default();
         let names = headers.keys().cloned().collect();

@@ -32,7 +32,7 @@ use crate::error::Failure;
 use crate::events::{EventId, EventRecord};
 use crate::hooks::spec;
 use crate::jobs::{Callers, Clock};
-use crate::store::Bound;
+use crate::store::{Amount, Bound, ROW_BYTES};
 
 /// Events that are gone through at once.
 const PAGE: u32 = 200;
@@ -40,8 +40,10 @@ const PAGE: u32 = 200;
 const AGAIN: Duration = Duration::from_secs(1);
 /// What is given up in one transaction.
 const AT_ONCE: u32 = 1_000;
-/// When so many bytes of events were written, what goes beyond is dropped without waiting for its time.
+/// When so many bytes of events, or of deliveries, were written, what goes beyond is dropped without waiting for its time.
 const WRITTEN_AT_MOST: u64 = 4 << 20;
+/// Bytes of deliveries that are made at once; and those of one event for all webhooks, where they are more.
+const MADE_AT_ONCE: u64 = 1 << 20;
 
 /// What sending takes.
 #[derive(Clone, Debug)]
@@ -79,6 +81,10 @@ pub struct Keep {
     pub deliveries_bytes: u64,
     /// and for how long.
     pub deliveries_for: Duration,
+    /// Deliveries that wait to be sent, at most,
+    pub pending: u64,
+    /// and bytes of them. Where there are more, the oldest are dropped of who made the webhooks with the most.
+    pub pending_bytes: u64,
     /// How often what is too much is dropped.
     pub period: Duration,
 }
@@ -93,6 +99,8 @@ impl Default for Keep {
             deliveries: 100_000,
             deliveries_bytes: 32 << 20,
             deliveries_for: Duration::from_hours(14 * DAY),
+            pending: 100_000,
+            pending_bytes: 64 << 20,
             period: Duration::from_mins(1),
         }
     }
@@ -233,7 +241,8 @@ impl Engine {
         *post.drain.lock() = options.drain;
         *post.networks.lock() = Arc::clone(&options.networks);
         let cursor = self.inner.store.outbox_cursor().await?;
-        let worker = Worker { engine: Arc::downgrade(&self.inner), options, sender, callers, cursor, tidied: None };
+        let worker =
+            Worker { engine: Arc::downgrade(&self.inner), options, sender, callers, cursor, tidied: None, made: 0 };
         post.tasks.spawn(worker.run(post.stop.clone()));
         Ok(())
     }
@@ -250,6 +259,8 @@ struct Worker {
     cursor: Option<EventId>,
     /// When too much was last dropped.
     tidied: Option<OffsetDateTime>,
+    /// Bytes of deliveries that were made since too many were last dropped.
+    made: u64,
 }
 
 impl Worker {
@@ -306,14 +317,22 @@ impl Worker {
             // Behind the events, so that whatever webhook was there before one of them is among these.
             let webhooks = store.webhook_list().await?;
             let Some(last) = page.last().map(|event| event.id) else { return Ok(webhooks) };
-            let now = self.options.clock.now();
-            let deliveries: Vec<_> = page
-                .iter()
-                .flat_map(|event| webhooks.iter().filter(move |to| wants(to, event)).map(move |to| (to, event)))
-                .map(|(webhook, event)| delivery(&webhook.name, event, now))
-                .collect();
-            if !deliveries.is_empty() {
-                store.outbox_put(last, &deliveries).await?;
+            let (now, mut made, mut bytes) = (self.options.clock.now(), Vec::new(), 0_u64);
+            for event in &page {
+                let told = webhooks.iter().filter(|webhook| wants(webhook, event));
+                for delivery in told.map(|webhook| delivery(&webhook.name, event, now)) {
+                    bytes += ROW_BYTES + delivery.body.len() as u64;
+                    made.push(delivery);
+                }
+                if bytes >= MADE_AT_ONCE || (event.id == last && !made.is_empty()) {
+                    store.outbox_put(event.id, &made).await?;
+                    self.cursor = Some(event.id);
+                    self.made += std::mem::take(&mut bytes);
+                    made.clear();
+                    if self.made >= WRITTEN_AT_MOST {
+                        self.tidy_deliveries(engine, now).await?;
+                    }
+                }
             }
             self.cursor = Some(last);
         }
@@ -384,13 +403,23 @@ impl Worker {
 
     /// Drops what is too old or too much, a little at a time so that nobody waits long for the database. Here, and not with
     /// other old records: an event is only dropped when what webhooks are to be told of it is a delivery.
-    async fn tidy(&self, engine: &Engine, now: OffsetDateTime) -> Result<(), Failure> {
-        let Keep { events, events_bytes, events_for, deliveries, deliveries_bytes, deliveries_for, period: _ } =
-            self.options.keep;
+    async fn tidy(&mut self, engine: &Engine, now: OffsetDateTime) -> Result<(), Failure> {
+        let Keep { events, events_bytes, events_for, .. } = self.options.keep;
+        let events = Bound { since: now - events_for, most: events, bytes: events_bytes };
+        engine.inner.store.event_prune(&events).await?;
+        self.tidy_deliveries(engine, now).await
+    }
+
+    async fn tidy_deliveries(&mut self, engine: &Engine, now: OffsetDateTime) -> Result<(), Failure> {
+        let Keep { deliveries, deliveries_bytes, deliveries_for, pending, pending_bytes, .. } = self.options.keep;
         let store = &engine.inner.store;
-        store.event_prune(&Bound { since: now - events_for, most: events, bytes: events_bytes }).await?;
-        let deliveries = Bound { since: now - deliveries_for, most: deliveries, bytes: deliveries_bytes };
-        store.delivery_prune(&deliveries).await?;
+        self.made = 0;
+        let ended = Bound { since: now - deliveries_for, most: deliveries, bytes: deliveries_bytes };
+        store.delivery_prune(&ended).await?;
+        let dropped = store.delivery_prune_pending(Amount { records: pending, bytes: pending_bytes }).await?;
+        if dropped > 0 {
+            tracing::warn!(dropped, "deliveries to webhooks were not sent: too many wait");
+        }
         Ok(())
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use outrigger_contract::Code;
+use outrigger_contract::units::Span;
+use outrigger_contract::{Code, HookKind, OnError};
 use outrigger_engine::access::{Principal, Role};
 use outrigger_engine::audit::AuditEntry;
 use outrigger_engine::events::NewEvent;
-use outrigger_engine::hooks::Firing;
-use outrigger_engine::jobs::JobRequest;
+use outrigger_engine::hooks::{Firing, NewHook, NewSubscription};
+use outrigger_engine::jobs::{JobId, JobRecord, JobRequest, Missed, Overlap, ScheduleRequest};
 use outrigger_engine::quota::Quotas;
 use outrigger_engine::recorder::{Rate, RunSampling};
 use outrigger_engine::store::{AuditFilter, EventFilter, RecordFilter, RunRecord, UsageFilter, UsageKey};
@@ -110,13 +111,14 @@ async fn s06_writes_to_the_state_are_bounded() {
     assert_eq!(bench.engine.plugin_counters()[0].refused.state_writes, 1);
 }
 
-#[tokio::test]
-async fn s06_jobs_of_a_key_are_bounded() {
-    let bench = Bench::with_options(|options| options.quotas = Quotas { job_bytes: 20_000, ..Quotas::DEFAULT }).await;
-    bench.demo("").await;
-    let request = JobRequest {
-        function: "demo.version".parse().expect("a name"),
-        arguments: "{}".to_owned(),
+/// A job whose arguments have so many bytes.
+fn job(bytes: usize) -> JobRequest {
+    let function = if bytes == 0 { "demo.version" } else { "demo.echo" };
+    let around = json!({"text": ""}).to_string().len();
+    let text = bytes.checked_sub(around).map(|length| json!({"text": "x".repeat(length)}));
+    JobRequest {
+        function: function.parse().expect("a name"),
+        arguments: text.unwrap_or_else(|| json!({})).to_string(),
         timeout: None,
         max_attempts: 1,
         backoff: Duration::from_secs(1),
@@ -124,17 +126,128 @@ async fn s06_jobs_of_a_key_are_bounded() {
         on_interruption: None,
         needs_approval: false,
         not_before: None,
-    };
+    }
+}
+
+#[tokio::test]
+async fn s06_jobs_of_a_key_are_bounded() {
+    let bench = Bench::with_options(|options| options.quotas = Quotas { job_bytes: 20_000, ..Quotas::DEFAULT }).await;
+    bench.demo("").await;
     let (loud, quiet) = (key("loud", &["*"]), key("quiet", &["*"]));
     let mut created = 0;
     let refused = loop {
-        match bench.engine.job_create(&loud, request.clone()).await {
+        match bench.engine.job_create(&loud, job(0)).await {
             Ok(_) => created += 1,
             Err(failure) => break failure,
         }
     };
     assert_eq!((refused.code, created), (Code::RateLimited, 9));
-    bench.engine.job_create(&quiet, request).await.expect("others have theirs");
+    bench.engine.job_create(&quiet, job(0)).await.expect("others have theirs");
+}
+
+#[tokio::test]
+async fn s06_jobs_that_wait_are_bounded_in_bytes() {
+    const LARGE: usize = 256 << 10;
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    let (loud, quiet) = (key("loud", &["*"]), key("quiet", &["*"]));
+    let first = bench.engine.job_create(&loud, job(LARGE)).await.expect("there is room");
+    // As if it had come back day after day.
+    for _ in 1..126 {
+        let job = JobRecord { id: JobId::new(), ..first.clone() };
+        bench.store.job_create(&job, None).await.expect("it is kept");
+    }
+    bench.engine.job_create(&loud, job(LARGE)).await.expect("there is room for one more");
+    let refused = bench.engine.job_create(&loud, job(LARGE)).await.expect_err("and for no other");
+    assert_eq!(refused.code, Code::Busy, "{}", refused.message);
+    assert!(refused.message.contains("the waiting jobs of the key would take"), "{}", refused.message);
+    assert!(refused.message.ends_with("the limit is 32MiB"), "{}", refused.message);
+    let backlog = bench.store.job_backlog(Some("id-of-loud")).await.expect("it counts");
+    assert!(backlog.bytes <= 32 << 20, "{backlog:?}");
+    bench.engine.job_create(&quiet, job(LARGE)).await.expect("others have theirs");
+    bench.engine.job_create(&Caller::Local, job(LARGE)).await.expect("the administrator has more");
+    // One that has ended is kept among those that have, and waits again only where there is room.
+    bench.engine.job_cancel(first.id).await.expect("it waits");
+    bench.engine.job_create(&loud, job(LARGE)).await.expect("there is room again");
+    let refused = bench.engine.job_retry(first.id, &Caller::Local).await.expect_err("whoever wants it");
+    assert_eq!(refused.code, Code::Busy, "{}", refused.message);
+}
+
+#[tokio::test]
+async fn s06_arguments_of_schedules_are_bounded_in_bytes() {
+    const LARGE: usize = 256 << 10;
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    let put = async |caller: &Caller, name: &str, bytes: usize| {
+        let wanted = ScheduleRequest {
+            name: name.to_owned(),
+            cron: "0 0 1 1 *".parse().expect("a cron expression"),
+            job: job(bytes),
+            enabled: true,
+            missed: Missed::Skip,
+            overlap: Overlap::Skip,
+        };
+        bench.engine.schedule_put(caller, wanted, |_| true).await
+    };
+    let (loud, quiet) = (key("loud", &["*"]), key("quiet", &["*"]));
+    for number in 0..15 {
+        put(&loud, &format!("large-{number}"), LARGE).await.expect("there is room in 4 MiB");
+    }
+    let refused = put(&loud, "large-15", LARGE).await.expect_err("it is too much");
+    assert_eq!(refused.code, Code::Conflict, "{}", refused.message);
+    assert!(refused.message.contains("the schedules of the key would take"), "{}", refused.message);
+    put(&loud, "small", 100_000).await.expect("a small one has room");
+    put(&loud, "small", LARGE).await.expect_err("and does not grow beyond it");
+    put(&loud, "large-0", LARGE).await.expect("what is there can be put again");
+    put(&quiet, "own", LARGE).await.expect("others have theirs");
+}
+
+#[tokio::test]
+async fn s17_hooks_of_a_key_are_bounded() {
+    let bench = Bench::new().await;
+    let create = async |number: usize, created_by: &str| {
+        let new = NewHook {
+            name: format!("demo.hook-{number}").parse().expect("a name"),
+            kind: HookKind::Event,
+            description: String::new(),
+            schema: None,
+            created_by: created_by.to_owned(),
+        };
+        bench.engine.hook_create(new).await.map_err(|failure| (failure.code, failure.message))
+    };
+    for number in 0..250 {
+        create(number, "key loud").await.expect("there is room");
+    }
+    let refused = create(250, "key loud").await.expect_err("there are too many");
+    assert_eq!(refused, (Code::Conflict, "the key has 250 hooks; the limit is 250".to_owned()));
+    create(250, "key quiet").await.expect("others have theirs");
+    create(251, "local").await.expect("and so has the administrator");
+}
+
+#[tokio::test]
+async fn s17_subscriptions_of_a_key_are_bounded() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    let subscribe = async |created_by: &str| {
+        let new = NewSubscription {
+            hook: "plugin.reloaded".parse().expect("a name"),
+            function: "demo.echo".parse().expect("a name"),
+            priority: 1,
+            condition: None,
+            on_error: OnError::FailOpen,
+            timeout: Span::from_secs(1),
+            description: Some("x".repeat(500_000)),
+            created_by: created_by.to_owned(),
+        };
+        bench.engine.subscribe(new).await.map_err(|failure| (failure.code, failure.message))
+    };
+    for _ in 0..16 {
+        subscribe("key loud").await.expect("there is room in 8 MiB");
+    }
+    let (code, message) = subscribe("key loud").await.expect_err("it is too much");
+    assert_eq!(code, Code::Conflict);
+    assert!(message.contains("the subscriptions of the key would take 85"), "{message}");
+    subscribe("key quiet").await.expect("others have theirs");
 }
 
 /// Rates that are soon used up.

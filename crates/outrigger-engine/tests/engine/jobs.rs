@@ -159,6 +159,30 @@ async fn an_attempt_that_fails_is_followed_by_another_when_its_time_has_come() {
 }
 
 #[tokio::test]
+async fn s06_little_is_kept_of_a_failed_attempt_while_another_is_awaited() {
+    let bench = Bench::demo_with_jobs().await;
+    let failing = |max_attempts| JobRequest {
+        max_attempts,
+        backoff: Duration::from_secs(3600),
+        ..request("demo.fail", json!({"text": "x".repeat(50_000)}))
+    };
+    let waiting = bench.start_job(failing(2)).await;
+    let ended = bench.reaches(bench.start_job(failing(1)).await, JobState::Failed).await;
+    assert!(ended.error.expect("it failed").detail.is_some(), "all of it is kept in the end");
+    until("it was tried", || bench.runtime.count("demo.fail") == 2).await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let error = loop {
+        let job = bench.engine.job(waiting).await.expect("it is there");
+        match (job.state, job.error) {
+            (JobState::Queued, Some(error)) => break error,
+            _ => assert!(Instant::now() < deadline, "it does not wait"),
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    };
+    assert!(error.message.len() < 1_100 && error.detail.is_none(), "{} bytes", error.message.len());
+}
+
+#[tokio::test]
 async fn a_job_is_cancelled_where_it_stands() {
     let bench = Bench::demo_with_jobs().await;
     let running = bench.start_job(request("demo.wait", json!({}))).await;
@@ -323,7 +347,7 @@ async fn no_more_jobs_wait_than_there_is_room_for() {
     let refused = refused.expect_err("too many wait");
     assert_eq!(
         (refused.code, refused.message.as_str()),
-        (Code::Busy, "10000 jobs wait already, and there can be no more")
+        (Code::Busy, "the server has 10000 waiting jobs; the limit is 10000")
     );
     bench.engine.job_cancel(first).await.expect("it can be");
     bench.start_job(request("demo.version", json!({}))).await;

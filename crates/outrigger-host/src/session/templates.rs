@@ -40,14 +40,9 @@ impl Templates for Session {
             if templates::built_in(&name).is_some() {
                 return Err(taken());
             }
-            let store = self.store();
-            let kept = store.template_list().await.map_err(convert::store_error)?.len();
-            if kept >= templates::MOST {
-                let message = format!("{kept} templates are kept, and no more than that");
-                return Err(ApiError::new(Code::Conflict, message).with_hint("remove one that is not used"));
-            }
             let template = checked(template).await?;
             let (now, by) = (OffsetDateTime::now_utc(), self.caller().to_string());
+            templates::check_room(self.store(), &template, &by).await?;
             let made =
                 TemplateMade { created_at: now, created_by: by.clone(), updated_at: now, updated_by: by, revision: 0 };
             let record = self.written(TemplateRecord { template, made }).await.map_err(|error| match error.code {
@@ -70,6 +65,7 @@ impl Templates for Session {
             }
             let before = Some(trace(&present));
             let template = checked(template).await?;
+            templates::check_room(self.store(), &template, &present.made.created_by).await?;
             let (updated_at, updated_by) = (OffsetDateTime::now_utc(), self.caller().to_string());
             let made = TemplateMade { updated_at, updated_by, ..present.made };
             let record = self.written(TemplateRecord { template, made }).await?;

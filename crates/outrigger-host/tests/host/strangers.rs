@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use outrigger_api::{
     BackupRequest, Code, DeliveryInfo, DeliveryQuery, Door as _, InstallRequest, KeyRequest, PackageReport,
-    PackageSource, Platform, Visit, WebhookChange, WebhookName, WebhookRequest,
+    PackageSource, Platform, Template, Visit, WebhookChange, WebhookName, WebhookRequest,
 };
 use outrigger_host::{Host, HostOptions, ServerWork, WebhookOptions};
 use outrigger_registry::{Origin, SearchPath};
@@ -282,4 +282,37 @@ async fn s16_the_operators_networks_are_open_to_all_and_no_others_are() {
         assert!(seen.error.as_ref().is_some_and(|error| error.contains("private address")), "{host}: {seen:?}");
     }
     assert_eq!(receiver.received().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s17_what_a_key_may_keep_is_bounded() {
+    let server = Server::new(&[]).await;
+    let ((loud, _), (quiet, _)) = (server.key("loud", "admin").await, server.key("quiet", "admin").await);
+    let webhook = async |platform: &Arc<dyn Platform>, name: String| {
+        let request = json!({"name": name, "url": "https://ops.example.com/", "events": ["none.*"]});
+        let request: WebhookRequest = serde_json::from_value(request).expect("a request");
+        platform.webhook_create(request).await.map(drop).map_err(|error| (error.code, error.message))
+    };
+    let template = async |platform: &Arc<dyn Platform>, name: String| {
+        let template = json!({
+            "name": name, "description": "For tests.", "runtime": "wasm", "language": "rust", "variables": [],
+            "files": {"plugin.toml": manifest_text("{{ name }}", "1.0.0", "")},
+        });
+        let template: Template = serde_json::from_value(template).expect("a template");
+        platform.template_create(template).await.map(drop).map_err(|error| (error.code, error.message))
+    };
+    for number in 0..125 {
+        webhook(&loud, format!("loud-{number}")).await.expect("there is room");
+        template(&loud, format!("loud-{number}")).await.expect("there is room");
+    }
+    let refused = webhook(&loud, "more".to_owned()).await.expect_err("there are too many");
+    assert_eq!(refused, (Code::Conflict, "the key has 125 webhooks; the limit is 125".to_owned()));
+    let refused = template(&loud, "more".to_owned()).await.expect_err("there are too many");
+    assert_eq!(refused, (Code::Conflict, "the key has 125 templates; the limit is 125".to_owned()));
+    for (platform, name) in [(&quiet, "quiet"), (&server.local, "local")] {
+        webhook(platform, name.to_owned()).await.expect("others have room");
+        template(platform, name.to_owned()).await.expect("others have room");
+    }
+    loud.template_delete(&"loud-7".parse().expect("a name")).await.expect("it is there");
+    template(&loud, "more".to_owned()).await.expect("there is room again");
 }

@@ -10,8 +10,8 @@ use outrigger_api::{
     WebhookChange, WebhookName, WebhookRequest,
 };
 use outrigger_engine::store::WebhookStore as _;
-use outrigger_engine::webhooks::WebhookOptions;
 use outrigger_engine::webhooks::machine::Patience;
+use outrigger_engine::webhooks::{Keep, WebhookOptions};
 use outrigger_host::{Host, HostOptions, ServerWork};
 use outrigger_store::SqliteStore;
 use serde_json::{Value as Json, json};
@@ -480,4 +480,32 @@ async fn what_waits_is_given_up_when_its_webhook_is_switched_off() {
     switch(&bench, &receiver, true).await;
     assert_eq!(bench.platform.delivery_retry(&chat, None).await.expect("it is on").retried, 1);
     assert_eq!(receiver.wait(2).await[1].json()["data"], json!(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s06_what_waits_for_a_receiver_that_fails_is_bounded_in_bytes() {
+    let keep = Keep { pending_bytes: 200_000, period: Duration::from_millis(20), ..Keep::default() };
+    let patience = Patience { first_wait: Duration::from_secs(3600), ..quick().patience };
+    let bench = Bench::with(WebhookOptions { keep, patience, ..quick() }).await;
+    let receiver = Receiver::new().await;
+    receiver.reply(vec![Reply::Status(500); 1_000]);
+    for name in ["first", "second"] {
+        bench.add(name, &receiver, json!({})).await;
+    }
+    for number in 0..60 {
+        bench.fire(json!({"number": number, "text": "x".repeat(10_000)})).await;
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let left = [bench.deliveries("first").await, bench.deliveries("second").await];
+        let [first, second] = left.each_ref().map(Vec::len);
+        // The last ones are there, and no more than there is room for.
+        let newest = left.iter().all(|left| left.first().is_some_and(|delivery| delivery.attempts > 0));
+        if first + second < 20 && newest {
+            assert!(first > 5 && second > 5, "{first} and {second}");
+            break;
+        }
+        assert!(Instant::now() < deadline, "{first} and {second} wait");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use outrigger_engine::events::NewEvent;
 use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
-use outrigger_engine::store::{Bound, JobFilter, JobStore, ROW_BYTES, StoreError};
+use outrigger_engine::store::{Amount, Bound, JobFilter, JobStore, ROW_BYTES, StoreError};
 use time::OffsetDateTime;
 
 use super::MemoryStore;
@@ -33,10 +33,13 @@ impl Jobs {
     pub(super) fn prune(&mut self, bound: &Bound) -> usize {
         super::prune_map(&mut self.jobs, bound, |_, job| {
             let at = job.ended_at.filter(|_| job.state.has_ended())?;
-            let size = serde_json::to_string(job).map_or(0, |text| text.len() as u64);
-            Some(super::Droppable { owner: job.owner_of_row(), at, size: ROW_BYTES + size, stays: false })
+            Some(super::Droppable { owner: job.owner_of_row(), at, size: size(job), stays: false })
         })
     }
+}
+
+fn size(job: &JobRecord) -> u64 {
+    ROW_BYTES + serde_json::to_string(job).map_or(0, |text| text.len() as u64)
 }
 
 fn matches(filter: &JobFilter, job: &JobRecord) -> bool {
@@ -78,12 +81,14 @@ impl JobStore for MemoryStore {
         Ok(next.cloned())
     }
 
-    async fn job_backlog(&self, account: Option<&str>) -> Result<u64, StoreError> {
-        let waits = |job: &&JobRecord| {
-            matches!(job.state, JobState::Queued | JobState::WaitingForApproval)
-                && account.is_none_or(|account| job.owner_of_row().account == account)
-        };
-        Ok(self.tables.lock().jobs.jobs.values().filter(waits).count() as u64)
+    async fn job_backlog(&self, account: Option<&str>) -> Result<Amount, StoreError> {
+        let mut backlog = Amount::default();
+        for job in self.tables.lock().jobs.jobs.values().filter(|job| !job.state.has_ended()) {
+            if account.is_none_or(|account| job.owner_of_row().account == account) {
+                backlog.add(size(job));
+            }
+        }
+        Ok(backlog)
     }
 
     async fn job_put(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {

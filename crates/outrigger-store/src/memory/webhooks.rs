@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use outrigger_contract::WebhookName;
 use outrigger_engine::events::EventId;
-use outrigger_engine::store::{Bound, DeliveryFilter, MOVED, ROW_BYTES, SWITCHED_OFF, StoreError, WebhookStore};
+use outrigger_engine::store::{
+    Amount, Bound, DeliveryFilter, MOVED, ROW_BYTES, SWITCHED_OFF, StoreError, WebhookStore,
+};
 use outrigger_engine::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord};
 use time::OffsetDateTime;
 
@@ -37,6 +39,17 @@ impl Webhooks {
         let written = WebhookRecord { generation: present + 1, ..webhook.clone() };
         self.webhooks.insert(webhook.name.clone(), written);
         Ok(present + 1)
+    }
+
+    /// Drops deliveries that have a moment beyond what is to be kept.
+    fn prune(&mut self, keep: &Bound, moment: impl Fn(&DeliveryRecord) -> Option<OffsetDateTime>) -> u64 {
+        let Self { webhooks, deliveries, .. } = self;
+        let dropped = super::prune_map(deliveries, keep, |_, delivery| {
+            let (made_by, at) = (&webhooks.get(&delivery.webhook)?.created_by, moment(delivery)?);
+            let (owner, size) = (delivery.owner_of_row(made_by), ROW_BYTES + delivery.body.len() as u64);
+            Some(super::Droppable { owner, at, size, stays: false })
+        });
+        dropped as u64
     }
 
     /// The deliveries of these webhooks that stand there.
@@ -195,11 +208,12 @@ impl WebhookStore for MemoryStore {
     }
 
     async fn delivery_prune(&self, keep: &Bound) -> Result<u64, StoreError> {
-        let mut tables = self.tables.lock();
-        let dropped = super::prune_map(&mut tables.webhooks.deliveries, keep, |_, delivery| {
-            let (owner, at) = (delivery.owner_of_row(), delivery.ended_at?);
-            Some(super::Droppable { owner, at, size: ROW_BYTES + delivery.body.len() as u64, stays: false })
-        });
-        Ok(dropped as u64)
+        Ok(self.tables.lock().webhooks.prune(keep, |delivery| delivery.ended_at))
+    }
+
+    async fn delivery_prune_pending(&self, most: Amount) -> Result<u64, StoreError> {
+        let keep = Bound { since: OffsetDateTime::UNIX_EPOCH, most: most.records, bytes: most.bytes };
+        let made = |delivery: &DeliveryRecord| delivery.ended_at.is_none().then_some(delivery.created_at);
+        Ok(self.tables.lock().webhooks.prune(&keep, made))
     }
 }

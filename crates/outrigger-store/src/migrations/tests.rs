@@ -151,6 +151,9 @@ async fn queues_are_read_from_an_index_in_their_order() {
     check(raw(counts), "SCAN deliveries USING COVERING INDEX deliveries_by_standing").await;
     let ended = "SELECT id FROM deliveries WHERE ended_at < 7 ORDER BY ended_at LIMIT 500";
     check(raw(ended), "SEARCH deliveries USING INDEX deliveries_by_end (ended_at<?)").await;
-    let waiting = "SELECT COUNT(id) FROM jobs WHERE state IN ('queued', 'waiting_for_approval')";
-    check(raw(waiting), "SEARCH jobs USING COVERING INDEX jobs_in_queue (state=?)").await;
+    for account in [None, Some("id-of-ci")] {
+        let unended = plan(&store, crate::jobs::unended(DbBackend::Sqlite, account)).await;
+        let expected = "SEARCH jobs USING COVERING INDEX jobs_by_owner (owner=? AND ended_at=?)\n";
+        assert!(unended.starts_with(expected), "{unended}");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use outrigger_engine::Store;
 use outrigger_engine::jobs::{JobError, JobId, JobRecord, JobState, Missed, Overlap, Owner, ScheduleRecord};
 use outrigger_engine::progress::Progress;
-use outrigger_engine::store::{Bound, JobFilter, Keep};
+use outrigger_engine::store::{Amount, Bound, JobFilter, Keep};
 
 use super::fixtures::{assert_conflict, event, job, moment, schedule};
 
@@ -120,18 +120,28 @@ pub async fn the_next_job_is_the_oldest_that_may_begin(store: Arc<dyn Store>) {
     check(100, &[], Some(1)).await;
 }
 
-pub async fn jobs_that_have_not_begun_are_counted(store: Arc<dyn Store>) {
-    assert_eq!(store.job_backlog(None).await.unwrap(), 0);
+pub async fn jobs_that_have_not_ended_are_counted(store: Arc<dyn Store>) {
+    assert_eq!(store.job_backlog(None).await.unwrap(), Amount::default());
     for (number, state) in (0..).zip(JobState::ALL) {
-        created(&*store, JobRecord { state, ..job(number) }).await;
+        let ended_at = state.has_ended().then(|| moment(number));
+        created(&*store, JobRecord { state, ended_at, ..job(number) }).await;
     }
     created(&*store, JobRecord { not_before: Some(moment(1_000)), ..job(20) }).await;
-    assert_eq!(store.job_backlog(None).await.unwrap(), 3);
     let owner = Owner { name: "key other".to_owned(), key: Some("id-of-other".to_owned()) };
-    created(&*store, JobRecord { owner, ..job(21) }).await;
-    for (account, expected) in [("id-of-ci", 3), ("id-of-other", 1), ("key other", 0)] {
-        assert_eq!(store.job_backlog(Some(account)).await.unwrap(), expected, "{account}");
-    }
+    let mut large = JobRecord { owner, ..job(21) };
+    large.task.arguments = "x".repeat(100_000);
+    created(&*store, large.clone()).await;
+    let check = async |account: Option<&str>, records: u64, kilobytes: u64| {
+        let backlog = store.job_backlog(account).await.unwrap();
+        assert_eq!((backlog.records, backlog.bytes / 10_000), (records, kilobytes / 10), "{account:?}");
+    };
+    check(None, 5, 100).await;
+    check(Some("id-of-ci"), 4, 0).await;
+    check(Some("id-of-other"), 1, 100).await;
+    check(Some("key other"), 0, 0).await;
+    let cancelled = JobRecord { state: JobState::Cancelled, ended_at: Some(moment(30)), generation: 1, ..large };
+    store.job_put(&cancelled, None).await.unwrap();
+    check(Some("id-of-other"), 0, 0).await;
 }
 
 pub async fn a_schedule_comes_back_as_it_was_put(store: Arc<dyn Store>) {
@@ -193,4 +203,24 @@ pub async fn only_jobs_that_have_ended_are_pruned(store: Arc<dyn Store>) {
     assert_eq!((left.len(), left.iter().filter(|job| ended(job)).count()), (5, 1));
     assert_eq!(store.prune(&Keep::since(moment(1_000))).await.unwrap(), 1);
     assert_eq!(store.job_list(&JobFilter::default()).await.unwrap().len(), 4);
+}
+
+pub async fn s06_jobs_of_others_are_not_displaced(store: Arc<dyn Store>) {
+    let ended = |number: u64, key: &str| {
+        let owner = Owner { name: format!("key {key}"), key: Some(format!("id-of-{key}")) };
+        let result = Some("x".repeat(10_000));
+        JobRecord { owner, result, state: JobState::Succeeded, ended_at: Some(moment(number)), ..job(number) }
+    };
+    let waiting = job(500);
+    for job in (0..3).map(|number| ended(number, "quiet")).chain((10..200).map(|number| ended(number, "loud"))) {
+        created(&*store, job).await;
+    }
+    created(&*store, waiting.clone()).await;
+    let jobs = Bound { bytes: 200_000, ..Bound::since(moment(0)) };
+    assert!(store.prune(&Keep { jobs, ..Keep::since(moment(0)) }).await.unwrap() > 170);
+    let left = store.job_list(&JobFilter::default()).await.unwrap();
+    let of = |key: &str| left.iter().filter(|job| job.owner.name == key).count();
+    assert_eq!(of("key quiet"), 3, "nobody else's went");
+    assert!((10..17).contains(&of("key loud")), "{}", of("key loud"));
+    assert!(left.iter().any(|job| job.id == waiting.id), "and nothing that waits");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use outrigger_contract::WebhookName;
 use outrigger_engine::Store;
 use outrigger_engine::events::EventId;
-use outrigger_engine::store::{Bound, DeliveryFilter, MOVED, SWITCHED_OFF};
+use outrigger_engine::store::{Amount, Bound, DeliveryFilter, MOVED, SWITCHED_OFF};
 use outrigger_engine::webhooks::{DeliveryRecord, DeliveryState, WebhookRecord};
 
 use super::fixtures::{assert_conflict, delivery, moment, webhook};
@@ -248,4 +248,30 @@ pub async fn ended_deliveries_are_dropped(store: Arc<dyn Store>) {
     assert_eq!(ids(&store.delivery_list(&DeliveryFilter::default()).await.unwrap()), [made[3].id, made[2].id]);
     assert_eq!(store.delivery_prune(&newest(0)).await.unwrap(), 1);
     assert_eq!(ids(&store.delivery_list(&DeliveryFilter::default()).await.unwrap()), [made[2].id]);
+}
+
+pub async fn s06_pending_deliveries_of_others_are_not_displaced(store: Arc<dyn Store>) {
+    let made = [("quiet", "key quiet"), ("loud-1", "key loud"), ("loud-2", "key loud"), ("loud-3", "key loud")];
+    for (name, made_by) in made {
+        let webhook = WebhookRecord { created_by: made_by.to_owned(), ..webhook(name) };
+        store.webhook_put(&webhook).await.unwrap();
+    }
+    let large = |webhook: &str, number| DeliveryRecord { body: "x".repeat(1_000), ..delivery(webhook, number) };
+    let ended = DeliveryRecord { state: DeliveryState::Dead, ended_at: Some(moment(900)), ..large("loud-1", 900) };
+    let mut made: Vec<_> = (0..20).map(|number| large("quiet", number)).chain([ended.clone()]).collect();
+    for (webhook, from) in [("loud-1", 100), ("loud-2", 300), ("loud-3", 500)] {
+        made.extend((from..from + 150).map(|number| large(webhook, number)));
+    }
+    store.outbox_put(made[0].id, &made).await.unwrap();
+    // Half of it is more than the quiet one has; a share by webhook would be less.
+    let most = Amount { records: 1_000, bytes: 60_000 };
+    assert!(store.delivery_prune_pending(most).await.unwrap() > 400);
+    assert_eq!(store.delivery_prune_pending(most).await.unwrap(), 0);
+    let left = store.delivery_list(&DeliveryFilter::default()).await.unwrap();
+    let of = |name: &str| left.iter().filter(|delivery| delivery.webhook.as_str() == name).count();
+    assert_eq!(of("quiet"), 20, "nobody else's went");
+    assert!((20..=31).contains(&(left.len() - 21)), "{} are left", left.len());
+    assert!(left.iter().any(|delivery| delivery.id == ended.id), "nor what has ended");
+    assert!(left.iter().any(|delivery| delivery.id == large("loud-2", 449).id), "the newest stay");
+    assert_eq!(store.delivery_prune_pending(Amount::default()).await.unwrap(), left.len() as u64 - 1);
 }
