@@ -32,7 +32,7 @@ use crate::excerpt::{self, excerpt};
 
 pub use fits::{check_arguments, fits};
 pub(crate) use meter::ALLOCATION;
-pub use meter::{Meter, members_size, tree_size};
+pub use meter::{Meter, TreeBound, members_size, tree_size};
 pub use render::{Rendered, render};
 pub use text::parse_arguments_text;
 
