@@ -33,7 +33,7 @@ use crate::near;
 
 pub use fits::{check_arguments, fits};
 pub(crate) use meter::ALLOCATION;
-pub use meter::{Meter, members_size, tree_size};
+pub use meter::{Meter, TreeBound, members_size, tree_size};
 pub use render::{Rendered, render};
 pub use text::parse_arguments_text;
 

@@ -19,8 +19,8 @@ use crate::engine::Engine;
 use crate::error::Failure;
 use crate::hooks::{Firing, spec};
 
-/// How much larger a tree of JSON may be than the values that it is made of, as a rule.
-const TREE: usize = 2;
+/// Further trees of what the hook carries: as it was fired, as filters left it, and as a subscriber is given it.
+const COPIES: usize = 3;
 
 /// Whether somebody wants to know of the calls of this caller before they are made.
 pub(super) fn has_subscribers(engine: &Engine, caller: &Caller) -> bool {
@@ -40,12 +40,10 @@ pub(super) async fn before(
     if !has_subscribers(engine, caller) {
         return Ok(arguments);
     }
-    // As a tree, twice: what is given, and what filters make of it.
-    let _trees = account.charge(arguments.iter().map(|value| 2 * TREE * (value.heap() + size_of::<Value>())).sum())?;
-    let given = rendered(target, &arguments);
-    let payload = json!({
-        "function": target.name, "caller": caller.to_string(), "arguments": given,
-    });
+    let mut trees = account.charge(rendered_size(target, &arguments))?;
+    let mut payload = json!({"function": target.name, "caller": caller.to_string()});
+    payload["arguments"] = Json::Object(rendered(target, &arguments));
+    trees.grow(COPIES * json::tree_size(&payload))?;
     let fired = engine
         .run_hook(Firing {
             cause: Some(caller.clone()),
@@ -76,6 +74,16 @@ fn changed(mut value: Json, payload: &Json) -> Result<Map<String, Json>, Failure
                 .with_hint("`outrigger hook trace call.before` shows which; it may only change `arguments`"))
         }
     }
+}
+
+/// Bytes that the arguments take at most as a tree. Names of fields are written out in it each time.
+fn rendered_size(target: &Target, arguments: &[Value]) -> usize {
+    let (graph, mut bound) = (&*target.revision.graph, json::TreeBound::default());
+    for (param, value) in target.function().params.iter().zip(arguments) {
+        // What cannot be written is rendered as `null`.
+        _ = serde_json::to_writer(&mut bound, &json::Rendered { graph, ty: &param.ty, value });
+    }
+    bound.bytes()
 }
 
 fn rendered(target: &Target, arguments: &[Value]) -> Map<String, Json> {

@@ -27,8 +27,8 @@ const ARGUMENT: &str = "internal-compile";
 const INVALID: u8 = 2;
 /// The same of one whose code could not be written.
 const UNWRITTEN: u8 = 3;
-/// Time on the clock for each second of computing time: the machine may be busy.
-const PATIENCE: u32 = 10;
+/// Time on the clock for each second of computing time: the machine may be busy, and others wait.
+const PATIENCE: u32 = 3;
 /// Bytes of a child's complaint that are kept.
 const LONGEST_COMPLAINT: u64 = 2_000;
 /// The largest compiled code that is stored, in bytes: so much, and so many times the size of the component, which is several

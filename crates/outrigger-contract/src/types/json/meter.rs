@@ -2,6 +2,7 @@
 //! values.
 
 use std::cell::Cell;
+use std::io;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value as Json};
@@ -114,8 +115,21 @@ impl<'a> Meter<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Tree<'a>(pub(super) &'a Meter<'a>);
 
-/// What a member takes in a map besides its name and its value.
-const MEMBER: usize = 48;
+/// What a map keeps of a member: its hash, its name and its value.
+const ENTRY: usize = size_of::<(u64, String, Json)>();
+
+/// Bytes of a map with so many members, besides what their names and values point to. It has room for more, as hash tables do: a
+/// list of entries, and a table of their places with a byte each to look them up.
+const fn map_size(members: usize) -> usize {
+    let buckets = match members {
+        0 => return 0,
+        1..4 => 4,
+        4..8 => 8,
+        _ => (members * 8 / 7).next_power_of_two(),
+    };
+    let capacity = if buckets == 4 { 3 } else { buckets / 8 * 7 };
+    capacity * ENTRY + buckets * (size_of::<usize>() + 1) + 16 + 2 * ALLOCATION
+}
 
 /// Bytes of memory that a tree of JSON takes beyond its own place, about.
 #[must_use]
@@ -123,8 +137,10 @@ pub fn tree_size(json: &Json) -> usize {
     let allocation = |bytes: usize| if bytes == 0 { 0 } else { bytes + ALLOCATION };
     match json {
         Json::Null | Json::Bool(_) | Json::Number(_) => 0,
-        Json::String(text) => allocation(text.len()),
-        Json::Array(items) => allocation(items.len() * size_of::<Json>()) + items.iter().map(tree_size).sum::<usize>(),
+        Json::String(text) => allocation(text.capacity()),
+        Json::Array(items) => {
+            allocation(items.capacity() * size_of::<Json>()) + items.iter().map(tree_size).sum::<usize>()
+        }
         Json::Object(members) => members_size(members),
     }
 }
@@ -132,10 +148,72 @@ pub fn tree_size(json: &Json) -> usize {
 /// The same of the members of an object.
 #[must_use]
 pub fn members_size(members: &Map<String, Json>) -> usize {
-    let member = |(name, value): (&String, &Json)| {
-        size_of::<(String, Json)>() + MEMBER + name.len() + ALLOCATION + tree_size(value)
-    };
-    members.iter().map(member).sum()
+    let member = |(name, value): (&String, &Json)| name.capacity() + ALLOCATION + tree_size(value);
+    map_size(members.len()) + members.iter().map(member).sum::<usize>()
+}
+
+/// Counts what a tree takes at most that is read from JSON text, without reading it: the text is written here, and not kept.
+/// Two bytes of text may stand for three hundred of a tree.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TreeBound {
+    bytes: usize,
+    in_text: bool,
+    is_escaped: bool,
+}
+
+impl TreeBound {
+    /// An array has room for four items when it gets its first one, and for up to twice as many as it has later.
+    const ARRAY: usize = 4 * size_of::<Json>() + ALLOCATION;
+    const ITEM: usize = 2 * size_of::<Json>();
+    const OBJECT: usize = map_size(1);
+    /// A comma is counted for each member, too.
+    const MEMBER: usize = 2 * (ENTRY + 12) - Self::ITEM;
+
+    /// The same of a whole text.
+    #[must_use]
+    pub fn of(text: &str) -> usize {
+        let mut bound = Self::default();
+        bound.add(text.as_bytes());
+        bound.bytes
+    }
+
+    /// Bytes that were counted.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn add(&mut self, text: &[u8]) {
+        for byte in text {
+            self.bytes += 1;
+            match (self.in_text, byte) {
+                (true, _) if self.is_escaped => self.is_escaped = false,
+                (true, b'\\') => self.is_escaped = true,
+                (true, b'"') => self.in_text = false,
+                (true, _) => {}
+                (false, b'"') => {
+                    self.in_text = true;
+                    self.bytes += ALLOCATION;
+                }
+                (false, b'[') => self.bytes += Self::ARRAY,
+                (false, b'{') => self.bytes += Self::OBJECT,
+                (false, b',') => self.bytes += Self::ITEM,
+                (false, b':') => self.bytes += Self::MEMBER,
+                (false, _) => {}
+            }
+        }
+    }
+}
+
+impl io::Write for TreeBound {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.add(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Tree<'_> {
@@ -199,8 +277,13 @@ impl<'de> Visitor<'de> for Tree<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
         let mut map = Map::new();
         while let Some(name) = members.next_key_seed(Name(self))? {
-            Self::of(self.0.take(size_of::<(String, Json)>() + MEMBER))?;
             let value = members.next_value_seed(self)?;
+            // While it grows, what it was and what it becomes are there at once.
+            let (had, needed) = (map_size(map.len()), map_size(map.len() + 1));
+            if needed > had {
+                Self::of(self.0.take(needed))?;
+                self.0.left.set(self.0.left.get() + had);
+            }
             map.insert(name, value);
         }
         Ok(Json::Object(map))
@@ -227,5 +310,81 @@ impl Visitor<'_> for Name<'_> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
         self.0.text(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::alloc::{GlobalAlloc, Layout, System};
+
+    use super::*;
+
+    /// Counts what this thread has allocated.
+    struct Counting;
+
+    thread_local! {
+        static HELD: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[expect(unsafe_code, reason = "an allocator is")]
+    // SAFETY: everything is handed on to the system's allocator as it comes.
+    unsafe impl GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            _ = HELD.try_with(|held| held.set(held.get().wrapping_add(layout.size())));
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+            _ = HELD.try_with(|held| held.set(held.get().wrapping_sub(layout.size())));
+            unsafe { System.dealloc(place, layout) }
+        }
+    }
+
+    #[global_allocator]
+    static COUNTING: Counting = Counting;
+
+    #[test]
+    fn s12_a_tree_takes_no_more_than_is_counted() {
+        let many = |item: &str, count: usize| format!("[{}]", vec![item; count].join(","));
+        let members = |count: usize| {
+            let members: Vec<_> = (0..count).map(|name| format!("\"{name}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let nested = |open: &str, close: &str| format!("{}0{}", open.repeat(100), close.repeat(100));
+        let texts = [
+            many("0", 100_000),
+            many("[0]", 5_000),
+            many("{\"a\":1}", 5_000),
+            many("\"\"", 5_000),
+            many("\"[{,\\\"[{,\"", 5_000),
+            many(&nested("[", "]"), 100),
+            many(&nested("{\"\":", "}"), 100),
+            members(4),
+            members(15),
+            members(29),
+            members(1_000),
+            many(&members(5), 1_000),
+        ];
+        for text in texts {
+            let before = HELD.get();
+            let tree: Json = serde_json::from_str(&text).expect("JSON");
+            let taken = HELD.get().wrapping_sub(before);
+            let start = &text[..text.len().min(60)];
+            let (size, bound) = (tree_size(&tree), TreeBound::of(&text));
+            assert!(size >= taken, "{start}: {size} counted, {taken} taken");
+            assert!(size <= 2 * taken + 100, "{start}: {size} counted, {taken} taken");
+            assert!(bound >= size, "{start}: a bound of {bound}, {size} counted");
+            // The meter lets through what is there, and no more.
+            let asked = Cell::new(0);
+            let more = |bytes| {
+                asked.set(asked.get() + bytes);
+                true
+            };
+            let meter = Meter::new(&more);
+            let mut deserializer = serde_json::Deserializer::from_str(&text);
+            Tree(&meter).deserialize(&mut deserializer).expect("JSON");
+            let used = asked.get() - meter.left();
+            assert!(used >= taken, "{start}: {used} metered, {taken} taken");
+        }
     }
 }
