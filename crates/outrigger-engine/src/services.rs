@@ -16,7 +16,7 @@ use crate::call::{Arguments, Call, CallOptions, Caller, Execution, Origin, Plugi
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::hooks::{Firing, LONGEST_CARRIED};
+use crate::hooks::{Firing, check_length};
 use crate::life::StagedState;
 use crate::plugins::{ActiveRevision, Configuration};
 use crate::profile::Recording;
@@ -335,10 +335,7 @@ impl HostServices for CallServices {
             return Err(refused(Code::Unsupported, message));
         }
         let hook: HookName = hook.parse().map_err(|error| refused(Code::InvalidUsage, format!("{error}")))?;
-        if payload.len() > LONGEST_CARRIED {
-            let message = format!("`{hook}` was to carry {} bytes; {LONGEST_CARRIED} are allowed", payload.len());
-            return Err(refused(Code::InvalidInput, message));
-        }
+        check_length(&hook, payload.len()).map_err(|failure| refused(failure.code, failure.message))?;
         let firings = self.firings();
         if firings.fetch_add(1, Ordering::Relaxed) >= MOST_FIRINGS {
             let message = format!("for a call hooks are fired at most {MOST_FIRINGS} times");

@@ -184,15 +184,19 @@ fn owner(cause: Option<&Caller>) -> String {
     }
 }
 
+/// Looks whether a hook can carry so many bytes.
+pub(crate) fn check_length(hook: &HookName, bytes: usize) -> Result<(), Failure> {
+    if bytes <= LONGEST_CARRIED {
+        return Ok(());
+    }
+    let message = format!("the payload of `{hook}` is {bytes} bytes; the limit is {LONGEST_CARRIED}");
+    Err(Failure::new(Code::InvalidInput, message).with_hint("carry the id of what it is about, and let it be fetched"))
+}
+
 /// Looks whether a hook can be fired with what it is to carry.
 async fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
     let hook = &spec.name;
-    let length = json_length(&firing.payload);
-    if length > LONGEST_CARRIED {
-        let message = format!("the payload of `{hook}` is {length} bytes; the limit is {LONGEST_CARRIED}");
-        return Err(Failure::new(Code::InvalidInput, message)
-            .with_hint("carry the id of what it is about, and let it be fetched"));
-    }
+    check_length(hook, json_length(&firing.payload))?;
     if spec.is_built_in() {
         if firing.dry_run {
             return Ok(());
@@ -223,7 +227,7 @@ struct Course<'a> {
     result: HookResult,
 }
 
-async fn run(engine: &Engine, firing: Firing) -> Fired {
+async fn run(engine: &Engine, mut firing: Firing) -> Fired {
     let (started, started_at) = (Instant::now(), OffsetDateTime::now_utc());
     // The list is fixed here; who subscribes from now on takes part the next time.
     let mut subscribers = engine.inner.hooks.subscribers(&firing.hook);
@@ -240,8 +244,9 @@ async fn run(engine: &Engine, firing: Firing) -> Fired {
     let planned = planned(&subscribers, &firing, &caller).await;
     let mut course = Course {
         engine,
-        value: firing.payload.clone(),
         held: None,
+        // Nobody looks at it there any more, and two of them would be held.
+        value: std::mem::take(&mut firing.payload),
         firing: &firing,
         kind,
         schema: spec.filter(|spec| !spec.is_built_in()).and_then(|spec| spec.schema.clone()),
