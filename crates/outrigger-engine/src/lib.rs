@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod account;
+mod acts;
 pub mod audit;
 pub mod call;
 pub mod configuration;

@@ -120,8 +120,9 @@ impl Engine {
     /// # Errors
     /// It has not, it cannot be called by them or at all any more, too many wait, there is none, or the store failed.
     pub async fn job_retry(&self, id: JobId, by: &Caller) -> Result<JobRecord, Failure> {
-        let Task { function, arguments, .. } = self.job(id).await?.task;
-        self.check_call(by, function, arguments).await?;
+        let task = self.job(id).await?.task;
+        self.check_call(by, task.function.clone(), task.arguments.clone()).await?;
+        self.charge_job(by, &task)?;
         self.check_room(by).await?;
         self.job_change(id, Event::Retry, |_| Ok(())).await
     }
@@ -129,8 +130,7 @@ impl Engine {
     /// Takes room for a job from what a key may write a minute. The administrator of the data directory has no quota.
     fn charge_job(&self, caller: &Caller, task: &Task) -> Result<(), Failure> {
         let Some(key) = caller.key() else { return Ok(()) };
-        let writes = self.inner.caller_writes.of(key, &self.inner.options.quotas);
-        let taken = writes.take(Kind::Job, task.arguments.len() as u64 + JOB_BYTES, Instant::now());
+        let taken = self.writes_of(key).take(Kind::Job, task.arguments.len() as u64 + JOB_BYTES, Instant::now());
         taken.map_err(|wait| quota::exceeded(&format!("the {caller}"), "jobs", wait))
     }
 
