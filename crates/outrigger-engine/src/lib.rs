@@ -26,6 +26,7 @@ pub mod progress;
 pub mod quota;
 pub mod recorder;
 mod rendering;
+mod requests;
 pub mod retention;
 pub mod runtime;
 mod schema;
