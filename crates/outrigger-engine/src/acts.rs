@@ -3,11 +3,13 @@
 
 use std::time::Instant;
 
+use serde_json::Value;
+
 use crate::audit::AuditEntry;
 use crate::call::Caller;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::quota::{Kind, exceeded};
+use crate::quota::{Kind, over};
 
 /// Bytes of an entry that go with one act. A longer entry counts as several acts.
 const UNIT: usize = 4 << 10;
@@ -20,7 +22,7 @@ impl Engine {
     pub fn act_begin(&self, caller: &Caller, units: u64) -> Result<(), Failure> {
         let Some(key) = caller.key() else { return Ok(()) };
         let taken = self.writes_of(key).take(Kind::Act, units, Instant::now());
-        taken.map_err(|wait| exceeded(&format!("the {caller}"), "entries of the audit log", wait))
+        taken.map_err(|wait| over(format!("the {caller} made too many changes within a minute"), wait))
     }
 
     /// What was taken for an act is not needed: it failed, and that is counted.
@@ -32,8 +34,8 @@ impl Engine {
 
     /// An act was done: where its entry is long, that takes more, for which the next acts wait.
     pub fn act_done(&self, caller: &Caller, entry: &AuditEntry) {
-        let length = |value: &Option<_>| value.as_ref().map_or(0, |value: &serde_json::Value| value.to_string().len());
-        let more = (length(&entry.before) + length(&entry.after)) / UNIT;
+        let length = |value: Option<&Value>| value.map_or(0, |value| value.to_string().len());
+        let more = (length(entry.before.as_ref()) + length(entry.after.as_ref())) / UNIT;
         if let Some(key) = caller.key().filter(|_| more > 0) {
             self.writes_of(key).act_was_long(more as u64, Instant::now());
         }
@@ -53,9 +55,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Adds an act that failed to the audit log, and goes on before it is written. The first of a minute have entries of their
-    /// own, those that follow are counted.
-    pub fn audit_failed(&self, entry: AuditEntry) {
+    /// Adds an act that failed to the audit log. The first of a minute have entries of their own, those that follow are counted.
+    /// Waits until it is written, where that is possible now, so that the log has things in their order.
+    pub async fn audit_failed(&self, entry: AuditEntry) {
         self.inner.recorder.failed(entry);
+        if self.inner.store.write_fault().is_none() {
+            self.inner.recorder.flush().await;
+        }
     }
 }

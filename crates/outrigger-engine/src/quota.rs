@@ -279,8 +279,13 @@ impl CallerWrites {
 
 /// What a write over the quota is refused with.
 pub(crate) fn exceeded(whose: &str, what: &str, wait: Duration) -> Failure {
+    over(format!("{whose} wrote too many {what} within a minute"), wait)
+}
+
+/// The same in other words.
+pub(crate) fn over(message: String, wait: Duration) -> Failure {
     let seconds = wait.as_secs() + 1;
-    let mut failure = Failure::new(Code::RateLimited, format!("{whose} wrote too many {what} within a minute"));
+    let mut failure = Failure::new(Code::RateLimited, message);
     failure.retry_after = Some(wait);
     failure.with_hint(format!("try again in {seconds} s; `outrigger serve --help` lists the quotas"))
 }

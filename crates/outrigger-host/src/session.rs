@@ -188,7 +188,7 @@ impl Session {
                 }
                 // What was written down before it was done has an end of its own.
                 if kind != Kind::Destroys {
-                    engine.audit_failed(entry);
+                    engine.audit_failed(entry).await;
                     return Err(error);
                 }
                 Err(error)

@@ -414,6 +414,58 @@ mod tests {
     }
 
     #[test]
+    fn s17_many_kinds_of_one_key_blur_nothing_of_another() {
+        let start = Instant::now();
+        let mut tally = Tally::new(start);
+        let call = |actor: &str, resource: &str| AuditEntry {
+            allowed: true,
+            prunable: false,
+            ..refusal(actor, "function_execute", resource)
+        };
+        for number in 0..5_000 {
+            tally.change(call("key loud", &format!("p.f{number}")));
+        }
+        // Others who fill the rest of it.
+        for number in 0..400 {
+            tally.change(call(&format!("key {}", number % 40), &format!("p.f{number}")));
+        }
+        tally.change(AuditEntry { stage: Stage::Intent, ..call("key quiet", "vault.erase") });
+        tally.change(call("key quiet", "vault.erase"));
+        let entries = tally.due(start, true);
+        let quiet = |entry: &&AuditEntry| {
+            entry.calls.iter().any(|call| {
+                call.actor == "key quiet" && call.key.is_some() && call.resource == "vault.erase" && call.count == 1
+            })
+        };
+        assert_eq!(entries.iter().filter(quiet).count(), 2, "its beginning and its end: {entries:#?}");
+        let calls: Vec<_> = entries.iter().flat_map(|entry| &entry.calls).collect();
+        let others = calls.iter().find(|call| call.actor == "key loud" && call.resource == "*").expect("the others");
+        assert_eq!((others.count, others.key.as_deref()), (4_990, Some("id of key loud")));
+        assert!(calls.len() < CHANGES.all + 2 * 45, "{}", calls.len());
+        assert!(calls.iter().all(|call| call.actor != SEVERAL));
+    }
+
+    #[test]
+    fn s17_acts_that_fail_are_counted_as_links_beside_refusals() {
+        let start = Instant::now();
+        let mut tally = Tally::new(start);
+        let failed = || AuditEntry {
+            allowed: true,
+            prunable: false,
+            code: Some(Code::AlreadyExists),
+            ..refusal("key a", "template_create", &"x".repeat(10_000))
+        };
+        let alone: Vec<_> = (0..1_000).filter_map(|_| tally.unsuccessful(failed(), start)).collect();
+        assert_eq!(alone.len(), 5);
+        assert!(alone.iter().all(|entry| entry.resource.len() < 300));
+        (0..10).for_each(|_| drop(tally.unsuccessful(refusal("key a", "template_create", "x"), start)));
+        let entries = tally.due(start + WINDOW, false);
+        let found: Vec<_> = entries.iter().map(|entry| (entry.allowed, entry.prunable, entry.count())).collect();
+        assert_eq!(found, [(false, true, 5), (true, false, 995)]);
+        assert_eq!(entries[1].calls[0].code, Some(Code::AlreadyExists));
+    }
+
+    #[test]
     fn s17_calls_that_may_change_something_are_counted_where_there_are_many() {
         let start = Instant::now();
         let mut tally = Tally::new(start);
