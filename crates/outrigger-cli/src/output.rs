@@ -2,6 +2,7 @@
 //! standard error, and only where somebody is looking.
 
 pub mod human;
+pub mod log;
 mod progress;
 pub mod safe;
 pub mod table;

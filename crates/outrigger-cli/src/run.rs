@@ -15,7 +15,7 @@ use crate::commands;
 use crate::context::Context;
 use crate::error::{CliError, CliResult, report};
 use crate::output::Output;
-use crate::output::safe::Log;
+use crate::output::log::Log;
 
 /// Runs the command line of this process.
 #[must_use]
@@ -87,7 +87,7 @@ fn log(verbosity: u8) {
     let level = match verbosity {
         0 => {
             let quiet = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN);
-            quiet.with_writer(|| Log).with_target(false).without_time().init();
+            quiet.with_writer(Log::default()).with_target(false).without_time().init();
             return;
         }
         1 => "warn,outrigger=info",
@@ -95,7 +95,7 @@ fn log(verbosity: u8) {
         _ => "debug",
     };
     let filter = EnvFilter::new(level);
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Log).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(Log::default()).init();
 }
 
 /// Runs a command until it ends or the user cancels it. The first Ctrl-C drops the command, which cancels what it was

@@ -44,7 +44,7 @@ pub struct AuditEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
     pub stage: Stage,
-    /// The code of the failure, where it was allowed and failed.
+    /// The code of the failure, where it was allowed and failed, or was beyond a quota.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
     /// The revision of the plugin it concerned.
@@ -78,7 +78,7 @@ pub enum Stage {
     Intent,
     /// When it had ended.
     Done,
-    /// Several calls that only read, or several refusals, written down together.
+    /// Several calls, refusals or acts that failed, written down together.
     Group,
 }
 

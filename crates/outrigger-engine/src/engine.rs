@@ -19,7 +19,7 @@ use crate::jobs::Desk;
 use crate::ledger::Ledger;
 use crate::plugins::{ActiveRevision, PluginTable, Slot};
 use crate::profile::PluginProfile;
-use crate::quota::{CallerWrites, Quotas};
+use crate::quota::{CallerWrites, Quotas, Writes};
 use crate::recorder::{Counted, Recorder, RunSampling};
 use crate::retention::Written;
 use crate::runtime::Runtime;
@@ -281,6 +281,11 @@ impl Engine {
     #[must_use]
     pub fn memory(&self) -> &Account {
         self.inner.accounts.all()
+    }
+
+    /// What a key may still write this minute.
+    pub(crate) fn writes_of(&self, key: &str) -> Arc<Writes> {
+        self.inner.caller_writes.of(key, &self.inner.options.quotas)
     }
 
     pub(crate) fn slot(&self, name: &PluginName) -> Result<Arc<Slot>, Failure> {

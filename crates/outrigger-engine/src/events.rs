@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::jobs::JobState;
 use crate::store::{Owner, ROW_BYTES, Store};
 
 /// The most that an event may carry, in bytes of JSON.
@@ -63,11 +64,15 @@ impl NewEvent {
 }
 
 impl NewEvent {
-    /// Whose it is: that of the plugin that it is about, by name.
+    /// Whose it is: that of the plugin that it is about, by name; of a job, by whose job it is as well.
     #[must_use]
     pub fn owner(&self) -> Owner {
         let account = self.plugin.as_ref().map_or_else(|| "system".to_owned(), |plugin| format!("plugin {plugin}"));
-        Owner { account, source: self.name.to_string() }
+        let state = self.name.as_str().strip_prefix("job.");
+        let of_job = state.is_some_and(|state| JobState::ALL.iter().any(|one| one.as_str() == state));
+        let caller = self.payload.get("caller").and_then(Json::as_str).filter(|_| of_job);
+        let source = caller.map_or_else(|| self.name.to_string(), |caller| format!("{} of {caller}", self.name));
+        Owner { account, source }
     }
 
     /// The bytes it takes in a store.
@@ -112,8 +117,9 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Wakes whoever follows the log.
-    pub(crate) fn wake(&self) {
+    /// An event was written: wakes whoever follows the log.
+    pub(crate) fn appended(&self, event: &NewEvent) {
+        self.written.fetch_add(event.size(), Ordering::Relaxed);
         self.appended.send_replace(());
     }
 
@@ -179,8 +185,7 @@ impl Engine {
     /// Writes an event into the log. When it returns, the event is there for good.
     pub(crate) async fn log_event(&self, event: &NewEvent) -> Result<(), Failure> {
         self.inner.store.event_append(std::slice::from_ref(event)).await?;
-        self.inner.events.written.fetch_add(event.size(), Ordering::Relaxed);
-        self.inner.events.wake();
+        self.inner.events.appended(event);
         Ok(())
     }
 }

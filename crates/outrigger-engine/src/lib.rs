@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod account;
+mod acts;
 pub mod audit;
 pub mod call;
 pub mod cap;
@@ -26,6 +27,7 @@ pub mod progress;
 pub mod quota;
 pub mod recorder;
 mod rendering;
+mod requests;
 pub mod retention;
 pub mod runtime;
 mod schema;

@@ -1,5 +1,6 @@
-//! What one plugin, or one key, may write into the store a minute: events, log lines, state. Token buckets in memory, one
-//! set for each, so that one of them can neither fill the disk nor displace the records of the others.
+//! What one plugin, or one key, may write into the store a minute: events, log lines, state, answers, entries of the audit log.
+//! Token buckets in memory, one set for each, so that one of them can neither fill the disk nor displace the records of the
+//! others.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,8 +13,10 @@ use parking_lot::Mutex;
 use crate::error::Failure;
 pub(crate) use crate::store::ROW_BYTES;
 
-/// Callers whose buckets are kept at once; those that were quiet for a minute are forgotten first.
+/// Callers whose buckets are kept at once. Where there are more, those that were quiet for so long are forgotten, whose buckets
+/// are full again.
 const MOST_CALLERS: usize = 10_000;
+const QUIET: Duration = Duration::from_mins(10);
 
 /// What one plugin, or one key, may write a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub struct Quotas {
     /// Calls that may change something and have entries of their own in the audit log; four times as many at once. The
     /// others are counted there.
     pub audited_calls: u64,
+    /// Acts that succeed, each of which has an entry of its own in the audit log; ten times as many at once.
+    pub acts: u64,
+    /// Bytes of answers that are kept for requests with an idempotency key.
+    pub answer_bytes: u64,
 }
 
 impl Quotas {
@@ -42,6 +49,8 @@ impl Quotas {
         state_bytes: 16 << 20,
         job_bytes: 4 << 20,
         audited_calls: 60,
+        acts: 60,
+        answer_bytes: 8 << 20,
     };
 }
 
@@ -105,6 +114,13 @@ impl Bucket {
         self.level >= self.capacity as f64
     }
 
+    /// Takes an amount that is known only afterwards, also where there is less: the next one waits for it.
+    #[expect(clippy::cast_precision_loss, reason = "amounts are far below 2^52")]
+    fn overdraw(&mut self, amount: u64, now: Instant) {
+        self.fill(now);
+        self.level -= amount as f64;
+    }
+
     /// Gives back what was taken for nothing.
     #[expect(clippy::cast_precision_loss, reason = "amounts are far below 2^52")]
     fn give_back(&mut self, amount: u64) {
@@ -118,6 +134,8 @@ pub(crate) enum Kind {
     Log,
     State,
     Job,
+    Act,
+    Answer,
 }
 
 /// The buckets of one plugin or key, and what was refused for them.
@@ -135,6 +153,8 @@ struct Buckets {
     state_bytes: Bucket,
     job_bytes: Bucket,
     audited_calls: Bucket,
+    acts: Bucket,
+    answer_bytes: Bucket,
     used: Instant,
 }
 
@@ -155,7 +175,8 @@ pub struct RefusedWrites {
 
 impl Writes {
     pub(crate) fn new(quotas: &Quotas, now: Instant) -> Self {
-        let Quotas { events, event_bytes, log_bytes, state_bytes, job_bytes, audited_calls } = *quotas;
+        let Quotas { events, event_bytes, log_bytes, state_bytes, job_bytes, audited_calls, acts, answer_bytes } =
+            *quotas;
         let a_minute = |amount| Bucket::a_minute(amount, now);
         let buckets = Buckets {
             events: a_minute(events),
@@ -164,6 +185,8 @@ impl Writes {
             state_bytes: a_minute(state_bytes),
             job_bytes: a_minute(job_bytes),
             audited_calls: Bucket::new(audited_calls.saturating_mul(4), audited_calls, now),
+            acts: Bucket::new(acts.saturating_mul(10), acts, now),
+            answer_bytes: a_minute(answer_bytes),
             used: now,
         };
         Self { buckets: Mutex::new(buckets), refused: Refused::default() }
@@ -188,7 +211,19 @@ impl Writes {
 
     /// Whether a call that may change something has an entry of its own in the audit log.
     pub(crate) fn is_audited_alone(&self, now: Instant) -> bool {
-        self.buckets.lock().audited_calls.take(1, now).is_ok()
+        let mut buckets = self.buckets.lock();
+        buckets.used = now;
+        buckets.audited_calls.take(1, now).is_ok()
+    }
+
+    /// The entry of an act is so many times as long as most.
+    pub(crate) fn act_was_long(&self, units: u64, now: Instant) {
+        self.buckets.lock().acts.overdraw(units, now);
+    }
+
+    /// An act left no entry of its own.
+    pub(crate) fn act_left_nothing(&self) {
+        self.buckets.lock().acts.give_back(1);
     }
 
     /// Takes room for what is written, or answers how long to wait for it.
@@ -199,6 +234,8 @@ impl Writes {
             Kind::Log => (&mut buckets.log_bytes, Some(&self.refused.log_lines)),
             Kind::State => (&mut buckets.state_bytes, Some(&self.refused.state_writes)),
             Kind::Job => (&mut buckets.job_bytes, None),
+            Kind::Act => (&mut buckets.acts, None),
+            Kind::Answer => (&mut buckets.answer_bytes, None),
         };
         let taken = bucket.take(bytes, now);
         if let Some(refused) = refused.filter(|_| taken.is_err()) {
@@ -232,8 +269,7 @@ impl CallerWrites {
             return Arc::clone(writes);
         }
         if of.len() >= MOST_CALLERS {
-            let minute = Duration::from_mins(1);
-            of.retain(|_, writes| now.duration_since(writes.buckets.lock().used) < minute);
+            of.retain(|_, writes| now.saturating_duration_since(writes.buckets.lock().used) < QUIET);
         }
         let writes = Arc::new(Writes::new(quotas, now));
         of.insert(caller.to_owned(), Arc::clone(&writes));
@@ -243,8 +279,13 @@ impl CallerWrites {
 
 /// What a write over the quota is refused with.
 pub(crate) fn exceeded(whose: &str, what: &str, wait: Duration) -> Failure {
+    over(format!("{whose} wrote too many {what} within a minute"), wait)
+}
+
+/// The same in other words.
+pub(crate) fn over(message: String, wait: Duration) -> Failure {
     let seconds = wait.as_secs() + 1;
-    let mut failure = Failure::new(Code::RateLimited, format!("{whose} wrote too many {what} within a minute"));
+    let mut failure = Failure::new(Code::RateLimited, message);
     failure.retry_after = Some(wait);
     failure.with_hint(format!("try again in {seconds} s; `outrigger serve --help` lists the quotas"))
 }

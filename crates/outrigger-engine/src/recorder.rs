@@ -154,6 +154,8 @@ struct Pending {
     grouped: Vec<(usize, Option<String>)>,
     /// Calls that may change something and are counted in the audit log; each with whoever waits until that is written.
     changes: Vec<(AuditEntry, Option<oneshot::Sender<()>>)>,
+    /// Acts that failed.
+    failed: Vec<AuditEntry>,
     /// What is counted for the audit log is written too.
     settle: bool,
     records: usize,
@@ -203,11 +205,18 @@ impl Recorder {
     /// log only: whoever is refused can cause any number of them.
     pub(crate) fn entry(&self, entry: AuditEntry) {
         if entry.prunable && self.is_full() {
-            let AuditEntry { actor, action, resource, .. } = &entry;
-            tracing::warn!(actor, action, resource, "a refusal is not in the audit log: the store cannot keep up");
-            return;
+            return left_out(&entry);
         }
         self.add(1, |pending| pending.batch.audit.push(entry));
+    }
+
+    /// Adds an act that failed. The first of a minute have entries of their own, the others are counted; as with refusals,
+    /// there can be any number of them.
+    pub(crate) fn failed(&self, entry: AuditEntry) {
+        if self.is_full() {
+            return left_out(&entry);
+        }
+        self.add(1, |pending| pending.failed.push(entry));
     }
 
     /// What was counted instead of being written down each by itself.
@@ -317,7 +326,7 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>, mut sampler: Sampler)
             None => shared.begun.notified().await,
         }
         let _ = tokio::time::timeout(BATCH_AGE, shared.urgent.notified()).await;
-        let Pending { mut batch, grouped, changes, settle, records: _, flushes, closed } = {
+        let Pending { mut batch, grouped, changes, failed, settle, records: _, flushes, closed } = {
             let mut pending = shared.pending.lock();
             let closed = pending.closed;
             Pending { closed, ..std::mem::take(&mut *pending) }
@@ -328,6 +337,7 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>, mut sampler: Sampler)
             tally.change(entry);
             callers.extend(waiting);
         }
+        batch.audit.extend(failed.into_iter().filter_map(|entry| tally.unsuccessful(entry, Instant::now())));
         count(&mut batch, grouped, &mut tally, all, &shared.counts);
         batch.sums = sampler.sample(&mut batch.runs, Instant::now());
         shared.counts.runs.store(sampler.summed, Ordering::Relaxed);
@@ -348,6 +358,11 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>, mut sampler: Sampler)
             return;
         }
     }
+}
+
+fn left_out(entry: &AuditEntry) {
+    let AuditEntry { actor, action, resource, .. } = entry;
+    tracing::warn!(actor, action, resource, "a refusal or a failure is not in the audit log: the store cannot keep up");
 }
 
 /// What waits for the store to take writes again.
@@ -420,7 +435,7 @@ fn count(
     let of_their_own = |entry: AuditEntry| match entry.prunable {
         false => Some(entry),
         true => {
-            let entry = tally.refuse(entry, now);
+            let entry = tally.unsuccessful(entry, now);
             counts.refusals.fetch_add(u64::from(entry.is_none()), Ordering::Relaxed);
             entry
         }

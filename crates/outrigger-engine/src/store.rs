@@ -425,7 +425,9 @@ impl RunRecord {
         match cause.strip_prefix("plugin ") {
             Some(function) => {
                 let plugin = function.split_once('.').map_or(function, |(plugin, _)| plugin);
-                Owner { account: format!("plugin {plugin}"), source: format!("calls {}", self.plugin) }
+                // What is called and not there makes no source: there is no end of such names.
+                let source = if refused { "refused".to_owned() } else { format!("calls {}", self.plugin) };
+                Owner { account: format!("plugin {plugin}"), source }
             }
             None if refused => Owner { account: cause.to_owned(), source: "refused".to_owned() },
             None => Owner { account: format!("plugin {}", self.plugin), source: cause.to_owned() },

@@ -337,7 +337,7 @@ impl Door for Host {
     async fn request_begin(&self, place: [u8; 32], body: [u8; 32], owner: &str) -> ApiResult<Begun> {
         let (at, owner) = (OffsetDateTime::now_utc(), owner.to_owned());
         let record = RequestRecord { place, body, at, owner, progress: RequestProgress::Begun };
-        let present = self.inner.engine.store().request_begin(&record).await.map_err(convert::store_error)?;
+        let present = self.inner.engine.request_begin(&record).await.map_err(convert::store_error)?;
         Ok(match present {
             None => Begun::New,
             Some(RequestRecord { progress: RequestProgress::Begun, .. }) => Begun::Unfinished,
@@ -345,8 +345,8 @@ impl Door for Host {
         })
     }
 
-    async fn request_end(&self, place: [u8; 32], answer: Option<Vec<u8>>) -> ApiResult<()> {
-        self.inner.engine.store().request_end(&place, answer.as_deref()).await.map_err(convert::store_error)
+    async fn request_end(&self, place: [u8; 32], owner: &str, answer: Option<Vec<u8>>) -> ApiResult<()> {
+        self.inner.engine.request_end(&place, owner, answer.as_deref()).await.map_err(convert::store_error)
     }
 
     async fn request_forget(&self, place: [u8; 32]) -> ApiResult<()> {

@@ -22,11 +22,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use outrigger_api::{ApiError, ApiResult, Code, DoctorReport, MetricsReport, Platform};
-use outrigger_contract::TraceContext;
+use outrigger_contract::excerpt::cut;
+use outrigger_contract::{Digest, TraceContext};
 use outrigger_engine::access::{Principal, Right};
 use outrigger_engine::audit::{AuditEntry, Stage};
 use outrigger_engine::{Caller, CorrelationId, Failure, correlation};
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::host::Inner;
@@ -62,19 +63,40 @@ struct Act<'a> {
     right: Right,
     /// What it is done to; `*` for what has no name.
     name: &'a str,
-    /// It cannot be taken back, so it is written down before it is done.
-    destroys: bool,
+    kind: Kind,
+}
+
+/// How an act is written down, and what happens where there are too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// When it is done. Beyond the quota of its key it is refused.
+    Changes,
+    /// The same, and before, for it cannot be taken back.
+    Destroys,
+    /// When it is done. Programs do it as often as they call, so that it is counted beyond a rate, as calls are.
+    Works,
 }
 
 impl<'a> Act<'a> {
     const fn new(right: Right, name: &'a str) -> Self {
-        Self { right, name, destroys: false }
+        Self { right, name, kind: Kind::Changes }
     }
 
     const fn destroys(right: Right, name: &'a str) -> Self {
-        Self { right, name, destroys: true }
+        Self { right, name, kind: Kind::Destroys }
+    }
+
+    const fn works(right: Right, name: &'a str) -> Self {
+        Self { right, name, kind: Kind::Works }
     }
 }
+
+/// On a full disk an act that destroys takes so much of the quota: its entries are written into the reserve.
+const UNITS_IN_RESERVE: u64 = 10;
+/// The longest name in an entry, and the longest of what was there before or after, in bytes. What is longer is not shown, but
+/// by its length and hash.
+const LONGEST_NAME: usize = 256;
+const LONGEST_TRACE: usize = 8 << 10;
 
 /// What was there before and after something was done; secrets are left out by whoever makes it.
 #[derive(Clone, Debug, Default)]
@@ -135,36 +157,60 @@ impl Session {
 
     /// Does something that changes something, and writes down that it was done and what came of it.
     async fn act<T>(&self, act: Act<'_>, work: impl Future<Output = ApiResult<(T, Trace)>> + Send) -> ApiResult<T> {
-        let Act { right, name, destroys } = act;
+        let Act { right, name, kind } = act;
         self.require(right, name)?;
-        let takes_no_writes = self.host.engine.store().write_fault().is_some();
-        if destroys {
-            let intent = self.entry(right, name, Stage::Intent);
-            self.host.engine.audit(intent).await.map_err(convert::error)?;
+        let (engine, caller) = (&self.host.engine, self.caller());
+        let takes_no_writes = engine.store().write_fault().is_some();
+        if kind != Kind::Works {
+            let units = if kind == Kind::Destroys && takes_no_writes { UNITS_IN_RESERVE } else { 1 };
+            engine.act_begin(&caller, units).map_err(|failure| self.over_quota(failure, right, name))?;
+        }
+        if kind == Kind::Destroys {
+            engine.audit(self.entry(right, name, Stage::Intent)).await.map_err(convert::error)?;
         }
         let outcome = correlation::within(self.correlation, work).await;
         let mut entry = self.entry(right, name, Stage::Done);
         let outcome = match outcome {
             Ok((value, Trace { before, after, revision })) => {
-                (entry.before, entry.after, entry.revision) = (before, after, revision);
+                (entry.before, entry.after, entry.revision) = (before.map(shown), after.map(shown), revision);
                 Ok(value)
             }
-            // Only the engine knew enough to refuse it, as for a job whose function the caller may not call.
-            Err(error) if error.code == Code::Forbidden => {
-                (entry.allowed, entry.prunable, entry.decision) = (false, true, Some(error.message.clone()));
-                self.host.engine.audit_soon(entry);
-                return Err(error);
-            }
-            // It was refused before anything was done, as all writes are for now, which the process's own log says. Entries
-            // of each would use up the space that is reserved for what is done.
-            Err(error) if takes_no_writes && !destroys && is_of_the_disk(error.code) => return Err(error),
             Err(error) => {
-                entry.code = Some(error.code);
+                if kind == Kind::Changes {
+                    engine.act_failed(&caller);
+                }
+                match error.code {
+                    // Only the engine knew enough to refuse it, as for a job whose function the caller may not call.
+                    Code::Forbidden => {
+                        (entry.allowed, entry.prunable, entry.decision) = (false, true, Some(error.message.clone()));
+                        engine.audit_soon(entry);
+                        return Err(error);
+                    }
+                    // It was refused before anything was done, as all writes are for now, which the process's own log says.
+                    // Entries of each would use up the space that is reserved for what is done.
+                    code if takes_no_writes && kind != Kind::Destroys && is_of_the_disk(code) => return Err(error),
+                    code => entry.code = Some(code),
+                }
+                // What was written down before it was done has an end of its own.
+                if kind != Kind::Destroys {
+                    engine.audit_failed(entry).await;
+                    return Err(error);
+                }
                 Err(error)
             }
         };
-        let patience = if outcome.is_ok() { PATIENCE } else { Duration::ZERO };
-        self.write_down(entry, patience).await;
+        match kind {
+            Kind::Works => {
+                if let Err(failure) = engine.audit_as_call(&caller, entry.clone()).await {
+                    self.write_down_later(entry, &failure);
+                }
+            }
+            Kind::Changes | Kind::Destroys => {
+                engine.act_done(&caller, &entry);
+                let patience = if outcome.is_ok() { PATIENCE } else { Duration::ZERO };
+                self.write_down(entry, patience).await;
+            }
+        }
         outcome
     }
 
@@ -173,14 +219,27 @@ impl Session {
         let deadline = Instant::now() + patience;
         while let Err(failure) = self.host.engine.audit(entry.clone()).await {
             if Instant::now() >= deadline || !is_of_the_disk(failure.code) {
-                // It is done, and the caller is told so; the recorder tries on.
-                let AuditEntry { action, resource, correlation, .. } = &entry;
-                tracing::error!(%failure, action, resource, %correlation, "not in the audit log yet");
-                self.host.engine.audit_soon(entry);
+                self.write_down_later(entry, &failure);
                 return;
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// It is done, and the caller is told so; that it could not be written down is the operator's to know, and tried again.
+    fn write_down_later(&self, entry: AuditEntry, failure: &Failure) {
+        let AuditEntry { action, resource, correlation, .. } = &entry;
+        tracing::error!(%failure, action, resource, %correlation, "not in the audit log yet");
+        self.host.engine.audit_soon(entry);
+    }
+
+    /// Refuses what goes beyond the quota of a key. That is counted as refusals are.
+    fn over_quota(&self, failure: Failure, right: Right, name: &str) -> ApiError {
+        let mut entry = self.entry(right, name, Stage::Done);
+        (entry.allowed, entry.prunable) = (false, true);
+        (entry.decision, entry.code) = (Some(failure.message.clone()), Some(failure.code));
+        self.host.engine.audit_soon(entry);
+        convert::error(failure)
     }
 
     fn entry(&self, right: Right, name: &str, stage: Stage) -> AuditEntry {
@@ -190,7 +249,7 @@ impl Session {
             actor: caller.to_string(),
             key: caller.key().map(str::to_owned),
             action: right.to_string(),
-            resource: name.to_owned(),
+            resource: cut(name.to_owned(), LONGEST_NAME),
             allowed: true,
             decision: None,
             stage,
@@ -204,6 +263,15 @@ impl Session {
             prunable: false,
         }
     }
+}
+
+/// What the audit log shows of what was there before or after.
+fn shown(value: Value) -> Value {
+    let text = value.to_string();
+    if text.len() <= LONGEST_TRACE {
+        return value;
+    }
+    json!({"omitted": {"bytes": text.len(), "digest": Digest::of(text.as_bytes())}})
 }
 
 const fn is_of_the_disk(code: Code) -> bool {

@@ -160,7 +160,7 @@ async fn begin(
     let kept = Arc::new(Kept { body, answered: work.await });
     let lasts = lasting(kept.answered.status);
     let outcome = match lasts {
-        true => Outcome::Answered(seal.and_then(|seal| seal.close(&kept.answered))),
+        true => Outcome::Answered { owner, answer: seal.and_then(|seal| seal.close(&kept.answered)) },
         false => Outcome::Forgotten,
     };
     if let Err(error) = outcome.note(&*door, place).await {
@@ -174,7 +174,10 @@ async fn begin(
 /// What is written down of a request that was begun.
 #[derive(Debug)]
 enum Outcome {
-    Answered(Option<Vec<u8>>),
+    Answered {
+        owner: String,
+        answer: Option<Vec<u8>>,
+    },
     /// It can be sent again.
     Forgotten,
 }
@@ -182,7 +185,7 @@ enum Outcome {
 impl Outcome {
     async fn note(&self, door: &dyn Door, place: [u8; 32]) -> ApiResult<()> {
         match self {
-            Self::Answered(answer) => door.request_end(place, answer.clone()).await,
+            Self::Answered { owner, answer } => door.request_end(place, owner, answer.clone()).await,
             Self::Forgotten => door.request_forget(place).await,
         }
     }

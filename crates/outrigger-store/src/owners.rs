@@ -263,14 +263,87 @@ async fn remove(transaction: &Transaction, table: Table, rows: &[Row], displaced
     Ok(())
 }
 
-/// Forgets owners that have nothing left and of whom nothing was displaced.
+/// Whom records are counted for that are nobody's any more.
+const FORGOTTEN: &str = "forgotten";
+
+/// Forgets owners that have nothing left; they had nothing for as long as records are kept, or were among too many. What was
+/// dropped of a source is counted for its account, and when nothing of an account is left, for all that are forgotten: there
+/// is no end of names of either.
 async fn forget(database: &Database, table: Table) -> Result<(), StoreError> {
-    if !table.counted {
-        return Ok(());
-    }
+    let empty = match table.counted {
+        true => "owner.records <= 0".to_owned(),
+        false => format!("NOT EXISTS (SELECT 1 FROM {} WHERE {0}.owner = owner.id)", table.name),
+    };
+    let of_account = "NOT EXISTS (SELECT 1 FROM owners AS other WHERE other.kind = owner.kind \
+                      AND other.account = owner.account AND other.id <> owner.id)";
+    let sources = format!("owner.source <> '' AND {empty}");
+    let accounts = format!("owner.source = '' AND owner.account <> '{FORGOTTEN}' AND {empty} AND {of_account}");
     let transaction = database.begin_essential(PRUNE).await?;
-    let sql = "DELETE FROM owners WHERE kind = ? AND records <= 0 AND dropped = 0";
-    let statement = Statement::from_sql_and_values(transaction.get_database_backend(), sql, [Value::from(table.name)]);
-    transaction.execute_raw(statement).await.map_err(failed(PRUNE))?;
+    for (account, which) in [("owner.account".to_owned(), sources), (format!("'{FORGOTTEN}'"), accounts)] {
+        let counted = format!(
+            "INSERT INTO owners (kind, account, source, dropped) SELECT ?, {account}, '', sum(owner.dropped) \
+             FROM owners AS owner WHERE owner.kind = ? AND owner.dropped > 0 AND {which} GROUP BY {account} \
+             ON CONFLICT (kind, account, source) DO UPDATE SET dropped = dropped + excluded.dropped"
+        );
+        let removed = format!("DELETE FROM owners AS owner WHERE owner.kind = ? AND {which}");
+        for (sql, values) in [(counted, vec![table.name; 2]), (removed, vec![table.name])] {
+            let values = values.into_iter().map(Value::from);
+            let statement = Statement::from_sql_and_values(transaction.get_database_backend(), sql, values);
+            transaction.execute_raw(statement).await.map_err(failed(PRUNE))?;
+        }
+    }
     transaction.commit().await.map_err(failed(PRUNE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn s06_owners_with_nothing_left_are_forgotten_and_what_was_dropped_stays_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = crate::SqliteStore::open(directory.path().join("outrigger.db")).await.unwrap();
+        let database = store.database();
+        // A plugin that went through a thousand names, a deleted key, and one that has something still.
+        for source in 0..1_000 {
+            add(database, "runs", "plugin loud", &format!("calls p{source}"), 0, 2).await;
+        }
+        add(database, "runs", "plugin loud", "key a", 3, 1).await;
+        for key in 0..500 {
+            add(database, "runs", &format!("key {key}"), "refused", 0, u64::from(key % 2 == 0)).await;
+        }
+        for _ in 0..2 {
+            forget(database, RUNS).await.unwrap();
+            let found = list(database).await.unwrap();
+            let found: Vec<_> = found.iter().map(|share| (&*share.account, share.records, share.dropped)).collect();
+            assert_eq!(found, [("forgotten", 0, 250), ("plugin loud", 3, 2_001)]);
+            assert_eq!(rows_of_owners(database).await, 3);
+        }
+        // What is counted otherwise is looked for where it is.
+        add(database, "requests", "gone", "", 1, 4).await;
+        forget(database, REQUESTS).await.unwrap();
+        let found = list(database).await.unwrap();
+        assert!(found.iter().any(|share| share.kind == "requests" && share.account == FORGOTTEN && share.dropped == 4));
+        assert_eq!(rows_of_owners(database).await, 4);
+    }
+
+    async fn add(database: &Database, kind: &str, account: &str, source: &str, records: u64, dropped: u64) {
+        let transaction = database.begin(PRUNE).await.unwrap();
+        let sql = "INSERT INTO owners (kind, account, source, records, dropped) VALUES (?, ?, ?, ?, ?)";
+        let values: [Value; 5] = [
+            kind.into(),
+            account.into(),
+            source.into(),
+            columns::from_count(records).into(),
+            columns::from_count(dropped).into(),
+        ];
+        let statement = Statement::from_sql_and_values(transaction.get_database_backend(), sql, values);
+        transaction.execute_raw(statement).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    async fn rows_of_owners(database: &Database) -> i64 {
+        let statement = Statement::from_string(database.read.get_database_backend(), "SELECT count(*) FROM owners");
+        database.read.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+    }
 }

@@ -189,6 +189,7 @@ macro_rules! store_contract {
                 events_are_listed_newest_first_as_the_filter_says
                 old_events_are_dropped_and_never_the_last
                 s06_events_of_others_are_not_displaced
+                s06_events_of_jobs_are_shared_by_whose_jobs_they_are
             }
             webhooks {
                 a_webhook_comes_back_as_it_was_put

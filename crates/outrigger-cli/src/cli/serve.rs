@@ -82,6 +82,10 @@ pub struct ServeArguments {
     /// Bytes of state that one plugin may write a minute
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::bytes(Quotas::DEFAULT.state_bytes))]
     pub state_bytes_per_minute: ByteSize,
+    /// Changes that one key may make a minute, such as to plugins, keys and webhooks, each of which is in the audit log for ever;
+    /// ten times as many at once. Calls, jobs and firing hooks are no changes
+    #[arg(long, value_name = "COUNT", default_value_t = Quotas::DEFAULT.acts)]
+    pub acts_per_minute: u64,
 }
 
 fn reserve(text: &str) -> Result<ByteSize, String> {
@@ -104,6 +108,7 @@ impl ServeArguments {
             event_bytes: self.event_bytes_per_minute.as_u64(),
             log_bytes: self.log_bytes_per_minute.as_u64(),
             state_bytes: self.state_bytes_per_minute.as_u64(),
+            acts: self.acts_per_minute,
             ..Quotas::DEFAULT
         }
     }

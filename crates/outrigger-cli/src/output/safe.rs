@@ -3,7 +3,6 @@
 //! come through.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
 
 use outrigger_contract::text;
 
@@ -52,23 +51,9 @@ fn style(text: &str) -> Option<&str> {
     (bright || parameters.split(';').all(known)).then(|| &text[..end + 3])
 }
 
-/// Where the log goes: standard error, each event on one line whatever is in it.
-#[derive(Clone, Copy, Debug)]
-pub struct Log;
-
-impl Write for Log {
-    /// Is given one event at a time.
-    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        anstream::stderr().write_all(log_line(&String::from_utf8_lossy(event)).as_bytes())?;
-        Ok(event.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        anstream::stderr().flush()
-    }
-}
-
-fn log_line(event: &str) -> String {
+/// An event of the log: one line, whatever is in it.
+#[must_use]
+pub fn log_line(event: &str) -> String {
     let event = event.strip_suffix('\n').unwrap_or(event);
     let mut line = styled(&text::cut(event, LONGEST_LOG), text::line).into_owned();
     line.push('\n');

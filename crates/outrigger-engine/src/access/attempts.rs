@@ -1,7 +1,7 @@
 //! Wrong keys: how often they may be tried from one address, and what the log says of them.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,9 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// How long after a log line about an address the next one follows, with the count of what came meanwhile.
 const LINE_PERIOD: Duration = Duration::from_mins(1);
 /// Addresses that the log names. Beyond them wrong keys are counted together.
-const MOST_ADDRESSES: usize = 1_000;
+const MOST_ADDRESSES: usize = 50;
+/// Addresses that have a limit of their own. Beyond them all have one together, until some are forgotten.
+const MOST_LIMITED: usize = 100_000;
 
 /// Counts wrong keys by address.
 #[derive(Debug)]
@@ -42,13 +44,14 @@ impl Attempts {
     /// # Errors
     /// There were too many from this address; the time after which one more may be tried.
     pub fn failed(&self, from: Option<IpAddr>, expired: Option<&str>) -> Result<(), Duration> {
-        // An IPv6 user has a whole /64 to come from.
-        let from = from.map(|address| match address {
-            IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
-            v4 @ IpAddr::V4(_) => v4,
-        });
-        let line = self.reports.lock().note(from, expired, Instant::now());
+        // An IPv6 user has a whole /64 to come from, and a site has a /48, which the log names.
+        let site = from.map(|address| network(address, 48));
+        let line = self.reports.lock().note(site, expired, Instant::now());
         line.into_iter().for_each(Line::log);
+        let mut from = from.map(|address| network(address, 64));
+        if self.limiter.len() >= MOST_LIMITED {
+            from = Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        }
         self.limiter.check_key(&from).map_err(|not_until| not_until.wait_time_from(self.clock.now()))
     }
 
@@ -176,6 +179,14 @@ impl Reports {
     }
 }
 
+/// The network of an IPv6 address with so many bits; an IPv4 address as it is.
+fn network(address: IpAddr, bits: u32) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !(u128::MAX >> bits)).into()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 fn source(from: Option<IpAddr>) -> Source {
     from.map_or(Source::Socket, Source::Address)
 }
@@ -218,6 +229,21 @@ mod tests {
         assert_eq!(lines, MOST_ADDRESSES + 1, "one each, and one for all the others");
         assert_eq!(reports.of.len(), MOST_ADDRESSES);
         assert_eq!(reports.due(Some(now + LINE_PERIOD)), [line(Source::Others, 499)]);
+    }
+
+    #[test]
+    fn s20_a_site_with_many_networks_is_one_address_in_the_log_and_limited_in_all() {
+        let attempts = Attempts::default();
+        let in_site = |number: u128| IpAddr::V6(((0x2001_0db8_0001_u128 << 80) | (number << 64) | number).into());
+        for number in 0..(1 << 16) {
+            assert_eq!(attempts.failed(Some(in_site(number)), None), Ok(()), "each /64 has a limit of its own");
+        }
+        assert_eq!(attempts.reports.lock().of.len(), 1);
+        let anywhere = |number: u128| IpAddr::V6(((0x2001_0db9_u128 << 96) | (number << 64)).into());
+        let refused = (0..40_000).filter(|number| attempts.failed(Some(anywhere(*number)), None).is_err()).count();
+        assert!(refused > 1_000, "{refused} were refused of those beyond");
+        assert!(attempts.limiter.len() <= MOST_LIMITED + 1, "{}", attempts.limiter.len());
+        assert!(attempts.reports.lock().of.len() <= MOST_ADDRESSES);
     }
 
     #[test]

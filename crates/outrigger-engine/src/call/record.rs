@@ -71,9 +71,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether the call has entries of its own in the audit log, or is counted there with others.
+    /// Whether the call has entries of its own in the audit log, or is counted there with others. That goes by the key that
+    /// began its chain, so that none can use up what others have; by the plugin where there is no key.
     pub(super) fn is_audited_alone(&self, target: &Target) -> bool {
-        *self.alone.get_or_init(|| target.revision.writes.is_audited_alone(Instant::now()))
+        *self.alone.get_or_init(|| match self.caller.key() {
+            Some(key) => self.engine.writes_of(key).is_audited_alone(Instant::now()),
+            None => target.revision.writes.is_audited_alone(Instant::now()),
+        })
     }
 
     pub(super) const fn caller(&self) -> &'a Caller {

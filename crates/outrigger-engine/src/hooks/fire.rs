@@ -155,10 +155,9 @@ impl Engine {
     /// Takes room for an event from what its plugin, or the key that fires it, may write a minute. The administrator of the
     /// data directory has no quota.
     fn charge_event(&self, spec: &HookSpec, firing: &Firing, bytes: u64) -> Result<(), Failure> {
-        let quotas = &self.inner.options.quotas;
         let (whose, writes) = match (&firing.cause, &spec.plugin) {
             (None | Some(Caller::Local), _) => return Ok(()),
-            (Some(Caller::Key(key)), _) => (format!("the {key}"), self.inner.caller_writes.of(&key.id, quotas)),
+            (Some(Caller::Key(key)), _) => (format!("the {key}"), self.writes_of(&key.id)),
             (Some(Caller::Plugin(_) | Caller::Hook(_)), Some(plugin)) => {
                 (format!("the plugin `{plugin}`"), Arc::clone(&self.slot(plugin)?.writes))
             }

@@ -27,7 +27,7 @@ impl Engine {
     /// An event of a job was written.
     pub(super) fn told_of_job(&self, event: Option<NewEvent>) {
         if let Some(event) = event {
-            self.inner.events.wake();
+            self.inner.events.appended(&event);
             self.tell_subscribers(event);
         }
     }

@@ -116,6 +116,7 @@ impl Engine {
     pub async fn job_retry(&self, id: JobId, by: &Caller) -> Result<JobRecord, Failure> {
         let JobRecord { task, owner, .. } = self.job(id).await?;
         self.check_call(by, task.function.clone(), task.arguments.clone()).await?;
+        self.charge_job(by, &task)?;
         self.job_room(&owner, &task).await??;
         self.job_change(id, Event::Retry, |_| Ok(())).await
     }
@@ -123,8 +124,7 @@ impl Engine {
     /// Takes room for a job from what a key may write a minute. The administrator of the data directory has no quota.
     fn charge_job(&self, caller: &Caller, task: &Task) -> Result<(), Failure> {
         let Some(key) = caller.key() else { return Ok(()) };
-        let writes = self.inner.caller_writes.of(key, &self.inner.options.quotas);
-        let taken = writes.take(Kind::Job, bytes_of(task), Instant::now());
+        let taken = self.writes_of(key).take(Kind::Job, bytes_of(task), Instant::now());
         taken.map_err(|wait| quota::exceeded(&format!("the {caller}"), "jobs", wait))
     }
 

@@ -8,7 +8,7 @@ use outrigger_contract::{Code, FunctionName, PluginName};
 use time::OffsetDateTime;
 
 use crate::quota::Bucket;
-use crate::store::{CacheOutcome, RunRecord, RunSum};
+use crate::store::{CacheOutcome, Owner, RunRecord, RunSum};
 
 /// Runs that are kept each by itself: so many at once, and so many a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +44,15 @@ impl Default for RunSampling {
 
 /// A run takes one of a rate for each so many bytes.
 const UNIT: u64 = 512;
-/// Kinds of runs that are told apart of one account within a minute. Those beyond are counted as one.
+/// Kinds of runs that are told apart of one account and source, such as a plugin and who calls it, within a minute. Those beyond are counted as one.
 const MOST_KINDS: usize = 64;
 /// Buckets that are kept. Where there are more, those that are full are forgotten.
 const MOST_BUCKETS: usize = 20_000;
 /// What runs of kinds that found no room are counted as.
 const OTHERS: &str = "other";
+/// Sources: calls that are refused before they reach a plugin, and those that a plugin makes.
+const REFUSED: &str = "refused";
+const CALLS: &str = "calls";
 
 /// What runs are counted together by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,8 +84,8 @@ pub(super) struct Sampler {
     accounts: HashMap<String, Bucket>,
     /// The ids of runs that stand for several.
     sums: HashMap<SumKey, String>,
-    /// How many of them an account has in a minute.
-    kinds: HashMap<(i64, String), usize>,
+    /// How many of them an owner has in a minute.
+    kinds: HashMap<(i64, Owner), usize>,
     /// Runs that were only counted.
     pub(super) summed: u64,
 }
@@ -132,13 +135,9 @@ impl Sampler {
     /// Takes from the rates what they have for runs of one kind.
     fn choose(&mut self, runs: &[RunRecord], places: &[usize], counted: &mut [bool], now: Instant) {
         let Some(first) = places.first().map(|place| &runs[*place]) else { return };
-        let owner = first.owner();
-        let refused = owner.source == "refused";
-        let account = match first.caller.contains("plugin ") {
-            // All that a plugin calls is charged to it at once.
-            true => format!("{} calls", owner.account),
-            false => format!("{} by {}", owner.account, owner.source),
-        };
+        let owner = owner(first);
+        let refused = owner.source == REFUSED;
+        let account = format!("{} by {}", owner.account, owner.source);
         let of = if refused { self.options.refused } else { self.options.account };
         let account = self.accounts.entry(account).or_insert_with(|| Bucket::new(of.burst, of.per_minute, now));
         let mut function = (!refused).then(|| {
@@ -175,22 +174,26 @@ impl Sampler {
         };
         let mut folded = None;
         if !self.sums.contains_key(&key) {
-            let kinds = self.kinds.entry((minute, run.owner().account)).or_default();
+            let owner = owner(run);
+            // A hook that calls, or a function of a plugin that does, is not told apart any more either.
+            let caller = if matches!(&*owner.source, REFUSED | CALLS) { &owner.account } else { &owner.source }.clone();
+            let kinds = self.kinds.entry((minute, owner)).or_default();
             if *kinds >= MOST_KINDS {
                 let other: FunctionName = OTHERS.parse().expect("it is a name");
                 if run.digest.is_none() {
                     key.plugin = OTHERS.parse().expect("it is a name");
                 }
-                key.function = other;
-                folded = Some((key.plugin.clone(), key.function.clone()));
+                (key.function, key.caller) = (other, caller);
+                folded = Some((key.plugin.clone(), key.function.clone(), key.caller.clone()));
             }
             *kinds += 1;
         }
         let id = self.sums.entry(key).or_insert_with(|| run.id.clone());
         let sum = sums.entry(id.clone()).or_insert_with(|| {
-            let (plugin, function) = folded.unwrap_or_else(|| (run.plugin.clone(), run.function.clone()));
+            let itself = || (run.plugin.clone(), run.function.clone(), run.caller.clone());
+            let (plugin, function, caller) = folded.unwrap_or_else(itself);
             let sum = Some(RunSum { calls: 0, max_us: 0 });
-            RunRecord { id: id.clone(), plugin, function, duration_us: 0, attempts: 0, sum, ..run.clone() }
+            RunRecord { id: id.clone(), plugin, function, caller, duration_us: 0, attempts: 0, sum, ..run.clone() }
         });
         sum.duration_us = sum.duration_us.saturating_add(run.duration_us);
         sum.attempts = sum.attempts.saturating_add(run.attempts.max(1));
@@ -213,6 +216,15 @@ impl Sampler {
         let oldest = minute(OffsetDateTime::now_utc()) - 2;
         self.sums.retain(|key, _| key.minute >= oldest);
         self.kinds.retain(|(minute, _), _| *minute >= oldest);
+    }
+}
+
+/// Whose rate a run takes from: all that a plugin calls is charged to it at once.
+fn owner(run: &RunRecord) -> Owner {
+    let owner = run.owner();
+    match owner.source.starts_with("calls ") {
+        true => Owner { source: CALLS.to_owned(), ..owner },
+        false => owner,
     }
 }
 
@@ -305,6 +317,31 @@ mod tests {
         let (kept, sums) = sampled(options(100, 150, 10), vec![(0..5_000).map(refused).collect()]);
         assert_eq!((kept.len(), total(&kept, &sums)), (10, 5_000));
         assert!(sums.len() <= 2 * (MOST_KINDS + 1), "{}", sums.len());
+    }
+
+    #[test]
+    fn s06_many_kinds_of_one_caller_blur_nothing_of_another() {
+        let loud = |number: u64| run(&format!("f{number}"), "key loud", None);
+        let mut runs: Vec<_> = (0..5_000).map(|number| loud(number % 500)).collect();
+        runs.extend((0..3).map(|_| run("f1", "key quiet", None)));
+        let (kept, sums) = sampled(options(1, 1, 1), vec![runs]);
+        assert_eq!(total(&kept, &sums), 5_003, "each is counted");
+        let quiet = kept.iter().chain(&sums).filter(|run| run.caller == "key quiet");
+        assert!(quiet.map(|run| run.function.as_str()).all(|function| function == "f1"), "{sums:#?}");
+    }
+
+    #[test]
+    fn s06_a_plugin_that_calls_names_at_random_makes_few_runs_and_owners() {
+        let called = |number: u64| RunRecord {
+            plugin: format!("p{number}").parse().unwrap(),
+            digest: None,
+            ..run("f", &format!("plugin bad.f{}", number % 300), Some(Code::PluginNotFound))
+        };
+        let (kept, sums) = sampled(options(100, 150, 10), vec![(0..5_000).map(called).collect()]);
+        assert_eq!((kept.len(), total(&kept, &sums)), (10, 5_000));
+        assert!(sums.len() <= 2 * (MOST_KINDS + 1), "{}", sums.len());
+        let owners: std::collections::BTreeSet<_> = kept.iter().chain(&sums).map(RunRecord::owner).collect();
+        assert_eq!(owners.len(), 1, "{owners:?}");
     }
 
     #[test]

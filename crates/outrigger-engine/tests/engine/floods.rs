@@ -250,6 +250,47 @@ async fn s17_subscriptions_of_a_key_are_bounded() {
     subscribe("key quiet").await.expect("others have theirs");
 }
 
+#[tokio::test]
+async fn s06_jobs_that_are_done_again_are_bounded_too() {
+    let bench = Bench::with_options(|options| options.quotas = Quotas { job_bytes: 20_000, ..Quotas::DEFAULT }).await;
+    bench.demo("").await;
+    let loud = key("loud", &["*"]);
+    let job = bench.engine.job_create(&loud, job(0)).await.expect("it is made");
+    let mut again = 0;
+    let refused = loop {
+        bench.engine.job_cancel(job.id).await.expect("it waits");
+        match bench.engine.job_retry(job.id, &loud).await {
+            Ok(_) => again += 1,
+            Err(failure) => break failure,
+        }
+    };
+    assert_eq!((refused.code, again), (Code::RateLimited, 8));
+}
+
+#[tokio::test]
+async fn s17_a_key_that_calls_in_a_loop_blurs_nothing_of_another() {
+    let quotas = Quotas { audited_calls: 2, ..Quotas::DEFAULT };
+    let bench = Bench::with_options(|options| options.quotas = quotas).await;
+    bench.demo("").await;
+    let (loud, quiet) = (key("loud", &["function_execute:*"]), key("quiet", &["function_execute:*"]));
+    let remember = |caller: &Caller| {
+        let call = call("demo.remember", json!({"key": "k", "value": "v"}), CallOptions::default());
+        bench.engine.call(outrigger_engine::Call { caller: caller.clone(), ..call })
+    };
+    for _ in 0..25 {
+        futures::future::join_all((0..4).map(|_| remember(&loud))).await;
+    }
+    remember(&quiet).await.expect("it may");
+    let of = |key: &str| AuditFilter { key: Some(format!("id-of-{key}")), ..AuditFilter::default() };
+    let entries = audited(&bench, &of("quiet")).await;
+    assert_eq!(entries.len(), 1, "{entries:#?}");
+    assert_eq!((entries[0].actor.as_str(), entries[0].resource.as_str()), ("key quiet", "demo.remember"));
+    assert_eq!(entries[0].stage, audit::Stage::Done, "an entry of its own, whatever the plugin's others do");
+    let entries = audited(&bench, &of("loud")).await;
+    assert_eq!(entries.iter().map(AuditEntry::count).sum::<u64>(), 100);
+    assert!(entries.len() < 60, "{} entries", entries.len());
+}
+
 /// Rates that are soon used up.
 fn few() -> RunSampling {
     let rate = |burst| Rate { burst, per_minute: 1 };

@@ -151,7 +151,7 @@ impl Hooks for Session {
             };
             Ok((report, Trace { after, ..Trace::default() }))
         };
-        self.act(Act::new(Right::HOOK_EXECUTE, name.as_str()), work).await
+        self.act(Act::works(Right::HOOK_EXECUTE, name.as_str()), work).await
     }
 
     async fn hook_traces(&self, query: &HookTraceQuery) -> ApiResult<Vec<HookTraceInfo>> {

@@ -35,7 +35,7 @@ impl Jobs for Session {
             let job = self.host.engine.job_create(&self.caller(), wanted(request)?).await.map_err(convert::error)?;
             Ok(traced(None, job))
         };
-        self.act(Act::new(Right::JOB_CREATE, &function), work).await
+        self.act(Act::works(Right::JOB_CREATE, &function), work).await
     }
 
     async fn job_list(&self, query: &JobQuery) -> ApiResult<Vec<JobInfo>> {
@@ -149,7 +149,7 @@ impl Session {
     ) -> ApiResult<JobInfo> {
         let function = before.task.function.to_string();
         let work = async { Ok(traced(Some(before), change.await.map_err(convert::error)?)) };
-        self.act(Act::new(right, &function), work).await
+        self.act(Act::works(right, &function), work).await
     }
 
     async fn schedule(&self, name: &str) -> ApiResult<Option<jobs::ScheduleRecord>> {

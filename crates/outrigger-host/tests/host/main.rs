@@ -13,6 +13,7 @@ mod hooks_of_plugins;
 mod install;
 mod memory;
 mod migrations;
+mod records;
 mod refuse;
 mod signatures;
 mod strangers;

@@ -125,3 +125,18 @@ pub async fn s06_events_of_others_are_not_displaced(store: Arc<dyn Store>) {
     let left = store.event_read(None, 1_000).await.unwrap();
     assert_eq!((left.len(), left.iter().filter(|event| event.name.as_str() == "quiet.happened").count()), (10, 3));
 }
+
+pub async fn s06_events_of_jobs_are_shared_by_whose_jobs_they_are(store: Arc<dyn Store>) {
+    let of = |caller: &str, number: u64| NewEvent {
+        name: "job.queued".parse().expect("a name"),
+        payload: serde_json::json!({"caller": caller}),
+        ..event(number)
+    };
+    let mut events: Vec<_> = (1..=3).map(|number| of("key quiet", number)).collect();
+    events.extend((10..500).map(|number| of("key loud", number)));
+    store.event_append(&events).await.unwrap();
+    store.event_prune(&Bound::newest(20, moment(0))).await.unwrap();
+    let left = store.event_read(None, 1_000).await.unwrap();
+    let quiet = left.iter().filter(|event| event.payload["caller"] == "key quiet").count();
+    assert_eq!((left.len(), quiet), (20, 3));
+}

@@ -39,7 +39,7 @@ impl Door for StandIn {
         Ok(Begun::New)
     }
 
-    async fn request_end(&self, place: [u8; 32], answer: Option<Vec<u8>>) -> ApiResult<()> {
+    async fn request_end(&self, place: [u8; 32], _: &str, answer: Option<Vec<u8>>) -> ApiResult<()> {
         let body = self.state.bodies.lock()[&place];
         self.state.requests.lock().insert(place, Begun::Ended { body, answer });
         Ok(())
