@@ -9,7 +9,7 @@ use common::{Bench, PLENTY, number, text};
 use outrigger_contract::units::{ByteSize, Span};
 use outrigger_contract::{Code, Value};
 use outrigger_engine::Account;
-use outrigger_engine::runtime::{CallContext, HealthStatus, LifecycleStep, LogLevel};
+use outrigger_engine::runtime::{CallContext, HealthStatus, LifecycleStep, LogLevel, RevisionSpec};
 use outrigger_testkit::components::{self, Step};
 use tokio_util::sync::CancellationToken;
 
@@ -210,6 +210,51 @@ async fn a_single_thread_is_shared_with_a_busy_plugin() {
     let ((result, _), done) = tokio::join!(busy, good);
     assert_eq!(result.expect_err("it never ends").code, Code::DeadlineExceeded);
     assert!(done < Instant::now() - Duration::from_millis(50), "the good calls did not wait for the loop to end");
+}
+
+/// Three plugins that take memories and sleep with them would take the whole pool of 640.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s07_plugins_that_sleep_leave_slots_of_the_pool_to_others() {
+    const PART: u64 = 640 / 8 / 4;
+    const INSTANCE: u64 = 192 << 10;
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let bench = Bench::new();
+    let (mut sleepers, mut waiting) = (Vec::new(), Vec::new());
+    for name in ["one", "two", "three"] {
+        let account = Account::all(512 << 20).plugin(256 << 20);
+        let change = |spec: &mut RevisionSpec| {
+            spec.plugin = name.parse().expect("a name");
+            spec.account = account.clone();
+        };
+        let plugin = Arc::new(bench.load(&components::hostile_with_memories(), change).await);
+        let sleep = |time| {
+            let plugin = Arc::clone(&plugin);
+            tokio::spawn(async move {
+                let started = Instant::now();
+                (plugin.call_within("sleep", &[number(60_000_000_000)], time).await.0, started.elapsed())
+            })
+        };
+        sleepers.extend((0..PART).map(|_| sleep(2 * PLENTY)));
+        let started = Instant::now();
+        while account.held() < PART * INSTANCE {
+            assert!(started.elapsed() < PLENTY, "{} bytes are held", account.held());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        waiting.extend((0..50).map(|_| sleep(PATIENCE)));
+    }
+    let other = bench.hostile(|spec| spec.plugin = "other".parse().expect("a name")).await;
+    while waiting.iter().any(|call| !call.is_finished()) {
+        other.still_works().await;
+    }
+    for call in waiting {
+        let (result, took) = call.await.expect("it does not panic");
+        assert_eq!(result.expect_err("its plugin has no more slots").code, Code::Busy);
+        assert!(took > PATIENCE / 2, "it waited for one: {took:?}");
+    }
+    for call in sleepers {
+        assert!(!call.is_finished());
+        call.abort();
+    }
 }
 
 #[tokio::test]

@@ -11,11 +11,12 @@ use outrigger_engine::Account;
 use outrigger_engine::profile::Stage;
 use outrigger_engine::runtime::CallContext;
 use wasmtime::component::{ComponentExportIndex, Instance as ComponentInstance, InstancePre};
-use wasmtime::{CallHook, Store, StoreContextMut, UpdateDeadline};
+use wasmtime::{CallHook, PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline};
 
 use super::abi::{Answer, Arguments, lifted};
 use super::limits::{Memory, Shortage, Stopped};
 use super::scope::Refusal;
+use super::slots::{Slots, Taken};
 use super::state::{Bounds, Grants, State};
 
 /// What a plugin may hand to the host in one go, at least, besides its results: a value of its state, a chunk of a file.
@@ -40,6 +41,8 @@ pub(super) struct Instance {
     pub(super) calls: u32,
     /// Somebody has wanted to know where the time of a call goes, and the store tells of each step over the boundary.
     observed: bool,
+    /// Behind the store, so that they are given back after it.
+    _slots: Taken,
 }
 
 /// What remains of a call besides its answer.
@@ -55,15 +58,16 @@ impl Instance {
         pre: &InstancePre<State>,
         grants: &Arc<Grants>,
         limits: &InstanceLimits,
-        account: &Account,
+        (slots, account): (&Slots, &Account),
         context: &CallContext,
     ) -> (wasmtime::Result<Self>, Aftermath) {
+        let lacking = |shortage| Aftermath { shortage: Some(shortage), ..Aftermath::default() };
+        let Some(slots) = slots.take() else {
+            return (Err(wasmtime::Error::msg("no slot is free in the pool")), lacking(Shortage::Slots));
+        };
         let memory = match Memory::new(limits.memory, limits.instances, account) {
             Ok(memory) => memory,
-            Err(exceeded) => {
-                let shortage = Some(Shortage::Account(exceeded));
-                return (Err(exceeded.into()), Aftermath { shortage, ..Aftermath::default() });
-            }
+            Err(exceeded) => return (Err(exceeded.into()), lacking(Shortage::Account(exceeded))),
         };
         let mut store = Store::new(pre.engine(), State::new(grants, memory, bounds(limits, context)));
         store.limiter(|state| &mut state.memory);
@@ -79,7 +83,11 @@ impl Instance {
         };
         context.observed.instantiated();
         match made {
-            Ok(component) => (Ok(Self { store, component, calls: 0, observed: false }), Aftermath::default()),
+            Ok(component) => {
+                let instance = Self { store, component, calls: 0, observed: false, _slots: slots };
+                (Ok(instance), Aftermath::default())
+            }
+            Err(error) if error.is::<PoolConcurrencyLimitError>() => (Err(error), lacking(Shortage::Slots)),
             Err(error) => (Err(error), aftermath(&mut store)),
         }
     }

@@ -27,20 +27,25 @@ pub(super) enum Stopped {
 /// What an element of a table takes.
 pub(super) const TABLE_ELEMENT: usize = size_of::<usize>();
 /// Core instances, tables and memories of one instance of a component. A component made by a language's tool chain consists of
-/// up to two dozen, most of which share one table and one memory.
+/// up to two dozen, most of which share one table and one memory. Memories are slots of the pool that all plugins share.
 pub(super) const INSTANCES_AT_MOST: usize = 100;
 pub(super) const TABLES_AT_MOST: usize = 32;
-pub(super) const MEMORIES_AT_MOST: usize = 16;
+pub(super) const MEMORIES_AT_MOST: usize = 4;
 /// What an instance takes of the host besides what grows: its store, and the part of a stack that is touched.
 const STORE: usize = 64 << 10;
 
-/// Why a plugin did not get memory that it asked for.
+/// What the handles of an instance that is kept may hold in the host.
+const HANDLES_KEPT_AT_MOST: usize = 2 << 20;
+
+/// Why a plugin did not get memory, or an instance, that it asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shortage {
     /// Its own limit.
     Limit,
     /// The bound of all its instances together, or of all plugins.
     Account(Exceeded),
+    /// The slots of the pool that it may have, or that there are.
+    Slots,
 }
 
 impl Shortage {
@@ -48,6 +53,7 @@ impl Shortage {
     pub(super) const fn may_pass(self) -> bool {
         match self {
             Self::Limit => false,
+            Self::Slots => true,
             Self::Account(Exceeded { limit, wanted, .. }) => wanted <= limit / 2,
         }
     }
