@@ -2,10 +2,10 @@
 //!
 //! Read in this order: [`engine`] (how code is compiled and interrupted), [`component`] (what a file must be),
 //! [`measure`] and [`compiler`] (what compiling takes, and a process of its own for it), [`cache`] (compiled code),
-//! [`revision`] (what can be called, and the pool of instances), [`instance`] (one call under its limits), [`turns`] (calls
-//! that compute for long take turns), [`fault`] (how it fails), [`abi`] (values in and out), [`state`] (what an instance may
-//! reach) and,
-//! behind that, [`scope`], [`output`], [`services`], [`wasi`], [`files`], [`sockets`], [`http`] and [`network`].
+//! [`revision`] (what can be called, and the instances that are kept), [`slots`] (what a plugin may have of the pool of instances),
+//! [`instance`] (one call under its limits), [`turns`] (calls that compute for long take turns), [`fault`] (how it fails),
+//! [`abi`] (values in and out), [`state`] (what an instance may reach) and, behind that, [`scope`], [`output`], [`services`],
+//! [`wasi`], [`files`], [`sockets`] and [`http`].
 //!
 //! What must not happen: that a plugin reaches anything without a grant; that one call's limit, trap or cancel is
 //! felt by another; that a call outlives its deadline; that something a plugin gives makes the host allocate without
@@ -30,6 +30,7 @@ mod output;
 mod revision;
 mod scope;
 mod services;
+mod slots;
 mod sockets;
 mod state;
 mod turns;
@@ -43,7 +44,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use outrigger_contract::{Code, Digest, Manifest, Permissions};
 use outrigger_engine::runtime::{Inspection, LoadedRevision, RevisionSpec, Runtime, RuntimeFault};
-use outrigger_network::TlsClient;
+use outrigger_network::{Resolver, TlsClient};
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -53,6 +54,7 @@ pub use compiler::{CompileLimits, compile_if_asked};
 use cache::{Cache, Compiling};
 use files::GrantedFiles;
 use revision::Revision;
+use slots::Pool;
 use state::{Grants, State};
 
 /// Reading the types of a component is work by its size; nobody needs to do it for many at once.
@@ -92,6 +94,7 @@ impl WasmOptions {
 pub struct WasmRuntime {
     engine: Engine,
     linker: Linker<State>,
+    pool: Arc<Pool>,
     cache: Cache,
     nothing: Arc<File>,
     tls: TlsClient,
@@ -124,7 +127,8 @@ impl WasmRuntime {
         let nothing = Arc::new(empty_folder(&compiled_cache.join("nothing"))?);
         let inspecting = Arc::new(Semaphore::new(INSPECTED_AT_ONCE));
         let tls = TlsClient::default();
-        Ok(Self { engine, linker, cache, nothing, tls, max_component_bytes, protected, inspecting })
+        let pool = Arc::default();
+        Ok(Self { engine, linker, pool, cache, nothing, tls, max_component_bytes, protected, inspecting })
     }
 }
 
@@ -175,8 +179,10 @@ impl Runtime for WasmRuntime {
             Ok((files, spec))
         })
         .await?;
-        let grants = Grants { permissions: spec.granted.clone(), files, tls: self.tls.clone() };
-        Ok(Arc::new(Revision::new(&self.linker, &component, grants, spec)?))
+        let (resolver, tls) = (Resolver::for_plugin(), self.tls.clone());
+        let grants = Grants { permissions: spec.granted.clone(), files, resolver, tls };
+        let slots = self.pool.slots(&spec.plugin, &component);
+        Ok(Arc::new(Revision::new(&self.linker, &component, grants, slots, spec)?))
     }
 
     async fn pin(&self, permissions: &Permissions, plugin_writable: &[String]) -> Result<Permissions, RuntimeFault> {

@@ -9,14 +9,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::files::{
-    ACCESS, CREATE, CROSS_DEVICE, DIRECTORY, Guest, INSUFFICIENT_MEMORY, LOOP, NO_ENTRY, NOT_PERMITTED, READ, TRUNCATE,
-    UNSUPPORTED, WRITE, files, folder_path,
+    ACCESS, CREATE, CROSS_DEVICE, DIRECTORY, Guest, INSUFFICIENT_MEMORY, INSUFFICIENT_SPACE, LOOP, NO_ENTRY,
+    NOT_PERMITTED, READ, TRUNCATE, UNSUPPORTED, WRITE, files, folder_path,
 };
 use common::{Bench, number, text};
 use outrigger_contract::permission::FileAccess::{Read, Write};
 use outrigger_contract::{Code, Permissions, Value};
+use outrigger_engine::Account;
 use outrigger_engine::runtime::Runtime;
 use outrigger_runtime::{WasmOptions, WasmRuntime};
+use outrigger_testkit::disk::SmallDisk;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
@@ -315,6 +317,49 @@ async fn s01_hard_links_stay_within_one_grant() {
 }
 
 #[tokio::test]
+async fn s01_nothing_is_renamed_from_one_grant_to_another() {
+    let ground = Ground::new();
+    for folder in ["one", "other", "data/new", "data/new/sub"] {
+        fs::create_dir(ground.path(folder)).expect("room on the disk");
+    }
+    fs::write(ground.path("one/file"), "one").expect("room on the disk");
+    let granted = ["one", "other", "data", "data/old", "data/new"].map(|path| ground.grant(path));
+    let granted: Vec<_> = granted.iter().map(|path| (path.as_str(), Write)).collect();
+    let guest = Guest::new(&ground.bench, files(&granted)).await;
+    let mut folders = Vec::new();
+    for index in 1..=5 {
+        folders.push(guest.folder(index).await);
+    }
+    let [one, other, data, old, new] = folders[..] else { panic!("five folders are granted") };
+    let link_and_rename = async |from: (u64, &str), to: (u64, &str)| {
+        for function in ["link", "rename"] {
+            assert_eq!(guest.two(function, from, to).await, Err(CROSS_DEVICE), "{function} {} → {}", from.1, to.1);
+        }
+    };
+    // What a link does not reach, a renamed link does not either.
+    guest.two("link", (one, "file"), (one, "second")).await.expect("both are in one grant");
+    link_and_rename((one, "second"), (other, "second")).await;
+    // Nor around by a grant in which the others lie, with its folder or theirs.
+    link_and_rename((data, "file"), (data, "old/second")).await;
+    link_and_rename((data, "old/file"), (data, "second")).await;
+    link_and_rename((data, "old/file"), (data, "new/second")).await;
+    link_and_rename((old, "file"), (new, "second")).await;
+    assert_eq!(guest.two("rename", (data, "new/sub"), (data, "old/sub")).await, Err(CROSS_DEVICE));
+    // An open folder belongs to the grant in which it lies now.
+    let sub = guest.open(new, "sub", (DIRECTORY, READ)).await.expect("it is there");
+    guest.write(sub, "file", b"sub").await.expect("it may write");
+    guest.two("rename", (sub, "file"), (new, "file")).await.expect("it lies in the same grant");
+    guest.two("link", (new, "file"), (sub, "file")).await.expect("it lies in the same grant");
+    fs::rename(ground.path("data/new/sub"), ground.path("data/old/sub")).expect("the host moves it");
+    link_and_rename((sub, "file"), (new, "second")).await;
+    // Within a grant everything is as before, a granted folder's own name included.
+    guest.two("rename", (data, "old"), (data, "renamed")).await.expect("both names are in one grant");
+    guest.two("rename", (old, "file"), (old, "sub/moved")).await.expect("both are in one grant");
+    assert_eq!(guest.read(old, "sub/moved").await, Ok(b"old".to_vec()));
+    ground.check();
+}
+
+#[tokio::test]
 async fn s01_a_grant_to_read_inside_one_to_write_is_refused() {
     let ground = Ground::new();
     symlink(ground.path("data/old"), ground.path("elsewhere")).expect("a link");
@@ -582,6 +627,88 @@ async fn s21_open_listings_are_counted() {
     assert!(guest.0.services.messages().iter().any(|line| line.contains("128 listings")), "it is said why");
     guest.call("close-listing", &[number(listings[0])]).await.expect("it closes");
     assert_eq!(guest.names(data).await, ["file", "old"], "there is room again");
+}
+
+#[tokio::test]
+async fn s21_streams_are_charged_as_they_are_made() {
+    const BUFFER: u64 = 64 << 10;
+    let ground = Ground::new();
+    let account = Account::all(512 << 20).plugin(8 << 20);
+    let granted = files(&[(&ground.grant("data"), Read)]);
+    let load = |account: &Account| {
+        let (granted, account) = (granted.clone(), account.clone());
+        Guest::load(&ground.bench, |spec| (spec.granted, spec.account) = (granted, account))
+    };
+    let guest = load(&account).await.expect("it loads");
+    let data = guest.folder(1).await;
+    let file = guest.open(data, "file", (0, READ)).await.expect("it is there");
+    let before = account.held();
+    assert_eq!(guest.call("streams", &[number(file), number(16)]).await, Ok(number(16)));
+    assert!(account.held() >= before + 16 * BUFFER, "what is kept is charged: {}", account.held());
+    guest.0.fails("streams", &[number(file), number(900)], Code::HostMemoryLimit).await;
+    assert!(account.peak() <= 8 << 20, "{}", account.peak());
+    assert!(account.held() < before, "the instance is gone: {}", account.held());
+    // One that leaves far more than its folders behind is not kept, however much it may hold.
+    let account = Account::all(512 << 20).plugin(256 << 20);
+    let guest = load(&account).await.expect("it loads");
+    let data = guest.folder(1).await;
+    let file = guest.open(data, "file", (0, READ)).await.expect("it is there");
+    assert_eq!(guest.call("streams", &[number(file), number(900)]).await, Ok(number(900)));
+    assert!(account.peak() >= 900 * BUFFER, "{}", account.peak());
+    assert!(account.held() < BUFFER, "the instance is gone: {}", account.held());
+}
+
+/// A file system of 128 MiB, of which 32 MiB are left to others.
+#[tokio::test]
+async fn s18_a_plugin_leaves_space_on_the_disk_to_others() {
+    const LEFT: u64 = 32 << 20;
+    let Some(disk) = SmallDisk::mount(128 << 20) else { return };
+    let bench = Bench::new();
+    let guest = Guest::new(&bench, files(&[(&folder_path(disk.path()), Write)])).await;
+    let folder = guest.folder(1).await;
+    let free = || {
+        let stat = rustix::fs::statvfs(disk.path()).expect("it tells");
+        stat.f_bavail * stat.f_frsize
+    };
+    let chunk = || Value::Bytes(vec![7; 1 << 20].into());
+    let full = Err(INSUFFICIENT_SPACE);
+    let fill = async || {
+        let file = guest.open(folder, "big", (CREATE, WRITE)).await.expect("it may write");
+        let mut at = 0;
+        let refused = loop {
+            match guest.call("write", &[number(file), chunk(), number(at << 20)]).await {
+                Ok(_) => at += 1,
+                refused => break refused.map(drop),
+            }
+        };
+        assert_eq!(refused, full);
+        assert!(at > 80 && free() >= LEFT && free() < LEFT + (3 << 20), "{at} MiB were written, {} are free", free());
+        file
+    };
+    guest.write(folder, "small", b"small").await.expect("it may write");
+    let file = fill().await;
+    // Until not even a small write fits.
+    let rest = free() - LEFT;
+    let host = vec![0; usize::try_from(rest).expect("it is small") + 4_096];
+    fs::write(disk.path().join("of-the-host"), host).expect("the host still has room");
+    assert_eq!(guest.open(folder, "new", (CREATE, WRITE)).await.map(drop), full);
+    assert_eq!(guest.at("mkdir", folder, "new").await, full);
+    assert_eq!(guest.symlink(folder, "small", "new").await, full);
+    assert_eq!(guest.two("link", (folder, "small"), (folder, "new")).await, full);
+    assert_eq!(guest.call("set-size", &[number(file), number(1 << 40)]).await.map(drop), full);
+    for append in [false, true] {
+        let bytes = Value::Bytes(b"x".to_vec().into());
+        let written = guest.call("stream-write", &[number(file), bytes, number(0), Value::Bool(append)]).await;
+        assert_eq!(written, Err(1000), "the stream fails");
+    }
+    // What takes nothing still works, and what gives space back.
+    assert_eq!(guest.read(folder, "small").await, Ok(b"small".to_vec()));
+    guest.two("rename", (folder, "small"), (folder, "other")).await.expect("it takes nothing");
+    guest.call("set-size", &[number(file), number(0)]).await.expect("it gives space back");
+    // A hole is no way around.
+    guest.call("set-size", &[number(file), number(90 << 20)]).await.expect("there is room again");
+    fill().await;
+    guest.at("unlink", folder, "big").await.expect("it gives space back");
 }
 
 #[tokio::test]

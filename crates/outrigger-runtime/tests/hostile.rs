@@ -5,12 +5,13 @@ mod common;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Bench, PLENTY, number, text};
+use common::{Bench, Loaded, PLENTY, number, text};
 use outrigger_contract::units::{ByteSize, Span};
 use outrigger_contract::{Code, Value};
 use outrigger_engine::Account;
-use outrigger_engine::runtime::{CallContext, HealthStatus, LifecycleStep, LogLevel};
+use outrigger_engine::runtime::{CallContext, HealthStatus, LifecycleStep, LogLevel, RevisionSpec};
 use outrigger_testkit::components::{self, Step};
+use outrigger_testkit::greedy;
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
@@ -149,6 +150,56 @@ async fn standard_output_becomes_lines() {
 }
 
 #[tokio::test]
+async fn s03_no_more_is_written_to_standard_output_at_once_than_was_allowed() {
+    let bench = Bench::new();
+    let plugin = bench.load(&greedy::flood(), |_| ()).await;
+    let (result, observed) = plugin.call_within("write", &[number(8 << 10)], PLENTY).await;
+    result.expect("so much may be written");
+    assert_eq!(observed.dropped_log_lines, (8 << 10) - 1_000);
+    for bytes in [(8 << 10) + 1, 12 << 20] {
+        let (result, observed) = plugin.call_within("write", &[number(bytes)], PLENTY).await;
+        let fault = result.expect_err("it is more than was allowed");
+        assert_eq!(fault.code, Code::Trapped, "{fault}");
+        assert!(fault.message.contains("check-write"), "{fault}");
+        assert_eq!(observed.dropped_log_lines, 0, "nothing was made of it");
+    }
+    plugin.still_works().await;
+}
+
+#[tokio::test]
+async fn s02_what_is_handed_to_the_host_does_not_grow_with_what_a_result_may_have() {
+    let bench = Bench::new();
+    let large = |spec: &mut RevisionSpec| {
+        spec.limits.output = ByteSize::mib(64);
+        spec.limits.memory = ByteSize::mib(256);
+        spec.account = Account::default();
+    };
+    let plugin = bench.load(&greedy::greedy(), large).await;
+    let log = |fields| [number(1), number(fields), number(900_000)];
+    plugin.call("log-fields", &log(8)).await.expect("15 MB may be handed over");
+    let message = plugin.fails("log-fields", &log(32), Code::Trapped).await;
+    assert!(message.contains("too much data"), "{message}");
+    let plugin = bench.hostile(large).await;
+    plugin.call("big-text", &[number(40 << 20)]).await.expect("a result may be larger");
+}
+
+#[tokio::test]
+async fn s22_names_that_are_looked_up_in_a_loop_hold_up_nobody() {
+    const ACCESS_DENIED: u64 = 1;
+    const FOUND: u64 = 1_000;
+    let (bench, wasm) = (Bench::new(), greedy::lookups());
+    let load = || bench.load(&wasm, |spec| spec.granted.tcp = vec!["localhost:80".parse().expect("a host")]);
+    let (plugin, other) = (load().await, load().await);
+    let first = async |plugin: &Loaded, name: &str| plugin.call("first", &[text(name)]).await.expect("it answers");
+    let begin = plugin.call("begin", &[text("localhost"), number(500)]).await;
+    assert_eq!(begin.expect("each is begun"), number(FOUND));
+    for plugin in [&other, &plugin] {
+        assert_eq!(first(plugin, "localhost").await, number(FOUND));
+        assert_eq!(first(plugin, "example.org").await, number(ACCESS_DENIED));
+    }
+}
+
+#[tokio::test]
 async fn environment_and_configuration_are_as_given() {
     let bench = Bench::new();
     let path = std::env::var("PATH").expect("PATH is set");
@@ -210,6 +261,51 @@ async fn a_single_thread_is_shared_with_a_busy_plugin() {
     let ((result, _), done) = tokio::join!(busy, good);
     assert_eq!(result.expect_err("it never ends").code, Code::DeadlineExceeded);
     assert!(done < Instant::now() - Duration::from_millis(50), "the good calls did not wait for the loop to end");
+}
+
+/// Three plugins that take memories and sleep with them would take the whole pool of 640.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s07_plugins_that_sleep_leave_slots_of_the_pool_to_others() {
+    const PART: u64 = 640 / 8 / 4;
+    const INSTANCE: u64 = 192 << 10;
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let bench = Bench::new();
+    let (mut sleepers, mut waiting) = (Vec::new(), Vec::new());
+    for name in ["one", "two", "three"] {
+        let account = Account::all(512 << 20).plugin(256 << 20);
+        let change = |spec: &mut RevisionSpec| {
+            spec.plugin = name.parse().expect("a name");
+            spec.account = account.clone();
+        };
+        let plugin = Arc::new(bench.load(&components::hostile_with_memories(), change).await);
+        let sleep = |time| {
+            let plugin = Arc::clone(&plugin);
+            tokio::spawn(async move {
+                let started = Instant::now();
+                (plugin.call_within("sleep", &[number(60_000_000_000)], time).await.0, started.elapsed())
+            })
+        };
+        sleepers.extend((0..PART).map(|_| sleep(2 * PLENTY)));
+        let started = Instant::now();
+        while account.held() < PART * INSTANCE {
+            assert!(started.elapsed() < PLENTY, "{} bytes are held", account.held());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        waiting.extend((0..50).map(|_| sleep(PATIENCE)));
+    }
+    let other = bench.hostile(|spec| spec.plugin = "other".parse().expect("a name")).await;
+    while waiting.iter().any(|call| !call.is_finished()) {
+        other.still_works().await;
+    }
+    for call in waiting {
+        let (result, took) = call.await.expect("it does not panic");
+        assert_eq!(result.expect_err("its plugin has no more slots").code, Code::Busy);
+        assert!(took > PATIENCE / 2, "it waited for one: {took:?}");
+    }
+    for call in sleepers {
+        assert!(!call.is_finished());
+        call.abort();
+    }
 }
 
 #[tokio::test]

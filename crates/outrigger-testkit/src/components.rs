@@ -48,6 +48,18 @@ pub fn hostile() -> Arc<[u8]> {
     component(include_str!("../fixtures/hostile.wit"), include_str!("../fixtures/hostile.wat"))
 }
 
+/// The same with four memories, as many as an instance may have.
+#[must_use]
+pub fn hostile_with_memories() -> Arc<[u8]> {
+    let memory = "(memory (export \"memory\") 2)";
+    let core = include_str!("../fixtures/hostile.wat").replacen(
+        memory,
+        &format!("{memory} (memory 0) (memory 0) (memory 0)"),
+        1,
+    );
+    component(include_str!("../fixtures/hostile.wit"), &core)
+}
+
 /// Does with files what a test says, call by call; see `fixtures/files.wit`.
 #[must_use]
 pub fn files() -> Arc<[u8]> {

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::limits::INSTANCES_AT_MOST;
+use super::slots::Counts;
+
 /// How often running code is interrupted: to let other calls run, and to check its limits.
 ///
 /// A call that computes for longer waits for its turn at each tick (see [`super::turns`]), and a short one waits for the rest of
@@ -13,8 +16,12 @@ pub(super) const TICK: Duration = Duration::from_millis(2);
 
 /// Instances at once. A component has one linear memory, as a rule; those made from interpreters have two.
 const MEMORIES: u32 = 640;
-/// Core instances at once. A component made by a language's tool chain consists of up to two dozen.
-const CORE_INSTANCES: u32 = 12_000;
+/// Tables at once. A component made by a language's tool chain consists of up to two dozen core instances, with a table each.
+const TABLES: u32 = 12_000;
+/// What there is of instances (each with its stack), memories and tables; see [`super::slots`].
+pub(super) const POOL: Counts = [MEMORIES, MEMORIES, TABLES];
+/// Core instances at once. They take no slot of the pool, and instances are counted.
+const CORE_INSTANCES: u32 = MEMORIES * INSTANCES_AT_MOST as u32;
 /// All that a 32-bit memory can address, so that the limit of each plugin is the only one.
 const LARGEST_MEMORY: usize = 1 << 32;
 /// What the tables of interpreters compiled to Wasm need, with room.
@@ -107,7 +114,7 @@ fn on_demand() -> Config {
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_memories(MEMORIES);
-    pool.total_tables(CORE_INSTANCES);
+    pool.total_tables(TABLES);
     pool.total_core_instances(CORE_INSTANCES);
     pool.total_component_instances(MEMORIES);
     pool.total_stacks(MEMORIES);

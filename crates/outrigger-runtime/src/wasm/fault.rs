@@ -58,10 +58,7 @@ pub(super) fn of_error(
         );
     }
     if error.is::<PoolConcurrencyLimitError>() {
-        return RuntimeFault::new(
-            Code::Busy,
-            "as many instances of plugins are running as fit at once; try again, or lower `concurrency`",
-        );
+        return of_shortage(plugin, Shortage::Slots, applied);
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => RuntimeFault::new(
@@ -77,6 +74,12 @@ pub(super) fn of_shortage(plugin: &PluginName, shortage: Shortage, applied: &App
     let limit = match shortage {
         Shortage::Limit => &applied.memory,
         Shortage::Account(exceeded) => return exceeded.into(),
+        Shortage::Slots => {
+            let message = format!(
+                "there is no room for another instance of {plugin} beside those that run; try again, or lower `concurrency`"
+            );
+            return RuntimeFault::new(Code::Busy, message);
+        }
     };
     RuntimeFault::new(
         Code::MemoryLimit,

@@ -27,20 +27,25 @@ pub(super) enum Stopped {
 /// What an element of a table takes.
 pub(super) const TABLE_ELEMENT: usize = size_of::<usize>();
 /// Core instances, tables and memories of one instance of a component. A component made by a language's tool chain consists of
-/// up to two dozen, most of which share one table and one memory.
+/// up to two dozen, most of which share one table and one memory. Memories are slots of the pool that all plugins share.
 pub(super) const INSTANCES_AT_MOST: usize = 100;
 pub(super) const TABLES_AT_MOST: usize = 32;
-pub(super) const MEMORIES_AT_MOST: usize = 16;
+pub(super) const MEMORIES_AT_MOST: usize = 4;
 /// What an instance takes of the host besides what grows: its store, and the part of a stack that is touched.
 const STORE: usize = 64 << 10;
 
-/// Why a plugin did not get memory that it asked for.
+/// What the handles of an instance that is kept may hold in the host.
+const HANDLES_KEPT_AT_MOST: usize = 2 << 20;
+
+/// Why a plugin did not get memory, or an instance, that it asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shortage {
     /// Its own limit.
     Limit,
     /// The bound of all its instances together, or of all plugins.
     Account(Exceeded),
+    /// The slots of the pool that it may have, or that there are.
+    Slots,
 }
 
 impl Shortage {
@@ -48,6 +53,7 @@ impl Shortage {
     pub(super) const fn may_pass(self) -> bool {
         match self {
             Self::Limit => false,
+            Self::Slots => true,
             Self::Account(Exceeded { limit, wanted, .. }) => wanted <= limit / 2,
         }
     }
@@ -92,15 +98,27 @@ impl Memory {
         self.shortage
     }
 
-    /// Notes what its handles hold in the host now.
-    pub(super) fn hold(&mut self, bytes: usize) {
-        let held = usize::try_from(self.handles.bytes()).unwrap_or(usize::MAX);
+    /// Notes what its handles hold in the host now. Gives whether they may hold so much.
+    pub(super) fn hold(&mut self, bytes: usize) -> bool {
+        let held = self.held();
         if held > bytes {
             self.handles.shrink(held - bytes);
         } else if let Err(exceeded) = self.handles.grow(bytes - held) {
             self.shortage = Some(Shortage::Account(exceeded));
             self.overdrawn = true;
         }
+        !self.overdrawn
+    }
+
+    /// What its handles held in the host when that was noted last.
+    fn held(&self) -> usize {
+        usize::try_from(self.handles.bytes()).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the instance may be kept for the next call. Most plugins keep their folders and standard streams open; one that
+    /// leaves far more behind begins anew.
+    pub(super) fn may_keep(&self) -> bool {
+        !self.overdrawn && self.held() <= HANDLES_KEPT_AT_MOST
     }
 
     /// Why the call must end.

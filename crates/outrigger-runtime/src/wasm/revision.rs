@@ -21,12 +21,13 @@ use super::idle::Idle;
 use super::instance::{Aftermath, Instance, InstanceLimits};
 use super::limits::Shortage;
 use super::optional::{Optional, health_report};
+use super::slots::Slots;
 use super::state::{Grants, State};
 
 /// How long instances may take that are made ahead of calls.
 const WARM_UP: Duration = Duration::from_secs(30);
 
-/// How long a call waits that finds no memory for an instance, before it looks again: other calls of its plugin have it.
+/// How long a call waits that finds no memory or slot for an instance, before it looks again: other calls have it.
 const SHORT: Duration = Duration::from_millis(5);
 
 /// A loaded component.
@@ -34,6 +35,7 @@ pub(super) struct Revision {
     spec: RevisionSpec,
     pre: InstancePre<State>,
     grants: Arc<Grants>,
+    slots: Slots,
     limits: InstanceLimits,
     /// In the order of the graph.
     functions: Vec<ComponentExportIndex>,
@@ -57,6 +59,7 @@ impl Revision {
         linker: &Linker<State>,
         component: &Component,
         grants: Grants,
+        slots: Slots,
         spec: RevisionSpec,
     ) -> Result<Self, RuntimeFault> {
         let invalid =
@@ -90,7 +93,7 @@ impl Revision {
             log_lines: spec.limits.log_lines,
             cpu: spec.limits.cpu.map(Span::as_duration),
         };
-        Ok(Self { pre, grants: Arc::new(grants), limits, functions, optional, idle: Idle::default(), spec })
+        Ok(Self { pre, grants: Arc::new(grants), slots, limits, functions, optional, idle: Idle::default(), spec })
     }
 
     /// Instances to keep, and calls that each may serve; none where each call gets its own.
@@ -114,8 +117,7 @@ impl Revision {
         context.enter(Stage::Instantiate);
         let started = Instant::now();
         loop {
-            let create = Instance::create(&self.pre, &self.grants, &self.limits, &self.spec.account, context);
-            let (made, aftermath) = create.await;
+            let (made, aftermath) = self.create(context).await;
             let may_wait =
                 aftermath.shortage.is_some_and(Shortage::may_pass) && Instant::now() + SHORT < context.deadline;
             match made {
@@ -125,10 +127,15 @@ impl Revision {
         }
     }
 
+    async fn create(&self, context: &CallContext) -> (wasmtime::Result<Instance>, Aftermath) {
+        let room = (&self.slots, &self.spec.account);
+        Instance::create(&self.pre, &self.grants, &self.limits, room, context).await
+    }
+
     /// Keeps an instance for the next call, if it may serve one more and there is room. Gives it back otherwise.
     fn keep(&self, instance: Instance) -> Option<Instance> {
         let Some((max_instances, max_calls)) = self.kept() else { return Some(instance) };
-        if instance.calls >= max_calls {
+        if instance.calls >= max_calls || !instance.may_keep() || !self.slots.may_keep() {
             return Some(instance);
         }
         self.idle.keep(instance, max_instances)
@@ -303,11 +310,12 @@ impl LoadedRevision for Revision {
         for _ in 0..missing {
             let started = Instant::now();
             let context = quiet::context(started + WARM_UP, &self.spec.account);
-            let (made, aftermath) =
-                Instance::create(&self.pre, &self.grants, &self.limits, &self.spec.account, &context).await;
+            let (made, aftermath) = self.create(&context).await;
             let mut instance = made.map_err(|error| self.fault(&error, &aftermath, started))?;
             _ = instance.finish();
-            drop(self.keep(instance));
+            if self.keep(instance).is_some() {
+                break;
+            }
         }
         Ok(self.idle.count().min(max_instances))
     }

@@ -14,6 +14,9 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::roots::Roots;
+use super::space;
+
 /// A lookup is tried again when something was renamed while the kernel went through `..`.
 const TRIES: usize = 64;
 
@@ -78,7 +81,7 @@ pub(super) fn open(folder: impl AsFd, path: &str, opening: Opening) -> Result<(F
             }
             check_kind(&stat)?;
         }
-        Err(Errno::NOENT) if opening.create => {}
+        Err(Errno::NOENT) if opening.create => space::check(folder, 0)?,
         Err(error) => return Err(error.into()),
     }
     let opened = resolve(folder, path, opening.flags(), Mode::from_raw_mode(0o666))?;
@@ -127,6 +130,7 @@ pub(super) fn create_folder(folder: impl AsFd, path: &str) -> io::Result<()> {
         return Err(Errno::EXIST.into());
     }
     let (parent, name) = parent(folder.as_fd(), path)?;
+    space::check(parent.as_fd(), 0)?;
     Ok(mkdirat(parent.as_fd(), name, Mode::from_raw_mode(0o777))?)
 }
 
@@ -146,23 +150,27 @@ pub(super) fn create_link(folder: impl AsFd, target: &str, path: &str) -> io::Re
         return Err(Errno::PERM.into());
     }
     let (parent, name) = parent(folder.as_fd(), path)?;
+    space::check(parent.as_fd(), 0)?;
     Ok(symlinkat(target, parent.as_fd(), name)?)
 }
 
 /// Gives a file a second name. A symbolic link at the end of the old path gets one itself.
-pub(super) fn link(old: impl AsFd, old_path: &str, new: impl AsFd, new_path: &str) -> io::Result<()> {
+pub(super) fn link(roots: &Roots, (old, old_path): (&File, &str), (new, new_path): (&File, &str)) -> io::Result<()> {
     let (old_parent, old_name) = parent(old.as_fd(), old_path)?;
     if old_name.ends_with('/') {
         // The kernel would follow a link that is written like this.
         return Err(Errno::NOTDIR.into());
     }
     let (new_parent, new_name) = parent(new.as_fd(), new_path)?;
+    roots.check_one_grant(old_parent.as_fd(), new_parent.as_fd())?;
+    space::check(new_parent.as_fd(), 0)?;
     Ok(linkat(old_parent.as_fd(), old_name, new_parent.as_fd(), new_name, AtFlags::empty())?)
 }
 
-pub(super) fn rename(old: impl AsFd, old_path: &str, new: impl AsFd, new_path: &str) -> io::Result<()> {
+pub(super) fn rename(roots: &Roots, (old, old_path): (&File, &str), (new, new_path): (&File, &str)) -> io::Result<()> {
     let (old_parent, old_name) = parent(old.as_fd(), old_path)?;
     let (new_parent, new_name) = parent(new.as_fd(), new_path)?;
+    roots.check_one_grant(old_parent.as_fd(), new_parent.as_fd())?;
     Ok(renameat(old_parent.as_fd(), old_name, new_parent.as_fd(), new_name)?)
 }
 

@@ -1,0 +1,156 @@
+//! Slots of the pool of instances, which all plugins share. One plugin may hold an eighth of them, and never more than it leaves
+//! to the others; a quarter of the pool is only for plugins that hold few. A call that finds no slot waits until its deadline: for other calls of its plugin, or for those of others.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+use outrigger_contract::PluginName;
+use parking_lot::Mutex;
+use wasmtime::component::Component;
+
+use super::engine::POOL;
+use super::limits::{MEMORIES_AT_MOST, TABLES_AT_MOST};
+
+/// One plugin may hold this part of the pool.
+const PART: u32 = 8;
+/// Nobody takes this part who holds more than its own.
+const RESERVE: u32 = 4;
+/// What is a plugin's own: four instances with a memory each.
+const OWN: u32 = 160;
+
+/// A number of slots of each kind: instances with their stacks, memories, tables.
+pub(super) type Counts = [u32; 3];
+type Counters = [AtomicU32; 3];
+
+/// Slots of the pool that are in use.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    used: Counters,
+    shares: Mutex<HashMap<PluginName, Weak<Share>>>,
+}
+
+/// What one plugin holds of the pool, in all its revisions.
+#[derive(Debug)]
+struct Share {
+    pool: Arc<Pool>,
+    held: Counters,
+}
+
+/// Where instances of one revision get their slots.
+#[derive(Debug)]
+pub(super) struct Slots {
+    share: Arc<Share>,
+    needed: Counts,
+}
+
+/// Slots of one instance. They are given back when it is dropped, so the instance must be gone by then.
+#[derive(Debug)]
+pub(super) struct Taken {
+    share: Arc<Share>,
+    counts: Counts,
+}
+
+impl Pool {
+    /// The slots for a component of a plugin.
+    pub(super) fn slots(self: &Arc<Self>, plugin: &PluginName, component: &Component) -> Slots {
+        let needed = match component.resources_required() {
+            Some(required) => [1, required.num_memories, required.num_tables],
+            // It cannot be told beforehand.
+            None => [1, MEMORIES_AT_MOST as u32, TABLES_AT_MOST as u32],
+        };
+        Slots { share: self.share(plugin), needed }
+    }
+
+    fn share(self: &Arc<Self>, plugin: &PluginName) -> Arc<Share> {
+        let mut shares = self.shares.lock();
+        if let Some(share) = shares.get(plugin).and_then(Weak::upgrade) {
+            return share;
+        }
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Arc::new(Share { pool: Arc::clone(self), held: Counters::default() });
+        shares.insert(plugin.clone(), Arc::downgrade(&share));
+        share
+    }
+}
+
+impl Slots {
+    /// Takes the slots of one instance; none where there are not enough at present.
+    pub(super) fn take(&self) -> Option<Taken> {
+        let Self { share, needed } = self;
+        let taken = Taken { share: Arc::clone(share), counts: *needed };
+        let mut fits = true;
+        // All kinds are counted in any case, as all are given back.
+        for (kind, size) in POOL.into_iter().enumerate() {
+            let wanted = needed[kind];
+            let held = share.held[kind].fetch_add(wanted, Ordering::SeqCst) + wanted;
+            let used = share.pool.used[kind].fetch_add(wanted, Ordering::SeqCst) + wanted;
+            let shared = (size - size / RESERVE).saturating_sub(used);
+            fits &= wanted == 0 || held <= (size / PART).min(shared) || held <= size / OWN && used <= size;
+        }
+        fits.then_some(taken)
+    }
+
+    /// Whether an instance may stay without a call. What is kept leaves half of the plugin's part to its calls and to its next
+    /// revision, and half of the pool to everybody.
+    pub(super) fn may_keep(&self) -> bool {
+        let half = |counters: &Counters, kind: usize, size: u32| counters[kind].load(Ordering::Relaxed) <= size / 2;
+        POOL.into_iter()
+            .enumerate()
+            .all(|(kind, size)| half(&self.share.held, kind, size / PART) && half(&self.share.pool.used, kind, size))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        for (kind, count) in self.counts.into_iter().enumerate() {
+            self.share.held[kind].fetch_sub(count, Ordering::SeqCst);
+            self.share.pool.used[kind].fetch_sub(count, Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(pool: &Arc<Pool>, plugin: &str, needed: Counts) -> Slots {
+        Slots { share: pool.share(&plugin.parse().expect("a name")), needed }
+    }
+
+    fn all(slots: &Slots) -> Vec<Taken> {
+        std::iter::from_fn(|| slots.take()).collect()
+    }
+
+    #[test]
+    fn s07_greedy_plugins_leave_slots_to_the_others() {
+        let pool = Arc::<Pool>::default();
+        let one = all(&slots(&pool, "one", [1, 4, 0]));
+        assert_eq!(one.len(), 20, "an eighth of the memories");
+        assert!(slots(&pool, "one", [1, 1, 0]).take().is_none(), "another revision of it has no more");
+        let mut others = Vec::new();
+        for plugin in 0..40 {
+            let held = all(&slots(&pool, &format!("plugin-{plugin}"), [1, 2, 3]));
+            assert!(!held.is_empty(), "plugin {plugin} runs");
+            others.extend(held);
+        }
+        assert!(others.len() * 2 + 80 < POOL[1] as usize);
+        drop((one, others));
+        assert_eq!(pool.used.each_ref().map(|used| used.load(Ordering::SeqCst)), [0; 3], "all of it is given back");
+        assert_eq!(all(&slots(&pool, "one", [1, 0, 32])).len(), 46, "an eighth of the tables");
+    }
+
+    #[test]
+    fn s07_kept_instances_leave_slots_to_calls() {
+        let pool = Arc::<Pool>::default();
+        let slots = slots(&pool, "one", [1, 1, 1]);
+        let mut kept = Vec::new();
+        while let Some(taken) = slots.take() {
+            if !slots.may_keep() {
+                break;
+            }
+            kept.push(taken);
+        }
+        assert_eq!(kept.len(), 40);
+    }
+}
