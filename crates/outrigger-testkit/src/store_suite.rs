@@ -188,6 +188,7 @@ macro_rules! store_contract {
                 events_are_listed_newest_first_as_the_filter_says
                 old_events_are_dropped_and_never_the_last
                 s06_events_of_others_are_not_displaced
+                s06_events_that_a_key_fires_count_for_the_key
             }
             webhooks {
                 a_webhook_comes_back_as_it_was_put

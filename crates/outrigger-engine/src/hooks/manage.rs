@@ -1,6 +1,6 @@
 //! What an administrator does with hooks: look, add, subscribe, end a subscription.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use outrigger_contract::units::Span;
@@ -20,7 +20,11 @@ use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::heavy;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
+
+/// Hooks that are added over the API, and of them, those of one key: each may have a schema of 64 KiB.
+const MOST_HOOKS_ADDED: usize = 500;
+const MOST_HOOKS_OF_KEY: usize = 100;
 
 /// A hook that is to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +72,7 @@ impl Engine {
     /// Adds a hook.
     ///
     /// # Errors
-    /// It is there already, its name is one of Outrigger's own, its schema is none, or the store failed.
+    /// It is there already, its name is one of Outrigger's own, its schema is none, too many were added, or the store failed.
     pub async fn hook_create(&self, new: NewHook) -> Result<HookRecord, Failure> {
         let NewHook { name, kind, description, schema, created_by } = new;
         if name.is_reserved() {
@@ -85,6 +89,7 @@ impl Engine {
         let record = HookRecord { name, kind, description, schema, plugin: None, created_by, created_at };
         let hooks = &self.inner.hooks;
         let _changing = hooks.changing.lock().await;
+        check_room(&hooks.table.load(), &record)?;
         self.inner.store.hook_create(&record).await.map_err(|error| match error {
             StoreError::Conflict { .. } => {
                 Failure::new(Code::AlreadyExists, format!("there is a hook `{}` already", record.name))
@@ -152,10 +157,11 @@ impl Engine {
     /// There is no such hook or function, they do not fit each other, the condition is wrong, or the store failed.
     pub async fn subscribe(&self, new: NewSubscription) -> Result<Subscription, Failure> {
         let NewSubscription { hook, function, priority, condition, on_error, timeout, description, created_by } = new;
-        let (record, _) = self.plugin(&function.plugin)?;
-        let revision = self.revision(&record.active).await?;
         let hooks = &self.inner.hooks;
         let _changing = hooks.changing.lock().await;
+        // Read under the lock: what a removed plugin has to do with hooks is ended under it.
+        let (record, _) = self.plugin(&function.plugin)?;
+        let revision = self.revision(&record.active).await?;
         let table = hooks.table.load_full();
         let spec = table.spec(&hook)?;
         check(spec, &revision.manifest, &revision.inspection.graph, &function.function, condition.as_deref())?;
@@ -200,12 +206,7 @@ impl Engine {
             return Err(Failure::new(Code::Conflict, message)
                 .with_hint(format!("`outrigger hook disable {id}` switches it off")));
         }
-        self.inner.store.subscription_delete(id).await?;
-        hooks.change(|table| {
-            let others = table.subscribers.iter().filter(|subscriber| subscriber.subscription.id != id);
-            table.with_subscribers(others.cloned().collect())
-        });
-        Ok(())
+        hooks.end(&*self.inner.store, HashSet::from([id.to_owned()])).await
     }
 
     /// Switches a subscription on or off. One that is switched on begins counting its failures anew.
@@ -236,6 +237,21 @@ impl Hooks {
         self.table.store(Arc::new(changed));
     }
 
+    /// Ends subscriptions, in the store and in the table. Whoever calls this holds `changing`.
+    pub(super) async fn end(&self, store: &dyn Store, ended: HashSet<String>) -> Result<(), Failure> {
+        if ended.is_empty() {
+            return Ok(());
+        }
+        for id in &ended {
+            store.subscription_delete(id).await?;
+        }
+        self.change(|table| {
+            let others = table.subscribers.iter().filter(|kept| !ended.contains(&kept.subscription.id));
+            table.with_subscribers(others.cloned().collect())
+        });
+        Ok(())
+    }
+
     /// Puts a subscription into the table, in the place of the one with its id.
     pub(super) fn put(&self, subscription: Subscription) {
         self.change(|table| {
@@ -249,6 +265,26 @@ impl Hooks {
             table.with_subscribers(subscribers)
         });
     }
+}
+
+/// Looks whether one more hook may be added over the API. The administrator of the data directory has no bound of their own.
+fn check_room(table: &Table, new: &HookRecord) -> Result<(), Failure> {
+    let added = || table.specs.values().filter(|spec| spec.plugin.is_none() && !spec.is_built_in());
+    let all = added().count();
+    let own = added().filter(|spec| spec.created_by.as_ref() == Some(&new.created_by)).count();
+    let refused = |message: String| {
+        Err(Failure::new(Code::Conflict, message).with_hint("remove one that is not needed any more"))
+    };
+    if table.specs.contains_key(&new.name) {
+        return Ok(());
+    }
+    if all >= MOST_HOOKS_ADDED {
+        return refused(format!("{all} hooks were added; the limit is {MOST_HOOKS_ADDED}"));
+    }
+    if own >= MOST_HOOKS_OF_KEY && new.created_by.starts_with("key ") {
+        return refused(format!("the {} added {own} hooks; the limit is {MOST_HOOKS_OF_KEY}", new.created_by));
+    }
+    Ok(())
 }
 
 /// Functions of one plugin that are subscribed to one hook, and to all hooks.

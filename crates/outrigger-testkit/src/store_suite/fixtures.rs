@@ -286,6 +286,7 @@ pub fn event(seconds: u64) -> NewEvent {
         payload: serde_json::json!({"plugin": "pricing", "z": 1, "a": [null, 1.5]}),
         correlation: CorrelationId::new(),
         plugin: Some(name("pricing")),
+        key: None,
     }
 }
 
