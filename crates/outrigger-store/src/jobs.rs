@@ -1,9 +1,10 @@
 //! Jobs and schedules.
 
+use outrigger_contract::PluginName;
 use outrigger_engine::events::NewEvent;
 use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
 use outrigger_engine::store::{JobFilter, StoreError};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, Set, SqlErr,
 };
@@ -97,10 +98,6 @@ pub(crate) fn queue(now: OffsetDateTime, busy: &[String]) -> Select<job::Entity>
 pub(crate) async fn backlog(database: &Database, account: Option<&str>) -> Result<u64, StoreError> {
     use job::Column;
     let waiting = [JobState::Queued, JobState::WaitingForApproval].map(JobState::as_str);
-    let of_account = |account: &str| {
-        let owners = "owner IN (SELECT id FROM owners WHERE kind = 'jobs' AND account = ?)";
-        Expr::cust_with_values(owners, [account])
-    };
     let query = job::Entity::find()
         .select_only()
         .column_as(Column::Id.count(), "number")
@@ -108,6 +105,27 @@ pub(crate) async fn backlog(database: &Database, account: Option<&str>) -> Resul
         .apply_if(account, |query, account| query.filter(of_account(account)));
     let number = query.into_tuple::<i64>().one(&database.read).await.map_err(failed("count the jobs that wait"))?;
     columns::to_count("the number of jobs that wait", number.unwrap_or_default())
+}
+
+pub(crate) async fn unfinished(
+    database: &Database,
+    plugin: &PluginName,
+    except: Option<&str>,
+) -> Result<u64, StoreError> {
+    use job::Column;
+    let query = job::Entity::find()
+        .select_only()
+        .column_as(Column::Id.count(), "number")
+        .filter(Column::Plugin.eq(plugin.as_str()))
+        .filter(Column::State.ne(JobState::Succeeded.as_str()))
+        .apply_if(except, |query, account| query.filter(of_account(account).not()));
+    let number = query.into_tuple::<i64>().one(&database.read).await.map_err(failed("count the jobs of a plugin"))?;
+    columns::to_count("the number of jobs of a plugin", number.unwrap_or_default())
+}
+
+fn of_account(account: &str) -> Expr {
+    let owners = "owner IN (SELECT id FROM owners WHERE kind = 'jobs' AND account = ?)";
+    Expr::cust_with_values(owners, [account])
 }
 
 pub(crate) async fn put(database: &Database, record: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {
