@@ -305,6 +305,7 @@ pub fn webhook(name: &str) -> WebhookRecord {
         allow_http: false,
         allow_private_network: false,
         opened_by: None,
+        set_by: None,
         since: moment(0),
         failing_since: None,
         created_by: "local".to_owned(),
