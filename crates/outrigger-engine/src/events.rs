@@ -41,6 +41,9 @@ pub struct NewEvent {
     pub correlation: CorrelationId,
     /// The plugin that it is about, or whose hook it is.
     pub plugin: Option<PluginName>,
+    /// The id of the key that fired it, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// Something that happened, in its place in the log.
@@ -59,15 +62,20 @@ impl NewEvent {
     #[must_use]
     pub fn now(name: HookName, payload: Json) -> Self {
         let plugin = payload.get("plugin").and_then(Json::as_str).and_then(|name| name.parse().ok());
-        Self { at: OffsetDateTime::now_utc(), name, payload, correlation: CorrelationId::current(), plugin }
+        Self { at: OffsetDateTime::now_utc(), name, payload, correlation: CorrelationId::current(), plugin, key: None }
     }
 }
 
 impl NewEvent {
-    /// Whose it is: that of the plugin that it is about, by name; of a job, by whose job it is as well.
+    /// Whose it is: that of the key that fired it, otherwise of the plugin that it is about; by name, and of a job by whose job
+    /// it is as well.
     #[must_use]
     pub fn owner(&self) -> Owner {
-        let account = self.plugin.as_ref().map_or_else(|| "system".to_owned(), |plugin| format!("plugin {plugin}"));
+        let account = match (&self.key, &self.plugin) {
+            (Some(key), _) => key.clone(),
+            (None, Some(plugin)) => format!("plugin {plugin}"),
+            (None, None) => "system".to_owned(),
+        };
         let state = self.name.as_str().strip_prefix("job.");
         let of_job = state.is_some_and(|state| JobState::ALL.iter().any(|one| one.as_str() == state));
         let caller = self.payload.get("caller").and_then(Json::as_str).filter(|_| of_job);
@@ -86,7 +94,7 @@ impl EventRecord {
     /// An event with its id.
     #[must_use]
     pub fn of(id: EventId, event: &NewEvent) -> Self {
-        let NewEvent { at, name, payload, correlation, plugin } = event.clone();
+        let NewEvent { at, name, payload, correlation, plugin, key: _ } = event.clone();
         Self { id, at, name, payload, correlation, plugin }
     }
 

@@ -64,6 +64,10 @@ pub struct WebhookRecord {
     /// Who opened private networks to it. Their right is asked again at each delivery.
     #[serde(default)]
     pub opened_by: Option<Owner>,
+    /// Who last said what it is told of. Whether they may see an event is asked again at each delivery; not of a webhook that
+    /// is kept from before that was written down.
+    #[serde(default)]
+    pub set_by: Option<Owner>,
     /// It is told of what happened from then on: since it was made, switched on, moved to another server, or given other
     /// patterns.
     pub since: OffsetDateTime,
@@ -91,6 +95,8 @@ pub struct WebhookSpec {
     pub allow_private_network: bool,
     /// Who wants it, where they may open private networks.
     pub opened_by: Option<Owner>,
+    /// Who wants it.
+    pub set_by: Owner,
 }
 
 /// One event on its way to one webhook, as it is kept.

@@ -1,18 +1,20 @@
-//! What a package takes over from the plugin of its name: secrets, state, grants, a part in hooks. Whoever may not grant these
-//! may not hand them to other code either. A package inherits them without asking only where it and the installed version
-//! are signed with the same trusted key; see ADR 31.
+//! What a package takes over from the plugin of its name: secrets, state, grants, a part in hooks, and what schedules, jobs and
+//! other plugins call it with. Whoever may not grant these may not hand them to other code either. A package inherits them
+//! without asking only where it and the installed version are signed with the same trusted key; see ADR 31.
+
+use std::collections::{BTreeSet, HashSet};
 
 use outrigger_api::{ApiError, ApiResult, Code, SignatureInfo, SignatureWord};
-use outrigger_contract::{Grant, HookKind, Manifest, PluginName};
-use outrigger_engine::Engine;
+use outrigger_contract::{Grant, Manifest, PluginName};
 use outrigger_engine::configuration::Overrides as _;
 use outrigger_engine::hooks::{Source, Subscription};
-use outrigger_engine::store::RevisionRecord;
+use outrigger_engine::store::{GrantRecord, RevisionRecord};
 use outrigger_engine::vault::is_sealed;
+use outrigger_engine::{Caller, Engine};
+use serde_json::Value;
 
 use crate::convert;
 use crate::data_directory::PackagesLock;
-use crate::overrides::HostOverrides;
 use crate::packages::Packages;
 use crate::signatures;
 
@@ -71,25 +73,19 @@ fn other_maker(installed: Option<&SignatureInfo>, package: &SignatureInfo) -> Op
     }
 }
 
-/// What the plugin of a name holds that a package of that name would get. `manifest` is the package's.
+/// What the plugin of a name holds that a package of that name would get, or is asked to do. `manifest` is the package's. Jobs
+/// and schedules of whoever wants to install it are theirs to hand over.
 async fn held(
-    engine: &Engine,
-    overrides: &HostOverrides,
+    packages: &Packages,
     installed: Option<&RevisionRecord>,
     manifest: &Manifest,
+    by: &Caller,
 ) -> ApiResult<Vec<String>> {
-    let (store, name) = (engine.store(), &manifest.name);
+    let (engine, name) = (packages.engine(), &manifest.name);
+    let store = engine.store();
     let mut held = Vec::new();
     if let Some(revision) = installed {
-        let stored = store.configuration_fetch(name).await.map_err(convert::store_error)?;
-        let stored = stored.map(|stored| stored.values).unwrap_or_default();
-        let secrets = stored.iter().filter(|(key, value)| {
-            is_sealed(value) || revision.manifest.configuration.secret_keys().any(|secret| secret == *key)
-        });
-        let secrets: Vec<_> = secrets.map(|(key, _)| format!("`{key}`")).collect();
-        if !secrets.is_empty() {
-            held.push(format!("the secrets {}", secrets.join(", ")));
-        }
+        held.extend(list_of("the secrets", secrets(engine, &revision.manifest).await?));
         if store.state_stamp(name).await.map_err(convert::store_error)?.bytes > 0 {
             held.push("the state".to_owned());
         }
@@ -104,7 +100,7 @@ async fn held(
         let known = installed.and_then(|revision| revision.manifest.configuration.get(key));
         known.is_some_and(|property| !property.secret)
     };
-    let layers = overrides.layers(name, &manifest.configuration);
+    let layers = packages.overrides().layers(name, &manifest.configuration);
     let set = layers.into_iter().any(|layer| match layer {
         Ok(layer) => layer.values.keys().any(|key| !is_plain(key)),
         Err(_) => true,
@@ -112,19 +108,62 @@ async fn held(
     if set {
         held.push("values that files or variables of the host set".to_owned());
     }
-    let takes_part = |one: &Subscription| one.enabled && one.function.plugin == *name && one.kind != HookKind::Event;
-    let lasting = |one: &Subscription| one.source == Source::Api || installed.is_none();
-    let mut hooks: Vec<_> = engine
-        .subscriptions()
-        .into_iter()
-        .filter(|one| takes_part(one) && lasting(one))
-        .map(|one| format!("`{}`", one.hook))
-        .collect();
-    hooks.dedup();
-    if !hooks.is_empty() {
-        held.push(format!("the subscriptions to {}", hooks.join(", ")));
+    let subscriptions = engine.subscriptions();
+    let lasting = |one: &&Subscription| {
+        one.enabled && one.function.plugin == *name && (one.source == Source::Api || installed.is_none())
+    };
+    let hooks = subscriptions.iter().filter(lasting).map(|one| one.hook.to_string());
+    held.extend(list_of("the subscriptions to", hooks.collect()));
+    // What it fires under the name of such a hook, functions of others are called with.
+    let told =
+        |one: &&Subscription| one.enabled && one.function.plugin != *name && manifest.hooks.contains_key(&one.hook);
+    let told = subscriptions.iter().filter(told).map(|one| one.hook.to_string());
+    held.extend(list_of("the subscribers to", told.collect()));
+    let schedules = store.schedule_list().await.map_err(convert::store_error)?;
+    let schedules = schedules.into_iter().filter(|schedule| {
+        let is_own = schedule.owner.key.is_some() && schedule.owner.key.as_deref() == by.key();
+        schedule.task.function.plugin == *name && !is_own
+    });
+    held.extend(list_of("the schedules", schedules.map(|schedule| schedule.name).collect()));
+    match store.job_unfinished(name, by.key()).await.map_err(convert::store_error)? {
+        0 => {}
+        1 => held.push("a job that has not succeeded".to_owned()),
+        many => held.push(format!("{many} jobs that have not succeeded")),
     }
+    held.extend(list_of("the calls of", callers(engine, name).await?));
     Ok(held)
+}
+
+/// Keys of secrets, in all revisions of the configuration that can be gone back to.
+async fn secrets(engine: &Engine, manifest: &Manifest) -> ApiResult<BTreeSet<String>> {
+    let (store, name) = (engine.store(), &manifest.name);
+    let kept = store.configuration_revisions(name).await.map_err(convert::store_error)?;
+    let present = store.configuration_fetch(name).await.map_err(convert::store_error)?;
+    let all = kept.into_iter().map(|kept| kept.values).chain(present.map(|present| present.values));
+    let is_secret =
+        |key: &str, value: &Value| is_sealed(value) || manifest.configuration.secret_keys().any(|secret| secret == key);
+    Ok(all.flatten().filter(|(key, value)| is_secret(key, value)).map(|(key, _)| key).collect())
+}
+
+/// Other plugins that were granted to call this one.
+async fn callers(engine: &Engine, name: &PluginName) -> ApiResult<BTreeSet<String>> {
+    let grants = engine.store().grant_list().await.map_err(convert::store_error)?;
+    let calls = |record: &GrantRecord| record.grant.permissions.plugins.iter().any(|pattern| pattern.plugin() == name);
+    let calling: HashSet<_> = grants.iter().filter(|record| calls(record)).map(|record| record.digest).collect();
+    let plugins = engine.plugins().into_iter().map(|(plugin, _)| plugin);
+    let plugins = plugins.filter(|plugin| plugin.name != *name && calling.contains(&plugin.active));
+    Ok(plugins.map(|plugin| plugin.name.to_string()).collect())
+}
+
+/// `what` and the names, the first few of them where they are many. None where there are none.
+fn list_of(what: &str, names: BTreeSet<String>) -> Option<String> {
+    const SHOWN: usize = 5;
+    let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => None,
+        few if few <= SHOWN => Some(format!("{what} {shown}")),
+        many => Some(format!("{what} {shown} and {} more", many - SHOWN)),
+    }
 }
 
 /// What a package takes over that is not known to be of the maker of the installed version.
@@ -133,9 +172,9 @@ pub(crate) async fn take_over(
     installed: Option<&RevisionRecord>,
     manifest: &Manifest,
     signature: &SignatureInfo,
+    by: &Caller,
 ) -> ApiResult<Option<TakeOver>> {
-    let (engine, overrides) = (packages.engine(), packages.overrides());
-    let held = held(engine, overrides, installed, manifest).await?;
+    let held = held(packages, installed, manifest, by).await?;
     if held.is_empty() {
         return Ok(None);
     }
@@ -149,7 +188,12 @@ pub(crate) async fn take_over(
 
 /// Refuses to go back to a version where that takes an approval which the caller may not give: it was granted more than the
 /// installed version has, gives up guards, or was made by somebody else.
-pub(crate) async fn admit_rollback(packages: &Packages, _lock: &PackagesLock, name: &PluginName) -> ApiResult<()> {
+pub(crate) async fn admit_rollback(
+    packages: &Packages,
+    _lock: &PackagesLock,
+    name: &PluginName,
+    by: &Caller,
+) -> ApiResult<()> {
     let engine = packages.engine();
     let predecessor = engine.store().predecessor_fetch(name).await.map_err(convert::store_error)?;
     // Where there is nothing to go back to, that is for the engine to say.
@@ -171,7 +215,7 @@ pub(crate) async fn admit_rollback(packages: &Packages, _lock: &PackagesLock, na
             .with_hint(format!("a key with the right `plugin_approve` over `{name}` can go back")));
     }
     let signature = signatures::of_revision(packages, name, former.digest).await?;
-    match take_over(packages, Some(&installed), &former.manifest, &signature).await? {
+    match take_over(packages, Some(&installed), &former.manifest, &signature, by).await? {
         Some(found) => Err(found.refusal()),
         None => Ok(()),
     }
@@ -220,6 +264,15 @@ mod tests {
             check(Some(valid("a")), signature(other, &["a"]), Some("the package is not signed"));
             check(Some(signature(other, &["a"])), signature(other, &["a"]), Some("the package is not signed"));
         }
+    }
+
+    #[test]
+    fn of_many_names_the_first_few_are_listed() {
+        let names = |count: usize| (0..count).map(|number| number.to_string()).collect();
+        assert_eq!(list_of("the schedules", names(0)), None);
+        assert_eq!(list_of("the schedules", names(2)).as_deref(), Some("the schedules `0`, `1`"));
+        let many = list_of("the schedules", names(7));
+        assert_eq!(many.as_deref(), Some("the schedules `0`, `1`, `2`, `3`, `4` and 2 more"));
     }
 
     #[test]

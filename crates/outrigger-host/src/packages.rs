@@ -12,7 +12,7 @@ use outrigger_api::{
     PluginDetails, PluginStanding, RevisionInfo,
 };
 use outrigger_contract::manifest::LONGEST_REQUIREMENT;
-use outrigger_contract::{Digest, Grant, PluginName};
+use outrigger_contract::{Digest, Grant, Manifest, PluginName};
 use outrigger_engine::configuration::Given;
 use outrigger_engine::life::{Author, Change, Downgrade, Installation, Intent};
 use outrigger_engine::lifecycle::{Effect, Event, PluginState, drive};
@@ -125,6 +125,10 @@ impl Prepared {
         }
     }
 
+    pub(crate) fn manifest(&self) -> &Manifest {
+        self.candidate.staged.manifest()
+    }
+
     pub(crate) fn digest(&self) -> Digest {
         self.candidate.staged.digest()
     }
@@ -209,15 +213,15 @@ impl Packages {
 
     /// Reads and checks a package, and finds out what it would take the place of. Nothing else is installed or removed
     /// until the answer is dropped.
-    pub(crate) async fn prepare(&self, source: &PackageSource) -> ApiResult<Prepared> {
+    pub(crate) async fn prepare(&self, source: &PackageSource, by: &Caller) -> ApiResult<Prepared> {
         let lock = self.lock().await?;
         let candidate = self.stage(self.directory.staging(), source).await?;
-        self.prepared(candidate, Some(lock)).await
+        self.prepared(candidate, by, Some(lock)).await
     }
 
     /// Reads and checks a package that is not to be installed now. That stands in nobody's way: the copy is made beside the
     /// packages that were sent, and only some are looked at at once.
-    pub(crate) async fn inspect(&self, source: &PackageSource) -> ApiResult<PackageReport> {
+    pub(crate) async fn inspect(&self, source: &PackageSource, by: &Caller) -> ApiResult<PackageReport> {
         let _place = tokio::time::timeout(EXAMINED_WITHIN, self.examining.acquire()).await.map_err(|_| {
             let error =
                 ApiError::new(Code::Busy, "other packages are being inspected").with_hint("try again in a moment");
@@ -225,10 +229,10 @@ impl Packages {
         })?;
         let folder = self.uploads.folder()?;
         let candidate = self.stage(folder, source).await?;
-        Ok(self.prepared(candidate, None).await?.report())
+        Ok(self.prepared(candidate, by, None).await?.report())
     }
 
-    async fn prepared(&self, candidate: Candidate, lock: Option<PackagesLock>) -> ApiResult<Prepared> {
+    async fn prepared(&self, candidate: Candidate, by: &Caller, lock: Option<PackagesLock>) -> ApiResult<Prepared> {
         let installed = self.engine.plugin(candidate.staged.name()).ok();
         let manifest = candidate.staged.manifest();
         let asked = self.engine.asked(manifest);
@@ -254,7 +258,7 @@ impl Packages {
             None => None,
         };
         let signature = candidate.signature.info();
-        let take_over = inheritance::take_over(self, present.as_ref(), manifest, &signature).await?;
+        let take_over = inheritance::take_over(self, present.as_ref(), manifest, &signature, by).await?;
         Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock })
     }
 

@@ -1,11 +1,13 @@
 //! Jobs and schedules.
 
+use outrigger_contract::PluginName;
 use outrigger_engine::events::NewEvent;
 use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
 use outrigger_engine::store::{Amount, JobFilter, StoreError};
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, Set,
-    SqlErr, Statement, Value,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait as _, Select, Set, SqlErr, Statement, Value,
 };
 use time::OffsetDateTime;
 
@@ -115,6 +117,27 @@ pub(crate) fn unended(backend: DbBackend, account: Option<&str>) -> Statement {
          AND owner IN (SELECT id FROM owners WHERE kind = 'jobs'{of_account})"
     );
     Statement::from_sql_and_values(backend, sql, account.map(Value::from))
+}
+
+pub(crate) async fn unfinished(
+    database: &Database,
+    plugin: &PluginName,
+    except: Option<&str>,
+) -> Result<u64, StoreError> {
+    use job::Column;
+    let query = job::Entity::find()
+        .select_only()
+        .column_as(Column::Id.count(), "number")
+        .filter(Column::Plugin.eq(plugin.as_str()))
+        .filter(Column::State.ne(JobState::Succeeded.as_str()))
+        .apply_if(except, |query, account| query.filter(of_account(account).not()));
+    let number = query.into_tuple::<i64>().one(&database.read).await.map_err(failed("count the jobs of a plugin"))?;
+    columns::to_count("the number of jobs of a plugin", number.unwrap_or_default())
+}
+
+fn of_account(account: &str) -> Expr {
+    let owners = "owner IN (SELECT id FROM owners WHERE kind = 'jobs' AND account = ?)";
+    Expr::cust_with_values(owners, [account])
 }
 
 pub(crate) async fn put(database: &Database, record: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {

@@ -501,6 +501,10 @@ impl JobStore for SqliteStore {
         jobs::backlog(&self.database, account).await
     }
 
+    async fn job_unfinished(&self, plugin: &PluginName, except: Option<&str>) -> Result<u64, StoreError> {
+        jobs::unfinished(&self.database, plugin, except).await
+    }
+
     async fn job_put(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {
         jobs::put(&self.database, job, event).await
     }

@@ -175,6 +175,7 @@ macro_rules! store_contract {
                 jobs_are_listed_newest_first_as_the_filter_says
                 the_next_job_is_the_oldest_that_may_begin
                 jobs_that_have_not_ended_are_counted
+                s14_jobs_that_may_be_called_once_more_are_counted
                 a_schedule_comes_back_as_it_was_put
                 a_schedule_and_its_job_are_written_together
                 a_job_and_the_event_that_tells_of_it_are_written_together
@@ -190,6 +191,7 @@ macro_rules! store_contract {
                 old_events_are_dropped_and_never_the_last
                 s06_events_of_others_are_not_displaced
                 s06_events_of_jobs_are_shared_by_whose_jobs_they_are
+                s06_events_that_a_key_fires_count_for_the_key
             }
             webhooks {
                 a_webhook_comes_back_as_it_was_put

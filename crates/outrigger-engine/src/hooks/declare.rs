@@ -34,7 +34,7 @@ pub(crate) struct Declared {
 /// What becomes of subscriptions that the manifest declared before, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Adoption {
-    /// The plugin is another one: what was switched off after failures is tried again.
+    /// The plugin is another one: what was switched off after failures is tried again; what a person switched off is not.
     Anew,
     /// They stay as they are.
     Same,
@@ -147,12 +147,17 @@ impl Engine {
         let mut present: Vec<_> =
             table.subscribers.iter().map(|kept| &kept.subscription).filter(|kept| mine(kept)).collect();
         let (count, mut changed) = (present.len(), false);
+        // What a person switched off is not switched on by another version, however that words its part in the hook.
+        let by_person = |one: &Subscription| !one.enabled && one.reason.is_none();
+        let on: HashSet<_> = present.iter().filter(|kept| !by_person(kept)).map(|kept| &kept.hook).collect();
+        let off: HashSet<_> = present.iter().map(|kept| &kept.hook).filter(|hook| !on.contains(hook)).collect();
         for new in &mut subscriptions {
+            new.enabled = !off.contains(&new.hook);
             match present.iter().position(|kept| same(kept, new)) {
                 Some(place) => {
                     let kept = present.swap_remove(place);
                     (new.id, new.created_at) = (kept.id.clone(), kept.created_at);
-                    if adoption == Adoption::Same {
+                    if adoption == Adoption::Same || by_person(kept) {
                         (new.enabled, new.reason, new.failures) = (kept.enabled, kept.reason.clone(), kept.failures);
                     }
                     changed |= new.enabled != kept.enabled || new.failures != kept.failures;
@@ -169,6 +174,15 @@ impl Engine {
         if !changed {
             return Ok(());
         }
+        // Subscriptions over the API to hooks of its own that are gone: nobody has granted the plugin a part in the hook that
+        // another one may declare under such a name.
+        let is_gone = |hook: &HookName| {
+            let before = table.specs.get(hook).is_some_and(|spec| spec.plugin.as_ref() == Some(&plugin));
+            before && specs.iter().all(|spec| spec.name != *hook)
+        };
+        let gone =
+            ended(&table, |one| one.source == Source::Api && one.function.plugin == plugin && is_gone(&one.hook));
+        registry.end(&*self.inner.store, gone).await?;
         self.inner.store.hook_replace(&plugin, &hooks, &subscriptions).await?;
         registry.change(|table| {
             let others = table.specs.iter().filter(|(_, spec)| spec.plugin.as_ref() != Some(&plugin));
@@ -214,33 +228,27 @@ impl Engine {
         let registry = &self.inner.hooks;
         let _changing = registry.changing.lock().await;
         let table = registry.table.load_full();
-        let subscriptions = table.subscribers.iter().map(|kept| &kept.subscription);
-        let mut ended = HashSet::new();
-        for subscription in
-            subscriptions.filter(|subscription| subscription.function.plugin == *plugin && !stays(subscription))
-        {
-            self.inner.store.subscription_delete(&subscription.id).await?;
-            ended.insert(subscription.id.clone());
-        }
-        if !ended.is_empty() {
-            registry.change(|table| {
-                let others = table.subscribers.iter().filter(|kept| !ended.contains(&kept.subscription.id));
-                table.with_subscribers(others.cloned().collect())
-            });
-        }
-        Ok(())
+        let ended = ended(&table, |one| one.function.plugin == *plugin && !stays(one));
+        registry.end(&*self.inner.store, ended).await
     }
 
-    /// Ends what is still stored of a plugin of this name that was removed: a process that died in the middle may have left
-    /// it there, and another package of the name is not to take it up. What guards stays.
+    /// Ends what is still there of a plugin of this name that was removed: it was lifted since, or a process that died in the
+    /// middle has left it, and another package of the name is not to take it up. What guards stays.
     pub(crate) async fn drop_stale_subscriptions(&self, plugin: &PluginName) -> Result<(), Failure> {
-        let store = &self.inner.store;
-        let stale = store.subscription_list().await?.into_iter();
-        for subscription in stale.filter(|one| one.function.plugin == *plugin && !one.guards()) {
-            store.subscription_delete(&subscription.id).await?;
-        }
-        Ok(())
+        let (store, registry) = (&self.inner.store, &self.inner.hooks);
+        let _changing = registry.changing.lock().await;
+        let is_stale = |one: &Subscription| one.function.plugin == *plugin && !one.guards();
+        let mut stale = ended(&registry.table.load(), is_stale);
+        let stored = store.subscription_list().await?;
+        stale.extend(stored.into_iter().filter(is_stale).map(|one| one.id));
+        registry.end(&**store, stale).await
     }
+}
+
+/// The ids of subscriptions in the table.
+fn ended(table: &Table, which: impl Fn(&Subscription) -> bool) -> HashSet<String> {
+    let all = table.subscribers.iter().map(|kept| &kept.subscription);
+    all.filter(|one| which(one)).map(|one| one.id.clone()).collect()
 }
 
 /// In the order of their names, as the table has them.

@@ -147,6 +147,11 @@ impl Engine {
         let event = NewEvent {
             correlation: firing.correlation,
             plugin: spec.plugin.clone(),
+            // It counts for whoever fires it, not for the plugin whose hook it is.
+            key: match &firing.cause {
+                Some(Caller::Key(key)) => Some(key.id.clone()),
+                _ => None,
+            },
             ..NewEvent::now(firing.hook.clone(), firing.payload.clone())
         };
         self.log_event(&event).await

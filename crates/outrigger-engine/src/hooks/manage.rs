@@ -1,6 +1,6 @@
 //! What an administrator does with hooks: look, add, subscribe, end a subscription.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use outrigger_contract::units::Span;
@@ -22,7 +22,7 @@ use crate::engine::Engine;
 use crate::error::Failure;
 use crate::heavy;
 use crate::schema::Allowance;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// A hook that is to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,10 +160,11 @@ impl Engine {
     /// failed.
     pub async fn subscribe(&self, new: NewSubscription) -> Result<Subscription, Failure> {
         let NewSubscription { hook, function, priority, condition, on_error, timeout, description, created_by } = new;
-        let (record, _) = self.plugin(&function.plugin)?;
-        let revision = self.revision(&record.active).await?;
         let hooks = &self.inner.hooks;
         let _changing = hooks.changing.lock().await;
+        // Read under the lock: what a removed plugin has to do with hooks is ended under it.
+        let (record, _) = self.plugin(&function.plugin)?;
+        let revision = self.revision(&record.active).await?;
         let table = hooks.table.load_full();
         let spec = table.spec(&hook)?;
         let (manifest, graph) = (&revision.manifest, &revision.inspection.graph);
@@ -214,12 +215,7 @@ impl Engine {
             return Err(Failure::new(Code::Conflict, message)
                 .with_hint(format!("`outrigger hook disable {id}` switches it off")));
         }
-        self.inner.store.subscription_delete(id).await?;
-        hooks.change(|table| {
-            let others = table.subscribers.iter().filter(|subscriber| subscriber.subscription.id != id);
-            table.with_subscribers(others.cloned().collect())
-        });
-        Ok(())
+        hooks.end(&*self.inner.store, HashSet::from([id.to_owned()])).await
     }
 
     /// Switches a subscription on or off. One that is switched on begins counting its failures anew.
@@ -248,6 +244,21 @@ impl Hooks {
     pub(super) fn change(&self, make: impl FnOnce(&Table) -> Table) {
         let changed = make(&self.table.load());
         self.table.store(Arc::new(changed));
+    }
+
+    /// Ends subscriptions, in the store and in the table. Whoever calls this holds `changing`.
+    pub(super) async fn end(&self, store: &dyn Store, ended: HashSet<String>) -> Result<(), Failure> {
+        if ended.is_empty() {
+            return Ok(());
+        }
+        for id in &ended {
+            store.subscription_delete(id).await?;
+        }
+        self.change(|table| {
+            let others = table.subscribers.iter().filter(|kept| !ended.contains(&kept.subscription.id));
+            table.with_subscribers(others.cloned().collect())
+        });
+        Ok(())
     }
 
     /// Puts a subscription into the table, in the place of the one with its id.

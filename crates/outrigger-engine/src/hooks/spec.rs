@@ -42,6 +42,8 @@ pub struct HookSpec {
     pub schema: Option<Arc<HookSchema>>,
     /// The plugin whose manifest declares it.
     pub plugin: Option<PluginName>,
+    /// Who added it, for a person to read; none for Outrigger's own.
+    pub created_by: Option<String>,
 }
 
 /// A hook that is not built in, as it is kept.
@@ -63,8 +65,9 @@ pub struct HookRecord {
 
 impl From<&HookRecord> for HookSpec {
     fn from(record: &HookRecord) -> Self {
-        let HookRecord { name, kind, description, schema, plugin, created_by: _, created_at: _ } = record.clone();
-        Self { name, kind, description, schema: schema.map(|schema| Arc::new(HookSchema::kept(schema))), plugin }
+        let HookRecord { name, kind, description, schema, plugin, created_by, created_at: _ } = record.clone();
+        let schema = schema.map(|schema| Arc::new(HookSchema::kept(schema)));
+        Self { name, kind, description, schema, plugin, created_by: Some(created_by) }
     }
 }
 
@@ -98,6 +101,7 @@ pub fn built_in() -> Vec<HookSpec> {
         description: description.to_owned(),
         schema: Some(Arc::new(HookSchema::of_samples(samples))),
         plugin: None,
+        created_by: None,
     };
     let plugin = |name, what: &str| {
         let sample =

@@ -22,6 +22,8 @@ pub trait JobStore: Send + Sync {
     async fn job_next(&self, now: OffsetDateTime, busy: &[String]) -> Result<Option<JobRecord>, StoreError>;
     /// The jobs that have not ended, of all or of one account.
     async fn job_backlog(&self, account: Option<&str>) -> Result<Amount, StoreError>;
+    /// How many jobs of a plugin have not succeeded, and so may be called once more; those of the account `except` left out.
+    async fn job_unfinished(&self, plugin: &PluginName, except: Option<&str>) -> Result<u64, StoreError>;
     /// Writes a job in the place of the one of its id and its generation, and answers with the next generation. Where it
     /// has another one, or is not there, it is a [`StoreError::Conflict`]. The event goes into the log with it, or neither.
     async fn job_put(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError>;

@@ -139,6 +139,7 @@ fn headers(headers: &BTreeMap<String, SecretText>) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::Owner;
 
     fn wanted(url: &str) -> WebhookSpec {
         WebhookSpec {
@@ -151,6 +152,7 @@ mod tests {
             allow_http: false,
             allow_private_network: false,
             opened_by: None,
+            set_by: Owner { name: "local".to_owned(), key: None },
         }
     }
 

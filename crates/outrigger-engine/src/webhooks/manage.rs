@@ -59,7 +59,7 @@ impl Engine {
         let names = headers.keys().cloned().collect();
         let sealed = Secrets { secret: secret.clone(), previous: None, headers }.seal(&*self.inner.vault, &name)?;
         let now = OffsetDateTime::now_utc();
-        let WebhookSpec { events, plugin, enabled, description, allow_http, allow_private_network, .. } = spec;
+        let WebhookSpec { events, plugin, enabled, description, allow_http, allow_private_network, set_by, .. } = spec;
         let mut webhook = WebhookRecord {
             name,
             url,
@@ -73,6 +73,7 @@ impl Engine {
             allow_http,
             allow_private_network,
             opened_by,
+            set_by: Some(set_by),
             since: now,
             failing_since: None,
             created_by,
@@ -135,7 +136,7 @@ impl Engine {
             webhook.description.clone_from(&spec.description);
             webhook.enabled = spec.enabled;
             (webhook.allow_http, webhook.allow_private_network) = (spec.allow_http, spec.allow_private_network);
-            webhook.opened_by = opened_by;
+            (webhook.opened_by, webhook.set_by) = (opened_by, Some(spec.set_by.clone()));
             webhook.updated_at = now;
             Ok(())
         })

@@ -31,7 +31,7 @@ use crate::engine::{Engine, Inner};
 use crate::error::Failure;
 use crate::events::{EventId, EventRecord};
 use crate::hooks::spec;
-use crate::jobs::{Callers, Clock};
+use crate::jobs::{Callers, Clock, Owner};
 use crate::store::{Amount, Bound, ROW_BYTES};
 
 /// Events that are gone through at once.
@@ -391,7 +391,7 @@ impl Worker {
             let interrupt = post.interrupt.clone();
             tokio::select! {
                 () = async {
-                    let access = access(&*callers, &webhook).await;
+                    let access = access(&*callers, &webhook, &delivery).await;
                     carry(&engine, &options, &*sender, &webhook, access, delivery).await;
                 } => {}
                 () = interrupt.cancelled() => {}
@@ -424,20 +424,39 @@ impl Worker {
     }
 }
 
-/// Which addresses a webhook may reach now: private ones too while whoever opened them to it may.
-async fn access(callers: &dyn Callers, webhook: &WebhookRecord) -> HostAccess {
-    let Some(owner) = webhook.opened_by.as_ref().filter(|_| webhook.allow_private_network) else {
-        return HostAccess::PublicOnly;
-    };
-    let may = match callers.caller(owner).await {
-        Ok(Caller::Local) => true,
-        Ok(Caller::Key(principal)) => principal.may(Right::NETWORK_OPEN, webhook.name.as_str()),
-        Ok(_) | Err(_) => false,
-    };
-    if !may {
-        tracing::debug!(webhook = %webhook.name, "who opened private networks to it may not any more");
+/// Which addresses a webhook may reach now with this delivery: private ones too while whoever opened them to it may. None at
+/// all, and why, where whoever set what it is told of may not see the event any more.
+async fn access(
+    callers: &dyn Callers,
+    webhook: &WebhookRecord,
+    delivery: &DeliveryRecord,
+) -> Result<HostAccess, String> {
+    if let Some(owner) = webhook.set_by.as_ref().filter(|_| delivery.event.is_some()) {
+        let event = delivery.name.as_str();
+        if !may(callers, owner, Right::EVENT_VIEW, event).await {
+            return Err(format!(
+                "the {} that set the webhook may not see `{event}` any more; set it again",
+                owner.name
+            ));
+        }
     }
-    if may { HostAccess::AlsoPrivate } else { HostAccess::PublicOnly }
+    let Some(owner) = webhook.opened_by.as_ref().filter(|_| webhook.allow_private_network) else {
+        return Ok(HostAccess::PublicOnly);
+    };
+    if may(callers, owner, Right::NETWORK_OPEN, webhook.name.as_str()).await {
+        return Ok(HostAccess::AlsoPrivate);
+    }
+    tracing::debug!(webhook = %webhook.name, "who opened private networks to it may not any more");
+    Ok(HostAccess::PublicOnly)
+}
+
+/// Whether somebody has a right now: the key may be gone, or have other roles.
+async fn may(callers: &dyn Callers, owner: &Owner, right: Right, name: &str) -> bool {
+    match callers.caller(owner).await {
+        Ok(Caller::Local) => true,
+        Ok(Caller::Key(principal)) => principal.may(right, name),
+        Ok(_) | Err(_) => false,
+    }
 }
 
 /// Makes one attempt, and writes down what came of it.
@@ -446,7 +465,7 @@ async fn carry(
     options: &WebhookOptions,
     sender: &dyn Sender,
     webhook: &WebhookRecord,
-    access: HostAccess,
+    access: Result<HostAccess, String>,
     mut delivery: DeliveryRecord,
 ) {
     let (answer, outcome) = attempt(engine, options, sender, webhook, access, &delivery).await;
@@ -483,13 +502,14 @@ async fn attempt(
     options: &WebhookOptions,
     sender: &dyn Sender,
     webhook: &WebhookRecord,
-    access: HostAccess,
+    access: Result<HostAccess, String>,
     delivery: &DeliveryRecord,
 ) -> (Result<u16, String>, Outcome) {
     let failed = |why: String| (Err(why), Outcome::Failed { retry_after: None });
-    let request = match posting(engine, options, webhook, access, delivery) {
+    let posting = |access| posting(engine, options, webhook, access, delivery).map_err(|failure| failure.message);
+    let request = match access.and_then(posting) {
         Ok(request) => request,
-        Err(failure) => return failed(failure.message),
+        Err(why) => return failed(why),
     };
     match tokio::time::timeout(options.timeout, sender.send(request)).await {
         Ok(Ok(Reply { status, .. })) if (200..300).contains(&status) => (Ok(status), Outcome::Accepted),

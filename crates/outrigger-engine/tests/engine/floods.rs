@@ -12,7 +12,7 @@ use outrigger_engine::hooks::{Firing, NewHook, NewSubscription};
 use outrigger_engine::jobs::{JobId, JobRecord, JobRequest, Missed, Overlap, ScheduleRequest};
 use outrigger_engine::quota::Quotas;
 use outrigger_engine::recorder::{Rate, RunSampling};
-use outrigger_engine::store::{AuditFilter, EventFilter, RecordFilter, RunRecord, UsageFilter, UsageKey};
+use outrigger_engine::store::{AuditFilter, Bound, EventFilter, RecordFilter, RunRecord, UsageFilter, UsageKey};
 use outrigger_engine::{CallOptions, Caller, audit};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -93,6 +93,42 @@ async fn s06_a_key_that_fires_hooks_has_a_quota_of_its_own() {
     assert!(refused.retry_after.is_some_and(|wait| wait <= Duration::from_mins(1)), "{refused:?}");
     fire(quiet).await.expect("others have theirs");
     fire(Caller::Local).await.expect("the administrator has none");
+}
+
+fn new_hook(name: &str, created_by: &Caller) -> NewHook {
+    let (name, kind) = (name.parse().expect("a name"), HookKind::Event);
+    NewHook { name, kind, description: String::new(), schema: None, created_by: created_by.to_string() }
+}
+
+#[tokio::test]
+async fn s06_events_that_a_key_fires_displace_nobody_elses() {
+    let bench = Bench::new().await;
+    bench.demo(HOOK).await;
+    assert!(fire(&bench, 10).await.contains("all were fired"));
+    let (loud, quiet) = (key("loud", &["*"]), key("quiet", &["*"]));
+    let fire = async |caller: &Caller, hook: &str| {
+        let hook = hook.parse().expect("a name");
+        bench.engine.fire(Firing { cause: Some(caller.clone()), ..Firing::new(hook, json!({})) }).await.map(drop)
+    };
+    for number in 0..20 {
+        let hook = format!("own.n{number}");
+        bench.engine.hook_create(new_hook(&hook, &loud)).await.expect("there is room");
+        for _ in 0..10 {
+            fire(&loud, &hook).await.expect("it is within the quota");
+        }
+    }
+    for _ in 0..10 {
+        fire(&quiet, "own.n0").await.expect("it is within the quota");
+        // Nor the plugin's, whose hook it is.
+        fire(&loud, "demo.happened").await.expect("it is within the quota");
+    }
+    bench.store.event_prune(&Bound::newest(60, OffsetDateTime::UNIX_EPOCH)).await.expect("it is pruned");
+    let left = bench.store.event_list(&EventFilter { limit: 1_000, ..EventFilter::default() }).await.expect("it lists");
+    let of = |name: &str| left.iter().filter(|event| event.name.as_str() == name).count();
+    assert_eq!(left.len(), 60);
+    assert_eq!(of("plugin.installed"), 1);
+    assert!(of("demo.happened") >= 10, "{}", of("demo.happened"));
+    assert!(of("own.n0") >= 10, "{}", of("own.n0"));
 }
 
 #[tokio::test]

@@ -194,3 +194,35 @@ async fn r01_a_lifted_guard_does_not_come_back_with_another_package_of_the_name(
     bench.engine.install(installation("guard", "2.0.0", "")).await.expect("it is installed");
     assert!(bench.restarted().await.engine.subscriptions().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r01_a_guard_that_was_lifted_is_not_left_to_the_next_package_of_the_name() {
+    let bench = guarded("").await;
+    let subscription = subscribe(&bench, "demo.made", OnError::FailClosed).await;
+    bench.engine.uninstall(&guard()).await.expect("it is removed");
+    bench.engine.subscription_switch(&subscription.id, false).await.expect("it is lifted");
+    bench.engine.install(installation("guard", "2.0.0", "")).await.expect("it is installed");
+    assert!(bench.engine.subscriptions().is_empty(), "neither here nor in the store");
+    assert!(bench.store.subscription_list().await.expect("it lists").is_empty());
+    let code = bench.engine.subscription_switch(&subscription.id, true).await.expect_err("it is gone").code;
+    assert_eq!(code, Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s15_what_a_person_switched_off_is_not_switched_on_by_an_update() {
+    let manifest = "[[subscriptions]]\nhook = \"demo.made\"\nfunction = \"echo\"\n";
+    let bench = guarded(manifest).await;
+    let states = |bench: &Bench| bench.engine.subscriptions().iter().map(|one| one.enabled).collect::<Vec<_>>();
+    let id = bench.engine.subscriptions()[0].id.clone();
+    bench.engine.subscription_switch(&id, false).await.expect("it is switched off");
+    let otherwise = format!("{manifest}priority = 7\n{manifest}condition = \"true\"\n");
+    for (version, manifest) in [("1.1.0", manifest), ("1.2.0", otherwise.as_str()), ("1.3.0", manifest)] {
+        bench.engine.update(installation("guard", version, manifest)).await.expect("it is updated");
+        assert!(states(&bench).iter().all(|on| !on), "{version}");
+        assert!(states(&bench.restarted().await).iter().all(|on| !on), "{version}");
+    }
+    let id = bench.engine.subscriptions()[0].id.clone();
+    bench.engine.subscription_switch(&id, true).await.expect("it is switched on");
+    bench.engine.update(installation("guard", "1.4.0", manifest)).await.expect("it is updated");
+    assert_eq!(states(&bench), [true]);
+}

@@ -1,8 +1,8 @@
 //! Hooks: looked at, added, subscribed to, fired.
 //!
-//! A subscriber of a hook of calls sees the arguments of every call and may change them, one of `plugin.before` decides about
-//! plugins, and one of another plugin's filter changes or refuses what that plugin does. These subscriptions take the right
-//! to administer all functions as well. And nobody has a hook call a function for them that they may not call themselves.
+//! A subscriber sees what a hook carries, may delay what fires it, and may change or refuse it where it is a filter. So a
+//! subscription to any hook that the function's own plugin does not declare takes the right to administer all functions as
+//! well, whatever its kind. And nobody has a hook call a function for them that they may not call themselves.
 
 use async_trait::async_trait;
 use outrigger_api::{
@@ -11,11 +11,11 @@ use outrigger_api::{
 };
 use outrigger_contract::hook::{DEFAULT_PRIORITY, DEFAULT_TIMEOUT, LONGEST_TIMEOUT, PRIORITIES};
 use outrigger_contract::units::Span;
-use outrigger_contract::{FunctionRef, HookKind, HookName, OnError};
+use outrigger_contract::{FunctionRef, HookName};
 use outrigger_engine::access::Right;
 use outrigger_engine::hooks::{
     CallbackOutcome, CallbackTrace, ClosedHook, Firing, HookSpec, HookTrace, NewHook, NewSubscription, Source,
-    Subscription, TraceFilter, spec,
+    Subscription, TraceFilter,
 };
 use serde_json::{Value, json};
 
@@ -80,7 +80,8 @@ impl Hooks for Session {
         let SubscriptionRequest { hook, function, priority, condition, on_error, timeout, description } = request;
         self.require(Right::HOOK_CREATE, hook.as_str())?;
         self.require(Right::FUNCTION_EXECUTE, &function.to_string())?;
-        self.require_intrusion(&hook, &function, on_error)?;
+        self.host.engine.hook(&hook).map_err(convert::error)?;
+        self.require_intrusion(&hook, &function)?;
         let new = NewSubscription {
             hook: hook.clone(),
             function,
@@ -121,7 +122,7 @@ impl Hooks for Session {
         if enabled {
             // As for a new one: from now on it is called for them.
             self.require(Right::FUNCTION_EXECUTE, &subscription.function.to_string())?;
-            self.require_intrusion(&hook, &subscription.function, subscription.on_error)?;
+            self.require_intrusion(&hook, &subscription.function)?;
         }
         let work = async {
             let before = serde_json::to_value(subscription_info(subscription)).ok();
@@ -170,18 +171,14 @@ impl Hooks for Session {
 }
 
 impl Session {
-    /// Whoever has a say in all calls, in what becomes of plugins, or in what another plugin does, administers functions. To
-    /// observe an event takes less.
-    fn require_intrusion(&self, hook: &HookName, function: &FunctionRef, on_error: OnError) -> ApiResult<()> {
+    /// A part in the hook of another plugin, of Outrigger or of an administrator takes the right to administer functions, as
+    /// an administrator grants it to a manifest: to observe its events, too.
+    fn require_intrusion(&self, hook: &HookName, function: &FunctionRef) -> ApiResult<()> {
         let spec = self.host.engine.hook(hook).ok().map(|(spec, _)| spec);
-        let is_of_another = spec.is_some_and(|spec| {
-            let changes =
-                spec.kind == HookKind::Filter || spec.kind == HookKind::Action && on_error == OnError::FailClosed;
-            changes && spec.plugin.as_ref().is_some_and(|plugin| *plugin != function.plugin)
-        });
-        match spec::is_delicate(hook) || is_of_another {
-            true => self.require(Right::FUNCTION_ADMINISTER, "*"),
-            false => Ok(()),
+        let is_own = spec.is_some_and(|spec| spec.plugin.as_ref() == Some(&function.plugin));
+        match is_own {
+            true => Ok(()),
+            false => self.require(Right::FUNCTION_ADMINISTER, "*"),
         }
     }
 }
@@ -200,7 +197,7 @@ fn within<T: PartialOrd + std::fmt::Display>(
 
 fn hook_info(spec: &HookSpec, count: usize, closed: &[ClosedHook]) -> HookInfo {
     let built_in = spec.is_built_in();
-    let HookSpec { name, kind, description, schema, plugin } = spec.clone();
+    let HookSpec { name, kind, description, schema, plugin, created_by: _ } = spec.clone();
     let schema = schema.map(|schema| schema.json().clone());
     let closed_by = closed.iter().filter(|closed| closed.hook == name).cloned().map(convert::closed_hook).collect();
     HookInfo { name, kind, description, schema, built_in, plugin, subscriptions: count as u64, closed_by }

@@ -6,7 +6,7 @@ use outrigger_api::{
     PackageSource, PluginDetails, PluginHealth, PluginSignature, PluginSummary, Plugins, RollbackReport,
     RollbackRequest, StopReport,
 };
-use outrigger_contract::PluginName;
+use outrigger_contract::{Manifest, PluginName};
 use outrigger_engine::Failure;
 use outrigger_engine::access::Right;
 use outrigger_engine::configuration::Given;
@@ -55,7 +55,7 @@ impl Plugins for Session {
     async fn package_inspect(&self, source: &PackageSource) -> ApiResult<PackageReport> {
         self.require_some(Right::PLUGIN_CREATE)?;
         self.admit_source(source)?;
-        let mut report = self.host.packages.inspect(source).await?;
+        let mut report = self.host.packages.inspect(source, &self.caller()).await?;
         report.source = self.shown_path(report.source);
         Ok(report)
     }
@@ -65,13 +65,14 @@ impl Plugins for Session {
         let InstallRequest { source, approved, dry_run, allow_downgrade, replaces, configuration } = request;
         self.admit_source(&source)?;
         // The package is read first: only then is it known what is being installed.
-        let prepared = self.host.packages.prepare(&source).await?;
+        let prepared = self.host.packages.prepare(&source, &self.caller()).await?;
         let (name, digest, permissions) = (prepared.name().clone(), prepared.digest(), prepared.permissions());
         if let Some(seen) = &replaces {
             prepared.replaces(seen)?;
         }
         if approved.is_some() && !prepared.widened.is_empty() {
             self.require(Right::PLUGIN_APPROVE, name.as_str())?;
+            self.require_lifting(prepared.manifest())?;
         }
         let keys: Vec<_> = configuration.keys().cloned().collect();
         if !keys.is_empty() {
@@ -261,10 +262,23 @@ impl Session {
 
     /// Going back takes an approval where an update to that version would.
     async fn admit_rollback(&self, lock: &PackagesLock, name: &PluginName) -> ApiResult<()> {
-        match self.may(Right::PLUGIN_APPROVE, name.as_str()) {
-            true => Ok(()),
-            false => inheritance::admit_rollback(&self.host.packages, lock, name).await,
+        if !self.may(Right::PLUGIN_APPROVE, name.as_str()) {
+            return inheritance::admit_rollback(&self.host.packages, lock, name, &self.caller()).await;
         }
+        let engine = &self.host.engine;
+        let predecessor = engine.store().predecessor_fetch(name).await.map_err(convert::store_error)?;
+        match predecessor {
+            Some(former) => {
+                self.require_lifting(&engine.revision(&former.digest).await.map_err(convert::error)?.manifest)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A version that gives up what guards hooks lifts that, which takes the right to end subscriptions.
+    fn require_lifting(&self, manifest: &Manifest) -> ApiResult<()> {
+        let given_up = self.host.engine.guards_given_up(manifest);
+        given_up.iter().try_for_each(|guard| self.require(Right::HOOK_DELETE, guard.hook.as_str()))
     }
 
     /// What it led to that a plugin was disabled or removed.

@@ -56,6 +56,7 @@ impl Webhooks for Session {
             allow_http,
             allow_private_network,
             opened_by: self.opener(&name),
+            set_by: self.as_owner(),
         };
         let work = async {
             self.check_events(&spec.events)?;
@@ -89,6 +90,7 @@ impl Webhooks for Session {
             allow_http,
             allow_private_network,
             opened_by: self.opener(name),
+            set_by: self.as_owner(),
         };
         let work = async {
             self.check_events(&spec.events)?;
@@ -183,9 +185,12 @@ impl Session {
 
     /// The caller, where they may open private networks to a webhook.
     fn opener(&self, name: &WebhookName) -> Option<Owner> {
+        self.may(Right::NETWORK_OPEN, name.as_str()).then(|| self.as_owner())
+    }
+
+    fn as_owner(&self) -> Owner {
         let caller = self.caller();
-        let owner = || Owner { name: caller.to_string(), key: caller.key().map(str::to_owned) };
-        self.may(Right::NETWORK_OPEN, name.as_str()).then(owner)
+        Owner { name: caller.to_string(), key: caller.key().map(str::to_owned) }
     }
 
     /// A delivery as the caller may see it. What answers in a private network, and how, is for who may open those: others
@@ -258,6 +263,7 @@ fn info(record: WebhookRecord, counts: &Counts) -> WebhookInfo {
         allow_http,
         allow_private_network,
         opened_by: _,
+        set_by: _,
         since: _,
         failing_since,
         created_by,

@@ -19,18 +19,18 @@ use time::OffsetDateTime;
 use crate::bench::{Bench, call, none};
 
 /// A data directory that is open, for its administrator and for a developer.
-struct Yard {
-    bench: Bench,
-    host: Host,
-    developer: Arc<dyn Platform>,
+pub struct Yard {
+    pub bench: Bench,
+    pub host: Host,
+    pub developer: Arc<dyn Platform>,
 }
 
 impl Yard {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::over(tempfile::tempdir().expect("a temporary folder"), &[]).await
     }
 
-    async fn over(folder: tempfile::TempDir, ceiling: &[&str]) -> Self {
+    pub async fn over(folder: tempfile::TempDir, ceiling: &[&str]) -> Self {
         let options = HostOptions { data: folder.path().join("data"), search_paths: Vec::new() };
         let ceiling = ceiling.iter().map(|text| (*text).to_owned()).collect();
         let work = ServerWork { ceiling, ..ServerWork::default() };
@@ -48,14 +48,14 @@ impl Yard {
     }
 
     /// The same directory, opened anew with another ceiling.
-    async fn reopened(self, ceiling: &[&str]) -> Self {
+    pub async fn reopened(self, ceiling: &[&str]) -> Self {
         let Self { bench: Bench { folder, platform }, host, developer } = self;
         platform.close().await.expect("all is written");
         drop((platform, developer, host));
         Self::over(folder, ceiling).await
     }
 
-    fn package(&self, version: &str, manifest: &str) -> PathBuf {
+    pub fn package(&self, version: &str, manifest: &str) -> PathBuf {
         self.bench.package(&format!("subject-{version}"), "subject", version, manifest, &components::counter())
     }
 
@@ -74,12 +74,12 @@ impl Yard {
         fs::write(self.bench.path("data/trust.toml"), text).expect("it is written");
     }
 
-    async fn granted(&self, package: &Path) -> InstallOutcome {
+    pub async fn granted(&self, package: &Path) -> InstallOutcome {
         self.bench.install(package).await.expect("it is installed")
     }
 
     /// What a developer's installation comes to.
-    async fn developer_installs(&self, package: &Path) -> Result<InstallOutcome, ApiError> {
+    pub async fn developer_installs(&self, package: &Path) -> Result<InstallOutcome, ApiError> {
         install(&*self.developer, package).await
     }
 
@@ -88,20 +88,20 @@ impl Yard {
     }
 }
 
-async fn install(platform: &dyn Platform, package: &Path) -> Result<InstallOutcome, ApiError> {
+pub async fn install(platform: &dyn Platform, package: &Path) -> Result<InstallOutcome, ApiError> {
     platform.plugin_install(InstallRequest::new(PackageSource::Path(package.to_owned()))).await
 }
 
-async fn inspect(platform: &dyn Platform, package: &Path) -> PackageReport {
+pub async fn inspect(platform: &dyn Platform, package: &Path) -> PackageReport {
     platform.package_inspect(&PackageSource::Path(package.to_owned())).await.expect("it is read")
 }
 
-fn subject() -> PluginName {
+pub fn subject() -> PluginName {
     "subject".parse().expect("a name")
 }
 
 #[track_caller]
-fn refused<T: std::fmt::Debug>(outcome: Result<T, ApiError>, code: Code, part: &str) {
+pub fn refused<T: std::fmt::Debug>(outcome: Result<T, ApiError>, code: Code, part: &str) {
     let error = outcome.expect_err("it is refused");
     assert_eq!(error.code, code, "{}", error.message);
     assert!(error.message.contains(part), "{part:?} is not in: {}", error.message);
@@ -221,7 +221,7 @@ const SHOP: &str = "[hooks.\"shop.priced\"]\nkind = \"filter\"\ndescription = \"
                     [hooks.\"shop.stored\"]\nkind = \"action\"\ndescription = \"x\"\n\
                     [hooks.\"shop.sold\"]\nkind = \"event\"\ndescription = \"x\"\n";
 
-async fn shop(yard: &Yard) {
+pub async fn shop(yard: &Yard) {
     let package = yard.bench.package("shop", "shop", "1.0.0", SHOP, &components::telling());
     yard.granted(&package).await;
 }
@@ -282,20 +282,51 @@ async fn s15_a_key_makes_no_plugin_stop_another_without_the_right_to() {
         let json = json!({"hook": hook, "function": "subject.append-a", "on_error": on_error});
         serde_json::from_value(json).expect("a request")
     };
+    // As a manifest has each of them granted: also what only observes, or fails open, and hooks that a key added.
+    for (name, kind) in [("own.filter", "filter"), ("own.action", "action"), ("own.event", "event")] {
+        let hook = serde_json::from_value(json!({"name": name, "kind": kind})).expect("a request");
+        yard.developer.hook_create(hook).await.expect("a developer may");
+    }
     for (hook, on_error) in [
         ("shop.priced", "fail-open"),
+        ("shop.stored", "fail-open"),
         ("shop.stored", "fail-closed"),
+        ("shop.sold", "fail-open"),
+        ("own.filter", "fail-open"),
+        ("own.action", "fail-open"),
+        ("own.event", "fail-open"),
+        ("plugin.enabled", "fail-open"),
         ("call.before", "fail-open"),
+        ("call.after", "fail-open"),
         ("plugin.before", "fail-open"),
     ] {
         let outcome = yard.developer.subscription_create(request(hook, on_error)).await;
         refused(outcome, Code::Forbidden, "function_administer");
+        let manifest = subscribing(&yard, &format!("9.{}.0", hook.len()), hook, "");
+        if !["call.before", "call.after", "plugin.before"].contains(&hook) {
+            refused(yard.developer_installs(&manifest).await, Code::GrantRequired, hook);
+        }
     }
-    yard.developer.subscription_create(request("shop.sold", "fail-closed")).await.expect("it only observes");
+    let unknown = yard.developer.subscription_create(request("shop.sod", "fail-open")).await;
+    assert_ne!(unknown.expect_err("there is none").code, Code::Forbidden);
     // Nor is one switched on again.
     let made = yard.bench.platform.subscription_create(request("shop.priced", "fail-closed")).await.expect("it may");
     yard.bench.platform.subscription_switch(&made.id, false).await.expect("it may");
     refused(yard.developer.subscription_switch(&made.id, true).await, Code::Forbidden, "function_administer");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s15_a_hook_of_its_own_that_is_gone_leads_into_nobody_elses() {
+    let yard = Yard::new().await;
+    let own = "[hooks.\"shop.priced\"]\nkind = \"filter\"\ndescription = \"x\"\n";
+    yard.developer_installs(&guard(&yard, "1.0.0", own)).await.expect("it asks for nothing");
+    let wanted = json!({"hook": "shop.priced", "function": "subject.append-a"});
+    let wanted = serde_json::from_value(wanted).expect("a request");
+    yard.developer.subscription_create(wanted).await.expect("the hook is its own");
+    install(&*yard.bench.platform, &guard(&yard, "1.1.0", "")).await.expect("an administrator may");
+    shop(&yard).await;
+    let payload = json!({"hook": "shop.priced", "payload": "\"x\""});
+    assert_eq!(call(&yard.bench.platform, "shop.fire", payload).await.expect("it is fired"), json!("\"x\""));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -308,10 +339,10 @@ async fn s15_calls_of_other_plugins_are_shown_and_granted() {
     assert_eq!(yard.info().await.granted, [sentence]);
 }
 
-const SECRET: &str =
+pub const SECRET: &str =
     "[configuration.token]\ntype = \"string\"\nsecret = true\n[configuration.region]\ntype = \"string\"\n";
 
-async fn configure(yard: &Yard, values: Json) {
+pub async fn configure(yard: &Yard, values: Json) {
     let Json::Object(values) = values else { panic!("an object") };
     let present = yard.bench.platform.configuration_fetch(&subject()).await.expect("it is there").revision;
     yard.bench.platform.configuration_put(&subject(), values, present).await.expect("it is set");
@@ -459,9 +490,10 @@ async fn s14_values_that_the_operator_keeps_for_a_name_are_not_for_anybody_who_t
     install(&*yard.bench.platform, &yard.package("1.0.0", SECRET)).await.expect("an administrator may");
 }
 
-const GUARD: &str = "[[subscriptions]]\nhook = \"shop.priced\"\nfunction = \"append-a\"\non-error = \"fail-closed\"\n";
+pub const GUARD: &str =
+    "[[subscriptions]]\nhook = \"shop.priced\"\nfunction = \"append-a\"\non-error = \"fail-closed\"\n";
 
-fn guard(yard: &Yard, version: &str, manifest: &str) -> PathBuf {
+pub fn guard(yard: &Yard, version: &str, manifest: &str) -> PathBuf {
     yard.bench.package(&format!("guard-{version}"), "subject", version, manifest, &components::callbacks())
 }
 

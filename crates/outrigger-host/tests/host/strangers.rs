@@ -316,3 +316,49 @@ async fn s17_what_a_key_may_keep_is_bounded() {
     loud.template_delete(&"loud-7".parse().expect("a name")).await.expect("it is there");
     template(&loud, "more".to_owned()).await.expect("there is room again");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s16_a_webhook_is_told_of_nothing_that_whoever_set_it_may_not_see_any_more() {
+    let (server, receiver) = (Server::new(&["127.0.0.1/32"]).await, Receiver::new().await);
+    let hook = json!({"name": "customer.created", "kind": "event"});
+    server.local.hook_create(serde_json::from_value(hook).expect("a request")).await.expect("it is added");
+    let role = async |allow: &[&str]| {
+        let role = serde_json::from_value(json!({"allow": allow})).expect("a request");
+        server.local.role_put("teller", role, None).await.expect("it is set")
+    };
+    let becomes = async |name: &str, state: &str| {
+        let request = serde_json::from_value(json!({"payload": {"name": name}})).expect("a request");
+        server.local.hook_fire(&"customer.created".parse().expect("a name"), request).await.expect("it is fired");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let deliveries = server.local.delivery_list(&chat(), &DeliveryQuery::default()).await.expect("it lists");
+            match deliveries.into_iter().next() {
+                Some(delivery) if delivery.state == state => return delivery,
+                other => assert!(Instant::now() < deadline, "{name} is not {state}: {other:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    role(&["webhook_*", "event_view"]).await;
+    let (teller, id) = server.key("teller", "teller").await;
+    let events = vec!["customer.*".parse().expect("a pattern")];
+    let wanted = WebhookRequest { events, ..request(&receiver.url(), true) };
+    teller.webhook_create(wanted).await.expect("it may");
+    becomes("Ada", "delivered").await;
+    let why = "the key teller that set the webhook may not see `customer.created` any more";
+    role(&["webhook_*"]).await;
+    let dead = becomes("Grace", "dead").await;
+    assert!(dead.error.as_ref().is_some_and(|error| error.contains(why)), "{dead:?}");
+    role(&["webhook_*", "event_view"]).await;
+    becomes("Edsger", "delivered").await;
+    server.local.key_delete(&id).await.expect("it is revoked");
+    let dead = becomes("Barbara", "dead").await;
+    assert!(dead.error.as_ref().is_some_and(|error| error.contains(why)), "{dead:?}");
+    // It is told again once somebody who may see it has set it.
+    let (operator, _) = server.key("operator", "operator").await;
+    let again = change(&receiver.url(), json!({"events": ["customer.*"]}));
+    operator.webhook_update(&chat(), again, None).await.expect("it may");
+    becomes("Alan", "delivered").await;
+    let told: Vec<_> = receiver.received().iter().map(|received| received.json()["data"]["name"].clone()).collect();
+    assert_eq!(told, ["Ada", "Edsger", "Alan"]);
+}

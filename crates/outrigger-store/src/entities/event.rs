@@ -32,7 +32,7 @@ impl ActiveModelBehavior for ActiveModel {}
 impl ActiveModel {
     /// The row of an event.
     pub(crate) fn of(id: EventId, event: &NewEvent, owner: i64) -> Result<Self, StoreError> {
-        let NewEvent { at, name, payload, correlation, plugin } = event;
+        let NewEvent { at, name, payload, correlation, plugin, key: _ } = event;
         Ok(Self {
             id: Set(id.to_string()),
             at: Set(columns::from_time(*at)),

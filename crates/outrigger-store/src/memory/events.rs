@@ -5,22 +5,22 @@ use std::ops;
 
 use async_trait::async_trait;
 use outrigger_engine::events::{EventId, EventRecord, NewEvent};
-use outrigger_engine::store::{Bound, EventFilter, EventStore, StoreError};
+use outrigger_engine::store::{Bound, EventFilter, EventStore, Owner, StoreError};
 
 use super::MemoryStore;
 use crate::records;
 
-/// Events by their id.
+/// Events by their id, each with whose share it counts for, and how much.
 #[derive(Debug, Default)]
 pub(super) struct Events {
-    events: BTreeMap<EventId, EventRecord>,
+    events: BTreeMap<EventId, (EventRecord, Owner, u64)>,
 }
 
 impl Events {
     pub(super) fn append<'a>(&mut self, events: impl IntoIterator<Item = &'a NewEvent>) -> Vec<EventId> {
         let mut append = |event: &NewEvent| {
             let id = EventId::following(self.head(), event.at);
-            self.events.insert(id, EventRecord::of(id, event));
+            self.events.insert(id, (EventRecord::of(id, event), event.owner(), event.size()));
             id
         };
         events.into_iter().map(&mut append).collect()
@@ -50,13 +50,14 @@ impl EventStore for MemoryStore {
         let from = after.map_or(ops::Bound::Unbounded, ops::Bound::Excluded);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let events = tables.events.events.range((from, ops::Bound::Unbounded));
-        Ok(events.take(limit).map(|(_, event)| event.clone()).collect())
+        Ok(events.take(limit).map(|(_, (event, ..))| event.clone()).collect())
     }
 
     async fn event_list(&self, filter: &EventFilter) -> Result<Vec<EventRecord>, StoreError> {
         let limit = usize::try_from(records::limit_of(filter.limit)).unwrap_or(usize::MAX);
         let tables = self.tables.lock();
-        let found = tables.events.events.values().rev().filter(|event| matches(filter, event));
+        let found = tables.events.events.values().rev().map(|(event, ..)| event);
+        let found = found.filter(|event| matches(filter, event));
         Ok(found.take(limit).cloned().collect())
     }
 
@@ -67,11 +68,8 @@ impl EventStore for MemoryStore {
     async fn event_prune(&self, keep: &Bound) -> Result<u64, StoreError> {
         let mut tables = self.tables.lock();
         let head = tables.events.head();
-        let dropped = super::prune_map(&mut tables.events.events, keep, |id, event| {
-            let EventRecord { id: _, at, name, payload, correlation, plugin } = event.clone();
-            let event = NewEvent { at, name, payload, correlation, plugin };
-            let stays = Some(*id) == head;
-            Some(super::Droppable { owner: event.owner(), at: event.at, size: event.size(), stays })
+        let dropped = super::prune_map(&mut tables.events.events, keep, |id, (event, owner, size)| {
+            Some(super::Droppable { owner: owner.clone(), at: event.at, size: *size, stays: Some(*id) == head })
         });
         Ok(dropped as u64)
     }

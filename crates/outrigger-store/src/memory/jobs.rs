@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use outrigger_contract::PluginName;
 use outrigger_engine::events::NewEvent;
 use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
 use outrigger_engine::store::{Amount, Bound, JobFilter, JobStore, ROW_BYTES, StoreError};
@@ -89,6 +90,15 @@ impl JobStore for MemoryStore {
             }
         }
         Ok(backlog)
+    }
+
+    async fn job_unfinished(&self, plugin: &PluginName, except: Option<&str>) -> Result<u64, StoreError> {
+        let counts = |job: &&JobRecord| {
+            job.task.function.plugin == *plugin
+                && job.state != JobState::Succeeded
+                && except.is_none_or(|account| job.owner_of_row().account != account)
+        };
+        Ok(self.tables.lock().jobs.jobs.values().filter(counts).count() as u64)
     }
 
     async fn job_put(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {

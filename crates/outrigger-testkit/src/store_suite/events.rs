@@ -140,3 +140,20 @@ pub async fn s06_events_of_jobs_are_shared_by_whose_jobs_they_are(store: Arc<dyn
     let quiet = left.iter().filter(|event| event.payload["caller"] == "key quiet").count();
     assert_eq!((left.len(), quiet), (20, 3));
 }
+
+pub async fn s06_events_that_a_key_fires_count_for_the_key(store: Arc<dyn Store>) {
+    let of = |key: &str, number: u64| NewEvent {
+        key: Some(key.to_owned()),
+        name: format!("own.n{}", number % 50).parse().expect("a name"),
+        ..event(number)
+    };
+    let mut events: Vec<_> = (1..=3).map(event).collect();
+    events.extend((10..13).map(|number| NewEvent { plugin: None, ..of("id-of-quiet", number) }));
+    events.extend((20..500).map(|number| of("id-of-loud", number)));
+    store.event_append(&events).await.unwrap();
+    store.event_prune(&Bound::newest(12, moment(0))).await.unwrap();
+    let left = store.event_read(None, 1_000).await.unwrap();
+    let of = |name: &str| left.iter().filter(|event| event.name.as_str() == name).count();
+    assert_eq!((left.len(), of("plugin.installed")), (12, 3));
+    assert!((10..13).all(|number| of(&format!("own.n{number}")) >= 1), "{left:?}");
+}

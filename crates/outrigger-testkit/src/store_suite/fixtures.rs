@@ -286,6 +286,7 @@ pub fn event(seconds: u64) -> NewEvent {
         payload: serde_json::json!({"plugin": "pricing", "z": 1, "a": [null, 1.5]}),
         correlation: CorrelationId::new(),
         plugin: Some(name("pricing")),
+        key: None,
     }
 }
 
@@ -304,6 +305,7 @@ pub fn webhook(name: &str) -> WebhookRecord {
         allow_http: false,
         allow_private_network: false,
         opened_by: None,
+        set_by: None,
         since: moment(0),
         failing_since: None,
         created_by: "local".to_owned(),

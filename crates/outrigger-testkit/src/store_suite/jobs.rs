@@ -144,6 +144,21 @@ pub async fn jobs_that_have_not_ended_are_counted(store: Arc<dyn Store>) {
     check(Some("id-of-other"), 0, 0).await;
 }
 
+pub async fn s14_jobs_that_may_be_called_once_more_are_counted(store: Arc<dyn Store>) {
+    let plugin = job(0).task.function.plugin;
+    assert_eq!(store.job_unfinished(&plugin, None).await.unwrap(), 0);
+    for (number, state) in (0..).zip(JobState::ALL) {
+        created(&*store, JobRecord { state, ..job(number) }).await;
+    }
+    let owner = Owner { name: "key other".to_owned(), key: Some("id-of-other".to_owned()) };
+    created(&*store, JobRecord { owner, ..job(21) }).await;
+    for (except, expected) in [(None, 6), (Some("id-of-ci"), 1), (Some("id-of-other"), 5), (Some("nobody"), 6)] {
+        assert_eq!(store.job_unfinished(&plugin, except).await.unwrap(), expected, "{except:?}");
+    }
+    let other = "another".parse().expect("a name");
+    assert_eq!(store.job_unfinished(&other, None).await.unwrap(), 0);
+}
+
 pub async fn a_schedule_comes_back_as_it_was_put(store: Arc<dyn Store>) {
     assert_eq!(store.schedule_list().await.unwrap(), []);
     let mut nightly = schedule("nightly");

@@ -1,0 +1,152 @@
+//! A hook with a fail-closed subscriber stays closed whatever becomes of the subscriber, until somebody with the right over
+//! hooks lifts the subscription.
+
+use std::sync::Arc;
+
+use outrigger_api::{Code, FireRequest, InstallRequest, PackageSource, Platform, RollbackRequest};
+use serde_json::{Value as Json, json};
+
+use crate::bench::call;
+use crate::grants::{GUARD, Yard, guard, install, refused, shop, subject};
+
+const CLOSED: &str = "hook_failed";
+
+/// How `shop.priced` ends, for the plugin that fires it.
+async fn fired(yard: &Yard, payload: Json) -> String {
+    let arguments = json!({"hook": "shop.priced", "payload": payload.to_string()});
+    match call(&yard.bench.platform, "shop.fire", arguments).await {
+        Ok(_) => "ok".to_owned(),
+        Err(error) => error.detail.map_or_else(|| error.code.to_string(), |said| text(&said["code"])),
+    }
+}
+
+fn text(json: &Json) -> String {
+    json.as_str().unwrap_or_default().to_owned()
+}
+
+async fn key(yard: &Yard, name: &str, allow: &[&str]) -> Arc<dyn Platform> {
+    let role = serde_json::from_value(json!({"allow": allow})).expect("a request");
+    yard.bench.platform.role_put(name, role, None).await.expect("it is made");
+    let request = serde_json::from_value(json!({"name": name, "roles": [name]})).expect("a request");
+    let key = yard.bench.platform.key_create(request).await.expect("it is made").key;
+    outrigger_api::Door::enter(&yard.host, &key, outrigger_api::Visit::default()).await.expect("it is let in")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r01_a_condition_that_cannot_be_evaluated_keeps_the_hook_closed() {
+    let yard = Yard::new().await;
+    shop(&yard).await;
+    let matched = "event.text.matches('^[01]*1[01]{900}$')";
+    for (number, (condition, carried, why)) in [
+        ("event.age > 3", json!({"name": "Ada"}), "there is no `age`"),
+        ("event.age > 3", json!({"age": "young"}), "the condition cannot be evaluated"),
+        ("event.age", json!({"age": 4}), "and not true or false"),
+        (matched, json!({"text": "01".repeat(30_000)}), "too large for the conditions of this plugin"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let guarding = format!("{GUARD}condition = \"{condition}\"\n");
+        let package = guard(&yard, &format!("1.{number}.0"), &guarding);
+        yard.granted(&package).await;
+        assert_eq!(fired(&yard, carried.clone()).await, CLOSED, "{condition}");
+        // So says the trace, also of a firing over the API and of one that is only tried.
+        for dry_run in [false, true] {
+            let hook = "shop.priced".parse().expect("a name");
+            let request = FireRequest { payload: carried.clone(), dry_run };
+            let report = yard.bench.platform.hook_fire(&hook, request).await.expect("it is tried");
+            assert_eq!(report.trace.result, "failed", "{condition}");
+            let said = report.trace.callbacks[0].message.clone().unwrap_or_default();
+            assert!(said.contains(why), "{condition}: {said}");
+        }
+        // It is not lifted by whoever has no right over hooks.
+        let id = yard.bench.platform.subscription_list(&Default::default()).await.expect("it lists").remove(0).id;
+        refused(yard.developer.subscription_switch(&id, false).await, Code::Forbidden, "hook_delete");
+        assert_eq!(fired(&yard, carried.clone()).await, CLOSED, "{condition}");
+        yard.bench.platform.subscription_switch(&id, false).await.expect("an administrator may");
+        assert_eq!(fired(&yard, carried).await, "ok", "{condition}");
+        yard.bench.platform.plugin_uninstall(&subject()).await.expect("it is removed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r01_a_hook_stays_closed_whatever_becomes_of_its_guard() {
+    let yard = Yard::new().await;
+    let platform = Arc::clone(&yard.bench.platform);
+    shop(&yard).await;
+    yard.granted(&guard(&yard, "1.0.0", GUARD)).await;
+    assert_eq!(fired(&yard, json!("x")).await, "ok");
+
+    yard.developer.plugin_disable(&subject()).await.expect("a developer may");
+    assert_eq!(fired(&yard, json!("x")).await, CLOSED, "disabled");
+    yard.developer.plugin_enable(&subject()).await.expect("a developer may");
+    assert_eq!(fired(&yard, json!("x")).await, "ok");
+
+    // While it is loaded anew, the hook waits for it or refuses, and lets nothing through unseen.
+    let reloading = {
+        let developer = Arc::clone(&yard.developer);
+        tokio::spawn(async move {
+            for _ in 0..5 {
+                developer.plugin_reload(&subject()).await.expect("a developer may");
+            }
+        })
+    };
+    while !reloading.is_finished() {
+        let arguments = json!({"hook": "shop.priced", "payload": "\"x\""});
+        if let Ok(answer) = call(&platform, "shop.fire", arguments).await {
+            assert_eq!(answer, json!("\"xa\""), "the guard has seen it");
+        }
+    }
+    reloading.await.expect("it is reloaded");
+
+    // An update without the subscription, by an approver who has no right over hooks: neither at once nor by going back.
+    let approver = key(&yard, "approver", &["plugin_*", "path_use"]).await;
+    let without = guard(&yard, "1.1.0", "");
+    let source = PackageSource::Path(without.clone());
+    let digest = approver.package_inspect(&source).await.expect("it is read").digest;
+    let approved = InstallRequest { approved: Some(digest), ..InstallRequest::new(source) };
+    refused(approver.plugin_install(approved.clone()).await, Code::Forbidden, "hook_delete");
+    refused(install(&*approver, &without).await, Code::GrantRequired, "end or change its fail-closed subscription");
+    platform.plugin_disable(&subject()).await.expect("it is disabled");
+    assert_eq!(fired(&yard, json!("x")).await, CLOSED, "it is still there");
+    refused(approver.plugin_install(approved.clone()).await, Code::Forbidden, "hook_delete");
+
+    // Removed, and its name taken by something that does not guard.
+    platform.plugin_uninstall(&subject()).await.expect("it is removed");
+    assert_eq!(fired(&yard, json!("x")).await, CLOSED, "uninstalled");
+    refused(approver.plugin_install(approved.clone()).await, Code::Forbidden, "hook_delete");
+    refused(yard.developer_installs(&without).await, Code::GrantRequired, "");
+    assert_eq!(fired(&yard, json!("x")).await, CLOSED, "nobody has lifted it");
+    let lifter = key(&yard, "lifter", &["plugin_*", "path_use", "hook_delete:shop.*"]).await;
+    lifter.plugin_install(approved).await.expect("it may approve and lift");
+    assert_eq!(fired(&yard, json!("x")).await, "ok");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r01_going_back_to_a_version_without_the_guard_takes_the_right_over_hooks() {
+    let yard = Yard::new().await;
+    shop(&yard).await;
+    yard.granted(&guard(&yard, "1.0.0", "")).await;
+    yard.granted(&guard(&yard, "1.1.0", GUARD)).await;
+    let approver = key(&yard, "approver", &["plugin_*"]).await;
+    for dry_run in [true, false] {
+        let outcome = approver.plugin_rollback(&subject(), RollbackRequest { dry_run }).await;
+        refused(outcome, Code::Forbidden, "hook_delete");
+    }
+    let lifter = key(&yard, "lifter", &["plugin_*", "hook_delete"]).await;
+    lifter.plugin_rollback(&subject(), RollbackRequest { dry_run: false }).await.expect("it may");
+    assert_eq!(fired(&yard, json!("x")).await, "ok");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r01_a_guard_that_breaks_and_is_removed_keeps_the_hook_closed() {
+    let yard = Yard::new().await;
+    shop(&yard).await;
+    let guarding = "[[subscriptions]]\nhook = \"shop.priced\"\nfunction = \"crash\"\non-error = \"fail-closed\"\n";
+    yard.granted(&guard(&yard, "1.0.0", guarding)).await;
+    assert_eq!(fired(&yard, json!("x")).await, CLOSED, "it fails each time");
+    yard.bench.platform.plugin_uninstall(&subject()).await.expect("it is removed");
+    assert_eq!(fired(&yard, json!("x")).await, CLOSED);
+    let yard = yard.reopened(&[]).await;
+    assert_eq!(fired(&yard, json!("x")).await, CLOSED, "also for the next process");
+}
