@@ -115,7 +115,8 @@ impl Engine {
     /// It has not, it cannot be called by them or at all any more, too many wait, there is none, or the store failed.
     pub async fn job_retry(&self, id: JobId, by: &Caller) -> Result<JobRecord, Failure> {
         let JobRecord { task, owner, .. } = self.job(id).await?;
-        self.check_call(by, task.function.clone(), task.arguments.clone()).await?;
+        // Boxed: with the job beside it the future would be large.
+        Box::pin(self.check_call(by, task.function.clone(), task.arguments.clone())).await?;
         self.charge_job(by, &task)?;
         self.job_room(&owner, &task).await??;
         self.job_change(id, Event::Retry, |_| Ok(())).await
