@@ -512,7 +512,7 @@ fn filtered(answer: &Answer, as_text: bool, longest: usize) -> Result<Option<Jso
         return Ok(None);
     }
     let value = match answer.value() {
-        Value::Option(Some(inner)) => inner,
+        Value::Option(Some(inner)) => &**inner,
         value => value,
     };
     let written;
