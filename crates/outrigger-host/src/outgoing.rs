@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use outrigger_engine::webhooks::{Posting, Reply, SecretText, Sender};
-use outrigger_network::{Answer, Post, TlsClient, post};
+use outrigger_network::{Answer, Post, Resolver, TlsClient, post};
 
 /// Sends over connections that are checked; see `outrigger-network`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outgoing {
+    resolver: Resolver,
     tls: TlsClient,
 }
 
@@ -17,7 +18,8 @@ impl Sender for Outgoing {
         let pairs = headers.iter().map(|(name, value)| (name.as_str(), SecretText::reveal(value)));
         let headers = Post::headers(pairs).ok_or_else(|| "one of its headers cannot be sent".to_owned())?;
         let request = Post { url: &url, access, networks: &networks, headers, body: body.into() };
-        let Answer { status, retry_after } = post(&self.tls, request).await.map_err(|error| error.text())?;
+        let answer = post(&self.resolver, &self.tls, request).await;
+        let Answer { status, retry_after } = answer.map_err(|error| error.text())?;
         Ok(Reply { status, retry_after })
     }
 }

@@ -7,6 +7,8 @@ use outrigger_contract::address;
 use outrigger_contract::permission::HostAccess;
 use tokio::net::TcpStream;
 
+use crate::resolve::Resolver;
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -20,24 +22,17 @@ pub enum ConnectError {
     Connect { host: String, port: u16, source: io::Error },
 }
 
-/// Resolves a host, which is a name or an address with or without brackets.
-///
-/// # Errors
-/// It cannot be resolved.
-pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
-    }
-    Ok(tokio::net::lookup_host((bare.to_owned(), port)).await?.collect())
-}
-
 /// Connects to the first address of a host that is permitted and answers.
 ///
 /// # Errors
 /// See [`ConnectError`].
-pub async fn connect(host: &str, port: u16, access: HostAccess) -> Result<TcpStream, ConnectError> {
-    connect_where(host, port, |address| address::permitted(address, access)).await
+pub async fn connect(
+    resolver: &Resolver,
+    host: &str,
+    port: u16,
+    access: HostAccess,
+) -> Result<TcpStream, ConnectError> {
+    connect_where(resolver, host, port, |address| address::permitted(address, access)).await
 }
 
 /// Connects to the first address of a host that is permitted, in the opinion of the caller, and answers.
@@ -45,12 +40,14 @@ pub async fn connect(host: &str, port: u16, access: HostAccess) -> Result<TcpStr
 /// # Errors
 /// See [`ConnectError`].
 pub async fn connect_where(
+    resolver: &Resolver,
     host: &str,
     port: u16,
     is_permitted: impl Fn(IpAddr) -> bool + Send,
 ) -> Result<TcpStream, ConnectError> {
     let host = || host.to_owned();
-    let addresses = resolve(&host(), port).await.map_err(|source| ConnectError::Resolve { host: host(), source })?;
+    let addresses = resolver.resolve(&host(), port).await;
+    let addresses = addresses.map_err(|source| ConnectError::Resolve { host: host(), source })?;
     let permitted: Vec<SocketAddr> =
         addresses.iter().copied().filter(|address| is_permitted(address.ip().to_canonical())).collect();
     if let (true, Some(address)) = (permitted.is_empty(), addresses.first()) {

@@ -4,8 +4,10 @@
 
 mod connect;
 mod post;
+mod resolve;
 mod tls;
 
-pub use connect::{ConnectError, connect, connect_where, resolve};
+pub use connect::{ConnectError, connect, connect_where};
 pub use post::{Answer, Post, PostError, post};
+pub use resolve::Resolver;
 pub use tls::{Stream, TlsClient};

@@ -12,6 +12,7 @@ use outrigger_contract::permission::HostAccess;
 use url::Url;
 
 use crate::connect::{ConnectError, connect_where};
+use crate::resolve::Resolver;
 use crate::tls::{Stream, TlsClient};
 
 /// The largest header section that is read.
@@ -68,14 +69,14 @@ impl PostError {
 ///
 /// # Errors
 /// See [`PostError`].
-pub async fn post(tls: &TlsClient, post: Post<'_>) -> Result<Answer, PostError> {
+pub async fn post(resolver: &Resolver, tls: &TlsClient, post: Post<'_>) -> Result<Answer, PostError> {
     let Post { url, access, networks, headers, body } = post;
     let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
         return Err(PostError::Address);
     };
     let is_permitted =
         |address| address::permitted(address, access) || networks.iter().any(|network| network.contains(address));
-    let stream = connect_where(host, port, is_permitted).await?;
+    let stream = connect_where(resolver, host, port, is_permitted).await?;
     let stream: Box<dyn Stream> = match url.scheme() {
         "http" => Box::new(stream),
         "https" => {

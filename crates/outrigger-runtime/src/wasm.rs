@@ -44,7 +44,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use outrigger_contract::{Code, Digest, Manifest, Permissions};
 use outrigger_engine::runtime::{Inspection, LoadedRevision, RevisionSpec, Runtime, RuntimeFault};
-use outrigger_network::TlsClient;
+use outrigger_network::{Resolver, TlsClient};
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -177,8 +177,10 @@ impl Runtime for WasmRuntime {
             Ok((files, spec))
         })
         .await?;
-        let grants = Grants { permissions: spec.granted.clone(), files, tls: self.tls.clone() };
-        Ok(Arc::new(Revision::new(&self.linker, &component, grants, spec)?))
+        let (resolver, tls) = (Resolver::for_plugin(), self.tls.clone());
+        let grants = Grants { permissions: spec.granted.clone(), files, resolver, tls };
+        let slots = self.pool.slots(&spec.plugin, &component);
+        Ok(Arc::new(Revision::new(&self.linker, &component, grants, slots, spec)?))
     }
 
     async fn pin(&self, permissions: &Permissions, plugin_writable: &[String]) -> Result<Permissions, RuntimeFault> {

@@ -5,12 +5,13 @@ mod common;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Bench, PLENTY, number, text};
+use common::{Bench, Loaded, PLENTY, number, text};
 use outrigger_contract::units::{ByteSize, Span};
 use outrigger_contract::{Code, Value};
 use outrigger_engine::Account;
 use outrigger_engine::runtime::{CallContext, HealthStatus, LifecycleStep, LogLevel, RevisionSpec};
 use outrigger_testkit::components::{self, Step};
+use outrigger_testkit::greedy;
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
@@ -146,6 +147,22 @@ async fn standard_output_becomes_lines() {
     let lines = plugin.services.messages();
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0].chars().count(), 8 * 1024 + 1, "a line that is too long is cut");
+}
+
+#[tokio::test]
+async fn s22_names_that_are_looked_up_in_a_loop_hold_up_nobody() {
+    const ACCESS_DENIED: u64 = 1;
+    const FOUND: u64 = 1_000;
+    let (bench, wasm) = (Bench::new(), greedy::lookups());
+    let load = || bench.load(&wasm, |spec| spec.granted.tcp = vec!["localhost:80".parse().expect("a host")]);
+    let (plugin, other) = (load().await, load().await);
+    let first = async |plugin: &Loaded, name: &str| plugin.call("first", &[text(name)]).await.expect("it answers");
+    let begin = plugin.call("begin", &[text("localhost"), number(500)]).await;
+    assert_eq!(begin.expect("each is begun"), number(FOUND));
+    for plugin in [&other, &plugin] {
+        assert_eq!(first(plugin, "localhost").await, number(FOUND));
+        assert_eq!(first(plugin, "example.org").await, number(ACCESS_DENIED));
+    }
 }
 
 #[tokio::test]

@@ -112,6 +112,55 @@ const CORE: &str = r#"(module
                 (br $next))))
     (func (export "spin") (loop $forever (br $forever))))"#;
 
+/// Looks names up: `begin` this many times without waiting for an answer, `first` until there is one. `first` gives 1000 when an
+/// address was found, and 1001 when there is none; both give the error as `error-code` counts them.
+#[must_use]
+pub fn lookups() -> Arc<[u8]> {
+    let wit = "package test:lookups;
+        world plugin {
+            import wasi:io/poll@0.2.0;
+            import wasi:sockets/instance-network@0.2.0;
+            import wasi:sockets/ip-name-lookup@0.2.0;
+            export begin: func(name: string, times: u32) -> u32;
+            export first: func(name: string) -> u32;
+        }";
+    let core = r#"(module
+        (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
+        (import "wasi:io/poll@0.2.0" "[resource-drop]pollable" (func $drop_pollable (param i32)))
+        (import "wasi:sockets/instance-network@0.2.0" "instance-network" (func $network (result i32)))
+        (import "wasi:sockets/ip-name-lookup@0.2.0" "resolve-addresses" (func $resolve (param i32 i32 i32 i32)))
+        (import "wasi:sockets/ip-name-lookup@0.2.0" "[method]resolve-address-stream.resolve-next-address"
+            (func $next (param i32 i32)))
+        (import "wasi:sockets/ip-name-lookup@0.2.0" "[method]resolve-address-stream.subscribe"
+            (func $subscribe (param i32) (result i32)))
+        (import "wasi:sockets/ip-name-lookup@0.2.0" "[resource-drop]resolve-address-stream" (func $drop (param i32)))
+        (memory (export "memory") 1)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
+        (func (export "begin") (param $name i32) (param $length i32) (param $times i32) (result i32)
+            (local $network i32)
+            (local.set $network (call $network))
+            (loop $again
+                (call $resolve (local.get $network) (local.get $name) (local.get $length) (i32.const 256))
+                (if (i32.load8_u (i32.const 256)) (then (return (i32.load8_u (i32.const 260)))))
+                (call $drop (i32.load (i32.const 260)))
+                (local.set $times (i32.sub (local.get $times) (i32.const 1)))
+                (br_if $again (local.get $times)))
+            (i32.const 1000))
+        (func (export "first") (param $name i32) (param $length i32) (result i32)
+            (local $stream i32) (local $pollable i32)
+            (call $resolve (call $network) (local.get $name) (local.get $length) (i32.const 256))
+            (if (i32.load8_u (i32.const 256)) (then (return (i32.load8_u (i32.const 260)))))
+            (local.set $stream (i32.load (i32.const 260)))
+            (local.set $pollable (call $subscribe (local.get $stream)))
+            (call $block (local.get $pollable))
+            (call $drop_pollable (local.get $pollable))
+            (call $next (local.get $stream) (i32.const 256))
+            (call $drop (local.get $stream))
+            (if (i32.load8_u (i32.const 256)) (then (return (i32.load8_u (i32.const 258)))))
+            (i32.sub (i32.const 1001) (i32.load8_u (i32.const 258)))))"#;
+    component(wit, core)
+}
+
 /// A component as text: `modules` define the core modules, of which `$m` is instantiated so many times. The last one exports
 /// `run`, which the component offers as a function that gives a number.
 #[must_use]

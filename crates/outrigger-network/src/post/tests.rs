@@ -37,7 +37,7 @@ async fn send(url: &str, access: HostAccess, tls: &TlsClient) -> Result<Answer, 
     let headers = Post::headers([("content-type", "text/plain"), ("x-token", "hunter2")]).expect("headers");
     let request = Post { url: &url, access, networks: &[], headers, body: Bytes::from_static(b"hello") };
     assert!(!format!("{request:?}").contains("hunter2"));
-    post(tls, request).await
+    post(&Resolver::default(), tls, request).await
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use outrigger_contract::permission::HostAccess;
-use outrigger_network::{ConnectError, Stream, TlsClient};
+use outrigger_network::{ConnectError, Stream};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -58,9 +58,9 @@ impl WasiHttpHooks for Outgoing {
         };
         let remaining = self.deadline.saturating_duration_since(Instant::now());
         let timeouts = Timeouts::new(options, remaining);
-        let (tls, scope) = (self.grants.tls.clone(), Arc::clone(&self.scope));
+        let (grants, scope) = (Arc::clone(&self.grants), Arc::clone(&self.scope));
         Box::new(async move {
-            let connect = target.connect(access, &scope, &tls);
+            let connect = target.connect(access, &scope, &grants);
             let stream = match tokio::time::timeout(timeouts.connect, connect).await {
                 Ok(stream) => stream?,
                 Err(_) => return Err(Error::ConnectionTimeout),
@@ -106,9 +106,10 @@ impl Target {
     }
 
     /// Connects to the first address that is permitted and answers, and adds TLS where the scheme asks for it.
-    async fn connect(&self, access: HostAccess, scope: &Scope, tls: &TlsClient) -> Result<Box<dyn Stream>, Error> {
+    async fn connect(&self, access: HostAccess, scope: &Scope, grants: &Grants) -> Result<Box<dyn Stream>, Error> {
         let Self { host, port, .. } = self;
-        let stream = outrigger_network::connect(host, *port, access).await.map_err(|error| match error {
+        let connected = outrigger_network::connect(&grants.resolver, host, *port, access).await;
+        let stream = connected.map_err(|error| match error {
             ConnectError::Resolve { source, .. } => {
                 Error::DnsError { rcode: Some(source.to_string()), info_code: None }
             }
@@ -125,7 +126,7 @@ impl Target {
             },
         })?;
         match self.tls {
-            true => tls.secure(host, stream).await.map_err(Error::Tls),
+            true => grants.tls.secure(host, stream).await.map_err(Error::Tls),
             false => Ok(Box::new(stream)),
         }
     }

@@ -5,8 +5,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use outrigger_contract::address;
 use outrigger_contract::permission::{HostAccess, HostPattern};
+use outrigger_network::Resolver;
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{self, ResolveAddressStream};
@@ -14,7 +16,8 @@ use wasmtime_wasi::p2::bindings::sockets::network::{
     self as wasi_network, ErrorCode, IpAddress, IpAddressFamily, Network,
 };
 use wasmtime_wasi::p2::bindings::sockets::{tcp_create_socket, udp_create_socket};
-use wasmtime_wasi::p2::{DynPollable, SocketError, SocketResult, TcpSocket, UdpSocket};
+use wasmtime_wasi::p2::{DynPollable, Pollable, SocketError, SocketResult, TcpSocket, UdpSocket, subscribe};
+use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView};
 
 use super::scope::Scope;
@@ -73,7 +76,7 @@ async fn allowed(grants: &Grants, scope: &Scope, address: SocketAddr, usage: Soc
         }
     }
     let plain = SocketAddr::new(address.ip().to_canonical(), address.port());
-    if connectable(&grants.permissions.tcp, &scope.looked_up(), plain).await {
+    if connectable(grants, &scope.looked_up(), plain).await {
         return true;
     }
     let private = if address::is_public(plain.ip()) { "" } else { ", private = true" };
@@ -83,9 +86,10 @@ async fn allowed(grants: &Grants, scope: &Scope, address: SocketAddr, usage: Soc
 }
 
 /// Whether any pattern allows this address: by itself, by its name, or by a name that was looked up.
-async fn connectable(patterns: &[HostPattern], looked_up: &[String], address: SocketAddr) -> bool {
+async fn connectable(grants: &Grants, looked_up: &[String], address: SocketAddr) -> bool {
     let (ip, port) = (address.ip(), address.port());
-    for pattern in patterns.iter().filter(|pattern| pattern.port().is_none_or(|granted| granted == port)) {
+    for pattern in grants.permissions.tcp.iter().filter(|pattern| pattern.port().is_none_or(|granted| granted == port))
+    {
         let access = if pattern.private() { HostAccess::AlsoPrivate } else { HostAccess::PublicOnly };
         if !address::permitted(ip, access) {
             continue;
@@ -96,7 +100,7 @@ async fn connectable(patterns: &[HostPattern], looked_up: &[String], address: So
         let own = host_of(pattern);
         let below = looked_up.iter().filter(|name| pattern.matches(name, port));
         for name in own.iter().chain(below) {
-            if resolves_to(name, port, ip).await {
+            if resolves_to(&grants.resolver, name, port, ip).await {
                 return true;
             }
         }
@@ -104,8 +108,8 @@ async fn connectable(patterns: &[HostPattern], looked_up: &[String], address: So
     false
 }
 
-async fn resolves_to(name: &str, port: u16, ip: IpAddr) -> bool {
-    match outrigger_network::resolve(name, port).await {
+async fn resolves_to(resolver: &Resolver, name: &str, port: u16, ip: IpAddr) -> bool {
+    match resolver.resolve(name, port).await {
         Ok(addresses) => addresses.iter().any(|address| address.ip().to_canonical() == ip),
         Err(_) => false,
     }
@@ -116,6 +120,46 @@ fn host_of(pattern: &HostPattern) -> Option<String> {
     let text = pattern.to_string();
     let (host, _) = text.rsplit_once(':')?;
     (!host.starts_with('*')).then(|| host.to_owned())
+}
+
+/// A lookup of a name, under way or answered. In the table in the place of that of `wasmtime-wasi`, which has no bound.
+enum Lookup {
+    Running(AbortOnDropJoinHandle<Found>),
+    Done(Found),
+}
+
+type Found = Result<std::vec::IntoIter<IpAddr>, ErrorCode>;
+
+impl Lookup {
+    fn begin(resolver: Resolver, name: String) -> Self {
+        Self::Running(spawn(async move {
+            let found = resolver.resolve(&name, 0).await.map_err(|_| ErrorCode::NameUnresolvable)?;
+            let addresses: Vec<IpAddr> = found.iter().map(|address| address.ip().to_canonical()).collect();
+            Ok(addresses.into_iter())
+        }))
+    }
+
+    fn next(&mut self) -> Result<Option<IpAddr>, ErrorCode> {
+        _ = self.ready().now_or_never();
+        match self {
+            Self::Running(_) => Err(ErrorCode::WouldBlock),
+            Self::Done(Ok(addresses)) => Ok(addresses.next()),
+            Self::Done(Err(error)) => Err(*error),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for Lookup {
+    async fn ready(&mut self) {
+        if let Self::Running(lookup) = self {
+            *self = Self::Done(lookup.await);
+        }
+    }
+}
+
+fn lookup(stream: &Resource<ResolveAddressStream>) -> Resource<Lookup> {
+    Resource::new_borrow(stream.rep())
 }
 
 /// Of the interface `network`, only the conversion of errors is used: each interface brings it along.
@@ -165,7 +209,9 @@ impl ip_name_lookup::Host for Sockets<'_> {
             return Err(ErrorCode::AccessDenied.into());
         }
         self.scope.look_up(&name);
-        self.wasi.resolve_addresses(network, name)
+        self.wasi.table.get(&network)?;
+        let lookup = Lookup::begin(self.grants.resolver.clone(), name);
+        Ok(Resource::new_own(self.wasi.table.push(lookup)?.rep()))
     }
 }
 
@@ -174,14 +220,15 @@ impl ip_name_lookup::HostResolveAddressStream for Sockets<'_> {
         &mut self,
         stream: Resource<ResolveAddressStream>,
     ) -> Result<Option<IpAddress>, SocketError> {
-        self.wasi.resolve_next_address(stream)
+        Ok(self.wasi.table.get_mut(&lookup(&stream))?.next()?.map(IpAddress::from))
     }
 
     fn subscribe(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<Resource<DynPollable>> {
-        ip_name_lookup::HostResolveAddressStream::subscribe(&mut self.wasi, stream)
+        subscribe(self.wasi.table, lookup(&stream))
     }
 
     fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<()> {
-        ip_name_lookup::HostResolveAddressStream::drop(&mut self.wasi, stream)
+        self.wasi.table.delete(Resource::<Lookup>::new_own(stream.rep()))?;
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use outrigger_contract::Permissions;
 use outrigger_engine::runtime::Cancellation;
 use outrigger_engine::{Account, Recording};
-use outrigger_network::TlsClient;
+use outrigger_network::{Resolver, TlsClient};
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -30,6 +30,7 @@ const RANDOM_AT_MOST: u64 = 4 << 20;
 pub(super) struct Grants {
     pub(super) permissions: Permissions,
     pub(super) files: GrantedFiles,
+    pub(super) resolver: Resolver,
     pub(super) tls: TlsClient,
 }
 

@@ -1,0 +1,107 @@
+//! Names to addresses. The system's resolver blocks a thread for as long as name servers take, and cannot be interrupted. So only
+//! so many lookups run at once, and each counts until it has really ended, whoever still waits for it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, LazyLock};
+
+use tokio::sync::Semaphore;
+
+/// Lookups of one plugin at once.
+const LOOKUPS_OF_ONE: usize = 4;
+/// Lookups of all plugins at once. The runtime has 512 threads for what blocks.
+const LOOKUPS_OF_PLUGINS: usize = 32;
+/// Lookups at once of a resolver that plugins have no part in.
+const LOOKUPS: usize = 16;
+/// Addresses of one name that are used.
+const ADDRESSES_AT_MOST: usize = 64;
+
+static OF_PLUGINS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LOOKUPS_OF_PLUGINS)));
+
+/// Resolves names, only so many at once. All clones together are one.
+#[derive(Clone, Debug)]
+pub struct Resolver {
+    own: Arc<Semaphore>,
+    shared: Arc<Semaphore>,
+}
+
+/// One that plugins have no part in.
+impl Default for Resolver {
+    fn default() -> Self {
+        Self { own: Arc::new(Semaphore::new(LOOKUPS)), shared: Arc::new(Semaphore::new(LOOKUPS)) }
+    }
+}
+
+impl Resolver {
+    /// One for a plugin: it has a few lookups of those of all plugins.
+    #[must_use]
+    pub fn for_plugin() -> Self {
+        Self { own: Arc::new(Semaphore::new(LOOKUPS_OF_ONE)), shared: Arc::clone(&OF_PLUGINS) }
+    }
+
+    /// Resolves a host, which is a name or an address with or without brackets. Waits while too many lookups run.
+    ///
+    /// # Errors
+    /// It cannot be resolved.
+    pub async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let name = bare.to_owned();
+        let lookup = move || (name, port).to_socket_addrs().map(|found| found.take(ADDRESSES_AT_MOST).collect());
+        self.run(lookup).await?
+    }
+
+    /// Runs a lookup. It counts until it has ended, also when the future is dropped.
+    async fn run<T: Send + 'static>(&self, lookup: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        let own = Arc::clone(&self.own).acquire_owned().await.map_err(io::Error::other)?;
+        let shared = Arc::clone(&self.shared).acquire_owned().await.map_err(io::Error::other)?;
+        let running = tokio::task::spawn_blocking(move || {
+            let found = lookup();
+            drop((own, shared));
+            found
+        });
+        running.await.map_err(io::Error::other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn s22_lookups_that_hang_hold_no_more_than_their_share_of_threads() {
+        let mut releases = Vec::new();
+        let plugins = [Resolver::for_plugin(), Resolver::for_plugin()];
+        // Started and dropped in a loop, as a plugin can.
+        for _ in 0..300 {
+            for resolver in &plugins {
+                let (release, hold) = mpsc::channel::<()>();
+                releases.push(release);
+                let hang = resolver.run(move || _ = hold.recv());
+                _ = tokio::time::timeout(Duration::from_millis(1), hang).await;
+            }
+        }
+        for resolver in &plugins {
+            assert_eq!(resolver.own.available_permits(), 0, "lookups that hang are still counted");
+        }
+        assert_eq!(OF_PLUGINS.available_permits(), LOOKUPS_OF_PLUGINS - 2 * LOOKUPS_OF_ONE);
+        for other in [Resolver::for_plugin(), Resolver::default()] {
+            let found = tokio::time::timeout(SOON, other.resolve("localhost", 7)).await.expect("it need not wait");
+            assert!(found.expect("it is known").iter().all(|address| address.ip().is_loopback()));
+        }
+        let found = tokio::time::timeout(SOON, plugins[0].resolve("[::1]", 7)).await.expect("it is no name");
+        assert_eq!(found.expect("an address"), ["[::1]:7".parse().expect("an address")]);
+        let host = tokio::time::timeout(SOON, tokio::task::spawn_blocking(|| 7)).await;
+        assert_eq!(host.expect("other work runs").expect("it ends"), 7);
+        drop(releases);
+        let found = tokio::time::timeout(SOON, plugins[0].resolve("localhost", 7)).await.expect("there is room again");
+        found.expect("it is known");
+    }
+}
