@@ -150,6 +150,23 @@ async fn standard_output_becomes_lines() {
 }
 
 #[tokio::test]
+async fn s03_no_more_is_written_to_standard_output_at_once_than_was_allowed() {
+    let bench = Bench::new();
+    let plugin = bench.load(&greedy::flood(), |_| ()).await;
+    let (result, observed) = plugin.call_within("write", &[number(8 << 10)], PLENTY).await;
+    result.expect("so much may be written");
+    assert_eq!(observed.dropped_log_lines, (8 << 10) - 1_000);
+    for bytes in [(8 << 10) + 1, 12 << 20] {
+        let (result, observed) = plugin.call_within("write", &[number(bytes)], PLENTY).await;
+        let fault = result.expect_err("it is more than was allowed");
+        assert_eq!(fault.code, Code::Trapped, "{fault}");
+        assert!(fault.message.contains("check-write"), "{fault}");
+        assert_eq!(observed.dropped_log_lines, 0, "nothing was made of it");
+    }
+    plugin.still_works().await;
+}
+
+#[tokio::test]
 async fn s22_names_that_are_looked_up_in_a_loop_hold_up_nobody() {
     const ACCESS_DENIED: u64 = 1;
     const FOUND: u64 = 1_000;

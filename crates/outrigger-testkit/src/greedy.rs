@@ -112,6 +112,29 @@ const CORE: &str = r#"(module
                 (br $next))))
     (func (export "spin") (loop $forever (br $forever))))"#;
 
+/// `write` writes this many line breaks to standard output in one piece, without asking how much may be written.
+#[must_use]
+pub fn flood() -> Arc<[u8]> {
+    let wit = "package test:flood;
+        world plugin {
+            import wasi:cli/stdout@0.2.0;
+            import wasi:io/streams@0.2.0;
+            export write: func(bytes: u32);
+            export good: func(number: u32) -> u32;
+        }";
+    let core = r#"(module
+        (import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))
+        (import "wasi:io/streams@0.2.0" "[method]output-stream.write" (func $write (param i32 i32 i32 i32)))
+        (memory (export "memory") 1)
+        (func (export "write") (param $bytes i32)
+            (if (i32.eq (memory.grow (i32.add (i32.shr_u (local.get $bytes) (i32.const 16)) (i32.const 1))) (i32.const -1))
+                (then (unreachable)))
+            (memory.fill (i32.const 65536) (i32.const 10) (local.get $bytes))
+            (call $write (call $stdout) (i32.const 65536) (local.get $bytes) (i32.const 16)))
+        (func (export "good") (param i32) (result i32) (local.get 0)))"#;
+    component(wit, core)
+}
+
 /// Looks names up: `begin` this many times without waiting for an answer, `first` until there is one. `first` gives 1000 when an
 /// address was found, and 1001 when there is none; both give the error as `error-code` counts them.
 #[must_use]

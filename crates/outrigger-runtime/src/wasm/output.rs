@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use super::scope::{LINE_AT_MOST, Output, Scope};
 
@@ -35,6 +35,10 @@ impl StdoutStream for Lines {
 /// Taking text never blocks, so the stream is always ready.
 impl OutputStream for Lines {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        // Making lines of it is not interrupted.
+        if bytes.len() > LINE_AT_MOST {
+            return Err(StreamError::trap("more was written than `check-write` allowed"));
+        }
         self.scope.write(self.output, &bytes);
         Ok(())
     }
