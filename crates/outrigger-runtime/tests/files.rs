@@ -15,6 +15,7 @@ use common::files::{
 use common::{Bench, number, text};
 use outrigger_contract::permission::FileAccess::{Read, Write};
 use outrigger_contract::{Code, Permissions, Value};
+use outrigger_engine::Account;
 use outrigger_engine::runtime::Runtime;
 use outrigger_runtime::{WasmOptions, WasmRuntime};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -582,6 +583,35 @@ async fn s21_open_listings_are_counted() {
     assert!(guest.0.services.messages().iter().any(|line| line.contains("128 listings")), "it is said why");
     guest.call("close-listing", &[number(listings[0])]).await.expect("it closes");
     assert_eq!(guest.names(data).await, ["file", "old"], "there is room again");
+}
+
+#[tokio::test]
+async fn s21_streams_are_charged_as_they_are_made() {
+    const BUFFER: u64 = 64 << 10;
+    let ground = Ground::new();
+    let account = Account::all(512 << 20).plugin(8 << 20);
+    let granted = files(&[(&ground.grant("data"), Read)]);
+    let load = |account: &Account| {
+        let (granted, account) = (granted.clone(), account.clone());
+        Guest::load(&ground.bench, |spec| (spec.granted, spec.account) = (granted, account))
+    };
+    let guest = load(&account).await.expect("it loads");
+    let data = guest.folder(1).await;
+    let file = guest.open(data, "file", (0, READ)).await.expect("it is there");
+    let before = account.held();
+    assert_eq!(guest.call("streams", &[number(file), number(16)]).await, Ok(number(16)));
+    assert!(account.held() >= before + 16 * BUFFER, "what is kept is charged: {}", account.held());
+    guest.0.fails("streams", &[number(file), number(900)], Code::HostMemoryLimit).await;
+    assert!(account.peak() <= 8 << 20, "{}", account.peak());
+    assert!(account.held() < before, "the instance is gone: {}", account.held());
+    // One that leaves far more than its folders behind is not kept, however much it may hold.
+    let account = Account::all(512 << 20).plugin(256 << 20);
+    let guest = load(&account).await.expect("it loads");
+    let data = guest.folder(1).await;
+    let file = guest.open(data, "file", (0, READ)).await.expect("it is there");
+    assert_eq!(guest.call("streams", &[number(file), number(900)]).await, Ok(number(900)));
+    assert!(account.peak() >= 900 * BUFFER, "{}", account.peak());
+    assert!(account.held() < BUFFER, "the instance is gone: {}", account.held());
 }
 
 #[tokio::test]

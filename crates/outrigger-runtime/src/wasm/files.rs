@@ -32,6 +32,8 @@ use wasmtime_wasi::p2::{FsError, FsResult};
 use super::scope::Scope;
 use super::state::State;
 
+pub(super) use listing::LISTING_BYTES;
+
 use beneath::OpenError;
 use places::Place;
 use roots::Roots;

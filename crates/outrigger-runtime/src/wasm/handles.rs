@@ -20,9 +20,10 @@ pub(super) const BUFFER: usize = 64 << 10;
 /// What a connection takes on which a request was sent.
 const CONNECTION: usize = HEADERS_AT_MOST + 2 * BUFFER;
 
-/// Bytes of all handles, about. Sets of headers and buffers are taken to be as large as they may be.
-pub(super) fn size(table: &mut ResourceTable) -> usize {
-    table.iter_mut().map(|entry| HANDLE + held(entry)).sum()
+/// How many handles there are, and about how many bytes they hold. Sets of headers and buffers are taken to be as large as they
+/// may be.
+pub(super) fn measure(table: &mut ResourceTable) -> (usize, usize) {
+    table.iter_mut().fold((0, 0), |(count, bytes), entry| (count + 1, bytes + HANDLE + held(entry)))
 }
 
 fn held(entry: &dyn Any) -> usize {

@@ -139,9 +139,16 @@ impl Instance {
         self.store.data().memory.used()
     }
 
+    /// Whether it may serve another call, as far as its handles go.
+    pub(super) fn may_keep(&self) -> bool {
+        self.store.data().memory.may_keep()
+    }
+
     /// Ends the call and says what happened besides.
     pub(super) fn finish(&mut self) -> Aftermath {
-        self.store.data_mut().recording = None;
+        let state = self.store.data_mut();
+        state.recording = None;
+        state.count_handles();
         aftermath(&mut self.store)
     }
 }

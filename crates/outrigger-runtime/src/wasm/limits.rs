@@ -98,15 +98,27 @@ impl Memory {
         self.shortage
     }
 
-    /// Notes what its handles hold in the host now.
-    pub(super) fn hold(&mut self, bytes: usize) {
-        let held = usize::try_from(self.handles.bytes()).unwrap_or(usize::MAX);
+    /// Notes what its handles hold in the host now. Gives whether they may hold so much.
+    pub(super) fn hold(&mut self, bytes: usize) -> bool {
+        let held = self.held();
         if held > bytes {
             self.handles.shrink(held - bytes);
         } else if let Err(exceeded) = self.handles.grow(bytes - held) {
             self.shortage = Some(Shortage::Account(exceeded));
             self.overdrawn = true;
         }
+        !self.overdrawn
+    }
+
+    /// What its handles held in the host when that was noted last.
+    fn held(&self) -> usize {
+        usize::try_from(self.handles.bytes()).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the instance may be kept for the next call. Most plugins keep their folders and standard streams open; one that
+    /// leaves far more behind begins anew.
+    pub(super) fn may_keep(&self) -> bool {
+        !self.overdrawn && self.held() <= HANDLES_KEPT_AT_MOST
     }
 
     /// Why the call must end.

@@ -11,7 +11,7 @@ use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::files::{self, GrantedFiles};
+use super::files::{self, GrantedFiles, LISTING_BYTES};
 use super::handles;
 use super::http::Outgoing;
 use super::limits::{Memory, Stopwatch};
@@ -46,8 +46,9 @@ pub(super) struct State {
     pub(super) call: Bounds,
     /// Where the time of the present call goes, if anybody wants to know.
     pub(super) recording: Option<Arc<Recording>>,
-    /// Calls of WASI functions so far.
-    wasi_calls: u8,
+    /// Handles when they were counted last, and calls of the host since.
+    handles: usize,
+    calls_since: usize,
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
     outgoing: Outgoing,
@@ -80,20 +81,30 @@ impl State {
             listings: 0,
             call,
             recording: None,
-            wasi_calls: 0,
+            handles: 0,
+            calls_since: 0,
             wasi: None,
             http,
         }
     }
 
-    /// Charges what the handles hold.
-    fn count_handles(&mut self) {
-        let held = handles::size(&mut self.table);
-        self.memory.hold(held);
+    /// Charges what the handles hold. Where that is too much there are no more handles, and the call is ended.
+    pub(super) fn count_handles(&mut self) {
+        let (count, bytes) = handles::measure(&mut self.table);
+        (self.handles, self.calls_since) = (count, 0);
+        if !self.memory.hold(bytes + self.listings * LISTING_BYTES) {
+            self.table.set_max_capacity(0);
+        }
     }
 
-    /// A function of this interface is being called.
+    /// A function of this interface is being called. All functions of the host begin here.
     pub(super) fn called(&mut self, import: &'static str) -> &mut Self {
+        // A call makes one handle, as a rule. To count takes as long as there are handles, so those that are not counted yet are
+        // at most a sixteenth.
+        self.calls_since += 1;
+        if self.calls_since > self.handles / 16 {
+            self.count_handles();
+        }
         if let Some(recording) = &self.recording {
             recording.host_import(import);
         }
@@ -121,11 +132,6 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        // Now and then: it takes as long as there are handles.
-        self.wasi_calls = self.wasi_calls.wrapping_add(1);
-        if self.wasi_calls.is_multiple_of(16) {
-            self.count_handles();
-        }
         let ctx = self.wasi.get_or_insert_with(|| wasi_context(&self.grants, &self.scope));
         WasiCtxView { ctx, table: &mut self.table }
     }
@@ -133,7 +139,6 @@ impl WasiView for State {
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        self.count_handles();
         self.outgoing.deadline = self.call.deadline;
         WasiHttpCtxView { hooks: &mut self.outgoing, table: &mut self.table, ctx: &mut self.http }
     }

@@ -17,6 +17,8 @@ use super::work::{OpenFile, Work};
 pub(super) const LISTINGS_AT_MOST: usize = 128;
 /// For the entries as the kernel gives them. Room for at least 14 names of the greatest length, or about 120 short ones.
 const BUFFER: usize = 4 << 10;
+/// What a listing holds: the entries of one buffer, each with its name in an allocation of its own.
+pub(in super::super) const LISTING_BYTES: usize = 8 << 10;
 
 /// An open listing.
 pub(super) struct Listing {
