@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::files::{
-    ACCESS, CREATE, CROSS_DEVICE, DIRECTORY, Guest, INSUFFICIENT_MEMORY, LOOP, NO_ENTRY, NOT_PERMITTED, READ, TRUNCATE,
-    UNSUPPORTED, WRITE, files, folder_path,
+    ACCESS, CREATE, CROSS_DEVICE, DIRECTORY, Guest, INSUFFICIENT_MEMORY, INSUFFICIENT_SPACE, LOOP, NO_ENTRY,
+    NOT_PERMITTED, READ, TRUNCATE, UNSUPPORTED, WRITE, files, folder_path,
 };
 use common::{Bench, number, text};
 use outrigger_contract::permission::FileAccess::{Read, Write};
@@ -18,6 +18,7 @@ use outrigger_contract::{Code, Permissions, Value};
 use outrigger_engine::Account;
 use outrigger_engine::runtime::Runtime;
 use outrigger_runtime::{WasmOptions, WasmRuntime};
+use outrigger_testkit::disk::SmallDisk;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
@@ -612,6 +613,59 @@ async fn s21_streams_are_charged_as_they_are_made() {
     assert_eq!(guest.call("streams", &[number(file), number(900)]).await, Ok(number(900)));
     assert!(account.peak() >= 900 * BUFFER, "{}", account.peak());
     assert!(account.held() < BUFFER, "the instance is gone: {}", account.held());
+}
+
+/// A file system of 128 MiB, of which 32 MiB are left to others.
+#[tokio::test]
+async fn s18_a_plugin_leaves_space_on_the_disk_to_others() {
+    const LEFT: u64 = 32 << 20;
+    let Some(disk) = SmallDisk::mount(128 << 20) else { return };
+    let bench = Bench::new();
+    let guest = Guest::new(&bench, files(&[(&folder_path(disk.path()), Write)])).await;
+    let folder = guest.folder(1).await;
+    let free = || {
+        let stat = rustix::fs::statvfs(disk.path()).expect("it tells");
+        stat.f_bavail * stat.f_frsize
+    };
+    let chunk = || Value::Bytes(vec![7; 1 << 20].into());
+    let full = Err(INSUFFICIENT_SPACE);
+    let fill = async || {
+        let file = guest.open(folder, "big", (CREATE, WRITE)).await.expect("it may write");
+        let mut at = 0;
+        let refused = loop {
+            match guest.call("write", &[number(file), chunk(), number(at << 20)]).await {
+                Ok(_) => at += 1,
+                refused => break refused.map(drop),
+            }
+        };
+        assert_eq!(refused, full);
+        assert!(at > 80 && free() >= LEFT && free() < LEFT + (3 << 20), "{at} MiB were written, {} are free", free());
+        file
+    };
+    guest.write(folder, "small", b"small").await.expect("it may write");
+    let file = fill().await;
+    // Until not even a small write fits.
+    let rest = free() - LEFT;
+    let host = vec![0; usize::try_from(rest).expect("it is small") + 4_096];
+    fs::write(disk.path().join("of-the-host"), host).expect("the host still has room");
+    assert_eq!(guest.open(folder, "new", (CREATE, WRITE)).await.map(drop), full);
+    assert_eq!(guest.at("mkdir", folder, "new").await, full);
+    assert_eq!(guest.symlink(folder, "small", "new").await, full);
+    assert_eq!(guest.two("link", (folder, "small"), (folder, "new")).await, full);
+    assert_eq!(guest.call("set-size", &[number(file), number(1 << 40)]).await.map(drop), full);
+    for append in [false, true] {
+        let bytes = Value::Bytes(b"x".to_vec().into());
+        let written = guest.call("stream-write", &[number(file), bytes, number(0), Value::Bool(append)]).await;
+        assert_eq!(written, Err(1000), "the stream fails");
+    }
+    // What takes nothing still works, and what gives space back.
+    assert_eq!(guest.read(folder, "small").await, Ok(b"small".to_vec()));
+    guest.two("rename", (folder, "small"), (folder, "other")).await.expect("it takes nothing");
+    guest.call("set-size", &[number(file), number(0)]).await.expect("it gives space back");
+    // A hole is no way around.
+    guest.call("set-size", &[number(file), number(90 << 20)]).await.expect("there is room again");
+    fill().await;
+    guest.at("unlink", folder, "big").await.expect("it gives space back");
 }
 
 #[tokio::test]

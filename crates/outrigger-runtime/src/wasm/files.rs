@@ -13,6 +13,7 @@ mod listing;
 mod places;
 mod resolve;
 mod roots;
+mod space;
 mod streams;
 mod types;
 mod work;

@@ -24,6 +24,7 @@ pub(crate) const ACCESS: u64 = 0;
 pub(crate) const LOOP: u64 = 15;
 pub(crate) const NO_ENTRY: u64 = 20;
 pub(crate) const INSUFFICIENT_MEMORY: u64 = 22;
+pub(crate) const INSUFFICIENT_SPACE: u64 = 23;
 pub(crate) const UNSUPPORTED: u64 = 27;
 pub(crate) const NOT_PERMITTED: u64 = 31;
 pub(crate) const CROSS_DEVICE: u64 = 36;

@@ -14,6 +14,9 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::roots::Roots;
+use super::space;
+
 /// A lookup is tried again when something was renamed while the kernel went through `..`.
 const TRIES: usize = 64;
 
@@ -78,7 +81,7 @@ pub(super) fn open(folder: impl AsFd, path: &str, opening: Opening) -> Result<(F
             }
             check_kind(&stat)?;
         }
-        Err(Errno::NOENT) if opening.create => {}
+        Err(Errno::NOENT) if opening.create => space::check(folder, 0)?,
         Err(error) => return Err(error.into()),
     }
     let opened = resolve(folder, path, opening.flags(), Mode::from_raw_mode(0o666))?;
@@ -127,6 +130,7 @@ pub(super) fn create_folder(folder: impl AsFd, path: &str) -> io::Result<()> {
         return Err(Errno::EXIST.into());
     }
     let (parent, name) = parent(folder.as_fd(), path)?;
+    space::check(parent.as_fd(), 0)?;
     Ok(mkdirat(parent.as_fd(), name, Mode::from_raw_mode(0o777))?)
 }
 
@@ -146,6 +150,7 @@ pub(super) fn create_link(folder: impl AsFd, target: &str, path: &str) -> io::Re
         return Err(Errno::PERM.into());
     }
     let (parent, name) = parent(folder.as_fd(), path)?;
+    space::check(parent.as_fd(), 0)?;
     Ok(symlinkat(target, parent.as_fd(), name)?)
 }
 

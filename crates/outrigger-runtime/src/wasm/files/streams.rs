@@ -11,6 +11,7 @@ use rustix::io::{ReadWriteFlags, pwritev2};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 
+use super::space;
 use super::work::{Handle, Work};
 
 /// The most that is read or written at once.
@@ -177,6 +178,7 @@ impl Writer {
 }
 
 fn write_all(file: &File, bytes: &[u8], place: Place) -> io::Result<usize> {
+    space::check(file, bytes.len() as u64)?;
     match place {
         Place::At(position) => {
             file.write_all_at(bytes, position)?;

@@ -15,6 +15,8 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
 use super::beneath::{self, Follow, Opening};
 use super::listing::{LISTINGS_AT_MOST, Listing};
+use super::roots::Roots;
+use super::space;
 use super::streams::{Place, Reader, Writer, read_at};
 use super::work::Handle;
 use super::{Files, Folder, Located, Node, OpenedFile};
@@ -333,7 +335,13 @@ impl HostDescriptor for Files<'_> {
 
     async fn set_size(&mut self, file: Resource<Descriptor>, size: Filesize) -> FsResult<()> {
         let file = self.file_to_change(&file)?;
-        Ok(self.granted.run(move || file.set_len(size)).await??)
+        let change = move || {
+            if let Some(more) = size.checked_sub(file.metadata()?.len()).filter(|more| *more > 0) {
+                space::check(&**file, more)?;
+            }
+            file.set_len(size)
+        };
+        Ok(self.granted.run(change).await??)
     }
 
     async fn set_times(
@@ -371,7 +379,11 @@ impl HostDescriptor for Files<'_> {
         use std::os::unix::fs::FileExt as _;
         let file = self.file_to_change(&file)?;
         bytes.truncate(WRITE_AT_MOST);
-        Ok(self.granted.run(move || file.write_at(&bytes, offset)).await?? as Filesize)
+        let write = move || {
+            space::check(&**file, bytes.len() as u64)?;
+            file.write_at(&bytes, offset)
+        };
+        Ok(self.granted.run(write).await?? as Filesize)
     }
 
     async fn read_directory(&mut self, folder: Resource<Descriptor>) -> FsResult<Resource<DirectoryEntryStream>> {

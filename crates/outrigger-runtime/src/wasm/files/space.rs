@@ -1,0 +1,54 @@
+//! Space on the disk that plugins leave to the server and to everybody else, whatever folder they were granted: 5 % of its file
+//! system, but at least 32 MiB and at most 256 MiB, and never more than half. What would take more fails as on a full disk. Also
+//! of files, which take no space when they are empty, some can still be made afterwards.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::fs::fstatvfs;
+use rustix::io::Errno;
+
+const LEFT_AT_LEAST: u64 = 32 << 20;
+const LEFT_AT_MOST: u64 = 256 << 20;
+const FILES_LEFT_AT_MOST: u64 = 10_000;
+
+/// Checks that something new can be made, or so many bytes be written, on the file system of an open file or folder. Writes that
+/// replace bytes are not told from those that add some: a file may have holes.
+pub(super) fn check(file: impl AsFd, bytes: u64) -> io::Result<()> {
+    let stat = fstatvfs(file)?;
+    let [total, free] = [stat.f_blocks, stat.f_bavail].map(|blocks| blocks.saturating_mul(stat.f_frsize));
+    match is_left(total, free, bytes) && are_left(stat.f_files, stat.f_favail) {
+        true => Ok(()),
+        false => Err(Errno::NOSPC.into()),
+    }
+}
+
+/// Whether enough bytes are left when so many more are taken.
+fn is_left(total: u64, free: u64, bytes: u64) -> bool {
+    let left = (total / 20).clamp(LEFT_AT_LEAST, LEFT_AT_MOST).min(total / 2);
+    free >= left.saturating_add(bytes)
+}
+
+/// Whether enough files are left. Some file systems count none.
+fn are_left(total: u64, free: u64) -> bool {
+    total == 0 || free > (total / 20).min(FILES_LEFT_AT_MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s18_a_part_of_each_disk_is_left() {
+        const MIB: u64 = 1 << 20;
+        for (total, left) in [(2, 1), (40, 20), (100, 32), (1_000, 50), (5_120, 256), (1 << 20, 256)] {
+            let (total, left) = (total * MIB, left * MIB);
+            assert!(is_left(total, left, 0) && is_left(total, left + 7, 7), "{total}");
+            assert!(!is_left(total, left - 1, 0) && !is_left(total, left + 7, 8), "{total}");
+            assert!(!is_left(total, total, u64::MAX), "{total}");
+        }
+        assert!(are_left(1_000, 51) && !are_left(1_000, 50));
+        assert!(are_left(1 << 40, 10_001) && !are_left(1 << 40, 10_000));
+        assert!(are_left(0, 0) && is_left(0, 0, 0), "a file system that does not count");
+    }
+}
