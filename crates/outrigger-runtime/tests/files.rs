@@ -317,6 +317,49 @@ async fn s01_hard_links_stay_within_one_grant() {
 }
 
 #[tokio::test]
+async fn s01_nothing_is_renamed_from_one_grant_to_another() {
+    let ground = Ground::new();
+    for folder in ["one", "other", "data/new", "data/new/sub"] {
+        fs::create_dir(ground.path(folder)).expect("room on the disk");
+    }
+    fs::write(ground.path("one/file"), "one").expect("room on the disk");
+    let granted = ["one", "other", "data", "data/old", "data/new"].map(|path| ground.grant(path));
+    let granted: Vec<_> = granted.iter().map(|path| (path.as_str(), Write)).collect();
+    let guest = Guest::new(&ground.bench, files(&granted)).await;
+    let mut folders = Vec::new();
+    for index in 1..=5 {
+        folders.push(guest.folder(index).await);
+    }
+    let [one, other, data, old, new] = folders[..] else { panic!("five folders are granted") };
+    let link_and_rename = async |from: (u64, &str), to: (u64, &str)| {
+        for function in ["link", "rename"] {
+            assert_eq!(guest.two(function, from, to).await, Err(CROSS_DEVICE), "{function} {} → {}", from.1, to.1);
+        }
+    };
+    // What a link does not reach, a renamed link does not either.
+    guest.two("link", (one, "file"), (one, "second")).await.expect("both are in one grant");
+    link_and_rename((one, "second"), (other, "second")).await;
+    // Nor around by a grant in which the others lie, with its folder or theirs.
+    link_and_rename((data, "file"), (data, "old/second")).await;
+    link_and_rename((data, "old/file"), (data, "second")).await;
+    link_and_rename((data, "old/file"), (data, "new/second")).await;
+    link_and_rename((old, "file"), (new, "second")).await;
+    assert_eq!(guest.two("rename", (data, "new/sub"), (data, "old/sub")).await, Err(CROSS_DEVICE));
+    // An open folder belongs to the grant in which it lies now.
+    let sub = guest.open(new, "sub", (DIRECTORY, READ)).await.expect("it is there");
+    guest.write(sub, "file", b"sub").await.expect("it may write");
+    guest.two("rename", (sub, "file"), (new, "file")).await.expect("it lies in the same grant");
+    guest.two("link", (new, "file"), (sub, "file")).await.expect("it lies in the same grant");
+    fs::rename(ground.path("data/new/sub"), ground.path("data/old/sub")).expect("the host moves it");
+    link_and_rename((sub, "file"), (new, "second")).await;
+    // Within a grant everything is as before, a granted folder's own name included.
+    guest.two("rename", (data, "old"), (data, "renamed")).await.expect("both names are in one grant");
+    guest.two("rename", (old, "file"), (old, "sub/moved")).await.expect("both are in one grant");
+    assert_eq!(guest.read(old, "sub/moved").await, Ok(b"old".to_vec()));
+    ground.check();
+}
+
+#[tokio::test]
 async fn s01_a_grant_to_read_inside_one_to_write_is_refused() {
     let ground = Ground::new();
     symlink(ground.path("data/old"), ground.path("elsewhere")).expect("a link");

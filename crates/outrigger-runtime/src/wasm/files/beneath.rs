@@ -155,19 +155,22 @@ pub(super) fn create_link(folder: impl AsFd, target: &str, path: &str) -> io::Re
 }
 
 /// Gives a file a second name. A symbolic link at the end of the old path gets one itself.
-pub(super) fn link(old: impl AsFd, old_path: &str, new: impl AsFd, new_path: &str) -> io::Result<()> {
+pub(super) fn link(roots: &Roots, (old, old_path): (&File, &str), (new, new_path): (&File, &str)) -> io::Result<()> {
     let (old_parent, old_name) = parent(old.as_fd(), old_path)?;
     if old_name.ends_with('/') {
         // The kernel would follow a link that is written like this.
         return Err(Errno::NOTDIR.into());
     }
     let (new_parent, new_name) = parent(new.as_fd(), new_path)?;
+    roots.check_one_grant(old_parent.as_fd(), new_parent.as_fd())?;
+    space::check(new_parent.as_fd(), 0)?;
     Ok(linkat(old_parent.as_fd(), old_name, new_parent.as_fd(), new_name, AtFlags::empty())?)
 }
 
-pub(super) fn rename(old: impl AsFd, old_path: &str, new: impl AsFd, new_path: &str) -> io::Result<()> {
+pub(super) fn rename(roots: &Roots, (old, old_path): (&File, &str), (new, new_path): (&File, &str)) -> io::Result<()> {
     let (old_parent, old_name) = parent(old.as_fd(), old_path)?;
     let (new_parent, new_name) = parent(new.as_fd(), new_path)?;
+    roots.check_one_grant(old_parent.as_fd(), new_parent.as_fd())?;
     Ok(renameat(old_parent.as_fd(), old_name, new_parent.as_fd(), new_name)?)
 }
 

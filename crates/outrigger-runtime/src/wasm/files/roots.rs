@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -16,6 +16,9 @@ use rustix::io::Errno;
 
 use super::beneath::{OpenError, describe, open_plain};
 use super::resolve::{self, Surroundings};
+
+/// Folders around a folder that are looked at to find its grant. With longer paths nothing is linked or renamed.
+const DEPTH_AT_MOST: usize = 1_000;
 
 /// What a revision was granted of files.
 #[derive(Debug)]
@@ -64,6 +67,37 @@ impl Roots {
             root.open_now(&spec.plugin, |root| root.parent().map(drop))?;
         }
         Ok(Self { folders, files, grants })
+    }
+}
+
+impl Roots {
+    /// Checks that two open folders lie in one grant, the innermost around each. It is not enough that they were reached by one:
+    /// another may lie in it, and a folder may have been moved since it was opened.
+    pub(super) fn check_one_grant(&self, one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<()> {
+        match self.innermost(one)? == self.innermost(other)? {
+            true => Ok(()),
+            false => Err(Errno::XDEV.into()),
+        }
+    }
+
+    /// The granted folder in which an open folder lies now, by place.
+    fn innermost(&self, folder: BorrowedFd<'_>) -> io::Result<Option<usize>> {
+        let there = |root: &Root| root.opened().and_then(|opened| fstat(opened).ok()).as_ref().map(resolve::identity);
+        let roots: Vec<_> = self.folders.iter().map(there).collect();
+        let mut at = folder.try_clone_to_owned()?;
+        let mut identity = resolve::identity(&fstat(&at)?);
+        for _ in 0..DEPTH_AT_MOST {
+            if let Some(root) = roots.iter().position(|root| *root == Some(identity)) {
+                return Ok(Some(root));
+            }
+            at = openat(&at, "..", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+            let above = resolve::identity(&fstat(&at)?);
+            if above == identity {
+                return Ok(None);
+            }
+            identity = above;
+        }
+        Err(Errno::NAMETOOLONG.into())
     }
 }
 

@@ -59,8 +59,7 @@ impl Files<'_> {
         &mut self,
         (folder, path, doing): (&Resource<Descriptor>, String, &str),
         (new_folder, new_path, creating): (&Resource<Descriptor>, String, &str),
-        fits: impl FnOnce(&Folder, &Folder) -> FsResult<()>,
-        change: impl FnOnce(&std::fs::File, &str, &std::fs::File, &str) -> std::io::Result<()> + Send + 'static,
+        change: fn(&Roots, (&std::fs::File, &str), (&std::fs::File, &str)) -> std::io::Result<()>,
     ) -> FsResult<()> {
         let located = self.locate(folder, path, doing).await?;
         let Located::Real { folder: old, path, shown } = located else { return Err(self.refuse_at(doing, &located)) };
@@ -73,8 +72,14 @@ impl Files<'_> {
                 return self.conclude(Err(ErrorCode::NotPermitted.into()), doing, shown);
             }
         }
-        fits(&old, &new)?;
-        let result = self.granted.run(move || change(&old.file, &path, &new.file, &new_path)).await;
+        // A file that is in two grants at once would stay in reach when one of them ends. That must not come about by a link, nor by
+        // renaming one of two links.
+        if old.root != new.root {
+            return Err(ErrorCode::CrossDevice.into());
+        }
+        let roots = Arc::clone(&self.granted.roots);
+        let change = move || change(&roots, (&*old.file, path.as_str()), (&*new.file, new_path.as_str()));
+        let result = self.granted.run(change).await;
         self.conclude(result.and_then(|done| done.map_err(FsError::from)), doing, &shown)
     }
 
@@ -265,12 +270,7 @@ impl HostDescriptor for Files<'_> {
             return Err(ErrorCode::Invalid.into());
         }
         let (old, new) = ((&folder, path, "link to the file"), (&new_folder, new_path, "create the link"));
-        // A file that is in two grants at once would stay in reach when one of them ends.
-        let one_grant = |old: &Folder, new: &Folder| match old.root == new.root {
-            true => Ok(()),
-            false => Err(ErrorCode::CrossDevice.into()),
-        };
-        self.move_to(old, new, one_grant, |old, path, new, new_path| beneath::link(old, path, new, new_path)).await
+        self.move_to(old, new, beneath::link).await
     }
 
     async fn rename_at(
@@ -281,10 +281,7 @@ impl HostDescriptor for Files<'_> {
         new_path: String,
     ) -> FsResult<()> {
         let (old, new) = ((&folder, path, "rename the file"), (&new_folder, new_path, "create the file"));
-        let rename = |old: &std::fs::File, path: &str, new: &std::fs::File, new_path: &str| {
-            beneath::rename(old, path, new, new_path)
-        };
-        self.move_to(old, new, |_, _| Ok(()), rename).await
+        self.move_to(old, new, beneath::rename).await
     }
 
     fn drop(&mut self, descriptor: Resource<Descriptor>) -> wasmtime::Result<()> {
