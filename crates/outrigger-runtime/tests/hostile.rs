@@ -167,6 +167,23 @@ async fn s03_no_more_is_written_to_standard_output_at_once_than_was_allowed() {
 }
 
 #[tokio::test]
+async fn s02_what_is_handed_to_the_host_does_not_grow_with_what_a_result_may_have() {
+    let bench = Bench::new();
+    let large = |spec: &mut RevisionSpec| {
+        spec.limits.output = ByteSize::mib(64);
+        spec.limits.memory = ByteSize::mib(256);
+        spec.account = Account::default();
+    };
+    let plugin = bench.load(&greedy::greedy(), large).await;
+    let log = |fields| [number(1), number(fields), number(900_000)];
+    plugin.call("log-fields", &log(8)).await.expect("15 MB may be handed over");
+    let message = plugin.fails("log-fields", &log(32), Code::Trapped).await;
+    assert!(message.contains("too much data"), "{message}");
+    let plugin = bench.hostile(large).await;
+    plugin.call("big-text", &[number(40 << 20)]).await.expect("a result may be larger");
+}
+
+#[tokio::test]
 async fn s22_names_that_are_looked_up_in_a_loop_hold_up_nobody() {
     const ACCESS_DENIED: u64 = 1;
     const FOUND: u64 = 1_000;

@@ -13,13 +13,15 @@ use outrigger_engine::runtime::CallContext;
 use wasmtime::component::{ComponentExportIndex, Instance as ComponentInstance, InstancePre};
 use wasmtime::{CallHook, PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline};
 
-use super::abi::{Answer, Arguments, lifted};
+use super::abi::lifted::{self, Lifted};
+use super::abi::{Answer, Arguments};
 use super::limits::{Memory, Shortage, Stopped};
 use super::scope::Refusal;
 use super::slots::{Slots, Taken};
 use super::state::{Bounds, Grants, State};
 
-/// What a plugin may hand to the host in one go, at least, besides its results: a value of its state, a chunk of a file.
+/// What a plugin may hand to a function of the host in one go: a value of its state, a chunk of a file. Nobody is charged before it
+/// has been copied, so it is the same for all.
 const HOST_CALL_BYTES: usize = 16 << 20;
 
 /// The limits of a revision, as plain numbers.
@@ -41,6 +43,8 @@ pub(super) struct Instance {
     pub(super) calls: u32,
     /// Somebody has wanted to know where the time of a call goes, and the store tells of each step over the boundary.
     observed: bool,
+    /// Bytes that a result may have.
+    output: usize,
     /// Behind the store, so that they are given back after it.
     _slots: Taken,
 }
@@ -72,9 +76,7 @@ impl Instance {
         let mut store = Store::new(pre.engine(), State::new(grants, memory, bounds(limits, context)));
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(tick);
-        // Lifting takes from this allowance what values take in memory, so it also bounds what a result can make the host
-        // allocate. What a result takes is charged to the call besides.
-        store.set_hostcall_fuel(limits.output.saturating_mul(16).max(HOST_CALL_BYTES));
+        store.set_hostcall_fuel(HOST_CALL_BYTES);
         begin(&mut store, limits, context);
         let stopwatch = Arc::clone(&store.data().stopwatch);
         let made = {
@@ -84,7 +86,8 @@ impl Instance {
         context.observed.instantiated();
         match made {
             Ok(component) => {
-                let instance = Self { store, component, calls: 0, observed: false, _slots: slots };
+                let instance =
+                    Self { store, component, calls: 0, observed: false, output: limits.output, _slots: slots };
                 (Ok(instance), Aftermath::default())
             }
             Err(error) if error.is::<PoolConcurrencyLimitError>() => (Err(error), lacking(Shortage::Slots)),
@@ -124,11 +127,13 @@ impl Instance {
         let stopwatch = Arc::clone(&self.store.data().stopwatch);
         // Pinned here, so that a pointer is handed on; the future itself would be copied at every step.
         let mut running = pin!(function.call_async(&mut self.store, Arguments(arguments)));
-        let mut charge = Some(context.account.nothing());
-        let charged = poll_fn(|cx| lifted::within(&mut charge, || running.as_mut().poll(cx)));
+        // What values take in memory, which is a multiple of what the result may have.
+        let left = self.output.saturating_mul(16).max(HOST_CALL_BYTES);
+        let mut lifted = Some(Lifted { left, charge: context.account.nothing() });
+        let charged = poll_fn(|cx| lifted::within(&mut lifted, || running.as_mut().poll(cx)));
         let Answer(value) = bounded(context, stopwatch.measure(charged)).await?;
         // The result is there until the call ends.
-        if let Some(charge) = charge {
+        if let Some(Lifted { charge, .. }) = lifted {
             charge.keep();
         }
         Ok(value)

@@ -54,6 +54,9 @@ impl logging::Host for State {
             logging::Level::Warn => LogLevel::Warn,
             logging::Level::Error => LogLevel::Error,
         };
+        let pairs: usize =
+            fields.iter().map(|(name, value)| size_of::<(String, String)>() + name.len() + value.len()).sum();
+        let _held = self.hold(message.len() + pairs)?;
         self.scope.log(level, message, fields);
         Ok(())
     }

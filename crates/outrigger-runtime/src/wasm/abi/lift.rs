@@ -1,13 +1,12 @@
 //! From a component to values. Nothing here is trusted: pointers, lengths, discriminants and characters are checked,
-//! and what each value takes in memory is taken from an allowance (the store's "hostcall fuel") and charged to the call, so that
-//! a result whose lists all point at the same memory cannot make the host allocate without bound.
+//! and what each value takes in memory is taken from an allowance ([`lifted`]) and charged to the call, so that a result whose lists
+//! all point at the same memory cannot make the host allocate without bound.
 
 use bytes::Bytes;
 use outrigger_contract::Value;
 use wasmtime::ValRaw;
-use wasmtime::component::__internal::wasmtime_environ::component::VariantInfo;
+use wasmtime::component::__internal::wasmtime_environ::component::{StringEncoding, VariantInfo};
 use wasmtime::component::__internal::{InterfaceType, LiftContext};
-use wasmtime::component::Lift;
 
 use super::{AbiError, lifted};
 
@@ -36,13 +35,8 @@ fn malformed<T>(message: impl Into<String>) -> Result<T, AbiError> {
 }
 
 /// Takes from the allowance.
-fn spend(cx: &mut LiftContext<'_>, amount: usize) -> Result<(), AbiError> {
-    if amount == 0 {
-        return Ok(());
-    }
-    let amount = amount.saturating_add(ALLOCATION);
-    cx.consume_fuel(amount).map_err(|_| AbiError::TooLarge)?;
-    lifted::charge(amount)
+fn spend(amount: usize) -> Result<(), AbiError> {
+    if amount == 0 { Ok(()) } else { lifted::spend(amount.saturating_add(ALLOCATION)) }
 }
 
 fn slice<'a>(cx: &LiftContext<'a>, pointer: u32, size: usize, align: usize) -> Result<&'a [u8], AbiError> {
@@ -66,12 +60,12 @@ fn flat(cx: &mut LiftContext<'_>, ty: InterfaceType, slot: &mut Option<ValRaw>) 
         InterfaceType::U64 | InterfaceType::S64 => scalar(ty, take().get_u64()),
         InterfaceType::Record(record) => {
             let fields = &types[record].fields;
-            spend(cx, fields.len() * VALUE)?;
+            spend(fields.len() * VALUE)?;
             Ok(Value::Record(fields.iter().map(|field| flat(cx, field.ty, slot)).collect::<Result<_, _>>()?))
         }
         InterfaceType::Tuple(tuple) => {
             let items = &types[tuple].types;
-            spend(cx, items.len() * VALUE)?;
+            spend(items.len() * VALUE)?;
             Ok(Value::Tuple(items.iter().map(|ty| flat(cx, *ty, slot)).collect::<Result<_, _>>()?))
         }
         InterfaceType::Flags(flags) => Ok(flags_of(&[take().get_u32()], types[flags].names.len())),
@@ -96,7 +90,7 @@ fn memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<V
         }
         InterfaceType::Tuple(tuple) => Ok(Value::Tuple(sequence(cx, types[tuple].types.iter().copied(), bytes)?)),
         InterfaceType::Flags(flags) => {
-            spend(cx, types[flags].names.len() * size_of::<u32>())?;
+            spend(types[flags].names.len() * size_of::<u32>())?;
             let words: Vec<u32> = bytes[..types[flags].abi.size32 as usize]
                 .chunks(4)
                 .map(|chunk| chunk.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte)))
@@ -173,7 +167,7 @@ fn case<'a>(
 ) -> Result<Value, AbiError> {
     let mut boxed = |cx: &mut LiftContext<'a>, ty: Option<InterfaceType>| {
         let Some(ty) = ty else { return Ok(None) };
-        spend(cx, VALUE)?;
+        spend(VALUE)?;
         payload(cx, ty).map(|value| Some(Box::new(value)))
     };
     let types = cx.types;
@@ -195,7 +189,7 @@ fn sequence(
     types: impl ExactSizeIterator<Item = InterfaceType>,
     bytes: &[u8],
 ) -> Result<Vec<Value>, AbiError> {
-    spend(cx, types.len() * VALUE)?;
+    spend(types.len() * VALUE)?;
     let mut offset = 0;
     let mut values = Vec::with_capacity(types.len());
     for ty in types {
@@ -206,20 +200,46 @@ fn sequence(
     Ok(values)
 }
 
-/// A string in the encoding that the component chose; wasmtime knows them all, and takes its length from the allowance.
-fn string(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Value, AbiError> {
-    // In bytes, or in units of two bytes of which each becomes up to three. What that is more is charged afterwards.
-    let (_, length) = pair(bytes);
-    let length = (length & !UTF16_TAG) as usize;
-    lifted::charge(length)?;
-    match <String as Lift>::linear_lift_from_memory(cx, InterfaceType::String, bytes) {
-        Ok(text) => {
-            lifted::charge(text.capacity().saturating_sub(length))?;
-            Ok(Value::String(text))
+/// A string in the encoding that the component chose.
+fn string(cx: &LiftContext<'_>, bytes: &[u8]) -> Result<Value, AbiError> {
+    let (pointer, length) = pair(bytes);
+    let (encoding, units) = match cx.options().string_encoding {
+        // The length says which of the two it is.
+        StringEncoding::CompactUtf16 if length & UTF16_TAG != 0 => (StringEncoding::Utf16, length ^ UTF16_TAG),
+        encoding => (encoding, length),
+    };
+    let units = units as usize;
+    let broken = || AbiError::Malformed("a string in the result is not text in its encoding".to_owned());
+    let text = match encoding {
+        StringEncoding::Utf8 => {
+            let text = slice(cx, pointer, units, 1)?;
+            spend(units)?;
+            std::str::from_utf8(text).map_err(|_| broken())?.to_owned()
         }
-        Err(error) if error.to_string().contains("fuel") => Err(AbiError::TooLarge),
-        Err(error) => malformed(format!("a string in the result is broken: {error}")),
-    }
+        StringEncoding::Utf16 => {
+            let text = slice(cx, pointer, units.saturating_mul(2), 2)?;
+            let units = text.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+            let characters = char::decode_utf16(units);
+            if characters.clone().any(|character| character.is_err()) {
+                return Err(broken());
+            }
+            collect(characters.flatten())?
+        }
+        StringEncoding::CompactUtf16 => {
+            let text = slice(cx, pointer, units, 2)?;
+            collect(text.iter().copied().map(char::from))?
+        }
+    };
+    Ok(Value::String(text))
+}
+
+/// A text whose length is not known before.
+fn collect(characters: impl Iterator<Item = char> + Clone) -> Result<String, AbiError> {
+    let length = characters.clone().map(char::len_utf8).sum();
+    spend(length)?;
+    let mut text = String::with_capacity(length);
+    text.extend(characters);
+    Ok(text)
 }
 
 fn pair(bytes: &[u8]) -> (u32, u32) {
@@ -231,14 +251,14 @@ fn list_of(cx: &mut LiftContext<'_>, element: InterfaceType, bytes: &[u8]) -> Re
     let length = length as usize;
     if element == InterfaceType::U8 {
         let bytes = slice(cx, pointer, length, 1)?;
-        spend(cx, length)?;
+        spend(length)?;
         return Ok(Value::Bytes(Bytes::copy_from_slice(bytes)));
     }
     let abi = cx.types.canonical_abi(&element);
     let (size, align) = (abi.size32 as usize, abi.align32 as usize);
     let Some(total) = size.checked_mul(length) else { return malformed("a list in the result is too long") };
     let bytes = slice(cx, pointer, total, align)?;
-    spend(cx, length.saturating_mul(VALUE))?;
+    spend(length.saturating_mul(VALUE))?;
     let mut values = Vec::with_capacity(length);
     for index in 0..length {
         values.push(memory(cx, element, &bytes[index * size..][..size])?);

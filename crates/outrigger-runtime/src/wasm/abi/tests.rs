@@ -206,3 +206,43 @@ fn arguments_of_other_types_are_refused() {
         assert_eq!(put.call(&mut store, Arguments(&arguments)).is_ok(), fits, "{value:?}");
     }
 }
+
+/// Texts in the encodings that no tool chain chooses by itself.
+#[test]
+fn texts_are_lifted_from_every_encoding() {
+    let engine = engine();
+    let lifted = |encoding: &str, length: u32, bytes: &[u8]| {
+        let data: String =
+            length.to_le_bytes().iter().chain(&[0; 8]).chain(bytes).map(|byte| format!("\\{byte:02x}")).collect();
+        let text = format!(
+            r#"(component
+            (core module $m
+                (memory (export "memory") 1)
+                (data (i32.const 0) "\10\00\00\00{data}")
+                (func (export "text") (result i32) (i32.const 0)))
+            (core instance $i (instantiate $m))
+            (func (export "text") (result string)
+                (canon lift (core func $i "text") (memory $i "memory") string-encoding={encoding})))"#
+        );
+        let component = Component::new(&engine, wat::parse_str(text).expect("a component")).expect("it compiles");
+        let mut store = Store::new(&engine, ());
+        let instance = Linker::new(&engine).instantiate(&mut store, &component).expect("it starts");
+        let text = instance.get_func(&mut store, "text").expect("a function");
+        let text = text.typed::<Arguments<'_>, Answer>(&store).expect("any type");
+        text.call(&mut store, Arguments(&[])).ok().and_then(|Answer(value)| value)
+    };
+    let check = |encoding, length, bytes: &[u8], expected: Option<&str>| {
+        let expected = expected.map(|text| Value::String(text.to_owned()));
+        assert_eq!(lifted(encoding, length, bytes), expected, "{encoding} {bytes:?}");
+    };
+    let utf16: Vec<u8> = "hé😀".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    check("utf8", 7, "hé😀".as_bytes(), Some("hé😀"));
+    check("utf8", 2, "hé😀".as_bytes(), None);
+    check("utf8", 1 << 20, b"", None);
+    check("utf16", 4, &utf16, Some("hé😀"));
+    check("utf16", 3, &utf16, None);
+    check("utf16", 1 << 31, b"", None);
+    check("latin1+utf16", 2, &[b'h', 0xe9], Some("hé"));
+    check("latin1+utf16", 4 | 1 << 31, &utf16, Some("hé😀"));
+    check("latin1+utf16", 3 | 1 << 31, &utf16, None);
+}
