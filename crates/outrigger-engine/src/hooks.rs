@@ -31,6 +31,7 @@ use outrigger_contract::{HookName, PluginName};
 pub use closed::ClosedHook;
 pub use condition::{Condition, ConditionError, Facts};
 pub(crate) use declare::Adoption;
+pub(crate) use fire::check_length;
 pub use fire::{Fired, Firing, HookCaller};
 pub use manage::{NewHook, NewSubscription};
 pub use plan::{Planned, Skipped, Step, plan};

@@ -30,6 +30,9 @@ use crate::quota::{self, ROW_BYTES};
 use crate::runtime::LogLevel;
 use crate::store::LogRecord;
 
+/// Bytes that a hook carries at most, whoever fires it.
+const LONGEST_PAYLOAD: usize = 256 << 10;
+
 /// A hook that is to be fired.
 #[derive(Clone, Debug)]
 pub struct Firing {
@@ -100,6 +103,7 @@ impl Engine {
     /// an event that cannot be written into the log.
     pub async fn fire(&self, firing: Firing) -> Result<Fired, Failure> {
         let spec = Arc::clone(self.inner.hooks.table.load().spec(&firing.hook)?);
+        check_length(&firing.hook, firing.payload.to_string().len())?;
         check(&spec, &firing).await?;
         if spec.kind == HookKind::Event && !firing.dry_run {
             self.log_firing(&spec, &firing).await?;
@@ -168,6 +172,15 @@ impl Engine {
     }
 }
 
+/// Looks whether a hook can carry so many bytes.
+pub(crate) fn check_length(hook: &HookName, bytes: usize) -> Result<(), Failure> {
+    if bytes <= LONGEST_PAYLOAD {
+        return Ok(());
+    }
+    let message = format!("the payload of `{hook}` is {bytes} bytes; the limit is {LONGEST_PAYLOAD}");
+    Err(Failure::new(Code::InvalidInput, message))
+}
+
 /// Looks whether a hook can be fired with what it is to carry.
 async fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
     let hook = &spec.name;
@@ -199,7 +212,7 @@ struct Course<'a> {
     result: HookResult,
 }
 
-async fn run(engine: &Engine, firing: Firing) -> Fired {
+async fn run(engine: &Engine, mut firing: Firing) -> Fired {
     let (started, started_at) = (Instant::now(), OffsetDateTime::now_utc());
     // The list is fixed here; who subscribes from now on takes part the next time.
     let mut subscribers = engine.inner.hooks.subscribers(&firing.hook);
@@ -216,7 +229,8 @@ async fn run(engine: &Engine, firing: Firing) -> Fired {
     let planned = planned(&subscribers, &firing, &caller).await;
     let mut course = Course {
         engine,
-        value: firing.payload.clone(),
+        // Nobody looks at it there any more, and two of them would be held.
+        value: std::mem::take(&mut firing.payload),
         firing: &firing,
         kind,
         schema: spec.filter(|spec| !spec.is_built_in()).and_then(|spec| spec.schema.clone()),

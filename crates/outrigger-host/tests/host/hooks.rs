@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outrigger_api::{
-    ApiError, FireReport, FireRequest, HookRequest, HookTraceInfo, HookTraceQuery, Platform, RecordQuery, StopReport,
-    SubscriptionInfo, SubscriptionQuery,
+    ApiError, Code, FireReport, FireRequest, HookRequest, HookTraceInfo, HookTraceQuery, Platform, RecordQuery,
+    StopReport, SubscriptionInfo, SubscriptionQuery,
 };
 use outrigger_testkit::components;
 use serde_json::{Value as Json, json};
@@ -104,6 +104,22 @@ async fn filters_are_chained_in_the_order_of_their_priorities_and_then_of_their_
     assert_eq!(changed, [false, true, true, true, true]);
     assert_eq!((report.trace.result.as_str(), report.message), ("passed", None));
     assert_eq!(trace(&bench.platform, "text.shown").await, report.trace);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s13_a_hook_carries_as_much_over_the_api_as_for_a_plugin() {
+    let bench = bench().await;
+    let fire = |payload: Json, dry_run: bool| {
+        let hook = "text.shown".parse().expect("a name");
+        let platform = Arc::clone(&bench.platform);
+        async move { platform.hook_fire(&hook, FireRequest { payload, dry_run }).await }
+    };
+    // With its quotes.
+    fire(json!("x".repeat((256 << 10) - 2)), false).await.expect("as much as it may");
+    for (payload, dry_run) in [(json!("x".repeat(256 << 10)), false), (json!(vec![json!([]); 100_000]), true)] {
+        let error = fire(payload, dry_run).await.expect_err("that is more");
+        assert!(error.code == Code::InvalidInput && error.message.contains("the limit is 262144"), "{}", error.message);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
