@@ -75,16 +75,75 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for T {
     ) -> ApiResult<(Self, Bytes)> {
         json_only(headers)?;
         let bytes = body::read(headers, body, limits, held).await?;
-        if bytes.trim_ascii_start().starts_with(b"[") {
-            refuse_list_for_object::<T>()?;
-        }
-        let payload = serde_json::from_slice(&bytes).or_else(|error| again(&error, &bytes))?;
-        Ok((payload, bytes))
+        count_values(&bytes, held)?;
+        Ok((read(&bytes)?, bytes))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
         Some(generator.subschema_for::<T>())
     }
+}
+
+/// A body whose JSON stays text in the type, such as the arguments of a call: its values are not made here, and whoever makes
+/// them counts them.
+#[derive(Debug)]
+pub struct AsText<T>(pub T);
+
+impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for AsText<T> {
+    const MEDIA: &'static [&'static str] = T::MEDIA;
+
+    async fn receive(
+        headers: &HeaderMap,
+        body: Body,
+        limits: BodyLimits,
+        held: &mut Share,
+    ) -> ApiResult<(Self, Bytes)> {
+        json_only(headers)?;
+        let bytes = body::read(headers, body, limits, held).await?;
+        Ok((Self(read(&bytes)?), bytes))
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        T::schema(generator)
+    }
+}
+
+fn read<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> ApiResult<T> {
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        refuse_list_for_object::<T>()?;
+    }
+    serde_json::from_slice(bytes).or_else(|error| again(&error, bytes))
+}
+
+/// Counts what a JSON text takes as values, before they are made: a hundred times as much as the text, at worst.
+fn count_values(json: &[u8], held: &mut Share) -> ApiResult<()> {
+    let values = size_of_values(json);
+    held.grow(values).map_err(|full| match json.len() as u64 + values > full.limit() {
+        // It will not fit later, either.
+        true => ApiError::new(Code::TooLarge, "the body is made of too many values")
+            .with_hint("send fewer values at once, in several requests"),
+        false => full.into(),
+    })
+}
+
+/// The most that a JSON text can take as values, in bytes. A list that is not empty has room for four at once, an object for
+/// entries, keys and an index; both grow to double their size, and hold the old one while they do.
+fn size_of_values(json: &[u8]) -> u64 {
+    let (mut values, mut quoted, mut escaped) = (1, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' => values += 4,
+            b'{' => values += 5,
+            b',' => values += 3,
+            b':' => values += 2,
+            _ => {}
+        }
+    }
+    values * size_of::<serde_json::Value>() as u64
 }
 
 /// serde would read a struct from a list of its members' values, too.
@@ -174,4 +233,61 @@ fn json_only(headers: &HeaderMap) -> ApiResult<()> {
         return Ok(());
     }
     refuse(format!("`{}` is not read here", text.chars().take(80).collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::budget::{Bounds, Budget, Holder};
+    use super::*;
+
+    /// What a value takes besides its own place; an object at least.
+    fn taken(value: &Value) -> u64 {
+        const PLACE: usize = size_of::<Value>();
+        match value {
+            Value::Array(items) => (items.capacity() * PLACE) as u64 + items.iter().map(taken).sum::<u64>(),
+            Value::Object(members) => {
+                let member = |(name, value): (&String, &Value)| (PLACE + 32 + name.capacity()) as u64 + taken(value);
+                members.iter().map(member).sum()
+            }
+            Value::String(text) => text.capacity() as u64,
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
+    }
+
+    #[test]
+    fn s13_what_a_body_takes_as_values_is_not_underestimated() {
+        let deep = format!("{}0{}", "[".repeat(100), "]".repeat(100));
+        let texts = [
+            format!("[{}0]", "[],".repeat(10_000)),
+            format!("[{}0]", "[0],".repeat(10_000)),
+            format!("[{}0]", "{},".repeat(10_000)),
+            format!("[{}0]", r#"{"":0},"#.repeat(10_000)),
+            format!("[{}0]", r#""x","#.repeat(10_000)),
+            format!("[{deep}{}]", format!(",{deep}").repeat(100)),
+            "0".to_owned(),
+        ];
+        for text in texts {
+            let (value, told) = (serde_json::from_str(&text).unwrap(), size_of_values(text.as_bytes()));
+            // The text itself is counted already.
+            assert!(taken(&value) <= told + text.len() as u64, "{} {told} {}", taken(&value), &text[..20]);
+        }
+        // What stands in a text is none.
+        let quoted = format!(r#"{{"text": "{}"}}"#, r#"[[{{,::\" "#.repeat(1_000));
+        assert_eq!(size_of_values(quoted.as_bytes()), 8 * size_of::<Value>() as u64);
+    }
+
+    #[test]
+    fn s13_values_are_counted_and_what_can_never_fit_is_told_apart() {
+        let budget = Budget::new("bytes of request bodies", Bounds { each: 1 << 20, all: 1 << 30 });
+        let share = || budget.share(Some(Holder::of_key("a")));
+        let list = |values: usize| format!("[{}0]", "0,".repeat(values)).into_bytes();
+        let (mut first, mut second) = (share(), share());
+        count_values(&list(3_000), &mut first).unwrap();
+        assert_eq!(count_values(&list(3_000), &mut second).unwrap_err().code, Code::Busy);
+        assert_eq!(count_values(&list(10_000), &mut second).unwrap_err().code, Code::TooLarge);
+        drop(first);
+        count_values(&list(3_000), &mut second).unwrap();
+    }
 }

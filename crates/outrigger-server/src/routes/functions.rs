@@ -12,7 +12,7 @@ use super::records::checked;
 use super::{CALL, FunctionPath, plugins};
 use crate::endpoint::answer::Reply;
 use crate::endpoint::api::Api;
-use crate::endpoint::input::{Input, NoBody};
+use crate::endpoint::input::{AsText, Input, NoBody};
 use crate::endpoint::problem::{Problem, refused_throughout};
 use crate::endpoint::who::Caller;
 use crate::endpoint::{NoPath, NoQuery};
@@ -105,9 +105,12 @@ struct CallOptions {
     profile: bool,
 }
 
-async fn call(caller: Caller, input: Input<FunctionPath, CallOptions, JsonObject>) -> ApiResult<Reply<CallResponse>> {
+async fn call(
+    caller: Caller,
+    input: Input<FunctionPath, CallOptions, AsText<JsonObject>>,
+) -> ApiResult<Reply<CallResponse>> {
     let CallOptions { timeout_ms, no_cache, profile } = input.query;
-    let request = CallRequest::new(input.path.function, input.body);
+    let request = CallRequest::new(input.path.function, input.body.0);
     plugins::call(
         &caller,
         CallRequest { timeout_ms: timeout_ms.map(|timeout| timeout.0), no_cache, profile, ..request },
@@ -119,7 +122,7 @@ async fn call(caller: Caller, input: Input<FunctionPath, CallOptions, JsonObject
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Batch {
-    #[serde(deserialize_with = "outrigger_api::object::list")]
+    #[serde(deserialize_with = "outrigger_api::object::list_up_to::<_, _, BATCH>")]
     #[schemars(length(min = 1, max = 256))]
     calls: Vec<BatchCall>,
     /// How many of them at once, 8 if nothing is said.
@@ -167,14 +170,10 @@ enum BatchResult {
     Error(Problem),
 }
 
-async fn batch(caller: Caller, input: Input<NoPath, NoQuery, Batch>) -> ApiResult<Reply<BatchReport>> {
-    let Batch { calls, parallel } = input.body;
-    if calls.is_empty() || calls.len() > BATCH {
-        return Err(ApiError::new(
-            Code::InvalidInput,
-            format!("`calls` has {} calls; 1 to {BATCH} are needed", calls.len()),
-        )
-        .with_hint("send several requests for more"));
+async fn batch(caller: Caller, input: Input<NoPath, NoQuery, AsText<Batch>>) -> ApiResult<Reply<BatchReport>> {
+    let Batch { calls, parallel } = input.body.0;
+    if calls.is_empty() {
+        return Err(ApiError::new(Code::InvalidInput, format!("`calls` has no calls; 1 to {BATCH} are needed")));
     }
     for call in &calls {
         checked(0, call.correlation.as_deref(), None)?;

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::records::record_query;
 use crate::endpoint::answer::{Created, Done, Reply, Tagged};
 use crate::endpoint::api::Api;
-use crate::endpoint::input::{Input, NoBody};
+use crate::endpoint::input::{AsText, Input, NoBody};
 use crate::endpoint::who::Caller;
 use crate::endpoint::{NoPath, NoQuery};
 use crate::etag::{self, Demand, ETag};
@@ -107,8 +107,8 @@ struct SchedulePath {
     schedule: String,
 }
 
-async fn create(caller: Caller, input: Input<NoPath, NoQuery, JobRequest>) -> ApiResult<Created<JobInfo>> {
-    let job = caller.platform.job_create(input.body).await?;
+async fn create(caller: Caller, input: Input<NoPath, NoQuery, AsText<JobRequest>>) -> ApiResult<Created<JobInfo>> {
+    let job = caller.platform.job_create(input.body.0).await?;
     let location = format!("/api/v1/jobs/{}", job.id);
     Ok(Created(job, location))
 }

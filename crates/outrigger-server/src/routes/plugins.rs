@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{CALL, LIFECYCLE, PluginPath};
 use crate::endpoint::answer::{Done, Reply, Tagged};
 use crate::endpoint::api::Api;
-use crate::endpoint::input::{Input, NoBody};
+use crate::endpoint::input::{AsText, Input, NoBody};
 use crate::endpoint::problem::{Problem, refused_throughout};
 use crate::endpoint::who::Caller;
 use crate::endpoint::{NoPath, NoQuery};
@@ -228,8 +228,11 @@ struct Execution {
     profile: bool,
 }
 
-async fn execute(caller: Caller, input: Input<PluginPath, NoQuery, Execution>) -> ApiResult<Reply<CallResponse>> {
-    let Execution { function, args, timeout_ms, no_cache, profile } = input.body;
+async fn execute(
+    caller: Caller,
+    input: Input<PluginPath, NoQuery, AsText<Execution>>,
+) -> ApiResult<Reply<CallResponse>> {
+    let Execution { function, args, timeout_ms, no_cache, profile } = input.body.0;
     let request = CallRequest::new(FunctionRef::new(input.path.plugin_id, function), args);
     let timeout_ms = timeout_ms.map(|timeout| timeout.0);
     call(&caller, CallRequest { timeout_ms, no_cache, profile, ..request }).await

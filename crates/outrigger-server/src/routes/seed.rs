@@ -12,7 +12,7 @@ use super::{CALL, LIFECYCLE, functions, plugins};
 use crate::endpoint::NoQuery;
 use crate::endpoint::answer::{Done, Reply};
 use crate::endpoint::api::Api;
-use crate::endpoint::input::{Input, NoBody};
+use crate::endpoint::input::{AsText, Input, NoBody};
 use crate::endpoint::who::Caller;
 
 const TAG: &str = "Earlier names";
@@ -124,12 +124,15 @@ struct EarlierExecution {
     input_data: JsonObject,
 }
 
-async fn execute(caller: Caller, input: Input<NamePath, NoQuery, EarlierExecution>) -> ApiResult<Reply<CallResponse>> {
+async fn execute(
+    caller: Caller,
+    input: Input<NamePath, NoQuery, AsText<EarlierExecution>>,
+) -> ApiResult<Reply<CallResponse>> {
     let function = match input.path.name {
         Name::Function(function) => function,
         Name::Plugin(plugin) => only_function(&caller, plugin).await?,
     };
-    plugins::call(&caller, CallRequest::new(function, input.body.input_data)).await
+    plugins::call(&caller, CallRequest::new(function, input.body.0.input_data)).await
 }
 
 async fn only_function(caller: &Caller, plugin: PluginName) -> ApiResult<FunctionRef> {

@@ -78,3 +78,51 @@ async fn a_list_is_no_object_within_a_body_either() {
         assert!(answer.status.is_success(), "{path}: {answer:?}");
     }
 }
+
+#[tokio::test]
+async fn s13_values_are_counted_before_they_are_made() {
+    const FIRE: &str = "/api/v1/hooks/customer.created/fire";
+    let server = Server::with(|options| options.bodies_per_key = 12 << 20).await;
+    let post = |path: &str, body: String| {
+        Call::new(http::Method::POST, path).header("content-type", "application/json").body(body)
+    };
+    let nested = |count: usize| format!("{{\"payload\": [{}[]]}}", "[],".repeat(count));
+    // No such body is taken, however few are under way; as a text of the same length it is.
+    server.send(post(FIRE, nested(2_500_000))).await.problem(413, "too_large");
+    let text = format!("{{\"payload\": \"{}\"}}", "[],".repeat(2_500_000));
+    assert_eq!(server.send(post(FIRE, text)).await.status, 200);
+    // Nor is an argument that nobody takes apart here.
+    let echo = "/api/v1/functions/pricing.echo/call";
+    assert_eq!(server.send(post(echo, nested(2_500_000))).await.status, 200);
+
+    // What one request holds is missing for the next.
+    let roles = vec!["viewer"; 25_000];
+    let held = post("/api/v1/keys", serde_json::json!({"name": "slow", "roles": roles}).to_string());
+    let stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    let slow = tokio::spawn(crate::client::exchange(stream, held));
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let answer = server.send(post(FIRE, nested(15_000))).await;
+        if answer.status == 503 {
+            answer.problem(503, "busy");
+            break;
+        }
+        assert_eq!(answer.status, 200);
+        assert!(tokio::time::Instant::now() < deadline, "it is refused in the end");
+    }
+    server.door.gate.add_permits(1);
+    assert_eq!(slow.await.unwrap().status, 201);
+    assert_eq!(server.send(post(FIRE, nested(15_000))).await.status, 200);
+}
+
+#[tokio::test]
+async fn s13_a_batch_is_read_no_further_than_it_may_be() {
+    let server = Server::start().await;
+    let calls = |count: usize| {
+        let call = serde_json::json!({"function": "pricing.echo"});
+        Call::new(http::Method::POST, "/api/v1/batch").json(&serde_json::json!({"calls": vec![call; count]}))
+    };
+    assert_eq!(server.send(calls(256)).await.status, 200);
+    let problem = server.send(calls(100_000)).await.problem(422, "invalid_input");
+    assert!(problem["detail"].as_str().unwrap().contains("at most 256"), "{problem}");
+}
