@@ -476,7 +476,20 @@ async fn append_audit(store: &dyn Store, entries: &[AuditEntry], closing: &Cance
             return;
         }
         tracing::error!(%error, attempt, entries = entries.len(), "the audit log cannot be written to; trying on");
-        pause(attempt, closing).await;
+        tokio::select! {
+            () = pause(attempt, closing) => {}
+            () = lifted(store) => {}
+        }
+    }
+}
+
+/// Waits until a store that takes no writes takes them again; without end for one that takes them.
+async fn lifted(store: &dyn Store) {
+    if store.write_fault().is_none() {
+        return std::future::pending().await;
+    }
+    while store.write_fault().is_some() {
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

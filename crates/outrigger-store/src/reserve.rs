@@ -32,8 +32,7 @@ impl Reserve {
             return Ok(());
         }
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        // Without a margin, the next write would give it up again.
-        if free_bytes(folder)? < self.bytes + self.bytes / 8 {
+        if free_bytes(folder)? < self.wanted() {
             return Err(ErrorKind::StorageFull.into());
         }
         let mut options = File::options();
@@ -45,6 +44,11 @@ impl Reserve {
             self.release();
         }
         taken
+    }
+
+    /// What must be free for it to be taken. Without a margin, the next write would give it up again.
+    pub(crate) const fn wanted(&self) -> u64 {
+        self.bytes + self.bytes / 8
     }
 
     /// Gives the space up.

@@ -28,6 +28,9 @@ use crate::reserve::{Reserve, free_bytes};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a probe waits for readers of the log, in milliseconds.
+const IMPATIENT: &str = "PRAGMA busy_timeout = 50";
+
 /// A disk with less room than this is full, whatever the failure was called.
 const FULL: u64 = 256 << 10;
 
@@ -136,6 +139,10 @@ impl Writing {
     fn fail(&self, database: &Database, kind: WriteFaultKind, reason: String) {
         self.suspect.store(true, Ordering::SeqCst);
         self.has_spare_room.store(false, Ordering::SeqCst);
+        let reason = match kind {
+            WriteFaultKind::Full => format!("{reason}; writes are taken again once {} MiB are free", self.wanted()),
+            WriteFaultKind::ReadOnly | WriteFaultKind::Failed => reason,
+        };
         let since = self.fault.load().as_deref().map_or_else(OffsetDateTime::now_utc, |present| present.since);
         if self.fault.load().is_none() {
             tracing::error!(reason, "the database cannot be written to; writes are refused until it can");
@@ -145,6 +152,11 @@ impl Writing {
             let (writing, write) = (Arc::downgrade(&database.writing), database.write.clone());
             tokio::spawn(probe_until_it_works(writing, write));
         }
+    }
+
+    /// How much must be free for a full disk to be one no longer, in MiB.
+    fn wanted(&self) -> u64 {
+        self.reserve.as_ref().map_or(FULL, Reserve::wanted).div_ceil(1 << 20)
     }
 
     /// Looks whether a write is durable again, and takes writes again where it is. Answers whether nothing is left to do.
@@ -234,15 +246,16 @@ async fn probe_until_it_works(writing: Weak<Writing>, write: DatabaseConnection)
 /// Writes everything back into the database, so that nothing depends on the log that a write failed on.
 async fn begin_new_log(write: &DatabaseConnection) -> Result<(), sqlx::Error> {
     let mut connection = write.get_sqlite_connection_pool().acquire().await?;
-    let checkpoint = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await;
-    let outcome = checkpoint.and_then(|(busy, _, _): (i64, i64, i64)| match busy {
+    // It is the only one that writes. A reader is waited for in the pauses between probes, when others may have it; the next
+    // one is made with the usual patience again.
+    connection.close_on_drop();
+    sqlx::query(IMPATIENT).execute(&mut *connection).await?;
+    let (busy, _, _): (i64, i64, i64) =
+        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
+    match busy {
         0 => Ok(()),
         _ => Err(sqlx::Error::Protocol("somebody reads from the log".to_owned())),
-    });
-    if outcome.is_err() {
-        connection.close_on_drop();
     }
-    outcome
 }
 
 /// Commits something that must be durable.

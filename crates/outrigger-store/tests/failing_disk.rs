@@ -147,6 +147,7 @@ async fn s18_on_a_full_disk_what_is_essential_is_still_written_and_nothing_else(
     .await;
     let fault = store.write_fault().expect("it is said");
     assert_eq!(fault.kind, WriteFaultKind::Full);
+    assert!(fault.reason.contains("once 9 MiB are free"), "an eighth more than the reserve: {}", fault.reason);
 
     // What was done is recorded, and what makes room is possible.
     eventually("an audit entry is kept", async || store.audit_append(&[entry(1)]).await.is_ok()).await;
@@ -165,6 +166,28 @@ async fn s18_on_a_full_disk_what_is_essential_is_still_written_and_nothing_else(
     assert_eq!(store.audit_head().await.expect("it reads").sequence, 1);
     // A plugin with its state can be removed, as an administrator would.
     assert!(store.plugin_delete(&name("steady")).await.expect("it makes room"));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s18_a_reader_does_not_keep_a_full_disk_from_what_is_essential() {
+    let Some(disk) = SmallDisk::mount(LARGER_DISK) else { return };
+    let store = with_reserve(&disk).await;
+    // Its snapshot is in the log, which cannot be begun anew while it reads.
+    let mut reader =
+        SqliteConnectOptions::new().filename(disk.path().join("outrigger.db")).connect().await.expect("it opens");
+    reader.execute("BEGIN; SELECT count(*) FROM state").await.expect("it reads");
+    write(&store, "second", 10).await.expect("there is room");
+    let filler = disk.fill();
+    exhaust(&store).await;
+    let begun = Instant::now();
+    eventually("an audit entry is kept", async || store.audit_append(&[entry(1)]).await.is_ok()).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "nobody waits for the reader: {:?}", begun.elapsed());
+    drop(filler);
+    eventually("writes are taken again", async || store.write_fault().is_none()).await;
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    reader.execute("COMMIT").await.expect("it ends");
+    reader.close().await.expect("it closes");
     store.close().await;
 }
 
