@@ -43,8 +43,8 @@ pub trait Platform:
     + Send
     + Sync
 {
-    /// Refuses a caller that lacks a right over a name; without a name, one that has it over nothing at all. A face asks it
-    /// before it reads the body of a request. What is asked afterwards asks by itself again.
+    /// Refuses a caller that lacks a right on a name; without a name, a caller that lacks the right entirely. A face
+    /// calls this before it reads a request body. The operation itself checks its rights again.
     fn admit(&self, right: &str, name: Option<&str>) -> ApiResult<()>;
     /// Looks whether everything is in order.
     async fn doctor(&self) -> ApiResult<DoctorReport>;

@@ -68,9 +68,9 @@ impl HookGrant {
             false => String::new(),
         };
         match kind {
-            HookKind::Event => format!("observe what the event `{hook}` carries"),
+            HookKind::Event => format!("receive the payload of `{hook}` (event)"),
             HookKind::Action => format!("take part in `{hook}` (action{closed}{waits})"),
-            HookKind::Filter => format!("change or refuse what `{hook}` carries (filter{closed}{waits})"),
+            HookKind::Filter => format!("change or refuse the payload of `{hook}` (filter{closed}{waits})"),
         }
     }
 }
@@ -150,19 +150,19 @@ mod tests {
     #[test]
     fn s15_a_part_in_the_hooks_of_others_is_asked_for_by_what_it_can_do() {
         let closed = "on-error = \"fail-closed\"";
-        check(&subscription("shop.sold", ""), &["observe what the event `shop.sold` carries"]);
-        check(&subscription("shop.sold", closed), &["observe what the event `shop.sold` carries"]);
+        check(&subscription("shop.sold", ""), &["receive the payload of `shop.sold` (event)"]);
+        check(&subscription("shop.sold", closed), &["receive the payload of `shop.sold` (event)"]);
         check(&subscription("shop.stored", ""), &["take part in `shop.stored` (action)"]);
         check(&subscription("shop.stored", closed), &["take part in `shop.stored` (action, fail-closed)"]);
-        check(&subscription("shop.priced", ""), &["change or refuse what `shop.priced` carries (filter)"]);
+        check(&subscription("shop.priced", ""), &["change or refuse the payload of `shop.priced` (filter)"]);
         check(
             &subscription("shop.priced", &format!("{closed}\ntimeout = \"1m\"")),
-            &["change or refuse what `shop.priced` carries (filter, fail-closed, up to 1m)"],
+            &["change or refuse the payload of `shop.priced` (filter, fail-closed, up to 1m)"],
         );
-        check(&subscription("shop.unknown", ""), &["change or refuse what `shop.unknown` carries (filter)"]);
+        check(&subscription("shop.unknown", ""), &["change or refuse the payload of `shop.unknown` (filter)"]);
         // Twice the same is asked for once, as what can do more.
         let twice = subscription("shop.priced", "") + &subscription("shop.priced", closed);
-        check(&twice, &["change or refuse what `shop.priced` carries (filter, fail-closed)"]);
+        check(&twice, &["change or refuse the payload of `shop.priced` (filter, fail-closed)"]);
     }
 
     #[test]

@@ -118,9 +118,9 @@ impl LimitKind {
         let (shown, default) = (self.show(amount), self.show(self.default_amount()));
         let wish = match self {
             Self::Memory => format!("use {shown} of memory in each instance"),
-            Self::Timeout => format!("take {shown} for a call"),
-            Self::Cpu => format!("compute for {shown} in a call"),
-            Self::Output => format!("answer with results of {shown}"),
+            Self::Timeout => format!("run for {shown} in a call"),
+            Self::Cpu => format!("use {shown} of CPU time in a call"),
+            Self::Output => format!("return results of {shown}"),
             Self::Concurrency => format!("run {shown} calls at once"),
             Self::Instances => format!("keep {shown} instances in memory between calls"),
             Self::LogLines => format!("write {shown} log lines in a call"),
@@ -230,7 +230,7 @@ impl Default for Ceiling {
 
 /// A text that is not a ceiling.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}; write limits with their amounts, as in `memory=512MiB,concurrency=100`")]
+#[error("{reason}; write limits as in `memory=512MiB,concurrency=100`")]
 pub struct CeilingError {
     pub reason: String,
 }
@@ -256,7 +256,7 @@ impl Ceiling {
         let wrong = |reason: String| CeilingError { reason };
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let Some((name, amount)) = part.split_once('=') else {
-                return Err(wrong(format!("`{}` names no amount", crate::name::shorten(part))));
+                return Err(wrong(format!("`{}` has no value", crate::name::shorten(part))));
             };
             let kind: LimitKind = name.trim().parse().map_err(wrong)?;
             let amount = kind.read(amount.trim()).map_err(wrong)?;
@@ -356,11 +356,11 @@ mod tests {
         check("[limits]\nmemory = \"4GiB\"\n", &["use 4GiB of memory in each instance (default: 64MiB)"]);
         check(
             "[limits]\ntimeout = \"1m\"\n",
-            &["take 1m for a call (default: 5s)", "compute for 1m in a call (default: 5s)"],
+            &["run for 1m in a call (default: 5s)", "use 1m of CPU time in a call (default: 5s)"],
         );
-        check("[limits]\ntimeout = \"1m\"\ncpu = \"2s\"\n", &["take 1m for a call (default: 5s)"]);
+        check("[limits]\ntimeout = \"1m\"\ncpu = \"2s\"\n", &["run for 1m in a call (default: 5s)"]);
         check("[limits]\ncpu = \"1d\"\n", &[]);
-        check("[limits]\noutput = \"1GiB\"\n", &["answer with results of 1GiB (default: 4MiB)"]);
+        check("[limits]\noutput = \"1GiB\"\n", &["return results of 1GiB (default: 4MiB)"]);
         check("[limits]\nconcurrency = 10000\n", &["run 10000 calls at once (default: 16)"]);
         check("[limits]\nlog-lines = 1000000\n", &["write 1000000 log lines in a call (default: 1000)"]);
         check("[limits]\nstate = \"16GiB\"\n", &["keep 16GiB of state (default: 1MiB)"]);
@@ -369,7 +369,7 @@ mod tests {
             "instances = { warm = { max-instances = 1000 } }\n",
             &["keep 1000 instances in memory between calls (default: 4)"],
         );
-        check("[limits]\ncpu = \"1s\"\n[functions.f]\ntimeout = \"1h\"\n", &["take 1h for a call (default: 5s)"]);
+        check("[limits]\ncpu = \"1s\"\n[functions.f]\ntimeout = \"1h\"\n", &["run for 1h in a call (default: 5s)"]);
     }
 
     #[test]
@@ -419,7 +419,7 @@ mod tests {
     fn s08_a_text_that_is_not_a_ceiling_is_refused_with_what_is_wrong() {
         for (text, part) in [
             ("memry=1GiB", "there is no limit `memry`"),
-            ("memory", "`memory` names no amount"),
+            ("memory", "`memory` has no value"),
             ("memory=big", "`big` is not a size"),
             ("concurrency=0", "`concurrency` must be at least 1"),
             ("memory=1KiB", "`memory` must be at least 64KiB"),

@@ -353,18 +353,19 @@ impl std::fmt::Display for Exceeded {
         match scope {
             Scope::Call => write!(
                 f,
-                "a call may hold {limit} of the server's memory; it held {held} and wanted {wanted} bytes more"
+                "the call reached its server memory limit of {limit}: it held {held} and requested {wanted} bytes more"
             ),
             Scope::Plugin => {
                 write!(
                     f,
-                    "a plugin may hold {limit} of the server's memory; it held {held} and wanted {wanted} bytes more"
+                    "the plugin reached its server memory limit of {limit}: it held {held} and requested {wanted} \
+                     bytes more"
                 )
             }
             Scope::All => write!(
                 f,
-                "all plugins together may hold {limit} of the server's memory, and no single one more than it leaves to the others; \
-                 they held {held} and this one wanted {wanted} bytes more"
+                "all plugins share {limit} of server memory, and one plugin gets at most as much as it leaves free: \
+                 they held {held} and this one requested {wanted} bytes more"
             ),
         }
     }
@@ -377,15 +378,11 @@ impl Exceeded {
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         match self.scope {
-            Scope::Call => {
-                "send or answer less at once, or in parts; raise `[limits] output` if the result has to be that large"
-            }
+            Scope::Call => "send or return less data at once, or raise `[limits] output` for larger results",
             Scope::Plugin => {
-                "lower `concurrency` or the instances kept, or have the operator raise the memory of one plugin (OUTRIGGER_PLUGIN_MEMORY)"
+                "lower `concurrency` or `max-instances`, or have the operator raise OUTRIGGER_PLUGIN_MEMORY"
             }
-            Scope::All => {
-                "try again; if that does not help, have the operator raise the memory of all plugins (OUTRIGGER_MEMORY)"
-            }
+            Scope::All => "try again; if that does not help, have the operator raise OUTRIGGER_MEMORY",
         }
     }
 }

@@ -250,11 +250,11 @@ impl Answer {
         let text = rendering::text(&rendered, &mut charge, longest).map_err(|unwritten| match unwritten {
             Unwritten::Memory(exceeded) => exceeded.into(),
             Unwritten::TooLong(longest) => {
-                let message = format!("the result of `{}` as JSON has more than {longest} bytes", self.function().name);
+                let message = format!("the JSON result of `{}` is larger than {longest} bytes", self.function().name);
                 Failure::new(Code::OutputLimit, message)
-                    .with_hint("raise `[limits] output`, or have the function answer in parts")
+                    .with_hint("raise `[limits] output`, or have the function return its result in parts")
             }
-            Unwritten::Misfit => Failure::internal("a result that was checked is not of its type"),
+            Unwritten::Misfit => Failure::internal("a validated result does not match its type"),
         })?;
         // It is handed on with the answer, whose account counts it as long as that is there.
         charge.keep();

@@ -179,7 +179,7 @@ fn compiled(manifest: &Manifest) -> Result<CompiledSchema, Failure> {
     heavy::in_place(compile).map_err(|error| {
         let plugin = &manifest.name;
         Failure::new(Code::InvalidManifest, format!("the configuration schema of `{plugin}` is not valid: {error}"))
-            .with_hint("a `pattern` is matched in linear time: it has no look-around and no references back")
+            .with_hint("a `pattern` must match in linear time: look-around and back-references are not supported")
     })
 }
 
@@ -204,8 +204,8 @@ pub(crate) fn check<'a>(
     let mut faults = Vec::new();
     let compiled = compiled(manifest)?;
     compiled.cost(&document, MOST_WORK).map_err(|error| {
-        Failure::new(Code::InvalidConfiguration, format!("the configuration of `{plugin}` cannot be checked: {error}"))
-            .with_hint("set a shorter value there, or have the plugin's author say less of it in `[configuration]`")
+        Failure::new(Code::InvalidConfiguration, format!("failed to validate the configuration of `{plugin}`: {error}"))
+            .with_hint("set a shorter value, or ask the plugin's author to simplify `[configuration]`")
     })?;
     for error in heavy::in_place(|| compiled.validator.iter_errors(&document).take(MOST_FAULTS).collect::<Vec<_>>()) {
         let path = error.instance_path().as_str();

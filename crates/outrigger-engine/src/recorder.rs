@@ -204,7 +204,12 @@ impl Recorder {
     pub(crate) fn entry(&self, entry: AuditEntry) {
         if entry.prunable && self.is_full() {
             let AuditEntry { actor, action, resource, .. } = &entry;
-            tracing::warn!(actor, action, resource, "a refusal is not in the audit log: the store cannot keep up");
+            tracing::warn!(
+                actor,
+                action,
+                resource,
+                "a refusal was not recorded in the audit log: the store cannot keep up"
+            );
             return;
         }
         self.add(1, |pending| pending.batch.audit.push(entry));
@@ -222,7 +227,7 @@ impl Recorder {
         let is_kept = !self.is_full() && self.shared.lines.lock().add(&line);
         match is_kept {
             true => self.add(1, |pending| pending.batch.logs.push(line)),
-            false => tracing::warn!(plugin = %line.plugin, "a log line was not kept: too many wait to be written"),
+            false => tracing::warn!(plugin = %line.plugin, "log line dropped: the write queue is full"),
         }
         is_kept
     }
@@ -381,9 +386,7 @@ impl Held {
         statistics.truncate(HELD);
         let dropped = before - (runs.len() + sums.len() + logs.len() + statistics.len());
         if dropped > 0 && self.dropped == 0 {
-            tracing::error!(
-                "the store takes no writes, and no more runs and log lines can be kept: new ones are dropped"
-            );
+            tracing::error!("the store refuses writes and the write queue is full: new runs and log lines are dropped");
         }
         self.dropped += dropped;
         self.batch = left;
@@ -392,7 +395,7 @@ impl Held {
     fn say_what_was_dropped(&mut self) {
         let dropped = std::mem::take(&mut self.dropped);
         if dropped > 0 {
-            tracing::error!(records = dropped, "records are lost: the store took no writes for too long");
+            tracing::error!(records = dropped, "records lost: the store refused writes for too long");
         }
     }
 

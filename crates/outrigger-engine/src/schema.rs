@@ -31,7 +31,7 @@ pub(crate) struct CompiledSchema {
 
 /// Holding a value to its schema would be too much work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("checking it takes too much work; the limit is reached at `{path}`")]
+#[error("validation is too expensive; the limit is reached at `{path}`")]
 pub(crate) struct TooMuchWork {
     /// A JSON pointer into the value.
     path: String,
@@ -93,9 +93,9 @@ impl Node {
         let mut node = Self { once: 4 * schema.len() as u64, ..Self::default() };
         if let Some(pattern) = schema.get("pattern").and_then(Json::as_str) {
             let size = pattern_size(pattern)?;
-            *left = left.checked_sub(size).ok_or_else(|| {
-                format!("its patterns take more than {LARGEST_PATTERNS} bytes once they are compiled")
-            })?;
+            *left = left
+                .checked_sub(size)
+                .ok_or_else(|| format!("its compiled patterns take more than {LARGEST_PATTERNS} bytes"))?;
             node.byte += (size / BYTES_OF_A_STATE) as u64;
         }
         if schema.contains_key("format") {
@@ -124,10 +124,10 @@ fn pattern_size(pattern: &str) -> Result<usize, String> {
         .map_err(|()| format!("the pattern `{}` is not a regular expression", shorten(pattern)))?;
     let nfa = compile_pattern(&translated, LARGEST_PATTERN).map_err(|error| match error.size_limit() {
         Some(limit) => {
-            format!("the pattern `{}` takes more than {limit} bytes once it is compiled", shorten(pattern))
+            format!("the compiled pattern `{}` takes more than {limit} bytes", shorten(pattern))
         }
         None => {
-            format!("the pattern `{}` is not a regular expression that takes linear time: {error}", shorten(pattern))
+            format!("the pattern `{}` cannot be matched in linear time: {error}", shorten(pattern))
         }
     })?;
     Ok(nfa.memory_usage())
@@ -292,9 +292,9 @@ mod tests {
         let refused = |schema: Json| CompiledSchema::compile(&schema).expect_err("it is refused");
         assert!(refused(json!({"pattern": "(a+)+\\1"})).contains("linear time"));
         assert!(refused(json!({"pattern": "^(?=a)"})).contains("linear time"));
-        assert!(refused(json!({"pattern": "((a{99}){99}){99}"})).contains("once it is compiled"));
+        assert!(refused(json!({"pattern": "((a{99}){99}){99}"})).contains("the compiled pattern"));
         let many: Map<_, _> =
             (0..19).map(|name| (name.to_string(), json!({"pattern": format!("^{name}[01]{{9000}}$")}))).collect();
-        assert!(refused(json!({"properties": many})).contains("its patterns take more than"));
+        assert!(refused(json!({"properties": many})).contains("its compiled patterns take more than"));
     }
 }

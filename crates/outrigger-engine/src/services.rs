@@ -196,7 +196,9 @@ impl CallServices {
         taken.map_err(|wait| {
             let quota = ByteSize::bytes(self.engine.inner.options.quotas.state_bytes);
             let seconds = wait.as_secs() + 1;
-            StateError::TooLarge(format!("a plugin writes at most {quota} of state a minute; try again in {seconds} s"))
+            StateError::TooLarge(format!(
+                "the quota of {quota} of state writes per minute is used up; try again in {seconds} s"
+            ))
         })
     }
 

@@ -181,7 +181,7 @@ pub enum StoreError {
         action: &'static str,
     },
     /// Nothing can be written at present; what was asked for was not done.
-    #[error("the database cannot be written to since {}: {}, {}", shown(&.0.since), .0.kind.as_str(), .0.reason)]
+    #[error("the database has not been writable since {}: {} ({})", shown(&.0.since), .0.kind.as_str(), .0.reason)]
     Unwritable(WriteFault),
     /// The database did not do it.
     #[error("the database failed while it was to {action}")]
@@ -236,7 +236,7 @@ impl WriteFaultKind {
         match self {
             Self::Full => "the disk is full",
             Self::ReadOnly => "it is read-only",
-            Self::Failed => "the disk fails",
+            Self::Failed => "the disk is failing",
         }
     }
 }

@@ -18,7 +18,7 @@ const STEP: u64 = 1 << 20;
 pub(crate) fn require(folder: &Path, bytes: u64) -> ApiResult<()> {
     let Some((free, needed)) = lacking(folder, bytes) else { return Ok(()) };
     let (free, needed) = (free >> 10, needed >> 10);
-    let message = format!("{} has {free} KiB of free space, and {needed} KiB are needed", folder.display());
+    let message = format!("not enough disk space in {}: {free} KiB free, {needed} KiB needed", folder.display());
     Err(ApiError::new(Code::DiskFull, message))
 }
 

@@ -82,11 +82,11 @@ fn disk(engine: &Engine) -> DoctorCheck {
     }
     match store.free_bytes() {
         Some(free) if free < LITTLE => advised(
-            check(name, CheckOutcome::Warning, format!("{} MiB are free for the data directory", free >> 20)),
-            "free some space: when the disk is full, nothing is written any more but the audit log",
+            check(name, CheckOutcome::Warning, format!("{} MiB of free disk space", free >> 20)),
+            "free some disk space: when the disk is full, only audit records and deletions are written",
         ),
-        Some(free) => check(name, CheckOutcome::Ok, format!("{} MiB are free for the data directory", free >> 20)),
-        None => check(name, CheckOutcome::Ok, "its free space is not known"),
+        Some(free) => check(name, CheckOutcome::Ok, format!("{} MiB of free disk space", free >> 20)),
+        None => check(name, CheckOutcome::Ok, "the free disk space is unknown"),
     }
 }
 
@@ -179,9 +179,9 @@ fn hooks(engine: &Engine) -> Vec<DoctorCheck> {
     }
     let closed = closed.into_iter().map(|closed| {
         let ClosedHook { hook, subscription, function, reason } = closed;
-        let message = format!("it is closed: its fail-closed subscriber `{function}` cannot be asked ({reason})");
+        let message = format!("closed: its fail-closed subscriber `{function}` is unavailable ({reason})");
         let hint = format!(
-            "restore the plugin `{}`; or `outrigger hook disable {subscription}` lifts the subscription",
+            "restore the plugin `{}`, or disable the subscription with `outrigger hook disable {subscription}`",
             function.plugin
         );
         advised(check(&format!("hook {hook}"), CheckOutcome::Warning, message), hint)

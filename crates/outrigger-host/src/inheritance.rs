@@ -28,15 +28,16 @@ impl TakeOver {
     /// What it takes over and why that is not a matter of course, for people.
     pub(crate) fn sentence(&self) -> String {
         let Self { plugin, held, reason } = self;
-        format!("it takes over {} of `{plugin}`, and was not made by its maker: {reason}", list(held))
+        format!("it takes over {} of `{plugin}`, but may be from another publisher: {reason}", list(held))
     }
 
     /// For whoever may not approve it.
     pub(crate) fn refusal(&self) -> ApiError {
         let message = format!("the package needs approval: {}", self.sentence());
         ApiError::new(Code::GrantRequired, message).with_hint(format!(
-            "a key with the right `plugin_approve` over `{}` can install it; packages that are signed with the same trusted \
-             key update each other without approval",
+            "a key with the right `plugin_approve` over `{}` can install it; updates signed with the same trusted \
+             key need no \
+             approval",
             self.plugin
         ))
     }
@@ -55,12 +56,12 @@ fn list(parts: &[String]) -> String {
 fn other_maker(installed: Option<&SignatureInfo>, package: &SignatureInfo) -> Option<String> {
     let is_valid = |signature: &SignatureInfo| signature.state == SignatureWord::Valid;
     let signer = |signature: &SignatureInfo| {
-        let name = signature.signer.as_deref().unwrap_or("somebody");
+        let name = signature.signer.as_deref().unwrap_or("an unknown signer");
         format!("{name} with {}", outrigger_api::name_keys(&signature.key_ids))
     };
     match installed {
         _ if !is_valid(package) => Some("the package is not signed with a trusted key".to_owned()),
-        None => Some("no version is installed that its signature could be compared with".to_owned()),
+        None => Some("no version is installed to compare its signature with".to_owned()),
         Some(installed) if !is_valid(installed) => {
             Some("the installed version is not signed with a trusted key".to_owned())
         }
@@ -110,7 +111,7 @@ async fn held(
         Err(_) => true,
     });
     if set {
-        held.push("values that files or variables of the host set".to_owned());
+        held.push("values set by the host's configuration files or environment variables".to_owned());
     }
     let takes_part = |one: &Subscription| one.enabled && one.function.plugin == *name && one.kind != HookKind::Event;
     let lasting = |one: &Subscription| one.source == Source::Api || installed.is_none();
@@ -166,9 +167,9 @@ pub(crate) async fn admit_rollback(packages: &Packages, _lock: &PackagesLock, na
     let needs = needs_approval(engine, &former.manifest, &Grant { permissions, ..asked }, &granted);
     if !needs.is_empty() {
         let message =
-            format!("going back needs approval: the former version of `{name}` asks to {}", needs.join("; to "));
+            format!("the rollback needs approval: the previous version of `{name}` asks to {}", needs.join("; to "));
         return Err(ApiError::new(Code::GrantRequired, message)
-            .with_hint(format!("a key with the right `plugin_approve` over `{name}` can go back")));
+            .with_hint(format!("a key with the right `plugin_approve` over `{name}` can roll back")));
     }
     let signature = signatures::of_revision(packages, name, former.digest).await?;
     match take_over(packages, Some(&installed), &former.manifest, &signature).await? {

@@ -119,7 +119,7 @@ impl Keys {
     /// they were; the audit log has none of them, because nobody is known to have done anything.
     fn refuse(&self, expired: Option<&str>, visit: &Visit) -> ApiError {
         match self.attempts.failed(visit.from, expired) {
-            Ok(()) => ApiError::new(Code::Unauthenticated, "the key is not known, or has expired"),
+            Ok(()) => ApiError::new(Code::Unauthenticated, "the key is unknown or has expired"),
             Err(wait) => {
                 let message = format!("too many wrong keys; try again in {} s", wait.as_secs() + 1);
                 let mut error = ApiError::new(Code::RateLimited, message);

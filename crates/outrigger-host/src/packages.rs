@@ -261,7 +261,7 @@ impl Packages {
     pub(crate) async fn install(&self, prepared: Prepared, consent: Consent) -> ApiResult<InstallOutcome> {
         let Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock } = prepared;
         let lock =
-            lock.ok_or_else(|| ApiError::new(Code::Internal, "a package that was only looked at is not installed"))?;
+            lock.ok_or_else(|| ApiError::new(Code::Internal, "a package that was only inspected cannot be installed"))?;
         let Consent { by, approved, may_approve, correlation, downgrade, configuration, mode } = consent;
         let granted_by = by.to_string();
         // Before all else, and also where this very package is installed: its key may have been revoked since.

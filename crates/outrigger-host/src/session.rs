@@ -219,7 +219,7 @@ impl Platform for Session {
         if matches!(self.who, Who::Local) {
             // When a key was last used is worth less than a shutdown that goes on to its end.
             if let Err(error) = self.host.keys.close().await {
-                tracing::warn!(%error, "when keys were last used could not be written down");
+                tracing::warn!(%error, "failed to record when keys were last used");
             }
             self.host.engine.shutdown().await;
             if let Some(telemetry) = &self.host.telemetry {

@@ -70,10 +70,16 @@ impl Place {
         let sender = places.iter().find(|taken| taken.id == self.id).and_then(|taken| taken.sender.clone());
         let own: u64 = places.iter().filter(|taken| taken.sender == sender).map(|taken| taken.bytes).sum();
         if sender.is_some() && own + bytes > MOST_BYTES_OF_ONE {
-            return Err(full(&format!("this key has more than {} MiB of packages waiting", MOST_BYTES_OF_ONE >> 20)));
+            return Err(full(&format!(
+                "this key has more than {} MiB of uploads that are not installed",
+                MOST_BYTES_OF_ONE >> 20
+            )));
         }
         if all + bytes > MOST_BYTES {
-            return Err(full(&format!("more than {} MiB of packages wait to be installed", MOST_BYTES >> 20)));
+            return Err(full(&format!(
+                "there are more than {} MiB of uploads that are not installed",
+                MOST_BYTES >> 20
+            )));
         }
         if let Some(taken) = places.iter_mut().find(|taken| taken.id == self.id) {
             taken.bytes += bytes;
@@ -89,7 +95,8 @@ impl Drop for Place {
 }
 
 fn full(message: &str) -> ApiError {
-    ApiError::new(Code::Busy, message).with_hint("install them; those that nobody installs are dropped after an hour")
+    ApiError::new(Code::Busy, message)
+        .with_hint("install them; uploads that are not installed are deleted after an hour")
 }
 
 /// A package that arrived and is sound, and is gone when this is dropped.
@@ -155,7 +162,7 @@ impl Uploads {
         let Arrived { archive, place, kind, package } = arrived;
         self.forget(&package.package);
         let path = self.place(&package.package, kind);
-        archive.persist(&path).map_err(|error| failed("a package could not be kept", &error.error))?;
+        archive.persist(&path).map_err(|error| failed("failed to store the upload", &error.error))?;
         self.waiting.lock().insert(package.package, place);
         Ok(package)
     }
@@ -221,10 +228,10 @@ impl Uploads {
         static IDS: AtomicU64 = AtomicU64::new(0);
         let mut places = self.places.lock();
         if places.len() >= MOST {
-            return Err(full(&format!("{MOST} packages wait to be installed")));
+            return Err(full(&format!("there are {MOST} uploads that are not installed")));
         }
         if sender.is_some() && places.iter().filter(|taken| taken.sender.as_deref() == sender).count() >= MOST_OF_ONE {
-            return Err(full(&format!("{MOST_OF_ONE} packages of this key wait to be installed")));
+            return Err(full(&format!("this key has {MOST_OF_ONE} uploads that are not installed")));
         }
         let id = IDS.fetch_add(1, Ordering::Relaxed);
         places.push(Taken { id, sender: sender.map(str::to_owned), bytes: 0 });

@@ -165,7 +165,7 @@ async fn begin(
     };
     if let Err(error) = outcome.note(&*door, place).await {
         // It is done, and its client is told so.
-        tracing::error!(%error, "what became of a request with an idempotency key could not be written down; trying on");
+        tracing::error!(%error, "failed to record the outcome of a request with an idempotency key; retrying");
         tokio::spawn(async move { outcome.note_later(&*door, place).await });
     }
     if lasts { Ok(kept) } else { Err(Passing::Answered(kept)) }

@@ -1,22 +1,22 @@
-//! The last look at what is shown to people. Texts of strangers are cleaned where they are put into a table or a sentence;
-//! what was forgotten there is caught here. Of escape sequences, only the colours and weights that this program uses itself
-//! come through.
+//! The last escaping before output reaches a terminal. Untrusted text is escaped where it is put into a table or a
+//! message; this catches whatever was missed there. The only escape sequences that pass are the styles that this
+//! program uses.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
 use outrigger_contract::text;
 
-/// The longest line of a log, in bytes.
+/// The maximum length of a log line, in bytes.
 const LONGEST_LOG: usize = 16 << 10;
 
-/// Text of several lines for a terminal.
+/// Escapes multi-line text for a terminal.
 #[must_use]
 pub fn lines(shown: &str) -> Cow<'_, str> {
     styled(shown, text::plain)
 }
 
-/// Cleans what stands between the styles of our own.
+/// Escapes everything between this program's own styles.
 fn styled(shown: &str, clean: impl Fn(&str) -> Cow<'_, str>) -> Cow<'_, str> {
     if !shown.contains('\u{1b}') {
         return clean(shown);
@@ -36,8 +36,8 @@ fn styled(shown: &str, clean: impl Fn(&str) -> Cow<'_, str>) -> Cow<'_, str> {
     Cow::Owned(made)
 }
 
-/// The style that a text begins with, if it is one that this program writes: bold, dim, italic, underlined, and some colours.
-/// None hides anything.
+/// The style sequence at the start of a text, if this program writes it: bold, dim, italic, underlined, and some
+/// colours. None of them hides text.
 fn style(text: &str) -> Option<&str> {
     let parameters = text.strip_prefix("\u{1b}[")?;
     let end = parameters.bytes().take(16).position(|byte| byte == b'm')?;
@@ -52,12 +52,12 @@ fn style(text: &str) -> Option<&str> {
     (bright || parameters.split(';').all(known)).then(|| &text[..end + 3])
 }
 
-/// Where the log goes: standard error, each event on one line whatever is in it.
+/// Writes the log to standard error, each event on one line.
 #[derive(Clone, Copy, Debug)]
 pub struct Log;
 
 impl Write for Log {
-    /// Is given one event at a time.
+    /// Called once per event.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         anstream::stderr().write_all(log_line(&String::from_utf8_lossy(event)).as_bytes())?;
         Ok(event.len())

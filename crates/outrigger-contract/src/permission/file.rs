@@ -151,12 +151,12 @@ impl FileGrant {
             FileAccess::Write => "read and change",
         };
         let leads = match &self.pin {
-            Some(pin) if pin.real != self.path => format!(" (which leads to {})", pin.real),
+            Some(pin) if pin.real != self.path => format!(" (resolves to {})", pin.real),
             _ => String::new(),
         };
         match (self.path.as_str(), self.is_folder()) {
             ("/", _) => format!("{verb} every file of this machine"),
-            (path, true) => format!("{verb} the folder {path}{leads} and all below it"),
+            (path, true) => format!("{verb} the folder {path}{leads} and everything in it"),
             (path, false) => format!("{verb} the file {path}{leads}"),
         }
     }

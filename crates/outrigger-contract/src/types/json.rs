@@ -68,7 +68,7 @@ pub enum ParseError {
     #[error(transparent)]
     Faults(#[from] Faults),
     /// They would take more memory than the [`Meter`] lets be taken.
-    #[error("the arguments would take more memory than there is for them")]
+    #[error("the arguments exceed the memory limit of the call")]
     OutOfMemory,
 }
 
@@ -97,7 +97,7 @@ pub fn parse(graph: &TypeGraph, ty: &Type, json: Json) -> Result<Value, Faults> 
     let value = reader.value(ty, json);
     reader.finish(value).map_err(|error| match error {
         ParseError::Faults(faults) => faults,
-        ParseError::OutOfMemory => unreachable!("it is not bounded"),
+        ParseError::OutOfMemory => unreachable!("the meter is unbounded"),
     })
 }
 

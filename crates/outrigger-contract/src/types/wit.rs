@@ -52,7 +52,7 @@ pub enum WitError {
     #[error("the file holds only WIT definitions, no code")]
     WitPackage,
     /// Something has a name that nobody could read.
-    #[error("a name in the component is {length} bytes long, at most {} are allowed: `{start}`", bounds::LONGEST_NAME)]
+    #[error("a name in the component is {length} bytes long; the limit is {}: `{start}`", bounds::LONGEST_NAME)]
     LongName {
         /// Its first characters.
         start: String,

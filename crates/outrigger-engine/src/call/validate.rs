@@ -85,7 +85,7 @@ fn metered(
         (Err(_), Some(exceeded)) => Err(exceeded.into()),
         (Err(ParseError::Faults(faults)), None) => Err(Failure::invalid_input(&target.name, &faults)),
         (Err(ParseError::OutOfMemory), None) => {
-            Err(Failure::internal("arguments ran out of memory that nobody refused"))
+            Err(Failure::internal("reading the arguments stopped for lack of memory, but no limit was reached"))
         }
     }
 }

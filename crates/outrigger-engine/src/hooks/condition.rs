@@ -127,7 +127,7 @@ impl Search {
 }
 
 /// What is said of a condition that is more work than may be done for it.
-const EXCEEDED: &str = "what the hook carries is too large for the conditions of this plugin to go through";
+const EXCEEDED: &str = "this payload is too large for the conditions of this plugin: evaluating them is too expensive";
 
 impl<'a> Facts<'a> {
     /// The facts of one firing.
@@ -373,7 +373,7 @@ impl Checker {
         };
         let compiled = regex::RegexBuilder::new(pattern.inner()).size_limit(LARGEST_PATTERN).build();
         let regex = compiled.map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => "the pattern of `matches` stands for too much".to_owned(),
+            regex::Error::CompiledTooBig(_) => "the regular expression in `matches` is too large".to_owned(),
             error => {
                 // The last line says what is wrong, those before it show where.
                 let text = error.to_string();
@@ -382,7 +382,7 @@ impl Checker {
             }
         })?;
         let states = states(pattern.inner(), LARGEST_PATTERN)
-            .map_err(|_| "the pattern of `matches` stands for too much".to_owned())?;
+            .map_err(|_| "the regular expression in `matches` is too large".to_owned())?;
         let number = self.patterns.len() as i64;
         self.patterns.push(Pattern { regex, states });
         SEARCH.clone_into(&mut call.func_name);
@@ -588,7 +588,7 @@ mod tests {
         `matches` takes a pattern that is written out, such as `matches('^a+$')`
         `matches` cannot stand inside `all` or `exists`
         the pattern of `matches` is none: unclosed group
-        the pattern of `matches` stands for too much
+        the regular expression in `matches` is too large
         in line 2 at character 1: extraneous input '&&'
         ");
         assert!(refused(&"1 + ".repeat(400)).contains("1000 are allowed"));

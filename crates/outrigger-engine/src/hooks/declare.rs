@@ -180,7 +180,8 @@ impl Engine {
         let missing = Grant { hooks: self.asked(manifest).beyond(granted).hooks, ..Grant::default() };
         if !missing.is_empty() {
             let plugin = &manifest.name;
-            tracing::warn!(%plugin, "what the manifest says of hooks is not in force: it was not granted to {}", missing.describe().join("; to "));
+            tracing::warn!(%plugin, "the manifest's subscriptions are inactive: the plugin needs approval to \
+                {}", missing.describe().join("; to "));
             return;
         }
         let outcome = match self.declared(manifest, graph) {
@@ -188,7 +189,8 @@ impl Engine {
             Err(failure) => Err(failure),
         };
         if let Err(failure) = outcome {
-            tracing::warn!(plugin = %manifest.name, %failure, "what the manifest says of hooks is not in force");
+            tracing::warn!(plugin = %manifest.name, %failure, "the hooks and subscriptions of the manifest are not \
+                active");
         }
     }
 

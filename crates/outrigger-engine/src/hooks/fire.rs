@@ -315,7 +315,7 @@ impl Course<'_> {
         if subscription.kind != self.kind {
             let (hook, was, is) = (&self.firing.hook, subscription.kind, self.kind);
             let message =
-                format!("`{function}` is subscribed to `{hook}` as {was}, which is {is} now; subscribe it again");
+                format!("`{hook}` changed from {was} to {is} after `{function}` subscribed to it; subscribe it again");
             return Err(Failure::new(Code::Conflict, message));
         }
         let revision = self.engine.active_revision(&function.plugin).await.map_err(not_loaded)?;
@@ -392,7 +392,8 @@ impl Course<'_> {
             OnError::FailClosed => {
                 let message = format!("`{function}`, which is subscribed to `{hook}`, failed: {}", failure.message);
                 let hint = format!(
-                    "the subscription is fail-closed: restore `{function}`, or lift it with `outrigger hook disable {id}`"
+                    "the subscription is fail-closed: fix `{function}`, or disable it with `outrigger hook disable \
+                     {id}`"
                 );
                 self.failure = Some(Failure::new(Code::HookFailed, message).with_hint(hint));
                 self.result = HookResult::Failed;
@@ -479,8 +480,7 @@ fn filtered(answer: &Answer, as_text: bool) -> Result<Option<Json>, Failure> {
     let text = answer.json_text()?;
     // As a tree it takes several times as much, until it is carried on.
     let _tree = answer.account().charge(TREE * text.len())?;
-    let value =
-        serde_json::from_str(&text).map_err(|_| Failure::internal("an answer is not the JSON that was written"))?;
+    let value = serde_json::from_str(&text).map_err(|_| Failure::internal("a serialized result is not valid JSON"))?;
     match value {
         Json::String(text) if as_text => serde_json::from_str(&text).map(Some).map_err(|error| {
             let message = format!("`{}` was given JSON text, and answered with what is none: {error}", function.name);

@@ -263,7 +263,7 @@ pub(super) fn check_number<'a>(
     let mut of_hooks: HashMap<&HookName, usize> = HashMap::new();
     all.filter(|(of, _)| *of == plugin).for_each(|(_, hook)| *of_hooks.entry(hook).or_default() += 1);
     let refused = |message: String| {
-        Err(Failure::new(Code::InvalidInput, message).with_hint("let one function take part in the place of several"))
+        Err(Failure::new(Code::InvalidInput, message).with_hint("subscribe one function that does the work of several"))
     };
     let count: usize = of_hooks.values().sum();
     if count > MOST_OF_A_PLUGIN {

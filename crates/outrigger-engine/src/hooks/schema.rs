@@ -199,7 +199,7 @@ mod tests {
         for _ in 0..5 {
             let before = ticks.load(std::sync::atomic::Ordering::Relaxed);
             let fault = schema.check_aside(&attack).await.expect_err("it is too much work");
-            assert_eq!(fault, "checking it takes too much work; the limit is reached at `/code`");
+            assert_eq!(fault, "validation is too expensive; the limit is reached at `/code`");
             assert!(ticks.load(std::sync::atomic::Ordering::Relaxed) > before, "it is not done on the worker");
         }
         ticking.abort();

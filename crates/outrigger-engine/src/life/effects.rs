@@ -178,19 +178,20 @@ impl Engine {
         let missing = Grant { hooks: Vec::new(), ..self.asked(&record.manifest).beyond(&granted) };
         if !missing.is_empty() {
             let missing = missing.describe().join("; ");
-            let message = format!("the plugin `{plugin}` asks for what it was not granted: to {missing}");
+            let message = format!("the plugin `{plugin}` needs approval to {missing}");
             return Err(Failure::new(Code::GrantRequired, message));
         }
         let mut manifest = record.manifest.clone();
         let capped = options.ceiling.cap(&mut manifest);
         if !capped.is_empty() {
-            tracing::warn!(%plugin, "runs with the operator's ceiling: {}", capped.join("; "));
+            tracing::warn!(%plugin, "limits lowered to the operator's ceiling: {}", capped.join("; "));
         }
         if manifest.limits.memory.as_u64() > self.inner.accounts.largest() {
             let (memory, largest) = (manifest.limits.memory, self.inner.accounts.largest());
             tracing::warn!(
                 %plugin, %memory, largest,
-                "one plugin gets less memory here than its limit; raise OUTRIGGER_PLUGIN_MEMORY and OUTRIGGER_MEMORY"
+                "the plugin's `memory` limit is above what the server allows one plugin; raise \
+                 OUTRIGGER_PLUGIN_MEMORY and OUTRIGGER_MEMORY"
             );
         }
         let plugin_writable = self.plugin_writable().await?;

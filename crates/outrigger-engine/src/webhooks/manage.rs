@@ -244,9 +244,10 @@ impl Engine {
         let before = before.and_then(|present| present.opened_by.clone());
         match spec.opened_by.clone().or(before) {
             None if self.inner.post.networks().is_empty() => {
-                let message = "webhooks in private networks take the right `network_open`, which administrators have";
+                let message = "webhooks to private networks require the right `network_open`";
                 Err(Failure::new(Code::Forbidden, message).with_hint(
-                    "ask an administrator, or have the operator list networks: `outrigger serve --webhook-network`",
+                    "ask an administrator, or have the operator allow the network with `outrigger serve \
+                     --webhook-network`",
                 ))
             }
             opened_by => Ok(opened_by),

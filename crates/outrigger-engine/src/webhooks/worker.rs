@@ -406,7 +406,8 @@ async fn access(callers: &dyn Callers, webhook: &WebhookRecord) -> HostAccess {
         Ok(_) | Err(_) => false,
     };
     if !may {
-        tracing::debug!(webhook = %webhook.name, "who opened private networks to it may not any more");
+        tracing::debug!(webhook = %webhook.name, "the key that opened private networks to this webhook has lost the \
+            right `network_open`");
     }
     if may { HostAccess::AlsoPrivate } else { HostAccess::PublicOnly }
 }

@@ -99,7 +99,7 @@ pub(crate) fn everything(root: &Path) -> Vec<Finding> {
     }
     user.tree(&root.join("config"), Links::Followed, &mut left, &mut findings);
     if left == 0 {
-        let message = format!("{} has more than {FILES} files, and not all were looked at", root.display());
+        let message = format!("{} has more than {FILES} files; not all were checked", root.display());
         let remedy = format!("find {} -perm /022", root.display());
         findings.push(Finding { severity: Severity::Warning, message, remedy });
     }
@@ -155,7 +155,7 @@ impl User {
 
     fn owned_by_another(self, path: &Path, owner: u32) -> Finding {
         let shown = path.display();
-        let message = format!("{shown} belongs to the user {owner}, who can change it");
+        let message = format!("{shown} is owned by user {owner}, who can change it");
         Self::refused(message, format!("chown {} {shown}", self.id))
     }
 
@@ -208,10 +208,7 @@ impl User {
 
     fn link(self, path: &Path) -> Finding {
         let shown = path.display();
-        Self::refused(
-            format!("{shown} is a symbolic link, and must be the file or folder itself"),
-            format!("rm {shown}"),
-        )
+        Self::refused(format!("{shown} is a symbolic link; it must be a real file or folder"), format!("rm {shown}"))
     }
 
     /// All below a folder.
@@ -272,12 +269,12 @@ impl User {
         let found = fs::metadata(folder).ok()?;
         let shown = folder.display();
         if self.is_writable_by_others(&found) && found.mode() & STICKY == 0 {
-            let message = format!("{shown} can be changed by other users, and so can be replaced what is in it");
+            let message = format!("{shown} can be changed by other users, who can replace its contents");
             return Some(Self::refused(message, format!("chmod go-w {shown}")));
         }
         if !self.trusts(found.uid()) {
             let owner = found.uid();
-            let message = format!("{shown} belongs to the user {owner}, who can replace what is in it");
+            let message = format!("{shown} is owned by user {owner}, who can replace its contents");
             let remedy = format!("chown {} {shown}", self.id);
             return Some(Finding { severity: Severity::Warning, message, remedy });
         }

@@ -11,7 +11,7 @@ pub(super) fn check_unchanged(digest: &Digest, approved: Option<&str>) -> ApiRes
     match approved {
         Some(approved) if approved != digest.to_string() => Err(ApiError::new(
             Code::GrantRequired,
-            format!("{approved} was approved, but the package is {digest}: it changed meanwhile"),
+            format!("the package changed after its approval: {approved} was approved, it is now {digest}"),
         )),
         _ => Ok(()),
     }
@@ -30,8 +30,7 @@ pub(super) fn check_ceiling(plugin: &PluginName, above_ceiling: &[String]) -> Ap
     if above_ceiling.is_empty() {
         return Ok(());
     }
-    let message =
-        format!("the plugin `{plugin}` asks for more than this installation allows: {}", above_ceiling.join("; "));
+    let message = format!("the plugin `{plugin}` exceeds the operator's ceiling: {}", above_ceiling.join("; "));
     Err(ApiError::new(Code::AboveCeiling, message))
 }
 

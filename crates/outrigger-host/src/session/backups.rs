@@ -11,7 +11,7 @@ use super::{Act, Session, Trace};
 use crate::backup;
 
 const HINT: &str =
-    "name a file without a folder: it goes to the folder of `outrigger serve --backups DIR`, where there is one";
+    "give a file name without a folder: the backup goes to the folder set by `outrigger serve --backups DIR`";
 
 /// Whether it is a single name, and leads nowhere.
 fn is_name(path: &Path) -> bool {

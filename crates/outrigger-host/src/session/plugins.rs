@@ -44,10 +44,10 @@ impl Plugins for Session {
             let hidden = |what: &str, all: &mut Vec<String>| {
                 let count = all.len();
                 all.clear();
-                all.extend((count > 0).then(|| format!("{what}: {count}; the right `path_use` shows which")));
+                all.extend((count > 0).then(|| format!("{what}: {count}; seeing them requires the right `path_use`")));
             };
-            hidden("packages that are there more than once", &mut report.duplicates);
-            hidden("packages that cannot be read", &mut report.problems);
+            hidden("duplicate packages", &mut report.duplicates);
+            hidden("unreadable packages", &mut report.problems);
         }
         Ok(report)
     }
@@ -204,7 +204,10 @@ impl Session {
     fn admit_source(&self, source: &PackageSource) -> ApiResult<()> {
         match source {
             PackageSource::Path(_) => self.require(Right::PATH_USE, "*").map_err(|error| {
-                error.with_hint("send the package to `POST /api/v1/packages`, as `outrigger plugin install` does with `--server`, or name one in the search paths")
+                error.with_hint(
+                    "upload the package to `POST /api/v1/packages`, as `outrigger plugin install` does \
+                    with `--server`, or name one in the search paths",
+                )
             }),
             PackageSource::Named { .. } | PackageSource::Package(_) => Ok(()),
         }

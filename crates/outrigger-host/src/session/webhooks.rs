@@ -194,8 +194,9 @@ impl Session {
         let mut info = delivery_info(delivery);
         if webhook.allow_private_network && !self.may(Right::NETWORK_OPEN, webhook.name.as_str()) {
             info.status = None;
-            info.error =
-                info.error.map(|_| "the delivery failed; the reason is shown with the right `network_open`".to_owned());
+            info.error = info
+                .error
+                .map(|_| "the delivery failed; seeing the reason requires the right `network_open`".to_owned());
         }
         info
     }

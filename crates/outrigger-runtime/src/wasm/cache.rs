@@ -187,7 +187,8 @@ impl Inner {
             match self.compile_outside(engine, path, &component, program, &measure).await {
                 // The process could not be run, or its code not be used. What is not too large for that is compiled here.
                 Err(fault) if matches!(fault.code, Code::Internal | Code::Io) => {
-                    tracing::warn!(path = %path.display(), %fault, "a component is compiled in this process");
+                    tracing::warn!(path = %path.display(), %fault, "the compiler process failed; compiling the \
+                        component in this process");
                 }
                 outcome => return outcome,
             }
@@ -232,9 +233,9 @@ impl Inner {
                 _ = std::fs::remove_file(&temporary);
                 return Err(fault);
             }
-            tracing::debug!(path = %path.display(), elapsed = ?started.elapsed(), "compiled in a process of its own");
+            tracing::debug!(path = %path.display(), elapsed = ?started.elapsed(), "compiled in a child process");
             load(&engine, &path).ok_or_else(|| {
-                RuntimeFault::new(Code::Internal, "code that was compiled in another process cannot be used".to_owned())
+                RuntimeFault::new(Code::Internal, "failed to load code from the compiler process".to_owned())
             })
         };
         in_background(loading).await?
@@ -254,7 +255,8 @@ impl Inner {
     fn remember(&self, path: &Path, message: &str) {
         self.forget_refused();
         if let Err(error) = replace(&path.with_extension(REFUSED), format!("{}\n{message}", self.limits()).as_bytes()) {
-            tracing::warn!(path = %path.display(), %error, "it could not be noted that a component takes too much to compile");
+            tracing::warn!(path = %path.display(), %error, "failed to record that a component exceeds the compile \
+                limits");
         }
     }
 

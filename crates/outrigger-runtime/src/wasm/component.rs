@@ -111,7 +111,8 @@ fn check_fits(footprint: &Footprint, limits: &Limits) -> Result<(), String> {
     let needed = bytes.saturating_add(initial);
     match needed > limits.memory.as_u64() {
         true => Err(format!(
-            "an instance takes {needed} bytes from the start, in memories, tables and core instances; `[limits] memory` is {}",
+            "an instance needs {needed} bytes at start, for memories, tables and core instances; `[limits] memory` \
+             is {}",
             limits.memory
         )),
         false => Ok(()),

@@ -52,7 +52,8 @@ pub(super) fn of_error(
         return RuntimeFault::new(
             Code::MemoryLimit,
             format!(
-                "{plugin} consists of more than an instance may: {INSTANCES_AT_MOST} core instances, {TABLES_AT_MOST} tables, \
+                "{plugin} exceeds the limits for one instance: {INSTANCES_AT_MOST} core instances, {TABLES_AT_MOST} \
+                 tables, \
                  {MEMORIES_AT_MOST} memories"
             ),
         );
@@ -94,7 +95,9 @@ fn of_stopped(plugin: &PluginName, stopped: Stopped, applied: &Applied) -> Runti
             RuntimeFault::new(Code::Cancelled, format!("the call was cancelled after {:.1?}", applied.took))
         }
         // What was short has been told before.
-        Stopped::Memory => RuntimeFault::new(Code::HostMemoryLimit, format!("{plugin} holds too much in the host")),
+        Stopped::Memory => {
+            RuntimeFault::new(Code::HostMemoryLimit, format!("{plugin} reached its server memory limit"))
+        }
         Stopped::Cpu => RuntimeFault::new(
             Code::CpuLimit,
             format!(

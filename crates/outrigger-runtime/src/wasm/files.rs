@@ -272,7 +272,7 @@ impl Files<'_> {
     /// Room for one more open file.
     fn room(&self) -> FsResult<OpenFile> {
         self.granted.work.open_file().ok_or_else(|| {
-            self.scope.log(LogLevel::Warn, "too many files are open at once".to_owned(), Vec::new());
+            self.scope.log(LogLevel::Warn, "too many open files".to_owned(), Vec::new());
             wasi::ErrorCode::InsufficientMemory.into()
         })
     }

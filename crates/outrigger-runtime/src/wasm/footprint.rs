@@ -46,9 +46,8 @@ impl Footprint {
     /// Why no limit lets it be instantiated, if none does.
     pub(super) fn problem(&self) -> Option<String> {
         let beyond = |count: u64, most: usize| count > most as u64;
-        let problem = |what: &str, count: u64, most: usize| {
-            Some(format!("an instance of it has {count} {what}; at most {most} are run"))
-        };
+        let problem =
+            |what: &str, count: u64, most: usize| Some(format!("an instance has {count} {what}; the limit is {most}"));
         if beyond(self.instances, INSTANCES_AT_MOST) {
             return problem("core instances", self.instances, INSTANCES_AT_MOST);
         }
@@ -59,10 +58,7 @@ impl Footprint {
             return problem("memories", self.memories, MEMORIES_AT_MOST);
         }
         if beyond(self.largest_table, TABLE_ELEMENTS) {
-            return Some(format!(
-                "it has a table of {} elements; at most {TABLE_ELEMENTS} are given",
-                self.largest_table
-            ));
+            return Some(format!("it has a table of {} elements; the limit is {TABLE_ELEMENTS}", self.largest_table));
         }
         None
     }

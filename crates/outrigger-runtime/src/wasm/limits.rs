@@ -20,7 +20,7 @@ pub(super) enum Stopped {
     Cancelled,
     #[error("the call computed for too long")]
     Cpu,
-    #[error("the host holds too much for the call")]
+    #[error("the call reached its server memory limit")]
     Memory,
 }
 

@@ -140,11 +140,15 @@ impl Measure {
         let Bounds { code, functions, largest, tangle, tangles } = *bounds;
         let over = |what: &str, found: u64, limit: u64| Err(format!("{what} {found}; the limit is {limit}"));
         match () {
-            () if self.code > code => over("the bytes of its code are", self.code, code),
-            () if self.functions > functions => over("the number of its functions is", self.functions, functions),
-            () if self.largest > largest => over("the bytes of its largest function are", self.largest, largest),
-            () if self.tangle > tangle => over("blocks times locals of one function are", self.tangle, tangle),
-            () if self.tangles > tangles => over("blocks times locals of all functions are", self.tangles, tangles),
+            () if self.code > code => over("its code size in bytes is", self.code, code),
+            () if self.functions > functions => over("its number of functions is", self.functions, functions),
+            () if self.largest > largest => over("the size in bytes of its largest function is", self.largest, largest),
+            () if self.tangle > tangle => {
+                over("the product of blocks and locals in one function is", self.tangle, tangle)
+            }
+            () if self.tangles > tangles => {
+                over("the product of blocks and locals, summed over all functions, is", self.tangles, tangles)
+            }
             () => Ok(()),
         }
     }
@@ -174,15 +178,15 @@ mod tests {
             assert!(problem.contains(expected), "{problem}");
         };
         let loops = "(loop (br_if 0 (i32.eqz (local.get 0))))".repeat(2_000);
-        check(&format!("(func (param i32) (local {}) {loops})", "i64 ".repeat(3_000)), "blocks times locals of one");
+        check(&format!("(func (param i32) (local {}) {loops})", "i64 ".repeat(3_000)), "blocks and locals in one");
         let few = format!("(func (param i32) (local {}) {})", "i64 ".repeat(185), &loops[..loops.len() / 4]);
-        check(&few.repeat(12), "blocks times locals of all functions");
+        check(&few.repeat(12), "summed over all functions");
         check(&format!("(func {})", "(drop (i64.mul (i64.const 1) (i64.const 2)))".repeat(9_000)), "largest function");
-        check(&"(func)".repeat(6_000), "number of its functions");
+        check(&"(func)".repeat(6_000), "number of functions");
         let middle = format!("(func {})", "(drop (i64.mul (i64.const 1) (i64.const 2)))".repeat(3_000));
-        check(&middle.repeat(30), "bytes of its code");
+        check(&middle.repeat(30), "code size in bytes");
         let table = "(block (br_table 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 (local.get 0)))".repeat(1_000);
-        check(&format!("(func (param i32) (local {}) {table})", "i64 ".repeat(50)), "blocks times locals of one");
+        check(&format!("(func (param i32) (local {}) {table})", "i64 ".repeat(50)), "blocks and locals in one");
         // What tool chains make of ordinary programs is small.
         let hostile = Measure::of(&components::hostile()).expect("it can be measured");
         assert_eq!(hostile.within(&SMALL), Ok(()));

@@ -46,7 +46,10 @@ impl HttpBody for Outflow {
         }
         let elapsed = self.started.get_or_insert_with(Instant::now).elapsed();
         if elapsed > self.patience + Duration::from_secs(self.sent / SLOWEST) {
-            return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer is taken too slowly"))));
+            return Poll::Ready(Some(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client reads the response too slowly",
+            ))));
         }
         let length = self.rest.len().min(PIECE);
         let piece = self.rest.split_to(length);

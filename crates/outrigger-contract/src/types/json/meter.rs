@@ -140,7 +140,7 @@ pub fn members_size(members: &Map<String, Json>) -> usize {
 
 impl Tree<'_> {
     fn of<T, E: Error>(taken: Option<T>) -> Result<T, E> {
-        taken.ok_or_else(|| E::custom("more memory is needed than there is"))
+        taken.ok_or_else(|| E::custom("memory limit exceeded"))
     }
 
     fn text<E: Error>(self, text: &str) -> Result<String, E> {

@@ -138,7 +138,7 @@ impl PackageDocs {
     /// What was left out.
     pub(super) fn note(&self) -> Option<String> {
         let length = self.too_long?;
-        Some(format!("the documentation in the component has {length} bytes and is not shown; the limit is {LONGEST}"))
+        Some(format!("the component's documentation is {length} bytes and is not shown; the limit is {LONGEST}"))
     }
 
     /// The documentation of the one world that the component is of. Its name is not in the component; it is the world

@@ -48,14 +48,14 @@ impl Builder<'_> {
                 Some(culprit) => format!("its type `{culprit}` is"),
                 None => "its types are".to_owned(),
             };
-            let reason = format!("{what} too large: written out, more than {MOST_OF_A_FUNCTION} values");
+            let reason = format!("{what} too large: more than {MOST_OF_A_FUNCTION} values when expanded");
             return Err(Obstacle::Refused(reason));
         }
         weights.spent = weights.spent.saturating_add(weight);
         if weights.spent > MOST_OF_ALL {
             let reason = format!(
-                "the types of this function and of those before it are too large: written out for each function, more than \
-                 {MOST_OF_ALL} values"
+                "the types of this function and the previous ones are too large: more than {MOST_OF_ALL} values when \
+                 expanded"
             );
             return Err(Obstacle::Refused(reason));
         }

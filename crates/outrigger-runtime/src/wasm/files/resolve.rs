@@ -27,25 +27,26 @@ pub(super) struct Surroundings<'a> {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
     #[error(
-        "`{path}` leads through the symbolic link {link}, and plugins may write to the folder {folder}, where they can \
-         make it lead anywhere; ask for the path that is meant, without the link"
+        "`{path}` contains the symbolic link {link}, which plugins could redirect because they may write to \
+         {folder}; ask for \
+         the link's target instead"
     )]
     PlantedLink { path: String, link: String, folder: String },
-    #[error("`{path}` leads through too many symbolic links; ask for the path that is meant, without links")]
+    #[error("`{path}` contains too many symbolic links; ask for their target instead")]
     Loop { path: String },
     #[error(
-        "`{path}` {relation} Outrigger's data directory {protected}, which holds its keys and its database; ask for \
-         a folder that does not"
+        "`{path}` {relation} Outrigger's data directory {protected}, which contains its keys and its database; ask for \
+         another folder"
     )]
     Protected { path: String, relation: &'static str, protected: String },
     #[error(
-        "`{path}` leads to the processes of this machine, Outrigger's own included; ask for the single file that is \
-         needed, for example /proc/loadavg"
+        "`{path}` exposes the processes of this machine, including Outrigger; ask for a single file, for \
+         example /proc/loadavg"
     )]
     Processes { path: String },
     #[error(
-        "`{path}` is granted to read, but lies in `{folder}`, which is granted to write with all below it; leave \
-         out one of the two"
+        "`{path}` is granted for reading, but lies in `{folder}`, which is granted for writing; remove one of \
+         the two permissions"
     )]
     Narrower { path: String, folder: String },
 }
@@ -249,7 +250,7 @@ pub(super) fn replaceable_in<'a>(
 /// A text for why an open failed.
 pub(super) fn explain(error: Errno) -> String {
     match error {
-        Errno::LOOP => "there is a symbolic link on the way to it that was not there when it was granted".to_owned(),
+        Errno::LOOP => "its path contains a symbolic link that was added after the grant".to_owned(),
         other => std::io::Error::from(other).to_string(),
     }
 }

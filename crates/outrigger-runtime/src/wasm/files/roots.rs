@@ -120,7 +120,7 @@ impl Root {
         match open(self) {
             Err(RootError::Replaced(message)) => Err(RuntimeFault::new(Code::FileGrantChanged, message)),
             Err(RootError::Io(Errno::NOSYS)) => {
-                let message = "files can be granted on Linux 5.6 or later only, which has `openat2`";
+                let message = "granting files requires Linux 5.6 or later (`openat2`)";
                 Err(RuntimeFault::new(Code::Unsupported, message))
             }
             Err(RootError::Io(error)) => {
@@ -177,7 +177,7 @@ impl Root {
 
     fn plain(&self, path: &str, flags: OFlags) -> Result<OwnedFd, RootError> {
         open_plain(path, flags).map_err(|error| match error {
-            Errno::LOOP => RootError::Replaced(self.changed("a symbolic link is on the way to it now")),
+            Errno::LOOP => RootError::Replaced(self.changed("its path now contains a symbolic link")),
             other => RootError::Io(other),
         })
     }
@@ -188,10 +188,10 @@ impl Root {
         match self.expected {
             Some(expected) if expected == resolve::identity(stat) => Ok(()),
             Some(_) => Err(RootError::Replaced(
-                self.changed(&format!("another folder is there now, and plugins may write to {folder}")),
+                self.changed(&format!("another folder is in its place, and plugins may write to {folder}")),
             )),
             None => Err(RootError::Replaced(
-                self.changed(&format!("it was not there then, and plugins may write to {folder}")),
+                self.changed(&format!("it did not exist then, and plugins may write to {folder}")),
             )),
         }
     }
@@ -200,7 +200,8 @@ impl Root {
         let Self { path, real, .. } = self;
         let shown = if path == real.trim_end_matches('/') { path.clone() } else { format!("{path} ({real})") };
         format!(
-            "`{shown}` is not what was granted: {how}; install the same package again and approve it, to grant what is there now"
+            "`{shown}` is not what was granted: {how}; to grant what is there now, install the same package again \
+             and approve it"
         )
     }
 }

@@ -379,7 +379,7 @@ impl HostDescriptor for Files<'_> {
             return Err(ErrorCode::NotDirectory.into());
         }
         if *self.listings >= LISTINGS_AT_MOST {
-            let message = format!("more than {LISTINGS_AT_MOST} listings of folders are open at once");
+            let message = format!("more than {LISTINGS_AT_MOST} directory listings are open at once");
             self.scope.log(outrigger_engine::runtime::LogLevel::Warn, message, Vec::new());
             return Err(ErrorCode::InsufficientMemory.into());
         }
