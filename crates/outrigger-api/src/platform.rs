@@ -68,8 +68,8 @@ pub trait Door: Debug + Send + Sync {
         None
     }
     /// Notes durably that a request is begun which is to be done once, unless there is one in its place already. `place` and
-    /// `body` are hashes: of who sent it, where to and under which key, and of what it says. `owner` is the id of the caller's
-    /// key, or `local`: each has a share of what is kept.
+    /// `body` are hashes: of who sent it, where to and under which key, and of what it says. `owner` is the id of the
+    /// caller's key, or `local`: each has a fair share of the kept records.
     async fn request_begin(&self, place: [u8; 32], body: [u8; 32], owner: &str) -> ApiResult<Begun>;
     /// Notes durably that it has ended, with what is to be answered when it is sent again.
     async fn request_end(&self, place: [u8; 32], answer: Option<Vec<u8>>) -> ApiResult<()>;

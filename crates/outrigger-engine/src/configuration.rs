@@ -171,7 +171,7 @@ pub(crate) fn lay_over(
     seal(vault, manifest, values, present)
 }
 
-/// Faults of a configuration that are told.
+/// The maximum number of reported faults of a configuration.
 const MOST_FAULTS: usize = 50;
 
 fn compiled(manifest: &Manifest) -> Result<CompiledSchema, Failure> {

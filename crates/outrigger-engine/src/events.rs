@@ -63,14 +63,14 @@ impl NewEvent {
 }
 
 impl NewEvent {
-    /// Whose it is: that of the plugin that it is about, by name.
+    /// The owner: the plugin that the event is about, with the event's name as source.
     #[must_use]
     pub fn owner(&self) -> Owner {
         let account = self.plugin.as_ref().map_or_else(|| "system".to_owned(), |plugin| format!("plugin {plugin}"));
         Owner { account, source: self.name.to_string() }
     }
 
-    /// The bytes it takes in a store.
+    /// Its size in the store, in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         ROW_BYTES + self.payload.to_string().len() as u64
@@ -93,7 +93,7 @@ impl EventRecord {
     }
 }
 
-/// Checks that an event carries no more than it may, and answers how many bytes that are.
+/// Checks the size of an event's payload, and returns it.
 pub(crate) fn check_payload(name: &HookName, payload: &Json) -> Result<u64, Failure> {
     let length = payload.to_string().len();
     if length <= LONGEST_PAYLOAD {
@@ -107,7 +107,7 @@ pub(crate) fn check_payload(name: &HookName, payload: &Json) -> Result<u64, Fail
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     appended: watch::Sender<()>,
-    /// Bytes that were written since it was last asked whether they are much.
+    /// Bytes written since the last pruning was due.
     written: AtomicU64,
 }
 
@@ -117,7 +117,7 @@ impl Events {
         self.appended.send_replace(());
     }
 
-    /// Whether so many bytes were written since the last time that they were.
+    /// Whether this many bytes were written since the last time that this returned true.
     pub(crate) fn has_written(&self, bytes: u64) -> bool {
         let much = self.written.load(Ordering::Relaxed) >= bytes;
         if much {

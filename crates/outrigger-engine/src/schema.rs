@@ -1,8 +1,9 @@
-//! JSON Schemas that plugins bring, of what hooks carry and of configurations: compiled within limits, and what it takes to hold
-//! a value to one is known before it begins, because a validator cannot be interrupted.
+//! JSON Schemas from plugins, for hook payloads and configurations. They are compiled within limits, and the cost of a
+//! validation is computed before it starts, because a validator cannot be interrupted.
 //!
-//! Both kinds of schema have only words that speak of a value by itself (`type`, `properties`, `enum`, `pattern` and the like), so
-//! each part of a value meets exactly one part of the schema, and the cost is a sum over both.
+//! Both kinds of schema have only keywords without combinations or references (`type`, `properties`, `enum`, `pattern`
+//! and the like). So each part of a value is validated against exactly one part of the schema, and the cost is a sum
+//! over both.
 
 use std::collections::HashMap;
 
@@ -10,26 +11,26 @@ use jsonschema::{PatternOptions, Validator};
 use regex_automata::nfa::thompson;
 use serde_json::{Map, Value as Json};
 
-/// Bytes that a pattern may take once it is compiled, which may be far more than it takes to write it.
+/// The maximum size of a compiled pattern, in bytes. It can be much larger than the pattern's text.
 const LARGEST_PATTERN: usize = 1 << 20;
-/// The same for all patterns of a schema together.
+/// The maximum size of all compiled patterns of a schema together.
 const LARGEST_PATTERNS: usize = 2 << 20;
-/// How much work it may be to hold a value to a schema. A unit is about ten nanoseconds.
+/// The work limit for one validation. A unit is about ten nanoseconds.
 pub(crate) const MOST_WORK: u64 = 5_000_000;
-/// What is done at once, without going to a thread for it.
+/// Work up to this cost is done in place, without another thread.
 pub(crate) const LITTLE_WORK: u64 = 100_000;
-/// Bytes of a compiled pattern that are about one of its states. A search takes at worst the number of states times the length
-/// of the text.
+/// The approximate size of a state of a compiled pattern, in bytes. The worst-case cost of a search is the number of
+/// states times the length of the text.
 const BYTES_OF_A_STATE: usize = 24;
 
-/// A schema that values can be held to.
+/// A compiled schema.
 #[derive(Debug)]
 pub(crate) struct CompiledSchema {
     pub(crate) validator: Validator,
     root: Node,
 }
 
-/// Holding a value to its schema would be too much work.
+/// The validation would exceed the work limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("validation is too expensive; the limit is reached at `{path}`")]
 pub(crate) struct TooMuchWork {
@@ -37,14 +38,14 @@ pub(crate) struct TooMuchWork {
     path: String,
 }
 
-/// What one part of the schema costs.
+/// The cost of one part of the schema.
 #[derive(Debug, Default)]
 struct Node {
-    /// For any value.
+    /// Per value.
     once: u64,
-    /// For each byte of a text.
+    /// Per byte of a text.
     byte: u64,
-    /// Values to choose from, and their bytes.
+    /// The number of `enum` values, and their size in bytes.
     choices: u64,
     choice_bytes: u64,
     unique: bool,
@@ -57,7 +58,7 @@ impl CompiledSchema {
     /// Compiles a schema. Patterns are matched in linear time.
     ///
     /// # Errors
-    /// It is no schema, or its patterns take too much room once they are compiled.
+    /// The schema is invalid, or its compiled patterns are too large.
     pub(crate) fn compile(schema: &Json) -> Result<Self, String> {
         let mut left = LARGEST_PATTERNS;
         let root = Node::of(schema, &mut left)?;
@@ -67,10 +68,10 @@ impl CompiledSchema {
         Ok(Self { validator, root })
     }
 
-    /// How much work it is to hold a value to it.
+    /// Deducts the cost of validating a value.
     ///
     /// # Errors
-    /// More than is left.
+    /// The cost exceeds the remaining work.
     pub(crate) fn cost(&self, value: &Json, left: u64) -> Result<u64, TooMuchWork> {
         let mut budget = Budget { left, path: Vec::new() };
         match budget.spend_on(&self.root, value) {
@@ -118,7 +119,7 @@ impl Node {
     }
 }
 
-/// Bytes of a pattern once it is compiled.
+/// The size of a compiled pattern, in bytes.
 fn pattern_size(pattern: &str) -> Result<usize, String> {
     let translated = jsonschema_regex::to_rust_regex(pattern)
         .map_err(|()| format!("the pattern `{}` is not a regular expression", shorten(pattern)))?;
@@ -133,10 +134,10 @@ fn pattern_size(pattern: &str) -> Result<usize, String> {
     Ok(nfa.memory_usage())
 }
 
-/// How much work a search for a pattern is, for each byte of the text.
+/// The cost of a pattern search per byte of the text.
 ///
 /// # Errors
-/// It is no pattern, or takes more bytes than that once it is compiled.
+/// The pattern is invalid, or larger than the limit when compiled.
 pub(crate) fn states(pattern: &str, largest: usize) -> Result<u64, thompson::BuildError> {
     compile_pattern(pattern, largest).map(|nfa| (nfa.memory_usage() / BYTES_OF_A_STATE) as u64)
 }
@@ -146,7 +147,7 @@ fn compile_pattern(pattern: &str, largest: usize) -> Result<thompson::NFA, thomp
     thompson::Compiler::new().configure(config).build(pattern)
 }
 
-/// About how many bytes a value has as JSON.
+/// The approximate size of a value, in bytes of JSON.
 fn bytes(value: &Json) -> u64 {
     match value {
         Json::Null | Json::Bool(_) | Json::Number(_) => 8,
@@ -156,7 +157,7 @@ fn bytes(value: &Json) -> u64 {
     }
 }
 
-/// What may still be spent, and where it is being spent.
+/// The remaining work, and the current place in the value.
 struct Budget<'v> {
     left: u64,
     path: Vec<std::borrow::Cow<'v, str>>,
@@ -168,11 +169,11 @@ impl<'v> Budget<'v> {
         Some(())
     }
 
-    /// None where it is too much; `path` then leads there.
+    /// None if the work limit is exceeded; `path` is then the place.
     fn spend_on(&mut self, node: &Node, value: &'v Json) -> Option<()> {
         self.spend(8 + node.once)?;
         if node.choices > 0 {
-            // Each choice is compared as far as it is like the value.
+            // Comparing an `enum` value stops at the first difference.
             let compared = node.choice_bytes.min(node.choices.saturating_mul(bytes(value)));
             self.spend(node.choices.saturating_add(compared / 8))?;
         }
@@ -181,7 +182,7 @@ impl<'v> Budget<'v> {
             Json::String(text) => self.spend((text.len() as u64).saturating_mul(node.byte) + text.len() as u64 / 8),
             Json::Array(items) => {
                 if node.unique {
-                    // They are hashed; numbers beyond 2^53 share a hash with up to 2,047 others.
+                    // Items are hashed; a number above 2^53 shares its hash with up to 2,047 others.
                     let count = items.len() as u64;
                     self.spend(bytes(value) / 8 + count.saturating_mul(count.min(2_048)) / 8)?;
                 }
@@ -221,7 +222,7 @@ mod tests {
         CompiledSchema::compile(schema).unwrap_or_else(|error| panic!("{schema}: {error}"))
     }
 
-    /// The place at which the limit is reached; none where the value can be held to the schema.
+    /// The place at which the limit is reached; none if the validation is within the limit.
     fn too_much(schema: &Json, value: &Json) -> Option<String> {
         compiled(schema).cost(value, MOST_WORK).err().map(|TooMuchWork { path }| path)
     }
@@ -234,7 +235,7 @@ mod tests {
             assert_eq!(too_much(&schema, &attack).as_deref(), Some("/code"), "{pattern}");
             assert_eq!(too_much(&schema, &json!({"code": "0110"})), None, "{pattern}");
         }
-        // What people write is held to what people send.
+        // Ordinary schemas with ordinary values.
         for pattern in ["^[a-z0-9]+(-[a-z0-9]+)*$", "^/", r"^[\w.+-]+@[\w-]+\.[\w.]+$", r"^\d{4}-\d{2}-\d{2}$"] {
             let schema = json!({"pattern": pattern});
             assert_eq!(too_much(&schema, &json!("ada-okafor".repeat(1_000))), None, "{pattern}");
@@ -269,7 +270,7 @@ mod tests {
 
     #[test]
     fn s03_formats_and_many_members_are_within_the_bound_and_quick() {
-        // What is let through ends in good time, whatever it is, also without optimisation.
+        // Accepted validations are fast, even without optimization.
         let members = |value: Json| Json::Object((0..9_000).map(|name| (name.to_string(), value.clone())).collect());
         for (schema, value) in [
             (json!({"additionalProperties": {"format": "email"}}), members(json!("a.a.a.a.a.a.a@example.org"))),

@@ -61,7 +61,7 @@ pub(crate) struct CallServices {
     deadline: Instant,
     /// The calls that led to this one, the outermost first.
     chain: Vec<FunctionRef>,
-    /// Who began that chain.
+    /// The origin of that chain.
     origin: Origin,
     staged: Option<Arc<StagedState>>,
     calls: Calls,
@@ -73,7 +73,7 @@ pub(crate) struct CallServices {
     firings: OnceLock<Arc<AtomicU32>>,
 }
 
-/// What a write to the state counts for at least.
+/// The minimum size at which a state write counts.
 const FEWEST_STATE_BYTES: u64 = 64;
 /// Bytes of what a plugin has a hook carry.
 const LONGEST_PAYLOAD: usize = 256 << 10;
@@ -190,7 +190,7 @@ impl CallServices {
         Caller::Plugin(Arc::new(PluginCaller { chain, origin: self.origin.clone() }))
     }
 
-    /// Takes room for a write to the state from what the plugin may write a minute.
+    /// Takes a state write from the quota of the plugin.
     fn take_room(&self, bytes: u64) -> Result<(), StateError> {
         let taken = self.subject.revision().writes.take(Kind::State, bytes + FEWEST_STATE_BYTES, Instant::now());
         taken.map_err(|wait| {

@@ -58,10 +58,10 @@ pub struct WebhookRecord {
     pub sealed: serde_json::Value,
     /// Plain HTTP is meant.
     pub allow_http: bool,
-    /// Private, loopback and link-local addresses are meant too: all while `opened_by` may open them, else those in the
-    /// operator's list.
+    /// Also allow private, loopback and link-local addresses: all of them while `opened_by` has the right to open them,
+    /// otherwise those in the operator's list.
     pub allow_private_network: bool,
-    /// Who opened private networks to it. Their right is asked again at each delivery.
+    /// Who opened private networks to it. Each delivery checks their right again.
     #[serde(default)]
     pub opened_by: Option<Owner>,
     /// It is told of what happened from then on: since it was made, switched on, moved to another server, or given other
@@ -89,7 +89,7 @@ pub struct WebhookSpec {
     pub headers: Option<BTreeMap<String, SecretText>>,
     pub allow_http: bool,
     pub allow_private_network: bool,
-    /// Who wants it, where they may open private networks.
+    /// The caller, if they may open private networks.
     pub opened_by: Option<Owner>,
 }
 
@@ -118,7 +118,7 @@ pub struct DeliveryRecord {
 }
 
 impl DeliveryRecord {
-    /// Whose share of what is kept it counts for: that of its webhook, by the event's name.
+    /// The owner: its webhook, with the event's name as source.
     #[must_use]
     pub fn owner_of_row(&self) -> crate::store::Owner {
         crate::store::Owner { account: format!("webhook {}", self.webhook), source: self.name.to_string() }
@@ -146,7 +146,7 @@ pub struct Posting {
     pub url: Url,
     /// Which addresses may be connected to, whatever the name resolves to.
     pub access: HostAccess,
-    /// Networks that may be connected to besides.
+    /// Additional networks that webhooks may reach.
     pub networks: Arc<[Network]>,
     pub headers: Vec<(String, SecretText)>,
     pub body: String,

@@ -1,4 +1,4 @@
-//! Free space. Whatever writes a lot stops before the disk is full, so that the database still finds room.
+//! Free disk space. Large writers stop before the disk is full, so that the database can still write.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use outrigger_api::{ApiError, ApiResult, Code};
 use outrigger_store::free_bytes;
 
-/// What is left to the database besides its reserve, in bytes.
+/// The space that is left for the database in addition to its reserved space, in bytes.
 const LEFT: u64 = 4 << 20;
-/// How much is written between two looks.
+/// How much is written between two checks.
 const STEP: u64 = 1 << 20;
 
-/// Refuses where so many bytes more would leave too little.
+/// Fails if writing this many bytes would leave too little space.
 ///
 /// # Errors
 /// `disk_full`
@@ -22,13 +22,13 @@ pub(crate) fn require(folder: &Path, bytes: u64) -> ApiResult<()> {
     Err(ApiError::new(Code::DiskFull, message))
 }
 
-/// What is free and what is needed, where that is not enough. Where the free space is not known, it is tried.
+/// The free and the needed space, if the free space is not enough. None if the free space is unknown.
 fn lacking(folder: &Path, bytes: u64) -> Option<(u64, u64)> {
     let (free, needed) = (free_bytes(folder).ok()?, bytes.saturating_add(LEFT));
     (free < needed).then_some((free, needed))
 }
 
-/// The code of a failure to write.
+/// The error code of a failed write.
 pub(crate) fn code_of(error: &io::Error, otherwise: Code) -> Code {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Code::DiskFull,
@@ -41,7 +41,7 @@ pub(crate) fn code_of(error: &io::Error, otherwise: Code) -> Code {
 pub(crate) struct Careful<W> {
     inner: W,
     folder: PathBuf,
-    /// What may be written until the next look.
+    /// Bytes until the next check.
     allowed: u64,
 }
 

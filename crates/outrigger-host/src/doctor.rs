@@ -52,7 +52,7 @@ fn data_directory(root: &Path) -> DoctorCheck {
     check(name, CheckOutcome::Ok, format!("{} can be written to", root.display()))
 }
 
-/// Whether other users can change or read what only this one should.
+/// Checks that other users cannot change or read the data directory.
 fn permissions(root: &Path) -> Vec<DoctorCheck> {
     let name = "permissions";
     let findings = ownership::everything(root);
@@ -69,10 +69,10 @@ fn permissions(root: &Path) -> Vec<DoctorCheck> {
     shown.collect()
 }
 
-/// Less free space than this is worth a warning: in bytes.
+/// Warn below this much free disk space, in bytes.
 const LITTLE: u64 = 256 << 20;
 
-/// Whether writes are taken, and whether there is room for more.
+/// Checks that the database accepts writes, and the free disk space.
 fn disk(engine: &Engine) -> DoctorCheck {
     let name = "disk";
     let store = engine.store();
@@ -151,11 +151,11 @@ fn unwell(engine: &Engine, HealthView { record, next_check: _ }: HealthView) -> 
     }
 }
 
-/// Plugins that run with less than they were granted, because the operator's ceiling is lower.
+/// Plugins whose limits are lowered by the operator's ceiling.
 async fn limits(engine: &Engine) -> Vec<DoctorCheck> {
     let mut checks = Vec::new();
     for (record, _) in engine.plugins() {
-        // One that cannot be read is told of elsewhere.
+        // Another check reports unreadable revisions.
         let Ok(revision) = engine.revision(&record.active).await else { continue };
         let capped = engine.options().ceiling.cap(&mut revision.manifest.clone());
         if !capped.is_empty() {
@@ -171,7 +171,7 @@ async fn limits(engine: &Engine) -> Vec<DoctorCheck> {
     checks
 }
 
-/// Hooks that refuse everything, because a fail-closed subscriber cannot be asked.
+/// Hooks that refuse everything, because a fail-closed subscriber is unavailable.
 fn hooks(engine: &Engine) -> Vec<DoctorCheck> {
     let closed = engine.closed_hooks();
     if closed.is_empty() {

@@ -1,6 +1,6 @@
-//! What a package takes over from the plugin of its name: secrets, state, grants, a part in hooks. Whoever may not grant these
-//! may not hand them to other code either. A package inherits them without asking only where it and the installed version
-//! are signed with the same trusted key; see ADR 31.
+//! Inheritance: a package takes over secrets, state, grants and subscriptions from the installed plugin of the same
+//! name. A caller who may not grant these may not give them to other code either. No approval is needed if both
+//! versions are signed with the same trusted key; see ADR 31.
 
 use outrigger_api::{ApiError, ApiResult, Code, SignatureInfo, SignatureWord};
 use outrigger_contract::{Grant, HookKind, Manifest, PluginName};
@@ -16,7 +16,7 @@ use crate::overrides::HostOverrides;
 use crate::packages::Packages;
 use crate::signatures;
 
-/// What a package takes over from another maker's.
+/// What a package takes over from a plugin of another publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TakeOver {
     plugin: PluginName,
@@ -25,13 +25,13 @@ pub(crate) struct TakeOver {
 }
 
 impl TakeOver {
-    /// What it takes over and why that is not a matter of course, for people.
+    /// A sentence with what it takes over, and why this needs approval.
     pub(crate) fn sentence(&self) -> String {
         let Self { plugin, held, reason } = self;
         format!("it takes over {} of `{plugin}`, but may be from another publisher: {reason}", list(held))
     }
 
-    /// For whoever may not approve it.
+    /// The error for a caller who may not approve it.
     pub(crate) fn refusal(&self) -> ApiError {
         let message = format!("the package needs approval: {}", self.sentence());
         ApiError::new(Code::GrantRequired, message).with_hint(format!(
@@ -52,7 +52,7 @@ fn list(parts: &[String]) -> String {
     }
 }
 
-/// Why a package is not known to be of the same maker as the installed version. None where it is.
+/// Why a package is not known to have the same publisher as the installed version. None if it is.
 fn other_maker(installed: Option<&SignatureInfo>, package: &SignatureInfo) -> Option<String> {
     let is_valid = |signature: &SignatureInfo| signature.state == SignatureWord::Valid;
     let signer = |signature: &SignatureInfo| {
@@ -72,7 +72,7 @@ fn other_maker(installed: Option<&SignatureInfo>, package: &SignatureInfo) -> Op
     }
 }
 
-/// What the plugin of a name holds that a package of that name would get. `manifest` is the package's.
+/// Everything that a package would take over from the plugin of the same name. `manifest` is the package's.
 async fn held(
     engine: &Engine,
     overrides: &HostOverrides,
@@ -100,7 +100,7 @@ async fn held(
             held.push(format!("the grants ({})", granted.describe().join("; ")));
         }
     }
-    // Whoever wrote the package decides which of its keys are secrets. What the installed version said of them counts.
+    // The package's own manifest cannot decide which keys are secrets; the manifest of the installed version does.
     let is_plain = |key: &str| {
         let known = installed.and_then(|revision| revision.manifest.configuration.get(key));
         known.is_some_and(|property| !property.secret)
@@ -128,7 +128,7 @@ async fn held(
     Ok(held)
 }
 
-/// What a package takes over that is not known to be of the maker of the installed version.
+/// What a package takes over, if it is not known to have the same publisher as the installed version.
 pub(crate) async fn take_over(
     packages: &Packages,
     installed: Option<&RevisionRecord>,
@@ -148,19 +148,19 @@ pub(crate) async fn take_over(
     Ok(reason.map(|reason| TakeOver { plugin: manifest.name.clone(), held, reason }))
 }
 
-/// Refuses to go back to a version where that takes an approval which the caller may not give: it was granted more than the
-/// installed version has, gives up guards, or was made by somebody else.
+/// Refuses a rollback that needs an approval which the caller may not give: the previous version asks for more than was
+/// granted, gives up guards, or has another publisher.
 pub(crate) async fn admit_rollback(packages: &Packages, _lock: &PackagesLock, name: &PluginName) -> ApiResult<()> {
     let engine = packages.engine();
     let predecessor = engine.store().predecessor_fetch(name).await.map_err(convert::store_error)?;
-    // Where there is nothing to go back to, that is for the engine to say.
+    // Without a previous version, the engine reports the error.
     let Some(predecessor) = predecessor else { return Ok(()) };
     let (record, _) = engine.plugin(name).map_err(convert::error)?;
     let installed = engine.revision(&record.active).await.map_err(convert::error)?;
     let former = engine.revision(&predecessor.digest).await.map_err(convert::error)?;
     let granted = engine.store().grant_fetch(&record.active).await.map_err(convert::store_error)?;
     let granted = granted.map(|record| record.grant).unwrap_or_default();
-    // Its paths lead where they did when it was granted them.
+    // Its paths are compared as they were resolved for its own grant.
     let own = engine.store().grant_fetch(&former.digest).await.map_err(convert::store_error)?;
     let asked = engine.asked(&former.manifest);
     let permissions = own.map_or_else(|| asked.permissions.clone(), |record| record.grant.permissions);
@@ -178,7 +178,7 @@ pub(crate) async fn admit_rollback(packages: &Packages, _lock: &PackagesLock, na
     }
 }
 
-/// What a package asks for beyond what was granted, and what its manifest gives up that others rely on.
+/// Everything that needs approval: what a package asks for beyond its grant, and guards that its manifest gives up.
 pub(crate) fn needs_approval(engine: &Engine, manifest: &Manifest, asked: &Grant, granted: &Grant) -> Vec<String> {
     let mut needs = asked.beyond(granted).describe();
     needs.extend(

@@ -150,8 +150,8 @@ impl Session {
                 self.host.engine.audit_soon(entry);
                 return Err(error);
             }
-            // It was refused before anything was done, as all writes are for now, which the process's own log says. Entries
-            // of each would use up the space that is reserved for what is done.
+            // Refused before anything was done, like all writes at present, which the server's log reports. Records of
+            // each would use up the reserved space.
             Err(error) if takes_no_writes && !destroys && is_of_the_disk(error.code) => return Err(error),
             Err(error) => {
                 entry.code = Some(error.code);
@@ -197,7 +197,7 @@ const fn is_of_the_disk(code: Code) -> bool {
 #[async_trait]
 impl Platform for Session {
     fn admit(&self, right: &str, name: Option<&str>) -> ApiResult<()> {
-        // Routes name rights of the table; one that is not there is nobody's.
+        // Routes name existing rights; nobody has an unknown one.
         let right = right.parse::<Right>().map_err(|unknown| ApiError::new(Code::Internal, unknown.to_string()))?;
         match name {
             Some(name) => self.require(right, name),
@@ -217,7 +217,7 @@ impl Platform for Session {
 
     async fn close(&self) -> ApiResult<()> {
         if matches!(self.who, Who::Local) {
-            // When a key was last used is worth less than a shutdown that goes on to its end.
+            // A complete shutdown matters more than the time a key was last used.
             if let Err(error) = self.host.keys.close().await {
                 tracing::warn!(%error, "failed to record when keys were last used");
             }

@@ -21,7 +21,7 @@ pub(crate) async fn list(store: &dyn Store) -> ApiResult<Vec<TemplateSummary>> {
     Ok(all)
 }
 
-/// Checks or renders a template, where that holds up nobody.
+/// Checks or renders a template outside the async workers.
 pub(crate) async fn at_work<T: Send + 'static>(work: impl FnOnce() -> ApiResult<T> + Send + 'static) -> ApiResult<T> {
     heavy::off_workers(work).await.unwrap_or_else(|failure| Err(convert::error(failure)))
 }

@@ -26,36 +26,36 @@ use crate::packages::{in_background, package_error};
 
 /// How long a package waits to be installed.
 const KEPT: Duration = Duration::from_hours(1);
-/// How many may wait or be on their way at once, and their bytes.
+/// The limits for all uploads, in progress and stored: number and bytes.
 const MOST: usize = 32;
 const MOST_BYTES: u64 = 1 << 30;
-/// Of these, how many of one key.
+/// The limits for the uploads of one key.
 const MOST_OF_ONE: usize = 8;
 const MOST_BYTES_OF_ONE: u64 = 256 << 20;
-/// How many are unpacked at once to be read.
+/// The number of uploads that are unpacked at the same time.
 const READ_AT_ONCE: usize = 2;
 
 /// The folder of packages that wait.
 #[derive(Debug)]
 pub(crate) struct Uploads {
     folder: PathBuf,
-    /// What is on the disk, of whom.
+    /// The uploads on the disk, by key.
     places: Arc<Mutex<Vec<Taken>>>,
-    /// The places of packages that wait.
+    /// The reservations of stored uploads.
     waiting: Mutex<HashMap<Digest, Place>>,
     reading: Semaphore,
 }
 
-/// What one package takes.
+/// The usage of one upload.
 #[derive(Debug)]
 struct Taken {
     id: u64,
-    /// The key; none for the administrator of the data directory.
+    /// The uploading key; none for the administrator of the data directory.
     sender: Option<String>,
     bytes: u64,
 }
 
-/// The place of a package on the disk, given back when it is dropped.
+/// A reservation of disk space for an upload, released when it is dropped.
 #[derive(Debug)]
 struct Place {
     id: u64,
@@ -63,7 +63,7 @@ struct Place {
 }
 
 impl Place {
-    /// Takes more, before it is written.
+    /// Reserves more bytes, before they are written.
     fn grow(&self, bytes: u64) -> ApiResult<()> {
         let mut places = self.places.lock();
         let all: u64 = places.iter().map(|taken| taken.bytes).sum();
@@ -114,7 +114,7 @@ impl Uploads {
         Self { folder, places: Arc::default(), waiting: Mutex::default(), reading }
     }
 
-    /// The folder, made where it is not there.
+    /// The folder, created if it does not exist.
     pub(crate) fn folder(&self) -> ApiResult<PathBuf> {
         make_private_folder(&self.folder)
             .map_err(|error| failed(&format!("{} cannot be used", self.folder.display()), &error))?;
@@ -122,7 +122,7 @@ impl Uploads {
     }
 
     /// Writes a package down while it arrives, and reads it. Stops at the first thing that is wrong.
-    /// `sender` is the key of who sends it.
+    /// `sender` is the uploading key.
     pub(crate) async fn receive(&self, upload: PackageUpload, sender: Option<&str>) -> ApiResult<Arrived> {
         let PackageUpload { kind, size, digest, content } = upload;
         let limit = PackageLimits::default().archive.as_u64();

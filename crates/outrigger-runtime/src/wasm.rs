@@ -1,11 +1,11 @@
 //! WebAssembly components.
 //!
 //! Read in this order: [`engine`] (how code is compiled and interrupted), [`component`] (what a file must be),
-//! [`measure`] and [`compiler`] (what compiling takes, and a process of its own for it), [`cache`] (compiled code),
-//! [`revision`] (what can be called, and the pool of instances), [`instance`] (one call under its limits), [`turns`] (calls
-//! that compute for long take turns), [`fault`] (how it fails), [`abi`] (values in and out), [`state`] (what an instance may
-//! reach) and,
-//! behind that, [`scope`], [`output`], [`services`], [`wasi`], [`files`], [`sockets`], [`http`] and [`network`].
+//! [`measure`] and [`compiler`] (the cost of compiling, and the compiler process), [`cache`] (compiled code),
+//! [`revision`] (what can be called, and the pool of instances), [`instance`] (one call under its limits), [`turns`]
+//! (long-running calls take turns), [`fault`] (how it fails), [`abi`] (values in and out), [`state`] (what an instance
+//! may reach) and, behind that, [`scope`], [`output`], [`services`], [`wasi`], [`files`], [`sockets`], [`http`] and
+//! [`network`].
 //!
 //! What must not happen: that a plugin reaches anything without a grant; that one call's limit, trap or cancel is
 //! felt by another; that a call outlives its deadline; that something a plugin gives makes the host allocate without
@@ -55,7 +55,7 @@ use files::GrantedFiles;
 use revision::Revision;
 use state::{Grants, State};
 
-/// Reading the types of a component is work by its size; nobody needs to do it for many at once.
+/// The number of concurrent inspections. The cost of reading a component's types grows with its size.
 const INSPECTED_AT_ONCE: usize = 2;
 
 /// Options of [`WasmRuntime`].
@@ -65,17 +65,18 @@ pub struct WasmOptions {
     pub compiled_cache: PathBuf,
     /// The largest component that is read, in bytes.
     pub max_component_bytes: u64,
-    /// The folder of the platform itself, which no plugin may be granted, nor anything in it or above it.
+    /// The platform's own folder. It, its contents and its parents are never granted to a plugin.
     pub protected: Option<PathBuf>,
-    /// The program that compiles what is more than small: one that calls [`compile_if_asked`]. Without it, this process compiles
-    /// everything, and takes only what is far smaller.
+    /// The program that compiles larger components: one that calls [`compile_if_asked`]. Without it, this process
+    /// compiles everything, with lower size limits.
     pub compiler: Option<PathBuf>,
-    /// What compiling one component may take.
+    /// The limits for compiling one component.
     pub compile_limits: CompileLimits,
 }
 
 impl WasmOptions {
-    /// The defaults, with compiled code in this folder. This program compiles, where it has called [`compile_if_asked`].
+    /// The defaults, with compiled code in this folder. This program is the compiler if it has called
+    /// [`compile_if_asked`].
     #[must_use]
     pub fn new(compiled_cache: impl Into<PathBuf>) -> Self {
         Self {
@@ -97,7 +98,7 @@ pub struct WasmRuntime {
     tls: TlsClient,
     max_component_bytes: u64,
     protected: Option<PathBuf>,
-    /// How many components are inspected at once.
+    /// The number of components that are inspected at the same time.
     inspecting: Semaphore,
 }
 
@@ -139,7 +140,7 @@ fn empty_folder(path: &Path) -> Result<File, RuntimeFault> {
     })
 }
 
-/// Runs what blocks where blocking is allowed.
+/// Runs blocking work on a thread that may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RuntimeFault> + Send + 'static,
 ) -> Result<T, RuntimeFault> {

@@ -1,5 +1,5 @@
-//! How many connections there are, from one address and from all. One that is too many is closed before anything is read:
-//! whoever opens many stands in the way of few.
+//! Connection limits, per address and in total. Connections above a limit are closed before anything is read, so a
+//! client with many connections cannot block the others.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::endpoint::budget::{Bounds, Budget, Full, Holder, Share};
 
-/// How often the log says that connections are refused.
+/// The interval between log lines about refused connections.
 const TOLD: Duration = Duration::from_mins(1);
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Crowd {
     refused: Mutex<Refused>,
 }
 
-/// What was refused and not told yet.
+/// Refused connections that are not logged yet.
 #[derive(Debug, Default)]
 struct Refused {
     count: u64,
@@ -31,7 +31,7 @@ impl Crowd {
         Self { budget: Budget::new("connections", bounds), refused: Mutex::default() }
     }
 
-    /// A place for a connection until it is dropped; none where there are too many.
+    /// A permit for a connection; none at the limit.
     pub fn enter(&self, from: IpAddr) -> Option<Share> {
         let mut place = self.budget.share(Some(Holder::of_address(from)));
         match place.grow(1) {

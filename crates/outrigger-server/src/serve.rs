@@ -98,7 +98,7 @@ pub async fn serve(
 #[derive(Clone)]
 struct Server {
     connections: Connections,
-    /// How many connections there may be.
+    /// The connection limits.
     crowd: Arc<Crowd>,
     /// Connections that are open.
     open: TaskTracker,
@@ -110,7 +110,7 @@ impl Server {
     fn new(door: Arc<dyn Door>, options: &ServerOptions, stopping: CancellationToken) -> Self {
         let ServerOptions { body_limit, body_timeout, idle_timeout: patience, .. } = *options;
         let bounds = |each: usize, all: usize| Bounds { each: each as u64, all: all as u64 };
-        // One body always has room.
+        // The limit always fits one body.
         let each = options.bodies_per_key.max(body_limit);
         let bodies = bounds(each, options.bodies_total.max(each));
         let answers = bounds(options.answers_per_key, options.answers_total);

@@ -48,7 +48,7 @@ pub fn hostile() -> Arc<[u8]> {
     component(include_str!("../fixtures/hostile.wit"), include_str!("../fixtures/hostile.wat"))
 }
 
-/// Does with files what a test says, call by call; see `fixtures/files.wit`.
+/// Runs file operations that a test requests, call by call; see `fixtures/files.wit`.
 #[must_use]
 pub fn files() -> Arc<[u8]> {
     component(include_str!("../fixtures/files.wit"), include_str!("../fixtures/files.wat"))

@@ -1,4 +1,4 @@
-//! Components that have the host hold memory for them, each in a way of its own, at little cost to themselves.
+//! Components that make the host hold memory for them, each in another way, at little cost to themselves.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -112,8 +112,8 @@ const CORE: &str = r#"(module
                 (br $next))))
     (func (export "spin") (loop $forever (br $forever))))"#;
 
-/// A component as text: `modules` define the core modules, of which `$m` is instantiated so many times. The last one exports
-/// `run`, which the component offers as a function that gives a number.
+/// A component as text: `modules` defines the core modules, and `$m` is instantiated this many times. The last instance
+/// exports `run`, which the component exports as a function that returns a number.
 #[must_use]
 pub fn instances(module: &str, times: usize) -> Vec<u8> {
     let mut text = format!("(component (core module $m {module})");

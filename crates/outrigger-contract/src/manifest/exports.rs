@@ -1,4 +1,4 @@
-//! Whether the functions that a manifest names are exported by the component.
+//! Checks that the component exports the functions that a manifest names.
 
 use super::Manifest;
 use super::reader::did_you_mean;
@@ -15,8 +15,8 @@ pub struct UnknownFunction {
 }
 
 impl Manifest {
-    /// The functions that this manifest names and the component does not export. What is said about a function that is not
-    /// there holds for no function: a limit that is misspelt limits nothing.
+    /// The functions that this manifest names and the component does not export. Settings of a misspelled function
+    /// would have no effect.
     #[must_use]
     pub fn unknown_functions(&self, graph: &TypeGraph) -> Vec<UnknownFunction> {
         let exported: Vec<&str> = graph.functions.iter().map(|function| function.name.as_str()).collect();

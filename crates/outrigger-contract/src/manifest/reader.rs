@@ -18,11 +18,11 @@ pub(super) const NO_SUCH_KEY: &str = "there is no such key";
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     found: RefCell<Vec<Found>>,
-    /// Those beyond [`MOST_PROBLEMS`], which are counted.
+    /// The number of problems beyond [`MOST_PROBLEMS`].
     more: Cell<usize>,
 }
 
-/// Problems of one manifest that are told.
+/// The maximum number of problems that are reported for one manifest.
 const MOST_PROBLEMS: usize = 100;
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Problems {
         self.found.borrow().is_empty()
     }
 
-    /// The first ones, and how many there are beyond them.
+    /// The first problems, and the number of the others.
     pub(super) fn into_found(self) -> (Vec<Found>, usize) {
         (self.found.into_inner(), self.more.get())
     }

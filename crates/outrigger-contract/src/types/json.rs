@@ -62,12 +62,12 @@ impl std::fmt::Display for Fault {
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct Faults(pub Vec<Fault>);
 
-/// Why arguments could not be read.
+/// Why reading arguments failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     #[error(transparent)]
     Faults(#[from] Faults),
-    /// They would take more memory than the [`Meter`] lets be taken.
+    /// They need more memory than the [`Meter`] grants.
     #[error("the arguments exceed the memory limit of the call")]
     OutOfMemory,
 }
@@ -75,7 +75,7 @@ pub enum ParseError {
 /// Reads the arguments of a function from a JSON object with a member for each parameter.
 ///
 /// # Errors
-/// All places where the object does not fit the parameters, or it would take more memory than the meter lets be taken.
+/// The object does not fit the parameters (all places are reported), or it needs more memory than the meter grants.
 pub fn parse_arguments(
     graph: &TypeGraph,
     function: &Function,
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// Whether enough faults are found to stop, or there is no memory to go on.
+    /// Whether to stop: enough faults were found, or the memory limit was reached.
     fn full(&self) -> bool {
         self.faults.len() >= FAULTS_AT_MOST || self.meter.is_over()
     }

@@ -19,10 +19,10 @@ use crate::engine::Engine;
 use crate::error::Failure;
 use crate::hooks::{Firing, spec};
 
-/// How much larger a tree of JSON may be than the values that it is made of, as a rule.
+/// The usual size of a JSON tree, relative to the values that it is made from.
 const TREE: usize = 2;
 
-/// Whether somebody wants to know of the calls of this caller before they are made.
+/// Whether `call.before` has subscribers for calls of this caller.
 pub(super) fn has_subscribers(engine: &Engine, caller: &Caller) -> bool {
     engine.inner.hooks.watches_before() && !is_exempt(engine, caller)
 }
@@ -40,7 +40,7 @@ pub(super) async fn before(
     if !has_subscribers(engine, caller) {
         return Ok(arguments);
     }
-    // As a tree, twice: what is given, and what filters make of it.
+    // Two trees: the input, and the output of the filters.
     let _trees = account.charge(arguments.iter().map(|value| 2 * TREE * (value.heap() + size_of::<Value>())).sum())?;
     let given = rendered(target, &arguments);
     let payload = json!({

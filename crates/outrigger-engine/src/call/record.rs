@@ -40,7 +40,7 @@ pub(super) struct Run<'a> {
     tries: AtomicU32,
     /// Where its time goes, if anybody wants to know.
     watched: Option<Box<Watched>>,
-    /// It has entries of its own in the audit log. Decided when that is first asked.
+    /// Whether the call has audit records of its own. Decided at first use.
     alone: OnceLock<bool>,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether the call has entries of its own in the audit log, or is counted there with others.
+    /// Whether the call has audit records of its own, or is counted in a group.
     pub(super) fn is_audited_alone(&self, target: &Target) -> bool {
         *self.alone.get_or_init(|| target.revision.writes.is_audited_alone(Instant::now()))
     }

@@ -19,7 +19,7 @@ use crate::error::Failure;
 use crate::heavy;
 use crate::plugins::ActiveRevision;
 
-/// Hooks that one manifest declares.
+/// The maximum number of hooks in one manifest.
 const MOST_HOOKS: usize = 64;
 
 /// What a manifest declares. Ids are given when it is adopted.
@@ -42,7 +42,7 @@ pub(crate) enum Adoption {
 impl Engine {
     /// Checks what a manifest declares.
     pub(crate) fn declared(&self, manifest: &Manifest, graph: &TypeGraph) -> Result<Declared, Failure> {
-        // Schemas and conditions are compiled, and schemas are tried.
+        // Compiling schemas and conditions, and searching examples for schemas, is expensive.
         heavy::in_place(|| self.read_declared(manifest, graph))
     }
 
@@ -176,7 +176,8 @@ impl Engine {
     /// before that was done.
     pub(crate) async fn adopt_loaded(&self, revision: &ActiveRevision) {
         let ActiveRevision { manifest, graph, granted, .. } = revision;
-        // A hook may have become another kind since: what was granted to observe it is not granted to change it.
+        // The hook may have changed its kind since: a grant to receive an event does not allow changing a filter's
+        // payload.
         let missing = Grant { hooks: self.asked(manifest).beyond(granted).hooks, ..Grant::default() };
         if !missing.is_empty() {
             let plugin = &manifest.name;
@@ -194,7 +195,7 @@ impl Engine {
         }
     }
 
-    /// Ends what a plugin has to do with hooks, when it has been removed. What it guards of others stays closed.
+    /// Removes the hooks and subscriptions of a removed plugin. Its guards of other hooks stay.
     pub(crate) async fn forget_hooks(&self, plugin: &PluginName) -> Result<(), Failure> {
         let mut rest = Declared { plugin: plugin.clone(), hooks: Vec::new(), subscriptions: Vec::new() };
         let table = self.inner.hooks.table.load_full();
@@ -224,8 +225,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends what is still stored of a plugin of this name that was removed: a process that died in the middle may have left
-    /// it there, and another package of the name is not to take it up. What guards stays.
+    /// Removes leftovers of a removed plugin with this name: a process that died during the removal may have left them,
+    /// and another package with the name must not take them over. Guards stay.
     pub(crate) async fn drop_stale_subscriptions(&self, plugin: &PluginName) -> Result<(), Failure> {
         let store = &self.inner.store;
         let stale = store.subscription_list().await?.into_iter();

@@ -51,7 +51,7 @@ pub struct Firing {
     pub except: Option<PluginName>,
     /// Counts the hooks that are fired for one call, by it and by all that it leads to.
     pub firings: Option<Arc<AtomicU32>>,
-    /// What it carries is charged, as long as it waits.
+    /// The charge for the payload while it is queued.
     pub held: Option<Arc<Charge>>,
 }
 
@@ -122,7 +122,7 @@ impl Engine {
         }
         check(&spec, &firing).await?;
         if spec.kind == HookKind::Event {
-            // Each plugin that is told has a copy of it waiting.
+            // Each subscribed plugin has its own queued copy.
             let copies = 1 + self.inner.hooks.subscribers(hook).len();
             let held = self.inner.accounts.of(plugin).charge(copies * json::tree_size(&firing.payload))?;
             self.log_firing(&spec, &firing).await?;
@@ -146,8 +146,8 @@ impl Engine {
         self.log_event(&event).await
     }
 
-    /// Takes room for an event from what its plugin, or the key that fires it, may write a minute. The administrator of the
-    /// data directory has no quota.
+    /// Takes an event from the quota of its plugin, or of the key that fires it. The administrator of the data
+    /// directory has no quota.
     fn charge_event(&self, spec: &HookSpec, firing: &Firing, bytes: u64) -> Result<(), Failure> {
         let quotas = &self.inner.options.quotas;
         let (whose, writes) = match (&firing.cause, &spec.plugin) {
@@ -244,7 +244,7 @@ async fn run(engine: &Engine, firing: Firing) -> Fired {
     Fired { value, trace, failure }
 }
 
-/// Evaluates the conditions: at once where that is little work, otherwise beside the async workers.
+/// Evaluates the conditions: in place if that is cheap, otherwise outside the async workers.
 async fn planned(subscribers: &Arc<[Arc<Subscriber>]>, firing: &Firing, caller: &str) -> Vec<Planned> {
     if is_little(subscribers, &firing.payload) {
         return plan(subscribers, &Facts::new(&firing.hook, caller, &firing.payload));
@@ -453,13 +453,13 @@ impl Course<'_> {
     }
 }
 
-/// A plugin that cannot be loaded has not refused anything.
+/// A plugin that cannot be loaded has failed, not refused.
 fn not_loaded(failure: Failure) -> Failure {
     let code = if failure.code == Code::FunctionFailed { Code::LifecycleFailed } else { failure.code };
     Failure { code, ..failure }
 }
 
-/// A subscriber whose plugin is disabled is passed over; a fail-closed one has failed.
+/// A subscriber whose plugin is disabled is skipped; a fail-closed one counts as failed.
 fn when_off(subscription: &Subscription) -> Step {
     match subscription.on_error {
         OnError::FailClosed => Step::Fail(format!("the plugin `{}` is disabled", subscription.function.plugin)),
@@ -467,7 +467,7 @@ fn when_off(subscription: &Subscription) -> Step {
     }
 }
 
-/// How much larger a tree of JSON may be than its text, as a rule.
+/// The usual size of a JSON tree, relative to its text.
 const TREE: usize = 16;
 
 /// The value that a filter answered with; none where it leaves it as it was.
@@ -478,7 +478,7 @@ fn filtered(answer: &Answer, as_text: bool) -> Result<Option<Json>, Failure> {
         return Ok(None);
     }
     let text = answer.json_text()?;
-    // As a tree it takes several times as much, until it is carried on.
+    // The tree takes several times as much memory, until it is serialized again.
     let _tree = answer.account().charge(TREE * text.len())?;
     let value = serde_json::from_str(&text).map_err(|_| Failure::internal("a serialized result is not valid JSON"))?;
     match value {

@@ -251,11 +251,11 @@ impl Hooks {
     }
 }
 
-/// Functions of one plugin that are subscribed to one hook, and to all hooks.
+/// The maximum number of subscriptions of one plugin to one hook, and to all hooks.
 const MOST_OF_A_HOOK: usize = 32;
 const MOST_OF_A_PLUGIN: usize = 200;
 
-/// Looks whether a plugin may have so many subscriptions, of those to any hook by any plugin.
+/// Checks the number of subscriptions of a plugin, given the subscriptions of all plugins.
 pub(super) fn check_number<'a>(
     plugin: &PluginName,
     all: impl Iterator<Item = (&'a PluginName, &'a HookName)>,

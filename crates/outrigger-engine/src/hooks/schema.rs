@@ -17,14 +17,14 @@ use crate::schema::{CompiledSchema, LITTLE_WORK, MOST_WORK};
 
 /// Bytes of a schema as JSON.
 const LONGEST_SCHEMA: usize = 64 << 10;
-/// Bytes of what is held to a schema, as JSON.
+/// The maximum size of a validated value, in bytes of JSON.
 const LONGEST_VALUE: usize = 256 << 10;
 const COMPILED: &str = "it is a JSON Schema (2020-12); a pattern may take 1 MiB once it is compiled, and says lengths better with \
                         `minLength` and `maxLength`";
 /// Characters of a fault that are told.
 const LONGEST_FAULT: usize = 300;
 
-/// The schema of what a hook carries.
+/// The schema of a hook's payload.
 #[derive(Debug)]
 pub struct HookSchema {
     schema: Json,
@@ -40,10 +40,10 @@ impl PartialEq for HookSchema {
 }
 
 impl HookSchema {
-    /// The schema of what a hook carries.
+    /// The schema of a hook's payload.
     ///
     /// # Errors
-    /// It is too long; or is no schema, has words that it may not have, or no value is found that fits it.
+    /// The schema is too long or invalid, uses a keyword that is not allowed, or no valid example is found for it.
     pub fn new(hook: &HookName, schema: Json) -> Result<Self, Failure> {
         Self::accept(hook, &schema)?;
         Ok(Self::kept(schema))
@@ -95,11 +95,11 @@ impl HookSchema {
         self.witnesses.get_or_init(|| witness::of(&self.schema))
     }
 
-    /// Holds a value to it, which is work up to a bound.
+    /// Validates a value, within a work limit.
     ///
     /// # Errors
-    /// It is too long, or checking it is too much work; or the first thing that does not fit, and where, in words. They do not
-    /// repeat the value, which may be secret.
+    /// The value is too long, its validation is too expensive, or it is invalid; the message names the first fault and
+    /// its place. It does not repeat the value, which may be secret.
     pub fn check(&self, value: &Json) -> Result<(), String> {
         let length = json_length(value);
         if length > LONGEST_VALUE {
@@ -120,7 +120,7 @@ impl HookSchema {
         })
     }
 
-    /// The same for the async path: at once where it is little work, otherwise beside the async workers.
+    /// The same for the async path: in place if it is cheap, otherwise outside the async workers.
     ///
     /// # Errors
     /// As above.
@@ -129,7 +129,7 @@ impl HookSchema {
             Ok(compiled) => compiled.cost(value, LITTLE_WORK).is_ok(),
             Err(_) => true,
         };
-        // Compiling is work, too.
+        // Compiling is expensive too.
         if self.compiled.get().is_some_and(is_little) || json_length(value) > LONGEST_VALUE {
             return self.check(value);
         }
@@ -138,7 +138,7 @@ impl HookSchema {
     }
 }
 
-/// Bytes of a value as JSON.
+/// The size of a value, in bytes of JSON.
 pub(super) fn json_length(value: &Json) -> usize {
     struct Length(usize);
     impl io::Write for Length {
@@ -203,7 +203,7 @@ mod tests {
             assert!(ticks.load(std::sync::atomic::Ordering::Relaxed) > before, "it is not done on the worker");
         }
         ticking.abort();
-        // What is within the limit is checked.
+        // A value within the limit is validated.
         let fault = schema.check_aside(&json!({"code": "0110"})).await.expect_err("it does not fit");
         assert!(fault.starts_with("/code: "), "{fault}");
     }

@@ -36,7 +36,7 @@ pub(super) struct SlotEffects<'a> {
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) record: RevisionRecord,
-    /// As it runs: its limits are no higher than the ceiling.
+    /// The effective manifest, with limits lowered to the ceiling.
     pub(super) manifest: Manifest,
     pub(super) granted: Grant,
     pub(super) loaded: Arc<dyn LoadedRevision>,
@@ -149,13 +149,13 @@ impl Effects for SlotEffects<'_> {
 }
 
 impl Engine {
-    /// What a manifest asks for, with the hooks that are there now.
+    /// What a manifest asks for, given the current hooks.
     #[must_use]
     pub fn asked(&self, manifest: &Manifest) -> Grant {
         Grant::asked_by(manifest, |hook| self.hook(hook).ok().map(|(spec, _)| spec.kind))
     }
 
-    /// The folders that plugins may write, by what was granted to every revision that is kept.
+    /// The folders that plugins may write to, according to the grants of all kept revisions.
     ///
     /// # Errors
     /// The store failed.
@@ -174,7 +174,7 @@ impl Engine {
     ) -> Result<Candidate, Failure> {
         let Inner { runtime, options, .. } = &*self.inner;
         let plugin = &record.manifest.name;
-        // Of hooks, what was not granted is not in force: see `adopt_loaded`.
+        // Subscriptions without a grant are inactive: see `adopt_loaded`.
         let missing = Grant { hooks: Vec::new(), ..self.asked(&record.manifest).beyond(&granted) };
         if !missing.is_empty() {
             let missing = missing.describe().join("; ");

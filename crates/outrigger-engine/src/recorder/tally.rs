@@ -1,5 +1,5 @@
-//! What the audit log has of things that happen often: calls that only read, and refusals. A few are written down each by
-//! itself; of more there is one entry with a count, so that nobody can fill the log by asking in a loop.
+//! Aggregates frequent audit records: refusals, read-only calls, and calls that may change something. A few get records
+//! of their own; the others share a group record with a count, so that nobody can fill the log in a loop.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,39 +13,39 @@ use crate::correlation::CorrelationId;
 use crate::quota::Bucket;
 use crate::store::RunRecord;
 
-/// Refusals of one key and action that have entries of their own, each minute. Those beyond share one.
+/// The number of refusals per key, action and minute with records of their own. Further ones share one record.
 const ALONE: u32 = 5;
-/// How long refusals are counted before their entry is written.
+/// How long refusals are counted before their record is written.
 const WINDOW: Duration = Duration::from_mins(1);
-/// Actions that are told apart of one caller, and pairs of caller and action altogether. What is beyond shares one entry.
+/// The maximum number of actions per caller, and of pairs of caller and action in total. Further ones share one record.
 const MOST_ACTIONS: usize = 32;
 const MOST_PAIRS: usize = 512;
-/// Things that are told apart in one entry. Those beyond are counted together.
+/// The maximum number of items in one record. Further ones are counted together.
 const MOST_READS: usize = 100;
 const MOST_RESOURCES: usize = 10;
-/// Correlation ids that are kept of calls that are alike.
+/// The maximum number of correlation ids per item.
 const CORRELATIONS: usize = 3;
-/// Groups of calls that may change something are written at once, so many; then ten a second. Whoever calls waits for them.
+/// The burst of groups of calls that may change something; after it, ten per second are written. Callers wait for them.
 const CHANGE_GROUPS: u64 = 1_200;
 const CHANGE_GROUPS_A_MINUTE: u64 = 600;
 const MOST_CHANGES: usize = 10;
-/// How often counts are looked at that somebody waits for, and others.
+/// The intervals for writing counts that a caller waits for, and other counts.
 const CHANGE_PERIOD: Duration = Duration::from_millis(50);
 const PERIOD: Duration = Duration::from_secs(1);
-/// Groups of calls that only read are written at once, so many; then one each ten seconds.
+/// The burst of groups of read-only calls; after it, one is written every ten seconds.
 const READ_GROUPS: u64 = 60;
 const READ_GROUPS_A_MINUTE: u64 = 6;
-/// What a group says of calls that are about to run; another one says how they ended.
+/// The stage of a group of calls that are about to run; another group records how they ended.
 const BEGUN: &str = "begun";
-/// Of texts of a refusal, which its caller may choose, in bytes.
+/// The maximum length of text that the refused caller chose, in bytes.
 const LONGEST: usize = 256;
 
-/// What is counted and not written yet.
+/// Counts that are not written yet.
 #[derive(Debug)]
 pub(super) struct Tally {
     reads: Group,
     read_groups: Bucket,
-    /// Calls that may change something: those that are about to, and those that have ended.
+    /// Calls that may change something: about to run, and ended.
     intents: Group,
     changes: Group,
     change_groups: Bucket,
@@ -65,14 +65,14 @@ struct Refusals {
     since: Instant,
     alone: u32,
     rest: Group,
-    /// What decided, the first time.
+    /// The decision for the first one.
     decision: Option<String>,
 }
 
-/// Things that are alike, with their counts.
+/// The items, with their counts.
 #[derive(Debug, Default)]
 struct Group {
-    /// When the first and the last of them was.
+    /// The times of the first and the last one.
     span: Option<(OffsetDateTime, OffsetDateTime)>,
     /// By actor, resource and code.
     calls: BTreeMap<(String, String, Option<&'static str>), GroupedCall>,
@@ -109,7 +109,7 @@ impl Group {
         self.span.is_none()
     }
 
-    /// The entry that stands for all of it.
+    /// The group record.
     fn take(&mut self) -> Option<AuditEntry> {
         let Self { span, calls, others } = std::mem::take(self);
         let (first, last) = span?;
@@ -148,7 +148,7 @@ impl Tally {
         }
     }
 
-    /// Counts a call that only read.
+    /// Counts a read-only call.
     pub(super) fn read(&mut self, run: &RunRecord, key: Option<String>) {
         let call = GroupedCall {
             actor: run.caller.clone(),
@@ -161,7 +161,7 @@ impl Tally {
         self.reads.add(MOST_READS, call, run.started_at);
     }
 
-    /// Counts a call that may change something, when it is about to or has ended.
+    /// Counts a call that may change something, before it runs and after it has ended.
     pub(super) fn change(&mut self, entry: AuditEntry) {
         let group = if entry.stage == Stage::Intent { &mut self.intents } else { &mut self.changes };
         let AuditEntry { at, actor, key, resource, code, correlation, .. } = entry;
@@ -169,12 +169,12 @@ impl Tally {
         group.add(MOST_CHANGES, call, at);
     }
 
-    /// Whether a call that may change something is counted and not written.
+    /// Whether counts of calls that may change something are not written yet.
     pub(super) fn has_changes(&self) -> bool {
         !self.intents.is_empty() || !self.changes.is_empty()
     }
 
-    /// Counts a refusal. Answers with its entry where it has one of its own.
+    /// Counts a refusal. Returns its record if it gets one of its own.
     pub(super) fn refuse(&mut self, mut entry: AuditEntry, now: Instant) -> Option<AuditEntry> {
         cut(&mut entry.resource);
         if let Some(decision) = &mut entry.decision {
@@ -192,7 +192,7 @@ impl Tally {
         None
     }
 
-    /// The refusals that one is counted with.
+    /// The group in which a refusal is counted.
     fn of(&mut self, entry: &AuditEntry, now: Instant) -> &mut Refusals {
         let AuditEntry { actor, key, action, .. } = entry;
         let mut pair = Pair { actor: actor.clone(), key: key.clone(), action: action.clone() };
@@ -211,8 +211,8 @@ impl Tally {
         self.refusals.entry(pair).or_insert_with(new)
     }
 
-    /// The entries that are due: those of refusals whose minute is over, and that of calls that only read. All of them where
-    /// the log is about to be read, or the process ends.
+    /// The records that are due: refusals whose minute is over, and read-only calls. All records if the log is about to
+    /// be read, or at shutdown.
     pub(super) fn due(&mut self, now: Instant, all: bool) -> Vec<AuditEntry> {
         let mut entries = Vec::new();
         self.refusals.retain(|pair, refusals| {
@@ -232,7 +232,7 @@ impl Tally {
         entries
     }
 
-    /// How soon to look at what is counted and not written; not at all where there is nothing.
+    /// The time until the next counts are due; none if there are none.
     pub(super) fn period(&self) -> Option<Duration> {
         let waits = !self.reads.is_empty() || self.refusals.values().any(|refusals| !refusals.rest.is_empty());
         self.has_changes().then_some(CHANGE_PERIOD).or(waits.then_some(PERIOD))
@@ -252,7 +252,7 @@ impl Refusals {
     }
 }
 
-/// Cuts a text that its caller chose.
+/// Truncates text that the caller chose.
 fn cut(text: &mut String) {
     if text.len() > LONGEST {
         text.truncate(text.floor_char_boundary(LONGEST));

@@ -20,7 +20,7 @@ pub trait JobStore: Send + Sync {
     async fn job_list(&self, filter: &JobFilter) -> Result<Vec<JobRecord>, StoreError>;
     /// The oldest job that is queued, may begin by now, and has none of these concurrency keys.
     async fn job_next(&self, now: OffsetDateTime, busy: &[String]) -> Result<Option<JobRecord>, StoreError>;
-    /// How many jobs have not begun, of all or of one account: those that are queued or wait for approval.
+    /// The number of jobs that are queued or wait for approval, of all accounts or of one.
     async fn job_backlog(&self, account: Option<&str>) -> Result<u64, StoreError>;
     /// Writes a job in the place of the one of its id and its generation, and answers with the next generation. Where it
     /// has another one, or is not there, it is a [`StoreError::Conflict`]. The event goes into the log with it, or neither.

@@ -229,8 +229,8 @@ impl Engine {
         Ok(revived)
     }
 
-    /// Who has opened private networks to what is wanted: whoever wants it, where they may, or who did before where it goes to
-    /// the same place with the same headers. Nobody where it may reach no more than the operator's networks.
+    /// Who opens private networks to the webhook: the caller if they have the right, or the previous owner if URL and
+    /// headers are unchanged. Nobody if it may only reach the operator's networks.
     fn opened_by(
         &self,
         spec: &WebhookSpec,

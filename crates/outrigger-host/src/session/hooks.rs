@@ -1,8 +1,8 @@
 //! Hooks: looked at, added, subscribed to, fired.
 //!
-//! A subscriber of a hook of calls sees the arguments of every call and may change them, one of `plugin.before` decides about
-//! plugins, and one of another plugin's filter changes or refuses what that plugin does. These subscriptions take the right
-//! to administer all functions as well. And nobody has a hook call a function for them that they may not call themselves.
+//! A subscriber of `call.before` sees the arguments of every call and may change them, one of `plugin.before` decides
+//! about plugins, and one of another plugin's filter changes or refuses what that plugin does. These subscriptions also
+//! require the right to administer all functions. A caller can subscribe only functions that they may call themselves.
 
 use async_trait::async_trait;
 use outrigger_api::{
@@ -170,8 +170,8 @@ impl Hooks for Session {
 }
 
 impl Session {
-    /// Whoever has a say in all calls, in what becomes of plugins, or in what another plugin does, administers functions. To
-    /// observe an event takes less.
+    /// Subscriptions that influence all calls, plugin changes, or another plugin require the right to administer
+    /// functions. Events require less.
     fn require_intrusion(&self, hook: &HookName, function: &FunctionRef, on_error: OnError) -> ApiResult<()> {
         let spec = self.host.engine.hook(hook).ok().map(|(spec, _)| spec);
         let is_of_another = spec.is_some_and(|spec| {

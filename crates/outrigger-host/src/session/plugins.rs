@@ -199,8 +199,8 @@ impl Plugins for Session {
 }
 
 impl Session {
-    /// Refuses a path of the server's disk to who may not use those, before anything is looked at: the answer is the same
-    /// whatever is there.
+    /// Refuses paths of the server's disk without the right `path_use`, before the disk is accessed: the answer does
+    /// not depend on what exists there.
     fn admit_source(&self, source: &PackageSource) -> ApiResult<()> {
         match source {
             PackageSource::Path(_) => self.require(Right::PATH_USE, "*").map_err(|error| {
@@ -217,7 +217,7 @@ impl Session {
         self.may(Right::PATH_USE, "*")
     }
 
-    /// A path of the server's disk as the caller may see it: others see its last part.
+    /// A path of the server's disk as the caller may see it: without the right, only its last component.
     fn shown_path(&self, path: String) -> String {
         match path.rsplit('/').find(|part| !part.is_empty()) {
             Some(last) if path.starts_with('/') && !self.may_use_paths() => last.to_owned(),
@@ -262,7 +262,7 @@ impl Session {
         self.act(Act::new(Right::PLUGIN_MODIFY, name.as_str()), work).await
     }
 
-    /// Going back takes an approval where an update to that version would.
+    /// A rollback needs the same approval as an update to that version.
     async fn admit_rollback(&self, lock: &PackagesLock, name: &PluginName) -> ApiResult<()> {
         match self.may(Right::PLUGIN_APPROVE, name.as_str()) {
             true => Ok(()),
@@ -270,7 +270,7 @@ impl Session {
         }
     }
 
-    /// What it led to that a plugin was disabled or removed.
+    /// The effects of disabling or removing a plugin.
     fn stopped(&self, name: &PluginName) -> StopReport {
         let closed_hooks = self.host.engine.closed_by(name).into_iter().map(convert::closed_hook).collect();
         StopReport { closed_hooks }

@@ -181,15 +181,15 @@ impl Session {
         Ok(counts.into_iter().map(|(webhook, state, number)| ((webhook, state.as_str()), number)).collect())
     }
 
-    /// The caller, where they may open private networks to a webhook.
+    /// The caller, if they may open private networks to a webhook.
     fn opener(&self, name: &WebhookName) -> Option<Owner> {
         let caller = self.caller();
         let owner = || Owner { name: caller.to_string(), key: caller.key().map(str::to_owned) };
         self.may(Right::NETWORK_OPEN, name.as_str()).then(owner)
     }
 
-    /// A delivery as the caller may see it. What answers in a private network, and how, is for who may open those: others
-    /// could ask it what is there.
+    /// A delivery as the caller may see it. Responses from private networks require the right to open them; otherwise a
+    /// caller could probe the network.
     fn delivery_info(&self, webhook: &WebhookRecord, delivery: DeliveryRecord) -> DeliveryInfo {
         let mut info = delivery_info(delivery);
         if webhook.allow_private_network && !self.may(Right::NETWORK_OPEN, webhook.name.as_str()) {

@@ -1,10 +1,10 @@
 //! Compiled code on disk, by digest and by what the engine would compile it to. Loading it maps the file, which takes a
 //! millisecond where compiling takes seconds.
 //!
-//! Compiled code is machine code: whoever can write it can run anything as this process. So the folder must be
-//! writable by its owner alone, and it is refused otherwise. A file that was cut short by a full disk or a
-//! crash is told by the checksum beside it, and compiled again. A component that took too much to compile is remembered here,
-//! too, and refused at once.
+//! Compiled code is machine code: whoever can write it can run anything as this process. So the folder must be writable
+//! by its owner alone, and it is refused otherwise. A file that was cut short by a full disk or a crash is told by the
+//! checksum beside it, and compiled again. A component that exceeded the compile limits is remembered here too, and
+//! refused at once.
 
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -27,17 +27,17 @@ use super::component;
 use super::engine::Layout;
 use super::measure::{self, Measure};
 
-/// How many components are compiled at once. Each uses several threads.
+/// The number of components that are compiled at the same time. Each uses several threads.
 const COMPILED_AT_ONCE: usize = 2;
-/// Components that are remembered for having taken too much.
+/// The number of remembered components that exceeded the compile limits.
 const MOST_REFUSED: usize = 500;
-/// Free space that is left to the database, in bytes.
+/// Free disk space that is left for the database, in bytes.
 const LEFT: u64 = 4 << 20;
 
 /// How components are compiled.
 #[derive(Clone, Debug)]
 pub(super) struct Compiling {
-    /// The program that compiles what is more than small.
+    /// The program that compiles larger components.
     pub(super) program: Option<PathBuf>,
     pub(super) layout: Layout,
     pub(super) limits: CompileLimits,
@@ -95,8 +95,8 @@ impl Cache {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The compiled component: from the cache, or compiled from the file at `path` and put there. That goes on where whoever asks
-    /// gives up, so that the next one finds it.
+    /// The compiled component: from the cache, or compiled from the file at `path` and stored there. Compiling
+    /// continues if the caller gives up, so that the next caller finds the result.
     pub(super) async fn component(
         &self,
         engine: &Engine,
@@ -118,8 +118,8 @@ impl Cache {
         tokio::spawn(work).await.unwrap_or_else(|error| Err(stopped(&error)))
     }
 
-    /// Removes what is compiled of a digest, for every version of the engine. That it took too much is remembered: it is the
-    /// same when it comes again.
+    /// Removes the compiled code of a digest, for every version of the engine. An exceeded limit stays remembered,
+    /// because the same component would exceed it again.
     pub(super) fn forget(&self, digest: &Digest) {
         let prefix = digest.hex();
         let Ok(entries) = std::fs::read_dir(&self.inner.folder) else { return };
@@ -185,7 +185,8 @@ impl Inner {
             && measure.within(&measure::SMALL).is_err()
         {
             match self.compile_outside(engine, path, &component, program, &measure).await {
-                // The process could not be run, or its code not be used. What is not too large for that is compiled here.
+                // The compiler process could not be run, or its code could not be loaded. Smaller components are
+                // compiled here.
                 Err(fault) if matches!(fault.code, Code::Internal | Code::Io) => {
                     tracing::warn!(path = %path.display(), %fault, "the compiler process failed; compiling the \
                         component in this process");
@@ -201,7 +202,7 @@ impl Inner {
         in_background(move || compile(&engine, &path, &wasm)).await?
     }
 
-    /// Compiles in a process of its own.
+    /// Compiles in a child process.
     async fn compile_outside(
         &self,
         engine: &Engine,
@@ -221,7 +222,7 @@ impl Inner {
         let (engine, path) = (engine.clone(), path.to_owned());
         let loading = move || {
             let stored = compiled.and_then(|()| {
-                // As in `store`: the checksum is there first.
+                // As in `store`: the checksum is written first.
                 let stored = File::open(&temporary)
                     .and_then(checksum)
                     .and_then(|sum| replace(&checksum_path(&path), sum.as_bytes()))
@@ -245,7 +246,7 @@ impl Inner {
         self.folder.join(format!("{}-{:016x}.cwasm", digest.hex(), self.compatibility))
     }
 
-    /// Why a component is refused without another try: it took too much before, under the same limits.
+    /// Why a component is refused at once: it exceeded the same limits before.
     fn refused(&self, path: &Path) -> Option<RuntimeFault> {
         let text = std::fs::read_to_string(path.with_extension(REFUSED)).ok()?;
         let (limits, message) = text.split_once('\n')?;
@@ -260,13 +261,13 @@ impl Inner {
         }
     }
 
-    /// Under which limits something was refused. With others it is tried again.
+    /// The limits under which a component was refused. With other limits, it is compiled again.
     fn limits(&self) -> String {
         let Compiling { program, layout: _, limits: CompileLimits { cpu, memory } } = &self.compiling;
         format!("{} {} {memory}", program.is_some(), cpu.as_secs())
     }
 
-    /// Makes room for one more.
+    /// Removes the oldest entry if the limit is reached.
     fn forget_refused(&self) {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
         let refused = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().ends_with(REFUSED));
@@ -279,7 +280,7 @@ impl Inner {
     }
 }
 
-/// What files of components that took too much end in.
+/// The file extension of remembered components that exceeded the limits.
 const REFUSED: &str = "refused";
 
 async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RuntimeFault> {
@@ -325,7 +326,7 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
 fn store(path: &Path, code: &[u8]) -> io::Result<()> {
     // The checksum is there first: code without one is never loaded, and code that does not match is made again.
     let sum = checksum(code)?;
-    // It can be compiled again; the database needs the room more.
+    // It can be compiled again; the database needs the disk space more.
     let disk = rustix::fs::statvfs(path.parent().unwrap_or(Path::new(".")))?;
     if disk.f_bavail.saturating_mul(disk.f_frsize) < LEFT + code.len() as u64 {
         return Err(io::ErrorKind::StorageFull.into());
@@ -343,7 +344,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     written
 }
 
-/// A new file beside another one, which it is to take the place of.
+/// A temporary file beside the file that it will replace.
 fn temporary(path: &Path) -> io::Result<(File, PathBuf)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -25,7 +25,7 @@ const HOST_CALL_BYTES: usize = 16 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InstanceLimits {
     pub(super) memory: usize,
-    /// What the core instances take, known from the component.
+    /// The size of the core instances, computed from the component.
     pub(super) instances: usize,
     pub(super) output: usize,
     pub(super) log_lines: u32,
@@ -68,8 +68,8 @@ impl Instance {
         let mut store = Store::new(pre.engine(), State::new(grants, memory, bounds(limits, context)));
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(tick);
-        // Lifting takes from this allowance what values take in memory, so it also bounds what a result can make the host
-        // allocate. What a result takes is charged to the call besides.
+        // Lifting deducts the memory of values from this allowance, so it also limits what a result can make the host
+        // allocate. The result is also charged to the call.
         store.set_hostcall_fuel(limits.output.saturating_mul(16).max(HOST_CALL_BYTES));
         begin(&mut store, limits, context);
         let stopwatch = Arc::clone(&store.data().stopwatch);
@@ -119,7 +119,7 @@ impl Instance {
         let mut charge = Some(context.account.nothing());
         let charged = poll_fn(|cx| lifted::within(&mut charge, || running.as_mut().poll(cx)));
         let Answer(value) = bounded(context, stopwatch.measure(charged)).await?;
-        // The result is there until the call ends.
+        // The result exists until the call ends.
         if let Some(charge) = charge {
             charge.keep();
         }

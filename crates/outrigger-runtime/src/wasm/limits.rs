@@ -24,27 +24,27 @@ pub(super) enum Stopped {
     Memory,
 }
 
-/// What an element of a table takes.
+/// The size of a table element.
 pub(super) const TABLE_ELEMENT: usize = size_of::<usize>();
-/// Core instances, tables and memories of one instance of a component. A component made by a language's tool chain consists of
-/// up to two dozen, most of which share one table and one memory.
+/// The maximum number of core instances, tables and memories of one instance. Components made by language tool chains
+/// have up to two dozen core instances, most of which share one table and one memory.
 pub(super) const INSTANCES_AT_MOST: usize = 100;
 pub(super) const TABLES_AT_MOST: usize = 32;
 pub(super) const MEMORIES_AT_MOST: usize = 16;
-/// What an instance takes of the host besides what grows: its store, and the part of a stack that is touched.
+/// The host's fixed memory for an instance: its store, and the used part of a stack.
 const STORE: usize = 64 << 10;
 
-/// Why a plugin did not get memory that it asked for.
+/// Why a plugin's memory request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shortage {
     /// Its own limit.
     Limit,
-    /// The bound of all its instances together, or of all plugins.
+    /// The limit of its plugin, or of all plugins.
     Account(Exceeded),
 }
 
 impl Shortage {
-    /// Whether there may be enough once others have given theirs back.
+    /// Whether a later request may succeed, after others have released memory.
     pub(super) const fn may_pass(self) -> bool {
         match self {
             Self::Limit => false,
@@ -53,24 +53,24 @@ impl Shortage {
     }
 }
 
-/// Keeps memories, tables and instances of a component together within one limit, charges them to the plugin, and remembers
-/// when there was no more: a plugin that then fails in its own way has failed for want of memory.
+/// Limits the memories, tables and core instances of a component together, charges them to the plugin, and remembers
+/// refused requests: if the plugin then fails in another way, lack of memory is reported as the cause.
 #[derive(Debug)]
 pub(super) struct Memory {
     limit: usize,
     used: usize,
-    /// What was granted last, and is given back where it could not be allocated after all.
+    /// The last granted growth, released if the allocation fails.
     latest: usize,
     shortage: Option<Shortage>,
     charge: Charge,
-    /// What its handles hold in the host. It does not count against the limit.
+    /// The host's memory for its handles. It does not count against the limit.
     handles: Charge,
-    /// They hold more than they may: the call is ended.
+    /// Whether the handles exceeded the memory limit, which ends the call.
     overdrawn: bool,
 }
 
 impl Memory {
-    /// For an instance whose core instances take so many bytes.
+    /// For an instance whose core instances have this size.
     pub(super) fn new(limit: usize, instances: usize, account: &Account) -> Result<Self, Exceeded> {
         let charge = account.charge(STORE + instances)?;
         let handles = account.nothing();
@@ -87,12 +87,12 @@ impl Memory {
         self.used as u64
     }
 
-    /// What kept this call from getting memory that it asked for.
+    /// Why a memory request of this call was refused.
     pub(super) fn shortage(&self) -> Option<Shortage> {
         self.shortage
     }
 
-    /// Notes what its handles hold in the host now.
+    /// Updates the host's memory for its handles.
     pub(super) fn hold(&mut self, bytes: usize) {
         let held = usize::try_from(self.handles.bytes()).unwrap_or(usize::MAX);
         if held > bytes {
@@ -130,7 +130,7 @@ impl Memory {
     }
 }
 
-/// Whether it is more than the type allows, so that it will not be allocated.
+/// Whether the growth exceeds the type's maximum, so that it will not be allocated.
 fn is_beyond(desired: usize, maximum: Option<usize>) -> bool {
     maximum.is_some_and(|maximum| desired > maximum)
 }
@@ -180,7 +180,7 @@ pub(super) struct Stopwatch {
     spent: AtomicU64,
     /// When the present turn began, in nanoseconds after `zero`.
     since: AtomicU64,
-    /// Whether the call computes for long, and its turn then.
+    /// Whether the call is long-running, and its turn.
     pub(super) turn: Turn,
 }
 

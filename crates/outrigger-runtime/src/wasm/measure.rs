@@ -1,17 +1,16 @@
-//! What compiling a component will take, as far as it shows before: one pass over its bytes, without validating or keeping
-//! anything. Cranelift takes more than linear time and memory for functions with many blocks and locals, and cannot be
-//! interrupted.
+//! Estimates the cost of compiling a component: one pass over its bytes, without validation. Cranelift takes more than
+//! linear time and memory for functions with many blocks and locals, and cannot be interrupted.
 
 use wasmparser::{FunctionBody, Operator, Parser, Payload};
 
-/// Types, imports, exports and the like of a component and of all that is in it.
+/// The maximum number of types, imports, exports and the like, in a component and everything nested in it.
 const MOST_ITEMS: u64 = 100_000;
-/// Modules and components in it.
+/// The number of nested modules and components.
 const MOST_PARTS: u64 = 1_000;
-/// Results of a block or function. Each branch carries them.
+/// The maximum number of results of a block or function. Each branch passes them.
 const MOST_RESULTS: usize = 100;
 
-/// What a component consists of.
+/// The measured size of a component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Measure {
     /// Bytes of all function bodies.
@@ -25,11 +24,11 @@ pub(super) struct Measure {
     pub(super) tangles: u64,
     /// Types, imports, exports and the like.
     items: u64,
-    /// Modules and components in it.
+    /// The number of nested modules and components.
     parts: u64,
 }
 
-/// How large a component may be for a certain way to compile it.
+/// Size limits for one way of compiling.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     code: u64,
@@ -39,13 +38,13 @@ pub(super) struct Bounds {
     tangles: u64,
 }
 
-/// What this process compiles in a moment: a few tenths of a second at most.
+/// Limits for compiling in this process: a few tenths of a second at most.
 pub(super) const SMALL: Bounds =
     Bounds { code: 512 << 10, functions: 5_000, largest: 32 << 10, tangle: 200_000, tangles: 2_000_000 };
-/// What is compiled in this process where no other one can be started.
+/// Limits for compiling in this process if no child process can be started.
 pub(super) const ALONE: Bounds =
     Bounds { code: 32 << 20, functions: 100_000, largest: 512 << 10, tangle: 20_000_000, tangles: 200_000_000 };
-/// What is not even begun. A limit on time and memory holds for the rest.
+/// Limits above which compiling is not attempted. Below them, limits on CPU time and memory apply.
 pub(super) const ANY: Bounds =
     Bounds { code: 128 << 20, functions: 500_000, largest: 4 << 20, tangle: 1_000_000_000, tangles: 10_000_000_000 };
 
@@ -53,8 +52,8 @@ impl Measure {
     /// Measures a component.
     ///
     /// # Errors
-    /// It has too many parts for that to be done with little work. What is not WebAssembly is measured as far as it goes: it is
-    /// refused when it is validated.
+    /// It has too many parts to be measured cheaply. Invalid WebAssembly is measured up to the fault, and refused at
+    /// validation.
     pub(super) fn of(wasm: &[u8]) -> Result<Self, String> {
         let mut measure = Self::default();
         for payload in Parser::new(0).parse_all(wasm) {
@@ -118,7 +117,7 @@ impl Measure {
         }
         let Ok(mut operators) = body.get_operators_reader() else { return };
         while !operators.eof() {
-            // What cannot be read is refused when it is validated.
+            // Unreadable code is refused at validation.
             let Ok(operator) = operators.read() else { break };
             blocks += match operator {
                 Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => 1,
@@ -132,10 +131,10 @@ impl Measure {
         self.tangles = self.tangles.saturating_add(tangle);
     }
 
-    /// Whether it is within bounds.
+    /// Checks that it is within limits.
     ///
     /// # Errors
-    /// The first one that it is beyond.
+    /// The first limit that it exceeds.
     pub(super) fn within(&self, bounds: &Bounds) -> Result<(), String> {
         let Bounds { code, functions, largest, tangle, tangles } = *bounds;
         let over = |what: &str, found: u64, limit: u64| Err(format!("{what} {found}; the limit is {limit}"));
@@ -187,7 +186,7 @@ mod tests {
         check(&middle.repeat(30), "code size in bytes");
         let table = "(block (br_table 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 (local.get 0)))".repeat(1_000);
         check(&format!("(func (param i32) (local {}) {table})", "i64 ".repeat(50)), "blocks and locals in one");
-        // What tool chains make of ordinary programs is small.
+        // Ordinary components made by tool chains are small.
         let hostile = Measure::of(&components::hostile()).expect("it can be measured");
         assert_eq!(hostile.within(&SMALL), Ok(()));
     }

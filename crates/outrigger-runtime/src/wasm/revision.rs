@@ -26,7 +26,7 @@ use super::state::{Grants, State};
 /// How long instances may take that are made ahead of calls.
 const WARM_UP: Duration = Duration::from_secs(30);
 
-/// How long a call waits that finds no memory for an instance, before it looks again: other calls of its plugin have it.
+/// The retry interval of a call that gets no memory for an instance, because other calls of its plugin use it.
 const SHORT: Duration = Duration::from_millis(5);
 
 /// A loaded component.
@@ -313,7 +313,7 @@ impl LoadedRevision for Revision {
     }
 }
 
-/// What is said in a message of what a plugin says, in bytes.
+/// The maximum length of a plugin's text in a message, in bytes.
 const SAID_AT_MOST: usize = 400;
 
 /// What a plugin says may be long; a message is not the place for it.
@@ -324,7 +324,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// The beginning of a value as JSON, of which the rest is never written.
+/// The beginning of a value as JSON. The rest is never rendered.
 fn beginning(rendered: &Rendered<'_>) -> String {
     struct Beginning(Vec<u8>);
     impl std::io::Write for Beginning {
@@ -343,7 +343,7 @@ fn beginning(rendered: &Rendered<'_>) -> String {
         }
     }
     let mut text = Beginning(Vec::new());
-    // It ends early on purpose.
+    // Rendering stops early on purpose.
     let _ = serde_json::to_writer(&mut text, rendered);
     shortened(&String::from_utf8_lossy(&text.0))
 }

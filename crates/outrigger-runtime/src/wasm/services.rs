@@ -33,13 +33,13 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     hooks::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/hooks"))
 }
 
-/// More than any hook carries; what is longer is refused before it is read.
+/// Longer than any allowed payload; a longer text is refused before it is parsed.
 const HOOK_AT_MOST: usize = 1 << 20;
-/// What a hook carries, as a tree and as the text that subscribers are given, takes this many times its text, at most.
+/// The maximum memory of a payload, as a tree and as the text for subscribers, relative to its text.
 const CARRIED: usize = 32;
 
 impl State {
-    /// Charges to the call what this call of the host holds while it lasts.
+    /// Charges the memory of a host call to the call, while the host call runs.
     fn hold(&self, bytes: usize) -> wasmtime::Result<Charge> {
         Ok(self.call.account.charge(bytes)?)
     }

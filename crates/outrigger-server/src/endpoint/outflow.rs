@@ -1,5 +1,5 @@
-//! An answer on its way out: sent in pieces, so that what a client has not taken yet is counted for its key, and no client
-//! takes a long answer at its own slow pace for ever.
+//! Sends a response in pieces, so that unread bytes count for the client's key, and a slow client cannot keep a long
+//! response forever.
 
 use std::io;
 use std::pin::Pin;
@@ -13,24 +13,25 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use super::body::SLOWEST;
 use super::budget::Share;
 
-/// Shorter answers are sent as they are: connections bound their number.
+/// Shorter responses are sent in one piece: the connection limit bounds their number.
 pub const SHORT: usize = 64 << 10;
-/// How much is handed to the connection at once. What it has is no longer counted.
+/// The size of a piece. A piece that was passed to the connection is no longer counted.
 const PIECE: usize = 64 << 10;
 
-/// A long answer.
+/// A long response.
 #[derive(Debug)]
 pub struct Outflow {
     rest: Bytes,
     sent: u64,
-    /// When the first piece was taken.
+    /// When the client read the first piece.
     started: Option<Instant>,
     patience: Duration,
     _share: Share,
 }
 
 impl Outflow {
-    /// `patience` is how long any answer may take; a longer one has more time if it is taken at [`SLOWEST`].
+    /// `patience` is the minimum time for any response; a longer one has more time if the client reads at least at
+    /// [`SLOWEST`].
     pub fn body(bytes: Bytes, share: Share, patience: Duration) -> Body {
         Body::new(Self { rest: bytes, sent: 0, started: None, patience, _share: share })
     }
@@ -66,7 +67,7 @@ impl HttpBody for Outflow {
     }
 }
 
-/// A body that holds a share until it ends or its client leaves.
+/// A body that holds a share until it ends or its client disconnects.
 #[derive(Debug)]
 pub struct Holding {
     body: Body,

@@ -7,9 +7,9 @@ use serde_json::{Number, Value};
 
 use super::{AdditionalProperties, Property, PropertyKind};
 
-/// Choices that an error names.
+/// The maximum number of choices that an error lists.
 const SHOWN: usize = 20;
-/// Items of a list in a manifest that are compared with each other.
+/// The maximum number of items of a list with `uniqueItems` in a manifest.
 const MOST_UNIQUE: usize = 500;
 
 impl Property {

@@ -16,12 +16,12 @@ const LONGEST_TEXT: usize = 1_000;
 
 /// Values that fit a schema of the words in [`super::words`]. The first one is the one to take where only one is wanted.
 ///
-/// None where it is too much work to find them.
+/// None if the search is too expensive.
 pub(super) fn of(schema: &Json) -> Vec<Json> {
     within(schema, &Cell::new(Some(MOST_WORK)))
 }
 
-/// The same with so much work left; none once it was too much.
+/// The same with the remaining work; none once it is used up.
 fn within(schema: &Json, left: &Cell<Option<u64>>) -> Vec<Json> {
     let found = match schema {
         Json::Object(schema) => list(schema, "examples").iter().cloned().chain(alternatives(schema, left)).collect(),

@@ -11,11 +11,11 @@ use wasmtime::component::Lift;
 
 use super::{AbiError, lifted};
 
-/// What a value takes that stands in another.
+/// The size of a value inside another value.
 const VALUE: usize = size_of::<Value>();
 /// Set in the length of a text in the encoding `latin1+utf16` where it is UTF-16.
 const UTF16_TAG: u32 = 1 << 31;
-/// What an allocation takes besides.
+/// The overhead of an allocation.
 const ALLOCATION: usize = 16;
 
 /// Lifts the result of a call from its one core value.
@@ -208,7 +208,7 @@ fn sequence(
 
 /// A string in the encoding that the component chose; wasmtime knows them all, and takes its length from the allowance.
 fn string(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Value, AbiError> {
-    // In bytes, or in units of two bytes of which each becomes up to three. What that is more is charged afterwards.
+    // In bytes, or in two-byte units that become up to three bytes each. The difference is charged afterwards.
     let (_, length) = pair(bytes);
     let length = (length & !UTF16_TAG) as usize;
     lifted::charge(length)?;

@@ -1,5 +1,5 @@
-//! The charge for what is being lifted. The traits of wasmtime give lifting no way to the call's own data, but it happens within
-//! one poll of the call, on that thread: so the call puts its charge there while it is polled, and takes it back afterwards.
+//! The charge for lifted values. Wasmtime's traits give lifting no access to the call's data, but lifting happens
+//! within one poll of the call, on that thread. So the call stores its charge in a thread-local while it is polled.
 
 use std::cell::RefCell;
 
@@ -11,7 +11,7 @@ thread_local! {
     static CHARGE: RefCell<Option<Charge>> = const { RefCell::new(None) };
 }
 
-/// Runs `work` with a charge in its place. Calls that are polled within it have theirs in turn.
+/// Runs `work` with a charge in the thread-local. Nested polls of other calls have their own.
 pub(in crate::wasm) fn within<T>(charge: &mut Option<Charge>, work: impl FnOnce() -> T) -> T {
     struct Back<'a>(&'a mut Option<Charge>);
     impl Drop for Back<'_> {
@@ -24,7 +24,7 @@ pub(in crate::wasm) fn within<T>(charge: &mut Option<Charge>, work: impl FnOnce(
     work()
 }
 
-/// Charges bytes that are about to be allocated. Outside of a call, as in tests, nobody is charged.
+/// Charges bytes that are about to be allocated. Outside a call, as in tests, nothing is charged.
 pub(super) fn charge(bytes: usize) -> Result<(), AbiError> {
     CHARGE.with_borrow_mut(|charge| match charge {
         Some(charge) => charge.grow(bytes).map_err(AbiError::Memory),

@@ -1,6 +1,5 @@
-//! The granted paths of a loaded revision, open. They are opened when it is loaded, and stay open as long as it is there:
-//! whatever is renamed or put in their place later, what was granted is what is reached. What is not there yet is looked
-//! for again when it is used.
+//! The open granted paths of a loaded revision. They are opened when it is loaded and stay open while it is loaded, so
+//! later renames and replacements have no effect. A path that does not exist yet is opened at its first use.
 
 use std::fs::File;
 use std::io;
@@ -17,33 +16,33 @@ use rustix::io::Errno;
 use super::beneath::{OpenError, describe, open_plain};
 use super::resolve::{self, Surroundings};
 
-/// What a revision was granted of files.
+/// The file grants of a revision.
 #[derive(Debug)]
 pub(in super::super) struct Roots {
     pub(super) folders: Vec<Root>,
     pub(super) files: Vec<Root>,
-    /// As asked for; they say where a path leads.
+    /// The paths as written, to find the grant of a path.
     pub(super) grants: Vec<FileGrant>,
 }
 
 /// A granted path.
 #[derive(Debug)]
 pub(super) struct Root {
-    /// As the plugin sees it, without `/` at its end.
+    /// The path as the plugin sees it, without a trailing `/`.
     pub(super) path: String,
     pub(super) access: FileAccess,
-    /// Where it leads: no part of it is a link.
+    /// The resolved path.
     real: String,
-    /// What has to be there; none where it may be replaced.
+    /// The expected identity; none if the folder may be replaced.
     expected: Option<FileIdentity>,
-    /// A folder that plugins may write, in which it lies.
+    /// A parent folder that plugins may write to.
     replaceable_in: Option<String>,
-    /// The folder itself, or that which holds the file.
+    /// The folder itself, or the parent folder of the file.
     opened: OnceLock<Arc<File>>,
 }
 
 impl Roots {
-    /// Opens what a revision was granted.
+    /// Opens the granted paths of a revision.
     pub(in super::super) fn open(spec: &RevisionSpec, protected: Option<&Path>) -> Result<Self, RuntimeFault> {
         let mut grants = spec.granted.files.clone();
         let surroundings = Surroundings { protected, plugin_writable: &spec.plugin_writable };
@@ -67,7 +66,7 @@ impl Roots {
     }
 }
 
-/// What was granted, without what is not there any more as it was granted: see [`Root::check`].
+/// The granted paths, without those that were replaced: see [`Root::check`].
 pub(super) fn still_there(granted: &Permissions, plugin_writable: &[String]) -> Permissions {
     let is_there = |grant: &&FileGrant| {
         let root = Root::new(grant, resolve::replaceable_in(grant, &granted.files, plugin_writable));
@@ -79,7 +78,7 @@ pub(super) fn still_there(granted: &Permissions, plugin_writable: &[String]) -> 
 /// Why a granted path was not opened.
 #[derive(Debug)]
 enum RootError {
-    /// Something else is in its place.
+    /// It was replaced.
     Replaced(String),
     Io(Errno),
 }
@@ -111,7 +110,7 @@ impl Root {
         }
     }
 
-    /// Opens it if it is there. That something else is there is an error; that it is not there yet is none.
+    /// Opens it if it exists. A replacement is an error, a missing path is not.
     fn open_now(
         &self,
         plugin: &PluginName,
@@ -132,7 +131,7 @@ impl Root {
         }
     }
 
-    /// The folder, where it is open.
+    /// The folder, if it is open.
     pub(super) fn opened(&self) -> Option<Arc<File>> {
         self.opened.get().map(Arc::clone)
     }
@@ -151,7 +150,7 @@ impl Root {
         Ok(Arc::clone(self.opened.get_or_init(|| Arc::new(opened.into()))))
     }
 
-    /// The folder that holds the file, for a single file.
+    /// The parent folder, for a single file.
     fn parent(&self) -> Result<(Arc<File>, &str), RootError> {
         let (parent, name) = self.real.rsplit_once('/').unwrap_or_default();
         if let Some(opened) = self.opened.get() {
@@ -161,8 +160,8 @@ impl Root {
         Ok((Arc::clone(self.opened.get_or_init(|| Arc::new(opened.into()))), name))
     }
 
-    /// Opens the single file, for reading. It may have been replaced since, as programs do that write a file anew; but never
-    /// by a link.
+    /// Opens the single file for reading. It may have been replaced, as many programs do when they write a file, but
+    /// not by a link.
     pub(super) fn open_file(&self) -> Result<(File, Stat), OpenError> {
         let (parent, name) = self.parent().map_err(|error| OpenError::Io(error.into()))?;
         let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -182,7 +181,7 @@ impl Root {
         })
     }
 
-    /// Where a plugin can put another folder in its place, it has to be the one that was granted.
+    /// Checks the identity of the folder, if a plugin could have replaced it.
     fn check(&self, stat: &Stat) -> Result<(), RootError> {
         let Some(folder) = &self.replaceable_in else { return Ok(()) };
         match self.expected {
@@ -206,7 +205,7 @@ impl Root {
     }
 }
 
-/// A single file is a regular one, or one of the few devices that only give or take bytes.
+/// A single file must be a regular file, or one of the few devices that only produce or consume bytes.
 fn check_readable(stat: &Stat) -> Result<(), OpenError> {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Ok(()),

@@ -1,4 +1,4 @@
-//! The interface `wasi:filesystem/types`: what concerns paths is located first, then the kernel does it.
+//! The interface `wasi:filesystem/types`: paths are mapped to grants first, then passed to the kernel.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::streams::{Place, Reader, Writer, read_at};
 use super::work::Handle;
 use super::{Files, Folder, Located, Node, OpenedFile};
 
-/// The most that one call writes; it says how much it was.
+/// The maximum size of one write call; it returns the size that was written.
 const WRITE_AT_MOST: usize = 1 << 20;
 
 impl Host for Files<'_> {
@@ -52,7 +52,7 @@ impl Files<'_> {
         self.conclude(result, doing, &shown)
     }
 
-    /// Changes something that has an old path and a new one.
+    /// Changes something with an old and a new path.
     async fn move_to(
         &mut self,
         (folder, path, doing): (&Resource<Descriptor>, String, &str),
@@ -95,7 +95,7 @@ impl Files<'_> {
         Ok(self.granted.run(move || fstat(&nothing)).await?.map_err(std::io::Error::from)?)
     }
 
-    /// Opens a single file that was granted.
+    /// Opens a single granted file.
     async fn open_granted(&mut self, index: usize) -> FsResult<(OpenedFile, Stat)> {
         let open = self.room()?;
         let roots = Arc::clone(&self.granted.roots);
@@ -216,7 +216,7 @@ impl HostDescriptor for Files<'_> {
                 let target = self.conclude(result.and_then(|read| read.map_err(FsError::from)), doing, &shown)?;
                 String::from_utf8(target).map_err(|_| ErrorCode::IllegalByteSequence.into())
             }
-            // Links of the host are followed when a path is granted and are not seen here.
+            // The host's links are resolved when a path is granted, and are not visible here.
             Located::File(_) | Located::Virtual(_) => Err(ErrorCode::Invalid.into()),
         }
     }
@@ -263,7 +263,7 @@ impl HostDescriptor for Files<'_> {
             return Err(ErrorCode::Invalid.into());
         }
         let (old, new) = ((&folder, path, "link to the file"), (&new_folder, new_path, "create the link"));
-        // A file that is in two grants at once would stay in reach when one of them ends.
+        // A file in two grants would stay accessible when one of them ends.
         let one_grant = |old: &Folder, new: &Folder| match old.root == new.root {
             true => Ok(()),
             false => Err(ErrorCode::CrossDevice.into()),
@@ -508,7 +508,7 @@ fn describe(stat: &Stat) -> DescriptorStat {
     }
 }
 
-/// Tells files apart, as `wasmtime-wasi` does: one hash of 64 bits, in two forms.
+/// Identifies files like `wasmtime-wasi`: one 64-bit hash, in two forms.
 fn hash(stat: &Stat) -> MetadataHashValue {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     let mut hasher = DefaultHasher::new();
