@@ -1,6 +1,6 @@
 #!/bin/sh
-# Instead of rustc for the crates of this workspace (RUSTC_WORKSPACE_WRAPPER): ours are compiled so that libFuzzer sees which
-# branches an input takes. Crates of others are not, so that what is built already is used.
+# Replaces rustc for the crates of this workspace (RUSTC_WORKSPACE_WRAPPER): they are compiled with coverage for
+# libFuzzer. Dependencies are not, so that existing builds are reused.
 case "$*" in
 *"--crate-name outrigger_contract "* | *"--crate-name outrigger_engine "* | *"--crate-name outrigger_registry "* | *"--crate-name fuzz_"*)
     exec "$@" -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

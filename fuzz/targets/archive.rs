@@ -1,4 +1,4 @@
-//! An archive: a zip or a tar, compressed or not yet. Nothing of it is written outside of where it is staged.
+//! An archive: zip or tar, compressed or not. Nothing is written outside the staging folder.
 #![no_main]
 
 use std::fs;
@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
-/// A folder with a folder in it; the inner one is for what is unpacked.
+/// A folder with an inner folder for unpacked files.
 static PLACE: LazyLock<TempDir> = LazyLock::new(|| {
     let place = tempfile::tempdir().expect("a folder");
     fs::create_dir(place.path().join("staging")).expect("a folder");
@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     let archive = place.join(if kind % 2 == 0 { "package.zip" } else { "package.tar.gz" });
     let mut file = fs::File::create(&archive).expect("a file");
     match kind % 4 {
-        // A tar that is packed here: the fuzzer would not find out how to.
+        // The tar is packed here, because the fuzzer would not find the format.
         3 => file.write_all(&stored(content)).expect("written"),
         _ => file.write_all(content).expect("written"),
     }
@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(staged) => assert!(staged.root().starts_with(&staging)),
         Err(error) => assert!(error.to_string().len() <= 64 << 10),
     }
-    // What was staged is gone with what stood for it, and beside it lies only the archive.
+    // The staged files are removed with their owner, and only the archive remains.
     assert_eq!(count(&staging), 0, "something is left behind");
     assert!(count(place) <= 3, "something lies outside");
 });

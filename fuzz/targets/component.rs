@@ -1,11 +1,11 @@
-//! A component: its types and names are read and rendered. Most inputs are the text of types, from which a component is made
-//! here; the fuzzer would hardly find its way through the binary format. Those that begin as Wasm does are taken as they are.
+//! A component: its types and names are read and rendered. Most inputs are the text of types, from which a component is
+//! built here, because the fuzzer would hardly find the binary format. Inputs with the Wasm header are used unchanged.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use outrigger_contract::types::{schema, wit};
 
-/// How long the description of one function may be. Types that are longer when they are written out are to be refused.
+/// The maximum length of the description of one function. Types with a longer description must be refused.
 const LONGEST: usize = 4 << 20;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,10 +1,10 @@
-//! A manifest: whatever the text is, it is read or refused, with errors that are no longer than they need to be.
+//! A manifest: any text is read or refused, with errors of limited length.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use outrigger_contract::Manifest;
 
-/// The longest that is said of a manifest that is wrong.
+/// The maximum length of errors about a manifest.
 const LONGEST: usize = 64 << 10;
 
 fuzz_target!(|text: &str| {

@@ -1,4 +1,4 @@
-//! The schema of what a hook carries, and what is held to it: the first line is the schema, the rest the value.
+//! The schema of a hook's payload, and a value to validate: the first line is the schema, the rest is the value.
 #![no_main]
 
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ fuzz_target!(|text: &str| {
     if let Err(said) = said {
         assert!(said.len() <= 64 << 10, "{} bytes are said", said.len());
     }
-    // Whatever was found to fit it does.
+    // Every generated example is valid.
     for witness in schema.witnesses() {
         schema.check(witness).expect("a witness fits");
     }

@@ -1,4 +1,5 @@
-//! JSON to values and back: the quick and the thorough way agree, and what is rendered is read as the same value.
+//! JSON to values and back: the fast and the thorough parser agree, and a rendered value is read back as the same
+//! value.
 #![no_main]
 
 use std::sync::LazyLock;

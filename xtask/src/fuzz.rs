@@ -1,5 +1,5 @@
-//! Fuzz targets: what strangers send, changed by libFuzzer for a bounded time. The compiler is the stable one; only the crates
-//! of this workspace are built so that libFuzzer sees their branches, see `fuzz/rustc.sh`.
+//! Fuzz targets for untrusted input, run with libFuzzer for a limited time. They are built with the stable compiler;
+//! only the crates of this workspace are instrumented, see `fuzz/rustc.sh`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,12 +8,12 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{cargo, run, say, target_directory};
 
-/// The targets, as `fuzz/targets` has them.
+/// The targets in `fuzz/targets`.
 const TARGETS: [&str; 7] = ["manifest", "archive", "component", "values", "condition", "template", "payload"];
-/// How many run at once.
+/// How many targets run at the same time.
 const AT_ONCE: usize = 2;
 
-/// What can be chosen of a run.
+/// The options of a run.
 #[derive(clap::Args)]
 pub struct Options {
     /// Only this target: manifest, archive, component, values, condition, template or payload
@@ -30,11 +30,11 @@ impl Options {
     }
 }
 
-/// Builds the targets and fuzzes each. An input that fails is kept, and its path is told.
+/// Builds the targets and fuzzes each. A failing input is kept, and its path is printed.
 pub fn check(repository: &Path, options: &Options) -> Result<()> {
     let Options { target, seconds } = options;
     let wanted: Vec<_> = TARGETS.into_iter().filter(|name| target.as_ref().is_none_or(|only| only == name)).collect();
-    ensure!(!wanted.is_empty(), "there is no such target; there are {}", TARGETS.join(", "));
+    ensure!(!wanted.is_empty(), "unknown target; the targets are {}", TARGETS.join(", "));
     say("building the fuzz targets");
     let mut build = cargo(repository);
     build.args(["build", "--quiet", "-p", "outrigger-fuzz", "--bins"]);
@@ -46,7 +46,7 @@ pub fn check(repository: &Path, options: &Options) -> Result<()> {
         for one in begun {
             let name = one.name;
             match one.end() {
-                Ok(runs) => say(&format!("fuzz {name}: {runs} inputs in {seconds} s, none fails")),
+                Ok(runs) => say(&format!("fuzz {name}: {runs} inputs in {seconds} s, no failure")),
                 Err(error) => failed.push(format!("{error:#}")),
             }
         }
@@ -55,7 +55,7 @@ pub fn check(repository: &Path, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// A target that runs.
+/// A running target.
 struct Fuzzed<'a> {
     name: &'a str,
     child: Child,
@@ -73,7 +73,7 @@ impl<'a> Fuzzed<'a> {
         let mut command = Command::new(target_directory(repository).join("debug").join(format!("fuzz_{name}")));
         command.arg(&corpus).arg(repository.join("fuzz/seeds").join(name));
         command.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={}/", found.display()));
-        // An input that takes so long, or so much memory, fails as one that crashes does.
+        // An input above this time or memory fails like a crash.
         command.args(["-timeout=10", "-rss_limit_mb=1024", "-max_len=16384", "-print_final_stats=1"]);
         let output = std::fs::File::create(&log)?;
         let child = command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).spawn();

@@ -8,28 +8,28 @@ use anyhow::{Result, bail};
 
 use crate::{cargo, fuzz, run, say, target_directory, tools};
 
-/// What can be chosen of a run.
+/// The options of a run.
 #[derive(clap::Args, Default)]
 pub struct Options {
-    /// As long as it takes: fifty plugins for ten minutes, every attack, 200 full disks, five minutes of each fuzz target
+    /// Run everything: fifty plugins for ten minutes, every attack, 200 full disks, five minutes of each fuzz target
     #[arg(long)]
     full: bool,
-    /// How long fifty plugins attack at once
+    /// How long the fifty plugins attack together
     #[arg(long)]
     minutes: Option<u64>,
-    /// Attack the program as it is released, not as it is built for tests
+    /// Attack the release build instead of the debug build
     #[arg(long)]
     release: bool,
-    /// Only these: alone, together, storm, packages, keys, hosts, disk, fuzz
+    /// Suites to run: alone, together, storm, packages, keys, hosts, disk, fuzz
     suites: Vec<String>,
-    /// Only attacks whose names contain this
+    /// Run only attacks whose names contain this
     #[arg(long)]
     only: Option<String>,
 }
 
 const SERVER: [&str; 6] = ["storm", "together", "alone", "packages", "keys", "hosts"];
 
-/// Runs the suites, tells what each came to, and fails when one does.
+/// Runs the suites, prints their results, and fails if one fails.
 pub fn check(repository: &Path, options: &Options) -> Result<()> {
     let wanted = |suite: &str| options.suites.is_empty() || options.suites.iter().any(|name| name == suite);
     if let Some(unknown) = options
@@ -37,7 +37,7 @@ pub fn check(repository: &Path, options: &Options) -> Result<()> {
         .iter()
         .find(|name| !SERVER.contains(&name.as_str()) && !["disk", "fuzz"].contains(&name.as_str()))
     {
-        bail!("there is no suite `{unknown}`; there are {}, disk, fuzz", SERVER.join(", "));
+        bail!("unknown suite `{unknown}`; the suites are {}, disk, fuzz", SERVER.join(", "));
     }
     let mut outcomes = Vec::new();
     let mut suite = |name: &str, run: &dyn Fn() -> Result<()>| {
@@ -67,7 +67,7 @@ pub fn check(repository: &Path, options: &Options) -> Result<()> {
     }
 }
 
-/// Attacks on the server; `outrigger-hostile` prints its own table.
+/// Attacks the server; `outrigger-hostile` prints its own table.
 fn attack(repository: &Path, options: &Options, suites: &[&str]) -> Result<()> {
     let profile = if options.release { "release" } else { "debug" };
     let mut build = cargo(repository);

@@ -43,9 +43,9 @@ enum Task {
     },
     /// Hold the server to its OpenAPI document with schemathesis; part of `test` too
     Schemathesis(schemathesis::Options),
-    /// Attack the server with hostile plugins, packages, keys and hosts; fill the disk; fuzz what strangers send
+    /// Attack the server with hostile plugins, packages, keys and hosts; fill the disk; fuzz untrusted input
     Hostile(hostile::Options),
-    /// Fuzz what strangers send: manifests, archives, components, values, conditions, templates, payloads
+    /// Fuzz untrusted input: manifests, archives, components, values, conditions, templates, payloads
     Fuzz(fuzz::Options),
     /// Check format, lints, allowed dependencies and licences
     Check,

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// Which audit records to list. All that is given must match, of the record itself or of one thing in a group.
+/// Which audit records to list. All given fields must match the record, or one item of a group record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditQuery {
@@ -28,7 +28,7 @@ pub struct AuditQuery {
     /// Only what was allowed, or only what was denied.
     #[serde(default)]
     pub allowed: Option<bool>,
-    /// Only what failed with this code.
+    /// Only records with this error code.
     #[serde(default)]
     pub code: Option<Code>,
     /// Only what happened at this time or later.
@@ -51,14 +51,14 @@ pub struct AuditQuery {
 /// One thing that was done or denied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditInfo {
-    /// Counted from 1; what is missing was a refusal that was pruned.
+    /// Numbered from 1. A missing number is a pruned refusal.
     pub sequence: u64,
-    /// SHA-256 over the record before that is no refusal, this one's place, and its text.
+    /// SHA-256 over the previous chained record (refusals are not chained), this record's sequence, and its text.
     pub hash: String,
     #[serde(with = "time::serde::rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: OffsetDateTime,
-    /// Of a group, when the last of it was; `at` is when the first was.
+    /// For a group record, the time of its last item; `at` is the time of the first.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<OffsetDateTime>,
@@ -73,10 +73,10 @@ pub struct AuditInfo {
     /// What decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
-    /// `intent` for what was written down before it was done, `done`, or `group` for calls that only read, and for refusals of
-    /// one key and right within a minute.
+    /// `intent` for an action recorded before it ran, `done`, or `group` for a record that counts several calls or
+    /// refusals.
     pub stage: String,
-    /// How many calls or refusals it stands for.
+    /// How many calls or refusals the record counts.
     #[serde(default = "one")]
     pub count: u64,
     /// The code of the failure.
@@ -89,7 +89,7 @@ pub struct AuditInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<serde_json::Value>,
     pub correlation: String,
-    /// What is in a group.
+    /// The items of a group record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<AuditCall>,
 }
@@ -98,20 +98,21 @@ const fn one() -> u64 {
     1
 }
 
-/// Calls, or refusals, of a group that are alike.
+/// An item of a group record: calls or refusals with the same actor, resource and code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditCall {
-    /// `several` for those that found no room in the group.
+    /// `several` for the rest, when the group record had no space for more items.
     pub actor: String,
     /// The id of the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// `plugin.function`, or what was refused; `*` for those that found no room in the group.
+    /// `plugin.function`, or the resource of a refusal; `*` for the rest, when the group record had no space for more
+    /// items.
     pub resource: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
     pub count: u64,
-    /// Of the first of them.
+    /// Correlation ids of the first ones.
     #[serde(default)]
     pub correlations: Vec<String>,
 }
@@ -123,7 +124,7 @@ pub struct AuditVerification {
     pub whole: bool,
     /// How many were read.
     pub records: u64,
-    /// How many refusals were pruned; no other record ever is.
+    /// How many refusals were pruned. Other records are never pruned.
     #[serde(default)]
     pub refusals_pruned: u64,
     /// The last record's place and hash: note it elsewhere, and a log that was cut off shows too.

@@ -12,8 +12,8 @@ use crate::AuditHead;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackupRequest {
-    /// A file that is not there yet: its name, in the folder that the operator has for backups, or its whole path on the
-    /// machine of the data directory, which takes the right `path_use`.
+    /// The new file, which must not exist: a file name, created in the operator's backup folder, or an absolute path on
+    /// the server's machine, which requires the right `path_use`.
     #[schemars(regex(pattern = "^[^\\x00]+$"), length(max = 4095))]
     pub path: PathBuf,
     /// Put the key into it with which secrets in configurations are encrypted. Whoever has such a backup can read them;

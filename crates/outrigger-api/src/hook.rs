@@ -24,30 +24,30 @@ pub struct HookInfo {
     pub plugin: Option<PluginName>,
     /// How many are subscribed to it.
     pub subscriptions: u64,
-    /// The fail-closed subscribers that cannot be asked. While there is one, the hook refuses everything.
+    /// The fail-closed subscribers that are unavailable. While there is one, the hook refuses everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub closed_by: Vec<ClosedHook>,
 }
 
-/// A hook that refuses everything, because a fail-closed subscriber cannot be asked.
+/// A hook that refuses everything, because a fail-closed subscriber is unavailable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClosedHook {
     pub hook: HookName,
-    /// The id of the subscription. Switching it off, or ending it, opens the hook.
+    /// The id of the subscription. Disabling or removing it opens the hook.
     pub subscription: String,
     pub function: FunctionRef,
-    /// Why the subscriber cannot be asked.
+    /// Why the subscriber is unavailable.
     pub reason: String,
 }
 
 impl ClosedHook {
-    /// What is closed, why, and how to open it, for people.
+    /// A sentence that names the closed hook, the reason, and the command that opens it.
     #[must_use]
     pub fn sentence(&self) -> String {
         let Self { hook, subscription, function, reason } = self;
         format!(
-            "hook `{hook}` is closed: its fail-closed subscriber `{function}` cannot be asked ({reason}); \
-             `outrigger hook disable {subscription}` lifts it"
+            "hook `{hook}` is closed: its fail-closed subscriber `{function}` is unavailable ({reason}); \
+             `outrigger hook disable {subscription}` opens it"
         )
     }
 }

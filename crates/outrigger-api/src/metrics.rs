@@ -29,27 +29,27 @@ pub struct MetricsReport {
     /// How often a plugin was not told of an event or the end of a call, since the start, because too many waited for it.
     #[serde(default)]
     pub dropped_firings: u64,
-    /// Runs since the start that are kept as a count in another run.
+    /// Runs since the start that were merged into another run, as a count.
     #[serde(default)]
     pub counted_runs: u64,
-    /// Refusals since the start that stand in the audit log as a count.
+    /// Refusals since the start that were merged into another audit record, as a count.
     #[serde(default)]
     pub counted_refusals: u64,
-    /// What plugins, keys and other callers have of what is kept, and what was dropped of it.
+    /// Kept and dropped records of each plugin, key and other owner.
     #[serde(default)]
     pub kept: Vec<KeptRecords>,
 }
 
-/// What one plugin, key or other caller has of one kind of records.
+/// The records of one kind that belong to one owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeptRecords {
     /// `runs`, `logs`, `events`, `refusals`, `jobs`, `requests` or `deliveries`.
     pub kind: String,
-    /// Whose they are: `plugin NAME`, `key NAME`, the id of a key, `local`.
+    /// The owner: `plugin NAME`, `key NAME`, the id of a key, or `local`.
     pub owner: String,
     pub records: u64,
     pub bytes: u64,
-    /// Records that were dropped because there were too many.
+    /// Records dropped because a retention limit was exceeded.
     pub dropped: u64,
 }
 
@@ -66,36 +66,36 @@ pub struct PluginMetrics {
     /// The most memory that an instance of it had at the end of a call, in bytes; none where none has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_peak_bytes: Option<u64>,
-    /// Bytes of memory that the server holds for it now: its instances, and what its calls need outside them.
+    /// Memory held for it, in bytes: its instances, and the server's memory for its calls.
     #[serde(default)]
     pub memory_held_bytes: u64,
-    /// The most bytes that the server held for it at once.
+    /// Peak of the memory held for it, in bytes.
     #[serde(default)]
     pub memory_held_peak_bytes: u64,
-    /// How often it was refused memory because it held as much as one plugin may.
+    /// Allocations refused because the plugin was at its memory limit.
     #[serde(default)]
     pub memory_refusals: u64,
-    /// Events that were refused because the plugin had used up its quota for a minute.
+    /// Events refused because the plugin's quota was used up.
     #[serde(default)]
     pub refused_events: u64,
-    /// Log lines that were dropped for the same reason.
+    /// Log lines dropped because the plugin's quota was used up.
     #[serde(default)]
     pub dropped_log_lines: u64,
-    /// Writes to its state that were refused for the same reason.
+    /// State writes refused because the plugin's quota was used up.
     #[serde(default)]
     pub refused_state_writes: u64,
 }
 
-/// The memory that all plugins take together, as the server counts it.
+/// The memory of all plugins together, as the server counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemoryMetrics {
-    /// Bytes held now, beyond the few megabytes that each plugin has of its own.
+    /// Bytes held now. The first 4 MiB of each plugin are not counted.
     pub held_bytes: u64,
-    /// The most bytes that were held at once.
+    /// Peak of the bytes held.
     pub peak_bytes: u64,
-    /// Bytes that may be held.
+    /// The limit, in bytes.
     pub limit_bytes: u64,
-    /// How often memory was refused because all plugins together held as much as they may.
+    /// Allocations refused because all plugins together were at the memory limit.
     pub refusals: u64,
 }
 
@@ -116,12 +116,12 @@ pub struct ProcessMetrics {
     pub start_time_seconds: Option<f64>,
 }
 
-/// The store, and the disk that it is on.
+/// The database, and its disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreMetrics {
-    /// Whether writes are taken.
+    /// Whether writes are accepted.
     pub writable: bool,
-    /// What this process may still use of the disk of the data directory, in bytes, without the reserve.
+    /// Free disk space for the data directory, in bytes, without the reserved space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,
 }
@@ -230,74 +230,74 @@ pub const PLUGIN_MEASURES: [Measure<PluginMetrics>; 10] = [
     },
     Measure {
         name: "outrigger_plugin_memory_held_bytes",
-        about: "Memory that the server holds for the plugin: its instances, and what its calls need outside them.",
+        about: "Memory held for the plugin: its instances, and the server's memory for its calls.",
         kind: MeasureKind::Gauge,
         unit: "By",
         value: |plugin| Some(whole(plugin.memory_held_bytes)),
     },
     Measure {
         name: "outrigger_plugin_memory_held_peak_bytes",
-        about: "The most memory that the server held for the plugin at once, since it started.",
+        about: "Peak of the memory held for the plugin, since the server started.",
         kind: MeasureKind::Gauge,
         unit: "By",
         value: |plugin| Some(whole(plugin.memory_held_peak_bytes)),
     },
     Measure {
         name: "outrigger_plugin_memory_refusals_total",
-        about: "Times that the plugin was refused memory because it held as much as one plugin may.",
+        about: "Allocations refused because the plugin was at its memory limit.",
         kind: MeasureKind::Counter,
         unit: "1",
         value: |plugin| Some(whole(plugin.memory_refusals)),
     },
     Measure {
         name: "outrigger_plugin_events_refused_total",
-        about: "Events refused by the quota of the plugin, since the server started.",
+        about: "Events refused by the plugin's quota, since the server started.",
         kind: MeasureKind::Counter,
         unit: "1",
         value: |plugin| Some(whole(plugin.refused_events)),
     },
     Measure {
         name: "outrigger_plugin_log_lines_dropped_total",
-        about: "Log lines dropped by the quota of the plugin, since the server started.",
+        about: "Log lines dropped by the plugin's quota, since the server started.",
         kind: MeasureKind::Counter,
         unit: "1",
         value: |plugin| Some(whole(plugin.dropped_log_lines)),
     },
     Measure {
         name: "outrigger_plugin_state_writes_refused_total",
-        about: "Writes to the state refused by the quota of the plugin, since the server started.",
+        about: "State writes refused by the plugin's quota, since the server started.",
         kind: MeasureKind::Counter,
         unit: "1",
         value: |plugin| Some(whole(plugin.refused_state_writes)),
     },
 ];
 
-/// All that is told of the memory of all plugins together.
+/// The metrics of the memory of all plugins together.
 pub const MEMORY_MEASURES: [Measure<MemoryMetrics>; 4] = [
     Measure {
         name: "outrigger_memory_held_bytes",
-        about: "Memory that the server holds for all plugins, beyond the few megabytes that each has of its own.",
+        about: "Memory held for all plugins together. The first 4 MiB of each plugin are not counted.",
         kind: MeasureKind::Gauge,
         unit: "By",
         value: |memory| Some(whole(memory.held_bytes)),
     },
     Measure {
         name: "outrigger_memory_held_peak_bytes",
-        about: "The most memory that the server held for all plugins at once, since it started.",
+        about: "Peak of the memory held for all plugins together, since the server started.",
         kind: MeasureKind::Gauge,
         unit: "By",
         value: |memory| Some(whole(memory.peak_bytes)),
     },
     Measure {
         name: "outrigger_memory_limit_bytes",
-        about: "Memory that the server may hold for all plugins.",
+        about: "Memory limit for all plugins together.",
         kind: MeasureKind::Gauge,
         unit: "By",
         value: |memory| Some(whole(memory.limit_bytes)),
     },
     Measure {
         name: "outrigger_memory_refusals_total",
-        about: "Times that memory was refused because all plugins together held as much as they may.",
+        about: "Allocations refused because all plugins together were at the memory limit.",
         kind: MeasureKind::Counter,
         unit: "1",
         value: |memory| Some(whole(memory.refusals)),
@@ -336,18 +336,18 @@ pub const PROCESS_MEASURES: [Measure<ProcessMetrics>; 4] = [
     },
 ];
 
-/// All that is told of the store.
+/// The metrics of the store.
 pub const STORE_MEASURES: [Measure<StoreMetrics>; 2] = [
     Measure {
         name: "outrigger_store_writable",
-        about: "1 while the database takes writes, 0 while the disk is full, read-only or fails.",
+        about: "1 if the database accepts writes, 0 if the disk is full, read-only or failing.",
         kind: MeasureKind::Gauge,
         unit: "1",
         value: |store| Some(if store.writable { 1.0 } else { 0.0 }),
     },
     Measure {
         name: "outrigger_data_free_bytes",
-        about: "Free space on the disk of the data directory.",
+        about: "Free disk space for the data directory, without the reserved space.",
         kind: MeasureKind::Gauge,
         unit: "By",
         value: |store| store.free_bytes.map(whole),
@@ -366,16 +366,16 @@ pub const DROPPED_FIRINGS: (&str, &str) = (
     "outrigger_hook_firings_dropped_total",
     "Events and ends of calls that a plugin was not told of: too many waited.",
 );
-/// What monitoring calls runs and refusals that are kept as a count, and what it is told of them.
+/// Name and help of the metrics of runs and refusals that were merged into another record.
 pub const COUNTED_RUNS: (&str, &str) =
-    ("outrigger_runs_counted_total", "Runs kept as a count in another run, since the server started.");
+    ("outrigger_runs_counted_total", "Runs merged into another run as a count, since the server started.");
 pub const COUNTED_REFUSALS: (&str, &str) =
-    ("outrigger_refusals_counted_total", "Refusals kept as a count in the audit log, since the server started.");
-/// What monitoring calls records that are kept and that were dropped, and what it is told of them.
-pub const KEPT_RECORDS: (&str, &str) = ("outrigger_records_kept", "Records that are kept, by kind and owner.");
-pub const KEPT_BYTES: (&str, &str) = ("outrigger_records_kept_bytes", "Bytes of records that are kept.");
+    ("outrigger_refusals_counted_total", "Refusals merged into another audit record, since the server started.");
+/// Name and help of the metrics of kept and dropped records.
+pub const KEPT_RECORDS: (&str, &str) = ("outrigger_records_kept", "Records kept, by kind and owner.");
+pub const KEPT_BYTES: (&str, &str) = ("outrigger_records_kept_bytes", "Size of the records kept, by kind and owner.");
 pub const DROPPED_RECORDS: (&str, &str) =
-    ("outrigger_records_dropped_total", "Records dropped because their owner had too many.");
+    ("outrigger_records_dropped_total", "Records dropped because a retention limit was exceeded, by kind and owner.");
 /// What monitoring calls the time of calls, and what it is told of it.
 pub const DURATION: (&str, &str) =
     ("outrigger_function_duration_seconds", "How long calls took, from arrival to answer.");

@@ -43,8 +43,8 @@ pub trait Platform:
     + Send
     + Sync
 {
-    /// Refuses a caller that lacks a right over a name; without a name, one that has it over nothing at all. A face asks it
-    /// before it reads the body of a request. What is asked afterwards asks by itself again.
+    /// Refuses a caller that lacks a right on a name; without a name, a caller that lacks the right entirely. A face
+    /// calls this before it reads a request body. The operation itself checks its rights again.
     fn admit(&self, right: &str, name: Option<&str>) -> ApiResult<()>;
     /// Looks whether everything is in order.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
@@ -68,8 +68,8 @@ pub trait Door: Debug + Send + Sync {
         None
     }
     /// Notes durably that a request is begun which is to be done once, unless there is one in its place already. `place` and
-    /// `body` are hashes: of who sent it, where to and under which key, and of what it says. `owner` is the id of the caller's
-    /// key, or `local`: each has a share of what is kept.
+    /// `body` are hashes: of who sent it, where to and under which key, and of what it says. `owner` is the id of the
+    /// caller's key, or `local`: each has a fair share of the kept records.
     async fn request_begin(&self, place: [u8; 32], body: [u8; 32], owner: &str) -> ApiResult<Begun>;
     /// Notes durably that it has ended, with what is to be answered when it is sent again; without that where its owner has used
     /// up what is kept for them.

@@ -41,9 +41,10 @@ pub struct PluginDetails {
     pub manifest: Manifest,
     /// Where the package came from.
     pub source: String,
-    /// What it was granted, a sentence each: permissions, limits above the defaults, a part in the hooks of others.
+    /// What it was granted, one sentence each: permissions, limits above the defaults, subscriptions to hooks of
+    /// others.
     pub granted: Vec<String>,
-    /// The limits that the operator's ceiling lowers, a sentence each.
+    /// The limits that the operator's ceiling lowers, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capped: Vec<String>,
     pub offered: Vec<FunctionSummary>,
@@ -89,15 +90,15 @@ pub struct PackageReport {
     /// Bytes in all files.
     pub size: u64,
     pub files: u32,
-    /// What it asks for, a sentence each: permissions, limits above the defaults, a part in the hooks of others.
+    /// What it asks for, one sentence each: permissions, limits above the defaults, subscriptions to hooks of others.
     pub permissions: Vec<String>,
     /// What of that goes beyond what the installed version was granted. All of it, where none is installed.
     pub widened: Vec<String>,
-    /// What it raises above the operator's ceiling, a sentence each. Such a package is not installed.
+    /// Its limits above the operator's ceiling, one sentence each. Such a package is not installed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub above_ceiling: Vec<String>,
-    /// What it takes over from the plugin of its name, where it is not known to be of the same maker: that takes the right
-    /// `plugin_approve`.
+    /// What it takes over from the installed plugin of the same name, if the two are not known to have the same
+    /// publisher. Taking it over requires the right `plugin_approve`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub take_over: Option<String>,
     pub offered: Vec<FunctionSummary>,
@@ -178,11 +179,11 @@ pub struct InstallOutcome {
     pub migration: Option<MigrationReport>,
 }
 
-/// What stopping a plugin led to: it was disabled or removed.
+/// The effects of disabling or removing a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StopReport {
-    /// Hooks that are closed now, because this plugin guards them: its subscription is fail-closed, and stays until it is
-    /// switched off or ended.
+    /// Hooks that are now closed, because this plugin has a fail-closed subscription to them. They stay closed until
+    /// the subscription is disabled or removed.
     pub closed_hooks: Vec<ClosedHook>,
 }
 

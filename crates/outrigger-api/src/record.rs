@@ -70,9 +70,9 @@ pub struct RunEntry {
     pub started_at: OffsetDateTime,
     pub function: FunctionRef,
     pub caller: String,
-    /// Of several calls, all together.
+    /// If the run counts several calls, their total.
     pub duration_us: u64,
-    /// How many calls it stands for: beyond a rate, calls that are alike share a run for each minute.
+    /// How many calls the run counts: above a rate, similar calls share one run per minute.
     #[serde(default = "one")]
     pub calls: u64,
     /// `ok`, or the code of the failure.

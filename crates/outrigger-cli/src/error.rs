@@ -155,7 +155,7 @@ impl Report {
     }
 }
 
-/// A text of an error, which may quote a plugin or a server.
+/// The text of an error, which may quote a plugin or a server.
 fn shown(text: &str) -> String {
     const LONGEST: usize = 32 << 10;
     clean(&text::cut(text, LONGEST))

@@ -6,7 +6,7 @@
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> std::process::ExitCode {
-    // Files are made for their owner, whatever the mask is that the process was given.
+    // New files are accessible to their owner only, whatever umask the process inherited.
     let given = rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::umask(given & !rustix::fs::Mode::RWXU);
     outrigger_cli::run()

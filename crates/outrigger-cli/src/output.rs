@@ -158,8 +158,8 @@ impl Output {
     }
 }
 
-/// A value as YAML. Where it holds characters that mislead, all of it is written in YAML's JSON form, which has escapes for
-/// them.
+/// A value as YAML. If it contains characters that need escaping, all of it is written in YAML's JSON form, which can
+/// escape them.
 pub(crate) fn yaml<T: Serialize>(value: &T) -> io::Result<String> {
     let block = serde_saphyr::to_string(value).map_err(io::Error::other)?;
     if let Cow::Borrowed(_) = text::plain(&block) {
@@ -189,7 +189,7 @@ pub(crate) fn width() -> usize {
     comfy_table::Table::new().use_stderr().width().map_or(100, usize::from).clamp(40, 140)
 }
 
-/// A text of a stranger, in which whatever would drive a terminal or mislead its reader is shown instead.
+/// Escapes the control characters and invisible characters of untrusted text.
 #[must_use]
 pub fn clean(text: &str) -> String {
     text::plain(text).into_owned()

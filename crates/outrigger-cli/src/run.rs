@@ -20,7 +20,7 @@ use crate::output::log::Log;
 /// Runs the command line of this process.
 #[must_use]
 pub fn run() -> ExitCode {
-    // Components are compiled in processes of their own, which are this program again.
+    // Components are compiled in child processes that run this same program.
     if let Some(code) = outrigger_host::compile_if_asked() {
         return code;
     }

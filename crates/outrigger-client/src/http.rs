@@ -131,7 +131,7 @@ impl Client {
         self.send(self.request(Method::DELETE, path)?).await.map(drop)
     }
 
-    /// The same, with an answer that says what came of it.
+    /// The same, and parses the response body.
     pub(crate) async fn delete_answered<T: DeserializeOwned>(&self, path: &str) -> ApiResult<T> {
         self.read(self.request(Method::DELETE, path)?).await
     }

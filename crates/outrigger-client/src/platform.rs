@@ -268,7 +268,7 @@ impl Backups for Client {
 
 #[async_trait]
 impl Platform for Client {
-    /// The server asks.
+    /// The server checks the right.
     fn admit(&self, _: &str, _: Option<&str>) -> ApiResult<()> {
         Ok(())
     }

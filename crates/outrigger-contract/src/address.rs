@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use crate::permission::HostAccess;
 
-/// A network: an address and how many of its bits all addresses of the network share, such as `10.1.0.0/16`.
+/// A network in CIDR notation, such as `10.1.0.0/16`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -16,13 +16,13 @@ pub struct Network {
 
 /// A text that is not a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a network; write one such as `10.1.0.0/16` or `fd00:1::/32`", crate::name::shorten(.text))]
+#[error("`{}` is not a network; use CIDR notation such as `10.1.0.0/16` or `fd00::/16`", crate::name::shorten(.text))]
 pub struct NetworkError {
     pub text: String,
 }
 
 impl Network {
-    /// Whether an address belongs to it, also where it is wrapped in an IPv6 address.
+    /// Whether an address is in the network. IPv4 addresses that are mapped into IPv6 count as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let shared = |bits: u32| bits - u32::from(self.prefix);

@@ -192,8 +192,8 @@ table! {
         "The function's rate limit is used up."
         "Try again after the time named, or raise `rate-limit` in the manifest."
     Busy "busy" 503 -32002 LIMIT
-        "A limit on what may go on at once is reached."
-        "Try again in a moment. For calls of one function, `concurrency` in the manifest can be raised."
+        "A limit on concurrent work was reached."
+        "Try again later. If calls of one plugin are limited, raise `concurrency` in its manifest."
     DeadlineExceeded "deadline_exceeded" 504 -32003 TIMEOUT
         "The call took longer than it may."
         "Allow more with `--timeout`, or raise `timeout` in the manifest."
@@ -300,29 +300,29 @@ table! {
         "The package has no signature of a key that is trusted here, and needs one."
         "`trust.toml` in the data directory says which keys are trusted; who administers the machine can add one, or except the plugin."
     HostMemoryLimit "host_memory_limit" 507 -32002 LIMIT
-        "The server would have to hold more memory for the call, for its plugin or for all plugins than it may."
-        "Send or answer less at once, or try again; the operator can raise OUTRIGGER_PLUGIN_MEMORY and OUTRIGGER_MEMORY."
+        "The call, its plugin, or all plugins together reached the server's memory limit."
+        "Send or return less data at once, or try again; the operator can raise OUTRIGGER_PLUGIN_MEMORY and OUTRIGGER_MEMORY."
     AboveCeiling "above_ceiling" 422 -32602 LIMIT
-        "The plugin's manifest raises a limit above the operator's ceiling."
-        "Lower the limit in the manifest, or raise the ceiling: `outrigger serve --ceiling LIMIT=AMOUNT`, or OUTRIGGER_CEILING."
+        "The plugin's manifest sets a limit above the operator's ceiling."
+        "Lower the limit in the manifest, or raise the ceiling with `outrigger serve --ceiling LIMIT=AMOUNT` or OUTRIGGER_CEILING."
     FileGrantRefused "file_grant_refused" 422 -32001 DENIED
-        "A file or folder cannot be granted: it is Outrigger's own, a plugin decides where its path leads, or another permission contradicts it."
+        "A file or folder cannot be granted: it belongs to Outrigger, a plugin could redirect its path, or another permission conflicts with it."
         "Change the path in the plugin's `plugin.toml` as the message says."
     FileGrantChanged "file_grant_changed" 409 -32001 DENIED
-        "A granted folder is not the one that was granted: something else is in its place, where plugins may write."
-        "Look at what is there now. To grant it, install the same package again and approve: `outrigger plugin install PATH`."
+        "A granted path was replaced after it was granted, and a plugin may have done it."
+        "Check what is there now. To grant it, install the same package again and approve it: `outrigger plugin install PATH`."
     CompileLimit "compile_limit" 422 -32602 LIMIT
-        "Compiling the plugin's component takes more time, memory or room than it may."
-        "Build it with optimization and without huge functions. OUTRIGGER_COMPILE_CPU and OUTRIGGER_COMPILE_MEMORY raise the limits."
+        "Compiling the plugin's component exceeds a limit on CPU time, memory or code size."
+        "Build it with optimizations and without very large functions, or raise OUTRIGGER_COMPILE_CPU and OUTRIGGER_COMPILE_MEMORY."
     DiskFull "disk_full" 503 -32603 SYSTEM
-        "The disk of the data directory is full. Nothing is written until there is room; what makes room still works."
-        "Free some space. The server goes on by itself when there is room; `outrigger doctor` says how much is missing."
+        "The disk of the data directory is full. Writes are refused until space is free; deletions still work."
+        "Free disk space. The server then resumes writing by itself; `outrigger doctor` shows the free space."
     StoreReadOnly "store_read_only" 503 -32603 SYSTEM
-        "The database is read-only, so nothing can be written."
-        "Look in the system's log why its file system became read-only, and mount it for writing; the server goes on by itself."
+        "The database is read-only."
+        "Find out from the system log why its file system is read-only, and remount it for writing; the server then resumes by itself."
     NotReady "not_ready" 503 -32000 SYSTEM
-        "The server is up and cannot serve requests as it should."
-        "The message says why; `outrigger doctor` says more."
+        "The server is running but not ready to serve requests."
+        "The message gives the reason; `outrigger doctor` shows details."
     Internal "internal" 500 -32603 INTERNAL
         "A fault in Outrigger itself."
         "Report it with the correlation id and the logs of that call."

@@ -1,18 +1,18 @@
-//! Texts of plugins in errors, records and logs are cut where they enter: a path of megabytes is no use to a reader, and would
-//! be held as often as it is passed on.
+//! Truncates text from plugins in errors, records and logs on arrival: a path of several megabytes is useless to a
+//! reader, and would be copied each time it is passed on.
 
 use std::fmt;
 
 /// The longest text of a plugin that is passed on, in bytes.
 pub const LONGEST: usize = 1 << 10;
 
-/// The beginning of a text that is too long, with `…` for the rest; any other as it is.
+/// Truncates a text to the maximum length, with `…` for the rest.
 #[must_use]
 pub fn excerpt(text: impl Into<String>) -> String {
     cut(text.into(), LONGEST)
 }
 
-/// The same with another length, in bytes.
+/// Truncates a text to a length in bytes.
 #[must_use]
 pub fn cut(mut text: String, longest: usize) -> String {
     if text.len() > longest {
@@ -23,7 +23,7 @@ pub fn cut(mut text: String, longest: usize) -> String {
     text
 }
 
-/// The same of a text that is only borrowed: what is cut is never copied.
+/// Truncates a borrowed text to a length in bytes. The rest is never copied.
 #[must_use]
 pub fn excerpt_of(text: &str) -> String {
     match text.len() > LONGEST {

@@ -1,5 +1,5 @@
-//! What a plugin asks for beyond what every plugin may do, and in the same shape, what an administrator gave it: permissions,
-//! limits above the defaults, and a part in the hooks of others.
+//! Grants: permissions, limits above the defaults, and subscriptions to hooks of others. The same type describes what a
+//! manifest asks for and what an administrator approved.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,35 +9,35 @@ use crate::manifest::{Manifest, SubscriptionDeclaration};
 use crate::permission::{Permissions, uncovered};
 use crate::units::Span;
 
-/// Everything that was granted to a digest, or that its manifest asks for.
+/// Everything that was granted to a digest, or that a manifest asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Grant {
     #[serde(flatten)]
     pub permissions: Permissions,
-    /// Hooks of others, in which its functions take part.
+    /// Subscriptions to hooks of others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<HookGrant>,
     #[serde(skip_serializing_if = "RaisedLimits::is_empty")]
     pub limits: RaisedLimits,
 }
 
-/// A hook of another plugin, of Outrigger, or of an administrator, and what a subscriber can do there.
+/// A subscription to a hook of another plugin, of Outrigger, or of an administrator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookGrant {
     pub hook: HookName,
     pub kind: HookKind,
-    /// What fires the hook fails when the subscriber does.
+    /// Whether the firing fails when the subscriber fails.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fail_closed: bool,
-    /// How long it may be waited for.
+    /// How long a firing waits for the subscriber.
     pub timeout: Span,
 }
 
 impl HookGrant {
     fn of(subscription: &SubscriptionDeclaration, kind: HookKind) -> Self {
         let SubscriptionDeclaration { hook, on_error, timeout, .. } = subscription;
-        // An event waits for nobody.
+        // Events do not wait for subscribers.
         let waits = kind != HookKind::Event;
         Self {
             hook: hook.clone(),
@@ -47,7 +47,7 @@ impl HookGrant {
         }
     }
 
-    /// Whether whoever has this needs no more for that.
+    /// Whether this grant includes everything in `asked`.
     fn covers(&self, asked: &Self) -> bool {
         let power = |kind| match kind {
             HookKind::Event => 0,
@@ -68,16 +68,16 @@ impl HookGrant {
             false => String::new(),
         };
         match kind {
-            HookKind::Event => format!("observe what the event `{hook}` carries"),
+            HookKind::Event => format!("receive the payload of `{hook}` (event)"),
             HookKind::Action => format!("take part in `{hook}` (action{closed}{waits})"),
-            HookKind::Filter => format!("change or refuse what `{hook}` carries (filter{closed}{waits})"),
+            HookKind::Filter => format!("change or refuse the payload of `{hook}` (filter{closed}{waits})"),
         }
     }
 }
 
 impl Grant {
-    /// What a manifest asks for. `kind_of` knows the hooks that are there; one that is not known is taken for a filter, which
-    /// asks for most.
+    /// What a manifest asks for. `kind_of` returns the kind of an existing hook; an unknown hook counts as a filter,
+    /// the most powerful kind.
     #[must_use]
     pub fn asked_by(manifest: &Manifest, kind_of: impl Fn(&HookName) -> Option<HookKind>) -> Self {
         let of_others = manifest.subscriptions.iter().filter(|one| !manifest.hooks.contains_key(&one.hook));
@@ -92,14 +92,14 @@ impl Grant {
         Self { permissions: manifest.permissions.clone(), hooks, limits: RaisedLimits::of(manifest) }
     }
 
-    /// Nothing is asked for or given.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let Self { permissions, hooks, limits } = self;
         permissions.is_empty() && hooks.is_empty() && limits.is_empty()
     }
 
-    /// What of `self` no entry of `granted` covers.
+    /// The part of `self` that `granted` does not cover.
     #[must_use]
     pub fn beyond(&self, granted: &Self) -> Self {
         let Self { permissions, hooks, limits } = self;
@@ -150,19 +150,19 @@ mod tests {
     #[test]
     fn s15_a_part_in_the_hooks_of_others_is_asked_for_by_what_it_can_do() {
         let closed = "on-error = \"fail-closed\"";
-        check(&subscription("shop.sold", ""), &["observe what the event `shop.sold` carries"]);
-        check(&subscription("shop.sold", closed), &["observe what the event `shop.sold` carries"]);
+        check(&subscription("shop.sold", ""), &["receive the payload of `shop.sold` (event)"]);
+        check(&subscription("shop.sold", closed), &["receive the payload of `shop.sold` (event)"]);
         check(&subscription("shop.stored", ""), &["take part in `shop.stored` (action)"]);
         check(&subscription("shop.stored", closed), &["take part in `shop.stored` (action, fail-closed)"]);
-        check(&subscription("shop.priced", ""), &["change or refuse what `shop.priced` carries (filter)"]);
+        check(&subscription("shop.priced", ""), &["change or refuse the payload of `shop.priced` (filter)"]);
         check(
             &subscription("shop.priced", &format!("{closed}\ntimeout = \"1m\"")),
-            &["change or refuse what `shop.priced` carries (filter, fail-closed, up to 1m)"],
+            &["change or refuse the payload of `shop.priced` (filter, fail-closed, up to 1m)"],
         );
-        check(&subscription("shop.unknown", ""), &["change or refuse what `shop.unknown` carries (filter)"]);
-        // Twice the same is asked for once, as what can do more.
+        check(&subscription("shop.unknown", ""), &["change or refuse the payload of `shop.unknown` (filter)"]);
+        // Two subscriptions to the same hook are merged into the more powerful one.
         let twice = subscription("shop.priced", "") + &subscription("shop.priced", closed);
-        check(&twice, &["change or refuse what `shop.priced` carries (filter, fail-closed)"]);
+        check(&twice, &["change or refuse the payload of `shop.priced` (filter, fail-closed)"]);
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
         assert!(!covers(&strict, &of("shop.stored", "")), "another hook");
         assert!(!covers(&strict, &of("shop.priced", &format!("{closed}\ntimeout = \"30s\""))), "it holds up longer");
         assert!(covers(&of("shop.priced", "timeout = \"10ms\""), &of("shop.priced", "timeout = \"2s\"")));
-        // A hook that has become a filter since.
+        // The hook has since become a filter.
         let mut observed = of("shop.priced", "");
         observed.hooks[0].kind = HookKind::Event;
         assert!(!covers(&observed, &of("shop.priced", "")));

@@ -1,5 +1,5 @@
-//! Limits as amounts that are compared: what a manifest raises above the defaults, what was granted, and the operator's
-//! ceiling, above which nothing is granted.
+//! Limits as comparable amounts: limits that a manifest raises above the defaults, granted limits, and the operator's
+//! ceiling.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -52,7 +52,7 @@ impl LimitKind {
         }
     }
 
-    /// What every plugin may have: bytes, nanoseconds or a number.
+    /// The default, which needs no approval: bytes, nanoseconds or a number.
     #[must_use]
     pub fn default_amount(self) -> u64 {
         let limits = Limits::default();
@@ -67,7 +67,7 @@ impl LimitKind {
         }
     }
 
-    /// What a manifest asks for.
+    /// The amount in a manifest.
     fn asked(self, manifest: &Manifest) -> u64 {
         let limits = &manifest.limits;
         let timeout = || {
@@ -99,7 +99,7 @@ impl LimitKind {
         }
     }
 
-    /// Reads what [`LimitKind::show`] writes.
+    /// Parses the format of [`LimitKind::show`].
     fn read(self, text: &str) -> Result<u64, String> {
         let words = |error: &dyn fmt::Display| error.to_string();
         match self {
@@ -118,9 +118,9 @@ impl LimitKind {
         let (shown, default) = (self.show(amount), self.show(self.default_amount()));
         let wish = match self {
             Self::Memory => format!("use {shown} of memory in each instance"),
-            Self::Timeout => format!("take {shown} for a call"),
-            Self::Cpu => format!("compute for {shown} in a call"),
-            Self::Output => format!("answer with results of {shown}"),
+            Self::Timeout => format!("run for {shown} in a call"),
+            Self::Cpu => format!("use {shown} of CPU time in a call"),
+            Self::Output => format!("return results of {shown}"),
             Self::Concurrency => format!("run {shown} calls at once"),
             Self::Instances => format!("keep {shown} instances in memory between calls"),
             Self::LogLines => format!("write {shown} log lines in a call"),
@@ -155,19 +155,19 @@ fn span(nanoseconds: u64) -> Span {
     Span::new(Duration::from_nanos(nanoseconds))
 }
 
-/// Amounts of some limits. Of those that are missing, the defaults are meant.
+/// Amounts of some limits. Missing limits have their defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RaisedLimits(BTreeMap<LimitKind, u64>);
 
 impl RaisedLimits {
-    /// What a manifest raises above the defaults.
+    /// The limits that a manifest raises above the defaults.
     #[must_use]
     pub fn of(manifest: &Manifest) -> Self {
         let asked = LimitKind::ALL.into_iter().map(|kind| (kind, kind.asked(manifest)));
         Self(asked.filter(|(kind, amount)| *amount > kind.default_amount()).collect())
     }
 
-    /// Nothing is raised.
+    /// Whether no limit is raised.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -208,8 +208,8 @@ impl<'de> Deserialize<'de> for RaisedLimits {
     }
 }
 
-/// The operator's bound on what plugins may be granted. What a manifest raises above it is refused; a plugin that was
-/// granted more before the ceiling was lowered runs with the ceiling.
+/// The operator's upper bound for granted limits. A manifest above it is refused; a plugin with an older, higher grant
+/// runs with the ceiling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ceiling(BTreeMap<LimitKind, u64>);
 
@@ -228,9 +228,9 @@ impl Default for Ceiling {
     }
 }
 
-/// A text that is not a ceiling.
+/// The text is not a ceiling.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}; write limits with their amounts, as in `memory=512MiB,concurrency=100`")]
+#[error("{reason}; write limits as in `memory=512MiB,concurrency=100`")]
 pub struct CeilingError {
     pub reason: String,
 }
@@ -248,15 +248,15 @@ impl Ceiling {
         Duration::from_nanos(self.amount(LimitKind::Timeout))
     }
 
-    /// Takes over amounts from a text such as `memory=512MiB,concurrency=100`; the others stay as they are.
+    /// Sets limits from a text such as `memory=512MiB,concurrency=100`; the other limits are unchanged.
     ///
     /// # Errors
-    /// There is no such limit, or the amount is not one.
+    /// The limit is unknown, or its amount is invalid.
     pub fn set(&mut self, text: &str) -> Result<(), CeilingError> {
         let wrong = |reason: String| CeilingError { reason };
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let Some((name, amount)) = part.split_once('=') else {
-                return Err(wrong(format!("`{}` names no amount", crate::name::shorten(part))));
+                return Err(wrong(format!("`{}` has no value", crate::name::shorten(part))));
             };
             let kind: LimitKind = name.trim().parse().map_err(wrong)?;
             let amount = kind.read(amount.trim()).map_err(wrong)?;
@@ -274,12 +274,12 @@ impl Ceiling {
         Ok(())
     }
 
-    /// What a manifest raises above the ceiling, a sentence each that names the limit, the amount, and the ceiling.
+    /// The limits of a manifest above the ceiling, one sentence each with limit, amount and ceiling.
     #[must_use]
     pub fn exceeded_by(&self, manifest: &Manifest) -> Vec<String> {
         let RaisedLimits(raised) = RaisedLimits::of(manifest);
         let exceeds = |(kind, amount): &(LimitKind, u64)| {
-            // A plugin that says nothing of it computes for as long as its calls take, or the ceiling allows.
+            // Without a `cpu` limit, a plugin may compute until its timeout or the ceiling.
             let is_implied = *kind == LimitKind::Cpu && manifest.limits.cpu.is_none();
             *amount > self.amount(*kind) && !is_implied
         };
@@ -291,7 +291,7 @@ impl Ceiling {
             .collect()
     }
 
-    /// Lowers the limits of a manifest to the ceiling. Answers what was lowered, a sentence each.
+    /// Lowers the limits of a manifest to the ceiling. Returns one sentence for each lowered limit.
     pub fn cap(&self, manifest: &mut Manifest) -> Vec<String> {
         let capped = LimitKind::ALL.into_iter().filter_map(|kind| {
             let (asked, ceiling) = (kind.asked(manifest), self.amount(kind));
@@ -310,7 +310,7 @@ impl Ceiling {
         *concurrency = (*concurrency).min(positive(LimitKind::Concurrency));
         *log_lines = (*log_lines).min(number(LimitKind::LogLines));
         *state = bytes(LimitKind::State, *state);
-        // Whoever calls may give a call more time, but no more of it for computing.
+        // A caller can extend the timeout of a call, but not its CPU time.
         *cpu = Some(time(LimitKind::Cpu, cpu.unwrap_or(Limits::MAX_TIMEOUT)));
         for function in manifest.functions.values_mut() {
             function.timeout = function.timeout.map(|timeout| time(LimitKind::Timeout, timeout));
@@ -356,11 +356,11 @@ mod tests {
         check("[limits]\nmemory = \"4GiB\"\n", &["use 4GiB of memory in each instance (default: 64MiB)"]);
         check(
             "[limits]\ntimeout = \"1m\"\n",
-            &["take 1m for a call (default: 5s)", "compute for 1m in a call (default: 5s)"],
+            &["run for 1m in a call (default: 5s)", "use 1m of CPU time in a call (default: 5s)"],
         );
-        check("[limits]\ntimeout = \"1m\"\ncpu = \"2s\"\n", &["take 1m for a call (default: 5s)"]);
+        check("[limits]\ntimeout = \"1m\"\ncpu = \"2s\"\n", &["run for 1m in a call (default: 5s)"]);
         check("[limits]\ncpu = \"1d\"\n", &[]);
-        check("[limits]\noutput = \"1GiB\"\n", &["answer with results of 1GiB (default: 4MiB)"]);
+        check("[limits]\noutput = \"1GiB\"\n", &["return results of 1GiB (default: 4MiB)"]);
         check("[limits]\nconcurrency = 10000\n", &["run 10000 calls at once (default: 16)"]);
         check("[limits]\nlog-lines = 1000000\n", &["write 1000000 log lines in a call (default: 1000)"]);
         check("[limits]\nstate = \"16GiB\"\n", &["keep 16GiB of state (default: 1MiB)"]);
@@ -369,7 +369,7 @@ mod tests {
             "instances = { warm = { max-instances = 1000 } }\n",
             &["keep 1000 instances in memory between calls (default: 4)"],
         );
-        check("[limits]\ncpu = \"1s\"\n[functions.f]\ntimeout = \"1h\"\n", &["take 1h for a call (default: 5s)"]);
+        check("[limits]\ncpu = \"1s\"\n[functions.f]\ntimeout = \"1h\"\n", &["run for 1h in a call (default: 5s)"]);
     }
 
     #[test]
@@ -400,7 +400,7 @@ mod tests {
         let shown =
             "memory=32MiB,timeout=1h,cpu=30s,output=64MiB,concurrency=10,instances=2,log-lines=100000,state=1GiB";
         assert_eq!(ceiling.to_string(), shown);
-        // Nobody is refused for the defaults, which are capped.
+        // Defaults above the ceiling are capped, not refused.
         assert!(ceiling.exceeded_by(&manifest("")).is_empty());
         assert_eq!(ceiling.exceeded_by(&asked).len(), 4);
         let capped = ceiling.cap(&mut asked);
@@ -419,7 +419,7 @@ mod tests {
     fn s08_a_text_that_is_not_a_ceiling_is_refused_with_what_is_wrong() {
         for (text, part) in [
             ("memry=1GiB", "there is no limit `memry`"),
-            ("memory", "`memory` names no amount"),
+            ("memory", "`memory` has no value"),
             ("memory=big", "`big` is not a size"),
             ("concurrency=0", "`concurrency` must be at least 1"),
             ("memory=1KiB", "`memory` must be at least 64KiB"),

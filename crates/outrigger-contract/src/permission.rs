@@ -124,7 +124,7 @@ pub enum PermissionError {
     UnsafePath { path: String, part: &'static str },
     #[error("writing was asked for the single file `{path}`; a single file can only be read")]
     WriteToFile { path: String },
-    #[error("`{path}` is asked for to read, but lies in `{folder}`, which is asked for to write with all below it")]
+    #[error("`{path}` asks for read access, but lies in `{folder}`, which asks for write access to everything in it")]
     NarrowerFile { path: String, folder: String },
     #[error("`{value}` is not the name of an environment variable")]
     Variable { value: String },
@@ -155,7 +155,7 @@ impl PermissionError {
                 format!("write `{path}/` if it is a folder; otherwise ask for the folder that the file is in")
             }
             Self::NarrowerFile { .. } => {
-                "leave out one of the two: whoever may write to a folder may write to all that is in it".to_owned()
+                "remove one of the two: write access to a folder includes everything in it".to_owned()
             }
             Self::Variable { .. } => {
                 "use letters, digits and `_`, starting with no digit; there are no wildcards".to_owned()

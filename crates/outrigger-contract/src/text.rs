@@ -1,45 +1,45 @@
-//! Texts of strangers, made safe to read. A plugin chooses its names, errors, log lines and values; in a terminal or a log
-//! some characters do more than show: they move the cursor, change what was written before, turn the direction of reading,
-//! or show nothing at all. They are shown as `\u{1b}` instead.
+//! Escapes untrusted text. A plugin chooses its names, errors, log lines and values. In a terminal or a log, some
+//! characters move the cursor, overwrite earlier output, change the reading direction, or are invisible. They are
+//! escaped as `\u{1b}`.
 //!
-//! Faces apply this where they write for people, so that no message has to be cleaned where it is made. Data for programs
-//! keeps its characters; JSON has escapes of its own for them.
+//! Faces apply this where they write for people, so messages need no escaping where they are created. Data for programs
+//! is unchanged; JSON has its own escapes.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character does something other than show itself: controls (line breaks and tabs too), marks of direction,
-/// separators of lines and paragraphs, what is invisible, and what is no character.
+/// Whether a character has to be escaped: control characters (including line breaks and tabs), bidirectional controls,
+/// line and paragraph separators, invisible characters, and noncharacters.
 #[must_use]
 pub const fn is_misleading(character: char) -> bool {
     match character {
         ' '..='~' => false,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => true,
-        // What Unicode calls ignorable: soft hyphens, joiners, fillers, variation selectors, tags.
+        // Unicode's default ignorable code points: soft hyphens, joiners, fillers, variation selectors, tags.
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' => true,
         '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
         '\u{3164}' | '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' => true,
         '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}' => true,
-        // Blank where a letter should be.
+        // Letters that are blank.
         '\u{2800}' => true,
         '\u{fdd0}'..='\u{fdef}' => true,
         _ => (character as u32) & 0xfffe == 0xfffe,
     }
 }
 
-/// A text of several lines: line breaks and tabs stay, whatever else misleads is shown as `\u{1b}`. `\r\n` is a line break.
+/// Escapes a multi-line text. Line breaks and tabs stay; `\r\n` counts as a line break.
 #[must_use]
 pub fn plain(text: &str) -> Cow<'_, str> {
     escaped(text, |character| matches!(character, '\n' | '\t'))
 }
 
-/// A text on one line: line breaks and tabs are shown as `\n` and `\t`.
+/// Escapes a text to one line: line breaks and tabs become `\n` and `\t`.
 #[must_use]
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
-/// At most so many bytes of a text, with the number of those that were cut off.
+/// Truncates a text to a number of bytes, and appends how many were cut off.
 #[must_use]
 pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
@@ -49,7 +49,7 @@ pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}… ({} more bytes)", &text[..end], text.len() - end))
 }
 
-/// JSON text in which whatever misleads is escaped. It is the same JSON: such characters stand in strings alone.
+/// Escapes a JSON text. The value is unchanged, because such characters occur only in strings.
 #[must_use]
 pub fn json(text: &str) -> Cow<'_, str> {
     let escape = |character: char| {
@@ -62,7 +62,7 @@ pub fn json(text: &str) -> Cow<'_, str> {
     replaced(text, |character| in_string(character).then(|| escape(character)))
 }
 
-/// The same for JSON text that is read as YAML, which has no surrogates.
+/// Escapes a JSON text that is read as YAML, which has no surrogates.
 #[must_use]
 pub fn json_for_yaml(text: &str) -> Cow<'_, str> {
     let escape = |character: char| match u32::from(character) {
@@ -72,7 +72,7 @@ pub fn json_for_yaml(text: &str) -> Cow<'_, str> {
     replaced(text, |character| in_string(character).then(|| escape(character)))
 }
 
-/// Whether a character of JSON text is to be escaped. Line breaks stand between the parts of a document only.
+/// Whether a character of a JSON text has to be escaped. Line breaks occur only between the tokens of a document.
 const fn in_string(character: char) -> bool {
     !matches!(character, '\n' | '\t' | '\r') && is_misleading(character)
 }
@@ -92,12 +92,12 @@ fn escaped(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     }
 }
 
-/// Nothing is copied where nothing is replaced, as is the rule.
+/// Copies nothing if nothing is replaced, which is the common case.
 fn replaced(text: &str, with: impl Fn(char) -> Option<String>) -> Cow<'_, str> {
     let mut made = String::new();
     let mut done = 0;
     for (place, character) in text.char_indices() {
-        // Most are plain letters.
+        // Most characters are plain letters.
         if matches!(character, ' '..='~') {
             continue;
         }

@@ -1,17 +1,17 @@
-//! The account of memory: what the server holds for a plugin, counted before it is allocated.
+//! Memory accounts: count the memory that the server holds for a plugin, before it is allocated.
 //!
-//! Accounts form a tree, all → plugin → call, and each has a bound in bytes. What is charged to an account counts in those
-//! above it. A [`Charge`] gives its bytes back when it is dropped.
+//! Accounts form a tree, all plugins → plugin → call, and each has a limit in bytes. A charge to an account also counts
+//! in its parents. Dropping a [`Charge`] releases its bytes.
 //!
 //! Two things keep this cheap and fair:
-//! - An account has an allowance that it does not ask its parent for. The first kilobytes of a call cost one atomic of the
-//!   call's own; the first megabytes of a plugin are its own, so that plugins which take all they can get leave it running.
-//!   Beyond the allowance a call draws from its plugin in blocks.
-//! - A plugin may draw from what all share only as much as is left for the others afterwards: one alone gets half, and nine
-//!   greedy ones get a tenth each and leave a tenth free.
+//! - An account has an allowance that is not charged to its parent. The first kilobytes of a call cost one atomic of
+//!   the call's own. The first megabytes of a plugin are its own, so greedy plugins cannot stop it. Beyond the
+//!   allowance, a call draws blocks from its plugin.
+//! - A plugin can draw at most as much shared memory as it leaves free: one plugin alone gets half, and nine greedy
+//!   plugins get a tenth each and leave a tenth free.
 //!
-//! The instances of a plugin (memories, tables) are charged to the plugin, for they outlive calls; what the host holds for one
-//! call is charged to the call. See ADR 29.
+//! The instances of a plugin (memories, tables) are charged to the plugin, because they outlive calls. Memory that the
+//! host holds for a call is charged to the call. See ADR 29.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,12 +24,12 @@ use parking_lot::Mutex;
 use crate::error::Failure;
 use crate::runtime::RuntimeFault;
 
-/// Bounds of memory that the operator sets for all plugins.
+/// The operator's memory limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBounds {
-    /// Bytes that all plugins share: their instances, and what the host holds for them.
+    /// The limit for all plugins together, in bytes: their instances, and the host's memory for them.
     pub all: u64,
-    /// Bytes of one plugin.
+    /// The limit for one plugin, in bytes.
     pub plugin: u64,
 }
 
@@ -40,19 +40,19 @@ impl Default for MemoryBounds {
 }
 
 impl MemoryBounds {
-    /// Bytes of a plugin that are its own, and do not count against what all share.
+    /// The allowance of a plugin, in bytes. It does not count against the shared memory.
     pub const OWN: u64 = 4 << 20;
-    /// Bytes that the host may hold for one call, besides four times the result that the call may give.
+    /// The limit for one call, in bytes, in addition to four times the limit of its result.
     pub const CALL: u64 = 64 << 20;
 
-    /// The bound of one call of a plugin whose results may have this many bytes.
+    /// The limit for one call, given the limit of its result.
     #[must_use]
     pub const fn call(output: u64) -> u64 {
         Self::CALL.saturating_add(output.saturating_mul(4))
     }
 }
 
-/// The accounts of an engine: one for all plugins, and one below it for each.
+/// The accounts of an engine: one for all plugins, and one child for each plugin.
 #[derive(Debug)]
 pub(crate) struct Accounts {
     all: Account,
@@ -70,7 +70,7 @@ impl Accounts {
         &self.all
     }
 
-    /// The most that one plugin can ever take.
+    /// The maximum that one plugin can ever hold.
     pub(crate) fn largest(&self) -> u64 {
         let share = self.all.limit() / 2 + MemoryBounds::OWN;
         if self.plugin < share { self.plugin } else { share }
@@ -82,13 +82,13 @@ impl Accounts {
         plugins.entry(plugin.clone()).or_insert_with(|| self.all.plugin(self.plugin)).clone()
     }
 
-    /// Forgets a plugin that was removed. What it still holds counts until it is given back.
+    /// Forgets a removed plugin. Memory that it still holds counts until it is released.
     pub(crate) fn forget(&self, plugin: &PluginName) {
         self.plugins.lock().remove(plugin);
     }
 }
 
-/// Whose bound it is.
+/// The level of the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     All,
@@ -96,7 +96,7 @@ pub enum Scope {
     Call,
 }
 
-/// A bound on bytes, below that of its parent. A cheap handle; all clones are the same account.
+/// An account with a limit in bytes, and a parent. A cheap handle; all clones are the same account.
 #[derive(Clone, Debug)]
 pub struct Account(Arc<Node>);
 
@@ -104,32 +104,32 @@ pub struct Account(Arc<Node>);
 struct Node {
     scope: Scope,
     limit: u64,
-    /// Bytes that are not drawn from the parent.
+    /// The allowance that is not drawn from the parent.
     allowance: u64,
-    /// What is drawn from the parent is a multiple of this.
+    /// Draws from the parent are multiples of this.
     block: u64,
     parent: Option<Account>,
     held: AtomicU64,
-    /// What the parent holds for this account.
+    /// Bytes drawn from the parent.
     drawn: AtomicU64,
     peak: AtomicU64,
     refused: AtomicU64,
 }
 
-/// More was asked for than there is. Nothing was charged.
+/// A charge exceeded a limit. Nothing was charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exceeded {
-    /// The account whose bound it would have exceeded.
+    /// The level of the exceeded limit.
     pub scope: Scope,
-    /// Its bound.
+    /// The limit.
     pub limit: u64,
-    /// What it held.
+    /// Bytes held at that time.
     pub held: u64,
-    /// What was asked for.
+    /// Bytes requested.
     pub wanted: u64,
 }
 
-/// An unbounded account, for what is only measured.
+/// An account without a limit, only for measuring.
 impl Default for Account {
     fn default() -> Self {
         Self::all(u64::MAX)
@@ -143,13 +143,13 @@ impl Account {
         Self::node(Scope::All, limit, 0, 1, None)
     }
 
-    /// The account of a plugin, below the one of all.
+    /// The account of a plugin, a child of the account of all plugins.
     #[must_use]
     pub fn plugin(&self, limit: u64) -> Self {
         Self::node(Scope::Plugin, limit, MemoryBounds::OWN, 1, Some(self.clone()))
     }
 
-    /// The account of a call, below the one of its plugin.
+    /// The account of a call, a child of its plugin's account.
     #[must_use]
     pub fn call(&self, limit: u64) -> Self {
         const ALLOWANCE: u64 = 16 << 10;
@@ -163,35 +163,35 @@ impl Account {
         Self(Arc::new(Node { scope, limit, allowance, block, parent, held, drawn, peak, refused }))
     }
 
-    /// Counts bytes that are about to be allocated.
+    /// Charges bytes that are about to be allocated.
     ///
     /// # Errors
-    /// A bound would be exceeded: of this account, or of one above.
+    /// The limit of this account or of a parent would be exceeded.
     pub fn charge(&self, bytes: usize) -> Result<Charge, Exceeded> {
         let mut charge = self.nothing();
         charge.grow(bytes)?;
         Ok(charge)
     }
 
-    /// A charge to grow.
+    /// An empty charge that can grow.
     #[must_use]
     pub fn nothing(&self) -> Charge {
         Charge { account: self.clone(), bytes: 0 }
     }
 
-    /// Bytes that are held now.
+    /// Bytes held now.
     #[must_use]
     pub fn held(&self) -> u64 {
         self.0.held.load(Ordering::Relaxed)
     }
 
-    /// The most bytes that were held at once.
+    /// Peak of the bytes held.
     #[must_use]
     pub fn peak(&self) -> u64 {
         self.0.peak.load(Ordering::Relaxed)
     }
 
-    /// How often more was asked for than this account may hold.
+    /// How many charges exceeded the limit of this account.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
@@ -214,14 +214,14 @@ impl Node {
             self.give_back(bytes);
             return Err(exceeded);
         }
-        // Looked at first: nearly nothing sets a new record.
+        // Checked first, because new peaks are rare.
         if held > self.peak.load(Ordering::Relaxed) {
             self.peak.fetch_max(held, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Has the parent hold what this account holds beyond its allowance.
+    /// Draws everything beyond the allowance from the parent.
     fn draw(&self, held: u64) -> Result<(), Exceeded> {
         let Some(Account(parent)) = &self.parent else { return Ok(()) };
         let drawn = self.drawn.load(Ordering::SeqCst);
@@ -235,7 +235,7 @@ impl Node {
         Ok(())
     }
 
-    /// Takes bytes for a child, which then has `share` of them.
+    /// Takes bytes for a child, which then holds `share` of this account.
     fn lend(&self, bytes: u64, share: u64) -> Result<(), Exceeded> {
         self.take(bytes)?;
         let held = self.held.load(Ordering::SeqCst);
@@ -250,7 +250,7 @@ impl Node {
     fn give_back(&self, bytes: u64) {
         self.held.fetch_sub(bytes, Ordering::SeqCst);
         let Some(Account(parent)) = &self.parent else { return };
-        // Some stays, so that what is taken and given back in a loop does not ask the parent each time.
+        // Keeps a reserve, so that a loop of charges and releases does not go to the parent each time.
         let spare = if self.block > 1 { 4 * self.block } else { 0 };
         let (drawn, needed) = loop {
             let (drawn, needed) = (self.drawn.load(Ordering::SeqCst), self.needed());
@@ -261,13 +261,13 @@ impl Node {
                 break (drawn, needed);
             }
         };
-        // What was charged meanwhile, by a thread that saw the blocks still drawn, is theirs.
+        // Another thread may have charged bytes in the meantime, because it saw the blocks as still drawn.
         let missing = self.needed().saturating_sub(self.drawn.load(Ordering::SeqCst)).min(drawn - needed);
         self.drawn.fetch_add(missing, Ordering::SeqCst);
         parent.give_back(drawn - needed - missing);
     }
 
-    /// What must be drawn for what is held.
+    /// Bytes to draw from the parent, given the bytes held.
     fn needed(&self) -> u64 {
         self.held.load(Ordering::SeqCst).saturating_sub(self.allowance).next_multiple_of(self.block)
     }
@@ -277,7 +277,7 @@ impl Node {
     }
 }
 
-/// What is still drawn goes back when the account itself is gone, and with it every charge.
+/// Releases drawn bytes when the account, and with it every charge, is gone.
 impl Drop for Node {
     fn drop(&mut self) {
         if let Some(Account(parent)) = &self.parent {
@@ -289,7 +289,7 @@ impl Drop for Node {
     }
 }
 
-/// Bytes charged to an account. They are given back when it is dropped.
+/// Bytes charged to an account. Dropping it releases them.
 #[derive(Debug)]
 pub struct Charge {
     account: Account,
@@ -297,10 +297,10 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// Counts further bytes.
+    /// Charges further bytes.
     ///
     /// # Errors
-    /// A bound would be exceeded; the charge is as it was.
+    /// A limit would be exceeded; the charge is unchanged.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Exceeded> {
         if bytes > 0 {
             self.account.0.take(bytes as u64)?;
@@ -309,7 +309,7 @@ impl Charge {
         Ok(())
     }
 
-    /// Gives some back.
+    /// Releases some bytes.
     pub fn shrink(&mut self, bytes: usize) {
         let bytes = self.bytes.min(bytes as u64);
         if bytes > 0 {
@@ -321,17 +321,17 @@ impl Charge {
     /// Another charge to the same account.
     ///
     /// # Errors
-    /// A bound would be exceeded.
+    /// A limit would be exceeded.
     pub fn sibling(&self, bytes: usize) -> Result<Self, Exceeded> {
         self.account.charge(bytes)
     }
 
-    /// Leaves the bytes charged for as long as there is the account: for what a call holds to its end.
+    /// Keeps the bytes charged until the account is dropped, for memory that a call holds to its end.
     pub fn keep(mut self) {
         self.bytes = 0;
     }
 
-    /// What is charged.
+    /// Bytes charged.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes
@@ -353,18 +353,19 @@ impl std::fmt::Display for Exceeded {
         match scope {
             Scope::Call => write!(
                 f,
-                "a call may hold {limit} of the server's memory; it held {held} and wanted {wanted} bytes more"
+                "the call reached its server memory limit of {limit}: it held {held} and requested {wanted} bytes more"
             ),
             Scope::Plugin => {
                 write!(
                     f,
-                    "a plugin may hold {limit} of the server's memory; it held {held} and wanted {wanted} bytes more"
+                    "the plugin reached its server memory limit of {limit}: it held {held} and requested {wanted} \
+                     bytes more"
                 )
             }
             Scope::All => write!(
                 f,
-                "all plugins together may hold {limit} of the server's memory, and no single one more than it leaves to the others; \
-                 they held {held} and this one wanted {wanted} bytes more"
+                "all plugins share {limit} of server memory, and one plugin gets at most as much as it leaves free: \
+                 they held {held} and this one requested {wanted} bytes more"
             ),
         }
     }
@@ -377,15 +378,11 @@ impl Exceeded {
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         match self.scope {
-            Scope::Call => {
-                "send or answer less at once, or in parts; raise `[limits] output` if the result has to be that large"
-            }
+            Scope::Call => "send or return less data at once, or raise `[limits] output` for larger results",
             Scope::Plugin => {
-                "lower `concurrency` or the instances kept, or have the operator raise the memory of one plugin (OUTRIGGER_PLUGIN_MEMORY)"
+                "lower `concurrency` or `max-instances`, or have the operator raise OUTRIGGER_PLUGIN_MEMORY"
             }
-            Scope::All => {
-                "try again; if that does not help, have the operator raise the memory of all plugins (OUTRIGGER_MEMORY)"
-            }
+            Scope::All => "try again; if that does not help, have the operator raise OUTRIGGER_MEMORY",
         }
     }
 }

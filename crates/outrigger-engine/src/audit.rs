@@ -1,14 +1,15 @@
 //! The audit log: one entry for each thing that was done or denied, chained by hashes so that no record can be changed,
 //! left out or put in between without it showing.
 //!
-//! Refusals hang on the chain instead of being links of it: each is hashed with the link before it, and no link is hashed
-//! with a refusal. So a changed refusal shows, and one that was pruned leaves the chain whole. Anybody with a key can cause
-//! refusals; nobody without rights can cause a link.
+//! Refusals are attached to the chain without being part of it: each is hashed with the last chained record before it,
+//! and no chained record is hashed with a refusal. So a changed refusal is detected, and pruning a refusal leaves the
+//! chain intact. Any key can cause refusals; a chained record requires a right.
 //!
-//! A record is the text of its entry, with a hash over that text, its place and the hash of the link before it. Changing one
-//! byte of a link breaks the chain from there on. What lists are narrowed by is kept beside the text a second time, and is held against it: a
-//! record that no list shows any more would be as good as gone. Cutting off the end does not break it; that is seen by comparing with a head
-//! that was noted elsewhere, as `outrigger audit verify --head` does.
+//! A record is the text of its entry, with a hash over that text, its sequence and the hash of the last chained record.
+//! Changing one byte of a chained record breaks the chain from there on. What lists are narrowed by is kept beside the
+//! text a second time, and compared with it: a record that no list shows any more would be as good as gone. Cutting
+//! off the end does not break it; that is seen by comparing with a head that was noted elsewhere, as `outrigger audit
+//! verify --head` does.
 
 use outrigger_contract::Code;
 use serde::{Deserialize, Serialize};
@@ -23,10 +24,10 @@ use crate::store::Owner;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditEntry {
-    /// When it was done; of a group, when the first of it was.
+    /// When it happened; for a group, the time of its first item.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// Of a group, when the last of it was done.
+    /// For a group, the time of its last item.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub until: Option<OffsetDateTime>,
     /// Who, as logs have it: `local`, `key ci-deploy`, `plugin pricing.quote`.
@@ -57,10 +58,10 @@ pub struct AuditEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
     pub correlation: CorrelationId,
-    /// For a group: what it stands for.
+    /// The items of a group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<GroupedCall>,
-    /// It hangs on the chain and may be pruned: a refusal.
+    /// Whether the record can be pruned: true for refusals, which are not chained.
     #[serde(default, skip_serializing_if = "is_false")]
     pub prunable: bool,
 }
@@ -82,28 +83,28 @@ pub enum Stage {
     Group,
 }
 
-/// Calls, or refusals, of a group that are alike.
+/// An item of a group: calls or refusals with the same actor, resource and code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GroupedCall {
-    /// Who, as in [`AuditEntry::actor`]; `several` for those that found no room in the group.
+    /// The actor, as in [`AuditEntry::actor`]; `several` for the rest, when the group was full.
     pub actor: String,
-    /// The id of the key, where it was one.
+    /// The id of the key, if it was a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// `plugin.function`, or what a refusal is about; `*` for those that found no room in the group.
+    /// `plugin.function`, or the resource of a refusal; `*` for the rest, when the group was full.
     pub resource: String,
     /// The code of the failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    /// How many there were.
+    /// The number of calls or refusals.
     pub count: u64,
-    /// Of the first of them.
+    /// Correlation ids of the first ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub correlations: Vec<CorrelationId>,
 }
 
-/// What an entry can be found by besides its own columns: for each thing in a group.
+/// The fields of a group's item by which filters find the record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Part {
     pub actor: String,
@@ -116,7 +117,7 @@ pub struct Part {
 }
 
 impl AuditEntry {
-    /// What is in the group, as filters see it; nothing for an entry that is no group.
+    /// The items of a group for filters; empty for any other record.
     #[must_use]
     pub fn parts(&self) -> Vec<Part> {
         let part = |call: &GroupedCall, correlation| Part {
@@ -135,13 +136,13 @@ impl AuditEntry {
         parts.collect()
     }
 
-    /// Whose a refusal is: that of the key or caller, by action.
+    /// The owner of a refusal: the key or caller, with the action as source.
     #[must_use]
     pub fn owner(&self) -> Owner {
         Owner { account: self.key.clone().unwrap_or_else(|| self.actor.clone()), source: self.action.clone() }
     }
 
-    /// How many calls or refusals it stands for.
+    /// How many calls or refusals the record counts.
     #[must_use]
     pub fn count(&self) -> u64 {
         match self.stage {
@@ -154,7 +155,7 @@ impl AuditEntry {
 /// An entry in its place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
-    /// Counted from 1; what is missing was a refusal that was pruned.
+    /// Numbered from 1. A missing number is a pruned refusal.
     pub sequence: u64,
     /// The entry as JSON text, byte for byte as it was hashed.
     pub text: String,
@@ -172,7 +173,7 @@ pub struct KeptRecord {
 /// A SHA-256, in hexadecimal.
 pub type Hash = outrigger_contract::Digest;
 
-/// The last link of a chain. That of an empty one is sequence 0 and a hash of zeros.
+/// The last chained record. For an empty log, sequence 0 and a hash of zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     pub sequence: u64,
@@ -197,7 +198,7 @@ pub enum BrokenChain {
     Column { sequence: u64, column: &'static str },
 }
 
-/// Puts an entry behind the head, under this number, which is greater than any before.
+/// Appends an entry after the head, with this sequence, which is greater than all before.
 ///
 /// # Errors
 /// The entry cannot be written as JSON.
@@ -206,7 +207,7 @@ pub fn append(head: Head, sequence: u64, entry: &AuditEntry) -> Result<AuditReco
     Ok(AuditRecord { hash: hash(&head.hash, sequence, &text), sequence, text })
 }
 
-/// Checks that a record stands behind the head, and answers with the head that it makes: itself, unless it may be pruned.
+/// Checks that a record follows the head, and returns the new head: the record itself, unless it is a refusal.
 ///
 /// # Errors
 /// It does not.

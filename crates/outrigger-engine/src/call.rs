@@ -66,24 +66,24 @@ pub enum Caller {
 /// A plugin that calls another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginCaller {
-    /// The functions that led to the call, the outermost first. Empty for a step of the plugin's life.
+    /// The functions that led to the call, outermost first. Empty for a lifecycle step.
     pub chain: Vec<FunctionRef>,
     pub origin: Origin,
 }
 
-/// Who began a chain of calls. However many plugins and hooks are in between, limits count the call for the origin.
+/// The origin of a call chain. Limits count a call for its origin, regardless of the plugins and hooks in between.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     Local,
     Key(Arc<Principal>),
-    /// A step of a plugin's life, or its health check.
+    /// A lifecycle step of a plugin, or its health check.
     Plugin(PluginName),
-    /// A hook that Outrigger fires by itself.
+    /// A hook that Outrigger fires.
     Hook(HookName),
 }
 
 impl Caller {
-    /// Who began the chain of calls that this caller is the end of.
+    /// The origin of this caller's call chain.
     #[must_use]
     pub fn origin(&self) -> Origin {
         match self {
@@ -94,7 +94,7 @@ impl Caller {
         }
     }
 
-    /// The id of the key that began the chain, where it was a key.
+    /// The id of the key at the origin of the chain, if it was a key.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         match self {
@@ -191,7 +191,7 @@ pub struct Answer {
     pub warnings: Vec<Warning>,
     /// Where its time went, if that was asked for.
     pub profile: Option<Box<CallProfile>>,
-    /// What the call still holds is charged to it.
+    /// The account of the call.
     account: Account,
 }
 
@@ -237,12 +237,12 @@ impl Answer {
         self.ty().map(|ty| Rendered { graph: &self.revision.graph, ty, value: &self.value })
     }
 
-    /// The value as JSON text, which may be several times as large as the result may be.
+    /// The value as JSON text, which can be several times as large as the result.
     ///
     /// # Errors
-    /// It is larger still, or would take more memory than there is for the call.
+    /// The text is too large, or exceeds the memory limit of the call.
     pub fn json_text(&self) -> Result<String, Failure> {
-        /// Names, quotes and escapes may take this many times as much as the data.
+        /// How many times as large as the data the JSON can be, because of names, quotes and escapes.
         const LARGER: usize = 8;
         let Some(rendered) = self.rendered() else { return Ok("null".to_owned()) };
         let longest = self.revision.manifest.limits.output.as_usize().saturating_mul(LARGER).saturating_add(64 << 10);
@@ -250,18 +250,18 @@ impl Answer {
         let text = rendering::text(&rendered, &mut charge, longest).map_err(|unwritten| match unwritten {
             Unwritten::Memory(exceeded) => exceeded.into(),
             Unwritten::TooLong(longest) => {
-                let message = format!("the result of `{}` as JSON has more than {longest} bytes", self.function().name);
+                let message = format!("the JSON result of `{}` is larger than {longest} bytes", self.function().name);
                 Failure::new(Code::OutputLimit, message)
-                    .with_hint("raise `[limits] output`, or have the function answer in parts")
+                    .with_hint("raise `[limits] output`, or have the function return its result in parts")
             }
-            Unwritten::Misfit => Failure::internal("a result that was checked is not of its type"),
+            Unwritten::Misfit => Failure::internal("a validated result does not match its type"),
         })?;
-        // It is handed on with the answer, whose account counts it as long as that is there.
+        // The text goes into the answer, and stays charged while the answer exists.
         charge.keep();
         Ok(text)
     }
 
-    /// The memory that the call took.
+    /// The memory of the call.
     #[must_use]
     pub const fn account(&self) -> &Account {
         &self.account
@@ -329,7 +329,7 @@ async fn path(
     run.enter(Stage::Queue);
     rate::check(&target, caller)?;
     run.enter(Stage::Hooks);
-    // A subscriber may need room of the same plugin.
+    // A subscriber may need a permit of the same plugin.
     let early = early.filter(|_| !hooks::has_subscribers(engine, caller));
     let arguments = hooks::before(engine, run, &target, &account, arguments, deadline).await?;
     run.enter(Stage::Record);
@@ -387,7 +387,7 @@ pub(crate) struct Execution<'a> {
     pub(crate) recording: Option<&'a Arc<Recording>>,
     pub(crate) progress: Option<Reporter>,
     pub(crate) firings: Option<Arc<AtomicU32>>,
-    /// What the host holds for the call is charged to it.
+    /// The account for memory that the host holds for the call.
     pub(crate) account: Account,
     /// See [`Run::tries`].
     tries: &'a AtomicU32,
@@ -450,7 +450,7 @@ impl Execution<'_> {
     }
 }
 
-/// The name under which limits count a caller: that of whoever began the chain of calls.
+/// The name under which rate limits count a caller: the origin of its call chain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum CallerKey {
     Local,

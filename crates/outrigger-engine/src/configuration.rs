@@ -172,7 +172,7 @@ pub(crate) fn lay_over(
     seal(vault, manifest, values, present)
 }
 
-/// Faults of a configuration that are told.
+/// The maximum number of reported faults of a configuration.
 const MOST_FAULTS: usize = 50;
 /// Bytes of one that are told. It may quote the value.
 const LONGEST_FAULT: usize = 300;
@@ -182,7 +182,7 @@ fn compiled(manifest: &Manifest) -> Result<CompiledSchema, Failure> {
     heavy::in_place(compile).map_err(|error| {
         let plugin = &manifest.name;
         Failure::new(Code::InvalidManifest, format!("the configuration schema of `{plugin}` is not valid: {error}"))
-            .with_hint("a `pattern` is matched in linear time: it has no look-around and no references back")
+            .with_hint("a `pattern` must match in linear time: look-around and back-references are not supported")
     })
 }
 
@@ -207,8 +207,8 @@ pub(crate) fn check<'a>(
     let mut faults = Vec::new();
     let compiled = compiled(manifest)?;
     compiled.cost(&document, MOST_WORK).map_err(|error| {
-        Failure::new(Code::InvalidConfiguration, format!("the configuration of `{plugin}` cannot be checked: {error}"))
-            .with_hint("set a shorter value there, or have the plugin's author say less of it in `[configuration]`")
+        Failure::new(Code::InvalidConfiguration, format!("failed to validate the configuration of `{plugin}`: {error}"))
+            .with_hint("set a shorter value, or ask the plugin's author to simplify `[configuration]`")
     })?;
     for error in heavy::in_place(|| compiled.validator.iter_errors(&document).take(MOST_FAULTS).collect::<Vec<_>>()) {
         let path = error.instance_path().as_str();

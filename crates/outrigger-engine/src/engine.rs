@@ -34,11 +34,11 @@ use crate::webhooks::PostOffice;
 pub struct EngineOptions {
     /// The folder that holds the unpacked packages, each in a folder named by its digest in hexadecimal.
     pub packages: PathBuf,
-    /// No plugin has more than this, whatever was granted.
+    /// The operator's ceiling, which also lowers existing grants.
     pub ceiling: Ceiling,
     /// Bytes of answers kept.
     pub cache_capacity: u64,
-    /// Memory of the server that plugins may take.
+    /// The memory limits for plugins.
     pub memory: MemoryBounds,
     /// How long calls that run may take to finish when their plugin is disabled, replaced or removed.
     pub drain: Duration,
@@ -46,9 +46,9 @@ pub struct EngineOptions {
     pub hold: Duration,
     /// How often statistics are written to the store.
     pub statistics_interval: Duration,
-    /// What each plugin, and each key, may write a minute.
+    /// The write quotas of each plugin and each key, per minute.
     pub quotas: Quotas,
-    /// Which runs are kept each by itself.
+    /// Rates up to which runs are stored individually.
     pub runs: RunSampling,
 }
 
@@ -100,9 +100,9 @@ pub(crate) struct Inner {
     pub(crate) events: Events,
     pub(crate) post: Arc<PostOffice>,
     pub(crate) health: Arc<Watch>,
-    /// What keys may still write this minute.
+    /// The remaining write quotas of keys.
     pub(crate) caller_writes: CallerWrites,
-    /// How much was written to the store since it was last pruned.
+    /// Bytes written to the store since it was last pruned.
     pub(crate) written: Arc<Written>,
     /// Revisions that were replaced and are being shut down.
     pub(crate) background: TaskTracker,
@@ -205,12 +205,12 @@ impl Engine {
         self.inner.recorder.flush().await;
     }
 
-    /// The same with what is counted for the audit log: for who is about to read that.
+    /// The same, and writes the counts for the audit log, before it is read.
     pub async fn flush_audit(&self) {
         self.inner.recorder.flush_audit().await;
     }
 
-    /// What was counted, since this process started, instead of being written down each by itself.
+    /// How many records were aggregated since this process started.
     #[must_use]
     pub fn counted(&self) -> Counted {
         self.inner.recorder.counted()
@@ -277,7 +277,7 @@ impl Engine {
         slots.iter().map(|slot| slot.counts.read(&slot.name, &slot.account, slot.writes.refused())).collect()
     }
 
-    /// The account of the memory that all plugins take together.
+    /// The memory account of all plugins together.
     #[must_use]
     pub fn memory(&self) -> &Account {
         self.inner.accounts.all()

@@ -17,7 +17,7 @@ use crate::store::StoreError;
 
 /// The longest message or hint of a failure, in bytes. What a plugin says in one is cut to less, where it enters.
 const LONGEST_MESSAGE: usize = 8 << 10;
-/// The largest error value that is passed on, in bytes of JSON.
+/// The maximum size of an error value, in bytes of JSON.
 const LARGEST_DETAIL: usize = 64 << 10;
 
 /// A failure: what kind, what happened, what to do next.
@@ -166,7 +166,7 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// An error value as JSON; one that is too large is cut where it is a text, and left out where it is not.
+/// An error value as JSON. If it is too large, a string is truncated, and any other value is left out.
 fn detail(rendered: &Rendered<'_>) -> Option<serde_json::Value> {
     if let Value::String(text) = rendered.value
         && text.len() > LARGEST_DETAIL

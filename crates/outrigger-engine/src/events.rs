@@ -83,7 +83,7 @@ impl NewEvent {
         Owner { account, source }
     }
 
-    /// The bytes it takes in a store.
+    /// Its size in the store, in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         ROW_BYTES + self.payload.to_string().len() as u64
@@ -106,7 +106,7 @@ impl EventRecord {
     }
 }
 
-/// Checks that an event carries no more than it may, and answers how many bytes that are.
+/// Checks the size of an event's payload, and returns it.
 pub(crate) fn check_payload(name: &HookName, payload: &Json) -> Result<u64, Failure> {
     let length = payload.to_string().len();
     if length <= LONGEST_PAYLOAD {
@@ -120,7 +120,7 @@ pub(crate) fn check_payload(name: &HookName, payload: &Json) -> Result<u64, Fail
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     appended: watch::Sender<()>,
-    /// Bytes that were written since it was last asked whether they are much.
+    /// Bytes written since the last pruning was due.
     written: AtomicU64,
 }
 
@@ -131,7 +131,7 @@ impl Events {
         self.appended.send_replace(());
     }
 
-    /// Whether so many bytes were written since the last time that they were.
+    /// Whether this many bytes were written since the last time that this returned true.
     pub(crate) fn has_written(&self, bytes: u64) -> bool {
         let much = self.written.load(Ordering::Relaxed) >= bytes;
         if much {

@@ -1,6 +1,5 @@
-//! Where work on what plugins and strangers bring is done: schemas, patterns, conditions, templates. None of it can be
-//! interrupted, so its cost is bounded before it begins, and what is more than a moment is done here, beside the async workers,
-//! a few at a time.
+//! Runs expensive work on untrusted input: schemas, patterns, conditions, templates. It cannot be interrupted, so its
+//! cost is bounded before it starts, and longer work runs here, outside the async workers, a few tasks at a time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -12,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::Failure;
 
-/// How many such pieces of work are done at once.
+/// The maximum number of concurrent tasks.
 const AT_ONCE: usize = 2;
 static PERMITS: Semaphore = Semaphore::const_new(AT_ONCE);
 /// The turn of each owner that has work now. One with much of it waits for itself, and not the others for it.
@@ -42,8 +41,8 @@ pub async fn off_workers<T: Send + 'static>(
     done.await.map_err(|error| Failure::new(Code::Internal, format!("a background task failed: {error}")))
 }
 
-/// Does a short piece of work where the caller cannot wait: the other tasks of this worker move to another one first, where
-/// there is one.
+/// Runs short work in place, for callers that cannot wait. The other tasks of this worker move to another worker first,
+/// if there is one.
 pub(crate) fn in_place<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),

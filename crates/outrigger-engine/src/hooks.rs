@@ -109,8 +109,8 @@ impl Table {
 }
 
 impl Hooks {
-    /// Reads what is kept. What belongs to plugins that are not installed any more is left out, but for guards: their hooks
-    /// stay closed.
+    /// Loads stored hooks and subscriptions. Those of removed plugins are skipped, except guards: their hooks stay
+    /// closed.
     pub(crate) async fn open(store: &dyn Store, installed: &[PluginName]) -> Result<Self, Failure> {
         let gone = |plugin: &PluginName| !installed.contains(plugin);
         let built_in = spec::built_in().into_iter();
@@ -145,7 +145,7 @@ impl Hooks {
     pub(crate) fn takes_part_in_calls(&self, function: &outrigger_contract::FunctionRef) -> bool {
         let table = self.table.load();
         let mut subscriptions = table.subscribers.iter().map(|subscriber| &subscriber.subscription);
-        // One that is switched off takes part no more, and gives its function no freedom either.
+        // A disabled subscription is not called, and gives its function no rights either.
         subscriptions.any(|subscription| {
             subscription.enabled && subscription.function == *function && spec::is_of_calls(&subscription.hook)
         })

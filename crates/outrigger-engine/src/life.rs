@@ -235,11 +235,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Grants the active revision its permissions once more, and loads it anew with them: where its paths lead has changed since
-    /// it was granted.
+    /// Approves the grant of the active revision again and reloads it, because its resolved paths have changed.
     ///
     /// # Errors
-    /// The store failed, or it could not be loaded; the grant is made all the same.
+    /// The store failed, or the revision could not be loaded; the grant is stored in any case.
     pub async fn grant_again(&self, name: &PluginName, grant: Grant, author: &Author) -> Result<(), Failure> {
         let slot = self.slot(name)?;
         let _changing = slot.changing.lock().await;

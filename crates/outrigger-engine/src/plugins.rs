@@ -97,9 +97,9 @@ pub(crate) struct Slot {
     retired: Mutex<Vec<Weak<ActiveRevision>>>,
     functions: Mutex<HashMap<FunctionName, Lasting>>,
     pub(crate) counts: Arc<PluginCounts>,
-    /// The memory that the plugin takes.
+    /// The memory account of the plugin.
     pub(crate) account: Account,
-    /// What the plugin may still write this minute. A reload does not fill it.
+    /// The remaining write quotas of the plugin. A reload does not refill them.
     pub(crate) writes: Arc<Writes>,
 }
 
@@ -171,8 +171,8 @@ impl Slot {
         lasting
     }
 
-    /// Puts a loaded revision together with all that the path of a call needs of it. `manifest` is its own with the limits
-    /// that it runs with.
+    /// Combines a loaded revision with everything that a call needs. `manifest` is its own manifest with the effective
+    /// limits.
     pub(crate) fn assemble(
         &self,
         record: &RevisionRecord,
@@ -249,7 +249,7 @@ pub struct ActiveRevision {
     since: OffsetDateTime,
     /// Those of its plugin.
     pub(crate) counts: Arc<PluginCounts>,
-    /// The one of its plugin.
+    /// The account of its plugin.
     account: Account,
     pub(crate) writes: Arc<Writes>,
 }
@@ -277,7 +277,7 @@ impl ActiveRevision {
         PluginProfile { since: self.since, functions }
     }
 
-    /// The account of a call that begins now.
+    /// Creates the account of a call.
     pub(crate) fn call_account(&self) -> Account {
         self.account.call(MemoryBounds::call(self.manifest.limits.output.as_u64()))
     }

@@ -4,11 +4,11 @@
 //! waking a thread costs more than a cached call may. A call waits for the recorder only when too much is waiting to be
 //! written: records are never dropped in silence.
 //!
-//! What happens often is counted here: of runs beyond a rate there is one a minute, of refusals and of calls that only read
-//! there is one entry for many ([`sampling`], [`tally`]). That is decided by the task that writes, not on the path of a call.
+//! Frequent records are aggregated here: runs above a rate into one run per minute, refusals and read-only calls into
+//! group records ([`sampling`], [`tally`]). The writing task decides this, not the path of a call.
 //!
-//! Log lines in memory are bounded in bytes, for each plugin and for all: what is beyond is dropped, counted, and said to the
-//! caller.
+//! Queued log lines are limited in bytes, for each plugin and in total. Lines above the limit are dropped and counted,
+//! and the caller is informed.
 //!
 //! Entries of the audit log are not dropped at all while the process lives. What they are of is done, so where they cannot be
 //! written they are tried for as long as it takes; whoever waits for them waits, and in the end whoever adds to them.
@@ -35,7 +35,8 @@ use crate::store::{LogRecord, RecordBatch, RunRecord, StatisticsRow, Store, Stor
 
 /// Records that may wait. Past it, whoever adds one waits too.
 const ROOM: usize = 50_000;
-/// Bytes of log lines that may wait, of one plugin and of all. What comes beyond is dropped and counted.
+/// The limits for queued log lines, in bytes, of one plugin and of all plugins. Lines above them are dropped and
+/// counted.
 const LINES_OF_PLUGIN: usize = 4 << 20;
 const LINES: usize = 32 << 20;
 /// A batch is written when it has this many records, or its first one is this old.
@@ -46,10 +47,10 @@ const TRIES: u32 = 5;
 /// Between the first two tries, and so much more before each further one.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// While the store takes no writes, so many runs and rows of statistics, and a fifth as many log lines, are kept for when it
-/// does; beyond them the newest are dropped, which is said.
+/// The queue limit for runs and rows of statistics while the store refuses writes; for log lines, a fifth of it. Newer
+/// ones are dropped, with a log message.
 const HELD: usize = 5_000;
-/// How often what is kept is tried again.
+/// The interval at which queued records are retried.
 const HELD_PAUSE: Duration = Duration::from_millis(500);
 /// How long whoever wants to read waits for what is still to be written.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -63,7 +64,7 @@ pub(crate) struct Recorder {
 #[derive(Debug, Default)]
 struct Shared {
     pending: Mutex<Pending>,
-    /// Log lines that wait, or are being written.
+    /// Log lines that are queued or being written.
     lines: Mutex<Lines>,
     /// The first record of a batch has arrived, or the recorder is closed.
     begun: Notify,
@@ -76,23 +77,23 @@ struct Shared {
     counts: Counts,
 }
 
-/// What was counted instead of being written down each by itself, since the process started.
+/// How many records were aggregated since the process started.
 #[derive(Debug, Default)]
 struct Counts {
     runs: AtomicU64,
     refusals: AtomicU64,
 }
 
-/// What was counted instead of being written down each by itself, since the process started.
+/// How many records were aggregated since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// Runs that another run stands for.
+    /// Runs merged into another run.
     pub runs: u64,
-    /// Refusals that stand in the audit log with others.
+    /// Refusals merged into another audit record.
     pub refusals: u64,
 }
 
-/// Bytes of log lines that are in memory.
+/// Bytes of log lines in memory.
 #[derive(Debug, Default)]
 struct Lines {
     all: usize,
@@ -100,7 +101,7 @@ struct Lines {
 }
 
 impl Lines {
-    /// Counts a line, if there is room for it.
+    /// Counts a line, unless a limit is exceeded.
     fn add(&mut self, line: &LogRecord) -> bool {
         let size = size(line);
         let own = self.plugins.get(&line.plugin).copied().unwrap_or_default();
@@ -119,7 +120,7 @@ impl Lines {
         }
     }
 
-    /// Those of a batch.
+    /// The log lines of a batch.
     fn of(lines: &[LogRecord]) -> Self {
         let mut counted = Self::default();
         for line in lines {
@@ -128,7 +129,7 @@ impl Lines {
         counted
     }
 
-    /// They are written, or given up.
+    /// Releases lines that were written or dropped.
     fn remove(&mut self, lines: Self) {
         self.all -= lines.all;
         for (plugin, size) in lines.plugins {
@@ -141,7 +142,7 @@ impl Lines {
     }
 }
 
-/// Bytes of memory that a line takes.
+/// The size of a line in memory, in bytes.
 fn size(line: &LogRecord) -> usize {
     let fields = line.fields.iter().map(|(name, value)| size_of::<(String, String)>() + name.len() + value.len());
     size_of::<LogRecord>() + line.message.len() + fields.sum::<usize>()
@@ -150,9 +151,10 @@ fn size(line: &LogRecord) -> usize {
 #[derive(Debug, Default)]
 struct Pending {
     batch: RecordBatch,
-    /// Runs of the batch, by their place, that go into the audit log together; each with the id of the key.
+    /// Runs of the batch, by index, that go into the audit log as a group; each with the id of its key.
     grouped: Vec<(usize, Option<String>)>,
-    /// Calls that may change something and are counted in the audit log; each with whoever waits until that is written.
+    /// Calls that may change something and are counted in a group of the audit log; each with the caller that waits for
+    /// the write.
     changes: Vec<(AuditEntry, Option<oneshot::Sender<()>>)>,
     /// Acts that failed.
     failed: Vec<AuditEntry>,
@@ -188,7 +190,7 @@ impl Recorder {
         });
     }
 
-    /// Counts a call that may change something, and waits until the audit log has it.
+    /// Counts a call that may change something, and waits until the audit log contains it.
     pub(crate) async fn change(&self, entry: AuditEntry) {
         let (done, written) = oneshot::channel();
         self.add(1, |pending| pending.changes.push((entry, Some(done))));
@@ -201,8 +203,8 @@ impl Recorder {
         self.add(1, |pending| pending.changes.push((entry, None)));
     }
 
-    /// Adds an entry of the audit log that belongs to no run. A refusal for which there is no room goes to the process's own
-    /// log only: whoever is refused can cause any number of them.
+    /// Adds an audit record that belongs to no run. If the queue is full, a refusal goes only to the process's own log,
+    /// because a refused caller can cause any number of them.
     pub(crate) fn entry(&self, entry: AuditEntry) {
         if entry.prunable && self.is_full() {
             return left_out(&entry);
@@ -226,12 +228,12 @@ impl Recorder {
     }
 
     /// Adds a log line without waiting. Where there is no room, the line goes to the process's own log only.
-    /// Answers whether it is kept.
+    /// Returns whether the line is kept.
     pub(crate) fn log(&self, line: LogRecord) -> bool {
         let is_kept = !self.is_full() && self.shared.lines.lock().add(&line);
         match is_kept {
             true => self.add(1, |pending| pending.batch.logs.push(line)),
-            false => tracing::warn!(plugin = %line.plugin, "a log line was not kept: too many wait to be written"),
+            false => tracing::warn!(plugin = %line.plugin, "log line dropped: the write queue is full"),
         }
         is_kept
     }
@@ -251,7 +253,7 @@ impl Recorder {
         written
     }
 
-    /// The same, with what is counted for the audit log: for who is about to read that.
+    /// The same, and writes the counts for the audit log, before it is read.
     pub(crate) async fn flush_audit(&self) -> bool {
         self.shared.pending.lock().settle = true;
         self.flush().await
@@ -316,7 +318,7 @@ impl Drop for Recorder {
 
 async fn write(store: Arc<dyn Store>, shared: Arc<Shared>, mut sampler: Sampler) {
     let mut tally = Tally::new(Instant::now());
-    // Who waits for what the tally holds.
+    // Callers that wait for counts in the tally.
     let mut callers: Vec<oneshot::Sender<()>> = Vec::new();
     let mut held = Held::default();
     loop {
@@ -373,7 +375,7 @@ struct Held {
 }
 
 impl Held {
-    /// What waits, and the new records behind it.
+    /// The queued records, followed by the new ones.
     fn join(&mut self, new: RecordBatch) -> RecordBatch {
         let mut batch = std::mem::take(&mut self.batch);
         let RecordBatch { runs, sums, logs, statistics, audit } = new;
@@ -385,7 +387,7 @@ impl Held {
         batch
     }
 
-    /// Keeps what could not be written, as far as there is room.
+    /// Queues records that could not be written, up to the limits.
     fn keep(&mut self, mut left: RecordBatch) {
         let RecordBatch { runs, sums, logs, statistics, audit: _ } = &mut left;
         let before = runs.len() + sums.len() + logs.len() + statistics.len();
@@ -396,9 +398,7 @@ impl Held {
         statistics.truncate(HELD);
         let dropped = before - (runs.len() + sums.len() + logs.len() + statistics.len());
         if dropped > 0 && self.dropped == 0 {
-            tracing::error!(
-                "the store takes no writes, and no more runs and log lines can be kept: new ones are dropped"
-            );
+            tracing::error!("the store refuses writes and the write queue is full: new runs and log lines are dropped");
         }
         self.dropped += dropped;
         self.batch = left;
@@ -407,7 +407,7 @@ impl Held {
     fn say_what_was_dropped(&mut self) {
         let dropped = std::mem::take(&mut self.dropped);
         if dropped > 0 {
-            tracing::error!(records = dropped, "records are lost: the store took no writes for too long");
+            tracing::error!(records = dropped, "records lost: the store refused writes for too long");
         }
     }
 
@@ -418,7 +418,7 @@ impl Held {
     }
 }
 
-/// Puts what is counted for the audit log into the tally, and what is due of it into the batch.
+/// Adds counted calls and refusals to the tally, and moves due groups into the batch.
 fn count(
     batch: &mut RecordBatch,
     grouped: Vec<(usize, Option<String>)>,
@@ -444,8 +444,8 @@ fn count(
     batch.audit.extend(tally.due(now, all));
 }
 
-/// Writes a batch. A store that is briefly busy is tried again; meanwhile the callers find no room, and slow down. Of one that
-/// takes no writes at present the audit log is asked for alone, and what is left is answered.
+/// Writes a batch. If the store is briefly busy, the write is retried; meanwhile the queue fills up and callers slow
+/// down (back-pressure). If the store refuses writes, only the audit log is written, and the rest is returned.
 async fn append(store: &dyn Store, batch: RecordBatch, closing: &CancellationToken) -> Option<RecordBatch> {
     if batch.is_empty() {
         return None;

@@ -1,5 +1,5 @@
-//! Answers as JSON text. Names of fields and cases are written out each time, so that the text may be a thousand times as large
-//! as the value: it is bounded, and charged to the call while it is written.
+//! Renders results as JSON text. Names of fields and cases are repeated, so the text can be a thousand times as large
+//! as the value. It is limited, and charged to the call while it is written.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use outrigger_contract::types::json::Rendered;
 
 use crate::account::{Charge, Exceeded};
 
-/// Why a value is not written.
+/// Why rendering failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unwritten {
-    /// The text is longer than this.
+    /// The text is longer than this limit.
     TooLong(usize),
     Memory(Exceeded),
     /// The value is not of its type.
@@ -19,7 +19,7 @@ pub(crate) enum Unwritten {
 
 /// Writes a value as JSON text of at most `longest` bytes.
 pub(crate) fn text(rendered: &Rendered<'_>, charge: &mut Charge, longest: usize) -> Result<String, Unwritten> {
-    // As a rule names and quotes take as much again as the data; growing step by step takes longer.
+    // Names and quotes usually take as much space as the data; growing in small steps would take longer.
     let expected = (2 * rendered.value.size() + 16).min(longest);
     let mut text = Text { bytes: Vec::new(), charge, longest, failed: None };
     text.reserve(expected).map_err(|()| text.why())?;
@@ -41,7 +41,7 @@ impl Text<'_> {
         self.failed.unwrap_or(Unwritten::Misfit)
     }
 
-    /// Makes room. While it grows, what it was and what it becomes are there at once.
+    /// Grows the buffer. The old and the new allocation exist at the same time.
     fn reserve(&mut self, more: usize) -> Result<(), ()> {
         let (length, had) = (self.bytes.len(), self.bytes.capacity());
         if length + more <= had {

@@ -1,5 +1,4 @@
-//! How long what happened is kept, and how much of it. Of the audit log only refusals are part of it: nothing else of that is
-//! ever dropped.
+//! Retention: how long records are kept, and how many. In the audit log, only refusals are pruned.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,11 +20,12 @@ pub struct Retention {
     pub requests: Kept,
     /// Refusals in the audit log.
     pub refusals: Kept,
-    /// How often what goes beyond is dropped, where little is written.
+    /// The pruning interval when little is written.
     pub period: Duration,
 }
 
-/// Of one kind: for so long, so many, and so many bytes. Where there are more, the plugins or keys with the most give way.
+/// The retention limits of one kind of records: age, number and bytes. Above them, the plugins or keys with the most
+/// records are pruned first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
     pub age: Duration,
@@ -68,10 +68,10 @@ impl Default for Retention {
 
 /// Nothing is older.
 const EVER: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
-/// When so many bytes were written, what goes beyond is dropped without waiting for its time.
+/// After this many written bytes, pruning starts before its interval is over.
 const WRITTEN_AT_MOST: u64 = 8 << 20;
 
-/// How much was written since it was last looked whether that is too much.
+/// Bytes written since the last pruning.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     bytes: AtomicU64,
@@ -79,7 +79,7 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    /// So many bytes were written.
+    /// Adds written bytes.
     pub(crate) fn add(&self, bytes: u64) {
         if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes >= WRITTEN_AT_MOST {
             self.bytes.store(0, Ordering::Relaxed);
@@ -87,9 +87,9 @@ impl Written {
         }
     }
 
-    /// Waits until much was written, or the time is over.
+    /// Waits until much was written, or the interval is over.
     pub(crate) async fn wait(&self, period: Duration) {
-        // Either way it is time to look.
+        // Either way, pruning is due.
         let _ = tokio::time::timeout(period, self.much.notified()).await;
     }
 }

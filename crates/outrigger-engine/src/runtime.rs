@@ -30,16 +30,16 @@ pub trait Runtime: Debug + Send + Sync {
     /// Makes a revision ready to run. Slow the first time (compilation), quick afterwards (cached code).
     async fn load(&self, revision: RevisionSpec) -> Result<Arc<dyn LoadedRevision>, RuntimeFault>;
 
-    /// Finds out where granted paths lead, links resolved, and pins the grants to that. `plugin_writable` are the folders
-    /// that plugins may write, where they can make a path lead elsewhere.
+    /// Resolves granted paths and pins the grants to them. `plugin_writable` are the folders that plugins may write to,
+    /// where they could redirect a path.
     ///
     /// # Errors
-    /// A path cannot be granted: a plugin decides where it leads, or it leads to the platform's own files.
+    /// A path cannot be granted: a plugin could redirect it, or it leads to the platform's own files.
     async fn pin(&self, permissions: &Permissions, _plugin_writable: &[String]) -> Result<Permissions, RuntimeFault> {
         Ok(permissions.clone())
     }
 
-    /// What was granted, without the folders that a plugin has put something else in the place of.
+    /// The granted paths, without folders that a plugin has replaced.
     async fn still_there(&self, granted: &Permissions, _plugin_writable: &[String]) -> Permissions {
         granted.clone()
     }
@@ -60,7 +60,7 @@ pub struct Inspection {
     /// Things worth knowing that do not keep it from running, for a person to read: an import without a grant, say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// Bytes that an instance takes from the start, besides its memories and tables.
+    /// The initial size of an instance, without its memories and tables, in bytes.
     #[serde(default)]
     pub instance_bytes: u64,
 }
@@ -78,13 +78,13 @@ pub struct RevisionSpec {
     pub exports: Vec<OptionalExport>,
     /// What was granted to this digest; nothing beyond it may be reachable.
     pub granted: Permissions,
-    /// Folders that plugins may write, without links, with `/` at their end.
+    /// Folders that plugins may write to, resolved, ending in `/`.
     pub plugin_writable: Arc<[String]>,
     pub limits: Limits,
     pub instances: InstancePolicy,
     /// See [`Inspection::instance_bytes`].
     pub instance_bytes: u64,
-    /// What its instances take is charged to it.
+    /// The memory account for its instances.
     pub account: Account,
 }
 
@@ -136,7 +136,7 @@ pub struct CallContext {
     pub services: Arc<dyn HostServices>,
     /// Where the runtime reports what the call did besides answering.
     pub observed: Arc<Observed>,
-    /// What the host holds for the call is charged to it, before it is allocated.
+    /// The memory account of the call, charged before each allocation.
     pub account: Account,
     /// Where the runtime reports where the time goes. None for nearly all calls, which then must cost nothing for it.
     pub recording: Option<Arc<Recording>>,
@@ -288,7 +288,7 @@ pub enum HealthStatus {
     Unhealthy,
 }
 
-/// The longest message of a fault, in bytes: several texts of a plugin, each of which is cut to less.
+/// The maximum length of a fault's message, in bytes. It can contain several texts of a plugin, each truncated to less.
 const LONGEST_FAULT: usize = 4 << 10;
 
 /// Why an execution gave no answer.
@@ -313,8 +313,8 @@ impl RuntimeFault {
 /// The services that a plugin may import, bound to one plugin and one call. The engine fills it.
 #[async_trait]
 pub trait HostServices: Debug + Send + Sync {
-    /// Writes a log line. Never blocks; the runtime has already applied the limits of the call. Answers whether it is kept: where
-    /// too many wait to be written, it is not.
+    /// Writes a log line. Never blocks; the runtime has already applied the limits of the call. Returns false if the
+    /// line was dropped because the queue is full.
     fn log(&self, line: LogLine) -> bool;
 
     /// The plugin's configuration, defaults filled in, as it was when the call began.
@@ -352,7 +352,7 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// Bytes of memory that it takes.
+    /// Its size in memory, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         const PAIR: usize = size_of::<(String, String)>();

@@ -1,8 +1,9 @@
-//! JSON Schemas that plugins bring, of what hooks carry and of configurations: compiled within limits, and what it takes to hold
-//! a value to one is known before it begins, because a validator cannot be interrupted.
+//! JSON Schemas from plugins, for hook payloads and configurations. They are compiled within limits, and the cost of a
+//! validation is computed before it starts, because a validator cannot be interrupted.
 //!
-//! Both kinds of schema have only words that speak of a value by itself (`type`, `properties`, `enum`, `pattern` and the like), so
-//! each part of a value meets exactly one part of the schema, and the cost is a sum over both.
+//! Both kinds of schema have only keywords without combinations or references (`type`, `properties`, `enum`, `pattern`
+//! and the like). So each part of a value is validated against exactly one part of the schema, and the cost is a sum
+//! over both.
 
 use std::collections::HashMap;
 
@@ -10,7 +11,7 @@ use jsonschema::{PatternOptions, Validator};
 use regex_automata::nfa::thompson;
 use serde_json::{Map, Value as Json};
 
-/// Bytes that a pattern may take once it is compiled, which may be far more than it takes to write it.
+/// The maximum size of a compiled pattern, in bytes. It can be much larger than the pattern's text.
 const LARGEST_PATTERN: usize = 1 << 20;
 /// The same for all patterns of a schema together, with what searches hold for each (see [`Pattern::held`]).
 const LARGEST_PATTERNS: usize = 4 << 20;
@@ -18,10 +19,10 @@ const LARGEST_PATTERNS: usize = 4 << 20;
 pub(crate) const SEARCH_CACHE: usize = 64 << 10;
 /// How much work it may be to hold a value to a schema. A unit is about ten nanoseconds.
 pub(crate) const MOST_WORK: u64 = 5_000_000;
-/// What is done at once, without going to a thread for it.
+/// Work up to this cost is done in place, without another thread.
 pub(crate) const LITTLE_WORK: u64 = 100_000;
-/// Bytes of a compiled pattern that are about one of its states. A search takes at worst the number of states times the length
-/// of the text.
+/// The approximate size of a state of a compiled pattern, in bytes. The worst-case cost of a search is the number of
+/// states times the length of the text.
 const BYTES_OF_A_STATE: usize = 24;
 /// What it takes to compile a part of a schema, and for each byte of a compiled pattern.
 const WORK_OF_A_PART: u64 = 300;
@@ -55,29 +56,29 @@ impl Allowance {
     }
 }
 
-/// A schema that values can be held to.
+/// A compiled schema.
 #[derive(Debug)]
 pub(crate) struct CompiledSchema {
     pub(crate) validator: Validator,
     root: Node,
 }
 
-/// Holding a value to its schema would be too much work.
+/// The validation would exceed the work limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("checking it takes too much work; the limit is reached at `{path}`")]
+#[error("validation is too expensive; the limit is reached at `{path}`")]
 pub(crate) struct TooMuchWork {
     /// A JSON pointer into the value.
     path: String,
 }
 
-/// What one part of the schema costs.
+/// The cost of one part of the schema.
 #[derive(Debug, Default)]
 struct Node {
-    /// For any value.
+    /// Per value.
     once: u64,
-    /// For each byte of a text.
+    /// Per byte of a text.
     byte: u64,
-    /// Values to choose from, and their bytes.
+    /// The number of `enum` values, and their size in bytes.
     choices: u64,
     choice_bytes: u64,
     unique: bool,
@@ -90,7 +91,7 @@ impl CompiledSchema {
     /// Compiles a schema. Patterns are matched in linear time.
     ///
     /// # Errors
-    /// It is no schema, or its patterns take too much room once they are compiled.
+    /// The schema is invalid, or its compiled patterns are too large.
     pub(crate) fn compile(schema: &Json) -> Result<Self, String> {
         Self::compile_within(schema, &mut Allowance { work: u64::MAX, ..Allowance::SCHEMA })
     }
@@ -107,10 +108,10 @@ impl CompiledSchema {
         Ok(Self { validator, root })
     }
 
-    /// How much work it is to hold a value to it.
+    /// Deducts the cost of validating a value.
     ///
     /// # Errors
-    /// More than is left.
+    /// The cost exceeds the remaining work.
     pub(crate) fn cost(&self, value: &Json, left: u64) -> Result<u64, TooMuchWork> {
         let mut budget = Budget { left, path: Vec::new() };
         match budget.spend_on(&self.root, value) {
@@ -188,15 +189,15 @@ fn read_pattern(pattern: &str) -> Result<Pattern, String> {
         .map_err(|()| format!("the pattern `{}` is not a regular expression", shorten(pattern)))?;
     Pattern::of(&translated, LARGEST_PATTERN).map_err(|error| match error.size_limit() {
         Some(limit) => {
-            format!("the pattern `{}` takes more than {limit} bytes once it is compiled", shorten(pattern))
+            format!("the compiled pattern `{}` takes more than {limit} bytes", shorten(pattern))
         }
         None => {
-            format!("the pattern `{}` is not a regular expression that takes linear time: {error}", shorten(pattern))
+            format!("the pattern `{}` cannot be matched in linear time: {error}", shorten(pattern))
         }
     })
 }
 
-/// About how many bytes a value has as JSON.
+/// The approximate size of a value, in bytes of JSON.
 fn bytes(value: &Json) -> u64 {
     match value {
         Json::Null | Json::Bool(_) | Json::Number(_) => 8,
@@ -229,11 +230,11 @@ impl<'v> Budget<'v> {
         Some(())
     }
 
-    /// None where it is too much; `path` then leads there.
+    /// None if the work limit is exceeded; `path` is then the place.
     fn spend_on(&mut self, node: &Node, value: &'v Json) -> Option<()> {
         self.spend(8 + node.once)?;
         if node.choices > 0 {
-            // Each choice is compared as far as it is like the value.
+            // Comparing an `enum` value stops at the first difference.
             let compared = node.choice_bytes.min(node.choices.saturating_mul(bytes(value)));
             self.spend(node.choices.saturating_add(compared / 8))?;
         }
@@ -280,7 +281,7 @@ mod tests {
         CompiledSchema::compile(schema).unwrap_or_else(|error| panic!("{schema}: {error}"))
     }
 
-    /// The place at which the limit is reached; none where the value can be held to the schema.
+    /// The place at which the limit is reached; none if the validation is within the limit.
     fn too_much(schema: &Json, value: &Json) -> Option<String> {
         compiled(schema).cost(value, MOST_WORK).err().map(|TooMuchWork { path }| path)
     }
@@ -293,7 +294,7 @@ mod tests {
             assert_eq!(too_much(&schema, &attack).as_deref(), Some("/code"), "{pattern}");
             assert_eq!(too_much(&schema, &json!({"code": "0110"})), None, "{pattern}");
         }
-        // What people write is held to what people send.
+        // Ordinary schemas with ordinary values.
         for pattern in ["^[a-z0-9]+(-[a-z0-9]+)*$", "^/", r"^[\w.+-]+@[\w-]+\.[\w.]+$", r"^\d{4}-\d{2}-\d{2}$"] {
             let schema = json!({"pattern": pattern});
             assert_eq!(too_much(&schema, &json!("ada-okafor".repeat(1_000))), None, "{pattern}");
@@ -373,7 +374,7 @@ mod tests {
 
     #[test]
     fn s03_formats_and_many_members_are_within_the_bound_and_quick() {
-        // What is let through ends in good time, whatever it is, also without optimisation.
+        // Accepted validations are fast, even without optimization.
         let members = |value: Json| Json::Object((0..9_000).map(|name| (name.to_string(), value.clone())).collect());
         for (schema, value) in [
             (json!({"additionalProperties": {"format": "email"}}), members(json!("a.a.a.a.a.a.a@example.org"))),
@@ -396,9 +397,9 @@ mod tests {
         let refused = |schema: Json| CompiledSchema::compile(&schema).expect_err("it is refused");
         assert!(refused(json!({"pattern": "(a+)+\\1"})).contains("linear time"));
         assert!(refused(json!({"pattern": "^(?=a)"})).contains("linear time"));
-        assert!(refused(json!({"pattern": "((a{99}){99}){99}"})).contains("once it is compiled"));
+        assert!(refused(json!({"pattern": "((a{99}){99}){99}"})).contains("the compiled pattern"));
         let many: Map<_, _> =
             (0..19).map(|name| (name.to_string(), json!({"pattern": format!("^{name}[01]{{9000}}$")}))).collect();
-        assert!(refused(json!({"properties": many})).contains("its patterns take more than"));
+        assert!(refused(json!({"properties": many})).contains("its compiled patterns take more than"));
     }
 }

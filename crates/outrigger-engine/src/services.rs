@@ -61,7 +61,7 @@ pub(crate) struct CallServices {
     deadline: Instant,
     /// The calls that led to this one, the outermost first.
     chain: Vec<FunctionRef>,
-    /// Who began that chain.
+    /// The origin of that chain.
     origin: Origin,
     staged: Option<Arc<StagedState>>,
     calls: Calls,
@@ -73,7 +73,7 @@ pub(crate) struct CallServices {
     firings: OnceLock<Arc<AtomicU32>>,
 }
 
-/// What a write to the state counts for at least.
+/// The minimum size at which a state write counts.
 const FEWEST_STATE_BYTES: u64 = 64;
 /// Hooks that are fired for a call, by it and by all that it leads to. Events are kept, and whoever fires them in a loop would
 /// displace those of all others.
@@ -188,13 +188,15 @@ impl CallServices {
         Caller::Plugin(Arc::new(PluginCaller { chain, origin: self.origin.clone() }))
     }
 
-    /// Takes room for a write to the state from what the plugin may write a minute.
+    /// Takes a state write from the quota of the plugin.
     fn take_room(&self, bytes: u64) -> Result<(), StateError> {
         let taken = self.subject.revision().writes.take(Kind::State, bytes + FEWEST_STATE_BYTES, Instant::now());
         taken.map_err(|wait| {
             let quota = ByteSize::bytes(self.engine.inner.options.quotas.state_bytes);
             let seconds = wait.as_secs() + 1;
-            StateError::TooLarge(format!("a plugin writes at most {quota} of state a minute; try again in {seconds} s"))
+            StateError::TooLarge(format!(
+                "the quota of {quota} of state writes per minute is used up; try again in {seconds} s"
+            ))
         })
     }
 

@@ -97,13 +97,13 @@ pub struct PluginCounters {
     pub unloads: u64,
     /// The most memory that an instance had at the end of a call, in bytes; 0 where none has run.
     pub memory_peak: u64,
-    /// Bytes that the server holds for it now: its instances, and what its calls need in the host.
+    /// Memory held for it, in bytes: its instances, and the host's memory for its calls.
     pub held: u64,
-    /// The most bytes that the server held for it at once.
+    /// Peak of the memory held for it, in bytes.
     pub held_peak: u64,
-    /// How often it wanted more than a plugin may have.
+    /// How many allocations exceeded its memory limit.
     pub memory_refused: u64,
-    /// What was refused of its writes.
+    /// Its refused writes.
     pub refused: RefusedWrites,
 }
 

@@ -105,7 +105,7 @@ pub trait Store:
 
     /// What was granted to a digest.
     async fn grant_fetch(&self, digest: &Digest) -> Result<Option<GrantRecord>, StoreError>;
-    /// All that was granted, to every revision that is kept.
+    /// The grants of all kept revisions.
     async fn grant_list(&self) -> Result<Vec<GrantRecord>, StoreError>;
 
     /// The value at a key of a plugin's state.
@@ -123,9 +123,9 @@ pub trait Store:
     /// Keys that begin with `prefix` (byte for byte), in order, at most `limit`.
     async fn state_keys(&self, name: &PluginName, prefix: &str, limit: u32) -> Result<Vec<String>, StoreError>;
 
-    /// Appends a batch of records, all or nothing. A run that is there already is a [`StoreError::Conflict`], but those that
-    /// stand for several are added to the one of their id. Statistics of
-    /// a plugin that is not there are left out: a call may end after its plugin.
+    /// Appends a batch of records, all or nothing. A run that exists already is a [`StoreError::Conflict`], except merged
+    /// runs, which are added to the stored run with their id. Statistics of a removed plugin are left out: a call may end
+    /// after its plugin.
     async fn record_append(&self, batch: &RecordBatch) -> Result<(), StoreError>;
     /// Runs that match, the newest first.
     async fn run_list(&self, filter: &RecordFilter) -> Result<Vec<RunRecord>, StoreError>;
@@ -133,18 +133,18 @@ pub trait Store:
     async fn log_list(&self, filter: &RecordFilter) -> Result<Vec<LogRecord>, StoreError>;
     /// Statistics since the plugin was installed: of one plugin, or of all.
     async fn statistics_list(&self, name: Option<&PluginName>) -> Result<Vec<StatisticsRow>, StoreError>;
-    /// Drops runs, log lines, jobs that have ended, requests, and refusals of the audit log beyond what is to be kept: a few at
-    /// a time, so that others can write in between. Answers how many.
+    /// Prunes runs, log lines, finished jobs, requests and refusals above the retention limits: a few at a time, so
+    /// that others can write in between. Returns their number.
     async fn prune(&self, keep: &Keep) -> Result<u64, StoreError>;
 
-    /// What each account has of what is kept, by kind and account, and what was dropped of it.
+    /// Kept and dropped records of each account, by kind and account.
     async fn share_list(&self) -> Result<Vec<Share>, StoreError>;
 
-    /// Why nothing can be written at present; none while writes are taken.
+    /// Why writes are refused; none while writes are accepted.
     fn write_fault(&self) -> Option<WriteFault> {
         None
     }
-    /// What this process may still use of the disk that things are kept on, in bytes; none where that is not known.
+    /// Free disk space for this process, in bytes; none if unknown.
     fn free_bytes(&self) -> Option<u64> {
         None
     }
@@ -180,8 +180,8 @@ pub enum StoreError {
         /// What was asked of it.
         action: &'static str,
     },
-    /// Nothing can be written at present; what was asked for was not done.
-    #[error("the database cannot be written to since {}: {}, {}", shown(&.0.since), .0.kind.as_str(), .0.reason)]
+    /// Writes are refused at present. Nothing was done.
+    #[error("the database has not been writable since {}: {} ({})", shown(&.0.since), .0.kind.as_str(), .0.reason)]
     Unwritable(WriteFault),
     /// The database did not do it.
     #[error("the database failed while it was to {action}")]
@@ -212,31 +212,31 @@ impl StoreError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteFault {
     pub kind: WriteFaultKind,
-    /// The driver's own words for the last failure.
+    /// The driver's message for the last failure.
     pub reason: String,
     /// When the first write failed.
     pub since: OffsetDateTime,
 }
 
-/// In which way a store cannot be written to.
+/// Why a store refuses writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteFaultKind {
-    /// There is no room. What makes room may still be possible.
+    /// The disk is full. Deletions may still be possible.
     Full,
-    /// The file or its file system is read-only.
+    /// The database file or its file system is read-only.
     ReadOnly,
-    /// The disk failed in some other way.
+    /// The disk failed in another way.
     Failed,
 }
 
 impl WriteFaultKind {
-    /// For a person to read.
+    /// A text for people.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Full => "the disk is full",
             Self::ReadOnly => "it is read-only",
-            Self::Failed => "the disk fails",
+            Self::Failed => "the disk is failing",
         }
     }
 }
@@ -345,7 +345,7 @@ pub enum StateOutcome {
 #[derive(Clone, Debug, Default)]
 pub struct RecordBatch {
     pub runs: Vec<RunRecord>,
-    /// Runs that stand for several: each is added to the one of its id, or is the first part of it.
+    /// Merged runs: each is added to the stored run with its id, or inserted as a new one.
     pub sums: Vec<RunRecord>,
     pub logs: Vec<LogRecord>,
     /// Added to what is there.
@@ -376,45 +376,45 @@ pub struct RunRecord {
     /// Who called, for a person to read: `local`, `plugin pricing`.
     pub caller: String,
     pub started_at: OffsetDateTime,
-    /// In microseconds, from arrival to answer; of several, all together.
+    /// In microseconds, from arrival to answer; for a merged run, the total.
     pub duration_us: u64,
     /// None for success.
     pub code: Option<Code>,
     pub message: Option<String>,
     /// What the cache did.
     pub cache: CacheOutcome,
-    /// How many times it was tried; of several, all together.
+    /// How many times it was tried; for a merged run, the total.
     pub attempts: u32,
-    /// Where it stands for several calls.
+    /// Set if the run is a merged run.
     pub sum: Option<RunSum>,
 }
 
-/// What is known of several calls that one run stands for. What the run says besides is that of the first.
+/// Totals of a merged run. Its other fields are those of its first call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSum {
     pub calls: u64,
-    /// The longest, in microseconds.
+    /// The maximum duration, in microseconds.
     pub max_us: u64,
 }
 
-/// What a row takes besides its texts, with its places in indexes, in bytes.
+/// The size of a row without its texts, including index entries, in bytes.
 pub const ROW_BYTES: u64 = 300;
 
 impl RunRecord {
-    /// How many calls it stands for.
+    /// How many calls the run counts.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.sum.map_or(1, |sum| sum.calls)
     }
 
-    /// The longest of them, in microseconds.
+    /// Their maximum duration, in microseconds.
     #[must_use]
     pub fn max_us(&self) -> u64 {
         self.sum.map_or(self.duration_us, |sum| sum.max_us)
     }
 
-    /// Whose it is: that of the plugin that was called, by caller; of the plugin that called, where it was one; and of
-    /// the caller, where the call was refused before it reached the plugin.
+    /// The owner: the called plugin, with the caller as source; the calling plugin, if a plugin called; or the caller,
+    /// if the call was refused before it reached the plugin.
     #[must_use]
     pub fn owner(&self) -> Owner {
         let cause = match self.caller.strip_prefix("hook ") {
@@ -434,24 +434,24 @@ impl RunRecord {
         }
     }
 
-    /// The bytes it takes in a store.
+    /// Its size in the store, in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
-        // A message is kept twice where it is searched by other letters.
+        // A message with other characters than ASCII is stored twice, the second time case-folded for searching.
         let message = self.message.as_ref().map_or(0, |message| message.len() * (1 + usize::from(!message.is_ascii())));
         ROW_BYTES + (self.caller.len() + message) as u64
     }
 }
 
 impl LogRecord {
-    /// Whose it is: that of its plugin, by function.
+    /// The owner: its plugin, with the function as source.
     #[must_use]
     pub fn owner(&self) -> Owner {
         let source = self.function.as_ref().map(ToString::to_string).unwrap_or_default();
         Owner { account: format!("plugin {}", self.plugin), source }
     }
 
-    /// The bytes it takes in a store.
+    /// Its size in the store, in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         let fields: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + 8).sum();

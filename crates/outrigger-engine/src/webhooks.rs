@@ -58,10 +58,10 @@ pub struct WebhookRecord {
     pub sealed: serde_json::Value,
     /// Plain HTTP is meant.
     pub allow_http: bool,
-    /// Private, loopback and link-local addresses are meant too: all while `opened_by` may open them, else those in the
-    /// operator's list.
+    /// Also allow private, loopback and link-local addresses: all of them while `opened_by` has the right to open them,
+    /// otherwise those in the operator's list.
     pub allow_private_network: bool,
-    /// Who opened private networks to it. Their right is asked again at each delivery.
+    /// Who opened private networks to it. Each delivery checks their right again.
     #[serde(default)]
     pub opened_by: Option<Owner>,
     /// Who last said what it is told of. Whether they may see an event is asked again at each delivery; not of a webhook that
@@ -93,7 +93,7 @@ pub struct WebhookSpec {
     pub headers: Option<BTreeMap<String, SecretText>>,
     pub allow_http: bool,
     pub allow_private_network: bool,
-    /// Who wants it, where they may open private networks.
+    /// The caller, if they may open private networks.
     pub opened_by: Option<Owner>,
     /// Who wants it.
     pub set_by: Owner,
@@ -152,7 +152,7 @@ pub struct Posting {
     pub url: Url,
     /// Which addresses may be connected to, whatever the name resolves to.
     pub access: HostAccess,
-    /// Networks that may be connected to besides.
+    /// Additional networks that webhooks may reach.
     pub networks: Arc<[Network]>,
     pub headers: Vec<(String, SecretText)>,
     pub body: String,

@@ -13,7 +13,7 @@
 //! install.lock          held while packages are added or removed
 //! server.lock           held by the server, or shared by the commands that work without one
 //! server.sock           where the server listens for commands on this machine
-//! reserve               space that is given up when the disk is full
+//! reserve               reserved disk space, released when the disk is full
 //! ```
 
 pub(crate) mod ownership;
@@ -40,7 +40,7 @@ impl DataDirectory {
             return Err(ApiError::new(Code::DataDirectory, format!("{} is not a folder", root.display())));
         }
         if !root.exists() {
-            // Nothing is made where it would be refused.
+            // Creates nothing in a directory that would be refused.
             ownership::refuse(&ownership::places(root))?;
         }
         for folder in [root.to_owned(), directory.packages(), directory.compiled(), directory.staging()] {
@@ -157,7 +157,7 @@ pub(crate) fn failed(what: &str, error: &std::io::Error) -> ApiError {
     ApiError::new(disk::code_of(error, Code::DataDirectory), format!("{what}: {error}"))
 }
 
-/// For a file that is only there to be locked, and only by its owner.
+/// Creates a file that only serves as a lock, for its owner only.
 pub(crate) fn lock_file() -> fs::OpenOptions {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = File::options();

@@ -7,14 +7,14 @@ use outrigger_api::{ApiError, ApiResult, Code};
 pub(crate) use outrigger_registry::disk::Careful;
 use outrigger_registry::disk::lacking;
 
-/// Refuses where so many bytes more would leave too little.
+/// Fails if writing this many bytes would leave too little space.
 ///
 /// # Errors
 /// `disk_full`
 pub(crate) fn require(folder: &Path, bytes: u64) -> ApiResult<()> {
     let Some((free, needed)) = lacking(folder, bytes) else { return Ok(()) };
     let (free, needed) = (free >> 10, needed >> 10);
-    let message = format!("{} has {free} KiB of free space, and {needed} KiB are needed", folder.display());
+    let message = format!("not enough disk space in {}: {free} KiB free, {needed} KiB needed", folder.display());
     Err(ApiError::new(Code::DiskFull, message))
 }
 

@@ -52,7 +52,7 @@ fn data_directory(root: &Path) -> DoctorCheck {
     check(name, CheckOutcome::Ok, format!("{} can be written to", root.display()))
 }
 
-/// Whether other users can change or read what only this one should.
+/// Checks that other users cannot change or read the data directory.
 fn permissions(root: &Path) -> Vec<DoctorCheck> {
     let name = "permissions";
     let findings = ownership::everything(root);
@@ -69,10 +69,10 @@ fn permissions(root: &Path) -> Vec<DoctorCheck> {
     shown.collect()
 }
 
-/// Less free space than this is worth a warning: in bytes.
+/// Warn below this much free disk space, in bytes.
 const LITTLE: u64 = 256 << 20;
 
-/// Whether writes are taken, and whether there is room for more.
+/// Checks that the database accepts writes, and the free disk space.
 fn disk(engine: &Engine) -> DoctorCheck {
     let name = "disk";
     let store = engine.store();
@@ -82,11 +82,11 @@ fn disk(engine: &Engine) -> DoctorCheck {
     }
     match store.free_bytes() {
         Some(free) if free < LITTLE => advised(
-            check(name, CheckOutcome::Warning, format!("{} MiB are free for the data directory", free >> 20)),
-            "free some space: when the disk is full, nothing is written any more but the audit log",
+            check(name, CheckOutcome::Warning, format!("{} MiB of free disk space", free >> 20)),
+            "free some disk space: when the disk is full, only audit records and deletions are written",
         ),
-        Some(free) => check(name, CheckOutcome::Ok, format!("{} MiB are free for the data directory", free >> 20)),
-        None => check(name, CheckOutcome::Ok, "its free space is not known"),
+        Some(free) => check(name, CheckOutcome::Ok, format!("{} MiB of free disk space", free >> 20)),
+        None => check(name, CheckOutcome::Ok, "the free disk space is unknown"),
     }
 }
 
@@ -151,11 +151,11 @@ fn unwell(engine: &Engine, HealthView { record, next_check: _ }: HealthView) -> 
     }
 }
 
-/// Plugins that run with less than they were granted, because the operator's ceiling is lower.
+/// Plugins whose limits are lowered by the operator's ceiling.
 async fn limits(engine: &Engine) -> Vec<DoctorCheck> {
     let mut checks = Vec::new();
     for (record, _) in engine.plugins() {
-        // One that cannot be read is told of elsewhere.
+        // Another check reports unreadable revisions.
         let Ok(revision) = engine.revision(&record.active).await else { continue };
         let capped = engine.options().ceiling.cap(&mut revision.manifest.clone());
         if !capped.is_empty() {
@@ -171,7 +171,7 @@ async fn limits(engine: &Engine) -> Vec<DoctorCheck> {
     checks
 }
 
-/// Hooks that refuse everything, because a fail-closed subscriber cannot be asked.
+/// Hooks that refuse everything, because a fail-closed subscriber is unavailable.
 fn hooks(engine: &Engine) -> Vec<DoctorCheck> {
     let closed = engine.closed_hooks();
     if closed.is_empty() {
@@ -179,9 +179,9 @@ fn hooks(engine: &Engine) -> Vec<DoctorCheck> {
     }
     let closed = closed.into_iter().map(|closed| {
         let ClosedHook { hook, subscription, function, reason } = closed;
-        let message = format!("it is closed: its fail-closed subscriber `{function}` cannot be asked ({reason})");
+        let message = format!("closed: its fail-closed subscriber `{function}` is unavailable ({reason})");
         let hint = format!(
-            "restore the plugin `{}`; or `outrigger hook disable {subscription}` lifts the subscription",
+            "restore the plugin `{}`, or disable the subscription with `outrigger hook disable {subscription}`",
             function.plugin
         );
         advised(check(&format!("hook {hook}"), CheckOutcome::Warning, message), hint)

@@ -47,16 +47,17 @@ pub const XDG_DATA_HOME: Variable =
 pub const HOME: Variable =
     Variable { name: "HOME", meaning: "Used where XDG_DATA_HOME is not set: `~/.local/share/outrigger`." };
 
-/// Memory for all plugins.
+/// The memory limit for all plugins together.
 pub const MEMORY: Variable = Variable {
     name: "OUTRIGGER_MEMORY",
-    meaning: "The memory that all plugins together may take, such as `2GiB`: their instances, and what the server holds for \
-              their calls [default: 512MiB]. Each plugin has another 4 MiB of its own.",
+    meaning: "Memory limit for all plugins together, such as `2GiB`: their instances, and the server's memory for \
+        their calls \
+              [default: 512MiB]. The first 4 MiB of each plugin are not counted.",
 };
-/// Memory for one plugin.
+/// The memory limit for one plugin.
 pub const PLUGIN_MEMORY: Variable = Variable {
     name: "OUTRIGGER_PLUGIN_MEMORY",
-    meaning: "The memory that one plugin may take, such as `1GiB` [default: 256MiB].",
+    meaning: "Memory limit for one plugin, such as `1GiB` [default: 256MiB].",
 };
 
 /// The keys of secrets, themselves.
@@ -75,11 +76,12 @@ pub const SECRET_KEYRING: Variable = Variable {
               OUTRIGGER_SECRET_KEY holds. Without any of the three, `secret.key` in the data directory is used, and made when \
               the first secret is set.",
 };
-/// What plugins may be granted at most.
+/// The operator's ceiling for limits.
 pub const CEILING: Variable = Variable {
     name: "OUTRIGGER_CEILING",
-    meaning: "What plugins may be granted at most, such as `memory=512MiB,concurrency=100`, unless `--ceiling` of \
-              `outrigger serve` says otherwise. The limits are `memory`, `timeout`, `cpu`, `output`, `concurrency`, \
+    meaning: "Highest limits that plugins can be granted, such as `memory=512MiB,concurrency=100`. `outrigger serve \
+        --ceiling` \
+              overrides them. The limits are `memory`, `timeout`, `cpu`, `output`, `concurrency`, \
               `instances`, `log-lines` and `state` [default: \
               memory=1GiB,timeout=1d,cpu=1h,output=64MiB,concurrency=1000,instances=64,log-lines=100000,state=1GiB].",
 };
@@ -102,17 +104,17 @@ pub const CONFIG: Variable = Variable {
 /// What the names of all variables like [`CONFIG`] begin with.
 pub const CONFIG_PREFIX: &str = "OUTRIGGER_CONFIG__";
 
-/// How long compiling a component may compute.
+/// The CPU time limit for compiling a component.
 pub const COMPILE_CPU: Variable = Variable {
     name: "OUTRIGGER_COMPILE_CPU",
-    meaning: "The most computing time that compiling one component may take, such as `5m` [default: 120s]. A small component \
-              gets less, by the size of its code.",
+    meaning: "Maximum CPU time for compiling one component, such as `5m` [default: 120s]. Smaller components get less, \
+              depending on their code size.",
 };
-/// How much memory compiling a component may take.
+/// The memory limit for compiling a component.
 pub const COMPILE_MEMORY: Variable = Variable {
     name: "OUTRIGGER_COMPILE_MEMORY",
-    meaning: "The most memory that compiling one component may take, such as `8GiB` [default: 4GiB]. A small component gets \
-              less, by the size of its code.",
+    meaning: "Maximum memory for compiling one component, such as `8GiB` [default: 4GiB]. Smaller components get less, \
+              depending on their code size.",
 };
 
 /// Where traces and metrics are sent to.

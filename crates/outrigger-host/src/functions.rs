@@ -39,7 +39,7 @@ pub(crate) fn prepare(
 pub(crate) fn response(answer: &Answer) -> ApiResult<CallResponse> {
     let text = answer.json_text().map_err(convert::error)?;
     Ok(CallResponse {
-        // What was written as JSON is JSON.
+        // The text was serialized from JSON.
         result: JsonText::parse(text).unwrap_or_default(),
         cache: convert::cache_outcome(answer.cache).to_owned(),
         duration_us: u64::try_from(answer.duration.as_micros()).unwrap_or(u64::MAX),

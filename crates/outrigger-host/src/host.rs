@@ -78,13 +78,13 @@ pub struct ServerWork {
     pub webhooks: WebhookOptions,
     /// What goes beyond it is dropped.
     pub retention: Retention,
-    /// What plugins may be granted at most, over what the environment says: `memory=512MiB,concurrency=100`.
+    /// The ceiling for granted limits, which overrides the environment: `memory=512MiB,concurrency=100`.
     pub ceiling: Vec<String>,
-    /// Where backups go that are asked for by a name alone.
+    /// The folder for backups that are requested by file name only.
     pub backups: Option<PathBuf>,
-    /// Space that is kept for a full disk, in bytes: the audit log, pruning and removing things go on in it.
+    /// Reserved disk space, in bytes, so that audit records, pruning and deletions still work on a full disk.
     pub reserve: Option<u64>,
-    /// What each plugin, and each key, may write a minute.
+    /// The write quotas of each plugin and each key, per minute.
     pub quotas: Quotas,
 }
 
@@ -100,15 +100,16 @@ pub fn running_server(options: &HostOptions) -> ApiResult<Option<PathBuf>> {
     Ok(directory.hold(Hold::Shared)?.is_none().then(|| directory.socket()))
 }
 
-/// Refuses a file with a private key that others than its owner and its group can read, or that others can change.
+/// Refuses a private key file that users other than its owner and group can read, or that other users can change.
 ///
 /// # Errors
-/// `data_directory`, with the command that corrects it.
+/// `data_directory`, with the command that fixes it.
 pub fn check_key_file(path: &Path) -> ApiResult<()> {
     ownership::refuse(&ownership::key_file(path))
 }
 
-/// Refuses a data directory that others can change; what others can read, but should not, is said.
+/// Refuses a data directory that other users can change; logs a warning for files that other users can read but should
+/// not.
 fn look_at_everything(root: &Path) -> ApiResult<()> {
     let findings = ownership::everything(root);
     ownership::refuse(&findings)?;

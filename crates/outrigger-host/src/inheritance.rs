@@ -18,7 +18,7 @@ use crate::data_directory::PackagesLock;
 use crate::packages::Packages;
 use crate::signatures;
 
-/// What a package takes over from another maker's.
+/// What a package takes over from a plugin of another publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TakeOver {
     plugin: PluginName,
@@ -27,18 +27,19 @@ pub(crate) struct TakeOver {
 }
 
 impl TakeOver {
-    /// What it takes over and why that is not a matter of course, for people.
+    /// A sentence with what it takes over, and why this needs approval.
     pub(crate) fn sentence(&self) -> String {
         let Self { plugin, held, reason } = self;
-        format!("it takes over {} of `{plugin}`, and was not made by its maker: {reason}", list(held))
+        format!("it takes over {} of `{plugin}`, but may be from another publisher: {reason}", list(held))
     }
 
-    /// For whoever may not approve it.
+    /// The error for a caller who may not approve it.
     pub(crate) fn refusal(&self) -> ApiError {
         let message = format!("the package needs approval: {}", self.sentence());
         ApiError::new(Code::GrantRequired, message).with_hint(format!(
-            "a key with the right `plugin_approve` over `{}` can install it; packages that are signed with the same trusted \
-             key update each other without approval",
+            "a key with the right `plugin_approve` over `{}` can install it; updates signed with the same trusted \
+             key need no \
+             approval",
             self.plugin
         ))
     }
@@ -53,16 +54,16 @@ fn list(parts: &[String]) -> String {
     }
 }
 
-/// Why a package is not known to be of the same maker as the installed version. None where it is.
+/// Why a package is not known to have the same publisher as the installed version. None if it is.
 fn other_maker(installed: Option<&SignatureInfo>, package: &SignatureInfo) -> Option<String> {
     let is_valid = |signature: &SignatureInfo| signature.state == SignatureWord::Valid;
     let signer = |signature: &SignatureInfo| {
-        let name = signature.signer.as_deref().unwrap_or("somebody");
+        let name = signature.signer.as_deref().unwrap_or("an unknown signer");
         format!("{name} with {}", outrigger_api::name_keys(&signature.key_ids))
     };
     match installed {
         _ if !is_valid(package) => Some("the package is not signed with a trusted key".to_owned()),
-        None => Some("no version is installed that its signature could be compared with".to_owned()),
+        None => Some("no version is installed to compare its signature with".to_owned()),
         Some(installed) if !is_valid(installed) => {
             Some("the installed version is not signed with a trusted key".to_owned())
         }
@@ -95,7 +96,7 @@ async fn held(
             held.push(format!("the grants ({})", granted.describe().join("; ")));
         }
     }
-    // Whoever wrote the package decides which of its keys are secrets. What the installed version said of them counts.
+    // The package's own manifest cannot decide which keys are secrets; the manifest of the installed version does.
     let is_plain = |key: &str| {
         let known = installed.and_then(|revision| revision.manifest.configuration.get(key));
         known.is_some_and(|property| !property.secret)
@@ -106,7 +107,7 @@ async fn held(
         Err(_) => true,
     });
     if set {
-        held.push("values that files or variables of the host set".to_owned());
+        held.push("values set by the host's configuration files or environment variables".to_owned());
     }
     let subscriptions = engine.subscriptions();
     let lasting = |one: &&Subscription| {
@@ -196,23 +197,23 @@ pub(crate) async fn admit_rollback(
 ) -> ApiResult<()> {
     let engine = packages.engine();
     let predecessor = engine.store().predecessor_fetch(name).await.map_err(convert::store_error)?;
-    // Where there is nothing to go back to, that is for the engine to say.
+    // Without a previous version, the engine reports the error.
     let Some(predecessor) = predecessor else { return Ok(()) };
     let (record, _) = engine.plugin(name).map_err(convert::error)?;
     let installed = engine.revision(&record.active).await.map_err(convert::error)?;
     let former = engine.revision(&predecessor.digest).await.map_err(convert::error)?;
     let granted = engine.store().grant_fetch(&record.active).await.map_err(convert::store_error)?;
     let granted = granted.map(|record| record.grant).unwrap_or_default();
-    // Its paths lead where they did when it was granted them.
+    // Its paths are compared as they were resolved for its own grant.
     let own = engine.store().grant_fetch(&former.digest).await.map_err(convert::store_error)?;
     let asked = engine.asked(&former.manifest);
     let permissions = own.map_or_else(|| asked.permissions.clone(), |record| record.grant.permissions);
     let needs = needs_approval(engine, &former.manifest, &Grant { permissions, ..asked }, &granted);
     if !needs.is_empty() {
         let message =
-            format!("going back needs approval: the former version of `{name}` asks to {}", needs.join("; to "));
+            format!("the rollback needs approval: the previous version of `{name}` asks to {}", needs.join("; to "));
         return Err(ApiError::new(Code::GrantRequired, message)
-            .with_hint(format!("a key with the right `plugin_approve` over `{name}` can go back")));
+            .with_hint(format!("a key with the right `plugin_approve` over `{name}` can roll back")));
     }
     let signature = signatures::of_revision(packages, name, former.digest).await?;
     match take_over(packages, Some(&installed), &former.manifest, &signature, by).await? {
@@ -221,7 +222,7 @@ pub(crate) async fn admit_rollback(
     }
 }
 
-/// What a package asks for beyond what was granted, and what its manifest gives up that others rely on.
+/// Everything that needs approval: what a package asks for beyond its grant, and guards that its manifest gives up.
 pub(crate) fn needs_approval(engine: &Engine, manifest: &Manifest, asked: &Grant, granted: &Grant) -> Vec<String> {
     let mut needs = asked.beyond(granted).describe();
     needs.extend(

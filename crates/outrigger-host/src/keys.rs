@@ -92,7 +92,7 @@ impl Keys {
         self.refresh().await
     }
 
-    /// What is done last: the use of keys is noted, and the log says what it has not said yet of wrong ones.
+    /// At shutdown: stores when keys were last used, and logs the remaining counts of wrong keys.
     pub(crate) async fn close(&self) -> ApiResult<()> {
         self.attempts.close();
         self.tidy().await
@@ -115,11 +115,11 @@ impl Keys {
         }
     }
 
-    /// The same answer for a key that is unknown, revoked or expired. The log says where wrong keys came from and how many
-    /// they were; the audit log has none of them, because nobody is known to have done anything.
+    /// The same error for an unknown, revoked or expired key. The server's log counts wrong keys by address. The audit
+    /// log has no record of them, because it records what known callers do.
     fn refuse(&self, expired: Option<&str>, visit: &Visit) -> ApiError {
         match self.attempts.failed(visit.from, expired) {
-            Ok(()) => ApiError::new(Code::Unauthenticated, "the key is not known, or has expired"),
+            Ok(()) => ApiError::new(Code::Unauthenticated, "the key is unknown or has expired"),
             Err(wait) => {
                 let message = format!("too many wrong keys; try again in {} s", wait.as_secs() + 1);
                 let mut error = ApiError::new(Code::RateLimited, message);

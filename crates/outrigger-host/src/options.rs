@@ -41,7 +41,7 @@ impl HostOptions {
     }
 }
 
-/// The memory that plugins may take.
+/// The memory limits for plugins, from the environment.
 ///
 /// # Errors
 /// A variable does not hold a size.
@@ -53,10 +53,10 @@ pub(crate) fn memory() -> ApiResult<MemoryBounds> {
     })
 }
 
-/// The operator's ceiling: that of the environment, with what was given over it.
+/// The operator's ceiling: that of the environment, overridden by `--ceiling`.
 ///
 /// # Errors
-/// One of them is not a ceiling.
+/// One of them is not a valid ceiling.
 pub(crate) fn ceiling(given: &[String]) -> ApiResult<Ceiling> {
     let mut ceiling = Ceiling::default();
     let variable = environment::text(environment::CEILING);
@@ -67,7 +67,7 @@ pub(crate) fn ceiling(given: &[String]) -> ApiResult<Ceiling> {
     Ok(ceiling)
 }
 
-/// What compiling a component may take, as the environment says.
+/// The compile limits, from the environment.
 pub(crate) fn compile_limits() -> ApiResult<CompileLimits> {
     let mut limits = CompileLimits::default();
     if let Some(text) = environment::text(environment::COMPILE_CPU) {

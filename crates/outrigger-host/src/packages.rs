@@ -66,13 +66,13 @@ pub(crate) struct Prepared {
     installed: Option<(PluginRecord, RevisionSummary)>,
     /// What it asks for beyond what the installed version was granted.
     pub(crate) widened: Vec<String>,
-    /// What it raises above the operator's ceiling.
+    /// Its limits above the operator's ceiling.
     above_ceiling: Vec<String>,
-    /// What it takes over from the version of another maker.
+    /// What it takes over from another publisher's version.
     take_over: Option<TakeOver>,
-    /// What it asks for, with where its paths lead.
+    /// What it asks for, with resolved paths.
     asked: Grant,
-    /// None where it is only looked at.
+    /// None for an inspection.
     lock: Option<PackagesLock>,
 }
 
@@ -81,7 +81,7 @@ pub(crate) struct Prepared {
 pub(crate) struct Consent {
     /// The digest whose permissions an administrator has seen and grants.
     pub(crate) approved: Option<String>,
-    /// Whoever wants it has the right to grant, too.
+    /// Whether the caller may approve grants.
     pub(crate) may_approve: bool,
     /// Who wants it, and grants them.
     pub(crate) by: Caller,
@@ -241,11 +241,11 @@ impl Packages {
         let permissions = runtime.pin(&asked.permissions, &writable).await;
         let asked = Grant { permissions: permissions.map_err(|fault| convert::error(fault.into()))?, ..asked };
         let granted = self.granted(installed.as_ref()).await?;
-        // Of what was granted, what counts is what it was then: links are resolved, and nobody has put something else there.
+        // Grants count as they were resolved when approved, unless a granted folder was replaced since.
         let granted = Grant { permissions: runtime.still_there(&granted.permissions, &writable).await, ..granted };
         let active = installed.as_ref().map(|(record, _)| record.active);
         if active == Some(candidate.staged.digest()) {
-            // This very package is installed, with all that it asks for, unless a path leads elsewhere now.
+            // The same package is installed and fully granted, unless a path resolves differently now.
             let widened = asked.permissions.widens(&granted.permissions);
             let asked = Grant { permissions: asked.permissions, ..granted };
             let (above_ceiling, take_over) = (Vec::new(), None);
@@ -266,7 +266,7 @@ impl Packages {
     pub(crate) async fn install(&self, prepared: Prepared, consent: Consent) -> ApiResult<InstallOutcome> {
         let Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock } = prepared;
         let lock =
-            lock.ok_or_else(|| ApiError::new(Code::Internal, "a package that was only looked at is not installed"))?;
+            lock.ok_or_else(|| ApiError::new(Code::Internal, "a package that was only inspected cannot be installed"))?;
         let Consent { by, approved, may_approve, correlation, downgrade, configuration, mode } = consent;
         let granted_by = by.to_string();
         // Before all else, and also where this very package is installed: its key may have been revoked since.
@@ -293,7 +293,7 @@ impl Packages {
                 Mode::DryRun => "restored",
                 Mode::Install => {
                     let author = Author { name: granted_by, correlation };
-                    // The folders that were granted are others now, and an administrator has seen them.
+                    // Granted folders were replaced, and an administrator approved the new ones.
                     let granted = (!widened.is_empty()).then_some(asked);
                     self.install_again(candidate.staged, record, granted, configuration, &author).await?
                 }
@@ -302,7 +302,7 @@ impl Packages {
             return Ok(outcome);
         }
         check_ceiling(&manifest.name, &above_ceiling)?;
-        // Also where it is only tried: what a new version migrates with is what it would take over.
+        // Also for a dry run: its migrations read what the package would take over.
         if let Some(take_over) = take_over.filter(|_| !may_approve) {
             return Err(take_over.refusal());
         }
@@ -433,7 +433,7 @@ impl Packages {
         .await
     }
 
-    /// Reads a package into a folder and finds out what it offers. The staging folder is for who holds the lock.
+    /// Copies a package into a folder and inspects it. The staging folder belongs to the holder of the lock.
     async fn stage(&self, staging: PathBuf, source: &PackageSource) -> ApiResult<Candidate> {
         let path = match source {
             PackageSource::Path(path) => path.clone(),
@@ -447,7 +447,7 @@ impl Packages {
         };
         let trust_file = self.directory.trust();
         let (staged, signature) = in_background(move || {
-            // An archive unpacks to more than its own size; a folder is as large as what is in it, which nobody knows yet.
+            // An archive unpacks to more than its own size; the size of a folder is not known yet.
             let archive = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file);
             disk::require(&staging, archive.map_or(0, |archive| archive.len() * 2))?;
             let staged = outrigger_registry::stage(&path, &staging).map_err(|error| package_error(&error))?;

@@ -281,7 +281,7 @@ const fn is_of_the_disk(code: Code) -> bool {
 #[async_trait]
 impl Platform for Session {
     fn admit(&self, right: &str, name: Option<&str>) -> ApiResult<()> {
-        // Routes name rights of the table; one that is not there is nobody's.
+        // Routes name existing rights; nobody has an unknown one.
         let right = right.parse::<Right>().map_err(|unknown| ApiError::new(Code::Internal, unknown.to_string()))?;
         match name {
             Some(name) => self.require(right, name),
@@ -301,9 +301,9 @@ impl Platform for Session {
 
     async fn close(&self) -> ApiResult<()> {
         if matches!(self.who, Who::Local) {
-            // When a key was last used is worth less than a shutdown that goes on to its end.
+            // A complete shutdown matters more than the time a key was last used.
             if let Err(error) = self.host.keys.close().await {
-                tracing::warn!(%error, "when keys were last used could not be written down");
+                tracing::warn!(%error, "failed to record when keys were last used");
             }
             self.host.engine.shutdown().await;
             if let Some(telemetry) = &self.host.telemetry {

@@ -107,7 +107,7 @@ pub(crate) async fn of_installed(
     }
 }
 
-/// What the signature of a revision is worth now. Its files are read anew.
+/// Verifies the signature of a revision now, after reading its files again.
 pub(crate) async fn of_revision(packages: &Packages, plugin: &PluginName, digest: Digest) -> ApiResult<SignatureInfo> {
     Ok(examined(packages, plugin, digest, None).await?.info)
 }

@@ -26,36 +26,36 @@ use crate::packages::{in_background, package_error};
 
 /// How long a package waits to be installed.
 const KEPT: Duration = Duration::from_hours(1);
-/// How many may wait or be on their way at once, and their bytes.
+/// The limits for all uploads, in progress and stored: number and bytes.
 const MOST: usize = 32;
 const MOST_BYTES: u64 = 1 << 30;
-/// Of these, how many of one key.
+/// The limits for the uploads of one key.
 const MOST_OF_ONE: usize = 8;
 const MOST_BYTES_OF_ONE: u64 = 256 << 20;
-/// How many are unpacked at once to be read.
+/// The number of uploads that are unpacked at the same time.
 const READ_AT_ONCE: usize = 2;
 
 /// The folder of packages that wait.
 #[derive(Debug)]
 pub(crate) struct Uploads {
     folder: PathBuf,
-    /// What is on the disk, of whom.
+    /// The uploads on the disk, by key.
     places: Arc<Mutex<Vec<Taken>>>,
-    /// The places of packages that wait.
+    /// The reservations of stored uploads.
     waiting: Mutex<HashMap<Digest, Place>>,
     reading: Semaphore,
 }
 
-/// What one package takes.
+/// The usage of one upload.
 #[derive(Debug)]
 struct Taken {
     id: u64,
-    /// The key; none for the administrator of the data directory.
+    /// The uploading key; none for the administrator of the data directory.
     sender: Option<String>,
     bytes: u64,
 }
 
-/// The place of a package on the disk, given back when it is dropped.
+/// A reservation of disk space for an upload, released when it is dropped.
 #[derive(Debug)]
 struct Place {
     id: u64,
@@ -63,17 +63,23 @@ struct Place {
 }
 
 impl Place {
-    /// Takes more, before it is written.
+    /// Reserves more bytes, before they are written.
     fn grow(&self, bytes: u64) -> ApiResult<()> {
         let mut places = self.places.lock();
         let all: u64 = places.iter().map(|taken| taken.bytes).sum();
         let sender = places.iter().find(|taken| taken.id == self.id).and_then(|taken| taken.sender.clone());
         let own: u64 = places.iter().filter(|taken| taken.sender == sender).map(|taken| taken.bytes).sum();
         if sender.is_some() && own + bytes > MOST_BYTES_OF_ONE {
-            return Err(full(&format!("this key has more than {} MiB of packages waiting", MOST_BYTES_OF_ONE >> 20)));
+            return Err(full(&format!(
+                "this key has more than {} MiB of uploads that are not installed",
+                MOST_BYTES_OF_ONE >> 20
+            )));
         }
         if all + bytes > MOST_BYTES {
-            return Err(full(&format!("more than {} MiB of packages wait to be installed", MOST_BYTES >> 20)));
+            return Err(full(&format!(
+                "there are more than {} MiB of uploads that are not installed",
+                MOST_BYTES >> 20
+            )));
         }
         if let Some(taken) = places.iter_mut().find(|taken| taken.id == self.id) {
             taken.bytes += bytes;
@@ -89,7 +95,8 @@ impl Drop for Place {
 }
 
 fn full(message: &str) -> ApiError {
-    ApiError::new(Code::Busy, message).with_hint("install them; those that nobody installs are dropped after an hour")
+    ApiError::new(Code::Busy, message)
+        .with_hint("install them; uploads that are not installed are deleted after an hour")
 }
 
 /// A package that arrived and is sound, and is gone when this is dropped.
@@ -107,7 +114,7 @@ impl Uploads {
         Self { folder, places: Arc::default(), waiting: Mutex::default(), reading }
     }
 
-    /// The folder, made where it is not there.
+    /// The folder, created if it does not exist.
     pub(crate) fn folder(&self) -> ApiResult<PathBuf> {
         make_private_folder(&self.folder)
             .map_err(|error| failed(&format!("{} cannot be used", self.folder.display()), &error))?;
@@ -115,7 +122,7 @@ impl Uploads {
     }
 
     /// Writes a package down while it arrives, and reads it. Stops at the first thing that is wrong.
-    /// `sender` is the key of who sends it.
+    /// `sender` is the uploading key.
     pub(crate) async fn receive(&self, upload: PackageUpload, sender: Option<&str>) -> ApiResult<Arrived> {
         let PackageUpload { kind, size, digest, content } = upload;
         let limit = PackageLimits::default().archive.as_u64();
@@ -155,7 +162,7 @@ impl Uploads {
         let Arrived { archive, place, kind, package } = arrived;
         self.forget(&package.package);
         let path = self.place(&package.package, kind);
-        archive.persist(&path).map_err(|error| failed("a package could not be kept", &error.error))?;
+        archive.persist(&path).map_err(|error| failed("failed to store the upload", &error.error))?;
         self.waiting.lock().insert(package.package, place);
         Ok(package)
     }
@@ -221,10 +228,10 @@ impl Uploads {
         static IDS: AtomicU64 = AtomicU64::new(0);
         let mut places = self.places.lock();
         if places.len() >= MOST {
-            return Err(full(&format!("{MOST} packages wait to be installed")));
+            return Err(full(&format!("there are {MOST} uploads that are not installed")));
         }
         if sender.is_some() && places.iter().filter(|taken| taken.sender.as_deref() == sender).count() >= MOST_OF_ONE {
-            return Err(full(&format!("{MOST_OF_ONE} packages of this key wait to be installed")));
+            return Err(full(&format!("this key has {MOST_OF_ONE} uploads that are not installed")));
         }
         let id = IDS.fetch_add(1, Ordering::Relaxed);
         places.push(Taken { id, sender: sender.map(str::to_owned), bytes: 0 });

@@ -1,5 +1,5 @@
-//! Each hostile plugin by itself, several calls at once, against a server that does nothing else. Each has to keep to the
-//! bound that it states.
+//! Runs each hostile plugin by itself, with several concurrent calls, against an otherwise idle server. Each must stay
+//! within its stated bound.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use crate::table::Table;
 
 /// Calls of one function at once.
 const AT_ONCE: usize = 4;
-/// Threads that the server may have, and files and connections that it may hold open, once the calls were answered.
+/// Limits for the server's threads, and for its open files and connections after the calls.
 const THREADS: u64 = 96;
 const DESCRIPTORS: u64 = 256;
 
-/// Makes what the plugins find on the host: a folder with so many names, one to write to, and a host.
+/// Creates the plugins' environment: a folder with many names, a writable folder, and an HTTP host.
 pub fn scenery(place: &Path, names: usize) -> Result<()> {
     let crowd = place.join("crowd");
     std::fs::create_dir_all(&crowd)?;
@@ -30,12 +30,12 @@ pub fn scenery(place: &Path, names: usize) -> Result<()> {
     }
     let made = std::process::Command::new("mkfifo").arg(crowd.join("fifo")).status()?;
     anyhow::ensure!(made.success(), "mkfifo ended with {made}");
-    // Sparse: much to read, nothing on the disk.
+    // A sparse file: much to read, no disk blocks.
     std::fs::File::create(crowd.join("large"))?.set_len(1 << 30)?;
     Ok(())
 }
 
-/// How many names the crowded folder has.
+/// The number of names in the crowded folder.
 pub fn names(options: &Options) -> usize {
     if options.full { 100_000 } else { 20_000 }
 }
@@ -48,7 +48,7 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
     let mut server = Server::start(&options.program, &place.join("server"), &[])?;
     let mut seen = std::collections::BTreeSet::new();
     for attack in attacks.iter().filter(|attack| attack.name.contains(&options.only)) {
-        // The short form takes the first of each kind.
+        // The short form runs the first one of each kind.
         let kind = attack.name.split('-').next().unwrap_or_default().to_owned();
         if !seen.insert(kind) && !options.full && options.only.is_empty() {
             continue;
@@ -97,7 +97,7 @@ async fn one(options: &Options, server: &Server, attack: &Attack, table: &mut Ta
     table.at_most(format!("{name}: longest call"), longest.as_secs(), seconds, "s");
     table.at_most(format!("{name}: longest answer"), largest.div_ceil(1024), answer, "KiB");
     memory_and_disk(server, name, resident, used, Bound { memory, disk, answer, seconds }, table)?;
-    // What was recorded of it can be read, and does not take more than a list of runs may.
+    // Its runs can be listed, and the list is not too large.
     let runs = client.get(&format!("runs?plugin={name}&limit=100")).await?;
     table.at_most(format!("{name}: its list of runs"), (runs.body.len() as u64).div_ceil(1024), 1024, "KiB");
     Ok(())

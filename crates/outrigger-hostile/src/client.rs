@@ -1,4 +1,4 @@
-//! Speaks to the server with one key.
+//! A client of the server with one key.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use anyhow::{Result, ensure};
 use bytes::Bytes;
 use serde_json::Value as Json;
 
-/// What is not answered within this time is given up.
+/// The timeout of a request.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// One key, over connections that are kept.
+/// A client with one key and kept-alive connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
@@ -17,7 +17,7 @@ pub struct Client {
     pub key: String,
 }
 
-/// What came back. The status is 0 where nothing did.
+/// The response. The status is 0 if there was none.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -35,7 +35,7 @@ impl Answer {
         String::from_utf8_lossy(&self.body).chars().take(500).collect()
     }
 
-    /// The code of an error; `ok` where it is none.
+    /// The error code; `ok` for success.
     pub fn code(&self) -> String {
         match self.status {
             200..300 => "ok".to_owned(),
@@ -65,7 +65,7 @@ impl Client {
         self.send("POST", path, Some(body.to_string().into())).await
     }
 
-    /// Something that must be there.
+    /// Gets a resource that must exist.
     pub async fn fetch(&self, path: &str) -> Result<Json> {
         let answer = self.get(path).await?;
         ensure!(answer.status == 200, "{path} answers {}: {}", answer.status, answer.text());
@@ -82,7 +82,7 @@ impl Client {
         Ok(answer(request, started).await)
     }
 
-    /// Sends a package.
+    /// Uploads a package.
     pub async fn upload(&self, media: &'static str, archive: Bytes) -> Result<Answer> {
         let started = Instant::now();
         let request = self.http.post(format!("{}/api/v1/packages", self.address)).bearer_auth(&self.key);

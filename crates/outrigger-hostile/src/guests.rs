@@ -1,4 +1,4 @@
-//! Hostile plugins: one file for each kind of attack. Each states the bound that it must meet.
+//! Hostile plugins: one file for each kind of attack. Each states its bound.
 
 mod arguments;
 mod computing;
@@ -24,16 +24,16 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-/// What the server may lose to an attack. It is measured from outside, while several calls of it run at once.
+/// The limits for the server under an attack. They are measured from outside, while several calls of the attack run.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
-    /// Resident memory beyond what the server had before, in MiB.
+    /// Growth of resident memory, in MiB.
     pub memory: u64,
-    /// New disk of the data directory, in MiB.
+    /// Growth of the data directory, in MiB.
     pub disk: u64,
-    /// The longest answer, in KiB.
+    /// The maximum size of a response, in KiB.
     pub answer: u64,
-    /// How long a call may take, in seconds: its deadline, and the time to throw it out.
+    /// The maximum duration of a call, in seconds: its deadline plus the time to abort it.
     pub seconds: u64,
 }
 
@@ -49,9 +49,9 @@ pub struct Attack {
     /// The plugin's name.
     pub name: String,
     pub component: Arc<[u8]>,
-    /// What its manifest says beyond name, version and runtime.
+    /// Its manifest without name, version and runtime.
     pub manifest: String,
-    /// Functions, with the text of the object of their arguments.
+    /// Functions to call, with their arguments as JSON text.
     pub calls: Vec<(String, bytes::Bytes)>,
     pub bound: Bound,
 }
@@ -82,18 +82,18 @@ impl Attack {
     }
 }
 
-/// What attacks find on the host.
+/// The environment of the attacks on the host.
 #[derive(Clone, Debug)]
 pub struct Scenery<'a> {
-    /// A folder with many files, to be granted for reading.
+    /// A folder with many files, granted for reading.
     pub crowd: &'a Path,
-    /// An empty folder, to be granted for writing.
+    /// An empty folder, granted for writing.
     pub scratch: &'a Path,
-    /// `127.0.0.1:port` of an HTTP server that answers badly.
+    /// `127.0.0.1:port` of a misbehaving HTTP server.
     pub host: &'a str,
 }
 
-/// All of them, at least fifty.
+/// All attacks, at least fifty.
 pub fn all(scenery: &Scenery<'_>) -> Vec<Attack> {
     [
         logging::attacks(),

@@ -1,5 +1,5 @@
-//! Hosts that answer badly: without end, too slowly, with headers without end, with what is not HTTP. Plugins and webhooks
-//! meet them; neither may take the server's memory or hold it up.
+//! Misbehaving HTTP hosts: endless responses, slow responses, endless headers, invalid HTTP. Plugins and webhooks
+//! connect to them; neither may exhaust the server's memory or block it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::server::Server;
 use crate::table::Table;
 use crate::{Options, guests};
 
-/// What it does by the path that is asked for.
+/// The behavior, chosen by the requested path.
 const PATHS: [&str; 9] =
     ["/endless", "/headers", "/header", "/slow", "/silent", "/garbage", "/escapes", "/length", "/redirect"];
 
-/// A server on loopback that answers badly. It ends with the runtime.
+/// A misbehaving server on loopback. It ends with the runtime.
 #[derive(Debug)]
 pub struct BadHost {
     /// `127.0.0.1:port`
@@ -34,7 +34,7 @@ impl BadHost {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let own = own.clone();
-                // A client that hangs up is no failure.
+                // A client that disconnects is no failure.
                 tokio::spawn(async move { drop(answer(stream, &own).await) });
             }
         });
@@ -110,7 +110,7 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
             let made = administrator.post("webhooks", &webhook).await?;
             let tested = administrator.post(&format!("webhooks/{name}/test"), &json!({})).await?;
             let deadline = std::time::Instant::now() + Duration::from_secs(60);
-            // It is told of in the list of deliveries what came of the first attempt.
+            // The list of deliveries shows the result of the first attempt.
             let attempt = loop {
                 let list = administrator.get(&format!("webhooks/{name}/deliveries")).await?;
                 let first = list.json()["items"][0].clone();

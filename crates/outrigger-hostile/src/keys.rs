@@ -1,5 +1,5 @@
-//! Keys with few rights, wrong keys and none at all: floods of requests, bodies that never end, paths and addresses that
-//! are none of theirs. The server's memory and disk are held to a bound, and what the honest ones recorded is still there.
+//! Keys with few rights, wrong keys, and no keys: request floods, endless bodies, foreign paths and addresses. The
+//! server's memory and disk must stay within bounds, and the records of honest keys must be complete.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -83,7 +83,7 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
     Ok(())
 }
 
-/// Memory and disk from here on.
+/// Measures memory and disk from now on.
 struct Measure<'a> {
     server: &'a Server,
     resident: u64,
@@ -104,7 +104,7 @@ impl<'a> Measure<'a> {
     }
 }
 
-/// Sends 8 MiB less one byte on many connections, and holds them open.
+/// Sends 8 MiB minus one byte on many connections, and keeps them open.
 async fn bodies(server: &Server, key: &str, path: &str, connections: usize) -> Result<()> {
     let address = server.address.trim_start_matches("http://");
     let length = 8 << 20;
@@ -119,7 +119,7 @@ async fn bodies(server: &Server, key: &str, path: &str, connections: usize) -> R
         let mut left = length - 7;
         while left > 0 {
             let piece = left.min(body.len());
-            // A server that refused it reads no further.
+            // A server that refused it stops reading.
             match tokio::time::timeout(Duration::from_secs(2), stream.write_all(&body[..piece])).await {
                 Ok(Ok(())) => left -= piece,
                 _ => break,
@@ -133,7 +133,7 @@ async fn bodies(server: &Server, key: &str, path: &str, connections: usize) -> R
     Ok(())
 }
 
-/// Asks for everything that there is, as fast as it is refused.
+/// Requests every resource, as fast as the requests are refused.
 async fn flood(client: &Client, lasts: Duration) -> Result<u64> {
     let asks: [(&str, &str, Option<Json>); 8] = [
         ("POST", "functions/honest.add/call", Some(json!({}))),
@@ -178,7 +178,7 @@ async fn sequence(server: &Server) -> Result<u64> {
     Ok(page["items"][0]["sequence"].as_u64().unwrap_or_default())
 }
 
-/// Asks for long answers and for events without end, and reads nothing of them.
+/// Requests long responses and event streams, and reads nothing.
 async fn not_read(server: &Server, key: &str, connections: usize) -> Result<()> {
     let address = server.address.trim_start_matches("http://");
     let asks = ["openapi.json", "runs?limit=1000", "events", "functions?all=true&limit=1000"];
@@ -186,10 +186,10 @@ async fn not_read(server: &Server, key: &str, connections: usize) -> Result<()> 
     for number in 0..connections {
         let mut stream = TcpStream::connect(address).await?;
         let path = asks[number % asks.len()];
-        // Many requests in a row on one connection, none of whose answers is read.
+        // Many pipelined requests on one connection, without reading responses.
         let request =
             format!("GET /api/v1/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n").repeat(50);
-        // It may not take more at some point.
+        // The server may stop reading at some point.
         let _ = tokio::time::timeout(Duration::from_millis(200), stream.write_all(request.as_bytes())).await;
         held.push(stream);
     }
@@ -197,7 +197,7 @@ async fn not_read(server: &Server, key: &str, connections: usize) -> Result<()> 
     Ok(())
 }
 
-/// Makes jobs as fast as it goes, each with an idempotency key of its own and arguments of 100 KB.
+/// Creates jobs as fast as possible, each with its own idempotency key and 100 KB of arguments.
 async fn jobs(client: &Client, lasts: Duration) -> Result<()> {
     let http = reqwest::Client::new();
     let body = json!({"function": "honest.note", "args": {"text": "a".repeat(100_000)}}).to_string();
@@ -216,7 +216,7 @@ async fn jobs(client: &Client, lasts: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Paths of the server are not for who comes over the network: it is not told whether one is there.
+/// Network clients cannot find out whether a path exists on the server.
 async fn paths(server: &Server, developer: &Client, table: &mut Table) -> Result<()> {
     let data = server.data().display().to_string();
     for path in ["plugins/inspect", "plugins/install", "plugins"] {
@@ -226,7 +226,7 @@ async fn paths(server: &Server, developer: &Client, table: &mut Table) -> Result
         {
             let answer = developer.post(path, &json!({"source": {"path": asked}})).await?;
             let text = String::from_utf8_lossy(&answer.body).replace(asked, "PATH");
-            // The correlation id is another one each time.
+            // The correlation id differs each time.
             let mut told: Json = serde_json::from_str(&text).unwrap_or_default();
             for field in ["correlation", "correlation_id", "instance"] {
                 if let Some(told) = told.as_object_mut() {
@@ -268,7 +268,7 @@ async fn networks(server: &Server, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Requests that are wrong in their form: each is answered with a code, and soon.
+/// Malformed requests: each gets an error code quickly.
 async fn malformed(server: &Server, client: &Client, table: &mut Table) -> Result<()> {
     let deep = format!("{{\"x\":{}{}}}", "[".repeat(1_000_000), "]".repeat(1_000_000));
     let wide = format!("{{{}}}", (0..400_000).map(|n| format!("\"k{n}\":1")).collect::<Vec<_>>().join(","));

@@ -1,10 +1,10 @@
 //! Attacks on the real server from outside: hostile plugins, packages, keys and hosts. `cargo xtask hostile` builds the
 //! server and runs this.
 //!
-//! Each suite starts a server of its own over a new data directory, attacks it, and holds what the kernel says of its memory
-//! and disk, and what the server says of the records of others, against bounds. Read [`guests`] for the plugins, then
-//! [`together`] (fifty at once beside an honest one), [`alone`] (each by itself), [`storm`] (links and renames), [`packages`],
-//! [`keys`] and [`hosts`].
+//! Each suite starts its own server with a new data directory, attacks it, and compares its memory and disk usage (from
+//! the kernel) and the records of others (from the server) with bounds. Read [`guests`] for the plugins, then
+//! [`together`] (fifty at once beside an honest one), [`alone`] (each by itself), [`storm`] (links and renames),
+//! [`packages`], [`keys`] and [`hosts`].
 
 mod alone;
 mod client;
@@ -32,9 +32,9 @@ const SUITES: [&str; 6] = ["alone", "together", "storm", "packages", "keys", "ho
 pub struct Options {
     /// The program `outrigger`.
     pub program: PathBuf,
-    /// Where data directories are made.
+    /// The parent folder of the data directories.
     pub folder: PathBuf,
-    /// All of it, as long as it takes.
+    /// Whether to run the full suites.
     pub full: bool,
     /// How long fifty plugins attack at once.
     pub lasts: Duration,
@@ -103,7 +103,7 @@ fn run(options: &Options) -> Result<bool> {
                 _ => hosts::run(options, &place, &mut table).await,
             }
         })?;
-        // Listings of a hundred thousand names are not kept for the next one.
+        // Deletes the listings of a hundred thousand names before the next suite.
         std::fs::remove_dir_all(&place)?;
     }
     say(&format!("\n{}", table.render()));
@@ -114,7 +114,7 @@ fn run(options: &Options) -> Result<bool> {
     Ok(table.passed())
 }
 
-/// Tells the user what is being done.
+/// Prints progress.
 #[expect(clippy::print_stderr, reason = "a command for people")]
 pub fn say(text: &str) {
     eprintln!("{text}");

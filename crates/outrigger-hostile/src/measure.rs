@@ -12,12 +12,12 @@ pub fn mib(bytes: u64) -> u64 {
     bytes.div_ceil(1 << 20)
 }
 
-/// The time that 99 of 100 take at most.
+/// The 99th percentile.
 pub fn p99(times: &[Duration]) -> Duration {
     percentile(times, 99)
 }
 
-/// The time that half of them take at most.
+/// The median.
 pub fn median(times: &[Duration]) -> Duration {
     percentile(times, 50)
 }
@@ -29,7 +29,7 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
     times.get(place).copied().unwrap_or_default()
 }
 
-/// The most memory that a process had while it was watched.
+/// The peak memory of a process while it was watched.
 #[derive(Debug)]
 pub struct Watch {
     stop: Arc<AtomicBool>,
@@ -52,7 +52,7 @@ impl Watch {
         Self { stop, most, thread: Some(thread) }
     }
 
-    /// Ends it, and tells.
+    /// Stops watching, and returns the result.
     pub fn most(mut self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {

@@ -1,5 +1,5 @@
-//! Hostile packages, sent with a key that may install: archives, manifests, components that take long to read or compile.
-//! Each is refused with a code, or works, within a bound on time, memory and disk.
+//! Hostile packages, uploaded with a key that may install: archives, manifests, and components that are expensive to
+//! read or compile. Each is refused with a code, or works, within bounds on time, memory and disk.
 
 use std::fmt::Write as _;
 use std::io::{Cursor, Write as _};
@@ -23,12 +23,12 @@ use crate::{Options, guests};
 const ZIP: &str = "application/zip";
 const GZIP: &str = "application/gzip";
 
-/// One package, and what it may take.
+/// A package and its bounds.
 struct Hostile {
     name: &'static str,
     media: &'static str,
     archive: Bytes,
-    /// Whether it must be refused; otherwise it may.
+    /// Whether it must be refused; otherwise it may be refused.
     refused: bool,
     bound: Bound,
 }
@@ -76,7 +76,7 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
     Ok(())
 }
 
-/// Sends it, installs it, and calls what it has.
+/// Uploads it, installs it, and calls its functions.
 async fn install(client: &Client, hostile: &Hostile) -> Result<(String, u64)> {
     let sent = client.upload(hostile.media, hostile.archive.clone()).await?;
     let mut longest = sent.body.len() as u64;
@@ -99,7 +99,7 @@ async fn install(client: &Client, hostile: &Hostile) -> Result<(String, u64)> {
     Ok((called.code(), longest))
 }
 
-/// The longest that somebody else waits for an answer in the first second.
+/// The longest response time for another client in the first second.
 async fn others(server: &Server) -> Result<Duration> {
     let administrator = server.administrator()?;
     let (started, mut longest) = (Instant::now(), Duration::ZERO);

@@ -1,4 +1,4 @@
-//! The real server as a process of its own, and what it takes of the machine, as the kernel counts it.
+//! The real server as a child process, and its resource usage as the kernel counts it.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
@@ -23,7 +23,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one over a new data directory in `folder`, where its log is as well.
+    /// Starts a server with a new data directory in `folder`, which also contains its log.
     pub fn start(program: &Path, folder: &Path, options: &[&str]) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         let log = std::fs::File::create(folder.join("server.log"))?;
@@ -38,7 +38,7 @@ impl Server {
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("it is piped")?).read_line(&mut line)?;
         let Ok(said) = serde_json::from_str::<Json>(&line) else {
-            // It may be gone already.
+            // It may have ended already.
             let _ = child.kill();
             child.wait()?;
             bail!("the server did not start: {}", std::fs::read_to_string(folder.join("server.log"))?);
@@ -69,7 +69,7 @@ impl Server {
         Client::new(&self.address, &key)
     }
 
-    /// Runs the command line over the data directory, which asks this server.
+    /// Runs the command line on the data directory, which uses this server.
     pub fn command(&self, arguments: &[&str]) -> Result<std::process::Output> {
         let mut command = Command::new(&self.program);
         plain(command.args(arguments), &self.folder)
@@ -78,7 +78,7 @@ impl Server {
             .context("the command line cannot be run")
     }
 
-    /// Installs a plugin and grants what it asks for. Answers with the error where it is refused.
+    /// Installs a plugin and approves its grant. Returns the error if it is refused.
     pub fn install(&self, attack: &Attack) -> Result<Option<String>> {
         let folder = self.package(&attack.name, "1.0.0", &attack.component, &attack.manifest)?;
         self.install_folder(&folder)
@@ -110,7 +110,7 @@ impl Server {
         self.folder.join("data")
     }
 
-    /// What the server has said on standard error.
+    /// The server's standard error.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.folder.join("server.log")).unwrap_or_default()).into_owned()
     }
@@ -120,12 +120,12 @@ impl Server {
         resident(self.child.id())
     }
 
-    /// The most resident memory since it was last reset, in bytes.
+    /// The peak of resident memory since the last reset, in bytes.
     pub fn peak(&self) -> Result<u64> {
         status(self.child.id(), "VmHWM:")
     }
 
-    /// Forgets the peak of resident memory.
+    /// Resets the peak of resident memory.
     pub fn reset_peak(&self) -> Result<()> {
         std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").context("the peak cannot be reset")
     }
@@ -152,7 +152,7 @@ impl Server {
         self.child.id()
     }
 
-    /// Fails when it has ended, by whatever reason.
+    /// Fails if it has ended.
     pub fn alive(&mut self) -> Result<()> {
         let ended = self.child.try_wait()?;
         ensure!(ended.is_none(), "the server ended with {ended:?}: {}", tail(&self.log()));
@@ -162,7 +162,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -174,7 +174,7 @@ fn tail(log: &str) -> &str {
     log.get(from..).unwrap_or(log)
 }
 
-/// With nothing of the tester's own environment that would change what it does.
+/// Removes environment variables that would change its behavior.
 fn plain<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
     for name in ["OUTRIGGER_PLUGIN_PATH", "OUTRIGGER_SIGNING_KEY", "OUTRIGGER_SERVER", "OUTRIGGER_KEY"] {
         command.env_remove(name);
@@ -195,7 +195,7 @@ fn status(process: u32, name: &str) -> Result<u64> {
     Ok(number << 10)
 }
 
-/// Blocks of all files below a path. Files that vanish meanwhile count as nothing.
+/// Disk blocks of all files below a path. Files that disappear in the meantime count as zero.
 fn blocks(path: &Path) -> u64 {
     let Ok(found) = std::fs::symlink_metadata(path) else { return 0 };
     let own = found.blocks() * 512;

@@ -1,6 +1,6 @@
-//! A storm of links: twenty guests make folders, symbolic and hard links, rename and exchange them, read, write and set times
-//! by way of them, over folders that were granted to several of them, one inside the other. Beside what was granted lies a
-//! canary tree. Not one byte of it may be read or written, and not one of its times changed.
+//! A storm of links: twenty guests create folders, symbolic links and hard links, rename and exchange them, and read,
+//! write and set times through them, in nested folders that were granted to several guests. Beside the granted folders
+//! is a canary tree. No byte of it may be read or written, and none of its times changed.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -19,7 +19,7 @@ use crate::server::Server;
 use crate::table::Table;
 use crate::{Options, say};
 
-/// What may be granted, below the tree: the path, and whether for writing.
+/// The grants below the tree: path, and whether for writing.
 const GRANTS: [&[(&str, bool)]; 10] = [
     &[("outer/", true)],
     &[("outer/inner/", true)],
@@ -33,8 +33,8 @@ const GRANTS: [&[(&str, bool)]; 10] = [
     &[("outer/inner/", true), ("other/inner/", true), ("kept/file.txt", false)],
 ];
 
-/// Names that guests use, from whichever folder they start. Few, so that guests meet each other's; what is said more often is
-/// tried more often.
+/// Names that guests use, relative to any folder. There are few, so that guests use the same ones; repeated names are used
+/// more often.
 const NAMES: [&str; 20] = [
     "inner",
     "inner",
@@ -90,12 +90,12 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
         let arguments = json!({"names": names, "targets": targets, "rounds": 300});
         tasks.push(tokio::spawn(guest(client, name, arguments, number, deadline, Arc::clone(&stop))));
     }
-    // Meanwhile some are loaded anew, and the host itself puts the granted folders back where they were.
+    // In the meantime, some guests are reloaded, and the host restores the granted folders.
     let administrator = server.administrator()?;
     let mut round = 0;
     while Instant::now() < deadline {
         let (name, _) = &guests[round % guests.len()];
-        // A guest whose folder is gone may fail to start; that is no leak.
+        // A guest without its folder may fail to start; this is no leak.
         let _ = administrator.post(&format!("plugins/{name}/reload"), &json!({})).await;
         round += 1;
         // Seldom enough that what a guest put in the place of a folder is opened before.
@@ -148,7 +148,7 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
     Ok(())
 }
 
-/// The tree, with what is granted and what is not.
+/// Creates the tree, with granted and other folders.
 fn furnish(tree: &Path) -> Result<()> {
     for folder in ["outer/inner/deep", "other/inner", "kept/nested", "canary/nested/deeper", "canary/inner"] {
         std::fs::create_dir_all(tree.join(folder))?;
@@ -165,13 +165,13 @@ fn furnish(tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Puts back what was renamed or removed, so that grants have something to point at. Never by way of a link: that would
-/// be a write to the canary of our own.
+/// Restores renamed or removed folders, so that granted paths exist. Never through a link, because this would write to
+/// the canary.
 fn mend(tree: &Path) {
     for folder in ["outer/inner", "other/inner"] {
         let place = tree.join(folder);
         if std::fs::symlink_metadata(&place).is_ok_and(|found| !found.is_dir()) {
-            // A guest may be quicker; then it is put back the next time.
+            // A guest may be faster; then it is restored the next time.
             let _ = std::fs::remove_file(&place);
         }
         let _ = std::fs::create_dir(&place);
@@ -189,7 +189,7 @@ fn permissions(tree: &Path, granted: &[(&str, bool)]) -> String {
     format!("[permissions]\nfiles = [{}]\n", grants.collect::<Vec<_>>().join(", "))
 }
 
-/// Where links lead: out, to the canary by every way that there is, and to each other.
+/// The link targets: outside, the canary by every possible path, and each other.
 fn targets(tree: &Path) -> Vec<String> {
     let mut targets =
         ["../canary", "../../canary", "../canary/secret", "../../canary/secret", "../kept/file.txt", "..", "a"]
@@ -234,7 +234,7 @@ async fn guest(
         tally.calls += 1;
         tally.succeeded += result[0].as_u64().unwrap_or_default();
         tally.leaks += result[1].as_u64().unwrap_or_default();
-        // Whatever the answer is, the canary is not in it.
+        // No response may contain the canary.
         tally.leaks += u64::from(String::from_utf8_lossy(&answer.body).contains(CANARY));
         *tally.codes.entry(answer.code()).or_default() += 1;
     }

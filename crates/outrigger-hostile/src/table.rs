@@ -1,8 +1,8 @@
-//! What was measured, and what it had to be.
+//! Measured values and their bounds.
 
 use std::fmt::Write as _;
 
-/// All that was measured.
+/// All measurements.
 #[derive(Debug, Default)]
 pub struct Table {
     rows: Vec<Row>,
@@ -32,7 +32,7 @@ impl Table {
         self.holds(what, format!("= {expected}"), measured.to_string(), measured == expected);
     }
 
-    /// Whatever it is, with its outcome.
+    /// Any measurement, with its outcome.
     pub fn holds(
         &mut self,
         what: impl Into<String>,
@@ -53,7 +53,7 @@ impl Table {
         self.rows.iter().filter(|row| !row.passed).count()
     }
 
-    /// The table as text: what failed last, where it is seen.
+    /// The table as text, with failures at the end, where they are seen.
     pub fn render(&self) -> String {
         let width = |text: fn(&Row) -> &str| self.rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0);
         let (what, bound) = (width(|row| &row.what), width(|row| &row.bound));

@@ -1,9 +1,10 @@
-//! Fifty hostile plugins at once, of all kinds, called as fast as they answer by several keys, beside an honest plugin that is called at a
-//! steady pace. The honest one's times are held against those it had before and has afterwards, without the others.
+//! Fifty concurrent hostile plugins of all kinds, called as fast as they answer with several keys, beside an honest
+//! plugin that is called at a steady rate. The honest plugin's durations are compared with those before and after the
+//! attack.
 //!
-//! Each hostile plugin has one client, which sends its next call when the last one is answered: fifty calls are under way at
-//! any time, on two cores that the clients share with the server. The honest plugin is called by a thread of its own at
-//! fixed times, whether or not the calls before were answered, and times are counted from then.
+//! Each hostile plugin has one client, which sends its next call when the last one is answered: fifty calls are in
+//! flight at any time, on two cores that the clients share with the server. A separate thread calls the honest plugin
+//! at fixed times, regardless of earlier responses, and durations count from these times.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,20 +25,20 @@ use crate::server::Server;
 use crate::table::Table;
 use crate::{Options, say};
 
-/// Between two calls of the honest plugin.
+/// The interval between two calls of the honest plugin.
 const PACE: Duration = Duration::from_millis(50);
-/// So many calls of the honest plugin make one announcement, and one entry of the audit log.
+/// The number of calls of the honest plugin per event, and per audit record.
 const ANNOUNCED: u64 = 20;
 /// Keys that call the hostile plugins.
 const KEYS: usize = 5;
-/// Plugins that attack. There are more, of which some may be refused when they are installed.
+/// The number of attacking plugins. There are more, because some may be refused at installation.
 const PLUGINS: usize = 50;
 
 /// What the bounds are.
 const MEMORY_MIB: u64 = 1024;
 const DISK_MIB: u64 = 200;
 const TIMES: u32 = 3;
-/// Below this, a p99 is a matter of the machine's scheduler and not of the server.
+/// Below this value, the p99 depends on the machine's scheduler and not on the server.
 const FLOOR: Duration = Duration::from_millis(4);
 
 pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<()> {
@@ -61,7 +62,7 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
 
     let quiet = Duration::from_secs(if options.full { 30 } else { 8 });
     let witness = Witness::new(&server).await?;
-    // The first calls load what was not loaded yet.
+    // The first calls load the plugins.
     witness.clone().work(Duration::from_secs(1))?;
     say(&format!("the honest plugin alone, for {} s", quiet.as_secs()));
     let before = witness.clone().work(quiet)?;
@@ -122,7 +123,7 @@ fn mixed(attacks: Vec<Attack>) -> Vec<Attack> {
     numbered.into_iter().map(|(_, attack)| attack).collect()
 }
 
-/// The honest plugin's caller, which knows what must be there afterwards.
+/// The honest plugin's caller, which knows the expected records.
 #[derive(Clone, Debug)]
 struct Witness {
     client: Client,
@@ -144,7 +145,7 @@ impl Witness {
         Ok(Self { client, administrator: server.administrator()?, counts: Arc::default() })
     }
 
-    /// Works at its pace for so long, on a thread of its own. Answers with the times of its calls.
+    /// Calls at its rate for a time, on a separate thread. Returns the durations of its calls.
     fn work(self, lasts: Duration) -> Result<Vec<Duration>> {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -187,7 +188,7 @@ impl Witness {
         Ok(times)
     }
 
-    /// That all of it is there.
+    /// Checks that all records exist.
     async fn check(&self, server: &Server, table: &mut Table) -> Result<()> {
         let Counts { added, announced, audited, failed } = &*self.counts;
         let [added, announced, audited, failed] =

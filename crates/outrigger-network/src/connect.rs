@@ -15,7 +15,7 @@ pub enum ConnectError {
     #[error("the name {host} could not be resolved")]
     Resolve { host: String, source: io::Error },
     /// Every address behind the name is private, loopback, link-local or the like.
-    /// The message does not say which: whoever may not ask names of a private network would learn where they lead.
+    /// The message does not name the address, because that would reveal names of a private network.
     #[error("{host} is at a private address")]
     Private { host: String, address: IpAddr },
     #[error("no connection to {host}:{port}")]
@@ -35,7 +35,7 @@ pub async fn connect(
     connect_where(resolver, host, port, |address| address::permitted(address, access)).await
 }
 
-/// Connects to the first address of a host that is permitted, in the opinion of the caller, and answers.
+/// Connects to the first address of a host that the caller permits and that accepts the connection.
 ///
 /// # Errors
 /// See [`ConnectError`].

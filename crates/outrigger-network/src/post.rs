@@ -23,7 +23,7 @@ const HEADERS_AT_MOST: usize = 64 << 10;
 pub struct Post<'a> {
     pub url: &'a Url,
     pub access: HostAccess,
-    /// Networks that may be connected to besides.
+    /// Additional networks that may be reached.
     pub networks: &'a [Network],
     /// Besides `Host` and `Content-Length`.
     pub headers: HeaderMap,

@@ -330,7 +330,7 @@ impl StagedPackage {
         fs::create_dir_all(parent).map_err(|source| PackageError::from_io(parent, "create", source))?;
         let moved = match fs::rename(&root, destination) {
             Ok(()) => sync(parent),
-            // Whoever put it there may have failed to make it last.
+            // The process that created it may have failed before making it durable.
             Err(_) if destination.join(manifest::FILE_NAME).is_file() => sync(parent),
             Err(source) => Err(PackageError::from_io(destination, "move a package to", source)),
         };

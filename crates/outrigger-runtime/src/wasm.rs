@@ -57,7 +57,7 @@ use revision::Revision;
 use slots::Pool;
 use state::{Grants, State};
 
-/// Reading the types of a component is work by its size; nobody needs to do it for many at once.
+/// The number of concurrent inspections. The cost of reading a component's types grows with its size.
 const INSPECTED_AT_ONCE: usize = 2;
 
 /// Options of [`WasmRuntime`].
@@ -67,17 +67,18 @@ pub struct WasmOptions {
     pub compiled_cache: PathBuf,
     /// The largest component that is read, in bytes.
     pub max_component_bytes: u64,
-    /// The folder of the platform itself, which no plugin may be granted, nor anything in it or above it.
+    /// The platform's own folder. It, its contents and its parents are never granted to a plugin.
     pub protected: Option<PathBuf>,
-    /// The program that compiles what is more than small: one that calls [`compile_if_asked`]. Without it, this process compiles
-    /// everything, and takes only what is far smaller.
+    /// The program that compiles larger components: one that calls [`compile_if_asked`]. Without it, this process
+    /// compiles everything, with lower size limits.
     pub compiler: Option<PathBuf>,
-    /// What compiling one component may take.
+    /// The limits for compiling one component.
     pub compile_limits: CompileLimits,
 }
 
 impl WasmOptions {
-    /// The defaults, with compiled code in this folder. This program compiles, where it has called [`compile_if_asked`].
+    /// The defaults, with compiled code in this folder. This program is the compiler if it has called
+    /// [`compile_if_asked`].
     #[must_use]
     pub fn new(compiled_cache: impl Into<PathBuf>) -> Self {
         Self {
@@ -143,7 +144,7 @@ fn empty_folder(path: &Path) -> Result<File, RuntimeFault> {
     })
 }
 
-/// Runs what blocks where blocking is allowed.
+/// Runs blocking work on a thread that may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RuntimeFault> + Send + 'static,
 ) -> Result<T, RuntimeFault> {

@@ -134,7 +134,7 @@ async fn s01_a_link_of_the_host_is_resolved_and_shown_when_it_is_granted() {
     let pinned =
         ground.bench.runtime.pin(&files(&[(&ground.grant("link"), Read)]), &[]).await.expect("it is the host's");
     assert_eq!(pinned.files[0].real(), ground.grant("data"));
-    assert!(pinned.describe()[0].contains(&format!("(which leads to {})", ground.grant("data"))), "{pinned:?}");
+    assert!(pinned.describe()[0].contains(&format!("(resolves to {})", ground.grant("data"))), "{pinned:?}");
     // A grant to what the link leads to covers it; one to something else does not, whatever the paths look like.
     let covers = |granted: &Permissions| pinned.widens(granted).is_empty();
     let other = |path: &str| files(&[(&ground.grant(path), Write)]);

@@ -27,7 +27,7 @@ use crate::crowd::Crowd;
 use crate::endpoint::Peer;
 use activity::{Activity, Stream, Turn};
 
-/// Of a connection, in bytes: what waits to be read or written; in HTTP/2, of each answer.
+/// The read and write buffers of a connection, in bytes; in HTTP/2, the write buffer of each response.
 const BUFFER: usize = 64 << 10;
 /// The longest head of a request over HTTP/2, where many short headers take ten times as much. HTTP/1 has at most 100.
 const HEAD: u32 = 16 << 10;
@@ -54,7 +54,7 @@ impl Connections {
         let mut http = auto::Builder::new(TokioExecutor::new());
         // Answers are small: to copy head and body together costs less than to hand the system two pieces. How long a head
         // may take is for `Activity` to see: hyper would set a timer for each.
-        // A head is at most as long as a buffer, and as much waits at most to be read or written.
+        // Limits request headers and queued data to the size of a buffer.
         http.http1().header_read_timeout(None).writev(false).max_buf_size(BUFFER);
         // Pings count as something that goes on, so these connections stay for as long as they are answered, and take their
         // answers.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::endpoint::budget::{Bounds, Budget, Full, Holder, Share};
 
-/// How often the log says that connections are refused.
+/// The interval between log lines about refused connections.
 const TOLD: Duration = Duration::from_mins(1);
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Crowd {
     refused: Mutex<Refused>,
 }
 
-/// What was refused and not told yet.
+/// Refused connections that are not logged yet.
 #[derive(Debug, Default)]
 struct Refused {
     count: u64,

@@ -1,6 +1,6 @@
 //! What happens to every request, whatever its route, from top to bottom in [`serve`] and [`answer`]: a correlation id,
-//! the caller, path and query, the caller's right, the body, the handler, and the answer or a problem document. The body
-//! is read last, when it is known that its sender may send it.
+//! the caller, path and query, the caller's right, the body, the handler, and the answer or a problem document. The
+//! body is read last, after the right was checked.
 
 pub mod answer;
 pub mod api;
@@ -55,13 +55,13 @@ pub struct App {
     /// Keeps traces, where anybody does.
     pub tracer: Option<Arc<dyn RequestTracer>>,
     pub body: BodyLimits,
-    /// Bytes of request bodies that are being read or worked on.
+    /// Bytes of request bodies in flight.
     pub bodies: Arc<Budget>,
-    /// Bytes of answers that were not sent yet.
+    /// Bytes of responses that the clients have not read.
     pub answers: Arc<Budget>,
-    /// Answers that go on without end.
+    /// Event streams.
     pub streams: Arc<Budget>,
-    /// How long an answer may take to be sent, if it is not taken faster than [`body::SLOWEST`].
+    /// How long sending a response may take, if the client reads it more slowly than [`body::SLOWEST`].
     pub patience: Duration,
     pub idempotency: Idempotency,
     /// The OpenAPI document, written down once.
@@ -182,14 +182,14 @@ where
     counted(app, answered, holder, manner.parting)
 }
 
-/// What is known of a request whose body may be read.
+/// An admitted request, whose body may be read.
 struct Admitted<W, P, Q> {
     who: W,
     path: P,
     query: Q,
 }
 
-/// Settles all that can be settled without the body: who sends it, what it is for, and whether they may send it.
+/// Checks everything that needs no body: the caller, the route, and the caller's right.
 async fn admit<W, P, Q, B>(
     app: &Arc<App>,
     manner: Manner,
@@ -205,7 +205,7 @@ where
     let who = W::enter(app, parts, visit).await?;
     let path = input::path::<P>(parts).await?;
     let query = input::query::<Q>(&parts.uri)?;
-    // Without a body, the handler asks at once.
+    // Without a body, the handler checks the right itself.
     if let (Some(right), false) = (manner.right, B::MEDIA.is_empty()) {
         let name = match manner.over {
             Some(parameter) => input::raw_path(parts, parameter).await,
@@ -213,14 +213,14 @@ where
         };
         who.admit(right, name.as_deref())?;
     }
-    // Before the work: its answer could not be sent.
+    // Checked before the work, because its response could not be sent.
     if manner.parting == Parting::Dropped {
         app.answers.check(who.holder())?;
     }
     Ok(Admitted { who, path, query })
 }
 
-/// Counts a long answer, or one that goes on without end, until its client has it.
+/// Counts a long response or an event stream until the client has read it.
 fn counted(
     app: &App,
     answered: Answered,
@@ -234,7 +234,7 @@ fn counted(
     };
     let mut share = budget.share(holder);
     match share.grow(amount) {
-        // What was changed is told, however much is held: such answers are short.
+        // The result of a change is always reported; such responses are short.
         Err(full) if parting == Parting::Dropped => Err(full.into()),
         _ => Ok((answered, Some(share))),
     }

@@ -79,7 +79,7 @@ impl Request {
         };
         // Only a caller's key is secret enough to seal with; over the socket there is none.
         let seal = caller.map(|_| kept::Seal::new(hash(b"seal")));
-        // The key was recognised before: the id is its second part.
+        // The key was already authenticated; its id is the second part.
         let owner = caller.and_then(|key| key.split('_').nth(1)).unwrap_or("local").to_owned();
         Ok(Self { place: hash(b"place"), body: Sha256::digest(body).into(), owner, seal })
     }
@@ -165,13 +165,13 @@ async fn begin(
     };
     if let Err(error) = outcome.note(&*door, place).await {
         // It is done, and its client is told so.
-        tracing::error!(%error, "what became of a request with an idempotency key could not be written down; trying on");
+        tracing::error!(%error, "failed to record the outcome of a request with an idempotency key; retrying");
         tokio::spawn(async move { outcome.note_later(&*door, place).await });
     }
     if lasts { Ok(kept) } else { Err(Passing::Answered(kept)) }
 }
 
-/// What is written down of a request that was begun.
+/// The record of a started request.
 #[derive(Debug)]
 enum Outcome {
     Answered {
@@ -190,7 +190,7 @@ impl Outcome {
         }
     }
 
-    /// Tries for a while: whoever sends it again would else be told that nobody knows what became of it.
+    /// Retries for a while; otherwise a repeated request would be told that its outcome is unknown.
     async fn note_later(&self, door: &dyn Door, place: [u8; 32]) {
         const TRIES: u32 = 600;
         for _ in 0..TRIES {
@@ -206,8 +206,8 @@ fn unknown(what: &str) -> ApiError {
     ApiError::new(Code::RequestInterrupted, format!("the request with this idempotency key {what}"))
 }
 
-/// Whether an answer holds for a request that is sent again. Those that ask to try again do not, nor do refusals: nothing was
-/// done, and a key without rights would fill the store with them.
+/// Whether a response is stored for repeated requests. Responses that ask for a retry are not stored, and neither are
+/// refusals: nothing was done, and a key without rights could fill the store.
 fn lasting(status: StatusCode) -> bool {
     !matches!(
         status,

@@ -15,22 +15,22 @@ pub struct ServerOptions {
     pub tls: Option<TlsFiles>,
     /// The longest body of a request, in bytes.
     pub body_limit: usize,
-    /// How much of request bodies one key may have under way at once, in bytes. Always enough for one body.
+    /// The maximum size of all request bodies in flight for one key, in bytes. Always enough for one body.
     pub bodies_per_key: usize,
-    /// How much all keys together may have.
+    /// The same for all keys together.
     pub bodies_total: usize,
-    /// How much of long answers one key may leave untaken at once, in bytes.
+    /// The maximum size of all unread responses for one key, in bytes.
     pub answers_per_key: usize,
-    /// How much all keys together may.
+    /// The same for all keys together.
     pub answers_total: usize,
-    /// How many streams of events one key may follow at once.
+    /// The maximum number of event streams for one key.
     pub streams_per_key: usize,
-    /// How many all keys together may.
+    /// The same for all keys together.
     pub streams_total: usize,
     /// Connections over the network at once, and requests of HTTP/2 besides the first of each. Those beyond are closed or
     /// refused as they come.
     pub connections: usize,
-    /// Of them, from one address (of IPv6, from one /64).
+    /// The maximum number from one address (for IPv6, one /64).
     pub connections_per_address: usize,
     /// How long nothing of the body of a request may arrive. All of it may take as long, and longer if it arrives at more
     /// than 16 KiB a second.

@@ -52,7 +52,7 @@ pub(crate) async fn add(transaction: &Transaction, entries: &[AuditEntry]) -> Re
     Ok(head)
 }
 
-/// The records of entries that are put behind a head and the last number that was given, and the head that they make.
+/// Builds the records for new entries after the head and the last sequence, and returns them with the new head.
 pub(crate) fn chain(
     mut head: Head,
     mut last: u64,
@@ -86,15 +86,15 @@ async fn head_of(connection: &impl ConnectionTrait) -> Result<Head, StoreError> 
     row.map_or(Ok(Head::EMPTY), TryInto::try_into)
 }
 
-/// The last number that was given. The newest record is never dropped.
+/// The last sequence. The newest record is never pruned.
 async fn last_of(connection: &impl ConnectionTrait) -> Result<u64, StoreError> {
     let query = Entity::find().select_only().column(Column::Sequence).order_by_desc(Column::Sequence).limit(1);
     let last = query.into_tuple::<i64>().one(connection).await.map_err(failed("read the end of the audit log"))?;
     columns::to_count("the last audit record", last.unwrap_or_default())
 }
 
-/// Two questions, each of which reads an index in its order and no more than is asked for: for records that match, and for
-/// groups of which something does.
+/// Two queries, each of which reads an index in order and no more than requested: for matching records, and for groups
+/// with a matching item.
 pub(crate) async fn list(database: &Database, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
     const ACTION: &str = "list audit records";
     let mut rows = records(filter).into_model::<Record>().all(&database.read).await.map_err(failed(ACTION))?;
@@ -126,7 +126,7 @@ fn records(filter: &AuditFilter) -> Select<Entity> {
         .limit(u64::from(limit_of(*limit)))
 }
 
-/// Groups of which something matches; none where the filter asks for nothing that is in a group and not of it.
+/// Groups with a matching item; none if the filter has no field of items.
 fn groups(filter: &AuditFilter) -> Option<Select<Entity>> {
     use audit_part::Column as Part;
     let AuditFilter { actor, key, action, resource, correlation, allowed, code, since, until, before, limit } = filter;
@@ -199,7 +199,7 @@ mod tests {
                 let steps = explain(groups.build(DbBackend::Sqlite)).await;
                 let index = expected.rsplit_once("audit_by").unwrap().1.replace("audit_", "audit_parts_");
                 let wanted = format!("SEARCH audit_parts USING INDEX audit_parts_by{index}");
-                // Where an index has all that is asked for, the row is not even read.
+                // A covering index is enough; the row is not read.
                 let found = steps.iter().any(|step| step.replace("COVERING ", "") == wanted);
                 assert!(found, "{wanted} is not in {steps:?}");
             }

@@ -19,7 +19,7 @@ pub(crate) struct Database {
     pub(crate) read: DatabaseConnection,
     /// One connection. Writers of this process queue for it in order, instead of fighting for the database's lock.
     pub(crate) write: DatabaseConnection,
-    /// Whether writes are taken.
+    /// Whether writes are accepted.
     pub(crate) writing: Arc<Writing>,
 }
 
@@ -31,8 +31,7 @@ impl Database {
         self.begin_for(Need::Ordinary, action).await
     }
 
-    /// The same for a write that may use the space that is reserved for a full disk: it records what was done, ends what was
-    /// begun, or makes room.
+    /// The same for a write that may use the reserved disk space: an audit record, a completion, or a deletion.
     pub(crate) async fn begin_essential(&self, action: &'static str) -> Result<Transaction, StoreError> {
         self.begin_for(Need::Essential, action).await
     }
@@ -45,12 +44,12 @@ impl Database {
         };
         let begun = self.write.begin_with_options(options).await;
         let transaction = self.noted(begun).map_err(failed(action))?;
-        // One that was waited for may have failed.
+        // An earlier write may have failed while this one waited.
         self.writing.admit(need)?;
         Ok(Transaction { transaction, database: self.clone() })
     }
 
-    /// Has a failure of the disk noted.
+    /// Reports a disk failure.
     fn noted<T>(&self, outcome: Result<T, DbErr>) -> Result<T, DbErr> {
         if let Err(error) = &outcome {
             self.writing.note(self, error);
@@ -59,7 +58,7 @@ impl Database {
     }
 }
 
-/// A transaction that writes. Each failure of its statements is looked at: see [`Writing`].
+/// A write transaction. Each failed statement is checked for a disk failure: see [`Writing`].
 #[derive(Debug)]
 pub(crate) struct Transaction {
     transaction: DatabaseTransaction,
@@ -67,7 +66,7 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    /// When it returns, what was written is durable. Where it fails, nothing of it is there for this process or another.
+    /// When it returns, the writes are durable. If it fails, none of them is visible to any process.
     pub(crate) async fn commit(self) -> Result<(), DbErr> {
         let Self { transaction, database } = self;
         let verdict = database.writing.verdict().await;

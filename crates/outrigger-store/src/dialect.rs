@@ -84,7 +84,7 @@ pub(crate) fn is_damage(error: &DbErr) -> bool {
     matches!(sqlite_code(error), Some(CORRUPT | NOT_A_DATABASE))
 }
 
-/// Whether the failure is one of the disk, so that the next write is likely to fail as well.
+/// Whether it is a disk failure, so that the next write would probably fail too.
 pub(crate) fn write_fault(error: &DbErr) -> Option<WriteFaultKind> {
     const READ_ONLY: u32 = 8;
     const IO: u32 = 10;

@@ -143,7 +143,7 @@ fn of_account(account: &str) -> Expr {
 pub(crate) async fn put(database: &Database, record: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {
     const ACTION: &str = "write a job";
     let generation = record.generation + 1;
-    // How a job ended is written on a full disk, too; that one begins is not.
+    // The end of a job is written on a full disk too; the start is not.
     let transaction = match record.state.has_ended() {
         true => database.begin_essential(ACTION).await?,
         false => database.begin(ACTION).await?,

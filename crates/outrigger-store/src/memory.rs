@@ -162,7 +162,7 @@ impl Tables {
         Ok(generation)
     }
 
-    /// Adds a run that stands for several to the one of its id.
+    /// Adds a merged run to the one with its id.
     fn add_to_sum(&mut self, added: &RunRecord) {
         let RunSum { calls, max_us } = RunSum { calls: added.calls(), max_us: added.max_us() };
         let sum = Some(RunSum { calls, max_us });
@@ -202,16 +202,16 @@ fn conflict(what: String) -> StoreError {
     StoreError::Conflict { what }
 }
 
-/// A record that may be dropped.
+/// A record that may be pruned.
 struct Droppable {
     owner: Owner,
     at: OffsetDateTime,
     size: u64,
-    /// It counts, and stays.
+    /// The record counts, but must stay.
     stays: bool,
 }
 
-/// Which of some records stay, in their order: what is not too old, and of that everybody's fair share, the newest.
+/// Which records stay, in order: those that are not too old, and of these the newest within each owner's fair share.
 fn kept(bound: &Bound, records: &[Droppable]) -> Vec<bool> {
     let mut kept: Vec<bool> = records.iter().map(|record| record.stays || record.at >= bound.since).collect();
     let mut oldest: Vec<usize> = (0..records.len()).collect();
@@ -236,7 +236,7 @@ fn kept(bound: &Bound, records: &[Droppable]) -> Vec<bool> {
     kept
 }
 
-/// Drops what lies beyond the bound. Answers how many.
+/// Prunes records above the limits. Returns their number.
 fn prune_list<T>(records: &mut Vec<T>, bound: &Bound, droppable: impl Fn(&T) -> Droppable) -> usize {
     let kept = kept(bound, &records.iter().map(droppable).collect::<Vec<_>>());
     let (present, mut kept) = (records.len(), kept.into_iter());
@@ -244,7 +244,7 @@ fn prune_list<T>(records: &mut Vec<T>, bound: &Bound, droppable: impl Fn(&T) -> 
     present - records.len()
 }
 
-/// The same in a map, of those records that may be dropped at all.
+/// The same for a map, for records that may be pruned at all.
 fn prune_map<K: Ord + Clone, V>(
     records: &mut BTreeMap<K, V>,
     bound: &Bound,

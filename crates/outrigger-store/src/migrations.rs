@@ -34,7 +34,7 @@ enum Change {
     Index(Box<IndexCreateStatement>),
     Column(Box<TableAlterStatement>),
     NoIndex(Box<IndexDropStatement>),
-    /// What cannot be said otherwise; the same in every database.
+    /// Plain SQL, the same for every database.
     Sql(&'static str),
 }
 
@@ -104,7 +104,7 @@ pub(crate) async fn touch(database: &Database) -> Result<(), StoreError> {
     transaction.commit().await.map_err(failed(ACTION))
 }
 
-/// The same on a connection that only writes to find out whether it can.
+/// The same on the connection of the test write.
 pub(crate) async fn probe(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let now = columns::from_time(OffsetDateTime::now_utc());
     let update = "UPDATE schema_version SET checked_at = ? WHERE version = ?";

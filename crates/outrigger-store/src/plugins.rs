@@ -115,7 +115,7 @@ pub(crate) async fn put(
     grant: Option<&GrantRecord>,
     expected: u64,
 ) -> Result<u64, StoreError> {
-    // That a plugin is disabled or about to be removed can be written on a full disk, too.
+    // Disabling and removing a plugin are written on a full disk too.
     let transaction = match (revision, grant) {
         (None, None) => database.begin_essential(WRITE).await?,
         _ => database.begin(WRITE).await?,

@@ -1,4 +1,4 @@
-//! What is too old, or too much, is dropped: of those with the most, the oldest first, some at a time.
+//! Prunes records above the retention limits, some at a time: the largest owners first, oldest records first.
 
 use outrigger_engine::store::{Keep, StoreError};
 

@@ -72,7 +72,7 @@ async fn insert_runs(transaction: &Transaction, runs: &[RunRecord]) -> Result<()
     Ok(())
 }
 
-/// Adds a run that stands for several to the one of its id.
+/// Adds a merged run to the one with its id.
 async fn add_to_sum(transaction: &Transaction, run: &RunRecord) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
     let sql = "UPDATE runs SET calls = calls + ?, duration_us = duration_us + ?, attempts = attempts + ?, \

@@ -14,7 +14,7 @@ pub(crate) async fn begin(database: &Database, request: &RequestRecord) -> Resul
     let transaction = database.begin(ACTION).await?;
     let present = Entity::find_by_id(request.place.to_vec()).one(&transaction).await.map_err(failed(ACTION))?;
     if let Some(present) = present {
-        // A place is a hash with who sends it in it: whoever finds it there is the one who sent it.
+        // The place is a hash that includes the sender, so only the sender can find it.
         return present.record(request.owner.clone()).map(Some);
     }
     let owner = Owner { account: request.owner.clone(), source: String::new() };

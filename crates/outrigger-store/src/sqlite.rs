@@ -56,7 +56,7 @@ impl SqliteStore {
         Self::open_with_reserve(path, None).await
     }
 
-    /// The same, with so many bytes beside it that are kept for what must be possible on a full disk.
+    /// The same, with this many bytes of reserved disk space.
     ///
     /// # Errors
     /// As for [`SqliteStore::open`].
@@ -74,8 +74,8 @@ impl SqliteStore {
         use_wal(&write).await.map_err(at)?;
         let database = Database { read, write, writing };
         migrations::migrate(&database, &path.display().to_string()).await?;
-        // One reader stays open: the last connection to close takes the log with it, and on a full disk nobody could make
-        // another.
+        // One reader stays open: closing the last connection deletes the write-ahead log, which could not be recreated
+        // on a full disk.
         migrations::present(&database, &path.display().to_string()).await?;
         database.writing.take_reserve(&database);
         Ok(Self { database, path, alone: Alone::default() })

@@ -1,4 +1,4 @@
-//! Disks that fail: one that is really full, and one whose system calls fail when a test says so.
+//! Failing disks: one that is really full, and one whose system calls fail on request.
 
 #![allow(clippy::unwrap_used, reason = "this is all test code, only that other crates' tests run it")]
 
@@ -9,18 +9,18 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// A file system of its own in memory, with a bound on its size. Unmounted when it is dropped.
+/// An in-memory file system with a limited size. Unmounted when it is dropped.
 #[derive(Debug)]
 pub struct SmallDisk {
     folder: TempDir,
 }
 
-/// Why a test that mounts a file system did nothing, once said.
+/// The message of a skipped test that mounts a file system.
 const NOT_ROOT: &str = "SKIPPED: only root can mount a file system; run this test as root";
 
 impl SmallDisk {
-    /// Mounts a tmpfs of so many bytes. Where that is not allowed it says so and answers none, and in CI it panics: a test
-    /// that silently did nothing would be worse than none.
+    /// Mounts a tmpfs of this size. Without the permission to mount, it prints a message and returns none; in CI it
+    /// panics, because a silently skipped test is worse than none.
     #[expect(clippy::print_stderr, reason = "a skipped test must be loud")]
     #[must_use]
     pub fn mount(bytes: u64) -> Option<Self> {
@@ -42,18 +42,18 @@ impl SmallDisk {
         self.folder.path()
     }
 
-    /// Takes all space that is left. Given back when the answer is dropped.
+    /// Fills the remaining space. Released when the returned value is dropped.
     #[must_use]
     pub fn fill(&self) -> Filler {
         self.fill_but(0)
     }
 
-    /// Takes all space but so many bytes.
+    /// Fills all space except this many bytes.
     #[must_use]
     pub fn fill_but(&self, left: usize) -> Filler {
         let path = self.path().join(format!("filler-{}", ulid::Ulid::new()));
         let mut file = File::create(&path).unwrap();
-        // Ends with what a full disk says.
+        // Ends with the error of a full disk.
         let block = vec![0; 64 << 10];
         while file.write_all(&block).is_ok() {}
         while file.write_all(&block[..512]).is_ok() {}
@@ -62,7 +62,7 @@ impl SmallDisk {
         Filler { path }
     }
 
-    /// Makes it read-only, or not: as the kernel does with a disk that has failed. Fails while a file is open for writing.
+    /// Makes it read-only or writable, like the kernel does for a failed disk. Fails while a file is open for writing.
     pub fn remount(&self, how: &str) -> bool {
         let options = format!("remount,{how}");
         Command::new("mount").args(["-o", &options]).arg(self.path()).status().unwrap().success()
@@ -71,12 +71,12 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: a process that is about to end may still have a file open.
+        // Lazily, because a terminating process may still have a file open.
         let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
     }
 }
 
-/// Space that is taken.
+/// Used space.
 #[derive(Debug)]
 pub struct Filler {
     path: PathBuf,
@@ -88,15 +88,15 @@ impl Drop for Filler {
     }
 }
 
-/// A disk whose calls fail when a test says so, for processes that are started with it; see `disk/faults.c`. Needs a C
-/// compiler, as building Outrigger does.
+/// A disk whose system calls fail on request, for processes that are started with it; see `disk/faults.c`. Needs a C
+/// compiler, like building Outrigger.
 #[derive(Debug)]
 pub struct FaultyDisk {
     folder: TempDir,
 }
 
 impl FaultyDisk {
-    /// Builds what the processes are started with.
+    /// Builds the library that is preloaded into the processes.
     #[must_use]
     pub fn new() -> Self {
         let disk = Self { folder: TempDir::new().unwrap() };
@@ -123,19 +123,19 @@ impl FaultyDisk {
         self.folder.path().join("control")
     }
 
-    /// What is on the disk.
+    /// The files on the disk.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("disk")
     }
 
-    /// The databases as they would be after a power cut: what an `fsync` has confirmed, and nothing else.
+    /// The databases as they would be after a power cut: only data that an `fsync` has confirmed.
     #[must_use]
     pub fn after_a_power_cut(&self) -> PathBuf {
         self.folder.path().join("shadow")
     }
 
-    /// Has a process use the disk.
+    /// Lets a process use the disk.
     pub fn attach(&self, command: &mut Command) {
         command
             .env("LD_PRELOAD", self.library())
@@ -144,15 +144,15 @@ impl FaultyDisk {
             .env("FAULTS_SHADOW", self.after_a_power_cut());
     }
 
-    /// Lets calls fail, such as `fsync=5` or `write=28`; an empty text ends that.
+    /// Makes system calls fail, such as `fsync=5` or `write=28`; an empty text stops this.
     pub fn fail(&self, what: &str) {
-        // In one step, because it is read at any moment.
+        // Atomically, because it can be read at any time.
         let next = self.folder.path().join("control.next");
         fs::write(&next, what).unwrap();
         fs::rename(&next, self.control()).unwrap();
     }
 
-    /// Cuts the power: what is on the disk is what was durable. No process may use it.
+    /// Simulates a power cut: only durable data stays on the disk. No process may use it at that time.
     pub fn cut_power(&self) {
         for entry in fs::read_dir(self.path()).unwrap() {
             fs::remove_file(entry.unwrap().path()).unwrap();

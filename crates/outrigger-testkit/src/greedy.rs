@@ -1,4 +1,4 @@
-//! Components that have the host hold memory for them, each in a way of its own, at little cost to themselves.
+//! Components that make the host hold memory for them, each in another way, at little cost to themselves.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

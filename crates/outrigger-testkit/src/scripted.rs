@@ -68,7 +68,7 @@ impl ScriptedRuntime {
     }
 }
 
-/// A scripted plugin, with more in its manifest. Whatever it asks for is granted, and any part in hooks.
+/// A scripted plugin with additions to its manifest. Everything that it asks for is granted, including subscriptions.
 ///
 /// # Panics
 /// The manifest is none.

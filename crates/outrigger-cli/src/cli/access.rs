@@ -143,7 +143,7 @@ pub struct AuditListArguments {
     /// Who: `local`, `key NAME`, `plugin PLUGIN.FUNCTION`
     #[arg(long)]
     pub actor: Option<String>,
-    /// The id of a key, as `outrigger access key list` shows it
+    /// Only records of the key with this id, as shown by `outrigger access key list`
     #[arg(long, value_name = "ID")]
     pub key: Option<String>,
     /// The right that it took, such as `plugin_create`
@@ -158,7 +158,7 @@ pub struct AuditListArguments {
     /// Only what was denied
     #[arg(long)]
     pub denied: bool,
-    /// Only what failed with this code, such as `conflict`
+    /// Only records with this error code, such as `conflict`
     #[arg(long, value_name = "CODE", value_parser = code)]
     pub code: Option<Code>,
     /// Only what happened after this: a length of time ago, such as `10m`, or a time

@@ -11,75 +11,77 @@ use outrigger_host::{Kept, LEAST_RESERVE, Quotas, Retention};
 /// `outrigger serve`.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArguments {
-    /// Where to listen; port 0 takes a free one
+    /// Address and port to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7070")]
     pub listen: SocketAddr,
-    /// The certificate chain, in PEM, to serve TLS with
+    /// PEM file with the certificate chain for TLS
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_key")]
     pub tls_certificate: Option<PathBuf>,
-    /// The private key of that certificate, in PEM
+    /// PEM file with the private key of that certificate
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_certificate")]
     pub tls_key: Option<PathBuf>,
-    /// How long requests may still run once the server is told to stop
+    /// How long the server waits for running requests when it stops
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub drain: Span,
-    /// The longest body of a request; what is longer is refused, so that nobody fills the memory. Packages that are sent have a
-    /// limit of their own
+    /// Maximum size of a request body; package uploads have their own limit
     #[arg(long, value_name = "SIZE", default_value = "8MiB")]
     pub body_limit: ByteSize,
-    /// What plugins may be granted at most, such as memory=512MiB or concurrency=100; can be given several times and goes over
-    /// OUTRIGGER_CEILING. The limits are memory, timeout, cpu, output, concurrency, instances, log-lines and state
+    /// Highest limit that a plugin can be granted, such as memory=512MiB or concurrency=100; can be given several times
+    /// and overrides OUTRIGGER_CEILING. The limits are memory, timeout, cpu, output, concurrency, instances, log-lines
+    /// and state
     #[arg(long, value_name = "LIMIT=AMOUNT")]
     pub ceiling: Vec<String>,
-    /// How much of request bodies one key may have under way at once
+    /// Maximum size of all request bodies in flight for one key
     #[arg(long, value_name = "SIZE", default_value = "32MiB")]
     pub bodies_per_key: ByteSize,
-    /// How much of request bodies all keys together may have under way at once
+    /// Maximum size of all request bodies in flight, for all keys together
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     pub bodies_total: ByteSize,
-    /// Connections at once; those beyond are closed as they come
+    /// Maximum number of open connections; further ones are closed at once
     #[arg(long, value_name = "COUNT", default_value_t = 4096)]
     pub connections: usize,
-    /// Connections at once from one address; behind a proxy, all clients have the proxy's
+    /// Maximum number of open connections from one address; behind a proxy, all clients share its address
     #[arg(long, value_name = "COUNT", default_value_t = 1024)]
     pub connections_per_address: usize,
-    /// A private network that webhooks may reach, whoever adds them, such as 10.1.0.0/16; can be given several times
+    /// Private network that webhooks may reach without the right network_open, such as 10.1.0.0/16; can be given
+    /// several times
     #[arg(long, value_name = "NETWORK")]
     pub webhook_network: Vec<Network>,
-    /// The folder for backups that are asked for by a name alone
+    /// Folder for backups that are requested by file name only
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub backups: Option<PathBuf>,
     /// Space kept for a full disk, in which the audit log, pruning and removing things go on: at least 8MiB, or 0 for none
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = reserve)]
     pub reserve: ByteSize,
-    /// How long runs, log lines and jobs that have ended are kept; the audit log is kept for ever, refusals in it for a year
+    /// How long to keep runs, log lines and finished jobs. The audit log is kept forever, except refusals, which are
+    /// kept for a year
     #[arg(long, value_name = "TIME", default_value = "30d")]
     pub keep: Span,
-    /// The newest so many runs are kept
+    /// Maximum number of runs to keep
     #[arg(long, value_name = "COUNT", default_value_t = Retention::DEFAULT.runs.most)]
     pub keep_runs: u64,
-    /// The newest so many log lines are kept
+    /// Maximum number of log lines to keep
     #[arg(long, value_name = "COUNT", default_value_t = Retention::DEFAULT.logs.most)]
     pub keep_logs: u64,
-    /// Bytes of log lines that are kept
+    /// Maximum total size of log lines to keep
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::bytes(Retention::DEFAULT.logs.bytes))]
     pub keep_log_bytes: ByteSize,
-    /// Refusals that are kept in the audit log, each of which may stand for many
+    /// Maximum number of refusal records to keep in the audit log; one record can count many refusals
     #[arg(long, value_name = "COUNT", default_value_t = Retention::DEFAULT.refusals.most)]
     pub keep_refusals: u64,
-    /// The newest so many jobs that have ended are kept
+    /// Maximum number of finished jobs to keep
     #[arg(long, value_name = "COUNT", default_value_t = Retention::DEFAULT.jobs.most)]
     pub keep_jobs: u64,
-    /// Events that one plugin, or one key, may fire a minute
+    /// Quota of events per minute, for each plugin and each key
     #[arg(long, value_name = "COUNT", default_value_t = Quotas::DEFAULT.events)]
     pub events_per_minute: u64,
-    /// Bytes of events that one plugin, or one key, may fire a minute
+    /// Quota of event bytes per minute, for each plugin and each key
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::bytes(Quotas::DEFAULT.event_bytes))]
     pub event_bytes_per_minute: ByteSize,
-    /// Bytes of log lines that one plugin may write a minute; lines beyond are dropped and counted
+    /// Quota of log bytes per minute, for each plugin; lines above it are dropped and counted
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::bytes(Quotas::DEFAULT.log_bytes))]
     pub log_bytes_per_minute: ByteSize,
-    /// Bytes of state that one plugin may write a minute
+    /// Quota of state bytes written per minute, for each plugin
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::bytes(Quotas::DEFAULT.state_bytes))]
     pub state_bytes_per_minute: ByteSize,
     /// Changes that one key may make a minute, such as to plugins, keys and webhooks, each of which is in the audit log for ever;
@@ -100,7 +102,7 @@ fn reserve(text: &str) -> Result<ByteSize, String> {
 }
 
 impl ServeArguments {
-    /// What each plugin, and each key, may write a minute.
+    /// The write quotas of each plugin and each key, per minute.
     #[must_use]
     pub const fn quotas(&self) -> Quotas {
         Quotas {
@@ -113,7 +115,7 @@ impl ServeArguments {
         }
     }
 
-    /// What is kept of what happened.
+    /// How much history is kept, and for how long.
     #[must_use]
     pub fn retention(&self) -> Retention {
         let age = self.keep.as_duration();

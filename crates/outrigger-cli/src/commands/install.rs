@@ -98,8 +98,10 @@ async fn install_over(
         platform.plugin_install(request).await?
     };
     if !accepted {
-        let message = "the package was refused when it was looked at, and is not any more";
-        return Err(ApiError::new(Code::Conflict, message).with_hint("repeat the command, to look at it again").into());
+        let message = "the package changed since it was inspected: the inspection refused it, the installation did not";
+        return Err(ApiError::new(Code::Conflict, message)
+            .with_hint("run the command again to inspect the package again")
+            .into());
     }
     context.output.print(&outcome, || outcome_text(&outcome))
 }
@@ -172,11 +174,11 @@ fn review(report: &PackageReport) -> String {
             false => one.clone(),
         })),
     };
-    // What it gives up, too, needs approval.
+    // Giving up a fail-closed subscription needs approval too.
     let gives_up = widened.iter().filter(|one| !permissions.contains(*one));
     text.push_str(&section("Permissions it asks for", &asked));
-    text.push_str(&section("What it changes", &bullets(gives_up)));
-    text.push_str(&section("Above this installation's ceiling", &bullets(above_ceiling)));
+    text.push_str(&section("Fail-closed subscriptions it changes", &bullets(gives_up)));
+    text.push_str(&section("Limits above the operator's ceiling", &bullets(above_ceiling)));
     if let Some(take_over) = take_over {
         text.push_str(&format!("\n{} {}", yellow("warning:"), clean(take_over)));
     }
@@ -230,7 +232,7 @@ fn outcome_text(outcome: &InstallOutcome) -> String {
                 format!("{name} {version} is installed already; its files were changed, and would be restored\n")
             }
             _ if action == "granted" => {
-                format!("{name} {version} is installed already; its permissions would be granted again\n")
+                format!("{name} {version} is already installed; its permissions would be granted again\n")
             }
             Some(previous) => format!("Updating {name} from {previous} to {version} would do this:\n{changes}"),
             None => format!("{name} {version} would be installed\n"),
@@ -239,7 +241,7 @@ fn outcome_text(outcome: &InstallOutcome) -> String {
     let done = match (action.as_str(), previous_version) {
         ("unchanged", _) => format!("{name} {version} is installed already"),
         ("restored", _) => format!("{name} {version} is installed already; its files were changed, and are restored"),
-        ("granted", _) => format!("{name} {version} is installed already; its permissions are granted again"),
+        ("granted", _) => format!("{name} {version} is already installed; its permissions were granted again"),
         ("updated", Some(previous)) if previous == version => format!("{name} {version} replaced by a changed package"),
         ("updated", Some(previous)) => format!("{name} updated from {previous} to {version}"),
         _ => format!("{name} {version} {action}"),

@@ -211,7 +211,7 @@ async fn change(context: &Context, names: &[PluginName], change: Change) -> CliR
     outcome.map_err(CliError::from)
 }
 
-/// Says which hooks refuse everything now. Other formats than the table have that in their data.
+/// Warns about closed hooks. JSON and YAML output has them in its data.
 pub fn warn_of_closed(context: &Context, closed: &[ClosedHook]) {
     for closed in closed.iter().filter(|_| context.output.format() == Format::Table) {
         context.output.remark(&format!("{} {}", yellow("warning:"), clean(&closed.sentence())));

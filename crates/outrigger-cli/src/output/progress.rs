@@ -76,7 +76,7 @@ impl Progress {
     }
 }
 
-/// A message that stays on its line.
+/// Escapes and shortens a message to one line.
 fn shown(message: &str) -> String {
     const LONGEST: usize = 400;
     text::cut(&one_line(message), LONGEST).into_owned()

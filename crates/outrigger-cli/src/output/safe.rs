@@ -1,21 +1,21 @@
-//! The last look at what is shown to people. Texts of strangers are cleaned where they are put into a table or a sentence;
-//! what was forgotten there is caught here. Of escape sequences, only the colours and weights that this program uses itself
-//! come through.
+//! The last escaping before output reaches a terminal. Untrusted text is escaped where it is put into a table or a
+//! message; this catches whatever was missed there. The only escape sequences that pass are the styles that this
+//! program uses.
 
 use std::borrow::Cow;
 
 use outrigger_contract::text;
 
-/// The longest line of a log, in bytes.
+/// The maximum length of a log line, in bytes.
 const LONGEST_LOG: usize = 16 << 10;
 
-/// Text of several lines for a terminal.
+/// Escapes multi-line text for a terminal.
 #[must_use]
 pub fn lines(shown: &str) -> Cow<'_, str> {
     styled(shown, text::plain)
 }
 
-/// Cleans what stands between the styles of our own.
+/// Escapes everything between this program's own styles.
 fn styled(shown: &str, clean: impl Fn(&str) -> Cow<'_, str>) -> Cow<'_, str> {
     if !shown.contains('\u{1b}') {
         return clean(shown);
@@ -35,8 +35,8 @@ fn styled(shown: &str, clean: impl Fn(&str) -> Cow<'_, str>) -> Cow<'_, str> {
     Cow::Owned(made)
 }
 
-/// The style that a text begins with, if it is one that this program writes: bold, dim, italic, underlined, and some colours.
-/// None hides anything.
+/// The style sequence at the start of a text, if this program writes it: bold, dim, italic, underlined, and some
+/// colours. None of them hides text.
 fn style(text: &str) -> Option<&str> {
     let parameters = text.strip_prefix("\u{1b}[")?;
     let end = parameters.bytes().take(16).position(|byte| byte == b'm')?;

@@ -215,7 +215,7 @@ fn r01_who_stops_a_guard_is_warned_of_what_is_closed() {
     let subscribe = ["hook", "subscribe", "text.shown", "callbacks.append-a", "--on-error", "fail-closed"];
     let made = place.json(&subscribe);
     let id = made["id"].as_str().expect("an id");
-    let closed = "hook `text.shown` is closed: its fail-closed subscriber `callbacks.append-a` cannot be asked";
+    let closed = "hook `text.shown` is closed: its fail-closed subscriber `callbacks.append-a` is unavailable";
     let outcome = place.run(&["plugin", "disable", "callbacks"]).succeeded();
     assert!(
         outcome.stderr.contains(closed) && outcome.stderr.contains(&format!("outrigger hook disable {id}")),

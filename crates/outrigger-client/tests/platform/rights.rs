@@ -221,7 +221,7 @@ async fn s14_a_developers_key_gets_nothing_granted_over_rest() {
     refused(install("1.2.0", "").await, "the grants (send HTTP requests to api.example.org on port 443) of `worker`");
     let source = PackageSource::Path(place.package("worker", "1.2.0", ""));
     let report = developer.package_inspect(&source).await.expect("it is read");
-    assert!(report.take_over.is_some_and(|sentence| sentence.contains("was not made by its maker")));
+    assert!(report.take_over.is_some_and(|sentence| sentence.contains("may be from another publisher")));
     let back = developer.plugin_rollback(&"worker".parse().expect("a name"), RollbackRequest { dry_run: false }).await;
     refused(back.map(drop), "the grants");
     let audit = AuditQuery { action: Some("plugin_create".to_owned()), ..AuditQuery::default() };

@@ -1,4 +1,4 @@
-//! Whether the functions that a manifest names are exported by the component.
+//! Checks that the component exports the functions that a manifest names.
 
 use super::Manifest;
 use super::reader::did_you_mean;

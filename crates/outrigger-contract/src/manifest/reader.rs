@@ -19,11 +19,11 @@ pub(super) const NO_SUCH_KEY: &str = "there is no such key";
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     found: RefCell<Vec<Found>>,
-    /// Those beyond [`MOST_PROBLEMS`], which are counted.
+    /// The number of problems beyond [`MOST_PROBLEMS`].
     more: Cell<usize>,
 }
 
-/// Problems of one manifest that are told.
+/// The maximum number of problems that are reported for one manifest.
 const MOST_PROBLEMS: usize = 100;
 /// Items of a list: some are compared with each other.
 pub(super) const MOST_ITEMS: usize = 1_000;

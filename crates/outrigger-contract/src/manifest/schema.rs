@@ -264,7 +264,8 @@ fn subscriptions(defs: &mut Defs) -> Value {
         &["hook", "function"],
     );
     json!({
-        "description": "Functions of the plugin's own that are called when a hook is fired. A part in the hooks of others needs approval when the plugin is installed.",
+        "description": "Functions of the plugin's own that are called when a hook is fired. Subscriptions to hooks \
+         of others need approval when the plugin is installed.",
         "type": "array",
         "items": subscription,
         "examples": [[{ "hook": "customer.created", "function": "note-customer" }]],
@@ -328,7 +329,8 @@ fn limits(defs: &mut Defs) -> Value {
     let default = Limits::default();
     let (log_lines, concurrency) = (default.log_lines, default.concurrency.get());
     let limits = table(
-        "Limits on each call. All of them are on, with these defaults. A higher one needs approval when the plugin is installed, and stays below the operator's ceiling.",
+        "Limits on each call. All of them are on, with these defaults. Higher limits need approval when the plugin \
+         is installed, up to the operator's ceiling.",
         json!({
             "memory": defs.with_default::<ByteSize>("Linear memory of one instance, at most 4GiB.", &json!(default.memory)),
             "timeout": defs.with_default::<Span>("Wall clock of one call.", &json!(default.timeout)),

@@ -1,6 +1,5 @@
 //! Files and folders. Paths are compared as text, part by part, so only the plain form of a path is accepted on
-//! either side. Where a path leads is found out when it is granted, and what was found is compared from then on
-//! ([`FilePin`]).
+//! either side. A grant is pinned to the resolved path ([`FilePin`]), which is compared from then on.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -39,17 +38,17 @@ pub struct FileGrant {
     pin: Option<FilePin>,
 }
 
-/// Where a path led when it was granted.
+/// The resolved path of a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FilePin {
     /// The path with all symbolic links resolved; a folder's ends in `/`.
     pub real: String,
-    /// What was there; none where nothing was.
+    /// What existed at the path; none if nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<FileIdentity>,
 }
 
-/// Tells a file or folder from any other on this machine.
+/// Identifies a file or folder on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileIdentity {
     pub device: u64,
@@ -94,19 +93,19 @@ impl FileGrant {
         &self.path
     }
 
-    /// Where it led when it was granted; none in a manifest.
+    /// The resolved path; none in a manifest.
     #[must_use]
     pub fn pin(&self) -> Option<&FilePin> {
         self.pin.as_ref()
     }
 
-    /// The same grant, with where it leads.
+    /// The same grant, pinned to a resolved path.
     #[must_use]
     pub fn pinned(self, pin: FilePin) -> Self {
         Self { pin: Some(pin), ..self }
     }
 
-    /// The path with links resolved, as far as that is known.
+    /// The resolved path if it is known, otherwise the path as written.
     #[must_use]
     pub fn real(&self) -> &str {
         self.pin.as_ref().map_or(&self.path, |pin| &pin.real)
@@ -129,8 +128,7 @@ impl FileGrant {
         access <= self.access && path.starts_with('/') && unsafe_part(path).is_none() && holds(&self.path, path)
     }
 
-    /// Whether everything that `other` allows is allowed by this one too. Where it is known where the other leads, that is
-    /// what counts.
+    /// Whether this grant includes everything that `other` allows. If `other` is pinned, its resolved path counts.
     pub(super) fn covers(&self, other: &Self) -> bool {
         other.access <= self.access
             && match &other.pin {
@@ -139,7 +137,7 @@ impl FileGrant {
             }
     }
 
-    /// Whether it allows less than `outer` for something that lies in that: it would have no effect.
+    /// Whether it lies in `outer` and allows less than it. Such a grant would have no effect.
     #[must_use]
     pub fn is_narrower_within(&self, outer: &Self) -> bool {
         self.access < outer.access && holds(outer.real(), self.real())
@@ -151,18 +149,18 @@ impl FileGrant {
             FileAccess::Write => "read and change",
         };
         let leads = match &self.pin {
-            Some(pin) if pin.real != self.path => format!(" (which leads to {})", pin.real),
+            Some(pin) if pin.real != self.path => format!(" (resolves to {})", pin.real),
             _ => String::new(),
         };
         match (self.path.as_str(), self.is_folder()) {
             ("/", _) => format!("{verb} every file of this machine"),
-            (path, true) => format!("{verb} the folder {path}{leads} and all below it"),
+            (path, true) => format!("{verb} the folder {path}{leads} and everything in it"),
             (path, false) => format!("{verb} the file {path}{leads}"),
         }
     }
 }
 
-/// Whether a path is `outer`, or lies in it where that is a folder.
+/// Whether a path is `outer`, or lies in the folder `outer`.
 fn holds(outer: &str, path: &str) -> bool {
     path == outer || outer.ends_with('/') && (path.starts_with(outer) || path == outer.trim_end_matches('/'))
 }

@@ -154,7 +154,7 @@ fn sample() -> Permissions {
 fn permissions_read_as_sentences() {
     insta::assert_snapshot!(sample().describe().join("\n"), @r"
     read the file /etc/os-release
-    read and change the folder /srv/data/ and all below it
+    read and change the folder /srv/data/ and everything in it
     read the environment variable LANG
     send HTTP requests to api.hetzner.cloud on port 443
     send HTTP requests to every host below example.org on every port
@@ -178,7 +178,7 @@ fn only_what_goes_beyond_the_grant_is_named() {
         "plugins": ["pricing.*", "team-directory.find"],
     }));
     insta::assert_snapshot!(sample().widens(&granted).join("\n"), @r"
-    read and change the folder /srv/data/ and all below it
+    read and change the folder /srv/data/ and everything in it
     read the environment variable LANG
     send HTTP requests to localhost on port 8080, private and local addresses included
     open TCP connections to every host on port 53

@@ -76,15 +76,15 @@ impl std::fmt::Display for Faults {
 pub enum ParseError {
     #[error(transparent)]
     Faults(#[from] Faults),
-    /// They would take more memory than the [`Meter`] lets be taken.
-    #[error("the arguments would take more memory than there is for them")]
+    /// They need more memory than the [`Meter`] grants.
+    #[error("the arguments exceed the memory limit of the call")]
     OutOfMemory,
 }
 
 /// Reads the arguments of a function from a JSON object with a member for each parameter.
 ///
 /// # Errors
-/// All places where the object does not fit the parameters, or it would take more memory than the meter lets be taken.
+/// The object does not fit the parameters (all places are reported), or it needs more memory than the meter grants.
 pub fn parse_arguments(
     graph: &TypeGraph,
     function: &Function,
@@ -106,7 +106,7 @@ pub fn parse(graph: &TypeGraph, ty: &Type, json: Json) -> Result<Value, Faults> 
     let value = reader.value(ty, json);
     reader.finish(value).map_err(|error| match error {
         ParseError::Faults(faults) => faults,
-        ParseError::OutOfMemory => unreachable!("it is not bounded"),
+        ParseError::OutOfMemory => unreachable!("the meter is unbounded"),
     })
 }
 
@@ -158,7 +158,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// Whether enough faults are found to stop, or there is no memory to go on.
+    /// Whether to stop: enough faults were found, or the memory limit was reached.
     fn full(&self) -> bool {
         self.faults.len() >= FAULTS_AT_MOST || self.meter.is_over()
     }

@@ -96,7 +96,7 @@ fn canonical_f64(value: f64) -> u64 {
 }
 
 impl Value {
-    /// Bytes of memory that the value takes beyond its own place: those of all allocations in it.
+    /// The heap size of the value, in bytes: all allocations in it.
     #[must_use]
     pub fn heap(&self) -> usize {
         let allocation = |bytes: usize| if bytes == 0 { 0 } else { bytes + ALLOCATION };

@@ -29,7 +29,7 @@ pub struct ComponentType {
     pub exports: BTreeSet<OptionalExport>,
     /// Names of everything it imports and has to be offered, such as `wasi:filesystem/types@0.2.6`.
     pub imports: BTreeSet<String>,
-    /// What was left out of it, for a person to read.
+    /// Notes for people about parts that were left out.
     pub notes: Vec<String>,
 }
 
@@ -51,8 +51,8 @@ pub enum WitError {
     /// The file holds a WIT package instead of code.
     #[error("the file holds only WIT definitions, no code")]
     WitPackage,
-    /// Something has a name that nobody could read.
-    #[error("a name in the component is {length} bytes long, at most {} are allowed: `{start}`", bounds::LONGEST_NAME)]
+    /// A name is too long.
+    #[error("a name in the component is {length} bytes long; the limit is {}: `{start}`", bounds::LONGEST_NAME)]
     LongName {
         /// Its first characters.
         start: String,
@@ -182,7 +182,7 @@ struct Builder<'a> {
     published: Vec<Published>,
     ids: HashMap<wit::TypeId, TypeId>,
     names: HashSet<String>,
-    /// For a name that is used more than once, the number at which to look for a free one.
+    /// For a duplicate name, the next number to try as a suffix.
     numbers: HashMap<String, u32>,
     weights: Weights,
     /// How many types the one that is being read is inside of.
@@ -219,7 +219,7 @@ impl<'a> Builder<'a> {
 
     fn function(&mut self, name: String, offered: Offered<'_>) -> Result<(), WitError> {
         let known_types = self.graph.types.len();
-        // Before anything is written out.
+        // Before any type is expanded.
         let weighed = self.weigh(&offered);
         match weighed.and_then(|()| self.try_function(&name, offered)) {
             Ok(function) => self.graph.functions.push(function),

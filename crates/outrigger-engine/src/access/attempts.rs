@@ -1,4 +1,4 @@
-//! Wrong keys: how often they may be tried from one address, and what the log says of them.
+//! Wrong keys: rate limit per address, and log lines about them.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 const BURST: NonZeroU32 = NonZeroU32::new(1_000).expect("1000 is not zero");
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long after a log line about an address the next one follows, with the count of what came meanwhile.
+/// The interval between two log lines about an address. The second one has the count since the first.
 const LINE_PERIOD: Duration = Duration::from_mins(1);
 /// Addresses that the log names. Beyond them wrong keys are counted together.
 const MOST_ADDRESSES: usize = 50;
@@ -38,8 +38,8 @@ impl Default for Attempts {
 }
 
 impl Attempts {
-    /// Counts a wrong key, and logs it: the first of an address at once, those of the minute after in one line. `expired`
-    /// is the name of the key where it was known once.
+    /// Counts a wrong key, and logs it: the first one of an address at once, those of the next minute in one line.
+    /// `expired` is the name of an expired key.
     ///
     /// # Errors
     /// There were too many from this address; the time after which one more may be tried.
@@ -55,14 +55,14 @@ impl Attempts {
         self.limiter.check_key(&from).map_err(|not_until| not_until.wait_time_from(self.clock.now()))
     }
 
-    /// Logs the counts whose minute is over, and forgets addresses that have nothing against them any more.
+    /// Logs the counts whose minute is over, and forgets addresses without recent wrong keys.
     pub fn tidy(&self) {
         self.limiter.retain_recent();
         self.limiter.shrink_to_fit();
         self.report(Some(Instant::now()));
     }
 
-    /// Logs every count that is left: for a process that ends.
+    /// Logs all remaining counts, at shutdown.
     pub fn close(&self) {
         self.report(None);
     }
@@ -73,11 +73,11 @@ impl Attempts {
     }
 }
 
-/// What the log has still to say.
+/// Counts that are not logged yet.
 #[derive(Debug, Default)]
 struct Reports {
     of: HashMap<Option<IpAddr>, Count>,
-    /// Of the addresses that found no room.
+    /// Counts of addresses that are not tracked.
     others: Option<Count>,
 }
 
@@ -133,7 +133,7 @@ impl Count {
 }
 
 impl Reports {
-    /// Counts a wrong key, and answers with the line that is due for it.
+    /// Counts a wrong key, and returns the line to log, if any.
     fn note(&mut self, from: Option<IpAddr>, expired: Option<&str>, now: Instant) -> Option<Line> {
         let full = self.of.len() >= MOST_ADDRESSES;
         let (source, present) = match self.of.get_mut(&from) {
@@ -157,7 +157,8 @@ impl Reports {
         Some(line)
     }
 
-    /// The lines that are due, or all without a time. Addresses that were quiet for a minute are forgotten.
+    /// The lines that are due at a time, or all lines without a time. Forgets addresses without wrong keys for a
+    /// minute.
     fn due(&mut self, now: Option<Instant>) -> Vec<Line> {
         let at = now.unwrap_or_else(Instant::now);
         let mut lines = Vec::new();

@@ -1,6 +1,6 @@
-//! What a call leaves in the audit log. A call that may destroy something is written down before it runs, and any that may
-//! change something before its answer is given; calls that only read are written down in groups, by the recorder, and so are
-//! those that may change something where a plugin has too many of them.
+//! What a call leaves in the audit log. A call that may destroy something is written down before it runs, and any that
+//! may change something before its answer is given. The recorder writes read-only calls in groups, and also calls that
+//! may change something if a plugin makes too many of them.
 
 use outrigger_contract::Code;
 use time::OffsetDateTime;

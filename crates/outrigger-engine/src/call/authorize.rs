@@ -54,8 +54,8 @@ pub(super) fn target(caller: &Caller, target: &Target) -> Result<(), Failure> {
     }
 }
 
-/// Whether the origin of a call has an identity: a key, an administrator, or a plugin that does what it was granted. A hook
-/// that Outrigger fires by itself has none, also where a plugin is in between. Jobs are called as their owner.
+/// Whether the origin of a call has an identity: a key, an administrator, or a plugin with a grant. A hook that
+/// Outrigger fires has none, even if a plugin is in between. Jobs run as their owner.
 fn is_known(caller: &Caller) -> bool {
     match caller {
         Caller::Local | Caller::Key(_) => true,

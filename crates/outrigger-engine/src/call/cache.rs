@@ -77,7 +77,7 @@ pub(super) async fn answer(
     let Some(time_to_live) = slot.cache.filter(|_| !no_cache) else {
         return compute(execution, arguments, deadline, CacheOutcome::Bypass, early).await;
     };
-    // Calls that wait for the one that computes must not stand in its way.
+    // Calls that wait for the computing call must not block it.
     drop(early);
     let key = Key {
         digest: execution.target.revision.digest,

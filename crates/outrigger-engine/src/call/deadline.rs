@@ -25,7 +25,7 @@ impl Deadline {
     }
 }
 
-/// No call may take longer than the operator's ceiling, whatever was asked for.
+/// No call can take longer than the operator's ceiling, regardless of the requested timeout.
 pub(super) fn of(engine: &Engine, target: &Target, options: &CallOptions, started: Instant) -> Deadline {
     let asked = options.timeout.map(|timeout| timeout.min(engine.inner.options.ceiling.timeout()));
     let limit = asked.unwrap_or(target.slot().timeout);

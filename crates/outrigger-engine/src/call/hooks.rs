@@ -22,7 +22,7 @@ use crate::hooks::{Firing, spec};
 /// Further trees of what the hook carries: as it was fired, as filters left it, and as a subscriber is given it.
 const COPIES: usize = 3;
 
-/// Whether somebody wants to know of the calls of this caller before they are made.
+/// Whether `call.before` has subscribers for calls of this caller.
 pub(super) fn has_subscribers(engine: &Engine, caller: &Caller) -> bool {
     engine.inner.hooks.watches_before() && !is_exempt(engine, caller)
 }

@@ -19,7 +19,7 @@ pub(super) struct Permit<'a> {
     _plugin: Option<SemaphorePermit<'a>>,
 }
 
-/// Room for a call whose arguments are large, before they are read.
+/// Acquires the permit of a call with large arguments, before they are read.
 pub(super) async fn early<'a>(
     run: &Run<'_>,
     target: &'a Target,

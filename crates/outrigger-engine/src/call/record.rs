@@ -40,7 +40,7 @@ pub(super) struct Run<'a> {
     tries: AtomicU32,
     /// Where its time goes, if anybody wants to know.
     watched: Option<Box<Watched>>,
-    /// It has entries of its own in the audit log. Decided when that is first asked.
+    /// Whether the call has audit records of its own. Decided at first use.
     alone: OnceLock<bool>,
 }
 

@@ -1,5 +1,5 @@
-//! The arguments become values of the parameters' types, or the call ends with all that does not fit. What the values take in
-//! memory is charged to the call before it is allocated: a few bytes of JSON may stand for a thousand times as many of values.
+//! Converts the arguments to values of the parameters' types, or ends the call with all faults. The memory of the
+//! values is charged to the call before it is allocated: values can be a thousand times as large as their JSON.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -11,26 +11,26 @@ use super::{Arguments, Target};
 use crate::account::{Account, Charge, Exceeded};
 use crate::error::Failure;
 
-/// Arguments up to this size are read before the call has its permit: nearly all are, and a refusal of what is wrong or a cached
-/// answer need not wait for one.
+/// Arguments up to this size are read before the call has its permit, so that refusals and cached answers need no
+/// permit. Nearly all arguments are that small.
 const SMALL: usize = 4 << 10;
 
 impl Arguments {
-    /// Whether they are only read by a call that has its permit, so that those which wait for one hold nothing but text.
+    /// Whether the arguments are read only after the call has its permit, so that waiting calls hold only text.
     pub(super) fn are_large(&self) -> bool {
         match self {
             Self::Text(text) => text.len() > SMALL,
-            // In memory they are already, as a tree or as values.
+            // Already in memory, as a tree or as values.
             Self::Json(_) | Self::Values(_) => false,
         }
     }
 }
 
-/// Reads arguments. What they take stays charged until the call ends.
+/// Reads arguments. Their memory stays charged until the call ends.
 pub(super) fn arguments(target: &Target, account: &Account, arguments: Arguments) -> Result<Arc<[Value]>, Failure> {
     let mut charge = account.nothing();
     let values = read(target, &mut charge, arguments)?;
-    // The slice that is shared is a copy of the list, made while that is still there.
+    // The shared slice is a copy of the list; both exist for a moment.
     let copy = values.len() * size_of::<Value>();
     charge.grow(copy)?;
     let shared = Arc::from(values);
@@ -43,7 +43,7 @@ fn read(target: &Target, charge: &mut Charge, arguments: Arguments) -> Result<Ve
     let (graph, function) = (&*target.revision.graph, target.function());
     match arguments {
         Arguments::Text(text) => {
-            // The text is there until it is read.
+            // The text stays in memory until it is read.
             let _text = (text.len() > SMALL).then(|| charge.sibling(text.len())).transpose()?;
             metered(target, charge, |meter| json::parse_arguments_text(graph, function, &text, meter))
         }
@@ -60,7 +60,7 @@ fn read(target: &Target, charge: &mut Charge, arguments: Arguments) -> Result<Ve
     }
 }
 
-/// Reads with a meter that takes from a charge.
+/// Reads with a meter that is backed by a charge.
 fn metered(
     target: &Target,
     charge: &mut Charge,
@@ -85,7 +85,7 @@ fn metered(
         (Err(_), Some(exceeded)) => Err(exceeded.into()),
         (Err(ParseError::Faults(faults)), None) => Err(Failure::invalid_input(&target.name, &faults)),
         (Err(ParseError::OutOfMemory), None) => {
-            Err(Failure::internal("arguments ran out of memory that nobody refused"))
+            Err(Failure::internal("reading the arguments stopped for lack of memory, but no limit was reached"))
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Closed hooks. A fail-closed subscriber is a guard: while it cannot be asked, its hook refuses everything. Neither
-//! disabling nor removing its plugin lifts that, only whoever may change subscriptions does.
+//! Closed hooks. A fail-closed subscriber is a guard: while it is unavailable, its hook refuses everything. Disabling
+//! or removing its plugin does not open the hook; only disabling or removing the subscription does.
 
 use outrigger_contract::{FunctionRef, HookKind, HookName, Manifest, OnError, PluginName};
 
@@ -8,19 +8,19 @@ use super::subscription::{Source, Subscription};
 use crate::engine::Engine;
 use crate::lifecycle::PluginState;
 
-/// A hook that refuses everything, because a fail-closed subscriber cannot be asked.
+/// A hook that refuses everything, because a fail-closed subscriber is unavailable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClosedHook {
     pub hook: HookName,
     /// The id of the subscription.
     pub subscription: String,
     pub function: FunctionRef,
-    /// Why the subscriber cannot be asked.
+    /// Why the subscriber is unavailable.
     pub reason: String,
 }
 
 impl Subscription {
-    /// Whether what fires the hook depends on this subscriber: it is switched on, fail-closed, and the hook waits for it.
+    /// Whether the subscription is a guard: enabled, fail-closed, and not to an event.
     #[must_use]
     pub fn guards(&self) -> bool {
         let waits = self.kind != HookKind::Event && self.hook.as_str() != spec::CALL_AFTER;
@@ -29,7 +29,7 @@ impl Subscription {
 }
 
 impl Engine {
-    /// Hooks that are closed now, by their names.
+    /// The closed hooks, by name.
     #[must_use]
     pub fn closed_hooks(&self) -> Vec<ClosedHook> {
         let table = self.inner.hooks.table.load();
@@ -46,7 +46,7 @@ impl Engine {
         closed
     }
 
-    /// Hooks that are closed because of this plugin.
+    /// The hooks that are closed because of this plugin.
     #[must_use]
     pub fn closed_by(&self, plugin: &PluginName) -> Vec<ClosedHook> {
         let mut closed = self.closed_hooks();
@@ -54,7 +54,7 @@ impl Engine {
         closed
     }
 
-    /// The guards of an installed plugin that another manifest of its name does not declare as they are.
+    /// The guards of an installed plugin that another manifest of the same name does not declare identically.
     #[must_use]
     pub fn guards_given_up(&self, manifest: &Manifest) -> Vec<Subscription> {
         let table = self.inner.hooks.table.load();
@@ -73,7 +73,7 @@ impl Engine {
         guards.filter(|guard| guard.guards() && !is_own(&guard.hook) && !kept(guard)).cloned().collect()
     }
 
-    /// Why a subscriber cannot be asked. None where it can, as far as that shows without asking.
+    /// Why a subscriber is unavailable; none if it seems available.
     fn why_not_asked(&self, function: &FunctionRef) -> Option<String> {
         let plugin = &function.plugin;
         let Some(slot) = self.inner.plugins.get(plugin) else {

@@ -2,9 +2,9 @@
 //! the place of what is wrong. The only file that names the CEL library.
 //!
 //! CEL has no loops of its own, but `all` and `exists` over lists do take time; they may not be nested, and `map` and
-//! `filter`, which build lists, are not there. How much work an evaluation is follows from how much there is to be done and how
-//! much the hook carries; all conditions of a firing share one budget, of which each plugin has its part (see [`super::plan`]).
-//! Patterns are compiled once, with the condition; a search spends the budget by the size of the pattern and of the text.
+//! `filter`, which build lists, are not available. The cost of an evaluation depends on the condition and on the size
+//! of the payload. All conditions of a firing share one work limit, divided among the plugins (see [`super::plan`]).
+//! Patterns are compiled once, with the condition; a search costs the size of the pattern times the size of the text.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -63,7 +63,7 @@ pub struct Condition {
 #[derive(Debug)]
 struct Pattern {
     regex: Regex,
-    /// How much work a search is for each byte of the text.
+    /// The cost of a search per byte of the text.
     states: u64,
 }
 
@@ -101,13 +101,13 @@ struct Given {
     longest: u64,
 }
 
-/// What searches for patterns need to know of the condition that is being evaluated.
+/// The state of an evaluation that pattern searches need.
 #[derive(Default)]
 struct Search {
     patterns: Arc<[Pattern]>,
-    /// Work that may still be done.
+    /// Remaining work units.
     left: u64,
-    /// It was not enough.
+    /// Whether the work limit was exceeded.
     exceeded: bool,
 }
 
@@ -129,8 +129,8 @@ impl Search {
     }
 }
 
-/// What is said of a condition that is more work than may be done for it.
-const EXCEEDED: &str = "what the hook carries is too large for the conditions of this plugin to go through";
+/// The reason for a condition that exceeds its work limit.
+const EXCEEDED: &str = "this payload is too large for the conditions of this plugin: evaluating them is too expensive";
 
 impl<'a> Facts<'a> {
     /// The facts of one firing.
@@ -212,22 +212,22 @@ impl Condition {
         searches.fold(steps.saturating_mul(1 + size), u64::saturating_add)
     }
 
-    /// Whether it holds, by itself.
+    /// Whether it holds, with a work limit of its own.
     ///
     /// # Errors
-    /// It cannot be said, as when it speaks of a member that is not there, or would be too much work.
+    /// It cannot be evaluated, for example because a member is missing or the work limit is exceeded.
     pub fn holds(&self, facts: &Facts<'_>) -> Result<bool, String> {
         let mut left = MOST_WORK;
         self.holds_within(facts, &mut left)
     }
 
-    /// The same within what is left, of which it takes what it costs to find out.
+    /// The same within the remaining work, from which its cost is deducted.
     pub(super) fn holds_within(&self, facts: &Facts<'_>, left: &mut u64) -> Result<bool, String> {
         let Given { context, search, size, longest } = facts.given()?;
         // A list may also stand in the condition itself.
         let times = (*longest).max(MOST_OPERATORS as u64);
         let Steps { once, each } = self.steps;
-        // A step may copy all that the hook carries.
+        // A step may copy the whole payload.
         let work = (once + each * times).saturating_mul(*size);
         *left = left.checked_sub(work).ok_or(EXCEEDED)?;
         *search.lock() = Search { patterns: Arc::clone(&self.patterns), left: *left, exceeded: false };
@@ -235,7 +235,7 @@ impl Condition {
         let Search { left: rest, exceeded, .. } = std::mem::take(&mut *search.lock());
         *left = rest;
         match outcome {
-            // Also where an `||` beside it made something of it.
+            // Even if an `||` hid the error.
             _ if exceeded => Err(EXCEEDED.to_owned()),
             Ok(cel::Value::Bool(holds)) => Ok(holds),
             Ok(other) => Err(format!("the condition gives a {:?} and not true or false", other.type_of())),
@@ -385,7 +385,7 @@ impl Checker {
         let compiled =
             regex::RegexBuilder::new(pattern.inner()).size_limit(LARGEST_PATTERN).dfa_size_limit(SEARCH_CACHE).build();
         let regex = compiled.map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => "the pattern of `matches` stands for too much".to_owned(),
+            regex::Error::CompiledTooBig(_) => "the regular expression in `matches` is too large".to_owned(),
             error => {
                 // The last line says what is wrong, those before it show where.
                 let text = error.to_string();
@@ -617,7 +617,7 @@ mod tests {
         `matches` takes a pattern that is written out, such as `matches('^a+$')`
         `matches` cannot stand inside `all` or `exists`
         the pattern of `matches` is none: unclosed group
-        the pattern of `matches` stands for too much
+        the regular expression in `matches` is too large
         in line 2 at character 1: extraneous input '&&'
         ");
         assert!(refused(&"1 + ".repeat(400)).contains("1000 are allowed"));

@@ -20,7 +20,7 @@ use crate::heavy;
 use crate::plugins::ActiveRevision;
 use crate::schema::Allowance;
 
-/// Hooks that one manifest declares.
+/// The maximum number of hooks in one manifest.
 const MOST_HOOKS: usize = 64;
 
 /// What a manifest declares. Ids are given when it is adopted.
@@ -199,11 +199,13 @@ impl Engine {
     /// before that was done.
     pub(crate) async fn adopt_loaded(&self, revision: &ActiveRevision) {
         let ActiveRevision { manifest, graph, granted, .. } = revision;
-        // A hook may have become another kind since: what was granted to observe it is not granted to change it.
+        // The hook may have changed its kind since: a grant to receive an event does not allow changing a filter's
+        // payload.
         let missing = Grant { hooks: self.asked(manifest).beyond(granted).hooks, ..Grant::default() };
         if !missing.is_empty() {
             let plugin = &manifest.name;
-            tracing::warn!(%plugin, "what the manifest says of hooks is not in force: it was not granted to {}", missing.describe().join("; to "));
+            tracing::warn!(%plugin, "the manifest's subscriptions are inactive: the plugin needs approval to \
+                {}", missing.describe().join("; to "));
             return;
         }
         let outcome = match self.declared(manifest, graph).await {
@@ -211,11 +213,12 @@ impl Engine {
             Err(failure) => Err(failure),
         };
         if let Err(failure) = outcome {
-            tracing::warn!(plugin = %manifest.name, %failure, "what the manifest says of hooks is not in force");
+            tracing::warn!(plugin = %manifest.name, %failure, "the hooks and subscriptions of the manifest are not \
+                active");
         }
     }
 
-    /// Ends what a plugin has to do with hooks, when it has been removed. What it guards of others stays closed.
+    /// Removes the hooks and subscriptions of a removed plugin. Its guards of other hooks stay.
     pub(crate) async fn forget_hooks(&self, plugin: &PluginName) -> Result<(), Failure> {
         let mut rest = Declared { plugin: plugin.clone(), hooks: Vec::new(), subscriptions: Vec::new() };
         let table = self.inner.hooks.table.load_full();

@@ -55,7 +55,7 @@ pub struct Firing {
     pub except: Option<PluginName>,
     /// Counts the hooks that are fired for one call, by it and by all that it leads to.
     pub firings: Option<Arc<AtomicU32>>,
-    /// What it carries is charged, as long as it waits.
+    /// The charge for the payload while it is queued.
     pub held: Option<Arc<Charge>>,
 }
 
@@ -128,7 +128,7 @@ impl Engine {
         }
         check(&spec, &firing).await?;
         if spec.kind == HookKind::Event {
-            // Each plugin that is told has a copy of it waiting.
+            // Each subscribed plugin has its own queued copy.
             let copies = 1 + self.inner.hooks.subscribers(hook).len();
             let held = self.inner.accounts.of(plugin).charge(copies * json::tree_size(&firing.payload))?;
             self.log_firing(&spec, &firing).await?;
@@ -157,8 +157,8 @@ impl Engine {
         self.log_event(&event).await
     }
 
-    /// Takes room for an event from what its plugin, or the key that fires it, may write a minute. The administrator of the
-    /// data directory has no quota.
+    /// Takes an event from the quota of its plugin, or of the key that fires it. The administrator of the data
+    /// directory has no quota.
     fn charge_event(&self, spec: &HookSpec, firing: &Firing, bytes: u64) -> Result<(), Failure> {
         let (whose, writes) = match (&firing.cause, &spec.plugin) {
             (None | Some(Caller::Local), _) => return Ok(()),
@@ -278,7 +278,7 @@ async fn run(engine: &Engine, mut firing: Firing) -> Fired {
     Fired { value, trace, failure, held: held.map(Arc::new) }
 }
 
-/// Evaluates the conditions: at once where that is little work, otherwise beside the async workers.
+/// Evaluates the conditions: in place if that is cheap, otherwise outside the async workers.
 async fn planned(subscribers: &Arc<[Arc<Subscriber>]>, firing: &Firing, caller: &str) -> Vec<Planned> {
     if is_little(subscribers, &firing.payload) {
         return plan(subscribers, &Facts::new(&firing.hook, caller, &firing.payload));
@@ -350,7 +350,7 @@ impl Course<'_> {
         if subscription.kind != self.kind {
             let (hook, was, is) = (&self.firing.hook, subscription.kind, self.kind);
             let message =
-                format!("`{function}` is subscribed to `{hook}` as {was}, which is {is} now; subscribe it again");
+                format!("`{hook}` changed from {was} to {is} after `{function}` subscribed to it; subscribe it again");
             return Err(Failure::new(Code::Conflict, message));
         }
         let revision = self.engine.active_revision(&function.plugin).await.map_err(not_loaded)?;
@@ -430,7 +430,8 @@ impl Course<'_> {
             OnError::FailClosed => {
                 let message = format!("`{function}`, which is subscribed to `{hook}`, failed: {}", failure.message);
                 let hint = format!(
-                    "the subscription is fail-closed: restore `{function}`, or lift it with `outrigger hook disable {id}`"
+                    "the subscription is fail-closed: fix `{function}`, or disable it with `outrigger hook disable \
+                     {id}`"
                 );
                 self.failure = Some(Failure::new(Code::HookFailed, message).with_hint(hint));
                 self.result = HookResult::Failed;
@@ -490,13 +491,13 @@ impl Course<'_> {
     }
 }
 
-/// A plugin that cannot be loaded has not refused anything.
+/// A plugin that cannot be loaded has failed, not refused.
 fn not_loaded(failure: Failure) -> Failure {
     let code = if failure.code == Code::FunctionFailed { Code::LifecycleFailed } else { failure.code };
     Failure { code, ..failure }
 }
 
-/// A subscriber whose plugin is disabled is passed over; a fail-closed one has failed.
+/// A subscriber whose plugin is disabled is skipped; a fail-closed one counts as failed.
 fn when_off(subscription: &Subscription) -> Step {
     match subscription.on_error {
         OnError::FailClosed => Step::Fail(format!("the plugin `{}` is disabled", subscription.function.plugin)),

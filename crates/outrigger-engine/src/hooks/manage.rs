@@ -276,13 +276,13 @@ impl Hooks {
     }
 }
 
-/// Functions of one plugin that are subscribed to one hook, and to all hooks.
+/// The maximum number of subscriptions of one plugin to one hook, and to all hooks.
 const MOST_OF_A_HOOK: usize = 32;
 const MOST_OF_A_PLUGIN: usize = 200;
 /// Bytes of the patterns in the conditions of a plugin, with what searches hold for them.
 const MOST_PATTERNS: usize = 8 << 20;
 
-/// Looks whether a plugin may have so many subscriptions, of those to any hook by any plugin.
+/// Checks the number of subscriptions of a plugin, given the subscriptions of all plugins.
 pub(super) fn check_number<'a>(
     plugin: &PluginName,
     all: impl Iterator<Item = (&'a PluginName, &'a HookName)>,
@@ -290,7 +290,7 @@ pub(super) fn check_number<'a>(
     let mut of_hooks: HashMap<&HookName, usize> = HashMap::new();
     all.filter(|(of, _)| *of == plugin).for_each(|(_, hook)| *of_hooks.entry(hook).or_default() += 1);
     let refused = |message: String| {
-        Err(Failure::new(Code::InvalidInput, message).with_hint("let one function take part in the place of several"))
+        Err(Failure::new(Code::InvalidInput, message).with_hint("subscribe one function that does the work of several"))
     };
     let count: usize = of_hooks.values().sum();
     if count > MOST_OF_A_PLUGIN {

@@ -1,8 +1,8 @@
 //! Which subscribers are called, and in which order: a pure function of who is subscribed and what the hook carries.
 //!
-//! The conditions of a firing share one budget of work. It is divided among the plugins whose functions are subscribed with a
-//! condition, so that no plugin can use up what the conditions of others need. A condition for which there is not enough left
-//! is not evaluated, and counts as one that cannot be: a subscriber that fails closed stays closed.
+//! The conditions of a firing share one work limit. It is divided among the plugins that have conditions, so that no
+//! plugin can use up the share of others. A condition above the remaining share is not evaluated and counts as failed,
+//! so a fail-closed subscriber refuses the hook.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,10 +15,9 @@ use super::condition::{Condition, Facts};
 use super::schema::json_length;
 use super::subscription::Subscriber;
 
-/// How much work the conditions of one firing may be, all together. A million of these units are a few hundredths of a second
-/// at worst.
+/// The work limit for all conditions of one firing. A million units take a few hundredths of a second at worst.
 pub(super) const MOST_WORK: u64 = 5_000_000;
-/// What is done at once, without going to a thread for it.
+/// Work up to this cost is done in place, without another thread.
 const LITTLE_WORK: u64 = 200_000;
 
 /// One subscriber, and what is to be done about it.
@@ -33,7 +32,8 @@ pub struct Planned {
 pub enum Step {
     Call,
     Skip(Skipped),
-    /// Its condition cannot be evaluated, or it is fail-closed and its plugin is disabled; that counts as a failure.
+    /// Counts as a failure: the condition cannot be evaluated, or the subscription is fail-closed and its plugin is
+    /// disabled.
     Fail(String),
 }
 
@@ -44,7 +44,7 @@ pub enum Skipped {
     Disabled,
     /// Its condition is false.
     Condition,
-    /// Its plugin is switched off, and it is not fail-closed.
+    /// Its plugin is disabled, and the subscription is not fail-closed.
     PluginDisabled,
     /// A subscriber before it refused or failed.
     Ended,
@@ -94,7 +94,7 @@ pub fn plan(subscribers: &[Arc<Subscriber>], facts: &Facts<'_>) -> Vec<Planned> 
     planned
 }
 
-/// Whether the conditions are so little work that it can be done at once.
+/// Whether the conditions are cheap enough to evaluate in place.
 pub(super) fn is_little(subscribers: &[Arc<Subscriber>], payload: &Json) -> bool {
     if conditions(subscribers).next().is_none() {
         return true;
@@ -104,7 +104,7 @@ pub(super) fn is_little(subscribers: &[Arc<Subscriber>], payload: &Json) -> bool
     work.fold(0, u64::saturating_add) <= LITTLE_WORK
 }
 
-/// The conditions that are evaluated.
+/// The conditions to evaluate.
 fn conditions(subscribers: &[Arc<Subscriber>]) -> impl Iterator<Item = (&Subscriber, &Condition)> {
     subscribers.iter().filter(|subscriber| subscriber.subscription.enabled).filter_map(|subscriber| {
         let condition = subscriber.condition.as_ref()?.as_ref().ok()?;

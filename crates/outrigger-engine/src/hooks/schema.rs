@@ -23,7 +23,7 @@ const COMPILED: &str = "it is a JSON Schema (2020-12); a pattern may take 1 MiB 
 /// Characters of a fault that are told.
 const LONGEST_FAULT: usize = 300;
 
-/// The schema of what a hook carries.
+/// The schema of a hook's payload.
 #[derive(Debug)]
 pub struct HookSchema {
     schema: Json,
@@ -39,10 +39,10 @@ impl PartialEq for HookSchema {
 }
 
 impl HookSchema {
-    /// The schema of what a hook carries.
+    /// The schema of a hook's payload.
     ///
     /// # Errors
-    /// It is too long; or is no schema, has words that it may not have, or no value is found that fits it.
+    /// The schema is too long or invalid, uses a keyword that is not allowed, or no valid example is found for it.
     pub fn new(hook: &HookName, schema: Json) -> Result<Self, Failure> {
         Self::accept(hook, &schema, &mut { Allowance::SCHEMA })?;
         Ok(Self::kept(schema))
@@ -100,11 +100,11 @@ impl HookSchema {
         self.witnesses.get_or_init(|| witness::of(&self.schema))
     }
 
-    /// Holds a value to it, which is work up to a bound.
+    /// Validates a value, within a work limit.
     ///
     /// # Errors
-    /// It is too long, or checking it is too much work; or the first thing that does not fit, and where, in words. They do not
-    /// repeat the value, which may be secret.
+    /// The value is too long, its validation is too expensive, or it is invalid; the message names the first fault and
+    /// its place. It does not repeat the value, which may be secret.
     pub fn check(&self, value: &Json) -> Result<(), String> {
         let length = json_length(value);
         if length > LONGEST_CARRIED {
@@ -146,7 +146,7 @@ impl HookSchema {
     }
 }
 
-/// Bytes of a value as JSON.
+/// The size of a value, in bytes of JSON.
 pub(super) fn json_length(value: &Json) -> usize {
     struct Length(usize);
     impl io::Write for Length {

@@ -66,7 +66,7 @@ impl Subscriber {
         Self { condition: subscription.condition.as_ref().map(compile), subscription }
     }
 
-    /// The same subscriber after a change. Its condition is compiled again only where it is another one.
+    /// The same subscriber after a change. Its condition is compiled again only if it changed.
     pub(super) fn with(&self, subscription: Subscription) -> Self {
         match subscription.condition == self.subscription.condition {
             true => Self { condition: self.condition.clone(), subscription },

@@ -36,7 +36,7 @@ pub(super) struct SlotEffects<'a> {
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) record: RevisionRecord,
-    /// As it runs: its limits are no higher than the ceiling.
+    /// The effective manifest, with limits lowered to the ceiling.
     pub(super) manifest: Manifest,
     pub(super) granted: Grant,
     pub(super) loaded: Arc<dyn LoadedRevision>,
@@ -149,13 +149,13 @@ impl Effects for SlotEffects<'_> {
 }
 
 impl Engine {
-    /// What a manifest asks for, with the hooks that are there now.
+    /// What a manifest asks for, given the current hooks.
     #[must_use]
     pub fn asked(&self, manifest: &Manifest) -> Grant {
         Grant::asked_by(manifest, |hook| self.hook(hook).ok().map(|(spec, _)| spec.kind))
     }
 
-    /// The folders that plugins may write, by what was granted to every revision that is kept.
+    /// The folders that plugins may write to, according to the grants of all kept revisions.
     ///
     /// # Errors
     /// The store failed.
@@ -174,23 +174,24 @@ impl Engine {
     ) -> Result<Candidate, Failure> {
         let Inner { runtime, options, .. } = &*self.inner;
         let plugin = &record.manifest.name;
-        // Of hooks, what was not granted is not in force: see `adopt_loaded`.
+        // Subscriptions without a grant are inactive: see `adopt_loaded`.
         let missing = Grant { hooks: Vec::new(), ..self.asked(&record.manifest).beyond(&granted) };
         if !missing.is_empty() {
             let missing = missing.describe().join("; ");
-            let message = format!("the plugin `{plugin}` asks for what it was not granted: to {missing}");
+            let message = format!("the plugin `{plugin}` needs approval to {missing}");
             return Err(Failure::new(Code::GrantRequired, message));
         }
         let mut manifest = record.manifest.clone();
         let capped = options.ceiling.cap(&mut manifest);
         if !capped.is_empty() {
-            tracing::warn!(%plugin, "runs with the operator's ceiling: {}", capped.join("; "));
+            tracing::warn!(%plugin, "limits lowered to the operator's ceiling: {}", capped.join("; "));
         }
         if manifest.limits.memory.as_u64() > self.inner.accounts.largest() {
             let (memory, largest) = (manifest.limits.memory, self.inner.accounts.largest());
             tracing::warn!(
                 %plugin, %memory, largest,
-                "one plugin gets less memory here than its limit; raise OUTRIGGER_PLUGIN_MEMORY and OUTRIGGER_MEMORY"
+                "the plugin's `memory` limit is above what the server allows one plugin; raise \
+                 OUTRIGGER_PLUGIN_MEMORY and OUTRIGGER_MEMORY"
             );
         }
         let plugin_writable = self.plugin_writable().await?;

@@ -112,7 +112,8 @@ impl Engine {
         self.forgive(slot).await;
         if let Err(failure) = self.adopt(declared, Adoption::Anew).await {
             // The new version takes calls; this is done again when it is next loaded.
-            tracing::error!(plugin = %name, %failure, "what the new manifest says of hooks is not in force yet");
+            tracing::error!(plugin = %name, %failure, "the hooks and subscriptions of the new manifest are not \
+                active yet");
         }
         self.tell_of(spec::PLUGIN_UPDATED, slot).await;
         if let Some(configuration) = &trial.configuration {

@@ -1,5 +1,5 @@
-//! Which runs are kept each by itself. Of those beyond a rate there is one for each minute and kind, with a count: what
-//! statistics and usage say is right whatever the rate, and nobody fills the disk by calling.
+//! Decides which runs are stored individually. Runs above a rate are merged into one run per minute and kind, with a
+//! count. Statistics and usage stay exact at any rate, and nobody can fill the disk by calling.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -10,18 +10,18 @@ use time::OffsetDateTime;
 use crate::quota::Bucket;
 use crate::store::{CacheOutcome, Owner, RunRecord, RunSum};
 
-/// Runs that are kept each by itself: so many at once, and so many a minute.
+/// The rates up to which runs are stored individually: burst and rate per minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunSampling {
-    /// Of one function, caller and outcome.
+    /// For one function, caller and outcome.
     pub function: Rate,
-    /// Of all functions of a plugin by one caller; and of all that one plugin calls.
+    /// For all functions of a plugin and one caller, and for all calls that one plugin makes.
     pub account: Rate,
-    /// Of all calls of one caller that are refused before they reach a plugin.
+    /// For all calls of one caller that are refused before they reach a plugin.
     pub refused: Rate,
 }
 
-/// So many at once, and so many a minute.
+/// Burst and rate per minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub burst: u64,
@@ -42,19 +42,19 @@ impl Default for RunSampling {
     }
 }
 
-/// A run takes one of a rate for each so many bytes.
+/// A run costs one token for each this many bytes.
 const UNIT: u64 = 512;
 /// Kinds of runs that are told apart of one account and source, such as a plugin and who calls it, within a minute. Those beyond are counted as one.
 const MOST_KINDS: usize = 64;
-/// Buckets that are kept. Where there are more, those that are full are forgotten.
+/// The maximum number of buckets. Above it, full buckets are forgotten.
 const MOST_BUCKETS: usize = 20_000;
-/// What runs of kinds that found no room are counted as.
+/// The name under which runs of further kinds are counted.
 const OTHERS: &str = "other";
 /// Sources: calls that are refused before they reach a plugin, and those that a plugin makes.
 const REFUSED: &str = "refused";
 const CALLS: &str = "calls";
 
-/// What runs are counted together by.
+/// The kind of a run: runs of the same kind are merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind<'a> {
     plugin: &'a PluginName,
@@ -65,7 +65,7 @@ struct Kind<'a> {
     found: bool,
 }
 
-/// The same with the minute, to remember it by.
+/// The kind with its minute.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct SumKey {
     minute: i64,
@@ -76,13 +76,13 @@ struct SumKey {
     cache: CacheOutcome,
 }
 
-/// Decides which runs are kept each by itself. Not shared: it belongs to the task that writes.
+/// Decides which runs are stored individually. Not shared: it belongs to the writing task.
 #[derive(Debug)]
 pub(super) struct Sampler {
     options: RunSampling,
     functions: HashMap<String, Bucket>,
     accounts: HashMap<String, Bucket>,
-    /// The ids of runs that stand for several.
+    /// The ids of merged runs.
     sums: HashMap<SumKey, String>,
     /// How many of them an owner has in a minute.
     kinds: HashMap<(i64, Owner), usize>,
@@ -102,7 +102,7 @@ impl Sampler {
         }
     }
 
-    /// Takes out of a batch what is only counted, and answers with the runs that stand for it.
+    /// Removes runs above the rates from a batch, and returns the merged runs that replace them.
     pub(super) fn sample(&mut self, runs: &mut Vec<RunRecord>, now: Instant) -> Vec<RunRecord> {
         self.tidy(now);
         let mut counted = vec![false; runs.len()];
@@ -132,7 +132,7 @@ impl Sampler {
         sums.into_values().collect()
     }
 
-    /// Takes from the rates what they have for runs of one kind.
+    /// Takes tokens for runs of one kind.
     fn choose(&mut self, runs: &[RunRecord], places: &[usize], counted: &mut [bool], now: Instant) {
         let Some(first) = places.first().map(|place| &runs[*place]) else { return };
         let owner = owner(first);
@@ -160,7 +160,7 @@ impl Sampler {
         }
     }
 
-    /// Adds a run to the one that stands for its kind and minute.
+    /// Adds a run to the merged run of its kind and minute.
     fn count(&mut self, sums: &mut BTreeMap<String, RunRecord>, run: &RunRecord) {
         self.summed += 1;
         let minute = minute(run.started_at);
@@ -211,7 +211,7 @@ impl Sampler {
         }
     }
 
-    /// Forgets the minutes that are over. A call that ends later begins a run of its own for its minute.
+    /// Forgets past minutes. A call that ends later starts a new merged run for its minute.
     fn tidy_sums(&mut self) {
         let oldest = minute(OffsetDateTime::now_utc()) - 2;
         self.sums.retain(|key, _| key.minute >= oldest);
@@ -268,7 +268,7 @@ mod tests {
         RunSampling { function: rate(function), account: rate(account), refused: rate(refused) }
     }
 
-    /// Samples batches and answers with the runs that are kept and those that stand for several, added up by id.
+    /// Samples batches, and returns the individual runs and the merged runs, added up by id.
     fn sampled(options: RunSampling, batches: Vec<Vec<RunRecord>>) -> (Vec<RunRecord>, Vec<RunRecord>) {
         let (mut sampler, now) = (Sampler::new(options), Instant::now());
         let (mut kept, mut sums): (Vec<RunRecord>, BTreeMap<String, RunRecord>) = (Vec::new(), BTreeMap::new());

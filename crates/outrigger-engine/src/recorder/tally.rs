@@ -30,13 +30,13 @@ const REFUSED: Room = Room { each: 10, all: 10, callers: 10 };
 const CHANGES: Room = Room { each: 10, all: 200, callers: 1_000 };
 /// Correlation ids that are kept of calls that are alike.
 const CORRELATIONS: usize = 3;
-/// Groups of calls that may change something are written at once, so many; then ten a second. Whoever calls waits for them.
+/// The burst of groups of calls that may change something; after it, ten per second are written. Callers wait for them.
 const CHANGE_GROUPS: u64 = 1_200;
 const CHANGE_GROUPS_A_MINUTE: u64 = 600;
 /// How often counts are looked at that somebody waits for, and others.
 const CHANGE_PERIOD: Duration = Duration::from_millis(50);
 const PERIOD: Duration = Duration::from_secs(1);
-/// Groups of calls that only read are written at once, so many; then one each ten seconds.
+/// The burst of groups of read-only calls; after it, one is written every ten seconds.
 const READ_GROUPS: u64 = 60;
 const READ_GROUPS_A_MINUTE: u64 = 6;
 /// Who did what is in a group of several, and who found no room in one.
@@ -46,7 +46,7 @@ const BEGUN: &str = "begun";
 /// Of texts of a refusal or failure, which its caller may choose, in bytes.
 const LONGEST: usize = 256;
 
-/// What is counted and not written yet.
+/// Counts that are not written yet.
 #[derive(Debug)]
 pub(super) struct Tally {
     reads: Group,
@@ -73,7 +73,7 @@ struct Unsuccessful {
     since: Instant,
     alone: u32,
     rest: Group,
-    /// What decided, the first time.
+    /// The decision for the first one.
     decision: Option<String>,
 }
 
@@ -89,7 +89,7 @@ struct Room {
 /// Things that are alike, with their counts.
 #[derive(Debug, Default)]
 struct Group {
-    /// When the first and the last of them was.
+    /// The times of the first and the last one.
     span: Option<(OffsetDateTime, OffsetDateTime)>,
     /// By actor and key.
     callers: BTreeMap<(String, Option<String>), Kinds>,
@@ -189,7 +189,7 @@ impl Tally {
         }
     }
 
-    /// Counts a call that only read.
+    /// Counts a read-only call.
     pub(super) fn read(&mut self, run: &RunRecord, key: Option<String>) {
         let call = GroupedCall {
             actor: run.caller.clone(),
@@ -210,7 +210,7 @@ impl Tally {
         groups.entry(action).or_default().add(CHANGES, call, at);
     }
 
-    /// Whether a call that may change something is counted and not written.
+    /// Whether counts of calls that may change something are not written yet.
     pub(super) fn has_changes(&self) -> bool {
         !self.intents.is_empty() || !self.changes.is_empty()
     }
@@ -272,7 +272,7 @@ impl Tally {
         entries
     }
 
-    /// How soon to look at what is counted and not written; not at all where there is nothing.
+    /// The time until the next counts are due; none if there are none.
     pub(super) fn period(&self) -> Option<Duration> {
         let waits = !self.reads.is_empty() || self.unsuccessful.values().any(|alike| !alike.rest.is_empty());
         self.has_changes().then_some(CHANGE_PERIOD).or(waits.then_some(PERIOD))

@@ -8,24 +8,24 @@ use super::StoreError;
 use crate::audit::{AuditEntry, AuditRecord, Head, KeptRecord};
 use crate::correlation::CorrelationId;
 
-/// Keeps the audit log. There is no way to change a record, or to remove one that is a link of the chain; those that may be
-/// pruned go with [`super::Store::prune`].
+/// Stores the audit log. Records cannot be changed, and chained records cannot be removed; refusals are pruned by
+/// [`super::Store::prune`].
 #[async_trait]
 pub trait AuditStore: Send + Sync {
     /// Appends entries in their order, all or nothing, each chained to the one before; see [`crate::audit`]. Answers with
     /// the head of the chain afterwards. Other processes may append in between: the chain has one order, the one in
     /// which transactions were made.
     async fn audit_append(&self, entries: &[AuditEntry]) -> Result<Head, StoreError>;
-    /// Records that match, or are a group of which something matches, the newest first.
+    /// Records that match, or groups with a matching item, newest first.
     async fn audit_list(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError>;
     /// At most `limit` records behind this sequence number, or from the lowest on, the oldest first: for reading the chain from
     /// end to end. Each is held against what is kept beside it.
     async fn audit_read(&self, after: Option<u64>, limit: u32) -> Result<Vec<KeptRecord>, StoreError>;
-    /// The last link's place and hash.
+    /// The sequence and hash of the last chained record.
     async fn audit_head(&self) -> Result<Head, StoreError>;
 }
 
-/// Which records to list. All that is given must match, of the record itself or of one thing in a group.
+/// Which records to list. All given fields must match the record, or one item of a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
     /// Who, as the entry has it: `local`, `key ci-deploy`, `plugin pricing.quote`.

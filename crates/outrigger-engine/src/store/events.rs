@@ -18,8 +18,8 @@ pub trait EventStore: Send + Sync {
     async fn event_list(&self, filter: &EventFilter) -> Result<Vec<EventRecord>, StoreError>;
     /// The newest event.
     async fn event_head(&self) -> Result<Option<EventId>, StoreError>;
-    /// Drops events beyond what is to be kept, a few at a time, and never the newest one, behind which ids go on. Answers how
-    /// many.
+    /// Prunes events above the retention limits, a few at a time, and never the newest one, whose id the next one
+    /// follows. Returns their number.
     async fn event_prune(&self, keep: &Bound) -> Result<u64, StoreError>;
 }
 

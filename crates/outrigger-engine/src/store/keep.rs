@@ -1,10 +1,11 @@
-//! How much of what happened is kept, and whose.
+//! Retention limits, and fair shares of owners.
 
 use std::collections::BTreeMap;
 
 use time::OffsetDateTime;
 
-/// What is to be kept. What goes beyond it is dropped: of those that have the most, the oldest first.
+/// The retention limits of all kinds of records. Above them, the owners with the most records are pruned first, oldest
+/// records first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
     pub runs: Bound,
@@ -17,9 +18,8 @@ pub struct Keep {
     pub refusals: Bound,
 }
 
-/// Of one kind: what is not older, and of that no more than so many and so many bytes. Where there are more, everybody keeps
-/// their fair share: those with less than it keep all, and no share can be made smaller by others than it would be if all
-/// had as much as they like.
+/// The limits of one kind: minimum time, number and bytes. Above them, every owner keeps a fair share (max-min
+/// fairness): owners below their share lose nothing, and others cannot make a share smaller than an equal split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
     pub since: OffsetDateTime,
@@ -28,13 +28,13 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Everything from a moment on.
+    /// Everything since a time.
     #[must_use]
     pub const fn since(since: OffsetDateTime) -> Self {
         Self { since, most: u64::MAX, bytes: u64::MAX }
     }
 
-    /// The newest so many from a moment on.
+    /// The newest records since a time, up to a number.
     #[must_use]
     pub const fn newest(most: u64, since: OffsetDateTime) -> Self {
         Self { since, most, bytes: u64::MAX }
@@ -42,7 +42,7 @@ impl Bound {
 }
 
 impl Keep {
-    /// Everything from a moment on.
+    /// Everything since a time.
     #[must_use]
     pub const fn since(since: OffsetDateTime) -> Self {
         let bound = Bound::since(since);
@@ -68,13 +68,13 @@ impl Amount {
 /// Whose a record is: whom its room is charged to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner {
-    /// A plugin, a key, or another that causes records. Each has the same share of the whole.
+    /// A plugin, a key, or another cause of records. All accounts have equal shares of the total.
     pub account: String,
-    /// What tells apart the records of an account, such as who called. Each has the same share of the account's.
+    /// The source within the account, such as the caller. All sources have equal shares of the account.
     pub source: String,
 }
 
-/// What an account has of one kind of records.
+/// The usage of an account, for one kind of records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
     /// `runs`, `logs`, `events`, `refusals`, `jobs`, `requests` or `deliveries`.
@@ -82,12 +82,12 @@ pub struct Share {
     pub account: String,
     pub records: u64,
     pub bytes: u64,
-    /// Records that were dropped because there were too many, of all or of its own.
+    /// Records dropped because a retention limit was exceeded.
     pub dropped: u64,
 }
 
-/// How much each owner may keep of `most`, where they have the amounts given: nobody more than a fair share, as long as others
-/// want theirs. Answers in the order of the amounts.
+/// Divides `most` fairly among owners with the given amounts (max-min fairness). Returns shares in the order of the
+/// amounts.
 #[must_use]
 pub fn fair_shares(owned: &[(Owner, u64)], most: u64) -> Vec<u64> {
     let mut accounts: BTreeMap<&str, u64> = BTreeMap::new();
@@ -107,7 +107,7 @@ pub fn fair_shares(owned: &[(Owner, u64)], most: u64) -> Vec<u64> {
     shares
 }
 
-/// Cuts the largest of some amounts to one level, so that all of them together are no more than `most`.
+/// Caps the largest amounts at one level, so that their sum is at most `most`.
 fn level(amounts: &[u64], most: u64) -> Vec<u64> {
     let mut order: Vec<usize> = (0..amounts.len()).collect();
     order.sort_by_key(|at| amounts[*at]);

@@ -24,7 +24,7 @@ pub struct RequestRecord {
     /// A hash of what it says.
     pub body: [u8; 32],
     pub at: OffsetDateTime,
-    /// Whose share of what is kept it counts for: the id of a key, or `local`.
+    /// The owner: the id of a key, or `local`.
     pub owner: String,
     pub progress: RequestProgress,
 }

@@ -32,7 +32,7 @@ const OWN_HEADERS: [&str; 14] = [
     "via",
     "x-real-ip",
 ];
-/// Nor those that begin so: they frame the request, say where it comes from, or belong to proxies.
+/// Prefixes of headers that are refused too: they frame the request, state its origin, or belong to proxies.
 const OWN_PREFIXES: [&str; 3] = ["proxy-", "webhook-", "x-forwarded-"];
 
 fn invalid(message: impl Into<String>, hint: &str) -> Failure {

@@ -228,8 +228,8 @@ impl Engine {
         Ok(revived)
     }
 
-    /// Who has opened private networks to what is wanted: whoever wants it, where they may, or who did before where it goes to
-    /// the same place with the same headers. Nobody where it may reach no more than the operator's networks.
+    /// Who opens private networks to the webhook: the caller if they have the right, or the previous owner if URL and
+    /// headers are unchanged. Nobody if it may only reach the operator's networks.
     fn opened_by(
         &self,
         spec: &WebhookSpec,
@@ -243,9 +243,10 @@ impl Engine {
         let before = before.and_then(|present| present.opened_by.clone());
         match spec.opened_by.clone().or(before) {
             None if self.inner.post.networks().is_empty() => {
-                let message = "webhooks in private networks take the right `network_open`, which administrators have";
+                let message = "webhooks to private networks require the right `network_open`";
                 Err(Failure::new(Code::Forbidden, message).with_hint(
-                    "ask an administrator, or have the operator list networks: `outrigger serve --webhook-network`",
+                    "ask an administrator, or have the operator allow the network with `outrigger serve \
+                     --webhook-network`",
                 ))
             }
             opened_by => Ok(opened_by),

@@ -38,7 +38,7 @@ use crate::store::{Amount, Bound, ROW_BYTES};
 const PAGE: u32 = 200;
 /// How long to wait before a write that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// What is given up in one transaction.
+/// The number of deliveries that are abandoned in one transaction.
 const AT_ONCE: u32 = 1_000;
 /// When so many bytes of events, or of deliveries, were written, what goes beyond is dropped without waiting for its time.
 const WRITTEN_AT_MOST: u64 = 4 << 20;
@@ -60,7 +60,7 @@ pub struct WebhookOptions {
     pub drain: Duration,
     pub patience: Patience,
     pub keep: Keep,
-    /// Private networks that webhooks may reach, whoever made them.
+    /// Private networks that all webhooks may reach.
     pub networks: Arc<[Network]>,
     pub clock: Clock,
     pub chance: Chance,
@@ -73,7 +73,7 @@ pub struct Keep {
     pub events: u64,
     /// and bytes of them,
     pub events_bytes: u64,
-    /// and for how long. Where there are more, the plugins with the most give way.
+    /// and for how long. Above these limits, the plugins with the most events are pruned first.
     pub events_for: Duration,
     /// Deliveries that have ended, dead letters too, at most,
     pub deliveries: u64,
@@ -253,7 +253,7 @@ struct Worker {
     engine: Weak<Inner>,
     options: WebhookOptions,
     sender: Arc<dyn Sender>,
-    /// Whether who opened private networks still may.
+    /// Whether the key that opened private networks still has the right.
     callers: Arc<dyn Callers>,
     /// How far the log was gone through. The store knows of it where deliveries came of it.
     cursor: Option<EventId>,

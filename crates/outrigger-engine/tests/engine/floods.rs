@@ -143,7 +143,7 @@ async fn s06_writes_to_the_state_are_bounded() {
         }
     };
     assert_eq!(written, 10, "however small the state stays");
-    assert!(refused.message.contains("of state a minute"), "{}", refused.message);
+    assert!(refused.message.contains("of state writes per minute"), "{}", refused.message);
     assert_eq!(bench.engine.plugin_counters()[0].refused.state_writes, 1);
 }
 

@@ -1,5 +1,5 @@
-//! Who may change and read the files that Outrigger relies on. Another user who can write to the data directory, or to a
-//! folder above it, can put other packages, keys and grants in the place of ours; nothing else here would notice.
+//! Checks owner and mode of the files that Outrigger relies on. Another user who can write to the data directory, or to
+//! one of its parents, could replace packages, keys and grants undetected.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -10,24 +10,24 @@ use std::path::{Component, Path, PathBuf};
 
 use outrigger_api::{ApiError, Code};
 
-/// Links that are followed on the way to one file.
+/// The maximum number of symbolic links in a path.
 const LINKS: u32 = 40;
-/// Files that are looked at below one data directory.
+/// The maximum number of files that are checked in one data directory.
 const FILES: usize = 200_000;
 
-/// Something that is not as it must be.
+/// A problem with a file or folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     pub(crate) severity: Severity,
-    /// What is wrong with what.
+    /// The path and the problem.
     pub(crate) message: String,
-    /// The command that corrects it.
+    /// The command that fixes it.
     pub(crate) remedy: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Severity {
-    /// Nothing is done with it until it is corrected.
+    /// The directory is refused until it is fixed.
     Refused,
     Warning,
 }
@@ -37,22 +37,22 @@ pub(crate) enum Severity {
 pub(crate) enum Reading {
     /// Its owner alone.
     Owner,
-    /// Its owner and a group: keys that are given from outside, which other services may share.
+    /// Its owner and a group: key files from outside, which other services may share.
     Group,
-    /// It should be its owner alone, and nothing breaks where it is not.
+    /// Preferably only its owner; otherwise it is a warning.
     Preferably,
     Anybody,
 }
 
-/// Whether a symbolic link may be in a file's place.
+/// Whether the file may be a symbolic link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Links {
     Refused,
-    /// The administrator puts the file there, or a link to it.
+    /// Links are allowed: the administrator creates the file, or a link to it.
     Followed,
 }
 
-/// What lies directly in a data directory.
+/// The direct contents of a data directory.
 const PLACES: [(&str, Reading, Links); 15] = [
     ("outrigger.db", Reading::Preferably, Links::Refused),
     ("outrigger.db-wal", Reading::Preferably, Links::Refused),
@@ -71,10 +71,10 @@ const PLACES: [(&str, Reading, Links); 15] = [
     ("trust.toml", Reading::Anybody, Links::Followed),
 ];
 
-/// Folders of which everything is looked at by [`everything`].
+/// Folders that [`everything`] checks recursively.
 const TREES: [&str; 4] = ["packages", "cache", "staging", "uploads"];
 
-/// Looks at the folders above a data directory, at itself, and at what lies directly in it.
+/// Checks a data directory, its parents and its direct contents.
 pub(crate) fn places(root: &Path) -> Vec<Finding> {
     let user = User::own();
     let mut findings = user.way_to(root);
@@ -89,7 +89,7 @@ pub(crate) fn places(root: &Path) -> Vec<Finding> {
     findings
 }
 
-/// The same, and every file of the packages, the compiled code and the configuration.
+/// The same, and all files of packages, compiled code and configuration.
 pub(crate) fn everything(root: &Path) -> Vec<Finding> {
     let user = User::own();
     let mut findings = places(root);
@@ -99,7 +99,7 @@ pub(crate) fn everything(root: &Path) -> Vec<Finding> {
     }
     user.tree(&root.join("config"), Links::Followed, &mut left, &mut findings);
     if left == 0 {
-        let message = format!("{} has more than {FILES} files, and not all were looked at", root.display());
+        let message = format!("{} has more than {FILES} files; not all were checked", root.display());
         let remedy = format!("find {} -perm /022", root.display());
         findings.push(Finding { severity: Severity::Warning, message, remedy });
     }
@@ -108,13 +108,13 @@ pub(crate) fn everything(root: &Path) -> Vec<Finding> {
     findings
 }
 
-/// Looks at a file with a key that lies elsewhere, and at the folders above it.
+/// Checks a key file outside the data directory, and its parents.
 pub(crate) fn key_file(path: &Path) -> Vec<Finding> {
     let path = std::path::absolute(path).unwrap_or(path.to_owned());
     User::own().file(&path, Reading::Group, Links::Followed)
 }
 
-/// The error that says what to correct, where something has to be.
+/// The error with the commands that fix all refused findings, if any.
 pub(crate) fn refuse(findings: &[Finding]) -> Result<(), ApiError> {
     let refused: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Refused).collect();
     let Some(first) = refused.first() else { return Ok(()) };
@@ -142,7 +142,7 @@ impl User {
         owner == self.id || owner == 0
     }
 
-    /// Whether users other than the owner can write. Groups that hold one user alone, which have its number, are none.
+    /// Whether users other than the owner can write. A group with the user's own number counts as the user.
     fn is_writable_by_others(self, found: &Metadata) -> bool {
         let is_own_group = self.id != 0 && found.uid() == self.id && found.gid() == self.group && self.group == self.id;
         let group = if is_own_group { 0 } else { found.mode() & 0o020 };
@@ -155,11 +155,11 @@ impl User {
 
     fn owned_by_another(self, path: &Path, owner: u32) -> Finding {
         let shown = path.display();
-        let message = format!("{shown} belongs to the user {owner}, who can change it");
+        let message = format!("{shown} is owned by user {owner}, who can change it");
         Self::refused(message, format!("chown {} {shown}", self.id))
     }
 
-    /// A file or folder by itself.
+    /// Checks a single file or folder.
     fn judge(self, path: &Path, found: &Metadata, reading: Reading) -> Vec<Finding> {
         let shown = path.display();
         let mut findings = Vec::new();
@@ -186,7 +186,7 @@ impl User {
         findings
     }
 
-    /// A file that may be there, or a link to it.
+    /// Checks a file, or the target of a link, if it exists.
     fn file(self, path: &Path, reading: Reading, links: Links) -> Vec<Finding> {
         let Ok(found) = fs::symlink_metadata(path) else { return Vec::new() };
         if !found.is_symlink() {
@@ -208,13 +208,10 @@ impl User {
 
     fn link(self, path: &Path) -> Finding {
         let shown = path.display();
-        Self::refused(
-            format!("{shown} is a symbolic link, and must be the file or folder itself"),
-            format!("rm {shown}"),
-        )
+        Self::refused(format!("{shown} is a symbolic link; it must be a real file or folder"), format!("rm {shown}"))
     }
 
-    /// All below a folder.
+    /// Checks everything in a folder.
     fn tree(self, folder: &Path, links: Links, left: &mut usize, findings: &mut Vec<Finding>) {
         let Ok(entries) = fs::read_dir(folder) else { return };
         for entry in entries.flatten() {
@@ -230,7 +227,7 @@ impl User {
         }
     }
 
-    /// The folders that are gone through to get to a path, and the links among them.
+    /// Checks the parents of a path, including those of symbolic links in it.
     fn way_to(self, path: &Path) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut left: Vec<OsString> = parts(path);
@@ -265,19 +262,19 @@ impl User {
         findings
     }
 
-    /// A folder in which a name of ours is looked up: who can write to it can have the name mean something else. Where it is
-    /// sticky, only the owner of what has the name can, and that is judged apart.
+    /// Checks a parent folder: a user who can write to it can replace its entries. In a sticky folder only the owner of
+    /// an entry can, and the owner is checked separately.
     fn folder_above(self, folder: &Path) -> Option<Finding> {
         const STICKY: u32 = 0o1000;
         let found = fs::metadata(folder).ok()?;
         let shown = folder.display();
         if self.is_writable_by_others(&found) && found.mode() & STICKY == 0 {
-            let message = format!("{shown} can be changed by other users, and so can be replaced what is in it");
+            let message = format!("{shown} can be changed by other users, who can replace its contents");
             return Some(Self::refused(message, format!("chmod go-w {shown}")));
         }
         if !self.trusts(found.uid()) {
             let owner = found.uid();
-            let message = format!("{shown} belongs to the user {owner}, who can replace what is in it");
+            let message = format!("{shown} is owned by user {owner}, who can replace its contents");
             let remedy = format!("chown {} {shown}", self.id);
             return Some(Finding { severity: Severity::Warning, message, remedy });
         }

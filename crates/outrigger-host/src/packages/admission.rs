@@ -1,4 +1,4 @@
-//! Whether a package may be installed, as far as that shows in what was read of it.
+//! Checks whether a package may be installed.
 
 use outrigger_api::{ApiError, ApiResult, Code};
 use outrigger_contract::manifest::UnknownFunction;
@@ -6,18 +6,18 @@ use outrigger_contract::{Digest, Manifest, PluginName};
 use outrigger_engine::runtime::Inspection;
 use serde_json::{Value, json};
 
-/// Whoever approved of a package has approved of that very one, whatever it asks for: what was shown is what is installed.
+/// An approval holds for exactly the package that was shown.
 pub(super) fn check_unchanged(digest: &Digest, approved: Option<&str>) -> ApiResult<()> {
     match approved {
         Some(approved) if approved != digest.to_string() => Err(ApiError::new(
             Code::GrantRequired,
-            format!("{approved} was approved, but the package is {digest}: it changed meanwhile"),
+            format!("the package changed after its approval: {approved} was approved, it is now {digest}"),
         )),
         _ => Ok(()),
     }
 }
 
-/// A package that asks for more than was granted before needs the word of an administrator.
+/// A package that asks for more than was granted needs the approval of an administrator.
 pub(super) fn check_modest(plugin: &PluginName, widened: &[String]) -> ApiResult<()> {
     if widened.is_empty() {
         return Ok(());
@@ -25,17 +25,16 @@ pub(super) fn check_modest(plugin: &PluginName, widened: &[String]) -> ApiResult
     Err(ApiError::new(Code::GrantRequired, format!("the plugin `{plugin}` asks to {}", widened.join("; to "))))
 }
 
-/// Nobody grants more than the operator allows, whatever their rights.
+/// Nobody can approve limits above the operator's ceiling.
 pub(super) fn check_ceiling(plugin: &PluginName, above_ceiling: &[String]) -> ApiResult<()> {
     if above_ceiling.is_empty() {
         return Ok(());
     }
-    let message =
-        format!("the plugin `{plugin}` asks for more than this installation allows: {}", above_ceiling.join("; "));
+    let message = format!("the plugin `{plugin}` exceeds the operator's ceiling: {}", above_ceiling.join("; "));
     Err(ApiError::new(Code::AboveCeiling, message))
 }
 
-/// What the manifest says of a function that is not there holds for none.
+/// Refuses a manifest that names functions which the component does not export.
 pub(super) fn check_functions(manifest: &Manifest, inspection: &Inspection) -> ApiResult<()> {
     let unknown = manifest.unknown_functions(&inspection.graph);
     if unknown.is_empty() {

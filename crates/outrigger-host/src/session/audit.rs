@@ -31,10 +31,10 @@ impl Audit for Session {
     }
 }
 
-/// What reading the whole log has shown.
+/// The result of reading the whole log.
 #[derive(Debug)]
 pub(crate) struct AuditReading {
-    /// Where it ends.
+    /// Its head.
     pub(crate) head: Head,
     /// How many records there are.
     pub(crate) records: u64,

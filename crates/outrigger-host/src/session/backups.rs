@@ -11,9 +11,9 @@ use super::{Act, Session, Trace};
 use crate::backup;
 
 const HINT: &str =
-    "name a file without a folder: it goes to the folder of `outrigger serve --backups DIR`, where there is one";
+    "give a file name without a folder: the backup goes to the folder set by `outrigger serve --backups DIR`";
 
-/// Whether it is a single name, and leads nowhere.
+/// Whether it is a plain file name without a folder.
 fn is_name(path: &Path) -> bool {
     matches!(path.components().collect::<Vec<_>>()[..], [Component::Normal(_)])
 }
@@ -21,7 +21,7 @@ fn is_name(path: &Path) -> bool {
 #[async_trait]
 impl Backups for Session {
     async fn backup_create(&self, request: BackupRequest) -> ApiResult<BackupReport> {
-        // By a name alone it goes to the operator's folder; any other place on the disk is for who may use paths.
+        // A plain file name goes to the operator's folder; any other path requires the right `path_use`.
         let request = match (&self.host.backups, is_name(&request.path)) {
             (Some(folder), true) => BackupRequest { path: folder.join(&request.path), ..request },
             _ => {

@@ -44,10 +44,10 @@ impl Plugins for Session {
             let hidden = |what: &str, all: &mut Vec<String>| {
                 let count = all.len();
                 all.clear();
-                all.extend((count > 0).then(|| format!("{what}: {count}; the right `path_use` shows which")));
+                all.extend((count > 0).then(|| format!("{what}: {count}; seeing them requires the right `path_use`")));
             };
-            hidden("packages that are there more than once", &mut report.duplicates);
-            hidden("packages that cannot be read", &mut report.problems);
+            hidden("duplicate packages", &mut report.duplicates);
+            hidden("unreadable packages", &mut report.problems);
         }
         Ok(report)
     }
@@ -200,12 +200,15 @@ impl Plugins for Session {
 }
 
 impl Session {
-    /// Refuses a path of the server's disk to who may not use those, before anything is looked at: the answer is the same
-    /// whatever is there.
+    /// Refuses paths of the server's disk without the right `path_use`, before the disk is accessed: the answer does
+    /// not depend on what exists there.
     fn admit_source(&self, source: &PackageSource) -> ApiResult<()> {
         match source {
             PackageSource::Path(_) => self.require(Right::PATH_USE, "*").map_err(|error| {
-                error.with_hint("send the package to `POST /api/v1/packages`, as `outrigger plugin install` does with `--server`, or name one in the search paths")
+                error.with_hint(
+                    "upload the package to `POST /api/v1/packages`, as `outrigger plugin install` does \
+                    with `--server`, or name one in the search paths",
+                )
             }),
             PackageSource::Named { .. } | PackageSource::Package(_) => Ok(()),
         }
@@ -215,7 +218,7 @@ impl Session {
         self.may(Right::PATH_USE, "*")
     }
 
-    /// A path of the server's disk as the caller may see it: others see its last part.
+    /// A path of the server's disk as the caller may see it: without the right, only its last component.
     fn shown_path(&self, path: String) -> String {
         match path.rsplit('/').find(|part| !part.is_empty()) {
             Some(last) if path.starts_with('/') && !self.may_use_paths() => last.to_owned(),
@@ -260,7 +263,7 @@ impl Session {
         self.act(Act::new(Right::PLUGIN_MODIFY, name.as_str()), work).await
     }
 
-    /// Going back takes an approval where an update to that version would.
+    /// A rollback needs the same approval as an update to that version.
     async fn admit_rollback(&self, lock: &PackagesLock, name: &PluginName) -> ApiResult<()> {
         if !self.may(Right::PLUGIN_APPROVE, name.as_str()) {
             return inheritance::admit_rollback(&self.host.packages, lock, name, &self.caller()).await;
@@ -281,7 +284,7 @@ impl Session {
         given_up.iter().try_for_each(|guard| self.require(Right::HOOK_DELETE, guard.hook.as_str()))
     }
 
-    /// What it led to that a plugin was disabled or removed.
+    /// The effects of disabling or removing a plugin.
     fn stopped(&self, name: &PluginName) -> StopReport {
         let closed_hooks = self.host.engine.closed_by(name).into_iter().map(convert::closed_hook).collect();
         StopReport { closed_hooks }

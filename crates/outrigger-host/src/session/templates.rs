@@ -110,7 +110,7 @@ impl Session {
     }
 }
 
-/// A template that is sound.
+/// A valid template.
 async fn checked(template: Template) -> ApiResult<Template> {
     at_work(move || match check_template(&template) {
         Ok(()) => Ok(template),

@@ -1,4 +1,4 @@
-//! Packages that are sent here. The right is that of installing; one that was sent does nothing by itself.
+//! Uploaded packages. An upload requires the right to install, and has no effect until it is installed.
 
 use async_trait::async_trait;
 use outrigger_api::{ApiResult, PackageUpload, Packages, UploadedPackage};

@@ -183,7 +183,7 @@ impl Session {
         Ok(counts.into_iter().map(|(webhook, state, number)| ((webhook, state.as_str()), number)).collect())
     }
 
-    /// The caller, where they may open private networks to a webhook.
+    /// The caller, if they may open private networks to a webhook.
     fn opener(&self, name: &WebhookName) -> Option<Owner> {
         self.may(Right::NETWORK_OPEN, name.as_str()).then(|| self.as_owner())
     }
@@ -193,14 +193,15 @@ impl Session {
         Owner { name: caller.to_string(), key: caller.key().map(str::to_owned) }
     }
 
-    /// A delivery as the caller may see it. What answers in a private network, and how, is for who may open those: others
-    /// could ask it what is there.
+    /// A delivery as the caller may see it. Responses from private networks require the right to open them; otherwise a
+    /// caller could probe the network.
     fn delivery_info(&self, webhook: &WebhookRecord, delivery: DeliveryRecord) -> DeliveryInfo {
         let mut info = delivery_info(delivery);
         if webhook.allow_private_network && !self.may(Right::NETWORK_OPEN, webhook.name.as_str()) {
             info.status = None;
-            info.error =
-                info.error.map(|_| "the delivery failed; the reason is shown with the right `network_open`".to_owned());
+            info.error = info
+                .error
+                .map(|_| "the delivery failed; seeing the reason requires the right `network_open`".to_owned());
         }
         info
     }

@@ -74,13 +74,13 @@ async fn s01_an_update_through_a_link_of_the_host_needs_approval_and_shows_where
     let folder = format!("{link}/");
     bench.approved("worker", "1.0.0", &[(&folder, "write")]).await.expect("it is installed");
     let info = bench.platform.plugin_info(&"worker".parse().expect("a name")).await.expect("it is there");
-    assert!(info.granted[0].contains(&format!("which leads to {data}")), "{:?}", info.granted);
+    assert!(info.granted[0].contains(&format!("resolves to {data}")), "{:?}", info.granted);
     bench.unapproved("worker", "1.1.0", &[(&folder, "write")]).await.expect("it asks for nothing more");
     fs::remove_file(&link).expect("it was there");
     symlink(bench.real("srv/other"), &link).expect("a link");
     let error = bench.unapproved("worker", "1.2.0", &[(&folder, "write")]).await.expect_err("it leads elsewhere now");
     assert_eq!(error.code, Code::GrantRequired);
-    assert!(error.message.contains(&format!("which leads to {}", bench.real("srv/other/"))), "{}", error.message);
+    assert!(error.message.contains(&format!("resolves to {}", bench.real("srv/other/"))), "{}", error.message);
 }
 
 #[tokio::test]

@@ -109,13 +109,13 @@ pub fn refused<T: std::fmt::Debug>(outcome: Result<T, ApiError>, code: Code, par
 
 const RAISED: [(&str, &str); 8] = [
     ("[limits]\nmemory = \"256MiB\"\n", "use 256MiB of memory in each instance (default: 64MiB)"),
-    ("[limits]\ntimeout = \"1m\"\ncpu = \"1s\"\n", "take 1m for a call (default: 5s)"),
-    ("[limits]\ntimeout = \"1m\"\n", "compute for 1m in a call (default: 5s)"),
-    ("[limits]\noutput = \"32MiB\"\n", "answer with results of 32MiB (default: 4MiB)"),
+    ("[limits]\ntimeout = \"1m\"\ncpu = \"1s\"\n", "run for 1m in a call (default: 5s)"),
+    ("[limits]\ntimeout = \"1m\"\n", "use 1m of CPU time in a call (default: 5s)"),
+    ("[limits]\noutput = \"32MiB\"\n", "return results of 32MiB (default: 4MiB)"),
     ("[limits]\nconcurrency = 500\n", "run 500 calls at once (default: 16)"),
     ("[limits]\nlog-lines = 50000\n", "write 50000 log lines in a call (default: 1000)"),
     ("[limits]\nstate = \"512MiB\"\n", "keep 512MiB of state (default: 1MiB)"),
-    ("[functions.total]\ntimeout = \"2m\"\n", "take 2m for a call (default: 5s)"),
+    ("[functions.total]\ntimeout = \"2m\"\n", "run for 2m in a call (default: 5s)"),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -237,10 +237,10 @@ async fn s15_a_part_in_the_hooks_of_others_needs_approval() {
     shop(&yard).await;
     let closed = "on-error = \"fail-closed\"\n";
     for (number, (hook, more, sentence)) in [
-        ("shop.priced", "", "change or refuse what `shop.priced` carries (filter)"),
-        ("shop.priced", closed, "change or refuse what `shop.priced` carries (filter, fail-closed)"),
+        ("shop.priced", "", "change or refuse the payload of `shop.priced` (filter)"),
+        ("shop.priced", closed, "change or refuse the payload of `shop.priced` (filter, fail-closed)"),
         ("shop.stored", closed, "take part in `shop.stored` (action, fail-closed)"),
-        ("shop.sold", "", "observe what the event `shop.sold` carries"),
+        ("shop.sold", "", "receive the payload of `shop.sold` (event)"),
     ]
     .into_iter()
     .enumerate()
@@ -252,7 +252,7 @@ async fn s15_a_part_in_the_hooks_of_others_needs_approval() {
     }
     let package = subscribing(&yard, "2.0.0", "shop.priced", "");
     yard.granted(&package).await;
-    assert_eq!(yard.info().await.granted, ["change or refuse what `shop.priced` carries (filter)"]);
+    assert_eq!(yard.info().await.granted, ["change or refuse the payload of `shop.priced` (filter)"]);
     let payload = json!({"hook": "shop.priced", "payload": "\"x\""});
     assert_eq!(call(&yard.bench.platform, "shop.fire", payload).await.expect("it is fired"), json!("\"xa\""));
     // What can do more asks again; what can do as much does not.
@@ -356,7 +356,7 @@ async fn s14_another_makers_package_does_not_get_the_secrets() {
     yard.developer_installs(&yard.package("1.1.0", SECRET)).await.expect("that is no secret");
     configure(&yard, json!({"token": "tulip", "region": "eu"})).await;
     let package = yard.package("1.2.0", SECRET);
-    let part = "the secrets `token` of `subject`, and was not made by its maker: the package is not signed";
+    let part = "the secrets `token` of `subject`, but may be from another publisher: the package is not signed";
     refused(yard.developer_installs(&package).await, Code::GrantRequired, part);
     let report = inspect(&*yard.developer, &package).await;
     assert!(report.take_over.is_some_and(|sentence| sentence.contains(part)));
@@ -484,7 +484,7 @@ async fn s14_values_that_the_operator_keeps_for_a_name_are_not_for_anybody_who_t
         refused(
             yard.developer_installs(&package).await,
             Code::GrantRequired,
-            "values that files or variables of the host set",
+            "values set by the host's configuration files or environment variables",
         );
     }
     install(&*yard.bench.platform, &yard.package("1.0.0", SECRET)).await.expect("an administrator may");
@@ -559,7 +559,7 @@ async fn r01_whoever_stops_a_guard_is_told_what_is_closed() {
     let report = yard.developer.plugin_disable(&subject()).await.expect("a developer may");
     let [closed] = &report.closed_hooks[..] else { panic!("one is closed: {report:?}") };
     assert_eq!((closed.hook.as_str(), closed.reason.as_str()), ("shop.priced", "the plugin `subject` is disabled"));
-    assert!(closed.sentence().contains(&format!("`outrigger hook disable {}` lifts it", closed.subscription)));
+    assert!(closed.sentence().contains(&format!("`outrigger hook disable {}` opens it", closed.subscription)));
     assert_eq!(platform.hook_fetch(&hook).await.expect("it is there").closed_by, report.closed_hooks);
     let listed = platform.hook_list().await.expect("it lists");
     assert_eq!(listed.iter().filter(|hook| !hook.closed_by.is_empty()).count(), 1);

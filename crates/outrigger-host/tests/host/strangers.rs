@@ -120,7 +120,7 @@ async fn s24_by_name_a_package_is_seen_without_its_place() {
     assert_eq!(source, "found");
     let seen = developer.plugin_available().await.expect("it may");
     let text = serde_json::to_string(&seen).expect("JSON");
-    assert!(!text.contains(&root) && text.contains("cannot be read"), "{text}");
+    assert!(!text.contains(&root) && text.contains("unreadable packages"), "{text}");
     developer.plugin_install(InstallRequest::new(named("found"))).await.expect("it may");
     let details = developer.plugin_info(&"found".parse().expect("a name")).await.expect("it may");
     assert_eq!(details.source, "found");

@@ -1,11 +1,11 @@
-//! Texts of strangers: error values, names and messages that are long, or that would command a terminal.
+//! Untrusted text: error values, names and messages that are long, or that contain terminal escape sequences.
 
 use serde_json::json;
 
 use super::Attack;
 use super::wat::{LARGE, RESULT, TEXT, data, guest};
 
-/// What may stand in no text that people read: escape sequences, bidirectional overrides, line breaks, NUL.
+/// Characters that must not reach text for people: escape sequences, bidirectional overrides, line breaks, NUL.
 pub const CONTROLS: &str =
     "\u{1b}[31mroot#\u{1b}]0;owned\u{7}\u{202e}\u{2066}\u{200f}\u{9b}31m\r\nERROR forged line\u{0}\u{8}\u{7f}\u{feff}";
 

@@ -1,5 +1,5 @@
-//! A plugin that does its work beside the hostile ones. It counts in its state and announces what it counted, so that
-//! nothing of it can be lost unseen.
+//! An honest plugin that runs beside the hostile ones. It counts in its state and fires an event for each count, so
+//! that any loss is detected.
 
 use std::sync::Arc;
 

@@ -1,11 +1,11 @@
-//! A guest that does anything that it may with any names that it was told, in the order of a generator of random numbers:
-//! folders, links, renames, reads, writes, times. It keeps folders open over the changes that others make.
+//! A guest that runs random file operations on given names: folders, links, renames, reads, writes, times. It keeps
+//! folders open while others change them.
 
 use std::sync::Arc;
 
 use super::wat::guest;
 
-/// What each file of the canary tree begins with. A guest that reads it says so.
+/// The first bytes of each file of the canary tree. A guest that reads them reports it.
 pub const CANARY: &str = "CANARY";
 
 const HEAP: u32 = 1 << 20;

@@ -78,7 +78,7 @@ impl TemplateError {
                  has all keys"
                     .to_owned()
             }
-            Self::TooManySteps { .. } => "use fewer placeholders and conditions, or make two templates of it".to_owned(),
+            Self::TooManySteps { .. } => "use fewer placeholders and conditions, or split the template".to_owned(),
             Self::Package(error) => return error.hint(),
             Self::Folder { .. } => {
                 "beside its files, the folder has a `template.toml` with name, description, runtime and language"

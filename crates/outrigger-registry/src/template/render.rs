@@ -17,11 +17,10 @@ use super::error::TemplateError;
 pub(super) const STANDARD: [&str; 4] = ["name", "title", "description", "author"];
 /// How long the files made from a template may be, all together.
 pub(super) const MAX_OUTPUT: usize = 4 << 20;
-/// How long a text may be that a filter makes, in bytes. The longest value fits twice, which is what the costliest filter
-/// makes of it.
+/// The maximum output of a filter, in bytes: twice the maximum value, because the most expanding filter doubles it.
 pub(super) const MAX_TEXT: usize = 16 << 10;
-/// How many steps the files of a template may take to render, all together. A step handles at most one text, so this bounds
-/// the time whatever branches the values lead to.
+/// The maximum number of steps for rendering all files of a template. A step handles at most one text, so this limits
+/// the time for any branch.
 pub(super) const MAX_STEPS: u64 = 100_000;
 
 /// The files of a new plugin.
@@ -90,7 +89,7 @@ pub(super) fn environment() -> Environment<'static> {
     environment
 }
 
-/// What a filter makes of a text, where both are short: filters behind each other would double it each time.
+/// Applies a filter, if input and output are within the limit: chained filters would double the text each time.
 fn bounded(value: &Value, make: fn(&str) -> String) -> Result<String, Error> {
     let fault = |message: String| Error::new(ErrorKind::InvalidOperation, message);
     let text = match value.kind() {
@@ -105,7 +104,7 @@ fn bounded(value: &Value, make: fn(&str) -> String) -> Result<String, Error> {
     }
 }
 
-/// What a template may still use: bytes of output, and steps.
+/// The remaining output bytes and steps of a rendering.
 pub(super) struct Left {
     bytes: usize,
     steps: u64,
@@ -117,7 +116,7 @@ impl Default for Left {
     }
 }
 
-/// Renders one text with what is left, and takes what it used from that.
+/// Renders one text within the remaining limits, and deducts what it used.
 pub(super) fn render(
     environment: &Environment<'_>,
     path: &str,
@@ -152,7 +151,7 @@ pub(super) fn render(
 struct Bounded {
     bytes: Vec<u8>,
     left: usize,
-    /// Something did not fit.
+    /// Whether the output limit was exceeded.
     full: bool,
 }
 

@@ -93,7 +93,7 @@ fn end_of_raw(source: &str, from: usize) -> Option<usize> {
     loop {
         let start = at + source[at..].find("{%")? + 2;
         at = start;
-        // Only what follows at once is looked at: a search for `%}` from each `{%` takes the square of the length.
+        // Only the following characters are checked: searching for `%}` from each `{%` would take quadratic time.
         let text = source[start..].trim_start_matches(['-', '+']).trim_start();
         let Some(rest) = text.strip_prefix("endraw") else { continue };
         let rest = rest.trim_start().trim_start_matches(['-', '+']);

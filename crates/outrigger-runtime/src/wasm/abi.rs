@@ -41,7 +41,7 @@ pub enum AbiError {
     /// It is larger than may be copied out of the component.
     #[error("the result is larger than may be copied out of the plugin")]
     TooLarge,
-    /// The host may hold no more for the call.
+    /// The call reached its server memory limit.
     #[error(transparent)]
     Memory(Exceeded),
     /// It breaks the rules of the canonical ABI.

@@ -1,10 +1,10 @@
 //! Compiled code on disk, by digest and by what the engine would compile it to. Loading it maps the file, which takes a
 //! millisecond where compiling takes seconds.
 //!
-//! Compiled code is machine code: whoever can write it can run anything as this process. So the folder must be
-//! writable by its owner alone, and it is refused otherwise. A file that was cut short by a full disk or a
-//! crash is told by the checksum beside it, and compiled again. A component that took too much to compile is remembered here,
-//! too, and refused at once.
+//! Compiled code is machine code: whoever can write it can run anything as this process. So the folder must be writable
+//! by its owner alone, and it is refused otherwise. A file that was cut short by a full disk or a crash is told by the
+//! checksum beside it, and compiled again. A component that exceeded the compile limits is remembered here too, and
+//! refused at once.
 
 use std::collections::HashMap;
 use std::fs::{DirBuilder, DirEntry, File, OpenOptions};
@@ -34,13 +34,13 @@ const COMPILED_AT_ONCE: usize = 2;
 const SMALL_AT_ONCE: usize = 1;
 /// Components that are remembered for having taken too much.
 const MOST_REFUSED: usize = 500;
-/// Free space that is left to the database, in bytes.
+/// Free disk space that is left for the database, in bytes.
 const LEFT: u64 = 4 << 20;
 
 /// How components are compiled.
 #[derive(Clone, Debug)]
 pub(super) struct Compiling {
-    /// The program that compiles what is more than small.
+    /// The program that compiles larger components.
     pub(super) program: Option<PathBuf>,
     pub(super) layout: Layout,
     pub(super) limits: CompileLimits,
@@ -101,8 +101,8 @@ impl Cache {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The compiled component: from the cache, or compiled from the file at `path` and put there. That goes on where whoever asks
-    /// gives up, so that the next one finds it.
+    /// The compiled component: from the cache, or compiled from the file at `path` and stored there. Compiling
+    /// continues if the caller gives up, so that the next caller finds the result.
     pub(super) async fn component(
         &self,
         engine: &Engine,
@@ -124,8 +124,8 @@ impl Cache {
         tokio::spawn(work).await.unwrap_or_else(|error| Err(stopped(&error)))
     }
 
-    /// Removes what is compiled of a digest, for every version of the engine. That it took too much is remembered: it is the
-    /// same when it comes again.
+    /// Removes the compiled code of a digest, for every version of the engine. An exceeded limit stays remembered,
+    /// because the same component would exceed it again.
     pub(super) fn forget(&self, digest: &Digest) {
         let prefix = digest.hex();
         let Ok(entries) = std::fs::read_dir(&self.inner.folder) else { return };
@@ -194,9 +194,11 @@ impl Inner {
         let _permit = self.permits.acquire().await;
         if let Some(program) = &self.compiling.program {
             match self.compile_outside(engine, path, &component, program, &measure).await {
-                // The process could not be run, or its code not be used. What is not too large for that is compiled here.
+                // The compiler process could not be run, or its code could not be loaded. Smaller components are
+                // compiled here.
                 Err(fault) if matches!(fault.code, Code::Internal | Code::Io) => {
-                    tracing::warn!(path = %path.display(), %fault, "a component is compiled in this process");
+                    tracing::warn!(path = %path.display(), %fault, "the compiler process failed; compiling the \
+                        component in this process");
                 }
                 outcome => return outcome,
             }
@@ -209,7 +211,7 @@ impl Inner {
         in_background(move || reading().and_then(|(wasm, _)| compile(&engine, &path, &wasm))).await?
     }
 
-    /// Compiles in a process of its own.
+    /// Compiles in a child process.
     async fn compile_outside(
         &self,
         engine: &Engine,
@@ -233,7 +235,7 @@ impl Inner {
         let (engine, path) = (engine.clone(), path.to_owned());
         let loading = move || {
             let stored = compiled.and_then(|()| {
-                // As in `store`: the checksum is there first.
+                // As in `store`: the checksum is written first.
                 let stored = File::open(&temporary)
                     .and_then(checksum)
                     .and_then(|sum| replace(&checksum_path(&path), sum.as_bytes()))
@@ -245,9 +247,9 @@ impl Inner {
                 _ = std::fs::remove_file(&temporary);
                 return Err(fault);
             }
-            tracing::debug!(path = %path.display(), elapsed = ?started.elapsed(), "compiled in a process of its own");
+            tracing::debug!(path = %path.display(), elapsed = ?started.elapsed(), "compiled in a child process");
             load(&engine, &path).ok_or_else(|| {
-                RuntimeFault::new(Code::Internal, "code that was compiled in another process cannot be used".to_owned())
+                RuntimeFault::new(Code::Internal, "failed to load code from the compiler process".to_owned())
             })
         };
         in_background(loading).await?
@@ -257,7 +259,7 @@ impl Inner {
         self.folder.join(format!("{}-{:016x}.cwasm", digest.hex(), self.compatibility))
     }
 
-    /// Why a component is refused without another try: it took too much before, under the same limits.
+    /// Why a component is refused at once: it exceeded the same limits before.
     fn refused(&self, path: &Path) -> Option<RuntimeFault> {
         let text = std::fs::read_to_string(path.with_extension(REFUSED)).ok()?;
         let (limits, message) = text.split_once('\n')?;
@@ -267,17 +269,18 @@ impl Inner {
     fn remember(&self, path: &Path, message: &str) {
         self.forget_refused();
         if let Err(error) = replace(&path.with_extension(REFUSED), format!("{}\n{message}", self.limits()).as_bytes()) {
-            tracing::warn!(path = %path.display(), %error, "it could not be noted that a component takes too much to compile");
+            tracing::warn!(path = %path.display(), %error, "failed to record that a component exceeds the compile \
+                limits");
         }
     }
 
-    /// Under which limits something was refused. With others it is tried again.
+    /// The limits under which a component was refused. With other limits, it is compiled again.
     fn limits(&self) -> String {
         let Compiling { program, layout: _, limits: CompileLimits { cpu, memory } } = &self.compiling;
         format!("{} {} {memory}", program.is_some(), cpu.as_secs())
     }
 
-    /// Makes room for one more.
+    /// Removes the oldest entry if the limit is reached.
     fn forget_refused(&self) {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
         let refused = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().ends_with(REFUSED));
@@ -290,7 +293,7 @@ impl Inner {
     }
 }
 
-/// What files of components that took too much end in.
+/// The file extension of remembered components that exceeded the limits.
 const REFUSED: &str = "refused";
 /// What files that are being written end in.
 const TEMPORARY: &str = ".tmp";
@@ -375,7 +378,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     written
 }
 
-/// A new file beside another one, which it is to take the place of.
+/// A temporary file beside the file that it will replace.
 fn temporary(path: &Path) -> io::Result<(File, PathBuf)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);

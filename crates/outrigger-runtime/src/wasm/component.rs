@@ -105,20 +105,21 @@ pub(super) fn inspect(
     })
 }
 
-/// What an instance has at first must fit into its limit, or no call would ever run.
+/// The initial size of an instance must fit its limit, otherwise no call could ever run.
 fn check_fits(footprint: &Footprint, limits: &Limits) -> Result<(), String> {
     let Footprint { bytes, initial, .. } = *footprint;
     let needed = bytes.saturating_add(initial);
     match needed > limits.memory.as_u64() {
         true => Err(format!(
-            "an instance takes {needed} bytes from the start, in memories, tables and core instances; `[limits] memory` is {}",
+            "an instance needs {needed} bytes at start, for memories, tables and core instances; `[limits] memory` \
+             is {}",
             limits.memory
         )),
         false => Ok(()),
     }
 }
 
-/// Measures a component, and refuses one that no limit on time and memory would let be compiled.
+/// Measures a component, and refuses one that is too large to compile under any limit.
 pub(super) fn measure(wasm: &[u8]) -> Result<Measure, RuntimeFault> {
     let measured = Measure::of(wasm).and_then(|measure| measure.within(&measure::ANY).map(|()| measure));
     measured.map_err(|problem| RuntimeFault::new(Code::CompileLimit, format!("the component is too large: {problem}")))

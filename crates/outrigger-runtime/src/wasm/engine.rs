@@ -10,8 +10,8 @@ use super::slots::Counts;
 
 /// How often running code is interrupted: to let other calls run, and to check its limits.
 ///
-/// A call that computes for longer waits for its turn at each tick (see [`super::turns`]), and a short one waits for the rest of
-/// a tick at worst.
+/// A call that computes for longer waits for its turn at each tick (see [`super::turns`]). A short call waits at most
+/// for the rest of a tick.
 pub(super) const TICK: Duration = Duration::from_millis(2);
 
 /// Instances at once. A component has one linear memory, as a rule; those made from interpreters have two.
@@ -26,7 +26,7 @@ const CORE_INSTANCES: u32 = MEMORIES * INSTANCES_AT_MOST as u32;
 const LARGEST_MEMORY: usize = 1 << 32;
 /// What the tables of interpreters compiled to Wasm need, with room.
 pub(super) const TABLE_ELEMENTS: usize = 200_000;
-/// Of a table that is free again, what stays in memory. There is one for each core instance, and nobody is charged for it.
+/// The part of a freed table that stays in memory. There is one for each core instance, and it is not charged.
 const TABLE_KEPT_RESIDENT: usize = 4 << 10;
 const WASM_STACK: usize = 1 << 20;
 /// The stack that a call runs on: the one of the Wasm code, and what host functions need on top.
@@ -37,12 +37,12 @@ const KEPT_RESIDENT: usize = 256 << 10;
 /// Slots that keep their last contents mapped, in case the same plugin comes again.
 const WARM_SLOTS: u32 = 64;
 
-/// How memories lie in the address space, which compiled code depends on.
+/// The address space layout of memories, on which compiled code depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// Each has all that it can address reserved.
+    /// Each memory reserves its full address space.
     Reserved,
-    /// Each takes what it uses.
+    /// Each memory reserves only what it uses.
     Scarce,
 }
 
@@ -59,7 +59,7 @@ impl Layout {
     }
 }
 
-/// An engine that compiles for one of such a layout and runs nothing.
+/// An engine that only compiles, for this layout.
 pub(super) fn for_compiling(layout: Layout) -> wasmtime::Result<Engine> {
     match layout {
         Layout::Reserved => Engine::new(&base()),

@@ -13,7 +13,7 @@ use super::scope::Refusal;
 
 /// Functions of the plugin that are named where it trapped.
 const FRAMES_AT_MOST: usize = 6;
-/// What is shown of a function's name, in bytes.
+/// The maximum length of a function's name in messages, in bytes.
 const LONGEST_NAME: usize = 200;
 
 /// What the limits were, for messages.
@@ -47,12 +47,13 @@ pub(super) fn of_error(
     if let Some(I32Exit(status)) = error.downcast_ref() {
         return RuntimeFault::new(Code::Trapped, format!("{plugin} ended itself with exit status {status}"));
     }
-    // A plain text of wasmtime's, for the only limits that it counts itself.
+    // Wasmtime reports the limits that it counts itself only as text.
     if error.root_cause().to_string().starts_with("resource limit exceeded") {
         return RuntimeFault::new(
             Code::MemoryLimit,
             format!(
-                "{plugin} consists of more than an instance may: {INSTANCES_AT_MOST} core instances, {TABLES_AT_MOST} tables, \
+                "{plugin} exceeds the limits for one instance: {INSTANCES_AT_MOST} core instances, {TABLES_AT_MOST} \
+                 tables, \
                  {MEMORIES_AT_MOST} memories"
             ),
         );
@@ -96,8 +97,10 @@ fn of_stopped(plugin: &PluginName, stopped: Stopped, applied: &Applied) -> Runti
         Stopped::Cancelled => {
             RuntimeFault::new(Code::Cancelled, format!("the call was cancelled after {:.1?}", applied.took))
         }
-        // What was short has been told before.
-        Stopped::Memory => RuntimeFault::new(Code::HostMemoryLimit, format!("{plugin} holds too much in the host")),
+        // The exceeded limit was reported before.
+        Stopped::Memory => {
+            RuntimeFault::new(Code::HostMemoryLimit, format!("{plugin} reached its server memory limit"))
+        }
         Stopped::Cpu => RuntimeFault::new(
             Code::CpuLimit,
             format!(
@@ -166,7 +169,7 @@ fn frames(error: &wasmtime::Error) -> String {
     if names.is_empty() { String::new() } else { format!(", in {}", names.join(" ← ")) }
 }
 
-/// A name may be as long as a component is large.
+/// Truncates a name, which can be as long as the component.
 fn shortened(name: &str) -> &str {
     &name[..name.floor_char_boundary(LONGEST_NAME)]
 }

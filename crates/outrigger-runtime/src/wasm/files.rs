@@ -1,12 +1,12 @@
 //! Files, exactly as granted.
 //!
-//! Each granted path is opened once, when a revision is loaded ([`roots`]), and all else is reached from there by the
-//! kernel's own rules ([`beneath`]): nothing that a plugin links, renames or removes leads out. WASI knows preopened folders
-//! alone, and not a *single* file. So each plugin also gets the folder `/`, which does not exist: paths in it are
-//! compared with the grants ([`places`]), and lead to a granted file, to a granted folder, or nowhere. Whatever else a
-//! plugin reaches for is refused and noted.
+//! Each granted path is opened once, when a revision is loaded ([`roots`]). The kernel resolves all other paths beneath
+//! it ([`beneath`]), so links, renames and removals by a plugin cannot lead outside. WASI supports only preopened
+//! folders, not a *single* file. So each plugin also gets the virtual folder `/`: paths in it are compared with the
+//! grants ([`places`]) and lead to a granted file, to a granted folder, or nowhere. All other accesses are refused and
+//! recorded.
 //!
-//! System calls run on threads that are counted ([`work`]), because nothing can end one before its time.
+//! System calls run on a limited number of threads ([`work`]), because they cannot be interrupted.
 
 mod beneath;
 mod listing;
@@ -40,20 +40,20 @@ use places::Place;
 use roots::Roots;
 use work::{Handle, OpenFile, Work};
 
-/// The longest path that the kernel takes, in bytes.
+/// The maximum path length of the kernel, in bytes.
 const PATH_AT_MOST: usize = 4_096;
 
-/// What the instances of one revision share of files.
+/// The open files and limits that all instances of a revision share.
 #[derive(Debug)]
 pub(super) struct GrantedFiles {
     roots: Arc<Roots>,
     work: Arc<Work>,
-    /// An empty folder that stands for each folder that is not there to be seen.
+    /// An empty folder that stands for all virtual folders.
     nothing: Arc<File>,
 }
 
 impl GrantedFiles {
-    /// Opens what a revision was granted. Blocks.
+    /// Opens the granted paths of a revision. Blocks.
     pub(super) fn open(
         spec: &RevisionSpec,
         nothing: Arc<File>,
@@ -70,7 +70,7 @@ impl GrantedFiles {
     }
 }
 
-/// Finds out where granted paths lead, and pins the grants to that. Blocks.
+/// Resolves granted paths, and pins the grants to them. Blocks.
 pub(super) fn pin(
     permissions: &Permissions,
     plugin_writable: &[String],
@@ -79,7 +79,7 @@ pub(super) fn pin(
     Ok(resolve::pin(permissions, resolve::Surroundings { protected, plugin_writable })?)
 }
 
-/// What was granted, without the folders that a plugin has put another in the place of. Blocks.
+/// The granted paths, without folders that a plugin has replaced. Blocks.
 pub(super) fn still_there(granted: &Permissions, plugin_writable: &[String]) -> Permissions {
     roots::still_there(granted, plugin_writable)
 }
@@ -89,14 +89,14 @@ pub(super) struct Files<'a> {
     table: &'a mut ResourceTable,
     granted: &'a GrantedFiles,
     scope: &'a Scope,
-    /// Listings that are open.
+    /// Open directory listings.
     listings: &'a mut usize,
 }
 
-/// What a handle of a plugin stands for. In the table in the place of the descriptor of `wasmtime-wasi`.
+/// The target of a plugin's handle. Replaces the descriptor of `wasmtime-wasi` in the table.
 #[derive(Debug)]
 enum Node {
-    /// A folder that does not exist; what is in it follows from the grants. By its path, which is empty for the root.
+    /// A virtual folder, whose contents follow from the grants. By its path, which is empty for the root.
     Virtual(String),
     Folder(Folder),
     File(OpenedFile),
@@ -106,9 +106,9 @@ enum Node {
 struct Folder {
     file: Arc<File>,
     access: FileAccess,
-    /// The grant that it was reached by, by place.
+    /// The index of the grant through which it was reached.
     root: usize,
-    /// Nothing for the root itself, which stays open anyway.
+    /// None for a granted folder itself, which stays open anyway.
     _open: Option<Arc<OpenFile>>,
     is_root: bool,
 }
@@ -157,7 +157,7 @@ impl preopens::Host for Files<'_> {
                     let folder = Folder::root(file, root.access, index);
                     directories.push((self.push(Node::Folder(folder))?, shown.to_owned()));
                 }
-                // It is looked for again when a path leads to it.
+                // It is opened when a path first leads to it.
                 None => {
                     let message = format!("the granted folder {shown} could not be opened when the plugin was loaded");
                     self.scope.log(LogLevel::Warn, message, Vec::new());
@@ -172,7 +172,7 @@ impl preopens::Host for Files<'_> {
 enum Located {
     /// To a folder that exists, and a path below it.
     Real { folder: Folder, path: String, shown: String },
-    /// To a single file that was granted, by place.
+    /// A single granted file, by index.
     File(usize),
     /// To a folder that is only there because something in it was granted.
     Virtual(String),
@@ -187,7 +187,7 @@ impl Files<'_> {
         Ok(self.table.get(&Resource::<Node>::new_borrow(handle.rep()))?)
     }
 
-    /// A granted folder. As a rule it is open.
+    /// A granted folder, usually already open.
     async fn root(&mut self, index: usize) -> FsResult<Folder> {
         let granted = self.granted;
         let root = &granted.roots.folders[index];
@@ -241,7 +241,7 @@ impl Files<'_> {
         self.scope.refuse(format!("{doing} {path}"), places::remedy(path, doing));
     }
 
-    /// Refuses an operation that a place without a folder behind it cannot do.
+    /// Refuses an operation that a virtual folder does not support.
     fn refuse_at(&self, doing: &str, located: &Located) -> FsError {
         match located {
             Located::Real { shown, .. } => self.refuse(doing, shown),
@@ -251,7 +251,7 @@ impl Files<'_> {
         wasi::ErrorCode::Access.into()
     }
 
-    /// Notes when an operation was not permitted.
+    /// Records an operation that was not permitted.
     fn conclude<T>(&self, result: FsResult<T>, doing: &str, shown: &str) -> FsResult<T> {
         if let Err(error) = &result
             && let Some(wasi::ErrorCode::NotPermitted | wasi::ErrorCode::ReadOnly) = error.downcast_ref()
@@ -261,7 +261,7 @@ impl Files<'_> {
         result
     }
 
-    /// Makes an error of WASI of it. What is neither file nor folder is refused.
+    /// Converts it to a WASI error. Refuses everything except files and folders.
     fn open_error(&self, error: OpenError, shown: &str) -> FsError {
         match error {
             OpenError::Io(error) => error.into(),
@@ -272,10 +272,10 @@ impl Files<'_> {
         }
     }
 
-    /// Room for one more open file.
+    /// A permit for one more open file.
     fn room(&self) -> FsResult<OpenFile> {
         self.granted.work.open_file().ok_or_else(|| {
-            self.scope.log(LogLevel::Warn, "too many files are open at once".to_owned(), Vec::new());
+            self.scope.log(LogLevel::Warn, "too many open files".to_owned(), Vec::new());
             wasi::ErrorCode::InsufficientMemory.into()
         })
     }

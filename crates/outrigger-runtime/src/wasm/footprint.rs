@@ -1,5 +1,5 @@
-//! What an instance of a component takes from the start, read from the component: its core instances, tables and memories. A
-//! component of a kilobyte may instantiate one module a thousand times.
+//! The initial size of a component's instance, read from the component: core instances, tables and memories. A
+//! component of one kilobyte can instantiate a module a thousand times.
 
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, Encoding,
@@ -9,7 +9,7 @@ use wasmparser::{
 use super::engine::TABLE_ELEMENTS;
 use super::limits::{INSTANCES_AT_MOST, MEMORIES_AT_MOST, TABLE_ELEMENT, TABLES_AT_MOST};
 
-/// Bytes that the host needs for a core instance, and for what it consists of.
+/// The host's memory for a core instance and its parts, in bytes.
 const INSTANCE: u64 = 512;
 const FUNCTION: u64 = 32;
 const GLOBAL: u64 = 16;
@@ -18,7 +18,7 @@ const MEMORY: u64 = 96;
 const SEGMENT: u64 = 16;
 const PAGE: u64 = 64 << 10;
 
-/// What a module or a component takes for each instance of it.
+/// The initial size of each instance of a module or component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Footprint {
     pub(super) instances: u64,
@@ -26,7 +26,7 @@ pub(super) struct Footprint {
     pub(super) memories: u64,
     /// Bytes of the core instances.
     pub(super) bytes: u64,
-    /// Bytes of memories and tables as they are at first.
+    /// Initial bytes of memories and tables.
     pub(super) initial: u64,
     /// Elements of the largest table.
     largest_table: u64,
@@ -63,9 +63,8 @@ impl Footprint {
     /// Why no limit lets it be instantiated, if none does.
     pub(super) fn problem(&self) -> Option<String> {
         let beyond = |count: u64, most: usize| count > most as u64;
-        let problem = |what: &str, count: u64, most: usize| {
-            Some(format!("an instance of it has {count} {what}; at most {most} are run"))
-        };
+        let problem =
+            |what: &str, count: u64, most: usize| Some(format!("an instance has {count} {what}; the limit is {most}"));
         if beyond(self.instances, INSTANCES_AT_MOST) {
             return problem("core instances", self.instances, INSTANCES_AT_MOST);
         }
@@ -76,16 +75,13 @@ impl Footprint {
             return problem("memories", self.memories, MEMORIES_AT_MOST);
         }
         if beyond(self.largest_table, TABLE_ELEMENTS) {
-            return Some(format!(
-                "it has a table of {} elements; at most {TABLE_ELEMENTS} are given",
-                self.largest_table
-            ));
+            return Some(format!("it has a table of {} elements; the limit is {TABLE_ELEMENTS}", self.largest_table));
         }
         None
     }
 }
 
-/// A component that is being read: its index spaces, and what was instantiated so far.
+/// The reader's state: index spaces, and instances so far.
 #[derive(Debug, Default)]
 struct Level {
     modules: Space,
@@ -124,7 +120,7 @@ impl Level {
     }
 }
 
-/// Reads what an instance of a valid component takes.
+/// Computes the initial size of an instance of a valid component.
 pub(super) fn of(wasm: &[u8]) -> wasmparser::Result<Footprint> {
     let mut levels: Vec<Level> = Vec::new();
     let mut whole = Footprint::default();
@@ -232,7 +228,7 @@ fn section(levels: &mut [Level], payload: Payload<'_>) -> wasmparser::Result<()>
     Ok(())
 }
 
-/// An alias of a module or component of one that is further out; 0 further is the present one.
+/// An alias of a module or component of an enclosing component; 0 is the current one.
 fn alias_outer(level: &mut Level, outer: &[Level], kind: ComponentOuterAliasKind, count: u32, index: u32) {
     let found = |own: &Space, of: fn(&Level) -> &Space| {
         let from = match count as usize {

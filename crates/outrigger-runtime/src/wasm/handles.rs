@@ -1,5 +1,5 @@
-//! What the handles of an instance hold in the host: headers, requests, streams, sockets. A guest makes up to a thousand of them,
-//! and some hold texts of its own.
+//! The host's memory for the handles of an instance: headers, requests, streams, sockets. A guest can create up to a
+//! thousand, and some contain its own text.
 
 use std::any::Any;
 
@@ -10,14 +10,14 @@ use wasmtime_wasi_http::p2::bindings::http::types::{Method, Scheme};
 use wasmtime_wasi_http::p2::body::{HostIncomingBody, HostOutgoingBody};
 use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostIncomingResponse, HostOutgoingRequest};
 
-/// The largest set of headers that a plugin may make or be given, in bytes.
+/// The maximum size of a header set that a plugin creates or receives, in bytes.
 pub(super) const HEADERS_AT_MOST: usize = 64 << 10;
 
-/// What a handle takes.
+/// The size of a handle.
 const HANDLE: usize = 512;
-/// What a stream has read ahead, or has still to write.
+/// The buffer of a stream.
 pub(super) const BUFFER: usize = 64 << 10;
-/// What a connection takes on which a request was sent.
+/// The size of a connection after a request was sent.
 const CONNECTION: usize = HEADERS_AT_MOST + 2 * BUFFER;
 
 /// How many handles there are, and about how many bytes they hold. Sets of headers and buffers are taken to be as large as they

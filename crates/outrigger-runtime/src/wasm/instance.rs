@@ -28,7 +28,7 @@ const HOST_CALL_BYTES: usize = 16 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InstanceLimits {
     pub(super) memory: usize,
-    /// What the core instances take, known from the component.
+    /// The size of the core instances, computed from the component.
     pub(super) instances: usize,
     pub(super) output: usize,
     pub(super) log_lines: u32,

@@ -20,11 +20,11 @@ pub(super) enum Stopped {
     Cancelled,
     #[error("the call computed for too long")]
     Cpu,
-    #[error("the host holds too much for the call")]
+    #[error("the call reached its server memory limit")]
     Memory,
 }
 
-/// What an element of a table takes.
+/// The size of a table element.
 pub(super) const TABLE_ELEMENT: usize = size_of::<usize>();
 /// Core instances, tables and memories of one instance of a component. A component made by a language's tool chain consists of
 /// up to two dozen, most of which share one table and one memory. Memories are slots of the pool that all plugins share.
@@ -42,14 +42,14 @@ const HANDLES_KEPT_AT_MOST: usize = 2 << 20;
 pub(super) enum Shortage {
     /// Its own limit.
     Limit,
-    /// The bound of all its instances together, or of all plugins.
+    /// The limit of its plugin, or of all plugins.
     Account(Exceeded),
     /// The slots of the pool that it may have, or that there are.
     Slots,
 }
 
 impl Shortage {
-    /// Whether there may be enough once others have given theirs back.
+    /// Whether a later request may succeed, after others have released memory.
     pub(super) const fn may_pass(self) -> bool {
         match self {
             Self::Limit => false,
@@ -59,24 +59,24 @@ impl Shortage {
     }
 }
 
-/// Keeps memories, tables and instances of a component together within one limit, charges them to the plugin, and remembers
-/// when there was no more: a plugin that then fails in its own way has failed for want of memory.
+/// Limits the memories, tables and core instances of a component together, charges them to the plugin, and remembers
+/// refused requests: if the plugin then fails in another way, lack of memory is reported as the cause.
 #[derive(Debug)]
 pub(super) struct Memory {
     limit: usize,
     used: usize,
-    /// What was granted last, and is given back where it could not be allocated after all.
+    /// The last granted growth, released if the allocation fails.
     latest: usize,
     shortage: Option<Shortage>,
     charge: Charge,
-    /// What its handles hold in the host. It does not count against the limit.
+    /// The host's memory for its handles. It does not count against the limit.
     handles: Charge,
-    /// They hold more than they may: the call is ended.
+    /// Whether the handles exceeded the memory limit, which ends the call.
     overdrawn: bool,
 }
 
 impl Memory {
-    /// For an instance whose core instances take so many bytes.
+    /// For an instance whose core instances have this size.
     pub(super) fn new(limit: usize, instances: usize, account: &Account) -> Result<Self, Exceeded> {
         let charge = account.charge(STORE + instances)?;
         let handles = account.nothing();
@@ -93,7 +93,7 @@ impl Memory {
         self.used as u64
     }
 
-    /// What kept this call from getting memory that it asked for.
+    /// Why a memory request of this call was refused.
     pub(super) fn shortage(&self) -> Option<Shortage> {
         self.shortage
     }
@@ -148,7 +148,7 @@ impl Memory {
     }
 }
 
-/// Whether it is more than the type allows, so that it will not be allocated.
+/// Whether the growth exceeds the type's maximum, so that it will not be allocated.
 fn is_beyond(desired: usize, maximum: Option<usize>) -> bool {
     maximum.is_some_and(|maximum| desired > maximum)
 }
@@ -198,7 +198,7 @@ pub(super) struct Stopwatch {
     spent: AtomicU64,
     /// When the present turn began, in nanoseconds after `zero`.
     since: AtomicU64,
-    /// Whether the call computes for long, and its turn then.
+    /// Whether the call is long-running, and its turn.
     pub(super) turn: Turn,
 }
 

@@ -1,19 +1,18 @@
-//! What compiling a component will take, as far as it shows before: one pass over its bytes, without validating or keeping
-//! anything. Cranelift takes more than linear time and memory for functions with many blocks and locals, and cannot be
-//! interrupted.
+//! Estimates the cost of compiling a component: one pass over its bytes, without validation. Cranelift takes more than
+//! linear time and memory for functions with many blocks and locals, and cannot be interrupted.
 
 use wasmparser::{BlockType, CompositeInnerType, FunctionBody, Operator, Parser, Payload, RecGroup, TypeRef};
 
 use super::footprint;
 
-/// Types, imports, exports and the like of a component and of all that is in it.
+/// The maximum number of types, imports, exports and the like, in a component and everything nested in it.
 const MOST_ITEMS: u64 = 100_000;
-/// Modules and components in it.
+/// The number of nested modules and components.
 const MOST_PARTS: u64 = 1_000;
-/// Results of a block or function. Each branch carries them.
+/// The maximum number of results of a block or function. Each branch passes them.
 const MOST_RESULTS: usize = 100;
 
-/// What a component consists of.
+/// The measured size of a component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Measure {
     /// Bytes of all function bodies.
@@ -31,7 +30,7 @@ pub(super) struct Measure {
     types: u64,
     /// Types, imports, exports and the like.
     items: u64,
-    /// Modules and components in it.
+    /// The number of nested modules and components.
     parts: u64,
     /// What the adapters between its components take: how many there are, as the footprint has them, times the bytes of types.
     pub(super) adapters: u64,
@@ -66,7 +65,7 @@ impl Module {
     }
 }
 
-/// How large a component may be for a certain way to compile it.
+/// Size limits for one way of compiling.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     code: u64,
@@ -113,8 +112,8 @@ impl Measure {
     /// Measures a component.
     ///
     /// # Errors
-    /// It has too many parts for that to be done with little work. What is not WebAssembly is measured as far as it goes: it is
-    /// refused when it is validated.
+    /// It has too many parts to be measured cheaply. Invalid WebAssembly is measured up to the fault, and refused at
+    /// validation.
     pub(super) fn of(wasm: &[u8]) -> Result<Self, String> {
         let (mut measure, mut levels) = (Self::default(), Vec::new());
         for payload in Parser::new(0).parse_all(wasm) {
@@ -225,7 +224,7 @@ impl Measure {
         // What a branch to each block carries.
         let (mut labels, mut operands) = (vec![results], 0_u64);
         while !operators.eof() {
-            // What cannot be read is refused when it is validated.
+            // Unreadable code is refused at validation.
             let Ok(operator) = operators.read() else { break };
             let carried = |depth: u32| {
                 let place = labels.len().checked_sub(depth as usize + 1);
@@ -271,10 +270,10 @@ impl Measure {
         self.tangles = self.tangles.saturating_add(tangle);
     }
 
-    /// Whether it is within bounds.
+    /// Checks that it is within limits.
     ///
     /// # Errors
-    /// The first one that it is beyond.
+    /// The first limit that it exceeds.
     pub(super) fn within(&self, bounds: &Bounds) -> Result<(), String> {
         let Bounds { code, functions, largest, tangle, tangles, operands, adapters } = *bounds;
         let over = |what: &str, found: u64, limit: u64| Err(format!("{what} {found}; the limit is {limit}"));
@@ -317,16 +316,16 @@ mod tests {
             assert!(problem.contains(expected), "{problem}");
         };
         let loops = "(loop (br_if 0 (i32.eqz (local.get 0))))".repeat(2_000);
-        check(&format!("(func (param i32) (local {}) {loops})", "i64 ".repeat(3_000)), "blocks times locals of one");
+        check(&format!("(func (param i32) (local {}) {loops})", "i64 ".repeat(3_000)), "blocks and locals in one");
         let few = format!("(func (param i32) (local {}) {})", "i64 ".repeat(185), &loops[..loops.len() / 4]);
-        check(&few.repeat(12), "blocks times locals of all functions");
+        check(&few.repeat(12), "summed over all functions");
         check(&format!("(func {})", "(drop (i64.mul (i64.const 1) (i64.const 2)))".repeat(9_000)), "largest function");
-        check(&"(func)".repeat(6_000), "number of its functions");
+        check(&"(func)".repeat(6_000), "number of functions");
         let middle = format!("(func {})", "(drop (i64.mul (i64.const 1) (i64.const 2)))".repeat(3_000));
-        check(&middle.repeat(30), "bytes of its code");
+        check(&middle.repeat(30), "code size in bytes");
         let table = "(block (br_table 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 (local.get 0)))".repeat(1_000);
-        check(&format!("(func (param i32) (local {}) {table})", "i64 ".repeat(50)), "blocks times locals of one");
-        // What tool chains make of ordinary programs is small.
+        check(&format!("(func (param i32) (local {}) {table})", "i64 ".repeat(50)), "blocks and locals in one");
+        // Ordinary components made by tool chains are small.
         let hostile = Measure::of(&components::hostile()).expect("it can be measured");
         assert_eq!(hostile.within(&SMALL), Ok(()));
     }

@@ -321,7 +321,7 @@ impl LoadedRevision for Revision {
     }
 }
 
-/// What is said in a message of what a plugin says, in bytes.
+/// The maximum length of a plugin's text in a message, in bytes.
 const SAID_AT_MOST: usize = 400;
 
 /// What a plugin says may be long; a message is not the place for it.
@@ -332,7 +332,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// The beginning of a value as JSON, of which the rest is never written.
+/// The beginning of a value as JSON. The rest is never rendered.
 fn beginning(rendered: &Rendered<'_>) -> String {
     struct Beginning(Vec<u8>);
     impl std::io::Write for Beginning {
@@ -351,7 +351,7 @@ fn beginning(rendered: &Rendered<'_>) -> String {
         }
     }
     let mut text = Beginning(Vec::new());
-    // It ends early on purpose.
+    // Rendering stops early on purpose.
     let _ = serde_json::to_writer(&mut text, rendered);
     shortened(&String::from_utf8_lossy(&text.0))
 }

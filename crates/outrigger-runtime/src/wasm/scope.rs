@@ -7,13 +7,13 @@ use outrigger_contract::excerpt::{cut, excerpt};
 use outrigger_engine::runtime::{CallContext, HostServices, LogLevel, LogLine, Observed};
 use parking_lot::Mutex;
 
-/// The longest message of a log line, in bytes; and how long all its fields together may be, names and values.
+/// The maximum length of a log line's message, in bytes, and of all its fields together, names and values.
 pub(super) const LINE_AT_MOST: usize = 8 << 10;
-/// Bytes of all log lines of a call: so many for each line that it may write, within these bounds.
+/// The limit for all log lines of a call: this many bytes per allowed line, within these bounds.
 const LOG_PER_LINE: usize = 1 << 10;
 const LOG_AT_LEAST: usize = 256 << 10;
 const LOG_AT_MOST: usize = 2 << 20;
-/// The longest name that can be looked up.
+/// The maximum length of a name that is looked up.
 const NAME_AT_MOST: usize = 253;
 const FIELDS_AT_MOST: usize = 32;
 const REFUSALS_AT_MOST: usize = 8;
@@ -105,7 +105,7 @@ impl Scope {
 
     /// Notes something that was refused.
     pub(super) fn refuse(&self, what: impl Into<String>, remedy: Option<String>) {
-        // They hold names and paths of the plugin's own.
+        // They contain names and paths that the plugin chose.
         let refusal = Refusal { what: excerpt(what), remedy: remedy.map(excerpt) };
         if let Some(current) = &mut *self.current.lock()
             && current.refusals.len() < REFUSALS_AT_MOST
@@ -192,7 +192,8 @@ impl Current {
     }
 }
 
-/// Fields that are together as long as a message may be. What is beyond is cut, and how many were left out stands at the end.
+/// Limits the fields of a line to the maximum length of a message. The rest is truncated, with the number of omitted
+/// fields at the end.
 fn shortened(fields: Vec<(String, String)>) -> Vec<(String, String)> {
     let (given, mut left) = (fields.len(), LINE_AT_MOST);
     let mut kept = Vec::with_capacity(given.min(FIELDS_AT_MOST));

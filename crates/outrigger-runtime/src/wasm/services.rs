@@ -38,7 +38,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 const COPIES: usize = 3;
 
 impl State {
-    /// Charges to the call what this call of the host holds while it lasts.
+    /// Charges the memory of a host call to the call, while the host call runs.
     fn hold(&self, bytes: usize) -> wasmtime::Result<Charge> {
         Ok(self.call.account.charge(bytes)?)
     }

@@ -22,7 +22,7 @@ use super::{services, sockets, wasi};
 /// Handles of one instance: streams, files, sockets, requests. Each may be a descriptor of the host.
 const HANDLES_AT_MOST: usize = 1_024;
 
-/// Random bytes that are made in one call of the host.
+/// The maximum number of random bytes per host call.
 const RANDOM_AT_MOST: u64 = 4 << 20;
 
 /// What the instances of one revision share.
@@ -41,7 +41,7 @@ pub(super) struct State {
     pub(super) memory: Memory,
     pub(super) stopwatch: Arc<Stopwatch>,
     pub(super) table: ResourceTable,
-    /// Listings of folders that are open.
+    /// Open directory listings.
     pub(super) listings: usize,
     pub(super) call: Bounds,
     /// Where the time of the present call goes, if anybody wants to know.
@@ -60,7 +60,7 @@ pub(super) struct Bounds {
     pub(super) deadline: std::time::Instant,
     pub(super) cpu: std::time::Duration,
     pub(super) cancel: Cancellation,
-    /// What the host holds for the call is charged to it.
+    /// The memory account of the call.
     pub(super) account: Account,
 }
 

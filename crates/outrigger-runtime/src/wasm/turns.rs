@@ -1,11 +1,10 @@
-//! Turns: a call that computes for longer than a tick leaves the threads that serve connections, and takes turns with others of
-//! its kind.
+//! Turns: calls that compute for longer than a tick leave the threads that serve connections, and take turns.
 //!
-//! The threads that run plugins also serve connections. A call that is soon done is run there: to hand it to another thread would
-//! take longer than most calls do. One that is not would hold up what waits in the queue of its thread, and fifty of them would
-//! hold it up fifty times. So from its second tick on a call is run in the place of its thread ([`in_place`]), whose queue goes to
-//! another thread meanwhile; and at most as many calls as there are processors have a turn, the others wait here in the order
-//! in which they came. A call has its turn only while it is polled: one that waits in a host call holds up nobody.
+//! The threads that run plugins also serve connections. Short calls run there, because handing a call to another thread
+//! takes longer than most calls do. A long call would delay the queue of its thread, and fifty long calls would delay
+//! it fifty times. So from its second tick on, a call runs in place ([`in_place`]) while the queue of its thread moves
+//! to another thread. At most as many calls as there are processors have a turn; the others wait in order of arrival. A
+//! call has its turn only while it is polled: a call that waits in a host call delays nobody.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +20,7 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Whether a call computes for long, and its turn while it has one.
+/// Whether a call is long-running, and its turn while it has one.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     long: AtomicBool,
@@ -34,16 +33,16 @@ impl Turn {
         self.long.store(false, Ordering::Relaxed);
     }
 
-    /// Waits for a turn. The one before has ended by then: it ends when the call is no longer polled.
+    /// Waits for a turn. The previous turn has already ended, because a turn ends when the call is no longer polled.
     pub(super) async fn wait(&self) {
         self.long.store(true, Ordering::Relaxed);
-        // Timers and other tasks first.
+        // Let timers and other tasks run first.
         tokio::task::yield_now().await;
         let permit = TURNS.acquire().await.ok();
         *self.permit.lock() = permit;
     }
 
-    /// Polls the call, in the way that is right for it, and ends its turn.
+    /// Polls the call, in place if it is long-running, and ends its turn.
     pub(super) fn poll<T>(&self, poll: impl FnOnce() -> T) -> T {
         if !self.long.load(Ordering::Relaxed) {
             return poll();
@@ -54,7 +53,7 @@ impl Turn {
     }
 }
 
-/// Does something that takes long on this thread, while another one takes over what waits for it.
+/// Runs long work on this thread, while another thread takes over its queue.
 fn in_place<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),

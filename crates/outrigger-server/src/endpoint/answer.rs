@@ -62,7 +62,7 @@ impl Answered {
         }
     }
 
-    /// `held` is what is counted until it is sent, and how long that may take.
+    /// `held` is the share that is held until the response is sent, and the time limit for sending.
     pub fn into_response(self, correlation: Ulid, held: Option<(Share, Duration)>) -> Response {
         let Self { status, media, body, etag, location, retry_after, content_policy, live, replayed } = self;
         let body = match (&live, held) {
@@ -108,7 +108,7 @@ impl Answered {
     }
 }
 
-/// JSON in which whatever would mislead its reader is escaped: people read answers in terminals too.
+/// JSON with escaped control and invisible characters, because people read responses in terminals too.
 pub fn safe(json: Vec<u8>) -> Vec<u8> {
     if json.iter().all(|byte| *byte < 0x7f) {
         return json;

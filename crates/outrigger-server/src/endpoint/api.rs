@@ -46,9 +46,10 @@ pub enum Parting {
 pub struct Manner {
     pub route: &'static str,
     pub parting: Parting,
-    /// The right that is asked before the body is read.
+    /// The right that is checked before the body is read.
     pub right: Option<&'static str>,
-    /// The parameter of the path that names what the right is asked over; without one, any part of the right will do.
+    /// The path parameter with the name over which the right is checked; without one, the right over any name is
+    /// enough.
     pub over: Option<&'static str>,
 }
 

@@ -35,8 +35,8 @@ pub trait Payload: Sized + Send + 'static {
     /// It is handed on while it arrives. Then it cannot be told beforehand whether it was sent before.
     const STREAMED: bool = false;
 
-    /// Takes it in, counted in `held` before it is in memory. Answers with the bytes too, by which a request is known that is
-    /// sent again.
+    /// Reads the body, counted in `held` before it is in memory. Also returns the bytes, which identify a repeated
+    /// request.
     fn receive(
         headers: &HeaderMap,
         body: Body,
@@ -194,7 +194,7 @@ pub async fn path<P: DeserializeOwned + Send + 'static>(parts: &mut Parts) -> Ap
     }
 }
 
-/// A parameter in the path as it was sent, its escapes undone.
+/// A path parameter, percent-decoded.
 pub async fn raw_path(parts: &mut Parts, name: &str) -> Option<String> {
     let parameters = parts.extract::<RawPathParams>().await.ok()?;
     parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())

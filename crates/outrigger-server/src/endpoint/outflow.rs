@@ -1,5 +1,5 @@
-//! An answer on its way out: sent in pieces, so that what a client has not taken yet is counted for its key, and no client
-//! takes a long answer at its own slow pace for ever.
+//! Sends a response in pieces, so that unread bytes count for the client's key, and a slow client cannot keep a long
+//! response forever.
 
 use std::io;
 use std::pin::Pin;
@@ -18,19 +18,20 @@ pub const SHORT: usize = 64 << 10;
 /// How much is handed to the connection at once. What it has is no longer counted.
 const PIECE: usize = 32 << 10;
 
-/// A long answer.
+/// A long response.
 #[derive(Debug)]
 pub struct Outflow {
     rest: Bytes,
     sent: u64,
-    /// When the first piece was taken.
+    /// When the client read the first piece.
     started: Option<Instant>,
     patience: Duration,
     _share: Share,
 }
 
 impl Outflow {
-    /// `patience` is how long any answer may take; a longer one has more time if it is taken at [`SLOWEST`].
+    /// `patience` is the minimum time for any response; a longer one has more time if the client reads at least at
+    /// [`SLOWEST`].
     pub fn body(bytes: Bytes, share: Share, patience: Duration) -> Body {
         Body::new(Self { rest: bytes, sent: 0, started: None, patience, _share: share })
     }
@@ -46,7 +47,10 @@ impl HttpBody for Outflow {
         }
         let elapsed = self.started.get_or_insert_with(Instant::now).elapsed();
         if elapsed > self.patience + Duration::from_secs(self.sent / SLOWEST) {
-            return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer is taken too slowly"))));
+            return Poll::Ready(Some(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client reads the response too slowly",
+            ))));
         }
         let length = self.rest.len().min(PIECE);
         let piece = self.rest.split_to(length);
@@ -63,7 +67,7 @@ impl HttpBody for Outflow {
     }
 }
 
-/// A body that holds a share until it ends or its client leaves.
+/// A body that holds a share until it ends or its client disconnects.
 #[derive(Debug)]
 pub struct Holding {
     body: Body,

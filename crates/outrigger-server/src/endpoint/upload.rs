@@ -25,7 +25,7 @@ impl Payload for Upload {
     const MEDIA: &'static [&'static str] = &[ArchiveKind::Zip.media(), ArchiveKind::TarGz.media()];
     const STREAMED: bool = true;
 
-    /// It goes to the disk as it arrives; how much of it may be there is for the platform to bound.
+    /// Written to disk as it arrives; the platform limits the size of all uploads.
     async fn receive(headers: &HeaderMap, body: Body, limits: BodyLimits, _: &mut Share) -> ApiResult<(Self, Bytes)> {
         // Made first: where the headers are refused, it goes on being read for a moment.
         let content = Box::pin(body::stream(body, limits));

@@ -21,10 +21,10 @@ pub trait Who: Sized + Send + 'static {
     /// Lets them in, or not.
     fn enter(app: &Arc<App>, parts: &Parts, visit: Visit) -> impl Future<Output = ApiResult<Self>> + Send;
 
-    /// Asks for a right before the body is read, over a name or over anything.
+    /// Checks a right before the body is read, over a name or over anything.
     fn admit(&self, right: &str, name: Option<&str>) -> ApiResult<()>;
 
-    /// For whom bodies and answers are counted; nobody where they need no bound.
+    /// The holder for whom bodies and responses are counted; none without a limit.
     fn holder(&self) -> Option<Holder>;
 }
 
@@ -34,7 +34,7 @@ pub struct Caller {
     pub app: Arc<App>,
     pub platform: Arc<dyn Platform>,
     pub correlation: Ulid,
-    /// None for the administrator at the socket.
+    /// The key; none for the administrator at the socket.
     holder: Option<Holder>,
 }
 
@@ -69,7 +69,7 @@ impl Who for Caller {
     }
 }
 
-/// What cannot be read as a key is a wrong key, and counted as one.
+/// A malformed key counts as a wrong key.
 async fn refuse_unreadable(app: &App, wrong: ApiError, visit: Visit) -> ApiError {
     match app.door.enter("", visit).await {
         Err(limited) if limited.code == Code::RateLimited => limited,
@@ -100,14 +100,14 @@ impl Who for Visitor {
         Ok(())
     }
 
-    /// What anybody may see is small, or there only once.
+    /// Public responses are small, or held in memory only once.
     fn holder(&self) -> Option<Holder> {
         None
     }
 }
 
-/// The parameter of a path that names what a right is asked over, where it does. A plugin's name is that for most rights
-/// over plugins; a function's for those over functions; and so on.
+/// The path parameter with the name over which a right is checked, if any: a plugin's name for most rights over
+/// plugins, a function's name for rights over functions, and so on.
 pub fn named(right: &str, path: &str) -> Option<&'static str> {
     let over = match right.split('_').next()? {
         "plugin" | "configuration" => "plugin_id",

@@ -111,7 +111,7 @@ fn health_lines(text: &mut String, health: &[PluginHealthMetrics]) {
     }
 }
 
-/// Names of owners are those of plugins and keys, and have nothing in them that would have to be escaped.
+/// Names of owners are names of plugins and keys, and need no escaping.
 fn kept_lines(text: &mut String, kept: &[KeptRecords]) {
     type Value = fn(&KeptRecords) -> u64;
     let measures: [(_, _, Value); 3] = [

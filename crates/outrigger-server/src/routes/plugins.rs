@@ -45,8 +45,9 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Remove a plugin")
         .describe(
-            "Its configuration and state go with it. Its fail-closed subscriptions to hooks of others stay: `closed_hooks` \
-             names the hooks that refuse everything until these subscriptions are switched off or ended.",
+            "Its configuration and state are deleted too. Its fail-closed subscriptions to hooks of others stay: \
+             `closed_hooks` \
+             names the hooks that refuse everything until these subscriptions are disabled or removed.",
         )
         .right("plugin_delete")
         .fails(LIFECYCLE);
@@ -58,7 +59,10 @@ pub fn routes(api: &mut Api) {
     api.post("/api/v1/plugins/{plugin_id}/disable", "plugin_disable", disable)
         .tag(TAG)
         .summary("Stop a plugin taking calls")
-        .describe("`closed_hooks` names the hooks that refuse everything now, because the plugin guards them.")
+        .describe(
+            "`closed_hooks` names the hooks that now refuse everything, because the plugin is a fail-closed \
+            subscriber.",
+        )
         .right("plugin_modify")
         .fails(LIFECYCLE);
     api.post("/api/v1/plugins/{plugin_id}/reload", "plugin_reload", reload)
@@ -280,7 +284,7 @@ struct BulkOutcome {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Problem>,
-    /// Hooks that refuse everything now, because the plugin guards them.
+    /// Hooks that now refuse everything, because the plugin is a fail-closed subscriber.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     closed_hooks: Vec<ClosedHook>,
 }

@@ -25,12 +25,12 @@ pub struct Model {
     pub correlation: String,
     pub hash: Vec<u8>,
     pub text: String,
-    /// As [`Model::at`]; of a group, when the last of it was.
+    /// Like [`Model::at`]; for a group, the time of its last item.
     pub until: i64,
     pub code: Option<String>,
-    /// Whose share a refusal counts for; 0 for a link of the chain, which is never dropped.
+    /// The owner of a refusal; 0 for a chained record, which is never pruned.
     pub owner: i64,
-    /// What it counts for.
+    /// Its size, in bytes.
     pub size: i64,
 }
 
@@ -62,13 +62,13 @@ impl ActiveModel {
     }
 }
 
-/// The bytes that a record takes, with what is kept beside it.
+/// The size of a record with its additional columns and parts, in bytes.
 pub(crate) fn size(text: &str) -> u64 {
     ROW_BYTES + 2 * text.len() as u64
 }
 
 impl Model {
-    /// The record, held against what is kept beside it, and against the parts of it that are.
+    /// The record, after comparing it with its additional columns and parts.
     pub(crate) fn held(self, mut parts: Vec<Part>) -> Result<KeptRecord, StoreError> {
         let Self {
             sequence,

@@ -1,4 +1,4 @@
-//! What is in a group of the audit log, as lists are narrowed by it. It goes with its record.
+//! The items of a group in the audit log, for filters. They are deleted with their record.
 
 use outrigger_contract::Code;
 use outrigger_engine::audit::{AuditEntry, Part};
@@ -14,7 +14,7 @@ use crate::entities::run::to_code;
 pub struct Model {
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// That of the record.
+    /// The sequence of the record.
     pub sequence: i64,
     pub at: i64,
     pub until: i64,
@@ -34,7 +34,7 @@ pub enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 impl ActiveModel {
-    /// The rows of an entry in its place.
+    /// The rows for the items of an entry.
     pub(crate) fn of(entry: &AuditEntry, sequence: u64) -> impl Iterator<Item = Self> {
         let (at, until) = (columns::from_time(entry.at), columns::from_time(entry.until.unwrap_or(entry.at)));
         entry.parts().into_iter().map(move |part| {

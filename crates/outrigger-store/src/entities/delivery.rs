@@ -24,7 +24,7 @@ pub struct Model {
     pub created_at: i64,
     pub ended_at: Option<i64>,
     pub body: String,
-    /// Whose share it counts for, and what it counts for.
+    /// Its owner, and its size in bytes.
     pub owner: i64,
     pub size: i64,
 }
@@ -35,7 +35,7 @@ pub enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 impl ActiveModel {
-    /// The row of a delivery. Whose it is, is written with the first.
+    /// The row of a delivery. Its owner is set when it is inserted.
     pub(crate) fn of(record: &DeliveryRecord) -> Self {
         let DeliveryRecord {
             id,

@@ -19,7 +19,7 @@ pub struct Model {
     pub correlation: String,
     /// JSON.
     pub payload: String,
-    /// Whose share it counts for, and what it counts for.
+    /// Its owner, and its size in bytes.
     pub owner: i64,
     pub size: i64,
 }

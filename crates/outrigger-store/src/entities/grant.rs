@@ -13,7 +13,7 @@ pub struct Model {
     pub digest: String,
     pub granted_by: String,
     pub granted_at: i64,
-    /// JSON of all that was granted, limits and hooks too.
+    /// The whole grant as JSON, including limits and hooks.
     pub permissions: String,
 }
 

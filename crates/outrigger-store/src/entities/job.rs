@@ -24,7 +24,7 @@ pub struct Model {
     pub job: String,
     /// None where it has not ended.
     pub ended_at: Option<i64>,
-    /// Whose share it counts for, and what it counts for.
+    /// Its owner, and its size in bytes.
     pub owner: i64,
     pub size: i64,
 }
@@ -35,7 +35,7 @@ pub enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 impl ActiveModel {
-    /// The row of a job, in this generation. Whose it is, is written with the first.
+    /// The row of a job, in this generation. Its owner is set when it is inserted.
     pub(crate) fn of(record: &JobRecord, generation: u64) -> Result<Self, StoreError> {
         let what = format_args!("the job {}", record.id);
         let job = columns::from_document(what, record)?;

@@ -24,7 +24,7 @@ pub struct Model {
     pub message_folded: Option<String>,
     /// JSON: a list of pairs.
     pub fields: String,
-    /// Whose share it counts for, and what it counts for.
+    /// Its owner, and its size in bytes.
     pub owner: i64,
     pub size: i64,
 }

@@ -18,7 +18,7 @@ pub struct Model {
     /// 0 or 1.
     pub ended: i64,
     pub answer: Option<Vec<u8>>,
-    /// Whose share it counts for, and what it counts for.
+    /// Its owner, and its size in bytes.
     pub owner: i64,
     pub size: i64,
 }
@@ -48,13 +48,13 @@ impl ActiveModel {
     }
 }
 
-/// The bytes that a request takes with its answer.
+/// The size of a request with its answer, in bytes.
 pub(crate) fn size(answer: Option<&[u8]>) -> u64 {
     ROW_BYTES + answer.map_or(0, <[u8]>::len) as u64
 }
 
 impl Model {
-    /// The record; who sent it comes from elsewhere.
+    /// The record; the sender is passed separately.
     pub(crate) fn record(self, owner: String) -> Result<RequestRecord, StoreError> {
         let Self { place, body, at, ended, answer, owner: _, size: _ } = self;
         let what = "a request";

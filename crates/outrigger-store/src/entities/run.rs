@@ -25,12 +25,12 @@ pub struct Model {
     pub message: Option<String>,
     /// See [`columns::folded`].
     pub message_folded: Option<String>,
-    /// Whose share it counts for, and what it counts for.
+    /// Its owner, and its size in bytes.
     pub owner: i64,
     pub size: i64,
-    /// How many calls it stands for.
+    /// How many calls the run counts.
     pub calls: i64,
-    /// Of several, the longest; none for one.
+    /// The maximum duration of a merged run; none for a single call.
     pub max_us: Option<i64>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) const SHARED: [&str; 11] = [
     "size",
 ];
 
-/// The columns that only a run has that stands for several; for one, the database knows what they are.
+/// The columns of merged runs; single runs use the database defaults.
 pub(crate) const OF_SEVERAL: [&str; 2] = ["calls", "max_us"];
 
 /// The columns in which every run differs from every other.
@@ -121,7 +121,7 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// In the order of [`OF_SEVERAL`].
+/// The values in the order of [`OF_SEVERAL`].
 pub(crate) fn several_values(record: &RunRecord) -> [Value; OF_SEVERAL.len()] {
     let max_us = record.sum.map(|sum| columns::from_count(sum.max_us));
     [columns::from_count(record.calls()).into(), max_us.into()]

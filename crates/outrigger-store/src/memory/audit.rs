@@ -35,7 +35,7 @@ impl Log {
         Ok(head)
     }
 
-    /// Drops refusals beyond what is to be kept, but never the newest record, behind which numbers go on.
+    /// Prunes refusals above the retention limits, but never the newest record, whose sequence the next one follows.
     pub(super) fn prune(&mut self, bound: &Bound) -> usize {
         let newest = self.records.last().map(|(_, record)| record.sequence);
         let refusals = self.records.iter().filter(|(entry, _)| entry.prunable).map(|(entry, record)| {

@@ -1,5 +1,5 @@
-//! Whose records are: everybody who causes them has a share of what is kept. Runs that stand for several calls. Groups of the
-//! audit log are found by what is in them, and refusals may go.
+//! Owners of records for fair retention, merged runs, and items of audit log groups for filters. Refusals can be
+//! pruned.
 
 use sea_orm::EntityName;
 use sea_orm::sea_query::{ColumnDef, ForeignKey, ForeignKeyAction, Index, Table, TableCreateStatement};
@@ -7,7 +7,7 @@ use sea_orm::sea_query::{ColumnDef, ForeignKey, ForeignKeyAction, Index, Table, 
 use super::Change;
 use crate::entities::audit_part;
 
-/// Tables with owners, each with the moment by which its records are old.
+/// Tables with owners, each with the column for the age of its records.
 const OWNED: [(&str, &str); 7] = [
     ("runs", "started_at"),
     ("logs", "at"),
@@ -18,7 +18,7 @@ const OWNED: [(&str, &str); 7] = [
     ("audit", "sequence"),
 ];
 
-/// What was there before gets its owners.
+/// Assigns owners to existing records.
 const FILLED: [&str; 12] = [
     "UPDATE runs SET size = 400",
     "INSERT INTO owners (kind, account, source, records, bytes) SELECT 'runs', 'plugin ' || plugin, caller, count(*), \

@@ -7,9 +7,9 @@ use serde_json::{Number, Value};
 
 use super::{AdditionalProperties, Property, PropertyKind};
 
-/// Choices that an error names.
+/// The maximum number of choices that an error lists.
 const SHOWN: usize = 20;
-/// Items of a list in a manifest that are compared with each other.
+/// The maximum number of items of a list with `uniqueItems` in a manifest.
 const MOST_UNIQUE: usize = 500;
 /// Items of a list, or members of an object, in a manifest. Each may be compared with all choices.
 const MOST_PARTS: usize = 5_000;
@@ -31,7 +31,7 @@ impl Property {
         if !self.choices.is_empty() && !self.choices.contains(value) {
             let choices: Vec<_> = self.choices.iter().take(SHOWN).map(Value::to_string).collect();
             let more = if self.choices.len() > SHOWN { ", …" } else { "" };
-            return Err(format!("{value} is none of {}{more}", choices.join(", ")));
+            return Err(format!("{value} is not one of {}{more}", choices.join(", ")));
         }
         match value {
             Value::Number(number) => self.fits_number(number),
@@ -71,10 +71,7 @@ impl Property {
     fn fits_items(&self, items: &[Value]) -> Result<(), String> {
         within(items.len(), self.min_items, self.max_items, "items")?;
         if self.unique_items && items.len() > MOST_UNIQUE {
-            return Err(format!(
-                "{} items are too many to compare with each other; the limit is {MOST_UNIQUE}",
-                items.len()
-            ));
+            return Err(format!("{} items are too many for `uniqueItems`; the limit is {MOST_UNIQUE}", items.len()));
         }
         if self.unique_items && (1..items.len()).any(|index| items[..index].contains(&items[index])) {
             return Err("an item stands there twice".to_owned());

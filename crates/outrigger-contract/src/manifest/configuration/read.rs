@@ -180,7 +180,7 @@ fn check_bounds(table: &Table<'_>, property: &Property) {
     }
 }
 
-/// Values to choose from, and examples, of one property. Each is compared with each.
+/// The maximum number of `enum` values, and of examples, of one property. Each example is compared with each value.
 const MOST_VALUES: usize = 500;
 
 fn values(table: &Table<'_>, word: &'static str, property: &Property) -> Vec<Value> {

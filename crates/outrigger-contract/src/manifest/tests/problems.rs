@@ -223,7 +223,7 @@ l = { type = "number", default = nan }
     line 16, column 49: `configuration.g.default`: a secret cannot have a default; leave the default out; everyone who has the package can read it
     line 17, column 31: `configuration.h.enum`: there is no value to choose from; list the values allowed
     line 18, column 37: `configuration.i.enum[1]`: this does not fit the property: 1 is not of the type `string`
-    line 18, column 51: `configuration.i.default`: this does not fit the property: "b" is none of "a"
+    line 18, column 51: `configuration.i.default`: this does not fit the property: "b" is not one of "a"
     line 19, column 35: `configuration.j.required`: `required` is not a list here; write `required = true` in each property that is required
     line 19, column 89: `configuration.j.properties.x.secret`: `secret` can only be said of a whole key of the configuration; leave it out, or say it of the key that this is a part of
     line 20, column 76: `configuration.k.default`: this does not fit the property: 10 is more than the maximum 9
@@ -262,7 +262,7 @@ fn s03_what_is_compared_with_each_other_is_little() {
         "a = {{ type = \"array\", items = {{ type = \"integer\" }}, uniqueItems = true, default = [{}] }}",
         numbers(100_000)
     );
-    check(&list, "too many to compare");
+    check(&list, "too many for `uniqueItems`");
     let many = numbers(60_000);
     check(&format!("a = {{ type = \"integer\", enum = [{many}], examples = [{many}] }}"), "60000 values are too many");
     let texts = vec!["\"x\""; 60_000].join(",");

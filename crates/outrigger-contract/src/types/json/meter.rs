@@ -1,5 +1,4 @@
-//! Memory that reading takes is asked for before it is taken: a few bytes of JSON may stand for a thousand times as many of
-//! values.
+//! Requests memory for reading JSON before it is allocated: values can be a thousand times as large as their JSON.
 
 use std::cell::Cell;
 use std::io;
@@ -9,19 +8,19 @@ use serde_json::{Map, Number, Value as Json};
 
 use crate::types::value::Value;
 
-/// What an allocation takes besides what was asked for.
+/// The overhead of an allocation, in bytes.
 pub(crate) const ALLOCATION: usize = 16;
 
-/// What is asked for at first. Each time it is doubled, up to the last one.
+/// The size of the first request. Each further request is twice as large, up to the maximum.
 const FIRST: usize = 2 << 10;
 const LAST: usize = 64 << 10;
 
-/// Counts the bytes that values take, and asks for more in steps.
+/// Counts the bytes of values, and requests more in steps.
 pub struct Meter<'a> {
     left: Cell<usize>,
     step: Cell<usize>,
     is_over: Cell<bool>,
-    /// Answers whether so many bytes more may be taken.
+    /// Returns whether this many more bytes are granted.
     more: &'a dyn Fn(usize) -> bool,
 }
 
@@ -32,31 +31,31 @@ impl std::fmt::Debug for Meter<'_> {
 }
 
 impl<'a> Meter<'a> {
-    /// One that asks `more` before it lets bytes be taken.
+    /// A meter that requests bytes from `more`.
     #[must_use]
     pub const fn new(more: &'a dyn Fn(usize) -> bool) -> Self {
         Self { left: Cell::new(0), step: Cell::new(FIRST), is_over: Cell::new(false), more }
     }
 
-    /// One that lets everything be taken: for what is known to be small.
+    /// A meter without a limit, for data that is known to be small.
     #[must_use]
     pub const fn unbounded() -> Meter<'static> {
         Meter::new(&|_| true)
     }
 
-    /// Whether more was needed than there is.
+    /// Whether a request was refused.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.is_over.get()
     }
 
-    /// Bytes that were asked for and are not taken.
+    /// Bytes that were granted and are not used yet.
     #[must_use]
     pub fn left(&self) -> usize {
         self.left.get()
     }
 
-    /// Takes bytes; none where there are not so many.
+    /// Takes bytes; none if the request is refused.
     #[inline]
     pub(super) fn take(&self, bytes: usize) -> Option<()> {
         match self.left.get().checked_sub(bytes) {
@@ -81,7 +80,7 @@ impl<'a> Meter<'a> {
         Some(())
     }
 
-    /// An allocation of so many bytes.
+    /// Takes one allocation of this size.
     pub(super) fn allocation(&self, bytes: usize) -> Option<()> {
         if bytes == 0 { Some(()) } else { self.take(bytes.saturating_add(ALLOCATION)) }
     }
@@ -91,13 +90,13 @@ impl<'a> Meter<'a> {
         self.allocation(size_of::<Value>())
     }
 
-    /// An empty list with room for so many.
+    /// An empty list with this capacity.
     pub(super) fn list<T>(&self, length: usize) -> Option<Vec<T>> {
         self.allocation(length.saturating_mul(size_of::<T>()))?;
         Some(Vec::with_capacity(length))
     }
 
-    /// Adds one to a list. While it grows, what it was and what it becomes are there at once.
+    /// Appends an item to a list. While the list grows, the old and the new allocation exist at the same time.
     pub(super) fn push<T>(&self, list: &mut Vec<T>, item: T) -> Option<()> {
         if list.len() == list.capacity() {
             let had = list.capacity();
@@ -131,7 +130,7 @@ const fn map_size(members: usize) -> usize {
     capacity * ENTRY + buckets * (size_of::<usize>() + 1) + 16 + 2 * ALLOCATION
 }
 
-/// Bytes of memory that a tree of JSON takes beyond its own place, about.
+/// The approximate heap size of a JSON tree, in bytes.
 #[must_use]
 pub fn tree_size(json: &Json) -> usize {
     let allocation = |bytes: usize| if bytes == 0 { 0 } else { bytes + ALLOCATION };
@@ -145,7 +144,7 @@ pub fn tree_size(json: &Json) -> usize {
     }
 }
 
-/// The same of the members of an object.
+/// The approximate heap size of the members of an object, in bytes.
 #[must_use]
 pub fn members_size(members: &Map<String, Json>) -> usize {
     let member = |(name, value): (&String, &Json)| name.capacity() + ALLOCATION + tree_size(value);
@@ -218,7 +217,7 @@ impl io::Write for TreeBound {
 
 impl Tree<'_> {
     fn of<T, E: Error>(taken: Option<T>) -> Result<T, E> {
-        taken.ok_or_else(|| E::custom("more memory is needed than there is"))
+        taken.ok_or_else(|| E::custom("memory limit exceeded"))
     }
 
     fn text<E: Error>(self, text: &str) -> Result<String, E> {

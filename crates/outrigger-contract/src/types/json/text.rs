@@ -18,8 +18,8 @@ use crate::types::value::Value;
 /// Reads the arguments of a function from the text of a JSON object with a member for each parameter.
 ///
 /// # Errors
-/// All places where the object does not fit the parameters, or why the text is not a JSON object; or it would take more memory
-/// than the meter lets be taken.
+/// The object does not fit the parameters (all places are reported), the text is not a JSON object, or it needs more
+/// memory than the meter grants.
 pub fn parse_arguments_text(
     graph: &TypeGraph,
     function: &Function,
@@ -65,7 +65,7 @@ fn give_up<T, E: Error>() -> Result<T, E> {
     Err(E::custom(GIVE_UP))
 }
 
-/// What the meter let be taken. Where it did not, that is the end of the thorough way too.
+/// Ends the parser if the meter refused memory; this ends the thorough parser too.
 fn taken<T, E: Error>(taken: Option<T>) -> Result<T, E> {
     taken.map_or_else(give_up, Ok)
 }

@@ -1,5 +1,4 @@
-//! How long names and documentation may be. Both are shown wherever the plugin is, in lists and messages; a name is part of
-//! every message about what it names.
+//! Length limits for names and documentation. Both appear in lists and messages about the plugin.
 
 use wit_parser::{FunctionKind, Resolve, TypeDefKind, WorldItem, WorldKey};
 
@@ -7,12 +6,12 @@ use super::WitError;
 use crate::name::shorten;
 use crate::text;
 
-/// The longest name of a function, a parameter, a type, a field or a case, and of an interface, in bytes.
+/// The maximum length of the name of a function, parameter, type, field, case or interface, in bytes.
 pub(super) const LONGEST_NAME: usize = 256;
-/// The longest documentation of one thing; what is longer is cut.
+/// The maximum length of the documentation of one item; longer text is truncated.
 const LONGEST_DOCS: usize = 16 << 10;
 
-/// Refuses a component in which anything has a longer name.
+/// Refuses a component with a longer name.
 pub(super) fn check(resolve: &Resolve) -> Result<(), WitError> {
     for package in resolve.packages.iter().map(|(_, package)| package) {
         name(&package.name.to_string())?;
@@ -57,7 +56,7 @@ fn name(text: &str) -> Result<(), WitError> {
     }
 }
 
-/// Documentation, cut where it is too long to be read.
+/// Truncates documentation.
 pub(super) fn docs(text: &str) -> String {
     text::cut(text.trim(), LONGEST_DOCS).into_owned()
 }

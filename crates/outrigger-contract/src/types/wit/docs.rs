@@ -15,7 +15,7 @@ use super::names::short_interface;
 
 const OURS: &str = "outrigger:package-docs";
 const USUAL: &str = "package-docs";
-/// The longest section that is read, in bytes.
+/// The maximum size of the documentation section, in bytes.
 const LONGEST: usize = 1 << 20;
 /// What [`USUAL`] is renamed to; of the same length.
 const HIDDEN: &[u8; USUAL.len()] = b"package_docs";
@@ -66,7 +66,7 @@ pub(super) struct PackageDocs {
     worlds: BTreeMap<String, WorldItems>,
     #[serde(default)]
     interfaces: BTreeMap<String, InterfaceDocs>,
-    /// The bytes of a section that is not read.
+    /// The size of a section that was skipped, in bytes.
     #[serde(skip)]
     too_long: Option<usize>,
 }
@@ -135,10 +135,10 @@ impl ItemDocs {
 }
 
 impl PackageDocs {
-    /// What was left out.
+    /// A note about a section that was skipped.
     pub(super) fn note(&self) -> Option<String> {
         let length = self.too_long?;
-        Some(format!("the documentation in the component has {length} bytes and is not shown; the limit is {LONGEST}"))
+        Some(format!("the component's documentation is {length} bytes and is not shown; the limit is {LONGEST}"))
     }
 
     /// The documentation of the one world that the component is of. Its name is not in the component; it is the world

@@ -1,6 +1,6 @@
-//! How much a function is once its types are written out. Types refer to each other, so that a few bytes of a component can
-//! stand for more than fits into memory: `tuple<t, t>` of a type that is such a tuple itself doubles at each step. This is
-//! counted before anything is written out, each type once.
+//! Computes the expanded size of a function's types. Types refer to each other, so a few bytes of a component can
+//! expand to more than fits into memory: `tuple<t, t>` of such a tuple doubles at each step. The size is computed
+//! before any type is expanded, each type once.
 
 use std::collections::HashMap;
 
@@ -9,29 +9,30 @@ use wit_parser as wit;
 use super::{Builder, Obstacle, Offered};
 use crate::name::shorten;
 
-/// What the types of one function may be, with all that they refer to. A value, a field, a case or a label counts one.
+/// The maximum expanded size of one function. A value, field, case or label counts as one.
 const MOST_OF_A_FUNCTION: u64 = 10_000;
-/// What the functions of a component may be together, each with its types: descriptions of functions carry their types along.
+/// The maximum expanded size of all functions of a component. Types count for each function, because each description
+/// of a function contains its types.
 const MOST_OF_ALL: u64 = 100_000;
-/// Integers of 64 bits take more to describe than other values: JSON may have them as numbers and as texts.
+/// The size of a 64-bit integer: its schema is larger, because JSON can have it as a number or as a string.
 const WIDE: u64 = 4;
-/// Bytes of names and documentation that count one.
+/// Bytes of names and documentation that count as one.
 const BYTES: u64 = 64;
-/// How deep types are followed. Those that are too deep are refused when they are read.
+/// The maximum nesting that is followed. Deeper types are refused when they are read.
 const DEEPEST: usize = 128;
 
-/// The weights that are known.
+/// The known sizes.
 #[derive(Default)]
 pub(super) struct Weights {
     types: HashMap<wit::TypeId, u64>,
-    /// The first type that was too much by itself.
+    /// The first type that is too large by itself.
     culprit: Option<String>,
-    /// What was weighed so far.
+    /// The size so far.
     spent: u64,
 }
 
 impl Builder<'_> {
-    /// Weighs a function, and notes that it is to be read.
+    /// Adds the size of a function, and marks it as accepted.
     pub(super) fn weigh(&mut self, offered: &Offered<'_>) -> Result<(), Obstacle> {
         let Offered { function, docs, .. } = offered;
         let mut weight = 1 + text(&function.name) + text(docs);
@@ -48,14 +49,14 @@ impl Builder<'_> {
                 Some(culprit) => format!("its type `{culprit}` is"),
                 None => "its types are".to_owned(),
             };
-            let reason = format!("{what} too large: written out, more than {MOST_OF_A_FUNCTION} values");
+            let reason = format!("{what} too large: more than {MOST_OF_A_FUNCTION} values when expanded");
             return Err(Obstacle::Refused(reason));
         }
         weights.spent = weights.spent.saturating_add(weight);
         if weights.spent > MOST_OF_ALL {
             let reason = format!(
-                "the types of this function and of those before it are too large: written out for each function, more than \
-                 {MOST_OF_ALL} values"
+                "the types of this function and the previous ones are too large: more than {MOST_OF_ALL} values when \
+                 expanded"
             );
             return Err(Obstacle::Refused(reason));
         }
@@ -111,7 +112,7 @@ impl Builder<'_> {
                 labels.flags.iter().for_each(|flag| add(named(&flag.name)));
                 Vec::new()
             }
-            // Whatever else there is, is refused when it is read.
+            // Other types are refused when they are read.
             _ => Vec::new(),
         };
         for ty in inner {

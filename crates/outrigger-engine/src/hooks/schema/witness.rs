@@ -16,7 +16,7 @@ const LONGEST_TEXT: usize = 1_000;
 
 /// Values that fit a schema of the words in [`super::words`]. The first one is the one to take where only one is wanted.
 ///
-/// None where it is too much work to find them.
+/// None if the search is too expensive.
 pub(super) fn of(schema: &Json) -> Vec<Json> {
     within(schema, &mut { MOST_WORK })
 }

@@ -10,11 +10,11 @@ use wasmtime::component::__internal::{InterfaceType, LiftContext};
 
 use super::{AbiError, lifted};
 
-/// What a value takes that stands in another.
+/// The size of a value inside another value.
 const VALUE: usize = size_of::<Value>();
 /// Set in the length of a text in the encoding `latin1+utf16` where it is UTF-16.
 const UTF16_TAG: u32 = 1 << 31;
-/// What an allocation takes besides.
+/// The overhead of an allocation.
 const ALLOCATION: usize = 16;
 
 /// Lifts the result of a call from its one core value.

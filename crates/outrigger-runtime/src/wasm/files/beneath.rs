@@ -1,8 +1,8 @@
-//! System calls on paths below an open folder. Every path is resolved by the kernel (`openat2`), which follows symbolic
-//! links only as far as they stay below that folder, whatever is renamed meanwhile.
+//! System calls on paths beneath an open folder. The kernel resolves every path (`openat2`), and follows symbolic links
+//! only within that folder, regardless of concurrent renames.
 //!
-//! Only regular files and folders are opened. What opening a pipe, a device or a socket would do is not known before, and
-//! a pipe without a writer blocks the thread for ever.
+//! Only regular files and folders are opened. Opening a pipe, device or socket can have side effects, and a pipe
+//! without a writer blocks the thread forever.
 
 use std::fs::File;
 use std::io;
@@ -51,15 +51,15 @@ impl Opening {
         flags.set(OFlags::TRUNC, self.truncate);
         flags.set(OFlags::DIRECTORY, self.directory);
         flags.set(OFlags::NOFOLLOW, self.follow == Follow::No);
-        // Has no effect on files and folders. Should a pipe take their place in the last moment, it does not block.
+        // No effect on files and folders. Prevents blocking if a pipe replaces them at the last moment.
         flags | OFlags::NONBLOCK | OFlags::NOCTTY
     }
 }
 
-/// Why something was not opened.
+/// Why opening failed.
 #[derive(Debug)]
 pub(super) enum OpenError {
-    /// It is neither a file nor a folder, but this.
+    /// It is of this type, neither a file nor a folder.
     Special(&'static str),
     Io(io::Error),
 }
@@ -70,7 +70,7 @@ impl<E: Into<io::Error>> From<E> for OpenError {
     }
 }
 
-/// Opens a file or folder below `folder`. Also says which of the two it is.
+/// Opens a file or folder beneath `folder`. Also returns its type.
 pub(super) fn open(folder: impl AsFd, path: &str, opening: Opening) -> Result<(File, Stat), OpenError> {
     let folder = folder.as_fd();
     match look(folder, path, opening.follow) {
@@ -108,13 +108,13 @@ pub(super) fn describe(kind: FileType) -> &'static str {
     }
 }
 
-/// What is at a path, without opening it.
+/// The metadata of a path, without opening it.
 pub(super) fn stat(folder: impl AsFd, path: &str, follow: Follow) -> io::Result<Stat> {
     Ok(fstat(look(folder.as_fd(), path, follow)?)?)
 }
 
 pub(super) fn read_link(folder: impl AsFd, path: &str) -> io::Result<Vec<u8>> {
-    // Reading by name would follow a link that is written with `/` at its end.
+    // Reading by name would follow a link if the path ends in `/`.
     let link = look(folder.as_fd(), path, Follow::No)?;
     let target = readlinkat(&link, "", Vec::new());
     Ok(target.map_err(|error| if error == Errno::NOENT { Errno::INVAL } else { error })?.into_bytes())
@@ -144,7 +144,8 @@ pub(super) fn remove_file(folder: impl AsFd, path: &str) -> io::Result<()> {
     Ok(unlinkat(parent.as_fd(), name, AtFlags::empty())?)
 }
 
-/// Creates a symbolic link. One with an absolute target leads nowhere here, and would mislead other programs of the host.
+/// Creates a symbolic link. Absolute targets are refused: they would not resolve here, and would mislead other programs
+/// of the host.
 pub(super) fn create_link(folder: impl AsFd, target: &str, path: &str) -> io::Result<()> {
     if target.starts_with('/') {
         return Err(Errno::PERM.into());
@@ -158,7 +159,7 @@ pub(super) fn create_link(folder: impl AsFd, target: &str, path: &str) -> io::Re
 pub(super) fn link(roots: &Roots, (old, old_path): (&File, &str), (new, new_path): (&File, &str)) -> io::Result<()> {
     let (old_parent, old_name) = parent(old.as_fd(), old_path)?;
     if old_name.ends_with('/') {
-        // The kernel would follow a link that is written like this.
+        // The kernel would follow a link in a path that ends in `/`.
         return Err(Errno::NOTDIR.into());
     }
     let (new_parent, new_name) = parent(new.as_fd(), new_path)?;
@@ -174,12 +175,12 @@ pub(super) fn rename(roots: &Roots, (old, old_path): (&File, &str), (new, new_pa
     Ok(renameat(old_parent.as_fd(), old_name, new_parent.as_fd(), new_name)?)
 }
 
-/// Opens the folder itself anew, to list it.
+/// Opens the folder again, to list it.
 pub(super) fn reopen(folder: impl AsFd) -> io::Result<File> {
     Ok(resolve(folder.as_fd(), ".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?.into())
 }
 
-/// Opens an absolute path in which no part is a symbolic link.
+/// Opens an absolute path without symbolic links.
 pub(super) fn open_plain(path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     retry(|| {
         let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -187,7 +188,7 @@ pub(super) fn open_plain(path: &str, flags: OFlags) -> rustix::io::Result<OwnedF
     })
 }
 
-/// A handle on what is at a path, which opens nothing.
+/// An `O_PATH` handle for a path.
 fn look(folder: BorrowedFd<'_>, path: &str, follow: Follow) -> rustix::io::Result<OwnedFd> {
     let mut flags = OFlags::PATH;
     flags.set(OFlags::NOFOLLOW, follow == Follow::No);
@@ -198,7 +199,7 @@ fn resolve(folder: BorrowedFd<'_>, path: &str, flags: OFlags, mode: Mode) -> rus
     let mode = if flags.contains(OFlags::CREATE) { mode } else { Mode::empty() };
     let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     retry(|| openat2(folder, path, flags | OFlags::CLOEXEC, mode, beneath)).map_err(|error| match error {
-        // It leads out of the folder.
+        // It leads outside the folder.
         Errno::XDEV => Errno::PERM,
         other => other,
     })
@@ -214,7 +215,7 @@ fn retry(mut open: impl FnMut() -> rustix::io::Result<OwnedFd>) -> rustix::io::R
     Err(Errno::BUSY)
 }
 
-/// The folder that holds the last part of a path.
+/// The parent folder of a path.
 enum Parent<'a> {
     Given(BorrowedFd<'a>),
     Opened(OwnedFd),
@@ -229,8 +230,8 @@ impl Parent<'_> {
     }
 }
 
-/// Opens the folder that holds the last part of a path, and gives that part: a name, with the `/` that may follow it. The
-/// calls that take it do not follow a link of that name.
+/// Opens the parent folder of a path, and returns the last component, with a trailing `/` if the path has one. System
+/// calls with this component do not follow a link of that name.
 fn parent<'a, 'b>(folder: BorrowedFd<'a>, path: &'b str) -> rustix::io::Result<(Parent<'a>, &'b str)> {
     let plain = path.trim_end_matches('/');
     let split = plain.rfind('/').map_or(0, |slash| slash + 1);

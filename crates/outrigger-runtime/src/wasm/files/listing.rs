@@ -1,4 +1,4 @@
-//! Directory listings, read a few entries at a time: a folder may hold any number of them.
+//! Directory listings, read a few entries at a time, because a folder can have any number of entries.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -13,9 +13,9 @@ use wasmtime_wasi::p2::{FsError, FsResult};
 use super::types::kind_of;
 use super::work::{OpenFile, Work};
 
-/// Listings that an instance may have open. Each holds at most one buffer of entries.
+/// The maximum number of open listings of an instance. Each holds at most one buffer of entries.
 pub(super) const LISTINGS_AT_MOST: usize = 128;
-/// For the entries as the kernel gives them. Room for at least 14 names of the greatest length, or about 120 short ones.
+/// The size of the kernel's entry buffer: at least 14 names of the maximum length, or about 120 short ones.
 const BUFFER: usize = 4 << 10;
 /// What a listing holds: the entries of one buffer, each with its name in an allocation of its own.
 pub(in super::super) const LISTING_BYTES: usize = 8 << 10;
@@ -31,7 +31,7 @@ pub(super) struct Listing {
 type Entry = Result<DirectoryEntry, ErrorCode>;
 
 impl Listing {
-    /// `folder` is open for this listing alone: the kernel remembers how far it was read.
+    /// `folder` must be open for this listing only, because the kernel stores the position in it.
     pub(super) fn new(folder: File, open: OpenFile) -> Self {
         Self { folder: Arc::new(folder), entries: VecDeque::new(), ended: false, _open: open }
     }
@@ -50,7 +50,7 @@ impl Listing {
     }
 }
 
-/// The entries that fit the buffer; none at the end. May be empty, as `.` and `..` are left out.
+/// The next buffer of entries; none at the end. It can be empty, because `.` and `..` are left out.
 fn read(folder: &File) -> io::Result<Option<VecDeque<Entry>>> {
     let mut buffer = [const { MaybeUninit::<u8>::uninit() }; BUFFER];
     let mut raw = RawDir::new(folder, &mut buffer);
@@ -61,7 +61,7 @@ fn read(folder: &File) -> io::Result<Option<VecDeque<Entry>>> {
         let name = entry.file_name();
         if name != c"." && name != c".." {
             let kind = match entry.file_type() {
-                // Some file systems do not tell.
+                // Some file systems do not report the type.
                 FileType::Unknown => statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
                     .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
                 known => known,

@@ -1,5 +1,6 @@
-//! Where a granted path leads: the path without symbolic links, and what is there. Found out when a grant is made, part by
-//! part, and written down with it ([`FilePin`]). Later, the path that was found is opened, and no link is followed any more.
+//! Resolves granted paths: the path without symbolic links, and the identity of the file. This happens when a grant is
+//! made, component by component, and is stored with it ([`FilePin`]). Later, only the resolved path is opened, without
+//! following links.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -17,9 +18,9 @@ const LINKS_AT_MOST: usize = 40;
 /// Folders with special rules.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Surroundings<'a> {
-    /// Outrigger's own, which no plugin may reach.
+    /// Outrigger's own folder, which plugins must not reach.
     pub(super) protected: Option<&'a Path>,
-    /// Those that plugins may write, or could once: without links, with `/` at their end.
+    /// Folders that plugins may write to, now or earlier: resolved, ending in `/`.
     pub(super) plugin_writable: &'a [String],
 }
 
@@ -27,25 +28,26 @@ pub(super) struct Surroundings<'a> {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
     #[error(
-        "`{path}` leads through the symbolic link {link}, and plugins may write to the folder {folder}, where they can \
-         make it lead anywhere; ask for the path that is meant, without the link"
+        "`{path}` contains the symbolic link {link}, which plugins could redirect because they may write to \
+         {folder}; ask for \
+         the link's target instead"
     )]
     PlantedLink { path: String, link: String, folder: String },
-    #[error("`{path}` leads through too many symbolic links; ask for the path that is meant, without links")]
+    #[error("`{path}` contains too many symbolic links; ask for their target instead")]
     Loop { path: String },
     #[error(
-        "`{path}` {relation} Outrigger's data directory {protected}, which holds its keys and its database; ask for \
-         a folder that does not"
+        "`{path}` {relation} Outrigger's data directory {protected}, which contains its keys and its database; ask for \
+         another folder"
     )]
     Protected { path: String, relation: &'static str, protected: String },
     #[error(
-        "`{path}` leads to the processes of this machine, Outrigger's own included; ask for the single file that is \
-         needed, for example /proc/loadavg"
+        "`{path}` exposes the processes of this machine, including Outrigger; ask for a single file, for \
+         example /proc/loadavg"
     )]
     Processes { path: String },
     #[error(
-        "`{path}` is granted to read, but lies in `{folder}`, which is granted to write with all below it; leave \
-         out one of the two"
+        "`{path}` is granted for reading, but lies in `{folder}`, which is granted for writing; remove one of \
+         the two permissions"
     )]
     Narrower { path: String, folder: String },
 }
@@ -56,21 +58,21 @@ impl From<Refused> for RuntimeFault {
     }
 }
 
-/// Finds out where each granted path leads, and pins the grant to it.
+/// Resolves each granted path, and pins the grant to it.
 pub(super) fn pin(permissions: &Permissions, surroundings: Surroundings<'_>) -> Result<Permissions, Refused> {
     let mut pinned = permissions.clone();
     pin_files(&mut pinned.files, surroundings, |_| true)?;
     Ok(pinned)
 }
 
-/// The same for those grants that are chosen; the others stay as they are.
+/// The same for selected grants; the others are unchanged.
 pub(super) fn pin_files(
     grants: &mut [FileGrant],
     surroundings: Surroundings<'_>,
     choose: impl Fn(&FileGrant) -> bool,
 ) -> Result<(), Refused> {
     let mut writable = surroundings.plugin_writable.to_vec();
-    // Outer folders first, and those that may be written: what lies in them is looked at with that in mind.
+    // Outer and writable folders first, because they affect the folders inside them.
     let mut order: Vec<usize> = (0..grants.len()).collect();
     order.sort_by_key(|index| (grants[*index].access() == FileAccess::Read, grants[*index].path().len()));
     for index in order {
@@ -101,7 +103,7 @@ fn resolve(grant: &FileGrant, writable: &[String]) -> Result<FilePin, Refused> {
     Ok(FilePin { real, identity: found.map(|stat| identity(&stat)) })
 }
 
-/// Whether a path below `/proc/` is of one process.
+/// Whether a path in `/proc/` belongs to one process.
 fn is_of_a_process(real: &str) -> bool {
     let first = real.split('/').nth(2).unwrap_or_default();
     matches!(first, "self" | "thread-self") || first.starts_with(|letter: char| letter.is_ascii_digit())
@@ -111,7 +113,7 @@ pub(super) fn identity(stat: &Stat) -> FileIdentity {
     FileIdentity { device: stat.st_dev, inode: stat.st_ino }
 }
 
-/// A walk from the root, one name at a time.
+/// Resolves a path from the root, one component at a time.
 struct Walk {
     at: Option<OwnedFd>,
     real: String,
@@ -123,7 +125,7 @@ impl Walk {
         Self { at: None, real: String::new(), rest: names(path).collect() }
     }
 
-    /// Goes on to the end. Gives what is there; none where a part of the path is not there, or cannot be looked at.
+    /// Resolves the rest. Returns the file's metadata; none if a component does not exist or is not accessible.
     fn follow(&mut self, path: &str, writable: &[String]) -> Result<Option<Stat>, Refused> {
         let (mut found, mut links) = (open("/", None).and_then(|root| fstat(&root)).ok(), 0);
         while let Some(name) = self.rest.pop_front() {
@@ -170,7 +172,7 @@ impl Walk {
         Ok(found)
     }
 
-    /// What is left of the path is not there: it is taken as it is written.
+    /// The rest of the path does not exist: it is used as written.
     fn skip(&mut self, name: &str) {
         for name in std::iter::once(name.to_owned()).chain(self.rest.drain(..)) {
             match name.as_str() {
@@ -185,7 +187,7 @@ fn names(path: &str) -> impl Iterator<Item = String> + '_ {
     path.split('/').filter(|name| !matches!(*name, "" | ".")).map(str::to_owned)
 }
 
-/// A handle on a name in a folder, or in the root, which opens nothing and follows nothing.
+/// An `O_PATH` handle for a name in a folder or in the root, without following links.
 fn open(name: &str, folder: Option<OwnedFd>) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match folder {
@@ -213,7 +215,7 @@ fn check_protected(grant: &FileGrant, protected: Option<&Path>) -> Result<(), Re
     Err(Refused::Protected { path: grant.path().to_owned(), relation, protected })
 }
 
-/// Whether a folder is one of those on the way to `inner`, by whatever name: it may be mounted in two places.
+/// Whether a folder is a parent of `inner`, compared by identity, because it can be mounted in two places.
 fn holds(folder: &Path, inner: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let identity = |path: &Path| std::fs::metadata(path).map(|it| (it.dev(), it.ino())).ok();
@@ -221,7 +223,7 @@ fn holds(folder: &Path, inner: &Path) -> bool {
     inner.ancestors().any(|ancestor| identity(ancestor) == Some(folder))
 }
 
-/// A permission to write to a folder holds for all below it; another one cannot take a part of that back.
+/// Write access to a folder includes everything in it; another grant cannot restrict it.
 fn check_narrower(grants: &[FileGrant]) -> Result<(), Refused> {
     for inner in grants {
         if let Some(outer) = grants.iter().find(|outer| inner.is_narrower_within(outer)) {
@@ -231,8 +233,8 @@ fn check_narrower(grants: &[FileGrant]) -> Result<(), Refused> {
     Ok(())
 }
 
-/// A folder that plugins may write, in which a granted folder lies: there they can put another in its place. None where
-/// the plugin itself was granted to write to all that is around it.
+/// A parent that plugins may write to, and in which they could replace a granted folder. None if the plugin itself has
+/// write access to that parent.
 pub(super) fn replaceable_in<'a>(
     grant: &FileGrant,
     granted: &[FileGrant],
@@ -246,10 +248,10 @@ pub(super) fn replaceable_in<'a>(
     plugin_writable.iter().map(String::as_str).find(|folder| lies_in(folder))
 }
 
-/// A text for why an open failed.
+/// Explains why opening failed.
 pub(super) fn explain(error: Errno) -> String {
     match error {
-        Errno::LOOP => "there is a symbolic link on the way to it that was not there when it was granted".to_owned(),
+        Errno::LOOP => "its path contains a symbolic link that was added after the grant".to_owned(),
         other => std::io::Error::from(other).to_string(),
     }
 }

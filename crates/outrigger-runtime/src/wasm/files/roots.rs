@@ -1,6 +1,5 @@
-//! The granted paths of a loaded revision, open. They are opened when it is loaded, and stay open as long as it is there:
-//! whatever is renamed or put in their place later, what was granted is what is reached. What is not there yet is looked
-//! for again when it is used.
+//! The open granted paths of a loaded revision. They are opened when it is loaded and stay open while it is loaded, so
+//! later renames and replacements have no effect. A path that does not exist yet is opened at its first use.
 
 use std::fs::File;
 use std::io;
@@ -25,28 +24,28 @@ const DEPTH_AT_MOST: usize = 1_000;
 pub(in super::super) struct Roots {
     pub(super) folders: Vec<Root>,
     pub(super) files: Vec<Root>,
-    /// As asked for; they say where a path leads.
+    /// The paths as written, to find the grant of a path.
     pub(super) grants: Vec<FileGrant>,
 }
 
 /// A granted path.
 #[derive(Debug)]
 pub(super) struct Root {
-    /// As the plugin sees it, without `/` at its end.
+    /// The path as the plugin sees it, without a trailing `/`.
     pub(super) path: String,
     pub(super) access: FileAccess,
-    /// Where it leads: no part of it is a link.
+    /// The resolved path.
     real: String,
-    /// What has to be there; none where it may be replaced.
+    /// The expected identity; none if the folder may be replaced.
     expected: Option<FileIdentity>,
-    /// A folder that plugins may write, in which it lies.
+    /// A parent folder that plugins may write to.
     replaceable_in: Option<String>,
-    /// The folder itself, or that which holds the file.
+    /// The folder itself, or the parent folder of the file.
     opened: OnceLock<Arc<File>>,
 }
 
 impl Roots {
-    /// Opens what a revision was granted.
+    /// Opens the granted paths of a revision.
     pub(in super::super) fn open(spec: &RevisionSpec, protected: Option<&Path>) -> Result<Self, RuntimeFault> {
         let mut grants = spec.granted.files.clone();
         let surroundings = Surroundings { protected, plugin_writable: &spec.plugin_writable };
@@ -113,7 +112,7 @@ pub(super) fn still_there(granted: &Permissions, plugin_writable: &[String]) -> 
 /// Why a granted path was not opened.
 #[derive(Debug)]
 enum RootError {
-    /// Something else is in its place.
+    /// It was replaced.
     Replaced(String),
     Io(Errno),
 }
@@ -145,7 +144,7 @@ impl Root {
         }
     }
 
-    /// Opens it if it is there. That something else is there is an error; that it is not there yet is none.
+    /// Opens it if it exists. A replacement is an error, a missing path is not.
     fn open_now(
         &self,
         plugin: &PluginName,
@@ -154,7 +153,7 @@ impl Root {
         match open(self) {
             Err(RootError::Replaced(message)) => Err(RuntimeFault::new(Code::FileGrantChanged, message)),
             Err(RootError::Io(Errno::NOSYS)) => {
-                let message = "files can be granted on Linux 5.6 or later only, which has `openat2`";
+                let message = "granting files requires Linux 5.6 or later (`openat2`)";
                 Err(RuntimeFault::new(Code::Unsupported, message))
             }
             Err(RootError::Io(error)) => {
@@ -166,7 +165,7 @@ impl Root {
         }
     }
 
-    /// The folder, where it is open.
+    /// The folder, if it is open.
     pub(super) fn opened(&self) -> Option<Arc<File>> {
         self.opened.get().map(Arc::clone)
     }
@@ -185,7 +184,7 @@ impl Root {
         Ok(Arc::clone(self.opened.get_or_init(|| Arc::new(opened.into()))))
     }
 
-    /// The folder that holds the file, for a single file.
+    /// The parent folder, for a single file.
     fn parent(&self) -> Result<(Arc<File>, &str), RootError> {
         let (parent, name) = self.real.rsplit_once('/').unwrap_or_default();
         if let Some(opened) = self.opened.get() {
@@ -195,8 +194,8 @@ impl Root {
         Ok((Arc::clone(self.opened.get_or_init(|| Arc::new(opened.into()))), name))
     }
 
-    /// Opens the single file, for reading. It may have been replaced since, as programs do that write a file anew; but never
-    /// by a link.
+    /// Opens the single file for reading. It may have been replaced, as many programs do when they write a file, but
+    /// not by a link.
     pub(super) fn open_file(&self) -> Result<(File, Stat), OpenError> {
         let (parent, name) = self.parent().map_err(|error| OpenError::Io(error.into()))?;
         let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -211,21 +210,21 @@ impl Root {
 
     fn plain(&self, path: &str, flags: OFlags) -> Result<OwnedFd, RootError> {
         open_plain(path, flags).map_err(|error| match error {
-            Errno::LOOP => RootError::Replaced(self.changed("a symbolic link is on the way to it now")),
+            Errno::LOOP => RootError::Replaced(self.changed("its path now contains a symbolic link")),
             other => RootError::Io(other),
         })
     }
 
-    /// Where a plugin can put another folder in its place, it has to be the one that was granted.
+    /// Checks the identity of the folder, if a plugin could have replaced it.
     fn check(&self, stat: &Stat) -> Result<(), RootError> {
         let Some(folder) = &self.replaceable_in else { return Ok(()) };
         match self.expected {
             Some(expected) if expected == resolve::identity(stat) => Ok(()),
             Some(_) => Err(RootError::Replaced(
-                self.changed(&format!("another folder is there now, and plugins may write to {folder}")),
+                self.changed(&format!("another folder is in its place, and plugins may write to {folder}")),
             )),
             None => Err(RootError::Replaced(
-                self.changed(&format!("it was not there then, and plugins may write to {folder}")),
+                self.changed(&format!("it did not exist then, and plugins may write to {folder}")),
             )),
         }
     }
@@ -234,12 +233,13 @@ impl Root {
         let Self { path, real, .. } = self;
         let shown = if path == real.trim_end_matches('/') { path.clone() } else { format!("{path} ({real})") };
         format!(
-            "`{shown}` is not what was granted: {how}; install the same package again and approve it, to grant what is there now"
+            "`{shown}` is not what was granted: {how}; to grant what is there now, install the same package again \
+             and approve it"
         )
     }
 }
 
-/// A single file is a regular one, or one of the few devices that only give or take bytes.
+/// A single file must be a regular file, or one of the few devices that only produce or consume bytes.
 fn check_readable(stat: &Stat) -> Result<(), OpenError> {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Ok(()),

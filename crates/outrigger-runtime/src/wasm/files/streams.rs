@@ -14,9 +14,9 @@ use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 use super::space;
 use super::work::{Handle, Work};
 
-/// The most that is read or written at once.
+/// The maximum size of one read or write.
 pub(super) const CHUNK: usize = 64 << 10;
-/// What is read ahead when a plugin waits for data that it has not asked for.
+/// The size of the read-ahead when a plugin polls before reading.
 const AHEAD: usize = 4 << 10;
 
 type Task<T> = AbortOnDropJoinHandle<T>;
@@ -36,7 +36,7 @@ pub(super) fn read_at(file: &File, length: usize, offset: u64) -> io::Result<Byt
     }
 }
 
-/// Reads a file from a place on.
+/// Reads a file from an offset.
 pub(super) struct Reader {
     file: Arc<Handle>,
     work: Arc<Work>,
@@ -94,7 +94,7 @@ impl InputStream for Reader {
         Ok(Bytes::new())
     }
 
-    /// Without a task of its own.
+    /// Without a separate task.
     async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
         if let Reading::Waiting(task) = &mut self.state {
             self.state = task.await;
@@ -120,7 +120,7 @@ impl Pollable for Reader {
     }
 }
 
-/// Where bytes are written.
+/// The write position.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
     At(u64),
@@ -164,7 +164,7 @@ impl Writer {
         };
     }
 
-    /// Gives the error that is there, once.
+    /// Returns the stored error, once.
     fn check(&mut self) -> StreamResult<()> {
         match &self.state {
             Writing::Ready | Writing::Waiting(_) => Ok(()),
@@ -206,7 +206,7 @@ impl OutputStream for Writer {
         Ok(())
     }
 
-    /// Without a task of its own.
+    /// Without a separate task.
     async fn blocking_write_and_flush(&mut self, bytes: Bytes) -> StreamResult<()> {
         self.ready().await;
         self.check()?;

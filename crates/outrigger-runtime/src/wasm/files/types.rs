@@ -1,4 +1,4 @@
-//! The interface `wasi:filesystem/types`: what concerns paths is located first, then the kernel does it.
+//! The interface `wasi:filesystem/types`: paths are mapped to grants first, then passed to the kernel.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::streams::{Place, Reader, Writer, read_at};
 use super::work::Handle;
 use super::{Files, Folder, Located, Node, OpenedFile};
 
-/// The most that one call writes; it says how much it was.
+/// The maximum size of one write call; it returns the size that was written.
 const WRITE_AT_MOST: usize = 1 << 20;
 
 impl Host for Files<'_> {
@@ -54,7 +54,7 @@ impl Files<'_> {
         self.conclude(result, doing, &shown)
     }
 
-    /// Changes something that has an old path and a new one.
+    /// Changes something with an old and a new path.
     async fn move_to(
         &mut self,
         (folder, path, doing): (&Resource<Descriptor>, String, &str),
@@ -102,7 +102,7 @@ impl Files<'_> {
         Ok(self.granted.run(move || fstat(&nothing)).await?.map_err(std::io::Error::from)?)
     }
 
-    /// Opens a single file that was granted.
+    /// Opens a single granted file.
     async fn open_granted(&mut self, index: usize) -> FsResult<(OpenedFile, Stat)> {
         let open = self.room()?;
         let roots = Arc::clone(&self.granted.roots);
@@ -223,7 +223,7 @@ impl HostDescriptor for Files<'_> {
                 let target = self.conclude(result.and_then(|read| read.map_err(FsError::from)), doing, &shown)?;
                 String::from_utf8(target).map_err(|_| ErrorCode::IllegalByteSequence.into())
             }
-            // Links of the host are followed when a path is granted and are not seen here.
+            // The host's links are resolved when a path is granted, and are not visible here.
             Located::File(_) | Located::Virtual(_) => Err(ErrorCode::Invalid.into()),
         }
     }
@@ -388,7 +388,7 @@ impl HostDescriptor for Files<'_> {
             return Err(ErrorCode::NotDirectory.into());
         }
         if *self.listings >= LISTINGS_AT_MOST {
-            let message = format!("more than {LISTINGS_AT_MOST} listings of folders are open at once");
+            let message = format!("more than {LISTINGS_AT_MOST} directory listings are open at once");
             self.scope.log(outrigger_engine::runtime::LogLevel::Warn, message, Vec::new());
             return Err(ErrorCode::InsufficientMemory.into());
         }
@@ -517,7 +517,7 @@ fn describe(stat: &Stat) -> DescriptorStat {
     }
 }
 
-/// Tells files apart, as `wasmtime-wasi` does: one hash of 64 bits, in two forms.
+/// Identifies files like `wasmtime-wasi`: one 64-bit hash, in two forms.
 fn hash(stat: &Stat) -> MetadataHashValue {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     let mut hasher = DefaultHasher::new();

@@ -1,6 +1,6 @@
-//! Threads for file operations. A call whose deadline passes is over at once; the system call that it waits for may hang
-//! for as long as the disk or the network does, and holds its thread. So there are only so many for each plugin and for
-//! all of them together, and other work of the host never waits for one.
+//! Threads for file operations. A call ends at its deadline, but its system call can hang as long as the disk or
+//! network does, and occupies its thread. So their number is limited for each plugin and in total, and other work of
+//! the host never waits for one.
 
 use std::fs::File;
 use std::ops::Deref;
@@ -8,13 +8,13 @@ use std::sync::{Arc, LazyLock};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Operations of one loaded revision at once.
+/// The maximum number of concurrent operations of one loaded revision.
 const OPERATIONS_OF_ONE: usize = 8;
-/// Operations of all together. The runtime has 512 threads for what blocks.
+/// The maximum number of concurrent operations in total. The runtime has 512 threads for blocking work.
 const OPERATIONS_OF_ALL: usize = 128;
 
 static OPERATIONS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(OPERATIONS_OF_ALL)));
-/// Open files of all plugins: half of what the process may have.
+/// The maximum number of open files of all plugins: half of the process limit.
 static OPEN: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(process_limit() / 2)));
 
 fn process_limit() -> usize {
@@ -22,14 +22,14 @@ fn process_limit() -> usize {
     limit.map_or(1 << 16, |limit| usize::try_from(limit).unwrap_or(usize::MAX)).clamp(64, 1 << 20)
 }
 
-/// Room for the file operations and open files of one loaded revision.
+/// The permits for file operations and open files of one loaded revision.
 #[derive(Debug)]
 pub(super) struct Work {
     operations: Arc<Semaphore>,
     open: Arc<Semaphore>,
 }
 
-/// Counts one open file for as long as it is there.
+/// Counts one open file while it exists.
 #[derive(Debug)]
 pub(super) struct OpenFile {
     _permits: [OwnedSemaphorePermit; 2],
@@ -39,12 +39,12 @@ impl Work {
     pub(super) fn new() -> Self {
         Self {
             operations: Arc::new(Semaphore::new(OPERATIONS_OF_ONE)),
-            // A quarter of what the process may have, so that one plugin cannot take it all.
+            // A quarter of the process limit, so that one plugin cannot use all of it.
             open: Arc::new(Semaphore::new(process_limit() / 4)),
         }
     }
 
-    /// Runs something that may block. When the future is dropped, its room is taken until it has really ended.
+    /// Runs blocking work. If the future is dropped, its permit is held until the work has really ended.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         operation: impl FnOnce() -> T + Send + 'static,
@@ -59,7 +59,7 @@ impl Work {
         Ok(running.await?)
     }
 
-    /// Room for one more open file; none where there are too many.
+    /// A permit for one more open file; none at the limit.
     pub(super) fn open_file(&self) -> Option<OpenFile> {
         let own = Arc::clone(&self.open).try_acquire_owned().ok()?;
         let all = Arc::clone(&OPEN).try_acquire_owned().ok()?;
@@ -70,7 +70,7 @@ impl Work {
 /// An open file of a plugin.
 #[derive(Debug)]
 pub(super) struct Handle {
-    /// Gone only while it is dropped.
+    /// None only while it is dropped.
     file: Option<File>,
     work: Arc<Work>,
     _open: OpenFile,
@@ -90,7 +90,7 @@ impl Deref for Handle {
     }
 }
 
-/// Closing a file may take long too: when it was deleted meanwhile, or has to be sent to another machine.
+/// Closing a file can block too, for example if it was deleted or is on a network file system.
 impl Drop for Handle {
     fn drop(&mut self) {
         let (file, work) = (self.file.take(), Arc::clone(&self.work));
