@@ -49,7 +49,7 @@ impl Quotas {
         state_bytes: 16 << 20,
         job_bytes: 4 << 20,
         audited_calls: 60,
-        acts: 60,
+        acts: 240,
         answer_bytes: 8 << 20,
     };
 }

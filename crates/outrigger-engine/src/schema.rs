@@ -51,7 +51,7 @@ impl Allowance {
     fn spend_on(&mut self, pattern: &Pattern) -> Result<(), String> {
         self.spend(pattern.bytes as u64 * WORK_OF_A_BYTE)?;
         let left = self.held.checked_sub(pattern.held);
-        self.held = left.ok_or_else(|| "its patterns take more than may be held once they are compiled".to_owned())?;
+        self.held = left.ok_or_else(|| "its compiled patterns take more than may be held".to_owned())?;
         Ok(())
     }
 }

@@ -88,7 +88,7 @@ async fn what_is_too_much_is_dropped_and_counted() {
 }
 
 /// A filter of the plugin `demo` that may carry anything.
-const FILTER: &str = "[hooks.\"demo.shown\"]\nkind = \"filter\"\n";
+const FILTER: &str = "[hooks.\"demo.shown\"]\nkind = \"filter\"\ndescription = \"For tests.\"\n";
 
 /// What the server holds in the name of a plugin.
 fn held(bench: &Bench, plugin: &str) -> u64 {

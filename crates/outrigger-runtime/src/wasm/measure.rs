@@ -370,7 +370,7 @@ mod tests {
             let lifts: String = (0..functions)
                 .map(|number| {
                     format!(
-                        "(func (export \"f{number}\") (param \"v\" $t) (canon lift (core func $i \"f\") (memory $i \"m\") (realloc (func $i \"r\"))))"
+                        "(func (export \"f{number}\") (param \"v\" $t) (canon lift (core func $i \"f\") (memory (core memory $i \"m\")) (realloc (core func $i \"r\"))))"
                     )
                 })
                 .collect();
@@ -378,7 +378,7 @@ mod tests {
                 .map(|number| format!("(import \"f{number}\" (func $f{number} (param \"v\" $t)))"))
                 .collect();
             let lowers: String = (0..functions)
-                .map(|number| format!("(core func (canon lower (func $f{number}) (memory $i \"m\")))"))
+                .map(|number| format!("(core func (canon lower (func $f{number}) (memory (core memory $i \"m\"))))"))
                 .collect();
             let arguments: String =
                 (0..functions).map(|number| format!("(with \"f{number}\" (func $lifting \"f{number}\"))")).collect();

@@ -189,7 +189,13 @@ async fn s13_streams_that_are_reset_at_once_leave_nothing_behind() {
         server.door.calls.load(Ordering::SeqCst).saturating_sub(ended)
     };
     let client = Client::connect(&server, 1 << 20).await;
-    for _ in 0..20 {
+    let deadline = Instant::now() + SOON;
+    let tried = || server.door.calls.load(Ordering::SeqCst);
+    for round in 0.. {
+        if round >= 20 && tried() > MOST {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it is tried");
         let mut streams = Vec::new();
         for _ in 0..100 {
             let Ok(mut sender) = client.sender.clone().ready().await else { break };
@@ -204,7 +210,6 @@ async fn s13_streams_that_are_reset_at_once_leave_nothing_behind() {
         assert!(under_way() <= MOST, "{}", under_way());
         streams.iter_mut().for_each(|(_, sending)| sending.send_reset(h2::Reason::CANCEL));
     }
-    assert!(server.door.calls.load(Ordering::SeqCst) > MOST, "it was tried");
     eventually("all of it ends", async || under_way() == 0).await;
     assert_eq!(server.get("/healthz").await.status, 200);
 }

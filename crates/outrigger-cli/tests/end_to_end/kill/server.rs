@@ -22,7 +22,7 @@ pub(crate) struct Server {
 pub(crate) fn launch(data: &Path) -> Child {
     let log = std::fs::File::options().create(true).append(true).open(data.with_extension("log")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_outrigger"))
-        .args(["serve", "--listen", "127.0.0.1:0", "-o", "json"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--acts-per-minute", "1000000", "-o", "json"])
         .env("OUTRIGGER_DATA", data)
         .env("OUTRIGGER_BUNDLED", bundled())
         .env_remove("OUTRIGGER_PLUGIN_PATH")

@@ -222,7 +222,7 @@ fn texts_are_lifted_from_every_encoding() {
                 (func (export "text") (result i32) (i32.const 0)))
             (core instance $i (instantiate $m))
             (func (export "text") (result string)
-                (canon lift (core func $i "text") (memory $i "memory") string-encoding={encoding})))"#
+                (canon lift (core func $i "text") (memory (core memory $i "memory")) string-encoding={encoding})))"#
         );
         let component = Component::new(&engine, wat::parse_str(text).expect("a component")).expect("it compiles");
         let mut store = Store::new(&engine, ());

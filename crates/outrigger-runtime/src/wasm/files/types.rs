@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use outrigger_contract::permission::FileAccess;
 use rustix::fs::{FileType, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, fadvise, fstat, futimens};
+use rustix::io::Errno;
 use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
@@ -80,7 +81,12 @@ impl Files<'_> {
         let roots = Arc::clone(&self.granted.roots);
         let change = move || change(&roots, (&*old.file, path.as_str()), (&*new.file, new_path.as_str()));
         let result = self.granted.run(change).await;
-        self.conclude(result.and_then(|done| done.map_err(FsError::from)), doing, &shown)
+        let failed = |error: std::io::Error| match Errno::from_io_error(&error) {
+            // wasmtime's table of errors lacks this one.
+            Some(Errno::XDEV) => ErrorCode::CrossDevice.into(),
+            _ => FsError::from(error),
+        };
+        self.conclude(result.and_then(|done| done.map_err(failed)), doing, &shown)
     }
 
     /// Looks at what is at a path.
