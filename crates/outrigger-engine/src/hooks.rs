@@ -31,7 +31,7 @@ use outrigger_contract::{HookName, PluginName};
 pub use closed::ClosedHook;
 pub use condition::{Condition, ConditionError, Facts};
 pub(crate) use declare::Adoption;
-pub use fire::{Fired, Firing, HookCaller};
+pub use fire::{Fired, Firing, HookCaller, LONGEST_CARRIED};
 pub use manage::{NewHook, NewSubscription};
 pub use plan::{Planned, Skipped, Step, plan};
 pub use schema::HookSchema;

@@ -16,7 +16,7 @@ use crate::call::{Arguments, Call, CallOptions, Caller, Execution, Origin, Plugi
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::hooks::Firing;
+use crate::hooks::{Firing, LONGEST_CARRIED};
 use crate::life::StagedState;
 use crate::plugins::{ActiveRevision, Configuration};
 use crate::profile::Recording;
@@ -75,8 +75,6 @@ pub(crate) struct CallServices {
 
 /// What a write to the state counts for at least.
 const FEWEST_STATE_BYTES: u64 = 64;
-/// Bytes of what a plugin has a hook carry.
-const LONGEST_PAYLOAD: usize = 256 << 10;
 /// Hooks that are fired for a call, by it and by all that it leads to. Events are kept, and whoever fires them in a loop would
 /// displace those of all others.
 const MOST_FIRINGS: u32 = 1_000;
@@ -337,8 +335,8 @@ impl HostServices for CallServices {
             return Err(refused(Code::Unsupported, message));
         }
         let hook: HookName = hook.parse().map_err(|error| refused(Code::InvalidUsage, format!("{error}")))?;
-        if payload.len() > LONGEST_PAYLOAD {
-            let message = format!("`{hook}` was to carry {} bytes; {LONGEST_PAYLOAD} are allowed", payload.len());
+        if payload.len() > LONGEST_CARRIED {
+            let message = format!("`{hook}` was to carry {} bytes; {LONGEST_CARRIED} are allowed", payload.len());
             return Err(refused(Code::InvalidInput, message));
         }
         let firings = self.firings();

@@ -133,6 +133,7 @@ pub fn graph() -> TypeGraph {
             function("setting", &[("key", Type::String)], Some(Type::String), false),
             function("lie", &[], Some(Type::U8), false),
             function("hold", &text, Some(Type::String), false),
+            function("zeros", &text, Some(Type::String), false),
             function("panic", &text, Some(Type::String), false),
             function("fire-then-fail", &[("hook", Type::String), ("times", Type::U32)], None, true),
         ],
@@ -215,6 +216,8 @@ impl LoadedRevision for Loaded {
                 Err(RuntimeFault::new(Code::Trapped, format!("trapped at try {count}")))
             }
             ("trap-until", _) => Ok(Value::Unsigned(count as u64)),
+            // JSON of nearly four megabytes, of which each two bytes are a value.
+            ("zeros", [_]) => Ok(Value::String(format!("[{}0]", "0,".repeat(1_800_000)))),
             ("panic", [message]) => panic!("{}", text(message)),
             // The second is one that can be subscribed.
             ("wait", []) | ("hold", [_]) => {

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use outrigger_contract::excerpt::excerpt_of;
-use outrigger_contract::types::json;
+use outrigger_contract::types::json::{self, TreeBound};
 use outrigger_contract::{Code, FunctionRef, HookKind, HookName, OnError, PluginName, Type, Value};
 use serde_json::{Map, Value as Json};
 use time::OffsetDateTime;
 
 use super::condition::Facts;
 use super::plan::{Planned, Skipped, Step, is_little, plan};
-use super::schema::HookSchema;
-use super::spec::HookSpec;
+use super::schema::{HookSchema, json_length};
+use super::spec::{CALL_BEFORE, HookSpec};
 use super::subscription::{Subscriber, Subscription};
 use super::trace::{CallbackOutcome, CallbackTrace, HookResult, HookTrace};
 use crate::account::Charge;
@@ -29,6 +29,10 @@ use crate::profile::Recording;
 use crate::quota::{self, ROW_BYTES};
 use crate::runtime::LogLevel;
 use crate::store::LogRecord;
+
+/// Bytes of what a hook carries, as JSON text: what it is fired with, and what filters make of it. Only `call.before` carries
+/// more, as much as the arguments of a call are.
+pub const LONGEST_CARRIED: usize = 256 << 10;
 
 /// A hook that is to be fired.
 #[derive(Clone, Debug)]
@@ -63,6 +67,8 @@ pub struct Fired {
     pub trace: Arc<HookTrace>,
     /// A subscriber refused, or failed and takes the hook with it.
     pub failure: Option<Failure>,
+    /// What a filter made of it is charged to its plugin.
+    pub held: Option<Arc<Charge>>,
 }
 
 /// Who calls a subscriber: a hook, on behalf of who caused it.
@@ -171,6 +177,12 @@ impl Engine {
 /// Looks whether a hook can be fired with what it is to carry.
 async fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
     let hook = &spec.name;
+    let length = json_length(&firing.payload);
+    if length > LONGEST_CARRIED {
+        let message = format!("the payload of `{hook}` is {length} bytes; the limit is {LONGEST_CARRIED}");
+        return Err(Failure::new(Code::InvalidInput, message)
+            .with_hint("carry the id of what it is about, and let it be fetched"));
+    }
     if spec.is_built_in() {
         if firing.dry_run {
             return Ok(());
@@ -194,6 +206,8 @@ struct Course<'a> {
     schema: Option<Arc<HookSchema>>,
     /// What the next filter is given.
     value: Json,
+    /// It is charged to the plugin whose filter made it.
+    held: Option<Charge>,
     /// What ends the hook.
     failure: Option<Failure>,
     result: HookResult,
@@ -217,6 +231,7 @@ async fn run(engine: &Engine, firing: Firing) -> Fired {
     let mut course = Course {
         engine,
         value: firing.payload.clone(),
+        held: None,
         firing: &firing,
         kind,
         schema: spec.filter(|spec| !spec.is_built_in()).and_then(|spec| spec.schema.clone()),
@@ -227,7 +242,7 @@ async fn run(engine: &Engine, firing: Firing) -> Fired {
     for step in planned {
         callbacks.push(course.step(step).await);
     }
-    let Course { value, failure, result, .. } = course;
+    let Course { value, held, failure, result, .. } = course;
     let trace = Arc::new(HookTrace {
         id: CorrelationId::at(started_at).to_string(),
         correlation: firing.correlation,
@@ -241,7 +256,7 @@ async fn run(engine: &Engine, firing: Firing) -> Fired {
         hook: firing.hook,
     });
     engine.inner.hooks.traces.keep(Arc::clone(&trace));
-    Fired { value, trace, failure }
+    Fired { value, trace, failure, held: held.map(Arc::new) }
 }
 
 /// Evaluates the conditions: at once where that is little work, otherwise beside the async workers.
@@ -290,9 +305,9 @@ impl Course<'_> {
         trace.duration = started.elapsed();
         match outcome {
             Ok(value) => {
-                if let Some(value) = value {
+                if let Some((value, held)) = value {
                     trace.value_changed = value != self.value;
-                    self.value = value;
+                    (self.value, self.held) = (value, Some(held));
                 }
                 self.succeeded(&subscriber).await;
             }
@@ -309,8 +324,8 @@ impl Course<'_> {
         slot.is_some_and(|slot| slot.record().0.state == PluginState::Disabled)
     }
 
-    /// Calls one subscriber. Answers with the value a filter made, where it made one.
-    async fn call(&self, subscription: &Subscription) -> Result<Option<Json>, Failure> {
+    /// Calls one subscriber. Answers with the value a filter made, where it made one, charged to its plugin.
+    async fn call(&self, subscription: &Subscription) -> Result<Option<(Json, Charge)>, Failure> {
         let function = &subscription.function;
         if subscription.kind != self.kind {
             let (hook, was, is) = (&self.firing.hook, subscription.kind, self.kind);
@@ -351,17 +366,20 @@ impl Course<'_> {
         let answer = self.engine.call(call).await?;
         match self.kind {
             HookKind::Filter => {
-                let value = filtered(&answer, as_text)?;
-                self.check(function, value.as_ref()).await?;
-                Ok(value)
+                let longest = if self.firing.hook.as_str() == CALL_BEFORE { usize::MAX } else { LONGEST_CARRIED };
+                let Some(value) = filtered(&answer, as_text, longest)? else { return Ok(None) };
+                // To the plugin: its call is over, and the value stays.
+                let held = self.engine.inner.accounts.of(&function.plugin).charge(json::tree_size(&value))?;
+                self.check(function, &value).await?;
+                Ok(Some((value, held)))
             }
             HookKind::Action | HookKind::Event => Ok(None),
         }
     }
 
     /// Holds what a filter made of the value to what the hook may carry.
-    async fn check(&self, function: &FunctionRef, value: Option<&Json>) -> Result<(), Failure> {
-        let (Some(schema), Some(value)) = (&self.schema, value) else { return Ok(()) };
+    async fn check(&self, function: &FunctionRef, value: &Json) -> Result<(), Failure> {
+        let Some(schema) = &self.schema else { return Ok(()) };
         schema.check_aside(value).await.map_err(|fault| {
             let message = format!("`{function}` answered with what `{}` cannot carry: {fault}", self.firing.hook);
             Failure::new(Code::InvalidOutput, message)
@@ -466,26 +484,36 @@ fn when_off(subscription: &Subscription) -> Step {
     }
 }
 
-/// How much larger a tree of JSON may be than its text, as a rule.
-const TREE: usize = 16;
-
-/// The value that a filter answered with; none where it leaves it as it was.
-fn filtered(answer: &Answer, as_text: bool) -> Result<Option<Json>, Failure> {
+/// The value that a filter answered with; none where it leaves it as it was. As JSON text it has at most so many bytes.
+fn filtered(answer: &Answer, as_text: bool, longest: usize) -> Result<Option<Json>, Failure> {
     let function = answer.function();
     let takes = function.params.first().map(|parameter| answer.revision().graph.resolve(&parameter.ty));
     if *answer.value() == Value::Option(None) && !matches!(takes, Some(Type::Option(_))) {
         return Ok(None);
     }
-    let text = answer.json_text()?;
-    // As a tree it takes several times as much, until it is carried on.
-    let _tree = answer.account().charge(TREE * text.len())?;
-    let value =
-        serde_json::from_str(&text).map_err(|_| Failure::internal("an answer is not the JSON that was written"))?;
-    match value {
-        Json::String(text) if as_text => serde_json::from_str(&text).map(Some).map_err(|error| {
+    let value = match answer.value() {
+        Value::Option(Some(inner)) => &**inner,
+        value => value,
+    };
+    let written;
+    let text = match value {
+        Value::String(text) if as_text => text,
+        _ => {
+            written = answer.json_text()?;
+            &written
+        }
+    };
+    if text.len() > longest {
+        let message = format!("`{}` answered with {} bytes of JSON; the limit is {longest}", function.name, text.len());
+        return Err(Failure::new(Code::InvalidOutput, message));
+    }
+    // As a tree it may take a hundred times as much. The call has that until its plugin is charged with what it is.
+    let _tree = answer.account().charge(TreeBound::of(text))?;
+    serde_json::from_str(text).map(Some).map_err(|error| match as_text {
+        true => {
             let message = format!("`{}` was given JSON text, and answered with what is none: {error}", function.name);
             Failure::new(Code::InvalidOutput, message)
-        }),
-        json => Ok(Some(json)),
-    }
+        }
+        false => Failure::internal("an answer is not the JSON that was written"),
+    })
 }

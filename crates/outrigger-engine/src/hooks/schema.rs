@@ -11,14 +11,13 @@ use std::sync::{Arc, OnceLock};
 use outrigger_contract::{Code, HookName};
 use serde_json::Value as Json;
 
+use super::LONGEST_CARRIED;
 use crate::error::Failure;
 use crate::heavy;
 use crate::schema::{CompiledSchema, LITTLE_WORK, MOST_WORK};
 
 /// Bytes of a schema as JSON.
 const LONGEST_SCHEMA: usize = 64 << 10;
-/// Bytes of what is held to a schema, as JSON.
-const LONGEST_VALUE: usize = 256 << 10;
 const COMPILED: &str = "it is a JSON Schema (2020-12); a pattern may take 1 MiB once it is compiled, and says lengths better with \
                         `minLength` and `maxLength`";
 /// Characters of a fault that are told.
@@ -102,8 +101,10 @@ impl HookSchema {
     /// repeat the value, which may be secret.
     pub fn check(&self, value: &Json) -> Result<(), String> {
         let length = json_length(value);
-        if length > LONGEST_VALUE {
-            return Err(format!("it has {length} bytes as JSON; a hook with a schema carries at most {LONGEST_VALUE}"));
+        if length > LONGEST_CARRIED {
+            return Err(format!(
+                "it has {length} bytes as JSON; a hook with a schema carries at most {LONGEST_CARRIED}"
+            ));
         }
         let compiled = self.compiled.get_or_init(|| CompiledSchema::compile(&self.schema));
         let compiled = compiled.as_ref().map_err(|error| format!("the schema is not valid: {error}"))?;
@@ -130,7 +131,7 @@ impl HookSchema {
             Err(_) => true,
         };
         // Compiling is work, too.
-        if self.compiled.get().is_some_and(is_little) || json_length(value) > LONGEST_VALUE {
+        if self.compiled.get().is_some_and(is_little) || json_length(value) > LONGEST_CARRIED {
             return self.check(value);
         }
         let (schema, value) = (Arc::clone(self), value.clone());
@@ -231,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_long_is_not_checked() {
         let schema = Arc::new(HookSchema::kept(json!({"type": "object"})));
-        let fault = schema.check_aside(&json!("x".repeat(LONGEST_VALUE))).await.expect_err("it is too long");
+        let fault = schema.check_aside(&json!("x".repeat(LONGEST_CARRIED))).await.expect_err("it is too long");
         assert_eq!(fault, "it has 262146 bytes as JSON; a hook with a schema carries at most 262144");
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use outrigger_contract::units::Span;
-use outrigger_contract::{OnError, PluginName};
-use outrigger_engine::hooks::{NewSubscription, TraceFilter};
-use serde_json::json;
+use outrigger_contract::{Code, OnError, PluginName};
+use outrigger_engine::hooks::{CallbackOutcome, Firing, LONGEST_CARRIED, NewSubscription, TraceFilter};
+use serde_json::{Value as Json, json};
 
 use crate::bench::{Bench, installation, no_arguments, until};
 
@@ -85,4 +85,65 @@ async fn what_is_too_much_is_dropped_and_counted() {
     call(4).await;
     assert_eq!(bench.engine.dropped_firings(), 4);
     assert_eq!(bench.code("demo.echo", json!({"text": "x"})).await, "ok \"x\"", "calls go on");
+}
+
+/// A filter of the plugin `demo` that may carry anything.
+const FILTER: &str = "[hooks.\"demo.shown\"]\nkind = \"filter\"\ndescription = \"Something is shown.\"\n";
+
+/// What the server holds in the name of a plugin.
+fn held(bench: &Bench, plugin: &str) -> u64 {
+    let counters = bench.engine.plugin_counters();
+    counters.iter().find(|one| one.plugin.as_str() == plugin).expect("it is installed").held
+}
+
+/// Fires on a task of its own; `slow.hold` is to be asked last.
+fn fire(
+    bench: &Bench,
+    payload: Json,
+) -> tokio::task::JoinHandle<Result<outrigger_engine::hooks::Fired, outrigger_engine::Failure>> {
+    let (engine, firing) = (bench.engine.clone(), Firing::new("demo.shown".parse().expect("a name"), payload));
+    tokio::spawn(async move { engine.fire(firing).await })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s12_what_a_filter_answers_is_charged_as_long_as_it_is_carried() {
+    let bench = Bench::new().await;
+    bench.demo(FILTER).await;
+    subscribed(&bench, "guard", "echo", "demo.shown", 1).await;
+    subscribed(&bench, "slow", "hold", "demo.shown", 2).await;
+    let before = held(&bench, "guard");
+    let firing = fire(&bench, json!(vec![0; 100_000]));
+    until("the next one is asked", || bench.runtime.waiting() == 1).await;
+    assert!(held(&bench, "guard") >= before + 100_000 * size_of::<Json>() as u64, "{}", held(&bench, "guard"));
+    bench.runtime.release();
+    let fired = firing.await.expect("it does not panic").expect("it is fired");
+    assert!(held(&bench, "guard") > before, "who fired it has it still");
+    drop(fired);
+    assert_eq!(held(&bench, "guard"), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s12_a_filter_answers_with_no_more_than_a_hook_carries() {
+    let bench = Bench::new().await;
+    bench.demo(FILTER).await;
+    subscribed(&bench, "greedy", "zeros", "demo.shown", 1).await;
+    let fired = fire(&bench, json!({"cents": 1})).await.expect("it does not panic").expect("it is fired");
+    assert_eq!(fired.value, json!({"cents": 1}), "it goes on with what it had");
+    let callback = &fired.trace.callbacks[0];
+    assert_eq!((callback.outcome, callback.code), (CallbackOutcome::Failed, Some(Code::InvalidOutput)));
+    assert!(callback.message.as_deref().is_some_and(|text| text.contains("3600003 bytes")), "{callback:?}");
+    // Nor is a hook fired with more.
+    let refused = fire(&bench, json!("x".repeat(LONGEST_CARRIED))).await.expect("it does not panic");
+    assert_eq!(refused.expect_err("it is too long").code, Code::InvalidInput);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s12_what_becomes_of_the_arguments_of_a_call_is_charged_before_it_is_read() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    subscribed(&bench, "greedy", "zeros", "call.before", 1).await;
+    // As a tree it would have 130 MB and more.
+    assert_eq!(bench.code("demo.echo", json!({"text": "x"})).await, "ok \"x\"", "it fails open");
+    let traces = bench.engine.hook_traces(&TraceFilter::default());
+    assert_eq!(traces[0].callbacks[0].code, Some(Code::HostMemoryLimit), "{traces:?}");
 }

@@ -1,7 +1,8 @@
 //! The interfaces of `outrigger:plugin` that a component may import, on top of the engine's services.
 
-use outrigger_contract::types::json::{members_size, tree_size};
+use outrigger_contract::types::json::{TreeBound, members_size, tree_size};
 use outrigger_engine::Charge;
+use outrigger_engine::hooks::LONGEST_CARRIED;
 use outrigger_engine::progress::Progress;
 use outrigger_engine::runtime::{CallError, LogLevel, StateError};
 
@@ -33,10 +34,8 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     hooks::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/hooks"))
 }
 
-/// More than any hook carries; what is longer is refused before it is read.
-const HOOK_AT_MOST: usize = 1 << 20;
-/// What a hook carries, as a tree and as the text that subscribers are given, takes this many times its text, at most.
-const CARRIED: usize = 32;
+/// Trees that a firing keeps of what the hook carries: as it was fired, as filters left it, and as a subscriber is given it.
+const COPIES: usize = 3;
 
 impl State {
     /// Charges to the call what this call of the host holds while it lasts.
@@ -144,7 +143,9 @@ impl progress::Host for State {
 
 impl hooks::Host for State {
     async fn fire(&mut self, hook: String, payload: String) -> wasmtime::Result<Result<String, hooks::Error>> {
-        let mut held = self.hold(hook.len() + CARRIED * payload.len().min(HOOK_AT_MOST))?;
+        // What is longer is refused before it is read.
+        let tree = if payload.len() > LONGEST_CARRIED { 0 } else { TreeBound::of(&payload) };
+        let mut held = self.hold(hook.len() + 2 * payload.len() + COPIES * tree)?;
         let result = self.scope.services()?.fire(&hook, &payload).await;
         held.grow(result.as_ref().map_or(0, String::len))?;
         Ok(result.map_err(|CallError { code, message, detail }| hooks::Error {
