@@ -125,7 +125,9 @@ pub(super) fn measure(wasm: &[u8]) -> Result<Measure, RuntimeFault> {
 }
 
 fn features() -> WasmFeatures {
-    WasmFeatures::default() | WasmFeatures::COMPONENT_MODEL
+    // What the engine does not run either, and would take more to validate than is measured.
+    let unused = WasmFeatures::GC | WasmFeatures::FUNCTION_REFERENCES | WasmFeatures::EXCEPTIONS;
+    WasmFeatures::default().difference(unused) | WasmFeatures::COMPONENT_MODEL
 }
 
 /// Says at once what people most often hand over by mistake.

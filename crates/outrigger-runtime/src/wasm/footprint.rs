@@ -30,17 +30,34 @@ pub(super) struct Footprint {
     pub(super) initial: u64,
     /// Elements of the largest table.
     largest_table: u64,
+    /// Functions that are lifted, lowered and the like, and how many of them inside of components that are in this one.
+    canonicals: u64,
+    inner_canonicals: u64,
 }
 
 impl Footprint {
     fn add(&mut self, other: Self) {
-        let Self { instances, tables, memories, bytes, initial, largest_table } = other;
+        let Self { instances, tables, memories, bytes, initial, largest_table, canonicals, inner_canonicals } = other;
+        self.canonicals = self.canonicals.saturating_add(canonicals);
+        self.inner_canonicals = self.inner_canonicals.saturating_add(inner_canonicals);
         self.instances = self.instances.saturating_add(instances);
         self.tables = self.tables.saturating_add(tables);
         self.memories = self.memories.saturating_add(memories);
         self.bytes = self.bytes.saturating_add(bytes);
         self.initial = self.initial.saturating_add(initial);
         self.largest_table = self.largest_table.max(largest_table);
+    }
+
+    /// How many functions may need code that takes values from one component to another. Where no inner component has any, none
+    /// does: the host is called without.
+    pub(super) const fn adapters(&self) -> u64 {
+        if self.inner_canonicals == 0 { 0 } else { self.canonicals }
+    }
+
+    /// The larger one, for something whose origin is not followed.
+    fn larger(self, other: Self) -> Self {
+        let size = |one: &Self| (one.instances, one.canonicals, one.bytes, one.initial);
+        if size(&other) > size(&self) { other } else { self }
     }
 
     /// Why no limit lets it be instantiated, if none does.
@@ -71,23 +88,37 @@ impl Footprint {
 /// A component that is being read: its index spaces, and what was instantiated so far.
 #[derive(Debug, Default)]
 struct Level {
-    modules: Vec<Footprint>,
-    components: Vec<Footprint>,
+    modules: Space,
+    components: Space,
     total: Footprint,
     /// It is a core module; the rest is unused then.
     is_module: bool,
 }
 
-impl Level {
-    /// Something whose origin is not followed: taken for the largest of what is known.
-    fn any(known: &[Footprint]) -> Footprint {
-        known.iter().copied().max_by_key(|one| (one.instances, one.bytes, one.initial)).unwrap_or_default()
+/// What is known by its number, and the largest of it: there may be very many, each of an origin that is not followed.
+#[derive(Debug, Default)]
+struct Space {
+    known: Vec<Footprint>,
+    largest: Footprint,
+}
+
+impl Space {
+    fn push(&mut self, one: Footprint) {
+        self.largest = self.largest.larger(one);
+        self.known.push(one);
     }
 
+    fn get(&self, index: u32) -> Footprint {
+        self.known.get(index as usize).copied().unwrap_or(self.largest)
+    }
+}
+
+impl Level {
+    /// Something whose origin is not followed: taken for the largest of what is known.
     fn define(&mut self, kind: ComponentExternalKind) {
         match kind {
-            ComponentExternalKind::Module => self.modules.push(Self::any(&self.modules)),
-            ComponentExternalKind::Component => self.components.push(Self::any(&self.components)),
+            ComponentExternalKind::Module => self.modules.push(self.modules.largest),
+            ComponentExternalKind::Component => self.components.push(self.components.largest),
             _ => {}
         }
     }
@@ -111,7 +142,9 @@ pub(super) fn of(wasm: &[u8]) -> wasmparser::Result<Footprint> {
                 let Some(Level { total, is_module, .. }) = levels.pop() else { continue };
                 match levels.last_mut() {
                     Some(parent) if is_module => parent.modules.push(total),
-                    Some(parent) => parent.components.push(total),
+                    Some(parent) => {
+                        parent.components.push(Footprint { inner_canonicals: total.canonicals, ..total });
+                    }
                     None => whole = total,
                 }
             }
@@ -149,19 +182,20 @@ fn section(levels: &mut [Level], payload: Payload<'_>) -> wasmparser::Result<()>
                 total.initial = total.initial.saturating_add(memory?.initial.saturating_mul(PAGE));
             }
         }
+        Payload::ComponentCanonicalSection(functions) => {
+            total.canonicals = total.canonicals.saturating_add(u64::from(functions.count()));
+        }
         Payload::InstanceSection(instances) => {
             for instance in instances {
                 if let Instance::Instantiate { module_index, .. } = instance? {
-                    let module = level.modules.get(module_index as usize).copied();
-                    level.total.add(module.unwrap_or_else(|| Level::any(&level.modules)));
+                    level.total.add(level.modules.get(module_index));
                 }
             }
         }
         Payload::ComponentInstanceSection(instances) => {
             for instance in instances {
                 if let ComponentInstance::Instantiate { component_index, .. } = instance? {
-                    let component = level.components.get(component_index as usize).copied();
-                    level.total.add(component.unwrap_or_else(|| Level::any(&level.components)));
+                    level.total.add(level.components.get(component_index));
                 }
             }
         }
@@ -186,10 +220,9 @@ fn section(levels: &mut [Level], payload: Payload<'_>) -> wasmparser::Result<()>
         Payload::ComponentExportSection(exports) => {
             for export in exports {
                 let export = export?;
-                let index = export.index as usize;
                 match export.kind {
-                    ComponentExternalKind::Module => level.modules.extend(level.modules.get(index).copied()),
-                    ComponentExternalKind::Component => level.components.extend(level.components.get(index).copied()),
+                    ComponentExternalKind::Module => level.modules.push(level.modules.get(export.index)),
+                    ComponentExternalKind::Component => level.components.push(level.components.get(export.index)),
                     _ => {}
                 }
             }
@@ -201,12 +234,12 @@ fn section(levels: &mut [Level], payload: Payload<'_>) -> wasmparser::Result<()>
 
 /// An alias of a module or component of one that is further out; 0 further is the present one.
 fn alias_outer(level: &mut Level, outer: &[Level], kind: ComponentOuterAliasKind, count: u32, index: u32) {
-    let found = |own: &[Footprint], of: fn(&Level) -> &[Footprint]| {
+    let found = |own: &Space, of: fn(&Level) -> &Space| {
         let from = match count as usize {
             0 => own,
             count => outer.len().checked_sub(count).and_then(|place| outer.get(place)).map_or(own, of),
         };
-        from.get(index as usize).copied().unwrap_or_else(|| Level::any(from))
+        from.get(index)
     };
     match kind {
         ComponentOuterAliasKind::CoreModule => level.modules.push(found(&level.modules, |level| &level.modules)),
@@ -214,5 +247,22 @@ fn alias_outer(level: &mut Level, outer: &[Level], kind: ComponentOuterAliasKind
             level.components.push(found(&level.components, |level| &level.components));
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn s09_aliases_are_read_in_linear_time() {
+        let import = "(import \"i\" (instance $i (export \"m\" (core module))))";
+        let wat = format!("(component {import} {})", "(alias export $i \"m\" (core module))".repeat(90_000));
+        let wasm = wat::parse_str(&wat).expect("a component");
+        let started = Instant::now();
+        of(&wasm).expect("it can be read");
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     }
 }

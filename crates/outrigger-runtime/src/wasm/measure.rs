@@ -2,7 +2,9 @@
 //! anything. Cranelift takes more than linear time and memory for functions with many blocks and locals, and cannot be
 //! interrupted.
 
-use wasmparser::{FunctionBody, Operator, Parser, Payload};
+use wasmparser::{BlockType, CompositeInnerType, FunctionBody, Operator, Parser, Payload, RecGroup, TypeRef};
+
+use super::footprint;
 
 /// Types, imports, exports and the like of a component and of all that is in it.
 const MOST_ITEMS: u64 = 100_000;
@@ -23,10 +25,45 @@ pub(super) struct Measure {
     pub(super) tangle: u64,
     /// The sum of these products.
     pub(super) tangles: u64,
+    /// Values that are taken from the stack and put there by blocks, branches and calls. The validator looks at each.
+    operands: u64,
+    /// Bytes of the types of components.
+    types: u64,
     /// Types, imports, exports and the like.
     items: u64,
     /// Modules and components in it.
     parts: u64,
+    /// What the adapters between its components take: how many there are, as the footprint has them, times the bytes of types.
+    pub(super) adapters: u64,
+}
+
+/// Function types and functions of the module that is being measured.
+#[derive(Debug, Default)]
+struct Module {
+    /// Parameters and results.
+    types: Vec<(u64, u64)>,
+    /// The type of each function, those that are imported first.
+    functions: Vec<u32>,
+    /// Functions that have no body, or whose body was measured.
+    measured: usize,
+}
+
+impl Module {
+    fn ty(&self, index: u32) -> (u64, u64) {
+        self.types.get(index as usize).copied().unwrap_or_default()
+    }
+
+    fn function(&self, index: usize) -> (u64, u64) {
+        self.functions.get(index).map_or_else(Default::default, |ty| self.ty(*ty))
+    }
+
+    fn block(&self, ty: BlockType) -> (u64, u64) {
+        match ty {
+            BlockType::Empty => (0, 0),
+            BlockType::Type(_) => (0, 1),
+            BlockType::FuncType(index) => self.ty(index),
+        }
+    }
 }
 
 /// How large a component may be for a certain way to compile it.
@@ -37,17 +74,40 @@ pub(super) struct Bounds {
     largest: u64,
     tangle: u64,
     tangles: u64,
+    operands: u64,
+    adapters: u64,
 }
 
 /// What this process compiles in a moment: a few tenths of a second at most.
-pub(super) const SMALL: Bounds =
-    Bounds { code: 512 << 10, functions: 5_000, largest: 32 << 10, tangle: 200_000, tangles: 2_000_000 };
+pub(super) const SMALL: Bounds = Bounds {
+    code: 512 << 10,
+    functions: 5_000,
+    largest: 32 << 10,
+    tangle: 200_000,
+    tangles: 2_000_000,
+    operands: 2_000_000,
+    adapters: 100_000,
+};
 /// What is compiled in this process where no other one can be started.
-pub(super) const ALONE: Bounds =
-    Bounds { code: 32 << 20, functions: 100_000, largest: 512 << 10, tangle: 20_000_000, tangles: 200_000_000 };
+pub(super) const ALONE: Bounds = Bounds {
+    code: 32 << 20,
+    functions: 100_000,
+    largest: 512 << 10,
+    tangle: 20_000_000,
+    tangles: 200_000_000,
+    operands: 50_000_000,
+    adapters: 2_000_000,
+};
 /// What is not even begun. A limit on time and memory holds for the rest.
-pub(super) const ANY: Bounds =
-    Bounds { code: 128 << 20, functions: 500_000, largest: 4 << 20, tangle: 1_000_000_000, tangles: 10_000_000_000 };
+pub(super) const ANY: Bounds = Bounds {
+    code: 128 << 20,
+    functions: 500_000,
+    largest: 4 << 20,
+    tangle: 1_000_000_000,
+    tangles: 10_000_000_000,
+    operands: 200_000_000,
+    adapters: u64::MAX,
+};
 
 impl Measure {
     /// Measures a component.
@@ -56,18 +116,29 @@ impl Measure {
     /// It has too many parts for that to be done with little work. What is not WebAssembly is measured as far as it goes: it is
     /// refused when it is validated.
     pub(super) fn of(wasm: &[u8]) -> Result<Self, String> {
-        let mut measure = Self::default();
+        let (mut measure, mut levels) = (Self::default(), Vec::new());
         for payload in Parser::new(0).parse_all(wasm) {
             let Ok(payload) = payload else { break };
-            measure.add(&payload)?;
+            match payload {
+                // Of a component too, which has neither functions nor bodies of its own.
+                Payload::Version { .. } => levels.push(Module::default()),
+                Payload::End(_) => _ = levels.pop(),
+                payload => {
+                    let Some(module) = levels.last_mut() else { break };
+                    measure.add(&payload, module)?;
+                }
+            }
         }
+        // Each instance of a component has its adapters. What cannot be followed has more than any bound.
+        let adapters = footprint::of(wasm).map_or(u64::MAX, |footprint| footprint.adapters());
+        measure.adapters = adapters.saturating_mul(measure.types);
         Ok(measure)
     }
 
-    fn add(&mut self, payload: &Payload<'_>) -> Result<(), String> {
+    fn add(&mut self, payload: &Payload<'_>, module: &mut Module) -> Result<(), String> {
         let items = match payload {
             Payload::CodeSectionEntry(body) => {
-                self.function(body);
+                self.function(body, module);
                 return Ok(());
             }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
@@ -78,14 +149,40 @@ impl Measure {
                 0
             }
             Payload::TypeSection(reader) => {
-                let mut types = reader.clone().into_iter_err_on_gc_types().map_while(Result::ok);
-                if let Some(ty) = types.find(|ty| ty.results().len() > MOST_RESULTS) {
-                    let count = ty.results().len();
-                    return Err(format!("a function or block has {count} results; the limit is {MOST_RESULTS}"));
+                let types = reader.clone().into_iter().map_while(Result::ok);
+                // A group of types counts as one there.
+                let mut count = 0_u32;
+                for ty in types.flat_map(RecGroup::into_types).take(MOST_ITEMS as usize + 1) {
+                    count += 1;
+                    let arity = match &ty.composite_type.inner {
+                        CompositeInnerType::Func(ty) => (ty.params().len(), ty.results().len()),
+                        _ => (0, 0),
+                    };
+                    if arity.1 > MOST_RESULTS {
+                        let count = arity.1;
+                        return Err(format!("a function or block has {count} results; the limit is {MOST_RESULTS}"));
+                    }
+                    module.types.push((arity.0 as u64, arity.1 as u64));
                 }
-                reader.count()
+                count
             }
-            Payload::ImportSection(reader) => reader.count(),
+            Payload::ImportSection(reader) => {
+                let mut count = 0_u32;
+                for import in reader.clone().into_imports().map_while(Result::ok).take(MOST_ITEMS as usize + 1) {
+                    count += 1;
+                    if let TypeRef::Func(ty) = import.ty {
+                        module.functions.push(ty);
+                    }
+                }
+                module.measured = module.functions.len();
+                count
+            }
+            Payload::FunctionSection(reader) => {
+                // More bodies than that are not compiled.
+                let room = (ANY.functions as usize).saturating_sub(module.functions.len());
+                module.functions.extend(reader.clone().into_iter().map_while(Result::ok).take(room));
+                0
+            }
             Payload::ExportSection(reader) => reader.count(),
             Payload::GlobalSection(reader) => reader.count(),
             Payload::ElementSection(reader) => reader.count(),
@@ -94,7 +191,10 @@ impl Measure {
             Payload::CoreTypeSection(reader) => reader.count(),
             Payload::ComponentInstanceSection(reader) => reader.count(),
             Payload::ComponentAliasSection(reader) => reader.count(),
-            Payload::ComponentTypeSection(reader) => reader.count(),
+            Payload::ComponentTypeSection(reader) => {
+                self.types += reader.range().len() as u64;
+                reader.count()
+            }
             Payload::ComponentCanonicalSection(reader) => reader.count(),
             Payload::ComponentImportSection(reader) => reader.count(),
             Payload::ComponentExportSection(reader) => reader.count(),
@@ -107,19 +207,57 @@ impl Measure {
         }
     }
 
-    fn function(&mut self, body: &FunctionBody<'_>) {
+    fn function(&mut self, body: &FunctionBody<'_>, module: &mut Module) {
         let size = body.range().len() as u64;
+        let results = module.function(module.measured).1;
+        module.measured += 1;
         self.functions += 1;
         self.code += size;
         self.largest = self.largest.max(size);
+        if size > ANY.largest {
+            return;
+        }
         let (mut locals, mut blocks) = (1_u64, 1_u64);
         if let Ok(reader) = body.get_locals_reader() {
             locals += reader.into_iter().map_while(Result::ok).map(|(count, _)| u64::from(count)).sum::<u64>();
         }
         let Ok(mut operators) = body.get_operators_reader() else { return };
+        // What a branch to each block carries.
+        let (mut labels, mut operands) = (vec![results], 0_u64);
         while !operators.eof() {
             // What cannot be read is refused when it is validated.
             let Ok(operator) = operators.read() else { break };
+            let carried = |depth: u32| {
+                let place = labels.len().checked_sub(depth as usize + 1);
+                place.and_then(|place| labels.get(place)).copied().unwrap_or_default()
+            };
+            operands += match &operator {
+                Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => carried(*relative_depth),
+                Operator::BrTable { targets } => {
+                    let all = targets.targets().map_while(Result::ok).map(carried).sum::<u64>();
+                    all + carried(targets.default())
+                }
+                Operator::Return => results,
+                Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
+                    let (taken, given) = module.function(*function_index as usize);
+                    taken + given
+                }
+                Operator::CallIndirect { type_index, .. } | Operator::ReturnCallIndirect { type_index, .. } => {
+                    let (taken, given) = module.ty(*type_index);
+                    taken + given
+                }
+                Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
+                    let (taken, given) = module.block(*blockty);
+                    labels.push(if matches!(operator, Operator::Loop { .. }) { taken } else { given });
+                    // At its beginning, at its `else`, and at its end.
+                    2 * (taken + given)
+                }
+                Operator::End => {
+                    _ = labels.pop();
+                    0
+                }
+                _ => 0,
+            };
             blocks += match operator {
                 Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => 1,
                 Operator::Else | Operator::Br { .. } | Operator::BrIf { .. } | Operator::Return => 1,
@@ -127,6 +265,7 @@ impl Measure {
                 _ => 0,
             };
         }
+        self.operands = self.operands.saturating_add(operands);
         let tangle = locals.saturating_mul(blocks);
         self.tangle = self.tangle.max(tangle);
         self.tangles = self.tangles.saturating_add(tangle);
@@ -137,7 +276,7 @@ impl Measure {
     /// # Errors
     /// The first one that it is beyond.
     pub(super) fn within(&self, bounds: &Bounds) -> Result<(), String> {
-        let Bounds { code, functions, largest, tangle, tangles } = *bounds;
+        let Bounds { code, functions, largest, tangle, tangles, operands, adapters } = *bounds;
         let over = |what: &str, found: u64, limit: u64| Err(format!("{what} {found}; the limit is {limit}"));
         match () {
             () if self.code > code => over("the bytes of its code are", self.code, code),
@@ -145,6 +284,10 @@ impl Measure {
             () if self.largest > largest => over("the bytes of its largest function are", self.largest, largest),
             () if self.tangle > tangle => over("blocks times locals of one function are", self.tangle, tangle),
             () if self.tangles > tangles => over("blocks times locals of all functions are", self.tangles, tangles),
+            () if self.operands > operands => over("the values of its branches and calls are", self.operands, operands),
+            () if self.adapters > adapters => {
+                over("calls between its components times their types are", self.adapters, adapters)
+            }
             () => Ok(()),
         }
     }
@@ -195,6 +338,67 @@ mod tests {
         let wasm = components::hostile();
         for end in (0..wasm.len()).step_by(97) {
             let _ = Measure::of(&wasm[..end]);
+        }
+    }
+
+    #[test]
+    fn s09_values_of_branches_and_calls_are_counted_before_they_are_validated() {
+        let check = |functions: &str| {
+            let measure = measured(functions);
+            let problem = measure.within(&ANY).expect_err("it takes long to validate");
+            assert!(problem.contains("the values of its branches and calls"), "{problem}");
+        };
+        let wide =
+            "(type $wide (func (param i32) (result i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))";
+        let wide = wide.replace("(result ", &format!("(result {}", "i32 ".repeat(84)));
+        let table = format!("(block (type $wide) unreachable br_table {} end)", "0 ".repeat(1_000_000));
+        let table = table.replace("(block (type $wide)", "block (type $wide)").replace("end)", "end unreachable");
+        let function = format!("(func (param i32) local.get 0 {table})");
+        check(&format!("{wide} {}", function.repeat(3)));
+        let many = format!("(type $many (func (param {}))) (func $many (type $many))", "i32 ".repeat(900));
+        check(&format!("{many} (func unreachable {})", "call $many ".repeat(250_000)));
+        check(&format!("{many} (func unreachable loop (type $many) {} end)", "br 0 ".repeat(250_000)));
+        check(&format!("{many} (func unreachable {})", "block (type $many) unreachable end ".repeat(150_000)));
+        // Ordinary code has few.
+        assert!(Measure::of(&components::hostile()).expect("it can be measured").operands < 100_000);
+    }
+
+    #[test]
+    fn s09_adapters_between_components_are_counted_for_each_instance() {
+        // One component lifts functions over a large type, its sibling lowers them.
+        let composed = |functions: usize, fields: usize, times: usize| {
+            let fields: String = (0..fields).map(|field| format!("(field \"f{field}\" u32)")).collect();
+            let lifts: String = (0..functions)
+                .map(|number| {
+                    format!(
+                        "(func (export \"f{number}\") (param \"v\" $t) (canon lift (core func $i \"f\") (memory (core memory $i \"m\")) (realloc (core func $i \"r\"))))"
+                    )
+                })
+                .collect();
+            let imports: String = (0..functions)
+                .map(|number| format!("(import \"f{number}\" (func $f{number} (param \"v\" $t)))"))
+                .collect();
+            let lowers: String = (0..functions)
+                .map(|number| format!("(core func (canon lower (func $f{number}) (memory (core memory $i \"m\"))))"))
+                .collect();
+            let arguments: String =
+                (0..functions).map(|number| format!("(with \"f{number}\" (func $lifting \"f{number}\"))")).collect();
+            let module = "(core module $m (memory (export \"m\") 1) (func (export \"f\") (param i32)) \
+                (func (export \"r\") (param i32 i32 i32 i32) (result i32) i32.const 0)) (core instance $i (instantiate $m))";
+            let instances = format!("(instance (instantiate $lowers {arguments}))").repeat(times);
+            let wat = format!(
+                "(component
+                    (component $lifts (type $t (record {fields})) {module} {lifts})
+                    (component $lowers (type $t (record {fields})) {imports} {module} {lowers})
+                    (instance $lifting (instantiate $lifts))
+                    {instances})"
+            );
+            Measure::of(&wat::parse_str(&wat).unwrap_or_else(|error| panic!("{error}"))).expect("it can be measured")
+        };
+        assert_eq!(composed(3, 20, 1).within(&SMALL), Ok(()));
+        for (bounds, times) in [(&SMALL, 1), (&ALONE, 10)] {
+            let problem = composed(100, 400, times).within(bounds).expect_err("much is made of it");
+            assert!(problem.contains("calls between its components"), "{problem}");
         }
     }
 
