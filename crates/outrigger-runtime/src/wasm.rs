@@ -98,7 +98,7 @@ pub struct WasmRuntime {
     max_component_bytes: u64,
     protected: Option<PathBuf>,
     /// How many components are inspected at once.
-    inspecting: Semaphore,
+    inspecting: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for WasmRuntime {
@@ -122,7 +122,7 @@ impl WasmRuntime {
         let compiling = Compiling { program: compiler, layout, limits: compile_limits };
         let cache = Cache::open(&compiled_cache, &engine, compiling)?;
         let nothing = Arc::new(empty_folder(&compiled_cache.join("nothing"))?);
-        let inspecting = Semaphore::new(INSPECTED_AT_ONCE);
+        let inspecting = Arc::new(Semaphore::new(INSPECTED_AT_ONCE));
         let tls = TlsClient::default();
         Ok(Self { engine, linker, cache, nothing, tls, max_component_bytes, protected, inspecting })
     }
@@ -154,11 +154,13 @@ impl Runtime for WasmRuntime {
         let (root, entry) = (root.to_owned(), manifest.runtime.entry.as_path().to_owned());
         let (permissions, limits) = (manifest.permissions.clone(), manifest.limits.clone());
         let max_bytes = self.max_component_bytes;
+        let permit = Arc::clone(&self.inspecting).acquire_owned().await;
         let work = move || {
+            // Held until it is done, also where nobody waits for it any more.
+            let _permit = permit;
             let wasm = component::read(&root.join(&entry), max_bytes)?;
             component::inspect(&entry, &wasm, &permissions, &limits)
         };
-        let _permit = self.inspecting.acquire().await;
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
             Err(RuntimeFault::new(Code::Internal, format!("reading the component stopped: {error}")))
         })

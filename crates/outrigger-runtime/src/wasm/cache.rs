@@ -27,8 +27,10 @@ use super::component;
 use super::engine::Layout;
 use super::measure::{self, Measure};
 
-/// How many components are compiled at once. Each uses several threads.
+/// How many components that are more than small are compiled at once. Each uses several threads.
 const COMPILED_AT_ONCE: usize = 2;
+/// How many are read and measured at once, and compiled where they are small. They do not wait for the others.
+const SMALL_AT_ONCE: usize = 1;
 /// Components that are remembered for having taken too much.
 const MOST_REFUSED: usize = 500;
 /// Free space that is left to the database, in bytes.
@@ -54,6 +56,7 @@ struct Inner {
     folder: PathBuf,
     compiling: Compiling,
     permits: Semaphore,
+    small: Semaphore,
     /// Differs between versions of wasmtime, settings and processors.
     compatibility: u64,
     /// One at a time for each digest: whoever comes second finds what the first has made.
@@ -89,6 +92,7 @@ impl Cache {
             folder: folder.to_owned(),
             compiling,
             permits: Semaphore::new(COMPILED_AT_ONCE),
+            small: Semaphore::new(SMALL_AT_ONCE),
             compatibility: hasher.finish(),
             busy: Mutex::default(),
         };
@@ -155,9 +159,7 @@ impl Inner {
         if let Some(refused) = self.refused(&path) {
             return Err(refused);
         }
-        let permit = self.permits.acquire().await;
         let outcome = self.compile(engine, &path, component, max_bytes).await;
-        drop(permit);
         if let Err(fault) = &outcome
             && fault.code == Code::CompileLimit
         {
@@ -180,10 +182,15 @@ impl Inner {
                 component::measure(&wasm).map(|measure| (wasm, measure))
             }
         };
-        let (wasm, measure) = in_background(reading).await??;
-        if let Some(program) = &self.compiling.program
-            && measure.within(&measure::SMALL).is_err()
-        {
+        let small = self.small.acquire().await;
+        let (wasm, measure) = in_background(reading.clone()).await??;
+        if measure.within(&measure::SMALL).is_ok() {
+            let (engine, path) = (engine.clone(), path.to_owned());
+            return in_background(move || compile(&engine, &path, &wasm)).await?;
+        }
+        drop((wasm, small));
+        let _permit = self.permits.acquire().await;
+        if let Some(program) = &self.compiling.program {
             match self.compile_outside(engine, path, &component, program, &measure).await {
                 // The process could not be run, or its code not be used. What is not too large for that is compiled here.
                 Err(fault) if matches!(fault.code, Code::Internal | Code::Io) => {
@@ -197,7 +204,7 @@ impl Inner {
             RuntimeFault::new(Code::CompileLimit, message)
         })?;
         let (engine, path) = (engine.clone(), path.to_owned());
-        in_background(move || compile(&engine, &path, &wasm)).await?
+        in_background(move || reading().and_then(|(wasm, _)| compile(&engine, &path, &wasm))).await?
     }
 
     /// Compiles in a process of its own.

@@ -25,8 +25,8 @@ use super::measure::Measure;
 const ARGUMENT: &str = "internal-compile";
 /// Exit code of a child whose component cannot be compiled, for what it says on its standard error.
 const INVALID: u8 = 2;
-/// Time on the clock for each second of computing time: the machine may be busy.
-const PATIENCE: u32 = 10;
+/// Time on the clock for each second of computing time: the machine may be busy, and others wait.
+const PATIENCE: u32 = 3;
 /// Bytes of a child's complaint that are kept.
 const LONGEST_COMPLAINT: u64 = 2_000;
 /// The largest compiled code that is stored.
