@@ -74,7 +74,7 @@ impl Engine {
         let Installation { revision, granted, granted_by, .. } = installation;
         let now = OffsetDateTime::now_utc();
         let name = revision.manifest.name.clone();
-        let declared = self.declared(&revision.manifest, &revision.inspection.graph)?;
+        let declared = self.declared(&revision.manifest, &revision.inspection.graph).await?;
         let mut record = PluginRecord {
             name: name.clone(),
             active: revision.digest,
@@ -114,10 +114,10 @@ impl Engine {
     /// # Errors
     /// A plugin that it needs is not installed, its configuration lacks something or does not fit, or what its manifest says
     /// of hooks is wrong.
-    pub fn install_rehearse(&self, installation: &Installation) -> Result<(), Failure> {
+    pub async fn install_rehearse(&self, installation: &Installation) -> Result<(), Failure> {
         self.check_needs(&installation.revision.manifest)?;
         self.first_configuration(installation)?;
-        self.declared(&installation.revision.manifest, &installation.revision.inspection.graph).map(|_| ())
+        self.declared(&installation.revision.manifest, &installation.revision.inspection.graph).await.map(|_| ())
     }
 
     /// The configuration that a plugin begins with, where it is given one. It is all that the plugin needs, or is refused.

@@ -12,8 +12,10 @@ use serde_json::{Map, Value as Json};
 
 /// Bytes that a pattern may take once it is compiled, which may be far more than it takes to write it.
 const LARGEST_PATTERN: usize = 1 << 20;
-/// The same for all patterns of a schema together.
-const LARGEST_PATTERNS: usize = 2 << 20;
+/// The same for all patterns of a schema together, with what searches hold for each (see [`Pattern::held`]).
+const LARGEST_PATTERNS: usize = 4 << 20;
+/// Bytes of what searches for a pattern remember of it: each thread twice, forwards and backwards.
+pub(crate) const SEARCH_CACHE: usize = 64 << 10;
 /// How much work it may be to hold a value to a schema. A unit is about ten nanoseconds.
 pub(crate) const MOST_WORK: u64 = 5_000_000;
 /// What is done at once, without going to a thread for it.
@@ -21,6 +23,37 @@ pub(crate) const LITTLE_WORK: u64 = 100_000;
 /// Bytes of a compiled pattern that are about one of its states. A search takes at worst the number of states times the length
 /// of the text.
 const BYTES_OF_A_STATE: usize = 24;
+/// What it takes to compile a part of a schema, and for each byte of a compiled pattern.
+const WORK_OF_A_PART: u64 = 300;
+const WORK_OF_A_BYTE: u64 = 2;
+
+/// What compiling and trying schemas may still take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    /// Bytes of compiled patterns, with what searches hold for them.
+    pub(crate) held: usize,
+    pub(crate) work: u64,
+}
+
+impl Allowance {
+    /// For one schema.
+    pub(crate) const SCHEMA: Self = Self { held: LARGEST_PATTERNS, work: MOST_WORK };
+    /// For all schemas of a manifest together.
+    pub(crate) const MANIFEST: Self = Self { held: 2 * LARGEST_PATTERNS, work: 4 * MOST_WORK };
+
+    fn spend(&mut self, work: u64) -> Result<(), String> {
+        let left = self.work.checked_sub(work);
+        self.work = left.ok_or_else(|| "it takes too much work to compile".to_owned())?;
+        Ok(())
+    }
+
+    fn spend_on(&mut self, pattern: &Pattern) -> Result<(), String> {
+        self.spend(pattern.bytes as u64 * WORK_OF_A_BYTE)?;
+        let left = self.held.checked_sub(pattern.held);
+        self.held = left.ok_or_else(|| "its patterns take more than may be held once they are compiled".to_owned())?;
+        Ok(())
+    }
+}
 
 /// A schema that values can be held to.
 #[derive(Debug)]
@@ -59,9 +92,16 @@ impl CompiledSchema {
     /// # Errors
     /// It is no schema, or its patterns take too much room once they are compiled.
     pub(crate) fn compile(schema: &Json) -> Result<Self, String> {
-        let mut left = LARGEST_PATTERNS;
-        let root = Node::of(schema, &mut left)?;
-        let patterns = PatternOptions::regex().size_limit(LARGEST_PATTERN);
+        Self::compile_within(schema, &mut Allowance { work: u64::MAX, ..Allowance::SCHEMA })
+    }
+
+    /// The same within what is left, from which it takes what it needs.
+    ///
+    /// # Errors
+    /// As above, or there is not enough left.
+    pub(crate) fn compile_within(schema: &Json, left: &mut Allowance) -> Result<Self, String> {
+        let root = Node::of(schema, left)?;
+        let patterns = PatternOptions::regex().size_limit(LARGEST_PATTERN).dfa_size_limit(SEARCH_CACHE);
         let options = jsonschema::options().should_validate_formats(true).with_pattern_options(patterns);
         let validator = options.build(schema).map_err(|error| error.to_string())?;
         Ok(Self { validator, root })
@@ -88,15 +128,14 @@ fn shorten(part: &str) -> String {
 }
 
 impl Node {
-    fn of(schema: &Json, left: &mut usize) -> Result<Self, String> {
+    fn of(schema: &Json, left: &mut Allowance) -> Result<Self, String> {
+        left.spend(WORK_OF_A_PART)?;
         let Json::Object(schema) = schema else { return Ok(Self::default()) };
         let mut node = Self { once: 4 * schema.len() as u64, ..Self::default() };
         if let Some(pattern) = schema.get("pattern").and_then(Json::as_str) {
-            let size = pattern_size(pattern)?;
-            *left = left.checked_sub(size).ok_or_else(|| {
-                format!("its patterns take more than {LARGEST_PATTERNS} bytes once they are compiled")
-            })?;
-            node.byte += (size / BYTES_OF_A_STATE) as u64;
+            let pattern = read_pattern(pattern)?;
+            left.spend_on(&pattern)?;
+            node.byte += pattern.states;
         }
         if schema.contains_key("format") {
             node.byte += 4;
@@ -106,7 +145,7 @@ impl Node {
         (node.choices, node.choice_bytes) = choices.fold((0, 0), |(count, size), one| (count + 1, size + bytes(one)));
         node.unique = schema.get("uniqueItems") == Some(&Json::Bool(true));
         node.once += schema.get("required").and_then(Json::as_array).map_or(0, Vec::len) as u64 * 4;
-        let inner = |word: &str, left: &mut usize| {
+        let inner = |word: &str, left: &mut Allowance| {
             schema.get(word).map(|inner| Self::of(inner, left).map(Box::new)).transpose()
         };
         (node.items, node.others) = (inner("items", left)?, inner("additionalProperties", left)?);
@@ -118,32 +157,43 @@ impl Node {
     }
 }
 
-/// Bytes of a pattern once it is compiled.
-fn pattern_size(pattern: &str) -> Result<usize, String> {
+/// What a pattern takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pattern {
+    /// Once it is compiled.
+    bytes: usize,
+    /// How much work a search is, for each byte of the text.
+    pub(crate) states: u64,
+    /// With what a search holds: a place for each group in each state, twice, and what it remembers.
+    pub(crate) held: usize,
+}
+
+impl Pattern {
+    /// Compiles a pattern to see what it takes.
+    ///
+    /// # Errors
+    /// It is no pattern, or takes more bytes than that once it is compiled.
+    pub(crate) fn of(pattern: &str, largest: usize) -> Result<Self, thompson::BuildError> {
+        let config = thompson::Config::new().nfa_size_limit(Some(largest));
+        let nfa = thompson::Compiler::new().configure(config).build(pattern)?;
+        let (bytes, slots) = (nfa.memory_usage(), nfa.group_info().slot_len());
+        let places = nfa.states().len().saturating_mul(slots).saturating_mul(2 * size_of::<usize>());
+        let held = bytes.saturating_add(places).saturating_add(SEARCH_CACHE);
+        Ok(Self { bytes, states: (bytes / BYTES_OF_A_STATE) as u64, held })
+    }
+}
+
+fn read_pattern(pattern: &str) -> Result<Pattern, String> {
     let translated = jsonschema_regex::to_rust_regex(pattern)
         .map_err(|()| format!("the pattern `{}` is not a regular expression", shorten(pattern)))?;
-    let nfa = compile_pattern(&translated, LARGEST_PATTERN).map_err(|error| match error.size_limit() {
+    Pattern::of(&translated, LARGEST_PATTERN).map_err(|error| match error.size_limit() {
         Some(limit) => {
             format!("the pattern `{}` takes more than {limit} bytes once it is compiled", shorten(pattern))
         }
         None => {
             format!("the pattern `{}` is not a regular expression that takes linear time: {error}", shorten(pattern))
         }
-    })?;
-    Ok(nfa.memory_usage())
-}
-
-/// How much work a search for a pattern is, for each byte of the text.
-///
-/// # Errors
-/// It is no pattern, or takes more bytes than that once it is compiled.
-pub(crate) fn states(pattern: &str, largest: usize) -> Result<u64, thompson::BuildError> {
-    compile_pattern(pattern, largest).map(|nfa| (nfa.memory_usage() / BYTES_OF_A_STATE) as u64)
-}
-
-fn compile_pattern(pattern: &str, largest: usize) -> Result<thompson::NFA, thompson::BuildError> {
-    let config = thompson::Config::new().nfa_size_limit(Some(largest));
-    thompson::Compiler::new().configure(config).build(pattern)
+    })
 }
 
 /// About how many bytes a value has as JSON.
@@ -153,6 +203,17 @@ fn bytes(value: &Json) -> u64 {
         Json::String(text) => 2 + text.len() as u64,
         Json::Array(items) => 2 + items.iter().map(bytes).sum::<u64>(),
         Json::Object(members) => 2 + members.iter().map(|(name, value)| name.len() as u64 + bytes(value)).sum::<u64>(),
+    }
+}
+
+/// How much work it is to find two items that are the same. They are hashed, and those that share a hash are compared: numbers
+/// beyond 2^53 share one with up to 2,047 others, and lists and objects with as many as somebody likes.
+fn comparisons(items: &[Json], list: &Json) -> u64 {
+    let count = items.len() as u64;
+    match () {
+        () if items.iter().all(Json::is_string) => 0,
+        () if items.iter().any(|item| item.is_array() || item.is_object()) => count.saturating_mul(bytes(list)) / 8,
+        () => count.saturating_mul(count.min(2_048)) / 8,
     }
 }
 
@@ -181,9 +242,7 @@ impl<'v> Budget<'v> {
             Json::String(text) => self.spend((text.len() as u64).saturating_mul(node.byte) + text.len() as u64 / 8),
             Json::Array(items) => {
                 if node.unique {
-                    // They are hashed; numbers beyond 2^53 share a hash with up to 2,047 others.
-                    let count = items.len() as u64;
-                    self.spend(bytes(value) / 8 + count.saturating_mul(count.min(2_048)) / 8)?;
+                    self.spend(bytes(value) / 8 + comparisons(items, value))?;
                 }
                 let Some(inner) = &node.items else { return Some(()) };
                 items
@@ -265,6 +324,51 @@ mod tests {
         let numbers = |count: u64| json!((0..count).map(|number| u64::MAX - number).collect::<Vec<_>>());
         assert_eq!(too_much(&schema, &numbers(1_000)), None);
         assert!(too_much(&schema, &numbers(25_000)).is_some());
+        // Lists share hashes without end, also where each is short.
+        let lists = |count: u64| json!((0..count).map(|number| [u64::MAX - number % 2_000; 2]).collect::<Vec<_>>());
+        assert_eq!(too_much(&schema, &lists(500)), None);
+        assert!(too_much(&schema, &lists(6_000)).is_some());
+        let texts = json!((0..20_000).map(|number| number.to_string()).collect::<Vec<_>>());
+        assert_eq!(too_much(&schema, &texts), None);
+    }
+
+    #[test]
+    fn s03_what_searches_hold_for_groups_is_bounded() {
+        // A search has a place for each group in each state: 32 GB here.
+        let refused = CompiledSchema::compile(&json!({"pattern": "()".repeat(10_000)})).expect_err("it is refused");
+        assert!(refused.contains("more than may be held"), "{refused}");
+        assert!(CompiledSchema::compile(&json!({"pattern": "^([a-z]+)(-([a-z0-9]+))*@(example)$"})).is_ok());
+    }
+
+    #[test]
+    fn s03_what_searches_remember_is_bounded() {
+        // Each text leads to other states of the pattern.
+        let schema = compiled(&json!({"pattern": "^[ab]*a[ab]{200}$"}));
+        let before = resident();
+        std::thread::scope(|scope| {
+            for thread in 0_u64..16 {
+                let validator = &schema.validator;
+                scope.spawn(move || {
+                    let mut state = thread + 1;
+                    let text: String = std::iter::repeat_with(|| {
+                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        if state >> 63 == 0 { 'a' } else { 'b' }
+                    })
+                    .take(20_000)
+                    .collect();
+                    std::hint::black_box(validator.is_valid(&json!(text)));
+                });
+            }
+        });
+        let grown = resident().saturating_sub(before);
+        assert!(grown < 8 << 20, "{grown} bytes");
+    }
+
+    /// Bytes of this process that are in memory.
+    fn resident() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
+        let pages: u64 = status.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
+        pages * 4096
     }
 
     #[test]

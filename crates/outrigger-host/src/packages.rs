@@ -315,7 +315,7 @@ impl Packages {
                 let migrated = self.engine.update_rehearse(installation, staged.root().to_owned()).await;
                 outcome.migration = Some(convert::migrated(migrated.map_err(convert::error)?));
             } else {
-                self.engine.install_rehearse(&installation).map_err(convert::error)?;
+                self.engine.install_rehearse(&installation).await.map_err(convert::error)?;
             }
             return Ok(outcome);
         }

@@ -23,7 +23,7 @@ pub(crate) async fn list(store: &dyn Store) -> ApiResult<Vec<TemplateSummary>> {
 
 /// Checks or renders a template, where that holds up nobody.
 pub(crate) async fn at_work<T: Send + 'static>(work: impl FnOnce() -> ApiResult<T> + Send + 'static) -> ApiResult<T> {
-    heavy::off_workers(work).await.unwrap_or_else(|failure| Err(convert::error(failure)))
+    heavy::off_workers("templates", work).await.unwrap_or_else(|failure| Err(convert::error(failure)))
 }
 
 /// One template, built in or not.

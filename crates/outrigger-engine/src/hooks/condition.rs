@@ -20,7 +20,7 @@ use regex::Regex;
 use serde_json::Value as Json;
 
 use super::plan::MOST_WORK;
-use crate::schema::states;
+use crate::schema::{self, SEARCH_CACHE};
 
 /// What a condition can speak of.
 const VARIABLES: [&str; 3] = ["event", "hook", "caller"];
@@ -45,6 +45,8 @@ const DEEPEST: usize = 40;
 const BYTES_OF_A_VALUE: usize = 32;
 /// How large a pattern may be when it is compiled, in bytes.
 const LARGEST_PATTERN: usize = 64 << 10;
+/// The same of all patterns of a condition, with what searches hold for them.
+const LARGEST_PATTERNS: usize = 512 << 10;
 /// What `matches` becomes in a condition: the pattern is compiled beforehand, and named by its number.
 const SEARCH: &str = "@search";
 
@@ -54,6 +56,7 @@ pub struct Condition {
     expression: IdedExpr,
     steps: Steps,
     patterns: Arc<[Pattern]>,
+    held: usize,
 }
 
 /// The pattern of a `matches`.
@@ -182,9 +185,10 @@ impl Condition {
         let parse = || {
             let mut expression = Parser::new().parse(text).map_err(|errors| places(&errors))?;
             let bound = VARIABLES.map(str::to_owned).to_vec();
-            let mut checker = Checker { bound, within: false, depth: 0, steps: Steps::default(), patterns: Vec::new() };
+            let steps = Steps::default();
+            let mut checker = Checker { bound, within: false, depth: 0, steps, patterns: Vec::new(), held: 0 };
             checker.check(&mut expression)?;
-            Ok(Self { expression, steps: checker.steps, patterns: checker.patterns.into() })
+            Ok(Self { expression, steps: checker.steps, patterns: checker.patterns.into(), held: checker.held })
         };
         let parsed = std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("condition".to_owned()).stack_size(STACK);
@@ -193,6 +197,11 @@ impl Condition {
             running.join().unwrap_or_else(|_| Err("it cannot be read".to_owned()))
         });
         parsed.map_err(wrong)
+    }
+
+    /// Bytes of its compiled patterns, with what searches hold for them.
+    pub(super) const fn held(&self) -> usize {
+        self.held
     }
 
     /// About how much work it is to evaluate it on so many bytes of JSON, at worst.
@@ -306,6 +315,8 @@ struct Checker {
     depth: usize,
     steps: Steps,
     patterns: Vec<Pattern>,
+    /// Bytes of the patterns, with what searches hold for them.
+    held: usize,
 }
 
 impl Checker {
@@ -371,7 +382,8 @@ impl Checker {
         let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|last| &last.expr) else {
             return Err("`matches` takes a pattern that is written out, such as `matches('^a+$')`".to_owned());
         };
-        let compiled = regex::RegexBuilder::new(pattern.inner()).size_limit(LARGEST_PATTERN).build();
+        let compiled =
+            regex::RegexBuilder::new(pattern.inner()).size_limit(LARGEST_PATTERN).dfa_size_limit(SEARCH_CACHE).build();
         let regex = compiled.map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => "the pattern of `matches` stands for too much".to_owned(),
             error => {
@@ -381,10 +393,14 @@ impl Checker {
                 format!("the pattern of `matches` is none: {why}")
             }
         })?;
-        let states = states(pattern.inner(), LARGEST_PATTERN)
+        let size = schema::Pattern::of(pattern.inner(), LARGEST_PATTERN)
             .map_err(|_| "the pattern of `matches` stands for too much".to_owned())?;
+        self.held = self.held.saturating_add(size.held);
+        if self.held > LARGEST_PATTERNS {
+            return Err("the patterns of `matches` stand for too much together".to_owned());
+        }
         let number = self.patterns.len() as i64;
-        self.patterns.push(Pattern { regex, states });
+        self.patterns.push(Pattern { regex, states: size.states });
         SEARCH.clone_into(&mut call.func_name);
         if let Some(last) = call.args.last_mut() {
             last.expr = Expr::Literal(LiteralValue::Int(number.into()));
@@ -551,6 +567,19 @@ mod tests {
             let found = Condition::compile(text).expect("a condition").holds(&facts(&event));
             assert_eq!(found, Err(EXCEEDED.to_owned()), "{text}");
         }
+    }
+
+    #[test]
+    fn s04_what_the_patterns_of_a_condition_hold_is_bounded() {
+        let condition = |count: usize| {
+            let searches: Vec<_> = (0..count).map(|number| format!("event.a.matches('x{number}')")).collect();
+            Condition::compile(&searches.join(" || "))
+        };
+        let held = condition(5).expect("they are few").held();
+        assert!((5 * SEARCH_CACHE..8 * SEARCH_CACHE).contains(&held), "{held}");
+        assert!(condition(20).expect_err("they are many").reason.contains("too much together"));
+        let groups = format!("event.a.matches('{}')", "()".repeat(300));
+        assert!(Condition::compile(&groups).expect_err("its groups are many").reason.contains("too much"));
     }
 
     #[test]

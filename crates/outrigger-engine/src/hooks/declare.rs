@@ -9,7 +9,7 @@ use outrigger_contract::{Code, FunctionRef, Grant, HookName, Manifest, PluginNam
 use time::OffsetDateTime;
 
 use super::Table;
-use super::manage::{check, check_number};
+use super::manage::{check, check_number, check_patterns};
 use super::schema::HookSchema;
 use super::spec::{HookRecord, HookSpec, is_delicate};
 use super::subscription::{Source, Subscriber, Subscription};
@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::error::Failure;
 use crate::heavy;
 use crate::plugins::ActiveRevision;
+use crate::schema::Allowance;
 
 /// Hooks that one manifest declares.
 const MOST_HOOKS: usize = 64;
@@ -40,10 +41,15 @@ pub(crate) enum Adoption {
 }
 
 impl Engine {
-    /// Checks what a manifest declares.
-    pub(crate) fn declared(&self, manifest: &Manifest, graph: &TypeGraph) -> Result<Declared, Failure> {
-        // Schemas and conditions are compiled, and schemas are tried.
-        heavy::in_place(|| self.read_declared(manifest, graph))
+    /// Checks what a manifest declares. Schemas and conditions are compiled for that, and schemas are tried: beside the async
+    /// workers.
+    pub(crate) async fn declared(&self, manifest: &Manifest, graph: &TypeGraph) -> Result<Declared, Failure> {
+        if manifest.hooks.is_empty() && manifest.subscriptions.is_empty() {
+            return self.read_declared(manifest, graph);
+        }
+        let (engine, manifest, graph) = (self.clone(), manifest.clone(), graph.clone());
+        let owner = manifest.name.clone();
+        heavy::off_workers(owner.as_str(), move || engine.read_declared(&manifest, &graph)).await?
     }
 
     fn read_declared(&self, manifest: &Manifest, graph: &TypeGraph) -> Result<Declared, Failure> {
@@ -63,7 +69,7 @@ impl Engine {
         let added =
             added.filter(|added| added.source == Source::Api).map(|added| (&added.function.plugin, &added.hook));
         check_number(plugin, declared.chain(added)).map_err(|failure| wrong("subscriptions".to_owned(), failure))?;
-        let mut hooks = Vec::new();
+        let (mut hooks, mut left) = (Vec::new(), Allowance::MANIFEST);
         for (name, declaration) in &manifest.hooks {
             let present = table.specs.get(name);
             if let Some(other) = present.filter(|present| present.plugin.as_ref() != Some(plugin)) {
@@ -76,7 +82,8 @@ impl Engine {
             let schema = declaration.payload.as_ref().map(PayloadSchema::to_json_schema);
             let kept = present.and_then(|present| present.schema.as_ref()).map(|kept| kept.json());
             if let Some(schema) = schema.as_ref().filter(|schema| kept != Some(schema)) {
-                HookSchema::accept(name, schema).map_err(|failure| wrong(format!("hook `{name}`"), failure))?;
+                HookSchema::accept(name, schema, &mut left)
+                    .map_err(|failure| wrong(format!("hook `{name}`"), failure))?;
             }
             hooks.push(HookRecord {
                 name: name.clone(),
@@ -89,7 +96,7 @@ impl Engine {
             });
         }
         let own: Vec<_> = hooks.iter().map(|own| Arc::new(HookSpec::from(own))).collect();
-        let mut subscriptions = Vec::new();
+        let (mut subscriptions, mut patterns) = (Vec::new(), 0);
         for declaration in &manifest.subscriptions {
             let hook = &declaration.hook;
             let spec = match own.iter().find(|own| own.name == *hook) {
@@ -104,7 +111,7 @@ impl Engine {
                     ))),
                 false => check(spec, manifest, graph, &declaration.function, declaration.condition.as_deref()),
             };
-            allowed.map_err(|failure| wrong(format!("subscription to `{hook}`"), failure))?;
+            patterns += allowed.map_err(|failure| wrong(format!("subscription to `{hook}`"), failure))?;
             subscriptions.push(Subscription {
                 id: String::new(),
                 hook: hook.clone(),
@@ -123,6 +130,8 @@ impl Engine {
                 failures: 0,
             });
         }
+        let added = table.subscribers.iter().filter(|added| added.subscription.source == Source::Api);
+        check_patterns(plugin, added, patterns).map_err(|failure| wrong("subscriptions".to_owned(), failure))?;
         Ok(Declared { plugin: plugin.clone(), hooks, subscriptions })
     }
 
@@ -183,7 +192,7 @@ impl Engine {
             tracing::warn!(%plugin, "what the manifest says of hooks is not in force: it was not granted to {}", missing.describe().join("; to "));
             return;
         }
-        let outcome = match self.declared(manifest, graph) {
+        let outcome = match self.declared(manifest, graph).await {
             Ok(declared) => self.adopt(declared, Adoption::Same).await,
             Err(failure) => Err(failure),
         };

@@ -174,6 +174,16 @@ impl Engine {
     }
 }
 
+/// Whose turn work for a firing takes: that of the plugin that causes it, whichever of its functions does, or of the key.
+fn owner(cause: Option<&Caller>) -> String {
+    match cause {
+        Some(Caller::Plugin(by)) => by.chain.last().map_or_else(String::new, |function| function.plugin.to_string()),
+        Some(Caller::Hook(by)) => owner(by.cause.as_ref()),
+        Some(caller) => caller.to_string(),
+        None => "system".to_owned(),
+    }
+}
+
 /// Looks whether a hook can be fired with what it is to carry.
 async fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
     let hook = &spec.name;
@@ -191,7 +201,7 @@ async fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
         return Err(Failure::new(Code::InvalidUsage, message).with_hint("a dry run shows who would be called"));
     }
     let Some(schema) = &spec.schema else { return Ok(()) };
-    schema.check_aside(&firing.payload).await.map_err(|fault| {
+    schema.check_aside(&owner(firing.cause.as_ref()), &firing.payload).await.map_err(|fault| {
         Failure::new(Code::InvalidInput, format!("`{hook}` cannot carry that: {fault}"))
             .with_hint(format!("`outrigger hook show {hook}` has the schema of what it carries"))
     })
@@ -267,7 +277,8 @@ async fn planned(subscribers: &Arc<[Arc<Subscriber>]>, firing: &Firing, caller: 
     let (all, hook, payload) = (Arc::clone(subscribers), firing.hook.clone(), firing.payload.clone());
     let caller = caller.to_owned();
     let work = move || plan(&all, &Facts::new(&hook, &caller, &payload));
-    heavy::off_workers(work).await.unwrap_or_else(|failure| {
+    let owner = owner(firing.cause.as_ref());
+    heavy::off_workers(&owner, work).await.unwrap_or_else(|failure| {
         let failed = |subscriber| Planned { subscriber, step: Step::Fail(failure.message.clone()) };
         subscribers.iter().cloned().map(failed).collect()
     })
@@ -380,7 +391,7 @@ impl Course<'_> {
     /// Holds what a filter made of the value to what the hook may carry.
     async fn check(&self, function: &FunctionRef, value: &Json) -> Result<(), Failure> {
         let Some(schema) = &self.schema else { return Ok(()) };
-        schema.check_aside(value).await.map_err(|fault| {
+        schema.check_aside(function.plugin.as_str(), value).await.map_err(|fault| {
             let message = format!("`{function}` answered with what `{}` cannot carry: {fault}", self.firing.hook);
             Failure::new(Code::InvalidOutput, message)
         })

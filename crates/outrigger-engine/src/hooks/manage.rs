@@ -20,6 +20,7 @@ use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::heavy;
+use crate::schema::Allowance;
 use crate::store::StoreError;
 
 /// A hook that is to be added.
@@ -79,7 +80,8 @@ impl Engine {
         }
         if let Some(schema) = schema.clone() {
             let name = name.clone();
-            heavy::off_workers(move || HookSchema::accept(&name, &schema)).await??;
+            let work = move || HookSchema::accept(&name, &schema, &mut { Allowance::SCHEMA });
+            heavy::off_workers(&created_by, work).await??;
         }
         let created_at = OffsetDateTime::now_utc();
         let record = HookRecord { name, kind, description, schema, plugin: None, created_by, created_at };
@@ -158,7 +160,9 @@ impl Engine {
         let _changing = hooks.changing.lock().await;
         let table = hooks.table.load_full();
         let spec = table.spec(&hook)?;
-        check(spec, &revision.manifest, &revision.inspection.graph, &function.function, condition.as_deref())?;
+        let (manifest, graph) = (&revision.manifest, &revision.inspection.graph);
+        let patterns = check(spec, manifest, graph, &function.function, condition.as_deref())?;
+        check_patterns(&function.plugin, table.subscribers.iter(), patterns)?;
         let others = table.subscribers.iter().map(|subscriber| &subscriber.subscription);
         check_number(
             &function.plugin,
@@ -254,6 +258,8 @@ impl Hooks {
 /// Functions of one plugin that are subscribed to one hook, and to all hooks.
 const MOST_OF_A_HOOK: usize = 32;
 const MOST_OF_A_PLUGIN: usize = 200;
+/// Bytes of the patterns in the conditions of a plugin, with what searches hold for them.
+const MOST_PATTERNS: usize = 8 << 20;
 
 /// Looks whether a plugin may have so many subscriptions, of those to any hook by any plugin.
 pub(super) fn check_number<'a>(
@@ -277,14 +283,14 @@ pub(super) fn check_number<'a>(
     }
 }
 
-/// Looks whether a function can be subscribed to a hook under a condition.
+/// Looks whether a function can be subscribed to a hook under a condition. Answers with the bytes that its patterns hold.
 pub(super) fn check(
     spec: &HookSpec,
     manifest: &Manifest,
     graph: &TypeGraph,
     name: &FunctionName,
     condition: Option<&str>,
-) -> Result<(), Failure> {
+) -> Result<usize, Failure> {
     let function = FunctionRef::new(manifest.name.clone(), name.clone());
     let invalid = |message: String| Failure::new(Code::InvalidInput, message);
     let Some((_, found)) = graph.function(name.as_str()) else {
@@ -296,11 +302,27 @@ pub(super) fn check(
         let message = format!("`{function}` is for administrators, and a hook is fired on behalf of anyone");
         return Err(invalid(message));
     }
-    if let Some(condition) = condition {
-        Condition::compile(condition).map_err(|error| {
-            invalid(error.to_string())
-                .with_hint("a condition is a CEL expression over `event`, `hook` and `caller`: `event.country == 'NO'`")
-        })?;
+    let Some(condition) = condition else { return Ok(0) };
+    let compiled = Condition::compile(condition).map_err(|error| {
+        invalid(error.to_string())
+            .with_hint("a condition is a CEL expression over `event`, `hook` and `caller`: `event.country == 'NO'`")
+    });
+    compiled.map(|condition| condition.held())
+}
+
+/// Looks whether the conditions of a plugin may hold so many bytes of patterns more than its other subscribers do.
+pub(super) fn check_patterns<'a>(
+    plugin: &PluginName,
+    others: impl Iterator<Item = &'a Arc<Subscriber>>,
+    more: usize,
+) -> Result<(), Failure> {
+    let own = others.filter(|other| other.subscription.function.plugin == *plugin);
+    let held: usize = own.filter_map(|own| Some(own.condition.as_ref()?.as_ref().ok()?.held())).sum();
+    match held + more > MOST_PATTERNS {
+        false => Ok(()),
+        true => {
+            let message = format!("the patterns in the conditions of `{plugin}` take more than {MOST_PATTERNS} bytes");
+            Err(Failure::new(Code::InvalidInput, message).with_hint("have the function look at what it is given"))
+        }
     }
-    Ok(())
 }

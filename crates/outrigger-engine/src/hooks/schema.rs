@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use super::LONGEST_CARRIED;
 use crate::error::Failure;
 use crate::heavy;
-use crate::schema::{CompiledSchema, LITTLE_WORK, MOST_WORK};
+use crate::schema::{Allowance, CompiledSchema, LITTLE_WORK, MOST_WORK};
 
 /// Bytes of a schema as JSON.
 const LONGEST_SCHEMA: usize = 64 << 10;
@@ -44,7 +44,7 @@ impl HookSchema {
     /// # Errors
     /// It is too long; or is no schema, has words that it may not have, or no value is found that fits it.
     pub fn new(hook: &HookName, schema: Json) -> Result<Self, Failure> {
-        Self::accept(hook, &schema)?;
+        Self::accept(hook, &schema, &mut { Allowance::SCHEMA })?;
         Ok(Self::kept(schema))
     }
 
@@ -65,11 +65,11 @@ impl HookSchema {
         &self.schema
     }
 
-    /// Looks whether something can be the schema of what a hook carries.
+    /// Looks whether something can be the schema of what a hook carries, within what is left of an allowance.
     ///
     /// # Errors
     /// It is too long, is no schema, has words that it may not have, or no value is found that fits it.
-    pub(super) fn accept(hook: &HookName, schema: &Json) -> Result<(), Failure> {
+    pub(super) fn accept(hook: &HookName, schema: &Json, left: &mut Allowance) -> Result<(), Failure> {
         let refused = |problem: String, hint: &str| {
             let message = format!("the schema of what `{hook}` carries {problem}");
             Failure::new(Code::InvalidInput, message).with_hint(hint)
@@ -80,8 +80,14 @@ impl HookSchema {
             return Err(refused(problem, "say less; what is long can be said in the documentation"));
         }
         words::check(schema).map_err(|problem| refused(problem, "say in the description what these words cannot"))?;
-        CompiledSchema::compile(schema).map_err(|error| refused(format!("is not valid: {error}"), COMPILED))?;
-        if witness::of(schema).is_empty() {
+        let most =
+            Allowance { held: left.held.min(Allowance::SCHEMA.held), work: left.work.min(Allowance::SCHEMA.work) };
+        let mut rest = most;
+        CompiledSchema::compile_within(schema, &mut rest)
+            .map_err(|error| refused(format!("is not valid: {error}"), COMPILED))?;
+        let witnesses = witness::within(schema, &mut rest.work);
+        (left.held, left.work) = (left.held - (most.held - rest.held), left.work - (most.work - rest.work));
+        if witnesses.is_empty() {
             let problem = "cannot be tried: no value is found that fits it".to_owned();
             return Err(refused(problem, "show some in `examples`, of the whole or of what has a `pattern`"));
         }
@@ -121,11 +127,12 @@ impl HookSchema {
         })
     }
 
-    /// The same for the async path: at once where it is little work, otherwise beside the async workers.
+    /// The same for the async path: at once where it is little work, otherwise beside the async workers, in the turn of who brings
+    /// the value.
     ///
     /// # Errors
     /// As above.
-    pub(super) async fn check_aside(self: &Arc<Self>, value: &Json) -> Result<(), String> {
+    pub(super) async fn check_aside(self: &Arc<Self>, owner: &str, value: &Json) -> Result<(), String> {
         let is_little = |compiled: &Result<CompiledSchema, String>| match compiled {
             Ok(compiled) => compiled.cost(value, LITTLE_WORK).is_ok(),
             Err(_) => true,
@@ -135,7 +142,7 @@ impl HookSchema {
             return self.check(value);
         }
         let (schema, value) = (Arc::clone(self), value.clone());
-        heavy::off_workers(move || schema.check(&value)).await.unwrap_or_else(|failure| Err(failure.message))
+        heavy::off_workers(owner, move || schema.check(&value)).await.unwrap_or_else(|failure| Err(failure.message))
     }
 }
 
@@ -163,7 +170,8 @@ mod tests {
     use super::*;
 
     fn accepted(schema: Json) -> Result<(), String> {
-        HookSchema::accept(&"shop.sold".parse().expect("a name"), &schema).map_err(|failure| failure.message)
+        let mut left = Allowance::SCHEMA;
+        HookSchema::accept(&"shop.sold".parse().expect("a name"), &schema, &mut left).map_err(|failure| failure.message)
     }
 
     #[test]
@@ -187,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn s03_an_attack_is_refused_while_other_tasks_go_on() {
-        let schema = Arc::new(HookSchema::kept(json!({"properties": {"code": {"pattern": "^[01]*1[01]{9000}$"}}})));
+        let schema = || HookSchema::kept(json!({"properties": {"code": {"pattern": "^[01]*1[01]{9000}$"}}}));
         let ticks = Arc::new(std::sync::atomic::AtomicU32::new(0));
         let counted = Arc::clone(&ticks);
         let ticking = tokio::spawn(async move {
@@ -199,13 +207,15 @@ mod tests {
         let attack = json!({"code": "01".repeat(120_000)});
         for _ in 0..5 {
             let before = ticks.load(std::sync::atomic::Ordering::Relaxed);
-            let fault = schema.check_aside(&attack).await.expect_err("it is too much work");
+            // It is compiled each time, which takes long enough.
+            let fault = Arc::new(schema()).check_aside("shop", &attack).await.expect_err("it is too much work");
             assert_eq!(fault, "checking it takes too much work; the limit is reached at `/code`");
             assert!(ticks.load(std::sync::atomic::Ordering::Relaxed) > before, "it is not done on the worker");
         }
         ticking.abort();
         // What is within the limit is checked.
-        let fault = schema.check_aside(&json!({"code": "0110"})).await.expect_err("it does not fit");
+        let value = json!({"code": "0110"});
+        let fault = Arc::new(schema()).check_aside("shop", &value).await.expect_err("it does not fit");
         assert!(fault.starts_with("/code: "), "{fault}");
     }
 
@@ -215,6 +225,35 @@ mod tests {
         let examples: Vec<_> = (0..2_000).map(|number| format!("{number:0>20}")).collect();
         let schema = json!({"type": "string", "pattern": "^[01]*1[01]{9000}$", "examples": examples});
         assert!(accepted(schema).expect_err("none fits").contains("no value is found that fits it"));
+    }
+
+    #[test]
+    fn s03_patterns_far_down_are_compiled_for_each_level_within_the_limit() {
+        let nested = |pattern: &str, depth| {
+            let pattern = json!({"type": "string", "pattern": pattern, "examples": ["0", "1".repeat(3_000)]});
+            (1..depth).fold(pattern, |inner, _| json!({"type": "array", "items": inner, "maxItems": 9}))
+        };
+        accepted(nested("^[0-9]{1,20}$", 15)).expect("it is little");
+        let refused = accepted(nested("^[01]*1[01]{9000}|[0-9]$", 15)).expect_err("it is much");
+        assert!(refused.contains("no value is found that fits it"), "{refused}");
+        // Parts without any pattern are work, too.
+        let wide: serde_json::Map<_, _> = (0..480).map(|name| (name.to_string(), json!({"type": "null"}))).collect();
+        let wide = json!({"type": "object", "properties": wide});
+        accepted(wide.clone()).expect("it is little");
+        let mut left = Allowance::MANIFEST;
+        let deep = (1..12).fold(wide, |inner, _| json!({"type": "array", "items": inner}));
+        let name = "shop.sold".parse().expect("a name");
+        let hooks = (0..64).take_while(|_| HookSchema::accept(&name, &deep, &mut left).is_ok()).count();
+        assert!((1..32).contains(&hooks), "{hooks}");
+    }
+
+    #[test]
+    fn s03_all_schemas_of_a_manifest_share_what_patterns_may_take() {
+        let mut left = Allowance::MANIFEST;
+        let name = "shop.sold".parse().expect("a name");
+        let schema = json!({"type": "string", "pattern": "^[01]{4000}|[0-9]$", "examples": ["0"]});
+        let hooks = (0..64).take_while(|_| HookSchema::accept(&name, &schema, &mut left).is_ok()).count();
+        assert!((8..32).contains(&hooks), "{hooks}");
     }
 
     #[test]
@@ -232,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_long_is_not_checked() {
         let schema = Arc::new(HookSchema::kept(json!({"type": "object"})));
-        let fault = schema.check_aside(&json!("x".repeat(LONGEST_CARRIED))).await.expect_err("it is too long");
+        let fault = schema.check_aside("shop", &json!("x".repeat(LONGEST_CARRIED))).await.expect_err("it is too long");
         assert_eq!(fault, "it has 262146 bytes as JSON; a hook with a schema carries at most 262144");
     }
 }

@@ -106,7 +106,7 @@ impl Engine {
     /// Tries a revision on copies, and switches to it when it is well. The caller holds the slot's lock.
     pub(super) async fn take_over(&self, slot: &Arc<Slot>, successor: &Successor) -> Result<Migrated, Failure> {
         let manifest = &successor.candidate.record.manifest;
-        let declared = self.declared(manifest, &successor.candidate.record.inspection.graph)?;
+        let declared = self.declared(manifest, &successor.candidate.record.inspection.graph).await?;
         let trial = self.settle_on(slot, successor).await?;
         let name = &slot.name;
         self.forgive(slot).await;

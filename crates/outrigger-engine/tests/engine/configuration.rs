@@ -274,7 +274,7 @@ async fn a_plugin_is_installed_with_what_it_cannot_do_without() {
         assert_eq!(failure.code, Code::InvalidConfiguration, "{failure}");
         assert!(failure.message.ends_with(&message), "{failure}");
         assert!(failure.advice().contains(hint), "{}", failure.advice());
-        assert_eq!(bench.engine.install_rehearse(&attempt()), Err(failure));
+        assert_eq!(bench.engine.install_rehearse(&attempt()).await, Err(failure));
     }
     assert!(bench.engine.plugins().is_empty());
     assert_eq!(bench.runtime.count("demo:load"), 0);

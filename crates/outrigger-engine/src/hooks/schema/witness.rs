@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 use serde_json::{Map, Number, Value as Json, json};
 
-use crate::schema::{CompiledSchema, MOST_WORK};
+use crate::schema::{Allowance, CompiledSchema, MOST_WORK};
 
 /// Values of one place that are tried.
 const MOST: usize = 32;
@@ -18,17 +18,29 @@ const LONGEST_TEXT: usize = 1_000;
 ///
 /// None where it is too much work to find them.
 pub(super) fn of(schema: &Json) -> Vec<Json> {
-    within(schema, &Cell::new(Some(MOST_WORK)))
+    within(schema, &mut { MOST_WORK })
 }
 
-/// The same with so much work left; none once it was too much.
-fn within(schema: &Json, left: &Cell<Option<u64>>) -> Vec<Json> {
+/// The same with so much work left, of which it takes what it needs; none is left once it was too much.
+pub(super) fn within(schema: &Json, left: &mut u64) -> Vec<Json> {
+    let rest = Cell::new(Some(*left));
+    let found = at(schema, &rest);
+    *left = rest.get().unwrap_or(0);
+    found
+}
+
+fn at(schema: &Json, left: &Cell<Option<u64>>) -> Vec<Json> {
     let found = match schema {
         Json::Object(schema) => list(schema, "examples").iter().cloned().chain(alternatives(schema, left)).collect(),
         Json::Bool(false) => Vec::new(),
         _ => anything(),
     };
-    let Ok(compiled) = CompiledSchema::compile(schema) else { return Vec::new() };
+    // What is further down was compiled there, and is again.
+    let Some(work) = left.get() else { return Vec::new() };
+    let mut rest = Allowance { held: usize::MAX, work };
+    let compiled = CompiledSchema::compile_within(schema, &mut rest).ok();
+    left.set(compiled.as_ref().map(|_| rest.work));
+    let Some(compiled) = compiled else { return Vec::new() };
     let mut kept: Vec<Json> = Vec::new();
     for value in found {
         if kept.len() == MOST {
@@ -77,7 +89,7 @@ fn of_type(ty: &str, schema: &Map<String, Json>, left: &Cell<Option<u64>>) -> Ve
 fn arrays(schema: &Map<String, Json>, left: &Cell<Option<u64>>) -> Vec<Json> {
     let least = count(schema, "minItems").unwrap_or(0);
     let length = least.max(1);
-    let items = schema.get("items").map_or_else(anything, |items| within(items, left));
+    let items = schema.get("items").map_or_else(anything, |items| at(items, left));
     let fits = |item: &&Json| size(item).saturating_mul(length) < LARGEST;
     let mut found: Vec<_> = items.iter().filter(fits).map(|item| Json::Array(vec![item.clone(); length])).collect();
     if least > 1 && schema.get("uniqueItems") == Some(&Json::Bool(true)) {
@@ -95,9 +107,9 @@ fn objects(schema: &Map<String, Json>, left: &Cell<Option<u64>>) -> Vec<Json> {
     let mut required: Vec<&str> = list(schema, "required").iter().filter_map(Json::as_str).collect();
     required.sort_unstable();
     required.dedup();
-    let others = || schema.get("additionalProperties").map_or_else(anything, |others| within(others, left));
+    let others = || schema.get("additionalProperties").map_or_else(anything, |others| at(others, left));
     let mut named: Vec<(&str, Vec<Json>)> =
-        properties.iter().map(|(name, property)| (name.as_str(), within(property, left))).collect();
+        properties.iter().map(|(name, property)| (name.as_str(), at(property, left))).collect();
     for name in &required {
         if !properties.contains_key(*name) {
             named.push((name, others()));

@@ -2,6 +2,7 @@
 //! refers to another place is among them, so that to hold a value to a schema takes no longer than each of its values takes with
 //! the longest `enum`.
 
+use outrigger_contract::manifest::Property;
 use serde_json::{Map, Value as Json};
 
 const WORDS: [&str; 27] = [
@@ -80,6 +81,12 @@ impl Count {
                 "says `{word}` at `{path}`; what may be said is {words}, and at its root `$schema`: {VERSION}"
             ));
         }
+        if let Some(format) = schema.get("format")
+            && !format.as_str().is_some_and(|format| Property::FORMATS.contains(&format))
+        {
+            let formats = Property::FORMATS.join(", ");
+            return Err(format!("has a `format` at `{path}` that is not checked; the formats are {formats}"));
+        }
         self.patterns += usize::from(schema.contains_key("pattern"));
         if self.patterns > MOST_PATTERNS {
             return Err(format!("has more than {MOST_PATTERNS} patterns"));
@@ -124,6 +131,7 @@ mod tests {
         refused(json!({"items": {"anyOf": []}}), "says `anyOf` at `/items`");
         refused(json!({"additionalProperties": {"not": {}}}), "says `not` at `/additionalProperties`");
         refused(json!({"items": {"$schema": VERSION}}), "says `$schema` at `/items`");
+        refused(json!({"items": {"format": "regex"}}), "has a `format` at `/items` that is not checked");
         refused(json!({"items": 5}), "has something at `/items` that is no schema");
     }
 
