@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use outrigger_api::{ApiError, ApiResult, Code, DoctorReport, MetricsReport, Platform};
 use outrigger_contract::excerpt::cut;
 use outrigger_contract::{Digest, TraceContext};
@@ -156,7 +157,19 @@ impl Session {
     }
 
     /// Does something that changes something, and writes down that it was done and what came of it.
-    async fn act<T>(&self, act: Act<'_>, work: impl Future<Output = ApiResult<(T, Trace)>> + Send) -> ApiResult<T> {
+    fn act<'s, T>(
+        &'s self,
+        act: Act<'s>,
+        work: impl Future<Output = ApiResult<(T, Trace)>> + Send + 's,
+    ) -> impl Future<Output = ApiResult<T>> + Send + 's
+    where
+        T: Send + 's,
+    {
+        // Boxed: the work is a large future.
+        self.act_in(act, Box::pin(work))
+    }
+
+    async fn act_in<T>(&self, act: Act<'_>, work: BoxFuture<'_, ApiResult<(T, Trace)>>) -> ApiResult<T> {
         let Act { right, name, kind } = act;
         self.require(right, name)?;
         let (engine, caller) = (&self.host.engine, self.caller());

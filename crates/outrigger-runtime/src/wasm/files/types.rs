@@ -25,6 +25,9 @@ use super::{Files, Folder, Located, Node, OpenedFile};
 /// The maximum size of one write call; it returns the size that was written.
 const WRITE_AT_MOST: usize = 1 << 20;
 
+/// Links or renames what is at a path below an open folder to another place.
+type Move = fn(&Roots, (&std::fs::File, &str), (&std::fs::File, &str)) -> std::io::Result<()>;
+
 impl Host for Files<'_> {
     fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<ErrorCode> {
         error.downcast()
@@ -60,7 +63,7 @@ impl Files<'_> {
         &mut self,
         (folder, path, doing): (&Resource<Descriptor>, String, &str),
         (new_folder, new_path, creating): (&Resource<Descriptor>, String, &str),
-        change: fn(&Roots, (&std::fs::File, &str), (&std::fs::File, &str)) -> std::io::Result<()>,
+        change: Move,
     ) -> FsResult<()> {
         let located = self.locate(folder, path, doing).await?;
         let Located::Real { folder: old, path, shown } = located else { return Err(self.refuse_at(doing, &located)) };
