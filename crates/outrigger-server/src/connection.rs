@@ -1,17 +1,21 @@
 //! One connection: its requests are served until its client leaves or falls silent, or the server stops.
 
+mod activity;
+
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::response::Response;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
+use http::{HeaderValue, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -19,12 +23,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use crate::crowd::Crowd;
 use crate::endpoint::Peer;
+use activity::{Activity, Stream, Turn};
 
 /// Of a connection, in bytes: what waits to be read or written; in HTTP/2, of each answer.
 const BUFFER: usize = 64 << 10;
-/// The longest head of a request over HTTP/2.
-const HEAD: u32 = 64 << 10;
+/// The longest head of a request over HTTP/2, where many short headers take ten times as much. HTTP/1 has at most 100.
+const HEAD: u32 = 16 << 10;
 /// What may arrive over HTTP/2 before anybody takes it.
 const WINDOW: u32 = 256 << 10;
 
@@ -34,7 +40,9 @@ pub struct Connections {
     router: Router,
     http: Arc<auto::Builder<TokioExecutor>>,
     /// How long nothing may go on.
-    patience: Duration,
+    pub patience: Duration,
+    /// How many connections there may be, and how many streams besides.
+    pub crowd: Arc<Crowd>,
     /// No new requests.
     pub stopping: CancellationToken,
     /// No more time.
@@ -42,13 +50,14 @@ pub struct Connections {
 }
 
 impl Connections {
-    pub fn new(router: Router, patience: Duration, stopping: CancellationToken) -> Self {
+    pub fn new(router: Router, patience: Duration, crowd: Arc<Crowd>, stopping: CancellationToken) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
         // Answers are small: to copy head and body together costs less than to hand the system two pieces. How long a head
         // may take is for `Activity` to see: hyper would set a timer for each.
         // A head is at most as long as a buffer, and as much waits at most to be read or written.
         http.http1().header_read_timeout(None).writev(false).max_buf_size(BUFFER);
-        // Pings count as something that goes on, so these connections stay for as long as they are answered.
+        // Pings count as something that goes on, so these connections stay for as long as they are answered, and take their
+        // answers.
         http.http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(patience / 2)
@@ -57,7 +66,7 @@ impl Connections {
             .max_send_buf_size(BUFFER)
             .initial_stream_window_size(WINDOW / 2)
             .initial_connection_window_size(WINDOW);
-        Self { router, http: Arc::new(http), patience, stopping, over: CancellationToken::new() }
+        Self { router, http: Arc::new(http), patience, crowd, stopping, over: CancellationToken::new() }
     }
 
     /// Serves one to its end.
@@ -65,17 +74,22 @@ impl Connections {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { router, http, patience, stopping, over } = self;
+        let Self { router, http, patience, crowd, stopping, over } = self;
         let activity = Arc::new(Activity::default());
         let watched = Arc::clone(&activity);
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            let turn = Turn::begin(&watched);
-            let answer = router.clone().call(request);
+            let activity = Arc::clone(&watched);
+            let admitted = match (request.version(), peer) {
+                (Version::HTTP_2, Peer::Address(from)) => Stream::open(&activity, || crowd.enter(from)).map(Some),
+                _ => Some(None),
+            };
+            let begun = admitted.map(|stream| (stream, Turn::begin(&activity), router.clone().call(request)));
             async move {
-                let answer = answer.await;
+                let Some((stream, turn, answer)) = begun else { return Ok::<_, Infallible>(too_many()) };
+                let answer = answer.await?;
                 drop(turn);
-                answer
+                Ok(activity.sending(answer, stream))
             }
         });
         let stream = Watched { stream, activity: Arc::clone(&activity) };
@@ -101,58 +115,19 @@ impl Connections {
     }
 }
 
+/// The answer to a request for which there is no room. It has no body, so that it needs no leave of its client to be sent.
+fn too_many() -> Response {
+    let mut answer = Response::default();
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}
+
 /// What becomes of a connection besides what its client does.
 enum Alarm {
     /// No further requests.
     Stop,
     End,
-}
-
-/// What goes on at a connection: whether a request is being served, and whether answers go out.
-#[derive(Debug, Default)]
-struct Activity {
-    /// Requests that are being served.
-    under_way: AtomicUsize,
-    /// Counts on with each request, and with each piece of an answer that the system took to send.
-    steps: AtomicUsize,
-}
-
-impl Activity {
-    fn step(&self) {
-        self.steps.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Returns when nothing has gone on for as long: no request is being served, none was made, and nothing of an answer went
-    /// out. A client that sends the head of a request byte by byte is silent until it is whole.
-    ///
-    /// Looks now and then, so that a request costs no timer. May take a quarter longer.
-    async fn silence(&self, patience: Duration) {
-        const LOOKS: u32 = 4;
-        let (mut seen, mut quiet) = (0, 0);
-        while quiet < LOOKS {
-            tokio::time::sleep(patience / LOOKS).await;
-            let steps = self.steps.load(Ordering::Relaxed);
-            let still = steps == seen && self.under_way.load(Ordering::Relaxed) == 0;
-            (seen, quiet) = (steps, if still { quiet + 1 } else { 0 });
-        }
-    }
-}
-
-/// A request that is being served.
-struct Turn(Arc<Activity>);
-
-impl Turn {
-    fn begin(activity: &Arc<Activity>) -> Self {
-        activity.under_way.fetch_add(1, Ordering::Relaxed);
-        activity.step();
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// A stream that tells when something goes out.
@@ -171,7 +146,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if written.is_ready() {
-            self.activity.step();
+            self.activity.wrote();
         }
         written
     }
@@ -183,7 +158,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
         if written.is_ready() {
-            self.activity.step();
+            self.activity.wrote();
         }
         written
     }

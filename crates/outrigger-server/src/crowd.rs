@@ -1,5 +1,5 @@
-//! How many connections there are, from one address and from all. One that is too many is closed before anything is read:
-//! whoever opens many stands in the way of few.
+//! How many connections there are, from one address and from all, and streams of HTTP/2 besides the first of each connection. A
+//! connection that is too many is closed before anything is read: whoever opens many stands in the way of few.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Crowd {
         Self { budget: Budget::new("connections", bounds), refused: Mutex::default() }
     }
 
-    /// A place for a connection until it is dropped; none where there are too many.
+    /// A place for a connection or a stream until it is dropped; none where there are too many.
     pub fn enter(&self, from: IpAddr) -> Option<Share> {
         let mut place = self.budget.share(Some(Holder::of_address(from)));
         match place.grow(1) {
@@ -49,7 +49,7 @@ impl Crowd {
         if refused.told.is_none_or(|told| told.elapsed() >= TOLD) {
             let count = std::mem::take(&mut refused.count);
             refused.told = Some(Instant::now());
-            tracing::warn!(%from, limit = full.limit(), count, "connections refused: too many {}", full.whose());
+            tracing::warn!(%from, limit = full.limit(), count, "connections or streams refused: too many {}", full.whose());
         }
     }
 }

@@ -43,6 +43,9 @@ use who::Who;
 
 pub const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 
+/// What a change holds at least, in bytes. It goes on when its client has left, so no connection bounds how many there are.
+pub const CHANGE: u64 = 16 << 10;
+
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// What all requests share.
@@ -150,7 +153,11 @@ where
         if_match: parts.headers.get(header::IF_MATCH).cloned(),
         last_event_id: parts.headers.get(&LAST_EVENT_ID).cloned(),
     };
-    if parts.method != Method::POST || B::STREAMED || !parts.headers.contains_key(&idempotency::HEADER) {
+    let once = parts.method == Method::POST && !B::STREAMED && parts.headers.contains_key(&idempotency::HEADER);
+    if once || manner.parting == Parting::Finished {
+        held.grow(CHANGE)?;
+    }
+    if !once {
         let answered = match manner.parting {
             Parting::Dropped => handler(who, input).await?.render()?,
             Parting::Finished => {

@@ -27,7 +27,8 @@ pub struct ServerOptions {
     pub streams_per_key: usize,
     /// How many all keys together may.
     pub streams_total: usize,
-    /// Connections over the network at once. Those beyond are closed as they come.
+    /// Connections over the network at once, and requests of HTTP/2 besides the first of each. Those beyond are closed or
+    /// refused as they come.
     pub connections: usize,
     /// Of them, from one address (of IPv6, from one /64).
     pub connections_per_address: usize,
@@ -35,7 +36,8 @@ pub struct ServerOptions {
     /// than 16 KiB a second.
     pub body_timeout: Duration,
     /// How long nothing may go on at a connection before it is closed: no request arrives whole, none is being served, and
-    /// nothing of an answer goes out. May take a quarter longer. Connections of HTTP/2 stay while their client answers pings.
+    /// nothing of an answer goes out. May take a quarter longer. Connections of HTTP/2 stay while their client answers pings
+    /// and takes its answers.
     pub idle_timeout: Duration,
     /// How long requests may still run once the server is told to stop.
     pub drain: Duration,

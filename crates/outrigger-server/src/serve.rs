@@ -17,7 +17,7 @@ use crate::connection::Connections;
 use crate::crowd::Crowd;
 use crate::endpoint::body::BodyLimits;
 use crate::endpoint::budget::{Bounds, Budget};
-use crate::endpoint::{App, Peer};
+use crate::endpoint::{App, CHANGE, Peer};
 use crate::options::ServerOptions;
 use crate::{listen, openapi, routes};
 
@@ -98,8 +98,6 @@ pub async fn serve(
 #[derive(Clone)]
 struct Server {
     connections: Connections,
-    /// How many connections there may be.
-    crowd: Arc<Crowd>,
     /// Connections that are open.
     open: TaskTracker,
     /// What is done on behalf of clients that may have left.
@@ -111,7 +109,7 @@ impl Server {
         let ServerOptions { body_limit, body_timeout, idle_timeout: patience, .. } = *options;
         let bounds = |each: usize, all: usize| Bounds { each: each as u64, all: all as u64 };
         // One body always has room.
-        let each = options.bodies_per_key.max(body_limit);
+        let each = options.bodies_per_key.max(body_limit + CHANGE as usize);
         let bodies = bounds(each, options.bodies_total.max(each));
         let answers = bounds(options.answers_per_key, options.answers_total);
         let streams = bounds(options.streams_per_key, options.streams_total);
@@ -133,9 +131,9 @@ impl Server {
             stopping: stopping.clone(),
             work: work.clone(),
         };
-        let connections = Connections::new(api.router(Arc::new(app)), patience, stopping);
         let crowd = Crowd::new(options.connections, options.connections_per_address);
-        Self { connections, crowd: Arc::new(crowd), open: TaskTracker::new(), work }
+        let connections = Connections::new(api.router(Arc::new(app)), patience, Arc::new(crowd), stopping);
+        Self { connections, open: TaskTracker::new(), work }
     }
 }
 
@@ -177,10 +175,12 @@ async fn accept_tcp(server: Server, listener: TcpListener, tls: Option<TlsAccept
             () = server.connections.stopping.cancelled() => return,
         };
         let Some((stream, from)) = settled(accepted).await else { continue };
-        let Some(place) = server.crowd.enter(from.ip()) else { continue };
+        // A socket of IPv6 takes clients of IPv4 too. They are not one address for that.
+        let from = from.ip().to_canonical();
+        let Some(place) = server.connections.crowd.enter(from) else { continue };
         // Answers are small and go out whole; to wait for more to send would only delay them.
         let _ = stream.set_nodelay(true);
-        let peer = Peer::Address(from.ip());
+        let peer = Peer::Address(from);
         let one = server.connections.clone();
         match tls.clone() {
             None => server.open.spawn(async move {
@@ -189,7 +189,7 @@ async fn accept_tcp(server: Server, listener: TcpListener, tls: Option<TlsAccept
             }),
             Some(tls) => server.open.spawn(async move {
                 let agreed = tokio::select! {
-                    agreed = tokio::time::timeout(HANDSHAKE, tls.accept(stream)) => agreed,
+                    agreed = tokio::time::timeout(HANDSHAKE.min(one.patience), tls.accept(stream)) => agreed,
                     () = one.stopping.cancelled() => return,
                 };
                 let _place = place;

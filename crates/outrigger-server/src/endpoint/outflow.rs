@@ -13,10 +13,10 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use super::body::SLOWEST;
 use super::budget::Share;
 
-/// Shorter answers are sent as they are: connections bound their number.
+/// Shorter answers are sent as they are: connections and streams bound their number.
 pub const SHORT: usize = 64 << 10;
 /// How much is handed to the connection at once. What it has is no longer counted.
-const PIECE: usize = 64 << 10;
+const PIECE: usize = 32 << 10;
 
 /// A long answer.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ mod tests {
             pieces.push(piece.expect("in time"));
             assert!(share(150_000).is_err(), "it is held");
         }
-        assert_eq!(pieces, [65_536, 65_536, 18_928]);
+        assert_eq!(pieces, [32_768, 32_768, 32_768, 32_768, 18_928]);
         drop(body);
         share(150_000).expect("it was given back");
     }

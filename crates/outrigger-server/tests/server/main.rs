@@ -14,4 +14,5 @@ mod platform;
 mod requests;
 mod signatures;
 mod sockets;
+mod streams;
 mod uploads;

@@ -54,6 +54,42 @@ async fn tls_is_served_from_files() {
 }
 
 #[tokio::test]
+async fn s13_who_never_agrees_on_tls_or_sends_its_head_byte_by_byte_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (files, roots) = certificate(folder.path());
+    let server = Server::with(|options| {
+        options.tls = Some(files);
+        options.idle_timeout = Duration::from_millis(200);
+    })
+    .await;
+    // The beginning of a greeting, and no more of it.
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(b"\x16\x03\x01\x02\x00\x01").await.unwrap();
+    assert_eq!(rest(&mut stream).await, b"");
+
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(roots).with_no_client_auth();
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nx-slow: ").await.unwrap();
+    while stream.write_all(b"x").await.is_ok() && stream.flush().await.is_ok() {
+        assert!(tokio::time::Instant::now() < deadline, "it is cut off");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn s20_clients_of_ipv4_keep_their_address_at_a_socket_of_ipv6() {
+    let server = Server::with(|options| options.listen = "[::]:0".parse().unwrap()).await;
+    let stream = TcpStream::connect(("127.0.0.1", server.address().port())).await.unwrap();
+    let answer = exchange(stream, Call::new(Method::GET, "/api/v1/identity")).await;
+    assert_eq!(answer.json()["name"], "administrator from 127.0.0.1");
+}
+
+#[tokio::test]
 async fn files_that_are_no_certificate_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let (mut files, _) = certificate(folder.path());
