@@ -207,7 +207,8 @@ mod tests {
         other.grow(5).expect("it fits");
         budget.share(None).grow(1_000).expect("nothing is counted without a holder");
         drop((first, second, other));
-        assert_eq!((budget.held.lock().all, budget.held.lock().each.len()), (0, 0));
+        let held = budget.held.lock();
+        assert_eq!((held.all, held.each.len()), (0, 0));
     }
 
     #[test]
