@@ -210,7 +210,7 @@ mod tests {
         for _ in 0..5 {
             let (before, begun) = (ticks.load(std::sync::atomic::Ordering::Relaxed), Instant::now());
             let fault = schema.check_aside("shop", &attack).await.expect_err("it is too much work");
-            assert_eq!(fault, "checking it takes too much work; the limit is reached at `/code`");
+            assert_eq!(fault, "validation is too expensive; the limit is reached at `/code`");
             // It is done elsewhere, unless it is done in no time.
             let goes_on = ticks.load(std::sync::atomic::Ordering::Relaxed) > before;
             assert!(goes_on || begun.elapsed() < Duration::from_millis(20), "{:?}", begun.elapsed());

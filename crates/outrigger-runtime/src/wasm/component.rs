@@ -126,7 +126,8 @@ pub(super) fn measure(wasm: &[u8]) -> Result<Measure, RuntimeFault> {
 }
 
 fn features() -> WasmFeatures {
-    // What the engine does not run either, and would take more to validate than is measured.
+    // No component needs them here: without a collector there is little to use them for, and validating them takes more than is
+    // measured.
     let unused = WasmFeatures::GC | WasmFeatures::FUNCTION_REFERENCES | WasmFeatures::EXCEPTIONS;
     WasmFeatures::default().difference(unused) | WasmFeatures::COMPONENT_MODEL
 }

@@ -30,7 +30,7 @@ pub(super) const TABLE_ELEMENT: usize = size_of::<usize>();
 /// up to two dozen, most of which share one table and one memory. Memories are slots of the pool that all plugins share.
 pub(super) const INSTANCES_AT_MOST: usize = 100;
 pub(super) const TABLES_AT_MOST: usize = 32;
-pub(super) const MEMORIES_AT_MOST: usize = 4;
+pub(super) const MEMORIES_AT_MOST: usize = 8;
 /// What an instance takes of the host besides what grows: its store, and the part of a stack that is touched.
 const STORE: usize = 64 << 10;
 

@@ -316,15 +316,15 @@ mod tests {
             assert!(problem.contains(expected), "{problem}");
         };
         let loops = "(loop (br_if 0 (i32.eqz (local.get 0))))".repeat(2_000);
-        check(&format!("(func (param i32) (local {}) {loops})", "i64 ".repeat(3_000)), "blocks and locals in one");
+        check(&format!("(func (param i32) (local {}) {loops})", "i64 ".repeat(3_000)), "blocks times locals of one");
         let few = format!("(func (param i32) (local {}) {})", "i64 ".repeat(185), &loops[..loops.len() / 4]);
-        check(&few.repeat(12), "summed over all functions");
+        check(&few.repeat(12), "of all functions");
         check(&format!("(func {})", "(drop (i64.mul (i64.const 1) (i64.const 2)))".repeat(9_000)), "largest function");
         check(&"(func)".repeat(6_000), "number of functions");
         let middle = format!("(func {})", "(drop (i64.mul (i64.const 1) (i64.const 2)))".repeat(3_000));
-        check(&middle.repeat(30), "code size in bytes");
+        check(&middle.repeat(30), "bytes of its code");
         let table = "(block (br_table 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 (local.get 0)))".repeat(1_000);
-        check(&format!("(func (param i32) (local {}) {table})", "i64 ".repeat(50)), "blocks and locals in one");
+        check(&format!("(func (param i32) (local {}) {table})", "i64 ".repeat(50)), "blocks times locals of one");
         // Ordinary components made by tool chains are small.
         let hostile = Measure::of(&components::hostile()).expect("it can be measured");
         assert_eq!(hostile.within(&SMALL), Ok(()));

@@ -99,10 +99,10 @@ impl State {
 
     /// A function of this interface is being called. All functions of the host begin here.
     pub(super) fn called(&mut self, import: &'static str) -> &mut Self {
-        // A call makes one handle, as a rule. To count takes as long as there are handles, so those that are not counted yet are
-        // at most a sixteenth.
+        // A call makes one handle, as a rule. Counting takes time in proportion to the handles, so at most a sixteenth of them,
+        // or sixteen, are not counted yet.
         self.calls_since += 1;
-        if self.calls_since > self.handles / 16 {
+        if self.calls_since > (self.handles / 16).max(16) {
             self.count_handles();
         }
         if let Some(recording) = &self.recording {
