@@ -19,14 +19,14 @@ pub struct Cap {
     hint: &'static str,
 }
 
-const REMOVE: &str = "remove one that is not needed any more";
+const REMOVE: &str = "remove one that is no longer needed";
 
 /// Jobs that have not ended, with their arguments.
 pub(crate) const JOBS: Cap = Cap {
     what: "waiting jobs",
     most: Amount { records: 10_000, bytes: 128 << 20 },
     code: Code::Busy,
-    hint: "try again when some have ended; `outrigger job list --state queued` shows what waits",
+    hint: "try again when some have ended; `outrigger job list --state queued` shows the waiting jobs",
 };
 /// Schedules, with the arguments of their jobs: all are read with every look at the jobs.
 pub(crate) const SCHEDULES: Cap = Cap::of("schedules", Amount { records: 1_000, bytes: 16 << 20 });

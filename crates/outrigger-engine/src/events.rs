@@ -112,8 +112,9 @@ pub(crate) fn check_payload(name: &HookName, payload: &Json) -> Result<u64, Fail
     if length <= LONGEST_PAYLOAD {
         return Ok(length as u64);
     }
-    let message = format!("`{name}` was to carry {length} bytes, and an event carries at most {LONGEST_PAYLOAD}");
-    Err(Failure::new(Code::InvalidInput, message).with_hint("carry the id of what it is about, and let it be fetched"))
+    let message = format!("the payload of `{name}` is {length} bytes; the limit is {LONGEST_PAYLOAD}");
+    Err(Failure::new(Code::InvalidInput, message)
+        .with_hint("put only an ID into the payload, and let subscribers fetch the rest"))
 }
 
 /// What an engine knows of the log besides what the store holds.

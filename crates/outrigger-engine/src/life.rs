@@ -273,7 +273,7 @@ impl Engine {
                 match self.bring_up(&slot, &active.digest).await {
                     Ok(revision) => slot.active.store(Some(revision)),
                     Err(again) => {
-                        tracing::error!(plugin = %name, failure = %again, "it was not removed, and is stopped");
+                        tracing::error!(plugin = %name, failure = %again, "failed to restart the plugin after its removal failed");
                     }
                 }
             }

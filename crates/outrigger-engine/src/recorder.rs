@@ -364,7 +364,7 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>, mut sampler: Sampler)
 
 fn left_out(entry: &AuditEntry) {
     let AuditEntry { actor, action, resource, .. } = entry;
-    tracing::warn!(actor, action, resource, "a refusal or a failure is not in the audit log: the store cannot keep up");
+    tracing::warn!(actor, action, resource, "refusal or failure missing from the audit log: the write queue is full");
 }
 
 /// What waits for the store to take writes again.

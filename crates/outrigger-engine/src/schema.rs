@@ -44,14 +44,14 @@ impl Allowance {
 
     fn spend(&mut self, work: u64) -> Result<(), String> {
         let left = self.work.checked_sub(work);
-        self.work = left.ok_or_else(|| "it takes too much work to compile".to_owned())?;
+        self.work = left.ok_or_else(|| "compiling it is too expensive".to_owned())?;
         Ok(())
     }
 
     fn spend_on(&mut self, pattern: &Pattern) -> Result<(), String> {
         self.spend(pattern.bytes as u64 * WORK_OF_A_BYTE)?;
         let left = self.held.checked_sub(pattern.held);
-        self.held = left.ok_or_else(|| "its compiled patterns take more than may be held".to_owned())?;
+        self.held = left.ok_or_else(|| "its compiled patterns take too much memory".to_owned())?;
         Ok(())
     }
 }
@@ -337,7 +337,7 @@ mod tests {
     fn s03_what_searches_hold_for_groups_is_bounded() {
         // A search has a place for each group in each state: 32 GB here.
         let refused = CompiledSchema::compile(&json!({"pattern": "()".repeat(10_000)})).expect_err("it is refused");
-        assert!(refused.contains("more than may be held"), "{refused}");
+        assert!(refused.contains("take too much memory"), "{refused}");
         assert!(CompiledSchema::compile(&json!({"pattern": "^([a-z]+)(-([a-z0-9]+))*@(example)$"})).is_ok());
     }
 

@@ -344,7 +344,7 @@ impl HostServices for CallServices {
             return Err(refused(Code::RateLimited, message));
         }
         let payload = serde_json::from_str(payload)
-            .map_err(|error| refused(Code::InvalidInput, format!("what `{hook}` is to carry is not JSON: {error}")))?;
+            .map_err(|error| refused(Code::InvalidInput, format!("the payload of `{hook}` is not JSON: {error}")))?;
         let firing = Firing {
             cause: Some(self.as_caller()),
             correlation: self.correlation,

@@ -131,7 +131,7 @@ async fn held(
         1 => held.push("a job that has not succeeded".to_owned()),
         many => held.push(format!("{many} jobs that have not succeeded")),
     }
-    held.extend(list_of("the calls of", callers(engine, name).await?));
+    held.extend(list_of("the calls from", callers(engine, name).await?));
     Ok(held)
 }
 

@@ -222,7 +222,7 @@ fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
     match text.len() as u64 > LONGEST {
-        true => Err(io::Error::other(format!("it is longer than {LONGEST} bytes"))),
+        true => Err(io::Error::other(format!("the file is larger than {LONGEST} bytes"))),
         false => Ok(text),
     }
 }

@@ -242,7 +242,7 @@ impl Session {
     /// It is done, and the caller is told so; that it could not be written down is the operator's to know, and tried again.
     fn write_down_later(&self, entry: AuditEntry, failure: &Failure) {
         let AuditEntry { action, resource, correlation, .. } = &entry;
-        tracing::error!(%failure, action, resource, %correlation, "not in the audit log yet");
+        tracing::error!(%failure, action, resource, %correlation, "failed to write an audit record; retrying");
         self.host.engine.audit_soon(entry);
     }
 

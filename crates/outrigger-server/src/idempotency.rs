@@ -63,7 +63,7 @@ impl Request {
                 Code::InvalidUsage,
                 "`Idempotency-Key` is not 1 to 255 visible ASCII characters",
             )
-            .with_hint("send a random text that is made anew for each request, such as a UUID"));
+            .with_hint("send a new random text for each request, such as a UUID"));
         }
         let caller = who::key(&parts.headers)?;
         let address = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
@@ -148,7 +148,7 @@ async fn begin(
         Begun::New => {}
         Begun::Ended { body, answer } => {
             let answered = answer.zip(seal.as_ref()).and_then(|(answer, seal)| seal.open(&answer));
-            let lost = || unknown("was done before the server was started anew, and its answer is not kept");
+            let lost = || unknown("was done before the server restarted, and its response was not kept");
             let answered = answered.ok_or_else(|| Passing::Refused(lost()))?;
             return Ok(Arc::new(Kept { body, answered }));
         }

@@ -140,7 +140,7 @@ impl Writing {
         self.suspect.store(true, Ordering::SeqCst);
         self.has_spare_room.store(false, Ordering::SeqCst);
         let reason = match kind {
-            WriteFaultKind::Full => format!("{reason}; writes are taken again once {} MiB are free", self.wanted()),
+            WriteFaultKind::Full => format!("{reason}; writes resume once {} MiB are free", self.wanted()),
             WriteFaultKind::ReadOnly | WriteFaultKind::Failed => reason,
         };
         let since = self.fault.load().as_deref().map_or_else(OffsetDateTime::now_utc, |present| present.since);

@@ -78,7 +78,7 @@ fn raise_file_descriptors(connections: usize) {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "the limit on open files cannot be raised");
+        tracing::warn!(%error, "failed to raise the limit on open files");
     }
     let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     // Plugins may have half of them open.
@@ -86,7 +86,7 @@ fn raise_file_descriptors(connections: usize) {
         tracing::warn!(
             open_files,
             connections,
-            "fewer files may be open than connections are accepted: raise `ulimit -Hn`"
+            "the limit on open files is too low for `--connections`; raise `ulimit -Hn`"
         );
     }
 }

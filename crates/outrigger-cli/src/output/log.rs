@@ -86,7 +86,7 @@ impl Line<'_> {
         }
         Some(match left_out {
             0 => line,
-            _ => format!("WARN {left_out} lines like the next one were left out\n{line}"),
+            _ => format!("WARN {left_out} lines like the next one were suppressed\n{line}"),
         })
     }
 }

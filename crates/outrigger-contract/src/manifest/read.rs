@@ -111,7 +111,7 @@ pub(super) fn manifest(root: &Item<'_>) -> Option<Manifest> {
     let migrations = list(&table, "migrations", migrations::step);
     if migrations.iter().map(MigrationStep::changes).sum::<usize>() > MOST_CHANGES {
         table.get("migrations").and_then(|item| {
-            item.fail::<()>(format!("the migrations make more than {MOST_CHANGES} changes together"), None)
+            item.fail::<()>(format!("the migrations have more than {MOST_CHANGES} changes in total"), None)
         });
     }
     let health = table.get("health").and_then(|item| health::read(&item)).unwrap_or_default();

@@ -244,7 +244,7 @@ impl Engine {
             prunable: false,
         };
         if let Err(failure) = self.audit(entry).await {
-            tracing::error!(%failure, plugin = %slot.name, "what the health monitor did is not in the audit log");
+            tracing::error!(%failure, plugin = %slot.name, "failed to write an audit record of the health monitor");
         }
     }
 }

@@ -179,7 +179,7 @@ impl Condition {
         let wrong = |reason: String| ConditionError { reason };
         if text.len() > LONGEST_CONDITION {
             let length = text.len();
-            return Err(wrong(format!("it has {length} bytes, and {LONGEST_CONDITION} are allowed")));
+            return Err(wrong(format!("it is {length} bytes long; the limit is {LONGEST_CONDITION}")));
         }
         bounded(text).map_err(wrong)?;
         let parse = || {
@@ -259,11 +259,9 @@ fn bounded(text: &str) -> Result<(), String> {
     }
     match () {
         () if deepest > DEEPEST_BRACKETS => {
-            Err(format!("its brackets are nested {deepest} deep, and {DEEPEST_BRACKETS} are allowed"))
+            Err(format!("its brackets are nested {deepest} deep; the limit is {DEEPEST_BRACKETS}"))
         }
-        () if operators > MOST_OPERATORS => {
-            Err(format!("it has {operators} operators, and {MOST_OPERATORS} are allowed"))
-        }
+        () if operators > MOST_OPERATORS => Err(format!("it has {operators} operators; the limit is {MOST_OPERATORS}")),
         () => Ok(()),
     }
 }
@@ -390,14 +388,14 @@ impl Checker {
                 // The last line says what is wrong, those before it show where.
                 let text = error.to_string();
                 let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                format!("the pattern of `matches` is none: {why}")
+                format!("invalid regular expression in `matches`: {why}")
             }
         })?;
         let size = schema::Pattern::of(pattern.inner(), LARGEST_PATTERN)
-            .map_err(|_| "the pattern of `matches` stands for too much".to_owned())?;
+            .map_err(|_| "the regular expression in `matches` is too large".to_owned())?;
         self.held = self.held.saturating_add(size.held);
         if self.held > LARGEST_PATTERNS {
-            return Err("the patterns of `matches` stand for too much together".to_owned());
+            return Err("the regular expressions in `matches` are too large in total".to_owned());
         }
         let number = self.patterns.len() as i64;
         self.patterns.push(Pattern { regex, states: size.states });
@@ -577,7 +575,7 @@ mod tests {
         };
         let held = condition(5).expect("they are few").held();
         assert!((5 * SEARCH_CACHE..8 * SEARCH_CACHE).contains(&held), "{held}");
-        assert!(condition(20).expect_err("they are many").reason.contains("too much together"));
+        assert!(condition(20).expect_err("they are many").reason.contains("too large in total"));
         let groups = format!("event.a.matches('{}')", "()".repeat(300));
         assert!(Condition::compile(&groups).expect_err("its groups are many").reason.contains("too much"));
     }
@@ -616,11 +614,11 @@ mod tests {
         `all` and `exists` go through a list as it is, such as `event.tags`
         `matches` takes a pattern that is written out, such as `matches('^a+$')`
         `matches` cannot stand inside `all` or `exists`
-        the pattern of `matches` is none: unclosed group
+        invalid regular expression in `matches`: unclosed group
         the regular expression in `matches` is too large
         in line 2 at character 1: extraneous input '&&'
         ");
-        assert!(refused(&"1 + ".repeat(400)).contains("1000 are allowed"));
+        assert!(refused(&"1 + ".repeat(400)).contains("the limit is 1000"));
         assert!(refused(&format!("{}1{}", "(".repeat(400), ")".repeat(400))).contains("nested 400 deep"));
         assert!(refused(&"!".repeat(999)).contains("999 operators"));
     }
@@ -629,7 +627,7 @@ mod tests {
     fn s04_long_conditions_are_refused_before_they_are_read() {
         for part in ["(", "!", "1+", "a.", "[", "{", "'", "true?", "\"\\", "x", "9", "-", "event.a.all(b, "] {
             let reason = Condition::compile(&part.repeat(1_000_000)).expect_err(part).reason;
-            assert!(reason.ends_with("are allowed") && reason.len() < 100, "{reason}");
+            assert!(reason.contains("; the limit is ") && reason.len() < 100, "{reason}");
         }
         // Digits that stand for more than a number can hold.
         for number in ["9".repeat(500), "1e999999".to_owned(), "0x".to_owned() + &"f".repeat(400)] {

@@ -73,7 +73,7 @@ impl Lanes {
             drop(queues);
             self.dropped.fetch_add(1, Ordering::Relaxed);
             if let Some(dropped) = line {
-                tracing::warn!(hook = %firing.hook, %plugin, dropped, "subscribers were not told: too much is waiting");
+                tracing::warn!(hook = %firing.hook, %plugin, dropped, "events for subscribers dropped: the queue is full");
             }
             return false;
         }

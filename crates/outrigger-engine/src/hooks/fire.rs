@@ -194,7 +194,8 @@ pub(crate) fn check_length(hook: &HookName, bytes: usize) -> Result<(), Failure>
         return Ok(());
     }
     let message = format!("the payload of `{hook}` is {bytes} bytes; the limit is {LONGEST_CARRIED}");
-    Err(Failure::new(Code::InvalidInput, message).with_hint("carry the id of what it is about, and let it be fetched"))
+    Err(Failure::new(Code::InvalidInput, message)
+        .with_hint("put only an ID into the payload, and let subscribers fetch the rest"))
 }
 
 /// Looks whether a hook can be fired with what it is to carry.
@@ -525,16 +526,16 @@ fn filtered(answer: &Answer, as_text: bool, longest: usize) -> Result<Option<Jso
         }
     };
     if text.len() > longest {
-        let message = format!("`{}` answered with {} bytes of JSON; the limit is {longest}", function.name, text.len());
+        let message = format!("`{}` returned {} bytes of JSON; the limit is {longest}", function.name, text.len());
         return Err(Failure::new(Code::InvalidOutput, message));
     }
     // As a tree it may take a hundred times as much. The call has that until its plugin is charged with what it is.
     let _tree = answer.account().charge(TreeBound::of(text))?;
     serde_json::from_str(text).map(Some).map_err(|error| match as_text {
         true => {
-            let message = format!("`{}` was given JSON text, and answered with what is none: {error}", function.name);
+            let message = format!("`{}` received JSON text but returned invalid JSON: {error}", function.name);
             Failure::new(Code::InvalidOutput, message)
         }
-        false => Failure::internal("an answer is not the JSON that was written"),
+        false => Failure::internal("the result of a filter cannot be read as JSON"),
     })
 }

@@ -343,7 +343,7 @@ pub(super) fn check_patterns<'a>(
         false => Ok(()),
         true => {
             let message = format!("the patterns in the conditions of `{plugin}` take more than {MOST_PATTERNS} bytes");
-            Err(Failure::new(Code::InvalidInput, message).with_hint("have the function look at what it is given"))
+            Err(Failure::new(Code::InvalidInput, message).with_hint("check the payload in the function instead"))
         }
     }
 }

@@ -247,8 +247,7 @@ impl Engine {
             check_name("concurrency key", key)?;
         }
         if arguments.len() > LONGEST_ARGUMENTS {
-            let message =
-                format!("the arguments have {} bytes, and those of a job have at most 262,144", arguments.len());
+            let message = format!("the arguments of the job are {} bytes; the limit is 262144", arguments.len());
             return Err(Failure::new(Code::TooLarge, message)
                 .with_hint("put the data where the function can fetch it, and pass on where that is"));
         }

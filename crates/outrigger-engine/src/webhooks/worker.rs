@@ -418,7 +418,7 @@ impl Worker {
         store.delivery_prune(&ended).await?;
         let dropped = store.delivery_prune_pending(Amount { records: pending, bytes: pending_bytes }).await?;
         if dropped > 0 {
-            tracing::warn!(dropped, "deliveries to webhooks were not sent: too many wait");
+            tracing::warn!(dropped, "webhook deliveries dropped: too many are pending");
         }
         Ok(())
     }
@@ -435,7 +435,7 @@ async fn access(
         let event = delivery.name.as_str();
         if !may(callers, owner, Right::EVENT_VIEW, event).await {
             return Err(format!(
-                "the {} that set the webhook may not see `{event}` any more; set it again",
+                "the {} that last changed the webhook is no longer allowed to see `{event}`; update the webhook",
                 owner.name
             ));
         }
@@ -446,7 +446,7 @@ async fn access(
     if may(callers, owner, Right::NETWORK_OPEN, webhook.name.as_str()).await {
         return Ok(HostAccess::AlsoPrivate);
     }
-    tracing::debug!(webhook = %webhook.name, "who opened private networks to it may not any more");
+    tracing::debug!(webhook = %webhook.name, "the key that opened private networks no longer has the right");
     Ok(HostAccess::PublicOnly)
 }
 

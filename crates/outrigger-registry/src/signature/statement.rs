@@ -59,7 +59,7 @@ impl Statement {
         let Self { plugin, version, signed_at: _, files: listed } = self;
         if (plugin, version) != (&manifest.name, &manifest.version) {
             return Err(format!(
-                "it is the signature of {plugin} {}, not of {} {}",
+                "the signature is for {plugin} {}, not for {} {}",
                 excerpt(version.to_string()),
                 manifest.name,
                 manifest.version

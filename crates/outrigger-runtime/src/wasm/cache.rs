@@ -136,7 +136,7 @@ impl Cache {
                 && !name.ends_with(REFUSED)
                 && let Err(error) = std::fs::remove_file(entry.path())
             {
-                tracing::warn!(path = %entry.path().display(), %error, "compiled code could not be removed");
+                tracing::warn!(path = %entry.path().display(), %error, "failed to remove compiled code");
             }
         }
     }
@@ -240,8 +240,7 @@ impl Inner {
                     .and_then(checksum)
                     .and_then(|sum| replace(&checksum_path(&path), sum.as_bytes()))
                     .and_then(|()| std::fs::rename(&temporary, &path));
-                stored
-                    .map_err(|error| RuntimeFault::new(Code::Io, format!("compiled code could not be stored: {error}")))
+                stored.map_err(|error| RuntimeFault::new(Code::Io, format!("failed to store compiled code: {error}")))
             });
             if let Err(fault) = stored {
                 _ = std::fs::remove_file(&temporary);
@@ -315,7 +314,7 @@ fn compile(engine: &Engine, path: &Path, wasm: &[u8]) -> Result<Component, Runti
     tracing::debug!(path = %path.display(), elapsed = ?started.elapsed(), "compiled");
     let stored = component.serialize().map_err(io::Error::other).and_then(|code| store(path, &code));
     if let Err(error) = stored {
-        tracing::warn!(path = %path.display(), %error, "compiled code could not be stored");
+        tracing::warn!(path = %path.display(), %error, "failed to store compiled code");
     }
     Ok(component)
 }

@@ -89,8 +89,7 @@ impl CodeBound {
         match self.room < self.usual {
             true => no_room(),
             false => {
-                let message =
-                    format!("compiling the component makes more than {} of code", ByteSize::bytes(self.usual));
+                let message = format!("the component compiles to more than {} of code", ByteSize::bytes(self.usual));
                 RuntimeFault::new(Code::CompileLimit, message)
             }
         }
@@ -99,7 +98,7 @@ impl CodeBound {
 
 /// The disk has no room for compiled code.
 pub(super) fn no_room() -> RuntimeFault {
-    RuntimeFault::new(Code::DiskFull, "the disk has no room for the component's compiled code")
+    RuntimeFault::new(Code::DiskFull, "not enough disk space for the component's compiled code")
 }
 
 /// To be called first in `main` of a program that compiles components in processes of its own. Where this process is such a
@@ -136,7 +135,7 @@ fn child(arguments: impl Iterator<Item = OsString>) -> Result<(), (u8, String)> 
 fn compiled(arguments: impl Iterator<Item = OsString>) -> Result<Vec<u8>, String> {
     let arguments: Vec<_> = arguments.filter_map(|argument| argument.into_string().ok()).collect();
     let [layout, cpu, memory, size] = &arguments[..] else {
-        return Err("it takes a layout, seconds, and bytes of memory and of code".to_owned());
+        return Err("expected arguments: layout, seconds, bytes of memory, bytes of code".to_owned());
     };
     let layout = Layout::from_name(layout).ok_or("there is no such layout")?;
     let number = |text: &String| text.parse::<u64>().map_err(|error| error.to_string());
@@ -201,7 +200,7 @@ pub(super) async fn compile(
         (Some(code), _) if code == i32::from(UNWRITTEN) => Err(match () {
             () if said.contains(TOO_LARGE) => size.exceeded(),
             () if NO_ROOM.iter().any(|text| said.contains(text)) => no_room(),
-            () => RuntimeFault::new(Code::Io, format!("compiled code could not be stored: {said}")),
+            () => RuntimeFault::new(Code::Io, format!("failed to store compiled code: {said}")),
         }),
         (Some(_), _) if WANT_OF_MEMORY.iter().any(|text| said.contains(text)) => {
             exceeded(format!("takes more than {} of memory", ByteSize::bytes(memory)))

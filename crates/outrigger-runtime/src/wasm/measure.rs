@@ -278,14 +278,20 @@ impl Measure {
         let Bounds { code, functions, largest, tangle, tangles, operands, adapters } = *bounds;
         let over = |what: &str, found: u64, limit: u64| Err(format!("{what} {found}; the limit is {limit}"));
         match () {
-            () if self.code > code => over("the bytes of its code are", self.code, code),
-            () if self.functions > functions => over("the number of its functions is", self.functions, functions),
-            () if self.largest > largest => over("the bytes of its largest function are", self.largest, largest),
-            () if self.tangle > tangle => over("blocks times locals of one function are", self.tangle, tangle),
-            () if self.tangles > tangles => over("blocks times locals of all functions are", self.tangles, tangles),
-            () if self.operands > operands => over("the values of its branches and calls are", self.operands, operands),
+            () if self.code > code => over("its code size in bytes is", self.code, code),
+            () if self.functions > functions => over("its number of functions is", self.functions, functions),
+            () if self.largest > largest => over("the size in bytes of its largest function is", self.largest, largest),
+            () if self.tangle > tangle => {
+                over("the product of blocks and locals in one function is", self.tangle, tangle)
+            }
+            () if self.tangles > tangles => {
+                over("the product of blocks and locals, summed over all functions, is", self.tangles, tangles)
+            }
+            () if self.operands > operands => {
+                over("the number of values in its branches and calls is", self.operands, operands)
+            }
             () if self.adapters > adapters => {
-                over("calls between its components times their types are", self.adapters, adapters)
+                over("the product of calls between its components and their types is", self.adapters, adapters)
             }
             () => Ok(()),
         }
@@ -345,7 +351,7 @@ mod tests {
         let check = |functions: &str| {
             let measure = measured(functions);
             let problem = measure.within(&ANY).expect_err("it takes long to validate");
-            assert!(problem.contains("the values of its branches and calls"), "{problem}");
+            assert!(problem.contains("values in its branches and calls"), "{problem}");
         };
         let wide =
             "(type $wide (func (param i32) (result i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))";

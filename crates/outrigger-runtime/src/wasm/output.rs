@@ -37,7 +37,7 @@ impl OutputStream for Lines {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         // Making lines of it is not interrupted.
         if bytes.len() > LINE_AT_MOST {
-            return Err(StreamError::trap("more was written than `check-write` allowed"));
+            return Err(StreamError::trap("wrote more bytes than `check-write` allowed"));
         }
         self.scope.write(self.output, &bytes);
         Ok(())

@@ -167,7 +167,7 @@ impl HttpBody for Sending {
         match self.on_its_way.body.lock().as_mut() {
             Some(body) => Pin::new(body).poll_frame(cx),
             None => {
-                let late = io::Error::new(io::ErrorKind::TimedOut, "the answer was not taken in time");
+                let late = io::Error::new(io::ErrorKind::TimedOut, "the client did not read the response in time");
                 Poll::Ready(Some(Err(axum::Error::new(late))))
             }
         }

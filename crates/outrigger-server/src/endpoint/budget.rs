@@ -87,7 +87,7 @@ impl From<Full> for ApiError {
         let whose = if own { "this key has" } else { "the server has" };
         let error = Self {
             retry_after_ms: Some(AGAIN_MS),
-            ..Self::new(Code::Busy, format!("{whose} too many {what} under way; the limit is {limit}"))
+            ..Self::new(Code::Busy, format!("{whose} too many {what} in flight; the limit is {limit}"))
         };
         error.with_hint("send fewer requests at once, and try again when earlier ones are answered")
     }

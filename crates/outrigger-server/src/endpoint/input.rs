@@ -120,7 +120,7 @@ fn count_values(json: &[u8], held: &mut Share) -> ApiResult<()> {
     let values = size_of_values(json);
     held.grow(values).map_err(|full| match json.len() as u64 + values > full.limit() {
         // It will not fit later, either.
-        true => ApiError::new(Code::TooLarge, "the body is made of too many values")
+        true => ApiError::new(Code::TooLarge, "the request body has too many values")
             .with_hint("send fewer values at once, in several requests"),
         false => full.into(),
     })

@@ -209,7 +209,7 @@ fn string(cx: &LiftContext<'_>, bytes: &[u8]) -> Result<Value, AbiError> {
         encoding => (encoding, length),
     };
     let units = units as usize;
-    let broken = || AbiError::Malformed("a string in the result is not text in its encoding".to_owned());
+    let broken = || AbiError::Malformed("a string in the result is not valid in its encoding".to_owned());
     let text = match encoding {
         StringEncoding::Utf8 => {
             let text = slice(cx, pointer, units, 1)?;

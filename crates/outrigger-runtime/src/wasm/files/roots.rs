@@ -224,7 +224,7 @@ impl Root {
                 self.changed(&format!("another folder is in its place, and plugins may write to {folder}")),
             )),
             None => Err(RootError::Replaced(
-                self.changed(&format!("it did not exist then, and plugins may write to {folder}")),
+                self.changed(&format!("it did not exist at the time of the grant, and plugins may write to {folder}")),
             )),
         }
     }
