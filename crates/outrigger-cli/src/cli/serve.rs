@@ -94,10 +94,7 @@ pub struct ServeArguments {
 fn reserve(text: &str) -> Result<ByteSize, String> {
     let size: ByteSize = text.parse().map_err(|error: UnitError| error.to_string())?;
     if (1..LEAST_RESERVE).contains(&size.as_u64()) {
-        return Err(format!(
-            "the minimum is {}; 0 reserves no space",
-            ByteSize::bytes(LEAST_RESERVE)
-        ));
+        return Err(format!("the minimum is {}; 0 reserves no space", ByteSize::bytes(LEAST_RESERVE)));
     }
     Ok(size)
 }

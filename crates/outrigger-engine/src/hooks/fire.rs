@@ -211,7 +211,7 @@ async fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
     }
     let Some(schema) = &spec.schema else { return Ok(()) };
     schema.check_aside(&owner(firing.cause.as_ref()), &firing.payload).await.map_err(|fault| {
-        Failure::new(Code::InvalidInput, format!("`{hook}` cannot carry that: {fault}"))
+        Failure::new(Code::InvalidInput, format!("invalid payload for `{hook}`: {fault}"))
             .with_hint(format!("`outrigger hook show {hook}` has the schema of what it carries"))
     })
 }
@@ -402,7 +402,7 @@ impl Course<'_> {
     async fn check(&self, function: &FunctionRef, value: &Json) -> Result<(), Failure> {
         let Some(schema) = &self.schema else { return Ok(()) };
         schema.check_aside(function.plugin.as_str(), value).await.map_err(|fault| {
-            let message = format!("`{function}` answered with what `{}` cannot carry: {fault}", self.firing.hook);
+            let message = format!("`{function}` returned an invalid payload for `{}`: {fault}", self.firing.hook);
             Failure::new(Code::InvalidOutput, message)
         })
     }
