@@ -141,7 +141,7 @@ pub struct SubscriptionQuery {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FireRequest {
-    /// What it carries: at most 262,144 bytes.
+    /// The payload: at most 262,144 bytes.
     #[serde(default)]
     pub payload: Value,
     /// Only see what would be done: conditions are evaluated, and nobody is called.

@@ -71,8 +71,8 @@ pub trait Door: Debug + Send + Sync {
     /// `body` are hashes: of who sent it, where to and under which key, and of what it says. `owner` is the id of the
     /// caller's key, or `local`: each has a fair share of the kept records.
     async fn request_begin(&self, place: [u8; 32], body: [u8; 32], owner: &str) -> ApiResult<Begun>;
-    /// Notes durably that it has ended, with what is to be answered when it is sent again; without that where its owner has used
-    /// up what is kept for them.
+    /// Records durably that the request has ended, with the response to replay. If the owner's quota of stored
+    /// responses is used up, the response is not stored.
     async fn request_end(&self, place: [u8; 32], owner: &str, answer: Option<Vec<u8>>) -> ApiResult<()>;
     /// Forgets it: when it is sent again, it is done again.
     async fn request_forget(&self, place: [u8; 32]) -> ApiResult<()>;

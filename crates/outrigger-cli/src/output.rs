@@ -255,7 +255,7 @@ pub fn bytes(count: u64) -> String {
 #[must_use]
 pub fn moment(at: time::OffsetDateTime) -> String {
     let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
-    // The last moments that can be written have none in UTC.
+    // The latest representable times cannot be converted to UTC.
     let at = at.checked_to_offset(time::UtcOffset::UTC).unwrap_or(at);
     at.format(format).unwrap_or_else(|_| at.to_string())
 }

@@ -25,10 +25,10 @@ pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
     Ok(objects.into_iter().map(|Object(read)| read).collect())
 }
 
-/// The same for a list of so many at most: no more of them are read.
+/// Like `list`, for a list with a maximum number of items. No further items are read.
 ///
 /// # Errors
-/// As above, or there are more.
+/// Like `list`, or the list has too many items.
 pub fn list_up_to<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MOST: usize>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {

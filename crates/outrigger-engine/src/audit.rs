@@ -45,7 +45,7 @@ pub struct AuditEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
     pub stage: Stage,
-    /// The code of the failure, where it was allowed and failed, or was beyond a quota.
+    /// The error code, if the action was allowed and failed, or exceeded a quota.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
     /// The revision of the plugin it concerned.
@@ -79,7 +79,7 @@ pub enum Stage {
     Intent,
     /// When it had ended.
     Done,
-    /// Several calls, refusals or acts that failed, written down together.
+    /// Several aggregated calls, refusals or failed changes.
     Group,
 }
 

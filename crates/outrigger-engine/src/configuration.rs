@@ -174,7 +174,7 @@ pub(crate) fn lay_over(
 
 /// The maximum number of reported faults of a configuration.
 const MOST_FAULTS: usize = 50;
-/// Bytes of one that are told. It may quote the value.
+/// Maximum size of a reported fault, in bytes. It can quote the value.
 const LONGEST_FAULT: usize = 300;
 
 fn compiled(manifest: &Manifest) -> Result<CompiledSchema, Failure> {

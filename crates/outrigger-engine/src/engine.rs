@@ -283,7 +283,7 @@ impl Engine {
         self.inner.accounts.all()
     }
 
-    /// What a key may still write this minute.
+    /// The write quotas of a key.
     pub(crate) fn writes_of(&self, key: &str) -> Arc<Writes> {
         self.inner.caller_writes.of(key, &self.inner.options.quotas)
     }

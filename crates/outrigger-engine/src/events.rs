@@ -41,7 +41,7 @@ pub struct NewEvent {
     pub correlation: CorrelationId,
     /// The plugin that it is about, or whose hook it is.
     pub plugin: Option<PluginName>,
-    /// The id of the key that fired it, where one did.
+    /// The id of the key that fired it, if a key did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
@@ -67,8 +67,8 @@ impl NewEvent {
 }
 
 impl NewEvent {
-    /// Whose it is: that of the key that fired it, otherwise of the plugin that it is about; by name, and of a job by whose job
-    /// it is as well.
+    /// The owner of the event: the key that fired it, otherwise the plugin that it concerns. The source is the event's
+    /// name, and for jobs also the owner of the job.
     #[must_use]
     pub fn owner(&self) -> Owner {
         let account = match (&self.key, &self.plugin) {
@@ -126,7 +126,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// An event was written: wakes whoever follows the log.
+    /// Wakes the followers of the log after an event was written.
     pub(crate) fn appended(&self, event: &NewEvent) {
         self.written.fetch_add(event.size(), Ordering::Relaxed);
         self.appended.send_replace(());

@@ -256,10 +256,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes a plugin with all that is stored of it but its runs and logs. Calls that run finish first.
+    /// Removes a plugin and everything stored for it, except its runs and logs. Running calls finish first.
     ///
     /// # Errors
-    /// Another plugin needs it; the store failed, and it is as it was; or its files could not be removed, and it is gone.
+    /// Another plugin needs it; the store failed, and the plugin is unchanged; or its files could not be deleted, and
+    /// the plugin is removed.
     pub async fn uninstall(&self, name: &PluginName) -> Result<(), Failure> {
         let slot = self.slot(name)?;
         self.check_needed(name, None).await?;
@@ -269,7 +270,7 @@ impl Engine {
         let outcome = drive(standing(&slot), Event::Uninstall, &mut effects).await;
         if let Err((PluginState::Disabled, failure)) = outcome {
             if let Some(active) = active {
-                // The store still has it as active, so it takes calls again.
+                // In the store it is still active, so it accepts calls again.
                 match self.bring_up(&slot, &active.digest).await {
                     Ok(revision) => slot.active.store(Some(revision)),
                     Err(again) => {

@@ -156,9 +156,9 @@ struct Pending {
     /// Calls that may change something and are counted in a group of the audit log; each with the caller that waits for
     /// the write.
     changes: Vec<(AuditEntry, Option<oneshot::Sender<()>>)>,
-    /// Acts that failed.
+    /// Failed changes.
     failed: Vec<AuditEntry>,
-    /// What is counted for the audit log is written too.
+    /// Whether aggregated audit records are written too.
     settle: bool,
     records: usize,
     /// Told when everything before is written.
@@ -212,8 +212,8 @@ impl Recorder {
         self.add(1, |pending| pending.batch.audit.push(entry));
     }
 
-    /// Adds an act that failed. The first of a minute have entries of their own, the others are counted; as with refusals,
-    /// there can be any number of them.
+    /// Adds a failed change. The first ones of a minute have records of their own, further ones are aggregated, because
+    /// like refusals their number is unlimited.
     pub(crate) fn failed(&self, entry: AuditEntry) {
         if self.is_full() {
             return left_out(&entry);
@@ -221,7 +221,7 @@ impl Recorder {
         self.add(1, |pending| pending.failed.push(entry));
     }
 
-    /// What was counted instead of being written down each by itself.
+    /// The numbers of aggregated records.
     pub(crate) fn counted(&self) -> Counted {
         let Counts { runs, refusals } = &self.shared.counts;
         Counted { runs: runs.load(Ordering::Relaxed), refusals: refusals.load(Ordering::Relaxed) }
@@ -367,7 +367,7 @@ fn left_out(entry: &AuditEntry) {
     tracing::warn!(actor, action, resource, "refusal or failure missing from the audit log: the write queue is full");
 }
 
-/// What waits for the store to take writes again.
+/// Records that wait until the store accepts writes again.
 #[derive(Debug, Default)]
 struct Held {
     batch: RecordBatch,
@@ -498,7 +498,7 @@ async fn append_audit(store: &dyn Store, entries: &[AuditEntry], closing: &Cance
     }
 }
 
-/// Waits until a store that takes no writes takes them again; without end for one that takes them.
+/// Waits until the store accepts writes again; forever if it accepts them now.
 async fn lifted(store: &dyn Store) {
     if store.write_fault().is_none() {
         return std::future::pending().await;

@@ -425,7 +425,7 @@ impl RunRecord {
         match cause.strip_prefix("plugin ") {
             Some(function) => {
                 let plugin = function.split_once('.').map_or(function, |(plugin, _)| plugin);
-                // What is called and not there makes no source: there is no end of such names.
+                // Names of missing functions are not used as sources, because their number is unlimited.
                 let source = if refused { "refused".to_owned() } else { format!("calls {}", self.plugin) };
                 Owner { account: format!("plugin {plugin}"), source }
             }

@@ -64,8 +64,8 @@ pub struct WebhookRecord {
     /// Who opened private networks to it. Each delivery checks their right again.
     #[serde(default)]
     pub opened_by: Option<Owner>,
-    /// Who last said what it is told of. Whether they may see an event is asked again at each delivery; not of a webhook that
-    /// is kept from before that was written down.
+    /// The key that last changed the webhook. Each delivery checks that it is allowed to see the event; webhooks stored
+    /// before this field existed are not checked.
     #[serde(default)]
     pub set_by: Option<Owner>,
     /// It is told of what happened from then on: since it was made, switched on, moved to another server, or given other
@@ -95,7 +95,7 @@ pub struct WebhookSpec {
     pub allow_private_network: bool,
     /// The caller, if they may open private networks.
     pub opened_by: Option<Owner>,
-    /// Who wants it.
+    /// The owner who changes the webhook.
     pub set_by: Owner,
 }
 
@@ -124,7 +124,7 @@ pub struct DeliveryRecord {
 }
 
 impl DeliveryRecord {
-    /// Whose share of what is kept it counts for: that of whoever made its webhook, by webhook and event.
+    /// The owner of the record: the creator of the webhook, by webhook and event.
     #[must_use]
     pub fn owner_of_row(&self, made_by: &str) -> crate::store::Owner {
         crate::store::Owner { account: made_by.to_owned(), source: format!("{} {}", self.webhook, self.name) }

@@ -215,7 +215,7 @@ fn idle(name: &str, plugins: &[(PluginName, Option<Vec<String>>)]) -> Option<Str
     })
 }
 
-/// Bytes of a configuration file.
+/// Maximum size of a configuration file, in bytes.
 const LONGEST: u64 = 4 << 20;
 
 fn read(path: &Path) -> io::Result<String> {

@@ -219,8 +219,8 @@ impl Packages {
         self.prepared(candidate, by, Some(lock)).await
     }
 
-    /// Reads and checks a package that is not to be installed now. That stands in nobody's way: the copy is made beside the
-    /// packages that were sent, and only some are looked at at once.
+    /// Reads and checks a package without installing it. This does not delay installations: the copy is made beside the
+    /// uploads, and the number of concurrent inspections is limited.
     pub(crate) async fn inspect(&self, source: &PackageSource, by: &Caller) -> ApiResult<PackageReport> {
         let _place = tokio::time::timeout(EXAMINED_WITHIN, self.examining.acquire()).await.map_err(|_| {
             let error =

@@ -178,7 +178,7 @@ enum Outcome {
         owner: String,
         answer: Option<Vec<u8>>,
     },
-    /// It can be sent again.
+    /// The client can send it again.
     Forgotten,
 }
 

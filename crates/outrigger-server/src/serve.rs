@@ -108,7 +108,7 @@ impl Server {
     fn new(door: Arc<dyn Door>, options: &ServerOptions, stopping: CancellationToken) -> Self {
         let ServerOptions { body_limit, body_timeout, idle_timeout: patience, .. } = *options;
         let bounds = |each: usize, all: usize| Bounds { each: each as u64, all: all as u64 };
-        // One body always has room.
+        // One body always fits.
         let each = options.bodies_per_key.max(body_limit + CHANGE as usize);
         let bodies = bounds(each, options.bodies_total.max(each));
         let answers = bounds(options.answers_per_key, options.answers_total);
@@ -175,7 +175,7 @@ async fn accept_tcp(server: Server, listener: TcpListener, tls: Option<TlsAccept
             () = server.connections.stopping.cancelled() => return,
         };
         let Some((stream, from)) = settled(accepted).await else { continue };
-        // A socket of IPv6 takes clients of IPv4 too. They are not one address for that.
+        // An IPv6 socket also accepts IPv4 clients. Their mapped addresses are converted back to IPv4.
         let from = from.ip().to_canonical();
         let Some(place) = server.connections.crowd.enter(from) else { continue };
         // Answers are small and go out whole; to wait for more to send would only delay them.

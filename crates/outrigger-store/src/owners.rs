@@ -44,7 +44,7 @@ pub(crate) const JOBS: Table = Table { name: "jobs", at: "ended_at", may_go: "en
 pub(crate) const REQUESTS: Table = Table { name: "requests", at: "at", may_go: "1", counted: false };
 pub(crate) const DELIVERIES: Table =
     Table { name: "deliveries", at: "ended_at", may_go: "ended_at IS NOT NULL", counted: false };
-/// None has a moment, so they go in the order in which they came. That is read from an index.
+/// Pending deliveries have no end time, so they are pruned in the order of their arrival, read from an index.
 pub(crate) const PENDING_DELIVERIES: Table =
     Table { name: "deliveries", at: "ended_at", may_go: "ended_at IS NULL", counted: false };
 
@@ -121,7 +121,7 @@ pub(crate) async fn prune(database: &Database, table: Table, bound: &Bound) -> R
     Ok(dropped)
 }
 
-/// Drops what is too much. Answers how many records.
+/// Drops records above the limit. Returns their number.
 pub(crate) async fn prune_to(database: &Database, table: Table, most: Amount) -> Result<u64, StoreError> {
     let dropped = cut(database, table, most.records, Measure::Records).await?;
     Ok(dropped + cut(database, table, most.bytes, Measure::Bytes).await?)
@@ -263,12 +263,12 @@ async fn remove(transaction: &Transaction, table: Table, rows: &[Row], displaced
     Ok(())
 }
 
-/// Whom records are counted for that are nobody's any more.
+/// The account that counts dropped records of forgotten accounts.
 const FORGOTTEN: &str = "forgotten";
 
-/// Forgets owners that have nothing left; they had nothing for as long as records are kept, or were among too many. What was
-/// dropped of a source is counted for its account, and when nothing of an account is left, for all that are forgotten: there
-/// is no end of names of either.
+/// Forgets owners without records, after the retention time or if there are too many. The dropped records of a source
+/// move to its account, and those of an account without sources to the account `forgotten`, because the number of names
+/// is unlimited.
 async fn forget(database: &Database, table: Table) -> Result<(), StoreError> {
     let empty = match table.counted {
         true => "owner.records <= 0".to_owned(),

@@ -251,7 +251,7 @@ impl WebhookStore for SqliteStore {
     }
 }
 
-/// The webhooks that there are, or this one, each with who made it.
+/// All webhooks, or this one, each with its creator.
 async fn makers(transaction: &Transaction, name: Option<&WebhookName>) -> Result<Vec<(String, String)>, DbErr> {
     let name = name.map(|name| webhook::Column::Name.eq(name.as_str()));
     let query = webhook::Entity::find()

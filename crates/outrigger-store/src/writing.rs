@@ -154,7 +154,7 @@ impl Writing {
         }
     }
 
-    /// How much must be free for a full disk to be one no longer, in MiB.
+    /// The free space at which a full disk accepts writes again, in MiB.
     fn wanted(&self) -> u64 {
         self.reserve.as_ref().map_or(FULL, Reserve::wanted).div_ceil(1 << 20)
     }
@@ -246,8 +246,8 @@ async fn probe_until_it_works(writing: Weak<Writing>, write: DatabaseConnection)
 /// Writes everything back into the database, so that nothing depends on the log that a write failed on.
 async fn begin_new_log(write: &DatabaseConnection) -> Result<(), sqlx::Error> {
     let mut connection = write.get_sqlite_connection_pool().acquire().await?;
-    // It is the only one that writes. A reader is waited for in the pauses between probes, when others may have it; the next
-    // one is made with the usual patience again.
+    // Only this task writes. It waits for readers in the pauses between probes; the next connection has the usual
+    // timeout again.
     connection.close_on_drop();
     sqlx::query(IMPATIENT).execute(&mut *connection).await?;
     let (busy, _, _): (i64, i64, i64) =

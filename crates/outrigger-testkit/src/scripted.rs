@@ -216,7 +216,7 @@ impl LoadedRevision for Loaded {
                 Err(RuntimeFault::new(Code::Trapped, format!("trapped at try {count}")))
             }
             ("trap-until", _) => Ok(Value::Unsigned(count as u64)),
-            // JSON of nearly four megabytes, of which each two bytes are a value.
+            // Nearly 4 MB of JSON, in which every two bytes are a value.
             ("zeros", [_]) => Ok(Value::String(format!("[{}0]", "0,".repeat(1_800_000)))),
             ("panic", [message]) => panic!("{}", text(message)),
             // The second is one that can be subscribed.

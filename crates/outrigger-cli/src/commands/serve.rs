@@ -70,8 +70,8 @@ pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
     }
 }
 
-/// Allows this process as many open files as the system lets it have. The usual 1,024 are fewer than the connections that are
-/// accepted, and the plugins' files come on top.
+/// Raises the limit on open files to its maximum. The usual 1,024 are fewer than the accepted connections, and the
+/// plugins' files come on top.
 fn raise_file_descriptors(connections: usize) {
     use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -81,7 +81,7 @@ fn raise_file_descriptors(connections: usize) {
         tracing::warn!(%error, "failed to raise the limit on open files");
     }
     let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    // Plugins may have half of them open.
+    // Plugins can use half of the open files.
     if open_files / 2 < connections as u64 {
         tracing::warn!(
             open_files,

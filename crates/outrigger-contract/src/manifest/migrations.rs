@@ -89,7 +89,7 @@ impl MigrationStep {
         Ok(values)
     }
 
-    /// How many keys it renames and removes.
+    /// The number of keys that it renames and removes.
     pub(super) fn changes(&self) -> usize {
         self.rename.len() + self.remove.len() + self.rename_state.len() + self.remove_state.len()
     }

@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::error::Failure;
 use crate::hooks::{Firing, spec};
 
-/// Further trees of what the hook carries: as it was fired, as filters left it, and as a subscriber is given it.
+/// Further copies of the payload: as fired, as changed by filters, and as passed to a subscriber.
 const COPIES: usize = 3;
 
 /// Whether `call.before` has subscribers for calls of this caller.
@@ -76,11 +76,11 @@ fn changed(mut value: Json, payload: &Json) -> Result<Map<String, Json>, Failure
     }
 }
 
-/// Bytes that the arguments take at most as a tree. Names of fields are written out in it each time.
+/// An upper bound for the size of the arguments as a JSON tree, in bytes. Field names are repeated in it.
 fn rendered_size(target: &Target, arguments: &[Value]) -> usize {
     let (graph, mut bound) = (&*target.revision.graph, json::TreeBound::default());
     for (param, value) in target.function().params.iter().zip(arguments) {
-        // What cannot be written is rendered as `null`.
+        // Values that cannot be serialized are rendered as `null`.
         _ = serde_json::to_writer(&mut bound, &json::Rendered { graph, ty: &param.ty, value });
     }
     bound.bytes()

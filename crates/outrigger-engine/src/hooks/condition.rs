@@ -45,9 +45,9 @@ const DEEPEST: usize = 40;
 const BYTES_OF_A_VALUE: usize = 32;
 /// How large a pattern may be when it is compiled, in bytes.
 const LARGEST_PATTERN: usize = 64 << 10;
-/// The same of all patterns of a condition, with what searches hold for them.
+/// Like `LARGEST_PATTERN`, for all patterns of a condition, search buffers included.
 const LARGEST_PATTERNS: usize = 512 << 10;
-/// What `matches` becomes in a condition: the pattern is compiled beforehand, and named by its number.
+/// The name that replaces `matches` in a condition. The pattern is compiled in advance and referenced by its number.
 const SEARCH: &str = "@search";
 
 /// A condition that can be evaluated.
@@ -199,12 +199,12 @@ impl Condition {
         parsed.map_err(wrong)
     }
 
-    /// Bytes of its compiled patterns, with what searches hold for them.
+    /// The size of its compiled patterns in bytes, search buffers included.
     pub(super) const fn held(&self) -> usize {
         self.held
     }
 
-    /// About how much work it is to evaluate it on so many bytes of JSON, at worst.
+    /// The estimated maximum cost of evaluating it on this many bytes of JSON.
     pub(super) fn most_work(&self, bytes: usize) -> u64 {
         let (size, bytes) = ((bytes / 8) as u64, bytes as u64);
         let steps = self.steps.once + self.steps.each.saturating_mul(size.max(MOST_OPERATORS as u64));
@@ -313,7 +313,7 @@ struct Checker {
     depth: usize,
     steps: Steps,
     patterns: Vec<Pattern>,
-    /// Bytes of the patterns, with what searches hold for them.
+    /// The size of the patterns in bytes, search buffers included.
     held: usize,
 }
 

@@ -30,8 +30,8 @@ use crate::quota::{self, ROW_BYTES};
 use crate::runtime::LogLevel;
 use crate::store::LogRecord;
 
-/// Bytes of what a hook carries, as JSON text: what it is fired with, and what filters make of it. Only `call.before` carries
-/// more, as much as the arguments of a call are.
+/// Maximum size of a hook payload as JSON text, when it is fired and after each filter. Only `call.before` allows more:
+/// as much as the arguments of a call.
 pub const LONGEST_CARRIED: usize = 256 << 10;
 
 /// A hook that is to be fired.
@@ -67,7 +67,7 @@ pub struct Fired {
     pub trace: Arc<HookTrace>,
     /// A subscriber refused, or failed and takes the hook with it.
     pub failure: Option<Failure>,
-    /// What a filter made of it is charged to its plugin.
+    /// The charge for the result of a filter, on the filter's plugin.
     pub held: Option<Arc<Charge>>,
 }
 
@@ -147,7 +147,7 @@ impl Engine {
         let event = NewEvent {
             correlation: firing.correlation,
             plugin: spec.plugin.clone(),
-            // It counts for whoever fires it, not for the plugin whose hook it is.
+            // The event counts for the key that fires it, not for the plugin that declares the hook.
             key: match &firing.cause {
                 Some(Caller::Key(key)) => Some(key.id.clone()),
                 _ => None,
@@ -178,7 +178,7 @@ impl Engine {
     }
 }
 
-/// Whose turn work for a firing takes: that of the plugin that causes it, whichever of its functions does, or of the key.
+/// The owner of the work for a firing: the plugin that causes it, or the key.
 fn owner(cause: Option<&Caller>) -> String {
     match cause {
         Some(Caller::Plugin(by)) => by.chain.last().map_or_else(String::new, |function| function.plugin.to_string()),
@@ -188,7 +188,7 @@ fn owner(cause: Option<&Caller>) -> String {
     }
 }
 
-/// Looks whether a hook can carry so many bytes.
+/// Checks the size of a payload.
 pub(crate) fn check_length(hook: &HookName, bytes: usize) -> Result<(), Failure> {
     if bytes <= LONGEST_CARRIED {
         return Ok(());
@@ -225,7 +225,7 @@ struct Course<'a> {
     schema: Option<Arc<HookSchema>>,
     /// What the next filter is given.
     value: Json,
-    /// It is charged to the plugin whose filter made it.
+    /// The charge on the plugin of the filter.
     held: Option<Charge>,
     /// What ends the hook.
     failure: Option<Failure>,
@@ -250,7 +250,7 @@ async fn run(engine: &Engine, mut firing: Firing) -> Fired {
     let mut course = Course {
         engine,
         held: None,
-        // Nobody looks at it there any more, and two of them would be held.
+        // The old payload is no longer needed, and keeping it would hold two.
         value: std::mem::take(&mut firing.payload),
         firing: &firing,
         kind,
@@ -345,7 +345,7 @@ impl Course<'_> {
         slot.is_some_and(|slot| slot.record().0.state == PluginState::Disabled)
     }
 
-    /// Calls one subscriber. Answers with the value a filter made, where it made one, charged to its plugin.
+    /// Calls one subscriber. Returns the result of a filter, if there is one, charged to its plugin.
     async fn call(&self, subscription: &Subscription) -> Result<Option<(Json, Charge)>, Failure> {
         let function = &subscription.function;
         if subscription.kind != self.kind {
@@ -389,7 +389,7 @@ impl Course<'_> {
             HookKind::Filter => {
                 let longest = if self.firing.hook.as_str() == CALL_BEFORE { usize::MAX } else { LONGEST_CARRIED };
                 let Some(value) = filtered(&answer, as_text, longest)? else { return Ok(None) };
-                // To the plugin: its call is over, and the value stays.
+                // Charged to the plugin: its call is over, but the value stays.
                 let held = self.engine.inner.accounts.of(&function.plugin).charge(json::tree_size(&value))?;
                 self.check(function, &value).await?;
                 Ok(Some((value, held)))
@@ -506,7 +506,7 @@ fn when_off(subscription: &Subscription) -> Step {
     }
 }
 
-/// The value that a filter answered with; none where it leaves it as it was. As JSON text it has at most so many bytes.
+/// The result of a filter; none if it does not change the payload. As JSON text it is limited to `longest` bytes.
 fn filtered(answer: &Answer, as_text: bool, longest: usize) -> Result<Option<Json>, Failure> {
     let function = answer.function();
     let takes = function.params.first().map(|parameter| answer.revision().graph.resolve(&parameter.ty));
@@ -529,7 +529,8 @@ fn filtered(answer: &Answer, as_text: bool, longest: usize) -> Result<Option<Jso
         let message = format!("`{}` returned {} bytes of JSON; the limit is {longest}", function.name, text.len());
         return Err(Failure::new(Code::InvalidOutput, message));
     }
-    // As a tree it may take a hundred times as much. The call has that until its plugin is charged with what it is.
+    // As a tree the text can take a hundred times as much. It is charged to the call until the actual size is charged
+    // to the plugin.
     let _tree = answer.account().charge(TreeBound::of(text))?;
     serde_json::from_str(text).map(Some).map_err(|error| match as_text {
         true => {

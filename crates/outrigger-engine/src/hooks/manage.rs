@@ -70,7 +70,8 @@ impl Engine {
     /// Adds a hook.
     ///
     /// # Errors
-    /// It is there already, its name is one of Outrigger's own, its schema is none, there are too many, or the store failed.
+    /// The hook exists already, its name is reserved, its schema is invalid, there are too many hooks, or the store
+    /// failed.
     pub async fn hook_create(&self, new: NewHook) -> Result<HookRecord, Failure> {
         let NewHook { name, kind, description, schema, created_by } = new;
         if name.is_reserved() {
@@ -156,13 +157,13 @@ impl Engine {
     /// Subscribes a function to a hook.
     ///
     /// # Errors
-    /// There is no such hook or function, they do not fit each other, the condition is wrong, there are too many, or the store
-    /// failed.
+    /// The hook or function does not exist, their types do not match, the condition is invalid, there are too many
+    /// subscriptions, or the store failed.
     pub async fn subscribe(&self, new: NewSubscription) -> Result<Subscription, Failure> {
         let NewSubscription { hook, function, priority, condition, on_error, timeout, description, created_by } = new;
         let hooks = &self.inner.hooks;
         let _changing = hooks.changing.lock().await;
-        // Read under the lock: what a removed plugin has to do with hooks is ended under it.
+        // Read under the lock: removing a plugin ends its hooks and subscriptions under the same lock.
         let (record, _) = self.plugin(&function.plugin)?;
         let revision = self.revision(&record.active).await?;
         let table = hooks.table.load_full();
@@ -246,7 +247,7 @@ impl Hooks {
         self.table.store(Arc::new(changed));
     }
 
-    /// Ends subscriptions, in the store and in the table. Whoever calls this holds `changing`.
+    /// Ends subscriptions, in the store and in the table. The caller holds `changing`.
     pub(super) async fn end(&self, store: &dyn Store, ended: HashSet<String>) -> Result<(), Failure> {
         if ended.is_empty() {
             return Ok(());
@@ -279,7 +280,7 @@ impl Hooks {
 /// The maximum number of subscriptions of one plugin to one hook, and to all hooks.
 const MOST_OF_A_HOOK: usize = 32;
 const MOST_OF_A_PLUGIN: usize = 200;
-/// Bytes of the patterns in the conditions of a plugin, with what searches hold for them.
+/// Maximum size of the patterns in the conditions of a plugin, in bytes, search buffers included.
 const MOST_PATTERNS: usize = 8 << 20;
 
 /// Checks the number of subscriptions of a plugin, given the subscriptions of all plugins.
@@ -304,7 +305,7 @@ pub(super) fn check_number<'a>(
     }
 }
 
-/// Looks whether a function can be subscribed to a hook under a condition. Answers with the bytes that its patterns hold.
+/// Checks that a function can be subscribed to a hook with a condition. Returns the size of its patterns.
 pub(super) fn check(
     spec: &HookSpec,
     manifest: &Manifest,
@@ -331,7 +332,7 @@ pub(super) fn check(
     compiled.map(|condition| condition.held())
 }
 
-/// Looks whether the conditions of a plugin may hold so many bytes of patterns more than its other subscribers do.
+/// Checks that a plugin's conditions may use this many more bytes for patterns.
 pub(super) fn check_patterns<'a>(
     plugin: &PluginName,
     others: impl Iterator<Item = &'a Arc<Subscriber>>,

@@ -65,10 +65,10 @@ impl HookSchema {
         &self.schema
     }
 
-    /// Looks whether something can be the schema of what a hook carries, within what is left of an allowance.
+    /// Checks that a value is a valid payload schema, within the remaining allowance.
     ///
     /// # Errors
-    /// It is too long, is no schema, has words that it may not have, or no valid example is found.
+    /// It is too long, is not a valid schema, has unsupported keywords, or no valid example is found.
     pub(super) fn accept(hook: &HookName, schema: &Json, left: &mut Allowance) -> Result<(), Failure> {
         let refused = |problem: String, hint: &str| {
             let message = format!("the schema of what `{hook}` carries {problem}");
@@ -128,11 +128,11 @@ impl HookSchema {
         })
     }
 
-    /// The same for the async path: at once where it is little work, otherwise beside the async workers, in the turn of who brings
-    /// the value.
+    /// Like [`Self::check`], for async callers: cheap checks run at once, others outside the async workers, in the turn
+    /// of the owner of the value.
     ///
     /// # Errors
-    /// As above.
+    /// Like [`Self::check`].
     pub(super) async fn check_aside(self: &Arc<Self>, owner: &str, value: &Json) -> Result<(), String> {
         let is_little = |compiled: &Result<CompiledSchema, String>| match compiled {
             Ok(compiled) => compiled.cost(value, LITTLE_WORK).is_ok(),

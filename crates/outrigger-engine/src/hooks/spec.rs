@@ -42,7 +42,7 @@ pub struct HookSpec {
     pub schema: Option<Arc<HookSchema>>,
     /// The plugin whose manifest declares it.
     pub plugin: Option<PluginName>,
-    /// Who added it, for a person to read; none for Outrigger's own.
+    /// The name of its creator, for people; none for Outrigger's own hooks.
     pub created_by: Option<String>,
 }
 

@@ -115,7 +115,7 @@ impl Engine {
     /// It has not, it cannot be called by them or at all any more, too many wait, there is none, or the store failed.
     pub async fn job_retry(&self, id: JobId, by: &Caller) -> Result<JobRecord, Failure> {
         let JobRecord { task, owner, .. } = self.job(id).await?;
-        // Boxed: with the job beside it the future would be large.
+        // Boxed: with the job beside it, the future would be large.
         Box::pin(self.check_call(by, task.function.clone(), task.arguments.clone())).await?;
         self.charge_job(by, &task)?;
         self.job_room(&owner, &task).await??;
@@ -129,7 +129,7 @@ impl Engine {
         taken.map_err(|wait| quota::exceeded(&format!("the {caller}"), "jobs", wait))
     }
 
-    /// Looks whether one more job of this owner may wait.
+    /// Checks that this owner can have one more unfinished job.
     pub(super) async fn job_room(&self, owner: &Owner, task: &Task) -> Result<Result<(), Failure>, StoreError> {
         let store = &self.inner.store;
         let all = store.job_backlog(None).await?;
@@ -302,7 +302,7 @@ pub(super) fn apply(
     Ok(transition.effect)
 }
 
-/// What a job with this task takes, as long as it has no result.
+/// The size of a job with this task, without a result.
 pub(super) const fn bytes_of(task: &Task) -> u64 {
     task.arguments.len() as u64 + JOB_BYTES
 }

@@ -402,7 +402,7 @@ async fn end(engine: &Engine, id: JobId, event: Event, end: &End) -> Result<(), 
             Err(failure) => {
                 let mut error = JobError::from(failure.clone());
                 if !job.state.has_ended() {
-                    // Many may wait for another attempt, so little is kept of why the last one failed.
+                    // Many jobs can wait for another attempt, so only a short error is kept.
                     (error.message, error.detail) = (excerpt_of(&error.message), None);
                 }
                 job.error = Some(error);
@@ -413,7 +413,7 @@ async fn end(engine: &Engine, id: JobId, event: Event, end: &End) -> Result<(), 
         match engine.inner.store.job_put(&job, Some(&told)).await {
             Ok(_) => {
                 engine.told_of_job(Some(told));
-                // What has ended is pruned, and soon where much of it is written.
+                // Ended jobs are pruned, and sooner when many bytes of them were written.
                 let result = job.result.as_ref().map_or(0, String::len) as u64;
                 engine.inner.written.add(request::bytes_of(&job.task) + result);
                 tracing::debug!(job = %id, state = %job.state, attempt = job.attempt, "an attempt of a job has ended");

@@ -11,12 +11,12 @@ use super::{JobRecord, ScheduleRecord};
 
 /// Later than this, a job is late: the process was not there when its time came.
 const LATE: Duration = Duration::minutes(1);
-/// Bytes of a cron expression. One that lists every second, minute and hour has less.
+/// Maximum length of a cron expression, in bytes. An expression that lists every second, minute and hour is shorter.
 const LONGEST: usize = 1_000;
-/// Days that are looked at for the next time, those in other months and years left out. The rarest one that there is comes within
-/// 40 years: a 29th of February on a certain day of the week.
+/// Maximum number of days that are checked for the next time, without those in excluded months and years. The rarest
+/// day, a 29th of February on a certain day of the week, occurs within 40 years.
 const MOST_DAYS: usize = 15_000;
-/// The last year that an expression may name.
+/// The last year that an expression can name.
 const LAST_YEAR: i32 = croner::YEAR_UPPER_LIMIT;
 
 /// A cron expression in UTC: minute, hour, day of the month, month, day of the week; a sixth field in front for seconds.
@@ -92,7 +92,7 @@ impl Cron {
         self.search(moment, &mut 0).ok().flatten()
     }
 
-    /// The same; counts the days that it looks at. The library would go on for thousands of years where nothing fits.
+    /// Like `after`; counts the days that it checks. The library would search thousands of years if nothing matches.
     fn search(&self, moment: OffsetDateTime, looked_at: &mut usize) -> Result<Option<OffsetDateTime>, CronError> {
         let first = moment.checked_to_offset(UtcOffset::UTC).and_then(|at| at.replace_nanosecond(0).ok());
         let Some(first) = first.and_then(|at| at.checked_add(Duration::SECOND)) else { return Ok(None) };
@@ -118,7 +118,7 @@ impl Cron {
         Ok(None)
     }
 
-    /// The first time of a day from this one on.
+    /// The first matching time of a day, from this one on.
     fn time(&self, earliest: Time) -> Option<Time> {
         let pattern = &self.cron.pattern;
         let (hour, minute, second) = earliest.as_hms();
@@ -139,7 +139,7 @@ impl FromStr for Cron {
     type Err = InvalidCron;
 
     fn from_str(text: &str) -> Result<Self, InvalidCron> {
-        // What is wrong may quote the text once more.
+        // The reason can quote the text once more.
         let invalid = |reason: String| InvalidCron { text: cut(text.to_owned(), 80), reason: cut(reason, 200) };
         if text.len() > LONGEST {
             return Err(invalid(format!("it is {} bytes long; the limit is {LONGEST}", text.len())));

@@ -67,8 +67,8 @@ pub trait WebhookStore: Send + Sync {
     /// Drops deliveries that have ended beyond what is to be kept, by their end: a few at a time, so that others can write in
     /// between. Answers how many.
     async fn delivery_prune(&self, keep: &Bound) -> Result<u64, StoreError>;
-    /// Drops pending deliveries beyond so many and so many bytes: where there are more, everybody whose webhooks they are for
-    /// keeps the newest of their fair share. Answers how many.
+    /// Drops pending deliveries above a limit on number and bytes. The creators of webhooks keep their newest
+    /// deliveries within a fair share. Returns the number of dropped deliveries.
     async fn delivery_prune_pending(&self, most: Amount) -> Result<u64, StoreError>;
 }
 

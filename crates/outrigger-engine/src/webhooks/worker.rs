@@ -40,9 +40,10 @@ const PAGE: u32 = 200;
 const AGAIN: Duration = Duration::from_secs(1);
 /// The number of deliveries that are abandoned in one transaction.
 const AT_ONCE: u32 = 1_000;
-/// When so many bytes of events, or of deliveries, were written, what goes beyond is dropped without waiting for its time.
+/// When this many bytes of events or deliveries were written, pruning runs early.
 const WRITTEN_AT_MOST: u64 = 4 << 20;
-/// Bytes of deliveries that are made at once; and those of one event for all webhooks, where they are more.
+/// Maximum size of the deliveries that are created at once, in bytes. All deliveries of one event are always created
+/// together.
 const MADE_AT_ONCE: u64 = 1 << 20;
 
 /// What sending takes.
@@ -81,9 +82,10 @@ pub struct Keep {
     pub deliveries_bytes: u64,
     /// and for how long.
     pub deliveries_for: Duration,
-    /// Deliveries that wait to be sent, at most,
+    /// Maximum number of pending deliveries.
     pub pending: u64,
-    /// and bytes of them. Where there are more, the oldest are dropped of who made the webhooks with the most.
+    /// Maximum size of pending deliveries, in bytes. Above a limit, the oldest deliveries of the owners with the most
+    /// are dropped.
     pub pending_bytes: u64,
     /// How often what is too much is dropped.
     pub period: Duration,
@@ -259,7 +261,7 @@ struct Worker {
     cursor: Option<EventId>,
     /// When too much was last dropped.
     tidied: Option<OffsetDateTime>,
-    /// Bytes of deliveries that were made since too many were last dropped.
+    /// Bytes of deliveries created since the last pruning.
     made: u64,
 }
 
@@ -424,8 +426,8 @@ impl Worker {
     }
 }
 
-/// Which addresses a webhook may reach now with this delivery: private ones too while whoever opened them to it may. None at
-/// all, and why, where whoever set what it is told of may not see the event any more.
+/// The addresses that a delivery of this webhook may reach now, including private ones while the key that opened them
+/// keeps the right. An error with the reason if the key that last changed the webhook is not allowed to see the event.
 async fn access(
     callers: &dyn Callers,
     webhook: &WebhookRecord,
@@ -450,7 +452,7 @@ async fn access(
     Ok(HostAccess::PublicOnly)
 }
 
-/// Whether somebody has a right now: the key may be gone, or have other roles.
+/// Whether an owner has a right now: its key may be revoked, or have other roles.
 async fn may(callers: &dyn Callers, owner: &Owner, right: Right, name: &str) -> bool {
     match callers.caller(owner).await {
         Ok(Caller::Local) => true,

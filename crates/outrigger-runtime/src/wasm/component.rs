@@ -126,7 +126,7 @@ pub(super) fn measure(wasm: &[u8]) -> Result<Measure, RuntimeFault> {
 }
 
 fn features() -> WasmFeatures {
-    // What the engine does not run either, and would take more to validate than is measured.
+    // The engine does not run these either, and validating them costs more than is measured.
     let unused = WasmFeatures::GC | WasmFeatures::FUNCTION_REFERENCES | WasmFeatures::EXCEPTIONS;
     WasmFeatures::default().difference(unused) | WasmFeatures::COMPONENT_MODEL
 }

@@ -24,26 +24,26 @@ pub(super) struct Measure {
     pub(super) tangle: u64,
     /// The sum of these products.
     pub(super) tangles: u64,
-    /// Values that are taken from the stack and put there by blocks, branches and calls. The validator looks at each.
+    /// Values that blocks, branches and calls take from the stack and return to it. The validator looks at each.
     operands: u64,
-    /// Bytes of the types of components.
+    /// Bytes of component types.
     types: u64,
     /// Types, imports, exports and the like.
     items: u64,
     /// The number of nested modules and components.
     parts: u64,
-    /// What the adapters between its components take: how many there are, as the footprint has them, times the bytes of types.
+    /// The cost of the adapters between inner components: their number, as in the footprint, times the bytes of types.
     pub(super) adapters: u64,
 }
 
 /// Function types and functions of the module that is being measured.
 #[derive(Debug, Default)]
 struct Module {
-    /// Parameters and results.
+    /// The numbers of parameters and results.
     types: Vec<(u64, u64)>,
-    /// The type of each function, those that are imported first.
+    /// The type of each function, imported ones first.
     functions: Vec<u32>,
-    /// Functions that have no body, or whose body was measured.
+    /// The number of functions that have no body, or whose body was measured.
     measured: usize,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Bounds {
     adapters: u64,
 }
 
-/// What this process compiles in a moment: a few tenths of a second at most.
+/// The limits of a small component, which this process compiles in a few tenths of a second at most.
 pub(super) const SMALL: Bounds = Bounds {
     code: 512 << 10,
     functions: 5_000,
@@ -87,7 +87,7 @@ pub(super) const SMALL: Bounds = Bounds {
     operands: 2_000_000,
     adapters: 100_000,
 };
-/// What is compiled in this process where no other one can be started.
+/// The limits for compiling in this process, if no child can be started.
 pub(super) const ALONE: Bounds = Bounds {
     code: 32 << 20,
     functions: 100_000,
@@ -97,7 +97,7 @@ pub(super) const ALONE: Bounds = Bounds {
     operands: 50_000_000,
     adapters: 2_000_000,
 };
-/// What is not even begun. A limit on time and memory holds for the rest.
+/// The limits above which compiling is not even started. Limits on time and memory apply to the rest.
 pub(super) const ANY: Bounds = Bounds {
     code: 128 << 20,
     functions: 500_000,
@@ -119,7 +119,7 @@ impl Measure {
         for payload in Parser::new(0).parse_all(wasm) {
             let Ok(payload) = payload else { break };
             match payload {
-                // Of a component too, which has neither functions nor bodies of its own.
+                // Also for a component, which has no functions or bodies of its own.
                 Payload::Version { .. } => levels.push(Module::default()),
                 Payload::End(_) => _ = levels.pop(),
                 payload => {
@@ -128,7 +128,7 @@ impl Measure {
                 }
             }
         }
-        // Each instance of a component has its adapters. What cannot be followed has more than any bound.
+        // Adapters are generated for each instance of a component. Unknown counts exceed any limit.
         let adapters = footprint::of(wasm).map_or(u64::MAX, |footprint| footprint.adapters());
         measure.adapters = adapters.saturating_mul(measure.types);
         Ok(measure)
@@ -149,7 +149,7 @@ impl Measure {
             }
             Payload::TypeSection(reader) => {
                 let types = reader.clone().into_iter().map_while(Result::ok);
-                // A group of types counts as one there.
+                // A group of types counts as one in this index.
                 let mut count = 0_u32;
                 for ty in types.flat_map(RecGroup::into_types).take(MOST_ITEMS as usize + 1) {
                     count += 1;
@@ -177,7 +177,7 @@ impl Measure {
                 count
             }
             Payload::FunctionSection(reader) => {
-                // More bodies than that are not compiled.
+                // Further bodies are not compiled.
                 let room = (ANY.functions as usize).saturating_sub(module.functions.len());
                 module.functions.extend(reader.clone().into_iter().map_while(Result::ok).take(room));
                 0
@@ -221,7 +221,7 @@ impl Measure {
             locals += reader.into_iter().map_while(Result::ok).map(|(count, _)| u64::from(count)).sum::<u64>();
         }
         let Ok(mut operators) = body.get_operators_reader() else { return };
-        // What a branch to each block carries.
+        // The number of values that a branch to each block carries.
         let (mut labels, mut operands) = (vec![results], 0_u64);
         while !operators.eof() {
             // Unreadable code is refused at validation.

@@ -27,7 +27,7 @@ use super::state::{Grants, State};
 /// How long instances may take that are made ahead of calls.
 const WARM_UP: Duration = Duration::from_secs(30);
 
-/// How long a call waits that finds no memory or slot for an instance, before it looks again: other calls have it.
+/// The pause before a call that found no memory or slot for an instance tries again.
 const SHORT: Duration = Duration::from_millis(5);
 
 /// A loaded component.

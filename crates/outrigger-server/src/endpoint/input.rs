@@ -84,8 +84,8 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for T {
     }
 }
 
-/// A body whose JSON stays text in the type, such as the arguments of a call: its values are not made here, and whoever makes
-/// them counts them.
+/// A body whose JSON stays text in the type, such as the arguments of a call. Its values are not parsed here; the
+/// parser counts them later.
 #[derive(Debug)]
 pub struct AsText<T>(pub T);
 
@@ -115,19 +115,19 @@ fn read<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> ApiResult<T> {
     serde_json::from_slice(bytes).or_else(|error| again(&error, bytes))
 }
 
-/// Counts what a JSON text takes as values, before they are made: a hundred times as much as the text, at worst.
+/// Counts the values of a JSON text before they are parsed: up to a hundred times the size of the text.
 fn count_values(json: &[u8], held: &mut Share) -> ApiResult<()> {
     let values = size_of_values(json);
     held.grow(values).map_err(|full| match json.len() as u64 + values > full.limit() {
-        // It will not fit later, either.
+        // It will not fit later either.
         true => ApiError::new(Code::TooLarge, "the request body has too many values")
             .with_hint("send fewer values at once, in several requests"),
         false => full.into(),
     })
 }
 
-/// The most that a JSON text can take as values, in bytes. A list that is not empty has room for four at once, an object for
-/// entries, keys and an index; both grow to double their size, and hold the old one while they do.
+/// The maximum size of the values of a JSON text, in bytes. A non-empty list allocates four items at once; an object
+/// allocates entries, keys and an index. Both double when they grow, and keep the old allocation meanwhile.
 fn size_of_values(json: &[u8]) -> u64 {
     let (mut values, mut quoted, mut escaped) = (1, false, false);
     for byte in json {

@@ -11,7 +11,7 @@ use super::{AdditionalProperties, Property, PropertyKind};
 const SHOWN: usize = 20;
 /// The maximum number of items of a list with `uniqueItems` in a manifest.
 const MOST_UNIQUE: usize = 500;
-/// Items of a list, or members of an object, in a manifest. Each may be compared with all choices.
+/// Maximum number of list items or object members in a manifest. Each can be compared with all choices.
 const MOST_PARTS: usize = 5_000;
 
 impl Property {

@@ -200,11 +200,11 @@ fn sequence(
     Ok(values)
 }
 
-/// A string in the encoding that the component chose.
+/// Reads a string in the encoding that the component chose.
 fn string(cx: &LiftContext<'_>, bytes: &[u8]) -> Result<Value, AbiError> {
     let (pointer, length) = pair(bytes);
     let (encoding, units) = match cx.options().string_encoding {
-        // The length says which of the two it is.
+        // A bit of the length selects the encoding.
         StringEncoding::CompactUtf16 if length & UTF16_TAG != 0 => (StringEncoding::Utf16, length ^ UTF16_TAG),
         encoding => (encoding, length),
     };
@@ -233,7 +233,7 @@ fn string(cx: &LiftContext<'_>, bytes: &[u8]) -> Result<Value, AbiError> {
     Ok(Value::String(text))
 }
 
-/// A text whose length is not known before.
+/// Collects a text of unknown length.
 fn collect(characters: impl Iterator<Item = char> + Clone) -> Result<String, AbiError> {
     let length = characters.clone().map(char::len_utf8).sum();
     spend(length)?;
