@@ -164,16 +164,16 @@ const fn counter(name: &'static str, about: &'static str, value: fn(&FunctionSta
 /// All that is counted of each function.
 pub const COUNTERS: [Counter; 11] = [
     counter("calls", "Calls that arrived, whatever came of them.", |counted| counted.calls),
-    counter("failures", "Calls that ended in an error that is none of the others.", |counted| counted.failures),
+    counter("failures", "Calls that ended in any other error.", |counted| counted.failures),
     counter("refused", "Calls refused for their input, their caller or the plugin's state.", |counted| counted.refused),
     counter("rate_limited", "Calls refused by a rate limit.", |counted| counted.rate_limited),
     counter("limited", "Calls ended by a limit.", |counted| counted.limited),
     counter("cancelled", "Calls cancelled by their caller.", |counted| counted.cancelled),
     counter("cache_hits", "Calls answered from the cache.", |counted| counted.cache_hits),
     counter("cache_misses", "Calls looked up in the cache and not found.", |counted| counted.cache_misses),
-    counter("retries", "Tries beyond the first.", |counted| counted.retries),
+    counter("retries", "Retries.", |counted| counted.retries),
     counter("violations", "Things reached for without a grant.", |counted| counted.violations),
-    counter("dropped_log_lines", "Log lines beyond the limit.", |counted| counted.dropped_log_lines),
+    counter("dropped_log_lines", "Log lines dropped above the limit.", |counted| counted.dropped_log_lines),
 ];
 
 /// Something that is told of each plugin, or of the process: one row of what monitoring is told, whichever way it asks.
@@ -364,7 +364,7 @@ pub const PLUGINS: (&str, &str) = ("outrigger_plugins", "Installed plugins by st
 /// What monitoring calls the number of firings that were dropped, and what it is told of it.
 pub const DROPPED_FIRINGS: (&str, &str) = (
     "outrigger_hook_firings_dropped_total",
-    "Events and ends of calls that a plugin was not told of: too many waited.",
+    "Events and ends of calls dropped for a plugin because its queue was full.",
 );
 /// Name and help of the metrics of runs and refusals that were merged into another record.
 pub const COUNTED_RUNS: (&str, &str) =

@@ -146,7 +146,7 @@ impl Client {
         serde_json::from_slice(&body).map_err(|error| {
             ApiError::new(
                 Code::Internal,
-                format!("{} answered in a way this version does not know: {error}", self.shown),
+                format!("{} returned a response that this version does not understand: {error}", self.shown),
             )
             .with_hint("use the same version of Outrigger on both sides")
         })
@@ -173,7 +173,7 @@ impl Client {
                 ApiError { retry_after_ms, ..error }
             }
             _ => ApiError::new(Code::Internal, format!("{} answered {status}", self.shown))
-                .with_hint("is this the address of an Outrigger server? a proxy in between may have answered"),
+                .with_hint("check that this is the address of an Outrigger server and not of a proxy"),
         }
     }
 

@@ -443,7 +443,7 @@ impl Execution<'_> {
         if !fits {
             return Err(Failure::new(
                 Code::InvalidOutput,
-                format!("`{name}` answered with a value that is not of its type"),
+                format!("`{name}` returned a value that does not match its type"),
             ));
         }
         Ok(Arc::new(value))

@@ -154,7 +154,7 @@ pub(crate) fn require(inner: &Inner, manifest: &Manifest, stored: &Map<String, V
     }
     let keys = missing.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
     let settings = missing.iter().map(|key| format!("--set {key}=…")).collect::<Vec<_>>().join(" ");
-    let message = format!("the configuration of `{name}` lacks what is required: {keys}");
+    let message = format!("the configuration of `{name}` lacks required keys: {keys}");
     Err(Failure::new(Code::InvalidConfiguration, message)
         .with_hint(format!("give it with `outrigger plugin install … {settings}`, or in a file with `--config FILE`")))
 }

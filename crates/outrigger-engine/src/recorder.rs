@@ -248,7 +248,7 @@ impl Recorder {
     pub(crate) async fn flush(&self) -> bool {
         let written = tokio::time::timeout(PATIENCE, self.written()).await.is_ok();
         if !written {
-            tracing::warn!("what was last recorded is not written yet: the store cannot be written to, or is too slow");
+            tracing::warn!("recent records are not written yet: the store refuses writes or is too slow");
         }
         written
     }
@@ -461,7 +461,7 @@ async fn append(store: &dyn Store, batch: RecordBatch, closing: &CancellationTok
             // There is a run among them that is there already, and that will be no different the next time.
             Err(StoreError::Conflict { .. }) => break,
             Err(error) => {
-                tracing::warn!(%error, attempt, "records could not be written");
+                tracing::warn!(%error, attempt, "failed to write records; retrying");
                 if attempt < TRIES {
                     pause(attempt, closing).await;
                 }
@@ -487,7 +487,7 @@ async fn append_audit(store: &dyn Store, entries: &[AuditEntry], closing: &Cance
         attempt += 1;
         last += u32::from(closing.is_cancelled());
         if last >= TRIES {
-            tracing::error!(%error, entries = entries.len(), "entries of the audit log could not be written and are lost");
+            tracing::error!(%error, entries = entries.len(), "audit records lost: the store refused writes");
             return;
         }
         tracing::error!(%error, attempt, entries = entries.len(), "the audit log cannot be written to; trying on");
@@ -535,7 +535,7 @@ fn lost(error: &StoreError, batch: &RecordBatch) {
     let RecordBatch { runs, sums, logs, statistics, audit } = batch;
     let (runs, sums, logs) = (runs.len(), sums.len(), logs.len());
     let (statistics, entries) = (statistics.len(), audit.len());
-    tracing::error!(%error, runs, sums, logs, statistics, entries, "records could not be written and are lost");
+    tracing::error!(%error, runs, sums, logs, statistics, entries, "records lost: the store refused writes");
 }
 
 /// Waits before another try. When the recorder is closed, the wait of that moment is cut short.

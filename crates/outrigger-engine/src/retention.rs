@@ -105,7 +105,7 @@ impl Engine {
                 match inner.store.prune(&retention.keep(OffsetDateTime::now_utc())).await {
                     Ok(0) => {}
                     Ok(dropped) => tracing::debug!(dropped, "old records were dropped"),
-                    Err(error) => tracing::warn!(%error, "old records could not be dropped"),
+                    Err(error) => tracing::warn!(%error, "failed to prune old records"),
                 }
                 drop(inner);
                 written.wait(retention.period).await;

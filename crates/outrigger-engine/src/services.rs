@@ -220,7 +220,7 @@ fn check_key(key: &str) -> Result<(), StateError> {
 }
 
 fn unavailable(error: &StoreError) -> StateError {
-    tracing::error!(%error, "a plugin's state could not be used");
+    tracing::error!(%error, "failed to access a plugin's state");
     StateError::Unavailable(error.to_string())
 }
 

@@ -161,7 +161,7 @@ pub trait Store:
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It was changed since it was read, or is there already.
-    #[error("{what} was changed by someone else meanwhile")]
+    #[error("{what} was changed by someone else in the meantime")]
     Conflict {
         /// What it is, such as `the plugin pricing`.
         what: String,
@@ -184,7 +184,7 @@ pub enum StoreError {
     #[error("the database has not been writable since {}: {} ({})", shown(&.0.since), .0.kind.as_str(), .0.reason)]
     Unwritable(WriteFault),
     /// The database did not do it.
-    #[error("the database failed while it was to {action}")]
+    #[error("database error: failed to {action}")]
     Database {
         /// What was being done, such as `list the plugins`.
         action: &'static str,

@@ -139,7 +139,7 @@ fn unwell(engine: &Engine, HealthView { record, next_check: _ }: HealthView) -> 
     match (installed.state, installed.reason, record.standing.status) {
         (PluginState::Disabled, Some(reason), _) => Some(advised(
             found(format!("the health monitor disabled it: {reason}")),
-            format!("mend what is wrong; then `outrigger plugin enable {plugin}`"),
+            format!("fix the cause; then `outrigger plugin enable {plugin}`"),
         )),
         (state, _, status @ (Status::Degraded | Status::Unhealthy)) if state.is_enabled() => {
             let last = record.last_check.and_then(|check| check.reason);

@@ -196,11 +196,11 @@ impl Host {
             let Some(inner) = weak.upgrade() else { return };
             match inner.packages.sweep().await {
                 Ok(0) => {}
-                Ok(removed) => tracing::info!(removed, "packages were removed that nothing needs any more"),
-                Err(error) => tracing::warn!(%error, "packages that belong to nothing could not be looked for"),
+                Ok(removed) => tracing::info!(removed, "removed unused packages"),
+                Err(error) => tracing::warn!(%error, "failed to look for unused packages"),
             }
             if let Err(failure) = inner.engine.statistics(None).await {
-                tracing::warn!(%failure, "the statistics could not be read");
+                tracing::warn!(%failure, "failed to read the statistics");
             }
         });
     }
@@ -268,7 +268,7 @@ impl Host {
                 tokio::time::sleep(TIDY).await;
                 let Some(inner) = weak.upgrade() else { return };
                 if let Err(error) = inner.keys.tidy().await {
-                    tracing::warn!(%error, "keys could not be read anew");
+                    tracing::warn!(%error, "failed to reload keys");
                 }
                 inner.packages.uploads.tidy();
             }

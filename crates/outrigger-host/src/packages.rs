@@ -118,9 +118,10 @@ impl Prepared {
             return Err(ApiError::new(Code::PluginNotFound, format!("no plugin `{name}` is installed")));
         };
         match updated_at {
-            Some(seen) if present.updated_at != *seen => {
-                Err(ApiError::new(Code::Conflict, format!("the plugin {name} was changed by someone else meanwhile")))
-            }
+            Some(seen) if present.updated_at != *seen => Err(ApiError::new(
+                Code::Conflict,
+                format!("the plugin {name} was changed by someone else in the meantime"),
+            )),
             _ => Ok(()),
         }
     }
@@ -348,7 +349,7 @@ impl Packages {
     /// Removes what nobody needs any more once a plugin has another revision. That is done, whatever comes of this.
     pub(crate) async fn let_go(&self, lock: &PackagesLock, name: &PluginName) {
         if let Err(error) = self.drop_former(lock, name).await {
-            tracing::warn!(plugin = %name, %error, "revisions that nobody needs any more are still there");
+            tracing::warn!(plugin = %name, %error, "failed to remove unused revisions");
         }
     }
 
@@ -458,8 +459,10 @@ impl Packages {
         if let PackageSource::Package(digest) = source
             && staged.digest() != *digest
         {
-            let message =
-                format!("what was kept as {digest} is {}: it was changed on the server's disk", staged.digest());
+            let message = format!(
+                "the stored package {digest} now has the digest {}: it was changed on the server's disk",
+                staged.digest()
+            );
             return Err(ApiError::new(Code::DigestMismatch, message));
         }
         let inspected = self.engine.runtime().inspect(staged.root(), staged.manifest()).await;

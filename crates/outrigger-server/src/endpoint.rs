@@ -286,5 +286,5 @@ pub type NoQuery = Nothing;
 
 /// A text as the value of a header, where it can be one.
 pub fn header_value(text: &str) -> ApiResult<HeaderValue> {
-    HeaderValue::from_str(text).map_err(|_| ApiError::new(Code::Internal, "a header could not be written"))
+    HeaderValue::from_str(text).map_err(|_| ApiError::new(Code::Internal, "failed to write a header"))
 }

@@ -222,7 +222,7 @@ async fn settled<T>(accepted: io::Result<T>) -> Option<T> {
             let passing =
                 [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::Interrupted];
             if !passing.contains(&error.kind()) {
-                tracing::error!(%error, "a connection could not be accepted");
+                tracing::error!(%error, "failed to accept a connection");
                 tokio::time::sleep(BREATH).await;
             }
             None

@@ -108,7 +108,7 @@ pub(crate) fn failed(action: &'static str) -> impl Fn(DbErr) -> StoreError {
             return StoreError::Corrupt {
                 what: "the database".to_owned(),
                 reason: format!(
-                    "{source}; restore the data directory from a backup, or move its database away to begin anew"
+                    "{source}; restore the data directory from a backup, or move its database away to start with an empty one"
                 ),
             };
         }

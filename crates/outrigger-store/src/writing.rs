@@ -119,7 +119,7 @@ impl Writing {
         match reserve.take() {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                self.fail(database, WriteFaultKind::Full, "there is no room for the reserved space".to_owned());
+                self.fail(database, WriteFaultKind::Full, "not enough disk space for the reserve".to_owned());
             }
             Err(error) => tracing::warn!(%error, "no space can be reserved for a full disk"),
         }
@@ -254,7 +254,7 @@ async fn begin_new_log(write: &DatabaseConnection) -> Result<(), sqlx::Error> {
         sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
     match busy {
         0 => Ok(()),
-        _ => Err(sqlx::Error::Protocol("somebody reads from the log".to_owned())),
+        _ => Err(sqlx::Error::Protocol("a reader holds the log".to_owned())),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::complete;
 /// `outrigger job`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum JobCommand {
-    /// Start a job: a call that outlives whoever asked for it
+    /// Start a job: a durable background call
     ///
     /// Prints the job's id. A server does jobs, `outrigger serve`; without one they wait in the queue. The function's flags
     /// and arguments stand behind its name, as with `outrigger call`.

@@ -52,7 +52,7 @@ pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
     let first = host.first_key().await?;
     announce(context, &format!("{scheme}://{}", running.address()), first.as_ref())?;
     interrupts.next().await;
-    context.output.remark("stopping: requests that are under way are answered first; Ctrl-C again stops at once");
+    context.output.remark("stopping after the running requests; press Ctrl-C again to stop at once");
     stop.cancel();
     let drained = tokio::select! {
         drained = running.ended() => drained,

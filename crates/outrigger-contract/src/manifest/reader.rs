@@ -205,7 +205,7 @@ impl<'n> Item<'n> {
             if seen.borrow_mut().insert(value.to_string()) {
                 return Some(value);
             }
-            item.fail(format!("`{}` stands here twice", shorten(&value.to_string())), None)
+            item.fail(format!("`{}` is listed twice", shorten(&value.to_string())), None)
         })
     }
 

@@ -31,8 +31,7 @@ pub(super) fn name(caller: &Caller, function: &FunctionRef) -> Result<(), Failur
 /// What the function itself asks of its callers.
 pub(super) fn target(caller: &Caller, target: &Target) -> Result<(), Failure> {
     if target.slot().requires_auth && !is_known(caller) {
-        let message =
-            format!("`{}` is for callers who are known, and nobody stands behind this one: {caller}", target.name);
+        let message = format!("`{}` requires an authenticated caller, but the call comes from {caller}", target.name);
         return Err(Failure::new(Code::Forbidden, message));
     }
     if !target.slot().requires_admin {

@@ -53,7 +53,7 @@ pub(super) async fn acquire<'a>(
         Ok(Err(_)) => Err(Failure::new(Code::ShuttingDown, format!("`{}` is being shut down", target.name))),
         Err(_) => Err(Failure::new(
             Code::Busy,
-            format!("`{}` found no room among the calls running at once within {:?}", target.name, deadline.limit),
+            format!("`{}` is at its concurrency limit (waited {:?})", target.name, deadline.limit),
         )),
     }
 }

@@ -37,7 +37,7 @@ impl Visit<'_> {
     /// Does what is due, and says when the plugin is next looked at.
     pub(super) async fn pay(&self, due: Due) {
         if let Err(failure) = self.work(due).await {
-            tracing::error!(plugin = %self.slot.name, %failure, "a plugin could not be looked after");
+            tracing::error!(plugin = %self.slot.name, %failure, "failed to check the health of a plugin");
         }
         let watch = &self.engine.inner.health;
         watch.plan(&self.slot.name, self.era, machine::next_check(self.policy, watch.moment()));

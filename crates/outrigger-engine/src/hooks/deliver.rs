@@ -172,7 +172,7 @@ impl Worker {
             // What panics in one firing is no reason not to tell of the next.
             match AssertUnwindSafe(self.engine.run_hook(firing)).catch_unwind().await.map(|fired| fired.failure) {
                 Ok(None) => {}
-                Ok(Some(failure)) => tracing::warn!(%hook, %failure, "while subscribers were told"),
+                Ok(Some(failure)) => tracing::warn!(%hook, %failure, "while notifying subscribers"),
                 Err(_) => tracing::error!(%hook, plugin = %self.plugin, "telling subscribers broke off in a panic"),
             }
         }

@@ -156,8 +156,8 @@ pub fn built_in() -> Vec<HookSpec> {
         plugin(PLUGIN_INSTALLED, "A plugin was installed"),
         plugin(PLUGIN_UPDATED, "Another version of a plugin was put in the place of the one before"),
         plugin(PLUGIN_ENABLED, "A plugin takes calls again"),
-        plugin(PLUGIN_DISABLED, "A plugin was told to take no more calls"),
-        plugin(PLUGIN_RELOADED, "A plugin was loaded anew"),
+        plugin(PLUGIN_DISABLED, "A plugin was disabled"),
+        plugin(PLUGIN_RELOADED, "A plugin was reloaded"),
         plugin(PLUGIN_REMOVED, "A plugin was removed"),
         plugin(PLUGIN_FAILED, "A plugin could not be enabled"),
         spec(
@@ -182,7 +182,7 @@ pub fn built_in() -> Vec<HookSpec> {
                 "reason": "3 checks in a row failed, the last one: it failed",
             })],
         ),
-        plugin(PLUGIN_RESTARTED, "The health monitor has loaded a plugin anew"),
+        plugin(PLUGIN_RESTARTED, "The health monitor restarted a plugin"),
     ];
     all.extend(JobState::ALL.map(job));
     all

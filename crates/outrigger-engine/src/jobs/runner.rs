@@ -128,7 +128,7 @@ impl Desk {
         if tokio::time::timeout(drain, self.tasks.wait()).await.is_err() {
             self.interrupt.cancel();
             if tokio::time::timeout(drain, self.tasks.wait()).await.is_err() {
-                tracing::warn!("jobs could not be ended; they are dealt with at the next start");
+                tracing::warn!("failed to end jobs; they are ended at the next start");
             }
         }
     }
@@ -176,7 +176,7 @@ impl Runner {
             let Some(inner) = self.engine.upgrade() else { return };
             let engine = Engine { inner };
             if let Err(failure) = self.turn(&engine).await {
-                tracing::error!(%failure, "jobs could not be looked through");
+                tracing::error!(%failure, "failed to look up due jobs");
             }
             let jobs = Arc::clone(&engine.inner.jobs);
             drop(engine);
@@ -287,7 +287,7 @@ impl Runner {
             let (event, outcome) = attempt(&engine, &*callers, job, cancel, &clock).await;
             // Until it is written nothing else may take its place; a process that ends before leaves it interrupted.
             while let Err(failure) = end(&engine, id, event, &outcome).await {
-                tracing::error!(%failure, job = %id, "the end of a job could not be written down");
+                tracing::error!(%failure, job = %id, "failed to record the end of a job");
                 if matches!(failure.code, Code::Conflict | Code::NotFound) || desk.interrupt.is_cancelled() {
                     break;
                 }
@@ -373,7 +373,7 @@ async fn note(engine: &Engine, id: JobId, mut told: watch::Receiver<Option<Progr
     while told.changed().await.is_ok() {
         let progress = told.borrow_and_update().clone();
         if let Err(error) = write_progress(engine, id, progress).await {
-            tracing::warn!(%error, job = %id, "how far a job is could not be written down");
+            tracing::warn!(%error, job = %id, "failed to record the progress of a job");
         }
         tokio::time::sleep(NOTED).await;
     }

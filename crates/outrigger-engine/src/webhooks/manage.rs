@@ -180,7 +180,7 @@ impl Engine {
         require_enabled(&self.webhook(name).await?)?;
         let now = OffsetDateTime::now_utc();
         let tried = WEBHOOK_TEST.parse().expect("the built-in names are names");
-        let payload = json!({"webhook": name.as_str(), "message": "Somebody tried this webhook out."});
+        let payload = json!({"webhook": name.as_str(), "message": "This is a test of the webhook."});
         let event = EventRecord::of(next_id(now), &NewEvent::now(tried, payload));
         let delivery = DeliveryRecord { event: None, ..worker::delivery(name, &event, now) };
         if !self.inner.store.delivery_create(&delivery).await? {
@@ -222,7 +222,7 @@ impl Engine {
         if let (0, Some(id)) = (revived, id) {
             let state = self.delivery(webhook, id).await?.state;
             return Err(Failure::new(Code::Conflict, format!("the delivery {id} is {state}, and no dead letter"))
-                .with_hint("only what was given up is sent again by hand"));
+                .with_hint("only dead letters can be sent again"));
         }
         self.inner.post.wake();
         Ok(revived)

@@ -273,7 +273,7 @@ impl Worker {
             let engine = Engine { inner };
             appended.mark_unchanged();
             if let Err(failure) = self.turn(&engine).await {
-                tracing::error!(%failure, "webhooks could not be looked through");
+                tracing::error!(%failure, "failed to look up due webhooks");
             }
             let post = Arc::clone(&engine.inner.post);
             drop(engine);
@@ -490,11 +490,11 @@ async fn carry(
     // Until it is written nothing else sends it; a process that ends before leaves it to be sent again. One that was removed or
     // abandoned meanwhile stays so.
     while let Err(error) = engine.inner.store.delivery_put(&delivery, before).await {
-        tracing::error!(%error, delivery = %id, "the end of a delivery could not be written down");
+        tracing::error!(%error, delivery = %id, "failed to record the end of a delivery");
         tokio::time::sleep(AGAIN).await;
     }
     if let Err(failure) = note(engine, webhook, transition).await {
-        tracing::error!(%failure, webhook = %name, "how a webhook does could not be written down");
+        tracing::error!(%failure, webhook = %name, "failed to record the state of a webhook");
     }
 }
 

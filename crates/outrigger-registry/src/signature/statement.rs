@@ -43,7 +43,7 @@ impl Statement {
     pub(super) fn read(payload: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(payload).map_err(|error| {
             format!(
-                "what is signed is not what a signature of a package says (line {}, column {})",
+                "the signed content is not a valid package statement (line {}, column {})",
                 error.line(),
                 error.column()
             )

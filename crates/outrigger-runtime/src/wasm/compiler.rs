@@ -170,9 +170,8 @@ pub(super) async fn compile(
     component: File,
     code: File,
 ) -> Result<(), RuntimeFault> {
-    let internal = |error: io::Error| {
-        RuntimeFault::new(Code::Internal, format!("the process that compiles could not be run: {error}"))
-    };
+    let internal =
+        |error: io::Error| RuntimeFault::new(Code::Internal, format!("failed to run the compiler process: {error}"));
     let CompileLimits { cpu, memory } = limits;
     let seconds = cpu.as_secs().max(1);
     let mut command = tokio::process::Command::new(program);
@@ -214,7 +213,7 @@ pub(super) async fn compile(
             exceeded(format!("takes more than {} of memory", ByteSize::bytes(memory)))
         }
         (_, Some(SIGXFSZ)) => Err(size.exceeded()),
-        _ => Err(RuntimeFault::new(Code::Internal, format!("the process that compiles ended with {status}: {said}"))),
+        _ => Err(RuntimeFault::new(Code::Internal, format!("the compiler process ended with {status}: {said}"))),
     }
 }
 

@@ -64,9 +64,8 @@ impl Revision {
     ) -> Result<Self, RuntimeFault> {
         let invalid =
             |problem: String| RuntimeFault::new(Code::InvalidComponent, format!("{}: {problem}", spec.plugin));
-        let pre = linker
-            .instantiate_pre(component)
-            .map_err(|error| invalid(format!("what it imports is not what is offered: {error:#}")))?;
+        let pre =
+            linker.instantiate_pre(component).map_err(|error| invalid(format!("unsupported import: {error:#}")))?;
         let export = |interface: Option<&str>, name: &str| {
             let interface = match interface {
                 Some(interface) => Some(component.get_export_index(None, interface)?),

@@ -58,7 +58,7 @@ impl Answered {
         let mut text = Vec::with_capacity(1024);
         match serde_json::to_writer(&mut text, body) {
             Ok(()) => Ok(Self::new(status, JSON, safe(text))),
-            Err(_) => Err(ApiError::new(Code::Internal, "the answer could not be written as JSON")),
+            Err(_) => Err(ApiError::new(Code::Internal, "failed to serialize the response as JSON")),
         }
     }
 

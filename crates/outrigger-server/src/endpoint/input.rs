@@ -155,7 +155,7 @@ fn refuse_list_for_object<T: JsonSchema>() -> ApiResult<()> {
 }
 
 fn misshapen(told: &str) -> ApiError {
-    ApiError::new(Code::InvalidInput, format!("the body has not the shape that is needed: {told}"))
+    ApiError::new(Code::InvalidInput, format!("invalid request body: {told}"))
         .with_hint("`/api/v1/docs` shows the shape of the body")
 }
 
@@ -189,7 +189,7 @@ pub async fn path<P: DeserializeOwned + Send + 'static>(parts: &mut Parts) -> Ap
         Err(rejection) => {
             let text = rejection.body_text();
             Err(ApiError::new(Code::NotFound, text.strip_prefix("Invalid URL: ").unwrap_or(&text))
-                .with_hint("`/api/v1/docs` shows what the address is made of"))
+                .with_hint("`/api/v1/docs` shows the parts of the address"))
         }
     }
 }
@@ -207,7 +207,7 @@ pub fn query<Q: DeserializeOwned>(uri: &Uri) -> ApiResult<Q> {
         Err(rejection) => {
             let text = rejection.body_text();
             let told = text.split_once("query string: ").map_or(&*text, |(_, told)| told);
-            Err(ApiError::new(Code::InvalidUsage, format!("a parameter is wrong: {told}"))
+            Err(ApiError::new(Code::InvalidUsage, format!("invalid parameter: {told}"))
                 .with_hint("`/api/v1/docs` shows the parameters of this address"))
         }
     }
@@ -219,7 +219,7 @@ fn json_only(headers: &HeaderMap) -> ApiResult<()> {
         return refuse("the request does not say of what media type its body is".to_owned());
     };
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return refuse("the body is encoded; send it as it is".to_owned());
+        return refuse("the body is encoded; send it without `Content-Encoding`".to_owned());
     }
     if media == "application/json" {
         return Ok(());

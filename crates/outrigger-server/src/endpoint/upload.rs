@@ -45,7 +45,7 @@ fn kind(headers: &HeaderMap) -> ApiResult<ArchiveKind> {
             .with_hint("send a `.zip` as application/zip, or a `.tar.gz` as application/gzip"))
     };
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return refuse("the body is encoded; send it as it is".to_owned());
+        return refuse("the body is encoded; send it without `Content-Encoding`".to_owned());
     }
     let Some(media) = headers.get(header::CONTENT_TYPE) else {
         return refuse("the request does not say of what media type its body is".to_owned());

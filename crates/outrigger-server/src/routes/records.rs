@@ -81,7 +81,7 @@ pub(super) fn checked(limit: u32, correlation: Option<&str>, level: Option<&str>
     let wrong = |message: String, hint: &str| Err(ApiError::new(Code::InvalidUsage, message).with_hint(hint));
     if limit > MOST {
         return wrong(
-            format!("`limit` is {limit}, and at most {MOST} are answered at once"),
+            format!("`limit` is {limit}, and the maximum is {MOST}"),
             "narrow it down with `since` and `until`",
         );
     }

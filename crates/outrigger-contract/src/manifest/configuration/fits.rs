@@ -74,7 +74,7 @@ impl Property {
             return Err(format!("{} items are too many for `uniqueItems`; the limit is {MOST_UNIQUE}", items.len()));
         }
         if self.unique_items && (1..items.len()).any(|index| items[..index].contains(&items[index])) {
-            return Err("an item stands there twice".to_owned());
+            return Err("an item is listed twice".to_owned());
         }
         few(items.len(), "items")?;
         match &self.items {
