@@ -85,8 +85,8 @@ pub struct ServeArguments {
     /// Quota of state bytes written per minute, for each plugin
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::bytes(Quotas::DEFAULT.state_bytes))]
     pub state_bytes_per_minute: ByteSize,
-    /// Quota of changes per minute, such as to plugins, keys and webhooks, for each key; bursts can be ten times as large.
-    /// Calls, jobs and firings of hooks do not count as changes
+    /// Quota of changes per minute, such as to plugins, keys and webhooks, for each key; bursts can be ten times as
+    /// large. Calls, jobs and firings of hooks do not count as changes
     #[arg(long, value_name = "COUNT", default_value_t = Quotas::DEFAULT.acts)]
     pub acts_per_minute: u64,
 }
