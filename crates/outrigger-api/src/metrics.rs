@@ -26,7 +26,7 @@ pub struct MetricsReport {
     pub process: ProcessMetrics,
     #[serde(default)]
     pub store: StoreMetrics,
-    /// How often a plugin was not told of an event or the end of a call, since the start, because too many waited for it.
+    /// Events and ends of calls dropped for the plugin since the server started, because its queue was full.
     #[serde(default)]
     pub dropped_firings: u64,
     /// Runs since the start that were merged into another run, as a count.
@@ -53,7 +53,7 @@ pub struct KeptRecords {
     pub dropped: u64,
 }
 
-/// What was counted of one plugin in the memory of the server, since that started or the plugin was installed.
+/// Metrics of one plugin in the memory of the server, since the server started or the plugin was installed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginMetrics {
     pub plugin: PluginName,
@@ -99,7 +99,7 @@ pub struct MemoryMetrics {
     pub refusals: u64,
 }
 
-/// What the operating system says of the process that answers. What it does not say is left out; only Linux says it.
+/// What the operating system reports about the server's process. Unknown values are left out; only Linux reports them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessMetrics {
     /// Memory of the process that is in RAM, in bytes.
@@ -146,12 +146,12 @@ pub struct FunctionMetrics {
     pub sum_us: u64,
 }
 
-/// Something that is counted of each function: one row of what monitoring is told, whichever way it asks.
+/// A metric of each function.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter {
     /// Monitoring calls it `outrigger_function_NAME_total`.
     pub name: &'static str,
-    /// What it counts.
+    /// Its description.
     pub about: &'static str,
     /// Where it is found.
     pub value: fn(&FunctionStatistics) -> u64,
@@ -176,12 +176,12 @@ pub const COUNTERS: [Counter; 11] = [
     counter("dropped_log_lines", "Log lines dropped above the limit.", |counted| counted.dropped_log_lines),
 ];
 
-/// Something that is told of each plugin, or of the process: one row of what monitoring is told, whichever way it asks.
+/// A metric of each plugin, or of the process.
 #[derive(Debug)]
 pub struct Measure<T> {
     /// What monitoring calls it.
     pub name: &'static str,
-    /// What it says.
+    /// Its description.
     pub about: &'static str,
     pub kind: MeasureKind,
     /// As OTLP has it.
@@ -198,7 +198,7 @@ pub enum MeasureKind {
     Gauge,
 }
 
-/// All that is told of each plugin.
+/// All metrics of each plugin.
 pub const PLUGIN_MEASURES: [Measure<PluginMetrics>; 10] = [
     Measure {
         name: "outrigger_plugin_loads_total",
@@ -304,7 +304,7 @@ pub const MEMORY_MEASURES: [Measure<MemoryMetrics>; 4] = [
     },
 ];
 
-/// All that is told of the process, under the names that Prometheus has for it.
+/// All metrics of the process, with the names that Prometheus uses.
 pub const PROCESS_MEASURES: [Measure<ProcessMetrics>; 4] = [
     Measure {
         name: "process_resident_memory_bytes",
@@ -359,9 +359,9 @@ fn whole(number: u64) -> f64 {
     number as f64
 }
 
-/// What monitoring calls the number of plugins by state, and what it is told of it.
+/// Name and description of the metric for plugins by state.
 pub const PLUGINS: (&str, &str) = ("outrigger_plugins", "Installed plugins by state.");
-/// What monitoring calls the number of firings that were dropped, and what it is told of it.
+/// Name and description of the metric for dropped firings.
 pub const DROPPED_FIRINGS: (&str, &str) = (
     "outrigger_hook_firings_dropped_total",
     "Events and ends of calls dropped for a plugin because its queue was full.",
@@ -376,7 +376,7 @@ pub const KEPT_RECORDS: (&str, &str) = ("outrigger_records_kept", "Records kept,
 pub const KEPT_BYTES: (&str, &str) = ("outrigger_records_kept_bytes", "Size of the records kept, by kind and owner.");
 pub const DROPPED_RECORDS: (&str, &str) =
     ("outrigger_records_dropped_total", "Records dropped because a retention limit was exceeded, by kind and owner.");
-/// What monitoring calls the time of calls, and what it is told of it.
+/// Name and description of the metric for the duration of calls.
 pub const DURATION: (&str, &str) =
     ("outrigger_function_duration_seconds", "How long calls took, from arrival to answer.");
 

@@ -1,4 +1,4 @@
-//! What was done: runs, log lines, statistics.
+//! Records: runs, log lines, statistics.
 
 use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
 use schemars::JsonSchema;

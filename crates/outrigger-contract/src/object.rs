@@ -1,5 +1,5 @@
-//! Objects and nothing else. What serde derives for a struct is also read from a list of the members' values, in their order, of
-//! which those at the end may be missing. No schema says so, and whoever sends one means something else.
+//! Objects only. The code that serde derives for a struct also accepts a list of the members' values in order, without
+//! some at the end. No schema documents that, and a client that sends such a list made a mistake.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -1,9 +1,9 @@
-//! The log of events: what happened, in one order, durable, and bounded. Whatever is told to the subscribers of an event
-//! hook stands in it, and so does every change of a job's state. Calls do not: they are records.
+//! The log of events, in one order, durable, and limited in size. It contains everything that subscribers of event
+//! hooks receive, and every change of a job's state. It does not contain calls: they are records.
 //!
-//! An event gets its id in the transaction that writes it, under the database's lock, and ids only grow: who has read up to
-//! one of them has missed nothing before it. So whoever follows the log reads on from the last one that it has seen, when it
-//! is woken and now and then, and whoever is slow reads later; nothing is held for it in memory.
+//! An event gets its id in the transaction that writes it, under the database's lock, and ids only grow: a reader of
+//! one event has missed nothing before it. A follower of the log continues after the last event that it has seen, when
+//! it is woken and periodically. A slow follower reads later; nothing is kept for it in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,7 +39,7 @@ pub struct NewEvent {
     pub payload: Json,
     /// Of whatever caused it.
     pub correlation: CorrelationId,
-    /// The plugin that it is about, or whose hook it is.
+    /// The plugin that it concerns, or that declares the hook.
     pub plugin: Option<PluginName>,
     /// The id of the key that fired it, if a key did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

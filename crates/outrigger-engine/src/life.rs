@@ -50,7 +50,7 @@ pub struct Installation {
     /// Under which all that comes of it is written down.
     pub correlation: CorrelationId,
     pub downgrade: Downgrade,
-    /// What it is configured with from its first moment on; of an update, over what becomes of what is stored.
+    /// The initial configuration; in an update, it overrides the migrated one.
     pub configuration: Given,
 }
 
@@ -162,7 +162,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes a plugin take calls. Answers whether it did not before.
+    /// Enables a plugin. Returns whether it was not enabled before.
     async fn bring_into_service(&self, name: &PluginName) -> Result<bool, Failure> {
         let slot = self.slot(name)?;
         let _changing = slot.changing.lock().await;
@@ -218,10 +218,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Loads the active revision anew: new instances, configuration read again. No call fails for it.
+    /// Reloads the active revision: new instances, configuration read again. No call fails because of it.
     ///
     /// # Errors
-    /// A lifecycle step failed; the instances that were there still take calls.
+    /// A lifecycle step failed; the previous instances still accept calls.
     pub async fn reload(&self, name: &PluginName) -> Result<(), Failure> {
         let slot = self.slot(name)?;
         let _changing = slot.changing.lock().await;
@@ -289,7 +289,7 @@ impl Engine {
         outcome.map(drop).map_err(|(_, failure)| failure)
     }
 
-    /// Brings a plugin up ahead of its first call, with as many instances as it keeps. Answers how many.
+    /// Loads a plugin before its first call, with as many idle instances as it keeps. Returns their number.
     ///
     /// # Errors
     /// The plugin could not be brought up.

@@ -190,7 +190,7 @@ impl Writes {
         Self { buckets: Mutex::new(buckets), refused: Refused::default() }
     }
 
-    /// Takes room for an event, or answers how long to wait for it.
+    /// Takes an event from the quota, or returns how long to wait.
     pub(crate) fn event(&self, bytes: u64, now: Instant) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock();
         buckets.used = now;
@@ -224,7 +224,7 @@ impl Writes {
         self.buckets.lock().acts.give_back(1);
     }
 
-    /// Takes room for what is written, or answers how long to wait for it.
+    /// Takes a write from the quota, or returns how long to wait.
     pub(crate) fn take(&self, kind: Kind, bytes: u64, now: Instant) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock();
         buckets.used = now;

@@ -10,8 +10,8 @@
 //! Queued log lines are limited in bytes, for each plugin and in total. Lines above the limit are dropped and counted,
 //! and the caller is informed.
 //!
-//! Entries of the audit log are not dropped at all while the process lives. What they are of is done, so where they cannot be
-//! written they are tried for as long as it takes; whoever waits for them waits, and in the end whoever adds to them.
+//! Audit records are not dropped while the process lives. Their actions are done, so failed writes are retried without
+//! end; callers that wait for a record wait, and in the end callers that add one.
 
 mod sampling;
 mod tally;
@@ -33,7 +33,7 @@ use tally::Tally;
 use crate::audit::AuditEntry;
 use crate::store::{LogRecord, RecordBatch, RunRecord, StatisticsRow, Store, StoreError};
 
-/// Records that may wait. Past it, whoever adds one waits too.
+/// Maximum number of queued records. Above it, callers that add one wait.
 const ROOM: usize = 50_000;
 /// The limits for queued log lines, in bytes, of one plugin and of all plugins. Lines above them are dropped and
 /// counted.
@@ -44,7 +44,7 @@ const BATCH: usize = 2_000;
 const BATCH_AGE: Duration = Duration::from_millis(50);
 /// How often a batch is tried as a whole; and how often the audit log is when the process is about to end.
 const TRIES: u32 = 5;
-/// Between the first two tries, and so much more before each further one.
+/// The pause after the first attempt, and the increase of each further one.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The queue limit for runs and rows of statistics while the store refuses writes; for log lines, a fifth of it. Newer
@@ -52,10 +52,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const HELD: usize = 5_000;
 /// The interval at which queued records are retried.
 const HELD_PAUSE: Duration = Duration::from_millis(500);
-/// How long whoever wants to read waits for what is still to be written.
+/// How long a reader waits for queued records to be written.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The recorder. Its task ends when it is dropped, after writing what is left.
+/// The recorder. Its task ends when it is dropped, after writing the queued records.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     shared: Arc<Shared>,
@@ -72,7 +72,7 @@ struct Shared {
     urgent: Notify,
     /// There is room again.
     room: Notify,
-    /// The process is about to end: nothing is tried for ever any more.
+    /// The process is about to end: nothing is retried without end any more.
     closing: CancellationToken,
     counts: Counts,
 }
@@ -243,7 +243,7 @@ impl Recorder {
         self.add(rows.len(), |pending| pending.batch.statistics.extend(rows));
     }
 
-    /// Waits until everything added so far is written; where the store cannot be written to, for some seconds. Answers whether
+    /// Waits until everything added so far is written; if the store refuses writes, for some seconds. Returns whether
     /// it is.
     pub(crate) async fn flush(&self) -> bool {
         let written = tokio::time::timeout(PATIENCE, self.written()).await.is_ok();
@@ -259,7 +259,7 @@ impl Recorder {
         self.flush().await
     }
 
-    /// Writes what is left; what cannot be written after some tries is given up.
+    /// Writes the queued records; those that cannot be written after some attempts are dropped.
     pub(crate) async fn close(&self) {
         self.shared.closing.cancel();
         self.written().await;

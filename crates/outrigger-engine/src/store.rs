@@ -1,5 +1,5 @@
-//! What the engine keeps, and the trait of whoever keeps it. Methods are named noun first; each is one transaction:
-//! when it returns, what it wrote is durable, and a process that dies in the middle leaves nothing of it.
+//! The engine's persistent data, and the trait of its stores. Methods are named noun first; each is one transaction:
+//! when it returns, what it wrote is durable, and a process that dies in between leaves nothing of it.
 
 mod access;
 mod audit;
@@ -150,7 +150,7 @@ pub trait Store:
     }
     /// Writes something that changes nothing: proof that it can be written to. Takes as long whatever there is in it.
     async fn touch(&self) -> Result<(), StoreError>;
-    /// Looks whether the store is whole and can be written to; what it found, for a person to read. Reads all of it.
+    /// Checks that the store is intact and can be written to; returns the findings, for people. Reads all of it.
     async fn check(&self) -> Result<String, StoreError>;
     /// Writes a copy to a path at which there is nothing yet: as the store was at one moment, while others go on writing.
     /// A store that keeps nothing on disk is [`StoreError::Unsupported`].
@@ -186,7 +186,7 @@ pub enum StoreError {
     /// The database did not do it.
     #[error("database error: failed to {action}")]
     Database {
-        /// What was being done, such as `list the plugins`.
+        /// The attempted action, such as `list the plugins`.
         action: &'static str,
         /// The driver's own error.
         #[source]

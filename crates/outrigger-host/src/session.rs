@@ -1,5 +1,5 @@
-//! What one caller can ask: each method of the platform, with the right that it takes. What is refused is audited, and so is
-//! whatever changes something, with what was there before and after.
+//! The operations of one caller: each method of the platform, with the right that it requires. Refusals are audited,
+//! and so are changes, with the values before and after.
 
 mod access;
 mod audit;
@@ -46,7 +46,7 @@ pub struct Session {
     host: Arc<Inner>,
     who: Who,
     correlation: CorrelationId,
-    /// Where what is asked stands in a trace.
+    /// The trace context of the request.
     trace: Option<TraceContext>,
 }
 
@@ -62,7 +62,7 @@ pub(crate) enum Who {
 #[derive(Clone, Copy, Debug)]
 struct Act<'a> {
     right: Right,
-    /// What it is done to; `*` for what has no name.
+    /// The resource; `*` for operations without a name.
     name: &'a str,
     kind: Kind,
 }
@@ -99,7 +99,7 @@ const UNITS_IN_RESERVE: u64 = 10;
 const LONGEST_NAME: usize = 256;
 const LONGEST_TRACE: usize = 8 << 10;
 
-/// What was there before and after something was done; secrets are left out by whoever makes it.
+/// The values before and after a change; callers leave out secrets.
 #[derive(Clone, Debug, Default)]
 struct Trace {
     before: Option<Value>,

@@ -65,7 +65,7 @@ impl PostError {
     }
 }
 
-/// Sends it. May take for ever: whoever calls this sets a deadline.
+/// Sends it. Can take forever: the caller sets a deadline.
 ///
 /// # Errors
 /// See [`PostError`].

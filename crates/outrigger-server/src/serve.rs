@@ -1,4 +1,4 @@
-//! Accepts connections, serves requests on them, and stops without cutting off who is being served.
+//! Accepts connections, serves requests on them, and stops without aborting running requests.
 
 use std::io;
 use std::net::SocketAddr;
@@ -61,7 +61,7 @@ impl Running {
         self.address
     }
 
-    /// Waits until it has stopped: after the shutdown that it was started with, and the requests that were under way.
+    /// Waits until it has stopped, after the running requests.
     pub async fn ended(self) -> Drained {
         self.ended.await.unwrap_or(Drained { cut_off: 0 })
     }
@@ -100,7 +100,7 @@ struct Server {
     connections: Connections,
     /// Connections that are open.
     open: TaskTracker,
-    /// What is done on behalf of clients that may have left.
+    /// Work for clients that may have left.
     work: TaskTracker,
 }
 

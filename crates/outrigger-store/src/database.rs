@@ -101,7 +101,7 @@ impl ConnectionTrait for Transaction {
     }
 }
 
-/// Says what was being done when the database failed. `action` follows "while it was to".
+/// Adds the attempted action to a database error. `action` follows "failed to".
 pub(crate) fn failed(action: &'static str) -> impl Fn(DbErr) -> StoreError {
     move |source| {
         if dialect::is_damage(&source) {

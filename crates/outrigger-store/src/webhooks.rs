@@ -1,4 +1,4 @@
-//! Webhooks and what is on its way to them.
+//! Webhooks and their deliveries.
 
 use std::collections::HashMap;
 
@@ -262,7 +262,7 @@ async fn makers(transaction: &Transaction, name: Option<&WebhookName>) -> Result
     query.into_tuple().all(transaction).await
 }
 
-/// Pending deliveries of other webhooks whose time has come, those that wait longest first.
+/// Due pending deliveries of other webhooks, those that wait longest first.
 pub(crate) fn due(now: OffsetDateTime, except: &[WebhookName], limit: u32) -> Select<Entity> {
     let query = Entity::find()
         .filter(Column::State.eq(DeliveryState::Pending.as_str()))
@@ -276,7 +276,7 @@ pub(crate) fn due(now: OffsetDateTime, except: &[WebhookName], limit: u32) -> Se
     query.filter(Column::Webhook.is_not_in(except.iter().map(WebhookName::as_str)))
 }
 
-/// Writes a webhook as part of a transaction. Answers with its generation.
+/// Writes a webhook within a transaction. Returns its generation.
 async fn write(transaction: &Transaction, record: &WebhookRecord) -> Result<u64, StoreError> {
     let generation = record.generation + 1;
     let row = webhook::ActiveModel::of(record, generation)?;

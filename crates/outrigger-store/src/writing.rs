@@ -39,7 +39,7 @@ const FULL: u64 = 256 << 10;
 pub(crate) enum Need {
     /// Refused while the disk is full.
     Ordinary,
-    /// Records what was done, ends what was begun, or makes room: may use the space that is reserved for it.
+    /// Records a completed action, ends a started one, or frees space: can use the reserve.
     Essential,
 }
 
@@ -50,9 +50,9 @@ pub(crate) struct Writing {
     reserve: Option<Reserve>,
     /// Why writes are refused; none while they are taken.
     fault: ArcSwapOption<WriteFault>,
-    /// The disk is full, but there is room for what is essential.
+    /// The disk is full, but there is space for essential writes.
     has_spare_room: AtomicBool,
-    /// The log may have lost what was written to it: nothing is appended before a new one has begun.
+    /// The log may have lost writes: nothing is appended before a new one has begun.
     needs_new_log: AtomicBool,
     /// The connection in use must be closed and not used again.
     suspect: AtomicBool,
@@ -63,7 +63,7 @@ pub(crate) struct Writing {
 }
 
 impl Writing {
-    /// For the database in a folder, with so many bytes in reserve.
+    /// For the database in a folder, with a reserve of this many bytes.
     pub(crate) fn new(folder: &Path, reserve: Option<u64>) -> Arc<Self> {
         Arc::new(Self {
             folder: folder.to_owned(),
@@ -105,8 +105,8 @@ impl Writing {
         }
     }
 
-    /// Suspects the connection until its commit is known to have succeeded: where one fails or is given up, for whatever
-    /// reason, nobody knows what the connection is in the middle of.
+    /// Suspects the connection until its commit is known to have succeeded: after a failed or cancelled commit, the
+    /// state of the connection is unknown.
     pub(crate) async fn verdict(&self) -> Verdict<'_> {
         let guard = self.verdict.lock().await;
         let before = self.suspect.swap(true, Ordering::SeqCst);
@@ -125,7 +125,7 @@ impl Writing {
         }
     }
 
-    /// A write has failed: looks whether the disk is why.
+    /// A write has failed: checks whether the disk is the reason.
     pub(crate) fn note(&self, database: &Database, error: &DbErr) {
         let Some(kind) = dialect::write_fault(error) else { return };
         if kind == WriteFaultKind::Failed {
@@ -159,7 +159,7 @@ impl Writing {
         self.reserve.as_ref().map_or(FULL, Reserve::wanted).div_ceil(1 << 20)
     }
 
-    /// Looks whether a write is durable again, and takes writes again where it is. Answers whether nothing is left to do.
+    /// Checks whether a write is durable again, and if so accepts writes again. Returns whether nothing is left to do.
     async fn probe(&self, write: &DatabaseConnection) -> bool {
         let Some(fault) = self.fault.load_full() else { return true };
         let is_full = fault.kind == WriteFaultKind::Full;
@@ -268,7 +268,7 @@ async fn write_once(write: &DatabaseConnection) -> Result<(), sqlx::Error> {
     outcome
 }
 
-/// Whether a transaction was left open. The driver counts one whose rollback has failed as open for ever.
+/// Whether a transaction was left open. The driver counts one whose rollback has failed as open forever.
 async fn is_in_transaction(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     if !connection.is_in_transaction() {
         return Ok(false);

@@ -1,4 +1,4 @@
-//! `outrigger serve`: the data directory over HTTP, until somebody stops it.
+//! `outrigger serve`: serves the data directory over HTTP until it is stopped.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::error::{CliError, CliResult};
 use crate::output::{Format, count};
 use crate::run::Interrupts;
 
-/// Serves until it is told to stop.
+/// Serves until it is stopped.
 ///
 /// # Errors
 /// The data directory is in use, or the address cannot be listened at.

@@ -1,6 +1,6 @@
-//! May this caller call this function? The holder of a key needs the right to it, which is asked before the
-//! name is looked up: who may not call a function is not told whether it exists. A plugin may call only what it was
-//! granted, and not in circles.
+//! Whether this caller is allowed to call this function. The holder of a key needs the right, which is checked before
+//! the name is looked up, so that a caller without the right does not learn whether the function exists. A plugin can
+//! call only what it was granted, and not in circles.
 
 use outrigger_contract::{Code, FunctionRef};
 

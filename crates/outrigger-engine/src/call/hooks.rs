@@ -1,5 +1,5 @@
-//! What subscribers have to say about a call: those of `call.before` may change its arguments or refuse it, those of
-//! `call.after` are told how it ended. Costs nothing where nobody is subscribed.
+//! The hooks around a call: subscribers of `call.before` can change its arguments or refuse it, subscribers of
+//! `call.after` receive its outcome. Without subscribers they cost nothing.
 //!
 //! A call that a subscriber makes, or that follows from one, fires neither: it would call that subscriber again.
 
@@ -27,7 +27,7 @@ pub(super) fn has_subscribers(engine: &Engine, caller: &Caller) -> bool {
     engine.inner.hooks.watches_before() && !is_exempt(engine, caller)
 }
 
-/// Fires `call.before`. Answers with the arguments as they are now, checked again where they were changed.
+/// Fires `call.before`. Returns the arguments, validated again if they were changed.
 pub(super) async fn before(
     engine: &Engine,
     run: &Run<'_>,
@@ -92,7 +92,7 @@ fn rendered(target: &Target, arguments: &[Value]) -> Map<String, Json> {
     pairs.map(|(param, value)| (param.name.clone(), json::render(graph, &param.ty, value))).collect()
 }
 
-/// What is told when a call has ended. None where nobody wants to know.
+/// The payload for the end of a call. None if there are no subscribers.
 #[derive(Debug)]
 pub(super) struct After {
     function: FunctionRef,

@@ -19,7 +19,7 @@ use crate::runtime::Observations;
 use crate::statistics::Sample;
 use crate::store::{CacheOutcome, RunRecord};
 
-/// A call under way.
+/// A running call.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
     engine: &'a Engine,

@@ -1,5 +1,5 @@
-//! Conditions: CEL expressions over what a hook carries. They are compiled when someone subscribes, and refused there with
-//! the place of what is wrong. The only file that names the CEL library.
+//! Conditions: CEL expressions over the payload of a hook. They are compiled when a function subscribes; invalid ones
+//! are refused with the place of the fault. The only file that names the CEL library.
 //!
 //! CEL has no loops of its own, but `all` and `exists` over lists do take time; they may not be nested, and `map` and
 //! `filter`, which build lists, are not available. The cost of an evaluation depends on the condition and on the size
@@ -28,7 +28,7 @@ const VARIABLES: [&str; 3] = ["event", "hook", "caller"];
 /// What `type(…)` gives.
 const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
 
-/// Values in what a hook carries, and bytes of texts, beyond which no condition looks at it.
+/// Maximum number of values in a payload, counting bytes of texts, that a condition is evaluated on.
 const MOST_VALUES: usize = 10_000;
 const MOST_BYTES: usize = 256 << 10;
 
@@ -38,7 +38,7 @@ const DEEPEST_BRACKETS: usize = 10;
 const MOST_OPERATORS: usize = 100;
 /// What the parser gets: a thread of its own with this much, because it takes more than other threads have.
 const STACK: usize = 64 << 20;
-/// How deep a parsed expression may be. The evaluation follows it down on the stack of whoever asks.
+/// Maximum depth of a parsed expression. The evaluation uses the stack of its caller.
 const DEEPEST: usize = 40;
 
 /// Bytes of texts that are as much as one value.
@@ -82,7 +82,7 @@ pub struct ConditionError {
     pub reason: String,
 }
 
-/// What is being asked about: what the hook carries, its name, and who fired it.
+/// The input of a condition: the payload, the hook's name, and the caller that fired it.
 pub struct Facts<'a> {
     hook: &'a HookName,
     caller: &'a str,
@@ -91,7 +91,7 @@ pub struct Facts<'a> {
     given: OnceCell<Result<Given, String>>,
 }
 
-/// What is being asked about, as CEL has it.
+/// The input in CEL's types.
 struct Given {
     context: Context<'static>,
     search: Arc<Mutex<Search>>,
@@ -174,7 +174,7 @@ impl Condition {
     /// Reads a condition.
     ///
     /// # Errors
-    /// It is too long, not CEL, speaks of what is not there, or could take long.
+    /// It is too long, not CEL, refers to unknown names, or is too expensive.
     pub fn compile(text: &str) -> Result<Self, ConditionError> {
         let wrong = |reason: String| ConditionError { reason };
         if text.len() > LONGEST_CONDITION {
@@ -285,7 +285,7 @@ fn message(text: &str) -> &str {
     text.split_once(" expecting {").map_or(text, |(message, _)| message)
 }
 
-/// In words, and without the values: those may be nobody's business but the hook's.
+/// The message of an error, without the values, which can be confidential.
 fn explain(error: &ExecutionError) -> String {
     match error {
         ExecutionError::NoSuchKey(key) => format!("there is no `{key}`; `has(…)` asks whether there is"),

@@ -136,7 +136,7 @@ impl Engine {
         Ok(Declared { plugin: plugin.clone(), hooks, subscriptions })
     }
 
-    /// Puts what a manifest declares in the place of what it declared before. Does nothing where that is the same.
+    /// Replaces the previous declarations of a manifest. Does nothing if they are the same.
     pub(crate) async fn adopt(&self, declared: Declared, adoption: Adoption) -> Result<(), Failure> {
         let Declared { plugin, hooks, mut subscriptions } = declared;
         let registry = &self.inner.hooks;

@@ -1,5 +1,5 @@
-//! Firing in the background: for what has happened, and is not to be delayed by those who are told of it. Each plugin is told on
-//! a lane of its own, so that one that hangs holds up nobody else.
+//! Firing in the background, for events that must not be delayed by their subscribers. Each plugin has a queue of its
+//! own, so a plugin that hangs delays no other.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -87,7 +87,7 @@ impl Lanes {
         more
     }
 
-    /// The next firing; where there is none, the task that asks has left.
+    /// The next firing; if there is none, the asking task has left.
     fn next(&self, plugin: &PluginName) -> Option<Firing> {
         let mut guard = self.queues.lock();
         let queues = &mut *guard;
@@ -189,8 +189,8 @@ impl Drop for Worker {
 }
 
 impl Engine {
-    /// Writes one of Outrigger's own events into the log, and tells its subscribers. When it returns the event is there for
-    /// good, so whoever is then told of what happened can count on it.
+    /// Writes one of Outrigger's own events into the log, and notifies its subscribers. When it returns, the event is
+    /// durable, so a caller that reports success can rely on it.
     pub(crate) async fn tell(&self, event: &str, payload: impl FnOnce() -> Json) {
         let hook: HookName = event.parse().expect("the built-in names are names");
         let event = NewEvent::now(hook, payload());

@@ -38,14 +38,14 @@ pub const LONGEST_CARRIED: usize = 256 << 10;
 #[derive(Clone, Debug)]
 pub struct Firing {
     pub hook: HookName,
-    /// What it carries.
+    /// The payload.
     pub payload: Json,
     /// Who causes it; none for what Outrigger does by itself.
     pub cause: Option<Caller>,
     pub correlation: CorrelationId,
     /// When it must be over, besides the time that each subscription gives.
     pub until: Option<Instant>,
-    /// Only see what would be done: conditions are evaluated, and nobody is called.
+    /// Only show what would happen: conditions are evaluated, but no function is called.
     pub dry_run: bool,
     /// The call that causes it and waits for it, where that is recorded in detail.
     pub within: Option<Arc<Recording>>,
@@ -113,8 +113,8 @@ impl Engine {
         Ok(self.run_hook(firing).await)
     }
 
-    /// Fires a hook for the plugin that declares it, and answers with what it carries in the end. Subscribers of an event are
-    /// told in the background; those of others are waited for.
+    /// Fires a hook for the plugin that declares it, and returns the final payload. Subscribers of an event are
+    /// notified in the background; others are waited for.
     ///
     /// # Errors
     /// As above; or it is not a hook of this plugin, or a subscriber refused it, or failed and takes the hook with it.
@@ -198,7 +198,7 @@ pub(crate) fn check_length(hook: &HookName, bytes: usize) -> Result<(), Failure>
         .with_hint("put only an ID into the payload, and let subscribers fetch the rest"))
 }
 
-/// Looks whether a hook can be fired with what it is to carry.
+/// Checks that a hook can be fired with this payload.
 async fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
     let hook = &spec.name;
     check_length(hook, json_length(&firing.payload))?;
@@ -216,7 +216,7 @@ async fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
     })
 }
 
-/// A firing under way.
+/// A running firing.
 struct Course<'a> {
     engine: &'a Engine,
     firing: &'a Firing,

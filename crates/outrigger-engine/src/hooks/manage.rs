@@ -30,7 +30,7 @@ pub struct NewHook {
     pub name: HookName,
     pub kind: HookKind,
     pub description: String,
-    /// A JSON Schema of what it carries; none for any JSON.
+    /// A JSON Schema of the payload; none for any JSON.
     pub schema: Option<Json>,
     /// Who adds it.
     pub created_by: String,
@@ -58,10 +58,10 @@ impl Engine {
         table.specs.values().map(|spec| (Arc::clone(spec), table.subscribed(&spec.name))).collect()
     }
 
-    /// One hook, with how many are subscribed to it.
+    /// One hook, with the number of its subscribers.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no hook of this name.
     pub fn hook(&self, name: &HookName) -> Result<(Arc<HookSpec>, usize), Failure> {
         let table = self.inner.hooks.table.load();
         Ok((Arc::clone(table.spec(name)?), table.subscribed(name)))
@@ -110,7 +110,7 @@ impl Engine {
     /// Removes a hook that was added over the API.
     ///
     /// # Errors
-    /// There is none, someone is subscribed to it, it is not one that was added, or the store failed.
+    /// There is no such hook, it has subscribers, it was not added over the API, or the store failed.
     pub async fn hook_delete(&self, name: &HookName) -> Result<(), Failure> {
         let hooks = &self.inner.hooks;
         let _changing = hooks.changing.lock().await;
@@ -144,7 +144,7 @@ impl Engine {
     /// One subscription.
     ///
     /// # Errors
-    /// There is none with this id.
+    /// There is no subscription with this id.
     pub fn subscription(&self, id: &str) -> Result<Subscription, Failure> {
         let table = self.inner.hooks.table.load();
         let found = table.subscriber(id).map(|subscriber| subscriber.subscription.clone());
@@ -205,7 +205,7 @@ impl Engine {
     /// Ends a subscription.
     ///
     /// # Errors
-    /// There is none with this id, the manifest of an installed plugin declares it, or the store failed.
+    /// There is no subscription with this id, the manifest of an installed plugin declares it, or the store failed.
     pub async fn unsubscribe(&self, id: &str) -> Result<(), Failure> {
         let hooks = &self.inner.hooks;
         let _changing = hooks.changing.lock().await;
@@ -219,10 +219,10 @@ impl Engine {
         hooks.end(&*self.inner.store, HashSet::from([id.to_owned()])).await
     }
 
-    /// Switches a subscription on or off. One that is switched on begins counting its failures anew.
+    /// Enables or disables a subscription. An enabled one starts counting its failures again.
     ///
     /// # Errors
-    /// There is none with this id, or the store failed.
+    /// There is no subscription with this id, or the store failed.
     pub async fn subscription_switch(&self, id: &str, enabled: bool) -> Result<Subscription, Failure> {
         let hooks = &self.inner.hooks;
         let _changing = hooks.changing.lock().await;
@@ -233,7 +233,7 @@ impl Engine {
         Ok(subscription)
     }
 
-    /// What was done when hooks were fired, the newest first. The latest are kept, in memory.
+    /// Traces of firings, newest first. The latest are kept, in memory.
     #[must_use]
     pub fn hook_traces(&self, filter: &TraceFilter) -> Vec<Arc<HookTrace>> {
         self.inner.hooks.traces.list(filter)

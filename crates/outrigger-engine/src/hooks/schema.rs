@@ -1,5 +1,6 @@
-//! What a hook carries, said as a JSON Schema of the [`words`] that speak of a value by itself. What is fired is held to it,
-//! and so is what filters make of it; a function that subscribes must take whatever fits it, tried with [`witness`]es.
+//! The payload of a hook, described by a JSON Schema with the keywords in [`words`]. Payloads and results of filters
+//! are validated against it; a subscribing function must accept every valid payload, which is tested with
+//! [`witness`]es.
 
 mod infer;
 mod witness;

@@ -1,8 +1,9 @@
-//! Does jobs: `JobOptions → Engine::start_jobs → Engine::shutdown`. Only who has the data directory to itself does them.
+//! Runs jobs: `JobOptions → Engine::start_jobs → Engine::shutdown`. Only a process with exclusive access to the data
+//! directory runs them.
 //!
-//! It compares what is with what should be, on a signal and on a period: what is due is begun where there is room, and what
-//! is said to run and does not was interrupted. A job is `running` in the store before its function is called, and its end
-//! is there before anything else is begun in its place.
+//! It compares the present with the desired state, when it is signalled and periodically: due jobs are started if there
+//! is room, and jobs marked running that no task runs were interrupted. A job is `running` in the store before its
+//! function is called, and its end is stored before another one is started in its place.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -133,7 +134,7 @@ impl Desk {
         }
     }
 
-    /// An attempt has ended. What is there of another one stays.
+    /// An attempt has ended. The state of another attempt stays.
     fn clear(&self, id: JobId, generation: u64) {
         let mut running = self.running.lock();
         if running.get(&id).is_some_and(|running| running.generation == generation) {
@@ -205,7 +206,7 @@ impl Runner {
         }
     }
 
-    /// What is said to run and does not was interrupted.
+    /// Jobs marked running that no task runs were interrupted.
     async fn settle(&self, engine: &Engine) -> Result<(), Failure> {
         let filter = JobFilter { state: Some(JobState::Running), ..JobFilter::default() };
         for job in engine.inner.store.job_list(&filter).await? {
@@ -221,7 +222,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Makes the jobs of schedules whose time has come.
+    /// Creates the jobs of due schedules.
     async fn tick(&self, engine: &Engine) -> Result<(), Failure> {
         let now = self.options.clock.now();
         for present in engine.inner.store.schedule_list().await? {
@@ -246,7 +247,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Whether a schedule whose time has come may make a job.
+    /// Whether a due schedule can create a job.
     async fn room(&self, engine: &Engine, schedule: &ScheduleRecord) -> Result<Room, Failure> {
         let store = &engine.inner.store;
         if engine.job_room(&schedule.owner, &schedule.task).await?.is_err() {
@@ -265,7 +266,7 @@ impl Runner {
             return Ok(());
         }
         job.progress = None;
-        // Known before it is written, so that whoever reads that it runs can cancel it.
+        // Registered before it is written, so that a reader of the running state can cancel it.
         let cancel = CancellationToken::new();
         let running = Running { generation, concurrency_key: job.task.concurrency_key.clone(), cancel: cancel.clone() };
         desk.running.lock().insert(job.id, running);
@@ -275,7 +276,7 @@ impl Runner {
             Err(error) => {
                 desk.clear(job.id, generation);
                 return match error {
-                    // Somebody cancelled it just now.
+                    // It was cancelled at this moment.
                     StoreError::Conflict { .. } => Ok(()),
                     error => Err(error.into()),
                 };

@@ -34,7 +34,7 @@ pub struct InvalidCron {
     pub reason: String,
 }
 
-/// What becomes of jobs whose time came when no server ran.
+/// The policy for times that passed while no server ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missed {
@@ -55,7 +55,7 @@ impl Missed {
     }
 }
 
-/// What becomes of a schedule's job whose time comes while the one before it has not ended.
+/// The policy for a time at which the previous job has not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
@@ -81,12 +81,12 @@ impl Overlap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
     Free,
-    /// The one before it has not ended, or too many jobs wait as it is.
+    /// The previous job has not ended, or too many jobs wait.
     None,
 }
 
 impl Cron {
-    /// The first time after this one. None where there is none, as on the 30th of February.
+    /// The first time after this one. None if there is none, as on the 30th of February.
     #[must_use]
     pub fn after(&self, moment: OffsetDateTime) -> Option<OffsetDateTime> {
         self.search(moment, &mut 0).ok().flatten()

@@ -1,5 +1,5 @@
 //! Decides which runs are stored individually. Runs above a rate are merged into one run per minute and kind, with a
-//! count. Statistics and usage stay exact at any rate, and nobody can fill the disk by calling.
+//! count. Statistics and usage stay exact at any rate, and calls cannot fill the disk.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;

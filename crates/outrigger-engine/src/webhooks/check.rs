@@ -81,7 +81,7 @@ fn url(text: &str) -> Result<Url, Failure> {
     if text.len() > LONGEST_URL {
         return Err(invalid("the address is too long", "it has at most 2,000 characters"));
     }
-    // What is wrong is not quoted: there may be a token in it.
+    // The URL is not quoted: it can contain a token.
     let url: Url = text.parse().map_err(|error| invalid(format!("not a URL: {error}"), HINT))?;
     if url.host().is_none() {
         return Err(invalid("the address names no host", HINT));

@@ -1,8 +1,10 @@
-//! Sends: `WebhookOptions → Engine::start_webhooks → Engine::shutdown`. Only who has the data directory to itself does.
+//! Sends deliveries: `WebhookOptions → Engine::start_webhooks → Engine::shutdown`. Only a process with exclusive access
+//! to the data directory does.
 //!
-//! As with jobs, it compares what is with what should be, on a signal and on a period: the log of events is gone through from
-//! where the last look ended, what webhooks are to be told becomes deliveries, and what is due is sent where there is room.
-//! What is being sent is `pending` in the store until its end is written, so a process that dies leaves it to the next one.
+//! As with jobs, it compares the present with the desired state, when it is signalled and periodically: the log of
+//! events is read from the last position, events become deliveries, and due deliveries are sent if there is room. A
+//! delivery that is being sent is `pending` in the store until its end is written, so a process that dies leaves it to
+//! the next one.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,7 +59,7 @@ pub struct WebhookOptions {
     pub period: Duration,
     /// How long one attempt may take, from the name to the answer.
     pub timeout: Duration,
-    /// How long what is being sent may take to finish at shutdown.
+    /// How long deliveries being sent can take at shutdown.
     pub drain: Duration,
     pub patience: Patience,
     pub keep: Keep,
@@ -87,7 +89,7 @@ pub struct Keep {
     /// Maximum size of pending deliveries, in bytes. Above a limit, the oldest deliveries of the owners with the most
     /// are dropped.
     pub pending_bytes: u64,
-    /// How often what is too much is dropped.
+    /// How often old or excess records are pruned.
     pub period: Duration,
 }
 
@@ -153,14 +155,14 @@ impl std::fmt::Debug for Chance {
     }
 }
 
-/// What the engine knows of what is being sent.
+/// The engine's state of deliveries being sent.
 #[derive(Debug, Default)]
 pub(crate) struct PostOffice {
     wake: Notify,
     running: Mutex<HashMap<DeliveryId, WebhookName>>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// What is still being sent is dropped.
+    /// Aborts the deliveries being sent.
     interrupt: CancellationToken,
     drain: Mutex<Duration>,
     networks: Mutex<Arc<[Network]>>,
@@ -176,7 +178,8 @@ impl PostOffice {
         Arc::clone(&self.networks.lock())
     }
 
-    /// Sends nothing more, and waits for what is being sent. What takes too long is sent again by the next process.
+    /// Sends nothing more, and waits for deliveries being sent. Those that take too long are sent again by the next
+    /// process.
     pub(crate) async fn shutdown(&self) {
         self.stop.cancel();
         self.tasks.close();
@@ -206,7 +209,7 @@ pub(super) fn delivery(webhook: &WebhookName, event: &EventRecord, now: OffsetDa
     }
 }
 
-/// What is sent: the members that Standard Webhooks names, and ours besides.
+/// The body: the members that Standard Webhooks defines, and Outrigger's own.
 fn body(event: &EventRecord) -> String {
     let EventRecord { id, at, name, payload, correlation, plugin } = event;
     let body = json!({
@@ -220,7 +223,7 @@ fn body(event: &EventRecord) -> String {
     body.to_string()
 }
 
-/// Whether a webhook is to be told of an event.
+/// Whether a webhook receives an event.
 fn wants(webhook: &WebhookRecord, event: &EventRecord) -> bool {
     webhook.enabled
         && event.at >= webhook.since
@@ -301,7 +304,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes deliveries of the events that have not been gone through yet. Answers with the webhooks that there are.
+    /// Creates deliveries for the new events. Returns the existing webhooks.
     async fn take_up(&mut self, engine: &Engine) -> Result<Vec<WebhookRecord>, Failure> {
         let store = &engine.inner.store;
         if store.webhook_list().await?.is_empty() {
@@ -340,14 +343,14 @@ impl Worker {
         }
     }
 
-    /// Makes dead letters of what was on its way to webhooks that are switched off: it would wait there for good.
+    /// Makes dead letters of the pending deliveries of disabled webhooks, which would wait forever.
     async fn give_up(&self, engine: &Engine, webhooks: &[WebhookRecord]) -> Result<(), Failure> {
         let off: Vec<_> =
             webhooks.iter().filter(|webhook| !webhook.enabled).map(|webhook| webhook.name.clone()).collect();
         if off.is_empty() {
             return Ok(());
         }
-        // What is being sent may still arrive.
+        // Deliveries being sent may still arrive.
         let running: Vec<_> = engine.inner.post.running.lock().keys().copied().collect();
         let (store, now) = (&engine.inner.store, self.options.clock.now());
         while store.delivery_give_up(&off, &running, now, AT_ONCE).await? >= u64::from(AT_ONCE) {}
@@ -403,8 +406,8 @@ impl Worker {
         });
     }
 
-    /// Drops what is too old or too much, a little at a time so that nobody waits long for the database. Here, and not with
-    /// other old records: an event is only dropped when what webhooks are to be told of it is a delivery.
+    /// Prunes old and excess records, a little at a time so that the database stays responsive. Here and not with other
+    /// old records: an event is pruned only after its deliveries were created.
     async fn tidy(&mut self, engine: &Engine, now: OffsetDateTime) -> Result<(), Failure> {
         let Keep { events, events_bytes, events_for, .. } = self.options.keep;
         let events = Bound { since: now - events_for, most: events, bytes: events_bytes };
@@ -498,7 +501,7 @@ async fn carry(
     }
 }
 
-/// Signs it and sends it. Answers with the status or the reason why there is none, and with what that means.
+/// Signs and sends a delivery. Returns the status, or the reason why there is none, and what that means.
 async fn attempt(
     engine: &Engine,
     options: &WebhookOptions,

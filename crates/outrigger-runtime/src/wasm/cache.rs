@@ -61,7 +61,7 @@ struct Inner {
     small: Semaphore,
     /// Differs between versions of wasmtime, settings and processors.
     compatibility: u64,
-    /// One at a time for each digest: whoever comes second finds what the first has made.
+    /// One compilation at a time for each digest: the second caller finds the result of the first.
     busy: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
 }
 

@@ -1,5 +1,5 @@
-//! What an instance carries besides its memory. WASI is made only when it is first asked for: a plugin that computes
-//! needs none of it, and a fresh instance should cost what it uses.
+//! The state of an instance besides its memory. WASI is created on first use: a plugin that computes needs none of it,
+//! and a new instance should cost only what it uses.
 
 use std::sync::Arc;
 

@@ -159,7 +159,7 @@ fn misshapen(told: &str) -> ApiError {
         .with_hint("`/api/v1/docs` shows the shape of the body")
 }
 
-/// Reads a body anew that did not fit, this time taking whole numbers for integers however they are written.
+/// Reads a body again that did not match, this time accepting whole numbers in any notation as integers.
 fn again<T: DeserializeOwned>(error: &serde_json::Error, bytes: &[u8]) -> ApiResult<T> {
     let whole = if error.is_data() { numbers::written_whole(bytes) } else { None };
     let read = whole.and_then(|whole| serde_json::from_slice(&whole).ok());

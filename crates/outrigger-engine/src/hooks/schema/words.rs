@@ -45,7 +45,7 @@ const MOST_CHOICES: usize = 500;
 /// The only version there is here; the root may name it.
 const VERSION: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// Looks whether a schema keeps to the words and the bounds.
+/// Checks that a schema uses only supported keywords, within the limits.
 pub(super) fn check(schema: &Json) -> Result<(), String> {
     Count::default().schema(schema, "", 1)
 }
