@@ -212,7 +212,7 @@ pub struct HookTraceQuery {
     #[serde(default)]
     #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub correlation: Option<String>,
-    /// The newest so many, at most 1,000; 0 for 100.
+    /// Maximum number of entries, newest first: at most 1,000; 0 for 100.
     #[serde(default)]
     #[schemars(range(max = 1000))]
     pub limit: u32,

@@ -38,7 +38,7 @@ pub struct RecordQuery {
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<OffsetDateTime>,
-    /// The newest so many; 0 for 100. Over HTTP at most 1,000.
+    /// Maximum number of entries, newest first; 0 for 100. Over HTTP at most 1,000.
     #[serde(default)]
     #[schemars(range(max = 1000))]
     pub limit: u32,

@@ -1,4 +1,4 @@
-//! `outrigger webhook`: addresses outside that are told of events.
+//! `outrigger webhook`: HTTP endpoints notified of events.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -70,10 +70,7 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Check that nothing in the audit log was changed")
         .right("audit_view");
-    api.get("/api/v1/doctor", "doctor", doctor)
-        .tag(TAG)
-        .summary("Look whether everything is in order")
-        .right("system_view");
+    api.get("/api/v1/doctor", "doctor", doctor).tag(TAG).summary("Check the installation").right("system_view");
 }
 
 /// What the types of the queries cannot say themselves, though their schemas do.
