@@ -26,9 +26,12 @@ pub(crate) async fn check_room(store: &dyn Store, template: &Template, created_b
     cap::TEMPLATES.check(cap::key_of(created_by), others, template.size() as u64).map_err(convert::error)
 }
 
-/// Checks or renders a template outside the async workers.
-pub(crate) async fn at_work<T: Send + 'static>(work: impl FnOnce() -> ApiResult<T> + Send + 'static) -> ApiResult<T> {
-    heavy::off_workers("templates", work).await.unwrap_or_else(|failure| Err(convert::error(failure)))
+/// Checks or renders a template outside the async workers, in the turn of this owner.
+pub(crate) async fn at_work<T: Send + 'static>(
+    owner: &str,
+    work: impl FnOnce() -> ApiResult<T> + Send + 'static,
+) -> ApiResult<T> {
+    heavy::off_workers(owner, work).await.unwrap_or_else(|failure| Err(convert::error(failure)))
 }
 
 /// One template, built in or not.

@@ -624,7 +624,7 @@ async fn s21_open_listings_are_counted() {
     };
     assert_eq!(refused, Err(INSUFFICIENT_MEMORY));
     assert_eq!(listings.len(), 128);
-    assert!(guest.0.services.messages().iter().any(|line| line.contains("128 listings")), "it is said why");
+    assert!(guest.0.services.messages().iter().any(|line| line.contains("128 directory listings")), "it is said why");
     guest.call("close-listing", &[number(listings[0])]).await.expect("it closes");
     assert_eq!(guest.names(data).await, ["file", "old"], "there is room again");
 }

@@ -48,7 +48,7 @@ pub fn hostile() -> Arc<[u8]> {
     component(include_str!("../fixtures/hostile.wit"), include_str!("../fixtures/hostile.wat"))
 }
 
-/// Like [`hostile`], with four memories, the maximum of an instance.
+/// Like [`hostile`], with four memories.
 #[must_use]
 pub fn hostile_with_memories() -> Arc<[u8]> {
     let memory = "(memory (export \"memory\") 2)";

@@ -40,7 +40,7 @@ impl Templates for Session {
             if templates::built_in(&name).is_some() {
                 return Err(taken());
             }
-            let template = checked(template).await?;
+            let template = checked(&self.caller().to_string(), template).await?;
             let (now, by) = (OffsetDateTime::now_utc(), self.caller().to_string());
             templates::check_room(self.store(), &template, &by).await?;
             let made =
@@ -64,7 +64,7 @@ impl Templates for Session {
                 return Err(convert::store_error(StoreError::Conflict { what: format!("the template {name}") }));
             }
             let before = Some(trace(&present));
-            let template = checked(template).await?;
+            let template = checked(&self.caller().to_string(), template).await?;
             templates::check_room(self.store(), &template, &present.made.created_by).await?;
             let (updated_at, updated_by) = (OffsetDateTime::now_utc(), self.caller().to_string());
             let made = TemplateMade { updated_at, updated_by, ..present.made };
@@ -93,7 +93,7 @@ impl Templates for Session {
             None => templates::own(self.store(), name).await?.template,
         };
         let render = move || render_template(&template, &values).map_err(|error| template_error(&error));
-        Ok(RenderedTemplate { template: name.clone(), files: at_work(render).await? })
+        Ok(RenderedTemplate { template: name.clone(), files: at_work(&self.caller().to_string(), render).await? })
     }
 }
 
@@ -111,8 +111,8 @@ impl Session {
 }
 
 /// A valid template.
-async fn checked(template: Template) -> ApiResult<Template> {
-    at_work(move || match check_template(&template) {
+async fn checked(owner: &str, template: Template) -> ApiResult<Template> {
+    at_work(owner, move || match check_template(&template) {
         Ok(()) => Ok(template),
         Err(error) => Err(template_error(&error)),
     })

@@ -346,12 +346,12 @@ async fn s07_a_thousand_instances_of_one_module_are_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s07_more_memories_than_an_instance_may_have_are_refused() {
     let module = "(memory 0) (func (export \"run\") (result i32) (i32.const 1))";
-    let (_, outcome) = run(&greedy::instances(module, 4), "").await;
+    let (_, outcome) = run(&greedy::instances(module, 8), "").await;
     assert_eq!(outcome.expect("so many may be"), json!(1));
-    let (_, outcome) = run(&greedy::instances(module, 5), "").await;
+    let (_, outcome) = run(&greedy::instances(module, 9), "").await;
     let error = outcome.expect_err("they are slots of a pool for all");
     assert_eq!(error.code.as_str(), "invalid_component", "{}", error.message);
-    assert!(error.message.contains("5 memories"), "{}", error.message);
+    assert!(error.message.contains("9 memories"), "{}", error.message);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -192,7 +192,13 @@ pub(super) async fn compile(
     let exceeded = |what: String| Err(RuntimeFault::new(Code::CompileLimit, format!("compiling the component {what}")));
     let (status, said): (ExitStatus, String) = match outcome {
         Ok(ended) => ended.map_err(internal)?,
-        Err(_) => return exceeded(format!("did not end within {} seconds", seconds * u64::from(PATIENCE))),
+        // Not a limit of the component: on an idle machine it may compile.
+        Err(_) => {
+            let waited = seconds * u64::from(PATIENCE);
+            let message =
+                format!("compiling the component did not end within {waited} seconds: the machine is too busy");
+            return Err(RuntimeFault::new(Code::Busy, message));
+        }
     };
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(()),
@@ -207,7 +213,7 @@ pub(super) async fn compile(
         (Some(code), _) if code == i32::from(INVALID) => {
             Err(RuntimeFault::new(Code::InvalidComponent, format!("the component cannot be compiled: {said}")))
         }
-        (_, Some(SIGXCPU)) => exceeded(format!("takes more than {seconds} seconds of computing time")),
+        (_, Some(SIGXCPU)) => exceeded(format!("takes more than {seconds} seconds of CPU time")),
         // An allocation that fails aborts; the system kills where it has no memory left.
         (_, Some(SIGABRT | SIGKILL | SIGSEGV | SIGBUS)) => {
             exceeded(format!("takes more than {} of memory", ByteSize::bytes(memory)))

@@ -31,7 +31,7 @@ pub(super) const TABLE_ELEMENT: usize = size_of::<usize>();
 /// all plugins share.
 pub(super) const INSTANCES_AT_MOST: usize = 100;
 pub(super) const TABLES_AT_MOST: usize = 32;
-pub(super) const MEMORIES_AT_MOST: usize = 4;
+pub(super) const MEMORIES_AT_MOST: usize = 8;
 /// The fixed memory of an instance: its store, and the touched part of a stack.
 const STORE: usize = 64 << 10;
 

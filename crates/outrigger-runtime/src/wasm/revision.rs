@@ -134,7 +134,7 @@ impl Revision {
     /// Keeps an instance for the next call, if it may serve one more and there is room. Gives it back otherwise.
     fn keep(&self, instance: Instance) -> Option<Instance> {
         let Some((max_instances, max_calls)) = self.kept() else { return Some(instance) };
-        if instance.calls >= max_calls || !instance.may_keep() || !self.slots.may_keep() {
+        if instance.calls >= max_calls || !instance.may_keep() || !self.slots.may_keep(self.idle.count()) {
             return Some(instance);
         }
         self.idle.keep(instance, max_instances)

@@ -92,13 +92,14 @@ impl Slots {
         fits.then_some(taken)
     }
 
-    /// Whether an instance can stay idle. Idle instances leave half of the plugin's slots to its calls and its next
-    /// revision, and half of the pool to all plugins.
-    pub(super) fn may_keep(&self) -> bool {
-        let half = |counters: &Counters, kind: usize, size: u32| counters[kind].load(Ordering::Relaxed) <= size / 2;
-        POOL.into_iter()
-            .enumerate()
-            .all(|(kind, size)| half(&self.share.held, kind, size / PART) && half(&self.share.pool.used, kind, size))
+    /// Whether one more instance can stay idle, beside this many. Idle instances leave half of the plugin's slots to its
+    /// calls and its next revision, and half of the pool to all plugins.
+    pub(super) fn may_keep(&self, idle: usize) -> bool {
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX);
+        POOL.into_iter().enumerate().all(|(kind, size)| {
+            let kept = self.needed[kind].saturating_mul(idle.saturating_add(1));
+            kept <= size / PART / 2 && self.share.pool.used[kind].load(Ordering::Relaxed) <= size / 2
+        })
     }
 }
 
@@ -147,7 +148,7 @@ mod tests {
         let slots = slots(&pool, "one", [1, 1, 1]);
         let mut kept = Vec::new();
         while let Some(taken) = slots.take() {
-            if !slots.may_keep() {
+            if !slots.may_keep(kept.len()) {
                 break;
             }
             kept.push(taken);

@@ -100,9 +100,9 @@ impl State {
     /// Records a call of a host function in this interface. All host functions start here.
     pub(super) fn called(&mut self, import: &'static str) -> &mut Self {
         // A call usually creates one handle. Counting takes time in proportion to the handles, so at most a sixteenth
-        // of them is not counted yet.
+        // of them, or sixteen, are not counted yet.
         self.calls_since += 1;
-        if self.calls_since > self.handles / 16 {
+        if self.calls_since > (self.handles / 16).max(16) {
             self.count_handles();
         }
         if let Some(recording) = &self.recording {
