@@ -42,7 +42,7 @@ pub struct AuditQuery {
     /// Only records before this sequence number, for the page after.
     #[serde(default)]
     pub before: Option<u64>,
-    /// The newest so many, at most 1,000; 0 for 100.
+    /// Maximum number of entries, newest first: at most 1,000; 0 for 100.
     #[serde(default)]
     #[schemars(range(max = 1000))]
     pub limit: u32,

@@ -1,4 +1,4 @@
-//! Backups: one file each, with all that a data directory holds but what can be made anew.
+//! Backups: a single file with everything in a data directory, except what can be created again.
 
 use std::path::PathBuf;
 
@@ -16,13 +16,13 @@ pub struct BackupRequest {
     /// the server's machine, which requires the right `path_use`.
     #[schemars(regex(pattern = "^[^\\x00]+$"), length(max = 4095))]
     pub path: PathBuf,
-    /// Put the key into it with which secrets in configurations are encrypted. Whoever has such a backup can read them;
-    /// without the key, it cannot bring them back.
+    /// Include the key that encrypts secrets in configurations. Anyone with such a backup can read them; without the
+    /// key, it cannot restore them.
     #[serde(default)]
     pub include_secret_key: bool,
 }
 
-/// What is in a backup.
+/// The contents of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackupReport {
     pub path: PathBuf,

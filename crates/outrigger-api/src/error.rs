@@ -5,7 +5,7 @@ use outrigger_contract::excerpt::cut;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The longest message or hint of an error, in bytes: it may quote what was sent.
+/// Maximum size of an error's message or hint, in bytes. Both can quote the request.
 const LONGEST_MESSAGE: usize = 64 << 10;
 
 /// An error: a stable code, what happened, what to do next.

@@ -56,7 +56,7 @@ pub struct EventQuery {
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<OffsetDateTime>,
-    /// The newest so many, at most 1,000; 0 for 100.
+    /// Maximum number of entries, newest first: at most 1,000; 0 for 100.
     #[serde(default)]
     #[schemars(range(max = 1000))]
     pub limit: u32,

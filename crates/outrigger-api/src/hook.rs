@@ -1,4 +1,4 @@
-//! Hooks, who is subscribed to them, and what was done when they were fired.
+//! Hooks, their subscribers, and traces of firings.
 
 use outrigger_contract::units::Span;
 use outrigger_contract::{Code, FunctionRef, HookKind, HookName, OnError, PluginName};
@@ -14,10 +14,10 @@ pub struct HookInfo {
     pub kind: HookKind,
     /// When it is fired, and with what.
     pub description: String,
-    /// A JSON Schema (2020-12) of what it carries; none for any JSON.
+    /// A JSON Schema (2020-12) of the payload; none for any JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
-    /// Outrigger fires it, and nobody else.
+    /// Only Outrigger fires it.
     pub built_in: bool,
     /// The plugin whose manifest declares it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,9 +61,9 @@ pub struct HookRequest {
     #[serde(default)]
     #[schemars(length(max = 4000))]
     pub description: String,
-    /// A JSON Schema (2020-12) of what it carries, of at most 64 KiB, in the words that speak of a value by itself (`type`,
-    /// `properties`, `enum`, `minimum` and the like, not `$ref` or `anyOf`). What is fired is held to it, and who subscribes must
-    /// take it. Any JSON where it is left out.
+    /// A JSON Schema (2020-12) of the payload, of at most 64 KiB, with keywords that describe a single value (`type`,
+    /// `properties`, `enum`, `minimum` and the like, not `$ref` or `anyOf`). Payloads are validated against it, and
+    /// subscribers must accept it. Without a schema, the payload is any JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Map<String, Value>>,
 }
@@ -105,7 +105,7 @@ pub struct SubscriptionInfo {
 #[serde(deny_unknown_fields)]
 pub struct SubscriptionRequest {
     pub hook: HookName,
-    /// It has one parameter, which is given what the hook carries: a `string` as JSON text, any other type as it is.
+    /// It has one parameter, which receives the payload: a `string` as JSON text, any other type as a value.
     pub function: FunctionRef,
     /// Lower numbers are called first; 100 where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,10 +141,10 @@ pub struct SubscriptionQuery {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FireRequest {
-    /// What it carries: at most 262,144 bytes.
+    /// The payload: at most 262,144 bytes.
     #[serde(default)]
     pub payload: Value,
-    /// Only see what would be done: conditions are evaluated, and nobody is called.
+    /// Only show what would happen: conditions are evaluated, but no function is called.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -160,7 +160,7 @@ pub struct FireReport {
     pub trace: HookTraceInfo,
 }
 
-/// What was done when a hook was fired. Without values, which may be secret.
+/// The trace of a firing. Without values, which may be secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HookTraceInfo {
     /// A ULID.
@@ -212,7 +212,7 @@ pub struct HookTraceQuery {
     #[serde(default)]
     #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub correlation: Option<String>,
-    /// The newest so many, at most 1,000; 0 for 100.
+    /// Maximum number of entries, newest first: at most 1,000; 0 for 100.
     #[serde(default)]
     #[schemars(range(max = 1000))]
     pub limit: u32,

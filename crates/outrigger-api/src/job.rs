@@ -1,4 +1,4 @@
-//! Jobs: calls that outlive whoever asked for them, and schedules, which make them.
+//! Jobs: durable background calls, and schedules, which create them.
 
 use outrigger_contract::{Code, FunctionRef, PluginName};
 use schemars::JsonSchema;

@@ -26,7 +26,7 @@ pub struct MetricsReport {
     pub process: ProcessMetrics,
     #[serde(default)]
     pub store: StoreMetrics,
-    /// How often a plugin was not told of an event or the end of a call, since the start, because too many waited for it.
+    /// Events and ends of calls dropped for the plugin since the server started, because its queue was full.
     #[serde(default)]
     pub dropped_firings: u64,
     /// Runs since the start that were merged into another run, as a count.
@@ -53,7 +53,7 @@ pub struct KeptRecords {
     pub dropped: u64,
 }
 
-/// What was counted of one plugin in the memory of the server, since that started or the plugin was installed.
+/// Metrics of one plugin in the memory of the server, since the server started or the plugin was installed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginMetrics {
     pub plugin: PluginName,
@@ -99,7 +99,7 @@ pub struct MemoryMetrics {
     pub refusals: u64,
 }
 
-/// What the operating system says of the process that answers. What it does not say is left out; only Linux says it.
+/// What the operating system reports about the server's process. Unknown values are left out; only Linux reports them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessMetrics {
     /// Memory of the process that is in RAM, in bytes.
@@ -146,12 +146,12 @@ pub struct FunctionMetrics {
     pub sum_us: u64,
 }
 
-/// Something that is counted of each function: one row of what monitoring is told, whichever way it asks.
+/// A metric of each function.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter {
     /// Monitoring calls it `outrigger_function_NAME_total`.
     pub name: &'static str,
-    /// What it counts.
+    /// Its description.
     pub about: &'static str,
     /// Where it is found.
     pub value: fn(&FunctionStatistics) -> u64,
@@ -164,24 +164,24 @@ const fn counter(name: &'static str, about: &'static str, value: fn(&FunctionSta
 /// All that is counted of each function.
 pub const COUNTERS: [Counter; 11] = [
     counter("calls", "Calls that arrived, whatever came of them.", |counted| counted.calls),
-    counter("failures", "Calls that ended in an error that is none of the others.", |counted| counted.failures),
+    counter("failures", "Calls that ended in any other error.", |counted| counted.failures),
     counter("refused", "Calls refused for their input, their caller or the plugin's state.", |counted| counted.refused),
     counter("rate_limited", "Calls refused by a rate limit.", |counted| counted.rate_limited),
     counter("limited", "Calls ended by a limit.", |counted| counted.limited),
     counter("cancelled", "Calls cancelled by their caller.", |counted| counted.cancelled),
     counter("cache_hits", "Calls answered from the cache.", |counted| counted.cache_hits),
     counter("cache_misses", "Calls looked up in the cache and not found.", |counted| counted.cache_misses),
-    counter("retries", "Tries beyond the first.", |counted| counted.retries),
+    counter("retries", "Retries.", |counted| counted.retries),
     counter("violations", "Things reached for without a grant.", |counted| counted.violations),
-    counter("dropped_log_lines", "Log lines beyond the limit.", |counted| counted.dropped_log_lines),
+    counter("dropped_log_lines", "Log lines dropped above the limit.", |counted| counted.dropped_log_lines),
 ];
 
-/// Something that is told of each plugin, or of the process: one row of what monitoring is told, whichever way it asks.
+/// A metric of each plugin, or of the process.
 #[derive(Debug)]
 pub struct Measure<T> {
     /// What monitoring calls it.
     pub name: &'static str,
-    /// What it says.
+    /// Its description.
     pub about: &'static str,
     pub kind: MeasureKind,
     /// As OTLP has it.
@@ -198,7 +198,7 @@ pub enum MeasureKind {
     Gauge,
 }
 
-/// All that is told of each plugin.
+/// All metrics of each plugin.
 pub const PLUGIN_MEASURES: [Measure<PluginMetrics>; 10] = [
     Measure {
         name: "outrigger_plugin_loads_total",
@@ -304,7 +304,7 @@ pub const MEMORY_MEASURES: [Measure<MemoryMetrics>; 4] = [
     },
 ];
 
-/// All that is told of the process, under the names that Prometheus has for it.
+/// All metrics of the process, with the names that Prometheus uses.
 pub const PROCESS_MEASURES: [Measure<ProcessMetrics>; 4] = [
     Measure {
         name: "process_resident_memory_bytes",
@@ -359,12 +359,12 @@ fn whole(number: u64) -> f64 {
     number as f64
 }
 
-/// What monitoring calls the number of plugins by state, and what it is told of it.
+/// Name and description of the metric for plugins by state.
 pub const PLUGINS: (&str, &str) = ("outrigger_plugins", "Installed plugins by state.");
-/// What monitoring calls the number of firings that were dropped, and what it is told of it.
+/// Name and description of the metric for dropped firings.
 pub const DROPPED_FIRINGS: (&str, &str) = (
     "outrigger_hook_firings_dropped_total",
-    "Events and ends of calls that a plugin was not told of: too many waited.",
+    "Events and ends of calls dropped for a plugin because its queue was full.",
 );
 /// Name and help of the metrics of runs and refusals that were merged into another record.
 pub const COUNTED_RUNS: (&str, &str) =
@@ -376,7 +376,7 @@ pub const KEPT_RECORDS: (&str, &str) = ("outrigger_records_kept", "Records kept,
 pub const KEPT_BYTES: (&str, &str) = ("outrigger_records_kept_bytes", "Size of the records kept, by kind and owner.");
 pub const DROPPED_RECORDS: (&str, &str) =
     ("outrigger_records_dropped_total", "Records dropped because a retention limit was exceeded, by kind and owner.");
-/// What monitoring calls the time of calls, and what it is told of it.
+/// Name and description of the metric for the duration of calls.
 pub const DURATION: (&str, &str) =
     ("outrigger_function_duration_seconds", "How long calls took, from arrival to answer.");
 

@@ -46,7 +46,7 @@ pub trait Platform:
     /// Refuses a caller that lacks a right on a name; without a name, a caller that lacks the right entirely. A face
     /// calls this before it reads a request body. The operation itself checks its rights again.
     fn admit(&self, right: &str, name: Option<&str>) -> ApiResult<()>;
-    /// Looks whether everything is in order.
+    /// Checks the installation.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
     /// The state of the whole in numbers, for monitoring.
     async fn metrics(&self) -> ApiResult<MetricsReport>;
@@ -63,16 +63,16 @@ pub trait Door: Debug + Send + Sync {
     fn local(&self, visit: Visit) -> Arc<dyn Platform>;
     /// Whether requests can be served now; says why not.
     async fn ready(&self) -> ApiResult<()>;
-    /// Who keeps traces of requests; none where nobody does.
+    /// The tracer of requests, if traces are kept.
     fn tracer(&self) -> Option<Arc<dyn RequestTracer>> {
         None
     }
-    /// Notes durably that a request is begun which is to be done once, unless there is one in its place already. `place` and
-    /// `body` are hashes: of who sent it, where to and under which key, and of what it says. `owner` is the id of the
-    /// caller's key, or `local`: each has a fair share of the kept records.
+    /// Records durably that a request with an idempotency key begins, unless there is a record for it already. `place`
+    /// and `body` are hashes: of sender, address and key, and of the content. `owner` is the id of the caller's key, or
+    /// `local`: each has a fair share of the kept records.
     async fn request_begin(&self, place: [u8; 32], body: [u8; 32], owner: &str) -> ApiResult<Begun>;
-    /// Notes durably that it has ended, with what is to be answered when it is sent again; without that where its owner has used
-    /// up what is kept for them.
+    /// Records durably that the request has ended, with the response to replay. If the owner's quota of stored
+    /// responses is used up, the response is not stored.
     async fn request_end(&self, place: [u8; 32], owner: &str, answer: Option<Vec<u8>>) -> ApiResult<()>;
     /// Forgets it: when it is sent again, it is done again.
     async fn request_forget(&self, place: [u8; 32]) -> ApiResult<()>;
@@ -87,21 +87,21 @@ pub enum Begun {
     Unfinished,
     /// It has ended.
     Ended {
-        /// The hash of what it said.
+        /// The hash of the content.
         body: [u8; 32],
-        /// What was answered, where that was kept.
+        /// The response, if it was stored.
         answer: Option<Vec<u8>>,
     },
 }
 
-/// What is known of a request before it is looked at.
+/// What is known of a request before it is processed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Visit {
     /// Where it comes from; none for the socket in the data directory.
     pub from: Option<IpAddr>,
     /// Under which all that is done for it is written down.
     pub correlation: Ulid,
-    /// Where it stands in a trace; none where nobody keeps traces.
+    /// Its trace context; none if traces are not kept.
     pub trace: Option<TraceContext>,
 }
 
@@ -137,16 +137,16 @@ pub trait Plugins: Send + Sync {
     async fn plugin_enable(&self, name: &PluginName) -> ApiResult<()>;
     /// Stops a plugin taking calls.
     async fn plugin_disable(&self, name: &PluginName) -> ApiResult<StopReport>;
-    /// Loads a plugin anew.
+    /// Reloads a plugin.
     async fn plugin_reload(&self, name: &PluginName) -> ApiResult<()>;
-    /// Makes a plugin ready ahead of its first call. Answers how many instances wait.
+    /// Loads a plugin before its first call. Returns the number of idle instances.
     async fn plugin_warm(&self, name: &PluginName) -> ApiResult<usize>;
     /// How well a plugin is: asks it, and says what the monitor makes of it.
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo>;
-    /// What the signature of a plugin is worth now: its files are read anew, and held against those that were installed.
+    /// The current state of a plugin's signature: reads its files again and compares them with the installed ones.
     async fn plugin_signature(&self, name: &PluginName) -> ApiResult<PluginSignature>;
-    /// Goes back to what was there before a plugin's last update: the revision, its configuration and its state. Refused
-    /// where the package would not be installed now, by its signature or because its files were changed on the disk.
+    /// Rolls a plugin back to the state before its last update: revision, configuration and state. Refused if the
+    /// package would not be installed now, because of its signature or because its files were changed on the disk.
     async fn plugin_rollback(&self, name: &PluginName, request: RollbackRequest) -> ApiResult<RollbackReport>;
     /// What the monitor makes of each plugin, by name. None is asked for it.
     async fn plugin_health_list(&self) -> ApiResult<Vec<PluginHealth>>;
@@ -179,8 +179,8 @@ pub trait Configurations: Send + Sync {
         values: serde_json::Map<String, serde_json::Value>,
         expected: u64,
     ) -> ApiResult<u64>;
-    /// Changes single values, all of them or none, and leaves the others as they are. `expected` is the revision that was
-    /// read; without it the change is made to what is there now.
+    /// Changes single values, all of them or none, and leaves the others unchanged. `expected` is the revision that was
+    /// read; without it, the current revision is changed.
     async fn configuration_change(
         &self,
         name: &PluginName,
@@ -192,16 +192,16 @@ pub trait Configurations: Send + Sync {
     /// The keys in which two revisions differ. Revision 0 is the time before anything was set; without `to` it is the
     /// present one.
     async fn configuration_diff(&self, name: &PluginName, from: u64, to: Option<u64>) -> ApiResult<ConfigurationDiff>;
-    /// Takes up the values of an earlier revision again, secrets too. Answers with the new revision.
+    /// Restores the values of an earlier revision, including secrets. Returns the new revision.
     async fn configuration_rollback(&self, name: &PluginName, revision: u64) -> ApiResult<u64>;
-    /// Makes a new key for secrets, and encrypts all of them anew with it.
+    /// Creates a new key for secrets, and encrypts all of them again with it.
     async fn secrets_rotate(&self) -> ApiResult<SecretsRotation>;
 }
 
 /// Keys and roles.
 #[async_trait]
 pub trait Access: Send + Sync {
-    /// Who is asking.
+    /// The identity of the caller.
     async fn identity(&self) -> ApiResult<Identity>;
     /// All keys, by name.
     async fn key_list(&self) -> ApiResult<Vec<KeyInfo>>;
@@ -239,7 +239,7 @@ pub trait Hooks: Send + Sync {
     async fn hook_fetch(&self, name: &HookName) -> ApiResult<HookInfo>;
     /// Adds a hook.
     async fn hook_create(&self, request: HookRequest) -> ApiResult<HookInfo>;
-    /// Removes a hook that was added, and to which nobody is subscribed.
+    /// Removes a hook that was added over the API and has no subscribers.
     async fn hook_delete(&self, name: &HookName) -> ApiResult<()>;
     /// Subscriptions that match, in the order in which they are called.
     async fn subscription_list(&self, query: &SubscriptionQuery) -> ApiResult<Vec<SubscriptionInfo>>;
@@ -251,18 +251,18 @@ pub trait Hooks: Send + Sync {
     async fn subscription_switch(&self, id: &str, enabled: bool) -> ApiResult<SubscriptionInfo>;
     /// Fires a hook that is not built in, and waits for its subscribers; or sees what would be done.
     async fn hook_fire(&self, name: &HookName, request: FireRequest) -> ApiResult<FireReport>;
-    /// What was done when hooks were fired, the newest first. The latest 200 of each hook are kept.
+    /// Traces of firings, newest first. The latest 200 of each hook are kept.
     async fn hook_traces(&self, query: &HookTraceQuery) -> ApiResult<Vec<HookTraceInfo>>;
 }
 
 /// Copies of all that is there.
 #[async_trait]
 pub trait Backups: Send + Sync {
-    /// Makes a backup of the whole, as it is at one moment, while it goes on being used.
+    /// Creates a backup of the whole data directory at one moment, while it stays in use.
     async fn backup_create(&self, request: BackupRequest) -> ApiResult<BackupReport>;
 }
 
-/// Calls that outlive whoever asked for them, and schedules, which make them. A server does them.
+/// Jobs: durable background calls, and schedules, which create them. A server runs them.
 #[async_trait]
 pub trait Jobs: Send + Sync {
     /// Puts a job into the queue.
@@ -301,7 +301,7 @@ pub trait Events: Send + Sync {
     async fn event_follow(&self, query: &FollowQuery) -> ApiResult<EventStream>;
 }
 
-/// Webhooks: addresses outside that are told of events. A server tells them.
+/// Webhooks: HTTP endpoints notified of events. A server notifies them.
 #[async_trait]
 pub trait Webhooks: Send + Sync {
     /// All webhooks, by name.
@@ -310,7 +310,7 @@ pub trait Webhooks: Send + Sync {
     async fn webhook_fetch(&self, name: &WebhookName) -> ApiResult<WebhookInfo>;
     /// Adds a webhook. The answer is the only place where its secret is shown.
     async fn webhook_create(&self, request: WebhookRequest) -> ApiResult<NewWebhook>;
-    /// Makes a webhook into what is wanted. `expected` is what was read of it; anything without it.
+    /// Changes a webhook. `expected` is the version that was read; without it, any version is changed.
     async fn webhook_update(
         &self,
         name: &WebhookName,

@@ -50,7 +50,7 @@ pub struct PluginDetails {
     pub offered: Vec<FunctionSummary>,
     /// Exports that cannot be called, with the reason.
     pub refused: Vec<String>,
-    /// What it imports.
+    /// Its imports.
     pub imports: Vec<String>,
     /// Which interfaces of the platform it exports: `lifecycle`, `health`, `migration`.
     pub exports: Vec<String>,
@@ -92,7 +92,7 @@ pub struct PackageReport {
     pub files: u32,
     /// What it asks for, one sentence each: permissions, limits above the defaults, subscriptions to hooks of others.
     pub permissions: Vec<String>,
-    /// What of that goes beyond what the installed version was granted. All of it, where none is installed.
+    /// The part of them that exceeds the grant of the installed version. All of them if none is installed.
     pub widened: Vec<String>,
     /// Its limits above the operator's ceiling, one sentence each. Such a package is not installed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -119,11 +119,11 @@ pub struct PackageReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstallRequest {
     pub source: PackageSource,
-    /// The digest whose permissions the administrator has seen and grants. Without it a package that asks for more than
-    /// its installed version has is refused; with it, whatever is another package, also where that asks for nothing.
+    /// The digest whose permissions the administrator has seen and grants. Without it, a package that asks for more
+    /// than its installed version is refused; with it, any other package is refused, even if it asks for nothing.
     #[serde(default)]
     pub approved: Option<String>,
-    /// Only say what it would do to the configuration and the state.
+    /// Only show the effect on the configuration and the state.
     #[serde(default)]
     pub dry_run: bool,
     /// An older version may take the place of a newer one although it does not say that it can.
@@ -132,8 +132,7 @@ pub struct InstallRequest {
     /// It is to take the place of this plugin, as it stands there; otherwise nothing is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<PluginStanding>,
-    /// Values of the configuration that it begins with; where it takes the place of another version, they go over what
-    /// becomes of what is set.
+    /// Initial configuration values; in an update, they override the migrated values.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub configuration: Map<String, Value>,
 }
@@ -191,7 +190,7 @@ pub struct StopReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AvailableReport {
     pub plugins: Vec<AvailablePlugin>,
-    /// The same name and version in several places: what was left out, for a person to read.
+    /// Packages with the same name and version in several places that are ignored, for people.
     pub duplicates: Vec<String>,
     /// Packages that could not be read, with the reason.
     pub problems: Vec<String>,

@@ -1,4 +1,4 @@
-//! What was done: runs, log lines, statistics.
+//! Records: runs, log lines, statistics.
 
 use outrigger_contract::{Code, FunctionName, FunctionRef, PluginName};
 use schemars::JsonSchema;
@@ -38,7 +38,7 @@ pub struct RecordQuery {
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<OffsetDateTime>,
-    /// The newest so many; 0 for 100. Over HTTP at most 1,000.
+    /// Maximum number of entries, newest first; 0 for 100. Over HTTP at most 1,000.
     #[serde(default)]
     #[schemars(range(max = 1000))]
     pub limit: u32,

@@ -38,7 +38,7 @@ pub struct UsageQuery {
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<OffsetDateTime>,
-    /// The first so many groups; 0 for 1,000.
+    /// Maximum number of groups; 0 for 1,000.
     #[serde(default)]
     #[schemars(range(max = 10_000))]
     pub limit: u32,

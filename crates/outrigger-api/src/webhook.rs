@@ -1,4 +1,4 @@
-//! Webhooks: addresses outside that are told of events, and what is on its way to them.
+//! Webhooks: HTTP endpoints notified of events, and their deliveries.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -64,7 +64,7 @@ pub struct WebhookRequest {
     /// Where it is told, `https://…`.
     #[schemars(length(max = 2000))]
     pub url: String,
-    /// It is told of events whose name one of these covers.
+    /// It receives events whose name matches one of these patterns.
     #[serde(default = "all")]
     #[schemars(length(min = 1, max = 50))]
     pub events: Vec<Pattern>,
@@ -94,7 +94,7 @@ pub struct WebhookChange {
     /// Where it is told, `https://…`.
     #[schemars(length(max = 2000))]
     pub url: String,
-    /// It is told of events whose name one of these covers.
+    /// It receives events whose name matches one of these patterns.
     #[serde(default = "all")]
     #[schemars(length(min = 1, max = 50))]
     pub events: Vec<Pattern>,
@@ -131,7 +131,7 @@ const fn yes() -> bool {
 pub struct WebhookInfo {
     pub name: WebhookName,
     pub url: String,
-    /// It is told of events whose name one of these covers.
+    /// It receives events whose name matches one of these patterns.
     pub events: Vec<Pattern>,
     /// Only of events about such a plugin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -252,7 +252,7 @@ pub struct DeliveryQuery {
     #[serde(default)]
     #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub before: Option<String>,
-    /// The newest so many, at most 1,000; 0 for 100.
+    /// Maximum number of entries, newest first: at most 1,000; 0 for 100.
     #[serde(default)]
     #[schemars(range(max = 1000))]
     pub limit: u32,

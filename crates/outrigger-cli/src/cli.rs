@@ -108,7 +108,7 @@ pub enum Command {
   outrigger runs pricing.quote --since 1h --failed")]
     Runs(RunsArguments),
 
-    /// Sum up what was run: how often, by whom, how long it took
+    /// Usage statistics: number of calls, callers and durations
     ///
     /// Sums are made of the runs that are kept, so what was dropped is in none of them.
     #[command(after_help = "Examples:
@@ -130,7 +130,7 @@ pub enum Command {
     /// Hooks, who is subscribed to them, and what was done when they were fired
     #[command(subcommand)]
     Hook(HookCommand),
-    /// Calls that outlive whoever asked for them
+    /// Durable background calls
     #[command(subcommand, visible_alias = "jobs")]
     Job(JobCommand),
 
@@ -147,7 +147,7 @@ pub enum Command {
   outrigger events --follow --name 'job.*' -o json")]
     Events(EventsArguments),
 
-    /// Addresses outside that are told of events
+    /// HTTP endpoints notified of events
     #[command(subcommand, visible_alias = "webhooks")]
     Webhook(WebhookCommand),
 
@@ -174,7 +174,7 @@ pub enum Command {
     #[command(subcommand, visible_alias = "templates")]
     Template(TemplateCommand),
 
-    /// Look whether everything is in order
+    /// Check the installation
     ///
     /// Checks the data directory, the database, the installed plugins and the search paths, and says what to do about
     /// whatever is not in order. Exits with 9 when a check failed.
@@ -245,7 +245,7 @@ pub struct RunsArguments {
     /// Only runs that failed
     #[arg(long)]
     pub failed: bool,
-    /// The newest so many
+    /// Show at most COUNT, newest first
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
 }

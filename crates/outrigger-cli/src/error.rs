@@ -50,14 +50,14 @@ pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> CliE
     ApiError::new(Code::InvalidUsage, message).with_hint(hint).into()
 }
 
-/// Shows an error on standard error, and answers with the exit code.
+/// Shows an error on standard error, and returns the exit code.
 pub fn report(error: &CliError, output: &Output) -> u8 {
     match error {
         CliError::Api(error) => {
             show(error, output);
             error.code.info().exit
         }
-        // Whoever read the results has seen enough, as `head` does. That is no failure.
+        // The reader of the results closed the pipe, as `head` does. That is no failure.
         CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         CliError::Output(error) => {
             let error = ApiError::new(Code::Io, format!("the results cannot be written: {error}"));
@@ -70,7 +70,7 @@ pub fn report(error: &CliError, output: &Output) -> u8 {
             error.code.info().exit
         }
         CliError::Usage(error) => {
-            // Nobody may be listening, which is no reason to fail differently.
+            // Standard error may be closed, which must not change the exit code.
             let text = error.render().ansi().to_string();
             let text = safe::lines(&text);
             let _ = match error.use_stderr() {

@@ -88,7 +88,7 @@ pub fn document(option: &str, path: &Path) -> Result<Map<String, Json>, CliError
         Some("yaml" | "yml") => ("YAML", outrigger_host::yaml::from_str(&text).ok()),
         Some("toml") => ("TOML", toml::from_str(&text).ok()),
         Some("json") => ("JSON", serde_json::from_str(&text).ok()),
-        _ => return Err(usage(format!("{shown} is of no kind that is known"), "name it .yaml, .toml or .json")),
+        _ => return Err(usage(format!("{shown} has an unknown file type"), "name it .yaml, .toml or .json")),
     };
     match document {
         Some(Json::Object(members)) => Ok(members),

@@ -1,5 +1,5 @@
-//! How results are shown. Data goes to standard output in the format that was asked for; remarks and progress go to
-//! standard error, and only where somebody is looking.
+//! Displays results. Data goes to standard output in the requested format; remarks and progress go to standard error,
+//! and only on a terminal.
 
 pub mod human;
 pub mod log;
@@ -78,7 +78,7 @@ impl Output {
         self.write(&text)
     }
 
-    /// Writes a text with its colours, where there are to be any, and a line's end. Nothing for an empty text.
+    /// Writes a text with its colours, if enabled, and a line break. Writes nothing for an empty text.
     fn write(&self, text: &str) -> CliResult {
         if text.is_empty() {
             return Ok(());
@@ -91,7 +91,7 @@ impl Output {
         Ok(stdout.flush()?)
     }
 
-    /// Writes the text of a plugin as it is. A terminal gets it without what could make the terminal do something.
+    /// Writes the text of a plugin unchanged. For a terminal, control characters are escaped.
     ///
     /// # Errors
     /// Standard output cannot be written.
@@ -116,7 +116,7 @@ impl Output {
 
     /// Shows what a question is about, to be asked next. Unlike a remark it is never left out.
     pub fn ask_about(&self, text: &str) {
-        // Nobody may be listening, which is no reason to stop.
+        // Standard error may be closed, which is no reason to stop.
         let _ = writeln!(anstream::stderr(), "{}", safe::lines(text));
     }
 
@@ -147,7 +147,7 @@ impl Output {
         }
     }
 
-    /// Whether steps of long work are told.
+    /// Whether the steps of long operations are shown.
     #[must_use]
     pub const fn is_quiet(&self) -> bool {
         self.quiet
@@ -178,13 +178,13 @@ pub(crate) fn help_color() -> clap::ColorChoice {
     }
 }
 
-/// Whether there is somebody to ask: questions are shown on standard error and answered on standard input.
+/// Whether the user can be asked: questions are shown on standard error and answered on standard input.
 #[must_use]
 pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// The width of the terminal on standard error, in characters; 100 where there is none.
+/// The width of the terminal on standard error, in characters; 100 if there is none.
 pub(crate) fn width() -> usize {
     comfy_table::Table::new().use_stderr().width().map_or(100, usize::from).clamp(40, 140)
 }
@@ -255,12 +255,12 @@ pub fn bytes(count: u64) -> String {
 #[must_use]
 pub fn moment(at: time::OffsetDateTime) -> String {
     let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
-    // The last moments that can be written have none in UTC.
+    // The latest representable times cannot be converted to UTC.
     let at = at.checked_to_offset(time::UtcOffset::UTC).unwrap_or(at);
     at.format(format).unwrap_or_else(|_| at.to_string())
 }
 
-/// A text cut to what fits on a line of a terminal, behind `used` characters; all of it where there is no terminal.
+/// A text truncated to the width of the terminal, after `used` characters; all of it if there is no terminal.
 #[must_use]
 pub fn shortened(text: String, used: usize) -> String {
     let room = match io::stdout().is_terminal() {

@@ -33,7 +33,7 @@ impl Client {
         self.read(self.request(Method::POST, path)?.json(body)).await
     }
 
-    /// A POST whose doings are to be written down under the caller's own correlation id.
+    /// A POST whose actions are recorded with the caller's own correlation id.
     pub(crate) async fn post_under<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -73,12 +73,12 @@ impl Client {
         }
     }
 
-    /// A POST without a body, whose answer says nothing.
+    /// A POST without a body, whose response has no content.
     pub(crate) async fn act(&self, path: &str) -> ApiResult<()> {
         self.send(self.request(Method::POST, path)?).await.map(drop)
     }
 
-    /// An answer with the ETag that it carries, without its quotes. It is what a change can expect.
+    /// A response with its ETag, without quotes. A later change can expect it.
     pub(crate) async fn get_tagged<T: DeserializeOwned>(&self, path: &str) -> ApiResult<(T, Option<String>)> {
         let response = self.send(self.request(Method::GET, path)?).await?;
         let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
@@ -146,7 +146,7 @@ impl Client {
         serde_json::from_slice(&body).map_err(|error| {
             ApiError::new(
                 Code::Internal,
-                format!("{} answered in a way this version does not know: {error}", self.shown),
+                format!("{} returned a response that this version does not understand: {error}", self.shown),
             )
             .with_hint("use the same version of Outrigger on both sides")
         })
@@ -173,7 +173,7 @@ impl Client {
                 ApiError { retry_after_ms, ..error }
             }
             _ => ApiError::new(Code::Internal, format!("{} answered {status}", self.shown))
-                .with_hint("is this the address of an Outrigger server? a proxy in between may have answered"),
+                .with_hint("check that this is the address of an Outrigger server and not of a proxy"),
         }
     }
 
@@ -201,8 +201,8 @@ pub(crate) fn chain(error: &reqwest::Error) -> String {
     }
 }
 
-/// What to do where both sides are there and do not agree on TLS. What TLS has to say is known by its words alone: its error
-/// is wrapped in others, of which some do not tell what they wrap.
+/// The hint for a failed TLS handshake. TLS errors are recognised by their text alone, because they are wrapped in
+/// other errors, some of which hide them.
 fn advice(address: &str, error: &reqwest::Error, why: &str) -> Option<&'static str> {
     if why.contains("CaUsedAsEndEntity") {
         return Some(

@@ -74,7 +74,7 @@ impl Plugins for Client {
             Some(seen) => {
                 let (present, etag) = self.get_tagged::<PluginDetails>(&plugin(&name, "")).await?;
                 if present.summary.updated_at != seen {
-                    let message = format!("the plugin {name} was changed by someone else meanwhile");
+                    let message = format!("the plugin {name} was changed by someone else in the meantime");
                     return Err(ApiError::new(Code::Conflict, message));
                 }
                 etag

@@ -1,5 +1,5 @@
-//! Which addresses belong to the public internet. A name may resolve to anything, so what is checked is the address that is
-//! really connected to.
+//! Which addresses belong to the public internet. A name can resolve to anything, so the checked address is the one
+//! that is connected to.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

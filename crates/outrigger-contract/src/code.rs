@@ -177,7 +177,7 @@ table! {
         "Something of this name is already there."
         "Choose another name, or remove the one that is there."
     Conflict "conflict" 409 -32000 CONFLICT
-        "It was changed by someone else meanwhile, or the change does not fit its present state."
+        "It was changed by someone else in the meantime, or the change does not fit its present state."
         "Look at its present state and try again."
     GrantRequired "grant_required" 403 -32001 DENIED
         "The plugin asks for permissions that were not granted to this digest."
@@ -231,13 +231,13 @@ table! {
         "A function that is subscribed to a hook refused it."
         "The message is that function's own; `outrigger hook list` shows who is subscribed."
     HookFailed "hook_failed" 424 -32000 FAILED
-        "A function that is subscribed to a hook failed, and its subscription says `fail-closed`."
+        "A fail-closed subscriber of a hook failed or is unavailable."
         "`outrigger hook trace` shows what each subscriber did; mend the function, or end its subscription."
     Unsupported "unsupported" 501 -32000 USAGE
         "This version of Outrigger cannot do this."
         "The message says what it can do instead."
     InvalidOutput "invalid_output" 502 -32000 FAILED
-        "The plugin answered with a value that does not fit its published type."
+        "The plugin returned a value that does not match its published type."
         "Report it to the plugin's author."
     Io "io" 500 -32603 SYSTEM
         "A file or folder could not be read or written."
@@ -250,9 +250,9 @@ table! {
         "`outrigger doctor` says what is wrong with it; `--data DIR` names another."
     SecretUnreadable "secret_unreadable" 500 -32603 SYSTEM
         "A secret in a plugin's configuration cannot be encrypted or decrypted."
-        "Give back the key it was encrypted with (OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE, OUTRIGGER_SECRET_KEYRING or `secret.key`), or set the secret anew."
+        "Give back the key it was encrypted with (OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE, OUTRIGGER_SECRET_KEYRING or `secret.key`), or set the secret again."
     ShuttingDown "shutting_down" 503 -32000 CONFLICT
-        "Outrigger is stopping and takes no new calls."
+        "Outrigger is stopping and accepts no new calls."
         "Try again once it is up."
     Unreachable "unreachable" 502 -32000 SYSTEM
         "The server cannot be reached."
@@ -264,7 +264,7 @@ table! {
         "There is something at this address, but not for this HTTP method."
         "The header `Allow` names the methods that there are."
     PreconditionFailed "precondition_failed" 412 -32000 CONFLICT
-        "It is no longer what the header `If-Match` says it was."
+        "It was changed since: its ETag does not match the header `If-Match`."
         "Read it again, look at what has changed, and send the request with its new ETag."
     TooLarge "too_large" 413 -32602 USAGE
         "The request is larger than may be sent."
@@ -276,26 +276,26 @@ table! {
         "The file is not a backup, or is not as it was when it was made."
         "Take another copy of it, or an earlier backup; `outrigger backup verify FILE` checks one."
     MigrationFailed "migration_failed" 409 -32000 FAILED
-        "What an older version of the plugin left could not be taken over; nothing was changed, and the old version still runs."
+        "The data of an older version of the plugin could not be migrated; nothing was changed, and the old version still runs."
         "The message names the step. `outrigger plugin install PATH --dry-run` shows what a migration would change."
     InvalidTemplate "invalid_template" 422 -32602 USAGE
         "The template for plugins has a mistake, or cannot be rendered with these values."
         "The message names the file and the line; `outrigger template show rust` is one that works."
     DigestMismatch "digest_mismatch" 400 -32602 USAGE
-        "What was sent is not what its digest says it is."
+        "The content does not match its digest."
         "Send it again; if that does not help, look whether the file or the digest is the wrong one."
     RequestTimeout "request_timeout" 408 -32003 TIMEOUT
         "The body of the request did not arrive in time."
         "Send it again without a pause, over a better connection if need be."
     RequestInterrupted "request_interrupted" 409 -32000 CONFLICT
-        "A request with this idempotency key was begun, and what became of it is not known any more: the server ended meanwhile."
+        "A request with this idempotency key was started, but its outcome is unknown because the server stopped."
         "Look whether it was done; if it was not, send the request with a new key."
     DependencyMissing "dependency_missing" 409 -32000 CONFLICT
         "A plugin that this one needs is not installed, or not in a version that will do."
         "Install it first; `outrigger plugin list --available` shows what could be."
     SignatureInvalid "signature_invalid" 422 -32602 USAGE
-        "The package is signed, and is not what was signed: it was changed since, or its signature is damaged or of a key that was revoked."
-        "Do not use it; get the package again from whoever made it. The message says what is wrong with it."
+        "The package does not match its signature: it was changed, or its signature is damaged or from a revoked key."
+        "Do not use it; get the package again from its publisher. The message gives the reason."
     SignatureRequired "signature_required" 403 -32001 DENIED
         "The package has no signature of a key that is trusted here, and needs one."
         "`trust.toml` in the data directory says which keys are trusted; who administers the machine can add one, or except the plugin."

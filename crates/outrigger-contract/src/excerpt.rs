@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// The longest text of a plugin that is passed on, in bytes.
+/// Maximum size of a plugin's text that is passed on, in bytes.
 pub const LONGEST: usize = 1 << 10;
 
 /// Truncates a text to the maximum length, with `…` for the rest.
@@ -32,11 +32,11 @@ pub fn excerpt_of(text: &str) -> String {
     }
 }
 
-/// What a value says of itself, cut: no more is written out than is kept.
+/// The display text of a value, truncated. No more than the kept part is formatted.
 #[must_use]
 pub fn excerpt_of_display(value: impl fmt::Display, longest: usize) -> String {
     let mut kept = Kept { text: String::new(), longest };
-    // The only fault is that it was enough.
+    // The only error is that the limit was reached.
     match fmt::write(&mut kept, format_args!("{value}")) {
         Ok(()) => kept.text,
         Err(fmt::Error) => kept.text + "…",

@@ -1,9 +1,10 @@
 //! The contract between Outrigger and its plugins: names, the manifest, permissions, the type graph and the
 //! renderings of it. Everything here is a pure function of its input; this crate does no IO.
 //!
-//! Read in this order: [`name`] and [`digest`] (what things are called), [`manifest`] (what a plugin says of
-//! itself), [`permission`], [`limit`] and [`grant`] (what it asks for), [`hook`] (where it takes part), [`types`] (what its functions take and give), [`trace`] (where a call stands in a trace), [`text`] (how texts of strangers are shown), [`near`] (which name was meant), [`code`] (how all of
-//! it fails).
+//! Read in this order: [`name`] and [`digest`] (names of things), [`manifest`] (what a plugin declares),
+//! [`permission`], [`limit`] and [`grant`] (what it asks for), [`hook`] (its hooks and subscriptions), [`types`]
+//! (parameters and results of its functions), [`trace`] (a call's place in a trace), [`text`] (display of untrusted
+//! text), [`near`] (similar names), [`code`] (error codes).
 
 pub mod address;
 pub mod code;

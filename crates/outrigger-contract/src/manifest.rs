@@ -47,7 +47,7 @@ use reader::{Item, Problems};
 /// The name of the manifest's file, at the root of a package.
 pub const FILE_NAME: &str = "plugin.toml";
 
-/// The longest requirement on a version that is read, in bytes.
+/// Maximum length of a version requirement, in bytes.
 pub const LONGEST_REQUIREMENT: usize = 256;
 
 /// What a plugin says of itself. Every value is checked; see [`Manifest::parse`].

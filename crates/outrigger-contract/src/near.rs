@@ -1,10 +1,10 @@
-//! The name that was probably meant where one is not known. Comparing two names takes the product of their lengths, and strangers
-//! choose both sides, so only so much is compared.
+//! Suggests a similar name for an unknown one. The cost of comparing two names is the product of their lengths, and
+//! both can be untrusted, so the number of comparisons is limited.
 
-/// Pairs of characters that are compared for one name. A pair takes about ten nanoseconds.
+/// Maximum number of character pairs that are compared for one name. A pair takes about ten nanoseconds.
 const MOST_WORK: usize = 200_000;
 
-/// What may still be compared.
+/// The remaining number of comparisons.
 pub(crate) struct Comparisons(usize);
 
 impl Comparisons {
@@ -12,14 +12,14 @@ impl Comparisons {
         Self(MOST_WORK)
     }
 
-    /// How far two names are apart; none where comparing them is more than is left.
+    /// The edit distance of two names; none if comparing them exceeds the remaining work.
     pub(crate) fn distance(&mut self, one: &str, other: &str) -> Option<usize> {
         self.0 = self.0.checked_sub(one.len().saturating_mul(other.len()))?;
         Some(strsim::damerau_levenshtein(one, other))
     }
 }
 
-/// The name that was probably meant, if one of them is near enough.
+/// The most similar name, if one is similar enough.
 #[must_use]
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = |candidate: &str| 1 + candidate.len() / 4;
@@ -29,10 +29,10 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     compared.filter(|(distance, candidate)| *distance <= near(candidate)).min().map(|(_, candidate)| candidate)
 }
 
-/// Names that are listed where none is near.
+/// Maximum number of names that are listed if none is similar.
 const LISTED: usize = 30;
 
-/// Names in a message: the first of them, and whether there are more.
+/// The first names for a message, and whether there are more.
 #[must_use]
 pub fn list<T: std::fmt::Display>(known: impl IntoIterator<Item = T>) -> String {
     let mut known = known.into_iter().map(|name| name.to_string());

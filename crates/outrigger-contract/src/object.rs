@@ -1,5 +1,5 @@
-//! Objects and nothing else. What serde derives for a struct is also read from a list of the members' values, in their order, of
-//! which those at the end may be missing. No schema says so, and whoever sends one means something else.
+//! Objects only. The code that serde derives for a struct also accepts a list of the members' values in order, without
+//! some at the end. No schema documents that, and a client that sends such a list made a mistake.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -25,10 +25,10 @@ pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
     Ok(objects.into_iter().map(|Object(read)| read).collect())
 }
 
-/// The same for a list of so many at most: no more of them are read.
+/// Like `list`, for a list with a maximum number of items. No further items are read.
 ///
 /// # Errors
-/// As above, or there are more.
+/// Like `list`, or the list has too many items.
 pub fn list_up_to<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MOST: usize>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {

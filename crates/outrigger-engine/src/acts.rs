@@ -1,5 +1,6 @@
-//! What a key may do that the audit log keeps for ever: so many acts a minute, which are refused beyond. Acts that fail, and
-//! those that are as frequent as calls, are counted there instead. The administrator of the data directory has no quota.
+//! The quota of changes: each successful change of a key stays in the audit log forever, so the number per minute is
+//! limited. Failed changes, and operations as frequent as calls, are aggregated instead. The administrator of the data
+//! directory has no quota.
 
 use std::time::Instant;
 
@@ -11,28 +12,28 @@ use crate::engine::Engine;
 use crate::error::Failure;
 use crate::quota::{Kind, over};
 
-/// Bytes of an entry that go with one act. A longer entry counts as several acts.
+/// Bytes of an audit record that count as one change. A longer record counts as several.
 const UNIT: usize = 4 << 10;
 
 impl Engine {
-    /// Takes room for the entry of an act, before it is done.
+    /// Takes a change from the quota before it is made.
     ///
     /// # Errors
-    /// `rate_limited`: this key did too much within a minute.
+    /// `rate_limited`: this key made too many changes within a minute.
     pub fn act_begin(&self, caller: &Caller, units: u64) -> Result<(), Failure> {
         let Some(key) = caller.key() else { return Ok(()) };
         let taken = self.writes_of(key).take(Kind::Act, units, Instant::now());
         taken.map_err(|wait| over(format!("the {caller} made too many changes within a minute"), wait))
     }
 
-    /// What was taken for an act is not needed: it failed, and that is counted.
+    /// Returns the quota of a change that failed. Failed changes are aggregated.
     pub fn act_failed(&self, caller: &Caller) {
         if let Some(key) = caller.key() {
             self.writes_of(key).act_left_nothing();
         }
     }
 
-    /// An act was done: where its entry is long, that takes more, for which the next acts wait.
+    /// Takes the rest of the quota for a long audit record. Later changes wait for it.
     pub fn act_done(&self, caller: &Caller, entry: &AuditEntry) {
         let length = |value: Option<&Value>| value.map_or(0, |value| value.to_string().len());
         let more = (length(entry.before.as_ref()) + length(entry.after.as_ref())) / UNIT;
@@ -41,11 +42,11 @@ impl Engine {
         }
     }
 
-    /// Adds an act that is as frequent as calls to the audit log, and waits until it is written: an entry of its own, or
-    /// counted with others where this key has many.
+    /// Adds an operation that is as frequent as calls to the audit log, and waits until it is written: as a record of
+    /// its own, or aggregated above the key's rate.
     ///
     /// # Errors
-    /// The store failed; the entry is not there.
+    /// The store failed; the record is not written.
     pub async fn audit_as_call(&self, caller: &Caller, entry: AuditEntry) -> Result<(), Failure> {
         let alone = caller.key().is_none_or(|key| self.writes_of(key).is_audited_alone(Instant::now()));
         match alone {
@@ -55,8 +56,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Adds an act that failed to the audit log. The first of a minute have entries of their own, those that follow are counted.
-    /// Waits until it is written, where that is possible now, so that the log has things in their order.
+    /// Adds a failed change to the audit log. The first ones of a minute have records of their own, further ones are
+    /// aggregated. Waits until the record is written, if that is possible now, to keep the order of the log.
     pub async fn audit_failed(&self, entry: AuditEntry) {
         self.inner.recorder.failed(entry);
         if self.inner.store.write_fault().is_none() {

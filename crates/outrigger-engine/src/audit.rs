@@ -37,7 +37,7 @@ pub struct AuditEntry {
     pub key: Option<String>,
     /// The right that it took, such as `plugin_create`.
     pub action: String,
-    /// What it was done to, such as `pricing` or `pricing.quote`.
+    /// The resource, such as `pricing` or `pricing.quote`.
     pub resource: String,
     /// Whether it was allowed.
     pub allowed: bool,
@@ -45,16 +45,16 @@ pub struct AuditEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
     pub stage: Stage,
-    /// The code of the failure, where it was allowed and failed, or was beyond a quota.
+    /// The error code, if the action was allowed and failed, or exceeded a quota.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
     /// The revision of the plugin it concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
-    /// What was there before, secrets redacted.
+    /// The value before, secrets redacted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// What is there now, secrets redacted.
+    /// The value after, secrets redacted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
     pub correlation: CorrelationId,
@@ -79,7 +79,7 @@ pub enum Stage {
     Intent,
     /// When it had ended.
     Done,
-    /// Several calls, refusals or acts that failed, written down together.
+    /// Several aggregated calls, refusals or failed changes.
     Group,
 }
 
@@ -166,7 +166,7 @@ pub struct AuditRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptRecord {
     pub record: AuditRecord,
-    /// What is kept beside the record and says something else than it.
+    /// A stored column that differs from the record.
     pub differs: Option<&'static str>,
 }
 
@@ -229,10 +229,10 @@ pub fn verify(head: Head, record: &AuditRecord) -> Result<Head, BrokenChain> {
     }
 }
 
-/// The same of a record as it is kept, with what stands beside it.
+/// Like [`verify`], for a stored record with its columns.
 ///
 /// # Errors
-/// It does not, or what stands beside it says something else.
+/// The hash is wrong, or a column differs from the record.
 pub fn verify_kept(head: Head, kept: &KeptRecord) -> Result<Head, BrokenChain> {
     let after = verify(head, &kept.record)?;
     match kept.differs {

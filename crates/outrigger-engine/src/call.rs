@@ -168,11 +168,11 @@ pub struct CallOptions {
     pub profile: bool,
     /// The trace that the caller goes on with, or that it decided not to keep. Boxed: few calls have one.
     pub trace: Option<Box<TraceContext>>,
-    /// The call on whose behalf it is made, where that is recorded in detail. This one then is too.
+    /// The call that caused this one, if it is recorded in detail. This one is then recorded in detail too.
     pub within: Option<Arc<Recording>>,
-    /// Where it tells how far it is; not told of are the calls that it makes itself.
+    /// Where the call reports its progress. Calls that it makes itself do not report there.
     pub progress: Option<Reporter>,
-    /// Counts the hooks that are fired for the call on whose behalf it is made, over all its tries.
+    /// Counts the hooks fired for the causing call, over all its attempts.
     pub firings: Option<Arc<AtomicU32>>,
 }
 
@@ -289,8 +289,8 @@ impl Engine {
         outcome
     }
 
-    /// Looks whether a call would be let in, and calls nothing: the function is there, the caller may, the arguments fit.
-    /// Answers whether it does no harm to call it once more.
+    /// Checks that a call would be admitted, without calling anything: the function exists, the caller is allowed to
+    /// call it, the arguments are valid. Returns whether a retry is harmless.
     pub(crate) async fn check(&self, call: Call) -> Result<bool, Failure> {
         authorize::name(&call.caller, &call.function)?;
         let (target, _) = resolve::function(self, &call.caller, &call.function).await?;
@@ -413,7 +413,7 @@ impl Execution<'_> {
         }
     }
 
-    /// The innermost stage: runs the function once and checks what it gave.
+    /// The innermost stage: runs the function once and checks its result.
     async fn run_once(
         &self,
         arguments: &[Value],
@@ -443,7 +443,7 @@ impl Execution<'_> {
         if !fits {
             return Err(Failure::new(
                 Code::InvalidOutput,
-                format!("`{name}` answered with a value that is not of its type"),
+                format!("`{name}` returned a value that does not match its type"),
             ));
         }
         Ok(Arc::new(value))

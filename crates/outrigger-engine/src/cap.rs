@@ -1,6 +1,6 @@
-//! How much of a kind may be there at once: jobs that have not ended, schedules, webhooks, hooks, subscriptions, templates. One
-//! key may have a quarter of it, so that no key leaves the others without room; the administrator of the data directory may
-//! have all of it.
+//! Caps on records that are never pruned: unfinished jobs, schedules, webhooks, hooks, subscriptions and templates. One
+//! key can use a quarter of a cap, so it leaves room for the others. The administrator of the data directory can use
+//! all of it.
 
 use outrigger_contract::Code;
 use outrigger_contract::units::ByteSize;
@@ -9,32 +9,32 @@ use serde::Serialize;
 use crate::error::Failure;
 use crate::store::Amount;
 
-/// A bound on what may be there at once.
+/// A cap on records of one kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Cap {
-    /// What it is called in messages.
+    /// The name of the kind in messages.
     what: &'static str,
     most: Amount,
     code: Code,
     hint: &'static str,
 }
 
-const REMOVE: &str = "remove one that is not needed any more";
+const REMOVE: &str = "remove one that is no longer needed";
 
-/// Jobs that have not ended, with their arguments.
+/// Unfinished jobs, with their arguments.
 pub(crate) const JOBS: Cap = Cap {
     what: "waiting jobs",
     most: Amount { records: 10_000, bytes: 128 << 20 },
     code: Code::Busy,
-    hint: "try again when some have ended; `outrigger job list --state queued` shows what waits",
+    hint: "try again when some have ended; `outrigger job list --state queued` shows the waiting jobs",
 };
-/// Schedules, with the arguments of their jobs: all are read with every look at the jobs.
+/// Schedules, with the arguments of their jobs. All of them are read whenever due jobs are looked up.
 pub(crate) const SCHEDULES: Cap = Cap::of("schedules", Amount { records: 1_000, bytes: 16 << 20 });
-/// Webhooks: each is gone through for every event. The size of one is bounded where it is checked.
+/// Webhooks: each is checked for every event. The size of one is limited by its validation.
 pub(crate) const WEBHOOKS: Cap = Cap::of("webhooks", Amount { records: 500, bytes: u64::MAX });
-/// Hooks that were added over the API.
+/// Hooks added over the API.
 pub(crate) const HOOKS: Cap = Cap::of("hooks", Amount { records: 1_000, bytes: 32 << 20 });
-/// Subscriptions that were added over the API.
+/// Subscriptions added over the API.
 pub(crate) const SUBSCRIPTIONS: Cap = Cap::of("subscriptions", Amount { records: 4_000, bytes: 32 << 20 });
 /// Templates, with their files.
 pub const TEMPLATES: Cap = Cap::of("templates", Amount { records: 500, bytes: 128 << 20 });
@@ -44,11 +44,11 @@ impl Cap {
         Self { what, most, code: Code::Conflict, hint: REMOVE }
     }
 
-    /// Looks whether there is room for one more of so many bytes besides the others, which each have the key that made them and
-    /// their size.
+    /// Checks that one more record of this size fits. `others` are the existing records, each with the key that made it
+    /// and its size.
     ///
     /// # Errors
-    /// There are too many, or they would be too large: of the key, where a key makes it, or of all.
+    /// There are too many records, or they would be too large: for the key, if a key makes it, or in total.
     pub fn check<'a>(
         &self,
         key: Option<&str>,
@@ -65,10 +65,10 @@ impl Cap {
         self.check_sums(key.map(|_| own), all, bytes)
     }
 
-    /// The same where the sums are known.
+    /// Like [`Self::check`], with known sums.
     ///
     /// # Errors
-    /// As above.
+    /// Like [`Self::check`].
     pub fn check_sums(&self, own: Option<Amount>, all: Amount, bytes: u64) -> Result<(), Failure> {
         let Self { what, most, code, hint } = *self;
         let quarter = Amount { records: most.records / 4, bytes: most.bytes / 4 };
@@ -89,13 +89,13 @@ impl Cap {
     }
 }
 
-/// The name of the key that made something, by what is kept of its maker for people to read; none where it was no key.
+/// The key that made a record, from the stored name of its creator; none if it was not a key.
 #[must_use]
 pub fn key_of(created_by: &str) -> Option<&str> {
     created_by.strip_prefix("key ")
 }
 
-/// The bytes that something takes as it is kept.
+/// The stored size of a record in bytes.
 pub(crate) fn size_of(kept: &impl Serialize) -> u64 {
     serde_json::to_string(kept).map_or(0, |text| text.len() as u64)
 }

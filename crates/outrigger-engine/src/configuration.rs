@@ -1,5 +1,5 @@
-//! What a plugin is configured with, from the weakest word to the strongest: the defaults of its manifest, what is stored,
-//! then whatever overrides that where the host runs. Validated as a whole, without ever quoting a secret.
+//! A plugin's configuration, in order of precedence: the defaults of its manifest, the stored values, then the
+//! overrides on the host. Validated as a whole, without ever quoting a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
@@ -53,7 +53,7 @@ impl Debug for Layer {
     }
 }
 
-/// Values that somebody gives together with a package. They may be secrets, so they are not shown.
+/// Values that a caller gives together with a package. They may be secrets, so they are not shown.
 #[derive(Clone, Default, PartialEq)]
 pub struct Given(pub Map<String, Value>);
 
@@ -79,12 +79,12 @@ impl Overrides for NoOverrides {
     }
 }
 
-/// A plugin's configuration for somebody to look at. Secrets are hidden.
+/// A plugin's configuration for display. Secrets are hidden.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigurationView {
     /// JSON Schema.
     pub schema: Value,
-    /// What is stored.
+    /// The stored values.
     pub values: Map<String, Value>,
     /// What the plugin gets.
     pub effective: Map<String, Value>,
@@ -138,9 +138,8 @@ pub(crate) fn resolve(
     Ok(values)
 }
 
-/// That a plugin which is to be installed, or to take the place of another version, gets all that it cannot do without. This
-/// is asked before it is brought up, because `outrigger plugin config` knows only what is installed: the values come with
-/// the package.
+/// Checks that a plugin which is to be installed or updated gets all required values. This is checked before it is
+/// loaded, because `outrigger plugin config` works only on installed plugins: the values come with the package.
 pub(crate) fn require(inner: &Inner, manifest: &Manifest, stored: &Map<String, Value>) -> Result<(), Failure> {
     let Manifest { name, configuration: schema, .. } = manifest;
     let Ok(layers) = inner.overrides.layers(name, schema).into_iter().collect::<Result<Vec<Layer>, _>>() else {
@@ -154,12 +153,12 @@ pub(crate) fn require(inner: &Inner, manifest: &Manifest, stored: &Map<String, V
     }
     let keys = missing.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
     let settings = missing.iter().map(|key| format!("--set {key}=…")).collect::<Vec<_>>().join(" ");
-    let message = format!("the configuration of `{name}` lacks what is required: {keys}");
+    let message = format!("the configuration of `{name}` lacks required keys: {keys}");
     Err(Failure::new(Code::InvalidConfiguration, message)
         .with_hint(format!("give it with `outrigger plugin install … {settings}`, or in a file with `--config FILE`")))
 }
 
-/// What is to be stored where values that were given go over those that are there, sealed.
+/// The values to store when given values override present ones, sealed.
 pub(crate) fn lay_over(
     vault: &dyn Vault,
     manifest: &Manifest,
@@ -174,7 +173,7 @@ pub(crate) fn lay_over(
 
 /// The maximum number of reported faults of a configuration.
 const MOST_FAULTS: usize = 50;
-/// Bytes of one that are told. It may quote the value.
+/// Maximum size of a reported fault, in bytes. It can quote the value.
 const LONGEST_FAULT: usize = 300;
 
 fn compiled(manifest: &Manifest) -> Result<CompiledSchema, Failure> {
@@ -194,7 +193,7 @@ pub(crate) enum Whole {
     No,
 }
 
-/// Checks values against the schema. Of what is hidden, only the rule that it breaks is named.
+/// Checks values against the schema. For hidden values, only the violated rule is named.
 pub(crate) fn check<'a>(
     manifest: &Manifest,
     values: &Map<String, Value>,
@@ -238,7 +237,7 @@ pub(crate) fn check<'a>(
     Err(failure.with_hint(format!("`outrigger plugin config {plugin}` shows and sets it")))
 }
 
-/// What is to be stored of the values that somebody sent: secrets sealed, those that were left hidden kept as they are.
+/// The values to store for values that a caller sent: secrets sealed, hidden ones kept unchanged.
 pub(crate) fn seal(
     vault: &dyn Vault,
     manifest: &Manifest,
@@ -280,8 +279,8 @@ pub(crate) fn seal(
     Ok(sealed)
 }
 
-/// What is to be stored of what a plugin made of its configuration: secrets sealed. What was secret before stays so: at its
-/// key, and as a text wherever it has come to stand.
+/// The values to store for a configuration that a plugin migrated: secrets sealed. Values that were secret stay secret:
+/// at their key, and as a text wherever the plugin moved them.
 pub(crate) fn seal_migrated(
     vault: &dyn Vault,
     manifest: &Manifest,
@@ -310,7 +309,7 @@ pub(crate) fn seal_migrated(
     Ok(sealed)
 }
 
-/// Opens what is sealed.
+/// Opens sealed values.
 pub(crate) fn open(
     vault: &dyn Vault,
     plugin: &PluginName,
@@ -331,12 +330,12 @@ pub(crate) fn is_hidden(manifest: &Manifest, key: &str, stored: &Map<String, Val
     is_secret(manifest, key) || stored.get(key).is_some_and(vault::is_sealed)
 }
 
-/// The values with what is secret hidden.
+/// The values with secrets hidden.
 pub(crate) fn hide(manifest: &Manifest, values: &Map<String, Value>) -> Map<String, Value> {
     vault::hide(values, |key| is_secret(manifest, key))
 }
 
-/// For somebody to look at. It does not have to be valid, and nothing in it has to open.
+/// The configuration for display. It need not be valid, and sealed values need not open.
 pub(crate) fn view(
     inner: &Inner,
     manifest: &Manifest,

@@ -1,4 +1,4 @@
-//! The engine itself: what it is made of, and how it starts and stops.
+//! The engine: its parts, and how it starts and stops.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -216,7 +216,7 @@ impl Engine {
         self.inner.recorder.counted()
     }
 
-    /// Adds an entry to the audit log, and goes on before it is written: for what was denied.
+    /// Adds an audit record without waiting until it is written: for refusals.
     pub fn audit_soon(&self, entry: AuditEntry) {
         self.inner.recorder.entry(entry);
     }
@@ -242,7 +242,7 @@ impl Engine {
         &self.inner.runtime
     }
 
-    /// What it was started with.
+    /// The options it was started with.
     #[must_use]
     pub fn options(&self) -> &EngineOptions {
         &self.inner.options
@@ -270,7 +270,7 @@ impl Engine {
         Ok(self.slot(name)?.active.load().as_ref().map(|revision| revision.profile()))
     }
 
-    /// What was counted of each installed plugin, by name, since this process started.
+    /// The counts of each installed plugin, by name, since this process started.
     #[must_use]
     pub fn plugin_counters(&self) -> Vec<PluginCounters> {
         let slots = self.inner.plugins.all();
@@ -283,7 +283,7 @@ impl Engine {
         self.inner.accounts.all()
     }
 
-    /// What a key may still write this minute.
+    /// The write quotas of a key.
     pub(crate) fn writes_of(&self, key: &str) -> Arc<Writes> {
         self.inner.caller_writes.of(key, &self.inner.options.quotas)
     }

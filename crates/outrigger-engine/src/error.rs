@@ -15,7 +15,7 @@ use crate::rendering;
 use crate::runtime::RuntimeFault;
 use crate::store::StoreError;
 
-/// The longest message or hint of a failure, in bytes. What a plugin says in one is cut to less, where it enters.
+/// Maximum size of a failure's message or hint, in bytes. Text from plugins is truncated to less on arrival.
 const LONGEST_MESSAGE: usize = 8 << 10;
 /// The maximum size of an error value, in bytes of JSON.
 const LARGEST_DETAIL: usize = 64 << 10;

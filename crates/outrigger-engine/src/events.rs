@@ -1,9 +1,9 @@
-//! The log of events: what happened, in one order, durable, and bounded. Whatever is told to the subscribers of an event
-//! hook stands in it, and so does every change of a job's state. Calls do not: they are records.
+//! The log of events, in one order, durable, and limited in size. It contains everything that subscribers of event
+//! hooks receive, and every change of a job's state. It does not contain calls: they are records.
 //!
-//! An event gets its id in the transaction that writes it, under the database's lock, and ids only grow: who has read up to
-//! one of them has missed nothing before it. So whoever follows the log reads on from the last one that it has seen, when it
-//! is woken and now and then, and whoever is slow reads later; nothing is held for it in memory.
+//! An event gets its id in the transaction that writes it, under the database's lock, and ids only grow: a reader of
+//! one event has missed nothing before it. A follower of the log continues after the last event that it has seen, when
+//! it is woken and periodically. A slow follower reads later; nothing is kept for it in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,9 +39,9 @@ pub struct NewEvent {
     pub payload: Json,
     /// Of whatever caused it.
     pub correlation: CorrelationId,
-    /// The plugin that it is about, or whose hook it is.
+    /// The plugin that it concerns, or that declares the hook.
     pub plugin: Option<PluginName>,
-    /// The id of the key that fired it, where one did.
+    /// The id of the key that fired it, if a key did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
@@ -67,8 +67,8 @@ impl NewEvent {
 }
 
 impl NewEvent {
-    /// Whose it is: that of the key that fired it, otherwise of the plugin that it is about; by name, and of a job by whose job
-    /// it is as well.
+    /// The owner of the event: the key that fired it, otherwise the plugin that it concerns. The source is the event's
+    /// name, and for jobs also the owner of the job.
     #[must_use]
     pub fn owner(&self) -> Owner {
         let account = match (&self.key, &self.plugin) {
@@ -112,8 +112,9 @@ pub(crate) fn check_payload(name: &HookName, payload: &Json) -> Result<u64, Fail
     if length <= LONGEST_PAYLOAD {
         return Ok(length as u64);
     }
-    let message = format!("`{name}` was to carry {length} bytes, and an event carries at most {LONGEST_PAYLOAD}");
-    Err(Failure::new(Code::InvalidInput, message).with_hint("carry the id of what it is about, and let it be fetched"))
+    let message = format!("the payload of `{name}` is {length} bytes; the limit is {LONGEST_PAYLOAD}");
+    Err(Failure::new(Code::InvalidInput, message)
+        .with_hint("put only an ID into the payload, and let subscribers fetch the rest"))
 }
 
 /// What an engine knows of the log besides what the store holds.
@@ -125,7 +126,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// An event was written: wakes whoever follows the log.
+    /// Wakes the followers of the log after an event was written.
     pub(crate) fn appended(&self, event: &NewEvent) {
         self.written.fetch_add(event.size(), Ordering::Relaxed);
         self.appended.send_replace(());

@@ -14,11 +14,11 @@ use crate::error::Failure;
 /// The maximum number of concurrent tasks.
 const AT_ONCE: usize = 2;
 static PERMITS: Semaphore = Semaphore::const_new(AT_ONCE);
-/// The turn of each owner that has work now. One with much of it waits for itself, and not the others for it.
+/// One permit for each owner that has work now, so that an owner with much work delays only itself.
 static TURNS: LazyLock<Mutex<HashMap<String, Arc<Semaphore>>>> = LazyLock::new(Mutex::default);
 
-/// Does a piece of work beside the async workers, one at a time for each owner: a plugin, or a key. It waits for its turn; once
-/// it has begun, it ends by itself.
+/// Runs a task outside the async workers, one at a time for each owner: a plugin or a key. It waits for its turn. A
+/// task that has started always runs to its end.
 ///
 /// # Errors
 /// It panicked.
@@ -34,7 +34,7 @@ pub async fn off_workers<T: Send + 'static>(
     let turn = turn.acquire_owned().await;
     let permit = PERMITS.acquire().await;
     let done = tokio::task::spawn_blocking(move || {
-        // Held until the work is done, also where nobody waits for it any more.
+        // Held until the task ends, even if its future is dropped.
         let _permits = (permit, turn);
         work()
     });

@@ -1,14 +1,14 @@
-//! Hooks: named points at which functions of plugins take part in what happens. An *action* calls its subscribers one after
-//! another, a *filter* hands a value through them, an *event* tells them in the background: those of one plugin one after
-//! another, those of several side by side.
+//! Hooks: named points at which functions of plugins take part. An *action* calls its subscribers one after another, a
+//! *filter* passes a value through them, an *event* notifies them in the background: those of one plugin one after
+//! another, those of several plugins in parallel.
 //!
-//! [`plan`] decides who is called and in which order, [`Engine::fire`] calls them; each callback is an ordinary call, with
-//! its limits, its record and its entry in the audit log. Outrigger's own hooks are listed in [`spec`]. A subscription is
-//! checked when it is made: that the hook is there, that the function can take what it carries, that the condition compiles.
-//! What a hook carries is said by its [`HookSchema`], where somebody has said it; a firing is held to it.
+//! [`plan`] decides which subscribers are called and in which order, [`Engine::fire`] calls them. Each callback is an
+//! ordinary call with its limits, its run and its audit record. Outrigger's own hooks are listed in [`spec`]. A
+//! subscription is checked when it is made: the hook exists, the function accepts the payload, the condition compiles.
+//! The [`HookSchema`], if there is one, describes the payload; each firing is validated against it.
 //!
-//! A filter refuses by answering with its error value, whatever its policy: the policy says what becomes of a subscriber
-//! that *breaks*, by a trap, its deadline, a limit, or an answer that does not fit.
+//! A filter refuses by returning its error value, regardless of its policy. The policy applies to subscribers that
+//! *fail*: by a trap, a deadline, a limit, or an invalid result.
 
 mod closed;
 mod condition;
@@ -45,7 +45,7 @@ use crate::store::Store;
 use deliver::Lanes;
 use trace::Traces;
 
-/// Events are told to a plugin one after another, in the order in which things happened.
+/// A plugin receives events one after another, in their order.
 const EVENTS_AT_ONCE: usize = 1;
 /// Ends of calls are many and have no order. For each plugin.
 const CALLS_AT_ONCE: usize = 16;
@@ -61,7 +61,7 @@ pub(crate) struct Hooks {
     pub(crate) calls: Lanes,
 }
 
-/// All hooks and subscriptions as they stand. Made anew at each change.
+/// All hooks and subscriptions. Rebuilt at each change.
 #[derive(Debug, Default)]
 struct Table {
     specs: BTreeMap<HookName, Arc<HookSpec>>,

@@ -1,4 +1,4 @@
-//! Jobs: calls that outlive whoever asked for them. A job is written down before anything is done for it, and it is called
+//! Jobs: durable background calls. A job is written down before anything is done for it, and it is called
 //! by the same path as any other call, as the caller that started it.
 //!
 //! [`machine`] says what follows from what, [`runner`] does it, [`schedule`] makes jobs when their time has come.

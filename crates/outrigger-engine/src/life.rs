@@ -50,7 +50,7 @@ pub struct Installation {
     /// Under which all that comes of it is written down.
     pub correlation: CorrelationId,
     pub downgrade: Downgrade,
-    /// What it is configured with from its first moment on; of an update, over what becomes of what is stored.
+    /// The initial configuration; in an update, it overrides the migrated one.
     pub configuration: Given,
 }
 
@@ -162,7 +162,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes a plugin take calls. Answers whether it did not before.
+    /// Enables a plugin. Returns whether it was not enabled before.
     async fn bring_into_service(&self, name: &PluginName) -> Result<bool, Failure> {
         let slot = self.slot(name)?;
         let _changing = slot.changing.lock().await;
@@ -218,10 +218,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Loads the active revision anew: new instances, configuration read again. No call fails for it.
+    /// Reloads the active revision: new instances, configuration read again. No call fails because of it.
     ///
     /// # Errors
-    /// A lifecycle step failed; the instances that were there still take calls.
+    /// A lifecycle step failed; the previous instances still accept calls.
     pub async fn reload(&self, name: &PluginName) -> Result<(), Failure> {
         let slot = self.slot(name)?;
         let _changing = slot.changing.lock().await;
@@ -256,10 +256,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes a plugin with all that is stored of it but its runs and logs. Calls that run finish first.
+    /// Removes a plugin and everything stored for it, except its runs and logs. Running calls finish first.
     ///
     /// # Errors
-    /// Another plugin needs it; the store failed, and it is as it was; or its files could not be removed, and it is gone.
+    /// Another plugin needs it; the store failed, and the plugin is unchanged; or its files could not be deleted, and
+    /// the plugin is removed.
     pub async fn uninstall(&self, name: &PluginName) -> Result<(), Failure> {
         let slot = self.slot(name)?;
         self.check_needed(name, None).await?;
@@ -269,11 +270,11 @@ impl Engine {
         let outcome = drive(standing(&slot), Event::Uninstall, &mut effects).await;
         if let Err((PluginState::Disabled, failure)) = outcome {
             if let Some(active) = active {
-                // The store still has it as active, so it takes calls again.
+                // In the store it is still active, so it accepts calls again.
                 match self.bring_up(&slot, &active.digest).await {
                     Ok(revision) => slot.active.store(Some(revision)),
                     Err(again) => {
-                        tracing::error!(plugin = %name, failure = %again, "it was not removed, and is stopped");
+                        tracing::error!(plugin = %name, failure = %again, "failed to restart the plugin after its removal failed");
                     }
                 }
             }
@@ -288,7 +289,7 @@ impl Engine {
         outcome.map(drop).map_err(|(_, failure)| failure)
     }
 
-    /// Brings a plugin up ahead of its first call, with as many instances as it keeps. Answers how many.
+    /// Loads a plugin before its first call, with as many idle instances as it keeps. Returns their number.
     ///
     /// # Errors
     /// The plugin could not be brought up.

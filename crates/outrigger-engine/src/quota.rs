@@ -1,6 +1,5 @@
-//! What one plugin, or one key, may write into the store a minute: events, log lines, state, answers, entries of the audit log.
-//! Token buckets in memory, one set for each, so that one of them can neither fill the disk nor displace the records of the
-//! others.
+//! Write quotas per minute for each plugin and each key: events, log lines, state, stored responses, audit records.
+//! Token buckets in memory, one set for each owner, so that none can fill the disk or displace the records of others.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +12,7 @@ use parking_lot::Mutex;
 use crate::error::Failure;
 pub(crate) use crate::store::ROW_BYTES;
 
-/// Callers whose buckets are kept at once. Where there are more, those that were quiet for so long are forgotten, whose buckets
-/// are full again.
+/// Maximum number of owners whose buckets are kept. Above it, idle owners are forgotten; their buckets are full again.
 const MOST_CALLERS: usize = 10_000;
 const QUIET: Duration = Duration::from_mins(10);
 
@@ -34,9 +32,9 @@ pub struct Quotas {
     /// Calls that may change something and have entries of their own in the audit log; four times as many at once. The
     /// others are counted there.
     pub audited_calls: u64,
-    /// Acts that succeed, each of which has an entry of its own in the audit log; ten times as many at once.
+    /// Successful changes, each of which has an audit record of its own; bursts can be ten times as large.
     pub acts: u64,
-    /// Bytes of answers that are kept for requests with an idempotency key.
+    /// Bytes of stored responses to requests with an idempotency key.
     pub answer_bytes: u64,
 }
 
@@ -114,7 +112,7 @@ impl Bucket {
         self.level >= self.capacity as f64
     }
 
-    /// Takes an amount that is known only afterwards, also where there is less: the next one waits for it.
+    /// Takes an amount that is known only afterwards, even if less is left: the next one waits for it.
     #[expect(clippy::cast_precision_loss, reason = "amounts are far below 2^52")]
     fn overdraw(&mut self, amount: u64, now: Instant) {
         self.fill(now);
@@ -192,7 +190,7 @@ impl Writes {
         Self { buckets: Mutex::new(buckets), refused: Refused::default() }
     }
 
-    /// Takes room for an event, or answers how long to wait for it.
+    /// Takes an event from the quota, or returns how long to wait.
     pub(crate) fn event(&self, bytes: u64, now: Instant) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock();
         buckets.used = now;
@@ -216,17 +214,17 @@ impl Writes {
         buckets.audited_calls.take(1, now).is_ok()
     }
 
-    /// The entry of an act is so many times as long as most.
+    /// Takes more for a change with a long audit record.
     pub(crate) fn act_was_long(&self, units: u64, now: Instant) {
         self.buckets.lock().acts.overdraw(units, now);
     }
 
-    /// An act left no entry of its own.
+    /// Returns what was taken for a change without an audit record of its own.
     pub(crate) fn act_left_nothing(&self) {
         self.buckets.lock().acts.give_back(1);
     }
 
-    /// Takes room for what is written, or answers how long to wait for it.
+    /// Takes a write from the quota, or returns how long to wait.
     pub(crate) fn take(&self, kind: Kind, bytes: u64, now: Instant) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock();
         buckets.used = now;
@@ -282,7 +280,7 @@ pub(crate) fn exceeded(whose: &str, what: &str, wait: Duration) -> Failure {
     over(format!("{whose} wrote too many {what} within a minute"), wait)
 }
 
-/// The same in other words.
+/// The failure for an exceeded quota, with a message and the time to wait.
 pub(crate) fn over(message: String, wait: Duration) -> Failure {
     let seconds = wait.as_secs() + 1;
     let mut failure = Failure::new(Code::RateLimited, message);

@@ -10,8 +10,8 @@
 //! Queued log lines are limited in bytes, for each plugin and in total. Lines above the limit are dropped and counted,
 //! and the caller is informed.
 //!
-//! Entries of the audit log are not dropped at all while the process lives. What they are of is done, so where they cannot be
-//! written they are tried for as long as it takes; whoever waits for them waits, and in the end whoever adds to them.
+//! Audit records are not dropped while the process lives. Their actions are done, so failed writes are retried without
+//! end; callers that wait for a record wait, and in the end callers that add one.
 
 mod sampling;
 mod tally;
@@ -33,7 +33,7 @@ use tally::Tally;
 use crate::audit::AuditEntry;
 use crate::store::{LogRecord, RecordBatch, RunRecord, StatisticsRow, Store, StoreError};
 
-/// Records that may wait. Past it, whoever adds one waits too.
+/// Maximum number of queued records. Above it, callers that add one wait.
 const ROOM: usize = 50_000;
 /// The limits for queued log lines, in bytes, of one plugin and of all plugins. Lines above them are dropped and
 /// counted.
@@ -44,7 +44,7 @@ const BATCH: usize = 2_000;
 const BATCH_AGE: Duration = Duration::from_millis(50);
 /// How often a batch is tried as a whole; and how often the audit log is when the process is about to end.
 const TRIES: u32 = 5;
-/// Between the first two tries, and so much more before each further one.
+/// The pause after the first attempt, and the increase of each further one.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The queue limit for runs and rows of statistics while the store refuses writes; for log lines, a fifth of it. Newer
@@ -52,10 +52,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const HELD: usize = 5_000;
 /// The interval at which queued records are retried.
 const HELD_PAUSE: Duration = Duration::from_millis(500);
-/// How long whoever wants to read waits for what is still to be written.
+/// How long a reader waits for queued records to be written.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The recorder. Its task ends when it is dropped, after writing what is left.
+/// The recorder. Its task ends when it is dropped, after writing the queued records.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     shared: Arc<Shared>,
@@ -72,7 +72,7 @@ struct Shared {
     urgent: Notify,
     /// There is room again.
     room: Notify,
-    /// The process is about to end: nothing is tried for ever any more.
+    /// The process is about to end: nothing is retried without end any more.
     closing: CancellationToken,
     counts: Counts,
 }
@@ -156,9 +156,9 @@ struct Pending {
     /// Calls that may change something and are counted in a group of the audit log; each with the caller that waits for
     /// the write.
     changes: Vec<(AuditEntry, Option<oneshot::Sender<()>>)>,
-    /// Acts that failed.
+    /// Failed changes.
     failed: Vec<AuditEntry>,
-    /// What is counted for the audit log is written too.
+    /// Whether aggregated audit records are written too.
     settle: bool,
     records: usize,
     /// Told when everything before is written.
@@ -212,8 +212,8 @@ impl Recorder {
         self.add(1, |pending| pending.batch.audit.push(entry));
     }
 
-    /// Adds an act that failed. The first of a minute have entries of their own, the others are counted; as with refusals,
-    /// there can be any number of them.
+    /// Adds a failed change. The first ones of a minute have records of their own, further ones are aggregated, because
+    /// like refusals their number is unlimited.
     pub(crate) fn failed(&self, entry: AuditEntry) {
         if self.is_full() {
             return left_out(&entry);
@@ -221,7 +221,7 @@ impl Recorder {
         self.add(1, |pending| pending.failed.push(entry));
     }
 
-    /// What was counted instead of being written down each by itself.
+    /// The numbers of aggregated records.
     pub(crate) fn counted(&self) -> Counted {
         let Counts { runs, refusals } = &self.shared.counts;
         Counted { runs: runs.load(Ordering::Relaxed), refusals: refusals.load(Ordering::Relaxed) }
@@ -243,12 +243,12 @@ impl Recorder {
         self.add(rows.len(), |pending| pending.batch.statistics.extend(rows));
     }
 
-    /// Waits until everything added so far is written; where the store cannot be written to, for some seconds. Answers whether
+    /// Waits until everything added so far is written; if the store refuses writes, for some seconds. Returns whether
     /// it is.
     pub(crate) async fn flush(&self) -> bool {
         let written = tokio::time::timeout(PATIENCE, self.written()).await.is_ok();
         if !written {
-            tracing::warn!("what was last recorded is not written yet: the store cannot be written to, or is too slow");
+            tracing::warn!("recent records are not written yet: the store refuses writes or is too slow");
         }
         written
     }
@@ -259,7 +259,7 @@ impl Recorder {
         self.flush().await
     }
 
-    /// Writes what is left; what cannot be written after some tries is given up.
+    /// Writes the queued records; those that cannot be written after some attempts are dropped.
     pub(crate) async fn close(&self) {
         self.shared.closing.cancel();
         self.written().await;
@@ -364,10 +364,10 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>, mut sampler: Sampler)
 
 fn left_out(entry: &AuditEntry) {
     let AuditEntry { actor, action, resource, .. } = entry;
-    tracing::warn!(actor, action, resource, "a refusal or a failure is not in the audit log: the store cannot keep up");
+    tracing::warn!(actor, action, resource, "refusal or failure missing from the audit log: the write queue is full");
 }
 
-/// What waits for the store to take writes again.
+/// Records that wait until the store accepts writes again.
 #[derive(Debug, Default)]
 struct Held {
     batch: RecordBatch,
@@ -461,7 +461,7 @@ async fn append(store: &dyn Store, batch: RecordBatch, closing: &CancellationTok
             // There is a run among them that is there already, and that will be no different the next time.
             Err(StoreError::Conflict { .. }) => break,
             Err(error) => {
-                tracing::warn!(%error, attempt, "records could not be written");
+                tracing::warn!(%error, attempt, "failed to write records; retrying");
                 if attempt < TRIES {
                     pause(attempt, closing).await;
                 }
@@ -487,7 +487,7 @@ async fn append_audit(store: &dyn Store, entries: &[AuditEntry], closing: &Cance
         attempt += 1;
         last += u32::from(closing.is_cancelled());
         if last >= TRIES {
-            tracing::error!(%error, entries = entries.len(), "entries of the audit log could not be written and are lost");
+            tracing::error!(%error, entries = entries.len(), "audit records lost: the store refused writes");
             return;
         }
         tracing::error!(%error, attempt, entries = entries.len(), "the audit log cannot be written to; trying on");
@@ -498,7 +498,7 @@ async fn append_audit(store: &dyn Store, entries: &[AuditEntry], closing: &Cance
     }
 }
 
-/// Waits until a store that takes no writes takes them again; without end for one that takes them.
+/// Waits until the store accepts writes again; forever if it accepts them now.
 async fn lifted(store: &dyn Store) {
     if store.write_fault().is_none() {
         return std::future::pending().await;
@@ -535,7 +535,7 @@ fn lost(error: &StoreError, batch: &RecordBatch) {
     let RecordBatch { runs, sums, logs, statistics, audit } = batch;
     let (runs, sums, logs) = (runs.len(), sums.len(), logs.len());
     let (statistics, entries) = (statistics.len(), audit.len());
-    tracing::error!(%error, runs, sums, logs, statistics, entries, "records could not be written and are lost");
+    tracing::error!(%error, runs, sums, logs, statistics, entries, "records lost: the store refused writes");
 }
 
 /// Waits before another try. When the recorder is closed, the wait of that moment is cut short.

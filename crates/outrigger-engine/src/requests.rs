@@ -1,4 +1,4 @@
-//! Requests with an idempotency key: noted in the store, and counted for who sent them.
+//! Requests with an idempotency key: recorded in the store, and counted against the quota of their owner.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use crate::quota::{Kind, ROW_BYTES};
 use crate::store::{RequestRecord, StoreError};
 
 impl Engine {
-    /// Notes that a request is begun, unless there is one in its place: answers with that one then.
+    /// Records that a request begins. If there is a record for it already, returns that.
     ///
     /// # Errors
     /// The store failed.
@@ -19,8 +19,8 @@ impl Engine {
         Ok(present)
     }
 
-    /// Notes that it has ended. Its answer is kept as long as its owner has not sent too much within a minute; what was done
-    /// is known all the same.
+    /// Records that a request has ended. The response is stored within the owner's quota; the fact that it ended is
+    /// always stored.
     ///
     /// # Errors
     /// The store failed.

@@ -95,7 +95,8 @@ impl Written {
 }
 
 impl Engine {
-    /// Drops what goes beyond, now and then, as long as the engine is there. Once, and for who has the store to itself.
+    /// Prunes records above the retention limits periodically, as long as the engine exists. Started once, by the
+    /// process with exclusive access to the store.
     pub fn start_pruning(&self, retention: Retention) {
         let weak = std::sync::Arc::downgrade(&self.inner);
         let written = std::sync::Arc::clone(&self.inner.written);
@@ -105,7 +106,7 @@ impl Engine {
                 match inner.store.prune(&retention.keep(OffsetDateTime::now_utc())).await {
                     Ok(0) => {}
                     Ok(dropped) => tracing::debug!(dropped, "old records were dropped"),
-                    Err(error) => tracing::warn!(%error, "old records could not be dropped"),
+                    Err(error) => tracing::warn!(%error, "failed to prune old records"),
                 }
                 drop(inner);
                 written.wait(retention.period).await;

@@ -339,7 +339,7 @@ pub trait HostServices: Debug + Send + Sync {
     /// Notes how far the call is. Never blocks.
     fn progress(&self, progress: Progress);
 
-    /// Fires a hook of the plugin's own, which carries this JSON text; answers with what it carries in the end.
+    /// Fires a hook of the plugin's own with this JSON text as payload; returns the final payload.
     async fn fire(&self, hook: &str, payload: &str) -> Result<String, CallError>;
 }
 

@@ -13,45 +13,45 @@ use serde_json::{Map, Value as Json};
 
 /// The maximum size of a compiled pattern, in bytes. It can be much larger than the pattern's text.
 const LARGEST_PATTERN: usize = 1 << 20;
-/// The same for all patterns of a schema together, with what searches hold for each (see [`Pattern::held`]).
+/// Like `LARGEST_PATTERN`, for all patterns of a schema together, search buffers included (see [`Pattern::held`]).
 const LARGEST_PATTERNS: usize = 4 << 20;
-/// Bytes of what searches for a pattern remember of it: each thread twice, forwards and backwards.
+/// The size of the cached states of a pattern's searches, in bytes: each thread has two, forward and backward.
 pub(crate) const SEARCH_CACHE: usize = 64 << 10;
-/// How much work it may be to hold a value to a schema. A unit is about ten nanoseconds.
+/// Maximum cost of validating a value against a schema. A unit is about ten nanoseconds.
 pub(crate) const MOST_WORK: u64 = 5_000_000;
 /// Work up to this cost is done in place, without another thread.
 pub(crate) const LITTLE_WORK: u64 = 100_000;
 /// The approximate size of a state of a compiled pattern, in bytes. The worst-case cost of a search is the number of
 /// states times the length of the text.
 const BYTES_OF_A_STATE: usize = 24;
-/// What it takes to compile a part of a schema, and for each byte of a compiled pattern.
+/// The cost of compiling a part of a schema, and of each byte of a compiled pattern.
 const WORK_OF_A_PART: u64 = 300;
 const WORK_OF_A_BYTE: u64 = 2;
 
-/// What compiling and trying schemas may still take.
+/// The remaining allowance for compiling and testing schemas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Allowance {
-    /// Bytes of compiled patterns, with what searches hold for them.
+    /// Bytes of compiled patterns, search buffers included.
     pub(crate) held: usize,
     pub(crate) work: u64,
 }
 
 impl Allowance {
-    /// For one schema.
+    /// The allowance of one schema.
     pub(crate) const SCHEMA: Self = Self { held: LARGEST_PATTERNS, work: MOST_WORK };
-    /// For all schemas of a manifest together.
+    /// The allowance of all schemas of a manifest together.
     pub(crate) const MANIFEST: Self = Self { held: 2 * LARGEST_PATTERNS, work: 4 * MOST_WORK };
 
     fn spend(&mut self, work: u64) -> Result<(), String> {
         let left = self.work.checked_sub(work);
-        self.work = left.ok_or_else(|| "it takes too much work to compile".to_owned())?;
+        self.work = left.ok_or_else(|| "compiling it is too expensive".to_owned())?;
         Ok(())
     }
 
     fn spend_on(&mut self, pattern: &Pattern) -> Result<(), String> {
         self.spend(pattern.bytes as u64 * WORK_OF_A_BYTE)?;
         let left = self.held.checked_sub(pattern.held);
-        self.held = left.ok_or_else(|| "its compiled patterns take more than may be held".to_owned())?;
+        self.held = left.ok_or_else(|| "its compiled patterns take too much memory".to_owned())?;
         Ok(())
     }
 }
@@ -96,10 +96,10 @@ impl CompiledSchema {
         Self::compile_within(schema, &mut Allowance { work: u64::MAX, ..Allowance::SCHEMA })
     }
 
-    /// The same within what is left, from which it takes what it needs.
+    /// Like [`Self::compile`], within an allowance from which it takes what it needs.
     ///
     /// # Errors
-    /// As above, or there is not enough left.
+    /// Like [`Self::compile`], or the allowance is exceeded.
     pub(crate) fn compile_within(schema: &Json, left: &mut Allowance) -> Result<Self, String> {
         let root = Node::of(schema, left)?;
         let patterns = PatternOptions::regex().size_limit(LARGEST_PATTERN).dfa_size_limit(SEARCH_CACHE);
@@ -158,22 +158,22 @@ impl Node {
     }
 }
 
-/// What a pattern takes.
+/// The cost of a pattern.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pattern {
-    /// Once it is compiled.
+    /// The compiled size.
     bytes: usize,
-    /// How much work a search is, for each byte of the text.
+    /// The cost of a search for each byte of the text.
     pub(crate) states: u64,
-    /// With what a search holds: a place for each group in each state, twice, and what it remembers.
+    /// The size with search buffers: a place for each group in each state, twice, and the cached states.
     pub(crate) held: usize,
 }
 
 impl Pattern {
-    /// Compiles a pattern to see what it takes.
+    /// Compiles a pattern to measure it.
     ///
     /// # Errors
-    /// It is no pattern, or takes more bytes than that once it is compiled.
+    /// The pattern is invalid, or larger than `largest` once it is compiled.
     pub(crate) fn of(pattern: &str, largest: usize) -> Result<Self, thompson::BuildError> {
         let config = thompson::Config::new().nfa_size_limit(Some(largest));
         let nfa = thompson::Compiler::new().configure(config).build(pattern)?;
@@ -207,8 +207,8 @@ fn bytes(value: &Json) -> u64 {
     }
 }
 
-/// How much work it is to find two items that are the same. They are hashed, and those that share a hash are compared: numbers
-/// beyond 2^53 share one with up to 2,047 others, and lists and objects with as many as somebody likes.
+/// The cost of finding two equal items. Items are hashed, and items with the same hash are compared. Up to 2,047
+/// numbers above 2^53 share a hash, and any number of lists and objects do.
 fn comparisons(items: &[Json], list: &Json) -> u64 {
     let count = items.len() as u64;
     match () {
@@ -218,7 +218,7 @@ fn comparisons(items: &[Json], list: &Json) -> u64 {
     }
 }
 
-/// What may still be spent, and where it is being spent.
+/// The remaining work, and the place that is being validated.
 struct Budget<'v> {
     left: u64,
     path: Vec<std::borrow::Cow<'v, str>>,
@@ -337,7 +337,7 @@ mod tests {
     fn s03_what_searches_hold_for_groups_is_bounded() {
         // A search has a place for each group in each state: 32 GB here.
         let refused = CompiledSchema::compile(&json!({"pattern": "()".repeat(10_000)})).expect_err("it is refused");
-        assert!(refused.contains("more than may be held"), "{refused}");
+        assert!(refused.contains("take too much memory"), "{refused}");
         assert!(CompiledSchema::compile(&json!({"pattern": "^([a-z]+)(-([a-z0-9]+))*@(example)$"})).is_ok());
     }
 

@@ -75,11 +75,11 @@ pub(crate) struct CallServices {
 
 /// The minimum size at which a state write counts.
 const FEWEST_STATE_BYTES: u64 = 64;
-/// Hooks that are fired for a call, by it and by all that it leads to. Events are kept, and whoever fires them in a loop would
-/// displace those of all others.
+/// Maximum number of hooks fired for a call, by it and by its nested calls. Events are kept, so a loop would displace
+/// the events of others.
 const MOST_FIRINGS: u32 = 1_000;
 
-/// What they are for.
+/// Their purposes.
 #[derive(Debug)]
 enum Subject {
     Call(Arc<Target>),
@@ -200,7 +200,7 @@ impl CallServices {
         })
     }
 
-    /// A version whose state was taken over by another one would write what that one does not understand.
+    /// A version whose state was taken over by its successor must not write what that does not understand.
     fn writes(&self) -> Result<(), StateError> {
         match self.subject.revision().is_superseded() {
             true => {
@@ -220,7 +220,7 @@ fn check_key(key: &str) -> Result<(), StateError> {
 }
 
 fn unavailable(error: &StoreError) -> StateError {
-    tracing::error!(%error, "a plugin's state could not be used");
+    tracing::error!(%error, "failed to access a plugin's state");
     StateError::Unavailable(error.to_string())
 }
 
@@ -344,7 +344,7 @@ impl HostServices for CallServices {
             return Err(refused(Code::RateLimited, message));
         }
         let payload = serde_json::from_str(payload)
-            .map_err(|error| refused(Code::InvalidInput, format!("what `{hook}` is to carry is not JSON: {error}")))?;
+            .map_err(|error| refused(Code::InvalidInput, format!("the payload of `{hook}` is not JSON: {error}")))?;
         let firing = Firing {
             cause: Some(self.as_caller()),
             correlation: self.correlation,

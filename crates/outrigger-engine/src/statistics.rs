@@ -57,11 +57,11 @@ pub struct Counters {
     pub cache_hits: u64,
     /// Looked up in the cache and not found.
     pub cache_misses: u64,
-    /// Tries beyond the first.
+    /// Retries.
     pub retries: u64,
     /// Things the plugin reached for without a grant.
     pub violations: u64,
-    /// Log lines beyond the limit.
+    /// Log lines dropped above the limit.
     pub dropped_log_lines: u64,
 }
 

@@ -1,5 +1,5 @@
-//! What the engine keeps, and the trait of whoever keeps it. Methods are named noun first; each is one transaction:
-//! when it returns, what it wrote is durable, and a process that dies in the middle leaves nothing of it.
+//! The engine's persistent data, and the trait of its stores. Methods are named noun first; each is one transaction:
+//! when it returns, what it wrote is durable, and a process that dies in between leaves nothing of it.
 
 mod access;
 mod audit;
@@ -150,7 +150,7 @@ pub trait Store:
     }
     /// Writes something that changes nothing: proof that it can be written to. Takes as long whatever there is in it.
     async fn touch(&self) -> Result<(), StoreError>;
-    /// Looks whether the store is whole and can be written to; what it found, for a person to read. Reads all of it.
+    /// Checks that the store is intact and can be written to; returns the findings, for people. Reads all of it.
     async fn check(&self) -> Result<String, StoreError>;
     /// Writes a copy to a path at which there is nothing yet: as the store was at one moment, while others go on writing.
     /// A store that keeps nothing on disk is [`StoreError::Unsupported`].
@@ -161,7 +161,7 @@ pub trait Store:
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It was changed since it was read, or is there already.
-    #[error("{what} was changed by someone else meanwhile")]
+    #[error("{what} was changed by someone else in the meantime")]
     Conflict {
         /// What it is, such as `the plugin pricing`.
         what: String,
@@ -184,9 +184,9 @@ pub enum StoreError {
     #[error("the database has not been writable since {}: {} ({})", shown(&.0.since), .0.kind.as_str(), .0.reason)]
     Unwritable(WriteFault),
     /// The database did not do it.
-    #[error("the database failed while it was to {action}")]
+    #[error("database error: failed to {action}")]
     Database {
-        /// What was being done, such as `list the plugins`.
+        /// The attempted action, such as `list the plugins`.
         action: &'static str,
         /// The driver's own error.
         #[source]
@@ -425,7 +425,7 @@ impl RunRecord {
         match cause.strip_prefix("plugin ") {
             Some(function) => {
                 let plugin = function.split_once('.').map_or(function, |(plugin, _)| plugin);
-                // What is called and not there makes no source: there is no end of such names.
+                // Names of missing functions are not used as sources, because their number is unlimited.
                 let source = if refused { "refused".to_owned() } else { format!("calls {}", self.plugin) };
                 Owner { account: format!("plugin {plugin}"), source }
             }

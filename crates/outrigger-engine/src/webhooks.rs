@@ -1,9 +1,9 @@
-//! Webhooks: addresses outside that are told of events. The log of events is gone through once, in order; what a webhook is
-//! to be told becomes a delivery, which is in the store before anything is sent. So a delivery is sent at least once, under
-//! the same id each time, and whoever receives it can leave out what it has seen.
+//! Webhooks: HTTP endpoints notified of events. The log of events is read once, in order; each event for a webhook
+//! becomes a delivery, which is stored before it is sent. So a delivery is sent at least once, with the same id each
+//! time, and receivers can skip repeated ids.
 //!
-//! [`machine`] says what follows from the answer of a receiver, [`worker`] sends, [`signature`] signs by the scheme of
-//! Standard Webhooks. What speaks HTTP is behind the trait [`Sender`].
+//! [`machine`] decides what follows from the response of a receiver, [`worker`] sends, [`signature`] signs with
+//! Standard Webhooks. HTTP is behind the trait [`Sender`].
 
 mod check;
 pub mod machine;
@@ -39,12 +39,12 @@ use crate::jobs::Owner;
 /// Of a delivery: the `webhook-id` that the receiver sees, the same at every attempt.
 pub type DeliveryId = CorrelationId;
 
-/// An address outside that is told of events, as it is kept.
+/// A stored webhook.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WebhookRecord {
     pub name: WebhookName,
     pub url: Url,
-    /// It is told of events whose name one of these covers.
+    /// It receives events whose name one of these matches.
     pub events: Vec<Pattern>,
     /// Only of those about a plugin that this covers.
     pub plugin: Option<Pattern>,
@@ -54,7 +54,7 @@ pub struct WebhookRecord {
     pub description: String,
     /// The names of headers that are sent besides. Their values are sealed.
     pub headers: Vec<String>,
-    /// What it is signed with, and the values of its headers, sealed by the vault.
+    /// Its signing secret and the values of its headers, sealed by the vault.
     pub sealed: serde_json::Value,
     /// Plain HTTP is meant.
     pub allow_http: bool,
@@ -64,11 +64,11 @@ pub struct WebhookRecord {
     /// Who opened private networks to it. Each delivery checks their right again.
     #[serde(default)]
     pub opened_by: Option<Owner>,
-    /// Who last said what it is told of. Whether they may see an event is asked again at each delivery; not of a webhook that
-    /// is kept from before that was written down.
+    /// The key that last changed the webhook. Each delivery checks that it is allowed to see the event; webhooks stored
+    /// before this field existed are not checked.
     #[serde(default)]
     pub set_by: Option<Owner>,
-    /// It is told of what happened from then on: since it was made, switched on, moved to another server, or given other
+    /// It receives events since this time: when it was created, enabled, moved to another server, or given other
     /// patterns.
     pub since: OffsetDateTime,
     /// Since when every attempt has failed.
@@ -95,11 +95,11 @@ pub struct WebhookSpec {
     pub allow_private_network: bool,
     /// The caller, if they may open private networks.
     pub opened_by: Option<Owner>,
-    /// Who wants it.
+    /// The owner who changes the webhook.
     pub set_by: Owner,
 }
 
-/// One event on its way to one webhook, as it is kept.
+/// One stored event for one webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryRecord {
     pub id: DeliveryId,
@@ -109,7 +109,7 @@ pub struct DeliveryRecord {
     /// The event's name.
     pub name: HookName,
     pub state: DeliveryState,
-    /// How often it was sent since it was made, or was last retried by somebody.
+    /// The number of attempts since it was created or last retried by a user.
     pub attempts: u32,
     /// When it is sent next, while it is pending.
     pub next_at: OffsetDateTime,
@@ -119,12 +119,12 @@ pub struct DeliveryRecord {
     pub error: Option<String>,
     pub created_at: OffsetDateTime,
     pub ended_at: Option<OffsetDateTime>,
-    /// What is sent, to the byte.
+    /// The exact body.
     pub body: String,
 }
 
 impl DeliveryRecord {
-    /// Whose share of what is kept it counts for: that of whoever made its webhook, by webhook and event.
+    /// The owner of the record: the creator of the webhook, by webhook and event.
     #[must_use]
     pub fn owner_of_row(&self, made_by: &str) -> crate::store::Owner {
         crate::store::Owner { account: made_by.to_owned(), source: format!("{} {}", self.webhook, self.name) }

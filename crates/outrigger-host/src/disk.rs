@@ -1,4 +1,4 @@
-//! What is refused because the disk has no room for it.
+//! Refusals for lack of disk space.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -18,7 +18,7 @@ pub(crate) fn require(folder: &Path, bytes: u64) -> ApiResult<()> {
     Err(ApiError::new(Code::DiskFull, message))
 }
 
-/// The code of a failure to write.
+/// The error code of a failed write.
 pub(crate) fn code_of(error: &io::Error, otherwise: Code) -> Code {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Code::DiskFull,

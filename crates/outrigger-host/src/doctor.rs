@@ -1,4 +1,4 @@
-//! `outrigger doctor`: looks at everything an installation rests on, and says what to do about what is not in order.
+//! `outrigger doctor`: checks everything an installation depends on, and says how to fix problems.
 
 use std::path::Path;
 
@@ -114,7 +114,7 @@ fn plugins(engine: &Engine) -> Vec<DoctorCheck> {
     checks
 }
 
-/// What the health monitor of a server has found, and what it has given up on. Nothing is asked of a plugin here.
+/// The findings of a server's health monitor, including plugins that it disabled. No plugin is called here.
 async fn health(engine: &Engine) -> Vec<DoctorCheck> {
     let name = "health";
     let views = match engine.health_list().await {
@@ -131,7 +131,8 @@ async fn health(engine: &Engine) -> Vec<DoctorCheck> {
     }
 }
 
-/// That a plugin is unwell, or was. One that failed is told of elsewhere, and what an administrator disabled is meant to be.
+/// A plugin that is or was unhealthy. Failed plugins are reported elsewhere, and plugins disabled by an administrator
+/// are meant to be.
 fn unwell(engine: &Engine, HealthView { record, next_check: _ }: HealthView) -> Option<DoctorCheck> {
     let plugin = &record.plugin;
     let (installed, _) = engine.plugin(plugin).ok()?;
@@ -139,7 +140,7 @@ fn unwell(engine: &Engine, HealthView { record, next_check: _ }: HealthView) -> 
     match (installed.state, installed.reason, record.standing.status) {
         (PluginState::Disabled, Some(reason), _) => Some(advised(
             found(format!("the health monitor disabled it: {reason}")),
-            format!("mend what is wrong; then `outrigger plugin enable {plugin}`"),
+            format!("fix the cause; then `outrigger plugin enable {plugin}`"),
         )),
         (state, _, status @ (Status::Degraded | Status::Unhealthy)) if state.is_enabled() => {
             let last = record.last_check.and_then(|check| check.reason);
@@ -206,7 +207,7 @@ fn files(engine: &Engine) -> DoctorCheck {
     }
 }
 
-/// Whether it can be told whose packages are installed, and whether there is anybody.
+/// Whether signatures can be checked, and whether any key is trusted.
 fn signatures(trust_file: &Path) -> DoctorCheck {
     let name = "signatures";
     let trust = match Trust::read(trust_file) {

@@ -191,7 +191,7 @@ pub const OTEL_TRACES_DELAY: Variable = Variable {
 /// How many spans may wait.
 pub const OTEL_TRACES_QUEUE: Variable = Variable {
     name: "OTEL_BSP_MAX_QUEUE_SIZE",
-    meaning: "How many spans may wait to be sent; those beyond are dropped [default: 2048].",
+    meaning: "Maximum number of queued spans; further ones are dropped [default: 2048].",
 };
 /// How many spans are sent at once.
 pub const OTEL_TRACES_BATCH: Variable =

@@ -76,7 +76,7 @@ pub struct ServerWork {
     pub jobs: JobOptions,
     pub health: HealthOptions,
     pub webhooks: WebhookOptions,
-    /// What goes beyond it is dropped.
+    /// Records above these limits are pruned.
     pub retention: Retention,
     /// The ceiling for granted limits, which overrides the environment: `memory=512MiB,concurrency=100`.
     pub ceiling: Vec<String>,
@@ -91,7 +91,7 @@ pub struct ServerWork {
 /// How long a server waits for commands that are at work in its directory.
 const WAIT_FOR_COMMANDS: Duration = Duration::from_secs(10);
 
-/// The socket of the server that holds a data directory, where there is one.
+/// The socket of the server that holds a data directory, if there is one.
 ///
 /// # Errors
 /// The directory cannot be used.
@@ -138,8 +138,8 @@ impl Host {
         }
     }
 
-    /// Opens a data directory for a server: nobody else uses it meanwhile. It does the jobs that are queued, tells webhooks of
-    /// events, watches over the health of plugins, and drops old records.
+    /// Opens a data directory for a server, with exclusive access. It runs queued jobs, notifies webhooks of events,
+    /// monitors the health of plugins, and prunes old records.
     ///
     /// # Errors
     /// As for [`Host::open`]; others still use the directory after some seconds; or a variable of OpenTelemetry is wrong.
@@ -147,7 +147,7 @@ impl Host {
         Self::open_alone_with(options, ServerWork::default()).await
     }
 
-    /// The same, with a say in what it does by itself.
+    /// Like [`Host::open_alone`], with options for its background work.
     ///
     /// # Errors
     /// As for [`Host::open_alone`].
@@ -160,7 +160,7 @@ impl Host {
                 look_at_everything(directory.root())?;
                 let ceiling = options::ceiling(&work.ceiling)?;
                 let host = Self::over(directory, hold, options, ceiling, telemetry, &work).await?;
-                // Nobody who sent something before is still there to have it installed.
+                // Uploads do not survive a restart: their senders are gone.
                 host.inner.packages.uploads.clear();
                 let idle_variables = host.inner.overrides.idle(&host.inner.engine).await;
                 for idle in idle_variables.into_iter().chain(host.inner.overrides.files(&host.inner.installed()).idle) {
@@ -189,18 +189,19 @@ impl Host {
         }
     }
 
-    /// Removes, in the background, what a process left behind that died; and reads the statistics, before somebody asks.
+    /// Removes, in the background, what a dead process left behind; and reads the statistics, before they are
+    /// requested.
     fn clear_up(&self) {
         let weak = Arc::downgrade(&self.inner);
         tokio::spawn(async move {
             let Some(inner) = weak.upgrade() else { return };
             match inner.packages.sweep().await {
                 Ok(0) => {}
-                Ok(removed) => tracing::info!(removed, "packages were removed that nothing needs any more"),
-                Err(error) => tracing::warn!(%error, "packages that belong to nothing could not be looked for"),
+                Ok(removed) => tracing::info!(removed, "removed unused packages"),
+                Err(error) => tracing::warn!(%error, "failed to look for unused packages"),
             }
             if let Err(failure) = inner.engine.statistics(None).await {
-                tracing::warn!(%failure, "the statistics could not be read");
+                tracing::warn!(%failure, "failed to read the statistics");
             }
         });
     }
@@ -268,7 +269,7 @@ impl Host {
                 tokio::time::sleep(TIDY).await;
                 let Some(inner) = weak.upgrade() else { return };
                 if let Err(error) = inner.keys.tidy().await {
-                    tracing::warn!(%error, "keys could not be read anew");
+                    tracing::warn!(%error, "failed to reload keys");
                 }
                 inner.packages.uploads.tidy();
             }

@@ -1,6 +1,7 @@
-//! What a package takes over from the plugin of its name: secrets, state, grants, a part in hooks, and what schedules, jobs and
-//! other plugins call it with. Whoever may not grant these may not hand them to other code either. A package inherits them
-//! without asking only where it and the installed version are signed with the same trusted key; see ADR 31.
+//! What a package takes over from the plugin of the same name: secrets, state, grants, subscriptions, and the
+//! schedules, jobs and calls of other plugins. A caller without the right to grant these cannot hand them to other
+//! code. Without approval, a package inherits them only if both packages are signed with the same trusted key; see ADR
+//! 31.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -74,8 +75,8 @@ fn other_maker(installed: Option<&SignatureInfo>, package: &SignatureInfo) -> Op
     }
 }
 
-/// What the plugin of a name holds that a package of that name would get, or is asked to do. `manifest` is the package's. Jobs
-/// and schedules of whoever wants to install it are theirs to hand over.
+/// Everything that a package of this name would take over. `manifest` is the package's. Jobs and schedules of the
+/// installing key do not count.
 async fn held(
     packages: &Packages,
     installed: Option<&RevisionRecord>,
@@ -115,7 +116,7 @@ async fn held(
     };
     let hooks = subscriptions.iter().filter(lasting).map(|one| one.hook.to_string());
     held.extend(list_of("the subscriptions to", hooks.collect()));
-    // What it fires under the name of such a hook, functions of others are called with.
+    // Its firings of such a hook call functions of other plugins.
     let told =
         |one: &&Subscription| one.enabled && one.function.plugin != *name && manifest.hooks.contains_key(&one.hook);
     let told = subscriptions.iter().filter(told).map(|one| one.hook.to_string());
@@ -131,11 +132,11 @@ async fn held(
         1 => held.push("a job that has not succeeded".to_owned()),
         many => held.push(format!("{many} jobs that have not succeeded")),
     }
-    held.extend(list_of("the calls of", callers(engine, name).await?));
+    held.extend(list_of("the calls from", callers(engine, name).await?));
     Ok(held)
 }
 
-/// Keys of secrets, in all revisions of the configuration that can be gone back to.
+/// The keys of secrets, in all revisions of the configuration that a rollback can restore.
 async fn secrets(engine: &Engine, manifest: &Manifest) -> ApiResult<BTreeSet<String>> {
     let (store, name) = (engine.store(), &manifest.name);
     let kept = store.configuration_revisions(name).await.map_err(convert::store_error)?;
@@ -146,7 +147,7 @@ async fn secrets(engine: &Engine, manifest: &Manifest) -> ApiResult<BTreeSet<Str
     Ok(all.flatten().filter(|(key, value)| is_secret(key, value)).map(|(key, _)| key).collect())
 }
 
-/// Other plugins that were granted to call this one.
+/// Other plugins that were granted calls to this one.
 async fn callers(engine: &Engine, name: &PluginName) -> ApiResult<BTreeSet<String>> {
     let grants = engine.store().grant_list().await.map_err(convert::store_error)?;
     let calls = |record: &GrantRecord| record.grant.permissions.plugins.iter().any(|pattern| pattern.plugin() == name);
@@ -156,7 +157,7 @@ async fn callers(engine: &Engine, name: &PluginName) -> ApiResult<BTreeSet<Strin
     Ok(plugins.map(|plugin| plugin.name.to_string()).collect())
 }
 
-/// `what` and the names, the first few of them where they are many. None where there are none.
+/// `what` and the first names; none if there are no names.
 fn list_of(what: &str, names: BTreeSet<String>) -> Option<String> {
     const SHOWN: usize = 5;
     let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
@@ -167,7 +168,7 @@ fn list_of(what: &str, names: BTreeSet<String>) -> Option<String> {
     }
 }
 
-/// What a package takes over that is not known to be of the maker of the installed version.
+/// What a package takes over, unless it is proven to be from the publisher of the installed version.
 pub(crate) async fn take_over(
     packages: &Packages,
     installed: Option<&RevisionRecord>,
@@ -187,8 +188,8 @@ pub(crate) async fn take_over(
     Ok(reason.map(|reason| TakeOver { plugin: manifest.name.clone(), held, reason }))
 }
 
-/// Refuses to go back to a version where that takes an approval which the caller may not give: it was granted more than the
-/// installed version has, gives up guards, or was made by somebody else.
+/// Refuses a rollback that needs an approval which the caller cannot give: the previous version has a larger grant than
+/// the installed version, removes guards, or is from another publisher.
 pub(crate) async fn admit_rollback(
     packages: &Packages,
     _lock: &PackagesLock,

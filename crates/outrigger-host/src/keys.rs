@@ -62,7 +62,7 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Reads keys and roles anew: after a change, and now and then, for those that another process makes.
+    /// Reads keys and roles again: after a change, and periodically, for changes by other processes.
     pub(crate) async fn refresh(&self) -> ApiResult<()> {
         let _reading = self.reading.lock().await;
         let records = self.store.key_list().await.map_err(convert::store_error)?;
@@ -77,12 +77,12 @@ impl Keys {
         Ok(())
     }
 
-    /// Lets nobody else change a role before it is dropped.
+    /// Prevents other changes of roles until it is dropped.
     pub(crate) async fn change(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.changing.lock().await
     }
 
-    /// What is done now and then.
+    /// Periodic work.
     pub(crate) async fn tidy(&self) -> ApiResult<()> {
         self.attempts.tidy();
         let used: Vec<_> = self.used.lock().drain().collect();
@@ -146,7 +146,7 @@ impl Keys {
         self.table.load().keys.get(id).map(|entry| Arc::clone(&entry.principal))
     }
 
-    /// A key by its id or name, with what it stands for: for who names one.
+    /// A key by its id or name.
     pub(crate) fn find(&self, key: &str) -> ApiResult<(KeyRecord, Arc<Principal>)> {
         let table = self.table.load();
         let found = table.keys.get(key).or_else(|| table.keys.values().find(|entry| entry.record.name == key));

@@ -215,14 +215,14 @@ fn idle(name: &str, plugins: &[(PluginName, Option<Vec<String>>)]) -> Option<Str
     })
 }
 
-/// Bytes of a configuration file.
+/// Maximum size of a configuration file, in bytes.
 const LONGEST: u64 = 4 << 20;
 
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
     match text.len() as u64 > LONGEST {
-        true => Err(io::Error::other(format!("it is longer than {LONGEST} bytes"))),
+        true => Err(io::Error::other(format!("the file is larger than {LONGEST} bytes"))),
         false => Ok(text),
     }
 }

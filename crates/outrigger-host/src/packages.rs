@@ -45,7 +45,8 @@ pub(crate) struct Packages {
     search_paths: Arc<[SearchPath]>,
     overrides: Arc<HostOverrides>,
     pub(crate) uploads: Uploads,
-    /// How many versions are examined at once: each is read and hashed as a whole, and whoever may see plugins can ask for it.
+    /// Limits concurrent examinations of versions: each is read and hashed as a whole, and any caller that can see
+    /// plugins can request it.
     pub(crate) examining: Arc<Semaphore>,
 }
 
@@ -87,7 +88,7 @@ pub(crate) struct Consent {
     pub(crate) by: Caller,
     pub(crate) correlation: CorrelationId,
     pub(crate) downgrade: Downgrade,
-    /// Values that go over what is configured, or is made of that.
+    /// Configuration values that override or replace the present ones.
     pub(crate) configuration: Given,
     pub(crate) mode: Mode,
 }
@@ -104,7 +105,7 @@ impl Prepared {
         self.candidate.staged.name()
     }
 
-    /// Whether it would take the place of a plugin that stands as somebody saw it.
+    /// Whether it would replace a plugin in the state that the caller saw.
     pub(crate) fn replaces(&self, seen: &PluginStanding) -> ApiResult<()> {
         let PluginStanding { name, updated_at } = seen;
         let package = self.name();
@@ -118,9 +119,10 @@ impl Prepared {
             return Err(ApiError::new(Code::PluginNotFound, format!("no plugin `{name}` is installed")));
         };
         match updated_at {
-            Some(seen) if present.updated_at != *seen => {
-                Err(ApiError::new(Code::Conflict, format!("the plugin {name} was changed by someone else meanwhile")))
-            }
+            Some(seen) if present.updated_at != *seen => Err(ApiError::new(
+                Code::Conflict,
+                format!("the plugin {name} was changed by someone else in the meantime"),
+            )),
             _ => Ok(()),
         }
     }
@@ -133,7 +135,7 @@ impl Prepared {
         self.candidate.staged.digest()
     }
 
-    /// What it asks for, a sentence each.
+    /// The permissions that it asks for, one sentence each.
     pub(crate) fn permissions(&self) -> Vec<String> {
         self.asked.describe()
     }
@@ -211,16 +213,16 @@ impl Packages {
         })
     }
 
-    /// Reads and checks a package, and finds out what it would take the place of. Nothing else is installed or removed
-    /// until the answer is dropped.
+    /// Reads and checks a package, and finds the version that it would replace. Nothing else is installed or removed
+    /// until the result is dropped.
     pub(crate) async fn prepare(&self, source: &PackageSource, by: &Caller) -> ApiResult<Prepared> {
         let lock = self.lock().await?;
         let candidate = self.stage(self.directory.staging(), source).await?;
         self.prepared(candidate, by, Some(lock)).await
     }
 
-    /// Reads and checks a package that is not to be installed now. That stands in nobody's way: the copy is made beside the
-    /// packages that were sent, and only some are looked at at once.
+    /// Reads and checks a package without installing it. This does not delay installations: the copy is made beside the
+    /// uploads, and the number of concurrent inspections is limited.
     pub(crate) async fn inspect(&self, source: &PackageSource, by: &Caller) -> ApiResult<PackageReport> {
         let _place = tokio::time::timeout(EXAMINED_WITHIN, self.examining.acquire()).await.map_err(|_| {
             let error =
@@ -262,7 +264,7 @@ impl Packages {
         Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock })
     }
 
-    /// Installs what was prepared, or says what that would do.
+    /// Installs a prepared package, or shows what that would do.
     pub(crate) async fn install(&self, prepared: Prepared, consent: Consent) -> ApiResult<InstallOutcome> {
         let Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock } = prepared;
         let lock =
@@ -345,15 +347,15 @@ impl Packages {
         Ok(outcome)
     }
 
-    /// Removes what nobody needs any more once a plugin has another revision. That is done, whatever comes of this.
+    /// Removes unused revisions and packages after an update. The update is done, whatever the outcome.
     pub(crate) async fn let_go(&self, lock: &PackagesLock, name: &PluginName) {
         if let Err(error) = self.drop_former(lock, name).await {
-            tracing::warn!(plugin = %name, %error, "revisions that nobody needs any more are still there");
+            tracing::warn!(plugin = %name, %error, "failed to remove unused revisions");
         }
     }
 
-    /// Removes the revisions of a plugin that nothing leads back to: all but the active one and the one that it can go back
-    /// to. One whose calls still run stays for now: the next update, or the next server, takes it. Answers how many.
+    /// Removes the revisions of a plugin except the active one and the one to roll back to. A revision with running
+    /// calls stays for now: the next update, or the next server, removes it. Returns their number.
     async fn drop_former(&self, _lock: &PackagesLock, name: &PluginName) -> ApiResult<usize> {
         let store = self.engine.store();
         let Some(record) = store.plugin_fetch(name).await.map_err(convert::store_error)? else { return Ok(0) };
@@ -458,8 +460,10 @@ impl Packages {
         if let PackageSource::Package(digest) = source
             && staged.digest() != *digest
         {
-            let message =
-                format!("what was kept as {digest} is {}: it was changed on the server's disk", staged.digest());
+            let message = format!(
+                "the stored package {digest} now has the digest {}: it was changed on the server's disk",
+                staged.digest()
+            );
             return Err(ApiError::new(Code::DigestMismatch, message));
         }
         let inspected = self.engine.runtime().inspect(staged.root(), staged.manifest()).await;
@@ -506,8 +510,8 @@ impl Packages {
         remove_folder(&self.directory.package(digest)).await
     }
 
-    /// Removes revisions that stayed because their calls still ran, and packages that the store knows nothing of: what a
-    /// process left behind that died while it installed or removed one. Answers how many.
+    /// Removes revisions that stayed because of running calls, and packages unknown to the store, which a process left
+    /// behind that died while it installed or removed one. Returns their number.
     pub(crate) async fn sweep(&self) -> ApiResult<usize> {
         let lock = self.lock().await?;
         let mut removed = 0;

@@ -1,5 +1,5 @@
-//! What one caller can ask: each method of the platform, with the right that it takes. What is refused is audited, and so is
-//! whatever changes something, with what was there before and after.
+//! The operations of one caller: each method of the platform, with the right that it requires. Refusals are audited,
+//! and so are changes, with the values before and after.
 
 mod access;
 mod audit;
@@ -36,7 +36,7 @@ use crate::{convert, doctor};
 
 pub(crate) use audit::{AuditReading, read_audit_log};
 
-/// How long an answer waits for its entry in the audit log on a full disk, and between two tries.
+/// How long a response waits for its audit record on a full disk, and the pause between two attempts.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -46,7 +46,7 @@ pub struct Session {
     host: Arc<Inner>,
     who: Who,
     correlation: CorrelationId,
-    /// Where what is asked stands in a trace.
+    /// The trace context of the request.
     trace: Option<TraceContext>,
 }
 
@@ -62,19 +62,19 @@ pub(crate) enum Who {
 #[derive(Clone, Copy, Debug)]
 struct Act<'a> {
     right: Right,
-    /// What it is done to; `*` for what has no name.
+    /// The resource; `*` for operations without a name.
     name: &'a str,
     kind: Kind,
 }
 
-/// How an act is written down, and what happens where there are too many.
+/// How a change is recorded, and what happens above the quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// When it is done. Beyond the quota of its key it is refused.
+    /// Recorded when it is done. Refused above the quota of its key.
     Changes,
-    /// The same, and before, for it cannot be taken back.
+    /// Like `Changes`, with another record before it, because it cannot be undone.
     Destroys,
-    /// When it is done. Programs do it as often as they call, so that it is counted beyond a rate, as calls are.
+    /// Recorded when it is done. As frequent as calls, so it is aggregated above a rate, like calls.
     Works,
 }
 
@@ -92,14 +92,14 @@ impl<'a> Act<'a> {
     }
 }
 
-/// On a full disk an act that destroys takes so much of the quota: its entries are written into the reserve.
+/// The number of changes that a destructive change counts as on a full disk: its records use the reserve.
 const UNITS_IN_RESERVE: u64 = 10;
-/// The longest name in an entry, and the longest of what was there before or after, in bytes. What is longer is not shown, but
-/// by its length and hash.
+/// Maximum size of a name in a record, and of the values before and after a change, in bytes. For longer values the
+/// record shows length and hash.
 const LONGEST_NAME: usize = 256;
 const LONGEST_TRACE: usize = 8 << 10;
 
-/// What was there before and after something was done; secrets are left out by whoever makes it.
+/// The values before and after a change; callers leave out secrets.
 #[derive(Clone, Debug, Default)]
 struct Trace {
     before: Option<Value>,
@@ -193,18 +193,19 @@ impl Session {
                     engine.act_failed(&caller);
                 }
                 match error.code {
-                    // Only the engine knew enough to refuse it, as for a job whose function the caller may not call.
+                    // Only the engine could refuse it, as for a job with a function that the caller is not allowed to
+                    // call.
                     Code::Forbidden => {
                         (entry.allowed, entry.prunable, entry.decision) = (false, true, Some(error.message.clone()));
                         engine.audit_soon(entry);
                         return Err(error);
                     }
-                    // It was refused before anything was done, as all writes are for now, which the process's own log says.
-                    // Entries of each would use up the space that is reserved for what is done.
+                    // It was refused before anything was done, like all writes at present; the server's log says so.
+                    // Records of these refusals would use up the space reserved for completed changes.
                     code if takes_no_writes && kind != Kind::Destroys && is_of_the_disk(code) => return Err(error),
                     code => entry.code = Some(code),
                 }
-                // What was written down before it was done has an end of its own.
+                // A record written before the change needs a record of its end.
                 if kind != Kind::Destroys {
                     engine.audit_failed(entry).await;
                     return Err(error);
@@ -227,7 +228,8 @@ impl Session {
         outcome
     }
 
-    /// Writes down what was done. A disk that has just become full has room for it as soon as the reserved space is released.
+    /// Writes the audit record of a change. On a disk that has just become full, it waits until the reserve is
+    /// released.
     async fn write_down(&self, entry: AuditEntry, patience: Duration) {
         let deadline = Instant::now() + patience;
         while let Err(failure) = self.host.engine.audit(entry.clone()).await {
@@ -239,14 +241,15 @@ impl Session {
         }
     }
 
-    /// It is done, and the caller is told so; that it could not be written down is the operator's to know, and tried again.
+    /// The change is done, so the caller gets its result. The operator sees the missing record in the log, and it is
+    /// retried.
     fn write_down_later(&self, entry: AuditEntry, failure: &Failure) {
         let AuditEntry { action, resource, correlation, .. } = &entry;
-        tracing::error!(%failure, action, resource, %correlation, "not in the audit log yet");
+        tracing::error!(%failure, action, resource, %correlation, "failed to write an audit record; retrying");
         self.host.engine.audit_soon(entry);
     }
 
-    /// Refuses what goes beyond the quota of a key. That is counted as refusals are.
+    /// Refuses a change above the quota of a key. The refusal is counted like others.
     fn over_quota(&self, failure: Failure, right: Right, name: &str) -> ApiError {
         let mut entry = self.entry(right, name, Stage::Done);
         (entry.allowed, entry.prunable) = (false, true);
@@ -278,7 +281,7 @@ impl Session {
     }
 }
 
-/// What the audit log shows of what was there before or after.
+/// The value before or after a change, as the audit record shows it.
 fn shown(value: Value) -> Value {
     let text = value.to_string();
     if text.len() <= LONGEST_TRACE {

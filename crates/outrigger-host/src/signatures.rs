@@ -1,5 +1,5 @@
-//! Who made a package, and whether that will do here: its signature, held against `trust.toml` of the data directory. The
-//! file is read anew whenever a package is looked at, so that a key that is revoked counts for nothing at once.
+//! Signatures of packages, checked against `trust.toml` of the data directory. The file is read again for each package,
+//! so a revoked key is refused at once.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -112,8 +112,8 @@ pub(crate) async fn of_revision(packages: &Packages, plugin: &PluginName, digest
     Ok(examined(packages, plugin, digest, None).await?.info)
 }
 
-/// Refuses to go back to a version that would not be installed now: by its signature, with the keys of today, or because its
-/// files are no longer those that were installed. Where there is nothing to go back to, that is for the engine to say.
+/// Refuses a rollback to a version that would not be installed now: because of its signature, with the present keys, or
+/// because its files were changed. If there is no previous version, the engine says so.
 pub(crate) async fn admit_predecessor(
     engine: &Engine,
     packages: &Packages,
@@ -131,8 +131,8 @@ pub(crate) async fn admit_predecessor(
     }
 }
 
-/// Examines a version where that is allowed to block. Its place among those that are examined at once is given back once it is
-/// done, whether or not somebody still waits for it.
+/// Examines a version where blocking is allowed. It counts as a concurrent examination until it is done, even if its
+/// future is dropped.
 async fn examined(
     packages: &Packages,
     plugin: &PluginName,
@@ -148,7 +148,7 @@ async fn examined(
     .await
 }
 
-/// What was found out about the files of a version that was installed.
+/// The findings about the files of an installed version.
 #[derive(Debug)]
 struct Examined {
     info: SignatureInfo,
@@ -156,7 +156,7 @@ struct Examined {
     refusal: Option<ApiError>,
 }
 
-/// Holds the files of a version to what was installed, and looks at their signature. Blocks.
+/// Compares the files of a version with the installed ones, and checks their signature. Blocks.
 fn examine(folder: &Path, plugin: &PluginName, digest: &Digest, trust_file: &Path) -> ApiResult<Examined> {
     let trust = trust(trust_file)?;
     let contents = match Package::open(folder).and_then(|package| package.contents()) {

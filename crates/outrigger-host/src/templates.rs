@@ -18,7 +18,7 @@ pub(crate) async fn list(store: &dyn Store) -> ApiResult<Vec<TemplateSummary>> {
     Ok(all)
 }
 
-/// Looks whether there is room for a template, or for what it is to be.
+/// Checks that a template, or its new content, fits into the cap.
 pub(crate) async fn check_room(store: &dyn Store, template: &Template, created_by: &str) -> ApiResult<()> {
     let others = store.template_list().await.map_err(convert::store_error)?;
     let others = others.iter().filter(|other| other.name != template.name);
@@ -26,7 +26,7 @@ pub(crate) async fn check_room(store: &dyn Store, template: &Template, created_b
     cap::TEMPLATES.check(cap::key_of(created_by), others, template.size() as u64).map_err(convert::error)
 }
 
-/// Checks or renders a template off the async workers, in the turn of this owner.
+/// Checks or renders a template outside the async workers, in the turn of this owner.
 pub(crate) async fn at_work<T: Send + 'static>(
     owner: &str,
     work: impl FnOnce() -> ApiResult<T> + Send + 'static,

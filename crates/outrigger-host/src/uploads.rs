@@ -208,7 +208,7 @@ impl Uploads {
             let path = entry.path();
             let removed = if metadata.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             if let Err(error) = removed {
-                tracing::warn!(path = %path.display(), %error, "a package that nobody installed could not be removed");
+                tracing::warn!(path = %path.display(), %error, "failed to remove an upload that was not installed");
             }
         }
     }

@@ -1,22 +1,22 @@
-//! YAML. The only place that reads it.
+//! YAML: the only place that parses it.
 
 use serde::de::DeserializeOwned;
 
-/// Nodes, scalars and the like that aliases may stand for in a document, all together. Nested aliases can stand for far more than
-/// fits into memory.
+/// Maximum number of nodes that all aliases of a document expand to. Nested aliases could expand to more than fits into
+/// memory.
 const MOST_OF_ALIASES: usize = 10_000;
-/// How often an alias may be used.
+/// Maximum number of uses of an alias.
 const MOST_ALIASES: usize = 1_000;
 
-/// Reads a document. What it may consist of beyond aliases is bounded by the library: depth 64, 250,000 nodes, 64 MiB of scalars.
+/// Parses a document. The library limits the rest: depth 64, 250,000 nodes, 64 MiB of scalars.
 ///
 /// # Errors
-/// It is no YAML, or another one than is needed, or too much.
+/// It is not valid YAML, does not match the type, or exceeds a limit.
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_aliases: MOST_ALIASES },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MOST_OF_ALIASES },
-        // What is wrong is not quoted: it may be a secret, or long.
+        // The error does not quote the text: it can be a secret, or long.
         with_snippet: false,
     };
     serde_saphyr::from_str_with_options(text, options)

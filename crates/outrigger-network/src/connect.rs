@@ -12,7 +12,7 @@ use crate::resolve::Resolver;
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    #[error("the name {host} could not be resolved")]
+    #[error("failed to resolve {host}")]
     Resolve { host: String, source: io::Error },
     /// Every address behind the name is private, loopback, link-local or the like.
     /// The message does not name the address, because that would reveal names of a private network.

@@ -41,7 +41,7 @@ pub struct Answer {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {
-    #[error("the address has no host, or is not one of HTTP")]
+    #[error("the URL has no host, or is not an HTTP URL")]
     Address,
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -65,7 +65,7 @@ impl PostError {
     }
 }
 
-/// Sends it. May take for ever: whoever calls this sets a deadline.
+/// Sends it. Can take forever: the caller sets a deadline.
 ///
 /// # Errors
 /// See [`PostError`].

@@ -1,5 +1,6 @@
-//! Names to addresses. The system's resolver blocks a thread for as long as name servers take, and cannot be interrupted. So only
-//! so many lookups run at once, and each counts until it has really ended, whoever still waits for it.
+//! Resolves names to addresses. The system's resolver blocks a thread until the name servers answer and cannot be
+//! interrupted. So the number of concurrent lookups is limited, and each counts until it has ended, even if nothing
+//! waits for it.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -7,25 +8,25 @@ use std::sync::{Arc, LazyLock};
 
 use tokio::sync::Semaphore;
 
-/// Lookups of one plugin at once.
+/// Maximum number of concurrent lookups of one plugin.
 const LOOKUPS_OF_ONE: usize = 4;
-/// Lookups of all plugins at once. The runtime has 512 threads for what blocks.
+/// Maximum number of concurrent lookups of all plugins. The runtime has 512 threads for blocking work.
 const LOOKUPS_OF_PLUGINS: usize = 32;
-/// Lookups at once of a resolver that plugins have no part in.
+/// Maximum number of concurrent lookups of a resolver that plugins do not use.
 const LOOKUPS: usize = 16;
-/// Addresses of one name that are used.
+/// Maximum number of addresses used of one name.
 const ADDRESSES_AT_MOST: usize = 64;
 
 static OF_PLUGINS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LOOKUPS_OF_PLUGINS)));
 
-/// Resolves names, only so many at once. All clones together are one.
+/// Resolves names with a limited number of concurrent lookups. Clones share the limit.
 #[derive(Clone, Debug)]
 pub struct Resolver {
     own: Arc<Semaphore>,
     shared: Arc<Semaphore>,
 }
 
-/// One that plugins have no part in.
+/// A resolver that plugins do not use.
 impl Default for Resolver {
     fn default() -> Self {
         Self { own: Arc::new(Semaphore::new(LOOKUPS)), shared: Arc::new(Semaphore::new(LOOKUPS)) }
@@ -33,16 +34,16 @@ impl Default for Resolver {
 }
 
 impl Resolver {
-    /// One for a plugin: it has a few lookups of those of all plugins.
+    /// A resolver for one plugin, with a share of the lookups of all plugins.
     #[must_use]
     pub fn for_plugin() -> Self {
         Self { own: Arc::new(Semaphore::new(LOOKUPS_OF_ONE)), shared: Arc::clone(&OF_PLUGINS) }
     }
 
-    /// Resolves a host, which is a name or an address with or without brackets. Waits while too many lookups run.
+    /// Resolves a host: a name, or an address with or without brackets. Waits while too many lookups run.
     ///
     /// # Errors
-    /// It cannot be resolved.
+    /// The host cannot be resolved.
     pub async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if let Ok(address) = bare.parse::<IpAddr>() {
@@ -53,7 +54,7 @@ impl Resolver {
         self.run(lookup).await?
     }
 
-    /// Runs a lookup. It counts until it has ended, also when the future is dropped.
+    /// Runs a lookup. It counts until it has ended, even if the future is dropped.
     async fn run<T: Send + 'static>(&self, lookup: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
         let own = Arc::clone(&self.own).acquire_owned().await.map_err(io::Error::other)?;
         let shared = Arc::clone(&self.shared).acquire_owned().await.map_err(io::Error::other)?;

@@ -1,14 +1,16 @@
-//! Free space. Whatever writes a lot stops before the disk is full, so that the database of the data directory still finds room.
+//! Free disk space. Large writes stop before the disk is full, so that the database of the data directory still has
+//! room.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// What is left to the database besides its reserve, in bytes.
+/// Free space left for the database in addition to its reserve, in bytes.
 pub const LEFT: u64 = 4 << 20;
-/// How much is written between two looks.
+/// The number of bytes written between two checks.
 const STEP: u64 = 1 << 20;
 
-/// What is free and what is needed for so many bytes more, where that is not enough. Where the free space is not known, it is tried.
+/// Free and needed space if there is not enough for this many more bytes. If the free space is unknown, the write is
+/// attempted.
 #[must_use]
 pub fn lacking(folder: &Path, bytes: u64) -> Option<(u64, u64)> {
     let disk = rustix::fs::statvfs(folder).ok()?;
@@ -21,12 +23,12 @@ pub fn lacking(folder: &Path, bytes: u64) -> Option<(u64, u64)> {
 pub struct Careful<W> {
     inner: W,
     folder: PathBuf,
-    /// What may be written until the next look.
+    /// The bytes that can be written until the next check.
     allowed: u64,
 }
 
 impl<W> Careful<W> {
-    /// For a file on the disk of this folder.
+    /// A writer for a file on the disk of this folder.
     pub fn new(inner: W, folder: &Path) -> Self {
         Self { inner, folder: folder.to_owned(), allowed: 0 }
     }

@@ -1,4 +1,4 @@
-//! Packages: where they are found, how they are read, and what is refused before anything of them is installed.
+//! Packages: where they are found, how they are read, and what is refused before anything is installed.
 //!
 //! Read in this order: [`package`] (one package: a folder, a `.zip` or a `.tar.gz`), then [`discovery`] (all packages
 //! in the folders that are searched), then [`signature`] (who made a package), then [`template`] (what new plugins are made

@@ -1,8 +1,7 @@
 //! One package: a folder, a `.zip` or a `.tar.gz` with `plugin.toml` and the entry that it names.
 //!
-//! A package comes from strangers, so it is read defensively: every name, size and count is checked before the bytes
-//! behind it are read, reading stops at the first thing that is wrong, and what was unpacked until then is removed.
-//! Whatever the shape, the same files give the same digest.
+//! A package is untrusted, so every name, size and count is checked before the bytes behind it are read. Reading stops
+//! at the first fault, and unpacked files are removed. The same files give the same digest in any shape.
 
 mod component;
 mod content;
@@ -139,7 +138,7 @@ impl Package {
         Ok(package_digest(&files))
     }
 
-    /// What is in it, read through and hashed as it lies there. Nothing is unpacked.
+    /// Its contents, read and hashed in place. Nothing is unpacked.
     ///
     /// # Errors
     /// When something in it is refused.

@@ -1,15 +1,14 @@
 //! WebAssembly components.
 //!
-//! Read in this order: [`engine`] (how code is compiled and interrupted), [`component`] (what a file must be),
-//! [`measure`] and [`compiler`] (what compiling takes, and a process of its own for it), [`cache`] (compiled code),
-//! [`revision`] (what can be called, and the instances that are kept), [`slots`] (what a plugin may have of the pool of instances),
-//! [`instance`] (one call under its limits), [`turns`] (calls that compute for long take turns), [`fault`] (how it fails),
-//! [`abi`] (values in and out), [`state`] (what an instance may reach) and, behind that, [`scope`], [`output`], [`services`],
-//! [`wasi`], [`files`], [`sockets`] and [`http`].
+//! Read in this order: [`engine`] (compiling and interrupting code), [`component`] (requirements on a file),
+//! [`measure`] and [`compiler`] (the cost of compiling, and the child process for it), [`cache`] (compiled code),
+//! [`revision`] (callable functions and idle instances), [`slots`] (each plugin's share of the instance pool),
+//! [`instance`] (one call under its limits), [`turns`] (long-running calls take turns), [`fault`] (how calls fail),
+//! [`abi`] (values in and out), [`state`] (what an instance can access) and, behind that, [`scope`], [`output`],
+//! [`services`], [`wasi`], [`files`], [`sockets`] and [`http`].
 //!
-//! What must not happen: that a plugin reaches anything without a grant; that one call's limit, trap or cancel is
-//! felt by another; that a call outlives its deadline; that something a plugin gives makes the host allocate without
-//! bound.
+//! Invariants: a plugin accesses nothing without a grant; the limit, trap or cancellation of one call does not affect
+//! another; no call outlives its deadline; nothing that a plugin returns makes the host allocate without bound.
 
 mod abi;
 mod cache;
@@ -101,7 +100,7 @@ pub struct WasmRuntime {
     tls: TlsClient,
     max_component_bytes: u64,
     protected: Option<PathBuf>,
-    /// How many components are inspected at once.
+    /// Limits concurrent inspections of components.
     inspecting: Arc<Semaphore>,
 }
 
@@ -161,7 +160,7 @@ impl Runtime for WasmRuntime {
         let max_bytes = self.max_component_bytes;
         let permit = Arc::clone(&self.inspecting).acquire_owned().await;
         let work = move || {
-            // Held until it is done, also where nobody waits for it any more.
+            // Held until the work is done, even if the future is dropped.
             let _permit = permit;
             let wasm = component::read(&root.join(&entry), max_bytes)?;
             component::inspect(&entry, &wasm, &permissions, &limits)

@@ -29,9 +29,10 @@ use activity::{Activity, Stream, Turn};
 
 /// The read and write buffers of a connection, in bytes; in HTTP/2, the write buffer of each response.
 const BUFFER: usize = 64 << 10;
-/// The longest head of a request over HTTP/2, where many short headers take ten times as much. HTTP/1 has at most 100.
+/// Maximum size of a request's headers over HTTP/2, where many short headers take ten times as much memory. HTTP/1
+/// allows at most 100 headers.
 const HEAD: u32 = 16 << 10;
-/// What may arrive over HTTP/2 before anybody takes it.
+/// The HTTP/2 receive window: bytes that can arrive before they are read.
 const WINDOW: u32 = 256 << 10;
 
 /// How connections are served, and what all of them share.
@@ -41,7 +42,7 @@ pub struct Connections {
     http: Arc<auto::Builder<TokioExecutor>>,
     /// How long nothing may go on.
     pub patience: Duration,
-    /// How many connections there may be, and how many streams besides.
+    /// The limits on connections and streams.
     pub crowd: Arc<Crowd>,
     /// No new requests.
     pub stopping: CancellationToken,
@@ -56,8 +57,8 @@ impl Connections {
         // may take is for `Activity` to see: hyper would set a timer for each.
         // Limits request headers and queued data to the size of a buffer.
         http.http1().header_read_timeout(None).writev(false).max_buf_size(BUFFER);
-        // Pings count as something that goes on, so these connections stay for as long as they are answered, and take their
-        // answers.
+        // Pings count as activity, so these connections stay open while the client answers pings and reads its
+        // responses.
         http.http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(patience / 2)
@@ -115,7 +116,7 @@ impl Connections {
     }
 }
 
-/// The answer to a request for which there is no room. It has no body, so that it needs no leave of its client to be sent.
+/// The response to a request above the limit. It has no body, so the client's flow control cannot hold it up.
 fn too_many() -> Response {
     let mut answer = Response::default();
     *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

@@ -1,5 +1,5 @@
-//! How many connections there are, from one address and from all, and streams of HTTP/2 besides the first of each connection. A
-//! connection that is too many is closed before anything is read: whoever opens many stands in the way of few.
+//! Counts connections, per address and in total, and HTTP/2 streams after the first of each connection. A connection
+//! above a limit is closed before anything is read, so a client with many connections affects few others.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Crowd {
         Self { budget: Budget::new("connections", bounds), refused: Mutex::default() }
     }
 
-    /// A place for a connection or a stream until it is dropped; none where there are too many.
+    /// Takes a place for a connection or a stream, released on drop; none if there are too many.
     pub fn enter(&self, from: IpAddr) -> Option<Share> {
         let mut place = self.budget.share(Some(Holder::of_address(from)));
         match place.grow(1) {

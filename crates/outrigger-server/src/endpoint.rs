@@ -43,7 +43,8 @@ use who::Who;
 
 pub const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 
-/// What a change holds at least, in bytes. It goes on when its client has left, so no connection bounds how many there are.
+/// The minimum memory of a change, in bytes. It continues after its client has left, so connections do not limit the
+/// number of changes.
 pub const CHANGE: u64 = 16 << 10;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -285,5 +286,5 @@ pub type NoQuery = Nothing;
 
 /// A text as the value of a header, where it can be one.
 pub fn header_value(text: &str) -> ApiResult<HeaderValue> {
-    HeaderValue::from_str(text).map_err(|_| ApiError::new(Code::Internal, "a header could not be written"))
+    HeaderValue::from_str(text).map_err(|_| ApiError::new(Code::Internal, "failed to write a header"))
 }

@@ -1,8 +1,9 @@
-//! `Idempotency-Key`: a POST that is sent twice is done once. Who sends it again gets the first answer, while the first
-//! is still at work too, and after the server was started anew. Answers are kept under a hash of caller, address and key.
+//! `Idempotency-Key`: a POST that is sent twice is done once. The second request gets the response of the first, even
+//! while the first is still running and after a restart of the server. Responses are stored under a hash of caller,
+//! address and key.
 //!
-//! That a request is begun is written down before anything is done for it, and its answer before it is given. One that is
-//! found begun by a process that is gone may have been done or not: whoever sends it again is told so, and it is not done.
+//! The begin of a request is stored before anything is done, and its response before it is sent. A request that a dead
+//! process had begun may have been done or not: a client that sends it again is told so, and it is not done again.
 
 mod kept;
 
@@ -35,7 +36,7 @@ pub struct Idempotency {
     answers: Cache<[u8; 32], Arc<Kept>>,
 }
 
-/// A request with a key: which one it is, and what it says.
+/// A request with a key: its identity and content.
 #[derive(Debug)]
 pub struct Request {
     place: [u8; 32],
@@ -63,7 +64,7 @@ impl Request {
                 Code::InvalidUsage,
                 "`Idempotency-Key` is not 1 to 255 visible ASCII characters",
             )
-            .with_hint("send a random text that is made anew for each request, such as a UUID"));
+            .with_hint("send a new random text for each request, such as a UUID"));
         }
         let caller = who::key(&parts.headers)?;
         let address = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
@@ -93,10 +94,10 @@ impl Default for Idempotency {
 }
 
 impl Idempotency {
-    /// Does the work unless it was done already or is being done; then its answer is that of the first.
+    /// Does the work, unless it was done already or is running; then returns the response of the first request.
     ///
     /// # Errors
-    /// `conflict` where the first request had another body, `request_interrupted` where nobody knows what became of it.
+    /// `conflict` if the first request had another body, `request_interrupted` if its outcome is unknown.
     pub async fn once(
         &self,
         request: Request,
@@ -148,7 +149,7 @@ async fn begin(
         Begun::New => {}
         Begun::Ended { body, answer } => {
             let answered = answer.zip(seal.as_ref()).and_then(|(answer, seal)| seal.open(&answer));
-            let lost = || unknown("was done before the server was started anew, and its answer is not kept");
+            let lost = || unknown("was done before the server restarted, and its response was not kept");
             let answered = answered.ok_or_else(|| Passing::Refused(lost()))?;
             return Ok(Arc::new(Kept { body, answered }));
         }
@@ -178,7 +179,7 @@ enum Outcome {
         owner: String,
         answer: Option<Vec<u8>>,
     },
-    /// It can be sent again.
+    /// The client can send it again.
     Forgotten,
 }
 

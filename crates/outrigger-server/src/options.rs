@@ -27,17 +27,17 @@ pub struct ServerOptions {
     pub streams_per_key: usize,
     /// The same for all keys together.
     pub streams_total: usize,
-    /// Connections over the network at once, and requests of HTTP/2 besides the first of each. Those beyond are closed or
-    /// refused as they come.
+    /// Maximum number of network connections, and of HTTP/2 requests after the first of each. Further ones are closed
+    /// or refused at once.
     pub connections: usize,
     /// The maximum number from one address (for IPv6, one /64).
     pub connections_per_address: usize,
     /// How long nothing of the body of a request may arrive. All of it may take as long, and longer if it arrives at more
     /// than 16 KiB a second.
     pub body_timeout: Duration,
-    /// How long nothing may go on at a connection before it is closed: no request arrives whole, none is being served, and
-    /// nothing of an answer goes out. May take a quarter longer. Connections of HTTP/2 stay while their client answers pings
-    /// and takes its answers.
+    /// The time without activity after which a connection is closed: no complete request arrives, none is in progress,
+    /// and no part of a response is sent. Can take a quarter longer. HTTP/2 connections stay open while their client
+    /// answers pings and reads its responses.
     pub idle_timeout: Duration,
     /// How long requests may still run once the server is told to stop.
     pub drain: Duration,

@@ -1,4 +1,4 @@
-//! Accepts connections, serves requests on them, and stops without cutting off who is being served.
+//! Accepts connections, serves requests on them, and stops without aborting running requests.
 
 use std::io;
 use std::net::SocketAddr;
@@ -61,7 +61,7 @@ impl Running {
         self.address
     }
 
-    /// Waits until it has stopped: after the shutdown that it was started with, and the requests that were under way.
+    /// Waits until it has stopped, after the running requests.
     pub async fn ended(self) -> Drained {
         self.ended.await.unwrap_or(Drained { cut_off: 0 })
     }
@@ -100,7 +100,7 @@ struct Server {
     connections: Connections,
     /// Connections that are open.
     open: TaskTracker,
-    /// What is done on behalf of clients that may have left.
+    /// Work for clients that may have left.
     work: TaskTracker,
 }
 
@@ -108,7 +108,7 @@ impl Server {
     fn new(door: Arc<dyn Door>, options: &ServerOptions, stopping: CancellationToken) -> Self {
         let ServerOptions { body_limit, body_timeout, idle_timeout: patience, .. } = *options;
         let bounds = |each: usize, all: usize| Bounds { each: each as u64, all: all as u64 };
-        // One body always has room.
+        // One body always fits.
         let each = options.bodies_per_key.max(body_limit + CHANGE as usize);
         let bodies = bounds(each, options.bodies_total.max(each));
         let answers = bounds(options.answers_per_key, options.answers_total);
@@ -175,7 +175,7 @@ async fn accept_tcp(server: Server, listener: TcpListener, tls: Option<TlsAccept
             () = server.connections.stopping.cancelled() => return,
         };
         let Some((stream, from)) = settled(accepted).await else { continue };
-        // A socket of IPv6 takes clients of IPv4 too. They are not one address for that.
+        // An IPv6 socket also accepts IPv4 clients. Their mapped addresses are converted back to IPv4.
         let from = from.ip().to_canonical();
         let Some(place) = server.connections.crowd.enter(from) else { continue };
         // Answers are small and go out whole; to wait for more to send would only delay them.
@@ -222,7 +222,7 @@ async fn settled<T>(accepted: io::Result<T>) -> Option<T> {
             let passing =
                 [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::Interrupted];
             if !passing.contains(&error.kind()) {
-                tracing::error!(%error, "a connection could not be accepted");
+                tracing::error!(%error, "failed to accept a connection");
                 tokio::time::sleep(BREATH).await;
             }
             None

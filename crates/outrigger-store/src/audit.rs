@@ -26,8 +26,8 @@ pub(crate) async fn append(database: &Database, entries: &[AuditEntry]) -> Resul
     Ok(head)
 }
 
-/// Puts entries behind those that are there, as part of a transaction that holds the lock: nobody else can put one
-/// behind the head between reading it and the end of the transaction.
+/// Appends records within a transaction that holds the lock, so no other record can follow the head between reading it
+/// and the end of the transaction.
 pub(crate) async fn add(transaction: &Transaction, entries: &[AuditEntry]) -> Result<Head, StoreError> {
     let (records, head) = chain(head_of(transaction).await?, last_of(transaction).await?, entries)?;
     let mut amounts = Amounts::new();

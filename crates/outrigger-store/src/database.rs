@@ -101,14 +101,14 @@ impl ConnectionTrait for Transaction {
     }
 }
 
-/// Says what was being done when the database failed. `action` follows "while it was to".
+/// Adds the attempted action to a database error. `action` follows "failed to".
 pub(crate) fn failed(action: &'static str) -> impl Fn(DbErr) -> StoreError {
     move |source| {
         if dialect::is_damage(&source) {
             return StoreError::Corrupt {
                 what: "the database".to_owned(),
                 reason: format!(
-                    "{source}; restore the data directory from a backup, or move its database away to begin anew"
+                    "{source}; restore the data directory from a backup, or move its database away to start with an empty one"
                 ),
             };
         }

@@ -1,4 +1,4 @@
-//! Where databases differ in what they call a thing. Everything else is written once, in sea-orm's terms.
+//! Differences between databases. Everything else is written once, in sea-orm's terms.
 
 use outrigger_engine::store::WriteFaultKind;
 use sea_orm::sea_query::{Alias, Expr, Func, IntoColumnRef, SimpleExpr};
@@ -21,8 +21,8 @@ pub(crate) fn contains(
     Func::cust(Alias::new(position)).arg(text).arg(Expr::val(needle)).gt(0)
 }
 
-/// Whether a column has one of these values. A statement has room for so many variables (32,766 in SQLite) and there may be
-/// more values, so that they are one variable where the database can take them apart.
+/// Whether a column has one of these values. A statement has a limited number of variables (32,766 in SQLite) and there
+/// may be more values, so they are one variable if the database can split them.
 pub(crate) fn is_one_of<'a>(
     backend: DbBackend,
     column: impl ColumnTrait,
@@ -36,8 +36,8 @@ pub(crate) fn is_one_of<'a>(
     Expr::cust_with_exprs(each, [Expr::col(column.as_column_ref()), Expr::val(values)])
 }
 
-/// A statement that inserts so many rows, and may leave half of them where it fails: the transaction around it is then
-/// rolled back. SQLite is told so, or it keeps a journal for each statement.
+/// A statement that inserts several rows, and may leave half of them if it fails: the transaction around it is then
+/// rolled back. SQLite is told so; otherwise it keeps a journal for each statement.
 pub(crate) fn insert(backend: DbBackend, table: &str, columns: &[&str], rows: usize) -> String {
     let verb = if backend == DbBackend::Sqlite { "INSERT OR FAIL" } else { "INSERT" };
     let values = places(backend, columns.len(), rows);
@@ -64,7 +64,7 @@ pub(crate) fn insert_alike(
     Some(format!("INSERT OR FAIL INTO {table} ({columns}) SELECT {same}, {each} FROM (VALUES {values})"))
 }
 
-/// Places for the values of so many rows.
+/// Placeholders for the values of these rows.
 fn places(backend: DbBackend, columns: usize, rows: usize) -> String {
     if backend == DbBackend::Postgres {
         let row = |row| {

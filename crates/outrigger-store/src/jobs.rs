@@ -109,7 +109,7 @@ pub(crate) async fn backlog(database: &Database, account: Option<&str>) -> Resul
     })
 }
 
-/// How many jobs have not ended, and their bytes, read from an index.
+/// The number of unfinished jobs and their bytes, read from an index.
 pub(crate) fn unended(backend: DbBackend, account: Option<&str>) -> Statement {
     let of_account = if account.is_some() { " AND account = ?" } else { "" };
     let sql = format!(

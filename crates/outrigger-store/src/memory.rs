@@ -1,5 +1,5 @@
-//! The twin in memory: for tests, and for `--ephemeral`, where nothing is to be left behind. It answers as the database
-//! does, down to what it refuses; its records go when they are pruned, and all of it goes with the process.
+//! The in-memory twin: for tests, and for `--ephemeral`, which leaves nothing behind. It behaves like the database,
+//! including refusals; its records are dropped when they are pruned, and everything is gone with the process.
 
 mod access;
 mod audit;

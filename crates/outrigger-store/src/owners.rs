@@ -1,6 +1,6 @@
-//! Whose records there are, and how many: kept beside them in the transactions that write and drop them, so that nobody's
-//! share has to be counted by reading a table from end to end. Where there are more records than are to be kept, the owners
-//! with the most give way.
+//! The owners of records, and how many each has: stored beside the records in the transactions that write and drop
+//! them, so that pruning never reads a whole table. Above a retention limit, the owners with the most records are
+//! pruned first.
 
 use std::collections::BTreeMap;
 
@@ -23,8 +23,8 @@ pub(crate) struct Table {
     at: &'static str,
     /// Which of its rows may be dropped.
     may_go: &'static str,
-    /// Whether its rows are only added and dropped, so that what is kept beside them is right. Those of the others are counted
-    /// when they are pruned; they are few.
+    /// Whether its rows are only added and dropped, so that the stored counts are right. The rows of other tables are
+    /// counted when they are pruned; they are few.
     counted: bool,
 }
 
@@ -44,7 +44,7 @@ pub(crate) const JOBS: Table = Table { name: "jobs", at: "ended_at", may_go: "en
 pub(crate) const REQUESTS: Table = Table { name: "requests", at: "at", may_go: "1", counted: false };
 pub(crate) const DELIVERIES: Table =
     Table { name: "deliveries", at: "ended_at", may_go: "ended_at IS NOT NULL", counted: false };
-/// None has a moment, so they go in the order in which they came. That is read from an index.
+/// Pending deliveries have no end time, so they are pruned in the order of their arrival, read from an index.
 pub(crate) const PENDING_DELIVERIES: Table =
     Table { name: "deliveries", at: "ended_at", may_go: "ended_at IS NULL", counted: false };
 
@@ -56,7 +56,7 @@ pub(crate) fn count(amounts: &mut Amounts, owner: Owner, bytes: u64) {
     amounts.entry(owner).or_default().add(bytes);
 }
 
-/// Notes what owners get, as part of a transaction that writes it. Answers with their ids.
+/// Charges records to owners, within the transaction that writes them. Returns the owners' ids.
 pub(crate) async fn charge(
     transaction: &Transaction,
     table: Table,
@@ -94,7 +94,7 @@ pub(crate) async fn charge_one(
     ids.into_values().next().ok_or_else(|| DbErr::RecordNotInserted)
 }
 
-/// What each account has, and what was dropped of it because it had too much.
+/// The records of each account, and how many were pruned above the limits.
 pub(crate) async fn list(database: &Database) -> Result<Vec<Share>, StoreError> {
     const ACTION: &str = "list whose records there are";
     let sql = "SELECT kind, account, sum(records), sum(bytes), sum(dropped) FROM owners \
@@ -111,7 +111,7 @@ pub(crate) async fn list(database: &Database) -> Result<Vec<Share>, StoreError> 
     rows.iter().map(share).collect::<Result<_, _>>().map_err(failed(ACTION))
 }
 
-/// Drops what lies beyond the bound. Answers how many records.
+/// Prunes records outside the bound. Returns their number.
 pub(crate) async fn prune(database: &Database, table: Table, bound: &Bound) -> Result<u64, StoreError> {
     let mut dropped = drop_old(database, table, columns::from_time(bound.since)).await?;
     dropped += prune_to(database, table, Amount { records: bound.most, bytes: bound.bytes }).await?;
@@ -121,7 +121,7 @@ pub(crate) async fn prune(database: &Database, table: Table, bound: &Bound) -> R
     Ok(dropped)
 }
 
-/// Drops what is too much. Answers how many records.
+/// Drops records above the limit. Returns their number.
 pub(crate) async fn prune_to(database: &Database, table: Table, most: Amount) -> Result<u64, StoreError> {
     let dropped = cut(database, table, most.records, Measure::Records).await?;
     Ok(dropped + cut(database, table, most.bytes, Measure::Bytes).await?)
@@ -179,7 +179,7 @@ async fn cut(database: &Database, table: Table, most: u64, measure: Measure) -> 
     Ok(dropped)
 }
 
-/// Drops so much of what one owner has.
+/// Prunes this many of the records of one owner.
 async fn cut_one(
     database: &Database,
     table: Table,
@@ -263,12 +263,12 @@ async fn remove(transaction: &Transaction, table: Table, rows: &[Row], displaced
     Ok(())
 }
 
-/// Whom records are counted for that are nobody's any more.
+/// The account that counts dropped records of forgotten accounts.
 const FORGOTTEN: &str = "forgotten";
 
-/// Forgets owners that have nothing left; they had nothing for as long as records are kept, or were among too many. What was
-/// dropped of a source is counted for its account, and when nothing of an account is left, for all that are forgotten: there
-/// is no end of names of either.
+/// Forgets owners without records, after the retention time or if there are too many. The dropped records of a source
+/// move to its account, and those of an account without sources to the account `forgotten`, because the number of names
+/// is unlimited.
 async fn forget(database: &Database, table: Table) -> Result<(), StoreError> {
     let empty = match table.counted {
         true => "owner.records <= 0".to_owned(),

@@ -10,8 +10,8 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 /// The name of the file beside the database.
 const NAME: &str = "reserve";
 
-/// The smallest reserve that keeps its promise, in bytes. The log grows to 4 MiB before it is written back into the database,
-/// and that takes as much room again: a smaller reserve would be used up by it before anything essential is written.
+/// Minimum size of a useful reserve, in bytes. The log grows to 4 MiB before it is written back into the database, and
+/// that takes as much space again: it would use up a smaller reserve before essential records are written.
 pub const LEAST_RESERVE: u64 = 8 << 20;
 
 /// A file that takes up space until that is needed.
@@ -46,7 +46,7 @@ impl Reserve {
         taken
     }
 
-    /// What must be free for it to be taken. Without a margin, the next write would give it up again.
+    /// The free space needed to create the reserve again. Without a margin, the next write would release it again.
     pub(crate) const fn wanted(&self) -> u64 {
         self.bytes + self.bytes / 8
     }

@@ -144,7 +144,9 @@ impl SqliteStore {
         };
         Err(StoreError::Corrupt {
             what: format!("the database {}", self.path.display()),
-            reason: format!("{reason}; restore the data directory from a backup, or move it away to begin anew"),
+            reason: format!(
+                "{reason}; restore the data directory from a backup, or move it away to start with an empty one"
+            ),
         })
     }
 }
@@ -190,7 +192,7 @@ fn create(path: &Path) -> Result<(), StoreError> {
 async fn use_wal(connection: &DatabaseConnection) -> Result<(), DbErr> {
     let ask = async |pragma: &str| {
         let row = connection.query_one_raw(Statement::from_string(connection.get_database_backend(), pragma)).await?;
-        let row = row.ok_or_else(|| DbErr::RecordNotFound(format!("{pragma} answered nothing")))?;
+        let row = row.ok_or_else(|| DbErr::RecordNotFound(format!("{pragma} returned nothing")))?;
         row.try_get_by_index::<String>(0)
     };
     let deadline = Instant::now() + BUSY_TIMEOUT;
@@ -223,7 +225,7 @@ fn at_path(path: &Path, source: DbErr) -> StoreError {
         return StoreError::Corrupt {
             what: format!("the file {}", path.display()),
             reason: format!(
-                "it is damaged or no database ({source}); restore it from a backup, or move it away to begin anew"
+                "it is damaged or no database ({source}); restore it from a backup, or move it away to start with an empty one"
             ),
         };
     }

@@ -1,4 +1,4 @@
-//! Webhooks and what is on its way to them.
+//! Webhooks and their deliveries.
 
 use std::collections::HashMap;
 
@@ -251,7 +251,7 @@ impl WebhookStore for SqliteStore {
     }
 }
 
-/// The webhooks that there are, or this one, each with who made it.
+/// All webhooks, or this one, each with its creator.
 async fn makers(transaction: &Transaction, name: Option<&WebhookName>) -> Result<Vec<(String, String)>, DbErr> {
     let name = name.map(|name| webhook::Column::Name.eq(name.as_str()));
     let query = webhook::Entity::find()
@@ -262,7 +262,7 @@ async fn makers(transaction: &Transaction, name: Option<&WebhookName>) -> Result
     query.into_tuple().all(transaction).await
 }
 
-/// Pending deliveries of other webhooks whose time has come, those that wait longest first.
+/// Due pending deliveries of other webhooks, those that wait longest first.
 pub(crate) fn due(now: OffsetDateTime, except: &[WebhookName], limit: u32) -> Select<Entity> {
     let query = Entity::find()
         .filter(Column::State.eq(DeliveryState::Pending.as_str()))
@@ -276,7 +276,7 @@ pub(crate) fn due(now: OffsetDateTime, except: &[WebhookName], limit: u32) -> Se
     query.filter(Column::Webhook.is_not_in(except.iter().map(WebhookName::as_str)))
 }
 
-/// Writes a webhook as part of a transaction. Answers with its generation.
+/// Writes a webhook within a transaction. Returns its generation.
 async fn write(transaction: &Transaction, record: &WebhookRecord) -> Result<u64, StoreError> {
     let generation = record.generation + 1;
     let row = webhook::ActiveModel::of(record, generation)?;

@@ -39,7 +39,7 @@ const FULL: u64 = 256 << 10;
 pub(crate) enum Need {
     /// Refused while the disk is full.
     Ordinary,
-    /// Records what was done, ends what was begun, or makes room: may use the space that is reserved for it.
+    /// Records a completed action, ends a started one, or frees space: can use the reserve.
     Essential,
 }
 
@@ -50,9 +50,9 @@ pub(crate) struct Writing {
     reserve: Option<Reserve>,
     /// Why writes are refused; none while they are taken.
     fault: ArcSwapOption<WriteFault>,
-    /// The disk is full, but there is room for what is essential.
+    /// The disk is full, but there is space for essential writes.
     has_spare_room: AtomicBool,
-    /// The log may have lost what was written to it: nothing is appended before a new one has begun.
+    /// The log may have lost writes: nothing is appended before a new one has begun.
     needs_new_log: AtomicBool,
     /// The connection in use must be closed and not used again.
     suspect: AtomicBool,
@@ -63,7 +63,7 @@ pub(crate) struct Writing {
 }
 
 impl Writing {
-    /// For the database in a folder, with so many bytes in reserve.
+    /// For the database in a folder, with a reserve of this many bytes.
     pub(crate) fn new(folder: &Path, reserve: Option<u64>) -> Arc<Self> {
         Arc::new(Self {
             folder: folder.to_owned(),
@@ -105,8 +105,8 @@ impl Writing {
         }
     }
 
-    /// Suspects the connection until its commit is known to have succeeded: where one fails or is given up, for whatever
-    /// reason, nobody knows what the connection is in the middle of.
+    /// Suspects the connection until its commit is known to have succeeded: after a failed or cancelled commit, the
+    /// state of the connection is unknown.
     pub(crate) async fn verdict(&self) -> Verdict<'_> {
         let guard = self.verdict.lock().await;
         let before = self.suspect.swap(true, Ordering::SeqCst);
@@ -119,13 +119,13 @@ impl Writing {
         match reserve.take() {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                self.fail(database, WriteFaultKind::Full, "there is no room for the reserved space".to_owned());
+                self.fail(database, WriteFaultKind::Full, "not enough disk space for the reserve".to_owned());
             }
             Err(error) => tracing::warn!(%error, "no space can be reserved for a full disk"),
         }
     }
 
-    /// A write has failed: looks whether the disk is why.
+    /// A write has failed: checks whether the disk is the reason.
     pub(crate) fn note(&self, database: &Database, error: &DbErr) {
         let Some(kind) = dialect::write_fault(error) else { return };
         if kind == WriteFaultKind::Failed {
@@ -140,7 +140,7 @@ impl Writing {
         self.suspect.store(true, Ordering::SeqCst);
         self.has_spare_room.store(false, Ordering::SeqCst);
         let reason = match kind {
-            WriteFaultKind::Full => format!("{reason}; writes are taken again once {} MiB are free", self.wanted()),
+            WriteFaultKind::Full => format!("{reason}; writes resume once {} MiB are free", self.wanted()),
             WriteFaultKind::ReadOnly | WriteFaultKind::Failed => reason,
         };
         let since = self.fault.load().as_deref().map_or_else(OffsetDateTime::now_utc, |present| present.since);
@@ -154,12 +154,12 @@ impl Writing {
         }
     }
 
-    /// How much must be free for a full disk to be one no longer, in MiB.
+    /// The free space at which a full disk accepts writes again, in MiB.
     fn wanted(&self) -> u64 {
         self.reserve.as_ref().map_or(FULL, Reserve::wanted).div_ceil(1 << 20)
     }
 
-    /// Looks whether a write is durable again, and takes writes again where it is. Answers whether nothing is left to do.
+    /// Checks whether a write is durable again, and if so accepts writes again. Returns whether nothing is left to do.
     async fn probe(&self, write: &DatabaseConnection) -> bool {
         let Some(fault) = self.fault.load_full() else { return true };
         let is_full = fault.kind == WriteFaultKind::Full;
@@ -246,15 +246,15 @@ async fn probe_until_it_works(writing: Weak<Writing>, write: DatabaseConnection)
 /// Writes everything back into the database, so that nothing depends on the log that a write failed on.
 async fn begin_new_log(write: &DatabaseConnection) -> Result<(), sqlx::Error> {
     let mut connection = write.get_sqlite_connection_pool().acquire().await?;
-    // It is the only one that writes. A reader is waited for in the pauses between probes, when others may have it; the next
-    // one is made with the usual patience again.
+    // Only this task writes. It waits for readers in the pauses between probes; the next connection has the usual
+    // timeout again.
     connection.close_on_drop();
     sqlx::query(IMPATIENT).execute(&mut *connection).await?;
     let (busy, _, _): (i64, i64, i64) =
         sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
     match busy {
         0 => Ok(()),
-        _ => Err(sqlx::Error::Protocol("somebody reads from the log".to_owned())),
+        _ => Err(sqlx::Error::Protocol("a reader holds the log".to_owned())),
     }
 }
 
@@ -268,7 +268,7 @@ async fn write_once(write: &DatabaseConnection) -> Result<(), sqlx::Error> {
     outcome
 }
 
-/// Whether a transaction was left open. The driver counts one whose rollback has failed as open for ever.
+/// Whether a transaction was left open. The driver counts one whose rollback has failed as open forever.
 async fn is_in_transaction(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     if !connection.is_in_transaction() {
         return Ok(false);

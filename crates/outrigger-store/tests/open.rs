@@ -81,13 +81,13 @@ async fn what_is_no_database_is_named() {
     let error = SqliteStore::open(&path).await.unwrap_err();
     let report = report(&error, &path);
     assert!(report.starts_with("the file PATH cannot be read back: it is damaged or no database"), "{report}");
-    assert!(report.ends_with("restore it from a backup, or move it away to begin anew"), "{report}");
+    assert!(report.ends_with("restore it from a backup, or move it away to start with an empty one"), "{report}");
 
     let nowhere = directory.path().join("absent").join("outrigger.db");
     let error = SqliteStore::open(&nowhere).await.unwrap_err();
     assert_eq!(
         self::report(&error, &nowhere),
-        "the database failed while it was to open: PATH: No such file or directory (os error 2)"
+        "database error: failed to open: PATH: No such file or directory (os error 2)"
     );
 }
 
@@ -104,7 +104,7 @@ async fn damage_is_found_by_the_check() {
     assert_eq!(
         report(&error, &path),
         "the database PATH cannot be read back: a row of the table revisions belongs to nothing; \
-         restore the data directory from a backup, or move it away to begin anew"
+         restore the data directory from a backup, or move it away to start with an empty one"
     );
 }
 

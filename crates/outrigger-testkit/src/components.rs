@@ -48,7 +48,7 @@ pub fn hostile() -> Arc<[u8]> {
     component(include_str!("../fixtures/hostile.wit"), include_str!("../fixtures/hostile.wat"))
 }
 
-/// The same with four memories, as many as an instance may have.
+/// Like [`hostile`], with four memories.
 #[must_use]
 pub fn hostile_with_memories() -> Arc<[u8]> {
     let memory = "(memory (export \"memory\") 2)";
@@ -60,7 +60,7 @@ pub fn hostile_with_memories() -> Arc<[u8]> {
     component(include_str!("../fixtures/hostile.wit"), &core)
 }
 
-/// Does with files what a test says, call by call; see `fixtures/files.wit`.
+/// Performs file operations that a test chooses call by call; see `fixtures/files.wit`.
 #[must_use]
 pub fn files() -> Arc<[u8]> {
     component(include_str!("../fixtures/files.wit"), include_str!("../fixtures/files.wat"))

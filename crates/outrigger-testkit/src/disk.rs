@@ -1,4 +1,4 @@
-//! Failing disks: one that is really full, and one whose system calls fail on request.
+//! Failing disks: a full one, and one whose system calls fail on request.
 
 #![allow(clippy::unwrap_used, reason = "this is all test code, only that other crates' tests run it")]
 

@@ -112,7 +112,7 @@ const CORE: &str = r#"(module
                 (br $next))))
     (func (export "spin") (loop $forever (br $forever))))"#;
 
-/// `write` writes this many line breaks to standard output in one piece, without asking how much may be written.
+/// `write` writes this many line breaks to standard output at once, without asking how much is allowed.
 #[must_use]
 pub fn flood() -> Arc<[u8]> {
     let wit = "package test:flood;
@@ -135,8 +135,8 @@ pub fn flood() -> Arc<[u8]> {
     component(wit, core)
 }
 
-/// Looks names up: `begin` this many times without waiting for an answer, `first` until there is one. `first` gives 1000 when an
-/// address was found, and 1001 when there is none; both give the error as `error-code` counts them.
+/// Looks names up: `begin` starts this many lookups without waiting for a response, `first` waits for one. `first`
+/// returns 1000 if an address was found, and 1001 if there is none; both return errors as `error-code` numbers them.
 #[must_use]
 pub fn lookups() -> Arc<[u8]> {
     let wit = "package test:lookups;
@@ -184,8 +184,8 @@ pub fn lookups() -> Arc<[u8]> {
     component(wit, core)
 }
 
-/// A component as text: `modules` define the core modules, of which `$m` is instantiated so many times. The last one exports
-/// `run`, which the component offers as a function that gives a number.
+/// A component as text: `modules` define the core modules; `$m` is instantiated this many times. The last instance
+/// exports `run`, which the component exports as a function that returns a number.
 #[must_use]
 pub fn instances(module: &str, times: usize) -> Vec<u8> {
     let mut text = format!("(component (core module $m {module})");

@@ -30,7 +30,7 @@ pub struct ScriptedRuntime {
 struct Shared {
     /// `plugin.function` or `plugin:step` → how often it ran.
     counts: Mutex<HashMap<String, usize>>,
-    /// Calls of `wait` and `remember-late`, and checks, that are under way.
+    /// Running calls of `wait` and `remember-late`, and running checks.
     waiting: AtomicUsize,
     /// Ends every `wait`, and lets `remember-late` go on.
     release: tokio::sync::Notify,
@@ -45,13 +45,13 @@ impl ScriptedRuntime {
         self.shared.counts.lock().get(what).copied().unwrap_or_default()
     }
 
-    /// How many calls of `wait` and `remember-late`, and how many checks, are under way.
+    /// The number of running calls of `wait` and `remember-late`, and of running checks.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.shared.waiting.load(Ordering::SeqCst)
     }
 
-    /// Ends every call of `wait` that is under way, and lets every one of `remember-late` write.
+    /// Ends every running call of `wait`, and lets every one of `remember-late` write.
     pub fn release(&self) {
         self.shared.release.notify_waiters();
     }
@@ -216,7 +216,7 @@ impl LoadedRevision for Loaded {
                 Err(RuntimeFault::new(Code::Trapped, format!("trapped at try {count}")))
             }
             ("trap-until", _) => Ok(Value::Unsigned(count as u64)),
-            // JSON of nearly four megabytes, of which each two bytes are a value.
+            // Nearly 4 MB of JSON, in which every two bytes are a value.
             ("zeros", [_]) => Ok(Value::String(format!("[{}0]", "0,".repeat(1_800_000)))),
             ("panic", [message]) => panic!("{}", text(message)),
             // The second is one that can be subscribed.

@@ -72,7 +72,7 @@ pub struct KeyCreateArguments {
     /// Only what this rule allows, of what the roles allow; may be given several times
     #[arg(long = "scope", value_name = "RULE")]
     pub scope: Vec<String>,
-    /// How long it works, such as `90d`; for ever without it
+    /// How long the key is valid, such as `90d`; without it, the key never expires
     #[arg(long, value_name = "TIME")]
     pub expires: Option<Span>,
 }
@@ -167,7 +167,7 @@ pub struct AuditListArguments {
     /// Only what happened before this: a length of time ago, such as `10m`, or a time
     #[arg(long, value_name = "WHEN")]
     pub until: Option<Since>,
-    /// The newest so many
+    /// Show at most COUNT, newest first
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: u32,
 }

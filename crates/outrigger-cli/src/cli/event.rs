@@ -20,7 +20,7 @@ pub struct EventsArguments {
     /// Only events after the one with this id; with --follow, go on behind it
     #[arg(long, value_name = "ID")]
     pub after: Option<String>,
-    /// The newest so many, at most 1000
+    /// Show at most COUNT, newest first; the maximum is 1000
     #[arg(
         long,
         value_name = "COUNT",

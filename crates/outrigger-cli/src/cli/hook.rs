@@ -104,7 +104,7 @@ pub enum HookCommand {
         /// Only under this correlation id
         #[arg(long, value_name = "ID")]
         correlation: Option<String>,
-        /// At most so many
+        /// Show at most LIMIT
         #[arg(long, default_value_t = 20)]
         limit: u32,
     },

@@ -13,7 +13,7 @@ use crate::complete;
 /// `outrigger job`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum JobCommand {
-    /// Start a job: a call that outlives whoever asked for it
+    /// Start a job: a durable background call
     ///
     /// Prints the job's id. A server does jobs, `outrigger serve`; without one they wait in the queue. The function's flags
     /// and arguments stand behind its name, as with `outrigger call`.
@@ -85,7 +85,7 @@ pub enum JobCommand {
         /// Only those written after this: a length of time ago, such as `10m`, or a time
         #[arg(long, value_name = "WHEN")]
         since: Option<Since>,
-        /// The newest so many [default: all]
+        /// Show at most COUNT, newest first [default: all]
         #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
         limit: Option<u32>,
         /// Go on with those that come, until the job has ended
@@ -173,7 +173,7 @@ pub struct JobListArguments {
     /// Only those that this schedule made
     #[arg(long, value_name = "NAME")]
     pub schedule: Option<String>,
-    /// The newest so many
+    /// Show at most COUNT, newest first
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: u32,
 }

@@ -75,7 +75,7 @@ pub enum PluginCommand {
         names: Vec<PluginName>,
     },
 
-    /// Load plugins anew; calls that are running finish first
+    /// Reload plugins; running calls finish first
     #[command(after_help = "Example:
   outrigger plugin reload pricing")]
     Reload {
@@ -272,7 +272,7 @@ pub struct LogsArguments {
     /// Only lines of the call with this correlation id, and of those it made
     #[arg(long, value_name = "ID")]
     pub correlation: Option<String>,
-    /// The newest so many
+    /// Show at most COUNT, newest first
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
     /// Go on showing new lines until Ctrl-C
@@ -357,7 +357,7 @@ pub enum ConfigAction {
 /// `outrigger secrets`.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum SecretsCommand {
-    /// Make a new key, and encrypt all secrets anew with it
+    /// Make a new key, and encrypt all secrets again with it
     ///
     /// The old key is kept until a later rotation finds that nothing is encrypted with it any more. Where the key is given
     /// by OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE or OUTRIGGER_SECRET_KEYRING, put the new one there first, in front

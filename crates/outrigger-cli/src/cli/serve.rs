@@ -50,7 +50,8 @@ pub struct ServeArguments {
     /// Folder for backups that are requested by file name only
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub backups: Option<PathBuf>,
-    /// Space kept for a full disk, in which the audit log, pruning and removing things go on: at least 8MiB, or 0 for none
+    /// Disk space to reserve, so that audit records, pruning and deletions still work when the disk is full: at least
+    /// 8MiB, or 0 to reserve none
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = reserve)]
     pub reserve: ByteSize,
     /// How long to keep runs, log lines and finished jobs. The audit log is kept forever, except refusals, which are
@@ -84,8 +85,8 @@ pub struct ServeArguments {
     /// Quota of state bytes written per minute, for each plugin
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::bytes(Quotas::DEFAULT.state_bytes))]
     pub state_bytes_per_minute: ByteSize,
-    /// Changes that one key may make a minute, such as to plugins, keys and webhooks, each of which is in the audit log for ever;
-    /// ten times as many at once. Calls, jobs and firing hooks are no changes
+    /// Quota of changes per minute, such as to plugins, keys and webhooks, for each key; bursts can be ten times as
+    /// large. Calls, jobs and firings of hooks do not count as changes
     #[arg(long, value_name = "COUNT", default_value_t = Quotas::DEFAULT.acts)]
     pub acts_per_minute: u64,
 }
@@ -93,10 +94,7 @@ pub struct ServeArguments {
 fn reserve(text: &str) -> Result<ByteSize, String> {
     let size: ByteSize = text.parse().map_err(|error: UnitError| error.to_string())?;
     if (1..LEAST_RESERVE).contains(&size.as_u64()) {
-        return Err(format!(
-            "less than {} cannot hold what a full disk takes; 0 keeps none",
-            ByteSize::bytes(LEAST_RESERVE)
-        ));
+        return Err(format!("the minimum is {}; 0 reserves no space", ByteSize::bytes(LEAST_RESERVE)));
     }
     Ok(size)
 }

@@ -26,7 +26,7 @@ pub struct UsageArguments {
     /// Only calls by this caller, such as `local` or `key ci`
     #[arg(long, value_name = "CALLER")]
     pub caller: Option<String>,
-    /// The first so many groups
+    /// Show at most COUNT groups
     #[arg(
         long,
         value_name = "COUNT",

@@ -63,7 +63,7 @@ pub enum WebhookCommand {
         /// Only those that stand here
         #[arg(long, value_name = "STATE", value_parser = ["pending", "delivered", "dead", "abandoned"])]
         state: Option<String>,
-        /// The newest so many
+        /// Show at most COUNT, newest first
         #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },

@@ -109,8 +109,8 @@ pub async fn run(context: &Context, arguments: BatchArguments) -> CliResult {
     }
 }
 
-/// The answer of a call; none where it was not begun, because another one had failed. Those that are under way then go on:
-/// of one that is broken off, nobody could say what it has done.
+/// The result of a call; none if it was not started because another one had failed. Running calls continue, because the
+/// effects of an aborted call are unknown.
 async fn unless(
     stopped: Option<&AtomicBool>,
     call: impl Future<Output = ApiResult<CallResponse>>,
@@ -125,7 +125,7 @@ async fn unless(
     Some(answer)
 }
 
-/// A call on a thread of the pool. It is cancelled when nobody waits for it any more.
+/// A call on a thread of the pool. It is cancelled when its future is dropped.
 async fn call(platform: Arc<dyn Platform>, entry: Entry) -> ApiResult<CallResponse> {
     let Entry { function, arguments, timeout, no_cache } = entry;
     let milliseconds = |time: Span| u64::try_from(time.as_duration().as_millis()).unwrap_or(u64::MAX).max(1);

@@ -19,10 +19,10 @@ use crate::input;
 use crate::output::table::{bullets, fields, section};
 use crate::output::{Format, bold, bytes, can_ask, clean, count, one_line, yellow};
 
-/// Installs what was named.
+/// Installs the given packages.
 ///
 /// # Errors
-/// The package is refused, or consent to what it asks for is.
+/// A package is refused, or the user does not approve what it asks for.
 pub async fn install(context: &Context, arguments: InstallArguments) -> CliResult {
     let InstallArguments { package, yes, version, dry_run, allow_downgrade, set, config } = arguments;
     let source = source(package, version)?;
@@ -32,7 +32,7 @@ pub async fn install(context: &Context, arguments: InstallArguments) -> CliResul
 /// How a package is installed.
 #[derive(Clone, Debug, Default)]
 pub struct Manner {
-    /// Nobody is asked.
+    /// Approve without a question.
     pub yes: bool,
     pub dry_run: bool,
     pub allow_downgrade: bool,
@@ -77,14 +77,14 @@ async fn install_over(
         platform.package_inspect(&source).await?
     };
     let configuration = given(&report, &manner)?;
-    // Nobody is asked to agree to what was not shown; and where errors are data, they stand alone.
+    // The user is only asked to approve what was shown. If errors are data, they are written alone.
     if !yes && can_ask() {
         context.output.ask_about(&review(&report));
     } else if context.output.format() == Format::Table {
         context.output.remark(&review(&report));
     }
-    // Nobody is asked about what is refused whatever they say. How it is refused comes of trying it, and of no more than that:
-    // what was shown as refused is not to be installed, whatever became of it meanwhile.
+    // A package that will be refused needs no question. The attempt shows the reason, and never installs what the
+    // inspection refused, whatever changed in the meantime.
     let accepted = report.signature.accepted && report.above_ceiling.is_empty();
     let approved = match accepted {
         true => consent(&report, &manner)?,
@@ -194,7 +194,7 @@ fn consent(report: &PackageReport, manner: &Manner) -> CliResult<Option<String>>
     if manner.yes {
         return Ok(Some(report.digest.clone()));
     }
-    // What is only tried needs no word but for what it would be granted meanwhile.
+    // A dry run only needs approval for permissions that it grants temporarily.
     if manner.dry_run && report.widened.is_empty() {
         return Ok(Some(report.digest.clone()));
     }
@@ -256,10 +256,10 @@ fn outcome_text(outcome: &InstallOutcome) -> String {
     }
 }
 
-/// Goes back to what was there before the last update.
+/// Rolls a plugin back to the state before its last update.
 ///
 /// # Errors
-/// There is nothing to go back to, or the user does not agree.
+/// There is no previous version, or the user does not agree.
 pub async fn rollback(context: &Context, arguments: RollbackArguments) -> CliResult {
     let RollbackArguments { name, yes, dry_run } = arguments;
     let platform = context.platform().await?;
@@ -289,7 +289,7 @@ pub async fn rollback(context: &Context, arguments: RollbackArguments) -> CliRes
 /// Removes a plugin.
 ///
 /// # Errors
-/// There is none of this name, or the user does not agree.
+/// There is no plugin of this name, or the user does not agree.
 pub async fn uninstall(context: &Context, arguments: UninstallArguments) -> CliResult {
     let UninstallArguments { name, yes } = arguments;
     let platform = context.platform().await?;
@@ -323,7 +323,7 @@ pub async fn uninstall(context: &Context, arguments: UninstallArguments) -> CliR
 
 /// Asks a question that can be answered with yes or no; no is the default.
 fn ask(question: &str) -> CliResult<bool> {
-    // Waiting for a person blocks this thread, so the runtime is told to use another.
+    // Waiting for the user blocks this thread, so the runtime moves its other work to another thread.
     let question = one_line(question);
     let mut question = Confirm::new(&question).with_default(false);
     if anstream::ColorChoice::global() == anstream::ColorChoice::Never {

@@ -1,4 +1,4 @@
-//! `outrigger job` and `outrigger schedule`: calls that outlive whoever asked for them.
+//! `outrigger job` and `outrigger schedule`: durable background calls.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -42,7 +42,7 @@ pub async fn run(context: &Context, command: JobCommand) -> CliResult {
         JobCommand::Cancel { id } => {
             let job = context.platform().await?.job_cancel(&id).await?;
             context.output.print(&job, || match job.state.as_str() {
-                "running" => format!("job {id} is told to end"),
+                "running" => format!("Cancelling job {id}"),
                 state => format!("job {id} is {state}"),
             })
         }

@@ -1,4 +1,4 @@
-//! `outrigger plugin`: what is installed, and how it is.
+//! `outrigger plugin`: installed plugins and their state.
 
 use outrigger_api::{
     ApiResult, AvailableReport, ClosedHook, FunctionStatistics, PluginDetails, PluginName, PluginSummary,
@@ -168,7 +168,7 @@ fn limits(manifest: &outrigger_contract::Manifest) -> String {
     ])
 }
 
-/// What is done to plugins whose names alone are given.
+/// An operation on plugins that needs only their names.
 #[derive(Clone, Copy)]
 enum Change {
     Enable,
@@ -176,7 +176,7 @@ enum Change {
     Reload,
 }
 
-/// Changes plugins one after the other. What was done before a failure is told.
+/// Changes plugins one after the other. If one fails, the completed changes are shown.
 async fn change(context: &Context, names: &[PluginName], change: Change) -> CliResult {
     let platform = context.platform().await?;
     let done = match change {

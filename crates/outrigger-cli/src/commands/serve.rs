@@ -1,4 +1,4 @@
-//! `outrigger serve`: the data directory over HTTP, until somebody stops it.
+//! `outrigger serve`: serves the data directory over HTTP until it is stopped.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::error::{CliError, CliResult};
 use crate::output::{Format, count};
 use crate::run::Interrupts;
 
-/// Serves until it is told to stop.
+/// Serves until it is stopped.
 ///
 /// # Errors
 /// The data directory is in use, or the address cannot be listened at.
@@ -52,7 +52,7 @@ pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
     let first = host.first_key().await?;
     announce(context, &format!("{scheme}://{}", running.address()), first.as_ref())?;
     interrupts.next().await;
-    context.output.remark("stopping: requests that are under way are answered first; Ctrl-C again stops at once");
+    context.output.remark("stopping after the running requests; press Ctrl-C again to stop at once");
     stop.cancel();
     let drained = tokio::select! {
         drained = running.ended() => drained,
@@ -70,23 +70,23 @@ pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
     }
 }
 
-/// Allows this process as many open files as the system lets it have. The usual 1,024 are fewer than the connections that are
-/// accepted, and the plugins' files come on top.
+/// Raises the limit on open files to its maximum. The usual 1,024 are fewer than the accepted connections, and the
+/// plugins' files come on top.
 fn raise_file_descriptors(connections: usize) {
     use rustix::process::{Resource, getrlimit, setrlimit};
 
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "the limit on open files cannot be raised");
+        tracing::warn!(%error, "failed to raise the limit on open files");
     }
     let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    // Plugins may have half of them open.
+    // Plugins can use half of the open files.
     if open_files / 2 < connections as u64 {
         tracing::warn!(
             open_files,
             connections,
-            "fewer files may be open than connections are accepted: raise `ulimit -Hn`"
+            "the limit on open files is too low for `--connections`; raise `ulimit -Hn`"
         );
     }
 }

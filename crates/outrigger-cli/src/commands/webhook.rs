@@ -1,4 +1,4 @@
-//! `outrigger webhook`: addresses outside that are told of events.
+//! `outrigger webhook`: HTTP endpoints notified of events.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -165,7 +165,7 @@ async fn update(context: &Context, arguments: WebhookUpdateArguments) -> CliResu
     let changed = platform.webhook_update(&name, change, Some(seen)).await.map_err(|error| match error.code {
         // A server speaks of its header `If-Match`, which nobody wrote here.
         Code::Conflict => {
-            ApiError::new(Code::Conflict, format!("the webhook {name} was changed by someone else meanwhile"))
+            ApiError::new(Code::Conflict, format!("the webhook {name} was changed by someone else in the meantime"))
                 .with_hint(format!("look at it with `outrigger webhook info {name}`, and try again"))
         }
         _ => error,

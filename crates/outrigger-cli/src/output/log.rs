@@ -1,6 +1,6 @@
-//! The program's own log: standard error, each event on one line. Much of it is said because of what strangers do, as often as
-//! they like, so that each place in the program says only so much a minute. What is left out is counted, and said with the
-//! next line. What is asked for with `-v` for debugging is said in full.
+//! The program's log: standard error, each event on one line. Clients and plugins cause many of the events, so each log
+//! statement writes a limited number of lines per minute. Suppressed lines are counted, and the count is written with
+//! the next line. Debug output (`-v`) is never suppressed.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -13,18 +13,18 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::safe::log_line;
 
-/// Lines of one place in the program, in a minute. One of more than a KiB counts as several.
+/// Maximum number of lines of one log statement per minute. A line of more than 1 KiB counts as several.
 const MOST_LINES: u64 = 120;
 const MINUTE: Duration = Duration::from_mins(1);
 const UNIT: u64 = 1 << 10;
 
-/// Where the log goes.
+/// The destination of the log.
 #[derive(Debug, Default)]
 pub struct Log {
     places: Mutex<HashMap<Identifier, Place>>,
 }
 
-/// What one place in the program has said this minute.
+/// The lines that one log statement has written in this minute.
 #[derive(Debug)]
 struct Place {
     since: Instant,
@@ -33,7 +33,8 @@ struct Place {
 }
 
 impl Place {
-    /// Whether one more line may be said, and how many were left out before it.
+    /// Takes one line from the limit. Returns how many lines were suppressed before it, or none if it is suppressed
+    /// too.
     fn line(&mut self, now: Instant) -> Option<u64> {
         if now.saturating_duration_since(self.since) >= MINUTE {
             (self.since, self.lines) = (now, 0);
@@ -70,12 +71,12 @@ impl<'a> MakeWriter<'a> for Log {
 pub struct Line<'a> {
     log: &'a Log,
     place: Option<Identifier>,
-    /// How many were left out before it; none where it is left out too.
+    /// The number of lines suppressed before it; none if it is suppressed too.
     left_out: Option<u64>,
 }
 
 impl Line<'_> {
-    /// What is shown for an event; nothing where it is left out.
+    /// The text to write for an event; none if it is suppressed.
     fn text(&self, event: &[u8]) -> Option<String> {
         let left_out = self.left_out?;
         let line = log_line(&String::from_utf8_lossy(event));
@@ -86,13 +87,13 @@ impl Line<'_> {
         }
         Some(match left_out {
             0 => line,
-            _ => format!("WARN {left_out} lines like the next one were left out\n{line}"),
+            _ => format!("WARN {left_out} lines like the next one were suppressed\n{line}"),
         })
     }
 }
 
 impl Write for Line<'_> {
-    /// Is given one event at a time.
+    /// Receives one event per call.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         if let Some(text) = self.text(event) {
             anstream::stderr().write_all(text.as_bytes())?;

@@ -34,7 +34,7 @@ impl Progress {
         Self(Some(bar))
     }
 
-    /// Of bytes, whose number is told with what is done.
+    /// Progress in bytes, shown with done and total.
     pub(super) fn bytes(message: String) -> Self {
         let bar = ProgressBar::new(0).with_message(shown(&message));
         let template = "{bar:32.cyan/dim} {bytes}/{total_bytes} {wide_msg} {eta}";
@@ -45,7 +45,7 @@ impl Progress {
         Self(Some(bar))
     }
 
-    /// So much is done, of so much.
+    /// Sets the done and the total amount.
     pub fn reach(&self, done: u64, total: u64) {
         if let Some(bar) = &self.0 {
             bar.set_length(total);
@@ -60,7 +60,7 @@ impl Progress {
         }
     }
 
-    /// What is being done.
+    /// Sets the current step.
     pub fn say(&self, message: impl Into<String>) {
         if let Some(bar) = &self.0 {
             bar.set_message(shown(&message.into()));

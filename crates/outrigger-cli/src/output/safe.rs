@@ -51,7 +51,7 @@ fn style(text: &str) -> Option<&str> {
     (bright || parameters.split(';').all(known)).then(|| &text[..end + 3])
 }
 
-/// An event of the log: one line, whatever is in it.
+/// A log event on one line, whatever it contains.
 #[must_use]
 pub fn log_line(event: &str) -> String {
     let event = event.strip_suffix('\n').unwrap_or(event);

@@ -183,7 +183,7 @@ fn a_webhook_that_somebody_else_changed_meanwhile_stays_as_they_made_it() {
         header(&head, "if-match").to_owned()
     });
     let late = place.run(&["--server", &address, "webhook", "update", "chat", "--description", "mine"]);
-    late.failed(7, &["error[conflict]", "changed by someone else meanwhile"]);
+    late.failed(7, &["error[conflict]", "changed by someone else in the meantime"]);
     assert_eq!(answering.join().unwrap(), format!("\"{}\"", seen.fingerprint()));
 }
 

@@ -163,7 +163,7 @@ mod behaviour {
         for dry_run in [true, false] {
             let error = install(dry_run, json!({})).await.expect_err("it needs a size");
             assert_eq!(error.code, Code::InvalidConfiguration, "{way:?}");
-            assert!(error.message.ends_with("lacks what is required: `size`"), "{}", error.message);
+            assert!(error.message.ends_with("lacks required keys: `size`"), "{}", error.message);
             assert!(error.hint.contains("--set size=…"), "{}", error.hint);
         }
         assert!(place.platform.plugin_list().await.expect("it lists").is_empty());

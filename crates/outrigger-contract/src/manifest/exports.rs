@@ -15,12 +15,12 @@ pub struct UnknownFunction {
     pub hint: String,
 }
 
-/// Unknown functions that are told.
+/// Maximum number of unknown functions to report.
 const MOST_UNKNOWN: usize = 20;
 
 impl Manifest {
-    /// The first functions that this manifest names and the component does not export. What is said about a function that is not
-    /// there holds for no function: a limit that is misspelt limits nothing.
+    /// The first functions that this manifest names and the component does not export. Settings for a missing function
+    /// have no effect: a limit for a misspelled name limits nothing.
     #[must_use]
     pub fn unknown_functions(&self, graph: &TypeGraph) -> Vec<UnknownFunction> {
         let exported: Vec<&str> = graph.functions.iter().map(|function| function.name.as_str()).collect();

@@ -1,5 +1,5 @@
-//! What a manifest says of data that older versions left: keys of the configuration and of the state that have another
-//! name now, are gone, or are new. Pure functions; the engine applies them to a view of what is stored.
+//! Migrations in a manifest: keys of the configuration and of the state that are renamed, removed or added. Pure
+//! functions; the engine applies them to a view of the stored data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -89,7 +89,7 @@ impl MigrationStep {
         Ok(values)
     }
 
-    /// How many keys it renames and removes.
+    /// The number of keys that it renames and removes.
     pub(super) fn changes(&self) -> usize {
         self.rename.len() + self.remove.len() + self.rename_state.len() + self.remove_state.len()
     }

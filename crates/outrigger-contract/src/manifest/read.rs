@@ -75,9 +75,9 @@ pub(super) mod keys {
 const TITLE: usize = 100;
 pub(super) const DESCRIPTION: usize = 4_000;
 const WORD: usize = 64;
-/// Keys that all migrations together rename or remove. Each is held against every key of the state.
+/// Maximum number of keys that all migrations together rename or remove. Each is compared with every key of the state.
 const MOST_CHANGES: usize = 1_000;
-/// Bytes of a version.
+/// Maximum length of a version, in bytes.
 const LONGEST_VERSION: usize = 128;
 pub(super) const MILLISECOND: Span = Span::from_millis(1);
 const THIRTY_DAYS: Span = Span::from_secs(30 * 24 * 3_600);
@@ -111,7 +111,7 @@ pub(super) fn manifest(root: &Item<'_>) -> Option<Manifest> {
     let migrations = list(&table, "migrations", migrations::step);
     if migrations.iter().map(MigrationStep::changes).sum::<usize>() > MOST_CHANGES {
         table.get("migrations").and_then(|item| {
-            item.fail::<()>(format!("the migrations make more than {MOST_CHANGES} changes together"), None)
+            item.fail::<()>(format!("the migrations have more than {MOST_CHANGES} changes in total"), None)
         });
     }
     let health = table.get("health").and_then(|item| health::read(&item)).unwrap_or_default();
@@ -394,7 +394,7 @@ fn dependency(item: &Item<'_>) -> Option<Dependency> {
     Some(Dependency { version: version?, optional: optional? })
 }
 
-/// A text that is not too long to be read as something.
+/// Checks that a text is short enough to be parsed.
 fn short(item: &Item<'_>, longest: usize) -> Option<()> {
     match item.text()?.len() {
         length if length > longest => {

@@ -25,7 +25,7 @@ pub(super) struct Problems {
 
 /// The maximum number of problems that are reported for one manifest.
 const MOST_PROBLEMS: usize = 100;
-/// Items of a list: some are compared with each other.
+/// Maximum number of items in a list. Some lists compare their items with each other.
 pub(super) const MOST_ITEMS: usize = 1_000;
 
 #[derive(Debug)]
@@ -50,12 +50,12 @@ impl Problems {
         self.found.borrow().is_empty()
     }
 
-    /// Whether further ones are only counted.
+    /// Whether further problems are only counted.
     fn is_full(&self) -> bool {
         self.found.borrow().len() == MOST_PROBLEMS
     }
 
-    /// The first ones, and how many there are beyond them.
+    /// The first problems, and the number of further ones.
     pub(super) fn into_found(self) -> (Vec<Found>, usize) {
         (self.found.into_inner(), self.more.get())
     }
@@ -205,7 +205,7 @@ impl<'n> Item<'n> {
             if seen.borrow_mut().insert(value.to_string()) {
                 return Some(value);
             }
-            item.fail(format!("`{}` stands here twice", shorten(&value.to_string())), None)
+            item.fail(format!("`{}` is listed twice", shorten(&value.to_string())), None)
         })
     }
 
@@ -286,7 +286,7 @@ impl<'n> Table<'n> {
     /// Reports each key that is not known, with the name of the one that was meant, or of all that could stand there.
     pub(super) fn refuse_unknown(&self, message: &str, all: &str) {
         for entry in self.entries.iter().filter(|entry| !self.keys.contains(&entry.key.as_str())) {
-            // Nobody reads what is said of those that are only counted.
+            // No hint is needed for problems that are only counted.
             let hint = (!self.item.problems.is_full()).then(|| match did_you_mean(&entry.key, self.keys) {
                 Some(key) => format!("did you mean `{key}`?"),
                 None => format!("{all} {}", self.keys.join(", ")),

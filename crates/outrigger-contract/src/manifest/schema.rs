@@ -422,7 +422,7 @@ fn property() -> Value {
             "items": { "description": "What the items of an array are.", "$ref": "#/$defs/Property", "examples": [{ "type": "string" }] },
             "minItems": length("The least number of items."),
             "maxItems": length("The greatest number of items."),
-            "uniqueItems": flag("No item may stand there twice."),
+            "uniqueItems": flag("Items must be unique."),
             "properties": {
                 "description": "The named properties of an object.",
                 "type": "object",

@@ -58,7 +58,7 @@ impl std::fmt::Display for Fault {
     }
 }
 
-/// What does not fit: all of it, or the first [`FAULTS_AT_MOST`]. Never empty.
+/// All faults, or the first [`FAULTS_AT_MOST`]. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(pub Vec<Fault>);
 
@@ -71,7 +71,7 @@ impl std::fmt::Display for Faults {
     }
 }
 
-/// Why arguments could not be read.
+/// The reason why arguments are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     #[error(transparent)]
@@ -467,7 +467,7 @@ fn is_decimal(text: &str, signed: bool) -> bool {
     (1..=20).contains(&digits.len()) && !leading_zero && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Says that a name is not known, with the one that was probably meant.
+/// The fault for an unknown name, with a similar name if there is one.
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let shown: String = name.chars().take(60).collect();
     match near::nearest(name, known.clone()) {

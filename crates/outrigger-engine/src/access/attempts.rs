@@ -16,9 +16,9 @@ const INTERVAL: Duration = Duration::from_millis(50);
 
 /// The interval between two log lines about an address. The second one has the count since the first.
 const LINE_PERIOD: Duration = Duration::from_mins(1);
-/// Addresses that the log names. Beyond them wrong keys are counted together.
+/// Maximum number of addresses named in the log. Wrong keys from further addresses are counted together.
 const MOST_ADDRESSES: usize = 50;
-/// Addresses that have a limit of their own. Beyond them all have one together, until some are forgotten.
+/// Maximum number of addresses with a limit of their own. Further addresses share one, until some are forgotten.
 const MOST_LIMITED: usize = 100_000;
 
 /// Counts wrong keys by address.
@@ -44,7 +44,7 @@ impl Attempts {
     /// # Errors
     /// There were too many from this address; the time after which one more may be tried.
     pub fn failed(&self, from: Option<IpAddr>, expired: Option<&str>) -> Result<(), Duration> {
-        // An IPv6 user has a whole /64 to come from, and a site has a /48, which the log names.
+        // An IPv6 user has a whole /64. A site has a /48, which the log names.
         let site = from.map(|address| network(address, 48));
         let line = self.reports.lock().note(site, expired, Instant::now());
         line.into_iter().for_each(Line::log);
@@ -180,7 +180,7 @@ impl Reports {
     }
 }
 
-/// The network of an IPv6 address with so many bits; an IPv4 address as it is.
+/// The network of an IPv6 address with this prefix length; an IPv4 address is returned unchanged.
 fn network(address: IpAddr, bits: u32) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !(u128::MAX >> bits)).into()),

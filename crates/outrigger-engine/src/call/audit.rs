@@ -28,8 +28,8 @@ pub(super) async fn intent(engine: &Engine, run: &Run<'_>, target: &Target) -> R
     Ok(())
 }
 
-/// What is written down of a call when it has ended, besides its run. None for one that was never let in, as with
-/// arguments that do not fit, and for one that only reads.
+/// The audit record of an ended call, besides its run. None for a call that was never admitted, such as one with
+/// invalid arguments, and for a read-only call.
 pub(super) fn outcome(run: &Run<'_>, failure: Option<&Failure>) -> Option<AuditEntry> {
     let code = failure.map(|failure| failure.code);
     if code == Some(Code::Forbidden) {

@@ -1,6 +1,6 @@
-//! May this caller call this function? The holder of a key needs the right to it, which is asked before the
-//! name is looked up: who may not call a function is not told whether it exists. A plugin may call only what it was
-//! granted, and not in circles.
+//! Whether this caller is allowed to call this function. The holder of a key needs the right, which is checked before
+//! the name is looked up, so that a caller without the right does not learn whether the function exists. A plugin can
+//! call only what it was granted, and not in circles.
 
 use outrigger_contract::{Code, FunctionRef};
 
@@ -31,8 +31,7 @@ pub(super) fn name(caller: &Caller, function: &FunctionRef) -> Result<(), Failur
 /// What the function itself asks of its callers.
 pub(super) fn target(caller: &Caller, target: &Target) -> Result<(), Failure> {
     if target.slot().requires_auth && !is_known(caller) {
-        let message =
-            format!("`{}` is for callers who are known, and nobody stands behind this one: {caller}", target.name);
+        let message = format!("`{}` requires an authenticated caller, but the call comes from {caller}", target.name);
         return Err(Failure::new(Code::Forbidden, message));
     }
     if !target.slot().requires_admin {

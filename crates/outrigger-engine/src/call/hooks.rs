@@ -1,5 +1,5 @@
-//! What subscribers have to say about a call: those of `call.before` may change its arguments or refuse it, those of
-//! `call.after` are told how it ended. Costs nothing where nobody is subscribed.
+//! The hooks around a call: subscribers of `call.before` can change its arguments or refuse it, subscribers of
+//! `call.after` receive its outcome. Without subscribers they cost nothing.
 //!
 //! A call that a subscriber makes, or that follows from one, fires neither: it would call that subscriber again.
 
@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::error::Failure;
 use crate::hooks::{Firing, spec};
 
-/// Further trees of what the hook carries: as it was fired, as filters left it, and as a subscriber is given it.
+/// Further copies of the payload: as fired, as changed by filters, and as passed to a subscriber.
 const COPIES: usize = 3;
 
 /// Whether `call.before` has subscribers for calls of this caller.
@@ -27,7 +27,7 @@ pub(super) fn has_subscribers(engine: &Engine, caller: &Caller) -> bool {
     engine.inner.hooks.watches_before() && !is_exempt(engine, caller)
 }
 
-/// Fires `call.before`. Answers with the arguments as they are now, checked again where they were changed.
+/// Fires `call.before`. Returns the arguments, validated again if they were changed.
 pub(super) async fn before(
     engine: &Engine,
     run: &Run<'_>,
@@ -76,11 +76,11 @@ fn changed(mut value: Json, payload: &Json) -> Result<Map<String, Json>, Failure
     }
 }
 
-/// Bytes that the arguments take at most as a tree. Names of fields are written out in it each time.
+/// An upper bound for the size of the arguments as a JSON tree, in bytes. Field names are repeated in it.
 fn rendered_size(target: &Target, arguments: &[Value]) -> usize {
     let (graph, mut bound) = (&*target.revision.graph, json::TreeBound::default());
     for (param, value) in target.function().params.iter().zip(arguments) {
-        // What cannot be written is rendered as `null`.
+        // Values that cannot be serialized are rendered as `null`.
         _ = serde_json::to_writer(&mut bound, &json::Rendered { graph, ty: &param.ty, value });
     }
     bound.bytes()
@@ -92,7 +92,7 @@ fn rendered(target: &Target, arguments: &[Value]) -> Map<String, Json> {
     pairs.map(|(param, value)| (param.name.clone(), json::render(graph, &param.ty, value))).collect()
 }
 
-/// What is told when a call has ended. None where nobody wants to know.
+/// The payload for the end of a call. None if there are no subscribers.
 #[derive(Debug)]
 pub(super) struct After {
     function: FunctionRef,

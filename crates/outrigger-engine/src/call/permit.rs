@@ -1,6 +1,6 @@
-//! Only so many calls at once, of the function and of its plugin. Who finds no room waits until the deadline. A call that was
-//! led to by one that has room already needs none of its own: that one waits for it, and they would wait for each other. (Who is told of
-//! it in the background runs beside it; of those there are few at once.)
+//! Concurrency permits of the function and of its plugin. A call without a free permit waits until its deadline. A call
+//! that was caused by a call with a permit needs none of its own: the causing call waits for it, so the two could wait
+//! for each other. (Background subscribers run beside it; their number is small.)
 
 use outrigger_contract::Code;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
@@ -53,13 +53,13 @@ pub(super) async fn acquire<'a>(
         Ok(Err(_)) => Err(Failure::new(Code::ShuttingDown, format!("`{}` is being shut down", target.name))),
         Err(_) => Err(Failure::new(
             Code::Busy,
-            format!("`{}` found no room among the calls running at once within {:?}", target.name, deadline.limit),
+            format!("`{}` is at its concurrency limit (waited {:?})", target.name, deadline.limit),
         )),
     }
 }
 
-/// As a rule there is room, and no timer has to be made for waiting. Nobody who waits is overtaken: room that is given
-/// back is theirs first.
+/// Usually a permit is free, so no timer is needed. Waiting calls are not overtaken: a released permit goes to the
+/// first of them.
 fn at_once<'a>(function: Option<&'a Semaphore>, plugin: Option<&'a Semaphore>) -> Option<Permit<'a>> {
     let room = |limit: Option<&'a Semaphore>| limit.map(Semaphore::try_acquire).transpose().ok();
     Some(Permit { _function: room(function)?, _plugin: room(plugin)? })

@@ -19,7 +19,7 @@ use crate::runtime::Observations;
 use crate::statistics::Sample;
 use crate::store::{CacheOutcome, RunRecord};
 
-/// A call under way.
+/// A running call.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
     engine: &'a Engine,
@@ -71,8 +71,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether the call has entries of its own in the audit log, or is counted there with others. That goes by the key that
-    /// began its chain, so that none can use up what others have; by the plugin where there is no key.
+    /// Whether the call has records of its own in the audit log, or is aggregated. The rate is that of the key at the
+    /// start of the call chain, or of the plugin if there is no key, so none uses up the rate of another.
     pub(super) fn is_audited_alone(&self, target: &Target) -> bool {
         *self.alone.get_or_init(|| match self.caller.key() {
             Some(key) => self.engine.writes_of(key).is_audited_alone(Instant::now()),

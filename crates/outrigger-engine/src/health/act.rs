@@ -26,7 +26,7 @@ pub(super) struct Visit<'a> {
     pub(super) engine: &'a Engine,
     pub(super) slot: &'a Arc<Slot>,
     pub(super) policy: &'a HealthPolicy,
-    /// What is found counts only as long as this is the plugin's era.
+    /// Results count only for this era of the plugin.
     pub(super) era: u64,
 }
 
@@ -34,10 +34,10 @@ pub(super) struct Visit<'a> {
 type Found = (Event, Option<LastCheck>);
 
 impl Visit<'_> {
-    /// Does what is due, and says when the plugin is next looked at.
+    /// Performs a due check, and schedules the next one.
     pub(super) async fn pay(&self, due: Due) {
         if let Err(failure) = self.work(due).await {
-            tracing::error!(plugin = %self.slot.name, %failure, "a plugin could not be looked after");
+            tracing::error!(plugin = %self.slot.name, %failure, "failed to check the health of a plugin");
         }
         let watch = &self.engine.inner.health;
         watch.plan(&self.slot.name, self.era, machine::next_check(self.policy, watch.moment()));
@@ -61,7 +61,7 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// Asks the plugin. None where there is nobody to ask any more.
+    /// Checks the plugin. None if it is no longer there.
     async fn check(&self) -> Result<Option<Found>, Failure> {
         let (engine, name) = (self.engine.clone(), self.slot.name.clone());
         // On a task of its own, so that what panics there ends there.
@@ -83,7 +83,8 @@ impl Visit<'_> {
         }
     }
 
-    /// What follows from an event. It is in the store when this returns. None where the plugin has begun anew, or is gone.
+    /// Applies an event to the plugin's health. The result is in the store when this returns. None if the plugin was
+    /// reset or is gone.
     async fn decide(
         &self,
         event: Event,
@@ -114,7 +115,7 @@ impl Visit<'_> {
         Ok(Some((effects, next)))
     }
 
-    /// Loads the plugin anew. That it could not be is as good as a check that failed.
+    /// Reloads the plugin. A failure counts as a failed check.
     async fn restart(&self, record: &HealthRecord) -> Result<Option<Found>, Failure> {
         let Self { engine, slot, policy, era } = self;
         let (count, most) = (record.standing.restarts.len(), policy.max_restarts);
@@ -244,7 +245,7 @@ impl Engine {
             prunable: false,
         };
         if let Err(failure) = self.audit(entry).await {
-            tracing::error!(%failure, plugin = %slot.name, "what the health monitor did is not in the audit log");
+            tracing::error!(%failure, plugin = %slot.name, "failed to write an audit record of the health monitor");
         }
     }
 }
@@ -260,7 +261,7 @@ impl HealthRecord {
         }
     }
 
-    /// Why the status is what it is now.
+    /// The reason for the current status.
     fn why(&self, to: Status) -> String {
         let Run { failed, passed, impaired: _, healthy } = self.standing.run;
         let complaint = self.complaint();

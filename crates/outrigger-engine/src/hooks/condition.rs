@@ -1,5 +1,5 @@
-//! Conditions: CEL expressions over what a hook carries. They are compiled when someone subscribes, and refused there with
-//! the place of what is wrong. The only file that names the CEL library.
+//! Conditions: CEL expressions over the payload of a hook. They are compiled when a function subscribes; invalid ones
+//! are refused with the place of the fault. The only file that names the CEL library.
 //!
 //! CEL has no loops of its own, but `all` and `exists` over lists do take time; they may not be nested, and `map` and
 //! `filter`, which build lists, are not available. The cost of an evaluation depends on the condition and on the size
@@ -28,7 +28,7 @@ const VARIABLES: [&str; 3] = ["event", "hook", "caller"];
 /// What `type(…)` gives.
 const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
 
-/// Values in what a hook carries, and bytes of texts, beyond which no condition looks at it.
+/// Maximum number of values in a payload, counting bytes of texts, that a condition is evaluated on.
 const MOST_VALUES: usize = 10_000;
 const MOST_BYTES: usize = 256 << 10;
 
@@ -38,16 +38,16 @@ const DEEPEST_BRACKETS: usize = 10;
 const MOST_OPERATORS: usize = 100;
 /// What the parser gets: a thread of its own with this much, because it takes more than other threads have.
 const STACK: usize = 64 << 20;
-/// How deep a parsed expression may be. The evaluation follows it down on the stack of whoever asks.
+/// Maximum depth of a parsed expression. The evaluation uses the stack of its caller.
 const DEEPEST: usize = 40;
 
 /// Bytes of texts that are as much as one value.
 const BYTES_OF_A_VALUE: usize = 32;
 /// How large a pattern may be when it is compiled, in bytes.
 const LARGEST_PATTERN: usize = 64 << 10;
-/// The same of all patterns of a condition, with what searches hold for them.
+/// Like `LARGEST_PATTERN`, for all patterns of a condition, search buffers included.
 const LARGEST_PATTERNS: usize = 512 << 10;
-/// What `matches` becomes in a condition: the pattern is compiled beforehand, and named by its number.
+/// The name that replaces `matches` in a condition. The pattern is compiled in advance and referenced by its number.
 const SEARCH: &str = "@search";
 
 /// A condition that can be evaluated.
@@ -82,7 +82,7 @@ pub struct ConditionError {
     pub reason: String,
 }
 
-/// What is being asked about: what the hook carries, its name, and who fired it.
+/// The input of a condition: the payload, the hook's name, and the caller that fired it.
 pub struct Facts<'a> {
     hook: &'a HookName,
     caller: &'a str,
@@ -91,7 +91,7 @@ pub struct Facts<'a> {
     given: OnceCell<Result<Given, String>>,
 }
 
-/// What is being asked about, as CEL has it.
+/// The input in CEL's types.
 struct Given {
     context: Context<'static>,
     search: Arc<Mutex<Search>>,
@@ -174,12 +174,12 @@ impl Condition {
     /// Reads a condition.
     ///
     /// # Errors
-    /// It is too long, not CEL, speaks of what is not there, or could take long.
+    /// It is too long, not CEL, refers to unknown names, or is too expensive.
     pub fn compile(text: &str) -> Result<Self, ConditionError> {
         let wrong = |reason: String| ConditionError { reason };
         if text.len() > LONGEST_CONDITION {
             let length = text.len();
-            return Err(wrong(format!("it has {length} bytes, and {LONGEST_CONDITION} are allowed")));
+            return Err(wrong(format!("it is {length} bytes long; the limit is {LONGEST_CONDITION}")));
         }
         bounded(text).map_err(wrong)?;
         let parse = || {
@@ -199,12 +199,12 @@ impl Condition {
         parsed.map_err(wrong)
     }
 
-    /// Bytes of its compiled patterns, with what searches hold for them.
+    /// The size of its compiled patterns in bytes, search buffers included.
     pub(super) const fn held(&self) -> usize {
         self.held
     }
 
-    /// About how much work it is to evaluate it on so many bytes of JSON, at worst.
+    /// The estimated maximum cost of evaluating it on this many bytes of JSON.
     pub(super) fn most_work(&self, bytes: usize) -> u64 {
         let (size, bytes) = ((bytes / 8) as u64, bytes as u64);
         let steps = self.steps.once + self.steps.each.saturating_mul(size.max(MOST_OPERATORS as u64));
@@ -259,11 +259,9 @@ fn bounded(text: &str) -> Result<(), String> {
     }
     match () {
         () if deepest > DEEPEST_BRACKETS => {
-            Err(format!("its brackets are nested {deepest} deep, and {DEEPEST_BRACKETS} are allowed"))
+            Err(format!("its brackets are nested {deepest} deep; the limit is {DEEPEST_BRACKETS}"))
         }
-        () if operators > MOST_OPERATORS => {
-            Err(format!("it has {operators} operators, and {MOST_OPERATORS} are allowed"))
-        }
+        () if operators > MOST_OPERATORS => Err(format!("it has {operators} operators; the limit is {MOST_OPERATORS}")),
         () => Ok(()),
     }
 }
@@ -287,7 +285,7 @@ fn message(text: &str) -> &str {
     text.split_once(" expecting {").map_or(text, |(message, _)| message)
 }
 
-/// In words, and without the values: those may be nobody's business but the hook's.
+/// The message of an error, without the values, which can be confidential.
 fn explain(error: &ExecutionError) -> String {
     match error {
         ExecutionError::NoSuchKey(key) => format!("there is no `{key}`; `has(…)` asks whether there is"),
@@ -315,7 +313,7 @@ struct Checker {
     depth: usize,
     steps: Steps,
     patterns: Vec<Pattern>,
-    /// Bytes of the patterns, with what searches hold for them.
+    /// The size of the patterns in bytes, search buffers included.
     held: usize,
 }
 
@@ -390,14 +388,14 @@ impl Checker {
                 // The last line says what is wrong, those before it show where.
                 let text = error.to_string();
                 let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                format!("the pattern of `matches` is none: {why}")
+                format!("invalid regular expression in `matches`: {why}")
             }
         })?;
         let size = schema::Pattern::of(pattern.inner(), LARGEST_PATTERN)
-            .map_err(|_| "the pattern of `matches` stands for too much".to_owned())?;
+            .map_err(|_| "the regular expression in `matches` is too large".to_owned())?;
         self.held = self.held.saturating_add(size.held);
         if self.held > LARGEST_PATTERNS {
-            return Err("the patterns of `matches` stand for too much together".to_owned());
+            return Err("the regular expressions in `matches` are too large in total".to_owned());
         }
         let number = self.patterns.len() as i64;
         self.patterns.push(Pattern { regex, states: size.states });
@@ -577,7 +575,7 @@ mod tests {
         };
         let held = condition(5).expect("they are few").held();
         assert!((5 * SEARCH_CACHE..8 * SEARCH_CACHE).contains(&held), "{held}");
-        assert!(condition(20).expect_err("they are many").reason.contains("too much together"));
+        assert!(condition(20).expect_err("they are many").reason.contains("too large in total"));
         let groups = format!("event.a.matches('{}')", "()".repeat(300));
         assert!(Condition::compile(&groups).expect_err("its groups are many").reason.contains("too much"));
     }
@@ -616,11 +614,11 @@ mod tests {
         `all` and `exists` go through a list as it is, such as `event.tags`
         `matches` takes a pattern that is written out, such as `matches('^a+$')`
         `matches` cannot stand inside `all` or `exists`
-        the pattern of `matches` is none: unclosed group
+        invalid regular expression in `matches`: unclosed group
         the regular expression in `matches` is too large
         in line 2 at character 1: extraneous input '&&'
         ");
-        assert!(refused(&"1 + ".repeat(400)).contains("1000 are allowed"));
+        assert!(refused(&"1 + ".repeat(400)).contains("the limit is 1000"));
         assert!(refused(&format!("{}1{}", "(".repeat(400), ")".repeat(400))).contains("nested 400 deep"));
         assert!(refused(&"!".repeat(999)).contains("999 operators"));
     }
@@ -629,7 +627,7 @@ mod tests {
     fn s04_long_conditions_are_refused_before_they_are_read() {
         for part in ["(", "!", "1+", "a.", "[", "{", "'", "true?", "\"\\", "x", "9", "-", "event.a.all(b, "] {
             let reason = Condition::compile(&part.repeat(1_000_000)).expect_err(part).reason;
-            assert!(reason.ends_with("are allowed") && reason.len() < 100, "{reason}");
+            assert!(reason.contains("; the limit is ") && reason.len() < 100, "{reason}");
         }
         // Digits that stand for more than a number can hold.
         for number in ["9".repeat(500), "1e999999".to_owned(), "0x".to_owned() + &"f".repeat(400)] {

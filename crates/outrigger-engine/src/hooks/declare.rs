@@ -34,15 +34,16 @@ pub(crate) struct Declared {
 /// What becomes of subscriptions that the manifest declared before, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Adoption {
-    /// The plugin is another one: what was switched off after failures is tried again; what a person switched off is not.
+    /// The plugin is another version: subscriptions disabled after failures are enabled again; subscriptions disabled
+    /// by a person are not.
     Anew,
     /// They stay as they are.
     Same,
 }
 
 impl Engine {
-    /// Checks what a manifest declares. Schemas and conditions are compiled for that, and schemas are tried: beside the async
-    /// workers.
+    /// Checks the declarations of a manifest, outside the async workers: compiles schemas and conditions, and tests the
+    /// schemas.
     pub(crate) async fn declared(&self, manifest: &Manifest, graph: &TypeGraph) -> Result<Declared, Failure> {
         if manifest.hooks.is_empty() && manifest.subscriptions.is_empty() {
             return self.read_declared(manifest, graph);
@@ -135,7 +136,7 @@ impl Engine {
         Ok(Declared { plugin: plugin.clone(), hooks, subscriptions })
     }
 
-    /// Puts what a manifest declares in the place of what it declared before. Does nothing where that is the same.
+    /// Replaces the previous declarations of a manifest. Does nothing if they are the same.
     pub(crate) async fn adopt(&self, declared: Declared, adoption: Adoption) -> Result<(), Failure> {
         let Declared { plugin, hooks, mut subscriptions } = declared;
         let registry = &self.inner.hooks;
@@ -147,7 +148,8 @@ impl Engine {
         let mut present: Vec<_> =
             table.subscribers.iter().map(|kept| &kept.subscription).filter(|kept| mine(kept)).collect();
         let (count, mut changed) = (present.len(), false);
-        // What a person switched off is not switched on by another version, however that words its part in the hook.
+        // A subscription that a person disabled stays disabled in another version, even if that version declares it
+        // differently.
         let by_person = |one: &Subscription| !one.enabled && one.reason.is_none();
         let on: HashSet<_> = present.iter().filter(|kept| !by_person(kept)).map(|kept| &kept.hook).collect();
         let off: HashSet<_> = present.iter().map(|kept| &kept.hook).filter(|hook| !on.contains(hook)).collect();
@@ -174,8 +176,8 @@ impl Engine {
         if !changed {
             return Ok(());
         }
-        // Subscriptions over the API to hooks of its own that are gone: nobody has granted the plugin a part in the hook that
-        // another one may declare under such a name.
+        // Subscriptions over the API to removed hooks of the plugin itself. The plugin has no grant for another
+        // plugin's hook of that name.
         let is_gone = |hook: &HookName| {
             let before = table.specs.get(hook).is_some_and(|spec| spec.plugin.as_ref() == Some(&plugin));
             before && specs.iter().all(|spec| spec.name != *hook)
@@ -235,8 +237,8 @@ impl Engine {
         registry.end(&*self.inner.store, ended).await
     }
 
-    /// Ends what is still there of a plugin of this name that was removed: it was lifted since, or a process that died in the
-    /// middle has left it, and another package of the name is not to take it up. What guards stays.
+    /// Ends leftover subscriptions of a removed plugin of this name: they were lifted since, or a process died before
+    /// it deleted them. Another package of the name must not take them over. Guards stay.
     pub(crate) async fn drop_stale_subscriptions(&self, plugin: &PluginName) -> Result<(), Failure> {
         let (store, registry) = (&self.inner.store, &self.inner.hooks);
         let _changing = registry.changing.lock().await;
@@ -248,7 +250,7 @@ impl Engine {
     }
 }
 
-/// The ids of subscriptions in the table.
+/// The ids of matching subscriptions in the table.
 fn ended(table: &Table, which: impl Fn(&Subscription) -> bool) -> HashSet<String> {
     let all = table.subscribers.iter().map(|kept| &kept.subscription);
     all.filter(|one| which(one)).map(|one| one.id.clone()).collect()

@@ -1,5 +1,5 @@
-//! Firing in the background: for what has happened, and is not to be delayed by those who are told of it. Each plugin is told on
-//! a lane of its own, so that one that hangs holds up nobody else.
+//! Firing in the background, for events that must not be delayed by their subscribers. Each plugin has a queue of its
+//! own, so a plugin that hangs delays no other.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -18,13 +18,14 @@ use crate::account::Account;
 use crate::engine::Engine;
 use crate::events::NewEvent;
 
-/// Firings that may wait for one plugin. What comes beyond these bounds is dropped and counted.
+/// Maximum number of queued firings for one plugin. Firings above this or the following limits are dropped and counted.
 const ROOM: usize = 10_000;
-/// Their bytes.
+/// Maximum size of queued firings for one plugin, in bytes.
 const ROOM_BYTES: usize = 16 << 20;
-/// The bytes of firings that may wait for all plugins. No plugin has more of it than it leaves to the others.
+/// Maximum size of queued firings for all plugins, in bytes. No plugin uses more of it than it leaves free for the
+/// others.
 const ROOM_BYTES_OF_ALL: usize = 64 << 20;
-/// How long after a log line about a plugin the next one follows, with the count of what was dropped meanwhile.
+/// Minimum time between two log lines about a plugin. The second line has the count of firings dropped in between.
 const LINE_PERIOD: Duration = Duration::from_mins(1);
 
 /// A queue for each plugin, worked off a few firings at once, in order. It has no task while it is empty.
@@ -38,14 +39,14 @@ pub(crate) struct Lanes {
 #[derive(Debug, Default)]
 struct Queues {
     lanes: HashMap<PluginName, Lane>,
-    /// Of all that waits.
+    /// The size of all queued firings.
     bytes: usize,
     drops: Drops,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
-    /// Each with its bytes.
+    /// The queued firings, each with its size.
     waiting: VecDeque<(Firing, usize)>,
     bytes: usize,
     /// Tasks that work it off.
@@ -62,8 +63,8 @@ impl Lanes {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Has a firing wait, charged to the plugin where nobody else pays for it. Answers whether it takes one more task to work it
-    /// off, which then counts as running.
+    /// Queues a firing, and charges it to the plugin if nobody else pays for it. Returns whether another task is
+    /// needed, which then counts as running.
     fn push(&self, plugin: &PluginName, account: &Account, mut firing: Firing) -> bool {
         let bytes = size_of::<Firing>() + tree_size(&firing.payload);
         let mut queues = self.queues.lock();
@@ -73,7 +74,7 @@ impl Lanes {
             drop(queues);
             self.dropped.fetch_add(1, Ordering::Relaxed);
             if let Some(dropped) = line {
-                tracing::warn!(hook = %firing.hook, %plugin, dropped, "subscribers were not told: too much is waiting");
+                tracing::warn!(hook = %firing.hook, %plugin, dropped, "events for subscribers dropped: the queue is full");
             }
             return false;
         }
@@ -86,7 +87,7 @@ impl Lanes {
         more
     }
 
-    /// The next firing; where there is none, the task that asks has left.
+    /// The next firing; if there is none, the asking task has left.
     fn next(&self, plugin: &PluginName) -> Option<Firing> {
         let mut guard = self.queues.lock();
         let queues = &mut *guard;
@@ -120,22 +121,22 @@ impl Queues {
     }
 }
 
-/// Charges what a firing carries, as long as it waits or is told.
+/// Charges the payload of a firing while it is queued or delivered.
 fn charge(account: &Account, firing: &mut Firing, bytes: usize) -> bool {
     firing.held = account.charge(bytes).ok().map(Arc::new);
     firing.held.is_some()
 }
 
-/// What was dropped of plugins, and when the log last said so.
+/// The firings dropped for each plugin, and when the log last reported them.
 #[derive(Debug, Default)]
 struct Drops(HashMap<PluginName, (Instant, u64)>);
 
 impl Drops {
-    /// Counts a firing that is dropped. Answers how many the log is to speak of: the first at once, those after it once a minute.
+    /// Counts a dropped firing. Returns the number to log: the first at once, further ones once a minute.
     fn note(&mut self, plugin: &PluginName, now: Instant) -> Option<u64> {
         let is_over = |line: Instant| now.saturating_duration_since(line) >= LINE_PERIOD;
         let Some((line, count)) = self.0.get_mut(plugin) else {
-            // Plugins that were quiet for a minute are forgotten; the metrics have all.
+            // Plugins without drops for a minute are forgotten. The metrics keep the totals.
             self.0.retain(|_, (line, _)| !is_over(*line));
             self.0.insert(plugin.clone(), (now, 0));
             return Some(1);
@@ -171,7 +172,7 @@ impl Worker {
             // What panics in one firing is no reason not to tell of the next.
             match AssertUnwindSafe(self.engine.run_hook(firing)).catch_unwind().await.map(|fired| fired.failure) {
                 Ok(None) => {}
-                Ok(Some(failure)) => tracing::warn!(%hook, %failure, "while subscribers were told"),
+                Ok(Some(failure)) => tracing::warn!(%hook, %failure, "while notifying subscribers"),
                 Err(_) => tracing::error!(%hook, plugin = %self.plugin, "telling subscribers broke off in a panic"),
             }
         }
@@ -188,8 +189,8 @@ impl Drop for Worker {
 }
 
 impl Engine {
-    /// Writes one of Outrigger's own events into the log, and tells its subscribers. When it returns the event is there for
-    /// good, so whoever is then told of what happened can count on it.
+    /// Writes one of Outrigger's own events into the log, and notifies its subscribers. When it returns, the event is
+    /// durable, so a caller that reports success can rely on it.
     pub(crate) async fn tell(&self, event: &str, payload: impl FnOnce() -> Json) {
         let hook: HookName = event.parse().expect("the built-in names are names");
         let event = NewEvent::now(hook, payload());

@@ -30,22 +30,22 @@ use crate::quota::{self, ROW_BYTES};
 use crate::runtime::LogLevel;
 use crate::store::LogRecord;
 
-/// Bytes of what a hook carries, as JSON text: what it is fired with, and what filters make of it. Only `call.before` carries
-/// more, as much as the arguments of a call are.
+/// Maximum size of a hook payload as JSON text, when it is fired and after each filter. Only `call.before` allows more:
+/// as much as the arguments of a call.
 pub const LONGEST_CARRIED: usize = 256 << 10;
 
 /// A hook that is to be fired.
 #[derive(Clone, Debug)]
 pub struct Firing {
     pub hook: HookName,
-    /// What it carries.
+    /// The payload.
     pub payload: Json,
     /// Who causes it; none for what Outrigger does by itself.
     pub cause: Option<Caller>,
     pub correlation: CorrelationId,
     /// When it must be over, besides the time that each subscription gives.
     pub until: Option<Instant>,
-    /// Only see what would be done: conditions are evaluated, and nobody is called.
+    /// Only show what would happen: conditions are evaluated, but no function is called.
     pub dry_run: bool,
     /// The call that causes it and waits for it, where that is recorded in detail.
     pub within: Option<Arc<Recording>>,
@@ -67,7 +67,7 @@ pub struct Fired {
     pub trace: Arc<HookTrace>,
     /// A subscriber refused, or failed and takes the hook with it.
     pub failure: Option<Failure>,
-    /// What a filter made of it is charged to its plugin.
+    /// The charge for the result of a filter, on the filter's plugin.
     pub held: Option<Arc<Charge>>,
 }
 
@@ -113,8 +113,8 @@ impl Engine {
         Ok(self.run_hook(firing).await)
     }
 
-    /// Fires a hook for the plugin that declares it, and answers with what it carries in the end. Subscribers of an event are
-    /// told in the background; those of others are waited for.
+    /// Fires a hook for the plugin that declares it, and returns the final payload. Subscribers of an event are
+    /// notified in the background; others are waited for.
     ///
     /// # Errors
     /// As above; or it is not a hook of this plugin, or a subscriber refused it, or failed and takes the hook with it.
@@ -147,7 +147,7 @@ impl Engine {
         let event = NewEvent {
             correlation: firing.correlation,
             plugin: spec.plugin.clone(),
-            // It counts for whoever fires it, not for the plugin whose hook it is.
+            // The event counts for the key that fires it, not for the plugin that declares the hook.
             key: match &firing.cause {
                 Some(Caller::Key(key)) => Some(key.id.clone()),
                 _ => None,
@@ -178,7 +178,7 @@ impl Engine {
     }
 }
 
-/// Whose turn work for a firing takes: that of the plugin that causes it, whichever of its functions does, or of the key.
+/// The owner of the work for a firing: the plugin that causes it, or the key.
 fn owner(cause: Option<&Caller>) -> String {
     match cause {
         Some(Caller::Plugin(by)) => by.chain.last().map_or_else(String::new, |function| function.plugin.to_string()),
@@ -188,16 +188,17 @@ fn owner(cause: Option<&Caller>) -> String {
     }
 }
 
-/// Looks whether a hook can carry so many bytes.
+/// Checks the size of a payload.
 pub(crate) fn check_length(hook: &HookName, bytes: usize) -> Result<(), Failure> {
     if bytes <= LONGEST_CARRIED {
         return Ok(());
     }
     let message = format!("the payload of `{hook}` is {bytes} bytes; the limit is {LONGEST_CARRIED}");
-    Err(Failure::new(Code::InvalidInput, message).with_hint("carry the id of what it is about, and let it be fetched"))
+    Err(Failure::new(Code::InvalidInput, message)
+        .with_hint("put only an ID into the payload, and let subscribers fetch the rest"))
 }
 
-/// Looks whether a hook can be fired with what it is to carry.
+/// Checks that a hook can be fired with this payload.
 async fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
     let hook = &spec.name;
     check_length(hook, json_length(&firing.payload))?;
@@ -210,12 +211,12 @@ async fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
     }
     let Some(schema) = &spec.schema else { return Ok(()) };
     schema.check_aside(&owner(firing.cause.as_ref()), &firing.payload).await.map_err(|fault| {
-        Failure::new(Code::InvalidInput, format!("`{hook}` cannot carry that: {fault}"))
+        Failure::new(Code::InvalidInput, format!("invalid payload for `{hook}`: {fault}"))
             .with_hint(format!("`outrigger hook show {hook}` has the schema of what it carries"))
     })
 }
 
-/// A firing under way.
+/// A running firing.
 struct Course<'a> {
     engine: &'a Engine,
     firing: &'a Firing,
@@ -224,7 +225,7 @@ struct Course<'a> {
     schema: Option<Arc<HookSchema>>,
     /// What the next filter is given.
     value: Json,
-    /// It is charged to the plugin whose filter made it.
+    /// The charge on the plugin of the filter.
     held: Option<Charge>,
     /// What ends the hook.
     failure: Option<Failure>,
@@ -249,7 +250,7 @@ async fn run(engine: &Engine, mut firing: Firing) -> Fired {
     let mut course = Course {
         engine,
         held: None,
-        // Nobody looks at it there any more, and two of them would be held.
+        // The old payload is no longer needed, and keeping it would hold two.
         value: std::mem::take(&mut firing.payload),
         firing: &firing,
         kind,
@@ -344,7 +345,7 @@ impl Course<'_> {
         slot.is_some_and(|slot| slot.record().0.state == PluginState::Disabled)
     }
 
-    /// Calls one subscriber. Answers with the value a filter made, where it made one, charged to its plugin.
+    /// Calls one subscriber. Returns the result of a filter, if there is one, charged to its plugin.
     async fn call(&self, subscription: &Subscription) -> Result<Option<(Json, Charge)>, Failure> {
         let function = &subscription.function;
         if subscription.kind != self.kind {
@@ -388,7 +389,7 @@ impl Course<'_> {
             HookKind::Filter => {
                 let longest = if self.firing.hook.as_str() == CALL_BEFORE { usize::MAX } else { LONGEST_CARRIED };
                 let Some(value) = filtered(&answer, as_text, longest)? else { return Ok(None) };
-                // To the plugin: its call is over, and the value stays.
+                // Charged to the plugin: its call is over, but the value stays.
                 let held = self.engine.inner.accounts.of(&function.plugin).charge(json::tree_size(&value))?;
                 self.check(function, &value).await?;
                 Ok(Some((value, held)))
@@ -401,7 +402,7 @@ impl Course<'_> {
     async fn check(&self, function: &FunctionRef, value: &Json) -> Result<(), Failure> {
         let Some(schema) = &self.schema else { return Ok(()) };
         schema.check_aside(function.plugin.as_str(), value).await.map_err(|fault| {
-            let message = format!("`{function}` answered with what `{}` cannot carry: {fault}", self.firing.hook);
+            let message = format!("`{function}` returned an invalid payload for `{}`: {fault}", self.firing.hook);
             Failure::new(Code::InvalidOutput, message)
         })
     }
@@ -505,7 +506,7 @@ fn when_off(subscription: &Subscription) -> Step {
     }
 }
 
-/// The value that a filter answered with; none where it leaves it as it was. As JSON text it has at most so many bytes.
+/// The result of a filter; none if it does not change the payload. As JSON text it is limited to `longest` bytes.
 fn filtered(answer: &Answer, as_text: bool, longest: usize) -> Result<Option<Json>, Failure> {
     let function = answer.function();
     let takes = function.params.first().map(|parameter| answer.revision().graph.resolve(&parameter.ty));
@@ -525,16 +526,17 @@ fn filtered(answer: &Answer, as_text: bool, longest: usize) -> Result<Option<Jso
         }
     };
     if text.len() > longest {
-        let message = format!("`{}` answered with {} bytes of JSON; the limit is {longest}", function.name, text.len());
+        let message = format!("`{}` returned {} bytes of JSON; the limit is {longest}", function.name, text.len());
         return Err(Failure::new(Code::InvalidOutput, message));
     }
-    // As a tree it may take a hundred times as much. The call has that until its plugin is charged with what it is.
+    // As a tree the text can take a hundred times as much. It is charged to the call until the actual size is charged
+    // to the plugin.
     let _tree = answer.account().charge(TreeBound::of(text))?;
     serde_json::from_str(text).map(Some).map_err(|error| match as_text {
         true => {
-            let message = format!("`{}` was given JSON text, and answered with what is none: {error}", function.name);
+            let message = format!("`{}` received JSON text but returned invalid JSON: {error}", function.name);
             Failure::new(Code::InvalidOutput, message)
         }
-        false => Failure::internal("an answer is not the JSON that was written"),
+        false => Failure::internal("the result of a filter cannot be read as JSON"),
     })
 }

@@ -30,7 +30,7 @@ pub struct NewHook {
     pub name: HookName,
     pub kind: HookKind,
     pub description: String,
-    /// A JSON Schema of what it carries; none for any JSON.
+    /// A JSON Schema of the payload; none for any JSON.
     pub schema: Option<Json>,
     /// Who adds it.
     pub created_by: String,
@@ -58,10 +58,10 @@ impl Engine {
         table.specs.values().map(|spec| (Arc::clone(spec), table.subscribed(&spec.name))).collect()
     }
 
-    /// One hook, with how many are subscribed to it.
+    /// One hook, with the number of its subscribers.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no hook of this name.
     pub fn hook(&self, name: &HookName) -> Result<(Arc<HookSpec>, usize), Failure> {
         let table = self.inner.hooks.table.load();
         Ok((Arc::clone(table.spec(name)?), table.subscribed(name)))
@@ -70,7 +70,8 @@ impl Engine {
     /// Adds a hook.
     ///
     /// # Errors
-    /// It is there already, its name is one of Outrigger's own, its schema is none, there are too many, or the store failed.
+    /// The hook exists already, its name is reserved, its schema is invalid, there are too many hooks, or the store
+    /// failed.
     pub async fn hook_create(&self, new: NewHook) -> Result<HookRecord, Failure> {
         let NewHook { name, kind, description, schema, created_by } = new;
         if name.is_reserved() {
@@ -109,7 +110,7 @@ impl Engine {
     /// Removes a hook that was added over the API.
     ///
     /// # Errors
-    /// There is none, someone is subscribed to it, it is not one that was added, or the store failed.
+    /// There is no such hook, it has subscribers, it was not added over the API, or the store failed.
     pub async fn hook_delete(&self, name: &HookName) -> Result<(), Failure> {
         let hooks = &self.inner.hooks;
         let _changing = hooks.changing.lock().await;
@@ -143,7 +144,7 @@ impl Engine {
     /// One subscription.
     ///
     /// # Errors
-    /// There is none with this id.
+    /// There is no subscription with this id.
     pub fn subscription(&self, id: &str) -> Result<Subscription, Failure> {
         let table = self.inner.hooks.table.load();
         let found = table.subscriber(id).map(|subscriber| subscriber.subscription.clone());
@@ -156,13 +157,13 @@ impl Engine {
     /// Subscribes a function to a hook.
     ///
     /// # Errors
-    /// There is no such hook or function, they do not fit each other, the condition is wrong, there are too many, or the store
-    /// failed.
+    /// The hook or function does not exist, their types do not match, the condition is invalid, there are too many
+    /// subscriptions, or the store failed.
     pub async fn subscribe(&self, new: NewSubscription) -> Result<Subscription, Failure> {
         let NewSubscription { hook, function, priority, condition, on_error, timeout, description, created_by } = new;
         let hooks = &self.inner.hooks;
         let _changing = hooks.changing.lock().await;
-        // Read under the lock: what a removed plugin has to do with hooks is ended under it.
+        // Read under the lock: removing a plugin ends its hooks and subscriptions under the same lock.
         let (record, _) = self.plugin(&function.plugin)?;
         let revision = self.revision(&record.active).await?;
         let table = hooks.table.load_full();
@@ -204,7 +205,7 @@ impl Engine {
     /// Ends a subscription.
     ///
     /// # Errors
-    /// There is none with this id, the manifest of an installed plugin declares it, or the store failed.
+    /// There is no subscription with this id, the manifest of an installed plugin declares it, or the store failed.
     pub async fn unsubscribe(&self, id: &str) -> Result<(), Failure> {
         let hooks = &self.inner.hooks;
         let _changing = hooks.changing.lock().await;
@@ -218,10 +219,10 @@ impl Engine {
         hooks.end(&*self.inner.store, HashSet::from([id.to_owned()])).await
     }
 
-    /// Switches a subscription on or off. One that is switched on begins counting its failures anew.
+    /// Enables or disables a subscription. An enabled one starts counting its failures again.
     ///
     /// # Errors
-    /// There is none with this id, or the store failed.
+    /// There is no subscription with this id, or the store failed.
     pub async fn subscription_switch(&self, id: &str, enabled: bool) -> Result<Subscription, Failure> {
         let hooks = &self.inner.hooks;
         let _changing = hooks.changing.lock().await;
@@ -232,7 +233,7 @@ impl Engine {
         Ok(subscription)
     }
 
-    /// What was done when hooks were fired, the newest first. The latest are kept, in memory.
+    /// Traces of firings, newest first. The latest are kept, in memory.
     #[must_use]
     pub fn hook_traces(&self, filter: &TraceFilter) -> Vec<Arc<HookTrace>> {
         self.inner.hooks.traces.list(filter)
@@ -246,7 +247,7 @@ impl Hooks {
         self.table.store(Arc::new(changed));
     }
 
-    /// Ends subscriptions, in the store and in the table. Whoever calls this holds `changing`.
+    /// Ends subscriptions, in the store and in the table. The caller holds `changing`.
     pub(super) async fn end(&self, store: &dyn Store, ended: HashSet<String>) -> Result<(), Failure> {
         if ended.is_empty() {
             return Ok(());
@@ -279,7 +280,7 @@ impl Hooks {
 /// The maximum number of subscriptions of one plugin to one hook, and to all hooks.
 const MOST_OF_A_HOOK: usize = 32;
 const MOST_OF_A_PLUGIN: usize = 200;
-/// Bytes of the patterns in the conditions of a plugin, with what searches hold for them.
+/// Maximum size of the patterns in the conditions of a plugin, in bytes, search buffers included.
 const MOST_PATTERNS: usize = 8 << 20;
 
 /// Checks the number of subscriptions of a plugin, given the subscriptions of all plugins.
@@ -304,7 +305,7 @@ pub(super) fn check_number<'a>(
     }
 }
 
-/// Looks whether a function can be subscribed to a hook under a condition. Answers with the bytes that its patterns hold.
+/// Checks that a function can be subscribed to a hook with a condition. Returns the size of its patterns.
 pub(super) fn check(
     spec: &HookSpec,
     manifest: &Manifest,
@@ -331,7 +332,7 @@ pub(super) fn check(
     compiled.map(|condition| condition.held())
 }
 
-/// Looks whether the conditions of a plugin may hold so many bytes of patterns more than its other subscribers do.
+/// Checks that a plugin's conditions may use this many more bytes for patterns.
 pub(super) fn check_patterns<'a>(
     plugin: &PluginName,
     others: impl Iterator<Item = &'a Arc<Subscriber>>,
@@ -343,7 +344,7 @@ pub(super) fn check_patterns<'a>(
         false => Ok(()),
         true => {
             let message = format!("the patterns in the conditions of `{plugin}` take more than {MOST_PATTERNS} bytes");
-            Err(Failure::new(Code::InvalidInput, message).with_hint("have the function look at what it is given"))
+            Err(Failure::new(Code::InvalidInput, message).with_hint("check the payload in the function instead"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which subscribers are called, and in which order: a pure function of who is subscribed and what the hook carries.
+//! Which subscribers are called, and in which order: a pure function of the subscriptions and the payload.
 //!
 //! The conditions of a firing share one work limit. It is divided among the plugins that have conditions, so that no
 //! plugin can use up the share of others. A condition above the remaining share is not evaluated and counts as failed,
@@ -20,14 +20,14 @@ pub(super) const MOST_WORK: u64 = 5_000_000;
 /// Work up to this cost is done in place, without another thread.
 const LITTLE_WORK: u64 = 200_000;
 
-/// One subscriber, and what is to be done about it.
+/// One subscriber, and its step.
 #[derive(Clone, Debug)]
 pub struct Planned {
     pub subscriber: Arc<Subscriber>,
     pub step: Step,
 }
 
-/// What is to be done about a subscriber.
+/// The step for a subscriber.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Call,

@@ -1,5 +1,6 @@
-//! What a hook carries, said as a JSON Schema of the [`words`] that speak of a value by itself. What is fired is held to it,
-//! and so is what filters make of it; a function that subscribes must take whatever fits it, tried with [`witness`]es.
+//! The payload of a hook, described by a JSON Schema with the keywords in [`words`]. Payloads and results of filters
+//! are validated against it; a subscribing function must accept every valid payload, which is tested with
+//! [`witness`]es.
 
 mod infer;
 mod witness;
@@ -65,10 +66,10 @@ impl HookSchema {
         &self.schema
     }
 
-    /// Looks whether something can be the schema of what a hook carries, within what is left of an allowance.
+    /// Checks that a value is a valid payload schema, within the remaining allowance.
     ///
     /// # Errors
-    /// It is too long, is no schema, has words that it may not have, or no value is found that fits it.
+    /// It is too long, is not a valid schema, has unsupported keywords, or no valid example is found.
     pub(super) fn accept(hook: &HookName, schema: &Json, left: &mut Allowance) -> Result<(), Failure> {
         let refused = |problem: String, hint: &str| {
             let message = format!("the schema of what `{hook}` carries {problem}");
@@ -76,10 +77,10 @@ impl HookSchema {
         };
         let length = schema.to_string().len();
         if length > LONGEST_SCHEMA {
-            let problem = format!("has {length} bytes; at most {LONGEST_SCHEMA} are kept");
-            return Err(refused(problem, "say less; what is long can be said in the documentation"));
+            let problem = format!("is {length} bytes long; the limit is {LONGEST_SCHEMA}");
+            return Err(refused(problem, "shorten it; long explanations belong in the documentation"));
         }
-        words::check(schema).map_err(|problem| refused(problem, "say in the description what these words cannot"))?;
+        words::check(schema).map_err(|problem| refused(problem, "describe other requirements in the description"))?;
         let most =
             Allowance { held: left.held.min(Allowance::SCHEMA.held), work: left.work.min(Allowance::SCHEMA.work) };
         let mut rest = most;
@@ -88,8 +89,11 @@ impl HookSchema {
         let witnesses = witness::within(schema, &mut rest.work);
         (left.held, left.work) = (left.held - (most.held - rest.held), left.work - (most.work - rest.work));
         if witnesses.is_empty() {
-            let problem = "cannot be tried: no value is found that fits it".to_owned();
-            return Err(refused(problem, "show some in `examples`, of the whole or of what has a `pattern`"));
+            let problem = "cannot be tested: no valid example was found".to_owned();
+            return Err(refused(
+                problem,
+                "add valid values to `examples`, for the whole schema or for the parts with a `pattern`",
+            ));
         }
         Ok(())
     }
@@ -108,9 +112,7 @@ impl HookSchema {
     pub fn check(&self, value: &Json) -> Result<(), String> {
         let length = json_length(value);
         if length > LONGEST_CARRIED {
-            return Err(format!(
-                "it has {length} bytes as JSON; a hook with a schema carries at most {LONGEST_CARRIED}"
-            ));
+            return Err(format!("it is {length} bytes of JSON; the limit is {LONGEST_CARRIED}"));
         }
         let compiled = self.compiled.get_or_init(|| CompiledSchema::compile(&self.schema));
         let compiled = compiled.as_ref().map_err(|error| format!("the schema is not valid: {error}"))?;
@@ -127,11 +129,11 @@ impl HookSchema {
         })
     }
 
-    /// The same for the async path: at once where it is little work, otherwise beside the async workers, in the turn of who brings
-    /// the value.
+    /// Like [`Self::check`], for async callers: cheap checks run at once, others outside the async workers, in the turn
+    /// of the owner of the value.
     ///
     /// # Errors
-    /// As above.
+    /// Like [`Self::check`].
     pub(super) async fn check_aside(self: &Arc<Self>, owner: &str, value: &Json) -> Result<(), String> {
         let is_little = |compiled: &Result<CompiledSchema, String>| match compiled {
             Ok(compiled) => compiled.cost(value, LITTLE_WORK).is_ok(),
@@ -187,9 +189,9 @@ mod tests {
         check(json!({"type": "string", "pattern": "(a+)+\\1"}), "is not valid");
         check(json!({"type": "string", "pattern": "\\p{L}{1000}"}), "is not valid");
         check(json!({"$schema": "http://json-schema.org/draft-04/schema#"}), "says `$schema`");
-        check(json!({"description": "x".repeat(LONGEST_SCHEMA)}), "bytes; at most 65536 are kept");
-        check(json!({"type": "integer", "minimum": 2, "maximum": 1}), "no value is found that fits it");
-        check(json!({"type": "string", "pattern": "^[A-Z]{2}$"}), "no value is found that fits it");
+        check(json!({"description": "x".repeat(LONGEST_SCHEMA)}), "bytes long; the limit is 65536");
+        check(json!({"type": "integer", "minimum": 2, "maximum": 1}), "no valid example was found");
+        check(json!({"type": "string", "pattern": "^[A-Z]{2}$"}), "no valid example was found");
         accepted(json!({"type": "string", "pattern": "^[A-Z]{2}$", "examples": ["NO"]})).expect("it is one");
         accepted(json!({"type": "object"})).expect("it is one");
         accepted(json!({"type": "string", "pattern": "^[^<>]{1,100}$"})).expect("it is one");
@@ -226,7 +228,7 @@ mod tests {
         // Each example is short, and held to a pattern of 9,000 states.
         let examples: Vec<_> = (0..2_000).map(|number| format!("{number:0>20}")).collect();
         let schema = json!({"type": "string", "pattern": "^[01]*1[01]{9000}$", "examples": examples});
-        assert!(accepted(schema).expect_err("none fits").contains("no value is found that fits it"));
+        assert!(accepted(schema).expect_err("none fits").contains("no valid example was found"));
     }
 
     #[test]
@@ -237,7 +239,7 @@ mod tests {
         };
         accepted(nested("^[0-9]{1,20}$", 15)).expect("it is little");
         let refused = accepted(nested("^[01]*1[01]{9000}|[0-9]$", 15)).expect_err("it is much");
-        assert!(refused.contains("no value is found that fits it"), "{refused}");
+        assert!(refused.contains("no valid example was found"), "{refused}");
         // Parts without any pattern are work, too.
         let wide: serde_json::Map<_, _> = (0..480).map(|name| (name.to_string(), json!({"type": "null"}))).collect();
         let wide = json!({"type": "object", "properties": wide});
@@ -274,6 +276,6 @@ mod tests {
     async fn what_is_too_long_is_not_checked() {
         let schema = Arc::new(HookSchema::kept(json!({"type": "object"})));
         let fault = schema.check_aside("shop", &json!("x".repeat(LONGEST_CARRIED))).await.expect_err("it is too long");
-        assert_eq!(fault, "it has 262146 bytes as JSON; a hook with a schema carries at most 262144");
+        assert_eq!(fault, "it is 262146 bytes of JSON; the limit is 262144");
     }
 }

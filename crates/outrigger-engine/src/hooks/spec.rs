@@ -14,7 +14,7 @@ use crate::jobs::JobState;
 pub const CALL_BEFORE: &str = "call.before";
 /// Fired after every call, however it ended.
 pub const CALL_AFTER: &str = "call.after";
-/// Fired before somebody does something with a plugin, and once it is known that it can be tried.
+/// Fired before a plugin is changed, once it is known that the change can be attempted.
 pub const PLUGIN_BEFORE: &str = "plugin.before";
 pub const PLUGIN_INSTALLED: &str = "plugin.installed";
 pub const PLUGIN_UPDATED: &str = "plugin.updated";
@@ -27,7 +27,7 @@ pub const PLUGIN_HEALTH_CHANGED: &str = "plugin.health-changed";
 pub const PLUGIN_RESTARTED: &str = "plugin.restarted";
 pub const CONFIGURATION_CHANGED: &str = "configuration.changed";
 pub const WEBHOOK_DISABLED: &str = "webhook.disabled";
-/// What a webhook is sent that somebody tries out. It is in no log and has no subscribers.
+/// The test event of a webhook. It is in no log and has no subscribers.
 pub const WEBHOOK_TEST: &str = "webhook.test";
 
 /// A hook, as it can be subscribed to.
@@ -37,12 +37,12 @@ pub struct HookSpec {
     pub kind: HookKind,
     /// When it is fired, and with what.
     pub description: String,
-    /// What it carries; a subscriber's parameter must take it. None for a hook that carries any JSON; then it is seen at each
-    /// firing whether it fits.
+    /// The schema of the payload; a subscriber's parameter must accept it. None for a hook with any JSON, which is
+    /// checked at each firing.
     pub schema: Option<Arc<HookSchema>>,
     /// The plugin whose manifest declares it.
     pub plugin: Option<PluginName>,
-    /// Who added it, for a person to read; none for Outrigger's own.
+    /// The name of its creator, for people; none for Outrigger's own hooks.
     pub created_by: Option<String>,
 }
 
@@ -52,7 +52,7 @@ pub struct HookRecord {
     pub name: HookName,
     pub kind: HookKind,
     pub description: String,
-    /// A JSON Schema of what it carries; none for any JSON.
+    /// A JSON Schema of the payload; none for any JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Json>,
     /// The plugin whose manifest declares it; none for one that was added over the API.
@@ -72,15 +72,15 @@ impl From<&HookRecord> for HookSpec {
 }
 
 impl HookSpec {
-    /// Whether Outrigger itself fires it, and nobody else.
+    /// Whether only Outrigger itself fires it.
     #[must_use]
     pub fn is_built_in(&self) -> bool {
         self.name.is_reserved()
     }
 }
 
-/// Whether only an administrator subscribes to a hook, not a manifest: whoever does sees, and can change, the arguments of
-/// every call, or has a say in what becomes of other plugins.
+/// Whether only an administrator can subscribe to a hook, not a manifest: a subscriber sees, and can change, the
+/// arguments of every call, or can refuse changes of other plugins.
 #[must_use]
 pub fn is_delicate(name: &HookName) -> bool {
     is_of_calls(name) || name.as_str() == PLUGIN_BEFORE
@@ -156,8 +156,8 @@ pub fn built_in() -> Vec<HookSpec> {
         plugin(PLUGIN_INSTALLED, "A plugin was installed"),
         plugin(PLUGIN_UPDATED, "Another version of a plugin was put in the place of the one before"),
         plugin(PLUGIN_ENABLED, "A plugin takes calls again"),
-        plugin(PLUGIN_DISABLED, "A plugin was told to take no more calls"),
-        plugin(PLUGIN_RELOADED, "A plugin was loaded anew"),
+        plugin(PLUGIN_DISABLED, "A plugin was disabled"),
+        plugin(PLUGIN_RELOADED, "A plugin was reloaded"),
         plugin(PLUGIN_REMOVED, "A plugin was removed"),
         plugin(PLUGIN_FAILED, "A plugin could not be enabled"),
         spec(
@@ -182,7 +182,7 @@ pub fn built_in() -> Vec<HookSpec> {
                 "reason": "3 checks in a row failed, the last one: it failed",
             })],
         ),
-        plugin(PLUGIN_RESTARTED, "The health monitor has loaded a plugin anew"),
+        plugin(PLUGIN_RESTARTED, "The health monitor restarted a plugin"),
     ];
     all.extend(JobState::ALL.map(job));
     all

@@ -80,10 +80,10 @@ impl Subscriber {
     }
 }
 
-/// Looks whether a function can be subscribed to a hook.
+/// Checks that a function can be subscribed to a hook.
 ///
 /// # Errors
-/// Why it cannot, in words.
+/// The reason why it cannot.
 pub fn accept(spec: &HookSpec, graph: &TypeGraph, function: &Function) -> Result<(), String> {
     let signature = graph.signature(function);
     let [parameter] = &function.params[..] else {

@@ -1,4 +1,4 @@
-//! What is told when a job comes to stand somewhere else. The event goes into the log in the transaction that writes the job.
+//! The event of a job's state change. It is written to the log in the transaction that writes the job.
 
 use serde_json::json;
 

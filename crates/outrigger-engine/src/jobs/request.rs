@@ -23,7 +23,7 @@ const LONGEST_ARGUMENTS: usize = 256 << 10;
 /// What a job takes besides its arguments: its row, its result, and the events of its states.
 const JOB_BYTES: u64 = 2 << 10;
 
-/// A job that somebody wants.
+/// A request for a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRequest {
     pub function: FunctionRef,
@@ -40,7 +40,7 @@ pub struct JobRequest {
     pub not_before: Option<OffsetDateTime>,
 }
 
-/// A schedule that somebody wants.
+/// A request for a schedule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScheduleRequest {
     pub name: String,
@@ -75,7 +75,7 @@ impl Engine {
     /// One job.
     ///
     /// # Errors
-    /// There is none, or the store failed.
+    /// There is no such job, or the store failed.
     pub async fn job(&self, id: JobId) -> Result<JobRecord, Failure> {
         let found = self.inner.store.job_fetch(id).await?;
         found.ok_or_else(|| {
@@ -83,10 +83,10 @@ impl Engine {
         })
     }
 
-    /// Ends a job: at once where it has not begun, otherwise as soon as its call lets go.
+    /// Cancels a job: at once if it has not started, otherwise as soon as its call ends.
     ///
     /// # Errors
-    /// It has ended, there is none, or the store failed.
+    /// It has ended, there is no such job, or the store failed.
     pub async fn job_cancel(&self, id: JobId) -> Result<JobRecord, Failure> {
         self.job_change(id, Event::Cancel, |job| {
             job.cancel_requested = true;
@@ -95,11 +95,11 @@ impl Engine {
         .await
     }
 
-    /// Approves a job that waits for it. That is a right of its own: who has it need not be able to call what they approve,
-    /// which is then called as its owner.
+    /// Approves a job that waits for it. This requires a right of its own: the approver need not be able to call the
+    /// function, which is called as the job's owner.
     ///
     /// # Errors
-    /// It does not wait, there is none, or the store failed.
+    /// It does not wait for approval, there is no such job, or the store failed.
     pub async fn job_approve(&self, id: JobId, by: &Caller) -> Result<JobRecord, Failure> {
         self.job_change(id, Event::Approve, |job| {
             job.approved_by = Some(by.to_string());
@@ -108,14 +108,14 @@ impl Engine {
         .await
     }
 
-    /// Does a job once more that failed or was cancelled. It is called as its owner, so it is asked first whether whoever wants
-    /// that could call it too: otherwise they would have done for them what they may not do.
-    ///
+    /// Retries a job that failed or was cancelled. It is called as its owner, so the caller must be allowed to call the
+    /// function too; otherwise a caller could have others do what it is not allowed to do itself.
     /// # Errors
-    /// It has not, it cannot be called by them or at all any more, too many wait, there is none, or the store failed.
+    /// It has not ended so, the function can no longer be called, too many jobs wait, there is no such job, or the
+    /// store failed.
     pub async fn job_retry(&self, id: JobId, by: &Caller) -> Result<JobRecord, Failure> {
         let JobRecord { task, owner, .. } = self.job(id).await?;
-        // Boxed: with the job beside it the future would be large.
+        // Boxed: with the job beside it, the future would be large.
         Box::pin(self.check_call(by, task.function.clone(), task.arguments.clone())).await?;
         self.charge_job(by, &task)?;
         self.job_room(&owner, &task).await??;
@@ -129,7 +129,7 @@ impl Engine {
         taken.map_err(|wait| quota::exceeded(&format!("the {caller}"), "jobs", wait))
     }
 
-    /// Looks whether one more job of this owner may wait.
+    /// Checks that this owner can have one more unfinished job.
     pub(super) async fn job_room(&self, owner: &Owner, task: &Task) -> Result<Result<(), Failure>, StoreError> {
         let store = &self.inner.store;
         let all = store.job_backlog(None).await?;
@@ -140,8 +140,8 @@ impl Engine {
         Ok(cap::JOBS.check_sums(own, all, bytes_of(task)))
     }
 
-    /// Lets something happen to a job: asks the machine, writes what it says, and does what it says. `also` writes down
-    /// what belongs to it; it is asked again when somebody else was quicker.
+    /// Applies an event to a job: runs the state machine, writes its result, and performs its effects. `also` writes
+    /// related records; it is asked again after a conflict.
     pub(crate) async fn job_change(
         &self,
         id: JobId,
@@ -247,8 +247,7 @@ impl Engine {
             check_name("concurrency key", key)?;
         }
         if arguments.len() > LONGEST_ARGUMENTS {
-            let message =
-                format!("the arguments have {} bytes, and those of a job have at most 262,144", arguments.len());
+            let message = format!("the arguments of the job are {} bytes; the limit is 262144", arguments.len());
             return Err(Failure::new(Code::TooLarge, message)
                 .with_hint("put the data where the function can fetch it, and pass on where that is"));
         }
@@ -303,7 +302,7 @@ pub(super) fn apply(
     Ok(transition.effect)
 }
 
-/// What a job with this task takes, as long as it has no result.
+/// The size of a job with this task, without a result.
 pub(super) const fn bytes_of(task: &Task) -> u64 {
     task.arguments.len() as u64 + JOB_BYTES
 }

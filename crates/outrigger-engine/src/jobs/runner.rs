@@ -1,8 +1,9 @@
-//! Does jobs: `JobOptions → Engine::start_jobs → Engine::shutdown`. Only who has the data directory to itself does them.
+//! Runs jobs: `JobOptions → Engine::start_jobs → Engine::shutdown`. Only a process with exclusive access to the data
+//! directory runs them.
 //!
-//! It compares what is with what should be, on a signal and on a period: what is due is begun where there is room, and what
-//! is said to run and does not was interrupted. A job is `running` in the store before its function is called, and its end
-//! is there before anything else is begun in its place.
+//! It compares the present with the desired state, when it is signalled and periodically: due jobs are started if there
+//! is room, and jobs marked running that no task runs were interrupted. A job is `running` in the store before its
+//! function is called, and its end is stored before another one is started in its place.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -128,12 +129,12 @@ impl Desk {
         if tokio::time::timeout(drain, self.tasks.wait()).await.is_err() {
             self.interrupt.cancel();
             if tokio::time::timeout(drain, self.tasks.wait()).await.is_err() {
-                tracing::warn!("jobs could not be ended; they are dealt with at the next start");
+                tracing::warn!("failed to end jobs; they are ended at the next start");
             }
         }
     }
 
-    /// An attempt has ended. What is there of another one stays.
+    /// An attempt has ended. The state of another attempt stays.
     fn clear(&self, id: JobId, generation: u64) {
         let mut running = self.running.lock();
         if running.get(&id).is_some_and(|running| running.generation == generation) {
@@ -176,7 +177,7 @@ impl Runner {
             let Some(inner) = self.engine.upgrade() else { return };
             let engine = Engine { inner };
             if let Err(failure) = self.turn(&engine).await {
-                tracing::error!(%failure, "jobs could not be looked through");
+                tracing::error!(%failure, "failed to look up due jobs");
             }
             let jobs = Arc::clone(&engine.inner.jobs);
             drop(engine);
@@ -205,7 +206,7 @@ impl Runner {
         }
     }
 
-    /// What is said to run and does not was interrupted.
+    /// Jobs marked running that no task runs were interrupted.
     async fn settle(&self, engine: &Engine) -> Result<(), Failure> {
         let filter = JobFilter { state: Some(JobState::Running), ..JobFilter::default() };
         for job in engine.inner.store.job_list(&filter).await? {
@@ -221,7 +222,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Makes the jobs of schedules whose time has come.
+    /// Creates the jobs of due schedules.
     async fn tick(&self, engine: &Engine) -> Result<(), Failure> {
         let now = self.options.clock.now();
         for present in engine.inner.store.schedule_list().await? {
@@ -246,7 +247,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Whether a schedule whose time has come may make a job.
+    /// Whether a due schedule can create a job.
     async fn room(&self, engine: &Engine, schedule: &ScheduleRecord) -> Result<Room, Failure> {
         let store = &engine.inner.store;
         if engine.job_room(&schedule.owner, &schedule.task).await?.is_err() {
@@ -265,7 +266,7 @@ impl Runner {
             return Ok(());
         }
         job.progress = None;
-        // Known before it is written, so that whoever reads that it runs can cancel it.
+        // Registered before it is written, so that a reader of the running state can cancel it.
         let cancel = CancellationToken::new();
         let running = Running { generation, concurrency_key: job.task.concurrency_key.clone(), cancel: cancel.clone() };
         desk.running.lock().insert(job.id, running);
@@ -275,7 +276,7 @@ impl Runner {
             Err(error) => {
                 desk.clear(job.id, generation);
                 return match error {
-                    // Somebody cancelled it just now.
+                    // It was cancelled at this moment.
                     StoreError::Conflict { .. } => Ok(()),
                     error => Err(error.into()),
                 };
@@ -287,7 +288,7 @@ impl Runner {
             let (event, outcome) = attempt(&engine, &*callers, job, cancel, &clock).await;
             // Until it is written nothing else may take its place; a process that ends before leaves it interrupted.
             while let Err(failure) = end(&engine, id, event, &outcome).await {
-                tracing::error!(%failure, job = %id, "the end of a job could not be written down");
+                tracing::error!(%failure, job = %id, "failed to record the end of a job");
                 if matches!(failure.code, Code::Conflict | Code::NotFound) || desk.interrupt.is_cancelled() {
                     break;
                 }
@@ -373,7 +374,7 @@ async fn note(engine: &Engine, id: JobId, mut told: watch::Receiver<Option<Progr
     while told.changed().await.is_ok() {
         let progress = told.borrow_and_update().clone();
         if let Err(error) = write_progress(engine, id, progress).await {
-            tracing::warn!(%error, job = %id, "how far a job is could not be written down");
+            tracing::warn!(%error, job = %id, "failed to record the progress of a job");
         }
         tokio::time::sleep(NOTED).await;
     }
@@ -402,7 +403,7 @@ async fn end(engine: &Engine, id: JobId, event: Event, end: &End) -> Result<(), 
             Err(failure) => {
                 let mut error = JobError::from(failure.clone());
                 if !job.state.has_ended() {
-                    // Many may wait for another attempt, so little is kept of why the last one failed.
+                    // Many jobs can wait for another attempt, so only a short error is kept.
                     (error.message, error.detail) = (excerpt_of(&error.message), None);
                 }
                 job.error = Some(error);
@@ -413,7 +414,7 @@ async fn end(engine: &Engine, id: JobId, event: Event, end: &End) -> Result<(), 
         match engine.inner.store.job_put(&job, Some(&told)).await {
             Ok(_) => {
                 engine.told_of_job(Some(told));
-                // What has ended is pruned, and soon where much of it is written.
+                // Ended jobs are pruned, and sooner when many bytes of them were written.
                 let result = job.result.as_ref().map_or(0, String::len) as u64;
                 engine.inner.written.add(request::bytes_of(&job.task) + result);
                 tracing::debug!(job = %id, state = %job.state, attempt = job.attempt, "an attempt of a job has ended");

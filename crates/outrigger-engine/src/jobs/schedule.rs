@@ -11,12 +11,12 @@ use super::{JobRecord, ScheduleRecord};
 
 /// Later than this, a job is late: the process was not there when its time came.
 const LATE: Duration = Duration::minutes(1);
-/// Bytes of a cron expression. One that lists every second, minute and hour has less.
+/// Maximum length of a cron expression, in bytes. An expression that lists every second, minute and hour is shorter.
 const LONGEST: usize = 1_000;
-/// Days that are looked at for the next time, those in other months and years left out. The rarest one that there is comes within
-/// 40 years: a 29th of February on a certain day of the week.
+/// Maximum number of days that are checked for the next time, without those in excluded months and years. The rarest
+/// day, a 29th of February on a certain day of the week, occurs within 40 years.
 const MOST_DAYS: usize = 15_000;
-/// The last year that an expression may name.
+/// The last year that an expression can name.
 const LAST_YEAR: i32 = croner::YEAR_UPPER_LIMIT;
 
 /// A cron expression in UTC: minute, hour, day of the month, month, day of the week; a sixth field in front for seconds.
@@ -34,7 +34,7 @@ pub struct InvalidCron {
     pub reason: String,
 }
 
-/// What becomes of jobs whose time came when no server ran.
+/// The policy for times that passed while no server ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missed {
@@ -55,7 +55,7 @@ impl Missed {
     }
 }
 
-/// What becomes of a schedule's job whose time comes while the one before it has not ended.
+/// The policy for a time at which the previous job has not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
@@ -81,18 +81,18 @@ impl Overlap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
     Free,
-    /// The one before it has not ended, or too many jobs wait as it is.
+    /// The previous job has not ended, or too many jobs wait.
     None,
 }
 
 impl Cron {
-    /// The first time after this one. None where there is none, as on the 30th of February.
+    /// The first time after this one. None if there is none, as on the 30th of February.
     #[must_use]
     pub fn after(&self, moment: OffsetDateTime) -> Option<OffsetDateTime> {
         self.search(moment, &mut 0).ok().flatten()
     }
 
-    /// The same; counts the days that it looks at. The library would go on for thousands of years where nothing fits.
+    /// Like `after`; counts the days that it checks. The library would search thousands of years if nothing matches.
     fn search(&self, moment: OffsetDateTime, looked_at: &mut usize) -> Result<Option<OffsetDateTime>, CronError> {
         let first = moment.checked_to_offset(UtcOffset::UTC).and_then(|at| at.replace_nanosecond(0).ok());
         let Some(first) = first.and_then(|at| at.checked_add(Duration::SECOND)) else { return Ok(None) };
@@ -118,7 +118,7 @@ impl Cron {
         Ok(None)
     }
 
-    /// The first time of a day from this one on.
+    /// The first matching time of a day, from this one on.
     fn time(&self, earliest: Time) -> Option<Time> {
         let pattern = &self.cron.pattern;
         let (hour, minute, second) = earliest.as_hms();
@@ -139,7 +139,7 @@ impl FromStr for Cron {
     type Err = InvalidCron;
 
     fn from_str(text: &str) -> Result<Self, InvalidCron> {
-        // What is wrong may quote the text once more.
+        // The reason can quote the text once more.
         let invalid = |reason: String| InvalidCron { text: cut(text.to_owned(), 80), reason: cut(reason, 200) };
         if text.len() > LONGEST {
             return Err(invalid(format!("it is {} bytes long; the limit is {LONGEST}", text.len())));

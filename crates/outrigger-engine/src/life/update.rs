@@ -37,8 +37,8 @@ pub struct Migrated {
 }
 
 impl Engine {
-    /// Puts another revision in the place of the active one. The new one is brought up first, on what it makes of the
-    /// configuration and the state, and takes calls from the moment the store says so; calls that run finish on the old one.
+    /// Replaces the active revision. The new one is loaded first, with the migrated configuration and state, and
+    /// accepts calls as soon as the store has it; running calls finish on the old one.
     ///
     /// # Errors
     /// A plugin that it needs is not installed, or one that needs it cannot do with this version; it could not be brought up,

@@ -185,7 +185,7 @@ pub fn advance(state: PluginState, event: Event) -> Result<Transition, Refusal> 
             to(In::Disabled, &[Do::Drain, Do::Deactivate, Do::Cleanup, Do::Unload, Do::Unregister])
         }
         (In::Registered | In::Failed | In::Disabled, Event::Uninstall) => to(In::Disabled, &[Do::Unregister]),
-        // Files go last: a plugin that could not be unregistered needs them still.
+        // Files are deleted last: if unregistering fails, the plugin still needs them.
         (In::Disabled, Event::Done(Do::Unregister)) => to(In::Removed, &[Do::RemoveFiles]),
         (In::Disabled, Event::Failed(Do::Unregister)) => to(In::Disabled, &[]),
         // What is gone, or undone, stays so, whatever comes of the last effect.

@@ -1,5 +1,5 @@
 //! Decides which runs are stored individually. Runs above a rate are merged into one run per minute and kind, with a
-//! count. Statistics and usage stay exact at any rate, and nobody can fill the disk by calling.
+//! count. Statistics and usage stay exact at any rate, and calls cannot fill the disk.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -44,13 +44,14 @@ impl Default for RunSampling {
 
 /// A run costs one token for each this many bytes.
 const UNIT: u64 = 512;
-/// Kinds of runs that are told apart of one account and source, such as a plugin and who calls it, within a minute. Those beyond are counted as one.
+/// Maximum number of kinds of runs for one account and source (such as a plugin and its caller) in a minute. Further
+/// kinds are counted as one.
 const MOST_KINDS: usize = 64;
 /// The maximum number of buckets. Above it, full buckets are forgotten.
 const MOST_BUCKETS: usize = 20_000;
 /// The name under which runs of further kinds are counted.
 const OTHERS: &str = "other";
-/// Sources: calls that are refused before they reach a plugin, and those that a plugin makes.
+/// Sources: calls that are refused before they reach a plugin, and calls made by a plugin.
 const REFUSED: &str = "refused";
 const CALLS: &str = "calls";
 
@@ -84,9 +85,9 @@ pub(super) struct Sampler {
     accounts: HashMap<String, Bucket>,
     /// The ids of merged runs.
     sums: HashMap<SumKey, String>,
-    /// How many of them an owner has in a minute.
+    /// The number of kinds of each owner in a minute.
     kinds: HashMap<(i64, Owner), usize>,
-    /// Runs that were only counted.
+    /// The number of runs that were only counted.
     pub(super) summed: u64,
 }
 
@@ -175,7 +176,7 @@ impl Sampler {
         let mut folded = None;
         if !self.sums.contains_key(&key) {
             let owner = owner(run);
-            // A hook that calls, or a function of a plugin that does, is not told apart any more either.
+            // The calling hook or function is no longer distinguished either.
             let caller = if matches!(&*owner.source, REFUSED | CALLS) { &owner.account } else { &owner.source }.clone();
             let kinds = self.kinds.entry((minute, owner)).or_default();
             if *kinds >= MOST_KINDS {
@@ -219,7 +220,7 @@ impl Sampler {
     }
 }
 
-/// Whose rate a run takes from: all that a plugin calls is charged to it at once.
+/// The owner of a run's rate: all calls made by a plugin share one rate.
 fn owner(run: &RunRecord) -> Owner {
     let owner = run.owner();
     match owner.source.starts_with("calls ") {

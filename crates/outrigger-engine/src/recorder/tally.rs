@@ -1,6 +1,6 @@
-//! What the audit log has of things that happen often: calls, refusals, acts that fail. A few are written down each by itself;
-//! of more there is one entry with a count, so that nobody can fill the log by asking in a loop. Who it was is always told
-//! apart: what one of them does makes the entry say less of itself, and never of others.
+//! Aggregates frequent audit records: calls, refusals and failed changes. The first ones have records of their own,
+//! further ones share one record with a count, so a loop cannot fill the log. Callers are always distinguished: many
+//! calls of one caller reduce the details about that caller only.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,35 +15,36 @@ use crate::correlation::CorrelationId;
 use crate::quota::Bucket;
 use crate::store::RunRecord;
 
-/// Refusals, and failures, of one key and action that have entries of their own, each minute. Those beyond share one.
+/// Maximum number of individual records per minute for refusals and failures of one key and action. Further ones share
+/// a record.
 const ALONE: u32 = 5;
-/// How long they are counted before their entry is written.
+/// The time span of one aggregated record.
 const WINDOW: Duration = Duration::from_mins(1);
-/// Actions that are told apart of one caller, and pairs of caller and action altogether; what is beyond shares one entry for
-/// each caller. Callers beyond so many share one.
+/// Maximum number of distinguished actions of one caller, and of pairs of caller and action in total. Further ones
+/// share one record per caller; callers above the limit share one record.
 const MOST_ACTIONS: usize = 32;
 const MOST_PAIRS: usize = 512;
 const MOST_CALLERS: usize = 2_048;
-/// Things that are told apart in one entry.
+/// The limits of a group: for read-only calls, refusals, and calls that may change something.
 const READS: Room = Room { each: 100, all: 200, callers: 1_000 };
 const REFUSED: Room = Room { each: 10, all: 10, callers: 10 };
 const CHANGES: Room = Room { each: 10, all: 200, callers: 1_000 };
-/// Correlation ids that are kept of calls that are alike.
+/// Maximum number of correlation ids kept for similar calls.
 const CORRELATIONS: usize = 3;
 /// The burst of groups of calls that may change something; after it, ten per second are written. Callers wait for them.
 const CHANGE_GROUPS: u64 = 1_200;
 const CHANGE_GROUPS_A_MINUTE: u64 = 600;
-/// How often counts are looked at that somebody waits for, and others.
+/// How often groups are checked that a call waits for, and other groups.
 const CHANGE_PERIOD: Duration = Duration::from_millis(50);
 const PERIOD: Duration = Duration::from_secs(1);
 /// The burst of groups of read-only calls; after it, one is written every ten seconds.
 const READ_GROUPS: u64 = 60;
 const READ_GROUPS_A_MINUTE: u64 = 6;
-/// Who did what is in a group of several, and who found no room in one.
+/// The actor of a group with several callers, and of calls above the limits.
 const SEVERAL: &str = "several";
-/// What a group says of calls that are about to run; another one says how they ended.
+/// The stage of a group of calls that are about to run; another group records their ends.
 const BEGUN: &str = "begun";
-/// Of texts of a refusal or failure, which its caller may choose, in bytes.
+/// Maximum size of texts of a refusal or failure, in bytes. The caller can choose them.
 const LONGEST: usize = 256;
 
 /// Counts that are not written yet.
@@ -51,11 +52,11 @@ const LONGEST: usize = 256;
 pub(super) struct Tally {
     reads: Group,
     read_groups: Bucket,
-    /// Calls that may change something, by the right that they take: those that are about to, and those that have ended.
+    /// Calls that may change something, by right: those about to run, and those that have ended.
     intents: BTreeMap<String, Group>,
     changes: BTreeMap<String, Group>,
     change_groups: Bucket,
-    /// Refusals, and acts that failed.
+    /// Refusals and failed changes.
     unsuccessful: BTreeMap<Pair, Unsuccessful>,
 }
 
@@ -64,7 +65,7 @@ struct Pair {
     actor: String,
     key: Option<String>,
     action: String,
-    /// It was allowed, and failed.
+    /// Whether it was allowed, and failed.
     allowed: bool,
 }
 
@@ -77,8 +78,7 @@ struct Unsuccessful {
     decision: Option<String>,
 }
 
-/// How much a group tells apart: kinds of things of each caller, and of all; and callers. Where all have as many as there is room
-/// for, a caller has one still.
+/// The limits of a group: kinds of calls for each caller and in total, and callers. Each caller gets at least one kind.
 #[derive(Clone, Copy, Debug)]
 struct Room {
     each: usize,
@@ -86,22 +86,22 @@ struct Room {
     callers: usize,
 }
 
-/// Things that are alike, with their counts.
+/// A group of similar calls, with their counts.
 #[derive(Debug, Default)]
 struct Group {
     /// The times of the first and the last one.
     span: Option<(OffsetDateTime, OffsetDateTime)>,
-    /// By actor and key.
+    /// The calls by actor and key.
     callers: BTreeMap<(String, Option<String>), Kinds>,
     kinds: usize,
 }
 
-/// What one caller did.
+/// The calls of one caller.
 #[derive(Debug, Default)]
 struct Kinds {
-    /// By resource and code.
+    /// The calls by resource and code.
     of: BTreeMap<(String, Option<&'static str>), GroupedCall>,
-    /// What found no room.
+    /// The calls above the limits.
     others: Option<GroupedCall>,
 }
 
@@ -144,7 +144,7 @@ impl Group {
         self.span.is_none()
     }
 
-    /// The entry that stands for all of it.
+    /// Takes the record of the whole group.
     fn take(&mut self, action: &str) -> Option<AuditEntry> {
         let Self { span, callers, kinds: _ } = std::mem::take(self);
         let (first, last) = span?;
@@ -172,7 +172,7 @@ impl Group {
     }
 }
 
-/// The entries of groups, by action.
+/// Takes the records of all groups, by action.
 fn take_all(groups: &mut BTreeMap<String, Group>) -> Vec<AuditEntry> {
     std::mem::take(groups).into_iter().filter_map(|(action, mut group)| group.take(&action)).collect()
 }
@@ -202,7 +202,8 @@ impl Tally {
         self.reads.add(READS, call, run.started_at);
     }
 
-    /// Counts a call that may change something, when it is about to or has ended; or an act that is as frequent as calls.
+    /// Counts a call that may change something, when it is about to run or has ended, or an operation as frequent as
+    /// calls.
     pub(super) fn change(&mut self, entry: AuditEntry) {
         let groups = if entry.stage == Stage::Intent { &mut self.intents } else { &mut self.changes };
         let AuditEntry { at, actor, key, action, resource, code, correlation, .. } = entry;
@@ -215,7 +216,7 @@ impl Tally {
         !self.intents.is_empty() || !self.changes.is_empty()
     }
 
-    /// Counts a refusal, or an act that failed. Answers with its entry where it has one of its own.
+    /// Counts a refusal or a failed change. Returns its record if it has one of its own.
     pub(super) fn unsuccessful(&mut self, mut entry: AuditEntry, now: Instant) -> Option<AuditEntry> {
         entry.resource = cut(entry.resource, LONGEST);
         entry.decision = entry.decision.map(|decision| cut(decision, LONGEST));
@@ -231,7 +232,7 @@ impl Tally {
         None
     }
 
-    /// What an entry is counted with.
+    /// The counter for an audit record.
     fn alike(&mut self, entry: &AuditEntry, now: Instant) -> &mut Unsuccessful {
         let AuditEntry { actor, key, action, allowed, .. } = entry;
         let mut pair = Pair { actor: actor.clone(), key: key.clone(), action: action.clone(), allowed: *allowed };
@@ -250,8 +251,8 @@ impl Tally {
         self.unsuccessful.entry(pair).or_insert_with(new)
     }
 
-    /// The entries that are due: those of refusals and failures whose minute is over, and that of calls that only read. All of them where
-    /// the log is about to be read, or the process ends.
+    /// The due records: those of refusals and failures whose minute is over, and that of read-only calls; all of them
+    /// if the log is about to be read or the process ends.
     pub(super) fn due(&mut self, now: Instant, all: bool) -> Vec<AuditEntry> {
         let mut entries = Vec::new();
         self.unsuccessful.retain(|pair, alike| {

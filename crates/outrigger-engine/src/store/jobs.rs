@@ -20,9 +20,10 @@ pub trait JobStore: Send + Sync {
     async fn job_list(&self, filter: &JobFilter) -> Result<Vec<JobRecord>, StoreError>;
     /// The oldest job that is queued, may begin by now, and has none of these concurrency keys.
     async fn job_next(&self, now: OffsetDateTime, busy: &[String]) -> Result<Option<JobRecord>, StoreError>;
-    /// The jobs that have not ended, of all or of one account.
+    /// The unfinished jobs, of all accounts or of one.
     async fn job_backlog(&self, account: Option<&str>) -> Result<Amount, StoreError>;
-    /// How many jobs of a plugin have not succeeded, and so may be called once more; those of the account `except` left out.
+    /// The number of jobs of a plugin that have not succeeded and so can be run again, without those of the account
+    /// `except`.
     async fn job_unfinished(&self, plugin: &PluginName, except: Option<&str>) -> Result<u64, StoreError>;
     /// Writes a job in the place of the one of its id and its generation, and answers with the next generation. Where it
     /// has another one, or is not there, it is a [`StoreError::Conflict`]. The event goes into the log with it, or neither.

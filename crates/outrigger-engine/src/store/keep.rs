@@ -50,7 +50,7 @@ impl Keep {
     }
 }
 
-/// Records and their bytes.
+/// A number of records and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
     pub records: u64,
@@ -65,7 +65,7 @@ impl Amount {
     }
 }
 
-/// Whose a record is: whom its room is charged to.
+/// The owner of a record, to which its size is charged.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner {
     /// A plugin, a key, or another cause of records. All accounts have equal shares of the total.

@@ -1,4 +1,4 @@
-//! Webhooks and what is on its way to them, as it is kept.
+//! Stored webhooks and their deliveries.
 
 use async_trait::async_trait;
 use outrigger_contract::WebhookName;
@@ -27,7 +27,7 @@ pub trait WebhookStore: Send + Sync {
     /// Adds deliveries and notes how far the log was gone through: both or neither. Those for a webhook that is not there
     /// any more are left out.
     async fn outbox_put(&self, cursor: EventId, deliveries: &[DeliveryRecord]) -> Result<(), StoreError>;
-    /// Adds one delivery that no event of the log stands behind. Answers whether its webhook is there.
+    /// Adds one delivery without an event in the log. Returns whether its webhook exists.
     async fn delivery_create(&self, delivery: &DeliveryRecord) -> Result<bool, StoreError>;
     /// Pending deliveries whose time has come, those that wait longest first, of webhooks other than these.
     async fn delivery_due(
@@ -39,8 +39,8 @@ pub trait WebhookStore: Send + Sync {
     /// Writes a delivery in the place of the one with its id, where that is pending and was sent so many times. Answers
     /// whether it was: otherwise somebody else has written what became of it.
     async fn delivery_put(&self, delivery: &DeliveryRecord, attempts: u32) -> Result<bool, StoreError>;
-    /// Makes dead letters of pending deliveries of these webhooks, but for these of them: at most so many at once. Answers how
-    /// many.
+    /// Makes dead letters of pending deliveries of these webhooks, except the given ones: a limited number at once.
+    /// Returns their number.
     async fn delivery_give_up(
         &self,
         webhooks: &[WebhookName],
@@ -57,18 +57,18 @@ pub trait WebhookStore: Send + Sync {
         &self,
         webhook: Option<&WebhookName>,
     ) -> Result<Vec<(WebhookName, DeliveryState, u64)>, StoreError>;
-    /// Makes dead letters of a webhook pending again, to be sent from now on: one of them, or all. Answers how many.
+    /// Makes dead letters of a webhook pending again: one of them, or all. Returns their number.
     async fn delivery_revive(
         &self,
         webhook: &WebhookName,
         id: Option<DeliveryId>,
         now: OffsetDateTime,
     ) -> Result<u64, StoreError>;
-    /// Drops deliveries that have ended beyond what is to be kept, by their end: a few at a time, so that others can write in
-    /// between. Answers how many.
+    /// Prunes ended deliveries above the retention limits, by their end: a few at a time, so that others can write in
+    /// between. Returns their number.
     async fn delivery_prune(&self, keep: &Bound) -> Result<u64, StoreError>;
-    /// Drops pending deliveries beyond so many and so many bytes: where there are more, everybody whose webhooks they are for
-    /// keeps the newest of their fair share. Answers how many.
+    /// Drops pending deliveries above a limit on number and bytes. The creators of webhooks keep their newest
+    /// deliveries within a fair share. Returns the number of dropped deliveries.
     async fn delivery_prune_pending(&self, most: Amount) -> Result<u64, StoreError>;
 }
 

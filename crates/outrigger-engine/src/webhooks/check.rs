@@ -81,14 +81,14 @@ fn url(text: &str) -> Result<Url, Failure> {
     if text.len() > LONGEST_URL {
         return Err(invalid("the address is too long", "it has at most 2,000 characters"));
     }
-    // What is wrong is not quoted: there may be a token in it.
-    let url: Url = text.parse().map_err(|error| invalid(format!("the address is not one: {error}"), HINT))?;
+    // The URL is not quoted: it can contain a token.
+    let url: Url = text.parse().map_err(|error| invalid(format!("not a URL: {error}"), HINT))?;
     if url.host().is_none() {
         return Err(invalid("the address names no host", HINT));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(invalid(
-            "the address holds a user or password",
+            "the URL contains a user or password",
             "send them in a header, whose value is kept secret",
         ));
     }
@@ -119,7 +119,7 @@ fn headers(headers: &BTreeMap<String, SecretText>) -> Result<(), Failure> {
         let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         if name.is_empty() || name.len() > 100 || !name.chars().all(token) {
             return Err(invalid(
-                "a header's name is not one",
+                "invalid header name",
                 "it has 1 to 100 letters, digits, hyphens and the like, and no colon",
             ));
         }

@@ -30,7 +30,7 @@ impl Engine {
     /// One webhook.
     ///
     /// # Errors
-    /// There is none of this name, or the store failed.
+    /// There is no webhook of this name, or the store failed.
     pub async fn webhook(&self, name: &WebhookName) -> Result<WebhookRecord, Failure> {
         let found = self.webhooks().await?.into_iter().find(|webhook| webhook.name == *name);
         found.ok_or_else(|| {
@@ -39,10 +39,11 @@ impl Engine {
         })
     }
 
-    /// Adds a webhook. The secret that it is signed with is given back, and to nobody else ever after.
+    /// Adds a webhook. Its signing secret is returned only here.
     ///
     /// # Errors
-    /// There is one of this name, it is not what one may be, there is no key to seal its secret with, or the store failed.
+    /// There is a webhook of this name already, the request is invalid, there is no key to seal its secret with, or the
+    /// store failed.
     pub async fn webhook_create(
         &self,
         name: WebhookName,
@@ -90,12 +91,12 @@ impl Engine {
         Ok((webhook, secret))
     }
 
-    /// Makes a webhook into what is wanted. One that is switched on, or is to be told of other events or somewhere else, is told
-    /// of what happens from now on. `is_expected` is asked of what would be replaced.
+    /// Changes a webhook. One that is enabled, or gets other events or another address, receives events from now on.
+    /// `is_expected` checks the version that would be replaced.
     ///
     /// # Errors
-    /// There is none of this name, it is not the one that is expected, it is not what one may be, its headers would be sent to
-    /// somebody else, or the store failed.
+    /// There is no webhook of this name, it is not the expected version, the request is invalid, its headers would be
+    /// sent to another server, or the store failed.
     pub async fn webhook_update(
         &self,
         name: &WebhookName,
@@ -111,7 +112,7 @@ impl Engine {
             let now = OffsetDateTime::now_utc();
             let moved = webhook.url.origin() != url.origin();
             if moved && spec.headers.is_none() && !webhook.headers.is_empty() {
-                // Whoever may change an address could read them there.
+                // A caller that can change the address could otherwise read them there.
                 let message = "the address is another server's, and the values of the headers are not for it to see";
                 return Err(Failure::new(Code::InvalidInput, message)
                     .with_hint("send the headers again, those that the other server is to get"));
@@ -143,10 +144,10 @@ impl Engine {
         .await
     }
 
-    /// Makes a new secret for a webhook. For a day its deliveries are signed with the one before, too.
+    /// Creates a new secret for a webhook. For a day, its deliveries are signed with the old one too.
     ///
     /// # Errors
-    /// There is none of this name, its secret cannot be opened, or the store failed.
+    /// There is no webhook of this name, its secret cannot be opened, or the store failed.
     pub async fn webhook_rotate(&self, name: &WebhookName) -> Result<SecretText, Failure> {
         let secret = new_secret()?;
         self.webhook_change(name, |webhook| {
@@ -164,7 +165,7 @@ impl Engine {
     /// Removes a webhook with its deliveries.
     ///
     /// # Errors
-    /// There is none of this name, or the store failed.
+    /// There is no webhook of this name, or the store failed.
     pub async fn webhook_delete(&self, name: &WebhookName) -> Result<(), Failure> {
         match self.inner.store.webhook_delete(name).await? {
             true => Ok(()),
@@ -172,15 +173,15 @@ impl Engine {
         }
     }
 
-    /// Puts a delivery on its way that tries the webhook out.
+    /// Adds a test delivery of the webhook.
     ///
     /// # Errors
-    /// There is none of this name, or the store failed.
+    /// There is no webhook of this name, or the store failed.
     pub async fn webhook_test(&self, name: &WebhookName) -> Result<DeliveryRecord, Failure> {
         require_enabled(&self.webhook(name).await?)?;
         let now = OffsetDateTime::now_utc();
         let tried = WEBHOOK_TEST.parse().expect("the built-in names are names");
-        let payload = json!({"webhook": name.as_str(), "message": "Somebody tried this webhook out."});
+        let payload = json!({"webhook": name.as_str(), "message": "This is a test of the webhook."});
         let event = EventRecord::of(next_id(now), &NewEvent::now(tried, payload));
         let delivery = DeliveryRecord { event: None, ..worker::delivery(name, &event, now) };
         if !self.inner.store.delivery_create(&delivery).await? {
@@ -193,7 +194,7 @@ impl Engine {
     /// One delivery of a webhook.
     ///
     /// # Errors
-    /// There is none, or the store failed.
+    /// There is no such delivery, or the store failed.
     pub async fn delivery(&self, webhook: &WebhookName, id: DeliveryId) -> Result<DeliveryRecord, Failure> {
         let found = self.inner.store.delivery_fetch(id).await?.filter(|delivery| delivery.webhook == *webhook);
         found.ok_or_else(|| {
@@ -202,10 +203,10 @@ impl Engine {
         })
     }
 
-    /// Has a dead letter sent again, or all of a webhook. Answers how many.
+    /// Sends a dead letter again, or all of a webhook. Returns their number.
     ///
     /// # Errors
-    /// There is no such webhook or delivery, it is no dead letter, the webhook is switched off, or the store failed.
+    /// There is no such webhook or delivery, it is no dead letter, the webhook is disabled, or the store failed.
     pub async fn delivery_retry(&self, webhook: &WebhookName, id: Option<DeliveryId>) -> Result<u64, Failure> {
         let present = self.webhook(webhook).await?;
         let dead = DeliveryFilter {
@@ -222,7 +223,7 @@ impl Engine {
         if let (0, Some(id)) = (revived, id) {
             let state = self.delivery(webhook, id).await?.state;
             return Err(Failure::new(Code::Conflict, format!("the delivery {id} is {state}, and no dead letter"))
-                .with_hint("only what was given up is sent again by hand"));
+                .with_hint("only dead letters can be sent again"));
         }
         self.inner.post.wake();
         Ok(revived)
@@ -253,8 +254,8 @@ impl Engine {
         }
     }
 
-    /// Changes a webhook: asks again where somebody else was quicker. What is on its way stays behind where the webhook is moved
-    /// to another server.
+    /// Changes a webhook, and tries again after a conflict. Pending deliveries are abandoned if the webhook is moved to
+    /// another server.
     pub(super) async fn webhook_change(
         &self,
         name: &WebhookName,
@@ -280,7 +281,7 @@ impl Engine {
         }
     }
 
-    /// Seals the secrets of webhooks anew that are not under the present key. Answers how many.
+    /// Seals the secrets of webhooks again that are not sealed with the present key. Returns their number.
     pub(crate) async fn reseal_webhooks(&self) -> Result<u64, Failure> {
         let vault = &*self.inner.vault;
         let mut resealed = 0;

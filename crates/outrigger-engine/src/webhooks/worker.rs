@@ -1,8 +1,10 @@
-//! Sends: `WebhookOptions → Engine::start_webhooks → Engine::shutdown`. Only who has the data directory to itself does.
+//! Sends deliveries: `WebhookOptions → Engine::start_webhooks → Engine::shutdown`. Only a process with exclusive access
+//! to the data directory does.
 //!
-//! As with jobs, it compares what is with what should be, on a signal and on a period: the log of events is gone through from
-//! where the last look ended, what webhooks are to be told becomes deliveries, and what is due is sent where there is room.
-//! What is being sent is `pending` in the store until its end is written, so a process that dies leaves it to the next one.
+//! As with jobs, it compares the present with the desired state, when it is signalled and periodically: the log of
+//! events is read from the last position, events become deliveries, and due deliveries are sent if there is room. A
+//! delivery that is being sent is `pending` in the store until its end is written, so a process that dies leaves it to
+//! the next one.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,9 +42,10 @@ const PAGE: u32 = 200;
 const AGAIN: Duration = Duration::from_secs(1);
 /// The number of deliveries that are abandoned in one transaction.
 const AT_ONCE: u32 = 1_000;
-/// When so many bytes of events, or of deliveries, were written, what goes beyond is dropped without waiting for its time.
+/// When this many bytes of events or deliveries were written, pruning runs early.
 const WRITTEN_AT_MOST: u64 = 4 << 20;
-/// Bytes of deliveries that are made at once; and those of one event for all webhooks, where they are more.
+/// Maximum size of the deliveries that are created at once, in bytes. All deliveries of one event are always created
+/// together.
 const MADE_AT_ONCE: u64 = 1 << 20;
 
 /// What sending takes.
@@ -56,7 +59,7 @@ pub struct WebhookOptions {
     pub period: Duration,
     /// How long one attempt may take, from the name to the answer.
     pub timeout: Duration,
-    /// How long what is being sent may take to finish at shutdown.
+    /// How long deliveries being sent can take at shutdown.
     pub drain: Duration,
     pub patience: Patience,
     pub keep: Keep,
@@ -81,11 +84,12 @@ pub struct Keep {
     pub deliveries_bytes: u64,
     /// and for how long.
     pub deliveries_for: Duration,
-    /// Deliveries that wait to be sent, at most,
+    /// Maximum number of pending deliveries.
     pub pending: u64,
-    /// and bytes of them. Where there are more, the oldest are dropped of who made the webhooks with the most.
+    /// Maximum size of pending deliveries, in bytes. Above a limit, the oldest deliveries of the owners with the most
+    /// are dropped.
     pub pending_bytes: u64,
-    /// How often what is too much is dropped.
+    /// How often old or excess records are pruned.
     pub period: Duration,
 }
 
@@ -151,14 +155,14 @@ impl std::fmt::Debug for Chance {
     }
 }
 
-/// What the engine knows of what is being sent.
+/// The engine's state of deliveries being sent.
 #[derive(Debug, Default)]
 pub(crate) struct PostOffice {
     wake: Notify,
     running: Mutex<HashMap<DeliveryId, WebhookName>>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// What is still being sent is dropped.
+    /// Aborts the deliveries being sent.
     interrupt: CancellationToken,
     drain: Mutex<Duration>,
     networks: Mutex<Arc<[Network]>>,
@@ -174,7 +178,8 @@ impl PostOffice {
         Arc::clone(&self.networks.lock())
     }
 
-    /// Sends nothing more, and waits for what is being sent. What takes too long is sent again by the next process.
+    /// Sends nothing more, and waits for deliveries being sent. Those that take too long are sent again by the next
+    /// process.
     pub(crate) async fn shutdown(&self) {
         self.stop.cancel();
         self.tasks.close();
@@ -204,7 +209,7 @@ pub(super) fn delivery(webhook: &WebhookName, event: &EventRecord, now: OffsetDa
     }
 }
 
-/// What is sent: the members that Standard Webhooks names, and ours besides.
+/// The body: the members that Standard Webhooks defines, and Outrigger's own.
 fn body(event: &EventRecord) -> String {
     let EventRecord { id, at, name, payload, correlation, plugin } = event;
     let body = json!({
@@ -218,7 +223,7 @@ fn body(event: &EventRecord) -> String {
     body.to_string()
 }
 
-/// Whether a webhook is to be told of an event.
+/// Whether a webhook receives an event.
 fn wants(webhook: &WebhookRecord, event: &EventRecord) -> bool {
     webhook.enabled
         && event.at >= webhook.since
@@ -259,7 +264,7 @@ struct Worker {
     cursor: Option<EventId>,
     /// When too much was last dropped.
     tidied: Option<OffsetDateTime>,
-    /// Bytes of deliveries that were made since too many were last dropped.
+    /// Bytes of deliveries created since the last pruning.
     made: u64,
 }
 
@@ -271,7 +276,7 @@ impl Worker {
             let engine = Engine { inner };
             appended.mark_unchanged();
             if let Err(failure) = self.turn(&engine).await {
-                tracing::error!(%failure, "webhooks could not be looked through");
+                tracing::error!(%failure, "failed to look up due webhooks");
             }
             let post = Arc::clone(&engine.inner.post);
             drop(engine);
@@ -299,7 +304,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes deliveries of the events that have not been gone through yet. Answers with the webhooks that there are.
+    /// Creates deliveries for the new events. Returns the existing webhooks.
     async fn take_up(&mut self, engine: &Engine) -> Result<Vec<WebhookRecord>, Failure> {
         let store = &engine.inner.store;
         if store.webhook_list().await?.is_empty() {
@@ -338,14 +343,14 @@ impl Worker {
         }
     }
 
-    /// Makes dead letters of what was on its way to webhooks that are switched off: it would wait there for good.
+    /// Makes dead letters of the pending deliveries of disabled webhooks, which would wait forever.
     async fn give_up(&self, engine: &Engine, webhooks: &[WebhookRecord]) -> Result<(), Failure> {
         let off: Vec<_> =
             webhooks.iter().filter(|webhook| !webhook.enabled).map(|webhook| webhook.name.clone()).collect();
         if off.is_empty() {
             return Ok(());
         }
-        // What is being sent may still arrive.
+        // Deliveries being sent may still arrive.
         let running: Vec<_> = engine.inner.post.running.lock().keys().copied().collect();
         let (store, now) = (&engine.inner.store, self.options.clock.now());
         while store.delivery_give_up(&off, &running, now, AT_ONCE).await? >= u64::from(AT_ONCE) {}
@@ -401,8 +406,8 @@ impl Worker {
         });
     }
 
-    /// Drops what is too old or too much, a little at a time so that nobody waits long for the database. Here, and not with
-    /// other old records: an event is only dropped when what webhooks are to be told of it is a delivery.
+    /// Prunes old and excess records, a little at a time so that the database stays responsive. Here and not with other
+    /// old records: an event is pruned only after its deliveries were created.
     async fn tidy(&mut self, engine: &Engine, now: OffsetDateTime) -> Result<(), Failure> {
         let Keep { events, events_bytes, events_for, .. } = self.options.keep;
         let events = Bound { since: now - events_for, most: events, bytes: events_bytes };
@@ -418,14 +423,14 @@ impl Worker {
         store.delivery_prune(&ended).await?;
         let dropped = store.delivery_prune_pending(Amount { records: pending, bytes: pending_bytes }).await?;
         if dropped > 0 {
-            tracing::warn!(dropped, "deliveries to webhooks were not sent: too many wait");
+            tracing::warn!(dropped, "webhook deliveries dropped: too many are pending");
         }
         Ok(())
     }
 }
 
-/// Which addresses a webhook may reach now with this delivery: private ones too while whoever opened them to it may. None at
-/// all, and why, where whoever set what it is told of may not see the event any more.
+/// The addresses that a delivery of this webhook may reach now, including private ones while the key that opened them
+/// keeps the right. An error with the reason if the key that last changed the webhook is not allowed to see the event.
 async fn access(
     callers: &dyn Callers,
     webhook: &WebhookRecord,
@@ -435,7 +440,7 @@ async fn access(
         let event = delivery.name.as_str();
         if !may(callers, owner, Right::EVENT_VIEW, event).await {
             return Err(format!(
-                "the {} that set the webhook may not see `{event}` any more; set it again",
+                "the {} that last changed the webhook is no longer allowed to see `{event}`; update the webhook",
                 owner.name
             ));
         }
@@ -446,11 +451,11 @@ async fn access(
     if may(callers, owner, Right::NETWORK_OPEN, webhook.name.as_str()).await {
         return Ok(HostAccess::AlsoPrivate);
     }
-    tracing::debug!(webhook = %webhook.name, "who opened private networks to it may not any more");
+    tracing::debug!(webhook = %webhook.name, "the key that opened private networks no longer has the right");
     Ok(HostAccess::PublicOnly)
 }
 
-/// Whether somebody has a right now: the key may be gone, or have other roles.
+/// Whether an owner has a right now: its key may be revoked, or have other roles.
 async fn may(callers: &dyn Callers, owner: &Owner, right: Right, name: &str) -> bool {
     match callers.caller(owner).await {
         Ok(Caller::Local) => true,
@@ -488,15 +493,15 @@ async fn carry(
     // Until it is written nothing else sends it; a process that ends before leaves it to be sent again. One that was removed or
     // abandoned meanwhile stays so.
     while let Err(error) = engine.inner.store.delivery_put(&delivery, before).await {
-        tracing::error!(%error, delivery = %id, "the end of a delivery could not be written down");
+        tracing::error!(%error, delivery = %id, "failed to record the end of a delivery");
         tokio::time::sleep(AGAIN).await;
     }
     if let Err(failure) = note(engine, webhook, transition).await {
-        tracing::error!(%failure, webhook = %name, "how a webhook does could not be written down");
+        tracing::error!(%failure, webhook = %name, "failed to record the state of a webhook");
     }
 }
 
-/// Signs it and sends it. Answers with the status or the reason why there is none, and with what that means.
+/// Signs and sends a delivery. Returns the status, or the reason why there is none, and what that means.
 async fn attempt(
     engine: &Engine,
     options: &WebhookOptions,

@@ -257,7 +257,7 @@ fn sealed(key: &str, text: &str) -> Json {
 #[tokio::test]
 async fn a_plugin_is_installed_with_what_it_cannot_do_without() {
     let bench = guarded().await;
-    let lacks = "the configuration of `demo` lacks what is required: ";
+    let lacks = "the configuration of `demo` lacks required keys: ";
     let cases = [
         (json!({}), format!("{lacks}`size`, `token`"), "--set size=… --set token=…"),
         (json!({"size": 1}), format!("{lacks}`token`"), "install … --set token=…`"),

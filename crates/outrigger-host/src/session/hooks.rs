@@ -1,8 +1,8 @@
-//! Hooks: looked at, added, subscribed to, fired.
+//! Hooks: list, add, subscribe, fire.
 //!
-//! A subscriber sees what a hook carries, may delay what fires it, and may change or refuse it where it is a filter. So a
-//! subscription to any hook that the function's own plugin does not declare takes the right to administer all functions as
-//! well, whatever its kind. And nobody has a hook call a function for them that they may not call themselves.
+//! A subscriber sees the payload of a hook, can delay the firing, and can change or refuse the payload of a filter. So
+//! a subscription to a hook that the function's own plugin does not declare requires the right to administer all
+//! functions as well, whatever the kind of hook. A key cannot subscribe a function that it is not allowed to call.
 
 use async_trait::async_trait;
 use outrigger_api::{
@@ -171,8 +171,8 @@ impl Hooks for Session {
 }
 
 impl Session {
-    /// A part in the hook of another plugin, of Outrigger or of an administrator takes the right to administer functions, as
-    /// an administrator grants it to a manifest: to observe its events, too.
+    /// A subscription to a hook of another plugin, of Outrigger or of an administrator requires the right to administer
+    /// functions, even for an event. A manifest needs approval for the same.
     fn require_intrusion(&self, hook: &HookName, function: &FunctionRef) -> ApiResult<()> {
         let spec = self.host.engine.hook(hook).ok().map(|(spec, _)| spec);
         let is_own = spec.is_some_and(|spec| spec.plugin.as_ref() == Some(&function.plugin));

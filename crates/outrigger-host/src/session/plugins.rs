@@ -278,7 +278,7 @@ impl Session {
         }
     }
 
-    /// A version that gives up what guards hooks lifts that, which takes the right to end subscriptions.
+    /// A version that removes guards lifts them, which requires the right to end subscriptions.
     fn require_lifting(&self, manifest: &Manifest) -> ApiResult<()> {
         let given_up = self.host.engine.guards_given_up(manifest);
         given_up.iter().try_for_each(|guard| self.require(Right::HOOK_DELETE, guard.hook.as_str()))

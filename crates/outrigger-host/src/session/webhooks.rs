@@ -1,4 +1,5 @@
-//! Webhooks. What is sent leaves the house, so nobody has a webhook told of events that they may not see themselves.
+//! Webhooks. Their deliveries leave the server, so a caller can subscribe a webhook only to events that it is allowed
+//! to see itself.
 
 use std::collections::BTreeMap;
 
@@ -211,8 +212,8 @@ impl Session {
         Ok(info(webhook, &self.counts(Some(name)).await?))
     }
 
-    /// Refuses who may not see all the events that a webhook is to be told of. Asked within the act, whose entry in the audit
-    /// log then says so.
+    /// Refuses a caller that is not allowed to see all events of a webhook. Checked within the operation, so that the
+    /// refusal is audited for it.
     fn check_events(&self, events: &[Pattern]) -> ApiResult<()> {
         let Who::Key(principal) = &self.who else { return Ok(()) };
         for pattern in events {

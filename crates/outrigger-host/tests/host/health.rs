@@ -222,7 +222,7 @@ async fn what_no_restart_helps_is_disabled_and_whoever_wants_to_know_is_told() {
     assert_eq!((known.state.as_str(), known.reason.as_deref()), ("disabled", Some(reason)), "{known:?}");
     assert_eq!((known.status.as_str(), known.next_check_at, known.restarts_total), ("unhealthy", None, 2));
     let told = ward.diagnosis().await;
-    let expected = format!("health of moody: the health monitor disabled it: {reason} (mend what is wrong; ");
+    let expected = format!("health of moody: the health monitor disabled it: {reason} (fix the cause; ");
     assert!(told.starts_with(&expected) && told.contains("plugin enable moody"), "{told}");
     let error = call(&ward.platform, "moody.good", json!({"number": 3})).await.expect_err("it takes no calls");
     assert!(error.code == Code::PluginNotActive && error.message.contains(reason), "{error:?}");

@@ -152,7 +152,7 @@ async fn a_payload_that_cannot_be_is_refused_with_its_place() {
         ("name = { type = \"string\", pattern = \"(\" }", "the schema of what `shop.sold` carries is not valid"),
         (
             "name = { type = \"string\", pattern = \"^x$\", required = true }",
-            "cannot be tried: no value is found that fits it",
+            "cannot be tested: no valid example was found",
         ),
     ] {
         let manifest = format!(

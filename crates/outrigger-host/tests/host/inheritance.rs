@@ -81,9 +81,9 @@ async fn s14_nor_are_events_calls_and_the_names_of_hooks() {
     let caller = "[permissions]\nplugins = [\"subject.append-a\"]\n";
     let caller = yard.bench.package("caller", "caller", "1.0.0", caller, &components::callbacks());
     yard.granted(&caller).await;
-    check(&yard, "1.2.0", Some("the calls of `caller`")).await;
+    check(&yard, "1.2.0", Some("the calls from `caller`")).await;
     platform.plugin_uninstall(&subject()).await.expect("it is removed");
-    check(&yard, "1.2.0", Some("the calls of `caller`")).await;
+    check(&yard, "1.2.0", Some("the calls from `caller`")).await;
     platform.plugin_uninstall(&"caller".parse().expect("a name")).await.expect("it is removed");
     check(&yard, "1.2.0", None).await;
     // A hook of that name is fired by somebody else, and tells those who were granted to be told by the one before.

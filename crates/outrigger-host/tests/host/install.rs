@@ -175,7 +175,7 @@ async fn what_a_plugin_cannot_do_without_comes_with_it() {
     for dry_run in [true, false] {
         let error = install(dry_run, json!({})).await.expect_err("it needs a token");
         assert_eq!(error.code, Code::InvalidConfiguration);
-        assert_eq!(error.message, "the configuration of `hostile` lacks what is required: `token`");
+        assert_eq!(error.message, "the configuration of `hostile` lacks required keys: `token`");
         assert!(error.hint.contains("outrigger plugin install … --set token=…"), "{}", error.hint);
         assert_eq!(entries(&bench.path("data/packages")), 0);
     }

@@ -345,7 +345,7 @@ async fn s16_a_webhook_is_told_of_nothing_that_whoever_set_it_may_not_see_any_mo
     let wanted = WebhookRequest { events, ..request(&receiver.url(), true) };
     teller.webhook_create(wanted).await.expect("it may");
     becomes("Ada", "delivered").await;
-    let why = "the key teller that set the webhook may not see `customer.created` any more";
+    let why = "the key teller that last changed the webhook is no longer allowed to see `customer.created`";
     role(&["webhook_*"]).await;
     let dead = becomes("Grace", "dead").await;
     assert!(dead.error.as_ref().is_some_and(|error| error.contains(why)), "{dead:?}");

@@ -58,7 +58,7 @@ impl Content<'_> {
         Ok(bytes)
     }
 
-    /// Copies everything into a file, as long as there is room on the disk.
+    /// Copies everything into a file, while there is enough disk space.
     pub(super) fn write_to(&mut self, file: std::fs::File, path: &Path) -> Result<Digest, PackageError> {
         let mut file = Careful::new(file, path.parent().unwrap_or(Path::new(".")));
         self.copy_to(|piece| file.write_all(piece).map_err(|source| PackageError::from_io(path, "write", source)))

@@ -1,4 +1,4 @@
-//! What is signed: which plugin and version a package is, and the digest of every file in it.
+//! The signed statement: plugin and version of a package, and the digest of every file in it.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use time::OffsetDateTime;
 use super::SIGNATURE_FILE;
 use crate::package::PackageFile;
 
-/// The type of the payload. What is signed under it has this form and no other: a member that is not known is refused,
-/// because somebody may have meant something by it.
+/// The type of the payload. A payload of this type has exactly this form: unknown members are refused, because they may
+/// be significant.
 pub const PAYLOAD_TYPE: &str = "application/vnd.outrigger.package.v1+json";
 
 /// What a signature says of a package.
@@ -43,7 +43,7 @@ impl Statement {
     pub(super) fn read(payload: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(payload).map_err(|error| {
             format!(
-                "what is signed is not what a signature of a package says (line {}, column {})",
+                "the signed content is not a valid package statement (line {}, column {})",
                 error.line(),
                 error.column()
             )
@@ -59,7 +59,7 @@ impl Statement {
         let Self { plugin, version, signed_at: _, files: listed } = self;
         if (plugin, version) != (&manifest.name, &manifest.version) {
             return Err(format!(
-                "it is the signature of {plugin} {}, not of {} {}",
+                "the signature is for {plugin} {}, not for {} {}",
                 excerpt(version.to_string()),
                 manifest.name,
                 manifest.version
@@ -68,7 +68,7 @@ impl Statement {
         let mut left: BTreeMap<&PackagePath, &Digest> = listed.iter().collect();
         for PackageFile { path, size: _, sha256 } in covered(files) {
             let found = left.remove(path);
-            // Strangers name files; on a terminal that must not do anything.
+            // File names are untrusted; they are escaped for terminals.
             let path = path.as_str().escape_debug();
             match found {
                 None => return Err(format!("`{path}` was added after it was signed")),

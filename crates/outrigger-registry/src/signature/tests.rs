@@ -234,9 +234,9 @@ fn a_package_is_signed_as_a_whole() {
 
     let another = MANIFEST.replace("1.0.0", "1.0.1");
     yard.write("plugin.toml", another.as_bytes());
-    assert_eq!(yard.fault(&trust), "it is the signature of demo 1.0.0, not of demo 1.0.1");
+    assert_eq!(yard.fault(&trust), "the signature is for demo 1.0.0, not for demo 1.0.1");
     yard.write("plugin.toml", MANIFEST.replace("\"demo\"", "\"pricing\"").as_bytes());
-    assert_eq!(yard.fault(&trust), "it is the signature of demo 1.0.0, not of pricing 1.0.0");
+    assert_eq!(yard.fault(&trust), "the signature is for demo 1.0.0, not for pricing 1.0.0");
 }
 
 #[test]

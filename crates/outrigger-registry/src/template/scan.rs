@@ -39,7 +39,7 @@ pub(super) fn tags(source: &str) -> Result<Vec<Tag<'_>>, Fault> {
         let text = source[inner..inner + length].trim_matches(['-', '+']).trim();
         at = inner + length + 2;
         if length > LONGEST {
-            return Err(fault(format!("more than {LONGEST} bytes stand between `{opening}` and `{closing}`")));
+            return Err(fault(format!("there are more than {LONGEST} bytes between `{opening}` and `{closing}`")));
         }
         if let Some(operator) = outside_of_texts(text).find(|c| matches!(c, '*' | '%' | '~' | '+')) {
             return Err(fault(format!("there is no arithmetic in templates, such as `{operator}`")));

@@ -28,11 +28,12 @@ use super::component;
 use super::engine::Layout;
 use super::measure::{self, Measure};
 
-/// How many components that are more than small are compiled at once. Each uses several threads.
+/// Maximum number of larger components that are compiled at the same time. Each uses several threads.
 const COMPILED_AT_ONCE: usize = 2;
-/// How many are read and measured at once, and compiled where they are small. They do not wait for the others.
+/// Maximum number of components that are read and measured, and compiled if small, at the same time. They do not wait
+/// for the larger ones.
 const SMALL_AT_ONCE: usize = 1;
-/// Components that are remembered for having taken too much.
+/// Maximum number of remembered components that exceeded a limit.
 const MOST_REFUSED: usize = 500;
 /// Free disk space that is left for the database, in bytes.
 const LEFT: u64 = 4 << 20;
@@ -60,7 +61,7 @@ struct Inner {
     small: Semaphore,
     /// Differs between versions of wasmtime, settings and processors.
     compatibility: u64,
-    /// One at a time for each digest: whoever comes second finds what the first has made.
+    /// One compilation at a time for each digest: the second caller finds the result of the first.
     busy: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -136,7 +137,7 @@ impl Cache {
                 && !name.ends_with(REFUSED)
                 && let Err(error) = std::fs::remove_file(entry.path())
             {
-                tracing::warn!(path = %entry.path().display(), %error, "compiled code could not be removed");
+                tracing::warn!(path = %entry.path().display(), %error, "failed to remove compiled code");
             }
         }
     }
@@ -226,7 +227,7 @@ impl Inner {
         let started = std::time::Instant::now();
         let limits = self.compiling.limits.of(measure);
         let component = File::open(component).map_err(io)?;
-        // Others that are compiled meanwhile have as much.
+        // Other components that are compiled at the same time can write as much.
         let room = free(&self.folder).map_or(u64::MAX, |free| free.saturating_sub(LEFT) / COMPILED_AT_ONCE as u64);
         let size = component.metadata().map_err(io)?.len();
         let size = CodeBound::of(size, room).ok_or_else(compiler::no_room)?;
@@ -240,8 +241,7 @@ impl Inner {
                     .and_then(checksum)
                     .and_then(|sum| replace(&checksum_path(&path), sum.as_bytes()))
                     .and_then(|()| std::fs::rename(&temporary, &path));
-                stored
-                    .map_err(|error| RuntimeFault::new(Code::Io, format!("compiled code could not be stored: {error}")))
+                stored.map_err(|error| RuntimeFault::new(Code::Io, format!("failed to store compiled code: {error}")))
             });
             if let Err(fault) = stored {
                 _ = std::fs::remove_file(&temporary);
@@ -295,7 +295,7 @@ impl Inner {
 
 /// The file extension of remembered components that exceeded the limits.
 const REFUSED: &str = "refused";
-/// What files that are being written end in.
+/// The suffix of unfinished files.
 const TEMPORARY: &str = ".tmp";
 
 async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RuntimeFault> {
@@ -315,7 +315,7 @@ fn compile(engine: &Engine, path: &Path, wasm: &[u8]) -> Result<Component, Runti
     tracing::debug!(path = %path.display(), elapsed = ?started.elapsed(), "compiled");
     let stored = component.serialize().map_err(io::Error::other).and_then(|code| store(path, &code));
     if let Err(error) = stored {
-        tracing::warn!(path = %path.display(), %error, "compiled code could not be stored");
+        tracing::warn!(path = %path.display(), %error, "failed to store compiled code");
     }
     Ok(component)
 }
@@ -341,7 +341,7 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
 fn store(path: &Path, code: &[u8]) -> io::Result<()> {
     // The checksum is there first: code without one is never loaded, and code that does not match is made again.
     let sum = checksum(code)?;
-    // It can be compiled again; the database needs the room more.
+    // The code can be compiled again; the database needs the space more.
     if free(path.parent().unwrap_or(Path::new(".")))? < LEFT + code.len() as u64 {
         return Err(io::ErrorKind::StorageFull.into());
     }
@@ -355,7 +355,7 @@ fn free(folder: &Path) -> io::Result<u64> {
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// Removes what processes that died have left half done. None takes as long as that to compile something.
+/// Deletes unfinished files of dead processes. No compilation takes this long.
 fn forget_unfinished(folder: &Path) {
     const LONGEST: Duration = Duration::from_secs(3_600);
     let is_old = |entry: &DirEntry| {

@@ -25,14 +25,14 @@ use super::measure::Measure;
 const ARGUMENT: &str = "internal-compile";
 /// Exit code of a child whose component cannot be compiled, for what it says on its standard error.
 const INVALID: u8 = 2;
-/// The same of one whose code could not be written.
+/// The exit code of a child that could not write the code.
 const UNWRITTEN: u8 = 3;
-/// Time on the clock for each second of computing time: the machine may be busy, and others wait.
+/// Wall-clock time for each second of CPU time: the machine can be busy.
 const PATIENCE: u32 = 3;
 /// Bytes of a child's complaint that are kept.
 const LONGEST_COMPLAINT: u64 = 2_000;
-/// The largest compiled code that is stored, in bytes: so much, and so many times the size of the component, which is several
-/// times what it usually takes.
+/// Maximum size of stored compiled code, in bytes: this much, plus this many times the size of the component, several
+/// times the usual size.
 const CODE: u64 = 64 << 20;
 const CODE_TIMES: u64 = 16;
 const LARGEST_CODE: u64 = 2 << 30;
@@ -65,16 +65,16 @@ impl CompileLimits {
     }
 }
 
-/// How large compiled code may be, in bytes.
+/// The limits on the size of compiled code, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CodeBound {
     usual: u64,
-    /// What the disk has room for.
+    /// The limit of the free disk space.
     room: u64,
 }
 
 impl CodeBound {
-    /// Of a component of this size. None where there is not even room for as much as the component itself.
+    /// The limits for a component of this size. None if there is not even space for the size of the component.
     pub(super) fn of(wasm: u64, room: u64) -> Option<Self> {
         let usual = CODE.saturating_add(wasm.saturating_mul(CODE_TIMES)).min(LARGEST_CODE);
         (room >= wasm).then_some(Self { usual, room })
@@ -84,22 +84,21 @@ impl CodeBound {
         self.usual.min(self.room)
     }
 
-    /// What to say of code that is larger.
+    /// The fault for code that is too large.
     fn exceeded(self) -> RuntimeFault {
         match self.room < self.usual {
             true => no_room(),
             false => {
-                let message =
-                    format!("compiling the component makes more than {} of code", ByteSize::bytes(self.usual));
+                let message = format!("the component compiles to more than {} of code", ByteSize::bytes(self.usual));
                 RuntimeFault::new(Code::CompileLimit, message)
             }
         }
     }
 }
 
-/// The disk has no room for compiled code.
+/// The fault for a full disk.
 pub(super) fn no_room() -> RuntimeFault {
-    RuntimeFault::new(Code::DiskFull, "the disk has no room for the component's compiled code")
+    RuntimeFault::new(Code::DiskFull, "not enough disk space for the component's compiled code")
 }
 
 /// To be called first in `main` of a program that compiles components in processes of its own. Where this process is such a
@@ -136,7 +135,7 @@ fn child(arguments: impl Iterator<Item = OsString>) -> Result<(), (u8, String)> 
 fn compiled(arguments: impl Iterator<Item = OsString>) -> Result<Vec<u8>, String> {
     let arguments: Vec<_> = arguments.filter_map(|argument| argument.into_string().ok()).collect();
     let [layout, cpu, memory, size] = &arguments[..] else {
-        return Err("it takes a layout, seconds, and bytes of memory and of code".to_owned());
+        return Err("expected arguments: layout, seconds, bytes of memory, bytes of code".to_owned());
     };
     let layout = Layout::from_name(layout).ok_or("there is no such layout")?;
     let number = |text: &String| text.parse::<u64>().map_err(|error| error.to_string());
@@ -158,11 +157,11 @@ fn compiled(arguments: impl Iterator<Item = OsString>) -> Result<Vec<u8>, String
     engine.precompile_component(&wasm).map_err(|error| format!("{error:#}"))
 }
 
-/// Compiles a component in a process of its own, into a file.
+/// Compiles a component in a child process, into a file.
 ///
 /// # Errors
-/// [`Code::CompileLimit`] where it took too much, [`Code::DiskFull`] where there is no room for the code,
-/// [`Code::InvalidComponent`] where it cannot be compiled.
+/// [`Code::CompileLimit`] if it exceeds a limit, [`Code::DiskFull`] if there is no space for the code,
+/// [`Code::InvalidComponent`] if it cannot be compiled.
 pub(super) async fn compile(
     program: &Path,
     layout: Layout,
@@ -171,9 +170,8 @@ pub(super) async fn compile(
     component: File,
     code: File,
 ) -> Result<(), RuntimeFault> {
-    let internal = |error: io::Error| {
-        RuntimeFault::new(Code::Internal, format!("the process that compiles could not be run: {error}"))
-    };
+    let internal =
+        |error: io::Error| RuntimeFault::new(Code::Internal, format!("failed to run the compiler process: {error}"));
     let CompileLimits { cpu, memory } = limits;
     let seconds = cpu.as_secs().max(1);
     let mut command = tokio::process::Command::new(program);
@@ -207,7 +205,7 @@ pub(super) async fn compile(
         (Some(code), _) if code == i32::from(UNWRITTEN) => Err(match () {
             () if said.contains(TOO_LARGE) => size.exceeded(),
             () if NO_ROOM.iter().any(|text| said.contains(text)) => no_room(),
-            () => RuntimeFault::new(Code::Io, format!("compiled code could not be stored: {said}")),
+            () => RuntimeFault::new(Code::Io, format!("failed to store compiled code: {said}")),
         }),
         (Some(_), _) if WANT_OF_MEMORY.iter().any(|text| said.contains(text)) => {
             exceeded(format!("takes more than {} of memory", ByteSize::bytes(memory)))
@@ -215,20 +213,20 @@ pub(super) async fn compile(
         (Some(code), _) if code == i32::from(INVALID) => {
             Err(RuntimeFault::new(Code::InvalidComponent, format!("the component cannot be compiled: {said}")))
         }
-        (_, Some(SIGXCPU)) => exceeded(format!("takes more than {seconds} seconds of computing time")),
+        (_, Some(SIGXCPU)) => exceeded(format!("takes more than {seconds} seconds of CPU time")),
         // An allocation that fails aborts; the system kills where it has no memory left.
         (_, Some(SIGABRT | SIGKILL | SIGSEGV | SIGBUS)) => {
             exceeded(format!("takes more than {} of memory", ByteSize::bytes(memory)))
         }
         (_, Some(SIGXFSZ)) => Err(size.exceeded()),
-        _ => Err(RuntimeFault::new(Code::Internal, format!("the process that compiles ended with {status}: {said}"))),
+        _ => Err(RuntimeFault::new(Code::Internal, format!("the compiler process ended with {status}: {said}"))),
     }
 }
 
 /// What a child says that could not get memory, or a thread for want of it.
 const WANT_OF_MEMORY: [&str; 4] = ["os error 12", "os error 11", "ut of memory", "memory allocation"];
 
-/// What a child says that cannot write: the file may not be so large; the disk is full, or a quota used up.
+/// Errors of a child that cannot write: the file is too large; the disk is full, or a disk quota is used up.
 const TOO_LARGE: &str = "os error 27";
 const NO_ROOM: [&str; 2] = ["os error 28", "os error 122"];
 

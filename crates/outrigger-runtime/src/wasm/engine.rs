@@ -16,11 +16,12 @@ pub(super) const TICK: Duration = Duration::from_millis(2);
 
 /// Instances at once. A component has one linear memory, as a rule; those made from interpreters have two.
 const MEMORIES: u32 = 640;
-/// Tables at once. A component made by a language's tool chain consists of up to two dozen core instances, with a table each.
+/// Maximum number of tables. A component from a language's tool chain has up to two dozen core instances, with a table
+/// each.
 const TABLES: u32 = 12_000;
-/// What there is of instances (each with its stack), memories and tables; see [`super::slots`].
+/// The size of the pool: instances (each with its stack), memories and tables; see [`super::slots`].
 pub(super) const POOL: Counts = [MEMORIES, MEMORIES, TABLES];
-/// Core instances at once. They take no slot of the pool, and instances are counted.
+/// Maximum number of core instances. They take no slot of the pool, and instances are limited.
 const CORE_INSTANCES: u32 = MEMORIES * INSTANCES_AT_MOST as u32;
 /// All that a 32-bit memory can address, so that the limit of each plugin is the only one.
 const LARGEST_MEMORY: usize = 1 << 32;

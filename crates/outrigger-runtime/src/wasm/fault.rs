@@ -76,9 +76,7 @@ pub(super) fn of_shortage(plugin: &PluginName, shortage: Shortage, applied: &App
         Shortage::Limit => &applied.memory,
         Shortage::Account(exceeded) => return exceeded.into(),
         Shortage::Slots => {
-            let message = format!(
-                "there is no room for another instance of {plugin} beside those that run; try again, or lower `concurrency`"
-            );
+            let message = format!("no free slot for another instance of {plugin}; try again, or lower `concurrency`");
             return RuntimeFault::new(Code::Busy, message);
         }
     };

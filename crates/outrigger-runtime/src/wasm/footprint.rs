@@ -30,7 +30,7 @@ pub(super) struct Footprint {
     pub(super) initial: u64,
     /// Elements of the largest table.
     largest_table: u64,
-    /// Functions that are lifted, lowered and the like, and how many of them inside of components that are in this one.
+    /// The number of canonical functions (lift, lower and others), and how many of them are in inner components.
     canonicals: u64,
     inner_canonicals: u64,
 }
@@ -48,19 +48,19 @@ impl Footprint {
         self.largest_table = self.largest_table.max(largest_table);
     }
 
-    /// How many functions may need code that takes values from one component to another. Where no inner component has any, none
-    /// does: the host is called without.
+    /// An upper bound for the adapters between components. If no inner component has canonical functions, there are
+    /// none: the host is called without adapters.
     pub(super) const fn adapters(&self) -> u64 {
         if self.inner_canonicals == 0 { 0 } else { self.canonicals }
     }
 
-    /// The larger one, for something whose origin is not followed.
+    /// The larger one, for an item of unknown origin.
     fn larger(self, other: Self) -> Self {
         let size = |one: &Self| (one.instances, one.canonicals, one.bytes, one.initial);
         if size(&other) > size(&self) { other } else { self }
     }
 
-    /// Why no limit lets it be instantiated, if none does.
+    /// The reason why it can never be instantiated, if there is one.
     pub(super) fn problem(&self) -> Option<String> {
         let beyond = |count: u64, most: usize| count > most as u64;
         let problem =
@@ -91,7 +91,7 @@ struct Level {
     is_module: bool,
 }
 
-/// What is known by its number, and the largest of it: there may be very many, each of an origin that is not followed.
+/// The items by index, and the largest of them. There can be many items of unknown origin.
 #[derive(Debug, Default)]
 struct Space {
     known: Vec<Footprint>,
@@ -110,7 +110,7 @@ impl Space {
 }
 
 impl Level {
-    /// Something whose origin is not followed: taken for the largest of what is known.
+    /// Adds an item of unknown origin, which counts as the largest known one.
     fn define(&mut self, kind: ComponentExternalKind) {
         match kind {
             ComponentExternalKind::Module => self.modules.push(self.modules.largest),

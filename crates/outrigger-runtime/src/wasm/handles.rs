@@ -20,8 +20,7 @@ pub(super) const BUFFER: usize = 64 << 10;
 /// The size of a connection after a request was sent.
 const CONNECTION: usize = HEADERS_AT_MOST + 2 * BUFFER;
 
-/// How many handles there are, and about how many bytes they hold. Sets of headers and buffers are taken to be as large as they
-/// may be.
+/// The number of handles, and an estimate of their memory. Header sets and buffers count with their maximum size.
 pub(super) fn measure(table: &mut ResourceTable) -> (usize, usize) {
     table.iter_mut().fold((0, 0), |(count, bytes), entry| (count + 1, bytes + HANDLE + held(entry)))
 }

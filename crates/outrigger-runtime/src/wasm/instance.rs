@@ -20,8 +20,8 @@ use super::scope::Refusal;
 use super::slots::{Slots, Taken};
 use super::state::{Bounds, Grants, State};
 
-/// What a plugin may hand to a function of the host in one go: a value of its state, a chunk of a file. Nobody is charged before it
-/// has been copied, so it is the same for all.
+/// Maximum size of the arguments of one host call, such as a state value or a chunk of a file. They are copied before
+/// they are charged, so the limit is the same for all plugins.
 const HOST_CALL_BYTES: usize = 16 << 20;
 
 /// The limits of a revision, as plain numbers.
@@ -43,9 +43,9 @@ pub(super) struct Instance {
     pub(super) calls: u32,
     /// Somebody has wanted to know where the time of a call goes, and the store tells of each step over the boundary.
     observed: bool,
-    /// Bytes that a result may have.
+    /// Maximum size of the result, in bytes.
     output: usize,
-    /// Behind the store, so that they are given back after it.
+    /// Declared after the store, so it is dropped after it.
     _slots: Taken,
 }
 
@@ -127,12 +127,12 @@ impl Instance {
         let stopwatch = Arc::clone(&self.store.data().stopwatch);
         // Pinned here, so that a pointer is handed on; the future itself would be copied at every step.
         let mut running = pin!(function.call_async(&mut self.store, Arguments(arguments)));
-        // What values take in memory, which is a multiple of what the result may have.
+        // The allowance for lifted values, a multiple of the result's limit.
         let left = self.output.saturating_mul(16).max(HOST_CALL_BYTES);
         let mut lifted = Some(Lifted { left, charge: context.account.nothing() });
         let charged = poll_fn(|cx| lifted::within(&mut lifted, || running.as_mut().poll(cx)));
         let Answer(value) = bounded(context, stopwatch.measure(charged)).await?;
-        // The result is there until the call ends.
+        // The result exists until the call ends.
         if let Some(Lifted { charge, .. }) = lifted {
             charge.keep();
         }
@@ -144,7 +144,7 @@ impl Instance {
         self.store.data().memory.used()
     }
 
-    /// Whether it may serve another call, as far as its handles go.
+    /// Whether the instance can serve another call, as far as its handles are concerned.
     pub(super) fn may_keep(&self) -> bool {
         self.store.data().memory.may_keep()
     }

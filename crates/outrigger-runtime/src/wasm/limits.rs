@@ -26,25 +26,26 @@ pub(super) enum Stopped {
 
 /// The size of a table element.
 pub(super) const TABLE_ELEMENT: usize = size_of::<usize>();
-/// Core instances, tables and memories of one instance of a component. A component made by a language's tool chain consists of
-/// up to two dozen, most of which share one table and one memory. Memories are slots of the pool that all plugins share.
+/// Maximum number of core instances, tables and memories of one instance of a component. A component from a language's
+/// tool chain has up to two dozen, most of which share one table and one memory. Memories are slots of the pool that
+/// all plugins share.
 pub(super) const INSTANCES_AT_MOST: usize = 100;
 pub(super) const TABLES_AT_MOST: usize = 32;
 pub(super) const MEMORIES_AT_MOST: usize = 8;
-/// What an instance takes of the host besides what grows: its store, and the part of a stack that is touched.
+/// The fixed memory of an instance: its store, and the touched part of a stack.
 const STORE: usize = 64 << 10;
 
-/// What the handles of an instance that is kept may hold in the host.
+/// Maximum memory of the handles of an idle instance.
 const HANDLES_KEPT_AT_MOST: usize = 2 << 20;
 
-/// Why a plugin did not get memory, or an instance, that it asked for.
+/// The reason why a plugin did not get memory or an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shortage {
     /// Its own limit.
     Limit,
     /// The limit of its plugin, or of all plugins.
     Account(Exceeded),
-    /// The slots of the pool that it may have, or that there are.
+    /// The slots of the plugin, or of the pool.
     Slots,
 }
 
@@ -98,7 +99,7 @@ impl Memory {
         self.shortage
     }
 
-    /// Notes what its handles hold in the host now. Gives whether they may hold so much.
+    /// Records the memory of its handles. Returns whether it is within the limits.
     pub(super) fn hold(&mut self, bytes: usize) -> bool {
         let held = self.held();
         if held > bytes {
@@ -110,13 +111,13 @@ impl Memory {
         !self.overdrawn
     }
 
-    /// What its handles held in the host when that was noted last.
+    /// The last recorded memory of its handles.
     fn held(&self) -> usize {
         usize::try_from(self.handles.bytes()).unwrap_or(usize::MAX)
     }
 
-    /// Whether the instance may be kept for the next call. Most plugins keep their folders and standard streams open; one that
-    /// leaves far more behind begins anew.
+    /// Whether the instance can be kept for the next call. Most plugins keep their folders and standard streams open;
+    /// an instance with far more open handles is discarded.
     pub(super) fn may_keep(&self) -> bool {
         !self.overdrawn && self.held() <= HANDLES_KEPT_AT_MOST
     }

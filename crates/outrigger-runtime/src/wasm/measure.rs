@@ -24,26 +24,26 @@ pub(super) struct Measure {
     pub(super) tangle: u64,
     /// The sum of these products.
     pub(super) tangles: u64,
-    /// Values that are taken from the stack and put there by blocks, branches and calls. The validator looks at each.
+    /// Values that blocks, branches and calls take from the stack and return to it. The validator looks at each.
     operands: u64,
-    /// Bytes of the types of components.
+    /// Bytes of component types.
     types: u64,
     /// Types, imports, exports and the like.
     items: u64,
     /// The number of nested modules and components.
     parts: u64,
-    /// What the adapters between its components take: how many there are, as the footprint has them, times the bytes of types.
+    /// The cost of the adapters between inner components: their number, as in the footprint, times the bytes of types.
     pub(super) adapters: u64,
 }
 
 /// Function types and functions of the module that is being measured.
 #[derive(Debug, Default)]
 struct Module {
-    /// Parameters and results.
+    /// The numbers of parameters and results.
     types: Vec<(u64, u64)>,
-    /// The type of each function, those that are imported first.
+    /// The type of each function, imported ones first.
     functions: Vec<u32>,
-    /// Functions that have no body, or whose body was measured.
+    /// The number of functions that have no body, or whose body was measured.
     measured: usize,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Bounds {
     adapters: u64,
 }
 
-/// What this process compiles in a moment: a few tenths of a second at most.
+/// The limits of a small component, which this process compiles in a few tenths of a second at most.
 pub(super) const SMALL: Bounds = Bounds {
     code: 512 << 10,
     functions: 5_000,
@@ -87,7 +87,7 @@ pub(super) const SMALL: Bounds = Bounds {
     operands: 2_000_000,
     adapters: 100_000,
 };
-/// What is compiled in this process where no other one can be started.
+/// The limits for compiling in this process, if no child can be started.
 pub(super) const ALONE: Bounds = Bounds {
     code: 32 << 20,
     functions: 100_000,
@@ -97,7 +97,7 @@ pub(super) const ALONE: Bounds = Bounds {
     operands: 50_000_000,
     adapters: 2_000_000,
 };
-/// What is not even begun. A limit on time and memory holds for the rest.
+/// The limits above which compiling is not even started. Limits on time and memory apply to the rest.
 pub(super) const ANY: Bounds = Bounds {
     code: 128 << 20,
     functions: 500_000,
@@ -119,7 +119,7 @@ impl Measure {
         for payload in Parser::new(0).parse_all(wasm) {
             let Ok(payload) = payload else { break };
             match payload {
-                // Of a component too, which has neither functions nor bodies of its own.
+                // Also for a component, which has no functions or bodies of its own.
                 Payload::Version { .. } => levels.push(Module::default()),
                 Payload::End(_) => _ = levels.pop(),
                 payload => {
@@ -128,7 +128,7 @@ impl Measure {
                 }
             }
         }
-        // Each instance of a component has its adapters. What cannot be followed has more than any bound.
+        // Adapters are generated for each instance of a component. Unknown counts exceed any limit.
         let adapters = footprint::of(wasm).map_or(u64::MAX, |footprint| footprint.adapters());
         measure.adapters = adapters.saturating_mul(measure.types);
         Ok(measure)
@@ -149,7 +149,7 @@ impl Measure {
             }
             Payload::TypeSection(reader) => {
                 let types = reader.clone().into_iter().map_while(Result::ok);
-                // A group of types counts as one there.
+                // A group of types counts as one in this index.
                 let mut count = 0_u32;
                 for ty in types.flat_map(RecGroup::into_types).take(MOST_ITEMS as usize + 1) {
                     count += 1;
@@ -177,7 +177,7 @@ impl Measure {
                 count
             }
             Payload::FunctionSection(reader) => {
-                // More bodies than that are not compiled.
+                // Further bodies are not compiled.
                 let room = (ANY.functions as usize).saturating_sub(module.functions.len());
                 module.functions.extend(reader.clone().into_iter().map_while(Result::ok).take(room));
                 0
@@ -221,7 +221,7 @@ impl Measure {
             locals += reader.into_iter().map_while(Result::ok).map(|(count, _)| u64::from(count)).sum::<u64>();
         }
         let Ok(mut operators) = body.get_operators_reader() else { return };
-        // What a branch to each block carries.
+        // The number of values that a branch to each block carries.
         let (mut labels, mut operands) = (vec![results], 0_u64);
         while !operators.eof() {
             // Unreadable code is refused at validation.
@@ -278,14 +278,20 @@ impl Measure {
         let Bounds { code, functions, largest, tangle, tangles, operands, adapters } = *bounds;
         let over = |what: &str, found: u64, limit: u64| Err(format!("{what} {found}; the limit is {limit}"));
         match () {
-            () if self.code > code => over("the bytes of its code are", self.code, code),
-            () if self.functions > functions => over("the number of its functions is", self.functions, functions),
-            () if self.largest > largest => over("the bytes of its largest function are", self.largest, largest),
-            () if self.tangle > tangle => over("blocks times locals of one function are", self.tangle, tangle),
-            () if self.tangles > tangles => over("blocks times locals of all functions are", self.tangles, tangles),
-            () if self.operands > operands => over("the values of its branches and calls are", self.operands, operands),
+            () if self.code > code => over("its code size in bytes is", self.code, code),
+            () if self.functions > functions => over("its number of functions is", self.functions, functions),
+            () if self.largest > largest => over("the size in bytes of its largest function is", self.largest, largest),
+            () if self.tangle > tangle => {
+                over("the product of blocks and locals in one function is", self.tangle, tangle)
+            }
+            () if self.tangles > tangles => {
+                over("the product of blocks and locals, summed over all functions, is", self.tangles, tangles)
+            }
+            () if self.operands > operands => {
+                over("the number of values in its branches and calls is", self.operands, operands)
+            }
             () if self.adapters > adapters => {
-                over("calls between its components times their types are", self.adapters, adapters)
+                over("the product of calls between its components and their types is", self.adapters, adapters)
             }
             () => Ok(()),
         }
@@ -316,15 +322,15 @@ mod tests {
             assert!(problem.contains(expected), "{problem}");
         };
         let loops = "(loop (br_if 0 (i32.eqz (local.get 0))))".repeat(2_000);
-        check(&format!("(func (param i32) (local {}) {loops})", "i64 ".repeat(3_000)), "blocks times locals of one");
+        check(&format!("(func (param i32) (local {}) {loops})", "i64 ".repeat(3_000)), "blocks and locals in one");
         let few = format!("(func (param i32) (local {}) {})", "i64 ".repeat(185), &loops[..loops.len() / 4]);
-        check(&few.repeat(12), "of all functions");
+        check(&few.repeat(12), "summed over all functions");
         check(&format!("(func {})", "(drop (i64.mul (i64.const 1) (i64.const 2)))".repeat(9_000)), "largest function");
         check(&"(func)".repeat(6_000), "number of its functions");
         let middle = format!("(func {})", "(drop (i64.mul (i64.const 1) (i64.const 2)))".repeat(3_000));
-        check(&middle.repeat(30), "bytes of its code");
+        check(&middle.repeat(30), "code size in bytes");
         let table = "(block (br_table 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 (local.get 0)))".repeat(1_000);
-        check(&format!("(func (param i32) (local {}) {table})", "i64 ".repeat(50)), "blocks times locals of one");
+        check(&format!("(func (param i32) (local {}) {table})", "i64 ".repeat(50)), "blocks and locals in one");
         // Ordinary components made by tool chains are small.
         let hostile = Measure::of(&components::hostile()).expect("it can be measured");
         assert_eq!(hostile.within(&SMALL), Ok(()));
@@ -345,7 +351,7 @@ mod tests {
         let check = |functions: &str| {
             let measure = measured(functions);
             let problem = measure.within(&ANY).expect_err("it takes long to validate");
-            assert!(problem.contains("the values of its branches and calls"), "{problem}");
+            assert!(problem.contains("values in its branches and calls"), "{problem}");
         };
         let wide =
             "(type $wide (func (param i32) (result i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))";

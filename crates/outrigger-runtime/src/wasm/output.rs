@@ -35,9 +35,9 @@ impl StdoutStream for Lines {
 /// Taking text never blocks, so the stream is always ready.
 impl OutputStream for Lines {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        // Making lines of it is not interrupted.
+        // Splitting text into lines cannot be interrupted.
         if bytes.len() > LINE_AT_MOST {
-            return Err(StreamError::trap("more was written than `check-write` allowed"));
+            return Err(StreamError::trap("wrote more bytes than `check-write` allowed"));
         }
         self.scope.write(self.output, &bytes);
         Ok(())

@@ -27,7 +27,7 @@ use super::state::{Grants, State};
 /// How long instances may take that are made ahead of calls.
 const WARM_UP: Duration = Duration::from_secs(30);
 
-/// How long a call waits that finds no memory or slot for an instance, before it looks again: other calls have it.
+/// The pause before a call that found no memory or slot for an instance tries again.
 const SHORT: Duration = Duration::from_millis(5);
 
 /// A loaded component.
@@ -64,9 +64,8 @@ impl Revision {
     ) -> Result<Self, RuntimeFault> {
         let invalid =
             |problem: String| RuntimeFault::new(Code::InvalidComponent, format!("{}: {problem}", spec.plugin));
-        let pre = linker
-            .instantiate_pre(component)
-            .map_err(|error| invalid(format!("what it imports is not what is offered: {error:#}")))?;
+        let pre =
+            linker.instantiate_pre(component).map_err(|error| invalid(format!("unsupported import: {error:#}")))?;
         let export = |interface: Option<&str>, name: &str| {
             let interface = match interface {
                 Some(interface) => Some(component.get_export_index(None, interface)?),

@@ -22,7 +22,7 @@ const NAMES_AT_MOST: usize = 32;
 /// Something that was reached for without a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// What was reached for: "open the file /etc/shadow".
+    /// The refused operation: "open the file /etc/shadow".
     pub(super) what: String,
     /// The line in `plugin.toml` that asks for it; none where nothing can allow it.
     pub(super) remedy: Option<String>,
@@ -86,7 +86,7 @@ impl Scope {
         });
     }
 
-    /// Ends the call: writes the last lines, and gives what was refused.
+    /// Ends the call: writes the last lines, and returns the refusals.
     pub(super) fn end(&self) -> Vec<Refusal> {
         let Some(mut current) = self.current.lock().take() else { return Vec::new() };
         for output in Output::ALL {
@@ -141,7 +141,7 @@ impl Scope {
         }
     }
 
-    /// Takes what was written to an output, and makes lines of it.
+    /// Splits text written to an output into lines.
     pub(super) fn write(&self, output: Output, bytes: &[u8]) {
         let Some(current) = &mut *self.current.lock() else { return };
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {

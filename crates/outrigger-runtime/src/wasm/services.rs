@@ -34,7 +34,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     hooks::add_to_linker::<_, HasSelf<State>>(linker, |state| state.called("outrigger:plugin/hooks"))
 }
 
-/// Trees that a firing keeps of what the hook carries: as it was fired, as filters left it, and as a subscriber is given it.
+/// Copies of the payload during a firing: as fired, as changed by filters, and as passed to a subscriber.
 const COPIES: usize = 3;
 
 impl State {
@@ -146,7 +146,7 @@ impl progress::Host for State {
 
 impl hooks::Host for State {
     async fn fire(&mut self, hook: String, payload: String) -> wasmtime::Result<Result<String, hooks::Error>> {
-        // What is longer is refused before it is read.
+        // Longer payloads are refused before they are parsed.
         let tree = if payload.len() > LONGEST_CARRIED { 0 } else { TreeBound::of(&payload) };
         let mut held = self.hold(hook.len() + 2 * payload.len() + COPIES * tree)?;
         let result = self.scope.services()?.fire(&hook, &payload).await;

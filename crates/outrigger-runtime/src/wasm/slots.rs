@@ -1,5 +1,6 @@
-//! Slots of the pool of instances, which all plugins share. One plugin may hold an eighth of them, and never more than it leaves
-//! to the others; a quarter of the pool is only for plugins that hold few. A call that finds no slot waits until its deadline: for other calls of its plugin, or for those of others.
+//! Slots of the instance pool, which all plugins share. One plugin can use an eighth of them, and never more than it
+//! leaves free for the others. A quarter of the pool is reserved for plugins that use few. A call that finds no slot
+//! waits until its deadline for one of its plugin or of the pool.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,14 +13,14 @@ use wasmtime::component::Component;
 use super::engine::POOL;
 use super::limits::{MEMORIES_AT_MOST, TABLES_AT_MOST};
 
-/// One plugin may hold this part of the pool.
+/// One plugin can use this fraction of the pool.
 const PART: u32 = 8;
-/// Nobody takes this part who holds more than its own.
+/// This fraction of the pool is reserved for plugins that use no more than their own slots.
 const RESERVE: u32 = 4;
-/// What is a plugin's own: four instances with a memory each.
+/// The fraction of the pool that is reserved for each plugin: four instances with a memory each.
 const OWN: u32 = 160;
 
-/// A number of slots of each kind: instances with their stacks, memories, tables.
+/// Numbers of slots by kind: instances with their stacks, memories, tables.
 pub(super) type Counts = [u32; 3];
 type Counters = [AtomicU32; 3];
 
@@ -30,21 +31,21 @@ pub(super) struct Pool {
     shares: Mutex<HashMap<PluginName, Weak<Share>>>,
 }
 
-/// What one plugin holds of the pool, in all its revisions.
+/// Slots that one plugin uses, in all its revisions.
 #[derive(Debug)]
 struct Share {
     pool: Arc<Pool>,
     held: Counters,
 }
 
-/// Where instances of one revision get their slots.
+/// The source of slots for the instances of one revision.
 #[derive(Debug)]
 pub(super) struct Slots {
     share: Arc<Share>,
     needed: Counts,
 }
 
-/// Slots of one instance. They are given back when it is dropped, so the instance must be gone by then.
+/// Slots of one instance, released on drop. The instance must be dropped before.
 #[derive(Debug)]
 pub(super) struct Taken {
     share: Arc<Share>,
@@ -56,7 +57,7 @@ impl Pool {
     pub(super) fn slots(self: &Arc<Self>, plugin: &PluginName, component: &Component) -> Slots {
         let needed = match component.resources_required() {
             Some(required) => [1, required.num_memories, required.num_tables],
-            // It cannot be told beforehand.
+            // The number is not known in advance.
             None => [1, MEMORIES_AT_MOST as u32, TABLES_AT_MOST as u32],
         };
         Slots { share: self.share(plugin), needed }
@@ -75,12 +76,12 @@ impl Pool {
 }
 
 impl Slots {
-    /// Takes the slots of one instance; none where there are not enough at present.
+    /// Takes the slots of one instance; none if there are not enough at present.
     pub(super) fn take(&self) -> Option<Taken> {
         let Self { share, needed } = self;
         let taken = Taken { share: Arc::clone(share), counts: *needed };
         let mut fits = true;
-        // All kinds are counted in any case, as all are given back.
+        // All kinds are counted in any case, because all are released.
         for (kind, size) in POOL.into_iter().enumerate() {
             let wanted = needed[kind];
             let held = share.held[kind].fetch_add(wanted, Ordering::SeqCst) + wanted;
@@ -91,8 +92,8 @@ impl Slots {
         fits.then_some(taken)
     }
 
-    /// Whether one more instance may stay without a call, beside so many. What is kept leaves half of the plugin's part to its calls
-    /// and to its next revision, and half of the pool to everybody.
+    /// Whether one more instance can stay idle, beside this many. Idle instances leave half of the plugin's slots to its
+    /// calls and its next revision, and half of the pool to all plugins.
     pub(super) fn may_keep(&self, idle: usize) -> bool {
         let idle = u32::try_from(idle).unwrap_or(u32::MAX);
         POOL.into_iter().enumerate().all(|(kind, size)| {

@@ -122,7 +122,7 @@ fn host_of(pattern: &HostPattern) -> Option<String> {
     (!host.starts_with('*')).then(|| host.to_owned())
 }
 
-/// A lookup of a name, under way or answered. In the table in the place of that of `wasmtime-wasi`, which has no bound.
+/// A name lookup, running or answered. Replaces that of `wasmtime-wasi`, which has no limit.
 enum Lookup {
     Running(AbortOnDropJoinHandle<Found>),
     Done(Found),

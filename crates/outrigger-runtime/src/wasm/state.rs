@@ -1,5 +1,5 @@
-//! What an instance carries besides its memory. WASI is made only when it is first asked for: a plugin that computes
-//! needs none of it, and a fresh instance should cost what it uses.
+//! The state of an instance besides its memory. WASI is created on first use: a plugin that computes needs none of it,
+//! and a new instance should cost only what it uses.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub(super) struct State {
     pub(super) call: Bounds,
     /// Where the time of the present call goes, if anybody wants to know.
     pub(super) recording: Option<Arc<Recording>>,
-    /// Handles when they were counted last, and calls of the host since.
+    /// The number of handles at the last count, and the host calls since.
     handles: usize,
     calls_since: usize,
     wasi: Option<WasiCtx>,
@@ -88,7 +88,7 @@ impl State {
         }
     }
 
-    /// Charges what the handles hold. Where that is too much there are no more handles, and the call is ended.
+    /// Charges the memory of the handles. Above the limit there are no more handles, and the call ends.
     pub(super) fn count_handles(&mut self) {
         let (count, bytes) = handles::measure(&mut self.table);
         (self.handles, self.calls_since) = (count, 0);
@@ -97,10 +97,10 @@ impl State {
         }
     }
 
-    /// A function of this interface is being called. All functions of the host begin here.
+    /// Records a call of a host function in this interface. All host functions start here.
     pub(super) fn called(&mut self, import: &'static str) -> &mut Self {
-        // A call makes one handle, as a rule. Counting takes time in proportion to the handles, so at most a sixteenth of them,
-        // or sixteen, are not counted yet.
+        // A call usually creates one handle. Counting takes time in proportion to the handles, so at most a sixteenth
+        // of them, or sixteen, are not counted yet.
         self.calls_since += 1;
         if self.calls_since > (self.handles / 16).max(16) {
             self.count_handles();

@@ -1,7 +1,8 @@
-//! What goes on at a connection: requests that are served, and answers that go out.
+//! The activity of a connection: requests in progress and responses being sent.
 //!
-//! A client decides how fast it takes what it asked for, and over HTTP/2 it can keep a connection alive with pings meanwhile. So
-//! answers are watched one by one: one that is not taken is let go of, and a connection on which nothing else happens ends.
+//! A client decides how fast it reads a response, and an HTTP/2 client can keep the connection alive with pings
+//! meanwhile. So each response is watched on its own: a response that is not read is aborted, and a connection without
+//! other activity is closed.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,24 +21,25 @@ use parking_lot::Mutex;
 use crate::endpoint::budget::Share;
 use crate::endpoint::outflow::SHORT;
 
-/// How often it is looked, in the time in which something must have gone on: so that neither a request nor an answer costs a timer.
+/// The number of checks per idle timeout. Checking at intervals means that requests and responses need no timers of
+/// their own.
 const LOOKS: u32 = 4;
 
-/// Whether requests are being served at a connection, and whether answers go out.
+/// Requests in progress and responses being sent on a connection.
 #[derive(Debug, Default)]
 pub struct Activity {
-    /// Requests that are being served.
+    /// Requests in progress.
     under_way: AtomicUsize,
-    /// Counts on with each request, and with each piece of an answer that goes out.
+    /// Increases with each request and each part of a response.
     steps: AtomicUsize,
-    /// Of HTTP/2: requests from their head to the end of their answer.
+    /// HTTP/2 streams: requests from their headers to the end of their response.
     streams: AtomicUsize,
-    /// Of them, those whose answer is on its way.
+    /// Those whose response is being sent.
     unsent: AtomicUsize,
     answers: Mutex<Answers>,
 }
 
-/// Answers on their way.
+/// Responses being sent.
 #[derive(Debug, Default)]
 struct Answers {
     count: u64,
@@ -46,9 +48,9 @@ struct Answers {
 
 #[derive(Debug)]
 struct OnItsWay {
-    /// None once it was not taken for too long.
+    /// None once the response was aborted.
     body: Mutex<Option<Body>>,
-    /// How often it was looked since something of it was taken.
+    /// The number of checks since the client last read a part of it.
     looks: AtomicU32,
 }
 
@@ -57,19 +59,19 @@ impl Activity {
         self.steps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Something was sent. While answers of HTTP/2 are on their way it may be no more than a ping; those tell by themselves when
-    /// they are taken.
+    /// Records that bytes were sent. While HTTP/2 responses are being sent, the bytes can be just a ping; responses
+    /// record themselves when they are read.
     pub fn wrote(&self) {
         if self.unsent.load(Ordering::Relaxed) == 0 {
             self.step();
         }
     }
 
-    /// Returns when nothing has gone on for as long: no request is being served, none was made, and nothing of an answer went
-    /// out. A client that sends the head of a request byte by byte is silent until it is whole. Answers of which nothing was
-    /// taken for as long are let go of meanwhile.
+    /// Returns after an idle timeout: no request is in progress or was made, and no part of a response was sent. A
+    /// client that sends the headers of a request byte by byte is idle until they are complete. Responses that the
+    /// client does not read within the timeout are aborted meanwhile.
     ///
-    /// Both may take a quarter longer.
+    /// Both can take a quarter longer.
     pub async fn silence(&self, patience: Duration) {
         let (mut seen, mut quiet) = (0, 0);
         while quiet < LOOKS {
@@ -90,7 +92,8 @@ impl Activity {
         }
     }
 
-    /// Watches an answer until it has gone out. Short ones of HTTP/1 are not: the connection has them at once.
+    /// Watches a response until it is sent. Short HTTP/1 responses are not watched, because the connection takes them
+    /// at once.
     pub fn sending(self: &Arc<Self>, answer: Response, stream: Option<Stream>) -> Response {
         let length = answer.body().size_hint().exact();
         if length == Some(0) || (stream.is_none() && length.is_some_and(|length| length <= SHORT as u64)) {
@@ -108,7 +111,7 @@ impl Activity {
     }
 }
 
-/// A request that is being served.
+/// A request in progress.
 pub struct Turn(Arc<Activity>);
 
 impl Turn {
@@ -125,14 +128,14 @@ impl Drop for Turn {
     }
 }
 
-/// A stream of HTTP/2. The first of a connection has the connection's place, and each further one a place of its own.
+/// An HTTP/2 stream. The first of a connection uses the connection's place, each further one a place of its own.
 pub struct Stream {
     activity: Arc<Activity>,
     place: Option<Share>,
 }
 
 impl Stream {
-    /// None where there are too many.
+    /// None if there are too many.
     pub fn open(activity: &Arc<Activity>, enter: impl FnOnce() -> Option<Share>) -> Option<Self> {
         let others = activity.streams.fetch_add(1, Ordering::Relaxed);
         let mut stream = Self { activity: Arc::clone(activity), place: None };
@@ -149,7 +152,7 @@ impl Drop for Stream {
     }
 }
 
-/// The body of an answer that is watched.
+/// The body of a watched response.
 struct Sending {
     on_its_way: Arc<OnItsWay>,
     number: u64,
@@ -167,7 +170,7 @@ impl HttpBody for Sending {
         match self.on_its_way.body.lock().as_mut() {
             Some(body) => Pin::new(body).poll_frame(cx),
             None => {
-                let late = io::Error::new(io::ErrorKind::TimedOut, "the answer was not taken in time");
+                let late = io::Error::new(io::ErrorKind::TimedOut, "the client did not read the response in time");
                 Poll::Ready(Some(Err(axum::Error::new(late))))
             }
         }

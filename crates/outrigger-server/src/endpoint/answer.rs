@@ -1,4 +1,4 @@
-//! What a handler answers with. The type says the status, and the OpenAPI document is told by it.
+//! The responses of handlers. The type determines the status, and the OpenAPI document.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -58,7 +58,7 @@ impl Answered {
         let mut text = Vec::with_capacity(1024);
         match serde_json::to_writer(&mut text, body) {
             Ok(()) => Ok(Self::new(status, JSON, safe(text))),
-            Err(_) => Err(ApiError::new(Code::Internal, "the answer could not be written as JSON")),
+            Err(_) => Err(ApiError::new(Code::Internal, "failed to serialize the response as JSON")),
         }
     }
 
@@ -122,7 +122,7 @@ pub fn safe(json: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// What a handler may answer with.
+/// A response of a handler.
 pub trait Answer: Send + 'static {
     const STATUS: StatusCode;
     const MEDIA: Option<&'static str> = Some(JSON);

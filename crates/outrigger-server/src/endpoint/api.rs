@@ -36,8 +36,8 @@ pub enum Parting {
     /// It is done to its end, on a task of its own: a change that is cut off in the middle is neither made nor undone, and
     /// the audit log says nothing of it.
     Finished,
-    /// It is dropped with its client. For what changes nothing, and for calls: those are recorded however they end, nobody is
-    /// left who wants their answer, and they are too quick to pay for a task.
+    /// Cancelled when the client leaves. For reads, and for calls: those are recorded however they end, and are too
+    /// short to pay for a task.
     Dropped,
 }
 
@@ -77,7 +77,7 @@ pub struct Operation {
     pub streamed: bool,
     pub example: Option<serde_json::Value>,
     pub success: Success,
-    /// What it may fail with, beyond what any route may.
+    /// Its error codes, in addition to those of any route.
     pub codes: Vec<Code>,
     pub if_match: bool,
     pub resumes: bool,
@@ -254,7 +254,7 @@ impl Operation {
         self
     }
 
-    /// What it may fail with, beyond what any route may.
+    /// Adds error codes, in addition to those of any route.
     pub fn fails(&mut self, codes: &[Code]) -> &mut Self {
         self.codes.extend_from_slice(codes);
         self

@@ -1,5 +1,5 @@
-//! What requests hold at once, bounded for each holder and for all together: bytes of bodies and answers, event streams,
-//! connections. A holder that takes all it may have stands in the way of nobody else.
+//! Memory and other resources held for requests, limited for each holder and in total: bytes of bodies and responses,
+//! event streams, connections. A holder at its limit affects no other.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -30,7 +30,7 @@ impl Holder {
         })
     }
 
-    /// With a secret of this process, so that nobody can be counted for somebody else.
+    /// With a secret of this process, so that a caller cannot be counted as another one.
     fn hashed(value: &(impl std::hash::Hash + ?Sized)) -> Self {
         static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Self(STATE.hash_one(value))
@@ -46,7 +46,7 @@ pub struct Bounds {
     pub all: u64,
 }
 
-/// What is held, and how much may be.
+/// The amount in use, and the limits.
 #[derive(Debug)]
 pub struct Budget {
     /// As messages name it, such as `request bodies`.
@@ -75,7 +75,7 @@ impl Full {
         self.limit
     }
 
-    /// Whose limit was met, of addresses.
+    /// The scope of the limit that was reached, for addresses.
     pub const fn whose(self) -> &'static str {
         if self.own { "from this address" } else { "in all" }
     }
@@ -87,7 +87,7 @@ impl From<Full> for ApiError {
         let whose = if own { "this key has" } else { "the server has" };
         let error = Self {
             retry_after_ms: Some(AGAIN_MS),
-            ..Self::new(Code::Busy, format!("{whose} too many {what} under way; the limit is {limit}"))
+            ..Self::new(Code::Busy, format!("{whose} too many {what} in flight; the limit is {limit}"))
         };
         error.with_hint("send fewer requests at once, and try again when earlier ones are answered")
     }

@@ -84,8 +84,8 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for T {
     }
 }
 
-/// A body whose JSON stays text in the type, such as the arguments of a call: its values are not made here, and whoever makes
-/// them counts them.
+/// A body whose JSON stays text in the type, such as the arguments of a call. Its values are not parsed here; the
+/// parser counts them later.
 #[derive(Debug)]
 pub struct AsText<T>(pub T);
 
@@ -115,19 +115,19 @@ fn read<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> ApiResult<T> {
     serde_json::from_slice(bytes).or_else(|error| again(&error, bytes))
 }
 
-/// Counts what a JSON text takes as values, before they are made: a hundred times as much as the text, at worst.
+/// Counts the values of a JSON text before they are parsed: up to a hundred times the size of the text.
 fn count_values(json: &[u8], held: &mut Share) -> ApiResult<()> {
     let values = size_of_values(json);
     held.grow(values).map_err(|full| match json.len() as u64 + values > full.limit() {
-        // It will not fit later, either.
-        true => ApiError::new(Code::TooLarge, "the body is made of too many values")
+        // It will not fit later either.
+        true => ApiError::new(Code::TooLarge, "the request body has too many values")
             .with_hint("send fewer values at once, in several requests"),
         false => full.into(),
     })
 }
 
-/// The most that a JSON text can take as values, in bytes. A list that is not empty has room for four at once, an object for
-/// entries, keys and an index; both grow to double their size, and hold the old one while they do.
+/// The maximum size of the values of a JSON text, in bytes. A non-empty list allocates four items at once; an object
+/// allocates entries, keys and an index. Both double when they grow, and keep the old allocation meanwhile.
 fn size_of_values(json: &[u8]) -> u64 {
     let (mut values, mut quoted, mut escaped) = (1, false, false);
     for byte in json {
@@ -155,11 +155,11 @@ fn refuse_list_for_object<T: JsonSchema>() -> ApiResult<()> {
 }
 
 fn misshapen(told: &str) -> ApiError {
-    ApiError::new(Code::InvalidInput, format!("the body has not the shape that is needed: {told}"))
+    ApiError::new(Code::InvalidInput, format!("invalid request body: {told}"))
         .with_hint("`/api/v1/docs` shows the shape of the body")
 }
 
-/// Reads a body anew that did not fit, this time taking whole numbers for integers however they are written.
+/// Reads a body again that did not match, this time accepting whole numbers in any notation as integers.
 fn again<T: DeserializeOwned>(error: &serde_json::Error, bytes: &[u8]) -> ApiResult<T> {
     let whole = if error.is_data() { numbers::written_whole(bytes) } else { None };
     let read = whole.and_then(|whole| serde_json::from_slice(&whole).ok());
@@ -189,7 +189,7 @@ pub async fn path<P: DeserializeOwned + Send + 'static>(parts: &mut Parts) -> Ap
         Err(rejection) => {
             let text = rejection.body_text();
             Err(ApiError::new(Code::NotFound, text.strip_prefix("Invalid URL: ").unwrap_or(&text))
-                .with_hint("`/api/v1/docs` shows what the address is made of"))
+                .with_hint("`/api/v1/docs` shows the parts of the address"))
         }
     }
 }
@@ -207,7 +207,7 @@ pub fn query<Q: DeserializeOwned>(uri: &Uri) -> ApiResult<Q> {
         Err(rejection) => {
             let text = rejection.body_text();
             let told = text.split_once("query string: ").map_or(&*text, |(_, told)| told);
-            Err(ApiError::new(Code::InvalidUsage, format!("a parameter is wrong: {told}"))
+            Err(ApiError::new(Code::InvalidUsage, format!("invalid parameter: {told}"))
                 .with_hint("`/api/v1/docs` shows the parameters of this address"))
         }
     }
@@ -219,7 +219,7 @@ fn json_only(headers: &HeaderMap) -> ApiResult<()> {
         return refuse("the request does not say of what media type its body is".to_owned());
     };
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return refuse("the body is encoded; send it as it is".to_owned());
+        return refuse("the body is encoded; send it without `Content-Encoding`".to_owned());
     }
     if media == "application/json" {
         return Ok(());

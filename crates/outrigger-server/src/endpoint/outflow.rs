@@ -13,9 +13,9 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use super::body::SLOWEST;
 use super::budget::Share;
 
-/// Shorter answers are sent as they are: connections and streams bound their number.
+/// Shorter responses are sent without a limit: connections and streams limit their number.
 pub const SHORT: usize = 64 << 10;
-/// How much is handed to the connection at once. What it has is no longer counted.
+/// The size of a part that is passed to the connection. Passed parts are no longer counted.
 const PIECE: usize = 32 << 10;
 
 /// A long response.

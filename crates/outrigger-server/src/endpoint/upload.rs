@@ -10,7 +10,7 @@ use super::body::{self, BodyLimits};
 use super::budget::Share;
 use super::input::Payload;
 
-/// RFC 9530; and what it took the place of, which many clients still send.
+/// RFC 9530; and the header it replaced, which many clients still send.
 const DIGESTS: [HeaderName; 3] = [
     HeaderName::from_static("content-digest"),
     HeaderName::from_static("repr-digest"),
@@ -45,7 +45,7 @@ fn kind(headers: &HeaderMap) -> ApiResult<ArchiveKind> {
             .with_hint("send a `.zip` as application/zip, or a `.tar.gz` as application/gzip"))
     };
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return refuse("the body is encoded; send it as it is".to_owned());
+        return refuse("the body is encoded; send it without `Content-Encoding`".to_owned());
     }
     let Some(media) = headers.get(header::CONTENT_TYPE) else {
         return refuse("the request does not say of what media type its body is".to_owned());
@@ -79,7 +79,7 @@ fn digest(headers: &HeaderMap) -> ApiResult<Option<Digest>> {
     Ok(found)
 }
 
-/// The SHA-256 in a list of digests; the outer option is for a list that is none.
+/// The SHA-256 in a list of digests; the outer option is none for an invalid list.
 fn sha256(text: &str, colons: bool) -> Option<Option<Digest>> {
     let mut found = None;
     for member in text.split(',') {

@@ -173,7 +173,7 @@ enum BatchResult {
 async fn batch(caller: Caller, input: Input<NoPath, NoQuery, AsText<Batch>>) -> ApiResult<Reply<BatchReport>> {
     let Batch { calls, parallel } = input.body.0;
     if calls.is_empty() {
-        return Err(ApiError::new(Code::InvalidInput, format!("`calls` has no calls; 1 to {BATCH} are needed")));
+        return Err(ApiError::new(Code::InvalidInput, format!("`calls` is empty; it must have 1 to {BATCH} calls")));
     }
     for call in &calls {
         checked(0, call.correlation.as_deref(), None)?;

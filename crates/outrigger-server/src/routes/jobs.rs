@@ -34,7 +34,7 @@ pub fn routes(api: &mut Api) {
     api.post("/api/v1/jobs", "job_create", create)
         .tag(TAG)
         .summary("Start a job")
-        .describe("A call that outlives whoever asked for it. It is written down before this is answered.")
+        .describe("A durable background call. It is stored before the response is sent.")
         .right("job_create")
         .example(json!({"function": "pricing.currencies", "arguments": {}, "max_attempts": 3, "needs_approval": true}))
         .fails(START)
@@ -115,7 +115,7 @@ async fn create(caller: Caller, input: Input<NoPath, NoQuery, AsText<JobRequest>
 
 async fn list(caller: Caller, input: Input<NoPath, JobQuery, NoBody>) -> ApiResult<Reply<List<JobInfo>>> {
     if input.query.limit > MOST {
-        let message = format!("`limit` is {}, and at most {MOST} are answered at once", input.query.limit);
+        let message = format!("`limit` is {}, and the maximum is {MOST}", input.query.limit);
         return Err(ApiError::new(Code::InvalidUsage, message).with_hint("go on from the last one with `before`"));
     }
     let items = caller.platform.job_list(&input.query).await?;

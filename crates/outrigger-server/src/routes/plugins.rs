@@ -67,7 +67,7 @@ pub fn routes(api: &mut Api) {
         .fails(LIFECYCLE);
     api.post("/api/v1/plugins/{plugin_id}/reload", "plugin_reload", reload)
         .tag(TAG)
-        .summary("Load a plugin anew")
+        .summary("Reload a plugin")
         .describe("Calls that run go on to their end.")
         .right("plugin_modify")
         .fails(LIFECYCLE);

@@ -70,10 +70,7 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Check that nothing in the audit log was changed")
         .right("audit_view");
-    api.get("/api/v1/doctor", "doctor", doctor)
-        .tag(TAG)
-        .summary("Look whether everything is in order")
-        .right("system_view");
+    api.get("/api/v1/doctor", "doctor", doctor).tag(TAG).summary("Check the installation").right("system_view");
 }
 
 /// What the types of the queries cannot say themselves, though their schemas do.
@@ -81,7 +78,7 @@ pub(super) fn checked(limit: u32, correlation: Option<&str>, level: Option<&str>
     let wrong = |message: String, hint: &str| Err(ApiError::new(Code::InvalidUsage, message).with_hint(hint));
     if limit > MOST {
         return wrong(
-            format!("`limit` is {limit}, and at most {MOST} are answered at once"),
+            format!("`limit` is {limit}, and the maximum is {MOST}"),
             "narrow it down with `since` and `until`",
         );
     }

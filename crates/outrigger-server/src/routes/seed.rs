@@ -45,7 +45,7 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::PluginNotFound, Code::FunctionNotFound]);
     api.post("/api/plugins/{name}/reload", "earlier_reload", reload)
         .tag(TAG)
-        .summary("Load a plugin anew")
+        .summary("Reload a plugin")
         .right("plugin_modify")
         .fails(LIFECYCLE);
 }

@@ -10,7 +10,7 @@ use outrigger_engine::store::{Bound, EventFilter, EventStore, Owner, StoreError}
 use super::MemoryStore;
 use crate::records;
 
-/// Events by their id, each with whose share it counts for, and how much.
+/// Events by id, each with its owner and size.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     events: BTreeMap<EventId, (EventRecord, Owner, u64)>,

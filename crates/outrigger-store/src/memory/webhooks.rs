@@ -41,7 +41,7 @@ impl Webhooks {
         Ok(present + 1)
     }
 
-    /// Drops deliveries that have a moment beyond what is to be kept.
+    /// Drops the deliveries whose time is outside the bound.
     fn prune(&mut self, keep: &Bound, moment: impl Fn(&DeliveryRecord) -> Option<OffsetDateTime>) -> u64 {
         let Self { webhooks, deliveries, .. } = self;
         let dropped = super::prune_map(deliveries, keep, |_, delivery| {

@@ -11,7 +11,7 @@ use super::{AdditionalProperties, Property, PropertyKind};
 const SHOWN: usize = 20;
 /// The maximum number of items of a list with `uniqueItems` in a manifest.
 const MOST_UNIQUE: usize = 500;
-/// Items of a list, or members of an object, in a manifest. Each may be compared with all choices.
+/// Maximum number of list items or object members in a manifest. Each can be compared with all choices.
 const MOST_PARTS: usize = 5_000;
 
 impl Property {
@@ -74,7 +74,7 @@ impl Property {
             return Err(format!("{} items are too many for `uniqueItems`; the limit is {MOST_UNIQUE}", items.len()));
         }
         if self.unique_items && (1..items.len()).any(|index| items[..index].contains(&items[index])) {
-            return Err("an item stands there twice".to_owned());
+            return Err("an item is listed twice".to_owned());
         }
         few(items.len(), "items")?;
         match &self.items {

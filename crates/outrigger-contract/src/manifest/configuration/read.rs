@@ -204,7 +204,7 @@ fn default(item: &Item<'_>, property: &Property) -> Option<Value> {
 
 fn value(item: &Item<'_>, property: &Property) -> Option<Value> {
     let Some(value) = item.node.to_json() else {
-        return item.fail("JSON cannot hold this number", Some("write a finite number".to_owned()));
+        return item.fail("JSON cannot represent this number", Some("write a finite number".to_owned()));
     };
     match property.fits(&value) {
         Ok(()) => Some(value),

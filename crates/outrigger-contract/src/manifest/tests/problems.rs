@@ -42,7 +42,7 @@ log_lines = 5
     line 5, column 15: `description`: the text is empty
     line 6, column 15: `categories[0]`: `clouds` is not a category; did you mean `cloud`?
     line 6, column 25: `categories[1]`: `misc` is not a category; the categories are cloud, environment, operating-system, communication, billing, networking, authentication, monitoring, integration, utility, custom, template, validator, pipeline, image, deployment
-    line 6, column 42: `categories[3]`: `cloud` stands here twice
+    line 6, column 42: `categories[3]`: `cloud` is listed twice
     line 7, column 12: `homepage`: this is not a web address; write it with its scheme, as in `https://example.org`
     line 8, column 11: `license`: this is not an SPDX licence expression; write it as in `Apache-2.0` or `MIT OR Apache-2.0`
     line 12, column 9: `runtime.entry`: the path `../hetzner.wasm` has a `..` in it; write the path relative to the manifest, with `/` between its parts, as in `my_plugin.wasm`
@@ -160,7 +160,7 @@ tags = ["x", "x", ""]
     line 18, column 14: `functions.b.rate-limit`: the rate `0/1m` must allow at least one call in a time longer than zero
     line 19, column 11: `functions.b.timeout`: 0s is not between 1ms and 1d
     line 21, column 14: `functions.c.rate-limit`: the key `per` is missing; add `per = "1m"`
-    line 22, column 14: `functions.c.tags[1]`: `x` stands here twice
+    line 22, column 14: `functions.c.tags[1]`: `x` is listed twice
     line 22, column 19: `functions.c.tags[2]`: the text is empty
     line 23, column 12: `functions.d e`: `d e` is not a function name because of the character ` `; use letters, digits, `_`, `.` and `-`
     "#);
@@ -227,7 +227,7 @@ l = { type = "number", default = nan }
     line 19, column 35: `configuration.j.required`: `required` is not a list here; write `required = true` in each property that is required
     line 19, column 89: `configuration.j.properties.x.secret`: `secret` can only be said of a whole key of the configuration; leave it out, or say it of the key that this is a part of
     line 20, column 76: `configuration.k.default`: this does not fit the property: 10 is more than the maximum 9
-    line 21, column 34: `configuration.l.default`: JSON cannot hold this number; write a finite number
+    line 21, column 34: `configuration.l.default`: JSON cannot represent this number; write a finite number
     line 22, column 1: `configuration.m n`: `m n` is not a key of a configuration: use letters, digits, `_` and `-`, starting with a letter, at most 64
     "#);
 }

@@ -114,11 +114,11 @@ impl<'a> Meter<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Tree<'a>(pub(super) &'a Meter<'a>);
 
-/// What a map keeps of a member: its hash, its name and its value.
+/// The size of a map entry: hash, name and value.
 const ENTRY: usize = size_of::<(u64, String, Json)>();
 
-/// Bytes of a map with so many members, besides what their names and values point to. It has room for more, as hash tables do: a
-/// list of entries, and a table of their places with a byte each to look them up.
+/// The size of a map in bytes, without the contents of its names and values. Like a hash table it has spare capacity: a
+/// list of entries, and an index of their positions with one control byte each.
 const fn map_size(members: usize) -> usize {
     let buckets = match members {
         0 => return 0,
@@ -151,8 +151,8 @@ pub fn members_size(members: &Map<String, Json>) -> usize {
     map_size(members.len()) + members.iter().map(member).sum::<usize>()
 }
 
-/// Counts what a tree takes at most that is read from JSON text, without reading it: the text is written here, and not kept.
-/// Two bytes of text may stand for three hundred of a tree.
+/// Computes an upper bound for the size of a JSON tree without parsing its text. The text is written to this counter
+/// and not kept. Two bytes of text can become three hundred bytes of tree.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TreeBound {
     bytes: usize,
@@ -161,14 +161,14 @@ pub struct TreeBound {
 }
 
 impl TreeBound {
-    /// An array has room for four items when it gets its first one, and for up to twice as many as it has later.
+    /// An array allocates four items at first, and later up to twice as many as it has.
     const ARRAY: usize = 4 * size_of::<Json>() + ALLOCATION;
     const ITEM: usize = 2 * size_of::<Json>();
     const OBJECT: usize = map_size(1);
     /// A comma is counted for each member, too.
     const MEMBER: usize = 2 * (ENTRY + 12) - Self::ITEM;
 
-    /// The same of a whole text.
+    /// The bound for a complete text.
     #[must_use]
     pub fn of(text: &str) -> usize {
         let mut bound = Self::default();
@@ -176,7 +176,7 @@ impl TreeBound {
         bound.bytes
     }
 
-    /// Bytes that were counted.
+    /// The counted bytes.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
@@ -277,7 +277,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
         let mut map = Map::new();
         while let Some(name) = members.next_key_seed(Name(self))? {
             let value = members.next_value_seed(self)?;
-            // While it grows, what it was and what it becomes are there at once.
+            // While a map grows, the old and the new table exist at the same time.
             let (had, needed) = (map_size(map.len()), map_size(map.len() + 1));
             if needed > had {
                 Self::of(self.0.take(needed))?;

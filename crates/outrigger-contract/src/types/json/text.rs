@@ -1,8 +1,8 @@
 //! The quick way from JSON text to values: one pass, directed by the type, without a tree in between.
 //!
-//! It reads what is plainly right. At the first thing that is not, it gives up, and the thorough way reads the text again
-//! and says all that is wrong with it. So the quick way need not explain anything; it must only never accept what the
-//! thorough way refuses, nor read it differently. A property test holds it to that.
+//! It accepts what is plainly valid. Otherwise it gives up, and the thorough parser reads the text again and reports
+//! all faults. So the quick parser need not explain anything; it must only never accept what the thorough parser
+//! refuses, nor read it differently. A property test checks that.
 
 use std::fmt;
 
@@ -58,7 +58,7 @@ fn quick(graph: &TypeGraph, function: &Function, text: &str, meter: &Meter<'_>) 
     Some(values)
 }
 
-/// What ends the quick way. Nobody reads it.
+/// The message that ends the quick parser. It is never shown.
 const GIVE_UP: &str = "not plainly right";
 
 fn give_up<T, E: Error>() -> Result<T, E> {

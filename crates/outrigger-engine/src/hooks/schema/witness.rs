@@ -21,7 +21,7 @@ pub(super) fn of(schema: &Json) -> Vec<Json> {
     within(schema, &mut { MOST_WORK })
 }
 
-/// The same with so much work left, of which it takes what it needs; none is left once it was too much.
+/// Like [`of`], with a work limit from which it takes what it needs. Nothing is left once the limit is exceeded.
 pub(super) fn within(schema: &Json, left: &mut u64) -> Vec<Json> {
     let rest = Cell::new(Some(*left));
     let found = at(schema, &rest);
@@ -35,7 +35,7 @@ fn at(schema: &Json, left: &Cell<Option<u64>>) -> Vec<Json> {
         Json::Bool(false) => Vec::new(),
         _ => anything(),
     };
-    // What is further down was compiled there, and is again.
+    // The patterns of nested parts are compiled again at each level.
     let Some(work) = left.get() else { return Vec::new() };
     let mut rest = Allowance { held: usize::MAX, work };
     let compiled = CompiledSchema::compile_within(schema, &mut rest).ok();

@@ -45,7 +45,7 @@ const MOST_CHOICES: usize = 500;
 /// The only version there is here; the root may name it.
 const VERSION: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// Looks whether a schema keeps to the words and the bounds.
+/// Checks that a schema uses only supported keywords, within the limits.
 pub(super) fn check(schema: &Json) -> Result<(), String> {
     Count::default().schema(schema, "", 1)
 }
@@ -85,7 +85,7 @@ impl Count {
             && !format.as_str().is_some_and(|format| Property::FORMATS.contains(&format))
         {
             let formats = Property::FORMATS.join(", ");
-            return Err(format!("has a `format` at `{path}` that is not checked; the formats are {formats}"));
+            return Err(format!("has an unsupported `format` at `{path}`; the supported formats are {formats}"));
         }
         self.patterns += usize::from(schema.contains_key("pattern"));
         if self.patterns > MOST_PATTERNS {
@@ -131,7 +131,7 @@ mod tests {
         refused(json!({"items": {"anyOf": []}}), "says `anyOf` at `/items`");
         refused(json!({"additionalProperties": {"not": {}}}), "says `not` at `/additionalProperties`");
         refused(json!({"items": {"$schema": VERSION}}), "says `$schema` at `/items`");
-        refused(json!({"items": {"format": "regex"}}), "has a `format` at `/items` that is not checked");
+        refused(json!({"items": {"format": "regex"}}), "has an unsupported `format` at `/items`");
         refused(json!({"items": 5}), "has something at `/items` that is no schema");
     }
 

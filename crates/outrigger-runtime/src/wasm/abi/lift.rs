@@ -200,16 +200,16 @@ fn sequence(
     Ok(values)
 }
 
-/// A string in the encoding that the component chose.
+/// Reads a string in the encoding that the component chose.
 fn string(cx: &LiftContext<'_>, bytes: &[u8]) -> Result<Value, AbiError> {
     let (pointer, length) = pair(bytes);
     let (encoding, units) = match cx.options().string_encoding {
-        // The length says which of the two it is.
+        // A bit of the length selects the encoding.
         StringEncoding::CompactUtf16 if length & UTF16_TAG != 0 => (StringEncoding::Utf16, length ^ UTF16_TAG),
         encoding => (encoding, length),
     };
     let units = units as usize;
-    let broken = || AbiError::Malformed("a string in the result is not text in its encoding".to_owned());
+    let broken = || AbiError::Malformed("a string in the result is not valid in its encoding".to_owned());
     let text = match encoding {
         StringEncoding::Utf8 => {
             let text = slice(cx, pointer, units, 1)?;
@@ -233,7 +233,7 @@ fn string(cx: &LiftContext<'_>, bytes: &[u8]) -> Result<Value, AbiError> {
     Ok(Value::String(text))
 }
 
-/// A text whose length is not known before.
+/// Collects a text of unknown length.
 fn collect(characters: impl Iterator<Item = char> + Clone) -> Result<String, AbiError> {
     let length = characters.clone().map(char::len_utf8).sum();
     spend(length)?;

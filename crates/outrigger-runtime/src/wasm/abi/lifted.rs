@@ -1,7 +1,7 @@
-//! The allowance and the charge for a result that is being lifted. The traits of wasmtime give lifting no way to the call's own
-//! data, but it happens within one poll of the call, on that thread: so the call puts them there while it is polled, and takes them
-//! back afterwards. The store's own allowance ("hostcall fuel") is the same for results and for arguments of host functions, which
-//! are lifted before anybody is charged and must not be large.
+//! The allowance and the charge for a result that is being lifted. Wasmtime's traits give lifting no access to the
+//! call's data. Lifting happens within one poll of the call, on that thread, so the call stores them in a thread-local
+//! while it is polled and takes them back afterwards. The store's own limit ("hostcall fuel") also applies to the
+//! arguments of host functions, which are lifted before they are charged and must not be large.
 
 use std::cell::RefCell;
 
@@ -9,10 +9,10 @@ use outrigger_engine::Charge;
 
 use super::AbiError;
 
-/// What the result of a call may take.
+/// The allowance for the result of a call.
 #[derive(Debug)]
 pub(in crate::wasm) struct Lifted {
-    /// Bytes that may still be allocated.
+    /// The remaining bytes.
     pub(in crate::wasm) left: usize,
     pub(in crate::wasm) charge: Charge,
 }
@@ -21,7 +21,7 @@ thread_local! {
     static LIFTED: RefCell<Option<Lifted>> = const { RefCell::new(None) };
 }
 
-/// Runs `work` with an allowance in its place. Calls that are polled within it have theirs in turn.
+/// Runs `work` with an allowance in the thread-local. Nested calls have their own.
 pub(in crate::wasm) fn within<T>(lifted: &mut Option<Lifted>, work: impl FnOnce() -> T) -> T {
     struct Back<'a>(&'a mut Option<Lifted>);
     impl Drop for Back<'_> {
@@ -34,7 +34,7 @@ pub(in crate::wasm) fn within<T>(lifted: &mut Option<Lifted>, work: impl FnOnce(
     work()
 }
 
-/// Takes bytes that are about to be allocated from the allowance, and charges them. Outside of a call, as in tests, there is
+/// Takes bytes from the allowance before they are allocated, and charges them. Outside of a call, as in tests, there is
 /// neither.
 pub(super) fn spend(bytes: usize) -> Result<(), AbiError> {
     LIFTED.with_borrow_mut(|lifted| {

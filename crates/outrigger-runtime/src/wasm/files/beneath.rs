@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use super::roots::Roots;
 use super::space;
 
-/// A lookup is tried again when something was renamed while the kernel went through `..`.
+/// Maximum number of attempts for a lookup. The kernel asks for another attempt after a rename during `..`.
 const TRIES: usize = 64;
 
 /// Whether a symbolic link at the end of a path is followed.
@@ -155,7 +155,7 @@ pub(super) fn create_link(folder: impl AsFd, target: &str, path: &str) -> io::Re
     Ok(symlinkat(target, parent.as_fd(), name)?)
 }
 
-/// Gives a file a second name. A symbolic link at the end of the old path gets one itself.
+/// Creates a hard link. A symbolic link at the end of the old path is linked itself.
 pub(super) fn link(roots: &Roots, (old, old_path): (&File, &str), (new, new_path): (&File, &str)) -> io::Result<()> {
     let (old_parent, old_name) = parent(old.as_fd(), old_path)?;
     if old_name.ends_with('/') {

@@ -17,7 +17,7 @@ use super::work::{OpenFile, Work};
 pub(super) const LISTINGS_AT_MOST: usize = 128;
 /// The size of the kernel's entry buffer: at least 14 names of the maximum length, or about 120 short ones.
 const BUFFER: usize = 4 << 10;
-/// What a listing holds: the entries of one buffer, each with its name in an allocation of its own.
+/// The memory of a listing: the entries of one buffer, each with its name in an allocation of its own.
 pub(in super::super) const LISTING_BYTES: usize = 8 << 10;
 
 /// An open listing.

@@ -16,10 +16,10 @@ use rustix::io::Errno;
 use super::beneath::{OpenError, describe, open_plain};
 use super::resolve::{self, Surroundings};
 
-/// Folders around a folder that are looked at to find its grant. With longer paths nothing is linked or renamed.
+/// Maximum number of parent folders that are searched for a grant. Below longer paths, links and renames fail.
 const DEPTH_AT_MOST: usize = 1_000;
 
-/// What a revision was granted of files.
+/// The file grants of a revision.
 #[derive(Debug)]
 pub(in super::super) struct Roots {
     pub(super) folders: Vec<Root>,
@@ -70,8 +70,8 @@ impl Roots {
 }
 
 impl Roots {
-    /// Checks that two open folders lie in one grant, the innermost around each. It is not enough that they were reached by one:
-    /// another may lie in it, and a folder may have been moved since it was opened.
+    /// Checks that two open folders are in the same grant, the innermost around each. Their roots are not enough:
+    /// another grant can be inside a root, and a folder can have been moved since it was opened.
     pub(super) fn check_one_grant(&self, one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<()> {
         match self.innermost(one)? == self.innermost(other)? {
             true => Ok(()),
@@ -79,7 +79,7 @@ impl Roots {
         }
     }
 
-    /// The granted folder in which an open folder lies now, by place.
+    /// The index of the granted folder that now contains an open folder.
     fn innermost(&self, folder: BorrowedFd<'_>) -> io::Result<Option<usize>> {
         let there = |root: &Root| root.opened().and_then(|opened| fstat(opened).ok()).as_ref().map(resolve::identity);
         let roots: Vec<_> = self.folders.iter().map(there).collect();
@@ -100,7 +100,7 @@ impl Roots {
     }
 }
 
-/// What was granted, without what is not there any more as it was granted: see [`Root::check`].
+/// The grants, without those that were replaced or removed: see [`Root::check`].
 pub(super) fn still_there(granted: &Permissions, plugin_writable: &[String]) -> Permissions {
     let is_there = |grant: &&FileGrant| {
         let root = Root::new(grant, resolve::replaceable_in(grant, &granted.files, plugin_writable));
@@ -224,7 +224,7 @@ impl Root {
                 self.changed(&format!("another folder is in its place, and plugins may write to {folder}")),
             )),
             None => Err(RootError::Replaced(
-                self.changed(&format!("it did not exist then, and plugins may write to {folder}")),
+                self.changed(&format!("it did not exist at the time of the grant, and plugins may write to {folder}")),
             )),
         }
     }

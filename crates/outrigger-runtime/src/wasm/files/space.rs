@@ -1,6 +1,6 @@
-//! Space on the disk that plugins leave to the server and to everybody else, whatever folder they were granted: 5 % of its file
-//! system, but at least 32 MiB and at most 256 MiB, and never more than half. What would take more fails as on a full disk. Also
-//! of files, which take no space when they are empty, some can still be made afterwards.
+//! Disk space that plugins leave to the server and to others, in any granted folder: 5 % of the file system, at least
+//! 32 MiB and at most 256 MiB, but never more than half. Writes beyond that fail as on a full disk. Some inodes stay
+//! free, too, because empty files take no space.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,8 +12,8 @@ const LEFT_AT_LEAST: u64 = 32 << 20;
 const LEFT_AT_MOST: u64 = 256 << 20;
 const FILES_LEFT_AT_MOST: u64 = 10_000;
 
-/// Checks that something new can be made, or so many bytes be written, on the file system of an open file or folder. Writes that
-/// replace bytes are not told from those that add some: a file may have holes.
+/// Checks that a file or folder can be created, or this many bytes be written, on the file system of an open file or
+/// folder. Overwriting counts like appending, because files can have holes.
 pub(super) fn check(file: impl AsFd, bytes: u64) -> io::Result<()> {
     let stat = fstatvfs(file)?;
     let [total, free] = [stat.f_blocks, stat.f_bavail].map(|blocks| blocks.saturating_mul(stat.f_frsize));
@@ -23,13 +23,13 @@ pub(super) fn check(file: impl AsFd, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// Whether enough bytes are left when so many more are taken. Some file systems do not count them.
+/// Whether enough bytes stay free after this many more are written. Some file systems do not count them.
 fn is_left(total: u64, free: u64, bytes: u64) -> bool {
     let left = (total / 20).clamp(LEFT_AT_LEAST, LEFT_AT_MOST).min(total / 2);
     total == 0 || free >= left.saturating_add(bytes)
 }
 
-/// Whether enough files are left. Some file systems count none.
+/// Whether enough inodes stay free. Some file systems do not count them.
 fn are_left(total: u64, free: u64) -> bool {
     total == 0 || free > (total / 20).min(FILES_LEFT_AT_MOST)
 }

@@ -200,7 +200,7 @@ impl OutputStream for Writer {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         self.check()?;
         if bytes.len() > CHUNK || !matches!(self.state, Writing::Ready) {
-            return Err(StreamError::trap("more was written than `check-write` allowed"));
+            return Err(StreamError::trap("wrote more bytes than `check-write` allowed"));
         }
         self.state = Writing::Waiting(spawn(self.store(bytes)));
         Ok(())

@@ -25,7 +25,7 @@ use super::{Files, Folder, Located, Node, OpenedFile};
 /// The maximum size of one write call; it returns the size that was written.
 const WRITE_AT_MOST: usize = 1 << 20;
 
-/// Links or renames what is at a path below an open folder to another place.
+/// Links or renames a path below an open folder.
 type Move = fn(&Roots, (&std::fs::File, &str), (&std::fs::File, &str)) -> std::io::Result<()>;
 
 impl Host for Files<'_> {
@@ -76,8 +76,8 @@ impl Files<'_> {
                 return self.conclude(Err(ErrorCode::NotPermitted.into()), doing, shown);
             }
         }
-        // A file that is in two grants at once would stay in reach when one of them ends. That must not come about by a link, nor by
-        // renaming one of two links.
+        // A file in two grants would stay accessible when one of them ends. Neither a link nor the rename of a link may
+        // cause that.
         if old.root != new.root {
             return Err(ErrorCode::CrossDevice.into());
         }
@@ -85,7 +85,7 @@ impl Files<'_> {
         let change = move || change(&roots, (&*old.file, path.as_str()), (&*new.file, new_path.as_str()));
         let result = self.granted.run(change).await;
         let failed = |error: std::io::Error| match Errno::from_io_error(&error) {
-            // wasmtime's table of errors lacks this one.
+            // Wasmtime's error table lacks this one.
             Some(Errno::XDEV) => ErrorCode::CrossDevice.into(),
             _ => FsError::from(error),
         };
