@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::{bundled, cargo, cfn_lint, dependencies, guests, plugins_cargo, run, say, schemathesis, tools};
+use crate::{bundled, cargo, cfn_lint, dependencies, guests, hostile, plugins_cargo, run, say, schemathesis, tools};
 
 /// Runs all tests: of the workspace, of the plugins, of what the plugins make.
 pub fn test(repository: &Path, filter: Option<&str>) -> Result<()> {
@@ -27,7 +27,10 @@ pub fn test(repository: &Path, filter: Option<&str>) -> Result<()> {
     run(command.args(filter).env("OUTRIGGER_BUNDLED", &bundled))?;
     match filter {
         Some(_) => Ok(()),
-        None => schemathesis::check(repository, &bundled, &schemathesis::Options::default()),
+        None => {
+            schemathesis::check(repository, &bundled, &schemathesis::Options::default())?;
+            hostile::check(repository, &hostile::Options::in_tests())
+        }
     }
 }
 

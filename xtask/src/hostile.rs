@@ -29,6 +29,16 @@ pub struct Options {
 
 const SERVER: [&str; 6] = ["storm", "together", "alone", "packages", "keys", "hosts"];
 
+/// The suites that are part of all tests. The others compare times, or take minutes.
+const IN_TESTS: [&str; 2] = ["storm", "fuzz"];
+
+impl Options {
+    /// The short form for all tests.
+    pub fn in_tests() -> Self {
+        Self { suites: IN_TESTS.map(str::to_owned).to_vec(), ..Self::default() }
+    }
+}
+
 /// Runs the suites, prints their results, and fails if one fails.
 pub fn check(repository: &Path, options: &Options) -> Result<()> {
     let wanted = |suite: &str| options.suites.is_empty() || options.suites.iter().any(|name| name == suite);

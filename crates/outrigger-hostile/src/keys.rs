@@ -54,11 +54,12 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
     let asked = flood(&wrong, seconds).await?;
     let said = server.log();
     let grown = said.len() as u64 - log;
+    // The first one of a minute is logged at once.
     table.holds(
         format!("keys: the log says something of {asked} wrong keys"),
-        "1 B to 64 KiB",
+        "at most 64 KiB",
         format!("{grown} B"),
-        (1..=64 << 10).contains(&grown),
+        said.contains("refused wrong keys") && grown <= 64 << 10,
     );
     table.holds("keys: no key is in the log", "none", "", !said.contains("this_is_no_key"));
     measure.end("wrong keys", 48, 8, table)?;
@@ -225,7 +226,7 @@ async fn paths(server: &Server, developer: &Client, table: &mut Table) -> Result
             ["/etc/passwd", "/etc/shadow", "/there/is/no/such/folder", "/proc/self/environ", "/", "/dev/zero", &data]
         {
             let answer = developer.post(path, &json!({"source": {"path": asked}})).await?;
-            let text = String::from_utf8_lossy(&answer.body).replace(asked, "PATH");
+            let text = String::from_utf8_lossy(&answer.body).replace(&format!("`{asked}`"), "`PATH`");
             // The correlation id differs each time.
             let mut told: Json = serde_json::from_str(&text).unwrap_or_default();
             for field in ["correlation", "correlation_id", "instance"] {
@@ -278,13 +279,14 @@ async fn malformed(server: &Server, client: &Client, table: &mut Table) -> Resul
         let answers = join_all((0..4).map(|_| client.call("honest.add", body.clone().into(), None))).await;
         for answer in answers {
             let answer = answer?;
-            let right =
-                (400..500).contains(&answer.status) && answer.body.len() < 64 << 10 && answer.code() != "no code";
+            let right = ((400..500).contains(&answer.status) || answer.code() == "host_memory_limit")
+                && answer.body.len() < 64 << 10
+                && answer.code() != "no code";
             table.holds(
                 format!("keys: malformed body, {name}"),
-                "4xx with a code, ≤ 64 KiB, ≤ 2 s",
+                "an error with a code, ≤ 64 KiB, ≤ 5 s",
                 format!("{} {} {} B {:.1?}", answer.status, answer.code(), answer.body.len(), answer.took),
-                right && answer.took < Duration::from_secs(2),
+                right && answer.took < Duration::from_secs(5),
             );
         }
         measure.end(&format!("malformed body, {name}"), 256, 4, table)?;
