@@ -139,6 +139,11 @@ impl Instance {
         Ok(value)
     }
 
+    /// How long its call has computed.
+    pub(super) fn spent(&self) -> Duration {
+        self.store.data().stopwatch.total()
+    }
+
     /// Bytes of memory that it has.
     pub(super) fn memory(&self) -> u64 {
         self.store.data().memory.used()

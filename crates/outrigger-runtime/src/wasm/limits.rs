@@ -220,6 +220,11 @@ impl Stopwatch {
         Duration::from_nanos(self.spent.load(Ordering::Relaxed).saturating_add(turn))
     }
 
+    /// Time spent in a call that has ended.
+    pub(super) fn total(&self) -> Duration {
+        Duration::from_nanos(self.spent.load(Ordering::Relaxed))
+    }
+
     /// Runs a future under the watch.
     pub(super) async fn measure<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);

@@ -1,5 +1,6 @@
 //! A revision that is ready to run: its functions by place, and the instances that are kept for it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use super::limits::Shortage;
 use super::optional::{Optional, health_report};
 use super::slots::Slots;
 use super::state::{Grants, State};
+use super::turns::{self, Pace};
 
 /// How long instances may take that are made ahead of calls.
 const WARM_UP: Duration = Duration::from_secs(30);
@@ -41,6 +43,7 @@ pub(super) struct Revision {
     functions: Vec<ComponentExportIndex>,
     optional: Optional,
     idle: Idle<Instance>,
+    pace: Pace,
 }
 
 impl std::fmt::Debug for Revision {
@@ -92,7 +95,8 @@ impl Revision {
             log_lines: spec.limits.log_lines,
             cpu: spec.limits.cpu.map(Span::as_duration),
         };
-        Ok(Self { pre, grants: Arc::new(grants), slots, limits, functions, optional, idle: Idle::default(), spec })
+        let (idle, pace) = (Idle::default(), Pace::default());
+        Ok(Self { pre, grants: Arc::new(grants), slots, limits, functions, optional, idle, pace, spec })
     }
 
     /// Instances to keep, and calls that each may serve; none where each call gets its own.
@@ -166,6 +170,7 @@ impl Revision {
         let started = Instant::now();
         let result = instance.call(function, arguments, context).await;
         let aftermath = instance.finish();
+        self.pace.note(instance.spent());
         context.observed.memory_used(instance.memory());
         match result {
             Ok(value) => Ok((value, aftermath, instance)),
@@ -236,14 +241,19 @@ impl Revision {
     }
 }
 
-#[async_trait]
-impl LoadedRevision for Revision {
-    async fn call(&self, function: usize, arguments: &[Value], context: CallContext) -> Result<Value, RuntimeFault> {
+impl Revision {
+    /// Calls a function, on an instance that is kept or made for it.
+    async fn call_now(
+        &self,
+        function: usize,
+        arguments: &[Value],
+        context: &CallContext,
+    ) -> Result<Value, RuntimeFault> {
         let Some(export) = self.functions.get(function) else {
             return Err(RuntimeFault::new(Code::Internal, format!("{} has no function {function}", self.spec.plugin)));
         };
-        let instance = self.instance(&context).await?;
-        let (value, aftermath, instance) = self.run(instance, export, arguments, &context).await?;
+        let instance = self.instance(context).await?;
+        let (value, aftermath, instance) = self.run(instance, export, arguments, context).await?;
         if let Some(value) = &value {
             self.check_size(value)?;
         }
@@ -259,6 +269,14 @@ impl LoadedRevision for Revision {
             },
             value => Ok(value.unwrap_or(NOTHING)),
         }
+    }
+}
+
+#[async_trait]
+impl LoadedRevision for Revision {
+    async fn call(&self, function: usize, arguments: &[Value], context: CallContext) -> Result<Value, RuntimeFault> {
+        let call = pin!(self.call_now(function, arguments, &context));
+        if self.pace.is_long() { turns::queued(call).await } else { call.await }
     }
 
     async fn lifecycle(&self, step: LifecycleStep, context: CallContext) -> Result<(), RuntimeFault> {

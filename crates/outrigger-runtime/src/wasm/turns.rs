@@ -5,9 +5,17 @@
 //! it fifty times. So from its second tick on, a call runs in place ([`in_place`]) while the queue of its thread moves
 //! to another thread. At most as many calls as there are processors have a turn; the others wait in order of arrival. A
 //! call has its turn only while it is polled: a call that waits in a host call delays nobody.
+//!
+//! Calls of a revision whose calls have been long so far take turns from their beginning to their end ([`queued`]):
+//! making and removing their instances is work, too, and fifty first ticks are a tenth of a second.
 
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -35,9 +43,12 @@ impl Turn {
 
     /// Waits for a turn. The previous turn has already ended, because a turn ends when the call is no longer polled.
     pub(super) async fn wait(&self) {
-        self.long.store(true, Ordering::Relaxed);
         // Let timers and other tasks run first.
         tokio::task::yield_now().await;
+        if HAS_TURN.get() {
+            return;
+        }
+        self.long.store(true, Ordering::Relaxed);
         let permit = TURNS.acquire().await.ok();
         *self.permit.lock() = permit;
     }
@@ -53,6 +64,73 @@ impl Turn {
     }
 }
 
+/// How long the calls of one revision compute, on average.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    nanoseconds: AtomicU64,
+}
+
+impl Pace {
+    /// Calls that compute longer than this, in nanoseconds, are long.
+    const LONG: u64 = 1_000_000;
+    /// The most that one call counts, so that a revision is soon quick again.
+    const MOST: u64 = 16 * Self::LONG;
+
+    pub(super) fn is_long(&self) -> bool {
+        self.nanoseconds.load(Ordering::Relaxed) > Self::LONG
+    }
+
+    /// Counts a call. Of two at the same moment, one may be missed.
+    pub(super) fn note(&self, spent: Duration) {
+        let spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX).min(Self::MOST);
+        let before = self.nanoseconds.load(Ordering::Relaxed);
+        self.nanoseconds.store(before - before / 8 + spent / 8, Ordering::Relaxed);
+    }
+}
+
+thread_local! {
+    /// What this thread polls has a turn. Calls within it need no other, and would wait for each other if they did.
+    static HAS_TURN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Ends a turn on this thread, also when the call panics.
+struct InTurn;
+
+impl Drop for InTurn {
+    fn drop(&mut self) {
+        HAS_TURN.set(false);
+    }
+}
+
+/// Runs a call that has a turn whenever it is polled.
+pub(super) async fn queued<T>(call: impl Future<Output = T>) -> T {
+    let mut call = pin!(call);
+    loop {
+        let polled = if HAS_TURN.get() {
+            poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await
+        } else {
+            let _permit = TURNS.acquire().await.ok();
+            poll_fn(|cx| {
+                HAS_TURN.set(true);
+                let _turn = InTurn;
+                Poll::Ready(in_place(|| call.as_mut().poll(cx)))
+            })
+            .await
+        };
+        let Poll::Ready(outcome) = polled else {
+            until_woken().await;
+            continue;
+        };
+        return outcome;
+    }
+}
+
+/// Waits for the waker that another future has taken.
+async fn until_woken() {
+    let mut is_first = true;
+    poll_fn(|_| if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }).await;
+}
+
 /// Runs long work on this thread, while another thread takes over its queue.
 fn in_place<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
@@ -63,11 +141,50 @@ fn in_place<T>(work: impl FnOnce() -> T) -> T {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{Future as _, poll_fn};
-    use std::pin::pin;
-    use std::task::Poll;
-
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn queued_calls_take_turns_and_so_do_calls_within_them() {
+        let calls: Vec<_> = (0..10 * processors())
+            .map(|number| {
+                tokio::spawn(queued(async move {
+                    let turn = Turn::default();
+                    for _ in 0..10 {
+                        turn.poll(|| ());
+                        turn.wait().await;
+                    }
+                    queued(async {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                        number
+                    })
+                    .await
+                }))
+            })
+            .collect();
+        for (number, call) in calls.into_iter().enumerate() {
+            assert_eq!(call.await.expect("it does not panic"), number);
+        }
+        assert!(!HAS_TURN.get());
+    }
+
+    #[test]
+    fn a_revision_is_long_as_long_as_its_calls_are() {
+        let pace = Pace::default();
+        let (short, long) = (Duration::from_micros(100), Duration::from_millis(10));
+        (0..100).for_each(|_| pace.note(short));
+        assert!(!pace.is_long());
+        pace.note(long);
+        assert!(pace.is_long());
+        // One that is long now and then is.
+        for _ in 0..10 {
+            (0..3).for_each(|_| pace.note(short));
+            pace.note(long);
+            assert!(pace.is_long());
+        }
+        pace.note(Duration::from_secs(60));
+        (0..30).for_each(|_| pace.note(short));
+        assert!(!pace.is_long());
+    }
 
     #[tokio::test]
     async fn as_many_as_there_are_processors_have_a_turn() {
