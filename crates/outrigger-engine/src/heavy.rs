@@ -31,14 +31,30 @@ pub async fn off_workers<T: Send + 'static>(
         turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         Arc::clone(turns.entry(owner.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))))
     };
-    let turn = turn.acquire_owned().await;
-    let permit = PERMITS.acquire().await;
-    let done = tokio::task::spawn_blocking(move || {
-        // Held until the task ends, even if its future is dropped.
-        let _permits = (permit, turn);
-        work()
+    let done = on_own_task(async move {
+        let turn = turn.acquire_owned().await;
+        let permit = PERMITS.acquire().await;
+        let done = tokio::task::spawn_blocking(move || {
+            // Held until the task ends, even if its future is dropped.
+            let _permits = (permit, turn);
+            work()
+        });
+        done.await
     });
     done.await.map_err(|error| Failure::new(Code::Internal, format!("a background task failed: {error}")))
+}
+
+/// Runs a future on a task of its own. A call may wait for its turn to compute, and must not hold meanwhile what others wait
+/// for: a permit, a connection, a transaction.
+pub(crate) async fn on_own_task<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // It is cancelled only when the runtime ends, and the caller with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }
 
 /// Runs short work in place, for callers that cannot wait. The other tasks of this worker move to another worker first,

@@ -16,6 +16,7 @@ use crate::call::{Arguments, Call, CallOptions, Caller, Execution, Origin, Plugi
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::heavy::on_own_task;
 use crate::hooks::{Firing, check_length};
 use crate::life::StagedState;
 use crate::plugins::{ActiveRevision, Configuration};
@@ -23,7 +24,7 @@ use crate::profile::Recording;
 use crate::progress::{Progress, Reporter};
 use crate::quota::{Kind, ROW_BYTES};
 use crate::runtime::{CallError, HostServices, LogLine, StateError};
-use crate::store::{Expected, LogRecord, StateOutcome, StateWrite, StoreError};
+use crate::store::{Expected, LogRecord, StateOutcome, StateWrite, Store, StoreError};
 
 /// What a step of a plugin's life works on.
 #[derive(Clone, Debug, Default)]
@@ -154,6 +155,20 @@ impl CallServices {
         }
     }
 
+    /// Uses the store for the plugin, on a task of its own. A call may wait for its turn to compute; it must not hold a
+    /// connection or a transaction meanwhile, for which others wait.
+    async fn with_store<T, F>(
+        &self,
+        work: impl FnOnce(Arc<dyn Store>, PluginName) -> F + Send + 'static,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let (store, plugin) = (Arc::clone(&self.engine.inner.store), self.subject.plugin().clone());
+        on_own_task(work(store, plugin)).await
+    }
+
     async fn write(&self, write: StateWrite<'_>) -> Result<(), StateError> {
         check_key(write.key)?;
         let capacity = self.subject.revision().manifest.limits.state.as_u64();
@@ -162,7 +177,21 @@ impl CallServices {
             None => {
                 self.writes()?;
                 self.take_room((write.key.len() + write.value.len()) as u64)?;
-                self.engine.inner.store.state_set(self.subject.plugin(), write, capacity).await
+                let (key, value) = (write.key.to_owned(), write.value.to_owned());
+                let wanted = match write.expected {
+                    Expected::Anything => None,
+                    Expected::Nothing => Some(None),
+                    Expected::Value(value) => Some(Some(value.to_owned())),
+                };
+                self.with_store(move |store, plugin| async move {
+                    let expected = match &wanted {
+                        None => Expected::Anything,
+                        Some(None) => Expected::Nothing,
+                        Some(Some(value)) => Expected::Value(value),
+                    };
+                    store.state_set(&plugin, StateWrite { key: &key, value: &value, expected }, capacity).await
+                })
+                .await
             }
         };
         match outcome {
@@ -255,7 +284,10 @@ impl HostServices for CallServices {
         check_key(key)?;
         let value = match &self.staged {
             Some(staged) => staged.get(key).await,
-            None => self.engine.inner.store.state_get(self.subject.plugin(), key).await,
+            None => {
+                let key = key.to_owned();
+                self.with_store(move |store, plugin| async move { store.state_get(&plugin, &key).await }).await
+            }
         };
         value.map_err(|error| unavailable(&error))
     }
@@ -281,7 +313,8 @@ impl HostServices for CallServices {
             None => {
                 self.writes()?;
                 self.take_room(key.len() as u64)?;
-                self.engine.inner.store.state_delete(self.subject.plugin(), key).await
+                let key = key.to_owned();
+                self.with_store(move |store, plugin| async move { store.state_delete(&plugin, &key).await }).await
             }
         };
         outcome.map_err(|error| unavailable(&error))
@@ -291,7 +324,11 @@ impl HostServices for CallServices {
         let limit = limit.min(10_000);
         let keys = match &self.staged {
             Some(staged) => staged.keys(prefix, limit).await,
-            None => self.engine.inner.store.state_keys(self.subject.plugin(), prefix, limit).await,
+            None => {
+                let prefix = prefix.to_owned();
+                self.with_store(move |store, plugin| async move { store.state_keys(&plugin, &prefix, limit).await })
+                    .await
+            }
         };
         keys.map_err(|error| unavailable(&error))
     }
