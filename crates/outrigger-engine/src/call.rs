@@ -31,6 +31,7 @@ use crate::account::Account;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::heavy;
 use crate::hooks::HookCaller;
 use crate::plugins::{ActiveRevision, FunctionSlot};
 use crate::profile::{CallProfile, Recording, Stage};
@@ -151,6 +152,16 @@ pub enum Arguments {
     Json(serde_json::Map<String, serde_json::Value>),
     /// Values in the order of the parameters. Bytes stay bytes.
     Values(Vec<Value>),
+}
+
+impl Arguments {
+    /// Bytes of text to read.
+    fn text_length(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Json(_) | Self::Values(_) => 0,
+        }
+    }
 }
 
 /// What a caller may choose for one call.
@@ -325,7 +336,8 @@ async fn path(
         true => Some(permit::early(run, &target, &options.cancel, deadline).await?),
         false => None,
     };
-    let arguments = validate::arguments(&target, &account, arguments)?;
+    let length = arguments.text_length();
+    let arguments = heavy::read_text(length, || validate::arguments(&target, &account, arguments)).await?;
     run.enter(Stage::Queue);
     rate::check(&target, caller)?;
     run.enter(Stage::Hooks);

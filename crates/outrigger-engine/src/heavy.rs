@@ -57,6 +57,19 @@ pub(crate) async fn on_own_task<T: Send + 'static>(work: impl Future<Output = T>
     }
 }
 
+/// Texts up to this size, in bytes, are read at once.
+const SMALL_TEXT: usize = 64 << 10;
+static TEXTS: Semaphore = Semaphore::const_new(AT_ONCE);
+
+/// Reads a text of so many bytes: a long one in place, a few at a time, while the other tasks of this worker move to another.
+pub(crate) async fn read_text<T>(bytes: usize, read: impl FnOnce() -> T) -> T {
+    if bytes <= SMALL_TEXT {
+        return read();
+    }
+    let _permit = TEXTS.acquire().await;
+    in_place(read)
+}
+
 /// Runs short work in place, for callers that cannot wait. The other tasks of this worker move to another worker first,
 /// if there is one.
 pub(crate) fn in_place<T>(work: impl FnOnce() -> T) -> T {

@@ -11,6 +11,8 @@ use http::{HeaderMap, HeaderValue, Uri, header};
 use outrigger_api::{ApiError, ApiResult, Code};
 use schemars::{JsonSchema, Schema, SchemaGenerator, schema_for};
 use serde::de::DeserializeOwned;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
 
 use super::body::{self, BodyLimits};
 use super::budget::Share;
@@ -76,7 +78,7 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for T {
         json_only(headers)?;
         let bytes = body::read(headers, body, limits, held).await?;
         count_values(&bytes, held)?;
-        Ok((read(&bytes)?, bytes))
+        Ok((read(&bytes).await?, bytes))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
@@ -100,7 +102,7 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for AsText<T> {
     ) -> ApiResult<(Self, Bytes)> {
         json_only(headers)?;
         let bytes = body::read(headers, body, limits, held).await?;
-        Ok((Self(read(&bytes)?), bytes))
+        Ok((Self(read(&bytes).await?), bytes))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
@@ -108,7 +110,24 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for AsText<T> {
     }
 }
 
-fn read<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> ApiResult<T> {
+/// Bodies up to this size, in bytes, are parsed at once.
+const SMALL_BODY: usize = 64 << 10;
+/// Larger ones are parsed so many at a time.
+static LARGE_BODIES: Semaphore = Semaphore::const_new(2);
+
+/// Parses a body. A large one is parsed in place, while the other tasks of this worker move to another.
+async fn read<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> ApiResult<T> {
+    if bytes.len() <= SMALL_BODY {
+        return parse(bytes);
+    }
+    let _permit = LARGE_BODIES.acquire().await;
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| parse(bytes)),
+        _ => parse(bytes),
+    }
+}
+
+fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> ApiResult<T> {
     if bytes.trim_ascii_start().starts_with(b"[") {
         refuse_list_for_object::<T>()?;
     }
