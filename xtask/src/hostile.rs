@@ -30,7 +30,7 @@ pub struct Options {
 const SERVER: [&str; 6] = ["storm", "together", "alone", "packages", "keys", "hosts"];
 
 /// The suites that are part of all tests. The others compare times, or take minutes.
-const IN_TESTS: [&str; 2] = ["storm", "fuzz"];
+const IN_TESTS: [&str; 1] = ["storm"];
 
 impl Options {
     /// The short form for all tests.
@@ -81,12 +81,15 @@ pub fn check(repository: &Path, options: &Options) -> Result<()> {
 fn attack(repository: &Path, options: &Options, suites: &[&str]) -> Result<()> {
     let profile = if options.release { "release" } else { "debug" };
     let mut build = cargo(repository);
-    build.args(["build", "--quiet", "-p", "outrigger-cli"]);
+    // The workspace, so that dependencies have the features that the tests have built.
+    build.args(["build", "--quiet", "--workspace", "--bins"]);
     if options.release {
         build.arg("--release");
     }
     run(&mut build)?;
-    run(cargo(repository).args(["build", "--quiet", "-p", "outrigger-hostile"]))?;
+    if options.release {
+        run(cargo(repository).args(["build", "--quiet", "--workspace", "--bins"]))?;
+    }
     let target = target_directory(repository);
     let mut command = Command::new(target.join("debug/outrigger-hostile"));
     command.args(suites).arg("--program").arg(target.join(profile).join("outrigger")).arg("--folder").arg(&target);

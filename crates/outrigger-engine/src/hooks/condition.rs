@@ -577,7 +577,7 @@ mod tests {
         assert!((5 * SEARCH_CACHE..8 * SEARCH_CACHE).contains(&held), "{held}");
         assert!(condition(20).expect_err("they are many").reason.contains("too large in total"));
         let groups = format!("event.a.matches('{}')", "()".repeat(300));
-        assert!(Condition::compile(&groups).expect_err("its groups are many").reason.contains("too much"));
+        assert!(Condition::compile(&groups).expect_err("its groups are many").reason.contains("too large"));
     }
 
     #[test]

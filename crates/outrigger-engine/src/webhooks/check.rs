@@ -181,8 +181,8 @@ mod tests {
             check(&format!("https://{private}/"), |wanted| wanted.allow_private_network = true, "https://");
         }
         check("ftp://ops.example.com", |_| {}, "begins with `ftp`");
-        check("https://", |_| {}, "not one");
-        check("ops.example.com", |_| {}, "not one");
+        check("https://", |_| {}, "not a URL");
+        check("ops.example.com", |_| {}, "not a URL");
         check("https://user:word@ops.example.com", |_| {}, "a user or password");
         check("https://ops.example.com/#part", |_| {}, "fragment");
         check("https://ops.example.com", |wanted| wanted.events.clear(), "no events");
@@ -220,7 +220,7 @@ mod tests {
         for name in ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"] {
             check(name, "hunter2", Some("Outrigger itself"));
         }
-        check("a b", "hunter2", Some("not one"));
+        check("a b", "hunter2", Some("invalid header name"));
         check("X-Token", "hunter2\r\nX-Other: 1", Some("cannot be sent"));
     }
 }

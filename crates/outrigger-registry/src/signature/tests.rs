@@ -305,7 +305,7 @@ fn an_envelope_that_is_wrong_is_refused() {
     let mut envelope = Envelope { payload, signatures: Vec::new() };
     let bytes = key.sign(&envelope.signed()).unwrap();
     envelope.signatures.push(Signature { key_id: ID.to_owned(), bytes });
-    check(std::str::from_utf8(&envelope.to_bytes()).unwrap(), "not what a signature of a package says");
+    check(std::str::from_utf8(&envelope.to_bytes()).unwrap(), "not a valid package statement");
     let long = format!("{good}{}", " ".repeat(8 << 20));
     check(&long, "longer than 8 MiB");
     // Members of others are passed over; one in what is signed is not.

@@ -326,7 +326,7 @@ mod tests {
         let few = format!("(func (param i32) (local {}) {})", "i64 ".repeat(185), &loops[..loops.len() / 4]);
         check(&few.repeat(12), "summed over all functions");
         check(&format!("(func {})", "(drop (i64.mul (i64.const 1) (i64.const 2)))".repeat(9_000)), "largest function");
-        check(&"(func)".repeat(6_000), "number of its functions");
+        check(&"(func)".repeat(6_000), "number of functions");
         let middle = format!("(func {})", "(drop (i64.mul (i64.const 1) (i64.const 2)))".repeat(3_000));
         check(&middle.repeat(30), "code size in bytes");
         let table = "(block (br_table 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 (local.get 0)))".repeat(1_000);

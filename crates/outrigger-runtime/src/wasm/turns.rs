@@ -43,12 +43,14 @@ impl Turn {
 
     /// Waits for a turn. The previous turn has already ended, because a turn ends when the call is no longer polled.
     pub(super) async fn wait(&self) {
+        let has_turn = HAS_TURN.get();
+        // Before it yields: the poll that takes the permit must know that it has one to give back.
+        self.long.store(!has_turn, Ordering::Relaxed);
         // Let timers and other tasks run first.
         tokio::task::yield_now().await;
-        if HAS_TURN.get() {
+        if has_turn {
             return;
         }
-        self.long.store(true, Ordering::Relaxed);
         let permit = TURNS.acquire().await.ok();
         *self.permit.lock() = permit;
     }
