@@ -61,7 +61,7 @@ pub(crate) async fn on_own_task<T: Send + 'static>(work: impl Future<Output = T>
 const SMALL_TEXT: usize = 64 << 10;
 static TEXTS: Semaphore = Semaphore::const_new(AT_ONCE);
 
-/// Reads a text of so many bytes: a long one in place, a few at a time, while the other tasks of this worker move to another.
+/// Reads a text of this size, in bytes. Long texts are read in place, a few at a time.
 pub(crate) async fn read_text<T>(bytes: usize, read: impl FnOnce() -> T) -> T {
     if bytes <= SMALL_TEXT {
         return read();
@@ -72,7 +72,7 @@ pub(crate) async fn read_text<T>(bytes: usize, read: impl FnOnce() -> T) -> T {
 
 /// Runs short work in place, for callers that cannot wait. The other tasks of this worker move to another worker first,
 /// if there is one.
-pub(crate) fn in_place<T>(work: impl FnOnce() -> T) -> T {
+pub fn in_place<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         _ => work(),
