@@ -50,7 +50,7 @@ pub(crate) const STYLES: Styles = Styles::styled()
 
 /// Runs operational functions from sandboxed plugins.
 ///
-/// A plugin is a package of typed functions. It gets nothing that was not granted to it: no file, no host, no variable.
+/// A plugin is a package of typed functions. It can use only the files, hosts and variables that were granted to it.
 /// Every call is checked against the function's types, limited, timed and recorded.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -102,7 +102,7 @@ pub enum Command {
   echo '{\"function\": \"pricing.quote\", \"arguments\": {\"service\": \"compute-small\", \"quantity\": 3}}' | outrigger batch -")]
     Batch(BatchArguments),
 
-    /// List what was run
+    /// List runs, the records of calls
     #[command(after_help = "Examples:
   outrigger runs
   outrigger runs pricing.quote --since 1h --failed")]
@@ -110,7 +110,7 @@ pub enum Command {
 
     /// Usage statistics: number of calls, callers and durations
     ///
-    /// Sums are made of the runs that are kept, so what was dropped is in none of them.
+    /// The statistics are computed from the retained runs; pruned runs are not included.
     #[command(after_help = "Examples:
   outrigger usage
   outrigger usage pricing --by day,caller --since 7d
@@ -119,29 +119,29 @@ pub enum Command {
 
     /// Serve the data directory over HTTP
     ///
-    /// Prints its address and, the first time, an administrator's key. REST is at /api/v1, its documentation at
-    /// /api/v1/docs. Commands on this machine that use the same data directory talk to the server by themselves. Stops on
-    /// Ctrl-C or SIGTERM, once the requests that are under way are answered.
+    /// Prints its address and, the first time, an administrator's key. The REST API is at /api/v1, its documentation at
+    /// /api/v1/docs. Commands on this machine that use the same data directory connect to the server automatically.
+    /// Stops on Ctrl-C or SIGTERM, after the running requests are answered.
     #[command(after_help = "Examples:
   outrigger serve
   outrigger serve --listen 0.0.0.0:7070 --tls-certificate chain.pem --tls-key key.pem")]
     Serve(ServeArguments),
 
-    /// Hooks, who is subscribed to them, and what was done when they were fired
+    /// Hooks, their subscriptions, and traces of their firings
     #[command(subcommand)]
     Hook(HookCommand),
-    /// Durable background calls
+    /// Jobs: durable background calls
     #[command(subcommand, visible_alias = "jobs")]
     Job(JobCommand),
 
-    /// Jobs at certain times
+    /// Schedules that start jobs
     #[command(subcommand, visible_alias = "schedules")]
     Schedule(ScheduleCommand),
 
-    /// What happened, in one order: list events, or follow them
+    /// List or follow events
     ///
-    /// Events tell of plugins, configurations, jobs, webhooks, and of what plugins' own event hooks were fired for. With
-    /// `-o json` and --follow there is one JSON object a line.
+    /// There are events about plugins, configurations, jobs and webhooks, and events that plugins fire. With `-o json`
+    /// and --follow, prints one JSON object per line.
     #[command(after_help = "Examples:
   outrigger events --name 'plugin.*' --since 1h
   outrigger events --follow --name 'job.*' -o json")]
@@ -151,33 +151,33 @@ pub enum Command {
     #[command(subcommand, visible_alias = "webhooks")]
     Webhook(WebhookCommand),
 
-    /// Keys, roles, and why something is allowed or refused
+    /// Keys, roles, and explanations of decisions
     #[command(subcommand)]
     Access(AccessCommand),
 
-    /// What was done or denied, by whom
+    /// The audit log
     #[command(subcommand)]
     Audit(AuditCommand),
 
     /// Make, check and restore backups
     #[command(subcommand)]
     Backup(BackupCommand),
-    /// The keys that secrets in configurations are encrypted with
+    /// Encryption keys of secrets
     #[command(subcommand)]
     Secrets(SecretsCommand),
 
-    /// Make plugins
+    /// Develop plugins
     #[command(subcommand)]
     Dev(DevCommand),
 
-    /// Templates, from which new plugins are made
+    /// Templates for new plugins
     #[command(subcommand, visible_alias = "templates")]
     Template(TemplateCommand),
 
     /// Check the installation
     ///
-    /// Checks the data directory, the database, the installed plugins and the search paths, and says what to do about
-    /// whatever is not in order. Exits with 9 when a check failed.
+    /// Checks the data directory, the database, the installed plugins and the search paths, and suggests a fix for each
+    /// problem. Exits with 9 if a check fails.
     #[command(after_help = "Example:
   outrigger doctor")]
     Doctor,
@@ -196,7 +196,7 @@ pub enum Command {
   outrigger errors
   outrigger errors rate_limited")]
     Errors {
-        /// A code, such as `rate_limited`; all of them without it
+        /// A code, such as `rate_limited` [default: all codes]
         code: Option<String>,
     },
 
@@ -225,7 +225,7 @@ pub struct FunctionsArguments {
     /// Print the JSON Schemas of the arguments, the result and the error
     #[arg(long)]
     pub schema: bool,
-    /// Also functions of plugins that take no calls now
+    /// Also list functions of plugins that are not active
     #[arg(long)]
     pub all: bool,
 }
@@ -239,7 +239,7 @@ pub struct RunsArguments {
     /// Only runs that began after this: a length of time ago, such as `10m`, or a time, such as `2026-11-21T04:00:00Z`
     #[arg(long, value_name = "WHEN")]
     pub since: Option<Since>,
-    /// Only the run with this correlation id, and those it called
+    /// Only the run with this correlation id and the runs it caused
     #[arg(long, value_name = "ID")]
     pub correlation: Option<String>,
     /// Only runs that failed
@@ -270,10 +270,10 @@ impl RunFilter {
 /// `outrigger dev`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum DevCommand {
-    /// Make a new plugin project that builds at once
+    /// Create a plugin project that is ready to build
     ///
-    /// It is in Rust, unless another template is named: the contract in WIT, the code with a test, the manifest, and a
-    /// README that says what to do next. Nothing that exists is overwritten.
+    /// The project is in Rust unless another template is named. It contains the contract in WIT, the code with a test,
+    /// the manifest, and a README with next steps. Existing files are never overwritten.
     #[command(after_help = "Examples:
   outrigger dev new disk-report
   outrigger dev new disk-report --sdk ~/outrigger/plugins/sdk
@@ -289,13 +289,13 @@ pub enum DevCommand {
         /// The project's folder
         #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
         path: PathBuf,
-        /// The folder that gets the package, in a folder named after the plugin [default: PATH/dist]
+        /// The folder to write the package to, in a subfolder named after the plugin [default: PATH/dist]
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         out: Option<PathBuf>,
         /// Install the package afterwards
         #[arg(long)]
         install: bool,
-        /// With --install: grant what the plugin asks for, without asking
+        /// With --install: grant the requested permissions without asking
         #[arg(long, short, requires = "install")]
         yes: bool,
         /// Sign the package with the private key in this file
@@ -303,22 +303,22 @@ pub enum DevCommand {
         sign: Option<PathBuf>,
     },
 
-    /// Make a pair of keys to sign packages with
+    /// Create a key pair for signing packages
     ///
-    /// The private key goes into FILE, which only you can read, the public key into FILE.pub. Both are in PEM, as OpenSSL makes
-    /// them. Prints what goes into `trust.toml` where your packages are installed.
+    /// Writes the private key to FILE, readable only by you, and the public key to FILE.pub, both in PEM format as
+    /// OpenSSL uses it. Prints the entry for `trust.toml` on the machines that install your packages.
     #[command(after_help = "Examples:
   outrigger dev keygen signing-key.pem")]
     Keygen {
-        /// The file for the private key; nothing is written over
+        /// The file for the private key; it must not exist
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
 
     /// Sign a package
     ///
-    /// Puts `signature.json` into it, which names every other file with its digest. A `.tar.gz` is written anew with it. Where
-    /// somebody else has signed the same files, both signatures stay.
+    /// Adds a `signature.json` that lists the digest of every other file; a `.tar.gz` is rewritten. Existing signatures
+    /// of the same files are kept.
     #[command(after_help = "Examples:
   outrigger dev sign dist/disk-report --key signing-key.pem
   OUTRIGGER_SIGNING_KEY=signing-key.pem outrigger dev sign disk-report-1.0.0.tar.gz")]
@@ -326,7 +326,7 @@ pub enum DevCommand {
         /// A folder or a .tar.gz
         #[arg(value_hint = ValueHint::AnyPath)]
         package: PathBuf,
-        /// The file with the private key [default: what OUTRIGGER_SIGNING_KEY names]
+        /// The file with the private key [default: $OUTRIGGER_SIGNING_KEY]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         key: Option<PathBuf>,
     },
@@ -337,10 +337,10 @@ pub enum DevCommand {
 pub struct NewArguments {
     /// The plugin's name: lowercase letters, digits, `-` and `_`
     pub name: PluginName,
-    /// The folder to make it in; where there is one, it is empty [default: ./NAME]
+    /// The folder to create it in, new or empty [default: ./NAME]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub path: Option<PathBuf>,
-    /// The template to make it from, as `outrigger template list` shows them
+    /// The template to use; `outrigger template list` lists them
     #[arg(long, value_name = "NAME", default_value = "rust")]
     pub template: TemplateName,
     /// The value of a variable of the template
@@ -349,13 +349,13 @@ pub struct NewArguments {
     /// Its title [default: made from the name]
     #[arg(long, value_name = "TEXT")]
     pub title: Option<String>,
-    /// What it does, one line
+    /// What the plugin does, in one line
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
-    /// Who writes it
+    /// The author
     #[arg(long, value_name = "TEXT")]
     pub author: Option<String>,
-    /// The folder of the Rust SDK to depend on, `plugins/sdk` in Outrigger's sources; none without it
+    /// The folder of the Rust SDK, `plugins/sdk` in Outrigger's sources; without it, the project does not use the SDK
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub sdk: Option<PathBuf>,
 }

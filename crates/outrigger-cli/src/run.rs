@@ -106,27 +106,32 @@ async fn supervise(context: Arc<Context>, command: Command) -> CliResult {
         // It stops in an order of its own.
         return commands::serve::run(&context, arguments).await;
     }
+    let waited_for = match &command {
+        Command::Job(JobCommand::Wait { id, .. }) => Some(id.clone()),
+        _ => None,
+    };
     // Before anything begins, so that no signal meets the system's own handling half-way through.
     let mut interrupts = Interrupts::new()?;
     let mut task = tokio::spawn(commands::run(Arc::clone(&context), command));
     let outcome = tokio::select! {
         outcome = &mut task => match outcome {
             Ok(outcome) => outcome,
-            Err(error) => Err(ApiError::new(Code::Internal, format!("the command broke off: {error}")).into()),
+            Err(error) => Err(ApiError::new(Code::Internal, format!("internal error: the command panicked: \
+            {error}")).into()),
         },
         () = interrupts.next() => {
             task.abort();
             tokio::select! {
                 // Either it is gone now or it had just ended; both are fine.
                 _ = task => {}
-                () = interrupts.next() => return Err(cancelled()),
+                () = interrupts.next() => return Err(cancelled(waited_for.as_deref())),
             }
-            Err(cancelled())
+            Err(cancelled(waited_for.as_deref()))
         }
     };
     let closed = tokio::select! {
         closed = context.close() => closed,
-        () = interrupts.next() => return Err(cancelled()),
+        () = interrupts.next() => return Err(cancelled(waited_for.as_deref())),
     };
     outcome.and(closed.map_err(CliError::from))
 }
@@ -153,6 +158,12 @@ impl Interrupts {
     }
 }
 
-fn cancelled() -> CliError {
-    ApiError::new(Code::Cancelled, "cancelled").into()
+fn cancelled(waited_for: Option<&str>) -> CliError {
+    let (message, hint) = match waited_for {
+        Some(job) => {
+            (format!("stopped waiting; job {job} continues"), format!("`outrigger job cancel {job}` cancels the job"))
+        }
+        None => ("the command was cancelled".to_owned(), String::new()),
+    };
+    ApiError::new(Code::Cancelled, message).with_hint(hint).into()
 }

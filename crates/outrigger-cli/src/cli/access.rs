@@ -17,7 +17,7 @@ pub enum AccessCommand {
     #[command(subcommand)]
     Role(RoleCommand),
 
-    /// Say whether a key may do something, and which rule decides
+    /// Explain whether a key is allowed to do something
     #[command(after_help = "Examples:
   outrigger access explain ci-deploy function_execute pricing.quote
   outrigger access explain ci-deploy audit_view")]
@@ -27,12 +27,12 @@ pub enum AccessCommand {
         /// The right, such as `function_execute`; `outrigger access matrix` lists them
         #[arg(value_name = "RIGHT")]
         right: String,
-        /// What it is over, such as `pricing.quote`
+        /// The object, such as `pricing.quote`
         #[arg(value_name = "RESOURCE", default_value = "*")]
         name: String,
     },
 
-    /// Show which role may do what
+    /// Show the rights of each role
     #[command(after_help = "Example:
   outrigger access matrix")]
     Matrix,
@@ -41,7 +41,7 @@ pub enum AccessCommand {
 /// `outrigger access key`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum KeyCommand {
-    /// Make a key; it is shown once and cannot be shown again
+    /// Create a key, which is shown only once
     #[command(after_help = "Examples:
   outrigger access key create ci-deploy --role developer --expires 90d
   outrigger access key create quotes --role operator --scope 'function_execute:pricing.*'")]
@@ -64,12 +64,12 @@ pub enum KeyCommand {
 /// `outrigger access key create`.
 #[derive(Clone, Debug, Args)]
 pub struct KeyCreateArguments {
-    /// What to call it: letters, digits, `.`, `_` and `-`
+    /// The key's name: letters, digits, `.`, `_` and `-`
     pub name: String,
-    /// A role that it has: admin, operator, developer, viewer, or one of your own; may be given several times
+    /// A role of the key: admin, operator, developer, viewer, or your own; can be given several times
     #[arg(long = "role", value_name = "ROLE", required = true)]
     pub roles: Vec<String>,
-    /// Only what this rule allows, of what the roles allow; may be given several times
+    /// Limit the key's roles to this scope rule; can be given several times
     #[arg(long = "scope", value_name = "RULE")]
     pub scope: Vec<String>,
     /// How long the key is valid, such as `90d`; without it, the key never expires
@@ -85,21 +85,21 @@ pub enum RoleCommand {
   outrigger access role list")]
     List,
 
-    /// Make a role, or change it
+    /// Create or change a role
     ///
-    /// A rule is a right and, after a colon, the names it is over; a `*` stands for any text. Any rule that denies wins.
+    /// A rule is a right and, after a colon, the names it applies to; `*` matches any text. A deny rule always wins.
     #[command(after_help = "Example:
   outrigger access role set deployer --allow 'function_execute:deploy.*' --allow 'plugin_view' --deny 'function_execute:*.destroy'")]
     Set {
         /// The role's name: lower-case letters, digits and hyphens
         name: String,
-        /// Who it is for
+        /// A description of the role
         #[arg(long, value_name = "TEXT", default_value = "")]
         description: String,
-        /// A rule that allows
+        /// An allow rule
         #[arg(long = "allow", value_name = "RULE", required = true)]
         allow: Vec<String>,
-        /// A rule that denies
+        /// A deny rule
         #[arg(long = "deny", value_name = "RULE")]
         deny: Vec<String>,
     },
@@ -116,22 +116,22 @@ pub enum RoleCommand {
 /// `outrigger audit`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum AuditCommand {
-    /// List what was done or denied, by whom
+    /// List audit records: who did what, and what was denied
     #[command(after_help = "Examples:
   outrigger audit list --since 1d
   outrigger audit list --denied
   outrigger audit list --actor 'key ci-deploy' --action plugin_create -o json")]
     List(AuditListArguments),
 
-    /// Read the whole log and check that nothing in it was changed
+    /// Verify that the audit log was not changed
     ///
-    /// Each record is bound to the one before it, so one changed byte shows. A log whose end was cut off is still whole in
-    /// itself: note the head that this prints elsewhere, and give it with --head the next time.
+    /// Each record is chained to the previous one, so a single changed byte is detected. A log that was cut off at its
+    /// end still verifies: store the printed head elsewhere, and pass it with --head the next time.
     #[command(after_help = "Examples:
   outrigger audit verify
   outrigger audit verify --head 5120:9f2c…")]
     Verify {
-        /// A head that was printed before, SEQUENCE:HASH; the log must still hold it
+        /// A head that was printed earlier, SEQUENCE:HASH; the log must still contain it
         #[arg(long, value_name = "SEQUENCE:HASH")]
         head: Option<String>,
     },
@@ -140,31 +140,31 @@ pub enum AuditCommand {
 /// `outrigger audit list`.
 #[derive(Clone, Debug, Args)]
 pub struct AuditListArguments {
-    /// Who: `local`, `key NAME`, `plugin PLUGIN.FUNCTION`
+    /// Only records of this actor: `local`, `key NAME`, `plugin PLUGIN.FUNCTION`
     #[arg(long)]
     pub actor: Option<String>,
     /// Only records of the key with this id, as shown by `outrigger access key list`
     #[arg(long, value_name = "ID")]
     pub key: Option<String>,
-    /// The right that it took, such as `plugin_create`
+    /// Only records about this right, such as `plugin_create`
     #[arg(long, value_name = "RIGHT")]
     pub action: Option<String>,
-    /// What it was done to, such as `pricing`
+    /// Only records about this object, such as `pricing`
     #[arg(long, value_name = "NAME")]
     pub resource: Option<String>,
-    /// Only what belongs to this correlation id
+    /// Only records with this correlation id
     #[arg(long, value_name = "ID")]
     pub correlation: Option<String>,
-    /// Only what was denied
+    /// Only denied requests
     #[arg(long)]
     pub denied: bool,
     /// Only records with this error code, such as `conflict`
     #[arg(long, value_name = "CODE", value_parser = code)]
     pub code: Option<Code>,
-    /// Only what happened after this: a length of time ago, such as `10m`, or a time
+    /// Only records after this: a length of time ago, such as `10m`, or a time
     #[arg(long, value_name = "WHEN")]
     pub since: Option<Since>,
-    /// Only what happened before this: a length of time ago, such as `10m`, or a time
+    /// Only records before this: a length of time ago, such as `10m`, or a time
     #[arg(long, value_name = "WHEN")]
     pub until: Option<Since>,
     /// Show at most COUNT, newest first

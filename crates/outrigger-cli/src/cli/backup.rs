@@ -7,21 +7,21 @@ use clap::{Args, Subcommand, ValueHint};
 /// `outrigger backup`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum BackupCommand {
-    /// Put all that a data directory holds into one file
+    /// Back up a data directory into one file
     ///
-    /// It is as the directory was at one moment, and nothing has to stop for it: where a server holds the directory, the server
-    /// makes it, on its own disk. Compiled code is left out, and of `config` all but .yaml, .yml, .toml and .json files. The file
-    /// is there only once it is whole, and only its owner can read it: it holds configurations, configuration files with
-    /// whatever secrets stand in them in the open, records and hashes of keys.
+    /// The backup is a consistent snapshot and needs no downtime: if a server uses the directory, the server makes the
+    /// backup, on its own disk. Compiled code is left out, and so are files in `config` other than .yaml, .yml, .toml
+    /// and .json. The file appears only when it is complete, and only its owner can read it: it contains
+    /// configurations, configuration files with any plain-text secrets, records and hashes of keys.
     #[command(after_help = "Examples:
   outrigger backup create /var/backups/outrigger.tar.gz
   outrigger backup create ./whole.tar.gz --include-secret-key")]
     Create(BackupCreateArguments),
 
-    /// Check that a backup is as it was when it was made
+    /// Check that a backup is intact
     ///
-    /// Reads all of it: every file is held against its digest, the database is checked page by page, and the audit log from end
-    /// to end.
+    /// Reads the whole backup: compares every file with its digest, checks every page of the database, and verifies the
+    /// audit log.
     #[command(after_help = "Example:
   outrigger backup verify /var/backups/outrigger.tar.gz")]
     Verify {
@@ -30,10 +30,10 @@ pub enum BackupCommand {
         file: PathBuf,
     },
 
-    /// Make a data directory of a backup
+    /// Restore a backup into a new data directory
     ///
-    /// Only where there is nothing: at a path that does not exist, or at an empty folder. The backup is checked first, and the
-    /// directory is there whole or not at all.
+    /// The path must not exist or be an empty folder. The backup is checked first; the directory is restored completely
+    /// or not at all.
     #[command(after_help = "Example:
   outrigger backup restore /var/backups/outrigger.tar.gz --data ./restored")]
     Restore {
@@ -46,11 +46,11 @@ pub enum BackupCommand {
 /// `outrigger backup create`.
 #[derive(Clone, Debug, Args)]
 pub struct BackupCreateArguments {
-    /// The file to make; nothing may be there
+    /// The file to write; it must not exist
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// Put the key of encrypted secrets into it, `secret.key`; keep such a backup as safe as the secrets. Refused where they
-    /// are encrypted with a key that OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE or OUTRIGGER_SECRET_KEYRING gives
+    /// Include `secret.key`, which decrypts the secrets; keep such a backup as safe as the secrets. Refused if the key
+    /// comes from OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE or OUTRIGGER_SECRET_KEYRING
     #[arg(long)]
     pub include_secret_key: bool,
 }

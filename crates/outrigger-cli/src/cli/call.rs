@@ -43,7 +43,7 @@ pub struct CallArguments {
     pub words: Vec<OsString>,
 }
 
-/// What a call is made with, whoever makes it and when: a job and a schedule have these too.
+/// The arguments of a call, shared by calls, jobs and schedules.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Call options")]
 pub struct InputOptions {
@@ -64,23 +64,23 @@ pub struct InputOptions {
 pub struct CallOptions {
     #[command(flatten)]
     pub input: InputOptions,
-    /// Ask for a fresh answer, not one from the cache
+    /// Do not use the cache
     #[arg(long)]
     pub no_cache: bool,
-    /// Also show the time, what the cache did, the version and the correlation id
+    /// Also show the duration, cache use, version and correlation id
     #[arg(long)]
     pub details: bool,
-    /// A correlation id (a ULID) to go on with
+    /// The correlation id (a ULID) to use
     #[arg(long, value_name = "ID")]
     pub correlation: Option<String>,
-    /// Also show where the time went: with -o json and -o yaml as a part of what --details shows
+    /// Also show a profile of the call; with -o json and -o yaml, as part of the --details output
     #[arg(long)]
     pub profile: bool,
 }
 
-/// Options that stand before a function's name and, once its flags are known, also behind it.
+/// Options that are accepted before a function's name and, once its flags are known, also after it.
 pub trait BothSides: Args {
-    /// These options, and over them those that were given later.
+    /// Merges these options with later ones, which override them.
     #[must_use]
     fn overlaid(self, later: Self) -> Self;
 }
@@ -106,7 +106,7 @@ impl BothSides for CallOptions {
     }
 }
 
-/// `name=value`. What has no `=` is a name without a value, which is refused where it is used, with the names there are.
+/// `name=value`. Text without `=` is a name without a value, which is refused later with a list of the known names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Argument {
     pub name: String,
@@ -133,7 +133,7 @@ pub struct BatchArguments {
     /// How many calls run at once [default: the number of processors]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub parallel: Option<u16>,
-    /// Go on after a failure; otherwise no new call is begun, and those under way are waited for
+    /// Continue after a failure; otherwise no new calls are started and running ones are finished
     #[arg(long)]
     pub keep_going: bool,
     /// Also show the version and the correlation id of each call

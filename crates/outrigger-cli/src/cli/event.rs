@@ -8,16 +8,16 @@ use super::Since;
 /// `outrigger events`.
 #[derive(Clone, Debug, Args)]
 pub struct EventsArguments {
-    /// Only events of such a name, in which `*` stands for any text
+    /// Only events with this name, in which `*` matches any text
     #[arg(long, value_name = "PATTERN")]
     pub name: Option<Pattern>,
-    /// Only events about such a plugin
+    /// Only events about this plugin; `*` matches any text
     #[arg(long, value_name = "PATTERN")]
     pub plugin: Option<Pattern>,
     /// Only events that happened after this: a length of time ago, such as `10m`, or a time
     #[arg(long, value_name = "WHEN", conflicts_with = "follow")]
     pub since: Option<Since>,
-    /// Only events after the one with this id; with --follow, go on behind it
+    /// Only events after the one with this id; with --follow, start there
     #[arg(long, value_name = "ID")]
     pub after: Option<String>,
     /// Show at most COUNT, newest first; the maximum is 1000

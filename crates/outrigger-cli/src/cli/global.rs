@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, Parser, ValueEnum, ValueHint};
 
 use crate::output::Format;
 
-/// Options that every command has, before or after its name.
+/// Options of every command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalOptions {
@@ -17,11 +17,11 @@ pub struct GlobalOptions {
     /// The data directory [default: $OUTRIGGER_DATA, else ~/.local/share/outrigger]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data: Option<PathBuf>,
-    /// A server to talk to instead, such as https://ops.example.com [default: $OUTRIGGER_SERVER]; its key is $OUTRIGGER_KEY
+    /// Use a server instead, such as https://ops.example.com [default: $OUTRIGGER_SERVER]; the key is $OUTRIGGER_KEY
     #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "data")]
     pub server: Option<String>,
-    /// Certificates, in PEM, of authorities that may have issued the server's, beside those the system knows
-    /// [default: $OUTRIGGER_CA_CERTIFICATE]
+    /// PEM file with certificate authorities to trust for the server, besides the system's [default:
+    /// $OUTRIGGER_CA_CERTIFICATE]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "data")]
     pub ca_certificate: Option<PathBuf>,
     /// When to use colours [default: auto, which is on a terminal, unless NO_COLOR is set]
@@ -30,7 +30,7 @@ pub struct GlobalOptions {
     /// Log to standard error; -vv for more
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
-    /// Print neither progress nor remarks, only results and errors
+    /// Print only results and errors, no progress and no notes
     #[arg(short, long, global = true)]
     pub quiet: bool,
 }
@@ -62,8 +62,8 @@ struct Only {
 }
 
 impl GlobalOptions {
-    /// Finds the global options among others that are not known yet, such as the flags of a function, which can only be
-    /// known once the data directory is. Whatever is malformed is left for the full reading to complain about.
+    /// Finds the global options among options that are not known yet, such as the flags of a function, which are known
+    /// only after the data directory is opened. Malformed options are left to the full parser.
     #[must_use]
     pub fn scan(words: &[OsString]) -> Self {
         let mut found = Vec::new();
@@ -83,7 +83,7 @@ impl GlobalOptions {
         Only::try_parse_from(found).map(|only| only.global).unwrap_or_default()
     }
 
-    /// These options, and over them those that were given later.
+    /// Merges these options with later ones, which override them.
     #[must_use]
     pub fn overlaid(self, later: Self) -> Self {
         let Self { output, data, server, ca_certificate, color, verbose, quiet } = later;
@@ -99,13 +99,13 @@ impl GlobalOptions {
     }
 }
 
-/// What a word on the command line is to a search for global options.
+/// The kind of a command line word in the search for global options.
 enum Word {
-    /// A global option with all that belongs to it.
+    /// A global option, complete with its value.
     Complete,
     /// A global option whose value is the next word.
     WithValue,
-    /// What follows are no options.
+    /// The words after it are not options.
     End,
     Other,
 }

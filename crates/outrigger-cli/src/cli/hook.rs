@@ -7,7 +7,7 @@ use outrigger_contract::units::Span;
 /// `outrigger hook`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum HookCommand {
-    /// List the hooks and who is subscribed to them
+    /// List the hooks and their subscribers
     #[command(after_help = "Examples:
   outrigger hook list
   outrigger hook list --plugin team-directory")]
@@ -17,7 +17,7 @@ pub enum HookCommand {
         plugin: Option<PluginName>,
     },
 
-    /// Show a hook: what it carries, and who is subscribed to it
+    /// Show a hook: its payload schema and its subscribers
     #[command(after_help = "Example:
   outrigger hook show call.before")]
     Show {
@@ -34,15 +34,15 @@ pub enum HookCommand {
         name: HookName,
         /// action, filter or event
         kind: HookKind,
-        /// When it is fired, and with what
+        /// A description: when the hook is fired, and its payload
         #[arg(long, default_value = "")]
         description: String,
-        /// A JSON Schema of what it carries: a text, `@FILE`, or `-` for standard input [default: any JSON]
+        /// JSON Schema of the payload: the text itself, `@FILE`, or `-` for standard input [default: any JSON]
         #[arg(long, value_name = "JSON")]
         schema: Option<String>,
     },
 
-    /// Remove a hook that was added and to which nobody is subscribed
+    /// Remove an added hook that has no subscribers
     #[command(after_help = "Example:
   outrigger hook remove customer.created")]
     Remove {
@@ -50,7 +50,7 @@ pub enum HookCommand {
         name: HookName,
     },
 
-    /// Have a function called when a hook is fired
+    /// Subscribe a function to a hook
     #[command(after_help = "Examples:
   outrigger hook subscribe customer.created team-directory.note --condition \"event.country == 'NO'\"
   outrigger hook subscribe call.before policy.check --priority 10 --on-error fail-closed")]
@@ -64,7 +64,7 @@ pub enum HookCommand {
         id: String,
     },
 
-    /// Switch a subscription on again
+    /// Enable a subscription
     #[command(after_help = "Example:
   outrigger hook enable 01ARZ3NDEKTSV4RRFFQ69G5FAV")]
     Enable {
@@ -72,7 +72,7 @@ pub enum HookCommand {
         id: String,
     },
 
-    /// Switch a subscription off
+    /// Disable a subscription
     #[command(after_help = "Example:
   outrigger hook disable 01ARZ3NDEKTSV4RRFFQ69G5FAV")]
     Disable {
@@ -80,28 +80,28 @@ pub enum HookCommand {
         id: String,
     },
 
-    /// Fire a hook, or see who would be called
+    /// Fire a hook, or show which functions would be called
     #[command(after_help = "Examples:
   outrigger hook fire customer.created '{\"name\": \"Ada\", \"country\": \"NO\"}'
   outrigger hook fire call.before '{\"function\": \"pricing.quote\", \"caller\": \"local\", \"arguments\": {}}' --dry-run")]
     Fire {
         /// The hook
         name: HookName,
-        /// What the hook carries, as JSON
+        /// The payload, as JSON
         #[arg(default_value = "null")]
         payload: String,
-        /// Evaluate conditions and call nobody
+        /// Only evaluate the conditions; call no functions
         #[arg(long)]
         dry_run: bool,
     },
 
-    /// Show what was done when hooks were fired, the latest last; kept while the server runs
+    /// Show a trace of hook firings, the latest last; kept while the server runs
     #[command(after_help = "Example:
   outrigger hook trace customer.created")]
     Trace {
         /// Only this hook
         name: Option<HookName>,
-        /// Only under this correlation id
+        /// Only firings with this correlation id
         #[arg(long, value_name = "ID")]
         correlation: Option<String>,
         /// Show at most LIMIT
@@ -115,12 +115,12 @@ pub enum HookCommand {
 pub struct SubscribeArguments {
     /// The hook
     pub hook: HookName,
-    /// `plugin.function`, with one parameter for what the hook carries
+    /// `plugin.function`, with one parameter for the payload
     pub function: FunctionRef,
     /// Lower numbers are called first [default: 100]
     #[arg(long, allow_negative_numbers = true)]
     pub priority: Option<i32>,
-    /// A CEL expression over `event`, `hook` and `caller`; where it is false, the function is not called
+    /// A CEL expression over `event`, `hook` and `caller`; if it is false, the function is not called
     #[arg(long, value_name = "CEL")]
     pub condition: Option<String>,
     /// fail-open, fail-closed or disable-after(N)
@@ -129,7 +129,7 @@ pub struct SubscribeArguments {
     /// How long one call may take, at most 60s [default: 2s]
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<Span>,
-    /// What it does there
+    /// A description of what the function does
     #[arg(long)]
     pub description: Option<String>,
 }

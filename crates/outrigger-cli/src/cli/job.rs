@@ -15,8 +15,8 @@ use crate::complete;
 pub enum JobCommand {
     /// Start a job: a durable background call
     ///
-    /// Prints the job's id. A server does jobs, `outrigger serve`; without one they wait in the queue. The function's flags
-    /// and arguments stand behind its name, as with `outrigger call`.
+    /// Prints the job's id. Only a running server (`outrigger serve`) runs jobs; until then they wait in the queue. The
+    /// function's flags and arguments follow its name, as with `outrigger call`.
     #[command(
         override_usage = "outrigger job start [OPTIONS] <PLUGIN.FUNCTION> [FLAGS]...",
         after_help = "Examples:
@@ -40,7 +40,7 @@ pub enum JobCommand {
         id: String,
     },
 
-    /// Wait until a job has ended; exits as the call would have
+    /// Wait until a job ends; exits with the exit code of its call
     #[command(after_help = "Example:
   outrigger job wait 01KAJ5M3V8Q2ZTRX7N4C6D9EFG --timeout 10m")]
     Wait {
@@ -59,7 +59,7 @@ pub enum JobCommand {
         id: String,
     },
 
-    /// Do a job once more that failed or was cancelled
+    /// Retry a failed or cancelled job
     #[command(after_help = "Example:
   outrigger job retry 01KAJ5M3V8Q2ZTRX7N4C6D9EFG")]
     Retry {
@@ -67,7 +67,7 @@ pub enum JobCommand {
         id: String,
     },
 
-    /// Approve a job that waits for it
+    /// Approve a job that is waiting for approval
     #[command(after_help = "Example:
   outrigger job approve 01KAJ5M3V8Q2ZTRX7N4C6D9EFG")]
     Approve {
@@ -82,48 +82,48 @@ pub enum JobCommand {
     Logs {
         /// The job's id
         id: String,
-        /// Only those written after this: a length of time ago, such as `10m`, or a time
+        /// Only lines written after this: a length of time ago, such as `10m`, or a time
         #[arg(long, value_name = "WHEN")]
         since: Option<Since>,
         /// Show at most COUNT, newest first [default: all]
         #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
         limit: Option<u32>,
-        /// Go on with those that come, until the job has ended
+        /// Keep showing new lines until the job ends
         #[arg(long, short)]
         follow: bool,
     },
 }
 
-/// How a job is to be done.
+/// Options of a job.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Job options")]
 pub struct JobOptions {
-    /// How often it may be begun before it has failed
+    /// Maximum number of attempts
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub attempts: u32,
-    /// How long to wait before the second attempt; doubled for each one after it
+    /// How long to wait before the second attempt; doubles with each further attempt
     #[arg(long, value_name = "TIME", default_value = "1s")]
     pub backoff: Span,
-    /// Of all jobs with the same key, one runs at a time
+    /// Concurrency key: jobs with the same key run one at a time
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
-    /// What becomes of it when the server ends while it runs [default: retry for functions that only read or are
-    /// idempotent, fail for others]
+    /// What to do with the job if the server stops while it runs [default: retry if the function is read-only or
+    /// idempotent, else fail]
     #[arg(long, value_name = "POLICY")]
     pub on_interruption: Option<OnInterruption>,
-    /// It is not begun before somebody has approved it
+    /// Do not start the job until it is approved
     #[arg(long)]
     pub needs_approval: bool,
 }
 
-/// What becomes of a job when the server ends while it runs.
+/// How a job that was interrupted by a server stop continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnInterruption {
-    /// It has failed
+    /// The job fails
     Fail,
-    /// It is begun again
+    /// The job is started again
     Retry,
-    /// It waits for approval
+    /// The job waits for approval
     Ask,
 }
 
@@ -144,7 +144,7 @@ impl OnInterruption {
 pub struct JobStartArguments {
     #[command(flatten)]
     pub job: JobOptions,
-    /// How long to wait before it is begun
+    /// How long to wait before the job starts
     #[arg(long, value_name = "TIME")]
     pub delay: Option<Span>,
     #[command(flatten)]
@@ -164,13 +164,13 @@ pub struct JobStartArguments {
 /// `outrigger job list`.
 #[derive(Clone, Debug, Args)]
 pub struct JobListArguments {
-    /// Only those that stand here
+    /// Only entries in this state
     #[arg(long, value_name = "STATE", value_parser = ["queued", "running", "waiting_for_approval", "succeeded", "failed", "cancelled"])]
     pub state: Option<String>,
-    /// Only those of this function
+    /// Only jobs of this function
     #[arg(long, value_name = "PLUGIN.FUNCTION", add = ArgValueCompleter::new(complete::Functions))]
     pub function: Option<FunctionRef>,
-    /// Only those that this schedule made
+    /// Only jobs created by this schedule
     #[arg(long, value_name = "NAME")]
     pub schedule: Option<String>,
     /// Show at most COUNT, newest first
@@ -181,10 +181,10 @@ pub struct JobListArguments {
 /// `outrigger schedule`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ScheduleCommand {
-    /// Make a schedule, or change it
+    /// Create or change a schedule
     ///
-    /// CRON has five fields: minute, hour, day of the month, month, day of the week, in UTC; or six, with seconds in front.
-    /// The function's flags and arguments stand behind its name, as with `outrigger call`.
+    /// CRON has five fields (minute, hour, day of the month, month, day of the week), or six with seconds first. Times
+    /// are in UTC. The function's flags and arguments follow its name, as with `outrigger call`.
     #[command(
         override_usage = "outrigger schedule set [OPTIONS] <NAME> <CRON> <PLUGIN.FUNCTION> [FLAGS]...",
         after_help = "Examples:
@@ -198,7 +198,7 @@ pub enum ScheduleCommand {
   outrigger schedule list")]
     List,
 
-    /// Remove a schedule; the jobs that it made stay
+    /// Remove a schedule and keep its jobs
     #[command(after_help = "Example:
   outrigger schedule remove nightly")]
     Remove {
@@ -207,21 +207,21 @@ pub enum ScheduleCommand {
     },
 }
 
-/// What becomes of jobs whose time came when no server ran.
+/// What to do about runs that were missed while no server ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Missed {
-    /// They are left out
+    /// Skip them
     Skip,
-    /// One is made for all of them
+    /// Create one job for all of them
     RunOnce,
 }
 
-/// What becomes of a job whose time comes while the one before it has not ended.
+/// What to do when a job is due while the previous one has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Overlap {
-    /// It is left out, and counted
+    /// Skip the job and count it
     Skip,
-    /// It waits behind it
+    /// Queue the job behind the previous one
     Queue,
 }
 
@@ -230,18 +230,18 @@ pub enum Overlap {
 pub struct ScheduleSetArguments {
     #[command(flatten)]
     pub job: JobOptions,
-    /// What becomes of jobs whose time came when no server ran
+    /// What to do about runs that were missed while no server ran
     #[arg(long, value_name = "POLICY", default_value = "skip")]
     pub missed: Missed,
-    /// What becomes of a job whose time comes while the one before it has not ended
+    /// What to do when a job is due while the previous one has not ended
     #[arg(long, value_name = "POLICY", default_value = "skip")]
     pub overlap: Overlap,
-    /// Keep it, and make no jobs
+    /// Save the schedule disabled
     #[arg(long)]
     pub disabled: bool,
     #[command(flatten)]
     pub input: InputOptions,
-    /// What to call it
+    /// The name
     pub name: String,
     /// When, such as `30 2 * * *`
     pub cron: String,

@@ -31,11 +31,11 @@ pub enum PluginCommand {
         name: PluginName,
     },
 
-    /// Install a plugin, or put it in the place of an installed version
+    /// Install a plugin, or replace its installed version
     ///
-    /// Shows what the plugin offers and what it asks for, and asks for your consent. What is granted is granted to
-    /// exactly this package. Without a terminal, a package that asks for permissions needs --yes. What a plugin cannot do
-    /// without is configured with --set or --config; the rest can be set later, with `outrigger plugin config`.
+    /// Shows the plugin's functions and the permissions it requests, and asks for your approval. The grant applies only
+    /// to this exact package. Without a terminal, a package that requests permissions needs --yes. Set required
+    /// configuration with --set or --config; the rest can be set later with `outrigger plugin config`.
     #[command(after_help = "Examples:
   outrigger plugin install ./pricing
   outrigger plugin install pricing-1.0.0.tar.gz --yes
@@ -44,9 +44,9 @@ pub enum PluginCommand {
   outrigger plugin install ./pricing --dry-run")]
     Install(InstallArguments),
 
-    /// Put a package in the place of the installed version of its plugin
+    /// Update an installed plugin
     ///
-    /// As install does, but a plugin that is not installed is refused.
+    /// Works like `install`, but refuses a plugin that is not installed.
     #[command(after_help = "Examples:
   outrigger plugin update ./pricing
   outrigger plugin update pricing --version ^1")]
@@ -57,7 +57,7 @@ pub enum PluginCommand {
   outrigger plugin uninstall pricing")]
     Uninstall(UninstallArguments),
 
-    /// Make plugins take calls
+    /// Enable plugins
     #[command(after_help = "Example:
   outrigger plugin enable pricing")]
     Enable {
@@ -66,7 +66,7 @@ pub enum PluginCommand {
         names: Vec<PluginName>,
     },
 
-    /// Stop plugins taking calls
+    /// Disable plugins
     #[command(after_help = "Example:
   outrigger plugin disable pricing")]
     Disable {
@@ -86,8 +86,8 @@ pub enum PluginCommand {
 
     /// Check a package or a manifest without installing it
     ///
-    /// Reports everything that is wrong, with line and column. Exits with 2 when something is, also when the package is not
-    /// what was signed. Which keys are trusted is for where it is installed to say.
+    /// Reports all errors, with line and column. Exits with 2 if there are any, or if the package does not match its
+    /// signature. Does not check whether the signing key is trusted; installing does.
     #[command(after_help = "Examples:
   outrigger plugin validate ./pricing
   outrigger plugin validate plugin.toml")]
@@ -97,11 +97,11 @@ pub enum PluginCommand {
         path: PathBuf,
     },
 
-    /// Check that plugins are as they were installed, and who made them
+    /// Check the files and signatures of installed plugins
     ///
-    /// Reads their files anew, and holds them to the digest that they were installed by and to their signature, with the keys
-    /// that `trust.toml` of the data directory trusts now. Without names, all are checked. Exits with 2 when one was changed or
-    /// its signature is not valid, and with 4 when one could not be installed any more.
+    /// Compares the files of each plugin with the digest it was installed with, and checks its signature against the
+    /// keys that `trust.toml` trusts now. Without names, checks all plugins. Exits with 2 if a plugin was changed or
+    /// its signature is invalid, and with 4 if a plugin could no longer be installed.
     #[command(after_help = "Examples:
   outrigger plugin verify
   outrigger plugin verify pricing")]
@@ -111,11 +111,11 @@ pub enum PluginCommand {
         names: Vec<PluginName>,
     },
 
-    /// Show how plugins are
+    /// Show the health of plugins
     ///
-    /// Asks those that are named, and shows what the health monitor of the server makes of them. Without names, shows what
-    /// the monitor knows of each plugin; where no server runs, all that take calls are asked instead. Exits with 1 when one is
-    /// unhealthy.
+    /// Checks the named plugins and shows their status in the server's health monitor. Without names, shows the
+    /// monitor's status of every plugin; if no server is running, checks all enabled plugins instead. Exits with 1 if a
+    /// plugin is unhealthy.
     #[command(after_help = "Examples:
   outrigger plugin health
   outrigger plugin health pricing")]
@@ -125,7 +125,7 @@ pub enum PluginCommand {
         names: Vec<PluginName>,
     },
 
-    /// Show how often functions were called, how they fared and how long they took
+    /// Show calls, outcomes and durations for each function
     #[command(after_help = "Example:
   outrigger plugin stats pricing")]
     Stats {
@@ -136,8 +136,8 @@ pub enum PluginCommand {
 
     /// Show where the time of a plugin's calls goes
     ///
-    /// A server looks at one of 64 calls of each function, of the first ones at more, and keeps what they show while the
-    /// plugin is loaded. `outrigger call --profile` looks at one call.
+    /// A server profiles one in 64 calls of each function, and more of the first ones, and keeps the profile while the
+    /// plugin is loaded. `outrigger call --profile` profiles a single call.
     #[command(after_help = "Example:
   outrigger plugin profile pricing")]
     Profile {
@@ -146,13 +146,13 @@ pub enum PluginCommand {
         name: PluginName,
     },
 
-    /// Show what plugins logged
+    /// Show the log lines of plugins
     #[command(after_help = "Examples:
   outrigger plugin logs pricing --level warn --since 10m
   outrigger plugin logs --follow")]
     Logs(LogsArguments),
 
-    /// Make plugins ready ahead of their first call
+    /// Load plugins before their first call
     #[command(after_help = "Example:
   outrigger plugin warm pricing")]
     Warm {
@@ -161,10 +161,10 @@ pub enum PluginCommand {
         names: Vec<PluginName>,
     },
 
-    /// Show or set a plugin's configuration, or go back to what it was
+    /// Show, set or restore a plugin's configuration
     ///
-    /// Secrets are stored encrypted and never shown. Files and environment variables where Outrigger runs go over what is
-    /// set here; what is shown says where each value comes from.
+    /// Secrets are stored encrypted and never shown. Configuration files and environment variables override the values
+    /// set here; the output names the source of each value.
     #[command(after_help = "Examples:
   outrigger plugin config pricing
   outrigger plugin config pricing --set region=eu --unset currency
@@ -175,10 +175,10 @@ pub enum PluginCommand {
   outrigger plugin config pricing rollback 3")]
     Config(ConfigArguments),
 
-    /// Go back to what was there before a plugin's last update
+    /// Undo a plugin's last update
     ///
-    /// The version, its configuration and its state as they were. Where the update changed the state, what was written to
-    /// it since is lost.
+    /// Restores the previous version with its configuration and state. If the update changed the state, anything
+    /// written to the state since then is lost.
     #[command(after_help = "Examples:
   outrigger plugin rollback pricing --dry-run
   outrigger plugin rollback pricing --yes")]
@@ -192,7 +192,7 @@ const STATES: [&str; 9] =
 /// `outrigger plugin list`.
 #[derive(Clone, Debug, Args)]
 pub struct ListArguments {
-    /// List what could be installed by name instead
+    /// List the packages that can be installed by name instead
     #[arg(long)]
     pub available: bool,
     /// Only plugins in this state
@@ -206,22 +206,22 @@ pub struct InstallArguments {
     /// A folder, a .zip, a .tar.gz, or the name of a package in the search paths
     #[arg(value_name = "PATH|NAME", value_hint = ValueHint::AnyPath)]
     pub package: String,
-    /// Grant what the plugin asks for, without asking
+    /// Grant the requested permissions without asking
     #[arg(long, short)]
     pub yes: bool,
-    /// Which versions will do, such as `^1.2`, when installing by name [default: the highest]
+    /// Version requirement when installing by name, such as `^1.2` [default: the highest version]
     #[arg(long, value_name = "REQUIREMENT")]
     pub version: Option<String>,
-    /// Only show what would become of the configuration and the state of the installed version
+    /// Only show how the update would change the installed version's configuration and state
     #[arg(long)]
     pub dry_run: bool,
-    /// Put an older version in the place of a newer one although it does not say that it can take over from it
+    /// Replace a newer version with an older one that does not declare a migration from it
     #[arg(long)]
     pub allow_downgrade: bool,
-    /// Configure one key from the start; of an update, over what becomes of what is set
+    /// Set one configuration key; in an update, overrides the migrated value
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<Argument>,
-    /// The same for all keys in a file in YAML, TOML or JSON
+    /// Set configuration keys from a YAML, TOML or JSON file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 }
@@ -260,27 +260,27 @@ pub struct LogsArguments {
     /// Only lines of this function
     #[arg(long, value_name = "NAME", requires = "name")]
     pub function: Option<FunctionName>,
-    /// Only lines of this level or a graver one
+    /// Only lines of this level or above
     #[arg(long, value_enum)]
     pub level: Option<LogLevel>,
     /// Only lines after this: a length of time ago, such as `10m`, or a time, such as `2026-11-21T04:00:00Z`
     #[arg(long, value_name = "WHEN")]
     pub since: Option<Since>,
-    /// Only lines with this text, whatever the case of its letters
+    /// Only lines that contain this text, ignoring case
     #[arg(long, value_name = "TEXT")]
     pub contains: Option<String>,
-    /// Only lines of the call with this correlation id, and of those it made
+    /// Only lines of the call with this correlation id and of the calls it made
     #[arg(long, value_name = "ID")]
     pub correlation: Option<String>,
     /// Show at most COUNT, newest first
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
-    /// Go on showing new lines until Ctrl-C
+    /// Keep showing new lines until Ctrl-C
     #[arg(long, short)]
     pub follow: bool,
 }
 
-/// Levels of log lines, the gravest last.
+/// Levels of log lines, the most severe last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
     Trace,
@@ -310,10 +310,10 @@ pub struct ConfigArguments {
     /// The plugin
     #[arg(add = ArgValueCompleter::new(complete::Plugins))]
     pub name: PluginName,
-    /// Set one key; the others stay
+    /// Set one key and keep the others
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<Argument>,
-    /// Let one key take its default again
+    /// Reset one key to its default
     #[arg(long, value_name = "KEY")]
     pub unset: Vec<String>,
     /// Set all keys at once, from a JSON object: the text itself, `@FILE`, or `-` for standard input
@@ -326,10 +326,10 @@ pub struct ConfigArguments {
     pub action: Option<ConfigAction>,
 }
 
-/// What can be done with the revisions of a configuration.
+/// Commands on the revisions of a configuration.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum ConfigAction {
-    /// List what the configuration was, and who set it; the newest 50 revisions are kept
+    /// List the revisions of the configuration; the newest 50 are kept
     #[command(after_help = "Example:
   outrigger plugin config pricing history")]
     History,
@@ -339,13 +339,13 @@ pub enum ConfigAction {
   outrigger plugin config pricing diff 3
   outrigger plugin config pricing diff 3 5")]
     Diff {
-        /// The earlier revision; 0 is the time before anything was set
+        /// The earlier revision; 0 is the empty configuration
         from: u64,
-        /// The later one [default: the present one]
+        /// The later revision [default: the current one]
         to: Option<u64>,
     },
 
-    /// Take up the values of an earlier revision again, secrets too, as a new revision
+    /// Restore the values of an earlier revision, including secrets, as a new revision
     #[command(after_help = "Example:
   outrigger plugin config pricing rollback 3")]
     Rollback {
@@ -359,9 +359,9 @@ pub enum ConfigAction {
 pub enum SecretsCommand {
     /// Make a new key, and encrypt all secrets again with it
     ///
-    /// The old key is kept until a later rotation finds that nothing is encrypted with it any more. Where the key is given
-    /// by OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE or OUTRIGGER_SECRET_KEYRING, put the new one there first, in front
-    /// of the old one.
+    /// The old key is kept until a later rotation finds that no secret is encrypted with it. If the key comes from
+    /// OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE or OUTRIGGER_SECRET_KEYRING, first put the new key there, before
+    /// the old one.
     #[command(after_help = "Example:
   outrigger secrets rotate")]
     Rotate,

@@ -8,28 +8,28 @@ use outrigger_api::{PackagePath, TemplateName};
 /// `outrigger template`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum TemplateCommand {
-    /// List the templates, those that are built in and those that were added
+    /// List the built-in and the added templates
     #[command(after_help = "Example:
   outrigger template list")]
     List,
 
-    /// Show a template, or one of its files as it stands there
+    /// Show a template, or one of its files without rendering it
     #[command(after_help = "Examples:
   outrigger template show rust
   outrigger template show rust --file src/lib.rs")]
     Show {
         /// The template
         name: TemplateName,
-        /// Print this file alone, placeholders and all
+        /// Print only this file, with its placeholders
         #[arg(long, value_name = "PATH")]
         file: Option<PackagePath>,
     },
 
     /// Add the template in a folder
     ///
-    /// The folder has the files as new projects get them, with placeholders, and `template.toml` beside them, which says
-    /// name, description, runtime, language and the variables. A template that does not render, or whose
-    /// `plugin.toml` becomes no manifest, is refused.
+    /// The folder contains the files of a new project, with placeholders, and a `template.toml` with name, description,
+    /// runtime, language and variables. A template is refused if it does not render, or if its rendered `plugin.toml`
+    /// is not a valid manifest.
     #[command(after_help = "Examples:
   outrigger template add ./our-template
   outrigger template add ./our-template --replace")]
@@ -37,7 +37,7 @@ pub enum TemplateCommand {
         /// The folder
         #[arg(value_hint = ValueHint::DirPath)]
         folder: PathBuf,
-        /// Put it in the place of the one of its name
+        /// Replace the template of the same name
         #[arg(long)]
         replace: bool,
     },

@@ -13,7 +13,7 @@ pub struct UsageArguments {
     /// Only calls of this plugin, or of this function
     #[arg(value_name = "PLUGIN[.FUNCTION]", value_parser = RunFilter::parse, add = ArgValueCompleter::new(complete::Functions))]
     pub filter: Option<RunFilter>,
-    /// What to tell groups apart by; several with commas between
+    /// Fields to group by, separated by commas
     #[arg(long, value_name = "WORDS", value_enum, value_delimiter = ',', default_value = "function")]
     pub by: Vec<UsageBy>,
     /// Only calls that began after this: a length of time ago, such as `7d`, or a time, such as `2026-11-21T04:00:00Z`
@@ -36,7 +36,7 @@ pub struct UsageArguments {
     pub limit: u32,
 }
 
-/// What groups of calls are told apart by.
+/// The fields that calls are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum UsageBy {
     /// The hour, in UTC
@@ -51,7 +51,7 @@ pub enum UsageBy {
 }
 
 impl UsageBy {
-    /// The word of the platform for it.
+    /// The platform's name for it.
     #[must_use]
     pub const fn key(self) -> UsageKey {
         match self {

@@ -11,7 +11,7 @@ pub enum WebhookCommand {
   outrigger webhook list")]
     List,
 
-    /// Show a webhook: what it is told of, and how it does
+    /// Show a webhook: its events, its state and its last delivery
     #[command(after_help = "Example:
   outrigger webhook info ops-chat")]
     Info {
@@ -21,15 +21,16 @@ pub enum WebhookCommand {
 
     /// Add a webhook; its secret is shown once
     ///
-    /// Each delivery is signed by the scheme of Standard Webhooks, with a secret that is shown now and never again. A server
-    /// delivers, `outrigger serve`; what happens while none runs is delivered by the next one.
+    /// Deliveries are signed as Standard Webhooks specifies, with a secret that is shown only once. Only a running
+    /// server (`outrigger serve`) sends deliveries; events that happen while no server runs are delivered when the next
+    /// one starts.
     #[command(after_help = "Examples:
   outrigger webhook add ops-chat https://ops.example.com/hooks/outrigger --event 'plugin.*' --event job.failed
   outrigger webhook add local http://127.0.0.1:9000/ --allow-http --allow-private-network
   outrigger webhook add tracker https://tracker.example.com/in --header 'Authorization: Bearer TOKEN'")]
     Add(WebhookAddArguments),
 
-    /// Change a webhook; what is not named stays as it is
+    /// Change a webhook; options that are not given keep their values
     #[command(after_help = "Examples:
   outrigger webhook update ops-chat --event '*'
   outrigger webhook update ops-chat --disable
@@ -45,7 +46,7 @@ pub enum WebhookCommand {
         name: WebhookName,
     },
 
-    /// Send a webhook something, and say what it answered
+    /// Send a test event to a webhook and show its response
     #[command(after_help = "Example:
   outrigger webhook test ops-chat")]
     Test {
@@ -60,7 +61,7 @@ pub enum WebhookCommand {
     Deliveries {
         /// The webhook
         name: WebhookName,
-        /// Only those that stand here
+        /// Only entries in this state
         #[arg(long, value_name = "STATE", value_parser = ["pending", "delivered", "dead", "abandoned"])]
         state: Option<String>,
         /// Show at most COUNT, newest first
@@ -87,19 +88,19 @@ pub enum WebhookCommand {
 /// `outrigger webhook add`.
 #[derive(Clone, Debug, Args)]
 pub struct WebhookAddArguments {
-    /// What to call it
+    /// The name
     pub name: WebhookName,
-    /// Where it is told, https://…
+    /// The URL to send events to, https://…
     pub url: String,
     #[command(flatten)]
     pub options: WebhookOptions,
-    /// Plain HTTP is meant, over which anybody on the way reads along
+    /// Allow plain, unencrypted HTTP
     #[arg(long)]
     pub allow_http: bool,
-    /// Private, loopback and link-local addresses are meant too
+    /// Allow private, loopback and link-local addresses
     #[arg(long)]
     pub allow_private_network: bool,
-    /// Keep it, and tell it nothing yet
+    /// Add the webhook disabled
     #[arg(long)]
     pub disabled: bool,
 }
@@ -109,44 +110,44 @@ pub struct WebhookAddArguments {
 pub struct WebhookUpdateArguments {
     /// The webhook
     pub name: WebhookName,
-    /// Where it is told, https://…
+    /// The URL to send events to, https://…
     #[arg(long)]
     pub url: Option<String>,
     #[command(flatten)]
     pub options: WebhookOptions,
-    /// Send no headers besides any more
+    /// Remove all extra headers
     #[arg(long, conflicts_with = "headers")]
     pub no_headers: bool,
-    /// Whether plain HTTP is meant
+    /// Whether to allow plain, unencrypted HTTP
     #[arg(long, value_name = "BOOL")]
     pub allow_http: Option<bool>,
-    /// Whether private, loopback and link-local addresses are meant too
+    /// Whether to allow private, loopback and link-local addresses
     #[arg(long, value_name = "BOOL")]
     pub allow_private_network: Option<bool>,
-    /// Tell it of events from now on
+    /// Enable the webhook
     #[arg(long, conflicts_with = "disable")]
     pub enable: bool,
-    /// Tell it nothing more
+    /// Disable the webhook
     #[arg(long)]
     pub disable: bool,
-    /// Make a new secret, which is shown once; for a day deliveries are signed with the old one too
+    /// Make a new secret, which is shown once; for a day, deliveries are also signed with the old one
     #[arg(long)]
     pub rotate_secret: bool,
 }
 
-/// What a webhook is told of, and with which headers.
+/// Which events a webhook receives, and with which headers.
 #[derive(Clone, Debug, Default, Args)]
 pub struct WebhookOptions {
-    /// Events of such a name, in which `*` stands for any text; may be given several times [default: `*`]
+    /// Only events with this name, in which `*` matches any text; can be given several times [default: `*`]
     #[arg(long = "event", value_name = "PATTERN")]
     pub events: Vec<Pattern>,
-    /// Only events about such a plugin
+    /// Only events about this plugin; `*` matches any text
     #[arg(long, value_name = "PATTERN")]
     pub plugin: Option<Pattern>,
-    /// What it is for
+    /// A description
     #[arg(long)]
     pub description: Option<String>,
-    /// A header to send besides, `Name: value`; may be given several times. Values are encrypted and never shown
+    /// An extra header to send, `Name: value`; can be given several times. Values are encrypted and never shown
     #[arg(long = "header", value_name = "HEADER", value_parser = Header::parse)]
     pub headers: Vec<Header>,
 }

@@ -71,7 +71,7 @@ async fn verify(context: &Context, noted: Option<&str>) -> CliResult {
         platform.audit_verify().await?
     };
     if let Some(fault) = &verification.fault {
-        let message = format!("the audit log is not whole: {fault}");
+        let message = format!("the audit log is damaged: {fault}");
         let hint = "keep the data directory as it is, and compare it with a backup";
         return Err(ApiError::new(Code::Conflict, message).with_hint(hint).into());
     }

@@ -27,7 +27,7 @@ pub async fn run(context: &Context, command: BackupCommand) -> CliResult {
             let data = context.host_options()?.data;
             if context.names_server() {
                 let shown = data.display();
-                context.output.remark(&format!("OUTRIGGER_SERVER is not asked: the backup is restored into {shown}."));
+                context.output.remark(&format!("OUTRIGGER_SERVER is ignored: the backup is restored into {shown}."));
             }
             let report = backup::restore(&file, &data, shown(context.output.bytes_bar("restoring"))).await?;
             context.output.print(&report, || text(&format!("was restored to {}", data.display()), &report))
@@ -70,7 +70,10 @@ fn text(what: &str, report: &BackupReport) -> String {
     let counted = |number: &u64, what| count(usize::try_from(*number).unwrap_or(usize::MAX), what);
     let configuration = match configuration_files {
         0 => String::new(),
-        _ => format!("{} in it, with what secrets stand there\n", counted(configuration_files, "configuration file")),
+        _ => format!(
+            "contains {}, including any plain-text secrets in them\n",
+            counted(configuration_files, "configuration file")
+        ),
     };
     let key = if *has_secret_key { "the key of the secrets is in it\n" } else { "" };
     format!(

@@ -134,7 +134,7 @@ async fn call(platform: Arc<dyn Platform>, entry: Entry) -> ApiResult<CallRespon
     let task = AbortOnDropHandle::new(tokio::spawn(async move { platform.call(request).await }));
     match task.await {
         Ok(answer) => answer,
-        Err(error) => Err(ApiError::new(Code::Internal, format!("the call broke off: {error}"))),
+        Err(error) => Err(ApiError::new(Code::Internal, format!("internal error: the call panicked: {error}"))),
     }
 }
 

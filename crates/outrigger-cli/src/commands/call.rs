@@ -57,7 +57,7 @@ fn split(words: &[OsString]) -> CliResult<(FunctionRef, &[OsString])> {
     let Some((name, flags)) = words.split_first() else { return Err(usage("no function is named", hint)) };
     let name = name.to_string_lossy();
     if name.starts_with('-') {
-        return Err(usage(format!("`{name}` stands before the name of the function"), hint));
+        return Err(usage(format!("`{name}` comes before the name of the function"), hint));
     }
     match name.parse() {
         Ok(function) => Ok((function, flags)),

@@ -53,7 +53,7 @@ pub async fn secrets(context: &Context, command: SecretsCommand) -> CliResult {
     let rotation = context.platform().await?.secrets_rotate().await?;
     context.output.print(&rotation, || {
         let rewritten = count(usize::try_from(rotation.rewritten).unwrap_or(usize::MAX), "revision");
-        format!("secrets are encrypted with the key {}; {rewritten} encrypted anew", rotation.key)
+        format!("secrets are now encrypted with the key {}; {rewritten} encrypted again", rotation.key)
     })
 }
 
@@ -110,7 +110,7 @@ fn text(configuration: &Configuration) -> String {
     });
     let mut text = table(&["KEY", "TYPE", "VALUE", "", "DESCRIPTION"], rows);
     for problem in problems {
-        text.push_str(&format!("\n\nIt cannot be started with this: {problem}"));
+        text.push_str(&format!("\n\nThe plugin cannot start with this configuration: {problem}"));
     }
     text
 }

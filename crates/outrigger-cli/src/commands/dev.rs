@@ -66,7 +66,7 @@ fn print_created(context: &Context, created: &Created) -> CliResult {
     let Created { name, folder, files } = created;
     context.output.print(&json!({ "name": name, "project": folder, "files": files }), || {
         let folder = folder.display();
-        format!("{folder} is the new project of {name}; build it with `outrigger dev build {folder}`")
+        format!("Created {folder}. Next: outrigger dev build {folder} --install")
     })
 }
 

@@ -196,7 +196,7 @@ fn behaviour(description: &FunctionDescription) -> String {
     kinds.extend(summary.idempotent.then_some("may be repeated"));
     let needs = match (requires_admin, requires_auth) {
         (true, _) => "an administrator",
-        (false, true) => "a caller who is logged in",
+        (false, true) => "an authenticated caller",
         (false, false) => "",
     };
     let milliseconds = |time: u64| Span::from_millis(time).to_string();

@@ -66,7 +66,7 @@ fn checks_table(reports: &[HealthInfo]) -> String {
         });
         std::iter::once(whole).chain(checks)
     });
-    table_or("No plugin takes calls.", &["PLUGIN", "CHECK", "STATUS", "MESSAGE"], rows.collect())
+    table_or("No plugin is active.", &["PLUGIN", "CHECK", "STATUS", "MESSAGE"], rows.collect())
 }
 
 fn overview_row(health: &PluginHealth) -> Vec<comfy_table::Cell> {

@@ -119,7 +119,7 @@ fn origin(hook: &HookInfo) -> &str {
 
 fn subscriptions_text(subscriptions: &[SubscriptionInfo]) -> String {
     let head = ["SUBSCRIPTION", "HOOK", "PRIORITY>", "FUNCTION", "CONDITION", "ON ERROR", "STATE"];
-    table_or("Nobody is subscribed.", &head, subscriptions.iter().map(subscription_row).collect())
+    table_or("No subscribers.", &head, subscriptions.iter().map(subscription_row).collect())
 }
 
 fn subscription_row(subscription: &SubscriptionInfo) -> Vec<comfy_table::Cell> {
@@ -149,7 +149,7 @@ async fn subscribe(context: &Context, arguments: SubscribeArguments) -> CliResul
 async fn switch(context: &Context, id: &str, enabled: bool) -> CliResult {
     let changed = context.platform().await?.subscription_switch(id, enabled).await?;
     let state = if changed.enabled { "on" } else { "off" };
-    context.output.print(&changed, || format!("subscription {id} switched {state}"))
+    context.output.print(&changed, || format!("subscription {id} {state}"))
 }
 
 fn report_text(report: &FireReport) -> String {
@@ -179,5 +179,5 @@ fn trace_text(trace: &HookTraceInfo) -> String {
         ]
     };
     let head = ["FUNCTION", "PRIORITY>", "OUTCOME", "TOOK>", "CHANGED", "MESSAGE"];
-    format!("{title}\n{}", table_or("Nobody is subscribed.", &head, callbacks.iter().map(row).collect()))
+    format!("{title}\n{}", table_or("No subscribers.", &head, callbacks.iter().map(row).collect()))
 }

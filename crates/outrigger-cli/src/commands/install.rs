@@ -168,7 +168,7 @@ fn review(report: &PackageReport) -> String {
     text.push_str(&section("Functions", &functions::offered(offered)));
     text.push_str(&section("Exports that cannot be called", &bullets(refused)));
     let asked = match permissions.is_empty() {
-        true => "none: it can reach nothing outside itself".to_owned(),
+        true => "none: the plugin cannot use anything outside itself".to_owned(),
         false => bullets(permissions.iter().map(|one| match installed_version.is_some() && widened.contains(one) {
             true => format!("{one} (new)"),
             false => one.clone(),
@@ -176,7 +176,7 @@ fn review(report: &PackageReport) -> String {
     };
     // Giving up a fail-closed subscription needs approval too.
     let gives_up = widened.iter().filter(|one| !permissions.contains(*one));
-    text.push_str(&section("Permissions it asks for", &asked));
+    text.push_str(&section("Requested permissions", &asked));
     text.push_str(&section("Fail-closed subscriptions it changes", &bullets(gives_up)));
     text.push_str(&section("Limits above the operator's ceiling", &bullets(above_ceiling)));
     if let Some(take_over) = take_over {
@@ -217,7 +217,7 @@ fn consent(report: &PackageReport, manner: &Manner) -> CliResult<Option<String>>
         Code::GrantRequired,
         format!("`{}` asks for permissions that were not granted:\n{}", report.manifest.name, bullets(&report.widened)),
     )
-    .with_hint("if you agree to them, repeat the command with `--yes`");
+    .with_hint("to approve them, repeat the command with `--yes`");
     error.detail = Some(json!({"digest": report.digest, "permissions": report.widened}));
     Err(error.into())
 }
@@ -227,20 +227,22 @@ fn outcome_text(outcome: &InstallOutcome) -> String {
     let changes = migration.as_ref().map(migration::text).unwrap_or_default();
     if *dry_run {
         return match previous_version {
-            _ if action == "unchanged" => format!("{name} {version} is installed already\n"),
+            _ if action == "unchanged" => format!("{name} {version} is already installed\n"),
             _ if action == "restored" => {
-                format!("{name} {version} is installed already; its files were changed, and would be restored\n")
+                format!("{name} {version} is already installed; its files were changed and would be restored\n")
             }
             _ if action == "granted" => {
                 format!("{name} {version} is already installed; its permissions would be granted again\n")
             }
-            Some(previous) => format!("Updating {name} from {previous} to {version} would do this:\n{changes}"),
+            Some(previous) => {
+                format!("Updating {name} from {previous} to {version} would make these changes:\n{changes}")
+            }
             None => format!("{name} {version} would be installed\n"),
         };
     }
     let done = match (action.as_str(), previous_version) {
-        ("unchanged", _) => format!("{name} {version} is installed already"),
-        ("restored", _) => format!("{name} {version} is installed already; its files were changed, and are restored"),
+        ("unchanged", _) => format!("{name} {version} is already installed"),
+        ("restored", _) => format!("{name} {version} is already installed; its changed files were restored"),
         ("granted", _) => format!("{name} {version} is already installed; its permissions were granted again"),
         ("updated", Some(previous)) if previous == version => format!("{name} {version} replaced by a changed package"),
         ("updated", Some(previous)) => format!("{name} updated from {previous} to {version}"),
@@ -270,17 +272,17 @@ pub async fn rollback(context: &Context, arguments: RollbackArguments) -> CliRes
     if !yes {
         if !can_ask() {
             return Err(usage(
-                format!("going back changes what `{name}` keeps, and there is nobody to ask"),
-                "`--dry-run` shows what would change; if that is what you want, repeat the command with `--yes`",
+                format!("rolling back `{name}` changes its configuration or state, and needs confirmation"),
+                "`--dry-run` shows the changes; to confirm, repeat the command with `--yes`",
             ));
         }
         context.output.ask_about(&migration::rollback_text(&tried));
-        if !ask(&format!("Go back to {name} {}?", tried.migration.to))? {
+        if !ask(&format!("Roll back to {name} {}?", tried.migration.to))? {
             return Err(declined("nothing was changed"));
         }
     }
     let done = {
-        let _progress = context.output.spinner(format!("going back to {name} {}", tried.migration.to));
+        let _progress = context.output.spinner(format!("rolling back to {name} {}", tried.migration.to));
         platform.plugin_rollback(&name, RollbackRequest { dry_run: false }).await?
     };
     context.output.print(&done, || migration::rollback_text(&done))
@@ -297,12 +299,14 @@ pub async fn uninstall(context: &Context, arguments: UninstallArguments) -> CliR
     if !yes {
         if !can_ask() {
             return Err(usage(
-                format!("removing `{name}` also removes its configuration and its state, and there is nobody to ask"),
-                "if that is what you want, repeat the command with `--yes`",
+                format!("removing `{name}` also removes its configuration and state, and needs confirmation"),
+                "to confirm, repeat the command with `--yes`",
             ));
         }
-        let lost =
-            format!("Its configuration and its state are lost, with {}.", count(details.revisions.len(), "revision"));
+        let lost = format!(
+            "This also deletes its configuration and state, with {}.",
+            count(details.revisions.len(), "revision")
+        );
         context.output.ask_about(&lost);
         if !ask(&format!("Remove {name} {}?", details.summary.version))? {
             return Err(declined("nothing was removed"));
@@ -339,7 +343,8 @@ fn ask(question: &str) -> CliResult<bool> {
 }
 
 fn declined(message: &str) -> CliError {
-    ApiError::new(Code::Cancelled, message).into()
+    // Declining needs no advice.
+    ApiError::new(Code::Cancelled, message).with_hint("").into()
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ async fn start(context: &Context, arguments: JobStartArguments) -> CliResult {
     let job = context.platform().await?.job_create(JobRequest { not_before, ..request }).await?;
     remark_on_server(context);
     if job.state == "waiting_for_approval" {
-        context.output.remark(&format!("It waits for approval: `outrigger job approve {}`.", job.id));
+        context.output.remark(&format!("The job is waiting for approval: `outrigger job approve {}`.", job.id));
     }
     context.output.print(&job, || job.id.clone())
 }
@@ -196,7 +196,9 @@ async fn wait(context: &Context, id: &str, timeout: Option<Duration>) -> CliResu
         });
         if timeout.is_some_and(|timeout| started.elapsed() >= timeout) {
             let message = format!("job {id} is still {}", job.state);
-            return Err(ApiError::new(Code::DeadlineExceeded, message).with_hint("it goes on all the same").into());
+            return Err(ApiError::new(Code::DeadlineExceeded, message)
+                .with_hint("the job continues; wait again with `outrigger job wait`")
+                .into());
         }
     };
     drop(progress);

@@ -48,8 +48,8 @@ pub(super) fn rollback_text(report: &RollbackReport) -> String {
     let RollbackReport { plugin, dry_run, lost_writes, migration } = report;
     let MigrationReport { from, to, .. } = migration;
     let mut said = match dry_run {
-        true => format!("Going back to {plugin} {to} from {from} would do this:\n"),
-        false => format!("{plugin} went back from {from} to {to}\n"),
+        true => format!("Rolling back {plugin} from {from} to {to} would make these changes:\n"),
+        false => format!("{plugin} rolled back from {from} to {to}\n"),
     };
     if *lost_writes > 0 {
         let writes = count(usize::try_from(*lost_writes).unwrap_or(usize::MAX), "write");

@@ -121,7 +121,7 @@ fn info_text(details: &PluginDetails) -> String {
         ("Updated", moment(summary.updated_at)),
     ]);
     let permissions = match granted.is_empty() {
-        true => "none: it can reach nothing outside itself".to_owned(),
+        true => "none: the plugin cannot use anything outside itself".to_owned(),
         false => bullets(granted),
     };
     text.push_str(&section("Permissions", &permissions));
@@ -188,7 +188,7 @@ async fn change(context: &Context, names: &[PluginName], change: Change) -> CliR
     let mut outcome: ApiResult<()> = Ok(());
     let mut closed = Vec::new();
     for name in names {
-        let _progress = context.output.spinner(format!("{name}: being {done}"));
+        let _progress = context.output.spinner(format!("{name}: {done}"));
         outcome = match change {
             Change::Enable => platform.plugin_enable(name).await,
             Change::Disable => platform.plugin_disable(name).await.map(|report| closed.extend(report.closed_hooks)),

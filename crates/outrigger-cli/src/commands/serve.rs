@@ -63,9 +63,9 @@ pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
         0 => Ok(()),
         cut_off => Err(ApiError::new(
             Code::DeadlineExceeded,
-            format!("{} were not done in time and were cut off", count(cut_off, "connection")),
+            format!("{} did not finish in time and were closed", count(cut_off, "connection")),
         )
-        .with_hint("`--drain TIME` allows more")
+        .with_hint("`--drain TIME` sets a longer time")
         .into()),
     }
 }

@@ -91,7 +91,7 @@ fn line(one: &Looked) -> String {
     let PluginSignature { plugin, version, digest: _, signature } = match one {
         Looked::Found(found) => found,
         Looked::Failed { plugin, error } => {
-            return format!("{} {plugin}: it cannot be told: {}\n", red("✗"), clean(&error.message));
+            return format!("{} {plugin}: cannot be verified: {}\n", red("✗"), clean(&error.message));
         }
     };
     let mark = match (fault(signature), signature.state) {

@@ -40,13 +40,13 @@ fn cut_off(by: &[UsageKey], limit: u32) -> String {
         true => "--limit shows more",
         false => "ask for a shorter span, or for less in --by",
     };
-    format!("There are more groups than the {limit} that are shown{which}; {advice}.")
+    format!("There are more groups than the {limit} shown{which}; {advice}.")
 }
 
 /// Nobody is to take a time of which nothing is known for one in which nothing was called.
 fn remark_on_age(context: &Context, report: &UsageReport) {
     if let Some(oldest) = report.recorded_since.filter(|oldest| *oldest > report.since) {
-        context.output.remark(&format!("The oldest run that is kept is of {}.", moment(oldest)));
+        context.output.remark(&format!("The oldest retained run is from {}.", moment(oldest)));
     }
 }
 

@@ -153,7 +153,7 @@ fn accept_package(output: &Output, path: &Path, report: &PackageReport, signatur
         text.push_str(&fields(&[("Contents", contents), ("Digest", digest.clone()), ("Signature", signature.text)]));
         text.push_str(&section("Functions", &functions::offered(offered)));
         text.push_str(&section("Exports that cannot be called", &bullets(refused)));
-        text.push_str(&section("Permissions it asks for", &bullets(permissions)));
+        text.push_str(&section("Requested permissions", &bullets(permissions)));
         for warning in warnings {
             text.push_str(&format!("\n{} {}", yellow("warning:"), clean(warning)));
         }

@@ -53,7 +53,7 @@ pub async fn run(context: &Context, command: WebhookCommand) -> CliResult {
             remark_on_server(context);
             context.output.print(&retry, || match retry.retried {
                 1 => "1 dead letter is sent again".to_owned(),
-                count => format!("{count} dead letters are sent again"),
+                count => format!("{count} dead letters queued to be sent again"),
             })
         }
     }
@@ -166,7 +166,7 @@ async fn update(context: &Context, arguments: WebhookUpdateArguments) -> CliResu
         // A server speaks of its header `If-Match`, which nobody wrote here.
         Code::Conflict => {
             ApiError::new(Code::Conflict, format!("the webhook {name} was changed by someone else in the meantime"))
-                .with_hint(format!("look at it with `outrigger webhook info {name}`, and try again"))
+                .with_hint(format!("check it with `outrigger webhook info {name}`, then try again"))
         }
         _ => error,
     })?;
@@ -212,10 +212,14 @@ async fn test(context: &Context, name: &WebhookName) -> CliResult {
     }
     let why = delivery.error.unwrap_or_else(|| "there was no attempt yet".to_owned());
     let hint = match delivery.next_at {
-        Some(next) => format!("it is sent again at {}; `outrigger webhook deliveries {name}`", moment(next)),
-        None => format!("`outrigger webhook info {name}` shows how it stands"),
+        Some(next) => {
+            format!("the next attempt is at {}; `outrigger webhook deliveries {name}` lists attempts", moment(next))
+        }
+        None => format!("`outrigger webhook info {name}` shows the state of the webhook"),
     };
-    Err(ApiError::new(Code::Unreachable, format!("the webhook `{name}` was not told: {why}")).with_hint(hint).into())
+    Err(ApiError::new(Code::Unreachable, format!("the delivery to webhook `{name}` failed: {why}"))
+        .with_hint(hint)
+        .into())
 }
 
 fn delivery_row(delivery: &DeliveryInfo) -> Vec<comfy_table::Cell> {

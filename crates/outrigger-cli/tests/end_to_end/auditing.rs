@@ -60,7 +60,7 @@ fn one_byte_that_was_changed_is_found_and_its_record_named() {
     // As the text of a record has it; what lists are narrowed by is left as it is.
     replace(&place, "changed/outrigger.db", "\"resource\":\"deployer\"", "\"resource\":\"deployed\"");
     let named = format!("record {sequence} was changed");
-    verify(&place, "changed", None).failed(7, &["error[conflict]", "the audit log is not whole", &named]);
+    verify(&place, "changed", None).failed(7, &["error[conflict]", "the audit log is damaged", &named]);
     verify(&place, "whole", None).succeeded().shows(&["nothing was changed"]);
 }
 

@@ -49,7 +49,7 @@ fn a_backup_is_made_by_the_server_and_restored_without_it() {
     elsewhere.env("OUTRIGGER_DATA", place.path("elsewhere")).env("OUTRIGGER_SERVER", "http://127.0.0.1:1");
     let elsewhere = Outcome::of(&mut elsewhere).succeeded();
     let said =
-        format!("OUTRIGGER_SERVER is not asked: the backup is restored into {}", place.path("elsewhere").display());
+        format!("OUTRIGGER_SERVER is ignored: the backup is restored into {}", place.path("elsewhere").display());
     assert!(elsewhere.stderr.contains(&said), "{elsewhere:#?}");
 
     let mut bytes = std::fs::read(place.path("one.tar.gz")).unwrap();

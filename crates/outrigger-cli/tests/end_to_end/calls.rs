@@ -70,7 +70,7 @@ fn failures_have_the_exit_codes_of_the_table() {
     call(&["pricng.quote"]).failed(3, &["error[plugin_not_found]", "did you mean `pricing`?"]);
     call(&["pricing.quot"]).failed(3, &["error[function_not_found]", "did you mean `pricing.quote`?"]);
     call(&["pricing"]).failed(2, &["does not name a function"]);
-    call(&["--service", "x", "pricing.quote"]).failed(2, &["`--service` stands before the name of the function"]);
+    call(&["--service", "x", "pricing.quote"]).failed(2, &["`--service` comes before the name of the function"]);
     call(&["pricing.quote"]).failed(2, &["needs --service <STRING>, --quantity <U64>"]);
     call(&["pricing.quote", "--quantity", "few"]).failed(2, &["'--quantity <U64>': must be an integer"]);
     call(&["pricing.quote", "--servce", "x"]).failed(2, &["unexpected argument '--servce'", "'--service'"]);

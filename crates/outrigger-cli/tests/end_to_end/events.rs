@@ -145,7 +145,7 @@ fn a_webhook_is_tried_out_changed_and_removed() {
     place.run(&["webhook", "test", "chat"]).succeeded().shows(&["the receiver answered 204"]);
     assert_eq!(answering.join().unwrap()["type"], "webhook.test");
     // Nobody is there any more.
-    place.run(&["webhook", "test", "chat"]).failed(9, &["no connection to 127.0.0.1", "sent again at"]);
+    place.run(&["webhook", "test", "chat"]).failed(9, &["no connection to 127.0.0.1", "the next attempt is at"]);
     place.run(&["webhook", "update", "chat", "--event", "job.*", "--header", "X-Token: hunter2"]).succeeded();
     let info = place.run(&["webhook", "info", "chat"]).succeeded().shows(&["job.*", "X-Token", "failing since"]);
     assert!(!info.stdout.contains("hunter2"), "{info:?}");

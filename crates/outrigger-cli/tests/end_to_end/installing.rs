@@ -12,7 +12,7 @@ fn a_plugin_comes_and_goes() {
     place.run(&["plugin", "list"]).succeeded().shows(&["No plugins."]);
     place.run(&["plugin", "list", "--available"]).succeeded().shows(&["pricing", "bundled"]);
     let outcome = place.run(&["plugin", "install", "pricing"]).succeeded();
-    assert!(outcome.stderr.contains("it can reach nothing outside itself"), "{outcome:#?}");
+    assert!(outcome.stderr.contains("the plugin cannot use anything outside itself"), "{outcome:#?}");
     assert_eq!(outcome.stdout, "pricing 1.0.0 installed\n");
     assert_eq!(place.json(&["plugin", "install", "pricing"])["action"], "unchanged");
     let listed = place.json(&["plugin", "list"]);
@@ -67,7 +67,7 @@ fn what_a_plugin_cannot_do_without_is_given_with_it() {
     place.run(&["plugin", "install", &package, "--dry-run"]).failed(2, &lacks);
     place.run(&["plugin", "install", &package, "--set", "retries"]).failed(2, &["write `--set retries=VALUE`"]);
     let wrong = ["plugin", "install", &package, "--set", "api-token=7", "--set", "retries=many"];
-    place.run(&wrong).failed(2, &["/retries", "given with `--set`"]);
+    place.run(&wrong).failed(2, &["/retries", "correct the values of `--set`"]);
     assert_eq!(place.json(&["plugin", "list"]), json!([]));
 
     let file = place.write("settings.yaml", "api-token: s3cret\nretries: 3\n");

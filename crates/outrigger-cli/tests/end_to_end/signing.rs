@@ -53,7 +53,7 @@ fn a_signed_package_is_installed_and_checked() {
     assert_eq!(found.code, 2, "{found:#?}");
     found.shows(&["`plugin.toml` was changed after it was signed", "install the same package again"]);
     let tried = place.run(&["plugin", "install", &package, "--dry-run"]).succeeded();
-    tried.shows(&["its files were changed, and would be restored"]);
+    tried.shows(&["its files were changed and would be restored"]);
     place.run(&["plugin", "install", &package, "--yes"]).succeeded().shows(&["are restored, signed by platform-team"]);
     assert_eq!(place.json(&["plugin", "verify"])[0]["signature"]["state"], "valid");
     place.write("pricing/more.txt", "x");

@@ -68,7 +68,7 @@ fn options_of_a_call_that_somebody_waits_for_are_not_those_of_a_job() {
         start.failed(2, &[&format!("unexpected argument '{name}'")]);
         let set = place.run(&["schedule", "set", "nightly", "30 2 * * *", "pricing.currencies", option]);
         set.failed(2, &[&format!("unexpected argument '{name}'")]);
-        place.run(&["job", "start", option, "pricing.currencies"]).failed(2, &["stands before the name"]);
+        place.run(&["job", "start", option, "pricing.currencies"]).failed(2, &["comes before the name"]);
     }
     let job = ["job", "start", "--timeout", "7s", "pricing.quote", "--quantity", "1", "--arg", "service=backup"];
     let job = place.json(&job);
