@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 pub struct HookInfo {
     pub name: HookName,
     pub kind: HookKind,
-    /// When it is fired, and with what.
+    /// When the hook is fired, and its payload.
     pub description: String,
     /// A JSON Schema (2020-12) of the payload; none for any JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -163,7 +163,7 @@ const fn counter(name: &'static str, about: &'static str, value: fn(&FunctionSta
 
 /// All that is counted of each function.
 pub const COUNTERS: [Counter; 11] = [
-    counter("calls", "Calls that arrived, whatever came of them.", |counted| counted.calls),
+    counter("calls", "Calls that arrived, with any outcome.", |counted| counted.calls),
     counter("failures", "Calls that ended in any other error.", |counted| counted.failures),
     counter("refused", "Calls refused for their input, their caller or the plugin's state.", |counted| counted.refused),
     counter("rate_limited", "Calls refused by a rate limit.", |counted| counted.rate_limited),

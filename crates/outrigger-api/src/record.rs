@@ -108,7 +108,7 @@ pub struct StatisticsReport {
 pub struct FunctionStatistics {
     /// `plugin.function`, or `total`.
     pub function: String,
-    /// Calls that arrived, whatever came of them.
+    /// Calls that arrived, with any outcome.
     pub calls: u64,
     pub failures: u64,
     pub rate_limited: u64,

@@ -141,7 +141,7 @@ impl FromStr for UsageKeys {
             let known = UsageKey::ALL.into_iter().find(|key| key.as_str() == word);
             known.ok_or_else(|| {
                 let words = UsageKey::ALL.map(UsageKey::as_str).join("`, `");
-                format!("there is no `{word}` in what groups are told apart by: `{words}`")
+                format!("there is no field `{word}` to group by; the fields are `{words}`")
             })
         };
         text.split(',').map(key).collect()

@@ -78,12 +78,12 @@ impl Client {
 /// The address of a server, with a `/` at its end.
 fn base(address: &str) -> ApiResult<Url> {
     let wrong = |why: &str| {
-        ApiError::new(Code::InvalidUsage, format!("`{address}` is not the address of a server: {why}"))
+        ApiError::new(Code::InvalidUsage, format!("`{address}` is not a server URL: {why}"))
             .with_hint("write one such as `https://ops.example.com` or `http://127.0.0.1:7070`")
     };
     let mut base: Url = address.parse().map_err(|error| wrong(&format!("{error}")))?;
     if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
-        return Err(wrong("it begins with neither http:// nor https://"));
+        return Err(wrong("it must start with http:// or https://"));
     }
     if !base.path().ends_with('/') {
         let path = format!("{}/", base.path());

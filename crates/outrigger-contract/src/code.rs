@@ -141,11 +141,11 @@ macro_rules! table {
 
 table! {
     InvalidUsage "invalid_usage" 400 -32602 USAGE
-        "The command or request is not of the form it must have."
-        "Read the message for the part that is wrong; `--help` shows the form."
+        "The command or request is malformed."
+        "The message names the part that is wrong; `--help` shows the usage."
     InvalidInput "invalid_input" 422 -32602 USAGE
-        "The arguments do not fit the function's types."
-        "Each fault names the path of the value; `outrigger functions PLUGIN.FUNCTION` shows the types."
+        "The input is invalid."
+        "The message gives the path of each invalid value; `outrigger functions PLUGIN.FUNCTION` shows the types."
     InvalidManifest "invalid_manifest" 422 -32602 USAGE
         "The plugin's `plugin.toml` has errors."
         "Correct the lines named; `outrigger plugin validate PATH` checks without installing."
@@ -159,80 +159,80 @@ table! {
         "The configuration does not fit the schema in the plugin's manifest."
         "Correct the keys named; `outrigger plugin info NAME` shows the schema."
     PackageTooLarge "package_too_large" 413 -32602 USAGE
-        "The package is larger than may be read."
-        "Make it smaller: strip debug information, and leave out what the plugin does not read."
+        "The package is larger than the limit."
+        "Make it smaller: strip debug information, and leave out files that the plugin does not need."
     PluginNotFound "plugin_not_found" 404 -32602 NOT_FOUND
         "No plugin of this name is installed."
-        "`outrigger plugin list` shows what is installed; `--available` what could be."
+        "`outrigger plugin list` shows installed plugins; `outrigger plugin list --available` shows packages that can be installed."
     FunctionNotFound "function_not_found" 404 -32602 NOT_FOUND
         "The plugin has no function of this name."
         "`outrigger functions PLUGIN` lists its functions."
     NotFound "not_found" 404 -32602 NOT_FOUND
-        "The thing named does not exist."
+        "The named object does not exist."
         "Check the name or path in the message."
     PluginNotActive "plugin_not_active" 409 -32000 CONFLICT
-        "The plugin is installed, but does not take calls."
-        "`outrigger plugin info NAME` says why; `outrigger plugin enable NAME` makes it active."
+        "The plugin is installed but not active."
+        "`outrigger plugin info NAME` shows the reason; `outrigger plugin enable NAME` enables it."
     AlreadyExists "already_exists" 409 -32000 CONFLICT
-        "Something of this name is already there."
-        "Choose another name, or remove the one that is there."
+        "The name is already in use."
+        "Choose another name, or remove the existing object first."
     Conflict "conflict" 409 -32000 CONFLICT
-        "It was changed by someone else in the meantime, or the change does not fit its present state."
-        "Look at its present state and try again."
+        "Someone else changed the object in the meantime, or its current state does not allow the change."
+        "Check its current state and try again."
     GrantRequired "grant_required" 403 -32001 DENIED
-        "The plugin asks for permissions that were not granted to this digest."
+        "The plugin requests permissions that were not granted to this package."
         "Review them, then grant them: `outrigger plugin install PATH` asks on a terminal; `--yes` grants without asking."
     Forbidden "forbidden" 403 -32001 DENIED
-        "The caller may not do this."
+        "The caller is not allowed to do this."
         "Ask an administrator for the right named in the message."
     PermissionDenied "permission_denied" 403 -32001 DENIED
-        "The plugin reached for something it was not granted."
-        "Add the permission to its `plugin.toml` and install it again, which asks for the grant."
+        "The plugin tried to use something that was not granted to it."
+        "Add the permission to its `plugin.toml`, install it again, and approve the grant."
     RateLimited "rate_limited" 429 -32002 LIMIT
-        "The function's rate limit is used up."
+        "A rate limit or quota is exhausted."
         "Try again after the time named, or raise `rate-limit` in the manifest."
     Busy "busy" 503 -32002 LIMIT
         "A limit on concurrent work was reached."
         "Try again later. If calls of one plugin are limited, raise `concurrency` in its manifest."
     DeadlineExceeded "deadline_exceeded" 504 -32003 TIMEOUT
-        "The call took longer than it may."
+        "The call exceeded its timeout."
         "Allow more with `--timeout`, or raise `timeout` in the manifest."
     CpuLimit "cpu_limit" 504 -32003 LIMIT
-        "The call computed for longer than it may."
-        "Raise `[limits] cpu` in the manifest, or make the function do less."
+        "The call exceeded its CPU time limit."
+        "Raise `[limits] cpu` in the manifest, or reduce the work of the function."
     MemoryLimit "memory_limit" 507 -32002 LIMIT
-        "The plugin wanted more memory than it may have."
-        "Raise `[limits] memory` in the manifest, or make the function need less."
+        "The plugin reached its memory limit."
+        "Raise `[limits] memory` in the manifest, or reduce the memory that the function needs."
     OutputLimit "output_limit" 507 -32002 LIMIT
-        "The result is larger than it may be."
-        "Raise `[limits] output` in the manifest, or have the function answer in parts."
+        "The result is larger than the limit."
+        "Raise `[limits] output` in the manifest, or return the result in parts."
     StackOverflow "stack_overflow" 500 -32000 LIMIT
         "The plugin's call stack overflowed."
         "Look for endless recursion in the function."
     LogLimit "log_limit" 500 -32000 LIMIT
-        "The call wrote more log lines than are kept; the rest were counted and dropped. The call itself goes on."
-        "Raise `[limits] log-lines` in the manifest, or have the function log less."
+        "The call wrote too many log lines. Further lines were counted and dropped; the call continues."
+        "Raise `[limits] log-lines` in the manifest, or reduce logging in the function."
     CallDepth "call_depth" 508 -32000 LIMIT
-        "Plugins called each other more deeply than is allowed; most likely in a circle."
-        "Follow the chain of calls in the message and break the circle."
+        "The chain of calls between plugins is too long, probably because of a cycle."
+        "The message shows the chain of calls; break the cycle."
     Cancelled "cancelled" 499 -32000 CANCELLED
         "The call was cancelled before it finished."
-        "Nothing, if you meant it."
+        "Repeat the operation if you still need it."
     Trapped "trapped" 500 -32000 FAILED
-        "The plugin stopped on a fault of its own, such as a panic."
-        "`outrigger plugin logs NAME` has what it wrote last."
+        "The plugin crashed, for example in a panic."
+        "`outrigger plugin logs NAME` shows its last log lines."
     FunctionFailed "function_failed" 422 -32000 FAILED
-        "The function ran and answered with its error value."
-        "The detail holds the error value, of the type the function declares."
+        "The function returned its error value."
+        "The detail contains the error value, in the type that the function declares."
     LifecycleFailed "lifecycle_failed" 409 -32000 FAILED
         "A step of the plugin's lifecycle failed and was undone."
-        "`outrigger plugin logs NAME` has the plugin's own words; the last good revision still runs."
+        "`outrigger plugin logs NAME` shows the plugin's messages; the last good revision still runs."
     HookRefused "hook_refused" 403 -32001 DENIED
-        "A function that is subscribed to a hook refused it."
-        "The message is that function's own; `outrigger hook list` shows who is subscribed."
+        "A subscriber of a hook refused the operation."
+        "The message comes from that subscriber; `outrigger hook list` lists all subscribers."
     HookFailed "hook_failed" 424 -32000 FAILED
         "A fail-closed subscriber of a hook failed or is unavailable."
-        "`outrigger hook trace` shows what each subscriber did; mend the function, or end its subscription."
+        "`outrigger hook trace` shows the result of each subscriber. Fix the function, or disable or remove its subscription."
     Unsupported "unsupported" 501 -32000 USAGE
         "This version of Outrigger cannot do this."
         "The message says what it can do instead."
@@ -241,64 +241,64 @@ table! {
         "Report it to the plugin's author."
     Io "io" 500 -32603 SYSTEM
         "A file or folder could not be read or written."
-        "Check the path in the message, its rights, and free space."
+        "Check the path in the message, its file permissions, and free disk space."
     StoreFailed "store_failed" 500 -32603 SYSTEM
         "The database could not be read or written."
         "`outrigger doctor` checks the data directory."
     DataDirectory "data_directory" 500 -32603 SYSTEM
         "The data directory cannot be used."
-        "`outrigger doctor` says what is wrong with it; `--data DIR` names another."
+        "`outrigger doctor` shows the problem; `--data DIR` selects another directory."
     SecretUnreadable "secret_unreadable" 500 -32603 SYSTEM
         "A secret in a plugin's configuration cannot be encrypted or decrypted."
-        "Give back the key it was encrypted with (OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE, OUTRIGGER_SECRET_KEYRING or `secret.key`), or set the secret again."
+        "Restore the key that it was encrypted with (OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE, OUTRIGGER_SECRET_KEYRING or `secret.key`), or set the secret again."
     ShuttingDown "shutting_down" 503 -32000 CONFLICT
         "Outrigger is stopping and accepts no new calls."
-        "Try again once it is up."
+        "Try again after it has started."
     Unreachable "unreachable" 502 -32000 SYSTEM
         "The server cannot be reached."
-        "Check the address and the network, and that the server runs; `outrigger serve` starts one."
+        "Check the address, the network, and whether the server is running; `outrigger serve` starts one."
     Unauthenticated "unauthenticated" 401 -32001 DENIED
         "The request carries no key, or one that is wrong, revoked or expired."
-        "Send `Authorization: Bearer KEY`; `outrigger access key create` makes one."
+        "Set OUTRIGGER_KEY to a valid key, or send it as `Authorization: Bearer KEY`; `outrigger access key create` creates one."
     MethodNotAllowed "method_not_allowed" 405 -32601 USAGE
-        "There is something at this address, but not for this HTTP method."
-        "The header `Allow` names the methods that there are."
+        "This path does not support the HTTP method."
+        "The header `Allow` lists the supported methods."
     PreconditionFailed "precondition_failed" 412 -32000 CONFLICT
-        "It was changed since: its ETag does not match the header `If-Match`."
-        "Read it again, look at what has changed, and send the request with its new ETag."
+        "The object was changed since it was read: its ETag does not match the header `If-Match`."
+        "Read the object again, check the changes, and send the request with the new ETag."
     TooLarge "too_large" 413 -32602 USAGE
-        "The request is larger than may be sent."
-        "Send less at once; the message names the limit."
+        "The request is larger than the limit."
+        "Send less data at once; the message names the limit."
     UnsupportedMediaType "unsupported_media_type" 415 -32602 USAGE
-        "The body of the request is not of a media type that is read here."
+        "The media type of the request body is not supported."
         "Send JSON with `Content-Type: application/json`."
     InvalidBackup "invalid_backup" 422 -32602 USAGE
-        "The file is not a backup, or is not as it was when it was made."
-        "Take another copy of it, or an earlier backup; `outrigger backup verify FILE` checks one."
+        "The file is not a backup, or it was changed or damaged."
+        "Use another copy or an earlier backup; `outrigger backup verify FILE` checks a backup."
     MigrationFailed "migration_failed" 409 -32000 FAILED
         "The data of an older version of the plugin could not be migrated; nothing was changed, and the old version still runs."
         "The message names the step. `outrigger plugin install PATH --dry-run` shows what a migration would change."
     InvalidTemplate "invalid_template" 422 -32602 USAGE
-        "The template for plugins has a mistake, or cannot be rendered with these values."
-        "The message names the file and the line; `outrigger template show rust` is one that works."
+        "The plugin template has an error, or cannot be rendered with these values."
+        "The message names the file and the line; `outrigger template show rust` shows a working example."
     DigestMismatch "digest_mismatch" 400 -32602 USAGE
         "The content does not match its digest."
-        "Send it again; if that does not help, look whether the file or the digest is the wrong one."
+        "Send it again. If that does not help, check whether the file and the digest belong together."
     RequestTimeout "request_timeout" 408 -32003 TIMEOUT
         "The body of the request did not arrive in time."
-        "Send it again without a pause, over a better connection if need be."
+        "Send it again without pauses, over a faster connection if necessary."
     RequestInterrupted "request_interrupted" 409 -32000 CONFLICT
         "A request with this idempotency key was started, but its outcome is unknown because the server stopped."
-        "Look whether it was done; if it was not, send the request with a new key."
+        "Check whether the change was made; if not, send the request with a new idempotency key."
     DependencyMissing "dependency_missing" 409 -32000 CONFLICT
-        "A plugin that this one needs is not installed, or not in a version that will do."
-        "Install it first; `outrigger plugin list --available` shows what could be."
+        "A plugin that this one depends on is not installed, or its version does not match."
+        "Install it first; `outrigger plugin list --available` shows packages that can be installed."
     SignatureInvalid "signature_invalid" 422 -32602 USAGE
         "The package does not match its signature: it was changed, or its signature is damaged or from a revoked key."
         "Do not use it; get the package again from its publisher. The message gives the reason."
     SignatureRequired "signature_required" 403 -32001 DENIED
-        "The package has no signature of a key that is trusted here, and needs one."
-        "`trust.toml` in the data directory says which keys are trusted; who administers the machine can add one, or except the plugin."
+        "The package must be signed with a trusted key, and is not."
+        "`trust.toml` in the data directory lists the trusted keys. The owner of the data directory can add a key or an exception for the plugin."
     HostMemoryLimit "host_memory_limit" 507 -32002 LIMIT
         "The call, its plugin, or all plugins together reached the server's memory limit."
         "Send or return less data at once, or try again; the operator can raise OUTRIGGER_PLUGIN_MEMORY and OUTRIGGER_MEMORY."
@@ -324,7 +324,7 @@ table! {
         "The server is running but not ready to serve requests."
         "The message gives the reason; `outrigger doctor` shows details."
     Internal "internal" 500 -32603 INTERNAL
-        "A fault in Outrigger itself."
+        "An error in Outrigger itself."
         "Report it with the correlation id and the logs of that call."
 }
 

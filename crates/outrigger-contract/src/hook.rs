@@ -79,7 +79,7 @@ impl fmt::Debug for HookName {
 pub enum HookKind {
     /// Something is being done; subscribers do something too, one after another. What they answer is ignored.
     Action,
-    /// A value passes through the subscribers: what one answers, the next one is given.
+    /// A value passes through the subscribers: the result of each is the input of the next.
     Filter,
     /// Something has happened. Subscribers are told in the background, those of one plugin one after another, and can neither
     /// delay nor undo it. (Who fires one over the API waits for them, to see what they did.)
@@ -89,8 +89,9 @@ pub enum HookKind {
 text_serde!(HookKind, {
     "description": "What a hook is for.",
     "oneOf": [
-        { "const": "action", "description": "Subscribers do something too, one after another. What they answer is ignored." },
-        { "const": "filter", "description": "A value passes through the subscribers: what one answers, the next one is given." },
+        { "const": "action", "description": "Subscribers run one after another. Their results are ignored." },
+        { "const": "filter", "description": "A value passes through the subscribers: the result of each is the input \
+          of the next." },
         { "const": "event", "description": "Something has happened. Subscribers are told in the background, each plugin by itself." },
     ],
 });
@@ -145,13 +146,15 @@ pub enum OnError {
 text_serde!(OnError, {
     "type": "string",
     "pattern": r"^(fail-open|fail-closed|disable-after\([1-9][0-9]{0,8}\))$",
-    "description": "What happens when a subscriber fails: `fail-open` goes on without it, `fail-closed` ends the hook there and fails what fired it, `disable-after(N)` goes on without it and switches the subscription off after N failures in a row.",
+    "description": "The policy for a failed subscriber: `fail-open` continues without it, `fail-closed` stops the \
+     hook and fails the operation that fired it, `disable-after(N)` continues without it and disables the \
+     subscription after N consecutive failures.",
     "examples": ["fail-open", "fail-closed", "disable-after(3)"],
 });
 
 /// A text that is none of the policies.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` does not say what to do on an error; write `fail-open`, `fail-closed` or `disable-after(3)`", shorten(.text))]
+#[error("`{}` is not an error policy; write `fail-open`, `fail-closed` or `disable-after(3)`", shorten(.text))]
 pub struct OnErrorError {
     pub text: String,
 }

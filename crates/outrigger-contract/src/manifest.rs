@@ -1,4 +1,4 @@
-//! What a plugin says of itself: the file `plugin.toml` at the root of its package.
+//! The manifest of a plugin: the file `plugin.toml` at the root of its package.
 //!
 //! A manifest is walked by a reader of our own instead of a derived one, because an author deserves *all* problems
 //! at once, each with its place and a way out, and because what the host would not enforce must be refused here.
@@ -75,13 +75,13 @@ pub struct Manifest {
     pub categories: Vec<Category>,
     /// How it runs.
     pub runtime: RuntimeSection,
-    /// What is said about single functions. A function that is not listed works from its types alone.
+    /// Settings of single functions. A function that is not listed uses the defaults.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub functions: IndexMap<FunctionName, FunctionOptions>,
     /// What an administrator can set.
     #[serde(skip_serializing_if = "ConfigurationSchema::is_empty")]
     pub configuration: ConfigurationSchema,
-    /// What it asks for. Nothing is granted by asking.
+    /// The permissions that the plugin requests. They are granted only when an administrator approves them.
     #[serde(skip_serializing_if = "Permissions::is_empty")]
     pub permissions: Permissions,
     /// Other plugins that it needs or can use.

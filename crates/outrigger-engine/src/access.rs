@@ -67,7 +67,7 @@ impl std::fmt::Display for Decision {
         match self {
             Self::Allowed { role, rule } => write!(f, "the role `{role}` allows `{rule}`"),
             Self::Denied { role, rule } => write!(f, "the role `{role}` denies `{rule}`"),
-            Self::OutOfScope => f.write_str("it lies outside the scope of the key"),
+            Self::OutOfScope => f.write_str("outside the key's scope"),
             Self::NoRule => f.write_str("no rule of its roles allows it"),
         }
     }

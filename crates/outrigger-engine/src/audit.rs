@@ -194,7 +194,7 @@ pub enum BrokenChain {
     Added { found: u64 },
     #[error("record {sequence} was changed, or one before it: its hash is {recorded}, and should be {computed}")]
     Hash { sequence: u64, recorded: Hash, computed: Hash },
-    #[error("record {sequence} was changed where it is looked for: its `{column}` is not what its text says")]
+    #[error("record {sequence} was changed: its column `{column}` does not match its text")]
     Column { sequence: u64, column: &'static str },
 }
 

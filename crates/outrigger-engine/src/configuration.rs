@@ -32,7 +32,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("the default"),
-            Self::Stored => f.write_str("what is stored"),
+            Self::Stored => f.write_str("the stored configuration"),
             Self::File(path) => write!(f, "the file {}", path.display()),
             Self::Environment(name) => write!(f, "the variable {name}"),
         }
@@ -222,7 +222,7 @@ pub(crate) fn check<'a>(
         let from = source(&key).map(|source| format!(" (from {source})")).unwrap_or_default();
         let path = excerpt_of(path);
         faults.push(match hidden(&key) {
-            true => format!("/{key}{from}: the secret does not keep to `{rule}`"),
+            true => format!("/{key}{from}: the secret {}", secret_fault(&rule)),
             false => format!("{path}{from}: {}", excerpt_of_display(&error, LONGEST_FAULT)),
         });
     }
@@ -235,6 +235,16 @@ pub(crate) fn check<'a>(
     let message = format!("the configuration of `{plugin}` does not fit its schema: {}", faults.join("; "));
     let failure = Failure::new(Code::InvalidConfiguration, message);
     Err(failure.with_hint(format!("`outrigger plugin config {plugin}` shows and sets it")))
+}
+
+/// Describes a secret that breaks a rule of its schema, without showing the secret.
+fn secret_fault(rule: &str) -> String {
+    match rule {
+        "minLength" => "is too short for its `minLength`".to_owned(),
+        "maxLength" => "is too long for its `maxLength`".to_owned(),
+        "pattern" => "does not match its `pattern`".to_owned(),
+        rule => format!("does not satisfy its `{rule}`"),
+    }
 }
 
 /// The values to store for values that a caller sent: secrets sealed, hidden ones kept unchanged.

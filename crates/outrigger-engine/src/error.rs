@@ -102,7 +102,7 @@ impl Failure {
 
     pub(crate) fn invalid_input(function: &FunctionRef, faults: &Faults) -> Self {
         let detail = serde_json::to_value::<&[Fault]>(&faults.0).ok();
-        let mut failure = Self::new(Code::InvalidInput, format!("the arguments of `{function}` do not fit: {faults}"));
+        let mut failure = Self::new(Code::InvalidInput, format!("invalid arguments for `{function}`: {faults}"));
         failure.detail = detail;
         failure.with_hint(format!("`outrigger functions {function}` shows its parameters"))
     }

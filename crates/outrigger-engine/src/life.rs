@@ -128,7 +128,7 @@ impl Engine {
             // By itself first: what is overridden now will not be for ever.
             let hidden = |key: &str| configuration::is_secret(manifest, key);
             configuration::check(manifest, &given.0, &hidden, |_| None, Whole::No)
-                .map_err(|failure| failure.with_hint("correct what is given with `--set` or `--config`"))?;
+                .map_err(|failure| failure.with_hint("correct the values of `--set` or `--config`"))?;
         }
         let values = configuration::lay_over(&*self.inner.vault, manifest, given, &Map::new())?;
         configuration::require(&self.inner, manifest, &values)?;
@@ -306,7 +306,7 @@ impl Engine {
         let found = self.inner.store.revision_fetch(digest).await?;
         found.ok_or_else(|| {
             let message = format!("the plugin was removed meanwhile: its revision {} is gone", digest.short());
-            Failure::new(Code::PluginNotFound, message).with_hint("`outrigger plugin list` shows what is installed")
+            Failure::new(Code::PluginNotFound, message).with_hint("`outrigger plugin list` lists the installed plugins")
         })
     }
 

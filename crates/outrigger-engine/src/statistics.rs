@@ -41,7 +41,7 @@ struct Inner {
 /// Counters of a function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Calls that arrived, whatever came of them.
+    /// Calls that arrived, with any outcome.
     pub calls: u64,
     /// Calls that ended in an error other than the ones below.
     pub failures: u64,

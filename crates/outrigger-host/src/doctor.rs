@@ -145,7 +145,7 @@ fn unwell(engine: &Engine, HealthView { record, next_check: _ }: HealthView) -> 
         (state, _, status @ (Status::Degraded | Status::Unhealthy)) if state.is_enabled() => {
             let last = record.last_check.and_then(|check| check.reason);
             let why = last.map(|reason| format!(": {reason}")).unwrap_or_default();
-            let hint = format!("`outrigger plugin health {plugin}` asks it now, and shows what was found before");
+            let hint = format!("`outrigger plugin health {plugin}` checks it now and shows earlier results");
             Some(advised(found(format!("it is {}{why}", status.as_str())), hint))
         }
         _ => None,

@@ -111,9 +111,8 @@ impl Prepared {
         let package = self.name();
         if package != name {
             let message = format!("the package is of the plugin `{package}`, not of `{name}`");
-            return Err(
-                ApiError::new(Code::Conflict, message).with_hint("install it as what it is, or name the other plugin")
-            );
+            return Err(ApiError::new(Code::Conflict, message)
+                .with_hint("install it under its own name, or name the other package"));
         }
         let Some((present, _)) = &self.installed else {
             return Err(ApiError::new(Code::PluginNotFound, format!("no plugin `{name}` is installed")));
@@ -498,7 +497,9 @@ impl Packages {
                 Code::NotFound,
                 format!("no package `{name}` is in the search paths, and no file of this name"),
             )
-            .with_hint("`outrigger plugin list --available` shows what can be installed by name; a path works too"),
+            .with_hint(
+                "`outrigger plugin list --available` lists packages that can be installed by name; a path works too",
+            ),
             false => {
                 ApiError::new(Code::NotFound, format!("no version of `{name}` fits; there is {}", known.join(", ")))
             }

@@ -257,7 +257,7 @@ fn correlation(headers: &HeaderMap) -> Ulid {
 /// For addresses at which there is nothing.
 pub async fn not_found(request: Request) -> Response {
     let message = format!("there is nothing at {}", shortened(request.uri().path()));
-    let error = ApiError::new(Code::NotFound, message).with_hint("`/api/v1/docs` shows what there is");
+    let error = ApiError::new(Code::NotFound, message).with_hint("`/api/v1/docs` lists all endpoints");
     refuse(&request, error)
 }
 

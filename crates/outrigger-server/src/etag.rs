@@ -108,7 +108,10 @@ pub fn stale(error: ApiError) -> ApiError {
 }
 
 fn failed() -> ApiError {
-    ApiError::new(Code::PreconditionFailed, "it has changed since it was read, or was never what `If-Match` says")
+    ApiError::new(
+        Code::PreconditionFailed,
+        "the object was changed since it was read: its ETag does not match `If-Match`",
+    )
 }
 
 #[cfg(test)]

@@ -291,7 +291,8 @@ fn if_match() -> Value {
         "name": "If-Match",
         "in": "header",
         "required": false,
-        "description": "The ETag of what was read, with its quotes, or `*`. If it has changed since, the request is refused.",
+        "description": "The ETag of the object as it was read, with its quotes, or `*`. If the object was changed \
+         since, the request is refused.",
         "example": "*",
         "schema": {"type": "string"},
     })
@@ -305,7 +306,7 @@ fn headers() -> Value {
             "schema": {"type": "string"},
         },
         "Challenge": {
-            "description": "How to say who is asking.",
+            "description": "How to authenticate.",
             "required": true,
             "schema": {"type": "string", "const": "Bearer"},
         },
@@ -315,12 +316,12 @@ fn headers() -> Value {
             "schema": {"type": "string", "pattern": "^[0-9A-HJKMNP-TV-Z]{26}$"},
         },
         "ETag": {
-            "description": "The state of what was read or changed, to send as `If-Match`.",
+            "description": "The version of the object, to send as `If-Match`.",
             "required": true,
             "schema": {"type": "string"},
         },
         "Location": {
-            "description": "The path of what was made.",
+            "description": "The path of the new object.",
             "required": true,
             "schema": {"type": "string"},
         },

@@ -79,7 +79,7 @@ pub(crate) async fn hook_replace(
     hooks: &[HookRecord],
     subscriptions: &[Subscription],
 ) -> Result<(), StoreError> {
-    const ACTION: &str = "write what a manifest says of hooks";
+    const ACTION: &str = "write the hooks of a manifest";
     let transaction = database.begin(ACTION).await?;
     let of_plugin = hook::Entity::delete_many().filter(hook::Column::Plugin.eq(plugin.as_str()));
     of_plugin.exec(&transaction).await.map_err(failed(ACTION))?;

@@ -13,7 +13,7 @@ use crate::records::parts;
 
 /// Rows that go in one transaction. Others who write wait no longer than that takes.
 const AT_ONCE: usize = 500;
-const PRUNE: &str = "drop what is too old or too much";
+const PRUNE: &str = "prune old records";
 
 /// A table of records that have owners.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,7 @@ pub(crate) async fn charge_one(
 
 /// The records of each account, and how many were pruned above the limits.
 pub(crate) async fn list(database: &Database) -> Result<Vec<Share>, StoreError> {
-    const ACTION: &str = "list whose records there are";
+    const ACTION: &str = "list the owners of records";
     let sql = "SELECT kind, account, sum(records), sum(bytes), sum(dropped) FROM owners \
                WHERE kind IN ('runs', 'logs', 'events', 'audit') OR dropped > 0 GROUP BY kind, account \
                ORDER BY kind, account";

@@ -58,7 +58,7 @@ impl UpdateStore for SqliteStore {
 
     async fn predecessor_fetch(&self, name: &PluginName) -> Result<Option<Predecessor>, StoreError> {
         let query = predecessor::Entity::find_by_id(name.as_str());
-        let row = query.one(&self.database().read).await.map_err(failed("read what a plugin replaced"))?;
+        let row = query.one(&self.database().read).await.map_err(failed("read the predecessor of a plugin"))?;
         row.map(TryInto::try_into).transpose()
     }
 
@@ -132,11 +132,11 @@ async fn forget(transaction: &Transaction, name: &PluginName) -> Result<(), Stor
     predecessor::Entity::delete_by_id(name.as_str())
         .exec(transaction)
         .await
-        .map_err(failed("forget what a plugin replaced"))?;
+        .map_err(failed("delete the predecessor of a plugin"))?;
     predecessor_state::Entity::delete_many()
         .filter(predecessor_state::Column::Plugin.eq(name.as_str()))
         .exec(transaction)
         .await
-        .map_err(failed("forget what a plugin replaced"))?;
+        .map_err(failed("delete the predecessor of a plugin"))?;
     Ok(())
 }

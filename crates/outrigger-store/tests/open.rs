@@ -281,7 +281,7 @@ async fn a_record_is_what_it_is_found_by() {
     for (column, change, back) in changes {
         assert_eq!(verified(&store).await, "nothing", "before {column}");
         meddle(&path, change).await;
-        let expected = format!("record 1 was changed where it is looked for: its `{column}` is not what its text says");
+        let expected = format!("record 1 was changed: its column `{column}` does not match its text");
         assert_eq!(verified(&store).await, expected);
         meddle(&path, back).await;
     }

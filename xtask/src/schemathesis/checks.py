@@ -5,7 +5,7 @@ import os
 
 import schemathesis
 
-SHAPE = "the body has not the shape that is needed"
+SHAPE = "invalid request body: "
 COUNT = itertools.count()
 
 

@@ -103,7 +103,11 @@ async fn a_key_lets_nobody_in_when_its_time_is_over() {
     // What its role allows is no longer asked.
     let after = explain().await;
     assert_eq!((after.allowed, after.reason.as_str(), &after.role, &after.rule), (false, "expired", &None, &None));
-    assert!(after.text.ends_with("may not function_execute over `pricing.quote`: it has expired"), "{}", after.text);
+    assert!(
+        after.text.ends_with("is not allowed `function_execute` on `pricing.quote`: it has expired"),
+        "{}",
+        after.text
+    );
     let keys = place.platform.key_list().await.expect("it lists");
     assert!(keys.iter().any(|key| key.name == "brief"), "it is there until it is revoked");
     place.close().await;

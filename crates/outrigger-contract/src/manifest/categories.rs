@@ -51,7 +51,7 @@ categories! {
     Monitoring "monitoring" "Metrics, logs, traces and alerts."
     Integration "integration" "A bridge to another product."
     Utility "utility" "A small tool for many purposes."
-    Custom "custom" "What fits nowhere else."
+    Custom "custom" "Anything else."
     Template "template" "Makes configuration or infrastructure templates."
     Validator "validator" "Checks something against rules."
     Pipeline "pipeline" "Steps of building and delivering."

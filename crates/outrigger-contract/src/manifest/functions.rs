@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::units::{Rate, Span};
 
-/// What is said about one function. All of it is optional.
+/// Settings of one function, all optional.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FunctionOptions {

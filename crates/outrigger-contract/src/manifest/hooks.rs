@@ -17,7 +17,7 @@ use crate::units::Span;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HookDeclaration {
     pub kind: HookKind,
-    /// When it is fired, and with what.
+    /// When the hook is fired, and its payload.
     pub description: String,
     /// None for one that carries any JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,7 +73,7 @@ fn declaration(item: &Item<'_>) -> Option<HookDeclaration> {
     let table = item.table(keys::HOOK)?;
     let kind = table.require("kind", "kind = \"event\"").and_then(|item| item.parse());
     let description = table
-        .require("description", "description = \"When it is fired, and with what.\"")
+        .require("description", "description = \"When the hook is fired, and its payload.\"")
         .and_then(|item| item.prose(DESCRIPTION, Lines::Many));
     let payload = table.get("payload").and_then(|item| configuration::parts(&item));
     Some(HookDeclaration {

@@ -22,7 +22,7 @@ pub struct Limits {
     pub output: ByteSize,
     /// Calls of the whole plugin at once.
     pub concurrency: NonZeroU32,
-    /// Log lines of one call; what is beyond is counted and dropped.
+    /// Log lines of one call; further lines are counted and dropped.
     pub log_lines: u32,
     /// Size of the key-value state that the plugin keeps.
     pub state: ByteSize,

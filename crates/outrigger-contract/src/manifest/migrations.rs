@@ -140,7 +140,7 @@ impl MigrationStep {
         parts.extend(remove_state.iter().map(|prefix| format!("remove `{prefix}…` from the state")));
         parts.extend(rename_state.iter().map(|(old, new)| format!("rename `{old}…` in the state to `{new}…`")));
         match parts.is_empty() {
-            true => format!("from {from}: nothing but what the plugin does itself"),
+            true => format!("from {from}: only the plugin's own migration"),
             false => format!("from {from}: {}", parts.join(", ")),
         }
     }

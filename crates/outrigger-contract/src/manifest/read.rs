@@ -319,8 +319,7 @@ fn retry(item: &Item<'_>) -> Option<Retry> {
 
 fn permissions(item: &Item<'_>) -> Option<Permissions> {
     let table = item.open_table(keys::PERMISSIONS)?;
-    table
-        .refuse_unknown("this permission is refused because the host could not enforce it", "what can be asked for is");
+    table.refuse_unknown("this permission is refused because the host could not enforce it", "the permissions are");
     let files = list(&table, "files", file);
     for inner in &files {
         if let Some(outer) = files.iter().find(|outer| inner.is_narrower_within(outer)) {
@@ -345,7 +344,7 @@ fn explain(error: &PermissionError) -> (String, Option<String>) {
 fn file(item: &Item<'_>) -> Option<FileGrant> {
     if item.is_text() {
         let hint = "write `{ path = \"/etc/os-release\", access = \"read\" }`";
-        return item.fail("a file needs its path and what may be done with it", Some(hint.to_owned()));
+        return item.fail("a file needs `path` and `access`", Some(hint.to_owned()));
     }
     let table = item.table(keys::FILE)?;
     let path = table.require("path", "path = \"/etc/os-release\"");

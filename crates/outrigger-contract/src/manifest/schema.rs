@@ -22,13 +22,13 @@ const ID: &str = "urn:outrigger:plugin-manifest:1";
 pub fn json_schema() -> Value {
     let mut defs = Defs(SchemaSettings::draft2020_12().into_generator());
     let mut root = table(
-        "What a plugin says of itself: the file `plugin.toml` at the root of its package.",
+        "The manifest of a plugin: the file `plugin.toml` at the root of its package.",
         json!({
             "name": defs.of::<PluginName>("The name of the plugin."),
             "version": defs.of::<Version>("The version, as in semver.org."),
             "title": text("The name for people.", 100, json!(["Hetzner Cloud"])),
             "description": text("What it is for.", 4_000, json!(["Detects Hetzner Cloud and tunes hosts for it."])),
-            "authors": set("Who made it, each as `Name <address>`.", &json!({ "type": "string", "minLength": 1 })),
+            "authors": set("The authors, each as `Name <address>`.", &json!({ "type": "string", "minLength": 1 })),
             "license": text("An SPDX expression.", 200, json!(["Apache-2.0", "MIT OR Apache-2.0"])),
             "homepage": {
                 "description": "Where to read more.",
@@ -39,13 +39,14 @@ pub fn json_schema() -> Value {
             "runtime": runtime(&mut defs),
             "functions": functions(&mut defs),
             "configuration": {
-                "description": "What an administrator can set, by key.",
+                "description": "The configuration keys that an administrator can set.",
                 "type": "object",
                 "propertyNames": { "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$" },
                 "additionalProperties": { "$ref": "#/$defs/Property" },
                 "examples": [{ "api-key": { "type": "string", "required": true, "secret": true } }],
             },
-            "permissions": defs.of::<Permissions>("What it asks for. Nothing is granted by asking."),
+            "permissions": defs.of::<Permissions>("The permissions that the plugin requests. They are granted only \
+             when an administrator approves them."),
             "dependencies": dependencies(),
             "hooks": hooks(&mut defs),
             "subscriptions": subscriptions(&mut defs),
@@ -121,7 +122,7 @@ fn flag(description: &str) -> Value {
 
 fn runtime(defs: &mut Defs) -> Value {
     let warm = table(
-        "Instances are kept and used again, which is quicker; what a call leaves in memory, the next one finds.",
+        "Instances are kept and reused, which is faster. Memory contents of one call are visible to the next.",
         json!({
             "max-instances": count("Instances kept at most. Default: 4; more need approval.", InstancePolicy::MAX_INSTANCES),
             "max-calls": count("Calls after which an instance is replaced. Default: 1000.", InstancePolicy::MAX_CALLS),
@@ -133,7 +134,7 @@ fn runtime(defs: &mut Defs) -> Value {
         "How the plugin runs.",
         json!({
             "kind": {
-                "description": "What runs the entry. This version runs WebAssembly components.",
+                "description": "The runtime of the entry. This version supports WebAssembly components.",
                 "const": "wasm",
             },
             "entry": defs.of::<PackagePath>("The file that is run: a path inside the package."),
@@ -163,7 +164,7 @@ fn functions(defs: &mut Defs) -> Value {
     );
     retry.insert("examples".to_owned(), json!([{ "attempts": 3, "backoff": "200ms" }]));
     let function = table(
-        "What is said about one function. All of it is optional.",
+        "Settings of one function, all optional.",
         json!({
             "title": text("The name for people.", 100, json!(["Optimise the network"])),
             "description": text("Replaces the documentation that the types carry.", 4_000, json!(["Tunes the network."])),
@@ -179,14 +180,15 @@ fn functions(defs: &mut Defs) -> Value {
                 "type": "boolean",
             },
             "idempotent": flag("A second call with equal arguments changes nothing more. Implied by `read-only`."),
-            "requires-auth": flag("Only for callers whose identity is known: not for hooks that Outrigger fires by itself."),
+            "requires-auth": flag("Only authenticated callers can call the function; hooks that Outrigger fires by \
+             itself cannot."),
             "requires-admin": flag("Only for callers with the right `function_administer`: of the built-in roles, `admin` and `operator` have it."),
             "estimated-time": defs.of::<Span>("How long a call usually takes, for people."),
         }),
         &[],
     );
     json!({
-        "description": "What is said about single functions. A function that is not listed works from its types alone.",
+        "description": "Settings of single functions. A function that is not listed uses the defaults.",
         "type": "object",
         "propertyNames": defs.of::<FunctionName>(""),
         "additionalProperties": function,
@@ -217,12 +219,14 @@ fn dependencies() -> Value {
 
 fn hooks(defs: &mut Defs) -> Value {
     let hook = table(
-        "A hook of the plugin's own: others subscribe to it, and the plugin fires it (`outrigger:plugin/hooks`), or somebody over the API.",
+        "A hook of the plugin. Other plugins subscribe to it; the plugin fires it (`outrigger:plugin/hooks`), or a \
+         key over the API.",
         json!({
             "kind": defs.of::<HookKind>("What it is for."),
-            "description": text("When it is fired, and with what.", 4_000, json!(["A customer was created."])),
+            "description": text("When the hook is fired, and its payload.", 4_000, json!(["A customer was created."])),
             "payload": {
-                "description": "What it carries: an object with these members and no others. What is fired is held to it, and who subscribes must take it. Where it is left out, it carries any JSON.",
+                "description": "The payload: an object with exactly these members. Payloads are validated against it, \
+                 and subscribers must accept it. Without it, the payload can be any JSON.",
                 "type": "object",
                 "propertyNames": { "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$" },
                 "additionalProperties": { "$ref": "#/$defs/Property" },
@@ -245,9 +249,10 @@ fn subscriptions(defs: &mut Defs) -> Value {
         "A function of the plugin's own that is called when a hook is fired.",
         json!({
             "hook": defs.of::<HookName>("The hook."),
-            "function": defs.of::<FunctionName>("The function. It has one parameter, which is given what the hook carries: a `string` as JSON text, any other type as it is."),
+            "function": defs.of::<FunctionName>("The function. It has one parameter, which receives the payload: a \
+             `string` as JSON text, any other type as a value."),
             "priority": {
-                "description": "Lower numbers are called first; among equals, who subscribed first.",
+                "description": "Lower numbers are called first; among equal numbers, earlier subscriptions first.",
                 "type": "integer",
                 "minimum": PRIORITIES.start(), "maximum": PRIORITIES.end(), "default": DEFAULT_PRIORITY,
                 "examples": [50],
@@ -257,7 +262,7 @@ fn subscriptions(defs: &mut Defs) -> Value {
                 1_000,
                 json!(["event.country == 'NO'"]),
             ),
-            "on-error": defs.with_default::<OnError>("What happens when the function fails.", &json!(OnError::FailOpen)),
+            "on-error": defs.with_default::<OnError>("The policy for failures of the function.", &json!(OnError::FailOpen)),
             "timeout": defs.with_default::<Span>("How long one call may take, at most `60s`.", &json!(DEFAULT_TIMEOUT)),
             "description": text("What it does there.", 4_000, json!(["Writes the customer to the directory."])),
         }),
@@ -290,27 +295,27 @@ fn migrations() -> Value {
         several
     };
     let step = table(
-        "A step from older versions: what it removes goes first, then what has another name gets it, then what is new is set.",
+        "A step from older versions. It first removes keys, then renames keys, then sets new values.",
         json!({
             "from": text(
-                "The installed versions that need it; a pre-release counts as what it leads to.",
+                "The installed versions that need this step; a pre-release counts as its release.",
                 100,
                 json!(["<2.0.0", ">=1.2, <3"]),
             ),
-            "rename": renames("Keys of the configuration, and what they are called now.", &key, json!({ "region": "location" })),
+            "rename": renames("Old configuration keys and their new names.", &key, json!({ "region": "location" })),
             "remove": several("Keys of the configuration that are gone.", &key, "legacy-mode"),
             "set": {
-                "description": "Values of the configuration, whatever was set before.",
+                "description": "Configuration values to set, overriding any previous value.",
                 "type": "object",
                 "propertyNames": key(),
                 "examples": [{ "retries": 3 }],
             },
             "rename-state": renames(
-                "What keys of the state begin with, and what they begin with from now on.",
+                "Old prefixes of state keys and their new prefixes.",
                 &prefix,
                 json!({ "user-": "users-" }),
             ),
-            "remove-state": several("What keys of the state begin with that are gone.", &prefix, "tmp/"),
+            "remove-state": several("Prefixes of state keys to delete.", &prefix, "tmp/"),
         }),
         &["from"],
     );
@@ -341,7 +346,7 @@ fn limits(defs: &mut Defs) -> Value {
                 "type": "integer", "minimum": 1, "maximum": Limits::MAX_CONCURRENCY, "default": concurrency,
             },
             "log-lines": {
-                "description": "Log lines of one call; what is beyond is counted and dropped.",
+                "description": "Log lines of one call; further lines are counted and dropped.",
                 "type": "integer", "minimum": 0, "maximum": Limits::MAX_LOG_LINES, "default": log_lines,
             },
             "state": defs.with_default::<ByteSize>("Size of the key-value state that the plugin keeps.", &json!(default.state)),
@@ -364,11 +369,11 @@ fn health(defs: &mut Defs) -> Value {
         json!({
             "interval": defs.with_default::<Span>("The time between two checks, from `1s` to `1d`, give or take a tenth.", &json!(interval)),
             "timeout": defs.with_default::<Span>("How long a check may take, at most `60s`. The timeout of a call holds too.", &json!(timeout)),
-            "failures": counted("After so many failed checks in a row it is unhealthy.", checks, failures.get()),
-            "successes": counted("After so many checks in a row that did not fail it is no longer.", checks, successes.get()),
+            "failures": counted("Number of consecutive failed checks after which the plugin is unhealthy.", checks, failures.get()),
+            "successes": counted("Number of consecutive successful checks after which it is healthy again.", checks, successes.get()),
             "restart": defs.with_default::<RestartPolicy>("Whether it is restarted when it is unhealthy.", &json!(restart)),
             "max-restarts": counted(
-                "Restarts within an hour. What would be one more disables it.",
+                "Maximum number of restarts within an hour. One more disables the plugin.",
                 HealthPolicy::MAX_RESTARTS,
                 max_restarts.get(),
             ),
@@ -419,7 +424,7 @@ fn property() -> Value {
                 "type": "string", "examples": ["^[a-z]+$"],
             },
             "format": { "description": "The format of a text.", "enum": Property::FORMATS },
-            "items": { "description": "What the items of an array are.", "$ref": "#/$defs/Property", "examples": [{ "type": "string" }] },
+            "items": { "description": "The schema of the items of an array.", "$ref": "#/$defs/Property", "examples": [{ "type": "string" }] },
             "minItems": length("The least number of items."),
             "maxItems": length("The greatest number of items."),
             "uniqueItems": flag("Items must be unique."),
@@ -430,7 +435,7 @@ fn property() -> Value {
                 "examples": [{ "port": { "type": "integer", "minimum": 1 } }],
             },
             "additionalProperties": {
-                "description": "Whether, or of what shape, an object may hold other properties.",
+                "description": "Whether an object may have other properties, or their schema.",
                 "anyOf": [{ "type": "boolean" }, nested],
                 "examples": [false, { "type": "string" }],
             },

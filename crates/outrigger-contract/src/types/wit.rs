@@ -437,7 +437,7 @@ impl<'a> Builder<'a> {
 }
 
 fn refused<T>(what: &str) -> Result<T, Obstacle> {
-    Err(Obstacle::Refused(format!("its types include {what}, which cannot be passed as JSON")))
+    Err(Obstacle::Refused(format!("its types include {what}, which cannot be converted to JSON")))
 }
 
 /// WIT has no documentation for parameters. By convention a list item in the function's own does it:

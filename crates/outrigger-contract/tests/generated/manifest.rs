@@ -87,7 +87,7 @@ impl Page {
     fn render(&self) -> String {
         let mut page = format!("# plugin.toml\n\n{NOTE}");
         page.push_str(
-            "What a plugin says of itself: the file `plugin.toml` at the root of its package. Only the first table and \
+            "The manifest of a plugin: the file `plugin.toml` at the root of its package. Only the first table and \
              `[runtime]` are required. A key that is not listed here is an error, and so is a value of another type; \
              all errors are reported at once, each with its line and what to write instead (`outrigger plugin validate`).\n\n\
              The same as a JSON Schema, for editors: [plugin.schema.json](plugin.schema.json). With \

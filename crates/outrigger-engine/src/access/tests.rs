@@ -34,7 +34,7 @@ fn any_rule_that_denies_wins_then_any_that_allows_and_silence_refuses() {
         "the role `own` denies `function_execute:*.delete*`",
     );
     check(&["*"], &["function_execute:*.delete*"], None, "a.list", "the role `own` allows `*`");
-    check(&["*"], &[], Some(&["*_view"]), "a.list", "it lies outside the scope of the key");
+    check(&["*"], &[], Some(&["*_view"]), "a.list", "outside the key's scope");
     check(&["*"], &[], Some(&["function_execute:a.*"]), "a.list", "the role `own` allows `*`");
     check(&["plugin_view"], &[], Some(&["*"]), "a.list", "no rule of its roles allows it");
     check(&[], &[], None, "a.list", "no rule of its roles allows it");

@@ -270,7 +270,7 @@ fn warnings(observations: &Observations) -> Vec<Warning> {
         warnings.push(Warning { code: Code::LogLimit, message });
     }
     for what in &observations.violations {
-        let message = format!("the plugin was refused to {what}, and went on without");
+        let message = format!("the plugin was not allowed to {what}, and continued without it");
         warnings.push(Warning { code: Code::PermissionDenied, message });
     }
     warnings

@@ -67,7 +67,7 @@ impl Visit<'_> {
         // On a task of its own, so that what panics there ends there.
         let mut examined = tokio::spawn(async move { engine.examine(&name).await });
         let examination = tokio::select! {
-            examination = &mut examined => examination.map_err(|_| Failure::internal("the check broke off"))?,
+            examination = &mut examined => examination.map_err(|_| Failure::internal("the health check panicked"))?,
             () = self.engine.inner.health.stopped() => {
                 examined.abort();
                 return Ok(None);

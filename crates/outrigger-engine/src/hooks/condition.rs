@@ -155,7 +155,7 @@ impl Given {
         static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
         let mut room = Room { values: MOST_VALUES, bytes: MOST_BYTES, longest: 0 };
         let event = room.value(facts.event);
-        let event = event.ok_or_else(|| "what the hook carries is too large for a condition to look at".to_owned())?;
+        let event = event.ok_or_else(|| "the payload is too large to evaluate a condition on".to_owned())?;
         let mut context = Context::with_env(Arc::clone(&STANDARD));
         context.add_variable_from_value("event", event);
         context.add_variable_from_value("hook", facts.hook.as_str());
@@ -300,7 +300,7 @@ fn explain(error: &ExecutionError) -> String {
             "something is divided by zero".to_owned()
         }
         ExecutionError::Overflow(..) => "a number is too large".to_owned(),
-        _ => "it does not fit what the hook carries".to_owned(),
+        _ => "it does not match the payload".to_owned(),
     }
 }
 

@@ -173,7 +173,7 @@ impl Worker {
             match AssertUnwindSafe(self.engine.run_hook(firing)).catch_unwind().await.map(|fired| fired.failure) {
                 Ok(None) => {}
                 Ok(Some(failure)) => tracing::warn!(%hook, %failure, "while notifying subscribers"),
-                Err(_) => tracing::error!(%hook, plugin = %self.plugin, "telling subscribers broke off in a panic"),
+                Err(_) => tracing::error!(%hook, plugin = %self.plugin, "delivering a hook to subscribers panicked"),
             }
         }
     }

@@ -207,12 +207,14 @@ async fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
             return Ok(());
         }
         let message = format!("`{hook}` is fired by Outrigger itself");
-        return Err(Failure::new(Code::InvalidUsage, message).with_hint("a dry run shows who would be called"));
+        return Err(
+            Failure::new(Code::InvalidUsage, message).with_hint("a dry run shows which functions would be called")
+        );
     }
     let Some(schema) = &spec.schema else { return Ok(()) };
     schema.check_aside(&owner(firing.cause.as_ref()), &firing.payload).await.map_err(|fault| {
         Failure::new(Code::InvalidInput, format!("invalid payload for `{hook}`: {fault}"))
-            .with_hint(format!("`outrigger hook show {hook}` has the schema of what it carries"))
+            .with_hint(format!("`outrigger hook show {hook}` shows the payload schema"))
     })
 }
 

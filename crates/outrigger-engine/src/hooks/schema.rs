@@ -72,7 +72,7 @@ impl HookSchema {
     /// It is too long, is not a valid schema, has unsupported keywords, or no valid example is found.
     pub(super) fn accept(hook: &HookName, schema: &Json, left: &mut Allowance) -> Result<(), Failure> {
         let refused = |problem: String, hint: &str| {
-            let message = format!("the schema of what `{hook}` carries {problem}");
+            let message = format!("the payload schema of `{hook}` {problem}");
             Failure::new(Code::InvalidInput, message).with_hint(hint)
         };
         let length = schema.to_string().len();

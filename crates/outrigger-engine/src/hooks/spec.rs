@@ -35,7 +35,7 @@ pub const WEBHOOK_TEST: &str = "webhook.test";
 pub struct HookSpec {
     pub name: HookName,
     pub kind: HookKind,
-    /// When it is fired, and with what.
+    /// When the hook is fired, and its payload.
     pub description: String,
     /// The schema of the payload; a subscriber's parameter must accept it. None for a hook with any JSON, which is
     /// checked at each firing.
@@ -117,9 +117,16 @@ pub fn built_in() -> Vec<HookSpec> {
                 "caller": "local", "schedule": schedule, "code": code,
             })
         };
+        let what = match state {
+            JobState::Queued => "A job was queued.".to_owned(),
+            JobState::Running => "A job started.".to_owned(),
+            JobState::WaitingForApproval => "A job is waiting for approval.".to_owned(),
+            JobState::Cancelled => "A job was cancelled.".to_owned(),
+            ended => format!("A job {ended}."),
+        };
         let description = format!(
-            "A job is {state} now. Carries `job`, `function`, `state`, `attempt`, `caller`, and `schedule` and `code`, which \
-             are null where it was not made by a schedule and did not fail."
+            "{what} Carries `job`, `function`, `state`, `attempt`, `caller`, `schedule` and `code`. `schedule` is \
+             null if no schedule made the job, `code` is null unless the job failed."
         );
         let samples = vec![sample(json!("nightly"), json!("trapped")), sample(Json::Null, Json::Null)];
         spec(&format!("job.{state}"), HookKind::Event, &description, samples)
@@ -128,8 +135,8 @@ pub fn built_in() -> Vec<HookSpec> {
         spec(
             CALL_BEFORE,
             HookKind::Filter,
-            "A function is about to be called. Carries `function`, `caller` and `arguments`; a subscriber may change \
-             the arguments and nothing else. By answering with its error value it refuses the call.",
+            "A function is about to be called. Carries `function`, `caller` and `arguments`. A subscriber can change \
+             only the arguments; it refuses the call by returning its error value.",
             vec![json!({"function": "pricing.quote", "caller": "local", "arguments": {}})],
         ),
         spec(
@@ -145,17 +152,17 @@ pub fn built_in() -> Vec<HookSpec> {
         spec(
             PLUGIN_BEFORE,
             HookKind::Filter,
-            "Somebody is about to do something with a plugin. Carries `plugin`, `change` (`install`, `update`, `enable`, \
-             `disable`, `reload`, `rollback` or `remove`), `version` and `digest` (of what will be there, or of what is), and \
-             `caller`. By answering with its error value a subscriber refuses it; it may change nothing, and has no say in \
-             what becomes of its own plugin.",
+            "A plugin is about to be changed. Carries `plugin`, `change` (`install`, `update`, `enable`, `disable`, \
+             `reload`, `rollback` or `remove`), `version` and `digest` (of the new version, or else of the current \
+             one), and `caller`. A subscriber refuses the change by returning its error value. It cannot change the \
+             payload, and is not asked about its own plugin.",
             vec![json!({
                 "plugin": "pricing", "change": "install", "version": "1.0.0", "digest": "sha256:00", "caller": "local",
             })],
         ),
         plugin(PLUGIN_INSTALLED, "A plugin was installed"),
-        plugin(PLUGIN_UPDATED, "Another version of a plugin was put in the place of the one before"),
-        plugin(PLUGIN_ENABLED, "A plugin takes calls again"),
+        plugin(PLUGIN_UPDATED, "A plugin was updated"),
+        plugin(PLUGIN_ENABLED, "A plugin was enabled"),
         plugin(PLUGIN_DISABLED, "A plugin was disabled"),
         plugin(PLUGIN_RELOADED, "A plugin was reloaded"),
         plugin(PLUGIN_REMOVED, "A plugin was removed"),
@@ -169,13 +176,14 @@ pub fn built_in() -> Vec<HookSpec> {
         spec(
             WEBHOOK_DISABLED,
             HookKind::Event,
-            "A webhook was switched off because its address is gone, or has failed for long. Carries `webhook` and `reason`.",
+            "A webhook was disabled because its receiver answered 410 or has failed for too long. Carries `webhook` \
+             and `reason`.",
             vec![json!({"webhook": "ops-chat", "reason": "it failed"})],
         ),
         spec(
             PLUGIN_HEALTH_CHANGED,
             HookKind::Event,
-            "A plugin is healthy, degraded or unhealthy, and was not before; or it begins anew and is unknown. Carries \
+            "The health of a plugin changed to healthy, degraded, unhealthy or unknown. Carries \
              `plugin`, `version`, `digest`, `from`, `to` and `reason`.",
             vec![json!({
                 "plugin": "pricing", "version": "1.0.0", "digest": "sha256:00", "from": "healthy", "to": "unhealthy",

@@ -88,7 +88,7 @@ pub fn accept(spec: &HookSpec, graph: &TypeGraph, function: &Function) -> Result
     let signature = graph.signature(function);
     let [parameter] = &function.params[..] else {
         let count = function.params.len();
-        return Err(format!("a subscriber has one parameter, for what the hook carries; `{signature}` has {count}"));
+        return Err(format!("a subscriber needs exactly one parameter, for the payload; `{signature}` has {count}"));
     };
     let taken = graph.resolve(&parameter.ty);
     if *taken != Type::String {

@@ -343,7 +343,7 @@ async fn attempt(
         let engine = engine.clone();
         // On a task of its own, so that what panics there ends there.
         let answer = tokio::spawn(async move { engine.call(call).await?.json_text() });
-        answer.await.unwrap_or_else(|_| Err(Failure::internal("the call broke off")))
+        answer.await.unwrap_or_else(|_| Err(Failure::internal("the call panicked")))
     };
     let mut work = std::pin::pin!(work);
     let outcome = tokio::select! {

@@ -72,7 +72,7 @@ impl Engine {
             Some(failure) => Err(failure),
             None if fired.value == payload => Ok(()),
             None => {
-                let message = "a subscriber of `plugin.before` changed what it carries";
+                let message = "a subscriber of `plugin.before` changed the payload";
                 Err(Failure::new(Code::HookFailed, message)
                     .with_hint("`outrigger hook trace plugin.before` shows which; it may only refuse"))
             }

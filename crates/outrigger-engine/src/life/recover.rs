@@ -64,7 +64,7 @@ impl Engine {
     pub(super) async fn forgive(&self, slot: &Slot) {
         // What was asked for is done; that the plugin is given less time than it should be is the operator's to know.
         if let Err(failure) = self.health_begins_anew(slot).await {
-            tracing::error!(plugin = %slot.name, %failure, "what the health monitor held against it still counts");
+            tracing::error!(plugin = %slot.name, %failure, "earlier failures still count in the health monitor");
         }
     }
 }

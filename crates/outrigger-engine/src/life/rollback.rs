@@ -72,7 +72,7 @@ impl Engine {
                 "there is nothing to go back to: `{name}` was not updated since it was installed or rolled back"
             );
             return Err(Failure::new(Code::Conflict, message).with_hint(
-                "install the version you want; `--allow-downgrade` installs an older one over what is there",
+                "install the version you want; `--allow-downgrade` replaces a newer version with an older one",
             ));
         };
         let record = self.revision(&predecessor.digest).await?;

@@ -207,7 +207,7 @@ impl Course {
     fn steps(&self) -> Vec<String> {
         match self {
             Self::Forward(plan) => {
-                let own = plan.own.then(|| "what the plugin does itself".to_owned());
+                let own = plan.own.then(|| "the plugin's own migration".to_owned());
                 plan.steps.iter().map(MigrationStep::describe).chain(own).collect()
             }
             Self::Back(_) => Vec::new(),
@@ -268,6 +268,6 @@ fn unhealthy(plugin: &PluginName, report: HealthReport) -> Failure {
         Some(message) => format!("{}: {message}", check.name),
         None => check.name,
     });
-    let message = format!("the new version of `{plugin}` says that it is unhealthy: {what}");
+    let message = format!("the new version of `{plugin}` reports that it is unhealthy: {what}");
     Failure::new(Code::LifecycleFailed, message)
 }

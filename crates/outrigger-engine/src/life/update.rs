@@ -123,7 +123,7 @@ impl Engine {
         let secrets = successor.course.secrets(manifest);
         let until = trial.configuration.as_ref().map(|configuration| configuration.revision);
         if let Err(failure) = self.seal_what_became_secret(name, manifest, &secrets, until).await {
-            tracing::error!(plugin = %name, %failure, "what became a secret is still stored in the open");
+            tracing::error!(plugin = %name, %failure, "a value that became a secret is still stored unencrypted");
         }
         Ok(trial.migrated)
     }

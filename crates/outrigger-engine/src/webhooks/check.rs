@@ -54,8 +54,8 @@ pub(super) fn spec(spec: &WebhookSpec) -> Result<Url, Failure> {
         "https" => {}
         "http" if *allow_http => {}
         "http" => {
-            let hint = "use https, or say `allow_http: true` if anybody on the way may read it";
-            return Err(invalid("the address is one of plain HTTP, over which anybody on the way reads along", hint));
+            let hint = "use https, or set `allow_http` (`--allow-http`)";
+            return Err(invalid("plain HTTP is not encrypted", hint));
         }
         other => {
             return Err(invalid(format!("the address begins with `{other}`"), "write one that begins with https://"));
@@ -89,11 +89,11 @@ fn url(text: &str) -> Result<Url, Failure> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(invalid(
             "the URL contains a user or password",
-            "send them in a header, whose value is kept secret",
+            "send them in a header; header values are kept secret",
         ));
     }
     if url.fragment().is_some() {
-        return Err(invalid("the address has a fragment, which is never sent", "leave out `#` and what follows it"));
+        return Err(invalid("the address has a fragment, which is never sent", "remove `#` and everything after it"));
     }
     Ok(url)
 }

@@ -142,7 +142,7 @@ async fn what_is_wrong_is_named_with_its_source_and_the_last_good_one_runs() {
         (file(json!({"size": 1, "sice": 1})), "the file demo.yaml sets `sice`, which the plugin `demo` does not know"),
         (
             file(json!({"size": 1, "token": "hunter2"})),
-            "/token (from the file demo.yaml): the secret does not keep to `pattern`",
+            "/token (from the file demo.yaml): the secret does not match its `pattern`",
         ),
         (Err(Failure::new(Code::InvalidConfiguration, "it is no YAML")), "it is no YAML"),
     ];
@@ -264,7 +264,7 @@ async fn a_plugin_is_installed_with_what_it_cannot_do_without() {
         (json!({"size": 10, "token": "tulip"}), "/size: 10 is greater than the maximum of 9".to_owned(), "given with"),
         (
             json!({"size": 1, "token": "hunter2"}),
-            "/token: the secret does not keep to `pattern`".to_owned(),
+            "/token: the secret does not match its `pattern`".to_owned(),
             "given with",
         ),
     ];

@@ -234,8 +234,7 @@ fn gather(folder: &Path, path: &str, into: &mut Vec<(String, PathBuf)>) -> ApiRe
             Some(inside) if kind.is_file() && super::is_expected(&inside) => into.push((inside, source)),
             _ => {
                 let message = format!("{} is not part of a package that was installed", source.display());
-                return Err(ApiError::new(Code::DataDirectory, message)
-                    .with_hint("somebody put it there; move it away and try again"));
+                return Err(ApiError::new(Code::DataDirectory, message).with_hint("move the file away and try again"));
             }
         }
     }

@@ -116,7 +116,7 @@ impl Walk<'_, '_> {
 
     fn list(&self, name: &[u8], size: u64, entry: &mut dyn Read) -> ApiResult<Contents> {
         if name != CONTENTS.as_bytes() || size > LONGEST_LIST {
-            return Err(refused(self.path, "it does not begin with a list of what is in it"));
+            return Err(refused(self.path, "it does not begin with a list of its contents"));
         }
         let mut text = Vec::new();
         entry.read_to_end(&mut text).map_err(|error| damaged(self.path, &error))?;
@@ -140,7 +140,7 @@ impl Walk<'_, '_> {
         visited?;
         let (size, digest) = content.finish().map_err(|error| damaged(self.path, &error))?;
         if (size, digest) != (listed.size, listed.sha256) {
-            return Err(refused(self.path, &format!("`{}` is not what is listed", listed.path)));
+            return Err(refused(self.path, &format!("`{}` does not match its entry in the list", listed.path)));
         }
         *done = so_far.get();
         Ok(())

@@ -125,7 +125,7 @@ fn not_reloaded(plugin: &PluginName, failure: Failure) -> ApiError {
          there: {}",
         error.message
     );
-    ApiError { message, ..error }.with_hint(format!("mend that; then `outrigger plugin reload {plugin}`"))
+    ApiError { message, ..error }.with_hint(format!("fix that, then run `outrigger plugin reload {plugin}`"))
 }
 
 /// Whether the files of a package lie in its folder, and no others. Where that cannot be told they are left alone.
@@ -150,7 +150,7 @@ async fn put_in_place(staged: StagedPackage, folder: PathBuf, staging: PathBuf) 
         };
         if let Err(error) = staged.persist(&folder) {
             if gave_way && let Err(error) = fs::rename(&aside, &folder) {
-                tracing::error!(path = %folder.display(), %error, "what was there could not be put back");
+                tracing::error!(path = %folder.display(), %error, "the previous files could not be restored");
             }
             return Err(package_error(&error));
         }

@@ -267,7 +267,7 @@ impl Session {
         match rules.iter().find(|rule| !maker.has_all_of(rule)) {
             None => Ok(()),
             Some(rule) => {
-                let message = format!("{what} `{rule}`, which the key `{}` does not have itself", maker.name);
+                let message = format!("{what} `{rule}`, which the key `{}` does not have", maker.name);
                 Err(ApiError::new(Code::Forbidden, message))
             }
         }
@@ -317,7 +317,7 @@ fn rules(texts: &[String]) -> ApiResult<Vec<Rule>> {
 
 fn invalid(error: &dyn std::error::Error) -> ApiError {
     ApiError::new(Code::InvalidInput, error.to_string())
-        .with_hint("`outrigger access matrix` shows every right, and what roles allow")
+        .with_hint("`outrigger access matrix` lists all rights and the roles that allow them")
 }
 
 fn key_info(record: KeyRecord) -> KeyInfo {
@@ -362,7 +362,9 @@ fn explanation(
         .filter(|(_, decision)| !decision.is_allowed());
     let (decided, decision, what) = match lacking {
         None => (right, decision, String::new()),
-        Some((also, decision)) => (also, decision, format!("it is for administrators and takes {also}, too: ")),
+        Some((also, decision)) => {
+            (also, decision, format!("the function is for administrators and also requires {also}: "))
+        }
     };
     let expired = principal.has_expired(OffsetDateTime::now_utc());
     let allowed = decision.is_allowed() && !expired;
@@ -373,7 +375,7 @@ fn explanation(
         Decision::OutOfScope => ("out_of_scope", None, None),
         Decision::NoRule => ("no_rule", None, None),
     };
-    let verdict = if allowed { "may" } else { "may not" };
+    let verdict = if allowed { "is allowed" } else { "is not allowed" };
     let why = if expired { "it has expired".to_owned() } else { format!("{what}{decision}") };
     Explanation {
         key: record.name.clone(),
@@ -382,7 +384,7 @@ fn explanation(
         reason: reason.to_owned(),
         role: role.map(ToString::to_string),
         rule: rule.map(ToString::to_string),
-        text: format!("the key `{}` {verdict} {} over `{name}`: {why}", record.name, right),
+        text: format!("key `{}` {verdict} `{}` on `{name}`: {why}", record.name, right),
         name,
     }
 }

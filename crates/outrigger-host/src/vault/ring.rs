@@ -16,7 +16,8 @@ use super::{Rotated, keyring};
 use crate::environment;
 
 /// What the file says of itself.
-const HEADER: &str = "# The keys of secrets, the newest first. Who has them can read the secrets in outrigger.db.\n";
+const HEADER: &str =
+    "# Encryption keys of secrets, newest first. Anyone with these keys can read the secrets in outrigger.db.\n";
 
 /// The keys of a data directory.
 #[derive(Clone, Debug)]

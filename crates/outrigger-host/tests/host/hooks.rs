@@ -270,7 +270,7 @@ async fn a_function_that_does_not_fit_the_hook_is_refused_when_it_subscribes() {
         "text.shown",
         "join",
         "invalid_input",
-        "has one parameter, for what the hook carries; `join(first: string, second: string) -> string` has 2",
+        "needs exactly one parameter, for the payload; `join(first: string, second: string) -> string` has 2",
     )
     .await;
     check("text.shown", "measure", "invalid_input", "a filter answers with the type it takes, or with an option of it")

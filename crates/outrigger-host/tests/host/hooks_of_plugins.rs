@@ -149,7 +149,7 @@ async fn a_payload_that_cannot_be_is_refused_with_its_place() {
             "name = { type = \"string\", secret = true }",
             "`secret` can only be said of a whole key of the configuration",
         ),
-        ("name = { type = \"string\", pattern = \"(\" }", "the schema of what `shop.sold` carries is not valid"),
+        ("name = { type = \"string\", pattern = \"(\" }", "the payload schema of `shop.sold` is not valid"),
         (
             "name = { type = \"string\", pattern = \"^x$\", required = true }",
             "cannot be tested: no valid example was found",

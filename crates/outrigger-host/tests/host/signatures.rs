@@ -135,7 +135,7 @@ async fn trust_that_cannot_be_read_refuses_packages_and_nothing_else() {
     let error = bench.install(&bench.hostile("1.1.0", "")).await.expect_err("nobody knows who is trusted");
     assert_eq!(error.code, Code::DataDirectory);
     assert!(error.message.contains("trust.toml, line 1: unknown field `requires`"), "{}", error.message);
-    assert!(error.hint.contains("until then nothing is installed"), "{}", error.hint);
+    assert!(error.hint.contains("until then, installations and rollbacks are refused"), "{}", error.hint);
     let signature = bench.platform.plugin_signature(&hostile()).await;
     assert_eq!(signature.expect_err("nobody knows").code, Code::DataDirectory);
     assert_eq!(bench.call("hostile.good", json!({"number": 7})).await.expect("it answers"), json!(7));

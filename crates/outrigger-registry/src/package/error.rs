@@ -172,7 +172,7 @@ impl PackageError {
                 "build the plugin in release mode, and leave out what it does not need to run".to_owned()
             }
             Self::TooManyEntries { .. } => {
-                "leave out what the plugin does not need to run, such as `target` and `.git`".to_owned()
+                "leave out files that the plugin does not need at run time, such as `target` and `.git`".to_owned()
             }
             Self::Bomb { .. } => "do not trust where it came from; a real plugin is nowhere near this".to_owned(),
             Self::Entry { fault, .. } => fault.hint().to_owned(),
@@ -182,12 +182,12 @@ impl PackageError {
             Self::NoManifest { elsewhere: None, .. } => {
                 format!("every package has a {FILE_NAME} at its root; `outrigger dev new` makes one")
             }
-            Self::Manifest { .. } => format!("mend {FILE_NAME} as described, and try again"),
+            Self::Manifest { .. } => format!("fix {FILE_NAME} as described, then try again"),
             Self::NoEntry { instead: Some(instead), .. } => format!("did you mean `entry = \"{instead}\"`?"),
             Self::NoEntry { instead: None, .. } => "build the plugin first, with `outrigger dev build`".to_owned(),
             Self::NotWasm { .. } => "name the compiled component as the entry, not its source".to_owned(),
             Self::CoreModule { .. } => "build it as a component, with `outrigger dev build`".to_owned(),
-            Self::UnknownWasm { .. } => "build it anew with a current toolchain".to_owned(),
+            Self::UnknownWasm { .. } => "build it again with a current toolchain".to_owned(),
         })
     }
 }

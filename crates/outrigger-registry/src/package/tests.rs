@@ -173,17 +173,17 @@ fn a_missing_or_wrong_manifest_is_said_so() {
     line 1, column 1: the key `description` is missing; add `description = "What it is for."`
     line 1, column 1: the key `runtime` is missing; add `runtime = { kind = "wasm", entry = "my_plugin.wasm" }`
     line 1, column 8: `name`: `Demo` is not a plugin name because of the character `D`; use lowercase letters, digits, `-` and `_`
-    line 2, column 11: `version`: this is not a version: unexpected end of input while parsing major version number; write three numbers, as in `1.2.0` or `1.2.0-beta.1` (semver.org); mend plugin.toml as described, and try again
+    line 2, column 11: `version`: this is not a version: unexpected end of input while parsing major version number; write three numbers, as in `1.2.0` or `1.2.0-beta.1` (semver.org); fix plugin.toml as described, then try again
     "#);
     let binary = [named("plugin.toml", b"\xff\xfe"), wasm.clone()];
     insta::assert_snapshot!(check(&yard.file("binary.zip", &zip(&binary))), @r"
     the plugin.toml in binary.zip is wrong: line 1, column 1: this is not TOML: invalid unquoted key, expected letters, numbers, `-`, `_`
-    line 1, column 3: this is not TOML: key with no value, expected `=`; mend plugin.toml as described, and try again
+    line 1, column 3: this is not TOML: key with no value, expected `=`; fix plugin.toml as described, then try again
     ");
     let mut long = MANIFEST.as_bytes().to_vec();
     long.extend((0..200_000).flat_map(|line: u32| format!("# {line}\n").into_bytes()));
     let long = [named("plugin.toml", &long), wasm];
-    insta::assert_snapshot!(check(&yard.file("long.zip", &zip(&long))), @"the plugin.toml in long.zip is wrong: the manifest is longer than 1048576 bytes; move long texts into a README file of the package; mend plugin.toml as described, and try again");
+    insta::assert_snapshot!(check(&yard.file("long.zip", &zip(&long))), @"the plugin.toml in long.zip is wrong: the manifest is longer than 1048576 bytes; move long texts into a README file of the package; fix plugin.toml as described, then try again");
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn the_entry_must_be_a_component() {
     insta::assert_snapshot!(check(Some(b"fn main() {}"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in a.zip is not WebAssembly; name the compiled component as the entry, not its source");
     insta::assert_snapshot!(check(Some(b"\0as"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in a.zip is not WebAssembly; name the compiled component as the entry, not its source");
     insta::assert_snapshot!(check(Some(b"\0asm\x01\0\0\0"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in a.zip is a core module, not a component; build it as a component, with `outrigger dev build`");
-    insta::assert_snapshot!(check(Some(b"\0asm\x0e\0\x02\0"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in a.zip is WebAssembly of an unknown kind (version 14, layer 2); build it anew with a current toolchain");
+    insta::assert_snapshot!(check(Some(b"\0asm\x0e\0\x02\0"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in a.zip is WebAssembly of an unknown kind (version 14, layer 2); build it again with a current toolchain");
 }
 
 #[test]

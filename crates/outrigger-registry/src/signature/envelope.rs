@@ -46,7 +46,7 @@ impl Envelope {
             format!("it is no DSSE envelope that can be read (line {}, column {})", error.line(), error.column())
         })?;
         if payload_type != PAYLOAD_TYPE {
-            return Err(format!("what it signs is not of the type {PAYLOAD_TYPE}"));
+            return Err(format!("its payload does not have the type {PAYLOAD_TYPE}"));
         }
         if signatures.is_empty() || signatures.len() > MOST_SIGNATURES {
             return Err(format!("it has {} signatures; 1 to {MOST_SIGNATURES} are read", signatures.len()));

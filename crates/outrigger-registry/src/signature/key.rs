@@ -110,7 +110,7 @@ pub enum KeyError {
     NoPem { wanted: &'static str },
     #[error("there is a `{found}` where a `{wanted}` is needed")]
     Another { found: String, wanted: &'static str },
-    #[error("what stands between the first and the last line of the key is not base64")]
+    #[error("the text between the first and the last line of the key is not base64")]
     NotBase64,
     #[error("it is no key of Ed25519")]
     NotEd25519,
@@ -124,7 +124,7 @@ impl KeyError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Another { found, wanted: PUBLIC } if found == PRIVATE => {
-                "a private key is for nobody but its owner; `openssl pkey -in KEY -pubout` writes its public half"
+                "never share a private key; `openssl pkey -in KEY -pubout` prints its public key"
             }
             Self::Another { found, .. } if found == "ENCRYPTED PRIVATE KEY" => {
                 "a key behind a password cannot be asked for it here; `openssl pkey -in KEY -out OTHER` takes it off"

@@ -190,7 +190,7 @@ impl SignError {
             Self::Zip { .. } => {
                 "sign the folder that it is packed from and pack that, or pack it as `.tar.gz`".to_owned()
             }
-            Self::TooLong { .. } => "leave out what the plugin does not need to run".to_owned(),
+            Self::TooLong { .. } => "leave out files that the plugin does not need at run time".to_owned(),
             Self::Write { .. } => return None,
             Self::Key { source } => source.hint().to_owned(),
         })

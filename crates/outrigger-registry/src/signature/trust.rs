@@ -204,14 +204,14 @@ impl TrustError {
     /// What to do next.
     #[must_use]
     pub fn hint(&self) -> String {
-        let mend = match self {
+        let fix = match self {
             Self::Io { .. } => "give the user that Outrigger runs as the right to read it",
-            Self::TooLong { .. } | Self::Syntax { .. } => "mend it; it has `require`, `unsigned` and `[[key]]`",
-            Self::Name { .. } => "give each key a name that says whose it is",
+            Self::TooLong { .. } | Self::Syntax { .. } => "fix it; its keys are `require`, `unsigned` and `[[key]]`",
+            Self::Name { .. } => "give each key a name that identifies its owner",
             Self::Key { source, .. } => source.hint(),
             Self::SameName { .. } => "give each key a name of its own",
             Self::SameKey { .. } => "leave one of them out",
         };
-        format!("{mend}; until then nothing is installed or gone back to, and what is installed goes on")
+        format!("{fix}; until then, installations and rollbacks are refused; installed plugins keep running")
     }
 }

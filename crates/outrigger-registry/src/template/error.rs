@@ -72,7 +72,7 @@ impl TemplateError {
                 "it has none besides name, title, description and author".to_owned()
             }
             Self::UnknownVariable { known, .. } => format!("it has {}", known.join(", ")),
-            Self::Text { .. } => "write what is no placeholder between `{% raw %}` and `{% endraw %}`".to_owned(),
+            Self::Text { .. } => "put literal text between `{% raw %}` and `{% endraw %}`".to_owned(),
             Self::Manifest { .. } => {
                 "lines are those of the file as it comes out, with the defaults of all variables; docs/reference/manifest.md \
                  has all keys"

@@ -142,7 +142,7 @@ pub(super) fn after_refusals(plugin: &PluginName, fault: RuntimeFault, refusals:
         message.push_str("; to ask for it, add to `[permissions]` in its plugin.toml: ");
         message.push_str(&remedies.join(" and "));
     }
-    message.push_str(". What it said: ");
+    message.push_str(". Its last output: ");
     message.push_str(&fault.message);
     RuntimeFault { error_value: fault.error_value, ..RuntimeFault::new(Code::PermissionDenied, message) }
 }

@@ -48,7 +48,7 @@ fn kind(headers: &HeaderMap) -> ApiResult<ArchiveKind> {
         return refuse("the body is encoded; send it without `Content-Encoding`".to_owned());
     }
     let Some(media) = headers.get(header::CONTENT_TYPE) else {
-        return refuse("the request does not say of what media type its body is".to_owned());
+        return refuse("the request has no `Content-Type`".to_owned());
     };
     let text = media.to_str().unwrap_or_default();
     let name = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

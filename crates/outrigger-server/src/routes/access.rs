@@ -19,7 +19,7 @@ use crate::page::List;
 const TAG: &str = "Access";
 
 pub fn routes(api: &mut Api) {
-    api.get("/api/v1/identity", "identity", identity).tag(TAG).summary("Who is asking");
+    api.get("/api/v1/identity", "identity", identity).tag(TAG).summary("Show the caller's identity and rights");
     api.get("/api/v1/keys", "key_list", keys)
         .tag(TAG)
         .summary("List the keys, without their secret parts")
@@ -43,7 +43,7 @@ pub fn routes(api: &mut Api) {
     api.get("/api/v1/roles/{role}", "role_fetch", role)
         .tag(TAG)
         .summary("One role")
-        .describe("The ETag is made of what it allows and denies, and its description.")
+        .describe("The ETag covers the role's rules and its description.")
         .right("role_view")
         .fails(&[Code::NotFound]);
     api.put("/api/v1/roles/{role}", "role_put", put_role)
@@ -64,7 +64,10 @@ pub fn routes(api: &mut Api) {
         .right("role_view")
         .example(json!({"key": "ci-deploy", "right": "function_execute", "name": "pricing.quote"}))
         .fails(&[Code::NotFound]);
-    api.get("/api/v1/access/matrix", "access_matrix", matrix).tag(TAG).summary("Who may do what").right("role_view");
+    api.get("/api/v1/access/matrix", "access_matrix", matrix)
+        .tag(TAG)
+        .summary("List the rights of each role")
+        .right("role_view");
 }
 
 /// The path of a key.

@@ -18,7 +18,7 @@ pub fn routes(api: &mut Api) {
     api.get("/api/v1/plugins/{plugin_id}/health", "plugin_health", health)
         .tag(TAG)
         .summary("How well a plugin is")
-        .describe("Asks the plugin, which is loaded for it, and says what the health monitor makes of it.")
+        .describe("Loads the plugin if necessary, checks it, and returns its status in the health monitor.")
         .right("plugin_view")
         .fails(LIFECYCLE);
     api.get("/api/v1/health", "plugin_health_list", list)

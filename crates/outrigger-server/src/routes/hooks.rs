@@ -42,25 +42,25 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::InvalidInput, Code::AlreadyExists, Code::Conflict]);
     api.get("/api/v1/hooks/{hook}", "hook_fetch", hook)
         .tag(TAG)
-        .summary("One hook, with the schema of what it carries")
+        .summary("Show a hook with its payload schema")
         .right("hook_view")
         .fails(&[Code::NotFound]);
     api.delete("/api/v1/hooks/{hook}", "hook_delete", delete_hook)
         .tag(TAG)
-        .summary("Remove a hook that nobody is subscribed to")
+        .summary("Remove a hook without subscribers")
         .right("hook_delete")
         .fails(&[Code::NotFound, Code::Conflict]);
     api.post("/api/v1/hooks/{hook}/fire", "hook_fire", fire)
         .tag(TAG)
-        .summary("Fire a hook, or see what would be done")
-        .describe("With `dry_run` conditions are evaluated and nobody is called.")
+        .summary("Fire a hook, or do a dry run")
+        .describe("With `dry_run`, only conditions are evaluated and no function is called.")
         .right("hook_execute")
         .example(json!({"payload": {"country": "NO"}, "dry_run": true}))
         .fails(&[Code::NotFound, Code::Conflict])
         .fails(CALL);
     api.get("/api/v1/hooks/traces", "hook_traces", traces)
         .tag(TAG)
-        .summary("List what was done when hooks were fired, the newest first")
+        .summary("List traces of hook firings, newest first")
         .right("hook_view");
     api.get("/api/v1/subscriptions", "subscription_list", subscriptions)
         .tag(TAG)
@@ -90,7 +90,7 @@ pub fn routes(api: &mut Api) {
         .fails(SUBSCRIBE);
     api.get("/api/v1/plugins/{plugin_id}/hooks", "plugin_hooks", plugin_hooks)
         .tag(TAG)
-        .summary("List what a plugin is subscribed to")
+        .summary("List the subscriptions of a plugin")
         .right("hook_view")
         .fails(&[Code::PluginNotFound]);
     api.post("/api/v1/plugins/{plugin_id}/hooks", "plugin_hook_create", subscribe_plugin)

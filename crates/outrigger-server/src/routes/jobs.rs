@@ -58,22 +58,24 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::NotFound, Code::Conflict]);
     api.post("/api/v1/jobs/{job_id}/retry", "job_retry", retry)
         .tag(TAG)
-        .summary("Do a job once more that failed or was cancelled")
-        .describe("It is called as whoever started it, and takes the right `function_execute` besides.")
+        .summary("Retry a failed or cancelled job")
+        .describe("The job runs as the caller that started it. Retrying it also requires the right `function_execute`.")
         .right("job_modify")
         .fails(&[Code::NotFound, Code::Conflict, Code::Busy])
         .fails(START);
     api.post("/api/v1/jobs/{job_id}/approve", "job_approve", approve)
         .tag(TAG)
         .summary("Approve a job that waits for it")
-        .describe("It is called as whoever started it; to approve it does not take the right to call it.")
+        .describe(
+            "The job runs as the caller that started it. Approving it does not require the right to call its function.",
+        )
         .right("job_approve")
         .fails(&[Code::NotFound, Code::Conflict]);
     api.get("/api/v1/schedules", "schedule_list", schedules).tag(TAG).summary("List the schedules").right("job_view");
     api.get("/api/v1/schedules/{schedule}", "schedule_fetch", schedule)
         .tag(TAG)
         .summary("One schedule")
-        .describe("The ETag is made of what it is to do and who set it, and stays when it makes a job.")
+        .describe("The ETag covers the schedule's settings and its owner; creating a job does not change it.")
         .right("job_view")
         .fails(&[Code::NotFound]);
     api.put("/api/v1/schedules/{schedule}", "schedule_put", put_schedule)

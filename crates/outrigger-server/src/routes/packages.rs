@@ -45,7 +45,7 @@ pub fn routes(api: &mut Api) {
     .takes_if_match();
     api.post("/api/v1/plugins/{plugin_id}/rollback", "plugin_rollback", rollback)
         .tag(TAG)
-        .summary("Go back to what was there before a plugin's last update")
+        .summary("Undo a plugin's last update")
         .describe(
             "The revision, its configuration and its state as they were. What was written to the state since is lost where \
              the update changed the state; `lost_writes` says how much that is, also of a dry run. It is held to what an \

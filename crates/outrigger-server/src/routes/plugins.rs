@@ -29,14 +29,14 @@ pub fn routes(api: &mut Api) {
     api.get("/api/v1/plugins/{plugin_id}", "plugin_info", info)
         .tag(TAG)
         .summary("Everything about a plugin")
-        .describe("The ETag changes with whatever is done to the plugin; an update can be made to depend on it.")
+        .describe("The ETag changes with every change to the plugin; an update can be made conditional on it.")
         .right("plugin_view")
         .fails(&[Code::PluginNotFound]);
     api.get("/api/v1/plugins/{plugin_id}/signature", "plugin_signature", signature)
         .tag(TAG)
-        .summary("What the signature of a plugin is worth now")
+        .summary("Verify the files and the signature of a plugin")
         .describe(
-            "Its files are read anew as they lie on the disk, so what was changed there is found, signed or not (`modified`). \
+            "Reads its files from disk, so changed files are found, whether signed or not (`modified`). \
              The keys are those that are trusted at present: one that was revoked since makes it `invalid`.",
         )
         .right("plugin_view")
@@ -53,7 +53,7 @@ pub fn routes(api: &mut Api) {
         .fails(LIFECYCLE);
     api.post("/api/v1/plugins/{plugin_id}/enable", "plugin_enable", enable)
         .tag(TAG)
-        .summary("Make a plugin take calls")
+        .summary("Enable a plugin")
         .right("plugin_modify")
         .fails(LIFECYCLE);
     api.post("/api/v1/plugins/{plugin_id}/disable", "plugin_disable", disable)

@@ -1,4 +1,4 @@
-//! What happened: runs, log lines, statistics, the audit log.
+//! Runs, log lines, statistics and the audit log.
 
 use outrigger_api::{
     ApiError, ApiResult, AuditInfo, AuditQuery, AuditVerification, Code, DoctorReport, LogEntry, PluginProfile,
@@ -64,7 +64,7 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::PluginNotFound]);
     api.get("/api/v1/audit", "audit_list", audit)
         .tag(TAG)
-        .summary("List what was done or denied, the newest first")
+        .summary("List audit records, newest first")
         .right("audit_view");
     api.get("/api/v1/audit/verify", "audit_verify", audit_verify)
         .tag(TAG)

@@ -20,7 +20,7 @@ const TAG: &str = "Earlier names";
 pub fn routes(api: &mut Api) {
     api.get("/api/plugins/list", "earlier_list", functions::list)
         .tag(TAG)
-        .summary("List what can be executed")
+        .summary("List the executable functions")
         .describe("Each `function` is a name that the other addresses take.")
         .right("function_view")
         .fails(&[Code::PluginNotFound]);

@@ -25,7 +25,7 @@ pub fn routes(api: &mut Api) {
     api.get("/api/v1/plugins/templates", "template_list", list)
         .tag(TAG)
         .summary("List the templates for plugins")
-        .describe("Without what is in their files.")
+        .describe("Without the contents of their files.")
         .right("template_view");
     api.post("/api/v1/plugins/templates", "template_create", create)
         .tag(TAG)

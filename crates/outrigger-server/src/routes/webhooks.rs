@@ -41,9 +41,7 @@ pub fn routes(api: &mut Api) {
     api.get("/api/v1/webhooks/{webhook}", "webhook_fetch", fetch)
         .tag(TAG)
         .summary("One webhook")
-        .describe(
-            "The ETag is made of what it is to be and when it was changed, and stays whatever becomes of deliveries.",
-        )
+        .describe("The ETag covers the webhook's settings and the time of its last change, not its deliveries.")
         .right("webhook_view")
         .fails(&[Code::NotFound]);
     api.put("/api/v1/webhooks/{webhook}", "webhook_update", update)

@@ -28,7 +28,7 @@ impl TryFrom<Model> for Predecessor {
 
     fn try_from(row: Model) -> Result<Self, StoreError> {
         let Model { plugin, digest, configuration, state_kept, writes, replaced_at } = row;
-        let what = format_args!("what was there before the last update of the plugin {plugin}");
+        let what = format_args!("the predecessor of the plugin {plugin}");
         Ok(Self {
             digest: columns::parse(what, &digest)?,
             configuration: columns::to_count(what, configuration)?,

@@ -91,7 +91,7 @@ fn property(item: &Item<'_>, level: Level) -> Option<Property> {
 fn kind(table: &Table<'_>) -> Option<PropertyKind> {
     let item = table.require("type", "type = \"string\"")?;
     if !item.is_text() {
-        let hint = format!("write one of {}; what is not required may be left out", PropertyKind::NAMES.join(", "));
+        let hint = format!("write one of {}; optional keys can be left out", PropertyKind::NAMES.join(", "));
         return item.fail("a property has exactly one type, given as a text", Some(hint));
     }
     let name = item.text()?;
@@ -196,7 +196,7 @@ fn values(table: &Table<'_>, word: &'static str, property: &Property) -> Vec<Val
 
 fn default(item: &Item<'_>, property: &Property) -> Option<Value> {
     if property.secret {
-        let hint = "leave the default out; everyone who has the package can read it";
+        let hint = "remove the default, because anyone with the package can read it";
         return item.fail("a secret cannot have a default", Some(hint.to_owned()));
     }
     value(item, property)

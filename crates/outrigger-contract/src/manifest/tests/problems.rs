@@ -113,7 +113,7 @@ tcp = "a:1"
 plugins = ["pricing", "*.quote"]
 "#;
     insta::assert_snapshot!(problems_after_least(text), @r#"
-    line 10, column 10: `permissions.files[0]`: a file needs its path and what may be done with it; write `{ path = "/etc/os-release", access = "read" }`
+    line 10, column 10: `permissions.files[0]`: a file needs `path` and `access`; write `{ path = "/etc/os-release", access = "read" }`
     line 10, column 34: `permissions.files[1].path`: the path `etc` is not absolute; write the whole path from `/` on, for example `/etc/os-release`
     line 10, column 52: `permissions.files[2].path`: the path `/a/../b` has a `..` in it; write the path in its plain form, without `.`, `..`, `//` or control characters
     line 10, column 91: `permissions.files[3].path`: writing was asked for the single file `/a`; a single file can only be read; write `/a/` if it is a folder; otherwise ask for the folder that the file is in
@@ -220,7 +220,7 @@ l = { type = "number", default = nan }
     line 15, column 34: `configuration.f.minimum`: `minimum` says nothing about the type `string`; it is for integer and number
     line 15, column 37: `configuration.f.min-length`: there is no such key; did you mean `minLength`?
     line 15, column 62: `configuration.f.format`: `phone` is not a format that is checked; the formats are date, date-time, time, duration, email, hostname, ipv4, ipv6, uri, uri-reference, uuid; for another shape use `pattern`
-    line 16, column 49: `configuration.g.default`: a secret cannot have a default; leave the default out; everyone who has the package can read it
+    line 16, column 49: `configuration.g.default`: a secret cannot have a default; remove the default, because anyone with the package can read it
     line 17, column 31: `configuration.h.enum`: there is no value to choose from; list the values allowed
     line 18, column 37: `configuration.i.enum[1]`: this does not fit the property: 1 is not of the type `string`
     line 18, column 51: `configuration.i.default`: this does not fit the property: "b" is not one of "a"

@@ -78,7 +78,7 @@ impl Count {
         if let Some((word, _)) = schema.iter().find(|pair| !allowed(pair)) {
             let words = WORDS.join(", ");
             return Err(format!(
-                "says `{word}` at `{path}`; what may be said is {words}, and at its root `$schema`: {VERSION}"
+                "uses the keyword `{word}` at `{path}`; supported are {words}, and at its root `$schema`: {VERSION}"
             ));
         }
         if let Some(format) = schema.get("format")

@@ -242,7 +242,7 @@ fn limits_can_be_narrower() {
     let yard = Yard::new();
     let path = yard.file("a.zip", &zip(&plugin_files()));
     let limits = PackageLimits { entries: 2, ..PackageLimits::default() };
-    insta::assert_snapshot!(yard.refused_within(&path, limits).0, @"a.zip has more than 2 files and folders; leave out what the plugin does not need to run, such as `target` and `.git`");
+    insta::assert_snapshot!(yard.refused_within(&path, limits).0, @"a.zip has more than 2 files and folders; leave out files that the plugin does not need at run time, such as `target` and `.git`");
 }
 
 proptest! {

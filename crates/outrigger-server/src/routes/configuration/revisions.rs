@@ -40,7 +40,7 @@ pub(super) fn routes(api: &mut Api) {
         .fails(FAILS);
     api.post("/api/v1/secrets/rotate", "secrets_rotate", rotate)
         .tag(TAG)
-        .summary("Make a new key for secrets, and encrypt all of them anew")
+        .summary("Make a new encryption key and re-encrypt all secrets")
         .right("configuration_modify")
         .fails(&[Code::SecretUnreadable]);
 }
