@@ -19,7 +19,7 @@ pub struct JsonObject(JsonText);
 
 /// The text is JSON, but of another kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a JSON object is needed here: `{{…}}`")]
+#[error("expected a JSON object: `{{…}}`")]
 pub struct NotAnObject;
 
 impl JsonText {

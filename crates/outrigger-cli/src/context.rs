@@ -95,7 +95,7 @@ impl Context {
         match self.server {
             None => Ok(()),
             Some(_) => Err(ApiError::new(Code::InvalidUsage, format!("`outrigger {command}` takes no `--server`"))
-                .with_hint("it works on this machine alone; leave `--server` out, or run it on the server's machine")),
+                .with_hint("the command works only locally; remove `--server`, or run it on the server's machine")),
         }
     }
 
@@ -106,8 +106,8 @@ impl Context {
     pub fn refuse_idle_authorities(&self) -> ApiResult<()> {
         match &self.ca_certificate {
             Some(_) if !self.names_server() => {
-                Err(ApiError::new(Code::InvalidUsage, "`--ca-certificate` is given, and no server is named")
-                    .with_hint("name the server whose certificate it is for with `--server`, or leave it out"))
+                Err(ApiError::new(Code::InvalidUsage, "`--ca-certificate` requires `--server`")
+                    .with_hint("name the server with `--server`, or remove `--ca-certificate`"))
             }
             _ => Ok(()),
         }

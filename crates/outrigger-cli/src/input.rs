@@ -93,8 +93,8 @@ pub fn document(option: &str, path: &Path) -> Result<Map<String, Json>, CliError
     match document {
         Some(Json::Object(members)) => Ok(members),
         Some(_) => {
-            Err(usage(format!("{shown} is {kind}, but no table of keys and values"), "write `key: value` pairs"))
+            Err(usage(format!("{shown} is {kind}, but not a table of keys and values"), "write `key: value` pairs"))
         }
-        None => Err(usage(format!("{shown} is not {kind} that can be read"), "check the file's syntax")),
+        None => Err(usage(format!("{shown} is not valid {kind}"), "check the file's syntax")),
     }
 }

@@ -61,7 +61,7 @@ fn execute(mut cli: Cli) -> ExitCode {
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            let error = ApiError::new(Code::Internal, format!("threads cannot be started: {error}"));
+            let error = ApiError::new(Code::Internal, format!("failed to start threads: {error}"));
             return ExitCode::from(report(&error.into(), &context.output));
         }
     };
@@ -145,7 +145,8 @@ pub(crate) struct Interrupts {
 impl Interrupts {
     pub(crate) fn new() -> CliResult<Self> {
         let listen = |kind| {
-            signal(kind).map_err(|error| ApiError::new(Code::Internal, format!("signals cannot be received: {error}")))
+            signal(kind)
+                .map_err(|error| ApiError::new(Code::Internal, format!("failed to listen for signals: {error}")))
         };
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }

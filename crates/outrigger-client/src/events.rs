@@ -55,7 +55,7 @@ impl Course {
                 }
                 None => {}
             }
-            let silent = |_| ApiError::new(Code::Unreachable, "the server has said nothing for a minute");
+            let silent = |_| ApiError::new(Code::Unreachable, "the server sent nothing for a minute");
             let chunk = tokio::time::timeout(SILENCE, self.response.chunk()).await.map_err(silent)?;
             let Some(chunk) = chunk.map_err(|error| self.client.unreachable(&error))? else { return Ok(None) };
             self.ready.extend(self.reader.feed(&chunk)?);
@@ -64,7 +64,7 @@ impl Course {
 }
 
 fn unknown(error: serde_json::Error) -> ApiError {
-    let message = format!("the server told of an event in a way this version does not know: {error}");
+    let message = format!("the server sent an event in an unknown format: {error}");
     ApiError::new(Code::Internal, message).with_hint("use the same version of Outrigger on both sides")
 }
 
@@ -96,7 +96,7 @@ impl Reader {
             }
         }
         if self.line.len() + self.data.len() > LONGEST {
-            return Err(ApiError::new(Code::Internal, "the server told of an event that is too long"));
+            return Err(ApiError::new(Code::Internal, "the server sent an event that is too long"));
         }
         Ok(blocks)
     }

@@ -99,7 +99,7 @@ impl Client {
         let batch = Batch { calls, parallel: parallel.clamp(1, 64) };
         let report: BatchReport = self.post("api/v1/batch", &batch).await?;
         if report.results.len() != requests.len() {
-            return Err(ApiError::new(Code::Internal, "the server left out answers"));
+            return Err(ApiError::new(Code::Internal, "the server's response is incomplete"));
         }
         let result = |result| match result {
             BatchResult::Answer(answer) => Ok(answer),

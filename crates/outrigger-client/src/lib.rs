@@ -106,11 +106,9 @@ fn certificates(file: &Path) -> ApiResult<Vec<Certificate>> {
 
 fn unusable(file: &Path, why: &str) -> ApiError {
     ApiError::new(Code::InvalidUsage, format!("the certificates in {} cannot be used: {why}", file.display()))
-        .with_hint(
-            "name a file with the certificate of the authority, in PEM: it begins with `-----BEGIN CERTIFICATE-----`",
-        )
+        .with_hint("give a PEM file with the authority's certificate; it starts with `-----BEGIN CERTIFICATE-----`")
 }
 
 fn internal(error: &reqwest::Error) -> ApiError {
-    ApiError::new(Code::Internal, format!("no HTTP client can be made: {error}"))
+    ApiError::new(Code::Internal, format!("failed to create an HTTP client: {error}"))
 }

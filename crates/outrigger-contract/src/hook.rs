@@ -23,7 +23,7 @@ text_serde!(HookName, {
 
 /// A text that is not the name of a hook.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not the name of a hook: write words of lower-case letters, digits, `-` and `_` with dots in between, as in `customer.created`", shorten(.text))]
+#[error("`{}` is not a valid hook name: write words of lower-case letters, digits, `-` and `_`, separated by dots, as in `customer.created`", shorten(.text))]
 pub struct HookNameError {
     pub text: String,
 }

@@ -234,7 +234,7 @@ pub enum NameError {
     #[error("`{value}` is not a {kind} name because of the character `{shown}`; {rule}",
         shown = character.escape_debug(), rule = kind.rule())]
     Character { kind: NameKind, value: String, character: char },
-    #[error("`{value}` cannot be the name of a plugin: the word has another meaning in addresses of the REST API")]
+    #[error("`{value}` cannot be a plugin name: the REST API reserves this word")]
     Reserved { value: String },
     #[error("`{value}` is not a plugin name: it must start with a lowercase letter")]
     Start { value: String },

@@ -20,7 +20,7 @@ text_serde!(Pattern, {
 
 /// A text that is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a pattern of names: 1 to 100 lower-case letters, digits, `.`, `_`, `-`, and `*` for any text, as in `plugin.*`", shorten(.text))]
+#[error("`{}` is not a valid name pattern: write 1 to 100 lower-case letters, digits, `.`, `_`, `-`, and `*` for any text, as in `plugin.*`", shorten(.text))]
 pub struct PatternError {
     pub text: String,
 }

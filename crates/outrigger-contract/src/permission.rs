@@ -122,9 +122,9 @@ pub enum PermissionError {
     RelativePath { path: String },
     #[error("the path `{path}` has a `{part}` in it")]
     UnsafePath { path: String, part: &'static str },
-    #[error("writing was asked for the single file `{path}`; a single file can only be read")]
+    #[error("`{path}` requests write access to a single file; single files can only be read")]
     WriteToFile { path: String },
-    #[error("`{path}` asks for read access, but lies in `{folder}`, which asks for write access to everything in it")]
+    #[error("`{path}` requests read access, but is inside `{folder}`, which requests write access")]
     NarrowerFile { path: String, folder: String },
     #[error("`{value}` is not the name of an environment variable")]
     Variable { value: String },
@@ -136,7 +136,7 @@ pub enum PermissionError {
     Url { value: String },
     #[error("`{host}` is not the name of a host: {reason}")]
     Host { host: String, reason: &'static str },
-    #[error("`{value}` does not say which functions of which plugin")]
+    #[error("`{value}` does not name functions of a plugin")]
     Function { value: String },
     #[error(transparent)]
     Name(#[from] NameError),
@@ -147,7 +147,7 @@ impl PermissionError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::RelativePath { .. } => "write the whole path from `/` on, for example `/etc/os-release`".to_owned(),
+            Self::RelativePath { .. } => "write an absolute path, for example `/etc/os-release`".to_owned(),
             Self::UnsafePath { .. } => {
                 "write the path in its plain form, without `.`, `..`, `//` or control characters".to_owned()
             }

@@ -27,7 +27,7 @@ text_serde!(TemplateName, {
 /// Why a text is not the name of a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not the name of a template: 1 to 64 lowercase letters, digits and `-`, starting with a letter, are needed"
+    "`{text}` is not a valid template name: write 1 to 64 lowercase letters, digits and `-`, starting with a letter"
 )]
 pub struct TemplateNameError {
     /// The beginning of it.

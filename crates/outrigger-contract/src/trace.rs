@@ -17,7 +17,10 @@ pub struct TraceContext {
 
 /// A text that is no `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`traceparent` is `00-`, 32 hexadecimal digits, `-`, 16 of them, `-` and 2, none of the ids all zeros")]
+#[error(
+    "invalid `traceparent`: expected `00-`, 32 hexadecimal digits, `-`, 16 digits, `-`, 2 digits, and no id of all \
+     zeros"
+)]
 pub struct TraceContextError;
 
 const SAMPLED: u8 = 1;

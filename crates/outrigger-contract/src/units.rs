@@ -37,7 +37,8 @@ pub enum UnitError {
     )]
     Size { value: String },
     #[error(
-        "`{value}` is not a length of time; write numbers with units from large to small (d, h, m, s, ms, us, ns), for example `1h30m` or `250ms`"
+        "`{value}` is not a duration; write numbers with units from large to small (d, h, m, s, ms, us, ns), for \
+         example `1h30m` or `250ms`"
     )]
     Span { value: String },
     #[error("`{value}` is not a rate; write calls per time, for example `100/1m` or `10/s`")]
@@ -46,7 +47,7 @@ pub enum UnitError {
     EmptyRate { value: String },
     #[error("`{value}` is too large")]
     TooLarge { value: String },
-    #[error("`{value}` is finer than {finest} can hold")]
+    #[error("`{value}` is more precise than {finest}")]
     TooFine { value: String, finest: &'static str },
 }
 

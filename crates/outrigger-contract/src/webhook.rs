@@ -19,7 +19,7 @@ text_serde!(WebhookName, {
 
 /// A text that is not the name of a webhook.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not the name of a webhook: write 1 to 64 lower-case letters, digits, `-` and `_`, beginning with a letter", shorten(.text))]
+#[error("`{}` is not a valid webhook name: write 1 to 64 lower-case letters, digits, `-` and `_`, starting with a letter", shorten(.text))]
 pub struct WebhookNameError {
     pub text: String,
 }

@@ -64,13 +64,13 @@ pub enum DevkitError {
         output: String,
     },
     /// The compiler made no WebAssembly module.
-    #[error("{} compiles, yet makes no WebAssembly module", project.display())]
+    #[error("{} compiles, but produces no WebAssembly module", project.display())]
     NoModule {
         /// The project's folder.
         project: PathBuf,
     },
     /// The module cannot be made into a component.
-    #[error("{} cannot be made into a component: {reason}", module.display())]
+    #[error("failed to convert {} into a component: {reason}", module.display())]
     Componentize {
         /// The module.
         module: PathBuf,
@@ -92,7 +92,7 @@ pub enum DevkitError {
         reason: String,
     },
     /// A file of a key is there already, and may be all that is left of that key.
-    #[error("{} is there already", path.display())]
+    #[error("{} already exists", path.display())]
     KeyExists {
         /// The file.
         path: PathBuf,
@@ -123,7 +123,7 @@ impl DevkitError {
             }
             DevkitError::NoToolchain { hint, .. } => hint.clone(),
             DevkitError::Run { .. } => "install Rust from https://rustup.rs, or put cargo and rustc on PATH".into(),
-            DevkitError::Compile { .. } => "correct the errors above; `cargo check` shows them quicker".into(),
+            DevkitError::Compile { .. } => "fix the errors above; `cargo check` shows them faster".into(),
             DevkitError::NoModule { .. } => "add to Cargo.toml:  [lib]  crate-type = [\"cdylib\", \"rlib\"]".into(),
             DevkitError::Componentize { .. } => {
                 "is each function of the world exported with `export!(Plugin with_types_in bindings)`, for the target \
@@ -134,7 +134,7 @@ impl DevkitError {
             DevkitError::NotTheSdk { .. } => {
                 "name the folder `plugins/sdk` of Outrigger's sources, or make the project without the SDK".into()
             }
-            DevkitError::KeyExists { .. } => "keys are never written over; name another file".into(),
+            DevkitError::KeyExists { .. } => "keys are never overwritten; choose another file".into(),
             DevkitError::Key { source, .. } => source.hint().into(),
             DevkitError::Sign(error) => return error.hint(),
             DevkitError::Template(error) => return error.hint(),

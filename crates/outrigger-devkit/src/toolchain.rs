@@ -165,10 +165,7 @@ struct Missing {
 
 impl Missing {
     fn reason(&self) -> String {
-        format!(
-            "the target is not installed, and to build it from source these are missing: {}",
-            self.packages.join(", ")
-        )
+        format!("the target is not installed, and building it from source requires: {}", self.packages.join(", "))
     }
 }
 

@@ -190,7 +190,7 @@ impl Head {
 pub enum BrokenChain {
     #[error("a record between {after} and {found} is missing, or was changed")]
     Gap { after: u64, found: u64 },
-    #[error("record {found} stands where none belongs")]
+    #[error("unexpected record {found}")]
     Added { found: u64 },
     #[error("record {sequence} was changed, or one before it: its hash is {recorded}, and should be {computed}")]
     Hash { sequence: u64, recorded: Hash, computed: Hash },

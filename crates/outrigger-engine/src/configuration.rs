@@ -126,7 +126,10 @@ pub(crate) fn resolve(
     for Layer { source, values: over } in layers {
         for (key, value) in over {
             if schema.get(&key).is_none() {
-                let message = format!("{source} sets `{key}`, which the plugin `{}` does not know", manifest.name);
+                let message = format!(
+                    "{source} sets `{key}`, which is not a configuration key of the plugin `{}`",
+                    manifest.name
+                );
                 return Err(Failure::new(Code::InvalidConfiguration, message));
             }
             sources.insert(key.clone(), source.clone());
@@ -155,7 +158,7 @@ pub(crate) fn require(inner: &Inner, manifest: &Manifest, stored: &Map<String, V
     let settings = missing.iter().map(|key| format!("--set {key}=…")).collect::<Vec<_>>().join(" ");
     let message = format!("the configuration of `{name}` lacks required keys: {keys}");
     Err(Failure::new(Code::InvalidConfiguration, message)
-        .with_hint(format!("give it with `outrigger plugin install … {settings}`, or in a file with `--config FILE`")))
+        .with_hint(format!("set them with `outrigger plugin install … {settings}`, or in a file with `--config FILE`")))
 }
 
 /// The values to store when given values override present ones, sealed.
@@ -232,9 +235,9 @@ pub(crate) fn check<'a>(
     if faults.len() == MOST_FAULTS {
         faults.push("and more".to_owned());
     }
-    let message = format!("the configuration of `{plugin}` does not fit its schema: {}", faults.join("; "));
+    let message = format!("invalid configuration of `{plugin}`: {}", faults.join("; "));
     let failure = Failure::new(Code::InvalidConfiguration, message);
-    Err(failure.with_hint(format!("`outrigger plugin config {plugin}` shows and sets it")))
+    Err(failure.with_hint(format!("`outrigger plugin config {plugin}` shows the keys and their types")))
 }
 
 /// Describes a secret that breaks a rule of its schema, without showing the secret.
@@ -264,13 +267,13 @@ pub(crate) fn seal(
         let value = match value {
             value if vault::is_sealed(&value) => {
                 return Err(refused(format!(
-                    "`{key}` is given encrypted; give a secret as it is, and it is encrypted here"
+                    "`{key}` is already encrypted; send secrets as plain text, Outrigger encrypts them"
                 )));
             }
             value if vault::is_marker(&value) && (secret || kept.is_some_and(vault::is_sealed)) => match kept {
                 Some(kept) if vault::is_sealed(kept) => kept.clone(),
                 Some(kept) => vault::seal(vault, place, kept)?,
-                None => return Err(refused(format!("the secret `{key}` is to be kept, but none is set"))),
+                None => return Err(refused(format!("the secret `{key}` cannot be kept, because it is not set"))),
             },
             value if secret => match kept {
                 // The same secret again is no change.

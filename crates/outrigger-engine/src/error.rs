@@ -71,7 +71,7 @@ impl Failure {
         let failure = Self::new(Code::NotFound, format!("there is no hook `{name}`"));
         match near::nearest(name.as_str(), known.map(HookName::as_str)) {
             Some(candidate) => failure.with_hint(format!("did you mean `{candidate}`?")),
-            None => failure.with_hint("`outrigger hook list` shows the hooks there are; a plugin declares its own"),
+            None => failure.with_hint("`outrigger hook list` lists the hooks; plugins declare their own"),
         }
     }
 
@@ -93,11 +93,11 @@ impl Failure {
     }
 
     pub(crate) fn not_active(name: &PluginName, state: PluginState, reason: Option<&str>) -> Self {
-        let mut message = format!("the plugin `{name}` is {state} and takes no calls");
+        let mut message = format!("the plugin `{name}` is {state} and cannot be called");
         if let Some(reason) = reason {
             message = format!("{message}: {reason}");
         }
-        Self::new(Code::PluginNotActive, message).with_hint(format!("`outrigger plugin enable {name}` makes it active"))
+        Self::new(Code::PluginNotActive, message).with_hint(format!("enable it with `outrigger plugin enable {name}`"))
     }
 
     pub(crate) fn invalid_input(function: &FunctionRef, faults: &Faults) -> Self {
@@ -112,10 +112,10 @@ impl Failure {
     pub fn forbidden(principal: &Principal, right: Right, name: &str) -> Self {
         let over = match name {
             "*" => String::new(),
-            name => format!(" over `{name}`"),
+            name => format!(" on `{name}`"),
         };
         let decision = principal.decide(right, name);
-        let message = format!("the key `{}` has no right `{right}`{over}: {decision}", principal.name);
+        let message = format!("key `{}` is not allowed `{right}`{over}: {decision}", principal.name);
         Self::new(Code::Forbidden, message)
     }
 

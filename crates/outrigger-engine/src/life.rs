@@ -211,7 +211,7 @@ impl Engine {
         // It is switched off all the same: no new call is taken, and those that run may take as long as they are let.
         let mut why = Vec::from_iter(slot.record().0.reason);
         if slot.retired().iter().any(|former| !former.calls.is_empty()) {
-            tracing::warn!(plugin = %slot.name, "it is disabled, and calls that began before still run");
+            tracing::warn!(plugin = %slot.name, "the plugin is disabled, but earlier calls are still running");
             why.push("calls that began before still run".to_owned());
         }
         self.tell_why(spec::PLUGIN_DISABLED, slot, (!why.is_empty()).then(|| why.join("; ")).as_deref()).await;
@@ -305,7 +305,8 @@ impl Engine {
     pub async fn revision(&self, digest: &Digest) -> Result<RevisionRecord, Failure> {
         let found = self.inner.store.revision_fetch(digest).await?;
         found.ok_or_else(|| {
-            let message = format!("the plugin was removed meanwhile: its revision {} is gone", digest.short());
+            let message =
+                format!("the plugin was removed in the meantime: its revision {} no longer exists", digest.short());
             Failure::new(Code::PluginNotFound, message).with_hint("`outrigger plugin list` lists the installed plugins")
         })
     }
@@ -326,7 +327,8 @@ impl Engine {
             let mut effects = SlotEffects::new(&engine, &slot, Some(predecessor));
             for effect in [Effect::Drain, Effect::Deactivate, Effect::Cleanup] {
                 if let Err(failure) = effects.perform(effect).await {
-                    tracing::warn!(plugin = %slot.name, %failure, ?effect, "while a replaced revision was shut down");
+                    tracing::warn!(plugin = %slot.name, %failure, ?effect, "failed while shutting down a replaced \
+                    revision");
                 }
             }
         });

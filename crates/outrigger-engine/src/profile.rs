@@ -74,16 +74,16 @@ impl Stage {
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Resolve => "finding the function, and loading its plugin where that has not happened yet",
+            Self::Resolve => "finding the function, and loading its plugin if necessary",
             Self::Validate => "checking the caller, the arguments and the result",
-            Self::Queue => "waiting: for the rate limit, for room among the calls at once, for the next try",
+            Self::Queue => "waiting for the rate limit, the concurrency limit or the next attempt",
             Self::Hooks => "the subscribers of `call.before`",
-            Self::Cache => "looking in the cache, or waiting for an equal call that was under way",
-            Self::Instantiate => "making an instance of the plugin, and clearing it away",
+            Self::Cache => "looking in the cache, or waiting for an identical call",
+            Self::Instantiate => "creating and removing an instance of the plugin",
             Self::Transfer => "moving arguments into the plugin and the result out of it",
             Self::Run => "the plugin's own code",
             Self::Host => "host functions and calls to other plugins",
-            Self::Record => "writing the call down",
+            Self::Record => "recording the call",
             Self::Other => "everything else",
         }
     }

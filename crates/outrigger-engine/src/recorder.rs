@@ -490,7 +490,7 @@ async fn append_audit(store: &dyn Store, entries: &[AuditEntry], closing: &Cance
             tracing::error!(%error, entries = entries.len(), "audit records lost: the store refused writes");
             return;
         }
-        tracing::error!(%error, attempt, entries = entries.len(), "the audit log cannot be written to; trying on");
+        tracing::error!(%error, attempt, entries = entries.len(), "the audit log cannot be written to; retrying");
         tokio::select! {
             () = pause(attempt, closing) => {}
             () = lifted(store) => {}

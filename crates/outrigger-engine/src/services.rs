@@ -342,7 +342,8 @@ impl HostServices for CallServices {
             function.parse().map_err(|error| refused(Code::InvalidUsage, format!("{error}")))?;
         if !self.subject.revision().granted.permissions.allows_function(&function.plugin, &function.function) {
             let message = format!(
-                "the plugin `{}` was not granted to call `{function}`; its manifest asks with `plugins = [\"{function}\"]`",
+                "the plugin `{}` is not allowed to call `{function}`; request it in the manifest with `plugins = \
+                 [\"{function}\"]`",
                 self.subject.plugin()
             );
             return Err(refused(Code::PermissionDenied, message));
@@ -377,7 +378,7 @@ impl HostServices for CallServices {
         check_length(&hook, payload.len()).map_err(|failure| refused(failure.code, failure.message))?;
         let firings = self.firings();
         if firings.fetch_add(1, Ordering::Relaxed) >= MOST_FIRINGS {
-            let message = format!("for a call hooks are fired at most {MOST_FIRINGS} times");
+            let message = format!("one call can fire hooks at most {MOST_FIRINGS} times");
             return Err(refused(Code::RateLimited, message));
         }
         let payload = serde_json::from_str(payload)

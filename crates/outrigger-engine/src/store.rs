@@ -167,7 +167,7 @@ pub enum StoreError {
         what: String,
     },
     /// What is stored cannot be understood, as when it was written by a newer version.
-    #[error("{what} cannot be read back: {reason}")]
+    #[error("{what} cannot be read: {reason}")]
     Corrupt {
         /// Which record.
         what: String,

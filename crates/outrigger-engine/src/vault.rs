@@ -68,12 +68,12 @@ pub struct Sealed {
 /// Why a secret could not be sealed or opened. Never holds any of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VaultError {
-    #[error("it was encrypted with the key {key}, which is not here")]
+    #[error("it was encrypted with the key {key}, which is not available")]
     KeyMissing {
         /// The key's id.
         key: String,
     },
-    #[error("it was changed, or belongs to another place")]
+    #[error("it was changed, or moved from another place")]
     Refused,
     #[error("{0}")]
     Unusable(String),

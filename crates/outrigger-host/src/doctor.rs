@@ -105,7 +105,7 @@ fn plugins(engine: &Engine) -> Vec<DoctorCheck> {
     let active = all.iter().filter(|(record, _)| record.state.is_enabled()).count();
     let mut checks = vec![check("plugins", CheckOutcome::Ok, format!("{} installed, {active} enabled", all.len()))];
     for (record, _) in all.iter().filter(|(record, _)| record.state == PluginState::Failed) {
-        let reason = record.reason.as_deref().unwrap_or("no reason is known");
+        let reason = record.reason.as_deref().unwrap_or("no reason recorded");
         let hint =
             format!("`outrigger plugin logs {0}` has more; `outrigger plugin enable {0}` tries again", record.name);
         let found = check(&format!("plugin {}", record.name), CheckOutcome::Warning, format!("it failed: {reason}"));

@@ -131,9 +131,9 @@ impl Host {
                 Self::over(directory, hold, options, options::ceiling(&[])?, None, &ServerWork::default()).await
             }
             None => {
-                let message = format!("a server holds {}", directory.root().display());
+                let message = format!("a server is using {}", directory.root().display());
                 Err(ApiError::new(Code::DataDirectory, message)
-                    .with_hint("commands talk to it by themselves; repeat this one"))
+                    .with_hint("commands connect to it automatically; run this command again"))
             }
         }
     }
@@ -183,7 +183,7 @@ impl Host {
             if Instant::now() >= until {
                 let message = format!("{} is in use by another server, or by a command", directory.root().display());
                 return Err(ApiError::new(Code::DataDirectory, message)
-                    .with_hint("stop the other one, or name another directory with `--data DIR`"));
+                    .with_hint("stop the other process, or choose another directory with `--data DIR`"));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -124,7 +124,7 @@ impl Keys {
                 let message = format!("too many wrong keys; try again in {} s", wait.as_secs() + 1);
                 let mut error = ApiError::new(Code::RateLimited, message);
                 error.retry_after_ms = u64::try_from(wait.as_millis()).ok();
-                error.with_hint("send a key that is known")
+                error.with_hint("send a valid key")
             }
         }
     }
@@ -182,8 +182,9 @@ fn principal(record: &KeyRecord, roles: &[Arc<Role>]) -> Principal {
 /// A new key: its id, the whole of it, and the hash that is kept. It has 256 random bits besides the id.
 pub(crate) fn generate() -> ApiResult<(String, String, [u8; 32])> {
     let random = |bytes: &mut [u8]| {
-        getrandom::fill(bytes)
-            .map_err(|error| ApiError::new(Code::Internal, format!("the system gives no random numbers: {error}")))
+        getrandom::fill(bytes).map_err(|error| {
+            ApiError::new(Code::Internal, format!("failed to get random numbers from the system: {error}"))
+        })
     };
     let (mut id, mut secret) = ([0; 8], [0; 32]);
     random(&mut id)?;

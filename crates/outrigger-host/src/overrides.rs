@@ -94,7 +94,7 @@ impl HostOverrides {
         let mut files = Files::default();
         let Some((general, of_profile)) = self.folders.split_first() else { return files };
         for missing in of_profile.iter().filter(|folder| !folder.is_dir()) {
-            let message = format!("there is no folder {}, which is that of the profile", missing.display());
+            let message = format!("the folder {} of the profile does not exist", missing.display());
             files.idle.push(message);
         }
         let mut folders: BTreeSet<PathBuf> = inside(general).into_iter().filter(|path| path.is_dir()).collect();
@@ -117,7 +117,7 @@ impl HostOverrides {
                 Ok(text) => match &found {
                     None => found = Some((path, text)),
                     Some((other, _)) => {
-                        let message = format!("{} and {} are both there", other.display(), path.display());
+                        let message = format!("both {} and {} exist", other.display(), path.display());
                         return Err(invalid(message).with_hint("keep one of them"));
                     }
                 },
@@ -207,7 +207,7 @@ fn idle(name: &str, plugins: &[(PluginName, Option<Vec<String>>)]) -> Option<Str
     }
     Some(match of_plugin {
         None => format!("{name} is for a plugin that is not installed"),
-        Some((plugin, [])) => format!("{name} is for the plugin `{plugin}`, which has nothing to configure"),
+        Some((plugin, [])) => format!("{name} is for the plugin `{plugin}`, which has no configuration"),
         Some((plugin, keys)) => {
             let names: Vec<_> = keys.iter().map(|key| variable_name(plugin, key)).collect();
             format!("{name} names no key of the plugin `{plugin}`; there are {}", names.join(", "))
@@ -290,11 +290,11 @@ fn parse(path: &Path, text: &str) -> Result<Map<String, Value>, Failure> {
         Ok(Value::Object(values)) => Ok(values),
         // An empty YAML file sets nothing.
         Ok(Value::Null) => Ok(Map::new()),
-        Ok(_) => Err(invalid(format!("the file {} is no table of keys and values", path.display()))),
+        Ok(_) => Err(invalid(format!("the file {} is not a table of keys and values", path.display()))),
         Err(place) => {
             let kind = path.extension().map(|kind| kind.to_string_lossy().to_uppercase()).unwrap_or_default();
             let kind = if kind == "YML" { "YAML" } else { &kind };
-            Err(invalid(format!("the file {} is not {kind} that can be read{place}", path.display())))
+            Err(invalid(format!("the file {} is not valid {kind}{place}", path.display())))
         }
     }
 }

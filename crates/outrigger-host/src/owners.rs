@@ -18,10 +18,10 @@ pub(crate) struct Owners(pub(crate) Weak<Inner>);
 impl Callers for Owners {
     async fn caller(&self, owner: &Owner) -> Result<Caller, Failure> {
         let Some(id) = &owner.key else { return Ok(Caller::Local) };
-        let host = self.0.upgrade().ok_or_else(|| Failure::new(Code::ShuttingDown, "the server is ending"))?;
+        let host = self.0.upgrade().ok_or_else(|| Failure::new(Code::ShuttingDown, "the server is stopping"))?;
         let gone = |why: &str| {
-            Failure::new(Code::Forbidden, format!("the {} that asked for this job {why}", owner.name))
-                .with_hint("start the job anew with a key that works")
+            Failure::new(Code::Forbidden, format!("the {} that started this job {why}", owner.name))
+                .with_hint("start the job again with a valid key")
         };
         let principal = host.keys.by_id(id).ok_or_else(|| gone("was revoked"))?;
         match principal.has_expired(OffsetDateTime::now_utc()) {

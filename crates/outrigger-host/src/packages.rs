@@ -110,7 +110,7 @@ impl Prepared {
         let PluginStanding { name, updated_at } = seen;
         let package = self.name();
         if package != name {
-            let message = format!("the package is of the plugin `{package}`, not of `{name}`");
+            let message = format!("the package contains the plugin `{package}`, not `{name}`");
             return Err(ApiError::new(Code::Conflict, message)
                 .with_hint("install it under its own name, or name the other package"));
         }
@@ -495,14 +495,15 @@ impl Packages {
         Err(match known.is_empty() {
             true => ApiError::new(
                 Code::NotFound,
-                format!("no package `{name}` is in the search paths, and no file of this name"),
+                format!("no package `{name}` in the search paths, and no file with this name"),
             )
             .with_hint(
                 "`outrigger plugin list --available` lists packages that can be installed by name; a path works too",
             ),
-            false => {
-                ApiError::new(Code::NotFound, format!("no version of `{name}` fits; there is {}", known.join(", ")))
-            }
+            false => ApiError::new(
+                Code::NotFound,
+                format!("no version of `{name}` matches; available: {}", known.join(", ")),
+            ),
         })
     }
 

@@ -206,7 +206,7 @@ fn filter(query: &RecordQuery) -> ApiResult<RecordFilter> {
 pub(crate) fn correlation(text: &str) -> ApiResult<CorrelationId> {
     text.parse().map_err(|_| {
         ApiError::new(Code::InvalidUsage, format!("`{text}` is not a correlation id"))
-            .with_hint("a correlation id is a ULID: 26 letters and digits, as `--details` and the logs show it")
+            .with_hint("a correlation id is a ULID of 26 letters and digits, as `--details` and the logs show it")
     })
 }
 

@@ -41,7 +41,7 @@ impl Standing {
                 Some(ApiError::new(Code::SignatureInvalid, message))
             }
             SignatureState::Unsigned if required => {
-                let message = format!("the package of `{plugin}` is not signed, and has to be");
+                let message = format!("the package of `{plugin}` must be signed, and is not");
                 Some(ApiError::new(Code::SignatureRequired, message))
             }
             SignatureState::Untrusted { keys } if required => {
@@ -124,7 +124,7 @@ pub(crate) async fn admit_predecessor(
     let Some(predecessor) = predecessor else { return Ok(()) };
     match examined(packages, plugin, predecessor.digest, None).await?.refusal {
         Some(refusal) => {
-            let message = format!("`{plugin}` cannot go back to what it was: {}", refusal.message);
+            let message = format!("`{plugin}` cannot be rolled back: {}", refusal.message);
             Err(ApiError { message, ..refusal })
         }
         None => Ok(()),
@@ -181,7 +181,7 @@ fn examine(folder: &Path, plugin: &PluginName, digest: &Digest, trust_file: &Pat
 fn modified(why: &str) -> Examined {
     let detail = format!("its files are not those that were installed: {why}");
     let refusal = ApiError::new(Code::SignatureInvalid, detail.clone())
-        .with_hint("install the package of that version again: its files take the place of what is there");
+        .with_hint("install the package of that version again; this replaces its files");
     let info = SignatureInfo {
         state: SignatureWord::Modified,
         accepted: false,

@@ -47,7 +47,7 @@ pub(crate) async fn own(store: &dyn Store, name: &TemplateName) -> ApiResult<Tem
     let found = store.template_fetch(name).await.map_err(convert::store_error)?;
     found.ok_or_else(|| {
         ApiError::new(Code::NotFound, format!("there is no template `{name}`"))
-            .with_hint("`outrigger template list` shows those there are")
+            .with_hint("`outrigger template list` lists the templates")
     })
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn refuse_built_in(name: &TemplateName) -> ApiResult<()> {
     match built_in(name) {
         None => Ok(()),
         Some(_) => Err(ApiError::new(Code::Conflict, format!("the template `{name}` is built in"))
-            .with_hint("make one of your own under another name")),
+            .with_hint("create a template with another name")),
     }
 }
 

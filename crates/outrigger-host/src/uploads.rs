@@ -133,13 +133,13 @@ impl Uploads {
         disk::require(&self.folder, size.unwrap_or(0))?;
         let (found, bytes) = write(&archive, &self.folder, &place, content, limit).await?;
         if size.is_some_and(|size| size != bytes) {
-            let message = format!("{bytes} bytes of the package arrived, not the number that was announced");
+            let message = format!("{bytes} bytes of the package arrived, which differs from its announced length");
             return Err(ApiError::new(Code::InvalidUsage, message).with_hint("send it again"));
         }
         if let Some(expected) = digest
             && expected != found
         {
-            let message = format!("the SHA-256 of what arrived is {}, not {}", found.hex(), expected.hex());
+            let message = format!("the received data has the SHA-256 {}, not {}", found.hex(), expected.hex());
             return Err(ApiError::new(Code::DigestMismatch, message));
         }
         let _reading = self.reading.acquire().await;
@@ -171,9 +171,8 @@ impl Uploads {
     pub(crate) fn find(&self, digest: &Digest) -> ApiResult<PathBuf> {
         let found = KINDS.map(|kind| self.place(digest, kind)).into_iter().find(|place| place.is_file());
         found.ok_or_else(|| {
-            ApiError::new(Code::NotFound, format!("no package {digest} waits to be installed")).with_hint(
-                "packages are kept for an hour after they were sent to `POST /api/v1/packages`; send it again",
-            )
+            ApiError::new(Code::NotFound, format!("no uploaded package {digest} is waiting to be installed"))
+                .with_hint("uploads to `POST /api/v1/packages` are kept for an hour; upload it again")
         })
     }
 

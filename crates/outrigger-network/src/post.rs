@@ -45,9 +45,9 @@ pub enum PostError {
     Address,
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("TLS was not agreed on with {host}")]
+    #[error("TLS handshake with {host} failed")]
     Tls { host: String, source: std::io::Error },
-    #[error("{host} gave no answer of HTTP")]
+    #[error("{host} did not send a valid HTTP response")]
     Http { host: String, source: hyper::Error },
 }
 

@@ -243,7 +243,7 @@ fn counted(
 
 /// What a request is answered with that panicked.
 pub fn fault() -> ApiError {
-    ApiError::new(Code::Internal, "the request met a fault")
+    ApiError::new(Code::Internal, "an internal error occurred")
 }
 
 /// The client's own correlation id where it sent one that is a ULID, else a new one, greater than those before.
@@ -256,14 +256,18 @@ fn correlation(headers: &HeaderMap) -> Ulid {
 
 /// For addresses at which there is nothing.
 pub async fn not_found(request: Request) -> Response {
-    let message = format!("there is nothing at {}", shortened(request.uri().path()));
+    let message = format!("{} does not exist", shortened(request.uri().path()));
     let error = ApiError::new(Code::NotFound, message).with_hint("`/api/v1/docs` lists all endpoints");
     refuse(&request, error)
 }
 
 /// For addresses at which there is something, but not for this method. The router adds `Allow`.
 pub async fn method_not_allowed(request: Request) -> Response {
-    let message = format!("{} is not for {}", shortened(request.method().as_str()), shortened(request.uri().path()));
+    let message = format!(
+        "the method {} is not supported for {}",
+        shortened(request.method().as_str()),
+        shortened(request.uri().path())
+    );
     refuse(&request, ApiError::new(Code::MethodNotAllowed, message))
 }
 

@@ -62,9 +62,9 @@ impl Request {
         if key.is_empty() || key.len() > 255 || !key.iter().all(u8::is_ascii_graphic) {
             return Err(ApiError::new(
                 Code::InvalidUsage,
-                "`Idempotency-Key` is not 1 to 255 visible ASCII characters",
+                "`Idempotency-Key` must be 1 to 255 visible ASCII characters",
             )
-            .with_hint("send a new random text for each request, such as a UUID"));
+            .with_hint("use a new random text for each request, such as a UUID"));
         }
         let caller = who::key(&parts.headers)?;
         let address = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
@@ -124,7 +124,7 @@ impl Idempotency {
         };
         if kept.body != body {
             return Err(ApiError::new(Code::Conflict, "this idempotency key was used for a request with another body")
-                .with_hint("make a new key for each request, and send the same one only to repeat it"));
+                .with_hint("use a new key for each request; reuse a key only to repeat its request"));
         }
         let replayed = !first.load(Ordering::Relaxed);
         Ok(Answered { replayed, ..kept.answered.clone() })

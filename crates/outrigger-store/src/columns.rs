@@ -145,7 +145,7 @@ mod tests {
             assert_eq!(to_word::<CacheOutcome>("a run", from_cache(outcome)).expect("a word"), outcome);
         }
         let error = to_word::<CacheOutcome>("the run 1", "lost").expect_err("no such word").to_string();
-        assert!(error.starts_with("the run 1 cannot be read back: unknown variant `lost`"), "{error}");
+        assert!(error.starts_with("the run 1 cannot be read: unknown variant `lost`"), "{error}");
     }
 
     #[test]

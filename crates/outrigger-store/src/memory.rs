@@ -542,9 +542,7 @@ impl Store for MemoryStore {
             requests: _,
         } = &*tables;
         let (plugins, runs, logs) = (plugins.len(), runs.len(), logs.len());
-        Ok(format!(
-            "kept in memory, for as long as this process lives; {plugins} plugins, {runs} runs, {logs} log lines"
-        ))
+        Ok(format!("in memory, lost when this process ends; plugins: {plugins}, runs: {runs}, log lines: {logs}"))
     }
 }
 

@@ -225,7 +225,8 @@ fn at_path(path: &Path, source: DbErr) -> StoreError {
         return StoreError::Corrupt {
             what: format!("the file {}", path.display()),
             reason: format!(
-                "it is damaged or no database ({source}); restore it from a backup, or move it away to start with an empty one"
+                "it is damaged or not a database ({source}); restore it from a backup, or move it away to start with \
+                 an empty one"
             ),
         };
     }
@@ -358,13 +359,13 @@ impl Store for SqliteStore {
     async fn check(&self) -> Result<String, StoreError> {
         self.check_integrity().await?;
         migrations::touch(&self.database).await?;
-        let counts = "SELECT (SELECT count(*) FROM plugins) || ' plugins, ' || (SELECT count(*) FROM runs) || ' runs, ' \
-                      || (SELECT count(*) FROM logs) || ' log lines'";
+        let counts = "SELECT 'plugins: ' || (SELECT count(*) FROM plugins) \
+                      || ', runs: ' || (SELECT count(*) FROM runs) || ', log lines: ' || (SELECT count(*) FROM logs)";
         let counts = self.ask(&self.database.read, counts).await.map_err(failed("count its records"))?;
         let version =
             self.ask(&self.database.read, "SELECT sqlite_version()").await.map_err(failed("ask its version"))?;
         Ok(format!(
-            "{}: whole and writable; {counts}; schema {}, SQLite {version}",
+            "{}: intact and writable; {counts}; schema {}, SQLite {version}",
             self.path.display(),
             migrations::VERSION
         ))

@@ -50,7 +50,7 @@ async fn what_was_written_is_there_when_opened_again() {
     let (start, end) = verdict.rsplit_once(", SQLite 3.").expect("the version stands at the end");
     assert_eq!(
         start.replace(path.to_str().unwrap(), "PATH"),
-        "PATH: whole and writable; 1 plugins, 0 runs, 0 log lines; schema 12"
+        "PATH: intact and writable; plugins: 1, runs: 0, log lines: 0; schema 12"
     );
     assert!(!end.is_empty());
 }
@@ -66,7 +66,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     assert_eq!(error.code(), Code::StoreFailed);
     assert_eq!(
         report(&error, &path),
-        "PATH cannot be read back: it has schema version 13, and this version of Outrigger knows schemas up to 12; \
+        "PATH cannot be read: it has schema version 13, and this version of Outrigger knows schemas up to 12; \
          use the newer Outrigger that wrote it, or another data directory"
     );
     assert!(std::fs::read(&path).unwrap() == before);
@@ -80,7 +80,7 @@ async fn what_is_no_database_is_named() {
         .unwrap();
     let error = SqliteStore::open(&path).await.unwrap_err();
     let report = report(&error, &path);
-    assert!(report.starts_with("the file PATH cannot be read back: it is damaged or no database"), "{report}");
+    assert!(report.starts_with("the file PATH cannot be read: it is damaged or not a database"), "{report}");
     assert!(report.ends_with("restore it from a backup, or move it away to start with an empty one"), "{report}");
 
     let nowhere = directory.path().join("absent").join("outrigger.db");
@@ -103,7 +103,7 @@ async fn damage_is_found_by_the_check() {
     let error = store.check().await.unwrap_err();
     assert_eq!(
         report(&error, &path),
-        "the database PATH cannot be read back: a row of the table revisions belongs to nothing; \
+        "the database PATH cannot be read: a row of the table revisions belongs to nothing; \
          restore the data directory from a backup, or move it away to start with an empty one"
     );
 }
@@ -117,7 +117,7 @@ async fn a_record_that_makes_no_sense_is_named() {
     meddle(&path, "UPDATE plugins SET state = 'hovering'").await;
     let error = store.plugin_fetch(&name("pricing")).await.unwrap_err();
     let report = report(&error, &path);
-    assert!(report.starts_with("the plugin pricing cannot be read back: unknown variant `hovering`"), "{report}");
+    assert!(report.starts_with("the plugin pricing cannot be read: unknown variant `hovering`"), "{report}");
 }
 
 #[cfg(unix)]
@@ -288,7 +288,7 @@ async fn a_record_is_what_it_is_found_by() {
     meddle(&path, "UPDATE audit SET key = NULL").await;
     assert!(verified(&store).await.contains("`key`"));
     meddle(&path, "UPDATE audit SET sequence = 0").await;
-    assert_eq!(verified(&store).await, "record 0 stands where none belongs");
+    assert_eq!(verified(&store).await, "unexpected record 0");
     meddle(&path, "UPDATE audit SET sequence = -1").await;
     let error = store.audit_read(None, 10).await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
@@ -311,5 +311,5 @@ async fn a_record_that_was_changed_behind_the_stores_back_is_found() {
 
     meddle(&path, "UPDATE audit SET hash = x'00' WHERE sequence = 3").await;
     let error = store.audit_append(&[entry(3)]).await.unwrap_err();
-    assert_eq!(report(&error, &path), "the audit record 3 cannot be read back: its hash has 1 bytes instead of 32");
+    assert_eq!(report(&error, &path), "the audit record 3 cannot be read: its hash has 1 bytes instead of 32");
 }

@@ -80,14 +80,14 @@ async fn verify(context: &Context, noted: Option<&str>) -> CliResult {
         let found = platform.audit_list(&query).await?;
         if !found.first().is_some_and(|record| record.sequence == sequence && record.hash == hash) {
             let message = format!("the audit log no longer holds record {sequence} with the hash {hash}");
-            let hint = "its end was cut off, or another log was put in its place; compare it with a backup";
+            let hint = "its end was cut off, or the log was replaced; compare it with a backup";
             return Err(ApiError::new(Code::Conflict, message).with_hint(hint).into());
         }
     }
     context.output.print(&verification, || {
         let head = &verification.head;
         format!(
-            "{} read, nothing was changed{}\nhead {}:{}",
+            "{} verified, no changes found{}\nhead {}:{}",
             count(usize::try_from(verification.records).unwrap_or(usize::MAX), "record"),
             match verification.refusals_pruned {
                 0 => String::new(),

@@ -114,7 +114,7 @@ fn documented(command: Command, description: &FunctionDescription) -> CliResult<
         .override_usage(format!("outrigger call {name} [FLAGS] [OPTIONS]"))
         .about(clean(&about))
         .after_help(format!(
-            "Gives {}. `outrigger functions {name}` shows its types and limits.\n\nExample:\n  {}",
+            "Returns {}. `outrigger functions {name}` shows its types and limits.\n\nExample:\n  {}",
             clean(&result),
             clean(&example)
         )))

@@ -20,7 +20,7 @@ pub async fn run(context: &Context, arguments: ConfigArguments) -> CliResult {
     let ConfigArguments { name, set, unset, json, file, action } = arguments;
     if let Some(action) = action {
         if !set.is_empty() || !unset.is_empty() || json.is_some() || file.is_some() {
-            return Err(usage("a change and one of history, diff and rollback", "run them one after the other"));
+            return Err(usage("a change cannot be combined with history, diff or rollback", "run two commands"));
         }
         return revisions::run(context, &name, action).await;
     }

@@ -108,7 +108,7 @@ fn keygen(context: &Context, file: &Path) -> CliResult {
     let value = json!({ "private": private, "public": public, "key_id": id.to_string(), "public_key": public_pem });
     context.output.print(&value, || {
         format!(
-            "{} holds the private key: keep it to yourself.\n{} holds the public key, {id}.\n\n\
+            "{} contains the private key: keep it secret.\n{} contains the public key, {id}.\n\n\
              Where your packages are installed, this goes into trust.toml of the data directory:\n\n\
              [[key]]\nname = \"your name\"\npublic-key = \"\"\"\n{public_pem}\"\"\"\nplugins = [\"*\"]\n",
             private.display(),

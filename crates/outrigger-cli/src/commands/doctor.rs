@@ -50,7 +50,7 @@ fn text(report: &DoctorReport) -> String {
     let bad = report.checks.iter().filter(|check| check.outcome != CheckOutcome::Ok).count();
     text.push_str(&match bad {
         0 => "\nEverything is in order.\n".to_owned(),
-        _ => format!("\n{} to look at.\n", count(bad, "thing")),
+        _ => format!("\n{} found.\n", count(bad, "problem")),
     });
     text
 }

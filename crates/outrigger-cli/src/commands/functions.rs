@@ -26,7 +26,10 @@ pub async fn run(context: &Context, arguments: FunctionsArguments) -> CliResult 
         };
     }
     if schema {
-        return Err(usage("--schema is for one function", "name it: `outrigger functions PLUGIN.FUNCTION --schema`"));
+        return Err(usage(
+            "--schema requires the name of one function",
+            "name it: `outrigger functions PLUGIN.FUNCTION --schema`",
+        ));
     }
     let platform = context.platform().await?;
     let plugin = match text.parse::<PluginName>() {

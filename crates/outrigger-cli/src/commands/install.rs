@@ -215,7 +215,7 @@ fn consent(report: &PackageReport, manner: &Manner) -> CliResult<Option<String>>
     }
     let mut error = ApiError::new(
         Code::GrantRequired,
-        format!("`{}` asks for permissions that were not granted:\n{}", report.manifest.name, bullets(&report.widened)),
+        format!("`{}` requests permissions that were not granted:\n{}", report.manifest.name, bullets(&report.widened)),
     )
     .with_hint("to approve them, repeat the command with `--yes`");
     error.detail = Some(json!({"digest": report.digest, "permissions": report.widened}));

@@ -20,8 +20,8 @@ pub(super) fn text(report: &MigrationReport) -> String {
     }
     let mut text = section("Steps", &bullets(steps));
     let changed = match configuration {
-        None => "you may not see it".to_owned(),
-        Some(keys) if keys.is_empty() => "stays as it is".to_owned(),
+        None => "hidden (your key lacks the right)".to_owned(),
+        Some(keys) if keys.is_empty() => "unchanged".to_owned(),
         Some(keys) => table(&["KEY", "", "BEFORE", "AFTER"], keys.iter().map(revisions::difference)),
     };
     text.push_str(&section("Configuration", &changed));
@@ -31,7 +31,7 @@ pub(super) fn text(report: &MigrationReport) -> String {
 
 fn state_text(state: &StateChanges) -> String {
     if state.is_empty() {
-        return "stays as it is".to_owned();
+        return "unchanged".to_owned();
     }
     let StateChanges { added, changed, removed, unnamed } = state;
     let kinds = [("added", added), ("changed", changed), ("removed", removed)];

@@ -23,17 +23,17 @@ fn of_plugin(profile: &PluginProfile) -> String {
     let PluginProfile { plugin, since, one_in, functions } = profile;
     let Some(since) = since.map(moment) else {
         return format!(
-            "{plugin} is not loaded here. A server looks at one of {one_in} calls of each function while it runs; \
-             `outrigger call --profile` looks at one call."
+            "{plugin} is not loaded in this process. A server profiles one in {one_in} calls of each function; \
+             `outrigger call --profile` profiles a single call."
         );
     };
     if functions.is_empty() {
         return format!(
-            "No call of {plugin} was looked at since {since}. The second call of a function is, then the third, the \
-             fifth, and so on, and in the end one of {one_in}."
+            "No call of {plugin} was profiled since {since}. The second call of a function is profiled, then the \
+             third, the fifth, and so on, and finally one in {one_in}."
         );
     }
-    let mut text = format!("Since {since}, one of {one_in} calls.\n");
+    let mut text = format!("Since {since}, one in {one_in} calls.\n");
     for function in functions {
         text.push_str(&section(&heading(function), &of_function(function)));
     }
@@ -42,7 +42,7 @@ fn of_plugin(profile: &PluginProfile) -> String {
 
 fn heading(function: &FunctionProfile) -> String {
     let samples = usize::try_from(function.samples).unwrap_or(usize::MAX);
-    format!("{}: {} looked at", function.function, count(samples, "call"))
+    format!("{}: {} profiled", function.function, count(samples, "call"))
 }
 
 fn of_function(function: &FunctionProfile) -> String {

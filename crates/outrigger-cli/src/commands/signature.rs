@@ -116,7 +116,7 @@ pub(super) fn sentence(signature: &SignatureInfo) -> String {
             format!("signed by {}{at}, with {}", signer.as_deref().unwrap_or_default(), name_keys(key_ids))
         }
         (SignatureWord::Unsigned, true) => "not signed".to_owned(),
-        (SignatureWord::Unsigned, false) => "not signed, and has to be".to_owned(),
+        (SignatureWord::Unsigned, false) => "not signed, but a signature is required".to_owned(),
         (SignatureWord::Untrusted, accepted) => {
             let trusted =
                 if key_ids.len() == 1 { "which is not trusted for it" } else { "none of them trusted for it" };
@@ -166,7 +166,7 @@ mod tests {
         };
         check(&valid, "✓ pricing 1.0.0: signed by team, with sha256:1\n", None);
         check(&blank(SignatureWord::Unsigned, true), "! pricing 1.0.0: not signed\n", None);
-        let required = "✗ pricing 1.0.0: not signed, and has to be\n";
+        let required = "✗ pricing 1.0.0: not signed, but a signature is required\n";
         check(&blank(SignatureWord::Unsigned, false), required, Some(Code::SignatureRequired));
         let untrusted = |keys: &[&str], accepted| SignatureInfo {
             key_ids: keys.iter().map(|&key| key.to_owned()).collect(),
@@ -199,7 +199,7 @@ mod tests {
         };
         let unread = failed("other", "it is gone");
         let text = anstream::adapter::strip_str(&line(&unread)).to_string();
-        assert_eq!(text, "✗ other: it cannot be told: it is gone\n");
+        assert_eq!(text, "✗ other: cannot be verified: it is gone\n");
         let mut looked = vec![found(SignatureWord::Unsigned, true)];
         assert_eq!((worst(&looked), common(&looked)), (None, None));
         looked.push(found(SignatureWord::Unsigned, false));

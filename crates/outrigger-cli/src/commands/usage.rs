@@ -38,7 +38,7 @@ fn cut_off(by: &[UsageKey], limit: u32) -> String {
     let which = if is_timed { ": the latest are cut off" } else { "" };
     let advice = match limit < UsageQuery::MOST {
         true => "--limit shows more",
-        false => "ask for a shorter span, or for less in --by",
+        false => "ask for a shorter time span, or group by fewer fields with --by",
     };
     format!("There are more groups than the {limit} shown{which}; {advice}.")
 }
@@ -127,11 +127,11 @@ mod tests {
     #[test]
     fn what_is_cut_off_is_said_with_what_helps() {
         let check = |by: &[UsageKey], limit: u32, expected: &str| assert_eq!(cut_off(by, limit), expected);
-        check(&[UsageKey::Function], 5, "There are more groups than the 5 that are shown; --limit shows more.");
+        check(&[UsageKey::Function], 5, "There are more groups than the 5 shown; --limit shows more.");
         check(
             &[UsageKey::Day, UsageKey::Caller],
             9_999,
-            "There are more groups than the 9999 that are shown: the latest are cut off; --limit shows more.",
+            "There are more groups than the 9999 shown: the latest are cut off; --limit shows more.",
         );
         check(
             &[UsageKey::Hour],

@@ -110,7 +110,7 @@ async fn inspect(context: &Context, path: &Path) -> CliResult<PackageReport> {
     let folder = tempfile::Builder::new()
         .prefix("outrigger-validate-")
         .tempdir()
-        .map_err(|error| ApiError::new(Code::Io, format!("a temporary folder could not be made: {error}")))?;
+        .map_err(|error| ApiError::new(Code::Io, format!("failed to create a temporary folder: {error}")))?;
     let scratch = Context::new(context.output.clone(), Some(folder.path().to_owned()), None);
     let _progress = context.output.spinner("reading the package");
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

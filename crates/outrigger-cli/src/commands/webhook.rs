@@ -52,7 +52,7 @@ pub async fn run(context: &Context, command: WebhookCommand) -> CliResult {
             let retry = context.platform().await?.delivery_retry(&name, delivery.as_deref()).await?;
             remark_on_server(context);
             context.output.print(&retry, || match retry.retried {
-                1 => "1 dead letter is sent again".to_owned(),
+                1 => "1 dead letter queued to be sent again".to_owned(),
                 count => format!("{count} dead letters queued to be sent again"),
             })
         }

@@ -70,7 +70,7 @@ fn a_key_that_is_given_from_outside_is_not_put_into_a_backup_and_that_is_said() 
     assert!(nothing.stderr.contains("No secret is encrypted yet"), "{nothing:#?}");
     run(&["plugin", "config", "hostile", "--set", "token=hunter2"]).succeeded();
     run(&["backup", "create", "one.tar.gz", "--include-secret-key"])
-        .failed(7, &["error[conflict]", "secret.key", "a key from OUTRIGGER_SECRET_KEY", "keep that one apart"]);
+        .failed(7, &["error[conflict]", "secret.key", "a key from OUTRIGGER_SECRET_KEY", "store that key separately"]);
     assert!(!place.path("one.tar.gz").exists());
     let made = run(&["backup", "create", "one.tar.gz"]).succeeded();
     assert!(!made.stdout.contains("key of the secrets"), "{made:#?}");

@@ -61,6 +61,6 @@ fn after_kill_9_failures_are_counted_on() {
     let (sick, code) = until(&place, "unhealthy", |known| known["status"] == "unhealthy");
     assert_eq!(code, 1, "{sick}");
     let reason = sick["changes"][0]["reason"].as_str().unwrap();
-    assert_eq!(reason, "3 checks in a row failed, the last one: mood: as it was told");
+    assert_eq!(reason, "3 consecutive checks failed; the last one: mood: as it was told");
     tells(&place, &["plugin", "health", "moody"], &["Monitor", "unhealthy", "Changes", reason]);
 }

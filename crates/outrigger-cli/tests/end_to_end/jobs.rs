@@ -57,8 +57,8 @@ fn after_kill_9_jobs_are_where_their_policy_says() {
 
     let server = Server::start(&place);
     let failed = reaches(&place, &failing, "failed");
-    assert_eq!(failed["error"]["message"], "the server ended while the job ran");
-    place.run(&["job", "wait", &failing]).failed(8, &["the server ended while the job ran", "job retry"]);
+    assert_eq!(failed["error"]["message"], "the server stopped while the job ran");
+    place.run(&["job", "wait", &failing]).failed(8, &["the server stopped while the job ran", "job retry"]);
     assert_eq!(reaches(&place, &asking, "waiting_for_approval")["attempt"], 1);
     assert_eq!(reaches(&place, &retried, "running")["attempt"], 2);
     // Its key is free again, and this is its first attempt.

@@ -134,7 +134,7 @@ fn an_update_is_tried_done_and_taken_back() {
     place
         .run(&["plugin", "rollback", "shifting", "--yes"])
         .succeeded()
-        .shows(&["shifting went back from 2.0.0 to 1.0.0"]);
+        .shows(&["shifting rolled back from 2.0.0 to 1.0.0"]);
     assert_eq!(whole(&place), 1);
     let first = version(&place, 1, MigrateState::Moves);
     place.run(&["plugin", "install", &second]).succeeded();

@@ -154,7 +154,7 @@ mod behaviour {
         let again = place.platform.backup_create(wanted).await.expect_err("it is there");
         assert_eq!(again.code, Code::AlreadyExists, "{way:?}");
         let inside = BackupRequest { path: place.folder.path().join("data/x.tar.gz"), include_secret_key: false };
-        let error = place.platform.backup_create(inside).await.expect_err("it would be in the data directory");
+        let error = place.platform.backup_create(inside).await.expect_err("it would be inside the data directory");
         assert_eq!(error.code, Code::InvalidInput, "{way:?}");
         assert_eq!(verify(&path, silent()).await.expect("it is whole"), report);
 

@@ -33,7 +33,7 @@ impl Manifest {
             message: format!("the component exports no function `{name}`"),
             hint: match did_you_mean(name.as_str(), &exported) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None if exported.is_empty() => "it exports none that can be called".to_owned(),
+                None if exported.is_empty() => "it exports no callable functions".to_owned(),
                 None => format!("it exports {}", near::list(&exported)),
             },
         };

@@ -79,7 +79,7 @@ text_serde!(RestartPolicy, {
 
 /// A text that is none of the policies.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` does not say whether to restart; write `on-failure` or `never`", shorten(.text))]
+#[error("`{}` is not a restart policy; write `on-failure` or `never`", shorten(.text))]
 pub struct RestartPolicyError {
     pub text: String,
 }

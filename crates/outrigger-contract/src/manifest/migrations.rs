@@ -45,13 +45,13 @@ pub struct MigrationStep {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MigrationConflict {
     /// A key of the configuration is to take a name that another one has.
-    #[error("the configuration's `{old}` is to be called `{new}`, and `{new}` is set already")]
+    #[error("cannot rename the configuration key `{old}` to `{new}`: `{new}` is already set")]
     ConfigurationTaken { old: String, new: String },
     /// The same of a key of the state.
-    #[error("the key `{old}` of the state is to be called `{new}`, which is there already")]
+    #[error("cannot rename the state key `{old}` to `{new}`: `{new}` already exists")]
     StateTaken { old: String, new: String },
     /// A key of the state would be longer than may be.
-    #[error("the key `{old}` of the state would get {length} bytes; it may have {LONGEST_STATE_KEY}")]
+    #[error("the renamed state key `{old}` would have {length} bytes; the limit is {LONGEST_STATE_KEY}")]
     StateKeyTooLong { old: String, length: usize },
 }
 
@@ -179,7 +179,7 @@ fn renames<K: FromStr<Err: std::fmt::Display> + Into<String>>(
         if new == old {
             item.fail::<()>("the new name is the old one", Some("leave it out".to_owned()));
         } else if renames.values().any(|taken| *taken == new) {
-            let message = format!("two are to be called `{}`", shorten(&new));
+            let message = format!("two keys would be renamed to `{}`", shorten(&new));
             item.fail::<()>(message, Some("give each a name of its own".to_owned()));
         } else {
             renames.insert(old, new);
@@ -192,7 +192,7 @@ fn values(item: &Item<'_>) -> Option<Map<String, Value>> {
     let named = item.named::<Key>()?;
     let value = |(key, item): (Key, Item<'_>)| match item.node.to_json() {
         Some(value) => Some((key.into(), value)),
-        None => item.fail("this number cannot be kept", Some("write one that JSON has".to_owned())),
+        None => item.fail("JSON cannot represent this number", Some("write a finite number".to_owned())),
     };
     Some(named.into_iter().filter_map(value).collect())
 }

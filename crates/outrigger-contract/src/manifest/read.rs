@@ -267,7 +267,7 @@ fn function(item: &Item<'_>, limits: &Limits) -> Option<FunctionOptions> {
     let destructive = table.get("destructive").and_then(|item| {
         let destructive = item.boolean()?;
         if destructive && read_only {
-            let hint = "leave out the one that is not true";
+            let hint = "remove the wrong one";
             return item.fail("a function cannot be read-only and destructive", Some(hint.to_owned()));
         }
         Some(destructive)
@@ -275,7 +275,7 @@ fn function(item: &Item<'_>, limits: &Limits) -> Option<FunctionOptions> {
     let concurrency = table.get("concurrency").and_then(|item| {
         let concurrency = item.count(Limits::MAX_CONCURRENCY)?;
         if concurrency > limits.concurrency {
-            let message = format!("{concurrency} calls at once are more than the plugin's {}", limits.concurrency);
+            let message = format!("a `concurrency` of {concurrency} is above the plugin's {}", limits.concurrency);
             return item.fail(message, Some("raise `concurrency` in `[limits]`".to_owned()));
         }
         Some(concurrency)

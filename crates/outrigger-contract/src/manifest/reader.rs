@@ -103,7 +103,7 @@ impl<'n> Item<'n> {
         let allowed = |c: char| !c.is_control() || (lines == Lines::Many && matches!(c, '\n' | '\r' | '\t'));
         if !text.chars().all(allowed) {
             let hint = (lines == Lines::One).then(|| "write it in one line".to_owned());
-            return self.fail("there is a control character in the text", hint);
+            return self.fail("the text contains a control character", hint);
         }
         Some(text.to_owned())
     }

@@ -99,11 +99,7 @@ fn paths_that_cannot_be_compared_are_refused() {
     };
     use FileAccess::{Read, Write};
     const PLAIN: &str = "write the path in its plain form, without `.`, `..`, `//` or control characters";
-    check(
-        "etc/x",
-        Read,
-        "the path `etc/x` is not absolute; write the whole path from `/` on, for example `/etc/os-release`",
-    );
+    check("etc/x", Read, "the path `etc/x` is not absolute; write an absolute path, for example `/etc/os-release`");
     check("/a/../b", Read, &format!("the path `/a/../b` has a `..` in it; {PLAIN}"));
     check("/a/.", Read, &format!("the path `/a/.` has a `.` in it; {PLAIN}"));
     check("/a//b", Read, &format!("the path `/a//b` has a `//` in it; {PLAIN}"));
@@ -112,7 +108,7 @@ fn paths_that_cannot_be_compared_are_refused() {
     check(
         "/srv/log.txt",
         Write,
-        "writing was asked for the single file `/srv/log.txt`; a single file can only be read; write `/srv/log.txt/` if it is a folder; otherwise ask for the folder that the file is in",
+        "`/srv/log.txt` requests write access to a single file; single files can only be read; write `/srv/log.txt/` if it is a folder; otherwise ask for the folder that the file is in",
     );
 }
 

@@ -81,7 +81,7 @@ pub fn read_component(bytes: &[u8]) -> Result<ComponentType, WitError> {
     match header {
         Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => {}
         Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) => {
-            let hint = "it is a core module; `wasm-tools component new` makes a component of it";
+            let hint = "it is a core module; convert it with `wasm-tools component new`";
             return Err(WitError::Decode(hint.to_owned()));
         }
         _ => return Err(WitError::Decode("it does not begin as WebAssembly does".to_owned())),
@@ -332,11 +332,11 @@ impl<'a> Builder<'a> {
             wit::TypeDefKind::Resource | wit::TypeDefKind::Handle(_) => return refused("a resource"),
             wit::TypeDefKind::Future(_) => return refused("a future"),
             wit::TypeDefKind::Stream(_) => return refused("a stream"),
-            wit::TypeDefKind::Map(..) => return refused("a map, which the component model has not settled yet"),
+            wit::TypeDefKind::Map(..) => return refused("a map, which the component model does not specify yet"),
             wit::TypeDefKind::FixedLengthList(..) => {
-                return refused("a list of fixed length, which the component model has not settled yet");
+                return refused("a fixed-length list, which the component model does not specify yet");
             }
-            wit::TypeDefKind::Unknown => return refused("a type that is not known"),
+            wit::TypeDefKind::Unknown => return refused("an unknown type"),
         };
         // An alias is a type of its own only where it has something to say.
         let docs = self.type_docs(id);
@@ -372,7 +372,7 @@ impl<'a> Builder<'a> {
             ),
             wit::TypeDefKind::Enum(cases) => Shape::Enum(cases.cases.iter().map(|case| label(&case.name)).collect()),
             wit::TypeDefKind::Flags(flags) => Shape::Flags(flags.flags.iter().map(|flag| label(&flag.name)).collect()),
-            _ => return refused("a type that is not known"),
+            _ => return refused("an unknown type"),
         };
         let name = definition.name.as_deref().unwrap_or("type");
         Ok(self.publish(id, name, docs.text(), shape))

@@ -20,7 +20,7 @@ fn sizes() {
     check_size("0", Ok(0));
     check_size("18446744073709551615", Ok(u64::MAX));
     check_size("18446744073709551616", Err("`18446744073709551616` is too large"));
-    check_size("0.3B", Err("`0.3B` is finer than a byte can hold"));
+    check_size("0.3B", Err("`0.3B` is more precise than a byte"));
     let wrong = |value: &str| {
         format!(
             "`{value}` is not a size; write a number and a unit (B, KiB, MiB, GiB, TiB, KB, MB, GB, TB), for example `64MiB`"

@@ -194,20 +194,20 @@ fn what_has_no_json_is_refused_with_the_reason() {
     );
     check(
         "(import \"a\" (func $f (param \"x\" (stream u8)))) (export \"pour\" (func $f))",
-        &[("pour", "its types include a stream, which cannot be passed as JSON")],
+        &[("pour", "its types include a stream, which cannot be converted to JSON")],
     );
     check(
         "(import \"a\" (func $f (result (future string)))) (export \"later\" (func $f))",
-        &[("later", "its types include a future, which cannot be passed as JSON")],
+        &[("later", "its types include a future, which cannot be converted to JSON")],
     );
     check(
         "(import \"a\" (func $f (param \"x\" error-context))) (export \"fail\" (func $f))",
-        &[("fail", "its types include an error context, which cannot be passed as JSON")],
+        &[("fail", "its types include an error context, which cannot be converted to JSON")],
     );
     check(
         "(import \"r\" (type $r (sub resource))) (import \"a\" (func $f (param \"x\" (option (own $r)))))
         (export \"hold\" (func $f))",
-        &[("hold", "its types include a resource, which cannot be passed as JSON")],
+        &[("hold", "its types include a resource, which cannot be converted to JSON")],
     );
 }
 

@@ -24,7 +24,9 @@ pub struct RoleName(String);
 
 /// Why a text is not the name of a role.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not the name of a role: 1 to 64 lower-case letters, digits and hyphens, beginning with a letter")]
+#[error(
+    "`{text}` is not a valid role name: write 1 to 64 lower-case letters, digits and hyphens, starting with a letter"
+)]
 pub struct RoleNameError {
     pub text: String,
 }

@@ -22,11 +22,12 @@ pub enum RuleError {
     #[error(transparent)]
     UnknownRight(#[from] UnknownRight),
     /// Its pattern fits no right at all.
-    #[error("no right is named like `{pattern}`")]
+    #[error("no right matches `{pattern}`")]
     FitsNothing { pattern: String },
     /// A part is empty, too long, or has characters that no name has.
     #[error(
-        "`{text}` is not a rule; a rule is a right and, after a colon, the names it is for, as in `function_execute:pricing.*`"
+        "`{text}` is not a rule; write a right and, after a colon, the names it applies to, as in \
+         `function_execute:pricing.*`"
     )]
     Malformed { text: String },
 }

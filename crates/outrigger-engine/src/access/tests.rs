@@ -47,7 +47,7 @@ fn a_rule_that_cannot_be_meant_is_refused() {
         assert!(error.contains(expected), "{text}: {error}");
     };
     check("function_exectue", "did you mean `function_execute`?");
-    check("banana_*", "no right is named like `banana_*`");
+    check("banana_*", "no right matches `banana_*`");
     check("", "is not a rule");
     check("plugin_view:", "is not a rule");
     check("plugin_view:a:b", "is not a rule");

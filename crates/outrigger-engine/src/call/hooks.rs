@@ -70,8 +70,10 @@ fn changed(mut value: Json, payload: &Json) -> Result<Map<String, Json>, Failure
         Some(Json::Object(arguments)) if rest => Ok(arguments),
         _ => {
             let message = "a subscriber of `call.before` changed more than the arguments of the call";
-            Err(Failure::new(Code::HookFailed, message)
-                .with_hint("`outrigger hook trace call.before` shows which; it may only change `arguments`"))
+            Err(Failure::new(Code::HookFailed, message).with_hint(
+                "`outrigger hook trace call.before` shows which one; subscribers of `call.before` can \
+                change only `arguments`",
+            ))
         }
     }
 }

@@ -249,7 +249,7 @@ impl Drop for Run<'_> {
         if let Some(watched) = self.watched.take() {
             self.tell(*watched, &sample);
         }
-        let gone = Failure::new(Code::Cancelled, "the caller went away");
+        let gone = Failure::new(Code::Cancelled, "the client disconnected");
         let entry = audit::outcome(self, Some(&gone));
         let recorder = &self.engine.inner.recorder;
         let run = self.record(&sample, Some(gone.message));
@@ -266,7 +266,7 @@ impl Drop for Run<'_> {
 fn warnings(observations: &Observations) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if observations.dropped_log_lines > 0 {
-        let message = format!("{} log lines were over the limit and dropped", observations.dropped_log_lines);
+        let message = format!("{} log lines above the limit were dropped", observations.dropped_log_lines);
         warnings.push(Warning { code: Code::LogLimit, message });
     }
     for what in &observations.violations {

@@ -119,7 +119,7 @@ impl Visit<'_> {
     async fn restart(&self, record: &HealthRecord) -> Result<Option<Found>, Failure> {
         let Self { engine, slot, policy, era } = self;
         let (count, most) = (record.standing.restarts.len(), policy.max_restarts);
-        let reason = format!("restart {count} of at most {most}, because it is unhealthy: {}", record.complaint());
+        let reason = format!("restart {count} of {most}; the plugin is unhealthy: {}", record.complaint());
         let (started, before) = (std::time::Instant::now(), slot.shown());
         match engine.restart(&slot.name, *era, &reason).await {
             Ok(false) => Ok(None),
@@ -146,10 +146,10 @@ impl Visit<'_> {
     async fn disable(&self, record: &HealthRecord) -> Result<(), Failure> {
         let Self { engine, slot, policy: _, era } = self;
         let helped = match record.standing.restarts.len() {
-            1 => "a restart has not helped".to_owned(),
-            restarts => format!("{restarts} restarts have not helped"),
+            1 => "one restart did not help".to_owned(),
+            restarts => format!("{restarts} restarts did not help"),
         };
-        let reason = format!("{helped}, it is still unhealthy: {}", record.complaint());
+        let reason = format!("{helped}; the plugin is still unhealthy: {}", record.complaint());
         let before = slot.shown();
         match engine.give_up_on(&slot.name, *era, &reason).await {
             Ok(false) => Ok(()),
@@ -266,10 +266,10 @@ impl HealthRecord {
         let Run { failed, passed, impaired: _, healthy } = self.standing.run;
         let complaint = self.complaint();
         match to {
-            Status::Unknown => "an administrator has enabled, reloaded or updated it".to_owned(),
-            Status::Healthy => format!("{healthy} checks in a row found nothing wrong"),
-            Status::Degraded => format!("{passed} checks in a row did not fail, the last found: {complaint}"),
-            Status::Unhealthy => format!("{failed} checks in a row failed, the last one: {complaint}"),
+            Status::Unknown => "an administrator enabled, reloaded or updated the plugin".to_owned(),
+            Status::Healthy => format!("{healthy} consecutive checks were healthy"),
+            Status::Degraded => format!("{passed} consecutive checks did not fail; the last one reported: {complaint}"),
+            Status::Unhealthy => format!("{failed} consecutive checks failed; the last one: {complaint}"),
         }
     }
 

@@ -122,7 +122,7 @@ fn wrong(report: &HealthReport) -> Option<String> {
             Some(message) => format!("{}: {message}", check.name),
             None => format!("{} is {status}", check.name),
         },
-        None => format!("it says that it is {status}"),
+        None => format!("it reports the status {status}"),
     })
 }
 

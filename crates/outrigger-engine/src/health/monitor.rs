@@ -304,7 +304,7 @@ impl Monitor {
             let policy = match engine.health_policy(&slot).await {
                 Ok(policy) => policy,
                 Err(failure) => {
-                    tracing::error!(plugin = %slot.name, %failure, "how it is to be looked after is not known");
+                    tracing::error!(plugin = %slot.name, %failure, "the health settings of the plugin cannot be read");
                     continue;
                 }
             };

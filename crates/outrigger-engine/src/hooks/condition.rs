@@ -77,7 +77,7 @@ struct Steps {
 
 /// Why a text is not a condition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the condition is wrong: {reason}")]
+#[error("invalid condition: {reason}")]
 pub struct ConditionError {
     pub reason: String,
 }
@@ -288,13 +288,15 @@ fn message(text: &str) -> &str {
 /// The message of an error, without the values, which can be confidential.
 fn explain(error: &ExecutionError) -> String {
     match error {
-        ExecutionError::NoSuchKey(key) => format!("there is no `{key}`; `has(…)` asks whether there is"),
+        ExecutionError::NoSuchKey(key) => format!("there is no `{key}`; test for it with `has(…)`"),
         ExecutionError::UndeclaredReference(name) => format!("there is no `{name}`"),
         ExecutionError::FunctionError { function, .. } => format!("`{function}` failed"),
-        ExecutionError::UnexpectedType { got, want } => format!("found a {got} in place of a {want}"),
+        ExecutionError::UnexpectedType { got, want } => format!("expected a {want}, found a {got}"),
         ExecutionError::NoSuchOverload
         | ExecutionError::ValuesNotComparable(..)
-        | ExecutionError::UnsupportedBinaryOperator(..) => "values of these types do not go together".to_owned(),
+        | ExecutionError::UnsupportedBinaryOperator(..) => {
+            "the operator does not support values of these types".to_owned()
+        }
         ExecutionError::IndexOutOfBounds(_) => "an index is out of bounds".to_owned(),
         ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
             "something is divided by zero".to_owned()
@@ -509,13 +511,13 @@ mod tests {
     fn what_cannot_be_evaluated_says_why() {
         check(
             "event.phone == '1'",
-            Err("the condition cannot be evaluated: there is no `phone`; `has(…)` asks whether there is"),
+            Err("the condition cannot be evaluated: there is no `phone`; test for it with `has(…)`"),
         );
         check("event.country", Err("the condition gives a String and not true or false"));
         check("event.age / 0 == 1", Err("the condition cannot be evaluated: something is divided by zero"));
         check(
             "event.country + 1 == 2",
-            Err("the condition cannot be evaluated: values of these types do not go together"),
+            Err("the condition cannot be evaluated: the operator does not support values of these types"),
         );
         let large = json!({"text": "x".repeat(MOST_BYTES + 1)});
         let condition = Condition::compile("has(event.text)").expect("a condition");

@@ -105,9 +105,9 @@ impl Engine {
                 None => table.spec(hook).map_err(|failure| wrong(format!("subscription to `{hook}`"), failure))?,
             };
             let allowed = match is_delicate(hook) {
-                true => Err(Failure::new(Code::InvalidManifest, "only an administrator subscribes to this hook")
+                true => Err(Failure::new(Code::InvalidManifest, "only administrators can subscribe to this hook")
                     .with_hint(format!(
-                        "leave it out, and use `outrigger hook subscribe {hook} {plugin}.{}`",
+                        "remove it, and use `outrigger hook subscribe {hook} {plugin}.{}`",
                         declaration.function
                     ))),
                 false => check(spec, manifest, graph, &declaration.function, declaration.condition.as_deref()),

@@ -172,7 +172,7 @@ impl Worker {
             // What panics in one firing is no reason not to tell of the next.
             match AssertUnwindSafe(self.engine.run_hook(firing)).catch_unwind().await.map(|fired| fired.failure) {
                 Ok(None) => {}
-                Ok(Some(failure)) => tracing::warn!(%hook, %failure, "while notifying subscribers"),
+                Ok(Some(failure)) => tracing::warn!(%hook, %failure, "failed to notify subscribers"),
                 Err(_) => tracing::error!(%hook, plugin = %self.plugin, "delivering a hook to subscribers panicked"),
             }
         }
@@ -196,7 +196,7 @@ impl Engine {
         let event = NewEvent::now(hook, payload());
         if let Err(failure) = self.log_event(&event).await {
             // It has happened all the same, and is not undone for this.
-            tracing::error!(event = %event.name, %failure, "not in the log of events");
+            tracing::error!(event = %event.name, %failure, "failed to write an event to the event log");
         }
         self.tell_subscribers(event);
     }

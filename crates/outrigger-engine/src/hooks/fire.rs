@@ -361,7 +361,7 @@ impl Course<'_> {
             return Err(Failure::function_not_found(function, &revision.graph));
         };
         let [parameter] = &described.params[..] else {
-            let message = format!("`{function}` has no longer one parameter");
+            let message = format!("`{function}` no longer has exactly one parameter");
             return Err(Failure::new(Code::InvalidInput, message));
         };
         let as_text = *revision.graph.resolve(&parameter.ty) == Type::String && !self.value.is_string();
@@ -422,7 +422,7 @@ impl Course<'_> {
         if self.kind == HookKind::Filter && failure.code == Code::FunctionFailed {
             // The function's own words, where its error value is text.
             let said = excerpt_of(failure.detail.as_ref().and_then(Json::as_str).unwrap_or(&failure.message));
-            let message = format!("`{function}`, which is subscribed to `{hook}`, refused it: {said}");
+            let message = format!("the subscriber `{function}` of `{hook}` refused: {said}");
             self.failure = Some(Failure { detail: failure.detail, ..Failure::new(Code::HookRefused, message) });
             self.result = HookResult::Refused;
             return CallbackOutcome::Refused;
@@ -431,7 +431,7 @@ impl Course<'_> {
         match on_error {
             OnError::FailOpen => CallbackOutcome::Failed,
             OnError::FailClosed => {
-                let message = format!("`{function}`, which is subscribed to `{hook}`, failed: {}", failure.message);
+                let message = format!("the subscriber `{function}` of `{hook}` failed: {}", failure.message);
                 let hint = format!(
                     "the subscription is fail-closed: fix `{function}`, or disable it with `outrigger hook disable \
                      {id}`"
@@ -470,7 +470,7 @@ impl Course<'_> {
             }
         }
         if let Err(error) = self.engine.inner.store.subscription_put(&subscription).await {
-            tracing::error!(%error, id, "the failures of a subscriber are not written down");
+            tracing::error!(%error, id, "failed to store the failure count of a subscription");
         }
         let disabled = !subscription.enabled;
         hooks.put(subscription);
@@ -480,7 +480,7 @@ impl Course<'_> {
     fn log_end(&self, subscription: &Subscription) {
         let Subscription { id, hook, function, reason, .. } = subscription;
         let reason = reason.as_deref().unwrap_or_default();
-        tracing::warn!(%hook, %function, id, reason, "a subscription was switched off");
+        tracing::warn!(%hook, %function, id, reason, "a subscription was disabled");
         let line = LogRecord {
             at: OffsetDateTime::now_utc(),
             plugin: function.plugin.clone(),

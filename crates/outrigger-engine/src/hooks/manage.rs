@@ -95,7 +95,7 @@ impl Engine {
         cap::HOOKS.check(cap::key_of(&record.created_by), others, cap::size_of(&record))?;
         self.inner.store.hook_create(&record).await.map_err(|error| match error {
             StoreError::Conflict { .. } => {
-                Failure::new(Code::AlreadyExists, format!("there is a hook `{}` already", record.name))
+                Failure::new(Code::AlreadyExists, format!("a hook `{}` already exists", record.name))
             }
             error => error.into(),
         })?;
@@ -214,7 +214,7 @@ impl Engine {
         if subscription.source == Source::Manifest && self.inner.plugins.get(plugin).is_some() {
             let message = format!("the manifest of the plugin `{plugin}` declares this subscription");
             return Err(Failure::new(Code::Conflict, message)
-                .with_hint(format!("`outrigger hook disable {id}` switches it off")));
+                .with_hint(format!("disable it with `outrigger hook disable {id}`")));
         }
         hooks.end(&*self.inner.store, HashSet::from([id.to_owned()])).await
     }
@@ -291,7 +291,7 @@ pub(super) fn check_number<'a>(
     let mut of_hooks: HashMap<&HookName, usize> = HashMap::new();
     all.filter(|(of, _)| *of == plugin).for_each(|(_, hook)| *of_hooks.entry(hook).or_default() += 1);
     let refused = |message: String| {
-        Err(Failure::new(Code::InvalidInput, message).with_hint("subscribe one function that does the work of several"))
+        Err(Failure::new(Code::InvalidInput, message).with_hint("combine several subscribers into one function"))
     };
     let count: usize = of_hooks.values().sum();
     if count > MOST_OF_A_PLUGIN {
@@ -321,7 +321,7 @@ pub(super) fn check(
     accept(spec, graph, found)
         .map_err(|reason| invalid(format!("`{function}` cannot be subscribed to `{}`: {reason}", spec.name)))?;
     if manifest.function(name).requires_admin {
-        let message = format!("`{function}` is for administrators, and a hook is fired on behalf of anyone");
+        let message = format!("`{function}` is for administrators, but any caller can fire hooks");
         return Err(invalid(message));
     }
     let Some(condition) = condition else { return Ok(0) };

@@ -221,7 +221,7 @@ mod tests {
     fn a_condition_that_cannot_be_evaluated_is_a_failure() {
         check(
             "a 1 event.age > 3",
-            "a Fail(\"the condition cannot be evaluated: there is no `age`; `has(…)` asks whether there is\")",
+            "a Fail(\"the condition cannot be evaluated: there is no `age`; test for it with `has(…)`\")",
         );
     }
 }

@@ -187,7 +187,7 @@ pub fn built_in() -> Vec<HookSpec> {
              `plugin`, `version`, `digest`, `from`, `to` and `reason`.",
             vec![json!({
                 "plugin": "pricing", "version": "1.0.0", "digest": "sha256:00", "from": "healthy", "to": "unhealthy",
-                "reason": "3 checks in a row failed, the last one: it failed",
+                "reason": "3 consecutive checks failed; the last one: it failed",
             })],
         ),
         plugin(PLUGIN_RESTARTED, "The health monitor restarted a plugin"),

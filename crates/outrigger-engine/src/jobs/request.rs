@@ -184,13 +184,13 @@ impl Engine {
         let ScheduleRequest { name, cron, job, enabled, missed, overlap } = request;
         check_name("name of a schedule", &name)?;
         if job.not_before.is_some() {
-            return Err(invalid("a scheduled job has no `not_before` of its own", "leave it out"));
+            return Err(invalid("a scheduled job cannot have `not_before`", "leave it out"));
         }
         let task = self.task(caller, job).await?;
         let now = OffsetDateTime::now_utc();
         let first = cron.after(now);
         if first.is_none() {
-            return Err(invalid(&format!("the time `{cron}` never comes"), "check the day and the month"));
+            return Err(invalid(&format!("the cron expression `{cron}` never matches"), "check the day and the month"));
         }
         loop {
             let mut others = self.inner.store.schedule_list().await?;
@@ -249,7 +249,7 @@ impl Engine {
         if arguments.len() > LONGEST_ARGUMENTS {
             let message = format!("the arguments of the job are {} bytes; the limit is 262144", arguments.len());
             return Err(Failure::new(Code::TooLarge, message)
-                .with_hint("put the data where the function can fetch it, and pass on where that is"));
+                .with_hint("store the data where the function can fetch it, and pass only its location"));
         }
         let repeatable = self.check_call(caller, function.clone(), arguments.clone()).await?;
         let by_function = if repeatable { OnInterruption::Retry } else { OnInterruption::Fail };

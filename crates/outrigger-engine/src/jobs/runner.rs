@@ -129,7 +129,7 @@ impl Desk {
         if tokio::time::timeout(drain, self.tasks.wait()).await.is_err() {
             self.interrupt.cancel();
             if tokio::time::timeout(drain, self.tasks.wait()).await.is_err() {
-                tracing::warn!("failed to end jobs; they are ended at the next start");
+                tracing::warn!("failed to record interrupted jobs; the next start records them");
             }
         }
     }
@@ -312,8 +312,8 @@ struct End {
 
 impl End {
     fn interrupted() -> Self {
-        let failure = Failure::new(Code::Cancelled, "the server ended while the job ran")
-            .with_hint("how much of it was done is not known; look, and then `outrigger job retry`");
+        let failure = Failure::new(Code::Cancelled, "the server stopped while the job ran")
+            .with_hint("the job may have done part of its work; check this before `outrigger job retry`");
         Self { outcome: Err(failure), progress: None, at: OffsetDateTime::now_utc() }
     }
 }

@@ -51,18 +51,18 @@ impl Edits {
         let mut named: Vec<&String> = set.keys().chain(create.keys()).chain(&unset).collect();
         named.sort();
         if let Some(pair) = named.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Failure::new(Code::InvalidInput, format!("`{}` is to be changed twice at once", pair[0])));
+            return Err(Failure::new(Code::InvalidInput, format!("`{}` is listed twice in one change", pair[0])));
         }
         let mut values = vault::hide(stored, |_| false);
         for key in unset {
             if values.shift_remove(&key).is_none() {
                 let failure = Failure::new(Code::NotFound, format!("`{key}` is not set for `{plugin}`"));
-                return Err(failure.with_hint(format!("`outrigger plugin config {plugin}` shows what is")));
+                return Err(failure.with_hint(format!("`outrigger plugin config {plugin}` shows the values")));
             }
         }
         if let Some(key) = create.keys().find(|key| values.contains_key(*key)) {
-            let failure = Failure::new(Code::AlreadyExists, format!("`{key}` is set already"));
-            return Err(failure.with_hint("change it instead, or put it back to its default first"));
+            let failure = Failure::new(Code::AlreadyExists, format!("`{key}` is already set"));
+            return Err(failure.with_hint("change the value instead, or reset it first"));
         }
         values.extend(set);
         values.extend(create);
@@ -359,7 +359,7 @@ impl Engine {
         if present.revision == revision {
             return Ok(present.values);
         }
-        let message = format!("revision {revision} of the configuration of `{name}` is not kept");
+        let message = format!("revision {revision} of the configuration of `{name}` does not exist or was pruned");
         Err(Failure::new(Code::NotFound, message)
             .with_hint(format!("`outrigger plugin config {name} history` lists them")))
     }

@@ -73,8 +73,10 @@ impl Engine {
             None if fired.value == payload => Ok(()),
             None => {
                 let message = "a subscriber of `plugin.before` changed the payload";
-                Err(Failure::new(Code::HookFailed, message)
-                    .with_hint("`outrigger hook trace plugin.before` shows which; it may only refuse"))
+                Err(Failure::new(Code::HookFailed, message).with_hint(
+                    "`outrigger hook trace plugin.before` shows which one; subscribers of `plugin.before` \
+                    can only refuse",
+                ))
             }
         }
     }

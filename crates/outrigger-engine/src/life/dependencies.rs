@@ -17,11 +17,11 @@ impl Engine {
             let present = self.inner.plugins.get(needed).map(|slot| slot.record().1.version);
             let problem = match present {
                 Some(present) if version.matches(&present) => continue,
-                Some(present) => format!("`{name}` needs `{needed}` {version}, and {present} is installed"),
+                Some(present) => format!("`{name}` needs `{needed}` {version}, but {present} is installed"),
                 None => format!("`{name}` needs `{needed}` {version}, which is not installed"),
             };
             return Err(Failure::new(Code::DependencyMissing, problem)
-                .with_hint(format!("`outrigger plugin install` a version of `{needed}` that will do, first")));
+                .with_hint(format!("first install a matching version of `{needed}` with `outrigger plugin install`")));
         }
         Ok(())
     }
@@ -37,7 +37,7 @@ impl Engine {
             let Some(Dependency { version: needs, .. }) = dependency else { continue };
             let problem = match version {
                 Some(version) if needs.matches(version) => continue,
-                Some(version) => format!("`{}` needs `{name}` {needs}, for which {version} will not do", slot.name),
+                Some(version) => format!("`{}` needs `{name}` {needs}; version {version} does not match", slot.name),
                 None => format!("`{}` needs `{name}` {needs}", slot.name),
             };
             return Err(

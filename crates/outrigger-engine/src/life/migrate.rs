@@ -84,7 +84,7 @@ impl Engine {
         let values = match answer.map_err(|fault| plan.failed_in("migrate-configuration", fault))? {
             Some(text) => {
                 let migrated = serde_json::from_str(&text).map_err(|error| {
-                    let message = format!("`migrate-configuration` did not answer with a JSON object: {error}");
+                    let message = format!("`migrate-configuration` did not return a JSON object: {error}");
                     plan.failed(Failure::new(Code::InvalidOutput, message))
                 })?;
                 configuration::seal_migrated(vault, &record.manifest, migrated, &values)

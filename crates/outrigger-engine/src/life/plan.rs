@@ -101,7 +101,7 @@ fn refused(plugin: &PluginName, from: &Version, to: &Version) -> Failure {
     let message =
         format!("`{plugin}` {to} is older than the installed version {from}, and may not be able to read its data");
     Failure::new(Code::Conflict, message).with_hint(format!(
-        "`outrigger plugin rollback {plugin}` goes back to what was there before the last update, with its configuration \
-         and state; `--allow-downgrade` installs it over what is there now"
+        "`outrigger plugin rollback {plugin}` undoes the last update, including its configuration and \
+         state; `--allow-downgrade` replaces the installed version anyway"
     ))
 }

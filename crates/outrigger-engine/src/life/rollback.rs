@@ -68,9 +68,8 @@ impl Engine {
     async fn former(&self, slot: &Arc<Slot>, correlation: CorrelationId) -> Result<(Successor, Predecessor), Failure> {
         let (store, name) = (&self.inner.store, &slot.name);
         let Some(predecessor) = store.predecessor_fetch(name).await? else {
-            let message = format!(
-                "there is nothing to go back to: `{name}` was not updated since it was installed or rolled back"
-            );
+            let message =
+                format!("nothing to roll back: `{name}` was not updated since it was installed or rolled back");
             return Err(Failure::new(Code::Conflict, message).with_hint(
                 "install the version you want; `--allow-downgrade` replaces a newer version with an older one",
             ));

@@ -190,7 +190,7 @@ impl Engine {
         let mut effects = SlotEffects { ground, ..SlotEffects::new(self, slot, Some(revision)) };
         for effect in [Effect::Deactivate, Effect::Cleanup] {
             if let Err(failure) = effects.perform(effect).await {
-                tracing::warn!(plugin = %slot.name, %failure, ?effect, "while an update was undone");
+                tracing::warn!(plugin = %slot.name, %failure, ?effect, "failed while undoing an update");
             }
         }
     }

@@ -221,6 +221,6 @@ fn still_running(plugin: &PluginName, limit: Duration) -> Failure {
     let message =
         format!("calls of `{plugin}` still ran after {limit:?}, so its state was not migrated; nothing has changed");
     Failure::new(Code::MigrationFailed, message).with_hint(format!(
-        "try again when they have ended, or let them end without new ones first: `outrigger plugin disable {plugin}`"
+        "try again after they end, or stop new calls first with `outrigger plugin disable {plugin}`"
     ))
 }

@@ -58,11 +58,14 @@ pub(super) fn spec(spec: &WebhookSpec) -> Result<Url, Failure> {
             return Err(invalid("plain HTTP is not encrypted", hint));
         }
         other => {
-            return Err(invalid(format!("the address begins with `{other}`"), "write one that begins with https://"));
+            return Err(invalid(
+                format!("the URL scheme `{other}` is not supported"),
+                "use a URL that starts with https://",
+            ));
         }
     }
     if !allow_private_network && is_private(&url) {
-        let hint = "say `allow_private_network: true` if that is meant";
+        let hint = "set `allow_private_network` (`--allow-private-network`) to allow this";
         return Err(invalid("the address is private, loopback or link-local", hint));
     }
     Ok(url)
@@ -71,8 +74,8 @@ pub(super) fn spec(spec: &WebhookSpec) -> Result<Url, Failure> {
 fn patterns(events: &[Pattern]) -> Result<(), Failure> {
     match events.len() {
         1..=MOST_PATTERNS => Ok(()),
-        0 => Err(invalid("no events are named", "`*` stands for all events, `plugin.*` for those of plugins")),
-        count => Err(invalid(format!("{count} patterns of events are too many"), "there are at most 50")),
+        0 => Err(invalid("no events are named", "use `*` for all events, or a pattern such as `plugin.*`")),
+        count => Err(invalid(format!("{count} event patterns are too many"), "there are at most 50")),
     }
 }
 
@@ -84,7 +87,7 @@ fn url(text: &str) -> Result<Url, Failure> {
     // The URL is not quoted: it can contain a token.
     let url: Url = text.parse().map_err(|error| invalid(format!("not a URL: {error}"), HINT))?;
     if url.host().is_none() {
-        return Err(invalid("the address names no host", HINT));
+        return Err(invalid("the URL has no host", HINT));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(invalid(
@@ -93,7 +96,7 @@ fn url(text: &str) -> Result<Url, Failure> {
         ));
     }
     if url.fragment().is_some() {
-        return Err(invalid("the address has a fragment, which is never sent", "remove `#` and everything after it"));
+        return Err(invalid("the URL has a fragment, which is never sent", "remove `#` and everything after it"));
     }
     Ok(url)
 }

@@ -84,7 +84,7 @@ impl Engine {
         };
         webhook.generation = self.inner.store.webhook_put(&webhook).await.map_err(|error| match error {
             StoreError::Conflict { .. } => {
-                Failure::new(Code::AlreadyExists, format!("there is a webhook `{}` already", webhook.name))
+                Failure::new(Code::AlreadyExists, format!("a webhook `{}` already exists", webhook.name))
             }
             error => error.into(),
         })?;
@@ -115,7 +115,7 @@ impl Engine {
                 // A caller that can change the address could otherwise read them there.
                 let message = "the address is another server's, and the values of the headers are not for it to see";
                 return Err(Failure::new(Code::InvalidInput, message)
-                    .with_hint("send the headers again, those that the other server is to get"));
+                    .with_hint("send the headers again, with the values for the new server"));
             }
             if let Some(headers) = &spec.headers {
                 let vault = &*self.inner.vault;
@@ -222,7 +222,7 @@ impl Engine {
         let revived = self.inner.store.delivery_revive(webhook, id, OffsetDateTime::now_utc()).await?;
         if let (0, Some(id)) = (revived, id) {
             let state = self.delivery(webhook, id).await?.state;
-            return Err(Failure::new(Code::Conflict, format!("the delivery {id} is {state}, and no dead letter"))
+            return Err(Failure::new(Code::Conflict, format!("the delivery {id} is {state}, not a dead letter"))
                 .with_hint("only dead letters can be sent again"));
         }
         self.inner.post.wake();
@@ -307,10 +307,11 @@ fn require_enabled(webhook: &WebhookRecord) -> Result<(), Failure> {
     if webhook.enabled {
         return Ok(());
     }
-    Err(Failure::new(Code::Conflict, format!("the webhook `{name}` is switched off"))
-        .with_hint(format!("`outrigger webhook update {name} --enable` switches it on")))
+    Err(Failure::new(Code::Conflict, format!("the webhook `{name}` is disabled"))
+        .with_hint(format!("enable it with `outrigger webhook update {name} --enable`")))
 }
 
 fn new_secret() -> Result<SecretText, Failure> {
-    signature::generate().map_err(|error| Failure::internal(format!("the system gives no random numbers: {error}")))
+    signature::generate()
+        .map_err(|error| Failure::internal(format!("failed to get random numbers from the system: {error}")))
 }

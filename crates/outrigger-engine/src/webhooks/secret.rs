@@ -71,7 +71,7 @@ impl Secrets {
     pub(super) fn open(vault: &dyn Vault, webhook: &WebhookRecord) -> Result<Self, Failure> {
         let value = vault::open(vault, Place::Webhook(&webhook.name), &webhook.sealed)?;
         serde_json::from_value(value).map_err(|_| {
-            let message = format!("the secret of the webhook `{}` is not one", webhook.name);
+            let message = format!("the stored secret of the webhook `{}` is not valid", webhook.name);
             Failure::new(outrigger_contract::Code::SecretUnreadable, message)
         })
     }

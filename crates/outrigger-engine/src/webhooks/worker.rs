@@ -580,7 +580,7 @@ async fn note(engine: &Engine, webhook: &WebhookRecord, transition: Transition) 
         Err(failure) => return Err(failure),
     }
     if let (Some(reason), true) = (switch_off, switched.into_inner()) {
-        tracing::warn!(webhook = %webhook.name, reason, "a webhook was switched off");
+        tracing::warn!(webhook = %webhook.name, reason, "a webhook was disabled");
         engine.tell(spec::WEBHOOK_DISABLED, || json!({"webhook": webhook.name, "reason": reason})).await;
     }
     Ok(())

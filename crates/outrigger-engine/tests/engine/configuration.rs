@@ -139,7 +139,10 @@ async fn what_is_wrong_is_named_with_its_source_and_the_last_good_one_runs() {
     let cases = [
         (file(json!({"size": 10})), "/size (from the file demo.yaml): 10 is greater than the maximum of 9"),
         (variable(json!({"size": "x"})), "/size (from the variable DEMO): \"x\" is not of type \"integer\""),
-        (file(json!({"size": 1, "sice": 1})), "the file demo.yaml sets `sice`, which the plugin `demo` does not know"),
+        (
+            file(json!({"size": 1, "sice": 1})),
+            "the file demo.yaml sets `sice`, which is not a configuration key of the plugin `demo`",
+        ),
         (
             file(json!({"size": 1, "token": "hunter2"})),
             "/token (from the file demo.yaml): the secret does not match its `pattern`",
@@ -212,7 +215,7 @@ async fn a_secret_that_does_not_open_is_named_and_can_be_overridden() {
         (failure.code, failure.message.as_str()),
         (
             Code::SecretUnreadable,
-            "the secret `token` of the plugin `demo` cannot be decrypted: it was changed, or belongs to another place"
+            "the secret `token` of the plugin `demo` cannot be decrypted: it was changed, or moved from another place"
         )
     );
     assert_eq!(configured.seen("size").await, json!(1), "the last good one runs");

@@ -140,8 +140,8 @@ async fn three_failures_make_it_unhealthy_and_two_successes_healthy() {
     assert_eq!(ward.check().await.status, Status::Healthy);
     let record = ward.view().await.record;
     let changes: Vec<_> = record.changes.iter().map(|change| (change.from, change.to, &*change.reason)).collect();
-    let failed = "3 checks in a row failed, the last one: health was told to fail";
-    let well = "2 checks in a row found nothing wrong";
+    let failed = "3 consecutive checks failed; the last one: health was told to fail";
+    let well = "2 consecutive checks were healthy";
     let expected = [(Status::Healthy, Status::Unhealthy, failed), (Status::Unhealthy, Status::Healthy, well)];
     assert_eq!(changes, expected);
     // Told not to restart it, it is only watched.
@@ -177,7 +177,7 @@ async fn what_stays_sick_is_restarted_ever_more_slowly_and_then_disabled() {
     let (state, reason) = ward.state();
     let reason = reason.expect("there is a reason");
     assert_eq!(state, PluginState::Disabled);
-    assert_eq!(reason, "3 restarts have not helped, it is still unhealthy: health was told to fail");
+    assert_eq!(reason, "3 restarts did not help; the plugin is still unhealthy: health was told to fail");
     let error = ward.bench.call("demo.version", json!({})).await.expect_err("it takes no calls");
     assert!(error.code == Code::PluginNotActive && error.message.ends_with(&reason), "{}", error.message);
 
@@ -199,7 +199,7 @@ async fn what_stays_sick_is_restarted_ever_more_slowly_and_then_disabled() {
     let states: Vec<_> = states.collect();
     assert_eq!(states.len(), 4);
     assert_eq!(states[0].1, "active");
-    assert!(states[0].0.starts_with("restart 1 of at most 3, because it is unhealthy: "), "{}", states[0].0);
+    assert!(states[0].0.starts_with("restart 1 of 3; the plugin is unhealthy: "), "{}", states[0].0);
     assert_eq!(states[3], (reason.clone(), json!("disabled")));
     let lines = ward.bench.store.log_list(&RecordFilter::default()).await.expect("the store works");
     assert!(lines[0].message.ends_with(&reason) && lines.len() == 5, "{lines:?}");

@@ -249,7 +249,7 @@ async fn what_ran_when_the_last_process_ended_goes_where_its_policy_says() {
     }
     bench.do_jobs(JobOptions::default()).await;
     let failed = bench.reaches(ids[0], JobState::Failed).await;
-    assert_eq!(failed.error.expect("it failed").message, "the server ended while the job ran");
+    assert_eq!(failed.error.expect("it failed").message, "the server stopped while the job ran");
     assert_eq!(bench.reaches(ids[1], JobState::WaitingForApproval).await.attempt, 1);
     for id in &ids[2..] {
         let job = bench.reaches(*id, JobState::Succeeded).await;

@@ -269,12 +269,12 @@ async fn a_plugin_is_there_only_with_those_that_it_needs() {
     let missing = "`shop` needs `pricing` ^1.2, which is not installed";
     check(install("shop", "1.0.0", needs).await, Code::DependencyMissing, missing);
     install("pricing", "1.1.0", "").await.expect("it needs nothing");
-    let other = "`shop` needs `pricing` ^1.2, and 1.1.0 is installed";
+    let other = "`shop` needs `pricing` ^1.2, but 1.1.0 is installed";
     check(install("shop", "1.0.0", needs).await, Code::DependencyMissing, other);
     update("1.2.0").await.expect("nobody needs it yet");
     install("shop", "1.0.0", needs).await.expect("all that it needs is there");
     update("1.3.0").await.expect("that will do");
-    check(update("2.0.0").await, Code::Conflict, "`shop` needs `pricing` ^1.2, for which 2.0.0 will not do");
+    check(update("2.0.0").await, Code::Conflict, "`shop` needs `pricing` ^1.2; version 2.0.0 does not match");
     let pricing = "pricing".parse().expect("a name");
     check(bench.engine.uninstall(&pricing).await, Code::Conflict, "`shop` needs `pricing` ^1.2");
     bench.engine.disable(&pricing).await.expect("it is there all the same");

@@ -91,12 +91,13 @@ async fn keys_in_file(engine: &Engine, keys: &Arc<KeyRing>) -> ApiResult<Rotatio
         return Ok(lock);
     }
     let whence = match used.is_disjoint(&keys.ids_given().map_err(unusable)?) {
-        true => "that is not at hand, most likely one that OUTRIGGER_SECRET_KEY gave",
+        true => "that is not available, probably one from OUTRIGGER_SECRET_KEY",
         false => "from OUTRIGGER_SECRET_KEY, OUTRIGGER_SECRET_KEY_FILE or OUTRIGGER_SECRET_KEYRING",
     };
-    let message =
-        format!("the backup could not bring all secrets back: {SECRET_KEY} does not hold every key of theirs");
-    let hint = format!("secrets are encrypted with a key {whence}; keep that one apart, and do not ask for the key");
+    let message = format!("the backup could not restore all secrets: {SECRET_KEY} does not contain all of their keys");
+    let hint = format!(
+        "secrets are encrypted with a key {whence}; store that key separately, and omit `--include-secret-key`"
+    );
     Err(ApiError::new(Code::Conflict, message).with_hint(hint))
 }
 
@@ -127,14 +128,16 @@ impl Target {
         let shown = path.display();
         let wrong = |why: &str| ApiError::new(Code::InvalidInput, format!("{shown} cannot be a backup: {why}"));
         let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-            return Err(wrong("it is not the path of a file").with_hint("name a file, such as /var/backups/one.tar.gz"));
+            return Err(
+                wrong("the path is not that of a file").with_hint("name a file, such as /var/backups/one.tar.gz")
+            );
         };
         if name.len() > LONGEST_NAME {
             return Err(wrong("its name is too long").with_hint("write a name of at most 200 bytes"));
         }
         if !path.is_absolute() {
             return Err(
-                wrong("the path does not begin with `/`").with_hint("write the whole path on the server's disk")
+                wrong("the path does not start with `/`").with_hint("give the absolute path on the server's disk")
             );
         }
         if fs::symlink_metadata(path).is_ok() {
@@ -142,15 +145,15 @@ impl Target {
         }
         let folder = fs::canonicalize(folder).map_err(|error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename | ErrorKind::InvalidInput => {
-                wrong("the folder is not there").with_hint(format!("make {} first, or name another", folder.display()))
+                wrong("the folder does not exist")
+                    .with_hint(format!("create {} first, or choose another folder", folder.display()))
             }
             _ => io_error(format_args!("the folder {} cannot be used", folder.display()), &error),
         })?;
         let data = fs::canonicalize(directory.root()).unwrap_or_else(|_| directory.root().to_owned());
         if folder.starts_with(data) {
-            return Err(
-                wrong("it would be in the data directory").with_hint("put it somewhere else, best another disk")
-            );
+            return Err(wrong("it would be inside the data directory")
+                .with_hint("choose a path outside the data directory, preferably on another disk"));
         }
         Ok(Self { path: path.to_owned(), name: name.to_owned(), folder })
     }
@@ -179,7 +182,7 @@ impl Target {
             append(&mut archive, &listed.path, listed.size, &mut reader).map_err(failed)?;
             let (size, sha256) = reader.finish().map_err(failed)?;
             if (size, sha256) != (listed.size, listed.sha256) {
-                let message = format!("{} was changed while it was read", source.display());
+                let message = format!("{} changed while it was being read", source.display());
                 return Err(ApiError::new(Code::Conflict, message));
             }
         }
@@ -218,7 +221,7 @@ pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
 
 fn exists(path: &Path) -> ApiError {
     ApiError::new(Code::AlreadyExists, format!("{} is there already", path.display()))
-        .with_hint("name a file that is not there; backups do not replace each other")
+        .with_hint("choose a new file name; backups never overwrite files")
 }
 
 /// The files below a folder, in the order of their names, with the paths that they have in the backup.
@@ -233,7 +236,7 @@ fn gather(folder: &Path, path: &str, into: &mut Vec<(String, PathBuf)>) -> ApiRe
             Some(inside) if kind.is_dir() => gather(&source, &inside, into)?,
             Some(inside) if kind.is_file() && super::is_expected(&inside) => into.push((inside, source)),
             _ => {
-                let message = format!("{} is not part of a package that was installed", source.display());
+                let message = format!("{} does not belong to the installed package", source.display());
                 return Err(ApiError::new(Code::DataDirectory, message).with_hint("move the file away and try again"));
             }
         }

@@ -36,7 +36,7 @@ pub(super) fn read(path: &Path, progress: &Progress, stop: &Stop, visit: &mut Vi
     let size = file.metadata().map_err(|error| unreadable(&error))?.len();
     let mut compressed = BufReader::new(file);
     if !compressed.fill_buf().map_err(|error| unreadable(&error))?.starts_with(&BEGINNING) {
-        return Err(refused(path, "it does not begin as one"));
+        return Err(refused(path, "it does not start like a backup"));
     }
     let mut archive = Archive::new(GzDecoder::new(compressed));
     let entries = archive.entries().map_err(|error| damaged(path, &error))?.raw(true);
@@ -52,7 +52,7 @@ fn end(path: &Path, mut decoder: GzDecoder<BufReader<File>>) -> ApiResult<()> {
     let zeros = rest.len() <= 1024 && rest.iter().all(|byte| *byte == 0);
     let mut compressed = decoder.into_inner();
     if !zeros || !compressed.fill_buf().map_err(|error| damaged(path, &error))?.is_empty() {
-        return Err(refused(path, "something follows its end"));
+        return Err(refused(path, "there is data after its end"));
     }
     Ok(())
 }
@@ -79,7 +79,7 @@ impl Walk<'_, '_> {
                     self.long_name = Some(self.name(size, &mut entry)?);
                     continue;
                 }
-                _ => return Err(refused(self.path, "there is something in it that is not a file")),
+                _ => return Err(refused(self.path, "it contains an entry that is not a file")),
             }
             let name = self.long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
             let Some(listed) = &contents else {
@@ -90,7 +90,10 @@ impl Walk<'_, '_> {
             };
             let Some(listed) = listed.files.get(next).filter(|listed| listed.path.as_bytes() == name) else {
                 let name = String::from_utf8_lossy(&name).into_owned();
-                return Err(refused(self.path, &format!("`{}` is not where its list has it", name.escape_debug())));
+                return Err(refused(
+                    self.path,
+                    &format!("`{}` is not at the position that the list states", name.escape_debug()),
+                ));
             };
             self.file(listed, size, &mut entry, &mut done, total)?;
             next += 1;
@@ -98,13 +101,13 @@ impl Walk<'_, '_> {
         match contents {
             Some(contents) if contents.files.len() == next => Ok(contents),
             Some(contents) => Err(refused(self.path, &format!("`{}` is missing", contents.files[next].path))),
-            None => Err(refused(self.path, "there is nothing in it")),
+            None => Err(refused(self.path, "it is empty")),
         }
     }
 
     fn name(&self, size: u64, entry: &mut dyn Read) -> ApiResult<Vec<u8>> {
         if size > LONGEST_NAME || self.long_name.is_some() {
-            return Err(refused(self.path, "there is a name in it that is too long"));
+            return Err(refused(self.path, "it contains a name that is too long"));
         }
         let mut name = Vec::new();
         entry.read_to_end(&mut name).map_err(|error| damaged(self.path, &error))?;
@@ -125,7 +128,7 @@ impl Walk<'_, '_> {
 
     fn file(&mut self, listed: &Listed, size: u64, entry: &mut dyn Read, done: &mut u64, total: u64) -> ApiResult<()> {
         if size != listed.size {
-            return Err(refused(self.path, &format!("`{}` is not of the size that is listed", listed.path)));
+            return Err(refused(self.path, &format!("the size of `{}` differs from the list", listed.path)));
         }
         let so_far = std::cell::Cell::new(*done);
         let advance = |read| {
@@ -172,7 +175,7 @@ fn parse(text: &[u8]) -> Result<Contents, String> {
 }
 
 pub(super) fn refused(path: &Path, why: &str) -> ApiError {
-    ApiError::new(Code::InvalidBackup, format!("{} is not a whole backup: {why}", path.display()))
+    ApiError::new(Code::InvalidBackup, format!("{} is not an intact backup: {why}", path.display()))
 }
 
 fn damaged(path: &Path, error: &io::Error) -> ApiError {

@@ -91,7 +91,7 @@ fn folder_beside(data: &Path) -> ApiResult<TempDir> {
     let unusable = |error: io::Error| io_error(format_args!("{shown} cannot be used"), &error);
     let in_use = || {
         ApiError::new(Code::AlreadyExists, format!("{shown} is not an empty folder"))
-            .with_hint("name one that is empty or not there with `--data DIR`; a backup is never put over anything")
+            .with_hint("choose an empty or new folder with `--data DIR`; a restore never overwrites data")
     };
     let (Some(parent), Some(name)) = (data.parent(), data.file_name()) else { return Err(in_use()) };
     match fs::symlink_metadata(data) {
@@ -110,9 +110,9 @@ fn folder_beside(data: &Path) -> ApiResult<TempDir> {
 fn put(made: TempDir, data: &Path) -> ApiResult<()> {
     if let Err(error) = fs::rename(made.path(), data) {
         // It is still there under its first name, and goes with `made`.
-        let message = format!("{} could not be put in place: {error}", data.display());
+        let message = format!("failed to move the restored data to {}: {error}", data.display());
         return Err(ApiError::new(Code::DataDirectory, message)
-            .with_hint("the folder must be empty, not in use, and not the root of a disk of its own"));
+            .with_hint("the folder must be empty, not in use, and not a mount point"));
     }
     // Nothing is left at the place that it would clear.
     let _ = made.keep();

@@ -22,7 +22,10 @@ pub(super) fn check_modest(plugin: &PluginName, widened: &[String]) -> ApiResult
     if widened.is_empty() {
         return Ok(());
     }
-    Err(ApiError::new(Code::GrantRequired, format!("the plugin `{plugin}` asks to {}", widened.join("; to "))))
+    Err(ApiError::new(
+        Code::GrantRequired,
+        format!("the plugin `{plugin}` requests permission to {}", widened.join("; to ")),
+    ))
 }
 
 /// Nobody can approve limits above the operator's ceiling.

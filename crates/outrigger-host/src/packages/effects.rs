@@ -108,7 +108,7 @@ impl Packages {
         self.engine.runtime().forget(&digest).await;
         put_in_place(staged, folder, self.directory.staging()).await?;
         self.engine.runtime().forget(&digest).await;
-        tracing::warn!(plugin = %name, %digest, "its files were not those that were installed, and were replaced");
+        tracing::warn!(plugin = %name, %digest, "its files differed from the installed package and were replaced");
         Ok(true)
     }
 }
@@ -121,8 +121,8 @@ fn refused(error: ApiError) -> Failure {
 fn not_reloaded(plugin: &PluginName, failure: Failure) -> ApiError {
     let error = convert::error(failure);
     let message = format!(
-        "the files of `{plugin}` were restored, but it could not be reloaded, and what runs may still be of those that were \
-         there: {}",
+        "the files of `{plugin}` were restored, but it could not be reloaded, and the running version may still use the \
+         changed files: {}",
         error.message
     );
     ApiError { message, ..error }.with_hint(format!("fix that, then run `outrigger plugin reload {plugin}`"))
@@ -156,7 +156,7 @@ async fn put_in_place(staged: StagedPackage, folder: PathBuf, staging: PathBuf) 
         }
         if gave_way && let Err(error) = fs::remove_dir_all(&aside) {
             // Whoever installs next clears the folder.
-            tracing::warn!(path = %aside.display(), %error, "files that gave way to others could not be removed");
+            tracing::warn!(path = %aside.display(), %error, "replaced files could not be removed");
         }
         Ok(())
     })

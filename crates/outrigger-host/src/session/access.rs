@@ -43,9 +43,7 @@ impl Access for Session {
             self.check_no_more(&record)?;
             let store = self.host.engine.store();
             store.key_create(&record).await.map_err(|error| match error.code() {
-                Code::Conflict => {
-                    ApiError::new(Code::AlreadyExists, format!("there is a key `{}` already", record.name))
-                }
+                Code::Conflict => ApiError::new(Code::AlreadyExists, format!("a key `{}` already exists", record.name)),
                 _ => convert::store_error(error),
             })?;
             self.host.keys.refresh().await?;
@@ -190,7 +188,7 @@ impl Session {
         let KeyRequest { name, roles, scope, expires_in_s } = request;
         let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if name.is_empty() || name.len() > 64 || !name.chars().all(sound) {
-            let message = format!("`{name}` is not the name of a key");
+            let message = format!("`{name}` is not a valid key name");
             let hint = "a name has 1 to 64 letters, digits, `.`, `_` and `-`";
             return Err(ApiError::new(Code::InvalidInput, message).with_hint(hint));
         }
@@ -238,7 +236,7 @@ impl Session {
         if let Some(end) = maker.expires_at.filter(|end| record.expires_at.is_none_or(|expires| expires > *end)) {
             let message =
                 format!("the key would work for longer than the key `{}`, which expires at {end}", maker.name);
-            let hint = "say nothing of when it expires, and it does with the key that makes it";
+            let hint = "leave the expiry out, and the key expires with the key that creates it";
             return Err(ApiError::new(Code::Forbidden, message).with_hint(hint));
         }
         // A key with roles of its maker, among them all that deny something, and no wider scope has nothing that its maker
@@ -281,7 +279,7 @@ fn lifted(present: Option<&Role>, new: &Role) -> Vec<Rule> {
 }
 
 fn expiry(from: OffsetDateTime, seconds: u64) -> ApiResult<OffsetDateTime> {
-    let too_far = || ApiError::new(Code::InvalidInput, "the key would expire in more than 100 years, or at once");
+    let too_far = || ApiError::new(Code::InvalidInput, "the key would expire immediately, or in more than 100 years");
     let within = (1..=100 * 366 * 86_400).contains(&seconds);
     match within {
         true => from.checked_add(Duration::from_secs(seconds).try_into().map_err(|_| too_far())?).ok_or_else(too_far),
@@ -292,8 +290,8 @@ fn expiry(from: OffsetDateTime, seconds: u64) -> ApiResult<OffsetDateTime> {
 fn refuse_built_in(name: &RoleName) -> ApiResult<()> {
     match built_in_roles().iter().any(|role| role.name == *name) {
         false => Ok(()),
-        true => Err(ApiError::new(Code::Conflict, format!("the role `{name}` is built in and stays as it is"))
-            .with_hint("make a role of your own, under another name")),
+        true => Err(ApiError::new(Code::Conflict, format!("the role `{name}` is built in and cannot be changed"))
+            .with_hint("create a role with another name")),
     }
 }
 

@@ -91,7 +91,7 @@ fn filter(query: &AuditQuery) -> ApiResult<AuditFilter> {
 fn info(record: &AuditRecord) -> ApiResult<AuditInfo> {
     let entry = record.entry().map_err(|error| {
         let message = format!("record {} of the audit log cannot be read: {error}", record.sequence);
-        ApiError::new(Code::StoreFailed, message).with_hint("`outrigger audit verify` says whether it was changed")
+        ApiError::new(Code::StoreFailed, message).with_hint("`outrigger audit verify` shows whether it was changed")
     })?;
     let count = entry.count();
     let AuditEntry {

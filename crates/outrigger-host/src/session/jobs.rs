@@ -213,16 +213,18 @@ fn wanted(request: JobRequest) -> ApiResult<jobs::JobRequest> {
         not_before,
     } = request;
     if backoff_ms > LONGEST_BACKOFF_MS {
-        return Err(invalid(format!("`backoff_ms` is {backoff_ms}"), "at most 3,600,000 are waited at first, an hour"));
+        return Err(invalid(format!("`backoff_ms` is {backoff_ms}"), "the maximum is 3,600,000 (one hour)"));
     }
     if let Some(timeout) = timeout_ms.filter(|timeout| !(1..=LONGEST_TIMEOUT_MS).contains(timeout)) {
-        return Err(invalid(format!("`timeout_ms` is {timeout}"), "an attempt has from 1 to 86,400,000, a day"));
+        return Err(invalid(format!("`timeout_ms` is {timeout}"), "write 1 to 86,400,000 (one day)"));
     }
     let policy = |text: String| match text.as_str() {
         "fail" => Ok(OnInterruption::Fail),
         "retry" => Ok(OnInterruption::Retry),
         "ask" => Ok(OnInterruption::Ask),
-        _ => Err(invalid(format!("`{text}` is no policy for interruptions"), "there are fail, retry and ask")),
+        _ => {
+            Err(invalid(format!("`{text}` is not a policy for interruptions"), "the policies are fail, retry and ask"))
+        }
     };
     Ok(jobs::JobRequest {
         function,
@@ -239,7 +241,7 @@ fn wanted(request: JobRequest) -> ApiResult<jobs::JobRequest> {
 
 fn scheduled(name: &str, request: ScheduleRequest) -> ApiResult<jobs::ScheduleRequest> {
     let ScheduleRequest { cron, job, enabled, missed, overlap } = request;
-    let hint = "such as `30 2 * * *` for half past two every night, in UTC";
+    let hint = "write, for example, `30 2 * * *` for 02:30 UTC every day";
     Ok(jobs::ScheduleRequest {
         name: name.to_owned(),
         cron: cron.parse().map_err(|error: jobs::InvalidCron| invalid(error.to_string(), hint))?,
@@ -249,13 +251,21 @@ fn scheduled(name: &str, request: ScheduleRequest) -> ApiResult<jobs::ScheduleRe
             "skip" => Missed::Skip,
             "run_once" => Missed::RunOnce,
             _ => {
-                return Err(invalid(format!("`{missed}` is no policy for missed jobs"), "there are skip and run_once"));
+                return Err(invalid(
+                    format!("`{missed}` is not a policy for missed jobs"),
+                    "the policies are skip and run_once",
+                ));
             }
         },
         overlap: match overlap.as_str() {
             "skip" => Overlap::Skip,
             "queue" => Overlap::Queue,
-            _ => return Err(invalid(format!("`{overlap}` is no policy for overlaps"), "there are skip and queue")),
+            _ => {
+                return Err(invalid(
+                    format!("`{overlap}` is not a policy for overlaps"),
+                    "the policies are skip and queue",
+                ));
+            }
         },
     })
 }

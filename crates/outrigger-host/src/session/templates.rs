@@ -33,8 +33,8 @@ impl Templates for Session {
     async fn template_create(&self, template: Template) -> ApiResult<TemplateInfo> {
         let name = template.name.clone();
         let taken = || {
-            ApiError::new(Code::AlreadyExists, format!("there is a template `{name}` already"))
-                .with_hint("choose another name, or change the one that is there")
+            ApiError::new(Code::AlreadyExists, format!("a template `{name}` already exists"))
+                .with_hint("choose another name, or change the existing template")
         };
         let work = async {
             if templates::built_in(&name).is_some() {

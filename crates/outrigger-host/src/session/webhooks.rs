@@ -224,7 +224,7 @@ impl Session {
                     false => Failure::forbidden(principal, Right::EVENT_VIEW, pattern.as_str()),
                     true => Failure::new(
                         Code::Forbidden,
-                        format!("the key `{}` may not see all events that `{pattern}` covers", principal.name),
+                        format!("key `{}` is not allowed to see all events that match `{pattern}`", principal.name),
                     ),
                 }));
             }

@@ -68,7 +68,7 @@ impl Exporter {
             .timeout(options.timeout)
             .default_headers(options.headers.clone())
             .build()
-            .map_err(|error| ApiError::new(Code::Internal, format!("no HTTP client can be made: {error}")))?;
+            .map_err(|error| ApiError::new(Code::Internal, format!("failed to create an HTTP client: {error}")))?;
         let own = [
             (SERVICE, options.service.clone()),
             ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -178,7 +178,7 @@ impl Exporter {
         if (*spans == 0 && *reports == 0) || told.is_some_and(|told| told.elapsed() < SILENCE) {
             return;
         }
-        let reason = unsent.map_or_else(|| "more came than could be sent".to_owned(), |unsent| unsent.reason);
+        let reason = unsent.map_or_else(|| "too many were queued".to_owned(), |unsent| unsent.reason);
         tracing::warn!(
             reason,
             spans = *spans,

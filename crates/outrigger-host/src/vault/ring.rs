@@ -65,7 +65,8 @@ impl KeyRing {
         let made = write_new(&self.file, &SecretKey::random()?);
         match made {
             Ok(()) => {
-                tracing::info!(file = %self.file.display(), "a key for secrets was made; keep a copy of it apart");
+                tracing::info!(file = %self.file.display(), "created an encryption key for secrets; keep a copy of it \
+                in a safe place");
             }
             // Another process was quicker; its key is the one.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}

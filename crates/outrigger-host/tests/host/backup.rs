@@ -271,7 +271,7 @@ async fn a_backup_with_one_wrong_byte_is_refused() {
         refused(&bench, &damaged, "cut off").await;
     }
     fs::write(&damaged, [&*whole, b"x"].concat()).expect("it is written");
-    refused(&bench, &damaged, "something follows its end").await;
+    refused(&bench, &damaged, "there is data after its end").await;
     assert_eq!(names(bench.folder.path()).into_iter().filter(|name| name.starts_with('.')).count(), 0);
 }
 

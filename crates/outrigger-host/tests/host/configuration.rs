@@ -97,7 +97,7 @@ async fn a_secret_is_in_no_file_and_no_answer() {
     let short = put(&bench, json!({"token": "hunter2"})).await.expect_err("it is short");
     assert_eq!(
         short.message,
-        "the configuration of `hostile` does not fit its schema: /token: the secret is too short for its `minLength`"
+        "invalid configuration of `hostile`: /token: the secret is too short for its `minLength`"
     );
     let platform = &bench.platform;
     put(&bench, json!({"region": "us", "token": "another-secret"})).await.expect("it is kept");

@@ -478,7 +478,7 @@ async fn s14_values_that_the_operator_keeps_for_a_name_are_not_for_anybody_who_t
     let yard = Yard::new().await;
     fs::create_dir_all(yard.bench.path("data/config")).expect("a folder");
     fs::write(yard.bench.path("data/config/subject.yaml"), "token: tulip\n").expect("it is written");
-    // Whether it says that it is a secret, or not.
+    // Whether or not it is a secret.
     for (version, manifest) in [("1.0.0", SECRET), ("1.1.0", "[configuration.token]\ntype = \"string\"\n")] {
         let package = yard.package(version, manifest);
         refused(

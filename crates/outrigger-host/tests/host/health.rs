@@ -199,7 +199,7 @@ async fn what_no_restart_helps_is_disabled_and_whoever_wants_to_know_is_told() {
     for (hook, condition) in [
         ("plugin.health-changed", "event.from == 'healthy' && event.to == 'unhealthy'"),
         ("plugin.restarted", "event.reason.startsWith('restart 1 of at most 2')"),
-        ("plugin.disabled", "event.reason.startsWith('2 restarts have not helped')"),
+        ("plugin.disabled", "event.reason.startsWith('2 restarts did not help')"),
     ] {
         let condition = format!("event.plugin == 'moody' && {condition} && {why}");
         let request = json!({"hook": hook, "function": "callbacks.append-a", "condition": condition});
@@ -218,7 +218,7 @@ async fn what_no_restart_helps_is_disabled_and_whoever_wants_to_know_is_told() {
         ward.checked(INTERVAL).await;
     }
     let known = ward.known().await;
-    let reason = "2 restarts have not helped, it is still unhealthy: mood: as it was told";
+    let reason = "2 restarts did not help; the plugin is still unhealthy: mood: as it was told";
     assert_eq!((known.state.as_str(), known.reason.as_deref()), ("disabled", Some(reason)), "{known:?}");
     assert_eq!((known.status.as_str(), known.next_check_at, known.restarts_total), ("unhealthy", None, 2));
     let told = ward.diagnosis().await;

@@ -200,7 +200,7 @@ async fn a_filter_that_answers_with_its_error_refuses_whatever_its_policy() {
     let report = fire(&bench, "text.shown", json!("x")).await;
     assert_eq!(course(&report.trace), "refuse refused(function_failed), append-a skipped(ended)");
     assert_eq!(report.trace.result, "refused");
-    let message = "`callbacks.refuse`, which is subscribed to `text.shown`, refused it: not today";
+    let message = "the subscriber `callbacks.refuse` of `text.shown` refused: not today";
     assert_eq!(report.message.as_deref(), Some(message));
     // An action has nothing to refuse: there it is a failure as any other.
     subscribe(&bench, "text.stored", "refuse", json!({})).await;
@@ -322,10 +322,7 @@ async fn before_a_call_its_arguments_may_be_changed_and_it_may_be_refused() {
     bench.platform.subscription_delete(&renamed.id).await.expect("it is there");
 
     let refused = subscribe(&bench, "call.before", "refuse", of_greet(json!({}))).await;
-    assert_eq!(
-        greet().await,
-        "hook_refused: `callbacks.refuse`, which is subscribed to `call.before`, refused it: not today"
-    );
+    assert_eq!(greet().await, "hook_refused: the subscriber `callbacks.refuse` of `call.before` refused: not today");
     assert_eq!(
         call(&bench.platform, "callbacks.greet", json!({"name": "Bob"})).await.expect("another name"),
         json!("Bob")
@@ -337,9 +334,7 @@ async fn before_a_call_its_arguments_may_be_changed_and_it_may_be_refused() {
     bench.platform.subscription_delete(&diverted.id).await.expect("it is there");
 
     subscribe(&bench, "call.before", "crash", of_greet(json!({"on_error": "fail-closed"}))).await;
-    assert!(
-        greet().await.starts_with("hook_failed: `callbacks.crash`, which is subscribed to `call.before`, failed: ")
-    );
+    assert!(greet().await.starts_with("hook_failed: the subscriber `callbacks.crash` of `call.before` failed: "));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -435,7 +430,7 @@ async fn a_manifest_that_does_not_fit_its_hooks_is_not_installed() {
     };
     let subscription =
         |hook: &str, function: &str| format!("[[subscriptions]]\nhook = \"{hook}\"\nfunction = \"{function}\"\n");
-    check(&subscription("call.before", "rename"), "only an administrator subscribes to this hook").await;
+    check(&subscription("call.before", "rename"), "only administrators can subscribe to this hook").await;
     check(&subscription("shop.sold", "measure"), "there is no hook `shop.sold`").await;
     check(&subscription("plugin.enabled", "join"), "has one parameter").await;
     check(&(subscription("plugin.enabled", "measure") + "condition = \"evnt.x\"\n"), "it speaks of `evnt`").await;

@@ -208,13 +208,13 @@ async fn what_fails_on_the_way_changes_nothing() {
     let ill = Migrating { verdict: Verdict::Unhealthy, ..second.clone() };
     let error = undone(&bench, "2.0.4", SECOND, &ill).await;
     assert_eq!(error.code, Code::MigrationFailed);
-    assert!(error.message.ends_with("says that it is unhealthy: shape: not what it was"), "{}", error.message);
+    assert!(error.message.ends_with("reports that it is unhealthy: shape: not what it was"), "{}", error.message);
 
     let taken = SECOND.replace("token = \"key\"", "token = \"location\"");
     assert_eq!(update(&bench, "2.0.5", &taken, &second).await.expect_err("two are one").code, Code::InvalidManifest);
     let taken = SECOND.replace("rename =", "rename-state = { \"user/1\" = \"tmp/1\" }\nrename =");
     let error = undone(&bench, "2.0.6", &taken, &second).await;
-    assert!(error.message.contains("the key `user/1` of the state is to be called `tmp/1`"), "{}", error.message);
+    assert!(error.message.contains("cannot rename the state key `user/1` to `tmp/1`"), "{}", error.message);
 
     // The manifest of the new version does not know what the old one was configured with.
     let forgotten = "[configuration.location]\ntype = \"string\"\n[[migrations]]\nfrom = \"<2.0.0\"\n";
@@ -227,7 +227,7 @@ async fn what_fails_on_the_way_changes_nothing() {
 
     let nonsense = Migrating { configuration: Some("[1]"), ..second.clone() };
     let error = undone(&bench, "2.0.9", SECOND, &nonsense).await;
-    assert!(error.message.contains("`migrate-configuration` did not answer with a JSON object"), "{}", error.message);
+    assert!(error.message.contains("`migrate-configuration` did not return a JSON object"), "{}", error.message);
 
     update(&bench, "2.1.0", SECOND, &second).await.expect("what is right is taken over");
     assert_eq!(count(&bench).await, json!(3));

@@ -228,7 +228,11 @@ async fn what_would_not_be_installed_is_not_gone_back_to() {
     trust(&bench, &entry(&key, "revoked = true"));
     let error = back(false).await.expect_err("its key was revoked");
     assert_eq!((error.code, code(back(true).await)), (Code::SignatureInvalid, Code::SignatureInvalid));
-    assert!(error.message.contains("cannot go back") && error.message.contains("was revoked"), "{}", error.message);
+    assert!(
+        error.message.contains("cannot be rolled back") && error.message.contains("was revoked"),
+        "{}",
+        error.message
+    );
     let query = AuditQuery { action: Some("plugin_create".to_owned()), ..AuditQuery::default() };
     let records = bench.platform.audit_list(&query).await.expect("it lists");
     assert_eq!(records[0].code, Some(Code::SignatureInvalid), "{records:#?}");

@@ -13,31 +13,31 @@ use outrigger_contract::units::ByteSize;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackageError {
-    #[error("there is nothing at {}", path.display())]
+    #[error("{} does not exist", path.display())]
     NotFound { path: PathBuf },
 
     #[error("cannot {action} {}", path.display())]
     Io { path: PathBuf, action: &'static str, source: io::Error },
 
-    #[error("{} is neither a folder nor an archive that can be read", path.display())]
+    #[error("{} is neither a folder nor a supported archive", path.display())]
     UnknownShape { path: PathBuf },
 
     #[error("the archive {} cannot be read", path.display())]
     Archive { path: PathBuf, source: Box<dyn Error + Send + Sync> },
 
-    #[error("the archive {} has {size}; at most {max} are read", path.display())]
+    #[error("the archive {} has {size}; the limit is {max}", path.display())]
     ArchiveTooLarge { path: PathBuf, size: ByteSize, max: ByteSize },
 
     #[error("{} has more than {max} files and folders", path.display())]
     TooManyEntries { path: PathBuf, max: usize },
 
-    #[error("`{entry}` in {} has {size}; a file may have at most {max}", path.display())]
+    #[error("`{entry}` in {} has {size}; the limit is {max}", path.display())]
     FileTooLarge { path: PathBuf, entry: String, size: ByteSize, max: ByteSize },
 
-    #[error("the files in {} have more than {max} in all", path.display())]
+    #[error("the files in {} have more than {max} in total", path.display())]
     TotalTooLarge { path: PathBuf, max: ByteSize },
 
-    #[error("the archive {} unpacks to more than {max} times its size, as only a zip bomb does", path.display())]
+    #[error("the archive {} unpacks to more than {max} times its size, like a zip bomb", path.display())]
     Bomb { path: PathBuf, max: u64 },
 
     #[error("`{entry}` in {}: {fault}", path.display())]
@@ -46,7 +46,7 @@ pub enum PackageError {
     #[error("there is no {FILE_NAME} in {}", path.display())]
     NoManifest { path: PathBuf, elsewhere: Option<String> },
 
-    #[error("the {FILE_NAME} in {} is wrong", path.display())]
+    #[error("the {FILE_NAME} in {} has errors", path.display())]
     Manifest { path: PathBuf, source: ManifestError },
 
     #[error("the manifest in {} names the entry `{entry}`, which is not in the package", path.display())]
@@ -59,7 +59,7 @@ pub enum PackageError {
     CoreModule { path: PathBuf, entry: PackagePath },
 
     #[error(
-        "the entry `{entry}` in {} is WebAssembly of an unknown kind (version {version}, layer {layer})", path.display()
+        "the entry `{entry}` in {} has an unknown WebAssembly format (version {version}, layer {layer})", path.display()
     )]
     UnknownWasm { path: PathBuf, entry: PackagePath, version: u16, layer: u16 },
 }
@@ -71,17 +71,17 @@ pub enum EntryFault {
     Absolute,
     #[error("its path leads out of the package with `..`")]
     Parent,
-    #[error("its path has a backslash in it")]
+    #[error("its path contains a backslash")]
     Backslash,
-    #[error("its path has a control character in it")]
+    #[error("its path contains a control character")]
     ControlCharacter,
-    #[error("its path is not in its plain form, because of an empty part or a `.`")]
+    #[error("its path contains an empty part or a `.`")]
     NotPlain,
     #[error("its path is too long")]
     TooLong,
     #[error("its path is not valid Unicode")]
     NotUnicode,
-    #[error("its path is not in the composed form of Unicode (NFC)")]
+    #[error("its path is not in composed Unicode (NFC)")]
     NotComposed,
     #[error("there is another entry with this path")]
     Duplicate,
@@ -91,7 +91,7 @@ pub enum EntryFault {
     Special,
     #[error("it is encrypted")]
     Encrypted,
-    #[error("it does not have the size that the archive says it has")]
+    #[error("its size differs from the size in the archive's index")]
     WrongSize,
 }
 
@@ -174,7 +174,7 @@ impl PackageError {
             Self::TooManyEntries { .. } => {
                 "leave out files that the plugin does not need at run time, such as `target` and `.git`".to_owned()
             }
-            Self::Bomb { .. } => "do not trust where it came from; a real plugin is nowhere near this".to_owned(),
+            Self::Bomb { .. } => "do not trust its source; real plugins stay far below this limit".to_owned(),
             Self::Entry { fault, .. } => fault.hint().to_owned(),
             Self::NoManifest { elsewhere: Some(elsewhere), .. } => {
                 format!("there is one at `{elsewhere}`; give or pack that folder itself")
@@ -202,10 +202,10 @@ impl EntryFault {
             Self::ControlCharacter | Self::NotUnicode | Self::TooLong => "give the file another name and pack it again",
             Self::NotComposed => "give the file a name in composed Unicode (NFC), or plain ASCII, and pack it again",
             Self::Duplicate => "pack it again, with each file once",
-            Self::Link => "put the file itself there instead of a link to it",
-            Self::Special => "leave it out; a package has only files and folders",
+            Self::Link => "replace the link with the file",
+            Self::Special => "remove it; packages contain only files and folders",
             Self::Encrypted => "pack it again without a password",
-            Self::WrongSize => "download or pack it again; it was damaged or made to deceive",
+            Self::WrongSize => "download or pack it again; the archive is damaged or manipulated",
         }
     }
 }

@@ -140,9 +140,9 @@ fn what_is_no_package_is_said_so() {
         assert_eq!(found, code, "{text}");
         text
     };
-    insta::assert_snapshot!(check(&yard.path("nowhere"), Code::NotFound), @"there is nothing at nowhere; check the path");
-    insta::assert_snapshot!(check(&yard.file("a.wasm", COMPONENT), Code::Unsupported), @"a.wasm is neither a folder nor an archive that can be read; a component alone is not a package: put it into a folder with a plugin.toml and give the folder");
-    insta::assert_snapshot!(check(&yard.file("a.rar", b"Rar!"), Code::Unsupported), @"a.rar is neither a folder nor an archive that can be read; give a folder, a `.zip`, a `.tar.gz` or a `.tgz`");
+    insta::assert_snapshot!(check(&yard.path("nowhere"), Code::NotFound), @"nowhere does not exist; check the path");
+    insta::assert_snapshot!(check(&yard.file("a.wasm", COMPONENT), Code::Unsupported), @"a.wasm is neither a folder nor a supported archive; a component alone is not a package: put it into a folder with a plugin.toml and give the folder");
+    insta::assert_snapshot!(check(&yard.file("a.rar", b"Rar!"), Code::Unsupported), @"a.rar is neither a folder nor a supported archive; give a folder, a `.zip`, a `.tar.gz` or a `.tgz`");
     insta::assert_snapshot!(check(&yard.file("a.zip", b"not a zip"), Code::InvalidPackage), @"the archive a.zip cannot be read: invalid Zip archive: Could not find EOCD; download or pack it again; it may be cut off, damaged or of another format");
     insta::assert_snapshot!(check(&yard.file("a.tgz", b"not a tar"), Code::InvalidPackage), @"the archive a.tgz cannot be read: unexpected end of file; download or pack it again; it may be cut off, damaged or of another format");
     insta::assert_snapshot!(check(&yard.file("empty.zip", b""), Code::InvalidPackage), @"the archive empty.zip cannot be read: invalid Zip archive: Could not find EOCD; download or pack it again; it may be cut off, damaged or of another format");
@@ -169,7 +169,7 @@ fn a_missing_or_wrong_manifest_is_said_so() {
     insta::assert_snapshot!(check(&yard.file("deep.tgz", &tar_gz(&[named("a/b/plugin.toml", b"")]))), @"there is no plugin.toml in deep.tgz; there is one at `a/b/plugin.toml`; give or pack that folder itself");
     let wrong = [named("plugin.toml", b"name = 'Demo'\nversion = '1'\n"), wasm.clone()];
     insta::assert_snapshot!(check(&yard.file("wrong.zip", &zip(&wrong))), @r#"
-    the plugin.toml in wrong.zip is wrong: line 1, column 1: the key `title` is missing; add `title = "My plugin"`
+    the plugin.toml in wrong.zip has errors: line 1, column 1: the key `title` is missing; add `title = "My plugin"`
     line 1, column 1: the key `description` is missing; add `description = "What it is for."`
     line 1, column 1: the key `runtime` is missing; add `runtime = { kind = "wasm", entry = "my_plugin.wasm" }`
     line 1, column 8: `name`: `Demo` is not a plugin name because of the character `D`; use lowercase letters, digits, `-` and `_`
@@ -177,13 +177,13 @@ fn a_missing_or_wrong_manifest_is_said_so() {
     "#);
     let binary = [named("plugin.toml", b"\xff\xfe"), wasm.clone()];
     insta::assert_snapshot!(check(&yard.file("binary.zip", &zip(&binary))), @r"
-    the plugin.toml in binary.zip is wrong: line 1, column 1: this is not TOML: invalid unquoted key, expected letters, numbers, `-`, `_`
+    the plugin.toml in binary.zip has errors: line 1, column 1: this is not TOML: invalid unquoted key, expected letters, numbers, `-`, `_`
     line 1, column 3: this is not TOML: key with no value, expected `=`; fix plugin.toml as described, then try again
     ");
     let mut long = MANIFEST.as_bytes().to_vec();
     long.extend((0..200_000).flat_map(|line: u32| format!("# {line}\n").into_bytes()));
     let long = [named("plugin.toml", &long), wasm];
-    insta::assert_snapshot!(check(&yard.file("long.zip", &zip(&long))), @"the plugin.toml in long.zip is wrong: the manifest is longer than 1048576 bytes; move long texts into a README file of the package; fix plugin.toml as described, then try again");
+    insta::assert_snapshot!(check(&yard.file("long.zip", &zip(&long))), @"the plugin.toml in long.zip has errors: the manifest is longer than 1048576 bytes; move long texts into a README file of the package; fix plugin.toml as described, then try again");
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn the_entry_must_be_a_component() {
     insta::assert_snapshot!(check(Some(b"fn main() {}"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in a.zip is not WebAssembly; name the compiled component as the entry, not its source");
     insta::assert_snapshot!(check(Some(b"\0as"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in a.zip is not WebAssembly; name the compiled component as the entry, not its source");
     insta::assert_snapshot!(check(Some(b"\0asm\x01\0\0\0"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in a.zip is a core module, not a component; build it as a component, with `outrigger dev build`");
-    insta::assert_snapshot!(check(Some(b"\0asm\x0e\0\x02\0"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in a.zip is WebAssembly of an unknown kind (version 14, layer 2); build it again with a current toolchain");
+    insta::assert_snapshot!(check(Some(b"\0asm\x0e\0\x02\0"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in a.zip has an unknown WebAssembly format (version 14, layer 2); build it again with a current toolchain");
 }
 
 #[test]

@@ -106,13 +106,13 @@ impl fmt::Debug for SigningKey {
 /// Why a key cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    #[error("there is no line `-----BEGIN {wanted}-----`, or none that ends it")]
+    #[error("the lines `-----BEGIN {wanted}-----` and `-----END {wanted}-----` are missing")]
     NoPem { wanted: &'static str },
-    #[error("there is a `{found}` where a `{wanted}` is needed")]
+    #[error("found a `{found}`, expected a `{wanted}`")]
     Another { found: String, wanted: &'static str },
     #[error("the text between the first and the last line of the key is not base64")]
     NotBase64,
-    #[error("it is no key of Ed25519")]
+    #[error("it is not an Ed25519 key")]
     NotEd25519,
     #[error("the cryptographic library failed")]
     Failed,
@@ -130,7 +130,7 @@ impl KeyError {
                 "a key behind a password cannot be asked for it here; `openssl pkey -in KEY -out OTHER` takes it off"
             }
             Self::Failed => "try again; if that does not help, report it",
-            _ => "`outrigger dev keygen FILE` makes a pair of keys, and so does `openssl genpkey -algorithm ed25519`",
+            _ => "create a key pair with `outrigger dev keygen FILE` or `openssl genpkey -algorithm ed25519`",
         }
     }
 }

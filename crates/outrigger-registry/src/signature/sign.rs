@@ -159,7 +159,7 @@ fn put_by_way_of(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub enum SignError {
     #[error(transparent)]
     Package(#[from] PackageError),
-    #[error("{} is a `.zip`, and those are not written", path.display())]
+    #[error("{} is a `.zip`; only folders and `.tar.gz` archives can be signed", path.display())]
     Zip { path: PathBuf },
     #[error("{} has too many files for a signature: the list of them is longer than 8 MiB", path.display())]
     TooLong { path: PathBuf },

@@ -123,7 +123,7 @@ fn what_is_no_key_is_named() {
     let public = |text: &str| PublicKey::from_pem(text).unwrap_err();
     let private = |text: &str| SigningKey::from_pem(text).unwrap_err();
     assert!(public(PRIVATE).hint().contains("-pubout"), "{}", public(PRIVATE).hint());
-    assert_eq!(private(PUBLIC).to_string(), "there is a `PUBLIC KEY` where a `PRIVATE KEY` is needed");
+    assert_eq!(private(PUBLIC).to_string(), "found a `PUBLIC KEY`, expected a `PRIVATE KEY`");
     assert_eq!(public("ssh-ed25519 AAAA"), KeyError::NoPem { wanted: "PUBLIC KEY" });
     assert_eq!(public("-----BEGIN PUBLIC KEY-----\nMCow"), KeyError::NoPem { wanted: "PUBLIC KEY" });
     assert_eq!(public(&PUBLIC.replace("MCow", "M?ow")), KeyError::NotBase64);

@@ -205,12 +205,12 @@ impl TrustError {
     #[must_use]
     pub fn hint(&self) -> String {
         let fix = match self {
-            Self::Io { .. } => "give the user that Outrigger runs as the right to read it",
+            Self::Io { .. } => "make the file readable for the user that runs Outrigger",
             Self::TooLong { .. } | Self::Syntax { .. } => "fix it; its keys are `require`, `unsigned` and `[[key]]`",
             Self::Name { .. } => "give each key a name that identifies its owner",
             Self::Key { source, .. } => source.hint(),
-            Self::SameName { .. } => "give each key a name of its own",
-            Self::SameKey { .. } => "leave one of them out",
+            Self::SameName { .. } => "give each key a different name",
+            Self::SameKey { .. } => "remove one of them",
         };
         format!("{fix}; until then, installations and rollbacks are refused; installed plugins keep running")
     }

@@ -16,13 +16,13 @@ pub enum TemplateError {
     #[error("the template has no files")]
     Empty,
 
-    #[error("the template has {count} files; at most {max} are kept")]
+    #[error("the template has {count} files; the limit is {max}")]
     TooManyFiles { count: usize, max: usize },
 
-    #[error("the file `{path}` has {size}; at most {max} are kept")]
+    #[error("the file `{path}` has {size}; the limit is {max}")]
     FileTooLong { path: PackagePath, size: ByteSize, max: ByteSize },
 
-    #[error("the files of the template have {size} in all; at most {max} are kept")]
+    #[error("the files of the template have {size} in total; the limit is {max}")]
     TooLong { size: ByteSize, max: ByteSize },
 
     #[error("the path `{path}`: {why}")]
@@ -31,7 +31,7 @@ pub enum TemplateError {
     #[error("`{path}`, line {line}: {message}")]
     Text { path: String, line: usize, message: String },
 
-    #[error("`{path}` becomes no manifest")]
+    #[error("the rendered `{path}` is not a valid manifest")]
     Manifest { path: PackagePath, source: ManifestError },
 
     #[error("the value of `{name}` {why}")]
@@ -40,10 +40,10 @@ pub enum TemplateError {
     #[error("the template has no variable `{name}`")]
     UnknownVariable { name: String, known: Vec<String> },
 
-    #[error("the files made from the template have more than {max} in all")]
+    #[error("the rendered files have more than {max} in total")]
     OutputTooLong { max: ByteSize },
 
-    #[error("`{path}`: the template takes more than {max} steps to render")]
+    #[error("`{path}`: the template needs more than {max} steps to render")]
     TooManySteps { path: String, max: u64 },
 
     #[error("{}: {message}", path.display())]

@@ -95,12 +95,12 @@ fn bounded(value: &Value, make: fn(&str) -> String) -> Result<String, Error> {
     let text = match value.kind() {
         ValueKind::String | ValueKind::Bool | ValueKind::Number => value.to_string(),
         ValueKind::Undefined => return Err(ErrorKind::UndefinedError.into()),
-        kind => return Err(fault(format!("a filter takes a text, not a {kind}"))),
+        kind => return Err(fault(format!("filters take text, not a {kind}"))),
     };
     let made = if text.len() <= MAX_TEXT { make(&text) } else { text };
     match made.len() {
         ..=MAX_TEXT => Ok(made),
-        length => Err(fault(format!("a filter made a text of {length} bytes; the limit is {MAX_TEXT}"))),
+        length => Err(fault(format!("the output of a filter is {length} bytes; the limit is {MAX_TEXT}"))),
     }
 }
 

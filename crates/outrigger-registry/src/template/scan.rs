@@ -42,12 +42,12 @@ pub(super) fn tags(source: &str) -> Result<Vec<Tag<'_>>, Fault> {
             return Err(fault(format!("there are more than {LONGEST} bytes between `{opening}` and `{closing}`")));
         }
         if let Some(operator) = outside_of_texts(text).find(|c| matches!(c, '*' | '%' | '~' | '+')) {
-            return Err(fault(format!("there is no arithmetic in templates, such as `{operator}`")));
+            return Err(fault(format!("templates do not support operators such as `{operator}`")));
         }
         if opening == "{%" {
             let statement = text.split_whitespace().next().unwrap_or_default();
             if !STATEMENTS.contains(&statement) {
-                let message = format!("there is no `{{% {statement} %}}` in templates, only if, elif, else and raw");
+                let message = format!("templates do not support `{{% {statement} %}}`, only if, elif, else and raw");
                 return Err(fault(message));
             }
             if statement == "raw" {

@@ -118,7 +118,7 @@ fn a_manifest_that_would_be_none_is_refused() {
         let error = check_template(&template(&[("plugin.toml", text)])).expect_err(text);
         assert_eq!(
             (error.code(), error.to_string()),
-            (Code::InvalidTemplate, "`plugin.toml` becomes no manifest".into())
+            (Code::InvalidTemplate, "the rendered `plugin.toml` is not a valid manifest".into())
         );
         let source = std::error::Error::source(&error).expect("it says why").to_string();
         assert!(source.contains(expected), "{text}: {source}");

@@ -39,7 +39,7 @@ pub struct Answer(pub Option<Value>);
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AbiError {
     /// It is larger than may be copied out of the component.
-    #[error("the result is larger than may be copied out of the plugin")]
+    #[error("the result is too large to copy out of the plugin")]
     TooLarge,
     /// The call reached its server memory limit.
     #[error(transparent)]
@@ -48,7 +48,7 @@ pub enum AbiError {
     #[error("{0}")]
     Malformed(String),
     /// The arguments are not of the types that the component declares.
-    #[error("argument {0} is not of the type that the component declares")]
+    #[error("argument {0} does not have the type that the component declares")]
     Mismatch(usize),
 }
 

@@ -73,16 +73,16 @@ impl Cache {
     pub(super) fn open(folder: &Path, engine: &Engine, compiling: Compiling) -> Result<Self, RuntimeFault> {
         let fault = |problem: String| RuntimeFault::new(Code::DataDirectory, problem);
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
-            fault(format!("the folder {} for compiled code cannot be made: {error}", folder.display()))
+            fault(format!("failed to create the folder {} for compiled code: {error}", folder.display()))
         })?;
         let mode = std::fs::metadata(folder)
             .map_err(|error| {
-                fault(format!("the folder {} for compiled code cannot be read: {error}", folder.display()))
+                fault(format!("failed to read the folder {} for compiled code: {error}", folder.display()))
             })?
             .mode();
         if mode & 0o022 != 0 {
             return Err(fault(format!(
-                "others than its owner may write to {}, which holds code that is run without further checks; \
+                "other users can write to {}, which contains code that runs without further checks; \
                  forbid it: chmod go-w {}",
                 folder.display(),
                 folder.display()

@@ -83,11 +83,7 @@ pub(super) fn inspect(
         wit::read_component(wasm).map_err(|error| invalid(error.to_string()))?;
     let unknown: Vec<&str> = imports.iter().map(String::as_str).filter(|name| !offered(name)).collect();
     if !unknown.is_empty() {
-        return Err(invalid(format!(
-            "it imports {}, which is not offered; offered are {}",
-            unknown.join(", "),
-            offers()
-        )));
+        return Err(invalid(format!("unsupported import {}; supported are {}", unknown.join(", "), offers())));
     }
     let warnings = notes.into_iter().chain(warnings(&imports, permissions)).collect();
     let footprint = footprint::of(wasm).map_err(|error| invalid(error.to_string()))?;

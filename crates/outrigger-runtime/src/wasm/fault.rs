@@ -101,10 +101,7 @@ fn of_stopped(plugin: &PluginName, stopped: Stopped, applied: &Applied) -> Runti
         }
         Stopped::Cpu => RuntimeFault::new(
             Code::CpuLimit,
-            format!(
-                "{plugin} computed for longer than the {:?} it may; raise `[limits] cpu` if it needs more",
-                applied.cpu
-            ),
+            format!("{plugin} exceeded its CPU time limit of {:?}; raise `[limits] cpu` if it needs more", applied.cpu),
         ),
     }
 }
@@ -114,7 +111,7 @@ fn of_abi(plugin: &PluginName, error: &AbiError, applied: &Applied) -> RuntimeFa
         AbiError::TooLarge => RuntimeFault::new(
             Code::OutputLimit,
             format!(
-                "the result of {plugin} is far larger than the {} it may have; raise `[limits] output`, or answer in parts",
+                "the result of {plugin} is far above its limit of {}; raise `[limits] output`, or return it in parts",
                 applied.output
             ),
         ),

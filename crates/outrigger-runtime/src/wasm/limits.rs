@@ -18,7 +18,7 @@ pub(super) enum Stopped {
     Deadline,
     #[error("the call was cancelled")]
     Cancelled,
-    #[error("the call computed for too long")]
+    #[error("the call exceeded its CPU time limit")]
     Cpu,
     #[error("the call reached its server memory limit")]
     Memory,

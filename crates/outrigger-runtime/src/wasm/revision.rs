@@ -215,7 +215,8 @@ impl Revision {
         Err(RuntimeFault::new(
             Code::OutputLimit,
             format!(
-                "the result of {} has {size} bytes, but may have {} ({} bytes); raise `[limits] output`, or answer in parts",
+                "the result of {} is {size} bytes; the limit is {} ({} bytes); raise `[limits] output`, or return it \
+                 in parts",
                 self.spec.plugin, self.spec.limits.output, self.limits.output
             ),
         ))

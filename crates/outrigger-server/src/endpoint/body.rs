@@ -67,7 +67,7 @@ impl Pieces {
                 self.arrived += piece.len() as u64;
                 return Some(Ok(piece));
             }
-            Ok(Some(Err(_))) => Some(Err(ApiError::new(Code::InvalidUsage, "the body did not arrive whole"))),
+            Ok(Some(Err(_))) => Some(Err(ApiError::new(Code::InvalidUsage, "the body is incomplete"))),
             Ok(None) => None,
             Err(_) => {
                 let message =
@@ -172,5 +172,5 @@ fn linger(mut body: BodyDataStream, most: u64) {
 
 fn too_large(limit: usize) -> ApiError {
     ApiError::new(Code::TooLarge, format!("the body is longer than {limit} bytes"))
-        .with_hint("send less at once; `outrigger serve --body-limit SIZE` allows more")
+        .with_hint("send less data at once, or raise the limit with `outrigger serve --body-limit SIZE`")
 }

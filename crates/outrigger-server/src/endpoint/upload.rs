@@ -66,7 +66,7 @@ fn digest(headers: &HeaderMap) -> ApiResult<Option<Digest>> {
         for value in headers.get_all(&name) {
             let said = value.to_str().ok().and_then(|text| sha256(text, name != DIGESTS[2]));
             let Some(said) = said else {
-                let message = format!("`{name}` is not a list of digests that can be read");
+                let message = format!("`{name}` is not a valid list of digests");
                 return Err(ApiError::new(Code::InvalidUsage, message)
                     .with_hint("write `Content-Digest: sha-256=:BASE64:` (RFC 9530)"));
             };

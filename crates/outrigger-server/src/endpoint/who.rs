@@ -123,7 +123,7 @@ pub fn named(right: &str, path: &str) -> Option<&'static str> {
 
 /// The key that a request carries, in either of the two headers.
 pub fn key(headers: &HeaderMap) -> ApiResult<Option<&str>> {
-    let wrong = || ApiError::new(Code::Unauthenticated, "the request carries no key that could be read");
+    let wrong = || ApiError::new(Code::Unauthenticated, "the request carries a malformed key");
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let (scheme, key) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(wrong)?;
         return if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(key.trim())) } else { Err(wrong()) };

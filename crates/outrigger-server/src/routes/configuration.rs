@@ -155,7 +155,7 @@ async fn put(
             result => return Ok(changed(plugin, result?)),
         }
     }
-    Err(ApiError::new(Code::Conflict, format!("the configuration of `{plugin}` changes all the time")))
+    Err(ApiError::new(Code::Conflict, format!("the configuration of `{plugin}` changed repeatedly during the update")))
 }
 
 async fn patch(

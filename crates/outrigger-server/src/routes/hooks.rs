@@ -223,7 +223,7 @@ async fn subscribe_plugin(
         let hooks = caller.platform.hook_list().await?;
         let present = hooks.iter().find(|hook| hook.name == hook_name);
         if present.is_some_and(|hook| hook.kind != expected) {
-            let message = format!("the hook `{hook_name}` is not of the kind that `hook_type` says");
+            let message = format!("the kind of the hook `{hook_name}` is not `hook_type`");
             return Err(ApiError::new(Code::Conflict, message).with_hint("`GET /api/v1/hooks` shows its kind"));
         }
     }

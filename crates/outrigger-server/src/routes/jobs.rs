@@ -118,7 +118,7 @@ async fn create(caller: Caller, input: Input<NoPath, NoQuery, AsText<JobRequest>
 async fn list(caller: Caller, input: Input<NoPath, JobQuery, NoBody>) -> ApiResult<Reply<List<JobInfo>>> {
     if input.query.limit > MOST {
         let message = format!("`limit` is {}, and the maximum is {MOST}", input.query.limit);
-        return Err(ApiError::new(Code::InvalidUsage, message).with_hint("go on from the last one with `before`"));
+        return Err(ApiError::new(Code::InvalidUsage, message).with_hint("request the next page with `before`"));
     }
     let items = caller.platform.job_list(&input.query).await?;
     Ok(Reply(List { items }))

@@ -294,7 +294,7 @@ async fn bulk(caller: Caller, input: Input<NoPath, NoQuery, Bulk>) -> ApiResult<
     if plugins.is_empty() || plugins.len() > 100 {
         return Err(ApiError::new(
             Code::InvalidInput,
-            format!("`plugins` has {} names; 1 to 100 are needed", plugins.len()),
+            format!("`plugins` has {} names; it must have 1 to 100", plugins.len()),
         )
         .with_hint("send several requests for more"));
     }

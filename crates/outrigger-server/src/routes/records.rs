@@ -113,8 +113,8 @@ async fn runs(caller: Caller, input: Input<NoPath, RecordQuery, NoBody>) -> ApiR
 async fn usage(caller: Caller, input: Input<NoPath, UsageQuery, NoBody>) -> ApiResult<Reply<UsageReport>> {
     let (limit, most) = (input.query.limit, UsageQuery::MOST);
     if limit > most {
-        let message = format!("`limit` is {limit}, and at most {most} groups are answered at once");
-        let hint = "ask for a shorter span, or for groups that are told apart by less";
+        let message = format!("`limit` is {limit}; the maximum is {most} groups");
+        let hint = "ask for a shorter time span, or group by fewer fields";
         return Err(ApiError::new(Code::InvalidUsage, message).with_hint(hint));
     }
     caller.platform.run_usage(&input.query).await.map(Reply)

@@ -144,7 +144,7 @@ async fn only_function(caller: &Caller, plugin: PluginName) -> ApiResult<Functio
         (Some(_), false) => {
             let message = format!("the plugin `{plugin}` has {} functions, so one must be named", functions.len() + 1);
             Err(ApiError::new(Code::FunctionNotFound, message)
-                .with_hint(format!("write `{plugin}.FUNCTION` in the place of `{plugin}`")))
+                .with_hint(format!("write `{plugin}.FUNCTION` instead of `{plugin}`")))
         }
     }
 }

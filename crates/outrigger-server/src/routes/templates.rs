@@ -158,7 +158,7 @@ async fn put(caller: Caller, input: Input<TemplatePath, NoQuery, Template>) -> A
     if template.name != name {
         let message = format!("the template in the body is called `{}`, not `{name}`", template.name);
         return Err(ApiError::new(Code::InvalidInput, message)
-            .with_hint("names stay; remove the old one and add one of the new name"));
+            .with_hint("a template cannot be renamed; remove it and add one with the new name"));
     }
     let expected = match demand {
         Demand::OneOf(_) => {

@@ -317,5 +317,5 @@ pub async fn many_plugins_are_listed(store: Arc<dyn Store>) {
 pub async fn the_store_checks_itself(store: Arc<dyn Store>) {
     put(&*store, &name("pricing")).await;
     let verdict = store.check().await.unwrap();
-    assert!(verdict.contains("1 plugins, 0 runs, 0 log lines"), "{verdict}");
+    assert!(verdict.contains("plugins: 1, runs: 0, log lines: 0"), "{verdict}");
 }

@@ -230,7 +230,7 @@ impl Trial {
             }
             assert!(follows(policy, &name, before, &standing(job), starts), "{name} was {before:?}: {job}");
             if job["state"] == "failed" {
-                assert_eq!(job["error"]["message"], "the server ended while the job ran", "{job}");
+                assert_eq!(job["error"]["message"], "the server stopped while the job ran", "{job}");
             }
         }
         let deadline = Instant::now() + PATIENCE;

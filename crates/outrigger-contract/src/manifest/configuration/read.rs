@@ -81,7 +81,7 @@ fn property(item: &Item<'_>, level: Level) -> Option<Property> {
     // Values are read when all else is known, each against the words read before it.
     property.choices = values(&table, "enum", &property);
     if let Some(choices) = table.get("enum").filter(|item| item.node.value.is_empty_array()) {
-        return choices.fail("there is no value to choose from", Some("list the values allowed".to_owned()));
+        return choices.fail("the list of values is empty", Some("list the values allowed".to_owned()));
     }
     property.examples = values(&table, "examples", &property);
     property.default = table.get("default").filter(|_| level == Level::Key).and_then(|item| default(&item, &property));
@@ -92,7 +92,7 @@ fn kind(table: &Table<'_>) -> Option<PropertyKind> {
     let item = table.require("type", "type = \"string\"")?;
     if !item.is_text() {
         let hint = format!("write one of {}; optional keys can be left out", PropertyKind::NAMES.join(", "));
-        return item.fail("a property has exactly one type, given as a text", Some(hint));
+        return item.fail("a property has exactly one type, written as a string", Some(hint));
     }
     let name = item.text()?;
     PropertyKind::from_name(name).or_else(|| {
@@ -110,11 +110,11 @@ fn refuse_misplaced(table: &Table<'_>, kind: PropertyKind, level: Level) {
         let Some(item) = table.get(word) else { continue };
         if !kinds.is_empty() && !kinds.contains(&kind) {
             let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
-            let message = format!("`{word}` says nothing about the type `{}`", kind.name());
+            let message = format!("`{word}` does not apply to the type `{}`", kind.name());
             item.fail::<()>(message, Some(format!("it is for {}", names.join(" and "))));
         }
         if level == Level::Part && ["secret", "encrypted", "default"].contains(word) {
-            let message = format!("`{word}` can only be said of a whole key of the configuration");
+            let message = format!("`{word}` applies only to a top-level configuration key");
             item.fail::<()>(message, Some("leave it out, or say it of the key that this is a part of".to_owned()));
         }
     }
@@ -152,7 +152,7 @@ fn format(item: &Item<'_>) -> Option<String> {
         Some(format) => format!("did you mean `{format}`?"),
         None => format!("the formats are {}; for another shape use `pattern`", Property::FORMATS.join(", ")),
     };
-    item.fail(format!("`{}` is not a format that is checked", shorten(name)), Some(hint))
+    item.fail(format!("`{}` is not a supported format", shorten(name)), Some(hint))
 }
 
 fn additional(item: &Item<'_>) -> Option<AdditionalProperties> {
@@ -208,7 +208,7 @@ fn value(item: &Item<'_>, property: &Property) -> Option<Value> {
     };
     match property.fits(&value) {
         Ok(()) => Some(value),
-        Err(reason) => item.fail(format!("this does not fit the property: {reason}"), None),
+        Err(reason) => item.fail(format!("the value does not match the property: {reason}"), None),
     }
 }
 

@@ -92,10 +92,10 @@ fn what_a_step_cannot_mean_is_refused() {
     let same = "from = \"*\"\nrename = { a = \"a\" }";
     assert_eq!(problems(same), ["migrations[0].rename.a: the new name is the old one"]);
     let twice = "from = \"*\"\nrename-state = { a = \"c\", b = \"c\" }";
-    assert_eq!(problems(twice), ["migrations[0].rename-state.b: two are to be called `c`"]);
+    assert_eq!(problems(twice), ["migrations[0].rename-state.b: two keys would be renamed to `c`"]);
     assert_eq!(problems("from = \"*\"\nremove-state = [\"\"]").len(), 1);
     assert_eq!(problems("from = \"*\"\nremove = [\"a b\"]").len(), 1);
-    assert_eq!(problems("from = \"*\"\nset = { a = nan }"), ["migrations[0].set.a: this number cannot be kept"]);
+    assert_eq!(problems("from = \"*\"\nset = { a = nan }"), ["migrations[0].set.a: JSON cannot represent this number"]);
 }
 
 #[test]

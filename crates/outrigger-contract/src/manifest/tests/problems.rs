@@ -48,7 +48,7 @@ log_lines = 5
     line 12, column 9: `runtime.entry`: the path `../hetzner.wasm` has a `..` in it; write the path relative to the manifest, with `/` between its parts, as in `my_plugin.wasm`
     line 13, column 1: `runtime.instance`: there is no such key; did you mean `instances`?
     line 16, column 10: `limits.memory`: 8GiB is not between 64KiB and 4GiB
-    line 17, column 11: `limits.timeout`: `soon` is not a length of time; write numbers with units from large to small (d, h, m, s, ms, us, ns), for example `1h30m` or `250ms`
+    line 17, column 11: `limits.timeout`: `soon` is not a duration; write numbers with units from large to small (d, h, m, s, ms, us, ns), for example `1h30m` or `250ms`
     line 18, column 1: `limits.log_lines`: there is no such key; did you mean `log-lines`?
     "#);
 }
@@ -114,9 +114,9 @@ plugins = ["pricing", "*.quote"]
 "#;
     insta::assert_snapshot!(problems_after_least(text), @r#"
     line 10, column 10: `permissions.files[0]`: a file needs `path` and `access`; write `{ path = "/etc/os-release", access = "read" }`
-    line 10, column 34: `permissions.files[1].path`: the path `etc` is not absolute; write the whole path from `/` on, for example `/etc/os-release`
+    line 10, column 34: `permissions.files[1].path`: the path `etc` is not absolute; write an absolute path, for example `/etc/os-release`
     line 10, column 52: `permissions.files[2].path`: the path `/a/../b` has a `..` in it; write the path in its plain form, without `.`, `..`, `//` or control characters
-    line 10, column 91: `permissions.files[3].path`: writing was asked for the single file `/a`; a single file can only be read; write `/a/` if it is a folder; otherwise ask for the folder that the file is in
+    line 10, column 91: `permissions.files[3].path`: `/a` requests write access to a single file; single files can only be read; write `/a/` if it is a folder; otherwise ask for the folder that the file is in
     line 10, column 141: `permissions.files[4].access`: `execute` is not a kind of access; write `read` or `write`
     line 11, column 16: `permissions.environment[0]`: `A*` is not the name of an environment variable; use letters, digits and `_`, starting with no digit; there are no wildcards
     line 11, column 22: `permissions.environment[1]`: expected a text, found an integer
@@ -125,8 +125,8 @@ plugins = ["pricing", "*.quote"]
     line 12, column 55: `permissions.http[2]`: `ex*.org` is not the name of a host: `*` stands alone or in front, as in `*.example.org`; write a name (`api.example.org`), all names below one (`*.example.org`), an address, or `*`
     line 12, column 94: `permissions.http[3].privat`: there is no such key; did you mean `private`?
     line 13, column 7: `permissions.tcp`: expected a list, found a text
-    line 14, column 12: `permissions.plugins[0]`: `pricing` does not say which functions of which plugin; write `plugin.function`, or `plugin.*` for all of its functions
-    line 14, column 23: `permissions.plugins[1]`: `*.quote` does not say which functions of which plugin; write `plugin.function`, or `plugin.*` for all of its functions
+    line 14, column 12: `permissions.plugins[0]`: `pricing` does not name functions of a plugin; write `plugin.function`, or `plugin.*` for all of its functions
+    line 14, column 23: `permissions.plugins[1]`: `*.quote` does not name functions of a plugin; write `plugin.function`, or `plugin.*` for all of its functions
     "#);
 }
 
@@ -152,9 +152,9 @@ tags = ["x", "x", ""]
     insta::assert_snapshot!(problems_after_least(text), @r#"
     line 10, column 9: `functions.a.cache`: only the results of a read-only function can be cached; add `read-only = true` if the function changes nothing, or leave `cache` out
     line 11, column 9: `functions.a.retry`: only an idempotent function can be tried again; add `idempotent = true` if a second call does no harm, or leave `retry` out
-    line 12, column 15: `functions.a.concurrency`: 17 calls at once are more than the plugin's 16; raise `concurrency` in `[limits]`
+    line 12, column 15: `functions.a.concurrency`: a `concurrency` of 17 is above the plugin's 16; raise `concurrency` in `[limits]`
     line 15, column 15: `functions.b.destructive`: a function cannot be read-only and destructive; leave out the one that is not true
-    line 16, column 9: `functions.b.cache`: `1y` is not a length of time; write numbers with units from large to small (d, h, m, s, ms, us, ns), for example `1h30m` or `250ms`
+    line 16, column 9: `functions.b.cache`: `1y` is not a duration; write numbers with units from large to small (d, h, m, s, ms, us, ns), for example `1h30m` or `250ms`
     line 17, column 22: `functions.b.retry.attempts`: 11 is not between 1 and 10
     line 17, column 26: `functions.b.retry.back-off`: there is no such key; did you mean `backoff`?
     line 18, column 14: `functions.b.rate-limit`: the rate `0/1m` must allow at least one call in a time longer than zero
@@ -212,21 +212,21 @@ l = { type = "number", default = nan }
 "#;
     insta::assert_snapshot!(problems_after_least(text), @r#"
     line 10, column 14: `configuration.a.type`: `text` is not a type; the types are string, integer, number, boolean, array, object
-    line 11, column 14: `configuration.b.type`: a property has exactly one type, given as a text; write one of string, integer, number, boolean, array, object; what is not required may be left out
+    line 11, column 14: `configuration.b.type`: a property has exactly one type, written as a string; write one of string, integer, number, boolean, array, object; optional keys can be left out
     line 12, column 5: `configuration.c`: the key `type` is missing; add `type = "string"`
     line 12, column 7: `configuration.c.typ`: there is no such key; did you mean `type`?
-    line 13, column 35: `configuration.d.default`: this does not fit the property: "x" is not of the type `integer`
+    line 13, column 35: `configuration.d.default`: the value does not match the property: "x" is not of the type `integer`
     line 14, column 35: `configuration.e.minimum`: `minimum` is more than `maximum`, so no value fits
-    line 15, column 34: `configuration.f.minimum`: `minimum` says nothing about the type `string`; it is for integer and number
+    line 15, column 34: `configuration.f.minimum`: `minimum` does not apply to the type `string`; it is for integer and number
     line 15, column 37: `configuration.f.min-length`: there is no such key; did you mean `minLength`?
-    line 15, column 62: `configuration.f.format`: `phone` is not a format that is checked; the formats are date, date-time, time, duration, email, hostname, ipv4, ipv6, uri, uri-reference, uuid; for another shape use `pattern`
+    line 15, column 62: `configuration.f.format`: `phone` is not a supported format; the formats are date, date-time, time, duration, email, hostname, ipv4, ipv6, uri, uri-reference, uuid; for another shape use `pattern`
     line 16, column 49: `configuration.g.default`: a secret cannot have a default; remove the default, because anyone with the package can read it
-    line 17, column 31: `configuration.h.enum`: there is no value to choose from; list the values allowed
-    line 18, column 37: `configuration.i.enum[1]`: this does not fit the property: 1 is not of the type `string`
-    line 18, column 51: `configuration.i.default`: this does not fit the property: "b" is not one of "a"
+    line 17, column 31: `configuration.h.enum`: the list of values is empty; list the values allowed
+    line 18, column 37: `configuration.i.enum[1]`: the value does not match the property: 1 is not of the type `string`
+    line 18, column 51: `configuration.i.default`: the value does not match the property: "b" is not one of "a"
     line 19, column 35: `configuration.j.required`: `required` is not a list here; write `required = true` in each property that is required
-    line 19, column 89: `configuration.j.properties.x.secret`: `secret` can only be said of a whole key of the configuration; leave it out, or say it of the key that this is a part of
-    line 20, column 76: `configuration.k.default`: this does not fit the property: 10 is more than the maximum 9
+    line 19, column 89: `configuration.j.properties.x.secret`: `secret` applies only to a top-level configuration key; leave it out, or say it of the key that this is a part of
+    line 20, column 76: `configuration.k.default`: the value does not match the property: 10 is more than the maximum 9
     line 21, column 34: `configuration.l.default`: JSON cannot represent this number; write a finite number
     line 22, column 1: `configuration.m n`: `m n` is not a key of a configuration: use letters, digits, `_` and `-`, starting with a letter, at most 64
     "#);

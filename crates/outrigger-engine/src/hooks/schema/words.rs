@@ -61,14 +61,12 @@ impl Count {
     fn schema(&mut self, schema: &Json, path: &str, depth: usize) -> Result<(), String> {
         self.schemas += 1;
         if depth > DEEPEST || self.schemas > MOST_SCHEMAS {
-            return Err(format!(
-                "has more than {MOST_SCHEMAS} schemas in it, or more than {DEEPEST} within each other"
-            ));
+            return Err(format!("has more than {MOST_SCHEMAS} schemas, or more than {DEEPEST} nested levels"));
         }
         let schema = match schema {
             Json::Object(schema) => schema,
             Json::Bool(_) => return Ok(()),
-            _ => return Err(format!("has something at `{path}` that is no schema")),
+            _ => return Err(format!("has a value at `{path}` that is not a schema")),
         };
         let is_root = depth == 1;
         let allowed = |(word, value): &(&String, &Json)| match word.as_str() {
@@ -127,19 +125,19 @@ mod tests {
 
     #[test]
     fn other_words_are_refused_with_their_places() {
-        refused(json!({"properties": {"next": {"$ref": "#"}}}), "says `$ref` at `/properties/next`");
-        refused(json!({"items": {"anyOf": []}}), "says `anyOf` at `/items`");
-        refused(json!({"additionalProperties": {"not": {}}}), "says `not` at `/additionalProperties`");
-        refused(json!({"items": {"$schema": VERSION}}), "says `$schema` at `/items`");
+        refused(json!({"properties": {"next": {"$ref": "#"}}}), "uses the keyword `$ref` at `/properties/next`");
+        refused(json!({"items": {"anyOf": []}}), "uses the keyword `anyOf` at `/items`");
+        refused(json!({"additionalProperties": {"not": {}}}), "uses the keyword `not` at `/additionalProperties`");
+        refused(json!({"items": {"$schema": VERSION}}), "uses the keyword `$schema` at `/items`");
         refused(json!({"items": {"format": "regex"}}), "has an unsupported `format` at `/items`");
-        refused(json!({"items": 5}), "has something at `/items` that is no schema");
+        refused(json!({"items": 5}), "has a value at `/items` that is not a schema");
     }
 
     #[test]
     fn a_schema_has_its_bounds() {
         let deep = |depth| (1..depth).fold(json!({}), |inner, _| json!({ "items": inner }));
         assert_eq!(check(&deep(DEEPEST)), Ok(()));
-        refused(deep(DEEPEST + 1), "within each other");
+        refused(deep(DEEPEST + 1), "nested levels");
         let wide = |count: usize, property: Json| json!({"properties": (0..count).map(|name| (name.to_string(), property.clone())).collect::<Map<_, _>>()});
         assert_eq!(check(&wide(MOST_SCHEMAS - 1, json!({}))), Ok(()));
         refused(wide(MOST_SCHEMAS, json!({})), "more than 500 schemas");

@@ -87,7 +87,7 @@ async fn fetch(caller: Caller, input: Input<RevisionPath, NoQuery, NoBody>) -> A
     let revisions = caller.platform.configuration_revisions(&plugin_id).await?;
     let found = revisions.into_iter().find(|kept| kept.revision == revision);
     found.map(Reply).ok_or_else(|| {
-        let message = format!("revision {revision} of the configuration of `{plugin_id}` is not kept");
+        let message = format!("revision {revision} of the configuration of `{plugin_id}` does not exist or was pruned");
         ApiError::new(Code::NotFound, message)
     })
 }

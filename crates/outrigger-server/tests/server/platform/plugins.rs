@@ -100,7 +100,7 @@ impl Plugins for Seen {
     async fn package_inspect(&self, source: &PackageSource) -> ApiResult<PackageReport> {
         self.allowed()?;
         if *source == PackageSource::Path("/nowhere".into()) {
-            return Err(ApiError::new(Code::NotFound, "there is nothing at /nowhere"));
+            return Err(ApiError::new(Code::NotFound, "/nowhere does not exist"));
         }
         Ok(PackageReport {
             manifest: manifest(),
