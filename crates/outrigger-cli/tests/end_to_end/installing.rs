@@ -84,11 +84,11 @@ fn what_a_plugin_cannot_do_without_is_given_with_it() {
 fn what_cannot_be_installed_is_refused() {
     let place = Place::new();
     place.run(&["plugin", "install", "absent"]).failed(3, &["plugin list --available"]);
-    place.run(&["plugin", "install", "./absent"]).failed(3, &["there is nothing at"]);
+    place.run(&["plugin", "install", "./absent"]).failed(3, &["absent does not exist"]);
     place.run(&["plugin", "install", "pricing", "--version", "^9"]).failed(3, &["there is 1.0.0"]);
     place.run(&["plugin", "install", "./x", "--version", "^9"]).failed(2, &["`./x` is a path"]);
     let text = place.write("notes.txt", "text");
-    place.run(&["plugin", "install", &text]).failed(2, &["neither a folder nor an archive"]);
+    place.run(&["plugin", "install", &text]).failed(2, &["neither a folder nor a supported archive"]);
     assert_eq!(place.json(&["plugin", "list"]), json!([]));
 }
 
@@ -108,7 +108,7 @@ fn packages_and_manifests_are_validated() {
     let hollow = place.package("pricing", "");
     std::fs::remove_file(place.path("pricing/pricing.wasm")).unwrap();
     place.run(&["plugin", "validate", &hollow]).failed(2, &["error[invalid_package]", "pricing.wasm"]);
-    place.run(&["plugin", "validate", "absent"]).failed(3, &["there is nothing at"]);
+    place.run(&["plugin", "validate", "absent"]).failed(3, &["absent does not exist"]);
     // Validating is not using: no data directory was made.
     assert!(is_empty(&place.path("data")));
 }

@@ -48,7 +48,7 @@ fn a_package_here_is_installed_there() {
 fn what_is_no_package_is_not_sent() {
     let (there, here) = (Place::new(), Place::new());
     let server = Server::start(&there);
-    run(&here, &server, &["plugin", "install", "./absent"]).failed(3, &["there is nothing at"]);
+    run(&here, &server, &["plugin", "install", "./absent"]).failed(3, &["absent does not exist"]);
     here.write("empty/notes.txt", "text");
     run(&here, &server, &["plugin", "install", "./empty"]).failed(2, &["error[invalid_manifest]", "no plugin.toml"]);
     here.write("cut.tar.gz", [0x1f, 0x8b, 8, 0]);
