@@ -6,9 +6,9 @@ use time::OffsetDateTime;
 
 use crate::fingerprint::Fingerprint;
 
-/// What the name of a role looks like.
+/// The pattern of role names.
 pub const ROLE_NAME: &str = "^[a-z][a-z0-9-]{0,63}$";
-/// What a rule looks like: a right and, after a colon, the names it is over; in both a `*` stands for any text.
+/// The pattern of rules: a right and, after a colon, the names it applies to; in both, `*` matches any text.
 const RULE: &str = "^[a-z_*]+(:[!-9;-~]+)?$";
 
 /// A key, without its secret part.
@@ -24,7 +24,7 @@ pub struct KeyInfo {
     #[serde(with = "time::serde::rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: OffsetDateTime,
-    /// Who made it.
+    /// The creator.
     pub created_by: String,
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
@@ -35,7 +35,7 @@ pub struct KeyInfo {
     pub last_used_at: Option<OffsetDateTime>,
 }
 
-/// What a new key is to be.
+/// The settings of a new key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyRequest {
@@ -60,7 +60,7 @@ pub struct KeyRequest {
 pub struct NewKey {
     #[serde(flatten)]
     pub info: KeyInfo,
-    /// What goes into `Authorization: Bearer KEY`.
+    /// The key for `Authorization: Bearer KEY`.
     pub key: String,
 }
 
@@ -92,7 +92,7 @@ impl RoleInfo {
     }
 }
 
-/// What a role is to be.
+/// The settings of a role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoleRequest {
@@ -117,7 +117,7 @@ pub struct ExplainRequest {
     /// `<resource>_<verb>`, such as `function_execute`.
     #[schemars(regex(pattern = "^[a-z]+_[a-z]+$"))]
     pub right: String,
-    /// What it is over, such as `pricing.quote`; `*` for things without a name.
+    /// The object, such as `pricing.quote`; `*` for objects without a name.
     #[serde(default = "anything")]
     pub name: String,
 }
@@ -147,7 +147,7 @@ pub struct Explanation {
     pub text: String,
 }
 
-/// Who may do what: a row for each right, a column for each role.
+/// The rights of all roles: a row for each right, a column for each role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccessMatrix {
     pub roles: Vec<String>,
@@ -159,13 +159,13 @@ pub struct AccessMatrix {
 pub struct AccessMatrixRow {
     pub right: String,
     pub meaning: String,
-    /// What the names in the cells are names of: `plugin`, `function`, …
+    /// The kind of the names in the cells: `plugin`, `function`, …
     pub over: String,
     /// In the order of the roles.
     pub cells: Vec<AccessMatrixCell>,
 }
 
-/// What one role says of one right: patterns of names, `*` for all.
+/// The rules of one role for one right: patterns of names, `*` for all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccessMatrixCell {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -174,7 +174,7 @@ pub struct AccessMatrixCell {
     pub deny: Vec<String>,
 }
 
-/// Who is asking.
+/// The authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Identity {
     /// `local`, or the name of the key.

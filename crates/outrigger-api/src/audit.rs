@@ -1,4 +1,4 @@
-//! What was done or denied, by whom.
+//! The audit log.
 
 use outrigger_contract::Code;
 use schemars::JsonSchema;
@@ -18,7 +18,7 @@ pub struct AuditQuery {
     /// A right, such as `plugin_create`.
     #[serde(default)]
     pub action: Option<String>,
-    /// What it was done to, such as `pricing`.
+    /// The object, such as `pricing`.
     #[serde(default)]
     pub resource: Option<String>,
     /// A ULID.
@@ -70,7 +70,7 @@ pub struct AuditInfo {
     pub action: String,
     pub resource: String,
     pub allowed: bool,
-    /// What decided.
+    /// The rule that decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
     /// `intent` for an action recorded before it ran, `done`, or `group` for a record that counts several calls or
@@ -117,7 +117,7 @@ pub struct AuditCall {
     pub correlations: Vec<String>,
 }
 
-/// What reading the chain from end to end has shown.
+/// The result of verifying the whole chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditVerification {
     /// Whether every record stands where it was written, as it was written.

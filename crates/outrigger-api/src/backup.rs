@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::AuditHead;
 
-/// What to back up, and where to.
+/// The settings of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackupRequest {

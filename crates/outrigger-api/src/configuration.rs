@@ -1,4 +1,4 @@
-//! What plugins are configured with. A secret is never in here: `{"$secret": "set"}` stands in its place, and sent back it
+//! The configuration of plugins. A secret is never in here: `{"$secret": "set"}` stands in its place, and sent back it
 //! keeps the secret as it is.
 
 use std::collections::BTreeMap;
@@ -15,9 +15,9 @@ pub struct Configuration {
     pub plugin: PluginName,
     /// JSON Schema of it.
     pub schema: Value,
-    /// What was set.
+    /// The stored values.
     pub values: Map<String, Value>,
-    /// What the plugin sees: the defaults, over them what was set, and over that what overrides it.
+    /// The effective values: defaults, overridden by stored values, overridden by files and variables.
     pub effective: Map<String, Value>,
     /// Where each effective value comes from.
     #[serde(default)]
@@ -91,7 +91,7 @@ pub struct ConfigurationRevision {
     #[serde(with = "time::serde::rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: OffsetDateTime,
-    /// Who set it.
+    /// The caller that set it.
     pub by: String,
     /// The id under which all that was done with it is written down.
     pub correlation: String,
@@ -122,7 +122,7 @@ pub struct ConfigurationDifference {
     pub after: Option<Value>,
 }
 
-/// What became of a key.
+/// The change of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
@@ -131,12 +131,12 @@ pub enum DifferenceKind {
     Changed,
 }
 
-/// What came of a rotation of the keys of secrets.
+/// The result of a rotation of the encryption key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretsRotation {
     /// The id of the key that secrets are encrypted with from now on.
     pub key: String,
-    /// How many revisions of configurations were encrypted anew.
+    /// How many revisions of configurations were encrypted again.
     pub rewritten: u64,
     /// The ids of keys that were dropped, because nothing was encrypted with them any more.
     pub dropped: Vec<String>,

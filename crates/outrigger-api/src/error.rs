@@ -13,7 +13,7 @@ const LONGEST_MESSAGE: usize = 64 << 10;
 #[error("{message}")]
 pub struct ApiError {
     pub code: Code,
-    /// What happened, with names and numbers.
+    /// The problem, with names and numbers.
     pub message: String,
     /// What to do next.
     pub hint: String,

@@ -29,7 +29,7 @@ pub struct EventInfo {
     pub plugin: Option<PluginName>,
     /// Of whatever caused it.
     pub correlation: String,
-    /// What it carries.
+    /// The payload.
     #[schemars(with = "serde_json::Value")]
     pub payload: Value,
 }

@@ -1,12 +1,13 @@
-//! What something looked like, so that a change can be made to depend on it.
+//! Fingerprints of objects, so that a change can be made conditional.
 
 use std::fmt;
 
 use outrigger_contract::Digest;
 use serde::Serialize;
 
-/// What can be changed about a role, a webhook or a schedule, as one short value. It is made of what is there and kept
-/// nowhere: two that are alike have the same, and what happens by itself, such as a run of a schedule, does not alter it.
+/// The changeable fields of a role, a webhook or a schedule, as one short value. It is made of what is there and kept
+/// nowhere: two that are alike have the same, and what happens by itself, such as a run of a schedule, does not alter
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(Digest);
 

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthInfo {
     pub plugin: PluginName,
-    /// What it was found to be just now: `healthy`, `degraded` or `unhealthy`.
+    /// The status of this check: `healthy`, `degraded` or `unhealthy`.
     pub status: String,
     pub checks: Vec<HealthCheckInfo>,
     pub monitor: PluginHealth,
@@ -24,7 +24,7 @@ pub struct HealthCheckInfo {
     pub message: Option<String>,
 }
 
-/// What the health monitor knows of a plugin. It watches over plugins that were called since the server started, and over
+/// The health monitor's status of a plugin. It watches over plugins that were called since the server started, and over
 /// those that are in trouble.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginHealth {
@@ -34,7 +34,7 @@ pub struct PluginHealth {
     /// Why it stands there, where that needs saying.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What several checks agree on: `healthy`, `degraded` or `unhealthy`; `unknown` before the first one.
+    /// The status, determined by several checks: `healthy`, `degraded` or `unhealthy`; `unknown` before the first one.
     pub status: String,
     /// Checks in a row that failed.
     pub consecutive_failures: u32,
@@ -66,7 +66,7 @@ pub struct LastCheckInfo {
     pub at: OffsetDateTime,
     /// `healthy`, `degraded` or `failed`.
     pub outcome: String,
-    /// What was found, unless all was well.
+    /// The problem, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     pub duration_us: u64,

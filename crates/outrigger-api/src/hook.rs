@@ -149,10 +149,10 @@ pub struct FireRequest {
     pub dry_run: bool,
 }
 
-/// What became of a firing.
+/// The outcome of a firing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FireReport {
-    /// What the hook carried, as filters left it.
+    /// The payload after all filters.
     pub value: Value,
     /// Why it did not reach its end: a subscriber refused, or failed and takes the hook with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,7 +168,7 @@ pub struct HookTraceInfo {
     pub hook: HookName,
     pub kind: HookKind,
     pub correlation: String,
-    /// Who caused it.
+    /// The caller that caused it.
     pub caller: String,
     #[serde(with = "time::serde::rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
@@ -181,7 +181,7 @@ pub struct HookTraceInfo {
     pub callbacks: Vec<HookCallbackInfo>,
 }
 
-/// What one subscriber did.
+/// The result of one subscriber.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HookCallbackInfo {
     pub subscription: String,

@@ -33,8 +33,8 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9._:/-]+$"))]
     pub concurrency_key: Option<String>,
-    /// What becomes of it when the server ends while it runs: `fail`, `retry`, or `ask` for approval. Without it: `retry` for
-    /// functions that only read or are idempotent, `fail` for others.
+    /// What to do with the job if the server stops while it runs: `fail`, `retry`, or `ask` for approval. Without it:
+    /// `retry` for functions that only read or are idempotent, `fail` for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^(fail|retry|ask)$"))]
     pub on_interruption: Option<String>,
@@ -82,7 +82,7 @@ pub struct JobInfo {
     pub arguments: JsonObject,
     /// `queued`, `running`, `waiting_for_approval`, `succeeded`, `failed` or `cancelled`.
     pub state: String,
-    /// Who asked for it: `local`, or `key NAME`.
+    /// The caller that started it: `local`, or `key NAME`.
     pub caller: String,
     /// How often it was begun.
     pub attempt: u32,
@@ -97,7 +97,7 @@ pub struct JobInfo {
     pub needs_approval: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,
-    /// Somebody wants it to end.
+    /// Cancellation was requested.
     pub cancel_requested: bool,
     /// How far it is, as its function says; of one that did not succeed, how far it got.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -125,7 +125,7 @@ pub struct JobInfo {
     pub ended_at: Option<OffsetDateTime>,
 }
 
-/// What is there is there, `null` too: a function that gives nothing has that for its result.
+/// Keeps an explicit `null`: it is the result of a function that returns nothing.
 fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
@@ -137,7 +137,7 @@ pub struct JobProgressInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub fraction: Option<f64>,
-    /// What is being done.
+    /// The current step.
     pub message: String,
 }
 
@@ -180,7 +180,7 @@ pub struct JobQuery {
     pub limit: u32,
 }
 
-/// What a schedule is to be.
+/// The settings of a schedule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleRequest {
@@ -191,11 +191,11 @@ pub struct ScheduleRequest {
     pub job: JobRequest,
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// What becomes of jobs whose time came when no server ran: `skip`, or `run_once` for all of them.
+    /// What to do about runs that were missed while no server ran: `skip`, or `run_once` for all of them.
     #[serde(default = "skip")]
     #[schemars(regex(pattern = "^(skip|run_once)$"))]
     pub missed: String,
-    /// What becomes of a job whose time comes while the one before it has not ended: `skip`, or `queue` for one behind it.
+    /// What to do when a job is due while the previous one has not ended: `skip`, or `queue` one job.
     #[serde(default = "skip")]
     #[schemars(regex(pattern = "^(skip|queue)$"))]
     pub overlap: String,
@@ -217,7 +217,7 @@ pub struct ScheduleInfo {
     pub cron: String,
     /// The job that it makes each time.
     pub job: JobRequest,
-    /// Who set it; its jobs are called as this caller.
+    /// The owner; its jobs run as this caller.
     pub caller: String,
     pub enabled: bool,
     /// `skip` or `run_once`.

@@ -86,5 +86,5 @@ pub use webhook::{
     WebhookSecret,
 };
 
-/// What every question may be answered with.
+/// The result of every operation.
 pub type ApiResult<T> = Result<T, ApiError>;

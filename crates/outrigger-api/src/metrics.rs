@@ -1,4 +1,4 @@
-//! What monitoring asks for: counters and latencies of each function, and how well plugins are.
+//! Metrics: counters and latencies of each function, and the health of plugins.
 
 use std::collections::BTreeMap;
 
@@ -179,7 +179,7 @@ pub const COUNTERS: [Counter; 11] = [
 /// A metric of each plugin, or of the process.
 #[derive(Debug)]
 pub struct Measure<T> {
-    /// What monitoring calls it.
+    /// The name of the metric.
     pub name: &'static str,
     /// Its description.
     pub about: &'static str,
@@ -381,7 +381,7 @@ pub const DURATION: (&str, &str) =
     ("outrigger_function_duration_seconds", "How long calls took, from arrival to answer.");
 
 impl Counter {
-    /// What monitoring calls it.
+    /// The name of the metric.
     #[must_use]
     pub fn metric(&self) -> String {
         format!("outrigger_function_{}_total", self.name)

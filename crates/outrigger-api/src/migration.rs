@@ -1,4 +1,4 @@
-//! What becomes of a plugin's configuration and state when another version takes its place, or the former one again.
+//! Changes to a plugin's configuration and state in an update or a rollback.
 
 use outrigger_contract::PluginName;
 use schemars::JsonSchema;
@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::ConfigurationDifference;
 
-/// What a migration did, or would do.
+/// The changes of a migration, done or planned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MigrationReport {
     /// The version that was there.
     pub from: String,
     pub to: String,
-    /// What was done, in this order, for a person to read.
+    /// The steps in order, as text for people.
     pub steps: Vec<String>,
-    /// The keys of the configuration that differ. Left out for who may not see it.
+    /// The keys of the configuration that differ. Left out if the caller is not allowed to see them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<Vec<ConfigurationDifference>>,
     pub state: StateChanges,
@@ -50,7 +50,7 @@ pub struct RollbackRequest {
     pub dry_run: bool,
 }
 
-/// What going back did, or would do.
+/// The changes of a rollback, done or planned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RollbackReport {
     pub plugin: PluginName,

@@ -23,7 +23,7 @@ use crate::{
     WebhookSecret,
 };
 
-/// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
+/// The operations of one caller. The caller is authenticated when the platform is obtained: see [`Door`].
 #[async_trait]
 pub trait Platform:
     Functions
@@ -54,7 +54,7 @@ pub trait Platform:
     async fn close(&self) -> ApiResult<()>;
 }
 
-/// Who comes in. A face that is reached from elsewhere has one, and asks it for a platform for each request.
+/// Authenticates callers. A remote interface asks it for a platform for each request.
 #[async_trait]
 pub trait Door: Debug + Send + Sync {
     /// The platform for the holder of a key. Wrong keys from the same address are limited in number.
@@ -78,12 +78,12 @@ pub trait Door: Debug + Send + Sync {
     async fn request_forget(&self, place: [u8; 32]) -> ApiResult<()>;
 }
 
-/// What became of a request that is to be done once.
+/// The state of a request with an idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Begun {
     /// It was not there. Now it is begun.
     New,
-    /// It was begun before, and what became of it is not known: the process ended meanwhile.
+    /// It was started before, but its outcome is unknown because the process stopped.
     Unfinished,
     /// It has ended.
     Ended {
@@ -94,7 +94,7 @@ pub enum Begun {
     },
 }
 
-/// What is known of a request before it is processed.
+/// Properties of a request before it is processed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Visit {
     /// Where it comes from; none for the socket in the data directory.
@@ -125,7 +125,7 @@ pub trait Plugins: Send + Sync {
     async fn plugin_list(&self) -> ApiResult<Vec<PluginSummary>>;
     /// Everything about one plugin.
     async fn plugin_info(&self, name: &PluginName) -> ApiResult<PluginDetails>;
-    /// What could be installed by name: packages in the search paths, with duplicates and problems.
+    /// Packages that can be installed by name, from the search paths, with duplicates and problems.
     async fn plugin_available(&self) -> ApiResult<AvailableReport>;
     /// Reads and checks a package without installing it.
     async fn package_inspect(&self, source: &PackageSource) -> ApiResult<PackageReport>;
@@ -133,7 +133,7 @@ pub trait Plugins: Send + Sync {
     async fn plugin_install(&self, request: InstallRequest) -> ApiResult<InstallOutcome>;
     /// Removes a plugin with its configuration and state.
     async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<StopReport>;
-    /// Makes a plugin take calls.
+    /// Enables a plugin.
     async fn plugin_enable(&self, name: &PluginName) -> ApiResult<()>;
     /// Stops a plugin taking calls.
     async fn plugin_disable(&self, name: &PluginName) -> ApiResult<StopReport>;
@@ -148,11 +148,11 @@ pub trait Plugins: Send + Sync {
     /// Rolls a plugin back to the state before its last update: revision, configuration and state. Refused if the
     /// package would not be installed now, because of its signature or because its files were changed on the disk.
     async fn plugin_rollback(&self, name: &PluginName, request: RollbackRequest) -> ApiResult<RollbackReport>;
-    /// What the monitor makes of each plugin, by name. None is asked for it.
+    /// The monitor's status of each plugin, by name. No plugin is checked for it.
     async fn plugin_health_list(&self) -> ApiResult<Vec<PluginHealth>>;
 }
 
-/// What happened.
+/// Runs, log lines and statistics.
 #[async_trait]
 pub trait Records: Send + Sync {
     /// Statistics of one plugin, or of all.
@@ -161,13 +161,13 @@ pub trait Records: Send + Sync {
     async fn log_list(&self, query: &RecordQuery) -> ApiResult<Vec<LogEntry>>;
     /// Runs that match, the oldest first.
     async fn run_list(&self, query: &RecordQuery) -> ApiResult<Vec<RunEntry>>;
-    /// What the runs of a span of time add up to, in groups.
+    /// Sums of the runs of a time span, in groups.
     async fn run_usage(&self, query: &UsageQuery) -> ApiResult<UsageReport>;
     /// Where the time of a plugin's calls goes, since it was loaded.
     async fn plugin_profile(&self, name: &PluginName) -> ApiResult<PluginProfile>;
 }
 
-/// What administrators set for plugins.
+/// Configurations of plugins.
 #[async_trait]
 pub trait Configurations: Send + Sync {
     /// A plugin's configuration with its schema.
@@ -217,11 +217,11 @@ pub trait Access: Send + Sync {
     async fn role_delete(&self, name: &str) -> ApiResult<()>;
     /// Says which rule decides a question.
     async fn access_explain(&self, request: ExplainRequest) -> ApiResult<Explanation>;
-    /// Who may do what.
+    /// Keys and roles.
     async fn access_matrix(&self) -> ApiResult<AccessMatrix>;
 }
 
-/// What was done or denied, by whom.
+/// The audit log.
 #[async_trait]
 pub trait Audit: Send + Sync {
     /// Records that match, the newest first.

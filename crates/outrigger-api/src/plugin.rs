@@ -41,8 +41,7 @@ pub struct PluginDetails {
     pub manifest: Manifest,
     /// Where the package came from.
     pub source: String,
-    /// What it was granted, one sentence each: permissions, limits above the defaults, subscriptions to hooks of
-    /// others.
+    /// The grant, one sentence each: permissions, limits above the defaults, subscriptions to hooks of others.
     pub granted: Vec<String>,
     /// The limits that the operator's ceiling lowers, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -81,7 +80,7 @@ pub enum PackageSource {
     Package(Digest),
 }
 
-/// What a package is, before anything is done with it.
+/// The contents of an inspected package.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PackageReport {
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
@@ -90,14 +89,15 @@ pub struct PackageReport {
     /// Bytes in all files.
     pub size: u64,
     pub files: u32,
-    /// What it asks for, one sentence each: permissions, limits above the defaults, subscriptions to hooks of others.
+    /// The requested grant, one sentence each: permissions, limits above the defaults, subscriptions to hooks of
+    /// others.
     pub permissions: Vec<String>,
     /// The part of them that exceeds the grant of the installed version. All of them if none is installed.
     pub widened: Vec<String>,
     /// Its limits above the operator's ceiling, one sentence each. Such a package is not installed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub above_ceiling: Vec<String>,
-    /// What it takes over from the installed plugin of the same name, if the two are not known to have the same
+    /// The data that it takes over from the installed plugin of the same name, unless both are known to have the same
     /// publisher. Taking it over requires the right `plugin_approve`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub take_over: Option<String>,
@@ -111,11 +111,11 @@ pub struct PackageReport {
     pub installed_version: Option<String>,
     /// Where it was read from.
     pub source: String,
-    /// Who made it.
+    /// The creator.
     pub signature: SignatureInfo,
 }
 
-/// What to install.
+/// The package to install.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstallRequest {
     pub source: PackageSource,
@@ -156,7 +156,7 @@ pub struct PluginStanding {
     pub updated_at: Option<OffsetDateTime>,
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InstallOutcome {
     pub name: PluginName,
@@ -168,12 +168,12 @@ pub struct InstallOutcome {
     /// The version it took the place of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_version: Option<String>,
-    /// Who made it.
+    /// The creator.
     pub signature: SignatureInfo,
     /// It was only tried, and nothing of it is kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
-    /// What became of the configuration and the state of the version it took the place of.
+    /// The migration of the previous version's configuration and state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migration: Option<MigrationReport>,
 }

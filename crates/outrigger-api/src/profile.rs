@@ -16,7 +16,7 @@ pub struct CallProfile {
     pub total_ns: u64,
     /// In the order in which a call meets them, those that took any time.
     pub stages: Vec<StageTime>,
-    /// What the stage `host` consists of, what took longest first.
+    /// The parts of the stage `host`, the longest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_calls: Vec<HostCallTime>,
     /// Calls that were made on its behalf, by the plugin and by hooks, in order. At most 64.
@@ -71,7 +71,7 @@ pub struct FunctionProfile {
     pub total: StageProfile,
     /// In the order in which a call meets them, those that took any time.
     pub stages: Vec<StageProfile>,
-    /// What the stage `host` consists of, what took longest first.
+    /// The parts of the stage `host`, the longest first.
     pub host_calls: Vec<HostCallProfile>,
 }
 

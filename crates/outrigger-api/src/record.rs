@@ -19,7 +19,7 @@ pub struct RecordQuery {
     #[serde(default)]
     #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub correlation: Option<String>,
-    /// Log lines of this level or a graver one: `trace`, `debug`, `info`, `warn`, `error`.
+    /// Log lines of this level or above: `trace`, `debug`, `info`, `warn`, `error`.
     #[serde(default)]
     #[schemars(regex(pattern = "^(trace|debug|info|warn|error)$"))]
     pub level: Option<String>,

@@ -1,17 +1,17 @@
-//! Who made a package, as far as its signature tells.
+//! The publisher of a package, according to its signature.
 
 use outrigger_contract::PluginName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// What the signature of a package is worth where it is looked at.
+/// The result of verifying the signature of a package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignatureInfo {
     pub state: SignatureWord,
     /// Whether a package with it may be installed there now.
     pub accepted: bool,
-    /// What the key that it is valid by is called there.
+    /// The name of the trusted key that signed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
     /// The id of the key that it is valid by; where it is `untrusted`, what the keys are called in it.
@@ -21,7 +21,7 @@ pub struct SignatureInfo {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub signed_at: Option<OffsetDateTime>,
-    /// What is wrong, in a sentence.
+    /// The problem, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -67,8 +67,7 @@ pub fn name_keys(ids: &[String]) -> String {
     }
 }
 
-/// What the signature of an installed plugin is worth now, with its files as they lie on the disk and the keys that are
-/// trusted at present.
+/// The result of verifying an installed plugin now, with its files on disk and the keys that are trusted at present.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginSignature {
     pub plugin: PluginName,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What `outrigger doctor` found.
+/// The findings of `outrigger doctor`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DoctorReport {
     pub checks: Vec<DoctorCheck>,
@@ -22,9 +22,9 @@ impl DoctorReport {
 pub struct DoctorCheck {
     pub name: String,
     pub outcome: CheckOutcome,
-    /// What was found.
+    /// The finding.
     pub message: String,
-    /// What to do about it.
+    /// A hint for the fix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }

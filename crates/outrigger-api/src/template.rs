@@ -13,9 +13,9 @@ use time::OffsetDateTime;
 pub struct TemplateSummary {
     pub name: TemplateName,
     pub description: String,
-    /// What runs the plugin, such as `wasm`.
+    /// The runtime of the plugin, such as `wasm`.
     pub runtime: String,
-    /// What the plugin is written in, such as `rust`.
+    /// The programming language, such as `rust`.
     pub language: String,
     pub variables: Vec<TemplateVariable>,
     /// The paths of its files.
@@ -34,9 +34,9 @@ pub struct TemplateSummary {
 pub struct TemplateInfo {
     pub name: TemplateName,
     pub description: String,
-    /// What runs the plugin, such as `wasm`.
+    /// The runtime of the plugin, such as `wasm`.
     pub runtime: String,
-    /// What the plugin is written in, such as `rust`.
+    /// The programming language, such as `rust`.
     pub language: String,
     pub variables: Vec<TemplateVariable>,
     /// Path in the new project → text with placeholders.

@@ -48,7 +48,7 @@ pub struct PackageUpload {
     pub kind: ArchiveKind,
     /// How many bytes there will be, where that is known.
     pub size: Option<u64>,
-    /// What the SHA-256 of the bytes must be, where that is known.
+    /// The expected SHA-256 of the bytes, if known.
     pub digest: Option<Digest>,
     pub content: Content,
 }
@@ -70,7 +70,7 @@ pub struct UploadedPackage {
     /// Bytes in all files.
     pub size: u64,
     pub files: u32,
-    /// It is dropped then, or when the server is started anew, unless it was installed.
+    /// It is deleted then, or when the server restarts, unless it was installed.
     #[serde(with = "time::serde::rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub kept_until: OffsetDateTime,

@@ -26,8 +26,8 @@ pub struct UsageQuery {
     /// Only by this caller, as runs name it: `local`, `key ci`.
     #[serde(default)]
     pub caller: Option<String>,
-    /// What to tell groups apart by, with commas between the words: `hour` and `day`, in UTC, `plugin`, `function`, `caller`,
-    /// `outcome`. `function` without it.
+    /// Fields to group by, separated by commas: `hour` and `day`, in UTC, `plugin`, `function`, `caller`, `outcome`.
+    /// `function` without it.
     #[serde(default)]
     pub by: Option<UsageKeys>,
     /// Only calls that began at this time or later; 24 hours before `until` without it.
@@ -61,7 +61,7 @@ impl UsageQuery {
         // There is no way to write a year before the year 0; whoever ends there begins nowhere.
         let usual = || until.checked_sub(Self::USUAL).filter(|since| since.year() >= 0).unwrap_or(until);
         let mut since = self.since.unwrap_or_else(usual);
-        // Whoever asked for as much as there may be asked a moment ago.
+        // A client that asked for the longest allowed span asked a moment ago.
         if self.until.is_none() && (Self::LONGEST..=Self::LONGEST + Duration::MINUTE).contains(&(until - since)) {
             since = until - Self::LONGEST;
         }
@@ -74,14 +74,14 @@ impl UsageQuery {
         Ok((since, until))
     }
 
-    /// What to tell groups apart by.
+    /// The fields to group by.
     #[must_use]
     pub fn keys(&self) -> UsageKeys {
         self.by.clone().unwrap_or_else(|| UsageKeys::from_iter([UsageKey::Function]))
     }
 }
 
-/// What groups of calls are told apart by.
+/// The fields that calls are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UsageKey {
@@ -191,7 +191,7 @@ pub struct UsageReport {
     #[serde(with = "time::serde::rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub until: OffsetDateTime,
-    /// What groups are told apart by.
+    /// The fields that groups differ in.
     pub by: Vec<UsageKey>,
     /// The earliest first; of one time those with the most calls.
     pub groups: Vec<UsageGroup>,
@@ -262,7 +262,7 @@ mod tests {
         check(Some(NOW + day), None, None);
         check(Some(then), Some(then + 92 * day), Some((then, then + 92 * day)));
         check(Some(then), Some(then + 93 * day), None);
-        // What is said to be 92 days ago is a moment more when it arrives.
+        // "92 days ago" is a moment longer when the request arrives.
         let longest = NOW - 92 * day;
         check(Some(longest - Duration::MILLISECOND), None, Some((longest, NOW)));
         check(Some(longest - Duration::MINUTE), None, Some((longest, NOW)));

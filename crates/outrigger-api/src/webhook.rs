@@ -79,7 +79,7 @@ pub struct WebhookRequest {
     /// Headers to send besides. Their values are encrypted, and never shown again.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
-    /// Plain HTTP is meant, over which anybody on the way reads along.
+    /// Whether to allow plain, unencrypted HTTP.
     #[serde(default)]
     pub allow_http: bool,
     /// Private, loopback and link-local addresses are meant too.
@@ -87,7 +87,7 @@ pub struct WebhookRequest {
     pub allow_private_network: bool,
 }
 
-/// What a webhook is to be from now on.
+/// The new settings of a webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookChange {
@@ -110,7 +110,7 @@ pub struct WebhookChange {
     /// server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<BTreeMap<String, Secret>>,
-    /// Plain HTTP is meant, over which anybody on the way reads along.
+    /// Whether to allow plain, unencrypted HTTP.
     #[serde(default)]
     pub allow_http: bool,
     /// Private, loopback and link-local addresses are meant too.
@@ -226,7 +226,7 @@ pub struct DeliveryInfo {
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub next_at: Option<OffsetDateTime>,
-    /// What the receiver answered last.
+    /// The last response of the receiver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// Why the last attempt failed.

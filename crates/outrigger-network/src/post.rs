@@ -18,7 +18,7 @@ use crate::tls::{Stream, TlsClient};
 /// The largest header section that is read.
 const HEADERS_AT_MOST: usize = 64 << 10;
 
-/// What is to be sent.
+/// The request to send.
 #[derive(Debug)]
 pub struct Post<'a> {
     pub url: &'a Url,

@@ -20,7 +20,7 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// One that believes these authorities and no others.
+    /// A configuration that trusts only these authorities.
     ///
     /// # Errors
     /// TLS cannot be set up.

@@ -234,7 +234,7 @@ impl Package {
     }
 }
 
-/// What is in a package.
+/// The contents of a package.
 #[derive(Clone, Debug)]
 pub struct PackageContents {
     pub manifest: Manifest,
@@ -350,7 +350,7 @@ fn read_text(path: &Path) -> Result<String, PackageError> {
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(io)?;
     file.take(Manifest::MAX_LENGTH as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
-    // What is not UTF-8 is reported by the reader of the manifest, with its place.
+    // The manifest reader reports invalid UTF-8 with its place.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -1,4 +1,4 @@
-//! Who made a package: the signature that lies in it, and the keys that are trusted here.
+//! Package signatures, and the trusted keys.
 //!
 //! ```text
 //! signature.json        a DSSE envelope (https://github.com/secure-systems-lab/dsse), read by `envelope`

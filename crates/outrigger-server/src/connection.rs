@@ -124,7 +124,7 @@ fn too_many() -> Response {
     answer
 }
 
-/// What becomes of a connection besides what its client does.
+/// Reasons of the server to end a connection.
 enum Alarm {
     /// No further requests.
     Stop,

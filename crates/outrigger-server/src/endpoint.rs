@@ -49,7 +49,7 @@ pub const CHANGE: u64 = 16 << 10;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// What all requests share.
+/// State shared by all requests.
 #[derive(Debug)]
 pub struct App {
     pub door: Arc<dyn Door>,
@@ -241,7 +241,7 @@ fn counted(
     }
 }
 
-/// What a request is answered with that panicked.
+/// The response for a request that panicked.
 pub fn fault() -> ApiError {
     ApiError::new(Code::Internal, "an internal error occurred")
 }

@@ -23,7 +23,7 @@ impl ETag {
     }
 }
 
-/// What `If-Match` demands.
+/// The condition in `If-Match`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Demand {
     /// Nothing: the header was not sent.

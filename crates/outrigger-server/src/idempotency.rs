@@ -43,7 +43,7 @@ pub struct Request {
     body: [u8; 32],
     /// The id of the caller's key, or `local`.
     owner: String,
-    /// What its answer is sealed with.
+    /// The key that encrypts its stored response.
     seal: Option<kept::Seal>,
 }
 
@@ -53,7 +53,7 @@ struct Kept {
     answered: Answered,
 }
 
-/// What is sent again is the same request.
+/// A repeated request must be identical.
 impl Request {
     /// # Errors
     /// `invalid_usage` where the key is not one.
@@ -131,7 +131,7 @@ impl Idempotency {
     }
 }
 
-/// What is not kept in memory for who asks again.
+/// Headers that are not stored for repeated requests.
 enum Passing {
     Answered(Arc<Kept>),
     Refused(ApiError),

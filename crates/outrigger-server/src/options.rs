@@ -1,10 +1,10 @@
-//! What a server is started with.
+//! Options of a server.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What a server is started with.
+/// Options of a server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Where requests with a key come in. Port 0 takes a free one, which [`crate::Running::address`] tells.

@@ -62,7 +62,7 @@ pub struct FunctionPath {
     pub function: FunctionRef,
 }
 
-/// What a call may fail with.
+/// The error codes of a call.
 const CALL: &[Code] = &[
     Code::InvalidInput,
     Code::PluginNotFound,
@@ -88,7 +88,7 @@ const CALL: &[Code] = &[
     Code::InvalidConfiguration,
 ];
 
-/// What bringing up a plugin may fail with.
+/// The error codes of starting a plugin.
 const LIFECYCLE: &[Code] = &[
     Code::PluginNotFound,
     Code::Conflict,
@@ -109,7 +109,7 @@ const LIFECYCLE: &[Code] = &[
     Code::Unsupported,
 ];
 
-/// What reading a package may fail with.
+/// The error codes of reading a package.
 const PACKAGE: &[Code] = &[
     Code::NotFound,
     Code::PluginNotFound,

@@ -94,7 +94,7 @@ pub async fn serve(
     Ok(Running { address, ended })
 }
 
-/// What the tasks of a server share.
+/// State shared by the tasks of a server.
 #[derive(Clone)]
 struct Server {
     connections: Connections,

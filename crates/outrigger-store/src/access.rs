@@ -45,7 +45,7 @@ async fn insert_key(transaction: &Transaction, record: &KeyRecord, action: &'sta
     })
 }
 
-/// What a key fails with whose id or name another one has.
+/// The error for a key whose id or name is already in use.
 pub(crate) fn key_conflict(record: &KeyRecord) -> StoreError {
     StoreError::Conflict { what: format!("the key {}", record.name) }
 }
@@ -117,7 +117,7 @@ pub(crate) async fn role_delete(database: &Database, name: &RoleName) -> Result<
     Ok(true)
 }
 
-/// What the removal of a role fails with that a key still has.
+/// The error for removing a role that a key still has.
 pub(crate) fn role_conflict(name: &RoleName, key: &str) -> StoreError {
     StoreError::Conflict { what: format!("the role {name}, which the key {key} still has,") }
 }

@@ -1,5 +1,5 @@
-//! Who reads a lot from the database does so one at a time. Of its few connections one is enough for that: who reads little
-//! finds another.
+//! Large reads of the database run one at a time. Of its few connections one is enough for that: who reads little finds
+//! another.
 
 use std::sync::Arc;
 

@@ -61,7 +61,7 @@ pub(crate) fn to_document<T: DeserializeOwned>(what: impl Display, text: &str) -
     serde_json::from_str(text).map_err(|error| corrupt(what, error))
 }
 
-/// A level as a number, so that `level >= ?` means "this grave or graver".
+/// A level as a number, so that `level >= ?` means "this level or above".
 pub(crate) const fn from_level(level: LogLevel) -> i64 {
     match level {
         LogLevel::Trace => 0,
@@ -84,7 +84,7 @@ pub(crate) fn to_level(what: impl Display, level: i64) -> Result<LogLevel, Store
     })
 }
 
-/// What the cache did, as the word that serde reads back.
+/// The cache status, as the word that serde reads.
 pub(crate) const fn from_cache(outcome: CacheOutcome) -> &'static str {
     match outcome {
         CacheOutcome::Bypass => "bypass",
@@ -113,7 +113,7 @@ pub(crate) fn fold(text: &str) -> String {
     text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
-/// What is stored beside a message for [`crate::dialect::contains`]; none where the database can fold it itself.
+/// The folded message for [`crate::dialect::contains`]; none if the database can fold it itself.
 pub(crate) fn folded(message: &str) -> Option<String> {
     (!message.is_ascii()).then(|| fold(message))
 }

@@ -1,4 +1,4 @@
-//! The connections, and what becomes of the driver's errors.
+//! Connections, and the handling of driver errors.
 
 use std::sync::Arc;
 

@@ -58,7 +58,7 @@ pub(crate) fn insert_alike(
     }
     let columns = [shared, own].concat().join(", ");
     let same = vec!["?"; shared.len()].join(", ");
-    // What SQLite calls the columns of `VALUES`.
+    // SQLite's names of the columns of `VALUES`.
     let each: Vec<_> = (1..=own.len()).map(|column| format!("column{column}")).collect();
     let (each, values) = (each.join(", "), places(backend, own.len(), rows));
     Some(format!("INSERT OR FAIL INTO {table} ({columns}) SELECT {same}, {each} FROM (VALUES {values})"))

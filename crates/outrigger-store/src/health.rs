@@ -38,7 +38,7 @@ impl HealthStore for SqliteStore {
     }
 }
 
-/// What fails for a plugin that is not there.
+/// The error for a plugin that does not exist.
 pub(crate) fn missing(name: &PluginName) -> StoreError {
     StoreError::Conflict { what: format!("the plugin {name}") }
 }

@@ -30,7 +30,7 @@ async fn insert_hook(transaction: &Transaction, record: &HookRecord, action: &'s
     })
 }
 
-/// What a hook fails with that is there already.
+/// The error for a hook that already exists.
 pub(crate) fn hook_conflict(record: &HookRecord) -> StoreError {
     StoreError::Conflict { what: format!("the hook {}", record.name) }
 }

@@ -46,7 +46,7 @@ async fn insert(transaction: &Transaction, record: &JobRecord, action: &'static 
     })
 }
 
-/// What a job fails with that is there already, or was changed meanwhile.
+/// The error for a job that already exists, or was changed in the meantime.
 pub(crate) fn job_conflict(id: JobId) -> StoreError {
     StoreError::Conflict { what: format!("the job {id}") }
 }
@@ -204,7 +204,7 @@ pub(crate) async fn schedule_put(
     Ok(generation)
 }
 
-/// What a schedule fails with that is there already, or was changed meanwhile.
+/// The error for a schedule that already exists, or was changed in the meantime.
 pub(crate) fn schedule_conflict(name: &str) -> StoreError {
     StoreError::Conflict { what: format!("the schedule {name}") }
 }

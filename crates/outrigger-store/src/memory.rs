@@ -106,7 +106,7 @@ impl Tables {
         }
     }
 
-    /// What [`Store::plugin_put`] does.
+    /// Implements [`Store::plugin_put`].
     fn put(
         &mut self,
         plugin: &PluginRecord,

@@ -48,7 +48,7 @@ pub(crate) const DELIVERIES: Table =
 pub(crate) const PENDING_DELIVERIES: Table =
     Table { name: "deliveries", at: "ended_at", may_go: "ended_at IS NULL", counted: false };
 
-/// What owners have in a batch.
+/// The usage of each owner in a batch.
 pub(crate) type Amounts = BTreeMap<Owner, Amount>;
 
 /// Counts one record.
@@ -127,7 +127,7 @@ pub(crate) async fn prune_to(database: &Database, table: Table, most: Amount) ->
     Ok(dropped + cut(database, table, most.bytes, Measure::Bytes).await?)
 }
 
-/// What a share is measured in.
+/// The unit of a share.
 #[derive(Clone, Copy, Debug)]
 enum Measure {
     Records,
@@ -319,7 +319,7 @@ mod tests {
             assert_eq!(found, [("forgotten", 0, 250), ("plugin loud", 3, 2_001)]);
             assert_eq!(rows_of_owners(database).await, 3);
         }
-        // What is counted otherwise is looked for where it is.
+        // Records that are counted differently are looked up in their own table.
         add(database, "requests", "gone", "", 1, 4).await;
         forget(database, REQUESTS).await.unwrap();
         let found = list(database).await.unwrap();

@@ -235,7 +235,7 @@ pub(crate) async fn require_revision(
 pub(crate) async fn delete(database: &Database, name: &PluginName) -> Result<bool, StoreError> {
     const ACTION: &str = "remove a plugin";
     let transaction = database.begin_essential(ACTION).await?;
-    // What belongs to it goes with it, by its foreign keys.
+    // Its dependent rows are deleted by foreign keys.
     let outcome = plugin::Entity::delete_by_id(name.as_str()).exec(&transaction).await.map_err(failed(ACTION))?;
     transaction.commit().await.map_err(failed(ACTION))?;
     Ok(outcome.rows_affected > 0)

@@ -46,7 +46,7 @@ pub(crate) async fn append(database: &Database, batch: &RecordBatch) -> Result<(
     transaction.commit().await.map_err(failed(APPEND))
 }
 
-/// What a batch fails with that has a run which is there already.
+/// The error for a batch with a run that already exists.
 pub(crate) fn duplicate() -> StoreError {
     StoreError::Conflict { what: "one of the runs to be appended".to_owned() }
 }

@@ -1,4 +1,4 @@
-//! What plugins keep for themselves.
+//! The state of plugins.
 
 use outrigger_contract::PluginName;
 use outrigger_engine::store::{Expected, StateChange, StateOutcome, StateStamp, StateWrite, StoreError};
@@ -181,7 +181,7 @@ async fn size(transaction: &Transaction, name: &PluginName, key: &str) -> Result
     query.into_tuple().one(transaction).await.map_err(failed("measure a plugin's state"))
 }
 
-/// What all keys and values take together.
+/// The total size of all keys and values.
 async fn used(transaction: &Transaction, name: &PluginName) -> Result<i64, StoreError> {
     let query = plugin::Entity::find_by_id(name.as_str()).select_only().column(plugin::Column::StateBytes);
     let used: Option<i64> = query.into_tuple().one(transaction).await.map_err(failed("measure a plugin's state"))?;

@@ -49,7 +49,7 @@ pub(crate) async fn put(database: &Database, record: &TemplateRecord) -> Result<
     Ok(revision)
 }
 
-/// What a template fails with that is there already, or was changed meanwhile.
+/// The error for a template that already exists, or was changed in the meantime.
 pub(crate) fn conflict(name: &TemplateName) -> StoreError {
     StoreError::Conflict { what: format!("the template {name}") }
 }

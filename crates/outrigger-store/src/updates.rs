@@ -24,7 +24,7 @@ impl UpdateStore for SqliteStore {
         let Switch { plugin, expected, revision, grant, configuration, state, keeps } = switch;
         let name = &plugin.name;
         let transaction = self.database().begin(ACTION).await?;
-        // What was there before is read before anything of it is written over.
+        // The predecessor is read before it is overwritten.
         let kept = match keeps {
             Keeps::Predecessor => Some(remember(&transaction, name, WithState::Yes).await?),
             Keeps::PredecessorWithoutState => Some(remember(&transaction, name, WithState::No).await?),

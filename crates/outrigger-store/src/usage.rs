@@ -1,4 +1,4 @@
-//! What runs add up to: one statement, which finds the runs of a span by an index and sums them up in the database.
+//! Sums of runs: one statement finds the runs of a time span by an index and sums them up in the database.
 
 use async_trait::async_trait;
 use outrigger_contract::PluginName;
@@ -19,7 +19,7 @@ use crate::records::limit_of;
 const SUM_UP: &str = "sum up runs";
 const LIST: &str = "list the plugins that there are runs of";
 
-/// What is summed up of the runs of a group. A sum has the type of the column in every database.
+/// The sums over the runs of a group. A sum has the type of its column in every database.
 const SUMS: [(&str, &str); 6] = [
     ("calls", r#"coalesce(CAST(sum("runs"."calls") AS bigint), 0)"#),
     ("failures", r#"coalesce(CAST(sum(CASE WHEN "runs"."code" IS NOT NULL THEN "runs"."calls" END) AS bigint), 0)"#),

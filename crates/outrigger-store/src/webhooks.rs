@@ -21,7 +21,7 @@ use crate::{columns, records};
 
 const WRITE: &str = "write a webhook";
 
-/// What a webhook fails with that is there already, or was changed meanwhile.
+/// The error for a webhook that already exists, or was changed in the meantime.
 pub(crate) fn conflict(name: &WebhookName) -> StoreError {
     StoreError::Conflict { what: format!("the webhook {name}") }
 }

@@ -34,7 +34,7 @@ const IMPATIENT: &str = "PRAGMA busy_timeout = 50";
 /// A disk with less room than this is full, whatever the failure was called.
 const FULL: u64 = 256 << 10;
 
-/// What a write is for.
+/// The purpose of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     /// Refused while the disk is full.
@@ -176,13 +176,13 @@ impl Writing {
                 Some(reserve) => reserve.take().is_ok(),
                 None => free_bytes(&self.folder).is_ok_and(|free| free >= FULL),
             };
-            // What was taken just now was taken from the room that the first one found.
+            // The space used in the meantime counts against the free space that the first check found.
             if !has_room || write_once(write).await.is_err() {
                 return false;
             }
         }
         let replaced = self.fault.compare_and_swap(&Some(Arc::clone(&fault)), None);
-        // One that failed meanwhile is looked at anew.
+        // A fault that occurred in the meantime is checked again.
         let is_over = replaced.as_ref().is_some_and(|replaced| Arc::ptr_eq(replaced, &fault));
         if is_over {
             tracing::warn!(since = %fault.since, "the database can be written to again");

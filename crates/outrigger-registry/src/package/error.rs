@@ -64,7 +64,7 @@ pub enum PackageError {
     UnknownWasm { path: PathBuf, entry: PackagePath, version: u16, layer: u16 },
 }
 
-/// What is wrong with one entry of a package.
+/// A problem with one entry of a package.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryFault {
     #[error("its path is absolute")]
@@ -155,7 +155,7 @@ impl PackageError {
         }
     }
 
-    /// What to do next.
+    /// A hint for the next step.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {

@@ -1,4 +1,4 @@
-//! What every entry passes before a byte of it is read, whatever the shape of the package.
+//! The checks of every entry before any of it is read, for all kinds of packages.
 
 use std::collections::{HashMap, hash_map};
 use std::path::Path;

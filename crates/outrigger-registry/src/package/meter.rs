@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
-/// What may still be read. Clones share it.
+/// The remaining number of bytes to read. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Allowance {
     left: Rc<Cell<Option<u64>>>,

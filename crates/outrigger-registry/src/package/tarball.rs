@@ -15,9 +15,9 @@ use super::limits::PackageLimits;
 use super::meter::{Allowance, Metered};
 use super::visit::Visit;
 
-/// What may lie between two files: a header, a long name, extended attributes.
+/// The maximum size between two files: a header, a long name, extended attributes.
 const BETWEEN: u64 = 128 * 1024;
-/// What may follow the last file: a tar is filled up to a whole record, often of 10 KiB.
+/// The maximum size after the last file: a tar is padded to a whole record, often of 10 KiB.
 const AFTER: u64 = 1024 * 1024;
 
 type Reader = Metered<MultiGzDecoder<BufReader<File>>>;
@@ -66,7 +66,7 @@ fn visit(
         EntryType::Symlink | EntryType::Link => return Err(gate.fault(&name, EntryFault::Link)),
         _ => return Err(gate.fault(&name, EntryFault::Special)),
     }
-    // What the visitor did not read has to be passed over here, while the allowance fits.
+    // Data that the visitor did not read is skipped here, within the allowance.
     io::copy(&mut entry.by_ref(), &mut io::sink()).map_err(|error| PackageError::archive(source, error))?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What is done with the files of a package while it is walked: unpack and index them, or look for the manifest.
+//! Visitors for the files of a package: one unpacks and indexes them, one looks for the manifest.
 
 use std::collections::HashSet;
 use std::fs::{self, File};

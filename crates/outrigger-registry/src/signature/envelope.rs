@@ -10,7 +10,7 @@ const MOST_SIGNATURES: usize = 64;
 /// The longest name of a key that is looked at. Ours have 71 characters.
 const LONGEST_KEY_ID: usize = 200;
 
-/// What was signed, and by which keys.
+/// The signed content and the keys that signed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Envelope {
     pub(super) payload: Vec<u8>,
@@ -86,14 +86,14 @@ impl Envelope {
         serde_json::to_vec(&written).expect("texts can be written as JSON")
     }
 
-    /// What is signed of it.
+    /// The signed bytes.
     pub(super) fn signed(&self) -> Vec<u8> {
         pae(PAYLOAD_TYPE, &self.payload)
     }
 }
 
-/// What DSSE has signed for a payload: its type goes in, and both lengths, so that nothing can be moved from one to the
-/// other.
+/// The bytes that DSSE signs for a payload: they include its type and both lengths, so that nothing can be moved from
+/// one to the other.
 #[must_use]
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();

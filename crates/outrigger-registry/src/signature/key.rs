@@ -7,7 +7,7 @@ use base64_simd::STANDARD;
 use outrigger_contract::Digest;
 use zeroize::Zeroizing;
 
-/// What stands before the 32 bytes of a key in its SubjectPublicKeyInfo; for Ed25519 it is always the same.
+/// The prefix of the 32 bytes of a key in its SubjectPublicKeyInfo, constant for Ed25519.
 const PUBLIC_HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 const PUBLIC: &str = "PUBLIC KEY";
 const PRIVATE: &str = "PRIVATE KEY";
@@ -33,7 +33,7 @@ impl PublicKey {
         encode(&self.der(), PUBLIC).to_string()
     }
 
-    /// What the key is called in signatures: the SHA-256 of its SubjectPublicKeyInfo in DER, all of it.
+    /// The id of the key in signatures: the SHA-256 of its SubjectPublicKeyInfo in DER, all of it.
     #[must_use]
     pub fn id(self) -> Digest {
         Digest::of(&self.der())
@@ -119,7 +119,7 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// What to do next.
+    /// A hint for the next step.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
@@ -135,7 +135,7 @@ impl KeyError {
     }
 }
 
-/// What stands in a block of PEM with this label. What stands around it is passed over, as in RFC 7468.
+/// The contents of a PEM block with this label. Text around it is ignored, as in RFC 7468.
 fn decode(text: &str, wanted: &'static str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let (begin, end) = (format!("-----BEGIN {wanted}-----"), format!("-----END {wanted}-----"));
     let Some((_, rest)) = text.split_once(&begin) else {

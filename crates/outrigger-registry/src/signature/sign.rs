@@ -17,7 +17,7 @@ use super::verify::read_envelope;
 use super::{LONGEST_ENVELOPE, SIGNATURE_FILE};
 use crate::package::{Package, PackageContents, PackageError, PackageFile, PackageLimits, Shape, pack, package_digest};
 
-/// What the names of files and folders begin with that are there while something is signed.
+/// The prefix of temporary files and folders during signing.
 const TEMPORARY: &str = ".outrigger-sign-";
 
 /// A package that was signed.
@@ -27,7 +27,7 @@ pub struct Signed {
     pub version: Version,
     /// The digest that the package has with the signature in it.
     pub digest: Digest,
-    /// What the key is called in signatures.
+    /// The id of the key in signatures.
     pub key_id: Digest,
     /// How many keys have signed the package by now.
     pub signatures: usize,
@@ -72,7 +72,7 @@ fn sign_folder(folder: &Path, key: &SigningKey, at: OffsetDateTime) -> Result<Si
     })
 }
 
-/// What a package may be so that a signature can still be added: what is signed must not be too large to be installed.
+/// The limits for packages to sign: the signed package must not be too large to install.
 fn room_for_signature(folder: &Path) -> PackageLimits {
     let limits = PackageLimits::default();
     match fs::symlink_metadata(folder.join(SIGNATURE_FILE)) {
@@ -182,7 +182,7 @@ impl SignError {
         }
     }
 
-    /// What to do next.
+    /// A hint for the next step.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {

@@ -16,7 +16,7 @@ use crate::package::PackageFile;
 /// be significant.
 pub const PAYLOAD_TYPE: &str = "application/vnd.outrigger.package.v1+json";
 
-/// What a signature says of a package.
+/// The signed statement about a package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Statement {
@@ -30,7 +30,7 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    /// What there is to say of a package.
+    /// Creates the statement about a package.
     pub(super) fn of(manifest: &Manifest, files: &[PackageFile], signed_at: OffsetDateTime) -> Self {
         Self {
             plugin: manifest.name.clone(),

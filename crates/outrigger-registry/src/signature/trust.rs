@@ -30,7 +30,7 @@ use super::key::{KeyError, PublicKey};
 /// The most that is read of the file.
 const LONGEST: u64 = 1 << 20;
 
-/// What is trusted. By default nothing is, and nothing needs a signature.
+/// The trust settings. By default, no key is trusted, and no package needs a signature.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
     require: bool,
@@ -107,7 +107,7 @@ impl Trust {
         }
     }
 
-    /// What stands in the file. The path is only for errors.
+    /// Parses the contents of the file. The path is only for errors.
     ///
     /// # Errors
     /// Something in it is wrong.
@@ -201,7 +201,7 @@ impl TrustError {
         Code::DataDirectory
     }
 
-    /// What to do next.
+    /// A hint for the next step.
     #[must_use]
     pub fn hint(&self) -> String {
         let fix = match self {

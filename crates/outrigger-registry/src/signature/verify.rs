@@ -1,4 +1,4 @@
-//! What the signature of a package is worth here.
+//! Verifies the signature of a package.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -14,12 +14,12 @@ use super::trust::Trust;
 use super::{LONGEST_ENVELOPE, SIGNATURE_FILE};
 use crate::package::{PackageError, PackageFile};
 
-/// What was found.
+/// The result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignatureState {
     /// A key that is trusted for this plugin has signed exactly what is there.
     Valid {
-        /// What the key is called in `trust.toml`.
+        /// The name of the key in `trust.toml`.
         signer: String,
         key: Digest,
         /// By the clock of whoever signed it first.
@@ -30,7 +30,7 @@ pub enum SignatureState {
     /// There are signatures, none by a key that is trusted for this plugin. Whether they are good cannot be told; what
     /// they say is true of what is there.
     Untrusted {
-        /// What the keys are called in it.
+        /// The ids of the keys in it.
         keys: Vec<String>,
     },
     /// There is a signature, and the package is not what it should be: damaged, changed, or signed with a key that was

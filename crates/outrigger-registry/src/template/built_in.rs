@@ -30,7 +30,7 @@ static BUILT_IN: LazyLock<Vec<Template>> = LazyLock::new(|| {
         "src/lib.rs" "lib.rs"
         "wit/world.wit" "world.wit"
     };
-    // What they have in common.
+    // Their common files.
     let service = service.into_iter().chain([rust[0], ("wit/deps/outrigger.wit", CONTRACT)]);
     let sdk = TemplateVariable {
         name: "sdk".to_owned(),

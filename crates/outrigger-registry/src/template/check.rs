@@ -1,4 +1,4 @@
-//! What a template has to be before it is kept.
+//! The checks of a template before it is stored.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::scan::{self, Fault};
 use crate::package::Gate;
 use crate::{PackageError, PackageLimits};
 
-/// What is put in the place of variables without a default, one after the other, to see whether a manifest comes of it.
+/// Values to try for variables without a default, to check whether the result is a valid manifest.
 const STAND_INS: [&str; 3] = ["example", "1", ""];
 
 /// Checks a template as a whole: its words, the paths and lengths of its files, that each file renders, and that the plugins

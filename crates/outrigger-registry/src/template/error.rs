@@ -64,7 +64,7 @@ impl TemplateError {
         }
     }
 
-    /// What to do next.
+    /// A hint for the next step.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {

@@ -14,7 +14,7 @@ use crate::package::list_folder;
 /// The file that says what the template is. It is no part of the projects made from it.
 pub const TEMPLATE_FILE: &str = "template.toml";
 
-/// What stands in [`TEMPLATE_FILE`].
+/// The contents of [`TEMPLATE_FILE`].
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head {

@@ -13,7 +13,7 @@ use outrigger_contract::{PluginName, Template, TemplateValues};
 use super::check;
 use super::error::TemplateError;
 
-/// What every template can name.
+/// The placeholders of every template.
 pub(super) const STANDARD: [&str; 4] = ["name", "title", "description", "author"];
 /// How long the files made from a template may be, all together.
 pub(super) const MAX_OUTPUT: usize = 4 << 20;

@@ -1,11 +1,11 @@
-//! What stands between the braces of a text, before anything is rendered: only what cannot be made costly is let through.
+//! Scans the expressions of a template before rendering, and accepts only those that cannot be expensive.
 
 /// The statements there are.
 const STATEMENTS: [&str; 6] = ["if", "elif", "else", "endif", "raw", "endraw"];
 /// The longest that may stand between braces, in bytes.
 const LONGEST: usize = 1_000;
 
-/// What is between braces: an expression or a statement.
+/// The content of braces: an expression or a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag<'a> {
     /// Counted from 1.
@@ -13,7 +13,7 @@ pub(super) struct Tag<'a> {
     pub(super) text: &'a str,
 }
 
-/// What is wrong with a text, and in which line, counted from 1.
+/// A problem in a text, and its line, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) line: usize,

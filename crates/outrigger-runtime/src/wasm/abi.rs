@@ -31,7 +31,7 @@ const MAX_FLAT_PARAMS: usize = 16;
 #[derive(Debug)]
 pub struct Arguments<'a>(pub &'a [Value]);
 
-/// What a call gave: nothing, or one value.
+/// The result of a call: nothing, or one value.
 #[derive(Debug)]
 pub struct Answer(pub Option<Value>);
 

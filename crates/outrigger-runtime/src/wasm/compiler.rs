@@ -40,7 +40,7 @@ const LARGEST_CODE: u64 = 2 << 30;
 /// Whether this program takes [`ARGUMENT`].
 static OFFERED: AtomicBool = AtomicBool::new(false);
 
-/// What compiling one component may take at most. Each gets a part of it by the size of its code.
+/// The maximum cost of compiling one component. Each component gets a part of it, by the size of its code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
     /// Computing time of all threads together.
@@ -56,7 +56,7 @@ impl Default for CompileLimits {
 }
 
 impl CompileLimits {
-    /// What compiling so much may take: what it usually takes, several times over, and no more than the limits.
+    /// The limits for code of this size: a multiple of the usual cost, but never above the maximum.
     pub(super) fn of(self, measure: &Measure) -> Self {
         let mebibytes = measure.code.div_ceil(1 << 20);
         let cpu = Duration::from_secs(5 + 5 * mebibytes);
@@ -223,7 +223,7 @@ pub(super) async fn compile(
     }
 }
 
-/// What a child says that could not get memory, or a thread for want of it.
+/// Error texts of a child process that ran out of memory or could not start a thread.
 const WANT_OF_MEMORY: [&str; 4] = ["os error 12", "os error 11", "ut of memory", "memory allocation"];
 
 /// Errors of a child that cannot write: the file is too large; the disk is full, or a disk quota is used up.

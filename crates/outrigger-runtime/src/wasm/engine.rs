@@ -25,7 +25,7 @@ pub(super) const POOL: Counts = [MEMORIES, MEMORIES, TABLES];
 const CORE_INSTANCES: u32 = MEMORIES * INSTANCES_AT_MOST as u32;
 /// All that a 32-bit memory can address, so that the limit of each plugin is the only one.
 const LARGEST_MEMORY: usize = 1 << 32;
-/// What the tables of interpreters compiled to Wasm need, with room.
+/// Enough for the tables of interpreters compiled to Wasm, with a margin.
 pub(super) const TABLE_ELEMENTS: usize = 200_000;
 /// The part of a freed table that stays in memory. There is one for each core instance, and it is not charged.
 const TABLE_KEPT_RESIDENT: usize = 4 << 10;

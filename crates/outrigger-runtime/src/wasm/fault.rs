@@ -16,7 +16,7 @@ const FRAMES_AT_MOST: usize = 6;
 /// The maximum length of a function's name in messages, in bytes.
 const LONGEST_NAME: usize = 200;
 
-/// What the limits were, for messages.
+/// The applied limits, for messages.
 #[derive(Clone, Debug)]
 pub(super) struct Applied {
     pub(super) memory: String,

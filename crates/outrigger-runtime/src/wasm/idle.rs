@@ -8,14 +8,14 @@ use parking_lot::Mutex;
 /// Threads that have a shelf of their own.
 const SHELVES: usize = 8;
 
-/// What is kept between calls.
+/// Idle instances between calls.
 pub(super) struct Idle<T> {
     shelves: [Shelf<T>; SHELVES],
     /// How many there are, or are about to be, on all shelves.
     count: AtomicUsize,
 }
 
-/// What one thread used last. In cache lines of its own, or the threads would be in each other's way again.
+/// The instances that one thread used last, in separate cache lines to avoid contention.
 #[repr(align(128))]
 struct Shelf<T>(Mutex<Vec<T>>);
 

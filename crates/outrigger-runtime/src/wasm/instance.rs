@@ -41,7 +41,7 @@ pub(super) struct Instance {
     store: Store<State>,
     component: ComponentInstance,
     pub(super) calls: u32,
-    /// Somebody has wanted to know where the time of a call goes, and the store tells of each step over the boundary.
+    /// The call is profiled, so the store reports each crossing of the boundary.
     observed: bool,
     /// Maximum size of the result, in bytes.
     output: usize,
@@ -49,7 +49,7 @@ pub(super) struct Instance {
     _slots: Taken,
 }
 
-/// What remains of a call besides its answer.
+/// The observations of a call besides its result.
 #[derive(Default)]
 pub(super) struct Aftermath {
     pub(super) refusals: Vec<Refusal>,

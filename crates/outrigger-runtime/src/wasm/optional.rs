@@ -6,7 +6,7 @@ use outrigger_contract::types::wit::OptionalExport;
 use outrigger_engine::runtime::{HealthCheck, HealthReport, HealthStatus, LifecycleStep};
 use wasmtime::component::{Component, ComponentExportIndex};
 
-/// What a component exports of them.
+/// The optional interfaces that a component exports.
 pub(super) struct Optional {
     /// In the order of the steps.
     pub(super) lifecycle: Option<[ComponentExportIndex; 4]>,

@@ -342,7 +342,7 @@ impl LoadedRevision for Revision {
 /// The maximum length of a plugin's text in a message, in bytes.
 const SAID_AT_MOST: usize = 400;
 
-/// What a plugin says may be long; a message is not the place for it.
+/// Truncates text of a plugin for a message.
 fn shortened(text: &str) -> String {
     match text.len() > SAID_AT_MOST {
         true => format!("{}…", &text[..text.floor_char_boundary(SAID_AT_MOST)]),

@@ -1,5 +1,5 @@
-//! What belongs to one call, shared by everything that acts on its behalf: streams, sockets and requests outlive the
-//! host call that made them. An instance that is kept gets a new scope with each call.
+//! The scope of one call, shared by everything that acts on its behalf: streams, sockets and requests outlive the host
+//! call that made them. An instance that is kept gets a new scope with each call.
 
 use std::sync::Arc;
 

@@ -25,7 +25,7 @@ const HANDLES_AT_MOST: usize = 1_024;
 /// The maximum number of random bytes per host call.
 const RANDOM_AT_MOST: u64 = 4 << 20;
 
-/// What the instances of one revision share.
+/// State shared by the instances of one revision.
 #[derive(Debug)]
 pub(super) struct Grants {
     pub(super) permissions: Permissions,
@@ -54,7 +54,7 @@ pub(super) struct State {
     outgoing: Outgoing,
 }
 
-/// What the present call is checked against at each tick.
+/// The limits of the current call, checked at each tick.
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
     pub(super) deadline: std::time::Instant,

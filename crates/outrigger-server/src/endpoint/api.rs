@@ -30,7 +30,7 @@ pub struct Route {
     methods: Box<dyn FnOnce(Manner) -> MethodRouter<Arc<App>> + Send>,
 }
 
-/// What becomes of what a request asks for when its client leaves before it is answered.
+/// Whether a request continues when its client disconnects before the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parting {
     /// It is done to its end, on a task of its own: a change that is cut off in the middle is neither made nor undone, and
@@ -53,7 +53,7 @@ pub struct Manner {
     pub over: Option<&'static str>,
 }
 
-/// What is known of a route.
+/// The description of a route.
 #[derive(Debug)]
 pub struct Operation {
     pub method: Method,
@@ -84,7 +84,7 @@ pub struct Operation {
     pub parting: Parting,
 }
 
-/// What comes back if all goes well.
+/// The response on success.
 #[derive(Debug)]
 pub struct Success {
     pub status: StatusCode,
@@ -192,7 +192,7 @@ impl Api {
         &mut self.routes[place].operation
     }
 
-    /// What serves the routes.
+    /// The router.
     pub fn router(self, app: Arc<App>) -> Router {
         let mut router = Router::new();
         for Route { operation, methods } in self.routes {
@@ -225,7 +225,7 @@ impl Operation {
         self
     }
 
-    /// Whatever else there is to know, in Markdown.
+    /// A further description, in Markdown.
     pub fn describe(&mut self, text: &'static str) -> &mut Self {
         self.description = text;
         self

@@ -22,7 +22,7 @@ pub struct BodyLimits {
     pub timeout: Duration,
 }
 
-/// What must arrive on average, in bytes a second, once the time is over that every body has. Below that, a client that
+/// The minimum average rate in bytes per second, after an initial time that every body has. Below that, a client that
 /// sends a byte now and then would hold a connection for days.
 pub const SLOWEST: u64 = 16 << 10;
 
@@ -145,7 +145,7 @@ impl Drop for Lingering {
 
 /// Throws away a body whose request is refused, for a while, so that its sender sees why.
 pub fn dismiss(headers: &HeaderMap, body: Body, code: Code) {
-    // Who asks first whether to send it has not sent it, and would be told to if it were read.
+    // A client that sent `Expect: 100-continue` has not sent the body yet; reading it would ask for it.
     if body.is_end_stream() || headers.contains_key(header::EXPECT) {
         return;
     }

@@ -61,7 +61,7 @@ struct Held {
     each: HashMap<Holder, u64>,
 }
 
-/// What did not fit.
+/// The limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full {
     what: &'static str,
@@ -152,7 +152,7 @@ impl Budget {
     }
 }
 
-/// What one request holds. It is given back when this is dropped.
+/// The memory charged to one request, released on drop.
 #[derive(Debug)]
 pub struct Share {
     of: Option<(Arc<Budget>, Holder)>,

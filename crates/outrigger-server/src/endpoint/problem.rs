@@ -10,17 +10,17 @@ use super::answer::{Answered, safe};
 
 pub const MEDIA: &str = "application/problem+json";
 
-/// What went wrong, RFC 9457: a stable code, what happened, what to do next.
+/// A problem (RFC 9457): a stable code, the error message, and a hint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// `/errors/` and the code: a reference that says what kind of problem it is.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What such problems are in general.
+    /// The general meaning of the code.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What happened, with names and numbers.
+    /// The problem, with names and numbers.
     pub detail: String,
     pub code: Code,
     /// What to do next.
@@ -80,7 +80,7 @@ pub const fn headers(status: u16) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// Who may do nothing at all of several things is refused as for a single one.
+/// A caller without any of several rights is refused as for a single right.
 ///
 /// # Errors
 /// `forbidden`, in the words of the first, where each of them is.

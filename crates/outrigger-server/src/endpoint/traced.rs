@@ -38,7 +38,7 @@ pub fn begin(
     route: &'static str,
 ) -> (Option<TraceContext>, Option<Traced>) {
     let Some(tracer) = &app.tracer else { return (None, None) };
-    // What is no `traceparent` is as good as none.
+    // An invalid `traceparent` is ignored.
     let client: Option<TraceContext> =
         parts.headers.get(&TRACEPARENT).and_then(|value| value.to_str().ok()?.parse().ok());
     let context = tracer.begin(client, correlation);

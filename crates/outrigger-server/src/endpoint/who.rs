@@ -1,4 +1,5 @@
-//! Who asks. A handler says by the type of its first parameter whether a key is needed: [`Caller`] or [`Visitor`].
+//! The caller of a request. The type of a handler's first parameter says whether a key is required: [`Caller`] or
+//! [`Visitor`].
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::{App, Peer};
 
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Who asks, as a handler wants to know it.
+/// The caller, in the form that a handler needs.
 pub trait Who: Sized + Send + 'static {
     /// Whether a key is needed.
     const SECURED: bool;
@@ -28,7 +29,7 @@ pub trait Who: Sized + Send + 'static {
     fn holder(&self) -> Option<Holder>;
 }
 
-/// Somebody with a key, or the administrator. What they may do is for the platform to say.
+/// A caller with a key, or the administrator. The platform checks their rights.
 #[derive(Debug)]
 pub struct Caller {
     pub app: Arc<App>,

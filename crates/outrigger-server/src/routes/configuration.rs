@@ -1,4 +1,4 @@
-//! What administrators set for plugins: the whole at once, or one value.
+//! Configurations of plugins: the whole at once, or one value.
 
 mod revisions;
 
@@ -24,7 +24,7 @@ const FAILS: &[Code] = &[
     Code::InvalidInput,
     Code::SecretUnreadable,
 ];
-/// How often a change of the whole is tried anew when somebody else changed it meanwhile.
+/// How often a change of the whole is retried if someone else changed it in the meantime.
 const TRIES: u32 = 8;
 
 pub fn routes(api: &mut Api) {
@@ -100,14 +100,14 @@ struct NewValue {
     value: Value,
 }
 
-/// What a value is to be.
+/// The new value.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ChangedValue {
     value: Value,
 }
 
-/// What was changed, and how often that plugin's configuration was changed until now.
+/// The changed value, and the revision of the plugin's configuration.
 #[derive(Debug, Serialize, JsonSchema)]
 struct ConfigurationChange {
     plugin: PluginName,

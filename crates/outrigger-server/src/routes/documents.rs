@@ -1,4 +1,4 @@
-//! What anybody may see: whether the server is there, and what it can be asked.
+//! Endpoints without authentication: liveness, readiness, and the API documentation.
 
 use outrigger_api::ApiResult;
 use schemars::JsonSchema;

@@ -153,7 +153,7 @@ struct BatchCall {
     profile: bool,
 }
 
-/// What came of several calls.
+/// The results of several calls.
 #[derive(Debug, Serialize, JsonSchema)]
 struct BatchReport {
     succeeded: u32,
@@ -162,7 +162,7 @@ struct BatchReport {
     results: Vec<BatchResult>,
 }
 
-/// What came of one call: an answer or a problem.
+/// The result of one call, or its problem.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum BatchResult {

@@ -26,7 +26,7 @@ pub fn routes(api: &mut Api) {
         .summary("How well all plugins are")
         .describe(
             "What the health monitor knows of each. None is asked for it: one that was not called yet is `unknown`. \
-             Whether the server itself is well is told by `/readyz`, whatever becomes of a plugin.",
+             `/readyz` reports the health of the server itself, regardless of plugins.",
         )
         .right("plugin_view");
 }
@@ -46,7 +46,7 @@ struct HealthQuery {
     limit: Limit,
 }
 
-/// What the health monitor makes of a plugin.
+/// The health monitor's status of a plugin.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]

@@ -18,7 +18,7 @@ use crate::endpoint::{NoPath, NoQuery};
 use crate::page::List;
 
 const TAG: &str = "Hooks";
-/// What a subscription may be refused for.
+/// The error codes of subscribing.
 const SUBSCRIBE: &[Code] = &[
     Code::NotFound,
     Code::PluginNotFound,

@@ -20,7 +20,7 @@ const TAG: &str = "Jobs";
 /// How many jobs may be asked for at once.
 const MOST: u32 = 1000;
 
-/// What starting a job may fail with.
+/// The error codes of starting a job.
 const START: &[Code] = &[
     Code::InvalidInput,
     Code::PluginNotFound,

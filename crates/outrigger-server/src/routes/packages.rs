@@ -84,7 +84,7 @@ fn described<'a>(operation: &'a mut Operation, summary: &'static str) -> &'a mut
     operation.fails(PACKAGE).fails(LIFECYCLE).fails(more).fails(signature)
 }
 
-/// What to install.
+/// The package to install.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Installation {
@@ -104,7 +104,7 @@ struct Installation {
     configuration: Map<String, Value>,
 }
 
-/// What to look at.
+/// The package to inspect.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Inspection {
@@ -188,7 +188,7 @@ async fn update(caller: Caller, input: Input<PluginPath, NoQuery, Installation>)
     let demand = Demand::read(input.if_match.as_ref())?;
     let present = platform.plugin_info(&name).await?.summary;
     demand.check(&plugins::etag(&present))?;
-    // What was looked at is what is replaced: it is looked at again while nobody else installs anything.
+    // The precondition is checked again under the installation lock.
     let updated_at = matches!(demand, Demand::OneOf(_)).then_some(present.updated_at);
     let replaces = Some(PluginStanding { name: name.clone(), updated_at });
     let outcome = match platform.plugin_install(InstallRequest { replaces, ..InstallRequest::from(input.body) }).await {

@@ -246,7 +246,7 @@ pub async fn call(caller: &Caller, request: CallRequest) -> ApiResult<Reply<Call
     caller.platform.call(request).await.map(Reply)
 }
 
-/// What is to be done to which plugins.
+/// An action on several plugins.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Bulk {
@@ -256,7 +256,7 @@ struct Bulk {
     plugins: Vec<PluginName>,
 }
 
-/// What is to be done.
+/// The action.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum BulkAction {
@@ -267,7 +267,7 @@ enum BulkAction {
     Warm,
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Debug, Serialize, JsonSchema)]
 struct BulkReport {
     action: BulkAction,
@@ -277,7 +277,7 @@ struct BulkReport {
     outcomes: Vec<BulkOutcome>,
 }
 
-/// What came of it for one plugin.
+/// The outcome for one plugin.
 #[derive(Debug, Serialize, JsonSchema)]
 struct BulkOutcome {
     plugin: PluginName,

@@ -73,7 +73,7 @@ pub fn routes(api: &mut Api) {
     api.get("/api/v1/doctor", "doctor", doctor).tag(TAG).summary("Check the installation").right("system_view");
 }
 
-/// What the types of the queries cannot say themselves, though their schemas do.
+/// Checks of queries that their schemas describe but their types do not enforce.
 pub(super) fn checked(limit: u32, correlation: Option<&str>, level: Option<&str>) -> ApiResult<()> {
     let wrong = |message: String, hint: &str| Err(ApiError::new(Code::InvalidUsage, message).with_hint(hint));
     if limit > MOST {

@@ -18,7 +18,7 @@ use crate::etag::{self, Demand, ETag};
 use crate::page::List;
 
 const TAG: &str = "Webhooks";
-/// What sending again takes.
+/// The deliveries to send again.
 const RETRY: &str = "It takes the right `event_view` over all events that the webhook is told of.";
 
 pub fn routes(api: &mut Api) {

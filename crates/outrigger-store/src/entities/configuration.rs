@@ -1,4 +1,4 @@
-//! What was configured, by plugin.
+//! Configurations, by plugin.
 
 use outrigger_engine::store::{ConfigurationRecord, StoreError};
 use sea_orm::entity::prelude::*;

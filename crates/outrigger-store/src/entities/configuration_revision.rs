@@ -1,4 +1,4 @@
-//! What was configured once, by plugin and revision.
+//! Earlier configurations, by plugin and revision.
 
 use outrigger_contract::PluginName;
 use outrigger_engine::store::{ConfigurationRevision, StoreError};

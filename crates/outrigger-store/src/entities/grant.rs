@@ -1,4 +1,4 @@
-//! What was granted, by digest.
+//! Grants, by digest.
 
 use outrigger_engine::store::{GrantRecord, StoreError};
 use sea_orm::Set;

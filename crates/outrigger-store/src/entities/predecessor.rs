@@ -1,4 +1,4 @@
-//! What was there before a plugin's last update, by plugin.
+//! The predecessor of a plugin's last update, by plugin.
 
 use outrigger_engine::store::{Predecessor, StoreError};
 use sea_orm::entity::prelude::*;

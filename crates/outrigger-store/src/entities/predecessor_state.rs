@@ -1,4 +1,4 @@
-//! What plugins kept for themselves before their last update. The columns of `state`.
+//! The state of plugins before their last update, with the columns of `state`.
 
 use sea_orm::entity::prelude::*;
 

@@ -104,7 +104,7 @@ impl TryFrom<Model> for RevisionRecord {
     type Error = StoreError;
 
     fn try_from(row: Model) -> Result<Self, StoreError> {
-        // What the summary shows is in the manifest and the inspection as well.
+        // The fields of the summary are in the manifest and the inspection as well.
         let Model {
             digest,
             plugin,

@@ -60,7 +60,7 @@ pub(crate) const OF_SEVERAL: [&str; 2] = ["calls", "max_us"];
 /// The columns in which every run differs from every other.
 pub(crate) const OWN: [&str; 4] = ["id", "correlation", "started_at", "duration_us"];
 
-/// What a run has in common with many others: under load, nearly all.
+/// The columns that many runs share; under load, nearly all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Shared<'a> {
     plugin: &'a PluginName,

@@ -1,4 +1,4 @@
-//! What plugins keep for themselves, by key.
+//! The state of plugins, by key.
 
 use sea_orm::entity::prelude::*;
 

@@ -51,7 +51,7 @@ impl TryFrom<Model> for TemplateRecord {
     }
 }
 
-/// What lists show, from the columns with it.
+/// The summary for lists, from its columns.
 pub(crate) fn summary((name, summary): (String, String)) -> Result<TemplateSummary, StoreError> {
     columns::to_document(format_args!("the template {name}"), &summary)
 }

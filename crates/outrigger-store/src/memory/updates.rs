@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::{MemoryStore, Plugin, conflict};
 
-/// What was there before an update, with its state where that is kept.
+/// The predecessor of an update, with its state if that is stored.
 #[derive(Debug)]
 pub(super) struct Kept {
     predecessor: Predecessor,
@@ -75,7 +75,7 @@ impl UpdateStore for MemoryStore {
 }
 
 impl Plugin {
-    /// What is there before a switch that changes the state in this way.
+    /// The predecessor to store for a switch that changes the state in this way.
     fn keep(&self, keeps: Keeps, change: Option<&StateChange>) -> Option<Kept> {
         let state = match keeps {
             Keeps::Predecessor => Some(self.state.clone()),

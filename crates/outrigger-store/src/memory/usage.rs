@@ -1,4 +1,4 @@
-//! What runs in memory add up to.
+//! Sums of the runs in memory.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use outrigger_engine::store::{
 use super::MemoryStore;
 use crate::{columns, records};
 
-/// What a group is told apart by, in the order in which groups are listed.
+/// The fields of a group, in the order in which groups are sorted.
 type Key<'a> = (Option<i64>, Option<&'a PluginName>, Option<&'a FunctionName>, Option<&'a str>, Option<&'static str>);
 
 #[async_trait]

@@ -20,7 +20,7 @@ pub(super) fn changes() -> Vec<Change> {
     failures.and_where(Expr::col("code").is_not_null());
     vec![
         Change::Index(Box::new(failures)),
-        // What is passed over, because its time has not come or its key is busy, is passed over in the index.
+        // Jobs that are not due, or whose concurrency key is busy, are skipped in the index.
         index("jobs_in_queue", "jobs", &["state", "id", "not_before", "concurrency_key"]),
         no_index("jobs_by_state", "jobs"),
         index("deliveries_in_queue", "deliveries", &["state", "next_at", "id", "webhook"]),

@@ -1,4 +1,4 @@
-//! What was there before an update, and how often a state was written to.
+//! Predecessors of updates, and the number of writes to each state.
 
 use sea_orm::EntityName;
 use sea_orm::sea_query::{ColumnDef, ForeignKey, ForeignKeyAction, Index, Table, TableCreateStatement};

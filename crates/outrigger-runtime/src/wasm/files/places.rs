@@ -3,7 +3,7 @@
 
 use outrigger_contract::permission::{FileAccess, FileGrant};
 
-/// What is at a path.
+/// The object at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place<'a> {
     /// A granted folder, or something in it. `path` is relative to the folder, `.` for itself.

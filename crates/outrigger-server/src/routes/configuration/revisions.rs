@@ -1,5 +1,4 @@
-//! What a configuration was, the way back to it, and the keys of its secrets. Not below `config/`, where each name is that
-//! of a value.
+//! Revisions of configurations, rollback, and encryption keys. Not below `config/`, where each name is that of a value.
 
 use outrigger_api::{ApiError, ApiResult, Code, ConfigurationDiff, ConfigurationRevision, PluginName, SecretsRotation};
 use schemars::JsonSchema;
