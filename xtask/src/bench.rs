@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::{bundled, cargo, guests, run, say, tools};
 
-/// What is measured, each into a report of its own.
+/// The benchmarks, each with its own report.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Calls against peers: `benches/REPORT.md`.

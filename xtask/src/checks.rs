@@ -55,7 +55,7 @@ pub fn check(repository: &Path) -> Result<()> {
     ]))
 }
 
-/// Writes the generated pages anew. The tests that find them stale do it, when they are told to.
+/// Regenerates the reference pages. The tests that detect stale pages do it in update mode.
 pub fn generate(repository: &Path) -> Result<()> {
     let mut command = cargo(repository);
     command.args(["test", "--quiet", "-p", "outrigger-contract", "-p", "outrigger-host", "-p", "outrigger-cli"]);

@@ -88,7 +88,7 @@ fn with_hint(error: DevkitError) -> anyhow::Error {
     }
 }
 
-/// What every plugin depends on: the SDK, the contract, the versions of dependencies, and the tool that builds.
+/// The dependencies of every plugin: the SDK, the contract, the versions of dependencies, and the tool that builds.
 fn shared_fingerprint(repo: &Path) -> Result<Sha256> {
     let mut hasher = Sha256::new();
     for shared in ["wit", "plugins/sdk", "plugins/Cargo.toml", "plugins/Cargo.lock", "crates/outrigger-devkit/src"] {

@@ -51,7 +51,7 @@ enum Task {
     Check,
     /// Build the bundled plugins from source
     Guests,
-    /// Write the generated pages of docs/reference anew
+    /// Regenerate the pages of docs/reference
     Gen,
     /// Measure against peers and write benches/REPORT.md
     Bench {

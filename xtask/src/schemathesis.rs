@@ -20,10 +20,10 @@ const CHECKS: &str = include_str!("schemathesis/checks.py");
 /// A run of fewer cases proves too little.
 const LEAST: u64 = 5_000;
 
-/// What can be chosen of a run.
+/// Options of a run.
 #[derive(clap::Args)]
 pub struct Options {
-    /// What the requests are drawn from; the same seed makes the same requests
+    /// The random seed; the same seed makes the same requests
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How many requests to make up at most for one operation, beside those that cover its parameters

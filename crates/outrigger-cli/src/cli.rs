@@ -1,4 +1,4 @@
-//! What can be typed. Plain data; what it does is in [`crate::commands`].
+//! The command line, as plain data; the commands are in [`crate::commands`].
 
 mod access;
 mod backup;

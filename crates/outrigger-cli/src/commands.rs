@@ -41,7 +41,7 @@ use crate::error::CliResult;
 /// Runs a command to its end.
 ///
 /// # Errors
-/// Whatever made the command fail.
+/// The error of the command.
 pub async fn run(context: Arc<Context>, command: Command) -> CliResult {
     match command {
         Command::Plugin(command) => plugin::run(&context, command).await,

@@ -1,5 +1,5 @@
-//! What a command works with: where results go, and the platform, which is opened only when it is asked for, because
-//! much of the command line works without one.
+//! The context of a command: where results go, and the platform, which is opened on demand, because much of the command
+//! line works without one.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use crate::output::Output;
 
-/// What a command works with.
+/// The context of a command.
 #[derive(Debug)]
 pub struct Context {
     /// Where results and remarks go.
@@ -81,7 +81,7 @@ impl Context {
     fn named_server(&self) -> Option<String> {
         match (&self.server, &self.data) {
             (Some(server), _) => Some(server.clone()),
-            // Whoever names a data directory means that one, whatever the environment says.
+            // A data directory on the command line overrides the environment.
             (None, Some(_)) => None,
             (None, None) => environment::text(environment::SERVER),
         }

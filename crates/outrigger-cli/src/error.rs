@@ -11,7 +11,7 @@ use outrigger_contract::types::json::{Fault, Faults};
 
 use crate::output::{Format, Output, clean, human, safe, yaml};
 
-/// What a command gives.
+/// The result of a command.
 pub type CliResult<T = ()> = Result<T, CliError>;
 
 /// Why a command ends early.
@@ -132,7 +132,7 @@ pub(crate) fn drawn(diagnostic: &dyn Diagnostic) -> String {
 struct Report {
     code: Code,
     message: String,
-    /// What belongs below the message.
+    /// The lines below the message.
     more: String,
     hint: String,
 }

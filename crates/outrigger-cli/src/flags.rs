@@ -172,7 +172,7 @@ impl Parameters {
         !self.graph.is_optional(&field.ty) && self.empty(&field.ty).is_none()
     }
 
-    /// What a flag that is not given means: a switch is off, and what may be repeated is empty.
+    /// The value of an omitted flag: a switch is off, and a repeatable flag is empty.
     fn empty(&self, ty: &Type) -> Option<Json> {
         match self.graph.resolve(ty) {
             Type::Bool => Some(Json::Bool(false)),

@@ -149,7 +149,7 @@ fn escaped(text: &str) -> String {
     escaped_lines(text).replace('|', r"\|").replace('\n', " ")
 }
 
-/// What Markdown would take for a tag.
+/// Escapes text that Markdown would treat as a tag.
 fn escaped_lines(text: &str) -> String {
     text.replace('<', "&lt;")
 }

@@ -1,5 +1,5 @@
 //! From the words on the command line to an exit code: reads them, runs the command, watches for Ctrl-C, closes the
-//! platform whatever came of it, and shows the error if there was one.
+//! platform in every case, and shows the error, if any.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -49,7 +49,7 @@ fn execute(mut cli: Cli) -> ExitCode {
         _ => None,
     };
     if let Some(words) = words {
-        // What stands behind the function's name is the function's, and the global options among it are global still.
+        // Words after the function's name belong to the function, but global options among them still apply.
         cli.global = cli.global.overlaid(GlobalOptions::scan(words));
     }
     let output = Output::new(&cli.global);

@@ -83,7 +83,7 @@ impl Client {
         let response = self.send(self.request(Method::GET, path)?).await?;
         let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
         let tag = tag.map(|tag| {
-            // What compresses answers in between makes a weak one of it, which names the same.
+            // A compressing proxy makes the ETag weak; it still names the same version.
             let strong = tag.strip_prefix("W/").unwrap_or(tag);
             strong.trim_matches('"').to_owned()
         });
@@ -187,7 +187,7 @@ impl Client {
     }
 }
 
-/// What an error came from, in one line.
+/// The causes of an error, in one line.
 pub(crate) fn chain(error: &reqwest::Error) -> String {
     let mut causes = Vec::new();
     let mut cause = error.source();
@@ -222,10 +222,10 @@ fn advice(address: &str, error: &reqwest::Error, why: &str) -> Option<&'static s
     if why.contains("corrupt message") || why.contains("handshake eof") {
         return Some("does the server speak TLS? if not, its address begins with http://");
     }
-    // What becomes of a request without TLS where it is waited for. A socket has a path and never any TLS.
+    // Typical errors of a plain HTTP request to a TLS server. A socket has a path, and never uses TLS.
     let broken = ["invalid HTTP", "connection closed before message completed", "Connection reset"];
     let plain = address.starts_with("http://") && error.is_request() && broken.iter().any(|words| why.contains(words));
-    plain.then_some("does the server still run, and without TLS? with TLS its address begins with https://")
+    plain.then_some("check that the server is running; if it uses TLS, its address starts with https://")
 }
 
 /// Problem details (RFC 9457) with what Outrigger adds to them.

@@ -15,7 +15,7 @@ use crate::Client;
 impl Packages for Client {
     async fn package_upload(&self, upload: PackageUpload) -> ApiResult<UploadedPackage> {
         let PackageUpload { kind, size, digest, content } = upload;
-        // What goes wrong on this side comes out as it is, and not as a connection that broke.
+        // A local error is reported as such, not as a broken connection.
         let failed: Arc<Mutex<Option<ApiError>>> = Arc::default();
         let seen = Arc::clone(&failed);
         let content = content.map(move |piece| piece.inspect_err(|error| *seen.lock() = Some(error.clone())));

@@ -282,7 +282,7 @@ impl Platform for Client {
     }
 
     async fn close(&self) -> ApiResult<()> {
-        // What is still to be written is the server's to write.
+        // The server writes its own pending records.
         Ok(())
     }
 }

@@ -72,7 +72,7 @@ pub enum Code {
     Internal,
 }
 
-/// What one code means to each face. One row of the table.
+/// The meaning of one code for each interface: one row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct CodeInfo {
     /// The code itself.
@@ -85,9 +85,9 @@ pub struct CodeInfo {
     pub mcp: i32,
     /// Exit code of the command line. See [`exit`].
     pub exit: u8,
-    /// What happened, in general.
+    /// The general meaning.
     pub meaning: &'static str,
-    /// What to do next.
+    /// A general hint.
     pub help: &'static str,
 }
 

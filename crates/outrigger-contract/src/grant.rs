@@ -76,8 +76,8 @@ impl HookGrant {
 }
 
 impl Grant {
-    /// What a manifest asks for. `kind_of` returns the kind of an existing hook; an unknown hook counts as a filter,
-    /// the most powerful kind.
+    /// The grant that a manifest requests. `kind_of` returns the kind of an existing hook; an unknown hook counts as a
+    /// filter, the most powerful kind.
     #[must_use]
     pub fn asked_by(manifest: &Manifest, kind_of: impl Fn(&HookName) -> Option<HookKind>) -> Self {
         let of_others = manifest.subscriptions.iter().filter(|one| !manifest.hooks.contains_key(&one.hook));

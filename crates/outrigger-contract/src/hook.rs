@@ -74,7 +74,7 @@ impl fmt::Debug for HookName {
     }
 }
 
-/// What a hook is for.
+/// The kind of a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HookKind {
     /// Something is being done; subscribers do something too, one after another. What they answer is ignored.
@@ -131,7 +131,7 @@ impl fmt::Display for HookKind {
     }
 }
 
-/// What happens when a subscriber fails.
+/// The policy for a failed subscriber.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnError {
     /// The hook goes on with the next subscriber; a filter keeps the value as it was.

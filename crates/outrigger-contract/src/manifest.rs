@@ -50,7 +50,7 @@ pub const FILE_NAME: &str = "plugin.toml";
 /// Maximum length of a version requirement, in bytes.
 pub const LONGEST_REQUIREMENT: usize = 256;
 
-/// What a plugin says of itself. Every value is checked; see [`Manifest::parse`].
+/// The manifest of a plugin. Every value is validated; see [`Manifest::parse`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Manifest {
@@ -58,7 +58,7 @@ pub struct Manifest {
     pub version: Version,
     /// The name for people, one line.
     pub title: String,
-    /// What it is for.
+    /// A description of its purpose.
     pub description: String,
     /// Each as `Name <address>` or only a name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -78,7 +78,7 @@ pub struct Manifest {
     /// Settings of single functions. A function that is not listed uses the defaults.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub functions: IndexMap<FunctionName, FunctionOptions>,
-    /// What an administrator can set.
+    /// The configuration keys.
     #[serde(skip_serializing_if = "ConfigurationSchema::is_empty")]
     pub configuration: ConfigurationSchema,
     /// The permissions that the plugin requests. They are granted only when an administrator approves them.
@@ -117,7 +117,7 @@ impl Manifest {
         }
         let (root, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            // What a parser recovered from a broken text would only give rise to wrong complaints.
+            // Values recovered from a broken text would only cause misleading errors.
             return Err(ManifestError::from_syntax(text, &errors));
         }
         let problems = Problems::default();
@@ -129,7 +129,7 @@ impl Manifest {
         read::manifest(&Item::root(root, problems)).filter(|_| problems.is_empty())
     }
 
-    /// What is said about a function; where the manifest is silent, the defaults.
+    /// The settings of a function; defaults if the manifest does not list it.
     #[must_use]
     pub fn function(&self, name: &FunctionName) -> FunctionOptions {
         self.functions.get(name).cloned().unwrap_or_default()

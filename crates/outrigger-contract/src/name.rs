@@ -1,5 +1,5 @@
-//! What plugins and functions are called. A value of these types always holds a valid name, so nothing behind the
-//! parser has to check again; a clone copies a pointer, because a name travels with every call.
+//! Names of plugins and functions. A value of these types is always a valid name, so nothing behind the parser has to
+//! check again; a clone copies a pointer, because a name travels with every call.
 
 use std::borrow::Borrow;
 use std::fmt;

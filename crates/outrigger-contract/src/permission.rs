@@ -1,6 +1,6 @@
-//! What a plugin asks for, and, in the same shape, what an administrator gave it. Everything is denied that is not
-//! listed here. There is no kind of permission that the host does not enforce: an entry that could not be
-//! enforced is refused when it is read.
+//! Permissions: requested by a plugin and, in the same form, granted by an administrator. Everything is denied that is
+//! not listed here. There is no kind of permission that the host does not enforce: an entry that could not be enforced
+//! is refused when it is read.
 
 mod environment;
 mod file;
@@ -79,7 +79,7 @@ impl Permissions {
         self.plugins.iter().any(|pattern| pattern.matches(plugin, function))
     }
 
-    /// What `self` asks for beyond what was granted, as sentences for people. Empty when the grant is enough.
+    /// The requests in `self` beyond the grant, as sentences for people. Empty if the grant is sufficient.
     #[must_use]
     pub fn widens(&self, granted: &Self) -> Vec<String> {
         self.beyond(granted).describe()
@@ -143,7 +143,7 @@ pub enum PermissionError {
 }
 
 impl PermissionError {
-    /// What to write instead.
+    /// A hint: the correct form.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {

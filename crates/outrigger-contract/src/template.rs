@@ -72,16 +72,16 @@ impl fmt::Debug for TemplateName {
 #[serde(deny_unknown_fields)]
 pub struct Template {
     pub name: TemplateName,
-    /// What a plugin made from it is, one line.
+    /// A description of the resulting plugin, in one line.
     #[schemars(length(min = 1, max = 500))]
     pub description: String,
-    /// What runs the plugin, a word such as `wasm`.
+    /// The runtime of the plugin, such as `wasm`.
     #[schemars(regex(pattern = r"^[a-z][a-z0-9+-]{0,31}$"))]
     pub runtime: String,
-    /// What the plugin is written in, a word such as `rust`.
+    /// The programming language, such as `rust`.
     #[schemars(regex(pattern = r"^[a-z][a-z0-9+-]{0,31}$"))]
     pub language: String,
-    /// What placeholders may name besides `name`, `title`, `description` and `author`.
+    /// The variables besides `name`, `title`, `description` and `author`.
     #[serde(default, deserialize_with = "object::list", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub variables: Vec<TemplateVariable>,
@@ -115,17 +115,17 @@ pub struct TemplateVariable {
     /// Letters, digits and `_`.
     #[schemars(regex(pattern = r"^[a-z_][a-z0-9_]{0,63}$"))]
     pub name: String,
-    /// What it is for.
+    /// A description of its purpose.
     #[serde(default)]
     #[schemars(length(max = 500))]
     pub description: String,
-    /// What it is where nothing is said.
+    /// The default value.
     #[serde(default)]
     #[schemars(length(max = 2000))]
     pub default: String,
 }
 
-/// What stands in the place of the placeholders.
+/// The values of the placeholders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TemplateValues {
@@ -135,11 +135,11 @@ pub struct TemplateValues {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2000))]
     pub title: Option<String>,
-    /// What it does, one line.
+    /// A description in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2000))]
     pub description: Option<String>,
-    /// Who writes it.
+    /// The author.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2000))]
     pub author: Option<String>,

@@ -11,7 +11,7 @@ pub struct TraceContext {
     pub trace: NonZeroU128,
     /// The span of it below which whoever gets this goes on.
     pub span: NonZeroU64,
-    /// Whoever began the trace decided that it is kept.
+    /// The trace is sampled.
     pub sampled: bool,
 }
 

@@ -407,7 +407,7 @@ impl<T: FromStr<Err = UnitError>> Visitor<'_> for AmountVisitor<T> {
 
     /// To the ninth place, which of seconds is a nanosecond.
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
-        // What is added takes the sign of a negative zero away.
+        // Adding zero removes the sign of a negative zero.
         format!("{:.9}", number + 0.0).parse().map_err(E::custom)
     }
 }

@@ -18,10 +18,10 @@ impl Archive {
     /// The archive at a path, or one that is made of the folder there: always the same bytes for the same files.
     ///
     /// # Errors
-    /// What is there is not a package, or cannot be packed.
+    /// The folder is not a package, or cannot be packed.
     pub fn of(package: &Path) -> Result<Self, PackageError> {
         let opened = Package::open(package)?;
-        // What lacks a manifest, or has a wrong one, is not worth sending.
+        // A folder without a valid manifest is not uploaded.
         opened.manifest()?;
         if opened.shape() != Shape::Folder {
             return Ok(Self { path: package.to_owned(), shape: opened.shape(), _made: None });

@@ -13,7 +13,7 @@ use crate::error::DevkitError;
 use crate::project::Project;
 use crate::toolchain::{Target, Toolchain};
 
-/// What to build, and where to.
+/// Options of a build.
 #[derive(Clone, Debug)]
 pub struct BuildOptions {
     /// The project's folder.
@@ -34,7 +34,7 @@ impl BuildOptions {
     }
 }
 
-/// What was built.
+/// The result of a build.
 #[derive(Clone, Debug)]
 pub struct Built {
     /// The plugin's name.
@@ -45,7 +45,7 @@ pub struct Built {
     pub component: PathBuf,
     /// The size of the component, in bytes.
     pub size: u64,
-    /// What it was compiled for.
+    /// The compilation target.
     pub target: Target,
     /// How long it took.
     pub took: Duration,

@@ -14,7 +14,7 @@ pub enum DevkitError {
     /// A file or folder could not be read or written.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried, such as `read`.
+        /// The failed action, such as `read`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -26,7 +26,7 @@ pub enum DevkitError {
     NotAProject {
         /// The folder.
         path: PathBuf,
-        /// What it lacks.
+        /// The reason.
         reason: String,
     },
     /// A file of the project has a mistake.
@@ -34,7 +34,7 @@ pub enum DevkitError {
     ProjectFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with its place.
+        /// The compiler's errors.
         reason: String,
     },
     /// No compiler here can build for the target.
@@ -42,7 +42,7 @@ pub enum DevkitError {
     NoToolchain {
         /// The target.
         target: Target,
-        /// What is missing.
+        /// The missing part.
         reason: String,
         /// The command that provides it.
         hint: String,
@@ -88,7 +88,7 @@ pub enum DevkitError {
     NotTheSdk {
         /// The folder.
         path: PathBuf,
-        /// What it is instead.
+        /// The reason.
         reason: String,
     },
     /// A file of a key is there already, and may be all that is left of that key.
@@ -114,7 +114,7 @@ pub enum DevkitError {
 }
 
 impl DevkitError {
-    /// What to do next, where the message alone does not say it.
+    /// A hint, if the message alone is not enough.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             DevkitError::NotAProject { .. } => {

@@ -18,7 +18,7 @@ use crate::error::DevkitError;
 /// The files of a project.
 pub type Files = BTreeMap<PackagePath, String>;
 
-/// What was made.
+/// The created project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Created {
     /// The plugin's name.

@@ -1,4 +1,4 @@
-//! What is built: a folder with `Cargo.toml`, `plugin.toml` and the plugin's WIT.
+//! A plugin project: a folder with `Cargo.toml`, `plugin.toml` and the plugin's WIT.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub struct Project {
     pub name: PluginName,
     /// The path of the component inside the package, from `plugin.toml`.
     pub entry: PathBuf,
-    /// What it is compiled for: `[package.metadata.outrigger] target` in `Cargo.toml`.
+    /// The compilation target: `[package.metadata.outrigger] target` in `Cargo.toml`.
     pub target: Target,
     /// The folder of the WIT that documents the functions: `[package.metadata.outrigger] wit`, or `wit`.
     pub wit: Option<PathBuf>,

@@ -22,7 +22,7 @@ pub struct KeyFiles {
     pub private: PathBuf,
     /// The file with the public key: the name of the other, with `.pub` behind it.
     pub public: PathBuf,
-    /// What the key is called in signatures.
+    /// The id of the key in signatures.
     pub id: Digest,
     /// The public key, in PEM.
     pub public_pem: String,

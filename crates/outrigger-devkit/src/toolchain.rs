@@ -12,7 +12,7 @@ use std::process::Command;
 
 use crate::error::DevkitError;
 
-/// What a plugin is compiled for.
+/// A compilation target of plugins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     /// The default. Files, environment, clocks, printing and panic messages work, as far as the plugin is granted them.
@@ -58,7 +58,7 @@ impl fmt::Display for Target {
 /// A compiler that can build for [`Toolchain::target`], and how it has to be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toolchain {
-    /// What it builds for.
+    /// The target.
     pub target: Target,
     /// The `cargo` to run.
     pub cargo: PathBuf,

@@ -1,4 +1,4 @@
-//! Who may do what. A pure function from a principal, a right and a name to a decision that says which rule made it.
+//! Authorization: a pure function from a principal, a right and a name to a decision that names the deciding rule.
 //!
 //! A principal has roles; a role is a list of rules that allow and a list of rules that deny. Any rule that denies wins;
 //! otherwise any that allows; otherwise it is refused. A key may be scoped: then its scope must allow it too.
@@ -20,15 +20,15 @@ pub use right::{RIGHTS, Right, RightInfo, UnknownRight};
 pub use role::{Role, RoleName, RoleNameError, built_in_roles};
 pub use rule::{Rule, RuleError};
 
-/// Who asks: the holder of a key, with what the key carries.
+/// The holder of a key, with the key's roles and scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The id of the key: public, and never used again.
     pub id: String,
-    /// What the key is called, for people.
+    /// The name of the key.
     pub name: String,
     pub roles: Vec<Arc<Role>>,
-    /// Where there is one, only what one of these rules allows is left of what the roles allow.
+    /// The scope, if any: the roles' rights are limited to these rules.
     pub scope: Option<Vec<Rule>>,
     /// When the key stops working; none for one that does not.
     pub expires_at: Option<OffsetDateTime>,

@@ -374,7 +374,7 @@ impl std::fmt::Display for Exceeded {
 impl std::error::Error for Exceeded {}
 
 impl Exceeded {
-    /// What to do about it.
+    /// A hint for the caller or the operator.
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         match self.scope {

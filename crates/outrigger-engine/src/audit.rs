@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 use crate::correlation::CorrelationId;
 use crate::store::Owner;
 
-/// What was done or denied.
+/// An action or a refusal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditEntry {
@@ -41,7 +41,7 @@ pub struct AuditEntry {
     pub resource: String,
     /// Whether it was allowed.
     pub allowed: bool,
-    /// What decided, for a person to read.
+    /// The rule that decided, as text for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
     pub stage: Stage,

@@ -51,7 +51,7 @@ pub struct Call {
     pub options: CallOptions,
 }
 
-/// Who calls.
+/// The caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// Someone with access to the data directory itself: its administrator.
@@ -164,7 +164,7 @@ impl Arguments {
     }
 }
 
-/// What a caller may choose for one call.
+/// Options of one call.
 #[derive(Clone, Debug, Default)]
 pub struct CallOptions {
     /// Instead of the function's own.
@@ -187,7 +187,7 @@ pub struct CallOptions {
     pub firings: Option<Arc<AtomicU32>>,
 }
 
-/// What a call gave.
+/// The result of a call.
 #[derive(Clone, Debug)]
 pub struct Answer {
     value: Arc<Value>,
@@ -287,7 +287,7 @@ impl Engine {
     /// Calls a function.
     ///
     /// # Errors
-    /// Whatever a stage says. Every call is recorded, however it ends.
+    /// Runs all stages. Every call is recorded, whatever its outcome.
     pub async fn call(&self, call: Call) -> Result<Answer, Failure> {
         let Call { caller, function, arguments, options } = call;
         let mut run = Run::begin(self, &caller, &function, &options);
@@ -405,7 +405,7 @@ pub(crate) struct Execution<'a> {
     tries: &'a AtomicU32,
 }
 
-/// What comes out of the inner stages.
+/// The result of the inner stages.
 #[derive(Debug)]
 struct Output {
     value: Arc<Value>,

@@ -86,7 +86,7 @@ pub struct ConfigurationView {
     pub schema: Value,
     /// The stored values.
     pub values: Map<String, Value>,
-    /// What the plugin gets.
+    /// The values that the plugin sees.
     pub effective: Map<String, Value>,
     /// Where each effective value comes from.
     pub sources: BTreeMap<String, Source>,
@@ -146,7 +146,7 @@ pub(crate) fn resolve(
 pub(crate) fn require(inner: &Inner, manifest: &Manifest, stored: &Map<String, Value>) -> Result<(), Failure> {
     let Manifest { name, configuration: schema, .. } = manifest;
     let Ok(layers) = inner.overrides.layers(name, schema).into_iter().collect::<Result<Vec<Layer>, _>>() else {
-        // What cannot be read says so when it is.
+        // An unreadable value is reported when it is read.
         return Ok(());
     };
     let is_set = |key: &str| stored.contains_key(key) || layers.iter().any(|layer| layer.values.contains_key(key));
@@ -168,7 +168,7 @@ pub(crate) fn lay_over(
     Given(given): &Given,
     present: &Map<String, Value>,
 ) -> Result<Map<String, Value>, Failure> {
-    // What is not given stays sealed as it is, behind the mark that keeps it so.
+    // Values that are not given stay sealed, behind the mark that keeps them.
     let mut values = vault::hide(present, |_| false);
     values.extend(given.clone());
     seal(vault, manifest, values, present)

@@ -29,7 +29,7 @@ use crate::trace::Tracer;
 use crate::vault::{NoVault, Vault};
 use crate::webhooks::PostOffice;
 
-/// What an engine needs to know.
+/// Options of an engine.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
     /// The folder that holds the unpacked packages, each in a folder named by its digest in hexadecimal.
@@ -108,7 +108,7 @@ pub(crate) struct Inner {
     pub(crate) background: TaskTracker,
 }
 
-/// Who does what the engine itself does not.
+/// The implementations that the engine depends on.
 #[derive(Clone, Debug)]
 pub struct Backends {
     pub store: Arc<dyn Store>,

@@ -25,9 +25,9 @@ const LARGEST_DETAIL: usize = 64 << 10;
 #[error("{message}")]
 pub struct Failure {
     pub code: Code,
-    /// What happened, with names and numbers.
+    /// The problem, with names and numbers.
     pub message: String,
-    /// What to do next, where that can be said more exactly than the table does.
+    /// A hint that is more specific than the table's.
     pub hint: Option<String>,
     /// The error value of a function that failed, as JSON of its declared type; faults in the input, as a list.
     pub detail: Option<serde_json::Value>,
@@ -137,7 +137,7 @@ impl Failure {
         Self::new(Code::Cancelled, format!("the call of `{function}` was cancelled"))
     }
 
-    /// What a runtime reports of a call. An error value becomes JSON of the function's declared type.
+    /// The runtime's fault as a failure of a call. An error value becomes JSON of the function's declared type.
     pub(crate) fn of_call(fault: RuntimeFault, graph: &TypeGraph, function: &Function) -> Self {
         let detail = match (&fault.error_value, &function.outcome.err) {
             (Some(value), Some(Some(ty))) => detail(&Rendered { graph, ty, value }),

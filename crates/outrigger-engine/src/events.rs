@@ -59,7 +59,7 @@ pub struct EventRecord {
 }
 
 impl NewEvent {
-    /// What happened just now, caused by what this task does.
+    /// Creates an event, caused by the current task.
     #[must_use]
     pub fn now(name: HookName, payload: Json) -> Self {
         let plugin = payload.get("plugin").and_then(Json::as_str).and_then(|name| name.parse().ok());
@@ -118,7 +118,7 @@ pub(crate) fn check_payload(name: &HookName, payload: &Json) -> Result<u64, Fail
         .with_hint("put only an ID into the payload, and let subscribers fetch the rest"))
 }
 
-/// What an engine knows of the log besides what the store holds.
+/// The in-memory state of the event log.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     appended: watch::Sender<()>,

@@ -20,13 +20,13 @@ pub use machine::Status;
 pub(crate) use monitor::Watch;
 pub use monitor::{HealthOptions, Jitter};
 
-/// Who acts by itself, as the audit log has it.
+/// The monitor's name in the audit log.
 pub const MONITOR: &str = "health monitor";
 
 /// Changes of a plugin that are kept.
 const CHANGES_KEPT: usize = 20;
 
-/// What is kept of a plugin's health. It is written where something changes that decides; of checks that change nothing the
+/// The stored health of a plugin. It is written where something changes that decides; of checks that change nothing the
 /// store does not hear.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HealthRecord {
@@ -46,7 +46,7 @@ pub struct LastCheck {
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
     pub grade: machine::Grade,
-    /// What was found, unless all was well.
+    /// The problem, if any.
     pub reason: Option<String>,
     pub duration: Duration,
 }

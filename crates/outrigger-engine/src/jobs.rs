@@ -34,24 +34,24 @@ pub type JobId = CorrelationId;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobRecord {
     pub id: JobId,
-    /// What is to be done, and how.
+    /// The function, its arguments and the policies.
     pub task: Task,
-    /// Who asked for it.
+    /// The owner.
     pub owner: Owner,
     pub state: JobState,
     /// How often it was begun since it was started, or was last retried by somebody.
     pub attempt: u32,
     /// How many of those were cut off, because the process ended in the middle.
     pub interruptions: u32,
-    /// Somebody wants it to end.
+    /// Cancellation was requested.
     pub cancel_requested: bool,
-    /// Who approved it.
+    /// The approver.
     pub approved_by: Option<String>,
     /// Not to be begun before this.
     pub not_before: Option<OffsetDateTime>,
     /// How far it is, as its function says; of one that did not succeed, how far it got.
     pub progress: Option<Progress>,
-    /// What it gave, as JSON text of the function's result type.
+    /// The result, as JSON text of the function's result type.
     pub result: Option<String>,
     /// Why it failed; while it waits for another attempt, why the last one did.
     pub error: Option<JobError>,
@@ -65,7 +65,7 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
-    /// Whose share of what is kept it counts for: that of the key that asked for it, by plugin.
+    /// The owner for retention: the key that started the job, by plugin.
     #[must_use]
     pub fn owner_of_row(&self) -> crate::store::Owner {
         let account = self.owner.key.clone().unwrap_or_else(|| self.owner.name.clone());
@@ -73,7 +73,7 @@ impl JobRecord {
     }
 }
 
-/// What a job is to do. What was left open when it was asked for is settled.
+/// The settings of a job, with defaults applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     pub function: FunctionRef,
@@ -92,7 +92,7 @@ pub struct Task {
     pub needs_approval: bool,
 }
 
-/// Who asked for a job.
+/// The owner of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// For a person to read.
@@ -101,7 +101,7 @@ pub struct Owner {
     pub key: Option<String>,
 }
 
-/// What becomes of a job that ran when the process ended.
+/// The policy for a job that ran when the process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnInterruption {
@@ -130,7 +130,7 @@ pub struct ScheduleRecord {
     /// In UTC.
     pub cron: Cron,
     pub task: Task,
-    /// Who set it; its jobs are called as this caller.
+    /// The owner; its jobs run as this caller.
     pub owner: Owner,
     pub enabled: bool,
     pub missed: Missed,

@@ -1,7 +1,6 @@
-//! Statistics of all functions since their plugins were installed, as they are now.
-//!
-//! Who has the store to itself reads them from it once, and from then on adds what it hands to the store: with thousands of
-//! functions, each with hundreds of latencies, reading them for every question would take longer than the question may.
+//! Statistics of all functions since their plugins were installed, as they are now. A process with exclusive access to
+//! the store reads them once, and from then on adds its own increments: with thousands of functions, each with hundreds
+//! of latencies, reading them for every question would take longer than the question may.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +12,10 @@ use crate::error::Failure;
 use crate::statistics::Summary;
 use crate::store::StatisticsRow;
 
-/// What was counted.
+/// The counts.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    /// Nobody else adds to what is in the store.
+    /// No other process writes to the store.
     alone: bool,
     /// All that is in the store is here.
     read: bool,
@@ -66,7 +65,7 @@ impl Ledger {
     }
 }
 
-/// What was counted of one function.
+/// The counts of one function.
 #[derive(Debug)]
 pub struct FunctionCounts<'a> {
     pub plugin: &'a PluginName,
@@ -123,7 +122,7 @@ impl Engine {
         let mut ledger = self.inner.ledger.clone().lock_owned().await;
         self.hand_over(&mut ledger);
         if !ledger.read {
-            // What was just handed over has to be among what is read.
+            // The read must include the increments that were just written.
             let among_it = self.inner.recorder.flush().await;
             let wanted = name.filter(|_| !ledger.alone);
             let rows = self.inner.store.statistics_list(wanted).await?;

@@ -1,5 +1,5 @@
-//! What an administrator does with plugins: install, update, enable, disable, reload, configure, uninstall. Each either
-//! completes or is undone, and the last good revision keeps running until its successor takes calls.
+//! Administration of plugins: install, update, enable, disable, reload, configure, uninstall. Each either completes or
+//! is undone, and the last good revision keeps running until its successor takes calls.
 
 mod configure;
 mod consult;
@@ -45,7 +45,7 @@ use crate::store::{ConfigurationRevision, GrantRecord, PluginRecord, RevisionRec
 pub struct Installation {
     pub revision: RevisionRecord,
     pub granted: Grant,
-    /// Who granted them.
+    /// The approver.
     pub granted_by: String,
     /// Under which all that comes of it is written down.
     pub correlation: CorrelationId,
@@ -363,7 +363,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What a step of the plugin's own works with.
+    /// The subject of a step in the plugin's own code.
     pub(crate) fn step_context(
         &self,
         plugin: &PluginName,

@@ -87,13 +87,13 @@ pub(crate) struct Slot {
     pub(crate) name: PluginName,
     /// Takes calls. None while the plugin is disabled, failed, or not loaded yet.
     pub(crate) active: ArcSwapOption<ActiveRevision>,
-    /// What the store says of it.
+    /// Its record in the store.
     pub(crate) record: Mutex<(PluginRecord, RevisionSummary)>,
     /// Held while the plugin changes its state; calls do not take it.
     pub(crate) changing: tokio::sync::Mutex<()>,
     /// Whether new calls wait, for another version to take over the state.
     pub(crate) held: tokio::sync::watch::Sender<bool>,
-    /// What took calls before: calls that run long outlive their revision's time.
+    /// Replaced revisions that still run calls.
     retired: Mutex<Vec<Weak<ActiveRevision>>>,
     functions: Mutex<HashMap<FunctionName, Lasting>>,
     pub(crate) counts: Arc<PluginCounts>,
@@ -103,7 +103,7 @@ pub(crate) struct Slot {
     pub(crate) writes: Arc<Writes>,
 }
 
-/// What stays of a function when its plugin is reloaded.
+/// The data of a function that survives a reload of its plugin.
 #[derive(Clone, Debug)]
 struct Lasting {
     statistics: Arc<FunctionStatistics>,
@@ -234,7 +234,7 @@ pub struct ActiveRevision {
     pub digest: Digest,
     pub manifest: Manifest,
     pub graph: Arc<TypeGraph>,
-    /// What was granted to this digest.
+    /// The grant of this digest.
     pub granted: Grant,
     pub(crate) functions: Vec<FunctionSlot>,
     by_name: HashMap<String, usize, RandomState>,
@@ -337,7 +337,7 @@ pub(crate) struct FunctionSlot {
     pub(crate) profile: Gathered,
 }
 
-/// What a call can do to the world: decides how it is audited.
+/// The possible effects of a call; they decide how it is audited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Influence {
     Reads,

@@ -17,7 +17,7 @@ pub(crate) use gathered::Gathered;
 pub use gathered::{FunctionProfile, HostSummary, PluginProfile, StageSummary};
 pub use recording::{Recording, TimeSpan, What};
 
-/// What a call is about at a moment. Each moment of a call belongs to exactly one stage.
+/// A stage of a call. Each moment of a call belongs to exactly one stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
     Resolve,
@@ -70,7 +70,7 @@ impl Stage {
         }
     }
 
-    /// What belongs to it.
+    /// A description of the stage.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -104,7 +104,7 @@ pub struct CallProfile {
     pub total: Duration,
     /// By place in [`Stage::ALL`].
     pub stages: [Duration; Stage::COUNT],
-    /// What [`Stage::Host`] consists of, by imported interface, what took longest first.
+    /// The parts of [`Stage::Host`], by imported interface, the longest first.
     pub host: Vec<HostCalls>,
     /// Calls that were made on behalf of this one, by the plugin and by hooks, in order. The first of them.
     pub calls: Vec<CallProfile>,

@@ -11,12 +11,13 @@ const LONGEST_MESSAGE: usize = 500;
 pub struct Progress {
     /// From 0 to 1, where that is known.
     pub fraction: Option<f64>,
-    /// What is being done, for a person to read.
+    /// The current step, as text for people.
     pub message: String,
 }
 
 impl Progress {
-    /// What a plugin says. A fraction that is none is left out, one beyond the ends becomes the end, and a long message is cut.
+    /// A plugin's report. An invalid fraction is left out, a fraction out of range is clamped, and a long message is
+    /// truncated.
     #[must_use]
     pub fn new(fraction: Option<f64>, mut message: String) -> Self {
         if let Some((end, _)) = message.char_indices().nth(LONGEST_MESSAGE) {

@@ -16,7 +16,7 @@ pub(crate) use crate::store::ROW_BYTES;
 const MOST_CALLERS: usize = 10_000;
 const QUIET: Duration = Duration::from_mins(10);
 
-/// What one plugin, or one key, may write a minute.
+/// The quotas of one plugin or one key, per minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {
     /// Events.
@@ -126,7 +126,7 @@ impl Bucket {
     }
 }
 
-/// What is limited.
+/// A kind of quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Log,
@@ -163,7 +163,7 @@ struct Refused {
     state_writes: AtomicU64,
 }
 
-/// What was refused of a plugin's writes, since the plugin was installed or the process started.
+/// The refused writes of a plugin, since the plugin was installed or the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RefusedWrites {
     pub events: u64,
@@ -275,7 +275,7 @@ impl CallerWrites {
     }
 }
 
-/// What a write over the quota is refused with.
+/// The error for a write above the quota.
 pub(crate) fn exceeded(whose: &str, what: &str, wait: Duration) -> Failure {
     over(format!("{whose} wrote too many {what} within a minute"), wait)
 }

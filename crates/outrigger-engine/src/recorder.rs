@@ -352,7 +352,7 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>, mut sampler: Sampler)
         shared.lines.lock().remove(lines);
         let written = if tally.has_changes() { Vec::new() } else { std::mem::take(&mut callers) };
         for done in flushes.into_iter().chain(written) {
-            // Who asked may have gone away.
+            // The requester may be gone.
             let _ = done.send(());
         }
         if closed {

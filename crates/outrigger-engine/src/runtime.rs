@@ -1,4 +1,4 @@
-//! What the engine asks of a runtime: read an entry, load a revision, run it. The traits live here, with their
+//! The engine's interface to a runtime: read an entry, load a revision, run it. The traits live here, with their
 //! consumer; `outrigger-runtime` fills them.
 
 use std::fmt::Debug;
@@ -48,14 +48,14 @@ pub trait Runtime: Debug + Send + Sync {
     async fn forget(&self, digest: &Digest);
 }
 
-/// What an entry offers and needs.
+/// The exports and imports of an entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
     /// The functions that can be called.
     pub graph: TypeGraph,
     /// Optional interfaces of ours that it exports.
     pub exports: Vec<OptionalExport>,
-    /// What it imports, by name; shown to the user.
+    /// Its imports, by name; shown to the user.
     pub imports: Vec<String>,
     /// Things worth knowing that do not keep it from running, for a person to read: an import without a grant, say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -76,7 +76,7 @@ pub struct RevisionSpec {
     pub entry: PathBuf,
     pub graph: Arc<TypeGraph>,
     pub exports: Vec<OptionalExport>,
-    /// What was granted to this digest; nothing beyond it may be reachable.
+    /// The grant of this digest; nothing beyond it may be accessible.
     pub granted: Permissions,
     /// Folders that plugins may write to, resolved, ending in `/`.
     pub plugin_writable: Arc<[String]>,
@@ -123,7 +123,7 @@ pub trait LoadedRevision: Debug + Send + Sync {
 /// A function without a result gives this.
 pub const NOTHING: Value = Value::Option(None);
 
-/// What goes along with one execution.
+/// The context of one execution.
 #[derive(Clone, Debug)]
 pub struct CallContext {
     /// Follows a call through every plugin it reaches.
@@ -183,7 +183,7 @@ impl From<CancellationToken> for Cancellation {
     }
 }
 
-/// What a call did besides answering. Written by the runtime, read by the engine when the call is over.
+/// The side effects of a call. Written by the runtime, read by the engine when the call is over.
 #[derive(Debug, Default)]
 pub struct Observed {
     inner: parking_lot::Mutex<Observations>,
@@ -196,7 +196,7 @@ pub struct Observed {
 pub struct Observations {
     /// Log lines beyond the limit, counted and dropped.
     pub dropped_log_lines: u64,
-    /// What the plugin reached for without a grant, each for a person to read: "open the file /etc/shadow".
+    /// The actions that were refused for lack of a grant, as text for people: "open the file /etc/shadow".
     pub violations: Vec<String>,
     /// An instance was made for this call; otherwise one that was kept has run it.
     pub instantiated: bool,
@@ -232,7 +232,7 @@ impl Observed {
         self.memory_peak.load(Ordering::Relaxed)
     }
 
-    /// What was noted so far.
+    /// The observations so far.
     #[must_use]
     pub fn snapshot(&self) -> Observations {
         self.inner.lock().clone()
@@ -297,7 +297,7 @@ const LONGEST_FAULT: usize = 4 << 10;
 pub struct RuntimeFault {
     /// One of the table, such as `trapped` or `memory_limit`.
     pub code: Code,
-    /// What happened, with names and numbers.
+    /// The problem, with names and numbers.
     pub message: String,
     /// For [`Code::FunctionFailed`]: the error value, which fits the function's declared type; none where it has none.
     pub error_value: Option<Box<Value>>,

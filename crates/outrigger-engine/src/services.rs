@@ -1,5 +1,6 @@
-//! The host's services for one call of one plugin: log, configuration, key-value state, calls to other plugins, progress, hooks.
-//! Whatever a plugin may do beyond computing passes here, or is not offered by the runtime at all.
+//! The host's services for one call of one plugin: log, configuration, key-value state, calls to other plugins,
+//! progress, hooks. Every action of a plugin beyond computing goes through here, or is not supported by the runtime at
+//! all.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,7 +27,7 @@ use crate::quota::{Kind, ROW_BYTES};
 use crate::runtime::{CallError, HostServices, LogLine, StateError};
 use crate::store::{Expected, LogRecord, StateOutcome, StateWrite, Store, StoreError};
 
-/// What a step of a plugin's life works on.
+/// The subject of a lifecycle step.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ground {
     /// A copy of the state; none for the state itself.
@@ -68,7 +69,7 @@ pub(crate) struct CallServices {
     calls: Calls,
     /// Where calls of other plugins are recorded.
     recording: Option<Arc<Recording>>,
-    /// Who wants to know how far it is.
+    /// The receiver of progress reports.
     progress: Option<Reporter>,
     /// How many hooks were fired for the call, by it and by all that it led to. Made when it is first needed.
     firings: OnceLock<Arc<AtomicU32>>,

@@ -1,5 +1,5 @@
-//! What is counted of each function, in memory, and handed to the store as what was added since the last time. And what is
-//! counted of each plugin, in memory alone.
+//! Counters of each function, in memory; the increments are passed to the store. And what is counted of each plugin, in
+//! memory alone.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,7 +29,7 @@ pub struct FunctionStatistics {
     due: AtomicBool,
 }
 
-/// What was counted since it was last taken.
+/// The increments since they were last taken.
 #[derive(Debug)]
 struct Inner {
     counters: Counters,
@@ -76,7 +76,7 @@ pub struct Sample {
     pub dropped_log_lines: u64,
 }
 
-/// What is counted of a plugin. Nobody waits for anybody in it.
+/// The counters of a plugin, without locks.
 #[derive(Debug, Default)]
 pub(crate) struct PluginCounts {
     pub(crate) loads: AtomicU64,
@@ -85,7 +85,7 @@ pub(crate) struct PluginCounts {
     memory_peak: AtomicU64,
 }
 
-/// What was counted of a plugin since this process started, or since the plugin was installed.
+/// The counts of a plugin since this process started, or since the plugin was installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginCounters {
     pub plugin: PluginName,
@@ -160,7 +160,7 @@ impl FunctionStatistics {
         self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed)
     }
 
-    /// What was added since the last time it was taken; none where nothing was.
+    /// The increment since it was last taken; none if it is zero.
     pub fn take(&self, plugin: &PluginName, function: &FunctionName) -> Option<StatisticsRow> {
         let Inner { counters, latency, calls: _ } = &mut *self.inner.lock();
         if counters.calls == 0 {
@@ -258,7 +258,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// What is stored of one function, or of several taken together: counters by name, and how many calls took how long.
+    /// The stored statistics of one function, or of several together: counters by name, and a histogram of durations.
     #[must_use]
     pub fn of(counters: &BTreeMap<String, u64>, latency_us: &BTreeMap<u64, u64>) -> Self {
         let counters = Counters::from_map(counters);

@@ -103,7 +103,7 @@ pub trait Store:
     /// is the one that can be gone back to (see [`Predecessor`]).
     async fn revision_delete(&self, digest: &Digest) -> Result<bool, StoreError>;
 
-    /// What was granted to a digest.
+    /// The grant of a digest.
     async fn grant_fetch(&self, digest: &Digest) -> Result<Option<GrantRecord>, StoreError>;
     /// The grants of all kept revisions.
     async fn grant_list(&self) -> Result<Vec<GrantRecord>, StoreError>;
@@ -163,10 +163,10 @@ pub enum StoreError {
     /// It was changed since it was read, or is there already.
     #[error("{what} was changed by someone else in the meantime")]
     Conflict {
-        /// What it is, such as `the plugin pricing`.
+        /// The object, such as `the plugin pricing`.
         what: String,
     },
-    /// What is stored cannot be understood, as when it was written by a newer version.
+    /// The stored data cannot be parsed, for example because a newer version wrote it.
     #[error("{what} cannot be read: {reason}")]
     Corrupt {
         /// Which record.
@@ -177,7 +177,7 @@ pub enum StoreError {
     /// This kind of store cannot do it at all.
     #[error("this store cannot {action}")]
     Unsupported {
-        /// What was asked of it.
+        /// The requested action.
         action: &'static str,
     },
     /// Writes are refused at present. Nothing was done.
@@ -262,7 +262,7 @@ pub struct PluginRecord {
     pub generation: u64,
 }
 
-/// What is worth showing of a revision in a list.
+/// The summary of a revision for lists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RevisionSummary {
     pub digest: Digest,
@@ -304,12 +304,12 @@ impl RevisionRecord {
     }
 }
 
-/// What an administrator gave to one digest.
+/// The grant that an administrator approved for one digest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GrantRecord {
     pub digest: Digest,
     pub grant: Grant,
-    /// Who gave it.
+    /// The approver.
     pub granted_by: String,
     pub granted_at: OffsetDateTime,
 }
@@ -323,7 +323,7 @@ pub struct StateWrite<'a> {
     pub expected: Expected<'a>,
 }
 
-/// What must be there for a write to happen.
+/// The precondition of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected<'a> {
     Anything,
@@ -331,7 +331,7 @@ pub enum Expected<'a> {
     Value(&'a [u8]),
 }
 
-/// What became of a write to state.
+/// The outcome of a write to the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateOutcome {
     Written,
@@ -373,7 +373,7 @@ pub struct RunRecord {
     pub function: FunctionName,
     /// The revision that ran; none where it did not come so far.
     pub digest: Option<Digest>,
-    /// Who called, for a person to read: `local`, `plugin pricing`.
+    /// The caller, as text for people: `local`, `plugin pricing`.
     pub caller: String,
     pub started_at: OffsetDateTime,
     /// In microseconds, from arrival to answer; for a merged run, the total.
@@ -381,7 +381,7 @@ pub struct RunRecord {
     /// None for success.
     pub code: Option<Code>,
     pub message: Option<String>,
-    /// What the cache did.
+    /// The cache status.
     pub cache: CacheOutcome,
     /// How many times it was tried; for a merged run, the total.
     pub attempts: u32,
@@ -460,7 +460,7 @@ impl LogRecord {
     }
 }
 
-/// What the cache did for a call.
+/// The cache status of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheOutcome {

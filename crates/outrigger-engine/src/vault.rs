@@ -40,7 +40,7 @@ pub enum Place<'a> {
         /// The key in the configuration.
         key: &'a str,
     },
-    /// What a webhook is signed with, and its headers.
+    /// The signing secret of a webhook, and its headers.
     Webhook(&'a WebhookName),
 }
 
@@ -102,7 +102,7 @@ const SEALED: &str = "$sealed";
 /// The only member of what is shown instead of a secret.
 const SECRET: &str = "$secret";
 
-/// What is shown instead of a secret. Sent back, it keeps the present one.
+/// The placeholder of a secret. Sending it back keeps the current secret.
 #[must_use]
 pub fn marker() -> Value {
     json!({ SECRET: "set" })

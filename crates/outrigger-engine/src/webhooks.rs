@@ -61,7 +61,7 @@ pub struct WebhookRecord {
     /// Also allow private, loopback and link-local addresses: all of them while `opened_by` has the right to open them,
     /// otherwise those in the operator's list.
     pub allow_private_network: bool,
-    /// Who opened private networks to it. Each delivery checks their right again.
+    /// The caller that opened private networks to it. Each delivery checks this caller's right again.
     #[serde(default)]
     pub opened_by: Option<Owner>,
     /// The key that last changed the webhook. Each delivery checks that it is allowed to see the event; webhooks stored
@@ -73,7 +73,7 @@ pub struct WebhookRecord {
     pub since: OffsetDateTime,
     /// Since when every attempt has failed.
     pub failing_since: Option<OffsetDateTime>,
-    /// Who made it, for a person to read.
+    /// The creator, as text for people.
     pub created_by: String,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
@@ -81,7 +81,7 @@ pub struct WebhookRecord {
     pub generation: u64,
 }
 
-/// What a webhook is to be.
+/// The settings of a webhook.
 #[derive(Clone, Debug)]
 pub struct WebhookSpec {
     pub url: String,
@@ -113,7 +113,7 @@ pub struct DeliveryRecord {
     pub attempts: u32,
     /// When it is sent next, while it is pending.
     pub next_at: OffsetDateTime,
-    /// What the receiver answered last.
+    /// The receiver's last response.
     pub status: Option<u16>,
     /// Why the last attempt failed.
     pub error: Option<String>,
@@ -176,6 +176,6 @@ impl Debug for Posting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
     pub status: u16,
-    /// What its `Retry-After` says.
+    /// Its `Retry-After`.
     pub retry_after: Option<Duration>,
 }

@@ -180,7 +180,7 @@ pub(crate) fn difference(Difference { key, before, after }: Difference) -> Confi
     ConfigurationDifference { key, kind, before, after }
 }
 
-/// What became of what one version left for another.
+/// Converts the migration report.
 pub(crate) fn migrated(migrated: Migrated) -> MigrationReport {
     let Migrated { from, to, steps, configuration, state } = migrated;
     let StateDifference { mut added, mut changed, mut removed } = state;

@@ -12,40 +12,39 @@ pub struct Variable {
 }
 
 /// The data directory.
-pub const DATA: Variable =
-    Variable { name: "OUTRIGGER_DATA", meaning: "The data directory, unless `--data` names one." };
+pub const DATA: Variable = Variable { name: "OUTRIGGER_DATA", meaning: "The data directory. `--data` overrides it." };
 /// A server to talk to instead of a data directory.
 pub const SERVER: Variable = Variable {
     name: "OUTRIGGER_SERVER",
-    meaning: "The address of a server to talk to instead of a data directory, unless `--server` names one.",
+    meaning: "The URL of a server to use instead of a data directory. `--server` overrides it.",
 };
 /// The key to send to that server.
 pub const KEY: Variable = Variable {
     name: "OUTRIGGER_KEY",
     meaning: "The API key that is sent to a server named by `--server` or OUTRIGGER_SERVER.",
 };
-/// Who may have issued that server's certificate.
+/// The certificate authorities to trust for that server.
 pub const CA_CERTIFICATE: Variable = Variable {
     name: "OUTRIGGER_CA_CERTIFICATE",
-    meaning: "A file with the certificates, in PEM, of authorities that may have issued the server's, beside those that the \
-              system knows, unless `--ca-certificate` names one.",
+    meaning: "A PEM file with certificate authorities to trust for the server, besides the system's. \
+    `--ca-certificate` overrides it.",
 };
 /// Packages that came with the program.
 pub const BUNDLED: Variable = Variable {
     name: "OUTRIGGER_BUNDLED",
-    meaning: "The folder of bundled plugin packages, instead of `share/outrigger/plugins` beside the program.",
+    meaning: "The folder of bundled plugin packages [default: `share/outrigger/plugins` beside the program].",
 };
 /// More folders to look in.
 pub const PLUGIN_PATH: Variable = Variable {
     name: "OUTRIGGER_PLUGIN_PATH",
-    meaning: "More folders to look for plugin packages in, separated like `PATH`; they count as system paths.",
+    meaning: "Additional search paths for plugin packages, separated like `PATH`; they count as system paths.",
 };
 /// Where the user's data is, by the XDG base directory specification.
 pub const XDG_DATA_HOME: Variable =
-    Variable { name: "XDG_DATA_HOME", meaning: "Where the data directory `outrigger` is by default." };
+    Variable { name: "XDG_DATA_HOME", meaning: "The parent folder of the default data directory `outrigger`." };
 /// The user's home.
 pub const HOME: Variable =
-    Variable { name: "HOME", meaning: "Used where XDG_DATA_HOME is not set: `~/.local/share/outrigger`." };
+    Variable { name: "HOME", meaning: "Used if XDG_DATA_HOME is not set: `~/.local/share/outrigger`." };
 
 /// The memory limit for all plugins together.
 pub const MEMORY: Variable = Variable {
@@ -63,12 +62,12 @@ pub const PLUGIN_MEMORY: Variable = Variable {
 /// The keys of secrets, themselves.
 pub const SECRET_KEY: Variable = Variable {
     name: "OUTRIGGER_SECRET_KEY",
-    meaning: "The key that secrets are encrypted with: 32 bytes in hexadecimal or base64. Older keys may follow, separated \
-              by commas; they only decrypt.",
+    meaning: "The encryption key of secrets: 32 bytes in hexadecimal or base64. Older keys can follow, separated by \
+    commas; they are used only to decrypt.",
 };
 /// The keys of secrets, in a file.
 pub const SECRET_KEY_FILE: Variable =
-    Variable { name: "OUTRIGGER_SECRET_KEY_FILE", meaning: "A file with what OUTRIGGER_SECRET_KEY holds." };
+    Variable { name: "OUTRIGGER_SECRET_KEY_FILE", meaning: "A file with the same contents as OUTRIGGER_SECRET_KEY." };
 /// The keys of secrets, in the kernel's keyring.
 pub const SECRET_KEYRING: Variable = Variable {
     name: "OUTRIGGER_SECRET_KEYRING",
@@ -85,23 +84,24 @@ pub const CEILING: Variable = Variable {
               `instances`, `log-lines` and `state` [default: \
               memory=1GiB,timeout=1d,cpu=1h,output=64MiB,concurrency=1000,instances=64,log-lines=100000,state=1GiB].",
 };
-/// What packages are signed with.
+/// The key that signs packages.
 pub const SIGNING_KEY: Variable = Variable {
     name: "OUTRIGGER_SIGNING_KEY",
-    meaning: "The file with the private key that `outrigger dev sign` signs with, unless `--key` names one.",
+    meaning: "The private key file for `outrigger dev sign`. `--key` overrides it.",
 };
 /// Which set of configuration files goes over the general one.
 pub const PROFILE: Variable = Variable {
     name: "OUTRIGGER_PROFILE",
-    meaning: "The profile: configuration files in `config/PROFILE` of the data directory go over those in `config`.",
+    meaning: "The profile: configuration files in `config/PROFILE` of the data directory override those in `config`.",
 };
 /// One value of one plugin's configuration.
 pub const CONFIG: Variable = Variable {
     name: "OUTRIGGER_CONFIG__PLUGIN__KEY",
-    meaning: "One value of the configuration of a plugin, over what is stored and what files say. Plugin and key in upper \
-              case, with `_` for `-` and `.`; JSON, unless the value is a text. One that fits two plugins is refused for both.",
+    meaning: "One configuration value of a plugin; overrides stored values and files. Plugin and key are in upper \
+    case, with `_` for `-` and `.`; the value is JSON, or plain text for strings. A variable that matches two plugins \
+    is refused for both.",
 };
-/// What the names of all variables like [`CONFIG`] begin with.
+/// The prefix of all variables like [`CONFIG`].
 pub const CONFIG_PREFIX: &str = "OUTRIGGER_CONFIG__";
 
 /// The CPU time limit for compiling a component.
@@ -120,52 +120,49 @@ pub const COMPILE_MEMORY: Variable = Variable {
 /// Where traces and metrics are sent to.
 pub const OTLP_ENDPOINT: Variable = Variable {
     name: "OTEL_EXPORTER_OTLP_ENDPOINT",
-    meaning: "Where a server sends traces and metrics to by OTLP, such as `http://localhost:4318`: `/v1/traces` and \
-              `/v1/metrics` are put behind it. Without it, and without the two below, nothing is sent.",
+    meaning: "The OTLP endpoint for traces and metrics of a server, such as `http://localhost:4318`; `/v1/traces` and \
+    `/v1/metrics` are appended. Without it, and without the two below, nothing is sent.",
 };
 /// Where traces are sent to.
 pub const OTLP_TRACES_ENDPOINT: Variable = Variable {
     name: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    meaning: "Where traces are sent to, as it stands, instead of OTEL_EXPORTER_OTLP_ENDPOINT.",
+    meaning: "The complete URL for traces, instead of OTEL_EXPORTER_OTLP_ENDPOINT.",
 };
 /// Where metrics are sent to.
 pub const OTLP_METRICS_ENDPOINT: Variable = Variable {
     name: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-    meaning: "Where metrics are sent to, as it stands, instead of OTEL_EXPORTER_OTLP_ENDPOINT.",
+    meaning: "The complete URL for metrics, instead of OTEL_EXPORTER_OTLP_ENDPOINT.",
 };
 /// Headers that go with them.
 pub const OTLP_HEADERS: Variable = Variable {
     name: "OTEL_EXPORTER_OTLP_HEADERS",
-    meaning: "Headers that are sent along, such as `authorization=Bearer%20KEY,x-team=ops`.",
+    meaning: "Additional HTTP headers, such as `authorization=Bearer%20KEY,x-team=ops`.",
 };
 /// How they are written.
-pub const OTLP_PROTOCOL: Variable = Variable {
-    name: "OTEL_EXPORTER_OTLP_PROTOCOL",
-    meaning: "How traces and metrics are sent: `http/protobuf`, which is the only way there is.",
-};
+pub const OTLP_PROTOCOL: Variable =
+    Variable { name: "OTEL_EXPORTER_OTLP_PROTOCOL", meaning: "The OTLP protocol; only `http/protobuf` is supported." };
 /// Whether they are packed.
 pub const OTLP_COMPRESSION: Variable =
-    Variable { name: "OTEL_EXPORTER_OTLP_COMPRESSION", meaning: "`gzip`, or `none`, which it is by default." };
+    Variable { name: "OTEL_EXPORTER_OTLP_COMPRESSION", meaning: "`gzip` or `none` [default: none]." };
 /// How long sending may take.
 pub const OTLP_TIMEOUT: Variable = Variable {
     name: "OTEL_EXPORTER_OTLP_TIMEOUT",
-    meaning: "How long one sending of traces or metrics may take, in milliseconds [default: 10000].",
+    meaning: "Timeout for sending one batch of traces or metrics, in milliseconds [default: 10000].",
 };
-/// Who sends them.
-pub const OTEL_SERVICE: Variable = Variable {
-    name: "OTEL_SERVICE_NAME",
-    meaning: "The name under which traces and metrics are sent [default: outrigger].",
-};
-/// What else there is to know of who sends them.
+/// The service name.
+pub const OTEL_SERVICE: Variable =
+    Variable { name: "OTEL_SERVICE_NAME", meaning: "The service name in traces and metrics [default: outrigger]." };
+/// Further attributes of the service.
 pub const OTEL_RESOURCE: Variable = Variable {
     name: "OTEL_RESOURCE_ATTRIBUTES",
-    meaning: "What else is said of the server in traces and metrics, such as `deployment.environment.name=production`.",
+    meaning: "Additional attributes of the server in traces and metrics, such as \
+    `deployment.environment.name=production`.",
 };
 /// Which traces are kept.
 pub const OTEL_SAMPLER: Variable = Variable {
     name: "OTEL_TRACES_SAMPLER",
-    meaning: "Which traces are sent: `always_on`, `always_off`, `traceidratio`, or one of them behind `parentbased_`, \
-              which follows a client that has decided [default: parentbased_always_on].",
+    meaning: "The sampler for traces: `always_on`, `always_off`, `traceidratio`, or one of them with the prefix \
+    `parentbased_`, which follows the client's decision [default: parentbased_always_on].",
 };
 /// How many traces are kept.
 pub const OTEL_SAMPLER_ARGUMENT: Variable = Variable {
@@ -186,7 +183,7 @@ pub const OTEL_METRICS_INTERVAL: Variable = Variable {
 /// How often traces are sent.
 pub const OTEL_TRACES_DELAY: Variable = Variable {
     name: "OTEL_BSP_SCHEDULE_DELAY",
-    meaning: "How long a span waits at most until it is sent, in milliseconds [default: 5000].",
+    meaning: "Maximum delay before a span is sent, in milliseconds [default: 5000].",
 };
 /// How many spans may wait.
 pub const OTEL_TRACES_QUEUE: Variable = Variable {
@@ -195,10 +192,12 @@ pub const OTEL_TRACES_QUEUE: Variable = Variable {
 };
 /// How many spans are sent at once.
 pub const OTEL_TRACES_BATCH: Variable =
-    Variable { name: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", meaning: "How many spans are sent at once [default: 512]." };
+    Variable { name: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", meaning: "Maximum number of spans per request [default: 512]." };
 /// None of it.
-pub const OTEL_DISABLED: Variable =
-    Variable { name: "OTEL_SDK_DISABLED", meaning: "`true` sends neither traces nor metrics, whatever else is set." };
+pub const OTEL_DISABLED: Variable = Variable {
+    name: "OTEL_SDK_DISABLED",
+    meaning: "`true` disables traces and metrics, regardless of other variables.",
+};
 
 /// All of them.
 pub const VARIABLES: &[Variable] = &[

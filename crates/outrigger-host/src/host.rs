@@ -52,7 +52,7 @@ pub(crate) struct Inner {
     pub(crate) keys: Keys,
     /// The keys of secrets.
     pub(crate) key_ring: Arc<KeyRing>,
-    /// What overrides configurations here.
+    /// The overrides of configurations.
     pub(crate) overrides: Arc<HostOverrides>,
     pub(crate) telemetry: Option<Arc<Telemetry>>,
     /// See [`ServerWork::backups`].
@@ -70,7 +70,7 @@ impl Inner {
     }
 }
 
-/// What a server does by itself.
+/// The background tasks of a server.
 #[derive(Clone, Debug, Default)]
 pub struct ServerWork {
     pub jobs: JobOptions,
@@ -323,7 +323,8 @@ impl Door for Host {
         if let Some(fault) = self.inner.engine.store().write_fault() {
             return Err(not_ready(convert::store_error(StoreError::Unwritable(fault))));
         }
-        // Anybody may ask, and what answers is a durable write: one holds for all who ask meanwhile and shortly after.
+        // Anyone can ask, and the check is a durable write, so one result is shared by all concurrent requests and
+        // shortly after.
         let mut last = self.inner.ready.lock().await;
         if let Some((at, found)) = &*last
             && at.elapsed() < READY

@@ -19,7 +19,7 @@ use crate::data_directory::PackagesLock;
 use crate::packages::Packages;
 use crate::signatures;
 
-/// What a package takes over from a plugin of another publisher.
+/// The data and references that a package takes over from a plugin of another publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TakeOver {
     plugin: PluginName,

@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 
 use crate::convert;
 
-/// What every key begins with, so that scanners for leaked secrets can find them.
+/// The prefix of every key, so that scanners for leaked secrets can find them.
 const PREFIX: &str = "outrigger";
 /// When a key was last used is noted to within this time.
 const USE_NOTED: time::Duration = time::Duration::minutes(1);
@@ -141,7 +141,7 @@ impl Keys {
         }
     }
 
-    /// What the key of this id stands for. Its name may be another's by now, its id never is.
+    /// The principal of the key with this id. Names can be reused, ids never are.
     pub(crate) fn by_id(&self, id: &str) -> Option<Arc<Principal>> {
         self.table.load().keys.get(id).map(|entry| Arc::clone(&entry.principal))
     }
@@ -167,7 +167,7 @@ impl Keys {
     }
 }
 
-/// What a key stands for. A role that is gone gives nothing.
+/// The principal of a key. A removed role grants nothing.
 fn principal(record: &KeyRecord, roles: &[Arc<Role>]) -> Principal {
     let role = |name: &RoleName| roles.iter().find(|role| role.name == *name).cloned();
     Principal {

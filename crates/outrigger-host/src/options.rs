@@ -11,7 +11,7 @@ use outrigger_runtime::CompileLimits;
 
 use crate::environment::{self, Variable};
 
-/// What a host needs to know.
+/// Options of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostOptions {
     /// The data directory. It is made when it is not there.

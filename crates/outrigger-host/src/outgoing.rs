@@ -1,4 +1,4 @@
-//! What speaks HTTP for the engine's webhooks.
+//! The HTTP client of the engine's webhooks.
 
 use async_trait::async_trait;
 use outrigger_engine::webhooks::{Posting, Reply, SecretText, Sender};

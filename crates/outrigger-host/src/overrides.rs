@@ -39,7 +39,7 @@ impl std::fmt::Debug for HostOverrides {
     }
 }
 
-/// What lies in the folders of configuration files.
+/// The files in the configuration folders.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Files {
     /// How many set something.
@@ -137,7 +137,7 @@ impl HostOverrides {
         let text = self.variables.get(&name)?;
         let value = match property.kind {
             PropertyKind::String => Value::from(text.as_str()),
-            // What is not JSON does not fit, which the check says without quoting a secret.
+            // Invalid JSON is kept as text; the validation then refuses it without quoting a secret.
             _ => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())),
         };
         let values = Map::from_iter([(key.to_owned(), value)]);
@@ -229,7 +229,7 @@ fn read(path: &Path) -> io::Result<String> {
 
 const EXTENSIONS: [&str; 4] = ["yaml", "yml", "toml", "json"];
 
-/// What to do about plugins whose names are alike.
+/// A hint for plugins with similar names.
 const CANNOT_TELL: &str =
     "a variable cannot tell `-` from `_`; unset it, and set the key in a file or with `outrigger plugin config`";
 
@@ -251,7 +251,7 @@ fn idle_file(path: &Path, installed: &BTreeSet<PluginName>) -> Option<String> {
     (!is_installed(plugin)).then(|| format!("{} is for a plugin that is not installed", path.display()))
 }
 
-/// What lies in a folder, in order, but for what is hidden; nothing where it cannot be read, which shows when a plugin is
+/// The entries of a folder, sorted, without hidden ones; none if it cannot be read, which shows when a plugin is
 /// configured.
 fn inside(folder: &Path) -> BTreeSet<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -272,7 +272,7 @@ fn either<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
 }
 
-/// What stands in a configuration file. Errors name the place and quote nothing, because it may hold secrets.
+/// Reads a configuration file. Errors name the place and quote nothing, because the file may contain secrets.
 fn parse(path: &Path, text: &str) -> Result<Map<String, Value>, Failure> {
     let at = |line: usize, column: usize| format!(" (line {line}, column {column})");
     let parsed: Result<Value, String> = match path.extension().and_then(|extension| extension.to_str()) {

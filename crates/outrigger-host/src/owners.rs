@@ -1,4 +1,4 @@
-//! Who asked for a job, found again when it runs: with the rights that its key has by then.
+//! The owner of a job, resolved when the job runs, with the rights that its key has then.
 
 use std::sync::Weak;
 

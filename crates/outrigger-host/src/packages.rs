@@ -56,7 +56,7 @@ struct Candidate {
     staged: StagedPackage,
     inspection: Inspection,
     source: String,
-    /// Who made it.
+    /// The publisher, as the signature proves.
     signature: Standing,
 }
 
@@ -65,13 +65,13 @@ struct Candidate {
 pub(crate) struct Prepared {
     candidate: Candidate,
     installed: Option<(PluginRecord, RevisionSummary)>,
-    /// What it asks for beyond what the installed version was granted.
+    /// The requests beyond the grant of the installed version.
     pub(crate) widened: Vec<String>,
     /// Its limits above the operator's ceiling.
     above_ceiling: Vec<String>,
-    /// What it takes over from another publisher's version.
+    /// The data that it takes over from another publisher's version.
     take_over: Option<TakeOver>,
-    /// What it asks for, with resolved paths.
+    /// The requested grant, with resolved paths.
     asked: Grant,
     /// None for an inspection.
     lock: Option<PackagesLock>,
@@ -84,7 +84,7 @@ pub(crate) struct Consent {
     pub(crate) approved: Option<String>,
     /// Whether the caller may approve grants.
     pub(crate) may_approve: bool,
-    /// Who wants it, and grants them.
+    /// The caller that installs it and approves the grant.
     pub(crate) by: Caller,
     pub(crate) correlation: CorrelationId,
     pub(crate) downgrade: Downgrade,
@@ -412,7 +412,7 @@ impl Packages {
         })
     }
 
-    /// What the installed version was granted.
+    /// The grant of the installed version.
     async fn granted(&self, installed: Option<&(PluginRecord, RevisionSummary)>) -> ApiResult<Grant> {
         let Some((record, _)) = installed else { return Ok(Grant::default()) };
         let grant = self.engine.store().grant_fetch(&record.active).await.map_err(convert::store_error)?;
@@ -525,7 +525,7 @@ impl Packages {
         let mut entries = tokio::fs::read_dir(&folder).await.map_err(unreadable)?;
         while let Some(entry) = entries.next_entry().await.map_err(unreadable)? {
             let name = entry.file_name();
-            // What is named otherwise is not ours.
+            // Files with other names do not belong to Outrigger.
             let Some(Ok(digest)) = name.to_str().map(|hex| format!("sha256:{hex}").parse::<Digest>()) else { continue };
             if name.to_str() != Some(digest.hex().as_str()) {
                 continue;

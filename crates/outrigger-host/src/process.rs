@@ -1,4 +1,4 @@
-//! What the operating system says of this process. It is read where Linux has it; elsewhere nothing is said.
+//! Metrics of this process from the operating system. Only Linux provides them.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ const USER_TIME: usize = 14;
 const SYSTEM_TIME: usize = 15;
 const START_TIME: usize = 22;
 
-/// What can be read now; the rest is left out.
+/// The values that can be read now; others are left out.
 pub(crate) fn metrics() -> ProcessMetrics {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let own = read("/proc/self/stat");

@@ -50,10 +50,10 @@ pub struct Session {
     trace: Option<TraceContext>,
 }
 
-/// Who asks.
+/// The caller.
 #[derive(Clone, Debug)]
 pub(crate) enum Who {
-    /// Whoever can open the data directory: its administrator.
+    /// The administrator: the user that can open the data directory.
     Local,
     Key(Arc<Principal>),
 }

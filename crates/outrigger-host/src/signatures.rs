@@ -16,7 +16,7 @@ use crate::convert;
 use crate::data_directory::PackagesLock;
 use crate::packages::{Packages, chain, in_background, package_error};
 
-/// What the signature of a package is worth here.
+/// Verifies the signature of a package against the trusted keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
     state: SignatureState,
@@ -87,7 +87,7 @@ pub(crate) fn trust_error(error: &TrustError) -> ApiError {
     ApiError::new(error.code(), chain(error)).with_hint(error.hint())
 }
 
-/// What the signature of an installed plugin is worth now, with its files as they lie on the disk.
+/// Verifies the files and the signature of an installed plugin now.
 pub(crate) async fn of_installed(
     engine: &Engine,
     packages: &Packages,

@@ -53,7 +53,7 @@ struct Traces {
 }
 
 impl Telemetry {
-    /// What goes out is sent once [`start`](Self::start) is called.
+    /// Nothing is sent before [`start`](Self::start) is called.
     pub(crate) fn new(options: TelemetryOptions) -> ApiResult<Arc<Self>> {
         let queue = Arc::new(Queue::new(options.queue, options.batch));
         let traces = options.traces.is_some().then(|| Traces { sampler: options.sampler, queue: Arc::clone(&queue) });

@@ -1,4 +1,4 @@
-//! What the runs of a span of time add up to.
+//! Sums of the runs of a time span.
 
 use std::collections::BTreeSet;
 
@@ -50,7 +50,7 @@ pub(crate) async fn usage(
     })
 }
 
-/// What the store tells groups apart by. Functions of two plugins may have one name.
+/// The fields that the store groups by. Functions of two plugins can have the same name.
 fn keys(key: UsageKey) -> Vec<Key> {
     match key {
         UsageKey::Hour => vec![Key::Hour],

@@ -124,7 +124,7 @@ fn too_many() -> Response {
     answer
 }
 
-/// Reasons of the server to end a connection.
+/// Signals to a connection, from the server or its timers.
 enum Alarm {
     /// No further requests.
     Stop,

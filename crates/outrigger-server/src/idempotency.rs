@@ -131,7 +131,7 @@ impl Idempotency {
     }
 }
 
-/// Headers that are not stored for repeated requests.
+/// A result that is not cached in memory; only requests that already wait for it get it.
 enum Passing {
     Answered(Arc<Kept>),
     Refused(ApiError),
@@ -149,12 +149,12 @@ async fn begin(
         Begun::New => {}
         Begun::Ended { body, answer } => {
             let answered = answer.zip(seal.as_ref()).and_then(|(answer, seal)| seal.open(&answer));
-            let lost = || unknown("was done before the server restarted, and its response was not kept");
+            let lost = || unknown("was completed before the server restarted, and its response was not stored");
             let answered = answered.ok_or_else(|| Passing::Refused(lost()))?;
             return Ok(Arc::new(Kept { body, answered }));
         }
         Begun::Unfinished => {
-            return Err(Passing::Refused(unknown("was begun, and the server ended before it was done")));
+            return Err(Passing::Refused(unknown("was started, but the server stopped before it was completed")));
         }
     }
     ours.store(true, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! What `wit-bindgen` generates from the contract in `wit/`. Each exported interface has a world of its own, so that a
-//! plugin exports the lifecycle, the health, both or neither. Public only for the macros of this crate.
+//! The bindings that `wit-bindgen` generates from the contract in `wit/`. Each exported interface has a world of its
+//! own, so that a plugin exports the lifecycle, the health, both or neither. Public only for the macros of this crate.
 
 #![allow(missing_docs, clippy::all, unreachable_pub, reason = "generated code")]
 

@@ -16,7 +16,7 @@ pub enum CallError {
         function: String,
         /// A stable code, such as `rate_limited` or `function_failed`.
         code: String,
-        /// What went wrong.
+        /// The problem.
         message: String,
         /// For `function_failed`: the error value of the function.
         detail: Option<serde_json::Value>,

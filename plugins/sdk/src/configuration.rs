@@ -11,7 +11,7 @@ use crate::bindings::imports::outrigger::plugin::configuration;
 pub struct ConfigurationError {
     /// The key that was asked for; `*` for the whole configuration.
     pub key: String,
-    /// What the value lacks, with its place in the value.
+    /// The problem, with its place in the value.
     pub reason: String,
 }
 

@@ -15,7 +15,7 @@ pub enum FireError {
     Refused {
         /// The hook that was fired.
         hook: String,
-        /// Who refused it, and why, for a person to read.
+        /// The subscriber that refused, and the reason, as text for people.
         message: String,
         /// The error value of the subscriber.
         detail: Option<serde_json::Value>,
@@ -27,10 +27,10 @@ pub enum FireError {
         hook: String,
         /// A stable code, such as `hook_failed`, or `invalid_input` where it cannot carry this.
         code: String,
-        /// What went wrong.
+        /// The problem.
         message: String,
     },
-    /// What it is to carry cannot be written as JSON.
+    /// The payload cannot be serialized as JSON.
     #[error("{hook}: what it is to carry cannot be written as JSON")]
     Payload {
         /// The hook that was to be fired.
@@ -38,7 +38,7 @@ pub enum FireError {
         /// Why not.
         source: serde_json::Error,
     },
-    /// What filters made of it is not of the type asked for.
+    /// The filtered payload does not have the requested type.
     #[error("{hook}: what it carries in the end is not of the type that is expected")]
     Value {
         /// The hook that was fired.

@@ -1,6 +1,5 @@
-//! Structured log lines. They carry the correlation id of the call that wrote them.
-//!
-//! What a plugin prints to standard output or standard error is logged too; this is for levels and fields.
+//! Structured log lines. They carry the correlation id of the call that wrote them. Output to standard output or
+//! standard error is logged too; this module adds levels and fields.
 
 use std::fmt::Display;
 

@@ -1,4 +1,4 @@
-//! What an older version of the plugin left, taken over: a trait with defaults and a macro that exports it.
+//! Migration from an older version of the plugin: a trait with defaults and a macro that exports it.
 
 /// The values of a configuration by key, as they are stored: without defaults.
 pub type Values = serde_json::Map<String, serde_json::Value>;

@@ -25,7 +25,7 @@ pub enum StateError {
     Type {
         /// The key of the value.
         key: String,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-"""What is particular to testing this server: a check beside those of schemathesis, and what becomes of two values."""
+"""Adaptations of schemathesis to this server: one more check, and changes to two values."""
 
 import itertools
 import os

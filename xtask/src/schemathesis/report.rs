@@ -1,4 +1,4 @@
-//! What schemathesis wrote down of a run: how many cases there were, and which operations never did what they are for.
+//! The report of a schemathesis run: the number of cases, and the operations that never succeeded.
 
 use std::path::Path;
 

@@ -20,7 +20,7 @@ const ROLE: &str = "role set tester --allow * \
     --deny configuration_modify:pricing \
     --deny hook_create:call.*";
 
-/// What is in the data directory before the test: commands of the program. A `+` stands for a space in an argument.
+/// The commands that prepare the data directory before the test. A `+` stands for a space in an argument.
 const FURNITURE: &[&str] = &[
     "plugin install pricing --yes",
     "plugin install aws-s3-template --yes",

@@ -51,7 +51,7 @@ struct Line<'a> {
     details: Option<Details<'a>>,
 }
 
-/// What `--details` adds to a line.
+/// The addition of `--details` to a line.
 #[derive(Debug, Serialize)]
 struct Details<'a> {
     version: &'a str,

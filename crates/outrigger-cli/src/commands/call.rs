@@ -65,7 +65,7 @@ fn split(words: &[OsString]) -> CliResult<(FunctionRef, &[OsString])> {
     }
 }
 
-/// What stood behind the name of a function.
+/// The words after the name of a function.
 struct Read<O> {
     parameters: Parameters,
     /// Those before the name, and over them those behind it.

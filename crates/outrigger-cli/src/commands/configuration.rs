@@ -115,7 +115,7 @@ fn text(configuration: &Configuration) -> String {
     text
 }
 
-/// What can be configured, without values.
+/// The configuration keys, without values.
 pub(crate) fn schema_table(schema: &Json) -> String {
     let none = Map::new();
     let properties = schema["properties"].as_object().unwrap_or(&none);

@@ -54,7 +54,7 @@ async fn new(context: &Context, arguments: NewArguments) -> CliResult {
         values.variables.insert("sdk".to_owned(), path);
     }
     let files = match outrigger_devkit::built_in(&template) {
-        // What is built in needs neither a server nor a data directory.
+        // Built-in templates need neither a server nor a data directory.
         Some(built_in) => outrigger_devkit::render(built_in, &values).map_err(|error| failure(&error))?,
         None => context.platform().await?.template_render(&template, values.clone()).await?.files,
     };

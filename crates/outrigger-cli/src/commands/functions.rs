@@ -93,7 +93,7 @@ fn first_sentence(text: &str) -> &str {
     text.split_inclusive(". ").next().unwrap_or(text).trim_end()
 }
 
-/// What sort of function it is, in a word.
+/// The kind of function, in a word.
 fn notes(function: &FunctionSummary) -> &'static str {
     match (function.read_only, function.destructive, function.idempotent) {
         (true, _, _) => "reads",

@@ -51,7 +51,7 @@ async fn ask(context: &Context, platform: &dyn Platform, names: Vec<PluginName>)
     Ok(reports)
 }
 
-/// What the monitor knows, in the shape of an answer of the plugin's own.
+/// The monitor's status, in the form of a plugin's own report.
 fn known(monitor: PluginHealth) -> HealthInfo {
     let (plugin, status) = (monitor.plugin.clone(), monitor.status.clone());
     HealthInfo { plugin, status, checks: Vec::new(), monitor }
@@ -84,7 +84,7 @@ fn overview_row(health: &PluginHealth) -> Vec<comfy_table::Cell> {
     ]
 }
 
-/// What the monitor knows of one plugin; nothing where it knows nothing.
+/// The monitor's status of one plugin, if any.
 fn monitor_text(health: &PluginHealth) -> String {
     let PluginHealth {
         plugin: _,

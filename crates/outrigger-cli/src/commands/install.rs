@@ -131,7 +131,7 @@ fn source(package: String, version: Option<String>) -> CliResult<PackageSource> 
     }
 }
 
-/// What a package is and asks for.
+/// The summary of a package and its requests.
 fn review(report: &PackageReport) -> String {
     let PackageReport {
         manifest,

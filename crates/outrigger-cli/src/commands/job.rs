@@ -106,7 +106,7 @@ async fn wanted(context: &Context, job: JobOptions, input: InputOptions, words: 
     })
 }
 
-/// Whoever has no server is told that nothing will come of it as things stand.
+/// Warns if no server is running, because nothing happens until one starts.
 fn remark_on_server(context: &Context) {
     if !context.has_server() {
         context.output.remark("No server runs over this data directory: jobs wait until `outrigger serve` does them.");

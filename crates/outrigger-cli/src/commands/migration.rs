@@ -1,4 +1,4 @@
-//! What becomes of a configuration and a state, for a person to read.
+//! Text about migrations of configuration and state.
 
 use outrigger_api::{MigrationReport, RollbackReport, StateChanges};
 
@@ -43,7 +43,7 @@ fn state_text(state: &StateChanges) -> String {
     text
 }
 
-/// What going back did, or would do.
+/// The changes of a rollback, done or planned.
 pub(super) fn rollback_text(report: &RollbackReport) -> String {
     let RollbackReport { plugin, dry_run, lost_writes, migration } = report;
     let MigrationReport { from, to, .. } = migration;

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::output::{clean, green, moment, red, yellow};
 
-/// What became of looking at one plugin.
+/// The result of verifying one plugin.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Looked {
@@ -37,7 +37,7 @@ pub async fn verify(context: &Context, names: Vec<PluginName>) -> CliResult {
             Ok(found) => looked.push(Looked::Found(found)),
             // It was removed since they were listed.
             Err(error) if all && error.code == Code::PluginNotFound => {}
-            // What is wrong with one says nothing of the next.
+            // An error for one plugin does not stop the others.
             Err(error) => looked.push(Looked::Failed { plugin, error }),
         }
     }
@@ -54,7 +54,7 @@ pub async fn verify(context: &Context, names: Vec<PluginName>) -> CliResult {
     }
 }
 
-/// What kept each of them from being read, where that is the same: it is an error then, and no result.
+/// The error that all plugins have in common, if any: it is then the error of the command.
 fn common(looked: &[Looked]) -> Option<&ApiError> {
     let mut errors = looked.iter().map(|one| match one {
         Looked::Failed { error, .. } => Some(error),
@@ -64,8 +64,7 @@ fn common(looked: &[Looked]) -> Option<&ApiError> {
     errors.all(|error| error.is_some_and(|error| error == first)).then_some(first)
 }
 
-/// What the command ends with: that something was changed, before that something could not be told, before that a
-/// signature is missing.
+/// The exit status of the command: a changed plugin comes before an unreadable one, before that a signature is missing.
 fn worst(looked: &[Looked]) -> Option<Code> {
     let codes = looked.iter().filter_map(|one| match one {
         Looked::Found(found) => fault(&found.signature),
@@ -106,7 +105,7 @@ fn line(one: &Looked) -> String {
     text
 }
 
-/// What a signature is worth, in half a sentence.
+/// The result of a verification, in a few words.
 pub(super) fn sentence(signature: &SignatureInfo) -> String {
     let SignatureInfo { state, accepted, signer, key_ids, signed_at, detail } = signature;
     let detail = detail.as_deref().unwrap_or_default();

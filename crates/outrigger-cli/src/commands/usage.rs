@@ -43,7 +43,7 @@ fn cut_off(by: &[UsageKey], limit: u32) -> String {
     format!("There are more groups than the {limit} shown{which}; {advice}.")
 }
 
-/// Nobody is to take a time of which nothing is known for one in which nothing was called.
+/// Notes the oldest retained run, so that a pruned time is not mistaken for a quiet one.
 fn remark_on_age(context: &Context, report: &UsageReport) {
     if let Some(oldest) = report.recorded_since.filter(|oldest| *oldest > report.since) {
         context.output.remark(&format!("The oldest retained run is from {}.", moment(oldest)));

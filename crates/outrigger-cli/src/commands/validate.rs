@@ -18,7 +18,7 @@ use crate::input;
 use crate::output::table::{bullets, fields, section};
 use crate::output::{Format, Output, bytes, clean, count, green, safe, yellow};
 
-/// What was found.
+/// The findings.
 #[derive(Debug, Serialize)]
 struct Verdict {
     path: PathBuf,
@@ -35,7 +35,7 @@ struct Verdict {
     warnings: Vec<String>,
 }
 
-/// What a signature is worth, for people and for programs.
+/// The result of a verification, for people and for programs.
 struct Signature {
     text: String,
     data: Json,
@@ -180,7 +180,7 @@ fn refuse_manifest(output: &Output, path: &Path, text: &str, error: &ManifestErr
             false => problems.iter().map(|problem| plain(path, problem)).collect(),
         };
         let summary = format!("{} has {}", path.display(), count(problems.len(), "problem"));
-        // Nobody may be listening, which changes nothing about the exit code.
+        // Standard output may be closed, which must not change the exit code.
         let told = format!("{shown}{summary}\n");
         let _ = std::io::Write::write_all(&mut anstream::stderr(), safe::lines(&told).as_bytes());
     } else {

@@ -149,7 +149,7 @@ async fn update(context: &Context, arguments: WebhookUpdateArguments) -> CliResu
     } = arguments;
     let platform = context.platform().await?;
     let present = platform.webhook_fetch(&name).await?;
-    // What is not named stays as it was read, so it must be that still: what others change meanwhile would be undone.
+    // Fields that are not given keep their read values, so a concurrent change must be detected, or it would be undone.
     let seen = present.fingerprint();
     let WebhookOptions { events, plugin, description, headers } = options;
     let change = WebhookChange {
@@ -178,7 +178,7 @@ async fn update(context: &Context, arguments: WebhookUpdateArguments) -> CliResu
     context.output.print(&rotated, || rotated.secret.reveal().to_owned())
 }
 
-/// Whoever has no server is told that nothing will come of it as things stand.
+/// Warns if no server is running, because nothing happens until one starts.
 fn remark_on_server(context: &Context) {
     if !context.has_server() {
         context

@@ -11,7 +11,7 @@ use crate::input;
 /// Reads a value of a type.
 ///
 /// # Errors
-/// What is wrong with it, and what would be right.
+/// The problem and the expected form.
 pub fn read(graph: &TypeGraph, ty: &Type, text: &str) -> Result<Json, String> {
     check(graph, ty, convert(graph, ty, text)?)
 }
@@ -19,7 +19,7 @@ pub fn read(graph: &TypeGraph, ty: &Type, text: &str) -> Result<Json, String> {
 /// Reads one item of a list, or, where an item is no array itself, an array of items.
 ///
 /// # Errors
-/// What is wrong with it, and what would be right.
+/// The problem and the expected form.
 pub fn read_items(graph: &TypeGraph, item: &Type, text: &str) -> Result<Vec<Json>, String> {
     match convert(graph, item, text)? {
         Json::Array(items) if !is_array(graph, item) => items.into_iter().map(|one| check(graph, item, one)).collect(),

@@ -7,7 +7,7 @@ use crate::name::{shorten, text_serde};
 
 macro_rules! categories {
     ($($variant:ident $name:literal $meaning:literal)*) => {
-        /// What a plugin is for.
+        /// The purpose of a plugin.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Category {
             $(#[doc = $meaning] $variant,)*
@@ -26,7 +26,7 @@ macro_rules! categories {
                 match self { $(Self::$variant => $name),* }
             }
 
-            /// What belongs here, for people.
+            /// A description of the category.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => $meaning),* }

@@ -1,5 +1,5 @@
-//! What an administrator can set: one property for each key, in the words of JSON Schema, plus whether it is
-//! required, what it is by default and whether it is a secret.
+//! The configuration schema: one property for each key, with JSON Schema keywords, plus whether it is required, what it
+//! is by default and whether it is a secret.
 
 mod fits;
 mod read;
@@ -87,7 +87,7 @@ pub enum PropertyKind {
     Object,
 }
 
-/// What an object may hold beyond its named properties.
+/// The schema of an object's additional properties.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum AdditionalProperties {
@@ -126,7 +126,7 @@ impl ConfigurationSchema {
         pairs.collect()
     }
 
-    /// What was set, with the defaults for what was not.
+    /// The stored values, with defaults for missing ones.
     #[must_use]
     pub fn with_defaults(&self, mut values: Map<String, Value>) -> Map<String, Value> {
         for (key, value) in self.defaults() {

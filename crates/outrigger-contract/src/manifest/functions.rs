@@ -1,4 +1,4 @@
-//! What a manifest says about single functions: how they are shown, and how the call path treats them.
+//! Settings of single functions in a manifest: how they are shown, and how the call path treats them.
 
 use std::num::NonZeroU32;
 

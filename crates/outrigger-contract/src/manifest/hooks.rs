@@ -1,4 +1,4 @@
-//! What a manifest says of hooks: those of the plugin's own, and those at which its functions take part.
+//! Hooks in a manifest: declared hooks, and subscriptions of the plugin's functions.
 
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -24,7 +24,7 @@ pub struct HookDeclaration {
     pub payload: Option<PayloadSchema>,
 }
 
-/// What a hook carries: an object with these members and no others, each in the words of JSON Schema.
+/// The payload of a hook: an object with exactly these members, each described with JSON Schema keywords.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct PayloadSchema {

@@ -100,8 +100,8 @@ impl MigrationStep {
         !self.rename_state.is_empty() || !self.remove_state.is_empty()
     }
 
-    /// What becomes of the keys of the state that it concerns: their new name, or none where they go. The longest
-    /// beginning counts where a key has several.
+    /// The new names of the affected state keys, or none if they are deleted. The longest beginning counts where a key
+    /// has several.
     ///
     /// # Errors
     /// A key is to take the name of another one, or one that is too long.
@@ -129,7 +129,7 @@ impl MigrationStep {
         Ok(changes)
     }
 
-    /// What it does, for a person to read.
+    /// A description of the step for people.
     #[must_use]
     pub fn describe(&self) -> String {
         let Self { from, rename, remove, set, rename_state, remove_state } = self;
@@ -197,7 +197,7 @@ fn values(item: &Item<'_>) -> Option<Map<String, Value>> {
     Some(named.into_iter().filter_map(value).collect())
 }
 
-/// What keys of the state begin with.
+/// A prefix of state keys.
 struct Prefix(String);
 
 impl FromStr for Prefix {

@@ -68,7 +68,7 @@ impl Node {
         Self { span: None, value }
     }
 
-    /// What kind of value it is, for a message.
+    /// The kind of the value, for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self.value {
             NodeValue::Text(_) => "a text",

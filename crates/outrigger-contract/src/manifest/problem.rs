@@ -1,4 +1,4 @@
-//! What is wrong with a manifest, where, and what to do about it.
+//! Problems in a manifest, with places and hints.
 
 use std::fmt;
 use std::ops::Range;
@@ -18,9 +18,9 @@ pub struct Problem {
     pub place: Option<Place>,
     /// The path of the key, as in `functions.quote.cache` or `permissions.http[0]`. Empty for the whole manifest.
     pub key: String,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What to do about it.
+    /// A hint for the fix.
     pub hint: Option<String>,
 }
 
@@ -36,7 +36,7 @@ pub struct Place {
 }
 
 impl ManifestError {
-    /// What is wrong, at least one thing, in the order of the text.
+    /// The problems, at least one, in the order of the text.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems

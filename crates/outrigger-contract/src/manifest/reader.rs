@@ -12,7 +12,7 @@ use super::node::{Entry, Node, NodeValue};
 use crate::name::shorten;
 use crate::near::Comparisons;
 
-/// What is said of a key that is not known.
+/// The message about an unknown key.
 pub(super) const NO_SUCH_KEY: &str = "there is no such key";
 
 /// The problems found so far.

@@ -20,7 +20,7 @@ pub struct RuntimeSection {
     pub instances: InstancePolicy,
 }
 
-/// What runs the entry.
+/// The runtime of the entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::PermissionError;
 use crate::name::shorten;
 
-/// What may be done with a file or folder.
+/// The access to a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FileAccess {
@@ -43,7 +43,7 @@ pub struct FileGrant {
 pub struct FilePin {
     /// The path with all symbolic links resolved; a folder's ends in `/`.
     pub real: String,
-    /// What existed at the path; none if nothing did.
+    /// The object at the path when the grant was approved; none if nothing existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<FileIdentity>,
 }

@@ -108,7 +108,8 @@ fn paths_that_cannot_be_compared_are_refused() {
     check(
         "/srv/log.txt",
         Write,
-        "`/srv/log.txt` requests write access to a single file; single files can only be read; write `/srv/log.txt/` if it is a folder; otherwise ask for the folder that the file is in",
+        "`/srv/log.txt` requests write access to a single file; single files can only be read; write `/srv/log.txt/` \
+         if it is a folder; otherwise ask for the folder that the file is in",
     );
 }
 

@@ -44,11 +44,11 @@ pub struct Function {
     pub docs: String,
     /// Parameters in order. Arguments are given by name.
     pub params: Vec<Field>,
-    /// What it gives.
+    /// The result.
     pub outcome: Outcome,
 }
 
-/// What a function gives. A top-level WIT `result` is not a value: its error is the failure of the call.
+/// The result of a function. A top-level WIT `result` is not a value: its error is the failure of the call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The type of the result; none for a function that gives nothing (rendered as JSON `null`).

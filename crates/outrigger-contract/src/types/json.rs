@@ -48,7 +48,7 @@ const FAULTS_AT_MOST: usize = 20;
 pub struct Fault {
     /// Where, as a JSON pointer into the arguments; empty for the whole.
     pub path: String,
-    /// What is wrong, and what would be right.
+    /// The problem and the expected form.
     pub message: String,
 }
 

@@ -20,7 +20,7 @@ use self::names::short_interface;
 use self::weight::Weights;
 use super::graph::{Case, Field, Function, Label, NamedType, Outcome, Refused, Shape, Type, TypeGraph, TypeId};
 
-/// What a component offers and needs, read from its type without running it.
+/// The exports and imports of a component, read from its type without running it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ComponentType {
     /// Its callable functions.

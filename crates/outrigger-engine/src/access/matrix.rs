@@ -20,7 +20,7 @@ pub struct MatrixRow {
     pub cells: Vec<MatrixCell>,
 }
 
-/// What one role says of one right. Patterns of names; `*` for all.
+/// The rules of one role for one right: patterns of names, `*` for all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatrixCell {
     pub allow: Vec<String>,

@@ -1,4 +1,4 @@
-//! What there is to be allowed: a table of rights, each `<resource>_<verb>`.
+//! The table of rights, each named `<resource>_<verb>`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,9 +16,9 @@ pub struct Right(usize);
 pub struct RightInfo {
     /// `<resource>_<verb>`.
     pub name: &'static str,
-    /// What its holder can do.
+    /// The actions that it allows.
     pub meaning: &'static str,
-    /// What the name pattern of a rule is held against.
+    /// The kind of name that a rule's pattern is matched against.
     pub over: &'static str,
 }
 

@@ -11,7 +11,7 @@ use super::rule::Rule;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Role {
     pub name: RoleName,
-    /// Who it is for, one line.
+    /// A description in one line.
     pub description: String,
     pub allow: Vec<Rule>,
     /// These win over whatever any role allows.

@@ -1,6 +1,6 @@
-//! What a call leaves in the audit log. A call that may destroy something is written down before it runs, and any that
-//! may change something before its answer is given. The recorder writes read-only calls in groups, and also calls that
-//! may change something if a plugin makes too many of them.
+//! The audit records of a call. A destructive call is recorded before it runs, and any that may change something before
+//! its answer is given. The recorder writes read-only calls in groups, and also calls that may change something if a
+//! plugin makes too many of them.
 
 use outrigger_contract::Code;
 use time::OffsetDateTime;

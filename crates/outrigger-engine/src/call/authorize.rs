@@ -11,7 +11,7 @@ use crate::error::Failure;
 /// How deeply plugins may call each other.
 const DEEPEST: usize = 8;
 
-/// What can be told from the name alone.
+/// The checks that need only the name.
 pub(super) fn name(caller: &Caller, function: &FunctionRef) -> Result<(), Failure> {
     match caller {
         Caller::Local => Ok(()),
@@ -28,7 +28,7 @@ pub(super) fn name(caller: &Caller, function: &FunctionRef) -> Result<(), Failur
     }
 }
 
-/// What the function itself asks of its callers.
+/// The requirements of the function on its callers.
 pub(super) fn target(caller: &Caller, target: &Target) -> Result<(), Failure> {
     if target.slot().requires_auth && !is_known(caller) {
         let message = format!("`{}` requires an authenticated caller, but the call comes from {caller}", target.name);

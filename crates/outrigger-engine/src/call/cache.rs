@@ -17,7 +17,7 @@ use crate::profile::Stage;
 use crate::runtime::Observed;
 use crate::store::CacheOutcome;
 
-/// What an answer is kept under. The arguments themselves, not a hash of them: equal keys are equal calls.
+/// The cache key. It contains the arguments themselves, not a hash: equal keys are equal calls.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     digest: Digest,
@@ -90,7 +90,7 @@ pub(super) async fn answer(
         return Ok(known(execution, kept.value, CacheOutcome::Hit));
     }
     if execution.caller.is_within(&execution.target.name.plugin) {
-        // Whoever computes it for others may wait for room that this call stands in.
+        // The computing call may wait for a permit that this call holds.
         let output = compute(execution, arguments, deadline, CacheOutcome::Miss, None).await?;
         cache.insert(key, Kept { value: Arc::clone(&output.value), time_to_live }).await;
         return Ok(output);

@@ -117,7 +117,7 @@ impl<'a> Run<'a> {
         self.admitted = true;
     }
 
-    /// What the call resolved to, once it has passed every check.
+    /// The target of the call, once it has passed every check.
     pub(super) fn admitted(&self) -> Option<&Target> {
         self.target.as_deref().filter(|_| self.admitted)
     }

@@ -1,5 +1,5 @@
-//! Who wants to know where the time of a call goes: its caller, the trace that it belongs to, the call on whose behalf it
-//! is made, the profile of its function. For nearly all calls nobody does, and [`Watched`] is not there.
+//! The observers of a call's profile: its caller, the trace that it belongs to, the call on whose behalf it is made,
+//! the profile of its function. For nearly all calls nobody does, and [`Watched`] is not there.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,7 +38,7 @@ pub(super) struct Ended<'a> {
 }
 
 impl Watched {
-    /// Whoever wants to know of a call before anything is known of it.
+    /// The observers of a call before it is resolved.
     pub(super) fn begin(
         engine: &Engine,
         caller: &Caller,
@@ -108,7 +108,7 @@ fn trace(engine: &Engine, caller: &Caller, options: &CallOptions, correlation: C
     match (trace, caller) {
         (Some(context), _) => context.sampled.then(|| CallTrace::new(context.trace, Some(context.span))),
         (None, Caller::Local | Caller::Key(_)) => tracer.begin(correlation).map(|trace| CallTrace::new(trace, None)),
-        // What is done on behalf of a call belongs to the trace of that call, or to none.
+        // Work on behalf of a call belongs to the trace of that call, or to none.
         (None, Caller::Plugin(_)) => None,
         (None, Caller::Hook(by)) => match by.cause {
             Some(_) => None,

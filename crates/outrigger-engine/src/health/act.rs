@@ -273,7 +273,7 @@ impl HealthRecord {
         }
     }
 
-    /// What the last check found wrong.
+    /// The problem that the last check found.
     fn complaint(&self) -> &str {
         let reason = self.last_check.as_ref().and_then(|check| check.reason.as_deref());
         reason.unwrap_or("nothing is known of why")

@@ -13,13 +13,13 @@ use crate::plugins::Slot;
 use crate::runtime::{HealthReport, HealthStatus};
 use crate::services::Ground;
 
-/// What a look at a plugin has found.
+/// The result of checking a plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Examination {
     pub grade: Grade,
-    /// What is wrong, unless all is well.
+    /// The problem, if any.
     pub reason: Option<String>,
-    /// What it says itself. None where it says nothing of its health, or did not come to it.
+    /// The plugin's own report. None if it exports no health check, or could not run it.
     pub report: Option<HealthReport>,
     pub duration: Duration,
 }
@@ -55,7 +55,7 @@ impl Engine {
         }
     }
 
-    /// What is known of the health of every installed plugin, by name.
+    /// The health of every installed plugin, by name.
     ///
     /// # Errors
     /// The store failed.
@@ -71,7 +71,7 @@ impl Engine {
         Ok(self.inner.plugins.names().into_iter().map(view).collect())
     }
 
-    /// What is known of the health of one plugin.
+    /// The health of one plugin.
     ///
     /// # Errors
     /// It is not installed, or the store failed.
@@ -109,7 +109,7 @@ const fn grade(status: HealthStatus) -> Grade {
     }
 }
 
-/// What a report complains of first.
+/// The first problem in a report.
 fn wrong(report: &HealthReport) -> Option<String> {
     let status = match report.status {
         HealthStatus::Healthy => return None,

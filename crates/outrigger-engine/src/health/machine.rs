@@ -1,5 +1,5 @@
-//! What follows from a check: a pure function from how a plugin stands and what happened to how it stands then, and what is
-//! to be done. It looks at no clock, draws no numbers and calls nothing.
+//! The health state machine: a pure function from a plugin's standing and an event to its new standing, and what is to
+//! be done. It looks at no clock, draws no numbers and calls nothing.
 //!
 //! ```text
 //! unknown ──▶ healthy ◀──▶ degraded        3 in a row that are worse, 2 in a row that are better
@@ -23,7 +23,7 @@ pub const FIRST_BACKOFF: Duration = Duration::from_secs(10);
 /// No restart waits longer.
 pub const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 
-/// What came of one check, from best to worst.
+/// The outcome of one check, from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grade {
@@ -93,7 +93,7 @@ pub struct Run {
     pub healthy: u32,
 }
 
-/// What happened.
+/// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// It was checked, or a restart failed.
@@ -112,7 +112,7 @@ pub struct Moment {
     pub jitter: f64,
 }
 
-/// What is to be done, once the new standing is written.
+/// The effect to execute after the new standing is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Tell who wants to know.

@@ -28,7 +28,7 @@ use crate::error::Failure;
 use crate::jobs::Clock;
 use crate::plugins::Slot;
 
-/// What a monitor needs to know.
+/// Options of a monitor.
 #[derive(Clone, Debug)]
 pub struct HealthOptions {
     /// Checks and restarts at once.
@@ -77,7 +77,7 @@ impl Debug for Jitter {
     }
 }
 
-/// What the engine knows of its monitor.
+/// The engine's handle to its monitor.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     /// Set once it runs.
@@ -104,7 +104,7 @@ struct Chart {
     era: u64,
 }
 
-/// What is due for a plugin.
+/// A due action for a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Check,
@@ -138,7 +138,7 @@ impl Watch {
         self.suspects.lock().remove(name);
     }
 
-    /// What is found from now on counts; what is being looked at does not.
+    /// Starts a new era: results of checks that are already running are ignored.
     pub(super) fn begin_era(&self, name: &PluginName) {
         if let Some(chart) = self.charts.lock().get_mut(name) {
             chart.era = self.eras.fetch_add(1, Ordering::Relaxed);
@@ -205,7 +205,7 @@ impl Watch {
             || self.charts.lock().get(name).is_some_and(|chart| chart.record.standing.is_troubled())
     }
 
-    /// Nobody looks at a plugin for now.
+    /// Pauses the checks of a plugin.
     fn rest(&self, name: &PluginName) {
         self.suspects.lock().remove(name);
         if let Some(chart) = self.charts.lock().get_mut(name).filter(|chart| !chart.busy) {
@@ -213,7 +213,7 @@ impl Watch {
         }
     }
 
-    /// What is due for a plugin, which is busy from then on; with the era in which it became due.
+    /// The due action for a plugin, which is marked busy, with the era in which it became due.
     fn take_due(&self, name: &PluginName, policy: &HealthPolicy, at: Moment) -> Option<(Due, u64)> {
         let suspected = self.suspects.lock().remove(name);
         let mut charts = self.charts.lock();

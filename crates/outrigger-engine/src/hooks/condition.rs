@@ -22,10 +22,10 @@ use serde_json::Value as Json;
 use super::plan::MOST_WORK;
 use crate::schema::{self, SEARCH_CACHE};
 
-/// What a condition can speak of.
+/// The variables of a condition.
 const VARIABLES: [&str; 3] = ["event", "hook", "caller"];
 
-/// What `type(…)` gives.
+/// The results of `type(…)`.
 const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
 
 /// Maximum number of values in a payload, counting bytes of texts, that a condition is evaluated on.
@@ -36,7 +36,7 @@ const MOST_BYTES: usize = 256 << 10;
 /// on the stack, and a process that runs out of that is gone; with these bounds it stays within [`STACK`].
 const DEEPEST_BRACKETS: usize = 10;
 const MOST_OPERATORS: usize = 100;
-/// What the parser gets: a thread of its own with this much, because it takes more than other threads have.
+/// The stack of the parser's own thread; it needs more than other threads have.
 const STACK: usize = 64 << 20;
 /// Maximum depth of a parsed expression. The evaluation uses the stack of its caller.
 const DEEPEST: usize = 40;

@@ -1,4 +1,4 @@
-//! What manifests declare: hooks of a plugin's own, and subscriptions of its functions. They are checked before the plugin
+//! Declarations in manifests: hooks of a plugin, and subscriptions of its functions. They are checked before the plugin
 //! is installed or updated, and kept so that no manifest has to be read when the engine starts.
 
 use std::collections::HashSet;
@@ -23,7 +23,7 @@ use crate::schema::Allowance;
 /// The maximum number of hooks in one manifest.
 const MOST_HOOKS: usize = 64;
 
-/// What a manifest declares. Ids are given when it is adopted.
+/// The declarations of a manifest. Ids are assigned when it is adopted.
 #[derive(Debug)]
 pub(crate) struct Declared {
     plugin: PluginName,
@@ -31,7 +31,7 @@ pub(crate) struct Declared {
     subscriptions: Vec<Subscription>,
 }
 
-/// What becomes of subscriptions that the manifest declared before, too.
+/// The handling of subscriptions that an earlier manifest declared, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Adoption {
     /// The plugin is another version: subscriptions disabled after failures are enabled again; subscriptions disabled

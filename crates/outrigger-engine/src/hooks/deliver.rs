@@ -169,7 +169,7 @@ impl Worker {
     async fn run(mut self) {
         while let Some(firing) = self.next() {
             let hook = firing.hook.clone();
-            // What panics in one firing is no reason not to tell of the next.
+            // A panic in one firing must not stop the next one.
             match AssertUnwindSafe(self.engine.run_hook(firing)).catch_unwind().await.map(|fired| fired.failure) {
                 Ok(None) => {}
                 Ok(Some(failure)) => tracing::warn!(%hook, %failure, "failed to notify subscribers"),
@@ -256,7 +256,7 @@ mod tests {
         format!("plugin_{number}").parse().unwrap()
     }
 
-    /// How many firings of so many bytes find room for a plugin.
+    /// The number of firings of this size that fit into a plugin's queue.
     fn filled(lanes: &Lanes, plugin: &PluginName, bytes: usize) -> usize {
         let (before, account) = (lanes.dropped(), Account::default());
         let pushed = (0..).take_while(|_| {

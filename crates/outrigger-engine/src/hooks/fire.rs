@@ -40,7 +40,7 @@ pub struct Firing {
     pub hook: HookName,
     /// The payload.
     pub payload: Json,
-    /// Who causes it; none for what Outrigger does by itself.
+    /// The caller that causes it; none if Outrigger acts by itself.
     pub cause: Option<Caller>,
     pub correlation: CorrelationId,
     /// When it must be over, besides the time that each subscription gives.
@@ -59,10 +59,10 @@ pub struct Firing {
     pub held: Option<Arc<Charge>>,
 }
 
-/// What became of it.
+/// The outcome.
 #[derive(Clone, Debug)]
 pub struct Fired {
-    /// What the hook carried, as filters left it.
+    /// The payload after all filters.
     pub value: Json,
     pub trace: Arc<HookTrace>,
     /// A subscriber refused, or failed and takes the hook with it.
@@ -71,7 +71,7 @@ pub struct Fired {
     pub held: Option<Arc<Charge>>,
 }
 
-/// Who calls a subscriber: a hook, on behalf of who caused it.
+/// The caller of a subscriber: a hook, on behalf of the caller that caused it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookCaller {
     pub hook: HookName,
@@ -223,13 +223,14 @@ struct Course<'a> {
     engine: &'a Engine,
     firing: &'a Firing,
     kind: HookKind,
-    /// What filters are held to. None for Outrigger's own hooks: who fires them looks at what comes out.
+    /// The schema for the results of filters. None for Outrigger's own hooks: the code that fires them checks the
+    /// result.
     schema: Option<Arc<HookSchema>>,
-    /// What the next filter is given.
+    /// The payload for the next filter.
     value: Json,
     /// The charge on the plugin of the filter.
     held: Option<Charge>,
-    /// What ends the hook.
+    /// The failure that ends the hook.
     failure: Option<Failure>,
     result: HookResult,
 }

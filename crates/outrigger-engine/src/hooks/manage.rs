@@ -1,4 +1,4 @@
-//! What an administrator does with hooks: look, add, subscribe, end a subscription.
+//! Administration of hooks: list, add, subscribe, unsubscribe.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub struct NewHook {
     pub description: String,
     /// A JSON Schema of the payload; none for any JSON.
     pub schema: Option<Json>,
-    /// Who adds it.
+    /// The caller that adds it.
     pub created_by: String,
 }
 
@@ -46,7 +46,7 @@ pub struct NewSubscription {
     pub on_error: OnError,
     pub timeout: Span,
     pub description: Option<String>,
-    /// Who subscribes.
+    /// The caller that subscribes.
     pub created_by: String,
 }
 

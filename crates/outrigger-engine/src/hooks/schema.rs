@@ -218,7 +218,7 @@ mod tests {
             assert!(goes_on || begun.elapsed() < Duration::from_millis(20), "{:?}", begun.elapsed());
         }
         ticking.abort();
-        // What is within the limit is checked.
+        // Values within the limit are validated.
         let fault = schema.check_aside("shop", &json!({"code": "0110"})).await.expect_err("it does not fit");
         assert!(fault.starts_with("/code: "), "{fault}");
     }

@@ -1,4 +1,4 @@
-//! What hooks there are: Outrigger's own, and those that plugins declare or administrators add.
+//! Hook specifications: Outrigger's own, and those that plugins declare or administrators add.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ pub struct HookRecord {
     pub schema: Option<Json>,
     /// The plugin whose manifest declares it; none for one that was added over the API.
     pub plugin: Option<PluginName>,
-    /// Who added it, for a person to read.
+    /// The caller that added it, as text for people.
     pub created_by: String,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,

@@ -33,7 +33,7 @@ pub struct Subscription {
     /// Why it was switched off, where that was not done by a person.
     pub reason: Option<String>,
     pub source: Source,
-    /// Who subscribed, for a person to read.
+    /// The caller that subscribed, as text for people.
     pub created_by: String,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,

@@ -1,4 +1,4 @@
-//! What was done when a hook was fired: kept in memory, the latest of each hook. No values are kept, which may be secret.
+//! Traces of hook firings: the latest of each hook, in memory. Payloads are not stored, because they may be secret.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
@@ -17,7 +17,7 @@ const KEPT: usize = 200;
 /// Hooks whose traces are kept.
 const MOST_HOOKS: usize = 500;
 
-/// What was done when a hook was fired.
+/// The trace of one firing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookTrace {
     /// A ULID.
@@ -25,7 +25,7 @@ pub struct HookTrace {
     pub hook: HookName,
     pub kind: HookKind,
     pub correlation: CorrelationId,
-    /// Who caused it, for a person to read.
+    /// The caller that caused it, as text for people.
     pub caller: String,
     pub started_at: OffsetDateTime,
     pub duration: Duration,
@@ -47,7 +47,7 @@ pub enum HookResult {
     Failed,
 }
 
-/// What one subscriber did.
+/// The result of one subscriber.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallbackTrace {
     pub subscription: String,

@@ -1,5 +1,5 @@
-//! What follows from what in the life of a job: a pure function from where it stands and what happened to where it stands
-//! then. It writes nothing and calls nothing.
+//! The state machine of a job: a pure function from its state and an event to where it stands then. It writes nothing
+//! and calls nothing.
 //!
 //! ```text
 //! waiting_for_approval ──▶ queued ◀──▶ running ──▶ succeeded, failed, cancelled
@@ -45,11 +45,11 @@ pub enum Event {
     Cancelled,
     /// The process ended while it ran.
     Interrupted,
-    /// Somebody wants it to end.
+    /// Cancellation was requested.
     Cancel,
-    /// Somebody approves it.
+    /// The job is approved.
     Approve,
-    /// Somebody wants it to be done once more.
+    /// A retry was requested.
     Retry,
 }
 
@@ -60,7 +60,7 @@ pub enum Prospect {
     ForGood,
 }
 
-/// What is to be done once the new state is written.
+/// The effect to execute after the new state is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Call the function.
@@ -73,7 +73,7 @@ pub enum Effect {
     Wait(Duration),
 }
 
-/// What of a job decides.
+/// The fields of a job that decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     pub state: JobState,
@@ -111,7 +111,7 @@ const fn verb(event: &Event) -> &'static str {
     }
 }
 
-/// What an event leads to.
+/// The next state and the effects after an event.
 ///
 /// # Errors
 /// It cannot happen to a job that stands there.

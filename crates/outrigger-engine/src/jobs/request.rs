@@ -1,4 +1,4 @@
-//! What callers ask of jobs and schedules: checked, settled, written down. That they may is for the host to say.
+//! Requests about jobs and schedules: validated, completed with defaults, and stored. The host checks rights.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ const MOST_ATTEMPTS: u32 = 100;
 const LONGEST_NAME: usize = 128;
 /// Of the text of arguments, in bytes: they are kept with the job, and shown with every list of jobs.
 const LONGEST_ARGUMENTS: usize = 256 << 10;
-/// What a job takes besides its arguments: its row, its result, and the events of its states.
+/// The size of a job besides its arguments: its row, its result, and the events of its states.
 const JOB_BYTES: u64 = 2 << 10;
 
 /// A request for a job.

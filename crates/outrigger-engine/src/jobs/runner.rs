@@ -34,7 +34,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How long after it was written down how far a job is that is written down again.
 const NOTED: Duration = Duration::from_secs(1);
 
-/// What a runner needs to know.
+/// Options of a runner.
 #[derive(Clone, Debug)]
 pub struct JobOptions {
     /// Jobs at once.
@@ -52,7 +52,7 @@ impl Default for JobOptions {
     }
 }
 
-/// What time it is.
+/// The clock.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> OffsetDateTime + Send + Sync>);
 
@@ -89,7 +89,7 @@ pub trait Callers: Debug + Send + Sync {
     async fn caller(&self, owner: &Owner) -> Result<Caller, Failure>;
 }
 
-/// What the engine knows of its runner.
+/// The engine's handle to its runner.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
     wake: Notify,
@@ -97,7 +97,7 @@ pub(crate) struct Desk {
     tasks: TaskTracker,
     /// Nothing more is begun.
     stop: CancellationToken,
-    /// What still runs is cut off.
+    /// Running jobs are cancelled.
     interrupt: CancellationToken,
     drain: Mutex<Duration>,
 }
@@ -301,7 +301,7 @@ impl Runner {
     }
 }
 
-/// What an attempt came to.
+/// The outcome of an attempt.
 #[derive(Debug)]
 struct End {
     outcome: Result<String, Failure>,

@@ -183,8 +183,8 @@ pub fn is_due(schedule: &ScheduleRecord, now: OffsetDateTime) -> bool {
     due(schedule, now).is_some()
 }
 
-/// What a look at a schedule leads to: none before its time; otherwise the schedule as it is then, with the job that it
-/// makes. However many times have passed, it makes one job at most, and none where there is no room.
+/// The next step of a schedule: none before its time; otherwise the updated schedule, with the job that it makes.
+/// However many times have passed, it makes one job at most, and none where there is no room.
 #[must_use]
 pub fn tick(schedule: &ScheduleRecord, now: OffsetDateTime, room: Room) -> Option<(ScheduleRecord, Option<JobRecord>)> {
     let due = due(schedule, now)?;

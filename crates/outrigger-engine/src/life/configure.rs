@@ -18,7 +18,7 @@ use crate::plugins::Configuration;
 use crate::store::{ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, StoreError};
 use crate::vault::{self, Place};
 
-/// Who changes a configuration.
+/// The caller that changes a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
     /// For a person to read: `local`, `key ci`.
@@ -26,7 +26,7 @@ pub struct Author {
     pub correlation: CorrelationId,
 }
 
-/// What was done. Secrets are hidden.
+/// The change. Secrets are hidden.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Configured {
     pub revision: u64,
@@ -45,7 +45,7 @@ pub struct Edits {
 }
 
 impl Edits {
-    /// What is stored, changed. What is not touched stays sealed as it is, behind the mark that keeps it so.
+    /// The stored values with the change. Unchanged secrets stay sealed, behind the mark that keeps them.
     fn of(self, stored: &Map<String, Value>, plugin: &PluginName) -> Result<Map<String, Value>, Failure> {
         let Self { set, create, unset } = self;
         let mut named: Vec<&String> = set.keys().chain(create.keys()).chain(&unset).collect();
@@ -241,8 +241,8 @@ impl Engine {
         Ok(())
     }
 
-    /// What is to be rewritten so that all secrets of a plugin are under the present key. Which keys of which revision are
-    /// secrets is for `is_secret` to say; what is sealed is one.
+    /// The values to rewrite so that all secrets of a plugin are encrypted with the current key. Which keys of which
+    /// revision are secrets is for `is_secret` to say; what is sealed is one.
     async fn rewrites(
         &self,
         name: &PluginName,

@@ -22,7 +22,7 @@ pub struct Intent<'a> {
     pub correlation: CorrelationId,
 }
 
-/// What is about to be done.
+/// The planned change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Install,

@@ -1,6 +1,7 @@
-//! What plugins need of each other, as `[dependencies]` in their manifests says: that a plugin is installed, in a version that will do.
-//! Looked at when a plugin is installed, updated, rolled back, enabled or removed. One that is only disabled is there: whoever
-//! disabled it knows why, and those that need it say what they make of that when they call it.
+//! Dependencies between plugins, as `[dependencies]` in their manifests declares them: a plugin must be installed in a
+//! matching version. Looked at when a plugin is installed, updated, rolled back, enabled or removed. One that is only
+//! disabled is there: whoever disabled it knows why, and those that need it say what they make of that when they call
+//! it.
 
 use outrigger_contract::manifest::Dependency;
 use outrigger_contract::{Code, Manifest, PluginName};

@@ -1,4 +1,4 @@
-//! What the lifecycle decides, carried out on one plugin.
+//! Executes the effects of the lifecycle on one plugin.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ pub(super) struct SlotEffects<'a> {
     pub(super) slot: &'a Arc<Slot>,
     /// The revision to load.
     pub(super) digest: Digest,
-    /// What is loaded already, where that is not to be read from the store.
+    /// The loaded revision, if it is not to be read from the store.
     pub(super) candidate: Option<&'a Candidate>,
     /// The configuration to load it with, where that is not the stored one.
     pub(super) configuration: Option<Configuration>,
     /// The revision that is loaded: one on its way up, or the active one on its way down.
     pub(super) revision: Option<Arc<ActiveRevision>>,
-    /// What its steps work on.
+    /// The subject of its steps.
     pub(super) ground: Ground,
 }
 
@@ -149,7 +149,7 @@ impl Effects for SlotEffects<'_> {
 }
 
 impl Engine {
-    /// What a manifest asks for, given the current hooks.
+    /// The grant that a manifest requests, given the current hooks.
     #[must_use]
     pub fn asked(&self, manifest: &Manifest) -> Grant {
         Grant::asked_by(manifest, |hook| self.hook(hook).ok().map(|(spec, _)| spec.kind))

@@ -1,4 +1,4 @@
-//! What has to be done to what one version left, before another can take its place.
+//! The migration plan from one version of a plugin to another.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -85,7 +85,7 @@ impl Plan {
         self.failed(failure)
     }
 
-    /// What is said when it could not be carried out. What is no fault of the plugin or its data is said as it is.
+    /// The error for a failed migration. Errors that are not caused by the plugin or its data are kept unchanged.
     pub(super) fn failed(&self, failure: Failure) -> Failure {
         use Code::{Internal, Io, SecretUnreadable, StoreFailed};
         if self.is_empty() || matches!(failure.code, Internal | Io | SecretUnreadable | StoreFailed) {

@@ -1,4 +1,4 @@
-//! What the health monitor does with a plugin, instead of an administrator.
+//! Actions of the health monitor on a plugin.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ impl Engine {
     /// An administrator has done something about a plugin: what the monitor holds against it no longer counts. The caller
     /// holds the slot's lock.
     pub(super) async fn forgive(&self, slot: &Slot) {
-        // What was asked for is done; that the plugin is given less time than it should be is the operator's to know.
+        // The action is complete; only the operator needs to know that earlier failures still count.
         if let Err(failure) = self.health_begins_anew(slot).await {
             tracing::error!(plugin = %slot.name, %failure, "earlier failures still count in the health monitor");
         }

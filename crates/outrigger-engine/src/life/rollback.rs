@@ -14,7 +14,7 @@ use crate::error::Failure;
 use crate::plugins::Slot;
 use crate::store::Predecessor;
 
-/// What was there before.
+/// The predecessor.
 #[derive(Debug)]
 pub(super) struct Former {
     /// The revision of the configuration.
@@ -25,7 +25,7 @@ pub(super) struct Former {
     pub(super) state: Option<BTreeMap<String, Vec<u8>>>,
 }
 
-/// What going back did, or would do.
+/// The changes of a rollback, done or planned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RolledBack {
     pub migrated: Migrated,
@@ -48,7 +48,7 @@ impl Engine {
         Ok(RolledBack { migrated, lost })
     }
 
-    /// What going back would do. Nothing of it is kept.
+    /// The effect of a rollback. Nothing is stored.
     ///
     /// # Errors
     /// As for [`Engine::rollback`], but that nothing is brought up.

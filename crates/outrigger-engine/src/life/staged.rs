@@ -143,7 +143,7 @@ impl StagedState {
         self.over.lock().bytes
     }
 
-    /// What is to be written, without what is as it was, and which keys that concerns.
+    /// The changed values to write, and their keys.
     pub(super) async fn difference(&self) -> Result<(Changes, StateDifference), StoreError> {
         let changes = self.over.lock().changes.clone();
         let (mut kept, mut difference) = (Changes::new(), StateDifference::default());
@@ -164,7 +164,7 @@ impl StagedState {
     }
 }
 
-/// What a key takes; nothing where it has no value.
+/// The size of a key; 0 if it has no value.
 fn size(key: &str, value: Option<&[u8]>) -> u64 {
     value.map_or(0, |value| (key.len() + value.len()) as u64)
 }

@@ -50,7 +50,7 @@ pub(super) struct Trial {
     pub(super) revision: Option<Arc<ActiveRevision>>,
     ground: Ground,
     pub(super) stamp: StateStamp,
-    /// What is to be there, where that is something else.
+    /// The new configuration, if it changes.
     pub(super) configuration: Option<ConfigurationRevision>,
     /// None where it stays.
     pub(super) state: Option<Changes>,

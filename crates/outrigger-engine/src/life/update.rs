@@ -24,7 +24,7 @@ use crate::store::{GrantRecord, PluginRecord, StateChange, StateStamp, StoreErro
 /// How often it is tried to take over a state that is written to meanwhile. From the second time on, calls wait.
 const TRIES: u32 = 3;
 
-/// What became of the configuration and the state when one version took the place of another.
+/// The report of a migration from one version to another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Migrated {
     pub from: Version,
@@ -59,8 +59,8 @@ impl Engine {
         outcome
     }
 
-    /// What an update would do to the configuration and the state. Nothing of it is kept, and nothing but the plugin's
-    /// functions for it is called. The package is in `root`.
+    /// The effect of an update on configuration and state. Nothing is stored, and nothing but the plugin's functions
+    /// for it is called. The package is in `root`.
     ///
     /// # Errors
     /// It could not be migrated.
@@ -138,7 +138,7 @@ impl Engine {
             let until = hold.as_ref().map(|(_, until)| *until);
             let mut trial = match self.attempt(slot, successor, &Rehearsal::BringUp { until }).await {
                 Ok(trial) => trial,
-                // What it was tried on has changed meanwhile, which may be why.
+                // Its input changed in the meantime, which may be the reason.
                 Err(_) if tries < TRIES && self.moved(slot, stamp).await? => {
                     tries += 1;
                     continue;
@@ -190,7 +190,7 @@ impl Engine {
         let mut superseded = slot.revisions();
         superseded.retain(|former| migrates && !former.is_superseded());
         for former in &superseded {
-            // What it still writes, when it is shut down say, is not for the state of its successor.
+            // Late writes, for example during shutdown, must not reach the state of its successor.
             former.supersede(true);
         }
         let switch = Switch {

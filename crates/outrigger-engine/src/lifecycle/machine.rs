@@ -71,7 +71,7 @@ impl std::fmt::Display for PluginState {
     }
 }
 
-/// What happened, or is asked for.
+/// An event or a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Install what was found.
@@ -88,7 +88,7 @@ pub enum Event {
     Failed(Effect),
 }
 
-/// What is to be done.
+/// An effect to execute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Check the package and read its types.
@@ -122,8 +122,8 @@ pub enum Effect {
 pub struct Transition {
     /// The state from now on.
     pub state: PluginState,
-    /// What is to be done now, in this order. The last one's outcome is reported back; the ones before it are undoing and
-    /// go on whatever their outcome.
+    /// The effects to execute now, in this order. The outcome of the last one is reported back; the earlier ones are
+    /// undoing and go on whatever their outcome.
     pub effects: Vec<Effect>,
 }
 
@@ -133,7 +133,7 @@ pub struct Transition {
 pub struct Refusal {
     /// Where it stands.
     pub state: PluginState,
-    /// What was asked.
+    /// The request.
     pub event: Event,
 }
 
@@ -188,7 +188,7 @@ pub fn advance(state: PluginState, event: Event) -> Result<Transition, Refusal> 
         // Files are deleted last: if unregistering fails, the plugin still needs them.
         (In::Disabled, Event::Done(Do::Unregister)) => to(In::Removed, &[Do::RemoveFiles]),
         (In::Disabled, Event::Failed(Do::Unregister)) => to(In::Disabled, &[]),
-        // What is gone, or undone, stays so, whatever comes of the last effect.
+        // Removed or undone steps stay so, whatever the outcome of the last effect.
         (In::Removed | In::Failed, Event::Done(_) | Event::Failed(_)) => to(state, &[]),
         (state, event) => Err(Refusal { state, event }),
     }

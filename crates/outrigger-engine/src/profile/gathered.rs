@@ -1,4 +1,4 @@
-//! What the recordings of one function come to. Kept in memory, for the revision that is loaded: another revision, or the
+//! Aggregated recordings of one function, kept in memory, for the revision that is loaded: another revision, or the
 //! same one on another day and machine, spends its time in other ways.
 
 use std::time::Duration;
@@ -86,7 +86,7 @@ impl Gathered {
         }
     }
 
-    /// What they come to; none where there was none yet.
+    /// The aggregate; none if there is no recording yet.
     pub(crate) fn summary(&self, function: FunctionName) -> Option<FunctionProfile> {
         let samples = self.samples.lock();
         let Samples { count, total, stages, host } = &**samples.as_ref()?;

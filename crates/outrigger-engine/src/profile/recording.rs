@@ -58,7 +58,7 @@ pub struct TimeSpan {
     pub to: Duration,
 }
 
-/// What such a part is.
+/// The kind of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// [`Stage::Run`] stands for all that happens inside the plugin.
@@ -67,7 +67,7 @@ pub enum What {
     HostCall(&'static str),
 }
 
-/// What a runtime that knows of no interface calls a host call.
+/// The name of a host call in a runtime without interfaces.
 const RUNTIME: &str = "runtime";
 
 impl Recording {

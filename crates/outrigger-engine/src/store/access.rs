@@ -38,10 +38,10 @@ pub struct KeyRecord {
     pub name: String,
     pub hash: [u8; 32],
     pub roles: Vec<RoleName>,
-    /// Where there is one, only what one of these rules allows is left of what the roles allow.
+    /// The scope, if any: the roles' rights are limited to these rules.
     pub scope: Option<Vec<Rule>>,
     pub created_at: OffsetDateTime,
-    /// Who made it, for a person to read.
+    /// The creator, as text for people.
     pub created_by: String,
     /// It does not work from this moment on.
     pub expires_at: Option<OffsetDateTime>,

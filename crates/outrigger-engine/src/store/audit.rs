@@ -34,7 +34,7 @@ pub struct AuditFilter {
     pub key: Option<String>,
     /// A right, such as `plugin_create`.
     pub action: Option<String>,
-    /// What it was done to, such as `pricing` or `pricing.quote`.
+    /// The object, such as `pricing` or `pricing.quote`.
     pub resource: Option<String>,
     pub correlation: Option<CorrelationId>,
     /// Only what was allowed, or only what was denied.

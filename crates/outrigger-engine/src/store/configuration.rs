@@ -1,5 +1,5 @@
-//! What is kept of the configuration of plugins: the present one, and the revisions that led to it. Secrets in it are
-//! sealed; the store never sees one in the open.
+//! Storage of plugin configurations: the current one, and its earlier revisions. Secrets in it are sealed; the store
+//! never sees one in the open.
 
 use async_trait::async_trait;
 use outrigger_contract::PluginName;
@@ -61,7 +61,7 @@ pub struct ConfigurationRevision {
 pub struct ConfigurationRewrite {
     pub plugin: PluginName,
     pub revision: u64,
-    /// What must be there.
+    /// The precondition.
     pub before: Map<String, Value>,
     pub after: Map<String, Value>,
 }

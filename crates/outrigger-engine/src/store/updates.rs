@@ -1,5 +1,5 @@
-//! What is kept so that one version of a plugin can take the place of another with all that belongs to it: one
-//! transaction that switches, and what was there before it.
+//! Records of updates and rollbacks of a plugin with all its data: one transaction that switches, and what was there
+//! before it.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub trait UpdateStore {
     /// generation, or [`StoreError::Conflict`] where the plugin, its configuration or its state is no longer what was read;
     /// then nothing of it was done.
     async fn plugin_switch(&self, switch: &Switch) -> Result<u64, StoreError>;
-    /// What was there before the last update, if that can be gone back to.
+    /// The predecessor of the last update, if a rollback to it is possible.
     async fn predecessor_fetch(&self, name: &PluginName) -> Result<Option<Predecessor>, StoreError>;
     /// The state as it was before the last update. Empty where that did not change it: see [`Predecessor::state_kept`].
     async fn predecessor_state(&self, name: &PluginName) -> Result<BTreeMap<String, Vec<u8>>, StoreError>;
@@ -74,7 +74,7 @@ pub struct StateChange {
     pub changes: BTreeMap<String, Option<Vec<u8>>>,
 }
 
-/// What was there before an update.
+/// The predecessor of an update.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Predecessor {
     /// The revision that was active.

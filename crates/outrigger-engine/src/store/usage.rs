@@ -14,13 +14,13 @@ use super::StoreError;
 /// Sums up the runs that are kept.
 #[async_trait]
 pub trait UsageStore: Send + Sync {
-    /// What the runs that match add up to, in groups. Reads the runs of the span and of no other time.
+    /// The sums of matching runs, in groups. Reads only runs of the time span.
     async fn run_usage(&self, filter: &UsageFilter) -> Result<Usage, StoreError>;
     /// The plugins that there are runs of, by name, also those that are not installed any more. Takes a look for each.
     async fn run_plugins(&self) -> Result<Vec<PluginName>, StoreError>;
 }
 
-/// What groups of runs are told apart by.
+/// The fields that runs are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UsageKey {
@@ -49,7 +49,7 @@ pub struct UsageFilter {
     pub function: Option<FunctionName>,
     /// Only by this caller, as it is written in [`super::RunRecord::caller`].
     pub caller: Option<String>,
-    /// What they are told apart by: whoever asks the platform names one at least.
+    /// The fields to group by; the platform requires at least one.
     pub by: BTreeSet<UsageKey>,
     /// At most this many groups; 0 for 1,000.
     pub limit: u32,
@@ -73,7 +73,7 @@ impl UsageFilter {
     }
 }
 
-/// What runs add up to.
+/// The sums of runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// The earliest first; of one time those with the most calls; then by plugin, function, caller and code.

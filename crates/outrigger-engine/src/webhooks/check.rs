@@ -1,4 +1,4 @@
-//! What a webhook may be.
+//! Validates the settings of a webhook.
 
 use std::collections::BTreeMap;
 

@@ -1,13 +1,13 @@
-//! What follows from what a receiver answered: a pure function from where a delivery stands, the answer, the time and a
-//! number drawn by chance, to where it stands then.
+//! The state machine of a delivery: a pure function from its state, the receiver's response, the time and a number
+//! drawn by chance, to where it stands then.
 //!
 //! ```text
 //! pending ──▶ delivered
 //!    ▲ └────▶ dead ──(retried by hand)──▶ pending
 //!    └─ (waits longer after each failure)
 //! ```
-//!
-//! What is pending or dead when its webhook is moved to another address is abandoned, and so stays where it was meant to go.
+//! When a webhook is moved to another server, pending and dead deliveries are abandoned, so they never reach another
+//! receiver.
 
 use std::time::Duration;
 
@@ -84,12 +84,12 @@ pub enum Outcome {
     Gone,
     /// Any other status, a redirect among them, or no answer at all.
     Failed {
-        /// What the receiver asked for in `Retry-After`.
+        /// The receiver's `Retry-After`.
         retry_after: Option<Duration>,
     },
 }
 
-/// What decides besides the outcome.
+/// The other inputs of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// How often it was sent, this time included.
@@ -109,7 +109,7 @@ pub struct Transition {
     pub switch_off: Option<String>,
 }
 
-/// What an outcome leads to. `chance` lies between 0 and 1, and spreads the attempts of many deliveries.
+/// The next state after an outcome. `chance` is between 0 and 1, and spreads the attempts of many deliveries.
 #[must_use]
 pub fn advance(
     standing: Standing,

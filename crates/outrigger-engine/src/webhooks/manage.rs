@@ -1,4 +1,4 @@
-//! What an administrator does with webhooks: add, change, try out, send again.
+//! Administration of webhooks: add, change, test, send again.
 
 use outrigger_contract::{Code, WebhookName};
 use serde_json::json;
@@ -229,8 +229,8 @@ impl Engine {
         Ok(revived)
     }
 
-    /// Who opens private networks to the webhook: the caller if they have the right, or the previous owner if URL and
-    /// headers are unchanged. Nobody if it may only reach the operator's networks.
+    /// The owner that opens private networks to the webhook: the caller if they have the right, or the previous owner
+    /// if URL and headers are unchanged. Nobody if it may only reach the operator's networks.
     fn opened_by(
         &self,
         spec: &WebhookSpec,

@@ -1,4 +1,4 @@
-//! What a webhook has to hide: what it is signed with, and the values of its headers. Sealed together by the vault.
+//! The secrets of a webhook: its signing secret and the values of its headers, sealed together by the vault.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -76,7 +76,7 @@ impl Secrets {
         })
     }
 
-    /// What is signed with now.
+    /// The current signing secret.
     pub(super) fn signing(&self, now: OffsetDateTime) -> impl Iterator<Item = &SecretText> {
         let previous = self.previous.as_ref().filter(move |(_, until)| now < *until).map(|(secret, _)| secret);
         std::iter::once(&self.secret).chain(previous)

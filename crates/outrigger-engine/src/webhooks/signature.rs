@@ -6,7 +6,7 @@ use base64_simd::STANDARD;
 
 use super::SecretText;
 
-/// What a secret begins with.
+/// The prefix of a secret.
 const PREFIX: &str = "whsec_";
 
 /// A new secret of 256 random bits.

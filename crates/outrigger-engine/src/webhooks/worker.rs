@@ -48,7 +48,7 @@ const WRITTEN_AT_MOST: u64 = 4 << 20;
 /// together.
 const MADE_AT_ONCE: u64 = 1 << 20;
 
-/// What sending takes.
+/// The dependencies of sending.
 #[derive(Clone, Debug)]
 pub struct WebhookOptions {
     /// Deliveries at once.

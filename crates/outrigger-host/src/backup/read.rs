@@ -17,7 +17,7 @@ use super::{CONTENTS, Contents, DATABASE, FORMAT, Listed, Progress, Stop, Watch,
 /// The oldest form that can be read.
 const OLDEST: u32 = 1;
 pub(super) const COMPRESSION: Compression = Compression::new(6);
-/// What every backup begins with: gzip, without a name, a time or a system.
+/// The first bytes of every backup: gzip, without a name, a time or a system.
 const BEGINNING: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// A list of some hundred thousand files.
 const LONGEST_LIST: u64 = 64 << 20;

@@ -32,7 +32,7 @@ pub(crate) enum Severity {
     Warning,
 }
 
-/// Who may read a file.
+/// The users that may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// Its owner alone.

@@ -1,4 +1,4 @@
-//! What installed plugins offer. A revision never changes, so what it offers is put together once and kept: to read a
+//! The functions of installed plugins. A revision never changes, so its catalogue is built once and cached: to read a
 //! thousand manifests and type graphs for each list would take a fifth of a second.
 
 use std::collections::{HashMap, HashSet};
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::offered;
 use crate::convert;
 
-/// What is kept, by revision.
+/// The cached catalogues, by revision.
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
     kept: Mutex<HashMap<Digest, Arc<[Entry]>>>,

@@ -1,4 +1,4 @@
-//! What is done with the files of a package once it is to be installed.
+//! Handling of a package's files during an installation.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -28,7 +28,7 @@ pub(super) struct InstallEffects<'a> {
     pub(super) replaces: bool,
     /// This very digest was installed before and is still kept, with its files.
     pub(super) kept: bool,
-    /// What became of what the other version left.
+    /// The report of the migration.
     pub(super) migrated: Option<Migrated>,
 }
 
@@ -76,7 +76,7 @@ impl Packages {
             let granted = self.engine.grant_again(&record.name, grant, author).await;
             granted.map_err(convert::error)?;
         } else if restored && record.state.is_enabled() {
-            // What runs may be of the files that were there.
+            // The running version may still use the changed files.
             let reloaded = self.engine.reload(&record.name).await;
             reloaded.map_err(|failure| not_reloaded(&record.name, failure))?;
         }
@@ -103,8 +103,9 @@ impl Packages {
         if is_in_place(folder.clone(), digest).await? {
             return Ok(false);
         }
-        // What was compiled may be of the files that were there. It goes first, because it would be taken for what belongs to
-        // the right files if nothing came after that; and again, because it may have been compiled meanwhile.
+        // The compiled code may belong to the changed files. It is removed first, because it would be taken for what
+        // belongs to the right files if nothing came after that; and again, because it may have been compiled
+        // meanwhile.
         self.engine.runtime().forget(&digest).await;
         put_in_place(staged, folder, self.directory.staging()).await?;
         self.engine.runtime().forget(&digest).await;
@@ -121,7 +122,8 @@ fn refused(error: ApiError) -> Failure {
 fn not_reloaded(plugin: &PluginName, failure: Failure) -> ApiError {
     let error = convert::error(failure);
     let message = format!(
-        "the files of `{plugin}` were restored, but it could not be reloaded, and the running version may still use the \
+        "the files of `{plugin}` were restored, but it could not be reloaded, and the running version may still use \
+         the \
          changed files: {}",
         error.message
     );
@@ -155,7 +157,7 @@ async fn put_in_place(staged: StagedPackage, folder: PathBuf, staging: PathBuf) 
             return Err(package_error(&error));
         }
         if gave_way && let Err(error) = fs::remove_dir_all(&aside) {
-            // Whoever installs next clears the folder.
+            // The next installation clears the folder.
             tracing::warn!(path = %aside.display(), %error, "replaced files could not be removed");
         }
         Ok(())

@@ -82,7 +82,7 @@ impl Access for Session {
         let role = Role { name: role_name(name)?, description, allow: rules(&allow)?, deny: rules(&deny)? };
         refuse_built_in(&role.name)?;
         let work = async {
-            // What is looked at here is what is changed.
+            // The checked version is the one that is changed.
             let _changing = self.host.keys.change().await;
             self.host.keys.refresh().await?;
             let present = self.host.keys.role(&role.name);
@@ -176,7 +176,7 @@ impl Session {
         Ok(Some(NewKey { info, key }))
     }
 
-    /// What a call of this function takes besides the right to call it.
+    /// The right that calling this function requires besides `function_execute`.
     async fn also_needed(&self, right: Right, name: &str) -> ApiResult<Option<Right>> {
         let Ok(function) = name.parse::<FunctionRef>() else { return Ok(None) };
         let administered =
@@ -272,7 +272,7 @@ impl Session {
     }
 }
 
-/// What a role denies, and would not deny as it is to be.
+/// The rules that a role denies now, and would no longer deny.
 fn lifted(present: Option<&Role>, new: &Role) -> Vec<Rule> {
     let denied = present.map(|role| role.deny.as_slice()).unwrap_or_default();
     denied.iter().filter(|rule| !new.deny.iter().any(|of| of.contains(rule))).cloned().collect()

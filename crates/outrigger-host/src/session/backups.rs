@@ -35,7 +35,7 @@ impl Backups for Session {
             let after = json!({"path": report.path, "size": report.size, "secret_key": report.has_secret_key});
             Ok((report, Trace { after: Some(after), ..Trace::default() }))
         };
-        // What has left in a copy cannot be taken back, so it is written down before it is made.
+        // A copy cannot be taken back, so it is audited before it is made.
         self.act(Act::destroys(Right::BACKUP_CREATE, "*"), work).await
     }
 }

@@ -1,4 +1,4 @@
-//! What administrators set for plugins, and the keys of their secrets.
+//! Configurations of plugins, and the encryption keys of their secrets.
 
 use async_trait::async_trait;
 use outrigger_api::{

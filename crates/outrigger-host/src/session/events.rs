@@ -63,7 +63,7 @@ impl Events for Session {
     }
 }
 
-/// Somebody who follows.
+/// A follower of events.
 struct Course {
     session: Session,
     query: FollowQuery,

@@ -40,7 +40,7 @@ pub(super) async fn ask(engine: &Engine, name: &PluginName) -> ApiResult<HealthI
     Ok(HealthInfo { plugin: name.clone(), status: status.to_owned(), checks, monitor })
 }
 
-/// What is known of the plugins that may be seen.
+/// The health of the plugins that the caller is allowed to see.
 pub(super) async fn list(engine: &Engine, seen: impl Fn(&PluginName) -> bool) -> ApiResult<Vec<PluginHealth>> {
     let views = engine.health_list().await.map_err(convert::error)?.into_iter();
     // One that was removed just now is left out.

@@ -166,7 +166,7 @@ fn traced(before: Option<JobRecord>, after: JobRecord) -> (JobInfo, Trace) {
     (info(after), Trace { before, after: Some(written), revision: None })
 }
 
-/// What the audit log says of a schedule. Of the arguments, which may be secret, it has a digest: enough to see whether they
+/// The audit entry of a schedule. Arguments may be secret, so it contains only their digest: enough to see whether they
 /// were changed.
 fn standing(schedule: &jobs::ScheduleRecord) -> Value {
     json!({

@@ -194,7 +194,7 @@ impl Plugins for Session {
             let after = merged(self.standing(name), lost);
             Ok((report(rolled_back), Trace { before, after, revision: None }))
         };
-        // What was written to the state since is lost.
+        // Later writes to the state are lost.
         self.act(Act::destroys(Right::PLUGIN_CREATE, name.as_str()), Box::pin(work)).await
     }
 }

@@ -1,4 +1,4 @@
-//! What happened: runs, log lines, statistics. A caller sees those of the plugins it may see.
+//! Runs, log lines and statistics. A caller sees those of the plugins that it is allowed to see.
 
 use async_trait::async_trait;
 use outrigger_api::{

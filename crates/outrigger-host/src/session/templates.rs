@@ -119,7 +119,7 @@ async fn checked(owner: &str, template: Template) -> ApiResult<Template> {
     .await
 }
 
-/// What the audit log shows of a template: what it is, and the length of each file.
+/// The audit entry of a template: its fields, and the length of each file.
 fn trace(record: &TemplateRecord) -> Value {
     let Template { name: _, description, runtime, language, variables, files } = &record.template;
     let variables: Vec<_> = variables.iter().map(|variable| &variable.name).collect();

@@ -250,7 +250,7 @@ fn is(expected: Option<Fingerprint>) -> impl Fn(&WebhookRecord) -> bool + Send +
     move |present| expected.is_none_or(|expected| info(present.clone(), &Counts::new()).fingerprint() == expected)
 }
 
-/// What is sealed stays out.
+/// Sealed values are left out.
 fn info(record: WebhookRecord, counts: &Counts) -> WebhookInfo {
     let WebhookRecord {
         name,

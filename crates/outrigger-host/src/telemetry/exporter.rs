@@ -40,7 +40,7 @@ pub(super) struct Exporter {
     lost: Lost,
 }
 
-/// What could not be sent since somebody was last told of it.
+/// The failures to send since the last warning.
 #[derive(Debug, Default)]
 struct Lost {
     spans: u64,
@@ -56,7 +56,7 @@ struct Unsent {
     passing: bool,
 }
 
-/// Who says all this, as far as OpenTelemetry wants to know.
+/// The OpenTelemetry resource and scope of the sender.
 pub(super) fn scope() -> InstrumentationScope {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     InstrumentationScope { name: "outrigger".to_owned(), version, ..InstrumentationScope::default() }
@@ -74,7 +74,7 @@ impl Exporter {
             ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
             ("service.instance.id", CorrelationId::new().to_string().to_lowercase()),
         ];
-        // What the operator says goes before what is known without.
+        // The operator's attributes override the defaults.
         let said = |name: &str| options.attributes.iter().any(|(said, _)| said == name);
         let own = own.iter().filter(|(name, _)| !said(name)).map(|(name, value)| text(name, value));
         let more = options.attributes.iter().map(|(name, value)| text(name, value));
@@ -191,7 +191,7 @@ impl Exporter {
 
 /// Waits until it is to stop.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // Whoever could say so may be gone, which comes to the same.
+    // The sender may be gone, which means the same.
     let _ = stop.wait_for(|stopped| *stopped).await;
 }
 

@@ -21,10 +21,10 @@ use time::OffsetDateTime;
 use super::exporter::scope;
 use super::spans::{nanoseconds, text};
 
-/// What is counted is counted since a plugin was installed, or the server started.
+/// Counters start when a plugin is installed, or when the server starts.
 const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 
-/// What is sent.
+/// The data to send.
 pub(super) fn request(resource: &Resource, report: &MetricsReport, now: OffsetDateTime) -> ExportMetricsServiceRequest {
     let now = nanoseconds(now);
     let (memory, process) = (std::slice::from_ref(&report.memory), std::slice::from_ref(&report.process));
@@ -66,7 +66,7 @@ fn dropped_firings(report: &MetricsReport, now: u64) -> Metric {
     metric(name, about, "1", Data::Sum(sum))
 }
 
-/// What is known of each.
+/// A metric with one data point for each object.
 fn measured<T>(measure: &Measure<T>, told_of: &[T], labels: fn(&T) -> Vec<KeyValue>, now: u64) -> Metric {
     let Measure { name, about, kind, unit, value } = measure;
     let point = |one: &T| {

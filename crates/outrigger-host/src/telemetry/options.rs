@@ -12,7 +12,7 @@ use crate::environment::{self as env, Variable};
 /// The attribute that has the name of the service.
 pub(super) const SERVICE: &str = "service.name";
 
-/// What is sent to where.
+/// The signals to send, and their endpoints.
 #[derive(Clone, Debug)]
 pub(crate) struct TelemetryOptions {
     /// Where traces go; none where they are not sent.
@@ -24,7 +24,7 @@ pub(crate) struct TelemetryOptions {
     pub(super) gzip: bool,
     pub(super) timeout: Duration,
     pub(super) service: String,
-    /// What else is said of the service.
+    /// Further attributes of the service.
     pub(super) attributes: Vec<(String, String)>,
     pub(super) sampler: Sampler,
     pub(super) metrics_interval: Duration,
@@ -36,7 +36,7 @@ pub(crate) struct TelemetryOptions {
 }
 
 impl TelemetryOptions {
-    /// What the environment says; none where nothing is to be sent.
+    /// Reads the environment; none if nothing is to be sent.
     ///
     /// # Errors
     /// `invalid_usage`, with the name of the variable that is wrong.

@@ -26,7 +26,7 @@ struct State {
     dropped: u64,
 }
 
-/// What becomes one or more spans. It is written down when it is sent, not while somebody waits for a call.
+/// The source of one or more spans. It is serialized when it is sent, not during the call.
 #[derive(Debug)]
 pub(super) enum Item {
     Call(Box<TracedCall>),
@@ -42,7 +42,7 @@ impl Item {
     }
 }
 
-/// What was taken from the queue.
+/// A batch taken from the queue.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) items: Vec<Item>,

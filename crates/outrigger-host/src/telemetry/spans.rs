@@ -17,7 +17,7 @@ use super::exporter::scope;
 use super::queue::Item;
 use crate::convert;
 
-/// What is sent.
+/// The data to send.
 pub(super) fn request(resource: &Resource, items: Vec<Item>) -> ExportTraceServiceRequest {
     let mut spans = Vec::new();
     for item in items {

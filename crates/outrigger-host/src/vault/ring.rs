@@ -15,7 +15,7 @@ use super::key::SecretKey;
 use super::{Rotated, keyring};
 use crate::environment;
 
-/// What the file says of itself.
+/// The header of the file.
 const HEADER: &str =
     "# Encryption keys of secrets, newest first. Anyone with these keys can read the secrets in outrigger.db.\n";
 
@@ -147,8 +147,8 @@ pub(super) fn in_keyring(name: &str) -> Result<Vec<SecretKey>, VaultError> {
     parse(&format!("the key `{name}` in the kernel's keyring"), &keyring::read(name)?)
 }
 
-/// The keys in a text, separated by white space or commas; lines that begin with `#` are comments. There is at least one.
-/// What is wrong is never quoted: it may be most of a key.
+/// The keys in a text, separated by white space or commas; lines that begin with `#` are comments. There is at least
+/// one. Invalid text is never quoted: it may be most of a key.
 fn parse(origin: &str, text: &str) -> Result<Vec<SecretKey>, VaultError> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let words =

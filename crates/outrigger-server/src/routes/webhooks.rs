@@ -18,8 +18,8 @@ use crate::etag::{self, Demand, ETag};
 use crate::page::List;
 
 const TAG: &str = "Webhooks";
-/// The deliveries to send again.
-const RETRY: &str = "It takes the right `event_view` over all events that the webhook is told of.";
+/// The right that sending again requires.
+const RETRY: &str = "Requires the right `event_view` for all events of the webhook.";
 
 pub fn routes(api: &mut Api) {
     api.get("/api/v1/webhooks", "webhook_list", list)

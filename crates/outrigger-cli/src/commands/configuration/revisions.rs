@@ -1,4 +1,4 @@
-//! What a configuration was, and the way back to it.
+//! Revisions of a configuration, and rollback.
 
 use outrigger_api::{ConfigurationDifference, ConfigurationRevision, DifferenceKind, PluginName};
 use serde_json::{Value as Json, json};

@@ -158,7 +158,7 @@ impl<'de> Visitor<'de> for Members<'_> {
         if fields.len() > u64::BITS as usize {
             return give_up();
         }
-        // What an option that is left out means stands at every place until the field is read.
+        // Every field starts as an omitted option until it is read.
         let mut values: Vec<Value> = taken(meter.list(fields.len()))?;
         values.resize_with(fields.len(), || Value::Option(None));
         let (mut seen, mut next) = (0_u64, 0);

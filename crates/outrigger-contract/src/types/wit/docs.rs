@@ -17,7 +17,7 @@ const OURS: &str = "outrigger:package-docs";
 const USUAL: &str = "package-docs";
 /// The maximum size of the documentation section, in bytes.
 const LONGEST: usize = 1 << 20;
-/// What [`USUAL`] is renamed to; of the same length.
+/// The replacement of [`USUAL`], of the same length.
 const HIDDEN: &[u8; USUAL.len()] = b"package_docs";
 
 /// The documentation in a component, and the component as it can be decoded. A section that cannot be read is no reason
@@ -168,7 +168,7 @@ pub(super) struct WorldDocs {
 }
 
 impl WorldDocs {
-    /// What the plugin says of itself: in its world, its package, or the one interface that it exports.
+    /// The plugin's documentation: of its world, its package, or its only exported interface.
     pub(super) fn overview(&self, exported: &BTreeSet<String>) -> String {
         let only_interface = || match exported.iter().collect::<Vec<_>>().as_slice() {
             [one] => self.interface(one)?.docs.as_deref(),

@@ -1,5 +1,5 @@
-//! What exported functions are called: their own name where it is the only one of that name in the component, otherwise
-//! as much of their interface before it as tells them apart. See `docs/adr/0006-names-of-functions.md`.
+//! Names of exported functions: their own name if it is unique in the component, otherwise as much of their interface
+//! before it as tells them apart. See `docs/adr/0006-names-of-functions.md`.
 
 use std::collections::{HashMap, HashSet};
 

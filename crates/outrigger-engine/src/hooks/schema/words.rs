@@ -1,6 +1,6 @@
-//! What the schema of a hook may say: the words of JSON Schema that speak of a value by itself. None that joins schemas or
-//! refers to another place is among them, so that to hold a value to a schema takes no longer than each of its values takes with
-//! the longest `enum`.
+//! The supported keywords of a hook's schema: the JSON Schema keywords that apply to a single value. None that joins
+//! schemas or refers to another place is among them, so that to hold a value to a schema takes no longer than each of
+//! its values takes with the longest `enum`.
 
 use outrigger_contract::manifest::Property;
 use serde_json::{Map, Value as Json};
