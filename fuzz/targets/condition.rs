@@ -8,7 +8,7 @@ use outrigger_contract::HookName;
 use outrigger_engine::hooks::{Condition, Facts};
 use serde_json::json;
 
-/// In a build for tests, on a busy machine.
+/// The limit for a test build on a busy machine.
 const LONGEST: Duration = Duration::from_secs(3);
 
 fuzz_target!(|text: &str| {

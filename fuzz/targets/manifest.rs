@@ -10,7 +10,7 @@ const LONGEST: usize = 64 << 10;
 fuzz_target!(|text: &str| {
     match Manifest::parse(text) {
         Ok(manifest) => {
-            // What was read can be shown and rendered.
+            // A manifest that was read can be displayed and rendered.
             let _ = manifest.configuration.to_json_schema();
             assert!(!manifest.name.as_str().is_empty());
         }

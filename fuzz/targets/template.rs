@@ -1,4 +1,4 @@
-//! A template: checked, and rendered where it passes, within a bounded time and to a bounded length.
+//! A template: checked, and rendered if it is valid, within a bounded time and length.
 #![no_main]
 
 use std::time::{Duration, Instant};

@@ -10,7 +10,7 @@ use outrigger_contract::types::wit;
 use outrigger_contract::{TypeGraph, Value};
 use serde_json::Value as Json;
 
-/// Functions with one parameter of each shape that there is.
+/// Functions with one parameter of each kind of type.
 static GRAPH: LazyLock<TypeGraph> = LazyLock::new(|| {
     let types = [
         "bool",

@@ -64,7 +64,7 @@ const END_WITH_THE_TEST: &str = "exec 3<&0\n\
     disown\n\
     exec 3<&-\n";
 
-/// What a guide tells its reader to do.
+/// The steps of a guide.
 #[derive(Debug, PartialEq)]
 enum Step {
     WriteFile { path: String, content: String },
@@ -112,7 +112,7 @@ impl Session {
         let input = shell.stdin.take();
         let status = shell.wait().unwrap();
         drop(input);
-        // Whatever still writes to the folder would find it gone.
+        // A process that still writes to the folder would fail.
         let deadline = Instant::now() + Duration::from_secs(30);
         while is_running(shell.id()) {
             assert!(Instant::now() < deadline, "what the guide started is still there");

@@ -8,10 +8,10 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Reads a struct: for `#[serde(deserialize_with = "…")]` where one stands in another.
+/// Reads a nested struct, for `#[serde(deserialize_with = "…")]`.
 ///
 /// # Errors
-/// It is no object, or not that of the struct.
+/// It is not an object, or does not match the struct.
 pub fn only<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     deserializer.deserialize_map(Members(PhantomData))
 }
@@ -19,7 +19,7 @@ pub fn only<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
 /// The same for a list of them.
 ///
 /// # Errors
-/// It is no list, or something in it is not an object of the struct.
+/// It is not a list, or an item does not match the struct.
 pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let objects = Vec::<Object<T>>::deserialize(deserializer)?;
     Ok(objects.into_iter().map(|Object(read)| read).collect())

@@ -91,7 +91,7 @@ mod tests {
         ] {
             assert_eq!(pattern.parse::<Pattern>().expect("a pattern").covers(name), expected, "{pattern} {name}");
         }
-        // No place is tried twice.
+        // No position is tried twice.
         assert!(!fits(&("*a".repeat(50) + "b"), &"a".repeat(1 << 20)));
         for wrong in ["", "Plugin.*", "a b", "a?", &"a".repeat(101)] {
             assert!(wrong.parse::<Pattern>().is_err(), "{wrong}");

@@ -1,15 +1,15 @@
-//! The audit log: one entry for each thing that was done or denied, chained by hashes so that no record can be changed,
-//! left out or put in between without it showing.
+//! The audit log: one entry for each thing that was done or denied, chained by hashes so that changing, removing or
+//! inserting a record is detected.
 //!
 //! Refusals are attached to the chain without being part of it: each is hashed with the last chained record before it,
 //! and no chained record is hashed with a refusal. So a changed refusal is detected, and pruning a refusal leaves the
 //! chain intact. Any key can cause refusals; a chained record requires a right.
 //!
 //! A record is the text of its entry, with a hash over that text, its sequence and the hash of the last chained record.
-//! Changing one byte of a chained record breaks the chain from there on. What lists are narrowed by is kept beside the
-//! text a second time, and compared with it: a record that no list shows any more would be as good as gone. Cutting
-//! off the end does not break it; that is seen by comparing with a head that was noted elsewhere, as `outrigger audit
-//! verify --head` does.
+//! Changing one byte of a chained record breaks the chain from there on. The columns for filters repeat parts of the
+//! text, and are compared with it: otherwise a changed column could hide a record from lists. Cutting off the end does
+//! not break the chain; comparing it with a head that was stored elsewhere detects it, as `outrigger audit verify
+//! --head` does.
 
 use outrigger_contract::Code;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ use crate::store::Owner;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditEntry {
-    /// When it happened; for a group, the time of its first item.
+    /// The time; for a group, the time of its first item.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
     /// For a group, the time of its last item.

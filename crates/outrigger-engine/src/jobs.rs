@@ -1,7 +1,7 @@
-//! Jobs: durable background calls. A job is written down before anything is done for it, and it is called
-//! by the same path as any other call, as the caller that started it.
+//! Jobs: durable background calls. A job is stored before anything is done for it. It takes the same path as any other
+//! call, as the caller that started it.
 //!
-//! [`machine`] says what follows from what, [`runner`] does it, [`schedule`] makes jobs when their time has come.
+//! [`machine`] is the state machine, [`runner`] runs due jobs, [`schedule`] creates the jobs of schedules.
 
 mod event;
 pub mod machine;

@@ -62,12 +62,11 @@ pub enum Downgrade {
 }
 
 impl Engine {
-    /// Installs a plugin that is not there yet: registers it and makes it take calls. When that fails, nothing of it is
-    /// left in the store.
+    /// Installs a new plugin: registers and enables it. If this fails, nothing of it stays in the store.
     ///
     /// # Errors
-    /// It is installed already, a plugin that it needs is not, its configuration lacks something or does not fit, the store
-    /// failed, or a lifecycle step did.
+    /// It is already installed, a dependency is missing, its configuration is incomplete or invalid, the store failed,
+    /// or a lifecycle step failed.
     pub async fn install(&self, installation: Installation) -> Result<(), Failure> {
         self.check_needs(&installation.revision.manifest)?;
         let configuration = self.first_configuration(&installation)?;
@@ -109,11 +108,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether a plugin that is not there yet could be installed, as far as that shows without bringing it up.
+    /// Checks whether a new plugin could be installed, without starting it.
     ///
     /// # Errors
-    /// A plugin that it needs is not installed, its configuration lacks something or does not fit, or what its manifest says
-    /// of hooks is wrong.
+    /// A dependency is missing, its configuration is incomplete or invalid, or the hooks in its manifest are invalid.
     pub async fn install_rehearse(&self, installation: &Installation) -> Result<(), Failure> {
         self.check_needs(&installation.revision.manifest)?;
         self.first_configuration(installation)?;
@@ -143,11 +141,11 @@ impl Engine {
         }))
     }
 
-    /// Makes a plugin take calls.
+    /// Enables a plugin.
     ///
     /// # Errors
-    /// A plugin that it needs is not installed; or a lifecycle step failed, was undone, and the plugin is in the state `failed`
-    /// with the reason.
+    /// A dependency is missing; or a lifecycle step failed, was undone, and the plugin is in the state `failed` with
+    /// the reason.
     pub async fn enable(&self, name: &PluginName) -> Result<(), Failure> {
         let slot = self.slot(name)?;
         self.check_needs(&self.revision(&slot.record().0.active).await?.manifest)?;
@@ -184,7 +182,7 @@ impl Engine {
         }
     }
 
-    /// Stops a plugin taking calls. Calls that run finish first.
+    /// Disables a plugin. Running calls finish first.
     ///
     /// # Errors
     /// The store failed.
@@ -292,7 +290,7 @@ impl Engine {
     /// Loads a plugin before its first call, with as many idle instances as it keeps. Returns their number.
     ///
     /// # Errors
-    /// The plugin could not be brought up.
+    /// The plugin could not be started.
     pub async fn warm(&self, name: &PluginName) -> Result<usize, Failure> {
         let revision = self.active_revision(name).await?;
         Ok(revision.loaded.warm().await?)

@@ -29,8 +29,8 @@ pub struct Quotas {
     pub state_bytes: u64,
     /// Bytes of jobs with their arguments.
     pub job_bytes: u64,
-    /// Calls that may change something and have entries of their own in the audit log; four times as many at once. The
-    /// others are counted there.
+    /// Calls that may change something and have individual audit records; bursts can be four times as large. Further
+    /// calls are aggregated.
     pub audited_calls: u64,
     /// Successful changes, each of which has an audit record of its own; bursts can be ten times as large.
     pub acts: u64,
@@ -68,7 +68,7 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// A bucket that holds what comes within a minute.
+    /// A bucket that holds the amount of one minute.
     pub(crate) const fn a_minute(amount: u64, now: Instant) -> Self {
         Self::new(amount, amount, now)
     }
@@ -85,7 +85,7 @@ impl Bucket {
         self.at = self.at.max(now);
     }
 
-    /// Takes all of the amount or nothing. More than the bucket holds is taken from a full one, so that it can be had at all.
+    /// Takes the whole amount or nothing. An amount above the bucket's capacity needs a full bucket.
     #[expect(clippy::cast_precision_loss, reason = "amounts are far below 2^52")]
     pub(crate) fn take(&mut self, amount: u64, now: Instant) -> Result<(), Duration> {
         self.fill(now);
@@ -105,21 +105,21 @@ impl Bucket {
         self.level >= amount.min(self.capacity) as f64
     }
 
-    /// Whether nothing was taken lately.
+    /// Whether it is full.
     #[expect(clippy::cast_precision_loss, reason = "amounts are far below 2^52")]
     pub(crate) fn is_full(&mut self, now: Instant) -> bool {
         self.fill(now);
         self.level >= self.capacity as f64
     }
 
-    /// Takes an amount that is known only afterwards, even if less is left: the next one waits for it.
+    /// Takes an amount that is known only afterwards, even if less is left; later ones wait for it.
     #[expect(clippy::cast_precision_loss, reason = "amounts are far below 2^52")]
     fn overdraw(&mut self, amount: u64, now: Instant) {
         self.fill(now);
         self.level -= amount as f64;
     }
 
-    /// Gives back what was taken for nothing.
+    /// Returns an amount that was not used.
     #[expect(clippy::cast_precision_loss, reason = "amounts are far below 2^52")]
     fn give_back(&mut self, amount: u64) {
         self.level = (self.level + amount as f64).min(self.capacity as f64);
@@ -136,7 +136,7 @@ pub(crate) enum Kind {
     Answer,
 }
 
-/// The buckets of one plugin or key, and what was refused for them.
+/// The buckets of one plugin or key, and their refusals.
 #[derive(Debug)]
 pub(crate) struct Writes {
     buckets: Mutex<Buckets>,
@@ -207,7 +207,7 @@ impl Writes {
         taken
     }
 
-    /// Whether a call that may change something has an entry of its own in the audit log.
+    /// Whether a call that may change something has its own audit record.
     pub(crate) fn is_audited_alone(&self, now: Instant) -> bool {
         let mut buckets = self.buckets.lock();
         buckets.used = now;
@@ -219,7 +219,7 @@ impl Writes {
         self.buckets.lock().acts.overdraw(units, now);
     }
 
-    /// Returns what was taken for a change without an audit record of its own.
+    /// Returns the amount taken for a change that has no audit record of its own.
     pub(crate) fn act_left_nothing(&self) {
         self.buckets.lock().acts.give_back(1);
     }
@@ -252,7 +252,7 @@ impl Writes {
     }
 }
 
-/// The buckets of those who write without being a plugin: keys.
+/// The buckets of keys.
 #[derive(Debug, Default)]
 pub(crate) struct CallerWrites {
     of: Mutex<HashMap<String, Arc<Writes>>>,

@@ -2,7 +2,7 @@
 //!
 //! Adding a record is a push under a lock. The task that writes is woken by the first record of a batch, not by each:
 //! waking a thread costs more than a cached call may. A call waits for the recorder only when too much is waiting to be
-//! written: records are never dropped in silence.
+//! written: records are never dropped silently.
 //!
 //! Frequent records are aggregated here: runs above a rate into one run per minute, refusals and read-only calls into
 //! group records ([`sampling`], [`tally`]). The writing task decides this, not the path of a call.
@@ -11,7 +11,7 @@
 //! and the caller is informed.
 //!
 //! Audit records are not dropped while the process lives. Their actions are done, so failed writes are retried without
-//! end; callers that wait for a record wait, and in the end callers that add one.
+//! end; callers that wait for a record wait, and finally callers that add one.
 
 mod sampling;
 mod tally;
@@ -72,7 +72,7 @@ struct Shared {
     urgent: Notify,
     /// There is room again.
     room: Notify,
-    /// The process is about to end: nothing is retried without end any more.
+    /// The process is about to end: endless retries stop.
     closing: CancellationToken,
     counts: Counts,
 }
@@ -227,8 +227,8 @@ impl Recorder {
         Counted { runs: runs.load(Ordering::Relaxed), refusals: refusals.load(Ordering::Relaxed) }
     }
 
-    /// Adds a log line without waiting. Where there is no room, the line goes to the process's own log only.
-    /// Returns whether the line is kept.
+    /// Adds a log line without waiting. If the queue is full, the line goes only to the process's own log. Returns
+    /// whether the line was queued.
     pub(crate) fn log(&self, line: LogRecord) -> bool {
         let is_kept = !self.is_full() && self.shared.lines.lock().add(&line);
         match is_kept {

@@ -325,7 +325,7 @@ mod tests {
         let numbers = |count: u64| json!((0..count).map(|number| u64::MAX - number).collect::<Vec<_>>());
         assert_eq!(too_much(&schema, &numbers(1_000)), None);
         assert!(too_much(&schema, &numbers(25_000)).is_some());
-        // Lists share hashes without end, also where each is short.
+        // Any number of lists share a hash, even short ones.
         let lists = |count: u64| json!((0..count).map(|number| [u64::MAX - number % 2_000; 2]).collect::<Vec<_>>());
         assert_eq!(too_much(&schema, &lists(500)), None);
         assert!(too_much(&schema, &lists(6_000)).is_some());
@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn s03_what_searches_remember_is_bounded() {
-        // Each text leads to other states of the pattern.
+        // Each text reaches other states of the pattern.
         let schema = compiled(&json!({"pattern": "^[ab]*a[ab]{200}$"}));
         let before = resident();
         std::thread::scope(|scope| {

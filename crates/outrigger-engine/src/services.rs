@@ -81,7 +81,7 @@ const FEWEST_STATE_BYTES: u64 = 64;
 /// the events of others.
 const MOST_FIRINGS: u32 = 1_000;
 
-/// Their purposes.
+/// The purposes of the sealed values.
 #[derive(Debug)]
 enum Subject {
     Call(Arc<Target>),

@@ -376,14 +376,14 @@ pub struct RunRecord {
     /// The caller, as text for people: `local`, `plugin pricing`.
     pub caller: String,
     pub started_at: OffsetDateTime,
-    /// In microseconds, from arrival to answer; for a merged run, the total.
+    /// Duration in microseconds, from arrival to response; for a merged run, the total.
     pub duration_us: u64,
     /// None for success.
     pub code: Option<Code>,
     pub message: Option<String>,
     /// The cache status.
     pub cache: CacheOutcome,
-    /// How many times it was tried; for a merged run, the total.
+    /// The number of attempts; for a merged run, the total.
     pub attempts: u32,
     /// Set if the run is a merged run.
     pub sum: Option<RunSum>,

@@ -1,18 +1,18 @@
-//! The data directory: what lies where in it, and who may change it.
+//! The data directory: its layout, and the check of its owner and modes.
 //!
 //! ```text
 //! outrigger.db          plugins, grants, configuration, state, records (SQLite)
 //! packages/<digest>/    unpacked packages, immutable
 //! cache/compiled/       machine code by digest and engine; can be deleted at any time
-//! staging/              packages being looked at; empty while nothing is being installed
-//! uploads/              packages that were sent and wait to be installed; cleared when a server starts
-//! config/               configuration files that go over what is stored; yours, never written here
-//! trust.toml            whose packages are installed: the keys that are trusted; yours, never written here
-//! secret.key            the keys of secrets, unless they are given from outside
-//! secret.lock           held while those are rotated
+//! staging/              packages being inspected or installed; otherwise empty
+//! uploads/              uploaded packages that are not installed; cleared when a server starts
+//! config/               configuration files that override stored values; never written by Outrigger
+//! trust.toml            the trusted keys of publishers; never written by Outrigger
+//! secret.key            the encryption keys of secrets, unless they come from outside
+//! secret.lock           held while these are rotated
 //! install.lock          held while packages are added or removed
 //! server.lock           held by the server, or shared by the commands that work without one
-//! server.sock           where the server listens for commands on this machine
+//! server.sock           the server's socket for commands on this machine
 //! reserve               reserved disk space, released when the disk is full
 //! ```
 

@@ -40,7 +40,7 @@ mod tests {
 
     const STEP: u64 = 1 << 20;
 
-    /// A folder says nowhere how much is in it, and an archive may hold far more than its own size.
+    /// The size of a folder is unknown, and an archive can unpack to far more than its own size.
     #[test]
     fn s18_what_is_unpacked_stops_before_the_disk_is_full() {
         let Some(disk) = SmallDisk::mount(16 << 20) else { return };

@@ -120,10 +120,10 @@ fn look_at_everything(root: &Path) -> ApiResult<()> {
 }
 
 impl Host {
-    /// Opens a data directory for one command, and makes it where it is not there.
+    /// Opens a data directory for one command, and creates it if it does not exist.
     ///
     /// # Errors
-    /// The directory, the database or the Wasm engine cannot be used; or a server holds the directory.
+    /// The directory, the database or the Wasm engine cannot be used; or a server uses the directory.
     pub async fn open(options: HostOptions) -> ApiResult<Self> {
         let directory = DataDirectory::open(&options.data)?;
         match directory.hold(Hold::Shared)? {
@@ -142,7 +142,8 @@ impl Host {
     /// monitors the health of plugins, and prunes old records.
     ///
     /// # Errors
-    /// As for [`Host::open`]; others still use the directory after some seconds; or a variable of OpenTelemetry is wrong.
+    /// As for [`Host::open`]; others still use the directory after some seconds; or an OpenTelemetry variable is
+    /// invalid.
     pub async fn open_alone(options: HostOptions) -> ApiResult<Self> {
         Self::open_alone_with(options, ServerWork::default()).await
     }
@@ -294,7 +295,7 @@ impl Host {
         &self.inner.socket
     }
 
-    /// An administrator's key, where the data directory has no key at all yet.
+    /// Creates an administrator's key if the data directory has no key yet.
     ///
     /// # Errors
     /// The store failed.

@@ -44,7 +44,7 @@ impl HostOptions {
 /// The memory limits for plugins, from the environment.
 ///
 /// # Errors
-/// A variable does not hold a size.
+/// A variable is not a valid size.
 pub(crate) fn memory() -> ApiResult<MemoryBounds> {
     let default = MemoryBounds::default();
     Ok(MemoryBounds {

@@ -434,7 +434,7 @@ impl Packages {
         .await
     }
 
-    /// Copies a package into a folder and inspects it. The staging folder belongs to the holder of the lock.
+    /// Copies a package into a folder and inspects it. Only the holder of the lock may use the staging folder.
     async fn stage(&self, staging: PathBuf, source: &PackageSource) -> ApiResult<Candidate> {
         let path = match source {
             PackageSource::Path(path) => path.clone(),

@@ -297,7 +297,7 @@ const fn is_of_the_disk(code: Code) -> bool {
 #[async_trait]
 impl Platform for Session {
     fn admit(&self, right: &str, name: Option<&str>) -> ApiResult<()> {
-        // Routes name existing rights; nobody has an unknown one.
+        // Routes name existing rights; no key has an unknown one.
         let right = right.parse::<Right>().map_err(|unknown| ApiError::new(Code::Internal, unknown.to_string()))?;
         match name {
             Some(name) => self.require(right, name),

@@ -121,8 +121,8 @@ impl Uploads {
         Ok(self.folder.clone())
     }
 
-    /// Writes a package down while it arrives, and reads it. Stops at the first thing that is wrong.
-    /// `sender` is the uploading key.
+    /// Writes a package to disk while it arrives, and reads it. Stops at the first error. `sender` is the uploading
+    /// key.
     pub(crate) async fn receive(&self, upload: PackageUpload, sender: Option<&str>) -> ApiResult<Arrived> {
         let PackageUpload { kind, size, digest, content } = upload;
         let limit = PackageLimits::default().archive.as_u64();

@@ -32,7 +32,7 @@ mod tests {
         from_str(text).map_err(|error| error.to_string())
     }
 
-    /// Each level stands for nine times the one before it: all of them for 2.8 billion texts.
+    /// Each level expands to nine times the previous one, all of them to 2.8 billion texts.
     #[test]
     fn s03_laughs_are_not_counted_in_billions() {
         let laughs = |levels: usize| {

@@ -83,7 +83,7 @@ async fn answer(mut stream: TcpStream, own: &str) -> std::io::Result<()> {
         "/length" => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\nabc").await?;
         }
-        // To itself, for ever.
+        // Redirects to itself, endlessly.
         _ => {
             let text = format!("HTTP/1.1 307 Again\r\nLocation: http://{own}/redirect\r\nContent-Length: 0\r\n\r\n");
             stream.write_all(text.as_bytes()).await?;
@@ -144,7 +144,7 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
         let clean = !text.contains("\\u001b") && !text.contains('\u{1b}');
         table.holds(format!("host {name}: no control characters"), "none", if clean { "none" } else { "some" }, clean);
     }
-    // The same hosts, asked by a plugin.
+    // The same hosts, requested by a plugin.
     for attack in guests::all(&guests::Scenery {
         crowd: &place.join("crowd"),
         scratch: &place.join("scratch"),

@@ -157,7 +157,7 @@ async fn flood(client: &Client, lasts: Duration) -> Result<u64> {
             let mut count = 0_u64;
             while Instant::now() < deadline {
                 let (method, path, body) = &asks[(number + count) as usize % asks.len()];
-                // Another name each time, so that nothing can be grouped by it.
+                // A different name each time, so that nothing can be grouped by it.
                 let path = path.replace("of-any-name", &format!("{number}-{count}"));
                 let body = body.as_ref().map(|body| Bytes::from(body.to_string()));
                 client.send(method, &path, body).await?;
@@ -173,7 +173,7 @@ async fn flood(client: &Client, lasts: Duration) -> Result<u64> {
     Ok(asked)
 }
 
-/// The newest entry of the audit log.
+/// The newest audit record.
 async fn sequence(server: &Server) -> Result<u64> {
     let page = server.administrator()?.fetch("audit?limit=1").await?;
     Ok(page["items"][0]["sequence"].as_u64().unwrap_or_default())

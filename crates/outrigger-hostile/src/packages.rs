@@ -53,7 +53,7 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
         server.reset_peak()?;
         let (resident, disk) = (server.resident()?, server.disk());
         let started = Instant::now();
-        // An administrator is served meanwhile.
+        // An administrator is served in the meantime.
         let (outcome, waited) = tokio::join!(install(&developer, &hostile), others(&server));
         let (code, length) = outcome?;
         server.alive()?;
@@ -229,7 +229,7 @@ fn tarred(name: &'static str, files: &[(&str, Vec<u8>)], bound: Bound) -> Result
     Ok(Hostile { name, media: GZIP, archive, refused: true, bound })
 }
 
-/// A package whose manifest has more in it.
+/// A package with additions to its manifest.
 fn manifest(name: &'static str, more: &str) -> Result<Hostile> {
     let component = honest::component().to_vec();
     let files = [("plugin.toml", plugin_toml(name, more).into_bytes()), ("plugin.wasm", component)];
@@ -249,7 +249,7 @@ fn package(name: &'static str, component: Vec<u8>, bound: Bound) -> Result<Hosti
     Ok(Hostile { refused: false, ..zipped(name, &files, bound)? })
 }
 
-/// A component with one core module, which has a function `run`.
+/// A component with one core module that has a function `run`.
 fn module(name: &'static str, core: &str, bound: Bound) -> Result<Hostile> {
     let text = format!(
         "(component (core module $m {core}) (core instance $i (instantiate $m))
@@ -258,19 +258,19 @@ fn module(name: &'static str, core: &str, bound: Bound) -> Result<Hostile> {
     package(name, wat::parse_str(text)?, bound)
 }
 
-/// One function without any end, all in a row.
+/// One very long function of straight code.
 fn straight(count: usize) -> String {
     let step = "(local.set 0 (i32.add (i32.mul (local.get 0) (local.get 1)) (i32.rotl (local.get 1) (local.get 0)))) (local.set 1 (i32.xor (local.get 0) (local.get 1)))";
     format!("(func (export \"run\") (local i32 i32) {})", step.repeat(count))
 }
 
-/// Loops in loops, side by side, through which many values are kept.
+/// Nested and consecutive loops with many live values.
 fn loops(count: usize) -> String {
     let body = "(loop (loop (local.set 0 (i32.add (local.get 0) (local.get 7))) (local.set 7 (i32.sub (local.get 0) (local.get 3))) (br_if 0 (local.get 1)) (br_if 1 (local.get 7))))";
     format!("(func (export \"run\") (local i32 i32 i32 i32 i32 i32 i32 i32) {})", body.repeat(count))
 }
 
-/// As many locals as there may be, all of them alive from the first to the last line.
+/// The maximum number of locals, all of them live from the first to the last line.
 fn locals(count: usize) -> String {
     let mut text = format!("(func (export \"run\") (local {})", "i32 ".repeat(count));
     for number in 0..count {
@@ -302,7 +302,7 @@ fn jumps(count: usize) -> String {
     format!("(func (export \"run\") (local i32) (block (block (br_table {table} 0 (local.get 0)))) )")
 }
 
-/// A type that has twice as many members with each step.
+/// A type whose number of members doubles with each step.
 fn doubled(name: &'static str, steps: usize, bound: Bound) -> Result<Hostile> {
     let mut types = "(type $t0 (tuple u8 u8))".to_owned();
     for step in 1..=steps {
@@ -324,7 +324,7 @@ fn deep_type(name: &'static str, depth: usize, bound: Bound) -> Result<Hostile> 
     typed(name, &types, &format!("$t{depth}"), bound)
 }
 
-/// A component whose one function takes a value of a type.
+/// A component with one function that takes a value of a type.
 fn typed(name: &'static str, types: &str, ty: &str, bound: Bound) -> Result<Hostile> {
     let text = format!(
         "(component {types}
@@ -339,7 +339,7 @@ fn typed(name: &'static str, types: &str, ty: &str, bound: Bound) -> Result<Host
     package(name, wat::parse_str(text)?, bound)
 }
 
-/// Thousands of exports with names as long as they may be.
+/// Thousands of exports with names of the maximum length.
 fn names(name: &'static str, bound: Bound) -> Result<Hostile> {
     let mut text = "(component (core module $m (func (export \"run\"))) (core instance $i (instantiate $m)) (func $run (canon lift (core func $i \"run\"))) (export \"run\" (func $run))".to_owned();
     for number in 0..5_000 {

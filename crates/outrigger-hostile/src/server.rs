@@ -84,7 +84,7 @@ impl Server {
         self.install_folder(&folder)
     }
 
-    /// Installs what is in a folder.
+    /// Installs the package in a folder.
     pub fn install_folder(&self, folder: &Path) -> Result<Option<String>> {
         let path = folder.to_str().context("a path in UTF-8")?;
         let output = self.command(&["plugin", "install", path, "--yes", "-o", "json"])?;
@@ -92,7 +92,7 @@ impl Server {
         Ok((!output.status.success()).then_some(refusal))
     }
 
-    /// Writes a package into a folder of its own.
+    /// Writes a package into a new folder.
     pub fn package(&self, name: &str, version: &str, component: &[u8], more: &str) -> Result<PathBuf> {
         let folder = self.folder.join("packages").join(format!("{name}-{version}"));
         std::fs::create_dir_all(&folder)?;
@@ -168,7 +168,7 @@ impl Drop for Server {
     }
 }
 
-/// The last words of a log.
+/// The end of a log.
 fn tail(log: &str) -> &str {
     let from = log.len().saturating_sub(2_000);
     log.get(from..).unwrap_or(log)
@@ -187,7 +187,7 @@ pub fn resident(process: u32) -> Result<u64> {
     status(process, "VmRSS:")
 }
 
-/// A line of `/proc/ID/status` that is said in kB, in bytes.
+/// A line of `/proc/ID/status` with a value in kB, in bytes.
 fn status(process: u32, name: &str) -> Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{process}/status")).context("the server has ended")?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;

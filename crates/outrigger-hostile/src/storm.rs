@@ -57,7 +57,7 @@ const NAMES: [&str; 20] = [
     "inner/../../canary/secret",
     "a/../b",
 ];
-/// Single files that were granted are opened by their whole path, from the root that each plugin sees.
+/// Granted single files are opened by their complete path, from the plugin's root.
 const WHOLE: [&str; 4] = ["outer/file.txt", "outer/inner/file.txt", "kept/file.txt", "canary/secret"];
 
 pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<()> {
@@ -70,7 +70,7 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
     let mut guests = Vec::new();
     for number in 0..20 {
         let name = format!("storm-{number:02}");
-        // The last ten may write to one folder fewer, and share the others with the first ten.
+        // The last ten have write access to one folder less, and share the others with the first ten.
         let granted = GRANTS[number % GRANTS.len()];
         let folder = server.package(&name, "1.0.0", &component, &permissions(&tree, granted))?;
         match server.install_folder(&folder)? {
@@ -98,7 +98,7 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
         // A guest without its folder may fail to start; this is no leak.
         let _ = administrator.post(&format!("plugins/{name}/reload"), &json!({})).await;
         round += 1;
-        // Seldom enough that what a guest put in the place of a folder is opened before.
+        // Rarely enough that replacements by guests are opened before.
         if round % 10 == 0 {
             mend(&tree);
         }
@@ -176,7 +176,7 @@ fn mend(tree: &Path) {
         }
         let _ = std::fs::create_dir(&place);
     }
-    // What has this name goes, a link as such. The spare one has a name that no guest knows.
+    // Removes the object of this name; a link is removed itself. The spare one has a name that no guest knows.
     let _ = std::fs::write(tree.join("outer/spare"), "an ordinary file\n");
     let _ = std::fs::rename(tree.join("outer/spare"), tree.join("outer/file.txt"));
 }
@@ -241,7 +241,7 @@ async fn guest(
     tally
 }
 
-/// What a file or folder is: its content, inode, mode, links, and the time that it was last changed.
+/// The state of a file or folder: content, inode, mode, links, and modification time.
 type Found = (Vec<u8>, u64, u32, u64, (i64, i64));
 
 fn snapshot(folder: &Path) -> Result<BTreeMap<PathBuf, Found>> {

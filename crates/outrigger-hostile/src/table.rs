@@ -17,17 +17,17 @@ struct Row {
 }
 
 impl Table {
-    /// At most so much.
+    /// An upper bound.
     pub fn at_most(&mut self, what: impl Into<String>, measured: u64, bound: u64, unit: &str) {
         self.holds(what, format!("≤ {bound} {unit}"), format!("{measured} {unit}"), measured <= bound);
     }
 
-    /// At least so much.
+    /// A lower bound.
     pub fn at_least(&mut self, what: impl Into<String>, measured: u64, bound: u64, unit: &str) {
         self.holds(what, format!("≥ {bound} {unit}"), format!("{measured} {unit}"), measured >= bound);
     }
 
-    /// Exactly so many.
+    /// An exact value.
     pub fn equal(&mut self, what: impl Into<String>, measured: u64, expected: u64) {
         self.holds(what, format!("= {expected}"), measured.to_string(), measured == expected);
     }

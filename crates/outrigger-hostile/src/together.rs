@@ -34,7 +34,7 @@ const KEYS: usize = 5;
 /// The number of attacking plugins. There are more, because some may be refused at installation.
 const PLUGINS: usize = 50;
 
-/// What the bounds are.
+/// The bounds.
 const MEMORY_MIB: u64 = 1024;
 const DISK_MIB: u64 = 200;
 const TIMES: u32 = 3;
@@ -235,7 +235,7 @@ impl Counts {
     }
 }
 
-/// How many entries a list has, read page by page.
+/// The number of entries of a list, read page by page.
 async fn pages(client: &Client, path: &str, field: &str) -> Result<u64> {
     let (mut count, mut before) = (0, String::new());
     loop {
@@ -248,7 +248,7 @@ async fn pages(client: &Client, path: &str, field: &str) -> Result<u64> {
     }
 }
 
-/// The hostile callers at work.
+/// The running hostile callers.
 struct Load {
     stop: Arc<AtomicBool>,
     tasks: Vec<tokio::task::JoinHandle<(u64, BTreeMap<String, u64>)>>,

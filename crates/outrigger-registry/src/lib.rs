@@ -1,8 +1,8 @@
-//! Packages: where they are found, how they are read, and what is refused before anything is installed.
+//! Packages: finding them, reading them, and refusing invalid ones before anything is installed.
 //!
 //! Read in this order: [`package`] (one package: a folder, a `.zip` or a `.tar.gz`), then [`discovery`] (all packages
-//! in the folders that are searched), then [`signature`] (who made a package), then [`template`] (what new plugins are made
-//! from). Nothing here runs a plugin or knows of a store.
+//! in the folders that are searched), then [`signature`] (package signatures), then [`template`] (templates of new
+//! plugins). Nothing here runs a plugin or uses a store.
 
 pub mod discovery;
 pub mod disk;

@@ -1,7 +1,7 @@
 //! One package: a folder, a `.zip` or a `.tar.gz` with `plugin.toml` and the entry that it names.
 //!
 //! A package is untrusted, so every name, size and count is checked before the bytes behind it are read. Reading stops
-//! at the first fault, and unpacked files are removed. The same files give the same digest in any shape.
+//! at the first fault, and unpacked files are removed. The same files have the same digest in any kind of package.
 
 mod component;
 mod content;
@@ -130,7 +130,7 @@ impl Package {
     /// The digest of the files in it, the same whatever the shape.
     ///
     /// # Errors
-    /// When something in it is refused.
+    /// The package is refused.
     pub fn digest(&self) -> Result<Digest, PackageError> {
         let mut indexer = Indexer::reading();
         self.walk(&mut indexer)?;
@@ -141,7 +141,7 @@ impl Package {
     /// Its contents, read and hashed in place. Nothing is unpacked.
     ///
     /// # Errors
-    /// When something in it is refused.
+    /// The package is refused.
     pub fn contents(&self) -> Result<PackageContents, PackageError> {
         let mut indexer = Indexer::reading();
         self.walk(&mut indexer)?;

@@ -1,4 +1,4 @@
-//! Nothing that a plugin links, renames or replaces leads out of what was granted, and no file operation holds up the host.
+//! Links, renames and replacements by a plugin never lead out of a grant, and no file operation blocks the host.
 
 mod common;
 
@@ -89,14 +89,14 @@ async fn s01_a_renamed_inner_folder_leads_nowhere() {
     let (outer, inner) = (guest.folder(1).await, guest.folder(2).await);
     guest.two("rename", (outer, "old"), (outer, "gone")).await.expect("it may rename it");
     guest.symlink(outer, "../secret", "old").await.expect("a link is only a text");
-    // The folder that was granted is still the one that is reached, by the handle and by the path.
+    // Handle and path still lead to the granted folder.
     assert_eq!(guest.read(inner, "file").await, Ok(b"old".to_vec()));
     assert_eq!(guest.read(guest.folder(2).await, "file").await, Ok(b"old".to_vec()));
     let through_root = ground.path("data/old/file").display().to_string();
     assert_eq!(guest.read(guest.folder(0).await, &through_root[1..]).await, Ok(b"old".to_vec()));
     guest.write(inner, "new", b"new").await.expect("it may write");
     assert!(ground.path("data/gone/new").exists());
-    // Nor does it lead out when it is loaded again.
+    // It does not lead out after a reload, either.
     let again = Guest::load(&ground.bench, |spec| spec.granted = granted).await.err().expect("the link is seen");
     assert_eq!(again.code, Code::FileGrantRefused, "{again}");
     assert!(again.message.contains("data/old") && again.message.contains("symbolic link"), "{again}");
@@ -135,12 +135,12 @@ async fn s01_a_link_of_the_host_is_resolved_and_shown_when_it_is_granted() {
         ground.bench.runtime.pin(&files(&[(&ground.grant("link"), Read)]), &[]).await.expect("it is the host's");
     assert_eq!(pinned.files[0].real(), ground.grant("data"));
     assert!(pinned.describe()[0].contains(&format!("(resolves to {})", ground.grant("data"))), "{pinned:?}");
-    // A grant to what the link leads to covers it; one to something else does not, whatever the paths look like.
+    // A grant for the link's target covers it; a grant for another path does not, even if it looks similar.
     let covers = |granted: &Permissions| pinned.widens(granted).is_empty();
     let other = |path: &str| files(&[(&ground.grant(path), Write)]);
     assert!(covers(&other("data")));
     assert!(!covers(&other("data/old")) && !covers(&other("secret")) && !covers(&other("link")));
-    // Afterwards the link is not followed any more.
+    // Afterwards, the link is no longer followed.
     fs::remove_file(ground.path("link")).expect("it was there");
     symlink(ground.path("secret"), ground.path("link")).expect("a link");
     let guest = Guest::new(&ground.bench, pinned).await;
@@ -160,7 +160,7 @@ async fn s01_a_single_file_is_not_read_through_a_link_of_another_plugin() {
     writer.symlink(data, "../secret/file", "file").await.expect("a link is only a text");
     assert_eq!(reader.read(root, &file[1..]).await, Err(LOOP));
     assert_eq!(reader.probe(root, 1, &file[1..]).await, Err(LOOP));
-    // A file that was written anew is the one that is meant.
+    // A rewritten file is accepted.
     writer.at("unlink", data, "file").await.expect("it may remove it");
     writer.write(data, "file.new", b"next").await.expect("it may write");
     writer.two("rename", (data, "file.new"), (data, "file")).await.expect("it may rename it");
@@ -192,12 +192,12 @@ async fn s01_another_folder_in_the_place_of_a_granted_one_is_not_taken_for_it() 
     assert_eq!(fault.code, Code::FileGrantChanged, "{fault}");
     assert!(fault.message.contains("data/old") && fault.message.contains("install"), "{fault}");
     assert!(ground.bench.runtime.still_there(&granted, &writable).await.files.is_empty());
-    // Where no plugin may write, the host may put another folder there.
+    // Where no plugin can write, the host can replace the folder.
     let unwatched = Guest::load(&ground.bench, |spec| spec.granted = granted.clone()).await;
     let unwatched = unwatched.expect("it is the host's own affair");
     assert_eq!(unwatched.read(unwatched.folder(1).await, "file").await, Ok(b"private".to_vec()));
     assert_eq!(ground.bench.runtime.still_there(&granted, &[]).await, granted);
-    // Back in its place, it is the one that was granted.
+    // Moved back, it is the granted folder again.
     writer.two("rename", (data, "old"), (data, "private")).await.expect("it may rename it");
     writer.two("rename", (data, "gone"), (data, "old")).await.expect("it may rename it");
     load().await.expect("it is as it was granted");
@@ -276,7 +276,7 @@ async fn s01_no_operation_follows_a_link_out() {
     }
     assert_eq!(guest.open(data, "out-file", (TRUNCATE, WRITE)).await, Err(NOT_PERMITTED));
     assert_eq!(guest.write(data, "out-file", b"x").await, Err(NOT_PERMITTED));
-    // The link itself can be given another name, and then leads nowhere else.
+    // The link itself can be renamed, and then leads nowhere else.
     guest.two("link", (data, "out-file"), (data, "hard")).await.expect("it is its own link");
     assert_eq!(guest.read(data, "hard").await, Err(NOT_PERMITTED));
     assert_eq!(guest.read(data, "file").await, Ok(b"data".to_vec()));
@@ -336,10 +336,10 @@ async fn s01_nothing_is_renamed_from_one_grant_to_another() {
             assert_eq!(guest.two(function, from, to).await, Err(CROSS_DEVICE), "{function} {} → {}", from.1, to.1);
         }
     };
-    // What a link does not reach, a renamed link does not either.
+    // A renamed link reaches no more than the link did.
     guest.two("link", (one, "file"), (one, "second")).await.expect("both are in one grant");
     link_and_rename((one, "second"), (other, "second")).await;
-    // Nor around by a grant in which the others lie, with its folder or theirs.
+    // An outer grant is no way around, either, with its folder or the inner ones.
     link_and_rename((data, "file"), (data, "old/second")).await;
     link_and_rename((data, "old/file"), (data, "second")).await;
     link_and_rename((data, "old/file"), (data, "new/second")).await;
@@ -369,7 +369,7 @@ async fn s01_a_grant_to_read_inside_one_to_write_is_refused() {
         let fault = Guest::load(&ground.bench, |spec| spec.granted = granted).await.err().expect("it has no effect");
         assert_eq!(fault.code, Code::FileGrantRefused, "{inner}: {fault}");
     }
-    // The other way round both hold.
+    // In the other order, both are accepted.
     let guest =
         Guest::new(&ground.bench, files(&[(&ground.grant("data"), Read), (&ground.grant("data/old"), Write)])).await;
     let (outer, inner) = (guest.folder(1).await, guest.folder(2).await);
@@ -424,7 +424,8 @@ async fn s01_the_servers_own_process_is_granted_to_nobody() {
     assert!(!guest.read(guest.folder(0).await, "proc/loadavg").await.expect("it may be read").is_empty());
 }
 
-/// Two plugins rename, link and remove in overlapping grants as fast as they can, while both read and write what they can reach.
+/// Two plugins rename, link and remove in overlapping grants as fast as possible, while both read and write everything
+/// they can reach.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s01_two_plugins_race_and_reach_nothing_outside() {
     const TIME: Duration = Duration::from_secs(4);
@@ -508,7 +509,7 @@ async fn s22_a_pipe_is_not_opened_however_often_it_is_tried() {
         tokio::time::timeout(Duration::from_secs(10), host).await.expect("a thread is free").expect("it runs"),
         7
     );
-    // Looking at one opens nothing, and neither does moving it about.
+    // Reading its metadata opens nothing, and neither does moving it.
     guest.probe(data, 1, "pipe").await.expect("it may be looked at");
     guest.two("rename", (data, "pipe"), (data, "moved")).await.expect("it may be renamed");
     guest.at("unlink", data, "moved").await.expect("it may be removed");
@@ -580,7 +581,7 @@ async fn s21_listings_are_read_as_they_are_asked_for() {
     const NAMES: u64 = 100_000;
     let ground = Ground::new();
     for number in 0..NAMES {
-        // Links of one file are quicker to make than files.
+        // Links are faster to create than files.
         let link = || {
             fs::hard_link(
                 ground.path(&format!("data/old/file{}", number / 30_000)),
@@ -648,7 +649,7 @@ async fn s21_streams_are_charged_as_they_are_made() {
     guest.0.fails("streams", &[number(file), number(900)], Code::HostMemoryLimit).await;
     assert!(account.peak() <= 8 << 20, "{}", account.peak());
     assert!(account.held() < before, "the instance is gone: {}", account.held());
-    // One that leaves far more than its folders behind is not kept, however much it may hold.
+    // An instance that leaves many handles open is not reused, whatever its limit.
     let account = Account::all(512 << 20).plugin(256 << 20);
     let guest = load(&account).await.expect("it loads");
     let data = guest.folder(1).await;
@@ -658,7 +659,7 @@ async fn s21_streams_are_charged_as_they_are_made() {
     assert!(account.held() < BUFFER, "the instance is gone: {}", account.held());
 }
 
-/// A file system of 128 MiB, of which 32 MiB are left to others.
+/// A file system of 128 MiB, 32 MiB of which stay free.
 #[tokio::test]
 async fn s18_a_plugin_leaves_space_on_the_disk_to_others() {
     const LEFT: u64 = 32 << 20;
@@ -687,7 +688,7 @@ async fn s18_a_plugin_leaves_space_on_the_disk_to_others() {
     };
     guest.write(folder, "small", b"small").await.expect("it may write");
     let file = fill().await;
-    // Until not even a small write fits.
+    // Until even a small write is refused.
     let rest = free() - LEFT;
     let host = vec![0; usize::try_from(rest).expect("it is small") + 4_096];
     fs::write(disk.path().join("of-the-host"), host).expect("the host still has room");
@@ -701,11 +702,11 @@ async fn s18_a_plugin_leaves_space_on_the_disk_to_others() {
         let written = guest.call("stream-write", &[number(file), bytes, number(0), Value::Bool(append)]).await;
         assert_eq!(written, Err(1000), "the stream fails");
     }
-    // What takes nothing still works, and what gives space back.
+    // Operations that need no space still work, and so do deletions.
     assert_eq!(guest.read(folder, "small").await, Ok(b"small".to_vec()));
     guest.two("rename", (folder, "small"), (folder, "other")).await.expect("it takes nothing");
     guest.call("set-size", &[number(file), number(0)]).await.expect("it gives space back");
-    // A hole is no way around.
+    // Holes do not bypass the limit.
     guest.call("set-size", &[number(file), number(90 << 20)]).await.expect("there is room again");
     fill().await;
     guest.at("unlink", folder, "big").await.expect("it gives space back");

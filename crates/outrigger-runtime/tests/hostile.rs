@@ -263,7 +263,7 @@ async fn a_single_thread_is_shared_with_a_busy_plugin() {
     assert!(done < Instant::now() - Duration::from_millis(50), "the good calls did not wait for the loop to end");
 }
 
-/// Three plugins that take memories and sleep with them would take the whole pool of 640.
+/// Three plugins that take memories and sleep would use the whole pool of 640.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s07_plugins_that_sleep_leave_slots_of_the_pool_to_others() {
     const PART: u64 = 640 / 8 / 4;

@@ -53,9 +53,9 @@ pub struct Connections {
 impl Connections {
     pub fn new(router: Router, patience: Duration, crowd: Arc<Crowd>, stopping: CancellationToken) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
-        // Answers are small: to copy head and body together costs less than to hand the system two pieces. How long a head
-        // may take is for `Activity` to see: hyper would set a timer for each.
-        // Limits request headers and queued data to the size of a buffer.
+        // Responses are small, so copying head and body together costs less than two writes. `Activity` limits the time
+        // for request headers, because hyper would set a timer for each request. Request headers and queued data are
+        // limited to the size of a buffer.
         http.http1().header_read_timeout(None).writev(false).max_buf_size(BUFFER);
         // Pings count as activity, so these connections stay open while the client answers pings and reads its
         // responses.
@@ -131,7 +131,7 @@ enum Alarm {
     End,
 }
 
-/// A stream that tells when something goes out.
+/// A stream that records when bytes are sent.
 struct Watched<I> {
     stream: I,
     activity: Arc<Activity>,

@@ -1,6 +1,6 @@
-//! What happens to every request, whatever its route, from top to bottom in [`serve`] and [`answer`]: a correlation id,
-//! the caller, path and query, the caller's right, the body, the handler, and the answer or a problem document. The
-//! body is read last, after the right was checked.
+//! The steps of every request, from top to bottom in [`serve`] and [`answer`]: a correlation id, the caller, path and
+//! query, the caller's right, the body, the handler, and the answer or a problem document. The body is read last, after
+//! the right was checked.
 
 pub mod answer;
 pub mod api;

@@ -3,7 +3,8 @@
 //! address and key.
 //!
 //! The begin of a request is stored before anything is done, and its response before it is sent. A request that a dead
-//! process had begun may have been done or not: a client that sends it again is told so, and it is not done again.
+//! process had begun may have been done or not: a repeated request gets an error that says so, and is not executed
+//! again.
 
 mod kept;
 

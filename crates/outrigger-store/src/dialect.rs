@@ -36,8 +36,8 @@ pub(crate) fn is_one_of<'a>(
     Expr::cust_with_exprs(each, [Expr::col(column.as_column_ref()), Expr::val(values)])
 }
 
-/// A statement that inserts several rows, and may leave half of them if it fails: the transaction around it is then
-/// rolled back. SQLite is told so; otherwise it keeps a journal for each statement.
+/// A statement that inserts several rows, and may leave half of them if it fails, because its transaction is then
+/// rolled back. Without this hint, SQLite keeps a journal for each statement.
 pub(crate) fn insert(backend: DbBackend, table: &str, columns: &[&str], rows: usize) -> String {
     let verb = if backend == DbBackend::Sqlite { "INSERT OR FAIL" } else { "INSERT" };
     let values = places(backend, columns.len(), rows);

@@ -11,7 +11,7 @@ use crate::columns;
 use crate::database::{Database, Transaction, failed};
 use crate::records::parts;
 
-/// Rows that go in one transaction. Others who write wait no longer than that takes.
+/// Maximum number of rows deleted in one transaction, so that other writers wait only briefly.
 const AT_ONCE: usize = 500;
 const PRUNE: &str = "prune old records";
 
@@ -30,10 +30,10 @@ pub(crate) struct Table {
 
 pub(crate) const RUNS: Table = Table { name: "runs", at: "started_at", may_go: "1", counted: true };
 pub(crate) const LOGS: Table = Table { name: "logs", at: "at", may_go: "1", counted: true };
-/// Ids go on behind the newest event.
+/// Ids continue after the newest event.
 pub(crate) const EVENTS: Table =
     Table { name: "events", at: "at", may_go: "id < (SELECT max(id) FROM events)", counted: true };
-/// Links of the chain have no owner. Numbers go on behind the newest record.
+/// Chained records have no owner. Numbering continues after the newest record.
 pub(crate) const REFUSALS: Table = Table {
     name: "audit",
     at: "at",
@@ -168,7 +168,7 @@ async fn drop_old(database: &Database, table: Table, since: i64) -> Result<u64, 
     }
 }
 
-/// Cuts what owners have to their fair shares, the oldest first.
+/// Prunes owners to their fair shares, oldest records first.
 async fn cut(database: &Database, table: Table, most: u64, measure: Measure) -> Result<u64, StoreError> {
     let owned = owned(database, table).await.map_err(failed(PRUNE))?;
     let amounts: Vec<_> = owned.iter().map(|(_, owner, amount)| (owner.clone(), measure.of(*amount))).collect();
@@ -240,7 +240,7 @@ async fn rows(transaction: &Transaction, sql: &str, values: [Value; 1]) -> Resul
     transaction.query_all_raw(statement).await?.iter().map(row).collect()
 }
 
-/// Removes rows, and notes it of their owners; `displaced` says whether they went because there was too much.
+/// Deletes rows, and updates their owners; `displaced` says whether a limit was exceeded.
 async fn remove(transaction: &Transaction, table: Table, rows: &[Row], displaced: bool) -> Result<(), DbErr> {
     if rows.is_empty() {
         return Ok(());
@@ -304,7 +304,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = crate::SqliteStore::open(directory.path().join("outrigger.db")).await.unwrap();
         let database = store.database();
-        // A plugin that went through a thousand names, a deleted key, and one that has something still.
+        // A plugin with a thousand sources, a deleted key, and a key that still has records.
         for source in 0..1_000 {
             add(database, "runs", "plugin loud", &format!("calls p{source}"), 0, 2).await;
         }

@@ -1,5 +1,5 @@
-//! Space on the disk that is kept for what must be possible on a full one: the audit log, pruning, removing things, and a
-//! clean shutdown.
+//! Disk space reserved for operations that must work on a full disk: the audit log, pruning, deletions, and a clean
+//! shutdown.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -14,7 +14,7 @@ const NAME: &str = "reserve";
 /// that takes as much space again: it would use up a smaller reserve before essential records are written.
 pub const LEAST_RESERVE: u64 = 8 << 20;
 
-/// A file that takes up space until that is needed.
+/// A file that occupies space until it is needed.
 #[derive(Debug)]
 pub(crate) struct Reserve {
     path: PathBuf,
@@ -26,7 +26,7 @@ impl Reserve {
         Self { path: folder.join(NAME), bytes }
     }
 
-    /// Takes the space, where it is not taken yet: all of it, and only where some is left beyond.
+    /// Creates the reserve if it does not exist: completely, and only if enough space stays free.
     pub(crate) fn take(&self) -> io::Result<()> {
         if fs::metadata(&self.path).is_ok_and(|found| found.len() >= self.bytes) {
             return Ok(());
@@ -51,7 +51,7 @@ impl Reserve {
         self.bytes + self.bytes / 8
     }
 
-    /// Gives the space up.
+    /// Releases the space.
     pub(crate) fn release(&self) {
         match fs::remove_file(&self.path) {
             Ok(()) => tracing::warn!(bytes = self.bytes, "the disk is full: the reserved space was released"),
@@ -64,7 +64,7 @@ impl Reserve {
 /// Space that this process may still use on the disk of a folder, in bytes.
 ///
 /// # Errors
-/// The operating system does not say.
+/// The operating system cannot tell.
 pub fn free_bytes(folder: &Path) -> io::Result<u64> {
     let found = statvfs(folder)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))

@@ -48,7 +48,7 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the database at `path`, and makes it where there is none. Its directory must exist.
+    /// Opens the database at `path`, and creates it if it does not exist. Its directory must exist.
     ///
     /// # Errors
     /// It cannot be opened, is not a database, or was written by a newer version.
@@ -81,11 +81,11 @@ impl SqliteStore {
         Ok(Self { database, path, alone: Alone::default() })
     }
 
-    /// Opens a database that nobody writes to, such as one from a backup, and changes nothing about it: what is to be
-    /// written fails, and nothing is put beside it. The version of its schema comes with it.
+    /// Opens a database read-only, such as one from a backup: writes fail, and no files are created beside it. Also
+    /// returns the version of its schema.
     ///
     /// # Errors
-    /// It is not there, is damaged, or was written by a newer version.
+    /// It does not exist, is damaged, or was written by a newer version.
     pub async fn open_unchanged(path: impl AsRef<Path>) -> Result<(Self, i64), StoreError> {
         let path = path.as_ref().to_path_buf();
         let options = options(&path).read_only(true).immutable(true);
@@ -98,10 +98,10 @@ impl SqliteStore {
         Ok((Self { database, path, alone: Alone::default() }, version))
     }
 
-    /// Whether every page, index and reference is as it should be.
+    /// Checks every page, index and reference.
     ///
     /// # Errors
-    /// One is not, or the database cannot be read.
+    /// One is invalid, or the database cannot be read.
     pub async fn check_unchanged(&self) -> Result<(), StoreError> {
         self.check_integrity().await
     }

@@ -262,7 +262,7 @@ async fn makers(transaction: &Transaction, name: Option<&WebhookName>) -> Result
     query.into_tuple().all(transaction).await
 }
 
-/// Due pending deliveries of other webhooks, those that wait longest first.
+/// Due pending deliveries of other webhooks, longest waiting first.
 pub(crate) fn due(now: OffsetDateTime, except: &[WebhookName], limit: u32) -> Select<Entity> {
     let query = Entity::find()
         .filter(Column::State.eq(DeliveryState::Pending.as_str()))

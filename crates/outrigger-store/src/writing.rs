@@ -1,10 +1,10 @@
-//! Whether the database can be written to, and what happens once it cannot.
+//! Whether the database accepts writes, and the handling of disk failures.
 //!
-//! A write that fails because of the disk says nothing good about the connection it was made on. SQLite may have rolled
-//! the transaction back by itself, while the driver still counts it as open: every later transaction would be a savepoint
-//! inside one that never commits, acknowledged and lost. So a connection on which a write failed is closed, and writes are
-//! refused at once until a probe has shown that one is durable again. The probe first writes the whole log back into the
-//! database and begins a new one: what a failed `fsync` may have lost is never built upon.
+//! After a write failed because of the disk, its connection cannot be trusted: SQLite may have rolled the transaction
+//! back by itself, while the driver still counts it as open. Every later transaction would be a savepoint inside one
+//! that never commits, acknowledged and lost. So a connection on which a write failed is closed, and writes are refused
+//! at once until a probe shows that a write is durable again. The probe first writes the whole log back into the
+//! database and starts a new log, so nothing builds on data that a failed `fsync` may have lost.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,14 +24,14 @@ use crate::dialect;
 use crate::migrations;
 use crate::reserve::{Reserve, free_bytes};
 
-/// Between the first two probes, and twice as long before each further one.
+/// The pause between the first two probes; it doubles before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a probe waits for readers of the log, in milliseconds.
 const IMPATIENT: &str = "PRAGMA busy_timeout = 50";
 
-/// A disk with less room than this is full, whatever the failure was called.
+/// With less free space than this, the disk counts as full, whatever the error was.
 const FULL: u64 = 256 << 10;
 
 /// The purpose of a write.
@@ -43,22 +43,22 @@ pub(crate) enum Need {
     Essential,
 }
 
-/// Whether writes are taken. Shared by all handles of one store.
+/// Whether writes are accepted. Shared by all handles of one store.
 #[derive(Debug)]
 pub(crate) struct Writing {
     folder: PathBuf,
     reserve: Option<Reserve>,
-    /// Why writes are refused; none while they are taken.
+    /// Why writes are refused; none while they are accepted.
     fault: ArcSwapOption<WriteFault>,
     /// The disk is full, but there is space for essential writes.
     has_spare_room: AtomicBool,
-    /// The log may have lost writes: nothing is appended before a new one has begun.
+    /// The log may have lost writes: nothing is appended before a new log is started.
     needs_new_log: AtomicBool,
     /// The connection in use must be closed and not used again.
     suspect: AtomicBool,
     /// Held until it is known whether the commit on that connection has failed.
     verdict: tokio::sync::Mutex<()>,
-    /// A task is at work on it.
+    /// A task is probing.
     probing: AtomicBool,
 }
 
@@ -95,7 +95,7 @@ impl Writing {
         self.fault.load().as_deref().cloned()
     }
 
-    /// Whether a write may be tried.
+    /// Whether a write may be attempted.
     pub(crate) fn admit(&self, need: Need) -> Result<(), StoreError> {
         let fault = self.fault.load();
         let Some(fault) = fault.as_deref() else { return Ok(()) };
@@ -113,7 +113,7 @@ impl Writing {
         Verdict { writing: self, before, _guard: guard }
     }
 
-    /// Takes the reserved space. A disk without room for it counts as full.
+    /// Creates the reserve. A disk without space for it counts as full.
     pub(crate) fn take_reserve(&self, database: &Database) {
         let Some(reserve) = &self.reserve else { return };
         match reserve.take() {
@@ -192,7 +192,7 @@ impl Writing {
 }
 
 impl Writing {
-    /// Begins a new log, which a disk that is only full may have no room for, and writes to it.
+    /// Starts a new log and writes to it. A disk that is only full may have no space for it.
     async fn probe_log(&self, write: &DatabaseConnection) -> Result<(), sqlx::Error> {
         // A failure after this moment is one of the new log.
         let must = self.needs_new_log.swap(false, Ordering::SeqCst);
@@ -222,7 +222,7 @@ impl Verdict<'_> {
     }
 }
 
-/// Tries until writes are taken again, or the store is closed.
+/// Probes until writes are accepted again, or the store is closed.
 async fn probe_until_it_works(writing: Weak<Writing>, write: DatabaseConnection) {
     let mut pause = FIRST_PAUSE;
     loop {
@@ -236,7 +236,7 @@ async fn probe_until_it_works(writing: Weak<Writing>, write: DatabaseConnection)
             continue;
         }
         writing.probing.store(false, Ordering::SeqCst);
-        // One may have failed between the last probe and now, and left it to this task.
+        // A write may have failed since the last probe and rely on this task.
         if writing.fault.load().is_none() || writing.probing.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -273,7 +273,7 @@ async fn is_in_transaction(connection: &mut SqliteConnection) -> Result<bool, sq
     if !connection.is_in_transaction() {
         return Ok(false);
     }
-    // A rollback may be on its way; it is done once the connection answers.
+    // A rollback may be in progress; it is complete when the connection responds.
     connection.ping().await?;
     Ok(connection.is_in_transaction())
 }

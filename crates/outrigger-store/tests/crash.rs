@@ -33,7 +33,7 @@ const ROUNDS: u64 = 25;
 /// Numbers are far enough apart that no writer reaches those of the next one.
 const STRIDE: u64 = 1_000_000;
 
-/// What runs and log lines are recorded of.
+/// The subject of runs and log lines.
 fn steady() -> PluginName {
     name("steady")
 }
@@ -91,7 +91,7 @@ async fn writer() {
     let (Ok(path), Ok(first)) = (std::env::var(DATABASE), std::env::var(FIRST)) else { return };
     let store = SqliteStore::open(path).await.expect("the database opens");
     let acknowledge = |what: &str, number: u64| {
-        // One write, so that the line is whole or not there.
+        // A single write, so that the line is complete or missing.
         std::io::stdout().lock().write_all(format!("\nack {what} {number}\n").as_bytes()).expect("the test listens");
     };
     if store.plugin_fetch(&steady()).await.expect("the store works").is_none() {
@@ -184,7 +184,7 @@ fn write_and_kill(path: &Path, first: u64, from_the_start: bool, after: Duration
     acknowledged
 }
 
-/// What the database must hold: all that was acknowledged, nothing by halves.
+/// The required contents: all acknowledged writes, each complete.
 async fn verify(path: &Path, acknowledged: &[(String, u64)]) {
     let store = SqliteStore::open(path).await.expect("the database opens");
     store.check().await.expect("the database is whole");
@@ -292,7 +292,7 @@ async fn what_was_acknowledged_survives_a_kill() {
         verify(&path, &more).await;
         acknowledged.extend(more);
     }
-    // What was once there is still there after all the kills that followed.
+    // Data that existed once still exists after all later kills.
     verify(&path, &acknowledged).await;
     let audited = acknowledged.iter().filter(|(what, _)| what.starts_with("audit-")).count();
     assert!(audited > 10, "only {audited} appends to the audit log: this has shown nothing");

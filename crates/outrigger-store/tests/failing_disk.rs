@@ -1,5 +1,5 @@
-//! A disk that is full for a while: what was acknowledged is kept, what cannot be kept is refused, and the store goes on by
-//! itself when there is room again.
+//! A disk that is full for a while: acknowledged writes are kept, other writes are refused, and the store resumes by
+//! itself when there is space again.
 #![cfg(target_os = "linux")]
 
 use std::cell::Cell;
@@ -22,7 +22,7 @@ use sea_orm::sqlx::{ConnectOptions, Connection, Executor};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Writes a value of so many bytes; none of a key is there yet.
+/// Writes a value of this size under a new key.
 async fn write(store: &SqliteStore, key: &str, bytes: usize) -> Result<(), StoreError> {
     let value = vec![b'v'; bytes];
     let write = StateWrite { key, value: &value, expected: Expected::Anything };
@@ -31,7 +31,7 @@ async fn write(store: &SqliteStore, key: &str, bytes: usize) -> Result<(), Store
     Ok(())
 }
 
-/// Begins a write, and finds that it is not to be: the transaction is dropped.
+/// Begins a write that is then refused: the transaction is dropped.
 async fn begin_and_roll_back(store: &SqliteStore) {
     let write = StateWrite { key: "first", value: b"other", expected: Expected::Value(b"never") };
     if let Ok(outcome) = store.state_set(&name("steady"), write, u64::MAX).await {
@@ -48,7 +48,7 @@ async fn write_until_it_is_kept(store: &SqliteStore, key: &str) {
     }
 }
 
-/// What another process would see.
+/// The data that another process would see.
 async fn present(path: &Path, keys: &[String]) {
     let other = SqliteStore::open(path).await.expect("it opens");
     for key in keys {
@@ -90,10 +90,10 @@ async fn s18_after_a_full_disk_no_write_is_acknowledged_that_is_not_kept() {
     present(&path, &acknowledged).await;
 }
 
-/// A disk with room for the reserve, the log, and a database besides.
+/// A disk with space for the reserve, the log, and a database.
 const LARGER_DISK: u64 = 3 * LEAST_RESERVE;
 
-/// A store with space in reserve for a full disk.
+/// A store with reserved disk space.
 async fn with_reserve(disk: &SmallDisk) -> SqliteStore {
     let store =
         SqliteStore::open_with_reserve(disk.path().join("outrigger.db"), Some(LEAST_RESERVE)).await.expect("it opens");
@@ -102,7 +102,7 @@ async fn with_reserve(disk: &SmallDisk) -> SqliteStore {
     store
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !is_so().await {
@@ -111,7 +111,7 @@ async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Writes until the disk is full. What was acknowledged until then is there.
+/// Writes until the disk is full. All acknowledged writes exist.
 async fn exhaust(store: &SqliteStore) -> Vec<String> {
     let mut acknowledged = Vec::new();
     for number in 0..10_000 {
@@ -133,7 +133,7 @@ async fn s18_on_a_full_disk_what_is_essential_is_still_written_and_nothing_else(
     let store = with_reserve(&disk).await;
     assert_eq!(disk.path().join("reserve").metadata().expect("it is there").len(), LEAST_RESERVE);
     assert_eq!(store.write_fault(), None);
-    // As much as the log grows to: what it takes to write it back comes out of the reserve, and gives room again.
+    // As large as the log can grow: writing it back uses the reserve, and frees space again.
     for number in 0..130 {
         write(&store, &format!("before-{number}"), 30_000).await.expect("there is room");
     }
@@ -149,20 +149,20 @@ async fn s18_on_a_full_disk_what_is_essential_is_still_written_and_nothing_else(
     assert_eq!(fault.kind, WriteFaultKind::Full);
     assert!(fault.reason.contains("once 9 MiB are free"), "an eighth more than the reserve: {}", fault.reason);
 
-    // What was done is recorded, and what makes room is possible.
+    // Completed actions are recorded, and deletions are possible.
     eventually("an audit entry is kept", async || store.audit_append(&[entry(1)]).await.is_ok()).await;
     for number in 0..100 {
         store.state_delete(&name("steady"), &format!("before-{number}")).await.expect("it makes room");
     }
     assert!(store.key_delete("nobody").await.is_ok());
-    // Nothing else is, and that is said at once.
+    // Everything else is refused at once.
     let begun = Instant::now();
     for _ in 0..100 {
         let refused = write(&store, "more", 10).await.expect_err("the disk is full");
         assert!(matches!(refused, StoreError::Unwritable(_)), "{refused:?}");
     }
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
-    // What is there can be read.
+    // Existing data can be read.
     assert_eq!(store.audit_head().await.expect("it reads").sequence, 1);
     // A plugin with its state can be removed, as an administrator would.
     assert!(store.plugin_delete(&name("steady")).await.expect("it makes room"));
@@ -173,7 +173,7 @@ async fn s18_on_a_full_disk_what_is_essential_is_still_written_and_nothing_else(
 async fn s18_a_reader_does_not_keep_a_full_disk_from_what_is_essential() {
     let Some(disk) = SmallDisk::mount(LARGER_DISK) else { return };
     let store = with_reserve(&disk).await;
-    // Its snapshot is in the log, which cannot be begun anew while it reads.
+    // Its snapshot is in the log, which cannot be restarted while it reads.
     let mut reader =
         SqliteConnectOptions::new().filename(disk.path().join("outrigger.db")).connect().await.expect("it opens");
     reader.execute("BEGIN; SELECT count(*) FROM state").await.expect("it reads");
@@ -226,7 +226,7 @@ async fn s18_a_store_that_opens_on_a_full_disk_says_so_and_goes_on_when_there_is
     present(&path, &["late".to_owned()]).await;
 }
 
-/// A trigger stands for any statement that fails for a reason of its own.
+/// A trigger simulates a statement that fails for another reason.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s18_a_transaction_that_sqlite_ended_by_itself_does_not_take_later_writes_with_it() {
     let directory = tempfile::tempdir().expect("a folder");
@@ -260,8 +260,8 @@ async fn s18_a_read_only_file_system_is_said_and_gone_on_from() {
     write(&store, "first", 10).await.expect("there is room");
     store.close().await;
     assert!(disk.remount("ro"), "nobody has a file open there");
-    // The kernel does this to a disk that has failed while the server runs; here it was done before, and the connection
-    // finds out at its first write.
+    // The kernel does this to a failed disk while the server runs; here it was done before, and the connection notices
+    // at its first write.
     let opened = SqliteStore::open(&path).await;
     if let Ok(store) = &opened {
         let refused = write(store, "never", 10).await.expect_err("it is read-only");
@@ -274,11 +274,11 @@ async fn s18_a_read_only_file_system_is_said_and_gone_on_from() {
     present(&path, &["first".to_owned(), "after".to_owned()]).await;
 }
 
-/// Set for the writer: the database, and what its keys begin with.
+/// Environment of the writer: the database, and the prefix of its keys.
 const DATABASE: &str = "OUTRIGGER_FAULTY_DATABASE";
 const PREFIX: &str = "OUTRIGGER_FAULTY_PREFIX";
 
-/// Writes for ever, and says of each write that was acknowledged that it was. Run as a test of its own it has nothing to do.
+/// Writes endlessly, and prints each acknowledged write. Run as an ordinary test, it does nothing.
 #[tokio::test]
 async fn faulty_writer() {
     let (Ok(path), Ok(prefix)) = (std::env::var(DATABASE), std::env::var(PREFIX)) else { return };
@@ -287,12 +287,12 @@ async fn faulty_writer() {
         put(&store, &name("steady")).await;
     }
     let say = |text: &str| {
-        // One write, so that the line is whole or not there.
+        // A single write, so that the line is complete or missing.
         std::io::stdout().lock().write_all(format!("\n{text}\n").as_bytes()).expect("the test listens");
     };
     for number in 0.. {
         let key = format!("{prefix}-{number}");
-        // Of many sizes, so that pages of the log are shared by transactions, and are not.
+        // Many sizes, so that transactions sometimes share pages of the log.
         let bytes = (number * 977) % 9_000;
         match write(&store, &key, bytes).await {
             Ok(()) => say(&format!("ack state {key}")),
@@ -310,7 +310,7 @@ async fn faulty_writer() {
     }
 }
 
-/// What a writer has said.
+/// The output of a writer.
 #[derive(Debug, Default)]
 struct Said {
     keys: Vec<String>,
@@ -318,7 +318,7 @@ struct Said {
     failures: u64,
 }
 
-/// Runs a writer on a disk that fails in this way for a while, and kills it at some moment after that.
+/// Runs a writer on a disk that fails in this way for a while, and kills the writer some time later.
 fn write_on(disk: &FaultyDisk, prefix: &str, fault: &str, moments: &mut impl FnMut(u64) -> Duration) -> Said {
     disk.fail("");
     let mut command = Command::new(std::env::current_exe().expect("this test"));
@@ -360,7 +360,7 @@ fn write_on(disk: &FaultyDisk, prefix: &str, fault: &str, moments: &mut impl FnM
         listen(&|said, begun| begun.elapsed() > for_a_while && said.failures > 0);
         disk.fail("");
         let reached = Cell::new(None);
-        // It goes on by itself.
+        // It resumes by itself.
         listen(&|said, _| {
             let first = reached.get().unwrap_or(said.keys.len());
             reached.set(Some(first));
@@ -380,7 +380,7 @@ fn write_on(disk: &FaultyDisk, prefix: &str, fault: &str, moments: &mut impl FnM
     said
 }
 
-/// A disk that fails, a process that is killed, and after each second one a power cut.
+/// A failing disk, a killed process, and a power cut after every second kill.
 async fn failing(fault: &'static str) {
     let disk = FaultyDisk::new();
     let (mut acknowledged, mut audited) = (Vec::new(), 0);
@@ -391,8 +391,8 @@ async fn failing(fault: &'static str) {
         assert!(said.failures > 0, "the disk never failed");
         acknowledged.extend(said.keys);
         audited = audited.max(said.audited);
-        // A process that is only killed leaves what it has written in the memory of the operating system; that is no test of
-        // what is durable, but of what a process finds that starts then.
+        // A killed process leaves its writes in the operating system's memory; this does not test durability, only the
+        // state that the next process finds.
         disk.cut_power();
         let path = disk.path().join("outrigger.db");
         present(&path, &acknowledged).await;
@@ -400,7 +400,7 @@ async fn failing(fault: &'static str) {
         let records = read_chain(&store, 1_000).await;
         assert!(records.len() as u64 >= audited, "{audited} were acknowledged, {} are there", records.len());
         store.close().await;
-        // What is there now is all durable.
+        // All existing data is durable.
         std::fs::remove_dir_all(disk.after_a_power_cut()).expect("ours");
         std::fs::create_dir(disk.after_a_power_cut()).expect("ours");
         for entry in std::fs::read_dir(disk.path()).expect("ours").flatten() {

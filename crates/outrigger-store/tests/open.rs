@@ -251,7 +251,7 @@ async fn of_several_processes_one_makes_the_first_key() {
     }
 }
 
-/// What is wrong with the audit log.
+/// The problem in the audit log.
 async fn verified(store: &SqliteStore) -> String {
     let records = store.audit_read(None, 10).await.expect("the store works");
     let verified = records.iter().try_fold(Head::EMPTY, outrigger_engine::audit::verify_kept);

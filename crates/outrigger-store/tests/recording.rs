@@ -1,4 +1,4 @@
-//! What becomes of records when the database cannot be written to, or refuses one of them.
+//! Records when the database refuses writes, or refuses one of them.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed, and says where")]
 
@@ -25,7 +25,7 @@ const TWICE: &str = "CREATE TRIGGER twice BEFORE INSERT ON runs WHEN NEW.functio
     INSERT INTO runs (id, correlation, plugin, function, caller, started_at, duration_us, cache, attempts) \
     VALUES (NEW.id, '', '', '', '', 0, 0, '', 0); END";
 
-/// What the manifest of `demo` says besides.
+/// Additions to the manifest of `demo`.
 const MANIFEST: &str = "[permissions]\nplugins = [\"demo.*\"]\n\
     [functions.echo]\ndestructive = false\n[functions.version]\nread-only = true\n[functions.fail]\nread-only = true\n";
 
@@ -71,7 +71,7 @@ impl Bench {
         tokio::spawn(async move { engine.call(call).await })
     }
 
-    /// What the audit log holds of a call, or of all, the oldest first.
+    /// The audit records of a call, or of all calls, oldest first.
     async fn audit(&self, correlation: Option<CorrelationId>) -> Vec<AuditEntry> {
         let filter = AuditFilter { correlation, ..AuditFilter::default() };
         let mut records = self.store.audit_list(&filter).await.unwrap();

@@ -27,7 +27,7 @@ enum Operation {
 enum Expectation {
     Anything,
     Nothing,
-    /// What is there at the time, or this where nothing is.
+    /// The current value, or this if there is none.
     Present(Vec<u8>),
     Value(Vec<u8>),
 }
@@ -53,7 +53,7 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
     proptest::collection::vec(operation, 1..40)
 }
 
-/// What a store answers to an operation, as text.
+/// The response of a store to an operation, as text.
 async fn answer(store: &dyn Store, operation: &Operation) -> String {
     let name = name("pricing");
     match operation {

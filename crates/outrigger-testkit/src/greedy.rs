@@ -1,23 +1,23 @@
-//! Components that make the host hold memory for them, each in another way, at little cost to themselves.
+//! Components that make the host hold memory in different ways, at little cost to themselves.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::components::component;
 
-/// The name of a field of which a list of records has one each: 250 bytes, nearly as long as a name may be.
+/// The name of the field of each record in a list: 250 bytes, nearly the maximum length.
 fn long_name() -> String {
     "a".repeat(250)
 }
 
-/// Takes deep and wide arguments, writes log lines with many fields, and answers with long names.
+/// Takes deep and wide arguments, writes log lines with many fields, and returns long names.
 ///
-/// - `deep`, `wide`, `pairs` take lists whose values are far larger than their JSON, and answer with the length.
+/// - `deep`, `wide`, `pairs` take lists whose values are far larger than their JSON, and return the length.
 /// - `log-fields` writes lines that have this many fields of this many bytes, and a message as long.
-/// - `names` answers with this many records whose one field has a long name.
+/// - `names` returns this many records whose only field has a long name.
 /// - `fail-text` fails with a text of this many bytes, `fail-names` with a record list as above.
 /// - `requests` makes this many HTTP requests whose method has a name of this many bytes, and sends none.
-/// - `spin` computes without end.
+/// - `spin` computes endlessly.
 #[must_use]
 pub fn greedy() -> Arc<[u8]> {
     let name = long_name();
@@ -200,7 +200,7 @@ pub fn instances(module: &str, times: usize) -> Vec<u8> {
     wat::parse_str(&text).unwrap_or_else(|error| panic!("the fixture is wrong: {error}"))
 }
 
-/// A module with this many tables, which are this large at first; `run` has the first grow by `more` and gives what that gave.
+/// A module with this many tables of this initial size; `run` grows the first one by `more` and returns the result.
 #[must_use]
 pub fn tables(count: usize, initial: u32, more: u32) -> String {
     let mut module = String::new();

@@ -68,10 +68,10 @@ impl ScriptedRuntime {
     }
 }
 
-/// A scripted plugin with additions to its manifest. Everything that it asks for is granted, including subscriptions.
+/// A scripted plugin with additions to its manifest. Everything that it requests is granted, including subscriptions.
 ///
 /// # Panics
-/// The manifest is none.
+/// The manifest is invalid.
 #[must_use]
 pub fn installation(name: &str, version: &str, manifest: &str) -> Installation {
     let text = format!(
@@ -216,7 +216,7 @@ impl LoadedRevision for Loaded {
                 Err(RuntimeFault::new(Code::Trapped, format!("trapped at try {count}")))
             }
             ("trap-until", _) => Ok(Value::Unsigned(count as u64)),
-            // Nearly 4 MB of JSON, in which every two bytes are a value.
+            // Nearly 4 MB of JSON with a value every two bytes.
             ("zeros", [_]) => Ok(Value::String(format!("[{}0]", "0,".repeat(1_800_000)))),
             ("panic", [message]) => panic!("{}", text(message)),
             // The second is one that can be subscribed.

@@ -1,4 +1,4 @@
-//! What every [`Store`] has to keep to, whatever it keeps things in. A backend passes by naming the suite once:
+//! The contract of every [`Store`]. A backend runs the suite by naming it once:
 //!
 //! ```ignore
 //! async fn store() -> Fixture { Fixture::new(MemoryStore::new()) }

@@ -81,7 +81,7 @@ fn an_end_that_was_cut_off_shows_where_the_head_was_noted() {
     let (sequence, hash) = noted.split_once(':').unwrap();
     place.run(&["audit", "verify", "--head", &format!("1:{hash}")]).failed(7, &["no longer holds record 1"]);
 
-    // What is left when somebody puts the log as it was in the place of the log as it is.
+    // The result of replacing the log with an older copy.
     restore(&place, "one.tar.gz", "cut");
     verify(&place, "cut", None).succeeded().shows(&["nothing was changed"]);
     verify(&place, "cut", Some(&earlier)).succeeded();
@@ -89,7 +89,7 @@ fn an_end_that_was_cut_off_shows_where_the_head_was_noted() {
     verify(&place, "cut", Some(&noted)).failed(7, &["error[conflict]", &gone]);
 }
 
-/// Asks a server for its plugins with this header; answers with the status.
+/// Requests a server's plugins with this header; returns the status.
 fn ask(server: &Server, header: &str) -> u16 {
     let address = server.address.trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).expect("the server listens");
@@ -113,7 +113,7 @@ fn s20_wrong_keys_are_in_the_servers_log_at_its_usual_level() {
     for _ in 0..20 {
         assert_eq!(ask(&server, &format!("x-api-key: {unknown}")), 401);
         assert_eq!(ask(&server, &format!("authorization: Bearer {unknown}x")), 401);
-        // What cannot be read as a key is one that is wrong.
+        // A malformed key counts as a wrong key.
         assert_eq!(ask(&server, "authorization: Basic dTpw"), 401);
     }
     let deadline = Instant::now() + Duration::from_secs(10);

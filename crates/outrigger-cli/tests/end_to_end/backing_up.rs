@@ -1,4 +1,4 @@
-//! A backup of a directory that a server holds, and what becomes of it.
+//! Backups of a directory that a server uses, and restoring them.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

@@ -145,7 +145,7 @@ fn after_a_failure_a_batch_waits_for_what_is_under_way() {
     let ended: Vec<_> = results.iter().map(|line| (line["index"].clone(), line["ok"].clone())).collect();
     assert_eq!(ended, [(json!(1), json!(true)), (json!(2), json!(false))], "{stopped:#?}");
     assert!(stopped.stderr.contains("4 calls: 1 succeeded, 1 failed, 2 not made, in"), "{stopped:#?}");
-    // What is said of the calls is what was done.
+    // The output matches the calls.
     let runs = place.json(&["runs", "hostile"]);
     let outcomes: Vec<_> = runs.as_array().unwrap().iter().map(|run| run["outcome"].clone()).collect();
     assert!(outcomes.contains(&json!("ok")) && !outcomes.contains(&json!("cancelled")), "{runs}");

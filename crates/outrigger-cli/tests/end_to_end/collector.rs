@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::net::TcpListener;
 
-/// What has arrived.
+/// The received data.
 #[derive(Debug, Default)]
 pub(crate) struct Arrived {
     pub(crate) spans: Vec<Span>,

@@ -1,4 +1,4 @@
-//! Components that take long to compile: in a process of its own, within limits, and not twice.
+//! Components that take long to compile are compiled in a child process, within limits, and only once.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::harness::{Outcome, Place};
 
-/// A package of a component with a function `run` that is never in the way, and more functions in its core module.
+/// A package with a trivial function `run`, and further functions in its core module.
 fn package(place: &Place, functions: &str) -> String {
     let core = format!(
         r#"(module (memory (export "memory") 1) (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
@@ -28,7 +28,7 @@ fn install(place: &Place, package: &str, limits: &[(&str, &str)]) -> Outcome {
     Outcome::of(place.command(&["plugin", "install", package, "--yes"]).envs(limits.iter().copied()))
 }
 
-/// One function: loops behind each other, each of which changes other locals than the one before.
+/// One function: consecutive loops, each of which changes other locals than the previous one.
 fn loops_and_locals(loops: usize, locals: usize) -> String {
     let mut text = format!("(func (local {})", "i64 ".repeat(locals));
     for number in 0..loops {
@@ -41,7 +41,7 @@ fn loops_and_locals(loops: usize, locals: usize) -> String {
     text + ")"
 }
 
-/// One function: loops within each other.
+/// One function: nested loops.
 fn nested_loops(depth: usize, locals: usize, times: usize) -> String {
     let mut text = format!("(func (local {})", "i64 ".repeat(locals));
     for time in 0..times {
@@ -58,7 +58,7 @@ fn nested_loops(depth: usize, locals: usize, times: usize) -> String {
     text + ")"
 }
 
-/// One function: tables of branches, each of which carries every local further.
+/// One function: branch tables, each of which passes all locals on.
 fn tables(count: usize, locals: usize) -> String {
     let mut text = format!("(func (param i32) (local {})", "i64 ".repeat(locals));
     for number in 0..count {
@@ -83,7 +83,7 @@ fn s09_what_takes_too_long_to_compile_is_refused_and_not_tried_again() {
     assert_eq!(place.json(&["plugin", "list"]), json!([]));
     let started = Instant::now();
     install(&place, &package, &limits).failed(5, &["error[compile_limit]"]);
-    // What was read is read again, and nothing is compiled.
+    // The cached code is loaded again, and nothing is compiled.
     assert!(started.elapsed() + Duration::from_millis(700) < first, "{:?} after {first:?}", started.elapsed());
     let kept = std::fs::read_dir(place.path("data/cache/compiled")).unwrap().flatten();
     let kept: Vec<_> = kept.map(|entry| entry.file_name().into_string().unwrap()).collect();
@@ -112,14 +112,14 @@ fn s09_what_takes_too_much_memory_to_compile_is_refused() {
     let package = package(&place, &loops_and_locals(16_000, 3_000));
     let outcome = install(&place, &package, &[("OUTRIGGER_COMPILE_MEMORY", "96MiB")]);
     outcome.failed(5, &["error[compile_limit]", "96MiB of memory"]);
-    // With other limits it is tried again.
+    // With other limits, it is compiled again.
     let outcome = install(&place, &package, &[("OUTRIGGER_COMPILE_CPU", "1s")]);
-    // Which limit it reaches first is a matter of the machine.
+    // The machine decides which limit is reached first.
     assert!(!outcome.stderr.contains(" 96MiB"), "{outcome:#?}");
     outcome.failed(5, &["error[compile_limit]"]);
 }
 
-/// Functions as they are common, so many of them.
+/// Many ordinary functions.
 fn ordinary(count: usize) -> String {
     let function = "(func (param i32 i64) (result i64) (local i64) (local.set 2 (i64.mul (local.get 1) (i64.const 3)))
         (if (i32.gt_s (local.get 0) (i32.const 9)) (then (local.set 2 (i64.add (local.get 2) (local.get 1)))))
@@ -127,13 +127,13 @@ fn ordinary(count: usize) -> String {
     function.repeat(count)
 }
 
-/// Names and sizes of what is in the folder of compiled code.
+/// Names and sizes of the files in the folder of compiled code.
 fn compiled(data: &Path) -> Vec<(String, u64)> {
     let entries = std::fs::read_dir(data.join("cache/compiled")).unwrap().flatten();
     entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().len())).collect()
 }
 
-/// The code is made by another process, which writes no more than there is room for: what the database needs is left.
+/// A child process writes the code, and leaves the free space that the database needs.
 #[test]
 fn s09_compiled_code_that_has_no_room_is_refused_and_removed() {
     let place = Place::new();
@@ -146,7 +146,7 @@ fn s09_compiled_code_that_has_no_room_is_refused_and_removed() {
     let data = disk.path().join("data");
     let on_disk = |arguments: &[&str]| Outcome::of(place.command(arguments).env("OUTRIGGER_DATA", &data));
     on_disk(&["plugin", "list"]).succeeded();
-    // Half of what is free beyond the database's part is for one component.
+    // One component can use half of the free space beyond the database's part.
     let wasm = std::fs::metadata(place.path("big/big.wasm")).unwrap().len();
     let room = 2 * (wasm + (size - wasm) / 2) + wasm;
     let filled = disk.fill_but(usize::try_from((4 << 20) + room).unwrap());
@@ -155,7 +155,7 @@ fn s09_compiled_code_that_has_no_room_is_refused_and_removed() {
     assert!(!compiled(&data).iter().any(half_done), "{:?}", compiled(&data));
     let free = rustix::fs::statvfs(disk.path()).unwrap();
     assert!(free.f_bavail * free.f_frsize >= 4 << 20);
-    // It is refused for the disk and not for the component, so it is tried again.
+    // The disk is the reason, not the component, so it can be compiled again.
     drop(filled);
     on_disk(&["plugin", "install", &package, "--yes"]).succeeded();
 }

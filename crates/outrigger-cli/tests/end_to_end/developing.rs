@@ -42,7 +42,7 @@ fn a_new_project_builds_and_its_plugin_can_be_called() {
     let cut_anywhere = [&with_limit("13")[..], &["--boundary", "character"]].concat();
     assert_eq!(place.json(&cut_anywhere), json!({"text": "the quick br…", "left-out": 7}));
     place.run(&with_limit("1")).failed(1, &["error[function_failed]", "limit-too-small"]);
-    // What the contract says of the function reaches whoever asks, parameters included.
+    // The contract's documentation of the function is shown, including its parameters.
     let described = place.run(&["functions", "disk-report.shorten"]).succeeded();
     described.shows(&["Shorten a text", "One that is short enough stays as it is.", "where the text may be cut"]);
 

@@ -151,7 +151,7 @@ fn a_webhook_is_tried_out_changed_and_removed() {
     assert!(!info.stdout.contains("hunter2"), "{info:?}");
     place.run(&["webhook", "update", "chat", "--disable"]).succeeded();
     place.run(&["webhook", "test", "chat"]).failed(7, &["switched off", "--enable"]);
-    // What was on its way is given up with it.
+    // Its pending deliveries are abandoned.
     let deadline = Instant::now() + Duration::from_secs(30);
     while place.json(&["webhook", "info", "chat"])["dead"] != 1 {
         assert!(Instant::now() < deadline, "{}", place.json(&["webhook", "info", "chat"]));

@@ -21,7 +21,7 @@ pub(crate) struct Place {
     folder: TempDir,
 }
 
-/// What a run of the binary came to.
+/// The outcome of a run of the binary.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: i32,

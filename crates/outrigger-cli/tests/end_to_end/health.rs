@@ -1,4 +1,4 @@
-//! What a server knows of a plugin's health, and what is left of it when the server dies.
+//! A server's status of a plugin's health, and its recovery after a crash.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ fn moody(place: &Place) {
     place.run(&["plugin", "install", "./moody", "--yes"]).succeeded();
 }
 
-/// What the server knows of it, and the exit code with which that is told.
+/// The server's status of it, and the exit code of the command.
 fn known(place: &Place) -> (Json, i32) {
     let outcome = Outcome::of(&mut place.command(&["plugin", "health", "-o", "json"]));
     let mut known: Json = serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome:#?}"));

@@ -45,7 +45,7 @@ fn permissions_need_consent() {
 
     place.run(&["plugin", "install", &package, "--yes"]).succeeded();
     place.run(&["plugin", "info", "pricing"]).succeeded().shows(&["Permissions\n", "LANG"]);
-    // What was granted to a version does not cover what the next one asks for beyond it.
+    // The grant of one version does not cover further requests of the next one.
     let manifest = std::fs::read_to_string(place.path("pricing/plugin.toml")).unwrap();
     let wider =
         manifest.replace("\"LANG\"", "\"LANG\", \"TERM\"").replace("version = \"1.0.0\"", "version = \"1.1.0\"");

@@ -1,4 +1,4 @@
-//! Jobs, and what becomes of them when the server dies.
+//! Jobs, and their recovery after a server crash.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! What is too old or too much is dropped by a server, and by nobody else.
+//! Only a server prunes old and excess records.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -31,7 +31,7 @@ fn a_server_keeps_as_much_as_it_is_told_to() {
         assert!(Instant::now() < deadline, "the oldest run is still there");
     }
     assert_eq!(runs(), 3);
-    // What was counted stays counted, and the audit log is whole.
+    // Counters stay, and the audit log is intact.
     assert_eq!(place.json(&["plugin", "stats"])["total"]["calls"], 4);
     place.run(&["audit", "verify"]).succeeded();
     server.kill().unwrap();

@@ -1,5 +1,5 @@
-//! What becomes of a data directory when its server is killed in the middle of everything, again and again: what was
-//! acknowledged is there, what was not is there whole or not at all, and what is sent again is not done again.
+//! A data directory whose server is killed again and again in the middle of work: what was acknowledged is there, what
+//! was not is there whole or not at all, and what is sent again is not done again.
 
 mod clients;
 mod interrupted;

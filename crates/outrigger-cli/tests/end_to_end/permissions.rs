@@ -1,4 +1,4 @@
-//! Who may change the data directory.
+//! Refusal of data directories that other users can change.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,7 +10,7 @@ fn mode_of(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// All files and folders of a folder, with their modes.
+/// All files and subfolders of a folder, with their modes.
 fn modes(folder: &Path, into: &mut Vec<(String, u32)>) {
     into.push((folder.display().to_string(), mode_of(folder)));
     for entry in fs::read_dir(folder).unwrap() {

@@ -33,7 +33,7 @@ fn a_package_here_is_installed_there() {
     let again = json_of(run(&here, &server, &["plugin", "install", "./pricing.tar.gz", "-o", "json"]));
     assert_eq!((&again["action"], &again["digest"]), (&json!("unchanged"), &installed["digest"]));
 
-    // What asks for something is asked about as it is here: without a terminal, with words.
+    // Approval works as with a local directory: without a terminal, by options.
     here.package("pricing", "[permissions]\nenvironment = [\"LANG\"]\n");
     let refused = run(&here, &server, &["plugin", "update", "./pricing"]);
     refused.failed(4, &["error[grant_required]", "LANG", "--yes"]);

@@ -1,4 +1,4 @@
-//! What is recorded, and how a command ends when somebody ends it.
+//! Records of runs, and interrupted commands.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};

@@ -45,7 +45,7 @@ fn a_signed_package_is_installed_and_checked() {
     place.run(&["plugin", "verify", "nothing"]).failed(3, &["plugin_not_found"]);
     place.run(&["doctor"]).succeeded().shows(&["packages need one; keys that are trusted: 1, revoked: 0"]);
 
-    // What is changed after it was signed is refused, wherever that happens.
+    // A package that was changed after signing is refused everywhere.
     let digest = outcome["digest"].as_str().unwrap().trim_start_matches("sha256:");
     let manifest = std::fs::read_to_string(place.path("pricing/plugin.toml")).unwrap();
     place.write(&format!("data/packages/{digest}/plugin.toml"), format!("{manifest}# changed\n"));

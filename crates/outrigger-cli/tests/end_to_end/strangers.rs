@@ -1,14 +1,14 @@
-//! Texts that a plugin chose, where people read them: names, documentation, errors, log lines, permissions. Whatever would
-//! drive a terminal or mislead its reader is shown instead.
+//! Text that a plugin chooses, where people read it: names, documentation, errors, log lines, permissions. Characters
+//! that control a terminal or mislead its reader are escaped.
 
 use outrigger_testkit::components;
 use serde_json::Value;
 
 use crate::harness::{Outcome, Place};
 
-/// Clears the screen, sets a title, turns the reading around, hides letters, and begins a line of its own.
+/// Clears the screen, sets a title, reverses the reading direction, hides letters, and starts a new line.
 const MISLEADING: &str = "a\u{1b}[2J\u{9b}31m\u{7}\u{202e}b\u{200b}\u{e0041}\u{2028}\rerror[forged]: c";
-/// The same as far as a manifest lets it in.
+/// The same, as far as a manifest accepts it.
 const LET_IN: &str = "x\u{202e}y\u{200b}\u{2066}z\u{feff}\u{e0041}\u{61c}";
 
 const WIT: &str = "package test:stranger;
@@ -22,7 +22,7 @@ world plugin {
   export say: func();
 }";
 
-/// One text, at 64, that each function tells in its own way.
+/// One text at 64, which each function returns in its own way.
 fn core() -> String {
     let data: String = MISLEADING.bytes().map(|byte| format!("\\{byte:02x}")).collect();
     let length = MISLEADING.len();
@@ -105,7 +105,7 @@ fn s10_data_for_programs_is_what_the_plugin_said() {
     assert_eq!(listed[0]["title"], LET_IN);
     let called = place.json(&["call", "stranger.answer"]);
     assert_eq!(called, Value::from(MISLEADING));
-    // As a file wants it.
+    // In the form for a file.
     let raw = place.run(&["call", "stranger.answer"]).succeeded();
     assert_eq!(raw.stdout, format!("{MISLEADING}\n"));
     let failed = place.run(&["call", "stranger.fail", "-o", "json"]);

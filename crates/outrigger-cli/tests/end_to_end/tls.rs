@@ -23,7 +23,7 @@ fn certificates(place: &Place) {
     secret(place, "other.pem", &rcgen::KeyPair::generate().unwrap().serialize_pem());
 }
 
-/// Writes a file that only its owner can read, as a private key has to be.
+/// Writes a file that only its owner can read, as required for private keys.
 fn secret(place: &Place, name: &str, content: &str) {
     let path = place.write(name, content);
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -44,7 +44,7 @@ fn serve_with(place: &Place, certificate: &str, key: &str) -> Server {
 fn list(here: &Place, server: &Server, options: &[&str], authorities: &str) -> Outcome {
     let mut command = here.command(&[options, &["plugin", "list", "-o", "json"]].concat());
     command.env("OUTRIGGER_KEY", &server.key).env("OUTRIGGER_CA_CERTIFICATE", authorities);
-    // Whatever the tester's network is like, what is asked is on this machine.
+    // The server is on this machine, so the tester's network does not matter.
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
         command.env_remove(name);
     }
@@ -63,7 +63,7 @@ fn a_server_is_believed_where_its_authority_is_named() {
     };
     listed(list(&here, &server, &["--server", &server.address, "--ca-certificate", "ours.pem"], ""));
     listed(list(&here, &server, &["--server", &server.address], "ours.pem"));
-    // What is typed goes before what the environment says.
+    // Options override the environment.
     listed(list(&here, &server, &["--server", &server.address, "--ca-certificate", "ours.pem"], "absent.pem"));
     // Commands on the server's machine need none of it.
     there.run(&["plugin", "list"]).succeeded();
@@ -78,7 +78,7 @@ fn a_server_is_believed_where_its_authority_is_named() {
     let plain = server.address.replace("https://", "http://");
     // Without TLS nobody looks for that file.
     let unencrypted = list(&here, &server, &["--server", &plain], "absent.pem");
-    unencrypted.failed(9, &["unreachable", &plain, "with TLS its address begins with https://"]);
+    unencrypted.failed(9, &["unreachable", &plain, "if it uses TLS, its address starts with https://"]);
     let unserved = Server::start(&here);
     let encrypted = unserved.address.replace("http://", "https://");
     list(&here, &unserved, &["--server", &encrypted], "").failed(9, &["unreachable", "begins with http://"]);

@@ -1,4 +1,4 @@
-//! What works without a data directory, and what is said when there is none.
+//! Commands without a data directory, and errors when there is none.
 
 use crate::harness::{Outcome, Place};
 

@@ -1,5 +1,5 @@
-//! Writers that never stop, whatever they are told: before the disk is full, while it is, and after. What they were told
-//! is done must be there, and stay there.
+//! Writers that never stop, whatever the responses: before the disk is full, while it is full, and afterwards.
+//! Acknowledged writes must exist and stay.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::REFUSALS;
 use crate::server::{Line, Request};
 
-/// Writers at once.
+/// Concurrent writers.
 const WRITERS: u64 = 3;
 
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub(crate) struct Hammer {
     pub(crate) acknowledged: u64,
     /// In the last round.
     pub(crate) refused: u64,
-    /// Webhooks that were made in the last round, and must be there.
+    /// Webhooks that were created in the last round, and must exist.
     present: BTreeSet<String>,
 }
 
@@ -26,7 +26,7 @@ fn request(method: reqwest::Method, path: String, body: Option<Json>) -> Request
     Request { method, path, body, once: None, correlation: String::new(), if_match: None }
 }
 
-/// Makes one webhook after the other. Answers which were acknowledged, and how many were refused.
+/// Creates one webhook after the other. Returns the acknowledged ones, and the number of refused ones.
 async fn write(line: Line, prefix: String, end: CancellationToken) -> (Vec<String>, u64) {
     let (mut made, mut refused) = (Vec::new(), 0);
     let mut number = 0;
@@ -44,14 +44,14 @@ async fn write(line: Line, prefix: String, end: CancellationToken) -> (Vec<Strin
             assert!(REFUSALS.contains(&code) && answer.status >= 500, "{answer:?}");
             refused += 1;
         }
-        // So that there are not thousands of them in the end.
+        // Keeps their number small.
         tokio::time::sleep(std::time::Duration::from_millis(15)).await;
     }
     (made, refused)
 }
 
 impl Hammer {
-    /// Makes webhooks, each with a name of its own, until the other thing is done.
+    /// Creates webhooks with different names until the other task is done.
     pub(crate) async fn write_during<T>(&mut self, line: &Line, until: impl Future<Output = T>) -> T {
         self.round += 1;
         let end = CancellationToken::new();
@@ -70,7 +70,7 @@ impl Hammer {
         outcome
     }
 
-    /// All that was acknowledged is there; then it is removed.
+    /// Checks that all acknowledged webhooks exist, then removes them.
     pub(crate) async fn check(&mut self, line: &Line) {
         let found: BTreeSet<String> = line.list("webhooks").await.iter().map(name_of).collect();
         let lost: Vec<_> = self.present.difference(&found).collect();

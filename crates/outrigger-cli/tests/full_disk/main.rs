@@ -1,5 +1,5 @@
-//! The disk of a real server is full at random moments, and has room again: what was acknowledged is there, and the server
-//! goes on by itself. `OUTRIGGER_ROUNDS` says how often; `OUTRIGGER_SEED` makes the same choices again.
+//! The disk of a real server is full at random moments and then has space again: acknowledged writes exist, and the
+//! server resumes by itself. `OUTRIGGER_ROUNDS` sets the number of rounds, `OUTRIGGER_SEED` repeats a run.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, helpers of tests included")]
 #![allow(dead_code, reason = "the clients are those of another test, which needs more of them")]
@@ -29,15 +29,15 @@ use random::Random;
 use server::{Line, Server};
 use trial::Trial;
 
-/// Rounds where nothing else is asked for.
+/// The default number of rounds.
 const ROUNDS: u64 = 8;
-/// The disk, and what each round adds to it: the audit log is never pruned.
+/// The size of the disk, and the growth per round: the audit log is never pruned.
 const DISK: u64 = 64 << 20;
 const A_ROUND: u64 = 1 << 20;
-/// How long a server may take until it writes again.
+/// The maximum time until a server accepts writes again.
 const RECOVERY: Duration = Duration::from_secs(30);
 
-/// What a server says that cannot write.
+/// Error codes of a server that cannot write.
 const REFUSALS: &[&str] =
     &["disk_full", "store_failed", "store_read_only", "data_directory", "io", "lifecycle_failed", "trapped"];
 
@@ -45,13 +45,13 @@ fn rounds() -> u64 {
     std::env::var("OUTRIGGER_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("OUTRIGGER_ROUNDS is a number"))
 }
 
-/// What `/readyz` answers.
+/// The response of `/readyz`.
 async fn ready(http: &reqwest::Client, server: &Server) -> (u16, Json) {
     let answer = http.get(format!("{}/readyz", server.address)).send().await.expect("the server lives");
     (answer.status().as_u16(), answer.json().await.expect("it is JSON"))
 }
 
-/// Waits until the server says that it is ready. Answers how long that took.
+/// Waits until the server is ready. Returns the time that it took.
 async fn recovered(http: &reqwest::Client, server: &Server) -> Duration {
     let begun = Instant::now();
     loop {
@@ -65,7 +65,7 @@ async fn recovered(http: &reqwest::Client, server: &Server) -> Duration {
     }
 }
 
-/// Takes all space for a while, once or twice: what the server had in reserve is taken, too, where it comes to that.
+/// Fills the disk for a while, once or twice, including the server's reserve if it was released.
 async fn fill(disk: &SmallDisk, random: &mut Random) {
     tokio::time::sleep(Duration::from_millis(20 + random.below(400))).await;
     let first = disk.fill();
@@ -98,7 +98,7 @@ async fn s18_a_full_disk_at_random_moments_loses_nothing_that_was_acknowledged()
         let took = trial.write_until(&line, hammer.write_during(&line, filling)).await;
         longest = longest.max(took);
         refused += hammer.refused;
-        // Now and then it is killed on top of it.
+        // From time to time, the server is also killed.
         let mut starts = 0;
         if random.below(10) == 0 {
             server.kill_dead();

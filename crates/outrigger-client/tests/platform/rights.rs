@@ -203,7 +203,7 @@ async fn what_a_schedule_calls_with_is_not_in_the_audit_log() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s14_a_developers_key_gets_nothing_granted_over_rest() {
     let place = Place::new(Way::Http).await;
-    // What it installs lies on the server's disk.
+    // The package is on the server's disk.
     role(&*place.platform, "paths", &["path_use"], &[]).await.expect("it is made");
     let developer = make(&*place.platform, "dev", &["developer", "paths"], None).await.expect("it is made");
     let developer = place.client(&developer.key);

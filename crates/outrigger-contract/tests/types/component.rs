@@ -278,7 +278,7 @@ fn types_nested_beyond_measure_are_an_error() {
 
 #[test]
 fn s10_names_that_nobody_could_read_are_refused() {
-    // The format of components itself ends at 100,000.
+    // The component format itself allows at most 100,000.
     let long = "a".repeat(90_000);
     for items in [
         format!("export {long}: func();"),
@@ -319,8 +319,8 @@ fn refused(wit: &str) -> String {
     refused.reason.clone()
 }
 
-/// An interface with a type `t0`, then so many others of which each stands for the one before it twice, and a function that
-/// takes the last one.
+/// An interface with a type `t0`, further types that each contain the previous one twice, and a function that takes the
+/// last one.
 fn doubling(first: &str, times: usize, step: impl Fn(usize) -> String) -> String {
     let types: Vec<_> = (1..=times).map(step).collect();
     format!(
@@ -340,7 +340,7 @@ fn s23_types_that_double_are_refused_by_name() {
         );
     }
     assert!(read(&plain(8)).unwrap().graph.refused.is_empty(), "256 values are fine");
-    // The other function of the component can be called all the same.
+    // The other function of the component can still be called.
     assert!(read(&plain(16)).unwrap().graph.function("g").is_some());
 }
 

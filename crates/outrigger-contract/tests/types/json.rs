@@ -369,7 +369,7 @@ fn s03_many_unknown_keys_are_few_faults() {
     assert_eq!(faults.0.len(), 20);
     let told = faults.to_string();
     assert!(told.len() < 3_000 && told.ends_with("; there may be more"), "{told}");
-    // Reading the text is what takes the time.
+    // Reading the text takes most of the time.
     assert!(started.elapsed() < std::time::Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
@@ -396,13 +396,13 @@ fn s03_strange_json_is_read_within_bounds() {
     };
     float("1e-1000000000", 0.0);
     float(&format!("0.{}1e5000000", "0".repeat(4_999_999)), 1.0);
-    // The last one counts, as everywhere.
+    // The last one counts, as in all JSON parsers here.
     let twice = vec!["\"at\":[]"; 200_000].join(",");
     let read = json::parse_arguments_text(&graph(), &points, &format!("{{{twice}}}"), &json::Meter::unbounded());
     assert_eq!(read, Ok(vec![Value::List(Vec::new())]));
 }
 
-/// Fields that are all wrong are not all looked into: names of choices are long, and there are many.
+/// Not all invalid fields are examined: they are many, and have long names.
 #[test]
 fn s03_no_more_is_looked_for_than_is_told() {
     let labels =

@@ -62,7 +62,7 @@ fn s17_a_refusal_that_was_pruned_leaves_the_chain_whole() {
         let kept: Vec<_> = kept.into_iter().map(|(_, record)| record.clone()).collect();
         assert_eq!(check(&kept), Ok(head), "without {pruned:?}");
     }
-    // A link cannot go, whatever stands around it; and a refusal cannot be changed, moved or made of a link.
+    // No chained record can be removed; no refusal can be changed, moved, or made from a chained record.
     for gone in [0, 3] {
         let mut kept = records.clone();
         kept.remove(gone);

@@ -1,7 +1,7 @@
 //! Conditions: CEL expressions over the payload of a hook. They are compiled when a function subscribes; invalid ones
-//! are refused with the place of the fault. The only file that names the CEL library.
+//! are refused with the position of the error. The only file that names the CEL library.
 //!
-//! CEL has no loops of its own, but `all` and `exists` over lists do take time; they may not be nested, and `map` and
+//! CEL has no loops of its own, but `all` and `exists` over lists do take time; they must not be nested, and `map` and
 //! `filter`, which build lists, are not available. The cost of an evaluation depends on the condition and on the size
 //! of the payload. All conditions of a firing share one work limit, divided among the plugins (see [`super::plan`]).
 //! Patterns are compiled once, with the condition; a search costs the size of the pattern times the size of the text.
@@ -631,7 +631,7 @@ mod tests {
             let reason = Condition::compile(&part.repeat(1_000_000)).expect_err(part).reason;
             assert!(reason.contains("; the limit is ") && reason.len() < 100, "{reason}");
         }
-        // Digits that stand for more than a number can hold.
+        // More digits than a number can hold.
         for number in ["9".repeat(500), "1e999999".to_owned(), "0x".to_owned() + &"f".repeat(400)] {
             if let Ok(condition) = Condition::compile(&format!("event.a == {number}")) {
                 let _ = condition.holds(&facts(&json!({"a": 1})));

@@ -117,7 +117,7 @@ impl Engine {
     /// notified in the background; others are waited for.
     ///
     /// # Errors
-    /// As above; or it is not a hook of this plugin, or a subscriber refused it, or failed and takes the hook with it.
+    /// As above; or it is not a hook of this plugin, or a subscriber refused it, or a fail-closed subscriber failed.
     pub(crate) async fn fire_own(&self, plugin: &PluginName, firing: Firing) -> Result<Json, Failure> {
         let hook = &firing.hook;
         let spec = Arc::clone(self.inner.hooks.table.load().spec(hook)?);

@@ -160,7 +160,7 @@ mod tests {
         );
     }
 
-    /// A subscriber of a plugin with a condition that is much work on a long text.
+    /// A subscriber with a condition that is expensive on a long text.
     fn costly(plugin: &str, number: usize) -> Arc<Subscriber> {
         let mut subscription = subscribers(&format!("{plugin}-{number:03} 1")).remove(0).subscription.clone();
         subscription.function = format!("{plugin}.echo").parse().expect("a name");
@@ -181,7 +181,7 @@ mod tests {
         let steps = steps_of(&many, &event);
         let failed = steps.iter().filter(|(_, step)| matches!(step, Step::Fail(_))).count();
         assert!((200..300).contains(&failed), "{failed} of 300 are too much");
-        // Those that come first are evaluated, the rest say why they are not.
+        // The first ones are evaluated; the others report why they are not.
         assert!(!matches!(steps[0].1, Step::Fail(_)), "{:?}", steps[0]);
         let Step::Fail(why) = &steps[299].1 else { panic!("the last one is too much") };
         assert!(why.contains("too large for the conditions of this plugin"), "{why}");

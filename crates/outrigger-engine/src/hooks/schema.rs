@@ -213,7 +213,7 @@ mod tests {
             let (before, begun) = (ticks.load(std::sync::atomic::Ordering::Relaxed), Instant::now());
             let fault = schema.check_aside("shop", &attack).await.expect_err("it is too much work");
             assert_eq!(fault, "validation is too expensive; the limit is reached at `/code`");
-            // It is done elsewhere, unless it is done in no time.
+            // It runs outside the async workers, unless it is short.
             let goes_on = ticks.load(std::sync::atomic::Ordering::Relaxed) > before;
             assert!(goes_on || begun.elapsed() < Duration::from_millis(20), "{:?}", begun.elapsed());
         }
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn s03_examples_are_tried_within_the_limit() {
-        // Each example is short, and held to a pattern of 9,000 states.
+        // Each example is short, and is matched against a pattern of 9,000 states.
         let examples: Vec<_> = (0..2_000).map(|number| format!("{number:0>20}")).collect();
         let schema = json!({"type": "string", "pattern": "^[01]*1[01]{9000}$", "examples": examples});
         assert!(accepted(schema).expect_err("none fits").contains("no valid example was found"));
@@ -240,7 +240,7 @@ mod tests {
         accepted(nested("^[0-9]{1,20}$", 15)).expect("it is little");
         let refused = accepted(nested("^[01]*1[01]{9000}|[0-9]$", 15)).expect_err("it is much");
         assert!(refused.contains("no valid example was found"), "{refused}");
-        // Parts without any pattern are work, too.
+        // Parts without a pattern cost work, too.
         let wide: serde_json::Map<_, _> = (0..480).map(|name| (name.to_string(), json!({"type": "null"}))).collect();
         let wide = json!({"type": "object", "properties": wide});
         accepted(wide.clone()).expect("it is little");

@@ -122,7 +122,7 @@ impl Engine {
         self.job_change(id, Event::Retry, |_| Ok(())).await
     }
 
-    /// Takes room for a job from what a key may write a minute. The administrator of the data directory has no quota.
+    /// Takes a job from the write quota of a key. The administrator of the data directory has no quota.
     fn charge_job(&self, caller: &Caller, task: &Task) -> Result<(), Failure> {
         let Some(key) = caller.key() else { return Ok(()) };
         let taken = self.writes_of(key).take(Kind::Job, bytes_of(task), Instant::now());
@@ -169,12 +169,12 @@ impl Engine {
         }
     }
 
-    /// Makes a schedule, or puts it in the place of the one of its name. `is_expected` is asked of what would be replaced, if
-    /// there is anything.
+    /// Creates a schedule, or replaces the one of the same name. `is_expected` checks the schedule that would be
+    /// replaced, if any.
     ///
     /// # Errors
-    /// Its jobs could not be called, its time never comes, what is there is not what is expected, there are too many, or the
-    /// store failed.
+    /// Its function cannot be called, its expression never matches, the existing schedule is not the expected one,
+    /// there are too many, or the store failed.
     pub async fn schedule_put(
         &self,
         caller: &Caller,

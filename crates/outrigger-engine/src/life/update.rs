@@ -41,9 +41,8 @@ impl Engine {
     /// accepts calls as soon as the store has it; running calls finish on the old one.
     ///
     /// # Errors
-    /// A plugin that it needs is not installed, or one that needs it cannot do with this version; it could not be brought up,
-    /// is unhealthy, or the store failed. Then nothing has changed and the old
-    /// one is still active.
+    /// A dependency is missing, a dependent plugin does not accept this version, it could not be started, it is
+    /// unhealthy, or the store failed. Then nothing has changed, and the old one is still active.
     pub async fn update(&self, installation: Installation) -> Result<Migrated, Failure> {
         let slot = self.slot(&installation.revision.manifest.name)?;
         let _changing = slot.changing.lock().await;

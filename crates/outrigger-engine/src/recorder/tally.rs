@@ -34,7 +34,7 @@ const CORRELATIONS: usize = 3;
 /// The burst of groups of calls that may change something; after it, ten per second are written. Callers wait for them.
 const CHANGE_GROUPS: u64 = 1_200;
 const CHANGE_GROUPS_A_MINUTE: u64 = 600;
-/// How often groups are checked that a call waits for, and other groups.
+/// The intervals for checking groups that a call waits for, and other groups.
 const CHANGE_PERIOD: Duration = Duration::from_millis(50);
 const PERIOD: Duration = Duration::from_secs(1);
 /// The burst of groups of read-only calls; after it, one is written every ten seconds.
@@ -387,7 +387,7 @@ mod tests {
             sum: None,
         };
         let (mut entries, mut calls) = (0, 0);
-        // Ten minutes of a batch each fifty milliseconds.
+        // Ten minutes with one batch every 50 ms.
         for batch in 0..12_000_u64 {
             let now = start + Duration::from_millis(50) * u32::try_from(batch).unwrap();
             (0..300).for_each(|number| tally.read(&run(number), Some("id".to_owned())));
@@ -426,7 +426,7 @@ mod tests {
         for number in 0..5_000 {
             tally.change(call("key loud", &format!("p.f{number}")));
         }
-        // Others who fill the rest of it.
+        // Other callers fill the rest of the group.
         for number in 0..400 {
             tally.change(call(&format!("key {}", number % 40), &format!("p.f{number}")));
         }
@@ -471,7 +471,7 @@ mod tests {
         let start = Instant::now();
         let mut tally = Tally::new(start);
         let (mut entries, mut calls) = (0, 0);
-        // Four minutes of a batch each twenty milliseconds.
+        // Four minutes with one batch every 20 ms.
         for batch in 0..12_000_u64 {
             let now = start + Duration::from_millis(20) * u32::try_from(batch).unwrap();
             for plugin in 0..15 {

@@ -74,7 +74,7 @@ impl Bench {
         Self { engine, runtime, store, packages }
     }
 
-    /// With other options, such as small quotas.
+    /// A bench with other options, such as small quotas.
     pub async fn with_options(change: impl FnOnce(&mut EngineOptions)) -> Self {
         let packages = tempfile::tempdir().expect("a temporary folder");
         let (store, runtime): (Arc<dyn Store>, _) =

@@ -1,4 +1,4 @@
-//! What one plugin or key may write, however often it tries: events, state, jobs, runs, entries of the audit log.
+//! Write limits of one plugin or key under a flood: events, state, jobs, runs, audit records.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 
 use crate::bench::{Bench, call, installation};
 
-/// An event that the plugin declares, which carries anything.
+/// An event of the plugin, with any payload.
 const HOOK: &str = "[hooks.\"demo.happened\"]\nkind = \"event\"\ndescription = \"Something happened.\"\n";
 
 fn key(name: &str, allow: &[&str]) -> Caller {
@@ -38,7 +38,7 @@ async fn happened(bench: &Bench) -> usize {
     bench.store.event_list(&filter).await.expect("it lists").len()
 }
 
-/// What the function says of a call that fires so often.
+/// The function's result for a call that fires this often.
 async fn fire(bench: &Bench, times: u32) -> String {
     let arguments = json!({"hook": "demo.happened", "times": times});
     let failure = bench.call("demo.fire-then-fail", arguments).await.expect_err("it says how it ended");
@@ -52,7 +52,7 @@ async fn s06_a_plugin_fires_so_many_events_a_minute() {
     let said = fire(&bench, 1_000).await;
     assert!(said.contains("rate_limited: the plugin `demo` wrote too many events"), "{said}");
     assert_eq!(happened(&bench).await, 20);
-    // Neither another call nor a reload fills it.
+    // Neither another call nor a reload refills the quota.
     bench.engine.reload(&"demo".parse().expect("a name")).await.expect("it is reloaded");
     assert!(fire(&bench, 1).await.contains("rate_limited"));
     assert_eq!(happened(&bench).await, 20);
@@ -119,7 +119,7 @@ async fn s06_events_that_a_key_fires_displace_nobody_elses() {
     }
     for _ in 0..10 {
         fire(&quiet, "own.n0").await.expect("it is within the quota");
-        // Nor the plugin's, whose hook it is.
+        // The quota of the plugin that declares the hook is not used, either.
         fire(&loud, "demo.happened").await.expect("it is within the quota");
     }
     bench.store.event_prune(&Bound::newest(60, OffsetDateTime::UNIX_EPOCH)).await.expect("it is pruned");
@@ -147,7 +147,7 @@ async fn s06_writes_to_the_state_are_bounded() {
     assert_eq!(bench.engine.plugin_counters()[0].refused.state_writes, 1);
 }
 
-/// A job whose arguments have so many bytes.
+/// A job with arguments of this size.
 fn job(bytes: usize) -> JobRequest {
     let function = if bytes == 0 { "demo.version" } else { "demo.echo" };
     let around = json!({"text": ""}).to_string().len();
@@ -188,7 +188,7 @@ async fn s06_jobs_that_wait_are_bounded_in_bytes() {
     bench.demo("").await;
     let (loud, quiet) = (key("loud", &["*"]), key("quiet", &["*"]));
     let first = bench.engine.job_create(&loud, job(LARGE)).await.expect("there is room");
-    // As if it had come back day after day.
+    // As if the address had returned day after day.
     for _ in 1..126 {
         let job = JobRecord { id: JobId::new(), ..first.clone() };
         bench.store.job_create(&job, None).await.expect("it is kept");
@@ -202,7 +202,7 @@ async fn s06_jobs_that_wait_are_bounded_in_bytes() {
     assert!(backlog.bytes <= 32 << 20, "{backlog:?}");
     bench.engine.job_create(&quiet, job(LARGE)).await.expect("others have theirs");
     bench.engine.job_create(&Caller::Local, job(LARGE)).await.expect("the administrator has more");
-    // One that has ended is kept among those that have, and waits again only where there is room.
+    // An ended job counts as ended; a retry needs space among the unfinished ones.
     bench.engine.job_cancel(first.id).await.expect("it waits");
     bench.engine.job_create(&loud, job(LARGE)).await.expect("there is room again");
     let refused = bench.engine.job_retry(first.id, &Caller::Local).await.expect_err("whoever wants it");
@@ -328,7 +328,7 @@ async fn s17_a_key_that_calls_in_a_loop_blurs_nothing_of_another() {
     assert!(entries.len() < 100, "{} entries", entries.len());
 }
 
-/// Rates that are soon used up.
+/// Small rates.
 fn few() -> RunSampling {
     let rate = |burst| Rate { burst, per_minute: 1 };
     RunSampling { function: rate(50), account: rate(80), refused: rate(10) }

@@ -1,4 +1,5 @@
-//! Fail-closed subscribers: what they guard stays closed while they cannot be asked, until the subscription is lifted.
+//! Fail-closed subscribers: their hook stays closed while they are unavailable, until the subscription is disabled or
+//! removed.
 
 use outrigger_contract::units::Span;
 use outrigger_contract::{Code, OnError, PluginName};
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use crate::bench::{Bench, installation, no_arguments};
 
-/// A bench with `demo`, and a plugin `guard` with more in its manifest.
+/// A bench with `demo`, and a plugin `guard` with additions to its manifest.
 async fn guarded(manifest: &str) -> Bench {
     let bench = Bench::new().await;
     bench.demo("[hooks.\"demo.made\"]\nkind = \"filter\"\ndescription = \"Something was made.\"\n").await;
@@ -45,7 +46,7 @@ async fn made(bench: &Bench) -> Option<Failure> {
     bench.engine.fire(firing).await.expect("there is such a hook").failure
 }
 
-/// Why hooks are closed.
+/// The reasons of closed hooks.
 fn reasons(bench: &Bench) -> Vec<String> {
     bench.engine.closed_hooks().into_iter().map(|closed| closed.reason).collect()
 }
@@ -115,7 +116,7 @@ async fn r01_what_a_manifest_guards_stays_closed_when_its_plugin_is_removed() {
     let [kept] = &bench.engine.subscriptions()[..] else { panic!("only the guard stays") };
     assert_eq!((kept.hook.as_str(), kept.source, kept.on_error), ("demo.made", Source::Manifest, OnError::FailClosed));
     assert_eq!(made(&bench).await.expect("it is closed").code, Code::HookFailed);
-    // Back again, it guards as before; and nobody ends what its manifest says.
+    // After it is enabled again, it guards as before, and a subscription in its manifest cannot be removed.
     bench.engine.install(installation("guard", "1.0.0", &manifest)).await.expect("it is installed");
     assert!(made(&bench).await.is_none());
     assert_eq!(bench.engine.unsubscribe(&kept.id).await.expect_err("the manifest says so").code, Code::Conflict);
@@ -136,7 +137,7 @@ async fn r01_a_guard_that_failed_or_cannot_be_loaded_keeps_its_hook_closed() {
     bench.runtime.heal();
     bench.engine.enable(&guard()).await.expect("it is enabled");
     assert_eq!(call(&bench).await, "ok");
-    // Loaded anew by another process, as after a restart: it is not there yet.
+    // Loaded by another process, as after a restart: the guard is not loaded yet.
     let bench = bench.restarted().await;
     bench.runtime.fail("guard:load");
     assert_eq!(call(&bench).await, "hook_failed");
@@ -188,7 +189,7 @@ async fn r01_a_lifted_guard_does_not_come_back_with_another_package_of_the_name(
     let subscription = subscribe(&bench, "demo.made", OnError::FailClosed).await;
     bench.engine.subscription_switch(&subscription.id, false).await.expect("it is lifted");
     bench.engine.uninstall(&guard()).await.expect("it is removed");
-    // As a process leaves it that dies before it has ended the subscriptions of what it removed.
+    // The state after a process died before it ended the subscriptions of a removed plugin.
     let stale = Subscription { on_error: OnError::FailOpen, enabled: true, ..subscription };
     bench.store.subscription_put(&stale).await.expect("it is written");
     bench.engine.install(installation("guard", "2.0.0", "")).await.expect("it is installed");

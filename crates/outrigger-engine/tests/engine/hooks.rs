@@ -87,16 +87,16 @@ async fn what_is_too_much_is_dropped_and_counted() {
     assert_eq!(bench.code("demo.echo", json!({"text": "x"})).await, "ok \"x\"", "calls go on");
 }
 
-/// A filter of the plugin `demo` that may carry anything.
+/// A filter of the plugin `demo` with any payload.
 const FILTER: &str = "[hooks.\"demo.shown\"]\nkind = \"filter\"\ndescription = \"For tests.\"\n";
 
-/// What the server holds in the name of a plugin.
+/// The memory that the server holds for a plugin.
 fn held(bench: &Bench, plugin: &str) -> u64 {
     let counters = bench.engine.plugin_counters();
     counters.iter().find(|one| one.plugin.as_str() == plugin).expect("it is installed").held
 }
 
-/// Fires on a task of its own; `slow.hold` is to be asked last.
+/// Fires on a separate task; `slow.hold` is the last subscriber.
 fn fire(
     bench: &Bench,
     payload: Json,
@@ -132,7 +132,7 @@ async fn s12_a_filter_answers_with_no_more_than_a_hook_carries() {
     let callback = &fired.trace.callbacks[0];
     assert_eq!((callback.outcome, callback.code), (CallbackOutcome::Failed, Some(Code::InvalidOutput)));
     assert!(callback.message.as_deref().is_some_and(|text| text.contains("3600003 bytes")), "{callback:?}");
-    // Nor is a hook fired with more.
+    // A hook is not fired with a larger payload, either.
     let refused = fire(&bench, json!("x".repeat(LONGEST_CARRIED))).await.expect("it does not panic");
     assert_eq!(refused.expect_err("it is too long").code, Code::InvalidInput);
 }
@@ -142,7 +142,7 @@ async fn s12_what_becomes_of_the_arguments_of_a_call_is_charged_before_it_is_rea
     let bench = Bench::new().await;
     bench.demo("").await;
     subscribed(&bench, "greedy", "zeros", "call.before", 1).await;
-    // As a tree it would have 130 MB and more.
+    // As a tree, it would take more than 130 MB.
     assert_eq!(bench.code("demo.echo", json!({"text": "x"})).await, "ok \"x\"", "it fails open");
     let traces = bench.engine.hook_traces(&TraceFilter::default());
     assert_eq!(traces[0].callbacks[0].code, Some(Code::HostMemoryLimit), "{traces:?}");

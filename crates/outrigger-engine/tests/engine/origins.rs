@@ -1,4 +1,4 @@
-//! Who began a chain of calls: limits count a call for the origin, whatever is in between.
+//! Origins of call chains: limits count a call for its origin, whatever is in between.
 
 use std::sync::Arc;
 
@@ -119,7 +119,7 @@ async fn s11_a_subscriber_is_called_for_whoever_caused_the_hook() {
     assert!(fired(&one).await && fired(&one).await);
     assert!(!fired(&one).await);
     assert!(fired(&two).await, "another key has calls of its own");
-    // The same behind a plugin that fires.
+    // The same through a plugin that fires a hook.
     let shop = |origin| {
         let chain = vec!["shop.echo".parse::<FunctionRef>().expect("a function's name")];
         Caller::Plugin(Arc::new(PluginCaller { chain, origin }))
@@ -132,7 +132,7 @@ async fn s11_a_subscriber_is_called_for_whoever_caused_the_hook() {
 async fn s11_a_plugin_that_acts_by_itself_uses_up_nobodys_calls() {
     let bench = bench().await;
     let plugin: PluginName = "demo".parse().expect("a name");
-    // A step of its life and its health check have no chain.
+    // Lifecycle steps and health checks have no chain.
     let step = Caller::Plugin(Arc::new(PluginCaller { chain: Vec::new(), origin: Origin::Plugin(plugin) }));
     let hook = Caller::Hook(Arc::new(HookCaller { hook: "plugin.enabled".parse().expect("a name"), cause: None }));
     for caller in [&step, &hook, &Caller::Local] {

@@ -1,4 +1,4 @@
-//! What is granted of files is what was shown when it was granted, whatever plugins do to the paths that lead there.
+//! A file grant covers what was shown at approval, whatever plugins do to the paths.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,12 +14,12 @@ fn asks(files: &[(&str, &str)]) -> String {
 }
 
 impl Bench {
-    /// The path of something beside the data directory, as a manifest writes it.
+    /// A path beside the data directory, in the form of a manifest.
     fn real(&self, path: &str) -> String {
         self.folder.path().canonicalize().expect("it is there").join(path).display().to_string()
     }
 
-    /// Installs a version of a plugin that works on files, without anybody's word for what it asks.
+    /// Installs a version of a plugin that uses files, without approval.
     async fn unapproved(&self, name: &str, version: &str, files: &[(&str, &str)]) -> Result<InstallOutcome, ApiError> {
         self.platform.plugin_install(InstallRequest::new(self.source(name, version, files))).await
     }
@@ -48,7 +48,7 @@ async fn s01_an_update_is_not_granted_what_the_version_before_linked() {
     let bench = Bench::new().await;
     let [data, _] = bench.ground();
     bench.approved("worker", "1.0.0", &[(&data, "write")]).await.expect("it is installed");
-    // As it could.
+    // As the plugin could.
     symlink("../../..", bench.real("srv/data/x")).expect("a link");
     symlink("../other", bench.real("srv/data/y")).expect("a link");
     fs::create_dir(bench.real("srv/data/z")).expect("room on the disk");

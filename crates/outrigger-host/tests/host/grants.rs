@@ -1,5 +1,5 @@
-//! What is granted, by whom, and what another package takes over: limits above the defaults, a part in the hooks of others,
-//! secrets, state. A developer's key may install packages and grants nothing.
+//! Grants, approvals, and inheritance by other packages: limits above the defaults, subscriptions to hooks of others,
+//! secrets, state. A developer's key can install packages but approve nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 
 use crate::bench::{Bench, call, none};
 
-/// A data directory that is open, for its administrator and for a developer.
+/// An open data directory, with its administrator and a developer.
 pub struct Yard {
     pub bench: Bench,
     pub host: Host,
@@ -37,7 +37,7 @@ impl Yard {
         let host = Host::open_alone_with(options, work).await.expect("the data directory opens");
         let platform: Arc<dyn Platform> = Arc::new(host.session());
         let name = format!("dev-{}", platform.key_list().await.expect("it lists").len());
-        // The packages of these tests lie on the server's disk.
+        // The packages of these tests are on the server's disk.
         let paths = serde_json::from_value(json!({"allow": ["path_use"]})).expect("a request");
         platform.role_put("paths", paths, None).await.expect("it is made");
         let request =
@@ -47,7 +47,7 @@ impl Yard {
         Self { bench: Bench { folder, platform }, host, developer }
     }
 
-    /// The same directory, opened anew with another ceiling.
+    /// The same directory, opened again with another ceiling.
     pub async fn reopened(self, ceiling: &[&str]) -> Self {
         let Self { bench: Bench { folder, platform }, host, developer } = self;
         platform.close().await.expect("all is written");
@@ -65,7 +65,7 @@ impl Yard {
         folder
     }
 
-    /// Trusts keys, and no others.
+    /// Trusts exactly these keys.
     fn trust(&self, keys: &[(&SigningKey, &str)]) {
         let entry = |(index, (key, more)): (usize, &(&SigningKey, &str))| {
             format!("[[key]]\nname = \"team-{index}\"\npublic-key = \"\"\"\n{}\"\"\"\n{more}\n", key.public().to_pem())
@@ -78,7 +78,7 @@ impl Yard {
         self.bench.install(package).await.expect("it is installed")
     }
 
-    /// What a developer's installation comes to.
+    /// The outcome of a developer's installation.
     pub async fn developer_installs(&self, package: &Path) -> Result<InstallOutcome, ApiError> {
         install(&*self.developer, package).await
     }
@@ -129,13 +129,13 @@ async fn s08_each_limit_that_a_manifest_raises_needs_approval() {
         assert!(report.permissions.iter().any(|one| one == sentence), "{:?}", report.permissions);
         assert_eq!(report.widened, report.permissions);
         refused(yard.developer_installs(&package).await, Code::GrantRequired, sentence);
-        // Nor does it help to say that it was approved, or to only try it.
+        // Claiming approval or a dry run does not help, either.
         let source = PackageSource::Path(package.clone());
         let approved = InstallRequest { approved: Some(report.digest), ..InstallRequest::new(source.clone()) };
         refused(yard.developer.plugin_install(approved).await, Code::Forbidden, "plugin_approve");
         let tried = InstallRequest { dry_run: true, ..InstallRequest::new(source) };
         refused(yard.developer.plugin_install(tried).await, Code::GrantRequired, sentence);
-        // An administrator is asked as well.
+        // An administrator must approve, too.
         refused(install(&*yard.bench.platform, &package).await, Code::GrantRequired, sentence);
     }
     assert!(yard.bench.platform.plugin_list().await.expect("it lists").is_empty());
@@ -179,7 +179,7 @@ async fn s08_nobody_is_granted_more_than_the_ceiling() {
         let package = yard.package(&format!("1.{number}.0"), manifest);
         let report = inspect(&*yard.bench.platform, &package).await;
         assert_eq!(report.above_ceiling, [part]);
-        // With the administrator's word.
+        // With the administrator's approval.
         let error = yard.bench.install(&package).await.expect_err("it is too much");
         assert_eq!(error.code, Code::AboveCeiling);
         assert!(error.message.contains(part), "{}", error.message);
@@ -203,7 +203,7 @@ async fn s08_a_ceiling_that_is_lowered_holds_for_what_was_granted_before() {
     let found = report.checks.iter().find(|check| check.name == "limits of subject").expect("it says so");
     assert_eq!(found.outcome, CheckOutcome::Warning);
     assert!(found.message.contains("`timeout` is 300ms instead of 5m"), "{}", found.message);
-    // Nor does a caller give more time.
+    // A caller cannot give more time, either.
     let started = Instant::now();
     let mut request = CallRequest::new("subject.spin".parse().expect("a name"), serde_json::Map::new());
     request.timeout_ms = Some(60_000);
@@ -255,7 +255,7 @@ async fn s15_a_part_in_the_hooks_of_others_needs_approval() {
     assert_eq!(yard.info().await.granted, ["change or refuse the payload of `shop.priced` (filter)"]);
     let payload = json!({"hook": "shop.priced", "payload": "\"x\""});
     assert_eq!(call(&yard.bench.platform, "shop.fire", payload).await.expect("it is fired"), json!("\"xa\""));
-    // What can do more asks again; what can do as much does not.
+    // A more powerful subscription needs a new approval; an equal one does not.
     let stricter = subscribing(&yard, "2.1.0", "shop.priced", closed);
     refused(install(&*yard.bench.platform, &stricter).await, Code::GrantRequired, "filter, fail-closed");
     let alike = subscribing(&yard, "2.2.0", "shop.priced", "priority = 5\n");
@@ -282,7 +282,8 @@ async fn s15_a_key_makes_no_plugin_stop_another_without_the_right_to() {
         let json = json!({"hook": hook, "function": "subject.append-a", "on_error": on_error});
         serde_json::from_value(json).expect("a request")
     };
-    // As a manifest has each of them granted: also what only observes, or fails open, and hooks that a key added.
+    // A manifest needs approval for each of them, including observers, fail-open subscribers, and hooks that a key
+    // added.
     for (name, kind) in [("own.filter", "filter"), ("own.action", "action"), ("own.event", "event")] {
         let hook = serde_json::from_value(json!({"name": name, "kind": kind})).expect("a request");
         yard.developer.hook_create(hook).await.expect("a developer may");
@@ -309,7 +310,7 @@ async fn s15_a_key_makes_no_plugin_stop_another_without_the_right_to() {
     }
     let unknown = yard.developer.subscription_create(request("shop.sod", "fail-open")).await;
     assert_ne!(unknown.expect_err("there is none").code, Code::Forbidden);
-    // Nor is one switched on again.
+    // It cannot be enabled again, either.
     let made = yard.bench.platform.subscription_create(request("shop.priced", "fail-closed")).await.expect("it may");
     yard.bench.platform.subscription_switch(&made.id, false).await.expect("it may");
     refused(yard.developer.subscription_switch(&made.id, true).await, Code::Forbidden, "function_administer");
@@ -360,7 +361,7 @@ async fn s14_another_makers_package_does_not_get_the_secrets() {
     refused(yard.developer_installs(&package).await, Code::GrantRequired, part);
     let report = inspect(&*yard.developer, &package).await;
     assert!(report.take_over.is_some_and(|sentence| sentence.contains(part)));
-    // Not in the open either: a migration of its own reads it under another name.
+    // Renaming the key does not help: the migration of the new version would read the secret.
     let migrating =
         "[configuration.label]\ntype = \"string\"\n[[migrations]]\nfrom = \"<2\"\nrename = { token = \"label\" }\n";
     let sly = yard.package("2.0.0", migrating);
@@ -371,7 +372,7 @@ async fn s14_another_makers_package_does_not_get_the_secrets() {
     let approved =
         InstallRequest { approved: Some(digest), ..InstallRequest::new(PackageSource::Path(package.clone())) };
     refused(yard.developer.plugin_install(approved).await, Code::GrantRequired, "the secrets `token`");
-    // This very package again is no other, and whoever may grant is not refused.
+    // The same package is allowed, and so is an approver.
     assert_eq!(yard.developer_installs(&yard.package("1.1.0", SECRET)).await.expect("it is there").action, "unchanged");
     install(&*yard.bench.platform, &package).await.expect("an administrator may");
 }
@@ -420,13 +421,13 @@ async fn s14_the_same_trusted_key_updates_without_asking_and_no_other() {
         Code::GrantRequired,
         "the package is not signed",
     );
-    // A key that is revoked, or trusted for other plugins, vouches for nobody.
+    // A key that is revoked, or trusted only for other plugins, proves nothing.
     yard.trust(&[(&team, "plugins = [\"others-*\"]"), (&other, "")]);
     refused(yard.developer_installs(&yard.signed("1.5.0", SECRET, &team)).await, Code::GrantRequired, "not signed");
     let by_other = yard.signed("1.6.0", SECRET, &other);
     refused(yard.developer_installs(&by_other).await, Code::GrantRequired, "the installed version is not signed");
     yard.trust(&[(&team, ""), (&other, "")]);
-    // Files that were changed on the disk are of nobody.
+    // Files that were changed on disk have no proven publisher.
     let info = yard.info().await;
     let place = yard.bench.path("data/packages").join(info.summary.digest.trim_start_matches("sha256:"));
     fs::write(place.join("more.txt"), "x").expect("it is written");
@@ -450,7 +451,7 @@ async fn s14_going_back_takes_what_an_update_would_take() {
     let tried = RollbackRequest { dry_run: true };
     refused(yard.developer.plugin_rollback(&subject(), tried).await, Code::GrantRequired, "the state");
     yard.bench.platform.plugin_rollback(&subject(), rollback).await.expect("an administrator may");
-    // What was taken away by an update does not come back.
+    // Data that an update removed does not come back.
     let yard = Yard::new().await;
     let key = SigningKey::generate().expect("a key");
     yard.trust(&[(&key, "")]);
@@ -502,7 +503,7 @@ async fn s14_a_guard_is_not_taken_over_or_given_up_on_the_quiet() {
     let yard = Yard::new().await;
     shop(&yard).await;
     yard.granted(&guard(&yard, "1.0.0", GUARD)).await;
-    // By an update that no longer has it, or has it weaker.
+    // By an update without the guard, or with a weaker one.
     let part = "end or change its fail-closed subscription to `shop.priced`";
     for (version, manifest) in [
         ("1.1.0", String::new()),
@@ -569,7 +570,7 @@ async fn r01_whoever_stops_a_guard_is_told_what_is_closed() {
     let payload = || json!({"hook": "shop.priced", "payload": "\"x\""});
     let error = call(platform, "shop.fire", payload()).await.expect_err("it is closed");
     assert_eq!(error.detail.expect("the function says why")["code"], "hook_failed");
-    // A developer may not lift it, and an administrator may.
+    // A developer cannot lift it; an administrator can.
     refused(yard.developer.subscription_switch(&closed.subscription, false).await, Code::Forbidden, "hook_delete");
     platform.subscription_switch(&closed.subscription, false).await.expect("it may");
     assert_eq!(call(platform, "shop.fire", payload()).await.expect("it is open"), json!("\"x\""));

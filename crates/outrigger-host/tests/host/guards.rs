@@ -1,5 +1,5 @@
-//! A hook with a fail-closed subscriber stays closed whatever becomes of the subscriber, until somebody with the right over
-//! hooks lifts the subscription.
+//! A hook with an unavailable fail-closed subscriber stays closed until a key with the right over hooks lifts the
+//! subscription.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::grants::{GUARD, Yard, guard, install, refused, shop, subject};
 
 const CLOSED: &str = "hook_failed";
 
-/// How `shop.priced` ends, for the plugin that fires it.
+/// The outcome of `shop.priced` for the plugin that fires it.
 async fn fired(yard: &Yard, payload: Json) -> String {
     let arguments = json!({"hook": "shop.priced", "payload": payload.to_string()});
     match call(&yard.bench.platform, "shop.fire", arguments).await {
@@ -50,7 +50,7 @@ async fn r01_a_condition_that_cannot_be_evaluated_keeps_the_hook_closed() {
         let package = guard(&yard, &format!("1.{number}.0"), &guarding);
         yard.granted(&package).await;
         assert_eq!(fired(&yard, carried.clone()).await, CLOSED, "{condition}");
-        // So says the trace, also of a firing over the API and of one that is only tried.
+        // The trace shows it, also for a firing over the API and a dry run.
         for dry_run in [false, true] {
             let hook = "shop.priced".parse().expect("a name");
             let request = FireRequest { payload: carried.clone(), dry_run };
@@ -59,7 +59,7 @@ async fn r01_a_condition_that_cannot_be_evaluated_keeps_the_hook_closed() {
             let said = report.trace.callbacks[0].message.clone().unwrap_or_default();
             assert!(said.contains(why), "{condition}: {said}");
         }
-        // It is not lifted by whoever has no right over hooks.
+        // A key without the right over hooks cannot lift it.
         let id = yard.bench.platform.subscription_list(&Default::default()).await.expect("it lists").remove(0).id;
         refused(yard.developer.subscription_switch(&id, false).await, Code::Forbidden, "hook_delete");
         assert_eq!(fired(&yard, carried.clone()).await, CLOSED, "{condition}");
@@ -82,7 +82,7 @@ async fn r01_a_hook_stays_closed_whatever_becomes_of_its_guard() {
     yard.developer.plugin_enable(&subject()).await.expect("a developer may");
     assert_eq!(fired(&yard, json!("x")).await, "ok");
 
-    // While it is loaded anew, the hook waits for it or refuses, and lets nothing through unseen.
+    // While it is reloaded, the hook waits or refuses, and never passes a payload unchecked.
     let reloading = {
         let developer = Arc::clone(&yard.developer);
         tokio::spawn(async move {
@@ -99,7 +99,8 @@ async fn r01_a_hook_stays_closed_whatever_becomes_of_its_guard() {
     }
     reloading.await.expect("it is reloaded");
 
-    // An update without the subscription, by an approver who has no right over hooks: neither at once nor by going back.
+    // An approver without the right over hooks cannot install a version without the subscription, and cannot roll back
+    // to one.
     let approver = key(&yard, "approver", &["plugin_*", "path_use"]).await;
     let without = guard(&yard, "1.1.0", "");
     let source = PackageSource::Path(without.clone());
@@ -111,7 +112,7 @@ async fn r01_a_hook_stays_closed_whatever_becomes_of_its_guard() {
     assert_eq!(fired(&yard, json!("x")).await, CLOSED, "it is still there");
     refused(approver.plugin_install(approved.clone()).await, Code::Forbidden, "hook_delete");
 
-    // Removed, and its name taken by something that does not guard.
+    // The plugin is removed, and another package without the guard takes its name.
     platform.plugin_uninstall(&subject()).await.expect("it is removed");
     assert_eq!(fired(&yard, json!("x")).await, CLOSED, "uninstalled");
     refused(approver.plugin_install(approved.clone()).await, Code::Forbidden, "hook_delete");

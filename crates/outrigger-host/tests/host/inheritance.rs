@@ -1,5 +1,5 @@
-//! What others have a plugin do, by its name: schedules, jobs, hooks, calls. Another maker's package takes it over only with the
-//! word of whoever may grant, and neither does one that takes a name which is free again.
+//! References of others to a plugin's name: schedules, jobs, hooks, calls. A package of another publisher takes them
+//! over only with approval, also if the name is free again.
 
 use outrigger_api::Code;
 use outrigger_testkit::components;
@@ -11,7 +11,7 @@ fn read<T: serde::de::DeserializeOwned>(json: Json) -> T {
     serde_json::from_value(json).expect("a request")
 }
 
-/// Whether a developer gets another package into the place of `subject`, or what it would take over.
+/// Whether a developer can replace `subject` with another package, or what the package would take over.
 async fn check(yard: &Yard, version: &str, expected: Option<&str>) {
     let package = guard(yard, version, "");
     match expected {
@@ -36,7 +36,7 @@ async fn s14_schedules_and_jobs_are_not_handed_to_other_code() {
     let schedule = json!({"cron": "30 2 * * *", "job": waiting(), "enabled": false});
     platform.schedule_put("nightly", read(schedule.clone()), None).await.expect("it is set");
     check(&yard, "1.1.0", Some("the schedules `nightly`")).await;
-    // Nor where the name is free.
+    // The same applies if the name is free.
     platform.plugin_uninstall(&subject()).await.expect("it is removed");
     check(&yard, "1.1.0", Some("the schedules `nightly` of `subject`")).await;
     platform.schedule_delete("nightly").await.expect("it is removed");
@@ -86,7 +86,7 @@ async fn s14_nor_are_events_calls_and_the_names_of_hooks() {
     check(&yard, "1.2.0", Some("the calls from `caller`")).await;
     platform.plugin_uninstall(&"caller".parse().expect("a name")).await.expect("it is removed");
     check(&yard, "1.2.0", None).await;
-    // A hook of that name is fired by somebody else, and tells those who were granted to be told by the one before.
+    // Another plugin would fire a hook of that name, whose subscribers were approved for the previous plugin's hook.
     let told = json!({"hook": "shop.priced", "function": "subject.append-a"});
     let told = platform.subscription_create(read(told)).await.expect("it may");
     platform.plugin_uninstall(&"shop".parse().expect("a name")).await.expect("it is removed");

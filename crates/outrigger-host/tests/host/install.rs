@@ -257,7 +257,7 @@ async fn a_revision_that_had_to_stay_goes_with_the_next_server() {
     assert_eq!(versions, ["1.1.0", "1.0.0"]);
 }
 
-/// A trigger stands for a disk that is full at that moment.
+/// A database trigger simulates a disk that is full at that moment.
 #[tokio::test]
 async fn s18_a_plugin_that_cannot_be_removed_from_the_store_stays_and_goes_on() {
     let bench = Bench::new().await;
@@ -271,7 +271,7 @@ async fn s18_a_plugin_that_cannot_be_removed_from_the_store_stays_and_goes_on() 
     spoil("CREATE TRIGGER spoil BEFORE DELETE ON plugins BEGIN SELECT RAISE(ABORT, 'no'); END").await;
     let refused = bench.platform.plugin_uninstall(&hostile()).await.expect_err("the store fails");
     assert_eq!(refused.code, Code::StoreFailed, "{refused:?}");
-    // With its files: for this process, and for the next.
+    // Its files are removed as well, for this process and the next.
     assert_eq!(bench.call("hostile.good", json!({"number": 7})).await.expect("it answers"), json!(7));
     let another = bench.another().await;
     assert_eq!(call(&another, "hostile.good", json!({"number": 8})).await.expect("it answers"), json!(8));

@@ -1,5 +1,6 @@
-//! What the server holds in a plugin's name is counted and bounded: arguments and answers, log lines, texts in errors, tables and
-//! instances. Each test looks at the memory of the process, not only at the answer; each runs in a process of its own.
+//! Memory that the server holds for a plugin is counted and limited: arguments and results, log lines, texts in errors,
+//! tables and instances. Each test checks the memory of the process, not only the response, and runs in its own
+//! process.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,17 +13,17 @@ use crate::bench::{Bench, none};
 
 const MIB: u64 = 1 << 20;
 
-/// The memory of this process: what is resident, and the most that was since [`Resident::mark`].
+/// The resident memory of this process, and its peak since [`Resident::mark`].
 struct Resident(u64);
 
 impl Resident {
-    /// Begins to measure: the system forgets what the peak was so far.
+    /// Starts measuring: resets the system's peak.
     fn mark() -> Self {
         std::fs::write("/proc/self/clear_refs", "5").expect("the peak can be reset");
         Self(Self::read("VmRSS:"))
     }
 
-    /// How much the peak lies above what was resident at first, in bytes.
+    /// The peak above the initial resident memory, in bytes.
     fn grown(&self) -> u64 {
         Self::read("VmHWM:").saturating_sub(self.0)
     }
@@ -42,7 +43,7 @@ async fn greedy_plugin(limits: &str) -> Bench {
     bench
 }
 
-/// Calls with arguments as text, as a server gets them.
+/// Calls with arguments as text, as a server receives them.
 async fn send(platform: &Arc<dyn Platform>, function: &str, arguments: String) -> Result<CallResponse, ApiError> {
     let arguments: JsonObject = serde_json::from_str(&arguments).expect("an object");
     let mut request = CallRequest::new(function.parse().expect("a name"), serde_json::Map::new());
@@ -55,7 +56,7 @@ async fn metrics(bench: &Bench, plugin: &str) -> PluginMetrics {
     report.each_plugin.into_iter().find(|one| one.plugin.as_str() == plugin).expect("it is installed")
 }
 
-/// `{"v": [item,item,…]}` of about so many bytes.
+/// `{"v": [item,item,…]}` of about this many bytes.
 fn list_of(item: &str, bytes: usize) -> String {
     let mut text = "{\"v\": [".to_owned();
     while text.len() < bytes {
@@ -67,7 +68,8 @@ fn list_of(item: &str, bytes: usize) -> String {
     text
 }
 
-/// One call is refused, and so are a dozen at once; what they take stays within the bounds of a call and of a plugin.
+/// One call is refused, and so are a dozen concurrent ones; their memory stays within the limits of a call and of a
+/// plugin.
 async fn is_bounded(function: &str, arguments: String) {
     let bench = greedy_plugin("").await;
     send(&bench.platform, function, "{\"v\": []}".to_owned()).await.expect("it is small");
@@ -107,7 +109,7 @@ async fn s12_records_of_which_everything_is_left_out_are_charged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s12_what_is_wrong_is_charged_while_it_is_read_to_explain_it() {
-    // The quick way gives up at the 7; the thorough one makes a tree of all of it.
+    // The fast parser gives up at the 7; the thorough parser builds a tree of everything.
     is_bounded("greedy.deep", list_of("[[\"\"]]", 7 << 20).replacen('[', "[7,", 1)).await;
 }
 
@@ -127,7 +129,7 @@ async fn s12_calls_that_wait_for_their_permit_hold_text_only() {
     while metrics(&bench, "greedy").await.memory_held_bytes == 0 {
         tokio::task::yield_now().await;
     }
-    // Each would take 14 MiB, and be let in.
+    // Each would take 14 MiB and be accepted by itself.
     let arguments = list_of("[[\"\"]]", 300 << 10);
     let calls = (0..12).map(|_| {
         let (platform, arguments) = (Arc::clone(&bench.platform), arguments.clone());
@@ -178,7 +180,7 @@ fn size_of_files(folder: &Path) -> u64 {
     entries.map(|entry| entry.metadata().map_or(0, |data| data.len())).sum()
 }
 
-/// What the lines of a call take, in memory, in the records, and on the disk.
+/// The size of a call's log lines in memory, in the records, and on disk.
 async fn log(limits: &str, arguments: Json) -> (Vec<outrigger_api::LogEntry>, CallResponse) {
     let bench = greedy_plugin(limits).await;
     bench.call("greedy.log-fields", json!({"lines": 1, "fields": 1, "bytes": 1})).await.expect("it is small");
@@ -191,7 +193,7 @@ async fn log(limits: &str, arguments: Json) -> (Vec<outrigger_api::LogEntry>, Ca
     // The first call's belongs to the same session.
     lines.retain(|line| line.message.len() > 1);
     let (grown, disk) = (before.grown(), size_of_files(&bench.path("data")).saturating_sub(disk));
-    // What the guest itself has of its 64 MiB counts as well.
+    // The guest's own memory counts towards the 64 MiB as well.
     assert!(grown < 112 * MIB, "{} MiB of memory", grown / MIB);
     assert!(disk < 12 * MIB, "{} MiB on the disk", disk / MIB);
     (lines, response)
@@ -236,7 +238,7 @@ async fn s02_a_manifest_that_allows_more_lines_is_bounded_in_bytes_all_the_same(
     assert!(response.warnings.iter().any(|warning| warning.code.as_str() == "log_limit"), "{:?}", response.warnings);
 }
 
-/// Nothing of what came of a failed call is long: not the answer, not the record.
+/// A failed call has a short response and a short record.
 async fn is_short(bench: &Bench, function: &str, arguments: Json, code: &str) -> ApiError {
     let before = Resident::mark();
     let error = bench.call(function, arguments).await.expect_err("it fails");
@@ -296,7 +298,7 @@ async fn s05_names_in_wrong_arguments_are_cut() {
     is_short(&bench, "greedy.names", Json::Object(members), "invalid_input").await;
 }
 
-/// Installs a component made of one module, and calls it.
+/// Installs a component with one module, and calls it.
 async fn run(component: &[u8], limits: &str) -> (Bench, Result<Json, ApiError>) {
     let bench = Bench::new().await;
     let package = bench.package("many", "many", "1.0.0", limits, component);
@@ -312,7 +314,7 @@ async fn s07_tables_count_with_memory() {
     let small = "[limits]\nmemory = \"16MiB\"\n";
     let (bench, outcome) = run(&greedy::instances(&greedy::tables(15, 1, 199_000), 1), small).await;
     let before = Resident::mark();
-    // A table that does not grow gives -1, and the plugin goes on.
+    // A failed table growth returns -1, and the plugin continues.
     assert_eq!(outcome.expect("it copes"), json!(u32::MAX));
     let peak = metrics(&bench, "many").await.memory_peak_bytes.expect("it ran");
     assert!(peak > 12 * MIB && peak <= 16 * MIB, "tables are in the peak: {peak}");

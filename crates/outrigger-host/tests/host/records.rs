@@ -1,4 +1,4 @@
-//! What a key with few rights can add to the store by what it does, and how often.
+//! The records that a key with few rights can cause.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl Server {
         (self.host.enter(&key.key, Visit::default()).await.expect("it is known"), key.info.id)
     }
 
-    /// Entries of the audit log of a key and right, and how many acts they stand for; the links of the chain and refusals.
+    /// The audit records of a key and right, and their counts; chained records and refusals.
     async fn audited(&self, key: &str, right: &str) -> [(usize, u64); 2] {
         let (key, action) = (Some(key.to_owned()), Some(right.to_owned()));
         let query = AuditQuery { key, action, limit: 1_000, ..AuditQuery::default() };
@@ -174,7 +174,7 @@ async fn s06_answers_of_a_key_are_kept_up_to_a_quota_and_pruned_as_they_come() {
     assert_eq!(answer(249, "loud").await, Some(false), "what was done is known, and its answer is not kept");
     send(1_000, "quiet").await;
     assert_eq!(answer(1_000, "quiet").await, Some(true), "others have theirs");
-    // The first eight MiB had the store pruned, long before the hour was over.
+    // The first 8 MiB triggered pruning, long before the hour was over.
     let until = std::time::Instant::now() + Duration::from_secs(20);
     while answer(0, "loud").await.is_some() {
         assert!(std::time::Instant::now() < until, "it is not pruned");

@@ -1,4 +1,4 @@
-//! Keys with few rights against a real platform: what they may have the server open, reach and tell.
+//! Keys with few rights against a real platform: paths, network addresses and information that they can reach.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 use crate::bench::{manifest_text, names};
 use crate::webhooks::receiver::{Receiver, Reply};
 
-/// A server's host with the administrator's platform, and keys.
+/// A server host with the administrator's platform, and keys.
 struct Server {
     folder: tempfile::TempDir,
     host: Host,
@@ -82,7 +82,8 @@ async fn s24_a_path_of_the_server_is_for_who_may_use_paths() {
         let report = platform.package_inspect(&PackageSource::Path(there.clone())).await.expect("they may");
         assert_eq!(report.source, there.display().to_string());
     }
-    // The same answer whatever is there: a package, a file, a folder that cannot be read, nothing, or the own secrets.
+    // The response is the same for a package, a file, an unreadable folder, a missing path, and the server's own
+    // secrets.
     let mut answers = Vec::new();
     for path in [
         there.clone(),
@@ -131,7 +132,7 @@ async fn s24_by_name_a_package_is_seen_without_its_place() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s24_an_inspection_stands_in_nobodys_way() {
     let server = Server::new(&[]).await;
-    // Whoever installs holds the lock, here another process.
+    // Another process holds the installation lock.
     let lock = std::fs::File::options().create(true).truncate(false).write(true).open(server.path("data/install.lock"));
     let lock = lock.expect("a file");
     lock.lock().expect("it is locked");
@@ -180,7 +181,7 @@ fn chat() -> WebhookName {
     "chat".parse().expect("a name")
 }
 
-/// Tries a webhook out, and waits for what comes of it.
+/// Tests a webhook, and waits for the outcome.
 async fn tried(by: &Arc<dyn Platform>, seen_by: &Arc<dyn Platform>) -> DeliveryInfo {
     let made = by.webhook_test(&chat()).await.expect("it is tried");
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -218,7 +219,7 @@ async fn s16_private_networks_are_for_administrators_to_open() {
     }
     admin.webhook_create(request(&receiver.url(), true)).await.expect("they may");
     assert_eq!(tried(&admin, &admin).await.status, Some(200));
-    // To send it elsewhere, or with other headers, is to open it anew.
+    // Another address or other headers require the right again.
     let other = format!("http://127.0.0.1:{port}/other");
     for change in [change(&other, json!({})), change(&receiver.url(), json!({"headers": {"X-A": "b"}}))] {
         let error = operator.webhook_update(&chat(), change, None).await.expect_err("it is refused");
@@ -354,7 +355,7 @@ async fn s16_a_webhook_is_told_of_nothing_that_whoever_set_it_may_not_see_any_mo
     server.local.key_delete(&id).await.expect("it is revoked");
     let dead = becomes("Barbara", "dead").await;
     assert!(dead.error.as_ref().is_some_and(|error| error.contains(why)), "{dead:?}");
-    // It is told again once somebody who may see it has set it.
+    // It receives events again after a key with the right has changed it.
     let (operator, _) = server.key("operator", "operator").await;
     let again = change(&receiver.url(), json!({"events": ["customer.*"]}));
     operator.webhook_update(&chat(), again, None).await.expect("it may");

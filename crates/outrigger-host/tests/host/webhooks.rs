@@ -1,4 +1,4 @@
-//! Webhooks with a real receiver: what it is sent and how it is signed, and what becomes of deliveries that fail.
+//! Webhooks with a real receiver: requests, signatures, and failed deliveries.
 
 pub mod receiver;
 
@@ -500,7 +500,7 @@ async fn s06_what_waits_for_a_receiver_that_fails_is_bounded_in_bytes() {
     loop {
         let left = [bench.deliveries("first").await, bench.deliveries("second").await];
         let [first, second] = left.each_ref().map(Vec::len);
-        // The last ones are there, and no more than there is room for.
+        // The newest ones exist, within the limit.
         let newest = left.iter().all(|left| left.first().is_some_and(|delivery| delivery.attempts > 0));
         if first + second < 20 && newest {
             assert!(first > 5 && second > 5, "{first} and {second}");

@@ -29,7 +29,7 @@ fn takes(name: &str, ty: &str, item: &str) -> Attack {
     attack
 }
 
-/// A function that answers with a list whose items are all the same piece of memory.
+/// A function that returns a list whose items all share the same memory.
 fn results(name: &str, ty: &str) -> Attack {
     // 500,000 items of eight bytes: empty lists, or empty texts.
     let core = format!(

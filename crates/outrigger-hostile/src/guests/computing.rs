@@ -1,10 +1,10 @@
-//! Computing and memory without end.
+//! Endless computing and memory growth.
 
 use super::wat::{LARGE, guest};
 use super::{Attack, Bound};
 
 pub fn attacks() -> Vec<Attack> {
-    // Four at once, each with the 64 MiB that it may have, and written to.
+    // Four concurrent calls, each of which writes to its full 64 MiB.
     let bound = |bound: &mut Bound| bound.memory = 360;
     [
         ("compute-loop", "(loop $again (br $again))"),

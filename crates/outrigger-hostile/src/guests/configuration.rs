@@ -1,4 +1,4 @@
-//! Configuration and environment: read without end, into memory that the guest throws away.
+//! Configuration and environment: read endlessly, into memory that the guest discards.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ pub fn attacks() -> Vec<Attack> {
         reads("configuration-all", "(call $all (i32.const 256)) (call $reset)", 50_000).manifest(&wide),
         reads("configuration-get", "(call $get (i32.const 1024) (i32.const 5) (i32.const 256)) (call $reset)", 200_000)
             .manifest(&wide),
-        // A key of 4 MB that is not there.
+        // A missing key with a name of 4 MB.
         reads(
             "configuration-key",
             "(call $get (i32.const 1048576) (i32.const 4194304) (i32.const 256)) (call $reset)",

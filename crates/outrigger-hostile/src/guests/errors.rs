@@ -31,11 +31,11 @@ fn fails(name: &str, length: u32) -> Attack {
         data(TEXT, CONTROLS)
     );
     let component = guest(&[], "export run: func() -> result<u32, string>;", LARGE + length + 1024, &core);
-    // An error value is the answer of a function: it may be as long as a result.
+    // An error value is a function's response: it can be as long as a result.
     Attack::new(name, component).run().bound(|bound| bound.answer = 5 << 10)
 }
 
-/// Calls functions of other plugins by names that are none: long ones, and such with control characters.
+/// Calls functions by invalid names: long ones, and ones with control characters.
 fn calls_by_name(name: &str) -> Attack {
     let core = format!(
         r#"(import "outrigger:plugin/calls@1.0.0" "call" (func $call (param i32 i32 i32 i32 i32)))
@@ -80,7 +80,7 @@ fn traps_with_paths() -> Attack {
     Attack::new("error-path", guest(&imports, "export run: func();", LARGE, &core)).run()
 }
 
-/// Answers with what is not UTF-8, and is called with texts that are full of control characters.
+/// Returns invalid UTF-8, and is called with texts full of control characters.
 fn wrong_text() -> Attack {
     let core = format!(
         "(data (i32.const {TEXT}) \"\\ff\\fe\\fd\\1b[2J\")

@@ -1,4 +1,4 @@
-//! Hooks of the plugin's own, fired as often and with as much as is allowed.
+//! The plugin's own hooks, fired as often and with as much data as allowed.
 
 use super::Attack;
 use super::wat::{LARGE, RESULT, TABLE, data, guest, repeat};
@@ -9,15 +9,15 @@ pub fn attacks() -> Vec<Attack> {
         fires("event-small", "event", 1_000, 2),
         fires("event-action", "action", 1_000, 250_000),
         fires("event-filter", "filter", 1_000, 60_000),
-        // Not JSON at all, and longer than a hook may carry.
+        // Not JSON at all, and longer than a payload may be.
         fires("event-refused", "event", 2_000, 4 << 20),
-        // It is told of its own events, and takes its time: they wait in the server meanwhile.
+        // It receives its own events slowly: they are queued in the server.
         fires("event-queued", "event", 1_000, 60_000)
             .manifest("[[subscriptions]]\nhook = \"event-queued.rang\"\nfunction = \"heard\"\ntimeout = \"60s\""),
     ]
 }
 
-/// Fires a hook so many times, with a payload of about so many bytes: `{"x":"aaa…"}`.
+/// Fires a hook this many times, with a payload of about this many bytes: `{"x":"aaa…"}`.
 fn fires(name: &str, kind: &str, times: u32, length: u32) -> Attack {
     let hook = format!("{name}.rang");
     let length = length.max(2);

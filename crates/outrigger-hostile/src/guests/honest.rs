@@ -11,8 +11,8 @@ pub const HOOK: &str = "honest.counted";
 /// Its manifest, beyond name, version and runtime.
 pub const MANIFEST: &str = "[hooks.\"honest.counted\"]\nkind = \"event\"\ndescription = \"It counted one more.\"\n";
 
-/// `add` counts one more and answers with the count, `total` answers with it, `announce` fires the hook, `note` takes a
-/// text, `nothing` is there to be called by others.
+/// `add` increments and returns the count, `total` returns it, `announce` fires the hook, `note` takes a text,
+/// `nothing` is called by others.
 pub fn component() -> Arc<[u8]> {
     let core = format!(
         r#"(import "outrigger:plugin/state@1.0.0" "get" (func $get (param i32 i32 i32)))

@@ -1,4 +1,4 @@
-//! Schemas and conditions that take long to check, which the plugin's own manifest brings.
+//! Expensive schemas and conditions in the plugin's own manifest.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::wat::{LARGE, RESULT, TABLE, data, guest, repeat};
 
 pub fn attacks() -> Vec<Attack> {
     vec![
-        // The case of S03, and one that is just small enough to be accepted where the first is not.
+        // The case of S03, and one that is just small enough to be accepted.
         pattern("hook-pattern", "^[01]*1[01]{9000}$", 240_000),
         pattern("hook-pattern-small", "^[01]*1[01]{500}$", 240_000),
         conditions("hook-conditions", 300, "event.x.matches('^(a|b|ab)*[ab]{20}c$')"),
@@ -17,7 +17,7 @@ pub fn attacks() -> Vec<Attack> {
     ]
 }
 
-/// Fires a hook whose payload is held to a pattern.
+/// Fires a hook whose payload is validated against a pattern.
 fn pattern(name: &str, pattern: &str, length: u32) -> Attack {
     let hook = format!("{name}.rang");
     Attack::new(name, firing(&hook, length, b'1'))
@@ -29,7 +29,7 @@ fn pattern(name: &str, pattern: &str, length: u32) -> Attack {
         .run()
 }
 
-/// Fires a hook to which it subscribes many times itself, each time with a condition.
+/// Fires a hook with many subscriptions of its own, each with a condition.
 fn conditions(name: &str, count: u32, condition: &str) -> Attack {
     let hook = format!("{name}.rang");
     let mut manifest = format!("[hooks.\"{hook}\"]\nkind = \"action\"\ndescription = \"Rings.\"\n");

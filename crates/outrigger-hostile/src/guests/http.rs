@@ -1,4 +1,4 @@
-//! HTTP: header fields without end, and a host that answers badly.
+//! HTTP: endless header fields, and a misbehaving host.
 
 use super::wat::{LARGE, TEXT, data, guest, repeat};
 use super::{Attack, Scenery};
@@ -8,7 +8,7 @@ const CLONE: &str = "(call $append (local.get $fields) (i32.const 1024) (i32.con
 const MANY: &str = "(drop (call $fields))";
 const REQUEST: &str =
     "(drop (call $set_path (call $request (call $fields)) (i32.const 1) (i32.const LARGE) (i32.const 60000)))";
-/// Asks the host, and holds on to what it answers.
+/// Sends requests to the host, and keeps the responses.
 const FETCH: &str = "(local.set $request (call $request (call $fields)))
     (drop (call $set_path (local.get $request) (i32.const 1) (i32.const 1100) (i32.const PATH)))
     (drop (call $set_scheme (local.get $request) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))

@@ -1,4 +1,4 @@
-//! Folders: listings that are held open, descriptors that are never closed.
+//! Folders: listings that stay open, descriptors that are never closed.
 
 use super::wat::{LARGE, RESULT, guest, repeat};
 use super::{Attack, Scenery};
@@ -21,7 +21,7 @@ const STREAM: &str = "(call $open (local.get $dir) (i32.const 1) (i32.const 1032
       (if (i32.eqz (i32.load8_u (i32.const 512))) (then
         (call $read (i32.load (i32.const 516)) (i64.const 0x7fffffffffffffff) (i32.const 768)) (call $reset)))))";
 
-/// A FIFO, for reading: without care, each open waits until somebody writes.
+/// A FIFO for reading: each unprotected open would wait for a writer.
 const FIFO: &str = "(call $open (local.get $dir) (i32.const 1) (i32.const 1040) (i32.const 4) (i32.const 0) (i32.const 1) (i32.const 256))";
 
 pub fn attacks(scenery: &Scenery<'_>) -> Vec<Attack> {

@@ -1,4 +1,4 @@
-//! Log lines: a thousand a call, with as much in each as the guest can say.
+//! Log lines: a thousand per call, each as large as possible.
 
 use super::wat::{LARGE, TABLE, TEXT, data, guest, repeat};
 use super::{Attack, Bound};
@@ -14,7 +14,7 @@ pub fn attacks() -> Vec<Attack> {
     ]
 }
 
-/// So many lines, with so many fields of a length, and a message of a length.
+/// Writes lines with a number of fields and a message, each of a given length.
 fn lines(name: &str, lines: u32, fields: u32, value: u32, message: u32) -> Attack {
     let heap = LARGE + value.max(message);
     let each = repeat(
@@ -47,7 +47,7 @@ fn lines(name: &str, lines: u32, fields: u32, value: u32, message: u32) -> Attac
     Attack::new(name, guest(&["outrigger:plugin/logging@1.0.0"], "export run: func();", heap, &core)).run()
 }
 
-/// Standard output without a line break, and standard output that is nothing but line breaks and escape sequences.
+/// Standard output without line breaks, and standard output of only line breaks and escape sequences.
 fn standard_output() -> Attack {
     let print = |from: u32, length: u32, name: &str| {
         repeat(

@@ -1,4 +1,4 @@
-//! Calls that lead to calls: of itself to any depth, and of another plugin without end.
+//! Nested calls: of itself to any depth, and endless calls of another plugin.
 
 use super::Attack;
 use super::wat::{LARGE, RESULT, TABLE, data, guest, repeat};
@@ -13,7 +13,7 @@ pub fn attacks() -> Vec<Attack> {
     ]
 }
 
-/// Calls a function so many times. Without arguments, with a text of 4 MB.
+/// Calls a function this many times: without arguments, or with a text of 4 MB.
 fn calls(name: &str, function: &str, times: u32, arguments: &str) -> Attack {
     let (open, close) = ("{\"text\":\"", "\"}");
     let length = if arguments.is_empty() { 4 << 20 } else { arguments.len() as u32 };

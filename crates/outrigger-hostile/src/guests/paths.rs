@@ -1,4 +1,4 @@
-//! Paths that are refused: long ones, many of them, by every operation, and then a trap that puts them into an error.
+//! Refused paths: long ones, many, with every operation, followed by a trap that puts them into an error.
 
 use super::wat::{LARGE, RESULT, guest, repeat};
 use super::{Attack, Scenery};
@@ -20,7 +20,7 @@ pub fn attacks(scenery: &Scenery<'_>) -> Vec<Attack> {
     ]
 }
 
-/// Does something with a path of a length so many times, and traps afterwards.
+/// Uses a path of this length this many times, then traps.
 fn refused(name: &str, operation: &str, times: u32, length: u32, trap: bool) -> Attack {
     let operation = operation.replace("AT", &LARGE.to_string()).replace("LENGTH", &length.to_string());
     let core = format!(

@@ -1,4 +1,4 @@
-//! Progress that is reported without end, with messages of any length.
+//! Endless progress reports, with messages of any length.
 
 use super::Attack;
 use super::wat::{LARGE, TEXT, data, guest, repeat};

@@ -1,4 +1,4 @@
-//! State: written at the limit, over and over, so that what is thrown away is what fills the disk.
+//! State: rewritten at its limit again and again, so that discarded data fills the disk.
 
 use super::wat::{LARGE, TEXT, data, guest, repeat};
 use super::{Attack, Bound};
@@ -22,7 +22,7 @@ pub fn attacks() -> Vec<Attack> {
     vec![
         writes("state-large", SET, 100, 8 << 20, "").bound(bound),
         writes("state-keys", SPREAD, 10_000, 512, "").bound(bound),
-        // Written once, then read as often as it goes.
+        // Written once, then read as often as possible.
         writes("state-read", GET, 1_000, 8 << 20, SET).bound(bound),
         writes("state-list", KEYS, 1_000, 1, &repeat("n", 5_000, SPREAD)).bound(bound),
         writes("state-deleted", DELETE, 200, 1 << 20, "").bound(bound),

@@ -10,7 +10,7 @@ pub const CANARY: &str = "CANARY";
 
 const HEAP: u32 = 1 << 20;
 
-/// `storm(names, targets, seed, rounds)` answers with (operations that succeeded, canary files that were read).
+/// `storm(names, targets, seed, rounds)` returns (successful operations, canary files that were read).
 pub fn component() -> Arc<[u8]> {
     let imports = ["wasi:filesystem/types@0.2.0", "wasi:filesystem/preopens@0.2.0", "outrigger:plugin/logging@1.0.0"];
     let exports =

@@ -1,4 +1,4 @@
-//! What an instance takes beyond its linear memory: tables, core instances, memories of others.
+//! Memory of an instance besides its linear memory: tables, core instances, further memories.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Attack, Bound};
 
 pub fn attacks() -> Vec<Attack> {
-    // Four at once, each within its limit of 64 MiB and what the host needs on top.
+    // Four concurrent calls, each within its limit of 64 MiB plus the host's overhead.
     let bound = |bound: &mut Bound| bound.memory = 320;
     vec![
         // The very case of S07.
@@ -18,14 +18,14 @@ pub fn attacks() -> Vec<Attack> {
     ]
 }
 
-/// So many instances of a module with tables, each grown until it is refused.
+/// This many instances of a module with tables, each grown until it is refused.
 fn tables(instances: u32, tables: u32, elements: u32) -> Arc<[u8]> {
     let mut module = String::new();
     let mut grow = String::new();
     for table in 0..tables {
         write!(module, "(table $t{table} 0 funcref)").expect("a text");
         write!(grow, "(drop (table.grow $t{table} (ref.null func) (i32.const {elements})))").expect("a text");
-        // What was refused in one step may be had in small ones.
+        // A growth that was refused in one step may succeed in small steps.
         write!(
             grow,
             "(loop $l{table} (br_if $l{table} (i32.and (i32.ne (table.grow $t{table} (ref.null func) (i32.const 20000)) (i32.const -1)) (i32.lt_u (table.size $t{table}) (i32.const {elements})))))"
@@ -35,7 +35,7 @@ fn tables(instances: u32, tables: u32, elements: u32) -> Arc<[u8]> {
     component(instances, &format!("{module} (func (export \"run\") {grow})"))
 }
 
-/// So many instances, each with a memory of its own that is grown until it is refused, and written to.
+/// This many instances, each with its own memory, grown until it is refused, and written to.
 fn memories(instances: u32) -> Arc<[u8]> {
     component(
         instances,
@@ -48,12 +48,12 @@ fn memories(instances: u32) -> Arc<[u8]> {
     )
 }
 
-/// Tables that are large from the beginning, so that nothing is ever grown.
+/// Tables that are large from the start and never grow.
 fn initial(instances: u32, elements: u32) -> Arc<[u8]> {
     component(instances, &format!("(table {elements} funcref) (table {elements} funcref) (func (export \"run\"))"))
 }
 
-/// A component with so many instances of a core module, whose function `run` calls that of each.
+/// A component with this many instances of a core module; its function `run` calls `run` of each.
 fn component(instances: u32, module: &str) -> Arc<[u8]> {
     let mut text = format!("(component (core module $m {module})");
     let (mut imports, mut calls, mut given) = (String::new(), String::new(), String::new());

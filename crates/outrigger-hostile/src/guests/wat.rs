@@ -1,4 +1,4 @@
-//! The text of core modules: what all hostile guests share, and loops.
+//! The text of core modules: common parts of all hostile guests, and loops.
 
 use outrigger_testkit::components;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use std::sync::Arc;
 pub const RESULT: u32 = 256;
 /// Where a guest keeps short texts.
 pub const TEXT: u32 = 1024;
-/// Where a guest keeps tables that it hands to the host.
+/// Where a guest keeps tables that it passes to the host.
 pub const TABLE: u32 = 64 << 10;
 /// Where a guest keeps its large text, which is all letters `a`.
 pub const LARGE: u32 = 1 << 20;
 
-/// A component made of imports, exports and the text of a core module.
+/// A component of imports, exports and the text of a core module.
 ///
-/// `heap` is where results of imports of variable length are put. Each call of `$reset` frees all of them, so that the
-/// guest's own memory never limits how often it asks the host for something.
+/// `heap` is the address of variable-length results of imports. Each call of `$reset` frees all of them, so that the
+/// guest's own memory never limits its host calls.
 pub fn guest(imports: &[&str], exports: &str, heap: u32, core: &str) -> Arc<[u8]> {
     let imports: String = imports.iter().map(|name| format!("  import {name};\n")).collect();
     let wit = format!("package test:hostile;\nworld plugin {{\n{imports}{exports}\n}}");
@@ -44,7 +44,7 @@ const SHARED: &str = r#"
     (memory.fill (local.get $at) (i32.const 97) (local.get $length)))
 "#;
 
-/// Runs `body` so many times. Each loop of a function needs a name of its own; its local must be declared as `$name`.
+/// Runs `body` this many times. Each loop of a function needs a unique name; its local must be declared as `$name`.
 pub fn repeat(name: &str, count: u32, body: &str) -> String {
     format!(
         "(local.set ${name} (i32.const {count})) (loop $again_{name} {body} \

@@ -169,7 +169,7 @@ impl PackageError {
                 "download or pack it again; it may be cut off, damaged or of another format".to_owned()
             }
             Self::ArchiveTooLarge { .. } | Self::FileTooLarge { .. } | Self::TotalTooLarge { .. } => {
-                "build the plugin in release mode, and leave out what it does not need to run".to_owned()
+                "build the plugin in release mode, and leave out files that it does not need at run time".to_owned()
             }
             Self::TooManyEntries { .. } => {
                 "leave out files that the plugin does not need at run time, such as `target` and `.git`".to_owned()

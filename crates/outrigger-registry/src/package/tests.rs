@@ -141,11 +141,8 @@ fn what_is_no_package_is_said_so() {
         text
     };
     insta::assert_snapshot!(check(&yard.path("nowhere"), Code::NotFound), @"nowhere does not exist; check the path");
-    insta::assert_snapshot!(check(&yard.file("a.wasm", COMPONENT), Code::Unsupported), @"a.wasm is neither a folder \
-    nor a supported archive; a component alone is not a package: put it into a folder with a plugin.toml and give the \
-    folder");
-    insta::assert_snapshot!(check(&yard.file("a.rar", b"Rar!"), Code::Unsupported), @"a.rar is neither a folder nor a \
-    supported archive; give a folder, a `.zip`, a `.tar.gz` or a `.tgz`");
+    insta::assert_snapshot!(check(&yard.file("a.wasm", COMPONENT), Code::Unsupported), @"a.wasm is neither a folder nor a supported archive; a component alone is not a package: put it into a folder with a plugin.toml and give the folder");
+    insta::assert_snapshot!(check(&yard.file("a.rar", b"Rar!"), Code::Unsupported), @"a.rar is neither a folder nor a supported archive; give a folder, a `.zip`, a `.tar.gz` or a `.tgz`");
     insta::assert_snapshot!(check(&yard.file("a.zip", b"not a zip"), Code::InvalidPackage), @"the archive a.zip cannot be read: invalid Zip archive: Could not find EOCD; download or pack it again; it may be cut off, damaged or of another format");
     insta::assert_snapshot!(check(&yard.file("a.tgz", b"not a tar"), Code::InvalidPackage), @"the archive a.tgz cannot be read: unexpected end of file; download or pack it again; it may be cut off, damaged or of another format");
     insta::assert_snapshot!(check(&yard.file("empty.zip", b""), Code::InvalidPackage), @"the archive empty.zip cannot be read: invalid Zip archive: Could not find EOCD; download or pack it again; it may be cut off, damaged or of another format");
@@ -186,9 +183,7 @@ fn a_missing_or_wrong_manifest_is_said_so() {
     let mut long = MANIFEST.as_bytes().to_vec();
     long.extend((0..200_000).flat_map(|line: u32| format!("# {line}\n").into_bytes()));
     let long = [named("plugin.toml", &long), wasm];
-    insta::assert_snapshot!(check(&yard.file("long.zip", &zip(&long))), @"the plugin.toml in long.zip has errors: the \
-    manifest is longer than 1048576 bytes; move long texts into a README file of the package; fix plugin.toml as \
-    described, then try again");
+    insta::assert_snapshot!(check(&yard.file("long.zip", &zip(&long))), @"the plugin.toml in long.zip has errors: the manifest is longer than 1048576 bytes; move long texts into a README file of the package; fix plugin.toml as described, then try again");
 }
 
 #[test]
@@ -208,8 +203,7 @@ fn the_entry_must_be_a_component() {
     insta::assert_snapshot!(check(Some(b"fn main() {}"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in a.zip is not WebAssembly; name the compiled component as the entry, not its source");
     insta::assert_snapshot!(check(Some(b"\0as"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in a.zip is not WebAssembly; name the compiled component as the entry, not its source");
     insta::assert_snapshot!(check(Some(b"\0asm\x01\0\0\0"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in a.zip is a core module, not a component; build it as a component, with `outrigger dev build`");
-    insta::assert_snapshot!(check(Some(b"\0asm\x0e\0\x02\0"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in \
-    a.zip has an unknown WebAssembly format (version 14, layer 2); build it again with a current toolchain");
+    insta::assert_snapshot!(check(Some(b"\0asm\x0e\0\x02\0"), Code::InvalidComponent), @"the entry `bin/demo.wasm` in a.zip has an unknown WebAssembly format (version 14, layer 2); build it again with a current toolchain");
 }
 
 #[test]

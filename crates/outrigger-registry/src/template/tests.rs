@@ -171,7 +171,7 @@ fn what_could_be_made_costly_is_refused() {
     assert!(refused(&bomb).contains("have more than 4MiB"), "{}", refused(&bomb));
 }
 
-/// A template with one variable, `x`, of a default that its filters double.
+/// A template with one variable, `x`, whose default is doubled by filters.
 fn doubling(text: &str) -> Template {
     let x = TemplateVariable { name: "x".into(), description: String::new(), default: "\"".repeat(100) };
     Template { variables: vec![x], ..template(&[("a", text)]) }
@@ -184,7 +184,7 @@ fn s19_filters_that_double_a_text_end_when_it_is_long() {
         let told = refused(&doubling(&thirty(filter)));
         assert!(told.contains("bytes; the limit is 16384"), "{filter}: {told}");
     }
-    // A text that is not put out is made all the same.
+    // Text that is not in the output is rendered nevertheless.
     let condition = format!("{{% if x{} == name %}}{{% endif %}}", "|json".repeat(30));
     assert!(refused(&doubling(&condition)).contains("the limit is 16384"));
     check_template(&doubling("{{ x|json|json|json }}")).expect("a few are fine");
@@ -211,7 +211,7 @@ fn s19_texts_are_not_put_together() {
     for text in ["{{ name ~ name }}", "{{ name + name }}", "{% if (name ~ name)|json == '' %}{% endif %}"] {
         assert!(refused(&template(&[("a", text)])).contains("no arithmetic"), "{text}");
     }
-    // A list of texts would be one long text to a filter.
+    // A filter would treat a list of texts as one long text.
     assert!(refused(&template(&[("a", "{{ [name, name]|json }}")])).contains("a filter takes a text"));
     check_template(&template(&[("a", "{{- name -}} {%+ if '~' == name +%}{% endif %}")])).expect("no concatenation");
 }
@@ -225,7 +225,7 @@ fn s19_the_steps_of_all_files_are_counted_together() {
     let error = check_template(&template(&files)).expect_err("four are not");
     assert!(error.to_string().contains("more than 100000 steps"), "{error}");
     assert!(error.hint().is_some());
-    // Also where only some values lead there.
+    // Also if only some values reach it.
     let hidden: Vec<_> =
         ["a", "b", "c", "d"].map(|path| (path, format!("{{% if name == 'gotcha' %}}{many}{{% endif %}}"))).into();
     let hidden: Vec<_> = hidden.iter().map(|(path, text)| (*path, text.as_str())).collect();

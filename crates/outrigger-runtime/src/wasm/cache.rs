@@ -1,10 +1,10 @@
-//! Compiled code on disk, by digest and by what the engine would compile it to. Loading it maps the file, which takes a
-//! millisecond where compiling takes seconds.
+//! Compiled code on disk, by digest and by the engine's settings. Loading it maps the file, which takes a millisecond;
+//! compiling takes seconds.
 //!
-//! Compiled code is machine code: whoever can write it can run anything as this process. So the folder must be writable
-//! by its owner alone, and it is refused otherwise. A file that was cut short by a full disk or a crash is told by the
-//! checksum beside it, and compiled again. A component that exceeded the compile limits is remembered here too, and
-//! refused at once.
+//! Compiled code is machine code: anyone who can write it can run code as this process. So the folder is refused unless
+//! only its owner can write to it. A checksum beside each file detects files that were truncated by a full disk or a
+//! crash; they are compiled again. A component that exceeded the compile limits is remembered here too, and refused at
+//! once.
 
 use std::collections::HashMap;
 use std::fs::{DirBuilder, DirEntry, File, OpenOptions};

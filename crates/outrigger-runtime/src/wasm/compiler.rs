@@ -1,8 +1,8 @@
-//! Compiling in a process of its own. Cranelift cannot be interrupted, and an allocation that fails ends the process, so a
-//! component that is more than small is compiled by a child with limits on its computing time and memory. The child is this
-//! program again; it reads the component from its standard input and writes compiled code to its standard output.
+//! Compiles in a child process. Cranelift cannot be interrupted, and a failed allocation ends the process, so larger
+//! components are compiled by a child with limits on CPU time and memory. The child is the same program; it reads the
+//! component from standard input and writes compiled code to standard output.
 //!
-//! Computing time counts, not time on the clock: a busy machine refuses nothing that an idle one takes.
+//! CPU time is limited, not wall-clock time: a busy machine refuses nothing that an idle one accepts.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -21,15 +21,15 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use super::engine::{self, Layout};
 use super::measure::Measure;
 
-/// The first argument of a child, which no command has.
+/// The first argument of a child; no command has this name.
 const ARGUMENT: &str = "internal-compile";
-/// Exit code of a child whose component cannot be compiled, for what it says on its standard error.
+/// The exit code of a child whose component cannot be compiled; standard error has the reason.
 const INVALID: u8 = 2;
 /// The exit code of a child that could not write the code.
 const UNWRITTEN: u8 = 3;
 /// Wall-clock time for each second of CPU time: the machine can be busy.
 const PATIENCE: u32 = 3;
-/// Bytes of a child's complaint that are kept.
+/// Maximum size of a child's error message, in bytes.
 const LONGEST_COMPLAINT: u64 = 2_000;
 /// Maximum size of stored compiled code, in bytes: this much, plus this many times the size of the component, several
 /// times the usual size.
@@ -37,13 +37,13 @@ const CODE: u64 = 64 << 20;
 const CODE_TIMES: u64 = 16;
 const LARGEST_CODE: u64 = 2 << 30;
 
-/// Whether this program takes [`ARGUMENT`].
+/// Whether this program accepts [`ARGUMENT`].
 static OFFERED: AtomicBool = AtomicBool::new(false);
 
 /// The maximum cost of compiling one component. Each component gets a part of it, by the size of its code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
-    /// Computing time of all threads together.
+    /// CPU time of all threads together.
     pub cpu: Duration,
     /// In bytes.
     pub memory: u64,
@@ -101,8 +101,8 @@ pub(super) fn no_room() -> RuntimeFault {
     RuntimeFault::new(Code::DiskFull, "not enough disk space for the component's compiled code")
 }
 
-/// To be called first in `main` of a program that compiles components in processes of its own. Where this process is such a
-/// child, it compiles, and the answer is what the program is to exit with.
+/// Call this first in `main` of a program that compiles components in child processes. If this process is such a child,
+/// it compiles, and returns the exit code of the program.
 #[must_use]
 pub fn compile_if_asked() -> Option<ExitCode> {
     OFFERED.store(true, Ordering::Relaxed);
@@ -119,9 +119,9 @@ pub fn compile_if_asked() -> Option<ExitCode> {
     })
 }
 
-/// This program, where it can compile.
+/// The path of this program, if it can compile.
 pub(super) fn this_program() -> Option<PathBuf> {
-    // Also where the file was replaced since: the child must be of the same build.
+    // Even if the file was replaced since: the child must be the same build.
     OFFERED.load(Ordering::Relaxed).then(|| PathBuf::from("/proc/self/exe"))
 }
 
@@ -142,12 +142,12 @@ fn compiled(arguments: impl Iterator<Item = OsString>) -> Result<Vec<u8>, String
     let (cpu, memory, size) = (number(cpu)?, number(memory)?, number(size)?);
     for (resource, limit) in [
         (Resource::Cpu, cpu),
-        // Memory that can be written to; address space is not counted, of which the allocator reserves more than it uses.
+        // Limits writable memory. Address space is not limited, because the allocator reserves more than it uses.
         (Resource::Data, memory),
         (Resource::Fsize, size),
         (Resource::Core, 0),
     ] {
-        // At the first one of two for computing time, the signal says which limit it was.
+        // The signal of the soft limit on CPU time shows which limit was reached.
         let limit = Rlimit { current: Some(limit), maximum: Some(limit.saturating_add(5)) };
         setrlimit(resource, limit).map_err(|error| format!("a limit cannot be set: {error}"))?;
     }
@@ -214,7 +214,7 @@ pub(super) async fn compile(
             Err(RuntimeFault::new(Code::InvalidComponent, format!("the component cannot be compiled: {said}")))
         }
         (_, Some(SIGXCPU)) => exceeded(format!("takes more than {seconds} seconds of CPU time")),
-        // An allocation that fails aborts; the system kills where it has no memory left.
+        // A failed allocation aborts the child; the system kills it if no memory is left.
         (_, Some(SIGABRT | SIGKILL | SIGSEGV | SIGBUS)) => {
             exceeded(format!("takes more than {} of memory", ByteSize::bytes(memory)))
         }

@@ -122,8 +122,8 @@ pub(super) fn measure(wasm: &[u8]) -> Result<Measure, RuntimeFault> {
 }
 
 fn features() -> WasmFeatures {
-    // No component needs them here: they are of little use without a garbage collector, and validating them costs more
-    // than is measured.
+    // Components do not need them: they are of little use without a garbage collector, and validating them costs more
+    // than this pass measures.
     let unused = WasmFeatures::GC | WasmFeatures::FUNCTION_REFERENCES | WasmFeatures::EXCEPTIONS;
     WasmFeatures::default().difference(unused) | WasmFeatures::COMPONENT_MODEL
 }

@@ -201,7 +201,7 @@ impl Files<'_> {
         Ok(Folder::root(file, root.access, index))
     }
 
-    /// Follows a path from a folder. `doing` describes the operation for a refusal: "open the file".
+    /// Resolves a path from a folder. `doing` describes the operation for a refusal: "open the file".
     async fn locate(&mut self, from: &Resource<Descriptor>, path: String, doing: &str) -> FsResult<Located> {
         let granted = self.granted;
         if path.len() > PATH_AT_MOST {

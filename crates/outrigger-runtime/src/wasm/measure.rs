@@ -119,7 +119,7 @@ impl Measure {
         for payload in Parser::new(0).parse_all(wasm) {
             let Ok(payload) = payload else { break };
             match payload {
-                // Also for a component, which has no functions or bodies of its own.
+                // Also set for a component, which has no functions or bodies of its own.
                 Payload::Version { .. } => levels.push(Module::default()),
                 Payload::End(_) => _ = levels.pop(),
                 payload => {
@@ -248,7 +248,7 @@ impl Measure {
                 Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
                     let (taken, given) = module.block(*blockty);
                     labels.push(if matches!(operator, Operator::Loop { .. }) { taken } else { given });
-                    // At its beginning, at its `else`, and at its end.
+                    // At its start, its `else`, and its end.
                     2 * (taken + given)
                 }
                 Operator::End => {

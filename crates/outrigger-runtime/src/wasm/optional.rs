@@ -58,7 +58,7 @@ fn optional_interface(component: &Component, short: &str) -> Option<String> {
     exports.find(|(name, _)| name.starts_with(&prefix)).map(|(name, _)| name.to_owned())
 }
 
-/// Checks of one report that are kept.
+/// Maximum number of stored checks of one report.
 const CHECKS_AT_MOST: usize = 64;
 
 pub(super) fn health_report(value: &Value) -> Option<HealthReport> {
@@ -87,7 +87,7 @@ pub(super) fn health_report(value: &Value) -> Option<HealthReport> {
     let mut checks: Vec<HealthCheck> = checks.iter().map(check).collect::<Option<_>>()?;
     let worst = checks.iter().map(|check| check.status).max();
     if checks.len() > CHECKS_AT_MOST {
-        // Those that say what is wrong are kept.
+        // Failed checks are stored first.
         checks.sort_by_key(|check| std::cmp::Reverse(check.status));
         checks.truncate(CHECKS_AT_MOST);
     }

@@ -243,7 +243,7 @@ impl Revision {
 }
 
 impl Revision {
-    /// Calls a function, on an instance that is kept or made for it.
+    /// Calls a function, on an idle or new instance.
     async fn call_now(
         &self,
         function: usize,

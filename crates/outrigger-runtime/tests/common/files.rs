@@ -1,4 +1,4 @@
-//! A plugin that does with files what a test says.
+//! A plugin that performs the file operations of a test.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -34,12 +34,12 @@ pub(crate) fn files(grants: &[(&str, FileAccess)]) -> Permissions {
     Permissions { files, ..Permissions::default() }
 }
 
-/// As a grant names a folder.
+/// The path of a folder as in a grant.
 pub(crate) fn folder_path(path: &Path) -> String {
     format!("{}/", path.display())
 }
 
-/// One instance, whose handles stay from call to call.
+/// One instance, whose handles stay open between calls.
 pub(crate) struct Guest(pub(crate) Loaded);
 
 impl Guest {

@@ -36,8 +36,8 @@ pub enum Parting {
     /// It is done to its end, on a task of its own: a change that is cut off in the middle is neither made nor undone, and
     /// the audit log says nothing of it.
     Finished,
-    /// Cancelled when the client leaves. For reads, and for calls: those are recorded however they end, and are too
-    /// short to pay for a task.
+    /// Cancelled when the client disconnects. For reads and calls: calls are recorded in any case, and are too short to
+    /// pay for a task.
     Dropped,
 }
 

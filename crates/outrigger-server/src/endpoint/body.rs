@@ -30,9 +30,9 @@ pub const SLOWEST: u64 = 16 << 10;
 /// sending when the connection closes would not see why.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 16 << 20;
-/// How far where it is not even known who sends it.
+/// The maximum for a client without a valid key.
 const LINGER_BYTES_OF_STRANGERS: u64 = 64 << 10;
-/// How many bodies are thrown away at once. Where there are more, their connections are closed as they are.
+/// Maximum number of bodies discarded at the same time. Beyond it, connections are closed at once.
 static LINGERING: Semaphore = Semaphore::const_new(64);
 
 /// The pieces of a body.
@@ -80,8 +80,8 @@ impl Pieces {
     }
 }
 
-/// The whole body, of the right media type and not too long. What is announced is counted before it arrives, the rest as it
-/// does.
+/// The whole body, if its media type is supported and it is not too long. The announced length is counted in advance,
+/// further bytes as they arrive.
 pub async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits, held: &mut Share) -> ApiResult<Bytes> {
     if let Err(error) = room(headers, limits, held) {
         dismiss(headers, body, error.code);
@@ -103,7 +103,7 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits, held: &mu
             continue;
         }
         if more.is_empty() {
-            // A body of announced length is put together in its place; one of unknown length in a place that grows.
+            // A body of announced length is read into one buffer; one of unknown length into a growing buffer.
             more.reserve(announced(headers).map_or(arrived, |length| length as usize));
             more.extend_from_slice(&first);
         }
@@ -112,7 +112,7 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits, held: &mu
     Ok(if more.is_empty() { first } else { more.freeze() })
 }
 
-/// Makes sure that there is room for what is announced.
+/// Ensures that the announced length is counted.
 fn room(headers: &HeaderMap, limits: BodyLimits, held: &mut Share) -> ApiResult<()> {
     let Some(length) = announced(headers) else { return Ok(()) };
     if length > limits.length as u64 {
@@ -143,7 +143,7 @@ impl Drop for Lingering {
     }
 }
 
-/// Throws away a body whose request is refused, for a while, so that its sender sees why.
+/// Discards the body of a refused request for a while, so that its sender sees the error.
 pub fn dismiss(headers: &HeaderMap, body: Body, code: Code) {
     // A client that sent `Expect: 100-continue` has not sent the body yet; reading it would ask for it.
     if body.is_end_stream() || headers.contains_key(header::EXPECT) {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 /// When to try again after a refusal.
 const AGAIN_MS: u64 = 1_000;
 
-/// Whom something is counted for: a key, or an address.
+/// The holder that a resource is counted for: a key, or an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Holder(u64);
 
@@ -22,7 +22,7 @@ impl Holder {
         Self::hashed(key)
     }
 
-    /// A client on the network. An IPv6 user has a whole /64 to come from.
+    /// A client on the network. An IPv6 user can use a whole /64.
     pub fn of_address(address: IpAddr) -> Self {
         Self::hashed(&match address.to_canonical() {
             IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
@@ -37,12 +37,12 @@ impl Holder {
     }
 }
 
-/// How much may be held at once.
+/// The limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// By one holder.
+    /// For one holder.
     pub each: u64,
-    /// By all together.
+    /// In total.
     pub all: u64,
 }
 
@@ -65,7 +65,7 @@ struct Held {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full {
     what: &'static str,
-    /// The limit that was met, and whether it is that of one holder.
+    /// The exceeded limit, and whether it is that of one holder.
     limit: u64,
     own: bool,
 }
@@ -98,15 +98,15 @@ impl Budget {
         Arc::new(Self { what, bounds, held: Mutex::default() })
     }
 
-    /// A share that holds nothing yet. Nothing is counted without a holder.
+    /// An empty share. Nothing is counted without a holder.
     pub fn share(self: &Arc<Self>, holder: Option<Holder>) -> Share {
         Share { of: holder.map(|holder| (Arc::clone(self), holder)), amount: 0 }
     }
 
-    /// Whether a holder may take anything at all.
+    /// Checks that the holder is below its limit.
     ///
     /// # Errors
-    /// The holder, or all together, hold as much as they may.
+    /// The limit of the holder, or the total limit, is reached.
     pub fn check(&self, holder: Option<Holder>) -> Result<(), Full> {
         let Some(holder) = holder else { return Ok(()) };
         let held = self.held.lock();
@@ -160,10 +160,10 @@ pub struct Share {
 }
 
 impl Share {
-    /// Takes more, before it is held.
+    /// Adds to the share, before the memory is allocated.
     ///
     /// # Errors
-    /// The holder, or all together, would hold too much.
+    /// A limit would be exceeded.
     pub fn grow(&mut self, amount: u64) -> Result<(), Full> {
         if let (Some((budget, holder)), 1..) = (&self.of, amount) {
             budget.take(*holder, amount)?;
@@ -172,7 +172,7 @@ impl Share {
         Ok(())
     }
 
-    /// Makes sure that as much is held.
+    /// Ensures that the share is at least this large.
     ///
     /// # Errors
     /// As [`Self::grow`].

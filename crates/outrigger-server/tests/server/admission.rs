@@ -1,5 +1,5 @@
-//! Who is let in, and how much they may hold: rights come before bodies, and bodies, answers, streams and connections are
-//! bounded for each key or address and for all.
+//! Admission: rights are checked before bodies are read, and bodies, responses, streams and connections are limited for
+//! each key or address and in total.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::platform::NOBODY;
 const ECHO: &str = "/api/v1/functions/pricing.echo/call";
 const SOON: Duration = Duration::from_secs(10);
 
-/// Sends the head of a request and leaves its body open. Answers with the connection.
+/// Sends the head of a request without its body. Returns the connection.
 async fn begin(server: &Server, method: &str, path: &str, headers: &str, body: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
@@ -25,26 +25,26 @@ async fn begin(server: &Server, method: &str, path: &str, headers: &str, body: &
     stream
 }
 
-/// The first of what comes back.
+/// The beginning of the response.
 async fn head(stream: &mut TcpStream) -> String {
     let mut answer = vec![0; 4096];
     let read = timeout(SOON, stream.read(&mut answer)).await.expect("it is answered at once");
     String::from_utf8_lossy(&answer[..read.unwrap_or_default()]).into_owned()
 }
 
-/// A request whose body is announced and does not arrive.
+/// A request whose announced body does not arrive.
 async fn announce(server: &Server, key: &str, bytes: usize) -> TcpStream {
     let headers = format!("x-api-key: {key}\r\ncontent-type: application/json\r\ncontent-length: {bytes}\r\n");
     begin(server, "POST", ECHO, &headers, b"{").await
 }
 
-/// Repeats a request that announces a body until it is refused as too much, and says how.
+/// Repeats a request that announces a body until it is refused, and returns the refusal.
 async fn refused(server: &Server, key: &str, bytes: usize) -> String {
     let deadline = Instant::now() + SOON;
     loop {
         let mut stream = announce(server, key, bytes).await;
         let mut answer = vec![0; 4096];
-        // One that was let in waits for its body.
+        // An admitted request waits for its body.
         if let Ok(read) = timeout(Duration::from_millis(200), stream.read(&mut answer)).await {
             return String::from_utf8_lossy(&answer[..read.unwrap()]).into_owned();
         }
@@ -132,12 +132,12 @@ async fn s13_bodies_under_way_are_bounded_for_each_key_and_for_all() {
     let answer = refused(&server, "administrator-a", BODY).await;
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\"code\":\"busy\""), "{answer}");
     assert!(answer.to_ascii_lowercase().contains("retry-after: 1\r\n") && answer.contains("this key has"), "{answer}");
-    // Others go on, until all together hold too much.
+    // Other keys continue, until the total limit is reached.
     served(&server, call("administrator-b")).await;
     let other = announce(&server, "administrator-b", BODY).await;
     let answer = refused(&server, "administrator-c", BODY).await;
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("the server has"), "{answer}");
-    // What a client lets go of is free again.
+    // Released memory is available again.
     drop(held);
     served(&server, call("administrator-a")).await;
     served(&server, call("administrator-c")).await;
@@ -155,7 +155,7 @@ async fn s13_a_body_of_unknown_length_is_counted_as_it_arrives() {
     let headers =
         |key: &str| format!("x-api-key: {key}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n");
     let chunk = [b"b0000\r\n".as_slice(), &vec![b' '; 0xb0000], b"\r\n"].concat();
-    // Two do not fit together. The one that gets ahead is waited for, the other is refused.
+    // Only one of two fits. The first one is admitted, the other is refused.
     let mut first = begin(&server, "POST", ECHO, &headers("administrator-a"), &chunk).await;
     let mut second = begin(&server, "POST", ECHO, &headers("administrator-a"), &chunk).await;
     let (answer, held) = tokio::select! {
@@ -165,7 +165,7 @@ async fn s13_a_body_of_unknown_length_is_counted_as_it_arrives() {
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     let answer = refused(&server, "administrator-a", BODY / 2).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    // Nor does it go beyond what one body may be.
+    // It does not exceed the limit of one body, either.
     let mut long = begin(&server, "POST", ECHO, &headers("administrator-b"), &chunk).await;
     let _ = long.write_all(&chunk).await;
     let answer = head(&mut long).await;
@@ -177,7 +177,7 @@ async fn s13_a_body_of_unknown_length_is_counted_as_it_arrives() {
 #[tokio::test]
 async fn s13_answers_that_are_not_taken_are_bounded() {
     let server = Server::with(|options| options.answers_per_key = 8 << 20).await;
-    // Longer than what the system takes for a client that does not read.
+    // Longer than the system buffers for a client that does not read.
     let body = format!("{{\"text\": \"{}\"}}", "x".repeat(7 << 20));
     let lazy = async || {
         let socket = TcpSocket::new_v4().unwrap();
@@ -193,7 +193,7 @@ async fn s13_answers_that_are_not_taken_are_bounded() {
         stream
     };
     let mut first = lazy().await;
-    // It has its answer, and takes no more than the beginning.
+    // It has its response, and reads only the beginning.
     let mut beginning = [0; 12];
     timeout(SOON, first.read_exact(&mut beginning)).await.expect("it is answered").unwrap();
     assert_eq!(&beginning, b"HTTP/1.1 200");
@@ -212,7 +212,7 @@ async fn s13_answers_that_are_not_taken_are_bounded() {
         }
         assert!(Instant::now() < deadline, "it is refused in the end");
     }
-    // Short answers are sent all the same, and others are not concerned.
+    // Short responses are still sent, and other keys are not affected.
     served(&server, call("administrator-a")).await;
     assert_eq!(server.send(large("administrator-b")).await.status, 200);
     drop(first);
@@ -240,7 +240,7 @@ async fn s13_streams_of_events_are_bounded_for_each_key() {
     }
 }
 
-/// Whether the server closes a connection without a word.
+/// Whether the server closes a connection without a response.
 async fn is_closed(stream: &mut TcpStream) -> bool {
     let mut answer = [0; 1];
     match timeout(Duration::from_millis(300), stream.read(&mut answer)).await {

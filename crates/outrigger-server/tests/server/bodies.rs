@@ -79,7 +79,7 @@ async fn a_list_is_no_object_within_a_body_either() {
     }
 }
 
-/// Whatever is wrong with a large body, the answer is small.
+/// The response to an invalid large body is small.
 #[tokio::test]
 async fn s03_what_is_wrong_with_a_large_body_is_said_in_short() {
     let server = Server::start().await;
@@ -118,15 +118,15 @@ async fn s13_values_are_counted_before_they_are_made() {
         Call::new(http::Method::POST, path).header("content-type", "application/json").body(body)
     };
     let nested = |count: usize| format!("{{\"payload\": [{}[]]}}", "[],".repeat(count));
-    // No such body is taken, however few are under way; as a text of the same length it is.
+    // Such a body is always refused; a text of the same length is accepted.
     server.send(post(FIRE, nested(2_500_000))).await.problem(413, "too_large");
     let text = format!("{{\"payload\": \"{}\"}}", "[],".repeat(2_500_000));
     assert_eq!(server.send(post(FIRE, text)).await.status, 200);
-    // Nor is an argument that nobody takes apart here.
+    // Arguments, which are not parsed at this stage, are accepted, too.
     let echo = "/api/v1/functions/pricing.echo/call";
     assert_eq!(server.send(post(echo, nested(2_500_000))).await.status, 200);
 
-    // What one request holds is missing for the next.
+    // Memory held by one request is not available to the next.
     let roles = vec!["viewer"; 25_000];
     let held = post("/api/v1/keys", serde_json::json!({"name": "slow", "roles": roles}).to_string());
     let stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();

@@ -62,7 +62,7 @@ async fn s13_who_never_agrees_on_tls_or_sends_its_head_byte_by_byte_is_given_up(
         options.idle_timeout = Duration::from_millis(200);
     })
     .await;
-    // The beginning of a greeting, and no more of it.
+    // Only the beginning of a handshake.
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     stream.write_all(b"\x16\x03\x01\x02\x00\x01").await.unwrap();
     assert_eq!(rest(&mut stream).await, b"");

@@ -1,5 +1,4 @@
-//! Clients of HTTP/2 that say how much they take, and clients that are slow or many in other ways: what they hold is bounded,
-//! and given back.
+//! HTTP/2 clients with small windows, and clients that are slow or numerous: their resources are limited and released.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -24,7 +23,7 @@ const FOLLOW: &str = "/api/v1/events?name=forever";
 const SOON: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// A client of HTTP/2 that answers pings, and lets so many bytes come of each answer unasked.
+/// An HTTP/2 client that answers pings, with this initial window for each response.
 struct Client {
     sender: SendRequest<Bytes>,
     connection: JoinHandle<Result<(), h2::Error>>,
@@ -42,7 +41,7 @@ impl Client {
         Self { sender, connection, address }
     }
 
-    /// Sends a request, with a body or without.
+    /// Sends a request, with or without a body.
     async fn send(&self, method: Method, path: &str, body: &[u8]) -> ResponseFuture {
         let request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         let request = request.header("x-api-key", "administrator-a").header("content-type", "application/json");
@@ -54,7 +53,7 @@ impl Client {
         answer
     }
 
-    /// The status of an answer of which nothing else is needed.
+    /// The status of a response; the rest is ignored.
     async fn status(&self, method: Method, path: &str) -> u16 {
         let answer = self.send(method, path, b"").await;
         timeout(SOON, answer).await.expect("it is answered").unwrap().status().as_u16()
@@ -89,7 +88,7 @@ async fn s13_an_answer_that_a_window_keeps_back_gives_up_its_share() {
     let client = Client::connect(&server, 0).await;
     let answer = timeout(SOON, client.send(Method::POST, ECHO, body.as_bytes()).await).await.unwrap().unwrap();
     assert_eq!(answer.status(), 200);
-    // Other requests keep the connection; they need no leave to be answered.
+    // Other requests keep the connection alive; their responses fit into the window.
     eventually("it is counted no more", async || {
         assert_eq!(client.status(Method::HEAD, "/healthz").await, 200);
         server.send(large()).await.status == 200
@@ -115,7 +114,7 @@ async fn s13_events_that_nobody_reads_are_followed_no_more() {
         other.status(Method::GET, FOLLOW).await == 200
     })
     .await;
-    // A reader that reads is not cut off.
+    // A client that reads is not disconnected.
     let mut read = timeout(SOON, other.send(Method::GET, FOLLOW, b"").await).await.unwrap().unwrap().into_body();
     let begun = Instant::now();
     while begun.elapsed() < 5 * PATIENCE {
@@ -149,7 +148,7 @@ async fn s13_an_answer_is_sent_whole_when_its_window_is_opened_slowly() {
     while taken < length {
         let piece = timeout(SOON, answer.data()).await.expect("it goes on").expect("it is whole").unwrap();
         taken += piece.len();
-        // For longer than nothing may go on, all in all.
+        // For longer than the idle timeout, in total.
         sleep(Duration::from_millis(30)).await;
         answer.flow_control().release_capacity(piece.len()).unwrap();
     }
@@ -168,7 +167,7 @@ async fn s13_streams_take_places_of_connections() {
     assert_eq!(client.status(Method::HEAD, "/healthz").await, 503);
     let mut refused = TcpStream::connect(server.address()).await.unwrap();
     assert_eq!(timeout(SOON, refused.read(&mut [0])).await.unwrap().unwrap_or(0), 0, "it is closed");
-    // An answer that is not taken keeps its place, one that is reset does not.
+    // An unread response keeps its place, a reset one does not.
     server.door.gate.add_permits(10);
     let mut answers = Vec::new();
     for answer in served {
@@ -206,7 +205,7 @@ async fn s13_streams_that_are_reset_at_once_leave_nothing_behind() {
             let _ = sending.send_data(Bytes::from_static(b"{}"), true);
             streams.push((answer, sending));
         }
-        // They are sent, and reset while they are being served.
+        // Requests are sent, and reset while they are being served.
         sleep(Duration::from_millis(5)).await;
         assert!(under_way() <= MOST, "{}", under_way());
         streams.iter_mut().for_each(|(_, sending)| sending.send_reset(h2::Reason::CANCEL));
@@ -226,7 +225,7 @@ async fn s13_changes_that_nobody_waits_for_are_bounded() {
     let refused = async || {
         let client = Client::connect(&server, 1 << 20).await;
         let answer = client.send(Method::POST, "/api/v1/keys", body.to_string().as_bytes()).await;
-        // One that is served goes on without its client.
+        // A change continues without its client.
         let answer = timeout(Duration::from_millis(100), answer).await;
         answer.is_ok_and(|answer| answer.unwrap().status() == 503)
     };

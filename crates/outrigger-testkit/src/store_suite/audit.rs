@@ -378,7 +378,7 @@ pub async fn no_record_goes_with_what_it_is_about(store: Arc<dyn Store>) {
     assert_eq!(read_chain(&*store, 10).await, records);
 }
 
-/// A group of refusals, or of calls that only read, with what is in it.
+/// A group of refusals, or of read-only calls, with its items.
 fn group(number: u64, prunable: bool, calls: &[(&str, &str, Option<Code>, CorrelationId)]) -> AuditEntry {
     let call = |(key, resource, code, correlation): &(&str, &str, Option<Code>, CorrelationId)| GroupedCall {
         actor: format!("key {key}"),
@@ -427,11 +427,11 @@ pub async fn s17_filters_see_what_is_in_groups(store: Arc<dyn Store>) {
     check(AuditFilter { correlation: Some(second), ..any() }, &[4, 2]).await;
     check(AuditFilter { correlation: Some(second), limit: 1, ..any() }, &[4]).await;
     check(AuditFilter { correlation: Some(second), before: Some(4), ..any() }, &[2]).await;
-    // All that is asked for must be of one thing in it.
+    // All filter fields must match the same item.
     check(AuditFilter { actor: some("key a"), resource: some("pricing.quote"), ..any() }, &[2]).await;
     check(AuditFilter { actor: some("key a"), resource: some("pricing.sum"), ..any() }, &[]).await;
     check(AuditFilter { actor: some("key a"), code: Some(Code::FunctionFailed), ..any() }, &[]).await;
-    // A group lasts for some time.
+    // A group covers a time span.
     check(AuditFilter { since: Some(moment(30)), until: Some(moment(35)), ..any() }, &[2]).await;
     check(AuditFilter { since: Some(moment(41)), until: Some(moment(100)), ..any() }, &[]).await;
     check(AuditFilter { actor: some("key c"), since: Some(moment(120)), until: Some(moment(121)), ..any() }, &[4])
@@ -447,7 +447,7 @@ pub async fn s17_refusals_are_pruned_and_the_chain_stays_whole(store: Arc<dyn St
         prunable: true,
         ..entry(number)
     };
-    // One key is refused all the time, another now and then, and in between something is done.
+    // One key is refused all the time, another from time to time, and changes happen in between.
     for round in 0..20 {
         let mut entries: Vec<_> = (0..50).map(|number| refusal("loud", round * 100 + number)).collect();
         entries.push(refusal("quiet", round * 100 + 60));
@@ -465,7 +465,7 @@ pub async fn s17_refusals_are_pruned_and_the_chain_stays_whole(store: Arc<dyn St
     assert_eq!(store.audit_head().await.unwrap(), head);
     assert_eq!(store.prune(&keep).await.unwrap(), 0);
 
-    // The end of the log is a refusal: it stays, and numbers go on behind it.
+    // The last record is a refusal: it stays, and numbering continues after it.
     store.audit_append(&[refusal("loud", 3_000)]).await.unwrap();
     let none = Keep { refusals: Bound::newest(0, moment(0)), ..Keep::since(moment(0)) };
     assert_eq!(store.prune(&none).await.unwrap(), 40);

@@ -356,7 +356,7 @@ pub async fn s06_runs_that_stand_for_several_add_up(store: Arc<dyn Store>) {
     assert_eq!(store.run_list(&RecordFilter::default()).await.unwrap()[0].calls(), 10, "and begins anew");
 }
 
-/// Runs and lines of a loud plugin or key, older and newer than the few of a quiet one.
+/// Runs and log lines of a busy plugin or key, older and newer than the few of a quiet one.
 pub async fn s06_who_has_most_gives_way(store: Arc<dyn Store>) {
     let (quiet, loud) = (name("quiet"), name("loud"));
     let refused =

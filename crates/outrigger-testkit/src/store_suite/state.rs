@@ -230,13 +230,13 @@ pub async fn an_abandoned_write_leaves_the_store_usable(store: Arc<dyn Store>) {
     assert_eq!(store.state_set(&name, write, 5).await.unwrap(), StateOutcome::Written, "the size was kept up to date");
 }
 
-/// Whatever ends a write, those that are acknowledged after it are kept.
+/// Writes that are acknowledged after a failed write are kept, whatever the failure.
 pub async fn s18_failed_writes_take_no_later_ones_with_them(store: Arc<dyn Store>) {
     let name = name("pricing");
     put(&*store, &name).await;
     for step in 0..30_u32 {
         let key = format!("key-{step}");
-        // Refused by what is there, by its size, by a plugin that is not there, and given up in the middle.
+        // Refused because of a conflict, its size, or a missing plugin, and cancelled in the middle.
         let expected = Expected::Value(b"never");
         assert_eq!(set(&*store, &name, "k", b"v", expected).await, StateOutcome::Changed);
         let write = StateWrite { key: "k", value: b"too large", expected: Expected::Anything };

@@ -263,7 +263,7 @@ pub async fn s06_pending_deliveries_of_others_are_not_displaced(store: Arc<dyn S
         made.extend((from..from + 150).map(|number| large(webhook, number)));
     }
     store.outbox_put(made[0].id, &made).await.unwrap();
-    // Half of it is more than the quiet one has; a share by webhook would be less.
+    // Half of the total is more than the quiet one has; a share per webhook would be less.
     let most = Amount { records: 1_000, bytes: 60_000 };
     assert!(store.delivery_prune_pending(most).await.unwrap() > 400);
     assert_eq!(store.delivery_prune_pending(most).await.unwrap(), 0);

@@ -1,4 +1,5 @@
-//! Clients that write until they are told to stop, or the server is gone. Each has things of its own, so that it knows what must be there.
+//! Clients that write until they are stopped or the server is gone. Each uses its own objects, so that it knows which
+//! must exist.
 
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::journal::{Journal, Kind};
 use super::server::Line;
 
-/// What a client does.
+/// A client's actions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part {
     Access,
@@ -28,7 +29,7 @@ const MOST: usize = 12;
 /// Plugins that come and go.
 const APPS: u64 = 4;
 
-/// Writes until it is over, or until the server is gone or refuses.
+/// Writes until the end, or until the server is gone or refuses.
 pub(crate) async fn write(part: Part, journal: &mut Journal, line: &Line, packages: &Path, over: &CancellationToken) {
     while !over.is_cancelled() {
         let goes_on = match part {
@@ -233,7 +234,7 @@ async fn jobs(journal: &mut Journal, line: &Line) -> Option<()> {
             }
         }
     }
-    // So that there are not thousands of them in the end.
+    // Keeps their number small.
     tokio::time::sleep(std::time::Duration::from_millis(15)).await;
     Some(())
 }

@@ -77,7 +77,7 @@ async fn a_backup_that_is_cut_off_is_whole_or_not_there() {
             place.run(&["backup", "verify", &file]).succeeded();
         }
         server = Server::start(&place.path("data"));
-        // What was left behind is in the way of nothing.
+        // Leftovers do not block anything.
         let after = place.path(&format!("after-{round}.tar.gz"));
         let made = create(&mut journal, &Line::new(&server.address, &key), &after).await;
         assert!(made.is_some_and(|answer| answer.is_success()));

@@ -1,4 +1,4 @@
-//! What a client knows to be so, because it was told so; and what it asked for last and was not told about.
+//! The acknowledged writes of a client, and its last request without a response.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::random::Random;
 use super::server::{Answer, Line, Request};
 
-/// What kinds of things clients write.
+/// The kinds of objects that clients write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Key,
@@ -29,14 +29,14 @@ pub(crate) type Thing = (Kind, String);
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
     pub(crate) thing: Thing,
-    /// What is there once it is done; nothing where it removes it.
+    /// The object after the write; none if the write removes it.
     pub(crate) after: Option<Json>,
     /// The right under which the audit log has it.
     pub(crate) action: &'static str,
     pub(crate) request: Request,
 }
 
-/// What one client knows.
+/// The knowledge of one client.
 #[derive(Debug)]
 pub(crate) struct Journal {
     pub(crate) random: Random,
@@ -54,7 +54,7 @@ pub(crate) struct Journal {
     /// Under which ids the server has what has no name of its own.
     pub(crate) ids: BTreeMap<String, String>,
     pub(crate) writes: u64,
-    /// Codes with which the server may say that it cannot write now. Whoever is told so does not know what became of it.
+    /// Error codes of a server that cannot write. After such an error, the outcome is unknown.
     pub(crate) refusals: &'static [&'static str],
     numbers: u64,
 }
@@ -82,7 +82,7 @@ impl Journal {
         self.numbers
     }
 
-    /// What there is of a kind.
+    /// The objects of a kind.
     pub(crate) fn names(&self, kind: Kind) -> Vec<String> {
         self.present.keys().filter(|(of, _)| *of == kind).map(|(_, name)| name.clone()).collect()
     }
@@ -109,7 +109,7 @@ impl Journal {
         self.request(reqwest::Method::DELETE, path.into(), None)
     }
 
-    /// Does it; none where the server did not live to answer, or said that it cannot write.
+    /// Sends the request; none if the server died before it answered, or refused to write.
     pub(crate) async fn write(
         &mut self,
         line: &Line,
@@ -136,7 +136,7 @@ impl Journal {
         Some(answer)
     }
 
-    /// What was said about some things.
+    /// All responses about the given objects.
     pub(crate) fn told(&self, things: &BTreeSet<Thing>) -> impl Iterator<Item = String> {
         let about = self.told.iter().filter(|(write, _)| things.contains(&write.thing));
         about.map(|(Write { request, after, .. }, answer)| {
@@ -152,7 +152,7 @@ impl Journal {
         };
     }
 
-    /// What may be there of a thing, where that is not settled.
+    /// The possible states of an object, if its last write is unsettled.
     pub(crate) fn allowed(&self, thing: &Thing) -> Vec<Option<Json>> {
         let certain = self.present.get(thing).cloned();
         let pending = self.pending.iter().filter(|write| write.thing == *thing).map(|write| write.after.clone());

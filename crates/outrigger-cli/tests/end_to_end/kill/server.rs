@@ -80,7 +80,7 @@ pub(crate) struct Request {
     pub(crate) if_match: Option<u64>,
 }
 
-/// What came back.
+/// The response.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The clients, and what they know.
 pub(crate) struct Trial {
     clients: Vec<(Part, Journal)>,
-    /// What was made before they began.
+    /// The objects that existed before.
     setting: Journal,
     packages: PathBuf,
     /// The last record of the audit log that was looked at.
@@ -33,7 +33,7 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    /// `refusals` are codes with which the server may say that it cannot write now.
+    /// `refusals` are error codes of a server that cannot write.
     pub(crate) fn new(random: &mut Random, place: &Place, refusals: &'static [&'static str]) -> Self {
         let counting = "[functions.total]\nread-only = true\n";
         for (name, version) in apps().iter().flat_map(|name| VERSIONS.map(|version| (name, version))) {
@@ -59,7 +59,7 @@ impl Trial {
     pub(crate) async fn prepare(&mut self, line: &Line) {
         for name in ["worker", "settings", "callbacks", "counter"] {
             let path = clients::package(&self.packages, name, "1.0.0");
-            // What it asks for is approved for the package that was looked at.
+            // The grant is approved for the inspected package.
             let look = self.setting.post("plugins/inspect", Some(json!({"source": {"path": &path}})));
             let report = line.send(&look).await.expect("the server is there").body;
             let body = json!({"source": {"path": path}, "approved": report["digest"]});
@@ -70,7 +70,7 @@ impl Trial {
         }
     }
 
-    /// Has all clients write until the end has come, or until they are refused or not answered.
+    /// Lets all clients write until the end, or until they are refused or get no response.
     pub(crate) async fn write_until<T>(&mut self, line: &Line, end: impl Future<Output = T>) -> T {
         let (packages, over) = (&self.packages, CancellationToken::new());
         let writing =
@@ -102,7 +102,7 @@ impl Trial {
             if write.request.once.is_none() {
                 continue;
             }
-            // Whoever was not answered asks again.
+            // Clients without a response repeat their request.
             let answer = line.send(&write.request).await.expect("the server is there");
             match (is_done, answer.is_success()) {
                 (true, true) => assert!(answer.replayed, "done twice: {write:?}, {answer:?}"),
@@ -110,7 +110,7 @@ impl Trial {
                     assert!(!answer.replayed, "said to be done: {write:?}, {answer:?}");
                     journal.settle(write.thing, write.after);
                 }
-                // It was answered so before, and is again.
+                // The repeated response is the same.
                 (false, false) if journal.refusals.iter().any(|code| answer.body["code"] == *code) => continue,
                 (_, false) => {
                     assert_eq!((answer.status, &answer.body["code"]), (409, &json!(INTERRUPTED)), "{write:?}");
@@ -185,7 +185,7 @@ impl Trial {
                 match record["stage"].as_str() {
                     Some("done") if record["allowed"] == true && record["code"].is_null() => ended.insert(entry),
                     Some("intent") => begun.insert(entry),
-                    // Of a plugin that is called often. Those that are about to run have a group of their own.
+                    // The plugin is called often. Calls that are about to run have their own group.
                     Some("group") if record["decision"] != "begun" => {
                         let calls =
                             record["calls"].as_array().into_iter().flatten().filter(|call| call["code"].is_null());
@@ -224,7 +224,7 @@ impl Trial {
             let name = job_name(job);
             let policy = job["on_interruption"].as_str().unwrap();
             let Some(before) = journal.seen.get(&name) else { continue };
-            // A call that could not be written down was not made, and its job says so.
+            // A call that could not be recorded was not made, and its job reports that.
             if job["state"] == "failed" && journal.refusals.iter().any(|code| job["error"]["code"] == *code) {
                 continue;
             }
@@ -280,11 +280,11 @@ impl Trial {
     }
 }
 
-/// What was answered before the server died is answered the same again, and not done again.
+/// A repeated request gets the response from before the server died, and is not executed again.
 async fn repeat_answered(journal: &mut Journal, line: &Line) {
     let Some((request, first)) = journal.answered.take() else { return };
     let again = line.send(&request).await.expect("the server is there");
-    // On a full disk the answer may be given and not be kept: the write itself is looked for elsewhere.
+    // On a full disk, the response may be sent but not stored; the write itself is checked elsewhere.
     if !journal.refusals.is_empty() && again.body["code"] == "request_interrupted" {
         return;
     }

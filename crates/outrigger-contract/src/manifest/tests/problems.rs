@@ -243,7 +243,7 @@ fn problems_carry_their_key_and_place() {
     assert_eq!(&text[place.span.clone()], "\"5 minutes\"");
 }
 
-/// A manifest with a key of the configuration.
+/// A manifest with one configuration key.
 fn with_key(key: &str) -> String {
     format!(
         "name = \"demo\"\nversion = \"1.0.0\"\ntitle = \"Demo\"\ndescription = \"A demo.\"\n\
@@ -281,7 +281,7 @@ fn s03_many_problems_are_counted_and_not_all_told() {
 
 #[test]
 fn s03_what_was_meant_is_only_said_of_what_is_told() {
-    // Looking for it would take minutes for all of them, without optimisation.
+    // Without a limit, searching similar names for all of them would take minutes.
     let keys: String = (0..30_000).map(|number| format!("subscriptionz{number} = 1\n")).collect();
     let started = std::time::Instant::now();
     let error = Manifest::parse(&format!("{keys}{LEAST}")).expect_err("it is refused");
@@ -297,7 +297,7 @@ fn s03_lists_of_a_manifest_are_short() {
         let error = problems_after_least(text);
         assert!(error.contains(expected) && error.len() < 10_000, "{}", &error[..error.len().min(500)]);
     };
-    // Each file is held against each.
+    // Each file is compared with each other.
     check(
         &format!("[permissions]\nfiles = [{}]", many("{path=\"/a\"}", 60_000)),
         "60000 items are too many; the limit is 1000",
@@ -364,7 +364,7 @@ fn s03_deep_and_broken_manifests_are_refused() {
         );
     }
     assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
-    // As deep as the format lets it be, a property is read.
+    // Properties are read to any depth that the format allows.
     let deep = format!("[configuration.a]\ntype = \"array\"\n{}type = \"array\"", "items.".repeat(60));
     let _ = Manifest::parse(&format!("{}\n{deep}", LEAST.trim()));
 }

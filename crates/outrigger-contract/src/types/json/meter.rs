@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[expect(unsafe_code, reason = "an allocator is")]
-    // SAFETY: everything is handed on to the system's allocator as it comes.
+    // SAFETY: every call is passed to the system's allocator unchanged.
     unsafe impl GlobalAlloc for Counting {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             _ = HELD.try_with(|held| held.set(held.get().wrapping_add(layout.size())));
@@ -373,7 +373,7 @@ mod tests {
             assert!(size >= taken, "{start}: {size} counted, {taken} taken");
             assert!(size <= 2 * taken + 100, "{start}: {size} counted, {taken} taken");
             assert!(bound >= size, "{start}: a bound of {bound}, {size} counted");
-            // The meter lets through what is there, and no more.
+            // The meter grants what it has, and no more.
             let asked = Cell::new(0);
             let more = |bytes| {
                 asked.set(asked.get() + bytes);

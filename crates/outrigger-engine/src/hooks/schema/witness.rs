@@ -14,7 +14,7 @@ const MOST: usize = 32;
 const LARGEST: usize = 1_000;
 const LONGEST_TEXT: usize = 1_000;
 
-/// Values that fit a schema of the words in [`super::words`]. The first one is the one to take where only one is wanted.
+/// Valid example values of a schema with the keywords in [`super::words`]. Use the first one if only one is needed.
 ///
 /// None if the search is too expensive.
 pub(super) fn of(schema: &Json) -> Vec<Json> {

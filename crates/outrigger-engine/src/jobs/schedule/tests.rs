@@ -48,7 +48,7 @@ fn the_next_time_is_found() {
     check("30 8 * * *", datetime!(2026-11-21 08:30 UTC), Some(datetime!(2026-11-22 08:30 UTC)));
 }
 
-/// The library itself says what comes next, wherever there is something.
+/// The library's own result is the reference, wherever it finds a time.
 #[test]
 fn the_next_time_is_that_of_the_library() {
     let moments = [
@@ -90,7 +90,7 @@ fn s03_the_search_for_a_time_that_never_comes_ends() {
     for text in [
         "0 0 30 2 *",
         "0 0 31 2,4,6,9,11 +MON",
-        // No first Monday is on the 31st: all days are looked at.
+        // The 31st is never a first Monday, so all days are checked.
         "0 0 31 * +MON#1",
         "0 0 1-10 * +1#5,2#5,3#5,4#5,5#5,6#5,0#5,1L,2L,3L",
         "0 0 31W 2,4,6,9,11 *",
@@ -100,10 +100,10 @@ fn s03_the_search_for_a_time_that_never_comes_ends() {
         assert!(matches!(cron.search(now, &mut looked_at), Ok(None)), "{text}");
         assert!(looked_at <= MOST_DAYS, "{text}: {looked_at}");
     }
-    // The rarest day that there is, over a century without a leap year, is not missed.
+    // The rarest day is found, even across a century year that is not a leap year.
     let rarest: Cron = "0 0 29 2 +MON".parse().unwrap();
     assert_eq!(rarest.after(datetime!(2072-03-01 0:00 UTC)), Some(datetime!(2112-02-29 0:00 UTC)));
-    // Times beyond all that there are.
+    // Times beyond the supported range.
     assert_eq!(rarest.after(datetime!(9999-12-31 23:59:59 -12:00)), None);
     assert_eq!(rarest.after(datetime!(9999-12-31 23:59:59 UTC)), None);
 }

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::data_directory::DataDirectory;
 
-/// A data directory as it is made, with something in each place.
+/// A new data directory, with a file in each place.
 struct Bench {
     folder: TempDir,
 }
@@ -46,7 +46,7 @@ impl Bench {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// It is refused, with the path and the command that helps.
+    /// It is refused with the path and the command that fixes it.
     #[track_caller]
     fn is_refused(&self, name: &str, remedy: &str) {
         let error = refuse(&everything(&self.root())).expect_err(name);
@@ -131,7 +131,7 @@ fn s25_a_link_to_what_the_administrator_writes_is_followed_and_its_target_judged
     fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o777)).unwrap();
     let error = refuse(&places(&bench.root())).expect_err("anybody can replace it");
     assert!(error.message.contains("elsewhere"), "{error:?}");
-    // Where nobody can replace what is there but its owner, it is fine again.
+    // If only the owner can replace the contents, it is accepted again.
     fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o1777)).unwrap();
     assert_eq!(everything(&bench.root()), []);
 }
@@ -151,7 +151,7 @@ fn s25_a_link_on_the_way_is_followed_to_the_folders_that_it_leads_through() {
 #[test]
 fn s25_what_belongs_to_another_user_is_refused() {
     if rustix::process::geteuid().as_raw() != 0 {
-        // Only root can give a file away; CI runs as root.
+        // Only root can change the owner of a file; CI runs as root.
         assert!(std::env::var_os("CI").is_none(), "this test has to run as root");
         return;
     }

@@ -65,8 +65,7 @@ fn names_that_lead_astray_are_refused_in_every_archive() {
 fn a_name_with_nul_or_too_long_is_refused() {
     let yard = Yard::new();
     let bytes = replace(&zip(&with("zzzz", b"x")), b"zzzz", b"a\0zz");
-    insta::assert_snapshot!(yard.refused(&yard.file("a.zip", &bytes)).0, @r"`a\0zz` in a.zip: its path contains a \
-    control character; give the file another name and pack it again");
+    insta::assert_snapshot!(yard.refused(&yard.file("a.zip", &bytes)).0, @r"`a\0zz` in a.zip: its path contains a control character; give the file another name and pack it again");
     let long = "n".repeat(300);
     assert!(yard.refused(&yard.file("b.zip", &zip(&with(&long, b"x")))).0.contains("its path is too long"));
     let mut tar = Tar::default();
@@ -80,8 +79,7 @@ fn links_and_special_files_are_refused() {
     let yard = Yard::new();
     let mut writer = zip_writer(&plugin_files());
     writer.add_symlink("link", "/etc/passwd", SimpleFileOptions::default()).unwrap();
-    insta::assert_snapshot!(yard.refused(&yard.file("a.zip", &writer.finish().unwrap().into_inner())).0, @"`link` in \
-    a.zip: it is a link; replace the link with the file");
+    insta::assert_snapshot!(yard.refused(&yard.file("a.zip", &writer.finish().unwrap().into_inner())).0, @"`link` in a.zip: it is a link; replace the link with the file");
 
     let tarred = |kind: u8| {
         let mut tar = Tar::default();
@@ -102,8 +100,7 @@ fn links_and_special_files_are_refused() {
 
     let path = folder(&yard.path("folder"), &plugin_files());
     symlink("../../outside", path.join("docs/link")).unwrap();
-    insta::assert_snapshot!(yard.refused(&path).0, @"`docs/link` in folder: it is a link; replace the link with the \
-    file");
+    insta::assert_snapshot!(yard.refused(&path).0, @"`docs/link` in folder: it is a link; replace the link with the file");
     fs::remove_file(path.join("docs/link")).unwrap();
     symlink("plugin.toml", path.join("inside")).unwrap();
     assert!(yard.refused(&path).0.contains("`inside` in folder: it is a link"));
@@ -131,11 +128,9 @@ fn bombs_are_refused_before_they_go_off() {
     ] {
         assert!(fs::metadata(&path).unwrap().len() < 32 << 10);
     }
-    insta::assert_snapshot!(yard.refused(&yard.path("a.zip")).0, @"the archive a.zip unpacks to more than 200 times \
-    its size, like a zip bomb; do not trust its source; real plugins stay far below this limit");
+    insta::assert_snapshot!(yard.refused(&yard.path("a.zip")).0, @"the archive a.zip unpacks to more than 200 times its size, like a zip bomb; do not trust its source; real plugins stay far below this limit");
     assert_eq!(yard.refused(&yard.path("a.zip")).1, Code::PackageTooLarge);
-    insta::assert_snapshot!(yard.refused(&yard.path("a.tgz")).0, @"the archive a.tgz unpacks to more than 200 times \
-    its size, like a zip bomb; do not trust its source; real plugins stay far below this limit");
+    insta::assert_snapshot!(yard.refused(&yard.path("a.tgz")).0, @"the archive a.tgz unpacks to more than 200 times its size, like a zip bomb; do not trust its source; real plugins stay far below this limit");
     // No tar at all: the zeros are its end, and too many of them follow.
     insta::assert_snapshot!(yard.refused(&yard.path("b.tgz")).0, @"the archive b.tgz cannot be read: there is more to read between the files than a package needs; download or pack it again; it may be cut off, damaged or of another format");
     // The manifest alone is read with the same care.
@@ -202,26 +197,20 @@ fn large_files_are_refused_before_they_are_read() {
     let begin = Instant::now();
     let path = folder(&yard.path("folder"), &plugin_files());
     File::create(path.join("bin/demo.wasm")).unwrap().set_len(500 << 20).unwrap();
-    insta::assert_snapshot!(yard.refused(&path).0, @"`bin/demo.wasm` in folder has 500MiB; the limit is 128MiB; build \
-    the plugin in release mode, and leave out what it does not need to run");
+    insta::assert_snapshot!(yard.refused(&path).0, @"`bin/demo.wasm` in folder has 500MiB; the limit is 128MiB; build the plugin in release mode, and leave out files that it does not need at run time");
     assert_eq!(yard.refused(&path).1, Code::PackageTooLarge);
     File::create(yard.path("large.wasm")).unwrap().set_len(500 << 20).unwrap();
-    insta::assert_snapshot!(yard.refused(&yard.path("large.wasm")).0, @"large.wasm is neither a folder nor a \
-    supported archive; a component alone is not a package: put it into a folder with a plugin.toml and give the \
-    folder");
+    insta::assert_snapshot!(yard.refused(&yard.path("large.wasm")).0, @"large.wasm is neither a folder nor a supported archive; a component alone is not a package: put it into a folder with a plugin.toml and give the folder");
     File::create(yard.path("large.zip")).unwrap().set_len(500 << 20).unwrap();
-    insta::assert_snapshot!(yard.refused(&yard.path("large.zip")).0, @"the archive large.zip has 500MiB; the limit is \
-    128MiB; build the plugin in release mode, and leave out what it does not need to run");
+    insta::assert_snapshot!(yard.refused(&yard.path("large.zip")).0, @"the archive large.zip has 500MiB; the limit is 128MiB; build the plugin in release mode, and leave out files that it does not need at run time");
     let mut tar = Tar::default();
     tar.header(b'0', "large", 500 << 20, "");
-    insta::assert_snapshot!(yard.refused(&yard.file("large.tgz", &tar.gz())).0, @"`large` in large.tgz has 500MiB; \
-    the limit is 128MiB; build the plugin in release mode, and leave out what it does not need to run");
+    insta::assert_snapshot!(yard.refused(&yard.file("large.tgz", &tar.gz())).0, @"`large` in large.tgz has 500MiB; the limit is 128MiB; build the plugin in release mode, and leave out files that it does not need at run time");
     for number in 0..3 {
         File::create(path.join(format!("part{number}"))).unwrap().set_len(100 << 20).unwrap();
     }
     fs::remove_file(path.join("bin/demo.wasm")).unwrap();
-    insta::assert_snapshot!(yard.refused(&path).0, @"the files in folder have more than 256MiB in total; build the \
-    plugin in release mode, and leave out what it does not need to run");
+    insta::assert_snapshot!(yard.refused(&path).0, @"the files in folder have more than 256MiB in total; build the plugin in release mode, and leave out files that it does not need at run time");
     assert!(begin.elapsed() < Duration::from_secs(5), "half a gigabyte was read: {:?}", begin.elapsed());
 }
 
@@ -253,8 +242,7 @@ fn limits_can_be_narrower() {
     let yard = Yard::new();
     let path = yard.file("a.zip", &zip(&plugin_files()));
     let limits = PackageLimits { entries: 2, ..PackageLimits::default() };
-    insta::assert_snapshot!(yard.refused_within(&path, limits).0, @"a.zip has more than 2 files and folders; leave \
-    out files that the plugin does not need at run time, such as `target` and `.git`");
+    insta::assert_snapshot!(yard.refused_within(&path, limits).0, @"a.zip has more than 2 files and folders; leave out files that the plugin does not need at run time, such as `target` and `.git`");
 }
 
 proptest! {

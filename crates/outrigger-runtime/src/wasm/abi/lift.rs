@@ -1,6 +1,6 @@
-//! From a component to values. Nothing here is trusted: pointers, lengths, discriminants and characters are checked,
-//! and what each value takes in memory is taken from an allowance ([`lifted`]) and charged to the call, so that a result whose lists
-//! all point at the same memory cannot make the host allocate without bound.
+//! Converts a component's data to values. Nothing is trusted: pointers, lengths, discriminants and characters are
+//! checked, and the memory of each value is taken from an allowance ([`lifted`]) and charged to the call, so that a
+//! result whose lists all point to the same memory cannot make the host allocate without bound.
 
 use bytes::Bytes;
 use outrigger_contract::Value;
@@ -12,7 +12,7 @@ use super::{AbiError, lifted};
 
 /// The size of a value inside another value.
 const VALUE: usize = size_of::<Value>();
-/// Set in the length of a text in the encoding `latin1+utf16` where it is UTF-16.
+/// Set in the length of a `latin1+utf16` text if it is UTF-16.
 const UTF16_TAG: u32 = 1 << 31;
 /// The overhead of an allocation.
 const ALLOCATION: usize = 16;

@@ -207,7 +207,7 @@ fn arguments_of_other_types_are_refused() {
     }
 }
 
-/// Texts in the encodings that no tool chain chooses by itself.
+/// Texts in encodings that no tool chain chooses by default.
 #[test]
 fn texts_are_lifted_from_every_encoding() {
     let engine = engine();
