@@ -87,7 +87,7 @@ pub enum HookKind {
 }
 
 text_serde!(HookKind, {
-    "description": "What a hook is for.",
+    "description": "The kind of a hook.",
     "oneOf": [
         { "const": "action", "description": "Subscribers run one after another. Their results are ignored." },
         { "const": "filter", "description": "A value passes through the subscribers: the result of each is the input \

@@ -6,7 +6,7 @@ pub use health::{NamedCheck as Check, Report, Status};
 
 /// Answers how well the plugin is. Export it with [`export_health!`](crate::export_health).
 pub trait Health {
-    /// Looks at the plugin and at what it depends on. [`Report::of`] takes the worst of the checks.
+    /// Checks the plugin and its dependencies. [`Report::of`] takes the worst of the checks.
     fn check() -> Report;
 }
 

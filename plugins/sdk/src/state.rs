@@ -57,7 +57,7 @@ pub fn compare_and_set(key: &str, expected: Option<&[u8]>, value: &[u8]) -> Resu
     Ok(state::compare_and_set(key, expected, value)?)
 }
 
-/// Removes the value at `key`. Removing what is not there succeeds.
+/// Removes the value at `key`. Removing a missing value succeeds.
 pub fn delete(key: &str) -> Result<(), StateError> {
     Ok(state::delete(key)?)
 }

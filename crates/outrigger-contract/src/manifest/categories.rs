@@ -34,7 +34,7 @@ macro_rules! categories {
         }
 
         text_serde!(Category, {
-            "description": "What the plugin is for.",
+            "description": "The purpose of the plugin.",
             "oneOf": [$({ "const": $name, "description": $meaning }),*],
         });
     };

@@ -90,7 +90,7 @@ pub(super) fn manifest(root: &Item<'_>) -> Option<Manifest> {
     let version = table.require("version", "version = \"1.0.0\"").and_then(|item| version(&item));
     let title = table.require("title", "title = \"My plugin\"").and_then(|item| item.prose(TITLE, Lines::One));
     let description = table
-        .require("description", "description = \"What it is for.\"")
+        .require("description", "description = \"A description of its purpose.\"")
         .and_then(|item| item.prose(DESCRIPTION, Lines::Many));
     let authors = set(&table, "authors", |item| item.prose(TITLE * 2, Lines::One));
     let license = table.get("license").and_then(|item| license(&item));

@@ -27,15 +27,16 @@ pub fn json_schema() -> Value {
             "name": defs.of::<PluginName>("The name of the plugin."),
             "version": defs.of::<Version>("The version, as in semver.org."),
             "title": text("The name for people.", 100, json!(["Hetzner Cloud"])),
-            "description": text("What it is for.", 4_000, json!(["Detects Hetzner Cloud and tunes hosts for it."])),
+            "description": text("A description of its purpose.", 4_000, json!(["Detects Hetzner Cloud and tunes hosts \
+             for it."])),
             "authors": set("The authors, each as `Name <address>`.", &json!({ "type": "string", "minLength": 1 })),
             "license": text("An SPDX expression.", 200, json!(["Apache-2.0", "MIT OR Apache-2.0"])),
             "homepage": {
                 "description": "Where to read more.",
                 "type": "string", "format": "uri", "pattern": "^https?://", "examples": ["https://example.org"],
             },
-            "keywords": set("Words under which it is found.", &json!({ "type": "string", "minLength": 1, "maxLength": 64 })),
-            "categories": set("What it is for.", &defs.of::<Category>("")),
+            "keywords": set("Search keywords.", &json!({ "type": "string", "minLength": 1, "maxLength": 64 })),
+            "categories": set("The categories of the plugin.", &defs.of::<Category>("")),
             "runtime": runtime(&mut defs),
             "functions": functions(&mut defs),
             "configuration": {
@@ -168,7 +169,7 @@ fn functions(defs: &mut Defs) -> Value {
         json!({
             "title": text("The name for people.", 100, json!(["Optimise the network"])),
             "description": text("Replaces the documentation that the types carry.", 4_000, json!(["Tunes the network."])),
-            "tags": set("Words under which it is found.", &json!({ "type": "string", "minLength": 1, "maxLength": 64 })),
+            "tags": set("Search keywords.", &json!({ "type": "string", "minLength": 1, "maxLength": 64 })),
             "cache": defs.of::<Span>("How long a result may be used again. Only for read-only functions."),
             "rate-limit": defs.of::<Rate>("How many calls are allowed in how much time."),
             "timeout": defs.of::<Span>("Wall clock per call. Default: the plugin's limit."),
@@ -222,7 +223,7 @@ fn hooks(defs: &mut Defs) -> Value {
         "A hook of the plugin. Other plugins subscribe to it; the plugin fires it (`outrigger:plugin/hooks`), or a \
          key over the API.",
         json!({
-            "kind": defs.of::<HookKind>("What it is for."),
+            "kind": defs.of::<HookKind>("The kind of the hook."),
             "description": text("When the hook is fired, and its payload.", 4_000, json!(["A customer was created."])),
             "payload": {
                 "description": "The payload: an object with exactly these members. Payloads are validated against it, \
@@ -236,7 +237,7 @@ fn hooks(defs: &mut Defs) -> Value {
         &["kind", "description"],
     );
     json!({
-        "description": "Hooks of the plugin's own, by name.",
+        "description": "The plugin's own hooks, by name.",
         "type": "object",
         "propertyNames": defs.of::<HookName>(""),
         "additionalProperties": hook,
@@ -264,12 +265,13 @@ fn subscriptions(defs: &mut Defs) -> Value {
             ),
             "on-error": defs.with_default::<OnError>("The policy for failures of the function.", &json!(OnError::FailOpen)),
             "timeout": defs.with_default::<Span>("How long one call may take, at most `60s`.", &json!(DEFAULT_TIMEOUT)),
-            "description": text("What it does there.", 4_000, json!(["Writes the customer to the directory."])),
+            "description": text("A description of what the function does.", 4_000, json!(["Writes the customer to the \
+             directory."])),
         }),
         &["hook", "function"],
     );
     json!({
-        "description": "Functions of the plugin's own that are called when a hook is fired. Subscriptions to hooks \
+        "description": "The plugin's functions that are called when a hook is fired. Subscriptions to hooks \
          of others need approval when the plugin is installed.",
         "type": "array",
         "items": subscription,
@@ -320,8 +322,8 @@ fn migrations() -> Value {
         &["from"],
     );
     json!({
-        "description": "What becomes of the configuration and the state that an older version left, when this one takes its \
-            place. Each step whose `from` the installed version meets is taken, in this order; then the functions of \
+        "description": "Migrations of the configuration and state of an older version. Each step whose `from` matches \
+         the installed version is applied, in this order; then the functions of \
             `outrigger:plugin/migration`, where the component exports them. A step for a higher version is also leave to take \
             its place.",
         "type": "array",
@@ -334,7 +336,7 @@ fn limits(defs: &mut Defs) -> Value {
     let default = Limits::default();
     let (log_lines, concurrency) = (default.log_lines, default.concurrency.get());
     let limits = table(
-        "Limits on each call. All of them are on, with these defaults. Higher limits need approval when the plugin \
+        "Limits on each call. All of them are active, with these defaults. Higher limits need approval when the plugin \
          is installed, up to the operator's ceiling.",
         json!({
             "memory": defs.with_default::<ByteSize>("Linear memory of one instance, at most 4GiB.", &json!(default.memory)),
@@ -365,7 +367,7 @@ fn health(defs: &mut Defs) -> Value {
     };
     let checks = HealthPolicy::MAX_CHECKS;
     let health = table(
-        "How a server looks after the plugin, once it was called.",
+        "Health checks by a server, once the plugin was called.",
         json!({
             "interval": defs.with_default::<Span>("The time between two checks, from `1s` to `1d`, give or take a tenth.", &json!(interval)),
             "timeout": defs.with_default::<Span>("How long a check may take, at most `60s`. The timeout of a call holds too.", &json!(timeout)),
@@ -396,7 +398,7 @@ fn property() -> Value {
                 "enum": ["string", "integer", "number", "boolean", "array", "object"],
             },
             "title": text("The name for people.", 100, json!(["API token"])),
-            "description": text("What it is for.", 4_000, json!(["A token with read access."])),
+            "description": text("A description of its purpose.", 4_000, json!(["A token with read access."])),
             "required": flag("Without it the plugin cannot be enabled."),
             "secret": flag("Encrypted at rest and never shown again."),
             "encrypted": flag("Another word for `secret`."),

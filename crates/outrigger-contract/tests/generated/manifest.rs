@@ -89,7 +89,7 @@ impl Page {
         page.push_str(
             "The manifest of a plugin: the file `plugin.toml` at the root of its package. Only the first table and \
              `[runtime]` are required. A key that is not listed here is an error, and so is a value of another type; \
-             all errors are reported at once, each with its line and what to write instead (`outrigger plugin validate`).\n\n\
+             all errors are reported at once, each with its line and a hint (`outrigger plugin validate`).\n\n\
              The same as a JSON Schema, for editors: [plugin.schema.json](plugin.schema.json). With \
              `#:schema PATH/plugin.schema.json` as its first line, editors that know TOML complete and check the file.\n\n",
         );
@@ -98,7 +98,7 @@ impl Page {
         for (heading, pointer) in TABLES {
             self.table(&mut page, heading, self.schema.pointer(pointer).unwrap());
         }
-        page.push_str("## Values\n\nWhat stands in the column “type” above.\n\n");
+        page.push_str("## Values\n\nThe types in the column “type” above.\n\n");
         for (name, definition) in self.schema["$defs"].as_object().unwrap() {
             if !["Permissions", "Property"].contains(&name.as_str()) {
                 self.value(&mut page, name, definition);

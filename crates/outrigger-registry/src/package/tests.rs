@@ -170,7 +170,7 @@ fn a_missing_or_wrong_manifest_is_said_so() {
     let wrong = [named("plugin.toml", b"name = 'Demo'\nversion = '1'\n"), wasm.clone()];
     insta::assert_snapshot!(check(&yard.file("wrong.zip", &zip(&wrong))), @r#"
     the plugin.toml in wrong.zip has errors: line 1, column 1: the key `title` is missing; add `title = "My plugin"`
-    line 1, column 1: the key `description` is missing; add `description = "What it is for."`
+    line 1, column 1: the key `description` is missing; add `description = "A description of its purpose."`
     line 1, column 1: the key `runtime` is missing; add `runtime = { kind = "wasm", entry = "my_plugin.wasm" }`
     line 1, column 8: `name`: `Demo` is not a plugin name because of the character `D`; use lowercase letters, digits, `-` and `_`
     line 2, column 11: `version`: this is not a version: unexpected end of input while parsing major version number; write three numbers, as in `1.2.0` or `1.2.0-beta.1` (semver.org); fix plugin.toml as described, then try again

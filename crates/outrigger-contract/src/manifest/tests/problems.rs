@@ -59,7 +59,7 @@ fn what_is_missing_is_named_with_what_to_add() {
     line 1, column 1: the key `name` is missing; add `name = "my-plugin"`
     line 1, column 1: the key `version` is missing; add `version = "1.0.0"`
     line 1, column 1: the key `title` is missing; add `title = "My plugin"`
-    line 1, column 1: the key `description` is missing; add `description = "What it is for."`
+    line 1, column 1: the key `description` is missing; add `description = "A description of its purpose."`
     line 1, column 1: the key `runtime` is missing; add `runtime = { kind = "wasm", entry = "my_plugin.wasm" }`
     "#);
     insta::assert_snapshot!(problems("name = 'a'\nversion = '1.0.0'\ntitle = 'A'\ndescription = 'A'\n[runtime]\n"), @r#"line 5, column 1: `runtime`: the key `kind` is missing; add `kind = "wasm"`"#);
