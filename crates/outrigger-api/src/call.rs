@@ -50,7 +50,7 @@ impl CallRequest {
 pub struct CallResponse {
     /// The result, which fits the function's result schema; `null` where it gives none.
     pub result: JsonText,
-    /// What the cache did: `bypass`, `miss`, `hit` or `shared`.
+    /// The cache status: `bypass`, `miss`, `hit` or `shared`.
     pub cache: String,
     /// From arrival to answer, in microseconds.
     pub duration_us: u64,

@@ -202,28 +202,28 @@ pub enum MeasureKind {
 pub const PLUGIN_MEASURES: [Measure<PluginMetrics>; 10] = [
     Measure {
         name: "outrigger_plugin_loads_total",
-        about: "Revisions that were loaded, since the server started.",
+        about: "Revisions loaded since the server started.",
         kind: MeasureKind::Counter,
         unit: "1",
         value: |plugin| Some(whole(plugin.loads)),
     },
     Measure {
         name: "outrigger_plugin_load_failures_total",
-        about: "Revisions that could not be loaded, initialized or activated, since the server started.",
+        about: "Revisions that failed to load, initialize or activate since the server started.",
         kind: MeasureKind::Counter,
         unit: "1",
         value: |plugin| Some(whole(plugin.load_failures)),
     },
     Measure {
         name: "outrigger_plugin_unloads_total",
-        about: "Loaded revisions that were freed, since the server started.",
+        about: "Revisions unloaded since the server started.",
         kind: MeasureKind::Counter,
         unit: "1",
         value: |plugin| Some(whole(plugin.unloads)),
     },
     Measure {
         name: "outrigger_plugin_memory_peak_bytes",
-        about: "The most memory that an instance had at the end of a call, since the server started.",
+        about: "Peak memory of an instance, measured at the end of calls, since the server started.",
         kind: MeasureKind::Gauge,
         unit: "By",
         value: |plugin| plugin.memory_peak_bytes.map(whole),

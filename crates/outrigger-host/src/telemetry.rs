@@ -4,7 +4,7 @@
 //! Read in this order: [`options`] (the variables), [`sampler`] (which traces are kept), [`queue`] (what waits to be sent),
 //! [`exporter`] (the task that sends it), [`spans`] and [`metrics`] (how it is written).
 //!
-//! What must not happen: that a call waits for whoever collects; that what waits grows without bound; that anything from
+//! What must not happen: that a call waits for the collector; that what waits grows without bound; that anything from
 //! arguments, results or secrets is sent.
 
 mod exporter;

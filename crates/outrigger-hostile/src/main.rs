@@ -27,7 +27,7 @@ use table::Table;
 
 const SUITES: [&str; 6] = ["alone", "together", "storm", "packages", "keys", "hosts"];
 
-/// What to run, and for how long.
+/// The suites to run, and their durations.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The program `outrigger`.

@@ -1,4 +1,4 @@
-//! What a file must be, compiled code on disk, and instances that are kept.
+//! Requirements on component files, compiled code on disk, and idle instances.
 
 mod common;
 

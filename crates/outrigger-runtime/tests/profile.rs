@@ -1,4 +1,4 @@
-//! What the runtime tells of where the time of a call goes.
+//! Profiles of calls in the runtime.
 
 mod common;
 
@@ -46,7 +46,7 @@ async fn to_compute_is_to_run_and_a_call_that_is_stopped_is_told_too() {
     let loaded = bench.hostile(|_| {}).await;
     let profile = recorded(&loaded, "spin", &[], Duration::from_millis(60)).await;
     assert!(profile.stage(Stage::Run) >= Duration::from_millis(40), "{profile:?}");
-    // What waits in a host call when its time is up is stopped there.
+    // A call that waits in a host call at its deadline is stopped there.
     let profile = recorded(&loaded, "sleep", &[number(60_000_000_000)], Duration::from_millis(60)).await;
     assert!(profile.stage(Stage::Host) >= Duration::from_millis(40), "{profile:?}");
 }

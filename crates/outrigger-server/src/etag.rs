@@ -63,9 +63,9 @@ impl Demand {
         }
     }
 
-    /// What a change is to depend on that would make something where there is nothing. It is none where nothing is demanded;
-    /// otherwise what is present, which is then held on to: a change by somebody else fails `*`, too. Where nothing is present,
-    /// the platform refuses the change: it can tell whether there could be anything of that name.
+    /// The precondition of a change that may create an object. None without a condition; otherwise what is present,
+    /// which is then held on to: a change by somebody else fails `*`, too. Where nothing is present, the platform
+    /// refuses the change: it can tell whether there could be anything of that name.
     ///
     /// # Errors
     /// `precondition_failed`.

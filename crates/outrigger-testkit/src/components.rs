@@ -90,7 +90,7 @@ pub fn counter() -> Arc<[u8]> {
     component(include_str!("../fixtures/counter.wit"), include_str!("../fixtures/counter.wat"))
 }
 
-/// What a step of the lifecycle does.
+/// The behavior of a lifecycle step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Succeeds,

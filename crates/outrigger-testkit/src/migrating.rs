@@ -8,19 +8,19 @@ use crate::components::component;
 /// One version of it.
 #[derive(Clone, Debug)]
 pub struct Migrating {
-    /// What `number` answers.
+    /// The result of `number`.
     pub number: u32,
     /// The key of the counter.
     pub key: &'static str,
     /// The key of the counter in the version before.
     pub old_key: &'static str,
-    /// What `migrate-configuration` answers; none for what it is given.
+    /// The result of `migrate-configuration`; none for its input.
     pub configuration: Option<&'static str>,
     pub state: MigrateState,
     pub verdict: Verdict,
 }
 
-/// What `migrate-state` does.
+/// The behavior of `migrate-state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MigrateState {
     /// Moves the counter from the old key to its own.
@@ -33,7 +33,7 @@ pub enum MigrateState {
     Calls,
 }
 
-/// What the health check says.
+/// The result of the health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Healthy,

@@ -25,7 +25,7 @@ async fn role(by: &dyn Platform, name: &str, allow: &[&str], deny: &[&str]) -> R
     by.role_put(name, request, None).await.map(drop).map_err(|error| error.code)
 }
 
-/// What was denied of a kind, the newest first.
+/// The denied requests of a kind, newest first.
 async fn denied(place: &Place, action: &str) -> Vec<AuditInfo> {
     let query = AuditQuery { action: Some(action.to_owned()), allowed: Some(false), ..AuditQuery::default() };
     place.platform.audit_list(&query).await.expect("it lists")

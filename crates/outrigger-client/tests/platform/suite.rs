@@ -1,4 +1,4 @@
-//! What every platform does, whichever way it is reached.
+//! The contract of every platform, local or remote.
 
 use futures::StreamExt as _;
 use outrigger_api::{
@@ -328,7 +328,7 @@ mod behaviour {
         let audit = AuditQuery { correlation: Some(seen[1].correlation.clone()), ..AuditQuery::default() };
         let audit = platform.audit_list(&audit).await.expect("it lists");
         assert_eq!(audit[0].action, "plugin_modify", "{audit:?}");
-        // Whoever comes back goes on where they were.
+        // A returning reader continues at its position.
         let after = FollowQuery { after: Some(seen[0].id.clone()), ..plugins };
         let mut again = platform.event_follow(&after).await.expect("it may look");
         assert_eq!(again.next().await.expect("it goes on").expect("an event"), seen[1]);

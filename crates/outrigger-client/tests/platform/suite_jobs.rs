@@ -113,7 +113,7 @@ mod behaviour {
         })
         .await;
         assert_eq!((running.state.as_str(), running.progress), ("running", told(Some(0.25), "copying")), "{way:?}");
-        // What did not reach its end shows how far it got.
+        // A job that did not complete shows its last progress.
         place.platform.job_cancel(&id).await.expect("it runs");
         assert_eq!(reaches(place, &id, "cancelled").await.progress, told(Some(0.25), "copying"), "{way:?}");
         let id = start("work-and-fail", json!(7), "nearly").await;

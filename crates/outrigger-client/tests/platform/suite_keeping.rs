@@ -1,4 +1,4 @@
-//! What is kept: configuration and its revisions, backups, records, and what is done to several plugins at once.
+//! Configurations and their revisions, backups, records, and actions on several plugins.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ async fn fetch(place: &Place) -> Configuration {
     place.platform.configuration_fetch(&alpha()).await.expect("it is there")
 }
 
-/// What the plugin itself sees.
+/// The configuration as the plugin sees it.
 async fn seen(place: &Place, key: &str) -> Value {
     place.call("alpha.setting", json!({"key": key})).await.expect("it answers")
 }

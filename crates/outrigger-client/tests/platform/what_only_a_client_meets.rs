@@ -29,7 +29,7 @@ async fn a_key_sees_and_does_what_its_roles_and_scope_allow() {
     let error = call(&viewer, "alpha.good", json!({"number": 1})).await.expect_err("it may only look");
     assert_eq!(error.code, Code::Forbidden);
     assert!(error.message.contains("function_execute") && error.message.contains("alpha.good"), "{}", error.message);
-    // Who may not call a function is not told whether there is one.
+    // A caller without the right does not learn whether a function exists.
     let error = call(&viewer, "gamma.none", json!({})).await.expect_err("it may only look");
     assert_eq!(error.code, Code::Forbidden);
 
@@ -130,7 +130,7 @@ async fn a_wrong_key_is_refused_a_revoked_one_at_once_and_guessing_is_slowed() {
     };
     assert_eq!(limited.code, Code::RateLimited, "after {refused}");
     assert!(limited.retry_after_ms.is_some());
-    // Whoever has a right key at the same address is not kept out.
+    // A client with a valid key at the same address is not blocked.
     place.platform.plugin_list().await.expect("the key is right");
     place.close().await;
 }
@@ -179,7 +179,7 @@ async fn events_are_seen_by_whoever_may_and_for_as_long_as_they_may() {
     assert_eq!(watcher.event_list(&EventQuery::default()).await.expect("it may look").len(), 2);
     assert_eq!(place.platform.event_list(&EventQuery::default()).await.expect("it may look").len(), 4);
 
-    // Nobody has a webhook told of what they may not see.
+    // A key cannot subscribe a webhook to events that it is not allowed to see.
     let webhook = |events: &str| {
         let request = json!({"name": "chat", "url": "https://ops.example.com/", "events": [events], "enabled": false});
         watcher.webhook_create(serde_json::from_value(request).expect("a request"))

@@ -1,4 +1,4 @@
-//! What is read from real components, made in memory from WIT.
+//! Types of real components, which are built in memory from WIT.
 
 use std::fmt::Write;
 

@@ -24,7 +24,7 @@ pub fn component(wit: &str, docs_section: &str) -> Vec<u8> {
     component
 }
 
-/// What is read from such a component.
+/// The types of such a component.
 pub fn read(wit: &str) -> Result<ComponentType, WitError> {
     read_component(&component(wit, "outrigger:package-docs"))
 }

@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for RoleName {
 #[must_use]
 pub fn built_in_roles() -> Vec<Role> {
     const ROLES: [(&str, &str, &[&str]); 4] = [
-        ("admin", "May do everything.", &["*"]),
+        ("admin", "Is allowed to do everything.", &["*"]),
         (
             "operator",
             "Runs the platform: calls functions, starts and approves jobs, configures, enables and disables.",

@@ -1,4 +1,4 @@
-//! What a plugin is configured with: secrets, revisions, and what overrides them.
+//! Configuration of plugins: secrets, revisions, and overrides.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is told in the background: each plugin by itself, whatever the others do.
+//! Background delivery: each plugin has its own queue.
 
 use std::time::Duration;
 

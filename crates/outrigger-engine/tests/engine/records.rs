@@ -1,4 +1,4 @@
-//! What is recorded: every call, however it ended.
+//! Records: every call is recorded, whatever its outcome.
 
 use outrigger_contract::Code;
 use outrigger_engine::store::RecordFilter;

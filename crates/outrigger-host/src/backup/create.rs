@@ -67,8 +67,8 @@ pub(crate) async fn create(
         }
         gather(&directory.packages(), PACKAGES, &mut sources)?;
         gather_configuration(&directory.config(), CONFIG, &mut Vec::new(), &mut sources)?;
-        // Whoever is trusted is so in what is restored; it would else be open to everybody. So whatever is there that cannot be
-        // read, such as a link that leads nowhere, is no reason to leave it out.
+        // A restored directory must keep its trust settings; without them, packages would need no signature. So
+        // whatever is there that cannot be read, such as a link that leads nowhere, is no reason to leave it out.
         match fs::symlink_metadata(directory.trust()) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             _ => sources.push((TRUST.to_owned(), directory.trust())),

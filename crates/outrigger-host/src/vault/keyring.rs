@@ -4,8 +4,8 @@ use linux_keyutils::{KeyError, KeyRing, KeyRingIdentifier};
 use outrigger_engine::vault::VaultError;
 use zeroize::Zeroizing;
 
-/// What a key of the type `user` holds that can be found from the session's keyring. That of the user is linked into it, but
-/// for a service of systemd only where `KeyringMode=shared` says so.
+/// Reads a key of the type `user` from the session's keyring. That of the user is linked into it, but for a service of
+/// systemd only where `KeyringMode=shared` says so.
 pub(super) fn read(name: &str) -> Result<Zeroizing<String>, VaultError> {
     let session = KeyRing::from_special_id(KeyRingIdentifier::Session, false);
     let found = session.and_then(|session| session.search(name)).and_then(|key| key.read_to_vec());

@@ -45,7 +45,7 @@ async fn fetch(bench: &Bench) -> Configuration {
     bench.platform.configuration_fetch(&plugin()).await.expect("it is read")
 }
 
-/// What the plugin itself sees.
+/// The configuration as the plugin sees it.
 async fn seen(bench: &Bench, key: &str) -> Json {
     bench.call("hostile.setting", json!({"key": key})).await.expect("it answers")
 }
@@ -260,7 +260,7 @@ async fn a_rotation_encrypts_everything_anew_and_may_be_interrupted() {
     assert_eq!((rotation.rewritten, rotation.dropped.len()), (2, 1), "the first key is used no more");
     let third = fs::read_to_string(&key).expect("it reads");
     assert!(!third.contains(first.lines().last().expect("a key")));
-    // What is kept opens with the newest key alone.
+    // Stored secrets open with the newest key alone.
     fs::write(&key, third.lines().nth(1).expect("the newest key")).expect("written");
     another.configuration_rollback(&plugin(), 1).await.expect("it goes back");
     assert_eq!(call(&another, "hostile.setting", json!({"key": "token"})).await.expect("it opens"), text(SECRET));

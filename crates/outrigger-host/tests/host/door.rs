@@ -1,4 +1,4 @@
-//! What is asked at the door, before anybody is known.
+//! Authentication of callers.
 
 use std::time::{Duration, Instant};
 

@@ -98,7 +98,7 @@ impl Ward {
         self.checked(wait).await
     }
 
-    /// What the doctor says of its health.
+    /// The doctor's finding about its health.
     async fn diagnosis(&self) -> String {
         let report = self.platform.doctor().await.expect("it looks");
         let check = report.checks.into_iter().find(|check| check.name.starts_with("health")).expect("it is looked at");

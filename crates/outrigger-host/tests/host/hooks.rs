@@ -252,7 +252,7 @@ async fn a_dry_run_shows_who_would_be_called_and_calls_nobody() {
     assert_eq!(course(&report.trace), "welcome skipped(condition), welcome skipped(dry_run)");
     assert_eq!(course(&dry("plugin.enabled", json!({})).await.trace), "measure skipped(dry_run)");
     assert_eq!(runs(&bench.platform).await, 0, "nothing was called");
-    // What Outrigger fires itself is fired by nobody else.
+    // Only Outrigger fires its own hooks.
     let request = FireRequest { payload: json!({}), dry_run: false };
     let error = bench.platform.hook_fire(&"plugin.enabled".parse().expect("a name"), request).await;
     assert_eq!(error.expect_err("it is built in").code.as_str(), "invalid_usage");

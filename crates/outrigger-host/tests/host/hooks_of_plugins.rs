@@ -177,7 +177,7 @@ async fn a_hook_that_leads_to_itself_ends_at_the_depth_of_calls() {
     let traces = bench.platform.hook_traces(&HookTraceQuery::default()).await.expect("it lists");
     let codes: Vec<_> = traces.iter().filter_map(|trace| trace.callbacks[0].code).collect();
     assert_eq!(codes, [Code::CallDepth], "{traces:?}");
-    // Whoever must not be passed over says so.
+    // A guard declares itself fail-closed.
     let limit = "on-error = \"fail-closed\"\n";
     let bench = shop_with(&(subscription("shop.labelled", "again") + limit)).await;
     let (code, message, _) = refused(&bench, "shop.labelled", "5").await;

@@ -40,7 +40,7 @@ async fn what_is_installed_is_there_for_the_next_process() {
     let folder = bench.hostile("1.0.0", "");
     bench.install(&folder).await.expect("it is installed");
     bench.platform.close().await.expect("it closes");
-    // What was installed is a copy: the folder it came from may go.
+    // The installed files are a copy: the source folder can be deleted.
     std::fs::remove_dir_all(folder).expect("it is removed");
     let another = bench.another().await;
     assert_eq!(call(&another, "hostile.good", json!({"number": 7})).await.expect("it answers"), json!(7));
@@ -67,7 +67,7 @@ async fn permissions_need_the_word_of_an_administrator_for_the_very_digest() {
     assert_eq!(install(Some(&other)).await.expect_err("another digest").code, Code::GrantRequired);
     assert_eq!(entries(&bench.path("data/packages")), 0);
     install(Some(&report.digest)).await.expect("approved");
-    // What was shown is what is installed, also where it asks for nothing more than it has.
+    // The shown package is installed, even if it requests nothing new.
     assert_eq!(install(Some(&other)).await.expect_err("another digest").code, Code::GrantRequired);
     assert_eq!(install(None).await.expect("it is there").action, "unchanged");
     let info = bench.platform.plugin_info(&hostile()).await.expect("it is installed");
@@ -214,7 +214,7 @@ async fn revisions_that_nothing_leads_back_to_go() {
         let found = (info.revisions.len(), entries(&bench.path("data/packages")), compiled());
         assert_eq!(found, (kept, kept, kept), "{version}");
     }
-    // What was gone back from is left behind as well.
+    // The version that was rolled back is removed as well.
     bench.platform.plugin_rollback(&hostile(), RollbackRequest::default()).await.expect("it goes back");
     let info = bench.platform.plugin_info(&hostile()).await.expect("it is installed");
     assert_eq!((info.summary.version.as_str(), info.revisions.len()), ("1.2.0", 1));

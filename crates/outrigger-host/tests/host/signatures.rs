@@ -49,7 +49,7 @@ fn place(bench: &Bench, outcome: &InstallOutcome) -> PathBuf {
     bench.path("data/packages").join(outcome.digest.trim_start_matches("sha256:"))
 }
 
-/// What it was refused with.
+/// The error of the refusal.
 #[track_caller]
 fn code<T: std::fmt::Debug>(outcome: Result<T, ApiError>) -> Code {
     outcome.expect_err("it is refused").code
@@ -123,7 +123,7 @@ async fn a_key_that_is_revoked_lets_nothing_in_not_even_what_is_there() {
     let found = state(&bench).await;
     assert_eq!((found.state, found.accepted), (SignatureWord::Invalid, false));
     assert!(found.detail.expect("it says why").contains("`team`, which was revoked"));
-    // What runs goes on: that is for an administrator to end.
+    // The running plugin continues; an administrator can disable it.
     assert_eq!(bench.call("hostile.good", json!({"number": 7})).await.expect("it answers"), json!(7));
 }
 

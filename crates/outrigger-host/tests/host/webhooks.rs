@@ -128,7 +128,7 @@ async fn an_event_is_delivered_once_and_signed() {
     assert_eq!((events.len(), Some(&events[0].id)), (1, delivery.event.as_ref()));
     assert_eq!(body["correlation"], json!(events[0].correlation));
 
-    // What it does not want to be told of, it is not.
+    // It gets no events that it did not subscribe to.
     bench.platform.secrets_rotate().await.expect("the keys are replaced");
     bench.fire(json!({"name": "Grace"})).await;
     let again = receiver.wait(2).await.remove(1);

@@ -253,7 +253,7 @@ fn only_keys_that_are_trusted_for_the_plugin_count() {
     assert!(matches!(yard.state(&here), SignatureState::Valid { .. }));
     let revoked = trust_in(&entry("team", &key, "revoked = true")).unwrap();
     assert_eq!(yard.fault(&revoked), "it is signed with the key `team`, which was revoked");
-    // Whoever names a key that is trusted has to have it.
+    // Naming a trusted key is not enough; the signature must be made with it.
     let bytes = fs::read_to_string(yard.folder().join(SIGNATURE_FILE)).unwrap();
     yard.write(SIGNATURE_FILE, bytes.replace(ID, &other.public().id().to_string()).as_bytes());
     assert_eq!(yard.fault(&trusting(&other)), "the key `team` did not make the signature that names it");

@@ -20,18 +20,18 @@ pub fn all(api: &Api) -> Vec<Value> {
 }
 
 const TABLE: &[(&str, &str)] = &[
-    ("Plugins", "Installed plugins: found, switched on and off, called, looked after."),
-    ("Packages", "Packages of plugins: looked at, installed, put in the place of others."),
+    ("Plugins", "Installed plugins: list, enable, disable, call and monitor them."),
+    ("Packages", "Packages of plugins: inspect, install and update them."),
     ("Configuration", "Configurations of plugins, their revisions, and the encryption keys of secrets."),
-    ("Functions", "Functions of plugins: found, described, called."),
+    ("Functions", "Functions of plugins: find, describe and call them."),
     ("Hooks", "Hooks, their subscriptions, and traces of their firings."),
     ("Jobs", "Jobs are durable background calls; schedules create them."),
     ("Records", "Runs, log lines, statistics and the audit log."),
-    ("Access", "Keys, roles, and why something is allowed or refused."),
-    ("Backups", "The whole of a data directory in one file."),
+    ("Access", "Keys, roles, and explanations of decisions."),
+    ("Backups", "Backups of the data directory."),
     ("Templates", "Templates for new plugins."),
     ("Events", "Events about plugins, configurations and jobs: the log, and a live stream."),
     ("Webhooks", "HTTP endpoints notified of events, and the deliveries to them."),
     ("Server", "Health, readiness and metrics of the server, and this document."),
-    ("Earlier names", "The same by the names of the earlier plugin API, where a function is called a plugin."),
+    ("Earlier names", "Endpoints with the names of the earlier plugin API, where a function is called a plugin."),
 ];

@@ -26,10 +26,10 @@ pub fn routes(api: &mut Api) {
         .right("key_view");
     api.post("/api/v1/keys", "key_create", create_key)
         .tag(TAG)
-        .summary("Make a key")
+        .summary("Create a key")
         .describe(
-            "The answer is the only place where the key is shown. It can be given no more than its maker has, and works no \
-             longer.",
+            "The key is shown only in this response. It cannot have more rights than its creator, and does not \
+             outlive it.",
         )
         .right("key_create")
         .example(json!({"name": "ci-deploy", "roles": ["viewer"], "scope": ["plugin_view"]}))
@@ -42,13 +42,13 @@ pub fn routes(api: &mut Api) {
     api.get("/api/v1/roles", "role_list", roles).tag(TAG).summary("List the roles").right("role_view");
     api.get("/api/v1/roles/{role}", "role_fetch", role)
         .tag(TAG)
-        .summary("One role")
+        .summary("Show a role")
         .describe("The ETag covers the role's rules and its description.")
         .right("role_view")
         .fails(&[Code::NotFound]);
     api.put("/api/v1/roles/{role}", "role_put", put_role)
         .tag(TAG)
-        .summary("Make a role or change it")
+        .summary("Create or change a role")
         .right("role_create")
         .example(json!({"description": "Deploys", "allow": ["function_execute:pricing.*"], "deny": []}))
         .takes_if_match()
@@ -60,7 +60,7 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::NotFound, Code::Conflict, Code::InvalidInput]);
     api.post("/api/v1/access/explain", "access_explain", explain)
         .tag(TAG)
-        .summary("Which rule decides a question")
+        .summary("Explain whether a key is allowed to do something")
         .right("role_view")
         .example(json!({"key": "ci-deploy", "right": "function_execute", "name": "pricing.quote"}))
         .fails(&[Code::NotFound]);

@@ -17,7 +17,7 @@ const CREATE: &str = "The file is made on the server's disk, for the server's us
 pub fn routes(api: &mut Api) {
     api.post("/api/v1/backups", "backup_create", create)
         .tag("Backups")
-        .summary("Make a backup of the whole")
+        .summary("Create a backup of the data directory")
         .describe(CREATE)
         .right("backup_create")
         .example(json!({"path": "/var/backups/outrigger.tar.gz"}))

@@ -30,17 +30,17 @@ const TRIES: u32 = 8;
 pub fn routes(api: &mut Api) {
     api.get("/api/v1/plugins/{plugin_id}/config", "configuration_fetch", fetch)
         .tag(TAG)
-        .summary("A plugin's configuration with its schema")
+        .summary("Show a plugin's configuration with its schema")
         .describe(
-            "The ETag is the revision, which counts changes. Instead of a secret there is `{\"$secret\": \"set\"}`; put \
-             back, it keeps the secret.",
+            "The ETag is the revision, which counts changes. A secret is shown as `{\"$secret\": \"set\"}`; sending \
+             this back keeps the secret.",
         )
         .right("configuration_view")
         .fails(&[Code::PluginNotFound]);
     api.put("/api/v1/plugins/{plugin_id}/config", "configuration_put", put)
         .tag(TAG)
-        .summary("Set a plugin's configuration, all of it")
-        .describe("The body has a member for each value; those that it leaves out go back to their defaults.")
+        .summary("Replace a plugin's configuration")
+        .describe("The body has a member for each value; omitted values are reset to their defaults.")
         .right("configuration_modify")
         .example(json!({"required-tags": ["owner"]}))
         .takes_if_match()
@@ -49,8 +49,8 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Change single values, all of them or none")
         .describe(
-            "`set` and `create` have a member for each value, of which those in `create` must not be set yet; `unset` \
-             names values that go back to their defaults. What is not named stays as it is.",
+            "`set` and `create` have a member for each value; values in `create` must not be set yet. `unset` names \
+             values to reset to their defaults. Other values are kept.",
         )
         .right("configuration_modify")
         .example(json!({"set": {"currency": "EUR"}}))
@@ -59,21 +59,21 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::AlreadyExists]);
     api.post("/api/v1/plugins/{plugin_id}/config", "configuration_create", create)
         .tag(TAG)
-        .summary("Set one value that was not set yet")
+        .summary("Create one value")
         .right("configuration_modify")
         .example(json!({"key": "required-tags", "value": ["owner"]}))
         .fails(FAILS)
         .fails(&[Code::AlreadyExists]);
     api.put("/api/v1/plugins/{plugin_id}/config/{config_id}", "configuration_update", update)
         .tag(TAG)
-        .summary("Set one value, whether it was set or not")
+        .summary("Set one value")
         .right("configuration_modify")
         .example(json!({"value": ["owner"]}))
         .takes_if_match()
         .fails(FAILS);
     api.delete("/api/v1/plugins/{plugin_id}/config/{config_id}", "configuration_delete", delete)
         .tag(TAG)
-        .summary("Put one value back to its default")
+        .summary("Reset one value to its default")
         .right("configuration_modify")
         .takes_if_match()
         .fails(FAILS);

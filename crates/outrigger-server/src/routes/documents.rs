@@ -15,10 +15,10 @@ const TAG: &str = "Server";
 const PAGE: &str = include_str!("documents.html");
 
 pub fn routes(api: &mut Api) {
-    api.get("/healthz", "alive", alive).tag(TAG).summary("Whether the server is there");
-    api.get("/readyz", "ready", ready).tag(TAG).summary("Whether requests can be served now");
+    api.get("/healthz", "alive", alive).tag(TAG).summary("Check whether the server is running");
+    api.get("/readyz", "ready", ready).tag(TAG).summary("Check whether the server can serve requests");
     api.get("/api/v1/openapi.json", "openapi", openapi).tag(TAG).summary("This document");
-    api.get("/api/v1/docs", "docs", docs).tag(TAG).summary("This document, for people");
+    api.get("/api/v1/docs", "docs", docs).tag(TAG).summary("This document as a web page");
 }
 
 /// How the server is.

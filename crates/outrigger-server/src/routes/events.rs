@@ -18,15 +18,12 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Follow events as they happen")
         .describe(
-            "Server-sent events. With `Last-Event-ID`, which browsers send by themselves when they connect again, it goes on \
-             behind that event; whoever reads slowly reads later, and misses nothing that the log still holds.",
+            "Server-sent events. With `Last-Event-ID`, which browsers send when they reconnect, the stream continues \
+             after that event. A slow reader misses nothing that is still in the log.",
         )
         .right("event_view")
         .resumes();
-    api.get("/api/v1/events/log", "event_list", list)
-        .tag(TAG)
-        .summary("List events, the newest first")
-        .right("event_view");
+    api.get("/api/v1/events/log", "event_list", list).tag(TAG).summary("List events, newest first").right("event_view");
 }
 
 async fn follow(caller: Caller, input: Input<NoPath, FollowQuery, NoBody>) -> ApiResult<EventLines> {

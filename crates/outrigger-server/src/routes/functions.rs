@@ -30,7 +30,7 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::PluginNotFound]);
     api.get("/api/v1/functions/{function}", "function_describe", describe)
         .tag(TAG)
-        .summary("Everything about a function")
+        .summary("Describe a function")
         .describe("Documentation, types, JSON Schemas of the arguments and the result, and options.")
         .right("function_view")
         .fails(&[Code::PluginNotFound, Code::FunctionNotFound]);
@@ -45,7 +45,10 @@ pub fn routes(api: &mut Api) {
     api.post("/api/v1/batch", "function_batch", batch)
         .tag(TAG)
         .summary("Call several functions")
-        .describe("At most 256 at a time. The answers come in the order of the calls; one that fails stops no other.")
+        .describe(
+            "At most 256 at a time. The results come in the order of the calls; a failed call does not stop the \
+        others.",
+        )
         .right("function_execute")
         .example(json!({"calls": [{"function": "pricing.currencies", "args": {}}], "parallel": 4}))
         .fails(CALL)

@@ -17,15 +17,16 @@ const TAG: &str = "Plugins";
 pub fn routes(api: &mut Api) {
     api.get("/api/v1/plugins/{plugin_id}/health", "plugin_health", health)
         .tag(TAG)
-        .summary("How well a plugin is")
+        .summary("Check the health of a plugin")
         .describe("Loads the plugin if necessary, checks it, and returns its status in the health monitor.")
         .right("plugin_view")
         .fails(LIFECYCLE);
     api.get("/api/v1/health", "plugin_health_list", list)
         .tag(TAG)
-        .summary("How well all plugins are")
+        .summary("Show the health of all plugins")
         .describe(
-            "What the health monitor knows of each. None is asked for it: one that was not called yet is `unknown`. \
+            "The health monitor's status of each plugin. No plugin is checked for it; a plugin that was never called \
+             is `unknown`. \
              `/readyz` reports the health of the server itself, regardless of plugins.",
         )
         .right("plugin_view");

@@ -75,17 +75,17 @@ pub fn routes(api: &mut Api) {
         .fails(SUBSCRIBE);
     api.delete("/api/v1/subscriptions/{subscription_id}", "subscription_delete", unsubscribe)
         .tag(TAG)
-        .summary("End a subscription")
+        .summary("Remove a subscription")
         .right("hook_delete")
         .fails(&[Code::NotFound, Code::Conflict]);
     api.post("/api/v1/subscriptions/{subscription_id}/enable", "subscription_enable", enable)
         .tag(TAG)
-        .summary("Switch a subscription on")
+        .summary("Enable a subscription")
         .right("hook_create")
         .fails(SUBSCRIBE);
     api.post("/api/v1/subscriptions/{subscription_id}/disable", "subscription_disable", disable)
         .tag(TAG)
-        .summary("Switch a subscription off")
+        .summary("Disable a subscription")
         .right("hook_delete")
         .fails(SUBSCRIBE);
     api.get("/api/v1/plugins/{plugin_id}/hooks", "plugin_hooks", plugin_hooks)
@@ -96,7 +96,7 @@ pub fn routes(api: &mut Api) {
     api.post("/api/v1/plugins/{plugin_id}/hooks", "plugin_hook_create", subscribe_plugin)
         .tag(TAG)
         .summary("Subscribe one of a plugin's functions to a hook")
-        .describe("`hook_type`, where it is given, has to be the kind that the hook is of.")
+        .describe("`hook_type`, if given, must be the kind of the hook.")
         .right("hook_create")
         .example(
             json!({"hook_name": "customer.created", "hook_type": "action", "callback_method": "check-bucket-name"}),

@@ -39,21 +39,21 @@ pub fn routes(api: &mut Api) {
         .example(json!({"function": "pricing.currencies", "arguments": {}, "max_attempts": 3, "needs_approval": true}))
         .fails(START)
         .fails(&[Code::Busy]);
-    api.get("/api/v1/jobs", "job_list", list).tag(TAG).summary("List jobs, the newest first").right("job_view");
+    api.get("/api/v1/jobs", "job_list", list).tag(TAG).summary("List jobs, newest first").right("job_view");
     api.get("/api/v1/jobs/{job_id}", "job_fetch", fetch)
         .tag(TAG)
-        .summary("One job")
+        .summary("Show a job")
         .right("job_view")
         .fails(&[Code::NotFound]);
     api.get("/api/v1/jobs/{job_id}/logs", "job_logs", logs)
         .tag(TAG)
-        .summary("List log lines of a job, the oldest first")
+        .summary("List log lines of a job, oldest first")
         .right("job_view")
         .fails(&[Code::NotFound]);
     api.post("/api/v1/jobs/{job_id}/cancel", "job_cancel", cancel)
         .tag(TAG)
         .summary("Cancel a job")
-        .describe("One that runs has ended as soon as its call lets go, which the answer does not wait for.")
+        .describe("A running job ends when its call ends; the response does not wait for that.")
         .right("job_modify")
         .fails(&[Code::NotFound, Code::Conflict]);
     api.post("/api/v1/jobs/{job_id}/retry", "job_retry", retry)
@@ -65,7 +65,7 @@ pub fn routes(api: &mut Api) {
         .fails(START);
     api.post("/api/v1/jobs/{job_id}/approve", "job_approve", approve)
         .tag(TAG)
-        .summary("Approve a job that waits for it")
+        .summary("Approve a waiting job")
         .describe(
             "The job runs as the caller that started it. Approving it does not require the right to call its function.",
         )
@@ -74,13 +74,13 @@ pub fn routes(api: &mut Api) {
     api.get("/api/v1/schedules", "schedule_list", schedules).tag(TAG).summary("List the schedules").right("job_view");
     api.get("/api/v1/schedules/{schedule}", "schedule_fetch", schedule)
         .tag(TAG)
-        .summary("One schedule")
+        .summary("Show a schedule")
         .describe("The ETag covers the schedule's settings and its owner; creating a job does not change it.")
         .right("job_view")
         .fails(&[Code::NotFound]);
     api.put("/api/v1/schedules/{schedule}", "schedule_put", put_schedule)
         .tag(TAG)
-        .summary("Make a schedule or change it")
+        .summary("Create or change a schedule")
         .right("job_create")
         .example(json!({"cron": "30 2 * * *", "job": {"function": "pricing.currencies"}, "missed": "run_once"}))
         .takes_if_match()
@@ -88,7 +88,7 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::Conflict]);
     api.delete("/api/v1/schedules/{schedule}", "schedule_delete", delete_schedule)
         .tag(TAG)
-        .summary("Remove a schedule; the jobs that it made stay")
+        .summary("Remove a schedule and keep its jobs")
         .right("job_modify")
         .fails(&[Code::NotFound]);
 }

@@ -21,7 +21,7 @@ const TAG: &str = "Records";
 pub fn routes(api: &mut Api) {
     api.get("/metrics", "metrics_text", text)
         .tag(TAG)
-        .summary("Metrics of all plugins, in the text format of Prometheus")
+        .summary("Metrics of all plugins, in the Prometheus text format")
         .right("system_view");
     api.get("/api/v1/metrics", "metrics", json).tag(TAG).summary("Metrics of all plugins").right("system_view");
 }

@@ -25,32 +25,27 @@ const INSTALL: &str = "The package is read and checked, and its permissions are 
     the package, which `POST /api/v1/plugins/inspect` tells; to approve takes the right `plugin_approve`. Where `approved` is \
     another digest, nothing is installed, whatever the package asks for. Where \
     it takes the place of another version, what that left is migrated, and all of it is undone when the package does not \
-    become healthy; `dry_run` says what would change, and changes nothing. A package whose signature is wrong is refused with \
-    `signature_invalid`, and one without a signature that is trusted here with `signature_required`, where one is needed. A \
-    plugin that cannot do without values of its configuration is installed with them, in `configuration`; that takes the \
-    right `configuration_modify`, too.";
+    become healthy; `dry_run` says what would change, and changes nothing. A package with an invalid signature is \
+    refused with `signature_invalid`; a package without a trusted signature is refused with `signature_required` if \
+    one is required. Required configuration values are given in `configuration`, which also requires the right \
+    `configuration_modify`.";
 
-const UPLOAD: &str = "The body is a `.zip` or a `.tar.gz`, of at most 128 MiB. It is read as a whole and refused where \
-    anything about it is wrong; nothing of it is run. It is kept for an hour, or until the server is started anew. The \
-    answer names the digest of its files, which stands for it as a source: `{\"source\": {\"package\": \"sha256:…\"}}`. \
-    Sent again, it is the same package.";
+const UPLOAD: &str = "The body is a `.zip` or a `.tar.gz`, of at most 128 MiB. It is checked completely, and refused \
+if it is invalid; nothing of it is run. It is kept for an hour, or until the server restarts. The response contains \
+the digest of its files, which identifies it as a source: `{\"source\": {\"package\": \"sha256:…\"}}`. \
+    Uploading it again gives the same digest.";
 
 pub fn routes(api: &mut Api) {
     described(api.post("/api/v1/plugins", "plugin_create", install).also("/api/v1/plugins/"), "Install a plugin");
     described(api.post("/api/v1/plugins/install", "plugin_install", install), "Install a plugin from a source");
-    described(
-        api.put("/api/v1/plugins/{plugin_id}", "plugin_update", update),
-        "Put another package in a plugin's place",
-    )
-    .takes_if_match();
+    described(api.put("/api/v1/plugins/{plugin_id}", "plugin_update", update), "Update a plugin").takes_if_match();
     api.post("/api/v1/plugins/{plugin_id}/rollback", "plugin_rollback", rollback)
         .tag(TAG)
         .summary("Undo a plugin's last update")
         .describe(
-            "The revision, its configuration and its state as they were. What was written to the state since is lost where \
-             the update changed the state; `lost_writes` says how much that is, also of a dry run. It is held to what an \
-             installation is held to: where the signature would be refused now, or the files are no longer those that were \
-             installed, so is going back.",
+            "Restores the previous revision, its configuration and its state. If the update changed the state, later \
+             writes to it are lost; `lost_writes` is their number, also in a dry run. A rollback is refused if the \
+             version could not be installed now, because of its signature or because its files were changed.",
         )
         .right("plugin_create")
         .example(json!({"dry_run": true}))
@@ -58,7 +53,7 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::NotFound, Code::MigrationFailed, Code::SignatureInvalid, Code::SignatureRequired]);
     api.get("/api/v1/plugins/registry", "plugin_available", available)
         .tag(TAG)
-        .summary("List the packages that could be installed by name")
+        .summary("List the packages that can be installed by name")
         .right("plugin_view");
     api.post("/api/v1/plugins/inspect", "package_inspect", inspect)
         .tag(TAG)
@@ -69,7 +64,7 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::DigestMismatch]);
     api.post("/api/v1/packages", "package_upload", upload)
         .tag(TAG)
-        .summary("Send a package, to be installed by its digest")
+        .summary("Upload a package, to be installed by its digest")
         .describe(UPLOAD)
         .right("plugin_create")
         .fails(PACKAGE)

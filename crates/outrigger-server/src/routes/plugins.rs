@@ -28,7 +28,7 @@ pub fn routes(api: &mut Api) {
         .right("plugin_view");
     api.get("/api/v1/plugins/{plugin_id}", "plugin_info", info)
         .tag(TAG)
-        .summary("Everything about a plugin")
+        .summary("Show a plugin")
         .describe("The ETag changes with every change to the plugin; an update can be made conditional on it.")
         .right("plugin_view")
         .fails(&[Code::PluginNotFound]);
@@ -37,7 +37,7 @@ pub fn routes(api: &mut Api) {
         .summary("Verify the files and the signature of a plugin")
         .describe(
             "Reads its files from disk, so changed files are found, whether signed or not (`modified`). \
-             The keys are those that are trusted at present: one that was revoked since makes it `invalid`.",
+             Uses the keys that are trusted now: a key that was revoked since makes it `invalid`.",
         )
         .right("plugin_view")
         .fails(&[Code::PluginNotFound]);
@@ -58,7 +58,7 @@ pub fn routes(api: &mut Api) {
         .fails(LIFECYCLE);
     api.post("/api/v1/plugins/{plugin_id}/disable", "plugin_disable", disable)
         .tag(TAG)
-        .summary("Stop a plugin taking calls")
+        .summary("Disable a plugin")
         .describe(
             "`closed_hooks` names the hooks that now refuse everything, because the plugin is a fail-closed \
             subscriber.",
@@ -68,12 +68,12 @@ pub fn routes(api: &mut Api) {
     api.post("/api/v1/plugins/{plugin_id}/reload", "plugin_reload", reload)
         .tag(TAG)
         .summary("Reload a plugin")
-        .describe("Calls that run go on to their end.")
+        .describe("Running calls finish on the old instances.")
         .right("plugin_modify")
         .fails(LIFECYCLE);
     api.post("/api/v1/plugins/{plugin_id}/warm", "plugin_warm", warm)
         .tag(TAG)
-        .summary("Make a plugin ready ahead of its first call")
+        .summary("Load a plugin before its first call")
         .right("plugin_modify")
         .fails(LIFECYCLE);
     api.post("/api/v1/plugins/{plugin_id}/execute", "plugin_execute", execute)
@@ -85,9 +85,10 @@ pub fn routes(api: &mut Api) {
         .calls();
     api.post("/api/v1/plugins/bulk", "plugin_bulk", bulk)
         .tag(TAG)
-        .summary("Do one thing to several plugins")
+        .summary("Apply one action to several plugins")
         .describe(
-            "They are done one after the other, in the order given, and what fails for one does not stop the next. To \
+            "Plugins are processed one after the other, in the given order. A failure for one does not stop the next. \
+             To \
              uninstall takes the right `plugin_delete`, anything else `plugin_modify`; a right that is missing is told \
              with the plugin's outcome.",
         )

@@ -21,24 +21,24 @@ const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
 pub fn routes(api: &mut Api) {
     api.get("/api/v1/runs", "run_list", runs)
         .tag(TAG)
-        .summary("List runs of functions, the oldest first")
+        .summary("List runs of functions, oldest first")
         .right("run_view");
     api.get("/api/v1/usage", "run_usage", usage)
         .tag(TAG)
-        .summary("How much was called in a span of time, by whom, and how it went")
+        .summary("Usage statistics for a time span")
         .describe(
-            "Sums of the runs that are kept, of the plugins whose runs you may see. What is older than `recorded_since` was \
-             dropped, and is in no sum.",
+            "Sums of the retained runs of the plugins whose runs you are allowed to see. Runs before `recorded_since` \
+             were pruned and are not included.",
         )
         .right("run_view")
         .fails(&[Code::InvalidInput]);
     api.get("/api/v1/logs", "log_list", logs)
         .tag(TAG)
-        .summary("List log lines of plugins, the oldest first")
+        .summary("List log lines of plugins, oldest first")
         .right("log_view");
     api.get("/api/v1/plugins/logs", "plugin_logs", logs)
         .tag(TAG)
-        .summary("List log lines of plugins, the oldest first")
+        .summary("List log lines of plugins, oldest first")
         .right("log_view");
     api.get("/api/v1/stats", "statistics", statistics)
         .tag(TAG)
@@ -55,10 +55,10 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::PluginNotFound]);
     api.get("/api/v1/plugins/{plugin_id}/profile", "plugin_profile", plugin_profile)
         .tag(TAG)
-        .summary("Where the time of a plugin's calls goes")
+        .summary("Show a profile of a plugin's calls")
         .describe(
-            "A few calls of each function are looked at, and what they show is kept while the plugin is loaded. For one \
-             call, ask for its profile when you make it.",
+            "A few calls of each function are profiled, and the result is kept while the plugin is loaded. To profile \
+             a single call, request its profile with the call.",
         )
         .right("statistics_view")
         .fails(&[Code::PluginNotFound]);
@@ -68,7 +68,7 @@ pub fn routes(api: &mut Api) {
         .right("audit_view");
     api.get("/api/v1/audit/verify", "audit_verify", audit_verify)
         .tag(TAG)
-        .summary("Check that nothing in the audit log was changed")
+        .summary("Verify that the audit log was not changed")
         .right("audit_view");
     api.get("/api/v1/doctor", "doctor", doctor).tag(TAG).summary("Check the installation").right("system_view");
 }

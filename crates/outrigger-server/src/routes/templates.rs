@@ -36,13 +36,13 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::AlreadyExists, Code::InvalidTemplate]);
     api.get("/api/v1/plugins/templates/{template}", "template_fetch", fetch)
         .tag(TAG)
-        .summary("A template with its files")
+        .summary("Show a template with its files")
         .describe("The ETag is its revision, which counts changes.")
         .right("template_view");
     api.put("/api/v1/plugins/templates/{template}", "template_put", put)
         .tag(TAG)
-        .summary("Put a template in the place of the one of its name")
-        .describe("One that is built in is not changed.")
+        .summary("Replace a template")
+        .describe("Built-in templates cannot be changed.")
         .right("template_update")
         .example(example("rust"))
         .takes_if_match()
@@ -54,8 +54,8 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::Conflict]);
     api.post("/api/v1/plugins/templates/{template}/render", "template_render", render)
         .tag(TAG)
-        .summary("The files of a new plugin, made from a template")
-        .describe("Nothing is kept of them.")
+        .summary("Render the files of a new plugin from a template")
+        .describe("The files are not stored.")
         .right("template_view")
         .example(json!({"name": "disk-report", "title": "Disk report", "author": "Ada"}))
         .fails(&[Code::InvalidTemplate]);

@@ -30,8 +30,8 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Add a webhook")
         .describe(
-            "Deliveries are signed by the scheme of Standard Webhooks. The answer is the only place where the secret is \
-             shown. It takes the right `event_view` over all events that the webhook is to be told of.",
+            "Deliveries are signed as Standard Webhooks specifies. The secret is shown only in this response. \
+             Requires the right `event_view` for all events of the webhook.",
         )
         .right("webhook_create")
         .example(json!({
@@ -40,7 +40,7 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::AlreadyExists, Code::Conflict, Code::SecretUnreadable]);
     api.get("/api/v1/webhooks/{webhook}", "webhook_fetch", fetch)
         .tag(TAG)
-        .summary("One webhook")
+        .summary("Show a webhook")
         .describe("The ETag covers the webhook's settings and the time of its last change, not its deliveries.")
         .right("webhook_view")
         .fails(&[Code::NotFound]);
@@ -48,8 +48,9 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Change a webhook")
         .describe(
-            "What is left out is set to its default, but for `headers`, which stay as they are. Where the address becomes that of \
-             another server they must be given, because their values are not for it to see; what was on its way is abandoned.",
+            "Omitted fields are set to their defaults, except `headers`, which are kept. If the address moves to \
+             another server, `headers` must be given again, because the new server must not see the old values; \
+             pending deliveries are abandoned.",
         )
         .right("webhook_update")
         .example(json!({"url": "https://ops.example.com/hooks/outrigger", "events": ["*"], "enabled": true}))
@@ -62,19 +63,19 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::NotFound]);
     api.post("/api/v1/webhooks/{webhook}/test", "webhook_test", test)
         .tag(TAG)
-        .summary("Try a webhook out")
-        .describe("Puts a delivery named `webhook.test` on its way; its course is at `…/deliveries/{delivery_id}`.")
+        .summary("Test a webhook")
+        .describe("Queues a delivery named `webhook.test`; its state is at `…/deliveries/{delivery_id}`.")
         .right("webhook_update")
         .fails(&[Code::NotFound, Code::Conflict]);
     api.post("/api/v1/webhooks/{webhook}/secret", "webhook_rotate", rotate)
         .tag(TAG)
-        .summary("Make a new secret for a webhook")
-        .describe("For a day deliveries carry two signatures, of the new secret and of the one before.")
+        .summary("Create a new secret for a webhook")
+        .describe("For a day, deliveries are signed with both the new and the previous secret.")
         .right("webhook_update")
         .fails(&[Code::NotFound, Code::SecretUnreadable]);
     api.get("/api/v1/webhooks/{webhook}/deliveries", "delivery_list", deliveries)
         .tag(TAG)
-        .summary("List deliveries, the newest first")
+        .summary("List deliveries, newest first")
         .right("webhook_view")
         .fails(&[Code::NotFound]);
     api.post("/api/v1/webhooks/{webhook}/deliveries/retry", "delivery_retry_all", retry_all)
@@ -85,7 +86,7 @@ pub fn routes(api: &mut Api) {
         .fails(&[Code::NotFound, Code::Conflict]);
     api.get("/api/v1/webhooks/{webhook}/deliveries/{delivery_id}", "delivery_fetch", delivery)
         .tag(TAG)
-        .summary("One delivery")
+        .summary("Show a delivery")
         .right("webhook_view")
         .fails(&[Code::NotFound]);
     api.post("/api/v1/webhooks/{webhook}/deliveries/{delivery_id}/retry", "delivery_retry", retry)

@@ -102,7 +102,7 @@ impl Call {
     }
 }
 
-/// What came back.
+/// The response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: StatusCode,

@@ -70,7 +70,7 @@ async fn failures_are_kept_unless_they_ask_to_try_again() {
         }
         assert_eq!(calls(&server) - before, times, "{function}");
     }
-    // What was never begun is not kept either.
+    // A request that never started is not stored, either.
     server.send(call(EXECUTE, "c", &json!({"function": 1}))).await.problem(422, "invalid_input");
     assert_eq!(server.send(call(EXECUTE, "c", &json!({"function": "echo"}))).await.status, 200);
 }
@@ -136,7 +136,7 @@ async fn the_server_that_comes_after_answers_again_and_does_nothing_again() {
     let again = next.send(call(EXECUTE, "b", &json!({"function": "fail"}))).await;
     assert_eq!((again.status, again.header("content-type")), (failed.status, failed.header("content-type")));
     assert_eq!(calls(&server), 3);
-    // Who was asked to try again is served.
+    // A client that retries is served.
     assert_eq!(next.send(call(EXECUTE, "c", &json!({"function": "limited"}))).await.status, limited.status);
     assert_eq!(calls(&server), 4);
     let other = json!({"name": "other", "roles": ["viewer"]});

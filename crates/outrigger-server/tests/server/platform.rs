@@ -1,6 +1,5 @@
-//! Who stands behind the door in these tests: the plugin `pricing`, whose configuration can be set, and
-//! `policy-validator`, which is the same. `pricing.echo` answers with its arguments, and `pricing.slow` only when the test
-//! lets it.
+//! The platform in these tests: the plugin `pricing`, whose configuration can be set, and `policy-validator`, which is
+//! the same. `pricing.echo` answers with its arguments, and `pricing.slow` only when the test lets it.
 
 mod access;
 mod audit;
@@ -69,7 +68,7 @@ pub struct State {
     roles: Mutex<Vec<RoleInfo>>,
     webhooks: Mutex<Vec<WebhookInfo>>,
     schedules: Mutex<Vec<ScheduleInfo>>,
-    /// Somebody else is always quicker.
+    /// Another client is always faster.
     pub raced: AtomicBool,
 }
 

@@ -450,7 +450,7 @@ async fn roles_webhooks_and_schedules_are_changed_only_as_they_were_seen() {
         assert_eq!(server.get(&path).await.json(), changed.json(), "{path}: nothing is overwritten");
         assert_eq!(put(&path, "*", &second).await.status, 200, "{path}");
         assert_eq!(server.send(Call::new(Method::PUT, &path).json(&first)).await.status, 200, "{path}");
-        // What is not there was not seen, and is not made.
+        // A missing object was not seen, and is not created.
         let other = format!("{at}/other");
         for etag in ["*", seen.as_str()] {
             let refused = put(&other, etag, &first).await;
@@ -460,7 +460,7 @@ async fn roles_webhooks_and_schedules_are_changed_only_as_they_were_seen() {
             };
         }
         server.get(&other).await.problem(404, "not_found");
-        // Somebody changes it between the look at it and the change.
+        // Another client changes it between the read and the change.
         let seen = server.get(&path).await.header("etag").to_owned();
         quicker(&server);
         put(&path, &seen, &second).await.problem(412, "precondition_failed");

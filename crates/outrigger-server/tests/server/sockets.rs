@@ -45,7 +45,7 @@ async fn tls_is_served_from_files() {
     let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
     let answer = exchange(stream, Call::new(Method::GET, "/api/v1/identity")).await;
     assert_eq!(answer.json()["name"], "administrator from 127.0.0.1");
-    // Who speaks no TLS is told nothing.
+    // A client without TLS gets no response.
     let mut plain = TcpStream::connect(server.address()).await.unwrap();
     plain.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
@@ -196,7 +196,7 @@ async fn until_closed(server: &Server, sent: &[u8]) -> Vec<u8> {
     rest(&mut stream).await
 }
 
-/// What still comes until the server closes the connection.
+/// The data until the server closes the connection.
 async fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut answer = Vec::new();
     // Cut off, it may end with an error.

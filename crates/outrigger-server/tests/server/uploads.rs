@@ -41,7 +41,7 @@ async fn what_is_no_package_is_refused_before_it_is_read() {
         .await
         .problem(415, "unsupported_media_type");
     server.send(upload("application/zip", b"x").header("content-digest", "x")).await.problem(400, "invalid_usage");
-    // Who is refused while sending hears why, although a few MiB are still on their way.
+    // A client that is refused while sending gets the error, although a few MiB are still in flight.
     let large = vec![7; 6 << 20];
     let call = Call::bare(Method::POST, UPLOAD).header("x-api-key", NOBODY).header("content-type", "application/zip");
     server.send(call.body(large.clone())).await.problem(403, "forbidden");

@@ -22,7 +22,7 @@ pub async fn the_end_of_a_request_is_kept_with_its_answer(store: Arc<dyn Store>)
         let ended = RequestRecord { progress, ..request(number) };
         assert_eq!(store.request_begin(&request(number)).await.unwrap(), Some(ended));
     }
-    // What nobody began has no end.
+    // A request that never started cannot end.
     store.request_end(&request(4).place, None).await.unwrap();
     assert_eq!(store.request_begin(&request(4)).await.unwrap(), None);
 }

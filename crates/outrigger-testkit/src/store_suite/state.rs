@@ -1,4 +1,4 @@
-//! What plugins keep for themselves.
+//! The state of plugins.
 
 use std::sync::Arc;
 use std::task::Poll;

@@ -1,4 +1,4 @@
-//! What runs add up to.
+//! Sums of runs.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ async fn groups(store: &dyn Store, filter: &UsageFilter) -> Vec<UsageRecord> {
     store.run_usage(filter).await.expect("the store works").groups
 }
 
-/// What each group is called, and how many calls are in it.
+/// The name of each group, and its number of calls.
 async fn calls(store: &dyn Store, filter: &UsageFilter) -> Vec<(String, u64)> {
     let called = |group: UsageRecord| {
         let parts = [

@@ -82,7 +82,7 @@ pub async fn the_end_of_a_delivery_is_not_written_over(store: Arc<dyn Store>) {
     let sent = |attempts: u32, state| DeliveryRecord { attempts, state, ..delivery("chat", 1) };
     store.delivery_create(&delivery("chat", 1)).await.unwrap();
     assert!(store.delivery_put(&sent(1, DeliveryState::Pending), 0).await.unwrap());
-    // Whoever read it before that attempt is late.
+    // A reader from before that attempt is too late.
     assert!(!store.delivery_put(&sent(1, DeliveryState::Dead), 0).await.unwrap());
     let delivered = DeliveryRecord { ended_at: Some(moment(9)), ..sent(2, DeliveryState::Delivered) };
     assert!(store.delivery_put(&delivered, 1).await.unwrap());

@@ -1,4 +1,4 @@
-//! What people read when a manifest is wrong.
+//! Error messages about manifests.
 
 use super::{FULL, LEAST};
 use crate::manifest::Manifest;

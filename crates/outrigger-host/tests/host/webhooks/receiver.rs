@@ -1,4 +1,4 @@
-//! Somebody who receives webhooks: a real server that answers as it is told, and keeps what it was sent.
+//! A receiver of webhooks: a real server with scripted responses, which keeps the received requests.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ pub enum Reply {
 #[derive(Debug, Default)]
 struct Shared {
     received: Mutex<Vec<Received>>,
-    /// What is answered next; 200 where nothing is left.
+    /// The next responses; 200 if none is left.
     replies: Mutex<VecDeque<Reply>>,
 }
 

@@ -17,23 +17,23 @@ use crate::routes::PluginPath;
 pub(super) fn routes(api: &mut Api) {
     api.get("/api/v1/plugins/{plugin_id}/config-revisions", "configuration_revisions", list)
         .tag(TAG)
-        .summary("List the revisions of a plugin's configuration, the newest first")
+        .summary("List the revisions of a plugin's configuration, newest first")
         .describe("The newest 50 are kept.")
         .right("configuration_view")
         .fails(&[Code::PluginNotFound]);
     api.get("/api/v1/plugins/{plugin_id}/config-revisions/{revision}", "configuration_revision", fetch)
         .tag(TAG)
-        .summary("One revision of a plugin's configuration")
+        .summary("Show a revision of a plugin's configuration")
         .right("configuration_view")
         .fails(&[Code::PluginNotFound, Code::NotFound]);
     api.get("/api/v1/plugins/{plugin_id}/config-diff", "configuration_diff", diff)
         .tag(TAG)
-        .summary("The keys in which two revisions of a configuration differ")
+        .summary("Compare two revisions of a configuration")
         .right("configuration_view")
         .fails(&[Code::PluginNotFound, Code::NotFound]);
     api.post("/api/v1/plugins/{plugin_id}/config-rollback", "configuration_rollback", rollback)
         .tag(TAG)
-        .summary("Take up the values of an earlier revision again, secrets too, as a new revision")
+        .summary("Restore the values of an earlier revision, including secrets, as a new revision")
         .right("configuration_modify")
         .example(json!({"revision": 1}))
         .fails(FAILS);

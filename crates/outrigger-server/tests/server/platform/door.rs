@@ -1,4 +1,4 @@
-//! Who comes in, by one of the two keys, and the requests that came with an idempotency key.
+//! Authentication with one of two keys, and requests with an idempotency key.
 
 use std::sync::Arc;
 

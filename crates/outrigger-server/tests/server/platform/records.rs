@@ -1,4 +1,4 @@
-//! What was counted and written down of the plugins.
+//! Statistics and records of the plugins.
 
 use async_trait::async_trait;
 use outrigger_api::*;
