@@ -18,7 +18,7 @@ pub struct KeyInfo {
     pub id: String,
     pub name: String,
     pub roles: Vec<String>,
-    /// Rules that narrow what the roles allow.
+    /// Scope rules that limit the roles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Vec<String>>,
     #[serde(with = "time::serde::rfc3339")]
@@ -45,11 +45,11 @@ pub struct KeyRequest {
     /// Names of roles, at least one.
     #[schemars(length(min = 1, max = 32), inner(regex(pattern = ROLE_NAME)))]
     pub roles: Vec<String>,
-    /// Rules that narrow what the roles allow, such as `function_execute:pricing.*`.
+    /// Scope rules that limit the roles, such as `function_execute:pricing.*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(inner(regex(pattern = RULE), length(max = 256)))]
     pub scope: Option<Vec<String>>,
-    /// In seconds from now, at least one; without it the key expires with the key that makes it, or never.
+    /// Seconds until expiry, at least one; without it, the key expires with the key that creates it, or never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3_153_600_000_u64))]
     pub expires_in_s: Option<u64>,
@@ -77,14 +77,14 @@ pub struct RoleInfo {
     pub description: String,
     /// Rules, such as `function_execute:pricing.*`.
     pub allow: Vec<String>,
-    /// Rules that win over whatever any role allows.
+    /// Deny rules, which always win.
     pub deny: Vec<String>,
-    /// It is always there and cannot be changed.
+    /// It is built in and cannot be changed.
     pub built_in: bool,
 }
 
 impl RoleInfo {
-    /// Of what it allows and denies, and how it is described.
+    /// Covers its rules and its description.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let Self { name: _, description, allow, deny, built_in: _ } = self;
@@ -99,10 +99,10 @@ pub struct RoleRequest {
     #[serde(default)]
     #[schemars(length(max = 200))]
     pub description: String,
-    /// Rules, such as `function_execute:pricing.*`: a right and, after a colon, the names it is over.
+    /// Rules, such as `function_execute:pricing.*`: a right and, after a colon, the names it applies to.
     #[schemars(length(max = 256), inner(regex(pattern = RULE), length(max = 256)))]
     pub allow: Vec<String>,
-    /// Rules that win over whatever any role allows.
+    /// Deny rules, which always win.
     #[serde(default)]
     #[schemars(length(max = 256), inner(regex(pattern = RULE), length(max = 256)))]
     pub deny: Vec<String>,
@@ -126,12 +126,12 @@ fn anything() -> String {
     "*".to_owned()
 }
 
-/// The answer, with the rule that decided.
+/// The decision, with the rule that decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     pub key: String,
-    /// The right that was asked about; `function_administer` where it would be enough, but the function is for
-    /// administrators and the key lacks that.
+    /// The requested right; `function_administer` if the key has the requested right but lacks this one for an
+    /// administrators' function.
     pub right: String,
     pub name: String,
     pub allowed: bool,
@@ -179,7 +179,7 @@ pub struct AccessMatrixCell {
 pub struct Identity {
     /// `local`, or the name of the key.
     pub name: String,
-    /// The id of the key; none for whoever has the data directory itself.
+    /// The id of the key; none for the owner of the data directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     pub roles: Vec<String>,

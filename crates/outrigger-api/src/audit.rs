@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditQuery {
-    /// Who: `local`, `key ci-deploy`, `plugin pricing.quote`.
+    /// The actor: `local`, `key ci-deploy`, `plugin pricing.quote`.
     #[serde(default)]
     pub actor: Option<String>,
     /// The id of a key.
@@ -25,21 +25,21 @@ pub struct AuditQuery {
     #[serde(default)]
     #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub correlation: Option<String>,
-    /// Only what was allowed, or only what was denied.
+    /// Only allowed or only denied requests.
     #[serde(default)]
     pub allowed: Option<bool>,
     /// Only records with this error code.
     #[serde(default)]
     pub code: Option<Code>,
-    /// Only what happened at this time or later.
+    /// Only records at this time or later.
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<OffsetDateTime>,
-    /// Only what happened before this time.
+    /// Only records before this time.
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<OffsetDateTime>,
-    /// Only records before this sequence number, for the page after.
+    /// Only records before this sequence number, for the next page.
     #[serde(default)]
     pub before: Option<u64>,
     /// Maximum number of entries, newest first: at most 1,000; 0 for 100.
@@ -120,14 +120,14 @@ pub struct AuditCall {
 /// The result of verifying the whole chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditVerification {
-    /// Whether every record stands where it was written, as it was written.
+    /// Whether every record is unchanged and in its place.
     pub whole: bool,
     /// How many were read.
     pub records: u64,
     /// How many refusals were pruned. Other records are never pruned.
     #[serde(default)]
     pub refusals_pruned: u64,
-    /// The last record's place and hash: note it elsewhere, and a log that was cut off shows too.
+    /// Sequence and hash of the last record. Store them elsewhere to detect a log that was cut off.
     pub head: AuditHead,
     /// The first fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]

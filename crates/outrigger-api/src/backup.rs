@@ -40,7 +40,7 @@ pub struct BackupReport {
     pub unpacked: u64,
     /// The key of the secrets is in it.
     pub has_secret_key: bool,
-    /// How many configuration files are in it. What stands in them, secrets too, stands in it in the open.
+    /// The number of configuration files in it. They are included unencrypted, with any secrets in them.
     #[serde(default)]
     pub configuration_files: u64,
     /// Where the audit log ended.

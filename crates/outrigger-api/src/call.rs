@@ -22,7 +22,7 @@ pub struct CallRequest {
     /// Ask for a fresh answer.
     #[serde(default)]
     pub no_cache: bool,
-    /// A correlation id to go on with (a ULID); otherwise one is made.
+    /// The correlation id to use (a ULID); otherwise one is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation: Option<String>,
     /// Say where the time went.
@@ -31,7 +31,7 @@ pub struct CallRequest {
 }
 
 impl CallRequest {
-    /// A call with the function's own timeout, answered from the cache where that may be.
+    /// A call with the function's own timeout, which may use the cache.
     #[must_use]
     pub fn new(function: FunctionRef, arguments: impl Into<JsonObject>) -> Self {
         Self {
@@ -48,28 +48,28 @@ impl CallRequest {
 /// The answer to a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallResponse {
-    /// The result, which fits the function's result schema; `null` where it gives none.
+    /// The result, which matches the function's result schema; `null` if there is none.
     pub result: JsonText,
     /// The cache status: `bypass`, `miss`, `hit` or `shared`.
     pub cache: String,
-    /// From arrival to answer, in microseconds.
+    /// From arrival to response, in microseconds.
     pub duration_us: u64,
-    /// How many times it was tried; 0 when it did not have to run.
+    /// The number of attempts; 0 if the function did not have to run.
     pub attempts: u32,
     pub correlation: String,
     /// The version that answered.
     pub version: String,
     /// The digest that answered.
     pub revision: String,
-    /// Things worth knowing although the call succeeded.
+    /// Warnings about a successful call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<CallWarning>,
-    /// Where the time went, if that was asked for.
+    /// The profile, if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Box<CallProfile>>,
 }
 
-/// Something worth knowing about a call that succeeded.
+/// A warning about a successful call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CallWarning {
     pub code: Code,

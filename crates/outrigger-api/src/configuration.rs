@@ -19,27 +19,27 @@ pub struct Configuration {
     pub values: Map<String, Value>,
     /// The effective values: defaults, overridden by stored values, overridden by files and variables.
     pub effective: Map<String, Value>,
-    /// Where each effective value comes from.
+    /// The source of each effective value.
     #[serde(default)]
     pub sources: BTreeMap<String, ConfigurationSource>,
-    /// Counts changes; 0 while nothing was ever set.
+    /// Counts changes; 0 if nothing was ever set.
     pub revision: u64,
-    /// Why the plugin cannot be started with it, where that is so.
+    /// Why the plugin cannot start with it, if so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
 }
 
-/// Changes of single values; the others stay as they are.
+/// Changes of single values; others are kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigurationEdits {
-    /// To be set, whether they were set or not.
+    /// Values to set.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub set: Map<String, Value>,
     /// To be set, and not set yet.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub create: Map<String, Value>,
-    /// To go back to their defaults; they are set.
+    /// Values to reset to their defaults; they must be set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unset: Vec<String>,
 }
@@ -57,7 +57,7 @@ impl ConfigurationEdits {
         Self { create: Map::from_iter([(key.into(), value)]), ..Self::default() }
     }
 
-    /// Puts one value back to its default.
+    /// Resets one value to its default.
     #[must_use]
     pub fn unset(key: impl Into<String>) -> Self {
         Self { unset: vec![key.into()], ..Self::default() }
@@ -77,14 +77,14 @@ pub enum ConfigurationSource {
         /// Its path.
         path: String,
     },
-    /// An environment variable of Outrigger's.
+    /// An environment variable of the Outrigger process.
     Environment {
         /// Its name.
         name: String,
     },
 }
 
-/// A configuration as somebody set it once.
+/// A revision of a configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigurationRevision {
     pub revision: u64,
@@ -93,9 +93,9 @@ pub struct ConfigurationRevision {
     pub at: OffsetDateTime,
     /// The caller that set it.
     pub by: String,
-    /// The id under which all that was done with it is written down.
+    /// The correlation id of the change.
     pub correlation: String,
-    /// The revision whose values were taken up again, where that is what was done.
+    /// The revision that was restored, if this one is a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<u64>,
     pub values: Map<String, Value>,
@@ -105,13 +105,13 @@ pub struct ConfigurationRevision {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigurationDiff {
     pub plugin: PluginName,
-    /// 0 for the time before anything was set.
+    /// 0 for the empty configuration.
     pub from: u64,
     pub to: u64,
     pub differences: Vec<ConfigurationDifference>,
 }
 
-/// One key in which they differ. Of a secret, only that it does.
+/// A key in which they differ. Values of secrets are hidden.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigurationDifference {
     pub key: String,
@@ -134,10 +134,10 @@ pub enum DifferenceKind {
 /// The result of a rotation of the encryption key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretsRotation {
-    /// The id of the key that secrets are encrypted with from now on.
+    /// The id of the new encryption key.
     pub key: String,
     /// How many revisions of configurations were encrypted again.
     pub rewritten: u64,
-    /// The ids of keys that were dropped, because nothing was encrypted with them any more.
+    /// The ids of deleted keys, with which no secret is encrypted any more.
     pub dropped: Vec<String>,
 }

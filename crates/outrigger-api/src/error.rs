@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Maximum size of an error's message or hint, in bytes. Both can quote the request.
 const LONGEST_MESSAGE: usize = 64 << 10;
 
-/// An error: a stable code, what happened, what to do next.
+/// An error: a stable code, a message, a hint.
 #[derive(Clone, Debug, PartialEq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
 #[error("{message}")]
 pub struct ApiError {
@@ -17,7 +17,7 @@ pub struct ApiError {
     pub message: String,
     /// What to do next.
     pub hint: String,
-    /// More, for programs: the error value of a function that failed, or the list of faults in the input.
+    /// Details for programs: the error value of a failed function, or the list of faults in the input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<serde_json::Value>,
     /// When to try again, in milliseconds; for `rate_limited`.

@@ -11,13 +11,13 @@ use time::OffsetDateTime;
 
 use crate::ApiResult;
 
-/// Events as they happen. Whoever reads slowly reads later; nothing is left out.
+/// Events as they happen. A slow reader misses nothing.
 pub type EventStream = Pin<Box<dyn Stream<Item = ApiResult<EventInfo>> + Send>>;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventInfo {
-    /// A ULID, greater than that of any event before it.
+    /// A ULID, greater than that of any earlier event.
     pub id: String,
     #[serde(with = "time::serde::rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
@@ -34,7 +34,7 @@ pub struct EventInfo {
     pub payload: Value,
 }
 
-/// Which events to list. All that is given must match.
+/// Which events to list. All given fields must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventQuery {
@@ -48,11 +48,11 @@ pub struct EventQuery {
     #[serde(default)]
     #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub after: Option<String>,
-    /// Only those older than this event, for the page after.
+    /// Only events before this one, for the next page.
     #[serde(default)]
     #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub before: Option<String>,
-    /// Only those that happened at this time or later.
+    /// Only events at this time or later.
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<OffsetDateTime>,
@@ -72,7 +72,7 @@ pub struct FollowQuery {
     /// Only those about such a plugin.
     #[serde(default)]
     pub plugin: Option<Pattern>,
-    /// Go on behind this event instead of now. The header `Last-Event-ID` wins.
+    /// Start after this event instead of now. The header `Last-Event-ID` overrides it.
     #[serde(default)]
     #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub after: Option<String>,

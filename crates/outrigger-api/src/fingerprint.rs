@@ -5,14 +5,14 @@ use std::fmt;
 use outrigger_contract::Digest;
 use serde::Serialize;
 
-/// The changeable fields of a role, a webhook or a schedule, as one short value. It is made of what is there and kept
-/// nowhere: two that are alike have the same, and what happens by itself, such as a run of a schedule, does not alter
+/// The changeable fields of a role, a webhook or a schedule, as one short value. It is computed from the object and not
+/// stored: equal objects have the same fingerprint, and background changes, such as a run of a schedule, do not alter
 /// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(Digest);
 
 impl Fingerprint {
-    /// Which nothing has that can be there.
+    /// A fingerprint that no object has.
     #[must_use]
     pub fn of_nothing() -> Self {
         Self::of(&())

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 /// Which functions to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FunctionQuery {
-    /// Words that must all occur in the name, title, description or tags, whatever the case of their letters.
+    /// Words that must all occur in the name, title, description or tags, ignoring case.
     #[serde(default)]
     pub text: String,
     /// Only functions of this plugin.
     #[serde(default)]
     pub plugin: Option<PluginName>,
-    /// Also functions of plugins that take no calls now.
+    /// Also functions of plugins that are not active.
     #[serde(default)]
     pub all: bool,
 }
@@ -29,7 +29,7 @@ pub struct FunctionSummary {
     pub signature: String,
     pub tags: Vec<String>,
     pub read_only: bool,
-    /// It may delete or overwrite something.
+    /// It can delete or overwrite data.
     pub destructive: bool,
     pub idempotent: bool,
 }
@@ -51,7 +51,7 @@ pub struct FunctionDescription {
     pub error_schema: Option<serde_json::Value>,
     /// In milliseconds.
     pub timeout_ms: u64,
-    /// How long answers are kept, in milliseconds.
+    /// How long results are cached, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_ms: Option<u64>,
     /// Such as `100/1m`.
@@ -62,7 +62,7 @@ pub struct FunctionDescription {
     pub estimated_ms: Option<u64>,
     pub requires_auth: bool,
     pub requires_admin: bool,
-    /// The function with its types, for faces that render their own: flags, forms.
+    /// The function with its types, for interfaces that generate flags or forms.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub types: TypeGraph,
 }

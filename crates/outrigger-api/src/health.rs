@@ -24,14 +24,14 @@ pub struct HealthCheckInfo {
     pub message: Option<String>,
 }
 
-/// The health monitor's status of a plugin. It watches over plugins that were called since the server started, and over
-/// those that are in trouble.
+/// The health monitor's status of a plugin. It monitors plugins that were called since the server started, and
+/// unhealthy ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginHealth {
     pub plugin: PluginName,
-    /// Where the plugin stands, such as `active`, `disabled`, `failed`.
+    /// The state of the plugin, such as `active`, `disabled`, `failed`.
     pub state: String,
-    /// Why it stands there, where that needs saying.
+    /// The reason of the state, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The status, determined by several checks: `healthy`, `degraded` or `unhealthy`; `unknown` before the first one.
@@ -46,7 +46,7 @@ pub struct PluginHealth {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub next_check_at: Option<OffsetDateTime>,
-    /// When it is to be restarted, unless it recovers before.
+    /// When it will be restarted, unless it recovers.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub next_restart_at: Option<OffsetDateTime>,

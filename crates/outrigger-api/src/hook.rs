@@ -76,9 +76,9 @@ pub struct SubscriptionInfo {
     pub hook: HookName,
     pub kind: HookKind,
     pub function: FunctionRef,
-    /// Lower numbers are called first; among equals, the older one.
+    /// Lower numbers are called first; among equal numbers, the older subscription.
     pub priority: i32,
-    /// A CEL expression; where it is false, the function is not called.
+    /// A CEL expression; if it is false, the function is not called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
     pub on_error: OnError,
@@ -87,7 +87,7 @@ pub struct SubscriptionInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     pub enabled: bool,
-    /// Why it was switched off, where that was not done by a person.
+    /// Why it was disabled, unless a user did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// `manifest` or `api`.
@@ -96,7 +96,7 @@ pub struct SubscriptionInfo {
     #[serde(with = "time::serde::rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: OffsetDateTime,
-    /// In a row; counted where `on_error` needs it.
+    /// Consecutive failures; counted if `on_error` needs it.
     pub failures: u32,
 }
 
@@ -107,7 +107,7 @@ pub struct SubscriptionRequest {
     pub hook: HookName,
     /// It has one parameter, which receives the payload: a `string` as JSON text, any other type as a value.
     pub function: FunctionRef,
-    /// Lower numbers are called first; 100 where nothing is said.
+    /// Lower numbers are called first; the default is 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -10_000, max = 10_000))]
     pub priority: Option<i32>,
@@ -117,7 +117,7 @@ pub struct SubscriptionRequest {
     pub condition: Option<String>,
     #[serde(default)]
     pub on_error: OnError,
-    /// How long one call may take, at most 60 s; 2 s where nothing is said.
+    /// The timeout of one call, at most 60 s; the default is 2 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -125,7 +125,7 @@ pub struct SubscriptionRequest {
     pub description: Option<String>,
 }
 
-/// Which subscriptions to list. All that is given must match.
+/// Which subscriptions to list. All given fields must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubscriptionQuery {
@@ -154,7 +154,7 @@ pub struct FireRequest {
 pub struct FireReport {
     /// The payload after all filters.
     pub value: Value,
-    /// Why it did not reach its end: a subscriber refused, or failed and takes the hook with it.
+    /// Why the firing failed: a subscriber refused, or a fail-closed subscriber failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     pub trace: HookTraceInfo,
@@ -197,11 +197,11 @@ pub struct HookCallbackInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     pub duration_us: u64,
-    /// A filter's answer was another value than it was given.
+    /// The filter changed the payload.
     pub value_changed: bool,
 }
 
-/// Which traces to list. All that is given must match.
+/// Which traces to list. All given fields must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HookTraceQuery {

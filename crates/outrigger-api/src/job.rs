@@ -21,24 +21,24 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400_000))]
     pub timeout_ms: Option<u64>,
-    /// How often it may be begun before it has failed.
+    /// The maximum number of attempts.
     #[serde(default = "once")]
     #[schemars(range(min = 1, max = 100))]
     pub max_attempts: u32,
-    /// How long to wait before the second attempt, in milliseconds; doubled for each one after it.
+    /// The pause before the second attempt, in milliseconds; it doubles with each further attempt.
     #[serde(default = "soon")]
     #[schemars(range(max = 3_600_000))]
     pub backoff_ms: u64,
-    /// Of all jobs with the same key, one runs at a time.
+    /// The concurrency key: jobs with the same key run one at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9._:/-]+$"))]
     pub concurrency_key: Option<String>,
-    /// What to do with the job if the server stops while it runs: `fail`, `retry`, or `ask` for approval. Without it:
-    /// `retry` for functions that only read or are idempotent, `fail` for others.
+    /// What to do with the job if the server stops while it runs: `fail`, `retry`, or `ask` for approval. The default
+    /// is `retry` for read-only or idempotent functions, `fail` for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^(fail|retry|ask)$"))]
     pub on_interruption: Option<String>,
-    /// It is not begun before somebody has approved it.
+    /// The job does not start until it is approved.
     #[serde(default)]
     pub needs_approval: bool,
     /// It is not begun before this.
@@ -56,7 +56,7 @@ const fn soon() -> u64 {
 }
 
 impl JobRequest {
-    /// A job that is begun once, as soon as there is room.
+    /// A job with one attempt, which starts as soon as possible.
     #[must_use]
     pub fn new(function: FunctionRef, arguments: impl Into<JsonObject>) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl JobRequest {
 /// A job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobInfo {
-    /// A ULID: also the correlation id of everything that is done for it.
+    /// A ULID; also the correlation id of the job's calls.
     pub id: String,
     pub function: FunctionRef,
     pub arguments: JsonObject,
@@ -99,13 +99,13 @@ pub struct JobInfo {
     pub approved_by: Option<String>,
     /// Cancellation was requested.
     pub cancel_requested: bool,
-    /// How far it is, as its function says; of one that did not succeed, how far it got.
+    /// The progress that its function reported last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<JobProgressInfo>,
-    /// The result, which fits the function's result schema. Lists leave it out.
+    /// The result, which matches the function's result schema. Not included in lists.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub result: Option<JsonText>,
-    /// Why it failed, or its last attempt did.
+    /// Why the job or its last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<JobErrorInfo>,
     /// The schedule that made it.
@@ -153,7 +153,7 @@ pub struct JobErrorInfo {
     pub detail: Option<serde_json::Value>,
 }
 
-/// Which jobs to list. All that is given must match.
+/// Which jobs to list. All given fields must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobQuery {
@@ -164,10 +164,10 @@ pub struct JobQuery {
     /// Only of this plugin.
     #[serde(default)]
     pub plugin: Option<PluginName>,
-    /// Only of this function, `plugin.function`.
+    /// Only jobs of this function, `plugin.function`.
     #[serde(default)]
     pub function: Option<FunctionRef>,
-    /// Only those that this schedule made.
+    /// Only jobs created by this schedule.
     #[serde(default)]
     pub schedule: Option<String>,
     /// Only those older than this job.
@@ -184,7 +184,8 @@ pub struct JobQuery {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleRequest {
-    /// Minute, hour, day of the month, month and day of the week, in UTC; a sixth field in front for seconds.
+    /// Minute, hour, day of the month, month and day of the week, in UTC; optionally with a sixth field for seconds in
+    /// front.
     pub cron: String,
     /// The job that it makes each time.
     #[serde(deserialize_with = "outrigger_contract::object::only")]
@@ -225,10 +226,10 @@ pub struct ScheduleInfo {
     /// `skip` or `queue`.
     #[serde(default = "skip")]
     pub overlap: String,
-    /// How often its time came and it made no job, because the one before had not ended or too many waited.
+    /// How often it created no job when it was due, because the previous job had not ended or too many jobs waited.
     #[serde(default)]
     pub skipped: u64,
-    /// When it makes its next job; none while it is not enabled.
+    /// When it creates its next job; none while it is disabled.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub next_at: Option<OffsetDateTime>,
@@ -241,7 +242,7 @@ pub struct ScheduleInfo {
 }
 
 impl ScheduleInfo {
-    /// Of what it is to do and who set it. When it does so next and what it did are not in it.
+    /// Covers its settings and its owner, not its next time and its jobs.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let Self {

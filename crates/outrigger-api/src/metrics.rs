@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::FunctionStatistics;
 
-/// The state of the whole, in numbers.
+/// The metrics of the server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MetricsReport {
     /// How many plugins are installed, by state.
     pub plugins: BTreeMap<String, u32>,
     /// Each function that was ever called, by name.
     pub functions: Vec<FunctionMetrics>,
-    /// Each plugin that the health monitor has looked at, by name.
+    /// Each plugin that the health monitor has checked, by name.
     pub health: Vec<PluginHealthMetrics>,
     /// Each installed plugin, by name.
     #[serde(default)]
@@ -59,11 +59,11 @@ pub struct PluginMetrics {
     pub plugin: PluginName,
     /// How often a revision of it was loaded.
     pub loads: u64,
-    /// How often one could not be loaded, or failed in its `initialize` or `activate`.
+    /// How often a revision failed to load, or failed in its `initialize` or `activate`.
     pub load_failures: u64,
-    /// How often one that was loaded was freed, after its last call.
+    /// How often a loaded revision was unloaded, after its last call.
     pub unloads: u64,
-    /// The most memory that an instance of it had at the end of a call, in bytes; none where none has run.
+    /// The peak memory of an instance at the end of a call, in bytes; none if it was never called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_peak_bytes: Option<u64>,
     /// Memory held for it, in bytes: its instances, and the server's memory for its calls.
@@ -105,10 +105,10 @@ pub struct ProcessMetrics {
     /// Memory of the process that is in RAM, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resident_memory_bytes: Option<u64>,
-    /// Time that all its threads have computed, in the kernel too, in seconds.
+    /// CPU time of all its threads, including kernel time, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_seconds: Option<f64>,
-    /// Files, sockets and the like that it has open.
+    /// Its open file descriptors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_fds: Option<u64>,
     /// When it started, in seconds since 1970.
@@ -140,16 +140,16 @@ pub struct PluginHealthMetrics {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FunctionMetrics {
     pub statistics: FunctionStatistics,
-    /// How many calls took at most so long.
+    /// How many calls took at most this long.
     pub latency: Vec<LatencyBucket>,
-    /// Of all calls together, in microseconds, to within 1 %.
+    /// Of all calls, in microseconds, with an error of at most 1 %.
     pub sum_us: u64,
 }
 
 /// A metric of each function.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter {
-    /// Monitoring calls it `outrigger_function_NAME_total`.
+    /// The metric is `outrigger_function_NAME_total`.
     pub name: &'static str,
     /// Its description.
     pub about: &'static str,
@@ -161,7 +161,7 @@ const fn counter(name: &'static str, about: &'static str, value: fn(&FunctionSta
     Counter { name, about, value }
 }
 
-/// All that is counted of each function.
+/// All counters of each function.
 pub const COUNTERS: [Counter; 11] = [
     counter("calls", "Calls that arrived, with any outcome.", |counted| counted.calls),
     counter("failures", "Calls that ended in any other error.", |counted| counted.failures),
@@ -172,7 +172,7 @@ pub const COUNTERS: [Counter; 11] = [
     counter("cache_hits", "Calls answered from the cache.", |counted| counted.cache_hits),
     counter("cache_misses", "Calls looked up in the cache and not found.", |counted| counted.cache_misses),
     counter("retries", "Retries.", |counted| counted.retries),
-    counter("violations", "Things reached for without a grant.", |counted| counted.violations),
+    counter("violations", "Accesses refused for lack of a grant.", |counted| counted.violations),
     counter("dropped_log_lines", "Log lines dropped above the limit.", |counted| counted.dropped_log_lines),
 ];
 
@@ -186,7 +186,7 @@ pub struct Measure<T> {
     pub kind: MeasureKind,
     /// As OTLP has it.
     pub unit: &'static str,
-    /// Where it is found; none where it is not known.
+    /// Its value; none if unknown.
     pub value: fn(&T) -> Option<f64>,
 }
 
@@ -388,7 +388,7 @@ impl Counter {
     }
 }
 
-/// How many calls took at most so long. Each counts those of the ones before it too.
+/// How many calls took at most this long, cumulative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyBucket {
     /// In microseconds.

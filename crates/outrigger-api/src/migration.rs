@@ -20,18 +20,18 @@ pub struct MigrationReport {
     pub state: StateChanges,
 }
 
-/// The keys of a state that differ. At most 100 of each kind are named.
+/// The keys of the state that differ, at most 100 of each kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StateChanges {
     pub added: Vec<String>,
     pub changed: Vec<String>,
     pub removed: Vec<String>,
-    /// How many more there are than are named.
+    /// The number of further keys.
     pub unnamed: u64,
 }
 
 impl StateChanges {
-    /// How many keys of each kind are named.
+    /// The maximum number of keys of each kind.
     pub const NAMED: usize = 100;
 
     /// Whether nothing differs.
@@ -41,7 +41,7 @@ impl StateChanges {
     }
 }
 
-/// How to go back to what was there before the last update.
+/// Options of a rollback.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackRequest {
@@ -57,7 +57,7 @@ pub struct RollbackReport {
     /// Nothing was done.
     #[serde(default)]
     pub dry_run: bool,
-    /// How many writes to the state since the update are lost by it.
+    /// The number of later writes to the state that are lost.
     pub lost_writes: u64,
     pub migration: MigrationReport,
 }

@@ -48,9 +48,9 @@ pub trait Platform:
     fn admit(&self, right: &str, name: Option<&str>) -> ApiResult<()>;
     /// Checks the installation.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
-    /// The state of the whole in numbers, for monitoring.
+    /// The metrics of the server.
     async fn metrics(&self) -> ApiResult<MetricsReport>;
-    /// Writes everything that is still to be written. Called once, at the end.
+    /// Writes all pending records. Called once, at the end.
     async fn close(&self) -> ApiResult<()>;
 }
 
@@ -59,9 +59,9 @@ pub trait Platform:
 pub trait Door: Debug + Send + Sync {
     /// The platform for the holder of a key. Wrong keys from the same address are limited in number.
     async fn enter(&self, key: &str, visit: Visit) -> ApiResult<Arc<dyn Platform>>;
-    /// The platform for whoever can open the data directory itself, its administrator.
+    /// The platform for the administrator, who can open the data directory.
     fn local(&self, visit: Visit) -> Arc<dyn Platform>;
-    /// Whether requests can be served now; says why not.
+    /// Checks whether requests can be served now.
     async fn ready(&self) -> ApiResult<()>;
     /// The tracer of requests, if traces are kept.
     fn tracer(&self) -> Option<Arc<dyn RequestTracer>> {
@@ -74,7 +74,7 @@ pub trait Door: Debug + Send + Sync {
     /// Records durably that the request has ended, with the response to replay. If the owner's quota of stored
     /// responses is used up, the response is not stored.
     async fn request_end(&self, place: [u8; 32], owner: &str, answer: Option<Vec<u8>>) -> ApiResult<()>;
-    /// Forgets it: when it is sent again, it is done again.
+    /// Deletes the record: a repeated request runs again.
     async fn request_forget(&self, place: [u8; 32]) -> ApiResult<()>;
 }
 
@@ -97,24 +97,24 @@ pub enum Begun {
 /// Properties of a request before it is processed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Visit {
-    /// Where it comes from; none for the socket in the data directory.
+    /// The client's address; none for the socket in the data directory.
     pub from: Option<IpAddr>,
-    /// Under which all that is done for it is written down.
+    /// The correlation id of all its records.
     pub correlation: Ulid,
     /// Its trace context; none if traces are not kept.
     pub trace: Option<TraceContext>,
 }
 
-/// Functions: found, described, called.
+/// Functions: find, describe and call them.
 #[async_trait]
 pub trait Functions: Send + Sync {
     /// Calls a function.
     async fn call(&self, request: CallRequest) -> ApiResult<CallResponse>;
-    /// Calls several functions, at most `parallel` at once. Answers in the order of the requests.
+    /// Calls several functions, at most `parallel` at once. Returns results in the order of the requests.
     async fn call_batch(&self, requests: Vec<CallRequest>, parallel: usize) -> Vec<ApiResult<CallResponse>>;
     /// The functions that match, by name.
     async fn function_list(&self, query: &FunctionQuery) -> ApiResult<Vec<FunctionSummary>>;
-    /// Everything about one function: documentation, types, schemas, options.
+    /// Describes one function: documentation, types, schemas, options.
     async fn function_describe(&self, function: &FunctionRef) -> ApiResult<FunctionDescription>;
 }
 
@@ -129,7 +129,7 @@ pub trait Plugins: Send + Sync {
     async fn plugin_available(&self) -> ApiResult<AvailableReport>;
     /// Reads and checks a package without installing it.
     async fn package_inspect(&self, source: &PackageSource) -> ApiResult<PackageReport>;
-    /// Installs a package, or puts it in the place of an installed version.
+    /// Installs a package, or replaces the installed version.
     async fn plugin_install(&self, request: InstallRequest) -> ApiResult<InstallOutcome>;
     /// Removes a plugin with its configuration and state.
     async fn plugin_uninstall(&self, name: &PluginName) -> ApiResult<StopReport>;
@@ -141,7 +141,7 @@ pub trait Plugins: Send + Sync {
     async fn plugin_reload(&self, name: &PluginName) -> ApiResult<()>;
     /// Loads a plugin before its first call. Returns the number of idle instances.
     async fn plugin_warm(&self, name: &PluginName) -> ApiResult<usize>;
-    /// How well a plugin is: asks it, and says what the monitor makes of it.
+    /// Checks the health of a plugin, and returns its status in the monitor.
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo>;
     /// The current state of a plugin's signature: reads its files again and compares them with the installed ones.
     async fn plugin_signature(&self, name: &PluginName) -> ApiResult<PluginSignature>;
@@ -157,13 +157,13 @@ pub trait Plugins: Send + Sync {
 pub trait Records: Send + Sync {
     /// Statistics of one plugin, or of all.
     async fn plugin_statistics(&self, name: Option<&PluginName>) -> ApiResult<StatisticsReport>;
-    /// Log lines that match, the oldest first.
+    /// Matching log lines, oldest first.
     async fn log_list(&self, query: &RecordQuery) -> ApiResult<Vec<LogEntry>>;
     /// Runs that match, the oldest first.
     async fn run_list(&self, query: &RecordQuery) -> ApiResult<Vec<RunEntry>>;
     /// Sums of the runs of a time span, in groups.
     async fn run_usage(&self, query: &UsageQuery) -> ApiResult<UsageReport>;
-    /// Where the time of a plugin's calls goes, since it was loaded.
+    /// A profile of a plugin's calls since it was loaded.
     async fn plugin_profile(&self, name: &PluginName) -> ApiResult<PluginProfile>;
 }
 
@@ -172,7 +172,7 @@ pub trait Records: Send + Sync {
 pub trait Configurations: Send + Sync {
     /// A plugin's configuration with its schema.
     async fn configuration_fetch(&self, name: &PluginName) -> ApiResult<Configuration>;
-    /// Sets a plugin's configuration, all of it. `expected` is the revision that was read, 0 for none.
+    /// Replaces a plugin's configuration. `expected` is the revision that was read, 0 for none.
     async fn configuration_put(
         &self,
         name: &PluginName,
@@ -187,10 +187,10 @@ pub trait Configurations: Send + Sync {
         edits: ConfigurationEdits,
         expected: Option<u64>,
     ) -> ApiResult<u64>;
-    /// The revisions that are kept, the newest first.
+    /// The retained revisions, newest first.
     async fn configuration_revisions(&self, name: &PluginName) -> ApiResult<Vec<ConfigurationRevision>>;
-    /// The keys in which two revisions differ. Revision 0 is the time before anything was set; without `to` it is the
-    /// present one.
+    /// The keys in which two revisions differ. Revision 0 is the empty configuration; the default of `to` is the
+    /// current revision.
     async fn configuration_diff(&self, name: &PluginName, from: u64, to: Option<u64>) -> ApiResult<ConfigurationDiff>;
     /// Restores the values of an earlier revision, including secrets. Returns the new revision.
     async fn configuration_rollback(&self, name: &PluginName, revision: u64) -> ApiResult<u64>;
@@ -205,17 +205,17 @@ pub trait Access: Send + Sync {
     async fn identity(&self) -> ApiResult<Identity>;
     /// All keys, by name.
     async fn key_list(&self) -> ApiResult<Vec<KeyInfo>>;
-    /// Makes a key. It can be given no more than its maker has.
+    /// Creates a key. It cannot have more rights than its creator.
     async fn key_create(&self, request: KeyRequest) -> ApiResult<NewKey>;
     /// Revokes a key, by its id or name.
     async fn key_delete(&self, key: &str) -> ApiResult<()>;
     /// All roles, the built-in ones first.
     async fn role_list(&self) -> ApiResult<Vec<RoleInfo>>;
-    /// Makes a role or changes it. With `expected` it changes the one that was read, and makes none.
+    /// Creates or changes a role. With `expected`, only changes the version that was read.
     async fn role_put(&self, name: &str, request: RoleRequest, expected: Option<Fingerprint>) -> ApiResult<RoleInfo>;
     /// Removes a role that no key has.
     async fn role_delete(&self, name: &str) -> ApiResult<()>;
-    /// Says which rule decides a question.
+    /// Explains whether a key is allowed to do something.
     async fn access_explain(&self, request: ExplainRequest) -> ApiResult<Explanation>;
     /// Keys and roles.
     async fn access_matrix(&self) -> ApiResult<AccessMatrix>;
@@ -224,13 +224,13 @@ pub trait Access: Send + Sync {
 /// The audit log.
 #[async_trait]
 pub trait Audit: Send + Sync {
-    /// Records that match, the newest first.
+    /// Matching records, newest first.
     async fn audit_list(&self, query: &AuditQuery) -> ApiResult<Vec<AuditInfo>>;
-    /// Reads the whole log and checks that nothing in it was changed.
+    /// Verifies the whole log.
     async fn audit_verify(&self) -> ApiResult<AuditVerification>;
 }
 
-/// Hooks: points at which functions of plugins take part in what happens.
+/// Hooks, and the subscriptions of functions to them.
 #[async_trait]
 pub trait Hooks: Send + Sync {
     /// All hooks, by name.
@@ -245,11 +245,11 @@ pub trait Hooks: Send + Sync {
     async fn subscription_list(&self, query: &SubscriptionQuery) -> ApiResult<Vec<SubscriptionInfo>>;
     /// Subscribes a function to a hook.
     async fn subscription_create(&self, request: SubscriptionRequest) -> ApiResult<SubscriptionInfo>;
-    /// Ends a subscription that was made over the API.
+    /// Removes a subscription that was created over the API.
     async fn subscription_delete(&self, id: &str) -> ApiResult<()>;
     /// Switches a subscription on or off.
     async fn subscription_switch(&self, id: &str, enabled: bool) -> ApiResult<SubscriptionInfo>;
-    /// Fires a hook that is not built in, and waits for its subscribers; or sees what would be done.
+    /// Fires a hook that is not built in, and waits for its subscribers; or does a dry run.
     async fn hook_fire(&self, name: &HookName, request: FireRequest) -> ApiResult<FireReport>;
     /// Traces of firings, newest first. The latest 200 of each hook are kept.
     async fn hook_traces(&self, query: &HookTraceQuery) -> ApiResult<Vec<HookTraceInfo>>;
@@ -271,33 +271,34 @@ pub trait Jobs: Send + Sync {
     async fn job_list(&self, query: &JobQuery) -> ApiResult<Vec<JobInfo>>;
     /// One job.
     async fn job_fetch(&self, id: &str) -> ApiResult<JobInfo>;
-    /// Ends a job: at once where it has not begun, otherwise as soon as its call lets go.
+    /// Cancels a job: at once if it has not started, otherwise as soon as its call ends.
     async fn job_cancel(&self, id: &str) -> ApiResult<JobInfo>;
-    /// Does a job once more that failed or was cancelled.
+    /// Retries a failed or cancelled job.
     async fn job_retry(&self, id: &str) -> ApiResult<JobInfo>;
     /// Approves a job that waits for it.
     async fn job_approve(&self, id: &str) -> ApiResult<JobInfo>;
-    /// Log lines of a job that match, the oldest first.
+    /// Matching log lines of a job, oldest first.
     async fn job_logs(&self, id: &str, query: &RecordQuery) -> ApiResult<Vec<LogEntry>>;
     /// All schedules, by name.
     async fn schedule_list(&self) -> ApiResult<Vec<ScheduleInfo>>;
-    /// Makes a schedule or changes it. With `expected` it changes the one that was read, and makes none.
+    /// Creates or changes a schedule. With `expected`, only changes the version that was read.
     async fn schedule_put(
         &self,
         name: &str,
         request: ScheduleRequest,
         expected: Option<Fingerprint>,
     ) -> ApiResult<ScheduleInfo>;
-    /// Removes a schedule. The jobs that it made stay.
+    /// Removes a schedule. Its jobs are kept.
     async fn schedule_delete(&self, name: &str) -> ApiResult<()>;
 }
 
 /// The log of events.
 #[async_trait]
 pub trait Events: Send + Sync {
-    /// Events that match, the newest first.
+    /// Matching events, newest first.
     async fn event_list(&self, query: &EventQuery) -> ApiResult<Vec<EventInfo>>;
-    /// Events that match, as they happen. It ends with the platform, or with an error when the caller may no longer look.
+    /// Matching events, as they happen. The stream ends with the platform, or with an error when the caller loses the
+    /// right.
     async fn event_follow(&self, query: &FollowQuery) -> ApiResult<EventStream>;
 }
 
@@ -308,7 +309,7 @@ pub trait Webhooks: Send + Sync {
     async fn webhook_list(&self) -> ApiResult<Vec<WebhookInfo>>;
     /// One webhook.
     async fn webhook_fetch(&self, name: &WebhookName) -> ApiResult<WebhookInfo>;
-    /// Adds a webhook. The answer is the only place where its secret is shown.
+    /// Adds a webhook. Its secret is returned only here.
     async fn webhook_create(&self, request: WebhookRequest) -> ApiResult<NewWebhook>;
     /// Changes a webhook. `expected` is the version that was read; without it, any version is changed.
     async fn webhook_update(
@@ -321,26 +322,26 @@ pub trait Webhooks: Send + Sync {
     async fn webhook_delete(&self, name: &WebhookName) -> ApiResult<()>;
     /// Makes a new secret for a webhook.
     async fn webhook_rotate(&self, name: &WebhookName) -> ApiResult<WebhookSecret>;
-    /// Puts a delivery on its way that tries the webhook out.
+    /// Queues a test delivery.
     async fn webhook_test(&self, name: &WebhookName) -> ApiResult<DeliveryInfo>;
-    /// Deliveries of a webhook that match, the newest first.
+    /// Matching deliveries of a webhook, newest first.
     async fn delivery_list(&self, name: &WebhookName, query: &DeliveryQuery) -> ApiResult<Vec<DeliveryInfo>>;
     /// One delivery of a webhook.
     async fn delivery_fetch(&self, name: &WebhookName, id: &str) -> ApiResult<DeliveryInfo>;
-    /// Has a dead letter of a webhook sent again, or all of them.
+    /// Sends a dead letter of a webhook again, or all of them.
     async fn delivery_retry(&self, name: &WebhookName, id: Option<&str>) -> ApiResult<DeliveryRetry>;
 }
 
-/// Templates, from which new plugins are made.
+/// Templates for new plugins.
 #[async_trait]
 pub trait Templates: Send + Sync {
-    /// All templates, by name, the built-in ones among them.
+    /// All templates, including the built-in ones, by name.
     async fn template_list(&self) -> ApiResult<Vec<TemplateSummary>>;
     /// One template with its files.
     async fn template_fetch(&self, name: &TemplateName) -> ApiResult<TemplateInfo>;
-    /// Adds a template. One that does not render is refused, with file and line.
+    /// Adds a template. It is refused, with file and line, if it does not render.
     async fn template_create(&self, template: Template) -> ApiResult<TemplateInfo>;
-    /// Puts a template in the place of the one of its name. `expected` is the revision that was read; any without it.
+    /// Replaces a template. `expected` is the revision that was read; without it, any revision is replaced.
     async fn template_put(&self, template: Template, expected: Option<u64>) -> ApiResult<TemplateInfo>;
     /// Removes a template that is not built in.
     async fn template_delete(&self, name: &TemplateName) -> ApiResult<()>;
@@ -348,9 +349,9 @@ pub trait Templates: Send + Sync {
     async fn template_render(&self, name: &TemplateName, values: TemplateValues) -> ApiResult<RenderedTemplate>;
 }
 
-/// Packages that are sent to where the platform is, to be installed from there.
+/// Uploads of packages.
 #[async_trait]
 pub trait Packages: Send + Sync {
-    /// Takes in a package and checks it. It is kept for a while, to be looked at or installed by its digest.
+    /// Uploads a package and checks it. It is kept for a while, to be inspected or installed by its digest.
     async fn package_upload(&self, upload: PackageUpload) -> ApiResult<UploadedPackage>;
 }

@@ -18,7 +18,7 @@ pub struct PluginSummary {
     pub categories: Vec<String>,
     /// Such as `active`, `disabled`, `failed`.
     pub state: String,
-    /// Why it stands there, where that needs saying.
+    /// The reason of the state, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// How many functions can be called.
@@ -32,7 +32,7 @@ pub struct PluginSummary {
     pub updated_at: OffsetDateTime,
 }
 
-/// Everything about an installed plugin.
+/// The details of an installed plugin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginDetails {
     #[serde(flatten)]
@@ -53,7 +53,7 @@ pub struct PluginDetails {
     pub imports: Vec<String>,
     /// Which interfaces of the platform it exports: `lifecycle`, `health`, `migration`.
     pub exports: Vec<String>,
-    /// All revisions that are kept, the newest first.
+    /// All retained revisions, newest first.
     pub revisions: Vec<RevisionInfo>,
 }
 
@@ -74,9 +74,9 @@ pub struct RevisionInfo {
 pub enum PackageSource {
     /// A folder or an archive on the host's disk.
     Path(std::path::PathBuf),
-    /// A name to be looked up in the search paths, with a version requirement such as `^1.2` or none.
+    /// A name in the search paths, with an optional version requirement such as `^1.2`.
     Named { name: PluginName, version: Option<String> },
-    /// A package that was sent before, by the digest of its files.
+    /// An uploaded package, by the digest of its files.
     Package(Digest),
 }
 
@@ -104,7 +104,7 @@ pub struct PackageReport {
     pub offered: Vec<FunctionSummary>,
     pub refused: Vec<String>,
     pub imports: Vec<String>,
-    /// Worth knowing, and no reason not to install it.
+    /// Warnings, which do not prevent the installation.
     pub warnings: Vec<String>,
     /// The version that is installed now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,17 +119,18 @@ pub struct PackageReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstallRequest {
     pub source: PackageSource,
-    /// The digest whose permissions the administrator has seen and grants. Without it, a package that asks for more
-    /// than its installed version is refused; with it, any other package is refused, even if it asks for nothing.
+    /// The digest whose grant the administrator has seen and approves. Without it, a package that requests more than
+    /// the grant of the installed version is refused; with it, any other package is refused, even if it requests
+    /// nothing.
     #[serde(default)]
     pub approved: Option<String>,
     /// Only show the effect on the configuration and the state.
     #[serde(default)]
     pub dry_run: bool,
-    /// An older version may take the place of a newer one although it does not say that it can.
+    /// Allow replacing a newer version with an older one that does not declare a migration from it.
     #[serde(default)]
     pub allow_downgrade: bool,
-    /// It is to take the place of this plugin, as it stands there; otherwise nothing is done.
+    /// The plugin to replace, in the state that was read; otherwise nothing is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<PluginStanding>,
     /// Initial configuration values; in an update, they override the migrated values.
@@ -138,7 +139,7 @@ pub struct InstallRequest {
 }
 
 impl InstallRequest {
-    /// To install a package that asks for nothing.
+    /// Installs a package that requests nothing.
     #[must_use]
     pub fn new(source: PackageSource) -> Self {
         let configuration = Map::new();
@@ -150,7 +151,7 @@ impl InstallRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginStanding {
     pub name: PluginName,
-    /// When it was last changed. Without it, any state will do.
+    /// When it was last changed. Without it, any state is accepted.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub updated_at: Option<OffsetDateTime>,
@@ -162,15 +163,15 @@ pub struct InstallOutcome {
     pub name: PluginName,
     pub version: String,
     pub digest: String,
-    /// `installed`, `updated`, or where this very package was installed already `restored` if its files were no longer those
-    /// that were installed, `configured` if it came with values, or `unchanged`.
+    /// `installed` or `updated`; if the same package was already installed, `restored` if its files had been changed,
+    /// `configured` if values were given, or `unchanged`.
     pub action: String,
     /// The version it took the place of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_version: Option<String>,
     /// The creator.
     pub signature: SignatureInfo,
-    /// It was only tried, and nothing of it is kept.
+    /// A dry run: nothing was stored.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
     /// The migration of the previous version's configuration and state.

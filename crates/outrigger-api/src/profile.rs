@@ -9,17 +9,17 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallProfile {
     pub function: FunctionRef,
-    /// How it failed; none where it succeeded.
+    /// The error code; none on success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    /// From arrival until it was written down, in nanoseconds. The stages add up to it.
+    /// From arrival until it was recorded, in nanoseconds. The sum of the stages.
     pub total_ns: u64,
-    /// In the order in which a call meets them, those that took any time.
+    /// The stages that took any time, in order.
     pub stages: Vec<StageTime>,
     /// The parts of the stage `host`, the longest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_calls: Vec<HostCallTime>,
-    /// Calls that were made on its behalf, by the plugin and by hooks, in order. At most 64.
+    /// The calls that it caused, by the plugin and by hooks, in order; at most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<CallProfile>,
     /// How many more there were.
@@ -39,29 +39,29 @@ pub struct StageTime {
 /// Calls of one interface that the plugin imports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostCallTime {
-    /// Such as `wasi:io/poll`; `runtime` for what the runtime does itself, such as growing memory.
+    /// Such as `wasi:io/poll`; `runtime` for work of the runtime itself, such as growing memory.
     pub import: String,
     pub calls: u64,
     /// In nanoseconds.
     pub ns: u64,
 }
 
-/// Where the time of the calls of a plugin goes. A few calls of each function are looked at; another revision begins anew,
-/// and so does a plugin that is loaded anew.
+/// The profile of a plugin's calls. A few calls of each function are profiled; it starts again with another revision or
+/// a reload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginProfile {
     pub plugin: PluginName,
-    /// Since when its calls are looked at; none while the plugin is not loaded.
+    /// When profiling started; none while the plugin is not loaded.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<OffsetDateTime>,
-    /// Of so many calls of a function one is looked at; of the first ones more are.
+    /// One in this many calls of a function is profiled, and more of the first ones.
     pub one_in: u64,
-    /// By name, those of which anything is known.
+    /// The profiled functions, by name.
     pub functions: Vec<FunctionProfile>,
 }
 
-/// Where the time of the calls of one function goes.
+/// The profile of one function's calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FunctionProfile {
     pub function: FunctionRef,
@@ -69,13 +69,13 @@ pub struct FunctionProfile {
     pub samples: u64,
     /// All stages together; named `total`.
     pub total: StageProfile,
-    /// In the order in which a call meets them, those that took any time.
+    /// The stages that took any time, in order.
     pub stages: Vec<StageProfile>,
     /// The parts of the stage `host`, the longest first.
     pub host_calls: Vec<HostCallProfile>,
 }
 
-/// How long one stage took in the calls that were looked at, in microseconds.
+/// The duration of one stage in the profiled calls, in microseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StageProfile {
     pub stage: String,

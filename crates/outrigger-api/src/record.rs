@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// Which runs or log lines to list. All that is given must match.
+/// Which runs or log lines to list. All given fields must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecordQuery {
@@ -23,18 +23,18 @@ pub struct RecordQuery {
     #[serde(default)]
     #[schemars(regex(pattern = "^(trace|debug|info|warn|error)$"))]
     pub level: Option<String>,
-    /// Text in the message, whatever the case of its letters.
+    /// Text in the message, ignoring case.
     #[serde(default)]
     pub contains: Option<String>,
-    /// Only runs that failed. Of log lines it leaves out none.
+    /// Only failed runs. Ignored for log lines.
     // A server of an earlier version does not know it, and says so only where it is asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub failed: bool,
-    /// Only what happened at this time or later.
+    /// Only records at this time or later.
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<OffsetDateTime>,
-    /// Only what happened before this time.
+    /// Only records before this time.
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<OffsetDateTime>,
@@ -56,7 +56,7 @@ pub struct LogEntry {
     pub function: Option<FunctionName>,
     pub correlation: String,
     pub message: String,
-    /// Names and values, in the order in which the plugin gave them.
+    /// Names and values, in the plugin's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<(String, String)>,
 }
@@ -120,7 +120,7 @@ pub struct FunctionStatistics {
     pub cache_hits: u64,
     pub cache_misses: u64,
     pub retries: u64,
-    /// Things reached for without a grant.
+    /// Accesses refused for lack of a grant.
     pub violations: u64,
     pub dropped_log_lines: u64,
     pub error_rate: f64,

@@ -9,15 +9,15 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignatureInfo {
     pub state: SignatureWord,
-    /// Whether a package with it may be installed there now.
+    /// Whether a package with it could be installed now.
     pub accepted: bool,
     /// The name of the trusted key that signed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
-    /// The id of the key that it is valid by; where it is `untrusted`, what the keys are called in it.
+    /// The id of the trusted key; if it is `untrusted`, the ids of all keys in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key_ids: Vec<String>,
-    /// When it was made, by the clock of whoever did; only of a valid one.
+    /// The time of signing, by the signer's clock; only for a valid signature.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub signed_at: Option<OffsetDateTime>,
@@ -26,24 +26,24 @@ pub struct SignatureInfo {
     pub detail: Option<String>,
 }
 
-/// In a word, what a signature is worth.
+/// The result of a verification, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SignatureWord {
-    /// A key that is trusted for the plugin has signed exactly what is there.
+    /// A key that is trusted for the plugin signed exactly these files.
     Valid,
     /// There is none.
     Unsigned,
-    /// It is by keys that are not trusted for the plugin.
+    /// It was made with keys that are not trusted for the plugin.
     Untrusted,
-    /// The package is not what was signed, or the signature is damaged or of a key that was revoked.
+    /// The package does not match its signature, or the signature is damaged or from a revoked key.
     Invalid,
-    /// The files are not those that were installed, signed or not.
+    /// The files differ from the installed package, whether signed or not.
     Modified,
 }
 
 impl SignatureWord {
-    /// The word, as it is written everywhere.
+    /// The word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -56,7 +56,8 @@ impl SignatureWord {
     }
 }
 
-/// Keys as a sentence names them: the first three, and how many more there are. Whoever made the package has chosen how many.
+/// Keys for a sentence: the first three, and the number of further ones. The package's publisher chooses how many there
+/// are.
 #[must_use]
 pub fn name_keys(ids: &[String]) -> String {
     const NAMED: usize = 3;
@@ -67,12 +68,12 @@ pub fn name_keys(ids: &[String]) -> String {
     }
 }
 
-/// The result of verifying an installed plugin now, with its files on disk and the keys that are trusted at present.
+/// The result of verifying an installed plugin now, with its files on disk and the currently trusted keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginSignature {
     pub plugin: PluginName,
     pub version: String,
-    /// The digest that it was installed by.
+    /// The digest of the installed package.
     pub digest: String,
     pub signature: SignatureInfo,
 }

@@ -1,4 +1,4 @@
-//! Templates, from which new plugins are made.
+//! Templates for new plugins.
 
 use std::collections::BTreeMap;
 
@@ -22,9 +22,9 @@ pub struct TemplateSummary {
     pub files: Vec<PackagePath>,
     /// Of all files together, in bytes.
     pub size: u64,
-    /// It is always there and cannot be changed.
+    /// It is built in and cannot be changed.
     pub built_in: bool,
-    /// When and by whom it was made and changed; not for a built-in one.
+    /// When and by whom it was created and changed; none for a built-in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<TemplateMade>,
 }
@@ -41,9 +41,9 @@ pub struct TemplateInfo {
     pub variables: Vec<TemplateVariable>,
     /// Path in the new project → text with placeholders.
     pub files: BTreeMap<PackagePath, String>,
-    /// It is always there and cannot be changed.
+    /// It is built in and cannot be changed.
     pub built_in: bool,
-    /// When and by whom it was made and changed; not for a built-in one.
+    /// When and by whom it was created and changed; none for a built-in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<TemplateMade>,
 }
@@ -56,7 +56,7 @@ impl TemplateInfo {
     }
 }
 
-/// When and by whom a template was made and changed.
+/// When and by whom a template was created and changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TemplateMade {
     #[serde(with = "time::serde::rfc3339")]
@@ -74,7 +74,7 @@ pub struct TemplateMade {
 /// The files of a new plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RenderedTemplate {
-    /// The template that they were made from.
+    /// The template that was rendered.
     pub template: TemplateName,
     /// Path → text.
     pub files: BTreeMap<PackagePath, String>,

@@ -10,8 +10,7 @@ use ulid::Ulid;
 
 /// Keeps traces of requests.
 pub trait RequestTracer: Debug + Send + Sync {
-    /// Where a request stands: in the trace that its client named, or in one of its own. What it names as its span is that
-    /// of the request.
+    /// The trace context of a request: the client's trace, or a new one, and the span of the request.
     fn begin(&self, client: Option<TraceContext>, correlation: Ulid) -> TraceContext;
     /// A request whose trace is kept has been answered. Must not block.
     fn ended(&self, request: TracedRequest);

@@ -46,7 +46,7 @@ pub type Content = Pin<Box<dyn Stream<Item = ApiResult<Bytes>> + Send>>;
 /// A package on its way.
 pub struct PackageUpload {
     pub kind: ArchiveKind,
-    /// How many bytes there will be, where that is known.
+    /// The announced number of bytes, if known.
     pub size: Option<u64>,
     /// The expected SHA-256 of the bytes, if known.
     pub digest: Option<Digest>,
@@ -60,10 +60,10 @@ impl fmt::Debug for PackageUpload {
     }
 }
 
-/// A package that was sent and is kept for a while, to be installed.
+/// An uploaded package, which is kept for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UploadedPackage {
-    /// The digest of its files, by which it can be installed; the same however they were packed.
+    /// The digest of its files, by which it can be installed; independent of the archive format.
     pub package: Digest,
     pub name: PluginName,
     pub version: String,

@@ -13,7 +13,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{ApiError, ApiResult};
 
-/// Which calls to sum up, and how. All that is given must match.
+/// Which calls to sum up, and how. All given fields must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UsageQuery {
@@ -23,18 +23,18 @@ pub struct UsageQuery {
     /// Only of functions of this name.
     #[serde(default)]
     pub function: Option<FunctionName>,
-    /// Only by this caller, as runs name it: `local`, `key ci`.
+    /// Only calls of this caller, as in runs: `local`, `key ci`.
     #[serde(default)]
     pub caller: Option<String>,
     /// Fields to group by, separated by commas: `hour` and `day`, in UTC, `plugin`, `function`, `caller`, `outcome`.
-    /// `function` without it.
+    /// The default is `function`.
     #[serde(default)]
     pub by: Option<UsageKeys>,
-    /// Only calls that began at this time or later; 24 hours before `until` without it.
+    /// Only calls that began at this time or later; the default is 24 hours before `until`.
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<OffsetDateTime>,
-    /// Only calls that began before this time; now without it. At most 92 days after `since`.
+    /// Only calls that began before this time; the default is now. At most 92 days after `since`.
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<OffsetDateTime>,
@@ -45,9 +45,9 @@ pub struct UsageQuery {
 }
 
 impl UsageQuery {
-    /// The most groups that are answered at once.
+    /// The maximum number of groups.
     pub const MOST: u32 = 10_000;
-    /// How long a span may be: as long as a quarter of a year.
+    /// The maximum time span: a quarter of a year.
     pub const LONGEST: Duration = Duration::days(92);
     const USUAL: Duration = Duration::days(1);
 
@@ -182,7 +182,7 @@ impl JsonSchema for UsageKeys {
     }
 }
 
-/// How much was called in a span of time.
+/// Usage in a time span.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UsageReport {
     #[serde(with = "time::serde::rfc3339")]
@@ -193,21 +193,22 @@ pub struct UsageReport {
     pub until: OffsetDateTime,
     /// The fields that groups differ in.
     pub by: Vec<UsageKey>,
-    /// The earliest first; of one time those with the most calls.
+    /// Earliest first; within the same time, groups with the most calls first.
     pub groups: Vec<UsageGroup>,
     /// There are more groups than these.
     pub truncated: bool,
-    /// When the oldest run began that is kept, of whatever plugin. Of what was before nothing is known, which is not to say
-    /// that nothing was called. Absent where there is no run at all.
+    /// The start of the oldest retained run of any plugin. Earlier runs were pruned, so earlier times are unknown, not
+    /// empty. Absent if there are no runs.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub recorded_since: Option<OffsetDateTime>,
 }
 
-/// Calls that have something in common: what they have is named, as far as it was asked for.
+/// A group of calls with the same values in the requested fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UsageGroup {
-    /// When the hour or the day begins. That it begins before the span, or ends after it, adds no calls.
+    /// The start of the hour or day. It can start before the time span or end after it; only calls within the span
+    /// count.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub from: Option<OffsetDateTime>,
@@ -227,9 +228,9 @@ pub struct UsageGroup {
     pub failures: u64,
     /// Answered without running the function.
     pub cache_hits: u64,
-    /// How many times a call was tried again.
+    /// The number of retries.
     pub retries: u64,
-    /// How long all of them took together, in microseconds.
+    /// The total duration, in microseconds.
     pub total_us: u64,
     /// How long one took on average.
     pub mean_us: u64,

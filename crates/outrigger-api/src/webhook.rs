@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::fingerprint::Fingerprint;
 
-/// A text that goes over the wire and is not shown otherwise.
+/// Secret text: it is sent over the API, but never shown otherwise.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -68,7 +68,7 @@ pub struct WebhookRequest {
     #[serde(default = "all")]
     #[schemars(length(min = 1, max = 50))]
     pub events: Vec<Pattern>,
-    /// Only of events about such a plugin.
+    /// Only events about this plugin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<Pattern>,
     #[serde(default = "yes")]
@@ -76,13 +76,13 @@ pub struct WebhookRequest {
     #[serde(default)]
     #[schemars(length(max = 4000))]
     pub description: String,
-    /// Headers to send besides. Their values are encrypted, and never shown again.
+    /// Extra headers to send. Their values are encrypted, and never shown again.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
     /// Whether to allow plain, unencrypted HTTP.
     #[serde(default)]
     pub allow_http: bool,
-    /// Private, loopback and link-local addresses are meant too.
+    /// Whether to allow private, loopback and link-local addresses.
     #[serde(default)]
     pub allow_private_network: bool,
 }
@@ -98,7 +98,7 @@ pub struct WebhookChange {
     #[serde(default = "all")]
     #[schemars(length(min = 1, max = 50))]
     pub events: Vec<Pattern>,
-    /// Only of events about such a plugin.
+    /// Only events about this plugin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<Pattern>,
     #[serde(default = "yes")]
@@ -106,14 +106,13 @@ pub struct WebhookChange {
     #[serde(default)]
     #[schemars(length(max = 4000))]
     pub description: String,
-    /// Headers to send besides. Left out, they stay as they are; they must be given where the address becomes another
-    /// server's.
+    /// Extra headers to send. If omitted, they are kept; they must be given if the address moves to another server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<BTreeMap<String, Secret>>,
     /// Whether to allow plain, unencrypted HTTP.
     #[serde(default)]
     pub allow_http: bool,
-    /// Private, loopback and link-local addresses are meant too.
+    /// Whether to allow private, loopback and link-local addresses.
     #[serde(default)]
     pub allow_private_network: bool,
 }
@@ -133,15 +132,15 @@ pub struct WebhookInfo {
     pub url: String,
     /// It receives events whose name matches one of these patterns.
     pub events: Vec<Pattern>,
-    /// Only of events about such a plugin.
+    /// Only events about this plugin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<Pattern>,
     pub enabled: bool,
-    /// Why it was switched off, where that was not done by a person.
+    /// Why it was disabled, unless a user did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     pub description: String,
-    /// The names of the headers that are sent besides.
+    /// The names of the extra headers.
     pub headers: Vec<String>,
     pub allow_http: bool,
     pub allow_private_network: bool,
@@ -163,8 +162,8 @@ pub struct WebhookInfo {
 }
 
 impl WebhookInfo {
-    /// Of what it is to be, and when it was made so: its secret and the values of its headers are not to be seen, and may
-    /// be others. How its deliveries fare is not in it.
+    /// Covers its settings and the time of the last change, because secret and header values are not visible.
+    /// Deliveries are not included.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let Self {
@@ -191,7 +190,7 @@ impl WebhookInfo {
     }
 }
 
-/// A webhook that was just added, with the secret that it is signed with.
+/// A new webhook, with its signing secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewWebhook {
     pub webhook: WebhookInfo,
@@ -199,30 +198,30 @@ pub struct NewWebhook {
     pub secret: Secret,
 }
 
-/// The secret that a webhook is signed with from now on.
+/// The new signing secret of a webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WebhookSecret {
     pub name: WebhookName,
-    /// `whsec_…`. It is not shown again. For a day there are two signatures, of this one and the one before.
+    /// `whsec_…`. It is not shown again. For a day, deliveries are signed with both this and the previous secret.
     pub secret: Secret,
 }
 
-/// One event on its way to one webhook.
+/// The delivery of one event to one webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveryInfo {
     /// A ULID: the `webhook-id` that the receiver sees, the same at every attempt.
     pub id: String,
     pub webhook: WebhookName,
-    /// The event; none for a delivery that tries the webhook out.
+    /// The event; none for a test delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
     /// The event's name.
     pub name: HookName,
     /// `pending`, `delivered`, `dead` or `abandoned`.
     pub state: String,
-    /// How often it was sent since it was made, or was last retried by somebody.
+    /// The number of attempts since it was created or last retried by a user.
     pub attempts: u32,
-    /// When it is sent next, while it is pending.
+    /// The time of the next attempt, while it is pending.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub next_at: Option<OffsetDateTime>,
@@ -240,7 +239,7 @@ pub struct DeliveryInfo {
     pub ended_at: Option<OffsetDateTime>,
 }
 
-/// Which deliveries to list. All that is given must match.
+/// Which deliveries to list. All given fields must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeliveryQuery {
@@ -248,7 +247,7 @@ pub struct DeliveryQuery {
     #[serde(default)]
     #[schemars(regex(pattern = "^(pending|delivered|dead|abandoned)$"))]
     pub state: Option<String>,
-    /// Only those older than this delivery, for the page after.
+    /// Only deliveries before this one, for the next page.
     #[serde(default)]
     #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub before: Option<String>,
@@ -258,7 +257,7 @@ pub struct DeliveryQuery {
     pub limit: u32,
 }
 
-/// How many dead letters are sent again.
+/// The number of dead letters queued to be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveryRetry {
     pub retried: u64,

@@ -92,7 +92,8 @@ text_serde!(HookKind, {
         { "const": "action", "description": "Subscribers run one after another. Their results are ignored." },
         { "const": "filter", "description": "A value passes through the subscribers: the result of each is the input \
           of the next." },
-        { "const": "event", "description": "Something has happened. Subscribers are told in the background, each plugin by itself." },
+        { "const": "event", "description": "Something has happened. Subscribers are notified in the background, each \
+        plugin separately." },
     ],
 });
 

@@ -258,9 +258,9 @@ fn idempotency_key() -> Value {
         "name": "Idempotency-Key",
         "in": "header",
         "required": false,
-        "description": "Made anew for each request, and sent again only to repeat it: then it is done once, and the \
-            first answer is given again for 24 hours, with `Idempotency-Replayed: true`. If the server died before it was \
-            answered, it is not done again: the answer is `request_interrupted`, unless nothing was begun.",
+        "description": "Unique for each request, and reused only to repeat it: the request then runs once, and the \
+         first response is returned again for 24 hours, with `Idempotency-Replayed: true`. If the server died before \
+         it answered, the request is not run again: the response is `request_interrupted`, unless nothing was started.",
         "schema": {"type": "string", "pattern": idempotency::PATTERN, "minLength": 1, "maxLength": 255},
     })
 }
@@ -270,7 +270,7 @@ fn last_event_id() -> Value {
         "name": "Last-Event-ID",
         "in": "header",
         "required": false,
-        "description": "The id of the last event that was received: it goes on behind that one.",
+        "description": "The id of the last received event: the stream continues after it.",
         "schema": {"type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"},
     })
 }
@@ -333,7 +333,7 @@ fn headers() -> Value {
     })
 }
 
-/// Says of integers how large they may be, which their `format` only says to who knows it.
+/// Adds limits to integers, because not all clients know their `format`.
 fn bound_integers(value: &mut Value) {
     match value {
         Value::Object(object) => {

@@ -323,9 +323,8 @@ fn migrations() -> Value {
     );
     json!({
         "description": "Migrations of the configuration and state of an older version. Each step whose `from` matches \
-         the installed version is applied, in this order; then the functions of \
-            `outrigger:plugin/migration`, where the component exports them. A step for a higher version is also leave to take \
-            its place.",
+         the installed version is applied, in this order; then the functions of `outrigger:plugin/migration`, if the \
+         component exports them. A step for a higher version also allows replacing that version.",
         "type": "array",
         "items": step,
         "examples": [[{ "from": "<2.0.0", "rename": { "region": "location" } }]],

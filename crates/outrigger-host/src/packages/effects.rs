@@ -123,8 +123,7 @@ fn not_reloaded(plugin: &PluginName, failure: Failure) -> ApiError {
     let error = convert::error(failure);
     let message = format!(
         "the files of `{plugin}` were restored, but it could not be reloaded, and the running version may still use \
-         the \
-         changed files: {}",
+         the changed files: {}",
         error.message
     );
     ApiError { message, ..error }.with_hint(format!("fix that, then run `outrigger plugin reload {plugin}`"))

@@ -91,7 +91,7 @@ struct ValuePath {
     config_id: String,
 }
 
-/// A value that is to be set for the first time.
+/// A value to create.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewValue {
@@ -122,7 +122,7 @@ fn changed(plugin: PluginName, revision: u64) -> Tagged<ConfigurationChange> {
     Tagged(ConfigurationChange { plugin, revision }, tag(revision))
 }
 
-/// The one revision that a demand names.
+/// The single revision in a precondition.
 fn named(demand: &Demand) -> Option<u64> {
     match demand {
         Demand::OneOf(tags) => tags.first().filter(|_| tags.len() == 1)?.parse().ok(),
@@ -197,14 +197,14 @@ async fn delete(caller: Caller, input: Input<ValuePath, NoQuery, NoBody>) -> Api
     Ok(Done)
 }
 
-/// Changes single values, if the demand is met.
+/// Changes single values, if the precondition holds.
 async fn change(caller: &Caller, plugin: &PluginName, demand: &Demand, edits: ConfigurationEdits) -> ApiResult<u64> {
     let expected = expected(caller, plugin, demand).await?;
     let changed = caller.platform.configuration_change(plugin, edits, expected).await;
     changed.map_err(|error| if expected.is_some() { etag::stale(error) } else { error })
 }
 
-/// The revision that a demand is for; none where any will do.
+/// The revision in a precondition; none if any is accepted.
 async fn expected(caller: &Caller, plugin: &PluginName, demand: &Demand) -> ApiResult<Option<u64>> {
     match (demand, named(demand)) {
         (_, Some(expected)) => Ok(Some(expected)),

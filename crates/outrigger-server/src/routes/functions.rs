@@ -1,4 +1,4 @@
-//! Functions: found, described, called.
+//! Functions: find, describe and call them.
 
 use outrigger_api::{
     ApiError, ApiResult, CallRequest, CallResponse, Code, FunctionDescription, FunctionQuery, FunctionRef,
@@ -59,13 +59,13 @@ pub fn routes(api: &mut Api) {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FunctionFilter {
-    /// Words that must all occur in the name, title, description or tags, whatever the case of their letters.
+    /// Words that must all occur in the name, title, description or tags, ignoring case.
     #[serde(default)]
     q: Option<String>,
     /// Only functions of this plugin.
     #[serde(default)]
     plugin: Option<PluginName>,
-    /// Also functions of plugins that take no calls now.
+    /// Also functions of plugins that are not active.
     #[serde(default)]
     all: bool,
     /// How many to pass over.
@@ -128,7 +128,7 @@ struct Batch {
     #[serde(deserialize_with = "outrigger_api::object::list_up_to::<_, _, BATCH>")]
     #[schemars(length(min = 1, max = 256))]
     calls: Vec<BatchCall>,
-    /// How many of them at once, 8 if nothing is said.
+    /// The number of concurrent calls; the default is 8.
     #[serde(default)]
     parallel: Parallel,
 }
@@ -147,7 +147,7 @@ struct BatchCall {
     /// Ask for a fresh answer.
     #[serde(default)]
     no_cache: bool,
-    /// A correlation id to go on with (a ULID), instead of that of the request.
+    /// The correlation id to use (a ULID), instead of that of the request.
     #[serde(default)]
     #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     correlation: Option<String>,

@@ -26,13 +26,12 @@ pub fn routes(api: &mut Api) {
         .summary("Show the health of all plugins")
         .describe(
             "The health monitor's status of each plugin. No plugin is checked for it; a plugin that was never called \
-             is `unknown`. \
-             `/readyz` reports the health of the server itself, regardless of plugins.",
+             is `unknown`. `/readyz` reports the health of the server itself, regardless of plugins.",
         )
         .right("plugin_view");
 }
 
-/// Which part of a list to answer with.
+/// The requested page of a list.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct HealthQuery {

@@ -188,17 +188,17 @@ async fn plugin_hooks(
     Ok(Reply(List { items }))
 }
 
-/// A subscription of a plugin's function, in the words of plugin systems that have callbacks.
+/// A subscription of a plugin's function, with the field names of callback-based plugin systems.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Callback {
     hook_name: HookName,
-    /// The kind that the hook is expected to be of.
+    /// The expected kind of the hook.
     #[serde(default)]
     hook_type: Option<HookKind>,
     /// The function, by its name within the plugin.
     callback_method: FunctionName,
-    /// Lower numbers are called first; 100 where nothing is said.
+    /// Lower numbers are called first; the default is 100.
     #[serde(default)]
     #[schemars(range(min = -10_000, max = 10_000))]
     priority: Option<i32>,

@@ -17,7 +17,7 @@ use crate::etag::{self, Demand, ETag};
 use crate::page::List;
 
 const TAG: &str = "Jobs";
-/// How many jobs may be asked for at once.
+/// The maximum number of jobs in one response.
 const MOST: u32 = 1000;
 
 /// The error codes of starting a job.

@@ -20,20 +20,19 @@ use crate::endpoint::{NoPath, NoQuery};
 use crate::etag::Demand;
 
 const TAG: &str = "Packages";
-const INSTALL: &str = "The package is read and checked, and its permissions are held against what its installed version \
-    was granted. If it asks for more, the request is refused with `grant_required` unless `approved` is the digest of \
-    the package, which `POST /api/v1/plugins/inspect` tells; to approve takes the right `plugin_approve`. Where `approved` is \
-    another digest, nothing is installed, whatever the package asks for. Where \
-    it takes the place of another version, what that left is migrated, and all of it is undone when the package does not \
-    become healthy; `dry_run` says what would change, and changes nothing. A package with an invalid signature is \
-    refused with `signature_invalid`; a package without a trusted signature is refused with `signature_required` if \
-    one is required. Required configuration values are given in `configuration`, which also requires the right \
-    `configuration_modify`.";
+const INSTALL: &str = "The package is read and checked, and its requests are compared with the grant of the installed \
+    version. If it requests more, it is refused with `grant_required` unless `approved` is the digest of the package, \
+    as returned by `POST /api/v1/plugins/inspect`; approving requires the right `plugin_approve`. If `approved` is \
+    another digest, nothing is installed. If the package replaces another version, configuration and state are \
+    migrated, and everything is undone if the plugin does not become healthy. `dry_run` only shows the changes. A \
+    package with an invalid signature is refused with `signature_invalid`; a package without a trusted signature is \
+    refused with `signature_required` if one is required. Required configuration values are given in `configuration`, \
+    which also requires the right `configuration_modify`.";
 
-const UPLOAD: &str = "The body is a `.zip` or a `.tar.gz`, of at most 128 MiB. It is checked completely, and refused \
-if it is invalid; nothing of it is run. It is kept for an hour, or until the server restarts. The response contains \
-the digest of its files, which identifies it as a source: `{\"source\": {\"package\": \"sha256:…\"}}`. \
-    Uploading it again gives the same digest.";
+const UPLOAD: &str = "The body is a `.zip` or a `.tar.gz` of at most 128 MiB. It is checked completely, and refused if \
+    it is invalid; nothing of it is run. It is kept for an hour, or until the server restarts. The response contains \
+    the digest of its files, which identifies it as a source: `{\"source\": {\"package\": \"sha256:…\"}}`. Uploading \
+    it again gives the same digest.";
 
 pub fn routes(api: &mut Api) {
     described(api.post("/api/v1/plugins", "plugin_create", install).also("/api/v1/plugins/"), "Install a plugin");
@@ -84,17 +83,16 @@ fn described<'a>(operation: &'a mut Operation, summary: &'static str) -> &'a mut
 #[serde(deny_unknown_fields)]
 struct Installation {
     source: Source,
-    /// The digest whose permissions the administrator has seen and grants. Nothing else is installed then.
+    /// The digest whose grant the administrator has seen and approves. No other package is installed then.
     #[serde(default)]
     approved: Option<String>,
-    /// Only say what it would do to the configuration and the state of the version that is installed.
+    /// Only show the effect on configuration and state of the installed version.
     #[serde(default)]
     dry_run: bool,
-    /// An older version may take the place of a newer one although its manifest does not say that it can.
+    /// Allow replacing a newer version with an older one whose manifest does not declare a migration from it.
     #[serde(default)]
     allow_downgrade: bool,
-    /// Values of the configuration that it begins with; where it takes the place of another version, they go over what
-    /// becomes of what is set.
+    /// Initial configuration values; in an update, they override the migrated values.
     #[serde(default)]
     configuration: Map<String, Value>,
 }
@@ -126,7 +124,7 @@ struct PathSource {
     path: PathBuf,
 }
 
-/// A name to be looked up in the search paths.
+/// A name in the search paths.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NamedSource {
@@ -136,11 +134,11 @@ struct NamedSource {
     version: Option<String>,
 }
 
-/// A package that was sent to `POST /api/v1/packages`.
+/// A package that was uploaded to `POST /api/v1/packages`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SentSource {
-    /// The digest that it was answered with.
+    /// The digest in the response of the upload.
     package: Digest,
 }
 

@@ -88,9 +88,8 @@ pub fn routes(api: &mut Api) {
         .summary("Apply one action to several plugins")
         .describe(
             "Plugins are processed one after the other, in the given order. A failure for one does not stop the next. \
-             To \
-             uninstall takes the right `plugin_delete`, anything else `plugin_modify`; a right that is missing is told \
-             with the plugin's outcome.",
+             Uninstalling requires the right `plugin_delete`, other actions `plugin_modify`; a missing right is \
+             reported in the plugin's outcome.",
         )
         .right("plugin_modify")
         .example(json!({"action": "reload", "plugins": ["pricing", "team-directory"]}));
@@ -100,7 +99,7 @@ pub fn routes(api: &mut Api) {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PluginQuery {
-    /// Text in the name or title, whatever the case of its letters.
+    /// Text in the name or title, ignoring case.
     #[serde(default)]
     q: Option<String>,
     /// Such as `active`, `disabled`, `failed`.
@@ -109,7 +108,7 @@ struct PluginQuery {
     /// Only plugins of this category.
     #[serde(default)]
     category: Option<String>,
-    /// By what to sort; `-` turns it round.
+    /// The field to sort by; a leading `-` reverses the order.
     #[serde(default)]
     sort: Sort,
     /// How many to pass over.
@@ -120,7 +119,7 @@ struct PluginQuery {
     limit: Limit,
 }
 
-/// By what to sort; `-` turns it round.
+/// The field to sort by; a leading `-` reverses the order.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 enum Sort {
@@ -172,7 +171,7 @@ async fn info(caller: Caller, input: Input<PluginPath, NoQuery, NoBody>) -> ApiR
     Ok(Tagged(details, tag))
 }
 
-/// The state of a plugin: its package, what it does, and when that was last changed.
+/// The fingerprint of a plugin: its package, its state, and the time of its last change.
 pub fn etag(plugin: &PluginSummary) -> ETag {
     let digest = plugin.digest.strip_prefix("sha256:").unwrap_or(&plugin.digest);
     let digest = digest.get(..16).unwrap_or(digest);
@@ -274,7 +273,7 @@ struct BulkReport {
     action: BulkAction,
     succeeded: u32,
     failed: u32,
-    /// In the order in which the plugins were given.
+    /// In the order of the given plugins.
     outcomes: Vec<BulkOutcome>,
 }
 

@@ -14,7 +14,7 @@ use crate::endpoint::{NoPath, NoQuery};
 use crate::page::List;
 
 const TAG: &str = "Records";
-/// How many records may be asked for at once.
+/// The maximum number of records in one response.
 const MOST: u32 = 1000;
 const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
 

@@ -1,4 +1,4 @@
-//! Templates, from which new plugins are made.
+//! Templates for new plugins.
 
 use outrigger_api::{
     ApiError, ApiResult, Code, RenderedTemplate, Template, TemplateInfo, TemplateName, TemplateSummary, TemplateValues,
@@ -83,7 +83,7 @@ struct TemplatePath {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TemplateQuery {
-    /// Text in the name or description, whatever the case of its letters.
+    /// Text in the name or description, ignoring case.
     #[serde(default)]
     q: Option<String>,
     /// Only for this runtime, such as `wasm`.
@@ -92,10 +92,10 @@ struct TemplateQuery {
     /// Only in this language, such as `rust`.
     #[serde(default)]
     language: Option<String>,
-    /// Only those that are built in, or only those that are not.
+    /// Only built-in or only added templates.
     #[serde(default)]
     built_in: Option<bool>,
-    /// By what to sort; `-` turns it round.
+    /// The field to sort by; a leading `-` reverses the order.
     #[serde(default)]
     sort: Sort,
     /// How many to pass over.
@@ -106,7 +106,7 @@ struct TemplateQuery {
     limit: Limit,
 }
 
-/// By what to sort; `-` turns it round.
+/// The field to sort by; a leading `-` reverses the order.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 enum Sort {

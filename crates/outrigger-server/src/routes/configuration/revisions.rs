@@ -59,7 +59,7 @@ struct RevisionPath {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DiffQuery {
-    /// 0, as without it, for the time before anything was set.
+    /// 0, the default, for the empty configuration.
     #[serde(default)]
     from: u64,
     /// The present one without it.
