@@ -423,7 +423,7 @@ mod tests {
             ("memory=big", "`big` is not a size"),
             ("concurrency=0", "`concurrency` must be at least 1"),
             ("memory=1KiB", "`memory` must be at least 64KiB"),
-            ("timeout=-1s", "is not a length of time"),
+            ("timeout=-1s", "is not a duration"),
         ] {
             let error = Ceiling::default().set(text).expect_err(text).to_string();
             assert!(error.contains(part), "{text}: {error}");

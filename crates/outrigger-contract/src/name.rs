@@ -307,7 +307,7 @@ mod tests {
     fn words_of_the_rest_api_are_no_names_of_plugins() {
         for word in PluginName::RESERVED {
             let error = word.parse::<PluginName>().unwrap_err().to_string();
-            assert!(error.contains("addresses of the REST API"), "{error}");
+            assert!(error.contains("the REST API reserves this word"), "{error}");
         }
     }
 

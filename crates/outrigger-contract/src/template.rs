@@ -167,7 +167,7 @@ mod tests {
         }
         for wrong in ["", "Rust", "2nd", "-a", "a_b", "a/b", "..", &"a".repeat(65)] {
             let error = wrong.parse::<TemplateName>().expect_err(wrong).to_string();
-            assert!(error.contains("is not the name of a template"), "{error}");
+            assert!(error.contains("is not a valid template name"), "{error}");
         }
     }
 }

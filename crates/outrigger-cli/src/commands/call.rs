@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_flag_before_the_function_is_pointed_out() {
-        for (words, expected) in [(&["--x", "p.f"][..], "stands before"), (&["p"][..], "does not name a function")] {
+        for (words, expected) in [(&["--x", "p.f"][..], "comes before"), (&["p"][..], "does not name a function")] {
             let words: Vec<_> = words.iter().map(OsString::from).collect();
             let crate::error::CliError::Api(error) = split(&words).unwrap_err() else { panic!("an error of ours") };
             assert!(error.message.contains(expected), "{}", error.message);

@@ -71,6 +71,6 @@ mod tests {
             checks: vec![check("a", CheckOutcome::Ok, "unseen"), check("b", CheckOutcome::Failed, "do this")],
         };
         let text = anstream::adapter::strip_str(&text(&report)).to_string();
-        assert_eq!(text, "✓ a: found\n✗ b: found\n    do this\n\n1 thing to look at.\n");
+        assert_eq!(text, "✓ a: found\n✗ b: found\n    do this\n\n1 problem found.\n");
     }
 }

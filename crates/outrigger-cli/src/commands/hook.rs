@@ -148,7 +148,7 @@ async fn subscribe(context: &Context, arguments: SubscribeArguments) -> CliResul
 
 async fn switch(context: &Context, id: &str, enabled: bool) -> CliResult {
     let changed = context.platform().await?.subscription_switch(id, enabled).await?;
-    let state = if changed.enabled { "on" } else { "off" };
+    let state = if changed.enabled { "enabled" } else { "disabled" };
     context.output.print(&changed, || format!("subscription {id} {state}"))
 }
 

@@ -188,7 +188,7 @@ async fn change(context: &Context, names: &[PluginName], change: Change) -> CliR
     let mut outcome: ApiResult<()> = Ok(());
     let mut closed = Vec::new();
     for name in names {
-        let _progress = context.output.spinner(format!("{name}: {done}"));
+        let _progress = context.output.spinner(format!("{name}: being {done}"));
         outcome = match change {
             Change::Enable => platform.plugin_enable(name).await,
             Change::Disable => platform.plugin_disable(name).await.map(|report| closed.extend(report.closed_hooks)),

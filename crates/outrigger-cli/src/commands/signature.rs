@@ -100,7 +100,7 @@ fn line(one: &Looked) -> String {
     };
     let mut text = format!("{mark} {plugin} {version}: {}\n", clean(&sentence(signature)));
     if signature.state == SignatureWord::Modified {
-        text.push_str("    install the same package again, and its files take the place of what is there\n");
+        text.push_str("    install the same package again to replace its files\n");
     }
     text
 }
@@ -119,7 +119,7 @@ pub(super) fn sentence(signature: &SignatureInfo) -> String {
         (SignatureWord::Untrusted, accepted) => {
             let trusted =
                 if key_ids.len() == 1 { "which is not trusted for it" } else { "none of them trusted for it" };
-            let required = if *accepted { "" } else { ", and has to be signed with one that is" };
+            let required = if *accepted { "" } else { ", but a trusted signature is required" };
             format!("{}, {trusted}{required}", named(signature))
         }
         (SignatureWord::Invalid, _) => format!("not valid: {detail}"),
@@ -173,14 +173,13 @@ mod tests {
         };
         let text = "! pricing 1.0.0: names the key a, which is not trusted for it\n";
         check(&untrusted(&["a"], true), text, None);
-        let text = "✗ pricing 1.0.0: names the keys a, b, c and 1 more, none of them trusted for it, and has to be signed \
-                    with one that is\n";
+        let text = "✗ pricing 1.0.0: names the keys a, b, c and 1 more, none of them trusted for it, but a trusted \
+                    signature is required\n";
         check(&untrusted(&["a", "b", "c", "d"], false), text, Some(Code::SignatureRequired));
         let invalid = SignatureInfo { detail: Some("it is old".to_owned()), ..blank(SignatureWord::Invalid, false) };
         check(&invalid, "✗ pricing 1.0.0: not valid: it is old\n", Some(Code::SignatureInvalid));
         let modified = SignatureInfo { detail: Some("changed".to_owned()), ..blank(SignatureWord::Modified, false) };
-        let expected = "✗ pricing 1.0.0: changed\n    install the same package again, and its files take the place of \
-                        what is there\n";
+        let expected = "✗ pricing 1.0.0: changed\n    install the same package again to replace its files\n";
         check(&modified, expected, Some(Code::SignatureInvalid));
     }
 

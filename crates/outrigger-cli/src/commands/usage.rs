@@ -136,8 +136,8 @@ mod tests {
         check(
             &[UsageKey::Hour],
             10_000,
-            "There are more groups than the 10000 that are shown: the latest are cut off; ask for a shorter span, or for \
-             less in --by.",
+            "There are more groups than the 10000 shown: the latest are cut off; ask for a shorter time span, or \
+             group by fewer fields with --by.",
         );
     }
 }

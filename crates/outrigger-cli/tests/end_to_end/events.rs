@@ -150,13 +150,13 @@ fn a_webhook_is_tried_out_changed_and_removed() {
     let info = place.run(&["webhook", "info", "chat"]).succeeded().shows(&["job.*", "X-Token", "failing since"]);
     assert!(!info.stdout.contains("hunter2"), "{info:?}");
     place.run(&["webhook", "update", "chat", "--disable"]).succeeded();
-    place.run(&["webhook", "test", "chat"]).failed(7, &["switched off", "--enable"]);
+    place.run(&["webhook", "test", "chat"]).failed(7, &["is disabled", "--enable"]);
     // Its pending deliveries are abandoned.
     let deadline = Instant::now() + Duration::from_secs(30);
     while place.json(&["webhook", "info", "chat"])["dead"] != 1 {
         assert!(Instant::now() < deadline, "{}", place.json(&["webhook", "info", "chat"]));
     }
-    place.run(&["webhook", "retry", "chat", "--all"]).failed(7, &["switched off", "--enable"]);
+    place.run(&["webhook", "retry", "chat", "--all"]).failed(7, &["is disabled", "--enable"]);
     place.run(&["webhook", "remove", "chat"]).succeeded();
     assert_eq!(place.json(&["webhook", "list"]), json!([]));
     place.run(&["webhook", "info", "chat"]).failed(3, &["no webhook `chat`"]);

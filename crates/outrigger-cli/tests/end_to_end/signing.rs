@@ -41,7 +41,7 @@ fn a_signed_package_is_installed_and_checked() {
     place.run(&["plugin", "verify", "pricing"]).succeeded().shows(&["pricing 1.0.0: signed by platform-team", &id]);
     let found = place.run(&["plugin", "verify", "nothing", "pricing"]);
     assert_ne!(found.code, 0, "{found:#?}");
-    found.shows(&["nothing: it cannot be told", "pricing 1.0.0: signed by platform-team"]);
+    found.shows(&["nothing: cannot be verified", "pricing 1.0.0: signed by platform-team"]);
     place.run(&["plugin", "verify", "nothing"]).failed(3, &["plugin_not_found"]);
     place.run(&["doctor"]).succeeded().shows(&["packages need one; keys that are trusted: 1, revoked: 0"]);
 
@@ -73,9 +73,9 @@ fn keys_are_kept_to_their_owner_and_never_written_over() {
     let mode = |name: &str| std::fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("key.pem"), 0o600);
     let before = std::fs::read(place.path("key.pem")).unwrap();
-    place.run(&["dev", "keygen", "key.pem"]).failed(7, &["already_exists]: key.pem.pub is there already"]);
+    place.run(&["dev", "keygen", "key.pem"]).failed(7, &["already_exists]: key.pem.pub already exists"]);
     std::fs::remove_file(place.path("key.pem.pub")).unwrap();
-    place.run(&["dev", "keygen", "key.pem"]).failed(7, &["already_exists]: key.pem is there already"]);
+    place.run(&["dev", "keygen", "key.pem"]).failed(7, &["already_exists]: key.pem already exists"]);
     assert_eq!(std::fs::read(place.path("key.pem")).unwrap(), before);
     assert!(!place.path("key.pem.pub").exists());
 

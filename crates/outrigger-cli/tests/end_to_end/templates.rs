@@ -44,7 +44,7 @@ fn what_is_no_template_is_refused_with_the_reason() {
     let place = Place::new();
     place.run(&["template", "add", "absent"]).failed(2, &["error[invalid_template]", "there is no template.toml"]);
     place.run(&["dev", "new", "x", "--template", "absent"]).failed(3, &["there is no template `absent`"]);
-    place.run(&["dev", "new", "x", "--template", "No"]).failed(2, &["`No` is not the name of a template"]);
+    place.run(&["dev", "new", "x", "--template", "No"]).failed(2, &["`No` is not a valid template name"]);
     place.run(&["dev", "new", "x", "--set", "colour=red"]).failed(2, &["has no variable `colour`", "it has sdk"]);
     place.run(&["dev", "new", "x", "--set", "sdk"]).failed(2, &["--set sdk has no value"]);
     place.run(&["dev", "new", "x", "--title", "two\nlines"]).failed(2, &["line break"]);

@@ -68,7 +68,7 @@ fn a_server_is_believed_where_its_authority_is_named() {
     // Commands on the server's machine need none of it.
     there.run(&["plugin", "list"]).succeeded();
     let idle = there.run(&["plugin", "list", "--ca-certificate", "authority.pem"]);
-    idle.failed(2, &["invalid_usage", "no server is named", "`--server`"]);
+    idle.failed(2, &["invalid_usage", "`--ca-certificate` requires `--server`"]);
 
     let unknown = list(&here, &server, &["--server", &server.address], "");
     unknown.failed(9, &["unreachable", "invalid peer certificate: UnknownIssuer", "--ca-certificate FILE"]);

@@ -118,7 +118,7 @@ fn an_update_is_tried_done_and_taken_back() {
     let failing = version(&place, 3, MigrateState::Fails);
     place.run(&["plugin", "install", &failing]).failed(1, &["error[migration_failed]", "it is not legible"]);
     assert_eq!(whole(&place), 1);
-    place.run(&["plugin", "rollback", "shifting", "--yes"]).failed(7, &["nothing to go back to"]);
+    place.run(&["plugin", "rollback", "shifting", "--yes"]).failed(7, &["nothing to roll back"]);
 
     place.run(&["plugin", "install", &second]).succeeded().shows(&["shifting updated from 1.0.0 to 2.0.0"]);
     assert_eq!(whole(&place), 2);

@@ -188,7 +188,7 @@ mod tests {
         check(json!({"$ref": "https://example.org/schema.json"}), "says `$ref` at ``");
         check(json!({"type": "string", "pattern": "(a+)+\\1"}), "is not valid");
         check(json!({"type": "string", "pattern": "\\p{L}{1000}"}), "is not valid");
-        check(json!({"$schema": "http://json-schema.org/draft-04/schema#"}), "says `$schema`");
+        check(json!({"$schema": "http://json-schema.org/draft-04/schema#"}), "uses the keyword `$schema`");
         check(json!({"description": "x".repeat(LONGEST_SCHEMA)}), "bytes long; the limit is 65536");
         check(json!({"type": "integer", "minimum": 2, "maximum": 1}), "no valid example was found");
         check(json!({"type": "string", "pattern": "^[A-Z]{2}$"}), "no valid example was found");

@@ -264,11 +264,15 @@ async fn a_plugin_is_installed_with_what_it_cannot_do_without() {
     let cases = [
         (json!({}), format!("{lacks}`size`, `token`"), "--set size=… --set token=…"),
         (json!({"size": 1}), format!("{lacks}`token`"), "install … --set token=…`"),
-        (json!({"size": 10, "token": "tulip"}), "/size: 10 is greater than the maximum of 9".to_owned(), "given with"),
+        (
+            json!({"size": 10, "token": "tulip"}),
+            "/size: 10 is greater than the maximum of 9".to_owned(),
+            "correct the values of",
+        ),
         (
             json!({"size": 1, "token": "hunter2"}),
             "/token: the secret does not match its `pattern`".to_owned(),
-            "given with",
+            "correct the values of",
         ),
     ];
     for (values, message, hint) in cases {

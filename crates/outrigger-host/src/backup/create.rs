@@ -220,7 +220,7 @@ pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
 }
 
 fn exists(path: &Path) -> ApiError {
-    ApiError::new(Code::AlreadyExists, format!("{} is there already", path.display()))
+    ApiError::new(Code::AlreadyExists, format!("{} already exists", path.display()))
         .with_hint("choose a new file name; backups never overwrite files")
 }
 

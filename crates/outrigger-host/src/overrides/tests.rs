@@ -77,10 +77,10 @@ fn a_file_that_cannot_be_read_is_named_and_nothing_of_it_is_quoted() {
         assert!(message.contains(&folder.path().join(name).display().to_string()), "{message}");
         assert!(message.contains(expected) && !message.contains("hunter2"), "{message}");
     };
-    check("price-list.toml", "region = \"eu\"\ntoken = hunter2\n", "TOML that can be read (line 2, column ");
-    check("price-list.json", "{\"token\": hunter2}", "JSON that can be read (line 1, column ");
-    check("price-list.yaml", "token: [hunter2\n", "YAML that can be read");
-    check("price-list.yaml", "- hunter2\n", "no table");
+    check("price-list.toml", "region = \"eu\"\ntoken = hunter2\n", "not valid TOML (line 2, column ");
+    check("price-list.json", "{\"token\": hunter2}", "not valid JSON (line 1, column ");
+    check("price-list.yaml", "token: [hunter2\n", "not valid YAML");
+    check("price-list.yaml", "- hunter2\n", "not a table");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn two_files_for_the_same_are_refused() {
             std::fs::write(folder.path().join(name), "{}").expect("written");
         }
         let found = layers(&HostOverrides::new(folder.path(), None, BTreeMap::new()));
-        assert!(matches!(&found[..], [Err(message)] if message.ends_with("are both there")), "{found:?}");
+        assert!(matches!(&found[..], [Err(message)] if message.ends_with("exist")), "{found:?}");
     }
 }
 
@@ -143,7 +143,7 @@ fn files_that_set_nothing_are_told_with_the_reason() {
     check(None, &idle, 2);
     check(Some("eu"), &idle, 2);
     check(Some("us/deeper"), &idle, 3);
-    check(Some("uk"), &[&[("uk", "there is no folder")][..], &idle[..]].concat(), 2);
+    check(Some("uk"), &[&[("uk", "does not exist")][..], &idle[..]].concat(), 2);
     let nothing = HostOverrides::new(&folder.path().join("nowhere"), None, BTreeMap::new());
     assert_eq!(nothing.files(&BTreeSet::new()), Files::default());
 }
@@ -196,7 +196,7 @@ fn variables_that_set_nothing_are_told_with_the_reason() {
         Some("there are OUTRIGGER_CONFIG__PRICING__CURRENCY, OUTRIGGER_CONFIG__PRICING__VAT_RATE"),
     );
     check("PRICNG__CURRENCY", Some("is not installed"));
-    check("HOST_TUNING__X", Some("nothing to configure"));
+    check("HOST_TUNING__X", Some("which has no configuration"));
     check("BROKEN__X", None);
     check("PRICING_CURRENCY", Some("is not installed"));
     check("BILLING_API__TOKEN", Some("could be for `billing-api` or `billing_api`: a variable cannot tell"));

@@ -323,7 +323,7 @@ fn trust_is_read_whole_or_not_at_all() {
     let refused = |text: &str| {
         let error = trust_in(text).unwrap_err();
         assert_eq!(error.code(), Code::DataDirectory);
-        assert!(error.hint().ends_with("what is installed goes on"), "{}", error.hint());
+        assert!(error.hint().ends_with("installed plugins keep running"), "{}", error.hint());
         error.to_string()
     };
     let good = trust_in(&format!("require = true\nunsigned = [\"local-*\"]\n{}", entry("team", &key, ""))).unwrap();
@@ -332,7 +332,7 @@ fn trust_is_read_whole_or_not_at_all() {
     assert!(!trust_in("").unwrap().is_required());
     assert!(refused("requires = true\n").starts_with("trust.toml, line 1: unknown field `requires`"));
     assert!(refused("\nrequire = \"yes\"\n").contains("line 2"));
-    assert!(refused("unsigned = [\"Local\"]\n").contains("`Local` is not a pattern"));
+    assert!(refused("unsigned = [\"Local\"]\n").contains("`Local` is not a valid name pattern"));
     let wrong = entry("team", &key, "").replace("MCow", "MCox");
     assert_eq!(refused(&wrong), "the `public-key` of `team` in trust.toml cannot be used");
     let twice = [entry("team", &key, ""), entry("team", &SigningKey::generate().unwrap(), "")].concat();

@@ -16,10 +16,11 @@ use crate::etag::{self, Demand, ETag};
 use crate::page::{Limit, Offset, Page};
 
 const TAG: &str = "Templates";
-const FILES: &str = "`files` are paths and texts. A text may have placeholders, `{{ name }}`, `{{ title }}`, \
-    `{{ description }}`, `{{ author }}` and those of `variables`, with the filters `kebab`, `snake`, `pascal`, `upper`, \
-    `lower`, `toml` and `json`; `{% if … %}`; and `{% raw %}` around what is to stay as it is. A template that does not \
-    render is refused with file and line, and so is one whose `plugin.toml` becomes no manifest. At most 200 files, 256 KiB each and 1 MiB together.";
+const FILES: &str = "`files` are paths and texts. Texts can contain the placeholders `{{ name }}`, `{{ title }}`, \
+    `{{ description }}`, `{{ author }}` and the `variables`, with the filters `kebab`, `snake`, `pascal`, `upper`, \
+    `lower`, `toml` and `json`; `{% if … %}`; and `{% raw %}` around literal text. A template is refused, with file \
+    and line, if it does not render, or if its rendered `plugin.toml` is not a valid manifest. At most 200 files, 256 \
+    KiB each and 1 MiB in total.";
 
 pub fn routes(api: &mut Api) {
     api.get("/api/v1/plugins/templates", "template_list", list)

@@ -115,7 +115,7 @@ fn refuse_misplaced(table: &Table<'_>, kind: PropertyKind, level: Level) {
         }
         if level == Level::Part && ["secret", "encrypted", "default"].contains(word) {
             let message = format!("`{word}` applies only to a top-level configuration key");
-            item.fail::<()>(message, Some("leave it out, or say it of the key that this is a part of".to_owned()));
+            item.fail::<()>(message, Some("remove it, or set it on the top-level key".to_owned()));
         }
     }
 }

@@ -153,7 +153,7 @@ tags = ["x", "x", ""]
     line 10, column 9: `functions.a.cache`: only the results of a read-only function can be cached; add `read-only = true` if the function changes nothing, or leave `cache` out
     line 11, column 9: `functions.a.retry`: only an idempotent function can be tried again; add `idempotent = true` if a second call does no harm, or leave `retry` out
     line 12, column 15: `functions.a.concurrency`: a `concurrency` of 17 is above the plugin's 16; raise `concurrency` in `[limits]`
-    line 15, column 15: `functions.b.destructive`: a function cannot be read-only and destructive; leave out the one that is not true
+    line 15, column 15: `functions.b.destructive`: a function cannot be read-only and destructive; remove the wrong one
     line 16, column 9: `functions.b.cache`: `1y` is not a duration; write numbers with units from large to small (d, h, m, s, ms, us, ns), for example `1h30m` or `250ms`
     line 17, column 22: `functions.b.retry.attempts`: 11 is not between 1 and 10
     line 17, column 26: `functions.b.retry.back-off`: there is no such key; did you mean `backoff`?
@@ -225,7 +225,7 @@ l = { type = "number", default = nan }
     line 18, column 37: `configuration.i.enum[1]`: the value does not match the property: 1 is not of the type `string`
     line 18, column 51: `configuration.i.default`: the value does not match the property: "b" is not one of "a"
     line 19, column 35: `configuration.j.required`: `required` is not a list here; write `required = true` in each property that is required
-    line 19, column 89: `configuration.j.properties.x.secret`: `secret` applies only to a top-level configuration key; leave it out, or say it of the key that this is a part of
+    line 19, column 89: `configuration.j.properties.x.secret`: `secret` applies only to a top-level configuration key; remove it, or set it on the top-level key
     line 20, column 76: `configuration.k.default`: the value does not match the property: 10 is more than the maximum 9
     line 21, column 34: `configuration.l.default`: JSON cannot represent this number; write a finite number
     line 22, column 1: `configuration.m n`: `m n` is not a key of a configuration: use letters, digits, `_` and `-`, starting with a letter, at most 64
