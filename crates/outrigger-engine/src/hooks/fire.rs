@@ -488,7 +488,7 @@ impl Course<'_> {
             function: Some(function.function.clone()),
             correlation: self.firing.correlation,
             level: LogLevel::Warn,
-            message: format!("the subscription to `{hook}` was switched off: {reason}"),
+            message: format!("the subscription to `{hook}` was disabled: {reason}"),
             fields: vec![("subscription".to_owned(), id.clone())],
         };
         self.engine.inner.recorder.log(line);

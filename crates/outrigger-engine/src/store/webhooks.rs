@@ -73,7 +73,7 @@ pub trait WebhookStore: Send + Sync {
 }
 
 /// Why a delivery was given up together with the others of its webhook.
-pub const SWITCHED_OFF: &str = "the webhook was switched off";
+pub const SWITCHED_OFF: &str = "the webhook was disabled";
 /// Why a delivery was abandoned.
 pub const MOVED: &str = "the webhook was moved to another address";
 

@@ -167,7 +167,7 @@ async fn after_so_many_failures_in_a_row_it_is_switched_off_for_good() {
     let of_plugin =
         RecordQuery { plugin: Some("callbacks".parse().expect("a name")), limit: 10, ..RecordQuery::default() };
     let lines = bench.platform.log_list(&of_plugin).await.expect("it lists");
-    assert!(lines.iter().any(|line| line.message.contains("was switched off: failed 2 times in a row")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.message.contains("was disabled: failed 2 times in a row")), "{lines:?}");
 
     // Another process over the same directory finds it switched off, and switches it on again.
     let another = bench.another().await;

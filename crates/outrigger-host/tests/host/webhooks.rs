@@ -473,7 +473,7 @@ async fn what_waits_is_given_up_when_its_webhook_is_switched_off() {
     receiver.wait(1).await;
     switch(&bench, &receiver, false).await;
     let given_up = bench.reaches("chat", "dead").await;
-    assert_eq!(given_up.error.as_deref(), Some("the webhook was switched off"));
+    assert_eq!(given_up.error.as_deref(), Some("the webhook was disabled"));
     let chat = webhook("chat");
     let refused = bench.platform.delivery_retry(&chat, None).await.expect_err("it is off");
     assert_eq!(refused.code, Code::Conflict);
