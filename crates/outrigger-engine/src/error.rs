@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use outrigger_compute::Panicked;
 use outrigger_contract::excerpt::cut;
 use outrigger_contract::near;
 use outrigger_contract::types::Function;
@@ -150,6 +151,12 @@ impl Failure {
 impl From<RuntimeFault> for Failure {
     fn from(fault: RuntimeFault) -> Self {
         Self::new(fault.code, fault.message)
+    }
+}
+
+impl From<Panicked> for Failure {
+    fn from(panicked: Panicked) -> Self {
+        Self::internal(&panicked.to_string())
     }
 }
 

@@ -18,7 +18,6 @@ use tokio::sync::watch;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::heavy::on_own_task;
 use crate::jobs::JobState;
 use crate::store::{Owner, ROW_BYTES, Store};
 
@@ -195,7 +194,7 @@ impl Engine {
     /// Writes an event into the log. When it returns, the event is there for good.
     pub(crate) async fn log_event(&self, event: &NewEvent) -> Result<(), Failure> {
         let (store, appended) = (Arc::clone(&self.inner.store), event.clone());
-        on_own_task(async move { store.event_append(&[appended]).await }).await?;
+        outrigger_compute::serve(async move { store.event_append(&[appended]).await }).await?;
         self.inner.events.appended(event);
         Ok(())
     }

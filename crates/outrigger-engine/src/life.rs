@@ -36,7 +36,7 @@ use crate::error::Failure;
 use crate::hooks::{Adoption, spec};
 use crate::lifecycle::{Effect, Effects, Event, PluginState, drive};
 use crate::plugins::{ActiveRevision, Slot};
-use crate::runtime::{CallContext, Cancellation, Observed};
+use crate::runtime::{CallContext, Cancellation, Observed, run_step};
 use crate::services::{CallServices, Ground};
 use crate::store::{ConfigurationRevision, GrantRecord, PluginRecord, RevisionRecord};
 
@@ -295,7 +295,7 @@ impl Engine {
     /// The plugin could not be brought up.
     pub async fn warm(&self, name: &PluginName) -> Result<usize, Failure> {
         let revision = self.active_revision(name).await?;
-        Ok(revision.loaded.warm().await?)
+        Ok(run_step(&revision.loaded, |loaded| async move { loaded.warm().await }).await?)
     }
 
     /// A revision with its manifest and types.

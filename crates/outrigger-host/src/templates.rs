@@ -3,7 +3,7 @@
 use outrigger_api::{ApiError, ApiResult, Code, TemplateInfo, TemplateMade, TemplateSummary};
 use outrigger_contract::{Template, TemplateName};
 use outrigger_engine::store::{self, TemplateRecord};
-use outrigger_engine::{Store, cap, heavy};
+use outrigger_engine::{Store, cap};
 use outrigger_registry::{TemplateError, built_in_templates};
 
 use crate::convert;
@@ -31,7 +31,9 @@ pub(crate) async fn at_work<T: Send + 'static>(
     owner: &str,
     work: impl FnOnce() -> ApiResult<T> + Send + 'static,
 ) -> ApiResult<T> {
-    heavy::off_workers(owner, work).await.unwrap_or_else(|failure| Err(convert::error(failure)))
+    outrigger_compute::blocking(owner, work)
+        .await
+        .unwrap_or_else(|panicked| Err(ApiError::new(Code::Internal, panicked.to_string())))
 }
 
 /// One template, built in or not.

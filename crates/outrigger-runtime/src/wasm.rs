@@ -3,7 +3,7 @@
 //! Read in this order: [`engine`] (compiling and interrupting code), [`component`] (requirements on a file),
 //! [`measure`] and [`compiler`] (the cost of compiling, and the child process for it), [`cache`] (compiled code),
 //! [`revision`] (callable functions and idle instances), [`slots`] (each plugin's share of the instance pool),
-//! [`instance`] (one call under its limits), [`turns`] (long-running calls take turns), [`fault`] (how calls fail),
+//! [`instance`] (one call under its limits), [`pace`] (whether its calls are long), [`fault`] (how calls fail),
 //! [`abi`] (values in and out), [`state`] (what an instance can access) and, behind that, [`scope`], [`output`],
 //! [`services`], [`wasi`], [`files`], [`sockets`] and [`http`].
 //!
@@ -26,13 +26,13 @@ mod limits;
 mod measure;
 mod optional;
 mod output;
+mod pace;
 mod revision;
 mod scope;
 mod services;
 mod slots;
 mod sockets;
 mod state;
-mod turns;
 mod wasi;
 
 use std::fs::{DirBuilder, File};

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use outrigger_compute::blocking;
 use outrigger_contract::excerpt::excerpt_of;
 use outrigger_contract::types::json::{self, TreeBound};
 use outrigger_contract::{Code, FunctionRef, HookKind, HookName, OnError, PluginName, Type, Value};
@@ -23,7 +24,6 @@ use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::events::{self, NewEvent};
-use crate::heavy;
 use crate::lifecycle::PluginState;
 use crate::profile::Recording;
 use crate::quota::{self, ROW_BYTES};
@@ -180,12 +180,7 @@ impl Engine {
 
 /// The owner of the work for a firing: the plugin that causes it, or the key.
 fn owner(cause: Option<&Caller>) -> String {
-    match cause {
-        Some(Caller::Plugin(by)) => by.chain.last().map_or_else(String::new, |function| function.plugin.to_string()),
-        Some(Caller::Hook(by)) => owner(by.cause.as_ref()),
-        Some(caller) => caller.to_string(),
-        None => "system".to_owned(),
-    }
+    cause.map_or_else(|| "system".to_owned(), Caller::owner)
 }
 
 /// Checks the size of a payload.
@@ -288,8 +283,8 @@ async fn planned(subscribers: &Arc<[Arc<Subscriber>]>, firing: &Firing, caller: 
     let caller = caller.to_owned();
     let work = move || plan(&all, &Facts::new(&hook, &caller, &payload));
     let owner = owner(firing.cause.as_ref());
-    heavy::off_workers(&owner, work).await.unwrap_or_else(|failure| {
-        let failed = |subscriber| Planned { subscriber, step: Step::Fail(failure.message.clone()) };
+    blocking(&owner, work).await.unwrap_or_else(|panicked| {
+        let failed = |subscriber| Planned { subscriber, step: Step::Fail(panicked.to_string()) };
         subscribers.iter().cloned().map(failed).collect()
     })
 }

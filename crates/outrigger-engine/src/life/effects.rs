@@ -12,7 +12,7 @@ use crate::engine::{Engine, Inner};
 use crate::error::Failure;
 use crate::lifecycle::{Effect, Effects};
 use crate::plugins::{ActiveRevision, Configuration, Slot};
-use crate::runtime::{LifecycleStep, LoadedRevision, RevisionSpec, RuntimeFault};
+use crate::runtime::{LifecycleStep, LoadedRevision, RevisionSpec, RuntimeFault, run_step};
 use crate::services::Ground;
 use crate::store::RevisionRecord;
 
@@ -78,7 +78,8 @@ impl<'a> SlotEffects<'a> {
     async fn step(&self, step: LifecycleStep) -> Result<(), Failure> {
         let Some(revision) = &self.revision else { return Ok(()) };
         let context = self.engine.step_context(&self.slot.name, revision, &self.ground);
-        revision.loaded.lifecycle(step, context).await.map_err(|fault: RuntimeFault| {
+        let done = run_step(&revision.loaded, |loaded| async move { loaded.lifecycle(step, context).await }).await;
+        done.map_err(|fault: RuntimeFault| {
             let message = format!("`{}` of the plugin `{}` failed: {}", step.as_str(), self.slot.name, fault.message);
             let code = if fault.code == Code::FunctionFailed { Code::LifecycleFailed } else { fault.code };
             Failure::new(code, message)

@@ -9,10 +9,9 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use outrigger_api::{ApiError, ApiResult, Code};
+use outrigger_compute::blocking;
 use schemars::{JsonSchema, Schema, SchemaGenerator, schema_for};
 use serde::de::DeserializeOwned;
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::Semaphore;
 
 use super::body::{self, BodyLimits};
 use super::budget::Share;
@@ -78,7 +77,7 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for T {
         json_only(headers)?;
         let bytes = body::read(headers, body, limits, held).await?;
         count_values(&bytes, held)?;
-        Ok((read(&bytes).await?, bytes))
+        Ok((read(&bytes, held).await?, bytes))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
@@ -102,7 +101,7 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for AsText<T> {
     ) -> ApiResult<(Self, Bytes)> {
         json_only(headers)?;
         let bytes = body::read(headers, body, limits, held).await?;
-        Ok((Self(read(&bytes).await?), bytes))
+        Ok((Self(read(&bytes, held).await?), bytes))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
@@ -112,19 +111,15 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for AsText<T> {
 
 /// Bodies up to this size, in bytes, are parsed at once.
 const SMALL_BODY: usize = 64 << 10;
-/// Larger ones are parsed so many at a time.
-static LARGE_BODIES: Semaphore = Semaphore::const_new(2);
 
-/// Parses a body. A large one is parsed in place, while the other tasks of this worker move to another.
-async fn read<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> ApiResult<T> {
+/// Parses a body. A large one is parsed in the pool for long computations, in the turn of its sender.
+async fn read<T: DeserializeOwned + JsonSchema + Send + 'static>(bytes: &Bytes, held: &Share) -> ApiResult<T> {
     if bytes.len() <= SMALL_BODY {
         return parse(bytes);
     }
-    let _permit = LARGE_BODIES.acquire().await;
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| parse(bytes)),
-        _ => parse(bytes),
-    }
+    let bytes = bytes.clone();
+    let parsed = blocking(&held.holder(), move || parse(&bytes)).await;
+    parsed.map_err(|panicked| ApiError::new(Code::Internal, panicked.to_string()))?
 }
 
 fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> ApiResult<T> {
