@@ -7,6 +7,7 @@
 //! text), [`near`] (similar names), [`code`] (error codes).
 
 pub mod address;
+pub mod causes;
 pub mod code;
 pub mod digest;
 pub mod excerpt;

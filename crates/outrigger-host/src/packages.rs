@@ -222,22 +222,7 @@ pub(crate) fn package_error(error: &PackageError) -> ApiError {
         PackageError::Io { source, .. } => disk::code_of(source, error.code()),
         _ => error.code(),
     };
-    let shown = ApiError::new(code, chain(error));
-    match error.hint() {
-        Some(hint) => shown.with_hint(hint),
-        None => shown,
-    }
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    message
+    ApiError::caused(code, error, error.hint())
 }
 
 /// Runs what blocks where blocking is allowed.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use outrigger_api::{ApiError, ApiResult, AvailablePlugin, AvailableReport, Code};
 use outrigger_contract::PluginName;
+use outrigger_contract::causes::chain;
 use outrigger_contract::manifest::LONGEST_REQUIREMENT;
 use outrigger_registry::Discovered;
 use outrigger_registry::discovery::Duplicate;
 
-use super::{Packages, chain, in_background};
+use super::{Packages, in_background};
 
 impl Packages {
     pub(crate) async fn available(&self) -> ApiResult<AvailableReport> {
