@@ -16,7 +16,7 @@ use outrigger_engine::store::DeliveryFilter;
 use outrigger_engine::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, SecretText, WebhookRecord, WebhookSpec};
 use serde_json::json;
 
-use super::{Act, Session, Trace, Who};
+use super::{Act, Session, Trace, Who, page_size};
 use crate::convert;
 
 #[async_trait]
@@ -123,7 +123,7 @@ impl Webhooks for Session {
             webhook: Some(name.clone()),
             state: state.as_ref().map(known).transpose()?,
             before: before.as_deref().map(delivery_id).transpose()?,
-            limit: if *limit == 0 { 100 } else { (*limit).min(1_000) },
+            limit: page_size(*limit),
         };
         let webhook = self.host.engine.webhook(name).await.map_err(convert::error)?;
         let found = self.host.engine.store().delivery_list(&filter).await.map_err(convert::store_error)?;
