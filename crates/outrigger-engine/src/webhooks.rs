@@ -8,7 +8,9 @@
 mod check;
 pub mod machine;
 mod manage;
+mod options;
 mod secret;
+mod send;
 pub mod signature;
 pub mod worker;
 
@@ -28,9 +30,9 @@ use ulid::Generator;
 use url::Url;
 
 pub use machine::DeliveryState;
+pub use options::{Chance, Keep, WebhookOptions};
 pub use secret::SecretText;
 pub(crate) use worker::PostOffice;
-pub use worker::{Chance, Keep, WebhookOptions};
 
 use crate::correlation::CorrelationId;
 use crate::events::EventId;

@@ -281,6 +281,11 @@ impl Session {
     }
 }
 
+/// The number of entries of a list: at most 1,000; 100 for 0.
+fn page_size(limit: u32) -> u32 {
+    if limit == 0 { 100 } else { limit.min(1_000) }
+}
+
 /// The value before or after a change, as the audit record shows it.
 fn shown(value: Value) -> Value {
     let text = value.to_string();

@@ -7,7 +7,6 @@ use outrigger_engine::{Store, cap};
 use outrigger_registry::{TemplateError, built_in_templates};
 
 use crate::convert;
-use crate::packages::chain;
 
 /// All templates, by name.
 pub(crate) async fn list(store: &dyn Store) -> ApiResult<Vec<TemplateSummary>> {
@@ -67,11 +66,7 @@ pub(crate) fn refuse_built_in(name: &TemplateName) -> ApiResult<()> {
 }
 
 pub(crate) fn template_error(error: &TemplateError) -> ApiError {
-    let shown = ApiError::new(error.code(), chain(error));
-    match error.hint() {
-        Some(hint) => shown.with_hint(hint),
-        None => shown,
-    }
+    ApiError::caused(error.code(), error, error.hint())
 }
 
 pub(crate) fn own_info(record: TemplateRecord) -> TemplateInfo {

@@ -16,10 +16,9 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::alone::{names, scenery};
+use crate::alone::prepare;
 use crate::client::Client;
-use crate::guests::{self, Attack, Scenery, honest};
-use crate::hosts::BadHost;
+use crate::guests::{Attack, honest};
 use crate::measure::{Watch, median, mib, p99};
 use crate::server::Server;
 use crate::table::Table;
@@ -42,10 +41,7 @@ const TIMES: u32 = 3;
 const FLOOR: Duration = Duration::from_millis(4);
 
 pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<()> {
-    scenery(place, names(options))?;
-    let host = BadHost::start().await?;
-    let attacks =
-        guests::all(&Scenery { crowd: &place.join("crowd"), scratch: &place.join("scratch"), host: &host.address });
+    let attacks = prepare(options, place).await?;
     let mut server = Server::start(&options.program, &place.join("server"), &[])?;
     let folder = server.package("honest", "1.0.0", &honest::component(), honest::MANIFEST)?;
     let refusal = server.install_folder(&folder)?;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use outrigger_contract::Code;
+use outrigger_contract::causes::chain;
 use outrigger_engine::Store;
 use outrigger_engine::audit::{AuditEntry, Head};
 use outrigger_engine::store::{
@@ -25,13 +26,7 @@ async fn meddle(path: &Path, sql: &'static str) {
 
 /// The failure as a user sees it, with the path of the temporary directory replaced.
 fn report(error: &StoreError, path: &Path) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text.replace(path.to_str().expect("UTF-8"), "PATH")
+    chain(error).replace(path.to_str().expect("UTF-8"), "PATH")
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use outrigger_engine::events::{EventId, EventRecord, Follower};
 use outrigger_engine::store::EventFilter;
 use time::OffsetDateTime;
 
-use super::{Session, Who};
+use super::{Session, Who, page_size};
 use crate::convert;
 
 /// Events that are read at once,
@@ -26,7 +26,7 @@ impl Events for Session {
     async fn event_list(&self, query: &EventQuery) -> ApiResult<Vec<EventInfo>> {
         self.require_some(Right::EVENT_VIEW)?;
         let EventQuery { name, plugin, after, before, since, limit } = query;
-        let most = if *limit == 0 { 100 } else { (*limit).min(1_000) };
+        let most = page_size(*limit);
         let mut filter = EventFilter {
             name: name.clone(),
             plugin: plugin.clone(),

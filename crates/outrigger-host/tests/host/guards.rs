@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use outrigger_api::{Code, FireRequest, InstallRequest, PackageSource, Platform, RollbackRequest};
+use outrigger_api::{CheckOutcome, Code, FireRequest, InstallRequest, PackageSource, Platform, RollbackRequest};
 use serde_json::{Value as Json, json};
 
 use crate::bench::call;
-use crate::grants::{GUARD, Yard, guard, install, refused, shop, subject};
+use crate::yard::{GUARD, Yard, guard, install, refused, shop, subject};
 
 const CLOSED: &str = "hook_failed";
 
@@ -149,4 +149,32 @@ async fn r01_a_guard_that_breaks_and_is_removed_keeps_the_hook_closed() {
     assert_eq!(fired(&yard, json!("x")).await, CLOSED);
     let yard = yard.reopened(&[]).await;
     assert_eq!(fired(&yard, json!("x")).await, CLOSED, "also for the next process");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r01_whoever_stops_a_guard_is_told_what_is_closed() {
+    let yard = Yard::new().await;
+    shop(&yard).await;
+    yard.granted(&guard(&yard, "1.0.0", GUARD)).await;
+    let hook = "shop.priced".parse().expect("a name");
+    let platform = &yard.bench.platform;
+    assert!(platform.hook_fetch(&hook).await.expect("it is there").closed_by.is_empty());
+    let report = yard.developer.plugin_disable(&subject()).await.expect("a developer may");
+    let [closed] = &report.closed_hooks[..] else { panic!("one is closed: {report:?}") };
+    assert_eq!((closed.hook.as_str(), closed.reason.as_str()), ("shop.priced", "the plugin `subject` is disabled"));
+    assert!(closed.sentence().contains(&format!("`outrigger hook disable {}` opens it", closed.subscription)));
+    assert_eq!(platform.hook_fetch(&hook).await.expect("it is there").closed_by, report.closed_hooks);
+    let listed = platform.hook_list().await.expect("it lists");
+    assert_eq!(listed.iter().filter(|hook| !hook.closed_by.is_empty()).count(), 1);
+    let doctor = platform.doctor().await.expect("it looks");
+    let found = doctor.checks.iter().find(|check| check.name == "hook shop.priced").expect("it says so");
+    assert_eq!(found.outcome, CheckOutcome::Warning);
+    let payload = || json!({"hook": "shop.priced", "payload": "\"x\""});
+    let error = call(platform, "shop.fire", payload()).await.expect_err("it is closed");
+    assert_eq!(error.detail.expect("the function says why")["code"], "hook_failed");
+    // A developer may not lift it, and an administrator may.
+    refused(yard.developer.subscription_switch(&closed.subscription, false).await, Code::Forbidden, "hook_delete");
+    platform.subscription_switch(&closed.subscription, false).await.expect("it may");
+    assert_eq!(call(platform, "shop.fire", payload()).await.expect("it is open"), json!("\"x\""));
+    assert!(platform.plugin_uninstall(&subject()).await.expect("it is removed").closed_hooks.is_empty());
 }
