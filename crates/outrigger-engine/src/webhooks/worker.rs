@@ -55,6 +55,8 @@ pub struct WebhookOptions {
     pub parallel: usize,
     /// Of them, at one webhook.
     pub per_webhook: usize,
+    /// Of them, at all webhooks of one key.
+    pub per_owner: usize,
     /// How often it looks by itself.
     pub period: Duration,
     /// How long one attempt may take, from the name to the answer.
@@ -113,8 +115,9 @@ impl Default for Keep {
 impl Default for WebhookOptions {
     fn default() -> Self {
         Self {
-            parallel: 16,
+            parallel: 32,
             per_webhook: 4,
+            per_owner: 8,
             period: Duration::from_secs(1),
             timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),
@@ -159,13 +162,21 @@ impl std::fmt::Debug for Chance {
 #[derive(Debug, Default)]
 pub(crate) struct PostOffice {
     wake: Notify,
-    running: Mutex<HashMap<DeliveryId, WebhookName>>,
+    running: Mutex<HashMap<DeliveryId, Sending>>,
     tasks: TaskTracker,
     stop: CancellationToken,
     /// Aborts the deliveries being sent.
     interrupt: CancellationToken,
     drain: Mutex<Duration>,
     networks: Mutex<Arc<[Network]>>,
+}
+
+/// A delivery that is being sent.
+#[derive(Clone, Debug)]
+struct Sending {
+    webhook: WebhookName,
+    /// See [`WebhookRecord::account`].
+    account: String,
 }
 
 impl PostOffice {
@@ -359,14 +370,17 @@ impl Worker {
 
     async fn send_due(&self, engine: &Engine, webhooks: &[WebhookRecord]) -> Result<(), Failure> {
         let post = &engine.inner.post;
-        let WebhookOptions { parallel, per_webhook, clock, .. } = &self.options;
+        let WebhookOptions { parallel, per_webhook, per_owner, clock, .. } = &self.options;
         loop {
             // As it was before the store is asked: what ends in between is pending in the answer, and would be sent again.
             let running = post.running.lock().clone();
-            let at = |name: &WebhookName| running.values().filter(|busy| *busy == name).count();
+            let at = |name: &WebhookName| running.values().filter(|busy| busy.webhook == *name).count();
+            let of = |account: &str| running.values().filter(|busy| busy.account == account).count();
+            let is_busy =
+                |webhook: &WebhookRecord| at(&webhook.name) >= *per_webhook || of(webhook.account()) >= *per_owner;
             let except: Vec<_> = webhooks
                 .iter()
-                .filter(|webhook| !webhook.enabled || at(&webhook.name) >= *per_webhook)
+                .filter(|webhook| !webhook.enabled || is_busy(webhook))
                 .map(|webhook| webhook.name.clone())
                 .collect();
             // As many as could be under way already, and one that is not.
@@ -388,7 +402,8 @@ impl Worker {
 
     fn begin(&self, engine: &Engine, webhook: WebhookRecord, delivery: DeliveryRecord) {
         let post = Arc::clone(&engine.inner.post);
-        post.running.lock().insert(delivery.id, delivery.webhook.clone());
+        let sending = Sending { webhook: delivery.webhook.clone(), account: webhook.account().to_owned() };
+        post.running.lock().insert(delivery.id, sending);
         let (engine, options, sender) = (engine.clone(), self.options.clone(), Arc::clone(&self.sender));
         let callers = Arc::clone(&self.callers);
         post.tasks.clone().spawn(async move {
@@ -550,7 +565,8 @@ fn posting(
     let own = own.into_iter().filter(|(name, _)| !set.iter().any(|set| set == name));
     headers.extend(own.map(|(name, value)| (name.to_owned(), SecretText::new(value))));
     let networks = if webhook.allow_private_network { Arc::clone(&options.networks) } else { Arc::default() };
-    Ok(Posting { url: webhook.url.clone(), access, networks, headers, body: delivery.body.clone() })
+    let (url, account, body) = (webhook.url.clone(), webhook.account().to_owned(), delivery.body.clone());
+    Ok(Posting { url, access, networks, account, headers, body })
 }
 
 /// Writes down how a webhook does, where that has changed; switches it off where it is to be.
