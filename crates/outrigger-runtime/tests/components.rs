@@ -41,6 +41,23 @@ async fn a_component_is_read_without_running_it() {
 }
 
 #[tokio::test]
+async fn s07_more_idle_instances_than_are_kept_are_a_warning() {
+    let granted = "[permissions]\nhttp = [\"example.org:443\"]\nplugins = [\"pricing.*\"]";
+    for (wasm, instances, expected) in [
+        (components::hostile(), "\"warm\"", None),
+        (components::hostile(), "{ warm = { max-instances = 40 } }", None),
+        (components::hostile(), "{ warm = { max-instances = 41 } }", Some("at most 40 instances")),
+        (components::hostile_with_memories(), "{ warm = { max-instances = 1000 } }", Some("at most 10 instances")),
+    ] {
+        let inspection = inspect(&wasm, &format!("instances = {instances}\n{granted}")).await.expect("a component");
+        match expected {
+            Some(part) => assert!(inspection.warnings.concat().contains(part), "{:?}", inspection.warnings),
+            None => assert_eq!(inspection.warnings, [""; 0], "{instances}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_run_is_refused_with_the_reason() {
     let hostile = components::hostile();
     let mut damaged = hostile.to_vec();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use outrigger_contract::manifest::Limits;
+use outrigger_contract::manifest::{InstancePolicy, Limits};
 use outrigger_contract::types::wit::{self, ComponentType};
 use outrigger_contract::{Code, Permissions};
 use outrigger_engine::runtime::{Inspection, RuntimeFault};
@@ -71,6 +71,7 @@ pub(super) fn inspect(
     wasm: &[u8],
     permissions: &Permissions,
     limits: &Limits,
+    instances: InstancePolicy,
 ) -> Result<Inspection, RuntimeFault> {
     let invalid = |problem: String| RuntimeFault::new(Code::InvalidComponent, format!("{}: {problem}", name.display()));
     check_encoding(wasm).map_err(&invalid)?;
@@ -89,11 +90,12 @@ pub(super) fn inspect(
             offers()
         )));
     }
-    let warnings = notes.into_iter().chain(warnings(&imports, permissions)).collect();
     let footprint = footprint::of(wasm).map_err(|error| invalid(error.to_string()))?;
     if let Some(problem) = footprint.problem() {
         return Err(invalid(problem));
     }
+    let warnings =
+        notes.into_iter().chain(warnings(&imports, permissions)).chain(idle_warning(&footprint, instances)).collect();
     check_fits(&footprint, limits)
         .map_err(|problem| RuntimeFault::new(Code::MemoryLimit, format!("{}: {problem}", name.display())))?;
     Ok(Inspection {
@@ -117,6 +119,18 @@ fn check_fits(footprint: &Footprint, limits: &Limits) -> Result<(), String> {
         )),
         false => Ok(()),
     }
+}
+
+/// A warning if the manifest asks to keep more idle instances than the plugin's share of the pool allows.
+fn idle_warning(footprint: &Footprint, instances: InstancePolicy) -> Option<String> {
+    let InstancePolicy::Warm { max_instances, .. } = instances else { return None };
+    let most = footprint.idle_at_most();
+    (u64::from(max_instances.get()) > most).then(|| {
+        format!(
+            "`[runtime] instances` has `max-instances = {max_instances}`, but at most {most} instances of this \
+             component are kept: all plugins share the slots for instances, memories and tables"
+        )
+    })
 }
 
 /// Measures a component, and refuses one that is too large to compile under any limit.
