@@ -80,6 +80,24 @@ async fn what_cannot_run_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn s09_a_component_that_uses_what_is_not_measured_is_refused_with_the_feature() {
+    for (core, feature) in [
+        (
+            "(type $t (func)) (func $f (type $t)) (elem declare func $f) (func (call_ref $t (ref.func $f)))",
+            "function references",
+        ),
+        ("(type $t (func)) (func (param (ref $t)))", "function references"),
+        ("(tag)", "exceptions"),
+    ] {
+        let wasm = wat::parse_str(format!("(component (core module {core}))")).expect("a component");
+        let (code, message) = inspect(&wasm, "").await.expect_err("it is not supported");
+        assert_eq!(code, Code::InvalidComponent, "{message}");
+        assert!(message.contains("uses a WebAssembly feature that is not supported"), "{message}");
+        assert!(message.contains(feature), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_component_that_is_too_large_is_not_read() {
     let bench = Bench::new();
     let file = std::fs::File::create(bench.folder.path().join("plugin.wasm")).expect("room on the disk");

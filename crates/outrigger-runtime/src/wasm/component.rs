@@ -77,9 +77,12 @@ pub(super) fn inspect(
     check_encoding(wasm).map_err(&invalid)?;
     measure(wasm)
         .map_err(|fault| RuntimeFault { message: format!("{}: {}", name.display(), fault.message), ..fault })?;
-    Validator::new_with_features(features())
-        .validate_all(wasm)
-        .map_err(|error| invalid(format!("the component is damaged or not valid: {error}")))?;
+    Validator::new_with_features(features()).validate_all(wasm).map_err(|error| {
+        invalid(match error.missing_wasm_feature() {
+            Some(_) => format!("the component uses a WebAssembly feature that is not supported: {error}"),
+            None => format!("the component is damaged or not valid: {error}"),
+        })
+    })?;
     let ComponentType { graph, exports, imports, notes } =
         wit::read_component(wasm).map_err(|error| invalid(error.to_string()))?;
     let unknown: Vec<&str> = imports.iter().map(String::as_str).filter(|name| !offered(name)).collect();
@@ -140,8 +143,9 @@ pub(super) fn measure(wasm: &[u8]) -> Result<Measure, RuntimeFault> {
 }
 
 fn features() -> WasmFeatures {
-    // No component needs them here: they are of little use without a garbage collector, and validating them costs more
-    // than is measured.
+    // No tool chain needs them for components without a garbage collector, and validating them can cost more than is
+    // measured. The engine would run function references: it cannot be told not to without its garbage collector. But
+    // only components that passed this check are installed and compiled.
     let unused = WasmFeatures::GC | WasmFeatures::FUNCTION_REFERENCES | WasmFeatures::EXCEPTIONS;
     WasmFeatures::default().difference(unused) | WasmFeatures::COMPONENT_MODEL
 }
