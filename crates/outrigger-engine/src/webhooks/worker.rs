@@ -222,13 +222,14 @@ pub(super) fn delivery(webhook: &WebhookName, event: &EventRecord, now: OffsetDa
 
 /// The body: the members that Standard Webhooks defines, and Outrigger's own.
 fn body(event: &EventRecord) -> String {
-    let EventRecord { id, at, name, payload, correlation, plugin } = event;
+    let EventRecord { id, at, name, payload, correlation, plugin, caller } = event;
     let body = json!({
         "type": name,
         "timestamp": at.format(&Rfc3339).unwrap_or_default(),
         "data": payload,
         "event": id.to_string(),
         "plugin": plugin,
+        "caller": caller,
         "correlation": correlation.to_string(),
     });
     body.to_string()

@@ -140,6 +140,7 @@ async fn an_event_is_delivered_once_and_signed() {
     let events = bench.platform.event_list(&query).await.expect("it lists");
     assert_eq!((events.len(), Some(&events[0].id)), (1, delivery.event.as_ref()));
     assert_eq!(body["correlation"], json!(events[0].correlation));
+    assert_eq!((&body["caller"], events[0].caller.as_deref()), (&json!("local"), Some("local")));
 
     // What it does not want to be told of, it is not.
     bench.platform.secrets_rotate().await.expect("the keys are replaced");
