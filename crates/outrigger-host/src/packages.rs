@@ -73,6 +73,8 @@ pub(crate) struct Prepared {
     take_over: Option<TakeOver>,
     /// What it asks for, with resolved paths.
     asked: Grant,
+    /// What it asks for, as the caller may see it.
+    shown: Vec<String>,
     /// None for an inspection.
     lock: Option<PackagesLock>,
 }
@@ -148,7 +150,7 @@ impl Prepared {
             digest: staged.digest().to_string(),
             size: staged.size(),
             files: u32::try_from(staged.files().len()).unwrap_or(u32::MAX),
-            permissions: self.permissions(),
+            permissions: self.shown.clone(),
             widened: self.widened.clone(),
             above_ceiling: self.above_ceiling.clone(),
             take_over: self.take_over.as_ref().map(TakeOver::sentence),
@@ -246,14 +248,18 @@ impl Packages {
         // Grants count as they were resolved when approved, unless a granted folder was replaced since.
         let granted = Grant { permissions: runtime.still_there(&granted.permissions, &writable).await, ..granted };
         let active = installed.as_ref().map(|(record, _)| record.active);
+        let described = |grant: Grant| inheritance::described_for(grant, &manifest.name, by);
         if active == Some(candidate.staged.digest()) {
             // The same package is installed and fully granted, unless a path resolves differently now.
-            let widened = asked.permissions.widens(&granted.permissions);
+            let permissions = asked.permissions.beyond(&granted.permissions);
+            let widened = described(Grant { permissions, ..Grant::default() });
             let asked = Grant { permissions: asked.permissions, ..granted };
+            let shown = described(asked.clone());
             let (above_ceiling, take_over) = (Vec::new(), None);
-            return Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock });
+            return Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, shown, lock });
         }
-        let widened = inheritance::needs_approval(&self.engine, manifest, &asked, &granted);
+        let widened = inheritance::needs_approval(&self.engine, manifest, &asked, &granted, by);
+        let shown = described(asked.clone());
         let above_ceiling = self.engine.options().ceiling.exceeded_by(manifest);
         let present = match active {
             Some(digest) => Some(self.engine.revision(&digest).await.map_err(convert::error)?),
@@ -261,12 +267,12 @@ impl Packages {
         };
         let signature = candidate.signature.info();
         let take_over = inheritance::take_over(self, present.as_ref(), manifest, &signature, by).await?;
-        Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock })
+        Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, shown, lock })
     }
 
     /// Installs a prepared package, or shows what that would do.
     pub(crate) async fn install(&self, prepared: Prepared, consent: Consent) -> ApiResult<InstallOutcome> {
-        let Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock } = prepared;
+        let Prepared { candidate, installed, widened, above_ceiling, take_over, asked, shown: _, lock } = prepared;
         let lock =
             lock.ok_or_else(|| ApiError::new(Code::Internal, "a package that was only inspected cannot be installed"))?;
         let Consent { by, approved, may_approve, correlation, downgrade, configuration, mode } = consent;
@@ -385,7 +391,7 @@ impl Packages {
         Ok(())
     }
 
-    pub(crate) async fn details(&self, name: &PluginName) -> ApiResult<PluginDetails> {
+    pub(crate) async fn details(&self, name: &PluginName, by: &Caller) -> ApiResult<PluginDetails> {
         let (record, summary) = self.engine.plugin(name).map_err(convert::error)?;
         let revision = self.engine.revision(&record.active).await.map_err(convert::error)?;
         let revisions = self.engine.store().revision_list(name).await.map_err(convert::store_error)?;
@@ -394,7 +400,7 @@ impl Packages {
         Ok(PluginDetails {
             summary: convert::plugin(record, summary),
             source: revision.source.clone(),
-            granted: granted.describe(),
+            granted: inheritance::described_for(granted, name, by),
             capped: self.engine.options().ceiling.cap(&mut revision.manifest.clone()),
             offered: functions::offered(&revision),
             refused: functions::refused(&revision.inspection.graph),
