@@ -14,13 +14,13 @@ use crate::{
     DeliveryInfo, DeliveryQuery, DeliveryRetry, DoctorReport, EventInfo, EventQuery, EventStream, ExplainRequest,
     Explanation, Fingerprint, FireReport, FireRequest, FollowQuery, FunctionDescription, FunctionQuery,
     FunctionSummary, HealthInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome,
-    InstallRequest, JobInfo, JobQuery, JobRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, NewWebhook,
-    PackageReport, PackageSource, PackageUpload, PluginDetails, PluginHealth, PluginProfile, PluginSignature,
-    PluginSummary, RecordQuery, RenderedTemplate, RequestTracer, RoleInfo, RoleRequest, RollbackReport,
-    RollbackRequest, RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation, StatisticsReport, StopReport,
-    SubscriptionInfo, SubscriptionQuery, SubscriptionRequest, Template, TemplateInfo, TemplateName, TemplateSummary,
-    TemplateValues, UploadedPackage, UsageQuery, UsageReport, WebhookChange, WebhookInfo, WebhookRequest,
-    WebhookSecret,
+    InstallRequest, JobInfo, JobQuery, JobRequest, KeyInfo, KeyRequest, KeyRevocation, LogEntry, MetricsReport, NewKey,
+    NewWebhook, PackageReport, PackageSource, PackageUpload, PluginDetails, PluginHealth, PluginProfile,
+    PluginSignature, PluginSummary, RecordQuery, RenderedTemplate, RequestTracer, RoleInfo, RoleRequest,
+    RollbackReport, RollbackRequest, RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation, StatisticsReport,
+    StopReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest, Template, TemplateInfo, TemplateName,
+    TemplateSummary, TemplateValues, UploadedPackage, UsageQuery, UsageReport, WebhookChange, WebhookInfo,
+    WebhookRequest, WebhookSecret,
 };
 
 /// What one caller can ask. Who that caller is was settled when the platform was obtained: see [`Door`].
@@ -207,8 +207,8 @@ pub trait Access: Send + Sync {
     async fn key_list(&self) -> ApiResult<Vec<KeyInfo>>;
     /// Makes a key. It can be given no more than its maker has.
     async fn key_create(&self, request: KeyRequest) -> ApiResult<NewKey>;
-    /// Revokes a key, by its id or name.
-    async fn key_delete(&self, key: &str) -> ApiResult<()>;
+    /// Revokes a key, by its id or name. Answers with what it had made that stays.
+    async fn key_delete(&self, key: &str) -> ApiResult<KeyRevocation>;
     /// All roles, the built-in ones first.
     async fn role_list(&self) -> ApiResult<Vec<RoleInfo>>;
     /// Makes a role or changes it. With `expected` it changes the one that was read, and makes none.

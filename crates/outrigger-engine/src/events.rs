@@ -44,6 +44,9 @@ pub struct NewEvent {
     /// The id of the key that fired it, if a key did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// Who fired it, if it is an event hook. None for events of Outrigger itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
 }
 
 /// Something that happened, in its place in the log.
@@ -55,6 +58,9 @@ pub struct EventRecord {
     pub payload: Json,
     pub correlation: CorrelationId,
     pub plugin: Option<PluginName>,
+    /// See [`NewEvent::caller`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
 }
 
 impl NewEvent {
@@ -62,7 +68,8 @@ impl NewEvent {
     #[must_use]
     pub fn now(name: HookName, payload: Json) -> Self {
         let plugin = payload.get("plugin").and_then(Json::as_str).and_then(|name| name.parse().ok());
-        Self { at: OffsetDateTime::now_utc(), name, payload, correlation: CorrelationId::current(), plugin, key: None }
+        let (at, correlation) = (OffsetDateTime::now_utc(), CorrelationId::current());
+        Self { at, name, payload, correlation, plugin, key: None, caller: None }
     }
 }
 
@@ -86,7 +93,8 @@ impl NewEvent {
     /// Its size in the store, in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
-        ROW_BYTES + self.payload.to_string().len() as u64
+        let caller = self.caller.as_ref().map_or(0, String::len);
+        ROW_BYTES + (self.payload.to_string().len() + caller) as u64
     }
 }
 
@@ -94,8 +102,8 @@ impl EventRecord {
     /// An event with its id.
     #[must_use]
     pub fn of(id: EventId, event: &NewEvent) -> Self {
-        let NewEvent { at, name, payload, correlation, plugin, key: _ } = event.clone();
-        Self { id, at, name, payload, correlation, plugin }
+        let NewEvent { at, name, payload, correlation, plugin, key: _, caller } = event.clone();
+        Self { id, at, name, payload, correlation, plugin, caller }
     }
 
     /// Whether it is of this name and about such a plugin; a pattern that is not given covers everything.

@@ -106,6 +106,9 @@ pub trait Store:
     async fn grant_fetch(&self, digest: &Digest) -> Result<Option<GrantRecord>, StoreError>;
     /// The grants of all kept revisions.
     async fn grant_list(&self) -> Result<Vec<GrantRecord>, StoreError>;
+    /// Folders that a grant ever let a plugin write to, also after the grant is gone: resolved, ending in `/`. Those in
+    /// another one can be left out.
+    async fn writable_folder_list(&self) -> Result<Vec<String>, StoreError>;
 
     /// The value at a key of a plugin's state.
     async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError>;

@@ -83,6 +83,19 @@ pub struct WebhookRecord {
     pub generation: u64,
 }
 
+impl WebhookRecord {
+    /// Whose share of the deliveries and lookups at once it uses: the id of the key that last changed it, otherwise the
+    /// name of its owner.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        match &self.set_by {
+            Some(Owner { key: Some(key), .. }) => key,
+            Some(Owner { name, key: None }) => name,
+            None => &self.created_by,
+        }
+    }
+}
+
 /// What a webhook is to be.
 #[derive(Clone, Debug)]
 pub struct WebhookSpec {
@@ -156,18 +169,21 @@ pub struct Posting {
     pub access: HostAccess,
     /// Additional networks that webhooks may reach.
     pub networks: Arc<[Network]>,
+    /// Whose share of the lookups of names it uses, see [`WebhookRecord::account`].
+    pub account: String,
     pub headers: Vec<(String, SecretText)>,
     pub body: String,
 }
 
 impl Debug for Posting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { url, access, networks, headers, body } = self;
+        let Self { url, access, networks, account, headers, body } = self;
         let (host, headers, bytes) = (url.host_str(), headers.len(), body.len());
         f.debug_struct("Posting")
             .field("host", &host)
             .field("access", access)
             .field("networks", networks)
+            .field("account", account)
             .field("headers", &headers)
             .field("bytes", &bytes)
             .finish()

@@ -91,7 +91,7 @@ impl Packages {
 
     /// Installs a prepared package, or shows what that would do.
     pub(crate) async fn install(&self, prepared: Prepared, consent: Consent) -> ApiResult<InstallOutcome> {
-        let Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock } = prepared;
+        let Prepared { candidate, installed, widened, above_ceiling, take_over, asked, shown: _, lock } = prepared;
         let lock =
             lock.ok_or_else(|| ApiError::new(Code::Internal, "a package that was only inspected cannot be installed"))?;
         let Consent { by, approved, may_approve, correlation, downgrade, configuration, mode } = consent;
@@ -171,7 +171,7 @@ impl Packages {
         self.let_go(&lock, &outcome.name).await;
         Ok(outcome)
     }
-    pub(crate) async fn details(&self, name: &PluginName) -> ApiResult<PluginDetails> {
+    pub(crate) async fn details(&self, name: &PluginName, by: &Caller) -> ApiResult<PluginDetails> {
         let (record, summary) = self.engine.plugin(name).map_err(convert::error)?;
         let revision = self.engine.revision(&record.active).await.map_err(convert::error)?;
         let revisions = self.engine.store().revision_list(name).await.map_err(convert::store_error)?;
@@ -180,7 +180,7 @@ impl Packages {
         Ok(PluginDetails {
             summary: convert::plugin(record, summary),
             source: revision.source.clone(),
-            granted: granted.describe(),
+            granted: inheritance::described_for(granted, name, by),
             capped: self.engine.options().ceiling.cap(&mut revision.manifest.clone()),
             offered: functions::offered(&revision),
             refused: functions::refused(&revision.inspection.graph),

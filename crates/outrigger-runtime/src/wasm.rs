@@ -157,13 +157,14 @@ impl Runtime for WasmRuntime {
     async fn inspect(&self, root: &Path, manifest: &Manifest) -> Result<Inspection, RuntimeFault> {
         let (root, entry) = (root.to_owned(), manifest.runtime.entry.as_path().to_owned());
         let (permissions, limits) = (manifest.permissions.clone(), manifest.limits.clone());
+        let instances = manifest.runtime.instances;
         let max_bytes = self.max_component_bytes;
         let permit = Arc::clone(&self.inspecting).acquire_owned().await;
         let work = move || {
             // Held until the work is done, even if the future is dropped.
             let _permit = permit;
             let wasm = component::read(&root.join(&entry), max_bytes)?;
-            component::inspect(&entry, &wasm, &permissions, &limits)
+            component::inspect(&entry, &wasm, &permissions, &limits, instances)
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
             Err(RuntimeFault::new(Code::Internal, format!("reading the component stopped: {error}")))

@@ -72,6 +72,8 @@ struct Tables {
     webhooks: webhooks::Webhooks,
     templates: BTreeMap<TemplateName, TemplateRecord>,
     requests: requests::Requests,
+    /// Never removed.
+    writable_folders: BTreeSet<String>,
 }
 
 /// A plugin with all that goes when it goes.
@@ -161,6 +163,7 @@ impl Tables {
             && let Some(revision) = entry.revisions.get_mut(&grant.digest)
         {
             revision.grant = Some(grant.clone());
+            tables.writable_folders.extend(grant.grant.permissions.writable_folders().map(str::to_owned));
         }
         Ok(generation)
     }
@@ -323,6 +326,10 @@ impl Store for MemoryStore {
         let tables = self.tables.lock();
         let revisions = tables.plugins.values().flat_map(|plugin| plugin.revisions.values());
         Ok(revisions.filter_map(|revision| revision.grant.clone()).collect())
+    }
+
+    async fn writable_folder_list(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.tables.lock().writable_folders.iter().cloned().collect())
     }
 
     async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

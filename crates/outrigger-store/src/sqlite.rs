@@ -149,6 +149,10 @@ impl Store for SqliteStore {
         plugins::grant_list(&self.database).await
     }
 
+    async fn writable_folder_list(&self) -> Result<Vec<String>, StoreError> {
+        plugins::writable_folder_list(&self.database.read).await
+    }
+
     async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         state::get(&self.database, name, key).await
     }

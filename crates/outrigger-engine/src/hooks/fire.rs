@@ -144,6 +144,7 @@ impl Engine {
                 Some(Caller::Key(key)) => Some(key.id.clone()),
                 _ => None,
             },
+            caller: firing.cause.as_ref().map(ToString::to_string),
             ..NewEvent::now(firing.hook.clone(), firing.payload.clone())
         };
         self.log_event(&event).await

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use outrigger_contract::permission::FileAccess;
 use outrigger_contract::{Code, Digest, Grant, Manifest};
 
 use crate::configuration;
@@ -156,14 +155,13 @@ impl Engine {
         Grant::asked_by(manifest, |hook| self.hook(hook).ok().map(|(spec, _)| spec.kind))
     }
 
-    /// The folders that plugins may write to, according to the grants of all kept revisions.
+    /// The folders that plugins may write to, or could: a folder or link that a plugin left there stays when the plugin
+    /// is removed.
     ///
     /// # Errors
     /// The store failed.
     pub async fn plugin_writable(&self) -> Result<Arc<[String]>, Failure> {
-        let grants = self.inner.store.grant_list().await?;
-        let files = grants.iter().flat_map(|grant| &grant.grant.permissions.files);
-        Ok(files.filter(|file| file.access() == FileAccess::Write).map(|file| file.real().to_owned()).collect())
+        Ok(self.inner.store.writable_folder_list().await?.into())
     }
 
     /// Makes a revision's code ready to run. Its package is in `root`, or in the folder for its digest.

@@ -15,6 +15,8 @@ pub struct WebhookOptions {
     pub parallel: usize,
     /// Of them, at one webhook.
     pub per_webhook: usize,
+    /// Of them, at all webhooks of one key.
+    pub per_owner: usize,
     /// How often it looks by itself.
     pub period: Duration,
     /// How long one attempt may take, from the name to the answer.
@@ -73,8 +75,9 @@ impl Default for Keep {
 impl Default for WebhookOptions {
     fn default() -> Self {
         Self {
-            parallel: 16,
+            parallel: 32,
             per_webhook: 4,
+            per_owner: 8,
             period: Duration::from_secs(1),
             timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),

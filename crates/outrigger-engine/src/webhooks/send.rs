@@ -144,7 +144,8 @@ fn posting(
     let own = own.into_iter().filter(|(name, _)| !set.iter().any(|set| set == name));
     headers.extend(own.map(|(name, value)| (name.to_owned(), SecretText::new(value))));
     let networks = if webhook.allow_private_network { Arc::clone(&options.networks) } else { Arc::default() };
-    Ok(Posting { url: webhook.url.clone(), access, networks, headers, body: delivery.body.clone() })
+    let (url, account, body) = (webhook.url.clone(), webhook.account().to_owned(), delivery.body.clone());
+    Ok(Posting { url, access, networks, account, headers, body })
 }
 
 /// Writes down how a webhook does, where that has changed; switches it off where it is to be.

@@ -41,13 +41,21 @@ const MADE_AT_ONCE: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct PostOffice {
     wake: Notify,
-    running: Mutex<HashMap<DeliveryId, WebhookName>>,
+    running: Mutex<HashMap<DeliveryId, Sending>>,
     tasks: TaskTracker,
     stop: CancellationToken,
     /// Aborts the deliveries being sent.
     interrupt: CancellationToken,
     drain: Mutex<Duration>,
     networks: Mutex<Arc<[Network]>>,
+}
+
+/// A delivery that is being sent.
+#[derive(Clone, Debug)]
+struct Sending {
+    webhook: WebhookName,
+    /// See [`WebhookRecord::account`].
+    account: String,
 }
 
 impl PostOffice {
@@ -93,13 +101,14 @@ pub(super) fn delivery(webhook: &WebhookName, event: &EventRecord, now: OffsetDa
 
 /// The body: the members that Standard Webhooks defines, and Outrigger's own.
 fn body(event: &EventRecord) -> String {
-    let EventRecord { id, at, name, payload, correlation, plugin } = event;
+    let EventRecord { id, at, name, payload, correlation, plugin, caller } = event;
     let body = json!({
         "type": name,
         "timestamp": at.format(&Rfc3339).unwrap_or_default(),
         "data": payload,
         "event": id.to_string(),
         "plugin": plugin,
+        "caller": caller,
         "correlation": correlation.to_string(),
     });
     body.to_string()
@@ -241,14 +250,17 @@ impl Worker {
 
     async fn send_due(&self, engine: &Engine, webhooks: &[WebhookRecord]) -> Result<(), Failure> {
         let post = &engine.inner.post;
-        let WebhookOptions { parallel, per_webhook, clock, .. } = &self.options;
+        let WebhookOptions { parallel, per_webhook, per_owner, clock, .. } = &self.options;
         loop {
             // As it was before the store is asked: what ends in between is pending in the answer, and would be sent again.
             let running = post.running.lock().clone();
-            let at = |name: &WebhookName| running.values().filter(|busy| *busy == name).count();
+            let at = |name: &WebhookName| running.values().filter(|busy| busy.webhook == *name).count();
+            let of = |account: &str| running.values().filter(|busy| busy.account == account).count();
+            let is_busy =
+                |webhook: &WebhookRecord| at(&webhook.name) >= *per_webhook || of(webhook.account()) >= *per_owner;
             let except: Vec<_> = webhooks
                 .iter()
-                .filter(|webhook| !webhook.enabled || at(&webhook.name) >= *per_webhook)
+                .filter(|webhook| !webhook.enabled || is_busy(webhook))
                 .map(|webhook| webhook.name.clone())
                 .collect();
             // As many as could be under way already, and one that is not.
@@ -270,7 +282,8 @@ impl Worker {
 
     fn begin(&self, engine: &Engine, webhook: WebhookRecord, delivery: DeliveryRecord) {
         let post = Arc::clone(&engine.inner.post);
-        post.running.lock().insert(delivery.id, delivery.webhook.clone());
+        let sending = Sending { webhook: delivery.webhook.clone(), account: webhook.account().to_owned() };
+        post.running.lock().insert(delivery.id, sending);
         let (engine, options, sender) = (engine.clone(), self.options.clone(), Arc::clone(&self.sender));
         let callers = Arc::clone(&self.callers);
         post.tasks.clone().spawn(async move {

@@ -42,6 +42,8 @@ pub(crate) struct Prepared {
     pub(super) take_over: Option<TakeOver>,
     /// What it asks for, with resolved paths.
     pub(super) asked: Grant,
+    /// What it asks for, as the caller may see it.
+    pub(super) shown: Vec<String>,
     /// None for an inspection.
     pub(super) lock: Option<PackagesLock>,
 }
@@ -94,7 +96,7 @@ impl Prepared {
             digest: staged.digest().to_string(),
             size: staged.size(),
             files: u32::try_from(staged.files().len()).unwrap_or(u32::MAX),
-            permissions: self.permissions(),
+            permissions: self.shown.clone(),
             widened: self.widened.clone(),
             above_ceiling: self.above_ceiling.clone(),
             take_over: self.take_over.as_ref().map(TakeOver::sentence),
@@ -143,14 +145,18 @@ impl Packages {
         // Grants count as they were resolved when approved, unless a granted folder was replaced since.
         let granted = Grant { permissions: runtime.still_there(&granted.permissions, &writable).await, ..granted };
         let active = installed.as_ref().map(|(record, _)| record.active);
+        let described = |grant: Grant| inheritance::described_for(grant, &manifest.name, by);
         if active == Some(candidate.staged.digest()) {
             // The same package is installed and fully granted, unless a path resolves differently now.
-            let widened = asked.permissions.widens(&granted.permissions);
+            let permissions = asked.permissions.beyond(&granted.permissions);
+            let widened = described(Grant { permissions, ..Grant::default() });
             let asked = Grant { permissions: asked.permissions, ..granted };
+            let shown = described(asked.clone());
             let (above_ceiling, take_over) = (Vec::new(), None);
-            return Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock });
+            return Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, shown, lock });
         }
-        let widened = inheritance::needs_approval(&self.engine, manifest, &asked, &granted);
+        let widened = inheritance::needs_approval(&self.engine, manifest, &asked, &granted, by);
+        let shown = described(asked.clone());
         let above_ceiling = self.engine.options().ceiling.exceeded_by(manifest);
         let present = match active {
             Some(digest) => Some(self.engine.revision(&digest).await.map_err(convert::error)?),
@@ -158,7 +164,7 @@ impl Packages {
         };
         let signature = candidate.signature.info();
         let take_over = inheritance::take_over(self, present.as_ref(), manifest, &signature, by).await?;
-        Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock })
+        Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, shown, lock })
     }
 
     /// Copies a package into a folder and inspects it. The staging folder belongs to the holder of the lock.

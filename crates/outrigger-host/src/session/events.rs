@@ -121,6 +121,6 @@ fn event_id(text: &str) -> ApiResult<EventId> {
 }
 
 fn info(record: EventRecord) -> EventInfo {
-    let EventRecord { id, at, name, payload, correlation, plugin } = record;
-    EventInfo { id: id.to_string(), at, name, plugin, correlation: correlation.to_string(), payload }
+    let EventRecord { id, at, name, payload, correlation, plugin, caller } = record;
+    EventInfo { id: id.to_string(), at, name, plugin, caller, correlation: correlation.to_string(), payload }
 }

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use outrigger_api::{CheckOutcome, Code, FireRequest, InstallRequest, PackageSource, Platform, RollbackRequest};
+use outrigger_api::{
+    CheckOutcome, Code, EventQuery, FireRequest, InstallRequest, PackageSource, Platform, RollbackRequest,
+};
 use serde_json::{Value as Json, json};
 
 use crate::bench::call;
@@ -136,6 +138,25 @@ async fn r01_going_back_to_a_version_without_the_guard_takes_the_right_over_hook
     let lifter = key(&yard, "lifter", &["plugin_*", "hook_delete"]).await;
     lifter.plugin_rollback(&subject(), RollbackRequest { dry_run: false }).await.expect("it may");
     assert_eq!(fired(&yard, json!("x")).await, "ok");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s15_a_hook_of_a_plugin_is_fired_with_a_right_over_it_and_the_event_names_the_caller() {
+    let yard = Yard::new().await;
+    shop(&yard).await;
+    let hook = "shop.sold".parse().expect("a name");
+    let fire = |dry_run: bool| FireRequest { payload: json!("x"), dry_run };
+    let stranger = key(&yard, "stranger", &["hook_execute", "plugin_modify:subject"]).await;
+    refused(stranger.hook_fire(&hook, fire(false)).await, Code::Forbidden, "plugin_modify");
+    stranger.hook_fire(&hook, fire(true)).await.expect("it may see what would happen");
+    let keeper = key(&yard, "keeper", &["hook_execute", "plugin_modify:shop"]).await;
+    keeper.hook_fire(&hook, fire(false)).await.expect("it may");
+    let arguments = json!({"hook": "shop.sold", "payload": "\"x\""});
+    call(&yard.bench.platform, "shop.fire", arguments).await.expect("a plugin fires its own");
+    let query = EventQuery { name: "shop.sold".parse().ok(), ..EventQuery::default() };
+    let events = yard.bench.platform.event_list(&query).await.expect("it lists");
+    let callers: Vec<_> = events.iter().map(|event| event.caller.as_deref().unwrap_or_default()).collect();
+    assert_eq!(callers, ["plugin shop.fire", "key keeper"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

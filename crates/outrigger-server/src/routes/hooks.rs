@@ -53,7 +53,10 @@ pub fn routes(api: &mut Api) {
     api.post("/api/v1/hooks/{hook}/fire", "hook_fire", fire)
         .tag(TAG)
         .summary("Fire a hook, or see what would be done")
-        .describe("With `dry_run` conditions are evaluated and nobody is called.")
+        .describe(
+            "With `dry_run` conditions are evaluated and nobody is called. Firing a hook that a plugin declares also \
+             takes the right `plugin_modify` over that plugin. An event names its caller.",
+        )
         .right("hook_execute")
         .example(json!({"payload": {"country": "NO"}, "dry_run": true}))
         .fails(&[Code::NotFound, Code::Conflict])
