@@ -449,6 +449,7 @@ impl Execution<'_> {
             services: Arc::new(CallServices::new(self, deadline.at)),
             observed: Arc::clone(observed),
             account: self.account.clone(),
+            is_nested: self.caller.is_within(&name.plugin),
             recording: self.recording.cloned(),
         };
         let (target, arguments) = (Arc::clone(self.target), Arc::clone(arguments));

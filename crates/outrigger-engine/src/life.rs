@@ -378,6 +378,7 @@ impl Engine {
             services: Arc::new(CallServices::for_step(self, plugin, revision, correlation, deadline, ground)),
             observed: Arc::new(Observed::default()),
             account: revision.call_account(),
+            is_nested: false,
             recording: None,
         }
     }

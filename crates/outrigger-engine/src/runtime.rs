@@ -156,6 +156,8 @@ pub struct CallContext {
     pub observed: Arc<Observed>,
     /// The memory account of the call, charged before each allocation.
     pub account: Account,
+    /// Whether a running call of the same plugin has caused it and waits for it.
+    pub is_nested: bool,
     /// Where the runtime reports where the time goes. None for nearly all calls, which then must cost nothing for it.
     pub recording: Option<Arc<Recording>>,
 }

@@ -66,7 +66,7 @@ impl Instance {
         context: &CallContext,
     ) -> (wasmtime::Result<Self>, Aftermath) {
         let lacking = |shortage| Aftermath { shortage: Some(shortage), ..Aftermath::default() };
-        let Some(slots) = slots.take() else {
+        let Some(slots) = slots.take(context.is_nested) else {
             return (Err(wasmtime::Error::msg("no slot is free in the pool")), lacking(Shortage::Slots));
         };
         let memory = match Memory::new(limits.memory, limits.instances, account) {

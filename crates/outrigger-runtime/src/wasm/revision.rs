@@ -392,6 +392,7 @@ mod quiet {
             services: Arc::new(NoServices),
             observed: Arc::new(Observed::default()),
             account: account.call(u64::MAX),
+            is_nested: false,
             recording: None,
         }
     }
