@@ -9,17 +9,19 @@ use std::task::Poll;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Added to the niceness of the process. At this difference, a serving thread gets nine times the processor time of a
-/// thread of the pool.
+/// Added to the niceness of the serving threads. At this difference, a serving thread gets nine times the processor time
+/// of a thread of the pool.
 const NICER: i32 = 10;
 
 /// Started at its first use, and never stopped.
 static POOL: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    // A new thread inherits the niceness of the thread that starts it, which may be one of the pool.
+    let niceness = rustix::process::getpriority_process(None).unwrap_or_default() + NICER;
     let started = Builder::new_multi_thread()
         .worker_threads(processors)
         .thread_name("outrigger-compute")
-        .on_thread_start(enter)
+        .on_thread_start(move || enter(niceness))
         .enable_all()
         .build();
     started.inspect_err(|error| tracing::error!(%error, "failed to start the threads for long computations")).ok()
@@ -37,10 +39,10 @@ tokio::task_local! {
 }
 
 /// Runs on each new thread of the pool.
-fn enter() {
+fn enter(niceness: i32) {
     IN_POOL.set(true);
     // On Linux, this concerns only the calling thread.
-    if let Err(error) = rustix::process::nice(NICER) {
+    if let Err(error) = rustix::process::setpriority_process(None, niceness) {
         tracing::warn!(%error, "failed to lower the priority of long computations");
     }
 }

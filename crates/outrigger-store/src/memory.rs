@@ -483,6 +483,7 @@ impl Store for MemoryStore {
         let Tables {
             plugins,
             owners: _,
+            writable_folders: _,
             runs,
             run_ids: _,
             logs,

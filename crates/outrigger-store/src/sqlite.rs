@@ -227,13 +227,13 @@ impl Store for SqliteStore {
 
     async fn copy(&self, to: &Path) -> Result<(), StoreError> {
         const ACTION: &str = "copy itself";
-        // SQLite takes a file that is there and empty, and would make one that the whole machine can read.
-        create(to)?;
-        // On a connection of its own: writers of this process go on meanwhile, and so do those of others.
-        let connection = connect(&self.path, options(&self.path)).await?;
         let Some(path) = to.to_str() else {
             return Err(StoreError::Unsupported { action: "be copied to a path that is not Unicode" });
         };
+        // On a connection of its own: writers of this process go on meanwhile, and so do those of others.
+        let connection = connect(&self.path, options(&self.path)).await?;
+        // SQLite takes a file that is there and empty, and would make one that the whole machine can read.
+        create(to)?;
         let statement =
             Statement::from_sql_and_values(connection.get_database_backend(), "VACUUM INTO ?", [path.into()]);
         let copied = connection.execute_raw(statement).await;
