@@ -9,18 +9,20 @@ use crate::cargo;
 
 /// Left may use right, nothing else. Dev-dependencies are free: tests may reach anywhere.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("outrigger-compute", &[]),
     ("outrigger-contract", &[]),
-    ("outrigger-engine", &["outrigger-contract"]),
+    ("outrigger-engine", &["outrigger-compute", "outrigger-contract"]),
     ("outrigger-registry", &["outrigger-contract"]),
     ("outrigger-api", &["outrigger-contract"]),
     ("outrigger-network", &["outrigger-contract"]),
-    ("outrigger-runtime", &["outrigger-contract", "outrigger-engine", "outrigger-network"]),
+    ("outrigger-runtime", &["outrigger-compute", "outrigger-contract", "outrigger-engine", "outrigger-network"]),
     ("outrigger-store", &["outrigger-contract", "outrigger-engine"]),
     ("outrigger-devkit", &["outrigger-contract", "outrigger-registry"]),
     (
         "outrigger-host",
         &[
             "outrigger-api",
+            "outrigger-compute",
             "outrigger-contract",
             "outrigger-engine",
             "outrigger-network",
@@ -41,7 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "outrigger-server",
         ],
     ),
-    ("outrigger-server", &["outrigger-api"]),
+    ("outrigger-server", &["outrigger-api", "outrigger-compute"]),
     ("outrigger-testkit", &["outrigger-contract", "outrigger-engine"]),
     ("outrigger-hostile", &["outrigger-testkit"]),
     ("outrigger-fuzz", &["outrigger-contract", "outrigger-engine", "outrigger-registry"]),

@@ -55,6 +55,21 @@ pub struct KeyRequest {
     pub expires_in_s: Option<u64>,
 }
 
+/// Resources of a revoked key that remain. Lists only resources that the caller can see.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeyRevocation {
+    /// IDs of subscriptions. They are called as before: without a fail-closed one, its hook would open.
+    pub subscriptions: Vec<String>,
+    /// Names of webhooks that it changed last. They receive no events until another key updates them.
+    pub webhooks: Vec<String>,
+    /// Names of schedules. Their jobs fail until another key sets them.
+    pub schedules: Vec<String>,
+    /// Plugins whose current permissions and limits it granted. They keep them.
+    pub grants: Vec<String>,
+    /// Names of keys. They stay valid.
+    pub keys: Vec<String>,
+}
+
 /// A new key. The only time its secret part is shown.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewKey {

@@ -1,6 +1,7 @@
 //! Errors as every face shows them.
 
 use outrigger_contract::Code;
+use outrigger_contract::causes::chain;
 use outrigger_contract::excerpt::cut;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,5 +38,14 @@ impl ApiError {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = cut(hint.into(), LONGEST_MESSAGE);
         self
+    }
+
+    /// An error with its causes, and its hint if it has one.
+    pub fn caused(code: Code, error: &dyn std::error::Error, hint: Option<String>) -> Self {
+        let shown = Self::new(code, chain(error));
+        match hint {
+            Some(hint) => shown.with_hint(hint),
+            None => shown,
+        }
     }
 }

@@ -24,9 +24,12 @@ pub struct EventInfo {
     pub at: OffsetDateTime,
     /// Such as `plugin.installed`, `job.failed`, or an event hook's own name.
     pub name: HookName,
-    /// The plugin that it is about.
+    /// The plugin that it is about, or that declares the event hook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<PluginName>,
+    /// The caller that fired the event hook, such as `plugin orders.place` or `key ci`. Missing in events of Outrigger itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
     /// Of whatever caused it.
     pub correlation: String,
     /// The payload.

@@ -32,7 +32,7 @@ pub mod webhook;
 
 pub use access::{
     AccessMatrix, AccessMatrixCell, AccessMatrixRow, ExplainRequest, Explanation, Identity, KeyInfo, KeyRequest,
-    NewKey, ROLE_NAME, RoleInfo, RoleRequest,
+    KeyRevocation, NewKey, ROLE_NAME, RoleInfo, RoleRequest,
 };
 pub use audit::{AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification};
 pub use backup::{BackupReport, BackupRequest};

@@ -354,6 +354,65 @@ pub const STORE_MEASURES: [Measure<StoreMetrics>; 2] = [
     },
 ];
 
+/// The metrics of each plugin that the health monitor has looked at, besides [`HEALTH`].
+pub const HEALTH_MEASURES: [Measure<PluginHealthMetrics>; 1] = [Measure {
+    name: "outrigger_plugin_restarts_total",
+    about: "Restarts by the health monitor.",
+    kind: MeasureKind::Counter,
+    unit: "1",
+    value: |plugin| Some(whole(plugin.restarts)),
+}];
+
+/// The metrics of what was dropped or counted, of all plugins together.
+pub const TOTAL_MEASURES: [Measure<MetricsReport>; 3] = [
+    Measure {
+        name: "outrigger_hook_firings_dropped_total",
+        about: "Events and ends of calls dropped for a plugin because its queue was full.",
+        kind: MeasureKind::Counter,
+        unit: "1",
+        value: |report| Some(whole(report.dropped_firings)),
+    },
+    Measure {
+        name: "outrigger_runs_counted_total",
+        about: "Runs merged into another run as a count, since the server started.",
+        kind: MeasureKind::Counter,
+        unit: "1",
+        value: |report| Some(whole(report.counted_runs)),
+    },
+    Measure {
+        name: "outrigger_refusals_counted_total",
+        about: "Refusals merged into another audit record, since the server started.",
+        kind: MeasureKind::Counter,
+        unit: "1",
+        value: |report| Some(whole(report.counted_refusals)),
+    },
+];
+
+/// The metrics of the records of each kind and owner.
+pub const KEPT_MEASURES: [Measure<KeptRecords>; 3] = [
+    Measure {
+        name: "outrigger_records_kept",
+        about: "Records kept, by kind and owner.",
+        kind: MeasureKind::Gauge,
+        unit: "1",
+        value: |kept| Some(whole(kept.records)),
+    },
+    Measure {
+        name: "outrigger_records_kept_bytes",
+        about: "Size of the records kept, by kind and owner.",
+        kind: MeasureKind::Gauge,
+        unit: "By",
+        value: |kept| Some(whole(kept.bytes)),
+    },
+    Measure {
+        name: "outrigger_records_dropped_total",
+        about: "Records dropped because a retention limit was exceeded, by kind and owner.",
+        kind: MeasureKind::Counter,
+        unit: "1",
+        value: |kept| Some(whole(kept.dropped)),
+    },
+];
+
 #[expect(clippy::cast_precision_loss, reason = "nobody looks at single bytes of petabytes")]
 fn whole(number: u64) -> f64 {
     number as f64
@@ -361,21 +420,10 @@ fn whole(number: u64) -> f64 {
 
 /// Name and description of the metric for plugins by state.
 pub const PLUGINS: (&str, &str) = ("outrigger_plugins", "Installed plugins by state.");
-/// Name and description of the metric for dropped firings.
-pub const DROPPED_FIRINGS: (&str, &str) = (
-    "outrigger_hook_firings_dropped_total",
-    "Events and ends of calls dropped for a plugin because its queue was full.",
-);
-/// Name and help of the metrics of runs and refusals that were merged into another record.
-pub const COUNTED_RUNS: (&str, &str) =
-    ("outrigger_runs_counted_total", "Runs merged into another run as a count, since the server started.");
-pub const COUNTED_REFUSALS: (&str, &str) =
-    ("outrigger_refusals_counted_total", "Refusals merged into another audit record, since the server started.");
-/// Name and help of the metrics of kept and dropped records.
-pub const KEPT_RECORDS: (&str, &str) = ("outrigger_records_kept", "Records kept, by kind and owner.");
-pub const KEPT_BYTES: (&str, &str) = ("outrigger_records_kept_bytes", "Size of the records kept, by kind and owner.");
-pub const DROPPED_RECORDS: (&str, &str) =
-    ("outrigger_records_dropped_total", "Records dropped because a retention limit was exceeded, by kind and owner.");
+/// Name and description of the metric for the health of plugins: a value for each of the states.
+pub const HEALTH: (&str, &str) =
+    ("outrigger_plugin_health", "1 for the status that the health monitor gives a plugin, 0 for the others.");
+pub const HEALTH_STATES: [&str; 4] = ["unknown", "healthy", "degraded", "unhealthy"];
 /// Name and description of the metric for the duration of calls.
 pub const DURATION: (&str, &str) =
     ("outrigger_function_duration_seconds", "How long calls took, from arrival to answer.");

@@ -14,13 +14,13 @@ use crate::{
     DeliveryInfo, DeliveryQuery, DeliveryRetry, DoctorReport, EventInfo, EventQuery, EventStream, ExplainRequest,
     Explanation, Fingerprint, FireReport, FireRequest, FollowQuery, FunctionDescription, FunctionQuery,
     FunctionSummary, HealthInfo, HookInfo, HookRequest, HookTraceInfo, HookTraceQuery, Identity, InstallOutcome,
-    InstallRequest, JobInfo, JobQuery, JobRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, NewWebhook,
-    PackageReport, PackageSource, PackageUpload, PluginDetails, PluginHealth, PluginProfile, PluginSignature,
-    PluginSummary, RecordQuery, RenderedTemplate, RequestTracer, RoleInfo, RoleRequest, RollbackReport,
-    RollbackRequest, RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation, StatisticsReport, StopReport,
-    SubscriptionInfo, SubscriptionQuery, SubscriptionRequest, Template, TemplateInfo, TemplateName, TemplateSummary,
-    TemplateValues, UploadedPackage, UsageQuery, UsageReport, WebhookChange, WebhookInfo, WebhookRequest,
-    WebhookSecret,
+    InstallRequest, JobInfo, JobQuery, JobRequest, KeyInfo, KeyRequest, KeyRevocation, LogEntry, MetricsReport, NewKey,
+    NewWebhook, PackageReport, PackageSource, PackageUpload, PluginDetails, PluginHealth, PluginProfile,
+    PluginSignature, PluginSummary, RecordQuery, RenderedTemplate, RequestTracer, RoleInfo, RoleRequest,
+    RollbackReport, RollbackRequest, RunEntry, ScheduleInfo, ScheduleRequest, SecretsRotation, StatisticsReport,
+    StopReport, SubscriptionInfo, SubscriptionQuery, SubscriptionRequest, Template, TemplateInfo, TemplateName,
+    TemplateSummary, TemplateValues, UploadedPackage, UsageQuery, UsageReport, WebhookChange, WebhookInfo,
+    WebhookRequest, WebhookSecret,
 };
 
 /// The operations of one caller. The caller is authenticated when the platform is obtained: see [`Door`].
@@ -207,8 +207,8 @@ pub trait Access: Send + Sync {
     async fn key_list(&self) -> ApiResult<Vec<KeyInfo>>;
     /// Creates a key. It cannot have more rights than its creator.
     async fn key_create(&self, request: KeyRequest) -> ApiResult<NewKey>;
-    /// Revokes a key, by its id or name.
-    async fn key_delete(&self, key: &str) -> ApiResult<()>;
+    /// Revokes a key, by its id or name. Returns its resources that remain.
+    async fn key_delete(&self, key: &str) -> ApiResult<KeyRevocation>;
     /// All roles, the built-in ones first.
     async fn role_list(&self) -> ApiResult<Vec<RoleInfo>>;
     /// Creates or changes a role. With `expected`, only changes the version that was read.

@@ -56,8 +56,14 @@ fn execute(mut cli: Cli) -> ExitCode {
     log(cli.global.verbose);
     let GlobalOptions { data, server, ca_certificate, .. } = cli.global;
     let context = Arc::new(Context::new(output, data, server).trusting(ca_certificate));
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(workers(&cli.command)).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers(&cli.command))
+        // Under load, sockets and tasks that other threads have woken would otherwise wait for dozens of tasks: those that
+        // the store's thread answers, often with a transaction open.
+        .event_interval(8)
+        .global_queue_interval(2)
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -5,10 +5,10 @@ use outrigger_api::{
     Access, AccessMatrix, ApiError, ApiResult, Audit, AuditInfo, AuditQuery, AuditVerification, AvailableReport,
     BackupReport, BackupRequest, Backups, Code, Configuration, ConfigurationDiff, ConfigurationEdits,
     ConfigurationRevision, Configurations, DoctorReport, ExplainRequest, Explanation, Fingerprint, HealthInfo,
-    Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, LogEntry, MetricsReport, NewKey, PackageReport,
-    PackageSource, Platform, PluginDetails, PluginHealth, PluginName, PluginProfile, PluginSignature, PluginStanding,
-    PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RollbackReport, RollbackRequest, RunEntry,
-    SecretsRotation, StatisticsReport, StopReport, UsageQuery, UsageReport,
+    Identity, InstallOutcome, InstallRequest, KeyInfo, KeyRequest, KeyRevocation, LogEntry, MetricsReport, NewKey,
+    PackageReport, PackageSource, Platform, PluginDetails, PluginHealth, PluginName, PluginProfile, PluginSignature,
+    PluginStanding, PluginSummary, Plugins, RecordQuery, Records, RoleInfo, RoleRequest, RollbackReport,
+    RollbackRequest, RunEntry, SecretsRotation, StatisticsReport, StopReport, UsageQuery, UsageReport,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -221,8 +221,8 @@ impl Access for Client {
         self.post("api/v1/keys", &request).await
     }
 
-    async fn key_delete(&self, key: &str) -> ApiResult<()> {
-        self.delete(&format!("api/v1/keys/{}", segment(key))).await
+    async fn key_delete(&self, key: &str) -> ApiResult<KeyRevocation> {
+        self.delete_answered(&format!("api/v1/keys/{}", segment(key))).await
     }
 
     async fn role_list(&self) -> ApiResult<Vec<RoleInfo>> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::hook::{DEFAULT_TIMEOUT, HookKind, HookName, OnError};
 use crate::limit::RaisedLimits;
 use crate::manifest::{Manifest, SubscriptionDeclaration};
-use crate::permission::{Permissions, uncovered};
+use crate::permission::{FileGrant, Permissions, uncovered};
 use crate::units::Span;
 
 /// Everything that was granted to a digest, or that a manifest asks for.
@@ -108,6 +108,13 @@ impl Grant {
             hooks: uncovered(hooks, &granted.hooks, HookGrant::covers),
             limits: limits.beyond(&granted.limits),
         }
+    }
+
+    /// The same grant without the resolved paths, which are for callers that can see the server's disk.
+    #[must_use]
+    pub fn unresolved(self) -> Self {
+        let files = self.permissions.files.into_iter().map(FileGrant::unpinned).collect();
+        Self { permissions: Permissions { files, ..self.permissions }, ..self }
     }
 
     /// Each part as a sentence that follows "this plugin asks to".

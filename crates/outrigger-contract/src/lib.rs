@@ -4,9 +4,10 @@
 //! Read in this order: [`name`] and [`digest`] (names of things), [`manifest`] (what a plugin declares),
 //! [`permission`], [`limit`] and [`grant`] (what it asks for), [`hook`] (its hooks and subscriptions), [`types`]
 //! (parameters and results of its functions), [`trace`] (a call's place in a trace), [`text`] (display of untrusted
-//! text), [`near`] (similar names), [`code`] (error codes).
+//! text), [`near`] (similar names), [`code`] (error codes), [`causes`] (errors with their causes).
 
 pub mod address;
+pub mod causes;
 pub mod code;
 pub mod digest;
 pub mod excerpt;

@@ -61,6 +61,11 @@ impl Permissions {
         self.environment.iter().any(|variable| variable.matches(name))
     }
 
+    /// The folders that may be written to, resolved if that is known; each ends in `/`.
+    pub fn writable_folders(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().filter(|file| file.access() == FileAccess::Write).map(FileGrant::real)
+    }
+
     /// Whether HTTP requests may go to this host, and to which of the addresses that its name resolves to.
     #[must_use]
     pub fn allows_http(&self, host: &str, port: u16) -> Option<HostAccess> {

@@ -31,7 +31,6 @@ use crate::account::Account;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::heavy;
 use crate::hooks::HookCaller;
 use crate::plugins::{ActiveRevision, FunctionSlot};
 use crate::profile::{CallProfile, Recording, Stage};
@@ -116,6 +115,15 @@ impl Caller {
             Self::Plugin(by) => &by.chain,
             Self::Hook(by) => by.cause.as_ref().map_or(&[], Self::chain),
             Self::Local | Self::Key(_) => &[],
+        }
+    }
+
+    /// The plugin or key whose turn a computation for the caller takes.
+    pub(crate) fn owner(&self) -> String {
+        match self {
+            Self::Plugin(by) => by.chain.last().map_or_else(String::new, |function| function.plugin.to_string()),
+            Self::Hook(by) => by.cause.as_ref().map_or_else(|| "system".to_owned(), Self::owner),
+            Self::Local | Self::Key(_) => self.to_string(),
         }
     }
 
@@ -336,8 +344,7 @@ async fn path(
         true => Some(permit::early(run, &target, &options.cancel, deadline).await?),
         false => None,
     };
-    let length = arguments.text_length();
-    let arguments = heavy::read_text(length, || validate::arguments(&target, &account, arguments)).await?;
+    let arguments = validate::read(caller, &target, &account, arguments, deadline).await?;
     run.enter(Stage::Queue);
     rate::check(&target, caller)?;
     run.enter(Stage::Hooks);
@@ -428,11 +435,11 @@ impl Execution<'_> {
     /// The innermost stage: runs the function once and checks its result.
     async fn run_once(
         &self,
-        arguments: &[Value],
+        arguments: &Arc<[Value]>,
         deadline: deadline::Deadline,
         observed: &Arc<Observed>,
     ) -> Result<Arc<Value>, Failure> {
-        let Target { revision, index, name, .. } = &**self.target;
+        let Target { revision, name, .. } = &**self.target;
         // A runtime that knows more says more.
         self.enter(Stage::Run);
         let context = CallContext {
@@ -442,9 +449,12 @@ impl Execution<'_> {
             services: Arc::new(CallServices::new(self, deadline.at)),
             observed: Arc::clone(observed),
             account: self.account.clone(),
+            is_nested: self.caller.is_within(&name.plugin),
             recording: self.recording.cloned(),
         };
-        let outcome = revision.loaded.call(*index, arguments, context).await;
+        let (target, arguments) = (Arc::clone(self.target), Arc::clone(arguments));
+        let call = async move { target.revision.loaded.call(target.index, &arguments, context).await };
+        let outcome = outrigger_compute::run(revision.loaded.is_long(), Box::pin(call)).await;
         revision.counts.memory_used(observed.memory_peak());
         let value = outcome.map_err(|fault| Failure::of_call(fault, &revision.graph, self.target.function()))?;
         self.enter(Stage::Validate);

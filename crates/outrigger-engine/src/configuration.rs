@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::path::PathBuf;
 
+use outrigger_compute::in_place;
 use outrigger_contract::excerpt::{excerpt_of, excerpt_of_display};
 use outrigger_contract::manifest::ConfigurationSchema;
 use outrigger_contract::{Code, Manifest, PluginName};
@@ -12,7 +13,6 @@ use serde_json::{Map, Value};
 
 use crate::engine::Inner;
 use crate::error::Failure;
-use crate::heavy;
 use crate::schema::{CompiledSchema, MOST_WORK};
 use crate::vault::{self, Place, Vault};
 
@@ -181,7 +181,7 @@ const LONGEST_FAULT: usize = 300;
 
 fn compiled(manifest: &Manifest) -> Result<CompiledSchema, Failure> {
     let compile = || CompiledSchema::compile(&manifest.configuration.to_json_schema());
-    heavy::in_place(compile).map_err(|error| {
+    in_place(compile).map_err(|error| {
         let plugin = &manifest.name;
         Failure::new(Code::InvalidManifest, format!("the configuration schema of `{plugin}` is not valid: {error}"))
             .with_hint("a `pattern` must match in linear time: look-around and back-references are not supported")
@@ -212,7 +212,7 @@ pub(crate) fn check<'a>(
         Failure::new(Code::InvalidConfiguration, format!("failed to validate the configuration of `{plugin}`: {error}"))
             .with_hint("set a shorter value, or ask the plugin's author to simplify `[configuration]`")
     })?;
-    for error in heavy::in_place(|| compiled.validator.iter_errors(&document).take(MOST_FAULTS).collect::<Vec<_>>()) {
+    for error in in_place(|| compiled.validator.iter_errors(&document).take(MOST_FAULTS).collect::<Vec<_>>()) {
         let path = error.instance_path().as_str();
         let rule = error.schema_path().as_str().rsplit('/').next().unwrap_or_default().to_owned();
         let Some(inner) = path.strip_prefix('/') else {

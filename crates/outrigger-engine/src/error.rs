@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use outrigger_compute::Panicked;
+use outrigger_contract::causes::chain;
 use outrigger_contract::excerpt::cut;
 use outrigger_contract::near;
 use outrigger_contract::types::Function;
@@ -153,16 +155,15 @@ impl From<RuntimeFault> for Failure {
     }
 }
 
+impl From<Panicked> for Failure {
+    fn from(panicked: Panicked) -> Self {
+        Self::internal(&panicked.to_string())
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        use std::error::Error;
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            message = format!("{message}: {cause}");
-            source = cause.source();
-        }
-        Self::new(error.code(), message)
+        Self::new(error.code(), chain(&error))
     }
 }
 

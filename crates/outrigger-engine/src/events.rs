@@ -18,7 +18,6 @@ use tokio::sync::watch;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::heavy::on_own_task;
 use crate::jobs::JobState;
 use crate::store::{Owner, ROW_BYTES, Store};
 
@@ -45,6 +44,9 @@ pub struct NewEvent {
     /// The id of the key that fired it, if a key did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// The caller that fired it, if it is an event hook. None for events of Outrigger itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
 }
 
 /// Something that happened, in its place in the log.
@@ -56,6 +58,9 @@ pub struct EventRecord {
     pub payload: Json,
     pub correlation: CorrelationId,
     pub plugin: Option<PluginName>,
+    /// See [`NewEvent::caller`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
 }
 
 impl NewEvent {
@@ -63,7 +68,8 @@ impl NewEvent {
     #[must_use]
     pub fn now(name: HookName, payload: Json) -> Self {
         let plugin = payload.get("plugin").and_then(Json::as_str).and_then(|name| name.parse().ok());
-        Self { at: OffsetDateTime::now_utc(), name, payload, correlation: CorrelationId::current(), plugin, key: None }
+        let (at, correlation) = (OffsetDateTime::now_utc(), CorrelationId::current());
+        Self { at, name, payload, correlation, plugin, key: None, caller: None }
     }
 }
 
@@ -87,7 +93,8 @@ impl NewEvent {
     /// Its size in the store, in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
-        ROW_BYTES + self.payload.to_string().len() as u64
+        let caller = self.caller.as_ref().map_or(0, String::len);
+        ROW_BYTES + (self.payload.to_string().len() + caller) as u64
     }
 }
 
@@ -95,8 +102,8 @@ impl EventRecord {
     /// An event with its id.
     #[must_use]
     pub fn of(id: EventId, event: &NewEvent) -> Self {
-        let NewEvent { at, name, payload, correlation, plugin, key: _ } = event.clone();
-        Self { id, at, name, payload, correlation, plugin }
+        let NewEvent { at, name, payload, correlation, plugin, key: _, caller } = event.clone();
+        Self { id, at, name, payload, correlation, plugin, caller }
     }
 
     /// Whether it is of this name and about such a plugin; a pattern that is not given covers everything.
@@ -195,7 +202,7 @@ impl Engine {
     /// Writes an event into the log. When it returns, the event is there for good.
     pub(crate) async fn log_event(&self, event: &NewEvent) -> Result<(), Failure> {
         let (store, appended) = (Arc::clone(&self.inner.store), event.clone());
-        on_own_task(async move { store.event_append(&[appended]).await }).await?;
+        outrigger_compute::serve(async move { store.event_append(&[appended]).await }).await?;
         self.inner.events.appended(event);
         Ok(())
     }

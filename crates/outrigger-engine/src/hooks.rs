@@ -12,6 +12,7 @@
 
 mod closed;
 mod condition;
+mod course;
 mod declare;
 mod deliver;
 mod fire;

@@ -15,7 +15,6 @@ pub mod engine;
 pub mod error;
 pub mod events;
 pub mod health;
-pub mod heavy;
 pub mod hooks;
 pub mod jobs;
 pub mod ledger;

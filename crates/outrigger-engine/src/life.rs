@@ -36,7 +36,7 @@ use crate::error::Failure;
 use crate::hooks::{Adoption, spec};
 use crate::lifecycle::{Effect, Effects, Event, PluginState, drive};
 use crate::plugins::{ActiveRevision, Slot};
-use crate::runtime::{CallContext, Cancellation, Observed};
+use crate::runtime::{CallContext, Cancellation, Observed, run_step};
 use crate::services::{CallServices, Ground};
 use crate::store::{ConfigurationRevision, GrantRecord, PluginRecord, RevisionRecord};
 
@@ -293,7 +293,7 @@ impl Engine {
     /// The plugin could not be started.
     pub async fn warm(&self, name: &PluginName) -> Result<usize, Failure> {
         let revision = self.active_revision(name).await?;
-        Ok(revision.loaded.warm().await?)
+        Ok(run_step(&revision.loaded, |loaded| async move { loaded.warm().await }).await?)
     }
 
     /// A revision with its manifest and types.
@@ -378,6 +378,7 @@ impl Engine {
             services: Arc::new(CallServices::for_step(self, plugin, revision, correlation, deadline, ground)),
             observed: Arc::new(Observed::default()),
             account: revision.call_account(),
+            is_nested: false,
             recording: None,
         }
     }

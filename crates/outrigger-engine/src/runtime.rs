@@ -97,6 +97,12 @@ pub trait LoadedRevision: Debug + Send + Sync {
     /// keeps the limits on memory, CPU, output and log lines, and the deadline of the context.
     async fn call(&self, function: usize, arguments: &[Value], context: CallContext) -> Result<Value, RuntimeFault>;
 
+    /// Whether its calls compute for long, as far as known. They then run in the pool for long computations from their
+    /// beginning.
+    fn is_long(&self) -> bool {
+        false
+    }
+
     /// Runs one step of the lifecycle. Succeeds at once where the plugin does not export it.
     async fn lifecycle(&self, step: LifecycleStep, context: CallContext) -> Result<(), RuntimeFault>;
 
@@ -120,6 +126,18 @@ pub trait LoadedRevision: Debug + Send + Sync {
     async fn warm(&self) -> Result<usize, RuntimeFault>;
 }
 
+/// Runs a step of a plugin's life, which moves to the pool for long computations if it computes for long.
+pub(crate) async fn run_step<T, F>(
+    loaded: &Arc<dyn LoadedRevision>,
+    step: impl FnOnce(Arc<dyn LoadedRevision>) -> F,
+) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    outrigger_compute::run(false, Box::pin(step(Arc::clone(loaded)))).await
+}
+
 /// A function without a result gives this.
 pub const NOTHING: Value = Value::Option(None);
 
@@ -138,6 +156,8 @@ pub struct CallContext {
     pub observed: Arc<Observed>,
     /// The memory account of the call, charged before each allocation.
     pub account: Account,
+    /// Whether a running call of the same plugin has caused it and waits for it.
+    pub is_nested: bool,
     /// Where the runtime reports where the time goes. None for nearly all calls, which then must cost nothing for it.
     pub recording: Option<Arc<Recording>>,
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use outrigger_compute::serve;
 use outrigger_contract::excerpt::excerpt;
 use outrigger_contract::manifest::LONGEST_STATE_KEY as LONGEST_KEY;
 use outrigger_contract::units::ByteSize;
@@ -17,7 +18,6 @@ use crate::call::{Arguments, Call, CallOptions, Caller, Execution, Origin, Plugi
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::heavy::on_own_task;
 use crate::hooks::{Firing, check_length};
 use crate::life::StagedState;
 use crate::plugins::{ActiveRevision, Configuration};
@@ -156,8 +156,7 @@ impl CallServices {
         }
     }
 
-    /// Uses the store for the plugin, on a task of its own. A call may wait for its turn to compute; it must not hold a
-    /// connection or a transaction meanwhile, for which others wait.
+    /// Uses the store for the plugin, on the serving threads: connections and transactions are what others wait for.
     async fn with_store<T, F>(
         &self,
         work: impl FnOnce(Arc<dyn Store>, PluginName) -> F + Send + 'static,
@@ -167,7 +166,7 @@ impl CallServices {
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let (store, plugin) = (Arc::clone(&self.engine.inner.store), self.subject.plugin().clone());
-        on_own_task(work(store, plugin)).await
+        serve(work(store, plugin)).await
     }
 
     async fn write(&self, write: StateWrite<'_>) -> Result<(), StateError> {
@@ -361,7 +360,8 @@ impl HostServices for CallServices {
                 ..CallOptions::default()
             },
         };
-        self.engine.call(call).await.and_then(|answer| answer.json_text()).map_err(passed_on)
+        let engine = self.engine.clone();
+        serve(async move { engine.call(call).await }).await.and_then(|answer| answer.json_text()).map_err(passed_on)
     }
 
     fn progress(&self, progress: Progress) {
@@ -392,7 +392,8 @@ impl HostServices for CallServices {
             firings: Some(firings),
             ..Firing::new(hook, payload)
         };
-        let carried = self.engine.fire_own(self.subject.plugin(), firing).await;
+        let (engine, plugin) = (self.engine.clone(), self.subject.plugin().clone());
+        let carried = serve(async move { engine.fire_own(&plugin, firing).await }).await;
         carried.map(|carried| carried.to_string()).map_err(passed_on)
     }
 }

@@ -8,7 +8,9 @@
 mod check;
 pub mod machine;
 mod manage;
+mod options;
 mod secret;
+mod send;
 pub mod signature;
 pub mod worker;
 
@@ -28,9 +30,9 @@ use ulid::Generator;
 use url::Url;
 
 pub use machine::DeliveryState;
+pub use options::{Chance, Keep, WebhookOptions};
 pub use secret::SecretText;
 pub(crate) use worker::PostOffice;
-pub use worker::{Chance, Keep, WebhookOptions};
 
 use crate::correlation::CorrelationId;
 use crate::events::EventId;
@@ -79,6 +81,19 @@ pub struct WebhookRecord {
     pub updated_at: OffsetDateTime,
     /// Counts writes; guards against two writers.
     pub generation: u64,
+}
+
+impl WebhookRecord {
+    /// The account that its concurrent deliveries and lookups count against: the id of the key that last changed it,
+    /// otherwise the name of its owner.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        match &self.set_by {
+            Some(Owner { key: Some(key), .. }) => key,
+            Some(Owner { name, key: None }) => name,
+            None => &self.created_by,
+        }
+    }
 }
 
 /// The settings of a webhook.
@@ -154,18 +169,21 @@ pub struct Posting {
     pub access: HostAccess,
     /// Additional networks that webhooks may reach.
     pub networks: Arc<[Network]>,
+    /// The account that its name lookups count against, see [`WebhookRecord::account`].
+    pub account: String,
     pub headers: Vec<(String, SecretText)>,
     pub body: String,
 }
 
 impl Debug for Posting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { url, access, networks, headers, body } = self;
+        let Self { url, access, networks, account, headers, body } = self;
         let (host, headers, bytes) = (url.host_str(), headers.len(), body.len());
         f.debug_struct("Posting")
             .field("host", &host)
             .field("access", access)
             .field("networks", networks)
+            .field("account", account)
             .field("headers", &headers)
             .field("bytes", &bytes)
             .finish()

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use outrigger_api::{ApiError, ApiResult, Code, SignatureInfo, SignatureWord};
 use outrigger_contract::{Grant, Manifest, PluginName};
+use outrigger_engine::access::Right;
 use outrigger_engine::configuration::Overrides as _;
 use outrigger_engine::hooks::{Source, Subscription};
 use outrigger_engine::store::{GrantRecord, RevisionRecord};
@@ -94,7 +95,7 @@ async fn held(
         let grant = store.grant_fetch(&revision.digest).await.map_err(convert::store_error)?;
         let granted = grant.map(|record| record.grant).unwrap_or_default();
         if !granted.is_empty() {
-            held.push(format!("the grants ({})", granted.describe().join("; ")));
+            held.push(format!("the grants ({})", described_for(granted, name, by).join("; ")));
         }
     }
     // The package's own manifest cannot decide which keys are secrets; the manifest of the installed version does.
@@ -209,7 +210,7 @@ pub(crate) async fn admit_rollback(
     let own = engine.store().grant_fetch(&former.digest).await.map_err(convert::store_error)?;
     let asked = engine.asked(&former.manifest);
     let permissions = own.map_or_else(|| asked.permissions.clone(), |record| record.grant.permissions);
-    let needs = needs_approval(engine, &former.manifest, &Grant { permissions, ..asked }, &granted);
+    let needs = needs_approval(engine, &former.manifest, &Grant { permissions, ..asked }, &granted, by);
     if !needs.is_empty() {
         let message =
             format!("the rollback needs approval: the previous version of `{name}` asks to {}", needs.join("; to "));
@@ -223,9 +224,27 @@ pub(crate) async fn admit_rollback(
     }
 }
 
-/// Everything that needs approval: what a package asks for beyond its grant, and guards that its manifest gives up.
-pub(crate) fn needs_approval(engine: &Engine, manifest: &Manifest, asked: &Grant, granted: &Grant) -> Vec<String> {
-    let mut needs = asked.beyond(granted).describe();
+/// A grant of a plugin as a caller may see it. Where links on the server's disk lead is only for callers that may use
+/// paths there, or approve the grant.
+pub(crate) fn described_for(grant: Grant, plugin: &PluginName, by: &Caller) -> Vec<String> {
+    let sees_paths = match by {
+        Caller::Local => true,
+        Caller::Key(key) => key.may(Right::PATH_USE, "*") || key.may(Right::PLUGIN_APPROVE, plugin.as_str()),
+        Caller::Plugin(_) | Caller::Hook(_) => false,
+    };
+    if sees_paths { grant.describe() } else { grant.unresolved().describe() }
+}
+
+/// Everything that needs approval, as `by` may see it: requests of a package beyond its grant, and guards that its
+/// manifest gives up.
+pub(crate) fn needs_approval(
+    engine: &Engine,
+    manifest: &Manifest,
+    asked: &Grant,
+    granted: &Grant,
+    by: &Caller,
+) -> Vec<String> {
+    let mut needs = described_for(asked.beyond(granted), &manifest.name, by);
     needs.extend(
         engine.guards_given_up(manifest).into_iter().map(|guard| {
             format!("end or change its fail-closed subscription to `{}` (`{}`)", guard.hook, guard.function)

@@ -2,40 +2,32 @@
 //! engine's; here they meet, and whatever fails in between leaves nothing behind.
 
 mod admission;
+mod discovery;
 mod effects;
+mod prepared;
+mod removal;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use outrigger_api::{
-    ApiError, ApiResult, AvailablePlugin, AvailableReport, Code, InstallOutcome, PackageReport, PackageSource,
-    PluginDetails, PluginStanding, RevisionInfo,
-};
-use outrigger_contract::manifest::LONGEST_REQUIREMENT;
-use outrigger_contract::{Digest, Grant, Manifest, PluginName};
+use outrigger_api::{ApiError, ApiResult, Code, InstallOutcome, PluginDetails, RevisionInfo};
+use outrigger_contract::{Grant, PluginName};
 use outrigger_engine::configuration::Given;
 use outrigger_engine::life::{Author, Change, Downgrade, Installation, Intent};
 use outrigger_engine::lifecycle::{Effect, Event, PluginState, drive};
-use outrigger_engine::runtime::Inspection;
 use outrigger_engine::store::{PluginRecord, RevisionRecord, RevisionSummary};
 use outrigger_engine::{Caller, CorrelationId, Engine};
-use outrigger_registry::discovery::Duplicate;
-use outrigger_registry::{Discovered, PackageError, SearchPath, StagedPackage};
+use outrigger_registry::{PackageError, SearchPath};
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
-use crate::data_directory::{DataDirectory, PackagesLock, failed};
-use crate::inheritance::{self, TakeOver};
+use crate::data_directory::{DataDirectory, PackagesLock};
 use crate::overrides::HostOverrides;
-use crate::signatures::Standing;
 use crate::uploads::Uploads;
 use crate::{convert, disk, functions};
 
-use admission::{check_ceiling, check_functions, check_modest, check_unchanged};
-use effects::{InstallEffects, is_in_place, remove_folder};
-
-/// How long an inspection waits for others to end.
-const EXAMINED_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+use admission::{check_ceiling, check_modest, check_unchanged};
+use effects::{InstallEffects, is_in_place};
+use prepared::{Candidate, Prepared};
 
 /// Installs and removes packages of one data directory.
 #[derive(Debug)]
@@ -48,33 +40,6 @@ pub(crate) struct Packages {
     /// Limits concurrent examinations of versions: each is read and hashed as a whole, and any caller that can see
     /// plugins can request it.
     pub(crate) examining: Arc<Semaphore>,
-}
-
-/// A package that was read, checked and understood, and lies in the staging folder.
-#[derive(Debug)]
-struct Candidate {
-    staged: StagedPackage,
-    inspection: Inspection,
-    source: String,
-    /// The publisher, as the signature proves.
-    signature: Standing,
-}
-
-/// A package that is ready to be installed.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    candidate: Candidate,
-    installed: Option<(PluginRecord, RevisionSummary)>,
-    /// The requests beyond the grant of the installed version.
-    pub(crate) widened: Vec<String>,
-    /// Its limits above the operator's ceiling.
-    above_ceiling: Vec<String>,
-    /// The data that it takes over from another publisher's version.
-    take_over: Option<TakeOver>,
-    /// The requested grant, with resolved paths.
-    asked: Grant,
-    /// None for an inspection.
-    lock: Option<PackagesLock>,
 }
 
 /// With what consent a package is installed.
@@ -98,68 +63,6 @@ pub(crate) struct Consent {
 pub(crate) enum Mode {
     Install,
     DryRun,
-}
-
-impl Prepared {
-    pub(crate) fn name(&self) -> &PluginName {
-        self.candidate.staged.name()
-    }
-
-    /// Whether it would replace a plugin in the state that the caller saw.
-    pub(crate) fn replaces(&self, seen: &PluginStanding) -> ApiResult<()> {
-        let PluginStanding { name, updated_at } = seen;
-        let package = self.name();
-        if package != name {
-            let message = format!("the package contains the plugin `{package}`, not `{name}`");
-            return Err(ApiError::new(Code::Conflict, message)
-                .with_hint("install it under its own name, or name the other package"));
-        }
-        let Some((present, _)) = &self.installed else {
-            return Err(ApiError::new(Code::PluginNotFound, format!("no plugin `{name}` is installed")));
-        };
-        match updated_at {
-            Some(seen) if present.updated_at != *seen => Err(ApiError::new(
-                Code::Conflict,
-                format!("the plugin {name} was changed by someone else in the meantime"),
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn manifest(&self) -> &Manifest {
-        self.candidate.staged.manifest()
-    }
-
-    pub(crate) fn digest(&self) -> Digest {
-        self.candidate.staged.digest()
-    }
-
-    /// The permissions that it asks for, one sentence each.
-    pub(crate) fn permissions(&self) -> Vec<String> {
-        self.asked.describe()
-    }
-
-    pub(crate) fn report(&self) -> PackageReport {
-        let Candidate { staged, inspection, source, signature } = &self.candidate;
-        let (manifest, graph) = (staged.manifest(), &inspection.graph);
-        PackageReport {
-            manifest: manifest.clone(),
-            digest: staged.digest().to_string(),
-            size: staged.size(),
-            files: u32::try_from(staged.files().len()).unwrap_or(u32::MAX),
-            permissions: self.permissions(),
-            widened: self.widened.clone(),
-            above_ceiling: self.above_ceiling.clone(),
-            take_over: self.take_over.as_ref().map(TakeOver::sentence),
-            offered: graph.functions.iter().map(|function| convert::function(manifest, graph, function)).collect(),
-            refused: functions::refused(graph),
-            imports: inspection.imports.clone(),
-            warnings: inspection.warnings.clone(),
-            installed_version: self.installed.as_ref().map(|(_, summary)| summary.version.to_string()),
-            source: source.clone(),
-            signature: signature.info(),
-        }
-    }
 }
 
 impl Packages {
@@ -186,86 +89,9 @@ impl Packages {
         &self.directory
     }
 
-    pub(crate) async fn available(&self) -> ApiResult<AvailableReport> {
-        let Discovered { found, duplicates, problems } = self.discover().await?;
-        let installed_version =
-            |name: &PluginName| self.engine.plugin(name).ok().map(|(_, summary)| summary.version.to_string());
-        let plugins = found
-            .into_iter()
-            .map(|candidate| AvailablePlugin {
-                installed_version: installed_version(&candidate.name),
-                name: candidate.name,
-                version: candidate.version.to_string(),
-                title: candidate.title,
-                description: candidate.description,
-                path: candidate.path.display().to_string(),
-                origin: candidate.origin.to_string(),
-            })
-            .collect();
-        Ok(AvailableReport {
-            plugins,
-            duplicates: duplicates.iter().map(describe_duplicate).collect(),
-            problems: problems
-                .iter()
-                .map(|problem| format!("{}: {}", problem.path.display(), chain(&problem.error)))
-                .collect(),
-        })
-    }
-
-    /// Reads and checks a package, and finds the version that it would replace. Nothing else is installed or removed
-    /// until the result is dropped.
-    pub(crate) async fn prepare(&self, source: &PackageSource, by: &Caller) -> ApiResult<Prepared> {
-        let lock = self.lock().await?;
-        let candidate = self.stage(self.directory.staging(), source).await?;
-        self.prepared(candidate, by, Some(lock)).await
-    }
-
-    /// Reads and checks a package without installing it. This does not delay installations: the copy is made beside the
-    /// uploads, and the number of concurrent inspections is limited.
-    pub(crate) async fn inspect(&self, source: &PackageSource, by: &Caller) -> ApiResult<PackageReport> {
-        let _place = tokio::time::timeout(EXAMINED_WITHIN, self.examining.acquire()).await.map_err(|_| {
-            let error =
-                ApiError::new(Code::Busy, "other packages are being inspected").with_hint("try again in a moment");
-            ApiError { retry_after_ms: Some(1_000), ..error }
-        })?;
-        let folder = self.uploads.folder()?;
-        let candidate = self.stage(folder, source).await?;
-        Ok(self.prepared(candidate, by, None).await?.report())
-    }
-
-    async fn prepared(&self, candidate: Candidate, by: &Caller, lock: Option<PackagesLock>) -> ApiResult<Prepared> {
-        let installed = self.engine.plugin(candidate.staged.name()).ok();
-        let manifest = candidate.staged.manifest();
-        let asked = self.engine.asked(manifest);
-        let writable = self.engine.plugin_writable().await.map_err(convert::error)?;
-        let runtime = self.engine.runtime();
-        let permissions = runtime.pin(&asked.permissions, &writable).await;
-        let asked = Grant { permissions: permissions.map_err(|fault| convert::error(fault.into()))?, ..asked };
-        let granted = self.granted(installed.as_ref()).await?;
-        // Grants count as they were resolved when approved, unless a granted folder was replaced since.
-        let granted = Grant { permissions: runtime.still_there(&granted.permissions, &writable).await, ..granted };
-        let active = installed.as_ref().map(|(record, _)| record.active);
-        if active == Some(candidate.staged.digest()) {
-            // The same package is installed and fully granted, unless a path resolves differently now.
-            let widened = asked.permissions.widens(&granted.permissions);
-            let asked = Grant { permissions: asked.permissions, ..granted };
-            let (above_ceiling, take_over) = (Vec::new(), None);
-            return Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock });
-        }
-        let widened = inheritance::needs_approval(&self.engine, manifest, &asked, &granted);
-        let above_ceiling = self.engine.options().ceiling.exceeded_by(manifest);
-        let present = match active {
-            Some(digest) => Some(self.engine.revision(&digest).await.map_err(convert::error)?),
-            None => None,
-        };
-        let signature = candidate.signature.info();
-        let take_over = inheritance::take_over(self, present.as_ref(), manifest, &signature, by).await?;
-        Ok(Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock })
-    }
-
     /// Installs a prepared package, or shows what that would do.
     pub(crate) async fn install(&self, prepared: Prepared, consent: Consent) -> ApiResult<InstallOutcome> {
-        let Prepared { candidate, installed, widened, above_ceiling, take_over, asked, lock } = prepared;
+        let Prepared { candidate, installed, widened, above_ceiling, take_over, asked, shown: _, lock } = prepared;
         let lock =
             lock.ok_or_else(|| ApiError::new(Code::Internal, "a package that was only inspected cannot be installed"))?;
         let Consent { by, approved, may_approve, correlation, downgrade, configuration, mode } = consent;
@@ -345,46 +171,7 @@ impl Packages {
         self.let_go(&lock, &outcome.name).await;
         Ok(outcome)
     }
-
-    /// Removes unused revisions and packages after an update. The update is done, whatever the outcome.
-    pub(crate) async fn let_go(&self, lock: &PackagesLock, name: &PluginName) {
-        if let Err(error) = self.drop_former(lock, name).await {
-            tracing::warn!(plugin = %name, %error, "failed to remove unused revisions");
-        }
-    }
-
-    /// Removes the revisions of a plugin except the active one and the one to roll back to. A revision with running
-    /// calls stays for now: the next update, or the next server, removes it. Returns their number.
-    async fn drop_former(&self, _lock: &PackagesLock, name: &PluginName) -> ApiResult<usize> {
-        let store = self.engine.store();
-        let Some(record) = store.plugin_fetch(name).await.map_err(convert::store_error)? else { return Ok(0) };
-        let predecessor = store.predecessor_fetch(name).await.map_err(convert::store_error)?;
-        let mut removed = 0;
-        for revision in store.revision_list(name).await.map_err(convert::store_error)? {
-            let digest = &revision.digest;
-            let is_needed = *digest == record.active
-                || predecessor.as_ref().is_some_and(|predecessor| predecessor.digest == *digest)
-                || self.engine.still_runs(name, digest);
-            // The record goes first: files that the store knows nothing of are swept up.
-            if !is_needed && store.revision_delete(digest).await.map_err(convert::store_error)? {
-                self.remove_files(digest).await?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
-    }
-
-    pub(crate) async fn uninstall(&self, name: &PluginName) -> ApiResult<()> {
-        let _lock = self.lock().await?;
-        let revisions = self.engine.store().revision_list(name).await.map_err(convert::store_error)?;
-        self.engine.uninstall(name).await.map_err(convert::error)?;
-        for revision in revisions {
-            self.remove_files(&revision.digest).await?;
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn details(&self, name: &PluginName) -> ApiResult<PluginDetails> {
+    pub(crate) async fn details(&self, name: &PluginName, by: &Caller) -> ApiResult<PluginDetails> {
         let (record, summary) = self.engine.plugin(name).map_err(convert::error)?;
         let revision = self.engine.revision(&record.active).await.map_err(convert::error)?;
         let revisions = self.engine.store().revision_list(name).await.map_err(convert::store_error)?;
@@ -393,7 +180,7 @@ impl Packages {
         Ok(PluginDetails {
             summary: convert::plugin(record, summary),
             source: revision.source.clone(),
-            granted: granted.describe(),
+            granted: inheritance::described_for(granted, name, by),
             capped: self.engine.options().ceiling.cap(&mut revision.manifest.clone()),
             offered: functions::offered(&revision),
             refused: functions::refused(&revision.inspection.graph),
@@ -419,11 +206,6 @@ impl Packages {
         Ok(grant.map(|record| record.grant).unwrap_or_default())
     }
 
-    async fn discover(&self) -> ApiResult<Discovered> {
-        let paths = Arc::clone(&self.search_paths);
-        in_background(move || Ok(outrigger_registry::discover(&paths))).await
-    }
-
     pub(crate) async fn lock(&self) -> ApiResult<PackagesLock> {
         let directory = self.directory.clone();
         in_background(move || {
@@ -433,115 +215,6 @@ impl Packages {
         })
         .await
     }
-
-    /// Copies a package into a folder and inspects it. Only the holder of the lock may use the staging folder.
-    async fn stage(&self, staging: PathBuf, source: &PackageSource) -> ApiResult<Candidate> {
-        let path = match source {
-            PackageSource::Path(path) => path.clone(),
-            PackageSource::Named { name, version } => self.find(name, version.as_deref()).await?,
-            PackageSource::Package(digest) => self.uploads.find(digest)?,
-        };
-        let shown = match source {
-            // Where it lay for a while says nothing to anybody.
-            PackageSource::Package(_) => "sent to the server".to_owned(),
-            _ => path.display().to_string(),
-        };
-        let trust_file = self.directory.trust();
-        let (staged, signature) = in_background(move || {
-            // An archive unpacks to more than its own size; the size of a folder is not known yet.
-            let archive = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file);
-            disk::require(&staging, archive.map_or(0, |archive| archive.len() * 2))?;
-            let staged = outrigger_registry::stage(&path, &staging).map_err(|error| package_error(&error))?;
-            let signature = Standing::of(&staged, &trust_file)?;
-            Ok((staged, signature))
-        })
-        .await?;
-        if let PackageSource::Package(digest) = source
-            && staged.digest() != *digest
-        {
-            let message = format!(
-                "the stored package {digest} now has the digest {}: it was changed on the server's disk",
-                staged.digest()
-            );
-            return Err(ApiError::new(Code::DigestMismatch, message));
-        }
-        let inspected = self.engine.runtime().inspect(staged.root(), staged.manifest()).await;
-        let inspection = inspected.map_err(|fault| convert::error(fault.into()))?;
-        check_functions(staged.manifest(), &inspection)?;
-        Ok(Candidate { staged, inspection, source: shown, signature })
-    }
-
-    /// The highest version of a package in the search paths.
-    async fn find(&self, name: &PluginName, version: Option<&str>) -> ApiResult<PathBuf> {
-        if let Some(length) = version.map(str::len).filter(|length| *length > LONGEST_REQUIREMENT) {
-            let message = format!("the version requirement is {length} bytes long; the limit is {LONGEST_REQUIREMENT}");
-            return Err(ApiError::new(Code::InvalidInput, message));
-        }
-        let requirement = version.map(str::parse::<semver::VersionReq>).transpose().map_err(|error| {
-            let shown = version.unwrap_or_default();
-            ApiError::new(Code::InvalidInput, format!("`{shown}` is not a version requirement: {error}"))
-                .with_hint("write one like `^1.2`, `=1.2.3` or `>=1, <3`")
-        })?;
-        let discovered = self.discover().await?;
-        if let Some(candidate) = discovered.best(name, requirement.as_ref()) {
-            return Ok(candidate.path.clone());
-        }
-        let known: Vec<_> = discovered
-            .found
-            .iter()
-            .filter(|candidate| candidate.name == *name)
-            .map(|candidate| candidate.version.to_string())
-            .collect();
-        Err(match known.is_empty() {
-            true => ApiError::new(
-                Code::NotFound,
-                format!("no package `{name}` in the search paths, and no file with this name"),
-            )
-            .with_hint(
-                "`outrigger plugin list --available` lists packages that can be installed by name; a path works too",
-            ),
-            false => ApiError::new(
-                Code::NotFound,
-                format!("no version of `{name}` matches; available: {}", known.join(", ")),
-            ),
-        })
-    }
-
-    async fn remove_files(&self, digest: &Digest) -> ApiResult<()> {
-        self.engine.runtime().forget(digest).await;
-        remove_folder(&self.directory.package(digest)).await
-    }
-
-    /// Removes revisions that stayed because of running calls, and packages unknown to the store, which a process left
-    /// behind that died while it installed or removed one. Returns their number.
-    pub(crate) async fn sweep(&self) -> ApiResult<usize> {
-        let lock = self.lock().await?;
-        let mut removed = 0;
-        for (record, _) in self.engine.plugins() {
-            removed += self.drop_former(&lock, &record.name).await?;
-        }
-        let folder = self.directory.packages();
-        let unreadable = |error| failed(&format!("{} could not be read", folder.display()), &error);
-        let mut entries = tokio::fs::read_dir(&folder).await.map_err(unreadable)?;
-        while let Some(entry) = entries.next_entry().await.map_err(unreadable)? {
-            let name = entry.file_name();
-            // Files with other names do not belong to Outrigger.
-            let Some(Ok(digest)) = name.to_str().map(|hex| format!("sha256:{hex}").parse::<Digest>()) else { continue };
-            if name.to_str() != Some(digest.hex().as_str()) {
-                continue;
-            }
-            if !self.engine.store().revision_exists(&digest).await.map_err(convert::store_error)? {
-                self.remove_files(&digest).await?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
-    }
-}
-
-fn describe_duplicate(duplicate: &Duplicate) -> String {
-    let Duplicate { name, version, kept, ignored, origin } = duplicate;
-    format!("{name} {version} at {} ({origin}) is passed over for {}", ignored.display(), kept.display())
 }
 
 pub(crate) fn package_error(error: &PackageError) -> ApiError {
@@ -549,22 +222,7 @@ pub(crate) fn package_error(error: &PackageError) -> ApiError {
         PackageError::Io { source, .. } => disk::code_of(source, error.code()),
         _ => error.code(),
     };
-    let shown = ApiError::new(code, chain(error));
-    match error.hint() {
-        Some(hint) => shown.with_hint(hint),
-        None => shown,
-    }
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    message
+    ApiError::caused(code, error, error.hint())
 }
 
 /// Runs what blocks where blocking is allowed.

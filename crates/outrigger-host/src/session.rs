@@ -166,7 +166,20 @@ impl Session {
         T: Send + 's,
     {
         // Boxed: the work is a large future.
-        self.act_in(act, Box::pin(work))
+        let outcome = self.act_in(act, Box::pin(work));
+        async move { outcome.await.map_err(|error| self.shown_error(error)) }
+    }
+
+    /// An error as the caller may see it. Why a path cannot be granted contains links and folders of the server's disk,
+    /// also of other plugins, which are only for callers that may use paths there.
+    fn shown_error(&self, error: ApiError) -> ApiError {
+        if error.code != Code::FileGrantRefused || self.may(Right::PATH_USE, "*") {
+            return error;
+        }
+        ApiError::new(error.code, "the plugin asks for a file or folder that cannot be granted").with_hint(
+            "the reason contains paths on the server's disk; a key with the right `path_use` sees it when it inspects \
+             the package",
+        )
     }
 
     async fn act_in<T>(&self, act: Act<'_>, work: BoxFuture<'_, ApiResult<(T, Trace)>>) -> ApiResult<T> {
@@ -279,6 +292,11 @@ impl Session {
             prunable: false,
         }
     }
+}
+
+/// The number of entries of a list: at most 1,000; 100 for 0.
+fn page_size(limit: u32) -> u32 {
+    if limit == 0 { 100 } else { limit.min(1_000) }
 }
 
 /// The value before or after a change, as the audit record shows it.

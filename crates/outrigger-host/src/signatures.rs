@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use outrigger_api::{ApiError, ApiResult, Code, PluginSignature, SignatureInfo, SignatureWord, name_keys};
+use outrigger_contract::causes::chain;
 use outrigger_contract::{Digest, PluginName};
 use outrigger_engine::Engine;
 use outrigger_registry::{
@@ -14,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::convert;
 use crate::data_directory::PackagesLock;
-use crate::packages::{Packages, chain, in_background, package_error};
+use crate::packages::{Packages, in_background, package_error};
 
 /// Verifies the signature of a package against the trusted keys.
 #[derive(Clone, Debug)]
@@ -84,7 +85,7 @@ fn trust(file: &Path) -> ApiResult<Trust> {
 }
 
 pub(crate) fn trust_error(error: &TrustError) -> ApiError {
-    ApiError::new(error.code(), chain(error)).with_hint(error.hint())
+    ApiError::caused(error.code(), error, Some(error.hint()))
 }
 
 /// Verifies the files and the signature of an installed plugin now.

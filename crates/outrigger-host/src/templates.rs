@@ -3,11 +3,10 @@
 use outrigger_api::{ApiError, ApiResult, Code, TemplateInfo, TemplateMade, TemplateSummary};
 use outrigger_contract::{Template, TemplateName};
 use outrigger_engine::store::{self, TemplateRecord};
-use outrigger_engine::{Store, cap, heavy};
+use outrigger_engine::{Store, cap};
 use outrigger_registry::{TemplateError, built_in_templates};
 
 use crate::convert;
-use crate::packages::chain;
 
 /// All templates, by name.
 pub(crate) async fn list(store: &dyn Store) -> ApiResult<Vec<TemplateSummary>> {
@@ -31,7 +30,9 @@ pub(crate) async fn at_work<T: Send + 'static>(
     owner: &str,
     work: impl FnOnce() -> ApiResult<T> + Send + 'static,
 ) -> ApiResult<T> {
-    heavy::off_workers(owner, work).await.unwrap_or_else(|failure| Err(convert::error(failure)))
+    outrigger_compute::blocking(owner, work)
+        .await
+        .unwrap_or_else(|panicked| Err(ApiError::new(Code::Internal, panicked.to_string())))
 }
 
 /// One template, built in or not.
@@ -65,11 +66,7 @@ pub(crate) fn refuse_built_in(name: &TemplateName) -> ApiResult<()> {
 }
 
 pub(crate) fn template_error(error: &TemplateError) -> ApiError {
-    let shown = ApiError::new(error.code(), chain(error));
-    match error.hint() {
-        Some(hint) => shown.with_hint(hint),
-        None => shown,
-    }
+    ApiError::caused(error.code(), error, error.hint())
 }
 
 pub(crate) fn own_info(record: TemplateRecord) -> TemplateInfo {

@@ -35,16 +35,16 @@ pub fn scenery(place: &Path, names: usize) -> Result<()> {
     Ok(())
 }
 
-/// The number of names in the crowded folder.
-pub fn names(options: &Options) -> usize {
-    if options.full { 100_000 } else { 20_000 }
+/// Creates the environment, and all plugins.
+pub async fn prepare(options: &Options, place: &Path) -> Result<Vec<Attack>> {
+    scenery(place, if options.full { 100_000 } else { 20_000 })?;
+    let host = BadHost::start().await?;
+    let (crowd, scratch) = (place.join("crowd"), place.join("scratch"));
+    Ok(guests::all(&Scenery { crowd: &crowd, scratch: &scratch, host: &host.address }))
 }
 
 pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<()> {
-    scenery(place, names(options))?;
-    let host = BadHost::start().await?;
-    let attacks =
-        guests::all(&Scenery { crowd: &place.join("crowd"), scratch: &place.join("scratch"), host: &host.address });
+    let attacks = prepare(options, place).await?;
     let mut server = Server::start(&options.program, &place.join("server"), &[])?;
     let mut seen = std::collections::BTreeSet::new();
     for attack in attacks.iter().filter(|attack| attack.name.contains(&options.only)) {

@@ -9,5 +9,5 @@ mod tls;
 
 pub use connect::{ConnectError, connect, connect_where};
 pub use post::{Answer, Post, PostError, post};
-pub use resolve::Resolver;
+pub use resolve::{Resolver, ResolverPool};
 pub use tls::{Stream, TlsClient};

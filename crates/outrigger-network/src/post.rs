@@ -1,6 +1,5 @@
 //! One POST over a connection of its own. No redirect is followed, no proxy asked, and of the answer only the head is read.
 
-use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use outrigger_contract::address::{self, Network};
+use outrigger_contract::causes::chain;
 use outrigger_contract::permission::HostAccess;
 use url::Url;
 
@@ -55,13 +55,7 @@ impl PostError {
     /// The whole chain of causes as one text.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
+        chain(self)
     }
 }
 

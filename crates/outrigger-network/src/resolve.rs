@@ -2,18 +2,20 @@
 //! interrupted. So the number of concurrent lookups is limited, and each counts until it has ended, even if nothing
 //! waits for it.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-/// Maximum number of concurrent lookups of one plugin.
+/// Maximum number of concurrent lookups of one plugin or owner.
 const LOOKUPS_OF_ONE: usize = 4;
 /// Maximum number of concurrent lookups of all plugins. The runtime has 512 threads for blocking work.
 const LOOKUPS_OF_PLUGINS: usize = 32;
-/// Maximum number of concurrent lookups of a resolver that plugins do not use.
-const LOOKUPS: usize = 16;
+/// Maximum number of concurrent lookups of all owners of a [`ResolverPool`].
+const LOOKUPS_OF_OWNERS: usize = 32;
 /// Maximum number of addresses used of one name.
 const ADDRESSES_AT_MOST: usize = 64;
 
@@ -26,10 +28,34 @@ pub struct Resolver {
     shared: Arc<Semaphore>,
 }
 
-/// A resolver that plugins do not use.
-impl Default for Resolver {
+/// Resolvers for owners, such as the keys that set up webhooks. Each owner has a share of the lookups of all owners, so
+/// that names that never resolve hold up only their owner. Plugins do not use these lookups.
+#[derive(Debug)]
+pub struct ResolverPool {
+    shared: Arc<Semaphore>,
+    /// Lookups that still run keep the share of their owner.
+    owners: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+impl Default for ResolverPool {
     fn default() -> Self {
-        Self { own: Arc::new(Semaphore::new(LOOKUPS)), shared: Arc::new(Semaphore::new(LOOKUPS)) }
+        Self { shared: Arc::new(Semaphore::new(LOOKUPS_OF_OWNERS)), owners: Mutex::default() }
+    }
+}
+
+impl ResolverPool {
+    /// The resolver of an owner. Resolvers of one owner share its limit.
+    #[must_use]
+    pub fn for_owner(&self, owner: &str) -> Resolver {
+        let mut owners = self.owners.lock();
+        let known = owners.get(owner).and_then(Weak::upgrade);
+        let own = known.unwrap_or_else(|| {
+            owners.retain(|_, share| share.strong_count() > 0);
+            let own = Arc::new(Semaphore::new(LOOKUPS_OF_ONE));
+            owners.insert(owner.to_owned(), Arc::downgrade(&own));
+            own
+        });
+        Resolver { own, shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -93,7 +119,7 @@ mod tests {
             assert_eq!(resolver.own.available_permits(), 0, "lookups that hang are still counted");
         }
         assert_eq!(OF_PLUGINS.available_permits(), LOOKUPS_OF_PLUGINS - 2 * LOOKUPS_OF_ONE);
-        for other in [Resolver::for_plugin(), Resolver::default()] {
+        for other in [Resolver::for_plugin(), ResolverPool::default().for_owner("key")] {
             let found = tokio::time::timeout(SOON, other.resolve("localhost", 7)).await.expect("it need not wait");
             assert!(found.expect("it is known").iter().all(|address| address.ip().is_loopback()));
         }
@@ -104,5 +130,29 @@ mod tests {
         drop(releases);
         let found = tokio::time::timeout(SOON, plugins[0].resolve("localhost", 7)).await.expect("there is room again");
         found.expect("it is known");
+    }
+    #[tokio::test]
+    async fn s22_lookups_of_one_owner_leave_the_others_their_share() {
+        let pool = ResolverPool::default();
+        let mut releases = Vec::new();
+        for _ in 0..100 {
+            let (release, hold) = mpsc::channel::<()>();
+            releases.push(release);
+            let resolver = pool.for_owner("greedy");
+            let hang = resolver.run(move || _ = hold.recv());
+            _ = tokio::time::timeout(Duration::from_millis(1), hang).await;
+        }
+        assert_eq!(pool.for_owner("greedy").own.available_permits(), 0, "its lookups are counted though it left");
+        assert_eq!(pool.shared.available_permits(), LOOKUPS_OF_OWNERS - LOOKUPS_OF_ONE);
+        for owner in ["honest", "local"] {
+            let found = tokio::time::timeout(SOON, pool.for_owner(owner).resolve("localhost", 7)).await;
+            found.expect("it need not wait").expect("it is known");
+        }
+        drop(releases);
+        let found = tokio::time::timeout(SOON, pool.for_owner("greedy").resolve("localhost", 7)).await;
+        found.expect("there is room again").expect("it is known");
+        let others = pool.for_owner("one more");
+        assert!(pool.owners.lock().len() <= 2, "owners without lookups are forgotten");
+        drop(others);
     }
 }

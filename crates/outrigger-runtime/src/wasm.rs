@@ -3,7 +3,7 @@
 //! Read in this order: [`engine`] (compiling and interrupting code), [`component`] (requirements on a file),
 //! [`measure`] and [`compiler`] (the cost of compiling, and the child process for it), [`cache`] (compiled code),
 //! [`revision`] (callable functions and idle instances), [`slots`] (each plugin's share of the instance pool),
-//! [`instance`] (one call under its limits), [`turns`] (long-running calls take turns), [`fault`] (how calls fail),
+//! [`instance`] (one call under its limits), [`pace`] (whether its calls are long), [`fault`] (how calls fail),
 //! [`abi`] (values in and out), [`state`] (what an instance can access) and, behind that, [`scope`], [`output`],
 //! [`services`], [`wasi`], [`files`], [`sockets`] and [`http`].
 //!
@@ -26,13 +26,13 @@ mod limits;
 mod measure;
 mod optional;
 mod output;
+mod pace;
 mod revision;
 mod scope;
 mod services;
 mod slots;
 mod sockets;
 mod state;
-mod turns;
 mod wasi;
 
 use std::fs::{DirBuilder, File};
@@ -157,13 +157,14 @@ impl Runtime for WasmRuntime {
     async fn inspect(&self, root: &Path, manifest: &Manifest) -> Result<Inspection, RuntimeFault> {
         let (root, entry) = (root.to_owned(), manifest.runtime.entry.as_path().to_owned());
         let (permissions, limits) = (manifest.permissions.clone(), manifest.limits.clone());
+        let instances = manifest.runtime.instances;
         let max_bytes = self.max_component_bytes;
         let permit = Arc::clone(&self.inspecting).acquire_owned().await;
         let work = move || {
             // Held until the work is done, even if the future is dropped.
             let _permit = permit;
             let wasm = component::read(&root.join(&entry), max_bytes)?;
-            component::inspect(&entry, &wasm, &permissions, &limits)
+            component::inspect(&entry, &wasm, &permissions, &limits, instances)
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
             Err(RuntimeFault::new(Code::Internal, format!("reading the component stopped: {error}")))

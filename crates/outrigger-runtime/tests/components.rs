@@ -41,6 +41,23 @@ async fn a_component_is_read_without_running_it() {
 }
 
 #[tokio::test]
+async fn s07_more_idle_instances_than_are_kept_are_a_warning() {
+    let granted = "[permissions]\nhttp = [\"example.org:443\"]\nplugins = [\"pricing.*\"]";
+    for (wasm, instances, expected) in [
+        (components::hostile(), "\"warm\"", None),
+        (components::hostile(), "{ warm = { max-instances = 40 } }", None),
+        (components::hostile(), "{ warm = { max-instances = 41 } }", Some("at most 40 instances")),
+        (components::hostile_with_memories(), "{ warm = { max-instances = 1000 } }", Some("at most 10 instances")),
+    ] {
+        let inspection = inspect(&wasm, &format!("instances = {instances}\n{granted}")).await.expect("a component");
+        match expected {
+            Some(part) => assert!(inspection.warnings.concat().contains(part), "{:?}", inspection.warnings),
+            None => assert_eq!(inspection.warnings, [""; 0], "{instances}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_run_is_refused_with_the_reason() {
     let hostile = components::hostile();
     let mut damaged = hostile.to_vec();
@@ -59,6 +76,24 @@ async fn what_cannot_run_is_refused_with_the_reason() {
         let (code, message) = inspect(wasm, "").await.expect_err("it cannot run");
         assert_eq!(code, Code::InvalidComponent, "{message}");
         assert!(message.contains(says), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn s09_a_component_that_uses_what_is_not_measured_is_refused_with_the_feature() {
+    for (core, feature) in [
+        (
+            "(type $t (func)) (func $f (type $t)) (elem declare func $f) (func (call_ref $t (ref.func $f)))",
+            "function references",
+        ),
+        ("(type $t (func)) (func (param (ref $t)))", "function references"),
+        ("(tag)", "exceptions"),
+    ] {
+        let wasm = wat::parse_str(format!("(component (core module {core}))")).expect("a component");
+        let (code, message) = inspect(&wasm, "").await.expect_err("it is not supported");
+        assert_eq!(code, Code::InvalidComponent, "{message}");
+        assert!(message.contains("uses a WebAssembly feature that is not supported"), "{message}");
+        assert!(message.contains(feature), "{message}");
     }
 }
 

@@ -34,3 +34,4 @@ pub(crate) mod statistic;
 pub(crate) mod subscription;
 pub(crate) mod template;
 pub(crate) mod webhook;
+pub(crate) mod writable_folder;

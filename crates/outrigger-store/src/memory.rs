@@ -8,6 +8,7 @@ mod events;
 mod health;
 mod hooks;
 mod jobs;
+mod prune;
 mod requests;
 mod templates;
 mod updates;
@@ -26,15 +27,17 @@ use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::health::HealthRecord;
 use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::store::{
-    Bound, ConfigurationRevision, Expected, GrantRecord, Keep, KeyRecord, LogRecord, Owner, PluginRecord, RecordBatch,
-    RecordFilter, RevisionRecord, RevisionSummary, RunRecord, RunSum, Share, StateOutcome, StateWrite, StatisticsRow,
-    Store, StoreError, TemplateRecord, fair_shares,
+    ConfigurationRevision, Expected, GrantRecord, Keep, KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter,
+    RevisionRecord, RevisionSummary, RunRecord, RunSum, Share, StateOutcome, StateWrite, StatisticsRow, Store,
+    StoreError, TemplateRecord,
 };
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 
 use crate::columns::fold;
 use crate::{records, statistics};
+
+use prune::{Droppable, prune_list};
 
 /// A store that keeps everything in memory.
 #[derive(Debug, Default)]
@@ -69,6 +72,8 @@ struct Tables {
     webhooks: webhooks::Webhooks,
     templates: BTreeMap<TemplateName, TemplateRecord>,
     requests: requests::Requests,
+    /// Never removed.
+    writable_folders: BTreeSet<String>,
 }
 
 /// A plugin with all that goes when it goes.
@@ -158,6 +163,7 @@ impl Tables {
             && let Some(revision) = entry.revisions.get_mut(&grant.digest)
         {
             revision.grant = Some(grant.clone());
+            tables.writable_folders.extend(grant.grant.permissions.writable_folders().map(str::to_owned));
         }
         Ok(generation)
     }
@@ -200,60 +206,6 @@ impl Tables {
 
 fn conflict(what: String) -> StoreError {
     StoreError::Conflict { what }
-}
-
-/// A record that may be pruned.
-struct Droppable {
-    owner: Owner,
-    at: OffsetDateTime,
-    size: u64,
-    /// The record counts, but must stay.
-    stays: bool,
-}
-
-/// Which records stay, in order: those that are not too old, and of these the newest within each owner's fair share.
-fn kept(bound: &Bound, records: &[Droppable]) -> Vec<bool> {
-    let mut kept: Vec<bool> = records.iter().map(|record| record.stays || record.at >= bound.since).collect();
-    let mut oldest: Vec<usize> = (0..records.len()).collect();
-    oldest.sort_by_key(|place| records[*place].at);
-    for (most, weight) in [(bound.most, (|_| 1) as fn(&Droppable) -> u64), (bound.bytes, |record| record.size)] {
-        let mut owned: BTreeMap<&Owner, u64> = BTreeMap::new();
-        for (record, _) in records.iter().zip(&kept).filter(|(_, kept)| **kept) {
-            *owned.entry(&record.owner).or_default() += weight(record);
-        }
-        let amounts: Vec<_> = owned.iter().map(|(owner, amount)| ((*owner).clone(), *amount)).collect();
-        let shares = fair_shares(&amounts, most);
-        for ((owner, amount), share) in amounts.iter().zip(shares) {
-            let mut excess = amount.saturating_sub(share);
-            for place in oldest.iter().filter(|place| records[**place].owner == *owner) {
-                if excess > 0 && kept[*place] && !records[*place].stays {
-                    excess = excess.saturating_sub(weight(&records[*place]).max(1));
-                    kept[*place] = false;
-                }
-            }
-        }
-    }
-    kept
-}
-
-/// Prunes records above the limits. Returns their number.
-fn prune_list<T>(records: &mut Vec<T>, bound: &Bound, droppable: impl Fn(&T) -> Droppable) -> usize {
-    let kept = kept(bound, &records.iter().map(droppable).collect::<Vec<_>>());
-    let (present, mut kept) = (records.len(), kept.into_iter());
-    records.retain(|_| kept.next().unwrap_or(true));
-    present - records.len()
-}
-
-/// The same for a map, for records that may be pruned at all.
-fn prune_map<K: Ord + Clone, V>(
-    records: &mut BTreeMap<K, V>,
-    bound: &Bound,
-    droppable: impl Fn(&K, &V) -> Option<Droppable>,
-) -> usize {
-    let (keys, found): (Vec<K>, Vec<_>) =
-        records.iter().filter_map(|(key, value)| Some((key.clone(), droppable(key, value)?))).unzip();
-    let gone = kept(bound, &found).into_iter().zip(keys).filter(|(kept, _)| !kept);
-    gone.map(|(_, key)| records.remove(&key)).filter(Option::is_some).count()
 }
 
 /// The part of a filter that runs and log lines share.
@@ -374,6 +326,10 @@ impl Store for MemoryStore {
         let tables = self.tables.lock();
         let revisions = tables.plugins.values().flat_map(|plugin| plugin.revisions.values());
         Ok(revisions.filter_map(|revision| revision.grant.clone()).collect())
+    }
+
+    async fn writable_folder_list(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.tables.lock().writable_folders.iter().cloned().collect())
     }
 
     async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -527,6 +483,7 @@ impl Store for MemoryStore {
         let Tables {
             plugins,
             owners: _,
+            writable_folders: _,
             runs,
             run_ids: _,
             logs,

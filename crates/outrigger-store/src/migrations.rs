@@ -8,6 +8,8 @@
 mod v10_requests;
 mod v11_indexes;
 mod v12_owners;
+mod v13_callers;
+mod v14_writable_folders;
 mod v1_initial;
 mod v2_access_and_audit;
 mod v3_hooks;
@@ -39,7 +41,7 @@ enum Change {
 }
 
 /// Each takes the schema one version further. What stands here was released and is never edited; a change is a new entry.
-const MIGRATIONS: [fn() -> Vec<Change>; 12] = [
+const MIGRATIONS: [fn() -> Vec<Change>; 14] = [
     v1_initial::changes,
     v2_access_and_audit::changes,
     v3_hooks::changes,
@@ -52,6 +54,8 @@ const MIGRATIONS: [fn() -> Vec<Change>; 12] = [
     v10_requests::changes,
     v11_indexes::changes,
     v12_owners::changes,
+    v13_callers::changes,
+    v14_writable_folders::changes,
 ];
 
 /// The version of the schema that this program reads and writes.

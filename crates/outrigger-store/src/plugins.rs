@@ -6,11 +6,12 @@ use outrigger_engine::store::{
 };
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QuerySelect, RelationTrait, SqlErr,
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QuerySelect,
+    RelationTrait, Set, SqlErr,
 };
 
 use crate::database::{Database, Transaction, failed};
-use crate::entities::{grant, plugin, predecessor, revision};
+use crate::entities::{grant, plugin, predecessor, revision, writable_folder};
 use crate::{columns, configuration as configurations};
 
 /// A plugin beside the summary of its active revision. The moment of the revision's installation has another name here.
@@ -210,7 +211,26 @@ pub(crate) async fn write_grant(transaction: &Transaction, record: &GrantRecord)
         .exec_without_returning(transaction)
         .await
         .map(|_| ())
-        .map_err(failed("write a grant"))
+        .map_err(failed("write a grant"))?;
+    keep_writable_folders(transaction, record).await
+}
+
+/// Keeps the folders that a plugin may write to from now on. A grant inside a known folder adds none, so their number
+/// is bounded by what was approved.
+async fn keep_writable_folders(transaction: &Transaction, record: &GrantRecord) -> Result<(), StoreError> {
+    let folders: Vec<&str> = record.grant.permissions.writable_folders().collect();
+    if folders.is_empty() {
+        return Ok(());
+    }
+    let known = writable_folder_list(transaction).await?;
+    for folder in folders.into_iter().filter(|folder| !known.iter().any(|known| folder.starts_with(known.as_str()))) {
+        writable_folder::Entity::insert(writable_folder::ActiveModel { folder: Set(folder.to_owned()) })
+            .on_conflict_do_nothing_on([writable_folder::Column::Folder])
+            .exec_without_returning(transaction)
+            .await
+            .map_err(failed("write a writable folder"))?;
+    }
+    Ok(())
 }
 
 /// That the plugin has the revision, which another writer may have removed since it was looked up.
@@ -302,6 +322,12 @@ pub(crate) async fn grant_fetch(database: &Database, digest: &Digest) -> Result<
     let query = grant::Entity::find_by_id(digest.to_string());
     let row = query.one(&database.read).await.map_err(failed("read a grant"))?;
     row.map(TryInto::try_into).transpose()
+}
+
+pub(crate) async fn writable_folder_list(connection: &impl ConnectionTrait) -> Result<Vec<String>, StoreError> {
+    let query = writable_folder::Entity::find().order_by_asc(writable_folder::Column::Folder);
+    let rows = query.all(connection).await.map_err(failed("list the writable folders"))?;
+    Ok(rows.into_iter().map(|row| row.folder).collect())
 }
 
 pub(crate) async fn grant_list(database: &Database) -> Result<Vec<GrantRecord>, StoreError> {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use outrigger_contract::Code;
+use outrigger_contract::causes::chain;
 use outrigger_engine::Store;
 use outrigger_engine::audit::{AuditEntry, Head};
 use outrigger_engine::store::{
@@ -25,13 +26,7 @@ async fn meddle(path: &Path, sql: &'static str) {
 
 /// The failure as a user sees it, with the path of the temporary directory replaced.
 fn report(error: &StoreError, path: &Path) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text.replace(path.to_str().expect("UTF-8"), "PATH")
+    chain(error).replace(path.to_str().expect("UTF-8"), "PATH")
 }
 
 #[tokio::test]
@@ -50,7 +45,7 @@ async fn what_was_written_is_there_when_opened_again() {
     let (start, end) = verdict.rsplit_once(", SQLite 3.").expect("the version stands at the end");
     assert_eq!(
         start.replace(path.to_str().unwrap(), "PATH"),
-        "PATH: intact and writable; plugins: 1, runs: 0, log lines: 0; schema 12"
+        "PATH: intact and writable; plugins: 1, runs: 0, log lines: 0; schema 14"
     );
     assert!(!end.is_empty());
 }
@@ -60,13 +55,13 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("outrigger.db");
     SqliteStore::open(&path).await.unwrap().close().await;
-    meddle(&path, "INSERT INTO schema_version (version, applied_at) VALUES (13, 0)").await;
+    meddle(&path, "INSERT INTO schema_version (version, applied_at) VALUES (15, 0)").await;
     let before = std::fs::read(&path).unwrap();
     let error = SqliteStore::open(&path).await.unwrap_err();
     assert_eq!(error.code(), Code::StoreFailed);
     assert_eq!(
         report(&error, &path),
-        "PATH cannot be read: it has schema version 13, and this version of Outrigger knows schemas up to 12; \
+        "PATH cannot be read: it has schema version 15, and this version of Outrigger knows schemas up to 14; \
          use the newer Outrigger that wrote it, or another data directory"
     );
     assert!(std::fs::read(&path).unwrap() == before);

@@ -34,6 +34,7 @@ impl RecordingServices {
             services: Arc::clone(self) as Arc<dyn HostServices>,
             observed: Arc::new(Observed::default()),
             account: Account::default(),
+            is_nested: false,
             recording: None,
         }
     }

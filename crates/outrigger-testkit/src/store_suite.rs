@@ -75,6 +75,7 @@ macro_rules! store_contract {
                 a_plugin_is_never_without_its_revision
                 a_revision_is_immutable
                 a_grant_is_replaced
+                folders_that_plugins_could_write_to_are_kept
                 revisions_are_listed_newest_first
                 only_an_inactive_revision_is_removed
                 what_belongs_to_a_plugin_goes_with_it

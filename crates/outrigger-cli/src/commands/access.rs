@@ -1,8 +1,8 @@
 //! `outrigger access`: keys, roles, and why something is allowed or refused.
 
 use outrigger_api::{
-    AccessMatrix, AccessMatrixCell, AccessMatrixRow, ExplainRequest, Explanation, KeyInfo, KeyRequest, NewKey,
-    RoleInfo, RoleRequest,
+    AccessMatrix, AccessMatrixCell, AccessMatrixRow, ExplainRequest, Explanation, KeyInfo, KeyRequest, KeyRevocation,
+    NewKey, RoleInfo, RoleRequest,
 };
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::cli::{AccessCommand, KeyCommand, KeyCreateArguments, RoleCommand};
 use crate::context::Context;
 use crate::error::CliResult;
 use crate::output::table::{cell, status, table, table_or};
-use crate::output::{bold, green, moment, red};
+use crate::output::{Format, bold, clean, green, moment, red, yellow};
 
 /// Runs one of the commands.
 ///
@@ -71,8 +71,23 @@ async fn list_keys(context: &Context) -> CliResult {
 }
 
 async fn revoke_key(context: &Context, key: &str) -> CliResult {
-    context.platform().await?.key_delete(key).await?;
-    context.output.print(&json!({"key": key, "action": "revoked"}), || format!("key {key} revoked"))
+    let left = context.platform().await?.key_delete(key).await?;
+    let value = json!({"key": key, "action": "revoked", "left": left});
+    context.output.print(&value, || format!("key {key} revoked"))?;
+    let KeyRevocation { subscriptions, webhooks, schedules, grants, keys } = left;
+    let kinds = [
+        ("subscriptions that are still called", subscriptions),
+        ("webhooks that receive nothing until they are updated", webhooks),
+        ("schedules whose jobs fail until they are set again", schedules),
+        ("plugins that keep what it granted", grants),
+        ("keys that stay valid", keys),
+    ];
+    for (what, names) in kinds.iter().filter(|(_, names)| !names.is_empty() && context.output.format() == Format::Table)
+    {
+        let text = format!("{} the key made {what}: {}", yellow("warning:"), clean(&names.join(", ")));
+        context.output.remark(&text);
+    }
+    Ok(())
 }
 
 async fn list_roles(context: &Context) -> CliResult {

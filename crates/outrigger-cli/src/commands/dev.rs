@@ -150,30 +150,10 @@ fn failure(error: &DevkitError) -> ApiError {
         DevkitError::Template(error) => return template_failure(error),
         _ => Code::InvalidComponent,
     };
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    let shown = ApiError::new(code, message);
-    match error.hint() {
-        Some(hint) => shown.with_hint(hint),
-        None => shown,
-    }
+    ApiError::caused(code, error, error.hint())
 }
 
 /// A failure of a template with its code.
 pub(super) fn template_failure(error: &TemplateError) -> ApiError {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    let shown = ApiError::new(error.code(), message);
-    match error.hint() {
-        Some(hint) => shown.with_hint(hint),
-        None => shown,
-    }
+    ApiError::caused(error.code(), error, error.hint())
 }

@@ -29,16 +29,19 @@ pub async fn run(context: &Context, arguments: EventsArguments) -> CliResult {
     let mut events = context.platform().await?.event_list(&query).await?;
     events.reverse();
     let row = |event: &EventInfo| {
-        let EventInfo { id, at, name, plugin: _, correlation: _, payload } = event;
+        let EventInfo { id, at, name, plugin: _, caller, correlation: _, payload } = event;
+        let by = caller.as_deref().unwrap_or_default();
+        let used = id.len() + name.as_str().len() + by.len() + 32;
         vec![
             cell(id),
             cell(moment(*at)),
             cell(name.as_str()),
-            cell(shortened(one_line(&payload.to_string()), id.len() + name.as_str().len() + 30)),
+            cell(shortened(one_line(&payload.to_string()), used)),
+            cell(by),
         ]
     };
     context.output.print(&events, || {
-        table_or("No events.", &["ID", "WHEN", "EVENT", "CARRIES"], events.iter().map(row).collect())
+        table_or("No events.", &["ID", "WHEN", "EVENT", "CARRIES", "FIRED BY"], events.iter().map(row).collect())
     })
 }
 
@@ -78,7 +81,8 @@ const fn passes(error: &ApiError) -> bool {
 }
 
 fn line(event: &EventInfo) -> String {
-    let EventInfo { id: _, at, name, plugin: _, correlation, payload } = event;
+    let EventInfo { id: _, at, name, plugin: _, caller, correlation, payload } = event;
     let payload = clean(&payload.to_string());
-    format!("{} {} {payload} {}\n", dim(&moment(*at)), bold(name.as_str()), dim(correlation))
+    let by = caller.as_ref().map(|caller| format!(" by {}", clean(caller))).unwrap_or_default();
+    format!("{} {} {payload}{by} {}\n", dim(&moment(*at)), bold(name.as_str()), dim(correlation))
 }

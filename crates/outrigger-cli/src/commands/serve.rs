@@ -106,12 +106,6 @@ fn announce(context: &Context, address: &str, first: Option<&NewKey>) -> CliResu
 }
 
 fn refused(error: ServeError) -> CliError {
-    let mut message = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(source) = cause {
-        message = format!("{message}: {source}");
-        cause = source.source();
-    }
     let hint = match error {
         ServeError::Pem { .. } => {
             "`--tls-certificate` and `--tls-key` name files in PEM: the chain, and the private key"
@@ -122,5 +116,5 @@ fn refused(error: ServeError) -> CliError {
         ServeError::Socket { .. } => "the socket is in the data directory; `--data DIR` names another one",
         _ => "`--listen ADDRESS:PORT` names another address; port 0 takes a free one",
     };
-    ApiError::new(Code::Io, message).with_hint(hint).into()
+    ApiError::caused(Code::Io, &error, Some(hint.to_owned())).into()
 }

@@ -61,15 +61,5 @@ async fn send(context: &Context, path: &Path) -> CliResult<UploadedPackage> {
 
 /// A failure of packing with its code.
 fn failure(error: &PackageError) -> ApiError {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    let shown = ApiError::new(error.code(), message);
-    match error.hint() {
-        Some(hint) => shown.with_hint(hint),
-        None => shown,
-    }
+    ApiError::caused(error.code(), error, error.hint())
 }

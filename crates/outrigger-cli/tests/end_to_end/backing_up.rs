@@ -86,7 +86,7 @@ fn configuration_files_are_in_a_backup() {
     place.write("data/config/pricing.yml", "price-list: {}\n");
     place.write("data/config/production/pricing.toml", "");
     let shown = place.run(&["backup", "create", "one.tar.gz"]).succeeded();
-    shown.shows(&["2 configuration files in it, with what secrets stand there"]);
+    shown.shows(&["contains 2 configuration files, including any plain-text secrets in them"]);
     place.run(&["backup", "restore", "one.tar.gz", "--data", "restored"]).succeeded().shows(&["2 configuration files"]);
     assert_eq!(std::fs::read_to_string(place.path("restored/config/pricing.yml")).unwrap(), "price-list: {}\n");
     assert!(place.path("restored/config/production/pricing.toml").is_file());

@@ -54,7 +54,10 @@ fn a_signed_package_is_installed_and_checked() {
     found.shows(&["`plugin.toml` was changed after it was signed", "install the same package again"]);
     let tried = place.run(&["plugin", "install", &package, "--dry-run"]).succeeded();
     tried.shows(&["its files were changed and would be restored"]);
-    place.run(&["plugin", "install", &package, "--yes"]).succeeded().shows(&["are restored, signed by platform-team"]);
+    place
+        .run(&["plugin", "install", &package, "--yes"])
+        .succeeded()
+        .shows(&["files were restored, signed by platform-team"]);
     assert_eq!(place.json(&["plugin", "verify"])[0]["signature"]["state"], "valid");
     place.write("pricing/more.txt", "x");
     place.run(&["plugin", "validate", &package]).failed(2, &["signature_invalid", "`more.txt` was added"]);
@@ -69,7 +72,7 @@ fn a_signed_package_is_installed_and_checked() {
 fn keys_are_kept_to_their_owner_and_never_written_over() {
     let place = Place::new();
     let made = place.run(&["dev", "keygen", "key.pem"]).succeeded();
-    made.shows(&["key.pem holds the private key", "key.pem.pub", "[[key]]", "-----BEGIN PUBLIC KEY-----"]);
+    made.shows(&["key.pem contains the private key", "key.pem.pub", "[[key]]", "-----BEGIN PUBLIC KEY-----"]);
     let mode = |name: &str| std::fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("key.pem"), 0o600);
     let before = std::fs::read(place.path("key.pem")).unwrap();

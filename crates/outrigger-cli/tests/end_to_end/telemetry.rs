@@ -294,6 +294,6 @@ fn a_server_knows_where_the_time_of_its_calls_goes() {
     assert!(stage("host")["share"].as_f64().unwrap() > stage("run")["share"].as_f64().unwrap(), "{sleep}");
     assert_eq!(sleep["host_calls"][0]["import"], "wasi:io/poll", "{sleep}");
     let shown = place.run(&["plugin", "profile", "second"]).succeeded();
-    shown.shows(&["second.sleep: 5 calls looked at", "MEAN", "P95", "host", "wasi:io/poll", "█"]);
+    shown.shows(&["second.sleep: 5 calls profiled", "MEAN", "P95", "host", "wasi:io/poll", "█"]);
     server.stop();
 }

@@ -498,7 +498,7 @@ fn the_json_form_is_checked_too() {
     let error = serde_json::from_value::<Manifest>(stored).unwrap_err().to_string();
     insta::assert_snapshot!(error, @r"
     `limits.memory`: 1B is not between 64KiB and 4GiB
-    `permissions.udp`: this permission is refused because the host could not enforce it; what can be asked for is files, environment, http, tcp, plugins
+    `permissions.udp`: this permission is refused because the host could not enforce it; the permissions are files, environment, http, tcp, plugins
     ");
 }
 

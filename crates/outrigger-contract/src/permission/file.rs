@@ -105,6 +105,12 @@ impl FileGrant {
         Self { pin: Some(pin), ..self }
     }
 
+    /// The same grant as the manifest has it.
+    #[must_use]
+    pub fn unpinned(self) -> Self {
+        Self { pin: None, ..self }
+    }
+
     /// The resolved path if it is known, otherwise the path as written.
     #[must_use]
     pub fn real(&self) -> &str {

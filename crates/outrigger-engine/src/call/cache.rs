@@ -119,7 +119,7 @@ pub(super) async fn answer(
 
 async fn compute(
     execution: &Execution<'_>,
-    arguments: &[Value],
+    arguments: &Arc<[Value]>,
     deadline: Deadline,
     cache: CacheOutcome,
     early: Option<Permit<'_>>,

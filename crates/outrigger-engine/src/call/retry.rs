@@ -17,7 +17,7 @@ use crate::runtime::Observed;
 /// Room among the calls at once is held only while a try runs, not while it waits for the next.
 pub(super) async fn run(
     execution: &Execution<'_>,
-    arguments: &[Value],
+    arguments: &Arc<[Value]>,
     deadline: Deadline,
     observed: &Arc<Observed>,
     mut early: Option<Permit<'_>>,

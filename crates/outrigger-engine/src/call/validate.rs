@@ -4,16 +4,21 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
+use outrigger_compute::blocking;
 use outrigger_contract::Value;
 use outrigger_contract::types::json::{self, Meter, ParseError};
 
-use super::{Arguments, Target};
+use super::deadline::Deadline;
+use super::{Arguments, Caller, Target};
 use crate::account::{Account, Charge, Exceeded};
 use crate::error::Failure;
 
 /// Arguments up to this size are read before the call has its permit, so that refusals and cached answers need no
 /// permit. Nearly all arguments are that small.
 const SMALL: usize = 4 << 10;
+
+/// Texts up to this size, in bytes, are read at once.
+const SHORT: usize = 64 << 10;
 
 impl Arguments {
     /// Whether the arguments are read only after the call has its permit, so that waiting calls hold only text.
@@ -26,10 +31,31 @@ impl Arguments {
     }
 }
 
+/// Reads the arguments of a call. Long ones are read in the pool for long computations, in the turn of the caller.
+pub(super) async fn read(
+    caller: &Caller,
+    target: &Arc<Target>,
+    account: &Account,
+    arguments: Arguments,
+    deadline: Deadline,
+) -> Result<Arc<[Value]>, Failure> {
+    if arguments.text_length() <= SHORT {
+        return self::arguments(target, account, arguments);
+    }
+    let (owned, account) = (Arc::clone(target), account.clone());
+    let owner = caller.owner();
+    // Boxed: it would make the future of every call larger.
+    let reading = Box::pin(blocking(&owner, move || self::arguments(&owned, &account, arguments)));
+    match tokio::time::timeout_at(deadline.at.into(), reading).await {
+        Ok(read) => read?,
+        Err(_) => Err(Failure::deadline(&format!("`{}`", target.name), deadline.limit)),
+    }
+}
+
 /// Reads arguments. Their memory stays charged until the call ends.
 pub(super) fn arguments(target: &Target, account: &Account, arguments: Arguments) -> Result<Arc<[Value]>, Failure> {
     let mut charge = account.nothing();
-    let values = read(target, &mut charge, arguments)?;
+    let values = values(target, &mut charge, arguments)?;
     // The shared slice is a copy of the list; both exist for a moment.
     let copy = values.len() * size_of::<Value>();
     charge.grow(copy)?;
@@ -39,7 +65,7 @@ pub(super) fn arguments(target: &Target, account: &Account, arguments: Arguments
     Ok(shared)
 }
 
-fn read(target: &Target, charge: &mut Charge, arguments: Arguments) -> Result<Vec<Value>, Failure> {
+fn values(target: &Target, charge: &mut Charge, arguments: Arguments) -> Result<Vec<Value>, Failure> {
     let (graph, function) = (&*target.revision.graph, target.function());
     match arguments {
         Arguments::Text(text) => {

@@ -10,7 +10,7 @@ use super::{HealthRecord, HealthView};
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::plugins::Slot;
-use crate::runtime::{HealthReport, HealthStatus};
+use crate::runtime::{HealthReport, HealthStatus, run_step};
 use crate::services::Ground;
 
 /// The result of checking a plugin.
@@ -49,7 +49,8 @@ impl Engine {
         let limit = revision.manifest.health.timeout.min(revision.manifest.limits.timeout).as_duration();
         let ground = Ground { until: Some(Instant::now() + limit), ..Ground::default() };
         let context = self.step_context(name, &revision, &ground);
-        match tokio::time::timeout(limit, revision.loaded.health(context)).await {
+        let asked = run_step(&revision.loaded, |loaded| async move { loaded.health(context).await });
+        match tokio::time::timeout(limit, asked).await {
             Ok(report) => Ok(report?),
             Err(_) => Err(Failure::deadline(&format!("the check of `{name}`"), limit)),
         }

@@ -1,54 +1,28 @@
 //! Conditions: CEL expressions over the payload of a hook. They are compiled when a function subscribes; invalid ones
-//! are refused with the position of the error. The only file that names the CEL library.
+//! are refused with the position of the error. The only module that names the CEL library.
 //!
 //! CEL has no loops of its own, but `all` and `exists` over lists do take time; they must not be nested, and `map` and
 //! `filter`, which build lists, are not available. The cost of an evaluation depends on the condition and on the size
 //! of the payload. All conditions of a firing share one work limit, divided among the plugins (see [`super::plan`]).
 //! Patterns are compiled once, with the condition; a search costs the size of the pattern times the size of the text.
 
-use std::cell::OnceCell;
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+mod facts;
+mod read;
 
-use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, operators};
-use cel::extractors::This;
-use cel::parser::Parser;
-use cel::{Context, Env, ExecutionError, ParseErrors};
-use outrigger_contract::hook::{HookName, LONGEST_CONDITION};
-use parking_lot::Mutex;
+use std::sync::Arc;
+
+use cel::ExecutionError;
+use cel::common::ast::IdedExpr;
 use regex::Regex;
-use serde_json::Value as Json;
+
+pub use facts::Facts;
 
 use super::plan::MOST_WORK;
-use crate::schema::{self, SEARCH_CACHE};
+use facts::{Given, Search};
+use read::MOST_OPERATORS;
 
-/// The variables of a condition.
-const VARIABLES: [&str; 3] = ["event", "hook", "caller"];
-
-/// The results of `type(…)`.
-const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
-
-/// Maximum number of values in a payload, counting bytes of texts, that a condition is evaluated on.
-const MOST_VALUES: usize = 10_000;
-const MOST_BYTES: usize = 256 << 10;
-
-/// How deeply brackets may be nested, and how many operators an expression may have. The parser follows an expression down
-/// on the stack, and a process that runs out of that is gone; with these bounds it stays within [`STACK`].
-const DEEPEST_BRACKETS: usize = 10;
-const MOST_OPERATORS: usize = 100;
-/// The stack of the parser's own thread; it needs more than other threads have.
-const STACK: usize = 64 << 20;
-/// Maximum depth of a parsed expression. The evaluation uses the stack of its caller.
-const DEEPEST: usize = 40;
-
-/// Bytes of texts that are as much as one value.
-const BYTES_OF_A_VALUE: usize = 32;
-/// How large a pattern may be when it is compiled, in bytes.
-const LARGEST_PATTERN: usize = 64 << 10;
-/// Like `LARGEST_PATTERN`, for all patterns of a condition, search buffers included.
-const LARGEST_PATTERNS: usize = 512 << 10;
-/// The name that replaces `matches` in a condition. The pattern is compiled in advance and referenced by its number.
-const SEARCH: &str = "@search";
+/// The reason for a condition that exceeds its work limit.
+const EXCEEDED: &str = "this payload is too large for the conditions of this plugin: evaluating them is too expensive";
 
 /// A condition that can be evaluated.
 #[derive(Debug)]
@@ -82,121 +56,13 @@ pub struct ConditionError {
     pub reason: String,
 }
 
-/// The input of a condition: the payload, the hook's name, and the caller that fired it.
-pub struct Facts<'a> {
-    hook: &'a HookName,
-    caller: &'a str,
-    event: &'a Json,
-    /// Made for the first condition that asks.
-    given: OnceCell<Result<Given, String>>,
-}
-
-/// The input in CEL's types.
-struct Given {
-    context: Context<'static>,
-    search: Arc<Mutex<Search>>,
-    /// Values, and as many more as the texts are worth.
-    size: u64,
-    /// Items of the longest list, or members of the largest map.
-    longest: u64,
-}
-
-/// The state of an evaluation that pattern searches need.
-#[derive(Default)]
-struct Search {
-    patterns: Arc<[Pattern]>,
-    /// Remaining work units.
-    left: u64,
-    /// Whether the work limit was exceeded.
-    exceeded: bool,
-}
-
-impl Search {
-    fn search(&mut self, text: &str, pattern: i64) -> Result<bool, ExecutionError> {
-        let found = usize::try_from(pattern).ok().and_then(|pattern| self.patterns.get(pattern));
-        let Pattern { regex, states } = found.ok_or(ExecutionError::NoSuchOverload)?;
-        let work = states.saturating_mul(1 + text.len() as u64);
-        match self.left.checked_sub(work) {
-            Some(left) => {
-                self.left = left;
-                Ok(regex.is_match(text))
-            }
-            None => {
-                self.exceeded = true;
-                Err(ExecutionError::function_error("matches", EXCEEDED))
-            }
-        }
-    }
-}
-
-/// The reason for a condition that exceeds its work limit.
-const EXCEEDED: &str = "this payload is too large for the conditions of this plugin: evaluating them is too expensive";
-
-impl<'a> Facts<'a> {
-    /// The facts of one firing.
-    #[must_use]
-    pub fn new(hook: &'a HookName, caller: &'a str, event: &'a Json) -> Self {
-        Self { hook, caller, event, given: OnceCell::new() }
-    }
-
-    fn given(&self) -> Result<&Given, String> {
-        self.given.get_or_init(|| Given::of(self)).as_ref().map_err(String::clone)
-    }
-}
-
-impl std::fmt::Debug for Facts<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Facts").field("hook", &self.hook).field("caller", &self.caller).finish_non_exhaustive()
-    }
-}
-
-impl Given {
-    fn of(facts: &Facts<'_>) -> Result<Self, String> {
-        static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
-        let mut room = Room { values: MOST_VALUES, bytes: MOST_BYTES, longest: 0 };
-        let event = room.value(facts.event);
-        let event = event.ok_or_else(|| "the payload is too large to evaluate a condition on".to_owned())?;
-        let mut context = Context::with_env(Arc::clone(&STANDARD));
-        context.add_variable_from_value("event", event);
-        context.add_variable_from_value("hook", facts.hook.as_str());
-        context.add_variable_from_value("caller", facts.caller);
-        let search = Arc::new(Mutex::new(Search::default()));
-        let searching = Arc::clone(&search);
-        context.add_function(SEARCH, move |This(text): This<Arc<String>>, pattern: i64| {
-            searching.lock().search(&text, pattern)
-        });
-        let size = MOST_VALUES - room.values + (MOST_BYTES - room.bytes) / BYTES_OF_A_VALUE;
-        Ok(Self { context, search, size: size as u64, longest: room.longest as u64 })
-    }
-}
-
 impl Condition {
     /// Reads a condition.
     ///
     /// # Errors
     /// It is too long, not CEL, refers to unknown names, or is too expensive.
     pub fn compile(text: &str) -> Result<Self, ConditionError> {
-        let wrong = |reason: String| ConditionError { reason };
-        if text.len() > LONGEST_CONDITION {
-            let length = text.len();
-            return Err(wrong(format!("it is {length} bytes long; the limit is {LONGEST_CONDITION}")));
-        }
-        bounded(text).map_err(wrong)?;
-        let parse = || {
-            let mut expression = Parser::new().parse(text).map_err(|errors| places(&errors))?;
-            let bound = VARIABLES.map(str::to_owned).to_vec();
-            let steps = Steps::default();
-            let mut checker = Checker { bound, within: false, depth: 0, steps, patterns: Vec::new(), held: 0 };
-            checker.check(&mut expression)?;
-            Ok(Self { expression, steps: checker.steps, patterns: checker.patterns.into(), held: checker.held })
-        };
-        let parsed = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("condition".to_owned()).stack_size(STACK);
-            let running =
-                thread.spawn_scoped(scope, parse).map_err(|error| format!("it cannot be read now: {error}"))?;
-            running.join().unwrap_or_else(|_| Err("it cannot be read".to_owned()))
-        });
-        parsed.map_err(wrong)
+        read::read(text).map_err(|reason| ConditionError { reason })
     }
 
     /// The size of its compiled patterns in bytes, search buffers included.
@@ -244,47 +110,6 @@ impl Condition {
     }
 }
 
-/// Looks at the bare text, before anything follows its structure. Brackets and operators inside of texts count too: that is
-/// no loss to speak of.
-fn bounded(text: &str) -> Result<(), String> {
-    let (mut depth, mut deepest, mut operators) = (0_usize, 0, 0);
-    for character in text.chars() {
-        match character {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            '.' | '?' | '!' | '+' | '-' | '*' | '/' | '%' | '<' | '>' | '=' | '&' | '|' | ',' => operators += 1,
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    match () {
-        () if deepest > DEEPEST_BRACKETS => {
-            Err(format!("its brackets are nested {deepest} deep; the limit is {DEEPEST_BRACKETS}"))
-        }
-        () if operators > MOST_OPERATORS => Err(format!("it has {operators} operators; the limit is {MOST_OPERATORS}")),
-        () => Ok(()),
-    }
-}
-
-/// Each error with its line and column.
-fn places(errors: &ParseErrors) -> String {
-    let texts = errors.errors.iter().take(3).map(|error| {
-        let (line, column) = error.pos;
-        match line {
-            ..=0 => message(&error.msg).to_owned(),
-            1 => format!("at character {column}: {}", message(&error.msg)),
-            _ => format!("in line {line} at character {column}: {}", message(&error.msg)),
-        }
-    });
-    texts.collect::<Vec<_>>().join("; ")
-}
-
-/// Without the list of everything that could stand there.
-fn message(text: &str) -> &str {
-    let text = text.strip_prefix("Syntax error: ").unwrap_or(text);
-    text.split_once(" expecting {").map_or(text, |(message, _)| message)
-}
-
 /// The message of an error, without the values, which can be confidential.
 fn explain(error: &ExecutionError) -> String {
     match error {
@@ -306,178 +131,18 @@ fn explain(error: &ExecutionError) -> String {
     }
 }
 
-/// Looks for what cannot be, or would take long.
-struct Checker {
-    bound: Vec<String>,
-    /// Inside an `all` or `exists`.
-    within: bool,
-    /// How far down it is.
-    depth: usize,
-    steps: Steps,
-    patterns: Vec<Pattern>,
-    /// The size of the patterns in bytes, search buffers included.
-    held: usize,
-}
-
-impl Checker {
-    fn check(&mut self, expression: &mut IdedExpr) -> Result<(), String> {
-        self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(format!("it is nested more than {DEEPEST} deep"));
-        }
-        match self.within {
-            true => self.steps.each += 1,
-            false => self.steps.once += 1,
-        }
-        let outcome = self.check_one(expression);
-        self.depth -= 1;
-        outcome
-    }
-
-    fn check_one(&mut self, expression: &mut IdedExpr) -> Result<(), String> {
-        match &mut expression.expr {
-            Expr::Unspecified | Expr::Literal(_) => Ok(()),
-            Expr::Ident(name) if self.bound.contains(name) || TYPES.contains(&name.as_str()) => Ok(()),
-            Expr::Ident(name) => Err(format!("it speaks of `{name}`; there is {}", VARIABLES.join(", "))),
-            Expr::Select(select) => self.check(&mut select.operand),
-            Expr::List(list) => list.elements.iter_mut().try_for_each(|element| self.check(element)),
-            Expr::Call(call) => {
-                if call.func_name == "matches" {
-                    self.pattern(call)?;
-                }
-                let target = call.target.as_deref_mut();
-                target.into_iter().chain(&mut call.args).try_for_each(|argument| self.check(argument))
-            }
-            Expr::Map(map) => self.entries(&mut map.entries),
-            Expr::Struct(structure) => self.entries(&mut structure.entries),
-            Expr::Comprehension(loops) => {
-                if matches!(loops.accu_init.expr, Expr::List(_)) {
-                    return Err("`map` and `filter` cannot be used here; `all` and `exists` can".to_owned());
-                }
-                if self.within {
-                    return Err("`all` and `exists` cannot stand inside each other".to_owned());
-                }
-                if !is_plain(&loops.iter_range) {
-                    return Err("`all` and `exists` go through a list as it is, such as `event.tags`".to_owned());
-                }
-                self.check(&mut loops.iter_range)?;
-                let inner = [Some(&loops.iter_var), loops.iter_var2.as_ref(), Some(&loops.accu_var)];
-                let before = self.bound.len();
-                self.bound.extend(inner.into_iter().flatten().cloned());
-                self.within = true;
-                let parts = [&mut loops.accu_init, &mut loops.loop_cond, &mut loops.loop_step, &mut loops.result];
-                let outcome = parts.into_iter().try_for_each(|part| self.check(part));
-                self.within = false;
-                self.bound.truncate(before);
-                outcome
-            }
-        }
-    }
-
-    /// Compiles the pattern of `matches`.
-    fn pattern(&mut self, call: &mut CallExpr) -> Result<(), String> {
-        if self.within {
-            return Err("`matches` cannot stand inside `all` or `exists`".to_owned());
-        }
-        let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|last| &last.expr) else {
-            return Err("`matches` takes a pattern that is written out, such as `matches('^a+$')`".to_owned());
-        };
-        let compiled =
-            regex::RegexBuilder::new(pattern.inner()).size_limit(LARGEST_PATTERN).dfa_size_limit(SEARCH_CACHE).build();
-        let regex = compiled.map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => "the regular expression in `matches` is too large".to_owned(),
-            error => {
-                // The last line says what is wrong, those before it show where.
-                let text = error.to_string();
-                let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                format!("invalid regular expression in `matches`: {why}")
-            }
-        })?;
-        let size = schema::Pattern::of(pattern.inner(), LARGEST_PATTERN)
-            .map_err(|_| "the regular expression in `matches` is too large".to_owned())?;
-        self.held = self.held.saturating_add(size.held);
-        if self.held > LARGEST_PATTERNS {
-            return Err("the regular expressions in `matches` are too large in total".to_owned());
-        }
-        let number = self.patterns.len() as i64;
-        self.patterns.push(Pattern { regex, states: size.states });
-        SEARCH.clone_into(&mut call.func_name);
-        if let Some(last) = call.args.last_mut() {
-            last.expr = Expr::Literal(LiteralValue::Int(number.into()));
-        }
-        Ok(())
-    }
-
-    fn entries(&mut self, entries: &mut [IdedEntryExpr]) -> Result<(), String> {
-        entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
-            EntryExpr::StructField(field) => self.check(&mut field.value),
-            EntryExpr::MapEntry(entry) => {
-                self.check(&mut entry.key)?;
-                self.check(&mut entry.value)
-            }
-        })
-    }
-}
-
-/// Whether it is something that is there, and not made: what is made could be far larger than what the hook carries.
-fn is_plain(range: &IdedExpr) -> bool {
-    match &range.expr {
-        Expr::Ident(_) | Expr::List(_) | Expr::Map(_) => true,
-        Expr::Select(select) => is_plain(&select.operand),
-        Expr::Call(call) => call.func_name == operators::INDEX && call.args.first().is_some_and(is_plain),
-        _ => false,
-    }
-}
-
-/// How much may still be looked at.
-struct Room {
-    values: usize,
-    bytes: usize,
-    /// Items of the longest list so far.
-    longest: usize,
-}
-
-impl Room {
-    fn text(&mut self, text: &str) -> Option<String> {
-        self.bytes = self.bytes.checked_sub(text.len())?;
-        Some(text.to_owned())
-    }
-
-    /// JSON as a value of CEL. Whole numbers are `int` where they fit, as they are when written in an expression.
-    fn value(&mut self, json: &Json) -> Option<cel::Value> {
-        self.values = self.values.checked_sub(1)?;
-        Some(match json {
-            Json::Null => cel::Value::Null,
-            Json::Bool(value) => cel::Value::Bool(*value),
-            Json::Number(number) => match (number.as_i64(), number.as_u64()) {
-                (Some(number), _) => cel::Value::Int(number),
-                (None, Some(number)) => cel::Value::UInt(number),
-                (None, None) => cel::Value::Float(number.as_f64()?),
-            },
-            Json::String(text) => self.text(text)?.into(),
-            Json::Array(items) => {
-                self.longest = self.longest.max(items.len());
-                let items: Option<Vec<_>> = items.iter().map(|item| self.value(item)).collect();
-                cel::Value::List(Arc::new(items?))
-            }
-            Json::Object(members) => {
-                self.longest = self.longest.max(members.len());
-                let mut map = HashMap::with_capacity(members.len());
-                for (name, member) in members {
-                    map.insert(self.text(name)?, self.value(member)?);
-                }
-                map.into()
-            }
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
+    use std::sync::LazyLock;
 
+    use outrigger_contract::HookName;
+    use proptest::prelude::*;
+    use serde_json::{Value as Json, json};
+
+    use super::facts::MOST_BYTES;
+    use super::read::{DEEPEST, DEEPEST_BRACKETS};
     use super::*;
+    use crate::schema::SEARCH_CACHE;
 
     fn facts(event: &Json) -> Facts<'_> {
         static HOOK: LazyLock<HookName> = LazyLock::new(|| "customer.created".parse().expect("a name"));

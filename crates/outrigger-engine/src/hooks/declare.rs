@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use outrigger_compute::blocking;
 use outrigger_contract::manifest::PayloadSchema;
 use outrigger_contract::{Code, FunctionRef, Grant, HookName, Manifest, PluginName, TypeGraph};
 use time::OffsetDateTime;
@@ -16,7 +17,6 @@ use super::subscription::{Source, Subscriber, Subscription};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::heavy;
 use crate::plugins::ActiveRevision;
 use crate::schema::Allowance;
 
@@ -50,7 +50,7 @@ impl Engine {
         }
         let (engine, manifest, graph) = (self.clone(), manifest.clone(), graph.clone());
         let owner = manifest.name.clone();
-        heavy::off_workers(owner.as_str(), move || engine.read_declared(&manifest, &graph)).await?
+        blocking(owner.as_str(), move || engine.read_declared(&manifest, &graph)).await?
     }
 
     fn read_declared(&self, manifest: &Manifest, graph: &TypeGraph) -> Result<Declared, Failure> {

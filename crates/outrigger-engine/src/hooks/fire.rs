@@ -1,34 +1,26 @@
-//! Calls the subscribers of a hook, in the order of the plan.
+//! Fires a hook: checks the payload, logs events, and has the subscribers called.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::future::BoxFuture;
-use outrigger_contract::excerpt::excerpt_of;
-use outrigger_contract::types::json::{self, TreeBound};
-use outrigger_contract::{Code, FunctionRef, HookKind, HookName, OnError, PluginName, Type, Value};
-use serde_json::{Map, Value as Json};
-use time::OffsetDateTime;
+use outrigger_contract::types::json;
+use outrigger_contract::{Code, HookKind, HookName, PluginName};
+use serde_json::Value as Json;
 
-use super::condition::Facts;
-use super::plan::{Planned, Skipped, Step, is_little, plan};
-use super::schema::{HookSchema, json_length};
-use super::spec::{CALL_BEFORE, HookSpec};
-use super::subscription::{Subscriber, Subscription};
-use super::trace::{CallbackOutcome, CallbackTrace, HookResult, HookTrace};
+use super::course;
+use super::schema::json_length;
+use super::spec::HookSpec;
+use super::trace::HookTrace;
 use crate::account::Charge;
-use crate::call::{Answer, Arguments, Call, CallOptions, Caller};
+use crate::call::Caller;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::events::{self, NewEvent};
-use crate::heavy;
-use crate::lifecycle::PluginState;
 use crate::profile::Recording;
 use crate::quota::{self, ROW_BYTES};
-use crate::runtime::LogLevel;
-use crate::store::LogRecord;
 
 /// Maximum size of a hook payload as JSON text, when it is fired and after each filter. Only `call.before` allows more:
 /// as much as the arguments of a call.
@@ -152,6 +144,7 @@ impl Engine {
                 Some(Caller::Key(key)) => Some(key.id.clone()),
                 _ => None,
             },
+            caller: firing.cause.as_ref().map(ToString::to_string),
             ..NewEvent::now(firing.hook.clone(), firing.payload.clone())
         };
         self.log_event(&event).await
@@ -174,18 +167,13 @@ impl Engine {
 
     /// Fires a hook. Boxed, because subscribers are called on the path that itself fires hooks.
     pub(crate) fn run_hook(&self, firing: Firing) -> BoxFuture<'_, Fired> {
-        Box::pin(run(self, firing))
+        Box::pin(course::run(self, firing))
     }
 }
 
 /// The owner of the work for a firing: the plugin that causes it, or the key.
-fn owner(cause: Option<&Caller>) -> String {
-    match cause {
-        Some(Caller::Plugin(by)) => by.chain.last().map_or_else(String::new, |function| function.plugin.to_string()),
-        Some(Caller::Hook(by)) => owner(by.cause.as_ref()),
-        Some(caller) => caller.to_string(),
-        None => "system".to_owned(),
-    }
+pub(super) fn owner(cause: Option<&Caller>) -> String {
+    cause.map_or_else(|| "system".to_owned(), Caller::owner)
 }
 
 /// Checks the size of a payload.
@@ -215,331 +203,5 @@ async fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
     schema.check_aside(&owner(firing.cause.as_ref()), &firing.payload).await.map_err(|fault| {
         Failure::new(Code::InvalidInput, format!("invalid payload for `{hook}`: {fault}"))
             .with_hint(format!("`outrigger hook show {hook}` shows the payload schema"))
-    })
-}
-
-/// A running firing.
-struct Course<'a> {
-    engine: &'a Engine,
-    firing: &'a Firing,
-    kind: HookKind,
-    /// The schema for the results of filters. None for Outrigger's own hooks: the code that fires them checks the
-    /// result.
-    schema: Option<Arc<HookSchema>>,
-    /// The payload for the next filter.
-    value: Json,
-    /// The charge on the plugin of the filter.
-    held: Option<Charge>,
-    /// The failure that ends the hook.
-    failure: Option<Failure>,
-    result: HookResult,
-}
-
-async fn run(engine: &Engine, mut firing: Firing) -> Fired {
-    let (started, started_at) = (Instant::now(), OffsetDateTime::now_utc());
-    // The list is fixed here; who subscribes from now on takes part the next time.
-    let mut subscribers = engine.inner.hooks.subscribers(&firing.hook);
-    if firing.only.is_some() || firing.except.is_some() {
-        let is_asked = |plugin: &PluginName| {
-            firing.only.as_ref().is_none_or(|only| only == plugin) && firing.except.as_ref() != Some(plugin)
-        };
-        let asked = subscribers.iter().filter(|subscriber| is_asked(&subscriber.subscription.function.plugin));
-        subscribers = asked.cloned().collect();
-    }
-    let spec = engine.inner.hooks.table.load().specs.get(&firing.hook).cloned();
-    let kind = spec.as_ref().map_or(HookKind::Event, |spec| spec.kind);
-    let caller = firing.cause.as_ref().map_or_else(|| "system".to_owned(), ToString::to_string);
-    let planned = planned(&subscribers, &firing, &caller).await;
-    let mut course = Course {
-        engine,
-        held: None,
-        // The old payload is no longer needed, and keeping it would hold two.
-        value: std::mem::take(&mut firing.payload),
-        firing: &firing,
-        kind,
-        schema: spec.filter(|spec| !spec.is_built_in()).and_then(|spec| spec.schema.clone()),
-        failure: None,
-        result: HookResult::Passed,
-    };
-    let mut callbacks = Vec::with_capacity(planned.len());
-    for step in planned {
-        callbacks.push(course.step(step).await);
-    }
-    let Course { value, held, failure, result, .. } = course;
-    let trace = Arc::new(HookTrace {
-        id: CorrelationId::at(started_at).to_string(),
-        correlation: firing.correlation,
-        kind,
-        caller,
-        started_at,
-        duration: started.elapsed(),
-        dry_run: firing.dry_run,
-        callbacks,
-        result,
-        hook: firing.hook,
-    });
-    engine.inner.hooks.traces.keep(Arc::clone(&trace));
-    Fired { value, trace, failure, held: held.map(Arc::new) }
-}
-
-/// Evaluates the conditions: in place if that is cheap, otherwise outside the async workers.
-async fn planned(subscribers: &Arc<[Arc<Subscriber>]>, firing: &Firing, caller: &str) -> Vec<Planned> {
-    if is_little(subscribers, &firing.payload) {
-        return plan(subscribers, &Facts::new(&firing.hook, caller, &firing.payload));
-    }
-    let (all, hook, payload) = (Arc::clone(subscribers), firing.hook.clone(), firing.payload.clone());
-    let caller = caller.to_owned();
-    let work = move || plan(&all, &Facts::new(&hook, &caller, &payload));
-    let owner = owner(firing.cause.as_ref());
-    heavy::off_workers(&owner, work).await.unwrap_or_else(|failure| {
-        let failed = |subscriber| Planned { subscriber, step: Step::Fail(failure.message.clone()) };
-        subscribers.iter().cloned().map(failed).collect()
-    })
-}
-
-impl Course<'_> {
-    async fn step(&mut self, planned: Planned) -> CallbackTrace {
-        let Planned { subscriber, step } = planned;
-        let subscription = &subscriber.subscription;
-        let mut trace = CallbackTrace {
-            subscription: subscription.id.clone(),
-            function: subscription.function.clone(),
-            priority: subscription.priority,
-            outcome: CallbackOutcome::Done,
-            code: None,
-            message: None,
-            duration: Duration::ZERO,
-            value_changed: false,
-        };
-        let step = match step {
-            _ if self.failure.is_some() => Step::Skip(Skipped::Ended),
-            Step::Call if self.is_off(&subscription.function) => when_off(subscription),
-            Step::Call if self.firing.dry_run => Step::Skip(Skipped::DryRun),
-            step => step,
-        };
-        let started = Instant::now();
-        let outcome = match step {
-            Step::Skip(skipped) => {
-                trace.outcome = CallbackOutcome::Skipped(skipped);
-                return trace;
-            }
-            Step::Fail(message) => Err(Failure::new(Code::HookFailed, message)),
-            Step::Call => self.call(subscription).await,
-        };
-        trace.duration = started.elapsed();
-        match outcome {
-            Ok(value) => {
-                if let Some((value, held)) = value {
-                    trace.value_changed = value != self.value;
-                    (self.value, self.held) = (value, Some(held));
-                }
-                self.succeeded(&subscriber).await;
-            }
-            Err(failure) => {
-                (trace.code, trace.message) = (Some(failure.code), Some(excerpt_of(&failure.message)));
-                trace.outcome = self.failed(&subscriber, failure).await;
-            }
-        }
-        trace
-    }
-
-    fn is_off(&self, function: &FunctionRef) -> bool {
-        let slot = self.engine.inner.plugins.get(&function.plugin);
-        slot.is_some_and(|slot| slot.record().0.state == PluginState::Disabled)
-    }
-
-    /// Calls one subscriber. Returns the result of a filter, if there is one, charged to its plugin.
-    async fn call(&self, subscription: &Subscription) -> Result<Option<(Json, Charge)>, Failure> {
-        let function = &subscription.function;
-        if subscription.kind != self.kind {
-            let (hook, was, is) = (&self.firing.hook, subscription.kind, self.kind);
-            let message =
-                format!("`{hook}` changed from {was} to {is} after `{function}` subscribed to it; subscribe it again");
-            return Err(Failure::new(Code::Conflict, message));
-        }
-        let revision = self.engine.active_revision(&function.plugin).await.map_err(not_loaded)?;
-        let Some((_, described)) = revision.graph.function(function.function.as_str()) else {
-            return Err(Failure::function_not_found(function, &revision.graph));
-        };
-        let [parameter] = &described.params[..] else {
-            let message = format!("`{function}` no longer has exactly one parameter");
-            return Err(Failure::new(Code::InvalidInput, message));
-        };
-        let as_text = *revision.graph.resolve(&parameter.ty) == Type::String && !self.value.is_string();
-        let argument = match as_text {
-            true => Json::String(self.value.to_string()),
-            false => self.value.clone(),
-        };
-        let left = self.firing.until.map(|until| until.saturating_duration_since(Instant::now()));
-        let timeout = subscription.timeout.as_duration();
-        let call = Call {
-            caller: Caller::Hook(Arc::new(HookCaller {
-                hook: self.firing.hook.clone(),
-                cause: self.firing.cause.clone(),
-            })),
-            function: function.clone(),
-            arguments: Arguments::Json(Map::from_iter([(parameter.name.clone(), argument)])),
-            options: CallOptions {
-                timeout: Some(left.map_or(timeout, |left| left.min(timeout))),
-                correlation: Some(self.firing.correlation),
-                within: self.firing.within.clone(),
-                firings: self.firing.firings.clone(),
-                ..CallOptions::default()
-            },
-        };
-        let answer = self.engine.call(call).await?;
-        match self.kind {
-            HookKind::Filter => {
-                let longest = if self.firing.hook.as_str() == CALL_BEFORE { usize::MAX } else { LONGEST_CARRIED };
-                let Some(value) = filtered(&answer, as_text, longest)? else { return Ok(None) };
-                // Charged to the plugin: its call is over, but the value stays.
-                let held = self.engine.inner.accounts.of(&function.plugin).charge(json::tree_size(&value))?;
-                self.check(function, &value).await?;
-                Ok(Some((value, held)))
-            }
-            HookKind::Action | HookKind::Event => Ok(None),
-        }
-    }
-
-    /// Holds what a filter made of the value to what the hook may carry.
-    async fn check(&self, function: &FunctionRef, value: &Json) -> Result<(), Failure> {
-        let Some(schema) = &self.schema else { return Ok(()) };
-        schema.check_aside(function.plugin.as_str(), value).await.map_err(|fault| {
-            let message = format!("`{function}` returned an invalid payload for `{}`: {fault}", self.firing.hook);
-            Failure::new(Code::InvalidOutput, message)
-        })
-    }
-
-    async fn succeeded(&self, subscriber: &Subscriber) {
-        // The failures are counted in a row.
-        if subscriber.subscription.failures > 0 {
-            self.count(&subscriber.subscription.id, None).await;
-        }
-    }
-
-    async fn failed(&mut self, subscriber: &Subscriber, failure: Failure) -> CallbackOutcome {
-        let Subscription { id, function, on_error, .. } = &subscriber.subscription;
-        let hook = &self.firing.hook;
-        if self.kind == HookKind::Filter && failure.code == Code::FunctionFailed {
-            // The function's own words, where its error value is text.
-            let said = excerpt_of(failure.detail.as_ref().and_then(Json::as_str).unwrap_or(&failure.message));
-            let message = format!("the subscriber `{function}` of `{hook}` refused: {said}");
-            self.failure = Some(Failure { detail: failure.detail, ..Failure::new(Code::HookRefused, message) });
-            self.result = HookResult::Refused;
-            return CallbackOutcome::Refused;
-        }
-        tracing::warn!(%hook, %function, code = %failure.code, message = %failure.message, "a subscriber failed");
-        match on_error {
-            OnError::FailOpen => CallbackOutcome::Failed,
-            OnError::FailClosed => {
-                let message = format!("the subscriber `{function}` of `{hook}` failed: {}", failure.message);
-                let hint = format!(
-                    "the subscription is fail-closed: fix `{function}`, or disable it with `outrigger hook disable \
-                     {id}`"
-                );
-                self.failure = Some(Failure::new(Code::HookFailed, message).with_hint(hint));
-                self.result = HookResult::Failed;
-                CallbackOutcome::Failed
-            }
-            OnError::DisableAfter(limit) => match self.count(id, Some((limit.get(), &failure))).await {
-                true => CallbackOutcome::FailedAndDisabled,
-                false => CallbackOutcome::Failed,
-            },
-        }
-    }
-
-    /// Counts a failure, or begins counting anew. Answers whether the subscription was switched off for it.
-    async fn count(&self, id: &str, failed: Option<(u32, &Failure)>) -> bool {
-        let hooks = &self.engine.inner.hooks;
-        let _changing = hooks.changing.lock().await;
-        // It may have ended, or been switched off, since the list was fixed.
-        let Some(mut subscription) = self.engine.subscription(id).ok().filter(|subscription| subscription.enabled)
-        else {
-            return false;
-        };
-        match failed {
-            None => subscription.failures = 0,
-            Some((limit, failure)) => {
-                subscription.failures = subscription.failures.saturating_add(1);
-                if subscription.failures >= limit {
-                    subscription.enabled = false;
-                    let failures = subscription.failures;
-                    subscription.reason =
-                        Some(format!("failed {failures} times in a row, at last: {}", failure.message));
-                    self.log_end(&subscription);
-                }
-            }
-        }
-        if let Err(error) = self.engine.inner.store.subscription_put(&subscription).await {
-            tracing::error!(%error, id, "failed to store the failure count of a subscription");
-        }
-        let disabled = !subscription.enabled;
-        hooks.put(subscription);
-        disabled
-    }
-
-    fn log_end(&self, subscription: &Subscription) {
-        let Subscription { id, hook, function, reason, .. } = subscription;
-        let reason = reason.as_deref().unwrap_or_default();
-        tracing::warn!(%hook, %function, id, reason, "a subscription was disabled");
-        let line = LogRecord {
-            at: OffsetDateTime::now_utc(),
-            plugin: function.plugin.clone(),
-            function: Some(function.function.clone()),
-            correlation: self.firing.correlation,
-            level: LogLevel::Warn,
-            message: format!("the subscription to `{hook}` was disabled: {reason}"),
-            fields: vec![("subscription".to_owned(), id.clone())],
-        };
-        self.engine.inner.recorder.log(line);
-    }
-}
-
-/// A plugin that cannot be loaded has failed, not refused.
-fn not_loaded(failure: Failure) -> Failure {
-    let code = if failure.code == Code::FunctionFailed { Code::LifecycleFailed } else { failure.code };
-    Failure { code, ..failure }
-}
-
-/// A subscriber whose plugin is disabled is skipped; a fail-closed one counts as failed.
-fn when_off(subscription: &Subscription) -> Step {
-    match subscription.on_error {
-        OnError::FailClosed => Step::Fail(format!("the plugin `{}` is disabled", subscription.function.plugin)),
-        OnError::FailOpen | OnError::DisableAfter(_) => Step::Skip(Skipped::PluginDisabled),
-    }
-}
-
-/// The result of a filter; none if it does not change the payload. As JSON text it is limited to `longest` bytes.
-fn filtered(answer: &Answer, as_text: bool, longest: usize) -> Result<Option<Json>, Failure> {
-    let function = answer.function();
-    let takes = function.params.first().map(|parameter| answer.revision().graph.resolve(&parameter.ty));
-    if *answer.value() == Value::Option(None) && !matches!(takes, Some(Type::Option(_))) {
-        return Ok(None);
-    }
-    let value = match answer.value() {
-        Value::Option(Some(inner)) => &**inner,
-        value => value,
-    };
-    let written;
-    let text = match value {
-        Value::String(text) if as_text => text,
-        _ => {
-            written = answer.json_text()?;
-            &written
-        }
-    };
-    if text.len() > longest {
-        let message = format!("`{}` returned {} bytes of JSON; the limit is {longest}", function.name, text.len());
-        return Err(Failure::new(Code::InvalidOutput, message));
-    }
-    // As a tree the text can take a hundred times as much. It is charged to the call until the actual size is charged
-    // to the plugin.
-    let _tree = answer.account().charge(TreeBound::of(text))?;
-    serde_json::from_str(text).map(Some).map_err(|error| match as_text {
-        true => {
-            let message = format!("`{}` received JSON text but returned invalid JSON: {error}", function.name);
-            Failure::new(Code::InvalidOutput, message)
-        }
-        false => Failure::internal("the result of a filter cannot be read as JSON"),
     })
 }

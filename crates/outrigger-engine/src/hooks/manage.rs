@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use outrigger_compute::blocking;
 use outrigger_contract::units::Span;
 use outrigger_contract::{
     Code, FunctionName, FunctionRef, HookKind, HookName, Manifest, OnError, PluginName, TypeGraph,
@@ -20,7 +21,6 @@ use crate::cap;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::heavy;
 use crate::schema::Allowance;
 use crate::store::{Store, StoreError};
 
@@ -83,7 +83,7 @@ impl Engine {
         if let Some(schema) = schema.clone() {
             let name = name.clone();
             let work = move || HookSchema::accept(&name, &schema, &mut { Allowance::SCHEMA });
-            heavy::off_workers(&created_by, work).await??;
+            blocking(&created_by, work).await??;
         }
         let created_at = OffsetDateTime::now_utc();
         let record = HookRecord { name, kind, description, schema, plugin: None, created_by, created_at };

@@ -9,12 +9,12 @@ mod words;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use outrigger_compute::blocking;
 use outrigger_contract::{Code, HookName};
 use serde_json::Value as Json;
 
 use super::LONGEST_CARRIED;
 use crate::error::Failure;
-use crate::heavy;
 use crate::schema::{Allowance, CompiledSchema, LITTLE_WORK, MOST_WORK};
 
 /// Bytes of a schema as JSON.
@@ -144,7 +144,7 @@ impl HookSchema {
             return self.check(value);
         }
         let (schema, value) = (Arc::clone(self), value.clone());
-        heavy::off_workers(owner, move || schema.check(&value)).await.unwrap_or_else(|failure| Err(failure.message))
+        blocking(owner, move || schema.check(&value)).await.unwrap_or_else(|panicked| Err(panicked.to_string()))
     }
 }
 

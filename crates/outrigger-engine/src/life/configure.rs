@@ -153,7 +153,7 @@ impl Engine {
         self.put(&slot, &manifest, present, Change { values, restores: Some(revision) }, author).await
     }
 
-    /// The revisions that are kept, the newest first, secrets hidden.
+    /// The retained revisions, newest first, secrets hidden.
     ///
     /// # Errors
     /// The plugin is not installed, or the store failed.

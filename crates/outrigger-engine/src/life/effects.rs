@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use outrigger_contract::permission::FileAccess;
 use outrigger_contract::{Code, Digest, Grant, Manifest};
 
 use crate::configuration;
@@ -12,7 +11,7 @@ use crate::engine::{Engine, Inner};
 use crate::error::Failure;
 use crate::lifecycle::{Effect, Effects};
 use crate::plugins::{ActiveRevision, Configuration, Slot};
-use crate::runtime::{LifecycleStep, LoadedRevision, RevisionSpec, RuntimeFault};
+use crate::runtime::{LifecycleStep, LoadedRevision, RevisionSpec, RuntimeFault, run_step};
 use crate::services::Ground;
 use crate::store::RevisionRecord;
 
@@ -78,7 +77,8 @@ impl<'a> SlotEffects<'a> {
     async fn step(&self, step: LifecycleStep) -> Result<(), Failure> {
         let Some(revision) = &self.revision else { return Ok(()) };
         let context = self.engine.step_context(&self.slot.name, revision, &self.ground);
-        revision.loaded.lifecycle(step, context).await.map_err(|fault: RuntimeFault| {
+        let done = run_step(&revision.loaded, |loaded| async move { loaded.lifecycle(step, context).await }).await;
+        done.map_err(|fault: RuntimeFault| {
             let message = format!("`{}` of the plugin `{}` failed: {}", step.as_str(), self.slot.name, fault.message);
             let code = if fault.code == Code::FunctionFailed { Code::LifecycleFailed } else { fault.code };
             Failure::new(code, message)
@@ -155,14 +155,13 @@ impl Engine {
         Grant::asked_by(manifest, |hook| self.hook(hook).ok().map(|(spec, _)| spec.kind))
     }
 
-    /// The folders that plugins may write to, according to the grants of all kept revisions.
+    /// The folders that plugins may write to, or could: a folder or link that a plugin left there stays when the plugin
+    /// is removed.
     ///
     /// # Errors
     /// The store failed.
     pub async fn plugin_writable(&self) -> Result<Arc<[String]>, Failure> {
-        let grants = self.inner.store.grant_list().await?;
-        let files = grants.iter().flat_map(|grant| &grant.grant.permissions.files);
-        Ok(files.filter(|file| file.access() == FileAccess::Write).map(|file| file.real().to_owned()).collect())
+        Ok(self.inner.store.writable_folder_list().await?.into())
     }
 
     /// Makes a revision's code ready to run. Its package is in `root`, or in the folder for its digest.

@@ -13,6 +13,7 @@ use crate::configuration::{self, Whole};
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::plugins::{Configuration, Slot};
+use crate::runtime::{LoadedRevision, run_step};
 use crate::services::{Calls, Ground};
 use crate::vault::{self, Place};
 
@@ -80,7 +81,10 @@ impl Engine {
         };
         let opened = configuration::open(vault, name, &values)?;
         let text = Value::Object(opened.clone()).to_string();
-        let answer = loaded.migrate_configuration(&from, &text, context(opened)).await;
+        let (before, opened) = (from.clone(), context(opened));
+        let migrate =
+            |loaded: Arc<dyn LoadedRevision>| async move { loaded.migrate_configuration(&before, &text, opened).await };
+        let answer = run_step(loaded, migrate).await;
         let values = match answer.map_err(|fault| plan.failed_in("migrate-configuration", fault))? {
             Some(text) => {
                 let migrated = serde_json::from_str(&text).map_err(|error| {
@@ -93,7 +97,8 @@ impl Engine {
             None => values,
         };
         let opened = configuration::open(vault, name, &values)?;
-        let answer = loaded.migrate_state(&from, context(opened)).await;
+        let opened = context(opened);
+        let answer = run_step(loaded, |loaded| async move { loaded.migrate_state(&from, opened).await }).await;
         answer.map_err(|fault| plan.failed_in("migrate-state", fault))?;
         Ok(values)
     }

@@ -20,7 +20,7 @@ use crate::engine::Engine;
 use crate::error::Failure;
 use crate::lifecycle::{Effect, Effects, Event, PluginState, drive};
 use crate::plugins::{ActiveRevision, Configuration, Slot};
-use crate::runtime::{HealthReport, HealthStatus};
+use crate::runtime::{HealthReport, HealthStatus, run_step};
 use crate::services::Ground;
 use crate::store::{ConfigurationRecord, ConfigurationRevision, GrantRecord, Keeps, StateStamp};
 
@@ -164,7 +164,7 @@ impl Engine {
             return Ok(revision);
         }
         let context = self.step_context(&slot.name, &revision, ground);
-        let verdict = match revision.loaded.health(context).await {
+        let verdict = match run_step(&revision.loaded, |loaded| async move { loaded.health(context).await }).await {
             Ok(Some(report)) if report.status == HealthStatus::Unhealthy => Err(unhealthy(&slot.name, report)),
             Ok(_) => Ok(()),
             Err(fault) => Err(fault.into()),

@@ -22,7 +22,7 @@ pub trait ConfigurationStore {
     /// one that belongs to what the plugin can go back to (see [`super::Predecessor`]). [`StoreError::Conflict`] unless it
     /// follows the present revision (1 where there is none), and where the plugin is not there.
     async fn configuration_put(&self, name: &PluginName, revision: &ConfigurationRevision) -> Result<(), StoreError>;
-    /// The revisions that are kept, the newest first.
+    /// The retained revisions, newest first.
     async fn configuration_revisions(&self, name: &PluginName) -> Result<Vec<ConfigurationRevision>, StoreError>;
     /// One revision.
     async fn configuration_revision(

@@ -14,7 +14,7 @@ pub trait EventStore: Send + Sync {
     async fn event_append(&self, events: &[NewEvent]) -> Result<Vec<EventId>, StoreError>;
     /// Events behind this one, or from the first that is kept, the oldest first, at most `limit`.
     async fn event_read(&self, after: Option<EventId>, limit: u32) -> Result<Vec<EventRecord>, StoreError>;
-    /// Events that match, the newest first.
+    /// Matching events, newest first.
     async fn event_list(&self, filter: &EventFilter) -> Result<Vec<EventRecord>, StoreError>;
     /// The newest event.
     async fn event_head(&self) -> Result<Option<EventId>, StoreError>;
@@ -23,7 +23,7 @@ pub trait EventStore: Send + Sync {
     async fn event_prune(&self, keep: &Bound) -> Result<u64, StoreError>;
 }
 
-/// Which events to list. All that is given must match.
+/// Which events to list. All given fields must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventFilter {
     pub name: Option<Pattern>,

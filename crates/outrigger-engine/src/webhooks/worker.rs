@@ -7,13 +7,11 @@
 //! the next one.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use outrigger_contract::WebhookName;
 use outrigger_contract::address::Network;
-use outrigger_contract::permission::HostAccess;
-use outrigger_contract::{Code, WebhookName};
 use parking_lot::Mutex;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -22,24 +20,15 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::machine::{self, Outcome, Patience, Standing, Transition};
-use super::secret::Secrets;
-use super::{
-    DeliveryId, DeliveryRecord, DeliveryState, Posting, Reply, SecretText, Sender, WebhookRecord, next_id, signature,
-};
-use crate::access::Right;
-use crate::call::Caller;
+use super::{DeliveryId, DeliveryRecord, DeliveryState, Keep, Sender, WebhookOptions, WebhookRecord, next_id, send};
 use crate::engine::{Engine, Inner};
 use crate::error::Failure;
 use crate::events::{EventId, EventRecord};
-use crate::hooks::spec;
-use crate::jobs::{Callers, Clock, Owner};
+use crate::jobs::Callers;
 use crate::store::{Amount, Bound, ROW_BYTES};
 
 /// Events that are gone through at once.
 const PAGE: u32 = 200;
-/// How long to wait before a write that failed is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
 /// The number of deliveries that are abandoned in one transaction.
 const AT_ONCE: u32 = 1_000;
 /// When this many bytes of events or deliveries were written, pruning runs early.
@@ -48,124 +37,25 @@ const WRITTEN_AT_MOST: u64 = 4 << 20;
 /// together.
 const MADE_AT_ONCE: u64 = 1 << 20;
 
-/// The dependencies of sending.
-#[derive(Clone, Debug)]
-pub struct WebhookOptions {
-    /// Deliveries at once.
-    pub parallel: usize,
-    /// Of them, at one webhook.
-    pub per_webhook: usize,
-    /// How often it looks by itself.
-    pub period: Duration,
-    /// How long one attempt may take, from the name to the answer.
-    pub timeout: Duration,
-    /// How long deliveries being sent can take at shutdown.
-    pub drain: Duration,
-    pub patience: Patience,
-    pub keep: Keep,
-    /// Private networks that all webhooks may reach.
-    pub networks: Arc<[Network]>,
-    pub clock: Clock,
-    pub chance: Chance,
-}
-
-/// How much is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
-    /// Events in the log, at most,
-    pub events: u64,
-    /// and bytes of them,
-    pub events_bytes: u64,
-    /// and for how long. Above these limits, the plugins with the most events are pruned first.
-    pub events_for: Duration,
-    /// Deliveries that have ended, dead letters too, at most,
-    pub deliveries: u64,
-    /// and bytes of them,
-    pub deliveries_bytes: u64,
-    /// and for how long.
-    pub deliveries_for: Duration,
-    /// Maximum number of pending deliveries.
-    pub pending: u64,
-    /// Maximum size of pending deliveries, in bytes. Above a limit, the oldest deliveries of the owners with the most
-    /// are dropped.
-    pub pending_bytes: u64,
-    /// How often old or excess records are pruned.
-    pub period: Duration,
-}
-
-impl Default for Keep {
-    fn default() -> Self {
-        const DAY: u64 = 24;
-        Self {
-            events: 50_000,
-            events_bytes: 24 << 20,
-            events_for: Duration::from_hours(14 * DAY),
-            deliveries: 100_000,
-            deliveries_bytes: 32 << 20,
-            deliveries_for: Duration::from_hours(14 * DAY),
-            pending: 100_000,
-            pending_bytes: 64 << 20,
-            period: Duration::from_mins(1),
-        }
-    }
-}
-
-impl Default for WebhookOptions {
-    fn default() -> Self {
-        Self {
-            parallel: 16,
-            per_webhook: 4,
-            period: Duration::from_secs(1),
-            timeout: Duration::from_secs(10),
-            drain: Duration::from_secs(10),
-            patience: Patience::default(),
-            keep: Keep::default(),
-            networks: Arc::default(),
-            clock: Clock::default(),
-            chance: Chance::default(),
-        }
-    }
-}
-
-/// Numbers between 0 and 1.
-#[derive(Clone)]
-pub struct Chance(Arc<dyn Fn() -> f64 + Send + Sync>);
-
-impl Chance {
-    /// Numbers of one's own.
-    pub fn new(draw: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
-        Self(Arc::new(draw))
-    }
-
-    fn draw(&self) -> f64 {
-        (self.0)()
-    }
-}
-
-impl Default for Chance {
-    /// Drawn by the system; a half each time where it gives no random numbers.
-    fn default() -> Self {
-        Self::new(|| getrandom::u32().map_or(0.5, |drawn| f64::from(drawn) / f64::from(u32::MAX)))
-    }
-}
-
-impl std::fmt::Debug for Chance {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Chance")
-    }
-}
-
 /// The engine's state of deliveries being sent.
 #[derive(Debug, Default)]
 pub(crate) struct PostOffice {
     wake: Notify,
-    running: Mutex<HashMap<DeliveryId, WebhookName>>,
+    running: Mutex<HashMap<DeliveryId, Sending>>,
     tasks: TaskTracker,
     stop: CancellationToken,
     /// Aborts the deliveries being sent.
     interrupt: CancellationToken,
     drain: Mutex<Duration>,
     networks: Mutex<Arc<[Network]>>,
+}
+
+/// A delivery that is being sent.
+#[derive(Clone, Debug)]
+struct Sending {
+    webhook: WebhookName,
+    /// See [`WebhookRecord::account`].
+    account: String,
 }
 
 impl PostOffice {
@@ -211,13 +101,14 @@ pub(super) fn delivery(webhook: &WebhookName, event: &EventRecord, now: OffsetDa
 
 /// The body: the members that Standard Webhooks defines, and Outrigger's own.
 fn body(event: &EventRecord) -> String {
-    let EventRecord { id, at, name, payload, correlation, plugin } = event;
+    let EventRecord { id, at, name, payload, correlation, plugin, caller } = event;
     let body = json!({
         "type": name,
         "timestamp": at.format(&Rfc3339).unwrap_or_default(),
         "data": payload,
         "event": id.to_string(),
         "plugin": plugin,
+        "caller": caller,
         "correlation": correlation.to_string(),
     });
     body.to_string()
@@ -359,14 +250,17 @@ impl Worker {
 
     async fn send_due(&self, engine: &Engine, webhooks: &[WebhookRecord]) -> Result<(), Failure> {
         let post = &engine.inner.post;
-        let WebhookOptions { parallel, per_webhook, clock, .. } = &self.options;
+        let WebhookOptions { parallel, per_webhook, per_owner, clock, .. } = &self.options;
         loop {
             // As it was before the store is asked: what ends in between is pending in the answer, and would be sent again.
             let running = post.running.lock().clone();
-            let at = |name: &WebhookName| running.values().filter(|busy| *busy == name).count();
+            let at = |name: &WebhookName| running.values().filter(|busy| busy.webhook == *name).count();
+            let of = |account: &str| running.values().filter(|busy| busy.account == account).count();
+            let is_busy =
+                |webhook: &WebhookRecord| at(&webhook.name) >= *per_webhook || of(webhook.account()) >= *per_owner;
             let except: Vec<_> = webhooks
                 .iter()
-                .filter(|webhook| !webhook.enabled || at(&webhook.name) >= *per_webhook)
+                .filter(|webhook| !webhook.enabled || is_busy(webhook))
                 .map(|webhook| webhook.name.clone())
                 .collect();
             // As many as could be under way already, and one that is not.
@@ -388,7 +282,8 @@ impl Worker {
 
     fn begin(&self, engine: &Engine, webhook: WebhookRecord, delivery: DeliveryRecord) {
         let post = Arc::clone(&engine.inner.post);
-        post.running.lock().insert(delivery.id, delivery.webhook.clone());
+        let sending = Sending { webhook: delivery.webhook.clone(), account: webhook.account().to_owned() };
+        post.running.lock().insert(delivery.id, sending);
         let (engine, options, sender) = (engine.clone(), self.options.clone(), Arc::clone(&self.sender));
         let callers = Arc::clone(&self.callers);
         post.tasks.clone().spawn(async move {
@@ -396,8 +291,8 @@ impl Worker {
             let interrupt = post.interrupt.clone();
             tokio::select! {
                 () = async {
-                    let access = access(&*callers, &webhook, &delivery).await;
-                    carry(&engine, &options, &*sender, &webhook, access, delivery).await;
+                    let access = send::access(&*callers, &webhook, &delivery).await;
+                    send::carry(&engine, &options, &*sender, &webhook, access, delivery).await;
                 } => {}
                 () = interrupt.cancelled() => {}
             }
@@ -427,161 +322,4 @@ impl Worker {
         }
         Ok(())
     }
-}
-
-/// The addresses that a delivery of this webhook may reach now, including private ones while the key that opened them
-/// keeps the right. An error with the reason if the key that last changed the webhook is not allowed to see the event.
-async fn access(
-    callers: &dyn Callers,
-    webhook: &WebhookRecord,
-    delivery: &DeliveryRecord,
-) -> Result<HostAccess, String> {
-    if let Some(owner) = webhook.set_by.as_ref().filter(|_| delivery.event.is_some()) {
-        let event = delivery.name.as_str();
-        if !may(callers, owner, Right::EVENT_VIEW, event).await {
-            return Err(format!(
-                "the {} that last changed the webhook is no longer allowed to see `{event}`; update the webhook",
-                owner.name
-            ));
-        }
-    }
-    let Some(owner) = webhook.opened_by.as_ref().filter(|_| webhook.allow_private_network) else {
-        return Ok(HostAccess::PublicOnly);
-    };
-    if may(callers, owner, Right::NETWORK_OPEN, webhook.name.as_str()).await {
-        return Ok(HostAccess::AlsoPrivate);
-    }
-    tracing::debug!(webhook = %webhook.name, "the key that opened private networks no longer has the right");
-    Ok(HostAccess::PublicOnly)
-}
-
-/// Whether an owner has a right now: its key may be revoked, or have other roles.
-async fn may(callers: &dyn Callers, owner: &Owner, right: Right, name: &str) -> bool {
-    match callers.caller(owner).await {
-        Ok(Caller::Local) => true,
-        Ok(Caller::Key(principal)) => principal.may(right, name),
-        Ok(_) | Err(_) => false,
-    }
-}
-
-/// Makes one attempt, and writes down what came of it.
-async fn carry(
-    engine: &Engine,
-    options: &WebhookOptions,
-    sender: &dyn Sender,
-    webhook: &WebhookRecord,
-    access: Result<HostAccess, String>,
-    mut delivery: DeliveryRecord,
-) {
-    let (answer, outcome) = attempt(engine, options, sender, webhook, access, &delivery).await;
-    let now = options.clock.now();
-    let before = delivery.attempts;
-    delivery.attempts += 1;
-    let standing = Standing { attempts: delivery.attempts, failing_since: webhook.failing_since };
-    let transition = machine::advance(standing, &outcome, &options.patience, now, options.chance.draw());
-    delivery.state = transition.state;
-    delivery.next_at = transition.next_at.unwrap_or(now);
-    delivery.ended_at = (transition.state != DeliveryState::Pending).then_some(now);
-    (delivery.status, delivery.error) = match answer {
-        Ok(status) if outcome == Outcome::Accepted => (Some(status), None),
-        Ok(status) => (Some(status), Some(format!("the receiver answered {status}"))),
-        Err(error) => (None, Some(error)),
-    };
-    let (id, name, state) = (delivery.id, &webhook.name, delivery.state);
-    let told = delivery.error.as_deref().unwrap_or("it has it");
-    tracing::debug!(delivery = %id, webhook = %name, %state, attempts = delivery.attempts, told, "a delivery was sent");
-    // Until it is written nothing else sends it; a process that ends before leaves it to be sent again. One that was removed or
-    // abandoned meanwhile stays so.
-    while let Err(error) = engine.inner.store.delivery_put(&delivery, before).await {
-        tracing::error!(%error, delivery = %id, "failed to record the end of a delivery");
-        tokio::time::sleep(AGAIN).await;
-    }
-    if let Err(failure) = note(engine, webhook, transition).await {
-        tracing::error!(%failure, webhook = %name, "failed to record the state of a webhook");
-    }
-}
-
-/// Signs and sends a delivery. Returns the status, or the reason why there is none, and what that means.
-async fn attempt(
-    engine: &Engine,
-    options: &WebhookOptions,
-    sender: &dyn Sender,
-    webhook: &WebhookRecord,
-    access: Result<HostAccess, String>,
-    delivery: &DeliveryRecord,
-) -> (Result<u16, String>, Outcome) {
-    let failed = |why: String| (Err(why), Outcome::Failed { retry_after: None });
-    let posting = |access| posting(engine, options, webhook, access, delivery).map_err(|failure| failure.message);
-    let request = match access.and_then(posting) {
-        Ok(request) => request,
-        Err(why) => return failed(why),
-    };
-    match tokio::time::timeout(options.timeout, sender.send(request)).await {
-        Ok(Ok(Reply { status, .. })) if (200..300).contains(&status) => (Ok(status), Outcome::Accepted),
-        Ok(Ok(Reply { status: 410, .. })) => (Ok(410), Outcome::Gone),
-        Ok(Ok(Reply { status, retry_after })) => (Ok(status), Outcome::Failed { retry_after }),
-        Ok(Err(why)) => failed(why),
-        Err(_) => failed(format!("there was no answer within {:?}", options.timeout)),
-    }
-}
-
-fn posting(
-    engine: &Engine,
-    options: &WebhookOptions,
-    webhook: &WebhookRecord,
-    access: HostAccess,
-    delivery: &DeliveryRecord,
-) -> Result<Posting, Failure> {
-    let now = options.clock.now();
-    let secrets = Secrets::open(&*engine.inner.vault, webhook)?;
-    let (id, timestamp) = (delivery.id.to_string(), now.unix_timestamp());
-    let signatures: Vec<_> =
-        secrets.signing(now).filter_map(|secret| signature::sign(secret, &id, timestamp, &delivery.body)).collect();
-    let mut headers: Vec<(String, SecretText)> = secrets.headers.into_iter().collect();
-    let own = [
-        ("content-type", "application/json".to_owned()),
-        ("user-agent", concat!("outrigger/", env!("CARGO_PKG_VERSION")).to_owned()),
-        ("webhook-id", id),
-        ("webhook-timestamp", timestamp.to_string()),
-        ("webhook-signature", signatures.join(" ")),
-    ];
-    // One that was set may be there already, as `User-Agent`.
-    let set: Vec<_> = headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
-    let own = own.into_iter().filter(|(name, _)| !set.iter().any(|set| set == name));
-    headers.extend(own.map(|(name, value)| (name.to_owned(), SecretText::new(value))));
-    let networks = if webhook.allow_private_network { Arc::clone(&options.networks) } else { Arc::default() };
-    Ok(Posting { url: webhook.url.clone(), access, networks, headers, body: delivery.body.clone() })
-}
-
-/// Writes down how a webhook does, where that has changed; switches it off where it is to be.
-async fn note(engine: &Engine, webhook: &WebhookRecord, transition: Transition) -> Result<(), Failure> {
-    let Transition { failing_since, switch_off, .. } = transition;
-    if failing_since.is_some() == webhook.failing_since.is_some() && switch_off.is_none() {
-        return Ok(());
-    }
-    // Of several attempts that fail at once, one switches it off.
-    let switched = AtomicBool::new(false);
-    let changed = engine.webhook_change(&webhook.name, |present| {
-        switched.store(false, Ordering::Relaxed);
-        // It may be another address by now.
-        if present.url == webhook.url {
-            present.failing_since = failing_since.and(present.failing_since.or(failing_since));
-            if let (Some(reason), true) = (&switch_off, present.enabled) {
-                (present.enabled, present.reason) = (false, Some(reason.clone()));
-                switched.store(true, Ordering::Relaxed);
-            }
-        }
-        Ok(())
-    });
-    match changed.await {
-        Ok(_) => {}
-        // It was removed.
-        Err(failure) if failure.code == Code::NotFound => return Ok(()),
-        Err(failure) => return Err(failure),
-    }
-    if let (Some(reason), true) = (switch_off, switched.into_inner()) {
-        tracing::warn!(webhook = %webhook.name, reason, "a webhook was disabled");
-        engine.tell(spec::WEBHOOK_DISABLED, || json!({"webhook": webhook.name, "reason": reason})).await;
-    }
-    Ok(())
 }

@@ -1,15 +1,18 @@
 //! Keys and roles. Nobody can give away more than they have.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use outrigger_api::{
     Access, AccessMatrix, AccessMatrixCell, AccessMatrixRow, ApiError, ApiResult, Code, ExplainRequest, Explanation,
-    Fingerprint, FunctionRef, Identity, KeyInfo, KeyRequest, NewKey, RoleInfo, RoleRequest,
+    Fingerprint, FunctionRef, Identity, KeyInfo, KeyRequest, KeyRevocation, NewKey, RoleInfo, RoleRequest,
 };
 use outrigger_engine::access::{
     Decision, Matrix, MatrixCell, MatrixRow, Principal, Right, Role, RoleName, Rule, built_in_roles,
 };
+use outrigger_engine::hooks::Source;
+use outrigger_engine::jobs::Owner;
 use outrigger_engine::store::{KeyRecord, StoreError};
 use time::OffsetDateTime;
 
@@ -54,16 +57,21 @@ impl Access for Session {
         self.act(Act::new(Right::KEY_CREATE, &name), work).await
     }
 
-    async fn key_delete(&self, key: &str) -> ApiResult<()> {
+    async fn key_delete(&self, key: &str) -> ApiResult<KeyRevocation> {
         self.require_some(Right::KEY_DELETE)?;
         self.host.keys.refresh().await?;
-        let (record, _) = self.host.keys.find(key)?;
+        let (record, principal) = self.host.keys.find(key)?;
         let (id, name) = (record.id.clone(), record.name.clone());
         let work = async {
             let before = serde_json::to_value(key_info(record)).ok();
             self.host.engine.store().key_delete(&id).await.map_err(convert::store_error)?;
             self.host.keys.refresh().await?;
-            Ok(((), Trace { before, ..Trace::default() }))
+            // The key is revoked, even if this list cannot be read.
+            let left = self.left_by(&principal).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, key = principal.name, "failed to list the remaining resources of a revoked key");
+                KeyRevocation::default()
+            });
+            Ok((left, Trace { before, ..Trace::default() }))
         };
         self.act(Act::destroys(Right::KEY_DELETE, &name), work).await
     }
@@ -174,6 +182,41 @@ impl Session {
         let work = async { Ok(((), Trace { after, ..Trace::default() })) };
         self.act(Act::new(Right::KEY_CREATE, &info.name), work).await?;
         Ok(Some(NewKey { info, key }))
+    }
+
+    /// The remaining resources of a revoked key, as far as the caller may see them.
+    async fn left_by(&self, key: &Principal) -> ApiResult<KeyRevocation> {
+        let (engine, by) = (&self.host.engine, key.to_string());
+        let store = engine.store();
+        let webhooks = store.webhook_list().await.map_err(convert::store_error)?;
+        let schedules = store.schedule_list().await.map_err(convert::store_error)?;
+        let grants = store.grant_list().await.map_err(convert::store_error)?;
+        let keys = store.key_list().await.map_err(convert::store_error)?;
+
+        let is_its = |owner: &Owner| owner.key.as_deref() == Some(key.id.as_str());
+        let subscriptions = engine.subscriptions().into_iter().filter(|one| {
+            one.source == Source::Api && one.created_by == by && self.may(Right::HOOK_VIEW, one.hook.as_str())
+        });
+        let webhooks = webhooks.into_iter().filter(|webhook| {
+            webhook.set_by.as_ref().is_some_and(is_its) && self.may(Right::WEBHOOK_VIEW, webhook.name.as_str())
+        });
+        let schedules = schedules.into_iter().filter(|schedule| {
+            is_its(&schedule.owner) && self.may(Right::JOB_VIEW, &schedule.task.function.to_string())
+        });
+        let granted = grants.into_iter().filter(|record| record.granted_by == by && !record.grant.is_empty());
+        let granted: HashSet<_> = granted.map(|record| record.digest).collect();
+        let plugins =
+            engine.plugins().into_iter().map(|(plugin, _)| plugin).filter(|plugin| {
+                granted.contains(&plugin.active) && self.may(Right::PLUGIN_VIEW, plugin.name.as_str())
+            });
+        let keys = keys.into_iter().filter(|made| made.created_by == by && self.may(Right::KEY_VIEW, &made.name));
+        Ok(KeyRevocation {
+            subscriptions: subscriptions.map(|subscription| subscription.id).collect(),
+            webhooks: webhooks.map(|webhook| webhook.name.to_string()).collect(),
+            schedules: schedules.map(|schedule| schedule.name).collect(),
+            grants: plugins.map(|plugin| plugin.name.to_string()).collect(),
+            keys: keys.map(|key| key.name).collect(),
+        })
     }
 
     /// The right that calling this function requires besides `function_execute`.

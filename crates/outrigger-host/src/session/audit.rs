@@ -6,7 +6,7 @@ use outrigger_engine::access::Right;
 use outrigger_engine::audit::{self, AuditEntry, AuditRecord, GroupedCall, Head, Stage};
 use outrigger_engine::store::{AuditFilter, Store, StoreError};
 
-use super::Session;
+use super::{Session, page_size};
 use crate::{convert, records};
 
 /// Records read at once while verifying.
@@ -84,7 +84,7 @@ fn filter(query: &AuditQuery) -> ApiResult<AuditFilter> {
         since: *since,
         until: *until,
         before: *before,
-        limit: if *limit == 0 { 100 } else { (*limit).min(1_000) },
+        limit: page_size(*limit),
     })
 }
 

@@ -11,7 +11,7 @@ use outrigger_engine::events::{EventId, EventRecord, Follower};
 use outrigger_engine::store::EventFilter;
 use time::OffsetDateTime;
 
-use super::{Session, Who};
+use super::{Session, Who, page_size};
 use crate::convert;
 
 /// Events that are read at once,
@@ -26,7 +26,7 @@ impl Events for Session {
     async fn event_list(&self, query: &EventQuery) -> ApiResult<Vec<EventInfo>> {
         self.require_some(Right::EVENT_VIEW)?;
         let EventQuery { name, plugin, after, before, since, limit } = query;
-        let most = if *limit == 0 { 100 } else { (*limit).min(1_000) };
+        let most = page_size(*limit);
         let mut filter = EventFilter {
             name: name.clone(),
             plugin: plugin.clone(),
@@ -121,6 +121,6 @@ fn event_id(text: &str) -> ApiResult<EventId> {
 }
 
 fn info(record: EventRecord) -> EventInfo {
-    let EventRecord { id, at, name, payload, correlation, plugin } = record;
-    EventInfo { id: id.to_string(), at, name, plugin, correlation: correlation.to_string(), payload }
+    let EventRecord { id, at, name, payload, correlation, plugin, caller } = record;
+    EventInfo { id: id.to_string(), at, name, plugin, caller, correlation: correlation.to_string(), payload }
 }

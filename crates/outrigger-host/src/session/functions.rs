@@ -15,7 +15,8 @@ use crate::{convert, functions};
 impl Functions for Session {
     async fn call(&self, request: CallRequest) -> ApiResult<CallResponse> {
         let call = functions::prepare(self.caller(), self.correlation, self.trace, request)?;
-        let answer = self.host.engine.call(call).await.map_err(convert::error)?;
+        let answer = self.host.engine.call(call).await;
+        let answer = answer.map_err(|failure| self.shown_error(convert::error(failure)))?;
         functions::response(&answer)
     }
 

@@ -136,6 +136,9 @@ impl Hooks for Session {
 
     async fn hook_fire(&self, name: &HookName, request: FireRequest) -> ApiResult<FireReport> {
         let FireRequest { payload, dry_run } = request;
+        if !dry_run {
+            self.require_voice(name)?;
+        }
         let firing = Firing {
             cause: Some(self.caller()),
             correlation: self.correlation,
@@ -180,6 +183,14 @@ impl Session {
             true => Ok(()),
             false => self.require(Right::FUNCTION_ADMINISTER, "*"),
         }
+    }
+
+    /// Subscribers and receivers of events trust a hook as the plugin's word. So firing a hook that a plugin declares
+    /// requires the right to modify that plugin as well.
+    fn require_voice(&self, hook: &HookName) -> ApiResult<()> {
+        self.require(Right::HOOK_EXECUTE, hook.as_str())?;
+        let plugin = self.host.engine.hook(hook).ok().and_then(|(spec, _)| spec.plugin.clone());
+        plugin.map_or(Ok(()), |plugin| self.require(Right::PLUGIN_MODIFY, plugin.as_str()))
     }
 }
 

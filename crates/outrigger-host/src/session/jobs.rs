@@ -15,7 +15,7 @@ use outrigger_engine::progress::Progress;
 use outrigger_engine::store::JobFilter;
 use serde_json::{Value, json};
 
-use super::{Act, Session, Trace};
+use super::{Act, Session, Trace, page_size};
 use crate::convert;
 
 /// As the schema of a job says it.
@@ -297,7 +297,7 @@ fn filter(query: &JobQuery) -> ApiResult<Option<JobFilter>> {
         function: of_function,
         schedule: schedule.clone(),
         before,
-        limit: if *limit == 0 { 100 } else { (*limit).min(1_000) },
+        limit: page_size(*limit),
     }))
 }
 

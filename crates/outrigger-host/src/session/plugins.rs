@@ -29,7 +29,7 @@ impl Plugins for Session {
 
     async fn plugin_info(&self, name: &PluginName) -> ApiResult<PluginDetails> {
         self.require(Right::PLUGIN_VIEW, name.as_str())?;
-        let mut details = self.host.packages.details(name).await?;
+        let mut details = self.host.packages.details(name, &self.caller()).await?;
         details.source = self.shown_path(details.source);
         Ok(details)
     }
@@ -55,7 +55,8 @@ impl Plugins for Session {
     async fn package_inspect(&self, source: &PackageSource) -> ApiResult<PackageReport> {
         self.require_some(Right::PLUGIN_CREATE)?;
         self.admit_source(source)?;
-        let mut report = self.host.packages.inspect(source, &self.caller()).await?;
+        let inspected = self.host.packages.inspect(source, &self.caller()).await;
+        let mut report = inspected.map_err(|error| self.shown_error(error))?;
         report.source = self.shown_path(report.source);
         Ok(report)
     }
@@ -65,7 +66,8 @@ impl Plugins for Session {
         let InstallRequest { source, approved, dry_run, allow_downgrade, replaces, configuration } = request;
         self.admit_source(&source)?;
         // The package is read first: only then is it known what is being installed.
-        let prepared = self.host.packages.prepare(&source, &self.caller()).await?;
+        let prepared = self.host.packages.prepare(&source, &self.caller()).await;
+        let prepared = prepared.map_err(|error| self.shown_error(error))?;
         let (name, digest, permissions) = (prepared.name().clone(), prepared.digest(), prepared.permissions());
         if let Some(seen) = &replaces {
             prepared.replaces(seen)?;
@@ -89,8 +91,8 @@ impl Plugins for Session {
         };
         if dry_run {
             self.require(Right::PLUGIN_CREATE, name.as_str())?;
-            let outcome = Box::pin(self.host.packages.install(prepared, consent)).await?;
-            return Ok(self.seen(&name, outcome));
+            let outcome = Box::pin(self.host.packages.install(prepared, consent)).await;
+            return outcome.map(|outcome| self.seen(&name, outcome)).map_err(|error| self.shown_error(error));
         }
         let before = self.standing(&name);
         let work = async {

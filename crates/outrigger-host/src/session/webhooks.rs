@@ -16,7 +16,7 @@ use outrigger_engine::store::DeliveryFilter;
 use outrigger_engine::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, SecretText, WebhookRecord, WebhookSpec};
 use serde_json::json;
 
-use super::{Act, Session, Trace, Who};
+use super::{Act, Session, Trace, Who, page_size};
 use crate::convert;
 
 #[async_trait]
@@ -46,19 +46,10 @@ impl Webhooks for Session {
             allow_http,
             allow_private_network,
         } = request;
-        let headers = Some(hidden(headers));
-        let spec = WebhookSpec {
-            url,
-            events,
-            plugin,
-            enabled,
-            description,
-            headers,
-            allow_http,
-            allow_private_network,
-            opened_by: self.opener(&name),
-            set_by: self.as_owner(),
-        };
+        let headers = Some(headers);
+        let change =
+            WebhookChange { url, events, plugin, enabled, description, headers, allow_http, allow_private_network };
+        let spec = self.spec(&name, change);
         let work = async {
             self.check_events(&spec.events)?;
             let by = self.caller().to_string();
@@ -78,21 +69,7 @@ impl Webhooks for Session {
         change: WebhookChange,
         expected: Option<Fingerprint>,
     ) -> ApiResult<WebhookInfo> {
-        let WebhookChange { url, events, plugin, enabled, description, headers, allow_http, allow_private_network } =
-            change;
-        let headers = headers.map(hidden);
-        let spec = WebhookSpec {
-            url,
-            events,
-            plugin,
-            enabled,
-            description,
-            headers,
-            allow_http,
-            allow_private_network,
-            opened_by: self.opener(name),
-            set_by: self.as_owner(),
-        };
+        let spec = self.spec(name, change);
         let work = async {
             self.check_events(&spec.events)?;
             let before = serde_json::to_value(self.webhook_info(name).await?).ok();
@@ -146,7 +123,7 @@ impl Webhooks for Session {
             webhook: Some(name.clone()),
             state: state.as_ref().map(known).transpose()?,
             before: before.as_deref().map(delivery_id).transpose()?,
-            limit: if *limit == 0 { 100 } else { (*limit).min(1_000) },
+            limit: page_size(*limit),
         };
         let webhook = self.host.engine.webhook(name).await.map_err(convert::error)?;
         let found = self.host.engine.store().delivery_list(&filter).await.map_err(convert::store_error)?;
@@ -182,6 +159,24 @@ impl Session {
     async fn counts(&self, name: Option<&WebhookName>) -> ApiResult<Counts> {
         let counts = self.host.engine.store().delivery_counts(name).await.map_err(convert::store_error)?;
         Ok(counts.into_iter().map(|(webhook, state, number)| ((webhook, state.as_str()), number)).collect())
+    }
+
+    /// The webhook that the caller requests.
+    fn spec(&self, name: &WebhookName, change: WebhookChange) -> WebhookSpec {
+        let WebhookChange { url, events, plugin, enabled, description, headers, allow_http, allow_private_network } =
+            change;
+        WebhookSpec {
+            url,
+            events,
+            plugin,
+            enabled,
+            description,
+            headers: headers.map(hidden),
+            allow_http,
+            allow_private_network,
+            opened_by: self.opener(name),
+            set_by: self.as_owner(),
+        }
     }
 
     /// The caller, if they may open private networks to a webhook.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use outrigger_api::{ApiError, ApiResult, Code};
+use outrigger_contract::causes::chain;
 use outrigger_engine::CorrelationId;
 use prost::Message;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -157,7 +158,7 @@ impl Exporter {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
         // Without the address, which may have a secret in it.
-        let unreachable = |error: reqwest::Error| Unsent { reason: told(&error.without_url()), passing: true };
+        let unreachable = |error: reqwest::Error| Unsent { reason: chain(&error.without_url()), passing: true };
         let status = request.send().await.map_err(unreachable)?.status();
         if status.is_success() {
             return Ok(());
@@ -200,15 +201,4 @@ fn packed(body: &[u8]) -> Vec<u8> {
     // Writing to memory does not fail.
     let _ = packer.write_all(body);
     packer.finish().unwrap_or_default()
-}
-
-/// An error with what caused it.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -10,11 +10,12 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use outrigger_api::metrics::{
-    DROPPED_FIRINGS, DURATION, MEMORY_MEASURES, Measure, MeasureKind, PLUGIN_MEASURES, PLUGINS, PROCESS_MEASURES,
-    STORE_MEASURES,
+    DURATION, HEALTH, HEALTH_MEASURES, HEALTH_STATES, KEPT_MEASURES, MEMORY_MEASURES, Measure, MeasureKind,
+    PLUGIN_MEASURES, PLUGINS, PROCESS_MEASURES, STORE_MEASURES, TOTAL_MEASURES,
 };
 use outrigger_api::{
-    COUNTERS, Counter, FunctionMetrics, FunctionStatistics, LatencyBucket, MetricsReport, PluginMetrics,
+    COUNTERS, Counter, FunctionMetrics, FunctionStatistics, KeptRecords, LatencyBucket, MetricsReport,
+    PluginHealthMetrics, PluginMetrics,
 };
 use time::OffsetDateTime;
 
@@ -29,12 +30,16 @@ pub(super) fn request(resource: &Resource, report: &MetricsReport, now: OffsetDa
     let now = nanoseconds(now);
     let (memory, process) = (std::slice::from_ref(&report.memory), std::slice::from_ref(&report.process));
     let store = std::slice::from_ref(&report.store);
-    let metrics = [plugins(report, now), dropped_firings(report, now)]
+    let total = std::slice::from_ref(report);
+    let metrics = [plugins(report, now), health(&report.health, now)]
         .into_iter()
+        .chain(HEALTH_MEASURES.iter().map(|measure| measured(measure, &report.health, health_label, now)))
         .chain(PLUGIN_MEASURES.iter().map(|measure| measured(measure, &report.each_plugin, plugin_label, now)))
         .chain(MEMORY_MEASURES.iter().map(|measure| measured(measure, memory, |_| Vec::new(), now)))
         .chain(PROCESS_MEASURES.iter().map(|measure| measured(measure, process, |_| Vec::new(), now)))
         .chain(STORE_MEASURES.iter().map(|measure| measured(measure, store, |_| Vec::new(), now)))
+        .chain(TOTAL_MEASURES.iter().map(|measure| measured(measure, total, |_| Vec::new(), now)))
+        .chain(KEPT_MEASURES.iter().map(|measure| measured(measure, &report.kept, kept_labels, now)))
         .chain(COUNTERS.iter().map(|counter| counted(counter, &report.functions, now)))
         .chain(std::iter::once(duration(&report.functions, now)))
         .collect();
@@ -59,11 +64,15 @@ fn plugins(report: &MetricsReport, now: u64) -> Metric {
     metric(name, about, "{plugin}", Data::Gauge(Gauge { data_points: report.plugins.iter().map(point).collect() }))
 }
 
-fn dropped_firings(report: &MetricsReport, now: u64) -> Metric {
-    let data_points = vec![point(Vec::new(), report.dropped_firings, now)];
-    let (name, about) = DROPPED_FIRINGS;
-    let sum = Sum { data_points, aggregation_temporality: CUMULATIVE, is_monotonic: true };
-    metric(name, about, "1", Data::Sum(sum))
+fn health(health: &[PluginHealthMetrics], now: u64) -> Metric {
+    let points = |one: &PluginHealthMetrics| {
+        HEALTH_STATES.map(|state| {
+            let labels = vec![text("plugin", one.plugin.as_str()), text("state", state)];
+            point(labels, u64::from(one.status == state), now)
+        })
+    };
+    let (name, about) = HEALTH;
+    metric(name, about, "1", Data::Gauge(Gauge { data_points: health.iter().flat_map(points).collect() }))
 }
 
 /// A metric with one data point for each object.
@@ -79,6 +88,14 @@ fn measured<T>(measure: &Measure<T>, told_of: &[T], labels: fn(&T) -> Vec<KeyVal
         MeasureKind::Gauge => Data::Gauge(Gauge { data_points }),
     };
     metric(name, about, unit, data)
+}
+
+fn health_label(one: &PluginHealthMetrics) -> Vec<KeyValue> {
+    vec![text("plugin", one.plugin.as_str())]
+}
+
+fn kept_labels(one: &KeptRecords) -> Vec<KeyValue> {
+    vec![text("kind", &one.kind), text("owner", &one.owner)]
 }
 
 fn plugin_label(one: &PluginMetrics) -> Vec<KeyValue> {

@@ -109,6 +109,30 @@ async fn s01_a_folder_that_was_replaced_is_granted_again_by_hand_only() {
 }
 
 #[tokio::test]
+async fn s01_what_a_plugin_left_behind_is_noticed_after_the_plugin_is_gone() {
+    let bench = Bench::new().await;
+    let [data, old] = bench.ground();
+    bench.approved("writer", "1.0.0", &[(&data, "write")]).await.expect("it is installed");
+    bench.approved("reader", "1.0.0", &[(&old, "read")]).await.expect("it is installed");
+    // As the writer could.
+    fs::rename(bench.real("srv/data/old"), bench.real("srv/data/gone")).expect("it is renamed");
+    fs::create_dir(bench.real("srv/data/old")).expect("room on the disk");
+    symlink("../other", bench.real("srv/data/link")).expect("a link");
+    bench.platform.plugin_uninstall(&"writer".parse().expect("a name")).await.expect("it is removed");
+
+    let name = "reader".parse().expect("a name");
+    let error = bench.platform.plugin_reload(&name).await.expect_err("it is another folder");
+    assert_eq!(error.code, Code::FileGrantChanged, "{error:?}");
+    let error = bench.another().await.plugin_reload(&name).await.expect_err("nor after a restart");
+    assert_eq!(error.code, Code::FileGrantChanged, "{error:?}");
+    let link = format!("{data}link/");
+    let error = bench.approved("next", "1.0.0", &[(&link, "read")]).await.expect_err("nobody can tell where it leads");
+    assert_eq!(error.code, Code::FileGrantRefused, "{error:?}");
+    assert_eq!(bench.approved("reader", "1.0.0", &[(&old, "read")]).await.expect("it is granted").action, "granted");
+    bench.platform.plugin_reload(&name).await.expect("it is what was granted");
+}
+
+#[tokio::test]
 async fn s01_the_data_directory_is_never_granted() {
     let bench = Bench::new().await;
     symlink(bench.real("data"), bench.real("link")).expect("a link");

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use outrigger_api::{Code, FireRequest, InstallRequest, PackageSource, Platform, RollbackRequest};
+use outrigger_api::{
+    CheckOutcome, Code, EventQuery, FireRequest, InstallRequest, PackageSource, Platform, RollbackRequest,
+};
 use serde_json::{Value as Json, json};
 
 use crate::bench::call;
-use crate::grants::{GUARD, Yard, guard, install, refused, shop, subject};
+use crate::yard::{GUARD, Yard, guard, install, refused, shop, subject};
 
 const CLOSED: &str = "hook_failed";
 
@@ -140,6 +142,25 @@ async fn r01_going_back_to_a_version_without_the_guard_takes_the_right_over_hook
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s15_a_hook_of_a_plugin_is_fired_with_a_right_over_it_and_the_event_names_the_caller() {
+    let yard = Yard::new().await;
+    shop(&yard).await;
+    let hook = "shop.sold".parse().expect("a name");
+    let fire = |dry_run: bool| FireRequest { payload: json!("x"), dry_run };
+    let stranger = key(&yard, "stranger", &["hook_execute", "plugin_modify:subject"]).await;
+    refused(stranger.hook_fire(&hook, fire(false)).await, Code::Forbidden, "plugin_modify");
+    stranger.hook_fire(&hook, fire(true)).await.expect("it may see what would happen");
+    let keeper = key(&yard, "keeper", &["hook_execute", "plugin_modify:shop"]).await;
+    keeper.hook_fire(&hook, fire(false)).await.expect("it may");
+    let arguments = json!({"hook": "shop.sold", "payload": "\"x\""});
+    call(&yard.bench.platform, "shop.fire", arguments).await.expect("a plugin fires its own");
+    let query = EventQuery { name: "shop.sold".parse().ok(), ..EventQuery::default() };
+    let events = yard.bench.platform.event_list(&query).await.expect("it lists");
+    let callers: Vec<_> = events.iter().map(|event| event.caller.as_deref().unwrap_or_default()).collect();
+    assert_eq!(callers, ["plugin shop.fire", "key keeper"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r01_a_guard_that_breaks_and_is_removed_keeps_the_hook_closed() {
     let yard = Yard::new().await;
     shop(&yard).await;
@@ -150,4 +171,32 @@ async fn r01_a_guard_that_breaks_and_is_removed_keeps_the_hook_closed() {
     assert_eq!(fired(&yard, json!("x")).await, CLOSED);
     let yard = yard.reopened(&[]).await;
     assert_eq!(fired(&yard, json!("x")).await, CLOSED, "also for the next process");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r01_whoever_stops_a_guard_is_told_what_is_closed() {
+    let yard = Yard::new().await;
+    shop(&yard).await;
+    yard.granted(&guard(&yard, "1.0.0", GUARD)).await;
+    let hook = "shop.priced".parse().expect("a name");
+    let platform = &yard.bench.platform;
+    assert!(platform.hook_fetch(&hook).await.expect("it is there").closed_by.is_empty());
+    let report = yard.developer.plugin_disable(&subject()).await.expect("a developer may");
+    let [closed] = &report.closed_hooks[..] else { panic!("one is closed: {report:?}") };
+    assert_eq!((closed.hook.as_str(), closed.reason.as_str()), ("shop.priced", "the plugin `subject` is disabled"));
+    assert!(closed.sentence().contains(&format!("`outrigger hook disable {}` opens it", closed.subscription)));
+    assert_eq!(platform.hook_fetch(&hook).await.expect("it is there").closed_by, report.closed_hooks);
+    let listed = platform.hook_list().await.expect("it lists");
+    assert_eq!(listed.iter().filter(|hook| !hook.closed_by.is_empty()).count(), 1);
+    let doctor = platform.doctor().await.expect("it looks");
+    let found = doctor.checks.iter().find(|check| check.name == "hook shop.priced").expect("it says so");
+    assert_eq!(found.outcome, CheckOutcome::Warning);
+    let payload = || json!({"hook": "shop.priced", "payload": "\"x\""});
+    let error = call(platform, "shop.fire", payload()).await.expect_err("it is closed");
+    assert_eq!(error.detail.expect("the function says why")["code"], "hook_failed");
+    // A developer cannot lift it; an administrator can.
+    refused(yard.developer.subscription_switch(&closed.subscription, false).await, Code::Forbidden, "hook_delete");
+    platform.subscription_switch(&closed.subscription, false).await.expect("it may");
+    assert_eq!(call(platform, "shop.fire", payload()).await.expect("it is open"), json!("\"x\""));
+    assert!(platform.plugin_uninstall(&subject()).await.expect("it is removed").closed_hooks.is_empty());
 }

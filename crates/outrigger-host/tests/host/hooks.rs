@@ -496,7 +496,7 @@ async fn before_something_is_done_with_a_plugin_it_may_be_refused() {
     .await;
     let error = bench.install(&bench.hostile("1.0.0", "")).await.expect_err("it is refused");
     assert_eq!(error.code.as_str(), "hook_refused", "{}", error.message);
-    assert!(error.message.ends_with("refused it: not today"), "{}", error.message);
+    assert!(error.message.ends_with("refused: not today"), "{}", error.message);
     assert_eq!(names(&bench.path("data/packages")).len(), 1, "nothing of it is there");
     let hostile = "hostile".parse().expect("a name");
     bench.platform.subscription_switch(&refusing.id, false).await.expect("it is there");

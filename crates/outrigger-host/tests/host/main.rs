@@ -20,3 +20,4 @@ mod refuse;
 mod signatures;
 mod strangers;
 mod webhooks;
+mod yard;

@@ -110,6 +110,99 @@ async fn s24_a_path_of_the_server_is_for_who_may_use_paths() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_where_granted_paths_lead_is_for_who_may_use_paths_or_approve_the_grant() {
+    let server = Server::new(&[]).await;
+    let root = server.folder.path().canonicalize().expect("it is there");
+    std::fs::create_dir_all(root.join("srv/target")).expect("a folder");
+    std::os::unix::fs::symlink(root.join("srv/target"), root.join("srv/link")).expect("a link");
+    for (name, path) in [("linked", "srv/link"), ("inside", "data")] {
+        let folder = server.path("search").join(name);
+        package(&folder, name);
+        let files = format!("[permissions]\nfiles = [{{ path = \"{}/\" }}]\n", root.join(path).display());
+        std::fs::write(folder.join("plugin.toml"), manifest_text(name, "1.0.0", &files)).expect("a manifest");
+    }
+    let (developer, _) = server.key("developer", "developer").await;
+    let role = serde_json::from_value(json!({"allow": ["plugin_*"]})).expect("a request");
+    server.local.role_put("approver", role, None).await.expect("it is made");
+    let (approver, _) = server.key("approver", "approver").await;
+    let target = format!("resolves to {}/", root.join("srv/target").display());
+
+    let report = developer.package_inspect(&named("linked")).await.expect("it may");
+    assert_eq!(report.permissions, report.widened);
+    assert!(report.permissions[0].contains("srv/link/") && !report.permissions[0].contains("resolves"), "{report:?}");
+    let error = developer.plugin_install(InstallRequest::new(named("linked"))).await.expect_err("it is not granted");
+    assert_eq!(error.code, Code::GrantRequired, "{error:?}");
+    assert!(!error.message.contains("resolves"), "{error:?}");
+    for platform in [&server.local, &approver] {
+        let report = platform.package_inspect(&named("linked")).await.expect("it may");
+        assert!(report.permissions[0].contains(&target) && report.widened[0].contains(&target), "{report:?}");
+    }
+    let approved = InstallRequest { approved: Some(report.digest), ..InstallRequest::new(named("linked")) };
+    server.local.plugin_install(approved).await.expect("it is granted");
+    let linked = "linked".parse().expect("a name");
+    assert!(!developer.plugin_info(&linked).await.expect("it may").granted[0].contains("resolves"));
+    assert!(server.local.plugin_info(&linked).await.expect("it may").granted[0].contains(&target));
+
+    let error = server.local.package_inspect(&named("inside")).await.expect_err("it holds the keys");
+    assert!(error.message.contains("data directory"), "{error:?}");
+    let errors = [
+        developer.package_inspect(&named("inside")).await.map(drop),
+        developer.plugin_install(InstallRequest::new(named("inside"))).await.map(drop),
+    ];
+    for error in errors.map(|outcome| outcome.expect_err("it holds the keys")) {
+        assert_eq!(error.code, Code::FileGrantRefused, "{error:?}");
+        assert!(!error.message.contains("data") && error.hint.contains("path_use"), "{error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s16_a_revocation_names_what_the_key_had_made() {
+    let server = Server::new(&[]).await;
+    let (maker, id) = server.key("maker", "admin").await;
+    let folder = server.path("search/greedy");
+    package(&folder, "greedy");
+    std::fs::write(folder.join("x.wasm"), components::callbacks()).expect("a component");
+    let manifest = manifest_text("greedy", "1.0.0", "[limits]\nmemory = \"128MiB\"\n");
+    std::fs::write(folder.join("plugin.toml"), manifest).expect("a manifest");
+    let digest = maker.package_inspect(&named("greedy")).await.expect("it may").digest;
+    let approved = InstallRequest { approved: Some(digest), ..InstallRequest::new(named("greedy")) };
+    maker.plugin_install(approved).await.expect("it is granted");
+    maker.plugin_install(InstallRequest::new(named("found"))).await.expect("it needs no grant");
+    let hook = json!({"name": "customer.created", "kind": "event"});
+    server.local.hook_create(serde_json::from_value(hook).expect("a request")).await.expect("it is added");
+    let wanted = json!({"hook": "customer.created", "function": "greedy.append-a"});
+    let subscribed = maker.subscription_create(serde_json::from_value(wanted).expect("a request")).await;
+    let subscription = subscribed.expect("it may").id;
+    let job = json!({"function": "greedy.append-a", "arguments": {"text": "x"}});
+    let schedule = json!({"cron": "30 2 * * *", "job": job, "enabled": false});
+    maker.schedule_put("nightly", serde_json::from_value(schedule).expect("a request"), None).await.expect("it may");
+    let webhook = json!({"name": "chat", "url": "https://hooks.example.com/", "events": ["none"], "enabled": false});
+    maker.webhook_create(serde_json::from_value(webhook).expect("a request")).await.expect("it may");
+    let child = json!({"name": "child", "roles": ["viewer"]});
+    maker.key_create(serde_json::from_value(child).expect("a request")).await.expect("it may");
+    let role = serde_json::from_value(json!({"allow": ["key_*", "hook_view", "plugin_view"]})).expect("a request");
+    server.local.role_put("keeper", role, None).await.expect("it is made");
+    let (keeper, _) = server.key("keeper", "keeper").await;
+
+    let left = keeper.key_delete(&id).await.expect("it is revoked");
+    assert_eq!(left.subscriptions, [subscription]);
+    assert_eq!(left.grants, ["greedy"]);
+    assert_eq!(left.keys, ["child"]);
+    assert!(left.webhooks.is_empty() && left.schedules.is_empty(), "{left:?}: it may not see them");
+
+    let (again, id) = server.key("again", "admin").await;
+    let change = json!({"url": "https://hooks.example.com/", "events": ["none"], "enabled": false});
+    let change = serde_json::from_value(change).expect("a request");
+    again.webhook_update(&chat(), change, None).await.expect("it may");
+    let schedule = json!({"cron": "30 3 * * *", "job": {"function": "greedy.append-a", "arguments": {"text": "x"}}});
+    again.schedule_put("nightly", serde_json::from_value(schedule).expect("a request"), None).await.expect("it may");
+    let left = server.local.key_delete(&id).await.expect("it is revoked");
+    assert_eq!(left.webhooks, ["chat"]);
+    assert_eq!(left.schedules, ["nightly"]);
+    assert!(left.subscriptions.is_empty() && left.grants.is_empty() && left.keys.is_empty(), "they are the maker's");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s24_by_name_a_package_is_seen_without_its_place() {
     let server = Server::new(&[]).await;
     let broken = server.path("search/broken");

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outrigger_api::{
-    AuditQuery, Code, DeliveryInfo, DeliveryQuery, EventQuery, FireRequest, HookRequest, NewWebhook, Platform,
-    WebhookChange, WebhookName, WebhookRequest,
+    AuditQuery, Code, DeliveryInfo, DeliveryQuery, Door as _, EventQuery, FireRequest, HookRequest, NewWebhook,
+    Platform, Visit, WebhookChange, WebhookName, WebhookRequest,
 };
 use outrigger_engine::store::WebhookStore as _;
 use outrigger_engine::webhooks::machine::Patience;
@@ -49,6 +49,10 @@ impl Bench {
     async fn with(options: WebhookOptions) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let platform = serve(folder.path(), options).await;
+        Self::over(folder, platform).await
+    }
+
+    async fn over(folder: tempfile::TempDir, platform: Arc<dyn Platform>) -> Self {
         let hook = json!({"name": "customer.created", "kind": "event"});
         platform.hook_create(read::<HookRequest>(hook)).await.expect("it is added");
         Self { folder, platform }
@@ -56,12 +60,7 @@ impl Bench {
 
     /// Adds a webhook at a receiver on this machine.
     async fn add(&self, name: &str, receiver: &Receiver, more: Json) -> NewWebhook {
-        let mut request = json!({
-            "name": name, "url": receiver.url(), "events": ["customer.*"], "allow_http": true,
-            "allow_private_network": true,
-        });
-        request.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-        self.platform.webhook_create(read::<WebhookRequest>(request)).await.expect("it is added")
+        self.platform.webhook_create(request(name, receiver, &more)).await.expect("it is added")
     }
 
     async fn fire(&self, payload: Json) {
@@ -93,9 +92,23 @@ impl Bench {
 }
 
 async fn serve(folder: &std::path::Path, options: WebhookOptions) -> Arc<dyn Platform> {
+    Arc::new(open(folder, options).await.session())
+}
+
+async fn open(folder: &std::path::Path, options: WebhookOptions) -> Host {
     let host = HostOptions { data: folder.join("data"), search_paths: Vec::new() };
     let work = ServerWork { webhooks: options, ..ServerWork::default() };
-    Arc::new(Host::open_alone_with(host, work).await.expect("the data directory opens").session())
+    Host::open_alone_with(host, work).await.expect("the data directory opens")
+}
+
+/// A webhook at a receiver on this machine.
+fn request(name: &str, receiver: &Receiver, more: &Json) -> WebhookRequest {
+    let mut request = json!({
+        "name": name, "url": receiver.url(), "events": ["customer.*"], "allow_http": true,
+        "allow_private_network": true,
+    });
+    request.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    read(request)
 }
 
 fn read<T: serde::de::DeserializeOwned>(json: Json) -> T {
@@ -127,6 +140,7 @@ async fn an_event_is_delivered_once_and_signed() {
     let events = bench.platform.event_list(&query).await.expect("it lists");
     assert_eq!((events.len(), Some(&events[0].id)), (1, delivery.event.as_ref()));
     assert_eq!(body["correlation"], json!(events[0].correlation));
+    assert_eq!((&body["caller"], events[0].caller.as_deref()), (&json!("local"), Some("local")));
 
     // It gets no events that it did not subscribe to.
     bench.platform.secrets_rotate().await.expect("the keys are replaced");
@@ -376,6 +390,28 @@ async fn a_slow_receiver_does_not_hold_up_the_others() {
     told.sort_unstable();
     told.dedup();
     assert_eq!(told, (0..20).collect::<Vec<_>>());
+    assert!(slow.received().len() < 20, "two at once, each until its time is up");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s22_webhooks_of_one_key_leave_room_for_those_of_others() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = WebhookOptions { parallel: 3, per_owner: 2, timeout: Duration::from_secs(1), ..quick() };
+    let host = open(folder.path(), options).await;
+    let bench = Bench::over(folder, Arc::new(host.session())).await;
+    let key = bench.platform.key_create(read(json!({"name": "greedy", "roles": ["admin"]}))).await;
+    let greedy = host.enter(&key.expect("it is made").key, Visit::default()).await.expect("it is let in");
+    let (slow, quick) = (Receiver::new().await, Receiver::new().await);
+    for number in 0..5 {
+        let request = request(&format!("slow-{number}"), &slow, &json!({}));
+        greedy.webhook_create(request).await.expect("it may");
+    }
+    bench.add("quick", &quick, json!({})).await;
+    slow.reply((0..1_000).map(|_| Reply::Never));
+    for number in 0..20 {
+        bench.fire(json!(number)).await;
+    }
+    quick.wait(20).await;
     assert!(slow.received().len() < 20, "two at once, each until its time is up");
 }
 

@@ -1,7 +1,7 @@
 //! The plugin's own hooks, fired as often and with as much data as allowed.
 
 use super::Attack;
-use super::wat::{LARGE, RESULT, TABLE, data, guest, repeat};
+use super::wat::{LARGE, TABLE, data, guest, pass, repeat};
 
 pub fn attacks() -> Vec<Attack> {
     vec![
@@ -33,10 +33,7 @@ fn fires(name: &str, kind: &str, times: u32, length: u32) -> Attack {
     } else {
         format!("(memory.copy (i32.const {LARGE}) (i32.const {}) (i32.const 2))", TABLE + 32)
     };
-    let fire = format!(
-        "(call $fire (i32.const 1024) (i32.const {}) (i32.const {LARGE}) (i32.const {length}) (i32.const {RESULT})) (call $reset)",
-        hook.len()
-    );
+    let fire = pass("fire", &hook, length);
     let core = format!(
         r#"(import "outrigger:plugin/hooks@1.0.0" "fire" (func $fire (param i32 i32 i32 i32 i32)))
         ;; ---

@@ -9,7 +9,7 @@ use super::wat::{LARGE, data, guest};
 pub const HOOK: &str = "honest.counted";
 
 /// Its manifest, beyond name, version and runtime.
-pub const MANIFEST: &str = "[hooks.\"honest.counted\"]\nkind = \"event\"\ndescription = \"It counted one more.\"\n";
+pub const MANIFEST: &str = "[functions.total]\nread-only = true\n[hooks.\"honest.counted\"]\nkind = \"event\"\ndescription = \"It counted one more.\"\n";
 
 /// `add` increments and returns the count, `total` returns it, `announce` fires the hook, `note` takes a text,
 /// `nothing` is called by others.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::Attack;
-use super::wat::{LARGE, RESULT, TABLE, data, guest, repeat};
+use super::wat::{LARGE, TABLE, data, guest, pass, repeat};
 
 pub fn attacks() -> Vec<Attack> {
     vec![
@@ -44,10 +44,7 @@ fn conditions(name: &str, count: u32, condition: &str) -> Attack {
 }
 
 fn firing(hook: &str, length: u32, letter: u8) -> Arc<[u8]> {
-    let fire = format!(
-        "(call $fire (i32.const 1024) (i32.const {}) (i32.const {LARGE}) (i32.const {length}) (i32.const {RESULT})) (call $reset)",
-        hook.len()
-    );
+    let fire = pass("fire", hook, length);
     let core = format!(
         r#"(import "outrigger:plugin/hooks@1.0.0" "fire" (func $fire (param i32 i32 i32 i32 i32)))
         ;; ---

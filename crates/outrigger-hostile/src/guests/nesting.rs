@@ -1,7 +1,7 @@
 //! Nested calls: of itself to any depth, and endless calls of another plugin.
 
 use super::Attack;
-use super::wat::{LARGE, RESULT, TABLE, data, guest, repeat};
+use super::wat::{LARGE, TABLE, data, guest, pass, repeat};
 
 pub fn attacks() -> Vec<Attack> {
     vec![
@@ -29,10 +29,7 @@ fn calls(name: &str, function: &str, times: u32, arguments: &str) -> Attack {
     } else {
         format!("(memory.copy (i32.const {LARGE}) (i32.const {}) (i32.const {length}))", TABLE + 32)
     };
-    let call = format!(
-        "(call $call (i32.const 1024) (i32.const {}) (i32.const {LARGE}) (i32.const {length}) (i32.const {RESULT})) (call $reset)",
-        function.len()
-    );
+    let call = pass("call", function, length);
     let core = format!(
         r#"(import "outrigger:plugin/calls@1.0.0" "call" (func $call (param i32 i32 i32 i32 i32)))
         ;; ---

@@ -44,6 +44,15 @@ const SHARED: &str = r#"
     (memory.fill (local.get $at) (i32.const 97) (local.get $length)))
 "#;
 
+/// Passes the text of this length at [`LARGE`] to an import, with the name at 1024, and frees the result.
+pub fn pass(import: &str, name: &str, length: u32) -> String {
+    let name = name.len();
+    format!(
+        "(call ${import} (i32.const 1024) (i32.const {name}) (i32.const {LARGE}) (i32.const {length}) \
+         (i32.const {RESULT})) (call $reset)"
+    )
+}
+
 /// Runs `body` this many times. Each loop of a function needs a unique name; its local must be declared as `$name`.
 pub fn repeat(name: &str, count: u32, body: &str) -> String {
     format!(

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::resolve::ResolverPool;
 
 /// A server for one connection, that gives this answer and tells what it was asked.
 async fn once(answer: &'static str, tls: Option<TlsAcceptor>) -> (u16, tokio::task::JoinHandle<String>) {
@@ -37,7 +38,7 @@ async fn send(url: &str, access: HostAccess, tls: &TlsClient) -> Result<Answer, 
     let headers = Post::headers([("content-type", "text/plain"), ("x-token", "hunter2")]).expect("headers");
     let request = Post { url: &url, access, networks: &[], headers, body: Bytes::from_static(b"hello") };
     assert!(!format!("{request:?}").contains("hunter2"));
-    post(&Resolver::default(), tls, request).await
+    post(&ResolverPool::default().for_owner("test"), tls, request).await
 }
 
 #[tokio::test]

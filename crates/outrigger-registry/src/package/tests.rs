@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use outrigger_contract::Code;
+use outrigger_contract::causes::chain;
 use tempfile::TempDir;
 
 use super::*;
@@ -45,12 +46,7 @@ impl Yard {
     }
 
     fn text(&self, error: &PackageError) -> String {
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
+        let mut text = chain(error);
         if let Some(hint) = error.hint() {
             text.push_str(&format!("; {hint}"));
         }

@@ -256,7 +256,7 @@ fn files_are_few_small_and_within_the_project() {
     assert_eq!(refused(&template(&[])), "the template has no files");
     let many: Vec<_> = (0..201).map(|number| (format!("f{number}"), "x")).collect();
     let many: Vec<_> = many.iter().map(|(path, text)| (path.as_str(), *text)).collect();
-    assert!(refused(&template(&many)).contains("201 files; at most 200"));
+    assert!(refused(&template(&many)).contains("201 files; the limit is 200"));
     let long = "x".repeat((256 << 10) + 1);
     assert!(refused(&template(&[("long", &long)])).starts_with("the file `long` has "));
     let text = "x".repeat(256 << 10);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use outrigger_contract::manifest::Limits;
+use outrigger_contract::manifest::{InstancePolicy, Limits};
 use outrigger_contract::types::wit::{self, ComponentType};
 use outrigger_contract::{Code, Permissions};
 use outrigger_engine::runtime::{Inspection, RuntimeFault};
@@ -71,25 +71,30 @@ pub(super) fn inspect(
     wasm: &[u8],
     permissions: &Permissions,
     limits: &Limits,
+    instances: InstancePolicy,
 ) -> Result<Inspection, RuntimeFault> {
     let invalid = |problem: String| RuntimeFault::new(Code::InvalidComponent, format!("{}: {problem}", name.display()));
     check_encoding(wasm).map_err(&invalid)?;
     measure(wasm)
         .map_err(|fault| RuntimeFault { message: format!("{}: {}", name.display(), fault.message), ..fault })?;
-    Validator::new_with_features(features())
-        .validate_all(wasm)
-        .map_err(|error| invalid(format!("the component is damaged or not valid: {error}")))?;
+    Validator::new_with_features(features()).validate_all(wasm).map_err(|error| {
+        invalid(match error.missing_wasm_feature() {
+            Some(_) => format!("the component uses a WebAssembly feature that is not supported: {error}"),
+            None => format!("the component is damaged or not valid: {error}"),
+        })
+    })?;
     let ComponentType { graph, exports, imports, notes } =
         wit::read_component(wasm).map_err(|error| invalid(error.to_string()))?;
     let unknown: Vec<&str> = imports.iter().map(String::as_str).filter(|name| !offered(name)).collect();
     if !unknown.is_empty() {
         return Err(invalid(format!("unsupported import {}; supported are {}", unknown.join(", "), offers())));
     }
-    let warnings = notes.into_iter().chain(warnings(&imports, permissions)).collect();
     let footprint = footprint::of(wasm).map_err(|error| invalid(error.to_string()))?;
     if let Some(problem) = footprint.problem() {
         return Err(invalid(problem));
     }
+    let warnings =
+        notes.into_iter().chain(warnings(&imports, permissions)).chain(idle_warning(&footprint, instances)).collect();
     check_fits(&footprint, limits)
         .map_err(|problem| RuntimeFault::new(Code::MemoryLimit, format!("{}: {problem}", name.display())))?;
     Ok(Inspection {
@@ -115,6 +120,18 @@ fn check_fits(footprint: &Footprint, limits: &Limits) -> Result<(), String> {
     }
 }
 
+/// A warning if the manifest asks to keep more idle instances than the plugin's share of the pool allows.
+fn idle_warning(footprint: &Footprint, instances: InstancePolicy) -> Option<String> {
+    let InstancePolicy::Warm { max_instances, .. } = instances else { return None };
+    let most = footprint.idle_at_most();
+    (u64::from(max_instances.get()) > most).then(|| {
+        format!(
+            "`[runtime] instances` has `max-instances = {max_instances}`, but at most {most} instances of this \
+             component are kept: all plugins share the slots for instances, memories and tables"
+        )
+    })
+}
+
 /// Measures a component, and refuses one that is too large to compile under any limit.
 pub(super) fn measure(wasm: &[u8]) -> Result<Measure, RuntimeFault> {
     let measured = Measure::of(wasm).and_then(|measure| measure.within(&measure::ANY).map(|()| measure));
@@ -122,8 +139,9 @@ pub(super) fn measure(wasm: &[u8]) -> Result<Measure, RuntimeFault> {
 }
 
 fn features() -> WasmFeatures {
-    // Components do not need them: they are of little use without a garbage collector, and validating them costs more
-    // than this pass measures.
+    // No tool chain needs them for components without a garbage collector, and validating them can cost more than this
+    // pass measures. The engine itself would accept function references: without its garbage collector, they cannot be
+    // disabled. But only components that passed this check are installed and compiled.
     let unused = WasmFeatures::GC | WasmFeatures::FUNCTION_REFERENCES | WasmFeatures::EXCEPTIONS;
     WasmFeatures::default().difference(unused) | WasmFeatures::COMPONENT_MODEL
 }

@@ -10,8 +10,8 @@ use super::slots::Counts;
 
 /// How often running code is interrupted: to let other calls run, and to check its limits.
 ///
-/// A call that computes for longer waits for its turn at each tick (see [`super::turns`]). A short call waits at most
-/// for the rest of a tick.
+/// At its first tick, a call leaves the serving threads (see [`outrigger_compute`]). A short call waits at most for the
+/// rest of a tick.
 pub(super) const TICK: Duration = Duration::from_millis(2);
 
 /// Instances at once. A component has one linear memory, as a rule; those made from interpreters have two.

@@ -9,6 +9,7 @@
 //! System calls run on a limited number of threads ([`work`]), because they cannot be interrupted.
 
 mod beneath;
+mod convert;
 mod listing;
 mod places;
 mod resolve;

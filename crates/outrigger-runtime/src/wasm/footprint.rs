@@ -6,7 +6,7 @@ use wasmparser::{
     Instance, Parser, Payload,
 };
 
-use super::engine::TABLE_ELEMENTS;
+use super::engine::{POOL, TABLE_ELEMENTS};
 use super::limits::{INSTANCES_AT_MOST, MEMORIES_AT_MOST, TABLE_ELEMENT, TABLES_AT_MOST};
 
 /// The host's memory for a core instance and its parts, in bytes.
@@ -17,6 +17,8 @@ const TABLE: u64 = 96;
 const MEMORY: u64 = 96;
 const SEGMENT: u64 = 16;
 const PAGE: u64 = 64 << 10;
+/// Idle instances of one plugin can use this fraction of the pool, see [`super::slots`].
+const IDLE_PART: u32 = 16;
 
 /// The initial size of each instance of a module or component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +54,13 @@ impl Footprint {
     /// none: the host is called without adapters.
     pub(super) const fn adapters(&self) -> u64 {
         if self.inner_canonicals == 0 { 0 } else { self.canonicals }
+    }
+
+    /// The maximum number of instances that stay idle, if no other plugin needs their slots.
+    pub(super) fn idle_at_most(&self) -> u64 {
+        let needed = [1, self.memories, self.tables];
+        let kinds = POOL.into_iter().zip(needed).filter(|(_, needed)| *needed > 0);
+        kinds.map(|(size, needed)| u64::from(size / IDLE_PART) / needed).min().unwrap_or_default()
     }
 
     /// The larger one, for an item of unknown origin.
@@ -248,9 +257,26 @@ fn alias_outer(level: &mut Level, outer: &[Level], kind: ComponentOuterAliasKind
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::{Duration, Instant};
 
+    use outrigger_testkit::components;
+    use wasmtime::component::Component;
+
     use super::*;
+    use crate::wasm::engine::{Layout, for_compiling};
+    use crate::wasm::slots::Pool;
+
+    #[test]
+    fn s07_the_number_of_idle_instances_is_that_of_the_pool() {
+        let engine = for_compiling(Layout::Scarce).expect("an engine");
+        for wasm in [components::hostile(), components::hostile_with_memories()] {
+            let component = Component::new(&engine, &wasm).expect("it compiles");
+            let slots = Arc::<Pool>::default().slots(&"one".parse().expect("a name"), &component);
+            let idle = (0..).take_while(|idle| slots.may_keep(*idle)).count();
+            assert_eq!(of(&wasm).expect("it can be read").idle_at_most(), idle as u64);
+        }
+    }
 
     #[test]
     fn s09_aliases_are_read_in_linear_time() {

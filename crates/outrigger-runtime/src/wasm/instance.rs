@@ -66,7 +66,7 @@ impl Instance {
         context: &CallContext,
     ) -> (wasmtime::Result<Self>, Aftermath) {
         let lacking = |shortage| Aftermath { shortage: Some(shortage), ..Aftermath::default() };
-        let Some(slots) = slots.take() else {
+        let Some(slots) = slots.take(context.is_nested) else {
             return (Err(wasmtime::Error::msg("no slot is free in the pool")), lacking(Shortage::Slots));
         };
         let memory = match Memory::new(limits.memory, limits.instances, account) {
@@ -215,8 +215,7 @@ fn tick(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     if state.memory.overdrawn().is_some() {
         return Err(Stopped::Memory.into());
     }
-    let stopwatch = Arc::clone(&state.stopwatch);
-    Ok(UpdateDeadline::YieldCustom(1, Box::pin(async move { stopwatch.turn.wait().await })))
+    Ok(UpdateDeadline::YieldCustom(1, Box::pin(outrigger_compute::tick())))
 }
 
 /// Ends a future with its deadline or cancellation. As a rule it is done at once; only where it is not, a timer is made,

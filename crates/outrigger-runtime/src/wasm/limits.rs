@@ -9,7 +9,6 @@ use outrigger_engine::{Account, Charge, Exceeded};
 use wasmtime::ResourceLimiter;
 
 use super::engine::TABLE_ELEMENTS;
-use super::turns::Turn;
 
 /// Why a call was ended from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -191,27 +190,25 @@ impl ResourceLimiter for Memory {
 }
 
 /// Measures the time during which a call really runs; while it waits in a host call, the watch stands still.
-/// Read from inside the call, at each tick.
+/// Read from inside the call, at each tick. In the pool for long computations it measures processor time, because the
+/// threads of the pool often wait for a processor.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     zero: Instant,
     /// Nanoseconds of the turns that are over.
     spent: AtomicU64,
-    /// When the present turn began, in nanoseconds after `zero`.
+    /// When the present turn began, in nanoseconds.
     since: AtomicU64,
-    /// Whether the call is long-running, and its turn.
-    pub(super) turn: Turn,
 }
 
 impl Stopwatch {
     pub(super) fn new() -> Self {
-        Self { zero: Instant::now(), spent: AtomicU64::new(0), since: AtomicU64::new(0), turn: Turn::default() }
+        Self { zero: Instant::now(), spent: AtomicU64::new(0), since: AtomicU64::new(0) }
     }
 
     /// Begins a call.
     pub(super) fn begin(&self) {
         self.spent.store(0, Ordering::Relaxed);
-        self.turn.begin();
     }
 
     /// Time spent so far, the present turn included. To be read from within it.
@@ -231,14 +228,22 @@ impl Stopwatch {
         poll_fn(|cx| {
             let since = self.now();
             self.since.store(since, Ordering::Relaxed);
-            let polled = self.turn.poll(|| future.as_mut().poll(cx));
+            let polled = future.as_mut().poll(cx);
             self.spent.fetch_add(self.now().saturating_sub(since), Ordering::Relaxed);
             polled
         })
         .await
     }
 
+    /// Nanoseconds on the clock of the current thread. A turn begins and ends on the same thread.
     fn now(&self) -> u64 {
-        u64::try_from(self.zero.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        let now = match outrigger_compute::is_in_pool() {
+            true => {
+                let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+                Duration::try_from(used).unwrap_or_default()
+            }
+            false => self.zero.elapsed(),
+        };
+        u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
     }
 }

@@ -1,6 +1,5 @@
 //! A revision that is ready to run: its functions by place, and the instances that are kept for it.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,9 +21,9 @@ use super::idle::Idle;
 use super::instance::{Aftermath, Instance, InstanceLimits};
 use super::limits::Shortage;
 use super::optional::{Optional, health_report};
+use super::pace::Pace;
 use super::slots::Slots;
 use super::state::{Grants, State};
-use super::turns::{self, Pace};
 
 /// How long instances may take that are made ahead of calls.
 const WARM_UP: Duration = Duration::from_secs(30);
@@ -276,8 +275,11 @@ impl Revision {
 #[async_trait]
 impl LoadedRevision for Revision {
     async fn call(&self, function: usize, arguments: &[Value], context: CallContext) -> Result<Value, RuntimeFault> {
-        let call = pin!(self.call_now(function, arguments, &context));
-        if self.pace.is_long() { turns::queued(call).await } else { call.await }
+        self.call_now(function, arguments, &context).await
+    }
+
+    fn is_long(&self) -> bool {
+        self.pace.is_long()
     }
 
     async fn lifecycle(&self, step: LifecycleStep, context: CallContext) -> Result<(), RuntimeFault> {
@@ -391,6 +393,7 @@ mod quiet {
             services: Arc::new(NoServices),
             observed: Arc::new(Observed::default()),
             account: account.call(u64::MAX),
+            is_nested: false,
             recording: None,
         }
     }

@@ -1,6 +1,7 @@
 //! Slots of the instance pool, which all plugins share. One plugin can use an eighth of them, and never more than it
 //! leaves free for the others. A quarter of the pool is reserved for plugins that use few. A call that finds no slot
-//! waits until its deadline for one of its plugin or of the pool.
+//! waits until its deadline for one of its plugin or of the pool. A call that a running call of the same plugin has
+//! caused can use more than the eighth: otherwise the two could wait for each other.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -76,8 +77,9 @@ impl Pool {
 }
 
 impl Slots {
-    /// Takes the slots of one instance; none if there are not enough at present.
-    pub(super) fn take(&self) -> Option<Taken> {
+    /// Takes the slots of one instance; none if there are not enough at present. `is_nested`: a running call of the same
+    /// plugin waits for it.
+    pub(super) fn take(&self, is_nested: bool) -> Option<Taken> {
         let Self { share, needed } = self;
         let taken = Taken { share: Arc::clone(share), counts: *needed };
         let mut fits = true;
@@ -87,7 +89,8 @@ impl Slots {
             let held = share.held[kind].fetch_add(wanted, Ordering::SeqCst) + wanted;
             let used = share.pool.used[kind].fetch_add(wanted, Ordering::SeqCst) + wanted;
             let shared = (size - size / RESERVE).saturating_sub(used);
-            fits &= wanted == 0 || held <= (size / PART).min(shared) || held <= size / OWN && used <= size;
+            let own = if is_nested { shared } else { shared.min(size / PART) };
+            fits &= wanted == 0 || held <= own || held <= size / OWN && used <= size;
         }
         fits.then_some(taken)
     }
@@ -121,7 +124,7 @@ mod tests {
     }
 
     fn all(slots: &Slots) -> Vec<Taken> {
-        std::iter::from_fn(|| slots.take()).collect()
+        std::iter::from_fn(|| slots.take(false)).collect()
     }
 
     #[test]
@@ -129,7 +132,7 @@ mod tests {
         let pool = Arc::<Pool>::default();
         let one = all(&slots(&pool, "one", [1, 4, 0]));
         assert_eq!(one.len(), 20, "an eighth of the memories");
-        assert!(slots(&pool, "one", [1, 1, 0]).take().is_none(), "another revision of it has no more");
+        assert!(slots(&pool, "one", [1, 1, 0]).take(false).is_none(), "another revision of it has no more");
         let mut others = Vec::new();
         for plugin in 0..40 {
             let held = all(&slots(&pool, &format!("plugin-{plugin}"), [1, 2, 3]));
@@ -143,11 +146,23 @@ mod tests {
     }
 
     #[test]
+    fn s07_a_plugin_that_is_called_back_does_not_wait_for_itself() {
+        let pool = Arc::<Pool>::default();
+        let slots = slots(&pool, "one", [1, 1, 1]);
+        let outer = all(&slots);
+        let nested: Vec<_> = std::iter::from_fn(|| slots.take(true)).take(outer.len()).collect();
+        assert_eq!(nested.len(), outer.len(), "each outer call has its inner one");
+        let further: Vec<_> = std::iter::from_fn(|| slots.take(true)).collect();
+        let held = (outer.len() + nested.len() + further.len()) as u32;
+        assert_eq!(held, (POOL[0] - POOL[0] / RESERVE) / 2, "no more than it leaves free");
+    }
+
+    #[test]
     fn s07_kept_instances_leave_slots_to_calls() {
         let pool = Arc::<Pool>::default();
         let slots = slots(&pool, "one", [1, 1, 1]);
         let mut kept = Vec::new();
-        while let Some(taken) = slots.take() {
+        while let Some(taken) = slots.take(false) {
             if !slots.may_keep(kept.len()) {
                 break;
             }

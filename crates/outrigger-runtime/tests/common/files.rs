@@ -1,7 +1,9 @@
 //! A plugin that performs the file operations of a test.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use outrigger_contract::manifest::InstancePolicy;
@@ -9,6 +11,8 @@ use outrigger_contract::permission::{FileAccess, FileGrant};
 use outrigger_contract::{Permissions, Value};
 use outrigger_engine::runtime::{RevisionSpec, Runtime, RuntimeFault};
 use outrigger_testkit::components;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use tempfile::TempDir;
 
 use super::{Bench, Loaded, PLENTY, number, text};
 
@@ -141,4 +145,63 @@ impl Guest {
         names.sort();
         names
     }
+}
+
+pub(crate) const CANARY: &[u8] = b"canary";
+
+/// `data/` with `old/` in it, and beside it `secret/`, which is never granted.
+pub(crate) struct Ground {
+    folder: TempDir,
+    pub(crate) bench: Bench,
+}
+
+impl Ground {
+    pub(crate) fn new() -> Self {
+        let ground = Self { folder: TempDir::new().expect("a temporary folder"), bench: Bench::new() };
+        for folder in ["data", "data/old", "secret", "secret/inner"] {
+            fs::create_dir(ground.path(folder)).expect("room on the disk");
+        }
+        fs::write(ground.path("data/old/file"), "old").expect("room on the disk");
+        fs::write(ground.path("data/file"), "data").expect("room on the disk");
+        for file in ["secret/file", "secret/inner/file"] {
+            fs::write(ground.path(file), CANARY).expect("room on the disk");
+        }
+        ground
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().canonicalize().expect("it is there").join(path)
+    }
+
+    pub(crate) fn grant(&self, path: &str) -> String {
+        folder_path(&self.path(path))
+    }
+
+    /// Nothing in `secret/` was touched.
+    pub(crate) fn check(&self) {
+        let found = tree(&self.path("secret"));
+        let expected = [("file", Some(CANARY.to_vec())), ("inner", None), ("inner/file", Some(CANARY.to_vec()))];
+        assert_eq!(found, expected.map(|(path, content)| (path.to_owned(), content)).into());
+    }
+}
+
+fn tree(root: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).expect("it can be listed") {
+            let path = entry.expect("it can be read").path();
+            let content = if path.is_dir() { None } else { Some(fs::read(&path).expect("it can be read")) };
+            if content.is_none() {
+                open.push(path.clone());
+            }
+            let name = path.strip_prefix(root).expect("it is below").to_string_lossy().into_owned();
+            found.insert(name, content);
+        }
+    }
+    found
+}
+
+pub(crate) fn pipe(path: &Path) {
+    mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a named pipe");
 }

@@ -160,6 +160,11 @@ pub struct Share {
 }
 
 impl Share {
+    /// A name for the holder, in this process.
+    pub fn holder(&self) -> String {
+        self.of.as_ref().map_or_else(String::new, |(_, Holder(hash))| format!("holder {hash:x}"))
+    }
+
     /// Adds to the share, before the memory is allocated.
     ///
     /// # Errors

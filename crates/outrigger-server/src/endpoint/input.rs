@@ -1,4 +1,5 @@
-//! What a request brings, read into types. Whatever does not fit is refused with its place: nothing is ignored.
+//! Parses the path, query and body of a request into types. A request with unknown or invalid parts is refused, and the
+//! error names the part.
 
 use std::future::Future;
 
@@ -9,32 +10,31 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use outrigger_api::{ApiError, ApiResult, Code};
+use outrigger_compute::blocking;
 use schemars::{JsonSchema, Schema, SchemaGenerator, schema_for};
 use serde::de::DeserializeOwned;
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::Semaphore;
 
 use super::body::{self, BodyLimits};
 use super::budget::Share;
 use super::numbers;
 
-/// What a handler gets.
+/// The parsed request that a handler gets.
 #[derive(Debug)]
 pub struct Input<P, Q, B> {
     pub path: P,
     pub query: Q,
     pub body: B,
-    /// For routes that say [`super::api::Operation::takes_if_match`]; see [`crate::etag`].
+    /// For routes with [`super::api::Operation::takes_if_match`]; see [`crate::etag`].
     pub if_match: Option<HeaderValue>,
-    /// For routes that say [`super::api::Operation::resumes`].
+    /// For routes with [`super::api::Operation::resumes`].
     pub last_event_id: Option<HeaderValue>,
 }
 
 /// A body, or none.
 pub trait Payload: Sized + Send + 'static {
-    /// The media types that it comes in; none where there is no body.
+    /// The accepted media types; empty if there is no body.
     const MEDIA: &'static [&'static str];
-    /// It is handed on while it arrives. Then it cannot be told beforehand whether it was sent before.
+    /// Whether the body is passed on while it arrives. Then a repeated request cannot be recognized in advance.
     const STREAMED: bool = false;
 
     /// Reads the body, counted in `held` before it is in memory. Also returns the bytes, which identify a repeated
@@ -49,7 +49,7 @@ pub trait Payload: Sized + Send + 'static {
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema>;
 }
 
-/// No body. One that is sent all the same is not read.
+/// No body. If one is sent, it is not read.
 #[derive(Debug)]
 pub struct NoBody;
 
@@ -78,7 +78,7 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for T {
         json_only(headers)?;
         let bytes = body::read(headers, body, limits, held).await?;
         count_values(&bytes, held)?;
-        Ok((read(&bytes).await?, bytes))
+        Ok((read(&bytes, held).await?, bytes))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
@@ -102,7 +102,7 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for AsText<T> {
     ) -> ApiResult<(Self, Bytes)> {
         json_only(headers)?;
         let bytes = body::read(headers, body, limits, held).await?;
-        Ok((Self(read(&bytes).await?), bytes))
+        Ok((Self(read(&bytes, held).await?), bytes))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
@@ -112,19 +112,15 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for AsText<T> {
 
 /// Bodies up to this size, in bytes, are parsed at once.
 const SMALL_BODY: usize = 64 << 10;
-/// Larger ones are parsed so many at a time.
-static LARGE_BODIES: Semaphore = Semaphore::const_new(2);
 
-/// Parses a body. A large one is parsed in place, while the other tasks of this worker move to another.
-async fn read<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> ApiResult<T> {
+/// Parses a body. A large one is parsed in the pool for long computations, in the turn of its sender.
+async fn read<T: DeserializeOwned + JsonSchema + Send + 'static>(bytes: &Bytes, held: &Share) -> ApiResult<T> {
     if bytes.len() <= SMALL_BODY {
         return parse(bytes);
     }
-    let _permit = LARGE_BODIES.acquire().await;
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| parse(bytes)),
-        _ => parse(bytes),
-    }
+    let bytes = bytes.clone();
+    let parsed = blocking(&held.holder(), move || parse(&bytes)).await;
+    parsed.map_err(|panicked| ApiError::new(Code::Internal, panicked.to_string()))?
 }
 
 fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> ApiResult<T> {
@@ -168,14 +164,14 @@ fn size_of_values(json: &[u8]) -> u64 {
 /// serde would read a struct from a list of its members' values, too.
 fn refuse_list_for_object<T: JsonSchema>() -> ApiResult<()> {
     match schema_for!(T).get("type").and_then(|kind| kind.as_str()) {
-        Some("object") => Err(misshapen("an object is needed, and this is a list")),
+        Some("object") => Err(invalid_body("expected an object, got a list")),
         _ => Ok(()),
     }
 }
 
-fn misshapen(told: &str) -> ApiError {
+fn invalid_body(told: &str) -> ApiError {
     ApiError::new(Code::InvalidInput, format!("invalid request body: {told}"))
-        .with_hint("`/api/v1/docs` shows the shape of the body")
+        .with_hint("`/api/v1/docs` shows the schema of the body")
 }
 
 /// Reads a body again that did not match, this time accepting whole numbers in any notation as integers.
@@ -188,9 +184,9 @@ fn again<T: DeserializeOwned>(error: &serde_json::Error, bytes: &[u8]) -> ApiRes
 fn malformed<T: DeserializeOwned>(error: &serde_json::Error, bytes: &[u8]) -> ApiError {
     if !error.is_data() {
         return ApiError::new(Code::InvalidUsage, format!("the body is not JSON: {error}"))
-            .with_hint("the body of this request is a JSON document; the message names the place of the fault");
+            .with_hint("send a JSON document; the message names the position of the error");
     }
-    // Read again, this time with an eye on the path: requests that are in order need not pay for it.
+    // Parse again, this time tracking the path. Valid requests do not pay for it.
     let message = match axum::Json::<T>::from_bytes(bytes) {
         Err(rejection) => {
             let text = rejection.body_text();
@@ -198,17 +194,17 @@ fn malformed<T: DeserializeOwned>(error: &serde_json::Error, bytes: &[u8]) -> Ap
         }
         Ok(_) => error.to_string(),
     };
-    misshapen(&message)
+    invalid_body(&message)
 }
 
-/// The parameters in the path. What cannot be a name is the name of nothing.
+/// The parameters in the path. An invalid name is reported as not found.
 pub async fn path<P: DeserializeOwned + Send + 'static>(parts: &mut Parts) -> ApiResult<P> {
     match parts.extract::<Path<P>>().await {
         Ok(Path(path)) => Ok(path),
         Err(rejection) => {
             let text = rejection.body_text();
             Err(ApiError::new(Code::NotFound, text.strip_prefix("Invalid URL: ").unwrap_or(&text))
-                .with_hint("`/api/v1/docs` shows the parts of the address"))
+                .with_hint("`/api/v1/docs` shows the parameters of the path"))
         }
     }
 }
@@ -235,7 +231,7 @@ pub fn query<Q: DeserializeOwned>(uri: &Uri) -> ApiResult<Q> {
 fn json_only(headers: &HeaderMap) -> ApiResult<()> {
     let refuse = |message: String| Err(ApiError::new(Code::UnsupportedMediaType, message));
     let Some(media) = headers.get(header::CONTENT_TYPE) else {
-        return refuse("the request does not say of what media type its body is".to_owned());
+        return refuse("the request has no `Content-Type`".to_owned());
     };
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return refuse("the body is encoded; send it without `Content-Encoding`".to_owned());
@@ -251,7 +247,7 @@ fn json_only(headers: &HeaderMap) -> ApiResult<()> {
     if name.trim().eq_ignore_ascii_case("application/json") && plain {
         return Ok(());
     }
-    refuse(format!("`{}` is not read here", text.chars().take(80).collect::<String>()))
+    refuse(format!("unsupported media type `{}`", text.chars().take(80).collect::<String>()))
 }
 
 #[cfg(test)]
@@ -261,7 +257,7 @@ mod tests {
     use super::super::budget::{Bounds, Budget, Holder};
     use super::*;
 
-    /// What a value takes besides its own place; an object at least.
+    /// The memory of a value besides its own place; for an object, a lower bound.
     fn taken(value: &Value) -> u64 {
         const PLACE: usize = size_of::<Value>();
         match value {
@@ -292,7 +288,7 @@ mod tests {
             // The text itself is counted already.
             assert!(taken(&value) <= told + text.len() as u64, "{} {told} {}", taken(&value), &text[..20]);
         }
-        // What stands in a text is none.
+        // Brackets in a text are not values.
         let quoted = format!(r#"{{"text": "{}"}}"#, r#"[[{{,::\" "#.repeat(1_000));
         assert_eq!(size_of_values(quoted.as_bytes()), 8 * size_of::<Value>() as u64);
     }

@@ -55,11 +55,11 @@ fn kind(headers: &HeaderMap) -> ApiResult<ArchiveKind> {
     match name.as_str() {
         "application/zip" | "application/x-zip-compressed" => Ok(ArchiveKind::Zip),
         "application/gzip" | "application/x-gzip" => Ok(ArchiveKind::TarGz),
-        _ => refuse(format!("`{}` is not read here", text.chars().take(80).collect::<String>())),
+        _ => refuse(format!("unsupported media type `{}`", text.chars().take(80).collect::<String>())),
     }
 }
 
-/// The SHA-256 that the body is said to have. Of other algorithms nothing is demanded.
+/// The SHA-256 of the body, as the client declares it. Other algorithms are ignored.
 fn digest(headers: &HeaderMap) -> ApiResult<Option<Digest>> {
     let mut found = None;
     for name in DIGESTS {

@@ -1,8 +1,8 @@
 //! Keys, roles, and why something is allowed or refused.
 
 use outrigger_api::{
-    AccessMatrix, ApiError, ApiResult, Code, ExplainRequest, Explanation, Identity, KeyInfo, KeyRequest, NewKey,
-    RoleInfo, RoleRequest,
+    AccessMatrix, ApiError, ApiResult, Code, ExplainRequest, Explanation, Identity, KeyInfo, KeyRequest, KeyRevocation,
+    NewKey, RoleInfo, RoleRequest,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -37,6 +37,7 @@ pub fn routes(api: &mut Api) {
     api.delete("/api/v1/keys/{key_id}", "key_delete", delete_key)
         .tag(TAG)
         .summary("Revoke a key")
+        .describe("Revoking a key does not undo its changes. The response lists the resources of the key that remain.")
         .right("key_delete")
         .fails(&[Code::NotFound, Code::Conflict]);
     api.get("/api/v1/roles", "role_list", roles).tag(TAG).summary("List the roles").right("role_view");
@@ -101,8 +102,8 @@ async fn create_key(caller: Caller, input: Input<NoPath, NoQuery, KeyRequest>) -
     Ok(Created(key, location))
 }
 
-async fn delete_key(caller: Caller, input: Input<KeyPath, NoQuery, NoBody>) -> ApiResult<Done> {
-    caller.platform.key_delete(&input.path.key_id).await.map(|()| Done)
+async fn delete_key(caller: Caller, input: Input<KeyPath, NoQuery, NoBody>) -> ApiResult<Reply<KeyRevocation>> {
+    caller.platform.key_delete(&input.path.key_id).await.map(Reply)
 }
 
 async fn roles(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Reply<List<RoleInfo>>> {

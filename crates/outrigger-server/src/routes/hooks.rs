@@ -53,7 +53,10 @@ pub fn routes(api: &mut Api) {
     api.post("/api/v1/hooks/{hook}/fire", "hook_fire", fire)
         .tag(TAG)
         .summary("Fire a hook, or do a dry run")
-        .describe("With `dry_run`, only conditions are evaluated and no function is called.")
+        .describe(
+            "With `dry_run`, only conditions are evaluated and no function is called. Firing a hook that a plugin \
+             declares also requires the right `plugin_modify` on that plugin. An event names its caller.",
+        )
         .right("hook_execute")
         .example(json!({"payload": {"country": "NO"}, "dry_run": true}))
         .fails(&[Code::NotFound, Code::Conflict])

@@ -3,12 +3,10 @@
 use std::fmt::Write as _;
 
 use outrigger_api::metrics::{
-    COUNTED_REFUSALS, COUNTED_RUNS, DROPPED_FIRINGS, DROPPED_RECORDS, DURATION, KEPT_BYTES, KEPT_RECORDS,
-    MEMORY_MEASURES, Measure, MeasureKind, PLUGIN_MEASURES, PLUGINS, PROCESS_MEASURES, STORE_MEASURES,
+    DURATION, HEALTH, HEALTH_MEASURES, HEALTH_STATES, KEPT_MEASURES, MEMORY_MEASURES, Measure, MeasureKind,
+    PLUGIN_MEASURES, PLUGINS, PROCESS_MEASURES, STORE_MEASURES, TOTAL_MEASURES,
 };
-use outrigger_api::{
-    ApiResult, COUNTERS, FunctionMetrics, FunctionStatistics, KeptRecords, MetricsReport, PluginHealthMetrics,
-};
+use outrigger_api::{ApiResult, COUNTERS, FunctionMetrics, FunctionStatistics, MetricsReport, PluginHealthMetrics};
 
 use crate::endpoint::answer::{Exposition, Reply};
 use crate::endpoint::api::Api;
@@ -44,9 +42,10 @@ fn render(report: &MetricsReport) -> String {
         memory,
         process,
         store,
-        dropped_firings,
-        counted_runs,
-        counted_refusals,
+        // In `TOTAL_MEASURES`.
+        dropped_firings: _,
+        counted_runs: _,
+        counted_refusals: _,
         kept,
     } = report;
     let mut text = String::new();
@@ -56,18 +55,14 @@ fn render(report: &MetricsReport) -> String {
         line(&mut text, format_args!("{name}{{state=\"{state}\"}} {count}"));
     }
     health_lines(&mut text, health);
+    measures(&mut text, &HEALTH_MEASURES, health, |one| format!("{{plugin=\"{}\"}}", one.plugin));
     measures(&mut text, &PLUGIN_MEASURES, each_plugin, |one| format!("{{plugin=\"{}\"}}", one.plugin));
     measures(&mut text, &MEMORY_MEASURES, std::slice::from_ref(memory), |_| String::new());
     measures(&mut text, &PROCESS_MEASURES, std::slice::from_ref(process), |_| String::new());
     measures(&mut text, &STORE_MEASURES, std::slice::from_ref(store), |_| String::new());
-    let (name, about) = DROPPED_FIRINGS;
-    head(&mut text, name, "counter", about);
-    line(&mut text, format_args!("{name} {dropped_firings}"));
-    for ((name, about), count) in [(COUNTED_RUNS, counted_runs), (COUNTED_REFUSALS, counted_refusals)] {
-        head(&mut text, name, "counter", about);
-        line(&mut text, format_args!("{name} {count}"));
-    }
-    kept_lines(&mut text, kept);
+    measures(&mut text, &TOTAL_MEASURES, std::slice::from_ref(report), |_| String::new());
+    // Names of owners are names of plugins and keys, and need no escaping.
+    measures(&mut text, &KEPT_MEASURES, kept, |one| format!("{{kind=\"{}\",owner=\"{}\"}}", one.kind, one.owner));
     for counter in COUNTERS {
         let name = counter.metric();
         head(&mut text, &name, "counter", counter.about);
@@ -93,37 +88,12 @@ fn render(report: &MetricsReport) -> String {
 
 /// A line for each status, so that a plugin that leaves one is seen to leave it.
 fn health_lines(text: &mut String, health: &[PluginHealthMetrics]) {
-    head(
-        text,
-        "outrigger_plugin_health",
-        "gauge",
-        "1 for the status that the health monitor gives a plugin, 0 for the others.",
-    );
+    let (name, about) = HEALTH;
+    head(text, name, "gauge", about);
     for PluginHealthMetrics { plugin, status, .. } in health {
-        for state in ["unknown", "healthy", "degraded", "unhealthy"] {
+        for state in HEALTH_STATES {
             let value = u8::from(status == state);
-            line(text, format_args!("outrigger_plugin_health{{plugin=\"{plugin}\",state=\"{state}\"}} {value}"));
-        }
-    }
-    head(text, "outrigger_plugin_restarts_total", "counter", "Restarts by the health monitor.");
-    for PluginHealthMetrics { plugin, restarts, .. } in health {
-        line(text, format_args!("outrigger_plugin_restarts_total{{plugin=\"{plugin}\"}} {restarts}"));
-    }
-}
-
-/// Names of owners are names of plugins and keys, and need no escaping.
-fn kept_lines(text: &mut String, kept: &[KeptRecords]) {
-    type Value = fn(&KeptRecords) -> u64;
-    let measures: [(_, _, Value); 3] = [
-        (KEPT_RECORDS, "gauge", |kept| kept.records),
-        (KEPT_BYTES, "gauge", |kept| kept.bytes),
-        (DROPPED_RECORDS, "counter", |kept| kept.dropped),
-    ];
-    for ((name, about), kind, value) in measures {
-        head(text, name, kind, about);
-        for one in kept {
-            let KeptRecords { kind, owner, .. } = one;
-            line(text, format_args!("{name}{{kind=\"{kind}\",owner=\"{owner}\"}} {}", value(one)));
+            line(text, format_args!("{name}{{plugin=\"{plugin}\",state=\"{state}\"}} {value}"));
         }
     }
 }
@@ -166,7 +136,7 @@ fn line(text: &mut String, sample: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use outrigger_api::metrics::StoreMetrics;
-    use outrigger_api::{LatencyBucket, MemoryMetrics, PluginMetrics, PluginName, ProcessMetrics};
+    use outrigger_api::{KeptRecords, LatencyBucket, MemoryMetrics, PluginMetrics, PluginName, ProcessMetrics};
 
     use super::*;
 

@@ -31,8 +31,8 @@ async fn bodies_that_do_not_fit_are_refused_with_the_place() {
     }
     assert_eq!(send(json, r#"{"function": "echo", "timeout_ms": 5e1}"#).await.status, 200, "50 is an integer");
     for (text, place) in [
-        ("[]", "an object is needed"),
-        ("\n[\"echo\", {}]", "an object is needed"),
+        ("[]", "expected an object"),
+        ("\n[\"echo\", {}]", "expected an object"),
         (r#"{"function": 1}"#, "function: "),
         (r#"{"function": "no such name!"}"#, "no such name!"),
         (r#"{"function": "echo", "args": [1]}"#, "args: "),

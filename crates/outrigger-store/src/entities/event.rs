@@ -22,6 +22,7 @@ pub struct Model {
     /// Its owner, and its size in bytes.
     pub owner: i64,
     pub size: i64,
+    pub caller: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -32,7 +33,7 @@ impl ActiveModelBehavior for ActiveModel {}
 impl ActiveModel {
     /// The row of an event.
     pub(crate) fn of(id: EventId, event: &NewEvent, owner: i64) -> Result<Self, StoreError> {
-        let NewEvent { at, name, payload, correlation, plugin, key: _ } = event;
+        let NewEvent { at, name, payload, correlation, plugin, key: _, caller } = event;
         Ok(Self {
             id: Set(id.to_string()),
             at: Set(columns::from_time(*at)),
@@ -42,6 +43,7 @@ impl ActiveModel {
             payload: Set(columns::from_document("the payload of an event", payload)?),
             owner: Set(owner),
             size: Set(columns::from_count(event.size())),
+            caller: Set(caller.clone()),
         })
     }
 }
@@ -50,7 +52,7 @@ impl TryFrom<Model> for EventRecord {
     type Error = StoreError;
 
     fn try_from(row: Model) -> Result<Self, StoreError> {
-        let Model { id, at, name, plugin, correlation, payload, owner: _, size: _ } = row;
+        let Model { id, at, name, plugin, correlation, payload, owner: _, size: _, caller } = row;
         let what = format_args!("the event {id}");
         Ok(Self {
             id: columns::parse(what, &id)?,
@@ -59,6 +61,7 @@ impl TryFrom<Model> for EventRecord {
             payload: columns::to_document(what, &payload)?,
             correlation: columns::parse(what, &correlation)?,
             plugin: plugin.map(|plugin| columns::parse(what, &plugin)).transpose()?,
+            caller,
         })
     }
 }

@@ -8,6 +8,7 @@ use outrigger_engine::audit::{AuditEntry, AuditRecord, Head, KeptRecord, Part};
 use outrigger_engine::store::{AuditFilter, AuditStore, Bound, StoreError};
 
 use super::MemoryStore;
+use super::prune::{Droppable, kept};
 use crate::audit::chain;
 use crate::entities::audit::size;
 use crate::records;
@@ -40,10 +41,10 @@ impl Log {
         let newest = self.records.last().map(|(_, record)| record.sequence);
         let refusals = self.records.iter().filter(|(entry, _)| entry.prunable).map(|(entry, record)| {
             let (size, stays) = (size(&record.text), Some(record.sequence) == newest);
-            (record.sequence, super::Droppable { owner: entry.owner(), at: entry.at, size, stays })
+            (record.sequence, Droppable { owner: entry.owner(), at: entry.at, size, stays })
         });
         let (numbers, refusals): (Vec<u64>, Vec<_>) = refusals.unzip();
-        let kept = super::kept(bound, &refusals).into_iter().zip(numbers);
+        let kept = kept(bound, &refusals).into_iter().zip(numbers);
         let gone: BTreeSet<u64> = kept.filter(|(kept, _)| !kept).map(|(_, number)| number).collect();
         self.records.retain(|(_, record)| !gone.contains(&record.sequence));
         gone.len()

@@ -8,6 +8,7 @@ use outrigger_engine::events::{EventId, EventRecord, NewEvent};
 use outrigger_engine::store::{Bound, EventFilter, EventStore, Owner, StoreError};
 
 use super::MemoryStore;
+use super::prune::{Droppable, prune_map};
 use crate::records;
 
 /// Events by id, each with its owner and size.
@@ -68,8 +69,8 @@ impl EventStore for MemoryStore {
     async fn event_prune(&self, keep: &Bound) -> Result<u64, StoreError> {
         let mut tables = self.tables.lock();
         let head = tables.events.head();
-        let dropped = super::prune_map(&mut tables.events.events, keep, |id, (event, owner, size)| {
-            Some(super::Droppable { owner: owner.clone(), at: event.at, size: *size, stays: Some(*id) == head })
+        let dropped = prune_map(&mut tables.events.events, keep, |id, (event, owner, size)| {
+            Some(Droppable { owner: owner.clone(), at: event.at, size: *size, stays: Some(*id) == head })
         });
         Ok(dropped as u64)
     }

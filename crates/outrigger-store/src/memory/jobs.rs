@@ -10,6 +10,7 @@ use outrigger_engine::store::{Amount, Bound, JobFilter, JobStore, ROW_BYTES, Sto
 use time::OffsetDateTime;
 
 use super::MemoryStore;
+use super::prune::{Droppable, prune_map};
 use crate::{jobs, records};
 
 /// Jobs by their age, and schedules by name.
@@ -32,9 +33,9 @@ impl Jobs {
 impl Jobs {
     /// Drops those that have ended beyond what is to be kept.
     pub(super) fn prune(&mut self, bound: &Bound) -> usize {
-        super::prune_map(&mut self.jobs, bound, |_, job| {
+        prune_map(&mut self.jobs, bound, |_, job| {
             let at = job.ended_at.filter(|_| job.state.has_ended())?;
-            Some(super::Droppable { owner: job.owner_of_row(), at, size: size(job), stays: false })
+            Some(Droppable { owner: job.owner_of_row(), at, size: size(job), stays: false })
         })
     }
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use outrigger_engine::store::{Bound, Owner, ROW_BYTES, RequestProgress, RequestRecord, RequestStore, StoreError};
 
 use super::MemoryStore;
+use super::prune::{Droppable, prune_map};
 
 /// By their place.
 #[derive(Debug, Default)]
@@ -15,13 +16,13 @@ pub(super) struct Requests(BTreeMap<[u8; 32], RequestRecord>);
 impl Requests {
     /// Drops those beyond what is to be kept.
     pub(super) fn prune(&mut self, bound: &Bound) -> usize {
-        super::prune_map(&mut self.0, bound, |_, request| {
+        prune_map(&mut self.0, bound, |_, request| {
             let answer = match &request.progress {
                 RequestProgress::Ended(Some(answer)) => answer.len() as u64,
                 RequestProgress::Begun | RequestProgress::Ended(None) => 0,
             };
             let owner = Owner { account: request.owner.clone(), source: String::new() };
-            Some(super::Droppable { owner, at: request.at, size: ROW_BYTES + answer, stays: false })
+            Some(Droppable { owner, at: request.at, size: ROW_BYTES + answer, stays: false })
         })
     }
 }

@@ -12,6 +12,7 @@ use outrigger_engine::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, Webh
 use time::OffsetDateTime;
 
 use super::MemoryStore;
+use super::prune::{Droppable, prune_map};
 use crate::{records, webhooks};
 
 /// Webhooks by name, deliveries by their age.
@@ -44,10 +45,10 @@ impl Webhooks {
     /// Drops the deliveries whose time is outside the bound.
     fn prune(&mut self, keep: &Bound, moment: impl Fn(&DeliveryRecord) -> Option<OffsetDateTime>) -> u64 {
         let Self { webhooks, deliveries, .. } = self;
-        let dropped = super::prune_map(deliveries, keep, |_, delivery| {
+        let dropped = prune_map(deliveries, keep, |_, delivery| {
             let (made_by, at) = (&webhooks.get(&delivery.webhook)?.created_by, moment(delivery)?);
             let (owner, size) = (delivery.owner_of_row(made_by), ROW_BYTES + delivery.body.len() as u64);
-            Some(super::Droppable { owner, at, size, stays: false })
+            Some(Droppable { owner, at, size, stays: false })
         });
         dropped as u64
     }

@@ -287,6 +287,7 @@ pub fn event(seconds: u64) -> NewEvent {
         correlation: CorrelationId::new(),
         plugin: Some(name("pricing")),
         key: None,
+        caller: Some("key ci".to_owned()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use outrigger_contract::permission::{FileAccess, FileGrant, FilePin};
 use outrigger_contract::types::wit::OptionalExport;
 use outrigger_contract::types::{Case, Label, NamedType, Outcome, Shape, Type, TypeId};
 use outrigger_contract::{Digest, Manifest};
@@ -177,6 +178,24 @@ pub async fn a_grant_is_replaced(store: Arc<dyn Store>) {
     second.granted_at = moment(50);
     store.plugin_put(&plugin(&name, &revision), None, Some(&second), 1).await.unwrap();
     assert_eq!(store.grant_fetch(&revision.digest).await.unwrap(), Some(second));
+}
+
+pub async fn folders_that_plugins_could_write_to_are_kept(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    let revision = put(&*store, &name).await;
+    assert_eq!(store.writable_folder_list().await.unwrap(), [""; 0]);
+    let mut granted = grant(&revision, "an administrator");
+    for (path, access) in [("/srv/data/", FileAccess::Write), ("/srv/other/", FileAccess::Read)] {
+        granted.grant.permissions.files.push(FileGrant::new(path, access).expect("a valid grant"));
+    }
+    let pin = FilePin { real: "/mnt/real/".to_owned(), identity: None };
+    let linked = FileGrant::new("/srv/link/", FileAccess::Write).expect("a valid grant").pinned(pin);
+    granted.grant.permissions.files.push(linked);
+    store.plugin_put(&plugin(&name, &revision), None, Some(&granted), 1).await.unwrap();
+    assert_eq!(store.writable_folder_list().await.unwrap(), ["/mnt/real/", "/srv/data/"]);
+    store.plugin_put(&plugin(&name, &revision), None, Some(&grant(&revision, "local")), 2).await.unwrap();
+    assert!(store.plugin_delete(&name).await.unwrap());
+    assert_eq!(store.writable_folder_list().await.unwrap(), ["/mnt/real/", "/srv/data/"]);
 }
 
 pub async fn revisions_are_listed_newest_first(store: Arc<dyn Store>) {

@@ -94,8 +94,8 @@ fn a_permission_that_is_not_enforced_is_refused() {
     insta::assert_snapshot!(
         problems_after_least("[permissions]\nudp = ['a:1']\nsystem-calls = ['ptrace']\nfile = []\nenv = ['A']\n"),
         @r"
-        line 9, column 1: `permissions.udp`: this permission is refused because the host could not enforce it; what can be asked for is files, environment, http, tcp, plugins
-        line 10, column 1: `permissions.system-calls`: this permission is refused because the host could not enforce it; what can be asked for is files, environment, http, tcp, plugins
+        line 9, column 1: `permissions.udp`: this permission is refused because the host could not enforce it; the permissions are files, environment, http, tcp, plugins
+        line 10, column 1: `permissions.system-calls`: this permission is refused because the host could not enforce it; the permissions are files, environment, http, tcp, plugins
         line 11, column 1: `permissions.file`: this permission is refused because the host could not enforce it; did you mean `files`?
         line 12, column 1: `permissions.env`: this permission is refused because the host could not enforce it; did you mean `environment`?
         "

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, FileType, RawDir, statat};
 use wasmtime_wasi::p2::bindings::filesystem::types::{DirectoryEntry, ErrorCode};
 use wasmtime_wasi::p2::{FsError, FsResult};
 
-use super::types::kind_of;
+use super::convert::kind_of;
 use super::work::{OpenFile, Work};
 
 /// The maximum number of open listings of an instance. Each holds at most one buffer of entries.

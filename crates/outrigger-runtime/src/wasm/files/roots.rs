@@ -151,7 +151,12 @@ impl Root {
         open: impl FnOnce(&Self) -> Result<(), RootError>,
     ) -> Result<(), RuntimeFault> {
         match open(self) {
-            Err(RootError::Replaced(message)) => Err(RuntimeFault::new(Code::FileGrantChanged, message)),
+            Err(RootError::Replaced(message)) => {
+                // The resolved path and the folder of another plugin are for the operator, not for every caller.
+                let (resolved, writable) = (self.real.as_str(), self.replaceable_in.as_deref());
+                tracing::warn!(%plugin, path = self.path, resolved, writable, "a granted path was replaced");
+                Err(RuntimeFault::new(Code::FileGrantChanged, message))
+            }
             Err(RootError::Io(Errno::NOSYS)) => {
                 let message = "granting files requires Linux 5.6 or later (`openat2`)";
                 Err(RuntimeFault::new(Code::Unsupported, message))
@@ -217,23 +222,21 @@ impl Root {
 
     /// Checks the identity of the folder, if a plugin could have replaced it.
     fn check(&self, stat: &Stat) -> Result<(), RootError> {
-        let Some(folder) = &self.replaceable_in else { return Ok(()) };
-        match self.expected {
-            Some(expected) if expected == resolve::identity(stat) => Ok(()),
-            Some(_) => Err(RootError::Replaced(
-                self.changed(&format!("another folder is in its place, and plugins may write to {folder}")),
-            )),
-            None => Err(RootError::Replaced(
-                self.changed(&format!("it did not exist at the time of the grant, and plugins may write to {folder}")),
-            )),
+        if self.replaceable_in.is_none() {
+            return Ok(());
         }
+        let how = match self.expected {
+            Some(expected) if expected == resolve::identity(stat) => return Ok(()),
+            Some(_) => "another folder is in its place, and plugins may write to one of its parents",
+            None => "it did not exist at the time of the grant, and plugins may write to one of its parents",
+        };
+        Err(RootError::Replaced(self.changed(how)))
     }
 
     fn changed(&self, how: &str) -> String {
-        let Self { path, real, .. } = self;
-        let shown = if path == real.trim_end_matches('/') { path.clone() } else { format!("{path} ({real})") };
+        let Self { path, .. } = self;
         format!(
-            "`{shown}` is not what was granted: {how}; to grant what is there now, install the same package again \
+            "`{path}` is not what was granted: {how}; to grant what is there now, install the same package again \
              and approve it"
         )
     }

@@ -51,8 +51,8 @@ impl Access for Seen {
         Ok(NewKey { info: key(&request.name), key: format!("secret-{number}") })
     }
 
-    async fn key_delete(&self, _: &str) -> ApiResult<()> {
-        self.allowed()
+    async fn key_delete(&self, _: &str) -> ApiResult<KeyRevocation> {
+        self.allowed().map(|()| KeyRevocation::default())
     }
 
     async fn role_list(&self) -> ApiResult<Vec<RoleInfo>> {

@@ -13,6 +13,7 @@ fn event(name: &str) -> EventInfo {
         at: OffsetDateTime::UNIX_EPOCH,
         name: name.parse().unwrap(),
         plugin: Some("pricing".parse().unwrap()),
+        caller: Some("key ci".to_owned()),
         correlation: "01ARZ3NDEKTSV4RRFFQ69G5FAW".to_owned(),
         payload: json!({"plugin": "pricing"}),
     }
