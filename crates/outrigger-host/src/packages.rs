@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use crate::data_directory::{DataDirectory, PackagesLock};
 use crate::overrides::HostOverrides;
 use crate::uploads::Uploads;
-use crate::{convert, disk, functions};
+use crate::{convert, disk, functions, inheritance};
 
 use admission::{check_ceiling, check_modest, check_unchanged};
 use effects::{InstallEffects, is_in_place};
