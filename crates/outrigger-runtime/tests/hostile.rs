@@ -342,3 +342,24 @@ async fn steps_of_the_lifecycle_are_under_the_same_limits() {
         .expect("there is nothing to do");
     assert_eq!(plain.revision.health(services.context(PLENTY)).await.expect("it is asked"), None);
 }
+
+/// Whether a call ends in the pool for long computations.
+async fn ends_in_pool(plugin: &Loaded, function: &str, arguments: Vec<Value>, time: Duration) -> bool {
+    let context = plugin.services.context(time);
+    let (revision, place) = (Arc::clone(&plugin.revision), plugin.place(function));
+    let call = async move {
+        _ = revision.call(place, &arguments, context).await;
+        outrigger_compute::is_in_pool()
+    };
+    outrigger_compute::run(false, Box::pin(call)).await
+}
+
+#[tokio::test]
+async fn s19_a_call_that_computes_leaves_the_serving_threads_and_one_that_waits_stays() {
+    let bench = Bench::new();
+    let plugin = bench.hostile(|_| {}).await;
+    assert!(ends_in_pool(&plugin, "spin", Vec::new(), Duration::from_millis(60)).await);
+    // The clock of interruptions ticks meanwhile.
+    assert!(!ends_in_pool(&plugin, "sleep", vec![number(30_000_000)], PLENTY).await);
+    assert!(!ends_in_pool(&plugin, "good", vec![number(7)], PLENTY).await);
+}

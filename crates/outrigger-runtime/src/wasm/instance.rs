@@ -15,6 +15,7 @@ use wasmtime::{CallHook, PoolConcurrencyLimitError, Store, StoreContextMut, Upda
 
 use super::abi::lifted::{self, Lifted};
 use super::abi::{Answer, Arguments};
+use super::engine::TICK;
 use super::limits::{Memory, Shortage, Stopped};
 use super::scope::Refusal;
 use super::slots::{Slots, Taken};
@@ -209,11 +210,16 @@ fn tick(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     if Instant::now() >= *deadline {
         return Err(Stopped::Deadline.into());
     }
-    if state.stopwatch.spent() > *cpu {
+    let spent = state.stopwatch.spent();
+    if spent > *cpu {
         return Err(Stopped::Cpu.into());
     }
     if state.memory.overdrawn().is_some() {
         return Err(Stopped::Memory.into());
+    }
+    // The clock also ticks while a call waits in a host call.
+    if spent < TICK {
+        return Ok(UpdateDeadline::Continue(1));
     }
     Ok(UpdateDeadline::YieldCustom(1, Box::pin(outrigger_compute::tick())))
 }
