@@ -14,4 +14,4 @@ mod blocking;
 mod pool;
 
 pub use blocking::{Panicked, blocking, in_place};
-pub use pool::{is_in_pool, run, serve, tick};
+pub use pool::{is_in_pool, run, serve, serve_apart, tick};

@@ -97,6 +97,13 @@ pub async fn serve<T: Send + 'static>(work: impl Future<Output = T> + Send + 'st
     }
 }
 
+/// Runs work on a task of its own on the serving threads. It may block its thread: that counts for no computation.
+/// Dropping the future cancels the work.
+pub async fn serve_apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let serving = SERVING.try_with(Handle::clone).unwrap_or_else(|_| Handle::current());
+    on(&serving, work).await
+}
+
 /// Runs a future on a task of this runtime. A panic goes on in the caller.
 async fn on<T: Send + 'static>(runtime: &Handle, work: impl Future<Output = T> + Send + 'static) -> T {
     match AbortOnDropHandle::new(runtime.spawn(work)).await {

@@ -24,20 +24,20 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
     server.install_folder(&folder)?;
     let honest = server.client("honest", &["developer"], None).await?;
     for _ in 0..20 {
-        honest.call("honest.add", "{}".into(), None).await?;
+        honest.call("honest.nothing", "{}".into(), None).await?;
     }
     let stranger = server.client("stranger", &["viewer"], Some(&["function_view:nothing.*"])).await?;
     let seconds = Duration::from_secs(if options.full { 30 } else { 3 });
     let connections = if options.full { 150 } else { 60 };
 
     let measure = Measure::begin(&server)?;
-    bodies(&server, &stranger.key, "functions/honest.add/call", connections).await?;
+    bodies(&server, &stranger.key, "functions/honest.nothing/call", connections).await?;
     measure.end("bodies of a key without rights", 48, 4, table)?;
     let measure = Measure::begin(&server)?;
-    bodies(&server, &honest.key, "functions/honest.add/call", connections).await?;
+    bodies(&server, &honest.key, "functions/honest.nothing/call", connections).await?;
     measure.end("bodies of a key with rights", 160, 4, table)?;
     let measure = Measure::begin(&server)?;
-    bodies(&server, "outrigger_wrong", "functions/honest.add/call", connections).await?;
+    bodies(&server, "outrigger_wrong", "functions/honest.nothing/call", connections).await?;
     measure.end("bodies of a wrong key", 48, 4, table)?;
     server.alive()?;
 
@@ -137,14 +137,16 @@ async fn bodies(server: &Server, key: &str, path: &str, connections: usize) -> R
 /// Requests every resource, as fast as the requests are refused.
 async fn flood(client: &Client, lasts: Duration) -> Result<u64> {
     let asks: [(&str, &str, Option<Json>); 8] = [
-        ("POST", "functions/honest.add/call", Some(json!({}))),
+        ("POST", "functions/honest.nothing/call", Some(json!({}))),
         ("GET", "audit", None),
         ("POST", "keys", Some(json!({"name": "mine", "roles": ["admin"]}))),
         ("DELETE", "plugins/honest", None),
         (
             "POST",
             "batch",
-            Some(json!({"calls": (0..256).map(|_| json!({"function": "honest.add", "args": {}})).collect::<Vec<_>>()})),
+            Some(
+                json!({"calls": (0..256).map(|_| json!({"function": "honest.nothing", "args": {}})).collect::<Vec<_>>()}),
+            ),
         ),
         ("PUT", "roles/admin", Some(json!({"allow": ["*"]}))),
         ("POST", "hooks/honest.counted/fire", Some(json!({}))),
@@ -276,7 +278,7 @@ async fn malformed(server: &Server, client: &Client, table: &mut Table) -> Resul
     let number = format!("{{\"x\":1{}}}", "0".repeat(4 << 20));
     for (name, body) in [("deep", deep), ("wide", wide), ("number", number), ("nul", "\0".repeat(1 << 20))] {
         let measure = Measure::begin(server)?;
-        let answers = join_all((0..4).map(|_| client.call("honest.add", body.clone().into(), None))).await;
+        let answers = join_all((0..4).map(|_| client.call("honest.nothing", body.clone().into(), None))).await;
         for answer in answers {
             let answer = answer?;
             let right = ((400..500).contains(&answer.status) || answer.code() == "host_memory_limit")

@@ -28,6 +28,8 @@ use crate::{Options, say};
 const PACE: Duration = Duration::from_millis(50);
 /// The number of calls of the honest plugin per event, and per audit record.
 const ANNOUNCED: u64 = 20;
+/// The number of keys in the state with one prefix.
+const KEYS_LISTED: u64 = 1_000;
 /// Keys that call the hostile plugins.
 const KEYS: usize = 5;
 /// The number of attacking plugins. There are more, because some may be refused at installation.
@@ -140,6 +142,8 @@ struct Times {
 
 #[derive(Debug, Default)]
 struct Counts {
+    /// Keys that were to be added.
+    keys: AtomicU64,
     added: AtomicU64,
     read: AtomicU64,
     announced: AtomicU64,
@@ -179,13 +183,15 @@ impl Witness {
             reads.push(tokio::spawn(async move {
                 let due = due + PACE / 2;
                 tokio::time::sleep_until(due).await;
-                let answer = reader.call("honest.total", Bytes::from_static(b"{}"), None).await;
+                let answer = reader.call("honest.look", json!({"key": "none"}).to_string().into(), None).await;
                 let took = due.elapsed();
                 counted.note(&counted.read, answer);
                 took
             }));
             changes.push(tokio::spawn(async move {
-                let answer = client.call("honest.add", Bytes::from_static(b"{}"), None).await;
+                let added = counts.keys.fetch_add(1, Ordering::Relaxed);
+                let arguments = json!({"key": format!("{}-{added}", added / KEYS_LISTED)}).to_string();
+                let answer = client.call("honest.add", arguments.into(), None).await;
                 let took = due.elapsed();
                 counts.note(&counts.added, answer);
                 if number % ANNOUNCED == 0 {
@@ -209,12 +215,17 @@ impl Witness {
 
     /// Checks that all records exist.
     async fn check(&self, server: &Server, table: &mut Table) -> Result<()> {
-        let Counts { added, read, announced, audited, failed } = &*self.counts;
+        let Counts { keys: _, added, read, announced, audited, failed } = &*self.counts;
         let [added, read, announced, audited, failed] =
             [added, read, announced, audited, failed].map(|count| count.load(Ordering::Relaxed));
         table.equal("together: honest requests that failed", failed, 0);
-        let total = self.client.call("honest.total", Bytes::from_static(b"{}"), None).await?;
-        table.equal("together: honest state", total.json()["result"].as_u64().unwrap_or_default(), added);
+        let mut total = 0;
+        for prefix in 0..=self.counts.keys.load(Ordering::Relaxed) / KEYS_LISTED {
+            let arguments = json!({"prefix": format!("{prefix}-")}).to_string();
+            let counted = self.client.call("honest.total", arguments.into(), None).await?;
+            total += counted.json()["result"].as_u64().unwrap_or_default();
+        }
+        table.equal("together: honest state", total, added);
         let administrator = server.administrator()?;
         // Runs are written in the background.
         let deadline = Instant::now() + Duration::from_secs(20);
