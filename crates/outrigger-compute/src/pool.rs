@@ -65,13 +65,13 @@ pub async fn tick() {
     tokio::task::yield_now().await;
 }
 
-/// Runs a computation on the current thread and moves it to the pool at its first tick, or at once if it is known to be
-/// long. Dropping the future cancels the computation.
-pub async fn run<T: Send + 'static>(is_long: bool, mut work: Pin<Box<dyn Future<Output = T> + Send>>) -> T {
+/// Runs a computation on the current thread and moves it to the pool at its first tick, or at once if it belongs there.
+/// Dropping the future cancels the computation.
+pub async fn run<T: Send + 'static>(in_pool: bool, mut work: Pin<Box<dyn Future<Output = T> + Send>>) -> T {
     if is_in_pool() {
         return work.await;
     }
-    if !is_long {
+    if !in_pool {
         let first = poll_fn(|cx| {
             TICKED.set(false);
             match work.as_mut().poll(cx) {

@@ -454,7 +454,7 @@ impl Execution<'_> {
         };
         let (target, arguments) = (Arc::clone(self.target), Arc::clone(arguments));
         let call = async move { target.revision.loaded.call(target.index, &arguments, context).await };
-        let outcome = outrigger_compute::run(revision.loaded.is_long(), Box::pin(call)).await;
+        let outcome = outrigger_compute::run(revision.loaded.belongs_in_pool(), Box::pin(call)).await;
         revision.counts.memory_used(observed.memory_peak());
         let value = outcome.map_err(|fault| Failure::of_call(fault, &revision.graph, self.target.function()))?;
         self.enter(Stage::Validate);

@@ -97,9 +97,9 @@ pub trait LoadedRevision: Debug + Send + Sync {
     /// keeps the limits on memory, CPU, output and log lines, and the deadline of the context.
     async fn call(&self, function: usize, arguments: &[Value], context: CallContext) -> Result<Value, RuntimeFault>;
 
-    /// Whether its calls compute for long, as far as known. They then run in the pool for long computations from their
-    /// beginning.
-    fn is_long(&self) -> bool {
+    /// Whether the next call runs in the pool for long computations from its beginning, as far as the runtime can tell
+    /// from earlier ones.
+    fn belongs_in_pool(&self) -> bool {
         false
     }
 

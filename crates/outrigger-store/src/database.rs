@@ -18,7 +18,7 @@ use crate::writing::{Need, Writing};
 /// How long a write waits for those of this process that came before it.
 pub(crate) const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A transaction that takes longer is reported, because all other writers wait for it.
-const LONG: Duration = Duration::from_millis(20);
+const LONG: Duration = Duration::from_secs(1);
 
 /// A database that is open and has the schema of this version.
 #[derive(Clone, Debug)]

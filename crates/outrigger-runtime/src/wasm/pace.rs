@@ -1,31 +1,101 @@
-//! How long the calls of a revision compute. If they are long, they run in the pool for long computations from their
-//! beginning, because making and removing their instances is work, too: on the serving threads, the first ticks of fifty
-//! calls are a tenth of a second.
+//! How much the calls of a revision compute, which decides where its next calls run: on the serving threads, or in the
+//! low-priority pool from their beginning. In the pool run:
+//!
+//! - calls of a revision whose calls are long, because making and removing their instances is work, too: on the serving
+//!   threads, the first ticks of fifty calls are a tenth of a second;
+//! - while the processors are busy, calls of a revision that computes much in total, beside others that compute little:
+//!   a thousand short calls delay others as much as a long one.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-/// How long the calls of one revision compute, on average.
+/// How long the calls of one revision compute, on average, and how much they compute in total.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     nanoseconds: AtomicU64,
+    recent: Recent,
 }
+
+/// What all revisions compute.
+static ALL: Recent = Recent(AtomicU64::new(0));
 
 impl Pace {
     /// Calls that compute longer than this, in nanoseconds, are long.
     const LONG: u64 = 1_000_000;
     /// The most that one call counts, so that a revision is soon quick again.
     const MOST: u64 = 16 * Self::LONG;
+    /// A revision that computes more than this, in [`Recent`] nanoseconds, computes much: about half a percent of a
+    /// processor.
+    const MUCH: u64 = 2_500_000;
 
-    pub(super) fn is_long(&self) -> bool {
-        self.nanoseconds.load(Ordering::Relaxed) > Self::LONG
+    /// Whether the next call runs in the pool from its beginning.
+    pub(super) fn belongs_in_pool(&self) -> bool {
+        self.nanoseconds.load(Ordering::Relaxed) > Self::LONG || LATENESS.is_high() && self.computes_much()
+    }
+
+    /// Whether it computes much, and is not the only one that computes.
+    fn computes_much(&self) -> bool {
+        let period = period();
+        let own = self.recent.read(period);
+        own > Self::MUCH && own < ALL.read(period) / 8 * 7
     }
 
     /// Counts a call. Of two at the same moment, one may be missed.
     pub(super) fn note(&self, spent: Duration) {
-        let spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX).min(Self::MOST);
+        let spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
+        let period = period();
+        self.recent.add(period, spent);
+        ALL.add(period, spent);
+        let spent = spent.min(Self::MOST);
         let before = self.nanoseconds.load(Ordering::Relaxed);
         self.nanoseconds.store(before - before / 8 + spent / 8, Ordering::Relaxed);
+    }
+}
+
+/// Nanoseconds of computing in about the last half second: halved in each period of 256 ms. The upper half of the number
+/// is the period of the last change.
+#[derive(Debug, Default)]
+struct Recent(AtomicU64);
+
+impl Recent {
+    fn read(&self, period: u32) -> u64 {
+        let kept = self.0.load(Ordering::Relaxed);
+        let age = period.wrapping_sub((kept >> 32) as u32);
+        u64::from(kept as u32).checked_shr(age).unwrap_or_default()
+    }
+
+    fn add(&self, period: u32, nanoseconds: u64) {
+        let sum = self.read(period).saturating_add(nanoseconds).min(u64::from(u32::MAX));
+        self.0.store(u64::from(period) << 32 | sum, Ordering::Relaxed);
+    }
+}
+
+/// Periods of 256 ms since the process began to compute.
+fn period() -> u32 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    (START.elapsed().as_millis() / 256) as u32
+}
+
+/// How late the thread of the clock wakes up, on average, in microseconds: a sign that the processors are busy.
+#[derive(Debug)]
+pub(super) struct Lateness(AtomicU32);
+
+pub(super) static LATENESS: Lateness = Lateness(AtomicU32::new(0));
+
+impl Lateness {
+    /// An idle processor runs a thread within 0.1 ms.
+    const HIGH: u32 = 400;
+
+    /// Counts one time. Only the clock does.
+    pub(super) fn note(&self, late: Duration) {
+        let late = u32::try_from(late.as_micros()).unwrap_or(u32::MAX).min(10_000);
+        let before = self.0.load(Ordering::Relaxed);
+        self.0.store(before - before / 16 + late / 16, Ordering::Relaxed);
+    }
+
+    fn is_high(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > Self::HIGH
     }
 }
 
@@ -36,19 +106,41 @@ mod tests {
     #[test]
     fn a_revision_is_long_as_long_as_its_calls_are() {
         let pace = Pace::default();
+        let is_long = || pace.nanoseconds.load(Ordering::Relaxed) > Pace::LONG;
         let (short, long) = (Duration::from_micros(100), Duration::from_millis(10));
         (0..100).for_each(|_| pace.note(short));
-        assert!(!pace.is_long());
+        assert!(!is_long());
         pace.note(long);
-        assert!(pace.is_long());
+        assert!(is_long());
         // One that is long now and then is.
         for _ in 0..10 {
             (0..3).for_each(|_| pace.note(short));
             pace.note(long);
-            assert!(pace.is_long());
+            assert!(is_long());
         }
         pace.note(Duration::from_secs(60));
         (0..30).for_each(|_| pace.note(short));
-        assert!(!pace.is_long());
+        assert!(!is_long());
+    }
+
+    #[test]
+    fn s19_what_was_computed_is_soon_forgotten() {
+        let recent = Recent::default();
+        recent.add(7, 1_000);
+        recent.add(7, 1_000);
+        assert_eq!((recent.read(7), recent.read(8), recent.read(10), recent.read(100)), (2_000, 1_000, 250, 0));
+        recent.add(9, u64::MAX);
+        assert_eq!(recent.read(9), u64::from(u32::MAX));
+    }
+
+    #[test]
+    fn s19_a_busy_processor_is_noticed_and_an_idle_one_soon_after() {
+        let lateness = Lateness(AtomicU32::new(0));
+        lateness.note(Duration::from_millis(4));
+        assert!(!lateness.is_high(), "once is no sign");
+        (0..20).for_each(|_| lateness.note(Duration::from_millis(2)));
+        assert!(lateness.is_high());
+        (0..60).for_each(|_| lateness.note(Duration::from_micros(80)));
+        assert!(!lateness.is_high());
     }
 }

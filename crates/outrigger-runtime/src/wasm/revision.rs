@@ -278,8 +278,8 @@ impl LoadedRevision for Revision {
         self.call_now(function, arguments, &context).await
     }
 
-    fn is_long(&self) -> bool {
-        self.pace.is_long()
+    fn belongs_in_pool(&self) -> bool {
+        self.pace.belongs_in_pool()
     }
 
     async fn lifecycle(&self, step: LifecycleStep, context: CallContext) -> Result<(), RuntimeFault> {
