@@ -61,7 +61,7 @@ fn one_byte_that_was_changed_is_found_and_its_record_named() {
     replace(&place, "changed/outrigger.db", "\"resource\":\"deployer\"", "\"resource\":\"deployed\"");
     let named = format!("record {sequence} was changed");
     verify(&place, "changed", None).failed(7, &["error[conflict]", "the audit log is damaged", &named]);
-    verify(&place, "whole", None).succeeded().shows(&["nothing was changed"]);
+    verify(&place, "whole", None).succeeded().shows(&["no changes found"]);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn an_end_that_was_cut_off_shows_where_the_head_was_noted() {
 
     // The result of replacing the log with an older copy.
     restore(&place, "one.tar.gz", "cut");
-    verify(&place, "cut", None).succeeded().shows(&["nothing was changed"]);
+    verify(&place, "cut", None).succeeded().shows(&["no changes found"]);
     verify(&place, "cut", Some(&earlier)).succeeded();
     let gone = format!("no longer holds record {sequence}");
     verify(&place, "cut", Some(&noted)).failed(7, &["error[conflict]", &gone]);
@@ -157,5 +157,5 @@ fn s17_a_key_that_is_refused_in_a_loop_leaves_few_records() {
     assert_eq!(list(&["--key", id, "--code", "conflict"]), Json::Array(Vec::new()));
     assert_eq!(list(&["--key", id, "--until", "1h"]), Json::Array(Vec::new()));
     let mut verify = place.command(&["audit", "verify", "--server", &server.address]);
-    Outcome::of(verify.env("OUTRIGGER_KEY", &server.key)).succeeded().shows(&["nothing was changed"]);
+    Outcome::of(verify.env("OUTRIGGER_KEY", &server.key)).succeeded().shows(&["no changes found"]);
 }

@@ -25,7 +25,7 @@ fn a_plugin_comes_and_goes() {
     place.run(&["plugin", "reload", "pricing"]).succeeded();
     assert_eq!(place.json(&["plugin", "warm", "pricing"])[0]["name"], "pricing");
     place.run(&["plugin", "health"]).succeeded().shows(&["pricing", "healthy"]);
-    place.run(&["plugin", "uninstall", "pricing"]).failed(2, &["configuration and its state", "--yes"]);
+    place.run(&["plugin", "uninstall", "pricing"]).failed(2, &["configuration and state", "--yes"]);
     place.run(&["plugin", "uninstall", "pricing", "--yes"]).succeeded().shows(&["pricing 1.0.0 removed"]);
     place.run(&["plugin", "info", "pricing"]).failed(3, &["no plugin `pricing` is installed"]);
     assert!(is_empty(&place.path("data/packages")));
@@ -85,7 +85,7 @@ fn what_cannot_be_installed_is_refused() {
     let place = Place::new();
     place.run(&["plugin", "install", "absent"]).failed(3, &["plugin list --available"]);
     place.run(&["plugin", "install", "./absent"]).failed(3, &["absent does not exist"]);
-    place.run(&["plugin", "install", "pricing", "--version", "^9"]).failed(3, &["there is 1.0.0"]);
+    place.run(&["plugin", "install", "pricing", "--version", "^9"]).failed(3, &["available: 1.0.0"]);
     place.run(&["plugin", "install", "./x", "--version", "^9"]).failed(2, &["`./x` is a path"]);
     let text = place.write("notes.txt", "text");
     place.run(&["plugin", "install", &text]).failed(2, &["neither a folder nor a supported archive"]);

@@ -275,7 +275,7 @@ mod tests {
         ].map(refused).join("\n"), @r"
         at character 15: token recognition error at: '= '; at character 17: extraneous input ''NO'' expecting <EOF>
         at character 17: mismatched input '<EOF>'
-        it speaks of `evnt`; there is event, hook, caller
+        unknown variable `evnt`; available: event, hook, caller
         `map` and `filter` cannot be used here; `all` and `exists` can
         `all` and `exists` cannot stand inside each other
         `all` and `exists` go through a list as it is, such as `event.tags`

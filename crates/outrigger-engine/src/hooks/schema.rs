@@ -185,7 +185,7 @@ mod tests {
             assert!(message.contains(part), "{message}");
         };
         check(json!({"type": "text"}), "is not valid");
-        check(json!({"$ref": "https://example.org/schema.json"}), "says `$ref` at ``");
+        check(json!({"$ref": "https://example.org/schema.json"}), "uses the keyword `$ref` at ``");
         check(json!({"type": "string", "pattern": "(a+)+\\1"}), "is not valid");
         check(json!({"type": "string", "pattern": "\\p{L}{1000}"}), "is not valid");
         check(json!({"$schema": "http://json-schema.org/draft-04/schema#"}), "uses the keyword `$schema`");

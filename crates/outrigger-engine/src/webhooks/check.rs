@@ -183,7 +183,7 @@ mod tests {
             check(&format!("https://{private}/"), |_| {}, "private");
             check(&format!("https://{private}/"), |wanted| wanted.allow_private_network = true, "https://");
         }
-        check("ftp://ops.example.com", |_| {}, "begins with `ftp`");
+        check("ftp://ops.example.com", |_| {}, "scheme `ftp` is not supported");
         check("https://", |_| {}, "not a URL");
         check("ops.example.com", |_| {}, "not a URL");
         check("https://user:word@ops.example.com", |_| {}, "a user or password");

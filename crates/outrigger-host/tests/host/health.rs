@@ -198,7 +198,7 @@ async fn what_no_restart_helps_is_disabled_and_whoever_wants_to_know_is_told() {
     let why = "event.reason.endsWith('mood: as it was told')";
     for (hook, condition) in [
         ("plugin.health-changed", "event.from == 'healthy' && event.to == 'unhealthy'"),
-        ("plugin.restarted", "event.reason.startsWith('restart 1 of at most 2')"),
+        ("plugin.restarted", "event.reason.startsWith('restart 1 of 2')"),
         ("plugin.disabled", "event.reason.startsWith('2 restarts did not help')"),
     ] {
         let condition = format!("event.plugin == 'moody' && {condition} && {why}");

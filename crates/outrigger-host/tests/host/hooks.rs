@@ -432,8 +432,8 @@ async fn a_manifest_that_does_not_fit_its_hooks_is_not_installed() {
         |hook: &str, function: &str| format!("[[subscriptions]]\nhook = \"{hook}\"\nfunction = \"{function}\"\n");
     check(&subscription("call.before", "rename"), "only administrators can subscribe to this hook").await;
     check(&subscription("shop.sold", "measure"), "there is no hook `shop.sold`").await;
-    check(&subscription("plugin.enabled", "join"), "has one parameter").await;
-    check(&(subscription("plugin.enabled", "measure") + "condition = \"evnt.x\"\n"), "it speaks of `evnt`").await;
+    check(&subscription("plugin.enabled", "join"), "needs exactly one parameter").await;
+    check(&(subscription("plugin.enabled", "measure") + "condition = \"evnt.x\"\n"), "unknown variable `evnt`").await;
     check("[hooks.\"plugin.sold\"]\nkind = \"event\"\ndescription = \"x\"\n", "Outrigger's own").await;
 }
 

@@ -71,7 +71,8 @@ fn list_of(item: &str, bytes: usize) -> String {
 /// One call is refused, and so are a dozen concurrent ones; their memory stays within the limits of a call and of a
 /// plugin.
 async fn is_bounded(function: &str, arguments: String) {
-    let bench = greedy_plugin("").await;
+    // Reading has a low priority, and other tests run beside this one.
+    let bench = greedy_plugin("[limits]\ntimeout = \"2m\"\n").await;
     send(&bench.platform, function, "{\"v\": []}".to_owned()).await.expect("it is small");
     let before = Resident::mark();
     let error = send(&bench.platform, function, arguments.clone()).await.expect_err("it is too large");
@@ -120,7 +121,7 @@ async fn s12_tuples_of_options_are_charged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s12_calls_that_wait_for_their_permit_hold_text_only() {
-    let limits = "[limits]\nconcurrency = 1\ntimeout = \"3s\"\n[functions.deep]\ntimeout = \"300ms\"\n";
+    let limits = "[limits]\nconcurrency = 1\ntimeout = \"6s\"\n[functions.deep]\ntimeout = \"2s\"\n";
     let bench = greedy_plugin(limits).await;
     send(&bench.platform, "greedy.deep", "{\"v\": []}".to_owned()).await.expect("it is small");
     let before_it = metrics(&bench, "greedy").await.memory_held_peak_bytes;

@@ -292,7 +292,7 @@ fn an_envelope_that_is_wrong_is_refused() {
     };
     check("", "no DSSE envelope");
     check("{}", "no DSSE envelope");
-    check(&good.replace("package.v1", "package.v2"), "not of the type");
+    check(&good.replace("package.v1", "package.v2"), "does not have the type");
     check(&good.replace(ID, ""), "empty or longer");
     for strange in ["\\n", "\\u001b[2J", "\u{202e}", " ", "\u{e4}", "\\u0000"] {
         check(&good.replace(ID, &format!("{ID}{strange}")), "something else in it than");

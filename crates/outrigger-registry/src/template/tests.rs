@@ -261,7 +261,7 @@ fn files_are_few_small_and_within_the_project() {
     assert!(refused(&template(&[("long", &long)])).starts_with("the file `long` has "));
     let text = "x".repeat(256 << 10);
     let five: Vec<_> = ["a", "b", "c", "d", "e"].map(|path| (path, text.as_str())).into();
-    assert!(refused(&template(&five)).contains("in all"));
+    assert!(refused(&template(&five)).contains("in total"));
     let told = refused(&template(&[("a", "x"), ("a/b", "y")]));
     assert!(told.contains("another entry with this path"), "{told}");
     let told = refused(&template(&[("a\u{308}.txt", "x")]));

@@ -124,7 +124,7 @@ impl Checker {
         match &mut expression.expr {
             Expr::Unspecified | Expr::Literal(_) => Ok(()),
             Expr::Ident(name) if self.bound.contains(name) || TYPES.contains(&name.as_str()) => Ok(()),
-            Expr::Ident(name) => Err(format!("it speaks of `{name}`; there is {}", VARIABLES.join(", "))),
+            Expr::Ident(name) => Err(format!("unknown variable `{name}`; available: {}", VARIABLES.join(", "))),
             Expr::Select(select) => self.check(&mut select.operand),
             Expr::List(list) => list.elements.iter_mut().try_for_each(|element| self.check(element)),
             Expr::Call(call) => {
