@@ -157,7 +157,7 @@ impl From<RuntimeFault> for Failure {
 
 impl From<Panicked> for Failure {
     fn from(panicked: Panicked) -> Self {
-        Self::internal(&panicked.to_string())
+        Self::internal(panicked.to_string())
     }
 }
 

@@ -55,7 +55,7 @@ impl Database {
         let asked = Instant::now();
         let turn = tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.turn).acquire_owned()).await;
         let turn = turn.map_err(|_| failed(action)(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)))?.ok();
-        let begun = promptly(self.write.begin_with_options(options)).await;
+        let begun = self.write.begin_with_options(options).await;
         let transaction = self.noted(begun).map_err(failed(action))?;
         // An earlier write may have failed while this one waited.
         self.writing.admit(need)?;
@@ -136,11 +136,11 @@ impl ConnectionTrait for Transaction {
 }
 
 /// Waits for a step of a transaction on this thread, while its other tasks move to another thread. All writers wait for a
-/// transaction; under load, it would wait for other tasks after each of its statements.
+/// transaction; under load, it would wait for other tasks after each of its statements. A step needs nothing but the
+/// thread of its connection, so it also ends while the runtime shuts down.
 async fn promptly<T>(step: impl Future<Output = T> + Send) -> T {
-    let runtime = Handle::current();
-    match runtime.runtime_flavor() {
-        RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| runtime.block_on(step)),
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| futures::executor::block_on(step)),
         _ => step.await,
     }
 }
