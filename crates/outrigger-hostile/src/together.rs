@@ -100,7 +100,7 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
             p99(after)
         ));
         table.holds(
-            &format!("together: p99 of the honest plugin, {kind}"),
+            format!("together: p99 of the honest plugin, {kind}"),
             format!("≤ {TIMES} × {calm:.1?}"),
             format!("{busy:.1?}"),
             busy <= calm * TIMES,
