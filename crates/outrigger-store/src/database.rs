@@ -1,24 +1,16 @@
 //! Connections, and the handling of driver errors.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use outrigger_engine::store::{StoreError, WriteFault, WriteFaultKind};
 use sea_orm::{
-    ConnAcquireErr, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
-    QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use time::OffsetDateTime;
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::dialect;
 use crate::writing::{Need, Writing};
-
-/// How long a write waits for those of this process that came before it.
-pub(crate) const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
-/// A transaction that takes longer is reported, because all other writers wait for it.
-const LONG: Duration = Duration::from_secs(1);
 
 /// A database that is open and has the schema of this version.
 #[derive(Clone, Debug)]
@@ -27,8 +19,6 @@ pub(crate) struct Database {
     pub(crate) read: DatabaseConnection,
     /// One connection. Writers of this process queue for it in order, instead of fighting for the database's lock.
     pub(crate) write: DatabaseConnection,
-    /// One permit, for the writer whose turn it is.
-    pub(crate) turn: Arc<Semaphore>,
     /// Whether writes are accepted.
     pub(crate) writing: Arc<Writing>,
 }
@@ -52,16 +42,11 @@ impl Database {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let asked = Instant::now();
-        let turn = tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.turn).acquire_owned()).await;
-        let turn = turn.map_err(|_| failed(action)(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)))?.ok();
         let begun = self.write.begin_with_options(options).await;
         let transaction = self.noted(begun).map_err(failed(action))?;
         // An earlier write may have failed while this one waited.
         self.writing.admit(need)?;
-        let begun = Instant::now();
-        let waited = begun.saturating_duration_since(asked);
-        Ok(Transaction { transaction, database: self.clone(), _held: Held { action, waited, begun, _turn: turn } })
+        Ok(Transaction { transaction, database: self.clone() })
     }
 
     /// Reports a disk failure.
@@ -78,33 +63,14 @@ impl Database {
 pub(crate) struct Transaction {
     transaction: DatabaseTransaction,
     database: Database,
-    _held: Held,
-}
-
-/// The turn of a writer. Reports one that took long.
-#[derive(Debug)]
-struct Held {
-    action: &'static str,
-    waited: Duration,
-    begun: Instant,
-    _turn: Option<OwnedSemaphorePermit>,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let (action, waited, held) = (self.action, self.waited, self.begun.elapsed());
-        if held > LONG {
-            tracing::warn!(action, ?held, ?waited, "a write to the database took long");
-        }
-    }
 }
 
 impl Transaction {
     /// When it returns, the writes are durable. If it fails, none of them is visible to any process.
     pub(crate) async fn commit(self) -> Result<(), DbErr> {
-        let Self { transaction, database, _held } = self;
+        let Self { transaction, database } = self;
         let verdict = database.writing.verdict().await;
-        let outcome = promptly(transaction.commit()).await;
+        let outcome = transaction.commit().await;
         if outcome.is_ok() {
             verdict.acquit();
         }
@@ -119,29 +85,19 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.database.noted(promptly(self.transaction.execute_raw(statement)).await)
+        self.database.noted(self.transaction.execute_raw(statement).await)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.database.noted(promptly(self.transaction.execute_unprepared(sql)).await)
+        self.database.noted(self.transaction.execute_unprepared(sql).await)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.database.noted(promptly(self.transaction.query_one_raw(statement)).await)
+        self.database.noted(self.transaction.query_one_raw(statement).await)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.database.noted(promptly(self.transaction.query_all_raw(statement)).await)
-    }
-}
-
-/// Waits for a step of a transaction on this thread, while its other tasks move to another thread. All writers wait for a
-/// transaction; under load, it would wait for other tasks after each of its statements. A step needs nothing but the
-/// thread of its connection, so it also ends while the runtime shuts down.
-async fn promptly<T>(step: impl Future<Output = T> + Send) -> T {
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| futures::executor::block_on(step)),
-        _ => step.await,
+        self.database.noted(self.transaction.query_all_raw(statement).await)
     }
 }
 

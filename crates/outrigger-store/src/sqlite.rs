@@ -49,7 +49,7 @@ impl SqliteStore {
     /// Waits for what is running and closes the file; what is called afterwards fails. Without it the file is as whole,
     /// only its log is left to whoever opens it next.
     pub async fn close(&self) {
-        let Database { read, write, turn: _, writing: _ } = &self.database;
+        let Database { read, write, writing: _ } = &self.database;
         // Errors can only come from a connection that is gone already.
         let _ = read.close_by_ref().await;
         let _ = write.close_by_ref().await;

@@ -1,7 +1,6 @@
 //! Opens the file: the options of each connection, and the errors if it cannot be opened.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outrigger_engine::store::StoreError;
@@ -9,16 +8,18 @@ use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteSynchronous};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, SqlxSqliteConnector, Statement};
-use tokio::sync::Semaphore;
 
 use super::SqliteStore;
 use crate::alone::Alone;
-use crate::database::{Database, QUEUE_TIMEOUT};
+use crate::database::Database;
 use crate::writing::Writing;
 use crate::{dialect, migrations};
 
 /// How long a write waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a write waits for those of this process that came before it.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Reads at once. Each is a thread of its own, made when it is first needed.
 const READERS: u32 = 4;
@@ -48,7 +49,7 @@ impl SqliteStore {
         let read = SqlxSqliteConnector::from_sqlx_sqlite_pool(read);
 
         use_wal(&write).await.map_err(at)?;
-        let database = Database { read, write, turn: Arc::new(Semaphore::new(1)), writing };
+        let database = Database { read, write, writing };
         migrations::migrate(&database, &path.display().to_string()).await?;
         // One reader stays open: closing the last connection deletes the write-ahead log, which could not be recreated
         // on a full disk.
@@ -67,8 +68,7 @@ impl SqliteStore {
         let options = options(&path).read_only(true).immutable(true);
         let connection = connect(&path, options).await?;
         let writing = Writing::new(path.parent().unwrap_or(Path::new(".")), None);
-        let turn = Arc::new(Semaphore::new(1));
-        let database = Database { read: connection.clone(), write: connection, turn, writing };
+        let database = Database { read: connection.clone(), write: connection, writing };
         let version = migrations::present(&database, &path.display().to_string()).await?;
         Ok((Self { database, path, alone: Alone::default() }, version))
     }
