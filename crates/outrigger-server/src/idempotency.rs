@@ -11,7 +11,7 @@ mod kept;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderName, StatusCode};
@@ -30,9 +30,6 @@ pub const PATTERN: &str = "^[!-~]{1,255}$";
 const KEPT_FOR: Duration = Duration::from_hours(24);
 /// For all answers that are kept in memory, in bytes.
 const KEPT: u64 = 32 << 20;
-/// How long a response waits for its record on a disk that has just become full, and the pause between two attempts.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// The answers to requests that had a key.
 #[derive(Debug)]
@@ -168,8 +165,7 @@ async fn begin(
         true => Outcome::Answered { owner, answer: seal.and_then(|seal| seal.close(&kept.answered)) },
         false => Outcome::Forgotten,
     };
-    let patience = if kept.answered.status.is_success() { PATIENCE } else { Duration::ZERO };
-    if let Err(error) = outcome.note_within(patience, &*door, place).await {
+    if let Err(error) = outcome.note(&*door, place).await {
         // It is done, and its client is told so.
         tracing::error!(%error, "failed to record the outcome of a request with an idempotency key; retrying");
         tokio::spawn(async move { outcome.note_later(&*door, place).await });
@@ -193,20 +189,6 @@ impl Outcome {
         match self {
             Self::Answered { owner, answer } => door.request_end(place, owner, answer.clone()).await,
             Self::Forgotten => door.request_forget(place).await,
-        }
-    }
-
-    /// Records it before the response is sent. On a disk that has just become full, it waits until the reserve is
-    /// released.
-    async fn note_within(&self, patience: Duration, door: &dyn Door, place: [u8; 32]) -> ApiResult<()> {
-        let deadline = Instant::now() + patience;
-        loop {
-            let noted = self.note(door, place).await;
-            let is_of_the_disk = |error: &ApiError| matches!(error.code, Code::DiskFull | Code::StoreFailed);
-            if !noted.as_ref().is_err_and(is_of_the_disk) || Instant::now() >= deadline {
-                return noted;
-            }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 

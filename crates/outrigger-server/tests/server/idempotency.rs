@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Method;
-use outrigger_api::Begun;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Call, Server};
@@ -142,17 +141,6 @@ async fn the_server_that_comes_after_answers_again_and_does_nothing_again() {
     assert_eq!(calls(&server), 4);
     let other = json!({"name": "other", "roles": ["viewer"]});
     next.send(call("/api/v1/keys", "a", &other)).await.problem(409, "conflict");
-}
-
-#[tokio::test]
-async fn s18_a_response_waits_for_its_record_while_the_disk_becomes_full() {
-    let server = Server::start().await;
-    server.door.unrecorded.store(3, Ordering::SeqCst);
-    let body = json!({"name": "ci", "roles": ["viewer"]});
-    assert_eq!(server.send(call("/api/v1/keys", "a", &body)).await.status, 201);
-    assert_eq!(server.door.unrecorded.load(Ordering::SeqCst), 0);
-    let is_recorded = |begun: &Begun| matches!(begun, Begun::Ended { answer: Some(_), .. });
-    assert!(server.door.requests.lock().values().all(is_recorded), "it is recorded before it is answered");
 }
 
 #[tokio::test]

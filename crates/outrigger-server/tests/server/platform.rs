@@ -70,8 +70,6 @@ pub struct State {
     schedules: Mutex<Vec<ScheduleInfo>>,
     /// Another client is always faster.
     pub raced: AtomicBool,
-    /// How many ends of requests are not recorded, because the disk is full.
-    pub unrecorded: AtomicU64,
 }
 
 impl Default for StandIn {
@@ -92,7 +90,6 @@ impl Default for StandIn {
             webhooks: Mutex::new(vec![webhook(&"ops-chat".parse().unwrap())]),
             schedules: Mutex::new(vec![schedule("nightly")]),
             raced: AtomicBool::new(false),
-            unrecorded: AtomicU64::new(0),
         };
         Self { state: Arc::new(state) }
     }

@@ -284,6 +284,10 @@ impl Trial {
 async fn repeat_answered(journal: &mut Journal, line: &Line) {
     let Some((request, first)) = journal.answered.take() else { return };
     let again = line.send(&request).await.expect("the server is there");
+    // On a full disk the answer may be given and not be kept: the write itself is looked for elsewhere.
+    if !journal.refusals.is_empty() && again.body["code"] == "request_interrupted" {
+        return;
+    }
     assert!(again.replayed, "{request:?}: {again:?}");
     assert_eq!((again.status, again.body), (first.status, first.body), "{request:?}");
 }
