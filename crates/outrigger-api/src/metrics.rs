@@ -354,7 +354,7 @@ pub const STORE_MEASURES: [Measure<StoreMetrics>; 2] = [
     },
 ];
 
-/// The metrics of each plugin that the health monitor has looked at, besides [`HEALTH`].
+/// The metrics of each plugin that the health monitor has checked, besides [`HEALTH`].
 pub const HEALTH_MEASURES: [Measure<PluginHealthMetrics>; 1] = [Measure {
     name: "outrigger_plugin_restarts_total",
     about: "Restarts by the health monitor.",

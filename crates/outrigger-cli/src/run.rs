@@ -122,8 +122,7 @@ async fn supervise(context: Arc<Context>, command: Command) -> CliResult {
     let outcome = tokio::select! {
         outcome = &mut task => match outcome {
             Ok(outcome) => outcome,
-            Err(error) => Err(ApiError::new(Code::Internal, format!("internal error: the command panicked: \
-            {error}")).into()),
+            Err(error) => Err(ApiError::new(Code::Internal, format!("the command panicked: {error}")).into()),
         },
         () = interrupts.next() => {
             task.abort();

@@ -14,7 +14,7 @@ use super::span::SPAN_UNITS;
 use super::{Span, UnitError};
 use crate::name::shorten;
 
-/// So many calls in so much time, read from `100/1m`, `10/s` or a table with `calls`, `per` and `burst`.
+/// A rate limit: a number of calls per period, read from `100/1m`, `10/s` or a table with `calls`, `per` and `burst`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
     calls: NonZeroU32,

@@ -1,5 +1,5 @@
 //! The observers of a call's profile: its caller, the trace that it belongs to, the call on whose behalf it is made,
-//! the profile of its function. For nearly all calls nobody does, and [`Watched`] is not there.
+//! the profile of its function. Nearly all calls have no observer, and no [`Watched`].
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,7 +1,6 @@
 //! Dependencies between plugins, as `[dependencies]` in their manifests declares them: a plugin must be installed in a
-//! matching version. Looked at when a plugin is installed, updated, rolled back, enabled or removed. One that is only
-//! disabled is there: whoever disabled it knows why, and those that need it say what they make of that when they call
-//! it.
+//! matching version. They are checked when a plugin is installed, updated, rolled back, enabled or removed. A disabled
+//! plugin counts as installed: its dependents find out when they call it.
 
 use outrigger_contract::manifest::Dependency;
 use outrigger_contract::{Code, Manifest, PluginName};

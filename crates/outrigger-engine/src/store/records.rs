@@ -161,7 +161,7 @@ pub struct RecordFilter {
     pub plugin: Option<PluginName>,
     pub function: Option<FunctionName>,
     pub correlation: Option<CorrelationId>,
-    /// Log lines of this level or a graver one. Runs ignore it.
+    /// Only log lines of this level or above. Ignored for runs.
     pub level: Option<LogLevel>,
     /// Text that the message contains, whatever the case of its letters.
     pub contains: Option<String>,

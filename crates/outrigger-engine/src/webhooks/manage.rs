@@ -230,7 +230,7 @@ impl Engine {
     }
 
     /// The owner that opens private networks to the webhook: the caller if they have the right, or the previous owner
-    /// if URL and headers are unchanged. Nobody if it may only reach the operator's networks.
+    /// if URL and headers are unchanged. None if the webhook can only reach the operator's networks.
     fn opened_by(
         &self,
         spec: &WebhookSpec,

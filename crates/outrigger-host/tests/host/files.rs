@@ -57,8 +57,7 @@ async fn s01_an_update_is_not_granted_what_the_version_before_linked() {
     {
         let error = bench.unapproved("worker", version, &[(&path, "read")]).await.expect_err("it leads out");
         assert_eq!(error.code, Code::FileGrantRefused, "{path}: {error:?}");
-        let error =
-            bench.approved("worker", version, &[(&path, "read")]).await.expect_err("nobody can tell where it leads");
+        let error = bench.approved("worker", version, &[(&path, "read")]).await.expect_err("its target is unknown");
         assert_eq!(error.code, Code::FileGrantRefused, "{path}: {error:?}");
     }
     let outcome = bench.unapproved("worker", "3.0.0", &[(&format!("{data}z/"), "write")]).await;
@@ -126,7 +125,7 @@ async fn s01_what_a_plugin_left_behind_is_noticed_after_the_plugin_is_gone() {
     let error = bench.another().await.plugin_reload(&name).await.expect_err("nor after a restart");
     assert_eq!(error.code, Code::FileGrantChanged, "{error:?}");
     let link = format!("{data}link/");
-    let error = bench.approved("next", "1.0.0", &[(&link, "read")]).await.expect_err("nobody can tell where it leads");
+    let error = bench.approved("next", "1.0.0", &[(&link, "read")]).await.expect_err("its target is unknown");
     assert_eq!(error.code, Code::FileGrantRefused, "{error:?}");
     assert_eq!(bench.approved("reader", "1.0.0", &[(&old, "read")]).await.expect("it is granted").action, "granted");
     bench.platform.plugin_reload(&name).await.expect("it is what was granted");

@@ -105,7 +105,7 @@ impl Given {
     }
 }
 
-/// How much may still be looked at.
+/// The number of values and bytes that can still be read.
 struct Room {
     values: usize,
     bytes: usize,
