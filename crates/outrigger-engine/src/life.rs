@@ -15,7 +15,7 @@ mod trial;
 mod update;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use outrigger_contract::{Code, Digest, Grant, PluginName};
 use serde_json::{Map, json};
@@ -39,6 +39,10 @@ use crate::plugins::{ActiveRevision, Slot};
 use crate::runtime::{CallContext, Cancellation, Observed, run_step};
 use crate::services::{CallServices, Ground};
 use crate::store::{ConfigurationRevision, GrantRecord, PluginRecord, RevisionRecord};
+
+/// For how long, and how often, the store is asked to remove a plugin whose installation failed.
+const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(10);
+const TAKEN_BACK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A revision to be installed. Its files are in the folder for its digest already.
 #[derive(Clone, Debug)]
@@ -84,8 +88,8 @@ impl Engine {
             generation: 0,
         };
         let grant = GrantRecord { digest: revision.digest, grant: granted, granted_by, granted_at: now };
-        record.generation = self.inner.store.plugin_create(&record, &revision, &grant, configuration.as_ref()).await?;
         self.drop_stale_subscriptions(&name).await?;
+        record.generation = self.inner.store.plugin_create(&record, &revision, &grant, configuration.as_ref()).await?;
         let slot = {
             let account = self.inner.accounts.of(&record.name);
             self.inner.plugins.insert(Slot::new(record, revision.summary(), account, &self.inner.options.quotas))
@@ -95,17 +99,32 @@ impl Engine {
             Err(failure) => Err(failure),
         };
         if let Err(failure) = outcome {
-            self.inner.plugins.remove(&name);
-            self.inner.store.plugin_delete(&name).await?;
-            self.inner.runtime.forget(&revision.digest).await;
-            drop(slot);
-            return Err(failure);
+            return Err(self.take_back(&slot, &revision.digest, failure).await);
         }
         self.tell_of(spec::PLUGIN_INSTALLED, &slot).await;
         if let Some(configuration) = &configuration {
             self.tell_configured(&name, configuration.revision).await;
         }
         Ok(())
+    }
+
+    /// Removes a plugin whose installation failed. If the disk is full, this waits until the store can remove it: a
+    /// plugin that is only in the store could neither be seen nor installed again.
+    async fn take_back(&self, slot: &Arc<Slot>, digest: &Digest, failure: Failure) -> Failure {
+        let name = &slot.name;
+        self.inner.plugins.remove(name);
+        let until = Instant::now() + TAKEN_BACK_WITHIN;
+        while let Err(error) = self.inner.store.plugin_delete(name).await {
+            if Instant::now() >= until {
+                self.inner.plugins.extend([Arc::clone(slot)]);
+                let message = format!("{}; and the plugin could not be removed: {error}", failure.message);
+                return Failure { message, ..failure }
+                    .with_hint(format!("remove it with `outrigger plugin uninstall {name}`, then install it again"));
+            }
+            tokio::time::sleep(TAKEN_BACK_AGAIN).await;
+        }
+        self.inner.runtime.forget(digest).await;
+        failure
     }
 
     /// Checks whether a new plugin could be installed, without starting it.
