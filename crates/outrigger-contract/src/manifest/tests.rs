@@ -1,9 +1,10 @@
+mod arbitrary;
+mod configuration;
 mod migrations;
 mod problems;
 mod schema;
 
-use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 use crate::units::{ByteSize, Span};
@@ -395,93 +396,6 @@ fn time_for_computing_follows_the_time_of_the_call() {
 }
 
 #[test]
-fn the_configuration_becomes_a_json_schema() {
-    let configuration = Manifest::parse(FULL).unwrap().configuration;
-    insta::assert_snapshot!(serde_json::to_string_pretty(&configuration.to_json_schema()).unwrap(), @r#"
-    {
-      "$schema": "https://json-schema.org/draft/2020-12/schema",
-      "type": "object",
-      "properties": {
-        "api-key": {
-          "type": "string",
-          "description": "API token",
-          "minLength": 8,
-          "writeOnly": true
-        },
-        "regions": {
-          "type": "array",
-          "default": [
-            "fsn1"
-          ],
-          "items": {
-            "type": "string",
-            "enum": [
-              "fsn1",
-              "nbg1"
-            ]
-          },
-          "uniqueItems": true
-        },
-        "proxy": {
-          "type": "object",
-          "title": "Proxy",
-          "additionalProperties": {
-            "type": "string"
-          },
-          "properties": {
-            "host": {
-              "type": "string",
-              "format": "hostname"
-            },
-            "port": {
-              "type": "integer",
-              "examples": [
-                3128
-              ],
-              "minimum": 1,
-              "maximum": 65535
-            }
-          },
-          "required": [
-            "host"
-          ]
-        },
-        "ratio": {
-          "type": "number",
-          "default": 0.5,
-          "exclusiveMaximum": 1
-        }
-      },
-      "required": [
-        "api-key"
-      ],
-      "additionalProperties": false
-    }
-    "#);
-    assert_eq!(json!(configuration.defaults()), json!({ "regions": ["fsn1"], "ratio": 0.5 }));
-    assert_eq!(configuration.secret_keys().collect::<Vec<_>>(), ["api-key"]);
-    assert_eq!(configuration.required_keys().collect::<Vec<_>>(), ["api-key"]);
-    let given = json!({ "api-key": "12345678", "ratio": 0.25 });
-    let filled = configuration.with_defaults(given.as_object().unwrap().clone());
-    assert_eq!(json!(filled), json!({ "api-key": "12345678", "ratio": 0.25, "regions": ["fsn1"] }));
-}
-
-#[test]
-fn the_schema_of_a_configuration_refuses_what_does_not_fit() {
-    let schema = Manifest::parse(FULL).unwrap().configuration.to_json_schema();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let check = |value: Value, expected: bool| assert_eq!(validator.is_valid(&value), expected, "{value}");
-    check(json!({ "api-key": "12345678" }), true);
-    check(json!({}), false);
-    check(json!({ "api-key": "1234" }), false);
-    check(json!({ "api-key": "12345678", "api_key": 1 }), false);
-    check(json!({ "api-key": "12345678", "regions": ["hel1"] }), false);
-    check(json!({ "api-key": "12345678", "proxy": { "host": "a", "user": "b" } }), true);
-    check(json!({ "api-key": "12345678", "proxy": { "host": "a", "user": 1 } }), false);
-    check(json!({ "api-key": "12345678", "proxy": { "port": 1 } }), false);
-}
-
-#[test]
 fn json_goes_both_ways() {
     for text in [FULL, LEAST] {
         let manifest = Manifest::parse(text).unwrap();
@@ -512,99 +426,4 @@ fn package_paths_never_lead_out() {
     }
     assert!("a".repeat(256).parse::<PackagePath>().is_err());
     assert!("a/".repeat(300).parse::<PackagePath>().is_err());
-}
-
-/// A line of a manifest, right or not quite.
-fn line() -> impl Strategy<Value = String> {
-    let key = prop::sample::select(vec![
-        "name",
-        "version",
-        "title",
-        "runtime.kind",
-        "runtime.entry",
-        "runtime.instances",
-        "limits.memory",
-        "limits",
-        "functions.a.cache",
-        "functions.a.retry",
-        "functions.a.read-only",
-        "configuration.k.type",
-        "configuration.k",
-        "configuration.k.default",
-        "configuration.k.enum",
-        "permissions.http",
-        "permissions.files",
-        "dependencies.x",
-        "hooks.\"a.b\"",
-        "hooks",
-        "subscriptions",
-        "migrations",
-        "[runtime]",
-        "[functions]",
-        "\"\"",
-        "[[limits]]",
-    ]);
-    let value = prop::sample::select(vec![
-        "\"wasm\"",
-        "\"a.wasm\"",
-        "1",
-        "-1",
-        "0.5",
-        "nan",
-        "inf",
-        "true",
-        "[]",
-        "{}",
-        "[1, \"a\", {}]",
-        "\"1.0.0\"",
-        "\"string\"",
-        "\"5m\"",
-        "1979-05-27",
-        "{ path = 1 }",
-        "{ kind = \"event\", description = \"x\" }",
-        "[{ hook = \"a.b\", function = \"c\", priority = -1 }]",
-        "[{ from = \"<1.0.0\", rename = { a = \"b\" }, set = { c = 1 } }]",
-        "[{ path = \"/a/\", access = \"write\" }]",
-        "[\"*:*\"]",
-        "99999999999999999999",
-        "{ warm = { max-calls = 0 } }",
-        "\"\"",
-        "\"\\u0000\"",
-        "\"ä\"",
-    ]);
-    (key, value).prop_map(|(key, value)| if key.starts_with('[') { key.to_owned() } else { format!("{key} = {value}") })
-}
-
-proptest! {
-    #[test]
-    fn reading_never_panics(text in "\\PC{0,200}|[a-z\\[\\]{}=\"'.,\n#äé0-9 ]{0,200}") {
-        if let Err(error) = Manifest::parse(&text) {
-            prop_assert!(!error.problems().is_empty());
-            prop_assert!(!error.to_string().is_empty());
-        }
-    }
-
-    #[test]
-    fn reading_almost_right_manifests_never_panics(lines in prop::collection::vec(line(), 0..12)) {
-        let text = lines.join("\n");
-        for text in [text.clone(), format!("{LEAST}\n{text}"), format!("{text}\n{FULL}")] {
-            match Manifest::parse(&text) {
-                Ok(manifest) => {
-                    let stored = serde_json::to_value(&manifest).unwrap();
-                    prop_assert_eq!(serde_json::from_value::<Manifest>(stored).unwrap(), manifest);
-                }
-                Err(error) => prop_assert!(error.problems().iter().all(|problem| !problem.message.is_empty())),
-            }
-        }
-    }
-
-    #[test]
-    fn a_removed_piece_never_panics(start in 0..FULL.len(), length in 0..200_usize) {
-        let end = (start + length).min(FULL.len());
-        let text = format!("{}{}", &FULL[..start], &FULL[end..]);
-        if let Ok(manifest) = Manifest::parse(&text) {
-            let stored = serde_json::to_value(&manifest).unwrap();
-            prop_assert_eq!(serde_json::from_value::<Manifest>(stored).unwrap(), manifest);
-        }
-    }
 }
