@@ -1,16 +1,19 @@
 //! Hooks with real components as subscribers: order, chains, failures under each policy, conditions, what is refused.
 
+mod built_in;
+mod subscribing;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outrigger_api::{
     ApiError, Code, FireReport, FireRequest, HookRequest, HookTraceInfo, HookTraceQuery, Platform, RecordQuery,
-    StopReport, SubscriptionInfo, SubscriptionQuery,
+    SubscriptionInfo, SubscriptionQuery,
 };
 use outrigger_testkit::components;
 use serde_json::{Value as Json, json};
 
-use crate::bench::{Bench, call, names};
+use crate::bench::Bench;
 
 /// Twice the time that a callback may take here: a component is compiled before its first call, and not on its time.
 const QUICK: Duration = Duration::from_secs(5);
@@ -259,36 +262,6 @@ async fn a_dry_run_shows_who_would_be_called_and_calls_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_function_that_does_not_fit_the_hook_is_refused_when_it_subscribes() {
-    let bench = with_manifest("[functions.greet]\nrequires-admin = true\n").await;
-    let check = async |hook: &str, function: &str, code: &str, part: &str| {
-        let error = try_subscribe(&bench.platform, hook, function, json!({})).await.expect_err("it does not fit");
-        assert_eq!(error.code.as_str(), code, "{}", error.message);
-        assert!(format!("{} {}", error.message, error.hint).contains(part), "{} {}", error.message, error.hint);
-    };
-    check(
-        "text.shown",
-        "join",
-        "invalid_input",
-        "needs exactly one parameter, for the payload; `join(first: string, second: string) -> string` has 2",
-    )
-    .await;
-    check("text.shown", "measure", "invalid_input", "a filter answers with the type it takes, or with an option of it")
-        .await;
-    check(
-        "plugin.enabled",
-        "welcome",
-        "invalid_input",
-        "which `customer` of `welcome(customer: customer)` does not take: the field `name` of type string is missing",
-    )
-    .await;
-    check("text.shown", "append-c", "function_not_found", "did you mean `callbacks.append-a`").await;
-    check("text.show", "append-a", "not_found", "did you mean `text.shown`?").await;
-    check("text.shown", "greet", "invalid_input", "is for administrators").await;
-    assert!(bench.platform.subscription_list(&SubscriptionQuery::default()).await.expect("it lists").is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_hook_carries_is_held_to_the_type_of_who_takes_it() {
     let bench = bench().await;
     subscribe(&bench, "customer.created", "welcome", json!({})).await;
@@ -299,142 +272,6 @@ async fn what_a_hook_carries_is_held_to_the_type_of_who_takes_it() {
     subscribe(&bench, "text.shown", "mumble", json!({"condition": "type(event) == map"})).await;
     let report = fire(&bench, "text.shown", json!({"a": 1})).await;
     assert_eq!((course(&report.trace).as_str(), report.value), ("mumble failed(invalid_output)", json!({"a": 1})));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn before_a_call_its_arguments_may_be_changed_and_it_may_be_refused() {
-    let bench = bench().await;
-    let greet = async || match call(&bench.platform, "callbacks.greet", json!({"name": "Ada"})).await {
-        Ok(value) => value.to_string(),
-        Err(error) => format!("{}: {}", error.code, error.message),
-    };
-    assert_eq!(greet().await, "\"Ada\"");
-    let of_greet = |more: Json| {
-        let mut of = json!({"condition": "event.function == 'callbacks.greet' && event.arguments.name == 'Ada'"});
-        of.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
-        of
-    };
-    let renamed = subscribe(&bench, "call.before", "rename", of_greet(json!({}))).await;
-    assert_eq!(greet().await, "\"changed\"");
-    // The subscriber's own call has fired nothing.
-    let traces = bench.platform.hook_traces(&HookTraceQuery::default()).await.expect("it lists");
-    assert_eq!(traces.len(), 1, "{traces:?}");
-    bench.platform.subscription_delete(&renamed.id).await.expect("it is there");
-
-    let refused = subscribe(&bench, "call.before", "refuse", of_greet(json!({}))).await;
-    assert_eq!(greet().await, "hook_refused: the subscriber `callbacks.refuse` of `call.before` refused: not today");
-    assert_eq!(
-        call(&bench.platform, "callbacks.greet", json!({"name": "Bob"})).await.expect("another name"),
-        json!("Bob")
-    );
-    bench.platform.subscription_delete(&refused.id).await.expect("it is there");
-
-    let diverted = subscribe(&bench, "call.before", "divert", of_greet(json!({}))).await;
-    assert!(greet().await.starts_with("hook_failed: a subscriber of `call.before` changed more than the arguments"));
-    bench.platform.subscription_delete(&diverted.id).await.expect("it is there");
-
-    subscribe(&bench, "call.before", "crash", of_greet(json!({"on_error": "fail-closed"}))).await;
-    assert!(greet().await.starts_with("hook_failed: the subscriber `callbacks.crash` of `call.before` failed: "));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_has_happened_is_told_in_the_background() {
-    let bench = bench().await;
-    let slow = json!({"timeout": "3s", "priority": 2});
-    for hook in ["call.after", "configuration.changed"] {
-        subscribe(&bench, hook, "measure", json!({"priority": 1})).await;
-        subscribe(&bench, hook, "spin", slow.clone()).await;
-    }
-    // Compiled and loaded by now, whatever that took.
-    call(&bench.platform, "callbacks.greet", json!({"name": "Ada"})).await.expect("it answers");
-    let started = Instant::now();
-    call(&bench.platform, "callbacks.greet", json!({"name": "Ada"})).await.expect("it answers");
-    call(&bench.platform, "callbacks.crash", json!({"text": "x"})).await.expect_err("it traps");
-    let name = "callbacks".parse().expect("a name");
-    bench.platform.configuration_put(&name, serde_json::Map::new(), 0).await.expect("it is set");
-    assert!(
-        started.elapsed() < Duration::from_secs(2),
-        "nothing has waited for those who hang: {:?}",
-        started.elapsed()
-    );
-    for hook in ["call.after", "configuration.changed"] {
-        let told = trace(&bench.platform, hook).await;
-        assert_eq!(course(&told), "measure done, spin failed(deadline_exceeded)", "{hook}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_life_of_a_plugin_is_told() {
-    let bench = bench().await;
-    let events = [
-        "plugin.installed",
-        "plugin.updated",
-        "plugin.disabled",
-        "plugin.enabled",
-        "plugin.reloaded",
-        "plugin.removed",
-    ];
-    for event in events {
-        subscribe(&bench, event, "measure", json!({"condition": "event.plugin == 'hostile'"})).await;
-    }
-    let name = "hostile".parse().expect("a name");
-    bench.install(&bench.hostile("1.0.0", "")).await.expect("it is installed");
-    bench.install(&bench.hostile("1.0.1", "")).await.expect("it is updated");
-    bench.platform.plugin_disable(&name).await.expect("it is disabled");
-    bench.platform.plugin_enable(&name).await.expect("it is enabled");
-    bench.platform.plugin_reload(&name).await.expect("it is reloaded");
-    bench.platform.plugin_uninstall(&name).await.expect("it is removed");
-    trace(&bench.platform, "plugin.removed").await;
-    let traces = bench.platform.hook_traces(&HookTraceQuery::default()).await.expect("it lists");
-    let told: Vec<_> = traces.iter().rev().map(|trace| trace.hook.as_str()).collect();
-    assert_eq!(told, events, "each once, in the order in which it happened");
-    assert!(traces.iter().all(|trace| course(trace) == "measure done" && trace.caller == "system"), "{traces:?}");
-}
-
-const DECLARES: &str = "[hooks.\"shop.sold\"]\nkind = \"event\"\ndescription = \"Something was sold.\"\n\
-                        [[subscriptions]]\nhook = \"shop.sold\"\nfunction = \"flaky\"\non-error = \"disable-after(1)\"\n";
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_manifest_declares_comes_and_goes_with_the_plugin() {
-    let bench = with_manifest(DECLARES).await;
-    let listed = async || bench.platform.subscription_list(&SubscriptionQuery::default()).await.expect("it lists");
-    assert_eq!(course(&fire(&bench, "shop.sold", json!("")).await.trace), "flaky failed_and_disabled(trapped)");
-    let [declared] = &listed().await[..] else { panic!("there is one") };
-    assert_eq!((declared.source.as_str(), declared.enabled), ("manifest", false));
-    let error = bench.platform.subscription_delete(&declared.id).await.expect_err("it goes with the plugin");
-    assert_eq!(error.code.as_str(), "conflict");
-    let again = bench.another().await.subscription_list(&SubscriptionQuery::default()).await.expect("it lists");
-    assert_eq!(again, listed().await, "it is kept");
-
-    // Another version has another try.
-    bench.install(&package(&bench, "1.0.1", DECLARES)).await.expect("it is updated");
-    let [updated] = &listed().await[..] else { panic!("there is one") };
-    assert_eq!((&updated.id, updated.enabled, updated.failures), (&declared.id, true, 0));
-
-    subscribe(&bench, "text.shown", "append-a", json!({})).await;
-    bench.platform.plugin_uninstall(&"callbacks".parse().expect("a name")).await.expect("it is removed");
-    assert_eq!(listed().await, [], "nobody is left to call");
-    let hooks = bench.platform.hook_list().await.expect("it lists");
-    assert!(!hooks.iter().any(|hook| hook.name.as_str() == "shop.sold"));
-    assert_eq!(bench.another().await.subscription_list(&SubscriptionQuery::default()).await.expect("it lists"), []);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_manifest_that_does_not_fit_its_hooks_is_not_installed() {
-    let check = async |manifest: &str, part: &str| {
-        let bench = Bench::new().await;
-        let (code, error) = bench.refused(&package(&bench, "1.0.0", manifest)).await;
-        assert_eq!(code, "invalid_manifest", "{}", error.message);
-        assert!(error.message.contains(part), "{}", error.message);
-        assert_eq!(bench.platform.subscription_list(&SubscriptionQuery::default()).await.expect("it lists"), []);
-    };
-    let subscription =
-        |hook: &str, function: &str| format!("[[subscriptions]]\nhook = \"{hook}\"\nfunction = \"{function}\"\n");
-    check(&subscription("call.before", "rename"), "only administrators can subscribe to this hook").await;
-    check(&subscription("shop.sold", "measure"), "there is no hook `shop.sold`").await;
-    check(&subscription("plugin.enabled", "join"), "needs exactly one parameter").await;
-    check(&(subscription("plugin.enabled", "measure") + "condition = \"evnt.x\"\n"), "unknown variable `evnt`").await;
-    check("[hooks.\"plugin.sold\"]\nkind = \"event\"\ndescription = \"x\"\n", "Outrigger's own").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -454,81 +291,4 @@ async fn a_function_for_callers_who_are_known_is_not_called_where_there_is_none(
     assert_eq!(course(&fire(&bench, "text.stored", json!("x")).await.trace), "measure done", "it is fired by somebody");
     bench.install(&bench.hostile("1.0.0", "")).await.expect("it is installed");
     assert_eq!(course(&trace(&bench.platform, "plugin.installed").await), "measure failed(forbidden)");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_subscribes_past_their_rights() {
-    let bench = bench().await;
-    let host =
-        outrigger_host::Host::open(outrigger_host::HostOptions { data: bench.path("data"), search_paths: Vec::new() });
-    let host = host.await.expect("the data directory opens");
-    let key =
-        bench.platform.key_create(request(json!({"name": "dev", "roles": ["developer"]}))).await.expect("it is made");
-    // A host looks for new keys now and then; one that is opened now knows it.
-    let door: &dyn outrigger_api::Door = &host;
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let developer = loop {
-        match door.enter(&key.key, outrigger_api::Visit::default()).await {
-            Ok(platform) => break platform,
-            Err(error) => assert!(Instant::now() < deadline, "{}", error.message),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
-    for (hook, function) in [("plugin.enabled", "measure"), ("call.before", "rename")] {
-        let error = try_subscribe(&developer, hook, function, json!({})).await.expect_err("that is for operators");
-        assert_eq!(error.code.as_str(), "forbidden");
-        assert!(error.message.contains("`function_administer`"), "{}", error.message);
-    }
-    let made = subscribe(&bench, "call.before", "refuse", json!({"condition": "false"})).await;
-    let error = developer.subscription_switch(&made.id, false).await.expect_err("no check is switched off like that");
-    assert_eq!(error.code.as_str(), "forbidden");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn before_something_is_done_with_a_plugin_it_may_be_refused() {
-    let bench = bench().await;
-    let refusing = subscribe(
-        &bench,
-        "plugin.before",
-        "refuse",
-        json!({"condition": "event.plugin == 'hostile' && event.change in ['install', 'disable', 'remove']"}),
-    )
-    .await;
-    let error = bench.install(&bench.hostile("1.0.0", "")).await.expect_err("it is refused");
-    assert_eq!(error.code.as_str(), "hook_refused", "{}", error.message);
-    assert!(error.message.ends_with("refused: not today"), "{}", error.message);
-    assert_eq!(names(&bench.path("data/packages")).len(), 1, "nothing of it is there");
-    let hostile = "hostile".parse().expect("a name");
-    bench.platform.subscription_switch(&refusing.id, false).await.expect("it is there");
-    bench.install(&bench.hostile("1.0.0", "")).await.expect("nobody minds any more");
-    bench.platform.subscription_switch(&refusing.id, true).await.expect("it is there");
-    let refused = |outcome: Result<StopReport, ApiError>| outcome.expect_err("it is refused").code.as_str().to_owned();
-    assert_eq!(refused(bench.platform.plugin_disable(&hostile).await), "hook_refused");
-    assert_eq!(refused(bench.platform.plugin_uninstall(&hostile).await), "hook_refused");
-    bench.platform.plugin_reload(&hostile).await.expect("its condition says nothing of that");
-    let told = trace(&bench.platform, "plugin.before").await;
-    assert_eq!((course(&told).as_str(), told.caller.as_str()), ("refuse skipped(condition)", "local"));
-    bench.install(&bench.hostile("2.0.0", "")).await.expect("nor of that");
-    assert_eq!(bench.call("hostile.good", json!({"number": 7})).await.expect("it is there"), json!(7));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plugin_has_no_say_in_what_becomes_of_itself_and_nobody_changes_what_is_done() {
-    let bench = bench().await;
-    subscribe(&bench, "plugin.before", "refuse", json!({})).await;
-    let callbacks = "callbacks".parse().expect("a name");
-    bench.platform.plugin_reload(&callbacks).await.expect("it is not asked");
-    let other = bench.install(&bench.hostile("1.0.0", "")).await.expect_err("it is asked of others");
-    assert_eq!(other.code.as_str(), "hook_refused");
-    bench.platform.plugin_uninstall(&callbacks).await.expect("it is not asked");
-    bench.install(&bench.hostile("1.0.0", "")).await.expect("nobody is there any more");
-
-    let bench = self::bench().await;
-    subscribe(&bench, "plugin.before", "rename", json!({})).await;
-    let error = bench.install(&bench.hostile("1.0.0", "")).await.expect_err("it changed what is done");
-    assert_eq!(error.code.as_str(), "hook_failed", "{}", error.message);
-    // That is nothing for a manifest.
-    let manifest = "[[subscriptions]]\nhook = \"plugin.before\"\nfunction = \"refuse\"\n";
-    let error = bench.install(&package(&bench, "2.0.0", manifest)).await.expect_err("it may not");
-    assert_eq!(error.code.as_str(), "invalid_manifest", "{}", error.message);
 }
