@@ -8,7 +8,9 @@ mod events;
 mod health;
 mod hooks;
 mod jobs;
+mod plugins;
 mod prune;
+mod records;
 mod requests;
 mod templates;
 mod updates;
@@ -16,7 +18,6 @@ mod usage;
 mod webhooks;
 
 use std::cmp::Reverse;
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops;
 use std::path::Path;
@@ -28,14 +29,10 @@ use outrigger_engine::health::HealthRecord;
 use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::store::{
     ConfigurationRevision, Expected, GrantRecord, Keep, KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter,
-    RevisionRecord, RevisionSummary, RunRecord, RunSum, Share, StateOutcome, StateWrite, StatisticsRow, Store,
-    StoreError, TemplateRecord,
+    RevisionRecord, RevisionSummary, RunRecord, Share, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
+    TemplateRecord,
 };
 use parking_lot::Mutex;
-use time::OffsetDateTime;
-
-use crate::columns::fold;
-use crate::{records, statistics};
 
 use prune::{Droppable, prune_list};
 
@@ -102,138 +99,10 @@ impl Tables {
     fn revision(&self, digest: &Digest) -> Option<&Revision> {
         self.plugins.get(self.owners.get(digest)?)?.revisions.get(digest)
     }
-
-    /// Whether the revision will be the plugin's once `added` is written.
-    fn has(&self, name: &PluginName, digest: &Digest, added: Option<&RevisionRecord>) -> bool {
-        match self.owners.get(digest) {
-            Some(owner) => owner == name,
-            None => added.is_some_and(|added| added.digest == *digest && added.manifest.name == *name),
-        }
-    }
-
-    /// Implements [`Store::plugin_put`].
-    fn put(
-        &mut self,
-        plugin: &PluginRecord,
-        revision: Option<&RevisionRecord>,
-        grant: Option<&GrantRecord>,
-        expected: u64,
-    ) -> Result<u64, StoreError> {
-        let tables = self;
-        let name = &plugin.name;
-        let present = tables.plugins.get(name).map_or(0, |plugin| plugin.record.generation);
-        if present != expected {
-            return Err(conflict(format!("the plugin {name}")));
-        }
-        let mentioned =
-            [Some(&plugin.active), revision.map(|revision| &revision.digest), grant.map(|grant| &grant.digest)];
-        for digest in mentioned.into_iter().flatten() {
-            if !tables.has(name, digest, revision) {
-                return Err(conflict(format!("the revision {digest} of the plugin {name}")));
-            }
-        }
-
-        let generation = expected.saturating_add(1);
-        let record = PluginRecord { generation, ..plugin.clone() };
-        let entry = match tables.plugins.entry(name.clone()) {
-            Entry::Occupied(entry) => {
-                let entry = entry.into_mut();
-                entry.record = record;
-                entry
-            }
-            Entry::Vacant(entry) => entry.insert(Plugin {
-                record,
-                revisions: BTreeMap::new(),
-                configurations: Vec::new(),
-                state: BTreeMap::new(),
-                writes: 0,
-                predecessor: None,
-                statistics: BTreeMap::new(),
-                health: None,
-            }),
-        };
-        if let Some(revision) = revision
-            && !tables.owners.contains_key(&revision.digest)
-        {
-            tables.owners.insert(revision.digest, name.clone());
-            let (record, summary) = (revision.clone(), revision.summary());
-            entry.revisions.insert(revision.digest, Revision { record, summary, grant: None });
-        }
-        if let Some(grant) = grant
-            && let Some(revision) = entry.revisions.get_mut(&grant.digest)
-        {
-            revision.grant = Some(grant.clone());
-            tables.writable_folders.extend(grant.grant.permissions.writable_folders().map(str::to_owned));
-        }
-        Ok(generation)
-    }
-
-    /// Adds a merged run to the one with its id.
-    fn add_to_sum(&mut self, added: &RunRecord) {
-        let RunSum { calls, max_us } = RunSum { calls: added.calls(), max_us: added.max_us() };
-        let sum = Some(RunSum { calls, max_us });
-        if self.run_ids.insert(added.id.clone()) {
-            self.runs.push(RunRecord { sum, ..added.clone() });
-            return;
-        }
-        for run in self.runs.iter_mut().filter(|run| run.id == added.id) {
-            run.duration_us = run.duration_us.saturating_add(added.duration_us);
-            run.attempts = run.attempts.saturating_add(added.attempts);
-            run.sum = Some(RunSum { calls: run.calls() + calls, max_us: run.max_us().max(max_us) });
-        }
-    }
-
-    fn add_statistics(&mut self, added: &StatisticsRow) {
-        let StatisticsRow { plugin, function, counters, latency_us } = added;
-        let Some(plugin) = self.plugins.get_mut(plugin) else { return };
-        if counters.is_empty() && latency_us.is_empty() {
-            return;
-        }
-        let row = plugin.statistics.entry(function.clone()).or_insert_with(|| StatisticsRow {
-            counters: BTreeMap::new(),
-            latency_us: BTreeMap::new(),
-            ..added.clone()
-        });
-        let add = |sum: &mut u64, value: u64| *sum = sum.saturating_add(value).min(statistics::MAX);
-        for (name, value) in counters {
-            add(row.counters.entry(name.clone()).or_default(), *value);
-        }
-        for (bound, calls) in latency_us {
-            add(row.latency_us.entry(*bound).or_default(), *calls);
-        }
-    }
 }
 
 fn conflict(what: String) -> StoreError {
     StoreError::Conflict { what }
-}
-
-/// The part of a filter that runs and log lines share.
-fn matches(
-    filter: &RecordFilter,
-    plugin: &PluginName,
-    function: Option<&FunctionName>,
-    correlation: outrigger_engine::CorrelationId,
-    at: OffsetDateTime,
-    message: Option<&str>,
-) -> bool {
-    let RecordFilter {
-        plugin: wanted,
-        function: of,
-        correlation: with,
-        level: _,
-        contains,
-        failed: _,
-        since,
-        until,
-        limit: _,
-    } = filter;
-    wanted.as_ref().is_none_or(|wanted| wanted == plugin)
-        && of.as_ref().is_none_or(|of| Some(of) == function)
-        && with.is_none_or(|with| with == correlation)
-        && since.is_none_or(|since| at >= since)
-        && until.is_none_or(|until| at < until)
-        && contains.as_ref().is_none_or(|text| message.is_some_and(|message| fold(message).contains(&fold(text))))
 }
 
 #[async_trait]
@@ -382,54 +251,15 @@ impl Store for MemoryStore {
     }
 
     async fn record_append(&self, batch: &RecordBatch) -> Result<(), StoreError> {
-        let RecordBatch { runs, sums, logs, statistics, audit } = batch;
-        let mut tables = self.tables.lock();
-        let ids: BTreeSet<String> = runs.iter().map(|run| run.id.clone()).collect();
-        if ids.len() < runs.len() || !ids.is_disjoint(&tables.run_ids) {
-            return Err(records::duplicate());
-        }
-        // Before the rest, because it may fail.
-        tables.audit.append(audit)?;
-        tables.run_ids.extend(ids);
-        tables.runs.extend_from_slice(runs);
-        for sum in sums {
-            tables.add_to_sum(sum);
-        }
-        tables.logs.extend_from_slice(logs);
-        for row in statistics {
-            tables.add_statistics(row);
-        }
-        Ok(())
+        self.tables.lock().append(batch)
     }
 
     async fn run_list(&self, filter: &RecordFilter) -> Result<Vec<RunRecord>, StoreError> {
-        let tables = self.tables.lock();
-        let wanted = |run: &&RunRecord| {
-            (run.code.is_some() || !filter.failed)
-                && matches(
-                    filter,
-                    &run.plugin,
-                    Some(&run.function),
-                    run.correlation,
-                    run.started_at,
-                    run.message.as_deref(),
-                )
-        };
-        let mut runs: Vec<&RunRecord> = tables.runs.iter().filter(wanted).collect();
-        runs.sort_by(|left, right| (right.started_at, &right.id).cmp(&(left.started_at, &left.id)));
-        Ok(runs.into_iter().take(limit(filter)).cloned().collect())
+        Ok(self.tables.lock().run_list(filter))
     }
 
     async fn log_list(&self, filter: &RecordFilter) -> Result<Vec<LogRecord>, StoreError> {
-        let tables = self.tables.lock();
-        let wanted = |line: &&LogRecord| {
-            filter.level.is_none_or(|level| line.level >= level)
-                && matches(filter, &line.plugin, line.function.as_ref(), line.correlation, line.at, Some(&line.message))
-        };
-        let mut logs: Vec<&LogRecord> = tables.logs.iter().rev().filter(wanted).collect();
-        // Stable: of one moment, the line that was appended last comes first.
-        logs.sort_by_key(|line| Reverse(line.at));
-        Ok(logs.into_iter().take(limit(filter)).cloned().collect())
+        Ok(self.tables.lock().log_list(filter))
     }
 
     async fn statistics_list(&self, name: Option<&PluginName>) -> Result<Vec<StatisticsRow>, StoreError> {
@@ -501,8 +331,4 @@ impl Store for MemoryStore {
         let (plugins, runs, logs) = (plugins.len(), runs.len(), logs.len());
         Ok(format!("in memory, lost when this process ends; plugins: {plugins}, runs: {runs}, log lines: {logs}"))
     }
-}
-
-fn limit(filter: &RecordFilter) -> usize {
-    usize::try_from(records::limit_of(filter.limit)).unwrap_or(usize::MAX)
 }
