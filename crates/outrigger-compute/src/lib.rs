@@ -1,4 +1,4 @@
-//! A low-priority thread pool for long computations, beside the threads that serve connections.
+//! Threads beside those that serve connections: a low-priority pool for long computations, and one that uses the store.
 //!
 //! Most calls of plugins take microseconds and run on the threads that serve connections, because handing a call to
 //! another thread takes longer than that. A long computation on these threads would delay every connection. It runs in
@@ -9,9 +9,12 @@
 //!   pool at its first [`tick`].
 //! - [`blocking`] runs a function that cannot be interrupted, such as parsing a large text.
 //! - [`serve`] does the opposite: a computation in the pool uses it for work that others may wait for.
+//! - [`with_store`] runs a use of the store, from any thread: all other writers wait for a transaction.
 
 mod blocking;
 mod pool;
+mod store;
 
 pub use blocking::{Panicked, blocking, in_place};
-pub use pool::{is_in_pool, run, serve, serve_apart, tick};
+pub use pool::{is_in_pool, run, serve, tick};
+pub use store::{spawn_with_store, with_store};

@@ -9,12 +9,16 @@ use std::task::Poll;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::store::STORE;
+
 /// Added to the niceness of the serving threads. At this difference, a serving thread gets nine times the processor time
 /// of a thread of the pool.
 const NICER: i32 = 10;
 
 /// Started at its first use, and never stopped.
 static POOL: LazyLock<Option<Runtime>> = LazyLock::new(|| {
+    // Started first, because it could not get a higher priority than the thread that starts it.
+    LazyLock::force(&STORE);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     // A new thread inherits the niceness of the thread that starts it, which may be one of the pool.
     let niceness = rustix::process::getpriority_process(None).unwrap_or_default() + NICER;
@@ -97,15 +101,8 @@ pub async fn serve<T: Send + 'static>(work: impl Future<Output = T> + Send + 'st
     }
 }
 
-/// Runs work on a task of its own on the serving threads. It may block its thread: that counts for no computation.
-/// Dropping the future cancels the work.
-pub async fn serve_apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    let serving = SERVING.try_with(Handle::clone).unwrap_or_else(|_| Handle::current());
-    on(&serving, work).await
-}
-
 /// Runs a future on a task of this runtime. A panic goes on in the caller.
-async fn on<T: Send + 'static>(runtime: &Handle, work: impl Future<Output = T> + Send + 'static) -> T {
+pub(crate) async fn on<T: Send + 'static>(runtime: &Handle, work: impl Future<Output = T> + Send + 'static) -> T {
     match AbortOnDropHandle::new(runtime.spawn(work)).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {

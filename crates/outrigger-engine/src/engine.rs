@@ -226,7 +226,8 @@ impl Engine {
     /// # Errors
     /// The store failed; the entry is not there.
     pub async fn audit(&self, entry: AuditEntry) -> Result<(), Failure> {
-        self.inner.store.audit_append(&[entry]).await?;
+        let store = Arc::clone(&self.inner.store);
+        outrigger_compute::with_store(async move { store.audit_append(&[entry]).await }).await?;
         Ok(())
     }
 

@@ -202,7 +202,7 @@ impl Engine {
     /// Writes an event into the log. When it returns, the event is there for good.
     pub(crate) async fn log_event(&self, event: &NewEvent) -> Result<(), Failure> {
         let (store, appended) = (Arc::clone(&self.inner.store), event.clone());
-        outrigger_compute::serve_apart(async move { store.event_append(&[appended]).await }).await?;
+        outrigger_compute::with_store(async move { store.event_append(&[appended]).await }).await?;
         self.inner.events.appended(event);
         Ok(())
     }

@@ -101,7 +101,7 @@ impl Recorder {
     /// Starts the task that writes.
     pub(crate) fn start(store: Arc<dyn Store>, sampling: RunSampling) -> Self {
         let shared = Arc::new(Shared::default());
-        tokio::spawn(write::write(store, Arc::clone(&shared), Sampler::new(sampling)));
+        outrigger_compute::spawn_with_store(write::write(store, Arc::clone(&shared), Sampler::new(sampling)));
         Self { shared }
     }
 

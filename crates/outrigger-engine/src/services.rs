@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use outrigger_compute::{serve, serve_apart};
+use outrigger_compute::serve;
 use outrigger_contract::excerpt::excerpt;
 use outrigger_contract::manifest::LONGEST_STATE_KEY as LONGEST_KEY;
 use outrigger_contract::units::ByteSize;
@@ -156,7 +156,7 @@ impl CallServices {
         }
     }
 
-    /// Uses the store for the plugin, on the serving threads: connections and transactions are what others wait for.
+    /// Uses the store for the plugin.
     async fn with_store<T, F>(
         &self,
         work: impl FnOnce(Arc<dyn Store>, PluginName) -> F + Send + 'static,
@@ -166,7 +166,7 @@ impl CallServices {
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let (store, plugin) = (Arc::clone(&self.engine.inner.store), self.subject.plugin().clone());
-        serve_apart(work(store, plugin)).await
+        outrigger_compute::with_store(work(store, plugin)).await
     }
 
     async fn write(&self, write: StateWrite<'_>) -> Result<(), StateError> {

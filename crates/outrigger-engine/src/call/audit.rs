@@ -24,8 +24,7 @@ pub(super) async fn intent(engine: &Engine, run: &Run<'_>, target: &Target) -> R
         return Ok(());
     }
     entry.revision = Some(target.revision.digest.to_string());
-    engine.inner.store.audit_append(&[entry]).await?;
-    Ok(())
+    engine.audit(entry).await
 }
 
 /// The audit record of an ended call, besides its run. None for a call that was never admitted, such as one with
