@@ -299,6 +299,7 @@ impl Ceiling {
             (asked > ceiling).then(lowered)
         });
         let capped = capped.collect();
+        let computing = LimitKind::Cpu.asked(manifest);
         let number = |kind| u32::try_from(self.amount(kind)).unwrap_or(u32::MAX);
         let positive = |kind| NonZeroU32::new(number(kind)).unwrap_or(NonZeroU32::MIN);
         let bytes = |kind, present: ByteSize| present.min(ByteSize::bytes(self.amount(kind)));
@@ -311,7 +312,7 @@ impl Ceiling {
         *log_lines = (*log_lines).min(number(LimitKind::LogLines));
         *state = bytes(LimitKind::State, *state);
         // A caller can extend the timeout of a call, but not its CPU time.
-        *cpu = Some(time(LimitKind::Cpu, cpu.unwrap_or(Limits::MAX_TIMEOUT)));
+        *cpu = Some(span(computing.min(self.amount(LimitKind::Cpu))));
         for function in manifest.functions.values_mut() {
             function.timeout = function.timeout.map(|timeout| time(LimitKind::Timeout, timeout));
             function.concurrency = function.concurrency.map(|limit| limit.min(positive(LimitKind::Concurrency)));

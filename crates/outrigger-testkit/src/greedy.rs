@@ -16,7 +16,9 @@ fn long_name() -> String {
 /// - `log-fields` writes lines that have this many fields of this many bytes, and a message as long.
 /// - `names` returns this many records whose only field has a long name.
 /// - `fail-text` fails with a text of this many bytes, `fail-names` with a record list as above.
-/// - `requests` makes this many HTTP requests whose method has a name of this many bytes, and sends none.
+/// - `requests` makes this many HTTP requests, then gives each a method of this many bytes, and sends none.
+/// - `headers` makes this many empty header sets, then gives each a value of this many bytes.
+/// - `responses` does the same, and makes a response of each.
 /// - `spin` computes endlessly.
 #[must_use]
 pub fn greedy() -> Arc<[u8]> {
@@ -40,6 +42,8 @@ pub fn greedy() -> Arc<[u8]> {
             export fail-text: func(bytes: u32) -> result<u32, string>;
             export fail-names: func(count: u32) -> result<u32, list<named>>;
             export requests: func(count: u32, bytes: u32);
+            export headers: func(count: u32, bytes: u32);
+            export responses: func(count: u32, bytes: u32);
             export spin: func();
         }}"
     );
@@ -52,6 +56,8 @@ const CORE: &str = r#"(module
     (import "wasi:http/types@0.2.0" "[constructor]outgoing-request" (func $request (param i32) (result i32)))
     (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-method"
         (func $set_method (param i32 i32 i32 i32) (result i32)))
+    (import "wasi:http/types@0.2.0" "[method]fields.append" (func $append (param i32 i32 i32 i32 i32 i32)))
+    (import "wasi:http/types@0.2.0" "[constructor]outgoing-response" (func $response (param i32) (result i32)))
     (memory (export "memory") 80)
     (global $top (mut i32) (i32.const 5242880))
     (func (export "cabi_realloc") (param $old i32) (param $old_size i32) (param $align i32) (param $size i32) (result i32)
@@ -102,14 +108,42 @@ const CORE: &str = r#"(module
         (memory.fill (i32.const 65536) (i32.const 120) (local.get $bytes))
         (call $failed (local.get $bytes)))
     (func (export "fail-names") (param $count i32) (result i32) (call $failed (local.get $count)))
+    (func $fill (param $bytes i32)
+        (if (i32.eq (memory.grow (i32.add (i32.shr_u (local.get $bytes) (i32.const 16)) (i32.const 1))) (i32.const -1))
+            (then (unreachable)))
+        (memory.fill (i32.const 5242880) (i32.const 120) (local.get $bytes)))
     (func (export "requests") (param $count i32) (param $bytes i32)
-        (memory.fill (i32.const 65536) (i32.const 120) (local.get $bytes))
-        (block $made
-            (loop $next
-                (br_if $made (i32.eqz (local.get $count)))
-                (drop (call $set_method (call $request (call $fields)) (i32.const 9) (i32.const 65536) (local.get $bytes)))
-                (local.set $count (i32.sub (local.get $count) (i32.const 1)))
-                (br $next))))
+        (local $at i32)
+        (call $fill (local.get $bytes))
+        (loop $next
+            (i32.store offset=65536 (i32.shl (local.get $at) (i32.const 2)) (call $request (call $fields)))
+            (local.set $at (i32.add (local.get $at) (i32.const 1)))
+            (br_if $next (i32.lt_u (local.get $at) (local.get $count))))
+        (loop $again
+            (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+            (drop (call $set_method (i32.load offset=65536 (i32.shl (local.get $at) (i32.const 2)))
+                (i32.const 9) (i32.const 5242880) (local.get $bytes)))
+            (br_if $again (local.get $at))))
+    (func $headers (param $count i32) (param $bytes i32)
+        (local $at i32)
+        (call $fill (local.get $bytes))
+        (loop $next
+            (i32.store offset=65536 (i32.shl (local.get $at) (i32.const 2)) (call $fields))
+            (local.set $at (i32.add (local.get $at) (i32.const 1)))
+            (br_if $next (i32.lt_u (local.get $at) (local.get $count))))
+        (loop $again
+            (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+            (call $append (i32.load offset=65536 (i32.shl (local.get $at) (i32.const 2)))
+                (i32.const 5242880) (i32.const 1) (i32.const 5242880) (local.get $bytes) (i32.const 16))
+            (br_if $again (local.get $at))))
+    (func (export "headers") (param $count i32) (param $bytes i32)
+        (call $headers (local.get $count) (local.get $bytes)))
+    (func (export "responses") (param $count i32) (param $bytes i32)
+        (call $headers (local.get $count) (local.get $bytes))
+        (loop $next
+            (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+            (drop (call $response (i32.load offset=65536 (i32.shl (local.get $count) (i32.const 2)))))
+            (br_if $next (local.get $count))))
     (func (export "spin") (loop $forever (br $forever))))"#;
 
 /// `write` writes this many line breaks to standard output at once, without asking how much is allowed.

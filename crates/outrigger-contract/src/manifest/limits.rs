@@ -1,7 +1,6 @@
 //! Limits on what a call may use. Every one of them is on by default.
 
 use std::num::NonZeroU32;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -15,7 +14,8 @@ pub struct Limits {
     pub memory: ByteSize,
     /// Wall clock of one call.
     pub timeout: Span,
-    /// Time spent on computing in one call; `None` is as long as the call may take. See [`Limits::cpu_within`].
+    /// Time spent on computing in one call. It is never more than the longest timeout of the plugin and its functions,
+    /// which is also the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Span>,
     /// Size of one result.
@@ -37,12 +37,6 @@ impl Limits {
     pub const MAX_TIMEOUT: Span = Span::from_secs(24 * 3_600);
     pub const MAX_CONCURRENCY: u32 = 10_000;
     pub const MAX_LOG_LINES: u32 = 1_000_000;
-
-    /// The time for computing in a call that may take `timeout` of wall clock.
-    #[must_use]
-    pub fn cpu_within(&self, timeout: Duration) -> Duration {
-        self.cpu.map_or(timeout, Span::as_duration)
-    }
 }
 
 impl Default for Limits {

@@ -340,7 +340,7 @@ fn limits(defs: &mut Defs) -> Value {
         json!({
             "memory": defs.with_default::<ByteSize>("Linear memory of one instance, at most 4GiB.", &json!(default.memory)),
             "timeout": defs.with_default::<Span>("Wall clock of one call.", &json!(default.timeout)),
-            "cpu": defs.of::<Span>("Time spent on computing in one call. Default: as long as the call may take."),
+            "cpu": defs.of::<Span>("Time spent on computing in one call. Default and maximum: the longest timeout of the plugin and its functions. A caller can extend a timeout, but not this."),
             "output": defs.with_default::<ByteSize>("Size of one result.", &json!(default.output)),
             "concurrency": {
                 "description": "Calls of the whole plugin at once.",

@@ -7,7 +7,6 @@ mod schema;
 use serde_json::json;
 
 use super::*;
-use crate::units::{ByteSize, Span};
 
 pub(super) const FULL: &str = r#"
 name = "hetzner-cloud"
@@ -384,15 +383,6 @@ fn what_is_implied_is_filled_in() {
     assert!(look.idempotent && !look.may_destroy());
     assert_eq!(look.retry.unwrap().backoff, Retry::DEFAULT_BACKOFF);
     assert!(manifest.function(&"mend".parse().unwrap()).requires_auth);
-}
-
-#[test]
-fn time_for_computing_follows_the_time_of_the_call() {
-    let limits = Limits::default();
-    assert_eq!(limits.cpu_within(Span::from_secs(9).as_duration()), Span::from_secs(9).as_duration());
-    let limits = Limits { cpu: Some(Span::from_secs(2)), ..limits };
-    assert_eq!(limits.cpu_within(Span::from_secs(9).as_duration()), Span::from_secs(2).as_duration());
-    assert_eq!(limits.memory, ByteSize::mib(64));
 }
 
 #[test]

@@ -11,12 +11,62 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use outrigger_contract::permission::HostAccess;
 use outrigger_network::{ConnectError, Stream};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Resource};
 use wasmtime_wasi_http::io::TokioIo;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::p2::bindings::http::types::{self, HostOutgoingRequest as _, Method, OutgoingRequest};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView as _};
 
 use super::handles::{BUFFER, HEADERS_AT_MOST};
 use super::scope::Scope;
-use super::state::Grants;
+use super::state::{Grants, State};
+
+/// The version whose functions are linked: that of `wasmtime-wasi-http`.
+const TYPES: &str = "wasi:http/types@0.2.12";
+/// The maximum length of a text of a request, in bytes: of its method, scheme, authority, and path with query.
+const TEXT_AT_MOST: usize = 16 << 10;
+/// The maximum length of all texts of a request.
+pub(super) const TEXTS_AT_MOST: usize = 4 * TEXT_AT_MOST;
+
+/// Refuses long texts of requests. `wasmtime-wasi-http` accepts any length, and keeps them with the request.
+pub(super) fn bound_texts(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    fn itself(text: &Option<String>) -> Option<&String> {
+        text.as_ref()
+    }
+    fn of_method(method: &Method) -> Option<&String> {
+        if let Method::Other(text) = method { Some(text) } else { None }
+    }
+    fn of_scheme(scheme: &Option<types::Scheme>) -> Option<&String> {
+        if let Some(types::Scheme::Other(text)) = scheme { Some(text) } else { None }
+    }
+    linker.allow_shadowing(true);
+    let instance = &mut linker.instance(TYPES)?;
+    bound(instance, "method", of_method, |mut http, request, method| http.set_method(request, method))?;
+    bound(instance, "scheme", of_scheme, |mut http, request, scheme| http.set_scheme(request, scheme))?;
+    bound(instance, "authority", itself, |mut http, request, text| http.set_authority(request, text))?;
+    bound(instance, "path-with-query", itself, |mut http, request, text| http.set_path_with_query(request, text))?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// The outcome of setting a text; the inner error means that it is invalid.
+type Set = wasmtime::Result<Result<(), ()>>;
+
+/// Puts a function that checks the length in the place of the one that sets this text.
+fn bound<T: ComponentType + Lift + 'static>(
+    instance: &mut LinkerInstance<'_, State>,
+    what: &str,
+    text: fn(&T) -> Option<&String>,
+    set: fn(WasiHttpCtxView<'_>, Resource<OutgoingRequest>, T) -> Set,
+) -> wasmtime::Result<()> {
+    let checked = move |mut store: StoreContextMut<'_, State>, (request, value): (Resource<OutgoingRequest>, T)| {
+        if text(&value).is_some_and(|text| text.len() > TEXT_AT_MOST) {
+            return Ok((Err(()),));
+        }
+        Ok((set(store.data_mut().called("wasi:http/types").http(), request, value)?,))
+    };
+    instance.func_wrap(&format!("[method]outgoing-request.set-{what}"), checked)
+}
 
 /// Sends the requests of one instance.
 pub(super) struct Outgoing {

@@ -25,6 +25,9 @@ use super::state::{Bounds, Grants, State};
 /// they are charged, so the limit is the same for all plugins.
 const HOST_CALL_BYTES: usize = 16 << 20;
 
+/// Maximum number of handles in the tables of a component: those of the host's resources, and of its own.
+const COMPONENT_HANDLES_AT_MOST: usize = 2_048;
+
 /// The limits of a revision, as plain numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InstanceLimits {
@@ -78,6 +81,7 @@ impl Instance {
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(tick);
         store.set_hostcall_fuel(HOST_CALL_BYTES);
+        store.set_max_component_handles(COMPONENT_HANDLES_AT_MOST);
         begin(&mut store, limits, context);
         let stopwatch = Arc::clone(&store.data().stopwatch);
         let made = {

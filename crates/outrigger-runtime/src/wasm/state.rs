@@ -13,7 +13,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::files::{self, GrantedFiles, LISTING_BYTES};
 use super::handles;
-use super::http::Outgoing;
+use super::http::{self, Outgoing};
 use super::limits::{Memory, Stopwatch};
 use super::output::Lines;
 use super::scope::{Output, Scope};
@@ -69,8 +69,8 @@ impl State {
         let scope = Arc::new(Scope::default());
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_AT_MOST);
-        let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(handles::HEADERS_AT_MOST);
+        let mut http_context = WasiHttpCtx::new();
+        http_context.set_field_size_limit(handles::HEADERS_AT_MOST);
         Self {
             grants: Arc::clone(grants),
             outgoing: Outgoing::new(grants, &scope),
@@ -84,7 +84,7 @@ impl State {
             handles: 0,
             calls_since: 0,
             wasi: None,
-            http,
+            http: http_context,
         }
     }
 
@@ -127,6 +127,7 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
     // Granted more finely than wasmtime-wasi can.
     files::add_to_linker(&mut linker)?;
     sockets::add_to_linker(&mut linker)?;
+    http::bound_texts(&mut linker)?;
     Ok(linker)
 }
 
