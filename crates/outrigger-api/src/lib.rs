@@ -59,6 +59,7 @@ pub use metrics::{
 pub use migration::{MigrationReport, RollbackReport, RollbackRequest, StateChanges};
 pub use outrigger_contract::manifest::PackagePath;
 pub use outrigger_contract::text;
+pub use outrigger_contract::types::json::TreeBound;
 pub use outrigger_contract::{
     Code, Digest, FunctionName, FunctionRef, HookKind, HookName, OnError, Pattern, PluginName, Template, TemplateName,
     TemplateValues, TemplateVariable, TraceContext, WebhookName, object,

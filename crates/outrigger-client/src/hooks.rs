@@ -8,6 +8,7 @@ use outrigger_api::{
 
 use crate::Client;
 use crate::http::segment;
+use crate::records::MOST;
 
 fn hook(name: &HookName, rest: &str) -> String {
     format!("api/v1/hooks/{name}{rest}")
@@ -56,6 +57,7 @@ impl Hooks for Client {
     }
 
     async fn hook_traces(&self, query: &HookTraceQuery) -> ApiResult<Vec<HookTraceInfo>> {
-        self.list("api/v1/hooks/traces", query).await
+        let query = HookTraceQuery { limit: query.limit.min(MOST), ..query.clone() };
+        self.list("api/v1/hooks/traces", &query).await
     }
 }

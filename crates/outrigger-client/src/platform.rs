@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Client;
 use crate::http::segment;
-use crate::records::newest;
+use crate::records::{MOST, newest};
 
 fn plugin(name: &PluginName, rest: &str) -> String {
     format!("api/v1/plugins/{name}{rest}")
@@ -249,7 +249,7 @@ impl Access for Client {
 #[async_trait]
 impl Audit for Client {
     async fn audit_list(&self, query: &AuditQuery) -> ApiResult<Vec<AuditInfo>> {
-        self.list("api/v1/audit", query).await
+        self.list("api/v1/audit", &AuditQuery { limit: query.limit.min(MOST), ..query.clone() }).await
     }
 
     async fn audit_verify(&self) -> ApiResult<AuditVerification> {

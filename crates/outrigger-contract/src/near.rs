@@ -40,6 +40,19 @@ pub fn list<T: std::fmt::Display>(known: impl IntoIterator<Item = T>) -> String 
     if known.next().is_some() { listed + " and more" } else { listed }
 }
 
+/// The fault of an unknown name: with a similar name, or else with the names that exist.
+#[must_use]
+pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let shown: String = name.chars().take(60).collect();
+    match nearest(name, known.clone()) {
+        Some(candidate) => format!("there is no {what} `{shown}`; did you mean `{candidate}`?"),
+        None => match list(known.map(|name| format!("`{name}`"))) {
+            none if none.is_empty() => format!("there is no {what} `{shown}`; none is expected here"),
+            known => format!("there is no {what} `{shown}`; there is {known}"),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

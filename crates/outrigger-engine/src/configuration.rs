@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::path::PathBuf;
 
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind;
 use outrigger_compute::in_place;
-use outrigger_contract::excerpt::{excerpt_of, excerpt_of_display};
+use outrigger_contract::excerpt::{cut, excerpt_of, excerpt_of_display};
 use outrigger_contract::manifest::ConfigurationSchema;
-use outrigger_contract::{Code, Manifest, PluginName};
+use outrigger_contract::{Code, Manifest, PluginName, near};
 use serde_json::{Map, Value};
 
 use crate::engine::Inner;
@@ -130,7 +132,11 @@ pub(crate) fn resolve(
                     "{source} sets `{key}`, which is not a configuration key of the plugin `{}`",
                     manifest.name
                 );
-                return Err(Failure::new(Code::InvalidConfiguration, message));
+                let hint = match near::nearest(&key, keys(schema)) {
+                    Some(candidate) => format!("did you mean `{candidate}`?"),
+                    None => keys_hint(&manifest.name),
+                };
+                return Err(Failure::new(Code::InvalidConfiguration, message).with_hint(hint));
             }
             sources.insert(key.clone(), source.clone());
             values.insert(key, value);
@@ -179,10 +185,16 @@ const MOST_FAULTS: usize = 50;
 /// Maximum size of a reported fault, in bytes. It can quote the value.
 const LONGEST_FAULT: usize = 300;
 
-fn compiled(manifest: &Manifest) -> Result<CompiledSchema, Failure> {
-    let compile = || CompiledSchema::compile(&manifest.configuration.to_json_schema());
-    in_place(compile).map_err(|error| {
-        let plugin = &manifest.name;
+fn keys(schema: &ConfigurationSchema) -> impl Iterator<Item = &str> {
+    schema.iter().map(|(key, _)| key)
+}
+
+fn keys_hint(plugin: &PluginName) -> String {
+    format!("`outrigger plugin config {plugin}` shows the keys and their types")
+}
+
+fn compiled(plugin: &PluginName, schema: &Value) -> Result<CompiledSchema, Failure> {
+    in_place(|| CompiledSchema::compile(schema)).map_err(|error| {
         Failure::new(Code::InvalidManifest, format!("the configuration schema of `{plugin}` is not valid: {error}"))
             .with_hint("a `pattern` must match in linear time: look-around and back-references are not supported")
     })
@@ -206,17 +218,19 @@ pub(crate) fn check<'a>(
 ) -> Result<(), Failure> {
     let plugin = &manifest.name;
     let document = Value::Object(values.clone());
-    let mut faults = Vec::new();
-    let compiled = compiled(manifest)?;
+    let schema = manifest.configuration.to_json_schema();
+    let compiled = compiled(plugin, &schema)?;
     compiled.cost(&document, MOST_WORK).map_err(|error| {
         Failure::new(Code::InvalidConfiguration, format!("failed to validate the configuration of `{plugin}`: {error}"))
             .with_hint("set a shorter value, or ask the plugin's author to simplify `[configuration]`")
     })?;
+    let mut faults = in_place(|| unknown_keys(&manifest.configuration, values));
     for error in in_place(|| compiled.validator.iter_errors(&document).take(MOST_FAULTS).collect::<Vec<_>>()) {
         let path = error.instance_path().as_str();
         let rule = error.schema_path().as_str().rsplit('/').next().unwrap_or_default().to_owned();
         let Some(inner) = path.strip_prefix('/') else {
-            if whole == Whole::Yes || rule != "required" {
+            // Unknown keys are reported already.
+            if rule != "additionalProperties" && (whole == Whole::Yes || rule != "required") {
                 faults.push(excerpt_of_display(&error, LONGEST_FAULT));
             }
             continue;
@@ -226,18 +240,39 @@ pub(crate) fn check<'a>(
         let path = excerpt_of(path);
         faults.push(match hidden(&key) {
             true => format!("/{key}{from}: the secret {}", secret_fault(&rule)),
-            false => format!("{path}{from}: {}", excerpt_of_display(&error, LONGEST_FAULT)),
+            false => format!("{path}{from}: {}", fault(&error, &schema)),
         });
     }
     if faults.is_empty() {
         return Ok(());
     }
-    if faults.len() == MOST_FAULTS {
+    if faults.len() >= MOST_FAULTS {
+        faults.truncate(MOST_FAULTS);
         faults.push("and more".to_owned());
     }
     let message = format!("invalid configuration of `{plugin}`: {}", faults.join("; "));
-    let failure = Failure::new(Code::InvalidConfiguration, message);
-    Err(failure.with_hint(format!("`outrigger plugin config {plugin}` shows the keys and their types")))
+    Err(Failure::new(Code::InvalidConfiguration, message).with_hint(keys_hint(plugin)))
+}
+
+/// The keys that the schema does not have, one fault each. Their values are not shown, because they can be secrets that
+/// were set for a mistyped key.
+fn unknown_keys(schema: &ConfigurationSchema, values: &Map<String, Value>) -> Vec<String> {
+    let known: Vec<_> = keys(schema).collect();
+    let unknown = values.keys().filter(|key| schema.get(key).is_none()).take(MOST_FAULTS);
+    unknown.map(|key| near::unknown("configuration key", key, known.iter().copied())).collect()
+}
+
+/// Describes what is wrong with a part of a value.
+fn fault(error: &ValidationError<'_>, schema: &Value) -> String {
+    let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() else {
+        return excerpt_of_display(error, LONGEST_FAULT);
+    };
+    let object = error.schema_path().as_str().strip_suffix("/additionalProperties");
+    let properties = object.and_then(|object| schema.pointer(object)?.get("properties")?.as_object());
+    let known: Vec<_> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+    // The next attempt names the next one.
+    let name = unexpected.first().map_or("", String::as_str);
+    cut(near::unknown("property", name, known.into_iter()), LONGEST_FAULT)
 }
 
 /// Describes a secret that breaks a rule of its schema, without showing the secret.

@@ -294,7 +294,7 @@ impl Session {
     }
 }
 
-/// The number of entries of a list: at most 1,000; 100 for 0.
+/// The number of entries of a list: at most 1,000; 100 for 0. The server refuses a larger limit.
 fn page_size(limit: u32) -> u32 {
     if limit == 0 { 100 } else { limit.min(1_000) }
 }

@@ -34,7 +34,7 @@ async fn s01_a_renamed_inner_folder_leads_nowhere() {
     // It does not lead out after a reload, either.
     let again = Guest::load(&ground.bench, |spec| spec.granted = granted).await.err().expect("the link is seen");
     assert_eq!(again.code, Code::FileGrantRefused, "{again}");
-    assert!(again.message.contains("data/old") && again.message.contains("symbolic link"), "{again}");
+    assert!(again.message.contains("data/old") && !again.message.contains("link"), "{again}");
     ground.check();
 }
 
@@ -341,7 +341,9 @@ async fn s01_the_data_directory_is_granted_to_nobody() {
             assert_eq!(fault.code, Code::FileGrantRefused, "{path}: {fault}");
             assert!(fault.message.contains("data directory"), "{fault}");
             let loaded = Guest::load(&bench, |spec| spec.granted = asked).await;
-            assert_eq!(loaded.err().expect("nor is it loaded").code, Code::FileGrantRefused, "{path}");
+            let fault = loaded.err().expect("nor is it loaded");
+            assert_eq!(fault.code, Code::FileGrantRefused, "{path}");
+            assert!(!fault.message.contains("data directory"), "where it is is for the operator: {fault}");
         }
     }
     bench.runtime.pin(&files(&[(&ground.grant("data"), Write)]), &[]).await.expect("it lies beside it");

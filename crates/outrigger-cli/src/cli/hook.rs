@@ -104,8 +104,13 @@ pub enum HookCommand {
         /// Only firings with this correlation id
         #[arg(long, value_name = "ID")]
         correlation: Option<String>,
-        /// Show at most LIMIT
-        #[arg(long, default_value_t = 20)]
+        /// Show at most COUNT
+        #[arg(
+            long,
+            value_name = "COUNT",
+            default_value_t = 20,
+            value_parser = clap::value_parser!(u32).range(1..=1000)
+        )]
         limit: u32,
     },
 }

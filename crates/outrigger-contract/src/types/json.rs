@@ -389,7 +389,7 @@ impl<'a> Reader<'a> {
         }
         let Some(index) = cases.iter().position(|case| case.name == tag) else {
             return self.at(Step::Member("tag"), |reader| {
-                reader.fault(unknown("case", &tag, cases.iter().map(|case| case.name.as_str())))
+                reader.fault(near::unknown("case", &tag, cases.iter().map(|case| case.name.as_str())))
             });
         };
         let payload = match (&cases[index].ty, val) {
@@ -427,7 +427,7 @@ impl<'a> Reader<'a> {
     fn label(&mut self, labels: &[Label], name: &str, what: &str) -> Option<u32> {
         match labels.iter().position(|label| label.name == name) {
             Some(index) => Some(u32_index(index)),
-            None => self.fault(unknown(what, name, labels.iter().map(|label| label.name.as_str()))),
+            None => self.fault(near::unknown(what, name, labels.iter().map(|label| label.name.as_str()))),
         }
     }
 
@@ -451,7 +451,7 @@ impl<'a> Reader<'a> {
             if self.full() {
                 return None;
             }
-            self.fault::<()>(unknown(what, name, fields.iter().map(|field| field.name.as_str())));
+            self.fault::<()>(near::unknown(what, name, fields.iter().map(|field| field.name.as_str())));
         }
         (values.len() == fields.len()).then_some(values)
     }
@@ -465,18 +465,6 @@ fn is_decimal(text: &str, signed: bool) -> bool {
     let digits = text.strip_prefix('-').filter(|_| signed).unwrap_or(text);
     let leading_zero = digits.starts_with('0') && digits.len() > 1;
     (1..=20).contains(&digits.len()) && !leading_zero && digits.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// The fault for an unknown name, with a similar name if there is one.
-fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    let shown: String = name.chars().take(60).collect();
-    match near::nearest(name, known.clone()) {
-        Some(candidate) => format!("there is no {what} `{shown}`; did you mean `{candidate}`?"),
-        None => match near::list(known.map(|name| format!("`{name}`"))) {
-            none if none.is_empty() => format!("there is no {what} `{shown}`; none is expected here"),
-            known => format!("there is no {what} `{shown}`; there is {known}"),
-        },
-    }
 }
 
 fn names(labels: &[Label]) -> String {

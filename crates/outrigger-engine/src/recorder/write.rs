@@ -20,7 +20,7 @@ const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The queue limit for runs and rows of statistics while the store refuses writes; for log lines, a fifth of it. Newer
-/// ones are dropped, with a log message.
+/// ones are dropped, with a log message. The bytes of log lines are limited by [`Lines`].
 const HELD: usize = 5_000;
 /// The interval at which queued records are retried.
 const HELD_PAUSE: Duration = Duration::from_millis(500);
@@ -52,13 +52,11 @@ pub(super) async fn write(store: Arc<dyn Store>, shared: Arc<Shared>, mut sample
         count(&mut batch, grouped, &mut tally, all, &shared.counts);
         batch.sums = sampler.sample(&mut batch.runs, Instant::now());
         shared.counts.runs.store(sampler.summed, Ordering::Relaxed);
+        let batch = held.join(batch);
         let lines = Lines::of(&batch.logs);
-        if let Some(left) = append(&*store, held.join(batch), &shared.closing).await {
-            held.keep(left);
-        } else {
-            held.say_what_was_dropped();
-        }
-        shared.lines.lock().remove(lines);
+        let left = append(&*store, batch, &shared.closing).await;
+        let done = held.settle(lines, left);
+        shared.lines.lock().remove(done);
         let written = if tally.has_changes() { Vec::new() } else { std::mem::take(&mut callers) };
         for done in flushes.into_iter().chain(written) {
             // The requester may be gone.
@@ -89,6 +87,17 @@ impl Held {
         batch.statistics.extend(statistics);
         batch.audit.extend(audit);
         batch
+    }
+
+    /// Queues what could not be written of a batch. Of the batch's log lines, returns those that are no longer in memory:
+    /// they were written or dropped. The others still count, so that new lines are refused while they are held.
+    fn settle(&mut self, mut lines: Lines, left: Option<RecordBatch>) -> Lines {
+        match left {
+            Some(left) => self.keep(left),
+            None => self.say_what_was_dropped(),
+        }
+        lines.remove(Lines::of(&self.batch.logs));
+        lines
     }
 
     /// Queues records that could not be written, up to the limits.
@@ -248,5 +257,71 @@ async fn pause(attempt: u32, closing: &CancellationToken) {
     match closing.is_cancelled() {
         true => tokio::time::sleep(pause).await,
         false => drop(tokio::time::timeout(pause, closing.cancelled()).await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::correlation::CorrelationId;
+    use crate::runtime::LogLevel;
+    use crate::store::LogRecord;
+
+    fn line(plugin: &str, bytes: usize) -> LogRecord {
+        LogRecord {
+            at: OffsetDateTime::UNIX_EPOCH,
+            plugin: plugin.parse().expect("a name"),
+            function: None,
+            correlation: CorrelationId::new(),
+            level: LogLevel::Info,
+            message: "x".repeat(bytes),
+            fields: Vec::new(),
+        }
+    }
+
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Disk {
+        Writable,
+        Full,
+    }
+
+    /// Queues as many lines as the limits allow, tries to write them, and returns how many were queued.
+    fn flood(lines: &mut Lines, held: &mut Held, line: &LogRecord, disk: Disk) -> usize {
+        let mut batch = RecordBatch::default();
+        while lines.add(line) {
+            batch.logs.push(line.clone());
+        }
+        let queued = batch.logs.len();
+        let batch = held.join(batch);
+        let counted = Lines::of(&batch.logs);
+        let done = held.settle(counted, (disk == Disk::Full).then_some(batch));
+        lines.remove(done);
+        queued
+    }
+
+    #[test]
+    fn s02_lines_that_are_held_for_the_store_are_bounded_in_bytes() {
+        let (mut lines, mut held) = (Lines::default(), Held::default());
+        let (one, two) = (line("one", 100_000), line("two", 100_000));
+        let most = flood(&mut lines, &mut held, &one, Disk::Full);
+        assert!((10..100).contains(&most), "{most}");
+        assert_eq!(flood(&mut lines, &mut held, &one, Disk::Full), 0, "they are still in memory");
+        assert_eq!(flood(&mut lines, &mut held, &two, Disk::Full), most, "another plugin has its own room");
+        assert_eq!((held.batch.logs.len(), held.dropped), (2 * most, 0));
+        assert_eq!(flood(&mut lines, &mut held, &one, Disk::Writable), 0);
+        assert_eq!(flood(&mut lines, &mut held, &one, Disk::Writable), most, "there is room again");
+        assert!(held.batch.is_empty());
+    }
+
+    #[test]
+    fn s02_lines_above_the_number_are_dropped_and_counted() {
+        let (mut lines, mut held) = (Lines::default(), Held::default());
+        let short = line("one", 0);
+        let most = flood(&mut lines, &mut held, &short, Disk::Full);
+        assert_eq!((held.batch.logs.len(), held.dropped), (HELD / 5, most - HELD / 5));
+        assert_eq!(flood(&mut lines, &mut held, &short, Disk::Full), most - HELD / 5, "what was dropped is not held");
+        assert_eq!(held.dropped, 2 * (most - HELD / 5));
     }
 }

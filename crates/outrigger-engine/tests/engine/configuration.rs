@@ -155,8 +155,34 @@ async fn what_is_wrong_is_named_with_its_source_and_the_last_good_one_runs() {
         assert_eq!(failure.code, Code::InvalidConfiguration);
         assert!(failure.message.ends_with(expected), "{}", failure.message);
         assert!(!failure.message.contains("hunter2"));
+        assert_eq!(failure.advice().contains("did you mean `size`?"), expected.contains("`sice`"), "{failure:?}");
         assert_eq!(configured.seen("colour").await, json!("red"));
     }
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_named_with_the_keys_that_exist() {
+    const NESTED: &str = "[configuration.server]\ntype = \"object\"\n\
+                          [configuration.server.properties]\nport = { type = \"integer\" }\n";
+    let check = async |manifest: &str, values: Json, expected: &str, hint: &str| {
+        let bench = Bench::new().await;
+        bench.demo(manifest).await;
+        let failure = bench.engine.configure(&demo(), object(values), 0, &author()).await.expect_err("it is unknown");
+        assert_eq!(failure.code, Code::InvalidConfiguration);
+        assert_eq!(failure.message, format!("invalid configuration of `demo`: {expected}"));
+        assert_eq!(failure.advice(), hint);
+    };
+    let hint = "`outrigger plugin config demo` shows the keys and their types";
+    let two = "[configuration.colour]\ntype = \"string\"\n[configuration.size]\ntype = \"integer\"\n";
+    let meant = "there is no configuration key `sice`; did you mean `size`?";
+    check(two, json!({"sice": "hunter2"}), meant, hint).await;
+    let listed = "there is no configuration key `elephant`; there is `colour`, `size`";
+    check(two, json!({"elephant": 1}), listed, hint).await;
+    check(two, json!({"elephant": 1, "sice": 1}), &format!("{listed}; {meant}"), hint).await;
+    let none = "there is no configuration key `size`; none is expected here";
+    check("", json!({"size": "hunter2"}), none, hint).await;
+    let inner = "/server: there is no property `prot`; did you mean `port`?";
+    check(NESTED, json!({"server": {"prot": 1}}), inner, hint).await;
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use outrigger_engine::hooks::{
 };
 use serde_json::{Value, json};
 
-use super::{Act, Session, Trace};
+use super::{Act, Session, Trace, page_size};
 use crate::{convert, records};
 
 #[async_trait]
@@ -166,7 +166,7 @@ impl Hooks for Session {
             correlation: correlation.as_deref().map(records::correlation).transpose()?,
             limit: 0,
         };
-        let most = if *limit == 0 { 100 } else { *limit as usize };
+        let most = page_size(*limit) as usize;
         let found = self.host.engine.hook_traces(&filter);
         let seen = found.iter().filter(|trace| self.may(Right::HOOK_VIEW, trace.hook.as_str()));
         Ok(seen.take(most).map(|trace| trace_info(trace)).collect())

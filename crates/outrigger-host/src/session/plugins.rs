@@ -181,7 +181,8 @@ impl Plugins for Session {
             let lock = packages.lock().await?;
             signatures::admit_predecessor(engine, packages, &lock, name).await?;
             self.admit_rollback(&lock, name).await?;
-            return engine.rollback_rehearse(name).await.map(report).map_err(convert::error);
+            let rehearsed = engine.rollback_rehearse(name).await.map(report);
+            return rehearsed.map_err(|failure| self.shown_error(convert::error(failure)));
         }
         let work = async {
             // Held until it is done, so that what was looked at is what is gone back to.

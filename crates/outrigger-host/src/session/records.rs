@@ -7,7 +7,7 @@ use outrigger_api::{
 use outrigger_contract::PluginName;
 use outrigger_engine::access::{Right, Rule};
 
-use super::{Session, Who};
+use super::{Session, Who, page_size};
 use crate::{profiles, records, usage};
 
 #[async_trait]
@@ -20,7 +20,7 @@ impl Records for Session {
 
     async fn log_list(&self, query: &RecordQuery) -> ApiResult<Vec<LogEntry>> {
         self.require_over(Right::LOG_VIEW, query.plugin.as_ref())?;
-        let mut reading = Reading::of(query);
+        let mut reading = Reading::of(query, &self.who);
         loop {
             let mut lines = records::logs(&self.host.engine, &reading.query).await?;
             let found = lines.len();
@@ -33,7 +33,7 @@ impl Records for Session {
 
     async fn run_list(&self, query: &RecordQuery) -> ApiResult<Vec<RunEntry>> {
         self.require_over(Right::RUN_VIEW, query.plugin.as_ref())?;
-        let mut reading = Reading::of(query);
+        let mut reading = Reading::of(query, &self.who);
         loop {
             let mut runs = records::runs(&self.host.engine, &reading.query).await?;
             let found = runs.len();
@@ -68,8 +68,8 @@ impl Reading {
     /// No more is read than so many.
     const MOST: u32 = 20_000;
 
-    fn of(query: &RecordQuery) -> Self {
-        let limit = if query.limit == 0 { 100 } else { query.limit };
+    fn of(query: &RecordQuery, who: &Who) -> Self {
+        let limit = limit_for(who, query.limit);
         Self { wanted: limit as usize, query: RecordQuery { limit, ..query.clone() } }
     }
 
@@ -90,6 +90,14 @@ impl Reading {
     }
 }
 
+/// The number of records to list. A key gets one page, as of any list; the local user gets as many as requested.
+fn limit_for(who: &Who, limit: u32) -> u32 {
+    match who {
+        Who::Local if limit > 0 => limit,
+        Who::Local | Who::Key(_) => page_size(limit),
+    }
+}
+
 impl Session {
     /// The right over one plugin, or over any where none is named.
     fn require_over(&self, right: Right, name: Option<&PluginName>) -> ApiResult<()> {
@@ -105,6 +113,25 @@ impl Session {
         match &self.who {
             Who::Local => true,
             Who::Key(principal) => right.as_str().parse::<Rule>().is_ok_and(|over_all| principal.has_all_of(&over_all)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use outrigger_engine::access::Principal;
+
+    use super::*;
+
+    #[test]
+    fn a_key_gets_no_more_records_than_a_page() {
+        let (id, name) = ("id".to_owned(), "key".to_owned());
+        let key = Who::Key(Arc::new(Principal { id, name, roles: Vec::new(), scope: None, expires_at: None }));
+        for (limit, of_key, of_local) in [(0, 100, 100), (5, 5, 5), (1_000, 1_000, 1_000), (5_000, 1_000, 5_000)] {
+            let limits = (limit_for(&key, limit), limit_for(&Who::Local, limit));
+            assert_eq!(limits, (of_key, of_local), "{limit}");
         }
     }
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::records::record_query;
+use super::records::{checked, record_query};
 use crate::endpoint::answer::{Created, Done, Reply, Tagged};
 use crate::endpoint::api::Api;
 use crate::endpoint::input::{AsText, Input, NoBody};
@@ -17,8 +17,6 @@ use crate::etag::{self, Demand, ETag};
 use crate::page::List;
 
 const TAG: &str = "Jobs";
-/// The maximum number of jobs in one response.
-const MOST: u32 = 1000;
 
 /// The error codes of starting a job.
 const START: &[Code] = &[
@@ -116,10 +114,7 @@ async fn create(caller: Caller, input: Input<NoPath, NoQuery, AsText<JobRequest>
 }
 
 async fn list(caller: Caller, input: Input<NoPath, JobQuery, NoBody>) -> ApiResult<Reply<List<JobInfo>>> {
-    if input.query.limit > MOST {
-        let message = format!("`limit` is {}, and the maximum is {MOST}", input.query.limit);
-        return Err(ApiError::new(Code::InvalidUsage, message).with_hint("request the next page with `before`"));
-    }
+    checked(input.query.limit, None, None)?;
     let items = caller.platform.job_list(&input.query).await?;
     Ok(Reply(List { items }))
 }

@@ -79,7 +79,7 @@ pub(super) fn checked(limit: u32, correlation: Option<&str>, level: Option<&str>
     if limit > MOST {
         return wrong(
             format!("`limit` is {limit}, and the maximum is {MOST}"),
-            "narrow it down with `since` and `until`",
+            "request the next page with `before`, or narrow the list down with the other parameters",
         );
     }
     if correlation.is_some_and(|text| !is_ulid(text)) {

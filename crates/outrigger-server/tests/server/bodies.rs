@@ -113,7 +113,7 @@ async fn s03_what_is_wrong_with_a_large_body_is_said_in_short() {
 #[tokio::test]
 async fn s13_values_are_counted_before_they_are_made() {
     const FIRE: &str = "/api/v1/hooks/customer.created/fire";
-    let server = Server::with(|options| options.bodies_per_key = 12 << 20).await;
+    let server = Server::with(|options| options.bodies_per_key = 16 << 20).await;
     let post = |path: &str, body: String| {
         Call::new(http::Method::POST, path).header("content-type", "application/json").body(body)
     };
@@ -127,13 +127,13 @@ async fn s13_values_are_counted_before_they_are_made() {
     assert_eq!(server.send(post(echo, nested(2_500_000))).await.status, 200);
 
     // Memory held by one request is not available to the next.
-    let roles = vec!["viewer"; 25_000];
+    let roles = vec!["viewer"; 50_000];
     let held = post("/api/v1/keys", serde_json::json!({"name": "slow", "roles": roles}).to_string());
     let stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
     let slow = tokio::spawn(crate::client::exchange(stream, held));
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
     loop {
-        let answer = server.send(post(FIRE, nested(15_000))).await;
+        let answer = server.send(post(FIRE, nested(25_000))).await;
         if answer.status == 503 {
             answer.problem(503, "busy");
             break;
@@ -143,7 +143,7 @@ async fn s13_values_are_counted_before_they_are_made() {
     }
     server.door.gate.add_permits(1);
     assert_eq!(slow.await.unwrap().status, 201);
-    assert_eq!(server.send(post(FIRE, nested(15_000))).await.status, 200);
+    assert_eq!(server.send(post(FIRE, nested(25_000))).await.status, 200);
 }
 
 #[tokio::test]

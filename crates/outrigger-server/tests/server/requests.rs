@@ -167,6 +167,30 @@ async fn queries_are_read_strictly() {
 }
 
 #[tokio::test]
+async fn every_list_refuses_a_limit_above_its_maximum() {
+    const JOB: &str = "01JD0000000000000000000000";
+    let server = Server::start().await;
+    let logs = format!("jobs/{JOB}/logs");
+    for list in [
+        "audit",
+        "events/log",
+        "functions",
+        "health",
+        "hooks/traces",
+        "jobs",
+        logs.as_str(),
+        "logs",
+        "plugins",
+        "plugins/templates",
+        "runs",
+        "webhooks/orders/deliveries",
+    ] {
+        let problem = server.get(&format!("/api/v1/{list}?limit=1001")).await.problem(400, "invalid_usage");
+        assert!(problem["detail"].as_str().unwrap().contains("1000"), "{list}: {problem}");
+    }
+}
+
+#[tokio::test]
 async fn usage_is_of_a_span_and_told_apart_by_what_is_asked() {
     let server = Server::start().await;
     let span = "since=2026-11-01T00:00:00Z&until=2026-11-02T00:00:00Z";

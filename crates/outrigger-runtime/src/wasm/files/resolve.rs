@@ -52,6 +52,19 @@ pub(super) enum Refused {
     Narrower { path: String, folder: String },
 }
 
+impl Refused {
+    /// The path as the manifest names it.
+    pub(super) fn path(&self) -> &str {
+        match self {
+            Self::PlantedLink { path, .. }
+            | Self::Loop { path }
+            | Self::Protected { path, .. }
+            | Self::Processes { path }
+            | Self::Narrower { path, .. } => path,
+        }
+    }
+}
+
 impl From<Refused> for RuntimeFault {
     fn from(refused: Refused) -> Self {
         Self::new(Code::FileGrantRefused, refused.to_string())

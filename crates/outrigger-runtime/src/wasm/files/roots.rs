@@ -14,7 +14,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, major, minor, openat};
 use rustix::io::Errno;
 
 use super::beneath::{OpenError, describe, open_plain};
-use super::resolve::{self, Surroundings};
+use super::resolve::{self, Refused, Surroundings};
 
 /// Maximum number of parent folders that are searched for a grant. Below longer paths, links and renames fail.
 const DEPTH_AT_MOST: usize = 1_000;
@@ -49,7 +49,8 @@ impl Roots {
     pub(in super::super) fn open(spec: &RevisionSpec, protected: Option<&Path>) -> Result<Self, RuntimeFault> {
         let mut grants = spec.granted.files.clone();
         let surroundings = Surroundings { protected, plugin_writable: &spec.plugin_writable };
-        resolve::pin_files(&mut grants, surroundings, |grant| grant.pin().is_none())?;
+        resolve::pin_files(&mut grants, surroundings, |grant| grant.pin().is_none())
+            .map_err(|refused| not_opened(&spec.plugin, &refused))?;
         let (mut folders, mut files): (Vec<Root>, Vec<Root>) = (Vec::new(), Vec::new());
         for grant in &grants {
             let root = Root::new(grant, resolve::replaceable_in(grant, &grants, &spec.plugin_writable));
@@ -67,6 +68,14 @@ impl Roots {
         }
         Ok(Self { folders, files, grants })
     }
+}
+
+/// The error for a grant that is refused when a revision is loaded. It is kept with the plugin and its runs, for everyone
+/// who may see those, so it names the path only as the manifest does.
+fn not_opened(plugin: &PluginName, refused: &Refused) -> RuntimeFault {
+    tracing::warn!(%plugin, "a granted path is refused: {refused}");
+    let message = format!("`{}` can no longer be granted; the server's log shows why", refused.path());
+    RuntimeFault::new(Code::FileGrantRefused, message)
 }
 
 impl Roots {
