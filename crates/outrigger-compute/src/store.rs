@@ -47,7 +47,7 @@ mod tests {
     async fn the_store_has_a_thread_of_its_own_with_the_usual_priority() {
         let nice = || rustix::process::getpriority_process(None).expect("it has one");
         let own = nice();
-        let computation = async { with_store(async move { (thread(), nice(), is_in_pool()) }).await };
+        let computation = async move { with_store(async move { (thread(), nice(), is_in_pool()) }).await };
         let expected = ("outrigger-store".to_owned(), own, false);
         assert_eq!(run(true, Box::pin(computation)).await, expected);
         assert_eq!(with_store(async move { (thread(), nice(), is_in_pool()) }).await, expected);

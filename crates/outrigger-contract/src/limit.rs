@@ -417,6 +417,20 @@ mod tests {
     }
 
     #[test]
+    fn s08_a_plugin_computes_for_no_longer_than_its_own_timeouts() {
+        let cpu = |more: &str| {
+            let mut manifest = manifest(more);
+            Ceiling::default().cap(&mut manifest);
+            manifest.limits.cpu.expect("it is always limited")
+        };
+        assert_eq!(cpu(""), Span::from_secs(5));
+        assert_eq!(cpu("[limits]\ntimeout = \"9s\"\n[functions.f]\ntimeout = \"7s\"\n"), Span::from_secs(9));
+        assert_eq!(cpu("[functions.f]\ntimeout = \"7s\"\n"), Span::from_secs(7));
+        assert_eq!(cpu("[limits]\ncpu = \"2s\"\n"), Span::from_secs(2));
+        assert_eq!(cpu("[limits]\ncpu = \"1h\"\n"), Span::from_secs(5));
+    }
+
+    #[test]
     fn s08_a_text_that_is_not_a_ceiling_is_refused_with_what_is_wrong() {
         for (text, part) in [
             ("memry=1GiB", "there is no limit `memry`"),

@@ -121,6 +121,25 @@ async fn s08_a_ceiling_that_is_lowered_holds_for_what_was_granted_before() {
     assert!(error.message.contains("--ceiling: there is no limit `memry`"), "{}", error.message);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s08_a_caller_gives_more_time_for_waiting_and_not_for_computing() {
+    let yard = Yard::new().await;
+    let package =
+        yard.bench.package("spins", "subject", "1.0.0", "[limits]\ntimeout = \"400ms\"\n", &components::hostile());
+    yard.granted(&package).await;
+    let call = async |function: &str, arguments: serde_json::Value| {
+        let arguments = arguments.as_object().expect("an object").clone();
+        let mut request = CallRequest::new(format!("subject.{function}").parse().expect("a name"), arguments);
+        request.timeout_ms = Some(3_600_000);
+        yard.bench.platform.call(request).await
+    };
+    let started = Instant::now();
+    let error = call("spin", json!({})).await.expect_err("it spins");
+    assert_eq!(error.code, Code::CpuLimit, "{error:?}");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    call("sleep", json!({"nanoseconds": 1_000_000_000})).await.expect("it waits for longer than its own timeout");
+}
+
 fn subscribing(yard: &Yard, version: &str, hook: &str, more: &str) -> PathBuf {
     let manifest = format!("[[subscriptions]]\nhook = \"{hook}\"\nfunction = \"append-a\"\n{more}");
     yard.bench.package(&format!("part-{version}"), "subject", version, &manifest, &components::callbacks())
