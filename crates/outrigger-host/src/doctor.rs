@@ -1,8 +1,10 @@
 //! `outrigger doctor`: checks everything an installation depends on, and says how to fix problems.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use outrigger_api::{CheckOutcome, DoctorCheck, DoctorReport};
+use outrigger_api::{ApiResult, CheckOutcome, DoctorCheck, DoctorReport};
 use outrigger_engine::Engine;
 use outrigger_engine::health::{HealthView, Status};
 use outrigger_engine::hooks::ClosedHook;
@@ -12,25 +14,56 @@ use outrigger_registry::Trust;
 
 use crate::convert;
 use crate::data_directory::ownership::{self, Finding, Severity};
+use crate::host::Inner;
 use crate::overrides::{Files, HostOverrides};
-use crate::packages::Packages;
+use crate::packages::{Packages, in_background};
 use crate::signatures::trust_error;
 
-pub(crate) async fn examine(engine: &Engine, packages: &Packages, overrides: &HostOverrides) -> DoctorReport {
-    let root = packages.directory().root();
-    let mut checks = vec![data_directory(root)];
-    checks.extend(permissions(root));
-    checks.extend([disk(engine), database(engine).await]);
+/// A report that is younger than `age`. An examination reads the whole database and all packages, so there is one at a
+/// time.
+pub(crate) async fn report(host: &Arc<Inner>, age: Duration) -> ApiResult<DoctorReport> {
+    host.doctor.get(age, Box::pin(examine(Arc::clone(host)))).await
+}
+
+async fn examine(host: Arc<Inner>) -> ApiResult<DoctorReport> {
+    let reading = Arc::clone(&host);
+    let Disk { directory, packages: files, signatures, configuration } =
+        in_background(move || Ok(on_disk(&reading))).await?;
+    let (engine, packages) = (&host.engine, &host.packages);
+    let mut checks = directory;
+    checks.push(database(engine).await);
     checks.extend(plugins(engine));
     checks.extend(health(engine).await);
     checks.extend(hooks(engine));
     checks.extend(limits(engine).await);
-    checks.push(files(engine));
-    checks.push(signatures(&packages.directory().trust()));
+    checks.extend([files, signatures]);
     checks.push(search_paths(packages).await);
-    checks.push(configuration_files(engine, overrides));
-    checks.push(variables(engine, overrides).await);
-    DoctorReport { checks }
+    checks.push(configuration);
+    checks.push(variables(engine, &host.overrides).await);
+    Ok(DoctorReport { checks })
+}
+
+/// The checks of files.
+struct Disk {
+    directory: Vec<DoctorCheck>,
+    packages: DoctorCheck,
+    signatures: DoctorCheck,
+    configuration: DoctorCheck,
+}
+
+/// Checks everything that is read from the disk directly. Blocks.
+fn on_disk(host: &Inner) -> Disk {
+    let Inner { engine, packages, overrides, .. } = host;
+    let root = packages.directory().root();
+    let mut directory = vec![data_directory(root)];
+    directory.extend(permissions(root));
+    directory.push(disk(engine));
+    Disk {
+        directory,
+        packages: files(engine),
+        signatures: signatures(&packages.directory().trust()),
+        configuration: configuration_files(engine, overrides),
+    }
 }
 
 fn check(name: &str, outcome: CheckOutcome, message: impl Into<String>) -> DoctorCheck {
@@ -232,7 +265,7 @@ fn signatures(trust_file: &Path) -> DoctorCheck {
 
 async fn search_paths(packages: &Packages) -> DoctorCheck {
     let name = "search paths";
-    match packages.available().await {
+    match packages.available(Duration::ZERO).await {
         Ok(report) if report.problems.is_empty() => {
             check(name, CheckOutcome::Ok, format!("{} packages can be installed by name", report.plugins.len()))
         }

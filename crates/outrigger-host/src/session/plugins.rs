@@ -36,7 +36,7 @@ impl Plugins for Session {
 
     async fn plugin_available(&self) -> ApiResult<AvailableReport> {
         self.require_some(Right::PLUGIN_VIEW)?;
-        let mut report = self.host.packages.available().await?;
+        let mut report = self.host.packages.available(self.accepted_age()).await?;
         for plugin in &mut report.plugins {
             plugin.path = self.shown_path(std::mem::take(&mut plugin.path));
         }
