@@ -19,6 +19,10 @@ use crate::overrides::{Files, HostOverrides};
 use crate::packages::{Packages, in_background};
 use crate::signatures::trust_error;
 
+/// The names of checks whose findings are not for everyone.
+const PERMISSIONS: &str = "permissions";
+const SEARCH_PATHS: &str = "search paths";
+
 /// A report that is younger than `age`. An examination reads the whole database and all packages, so there is one at a
 /// time.
 pub(crate) async fn report(host: &Arc<Inner>, age: Duration) -> ApiResult<DoctorReport> {
@@ -41,6 +45,36 @@ async fn examine(host: Arc<Inner>) -> ApiResult<DoctorReport> {
     checks.push(configuration);
     checks.push(variables(engine, &host.overrides).await);
     Ok(DoctorReport { checks })
+}
+
+/// A report for callers that may not see paths of the server's disk, which `shown` removes from a text. Findings about
+/// permissions and search paths can name any other path as well.
+pub(crate) fn without_paths(report: DoctorReport, shown: impl Fn(String) -> String) -> DoctorReport {
+    let hide = |check: DoctorCheck| {
+        let message = match &*check.name {
+            _ if check.outcome == CheckOutcome::Ok => None,
+            PERMISSIONS => Some("other users can change or read files of the server"),
+            SEARCH_PATHS => Some("packages in the search paths cannot be read"),
+            _ => None,
+        };
+        match message {
+            Some(message) => {
+                let found = DoctorCheck { message: message.to_owned(), ..check };
+                advised(found, "a key with the right `path_use` sees which files these are")
+            }
+            None => DoctorCheck { message: shown(check.message), hint: check.hint.map(&shown), ..check },
+        }
+    };
+    let mut checks: Vec<_> = report.checks.into_iter().map(hide).collect();
+    // The hidden findings of a check are one, with the worst outcome.
+    checks.dedup_by(|next, kept| {
+        let same = next.name == kept.name && next.message == kept.message;
+        if same {
+            kept.outcome = kept.outcome.max(next.outcome);
+        }
+        same
+    });
+    DoctorReport { checks }
 }
 
 /// The checks of files.
@@ -87,7 +121,7 @@ fn data_directory(root: &Path) -> DoctorCheck {
 
 /// Checks that other users cannot change or read the data directory.
 fn permissions(root: &Path) -> Vec<DoctorCheck> {
-    let name = "permissions";
+    let name = PERMISSIONS;
     let findings = ownership::everything(root);
     if findings.is_empty() {
         return vec![check(name, CheckOutcome::Ok, "no other user can change the data directory")];
@@ -264,7 +298,7 @@ fn signatures(trust_file: &Path) -> DoctorCheck {
 }
 
 async fn search_paths(packages: &Packages) -> DoctorCheck {
-    let name = "search paths";
+    let name = SEARCH_PATHS;
     match packages.available(Duration::ZERO).await {
         Ok(report) if report.problems.is_empty() => {
             check(name, CheckOutcome::Ok, format!("{} packages can be installed by name", report.plugins.len()))

@@ -93,6 +93,20 @@ impl Packages {
         &self.directory
     }
 
+    /// A text in which paths in the search paths and in the data directory are relative.
+    pub(crate) fn without_places(&self, text: String) -> String {
+        let search_paths = self.search_paths.iter().map(|search| (&*search.path, "a search path"));
+        let places = search_paths.chain([(self.directory.root(), "the data directory")]);
+        // A relative path says nothing about the server, and an empty one is in every text.
+        let mut places: Vec<_> = places.filter(|(path, _)| path.is_absolute() && path.parent().is_some()).collect();
+        // One can lie in the other.
+        places.sort_by_key(|(path, _)| std::cmp::Reverse(path.as_os_str().len()));
+        places.into_iter().fold(text, |text, (path, name)| {
+            let path = path.components().as_path().display().to_string();
+            text.replace(&format!("{path}/"), "").replace(&path, name)
+        })
+    }
+
     /// Installs a prepared package, or shows what that would do.
     pub(crate) async fn install(&self, prepared: Prepared, consent: Consent) -> ApiResult<InstallOutcome> {
         let Prepared { candidate, installed, widened, above_ceiling, take_over, asked, shown: _, lock } = prepared;

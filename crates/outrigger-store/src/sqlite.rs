@@ -99,7 +99,7 @@ impl SqliteStore {
             (fault, _) => fault.to_owned(),
         };
         Err(StoreError::Corrupt {
-            what: format!("the database {}", self.path.display()),
+            what: "the database".to_owned(),
             reason: format!(
                 "{reason}; restore the data directory from a backup, or move it away to start with an empty one"
             ),

@@ -1,6 +1,7 @@
 //! Keys with few rights against a real platform: paths, network addresses and information that they can reach.
 
 mod costs;
+mod places;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
