@@ -1,6 +1,6 @@
-//! Caps on records that are never pruned: unfinished jobs, schedules, webhooks, hooks, subscriptions and templates. One
-//! key can use a quarter of a cap, so it leaves room for the others. The administrator of the data directory can use
-//! all of it.
+//! Caps on records that are never pruned: unfinished jobs, schedules, webhooks, hooks, subscriptions, templates, keys
+//! and roles. One key can use a quarter of a cap, so it leaves room for the others. The administrator of the data
+//! directory can use all of it.
 
 use outrigger_contract::Code;
 use outrigger_contract::units::ByteSize;
@@ -38,6 +38,10 @@ pub(crate) const HOOKS: Cap = Cap::of("hooks", Amount { records: 1_000, bytes: 3
 pub(crate) const SUBSCRIPTIONS: Cap = Cap::of("subscriptions", Amount { records: 4_000, bytes: 32 << 20 });
 /// Templates, with their files.
 pub const TEMPLATES: Cap = Cap::of("templates", Amount { records: 500, bytes: 128 << 20 });
+/// Keys, with their scopes. All of them are in memory, and are read again after each change.
+pub const KEYS: Cap = Cap::of("keys", Amount { records: 4_000, bytes: 32 << 20 });
+/// Roles, with their rules: in memory like keys. A role has no creator, so keys have no part of this.
+pub const ROLES: Cap = Cap::of("roles", Amount { records: 500, bytes: 8 << 20 });
 
 impl Cap {
     const fn of(what: &'static str, most: Amount) -> Self {
@@ -96,7 +100,8 @@ pub fn key_of(created_by: &str) -> Option<&str> {
 }
 
 /// The stored size of a record in bytes.
-pub(crate) fn size_of(kept: &impl Serialize) -> u64 {
+#[must_use]
+pub fn size_of(kept: &impl Serialize) -> u64 {
     serde_json::to_string(kept).map_or(0, |text| text.len() as u64)
 }
 

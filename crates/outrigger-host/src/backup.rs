@@ -32,7 +32,7 @@ use time::OffsetDateTime;
 
 use crate::overrides;
 
-pub(crate) use create::create;
+pub(crate) use create::{For, create};
 pub use restore::{restore, verify};
 
 /// The form of a backup. It changes when an older Outrigger could not read it. Those of form 1 had no configuration files, those

@@ -4,15 +4,15 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use outrigger_api::{ApiError, ApiResult, Code};
-pub(crate) use outrigger_registry::disk::Careful;
 use outrigger_registry::disk::lacking;
+pub(crate) use outrigger_registry::disk::{Careful, Leave};
 
 /// Fails if writing this many bytes would leave too little space.
 ///
 /// # Errors
 /// `disk_full`
-pub(crate) fn require(folder: &Path, bytes: u64) -> ApiResult<()> {
-    let Some((free, needed)) = lacking(folder, bytes) else { return Ok(()) };
+pub(crate) fn require(folder: &Path, bytes: u64, leave: Leave) -> ApiResult<()> {
+    let Some((free, needed)) = lacking(folder, bytes, leave) else { return Ok(()) };
     let (free, needed) = (free >> 10, needed >> 10);
     let message = format!("not enough disk space in {}: {free} KiB free, {needed} KiB needed", folder.display());
     Err(ApiError::new(Code::DiskFull, message))
@@ -74,13 +74,25 @@ mod tests {
     #[test]
     fn s18_what_writes_a_lot_stops_before_the_disk_is_full() {
         let Some(disk) = SmallDisk::mount(16 << 20) else { return };
-        require(disk.path(), 8 << 20).expect("there is room");
-        assert_eq!(require(disk.path(), 14 << 20).expect_err("too little would be left").code, Code::DiskFull);
+        require(disk.path(), 8 << 20, Leave::Little).expect("there is room");
+        let refused = require(disk.path(), 14 << 20, Leave::Little).expect_err("too little would be left");
+        assert_eq!(refused.code, Code::DiskFull);
         let path = disk.path().join("large");
-        let mut file = Careful::new(File::create(&path).expect("made"), disk.path());
+        let mut file = Careful::new(File::create(&path).expect("made"), disk.path(), Leave::Little);
         let refused = io::copy(&mut io::repeat(1), &mut file).expect_err("it stops");
         assert_eq!(code_of(&refused, Code::Io), Code::DiskFull, "{refused}");
         assert!(free_bytes(disk.path()).expect("known") >= LEFT - STEP);
         assert!(fs::metadata(path).expect("made").len() > 8 << 20, "not long before");
+    }
+
+    #[test]
+    fn s06_a_backup_of_a_key_leaves_as_much_as_plugins_do() {
+        let Some(disk) = SmallDisk::mount(64 << 20) else { return };
+        require(disk.path(), 24 << 20, Leave::Share).expect("half of the disk stays free");
+        let refused = require(disk.path(), 40 << 20, Leave::Share).expect_err("less than half would");
+        assert_eq!(refused.code, Code::DiskFull);
+        let mut file = Careful::new(File::create(disk.path().join("large")).expect("made"), disk.path(), Leave::Share);
+        io::copy(&mut io::repeat(1), &mut file).expect_err("it stops");
+        assert!(free_bytes(disk.path()).expect("known") >= (32 << 20) - STEP);
     }
 }

@@ -1,8 +1,10 @@
 //! `outrigger doctor`: checks everything an installation depends on, and says how to fix problems.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use outrigger_api::{CheckOutcome, DoctorCheck, DoctorReport};
+use outrigger_api::{ApiResult, CheckOutcome, DoctorCheck, DoctorReport};
 use outrigger_engine::Engine;
 use outrigger_engine::health::{HealthView, Status};
 use outrigger_engine::hooks::ClosedHook;
@@ -12,25 +14,90 @@ use outrigger_registry::Trust;
 
 use crate::convert;
 use crate::data_directory::ownership::{self, Finding, Severity};
+use crate::host::Inner;
 use crate::overrides::{Files, HostOverrides};
-use crate::packages::Packages;
+use crate::packages::{Packages, in_background};
 use crate::signatures::trust_error;
 
-pub(crate) async fn examine(engine: &Engine, packages: &Packages, overrides: &HostOverrides) -> DoctorReport {
-    let root = packages.directory().root();
-    let mut checks = vec![data_directory(root)];
-    checks.extend(permissions(root));
-    checks.extend([disk(engine), database(engine).await]);
+/// The names of checks whose findings are not for everyone.
+const PERMISSIONS: &str = "permissions";
+const SEARCH_PATHS: &str = "search paths";
+
+/// A report that is younger than `age`. An examination reads the whole database and all packages, so there is one at a
+/// time.
+pub(crate) async fn report(host: &Arc<Inner>, age: Duration) -> ApiResult<DoctorReport> {
+    host.doctor.get(age, Box::pin(examine(Arc::clone(host)))).await
+}
+
+async fn examine(host: Arc<Inner>) -> ApiResult<DoctorReport> {
+    let reading = Arc::clone(&host);
+    let Disk { directory, packages: files, signatures, configuration } =
+        in_background(move || Ok(on_disk(&reading))).await?;
+    let (engine, packages) = (&host.engine, &host.packages);
+    let mut checks = directory;
+    checks.push(database(engine).await);
     checks.extend(plugins(engine));
     checks.extend(health(engine).await);
     checks.extend(hooks(engine));
     checks.extend(limits(engine).await);
-    checks.push(files(engine));
-    checks.push(signatures(&packages.directory().trust()));
+    checks.extend([files, signatures]);
     checks.push(search_paths(packages).await);
-    checks.push(configuration_files(engine, overrides));
-    checks.push(variables(engine, overrides).await);
+    checks.push(configuration);
+    checks.push(variables(engine, &host.overrides).await);
+    Ok(DoctorReport { checks })
+}
+
+/// A report for callers that may not see paths of the server's disk, which `shown` removes from a text. Findings about
+/// permissions and search paths can name any other path as well.
+pub(crate) fn without_paths(report: DoctorReport, shown: impl Fn(String) -> String) -> DoctorReport {
+    let hide = |check: DoctorCheck| {
+        let message = match &*check.name {
+            _ if check.outcome == CheckOutcome::Ok => None,
+            PERMISSIONS => Some("other users can change or read files of the server"),
+            SEARCH_PATHS => Some("packages in the search paths cannot be read"),
+            _ => None,
+        };
+        match message {
+            Some(message) => {
+                let found = DoctorCheck { message: message.to_owned(), ..check };
+                advised(found, "a key with the right `path_use` sees which files these are")
+            }
+            None => DoctorCheck { message: shown(check.message), hint: check.hint.map(&shown), ..check },
+        }
+    };
+    let mut checks: Vec<_> = report.checks.into_iter().map(hide).collect();
+    // The hidden findings of a check are one, with the worst outcome.
+    checks.dedup_by(|next, kept| {
+        let same = next.name == kept.name && next.message == kept.message;
+        if same {
+            kept.outcome = kept.outcome.max(next.outcome);
+        }
+        same
+    });
     DoctorReport { checks }
+}
+
+/// The checks of files.
+struct Disk {
+    directory: Vec<DoctorCheck>,
+    packages: DoctorCheck,
+    signatures: DoctorCheck,
+    configuration: DoctorCheck,
+}
+
+/// Checks everything that is read from the disk directly. Blocks.
+fn on_disk(host: &Inner) -> Disk {
+    let Inner { engine, packages, overrides, .. } = host;
+    let root = packages.directory().root();
+    let mut directory = vec![data_directory(root)];
+    directory.extend(permissions(root));
+    directory.push(disk(engine));
+    Disk {
+        directory,
+        packages: files(engine),
+        signatures: signatures(&packages.directory().trust()),
+        configuration: configuration_files(engine, overrides),
+    }
 }
 
 fn check(name: &str, outcome: CheckOutcome, message: impl Into<String>) -> DoctorCheck {
@@ -54,7 +121,7 @@ fn data_directory(root: &Path) -> DoctorCheck {
 
 /// Checks that other users cannot change or read the data directory.
 fn permissions(root: &Path) -> Vec<DoctorCheck> {
-    let name = "permissions";
+    let name = PERMISSIONS;
     let findings = ownership::everything(root);
     if findings.is_empty() {
         return vec![check(name, CheckOutcome::Ok, "no other user can change the data directory")];
@@ -231,8 +298,8 @@ fn signatures(trust_file: &Path) -> DoctorCheck {
 }
 
 async fn search_paths(packages: &Packages) -> DoctorCheck {
-    let name = "search paths";
-    match packages.available().await {
+    let name = SEARCH_PATHS;
+    match packages.available(Duration::ZERO).await {
         Ok(report) if report.problems.is_empty() => {
             check(name, CheckOutcome::Ok, format!("{} packages can be installed by name", report.plugins.len()))
         }

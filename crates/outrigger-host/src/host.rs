@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use outrigger_api::{ApiError, ApiResult, Begun, Code, Door, NewKey, Platform, PluginName, RequestTracer, Visit};
+use outrigger_api::{
+    ApiError, ApiResult, Begun, Code, DoctorReport, Door, NewKey, Platform, PluginName, RequestTracer, Visit,
+};
 use outrigger_contract::Ceiling;
 use outrigger_engine::health::HealthOptions;
 use outrigger_engine::jobs::JobOptions;
@@ -24,6 +26,7 @@ use crate::data_directory::ownership::{self, Finding};
 use crate::data_directory::{DataDirectory, DirectoryHold, Hold};
 use crate::functions::Catalogue;
 use crate::keys::Keys;
+use crate::latest::Latest;
 use crate::outgoing::Outgoing;
 use crate::overrides::HostOverrides;
 use crate::owners::Owners;
@@ -57,6 +60,8 @@ pub(crate) struct Inner {
     pub(crate) telemetry: Option<Arc<Telemetry>>,
     /// See [`ServerWork::backups`].
     pub(crate) backups: Option<PathBuf>,
+    /// The report of the doctor.
+    pub(crate) doctor: Latest<DoctorReport>,
     /// Whether the store could be written to when that was last tried.
     ready: tokio::sync::Mutex<Option<(Instant, ApiResult<()>)>>,
     socket: PathBuf,
@@ -255,6 +260,7 @@ impl Host {
             overrides,
             telemetry,
             backups,
+            doctor: Latest::default(),
             ready: tokio::sync::Mutex::default(),
             socket,
             _hold: hold,

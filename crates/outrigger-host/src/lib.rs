@@ -11,6 +11,7 @@ mod functions;
 mod host;
 mod inheritance;
 mod keys;
+mod latest;
 pub mod options;
 mod outgoing;
 mod overrides;

@@ -16,11 +16,12 @@ use outrigger_engine::life::{Author, Change, Downgrade, Installation, Intent};
 use outrigger_engine::lifecycle::{Effect, Event, PluginState, drive};
 use outrigger_engine::store::{PluginRecord, RevisionRecord, RevisionSummary};
 use outrigger_engine::{Caller, CorrelationId, Engine};
-use outrigger_registry::{PackageError, SearchPath};
+use outrigger_registry::{Discovered, PackageError, SearchPath};
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
 use crate::data_directory::{DataDirectory, PackagesLock};
+use crate::latest::Latest;
 use crate::overrides::HostOverrides;
 use crate::uploads::Uploads;
 use crate::{convert, disk, functions, inheritance};
@@ -40,6 +41,8 @@ pub(crate) struct Packages {
     /// Limits concurrent examinations of versions: each is read and hashed as a whole, and any caller that can see
     /// plugins can request it.
     pub(crate) examining: Arc<Semaphore>,
+    /// The packages in the search paths.
+    discovered: Latest<Arc<Discovered>>,
 }
 
 /// With what consent a package is installed.
@@ -74,7 +77,8 @@ impl Packages {
     ) -> Self {
         let uploads = Uploads::new(directory.uploads());
         let examining = Arc::new(Semaphore::new(2));
-        Self { engine, directory, search_paths: search_paths.into(), overrides, uploads, examining }
+        let discovered = Latest::default();
+        Self { engine, directory, search_paths: search_paths.into(), overrides, uploads, examining, discovered }
     }
 
     pub(crate) const fn engine(&self) -> &Engine {
@@ -87,6 +91,20 @@ impl Packages {
 
     pub(crate) const fn directory(&self) -> &DataDirectory {
         &self.directory
+    }
+
+    /// A text in which paths in the search paths and in the data directory are relative.
+    pub(crate) fn without_places(&self, text: String) -> String {
+        let search_paths = self.search_paths.iter().map(|search| (&*search.path, "a search path"));
+        let places = search_paths.chain([(self.directory.root(), "the data directory")]);
+        // A relative path says nothing about the server, and an empty one is in every text.
+        let mut places: Vec<_> = places.filter(|(path, _)| path.is_absolute() && path.parent().is_some()).collect();
+        // One can lie in the other.
+        places.sort_by_key(|(path, _)| std::cmp::Reverse(path.as_os_str().len()));
+        places.into_iter().fold(text, |text, (path, name)| {
+            let path = path.components().as_path().display().to_string();
+            text.replace(&format!("{path}/"), "").replace(&path, name)
+        })
     }
 
     /// Installs a prepared package, or shows what that would do.

@@ -32,6 +32,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::host::Inner;
+use crate::latest::RECENT;
 use crate::{convert, doctor};
 
 pub(crate) use audit::{AuditReading, read_audit_log};
@@ -132,6 +133,14 @@ impl Session {
         }
     }
 
+    /// How old the result of expensive work may be. The administrator always gets a new one.
+    const fn accepted_age(&self) -> Duration {
+        match self.who {
+            Who::Local => Duration::ZERO,
+            Who::Key(_) => RECENT,
+        }
+    }
+
     /// Refuses who lacks the right.
     fn require(&self, right: Right, name: &str) -> ApiResult<()> {
         match &self.who {
@@ -170,11 +179,36 @@ impl Session {
         async move { outcome.await.map_err(|error| self.shown_error(error)) }
     }
 
+    fn may_use_paths(&self) -> bool {
+        self.may(Right::PATH_USE, "*")
+    }
+
+    /// A path of the server's disk as the caller may see it: without the right, only its last component.
+    fn shown_path(&self, path: String) -> String {
+        match path.rsplit('/').find(|part| !part.is_empty()) {
+            Some(last) if path.starts_with('/') && !self.may_use_paths() => last.to_owned(),
+            _ => path,
+        }
+    }
+
+    /// A text as the caller may see it: without the right to use paths, those in the data directory and in the search
+    /// paths are relative.
+    fn shown_text(&self, text: String) -> String {
+        if self.may_use_paths() {
+            return text;
+        }
+        self.host.packages.without_places(text)
+    }
+
     /// An error as the caller may see it. Why a path cannot be granted contains links and folders of the server's disk,
     /// also of other plugins, which are only for callers that may use paths there.
     fn shown_error(&self, error: ApiError) -> ApiError {
-        if error.code != Code::FileGrantRefused || self.may(Right::PATH_USE, "*") {
+        if self.may_use_paths() {
             return error;
+        }
+        if error.code != Code::FileGrantRefused {
+            let (message, hint) = (self.shown_text(error.message), self.shown_text(error.hint));
+            return ApiError { message, hint, ..error };
         }
         ApiError::new(error.code, "the plugin asks for a file or folder that cannot be granted").with_hint(
             "the reason contains paths on the server's disk; a key with the right `path_use` sees it when it inspects \
@@ -325,7 +359,8 @@ impl Platform for Session {
 
     async fn doctor(&self) -> ApiResult<DoctorReport> {
         self.require(Right::SYSTEM_VIEW, "*")?;
-        Ok(doctor::examine(&self.host.engine, &self.host.packages, &self.host.overrides).await)
+        let report = doctor::report(&self.host, self.accepted_age()).await?;
+        Ok(if self.may_use_paths() { report } else { doctor::without_paths(report, |text| self.shown_text(text)) })
     }
 
     async fn metrics(&self) -> ApiResult<MetricsReport> {

@@ -17,12 +17,13 @@ pub(crate) async fn list(store: &dyn Store) -> ApiResult<Vec<TemplateSummary>> {
     Ok(all)
 }
 
-/// Checks that a template, or its new content, fits into the cap.
-pub(crate) async fn check_room(store: &dyn Store, template: &Template, created_by: &str) -> ApiResult<()> {
+/// Checks that a template, or its new content, fits into the cap. A template counts for the key that last changed it, so
+/// no key can enlarge it at the expense of another.
+pub(crate) async fn check_room(store: &dyn Store, template: &Template, by: &str) -> ApiResult<()> {
     let others = store.template_list().await.map_err(convert::store_error)?;
     let others = others.iter().filter(|other| other.name != template.name);
-    let others = others.map(|other| (cap::key_of(&other.made.created_by), other.size));
-    cap::TEMPLATES.check(cap::key_of(created_by), others, template.size() as u64).map_err(convert::error)
+    let others = others.map(|other| (cap::key_of(&other.made.updated_by), other.size));
+    cap::TEMPLATES.check(cap::key_of(by), others, template.size() as u64).map_err(convert::error)
 }
 
 /// Checks or renders a template outside the async workers, in the turn of this owner.

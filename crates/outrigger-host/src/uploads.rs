@@ -21,7 +21,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 
 use crate::data_directory::{failed, make_private_folder};
-use crate::disk;
+use crate::disk::{self, Leave};
 use crate::packages::{in_background, package_error};
 
 /// How long a package waits to be installed.
@@ -130,7 +130,7 @@ impl Uploads {
             return Err(too_large(limit));
         }
         let (archive, place) = self.room(kind, sender)?;
-        disk::require(&self.folder, size.unwrap_or(0))?;
+        disk::require(&self.folder, size.unwrap_or(0), Leave::Little)?;
         let (found, bytes) = write(&archive, &self.folder, &place, content, limit).await?;
         if size.is_some_and(|size| size != bytes) {
             let message = format!("{bytes} bytes of the package arrived, which differs from its announced length");
@@ -263,7 +263,7 @@ async fn write(
         }
         place.grow(piece.len() as u64)?;
         hasher.update(&piece);
-        disk::require(folder, piece.len() as u64)?;
+        disk::require(folder, piece.len() as u64, Leave::Little)?;
         file.write_all(&piece).await.map_err(unwritable)?;
     }
     file.flush().await.map_err(unwritable)?;

@@ -9,12 +9,33 @@ pub const LEFT: u64 = 4 << 20;
 /// The number of bytes written between two checks.
 const STEP: u64 = 1 << 20;
 
+/// The space that a large write leaves free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// [`LEFT`], for the database.
+    Little,
+    /// As much as plugins leave to the server and to others: 5 % of the disk, at least 32 MiB and at most 256 MiB, but
+    /// never more than half.
+    Share,
+}
+
+impl Leave {
+    /// In bytes, of a disk of this size.
+    fn of(self, total: u64) -> u64 {
+        match self {
+            Self::Little => LEFT,
+            Self::Share => (total / 20).clamp(32 << 20, 256 << 20).min(total / 2).max(LEFT),
+        }
+    }
+}
+
 /// Free and needed space if there is not enough for this many more bytes. If the free space is unknown, the write is
 /// attempted.
 #[must_use]
-pub fn lacking(folder: &Path, bytes: u64) -> Option<(u64, u64)> {
+pub fn lacking(folder: &Path, bytes: u64, leave: Leave) -> Option<(u64, u64)> {
     let disk = rustix::fs::statvfs(folder).ok()?;
-    let (free, needed) = (disk.f_bavail.saturating_mul(disk.f_frsize), bytes.saturating_add(LEFT));
+    let [total, free] = [disk.f_blocks, disk.f_bavail].map(|blocks| blocks.saturating_mul(disk.f_frsize));
+    let needed = bytes.saturating_add(leave.of(total));
     (free < needed).then_some((free, needed))
 }
 
@@ -23,14 +44,15 @@ pub fn lacking(folder: &Path, bytes: u64) -> Option<(u64, u64)> {
 pub struct Careful<W> {
     inner: W,
     folder: PathBuf,
+    leave: Leave,
     /// The bytes that can be written until the next check.
     allowed: u64,
 }
 
 impl<W> Careful<W> {
     /// A writer for a file on the disk of this folder.
-    pub fn new(inner: W, folder: &Path) -> Self {
-        Self { inner, folder: folder.to_owned(), allowed: 0 }
+    pub fn new(inner: W, folder: &Path, leave: Leave) -> Self {
+        Self { inner, folder: folder.to_owned(), leave, allowed: 0 }
     }
 }
 
@@ -38,7 +60,7 @@ impl<W: Write> Write for Careful<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.allowed < bytes.len() as u64 {
             let next = STEP.max(bytes.len() as u64);
-            if lacking(&self.folder, next).is_some() {
+            if lacking(&self.folder, next, self.leave).is_some() {
                 return Err(ErrorKind::StorageFull.into());
             }
             self.allowed = next;
@@ -50,5 +72,19 @@ impl<W: Write> Write for Careful<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s06_a_share_of_each_disk_is_left() {
+        const MIB: u64 = 1 << 20;
+        for (total, left) in [(2, 4), (40, 20), (100, 32), (1_000, 50), (5_120, 256), (1 << 20, 256)] {
+            assert_eq!(Leave::Share.of(total * MIB), left * MIB, "{total}");
+            assert_eq!(Leave::Little.of(total * MIB), LEFT);
+        }
     }
 }

@@ -71,6 +71,22 @@ impl SqliteStore {
         row.map_or_else(|| Ok(String::new()), |row| row.try_get_by_index(0))
     }
 
+    /// Reads all of the database, and writes to it.
+    async fn check_all(&self) -> Result<String, StoreError> {
+        self.check_integrity().await?;
+        migrations::touch(&self.database).await?;
+        let counts = "SELECT 'plugins: ' || (SELECT count(*) FROM plugins) \
+                      || ', runs: ' || (SELECT count(*) FROM runs) || ', log lines: ' || (SELECT count(*) FROM logs)";
+        let counts = self.ask(&self.database.read, counts).await.map_err(failed("count its records"))?;
+        let version =
+            self.ask(&self.database.read, "SELECT sqlite_version()").await.map_err(failed("ask its version"))?;
+        Ok(format!(
+            "{}: intact and writable; {counts}; schema {}, SQLite {version}",
+            self.path.display(),
+            migrations::VERSION
+        ))
+    }
+
     /// SQLite's own look at every page and index.
     async fn check_integrity(&self) -> Result<(), StoreError> {
         const ACTION: &str = "check the database";
@@ -83,7 +99,7 @@ impl SqliteStore {
             (fault, _) => fault.to_owned(),
         };
         Err(StoreError::Corrupt {
-            what: format!("the database {}", self.path.display()),
+            what: "the database".to_owned(),
             reason: format!(
                 "{reason}; restore the data directory from a backup, or move it away to start with an empty one"
             ),
@@ -211,18 +227,8 @@ impl Store for SqliteStore {
     }
 
     async fn check(&self) -> Result<String, StoreError> {
-        self.check_integrity().await?;
-        migrations::touch(&self.database).await?;
-        let counts = "SELECT 'plugins: ' || (SELECT count(*) FROM plugins) \
-                      || ', runs: ' || (SELECT count(*) FROM runs) || ', log lines: ' || (SELECT count(*) FROM logs)";
-        let counts = self.ask(&self.database.read, counts).await.map_err(failed("count its records"))?;
-        let version =
-            self.ask(&self.database.read, "SELECT sqlite_version()").await.map_err(failed("ask its version"))?;
-        Ok(format!(
-            "{}: intact and writable; {counts}; schema {}, SQLite {version}",
-            self.path.display(),
-            migrations::VERSION
-        ))
+        let store = self.clone();
+        self.alone.run("check the database", async move { store.check_all().await }).await
     }
 
     async fn copy(&self, to: &Path) -> Result<(), StoreError> {

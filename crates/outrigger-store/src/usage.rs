@@ -168,6 +168,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
+    use outrigger_engine::store::Store as _;
     use time::OffsetDateTime;
 
     use super::*;
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_waits_for_any_more_keeps_others_waiting() {
+    async fn s13_what_nobody_waits_for_any_more_keeps_others_waiting() {
         async fn check(store: &SqliteStore, given_up: impl Future) {
             let pool = store.database().read.get_sqlite_connection_pool();
             // Without a connection a statement takes as long as the test wants it to.
@@ -234,5 +235,6 @@ mod tests {
         let filter = UsageFilter::between(OffsetDateTime::UNIX_EPOCH, OffsetDateTime::now_utc());
         check(&store, store.run_usage(&filter)).await;
         check(&store, store.run_plugins()).await;
+        check(&store, store.check()).await;
     }
 }

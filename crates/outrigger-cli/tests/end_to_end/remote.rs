@@ -88,7 +88,8 @@ fn a_variable_that_sets_nothing_is_told() {
     doctor("OUTRIGGER_CONFIG__PRICING__REGOIN").shows(&["REGOIN names no key", "OUTRIGGER_CONFIG__PRICING__REGION"]);
     doctor("OUTRIGGER_CONFIG__PRICNG__REGION").shows(&["is for a plugin that is not installed"]);
     // So is a file.
-    place.write("data/config/pricing.yml", "region: us\n");
+    let file = place.write("data/config/pricing.yml", "region: us\n");
+    std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     doctor("HARMLESS").shows(&["configuration files: 1 there", "Everything is in order."]);
     assert_eq!(place.json(&["plugin", "config", "pricing"])["effective"]["region"], "us");
     place.write("data/config/pricng.yaml", "region: us\n");

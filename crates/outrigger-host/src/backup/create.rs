@@ -18,9 +18,31 @@ use super::{
 };
 use crate::convert;
 use crate::data_directory::DataDirectory;
-use crate::disk::{self, Careful};
+use crate::disk::{self, Careful, Leave};
 use crate::packages::Packages;
 use crate::vault::{KeyRing, RotationLock};
+
+/// The maximum number of files in the operator's folder for backups when a key makes another one.
+pub(crate) const MOST_BACKUPS: usize = 100;
+
+/// Whose backup it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum For {
+    Administrator,
+    /// A key, at a path that it chose: space is left on the disk for others.
+    Key,
+    /// A key, in the operator's folder: the number of files there is limited, too.
+    KeyInFolder,
+}
+
+impl For {
+    const fn leave(self) -> Leave {
+        match self {
+            Self::Administrator => Leave::Little,
+            Self::Key | Self::KeyInFolder => Leave::Share,
+        }
+    }
+}
 
 /// Makes a backup. Packages are neither installed nor removed until it is done, so that those in it are the ones that the
 /// database speaks of.
@@ -29,11 +51,16 @@ pub(crate) async fn create(
     packages: &Packages,
     keys: &Arc<KeyRing>,
     request: BackupRequest,
+    by: For,
 ) -> ApiResult<BackupReport> {
     let BackupRequest { path, include_secret_key } = request;
     let directory = packages.directory().clone();
     let target = Target::check(&path, &directory)?;
     let lock = packages.lock().await?;
+    // Under the lock, there is no other backup in between.
+    if by == For::KeyInFolder {
+        target.check_count()?;
+    }
     // Nor are keys rotated, so that those in it are the ones that its secrets are encrypted with.
     let rotation = match include_secret_key {
         true => Some(keys_in_file(engine, keys).await?),
@@ -46,7 +73,8 @@ pub(crate) async fn create(
     let copies = copies.map_err(|error| io_error(format_args!("{} cannot be written", staging.display()), &error))?;
     let database = copies.path().join(DATABASE);
     let size = fs::metadata(directory.database()).map_or(0, |found| found.len());
-    disk::require(&staging, size)?;
+    disk::require(&staging, size, by.leave())?;
+    disk::require(&target.folder, 0, by.leave())?;
     engine.store().copy(&database).await.map_err(convert::store_error)?;
     let (schema, audit) = examine(&database).await?;
     let contents = Contents {
@@ -73,7 +101,7 @@ pub(crate) async fn create(
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             _ => sources.push((TRUST.to_owned(), directory.trust())),
         }
-        target.write(contents, &sources, stop)
+        target.write(contents, &sources, by.leave(), stop)
     })
     .await
 }
@@ -158,8 +186,25 @@ impl Target {
         Ok(Self { path: path.to_owned(), name: name.to_owned(), folder })
     }
 
+    /// Refuses one more backup in a folder that is full of them.
+    fn check_count(&self) -> ApiResult<()> {
+        let failed = |error: std::io::Error| io_error("the folder for backups cannot be read", &error);
+        let count = fs::read_dir(&self.folder).map_err(failed)?.take(MOST_BACKUPS).count();
+        if count < MOST_BACKUPS {
+            return Ok(());
+        }
+        Err(ApiError::new(Code::Conflict, format!("the folder for backups has {MOST_BACKUPS} or more files"))
+            .with_hint("delete backups that are no longer needed, or move them to another folder"))
+    }
+
     /// Writes the backup beside its place, and moves it there once every byte is on the disk.
-    fn write(self, mut contents: Contents, sources: &[(String, PathBuf)], stop: &Stop) -> ApiResult<BackupReport> {
+    fn write(
+        self,
+        mut contents: Contents,
+        sources: &[(String, PathBuf)],
+        leave: Leave,
+        stop: &Stop,
+    ) -> ApiResult<BackupReport> {
         let failed = |error: std::io::Error| io_error(format_args!("{} was not written", self.path.display()), &error);
         for (path, source) in sources {
             let (size, sha256) = open(source)?.finish(source, stop)?;
@@ -171,7 +216,7 @@ impl Target {
             .suffix(".partial")
             .tempfile_in(&self.folder)
             .map_err(failed)?;
-        let careful = Careful::new(file.as_file_mut(), &self.folder);
+        let careful = Careful::new(file.as_file_mut(), &self.folder, leave);
         let compressed = GzEncoder::new(BufWriter::new(careful), super::read::COMPRESSION);
         let mut archive = tar::Builder::new(compressed);
         let list = serde_json::to_vec_pretty(&contents)

@@ -95,9 +95,10 @@ pub(crate) fn everything(root: &Path) -> Vec<Finding> {
     let mut findings = places(root);
     let mut left = FILES;
     for name in TREES {
-        user.tree(&root.join(name), Links::Refused, &mut left, &mut findings);
+        user.tree(&root.join(name), Reading::Anybody, Links::Refused, &mut left, &mut findings);
     }
-    user.tree(&root.join("config"), Links::Followed, &mut left, &mut findings);
+    // They can contain secrets.
+    user.tree(&root.join("config"), Reading::Preferably, Links::Followed, &mut left, &mut findings);
     if left == 0 {
         let message = format!("{} has more than {FILES} files; not all were checked", root.display());
         let remedy = format!("find {} -perm /022", root.display());
@@ -211,8 +212,8 @@ impl User {
         Self::refused(format!("{shown} is a symbolic link; it must be a real file or folder"), format!("rm {shown}"))
     }
 
-    /// Checks everything in a folder.
-    fn tree(self, folder: &Path, links: Links, left: &mut usize, findings: &mut Vec<Finding>) {
+    /// Checks everything in a folder. `reading` is about files; anybody may see which files there are.
+    fn tree(self, folder: &Path, reading: Reading, links: Links, left: &mut usize, findings: &mut Vec<Finding>) {
         let Ok(entries) = fs::read_dir(folder) else { return };
         for entry in entries.flatten() {
             if *left == 0 {
@@ -220,9 +221,12 @@ impl User {
             }
             *left -= 1;
             let path = entry.path();
-            findings.extend(self.file(&path, Reading::Anybody, links));
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                self.tree(&path, links, left, findings);
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let leads_to_folder = links == Links::Followed && path.is_dir();
+            let of_this = if is_folder || leads_to_folder { Reading::Anybody } else { reading };
+            findings.extend(self.file(&path, of_this, links));
+            if is_folder {
+                self.tree(&path, reading, links, left, findings);
             }
         }
     }

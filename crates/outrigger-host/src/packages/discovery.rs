@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use outrigger_api::{ApiError, ApiResult, AvailablePlugin, AvailableReport, Code};
 use outrigger_contract::PluginName;
@@ -13,18 +14,21 @@ use outrigger_registry::discovery::Duplicate;
 use super::{Packages, in_background};
 
 impl Packages {
-    pub(crate) async fn available(&self) -> ApiResult<AvailableReport> {
-        let Discovered { found, duplicates, problems } = self.discover().await?;
+    /// The packages in the search paths. Every archive there is read, so this happens once at a time; a result that is
+    /// younger than `age` is given again.
+    pub(crate) async fn available(&self, age: Duration) -> ApiResult<AvailableReport> {
+        let discovered = self.discovered.get(age, self.discover()).await?;
+        let Discovered { found, duplicates, problems } = &*discovered;
         let installed_version =
             |name: &PluginName| self.engine.plugin(name).ok().map(|(_, summary)| summary.version.to_string());
         let plugins = found
-            .into_iter()
+            .iter()
             .map(|candidate| AvailablePlugin {
                 installed_version: installed_version(&candidate.name),
-                name: candidate.name,
+                name: candidate.name.clone(),
                 version: candidate.version.to_string(),
-                title: candidate.title,
-                description: candidate.description,
+                title: candidate.title.clone(),
+                description: candidate.description.clone(),
                 path: candidate.path.display().to_string(),
                 origin: candidate.origin.to_string(),
             })
@@ -75,9 +79,10 @@ impl Packages {
         })
     }
 
-    async fn discover(&self) -> ApiResult<Discovered> {
+    /// Reads the packages in the search paths.
+    fn discover(&self) -> impl Future<Output = ApiResult<Arc<Discovered>>> + Send + use<> {
         let paths = Arc::clone(&self.search_paths);
-        in_background(move || Ok(outrigger_registry::discover(&paths))).await
+        in_background(move || Ok(Arc::new(outrigger_registry::discover(&paths))))
     }
 }
 

@@ -12,9 +12,10 @@ use outrigger_registry::StagedPackage;
 use super::admission::check_functions;
 use super::{Packages, in_background, package_error};
 use crate::data_directory::PackagesLock;
+use crate::disk::{self, Leave};
 use crate::inheritance::{self, TakeOver};
 use crate::signatures::Standing;
-use crate::{convert, disk, functions};
+use crate::{convert, functions};
 
 /// How long an inspection waits for others to end.
 const EXAMINED_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
@@ -182,7 +183,7 @@ impl Packages {
         let (staged, signature) = in_background(move || {
             // An archive unpacks to more than its own size; the size of a folder is not known yet.
             let archive = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file);
-            disk::require(&staging, archive.map_or(0, |archive| archive.len() * 2))?;
+            disk::require(&staging, archive.map_or(0, |archive| archive.len() * 2), Leave::Little)?;
             let staged = outrigger_registry::stage(&path, &staging).map_err(|error| package_error(&error))?;
             let signature = Standing::of(&staged, &trust_file)?;
             Ok((staged, signature))

@@ -1,5 +1,7 @@
 //! Keys and roles. Nobody can give away more than they have.
 
+mod room;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -44,7 +46,10 @@ impl Access for Session {
         let (record, key) = self.new_key(request)?;
         let work = async {
             self.check_no_more(&record)?;
+            // Nobody makes another key in between.
+            let _changing = self.host.keys.change().await;
             let store = self.host.engine.store();
+            room::check_key(&store.key_list().await.map_err(convert::store_error)?, &record)?;
             store.key_create(&record).await.map_err(|error| match error.code() {
                 Code::Conflict => ApiError::new(Code::AlreadyExists, format!("a key `{}` already exists", record.name)),
                 _ => convert::store_error(error),
@@ -100,6 +105,7 @@ impl Access for Session {
             }
             self.check_rules(&role.allow, "the role would allow")?;
             self.check_rules(&lifted(present.as_deref(), &role), "the role would no longer deny")?;
+            room::check_role(&self.host.engine.store().role_list().await.map_err(convert::store_error)?, &role)?;
             let before = present.and_then(|role| serde_json::to_value(&*role).ok());
             self.host.engine.store().role_put(&role).await.map_err(convert::store_error)?;
             self.host.keys.refresh().await?;

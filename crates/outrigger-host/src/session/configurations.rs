@@ -21,9 +21,11 @@ use crate::vault::Rotated;
 impl Configurations for Session {
     async fn configuration_fetch(&self, name: &PluginName) -> ApiResult<Configuration> {
         self.require(Right::CONFIGURATION_VIEW, name.as_str())?;
-        let view = self.host.engine.configuration(name).await.map_err(convert::error)?;
+        let view = self.host.engine.configuration(name).await;
+        let view = view.map_err(|failure| self.shown_error(convert::error(failure)))?;
         let ConfigurationView { schema, values, effective, sources, revision, problems } = view;
-        let sources = sources.into_iter().map(|(key, source)| (key, source_of(source))).collect();
+        let sources = sources.into_iter().map(|(key, source)| (key, self.source_of(source))).collect();
+        let problems = problems.into_iter().map(|problem| self.shown_text(problem)).collect();
         Ok(Configuration { plugin: name.clone(), schema, values, effective, sources, revision, problems })
     }
 
@@ -105,6 +107,17 @@ impl Session {
     fn author(&self) -> Author {
         Author { name: self.caller().to_string(), correlation: self.correlation }
     }
+
+    fn source_of(&self, source: Source) -> ConfigurationSource {
+        match source {
+            Source::Default => ConfigurationSource::Default,
+            Source::Stored => ConfigurationSource::Stored,
+            Source::File(path) => {
+                ConfigurationSource::File { path: self.shown_path(self.shown_text(path.display().to_string())) }
+            }
+            Source::Environment(name) => ConfigurationSource::Environment { name },
+        }
+    }
 }
 
 fn unusable(error: VaultError) -> ApiError {
@@ -114,15 +127,6 @@ fn unusable(error: VaultError) -> ApiError {
 fn traced(Configured { revision, before, after }: Configured) -> (u64, Trace) {
     let (before, after) = (Some(Value::Object(before)), Some(Value::Object(after)));
     (revision, Trace { before, after, revision: None })
-}
-
-fn source_of(source: Source) -> ConfigurationSource {
-    match source {
-        Source::Default => ConfigurationSource::Default,
-        Source::Stored => ConfigurationSource::Stored,
-        Source::File(path) => ConfigurationSource::File { path: path.display().to_string() },
-        Source::Environment(name) => ConfigurationSource::Environment { name },
-    }
 }
 
 fn revision_of(record: store::ConfigurationRevision) -> ConfigurationRevision {

@@ -24,19 +24,23 @@ impl Plugins for Session {
         self.require_some(Right::PLUGIN_VIEW)?;
         let seen = self.host.engine.plugins().into_iter();
         let seen = seen.filter(|(record, _)| self.may(Right::PLUGIN_VIEW, record.name.as_str()));
-        Ok(seen.map(|(record, summary)| convert::plugin(record, summary)).collect())
+        let shown = seen.map(|(record, summary)| self.shown_summary(convert::plugin(record, summary)));
+        Ok(shown.collect())
     }
 
     async fn plugin_info(&self, name: &PluginName) -> ApiResult<PluginDetails> {
         self.require(Right::PLUGIN_VIEW, name.as_str())?;
-        let mut details = self.host.packages.details(name, &self.caller()).await?;
+        let details = self.host.packages.details(name, &self.caller()).await;
+        let mut details = details.map_err(|error| self.shown_error(error))?;
         details.source = self.shown_path(details.source);
+        details.summary = self.shown_summary(details.summary);
         Ok(details)
     }
 
     async fn plugin_available(&self) -> ApiResult<AvailableReport> {
         self.require_some(Right::PLUGIN_VIEW)?;
-        let mut report = self.host.packages.available().await?;
+        let available = self.host.packages.available(self.accepted_age()).await;
+        let mut report = available.map_err(|error| self.shown_error(error))?;
         for plugin in &mut report.plugins {
             plugin.path = self.shown_path(std::mem::take(&mut plugin.path));
         }
@@ -155,17 +159,25 @@ impl Plugins for Session {
 
     async fn plugin_health(&self, name: &PluginName) -> ApiResult<HealthInfo> {
         self.require(Right::PLUGIN_VIEW, name.as_str())?;
-        health::ask(&self.host.engine, name).await
+        let asked = health::ask(&self.host.engine, name).await;
+        let mut info = asked.map_err(|error| self.shown_error(error))?;
+        for check in &mut info.checks {
+            check.message = check.message.take().map(|message| self.shown_text(message));
+        }
+        info.monitor = self.shown_health(info.monitor);
+        Ok(info)
     }
 
     async fn plugin_signature(&self, name: &PluginName) -> ApiResult<PluginSignature> {
         self.require(Right::PLUGIN_VIEW, name.as_str())?;
-        signatures::of_installed(&self.host.engine, &self.host.packages, name).await
+        let signature = signatures::of_installed(&self.host.engine, &self.host.packages, name).await;
+        signature.map_err(|error| self.shown_error(error))
     }
 
     async fn plugin_health_list(&self) -> ApiResult<Vec<PluginHealth>> {
         self.require_some(Right::PLUGIN_VIEW)?;
-        health::list(&self.host.engine, |name| self.may(Right::PLUGIN_VIEW, name.as_str())).await
+        let list = health::list(&self.host.engine, |name| self.may(Right::PLUGIN_VIEW, name.as_str())).await?;
+        Ok(list.into_iter().map(|health| self.shown_health(health)).collect())
     }
 
     async fn plugin_rollback(&self, name: &PluginName, request: RollbackRequest) -> ApiResult<RollbackReport> {
@@ -217,16 +229,21 @@ impl Session {
         }
     }
 
-    fn may_use_paths(&self) -> bool {
-        self.may(Right::PATH_USE, "*")
+    /// A plugin without paths that the caller may not see: the reason of its state can contain them.
+    fn shown_summary(&self, summary: PluginSummary) -> PluginSummary {
+        PluginSummary { reason: summary.reason.map(|reason| self.shown_text(reason)), ..summary }
     }
 
-    /// A path of the server's disk as the caller may see it: without the right, only its last component.
-    fn shown_path(&self, path: String) -> String {
-        match path.rsplit('/').find(|part| !part.is_empty()) {
-            Some(last) if path.starts_with('/') && !self.may_use_paths() => last.to_owned(),
-            _ => path,
+    /// The same for its health.
+    fn shown_health(&self, mut health: PluginHealth) -> PluginHealth {
+        health.reason = health.reason.map(|reason| self.shown_text(reason));
+        if let Some(check) = &mut health.last_check {
+            check.reason = check.reason.take().map(|reason| self.shown_text(reason));
         }
+        for change in &mut health.changes {
+            change.reason = self.shown_text(std::mem::take(&mut change.reason));
+        }
+        health
     }
 
     /// An outcome without what the caller may not see.

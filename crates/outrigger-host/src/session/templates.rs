@@ -65,8 +65,8 @@ impl Templates for Session {
             }
             let before = Some(trace(&present));
             let template = checked(&self.caller().to_string(), template).await?;
-            templates::check_room(self.store(), &template, &present.made.created_by).await?;
             let (updated_at, updated_by) = (OffsetDateTime::now_utc(), self.caller().to_string());
+            templates::check_room(self.store(), &template, &updated_by).await?;
             let made = TemplateMade { updated_at, updated_by, ..present.made };
             let record = self.written(TemplateRecord { template, made }).await?;
             let after = Some(trace(&record));

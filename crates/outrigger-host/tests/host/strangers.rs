@@ -1,5 +1,8 @@
 //! Keys with few rights against a real platform: paths, network addresses and information that they can reach.
 
+mod costs;
+mod places;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

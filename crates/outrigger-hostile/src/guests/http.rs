@@ -8,6 +8,11 @@ const CLONE: &str = "(call $append (local.get $fields) (i32.const 1024) (i32.con
 const MANY: &str = "(drop (call $fields))";
 const REQUEST: &str =
     "(drop (call $set_path (call $request (call $fields)) (i32.const 1) (i32.const LARGE) (i32.const 60000)))";
+const RESPONSE: &str = "(local.set $fields (call $fields))
+    (call $append (local.get $fields) (i32.const 1024) (i32.const 4) (i32.const LARGE) (i32.const 60000) (i32.const 256))
+    (drop (call $response (local.get $fields)))";
+const METHOD: &str =
+    "(drop (call $set_method (call $request (call $fields)) (i32.const 9) (i32.const LARGE) (i32.const 1000000)))";
 /// Sends requests to the host, and keeps the responses.
 const FETCH: &str = "(local.set $request (call $request (call $fields)))
     (drop (call $set_path (local.get $request) (i32.const 1) (i32.const 1100) (i32.const PATH)))
@@ -37,6 +42,8 @@ pub fn attacks(scenery: &Scenery<'_>) -> Vec<Attack> {
         asks("http-clone", scenery, "/", CLONE, 500),
         asks("http-fields", scenery, "/", MANY, 1_000_000),
         asks("http-requests", scenery, "/", REQUEST, 50_000),
+        asks("http-responses", scenery, "/", RESPONSE, 50_000),
+        asks("http-methods", scenery, "/", METHOD, 900),
         asks("http-endless", scenery, "/endless", &fetch("/endless"), 3).manifest(&granted),
         asks("http-headers", scenery, "/headers", &fetch("/headers"), 100).manifest(&granted),
         asks("http-slow", scenery, "/slow", &fetch("/slow"), 1).manifest(&granted),
@@ -51,6 +58,8 @@ fn asks(name: &str, scenery: &Scenery<'_>, path: &str, body: &str, times: u32) -
         (import "wasi:http/types@0.2.0" "[method]fields.clone" (func $clone (param i32) (result i32)))
         (import "wasi:http/types@0.2.0" "[method]fields.entries" (func $entries (param i32 i32)))
         (import "wasi:http/types@0.2.0" "[constructor]outgoing-request" (func $request (param i32) (result i32)))
+        (import "wasi:http/types@0.2.0" "[constructor]outgoing-response" (func $response (param i32) (result i32)))
+        (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-method" (func $set_method (param i32 i32 i32 i32) (result i32)))
         (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-scheme" (func $set_scheme (param i32 i32 i32 i32 i32) (result i32)))
         (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-path-with-query" (func $set_path (param i32 i32 i32 i32) (result i32)))
         (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-authority" (func $set_authority (param i32 i32 i32 i32) (result i32)))
@@ -65,7 +74,7 @@ fn asks(name: &str, scenery: &Scenery<'_>, path: &str, body: &str, times: u32) -
         ;; ---
         {} {} {}
         (func (export "run") (local $n i32) (local $fields i32) (local $request i32) (local $future i32)
-          (call $fill (i32.const {LARGE}) (i32.const 65536))
+          (call $fill (i32.const {LARGE}) (i32.const 1000000))
           (local.set $fields (call $fields))
           {})"#,
         data(TEXT, "x-it"),

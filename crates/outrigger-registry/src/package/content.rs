@@ -7,7 +7,7 @@ use outrigger_contract::Digest;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{EntryFault, PackageError};
-use crate::disk::Careful;
+use crate::disk::{Careful, Leave};
 
 /// The content of one file. It can be read once.
 pub(super) struct Content<'a> {
@@ -60,7 +60,7 @@ impl Content<'_> {
 
     /// Copies everything into a file, while there is enough disk space.
     pub(super) fn write_to(&mut self, file: std::fs::File, path: &Path) -> Result<Digest, PackageError> {
-        let mut file = Careful::new(file, path.parent().unwrap_or(Path::new(".")));
+        let mut file = Careful::new(file, path.parent().unwrap_or(Path::new(".")), Leave::Little);
         self.copy_to(|piece| file.write_all(piece).map_err(|source| PackageError::from_io(path, "write", source)))
     }
 

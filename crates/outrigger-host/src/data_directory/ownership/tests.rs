@@ -21,14 +21,15 @@ impl Bench {
             ("trust.toml", 0o644),
             ("packages/abc/plugin.toml", 0o600),
             ("cache/compiled/abc.cwasm", 0o600),
-            ("config/pricing.yaml", 0o644),
+            ("config/pricing.yaml", 0o640),
+            ("config/production/pricing.yaml", 0o600),
         ] {
             let path = bench.path(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, name).unwrap();
             bench.mode(name, mode);
         }
-        for name in ["packages/abc", "config"] {
+        for name in ["packages/abc", "config", "config/production"] {
             bench.mode(name, 0o755);
         }
         bench
@@ -107,6 +108,20 @@ fn s25_a_secret_that_others_can_read_is_refused_and_a_database_is_warned_of() {
     let findings = everything(&bench.root());
     assert!(matches!(&*findings, [Finding { severity: Severity::Warning, .. }]), "{findings:?}");
     refuse(&findings).expect("it is a warning");
+}
+
+#[test]
+fn s25_configuration_that_others_can_read_is_warned_of() {
+    for name in ["config/pricing.yaml", "config/production/pricing.yaml"] {
+        let bench = Bench::new();
+        bench.mode(name, 0o644);
+        let findings = everything(&bench.root());
+        assert!(matches!(&*findings, [Finding { severity: Severity::Warning, .. }]), "{findings:?}");
+        assert!(findings[0].message.ends_with(&format!("{name} can be read by other users")), "{findings:?}");
+    }
+    let bench = Bench::new();
+    symlink(bench.path("config/production"), bench.path("config/link")).unwrap();
+    assert_eq!(everything(&bench.root()), [], "a folder holds no secrets itself");
 }
 
 #[test]

@@ -1,0 +1,82 @@
+//! What keys with few rights can make the server do, and what they can leave there.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use outrigger_api::{BackupRequest, CheckOutcome, Code, Platform, Template};
+use serde_json::json;
+
+use super::{Server, named, package};
+use crate::bench::manifest_text;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s13_keys_share_a_report_of_the_doctor_and_the_administrator_gets_a_new_one() {
+    let server = Server::new(&[]).await;
+    let (viewer, _) = server.key("viewer", "viewer").await;
+    let found = async |platform: &Arc<dyn Platform>| {
+        let report = platform.doctor().await.expect("it may");
+        let check = report.checks.into_iter().find(|check| check.name == "configuration files");
+        check.expect("it is checked").outcome
+    };
+    assert_eq!(found(&viewer).await, CheckOutcome::Ok);
+    std::fs::create_dir(server.path("data/config")).expect("a folder");
+    std::fs::write(server.path("data/config/nobody.yaml"), "region: eu\n").expect("a file");
+    assert_eq!(found(&viewer).await, CheckOutcome::Ok, "it is the same report");
+    assert_eq!(found(&server.local).await, CheckOutcome::Warning);
+    assert_eq!(found(&viewer).await, CheckOutcome::Warning, "it is the newest report");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s13_keys_share_the_list_of_packages_and_install_those_that_are_there_now() {
+    let server = Server::new(&[]).await;
+    let (developer, _) = server.key("developer", "developer").await;
+    let count = async |platform: &Arc<dyn Platform>| platform.plugin_available().await.expect("it may").plugins.len();
+    assert_eq!(count(&developer).await, 1);
+    package(&server.path("search/added"), "added");
+    assert_eq!(count(&developer).await, 1, "it is the same list");
+    developer.package_inspect(&named("added")).await.expect("it is found");
+    assert_eq!(count(&server.local).await, 2);
+    assert_eq!(count(&developer).await, 2, "it is the newest list");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s06_a_key_fills_no_folder_with_backups() {
+    let server = Server::new(&[]).await;
+    let (operator, _) = server.key("operator", "operator").await;
+    let request = |path: PathBuf| BackupRequest { path, include_secret_key: false };
+    let backup = |number: usize| server.path(&format!("backups/{number}.tar.gz"));
+    for number in 0..99 {
+        std::fs::write(backup(number), "").expect("a file");
+    }
+    operator.backup_create(request("last.tar.gz".into())).await.expect("there is room");
+    let error = operator.backup_create(request("more.tar.gz".into())).await.expect_err("there are too many");
+    assert_eq!(error.code, Code::Conflict, "{error:?}");
+    assert!(error.hint.contains("delete backups"), "{error:?}");
+    server.local.backup_create(request(backup(100))).await.expect("the administrator decides");
+    for number in 0..2 {
+        std::fs::remove_file(backup(number)).expect("it is there");
+    }
+    operator.backup_create(request("more.tar.gz".into())).await.expect("there is room again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s06_a_template_counts_for_the_key_that_last_changed_it() {
+    let server = Server::new(&[]).await;
+    let ((loud, _), (quiet, _)) = (server.key("loud", "developer").await, server.key("quiet", "developer").await);
+    let template = |name: &str| -> Template {
+        serde_json::from_value(json!({
+            "name": name, "description": "For tests.", "runtime": "wasm", "language": "rust", "variables": [],
+            "files": {"plugin.toml": manifest_text("{{ name }}", "1.0.0", "")},
+        }))
+        .expect("a template")
+    };
+    quiet.template_create(template("quiet")).await.expect("there is room");
+    for number in 0..125 {
+        loud.template_create(template(&format!("loud-{number}"))).await.expect("there is room");
+    }
+    let error = loud.template_put(template("quiet"), None).await.expect_err("it has too many");
+    assert_eq!((error.code, &*error.message), (Code::Conflict, "the key has 125 templates; the limit is 125"));
+    quiet.template_put(template("quiet"), None).await.expect("it has one");
+    quiet.template_put(template("loud-7"), None).await.expect("it has two now");
+    loud.template_put(template("quiet"), None).await.expect("there is room again");
+}
