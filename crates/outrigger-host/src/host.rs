@@ -18,7 +18,7 @@ use outrigger_engine::retention::Retention;
 use outrigger_engine::store::{RequestProgress, RequestRecord, StoreError};
 use outrigger_engine::webhooks::WebhookOptions;
 use outrigger_engine::{Backends, CorrelationId, Engine, EngineOptions, Tracer};
-use outrigger_runtime::{WasmOptions, WasmRuntime};
+use outrigger_runtime::{Protected, WasmOptions, WasmRuntime};
 use outrigger_store::SqliteStore;
 use time::OffsetDateTime;
 
@@ -87,6 +87,8 @@ pub struct ServerWork {
     pub ceiling: Vec<String>,
     /// The folder for backups that are requested by file name only.
     pub backups: Option<PathBuf>,
+    /// The file of the private key for TLS. It is never granted to a plugin.
+    pub private_key: Option<PathBuf>,
     /// Reserved disk space, in bytes, so that audit records, pruning and deletions still work on a full disk.
     pub reserve: Option<u64>,
     /// The write quotas of each plugin and each key, per minute.
@@ -220,15 +222,24 @@ impl Host {
         telemetry: Option<Arc<Telemetry>>,
         work: &ServerWork,
     ) -> ApiResult<Self> {
-        let ServerWork { backups, reserve, quotas, .. } = work;
+        let ServerWork { backups, reserve, quotas, private_key, .. } = work;
         let (backups, reserve, quotas) = (backups.clone(), *reserve, *quotas);
-        if let Some(path) = environment::path(environment::SECRET_KEY_FILE) {
-            check_key_file(&path)?;
+        let key_file = environment::path(environment::SECRET_KEY_FILE);
+        if let Some(path) = &key_file {
+            check_key_file(path)?;
         }
+        let protected = |path: Option<PathBuf>, what| path.map(|path| Protected { path, what });
+        let protected = [
+            protected(Some(directory.root().to_owned()), "Outrigger's data directory"),
+            protected(key_file, "the file of Outrigger's secret key"),
+            protected(private_key.clone(), "the server's private key"),
+            protected(backups.clone(), "the folder of backups"),
+        ];
+        let protected = protected.into_iter().flatten().collect();
         let store = SqliteStore::open_with_reserve(&directory.database(), reserve).await;
         let store = Arc::new(store.map_err(convert::store_error)?);
         let options_of_runtime = WasmOptions {
-            protected: Some(directory.root().to_owned()),
+            protected,
             compile_limits: options::compile_limits()?,
             ..WasmOptions::new(directory.compiled())
         };

@@ -5,4 +5,4 @@
 
 pub mod wasm;
 
-pub use wasm::{CompileLimits, WasmOptions, WasmRuntime, compile_if_asked};
+pub use wasm::{CompileLimits, Protected, WasmOptions, WasmRuntime, compile_if_asked};

@@ -59,6 +59,14 @@ use state::{Grants, State};
 /// The number of concurrent inspections. The cost of reading a component's types grows with its size.
 const INSPECTED_AT_ONCE: usize = 2;
 
+/// A file or folder of the platform.
+#[derive(Clone, Debug)]
+pub struct Protected {
+    pub path: PathBuf,
+    /// What it is, for messages: "Outrigger's data directory".
+    pub what: &'static str,
+}
+
 /// Options of [`WasmRuntime`].
 #[derive(Clone, Debug)]
 pub struct WasmOptions {
@@ -66,8 +74,8 @@ pub struct WasmOptions {
     pub compiled_cache: PathBuf,
     /// The largest component that is read, in bytes.
     pub max_component_bytes: u64,
-    /// The platform's own folder. It, its contents and its parents are never granted to a plugin.
-    pub protected: Option<PathBuf>,
+    /// The platform's own files and folders. They, their contents and their parents are never granted to a plugin.
+    pub protected: Vec<Protected>,
     /// The program that compiles larger components: one that calls [`compile_if_asked`]. Without it, this process
     /// compiles everything, with lower size limits.
     pub compiler: Option<PathBuf>,
@@ -83,7 +91,7 @@ impl WasmOptions {
         Self {
             compiled_cache: compiled_cache.into(),
             max_component_bytes: 128 << 20,
-            protected: None,
+            protected: Vec::new(),
             compiler: compiler::this_program(),
             compile_limits: CompileLimits::default(),
         }
@@ -99,7 +107,7 @@ pub struct WasmRuntime {
     nothing: Arc<File>,
     tls: TlsClient,
     max_component_bytes: u64,
-    protected: Option<PathBuf>,
+    protected: Arc<[Protected]>,
     /// Limits concurrent inspections of components.
     inspecting: Arc<Semaphore>,
 }
@@ -127,7 +135,7 @@ impl WasmRuntime {
         let nothing = Arc::new(empty_folder(&compiled_cache.join("nothing"))?);
         let inspecting = Arc::new(Semaphore::new(INSPECTED_AT_ONCE));
         let tls = TlsClient::default();
-        let pool = Arc::default();
+        let (pool, protected) = (Arc::default(), protected.into());
         Ok(Self { engine, linker, pool, cache, nothing, tls, max_component_bytes, protected, inspecting })
     }
 }
@@ -174,9 +182,9 @@ impl Runtime for WasmRuntime {
     async fn load(&self, spec: RevisionSpec) -> Result<Arc<dyn LoadedRevision>, RuntimeFault> {
         let (path, max_bytes) = (spec.root.join(&spec.entry), self.max_component_bytes);
         let component = self.cache.component(&self.engine, &spec.digest, path, max_bytes).await?;
-        let (nothing, protected) = (Arc::clone(&self.nothing), self.protected.clone());
+        let (nothing, protected) = (Arc::clone(&self.nothing), Arc::clone(&self.protected));
         let (files, spec) = blocking(move || {
-            let files = GrantedFiles::open(&spec, nothing, protected.as_deref())?;
+            let files = GrantedFiles::open(&spec, nothing, &protected)?;
             Ok((files, spec))
         })
         .await?;
@@ -188,8 +196,8 @@ impl Runtime for WasmRuntime {
 
     async fn pin(&self, permissions: &Permissions, plugin_writable: &[String]) -> Result<Permissions, RuntimeFault> {
         let (permissions, plugin_writable) = (permissions.clone(), plugin_writable.to_vec());
-        let protected = self.protected.clone();
-        blocking(move || files::pin(&permissions, &plugin_writable, protected.as_deref())).await
+        let protected = Arc::clone(&self.protected);
+        blocking(move || files::pin(&permissions, &plugin_writable, &protected)).await
     }
 
     async fn still_there(&self, permissions: &Permissions, plugin_writable: &[String]) -> Permissions {

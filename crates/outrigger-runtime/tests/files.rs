@@ -13,7 +13,7 @@ use common::{Bench, number, text};
 use outrigger_contract::permission::FileAccess::{Read, Write};
 use outrigger_contract::{Code, Permissions, Value};
 use outrigger_engine::runtime::Runtime;
-use outrigger_runtime::{WasmOptions, WasmRuntime};
+use outrigger_runtime::{Protected, WasmOptions, WasmRuntime};
 use tempfile::TempDir;
 
 #[tokio::test]
@@ -317,7 +317,7 @@ async fn s01_the_data_directory_is_granted_to_nobody() {
     let ground = Ground::new();
     symlink(ground.path("secret"), ground.path("link")).expect("a link");
     let options = WasmOptions {
-        protected: Some(ground.path("secret")),
+        protected: vec![Protected { path: ground.path("secret"), what: "Outrigger's data directory" }],
         ..WasmOptions::new(ground.bench.folder.path().join("protecting"))
     };
     let runtime = WasmRuntime::new(options).expect("a runtime");
@@ -347,6 +347,26 @@ async fn s01_the_data_directory_is_granted_to_nobody() {
         }
     }
     bench.runtime.pin(&files(&[(&ground.grant("data"), Write)]), &[]).await.expect("it lies beside it");
+}
+
+#[tokio::test]
+async fn s01_a_file_of_the_platform_outside_the_data_directory_is_granted_to_nobody() {
+    let ground = Ground::new();
+    let key = ground.path("secret/file");
+    symlink(&key, ground.path("data/link")).expect("a link");
+    std::fs::hard_link(&key, ground.path("data/same")).expect("a hard link");
+    let options = WasmOptions {
+        protected: vec![Protected { path: key.clone(), what: "the file of Outrigger's secret key" }],
+        ..WasmOptions::new(ground.bench.folder.path().join("protecting"))
+    };
+    let runtime = WasmRuntime::new(options).expect("a runtime");
+    let text = |name: &str| ground.path(name).display().to_string();
+    for path in [text("secret/file"), text("data/link"), text("data/same"), ground.grant("secret"), ground.grant("")] {
+        let fault = runtime.pin(&files(&[(&path, Read)]), &[]).await.expect_err("it is or holds the key");
+        assert_eq!(fault.code, Code::FileGrantRefused, "{path}: {fault}");
+        assert!(fault.message.contains("secret key"), "{fault}");
+    }
+    runtime.pin(&files(&[(&ground.grant("secret/inner"), Read)]), &[]).await.expect("it lies beside it");
 }
 
 #[tokio::test]

@@ -26,7 +26,9 @@ pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
     let webhooks = WebhookOptions { networks: arguments.webhook_network.clone().into(), ..WebhookOptions::default() };
     let (retention, ceiling, quotas) = (arguments.retention(), arguments.ceiling.clone(), arguments.quotas());
     let reserve = Some(arguments.reserve.as_u64());
-    let work = ServerWork { retention, ceiling, quotas, webhooks, backups, reserve, ..ServerWork::default() };
+    let private_key = arguments.tls_key.clone();
+    let work =
+        ServerWork { retention, ceiling, quotas, webhooks, backups, private_key, reserve, ..ServerWork::default() };
     let ServeArguments { listen, tls_certificate, tls_key, drain, body_limit, .. } = arguments;
     let mut interrupts = Interrupts::new()?;
     let host = Host::open_alone_with(context.host_options()?, work).await?;

@@ -20,7 +20,6 @@ mod types;
 mod work;
 
 use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use outrigger_contract::Permissions;
@@ -31,6 +30,7 @@ use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types as wasi};
 use wasmtime_wasi::p2::{FsError, FsResult};
 
+use super::Protected;
 use super::scope::Scope;
 use super::state::State;
 
@@ -55,11 +55,7 @@ pub(super) struct GrantedFiles {
 
 impl GrantedFiles {
     /// Opens the granted paths of a revision. Blocks.
-    pub(super) fn open(
-        spec: &RevisionSpec,
-        nothing: Arc<File>,
-        protected: Option<&Path>,
-    ) -> Result<Self, RuntimeFault> {
+    pub(super) fn open(spec: &RevisionSpec, nothing: Arc<File>, protected: &[Protected]) -> Result<Self, RuntimeFault> {
         Ok(Self { roots: Arc::new(Roots::open(spec, protected)?), work: Arc::new(Work::new()), nothing })
     }
 }
@@ -75,7 +71,7 @@ impl GrantedFiles {
 pub(super) fn pin(
     permissions: &Permissions,
     plugin_writable: &[String],
-    protected: Option<&Path>,
+    protected: &[Protected],
 ) -> Result<Permissions, RuntimeFault> {
     Ok(resolve::pin(permissions, resolve::Surroundings { protected, plugin_writable })?)
 }

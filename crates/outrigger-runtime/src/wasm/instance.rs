@@ -16,7 +16,7 @@ use wasmtime::{CallHook, PoolConcurrencyLimitError, Store, StoreContextMut, Upda
 use super::abi::lifted::{self, Lifted};
 use super::abi::{Answer, Arguments};
 use super::engine::TICK;
-use super::limits::{Memory, Shortage, Stopped};
+use super::limits::{Clock, Memory, Shortage, Stopped};
 use super::scope::Refusal;
 use super::slots::{Slots, Taken};
 use super::state::{Bounds, Grants, State};
@@ -68,6 +68,7 @@ impl Instance {
         limits: &InstanceLimits,
         (slots, account): (&Slots, &Account),
         context: &CallContext,
+        clock: Clock,
     ) -> (wasmtime::Result<Self>, Aftermath) {
         let lacking = |shortage| Aftermath { shortage: Some(shortage), ..Aftermath::default() };
         let Some(slots) = slots.take(context.is_nested) else {
@@ -82,7 +83,7 @@ impl Instance {
         store.epoch_deadline_callback(tick);
         store.set_hostcall_fuel(HOST_CALL_BYTES);
         store.set_max_component_handles(COMPONENT_HANDLES_AT_MOST);
-        begin(&mut store, limits, context);
+        begin(&mut store, limits, context, clock);
         let stopwatch = Arc::clone(&store.data().stopwatch);
         let made = {
             let running = pin!(pre.instantiate_async(&mut store));
@@ -101,9 +102,9 @@ impl Instance {
     }
 
     /// Prepares a kept instance for its next call: nothing of the call before is left outside its own memory.
-    pub(super) fn renew(&mut self, limits: &InstanceLimits, context: &CallContext) {
+    pub(super) fn renew(&mut self, limits: &InstanceLimits, context: &CallContext, clock: Clock) {
         self.store.data_mut().call = bounds(limits, context);
-        begin(&mut self.store, limits, context);
+        begin(&mut self.store, limits, context, clock);
     }
 
     /// Runs a function. The future may be dropped at any time; the instance must be dropped then, and after an error.
@@ -149,6 +150,11 @@ impl Instance {
         self.store.data().stopwatch.total()
     }
 
+    /// The clock on which that was measured.
+    pub(super) fn clock(&self) -> Clock {
+        self.store.data().stopwatch.clock()
+    }
+
     /// Bytes of memory that it has.
     pub(super) fn memory(&self) -> u64 {
         self.store.data().memory.used()
@@ -177,11 +183,11 @@ fn bounds(limits: &InstanceLimits, context: &CallContext) -> Bounds {
     }
 }
 
-fn begin(store: &mut Store<State>, limits: &InstanceLimits, context: &CallContext) {
+fn begin(store: &mut Store<State>, limits: &InstanceLimits, context: &CallContext, clock: Clock) {
     store.set_epoch_deadline(1);
     let state = store.data_mut();
     state.memory.begin();
-    state.stopwatch.begin();
+    state.stopwatch.begin(clock);
     state.scope.begin(context, limits.log_lines);
     state.recording.clone_from(&context.recording);
 }
@@ -222,7 +228,7 @@ fn tick(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
         return Err(Stopped::Memory.into());
     }
     // The clock also ticks while a call waits in a host call.
-    if spent < TICK {
+    if spent < TICK || !state.stopwatch.is_computing() {
         return Ok(UpdateDeadline::Continue(1));
     }
     Ok(UpdateDeadline::YieldCustom(1, Box::pin(outrigger_compute::tick())))

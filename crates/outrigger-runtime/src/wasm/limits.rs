@@ -2,13 +2,13 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use outrigger_engine::{Account, Charge, Exceeded};
 use wasmtime::ResourceLimiter;
 
-use super::engine::TABLE_ELEMENTS;
+use super::engine::{TABLE_ELEMENTS, TICK};
 
 /// Why a call was ended from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -189,6 +189,15 @@ impl ResourceLimiter for Memory {
     }
 }
 
+/// The clock of a [`Stopwatch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clock {
+    /// Also counts the time in which the thread waits for a processor.
+    Wall,
+    /// The processor time of the thread. Reading it takes a system call, which is much for a call of a few microseconds.
+    Processor,
+}
+
 /// Measures the time during which a call really runs; while it waits in a host call, the watch stands still.
 /// Read from inside the call, at each tick. In the pool for long computations it measures processor time, because the
 /// threads of the pool often wait for a processor.
@@ -199,16 +208,30 @@ pub(super) struct Stopwatch {
     spent: AtomicU64,
     /// When the present turn began, in nanoseconds.
     since: AtomicU64,
+    /// The thread's processor time when the present turn was first found to be long, in nanoseconds; 0 before.
+    suspected: AtomicU64,
+    /// Whether the present call is measured in processor time outside the pool, too.
+    is_exact: AtomicBool,
 }
 
 impl Stopwatch {
     pub(super) fn new() -> Self {
-        Self { zero: Instant::now(), spent: AtomicU64::new(0), since: AtomicU64::new(0) }
+        let [spent, since, suspected] = [0; 3].map(AtomicU64::new);
+        Self { zero: Instant::now(), spent, since, suspected, is_exact: AtomicBool::new(false) }
     }
 
     /// Begins a call.
-    pub(super) fn begin(&self) {
+    pub(super) fn begin(&self, clock: Clock) {
         self.spent.store(0, Ordering::Relaxed);
+        self.is_exact.store(clock == Clock::Processor, Ordering::Relaxed);
+    }
+
+    /// The clock of the present turn.
+    pub(super) fn clock(&self) -> Clock {
+        match self.is_exact.load(Ordering::Relaxed) || outrigger_compute::is_in_pool() {
+            true => Clock::Processor,
+            false => Clock::Wall,
+        }
     }
 
     /// Time spent so far, the present turn included. To be read from within it.
@@ -222,12 +245,29 @@ impl Stopwatch {
         Duration::from_nanos(self.spent.load(Ordering::Relaxed))
     }
 
+    /// Whether a call that has spent a tick really computes, and has not waited for a processor. If that is not known yet,
+    /// it is known at the next tick.
+    pub(super) fn is_computing(&self) -> bool {
+        if self.clock() == Clock::Processor {
+            return true;
+        }
+        let now = processor_time();
+        match self.suspected.load(Ordering::Relaxed) {
+            0 => {
+                self.suspected.store(now, Ordering::Relaxed);
+                false
+            }
+            before => Duration::from_nanos(now.saturating_sub(before)) > TICK / 2,
+        }
+    }
+
     /// Runs a future under the watch.
     pub(super) async fn measure<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         poll_fn(|cx| {
             let since = self.now();
             self.since.store(since, Ordering::Relaxed);
+            self.suspected.store(0, Ordering::Relaxed);
             let polled = future.as_mut().poll(cx);
             self.spent.fetch_add(self.now().saturating_sub(since), Ordering::Relaxed);
             polled
@@ -235,15 +275,17 @@ impl Stopwatch {
         .await
     }
 
-    /// Nanoseconds on the clock of the current thread. A turn begins and ends on the same thread.
+    /// Nanoseconds on the clock of the present turn, which begins and ends on the same thread.
     fn now(&self) -> u64 {
-        let now = match outrigger_compute::is_in_pool() {
-            true => {
-                let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-                Duration::try_from(used).unwrap_or_default()
-            }
-            false => self.zero.elapsed(),
-        };
-        u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+        match self.clock() {
+            Clock::Processor => processor_time(),
+            Clock::Wall => u64::try_from(self.zero.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        }
     }
+}
+
+/// The processor time of the current thread, in nanoseconds.
+fn processor_time() -> u64 {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    u64::try_from(Duration::try_from(used).unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }

@@ -10,10 +10,14 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::limits::Clock;
+
 /// How long the calls of one revision compute, on average, and how much they compute in total.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     nanoseconds: AtomicU64,
+    /// The number of calls to come that are measured in processor time.
+    exact: AtomicU32,
     recent: Recent,
 }
 
@@ -25,9 +29,10 @@ impl Pace {
     const LONG: u64 = 1_000_000;
     /// The most that one call counts, so that a revision is soon quick again.
     const MOST: u64 = 16 * Self::LONG;
-    /// A revision that computes more than this, in [`Recent`] nanoseconds, computes much: about half a percent of a
-    /// processor.
-    const MUCH: u64 = 2_500_000;
+    /// The number of calls that are measured exactly after one seemed long.
+    const EXACT: u32 = 16;
+    /// A revision that computes more than this, in [`Recent`] nanoseconds, computes much: about one percent of a processor.
+    const MUCH: u64 = 5_000_000;
 
     /// Whether the next call runs in the pool from its beginning.
     pub(super) fn belongs_in_pool(&self) -> bool {
@@ -41,9 +46,24 @@ impl Pace {
         own > Self::MUCH && own < ALL.read(period) / 8 * 7
     }
 
+    /// The clock for the next call.
+    pub(super) fn clock(&self) -> Clock {
+        if self.exact.load(Ordering::Relaxed) > 0 { Clock::Processor } else { Clock::Wall }
+    }
+
     /// Counts a call. Of two at the same moment, one may be missed.
-    pub(super) fn note(&self, spent: Duration) {
-        let spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
+    pub(super) fn note(&self, spent: Duration, clock: Clock) {
+        let mut spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
+        let exact = self.exact.load(Ordering::Relaxed);
+        if spent > Self::LONG {
+            self.exact.store(Self::EXACT, Ordering::Relaxed);
+            if clock == Clock::Wall {
+                // It may have waited for a processor: how long it takes is shown by the next ones.
+                spent = Self::LONG / 4;
+            }
+        } else if exact > 0 {
+            self.exact.store(exact - 1, Ordering::Relaxed);
+        }
         let period = period();
         self.recent.add(period, spent);
         ALL.add(period, spent);
@@ -107,20 +127,23 @@ mod tests {
     fn a_revision_is_long_as_long_as_its_calls_are() {
         let pace = Pace::default();
         let is_long = || pace.nanoseconds.load(Ordering::Relaxed) > Pace::LONG;
+        let call = |spent: Duration| pace.note(spent, pace.clock());
         let (short, long) = (Duration::from_micros(100), Duration::from_millis(10));
-        (0..100).for_each(|_| pace.note(short));
-        assert!(!is_long());
-        pace.note(long);
+        (0..100).for_each(|_| call(short));
+        call(long);
+        assert!(!is_long(), "it may have waited for a processor");
+        call(long);
         assert!(is_long());
         // One that is long now and then is.
         for _ in 0..10 {
-            (0..3).for_each(|_| pace.note(short));
-            pace.note(long);
+            (0..3).for_each(|_| call(short));
+            call(long);
             assert!(is_long());
         }
-        pace.note(Duration::from_secs(60));
-        (0..30).for_each(|_| pace.note(short));
+        call(Duration::from_secs(60));
+        (0..30).for_each(|_| call(short));
         assert!(!is_long());
+        assert_eq!(pace.clock(), Clock::Wall, "processor time is not read for short calls");
     }
 
     #[test]

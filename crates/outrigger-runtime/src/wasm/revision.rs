@@ -109,7 +109,7 @@ impl Revision {
     /// An instance that is ready for this call: one that was kept, or a new one.
     async fn instance(&self, context: &CallContext) -> Result<Instance, RuntimeFault> {
         if let Some(mut instance) = self.idle.take() {
-            instance.renew(&self.limits, context);
+            instance.renew(&self.limits, context, self.pace.clock());
             return Ok(instance);
         }
         self.fresh(context).await
@@ -131,7 +131,7 @@ impl Revision {
 
     async fn create(&self, context: &CallContext) -> (wasmtime::Result<Instance>, Aftermath) {
         let room = (&self.slots, &self.spec.account);
-        Instance::create(&self.pre, &self.grants, &self.limits, room, context).await
+        Instance::create(&self.pre, &self.grants, &self.limits, room, context, self.pace.clock()).await
     }
 
     /// Keeps an instance for the next call, if it may serve one more and there is room. Gives it back otherwise.
@@ -169,7 +169,7 @@ impl Revision {
         let started = Instant::now();
         let result = instance.call(function, arguments, context).await;
         let aftermath = instance.finish();
-        self.pace.note(instance.spent());
+        self.pace.note(instance.spent(), instance.clock());
         context.observed.memory_used(instance.memory());
         match result {
             Ok(value) => Ok((value, aftermath, instance)),

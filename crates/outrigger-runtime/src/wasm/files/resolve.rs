@@ -12,14 +12,16 @@ use outrigger_engine::runtime::RuntimeFault;
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 use rustix::io::Errno;
 
+use crate::wasm::Protected;
+
 /// As many links as the kernel follows.
 const LINKS_AT_MOST: usize = 40;
 
 /// Folders with special rules.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Surroundings<'a> {
-    /// Outrigger's own folder, which plugins must not reach.
-    pub(super) protected: Option<&'a Path>,
+    /// Outrigger's own files and folders, which plugins must not reach.
+    pub(super) protected: &'a [Protected],
     /// Folders that plugins may write to, now or earlier: resolved, ending in `/`.
     pub(super) plugin_writable: &'a [String],
 }
@@ -35,11 +37,8 @@ pub(super) enum Refused {
     PlantedLink { path: String, link: String, folder: String },
     #[error("`{path}` contains too many symbolic links; ask for their target instead")]
     Loop { path: String },
-    #[error(
-        "`{path}` {relation} Outrigger's data directory {protected}, which contains its keys and its database; ask for \
-         another folder"
-    )]
-    Protected { path: String, relation: &'static str, protected: String },
+    #[error("`{path}` {relation} {what}, {protected}, which is never granted; ask for another path")]
+    Protected { path: String, relation: &'static str, what: &'static str, protected: String },
     #[error(
         "`{path}` exposes the processes of this machine, including Outrigger; ask for a single file, for \
          example /proc/loadavg"
@@ -95,7 +94,7 @@ pub(super) fn pin_files(
             grants[index] = grant.clone().pinned(pin);
         }
         let grant = &grants[index];
-        check_protected(grant, surroundings.protected)?;
+        surroundings.protected.iter().try_for_each(|protected| check_protected(grant, protected))?;
         if grant.is_folder() && grant.access() == FileAccess::Write {
             writable.push(grant.real().to_owned());
         }
@@ -213,19 +212,19 @@ fn link_target(link: &OwnedFd) -> Option<String> {
     readlinkat(link, "", Vec::new()).ok()?.into_string().ok()
 }
 
-fn check_protected(grant: &FileGrant, protected: Option<&Path>) -> Result<(), Refused> {
-    let Some(protected) = protected else { return Ok(()) };
-    let protected = protected.canonicalize().unwrap_or_else(|_| PathBuf::from(protected));
+fn check_protected(grant: &FileGrant, protected: &Protected) -> Result<(), Refused> {
+    let Protected { path, what } = protected;
+    let protected = path.canonicalize().unwrap_or_else(|_| path.clone());
     let real = Path::new(grant.real());
     let relation = if grant.is_folder() && (protected.starts_with(real) || holds(real, &protected)) {
         "contains"
-    } else if real.starts_with(&protected) {
+    } else if real.starts_with(&protected) || holds(&protected, real) {
         "lies in"
     } else {
         return Ok(());
     };
     let protected = protected.display().to_string();
-    Err(Refused::Protected { path: grant.path().to_owned(), relation, protected })
+    Err(Refused::Protected { path: grant.path().to_owned(), relation, what, protected })
 }
 
 /// Whether a folder is a parent of `inner`, compared by identity, because it can be mounted in two places.

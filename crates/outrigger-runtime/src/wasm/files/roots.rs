@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use outrigger_contract::permission::{FileAccess, FileGrant, FileIdentity};
@@ -15,6 +14,7 @@ use rustix::io::Errno;
 
 use super::beneath::{OpenError, describe, open_plain};
 use super::resolve::{self, Refused, Surroundings};
+use crate::wasm::Protected;
 
 /// Maximum number of parent folders that are searched for a grant. Below longer paths, links and renames fail.
 const DEPTH_AT_MOST: usize = 1_000;
@@ -46,7 +46,7 @@ pub(super) struct Root {
 
 impl Roots {
     /// Opens the granted paths of a revision.
-    pub(in super::super) fn open(spec: &RevisionSpec, protected: Option<&Path>) -> Result<Self, RuntimeFault> {
+    pub(in super::super) fn open(spec: &RevisionSpec, protected: &[Protected]) -> Result<Self, RuntimeFault> {
         let mut grants = spec.granted.files.clone();
         let surroundings = Surroundings { protected, plugin_writable: &spec.plugin_writable };
         resolve::pin_files(&mut grants, surroundings, |grant| grant.pin().is_none())
