@@ -176,8 +176,8 @@ impl Host {
                 }
                 // Only here: of several processes, one does this.
                 let owners = Arc::new(Owners(Arc::downgrade(&host.inner)));
-                let ServerWork { jobs, health, webhooks, retention, ceiling: _, backups: _, reserve: _, quotas: _ } =
-                    work;
+                // The rest was used above.
+                let ServerWork { jobs, health, webhooks, retention, .. } = work;
                 let engine = &host.inner.engine;
                 engine.start_jobs(jobs, Arc::clone(&owners) as _).await.map_err(convert::error)?;
                 engine.start_health(health).await.map_err(convert::error)?;

@@ -1,7 +1,11 @@
 //! Estimates the cost of compiling a component: one pass over its bytes, without validation. Cranelift takes more than
 //! linear time and memory for functions with many blocks and locals, and cannot be interrupted.
 
-use wasmparser::{BlockType, CompositeInnerType, FunctionBody, Operator, Parser, Payload, RecGroup, TypeRef};
+use std::collections::BTreeMap;
+
+use wasmparser::{
+    BlockType, CompositeInnerType, ConstExpr, DataKind, FunctionBody, Operator, Parser, Payload, RecGroup, TypeRef,
+};
 
 use super::footprint;
 
@@ -34,9 +38,17 @@ pub(super) struct Measure {
     parts: u64,
     /// The cost of the adapters between inner components: their number, as in the footprint, times the bytes of types.
     pub(super) adapters: u64,
+    /// Bytes of the initial memories and tables that the compiler builds for each module, whether it is used or not.
+    images: u64,
 }
 
-/// Function types and functions of the module that is being measured.
+/// The largest initial memory that the compiler builds with gaps in it, in bytes. Larger ones are at least half full.
+const LARGEST_SPARSE: u64 = 16 << 20;
+/// The largest initial table that the compiler builds, in elements, and the size of an element in bytes.
+const LARGEST_TABLE: u64 = 1 << 20;
+const TABLE_ELEMENT: u64 = 8;
+
+/// Function types, functions and initial memories of the module that is being measured.
 #[derive(Debug, Default)]
 struct Module {
     /// The numbers of parameters and results.
@@ -45,6 +57,42 @@ struct Module {
     functions: Vec<u32>,
     /// The number of functions that have no body, or whose body was measured.
     measured: usize,
+    /// Elements of its tables.
+    elements: u64,
+    /// The data of each memory.
+    data: BTreeMap<u32, Extent>,
+}
+
+/// Where the data of a memory begins and ends, and how much there is, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extent {
+    begin: u64,
+    end: u64,
+    bytes: u64,
+}
+
+impl Extent {
+    fn with(self, begin: u64, bytes: u64) -> Self {
+        let end = begin.saturating_add(bytes);
+        match self.bytes {
+            0 => Self { begin, end, bytes },
+            present => Self { begin: self.begin.min(begin), end: self.end.max(end), bytes: present + bytes },
+        }
+    }
+
+    /// Bytes of the initial memory.
+    fn image(self) -> u64 {
+        (self.end - self.begin).min(LARGEST_SPARSE.max(2 * self.bytes))
+    }
+}
+
+/// The constant that an offset begins with. None if it is known only when the module is instantiated.
+fn constant(expression: &ConstExpr<'_>) -> Option<u64> {
+    match expression.get_operators_reader().read().ok()? {
+        Operator::I32Const { value } => Some(u64::from(value.cast_unsigned())),
+        Operator::I64Const { value } => Some(value.cast_unsigned()),
+        _ => None,
+    }
 }
 
 impl Module {
@@ -75,6 +123,7 @@ pub(super) struct Bounds {
     tangles: u64,
     operands: u64,
     adapters: u64,
+    images: u64,
 }
 
 /// The limits of a small component, which this process compiles in a few tenths of a second at most.
@@ -86,6 +135,7 @@ pub(super) const SMALL: Bounds = Bounds {
     tangles: 2_000_000,
     operands: 2_000_000,
     adapters: 100_000,
+    images: 8 << 20,
 };
 /// The limits for compiling in this process, if no child can be started.
 pub(super) const ALONE: Bounds = Bounds {
@@ -96,6 +146,7 @@ pub(super) const ALONE: Bounds = Bounds {
     tangles: 200_000_000,
     operands: 50_000_000,
     adapters: 2_000_000,
+    images: 64 << 20,
 };
 /// The limits above which compiling is not even started. Limits on time and memory apply to the rest.
 pub(super) const ANY: Bounds = Bounds {
@@ -106,6 +157,7 @@ pub(super) const ANY: Bounds = Bounds {
     tangles: 10_000_000_000,
     operands: 200_000_000,
     adapters: u64::MAX,
+    images: 512 << 20,
 };
 
 impl Measure {
@@ -184,8 +236,29 @@ impl Measure {
             }
             Payload::ExportSection(reader) => reader.count(),
             Payload::GlobalSection(reader) => reader.count(),
-            Payload::ElementSection(reader) => reader.count(),
-            Payload::DataSection(reader) => reader.count(),
+            Payload::TableSection(reader) => {
+                let tables = reader.clone().into_iter().map_while(Result::ok).take(MOST_ITEMS as usize + 1);
+                module.elements += tables.map(|table| table.ty.initial.min(LARGEST_TABLE)).sum::<u64>();
+                reader.count()
+            }
+            Payload::ElementSection(reader) => {
+                self.images = self.images.saturating_add(std::mem::take(&mut module.elements) * TABLE_ELEMENT);
+                reader.count()
+            }
+            Payload::DataSection(reader) => {
+                for data in reader.clone().into_iter().map_while(Result::ok).take(MOST_ITEMS as usize + 1) {
+                    if let DataKind::Active { memory_index, offset_expr } = &data.kind
+                        && let Some(begin) = constant(offset_expr)
+                    {
+                        let extent = module.data.entry(*memory_index).or_default();
+                        *extent = extent.with(begin, data.data.len() as u64);
+                    }
+                }
+                let images = module.data.values().map(|extent| extent.image());
+                self.images = images.fold(self.images, u64::saturating_add);
+                module.data.clear();
+                reader.count()
+            }
             Payload::InstanceSection(reader) => reader.count(),
             Payload::CoreTypeSection(reader) => reader.count(),
             Payload::ComponentInstanceSection(reader) => reader.count(),
@@ -208,7 +281,7 @@ impl Measure {
 
     fn function(&mut self, body: &FunctionBody<'_>, module: &mut Module) {
         let size = body.range().len() as u64;
-        let results = module.function(module.measured).1;
+        let (parameters, results) = module.function(module.measured);
         module.measured += 1;
         self.functions += 1;
         self.code += size;
@@ -216,7 +289,7 @@ impl Measure {
         if size > ANY.largest {
             return;
         }
-        let (mut locals, mut blocks) = (1_u64, 1_u64);
+        let (mut locals, mut blocks) = (1 + parameters, 1_u64);
         if let Ok(reader) = body.get_locals_reader() {
             locals += reader.into_iter().map_while(Result::ok).map(|(count, _)| u64::from(count)).sum::<u64>();
         }
@@ -261,6 +334,10 @@ impl Measure {
                 Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => 1,
                 Operator::Else | Operator::Br { .. } | Operator::BrIf { .. } | Operator::Return => 1,
                 Operator::BrTable { targets } => 1 + u64::from(targets.len()),
+                // A table's element may have to be made first.
+                Operator::CallIndirect { .. } | Operator::ReturnCallIndirect { .. } | Operator::TableGet { .. } => 2,
+                Operator::MemoryCopy { .. } | Operator::MemoryFill { .. } | Operator::MemoryInit { .. } => 4,
+                Operator::TableCopy { .. } | Operator::TableFill { .. } | Operator::TableInit { .. } => 4,
                 _ => 0,
             };
         }
@@ -275,7 +352,7 @@ impl Measure {
     /// # Errors
     /// The first limit that it exceeds.
     pub(super) fn within(&self, bounds: &Bounds) -> Result<(), String> {
-        let Bounds { code, functions, largest, tangle, tangles, operands, adapters } = *bounds;
+        let Bounds { code, functions, largest, tangle, tangles, operands, adapters, images } = *bounds;
         let over = |what: &str, found: u64, limit: u64| Err(format!("{what} {found}; the limit is {limit}"));
         match () {
             () if self.code > code => over("its code size in bytes is", self.code, code),
@@ -289,6 +366,9 @@ impl Measure {
             }
             () if self.operands > operands => {
                 over("the number of values in its branches and calls is", self.operands, operands)
+            }
+            () if self.images > images => {
+                over("the size in bytes of its initial memories and tables is", self.images, images)
             }
             () if self.adapters > adapters => {
                 over("the product of calls between its components and their types is", self.adapters, adapters)
@@ -405,6 +485,52 @@ mod tests {
             let problem = composed(100, 400, times).within(bounds).expect_err("much is made of it");
             assert!(problem.contains("calls between its components"), "{problem}");
         }
+    }
+
+    #[test]
+    fn s09_initial_memories_and_tables_are_counted_for_each_module() {
+        let check = |modules: String, bounds: &Bounds| {
+            let wasm = wat::parse_str(format!("(component {modules})")).expect("a component");
+            Measure::of(&wasm).expect("it can be measured").within(bounds)
+        };
+        let ends = "(data (i32.const 0) \"a\") (data (i32.const 16777214) \"b\")";
+        let sparse = format!("(core module (memory 256) {ends})");
+        let many = format!(
+            "(core module {})",
+            (0..90).fold(String::new(), |all, memory| {
+                all + "(memory 256)" + &ends.replace("(data", &format!("(data (memory {memory})"))
+            })
+        );
+        let table = "(core module (table 1048576 funcref) (func $f) (elem (i32.const 1048575) func $f))".to_owned();
+        let tables =
+            format!("(core module {} (func $f) (elem (i32.const 1) func $f))", "(table 1048576 funcref)".repeat(90));
+        for modules in [sparse.repeat(40), many, table.repeat(90), tables] {
+            for bounds in [&SMALL, &ALONE, &ANY] {
+                let problem = check(modules.clone(), bounds).expect_err("they are large");
+                assert!(problem.contains("initial memories and tables"), "{problem}");
+            }
+        }
+        assert!(check(sparse, &SMALL).is_err());
+        // What lies far from the beginning is small all the same, and so is what is placed at instantiation.
+        let far = "(core module (memory 1000) (data (i32.const 60000000) \"a\") (data (i32.const 60000100) \"b\"))";
+        assert_eq!(check(far.repeat(900), &SMALL), Ok(()));
+        let unknown = "(core module (import \"a\" \"b\" (global $g i32)) (memory 256) (data (global.get $g) \"a\"))";
+        assert_eq!(check(unknown.repeat(100), &SMALL), Ok(()));
+    }
+
+    #[test]
+    fn s09_parameters_and_calls_through_tables_count_towards_the_tangle() {
+        let check = |functions: &str| {
+            let problem = measured(functions).within(&SMALL).expect_err("it takes long to compile");
+            assert!(problem.contains("blocks and locals in one function"), "{problem}");
+        };
+        let parameters = "i64 ".repeat(900);
+        let loops = "(loop (br_if 0 (i32.eqz (local.get 0))))".repeat(1_000);
+        check(&format!("(func (param i32 {parameters}) {loops})"));
+        let calls = "(call_indirect (i32.const 0))".repeat(2_000);
+        check(&format!("(table 1 funcref) (func (local {}) {calls})", "i64 ".repeat(5_000)));
+        let copies = "(memory.copy (i32.const 0) (i32.const 1) (i32.const 2))".repeat(1_000);
+        check(&format!("(func (local {}) {copies})", "i64 ".repeat(5_000)));
     }
 
     #[test]

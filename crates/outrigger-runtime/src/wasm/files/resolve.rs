@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use outrigger_contract::permission::{FileAccess, FileGrant, FileIdentity, FilePin};
 use outrigger_contract::{Code, Permissions};
