@@ -98,7 +98,7 @@ async fn damage_is_found_by_the_check() {
     let error = store.check().await.unwrap_err();
     assert_eq!(
         report(&error, &path),
-        "the database PATH cannot be read: a row of the table revisions belongs to nothing; \
+        "the database cannot be read: a row of the table revisions belongs to nothing; \
          restore the data directory from a backup, or move it away to start with an empty one"
     );
 }
