@@ -8,15 +8,15 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use outrigger_contract::manifest::{ConfigurationSchema, Property, PropertyKind};
+use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Code, PluginName};
 use outrigger_engine::configuration::{Layer, Overrides, Source};
 use outrigger_engine::{Engine, Failure};
+use outrigger_registry::file::{self, Links};
 use serde_json::{Map, Value};
 
 use crate::{environment, yaml};
@@ -113,7 +113,7 @@ impl HostOverrides {
         let mut found: Option<(PathBuf, String)> = None;
         for extension in EXTENSIONS {
             let path = folder.join(format!("{plugin}.{extension}"));
-            match read(&path) {
+            match file::read_text(&path, Links::Follow, LONGEST) {
                 Ok(text) => match &found {
                     None => found = Some((path, text)),
                     Some((other, _)) => {
@@ -121,7 +121,7 @@ impl HostOverrides {
                         return Err(invalid(message).with_hint("keep one of them"));
                     }
                 },
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if error.is_not_found() => {}
                 Err(error) => {
                     return Err(Failure::new(Code::Io, format!("the file {} cannot be read: {error}", path.display())));
                 }
@@ -215,17 +215,8 @@ fn idle(name: &str, plugins: &[(PluginName, Option<Vec<String>>)]) -> Option<Str
     })
 }
 
-/// Maximum size of a configuration file, in bytes.
-const LONGEST: u64 = 4 << 20;
-
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
-    match text.len() as u64 > LONGEST {
-        true => Err(io::Error::other(format!("the file is larger than {LONGEST} bytes"))),
-        false => Ok(text),
-    }
-}
+/// Maximum size of a configuration file.
+const LONGEST: ByteSize = ByteSize::mib(4);
 
 const EXTENSIONS: [&str; 4] = ["yaml", "yml", "toml", "json"];
 

@@ -2,10 +2,11 @@
 //!
 //! Read in this order: [`package`] (one package: a folder, a `.zip` or a `.tar.gz`), then [`discovery`] (all packages
 //! in the folders that are searched), then [`signature`] (package signatures), then [`template`] (templates of new
-//! plugins). Nothing here runs a plugin or uses a store.
+//! plugins). They read through [`file`], which opens regular files only. Nothing here runs a plugin or uses a store.
 
 pub mod discovery;
 pub mod disk;
+pub mod file;
 pub mod package;
 pub mod signature;
 pub mod template;

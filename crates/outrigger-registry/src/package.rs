@@ -41,6 +41,8 @@ pub(crate) use gate::Gate;
 
 use visit::{Indexer, ManifestFinder, Visit};
 
+use crate::file::{self, Links};
+
 /// How a package is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -166,7 +168,7 @@ impl Package {
         self.walk(&mut indexer)?;
         let (prefix, files) = self.rooted(indexer.into_files())?;
         let root = directory.path().join(prefix);
-        let manifest_text = read_text(&root.join(manifest::FILE_NAME))?;
+        let manifest_text = read_manifest(&root)?;
         let manifest = self.parse(&manifest_text)?;
         self.check_entry(&root, &manifest, &files)?;
         let size = files.iter().map(|file| file.size).sum();
@@ -188,7 +190,7 @@ impl Package {
     }
 
     fn manifest_in_folder(&self) -> Result<String, PackageError> {
-        match read_text(&self.path.join(manifest::FILE_NAME)) {
+        match read_manifest(&self.path) {
             Err(PackageError::NotFound { .. }) => {
                 Err(PackageError::NoManifest { path: self.path.clone(), elsewhere: None })
             }
@@ -344,12 +346,14 @@ fn sync(path: &Path) -> Result<(), PackageError> {
     synced.map_err(|source| PackageError::from_io(path, "write", source))
 }
 
-/// Reads a manifest, but never more than one can have.
-fn read_text(path: &Path) -> Result<String, PackageError> {
-    let io = |source| PackageError::from_io(path, "read", source);
+/// Reads the manifest in a folder, but never more than one can have.
+fn read_manifest(folder: &Path) -> Result<String, PackageError> {
+    let path = folder.join(manifest::FILE_NAME);
+    let opened = file::open(&path, Links::Refuse);
+    let file = opened.map_err(|error| PackageError::of_file(folder, manifest::FILE_NAME, error))?;
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(io)?;
-    file.take(Manifest::MAX_LENGTH as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
+    let read = file.take(Manifest::MAX_LENGTH as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|source| PackageError::from_io(&path, "read", source))?;
     // The manifest reader reports invalid UTF-8 with its place.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -8,4 +8,5 @@ pub mod migrating;
 pub mod scripted;
 pub mod services;
 pub mod store_suite;
+pub mod traps;
 pub mod values;

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::clean;
 use super::table::{cell, indent, table};
+use super::{clean, one_line};
 
 /// The longest list of plain values that is written on one line.
 const LINE: usize = 80;
@@ -25,7 +25,8 @@ fn object(members: &Map<String, Json>) -> String {
     let lines: Vec<_> = members
         .iter()
         .map(|(name, value)| {
-            let name = clean(name);
+            // A line break in a name would make its rest look like another member.
+            let name = one_line(name);
             match inline(value) {
                 Some(line) => format!("{name}: {line}"),
                 None => format!("{name}:\n{}", indent(&text(value), "  ")),
@@ -104,7 +105,7 @@ fn rows(columns: &[&str], items: &[Json]) -> String {
     let numeric = |name: &str| items.iter().all(|item| item[name].is_number());
     let head: Vec<_> = columns
         .iter()
-        .map(|name| format!("{}{}", clean(name).to_uppercase(), if numeric(name) { ">" } else { "" }))
+        .map(|name| format!("{}{}", one_line(name).to_uppercase(), if numeric(name) { ">" } else { "" }))
         .collect();
     let head: Vec<_> = head.iter().map(String::as_str).collect();
     let rows =
@@ -141,6 +142,13 @@ mod tests {
         let value = json!([{"id": "a", "price": 1}, {"id": "long", "price": 20}]);
         check(&value, "ID    PRICE\na         1\nlong     20");
         check(&json!({"items": value}), "items:\n  ID    PRICE\n  a         1\n  long     20");
+    }
+
+    #[test]
+    fn s10_a_name_cannot_forge_a_line() {
+        check(&json!({"a\nb: yes": "no"}), "a b: yes: no");
+        check(&json!({"a\r\nb\u{2028}\u{1b}[2J": {"c\n\td": 1}}), "a b\\u{2028}\\u{1b}[2J:\n  c d: 1");
+        check(&json!([{"a\nb": 1, "c": "x"}, {"a\nb": 2, "c": "y"}]), "A B  C\n  1  x\n  2  y");
     }
 
     #[test]

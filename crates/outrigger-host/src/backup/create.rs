@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use outrigger_api::{ApiError, ApiResult, AuditHead, BackupReport, BackupRequest, Code};
 use outrigger_engine::Engine;
 use outrigger_engine::store::AuditStore as _;
+use outrigger_registry::file::{self, Links};
 use outrigger_store::SqliteStore;
 use time::OffsetDateTime;
 
@@ -327,7 +328,8 @@ fn gather_configuration(
 struct Source(File);
 
 fn open(path: &Path) -> ApiResult<Source> {
-    File::open(path).map(Source).map_err(|error| io_error(format_args!("{} cannot be read", path.display()), &error))
+    let opened = file::open(path, Links::Follow).map_err(std::io::Error::from);
+    opened.map(Source).map_err(|error| io_error(format_args!("{} cannot be read", path.display()), &error))
 }
 
 impl Source {
@@ -349,4 +351,21 @@ fn append<W: Write>(
     header.set_mode(0o600);
     // No more than was announced: a file that grew is found out by its digest.
     archive.append_data(&mut header, path, content.take(size))
+}
+
+#[cfg(test)]
+mod tests {
+    use outrigger_testkit::traps;
+
+    use super::*;
+
+    #[test]
+    fn s22_only_regular_files_are_put_into_a_backup() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(TRUST);
+        let told = traps::refusals(&path, |path| open(path).map(drop).expect_err("it is refused").message);
+        let expected = ["a pipe", "a device"]
+            .map(|kind| format!("{} cannot be read: it is {kind}, not a regular file", path.display()));
+        assert_eq!(told, expected);
+    }
 }

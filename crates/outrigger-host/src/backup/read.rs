@@ -9,6 +9,7 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
 use outrigger_api::{ApiError, ApiResult, Code};
+use outrigger_registry::file::{self, Links};
 use serde::Deserialize;
 use tar::{Archive, Entries, EntryType};
 
@@ -29,9 +30,9 @@ pub(super) type Visit<'a> = dyn FnMut(&Listed, &mut dyn Read) -> ApiResult<()> +
 /// Reads all of a backup, and answers with its list once everything was found to be as it says, with its size.
 pub(super) fn read(path: &Path, progress: &Progress, stop: &Stop, visit: &mut Visit<'_>) -> ApiResult<(Contents, u64)> {
     let unreadable = |error: &io::Error| super::io_error(format_args!("{} cannot be read", path.display()), error);
-    let file = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => ApiError::new(Code::NotFound, format!("there is no file {}", path.display())),
-        _ => unreadable(&error),
+    let file = file::open(path, Links::Follow).map_err(|error| match error.is_not_found() {
+        true => ApiError::new(Code::NotFound, format!("there is no file {}", path.display())),
+        false => unreadable(&io::Error::from(error)),
     })?;
     let size = file.metadata().map_err(|error| unreadable(&error))?.len();
     let mut compressed = BufReader::new(file);

@@ -1,4 +1,5 @@
 use outrigger_contract::Manifest;
+use outrigger_testkit::traps;
 use serde_json::{Value, json};
 
 use super::*;
@@ -215,4 +216,26 @@ fn s03_a_configuration_file_of_megabytes_is_not_read() {
         assert_eq!(failure.code, Code::Io, "{failure}");
         std::fs::remove_file(&path).expect("removed");
     }
+}
+
+#[test]
+fn s22_only_regular_files_configure_a_plugin() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("price-list.yaml");
+    let told = traps::refusals(&path, |path| {
+        let overrides = HostOverrides::new(path.parent().expect("a folder"), None, BTreeMap::new());
+        let manifest = Manifest::parse(MANIFEST).expect("a manifest");
+        let failure = overrides.layers(&manifest.name, &manifest.configuration).remove(0).expect_err("it is refused");
+        assert_eq!(failure.code, Code::Io, "{failure}");
+        failure.message
+    });
+    let expected = ["a pipe", "a device"]
+        .map(|kind| format!("the file {} cannot be read: it is {kind}, not a regular file", path.display()));
+    assert_eq!(told, expected);
+    // As Kubernetes mounts a file.
+    std::fs::create_dir(folder.path().join("..data")).expect("a folder");
+    std::fs::write(folder.path().join("..data/price-list.yaml"), "region: eu\n").expect("written");
+    std::os::unix::fs::symlink("..data/price-list.yaml", &path).expect("a link");
+    let found = layers(&HostOverrides::new(folder.path(), None, BTreeMap::new()));
+    assert_eq!(found, [Ok((format!("the file {}", path.display()), json!({"region": "eu"})))]);
 }

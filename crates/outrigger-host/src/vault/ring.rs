@@ -4,11 +4,13 @@
 //! rotated the keys, and it is only ever replaced as a whole.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use outrigger_contract::units::ByteSize;
 use outrigger_engine::vault::VaultError;
+use outrigger_registry::file::{self, Links};
 use zeroize::Zeroizing;
 
 use super::key::SecretKey;
@@ -18,6 +20,9 @@ use crate::environment;
 /// The header of the file.
 const HEADER: &str =
     "# Encryption keys of secrets, newest first. Anyone with these keys can read the secrets in outrigger.db.\n";
+
+/// The most that is read of a file with keys.
+const LONGEST: ByteSize = ByteSize::mib(1);
 
 /// The keys of a data directory.
 #[derive(Clone, Debug)]
@@ -159,9 +164,9 @@ fn parse(origin: &str, text: &str) -> Result<Vec<SecretKey>, VaultError> {
 }
 
 fn read(path: &Path) -> Result<Option<Zeroizing<String>>, VaultError> {
-    match fs::read_to_string(path) {
+    match file::read_text(path, Links::Follow, LONGEST) {
         Ok(text) => Ok(Some(Zeroizing::new(text))),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(VaultError::Unusable(format!("{} cannot be read: {error}", path.display()))),
     }
 }

@@ -1,6 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use outrigger_contract::PluginName;
+use outrigger_testkit::traps;
 
 use super::*;
 
@@ -164,4 +165,18 @@ fn keys_that_are_not_keys_are_refused_without_being_quoted() {
     check("hunter2");
     check(&"1".repeat(63));
     check(&format!("{} hunter2", "11".repeat(32)));
+}
+
+#[test]
+fn s22_only_a_regular_file_is_read_for_keys() {
+    let folder = folder();
+    let path = folder.path().join("secret.key");
+    let told =
+        traps::refusals(&path, |path| KeyRing::of_file(path.to_owned()).key().expect_err("it is refused").to_string());
+    let expected = ["a pipe", "a device"]
+        .map(|kind| format!("{} cannot be read: it is {kind}, not a regular file", path.display()));
+    assert_eq!(told, expected);
+    std::fs::write(&path, " ".repeat(2 << 20)).expect("written");
+    let told = ring(&folder).key().expect_err("it is refused").to_string();
+    assert_eq!(told, format!("{} cannot be read: it is larger than 1MiB", path.display()));
 }

@@ -14,6 +14,7 @@ use flate2::write::GzEncoder;
 use outrigger_api::{ApiError, ApiResult, BackupReport, BackupRequest, Code, KeyRequest, Platform, RecordQuery};
 use outrigger_host::backup::{Progress, restore, verify};
 use outrigger_host::{Host, HostOptions};
+use outrigger_testkit::traps;
 use serde_json::{Map, Value as Json, json};
 use tar::EntryType;
 
@@ -250,6 +251,21 @@ async fn trust_that_cannot_be_read_is_not_left_out() {
     assert!(!backup.exists());
     fs::remove_file(&trust).expect("it is removed");
     create(&bench.platform, &backup).await.expect("nobody is trusted");
+}
+
+#[test]
+fn s22_only_a_regular_file_is_read_as_a_backup() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("one.tar.gz");
+    let told = traps::refusals(&path, |path| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let error = runtime.block_on(verify(path, silent())).expect_err("it is refused");
+        assert_eq!(error.code, Code::Io, "{error}");
+        error.message
+    });
+    let expected = ["a pipe", "a device"]
+        .map(|kind| format!("{} cannot be read: it is {kind}, not a regular file", path.display()));
+    assert_eq!(told, expected);
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use outrigger_contract::Code;
 use outrigger_contract::manifest::{FILE_NAME, ManifestError, PackagePath};
 use outrigger_contract::units::ByteSize;
 
+use crate::file::FileError;
+
 /// Why a package cannot be read or is refused. `path` is the package as it was given, or, where the file system failed,
 /// the file or folder that it failed at.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +114,15 @@ impl PackageError {
         // An entry's name is a stranger's text; on a terminal it must not do anything.
         let shown: String = entry.chars().take(200).flat_map(char::escape_debug).collect();
         Self::Entry { path: path.to_owned(), entry: shown, fault }
+    }
+
+    /// The error of one file of a package that is a folder.
+    pub(crate) fn of_file(package: &Path, entry: &str, error: FileError) -> Self {
+        match error {
+            FileError::Link => Self::entry(package, entry, EntryFault::Link),
+            FileError::Special { .. } => Self::entry(package, entry, EntryFault::Special),
+            error => Self::from_io(&package.join(entry), "read", error.into()),
+        }
     }
 
     /// The package, or the file or folder that the file system failed at.

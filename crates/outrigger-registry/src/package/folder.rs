@@ -1,7 +1,7 @@
 //! A package that is a folder. All of it is looked at before any of it is read, so a file that is too large is refused
 //! at once. Links are refused, because what they lead to is not part of the package.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use outrigger_contract::manifest::PackagePath;
@@ -11,13 +11,16 @@ use super::error::{EntryFault, PackageError};
 use super::gate::Gate;
 use super::limits::PackageLimits;
 use super::visit::Visit;
+use crate::file::{self, Links};
 
 pub(super) fn walk(source: &Path, limits: &PackageLimits, visitor: &mut dyn Visit) -> Result<(), PackageError> {
     let mut gate = Gate::new(source, limits, None);
     for (path, size) in list(source, &mut gate)? {
         let full = source.join(&path);
-        let mut file = File::open(&full).map_err(|error| PackageError::from_io(&full, "read", error))?;
         let name = path.to_string();
+        // What was listed as a file may be something else by now.
+        let opened = file::open(&full, Links::Refuse);
+        let mut file = opened.map_err(|error| PackageError::of_file(source, &name, error))?;
         let mut content = Content { reader: &mut file, size, source, name: &name, archived: false };
         visitor.file(path, &mut content)?;
     }

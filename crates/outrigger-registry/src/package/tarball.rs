@@ -14,6 +14,7 @@ use super::gate::Gate;
 use super::limits::PackageLimits;
 use super::meter::{Allowance, Metered};
 use super::visit::Visit;
+use crate::file::{self, Links};
 
 /// The maximum size between two files: a header, a long name, extended attributes.
 const BETWEEN: u64 = 128 * 1024;
@@ -23,7 +24,8 @@ const AFTER: u64 = 1024 * 1024;
 type Reader = Metered<MultiGzDecoder<BufReader<File>>>;
 
 pub(super) fn walk(source: &Path, limits: &PackageLimits, visitor: &mut dyn Visit) -> Result<(), PackageError> {
-    let file = File::open(source).map_err(|error| PackageError::from_io(source, "read", error))?;
+    let opened = file::open(source, Links::Follow);
+    let file = opened.map_err(|error| PackageError::from_io(source, "read", error.into()))?;
     let length = file.metadata().map_err(|error| PackageError::from_io(source, "read", error))?.len();
     let mut gate = Gate::new(source, limits, Some(length));
     let allowance = Allowance::of(BETWEEN);

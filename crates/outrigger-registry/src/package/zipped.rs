@@ -16,6 +16,7 @@ use super::gate::Gate;
 use super::limits::PackageLimits;
 use super::meter::{Allowance, Metered};
 use super::visit::Visit;
+use crate::file::{self, Links};
 
 /// The longest table of contents that is read: room for every entry that is allowed, with the longest name and
 /// some extra fields.
@@ -24,7 +25,8 @@ const TABLE: u64 = 8 * 1024 * 1024;
 type Archive = ZipArchive<Metered<BufReader<File>>>;
 
 pub(super) fn walk(source: &Path, limits: &PackageLimits, visitor: &mut dyn Visit) -> Result<(), PackageError> {
-    let file = File::open(source).map_err(|error| PackageError::from_io(source, "read", error))?;
+    let opened = file::open(source, Links::Follow);
+    let file = opened.map_err(|error| PackageError::from_io(source, "read", error.into()))?;
     let length = file.metadata().map_err(|error| PackageError::from_io(source, "read", error))?.len();
     let mut gate = Gate::new(source, limits, Some(length));
     let mut archive = open(source, file, &gate, limits)?;

@@ -2,6 +2,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use outrigger_contract::Code;
+use outrigger_contract::causes::chain;
+use outrigger_testkit::traps;
 use proptest::prelude::*;
 use tempfile::TempDir;
 use time::macros::datetime;
@@ -341,6 +343,21 @@ fn trust_is_read_whole_or_not_at_all() {
     assert_eq!(refused(&same), "`team` and `other` in trust.toml are the same key");
     assert!(refused(&entry("", &key, "")).contains("no name"));
     assert!(refused(&entry("team", &key, "plugin = \"*\"")).contains("unknown field `plugin`"));
+}
+
+#[test]
+fn s22_trust_is_read_from_a_regular_file_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trust.toml");
+    let told = traps::refusals(&path, |path| chain(&Trust::read(path).unwrap_err()));
+    let expected = ["a pipe", "a device"]
+        .map(|kind| format!("{} cannot be read: it is {kind}, not a regular file", path.display()));
+    assert_eq!(told, expected);
+    fs::write(folder.path().join("mounted.toml"), "require = true\n").unwrap();
+    std::os::unix::fs::symlink("mounted.toml", &path).unwrap();
+    assert!(Trust::read(&path).unwrap().is_required());
+    fs::write(folder.path().join("mounted.toml"), "#".repeat((1 << 20) + 1)).unwrap();
+    assert!(matches!(Trust::read(&path), Err(TrustError::TooLong { .. })));
 }
 
 #[test]

@@ -18,17 +18,18 @@
 //! Anything in it that is not understood refuses the whole of it. A word that is misspelt must not leave a door open.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
+use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Code, Pattern, PluginName};
 use serde::Deserialize;
 
 use super::key::{KeyError, PublicKey};
+use crate::file::{self, FileError, Links};
 
 /// The most that is read of the file.
-const LONGEST: u64 = 1 << 20;
+const LONGEST: ByteSize = ByteSize::mib(1);
 
 /// The trust settings. By default, no key is trusted, and no package needs a signature.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,19 +86,16 @@ impl Trust {
     /// # Errors
     /// It cannot be read, also as a link that leads nowhere; or something in it is wrong.
     pub fn read(path: &Path) -> Result<Self, TrustError> {
-        // Not `File::open` alone: of a link that leads nowhere it says that nothing is there.
+        // Not `file::read` alone: of a link that leads nowhere it says that nothing is there.
         if let Err(error) = fs::symlink_metadata(path)
             && error.kind() == io::ErrorKind::NotFound
         {
             return Ok(Self::default());
         }
-        let unreadable = |source| TrustError::Io { path: path.to_owned(), source };
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(unreadable)?;
-        file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 > LONGEST {
-            return Err(TrustError::TooLong { path: path.to_owned() });
-        }
+        let bytes = file::read(path, Links::Follow, LONGEST).map_err(|error| match error {
+            FileError::TooLarge { .. } => TrustError::TooLong { path: path.to_owned() },
+            error => TrustError::Io { path: path.to_owned(), source: error.into() },
+        })?;
         match std::str::from_utf8(&bytes) {
             Ok(text) => Self::parse(path, text),
             Err(error) => {
@@ -205,7 +203,7 @@ impl TrustError {
     #[must_use]
     pub fn hint(&self) -> String {
         let fix = match self {
-            Self::Io { .. } => "make the file readable for the user that runs Outrigger",
+            Self::Io { .. } => "make it a regular file that the user who runs Outrigger can read",
             Self::TooLong { .. } | Self::Syntax { .. } => "fix it; its keys are `require`, `unsigned` and `[[key]]`",
             Self::Name { .. } => "give each key a name that identifies its owner",
             Self::Key { source, .. } => source.hint(),

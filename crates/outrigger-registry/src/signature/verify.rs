@@ -1,6 +1,5 @@
 //! Verifies the signature of a package.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use super::envelope::Envelope;
 use super::statement::Statement;
 use super::trust::Trust;
 use super::{LONGEST_ENVELOPE, SIGNATURE_FILE};
+use crate::file::{self, Links};
 use crate::package::{PackageError, PackageFile};
 
 /// The result.
@@ -64,10 +64,10 @@ pub fn check_signature(
 /// The file with the signature, or as much of it as is read.
 pub(super) fn read_envelope(root: &Path) -> Result<Vec<u8>, PackageError> {
     let path = root.join(SIGNATURE_FILE);
-    let unreadable = |source| PackageError::from_io(&path, "read", source);
     let mut bytes = Vec::new();
-    let file = File::open(&path).map_err(unreadable)?;
-    file.take(LONGEST_ENVELOPE).read_to_end(&mut bytes).map_err(unreadable)?;
+    let file = file::open(&path, Links::Refuse).map_err(|error| PackageError::of_file(root, SIGNATURE_FILE, error))?;
+    let read = file.take(LONGEST_ENVELOPE).read_to_end(&mut bytes);
+    read.map_err(|source| PackageError::from_io(&path, "read", source))?;
     Ok(bytes)
 }
 

@@ -1,18 +1,22 @@
 //! A template in a folder: its files as they are, and `template.toml`, which says the rest.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
+use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Template, TemplateName, TemplateVariable};
 use serde::Deserialize;
 
 use super::error::TemplateError;
 use crate::PackageLimits;
+use crate::file::{self, FileError, Links};
 use crate::package::list_folder;
 
 /// The file that says what the template is. It is no part of the projects made from it.
 pub const TEMPLATE_FILE: &str = "template.toml";
+
+/// The most that is read of one file.
+const LONGEST: ByteSize = ByteSize::bytes(Template::MAX_FILE as u64);
 
 /// The contents of [`TEMPLATE_FILE`].
 #[derive(Debug, Deserialize)]
@@ -32,10 +36,10 @@ struct Head {
 /// A file is not there, cannot be read, or is no text; or there is something in the folder that no package has.
 pub fn read_template(folder: &Path) -> Result<Template, TemplateError> {
     let head_path = folder.join(TEMPLATE_FILE);
-    let text = fs::read_to_string(&head_path).map_err(|source| {
-        let message = match source.kind() {
-            std::io::ErrorKind::NotFound => format!("there is no {TEMPLATE_FILE} in it"),
-            _ => format!("its {TEMPLATE_FILE} cannot be read: {source}"),
+    let text = file::read_text(&head_path, Links::Refuse, LONGEST).map_err(|error| {
+        let message = match error.is_not_found() {
+            true => format!("there is no {TEMPLATE_FILE} in it"),
+            false => format!("its {TEMPLATE_FILE} cannot be read: {error}"),
         };
         TemplateError::Folder { path: folder.to_owned(), message }
     })?;
@@ -54,8 +58,10 @@ pub fn read_template(folder: &Path) -> Result<Template, TemplateError> {
         if size > Template::MAX_FILE as u64 {
             return Err(unreadable(format!("it has {size} bytes; at most {} are kept", Template::MAX_FILE)));
         }
-        let bytes = fs::read(&full).map_err(|error| unreadable(format!("it cannot be read: {error}")))?;
-        let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not text in UTF-8".to_owned()))?;
+        let text = file::read_text(&full, Links::Refuse, LONGEST).map_err(|error| match error {
+            FileError::NotText => unreadable(error.to_string()),
+            error => unreadable(format!("it cannot be read: {error}")),
+        })?;
         files.insert(path, text);
     }
     let Head { name, description, runtime, language, variables } = head;

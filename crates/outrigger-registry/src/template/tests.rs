@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use outrigger_contract::{Code, Template, TemplateValues, TemplateVariable};
+use outrigger_testkit::traps;
 
 use super::*;
 
@@ -312,4 +314,23 @@ fn a_folder_with_a_head_is_a_template() {
     fs::remove_file(folder.join("picture.png")).expect("removed");
     std::os::unix::fs::symlink("/etc/passwd", folder.join("link")).expect("linked");
     refused("it is a link");
+}
+
+#[test]
+fn s22_a_template_has_regular_files_only() {
+    let place = tempfile::tempdir().expect("a folder");
+    let head = place.path().join(TEMPLATE_FILE);
+    let refused = |path: &Path| read_template(path.parent().expect("a folder")).expect_err("refused").to_string();
+    let told = traps::refusals(&head, refused);
+    let expected = ["it is a pipe, not a regular file", "it is a link"]
+        .map(|why| format!("{}: its template.toml cannot be read: {why}", place.path().display()));
+    assert_eq!(told, expected);
+    fs::write(&head, "#".repeat((256 << 10) + 1)).expect("written");
+    assert!(refused(&head).ends_with("its template.toml cannot be read: it is larger than 256KiB"));
+    fs::write(&head, "name = \"team\"\ndescription = \"Ours.\"\nruntime = \"wasm\"\nlanguage = \"rust\"\n")
+        .expect("written");
+    let told = traps::refusals(&place.path().join("README.md"), refused);
+    let expected = ["it is neither a file nor a folder", "it is a link"]
+        .map(|fault| format!("`README.md` in {}: {fault}", place.path().display()));
+    assert_eq!(told, expected);
 }

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use outrigger_contract::Code;
+use outrigger_testkit::traps;
 use proptest::prelude::*;
 use zip::write::SimpleFileOptions;
 
@@ -107,6 +108,23 @@ fn links_and_special_files_are_refused() {
     fs::remove_file(path.join("inside")).unwrap();
     let _socket = UnixListener::bind(path.join("socket")).unwrap();
     assert!(yard.refused(&path).0.contains("`socket` in folder: it is neither a file nor a folder"));
+}
+
+#[test]
+fn s22_a_package_that_is_no_regular_file_is_refused() {
+    let yard = Yard::new();
+    let told = traps::refusals(&yard.path("a.zip"), |path| Package::open(path).unwrap_err().to_string());
+    assert!(told.iter().all(|told| told.ends_with("is neither a folder nor a supported archive")), "{told:?}");
+
+    let path = folder(&yard.path("folder"), &plugin_files());
+    fs::remove_file(path.join("plugin.toml")).unwrap();
+    let told = traps::refusals(&path.join("plugin.toml"), |manifest| {
+        let package = Package::open(manifest.parent().unwrap()).unwrap();
+        package.manifest().unwrap_err().to_string()
+    });
+    let expected = ["it is neither a file nor a folder", "it is a link"]
+        .map(|fault| format!("`plugin.toml` in {}: {fault}", path.display()));
+    assert_eq!(told, expected);
 }
 
 #[test]
