@@ -1,9 +1,22 @@
-//! Scans the expressions of a template before rendering, and accepts only those that cannot be expensive.
+//! Scans the tags of a template before minijinja reads them, and accepts only those that cannot be expensive.
+//!
+//! minijinja calls itself for each nested condition, each `elif`, each bracket and each operator, most of them without a
+//! limit of its own. The limits here bound its stack: at most 1.2 MB in a build without optimization, a fifth of that in
+//! a release build; threads have 2 MiB.
 
-/// The statements there are.
+/// The supported statements.
 const STATEMENTS: [&str; 6] = ["if", "elif", "else", "endif", "raw", "endraw"];
-/// The longest that may stand between braces, in bytes.
+/// The maximum length of the text between braces, in bytes.
 const LONGEST: usize = 1_000;
+/// The maximum number of names, quoted texts and operators in a tag.
+const MOST_TERMS: usize = 200;
+/// The maximum depth of brackets in a tag.
+const DEEPEST_BRACKETS: usize = 20;
+/// The maximum number of `if` within each other.
+const DEEPEST_IF: usize = 50;
+/// The maximum number of `if` and `elif` that are open at one place. To minijinja, an `elif` is an `if` within the
+/// previous one.
+const DEEPEST_CONDITION: usize = 100;
 
 /// The content of braces: an expression or a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +37,7 @@ pub(super) struct Fault {
 pub(super) fn tags(source: &str) -> Result<Vec<Tag<'_>>, Fault> {
     let mut tags = Vec::new();
     let (mut at, mut counted, mut line) = (0, 0, 1);
+    let mut conditions = Conditions::default();
     while let Some((start, opening)) = next_opening(source, at) {
         line += source[counted..start].matches('\n').count();
         counted = start;
@@ -41,11 +55,8 @@ pub(super) fn tags(source: &str) -> Result<Vec<Tag<'_>>, Fault> {
         if length > LONGEST {
             return Err(fault(format!("there are more than {LONGEST} bytes between `{opening}` and `{closing}`")));
         }
-        if let Some(operator) = outside_of_texts(text).find(|c| matches!(c, '*' | '%' | '~' | '+')) {
-            return Err(fault(format!("templates do not support operators such as `{operator}`")));
-        }
         if opening == "{%" {
-            let statement = text.split_whitespace().next().unwrap_or_default();
+            let statement = statement_of(text);
             if !STATEMENTS.contains(&statement) {
                 let message = format!("templates do not support `{{% {statement} %}}`, only if, elif, else and raw");
                 return Err(fault(message));
@@ -54,7 +65,9 @@ pub(super) fn tags(source: &str) -> Result<Vec<Tag<'_>>, Fault> {
                 at = end_of_raw(source, at).ok_or_else(|| fault("`{% raw %}` has no `{% endraw %}`".to_owned()))?;
                 continue;
             }
+            conditions.statement(statement).map_err(fault)?;
         }
+        check_expression(text).map_err(fault)?;
         tags.push(Tag { line, text });
     }
     Ok(tags)
@@ -69,22 +82,74 @@ fn next_opening(source: &str, from: usize) -> Option<(usize, &str)> {
     })
 }
 
-/// Where the closing pair stands, outside of quoted texts.
+/// The index of the closing pair, outside of quoted texts.
 fn end_of(rest: &str, closing: &str) -> Option<usize> {
-    let mut quote = None;
-    let mut escaped = false;
-    for (index, character) in rest.char_indices() {
-        match quote {
-            Some(_) if escaped => escaped = false,
-            Some(_) if character == '\\' => escaped = true,
-            Some(open) if character == open => quote = None,
-            Some(_) => {}
-            None if rest[index..].starts_with(closing) => return Some(index),
-            None if matches!(character, '"' | '\'') => quote = Some(character),
-            None => {}
+    outside_of_texts(rest).find_map(|(index, _)| rest[index..].starts_with(closing).then_some(index))
+}
+
+/// The name of a statement, as minijinja reads a name.
+fn statement_of(text: &str) -> &str {
+    let end = text.find(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// The depth of the conditions at one place of a text.
+#[derive(Debug, Default)]
+struct Conditions {
+    /// The open `if` and `elif`.
+    depth: usize,
+    /// The depth around each open `if`.
+    around: Vec<usize>,
+}
+
+impl Conditions {
+    /// Follows a statement, if the conditions do not get too deep.
+    fn statement(&mut self, statement: &str) -> Result<(), String> {
+        match statement {
+            "if" => {
+                self.around.push(self.depth);
+                self.depth += 1;
+            }
+            "elif" => self.depth += 1,
+            "endif" => self.depth = self.around.pop().unwrap_or_default(),
+            _ => {}
+        }
+        if self.around.len() > DEEPEST_IF {
+            return Err(format!("`if` is nested more than {DEEPEST_IF} deep; move the inner conditions out"));
+        }
+        if self.depth > DEEPEST_CONDITION {
+            let message = format!("more than {DEEPEST_CONDITION} `if` and `elif` are open here");
+            return Err(format!("{message}; end some with `{{% endif %}}` first"));
+        }
+        Ok(())
+    }
+}
+
+/// Checks the operators, the brackets and the number of terms of a tag.
+fn check_expression(text: &str) -> Result<(), String> {
+    let (mut depth, mut terms, mut in_word) = (0_usize, 0, false);
+    for (_, character) in outside_of_texts(text) {
+        let is_word = character.is_alphanumeric() || character == '_';
+        terms += usize::from(!character.is_ascii_whitespace() && !(is_word && in_word));
+        in_word = is_word;
+        match character {
+            '*' | '%' | '~' | '+' | '-' | '/' => {
+                return Err(format!("templates do not support operators such as `{character}`; put text in quotes"));
+            }
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST_BRACKETS {
+            return Err(format!("brackets are nested more than {DEEPEST_BRACKETS} deep; remove some"));
         }
     }
-    None
+    if terms > MOST_TERMS {
+        return Err(format!(
+            "a tag has {terms} names, texts and operators; the limit is {MOST_TERMS}; write shorter ones"
+        ));
+    }
+    Ok(())
 }
 
 /// Behind the `{% endraw %}` that comes next.
@@ -103,27 +168,25 @@ fn end_of_raw(source: &str, from: usize) -> Option<usize> {
     }
 }
 
-fn outside_of_texts(text: &str) -> impl Iterator<Item = char> {
+/// The characters outside of quoted texts, each with its index. A quoted text is represented by its first quote.
+fn outside_of_texts(text: &str) -> impl Iterator<Item = (usize, char)> {
     let mut quote = None;
     let mut escaped = false;
-    text.chars().filter(move |&character| match quote {
+    text.char_indices().filter(move |&(_, character)| match quote {
+        None => {
+            quote = matches!(character, '"' | '\'').then_some(character);
+            true
+        }
         Some(_) if escaped => {
             escaped = false;
             false
         }
-        Some(_) if character == '\\' => {
-            escaped = true;
+        Some(open) => {
+            escaped = character == '\\';
+            if character == open {
+                quote = None;
+            }
             false
         }
-        Some(open) if character == open => {
-            quote = None;
-            false
-        }
-        Some(_) => false,
-        None if matches!(character, '"' | '\'') => {
-            quote = Some(character);
-            false
-        }
-        None => true,
     })
 }

@@ -235,6 +235,55 @@ fn s19_the_steps_of_all_files_are_counted_together() {
     assert!(render_template(&hidden, &values).expect_err("too many").to_string().contains("steps"));
 }
 
+#[test]
+fn s19_long_chains_of_elif_are_refused() {
+    let chain = |count: usize| format!("{{%if 1%}}{}{{%endif%}}", "{%elif 1%}".repeat(count));
+    for count in [100, 26_000] {
+        let told = refused(&template(&[("a", &format!("\n{}", chain(count)))]));
+        assert!(told.starts_with("`a`, line 2: more than 100 `if` and `elif` are open here"), "{told}");
+    }
+    check_template(&template(&[("a", &chain(99).repeat(20))])).expect("chains one after another are not deep");
+    // Also if no single chain is long.
+    let spread = format!("{{% if 1 %}}{}", "{% elif 1 %}".repeat(9)).repeat(40) + &"{% endif %}".repeat(40);
+    assert!(refused(&template(&[("a", &spread)])).contains("are open here"));
+}
+
+#[test]
+fn s19_deeply_nested_conditions_are_refused() {
+    let nested = |open: &str, count: usize| open.repeat(count) + &"{% endif %}".repeat(count);
+    for open in ["{% if 1 %}", "{% if 1 %}{% else %}", "{%-if(1)-%}"] {
+        let told = refused(&template(&[("a", &nested(open, 51))]));
+        assert!(told.contains("`if` is nested more than 50 deep"), "{open}: {told}");
+        check_template(&template(&[("a", &nested(open, 50))])).expect("this depth is fine");
+    }
+}
+
+#[test]
+fn s19_long_expressions_are_refused() {
+    let check = |text: &str, expected: &str| {
+        let told = refused(&template(&[("a", text)]));
+        assert!(told.contains(expected), "{text}: {told}");
+    };
+    let limit = "names, texts and operators; the limit is 200";
+    check(&format!("{{{{ {}name }}}}", "not ".repeat(201)), limit);
+    check(&format!("{{{{ name{} }}}}", " or 1".repeat(101)), limit);
+    check(&format!("{{{{ name{} }}}}", "|lower".repeat(101)), limit);
+    check(&format!("{{% if {}name %}}{{% endif %}}", "1 if 1 else ".repeat(60)), limit);
+    check(&format!("{{{{ name{} }}}}", "()".repeat(150)), limit);
+    check(&format!("{{{{ {}name }}}}", "- ".repeat(400)), "do not support operators");
+    check(&format!("{{{{ {}name{} }}}}", "(".repeat(21), ")".repeat(21)), "nested more than 20 deep");
+    check(&format!("{{{{ {}name{} }}}}", "[".repeat(21), "]".repeat(21)), "nested more than 20 deep");
+}
+
+/// The deepest template that passes: it must fit on the stack of a thread.
+#[test]
+fn s19_a_template_at_the_limits_is_read() {
+    let brackets = format!("{}{}name{}", "not ".repeat(150), "(".repeat(20), ")".repeat(20));
+    let conditions = "{% if 1 %}".repeat(50) + &"{% elif 1 %}".repeat(50);
+    let deepest = format!("{conditions}{{{{ {brackets} }}}}{}", "{% endif %}".repeat(50));
+    check_template(&template(&[("a", &deepest)])).expect("it is within the limits");
+}
+
 /// The time to read a text grows with its length, not with its square: twice the length takes about twice the time.
 #[test]
 fn s19_raw_blocks_without_an_end_are_read_in_linear_time() {
