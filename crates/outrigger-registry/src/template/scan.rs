@@ -125,9 +125,9 @@ impl Conditions {
     }
 }
 
-/// Checks the operators, the brackets and the number of terms of a tag.
+/// Checks the operators, the brackets, which must be balanced, and the number of terms of a tag.
 fn check_expression(text: &str) -> Result<(), String> {
-    let (mut depth, mut terms, mut in_word) = (0_usize, 0, false);
+    let (mut brackets, mut terms, mut in_word) = (Vec::new(), 0, false);
     for (_, character) in outside_of_texts(text) {
         let is_word = character.is_alphanumeric() || character == '_';
         terms += usize::from(!character.is_ascii_whitespace() && !(is_word && in_word));
@@ -136,13 +136,25 @@ fn check_expression(text: &str) -> Result<(), String> {
             '*' | '%' | '~' | '+' | '-' | '/' => {
                 return Err(format!("templates do not support operators such as `{character}`; put text in quotes"));
             }
-            '(' | '[' => depth += 1,
-            ')' | ']' => depth = depth.saturating_sub(1),
+            // minijinja ends a tag only where brackets are balanced, so `}}` is no end within a map.
+            '{' | '}' => {
+                return Err(format!(
+                    "a tag cannot contain `{character}` outside of quoted text; close the tag, or put text in quotes"
+                ));
+            }
+            '(' => brackets.push(')'),
+            '[' => brackets.push(']'),
+            ')' | ']' if brackets.pop() != Some(character) => {
+                return Err(format!("`{character}` closes no bracket; remove it"));
+            }
             _ => {}
         }
-        if depth > DEEPEST_BRACKETS {
+        if brackets.len() > DEEPEST_BRACKETS {
             return Err(format!("brackets are nested more than {DEEPEST_BRACKETS} deep; remove some"));
         }
+    }
+    if let Some(bracket) = brackets.pop() {
+        return Err(format!("a `{bracket}` is missing; add it"));
     }
     if terms > MOST_TERMS {
         return Err(format!(

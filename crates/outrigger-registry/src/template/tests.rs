@@ -284,6 +284,24 @@ fn s19_a_template_at_the_limits_is_read() {
     check_template(&template(&[("a", &deepest)])).expect("it is within the limits");
 }
 
+/// For minijinja, `}}` within brackets is no end of a placeholder.
+#[test]
+fn s19_brackets_hide_nothing_behind_the_end_of_a_tag() {
+    let check = |text: &str, expected: &str| {
+        let told = refused(&template(&[("a", text)]));
+        assert!(told.contains(expected), "{text}: {told}");
+    };
+    check("{{ {\"a\":{}} and (\"x\" * 100000000) }}", "line 1: a tag cannot contain `{`");
+    check("{{ {\"a\":{}} and (\"x\" * 100000000) ~ \"{{\" }}", "a tag cannot contain `{`");
+    check("{% if {1: {}} %}{% endif %}", "a tag cannot contain `{`");
+    check("one\n{{ name }\n{{ title }}", "line 2: a tag cannot contain `}`");
+    check("{{ (name }}", "a `)` is missing");
+    check("{% if [name %}{% endif %}", "a `]` is missing");
+    check("{{ name) }}", "`)` closes no bracket");
+    check("{{ (name] }}", "`]` closes no bracket");
+    check_template(&template(&[("a", "{{ '{' }}{% if name in ('a', '}') %}{{ \"}}\" }}{% endif %}")])).expect("texts");
+}
+
 /// The time to read a text grows with its length, not with its square: twice the length takes about twice the time.
 #[test]
 fn s19_raw_blocks_without_an_end_are_read_in_linear_time() {
