@@ -6,6 +6,8 @@
 
 /// The supported statements.
 const STATEMENTS: [&str; 6] = ["if", "elif", "else", "endif", "raw", "endraw"];
+/// The signs of a tag that keep or remove the whitespace beside it.
+const SIGNS: [char; 2] = ['-', '+'];
 /// The maximum length of the text between braces, in bytes.
 const LONGEST: usize = 1_000;
 /// The maximum number of names, quoted texts and operators in a tag.
@@ -48,13 +50,23 @@ pub(super) fn tags(source: &str) -> Result<Vec<Tag<'_>>, Fault> {
             at = inner + source[inner..].find("#}").ok_or_else(unclosed)? + 2;
             continue;
         }
+        if opening == "{%"
+            && let Some(behind) = end_of_basic_tag(source, inner, "raw")
+        {
+            at = end_of_raw(source, behind).ok_or_else(|| fault("`{% raw %}` has no `{% endraw %}`".to_owned()))?;
+            continue;
+        }
         let closing = if opening == "{{" { "}}" } else { "%}" };
         let length = end_of(&source[inner..], closing).ok_or_else(unclosed)?;
-        let text = source[inner..inner + length].trim_matches(['-', '+']).trim();
+        let text = without_signs(&source[inner..inner + length]);
         at = inner + length + 2;
         if length > LONGEST {
             return Err(fault(format!("there are more than {LONGEST} bytes between `{opening}` and `{closing}`")));
         }
+        if text.starts_with(SIGNS) || text.ends_with(SIGNS) {
+            return Err(fault("a tag has two signs at one end; write only one `-` or `+`".to_owned()));
+        }
+        let text = text.trim_ascii();
         if opening == "{%" {
             let statement = statement_of(text);
             if !STATEMENTS.contains(&statement) {
@@ -62,8 +74,7 @@ pub(super) fn tags(source: &str) -> Result<Vec<Tag<'_>>, Fault> {
                 return Err(fault(message));
             }
             if statement == "raw" {
-                at = end_of_raw(source, at).ok_or_else(|| fault("`{% raw %}` has no `{% endraw %}`".to_owned()))?;
-                continue;
+                return Err(fault("`{% raw %}` contains something else; write only `raw` in it".to_owned()));
             }
             conditions.statement(statement).map_err(fault)?;
         }
@@ -164,20 +175,32 @@ fn check_expression(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Behind the `{% endraw %}` that comes next.
+/// Without the sign at the beginning and the sign at the end.
+fn without_signs(text: &str) -> &str {
+    let text = text.strip_prefix(SIGNS).unwrap_or(text);
+    text.strip_suffix(SIGNS).unwrap_or(text)
+}
+
+/// The end of the next `{% endraw %}`.
 fn end_of_raw(source: &str, from: usize) -> Option<usize> {
     let mut at = from;
     loop {
-        let start = at + source[at..].find("{%")? + 2;
-        at = start;
+        at += source[at..].find("{%")? + 2;
         // Only the following characters are checked: searching for `%}` from each `{%` would take quadratic time.
-        let text = source[start..].trim_start_matches(['-', '+']).trim_start();
-        let Some(rest) = text.strip_prefix("endraw") else { continue };
-        let rest = rest.trim_start().trim_start_matches(['-', '+']);
-        if rest.starts_with("%}") {
-            return Some(source.len() - rest.len() + 2);
+        if let Some(end) = end_of_basic_tag(source, at, "endraw") {
+            return Some(end);
         }
     }
+}
+
+/// The end of a tag with only this name, if it starts here, behind `{%`. Accepts what minijinja accepts
+/// (`skip_basic_tag`): at most one sign at each end, and ASCII whitespace.
+fn end_of_basic_tag(source: &str, from: usize, name: &str) -> Option<usize> {
+    let text = &source[from..];
+    let text = text.strip_prefix(SIGNS).unwrap_or(text).trim_ascii_start();
+    let text = text.strip_prefix(name)?.trim_ascii_start();
+    let text = text.strip_prefix(SIGNS).unwrap_or(text).strip_prefix("%}")?;
+    Some(source.len() - text.len())
 }
 
 /// The characters outside of quoted texts, each with its index. A quoted text is represented by its first quote.

@@ -302,6 +302,52 @@ fn s19_brackets_hide_nothing_behind_the_end_of_a_tag() {
     check_template(&template(&[("a", "{{ '{' }}{% if name in ('a', '}') %}{{ \"}}\" }}{% endif %}")])).expect("texts");
 }
 
+/// Where the scan sees the end of `raw` and minijinja does not, or the other way round, the rest is never checked.
+#[test]
+fn s19_raw_blocks_end_where_minijinja_ends_them() {
+    let hidden = "{% set a = \"x\" * 100000000 %}{{ a }}";
+    let no_ends = ["--endraw", "+-endraw", "\u{a0}endraw", "endraw\u{2003}", "\u{b}endraw", " -endraw", "endraw --"];
+    for no_end in no_ends {
+        let text = format!("{{% raw %}}{{%{no_end}%}}{{#{{% endraw %}}{hidden}{{##}}");
+        let told = refused(&template(&[("a", &text)]));
+        assert!(told.contains("only if, elif, else and raw"), "{no_end:?}: {told}");
+    }
+    for end in ["endraw", "-endraw-", "+\tendraw\r\n+", " endraw "] {
+        let text = format!("{{% raw %}}{{%{end}%}}{hidden}{{% endraw %}}");
+        let told = refused(&template(&[("a", &text)]));
+        assert!(told.contains("only if, elif, else and raw"), "{end:?}: {told}");
+    }
+    // What is no start of `raw` leaves nothing unchecked.
+    for no_start in ["--raw", "\u{a0}raw", "raw\u{b}", "raw --", "raw x", "raw 'x'"] {
+        refused(&template(&[("a", &format!("{{%{no_start}%}}{hidden}{{% endraw %}}"))]));
+    }
+    check_template(&template(&[("a", "{%-raw+%}{{ x }}{%--endraw%}{%+ endraw -%}{{ name }}")])).expect("it is sound");
+}
+
+#[test]
+fn s19_tags_have_one_sign_at_each_end() {
+    for text in
+        ["{{-- name }}", "{{ name --}}", "{{ name +-}}", "{%+-if name %}{% endif %}", "{% if name -+%}{% endif %}"]
+    {
+        assert!(refused(&template(&[("a", text)])).contains("write only one `-` or `+`"), "{text}");
+    }
+    for text in ["{{ - name }}", "{{ name - }}", "{{ - - 1 }}", "{{ port-1 }}", "{{ my-name }}", "{{ 1 / 2 }}"] {
+        assert!(refused(&template(&[("a", text)])).contains("do not support operators"), "{text}");
+    }
+    check_template(&template(&[("a", "{{-name-}}{{+ name +}}{%- if name -%}{%+ else +%}{% endif -%}")])).expect("one");
+}
+
+/// A comment ends at the first `#}`, whatever it contains.
+#[test]
+fn s19_comments_hide_nothing() {
+    let hidden = "{% set a = 1 %}";
+    for comment in ["{##}", "{#-#}", "{#+#}", "{#}#}", "{#{##}", "{#'#}", "{#\"{% raw %}#}", "{# -#}", "{#\r\n+#}"] {
+        let told = refused(&template(&[("a", &format!("{comment}{hidden}{{# ' #}}"))]));
+        assert!(told.contains("only if, elif, else and raw"), "{comment}: {told}");
+    }
+    check_template(&template(&[("a", "{{ '{#' }}{{ name }}{{ '#}' }}")])).expect("texts are no comments");
+}
+
 /// The time to read a text grows with its length, not with its square: twice the length takes about twice the time.
 #[test]
 fn s19_raw_blocks_without_an_end_are_read_in_linear_time() {
