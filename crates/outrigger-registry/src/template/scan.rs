@@ -19,6 +19,9 @@ const DEEPEST_IF: usize = 50;
 /// The maximum number of `if` and `elif` that are open at one place. To minijinja, an `elif` is an `if` within the
 /// previous one.
 const DEEPEST_CONDITION: usize = 100;
+/// The last column in which a tag can start, in bytes. minijinja counts columns in 16 bits, and with overflow checks, an
+/// error behind column 65,534 panics.
+const LAST_COLUMN: usize = 60_000;
 
 /// The content of braces: an expression or a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +41,12 @@ pub(super) struct Fault {
 /// All that is between braces, without comments and what is left as it is.
 pub(super) fn tags(source: &str) -> Result<Vec<Tag<'_>>, Fault> {
     let mut tags = Vec::new();
-    let (mut at, mut counted, mut line) = (0, 0, 1);
+    let (mut at, mut counted, mut line, mut line_start) = (0, 0, 1, 0);
     let mut conditions = Conditions::default();
     while let Some((start, opening)) = next_opening(source, at) {
-        line += source[counted..start].matches('\n').count();
+        let passed = &source[counted..start];
+        line += passed.matches('\n').count();
+        line_start = passed.rfind('\n').map_or(line_start, |index| counted + index + 1);
         counted = start;
         let fault = |message: String| Fault { line, message };
         let inner = start + 2;
@@ -62,6 +67,9 @@ pub(super) fn tags(source: &str) -> Result<Vec<Tag<'_>>, Fault> {
         at = inner + length + 2;
         if length > LONGEST {
             return Err(fault(format!("there are more than {LONGEST} bytes between `{opening}` and `{closing}`")));
+        }
+        if start - line_start > LAST_COLUMN {
+            return Err(fault(format!("a tag is behind column {LAST_COLUMN} of its line; break the line before it")));
         }
         if text.starts_with(SIGNS) || text.ends_with(SIGNS) {
             return Err(fault("a tag has two signs at one end; write only one `-` or `+`".to_owned()));

@@ -348,6 +348,18 @@ fn s19_comments_hide_nothing() {
     check_template(&template(&[("a", "{{ '{#' }}{{ name }}{{ '#}' }}")])).expect("texts are no comments");
 }
 
+/// minijinja counts columns in 16 bits and adds one to that of an error.
+#[test]
+fn s19_an_error_in_a_long_line_does_not_panic() {
+    for text in ["{{ ? }}", "{{ 'x\\u' }}", "{{ 1_ }}", "{{ name }}", "{% if name %}{% endif %}"] {
+        let told = refused(&template(&[("a", &format!("one\n{}{text}", "x".repeat(70_000)))]));
+        assert!(told.contains("line 2: a tag is behind column 60000"), "{text}: {told}");
+    }
+    let long =
+        format!("{{{{ name }}}}{}\n{{{{ name }}}}{{% raw %}}{}{{% endraw %}}", "x".repeat(70_000), "y".repeat(70_000));
+    check_template(&template(&[("a", &long)])).expect("a long line without tags at its end is fine");
+}
+
 /// The time to read a text grows with its length, not with its square: twice the length takes about twice the time.
 #[test]
 fn s19_raw_blocks_without_an_end_are_read_in_linear_time() {
