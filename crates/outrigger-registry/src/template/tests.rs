@@ -360,6 +360,42 @@ fn s19_an_error_in_a_long_line_does_not_panic() {
     check_template(&template(&[("a", &long)])).expect("a long line without tags at its end is fine");
 }
 
+/// An older version may have stored it, or a backup contains it.
+#[test]
+fn s19_a_template_that_was_never_checked_is_refused_when_it_is_rendered() {
+    for text in [
+        "{% set a = \"x\" * 100000000 %}{{ a }}",
+        "{{ {\"a\":{}} and (\"x\" * 100000000) }}",
+        "{% if name == 'gotcha' %}{{ name ~ name }}{% endif %}",
+        "{% if name == 'gotcha' %}{{ name.x }}{% endif %}",
+        &format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(20_000)),
+    ] {
+        let error = render_template(&template(&[("a", text)]), &values()).expect_err("it is refused");
+        assert_eq!(error.code(), Code::InvalidTemplate, "{error}");
+        assert!(error.to_string().starts_with("`a`, line 1: "), "{error}");
+    }
+}
+
+#[test]
+fn s19_what_is_not_supported_is_refused_in_each_branch() {
+    let check = |text: &str, expected: &str| {
+        let hidden = format!("{{% if name == 'gotcha' %}}\n{text}{{% endif %}}");
+        let told = refused(&template(&[("a", &hidden)]));
+        assert!(told.contains(&format!("line 2: templates do not support {expected}")), "{text}: {told}");
+    };
+    check("{{ name.x }}", "attributes");
+    check("{{ name[0] }}", "items");
+    check("{{ name[1:2]|upper }}", "items");
+    check("{{ port() }}", "calls");
+    check("{{ name.upper() }}", "calls");
+    check("{{ name|upper(port) }}", "arguments of filters");
+    check("{{ name is defined }}", "tests with `is`");
+    check("{% if not (name or [port, (name is odd)]) %}{% endif %}", "tests with `is`");
+    let fine =
+        "{% if not name in ('a', port) and 1 < 2 <= 3 or port == \"80\" %}{{ title|upper if port else '' }}{% endif %}";
+    check_template(&template(&[("a", fine)])).expect("conditions are supported");
+}
+
 /// The time to read a text grows with its length, not with its square: twice the length takes about twice the time.
 #[test]
 fn s19_raw_blocks_without_an_end_are_read_in_linear_time() {
