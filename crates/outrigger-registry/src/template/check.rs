@@ -8,8 +8,9 @@ use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Manifest, Template, TemplateValues, TemplateVariable};
 
 use super::error::TemplateError;
+use super::language;
 use super::render::{Left, STANDARD, context, environment, render, render_template};
-use super::scan::{self, Fault};
+use super::scan::Fault;
 use crate::package::Gate;
 use crate::{PackageError, PackageLimits};
 
@@ -73,10 +74,9 @@ fn check_manifest(template: &Template) -> Result<(), TemplateError> {
             Err(source) => fault = fault.or(Some(source)),
         }
     }
-    let compiled = environment.template_from_named_str(path.as_str(), text);
-    let named = compiled.map(|compiled| compiled.undeclared_variables(false)).unwrap_or_default();
+    let names = language::read(text).map_err(|fault| fault.in_file(path.as_str()))?;
     match fault {
-        Some(source) if !without_default(template).any(|name| named.contains(name)) => {
+        Some(source) if !without_default(template).any(|open| names.iter().any(|name| name.text == open)) => {
             Err(TemplateError::Manifest { path: path.clone(), source })
         }
         _ => Ok(()),
@@ -137,27 +137,17 @@ fn check_files(template: &Template) -> Result<(), TemplateError> {
 
 /// That every name in every placeholder is known, also behind conditions.
 fn check_names(template: &Template) -> Result<(), TemplateError> {
-    let environment = environment();
     let known: BTreeSet<&str> =
         STANDARD.into_iter().chain(template.variables.iter().map(|variable| variable.name.as_str())).collect();
     for (path, text) in &template.files {
-        let wrong = |line, message| TemplateError::Text { path: path.to_string(), line, message };
-        let tags = scan::tags(text).map_err(|Fault { line, message }| wrong(line, message))?;
-        let Ok(compiled) = environment.template_from_named_str(path.as_str(), text) else { continue };
-        let mut unknown: Vec<_> = compiled.undeclared_variables(false).into_iter().collect();
-        unknown.retain(|name| !known.contains(name.as_str()));
-        unknown.sort();
-        if let Some(name) = unknown.first() {
-            let line = tags.iter().find(|tag| mentions(tag.text, name)).map_or(1, |tag| tag.line);
+        let names = language::read(text).map_err(|fault| fault.in_file(path.as_str()))?;
+        if let Some(name) = names.iter().find(|name| !known.contains(name.text)) {
             let known = known.iter().copied().collect::<Vec<_>>().join(", ");
-            return Err(wrong(line, format!("`{name}` is not known; there are {known}")));
+            let message = format!("`{}` is not known; there are {known}", name.text);
+            return Err(Fault { line: name.line, message }.in_file(path.as_str()));
         }
     }
     Ok(())
-}
-
-fn mentions(text: &str, name: &str) -> bool {
-    text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name)
 }
 
 /// That a text can stand in the place of a placeholder.

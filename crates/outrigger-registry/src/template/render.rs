@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use outrigger_contract::manifest::PackagePath;
 use outrigger_contract::units::ByteSize;
 use outrigger_contract::{PluginName, Template, TemplateValues};
 
-use super::check;
 use super::error::TemplateError;
+use super::scan::Fault;
+use super::{check, language};
 
 /// The placeholders of every template.
 pub(super) const STANDARD: [&str; 4] = ["name", "title", "description", "author"];
@@ -26,8 +26,8 @@ pub(super) const MAX_STEPS: u64 = 100_000;
 /// The files of a new plugin.
 ///
 /// # Errors
-/// A value is given that the template does not know or that does not fit on a line; or the template is wrong, which one
-/// that was [checked](super::check_template) is not.
+/// A value is given that the template does not know or that does not fit on a line; or the template has an error, because
+/// it was never [checked](super::check_template) or was checked by an older version.
 pub fn render_template(
     template: &Template,
     values: &TemplateValues,
@@ -73,8 +73,7 @@ pub(super) fn context(template: &Template, values: &TemplateValues) -> Result<Va
 pub(super) fn environment() -> Environment<'static> {
     // Nothing that is built in: what is not listed here, there is not.
     let mut environment = Environment::empty();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
-    environment.set_syntax(syntax.expect("the usual braces"));
+    environment.set_syntax(language::syntax());
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let mut filter = |name, make: fn(&str) -> String| {
         environment.add_filter(name, move |value: Value| bounded(&value, make));
@@ -116,7 +115,7 @@ impl Default for Left {
     }
 }
 
-/// Renders one text within the remaining limits, and deducts what it used.
+/// Checks and renders one text within the remaining limits, and deducts what it used.
 pub(super) fn render(
     environment: &Environment<'_>,
     path: &str,
@@ -124,11 +123,8 @@ pub(super) fn render(
     context: &Value,
     left: &mut Left,
 ) -> Result<String, TemplateError> {
-    let wrong = |error: &Error| {
-        let line = error.line().unwrap_or(1);
-        let message = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-        TemplateError::Text { path: path.to_owned(), line, message }
-    };
+    let wrong = |error: &Error| Fault::from(error).in_file(path);
+    language::read(text).map_err(|fault| fault.in_file(path))?;
     let mut environment = environment.clone();
     environment.set_fuel(Some(left.steps));
     let compiled = environment.template_from_named_str(path, text).map_err(|error| wrong(&error))?;

@@ -237,6 +237,167 @@ fn s19_the_steps_of_all_files_are_counted_together() {
     assert!(render_template(&hidden, &values).expect_err("too many").to_string().contains("steps"));
 }
 
+#[test]
+fn s19_long_chains_of_elif_are_refused() {
+    let chain = |count: usize| format!("{{%if 1%}}{}{{%endif%}}", "{%elif 1%}".repeat(count));
+    for count in [100, 26_000] {
+        let told = refused(&template(&[("a", &format!("\n{}", chain(count)))]));
+        assert!(told.starts_with("`a`, line 2: more than 100 `if` and `elif` are open here"), "{told}");
+    }
+    check_template(&template(&[("a", &chain(99).repeat(20))])).expect("chains one after another are not deep");
+    // Also if no single chain is long.
+    let spread = format!("{{% if 1 %}}{}", "{% elif 1 %}".repeat(9)).repeat(40) + &"{% endif %}".repeat(40);
+    assert!(refused(&template(&[("a", &spread)])).contains("are open here"));
+}
+
+#[test]
+fn s19_deeply_nested_conditions_are_refused() {
+    let nested = |open: &str, count: usize| open.repeat(count) + &"{% endif %}".repeat(count);
+    for open in ["{% if 1 %}", "{% if 1 %}{% else %}", "{%-if(1)-%}"] {
+        let told = refused(&template(&[("a", &nested(open, 51))]));
+        assert!(told.contains("`if` is nested more than 50 deep"), "{open}: {told}");
+        check_template(&template(&[("a", &nested(open, 50))])).expect("this depth is fine");
+    }
+}
+
+#[test]
+fn s19_long_expressions_are_refused() {
+    let check = |text: &str, expected: &str| {
+        let told = refused(&template(&[("a", text)]));
+        assert!(told.contains(expected), "{text}: {told}");
+    };
+    let limit = "names, texts and operators; the limit is 200";
+    check(&format!("{{{{ {}name }}}}", "not ".repeat(201)), limit);
+    check(&format!("{{{{ name{} }}}}", " or 1".repeat(101)), limit);
+    check(&format!("{{{{ name{} }}}}", "|lower".repeat(101)), limit);
+    check(&format!("{{% if {}name %}}{{% endif %}}", "1 if 1 else ".repeat(60)), limit);
+    check(&format!("{{{{ name{} }}}}", "()".repeat(150)), limit);
+    check(&format!("{{{{ {}name }}}}", "- ".repeat(400)), "do not support operators");
+    check(&format!("{{{{ {}name{} }}}}", "(".repeat(21), ")".repeat(21)), "nested more than 20 deep");
+    check(&format!("{{{{ {}name{} }}}}", "[".repeat(21), "]".repeat(21)), "nested more than 20 deep");
+}
+
+/// The deepest template that passes: it must fit on the stack of a thread.
+#[test]
+fn s19_a_template_at_the_limits_is_read() {
+    let brackets = format!("{}{}name{}", "not ".repeat(150), "(".repeat(20), ")".repeat(20));
+    let conditions = "{% if 1 %}".repeat(50) + &"{% elif 1 %}".repeat(50);
+    let deepest = format!("{conditions}{{{{ {brackets} }}}}{}", "{% endif %}".repeat(50));
+    check_template(&template(&[("a", &deepest)])).expect("it is within the limits");
+}
+
+/// For minijinja, `}}` within brackets is no end of a placeholder.
+#[test]
+fn s19_brackets_hide_nothing_behind_the_end_of_a_tag() {
+    let check = |text: &str, expected: &str| {
+        let told = refused(&template(&[("a", text)]));
+        assert!(told.contains(expected), "{text}: {told}");
+    };
+    check("{{ {\"a\":{}} and (\"x\" * 100000000) }}", "line 1: a tag cannot contain `{`");
+    check("{{ {\"a\":{}} and (\"x\" * 100000000) ~ \"{{\" }}", "a tag cannot contain `{`");
+    check("{% if {1: {}} %}{% endif %}", "a tag cannot contain `{`");
+    check("one\n{{ name }\n{{ title }}", "line 2: a tag cannot contain `}`");
+    check("{{ (name }}", "a `)` is missing");
+    check("{% if [name %}{% endif %}", "a `]` is missing");
+    check("{{ name) }}", "`)` closes no bracket");
+    check("{{ (name] }}", "`]` closes no bracket");
+    check_template(&template(&[("a", "{{ '{' }}{% if name in ('a', '}') %}{{ \"}}\" }}{% endif %}")])).expect("texts");
+}
+
+/// Where the scan sees the end of `raw` and minijinja does not, or the other way round, the rest is never checked.
+#[test]
+fn s19_raw_blocks_end_where_minijinja_ends_them() {
+    let hidden = "{% set a = \"x\" * 100000000 %}{{ a }}";
+    let no_ends = ["--endraw", "+-endraw", "\u{a0}endraw", "endraw\u{2003}", "\u{b}endraw", " -endraw", "endraw --"];
+    for no_end in no_ends {
+        let text = format!("{{% raw %}}{{%{no_end}%}}{{#{{% endraw %}}{hidden}{{##}}");
+        let told = refused(&template(&[("a", &text)]));
+        assert!(told.contains("only if, elif, else and raw"), "{no_end:?}: {told}");
+    }
+    for end in ["endraw", "-endraw-", "+\tendraw\r\n+", " endraw "] {
+        let text = format!("{{% raw %}}{{%{end}%}}{hidden}{{% endraw %}}");
+        let told = refused(&template(&[("a", &text)]));
+        assert!(told.contains("only if, elif, else and raw"), "{end:?}: {told}");
+    }
+    // What is no start of `raw` leaves nothing unchecked.
+    for no_start in ["--raw", "\u{a0}raw", "raw\u{b}", "raw --", "raw x", "raw 'x'"] {
+        refused(&template(&[("a", &format!("{{%{no_start}%}}{hidden}{{% endraw %}}"))]));
+    }
+    check_template(&template(&[("a", "{%-raw+%}{{ x }}{%--endraw%}{%+ endraw -%}{{ name }}")])).expect("it is sound");
+}
+
+#[test]
+fn s19_tags_have_one_sign_at_each_end() {
+    for text in
+        ["{{-- name }}", "{{ name --}}", "{{ name +-}}", "{%+-if name %}{% endif %}", "{% if name -+%}{% endif %}"]
+    {
+        assert!(refused(&template(&[("a", text)])).contains("write only one `-` or `+`"), "{text}");
+    }
+    for text in ["{{ - name }}", "{{ name - }}", "{{ - - 1 }}", "{{ port-1 }}", "{{ my-name }}", "{{ 1 / 2 }}"] {
+        assert!(refused(&template(&[("a", text)])).contains("do not support operators"), "{text}");
+    }
+    check_template(&template(&[("a", "{{-name-}}{{+ name +}}{%- if name -%}{%+ else +%}{% endif -%}")])).expect("one");
+}
+
+/// A comment ends at the first `#}`, whatever it contains.
+#[test]
+fn s19_comments_hide_nothing() {
+    let hidden = "{% set a = 1 %}";
+    for comment in ["{##}", "{#-#}", "{#+#}", "{#}#}", "{#{##}", "{#'#}", "{#\"{% raw %}#}", "{# -#}", "{#\r\n+#}"] {
+        let told = refused(&template(&[("a", &format!("{comment}{hidden}{{# ' #}}"))]));
+        assert!(told.contains("only if, elif, else and raw"), "{comment}: {told}");
+    }
+    check_template(&template(&[("a", "{{ '{#' }}{{ name }}{{ '#}' }}")])).expect("texts are no comments");
+}
+
+/// minijinja counts columns in 16 bits and adds one to that of an error.
+#[test]
+fn s19_an_error_in_a_long_line_does_not_panic() {
+    for text in ["{{ ? }}", "{{ 'x\\u' }}", "{{ 1_ }}", "{{ name }}", "{% if name %}{% endif %}"] {
+        let told = refused(&template(&[("a", &format!("one\n{}{text}", "x".repeat(70_000)))]));
+        assert!(told.contains("line 2: a tag is behind column 60000"), "{text}: {told}");
+    }
+    let long =
+        format!("{{{{ name }}}}{}\n{{{{ name }}}}{{% raw %}}{}{{% endraw %}}", "x".repeat(70_000), "y".repeat(70_000));
+    check_template(&template(&[("a", &long)])).expect("a long line without tags at its end is fine");
+}
+
+/// An older version may have stored it, or a backup contains it.
+#[test]
+fn s19_a_template_that_was_never_checked_is_refused_when_it_is_rendered() {
+    for text in [
+        "{% set a = \"x\" * 100000000 %}{{ a }}",
+        "{{ {\"a\":{}} and (\"x\" * 100000000) }}",
+        "{% if name == 'gotcha' %}{{ name ~ name }}{% endif %}",
+        "{% if name == 'gotcha' %}{{ name.x }}{% endif %}",
+        &format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(20_000)),
+    ] {
+        let error = render_template(&template(&[("a", text)]), &values()).expect_err("it is refused");
+        assert_eq!(error.code(), Code::InvalidTemplate, "{error}");
+        assert!(error.to_string().starts_with("`a`, line 1: "), "{error}");
+    }
+}
+
+#[test]
+fn s19_what_is_not_supported_is_refused_in_each_branch() {
+    let check = |text: &str, expected: &str| {
+        let hidden = format!("{{% if name == 'gotcha' %}}\n{text}{{% endif %}}");
+        let told = refused(&template(&[("a", &hidden)]));
+        assert!(told.contains(&format!("line 2: templates do not support {expected}")), "{text}: {told}");
+    };
+    check("{{ name.x }}", "attributes");
+    check("{{ name[0] }}", "items");
+    check("{{ name[1:2]|upper }}", "items");
+    check("{{ port() }}", "calls");
+    check("{{ name.upper() }}", "calls");
+    check("{{ name|upper(port) }}", "arguments of filters");
+    check("{{ name is defined }}", "tests with `is`");
+    check("{% if not (name or [port, (name is odd)]) %}{% endif %}", "tests with `is`");
+    let fine =
+        "{% if not name in ('a', port) and 1 < 2 <= 3 or port == \"80\" %}{{ title|upper if port else '' }}{% endif %}";
+    check_template(&template(&[("a", fine)])).expect("conditions are supported");
+}
+
 /// The time to read a text grows with its length, not with its square: twice the length takes about twice the time.
 #[test]
 fn s19_raw_blocks_without_an_end_are_read_in_linear_time() {
