@@ -8,25 +8,23 @@
 use std::collections::HashMap;
 
 use jsonschema::{PatternOptions, Validator};
-use regex_automata::nfa::thompson;
 use serde_json::{Map, Value as Json};
+
+use crate::pattern::{Pattern, PatternError, SEARCH_CACHE};
 
 /// The maximum size of a compiled pattern, in bytes. It can be much larger than the pattern's text.
 const LARGEST_PATTERN: usize = 1 << 20;
 /// Like `LARGEST_PATTERN`, for all patterns of a schema together, search buffers included (see [`Pattern::held`]).
 const LARGEST_PATTERNS: usize = 4 << 20;
-/// The size of the cached states of a pattern's searches, in bytes: each thread has two, forward and backward.
-pub(crate) const SEARCH_CACHE: usize = 64 << 10;
 /// Maximum cost of validating a value against a schema. A unit is about ten nanoseconds.
 pub(crate) const MOST_WORK: u64 = 5_000_000;
 /// Work up to this cost is done in place, without another thread.
 pub(crate) const LITTLE_WORK: u64 = 100_000;
-/// The approximate size of a state of a compiled pattern, in bytes. The worst-case cost of a search is the number of
-/// states times the length of the text.
-const BYTES_OF_A_STATE: usize = 24;
 /// The cost of compiling a part of a schema, and of each byte of a compiled pattern.
 const WORK_OF_A_PART: u64 = 300;
 const WORK_OF_A_BYTE: u64 = 2;
+/// Compiling a schema translates each pattern twice: here, to measure it, and in the validator.
+const TRANSLATIONS: u64 = 2;
 
 /// The remaining allowance for compiling and testing schemas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +47,7 @@ impl Allowance {
     }
 
     fn spend_on(&mut self, pattern: &Pattern) -> Result<(), String> {
-        self.spend(pattern.bytes as u64 * WORK_OF_A_BYTE)?;
+        self.spend(pattern.bytes as u64 * WORK_OF_A_BYTE + pattern.translation * TRANSLATIONS)?;
         let left = self.held.checked_sub(pattern.held);
         self.held = left.ok_or_else(|| "its compiled patterns take too much memory".to_owned())?;
         Ok(())
@@ -91,9 +89,9 @@ impl CompiledSchema {
     /// Compiles a schema. Patterns are matched in linear time.
     ///
     /// # Errors
-    /// The schema is invalid, or its compiled patterns are too large.
+    /// The schema is invalid, its compiled patterns are too large, or compiling it is too expensive.
     pub(crate) fn compile(schema: &Json) -> Result<Self, String> {
-        Self::compile_within(schema, &mut Allowance { work: u64::MAX, ..Allowance::SCHEMA })
+        Self::compile_within(schema, &mut Allowance { held: LARGEST_PATTERNS, ..Allowance::MANIFEST })
     }
 
     /// Like [`Self::compile`], within an allowance from which it takes what it needs.
@@ -158,41 +156,28 @@ impl Node {
     }
 }
 
-/// The cost of a pattern.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pattern {
-    /// The compiled size.
-    bytes: usize,
-    /// The cost of a search for each byte of the text.
-    pub(crate) states: u64,
-    /// The size with search buffers: a place for each group in each state, twice, and the cached states.
-    pub(crate) held: usize,
-}
-
-impl Pattern {
-    /// Compiles a pattern to measure it.
-    ///
-    /// # Errors
-    /// The pattern is invalid, or larger than `largest` once it is compiled.
-    pub(crate) fn of(pattern: &str, largest: usize) -> Result<Self, thompson::BuildError> {
-        let config = thompson::Config::new().nfa_size_limit(Some(largest));
-        let nfa = thompson::Compiler::new().configure(config).build(pattern)?;
-        let (bytes, slots) = (nfa.memory_usage(), nfa.group_info().slot_len());
-        let places = nfa.states().len().saturating_mul(slots).saturating_mul(2 * size_of::<usize>());
-        let held = bytes.saturating_add(places).saturating_add(SEARCH_CACHE);
-        Ok(Self { bytes, states: (bytes / BYTES_OF_A_STATE) as u64, held })
-    }
-}
-
 fn read_pattern(pattern: &str) -> Result<Pattern, String> {
-    let translated = jsonschema_regex::to_rust_regex(pattern)
-        .map_err(|()| format!("the pattern `{}` is not a regular expression", shorten(pattern)))?;
-    Pattern::of(&translated, LARGEST_PATTERN).map_err(|error| match error.size_limit() {
-        Some(limit) => {
-            format!("the compiled pattern `{}` takes more than {limit} bytes", shorten(pattern))
-        }
-        None => {
-            format!("the pattern `{}` cannot be matched in linear time: {error}", shorten(pattern))
+    Pattern::of_schema(pattern, LARGEST_PATTERN).map_err(|error| {
+        let pattern = shorten(pattern);
+        match error {
+            PatternError::Malformed => format!("the pattern `{pattern}` is not a regular expression"),
+            PatternError::Invalid(reason) => {
+                format!("the pattern `{pattern}` cannot be matched in linear time: {reason}")
+            }
+            PatternError::Long(limit) => format!("the pattern `{pattern}` is longer than {limit} characters"),
+            PatternError::Flags => {
+                format!(
+                    "the pattern `{pattern}` contains flags such as `(?i)`; write both cases instead, such as `[Aa]`"
+                )
+            }
+            PatternError::Expensive => {
+                format!(
+                    "compiling the pattern `{pattern}` is too expensive; use fewer classes such as `\\s` and `\\p{{L}}`"
+                )
+            }
+            PatternError::Large => {
+                format!("the compiled pattern `{pattern}` takes more than {LARGEST_PATTERN} bytes")
+            }
         }
     })
 }
@@ -335,8 +320,8 @@ mod tests {
 
     #[test]
     fn s03_what_searches_hold_for_groups_is_bounded() {
-        // A search has a place for each group in each state: 32 GB here.
-        let refused = CompiledSchema::compile(&json!({"pattern": "()".repeat(10_000)})).expect_err("it is refused");
+        // A search has a place for each group in each state: 13 MB here.
+        let refused = CompiledSchema::compile(&json!({"pattern": "()".repeat(450)})).expect_err("it is refused");
         assert!(refused.contains("take too much memory"), "{refused}");
         assert!(CompiledSchema::compile(&json!({"pattern": "^([a-z]+)(-([a-z0-9]+))*@(example)$"})).is_ok());
     }
@@ -398,6 +383,9 @@ mod tests {
         assert!(refused(json!({"pattern": "(a+)+\\1"})).contains("linear time"));
         assert!(refused(json!({"pattern": "^(?=a)"})).contains("linear time"));
         assert!(refused(json!({"pattern": "((a{99}){99}){99}"})).contains("the compiled pattern"));
+        assert!(refused(json!({"pattern": "a|".repeat(600)})).contains("longer than 1000 characters"));
+        assert!(refused(json!({"pattern": "(?i)[!-\u{10FFFF}]{0}"})).contains("contains flags such as `(?i)`"));
+        assert!(refused(json!({"pattern": "\\s{0}".repeat(200)})).contains("is too expensive"));
         let many: Map<_, _> =
             (0..19).map(|name| (name.to_string(), json!({"pattern": format!("^{name}[01]{{9000}}$")}))).collect();
         assert!(refused(json!({"properties": many})).contains("its compiled patterns take too much"));

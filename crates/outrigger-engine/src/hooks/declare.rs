@@ -10,6 +10,7 @@ use outrigger_contract::{Code, FunctionRef, Grant, HookName, Manifest, PluginNam
 use time::OffsetDateTime;
 
 use super::Table;
+use super::condition::PatternCost;
 use super::manage::{check, check_number, check_patterns};
 use super::schema::HookSchema;
 use super::spec::{HookRecord, HookSpec, is_delicate};
@@ -97,7 +98,7 @@ impl Engine {
             });
         }
         let own: Vec<_> = hooks.iter().map(|own| Arc::new(HookSpec::from(own))).collect();
-        let (mut subscriptions, mut patterns) = (Vec::new(), 0);
+        let (mut subscriptions, mut patterns) = (Vec::new(), PatternCost::default());
         for declaration in &manifest.subscriptions {
             let hook = &declaration.hook;
             let spec = match own.iter().find(|own| own.name == *hook) {

@@ -6,8 +6,8 @@ use cel::parser::Parser;
 use outrigger_contract::hook::LONGEST_CONDITION;
 
 use super::facts::SEARCH;
-use super::{Condition, Pattern, Steps};
-use crate::schema::{self, SEARCH_CACHE};
+use super::{Condition, Pattern, PatternCost, Steps};
+use crate::pattern::{self, MOST_TRANSLATION, PatternError, SEARCH_CACHE};
 
 /// The variables of a condition.
 const VARIABLES: [&str; 3] = ["event", "hook", "caller"];
@@ -28,6 +28,8 @@ pub(super) const DEEPEST: usize = 40;
 const LARGEST_PATTERN: usize = 64 << 10;
 /// Like `LARGEST_PATTERN`, for all patterns of a condition, search buffers included.
 const LARGEST_PATTERNS: usize = 512 << 10;
+const EXPENSIVE: &str = "compiling the regular expressions in `matches` is too expensive; with `(?i)`, write small classes \
+                         such as `[a-z]`";
 
 /// Parses the text of a condition.
 pub(super) fn read(text: &str) -> Result<Condition, String> {
@@ -40,9 +42,11 @@ pub(super) fn read(text: &str) -> Result<Condition, String> {
         let mut expression = Parser::new().parse(text).map_err(|errors| places(&errors))?;
         let bound = VARIABLES.map(str::to_owned).to_vec();
         let steps = Steps::default();
-        let mut checker = Checker { bound, within: false, depth: 0, steps, patterns: Vec::new(), held: 0 };
+        let cost = PatternCost::default();
+        let mut checker = Checker { bound, within: false, depth: 0, steps, patterns: Vec::new(), cost };
         checker.check(&mut expression)?;
-        Ok(Condition { expression, steps: checker.steps, patterns: checker.patterns.into(), held: checker.held })
+        let Checker { steps, patterns, cost, .. } = checker;
+        Ok(Condition { expression, steps, patterns: patterns.into(), cost })
     };
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("condition".to_owned()).stack_size(STACK);
@@ -101,8 +105,7 @@ struct Checker {
     depth: usize,
     steps: Steps,
     patterns: Vec<Pattern>,
-    /// The size of the patterns in bytes, search buffers included.
-    held: usize,
+    cost: PatternCost,
 }
 
 impl Checker {
@@ -168,25 +171,30 @@ impl Checker {
         let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|last| &last.expr) else {
             return Err("`matches` takes a pattern that is written out, such as `matches('^a+$')`".to_owned());
         };
-        let compiled =
-            regex::RegexBuilder::new(pattern.inner()).size_limit(LARGEST_PATTERN).dfa_size_limit(SEARCH_CACHE).build();
-        let regex = compiled.map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => "the regular expression in `matches` is too large".to_owned(),
-            error => {
-                // The last line says what is wrong, those before it show where.
-                let text = error.to_string();
-                let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                format!("invalid regular expression in `matches`: {why}")
-            }
-        })?;
-        let size = schema::Pattern::of(pattern.inner(), LARGEST_PATTERN)
-            .map_err(|_| "the regular expression in `matches` is too large".to_owned())?;
-        self.held = self.held.saturating_add(size.held);
-        if self.held > LARGEST_PATTERNS {
+        let text = pattern.inner();
+        let large = || "the regular expression in `matches` is too large".to_owned();
+        let invalid = |why: &str| format!("invalid regular expression in `matches`: {why}");
+        let pattern::Pattern { states, held, translation, .. } =
+            pattern::Pattern::of(text, LARGEST_PATTERN).map_err(|error| match error {
+                PatternError::Large => large(),
+                PatternError::Expensive => EXPENSIVE.to_owned(),
+                PatternError::Invalid(reason) => invalid(&reason),
+                PatternError::Malformed | PatternError::Long(_) | PatternError::Flags => invalid("not supported"),
+            })?;
+        self.cost += PatternCost { held, translation };
+        if self.cost.held > LARGEST_PATTERNS {
             return Err("the regular expressions in `matches` are too large in total".to_owned());
         }
+        if self.cost.translation > MOST_TRANSLATION {
+            return Err(EXPENSIVE.to_owned());
+        }
+        let compiled = regex::RegexBuilder::new(text).size_limit(LARGEST_PATTERN).dfa_size_limit(SEARCH_CACHE).build();
+        let regex = compiled.map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => large(),
+            error => invalid(&error.to_string()),
+        })?;
         let number = self.patterns.len() as i64;
-        self.patterns.push(Pattern { regex, states: size.states });
+        self.patterns.push(Pattern { regex, states });
         SEARCH.clone_into(&mut call.func_name);
         if let Some(last) = call.args.last_mut() {
             last.expr = Expr::Literal(LiteralValue::Int(number.into()));
