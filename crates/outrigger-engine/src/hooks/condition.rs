@@ -58,7 +58,7 @@ struct Pattern {
     states: u64,
 }
 
-/// How many steps an evaluation takes.
+/// How many steps an evaluation takes. A step counts as many times as its result may be larger than the payload.
 #[derive(Clone, Copy, Debug, Default)]
 struct Steps {
     once: u64,
@@ -110,7 +110,7 @@ impl Condition {
         // A list may also stand in the condition itself.
         let times = (*longest).max(MOST_OPERATORS as u64);
         let Steps { once, each } = self.steps;
-        // A step may copy the whole payload.
+        // A step may copy the whole payload; what `+` joins is counted by `Steps`.
         let work = (once + each * times).saturating_mul(*size);
         *left = left.checked_sub(work).ok_or(EXCEEDED)?;
         *search.lock() = Search { patterns: Arc::clone(&self.patterns), left: *left, exceeded: false };
@@ -262,6 +262,38 @@ mod tests {
         assert!(condition(20).expect_err("they are many").reason.contains("too large in total"));
         let groups = format!("event.a.matches('{}')", "()".repeat(300));
         assert!(Condition::compile(&groups).expect_err("its groups are many").reason.contains("too large"));
+    }
+
+    #[test]
+    fn s04_adding_texts_and_lists_costs_what_it_copies() {
+        let event = json!({"text": "x".repeat(60_000), "list": vec!["abcdefgh"; 2_000]});
+        let cost = |text: &str| {
+            let mut left = u64::MAX;
+            let condition = Condition::compile(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(condition.holds_within(&facts(&event), &mut left), Ok(true), "{text}");
+            u64::MAX - left
+        };
+        let chain = |part: &str, count: usize| format!("({})", vec![part; count].join("+"));
+        for part in ["event.text", "event.list"] {
+            let (one, short, long) = (chain(part, 1), chain(part, 8), chain(part, 32));
+            let [one, short, long] = [one, short, long].map(|text| cost(&format!("{text}.size() > 0")));
+            assert!(short > 8 * one && long > 8 * short, "{part}: {one}, {short}, {long}");
+            // Wherever the chain stands.
+            let short = chain(part, 8);
+            for text in [
+                format!("({short} + {short}).size() > 0"),
+                format!("[{short}, {short}].size() == 2"),
+                format!("{{1: {short}, 2: {short}}}.size() == 2"),
+                format!("(true ? {short} : {short}).size() > 0"),
+                format!("[1, 2].all(one, {short}.size() > one)"),
+            ] {
+                assert!(cost(&text) > 16 * one, "{text}");
+            }
+        }
+        let large = json!({"text": "x".repeat(250_000)});
+        let condition = Condition::compile(&format!("{}.size() > 0", chain("event.text", 36))).expect("a condition");
+        assert_eq!(condition.holds(&facts(&large)), Err(EXCEEDED.to_owned()));
+        assert_eq!(Condition::compile("(event.text + 'x').size() > 0").expect("one").holds(&facts(&large)), Ok(true));
     }
 
     #[test]

@@ -15,6 +15,25 @@ const VARIABLES: [&str; 3] = ["event", "hook", "caller"];
 /// The results of `type(…)`.
 const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
 
+/// Functions and operators whose result is a boolean or a number, whatever the size of their arguments.
+const SMALL: [&str; 15] = [
+    SEARCH,
+    "contains",
+    "endsWith",
+    "size",
+    "startsWith",
+    operators::EQUALS,
+    operators::GREATER,
+    operators::GREATER_EQUALS,
+    operators::IN,
+    operators::LESS,
+    operators::LESS_EQUALS,
+    operators::LOGICAL_AND,
+    operators::LOGICAL_NOT,
+    operators::LOGICAL_OR,
+    operators::NOT_EQUALS,
+];
+
 /// How deeply brackets may be nested, and how many operators an expression may have. The parser follows an expression down
 /// on the stack, and a process that runs out of that is gone; with these bounds it stays within [`STACK`].
 pub(super) const DEEPEST_BRACKETS: usize = 10;
@@ -109,33 +128,50 @@ struct Checker {
 }
 
 impl Checker {
-    fn check(&mut self, expression: &mut IdedExpr) -> Result<(), String> {
+    /// Returns the maximum size of the result, in payloads.
+    fn check(&mut self, expression: &mut IdedExpr) -> Result<u64, String> {
         self.depth += 1;
         if self.depth > DEEPEST {
             return Err(format!("it is nested more than {DEEPEST} deep"));
         }
+        let size = self.check_one(expression)?;
+        // A step may copy its result.
         match self.within {
-            true => self.steps.each += 1,
-            false => self.steps.once += 1,
+            true => self.steps.each += size,
+            false => self.steps.once += size,
         }
-        let outcome = self.check_one(expression);
         self.depth -= 1;
-        outcome
+        Ok(size)
     }
 
-    fn check_one(&mut self, expression: &mut IdedExpr) -> Result<(), String> {
+    fn check_one(&mut self, expression: &mut IdedExpr) -> Result<u64, String> {
         match &mut expression.expr {
-            Expr::Unspecified | Expr::Literal(_) => Ok(()),
-            Expr::Ident(name) if self.bound.contains(name) || TYPES.contains(&name.as_str()) => Ok(()),
+            Expr::Unspecified | Expr::Literal(_) => Ok(1),
+            Expr::Ident(name) if self.bound.contains(name) || TYPES.contains(&name.as_str()) => Ok(1),
             Expr::Ident(name) => Err(format!("unknown variable `{name}`; available: {}", VARIABLES.join(", "))),
             Expr::Select(select) => self.check(&mut select.operand),
-            Expr::List(list) => list.elements.iter_mut().try_for_each(|element| self.check(element)),
+            Expr::List(list) => {
+                let mut size = 1;
+                for element in &mut list.elements {
+                    size += self.check(element)?;
+                }
+                Ok(size)
+            }
             Expr::Call(call) => {
                 if call.func_name == "matches" {
                     self.pattern(call)?;
                 }
-                let target = call.target.as_deref_mut();
-                target.into_iter().chain(&mut call.args).try_for_each(|argument| self.check(argument))
+                let (mut total, mut largest) = (0, 1);
+                for argument in call.target.as_deref_mut().into_iter().chain(&mut call.args) {
+                    let size = self.check(argument)?;
+                    (total, largest) = (total + size, largest.max(size));
+                }
+                Ok(match call.func_name.as_str() {
+                    name if SMALL.contains(&name) => 1,
+                    operators::CONDITIONAL | operators::INDEX => largest,
+                    // Above all `+`: `a + a + a` copies two payloads, and then three.
+                    _ => total.max(1),
+                })
             }
             Expr::Map(map) => self.entries(&mut map.entries),
             Expr::Struct(structure) => self.entries(&mut structure.entries),
@@ -155,10 +191,10 @@ impl Checker {
                 self.bound.extend(inner.into_iter().flatten().cloned());
                 self.within = true;
                 let parts = [&mut loops.accu_init, &mut loops.loop_cond, &mut loops.loop_step, &mut loops.result];
-                let outcome = parts.into_iter().try_for_each(|part| self.check(part));
+                let outcome = parts.into_iter().try_for_each(|part| self.check(part).map(|_| ()));
                 self.within = false;
                 self.bound.truncate(before);
-                outcome
+                outcome.map(|()| 1)
             }
         }
     }
@@ -202,14 +238,15 @@ impl Checker {
         Ok(())
     }
 
-    fn entries(&mut self, entries: &mut [IdedEntryExpr]) -> Result<(), String> {
-        entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
-            EntryExpr::StructField(field) => self.check(&mut field.value),
-            EntryExpr::MapEntry(entry) => {
-                self.check(&mut entry.key)?;
-                self.check(&mut entry.value)
-            }
-        })
+    fn entries(&mut self, entries: &mut [IdedEntryExpr]) -> Result<u64, String> {
+        let mut size = 1;
+        for entry in entries {
+            size += match &mut entry.expr {
+                EntryExpr::StructField(field) => self.check(&mut field.value)?,
+                EntryExpr::MapEntry(entry) => self.check(&mut entry.key)? + self.check(&mut entry.value)?,
+            };
+        }
+        Ok(size)
     }
 }
 
