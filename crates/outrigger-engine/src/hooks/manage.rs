@@ -162,6 +162,8 @@ impl Engine {
     pub async fn subscribe(&self, new: NewSubscription) -> Result<Subscription, Failure> {
         let NewSubscription { hook, function, priority, condition, on_error, timeout, description, created_by } = new;
         let hooks = &self.inner.hooks;
+        let spec = Arc::clone(hooks.table.load().spec(&hook)?);
+        let compiled = prepare(&created_by, spec, condition.clone()).await?;
         let _changing = hooks.changing.lock().await;
         // Read under the lock: removing a plugin ends its hooks and subscriptions under the same lock.
         let (record, _) = self.plugin(&function.plugin)?;
@@ -169,7 +171,8 @@ impl Engine {
         let table = hooks.table.load_full();
         let spec = table.spec(&hook)?;
         let (manifest, graph) = (&revision.manifest, &revision.inspection.graph);
-        let patterns = check(spec, manifest, graph, &function.function, condition.as_deref())?;
+        check(spec, manifest, graph, &function.function)?;
+        let patterns = compiled.as_ref().map(|condition| condition.pattern_cost()).unwrap_or_default();
         check_patterns(&function.plugin, table.subscribers.iter(), patterns)?;
         let others = table.subscribers.iter().map(|subscriber| &subscriber.subscription);
         check_number(
@@ -198,7 +201,10 @@ impl Engine {
         let others = others.map(|other| (cap::key_of(&other.created_by), cap::size_of(other)));
         cap::SUBSCRIPTIONS.check(cap::key_of(&subscription.created_by), others, cap::size_of(&subscription))?;
         self.inner.store.subscription_put(&subscription).await?;
-        hooks.put(subscription.clone());
+        hooks.change(|table| {
+            let new = Subscriber { condition: compiled.map(Ok), subscription: subscription.clone() };
+            table.with_subscribers(table.subscribers.iter().cloned().chain([Arc::new(new)]).collect())
+        });
         Ok(subscription)
     }
 
@@ -305,14 +311,13 @@ pub(super) fn check_number<'a>(
     }
 }
 
-/// Checks that a function can be subscribed to a hook with a condition. Returns the cost of its patterns.
+/// Checks that a function can be subscribed to a hook.
 pub(super) fn check(
     spec: &HookSpec,
     manifest: &Manifest,
     graph: &TypeGraph,
     name: &FunctionName,
-    condition: Option<&str>,
-) -> Result<PatternCost, Failure> {
+) -> Result<(), Failure> {
     let function = FunctionRef::new(manifest.name.clone(), name.clone());
     let invalid = |message: String| Failure::new(Code::InvalidInput, message);
     let Some((_, found)) = graph.function(name.as_str()) else {
@@ -320,16 +325,37 @@ pub(super) fn check(
     };
     accept(spec, graph, found)
         .map_err(|reason| invalid(format!("`{function}` cannot be subscribed to `{}`: {reason}", spec.name)))?;
-    if manifest.function(name).requires_admin {
-        let message = format!("`{function}` is for administrators, but any caller can fire hooks");
-        return Err(invalid(message));
+    match manifest.function(name).requires_admin {
+        false => Ok(()),
+        true => Err(invalid(format!("`{function}` is for administrators, but any caller can fire hooks"))),
     }
-    let Some(condition) = condition else { return Ok(PatternCost::default()) };
-    let compiled = Condition::compile(condition).map_err(|error| {
-        invalid(error.to_string())
+}
+
+/// Compiles a condition.
+pub(super) fn compile(condition: &str) -> Result<Arc<Condition>, Failure> {
+    Condition::compile(condition).map(Arc::new).map_err(|error| {
+        Failure::new(Code::InvalidInput, error.to_string())
             .with_hint("a condition is a CEL expression over `event`, `hook` and `caller`: `event.country == 'NO'`")
-    });
-    compiled.map(|condition| condition.pattern_cost())
+    })
+}
+
+/// Compiles the condition of a new subscription outside the async workers, and the example payloads that it is checked
+/// with. Called before `changing` is locked.
+async fn prepare(
+    owner: &str,
+    spec: Arc<HookSpec>,
+    condition: Option<String>,
+) -> Result<Option<Arc<Condition>>, Failure> {
+    if condition.is_none() && spec.schema.is_none() {
+        return Ok(None);
+    }
+    let work = move || {
+        if let Some(schema) = &spec.schema {
+            let _ = schema.witnesses();
+        }
+        condition.as_deref().map(compile).transpose()
+    };
+    blocking(owner, work).await?
 }
 
 /// Checks that a plugin's conditions may have these patterns, too.
