@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use outrigger_compute::blocking;
 use outrigger_contract::{HookName, PluginName};
 
 pub use closed::ClosedHook;
@@ -119,10 +120,12 @@ impl Hooks {
         let kept = kept.iter().filter(|hook| !hook.plugin.as_ref().is_some_and(gone)).map(HookSpec::from);
         let specs = built_in.chain(kept).map(|spec| (spec.name.clone(), Arc::new(spec))).collect();
         let subscriptions = store.subscription_list().await?.into_iter();
-        let subscribers = subscriptions
+        let subscriptions: Vec<_> = subscriptions
             .filter(|subscription| !gone(&subscription.function.plugin) || subscription.guards())
-            .map(|subscription| Arc::new(Subscriber::new(subscription)))
             .collect();
+        // Compiles the conditions.
+        let compile = || subscriptions.into_iter().map(Subscriber::new).map(Arc::new).collect::<Vec<_>>();
+        let subscribers = blocking("start", compile).await?;
         Ok(Self {
             table: ArcSwap::from_pointee(Table::of(specs, subscribers)),
             changing: tokio::sync::Mutex::default(),

@@ -20,6 +20,7 @@ pub mod jobs;
 pub mod ledger;
 pub mod life;
 pub mod lifecycle;
+mod pattern;
 mod plugins;
 pub mod profile;
 pub mod progress;

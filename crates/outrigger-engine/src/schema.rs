@@ -8,25 +8,33 @@
 use std::collections::HashMap;
 
 use jsonschema::{PatternOptions, Validator};
-use regex_automata::nfa::thompson;
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Number, Value as Json};
+
+use crate::pattern::{Pattern, PatternError, SEARCH_CACHE};
 
 /// The maximum size of a compiled pattern, in bytes. It can be much larger than the pattern's text.
 const LARGEST_PATTERN: usize = 1 << 20;
 /// Like `LARGEST_PATTERN`, for all patterns of a schema together, search buffers included (see [`Pattern::held`]).
 const LARGEST_PATTERNS: usize = 4 << 20;
-/// The size of the cached states of a pattern's searches, in bytes: each thread has two, forward and backward.
-pub(crate) const SEARCH_CACHE: usize = 64 << 10;
 /// Maximum cost of validating a value against a schema. A unit is about ten nanoseconds.
 pub(crate) const MOST_WORK: u64 = 5_000_000;
 /// Work up to this cost is done in place, without another thread.
 pub(crate) const LITTLE_WORK: u64 = 100_000;
-/// The approximate size of a state of a compiled pattern, in bytes. The worst-case cost of a search is the number of
-/// states times the length of the text.
-const BYTES_OF_A_STATE: usize = 24;
 /// The cost of compiling a part of a schema, and of each byte of a compiled pattern.
 const WORK_OF_A_PART: u64 = 300;
 const WORK_OF_A_BYTE: u64 = 2;
+/// Compiling a schema translates each pattern twice: here, to measure it, and in the validator.
+const TRANSLATIONS: u64 = 2;
+/// The cost of looking up a required member, and of the fault if it is missing.
+const WORK_OF_A_MEMBER: u64 = 40;
+/// The cost of the remainder of a floating-point number by an integer.
+const WORK_OF_A_REMAINDER: u64 = 250;
+/// The cost of dividing by a fraction: in decimal digits, and with rational numbers of any size if the digits do not fit
+/// into 128 bits.
+const WORK_OF_A_DIVISION: u64 = 30;
+const WORK_OF_A_LARGE_DIVISION: u64 = 40_000;
+/// The digits fit if the quotient is at most this large.
+const LARGEST_QUOTIENT: f64 = 1e15;
 
 /// The remaining allowance for compiling and testing schemas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +57,7 @@ impl Allowance {
     }
 
     fn spend_on(&mut self, pattern: &Pattern) -> Result<(), String> {
-        self.spend(pattern.bytes as u64 * WORK_OF_A_BYTE)?;
+        self.spend(pattern.bytes as u64 * WORK_OF_A_BYTE + pattern.translation * TRANSLATIONS)?;
         let left = self.held.checked_sub(pattern.held);
         self.held = left.ok_or_else(|| "its compiled patterns take too much memory".to_owned())?;
         Ok(())
@@ -82,6 +90,10 @@ struct Node {
     choices: u64,
     choice_bytes: u64,
     unique: bool,
+    /// The divisor of `multipleOf`.
+    divisor: Option<f64>,
+    /// Per object.
+    object: u64,
     properties: HashMap<String, Node>,
     items: Option<Box<Node>>,
     others: Option<Box<Node>>,
@@ -91,9 +103,9 @@ impl CompiledSchema {
     /// Compiles a schema. Patterns are matched in linear time.
     ///
     /// # Errors
-    /// The schema is invalid, or its compiled patterns are too large.
+    /// The schema is invalid, its compiled patterns are too large, or compiling it is too expensive.
     pub(crate) fn compile(schema: &Json) -> Result<Self, String> {
-        Self::compile_within(schema, &mut Allowance { work: u64::MAX, ..Allowance::SCHEMA })
+        Self::compile_within(schema, &mut Allowance { held: LARGEST_PATTERNS, ..Allowance::MANIFEST })
     }
 
     /// Like [`Self::compile`], within an allowance from which it takes what it needs.
@@ -145,54 +157,45 @@ impl Node {
         let choices = choices.iter().chain(schema.get("const"));
         (node.choices, node.choice_bytes) = choices.fold((0, 0), |(count, size), one| (count + 1, size + bytes(one)));
         node.unique = schema.get("uniqueItems") == Some(&Json::Bool(true));
-        node.once += schema.get("required").and_then(Json::as_array).map_or(0, Vec::len) as u64 * 4;
+        node.divisor = schema.get("multipleOf").and_then(Json::as_f64);
+        let required = schema.get("required").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+        // A name is hashed to look it up.
+        node.object = required.iter().map(|name| WORK_OF_A_MEMBER + bytes(name) / 8).sum();
         let inner = |word: &str, left: &mut Allowance| {
             schema.get(word).map(|inner| Self::of(inner, left).map(Box::new)).transpose()
         };
         (node.items, node.others) = (inner("items", left)?, inner("additionalProperties", left)?);
         let none = Map::new();
         for (name, property) in schema.get("properties").and_then(Json::as_object).unwrap_or(&none) {
+            node.object += name.len() as u64 / 8;
             node.properties.insert(name.clone(), Self::of(property, left)?);
         }
         Ok(node)
     }
 }
 
-/// The cost of a pattern.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pattern {
-    /// The compiled size.
-    bytes: usize,
-    /// The cost of a search for each byte of the text.
-    pub(crate) states: u64,
-    /// The size with search buffers: a place for each group in each state, twice, and the cached states.
-    pub(crate) held: usize,
-}
-
-impl Pattern {
-    /// Compiles a pattern to measure it.
-    ///
-    /// # Errors
-    /// The pattern is invalid, or larger than `largest` once it is compiled.
-    pub(crate) fn of(pattern: &str, largest: usize) -> Result<Self, thompson::BuildError> {
-        let config = thompson::Config::new().nfa_size_limit(Some(largest));
-        let nfa = thompson::Compiler::new().configure(config).build(pattern)?;
-        let (bytes, slots) = (nfa.memory_usage(), nfa.group_info().slot_len());
-        let places = nfa.states().len().saturating_mul(slots).saturating_mul(2 * size_of::<usize>());
-        let held = bytes.saturating_add(places).saturating_add(SEARCH_CACHE);
-        Ok(Self { bytes, states: (bytes / BYTES_OF_A_STATE) as u64, held })
-    }
-}
-
 fn read_pattern(pattern: &str) -> Result<Pattern, String> {
-    let translated = jsonschema_regex::to_rust_regex(pattern)
-        .map_err(|()| format!("the pattern `{}` is not a regular expression", shorten(pattern)))?;
-    Pattern::of(&translated, LARGEST_PATTERN).map_err(|error| match error.size_limit() {
-        Some(limit) => {
-            format!("the compiled pattern `{}` takes more than {limit} bytes", shorten(pattern))
-        }
-        None => {
-            format!("the pattern `{}` cannot be matched in linear time: {error}", shorten(pattern))
+    Pattern::of_schema(pattern, LARGEST_PATTERN).map_err(|error| {
+        let pattern = shorten(pattern);
+        match error {
+            PatternError::Malformed => format!("the pattern `{pattern}` is not a regular expression"),
+            PatternError::Invalid(reason) => {
+                format!("the pattern `{pattern}` cannot be matched in linear time: {reason}")
+            }
+            PatternError::Long(limit) => format!("the pattern `{pattern}` is longer than {limit} characters"),
+            PatternError::Flags => {
+                format!(
+                    "the pattern `{pattern}` contains flags such as `(?i)`; write both cases instead, such as `[Aa]`"
+                )
+            }
+            PatternError::Expensive => {
+                format!(
+                    "compiling the pattern `{pattern}` is too expensive; use fewer classes such as `\\s` and `\\p{{L}}`"
+                )
+            }
+            PatternError::Large => {
+                format!("the compiled pattern `{pattern}` takes more than {LARGEST_PATTERN} bytes")
+            }
         }
     })
 }
@@ -203,7 +206,21 @@ fn bytes(value: &Json) -> u64 {
         Json::Null | Json::Bool(_) | Json::Number(_) => 8,
         Json::String(text) => 2 + text.len() as u64,
         Json::Array(items) => 2 + items.iter().map(bytes).sum::<u64>(),
-        Json::Object(members) => 2 + members.iter().map(|(name, value)| name.len() as u64 + bytes(value)).sum::<u64>(),
+        Json::Object(members) => {
+            // A comparison looks members up if they are in another order.
+            2 + members.iter().map(|(name, value)| 24 + name.len() as u64 + bytes(value)).sum::<u64>()
+        }
+    }
+}
+
+/// The cost of finding out whether a number is a multiple of the divisor.
+fn division(number: &Number, divisor: f64) -> u64 {
+    let quotient = || number.as_f64().map_or(f64::INFINITY, f64::abs) / divisor;
+    match divisor.fract() == 0.0 {
+        true if number.is_f64() => WORK_OF_A_REMAINDER,
+        true => 0,
+        false if quotient() <= LARGEST_QUOTIENT => WORK_OF_A_DIVISION,
+        false => WORK_OF_A_LARGE_DIVISION,
     }
 }
 
@@ -239,7 +256,8 @@ impl<'v> Budget<'v> {
             self.spend(node.choices.saturating_add(compared / 8))?;
         }
         match value {
-            Json::Null | Json::Bool(_) | Json::Number(_) => Some(()),
+            Json::Null | Json::Bool(_) => Some(()),
+            Json::Number(number) => self.spend(node.divisor.map_or(0, |divisor| division(number, divisor))),
             Json::String(text) => self.spend((text.len() as u64).saturating_mul(node.byte) + text.len() as u64 / 8),
             Json::Array(items) => {
                 if node.unique {
@@ -251,13 +269,16 @@ impl<'v> Budget<'v> {
                     .enumerate()
                     .try_for_each(|(index, item)| self.within(index.to_string().into(), inner, item))
             }
-            Json::Object(members) => members.iter().try_for_each(|(name, member)| {
-                self.spend(4 + name.len() as u64 / 8)?;
-                match node.properties.get(name).or(node.others.as_deref()) {
-                    Some(inner) => self.within(name.as_str().into(), inner, member),
-                    None => Some(()),
-                }
-            }),
+            Json::Object(members) => {
+                self.spend(node.object)?;
+                members.iter().try_for_each(|(name, member)| {
+                    self.spend(4 + name.len() as u64 / 8)?;
+                    match node.properties.get(name).or(node.others.as_deref()) {
+                        Some(inner) => self.within(name.as_str().into(), inner, member),
+                        None => Some(()),
+                    }
+                })
+            }
         }
     }
 
@@ -334,9 +355,67 @@ mod tests {
     }
 
     #[test]
+    fn s03_divisions_cost_what_their_numbers_are_large() {
+        let check = |divisor: f64, number: Json, count: usize, is_within: bool| {
+            let schema = json!({"type": "array", "items": {"type": "number", "multipleOf": divisor}});
+            let numbers = Json::Array(vec![number; count]);
+            assert_eq!(too_much(&schema, &numbers).is_none(), is_within, "{divisor}: {}", numbers[0]);
+            if is_within {
+                let (schema, started) = (compiled(&schema), Instant::now());
+                let _ = schema.validator.iter_errors(&numbers).count();
+                assert!(started.elapsed() < Duration::from_secs(10), "{divisor}: {:?}", started.elapsed());
+            }
+        };
+        check(0.1, json!(1e300), 43_000, false);
+        check(0.01, json!(-1.7e308), 43_000, false);
+        check(1e-300, json!(1.5), 50_000, false);
+        check(1.5e-9, json!(u64::MAX), 12_000, false);
+        check(7.0, json!(1.7e308), 30_000, false);
+        check(0.1, json!(1e300), 100, true);
+        // Ordinary numbers.
+        check(0.01, json!(1_234_567.89), 25_000, true);
+        check(0.000_001, json!(12.5), 25_000, true);
+        check(5.0, json!(1_000_000), 100_000, true);
+        check(5.0, json!(1e300), 10_000, true);
+    }
+
+    #[test]
+    fn s03_long_lists_of_required_members_are_bounded() {
+        let names = |length: usize| (0..200).map(|name| format!("{name:0>length$}")).collect::<Vec<_>>();
+        let objects = |count: usize| json!(vec![json!({"a": 1, "b": 2}); count]);
+        let required = json!({"items": {"required": names(10)}});
+        assert_eq!(too_much(&required, &objects(200)), None);
+        assert!(too_much(&required, &objects(10_000)).is_some());
+        let long = json!({"items": {"required": names(300)}});
+        assert!(too_much(&long, &objects(2_000)).is_some());
+        let properties: Map<_, _> = names(300).into_iter().map(|name| (name, json!({"type": "null"}))).collect();
+        assert!(too_much(&json!({"items": {"properties": properties}}), &objects(2_000)).is_some());
+        // Ordinary objects.
+        let record =
+            json!({"items": {"required": ["a", "b"], "properties": {"a": {"minimum": 0}, "b": {"minimum": 0}}}});
+        assert_eq!(too_much(&record, &objects(15_000)), None);
+    }
+
+    #[test]
+    fn s03_objects_with_members_in_another_order_are_bounded() {
+        let object = |number: u64, order: [&str; 3]| {
+            Json::Object(
+                order.map(|name| (name.to_owned(), json!(if name == "c" { number } else { 1 }))).into_iter().collect(),
+            )
+        };
+        let orders = [["a", "b", "c"], ["b", "a", "c"]];
+        let objects = |count: u64| {
+            json!((0..count).map(|number| object(number, orders[usize::from(number % 2 == 0)])).collect::<Vec<_>>())
+        };
+        let schema = json!({"uniqueItems": true});
+        assert_eq!(too_much(&schema, &objects(300)), None);
+        assert!(too_much(&schema, &objects(2_000)).is_some());
+    }
+
+    #[test]
     fn s03_what_searches_hold_for_groups_is_bounded() {
-        // A search has a place for each group in each state: 32 GB here.
-        let refused = CompiledSchema::compile(&json!({"pattern": "()".repeat(10_000)})).expect_err("it is refused");
+        // A search has a place for each group in each state: 13 MB here.
+        let refused = CompiledSchema::compile(&json!({"pattern": "()".repeat(450)})).expect_err("it is refused");
         assert!(refused.contains("take too much memory"), "{refused}");
         assert!(CompiledSchema::compile(&json!({"pattern": "^([a-z]+)(-([a-z0-9]+))*@(example)$"})).is_ok());
     }
@@ -398,6 +477,9 @@ mod tests {
         assert!(refused(json!({"pattern": "(a+)+\\1"})).contains("linear time"));
         assert!(refused(json!({"pattern": "^(?=a)"})).contains("linear time"));
         assert!(refused(json!({"pattern": "((a{99}){99}){99}"})).contains("the compiled pattern"));
+        assert!(refused(json!({"pattern": "a|".repeat(600)})).contains("longer than 1000 characters"));
+        assert!(refused(json!({"pattern": "(?i)[!-\u{10FFFF}]{0}"})).contains("contains flags such as `(?i)`"));
+        assert!(refused(json!({"pattern": "\\s{0}".repeat(200)})).contains("is too expensive"));
         let many: Map<_, _> =
             (0..19).map(|name| (name.to_string(), json!({"pattern": format!("^{name}[01]{{9000}}$")}))).collect();
         assert!(refused(json!({"properties": many})).contains("its compiled patterns take too much"));

@@ -9,6 +9,7 @@
 mod facts;
 mod read;
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use cel::ExecutionError;
@@ -30,7 +31,23 @@ pub struct Condition {
     expression: IdedExpr,
     steps: Steps,
     patterns: Arc<[Pattern]>,
-    held: usize,
+    cost: PatternCost,
+}
+
+/// What patterns take when they are compiled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PatternCost {
+    /// Their size in bytes, search buffers included.
+    pub(super) held: usize,
+    /// The cost of translating them, in the units of [`crate::pattern`].
+    pub(super) translation: u64,
+}
+
+impl AddAssign for PatternCost {
+    fn add_assign(&mut self, more: Self) {
+        self.held = self.held.saturating_add(more.held);
+        self.translation = self.translation.saturating_add(more.translation);
+    }
 }
 
 /// The pattern of a `matches`.
@@ -41,7 +58,7 @@ struct Pattern {
     states: u64,
 }
 
-/// How many steps an evaluation takes.
+/// How many steps an evaluation takes. A step counts as many times as its result may be larger than the payload.
 #[derive(Clone, Copy, Debug, Default)]
 struct Steps {
     once: u64,
@@ -65,9 +82,9 @@ impl Condition {
         read::read(text).map_err(|reason| ConditionError { reason })
     }
 
-    /// The size of its compiled patterns in bytes, search buffers included.
-    pub(super) const fn held(&self) -> usize {
-        self.held
+    /// The cost of its patterns.
+    pub(super) const fn pattern_cost(&self) -> PatternCost {
+        self.cost
     }
 
     /// The estimated maximum cost of evaluating it on this many bytes of JSON.
@@ -93,7 +110,7 @@ impl Condition {
         // A list may also stand in the condition itself.
         let times = (*longest).max(MOST_OPERATORS as u64);
         let Steps { once, each } = self.steps;
-        // A step may copy the whole payload.
+        // A step may copy the whole payload; what `+` joins is counted by `Steps`.
         let work = (once + each * times).saturating_mul(*size);
         *left = left.checked_sub(work).ok_or(EXCEEDED)?;
         *search.lock() = Search { patterns: Arc::clone(&self.patterns), left: *left, exceeded: false };
@@ -142,7 +159,7 @@ mod tests {
     use super::facts::MOST_BYTES;
     use super::read::{DEEPEST, DEEPEST_BRACKETS};
     use super::*;
-    use crate::schema::SEARCH_CACHE;
+    use crate::pattern::SEARCH_CACHE;
 
     fn facts(event: &Json) -> Facts<'_> {
         static HOOK: LazyLock<HookName> = LazyLock::new(|| "customer.created".parse().expect("a name"));
@@ -240,11 +257,64 @@ mod tests {
             let searches: Vec<_> = (0..count).map(|number| format!("event.a.matches('x{number}')")).collect();
             Condition::compile(&searches.join(" || "))
         };
-        let held = condition(5).expect("they are few").held();
+        let held = condition(5).expect("they are few").pattern_cost().held;
         assert!((5 * SEARCH_CACHE..8 * SEARCH_CACHE).contains(&held), "{held}");
         assert!(condition(20).expect_err("they are many").reason.contains("too large in total"));
         let groups = format!("event.a.matches('{}')", "()".repeat(300));
         assert!(Condition::compile(&groups).expect_err("its groups are many").reason.contains("too large"));
+    }
+
+    #[test]
+    fn s04_adding_texts_and_lists_costs_what_it_copies() {
+        let event = json!({"text": "x".repeat(60_000), "list": vec!["abcdefgh"; 2_000]});
+        let cost = |text: &str| {
+            let mut left = u64::MAX;
+            let condition = Condition::compile(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(condition.holds_within(&facts(&event), &mut left), Ok(true), "{text}");
+            u64::MAX - left
+        };
+        let chain = |part: &str, count: usize| format!("({})", vec![part; count].join("+"));
+        for part in ["event.text", "event.list"] {
+            let (one, short, long) = (chain(part, 1), chain(part, 8), chain(part, 32));
+            let [one, short, long] = [one, short, long].map(|text| cost(&format!("{text}.size() > 0")));
+            assert!(short > 8 * one && long > 8 * short, "{part}: {one}, {short}, {long}");
+            // Wherever the chain stands.
+            let short = chain(part, 8);
+            for text in [
+                format!("({short} + {short}).size() > 0"),
+                format!("[{short}, {short}].size() == 2"),
+                format!("{{1: {short}, 2: {short}}}.size() == 2"),
+                format!("(true ? {short} : {short}).size() > 0"),
+                format!("[1, 2].all(one, {short}.size() > one)"),
+            ] {
+                assert!(cost(&text) > 16 * one, "{text}");
+            }
+        }
+        let large = json!({"text": "x".repeat(250_000)});
+        let condition = Condition::compile(&format!("{}.size() > 0", chain("event.text", 36))).expect("a condition");
+        assert_eq!(condition.holds(&facts(&large)), Err(EXCEEDED.to_owned()));
+        assert_eq!(Condition::compile("(event.text + 'x').size() > 0").expect("one").holds(&facts(&large)), Ok(true));
+    }
+
+    #[test]
+    fn s04_patterns_that_ignore_case_are_counted_before_they_are_compiled() {
+        let compile = |patterns: &[&str]| {
+            let started = std::time::Instant::now();
+            let searches: Vec<_> = patterns.iter().map(|pattern| format!("event.a.matches(r'{pattern}')")).collect();
+            let compiled = Condition::compile(&searches.join(" || "));
+            assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
+            compiled.map_err(|error| error.reason)
+        };
+        let many = format!("(?i){}", r"[\S]{0}".repeat(110));
+        let nested = format!("(?i){}", r"[a[\W]]".repeat(100));
+        for patterns in [&[many.as_str()][..], &[nested.as_str()], &[r"(?i:[!-\x{10FFFF}])"], &[r"(?i)[\S]", "a"]] {
+            let refused = compile(patterns).expect_err("it is too expensive");
+            assert!(
+                refused.starts_with("compiling the regular expressions in `matches` is too expensive"),
+                "{refused}"
+            );
+        }
+        compile(&[r"(?i)^[\w.-]+@[a-z]+$", r"[\S]", r"(?i)[^<>]\S"]).expect("it is cheap");
     }
 
     #[test]

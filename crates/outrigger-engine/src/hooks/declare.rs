@@ -1,7 +1,7 @@
 //! Declarations in manifests: hooks of a plugin, and subscriptions of its functions. They are checked before the plugin
 //! is installed or updated, and kept so that no manifest has to be read when the engine starts.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use outrigger_compute::blocking;
@@ -10,7 +10,8 @@ use outrigger_contract::{Code, FunctionRef, Grant, HookName, Manifest, PluginNam
 use time::OffsetDateTime;
 
 use super::Table;
-use super::manage::{check, check_number, check_patterns};
+use super::condition::{Condition, PatternCost};
+use super::manage::{check, check_number, check_patterns, compile};
 use super::schema::HookSchema;
 use super::spec::{HookRecord, HookSpec, is_delicate};
 use super::subscription::{Source, Subscriber, Subscription};
@@ -29,6 +30,8 @@ pub(crate) struct Declared {
     plugin: PluginName,
     hooks: Vec<HookRecord>,
     subscriptions: Vec<Subscription>,
+    /// Their conditions, by text.
+    conditions: HashMap<String, Arc<Condition>>,
 }
 
 /// The handling of subscriptions that an earlier manifest declared, too.
@@ -97,7 +100,8 @@ impl Engine {
             });
         }
         let own: Vec<_> = hooks.iter().map(|own| Arc::new(HookSpec::from(own))).collect();
-        let (mut subscriptions, mut patterns) = (Vec::new(), 0);
+        let (mut subscriptions, mut patterns) = (Vec::new(), PatternCost::default());
+        let mut conditions: HashMap<String, Arc<Condition>> = HashMap::new();
         for declaration in &manifest.subscriptions {
             let hook = &declaration.hook;
             let spec = match own.iter().find(|own| own.name == *hook) {
@@ -110,9 +114,20 @@ impl Engine {
                         "remove it, and use `outrigger hook subscribe {hook} {plugin}.{}`",
                         declaration.function
                     ))),
-                false => check(spec, manifest, graph, &declaration.function, declaration.condition.as_deref()),
+                false => check(spec, manifest, graph, &declaration.function),
             };
-            patterns += allowed.map_err(|failure| wrong(format!("subscription to `{hook}`"), failure))?;
+            allowed.map_err(|failure| wrong(format!("subscription to `{hook}`"), failure))?;
+            if let Some(text) = &declaration.condition {
+                let condition = match conditions.get(text) {
+                    Some(condition) => Arc::clone(condition),
+                    None => compile(text).map_err(|failure| wrong(format!("subscription to `{hook}`"), failure))?,
+                };
+                patterns += condition.pattern_cost();
+                conditions.insert(text.clone(), condition);
+                // Before the next one is compiled.
+                check_patterns(plugin, std::iter::empty(), patterns)
+                    .map_err(|failure| wrong("subscriptions".to_owned(), failure))?;
+            }
             subscriptions.push(Subscription {
                 id: String::new(),
                 hook: hook.clone(),
@@ -133,12 +148,12 @@ impl Engine {
         }
         let added = table.subscribers.iter().filter(|added| added.subscription.source == Source::Api);
         check_patterns(plugin, added, patterns).map_err(|failure| wrong("subscriptions".to_owned(), failure))?;
-        Ok(Declared { plugin: plugin.clone(), hooks, subscriptions })
+        Ok(Declared { plugin: plugin.clone(), hooks, subscriptions, conditions })
     }
 
     /// Replaces the previous declarations of a manifest. Does nothing if they are the same.
     pub(crate) async fn adopt(&self, declared: Declared, adoption: Adoption) -> Result<(), Failure> {
-        let Declared { plugin, hooks, mut subscriptions } = declared;
+        let Declared { plugin, hooks, mut subscriptions, conditions } = declared;
         let registry = &self.inner.hooks;
         let _changing = registry.changing.lock().await;
         let table = registry.table.load_full();
@@ -191,7 +206,7 @@ impl Engine {
             let others = others.map(|(name, spec)| (name.clone(), Arc::clone(spec)));
             let specs = others.chain(specs.iter().map(|spec| (spec.name.clone(), Arc::clone(spec)))).collect();
             let kept = table.subscribers.iter().filter(|kept| !mine(&kept.subscription)).cloned();
-            let new = subscriptions.iter().map(|new| Arc::new(Subscriber::new(new.clone())));
+            let new = subscriptions.iter().map(|new| Arc::new(Subscriber::compiled(new.clone(), &conditions)));
             Table::of(specs, kept.chain(new).collect())
         });
         Ok(())
@@ -222,8 +237,13 @@ impl Engine {
 
     /// Removes the hooks and subscriptions of a removed plugin. Its guards of other hooks stay.
     pub(crate) async fn forget_hooks(&self, plugin: &PluginName) -> Result<(), Failure> {
-        let mut rest = Declared { plugin: plugin.clone(), hooks: Vec::new(), subscriptions: Vec::new() };
         let table = self.inner.hooks.table.load_full();
+        let of_table = table.subscribers.iter().filter_map(|kept| {
+            let condition = kept.condition.as_ref()?.as_ref().ok()?;
+            Some((kept.subscription.condition.clone()?, Arc::clone(condition)))
+        });
+        let conditions = of_table.collect();
+        let mut rest = Declared { plugin: plugin.clone(), hooks: Vec::new(), subscriptions: Vec::new(), conditions };
         let is_own = |hook: &HookName| table.specs.get(hook).is_some_and(|spec| spec.plugin.as_ref() == Some(plugin));
         let stays = |subscription: &Subscription| subscription.guards() && !is_own(&subscription.hook);
         let of_plugin = table.subscribers.iter().map(|kept| &kept.subscription);

@@ -11,7 +11,7 @@ use outrigger_contract::{
 use serde_json::Value as Json;
 use time::OffsetDateTime;
 
-use super::condition::Condition;
+use super::condition::{Condition, PatternCost};
 use super::schema::HookSchema;
 use super::spec::{HookRecord, HookSpec};
 use super::subscription::{Source, Subscriber, Subscription, accept};
@@ -162,6 +162,8 @@ impl Engine {
     pub async fn subscribe(&self, new: NewSubscription) -> Result<Subscription, Failure> {
         let NewSubscription { hook, function, priority, condition, on_error, timeout, description, created_by } = new;
         let hooks = &self.inner.hooks;
+        let spec = Arc::clone(hooks.table.load().spec(&hook)?);
+        let compiled = prepare(&created_by, spec, condition.clone()).await?;
         let _changing = hooks.changing.lock().await;
         // Read under the lock: removing a plugin ends its hooks and subscriptions under the same lock.
         let (record, _) = self.plugin(&function.plugin)?;
@@ -169,7 +171,8 @@ impl Engine {
         let table = hooks.table.load_full();
         let spec = table.spec(&hook)?;
         let (manifest, graph) = (&revision.manifest, &revision.inspection.graph);
-        let patterns = check(spec, manifest, graph, &function.function, condition.as_deref())?;
+        check(spec, manifest, graph, &function.function)?;
+        let patterns = compiled.as_ref().map(|condition| condition.pattern_cost()).unwrap_or_default();
         check_patterns(&function.plugin, table.subscribers.iter(), patterns)?;
         let others = table.subscribers.iter().map(|subscriber| &subscriber.subscription);
         check_number(
@@ -198,7 +201,10 @@ impl Engine {
         let others = others.map(|other| (cap::key_of(&other.created_by), cap::size_of(other)));
         cap::SUBSCRIPTIONS.check(cap::key_of(&subscription.created_by), others, cap::size_of(&subscription))?;
         self.inner.store.subscription_put(&subscription).await?;
-        hooks.put(subscription.clone());
+        hooks.change(|table| {
+            let new = Subscriber { condition: compiled.map(Ok), subscription: subscription.clone() };
+            table.with_subscribers(table.subscribers.iter().cloned().chain([Arc::new(new)]).collect())
+        });
         Ok(subscription)
     }
 
@@ -280,8 +286,8 @@ impl Hooks {
 /// The maximum number of subscriptions of one plugin to one hook, and to all hooks.
 const MOST_OF_A_HOOK: usize = 32;
 const MOST_OF_A_PLUGIN: usize = 200;
-/// Maximum size of the patterns in the conditions of a plugin, in bytes, search buffers included.
-const MOST_PATTERNS: usize = 8 << 20;
+/// Maximum cost of the patterns in the conditions of a plugin. Translating them all takes at most a tenth of a second.
+const MOST_PATTERNS: PatternCost = PatternCost { held: 8 << 20, translation: 8_000_000 };
 
 /// Checks the number of subscriptions of a plugin, given the subscriptions of all plugins.
 pub(super) fn check_number<'a>(
@@ -305,14 +311,13 @@ pub(super) fn check_number<'a>(
     }
 }
 
-/// Checks that a function can be subscribed to a hook with a condition. Returns the size of its patterns.
+/// Checks that a function can be subscribed to a hook.
 pub(super) fn check(
     spec: &HookSpec,
     manifest: &Manifest,
     graph: &TypeGraph,
     name: &FunctionName,
-    condition: Option<&str>,
-) -> Result<usize, Failure> {
+) -> Result<(), Failure> {
     let function = FunctionRef::new(manifest.name.clone(), name.clone());
     let invalid = |message: String| Failure::new(Code::InvalidInput, message);
     let Some((_, found)) = graph.function(name.as_str()) else {
@@ -320,31 +325,86 @@ pub(super) fn check(
     };
     accept(spec, graph, found)
         .map_err(|reason| invalid(format!("`{function}` cannot be subscribed to `{}`: {reason}", spec.name)))?;
-    if manifest.function(name).requires_admin {
-        let message = format!("`{function}` is for administrators, but any caller can fire hooks");
-        return Err(invalid(message));
+    match manifest.function(name).requires_admin {
+        false => Ok(()),
+        true => Err(invalid(format!("`{function}` is for administrators, but any caller can fire hooks"))),
     }
-    let Some(condition) = condition else { return Ok(0) };
-    let compiled = Condition::compile(condition).map_err(|error| {
-        invalid(error.to_string())
-            .with_hint("a condition is a CEL expression over `event`, `hook` and `caller`: `event.country == 'NO'`")
-    });
-    compiled.map(|condition| condition.held())
 }
 
-/// Checks that a plugin's conditions may use this many more bytes for patterns.
+/// Compiles a condition.
+pub(super) fn compile(condition: &str) -> Result<Arc<Condition>, Failure> {
+    Condition::compile(condition).map(Arc::new).map_err(|error| {
+        Failure::new(Code::InvalidInput, error.to_string())
+            .with_hint("a condition is a CEL expression over `event`, `hook` and `caller`: `event.country == 'NO'`")
+    })
+}
+
+/// Compiles the condition of a new subscription outside the async workers, and the example payloads that it is checked
+/// with. Called before `changing` is locked.
+async fn prepare(
+    owner: &str,
+    spec: Arc<HookSpec>,
+    condition: Option<String>,
+) -> Result<Option<Arc<Condition>>, Failure> {
+    if condition.is_none() && spec.schema.is_none() {
+        return Ok(None);
+    }
+    let work = move || {
+        if let Some(schema) = &spec.schema {
+            let _ = schema.witnesses();
+        }
+        condition.as_deref().map(compile).transpose()
+    };
+    blocking(owner, work).await?
+}
+
+/// Checks that a plugin's conditions may have these patterns, too.
 pub(super) fn check_patterns<'a>(
     plugin: &PluginName,
     others: impl Iterator<Item = &'a Arc<Subscriber>>,
-    more: usize,
+    more: PatternCost,
 ) -> Result<(), Failure> {
+    let mut total = more;
     let own = others.filter(|other| other.subscription.function.plugin == *plugin);
-    let held: usize = own.filter_map(|own| Some(own.condition.as_ref()?.as_ref().ok()?.held())).sum();
-    match held + more > MOST_PATTERNS {
-        false => Ok(()),
-        true => {
-            let message = format!("the patterns in the conditions of `{plugin}` take more than {MOST_PATTERNS} bytes");
-            Err(Failure::new(Code::InvalidInput, message).with_hint("check the payload in the function instead"))
+    own.filter_map(|own| own.condition.as_ref()?.as_ref().ok()).for_each(|own| total += own.pattern_cost());
+    let refused = |message: String| {
+        Err(Failure::new(Code::InvalidInput, message).with_hint("check the payload in the function instead"))
+    };
+    match () {
+        () if total.held > MOST_PATTERNS.held => {
+            let limit = MOST_PATTERNS.held;
+            refused(format!("the patterns in the conditions of `{plugin}` take more than {limit} bytes"))
         }
+        () if total.translation > MOST_PATTERNS.translation => {
+            refused(format!("compiling the patterns in the conditions of `{plugin}` is too expensive"))
+        }
+        () => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn s04_the_patterns_of_all_conditions_of_a_plugin_count_together() {
+        let subscription: Subscription = serde_json::from_value(json!({
+            "id": "a", "hook": "customer.created", "kind": "action", "function": "demo.echo", "priority": 0,
+            "condition": r"event.name.matches(r'(?i)[\w-]')", "on_error": "fail-open", "timeout": "2s", "enabled": true,
+            "source": "api", "created_by": "local", "created_at": "2026-01-01T00:00:00Z", "failures": 0,
+        }))
+        .expect("a subscription");
+        let subscriber = Arc::new(Subscriber::new(subscription));
+        let check = |plugin: &str, count: usize| {
+            let others = vec![Arc::clone(&subscriber); count];
+            let checked = check_patterns(&plugin.parse().expect("a name"), others.iter(), PatternCost::default());
+            checked.map_err(|failure| failure.message)
+        };
+        assert_eq!(check("demo", 30), Ok(()));
+        let refused = check("demo", 50).expect_err("it is too expensive");
+        assert_eq!(refused, "compiling the patterns in the conditions of `demo` is too expensive");
+        assert_eq!(check("other", 50), Ok(()));
     }
 }

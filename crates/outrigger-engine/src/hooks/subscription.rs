@@ -1,6 +1,7 @@
 //! A subscription: a function that is called when a hook is fired; and whether that function can take what the hook
 //! carries, which is looked at when it subscribes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use outrigger_contract::types::{Function, json};
@@ -64,6 +65,15 @@ impl Subscriber {
     pub fn new(subscription: Subscription) -> Self {
         let compile = |text: &String| Condition::compile(text).map(Arc::new).map_err(|error| error.to_string());
         Self { condition: subscription.condition.as_ref().map(compile), subscription }
+    }
+
+    /// With its condition from those that are compiled already, by text.
+    pub(super) fn compiled(subscription: Subscription, conditions: &HashMap<String, Arc<Condition>>) -> Self {
+        let condition = subscription.condition.as_ref().and_then(|text| conditions.get(text)).cloned();
+        match condition {
+            Some(condition) => Self { condition: Some(Ok(condition)), subscription },
+            None => Self::new(subscription),
+        }
     }
 
     /// The same subscriber after a change. Its condition is compiled again only if it changed.

@@ -147,3 +147,35 @@ async fn s12_what_becomes_of_the_arguments_of_a_call_is_charged_before_it_is_rea
     let traces = bench.engine.hook_traces(&TraceFilter::default());
     assert_eq!(traces[0].callbacks[0].code, Some(Code::HostMemoryLimit), "{traces:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s04_conditions_that_are_expensive_to_compile_are_refused_at_once() {
+    let bench = Bench::new().await;
+    subscribed(&bench, "quick", "echo", "plugin.reloaded", 1).await;
+    let subscribe = async |condition: String| {
+        let new = NewSubscription {
+            hook: "plugin.reloaded".parse().expect("a name"),
+            function: "quick.echo".parse().expect("a function's name"),
+            priority: 2,
+            condition: Some(condition),
+            on_error: OnError::FailOpen,
+            timeout: Span::new(Duration::from_secs(1)),
+            description: None,
+            created_by: "the test".to_owned(),
+        };
+        bench.engine.subscribe(new).await
+    };
+    let matches = |pattern: &str| format!("event.plugin.matches(r'{pattern}')");
+    let classes = format!("(?i){}", r"[\S]{0}".repeat(110));
+    let nested = format!("(?i){}", r"[a[\W]]".repeat(100));
+    let properties = format!("(?i){}", r"[a\p{L}]".repeat(60));
+    for pattern in [classes, nested, properties] {
+        let started = std::time::Instant::now();
+        let failure = subscribe(matches(&pattern)).await.expect_err("it is too expensive");
+        assert_eq!(failure.code, Code::InvalidInput);
+        assert!(failure.message.contains("is too expensive"), "{}", failure.message);
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+    let kept = subscribe(matches("(?i)^QUI")).await.expect("it is cheap");
+    assert_eq!(bench.engine.subscription(&kept.id).expect("it is there").condition, kept.condition);
+}

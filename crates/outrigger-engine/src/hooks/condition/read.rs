@@ -6,14 +6,33 @@ use cel::parser::Parser;
 use outrigger_contract::hook::LONGEST_CONDITION;
 
 use super::facts::SEARCH;
-use super::{Condition, Pattern, Steps};
-use crate::schema::{self, SEARCH_CACHE};
+use super::{Condition, Pattern, PatternCost, Steps};
+use crate::pattern::{self, MOST_TRANSLATION, PatternError, SEARCH_CACHE};
 
 /// The variables of a condition.
 const VARIABLES: [&str; 3] = ["event", "hook", "caller"];
 
 /// The results of `type(…)`.
 const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
+
+/// Functions and operators whose result is a boolean or a number, whatever the size of their arguments.
+const SMALL: [&str; 15] = [
+    SEARCH,
+    "contains",
+    "endsWith",
+    "size",
+    "startsWith",
+    operators::EQUALS,
+    operators::GREATER,
+    operators::GREATER_EQUALS,
+    operators::IN,
+    operators::LESS,
+    operators::LESS_EQUALS,
+    operators::LOGICAL_AND,
+    operators::LOGICAL_NOT,
+    operators::LOGICAL_OR,
+    operators::NOT_EQUALS,
+];
 
 /// How deeply brackets may be nested, and how many operators an expression may have. The parser follows an expression down
 /// on the stack, and a process that runs out of that is gone; with these bounds it stays within [`STACK`].
@@ -28,6 +47,8 @@ pub(super) const DEEPEST: usize = 40;
 const LARGEST_PATTERN: usize = 64 << 10;
 /// Like `LARGEST_PATTERN`, for all patterns of a condition, search buffers included.
 const LARGEST_PATTERNS: usize = 512 << 10;
+const EXPENSIVE: &str = "compiling the regular expressions in `matches` is too expensive; with `(?i)`, write small classes \
+                         such as `[a-z]`";
 
 /// Parses the text of a condition.
 pub(super) fn read(text: &str) -> Result<Condition, String> {
@@ -40,9 +61,11 @@ pub(super) fn read(text: &str) -> Result<Condition, String> {
         let mut expression = Parser::new().parse(text).map_err(|errors| places(&errors))?;
         let bound = VARIABLES.map(str::to_owned).to_vec();
         let steps = Steps::default();
-        let mut checker = Checker { bound, within: false, depth: 0, steps, patterns: Vec::new(), held: 0 };
+        let cost = PatternCost::default();
+        let mut checker = Checker { bound, within: false, depth: 0, steps, patterns: Vec::new(), cost };
         checker.check(&mut expression)?;
-        Ok(Condition { expression, steps: checker.steps, patterns: checker.patterns.into(), held: checker.held })
+        let Checker { steps, patterns, cost, .. } = checker;
+        Ok(Condition { expression, steps, patterns: patterns.into(), cost })
     };
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("condition".to_owned()).stack_size(STACK);
@@ -101,38 +124,54 @@ struct Checker {
     depth: usize,
     steps: Steps,
     patterns: Vec<Pattern>,
-    /// The size of the patterns in bytes, search buffers included.
-    held: usize,
+    cost: PatternCost,
 }
 
 impl Checker {
-    fn check(&mut self, expression: &mut IdedExpr) -> Result<(), String> {
+    /// Returns the maximum size of the result, in payloads.
+    fn check(&mut self, expression: &mut IdedExpr) -> Result<u64, String> {
         self.depth += 1;
         if self.depth > DEEPEST {
             return Err(format!("it is nested more than {DEEPEST} deep"));
         }
+        let size = self.check_one(expression)?;
+        // A step may copy its result.
         match self.within {
-            true => self.steps.each += 1,
-            false => self.steps.once += 1,
+            true => self.steps.each += size,
+            false => self.steps.once += size,
         }
-        let outcome = self.check_one(expression);
         self.depth -= 1;
-        outcome
+        Ok(size)
     }
 
-    fn check_one(&mut self, expression: &mut IdedExpr) -> Result<(), String> {
+    fn check_one(&mut self, expression: &mut IdedExpr) -> Result<u64, String> {
         match &mut expression.expr {
-            Expr::Unspecified | Expr::Literal(_) => Ok(()),
-            Expr::Ident(name) if self.bound.contains(name) || TYPES.contains(&name.as_str()) => Ok(()),
+            Expr::Unspecified | Expr::Literal(_) => Ok(1),
+            Expr::Ident(name) if self.bound.contains(name) || TYPES.contains(&name.as_str()) => Ok(1),
             Expr::Ident(name) => Err(format!("unknown variable `{name}`; available: {}", VARIABLES.join(", "))),
             Expr::Select(select) => self.check(&mut select.operand),
-            Expr::List(list) => list.elements.iter_mut().try_for_each(|element| self.check(element)),
+            Expr::List(list) => {
+                let mut size = 1;
+                for element in &mut list.elements {
+                    size += self.check(element)?;
+                }
+                Ok(size)
+            }
             Expr::Call(call) => {
                 if call.func_name == "matches" {
                     self.pattern(call)?;
                 }
-                let target = call.target.as_deref_mut();
-                target.into_iter().chain(&mut call.args).try_for_each(|argument| self.check(argument))
+                let (mut total, mut largest) = (0, 1);
+                for argument in call.target.as_deref_mut().into_iter().chain(&mut call.args) {
+                    let size = self.check(argument)?;
+                    (total, largest) = (total + size, largest.max(size));
+                }
+                Ok(match call.func_name.as_str() {
+                    name if SMALL.contains(&name) => 1,
+                    operators::CONDITIONAL | operators::INDEX => largest,
+                    // Above all `+`: `a + a + a` copies two payloads, and then three.
+                    _ => total.max(1),
+                })
             }
             Expr::Map(map) => self.entries(&mut map.entries),
             Expr::Struct(structure) => self.entries(&mut structure.entries),
@@ -152,10 +191,10 @@ impl Checker {
                 self.bound.extend(inner.into_iter().flatten().cloned());
                 self.within = true;
                 let parts = [&mut loops.accu_init, &mut loops.loop_cond, &mut loops.loop_step, &mut loops.result];
-                let outcome = parts.into_iter().try_for_each(|part| self.check(part));
+                let outcome = parts.into_iter().try_for_each(|part| self.check(part).map(|_| ()));
                 self.within = false;
                 self.bound.truncate(before);
-                outcome
+                outcome.map(|()| 1)
             }
         }
     }
@@ -168,25 +207,30 @@ impl Checker {
         let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|last| &last.expr) else {
             return Err("`matches` takes a pattern that is written out, such as `matches('^a+$')`".to_owned());
         };
-        let compiled =
-            regex::RegexBuilder::new(pattern.inner()).size_limit(LARGEST_PATTERN).dfa_size_limit(SEARCH_CACHE).build();
-        let regex = compiled.map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => "the regular expression in `matches` is too large".to_owned(),
-            error => {
-                // The last line says what is wrong, those before it show where.
-                let text = error.to_string();
-                let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                format!("invalid regular expression in `matches`: {why}")
-            }
-        })?;
-        let size = schema::Pattern::of(pattern.inner(), LARGEST_PATTERN)
-            .map_err(|_| "the regular expression in `matches` is too large".to_owned())?;
-        self.held = self.held.saturating_add(size.held);
-        if self.held > LARGEST_PATTERNS {
+        let text = pattern.inner();
+        let large = || "the regular expression in `matches` is too large".to_owned();
+        let invalid = |why: &str| format!("invalid regular expression in `matches`: {why}");
+        let pattern::Pattern { states, held, translation, .. } =
+            pattern::Pattern::of(text, LARGEST_PATTERN).map_err(|error| match error {
+                PatternError::Large => large(),
+                PatternError::Expensive => EXPENSIVE.to_owned(),
+                PatternError::Invalid(reason) => invalid(&reason),
+                PatternError::Malformed | PatternError::Long(_) | PatternError::Flags => invalid("not supported"),
+            })?;
+        self.cost += PatternCost { held, translation };
+        if self.cost.held > LARGEST_PATTERNS {
             return Err("the regular expressions in `matches` are too large in total".to_owned());
         }
+        if self.cost.translation > MOST_TRANSLATION {
+            return Err(EXPENSIVE.to_owned());
+        }
+        let compiled = regex::RegexBuilder::new(text).size_limit(LARGEST_PATTERN).dfa_size_limit(SEARCH_CACHE).build();
+        let regex = compiled.map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => large(),
+            error => invalid(&error.to_string()),
+        })?;
         let number = self.patterns.len() as i64;
-        self.patterns.push(Pattern { regex, states: size.states });
+        self.patterns.push(Pattern { regex, states });
         SEARCH.clone_into(&mut call.func_name);
         if let Some(last) = call.args.last_mut() {
             last.expr = Expr::Literal(LiteralValue::Int(number.into()));
@@ -194,14 +238,15 @@ impl Checker {
         Ok(())
     }
 
-    fn entries(&mut self, entries: &mut [IdedEntryExpr]) -> Result<(), String> {
-        entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
-            EntryExpr::StructField(field) => self.check(&mut field.value),
-            EntryExpr::MapEntry(entry) => {
-                self.check(&mut entry.key)?;
-                self.check(&mut entry.value)
-            }
-        })
+    fn entries(&mut self, entries: &mut [IdedEntryExpr]) -> Result<u64, String> {
+        let mut size = 1;
+        for entry in entries {
+            size += match &mut entry.expr {
+                EntryExpr::StructField(field) => self.check(&mut field.value)?,
+                EntryExpr::MapEntry(entry) => self.check(&mut entry.key)? + self.check(&mut entry.value)?,
+            };
+        }
+        Ok(size)
     }
 }
 
