@@ -11,21 +11,18 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::store::STORE;
 
-/// Added to the niceness of the serving threads. At this difference, a serving thread gets nine times the processor time
-/// of a thread of the pool.
-const NICER: i32 = 10;
+/// The lowest priority. A serving thread gets 68 times the processor time of a thread of the pool.
+const NICENESS: i32 = 19;
 
 /// Started at its first use, and never stopped.
 static POOL: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     // Started first, because it could not get a higher priority than the thread that starts it.
     LazyLock::force(&STORE);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    // A new thread inherits the niceness of the thread that starts it, which may be one of the pool.
-    let niceness = rustix::process::getpriority_process(None).unwrap_or_default() + NICER;
     let started = Builder::new_multi_thread()
         .worker_threads(processors)
         .thread_name("outrigger-compute")
-        .on_thread_start(move || enter(niceness))
+        .on_thread_start(enter)
         .enable_all()
         .build();
     started.inspect_err(|error| tracing::error!(%error, "failed to start the threads for long computations")).ok()
@@ -43,10 +40,10 @@ tokio::task_local! {
 }
 
 /// Runs on each new thread of the pool.
-fn enter(niceness: i32) {
+fn enter() {
     IN_POOL.set(true);
     // On Linux, this concerns only the calling thread.
-    if let Err(error) = rustix::process::setpriority_process(None, niceness) {
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::warn!(%error, "failed to lower the priority of long computations");
     }
 }
@@ -166,8 +163,7 @@ mod tests {
     async fn threads_of_the_pool_have_a_lower_priority() {
         let nice = || rustix::process::getpriority_process(None).expect("it has one");
         let own = nice();
-        let theirs = run(true, Box::pin(async move { nice() })).await;
-        assert_eq!(theirs, (own + NICER).min(19));
+        assert_eq!(run(true, Box::pin(async move { nice() })).await, NICENESS);
         assert_eq!(nice(), own);
     }
 

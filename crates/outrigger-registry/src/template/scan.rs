@@ -150,7 +150,7 @@ fn check_expression(text: &str) -> Result<(), String> {
     let (mut brackets, mut terms, mut in_word) = (Vec::new(), 0, false);
     for (_, character) in outside_of_texts(text) {
         let is_word = character.is_alphanumeric() || character == '_';
-        terms += usize::from(!character.is_ascii_whitespace() && !(is_word && in_word));
+        terms += usize::from(!(character.is_ascii_whitespace() || is_word && in_word));
         in_word = is_word;
         match character {
             '*' | '%' | '~' | '+' | '-' | '/' => {

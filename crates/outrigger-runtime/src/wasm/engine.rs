@@ -1,12 +1,11 @@
 //! The one wasmtime engine: how components are compiled, how instances are allocated, and the clock that interrupts
 //! them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::limits::INSTANCES_AT_MOST;
-use super::pace::LATENESS;
 use super::slots::Counts;
 
 /// How often running code is interrupted: to let other calls run, and to check its limits.
@@ -143,9 +142,7 @@ fn tick(engine: &Engine) {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            let asleep = Instant::now();
             std::thread::park_timeout(TICK);
-            LATENESS.note(asleep.elapsed().saturating_sub(TICK));
         }
     };
     if let Err(error) = std::thread::Builder::new().name("outrigger-epoch".to_owned()).spawn(run) {

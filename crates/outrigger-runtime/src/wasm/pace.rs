@@ -3,8 +3,8 @@
 //!
 //! - calls of a revision whose calls are long, because making and removing their instances is work, too: on the serving
 //!   threads, the first ticks of fifty calls are a tenth of a second;
-//! - while the processors are busy, calls of a revision that computes much in total, beside others that compute little:
-//!   a thousand short calls delay others as much as a long one.
+//! - calls of a revision that computes much in total, beside others: a thousand short calls delay others as much as a
+//!   long one.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -36,7 +36,7 @@ impl Pace {
 
     /// Whether the next call runs in the pool from its beginning.
     pub(super) fn belongs_in_pool(&self) -> bool {
-        self.nanoseconds.load(Ordering::Relaxed) > Self::LONG || LATENESS.is_high() && self.computes_much()
+        self.nanoseconds.load(Ordering::Relaxed) > Self::LONG || self.computes_much()
     }
 
     /// Whether it computes much, and is not the only one that computes.
@@ -97,28 +97,6 @@ fn period() -> u32 {
     (START.elapsed().as_millis() / 256) as u32
 }
 
-/// How late the thread of the clock wakes up, on average, in microseconds: a sign that the processors are busy.
-#[derive(Debug)]
-pub(super) struct Lateness(AtomicU32);
-
-pub(super) static LATENESS: Lateness = Lateness(AtomicU32::new(0));
-
-impl Lateness {
-    /// An idle processor runs a thread within 0.1 ms.
-    const HIGH: u32 = 400;
-
-    /// Counts one time. Only the clock does.
-    pub(super) fn note(&self, late: Duration) {
-        let late = u32::try_from(late.as_micros()).unwrap_or(u32::MAX).min(10_000);
-        let before = self.0.load(Ordering::Relaxed);
-        self.0.store(before - before / 16 + late / 16, Ordering::Relaxed);
-    }
-
-    fn is_high(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > Self::HIGH
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,16 +132,5 @@ mod tests {
         assert_eq!((recent.read(7), recent.read(8), recent.read(10), recent.read(100)), (2_000, 1_000, 250, 0));
         recent.add(9, u64::MAX);
         assert_eq!(recent.read(9), u64::from(u32::MAX));
-    }
-
-    #[test]
-    fn s19_a_busy_processor_is_noticed_and_an_idle_one_soon_after() {
-        let lateness = Lateness(AtomicU32::new(0));
-        lateness.note(Duration::from_millis(4));
-        assert!(!lateness.is_high(), "once is no sign");
-        (0..20).for_each(|_| lateness.note(Duration::from_millis(2)));
-        assert!(lateness.is_high());
-        (0..60).for_each(|_| lateness.note(Duration::from_micros(80)));
-        assert!(!lateness.is_high());
     }
 }
