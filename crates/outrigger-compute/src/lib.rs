@@ -9,7 +9,7 @@
 //!   pool at its first [`tick`].
 //! - [`blocking`] runs a function that cannot be interrupted, such as parsing a large text.
 //! - [`serve`] does the opposite: a computation in the pool uses it for work that others may wait for.
-//! - [`with_store`] runs a use of the store, from any thread: all other writers wait for a transaction.
+//! - [`with_store`] runs work that uses the store, from any thread: a transaction holds up all other writers.
 
 mod blocking;
 mod pool;

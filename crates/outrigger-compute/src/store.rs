@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_runtime_with_one_thread_does_it_itself() {
+    async fn a_runtime_with_one_thread_uses_the_store_itself() {
         let own = std::thread::current().id();
         assert_eq!(with_store(async { std::thread::current().id() }).await, own);
     }

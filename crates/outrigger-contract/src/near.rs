@@ -48,7 +48,7 @@ pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> 
         Some(candidate) => format!("there is no {what} `{shown}`; did you mean `{candidate}`?"),
         None => match list(known.map(|name| format!("`{name}`"))) {
             none if none.is_empty() => format!("there is no {what} `{shown}`; none is expected here"),
-            known => format!("there is no {what} `{shown}`; there is {known}"),
+            known => format!("there is no {what} `{shown}`; expected one of {known}"),
         },
     }
 }

@@ -40,7 +40,7 @@ pub(crate) const SUBSCRIPTIONS: Cap = Cap::of("subscriptions", Amount { records:
 pub const TEMPLATES: Cap = Cap::of("templates", Amount { records: 500, bytes: 128 << 20 });
 /// Keys, with their scopes. All of them are in memory, and are read again after each change.
 pub const KEYS: Cap = Cap::of("keys", Amount { records: 4_000, bytes: 32 << 20 });
-/// Roles, with their rules: in memory like keys. A role has no creator, so keys have no part of this.
+/// Roles, with their rules: in memory like keys. A role has no creator, so keys have no share of this.
 pub const ROLES: Cap = Cap::of("roles", Amount { records: 500, bytes: 8 << 20 });
 
 impl Cap {

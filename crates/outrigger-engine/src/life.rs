@@ -40,7 +40,7 @@ use crate::runtime::{CallContext, Cancellation, Observed, run_step};
 use crate::services::{CallServices, Ground};
 use crate::store::{ConfigurationRevision, GrantRecord, PluginRecord, RevisionRecord};
 
-/// For how long, and how often, the store is asked to remove a plugin whose installation failed.
+/// How long, and at which interval, removing a plugin whose installation failed is retried.
 const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(10);
 const TAKEN_BACK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -117,7 +117,7 @@ impl Engine {
         while let Err(error) = self.inner.store.plugin_delete(name).await {
             if Instant::now() >= until {
                 self.inner.plugins.extend([Arc::clone(slot)]);
-                let message = format!("{}; and the plugin could not be removed: {error}", failure.message);
+                let message = format!("{}; the plugin could not be removed: {error}", failure.message);
                 return Failure { message, ..failure }
                     .with_hint(format!("remove it with `outrigger plugin uninstall {name}`, then install it again"));
             }

@@ -1,8 +1,8 @@
 //! Regular expressions from plugins and keys, in schemas and conditions. The cost of compiling one is computed from its
 //! syntax before it is compiled.
 //!
-//! The library limits only the size of the result. Before that, it translates the syntax tree, and looks at each
-//! character of each class to ignore the case: about 6 ms for `(?i)[!-\u{10FFFF}]{0}`, which compiles to nothing. And
+//! The library limits only the size of the result. Before that, it translates the syntax tree, and to ignore case, it
+//! looks up each character of each class: about 6 ms for `(?i)[!-\u{10FFFF}]{0}`, which compiles to nothing. And
 //! rewriting an ECMAScript pattern parses it again for each class such as `\d`.
 
 use std::convert::Infallible;
@@ -16,7 +16,8 @@ use regex_syntax::ast::{
 use regex_syntax::hir::translate::Translator;
 use regex_syntax::hir::{Class, HirKind};
 
-/// Maximum cost of rewriting and translating a pattern, or all patterns of a condition. A unit is up to ten nanoseconds.
+/// Maximum cost of rewriting and translating a pattern, or all patterns of a condition. A unit is at most ten
+/// nanoseconds.
 pub(crate) const MOST_TRANSLATION: u64 = 1_000_000;
 /// Maximum length of the `pattern` of a schema, in characters. Manifests have the same limit.
 const LONGEST_PATTERN: usize = 1_000;
@@ -26,14 +27,14 @@ pub(crate) const SEARCH_CACHE: usize = 64 << 10;
 /// states times the length of the text.
 const BYTES_OF_A_STATE: usize = 24;
 
-/// The number of characters.
+/// The number of characters in Unicode.
 const ALL: u64 = 0x11_0000;
 /// The cost of a character or a range in a class, and of joining a class with another one.
 const WORK_OF_AN_ITEM: u64 = 30;
 const WORK_OF_A_CLASS: u64 = 1_000;
 /// The cost of a class such as `\p{age=6.0}`, which is joined from the classes of all earlier versions.
 const WORK_OF_A_PROPERTY: u64 = 30_000;
-/// The maximum length of what a class such as `\s` is rewritten to, in bytes.
+/// The maximum length of the text that a class such as `\s` or `\d` is rewritten to, in bytes.
 const REWRITTEN_SPACE: u64 = 160;
 const REWRITTEN_CLASS: u64 = 16;
 
@@ -117,7 +118,7 @@ impl Pattern {
     }
 }
 
-/// Parses a pattern, in time that grows with its length alone.
+/// Parses a pattern, in linear time.
 fn parse(pattern: &str) -> Result<Ast, PatternError> {
     Parser::new().parse(pattern).map_err(|error| PatternError::Invalid(error.kind().to_string()))
 }
@@ -140,7 +141,7 @@ fn rewriting(pattern: &str) -> u64 {
     passes * (2 * pattern.len() as u64 + grown)
 }
 
-/// What the syntax tree of a pattern tells.
+/// Facts from the syntax tree of a pattern.
 struct Syntax {
     /// The cost of translating it.
     translation: u64,

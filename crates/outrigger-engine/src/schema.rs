@@ -29,8 +29,8 @@ const TRANSLATIONS: u64 = 2;
 const WORK_OF_A_MEMBER: u64 = 40;
 /// The cost of the remainder of a floating-point number by an integer.
 const WORK_OF_A_REMAINDER: u64 = 250;
-/// The cost of dividing by a fraction: in decimal digits, and with rational numbers of any size if the digits do not fit
-/// into 128 bits.
+/// The cost of dividing by a fraction: with decimal digits, or with rational numbers of any size if the digits do not
+/// fit into 128 bits.
 const WORK_OF_A_DIVISION: u64 = 30;
 const WORK_OF_A_LARGE_DIVISION: u64 = 40_000;
 /// The digits fit if the quotient is at most this large.
@@ -207,7 +207,7 @@ fn bytes(value: &Json) -> u64 {
         Json::String(text) => 2 + text.len() as u64,
         Json::Array(items) => 2 + items.iter().map(bytes).sum::<u64>(),
         Json::Object(members) => {
-            // A comparison looks members up if they are in another order.
+            // If the members are in another order, a comparison looks them up.
             2 + members.iter().map(|(name, value)| 24 + name.len() as u64 + bytes(value)).sum::<u64>()
         }
     }
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn s03_divisions_cost_what_their_numbers_are_large() {
+    fn s03_divisions_with_large_quotients_cost_more() {
         let check = |divisor: f64, number: Json, count: usize, is_within: bool| {
             let schema = json!({"type": "array", "items": {"type": "number", "multipleOf": divisor}});
             let numbers = Json::Array(vec![number; count]);

@@ -85,9 +85,9 @@ pub struct ServerWork {
     pub retention: Retention,
     /// The ceiling for granted limits, which overrides the environment: `memory=512MiB,concurrency=100`.
     pub ceiling: Vec<String>,
-    /// The folder for backups that are requested by file name only.
+    /// The backup folder, for backups that are requested by file name only.
     pub backups: Option<PathBuf>,
-    /// The file of the private key for TLS. It is never granted to a plugin.
+    /// The TLS key file. It is never granted to a plugin.
     pub private_key: Option<PathBuf>,
     /// Reserved disk space, in bytes, so that audit records, pruning and deletions still work on a full disk.
     pub reserve: Option<u64>,
@@ -231,9 +231,9 @@ impl Host {
         let protected = |path: Option<PathBuf>, what| path.map(|path| Protected { path, what });
         let protected = [
             protected(Some(directory.root().to_owned()), "Outrigger's data directory"),
-            protected(key_file, "the file of Outrigger's secret key"),
-            protected(private_key.clone(), "the server's private key"),
-            protected(backups.clone(), "the folder of backups"),
+            protected(key_file, "Outrigger's secret key file"),
+            protected(private_key.clone(), "the server's TLS key file"),
+            protected(backups.clone(), "the backup folder"),
         ];
         let protected = protected.into_iter().flatten().collect();
         let store = SqliteStore::open_with_reserve(&directory.database(), reserve).await;

@@ -29,7 +29,7 @@ pub(crate) struct Keys {
     /// Held while keys and roles are read and put in their place. Of two who do it at once, the one that read first could
     /// be the last to put them there, and a key that was revoked in between would be back.
     reading: tokio::sync::Mutex<()>,
-    /// Held while a role is looked at and changed, and while a key is added.
+    /// Held while a role is checked and changed, and while a key is added.
     changing: tokio::sync::Mutex<()>,
     attempts: Attempts,
     used: Mutex<HashMap<String, OffsetDateTime>>,

@@ -1,6 +1,6 @@
-//! Results that are expensive to compute and that any key may request. They are computed one at a time, and the latest
-//! one is shared for a short while; an error for a shorter one, so that waiting callers do not repeat the failing work one
-//! after the other.
+//! Results that are expensive to compute and that any key may request. They are computed one at a time. The latest
+//! result is shared for a short time, and an error for a shorter one, so that waiting callers do not repeat failing
+//! work one after another.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,8 +45,8 @@ impl<T: Clone> Outcomes<T> {
 
 impl<T: Clone + Send + 'static> Latest<T> {
     /// The latest result if it is younger than `age`, otherwise a new one. Waits while another one is computed; if that
-    /// fails, its error is the outcome here too, unless `age` is zero. The work runs on a task of its own: if the client
-    /// leaves, it still ends, and no other work starts beside it.
+    /// fails, returns its error, unless `age` is zero. The work runs in a task of its own: if the client leaves, it
+    /// still ends, and no other work starts beside it.
     pub(crate) async fn get(
         &self,
         age: Duration,
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn s13_expensive_work_runs_once_whoever_requests_it_and_leaves() {
+    async fn s13_expensive_work_runs_once_even_if_its_client_leaves() {
         const LONG: Duration = Duration::from_secs(600);
         let latest = Arc::new(Latest::<u32>::default());
         let (begin, has_begun) = oneshot::channel::<()>();

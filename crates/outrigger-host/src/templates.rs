@@ -17,8 +17,8 @@ pub(crate) async fn list(store: &dyn Store) -> ApiResult<Vec<TemplateSummary>> {
     Ok(all)
 }
 
-/// Checks that a template, or its new content, fits into the cap. A template counts for the key that last changed it, so
-/// no key can enlarge it at the expense of another.
+/// Checks that a template, or its new content, fits into the cap. A template counts for the key that last changed it,
+/// so no key can enlarge it at the expense of another.
 pub(crate) async fn check_room(store: &dyn Store, template: &Template, by: &str) -> ApiResult<()> {
     let others = store.template_list().await.map_err(convert::store_error)?;
     let others = others.iter().filter(|other| other.name != template.name);

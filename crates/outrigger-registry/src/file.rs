@@ -11,7 +11,7 @@ use outrigger_contract::units::ByteSize;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-/// Whether a symbolic link may stand in the place of a file. Links in the path of its folder are always followed.
+/// Whether a symbolic link may stand in for a file. Links in the path of its folder are always followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
     /// For the operator's own files: Kubernetes mounts configuration and secrets as links.
@@ -73,7 +73,7 @@ pub fn open(path: &Path, links: Links) -> Result<File, FileError> {
         Some(code) if code == Errno::NXIO.raw_os_error() => FileError::Special { kind: "a socket or a device" },
         _ => FileError::Io(error),
     })?;
-    // The kind of the opened file, not of the path: another file may stand there by now.
+    // The kind of the opened file, not of the path: the file may have been replaced since.
     let kind = file.metadata()?.file_type();
     if kind.is_file() {
         Ok(file)
@@ -165,7 +165,7 @@ mod tests {
             assert_eq!(read(&path, Links::Refuse, MAX).is_ok_and(|bytes| bytes.len() == length), fits, "{length}");
         }
         assert_eq!(refusal(&path, Links::Refuse), "it is larger than 10B");
-        // Its size is said to be 0.
+        // The kernel reports a size of 0.
         assert_eq!(refusal(Path::new("/proc/self/status"), Links::Follow), "it is larger than 10B");
         fs::write(&path, [0xff]).unwrap();
         let refused = read_text(&path, Links::Refuse, MAX).expect_err("it is not text");

@@ -4,8 +4,8 @@
 //! and passages that are left as they are. There are no loops, no assignments and no arithmetic, whose cost a template
 //! could make as high as it likes. Every name in a placeholder must be known, also where no plugin ever gets to it.
 //!
-//! Each text passes three checks before minijinja compiles it: a scan that limits its tags, a comparison of the scan with
-//! minijinja's lexer, and a check of minijinja's syntax tree for what is not supported.
+//! Each text passes three checks before minijinja compiles it: a scan that limits its tags, a comparison of the scan
+//! with minijinja's lexer, and a check that minijinja's syntax tree has only supported statements and expressions.
 
 mod built_in;
 mod check;

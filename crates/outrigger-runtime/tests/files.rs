@@ -356,7 +356,7 @@ async fn s01_a_file_of_the_platform_outside_the_data_directory_is_granted_to_nob
     symlink(&key, ground.path("data/link")).expect("a link");
     std::fs::hard_link(&key, ground.path("data/same")).expect("a hard link");
     let options = WasmOptions {
-        protected: vec![Protected { path: key.clone(), what: "the file of Outrigger's secret key" }],
+        protected: vec![Protected { path: key.clone(), what: "Outrigger's secret key file" }],
         ..WasmOptions::new(ground.bench.folder.path().join("protecting"))
     };
     let runtime = WasmRuntime::new(options).expect("a runtime");

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn s13_what_nobody_waits_for_any_more_keeps_others_waiting() {
+    async fn s13_abandoned_work_keeps_others_waiting() {
         async fn check(store: &SqliteStore, given_up: impl Future) {
             let pool = store.database().read.get_sqlite_connection_pool();
             // Without a connection a statement takes as long as the test wants it to.

@@ -291,7 +291,7 @@ fn variants() {
     check(&ty, r#"{"tag":"none","val":null}"#, Err(r#"must not have "val": the case `none` has no value"#));
     check(&ty, r#"{"tag":"percent","val":300}"#, Err("/val: must be from 0 to 255, but is 300"));
     check(&ty, r#"{"tag":"precent","val":3}"#, Err("/tag: there is no case `precent`; did you mean `percent`?"));
-    check(&ty, r#"{"tag":"gift"}"#, Err("/tag: there is no case `gift`; there is `none`, `percent`, `note`"));
+    check(&ty, r#"{"tag":"gift"}"#, Err("/tag: there is no case `gift`; expected one of `none`, `percent`, `note`"));
     let wanted = r#"must be an object with the member "tag", and "val" where the case has a value"#;
     check(&ty, r#"{"tag":"none","value":1}"#, Err(&format!("{wanted}; `value` does not belong there")));
     check(&ty, r#"{"tag":1}"#, Err(wanted));
@@ -305,7 +305,7 @@ fn enums() {
     check(&ty, r#""dark-blue""#, Ok(r#""dark-blue""#));
     check(&ty, r#""dark_blue""#, Err("there is no case `dark_blue`; did you mean `dark-blue`?"));
     check(&ty, r#""Red""#, Err("there is no case `Red`; did you mean `red`?"));
-    check(&ty, r#""turquoise""#, Err("there is no case `turquoise`; there is `red`, `green`, `dark-blue`"));
+    check(&ty, r#""turquoise""#, Err("there is no case `turquoise`; expected one of `red`, `green`, `dark-blue`"));
     check(&ty, "0", Err(r#"must be one of "red", "green", "dark-blue", but is 0"#));
 }
 
@@ -425,7 +425,7 @@ fn s03_no_more_is_looked_for_than_is_told() {
 fn a_long_name_is_no_slip() {
     let long = "x".repeat(4 << 20);
     let fault = json::parse(&graph(), &Type::Named(COLOUR), json!(long)).unwrap_err().to_string();
-    assert_eq!(fault, format!("there is no case `{}`; there is `red`, `green`, `dark-blue`", &long[..60]));
+    assert_eq!(fault, format!("there is no case `{}`; expected one of `red`, `green`, `dark-blue`", &long[..60]));
     let record = json::parse(&graph(), &Type::Named(POINT), json!({ "x": 1, long: 1 })).unwrap_err().to_string();
     assert!(record.len() < 200, "{}", record.len());
 }

@@ -358,7 +358,7 @@ async fn prepare(
     blocking(owner, work).await?
 }
 
-/// Checks that a plugin's conditions may have these patterns, too.
+/// Checks that the conditions of a plugin, with these patterns added, stay within the limits.
 pub(super) fn check_patterns<'a>(
     plugin: &PluginName,
     others: impl Iterator<Item = &'a Arc<Subscriber>>,

@@ -67,7 +67,7 @@ impl Subscriber {
         Self { condition: subscription.condition.as_ref().map(compile), subscription }
     }
 
-    /// With its condition from those that are compiled already, by text.
+    /// Takes the condition from those that are already compiled, by text.
     pub(super) fn compiled(subscription: Subscription, conditions: &HashMap<String, Arc<Condition>>) -> Self {
         let condition = subscription.condition.as_ref().and_then(|text| conditions.get(text)).cloned();
         match condition {

@@ -89,8 +89,9 @@ impl Held {
         batch
     }
 
-    /// Queues what could not be written of a batch. Of the batch's log lines, returns those that are no longer in memory:
-    /// they were written or dropped. The others still count, so that new lines are refused while they are held.
+    /// Queues the records of a batch that could not be written. Returns the batch's log lines that are no longer in
+    /// memory because they were written or dropped. The others still count, so that new lines are refused while they
+    /// are held.
     fn settle(&mut self, mut lines: Lines, left: Option<RecordBatch>) -> Lines {
         match left {
             Some(left) => self.keep(left),

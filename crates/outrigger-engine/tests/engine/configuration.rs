@@ -176,7 +176,7 @@ async fn an_unknown_key_is_named_with_the_keys_that_exist() {
     let two = "[configuration.colour]\ntype = \"string\"\n[configuration.size]\ntype = \"integer\"\n";
     let meant = "there is no configuration key `sice`; did you mean `size`?";
     check(two, json!({"sice": "hunter2"}), meant, hint).await;
-    let listed = "there is no configuration key `elephant`; there is `colour`, `size`";
+    let listed = "there is no configuration key `elephant`; expected one of `colour`, `size`";
     check(two, json!({"elephant": 1}), listed, hint).await;
     check(two, json!({"elephant": 1, "sice": 1}), &format!("{listed}; {meant}"), hint).await;
     let none = "there is no configuration key `size`; none is expected here";

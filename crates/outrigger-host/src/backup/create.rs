@@ -23,7 +23,7 @@ use crate::disk::{self, Careful, Leave};
 use crate::packages::Packages;
 use crate::vault::{KeyRing, RotationLock};
 
-/// The maximum number of files in the operator's folder for backups when a key makes another one.
+/// The maximum number of files in the operator's backup folder when a key makes another backup.
 pub(crate) const MOST_BACKUPS: usize = 100;
 
 /// Whose backup it is.
@@ -32,7 +32,7 @@ pub(crate) enum For {
     Administrator,
     /// A key, at a path that it chose: space is left on the disk for others.
     Key,
-    /// A key, in the operator's folder: the number of files there is limited, too.
+    /// A key, in the operator's backup folder: the number of files there is limited, too.
     KeyInFolder,
 }
 
@@ -58,7 +58,7 @@ pub(crate) async fn create(
     let directory = packages.directory().clone();
     let target = Target::check(&path, &directory)?;
     let lock = packages.lock().await?;
-    // Under the lock, there is no other backup in between.
+    // No other backup is made while the lock is held.
     if by == For::KeyInFolder {
         target.check_count()?;
     }
@@ -189,12 +189,12 @@ impl Target {
 
     /// Refuses one more backup in a folder that is full of them.
     fn check_count(&self) -> ApiResult<()> {
-        let failed = |error: std::io::Error| io_error("the folder for backups cannot be read", &error);
+        let failed = |error: std::io::Error| io_error("the backup folder cannot be read", &error);
         let count = fs::read_dir(&self.folder).map_err(failed)?.take(MOST_BACKUPS).count();
         if count < MOST_BACKUPS {
             return Ok(());
         }
-        Err(ApiError::new(Code::Conflict, format!("the folder for backups has {MOST_BACKUPS} or more files"))
+        Err(ApiError::new(Code::Conflict, format!("the backup folder has {MOST_BACKUPS} or more files"))
             .with_hint("delete backups that are no longer needed, or move them to another folder"))
     }
 

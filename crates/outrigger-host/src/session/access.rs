@@ -46,7 +46,7 @@ impl Access for Session {
         let (record, key) = self.new_key(request)?;
         let work = async {
             self.check_no_more(&record)?;
-            // Nobody makes another key in between.
+            // No other key is made in between.
             let _changing = self.host.keys.change().await;
             let store = self.host.engine.store();
             room::check_key(&store.key_list().await.map_err(convert::store_error)?, &record)?;

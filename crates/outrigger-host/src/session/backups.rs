@@ -21,7 +21,7 @@ fn is_name(path: &Path) -> bool {
 #[async_trait]
 impl Backups for Session {
     async fn backup_create(&self, request: BackupRequest) -> ApiResult<BackupReport> {
-        // A plain file name goes to the operator's folder; any other path requires the right `path_use`.
+        // A plain file name goes to the backup folder; any other path requires the right `path_use`.
         let (request, by) = match (&self.host.backups, is_name(&request.path)) {
             (Some(folder), true) => (BackupRequest { path: folder.join(&request.path), ..request }, For::KeyInFolder),
             _ => {

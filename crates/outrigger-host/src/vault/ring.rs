@@ -21,7 +21,7 @@ use crate::environment;
 const HEADER: &str =
     "# Encryption keys of secrets, newest first. Anyone with these keys can read the secrets in outrigger.db.\n";
 
-/// The most that is read of a file with keys.
+/// The maximum size of a key file.
 const LONGEST: ByteSize = ByteSize::mib(1);
 
 /// The keys of a data directory.

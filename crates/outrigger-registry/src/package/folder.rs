@@ -18,7 +18,7 @@ pub(super) fn walk(source: &Path, limits: &PackageLimits, visitor: &mut dyn Visi
     for (path, size) in list(source, &mut gate)? {
         let full = source.join(&path);
         let name = path.to_string();
-        // What was listed as a file may be something else by now.
+        // A listed file may have been replaced since.
         let opened = file::open(&full, Links::Refuse);
         let mut file = opened.map_err(|error| PackageError::of_file(source, &name, error))?;
         let mut content = Content { reader: &mut file, size, source, name: &name, archived: false };

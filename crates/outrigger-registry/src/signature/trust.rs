@@ -86,7 +86,7 @@ impl Trust {
     /// # Errors
     /// It cannot be read, also as a link that leads nowhere; or something in it is wrong.
     pub fn read(path: &Path) -> Result<Self, TrustError> {
-        // Not `file::read` alone: of a link that leads nowhere it says that nothing is there.
+        // Not `file::read` alone: it reports a link that leads nowhere as a missing file.
         if let Err(error) = fs::symlink_metadata(path)
             && error.kind() == io::ErrorKind::NotFound
         {

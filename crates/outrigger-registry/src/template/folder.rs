@@ -15,7 +15,7 @@ use crate::package::list_folder;
 /// The file that says what the template is. It is no part of the projects made from it.
 pub const TEMPLATE_FILE: &str = "template.toml";
 
-/// The most that is read of one file.
+/// The maximum size of one file.
 const LONGEST: ByteSize = ByteSize::bytes(Template::MAX_FILE as u64);
 
 /// The contents of [`TEMPLATE_FILE`].

@@ -1,9 +1,9 @@
 //! The language of templates, as minijinja's own lexer and parser read it.
 //!
-//! The [scan](super::scan) bounds the work of the parser. This module checks that minijinja sees the same tags as the scan,
-//! and that a template has only supported statements and expressions. This happens before a template is compiled, because
-//! the compiler already computes constants. Each template is checked again when it is rendered, because an older version
-//! may have stored it.
+//! The [scan](super::scan) bounds the work of the parser. This module checks that minijinja sees the same tags as the
+//! scan, and that a template has only supported statements and expressions. This happens before a template is compiled,
+//! because the compiler already computes constants. Each template is checked again when it is rendered, because an
+//! older version may have stored it.
 
 use minijinja::Error;
 use minijinja::machinery::ast::{BinOpKind, Expr, Stmt, UnaryOpKind};
@@ -106,7 +106,7 @@ fn add_names<'source>(root: &Expr<'source>, names: &mut Vec<Name<'source>>) -> R
     Ok(())
 }
 
-/// The parts of an expression, or what is not supported about it.
+/// The parts of an expression, or the name of its unsupported feature.
 fn operands<'a, 'source>(expression: &'a Expr<'source>) -> Result<Vec<&'a Expr<'source>>, &'static str> {
     Ok(match expression {
         Expr::Var(_) | Expr::Const(_) => Vec::new(),
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(compare("{# {{ a }} #}", &tags[..1]).expect_err("a comment").line, 1);
     }
 
-    /// Also where the scan would miss it.
+    /// Even if the scan misses it.
     #[test]
     fn s19_only_the_supported_language_is_compiled() {
         let check = |text: &str, expected: &str| {

@@ -26,8 +26,8 @@ pub(super) const MAX_STEPS: u64 = 100_000;
 /// The files of a new plugin.
 ///
 /// # Errors
-/// A value is given that the template does not know or that does not fit on a line; or the template has an error, because
-/// it was never [checked](super::check_template) or was checked by an older version.
+/// A value is given that the template does not know or that does not fit on a line; or the template has an error,
+/// because it was never [checked](super::check_template) or was checked by an older version.
 pub fn render_template(
     template: &Template,
     values: &TemplateValues,

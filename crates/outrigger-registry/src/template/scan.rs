@@ -1,8 +1,8 @@
 //! Scans the tags of a template before minijinja reads them, and accepts only those that cannot be expensive.
 //!
-//! minijinja calls itself for each nested condition, each `elif`, each bracket and each operator, most of them without a
-//! limit of its own. The limits here bound its stack: about 1.1 MB in a build without optimization and 0.2 MB in a
-//! release build; threads have 2 MiB.
+//! minijinja recurses for each nested condition, each `elif`, each bracket and each operator, mostly without a limit of
+//! its own. The limits here bound its stack: about 1.1 MB in a build without optimization and 0.2 MB in a release
+//! build; threads have 2 MiB.
 
 /// The supported statements.
 const STATEMENTS: [&str; 6] = ["if", "elif", "else", "endif", "raw", "endraw"];
@@ -14,13 +14,13 @@ const LONGEST: usize = 1_000;
 const MOST_TERMS: usize = 200;
 /// The maximum depth of brackets in a tag.
 const DEEPEST_BRACKETS: usize = 20;
-/// The maximum number of `if` within each other.
+/// The maximum depth of nested `if`.
 const DEEPEST_IF: usize = 50;
 /// The maximum number of `if` and `elif` that are open at one place. To minijinja, an `elif` is an `if` within the
 /// previous one.
 const DEEPEST_CONDITION: usize = 100;
-/// The last column in which a tag can start, in bytes. minijinja counts columns in 16 bits, and with overflow checks, an
-/// error behind column 65,534 panics.
+/// The last column in which a tag can start, in bytes. minijinja counts columns in 16 bits, and with overflow checks,
+/// an error after column 65,534 panics.
 const LAST_COLUMN: usize = 60_000;
 
 /// The place of a placeholder or a statement, braces included.
@@ -57,9 +57,9 @@ pub(super) fn tags(source: &str) -> Result<Vec<Tag>, Fault> {
             continue;
         }
         if opening == "{%"
-            && let Some(behind) = end_of_basic_tag(source, inner, "raw")
+            && let Some(after) = end_of_basic_tag(source, inner, "raw")
         {
-            at = end_of_raw(source, behind).ok_or_else(|| fault("`{% raw %}` has no `{% endraw %}`".to_owned()))?;
+            at = end_of_raw(source, after).ok_or_else(|| fault("`{% raw %}` has no `{% endraw %}`".to_owned()))?;
             continue;
         }
         let closing = if opening == "{{" { "}}" } else { "%}" };
@@ -70,7 +70,7 @@ pub(super) fn tags(source: &str) -> Result<Vec<Tag>, Fault> {
             return Err(fault(format!("there are more than {LONGEST} bytes between `{opening}` and `{closing}`")));
         }
         if start - line_start > LAST_COLUMN {
-            return Err(fault(format!("a tag is behind column {LAST_COLUMN} of its line; break the line before it")));
+            return Err(fault(format!("a tag starts after column {LAST_COLUMN}; break the line before it")));
         }
         if text.starts_with(SIGNS) || text.ends_with(SIGNS) {
             return Err(fault("a tag has two signs at one end; write only one `-` or `+`".to_owned()));
@@ -83,7 +83,7 @@ pub(super) fn tags(source: &str) -> Result<Vec<Tag>, Fault> {
                 return Err(fault(message));
             }
             if statement == "raw" {
-                return Err(fault("`{% raw %}` contains something else; write only `raw` in it".to_owned()));
+                return Err(fault("`raw` takes no arguments; write `{% raw %}`".to_owned()));
             }
             conditions.statement(statement).map_err(fault)?;
         }
@@ -156,7 +156,7 @@ fn check_expression(text: &str) -> Result<(), String> {
             '*' | '%' | '~' | '+' | '-' | '/' => {
                 return Err(format!("templates do not support operators such as `{character}`; put text in quotes"));
             }
-            // minijinja ends a tag only where brackets are balanced, so `}}` is no end within a map.
+            // minijinja ends a tag only where brackets are balanced, so `}}` does not end it within a map.
             '{' | '}' => {
                 return Err(format!(
                     "a tag cannot contain `{character}` outside of quoted text; close the tag, or put text in quotes"
@@ -165,7 +165,7 @@ fn check_expression(text: &str) -> Result<(), String> {
             '(' => brackets.push(')'),
             '[' => brackets.push(']'),
             ')' | ']' if brackets.pop() != Some(character) => {
-                return Err(format!("`{character}` closes no bracket; remove it"));
+                return Err(format!("`{character}` has no matching opening bracket; remove it"));
             }
             _ => {}
         }
@@ -177,9 +177,7 @@ fn check_expression(text: &str) -> Result<(), String> {
         return Err(format!("a `{bracket}` is missing; add it"));
     }
     if terms > MOST_TERMS {
-        return Err(format!(
-            "a tag has {terms} names, texts and operators; the limit is {MOST_TERMS}; write shorter ones"
-        ));
+        return Err(format!("a tag has {terms} names, texts and operators; the limit is {MOST_TERMS}; use fewer"));
     }
     Ok(())
 }
@@ -202,7 +200,7 @@ fn end_of_raw(source: &str, from: usize) -> Option<usize> {
     }
 }
 
-/// The end of a tag with only this name, if it starts here, behind `{%`. Accepts what minijinja accepts
+/// The end of a tag with only this name, if it starts here, after `{%`. Accepts what minijinja accepts
 /// (`skip_basic_tag`): at most one sign at each end, and ASCII whitespace.
 fn end_of_basic_tag(source: &str, from: usize, name: &str) -> Option<usize> {
     let text = &source[from..];

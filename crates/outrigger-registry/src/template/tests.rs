@@ -245,7 +245,7 @@ fn s19_long_chains_of_elif_are_refused() {
         assert!(told.starts_with("`a`, line 2: more than 100 `if` and `elif` are open here"), "{told}");
     }
     check_template(&template(&[("a", &chain(99).repeat(20))])).expect("chains one after another are not deep");
-    // Also if no single chain is long.
+    // Even if no single chain is long.
     let spread = format!("{{% if 1 %}}{}", "{% elif 1 %}".repeat(9)).repeat(40) + &"{% endif %}".repeat(40);
     assert!(refused(&template(&[("a", &spread)])).contains("are open here"));
 }
@@ -286,9 +286,9 @@ fn s19_a_template_at_the_limits_is_read() {
     check_template(&template(&[("a", &deepest)])).expect("it is within the limits");
 }
 
-/// For minijinja, `}}` within brackets is no end of a placeholder.
+/// For minijinja, `}}` within brackets does not end a placeholder.
 #[test]
-fn s19_brackets_hide_nothing_behind_the_end_of_a_tag() {
+fn s19_brackets_hide_nothing_after_the_end_of_a_tag() {
     let check = |text: &str, expected: &str| {
         let told = refused(&template(&[("a", text)]));
         assert!(told.contains(expected), "{text}: {told}");
@@ -299,12 +299,12 @@ fn s19_brackets_hide_nothing_behind_the_end_of_a_tag() {
     check("one\n{{ name }\n{{ title }}", "line 2: a tag cannot contain `}`");
     check("{{ (name }}", "a `)` is missing");
     check("{% if [name %}{% endif %}", "a `]` is missing");
-    check("{{ name) }}", "`)` closes no bracket");
-    check("{{ (name] }}", "`]` closes no bracket");
+    check("{{ name) }}", "`)` has no matching opening bracket");
+    check("{{ (name] }}", "`]` has no matching opening bracket");
     check_template(&template(&[("a", "{{ '{' }}{% if name in ('a', '}') %}{{ \"}}\" }}{% endif %}")])).expect("texts");
 }
 
-/// Where the scan sees the end of `raw` and minijinja does not, or the other way round, the rest is never checked.
+/// If the scan and minijinja disagreed about the end of `raw`, the rest would never be checked.
 #[test]
 fn s19_raw_blocks_end_where_minijinja_ends_them() {
     let hidden = "{% set a = \"x\" * 100000000 %}{{ a }}";
@@ -319,7 +319,7 @@ fn s19_raw_blocks_end_where_minijinja_ends_them() {
         let told = refused(&template(&[("a", &text)]));
         assert!(told.contains("only if, elif, else and raw"), "{end:?}: {told}");
     }
-    // What is no start of `raw` leaves nothing unchecked.
+    // A tag that does not start `raw` leaves nothing unchecked.
     for no_start in ["--raw", "\u{a0}raw", "raw\u{b}", "raw --", "raw x", "raw 'x'"] {
         refused(&template(&[("a", &format!("{{%{no_start}%}}{hidden}{{% endraw %}}"))]));
     }
@@ -355,7 +355,7 @@ fn s19_comments_hide_nothing() {
 fn s19_an_error_in_a_long_line_does_not_panic() {
     for text in ["{{ ? }}", "{{ 'x\\u' }}", "{{ 1_ }}", "{{ name }}", "{% if name %}{% endif %}"] {
         let told = refused(&template(&[("a", &format!("one\n{}{text}", "x".repeat(70_000)))]));
-        assert!(told.contains("line 2: a tag is behind column 60000"), "{text}: {told}");
+        assert!(told.contains("line 2: a tag starts after column 60000"), "{text}: {told}");
     }
     let long =
         format!("{{{{ name }}}}{}\n{{{{ name }}}}{{% raw %}}{}{{% endraw %}}", "x".repeat(70_000), "y".repeat(70_000));

@@ -23,7 +23,7 @@ use super::state::{Grants, State};
 
 /// The version whose functions are linked: that of `wasmtime-wasi-http`.
 const TYPES: &str = "wasi:http/types@0.2.12";
-/// The maximum length of a text of a request, in bytes: of its method, scheme, authority, and path with query.
+/// The maximum length of each text of a request (method, scheme, authority, path with query), in bytes.
 const TEXT_AT_MOST: usize = 16 << 10;
 /// The maximum length of all texts of a request.
 pub(super) const TEXTS_AT_MOST: usize = 4 * TEXT_AT_MOST;
@@ -52,7 +52,7 @@ pub(super) fn bound_texts(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// The outcome of setting a text; the inner error means that it is invalid.
 type Set = wasmtime::Result<Result<(), ()>>;
 
-/// Puts a function that checks the length in the place of the one that sets this text.
+/// Replaces the function that sets this text by one that checks its length first.
 fn bound<T: ComponentType + Lift + 'static>(
     instance: &mut LinkerInstance<'_, State>,
     what: &str,

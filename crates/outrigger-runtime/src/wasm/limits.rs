@@ -194,7 +194,8 @@ impl ResourceLimiter for Memory {
 pub(super) enum Clock {
     /// Also counts the time in which the thread waits for a processor.
     Wall,
-    /// The processor time of the thread. Reading it takes a system call, which is much for a call of a few microseconds.
+    /// The processor time of the thread. Reading it takes a system call, which is expensive for a call of a few
+    /// microseconds.
     Processor,
 }
 
@@ -245,8 +246,8 @@ impl Stopwatch {
         Duration::from_nanos(self.spent.load(Ordering::Relaxed))
     }
 
-    /// Whether a call that has spent a tick really computes, and has not waited for a processor. If that is not known yet,
-    /// it is known at the next tick.
+    /// Whether a call that has spent a tick has computed, and not waited for a processor. If that is not known yet, it
+    /// is known at the next tick.
     pub(super) fn is_computing(&self) -> bool {
         if self.clock() == Clock::Processor {
             return true;

@@ -334,7 +334,7 @@ impl Measure {
                 Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => 1,
                 Operator::Else | Operator::Br { .. } | Operator::BrIf { .. } | Operator::Return => 1,
                 Operator::BrTable { targets } => 1 + u64::from(targets.len()),
-                // A table's element may have to be made first.
+                // The compiled code may have to initialize the table's element first.
                 Operator::CallIndirect { .. } | Operator::ReturnCallIndirect { .. } | Operator::TableGet { .. } => 2,
                 Operator::MemoryCopy { .. } | Operator::MemoryFill { .. } | Operator::MemoryInit { .. } => 4,
                 Operator::TableCopy { .. } | Operator::TableFill { .. } | Operator::TableInit { .. } => 4,
@@ -511,7 +511,7 @@ mod tests {
             }
         }
         assert!(check(sparse, &SMALL).is_err());
-        // What lies far from the beginning is small all the same, and so is what is placed at instantiation.
+        // The image is small if all data is far from the beginning, or is placed at instantiation.
         let far = "(core module (memory 1000) (data (i32.const 60000000) \"a\") (data (i32.const 60000100) \"b\"))";
         assert_eq!(check(far.repeat(900), &SMALL), Ok(()));
         let unknown = "(core module (import \"a\" \"b\" (global $g i32)) (memory 256) (data (global.get $g) \"a\"))";

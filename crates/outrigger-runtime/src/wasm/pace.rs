@@ -3,7 +3,7 @@
 //!
 //! - calls of a revision whose calls are long, because making and removing their instances is work, too: on the serving
 //!   threads, the first ticks of fifty calls are a tenth of a second;
-//! - calls of a revision that computes much in total, beside others: a thousand short calls delay others as much as a
+//! - calls of a revision that computes a lot in total, beside others: a thousand short calls delay others as much as a
 //!   long one.
 
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ use super::limits::Clock;
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     nanoseconds: AtomicU64,
-    /// The number of calls to come that are measured in processor time.
+    /// The number of next calls that are measured in processor time.
     exact: AtomicU32,
     recent: Recent,
 }
@@ -31,7 +31,8 @@ impl Pace {
     const MOST: u64 = 16 * Self::LONG;
     /// The number of calls that are measured exactly after one seemed long.
     const EXACT: u32 = 16;
-    /// A revision that computes more than this, in [`Recent`] nanoseconds, computes much: about one percent of a processor.
+    /// A revision that computes more than this, in [`Recent`] nanoseconds, computes a lot: more than about one percent
+    /// of a processor.
     const MUCH: u64 = 5_000_000;
 
     /// Whether the next call runs in the pool from its beginning.
@@ -39,7 +40,7 @@ impl Pace {
         self.nanoseconds.load(Ordering::Relaxed) > Self::LONG || self.computes_much()
     }
 
-    /// Whether it computes much, and is not the only one that computes.
+    /// Whether it computes a lot, and is not the only one that computes.
     fn computes_much(&self) -> bool {
         let period = period();
         let own = self.recent.read(period);
@@ -58,7 +59,7 @@ impl Pace {
         if spent > Self::LONG {
             self.exact.store(Self::EXACT, Ordering::Relaxed);
             if clock == Clock::Wall {
-                // It may have waited for a processor: how long it takes is shown by the next ones.
+                // It may have waited for a processor: the next calls show how long they compute.
                 spent = Self::LONG / 4;
             }
         } else if exact > 0 {

@@ -1,4 +1,4 @@
-//! Rules for keys of KMS and trails of CloudTrail.
+//! Rules for KMS keys and CloudTrail trails.
 
 use super::rule;
 use crate::bindings::exports::outrigger::policy_validator::policies::Severity;

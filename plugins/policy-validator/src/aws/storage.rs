@@ -1,4 +1,4 @@
-//! Rules for buckets of S3.
+//! Rules for S3 buckets.
 
 use super::rule;
 use crate::bindings::exports::outrigger::policy_validator::policies::Severity;

@@ -1,4 +1,4 @@
-//! The rule for encrypted connections: listeners of load balancers, CloudFront and API Gateway.
+//! The rule for encrypted connections: load balancer listeners, CloudFront and API Gateway.
 
 use super::rule;
 use crate::bindings::exports::outrigger::policy_validator::policies::Severity;

@@ -47,8 +47,8 @@ pub(super) const DEEPEST: usize = 40;
 const LARGEST_PATTERN: usize = 64 << 10;
 /// Like `LARGEST_PATTERN`, for all patterns of a condition, search buffers included.
 const LARGEST_PATTERNS: usize = 512 << 10;
-const EXPENSIVE: &str = "compiling the regular expressions in `matches` is too expensive; with `(?i)`, write small classes \
-                         such as `[a-z]`";
+const EXPENSIVE: &str = "compiling the regular expressions in `matches` is too expensive; with `(?i)`, write small \
+                         classes such as `[a-z]`";
 
 /// Parses the text of a condition.
 pub(super) fn read(text: &str) -> Result<Condition, String> {

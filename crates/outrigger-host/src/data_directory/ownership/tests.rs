@@ -111,7 +111,7 @@ fn s25_a_secret_that_others_can_read_is_refused_and_a_database_is_warned_of() {
 }
 
 #[test]
-fn s25_configuration_that_others_can_read_is_warned_of() {
+fn s25_configuration_that_others_can_read_gets_a_warning() {
     for name in ["config/pricing.yaml", "config/production/pricing.yaml"] {
         let bench = Bench::new();
         bench.mode(name, 0o644);

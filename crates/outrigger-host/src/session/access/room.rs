@@ -18,11 +18,11 @@ pub(super) fn check_key(present: &[KeyRecord], new: &KeyRecord) -> ApiResult<()>
     cap::KEYS.check(origin(new, &creators), others, size(new)).map_err(convert::error)
 }
 
-/// The first key in the chain of a key's creators; none if it was not a key. Also of revoked ones, which are only known
-/// by name.
+/// The first key in the chain of a key's creators; none if no key created it. It can be a revoked key, of which only
+/// the name is known.
 fn origin<'a>(key: &'a KeyRecord, creators: &HashMap<&'a str, &'a str>) -> Option<&'a str> {
     let mut creator = cap::key_of(&key.created_by)?;
-    // Names can be reused, so the chain could be a circle.
+    // Names can be reused, so the chain could be a cycle.
     for _ in 0..creators.len() {
         let Some(&next) = creators.get(creator) else { break };
         creator = next;
@@ -30,14 +30,14 @@ fn origin<'a>(key: &'a KeyRecord, creators: &HashMap<&'a str, &'a str>) -> Optio
     Some(creator)
 }
 
-/// The size of a key without what is the same for all, in bytes.
+/// The size of those parts of a key that vary, in bytes.
 fn size(key: &KeyRecord) -> u64 {
     let roles = key.roles.iter().map(|role| role.as_str().len());
     let rules = key.scope.iter().flatten().map(|rule| rule.to_string().len());
     (key.name.len() + roles.chain(rules).sum::<usize>()) as u64
 }
 
-/// Checks that a role fits into the cap, in the place of the present one with its name.
+/// Checks that a role fits into the cap, in place of the present one with its name.
 pub(super) fn check_role(present: &[Role], new: &Role) -> ApiResult<()> {
     let others = present.iter().filter(|role| role.name != new.name).map(|role| (None, cap::size_of(role)));
     cap::ROLES.check(None, others, cap::size_of(new)).map_err(convert::error)
@@ -81,7 +81,7 @@ mod tests {
         for creator in ["key loud", "key child", "key a-7", "key last"] {
             refused(check_key(&keys, &key("new", creator)), full);
         }
-        // Nor by a revoked creator in between.
+        // A revoked creator in the chain changes nothing.
         keys.retain(|key| key.name != "loud");
         refused(check_key(&keys, &key("new", "key child")), full);
         for creator in ["key quiet", "local"] {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn s06_a_circle_of_creators_is_no_way_around() {
+    fn s06_a_cycle_of_creators_ends() {
         let keys = [key("a", "key b"), key("b", "key a")];
         check_key(&keys, &key("new", "key a")).expect("it ends");
     }

@@ -1,4 +1,4 @@
-//! What keys with few rights can make the server do, and what they can leave there.
+//! Expensive work and stored data that keys with few rights can cause.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ async fn s13_keys_share_the_list_of_packages_and_install_those_that_are_there_no
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s06_a_key_fills_no_folder_with_backups() {
+async fn s06_a_key_cannot_fill_the_backup_folder() {
     let server = Server::new(&[]).await;
     let (operator, _) = server.key("operator", "operator").await;
     let request = |path: PathBuf| BackupRequest { path, include_secret_key: false };

@@ -59,7 +59,7 @@ async fn s24_no_answer_names_the_data_directory_to_a_key_without_paths() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s24_the_doctor_names_files_of_the_server_only_to_who_may_use_paths() {
+async fn s24_the_doctor_names_files_only_to_keys_that_may_use_paths() {
     let (server, _) = configured().await;
     let root = server.folder.path().display().to_string();
     let (viewer, _) = server.key("viewer", "viewer").await;

@@ -1,4 +1,4 @@
-//! When a webhook is switched off, and what becomes of its deliveries.
+//! When a webhook is disabled, and whether its deliveries are still sent.
 
 use std::time::{Duration, Instant};
 

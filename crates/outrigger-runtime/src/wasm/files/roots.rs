@@ -70,8 +70,8 @@ impl Roots {
     }
 }
 
-/// The error for a grant that is refused when a revision is loaded. It is kept with the plugin and its runs, for everyone
-/// who may see those, so it names the path only as the manifest does.
+/// The error for a grant that is refused when a revision is loaded. It is kept with the plugin and its runs, and shown
+/// to everyone who may see those, so it names the path only as the manifest does.
 fn not_opened(plugin: &PluginName, refused: &Refused) -> RuntimeFault {
     tracing::warn!(%plugin, "a granted path is refused: {refused}");
     let message = format!("`{}` can no longer be granted; the server's log shows why", refused.path());
