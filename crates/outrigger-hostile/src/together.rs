@@ -163,7 +163,9 @@ impl Witness {
         let thread = std::thread::spawn(move || {
             // On Linux, this concerns only the calling thread.
             if let Err(error) = rustix::process::setpriority_process(None, -10) {
-                say(&format!("the honest caller has the usual priority, so its times include its own waiting: {error}"));
+                say(&format!(
+                    "the honest caller has the usual priority, so its times include its own waiting: {error}"
+                ));
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(self.work_here(lasts))
