@@ -78,7 +78,7 @@ pub async fn run(options: &Options, place: &Path, table: &mut Table) -> Result<(
     templates(&server, table).await?;
     server.alive()?;
 
-    let usage = server.administrator()?.fetch("usage?plugin=honest&function=add&caller=key%20honest").await?;
+    let usage = server.administrator()?.fetch("usage?plugin=honest&function=nothing&caller=key%20honest").await?;
     let outcomes = usage["groups"][0]["calls"].as_u64().unwrap_or_default();
     table.at_least("keys: the honest key's runs are all there", outcomes, 20, "runs");
     Ok(())
