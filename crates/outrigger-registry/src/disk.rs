@@ -4,6 +4,8 @@
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use outrigger_contract::limit::disk_share;
+
 /// Free space left for the database in addition to its reserve, in bytes.
 pub const LEFT: u64 = 4 << 20;
 /// The number of bytes written between two checks.
@@ -14,8 +16,7 @@ const STEP: u64 = 1 << 20;
 pub enum Leave {
     /// [`LEFT`], for the database.
     Little,
-    /// As much as plugins leave to the server and to others: 5 % of the disk, at least 32 MiB and at most 256 MiB, but
-    /// never more than half.
+    /// As much as plugins leave: [`disk_share`].
     Share,
 }
 
@@ -24,7 +25,7 @@ impl Leave {
     fn of(self, total: u64) -> u64 {
         match self {
             Self::Little => LEFT,
-            Self::Share => (total / 20).clamp(32 << 20, 256 << 20).min(total / 2).max(LEFT),
+            Self::Share => disk_share(total).max(LEFT),
         }
     }
 }

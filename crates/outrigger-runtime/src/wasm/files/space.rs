@@ -1,15 +1,13 @@
-//! Disk space that plugins leave to the server and to others, in any granted folder: 5 % of the file system, at least
-//! 32 MiB and at most 256 MiB, but never more than half. Writes beyond that fail as on a full disk. Some inodes stay
-//! free, too, because empty files take no space.
+//! Disk space that plugins leave to the server and to others, in any granted folder ([`disk_share`]). Writes beyond that
+//! fail as on a full disk. Some inodes stay free, too, because empty files take no space.
 
 use std::io;
 use std::os::fd::AsFd;
 
+use outrigger_contract::limit::disk_share;
 use rustix::fs::fstatvfs;
 use rustix::io::Errno;
 
-const LEFT_AT_LEAST: u64 = 32 << 20;
-const LEFT_AT_MOST: u64 = 256 << 20;
 const FILES_LEFT_AT_MOST: u64 = 10_000;
 
 /// Checks that a file or folder can be created, or this many bytes be written, on the file system of an open file or
@@ -25,8 +23,7 @@ pub(super) fn check(file: impl AsFd, bytes: u64) -> io::Result<()> {
 
 /// Whether enough bytes stay free after this many more are written. Some file systems do not count them.
 fn is_left(total: u64, free: u64, bytes: u64) -> bool {
-    let left = (total / 20).clamp(LEFT_AT_LEAST, LEFT_AT_MOST).min(total / 2);
-    total == 0 || free >= left.saturating_add(bytes)
+    total == 0 || free >= disk_share(total).saturating_add(bytes)
 }
 
 /// Whether enough inodes stay free. Some file systems do not count them.
