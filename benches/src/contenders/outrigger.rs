@@ -53,7 +53,8 @@ impl Outrigger {
         for (name, ..) in PLUGINS {
             let answer =
                 self.engine.call(call(&format!("{name}.quote"), Arguments::Text(ARGUMENTS.to_owned()))?).await?;
-            ensure!(answer.json_text() == ANSWER, "{name} answers {}", answer.json_text());
+            let text = answer.json_text().await?;
+            ensure!(text.get() == ANSWER, "{name} answers {text}");
         }
         let bytes = Bytes::from(payload());
         let answer =
@@ -141,8 +142,8 @@ impl Calls {
         let answer = |arguments| engine.call(with(function, arguments));
         let started = Instant::now();
         match way {
-            Way::Text(text) => _ = black_box(answer(Arguments::Text(text)).await?.json_text()),
-            Way::Json(arguments) => _ = black_box(answer(Arguments::Json(arguments)).await?.json_text()),
+            Way::Text(text) => _ = black_box(answer(Arguments::Text(text)).await?.json_text().await?),
+            Way::Json(arguments) => _ = black_box(answer(Arguments::Json(arguments)).await?.json_text().await?),
             Way::TextToValue(text) => _ = black_box(answer(Arguments::Text(text)).await?),
             Way::Values(values) => _ = black_box(answer(Arguments::Values(values)).await?),
         }

@@ -72,6 +72,12 @@ impl Default for JsonText {
     }
 }
 
+impl From<Box<RawValue>> for JsonText {
+    fn from(text: Box<RawValue>) -> Self {
+        Self(text)
+    }
+}
+
 impl From<Value> for JsonText {
     fn from(value: Value) -> Self {
         // A `Value` has text keys and finite numbers only, so it can always be written.

@@ -16,5 +16,5 @@ mod pool;
 mod store;
 
 pub use blocking::{Panicked, blocking, in_place};
-pub use pool::{is_in_pool, run, serve, tick};
+pub use pool::{discard, is_in_pool, run, serve, tick};
 pub use store::{spawn_with_store, with_store};

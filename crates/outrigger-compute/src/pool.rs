@@ -88,6 +88,15 @@ pub async fn run<T: Send + 'static>(in_pool: bool, mut work: Pin<Box<dyn Future<
     on(&pool(), SERVING.scope(Handle::current(), work)).await
 }
 
+/// Drops a value in the pool, later if the current task is not there: freeing many allocations takes milliseconds.
+pub fn discard<T: Send + 'static>(value: T) {
+    if !is_in_pool()
+        && let Some(pool) = &*POOL
+    {
+        pool.spawn(async move { drop(value) });
+    }
+}
+
 /// Runs work on the serving threads if the current task is in the pool, and in place otherwise. Tasks in the pool wait
 /// for the processor, and must not hold meanwhile what others wait for: a permit, a connection, a transaction. Dropping
 /// the future cancels the work.

@@ -7,6 +7,7 @@ mod authorize;
 mod cache;
 mod deadline;
 mod hooks;
+mod large;
 mod permit;
 mod rate;
 mod record;
@@ -19,9 +20,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use outrigger_compute::blocking;
 use outrigger_contract::types::json::{self, Rendered};
 use outrigger_contract::types::{Function, Type};
 use outrigger_contract::{Code, FunctionRef, HookName, PluginName, TraceContext, Value};
+use serde_json::value::RawValue;
 
 pub(crate) use cache::AnswerCache;
 pub(crate) use rate::FunctionRate;
@@ -36,9 +39,10 @@ use crate::plugins::{ActiveRevision, FunctionSlot};
 use crate::profile::{CallProfile, Recording, Stage};
 use crate::progress::Reporter;
 use crate::rendering::{self, Unwritten};
-use crate::runtime::{CallContext, Cancellation, NOTHING, Observed};
+use crate::runtime::{CallContext, Cancellation, NOTHING, Observed, RuntimeFault};
 use crate::services::CallServices;
 use crate::store::CacheOutcome;
+use large::{Held, Values};
 use record::Run;
 
 /// A call, as it arrives.
@@ -198,7 +202,7 @@ pub struct CallOptions {
 /// The result of a call.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    value: Arc<Value>,
+    value: Held<Value>,
     revision: Arc<ActiveRevision>,
     function: usize,
     pub cache: CacheOutcome,
@@ -210,8 +214,6 @@ pub struct Answer {
     pub warnings: Vec<Warning>,
     /// Where its time went, if that was asked for.
     pub profile: Option<Box<CallProfile>>,
-    /// The account of the call.
-    account: Account,
 }
 
 /// Something worth knowing about a call that succeeded.
@@ -256,16 +258,25 @@ impl Answer {
         self.ty().map(|ty| Rendered { graph: &self.revision.graph, ty, value: &self.value })
     }
 
-    /// The value as JSON text, which can be several times as large as the result.
+    /// The value as JSON text, which can be several times as large as the result. For a large result, it is written in
+    /// the pool for long computations.
     ///
     /// # Errors
     /// The text is too large, or exceeds the memory limit of the call.
-    pub fn json_text(&self) -> Result<String, Failure> {
+    pub async fn json_text(&self) -> Result<Box<RawValue>, Failure> {
+        if !self.value.is_large() {
+            return self.write();
+        }
+        let answer = self.clone();
+        blocking(self.revision.manifest.name.as_str(), move || answer.write()).await?
+    }
+
+    fn write(&self) -> Result<Box<RawValue>, Failure> {
         /// How many times as large as the data the JSON can be, because of names, quotes and escapes.
         const LARGER: usize = 8;
-        let Some(rendered) = self.rendered() else { return Ok("null".to_owned()) };
+        let Some(rendered) = self.rendered() else { return Ok(RawValue::NULL.to_owned()) };
         let longest = self.revision.manifest.limits.output.as_usize().saturating_mul(LARGER).saturating_add(64 << 10);
-        let mut charge = self.account.nothing();
+        let mut charge = self.account().nothing();
         let text = rendering::text(&rendered, &mut charge, longest).map_err(|unwritten| match unwritten {
             Unwritten::Memory(exceeded) => exceeded.into(),
             Unwritten::TooLong(longest) => {
@@ -277,13 +288,13 @@ impl Answer {
         })?;
         // The text goes into the answer, and stays charged while the answer exists.
         charge.keep();
-        Ok(text)
+        RawValue::from_string(text).map_err(|_| Failure::internal("a rendered result is not JSON"))
     }
 
     /// The memory of the call.
     #[must_use]
     pub const fn account(&self) -> &Account {
-        &self.account
+        self.value.account()
     }
 
     fn ty(&self) -> Option<&Type> {
@@ -351,6 +362,7 @@ async fn path(
     // A subscriber may need a permit of the same plugin.
     let early = early.filter(|_| !hooks::has_subscribers(engine, caller));
     let arguments = hooks::before(engine, run, &target, &account, arguments, deadline).await?;
+    let arguments = Held::new(arguments, account.clone());
     run.enter(Stage::Record);
     audit::intent(engine, run, &target).await?;
     run.admit();
@@ -393,6 +405,23 @@ impl Target {
 
     pub(crate) fn function(&self) -> &Function {
         &self.revision.graph.functions[self.index]
+    }
+
+    /// Checks that a result is of the function's type.
+    fn check(&self, outcome: Result<Value, RuntimeFault>) -> Result<Arc<Value>, Failure> {
+        let (graph, function) = (&*self.revision.graph, self.function());
+        let value = outcome.map_err(|fault| Failure::of_call(fault, graph, function))?;
+        let fits = match &function.outcome.ok {
+            Some(ty) => json::fits(graph, ty, &value),
+            None => value == NOTHING,
+        };
+        match fits {
+            true => Ok(Arc::new(value)),
+            false => {
+                let message = format!("`{}` returned a value that does not match its type", self.name);
+                Err(Failure::new(Code::InvalidOutput, message))
+            }
+        }
     }
 }
 
@@ -453,22 +482,17 @@ impl Execution<'_> {
             recording: self.recording.cloned(),
         };
         let (target, arguments) = (Arc::clone(self.target), Arc::clone(arguments));
-        let call = async move { target.revision.loaded.call(target.index, &arguments, context).await };
+        let recording = self.recording.cloned();
+        let call = async move {
+            let outcome = target.revision.loaded.call(target.index, &arguments, context).await;
+            if let Some(recording) = recording {
+                recording.enter(Stage::Validate);
+            }
+            target.check(outcome)
+        };
         let outcome = outrigger_compute::run(revision.loaded.belongs_in_pool(), Box::pin(call)).await;
         revision.counts.memory_used(observed.memory_peak());
-        let value = outcome.map_err(|fault| Failure::of_call(fault, &revision.graph, self.target.function()))?;
-        self.enter(Stage::Validate);
-        let fits = match &self.target.function().outcome.ok {
-            Some(ty) => json::fits(&revision.graph, ty, &value),
-            None => value == NOTHING,
-        };
-        if !fits {
-            return Err(Failure::new(
-                Code::InvalidOutput,
-                format!("`{name}` returned a value that does not match its type"),
-            ));
-        }
-        Ok(Arc::new(value))
+        outcome
     }
 }
 

@@ -225,7 +225,7 @@ impl Engine {
         // The decision is written down before the plugin is stopped: a process that dies in between starts without it.
         self.settle(slot, PluginState::Disabled, reason).await?;
         drive(state, Event::Disable, &mut effects).await.map_err(|(_, failure)| failure)?;
-        // It is switched off all the same: no new call is taken, and those that run may take as long as they are let.
+        // It is disabled all the same: no new call is taken, and those that run may take as long as they are let.
         let mut why = Vec::from_iter(slot.record().0.reason);
         if slot.retired().iter().any(|former| !former.calls.is_empty()) {
             tracing::warn!(plugin = %slot.name, "the plugin is disabled, but earlier calls are still running");

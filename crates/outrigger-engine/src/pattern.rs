@@ -56,7 +56,7 @@ pub(crate) struct Pattern {
 pub(crate) enum PatternError {
     /// It is not a regular expression.
     Malformed,
-    /// It is not a regular expression that can be matched in linear time.
+    /// It is not a regular expression, or one that cannot be matched in linear time, for this reason.
     Invalid(String),
     /// It is longer than this many characters.
     Long(usize),

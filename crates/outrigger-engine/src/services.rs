@@ -361,7 +361,8 @@ impl HostServices for CallServices {
             },
         };
         let engine = self.engine.clone();
-        serve(async move { engine.call(call).await }).await.and_then(|answer| answer.json_text()).map_err(passed_on)
+        let called = async move { engine.call(call).await?.json_text().await };
+        serve(called).await.map(|text| Box::<str>::from(text).into()).map_err(passed_on)
     }
 
     fn progress(&self, progress: Progress) {

@@ -51,7 +51,7 @@ pub struct WebhookRecord {
     /// Only of those about a plugin that this covers.
     pub plugin: Option<Pattern>,
     pub enabled: bool,
-    /// Why it was switched off, where that was not done by a person.
+    /// Why it was disabled, where that was not done by a person.
     pub reason: Option<String>,
     pub description: String,
     /// The names of headers that are sent besides. Their values are sealed.

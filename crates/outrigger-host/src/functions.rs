@@ -4,9 +4,7 @@ mod catalogue;
 
 use std::time::Duration;
 
-use outrigger_api::{
-    ApiResult, CallRequest, CallResponse, CallWarning, FunctionDescription, FunctionSummary, JsonText,
-};
+use outrigger_api::{ApiResult, CallRequest, CallResponse, CallWarning, FunctionDescription, FunctionSummary};
 use outrigger_contract::types::{Function, TypeGraph, schema};
 use outrigger_contract::{Code, FunctionRef, Manifest, TraceContext};
 use outrigger_engine::store::RevisionRecord;
@@ -36,11 +34,10 @@ pub(crate) fn prepare(
 }
 
 /// An answer of the engine's, as it is sent.
-pub(crate) fn response(answer: &Answer) -> ApiResult<CallResponse> {
-    let text = answer.json_text().map_err(convert::error)?;
+pub(crate) async fn response(answer: &Answer) -> ApiResult<CallResponse> {
+    let text = answer.json_text().await.map_err(convert::error)?;
     Ok(CallResponse {
-        // The text was serialized from JSON.
-        result: JsonText::parse(text).unwrap_or_default(),
+        result: text.into(),
         cache: convert::cache_outcome(answer.cache).to_owned(),
         duration_us: u64::try_from(answer.duration.as_micros()).unwrap_or(u64::MAX),
         attempts: answer.attempts,

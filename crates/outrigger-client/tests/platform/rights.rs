@@ -1,5 +1,5 @@
 //! Rights are not widened: by a key that is made, a role that is changed, a job that is done again, a subscription that is
-//! switched on. Each attempt stands in the audit log.
+//! enabled. Each attempt stands in the audit log.
 
 use outrigger_api::{
     Access, ApiError, AuditInfo, AuditQuery, Code, ExplainRequest, Hooks, InstallRequest, Jobs, KeyRequest, NewKey,

@@ -83,10 +83,10 @@ mod behaviour {
         let query = HookTraceQuery { correlation: Some(report.trace.correlation), ..HookTraceQuery::default() };
         assert_eq!(platform.hook_traces(&query).await.expect("it lists").len(), 1);
 
-        let off = platform.subscription_switch(&first.id, false).await.expect("it is switched off");
+        let off = platform.subscription_switch(&first.id, false).await.expect("it is disabled");
         assert!(!off.enabled);
         assert_eq!(fire(place, "text.shown", json!("x"), false).await.value, json!("xb"), "{way:?}");
-        platform.subscription_switch(&first.id, true).await.expect("it is switched on");
+        platform.subscription_switch(&first.id, true).await.expect("it is enabled");
         let name = "text.shown".parse().expect("a name");
         assert_eq!(platform.hook_delete(&name).await.expect_err("somebody is subscribed").code, Code::Conflict);
         for subscription in platform.subscription_list(&SubscriptionQuery::default()).await.expect("it lists") {

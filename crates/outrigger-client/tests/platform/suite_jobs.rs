@@ -167,7 +167,7 @@ mod behaviour {
         let job = until("a job is made", async || platform.job_list(&made).await.expect("it lists").pop()).await;
         assert_eq!(job.schedule.as_deref(), Some("nightly"), "{way:?}");
         let off = ScheduleRequest { enabled: false, ..request("0 0 * * *") };
-        let off = platform.schedule_put("nightly", off, None).await.expect("it is switched off");
+        let off = platform.schedule_put("nightly", off, None).await.expect("it is disabled");
         assert_eq!((off.enabled, off.next_at), (false, None), "{way:?}");
         let listed = platform.schedule_list().await.expect("it lists");
         assert_eq!(listed, [off], "{way:?}");

@@ -138,4 +138,23 @@ impl Value {
             Self::Flags(flags) => 8 + 4 * flags.len(),
         }
     }
+
+    /// Whether the [`Self::size`] is larger than `limit`. Stops counting there.
+    #[must_use]
+    pub fn is_larger_than(&self, limit: usize) -> bool {
+        self.left_of(limit).is_none()
+    }
+
+    /// What is left of a number of bytes after the size of this value.
+    fn left_of(&self, bytes: usize) -> Option<usize> {
+        match self {
+            Self::List(items) | Self::Tuple(items) | Self::Record(items) => {
+                items.iter().try_fold(bytes.checked_sub(8)?, |left, item| item.left_of(left))
+            }
+            Self::Option(Some(inner))
+            | Self::Variant(_, Some(inner))
+            | Self::Result(Ok(Some(inner)) | Err(Some(inner))) => inner.left_of(bytes.checked_sub(4)?),
+            flat => bytes.checked_sub(flat.size()),
+        }
+    }
 }

@@ -9,6 +9,7 @@ use outrigger_contract::excerpt::excerpt_of;
 use outrigger_contract::{Code, FunctionRef};
 use time::OffsetDateTime;
 
+use super::large::Held;
 use super::watch::{Ended, Watched};
 use super::{Answer, CallOptions, Caller, Output, Target, Warning, audit};
 use crate::correlation::CorrelationId;
@@ -157,7 +158,7 @@ impl<'a> Run<'a> {
         self.write(&sample, failure).await;
         let profile = self.watched.take().and_then(|watched| self.tell(*watched, &sample));
         outcome.map(|output| Answer {
-            value: output.value,
+            value: Held::new(output.value, output.account),
             function: output.target.index,
             revision: Arc::clone(&output.target.revision),
             cache,
@@ -166,7 +167,6 @@ impl<'a> Run<'a> {
             correlation: self.correlation,
             warnings: warnings(&observations),
             profile,
-            account: output.account,
         })
     }
 

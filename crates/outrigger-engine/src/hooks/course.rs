@@ -199,7 +199,7 @@ impl Course<'_> {
         match self.kind {
             HookKind::Filter => {
                 let longest = if self.firing.hook.as_str() == CALL_BEFORE { usize::MAX } else { LONGEST_CARRIED };
-                let Some(value) = filtered(&answer, as_text, longest)? else { return Ok(None) };
+                let Some(value) = filtered(&answer, as_text, longest).await? else { return Ok(None) };
                 // Charged to the plugin: its call is over, but the value stays.
                 let held = self.engine.inner.accounts.of(&function.plugin).charge(json::tree_size(&value))?;
                 self.check(function, &value).await?;
@@ -318,7 +318,7 @@ fn when_off(subscription: &Subscription) -> Step {
 }
 
 /// The result of a filter; none if it does not change the payload. As JSON text it is limited to `longest` bytes.
-fn filtered(answer: &Answer, as_text: bool, longest: usize) -> Result<Option<Json>, Failure> {
+async fn filtered(answer: &Answer, as_text: bool, longest: usize) -> Result<Option<Json>, Failure> {
     let function = answer.function();
     let takes = function.params.first().map(|parameter| answer.revision().graph.resolve(&parameter.ty));
     if *answer.value() == Value::Option(None) && !matches!(takes, Some(Type::Option(_))) {
@@ -332,8 +332,8 @@ fn filtered(answer: &Answer, as_text: bool, longest: usize) -> Result<Option<Jso
     let text = match value {
         Value::String(text) if as_text => text,
         _ => {
-            written = answer.json_text()?;
-            &written
+            written = answer.json_text().await?;
+            written.get()
         }
     };
     if text.len() > longest {

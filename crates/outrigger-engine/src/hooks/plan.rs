@@ -40,7 +40,7 @@ pub enum Step {
 /// Why a subscriber is not called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skipped {
-    /// The subscription is switched off.
+    /// The subscription is disabled.
     Disabled,
     /// Its condition is false.
     Condition,
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::hooks::Subscription;
 
-    /// `id priority [condition]`, a line for each; a `-` in front switches it off.
+    /// `id priority [condition]`, a line for each; a `-` in front disables it.
     fn subscribers(lines: &str) -> Vec<Arc<Subscriber>> {
         let read = |line: &str| {
             let mut words = line.trim().splitn(3, ' ');

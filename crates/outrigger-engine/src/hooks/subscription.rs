@@ -31,7 +31,7 @@ pub struct Subscription {
     pub timeout: Span,
     pub description: Option<String>,
     pub enabled: bool,
-    /// Why it was switched off, where that was not done by a person.
+    /// Why it was disabled, where that was not done by a person.
     pub reason: Option<String>,
     pub source: Source,
     /// The caller that subscribed, as text for people.

@@ -70,7 +70,7 @@ pub enum CallbackOutcome {
     /// It answered with its error value, which for a filter means no.
     Refused,
     Failed,
-    /// It failed, and its subscription was switched off for it.
+    /// It failed, and its subscription was disabled for it.
     FailedAndDisabled,
 }
 

@@ -46,7 +46,7 @@ pub(super) enum Course {
 /// A revision that was brought up on copies, with what they have become.
 #[derive(Debug)]
 pub(super) struct Trial {
-    /// None where the plugin is switched off.
+    /// None where the plugin is disabled.
     pub(super) revision: Option<Arc<ActiveRevision>>,
     ground: Ground,
     pub(super) stamp: StateStamp,
@@ -92,7 +92,7 @@ impl Engine {
                 former.configuration.clone().unwrap_or_else(|| present.values.clone())
             }
         };
-        // An administrator who switched the plugin off gets the new version, switched off.
+        // An administrator who disabled the plugin gets the new version, disabled.
         let disabled = slot.record().0.state == PluginState::Disabled;
         let resolved = match disabled {
             true => None,

@@ -59,7 +59,7 @@ pub struct Patience {
     pub first_wait: Duration,
     /// No wait is longer.
     pub longest_wait: Duration,
-    /// A webhook at which every attempt has failed for so long is switched off.
+    /// A webhook at which every attempt has failed for so long is disabled.
     pub switched_off_after: Duration,
 }
 
@@ -105,7 +105,7 @@ pub struct Transition {
     /// When it is sent again.
     pub next_at: Option<OffsetDateTime>,
     pub failing_since: Option<OffsetDateTime>,
-    /// The webhook is to be switched off, for this reason.
+    /// The webhook is to be disabled, for this reason.
     pub switch_off: Option<String>,
 }
 

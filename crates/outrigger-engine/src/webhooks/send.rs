@@ -148,13 +148,13 @@ fn posting(
     Ok(Posting { url, access, networks, account, headers, body })
 }
 
-/// Writes down how a webhook does, where that has changed; switches it off where it is to be.
+/// Writes down how a webhook does, where that has changed; disables it where it is to be.
 async fn note(engine: &Engine, webhook: &WebhookRecord, transition: Transition) -> Result<(), Failure> {
     let Transition { failing_since, switch_off, .. } = transition;
     if failing_since.is_some() == webhook.failing_since.is_some() && switch_off.is_none() {
         return Ok(());
     }
-    // Of several attempts that fail at once, one switches it off.
+    // Of several attempts that fail at once, one disables it.
     let switched = AtomicBool::new(false);
     let changed = engine.webhook_change(&webhook.name, |present| {
         switched.store(false, Ordering::Relaxed);

@@ -215,7 +215,7 @@ async fn s15_what_a_person_switched_off_is_not_switched_on_by_an_update() {
     let bench = guarded(manifest).await;
     let states = |bench: &Bench| bench.engine.subscriptions().iter().map(|one| one.enabled).collect::<Vec<_>>();
     let id = bench.engine.subscriptions()[0].id.clone();
-    bench.engine.subscription_switch(&id, false).await.expect("it is switched off");
+    bench.engine.subscription_switch(&id, false).await.expect("it is disabled");
     let otherwise = format!("{manifest}priority = 7\n{manifest}condition = \"true\"\n");
     for (version, manifest) in [("1.1.0", manifest), ("1.2.0", otherwise.as_str()), ("1.3.0", manifest)] {
         bench.engine.update(installation("guard", version, manifest)).await.expect("it is updated");
@@ -223,7 +223,7 @@ async fn s15_what_a_person_switched_off_is_not_switched_on_by_an_update() {
         assert!(states(&bench.restarted().await).iter().all(|on| !on), "{version}");
     }
     let id = bench.engine.subscriptions()[0].id.clone();
-    bench.engine.subscription_switch(&id, true).await.expect("it is switched on");
+    bench.engine.subscription_switch(&id, true).await.expect("it is enabled");
     bench.engine.update(installation("guard", "1.4.0", manifest)).await.expect("it is updated");
     assert_eq!(states(&bench), [true]);
 }

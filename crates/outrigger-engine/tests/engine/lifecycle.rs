@@ -246,7 +246,7 @@ async fn a_configuration_is_tried_on_a_plugin_that_nobody_called_yet() {
     assert_eq!(restarted.code("demo.setting", json!({"key": "colour"})).await, "ok \"\\\"red\\\"\"");
     assert_eq!(restarted.runtime.count("demo:load"), 2, "what was tried takes the calls");
 
-    // One that is switched off stays so.
+    // One that is disabled stays so.
     restarted.engine.disable(&demo()).await.expect("it is disabled");
     restarted.runtime.fail("demo:initialize");
     restarted.engine.configure(&demo(), red, 1, &author()).await.expect("nothing is brought up");

@@ -17,7 +17,7 @@ impl Functions for Session {
         let call = functions::prepare(self.caller(), self.correlation, self.trace, request)?;
         let answer = self.host.engine.call(call).await;
         let answer = answer.map_err(|failure| self.shown_error(convert::error(failure)))?;
-        functions::response(&answer)
+        functions::response(&answer).await
     }
 
     async fn call_batch(&self, requests: Vec<CallRequest>, parallel: usize) -> Vec<ApiResult<CallResponse>> {

@@ -172,7 +172,7 @@ async fn after_so_many_failures_in_a_row_it_is_switched_off_for_good() {
     let lines = bench.platform.log_list(&of_plugin).await.expect("it lists");
     assert!(lines.iter().any(|line| line.message.contains("was disabled: failed 2 times in a row")), "{lines:?}");
 
-    // Another process over the same directory finds it switched off, and switches it on again.
+    // Another process over the same directory finds it disabled, and enables it again.
     let another = bench.another().await;
     let [kept] = &another.subscription_list(&SubscriptionQuery::default()).await.expect("it lists")[..] else {
         panic!("there is one subscription");

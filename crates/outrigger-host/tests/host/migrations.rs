@@ -418,12 +418,12 @@ async fn going_back_from_an_update_that_left_the_state_alone_leaves_it_alone() {
 #[tokio::test]
 async fn a_plugin_that_is_switched_off_is_migrated_and_stays_off() {
     let bench = installed().await;
-    bench.platform.plugin_disable(&plugin()).await.expect("it is switched off");
+    bench.platform.plugin_disable(&plugin()).await.expect("it is disabled");
     update(&bench, "2.0.0", SECOND, &Migrating::second()).await.expect("it is updated");
     let info = bench.platform.plugin_info(&plugin()).await.expect("it is there");
     assert_eq!((info.summary.version.as_str(), info.summary.state.as_str()), ("2.0.0", "disabled"));
     assert_eq!(info.exports, ["health", "migration"]);
-    bench.platform.plugin_enable(&plugin()).await.expect("it is switched on");
+    bench.platform.plugin_enable(&plugin()).await.expect("it is enabled");
     assert_eq!((count(&bench).await, setting(&bench, "location").await), (json!(3), json!("\"eu\"")));
 }
 

@@ -1,4 +1,4 @@
-//! Installed plugins: found, switched on and off, called, looked after.
+//! Installed plugins: found, enabled and disabled, called, maintained.
 
 use outrigger_api::{
     ApiError, ApiResult, CallRequest, CallResponse, ClosedHook, Code, FunctionName, FunctionRef, JsonObject,

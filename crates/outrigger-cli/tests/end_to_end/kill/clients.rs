@@ -197,7 +197,7 @@ async fn app(journal: &mut Journal, line: &Line, packages: &Path) -> Option<()> 
             let next = VERSIONS[usize::from(version.as_deref() == Some(VERSIONS[0]))];
             let body = json!({"source": {"path": package(packages, &name, next)}, "allow_downgrade": true});
             let request = journal.post("plugins/install", Some(body));
-            // A plugin that was switched off gets the new version, switched off.
+            // A plugin that was disabled gets the new version, disabled.
             let after = json!([next, version.is_none() || enabled]);
             journal.write(line, (Kind::Plugin, &name), Some(after), "plugin_create", request).await?;
         }

@@ -108,6 +108,6 @@ async fn nobody_subscribes_past_their_rights() {
         assert!(error.message.contains("`function_administer`"), "{}", error.message);
     }
     let made = subscribe(&bench, "call.before", "refuse", json!({"condition": "false"})).await;
-    let error = developer.subscription_switch(&made.id, false).await.expect_err("no check is switched off like that");
+    let error = developer.subscription_switch(&made.id, false).await.expect_err("no check is disabled like that");
     assert_eq!(error.code.as_str(), "forbidden");
 }

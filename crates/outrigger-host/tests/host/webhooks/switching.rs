@@ -29,7 +29,7 @@ async fn a_receiver_that_is_gone_is_told_nothing_more() {
     assert_eq!(receiver.wait(2).await[1].json()["data"], json!(3));
 }
 
-/// Waits until the webhook is switched off for this reason, and the log says so.
+/// Waits until the webhook is disabled for this reason, and the log says so.
 async fn off(bench: &Bench, reason: &str) {
     let query = EventQuery { name: "webhook.disabled".parse().ok(), ..EventQuery::default() };
     let deadline = Instant::now() + Duration::from_secs(10);
