@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use super::limits::Clock;
 
 /// How long the calls of one revision compute, on average, and how much they compute in total.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pace {
+    /// The average.
     nanoseconds: AtomicU64,
     /// The number of next calls that are measured in processor time.
     exact: AtomicU32,
@@ -23,6 +24,13 @@ pub(super) struct Pace {
 
 /// What all revisions compute.
 static ALL: Recent = Recent(AtomicU64::new(0));
+
+impl Default for Pace {
+    /// Runs the first call in the pool: nobody knows yet how long it computes.
+    fn default() -> Self {
+        Self { nanoseconds: AtomicU64::new(Self::LONG + 1), exact: AtomicU32::new(0), recent: Recent::default() }
+    }
+}
 
 impl Pace {
     /// Calls that compute longer than this, in nanoseconds, are long.
@@ -108,6 +116,9 @@ mod tests {
         let is_long = || pace.nanoseconds.load(Ordering::Relaxed) > Pace::LONG;
         let call = |spent: Duration| pace.note(spent, pace.clock());
         let (short, long) = (Duration::from_micros(100), Duration::from_millis(10));
+        assert!(is_long(), "nothing is known yet");
+        call(short);
+        assert!(!is_long());
         (0..100).for_each(|_| call(short));
         call(long);
         assert!(!is_long(), "it may have waited for a processor");
