@@ -168,6 +168,19 @@ mod tests {
         assert_eq!(direct, thread);
     }
 
+    #[test]
+    fn values_are_discarded_in_the_pool() {
+        struct Tells(std::sync::mpsc::Sender<bool>);
+        impl Drop for Tells {
+            fn drop(&mut self) {
+                self.0.send(is_in_pool()).expect("the test waits");
+            }
+        }
+        let (tells, told) = std::sync::mpsc::channel();
+        discard(Tells(tells));
+        assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(true));
+    }
+
     #[tokio::test]
     async fn threads_of_the_pool_have_a_lower_priority() {
         let nice = || rustix::process::getpriority_process(None).expect("it has one");

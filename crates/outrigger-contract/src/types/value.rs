@@ -139,14 +139,10 @@ impl Value {
         }
     }
 
-    /// Whether the [`Self::size`] is larger than `limit`. Stops counting there.
+    /// What is left of a number of bytes after the [`Self::size`] of this value; `None` if it is larger. Stops counting
+    /// there.
     #[must_use]
-    pub fn is_larger_than(&self, limit: usize) -> bool {
-        self.left_of(limit).is_none()
-    }
-
-    /// What is left of a number of bytes after the size of this value.
-    fn left_of(&self, bytes: usize) -> Option<usize> {
+    pub fn left_of(&self, bytes: usize) -> Option<usize> {
         match self {
             Self::List(items) | Self::Tuple(items) | Self::Record(items) => {
                 items.iter().try_fold(bytes.checked_sub(8)?, |left, item| item.left_of(left))

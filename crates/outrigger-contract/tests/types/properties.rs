@@ -72,6 +72,9 @@ proptest! {
             let (quick, thorough) = both_ways(&graph, &ty, &text);
             prop_assert_eq!(quick.as_ref(), Ok(&vec![value.clone()]), "{}", text);
             prop_assert_eq!(quick, thorough);
+            let size = value.size();
+            prop_assert!(value.left_of(size) == Some(0));
+            prop_assert!(value.left_of(size - 1).is_none());
         }
     }
 

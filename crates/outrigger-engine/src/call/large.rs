@@ -18,7 +18,7 @@ pub(super) trait Values {
 
 impl Values for Value {
     fn is_large(&self) -> bool {
-        self.is_larger_than(LARGE)
+        self.left_of(LARGE).is_none()
     }
 
     fn none() -> Arc<Self> {
@@ -28,7 +28,7 @@ impl Values for Value {
 
 impl Values for [Value] {
     fn is_large(&self) -> bool {
-        self.iter().any(Values::is_large)
+        self.iter().try_fold(LARGE, |left, value| value.left_of(left)).is_none()
     }
 
     fn none() -> Arc<Self> {
@@ -66,6 +66,37 @@ impl<V: Values + Send + Sync + ?Sized> Drop for Held<V> {
         if Arc::strong_count(&self.values) == 1 && self.values.is_large() {
             let values = std::mem::replace(&mut self.values, V::none());
             outrigger_compute::discard((values, self.account.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn s02_values_are_charged_until_they_are_freed() {
+        let plugin = Account::all(100 << 20).plugin(100 << 20);
+        let held = |count: usize| {
+            let values: Arc<[Value]> = [Value::List(vec![Value::Unsigned(1); count])].into();
+            let account = plugin.call(100 << 20);
+            account.charge(values[0].heap()).expect("there is room").keep();
+            Held::new(values, account)
+        };
+        drop(held(10));
+        assert_eq!(plugin.held(), 0, "small ones are freed at once");
+        let large = held(100_000);
+        let shared = Arc::clone(&large);
+        drop(large);
+        assert_eq!(plugin.held(), 0, "shared ones are freed by the last holder");
+        drop(shared);
+        drop(held(100_000));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while plugin.held() > 0 {
+            assert!(Instant::now() < deadline, "{} bytes are still charged", plugin.held());
+            std::thread::yield_now();
         }
     }
 }

@@ -255,6 +255,23 @@ async fn many_calls_run_in_parallel_and_answer_in_order() {
     assert_eq!(texts, (0..20).map(|number| json!(number.to_string())).collect::<Vec<_>>());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s19_a_large_result_is_rendered_in_the_turn_of_its_plugin() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    let echo = async |length| bench.call("demo.echo", json!({"text": "x".repeat(length)})).await.expect("it answers");
+    let (small, large) = (echo(1_000).await, echo(100_000).await);
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let turn = tokio::spawn(async move { outrigger_compute::blocking("demo", move || _ = released.recv()).await });
+    let rendered = small.json_text().await.expect("it is rendered");
+    assert_eq!(rendered.get().len(), 1_002, "a small one does not wait");
+    let waits = tokio::time::timeout(Duration::from_millis(100), large.json_text()).await;
+    assert!(waits.is_err(), "the turn is taken");
+    release.send(()).expect("it waits");
+    turn.await.expect("no panic").expect("nor in the turn");
+    assert_eq!(large.json_text().await.expect("it is rendered").get().len(), 100_002);
+}
+
 #[tokio::test]
 async fn a_plugin_calls_what_it_was_granted_and_nothing_else() {
     let bench = Bench::new().await;
