@@ -54,7 +54,7 @@ impl Outrigger {
             let answer =
                 self.engine.call(call(&format!("{name}.quote"), Arguments::Text(ARGUMENTS.to_owned()))?).await?;
             let text = answer.json_text().await?;
-            ensure!(text.get() == ANSWER, "{name} answers {text}");
+            ensure!(text == ANSWER, "{name} answers {text}");
         }
         let bytes = Bytes::from(payload());
         let answer =

@@ -42,7 +42,7 @@ use crate::rendering::{self, Unwritten};
 use crate::runtime::{CallContext, Cancellation, NOTHING, Observed, RuntimeFault};
 use crate::services::CallServices;
 use crate::store::CacheOutcome;
-use large::{Held, Values};
+use large::Held;
 use record::Run;
 
 /// A call, as it arrives.
@@ -263,18 +263,31 @@ impl Answer {
     ///
     /// # Errors
     /// The text is too large, or exceeds the memory limit of the call.
-    pub async fn json_text(&self) -> Result<Box<RawValue>, Failure> {
-        if !self.value.is_large() {
-            return self.write();
-        }
-        let answer = self.clone();
-        blocking(self.revision.manifest.name.as_str(), move || answer.write()).await?
+    pub async fn json_text(&self) -> Result<String, Failure> {
+        self.written(Ok).await
     }
 
-    fn write(&self) -> Result<Box<RawValue>, Failure> {
+    /// Like [`Self::json_text`], as a part of a larger document.
+    ///
+    /// # Errors
+    /// Like [`Self::json_text`].
+    pub async fn raw_json(&self) -> Result<Box<RawValue>, Failure> {
+        let raw = |text| RawValue::from_string(text).map_err(|_| Failure::internal("a rendered result is not JSON"));
+        self.written(raw).await
+    }
+
+    async fn written<T: Send + 'static>(&self, finish: fn(String) -> Result<T, Failure>) -> Result<T, Failure> {
+        if !self.value.is_large() {
+            return finish(self.write()?);
+        }
+        let answer = self.clone();
+        blocking(self.revision.manifest.name.as_str(), move || finish(answer.write()?)).await?
+    }
+
+    fn write(&self) -> Result<String, Failure> {
         /// How many times as large as the data the JSON can be, because of names, quotes and escapes.
         const LARGER: usize = 8;
-        let Some(rendered) = self.rendered() else { return Ok(RawValue::NULL.to_owned()) };
+        let Some(rendered) = self.rendered() else { return Ok("null".to_owned()) };
         let longest = self.revision.manifest.limits.output.as_usize().saturating_mul(LARGER).saturating_add(64 << 10);
         let mut charge = self.account().nothing();
         let text = rendering::text(&rendered, &mut charge, longest).map_err(|unwritten| match unwritten {
@@ -288,7 +301,7 @@ impl Answer {
         })?;
         // The text goes into the answer, and stays charged while the answer exists.
         charge.keep();
-        RawValue::from_string(text).map_err(|_| Failure::internal("a rendered result is not JSON"))
+        Ok(text)
     }
 
     /// The memory of the call.

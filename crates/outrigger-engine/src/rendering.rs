@@ -17,18 +17,21 @@ pub(crate) enum Unwritten {
     Misfit,
 }
 
+/// The first allocation, in bytes. It is enough for most results.
+const FIRST: usize = 1 << 10;
+/// Texts up to this size, in bytes, are not charged.
+const SMALL: usize = 4 << 10;
+
 /// Writes a value as JSON text of at most `longest` bytes.
 pub(crate) fn text(rendered: &Rendered<'_>, charge: &mut Charge, longest: usize) -> Result<String, Unwritten> {
-    // Names and quotes usually take as much space as the data; growing in small steps would take longer.
-    let expected = (2 * rendered.value.size() + 16).min(longest);
-    let mut text = Text { bytes: Vec::new(), charge, longest, failed: None };
-    text.reserve(expected).map_err(|()| text.why())?;
+    let mut text = Text { bytes: Vec::with_capacity(FIRST.min(longest)), charge, longest, failed: None };
     match serde_json::to_writer(&mut text, rendered) {
         Ok(()) => String::from_utf8(text.bytes).map_err(|_| Unwritten::Misfit),
-        Err(_) => Err(text.why()),
+        Err(_) => Err(text.failed.unwrap_or(Unwritten::Misfit)),
     }
 }
 
+/// Its capacity never exceeds `longest`.
 struct Text<'a> {
     bytes: Vec<u8>,
     charge: &'a mut Charge,
@@ -37,33 +40,43 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
-    fn why(&self) -> Unwritten {
-        self.failed.unwrap_or(Unwritten::Misfit)
-    }
-
-    /// Grows the buffer. The old and the new allocation exist at the same time.
-    fn reserve(&mut self, more: usize) -> Result<(), ()> {
-        let (length, had) = (self.bytes.len(), self.bytes.capacity());
-        if length + more <= had {
-            return Ok(());
+    /// Grows the buffer to at least twice its size. The old and the new allocation exist at the same time.
+    #[cold]
+    fn grow(&mut self, more: usize) -> io::Result<()> {
+        let (needed, had) = (self.bytes.len().saturating_add(more), self.bytes.capacity());
+        if needed > self.longest {
+            self.failed = Some(Unwritten::TooLong(self.longest));
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let wanted = (length + more).max((2 * had).min(self.longest));
-        self.charge.grow(wanted).map_err(|exceeded| self.failed = Some(Unwritten::Memory(exceeded)))?;
-        self.bytes.reserve_exact(wanted - length);
-        self.charge.shrink(had);
+        let wanted = needed.max(2 * had).min(self.longest);
+        if wanted > SMALL {
+            self.charge.grow(wanted).map_err(|exceeded| {
+                self.failed = Some(Unwritten::Memory(exceeded));
+                io::Error::from(io::ErrorKind::OutOfMemory)
+            })?;
+        }
+        self.bytes.reserve_exact(wanted - self.bytes.len());
+        if had > SMALL {
+            self.charge.shrink(had);
+        }
         Ok(())
     }
 }
 
 impl io::Write for Text<'_> {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.longest {
-            self.failed = Some(Unwritten::TooLong(self.longest));
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.reserve(bytes.len()).map_err(|()| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        self.bytes.extend_from_slice(bytes);
+        self.write_all(bytes)?;
         Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() > self.bytes.capacity() - self.bytes.len() {
+            self.grow(bytes.len())?;
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

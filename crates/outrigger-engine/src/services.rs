@@ -362,7 +362,7 @@ impl HostServices for CallServices {
         };
         let engine = self.engine.clone();
         let called = async move { engine.call(call).await?.json_text().await };
-        serve(called).await.map(|text| Box::<str>::from(text).into()).map_err(passed_on)
+        serve(called).await.map_err(passed_on)
     }
 
     fn progress(&self, progress: Progress) {

@@ -35,9 +35,9 @@ pub(crate) fn prepare(
 
 /// An answer of the engine's, as it is sent.
 pub(crate) async fn response(answer: &Answer) -> ApiResult<CallResponse> {
-    let text = answer.json_text().await.map_err(convert::error)?;
+    let result = answer.raw_json().await.map_err(convert::error)?;
     Ok(CallResponse {
-        result: text.into(),
+        result: result.into(),
         cache: convert::cache_outcome(answer.cache).to_owned(),
         duration_us: u64::try_from(answer.duration.as_micros()).unwrap_or(u64::MAX),
         attempts: answer.attempts,

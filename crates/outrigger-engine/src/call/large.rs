@@ -12,13 +12,14 @@ const LARGE: usize = 64 << 10;
 
 /// Arguments or results.
 pub(super) trait Values {
-    fn is_large(&self) -> bool;
+    /// What is left of a number of bytes after the size of the values; `None` if they are larger.
+    fn left_of(&self, bytes: usize) -> Option<usize>;
     fn none() -> Arc<Self>;
 }
 
 impl Values for Value {
-    fn is_large(&self) -> bool {
-        self.left_of(LARGE).is_none()
+    fn left_of(&self, bytes: usize) -> Option<usize> {
+        self.left_of(bytes)
     }
 
     fn none() -> Arc<Self> {
@@ -27,8 +28,8 @@ impl Values for Value {
 }
 
 impl Values for [Value] {
-    fn is_large(&self) -> bool {
-        self.iter().try_fold(LARGE, |left, value| value.left_of(left)).is_none()
+    fn left_of(&self, bytes: usize) -> Option<usize> {
+        self.iter().try_fold(bytes, |left, value| value.left_of(left))
     }
 
     fn none() -> Arc<Self> {
@@ -51,6 +52,11 @@ impl<V: Values + Send + Sync + ?Sized> Held<V> {
     pub(super) const fn account(&self) -> &Account {
         &self.account
     }
+
+    /// Most calls hold so little altogether that nothing needs to be counted.
+    pub(super) fn is_large(&self) -> bool {
+        self.account.held() > LARGE as u64 && self.values.left_of(LARGE).is_none()
+    }
 }
 
 impl<V: Values + Send + Sync + ?Sized> Deref for Held<V> {
@@ -63,7 +69,7 @@ impl<V: Values + Send + Sync + ?Sized> Deref for Held<V> {
 
 impl<V: Values + Send + Sync + ?Sized> Drop for Held<V> {
     fn drop(&mut self) {
-        if Arc::strong_count(&self.values) == 1 && self.values.is_large() {
+        if self.is_large() && Arc::strong_count(&self.values) == 1 {
             let values = std::mem::replace(&mut self.values, V::none());
             outrigger_compute::discard((values, self.account.clone()));
         }

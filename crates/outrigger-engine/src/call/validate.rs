@@ -58,11 +58,9 @@ pub(super) fn arguments(target: &Target, account: &Account, arguments: Arguments
     let values = values(target, &mut charge, arguments)?;
     // The shared slice is a copy of the list; both exist for a moment.
     let copy = values.len() * size_of::<Value>();
-    charge.grow(copy)?;
-    let shared = Arc::from(values);
-    charge.shrink(copy);
+    let _copy = (copy > SMALL).then(|| charge.sibling(copy)).transpose()?;
     charge.keep();
-    Ok(shared)
+    Ok(Arc::from(values))
 }
 
 fn values(target: &Target, charge: &mut Charge, arguments: Arguments) -> Result<Vec<Value>, Failure> {
@@ -105,7 +103,9 @@ fn metered(
     let unused = meter.left();
     match (values, exceeded.get()) {
         (Ok(values), _) => {
-            charge.borrow_mut().shrink(unused);
+            if unused > SMALL {
+                charge.borrow_mut().shrink(unused);
+            }
             Ok(values)
         }
         (Err(_), Some(exceeded)) => Err(exceeded.into()),

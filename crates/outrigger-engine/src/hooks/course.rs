@@ -333,7 +333,7 @@ async fn filtered(answer: &Answer, as_text: bool, longest: usize) -> Result<Opti
         Value::String(text) if as_text => text,
         _ => {
             written = answer.json_text().await?;
-            written.get()
+            &written
         }
     };
     if text.len() > longest {

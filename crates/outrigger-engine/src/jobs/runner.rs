@@ -343,8 +343,7 @@ async fn attempt(
         let engine = engine.clone();
         // On a task of its own, so that what panics there ends there.
         let answer = tokio::spawn(async move { engine.call(call).await?.json_text().await });
-        let text = answer.await.unwrap_or_else(|_| Err(Failure::internal("the call panicked")));
-        text.map(|text| Box::<str>::from(text).into())
+        answer.await.unwrap_or_else(|_| Err(Failure::internal("the call panicked")))
     };
     let mut work = std::pin::pin!(work);
     let outcome = tokio::select! {

@@ -264,12 +264,12 @@ async fn s19_a_large_result_is_rendered_in_the_turn_of_its_plugin() {
     let (release, released) = std::sync::mpsc::channel::<()>();
     let turn = tokio::spawn(async move { outrigger_compute::blocking("demo", move || _ = released.recv()).await });
     let rendered = small.json_text().await.expect("it is rendered");
-    assert_eq!(rendered.get().len(), 1_002, "a small one does not wait");
+    assert_eq!(rendered.len(), 1_002, "a small one does not wait");
     let waits = tokio::time::timeout(Duration::from_millis(100), large.json_text()).await;
     assert!(waits.is_err(), "the turn is taken");
     release.send(()).expect("it waits");
     turn.await.expect("no panic").expect("nor in the turn");
-    assert_eq!(large.json_text().await.expect("it is rendered").get().len(), 100_002);
+    assert_eq!(large.json_text().await.expect("it is rendered").len(), 100_002);
 }
 
 #[tokio::test]

@@ -135,12 +135,11 @@ impl Instance {
         let mut running = pin!(function.call_async(&mut self.store, Arguments(arguments)));
         // The allowance for lifted values, a multiple of the result's limit.
         let left = self.output.saturating_mul(16).max(HOST_CALL_BYTES);
-        let mut lifted = Some(Lifted { left, charge: context.account.nothing() });
+        let mut lifted = Some(Lifted::new(left, context.account.nothing()));
         let charged = poll_fn(|cx| lifted::within(&mut lifted, || running.as_mut().poll(cx)));
         let Answer(value) = bounded(context, stopwatch.measure(charged)).await?;
-        // The result exists until the call ends.
-        if let Some(Lifted { charge, .. }) = lifted {
-            charge.keep();
+        if let Some(lifted) = lifted {
+            lifted.keep();
         }
         Ok(value)
     }

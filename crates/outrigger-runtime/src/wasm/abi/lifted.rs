@@ -9,12 +9,30 @@ use outrigger_engine::Charge;
 
 use super::AbiError;
 
+/// Results up to this size are not charged.
+const SMALL: usize = 4 << 10;
+/// Larger ones are charged in steps of this size: charging each value would take as long as lifting it.
+const STEP: usize = 64 << 10;
+
 /// The allowance for the result of a call.
 #[derive(Debug)]
 pub(in crate::wasm) struct Lifted {
     /// The remaining bytes.
-    pub(in crate::wasm) left: usize,
-    pub(in crate::wasm) charge: Charge,
+    left: usize,
+    /// Bytes that may be allocated before the next charge.
+    covered: usize,
+    charge: Charge,
+}
+
+impl Lifted {
+    pub(in crate::wasm) const fn new(allowance: usize, charge: Charge) -> Self {
+        Self { left: allowance, covered: SMALL, charge }
+    }
+
+    /// Keeps the result charged until the call ends.
+    pub(in crate::wasm) fn keep(self) {
+        self.charge.keep();
+    }
 }
 
 thread_local! {
@@ -38,8 +56,14 @@ pub(in crate::wasm) fn within<T>(lifted: &mut Option<Lifted>, work: impl FnOnce(
 /// neither.
 pub(super) fn spend(bytes: usize) -> Result<(), AbiError> {
     LIFTED.with_borrow_mut(|lifted| {
-        let Some(Lifted { left, charge }) = lifted else { return Ok(()) };
+        let Some(Lifted { left, covered, charge }) = lifted else { return Ok(()) };
         *left = left.checked_sub(bytes).ok_or(AbiError::TooLarge)?;
-        charge.grow(bytes).map_err(AbiError::Memory)
+        if bytes > *covered {
+            let more = (bytes - *covered).max(STEP);
+            charge.grow(more).map_err(AbiError::Memory)?;
+            *covered += more;
+        }
+        *covered -= bytes;
+        Ok(())
     })
 }
