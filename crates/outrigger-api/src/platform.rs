@@ -110,7 +110,8 @@ pub struct Visit {
 pub trait Functions: Send + Sync {
     /// Calls a function.
     async fn call(&self, request: CallRequest) -> ApiResult<CallResponse>;
-    /// Calls several functions, at most `parallel` at once. Returns results in the order of the requests.
+    /// Calls several functions, at most `parallel` at once. Returns results in the order of the requests. Nothing limits
+    /// their size together, so a server that holds them for others makes the calls itself.
     async fn call_batch(&self, requests: Vec<CallRequest>, parallel: usize) -> Vec<ApiResult<CallResponse>>;
     /// The functions that match, by name.
     async fn function_list(&self, query: &FunctionQuery) -> ApiResult<Vec<FunctionSummary>>;

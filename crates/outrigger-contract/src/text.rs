@@ -6,7 +6,6 @@
 //! is unchanged; JSON has its own escapes.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// Whether a character has to be escaped: control characters (including line breaks and tabs), bidirectional controls,
 /// line and paragraph separators, invisible characters, and noncharacters.
@@ -52,24 +51,30 @@ pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
 /// Escapes a JSON text. The value is unchanged, because such characters occur only in strings.
 #[must_use]
 pub fn json(text: &str) -> Cow<'_, str> {
-    let escape = |character: char| {
+    replaced(text, in_string, |text, character| {
         let mut units = [0; 2];
-        character.encode_utf16(&mut units).iter().fold(String::new(), |mut text, unit| {
-            let _ = write!(text, "\\u{unit:04x}");
-            text
-        })
-    };
-    replaced(text, |character| in_string(character).then(|| escape(character)))
+        for unit in character.encode_utf16(&mut units) {
+            text.push_str("\\u");
+            push_hex(text, u32::from(*unit), 4);
+        }
+    })
 }
 
 /// Escapes a JSON text that is read as YAML, which has no surrogates.
 #[must_use]
 pub fn json_for_yaml(text: &str) -> Cow<'_, str> {
-    let escape = |character: char| match u32::from(character) {
-        code @ 0x1_0000.. => format!("\\U{code:08x}"),
-        code => format!("\\u{code:04x}"),
-    };
-    replaced(text, |character| in_string(character).then(|| escape(character)))
+    replaced(text, in_string, |text, character| {
+        let code = u32::from(character);
+        let (start, digits) = if code < 0x1_0000 { ("\\u", 4) } else { ("\\U", 8) };
+        text.push_str(start);
+        push_hex(text, code, digits);
+    })
+}
+
+/// Appends a number with this many hexadecimal digits. Formatting would take ten times as long.
+fn push_hex(text: &mut String, number: u32, digits: u32) {
+    let digit = |place: u32| char::from_digit((number >> (4 * place)) & 0xf, 16);
+    text.extend((0..digits).rev().filter_map(digit));
 }
 
 /// Whether a character of a JSON text has to be escaped. Line breaks occur only between the tokens of a document.
@@ -82,18 +87,16 @@ fn escaped(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
         true => Cow::Owned(text.replace("\r\n", "\n")),
         false => Cow::Borrowed(text),
     };
-    let escape = |character: char| match character {
-        character if stays(character) || !is_misleading(character) => None,
-        character => Some(character.escape_default().to_string()),
-    };
+    let is_replaced = |character: char| !stays(character) && is_misleading(character);
+    let escape = |text: &mut String, character: char| text.extend(character.escape_default());
     match text {
-        Cow::Borrowed(text) => replaced(text, escape),
-        Cow::Owned(text) => Cow::Owned(replaced(&text, escape).into_owned()),
+        Cow::Borrowed(text) => replaced(text, is_replaced, escape),
+        Cow::Owned(text) => Cow::Owned(replaced(&text, is_replaced, escape).into_owned()),
     }
 }
 
-/// Copies nothing if nothing is replaced, which is the common case.
-fn replaced(text: &str, with: impl Fn(char) -> Option<String>) -> Cow<'_, str> {
+/// Copies nothing if nothing is replaced, which is the common case. `write` appends the replacement of a character.
+fn replaced(text: &str, is_replaced: impl Fn(char) -> bool, write: impl Fn(&mut String, char)) -> Cow<'_, str> {
     let mut made = String::new();
     let mut done = 0;
     for (place, character) in text.char_indices() {
@@ -101,9 +104,9 @@ fn replaced(text: &str, with: impl Fn(char) -> Option<String>) -> Cow<'_, str> {
         if matches!(character, ' '..='~') {
             continue;
         }
-        if let Some(replacement) = with(character) {
+        if is_replaced(character) {
             made.push_str(&text[done..place]);
-            made.push_str(&replacement);
+            write(&mut made, character);
             done = place + character.len_utf8();
         }
     }
@@ -152,6 +155,19 @@ mod tests {
             let escaped = json(&text);
             assert!(!escaped.chars().any(|c| c != '\n' && is_misleading(c)), "{escaped}");
             assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).expect("JSON"), value);
+        }
+    }
+
+    #[test]
+    fn s19_escapes_of_json_are_written_digit_by_digit() {
+        for (text, as_json, as_yaml) in [
+            ("\u{7f}a\u{9b}", r"\u007fa\u009b", r"\u007fa\u009b"),
+            ("\u{202e}\u{fffe}ä", r"\u202e\ufffeä", r"\u202e\ufffeä"),
+            ("\u{e0041}", r"\udb40\udc41", r"\U000e0041"),
+            ("plain\n", "plain\n", "plain\n"),
+        ] {
+            assert_eq!(json(text), as_json);
+            assert_eq!(json_for_yaml(text), as_yaml);
         }
     }
 }

@@ -26,6 +26,7 @@ use futures::FutureExt as _;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use outrigger_api::{ApiError, ApiResult, Code, Door, RequestTracer, Visit};
+use outrigger_compute::{blocking, discard};
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -37,7 +38,7 @@ use crate::idempotency::{self, Idempotency};
 use answer::{Answer, Answered};
 use api::{Manner, Parting};
 use body::BodyLimits;
-use budget::{Budget, Holder, Share};
+use budget::{Budget, Full, Holder, Share};
 use input::{Input, Payload};
 use who::Who;
 
@@ -158,29 +159,65 @@ where
     if once || manner.parting == Parting::Finished {
         held.grow(CHANGE)?;
     }
-    if !once {
-        let answered = match manner.parting {
-            Parting::Dropped => handler(who, input).await?.render()?,
-            Parting::Finished => {
-                let work = async move {
-                    let _held = held;
-                    handler(who, input).await.and_then(Answer::render)
-                };
-                app.work.spawn(work).await.unwrap_or_else(|_| Err(fault()))?
-            }
-        };
-        return counted(app, answered, holder, manner.parting);
-    }
-    let request = idempotency::Request::of(&parts, &body)?;
-    let work = async move {
-        let _held = held;
-        match handler(who, input).await.and_then(Answer::render) {
-            Ok(answered) => answered,
-            Err(error) => problem::answered(error, visit.correlation),
+    if !once && manner.parting == Parting::Dropped {
+        let mut answer = handler(who, input).await?;
+        if let Some(share) = answer.share() {
+            let answered = rendered(answer, &held).await?;
+            return Ok(counted_anyway(answered, share));
         }
+        let (answer, share) = count(app, answer, holder)?;
+        let answered = rendered(answer, &held).await?;
+        return counted(app, answered, share, holder, manner.parting);
+    }
+    if !once {
+        let work = async move { rendered(handler(who, input).await?, &held).await };
+        let answered = app.work.spawn(work).await.unwrap_or_else(|_| Err(fault()))?;
+        return counted(app, answered, None, holder, manner.parting);
+    }
+    let request = idempotency::Request::of(&parts, body, &held).await?;
+    let state = Arc::clone(app);
+    let work = async move {
+        let outcome = async {
+            let (answer, _share) = count(&state, handler(who, input).await?, holder).map_err(done_in_vain)?;
+            rendered(answer, &held).await
+        };
+        outcome.await.unwrap_or_else(|error| problem::answered(error, visit.correlation))
     };
     let answered = app.idempotency.once(request, &app.door, &app.work, Box::pin(work)).await?;
-    counted(app, answered, holder, manner.parting)
+    counted(app, answered, None, holder, manner.parting)
+}
+
+/// Counts a large response before it is rendered. Its text and its body exist at the same time only in the pool, one at
+/// a time for each holder.
+fn count<R: Answer>(app: &App, answer: R, holder: Option<Holder>) -> Result<(R, Option<Share>), Full> {
+    let size = answer.size();
+    if size <= outflow::SHORT {
+        return Ok((answer, None));
+    }
+    let mut share = app.answers.share(holder);
+    match share.grow(size as u64) {
+        Ok(()) => Ok((answer, Some(share))),
+        Err(full) => {
+            discard(answer);
+            Err(full)
+        }
+    }
+}
+
+/// The response is kept for repeated requests, so it does not ask for another try.
+fn done_in_vain(full: Full) -> ApiError {
+    let message = format!("the request was executed, but its response does not fit: {}", ApiError::from(full).message);
+    ApiError::new(Code::OutputLimit, message).with_hint("read earlier responses before you send further requests")
+}
+
+/// Renders a response. A long one is rendered in the pool for long computations, in the turn of its holder.
+async fn rendered<R: Answer>(answer: R, held: &Share) -> ApiResult<Answered> {
+    let long = match answer.render(outflow::SHORT) {
+        Ok(answered) => return answered,
+        Err(long) => Box::new(long),
+    };
+    let work = move || long.render(usize::MAX).unwrap_or_else(|_| Err(fault()));
+    blocking(&held.holder(), work).await.unwrap_or_else(|_| Err(fault()))
 }
 
 /// An admitted request, whose body may be read.
@@ -225,6 +262,7 @@ where
 fn counted(
     app: &App,
     answered: Answered,
+    share: Option<Share>,
     holder: Option<Holder>,
     parting: Parting,
 ) -> ApiResult<(Answered, Option<Share>)> {
@@ -233,12 +271,21 @@ fn counted(
         None if answered.body.len() > outflow::SHORT => (&app.answers, answered.body.len() as u64),
         None => return Ok((answered, None)),
     };
-    let mut share = budget.share(holder);
-    match share.grow(amount) {
+    let mut share = share.unwrap_or_else(|| budget.share(holder));
+    match share.reach(amount) {
         // The result of a change is always reported; such responses are short.
         Err(full) if parting == Parting::Dropped => Err(full.into()),
         _ => Ok((answered, Some(share))),
     }
+}
+
+/// Counts a response that is sent in any case.
+fn counted_anyway(answered: Answered, mut share: Share) -> (Answered, Option<Share>) {
+    if answered.body.len() <= outflow::SHORT {
+        return (answered, None);
+    }
+    share.reach_anyway(answered.body.len() as u64);
+    (answered, Some(share))
 }
 
 /// The response for a request that panicked.
@@ -291,4 +338,33 @@ pub type NoQuery = Nothing;
 /// A text as the value of a header, where it can be one.
 pub fn header_value(text: &str) -> ApiResult<HeaderValue> {
     HeaderValue::from_str(text).map_err(|_| ApiError::new(Code::Internal, "failed to write a header"))
+}
+
+#[cfg(test)]
+mod tests {
+    use outrigger_compute::is_in_pool;
+    use serde::{Serialize, Serializer};
+
+    use super::answer::Reply;
+    use super::*;
+
+    #[derive(Serialize, JsonSchema)]
+    struct Body {
+        text: String,
+        #[serde(serialize_with = "place")]
+        in_pool: (),
+    }
+
+    fn place<S: Serializer>(_: &(), serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(is_in_pool())
+    }
+
+    #[tokio::test]
+    async fn s19_long_responses_are_rendered_in_the_pool() {
+        for (length, in_pool) in [(10, false), (outflow::SHORT + 1, true)] {
+            let reply = Reply(Body { text: "x".repeat(length), in_pool: () });
+            let answered = rendered(reply, &Share::default()).await.expect("it is rendered");
+            assert!(answered.body.ends_with(format!("\"in_pool\":{in_pool}}}").as_bytes()), "{length}");
+        }
+    }
 }

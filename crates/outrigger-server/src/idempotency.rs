@@ -13,14 +13,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, StatusCode};
 use moka::future::Cache;
 use outrigger_api::{ApiError, ApiResult, Begun, Code, Door};
+use outrigger_compute::blocking;
 use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
 use crate::endpoint::answer::Answered;
+use crate::endpoint::budget::Share;
+use crate::endpoint::input::SMALL_BODY;
 use crate::endpoint::{fault, who};
 
 pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
@@ -58,7 +62,13 @@ struct Kept {
 impl Request {
     /// # Errors
     /// `invalid_usage` where the key is not one.
-    pub fn of(parts: &Parts, body: &[u8]) -> ApiResult<Self> {
+    pub async fn of(parts: &Parts, body: Bytes, held: &Share) -> ApiResult<Self> {
+        let request = Self::named(parts)?;
+        Ok(Self { body: digest(body, held).await?, ..request })
+    }
+
+    /// Its identity, without its content.
+    fn named(parts: &Parts) -> ApiResult<Self> {
         let key = parts.headers.get(&HEADER).map_or(&b""[..], http::HeaderValue::as_bytes);
         if key.is_empty() || key.len() > 255 || !key.iter().all(u8::is_ascii_graphic) {
             return Err(ApiError::new(
@@ -83,8 +93,16 @@ impl Request {
         let seal = caller.map(|_| kept::Seal::new(hash(b"seal")));
         // The key was already authenticated; its id is the second part.
         let owner = caller.and_then(|key| key.split('_').nth(1)).unwrap_or("local").to_owned();
-        Ok(Self { place: hash(b"place"), body: Sha256::digest(body).into(), owner, seal })
+        Ok(Self { place: hash(b"place"), body: [0; 32], owner, seal })
     }
+}
+
+/// The hash of a body. That of a large one is computed in the pool for long computations, in the turn of its sender.
+async fn digest(body: Bytes, held: &Share) -> ApiResult<[u8; 32]> {
+    if body.len() <= SMALL_BODY {
+        return Ok(Sha256::digest(&body).into());
+    }
+    blocking(&held.holder(), move || -> [u8; 32] { Sha256::digest(&body).into() }).await.map_err(|_| fault())
 }
 
 impl Default for Idempotency {
@@ -218,4 +236,18 @@ fn lasting(status: StatusCode) -> bool {
             | StatusCode::TOO_MANY_REQUESTS
             | StatusCode::SERVICE_UNAVAILABLE
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn s19_a_large_body_has_the_same_hash_from_the_pool() {
+        for length in [0, SMALL_BODY, SMALL_BODY + 1] {
+            let body = vec![b' '; length];
+            let expected: [u8; 32] = Sha256::digest(&body).into();
+            assert_eq!(digest(body.into(), &Share::default()).await.expect("it is hashed"), expected, "{length}");
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! The responses of handlers. The type determines the status, and the OpenAPI document.
 
 use std::borrow::Cow;
+use std::io;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use outrigger_api::{ApiError, ApiResult, Code, text};
+use outrigger_api::{ApiError, ApiResult, CallResponse, Code, text};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use ulid::Ulid;
@@ -53,12 +54,14 @@ impl Answered {
         }
     }
 
-    fn json<T: Serialize>(status: StatusCode, body: &T) -> ApiResult<Self> {
+    /// None if the JSON is longer than `longest`, in bytes.
+    fn json<T: Serialize>(status: StatusCode, body: &T, longest: usize) -> Option<ApiResult<Self>> {
         // Most fit, and need not grow step by step.
-        let mut text = Vec::with_capacity(1024);
-        match serde_json::to_writer(&mut text, body) {
-            Ok(()) => Ok(Self::new(status, JSON, safe(text))),
-            Err(_) => Err(ApiError::new(Code::Internal, "failed to serialize the response as JSON")),
+        let mut bounded = BoundedText { text: Vec::with_capacity(1024), longest };
+        match serde_json::to_writer(&mut bounded, body) {
+            Ok(()) => Some(Ok(Self::new(status, JSON, safe(bounded.text)))),
+            Err(error) if error.is_io() => None,
+            Err(_) => Some(Err(ApiError::new(Code::Internal, "failed to serialize the response as JSON"))),
         }
     }
 
@@ -108,6 +111,30 @@ impl Answered {
     }
 }
 
+/// A text that refuses to become longer than `longest`, in bytes.
+struct BoundedText {
+    text: Vec<u8>,
+    longest: usize,
+}
+
+impl io::Write for BoundedText {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() > self.longest - self.text.len() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.text.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// JSON with escaped control and invisible characters, because people read responses in terminals too.
 pub fn safe(json: Vec<u8>) -> Vec<u8> {
     if json.iter().all(|byte| *byte < 0x7f) {
@@ -122,8 +149,11 @@ pub fn safe(json: Vec<u8>) -> Vec<u8> {
     }
 }
 
+/// A rendered response, or the response itself if its body would be longer than it may be.
+pub type Rendered<R> = Result<ApiResult<Answered>, R>;
+
 /// A response of a handler.
-pub trait Answer: Send + 'static {
+pub trait Answer: Sized + Send + 'static {
     const STATUS: StatusCode;
     const MEDIA: Option<&'static str> = Some(JSON);
     /// Whether it carries an ETag.
@@ -134,7 +164,20 @@ pub trait Answer: Send + 'static {
     const OTHERWISE: Option<StatusCode> = None;
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema>;
-    fn render(self) -> ApiResult<Answered>;
+
+    /// The size of its largest part, in bytes, if that is known: it is counted before the response is rendered.
+    fn size(&self) -> usize {
+        0
+    }
+
+    /// What counts its body already. Such a response is sent in any case.
+    fn share(&mut self) -> Option<Share> {
+        None
+    }
+
+    /// Renders it, if its JSON is not longer than `longest`, in bytes. Stops there: a longer response is not for the
+    /// serving threads.
+    fn render(self, longest: usize) -> Rendered<Self>;
 }
 
 /// 200 with JSON.
@@ -148,8 +191,48 @@ impl<T: Serialize + JsonSchema + Send + 'static> Answer for Reply<T> {
         Some(generator.subschema_for::<T>())
     }
 
-    fn render(self) -> ApiResult<Answered> {
-        Answered::json(Self::STATUS, &self.0)
+    fn render(self, longest: usize) -> Rendered<Self> {
+        Answered::json(Self::STATUS, &self.0, longest).ok_or(self)
+    }
+}
+
+/// 200 with the response to a call.
+#[derive(Debug)]
+pub struct Called(pub CallResponse);
+
+impl Answer for Called {
+    const STATUS: StatusCode = StatusCode::OK;
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(generator.subschema_for::<CallResponse>())
+    }
+
+    fn size(&self) -> usize {
+        self.0.result.as_str().len()
+    }
+
+    fn render(self, longest: usize) -> Rendered<Self> {
+        Answered::json(Self::STATUS, &self.0, longest).ok_or(self)
+    }
+}
+
+/// 200 with JSON that is counted already. It is sent in any case.
+#[derive(Debug)]
+pub struct Counted<T>(pub T, pub Option<Share>);
+
+impl<T: Serialize + JsonSchema + Send + 'static> Answer for Counted<T> {
+    const STATUS: StatusCode = StatusCode::OK;
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(generator.subschema_for::<T>())
+    }
+
+    fn share(&mut self) -> Option<Share> {
+        self.1.take()
+    }
+
+    fn render(self, longest: usize) -> Rendered<Self> {
+        Answered::json(Self::STATUS, &self.0, longest).ok_or(self)
     }
 }
 
@@ -165,8 +248,9 @@ impl<T: Serialize + JsonSchema + Send + 'static> Answer for Tagged<T> {
         Some(generator.subschema_for::<T>())
     }
 
-    fn render(self) -> ApiResult<Answered> {
-        Ok(Answered { etag: Some(self.1.header()?), ..Answered::json(Self::STATUS, &self.0)? })
+    fn render(self, longest: usize) -> Rendered<Self> {
+        let Some(answered) = Answered::json(Self::STATUS, &self.0, longest) else { return Err(self) };
+        Ok(answered.and_then(|answered| Ok(Answered { etag: Some(self.1.header()?), ..answered })))
     }
 }
 
@@ -182,9 +266,10 @@ impl<T: Serialize + JsonSchema + Send + 'static> Answer for Created<T> {
         Some(generator.subschema_for::<T>())
     }
 
-    fn render(self) -> ApiResult<Answered> {
-        let location = super::header_value(&self.1)?;
-        Ok(Answered { location: Some(location), ..Answered::json(Self::STATUS, &self.0)? })
+    fn render(self, longest: usize) -> Rendered<Self> {
+        let Some(answered) = Answered::json(Self::STATUS, &self.0, longest) else { return Err(self) };
+        let location = super::header_value(&self.1);
+        Ok(answered.and_then(|answered| Ok(Answered { location: Some(location?), ..answered })))
     }
 }
 
@@ -201,10 +286,13 @@ impl<T: Serialize + JsonSchema + Send + 'static> Answer for CreatedOrTried<T> {
         Some(generator.subschema_for::<T>())
     }
 
-    fn render(self) -> ApiResult<Answered> {
+    fn render(self, longest: usize) -> Rendered<Self> {
         match self.1 {
-            Some(location) => Created(self.0, location).render(),
-            None => Reply(self.0).render(),
+            Some(location) => {
+                let created = Created(self.0, location).render(longest);
+                created.map_err(|Created(body, location)| Self(body, Some(location)))
+            }
+            None => Reply(self.0).render(longest).map_err(|Reply(body)| Self(body, None)),
         }
     }
 }
@@ -221,8 +309,8 @@ impl Answer for Done {
         None
     }
 
-    fn render(self) -> ApiResult<Answered> {
-        Ok(Answered::new(Self::STATUS, "", Bytes::new()))
+    fn render(self, _: usize) -> Rendered<Self> {
+        Ok(Ok(Answered::new(Self::STATUS, "", Bytes::new())))
     }
 }
 
@@ -237,8 +325,8 @@ impl Answer for Written {
         Some(schemars::json_schema!({"type": "object"}))
     }
 
-    fn render(self) -> ApiResult<Answered> {
-        Ok(Answered::new(Self::STATUS, JSON, self.0))
+    fn render(self, _: usize) -> Rendered<Self> {
+        Ok(Ok(Answered::new(Self::STATUS, JSON, self.0)))
     }
 }
 
@@ -257,10 +345,9 @@ impl Answer for Html {
         Some(schemars::json_schema!({"type": "string"}))
     }
 
-    fn render(self) -> ApiResult<Answered> {
-        let policy = super::header_value(&self.policy)?;
+    fn render(self, _: usize) -> Rendered<Self> {
         let answered = Answered::new(Self::STATUS, Self::MEDIA.unwrap_or_default(), self.text);
-        Ok(Answered { content_policy: Some(policy), ..answered })
+        Ok(super::header_value(&self.policy).map(|policy| Answered { content_policy: Some(policy), ..answered }))
     }
 }
 
@@ -276,7 +363,22 @@ impl Answer for Exposition {
         Some(schemars::json_schema!({"type": "string"}))
     }
 
-    fn render(self) -> ApiResult<Answered> {
-        Ok(Answered::new(Self::STATUS, Self::MEDIA.unwrap_or_default(), self.0))
+    fn render(self, _: usize) -> Rendered<Self> {
+        Ok(Ok(Answered::new(Self::STATUS, Self::MEDIA.unwrap_or_default(), self.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s19_a_long_response_is_given_back_before_it_is_written() {
+        let list = |items: usize| Tagged(vec!["\u{7f}"; items], ETag::new("1"));
+        let short = list(100).render(1_000).expect("it fits").expect("it is rendered");
+        assert_eq!(short.body.len(), 100 * 9 + 1);
+        let long = list(1_000).render(1_000).expect_err("it is longer");
+        let answered = long.render(usize::MAX).expect("anything fits").expect("it is rendered");
+        assert_eq!((answered.body.len(), answered.etag.is_some()), (1_000 * 9 + 1, true));
     }
 }

@@ -140,6 +140,13 @@ impl Budget {
         Ok(())
     }
 
+    /// Takes it even if that exceeds the limits.
+    fn take_anyway(&self, holder: Holder, amount: u64) {
+        let mut held = self.held.lock();
+        *held.each.entry(holder).or_default() += amount;
+        held.all += amount;
+    }
+
     fn give_back(&self, holder: Holder, amount: u64) {
         let mut held = self.held.lock();
         held.all -= amount;
@@ -152,8 +159,8 @@ impl Budget {
     }
 }
 
-/// The memory charged to one request, released on drop.
-#[derive(Debug)]
+/// The memory charged to one request, released on drop. The default one counts nothing.
+#[derive(Debug, Default)]
 pub struct Share {
     of: Option<(Arc<Budget>, Holder)>,
     amount: u64,
@@ -184,6 +191,15 @@ impl Share {
     pub fn reach(&mut self, amount: u64) -> Result<(), Full> {
         self.grow(amount.saturating_sub(self.amount))
     }
+
+    /// Ensures that the share is at least this large, even above the limits: for responses that are sent in any case.
+    pub fn reach_anyway(&mut self, amount: u64) {
+        let more = amount.saturating_sub(self.amount);
+        if let (Some((budget, holder)), 1..) = (&self.of, more) {
+            budget.take_anyway(*holder, more);
+            self.amount += more;
+        }
+    }
 }
 
 impl Drop for Share {
@@ -211,6 +227,8 @@ mod tests {
         assert!(!other.grow(6).expect_err("all hold too much").own);
         other.grow(5).expect("it fits");
         budget.share(None).grow(1_000).expect("nothing is counted without a holder");
+        first.reach_anyway(20);
+        assert!(budget.check(Some(Holder::of_key("c"))).is_err(), "it is counted above the limit");
         drop((first, second, other));
         let Held { all, each } = &*budget.held.lock();
         assert_eq!((*all, each.len()), (0, 0));

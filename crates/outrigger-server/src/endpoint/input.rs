@@ -77,8 +77,8 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for T {
     ) -> ApiResult<(Self, Bytes)> {
         json_only(headers)?;
         let bytes = body::read(headers, body, limits, held).await?;
-        count_values(&bytes, held)?;
-        Ok((read(&bytes, held).await?, bytes))
+        let counted = |bytes: &[u8], held: &mut Share| count_values(bytes, held).and_then(|()| parse(bytes));
+        Ok((read(&bytes, held, counted).await?, bytes))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
@@ -102,7 +102,7 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for AsText<T> {
     ) -> ApiResult<(Self, Bytes)> {
         json_only(headers)?;
         let bytes = body::read(headers, body, limits, held).await?;
-        Ok((Self(read(&bytes, held).await?), bytes))
+        Ok((Self(read(&bytes, held, |bytes, _| parse(bytes)).await?), bytes))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
@@ -111,16 +111,23 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for AsText<T> {
 }
 
 /// Bodies up to this size, in bytes, are parsed at once.
-const SMALL_BODY: usize = 64 << 10;
+pub const SMALL_BODY: usize = 64 << 10;
 
-/// Parses a body. A large one is parsed in the pool for long computations, in the turn of its sender.
-async fn read<T: DeserializeOwned + JsonSchema + Send + 'static>(bytes: &Bytes, held: &Share) -> ApiResult<T> {
+/// Parses a body. A large one is parsed in the pool for long computations, in the turn of its sender. The pool has the
+/// share meanwhile, because it goes on when the sender leaves.
+async fn read<T: Send + 'static>(
+    bytes: &Bytes,
+    held: &mut Share,
+    parse: fn(&[u8], &mut Share) -> ApiResult<T>,
+) -> ApiResult<T> {
     if bytes.len() <= SMALL_BODY {
-        return parse(bytes);
+        return parse(bytes, held);
     }
-    let bytes = bytes.clone();
-    let parsed = blocking(&held.holder(), move || parse(&bytes)).await;
-    parsed.map_err(|panicked| ApiError::new(Code::Internal, panicked.to_string()))?
+    let (name, bytes, mut share) = (held.holder(), bytes.clone(), std::mem::take(held));
+    let parsed = blocking(&name, move || (parse(&bytes, &mut share), share)).await;
+    let (parsed, share) = parsed.map_err(|panicked| ApiError::new(Code::Internal, panicked.to_string()))?;
+    *held = share;
+    parsed
 }
 
 fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> ApiResult<T> {
@@ -233,6 +240,8 @@ fn json_only(headers: &HeaderMap) -> ApiResult<()> {
 
 #[cfg(test)]
 mod tests {
+    use outrigger_compute::is_in_pool;
+
     use super::super::budget::{Bounds, Budget, Holder};
     use super::*;
 
@@ -247,5 +256,23 @@ mod tests {
         assert_eq!(count_values(&list(10_000), &mut second).unwrap_err().code, Code::TooLarge);
         drop(first);
         count_values(&list(5_000), &mut second).unwrap();
+    }
+
+    #[tokio::test]
+    async fn s19_a_large_body_is_counted_and_parsed_in_the_pool() {
+        let budget = Budget::new("bytes of request bodies", Bounds { each: 10, all: 10 });
+        let holder = Some(Holder::of_key("a"));
+        let mut held = budget.share(holder);
+        let place = |_: &[u8], held: &mut Share| -> ApiResult<bool> {
+            held.grow(5)?;
+            Ok(is_in_pool())
+        };
+        for (length, in_pool) in [(10, false), (SMALL_BODY + 1, true)] {
+            let bytes = Bytes::from(vec![b' '; length]);
+            assert_eq!(read(&bytes, &mut held, place).await.unwrap(), in_pool);
+        }
+        budget.share(holder).grow(1).unwrap_err();
+        drop(held);
+        budget.share(holder).grow(10).unwrap();
     }
 }

@@ -8,13 +8,13 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use http::StatusCode;
-use outrigger_api::{ApiError, ApiResult, Code, EventInfo, EventStream, text};
+use outrigger_api::{ApiError, Code, EventInfo, EventStream, text};
 use parking_lot::Mutex;
 use schemars::{Schema, SchemaGenerator};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::answer::{Answer, Answered};
+use super::answer::{Answer, Answered, Rendered};
 use super::problem::Problem;
 
 /// A body that is sent as it comes. There is only one of it, however often the answer is copied.
@@ -53,9 +53,9 @@ impl Answer for EventLines {
         Some(schemars::json_schema!({"type": "string", "description": description, "contentSchema": event}))
     }
 
-    fn render(self) -> ApiResult<Answered> {
+    fn render(self, _: usize) -> Rendered<Self> {
         let live = Live::new(futures::stream::unfold(Some(Course { lines: self, begun: false }), Course::next));
-        Ok(Answered { live: Some(live), ..Answered::new(Self::STATUS, "text/event-stream", Bytes::new()) })
+        Ok(Ok(Answered { live: Some(live), ..Answered::new(Self::STATUS, "text/event-stream", Bytes::new()) }))
     }
 }
 

@@ -1,15 +1,15 @@
 //! Installed plugins: found, enabled and disabled, called, maintained.
 
 use outrigger_api::{
-    ApiError, ApiResult, CallRequest, CallResponse, ClosedHook, Code, FunctionName, FunctionRef, JsonObject,
-    PluginDetails, PluginName, PluginSignature, PluginSummary, StopReport,
+    ApiError, ApiResult, CallRequest, ClosedHook, Code, FunctionName, FunctionRef, JsonObject, PluginDetails,
+    PluginName, PluginSignature, PluginSummary, StopReport,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{CALL, LIFECYCLE, PluginPath};
-use crate::endpoint::answer::{Done, Reply, Tagged};
+use crate::endpoint::answer::{Called, Done, Reply, Tagged};
 use crate::endpoint::api::Api;
 use crate::endpoint::input::{AsText, Input, NoBody};
 use crate::endpoint::problem::{Problem, refused_throughout};
@@ -232,18 +232,15 @@ struct Execution {
     profile: bool,
 }
 
-async fn execute(
-    caller: Caller,
-    input: Input<PluginPath, NoQuery, AsText<Execution>>,
-) -> ApiResult<Reply<CallResponse>> {
+async fn execute(caller: Caller, input: Input<PluginPath, NoQuery, AsText<Execution>>) -> ApiResult<Called> {
     let Execution { function, args, timeout_ms, no_cache, profile } = input.body.0;
     let request = CallRequest::new(FunctionRef::new(input.path.plugin_id, function), args);
     let timeout_ms = timeout_ms.map(|timeout| timeout.0);
     call(&caller, CallRequest { timeout_ms, no_cache, profile, ..request }).await
 }
 
-pub async fn call(caller: &Caller, request: CallRequest) -> ApiResult<Reply<CallResponse>> {
-    caller.platform.call(request).await.map(Reply)
+pub async fn call(caller: &Caller, request: CallRequest) -> ApiResult<Called> {
+    caller.platform.call(request).await.map(Called)
 }
 
 /// An action on several plugins.

@@ -1,8 +1,8 @@
 //! The same by other names: `/api/plugins/…`, as the earlier plugin API had it, where a function is called a plugin.
 
 use outrigger_api::{
-    ApiError, ApiResult, CallRequest, CallResponse, Code, FunctionDescription, FunctionQuery, FunctionRef, JsonObject,
-    PluginDetails, PluginName, StatisticsReport,
+    ApiError, ApiResult, CallRequest, Code, FunctionDescription, FunctionQuery, FunctionRef, JsonObject, PluginDetails,
+    PluginName, StatisticsReport,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{CALL, LIFECYCLE, functions, plugins};
 use crate::endpoint::NoQuery;
-use crate::endpoint::answer::{Done, Reply};
+use crate::endpoint::answer::{Called, Done, Reply};
 use crate::endpoint::api::Api;
 use crate::endpoint::input::{AsText, Input, NoBody};
 use crate::endpoint::who::Caller;
@@ -124,10 +124,7 @@ struct EarlierExecution {
     input_data: JsonObject,
 }
 
-async fn execute(
-    caller: Caller,
-    input: Input<NamePath, NoQuery, AsText<EarlierExecution>>,
-) -> ApiResult<Reply<CallResponse>> {
+async fn execute(caller: Caller, input: Input<NamePath, NoQuery, AsText<EarlierExecution>>) -> ApiResult<Called> {
     let function = match input.path.name {
         Name::Function(function) => function,
         Name::Plugin(plugin) => only_function(&caller, plugin).await?,

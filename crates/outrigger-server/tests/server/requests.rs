@@ -1,5 +1,7 @@
 //! Single requests: bodies, problems, ETags, what is taken and what is not.
 
+use std::sync::atomic::Ordering;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -32,6 +34,42 @@ async fn a_call_is_made_with_its_arguments_as_they_were_written() {
     assert_eq!(report["results"][0]["answer"]["result"], json!({"a": 1}));
     assert_eq!(report["results"][1]["error"]["code"], "function_failed");
     assert_eq!(report["results"][2]["error"]["code"], "plugin_not_found");
+}
+
+#[tokio::test]
+async fn s12_the_results_of_a_batch_are_bounded_together() {
+    let check = async |server: &Server, text: String, reason: &str| {
+        let call = |text: &str| json!({"function": "pricing.echo", "args": {"text": text}});
+        let calls = [call("short"), call(&text), call("short")];
+        let report = server.post("/api/v1/batch", json!({"calls": calls, "parallel": 1})).await.json();
+        assert_eq!((&report["succeeded"], &report["failed"]), (&json!(1), &json!(2)));
+        assert_eq!(report["results"][0]["answer"]["result"], json!({"text": "short"}));
+        for (place, outcome) in [(1, "`pricing.echo` was executed, but"), (2, "`pricing.echo` was not called")] {
+            let error = &report["results"][place]["error"];
+            assert_eq!(error["code"], "output_limit");
+            let detail = error["detail"].as_str().unwrap();
+            assert!(detail.starts_with(outcome) && detail.contains(reason), "{detail}");
+        }
+        assert_eq!(server.door.calls.load(Ordering::SeqCst), 2, "the third call is not made");
+    };
+    // The limit is for what is sent: each of these characters becomes six.
+    check(&Server::start().await, "\u{7f}".repeat(3 << 20), "one batch are limited to 16 MiB").await;
+    let limited = Server::with(|options| options.answers_per_key = 1 << 20).await;
+    check(&limited, "x".repeat(2 << 20), "bytes of answers in flight").await;
+}
+
+#[tokio::test]
+async fn s12_a_result_is_counted_before_it_is_rendered() {
+    let server = Server::with(|options| options.answers_per_key = 1 << 20).await;
+    let call = Call::new(Method::POST, "/api/v1/functions/pricing.echo/call").json(&json!({"a": "x".repeat(2 << 20)}));
+    server.send(call.clone()).await.problem(503, "busy");
+    let once = call.header("idempotency-key", "one");
+    for _ in 0..2 {
+        // A client that is told to try again would repeat the call.
+        let problem = server.send(once.clone()).await;
+        assert_eq!((problem.status.as_u16(), &problem.json()["code"]), (507, &json!("output_limit")));
+    }
+    assert_eq!(server.door.calls.load(Ordering::SeqCst), 2, "with and without a key");
 }
 
 #[tokio::test]
