@@ -18,9 +18,9 @@ mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use outrigger_compute::blocking;
+use outrigger_compute::{blocking, run, tick};
 use outrigger_contract::types::json::{self, Rendered};
 use outrigger_contract::types::{Function, Type};
 use outrigger_contract::{Code, FunctionRef, HookName, PluginName, TraceContext, Value};
@@ -203,6 +203,8 @@ pub struct CallOptions {
 #[derive(Clone, Debug)]
 pub struct Answer {
     value: Held<Value>,
+    /// Its turn pays for rendering a large result.
+    caller: Caller,
     revision: Arc<ActiveRevision>,
     function: usize,
     pub cache: CacheOutcome,
@@ -258,26 +260,78 @@ impl Answer {
         self.ty().map(|ty| Rendered { graph: &self.revision.graph, ty, value: &self.value })
     }
 
-    /// The value as JSON text, which can be several times as large as the result. For a large result, it is written in
-    /// the pool for long computations.
+    /// The value as JSON text, which can be several times as large as the result. A long text is written in the pool
+    /// for long computations.
     ///
     /// # Errors
-    /// The text is too large, or exceeds the memory limit of the call.
+    /// The text is too large, or exceeds the memory limit of the call; or a large result did not get its turn.
     pub async fn json_text(&self) -> Result<Box<RawValue>, Failure> {
+        /// A text up to this size, in bytes, is written at once. Small values can have a long text.
+        const SHORT: usize = 128 << 10;
         if !self.value.is_large() {
-            return self.write();
+            let written = self.write(SHORT);
+            if !self.is_longer(&written) {
+                return written.map_err(|unwritten| self.unwritten(unwritten));
+            }
         }
-        let answer = self.clone();
-        blocking(self.revision.manifest.name.as_str(), move || answer.write()).await?
+        // Boxed: it would make the future of every call larger.
+        Box::pin(self.write_in_pool()).await
     }
 
-    fn write(&self) -> Result<Box<RawValue>, Failure> {
+    /// Writes a long text. Only very long ones take turns, so the others never wait for them.
+    async fn write_in_pool(&self) -> Result<Box<RawValue>, Failure> {
+        /// Results up to this size and texts up to that one, in bytes, take a few milliseconds.
+        const RESULT: usize = 1 << 20;
+        const TEXT: usize = 4 << 20;
+        const LONGEST_WAIT: Duration = Duration::from_secs(30);
+        let answer = self.clone();
+        let quick = async move {
+            match answer.value.left_of(RESULT) {
+                Some(_) => answer.write(TEXT),
+                None => Err(Unwritten::TooLong(TEXT)),
+            }
+        };
+        let written = run(true, Box::pin(quick)).await;
+        if !self.is_longer(&written) {
+            return written.map_err(|unwritten| self.unwritten(unwritten));
+        }
+        let (answer, owner) = (self.clone(), self.caller.owner());
+        let writing = blocking(&owner, move || answer.write(usize::MAX));
+        match tokio::time::timeout(LONGEST_WAIT, writing).await {
+            Ok(written) => written?.map_err(|unwritten| self.unwritten(unwritten)),
+            Err(_) => {
+                let name = &self.function().name;
+                let message = format!("rendering the large result of `{name}` took more than {LONGEST_WAIT:?}");
+                Err(Failure::new(Code::Busy, message)
+                    .with_hint("the server renders many large results; try again, or return the result in parts"))
+            }
+        }
+    }
+
+    /// Writes the text, if it has at most `longest` bytes.
+    fn write(&self, longest: usize) -> Result<Box<RawValue>, Unwritten> {
+        let Some(rendered) = self.rendered() else { return Ok(RawValue::NULL.to_owned()) };
+        let mut charge = self.account().nothing();
+        let text = rendering::text(&rendered, &mut charge, longest.min(self.longest_text()))?;
+        // The text goes into the answer, and stays charged while the answer exists.
+        charge.keep();
+        RawValue::from_string(text).map_err(|_| Unwritten::Misfit)
+    }
+
+    /// The limit for the text, in bytes.
+    fn longest_text(&self) -> usize {
         /// How many times as large as the data the JSON can be, because of names, quotes and escapes.
         const LARGER: usize = 8;
-        let Some(rendered) = self.rendered() else { return Ok(RawValue::NULL.to_owned()) };
-        let longest = self.revision.manifest.limits.output.as_usize().saturating_mul(LARGER).saturating_add(64 << 10);
-        let mut charge = self.account().nothing();
-        let text = rendering::text(&rendered, &mut charge, longest).map_err(|unwritten| match unwritten {
+        self.revision.manifest.limits.output.as_usize().saturating_mul(LARGER).saturating_add(64 << 10)
+    }
+
+    /// Whether the text is longer than was tried, and may be within the limit.
+    fn is_longer(&self, written: &Result<Box<RawValue>, Unwritten>) -> bool {
+        matches!(written, Err(Unwritten::TooLong(tried)) if *tried < self.longest_text())
+    }
+
+    fn unwritten(&self, unwritten: Unwritten) -> Failure {
+        match unwritten {
             Unwritten::Memory(exceeded) => exceeded.into(),
             Unwritten::TooLong(longest) => {
                 let message = format!("the JSON result of `{}` is larger than {longest} bytes", self.function().name);
@@ -285,10 +339,7 @@ impl Answer {
                     .with_hint("raise `[limits] output`, or have the function return its result in parts")
             }
             Unwritten::Misfit => Failure::internal("a validated result does not match its type"),
-        })?;
-        // The text goes into the answer, and stays charged while the answer exists.
-        charge.keep();
-        RawValue::from_string(text).map_err(|_| Failure::internal("a rendered result is not JSON"))
+        }
     }
 
     /// The memory of the call.
@@ -312,9 +363,12 @@ impl Engine {
         let mut run = Run::begin(self, &caller, &function, &options);
         let after = hooks::After::of(self, &run);
         let outcome = path(self, arguments, options, &mut run).await;
-        let outcome = run.end(outcome).await;
+        let mut outcome = run.end(outcome).await;
         if let Some(after) = after {
             after.fire(self, &outcome);
+        }
+        if let Ok(answer) = &mut outcome {
+            answer.caller = caller;
         }
         outcome
     }
@@ -322,10 +376,12 @@ impl Engine {
     /// Checks that a call would be admitted, without calling anything: the function exists, the caller is allowed to
     /// call it, the arguments are valid. Returns whether a retry is harmless.
     pub(crate) async fn check(&self, call: Call) -> Result<bool, Failure> {
-        authorize::name(&call.caller, &call.function)?;
-        let (target, _) = resolve::function(self, &call.caller, &call.function).await?;
-        authorize::target(&call.caller, &target)?;
-        validate::arguments(&target, &target.revision.call_account(), call.arguments)?;
+        let Call { caller, function, arguments, options } = call;
+        authorize::name(&caller, &function)?;
+        let (target, _) = resolve::function(self, &caller, &function).await?;
+        authorize::target(&caller, &target)?;
+        let deadline = deadline::of(self, &target, &options, Instant::now());
+        validate::read(&caller, &target, &target.revision.call_account(), arguments, deadline).await?;
         Ok(target.slot().repeatable)
     }
 
@@ -362,7 +418,6 @@ async fn path(
     // A subscriber may need a permit of the same plugin.
     let early = early.filter(|_| !hooks::has_subscribers(engine, caller));
     let arguments = hooks::before(engine, run, &target, &account, arguments, deadline).await?;
-    let arguments = Held::new(arguments, account.clone());
     run.enter(Stage::Record);
     audit::intent(engine, run, &target).await?;
     run.admit();
@@ -408,15 +463,20 @@ impl Target {
     }
 
     /// Checks that a result is of the function's type.
-    fn check(&self, outcome: Result<Value, RuntimeFault>) -> Result<Arc<Value>, Failure> {
+    async fn check(&self, outcome: Result<Value, RuntimeFault>, account: Account) -> Result<Held<Value>, Failure> {
         let (graph, function) = (&*self.revision.graph, self.function());
         let value = outcome.map_err(|fault| Failure::of_call(fault, graph, function))?;
+        let value = Held::new(Arc::new(value), account);
+        if value.is_large() {
+            // Checking it takes milliseconds. That happens in the pool.
+            tick().await;
+        }
         let fits = match &function.outcome.ok {
             Some(ty) => json::fits(graph, ty, &value),
-            None => value == NOTHING,
+            None => **value == NOTHING,
         };
         match fits {
-            true => Ok(Arc::new(value)),
+            true => Ok(value),
             false => {
                 let message = format!("`{}` returned a value that does not match its type", self.name);
                 Err(Failure::new(Code::InvalidOutput, message))
@@ -444,13 +504,12 @@ pub(crate) struct Execution<'a> {
 /// The result of the inner stages.
 #[derive(Debug)]
 struct Output {
-    value: Arc<Value>,
+    value: Held<Value>,
     target: Arc<Target>,
     cache: CacheOutcome,
     attempts: u32,
     /// None where the function did not have to run.
     observed: Option<Arc<Observed>>,
-    account: Account,
 }
 
 impl Execution<'_> {
@@ -467,7 +526,7 @@ impl Execution<'_> {
         arguments: &Arc<[Value]>,
         deadline: deadline::Deadline,
         observed: &Arc<Observed>,
-    ) -> Result<Arc<Value>, Failure> {
+    ) -> Result<Held<Value>, Failure> {
         let Target { revision, name, .. } = &**self.target;
         // A runtime that knows more says more.
         self.enter(Stage::Run);
@@ -482,15 +541,15 @@ impl Execution<'_> {
             recording: self.recording.cloned(),
         };
         let (target, arguments) = (Arc::clone(self.target), Arc::clone(arguments));
-        let recording = self.recording.cloned();
+        let (recording, account) = (self.recording.cloned(), self.account.clone());
         let call = async move {
             let outcome = target.revision.loaded.call(target.index, &arguments, context).await;
             if let Some(recording) = recording {
                 recording.enter(Stage::Validate);
             }
-            target.check(outcome)
+            target.check(outcome, account).await
         };
-        let outcome = outrigger_compute::run(revision.loaded.belongs_in_pool(), Box::pin(call)).await;
+        let outcome = run(revision.loaded.belongs_in_pool(), Box::pin(call)).await;
         revision.counts.memory_used(observed.memory_peak());
         outcome
     }

@@ -11,6 +11,7 @@ use outrigger_contract::{Code, FunctionRef, Value};
 use serde_json::{Map, Value as Json, json};
 
 use super::deadline::Deadline;
+use super::large::Held;
 use super::record::Run;
 use super::{Answer, Arguments, Caller, Target, validate};
 use crate::account::Account;
@@ -33,9 +34,9 @@ pub(super) async fn before(
     run: &Run<'_>,
     target: &Target,
     account: &Account,
-    arguments: Arc<[Value]>,
+    arguments: Held<[Value]>,
     deadline: Deadline,
-) -> Result<Arc<[Value]>, Failure> {
+) -> Result<Held<[Value]>, Failure> {
     let caller = run.caller();
     if !has_subscribers(engine, caller) {
         return Ok(arguments);
