@@ -55,7 +55,8 @@ pub struct EventRecord {
     pub id: EventId,
     pub at: OffsetDateTime,
     pub name: HookName,
-    pub payload: Json,
+    /// The payload, as JSON text. It can be large, and few look into it.
+    pub payload: String,
     pub correlation: CorrelationId,
     pub plugin: Option<PluginName>,
     /// See [`NewEvent::caller`].
@@ -102,8 +103,16 @@ impl EventRecord {
     /// An event with its id.
     #[must_use]
     pub fn of(id: EventId, event: &NewEvent) -> Self {
-        let NewEvent { at, name, payload, correlation, plugin, key: _, caller } = event.clone();
-        Self { id, at, name, payload, correlation, plugin, caller }
+        let NewEvent { at, name, payload, correlation, plugin, key: _, caller } = event;
+        Self {
+            id,
+            at: *at,
+            name: name.clone(),
+            payload: payload.to_string(),
+            correlation: *correlation,
+            plugin: plugin.clone(),
+            caller: caller.clone(),
+        }
     }
 
     /// Whether it is of this name and about such a plugin; a pattern that is not given covers everything.

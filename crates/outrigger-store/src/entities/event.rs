@@ -58,7 +58,7 @@ impl TryFrom<Model> for EventRecord {
             id: columns::parse(what, &id)?,
             at: columns::to_time(at),
             name: columns::parse(what, &name)?,
-            payload: columns::to_document(what, &payload)?,
+            payload,
             correlation: columns::parse(what, &correlation)?,
             plugin: plugin.map(|plugin| columns::parse(what, &plugin)).transpose()?,
             caller,
