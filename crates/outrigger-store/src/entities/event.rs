@@ -40,7 +40,7 @@ impl ActiveModel {
             name: Set(name.to_string()),
             plugin: Set(plugin.as_ref().map(PluginName::to_string)),
             correlation: Set(correlation.to_string()),
-            payload: Set(columns::from_document("the payload of an event", payload)?),
+            payload: Set(columns::from_document("the payload of an event", &**payload)?),
             owner: Set(owner),
             size: Set(columns::from_count(event.size())),
             caller: Set(caller.clone()),
