@@ -6,10 +6,9 @@ use futures::Stream;
 use outrigger_contract::{HookName, Pattern, PluginName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::ApiResult;
+use crate::{ApiResult, JsonText};
 
 /// Events as they happen. A slow reader misses nothing.
 pub type EventStream = Pin<Box<dyn Stream<Item = ApiResult<EventInfo>> + Send>>;
@@ -34,7 +33,7 @@ pub struct EventInfo {
     pub correlation: String,
     /// The payload.
     #[schemars(with = "serde_json::Value")]
-    pub payload: Value,
+    pub payload: JsonText,
 }
 
 /// Which events to list. All given fields must match.

@@ -11,6 +11,7 @@ mod large;
 mod permit;
 mod rate;
 mod record;
+mod render;
 mod resolve;
 mod retry;
 mod validate;
@@ -18,13 +19,12 @@ mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use outrigger_compute::blocking;
+use outrigger_compute::{run, tick};
 use outrigger_contract::types::json::{self, Rendered};
 use outrigger_contract::types::{Function, Type};
 use outrigger_contract::{Code, FunctionRef, HookName, PluginName, TraceContext, Value};
-use serde_json::value::RawValue;
 
 pub(crate) use cache::AnswerCache;
 pub(crate) use rate::FunctionRate;
@@ -38,7 +38,6 @@ use crate::hooks::HookCaller;
 use crate::plugins::{ActiveRevision, FunctionSlot};
 use crate::profile::{CallProfile, Recording, Stage};
 use crate::progress::Reporter;
-use crate::rendering::{self, Unwritten};
 use crate::runtime::{CallContext, Cancellation, NOTHING, Observed, RuntimeFault};
 use crate::services::CallServices;
 use crate::store::CacheOutcome;
@@ -203,6 +202,8 @@ pub struct CallOptions {
 #[derive(Clone, Debug)]
 pub struct Answer {
     value: Held<Value>,
+    /// Its turn pays for rendering a large result.
+    caller: Caller,
     revision: Arc<ActiveRevision>,
     function: usize,
     pub cache: CacheOutcome,
@@ -258,52 +259,6 @@ impl Answer {
         self.ty().map(|ty| Rendered { graph: &self.revision.graph, ty, value: &self.value })
     }
 
-    /// The value as JSON text, which can be several times as large as the result. For a large result, it is written in
-    /// the pool for long computations.
-    ///
-    /// # Errors
-    /// The text is too large, or exceeds the memory limit of the call.
-    pub async fn json_text(&self) -> Result<String, Failure> {
-        self.written(Ok).await
-    }
-
-    /// Like [`Self::json_text`], as a part of a larger document.
-    ///
-    /// # Errors
-    /// Like [`Self::json_text`].
-    pub async fn raw_json(&self) -> Result<Box<RawValue>, Failure> {
-        let raw = |text| RawValue::from_string(text).map_err(|_| Failure::internal("a rendered result is not JSON"));
-        self.written(raw).await
-    }
-
-    async fn written<T: Send + 'static>(&self, finish: fn(String) -> Result<T, Failure>) -> Result<T, Failure> {
-        if !self.value.is_large() {
-            return finish(self.write()?);
-        }
-        let answer = self.clone();
-        blocking(self.revision.manifest.name.as_str(), move || finish(answer.write()?)).await?
-    }
-
-    fn write(&self) -> Result<String, Failure> {
-        /// How many times as large as the data the JSON can be, because of names, quotes and escapes.
-        const LARGER: usize = 8;
-        let Some(rendered) = self.rendered() else { return Ok("null".to_owned()) };
-        let longest = self.revision.manifest.limits.output.as_usize().saturating_mul(LARGER).saturating_add(64 << 10);
-        let mut charge = self.account().nothing();
-        let text = rendering::text(&rendered, &mut charge, longest).map_err(|unwritten| match unwritten {
-            Unwritten::Memory(exceeded) => exceeded.into(),
-            Unwritten::TooLong(longest) => {
-                let message = format!("the JSON result of `{}` is larger than {longest} bytes", self.function().name);
-                Failure::new(Code::OutputLimit, message)
-                    .with_hint("raise `[limits] output`, or have the function return its result in parts")
-            }
-            Unwritten::Misfit => Failure::internal("a validated result does not match its type"),
-        })?;
-        // The text goes into the answer, and stays charged while the answer exists.
-        charge.keep();
-        Ok(text)
-    }
-
     /// The memory of the call.
     #[must_use]
     pub const fn account(&self) -> &Account {
@@ -324,10 +279,13 @@ impl Engine {
         let Call { caller, function, arguments, options } = call;
         let mut run = Run::begin(self, &caller, &function, &options);
         let after = hooks::After::of(self, &run);
-        let outcome = path(self, arguments, options, &mut run).await;
-        let outcome = run.end(outcome).await;
+        let outcome = path(self, arguments, &options, &mut run).await;
+        let mut outcome = run.end(outcome).await;
         if let Some(after) = after {
             after.fire(self, &outcome);
+        }
+        if let Ok(answer) = &mut outcome {
+            answer.caller = caller;
         }
         outcome
     }
@@ -335,10 +293,12 @@ impl Engine {
     /// Checks that a call would be admitted, without calling anything: the function exists, the caller is allowed to
     /// call it, the arguments are valid. Returns whether a retry is harmless.
     pub(crate) async fn check(&self, call: Call) -> Result<bool, Failure> {
-        authorize::name(&call.caller, &call.function)?;
-        let (target, _) = resolve::function(self, &call.caller, &call.function).await?;
-        authorize::target(&call.caller, &target)?;
-        validate::arguments(&target, &target.revision.call_account(), call.arguments)?;
+        let Call { caller, function, arguments, options } = call;
+        authorize::name(&caller, &function)?;
+        let (target, _) = resolve::function(self, &caller, &function).await?;
+        authorize::target(&caller, &target)?;
+        let deadline = deadline::of(self, &target, &options, Instant::now());
+        validate::read(&caller, &target, &target.revision.call_account(), arguments, deadline).await?;
         Ok(target.slot().repeatable)
     }
 
@@ -354,7 +314,7 @@ impl Engine {
 async fn path(
     engine: &Engine,
     arguments: Arguments,
-    options: CallOptions,
+    options: &CallOptions,
     run: &mut Run<'_>,
 ) -> Result<Output, Failure> {
     let (caller, function) = (run.caller(), run.function());
@@ -362,10 +322,11 @@ async fn path(
     let (target, held) = resolve::function(engine, caller, function).await?;
     run.found(&target);
     authorize::target(caller, &target)?;
-    let deadline = deadline::of(engine, &target, &options, run.started() + held);
+    let deadline = deadline::of(engine, &target, options, run.started() + held);
     let account = target.revision.call_account();
     let early = match arguments.are_large() {
-        true => Some(permit::early(run, &target, &options.cancel, deadline).await?),
+        // Boxed: it would make the future of every call larger.
+        true => Some(Box::pin(permit::early(run, &target, &options.cancel, deadline)).await?),
         false => None,
     };
     let arguments = validate::read(caller, &target, &account, arguments, deadline).await?;
@@ -375,20 +336,19 @@ async fn path(
     // A subscriber may need a permit of the same plugin.
     let early = early.filter(|_| !hooks::has_subscribers(engine, caller));
     let arguments = hooks::before(engine, run, &target, &account, arguments, deadline).await?;
-    let arguments = Held::new(arguments, account.clone());
     run.enter(Stage::Record);
     audit::intent(engine, run, &target).await?;
     run.admit();
     // Counted over all tries. Where there is but one, whoever fires the first hook makes the counter.
-    let firings = options.firings.or_else(|| target.slot().retry.map(|_| Arc::default()));
+    let firings = options.firings.clone().or_else(|| target.slot().retry.map(|_| Arc::default()));
     let execution = Execution {
         engine,
         target: &target,
         caller,
         correlation: run.correlation(),
-        cancel: options.cancel,
+        cancel: options.cancel.clone(),
         recording: run.recording(),
-        progress: options.progress,
+        progress: options.progress.clone(),
         firings,
         account,
         tries: run.tries(),
@@ -421,15 +381,20 @@ impl Target {
     }
 
     /// Checks that a result is of the function's type.
-    fn check(&self, outcome: Result<Value, RuntimeFault>) -> Result<Arc<Value>, Failure> {
+    async fn check(&self, outcome: Result<Value, RuntimeFault>, account: Account) -> Result<Held<Value>, Failure> {
         let (graph, function) = (&*self.revision.graph, self.function());
         let value = outcome.map_err(|fault| Failure::of_call(fault, graph, function))?;
+        let value = Held::new(Arc::new(value), account);
+        if value.is_large() {
+            // Checking it takes milliseconds. That happens in the pool.
+            tick().await;
+        }
         let fits = match &function.outcome.ok {
             Some(ty) => json::fits(graph, ty, &value),
-            None => value == NOTHING,
+            None => **value == NOTHING,
         };
         match fits {
-            true => Ok(Arc::new(value)),
+            true => Ok(value),
             false => {
                 let message = format!("`{}` returned a value that does not match its type", self.name);
                 Err(Failure::new(Code::InvalidOutput, message))
@@ -457,13 +422,12 @@ pub(crate) struct Execution<'a> {
 /// The result of the inner stages.
 #[derive(Debug)]
 struct Output {
-    value: Arc<Value>,
+    value: Held<Value>,
     target: Arc<Target>,
     cache: CacheOutcome,
     attempts: u32,
     /// None where the function did not have to run.
     observed: Option<Arc<Observed>>,
-    account: Account,
 }
 
 impl Execution<'_> {
@@ -480,7 +444,7 @@ impl Execution<'_> {
         arguments: &Arc<[Value]>,
         deadline: deadline::Deadline,
         observed: &Arc<Observed>,
-    ) -> Result<Arc<Value>, Failure> {
+    ) -> Result<Held<Value>, Failure> {
         let Target { revision, name, .. } = &**self.target;
         // A runtime that knows more says more.
         self.enter(Stage::Run);
@@ -495,15 +459,15 @@ impl Execution<'_> {
             recording: self.recording.cloned(),
         };
         let (target, arguments) = (Arc::clone(self.target), Arc::clone(arguments));
-        let recording = self.recording.cloned();
+        let (recording, account) = (self.recording.cloned(), self.account.clone());
         let call = async move {
             let outcome = target.revision.loaded.call(target.index, &arguments, context).await;
             if let Some(recording) = recording {
                 recording.enter(Stage::Validate);
             }
-            target.check(outcome)
+            target.check(outcome, account).await
         };
-        let outcome = outrigger_compute::run(revision.loaded.belongs_in_pool(), Box::pin(call)).await;
+        let outcome = run(revision.loaded.belongs_in_pool(), Box::pin(call)).await;
         revision.counts.memory_used(observed.memory_peak());
         outcome
     }

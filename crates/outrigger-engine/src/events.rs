@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::hooks::Payload;
 use crate::jobs::JobState;
 use crate::store::{Owner, ROW_BYTES, Store};
 
@@ -32,20 +33,18 @@ const LOOK: Duration = Duration::from_secs(2);
 pub type EventId = CorrelationId;
 
 /// Something that happened, before it has its place in the log.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NewEvent {
     pub at: OffsetDateTime,
     pub name: HookName,
-    pub payload: Json,
+    pub payload: Payload,
     /// Of whatever caused it.
     pub correlation: CorrelationId,
     /// The plugin that it concerns, or that declares the hook.
     pub plugin: Option<PluginName>,
     /// The id of the key that fired it, if a key did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The caller that fired it, if it is an event hook. None for events of Outrigger itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<String>,
 }
 
@@ -55,7 +54,8 @@ pub struct EventRecord {
     pub id: EventId,
     pub at: OffsetDateTime,
     pub name: HookName,
-    pub payload: Json,
+    /// The payload, as JSON text. It can be large, and few look into it.
+    pub payload: String,
     pub correlation: CorrelationId,
     pub plugin: Option<PluginName>,
     /// See [`NewEvent::caller`].
@@ -66,7 +66,8 @@ pub struct EventRecord {
 impl NewEvent {
     /// Creates an event, caused by the current task.
     #[must_use]
-    pub fn now(name: HookName, payload: Json) -> Self {
+    pub fn now(name: HookName, payload: impl Into<Payload>) -> Self {
+        let payload = payload.into();
         let plugin = payload.get("plugin").and_then(Json::as_str).and_then(|name| name.parse().ok());
         let (at, correlation) = (OffsetDateTime::now_utc(), CorrelationId::current());
         Self { at, name, payload, correlation, plugin, key: None, caller: None }
@@ -94,7 +95,7 @@ impl NewEvent {
     #[must_use]
     pub fn size(&self) -> u64 {
         let caller = self.caller.as_ref().map_or(0, String::len);
-        ROW_BYTES + (self.payload.to_string().len() + caller) as u64
+        ROW_BYTES + (self.payload.length() + caller) as u64
     }
 }
 
@@ -102,8 +103,16 @@ impl EventRecord {
     /// An event with its id.
     #[must_use]
     pub fn of(id: EventId, event: &NewEvent) -> Self {
-        let NewEvent { at, name, payload, correlation, plugin, key: _, caller } = event.clone();
-        Self { id, at, name, payload, correlation, plugin, caller }
+        let NewEvent { at, name, payload, correlation, plugin, key: _, caller } = event;
+        Self {
+            id,
+            at: *at,
+            name: name.clone(),
+            payload: payload.to_string(),
+            correlation: *correlation,
+            plugin: plugin.clone(),
+            caller: caller.clone(),
+        }
     }
 
     /// Whether it is of this name and about such a plugin; a pattern that is not given covers everything.
@@ -115,8 +124,8 @@ impl EventRecord {
 }
 
 /// Checks the size of an event's payload, and returns it.
-pub(crate) fn check_payload(name: &HookName, payload: &Json) -> Result<u64, Failure> {
-    let length = payload.to_string().len();
+pub(crate) fn check_payload(name: &HookName, payload: &Payload) -> Result<u64, Failure> {
+    let length = payload.length();
     if length <= LONGEST_PAYLOAD {
         return Ok(length as u64);
     }

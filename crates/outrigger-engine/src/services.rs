@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use outrigger_compute::serve;
+use outrigger_compute::{blocking, serve};
 use outrigger_contract::excerpt::excerpt;
 use outrigger_contract::manifest::LONGEST_STATE_KEY as LONGEST_KEY;
 use outrigger_contract::units::ByteSize;
@@ -18,7 +18,7 @@ use crate::call::{Arguments, Call, CallOptions, Caller, Execution, Origin, Plugi
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::hooks::{Firing, check_length};
+use crate::hooks::{Firing, Payload, check_length};
 use crate::life::StagedState;
 use crate::plugins::{ActiveRevision, Configuration};
 use crate::profile::Recording;
@@ -383,7 +383,8 @@ impl HostServices for CallServices {
             let message = format!("one call can fire hooks at most {MOST_FIRINGS} times");
             return Err(refused(Code::RateLimited, message));
         }
-        let payload = serde_json::from_str(payload)
+        let payload = read_payload(self.subject.plugin(), payload)
+            .await
             .map_err(|error| refused(Code::InvalidInput, format!("the payload of `{hook}` is not JSON: {error}")))?;
         let firing = Firing {
             cause: Some(self.as_caller()),
@@ -397,6 +398,18 @@ impl HostServices for CallServices {
         let carried = serve(async move { engine.fire_own(&plugin, firing).await }).await;
         carried.map(|carried| carried.to_string()).map_err(passed_on)
     }
+}
+
+/// Reads a payload; a large one in the pool for long computations.
+async fn read_payload(plugin: &PluginName, text: &str) -> Result<Payload, String> {
+    const SHORT: usize = 64 << 10;
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).map(Payload::from);
+    if text.len() <= SHORT {
+        return read(text).map_err(|error| error.to_string());
+    }
+    let text = text.to_owned();
+    let payload = blocking(plugin.as_str(), move || read(&text)).await.map_err(|panicked| panicked.to_string())?;
+    payload.map_err(|error| error.to_string())
 }
 
 fn refused(code: Code, message: impl Into<String>) -> CallError {

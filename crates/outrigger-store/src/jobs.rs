@@ -6,14 +6,17 @@ use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
 use outrigger_engine::store::{Amount, JobFilter, StoreError};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait as _, Select, Set, SqlErr, Statement, Value,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, Iterable as _, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait as _, Select, Set, SqlErr, Statement, Value,
 };
 use time::OffsetDateTime;
 
 use crate::database::{Database, Transaction, failed};
 use crate::entities::{job, schedule};
 use crate::{columns, events, owners, records};
+
+/// Jobs of a list that are read at once, in bytes of JSON. That takes about a millisecond.
+const READ_AT_ONCE: usize = 256 << 10;
 
 pub(crate) async fn create(
     database: &Database,
@@ -65,10 +68,25 @@ pub(crate) async fn list(database: &Database, filter: &JobFilter) -> Result<Vec<
         .add_option(function.as_ref().map(|function| Column::Function.eq(function.as_str())))
         .add_option(schedule.as_ref().map(|schedule| Column::Schedule.eq(schedule)))
         .add_option(before.map(|before| Column::Id.lt(before.to_string())));
-    let query =
-        job::Entity::find().filter(condition).order_by_desc(Column::Id).limit(u64::from(records::limit_of(*limit)));
-    let rows = query.all(&database.read).await.map_err(failed("list jobs"))?;
-    rows.into_iter().map(TryInto::try_into).collect()
+    let query = job::Entity::find()
+        .select_only()
+        .columns(Column::iter().filter(|column| !matches!(column, Column::Job)))
+        .column_as(Expr::cust("json_remove(job, '$.result')"), "job")
+        .filter(condition)
+        .order_by_desc(Column::Id)
+        .limit(u64::from(records::limit_of(*limit)));
+    let rows = query.into_model::<job::Model>().all(&database.read).await.map_err(failed("list jobs"))?;
+    let (mut jobs, mut bytes) = (Vec::with_capacity(rows.len()), 0);
+    for row in rows {
+        bytes += row.job.len();
+        jobs.push(JobRecord::try_from(row)?);
+        if bytes > READ_AT_ONCE {
+            // Lets the other tasks of this thread run.
+            tokio::task::yield_now().await;
+            bytes = 0;
+        }
+    }
+    Ok(jobs)
 }
 
 pub(crate) async fn next(
@@ -143,13 +161,15 @@ fn of_account(account: &str) -> Expr {
 pub(crate) async fn put(database: &Database, record: &JobRecord, event: Option<&NewEvent>) -> Result<u64, StoreError> {
     const ACTION: &str = "write a job";
     let generation = record.generation + 1;
+    // Before the transaction: writing a large result as JSON takes long.
+    let row = job::ActiveModel::of(record, generation)?;
     // The end of a job is written on a full disk too; the start is not.
     let transaction = match record.state.has_ended() {
         true => database.begin_essential(ACTION).await?,
         false => database.begin(ACTION).await?,
     };
     let outcome = job::Entity::update_many()
-        .set(job::ActiveModel::of(record, generation)?)
+        .set(row)
         .filter(job::Column::Id.eq(record.id.to_string()))
         .filter(job::Column::Generation.eq(columns::from_count(record.generation)))
         .exec(&transaction)

@@ -36,11 +36,12 @@ pub async fn run(context: &Context, arguments: EventsArguments) -> CliResult {
             cell(id),
             cell(moment(*at)),
             cell(name.as_str()),
-            cell(shortened(one_line(&payload.to_string()), used)),
+            cell(shortened(one_line(payload.as_str()), used)),
             cell(by),
         ]
     };
-    context.output.print(&events, || {
+    let data = serde_json::to_value(&events).map_err(std::io::Error::other)?;
+    context.output.print(&data, || {
         table_or("No events.", &["ID", "WHEN", "EVENT", "CARRIES", "FIRED BY"], events.iter().map(row).collect())
     })
 }
@@ -54,7 +55,8 @@ async fn follow(context: &Context, mut query: FollowQuery) -> CliResult {
         match events.next().await {
             Some(Ok(event)) => {
                 failed = 0;
-                context.output.print_line(&event, || line(&event))?;
+                let data = serde_json::to_value(&event).map_err(std::io::Error::other)?;
+                context.output.print_line(&data, || line(&event))?;
                 query.after = Some(event.id);
                 continue;
             }
@@ -82,7 +84,7 @@ const fn passes(error: &ApiError) -> bool {
 
 fn line(event: &EventInfo) -> String {
     let EventInfo { id: _, at, name, plugin: _, caller, correlation, payload } = event;
-    let payload = clean(&payload.to_string());
+    let payload = clean(payload.as_str());
     let by = caller.as_ref().map(|caller| format!(" by {}", clean(caller))).unwrap_or_default();
     format!("{} {} {payload}{by} {}\n", dim(&moment(*at)), bold(name.as_str()), dim(correlation))
 }

@@ -170,7 +170,10 @@ fn functions(defs: &mut Defs) -> Value {
             "title": text("The name for people.", 100, json!(["Optimise the network"])),
             "description": text("Replaces the documentation that the types carry.", 4_000, json!(["Tunes the network."])),
             "tags": set("Search keywords.", &json!({ "type": "string", "minLength": 1, "maxLength": 64 })),
-            "cache": defs.of::<Span>("How long a result may be used again. Only for read-only functions."),
+            "cache": defs.of::<Span>(
+                "How long a result may be used again. Only for read-only functions. Results of more than 1 MiB, and \
+                 results for more than 64 KiB of arguments, are not kept.",
+            ),
             "rate-limit": defs.of::<Rate>("How many calls are allowed in how much time."),
             "timeout": defs.of::<Span>("Wall clock per call. Default: the plugin's limit."),
             "concurrency": count("Calls of this function at once. Default: the plugin's limit.", Limits::MAX_CONCURRENCY),

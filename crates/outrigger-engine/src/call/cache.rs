@@ -10,8 +10,10 @@ use moka::future::Cache;
 use outrigger_contract::{Code, Digest, Value};
 
 use super::deadline::Deadline;
+use super::large::Held;
 use super::permit::Permit;
 use super::{Execution, Output, retry};
+use crate::account::Account;
 use crate::error::Failure;
 use crate::profile::Stage;
 use crate::runtime::Observed;
@@ -26,31 +28,58 @@ pub(crate) struct Key {
     arguments: Arc<[Value]>,
 }
 
-#[derive(Clone, Debug)]
+/// Results larger than this, in bytes of memory, are not kept. One of them would evict thousands of others at once.
+const LARGEST: usize = 1 << 20;
+
+#[derive(Debug)]
 struct Kept {
-    value: Arc<Value>,
+    /// None if it is too large.
+    value: Option<Held<Value>>,
+    /// Its size in memory, in bytes.
+    bytes: usize,
     time_to_live: Duration,
+}
+
+impl Kept {
+    /// A result to keep. It is no longer charged to its call, but counts in the cache.
+    async fn of(value: &Held<Value>, time_to_live: Duration) -> Arc<Self> {
+        let value = value.shared(Account::default());
+        let bytes = match value.is_large() {
+            true => {
+                let value = value.clone();
+                outrigger_compute::run(true, Box::pin(async move { weigh(&value) })).await
+            }
+            false => weigh(&value),
+        };
+        Arc::new(Self { value: bytes.map(|_| value), bytes: bytes.unwrap_or_default(), time_to_live })
+    }
+}
+
+/// The size of a result in memory; none if it is too large.
+fn weigh(value: &Value) -> Option<usize> {
+    value.left_of(LARGEST)?;
+    Some(value.heap()).filter(|bytes| *bytes <= LARGEST)
 }
 
 /// Answers of all plugins, bounded by the bytes in them.
 #[derive(Clone, Debug)]
 pub(crate) struct AnswerCache {
-    kept: Cache<Key, Kept, RandomState>,
+    kept: Cache<Key, Arc<Kept>, RandomState>,
 }
 
 struct PerFunction;
 
-impl Expiry<Key, Kept> for PerFunction {
-    fn expire_after_create(&self, _: &Key, kept: &Kept, _: Instant) -> Option<Duration> {
+impl Expiry<Key, Arc<Kept>> for PerFunction {
+    fn expire_after_create(&self, _: &Key, kept: &Arc<Kept>, _: Instant) -> Option<Duration> {
         Some(kept.time_to_live)
     }
 }
 
 impl AnswerCache {
     pub(crate) fn new(capacity: u64) -> Self {
-        let weigh = |key: &Key, kept: &Kept| {
+        let weigh = |key: &Key, kept: &Arc<Kept>| {
             let in_memory = |value: &Value| size_of::<Value>() + value.heap();
-            let bytes = 256 + in_memory(&kept.value) + key.arguments.iter().map(in_memory).sum::<usize>();
+            let bytes = 256 + size_of::<Value>() + kept.bytes + key.arguments.iter().map(in_memory).sum::<usize>();
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         let builder = Cache::builder().max_capacity(capacity).weigher(weigh).expire_after(PerFunction);
@@ -67,14 +96,15 @@ impl AnswerCache {
 
 pub(super) async fn answer(
     execution: &Execution<'_>,
-    arguments: &Arc<[Value]>,
+    arguments: &Held<[Value]>,
     deadline: Deadline,
     no_cache: bool,
     early: Option<Permit<'_>>,
 ) -> Result<Output, Failure> {
     execution.enter(Stage::Cache);
     let slot = execution.target.slot();
-    let Some(time_to_live) = slot.cache.filter(|_| !no_cache) else {
+    // Hashing and comparing large arguments takes too long.
+    let Some(time_to_live) = slot.cache.filter(|_| !no_cache && !arguments.is_large()) else {
         return compute(execution, arguments, deadline, CacheOutcome::Bypass, early).await;
     };
     // Calls that wait for the computing call must not block it.
@@ -87,12 +117,12 @@ pub(super) async fn answer(
     };
     let cache = &execution.engine.inner.cache.kept;
     if let Some(kept) = cache.get(&key).await {
-        return Ok(known(execution, kept.value, CacheOutcome::Hit));
+        return kept_or_own(execution, arguments, deadline, kept, CacheOutcome::Hit).await;
     }
     if execution.caller.is_within(&execution.target.name.plugin) {
         // The computing call may wait for a permit that this call holds.
         let output = compute(execution, arguments, deadline, CacheOutcome::Miss, None).await?;
-        cache.insert(key, Kept { value: Arc::clone(&output.value), time_to_live }).await;
+        cache.insert(key, Kept::of(&output.value, time_to_live).await).await;
         return Ok(output);
     }
     loop {
@@ -100,7 +130,7 @@ pub(super) async fn answer(
         let mut computed = None;
         let fill = async {
             let output = compute(execution, arguments, deadline, CacheOutcome::Miss, None).await?;
-            let kept = Kept { value: Arc::clone(&output.value), time_to_live };
+            let kept = Kept::of(&output.value, time_to_live).await;
             computed = Some(output);
             execution.enter(Stage::Cache);
             Ok::<_, Failure>(kept)
@@ -109,7 +139,9 @@ pub(super) async fn answer(
         let outcome = Box::pin(cache.try_get_with_by_ref(&key, fill)).await;
         match (outcome, computed) {
             (Ok(_), Some(output)) => return Ok(output),
-            (Ok(kept), None) => return Ok(known(execution, kept.value, CacheOutcome::Shared)),
+            (Ok(kept), None) => {
+                return kept_or_own(execution, arguments, deadline, kept, CacheOutcome::Shared).await;
+            }
             // The one that computed ran out of its own time or was cancelled. That is not this call's failure.
             (Err(failure), None) if ended_by_its_caller(failure.code) && !deadline.passed() => {}
             (Err(failure), _) => return Err((*failure).clone()),
@@ -126,25 +158,28 @@ async fn compute(
 ) -> Result<Output, Failure> {
     let observed = Arc::new(Observed::default());
     let (value, attempts) = retry::run(execution, arguments, deadline, &observed, early).await?;
-    Ok(Output {
-        value,
-        target: Arc::clone(execution.target),
-        cache,
-        attempts,
-        observed: Some(observed),
-        account: execution.account.clone(),
-    })
+    Ok(Output { value, target: Arc::clone(execution.target), cache, attempts, observed: Some(observed) })
 }
 
-fn known(execution: &Execution<'_>, value: Arc<Value>, cache: CacheOutcome) -> Output {
-    Output {
-        value,
+/// Answers with the kept result. If that was too large to be kept, the call computes its own.
+async fn kept_or_own(
+    execution: &Execution<'_>,
+    arguments: &Arc<[Value]>,
+    deadline: Deadline,
+    kept: Arc<Kept>,
+    cache: CacheOutcome,
+) -> Result<Output, Failure> {
+    let Some(value) = &kept.value else {
+        // Boxed: it is large, and rarely needed.
+        return Box::pin(compute(execution, arguments, deadline, CacheOutcome::Bypass, None)).await;
+    };
+    Ok(Output {
+        value: value.shared(execution.account.clone()),
         target: Arc::clone(execution.target),
         cache,
         attempts: 0,
         observed: None,
-        account: execution.account.clone(),
-    }
+    })
 }
 
 const fn ended_by_its_caller(code: Code) -> bool {

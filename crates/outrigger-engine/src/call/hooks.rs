@@ -6,21 +6,26 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use outrigger_compute::blocking;
 use outrigger_contract::types::json;
 use outrigger_contract::{Code, FunctionRef, Value};
 use serde_json::{Map, Value as Json, json};
 
 use super::deadline::Deadline;
+use super::large::Held;
 use super::record::Run;
 use super::{Answer, Arguments, Caller, Target, validate};
-use crate::account::Account;
+use crate::account::{Account, Charge};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::hooks::{Firing, spec};
+use crate::hooks::{Fired, Firing, Payload, spec};
 
 /// Further copies of the payload: as fired, as changed by filters, and as passed to a subscriber.
 const COPIES: usize = 3;
+
+/// Arguments up to this size, in bytes of data, are rendered at once. Their text can be many times as long.
+const SHORT: usize = 8 << 10;
 
 /// Whether `call.before` has subscribers for calls of this caller.
 pub(super) fn has_subscribers(engine: &Engine, caller: &Caller) -> bool {
@@ -31,19 +36,20 @@ pub(super) fn has_subscribers(engine: &Engine, caller: &Caller) -> bool {
 pub(super) async fn before(
     engine: &Engine,
     run: &Run<'_>,
-    target: &Target,
+    target: &Arc<Target>,
     account: &Account,
-    arguments: Arc<[Value]>,
+    arguments: Held<[Value]>,
     deadline: Deadline,
-) -> Result<Arc<[Value]>, Failure> {
+) -> Result<Held<[Value]>, Failure> {
     let caller = run.caller();
     if !has_subscribers(engine, caller) {
         return Ok(arguments);
     }
-    let mut trees = account.charge(rendered_size(target, &arguments))?;
-    let mut payload = json!({"function": target.name, "caller": caller.to_string()});
-    payload["arguments"] = Json::Object(rendered(target, &arguments));
-    trees.grow(COPIES * json::tree_size(&payload))?;
+    let is_long = arguments.iter().try_fold(SHORT, |left, value| value.left_of(left)).is_none();
+    let (call, owned, text, values) = (Arc::clone(target), account.clone(), caller.to_string(), Arc::clone(&arguments));
+    let render = move || payload(&call, &owned, &text, &values);
+    // The trees are charged until the end.
+    let (payload, _trees) = work_on(is_long, caller, target, deadline, render).await??;
     let fired = engine
         .run_hook(Firing {
             cause: Some(caller.clone()),
@@ -53,13 +59,52 @@ pub(super) async fn before(
             ..Firing::new(name(spec::CALL_BEFORE), payload.clone())
         })
         .await;
-    if let Some(failure) = fired.failure {
+    let Fired { value, failure, held: _held, .. } = fired;
+    if let Some(failure) = failure {
         return Err(failure);
     }
-    if fired.value == payload {
-        return Ok(arguments);
+    let is_large = payload.is_large() || value.is_large();
+    let (call, account) = (Arc::clone(target), account.clone());
+    let read = move || -> Result<Held<[Value]>, Failure> {
+        if value == payload {
+            return Ok(arguments);
+        }
+        validate::arguments(&call, &account, Arguments::Json(changed(value.into_json(), &payload)?))
+    };
+    work_on(is_large, caller, target, deadline, read).await?
+}
+
+/// Does work in place, or in the turn of the caller if it is long.
+async fn work_on<T: Send + 'static>(
+    is_long: bool,
+    caller: &Caller,
+    target: &Target,
+    deadline: Deadline,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    if !is_long {
+        return Ok(work());
     }
-    validate::arguments(target, account, Arguments::Json(changed(fired.value, &payload)?))
+    let owner = caller.owner();
+    // Boxed: it would make the future of every call larger.
+    match Box::pin(tokio::time::timeout_at(deadline.at.into(), blocking(&owner, work))).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Failure::deadline(&format!("`{}`", target.name), deadline.limit)),
+    }
+}
+
+/// The payload of `call.before`, and the charge for its copies.
+fn payload(
+    target: &Target,
+    account: &Account,
+    caller: &str,
+    arguments: &[Value],
+) -> Result<(Payload, Charge), Failure> {
+    let mut trees = account.charge(rendered_size(target, arguments))?;
+    let mut payload = json!({"function": target.name, "caller": caller});
+    payload["arguments"] = Json::Object(rendered(target, arguments));
+    trees.grow(COPIES * json::tree_size(&payload))?;
+    Ok((payload.into(), trees))
 }
 
 /// The arguments that filters made; nothing else may be another than it was.

@@ -42,20 +42,28 @@ impl Values for [Value] {
 pub(super) struct Held<V: Values + Send + Sync + ?Sized + 'static> {
     values: Arc<V>,
     account: Account,
+    is_large: bool,
 }
 
 impl<V: Values + Send + Sync + ?Sized> Held<V> {
-    pub(super) const fn new(values: Arc<V>, account: Account) -> Self {
-        Self { values, account }
+    /// Values that are charged to this account.
+    pub(super) fn new(values: Arc<V>, account: Account) -> Self {
+        // Most calls hold so little altogether that nothing needs to be counted.
+        let is_large = account.held() > LARGE as u64 && values.left_of(LARGE).is_none();
+        Self { values, account, is_large }
+    }
+
+    /// The same values, for a holder with another account, to which they are not charged.
+    pub(super) fn shared(&self, account: Account) -> Self {
+        Self { values: Arc::clone(&self.values), account, is_large: self.is_large }
     }
 
     pub(super) const fn account(&self) -> &Account {
         &self.account
     }
 
-    /// Most calls hold so little altogether that nothing needs to be counted.
-    pub(super) fn is_large(&self) -> bool {
-        self.account.held() > LARGE as u64 && self.values.left_of(LARGE).is_none()
+    pub(super) const fn is_large(&self) -> bool {
+        self.is_large
     }
 }
 
@@ -69,7 +77,7 @@ impl<V: Values + Send + Sync + ?Sized> Deref for Held<V> {
 
 impl<V: Values + Send + Sync + ?Sized> Drop for Held<V> {
     fn drop(&mut self) {
-        if self.is_large() && Arc::strong_count(&self.values) == 1 {
+        if self.is_large && Arc::strong_count(&self.values) == 1 {
             let values = std::mem::replace(&mut self.values, V::none());
             outrigger_compute::discard((values, self.account.clone()));
         }

@@ -9,7 +9,6 @@ use outrigger_contract::excerpt::excerpt_of;
 use outrigger_contract::{Code, FunctionRef};
 use time::OffsetDateTime;
 
-use super::large::Held;
 use super::watch::{Ended, Watched};
 use super::{Answer, CallOptions, Caller, Output, Target, Warning, audit};
 use crate::correlation::CorrelationId;
@@ -158,7 +157,9 @@ impl<'a> Run<'a> {
         self.write(&sample, failure).await;
         let profile = self.watched.take().and_then(|watched| self.tell(*watched, &sample));
         outcome.map(|output| Answer {
-            value: Held::new(output.value, output.account),
+            value: output.value,
+            // Replaced by the caller, which this borrows.
+            caller: Caller::Local,
             function: output.target.index,
             revision: Arc::clone(&output.target.revision),
             cache,

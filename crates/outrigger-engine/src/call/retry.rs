@@ -8,6 +8,7 @@ use outrigger_contract::{Code, Value};
 
 use super::Execution;
 use super::deadline::Deadline;
+use super::large::Held;
 use super::permit::{self, Permit};
 use crate::error::Failure;
 use crate::profile::Stage;
@@ -21,7 +22,7 @@ pub(super) async fn run(
     deadline: Deadline,
     observed: &Arc<Observed>,
     mut early: Option<Permit<'_>>,
-) -> Result<(Arc<Value>, u32), Failure> {
+) -> Result<(Held<Value>, u32), Failure> {
     let retry = execution.target.slot().retry;
     let attempts = retry.map_or(1, |retry| retry.attempts.get());
     let mut attempt = 1;

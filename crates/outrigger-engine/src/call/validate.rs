@@ -9,6 +9,7 @@ use outrigger_contract::Value;
 use outrigger_contract::types::json::{self, Meter, ParseError};
 
 use super::deadline::Deadline;
+use super::large::Held;
 use super::{Arguments, Caller, Target};
 use crate::account::{Account, Charge, Exceeded};
 use crate::error::Failure;
@@ -38,7 +39,7 @@ pub(super) async fn read(
     account: &Account,
     arguments: Arguments,
     deadline: Deadline,
-) -> Result<Arc<[Value]>, Failure> {
+) -> Result<Held<[Value]>, Failure> {
     if arguments.text_length() <= SHORT {
         return self::arguments(target, account, arguments);
     }
@@ -53,14 +54,14 @@ pub(super) async fn read(
 }
 
 /// Reads arguments. Their memory stays charged until the call ends.
-pub(super) fn arguments(target: &Target, account: &Account, arguments: Arguments) -> Result<Arc<[Value]>, Failure> {
+pub(super) fn arguments(target: &Target, account: &Account, arguments: Arguments) -> Result<Held<[Value]>, Failure> {
     let mut charge = account.nothing();
     let values = values(target, &mut charge, arguments)?;
     // The shared slice is a copy of the list; both exist for a moment.
     let copy = values.len() * size_of::<Value>();
     let _copy = (copy > SMALL).then(|| charge.sibling(copy)).transpose()?;
     charge.keep();
-    Ok(Arc::from(values))
+    Ok(Held::new(Arc::from(values), account.clone()))
 }
 
 fn values(target: &Target, charge: &mut Charge, arguments: Arguments) -> Result<Vec<Value>, Failure> {

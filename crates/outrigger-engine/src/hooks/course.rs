@@ -7,11 +7,12 @@ use outrigger_compute::blocking;
 use outrigger_contract::excerpt::excerpt_of;
 use outrigger_contract::types::json::{self, TreeBound};
 use outrigger_contract::{Code, FunctionRef, HookKind, OnError, PluginName, Type, Value};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use time::OffsetDateTime;
 
 use super::condition::Facts;
 use super::fire::{Fired, Firing, HookCaller, LONGEST_CARRIED, owner};
+use super::payload::Payload;
 use super::plan::{Planned, Skipped, Step, is_little, plan};
 use super::schema::HookSchema;
 use super::spec::CALL_BEFORE;
@@ -26,6 +27,9 @@ use crate::lifecycle::PluginState;
 use crate::runtime::LogLevel;
 use crate::store::LogRecord;
 
+/// Results of filters up to this size, in bytes of JSON, are read at once.
+const READ_AT_ONCE: usize = 64 << 10;
+
 /// A running firing.
 struct Course<'a> {
     engine: &'a Engine,
@@ -35,7 +39,7 @@ struct Course<'a> {
     /// result.
     schema: Option<Arc<HookSchema>>,
     /// The payload for the next filter.
-    value: Json,
+    value: Payload,
     /// The charge on the plugin of the filter.
     held: Option<Charge>,
     /// The failure that ends the hook.
@@ -138,7 +142,7 @@ impl Course<'_> {
         match outcome {
             Ok(value) => {
                 if let Some((value, held)) = value {
-                    trace.value_changed = value != self.value;
+                    trace.value_changed = is_changed(&subscription.function.plugin, &value, &self.value).await;
                     (self.value, self.held) = (value, Some(held));
                 }
                 self.succeeded(&subscriber).await;
@@ -157,7 +161,7 @@ impl Course<'_> {
     }
 
     /// Calls one subscriber. Returns the result of a filter, if there is one, charged to its plugin.
-    async fn call(&self, subscription: &Subscription) -> Result<Option<(Json, Charge)>, Failure> {
+    async fn call(&self, subscription: &Subscription) -> Result<Option<(Payload, Charge)>, Failure> {
         let function = &subscription.function;
         if subscription.kind != self.kind {
             let (hook, was, is) = (&self.firing.hook, subscription.kind, self.kind);
@@ -174,10 +178,7 @@ impl Course<'_> {
             return Err(Failure::new(Code::InvalidInput, message));
         };
         let as_text = *revision.graph.resolve(&parameter.ty) == Type::String && !self.value.is_string();
-        let argument = match as_text {
-            true => Json::String(self.value.to_string()),
-            false => self.value.clone(),
-        };
+        let arguments = arguments(&function.plugin, &parameter.name, &self.value, as_text).await?;
         let left = self.firing.until.map(|until| until.saturating_duration_since(Instant::now()));
         let timeout = subscription.timeout.as_duration();
         let call = Call {
@@ -186,7 +187,7 @@ impl Course<'_> {
                 cause: self.firing.cause.clone(),
             })),
             function: function.clone(),
-            arguments: Arguments::Json(Map::from_iter([(parameter.name.clone(), argument)])),
+            arguments: Arguments::Text(arguments),
             options: CallOptions {
                 timeout: Some(left.map_or(timeout, |left| left.min(timeout))),
                 correlation: Some(self.firing.correlation),
@@ -199,7 +200,7 @@ impl Course<'_> {
         match self.kind {
             HookKind::Filter => {
                 let longest = if self.firing.hook.as_str() == CALL_BEFORE { usize::MAX } else { LONGEST_CARRIED };
-                let Some(value) = filtered(&answer, as_text, longest).await? else { return Ok(None) };
+                let Some(value) = filtered(answer, as_text, longest).await? else { return Ok(None) };
                 // Charged to the plugin: its call is over, but the value stays.
                 let held = self.engine.inner.accounts.of(&function.plugin).charge(json::tree_size(&value))?;
                 self.check(function, &value).await?;
@@ -210,7 +211,7 @@ impl Course<'_> {
     }
 
     /// Holds what a filter made of the value to what the hook may carry.
-    async fn check(&self, function: &FunctionRef, value: &Json) -> Result<(), Failure> {
+    async fn check(&self, function: &FunctionRef, value: &Payload) -> Result<(), Failure> {
         let Some(schema) = &self.schema else { return Ok(()) };
         schema.check_aside(function.plugin.as_str(), value).await.map_err(|fault| {
             let message = format!("`{function}` returned an invalid payload for `{}`: {fault}", self.firing.hook);
@@ -317,37 +318,85 @@ fn when_off(subscription: &Subscription) -> Step {
     }
 }
 
+/// Does work with a payload, in the turn of the subscriber's plugin if the payload is large.
+async fn work_on<T: Send + 'static>(
+    is_large: bool,
+    plugin: &PluginName,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    match is_large {
+        true => Ok(blocking(plugin.as_str(), work).await?),
+        false => Ok(work()),
+    }
+}
+
+/// The arguments of a subscriber: an object with the payload as its only member. Text, because only the subscriber's
+/// type says how it is read.
+async fn arguments(plugin: &PluginName, parameter: &str, payload: &Payload, as_text: bool) -> Result<String, Failure> {
+    let (is_large, name, payload) = (payload.is_large(), Json::from(parameter), payload.clone());
+    let write = move || match as_text {
+        true => format!("{{{name}:{}}}", Json::String(payload.to_string())),
+        false => format!("{{{name}:{}}}", *payload),
+    };
+    work_on(is_large, plugin, write).await
+}
+
+/// Whether a filter changed the payload.
+async fn is_changed(plugin: &PluginName, value: &Payload, before: &Payload) -> bool {
+    let (is_large, value, before) = (value.is_large() && before.is_large(), value.clone(), before.clone());
+    work_on(is_large, plugin, move || value != before).await.unwrap_or(true)
+}
+
 /// The result of a filter; none if it does not change the payload. As JSON text it is limited to `longest` bytes.
-async fn filtered(answer: &Answer, as_text: bool, longest: usize) -> Result<Option<Json>, Failure> {
+async fn filtered(answer: Answer, as_text: bool, longest: usize) -> Result<Option<Payload>, Failure> {
     let function = answer.function();
     let takes = function.params.first().map(|parameter| answer.revision().graph.resolve(&parameter.ty));
     if *answer.value() == Value::Option(None) && !matches!(takes, Some(Type::Option(_))) {
         return Ok(None);
     }
-    let value = match answer.value() {
-        Value::Option(Some(inner)) => &**inner,
-        value => value,
+    let written = match given(&answer) {
+        Value::String(_) if as_text => None,
+        _ => Some(answer.json_text().await?),
     };
-    let written;
-    let text = match value {
-        Value::String(text) if as_text => text,
-        _ => {
-            written = answer.json_text().await?;
-            &written
-        }
-    };
-    if text.len() > longest {
-        let message = format!("`{}` returned {} bytes of JSON; the limit is {longest}", function.name, text.len());
+    let plugin = answer.revision().manifest.name.clone();
+    let length = text(&answer, written.as_deref()).len();
+    if length > longest {
+        let name = &answer.function().name;
+        let message = format!("`{name}` returned {length} bytes of JSON; the limit is {longest}");
         return Err(Failure::new(Code::InvalidOutput, message));
     }
-    // As a tree the text can take a hundred times as much. It is charged to the call until the actual size is charged
-    // to the plugin.
-    let _tree = answer.account().charge(TreeBound::of(text))?;
-    serde_json::from_str(text).map(Some).map_err(|error| match as_text {
-        true => {
-            let message = format!("`{}` received JSON text but returned invalid JSON: {error}", function.name);
-            Failure::new(Code::InvalidOutput, message)
-        }
-        false => Failure::internal("the result of a filter cannot be read as JSON"),
-    })
+    let read = move || -> Result<(Payload, Charge), Failure> {
+        let text = text(&answer, written.as_deref());
+        // As a tree the text can take a hundred times as much. It is charged to the call until the actual size is
+        // charged to the plugin.
+        let tree = answer.account().charge(TreeBound::of(text))?;
+        let value = serde_json::from_str::<Json>(text).map_err(|error| match as_text {
+            true => {
+                let name = &answer.function().name;
+                let message = format!("`{name}` received JSON text but returned invalid JSON: {error}");
+                Failure::new(Code::InvalidOutput, message)
+            }
+            false => Failure::internal("the result of a filter cannot be read as JSON"),
+        })?;
+        Ok((Payload::from(value), tree))
+    };
+    let (value, _tree) = work_on(length > READ_AT_ONCE, &plugin, read).await??;
+    Ok(Some(value))
+}
+
+/// The result of a filter without the option around it.
+fn given(answer: &Answer) -> &Value {
+    match answer.value() {
+        Value::Option(Some(inner)) => inner,
+        value => value,
+    }
+}
+
+/// The result of a filter as JSON text: as written, or the text that it is.
+fn text<'a>(answer: &'a Answer, written: Option<&'a str>) -> &'a str {
+    match (written, given(answer)) {
+        (Some(written), _) => written,
+        (None, Value::String(text)) => text,
+        (None, _) => "null",
+    }
 }

@@ -7,10 +7,9 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use outrigger_contract::types::json;
 use outrigger_contract::{Code, HookKind, HookName, PluginName};
-use serde_json::Value as Json;
 
 use super::course;
-use super::schema::json_length;
+use super::payload::Payload;
 use super::spec::HookSpec;
 use super::trace::HookTrace;
 use crate::account::Charge;
@@ -30,8 +29,7 @@ pub const LONGEST_CARRIED: usize = 256 << 10;
 #[derive(Clone, Debug)]
 pub struct Firing {
     pub hook: HookName,
-    /// The payload.
-    pub payload: Json,
+    pub payload: Payload,
     /// The caller that causes it; none if Outrigger acts by itself.
     pub cause: Option<Caller>,
     pub correlation: CorrelationId,
@@ -55,7 +53,7 @@ pub struct Firing {
 #[derive(Clone, Debug)]
 pub struct Fired {
     /// The payload after all filters.
-    pub value: Json,
+    pub value: Payload,
     pub trace: Arc<HookTrace>,
     /// A subscriber refused, or failed and takes the hook with it.
     pub failure: Option<Failure>,
@@ -73,10 +71,10 @@ pub struct HookCaller {
 impl Firing {
     /// A firing of what happened just now.
     #[must_use]
-    pub fn new(hook: HookName, payload: Json) -> Self {
+    pub fn new(hook: HookName, payload: impl Into<Payload>) -> Self {
         Self {
             hook,
-            payload,
+            payload: payload.into(),
             cause: None,
             correlation: CorrelationId::new(),
             until: None,
@@ -110,7 +108,7 @@ impl Engine {
     ///
     /// # Errors
     /// As above; or it is not a hook of this plugin, or a subscriber refused it, or a fail-closed subscriber failed.
-    pub(crate) async fn fire_own(&self, plugin: &PluginName, firing: Firing) -> Result<Json, Failure> {
+    pub(crate) async fn fire_own(&self, plugin: &PluginName, firing: Firing) -> Result<Payload, Failure> {
         let hook = &firing.hook;
         let spec = Arc::clone(self.inner.hooks.table.load().spec(hook)?);
         if spec.plugin.as_ref() != Some(plugin) {
@@ -120,9 +118,7 @@ impl Engine {
         }
         check(&spec, &firing).await?;
         if spec.kind == HookKind::Event {
-            // Each subscribed plugin has its own queued copy.
-            let copies = 1 + self.inner.hooks.subscribers(hook).len();
-            let held = self.inner.accounts.of(plugin).charge(copies * json::tree_size(&firing.payload))?;
+            let held = self.inner.accounts.of(plugin).charge(json::tree_size(&firing.payload))?;
             self.log_firing(&spec, &firing).await?;
             let carried = firing.payload.clone();
             let firing = Firing { until: None, within: None, held: Some(Arc::new(held)), ..firing };
@@ -189,7 +185,7 @@ pub(crate) fn check_length(hook: &HookName, bytes: usize) -> Result<(), Failure>
 /// Checks that a hook can be fired with this payload.
 async fn check(spec: &HookSpec, firing: &Firing) -> Result<(), Failure> {
     let hook = &spec.name;
-    check_length(hook, json_length(&firing.payload))?;
+    check_length(hook, firing.payload.length())?;
     if spec.is_built_in() {
         if firing.dry_run {
             return Ok(());

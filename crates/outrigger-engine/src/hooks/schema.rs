@@ -13,7 +13,7 @@ use outrigger_compute::blocking;
 use outrigger_contract::{Code, HookName};
 use serde_json::Value as Json;
 
-use super::LONGEST_CARRIED;
+use super::{LONGEST_CARRIED, Payload};
 use crate::error::Failure;
 use crate::schema::{Allowance, CompiledSchema, LITTLE_WORK, MOST_WORK};
 
@@ -134,13 +134,13 @@ impl HookSchema {
     ///
     /// # Errors
     /// Like [`Self::check`].
-    pub(super) async fn check_aside(self: &Arc<Self>, owner: &str, value: &Json) -> Result<(), String> {
+    pub(super) async fn check_aside(self: &Arc<Self>, owner: &str, value: &Payload) -> Result<(), String> {
         let is_little = |compiled: &Result<CompiledSchema, String>| match compiled {
             Ok(compiled) => compiled.cost(value, LITTLE_WORK).is_ok(),
             Err(_) => true,
         };
         // Compiling is work, too.
-        if self.compiled.get().is_some_and(is_little) || json_length(value) > LONGEST_CARRIED {
+        if self.compiled.get().is_some_and(is_little) || value.length() > LONGEST_CARRIED {
             return self.check(value);
         }
         let (schema, value) = (Arc::clone(self), value.clone());
@@ -208,7 +208,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        let attack = json!({"code": "01".repeat(120_000)});
+        let attack = json!({"code": "01".repeat(120_000)}).into();
         for _ in 0..5 {
             let (before, begun) = (ticks.load(std::sync::atomic::Ordering::Relaxed), Instant::now());
             let fault = schema.check_aside("shop", &attack).await.expect_err("it is too much work");
@@ -219,7 +219,7 @@ mod tests {
         }
         ticking.abort();
         // Values within the limit are validated.
-        let fault = schema.check_aside("shop", &json!({"code": "0110"})).await.expect_err("it does not fit");
+        let fault = schema.check_aside("shop", &json!({"code": "0110"}).into()).await.expect_err("it does not fit");
         assert!(fault.starts_with("/code: "), "{fault}");
     }
 
@@ -275,7 +275,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_long_is_not_checked() {
         let schema = Arc::new(HookSchema::kept(json!({"type": "object"})));
-        let fault = schema.check_aside("shop", &json!("x".repeat(LONGEST_CARRIED))).await.expect_err("it is too long");
+        let fault =
+            schema.check_aside("shop", &json!("x".repeat(LONGEST_CARRIED)).into()).await.expect_err("it is too long");
         assert_eq!(fault, "it is 262146 bytes of JSON; the limit is 262144");
     }
 }

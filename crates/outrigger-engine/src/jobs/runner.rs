@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use outrigger_compute::with_store;
 use outrigger_contract::Code;
 use outrigger_contract::excerpt::excerpt_of;
 use parking_lot::Mutex;
@@ -213,7 +214,7 @@ impl Runner {
             if engine.inner.jobs.running.lock().contains_key(&job.id) {
                 continue;
             }
-            match end(engine, job.id, Event::Interrupted, &End::interrupted()).await {
+            match end(engine, job.id, Event::Interrupted, &mut End::interrupted()).await {
                 // It has ended between the two looks.
                 Err(failure) if failure.code == Code::Conflict => {}
                 outcome => outcome?,
@@ -285,9 +286,9 @@ impl Runner {
         let (engine, callers, clock) = (engine.clone(), Arc::clone(&self.callers), self.options.clock.clone());
         desk.tasks.clone().spawn(async move {
             let id = job.id;
-            let (event, outcome) = attempt(&engine, &*callers, job, cancel, &clock).await;
+            let (event, mut outcome) = attempt(&engine, &*callers, job, cancel, &clock).await;
             // Until it is written nothing else may take its place; a process that ends before leaves it interrupted.
-            while let Err(failure) = end(&engine, id, event, &outcome).await {
+            while let Err(failure) = end(&engine, id, event, &mut outcome).await {
                 tracing::error!(%failure, job = %id, "failed to record the end of a job");
                 if matches!(failure.code, Code::Conflict | Code::NotFound) || desk.interrupt.is_cancelled() {
                     break;
@@ -394,12 +395,13 @@ async fn write_progress(engine: &Engine, id: JobId, progress: Option<Progress>) 
 }
 
 /// Writes down how an attempt ended.
-async fn end(engine: &Engine, id: JobId, event: Event, end: &End) -> Result<(), Failure> {
+async fn end(engine: &Engine, id: JobId, event: Event, end: &mut End) -> Result<(), Failure> {
     loop {
         let mut job = engine.job(id).await?;
         request::apply(&mut job, event, end.at).map_err(|refusal| Failure::new(Code::Conflict, refusal.to_string()))?;
-        match &end.outcome {
-            Ok(text) => (job.result, job.error, job.progress) = (Some(text.clone()), None, None),
+        match &mut end.outcome {
+            // Moved, because it can be large. It comes back if the job could not be written.
+            Ok(text) => (job.result, job.error, job.progress) = (Some(std::mem::take(text)), None, None),
             Err(failure) => {
                 let mut error = JobError::from(failure.clone());
                 if !job.state.has_ended() {
@@ -410,8 +412,16 @@ async fn end(engine: &Engine, id: JobId, event: Event, end: &End) -> Result<(), 
                 job.progress = end.progress.clone().or(job.progress);
             }
         }
-        let told = event::of(&job);
-        match engine.inner.store.job_put(&job, Some(&told)).await {
+        let (store, told) = (Arc::clone(&engine.inner.store), event::of(&job));
+        let (mut job, told, put) = with_store(async move {
+            let put = store.job_put(&job, Some(&told)).await;
+            (job, told, put)
+        })
+        .await;
+        if let (Err(_), Ok(text)) = (&put, &mut end.outcome) {
+            *text = job.result.take().unwrap_or_default();
+        }
+        match put {
             Ok(_) => {
                 engine.told_of_job(Some(told));
                 // Ended jobs are pruned, and sooner when many bytes of them were written.

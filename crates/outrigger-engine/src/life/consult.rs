@@ -70,7 +70,7 @@ impl Engine {
         let fired = self.run_hook(firing).await;
         match fired.failure {
             Some(failure) => Err(failure),
-            None if fired.value == payload => Ok(()),
+            None if *fired.value == payload => Ok(()),
             None => {
                 let message = "a subscriber of `plugin.before` changed the payload";
                 Err(Failure::new(Code::HookFailed, message).with_hint(

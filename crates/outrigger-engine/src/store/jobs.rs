@@ -16,7 +16,7 @@ pub trait JobStore: Send + Sync {
     async fn job_create(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<(), StoreError>;
     /// One job.
     async fn job_fetch(&self, id: JobId) -> Result<Option<JobRecord>, StoreError>;
-    /// Jobs that match, the newest first.
+    /// Jobs that match, the newest first, without their results: those can be large.
     async fn job_list(&self, filter: &JobFilter) -> Result<Vec<JobRecord>, StoreError>;
     /// The oldest job that is queued, may begin by now, and has none of these concurrency keys.
     async fn job_next(&self, now: OffsetDateTime, busy: &[String]) -> Result<Option<JobRecord>, StoreError>;

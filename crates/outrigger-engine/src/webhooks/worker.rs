@@ -10,10 +10,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use outrigger_contract::WebhookName;
 use outrigger_contract::address::Network;
+use outrigger_contract::{HookName, PluginName, WebhookName};
 use parking_lot::Mutex;
-use serde_json::json;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::Notify;
@@ -99,19 +100,31 @@ pub(super) fn delivery(webhook: &WebhookName, event: &EventRecord, now: OffsetDa
     }
 }
 
-/// The body: the members that Standard Webhooks defines, and Outrigger's own.
+/// The members that Standard Webhooks defines, and Outrigger's own.
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'a HookName,
+    timestamp: String,
+    data: &'a RawValue,
+    event: String,
+    plugin: Option<&'a PluginName>,
+    caller: Option<&'a str>,
+    correlation: String,
+}
+
 fn body(event: &EventRecord) -> String {
     let EventRecord { id, at, name, payload, correlation, plugin, caller } = event;
-    let body = json!({
-        "type": name,
-        "timestamp": at.format(&Rfc3339).unwrap_or_default(),
-        "data": payload,
-        "event": id.to_string(),
-        "plugin": plugin,
-        "caller": caller,
-        "correlation": correlation.to_string(),
-    });
-    body.to_string()
+    let body = Body {
+        r#type: name,
+        timestamp: at.format(&Rfc3339).unwrap_or_default(),
+        // Checked, but not taken apart: it can be large.
+        data: serde_json::from_str(payload).unwrap_or(RawValue::NULL),
+        event: id.to_string(),
+        plugin: plugin.as_ref(),
+        caller: caller.as_deref(),
+        correlation: correlation.to_string(),
+    };
+    serde_json::to_string(&body).unwrap_or_default()
 }
 
 /// Whether a webhook receives an event.

@@ -102,6 +102,17 @@ async fn an_equal_call_is_answered_from_the_cache() {
 }
 
 #[tokio::test]
+async fn s19_large_arguments_bypass_the_cache() {
+    let bench = Bench::new().await;
+    bench.demo(CACHED).await;
+    for _ in 0..2 {
+        let answer = bench.call("demo.echo", json!({"text": "x".repeat(100_000)})).await.expect("it answers");
+        assert_eq!(answer.cache, CacheOutcome::Bypass);
+    }
+    assert_eq!(bench.runtime.count("demo.echo"), 2);
+}
+
+#[tokio::test]
 async fn a_change_of_the_configuration_is_a_change_of_the_key() {
     let bench = Bench::new().await;
     bench.demo(CACHED).await;
@@ -256,20 +267,22 @@ async fn many_calls_run_in_parallel_and_answer_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s19_a_large_result_is_rendered_in_the_turn_of_its_plugin() {
+async fn s19_only_a_very_large_result_waits_for_the_turn_of_its_caller() {
     let bench = Bench::new().await;
     bench.demo("").await;
     let echo = async |length| bench.call("demo.echo", json!({"text": "x".repeat(length)})).await.expect("it answers");
-    let (small, large) = (echo(1_000).await, echo(100_000).await);
+    let (small, medium, large) = (echo(1_000).await, echo(100_000).await, echo(2_000_000).await);
     let (release, released) = std::sync::mpsc::channel::<()>();
-    let turn = tokio::spawn(async move { outrigger_compute::blocking("demo", move || _ = released.recv()).await });
+    let turn = tokio::spawn(async move { outrigger_compute::blocking("local", move || _ = released.recv()).await });
     let rendered = small.json_text().await.expect("it is rendered");
     assert_eq!(rendered.len(), 1_002, "a small one does not wait");
+    let rendered = medium.json_text().await.expect("it is rendered");
+    assert_eq!(rendered.len(), 100_002, "nor does one that takes a few milliseconds");
     let waits = tokio::time::timeout(Duration::from_millis(100), large.json_text()).await;
     assert!(waits.is_err(), "the turn is taken");
     release.send(()).expect("it waits");
     turn.await.expect("no panic").expect("nor in the turn");
-    assert_eq!(large.json_text().await.expect("it is rendered").len(), 100_002);
+    assert_eq!(large.json_text().await.expect("it is rendered").len(), 2_000_002);
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ async fn s12_a_filter_answers_with_no_more_than_a_hook_carries() {
     bench.demo(FILTER).await;
     subscribed(&bench, "greedy", "zeros", "demo.shown", 1).await;
     let fired = fire(&bench, json!({"cents": 1})).await.expect("it does not panic").expect("it is fired");
-    assert_eq!(fired.value, json!({"cents": 1}), "it goes on with what it had");
+    assert_eq!(*fired.value, json!({"cents": 1}), "it goes on with what it had");
     let callback = &fired.trace.callbacks[0];
     assert_eq!((callback.outcome, callback.code), (CallbackOutcome::Failed, Some(Code::InvalidOutput)));
     assert!(callback.message.as_deref().is_some_and(|text| text.contains("3600003 bytes")), "{callback:?}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
-use outrigger_api::{ApiError, ApiResult, Code, EventInfo, EventQuery, EventStream, Events, FollowQuery};
+use outrigger_api::{ApiError, ApiResult, Code, EventInfo, EventQuery, EventStream, Events, FollowQuery, JsonText};
 use outrigger_engine::access::Right;
 use outrigger_engine::events::{EventId, EventRecord, Follower};
 use outrigger_engine::store::EventFilter;
@@ -40,7 +40,7 @@ impl Events for Session {
             let page = self.host.engine.store().event_list(&filter).await.map_err(convert::store_error)?;
             let last = page.last().filter(|_| page.len() == filter.limit as usize).map(|event| event.id);
             let may_see = |event: &EventRecord| self.may(Right::EVENT_VIEW, event.name.as_str());
-            seen.extend(page.into_iter().filter(may_see).map(info));
+            seen.extend(self.infos(page.into_iter().filter(may_see).collect()).await?);
             if last.is_none() || seen.len() >= most as usize {
                 break;
             }
@@ -90,12 +90,28 @@ impl Course {
                 event.matches(name.as_ref(), plugin.as_ref())
                     && self.session.may(Right::EVENT_VIEW, event.name.as_str())
             });
-            self.ready = wanted.map(info).collect();
+            self.ready = self.session.infos(wanted.collect()).await?.into();
         }
     }
 }
 
 impl Session {
+    /// Converts events. Checking the text of many large payloads takes long, so that happens in the pool for long
+    /// computations.
+    async fn infos(&self, records: Vec<EventRecord>) -> ApiResult<Vec<EventInfo>> {
+        /// In bytes of payloads.
+        const SHORT: usize = 256 << 10;
+        let bytes: usize = records.iter().map(|record| record.payload.len()).sum();
+        let work = move || records.into_iter().map(info).collect::<Vec<_>>();
+        match bytes <= SHORT {
+            true => Ok(work()),
+            false => {
+                let converted = outrigger_compute::blocking(&self.caller().to_string(), work).await;
+                converted.map_err(|panicked| convert::error(panicked.into()))
+            }
+        }
+    }
+
     /// The same caller, with the rights that it has by now.
     fn renewed(&self) -> ApiResult<Self> {
         let Who::Key(principal) = &self.who else { return Ok(self.clone()) };
@@ -122,5 +138,13 @@ fn event_id(text: &str) -> ApiResult<EventId> {
 
 fn info(record: EventRecord) -> EventInfo {
     let EventRecord { id, at, name, payload, correlation, plugin, caller } = record;
-    EventInfo { id: id.to_string(), at, name, plugin, caller, correlation: correlation.to_string(), payload }
+    EventInfo {
+        id: id.to_string(),
+        at,
+        name,
+        plugin,
+        caller,
+        correlation: correlation.to_string(),
+        payload: JsonText::parse(payload).unwrap_or_default(),
+    }
 }

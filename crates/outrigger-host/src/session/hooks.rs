@@ -149,7 +149,7 @@ impl Hooks for Session {
             let fired = self.host.engine.fire(firing).await.map_err(convert::error)?;
             let after = Some(json!({"result": fired.trace.result.as_str(), "dry_run": dry_run}));
             let report = FireReport {
-                value: fired.value,
+                value: fired.value.into_json(),
                 message: fired.failure.map(|failure| failure.message),
                 trace: trace_info(&fired.trace),
             };

@@ -23,9 +23,9 @@ const LONGEST_BACKOFF_MS: u64 = 3_600_000;
 const LONGEST_TIMEOUT_MS: u64 = 86_400_000;
 
 /// Jobs that are read at once, which may be large,
-const PAGE: u32 = 200;
+const PAGE: u32 = 50;
 /// and how often it is read on where too few of those may be seen.
-const MOST_PAGES: usize = 50;
+const MOST_PAGES: usize = 200;
 
 #[async_trait]
 impl Jobs for Session {
@@ -48,7 +48,7 @@ impl Jobs for Session {
             let page = self.host.engine.store().job_list(&filter).await.map_err(convert::store_error)?;
             let last = page.last().filter(|_| page.len() == filter.limit as usize).map(|job| job.id);
             let may_see = |job: &JobRecord| self.may(Right::JOB_VIEW, &job.task.function.to_string());
-            seen.extend(page.into_iter().filter(may_see).map(listed));
+            seen.extend(self.job_infos(page.into_iter().filter(may_see).collect()).await?);
             if last.is_none() || seen.len() >= most {
                 break;
             }
@@ -132,6 +132,21 @@ impl Jobs for Session {
 }
 
 impl Session {
+    /// Converts jobs. Checking many large arguments takes long, so that happens in the pool for long computations.
+    async fn job_infos(&self, records: Vec<JobRecord>) -> ApiResult<Vec<JobInfo>> {
+        /// In bytes of arguments.
+        const SHORT: usize = 256 << 10;
+        let bytes: usize = records.iter().map(|record| record.task.arguments.len()).sum();
+        let work = move || records.into_iter().map(info).collect::<Vec<_>>();
+        match bytes <= SHORT {
+            true => Ok(work()),
+            false => {
+                let converted = outrigger_compute::blocking(&self.caller().to_string(), work).await;
+                converted.map_err(|panicked| convert::error(panicked.into()))
+            }
+        }
+    }
+
     /// A job over whose function the caller has a right.
     async fn job(&self, right: Right, id: &str) -> ApiResult<JobRecord> {
         self.require_some(right)?;
@@ -303,11 +318,6 @@ fn filter(query: &JobQuery) -> ApiResult<Option<JobFilter>> {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// In a list there is no result, which may be as large as a plugin's output.
-fn listed(record: JobRecord) -> JobInfo {
-    info(JobRecord { result: None, ..record })
 }
 
 fn info(record: JobRecord) -> JobInfo {

@@ -70,7 +70,7 @@ impl JobStore for MemoryStore {
         let limit = usize::try_from(records::limit_of(filter.limit)).unwrap_or(usize::MAX);
         let tables = self.tables.lock();
         let found = tables.jobs.jobs.values().rev().filter(|job| matches(filter, job));
-        Ok(found.take(limit).cloned().collect())
+        Ok(found.take(limit).map(|job| JobRecord { result: None, ..job.clone() }).collect())
     }
 
     async fn job_next(&self, now: OffsetDateTime, busy: &[String]) -> Result<Option<JobRecord>, StoreError> {

@@ -283,7 +283,7 @@ pub fn event(seconds: u64) -> NewEvent {
     NewEvent {
         at: moment(seconds),
         name: "plugin.installed".parse().expect("a valid name"),
-        payload: serde_json::json!({"plugin": "pricing", "z": 1, "a": [null, 1.5]}),
+        payload: serde_json::json!({"plugin": "pricing", "z": 1, "a": [null, 1.5]}).into(),
         correlation: CorrelationId::new(),
         plugin: Some(name("pricing")),
         key: None,

@@ -78,6 +78,7 @@ pub async fn jobs_are_listed_newest_first_as_the_filter_says(store: Arc<dyn Stor
         let mut next = job(number);
         next.state = if number % 2 == 0 { JobState::Queued } else { JobState::Failed };
         next.schedule = (number >= 4).then(|| "nightly".to_owned());
+        next.result = Some("1".to_owned());
         if number == 5 {
             next.task.function = "billing.close".parse().unwrap();
         }
@@ -88,6 +89,8 @@ pub async fn jobs_are_listed_newest_first_as_the_filter_says(store: Arc<dyn Stor
     };
     let any = JobFilter::default();
     check(any.clone(), &all).await;
+    let found = store.job_list(&any).await.unwrap();
+    assert!(found.iter().all(|job| job.result.is_none()), "results are left out");
     check(JobFilter { limit: 2, ..any.clone() }, &all[..2]).await;
     check(JobFilter { before: Some(all[3]), ..any.clone() }, &all[4..]).await;
     check(JobFilter { state: Some(JobState::Queued), ..any.clone() }, &[all[1], all[3], all[5]]).await;

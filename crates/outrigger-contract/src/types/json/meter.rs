@@ -81,16 +81,19 @@ impl<'a> Meter<'a> {
     }
 
     /// Takes one allocation of this size.
+    #[inline]
     pub(super) fn allocation(&self, bytes: usize) -> Option<()> {
         if bytes == 0 { Some(()) } else { self.take(bytes.saturating_add(ALLOCATION)) }
     }
 
     /// A value in a box.
+    #[inline]
     pub(super) fn boxed(&self) -> Option<()> {
         self.allocation(size_of::<Value>())
     }
 
     /// An empty list with this capacity.
+    #[inline]
     pub(super) fn list<T>(&self, length: usize) -> Option<Vec<T>> {
         self.allocation(length.saturating_mul(size_of::<T>()))?;
         Some(Vec::with_capacity(length))

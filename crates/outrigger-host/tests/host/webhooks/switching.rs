@@ -38,7 +38,7 @@ async fn off(bench: &Bench, reason: &str) {
         let told = bench.platform.event_list(&query).await.expect("it lists");
         if let (false, [event]) = (info.enabled, &told[..]) {
             assert!(info.reason.as_deref().is_some_and(|text| text.contains(reason)), "{info:?}");
-            assert_eq!(event.payload["webhook"], "chat");
+            assert_eq!(event.payload.to_value()["webhook"], "chat");
             return;
         }
         assert!(Instant::now() < deadline, "{info:?} {told:?}");

@@ -15,7 +15,7 @@ fn event(name: &str) -> EventInfo {
         plugin: Some("pricing".parse().unwrap()),
         caller: Some("key ci".to_owned()),
         correlation: "01ARZ3NDEKTSV4RRFFQ69G5FAW".to_owned(),
-        payload: json!({"plugin": "pricing"}),
+        payload: json!({"plugin": "pricing"}).into(),
     }
 }
 
@@ -30,7 +30,7 @@ impl Events for Seen {
     async fn event_follow(&self, query: &FollowQuery) -> ApiResult<EventStream> {
         self.allowed()?;
         let first = futures::stream::iter([Ok(EventInfo {
-            payload: json!({"after": query.after}),
+            payload: json!({"after": query.after}).into(),
             ..event("plugin.installed")
         })]);
         Ok(match query.name.as_ref().map(Pattern::as_str) {

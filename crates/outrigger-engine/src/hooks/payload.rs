@@ -1,0 +1,95 @@
+//! The payload of a hook. It is shared and measured once, because copying or writing a large one takes milliseconds.
+//! For the same reason, a large one is freed in the pool for long computations.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::schema::json_length;
+
+/// Payloads of more JSON text than this, in bytes, are large.
+const LARGE: usize = 64 << 10;
+
+/// A payload. All clones are the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payload(Arc<Measured>);
+
+#[derive(Debug, Default)]
+struct Measured {
+    json: Json,
+    length: usize,
+}
+
+impl Payload {
+    /// Its size as JSON text, in bytes.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.0.length
+    }
+
+    pub(crate) fn is_large(&self) -> bool {
+        self.length() > LARGE
+    }
+
+    /// The payload, copied if others share it.
+    #[must_use]
+    pub fn into_json(self) -> Json {
+        match Arc::try_unwrap(self.0) {
+            Ok(mut measured) => {
+                measured.length = 0;
+                measured.json.take()
+            }
+            Err(shared) => shared.json.clone(),
+        }
+    }
+}
+
+impl From<Json> for Payload {
+    fn from(json: Json) -> Self {
+        let length = json_length(&json);
+        Self(Arc::new(Measured { json, length }))
+    }
+}
+
+impl Deref for Payload {
+    type Target = Json;
+
+    fn deref(&self) -> &Json {
+        &self.0.json
+    }
+}
+
+impl PartialEq for Measured {
+    fn eq(&self, other: &Self) -> bool {
+        self.length == other.length && self.json == other.json
+    }
+}
+
+/// Also lets an `Arc` compare pointers first.
+impl Eq for Measured {}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        if self.length > LARGE {
+            outrigger_compute::discard(self.json.take());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn s02_a_payload_is_shared_and_measured_once() {
+        let payload = Payload::from(json!({"text": "x".repeat(LARGE)}));
+        assert_eq!((payload.length(), payload.is_large()), (LARGE + 11, true));
+        let shared = payload.clone();
+        assert!(Arc::ptr_eq(&payload.0, &shared.0));
+        assert_eq!(payload.into_json(), *shared);
+        assert_eq!(shared.into_json()["text"].as_str().map(str::len), Some(LARGE));
+    }
+}
