@@ -24,7 +24,7 @@ use crate::complete;
 
 pub use access::{AccessCommand, AuditCommand, AuditListArguments, KeyCommand, KeyCreateArguments, RoleCommand};
 pub use backup::{BackupCommand, BackupCreateArguments};
-pub use call::{Argument, BatchArguments, BothSides, CallArguments, CallOptions, InputOptions};
+pub use call::{Argument, BatchArguments, BothSides, CallArguments, CallOptions, InputOptions, TIMEOUTS};
 pub use event::EventsArguments;
 pub use global::{ColorChoice, GlobalOptions};
 pub use hook::{HookCommand, SubscribeArguments};

@@ -16,9 +16,15 @@ pub struct Network {
 
 /// A text that is not a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a network; use CIDR notation such as `10.1.0.0/16` or `fd00::/16`", crate::name::shorten(.text))]
-pub struct NetworkError {
-    pub text: String,
+pub enum NetworkError {
+    #[error(
+        "`{}` is not a network; use CIDR notation such as `10.1.0.0/16` or `fd00::/16`",
+        crate::name::shorten(.text)
+    )]
+    Malformed { text: String },
+    /// Either the prefix is too short, or one address is meant.
+    #[error("`{text}` is an address in the network `{network}`; write `{network}` for the network")]
+    HostBits { text: String, network: Network },
 }
 
 impl Network {
@@ -36,6 +42,22 @@ impl Network {
             _ => false,
         }
     }
+
+    /// The network without the bits of a host.
+    fn without_host_bits(self) -> Self {
+        let prefix = u32::from(self.prefix);
+        let address = match self.address {
+            IpAddr::V4(address) => {
+                let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
+                IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
+            }
+            IpAddr::V6(address) => {
+                let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+            }
+        };
+        Self { address, prefix: self.prefix }
+    }
 }
 
 impl FromStr for Network {
@@ -47,7 +69,12 @@ impl FromStr for Network {
             let (address, prefix): (IpAddr, u8) = (address.parse().ok()?, prefix.parse().ok()?);
             (prefix <= if address.is_ipv4() { 32 } else { 128 }).then_some(Self { address, prefix })
         };
-        read().ok_or_else(|| NetworkError { text: text.to_owned() })
+        let given = read().ok_or_else(|| NetworkError::Malformed { text: text.to_owned() })?;
+        let network = given.without_host_bits();
+        match network == given {
+            true => Ok(network),
+            false => Err(NetworkError::HostBits { text: text.to_owned(), network }),
+        }
     }
 }
 
@@ -133,6 +160,17 @@ mod tests {
         for wrong in ["", "10.0.0.0", "10.0.0.0/33", "::/129", "10.0.0/8", "a/8", "10.0.0.0/-1", "10.0.0.0/8/8"] {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_address_with_a_prefix_is_not_a_network() {
+        let check = |text: &str, meant: &str| {
+            let error = text.parse::<Network>().expect_err("it has the bits of a host").to_string();
+            assert!(error.contains(text) && error.contains(&format!("write `{meant}`")), "{error}");
+        };
+        check("10.1.0.1/16", "10.1.0.0/16");
+        check("10.1.2.3/0", "0.0.0.0/0");
+        check("fd00:1::5/32", "fd00:1::/32");
     }
 
     #[test]

@@ -349,23 +349,22 @@ impl Drop for Charge {
 impl std::fmt::Display for Exceeded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { scope, limit, held, wanted } = self;
-        let (limit, held) = (ByteSize::bytes(*limit), ByteSize::bytes(*held));
+        let [limit, held, wanted] = [limit, held, wanted].map(|bytes| ByteSize::bytes(*bytes).rounded());
         match scope {
             Scope::Call => write!(
                 f,
-                "the call reached its server memory limit of {limit}: it held {held} and requested {wanted} bytes more"
+                "the call reached its server memory limit of {limit}: it held {held} and requested {wanted} more"
             ),
             Scope::Plugin => {
                 write!(
                     f,
-                    "the plugin reached its server memory limit of {limit}: it held {held} and requested {wanted} \
-                     bytes more"
+                    "the plugin reached its server memory limit of {limit}: it held {held} and requested {wanted} more"
                 )
             }
             Scope::All => write!(
                 f,
                 "all plugins share {limit} of server memory, and one plugin gets at most as much as it leaves free: \
-                 they held {held} and this one requested {wanted} bytes more"
+                 they held {held} and this one requested {wanted} more"
             ),
         }
     }

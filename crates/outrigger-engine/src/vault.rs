@@ -79,6 +79,21 @@ pub enum VaultError {
     Unusable(String),
 }
 
+impl VaultError {
+    /// The hint for keys that are there and cannot be used.
+    pub const HINT_UNUSABLE: &'static str = "correct the key that the message names, or restore it from a copy";
+
+    /// The failure of an operation for this reason.
+    pub(crate) fn failure(&self, what: &str) -> Failure {
+        let failure = Failure::new(Code::SecretUnreadable, format!("{what}: {self}"));
+        match self {
+            Self::Unusable(_) => failure.with_hint(Self::HINT_UNUSABLE),
+            // The general hint is to restore the key.
+            Self::KeyMissing { .. } | Self::Refused => failure,
+        }
+    }
+}
+
 /// No keys at all: for an engine that has no secrets.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoVault;
@@ -145,7 +160,7 @@ pub(crate) fn key_of(value: &Value) -> Option<&str> {
 }
 
 fn unreadable(place: Place<'_>, what: &str, error: &VaultError) -> Failure {
-    Failure::new(Code::SecretUnreadable, format!("{place} cannot be {what}: {error}"))
+    error.failure(&format!("{place} cannot be {what}"))
 }
 
 /// The values with what is secret hidden: what the schema calls so, and whatever is sealed.

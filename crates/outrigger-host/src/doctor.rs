@@ -9,15 +9,16 @@ use outrigger_engine::Engine;
 use outrigger_engine::health::{HealthView, Status};
 use outrigger_engine::hooks::ClosedHook;
 use outrigger_engine::lifecycle::PluginState;
-use outrigger_engine::store::StoreError;
+use outrigger_engine::store::{StoreError, WriteFaultKind};
 use outrigger_registry::Trust;
 
 use crate::convert;
 use crate::data_directory::ownership::{self, Finding, Severity};
 use crate::host::Inner;
 use crate::overrides::{Files, HostOverrides};
-use crate::packages::{Packages, in_background};
+use crate::packages::{Packages, above_memory_share, in_background};
 use crate::signatures::trust_error;
+use crate::vault::KeyRing;
 
 /// The names of checks whose findings are not for everyone.
 const PERMISSIONS: &str = "permissions";
@@ -31,7 +32,7 @@ pub(crate) async fn report(host: &Arc<Inner>, age: Duration) -> ApiResult<Doctor
 
 async fn examine(host: Arc<Inner>) -> ApiResult<DoctorReport> {
     let reading = Arc::clone(&host);
-    let Disk { directory, packages: files, signatures, configuration } =
+    let Disk { directory, packages: files, signatures, configuration, secret_key } =
         in_background(move || Ok(on_disk(&reading))).await?;
     let (engine, packages) = (&host.engine, &host.packages);
     let mut checks = directory;
@@ -42,7 +43,7 @@ async fn examine(host: Arc<Inner>) -> ApiResult<DoctorReport> {
     checks.extend(limits(engine).await);
     checks.extend([files, signatures]);
     checks.push(search_paths(packages).await);
-    checks.push(configuration);
+    checks.extend([configuration, secret_key]);
     checks.push(variables(engine, &host.overrides).await);
     Ok(DoctorReport { checks })
 }
@@ -83,11 +84,12 @@ struct Disk {
     packages: DoctorCheck,
     signatures: DoctorCheck,
     configuration: DoctorCheck,
+    secret_key: DoctorCheck,
 }
 
 /// Checks everything that is read from the disk directly. Blocks.
 fn on_disk(host: &Inner) -> Disk {
-    let Inner { engine, packages, overrides, .. } = host;
+    let Inner { engine, packages, overrides, key_ring, .. } = host;
     let root = packages.directory().root();
     let mut directory = vec![data_directory(root)];
     directory.extend(permissions(root));
@@ -97,6 +99,7 @@ fn on_disk(host: &Inner) -> Disk {
         packages: files(engine),
         signatures: signatures(&packages.directory().trust()),
         configuration: configuration_files(engine, overrides),
+        secret_key: secret_key(key_ring),
     }
 }
 
@@ -104,9 +107,9 @@ fn check(name: &str, outcome: CheckOutcome, message: impl Into<String>) -> Docto
     DoctorCheck { name: name.to_owned(), outcome, message: message.into(), hint: None }
 }
 
-/// The same with advice.
+/// The same with advice, unless the advice is to run the doctor.
 fn advised(check: DoctorCheck, hint: impl Into<String>) -> DoctorCheck {
-    DoctorCheck { hint: Some(hint.into()), ..check }
+    DoctorCheck { hint: Some(hint.into()).filter(|hint| !hint.contains("`outrigger doctor`")), ..check }
 }
 
 fn data_directory(root: &Path) -> DoctorCheck {
@@ -144,8 +147,14 @@ fn disk(engine: &Engine) -> DoctorCheck {
     let name = "disk";
     let store = engine.store();
     if let Some(fault) = store.write_fault() {
+        let is_full = fault.kind == WriteFaultKind::Full;
         let error = convert::store_error(StoreError::Unwritable(fault));
-        return advised(check(name, CheckOutcome::Failed, error.message), error.hint);
+        let hint = if is_full {
+            "free some disk space; the server then resumes writing by itself"
+        } else {
+            error.hint.as_str()
+        };
+        return advised(check(name, CheckOutcome::Failed, error.message), hint);
     }
     match store.free_bytes() {
         Some(free) if free < LITTLE => advised(
@@ -219,13 +228,21 @@ fn unwell(engine: &Engine, HealthView { record, next_check: _ }: HealthView) -> 
     }
 }
 
-/// Plugins whose limits are lowered by the operator's ceiling.
+/// Plugins whose limits are lowered by the operator's ceiling, or are above their share of the memory.
 async fn limits(engine: &Engine) -> Vec<DoctorCheck> {
     let mut checks = Vec::new();
     for (record, _) in engine.plugins() {
         // Another check reports unreadable revisions.
         let Ok(revision) = engine.revision(&record.active).await else { continue };
-        let capped = engine.options().ceiling.cap(&mut revision.manifest.clone());
+        let mut manifest = revision.manifest.clone();
+        let capped = engine.options().ceiling.cap(&mut manifest);
+        if let Some(message) = above_memory_share(engine.options().memory, manifest.limits.memory) {
+            let found = check(&format!("limits of {}", record.name), CheckOutcome::Warning, message);
+            checks.push(advised(
+                found,
+                "raise OUTRIGGER_PLUGIN_MEMORY and OUTRIGGER_MEMORY, or install a version that asks for less",
+            ));
+        }
         if !capped.is_empty() {
             let message = format!("the operator's ceiling lowers its limits: {}", capped.join("; "));
             let found = check(&format!("limits of {}", record.name), CheckOutcome::Warning, message);
@@ -237,6 +254,16 @@ async fn limits(engine: &Engine) -> Vec<DoctorCheck> {
         checks.push(check("limits", CheckOutcome::Ok, "every plugin runs with the limits that it was granted"));
     }
     checks
+}
+
+/// Whether the encryption keys of secrets can be read.
+fn secret_key(ring: &KeyRing) -> DoctorCheck {
+    let name = "secret key";
+    match ring.check() {
+        Ok(0) => check(name, CheckOutcome::Ok, "none yet; one is created with the first secret"),
+        Ok(_) => check(name, CheckOutcome::Ok, "the encryption keys of secrets can be read"),
+        Err(error) => advised(check(name, CheckOutcome::Failed, error.message), error.hint),
+    }
 }
 
 /// Hooks that refuse everything, because a fail-closed subscriber is unavailable.
@@ -334,5 +361,17 @@ async fn variables(engine: &Engine, overrides: &HostOverrides) -> DoctorCheck {
             check(name, CheckOutcome::Warning, idle.join("; ")),
             "correct their names, or unset them; the names are OUTRIGGER_CONFIG__PLUGIN__KEY",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_doctor_does_not_send_people_to_the_doctor() {
+        let found = |hint: &str| advised(check("x", CheckOutcome::Failed, "found"), hint).hint;
+        assert_eq!(found("`outrigger doctor` shows the problem"), None);
+        assert_eq!(found("do this").as_deref(), Some("do this"));
     }
 }

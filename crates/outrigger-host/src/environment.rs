@@ -51,12 +51,12 @@ pub const MEMORY: Variable = Variable {
     name: "OUTRIGGER_MEMORY",
     meaning: "Memory limit for all plugins together, such as `2GiB`: their instances, and the server's memory for \
         their calls \
-              [default: 512MiB]. The first 4 MiB of each plugin are not counted.",
+              [default: 512MiB, minimum: 4MiB]. The first 4 MiB of each plugin are not counted.",
 };
 /// The memory limit for one plugin.
 pub const PLUGIN_MEMORY: Variable = Variable {
     name: "OUTRIGGER_PLUGIN_MEMORY",
-    meaning: "Memory limit for one plugin, such as `1GiB` [default: 256MiB].",
+    meaning: "Memory limit for one plugin with all of its instances, such as `1GiB`, at least 4MiB [default: 256MiB].",
 };
 
 /// The keys of secrets, themselves.

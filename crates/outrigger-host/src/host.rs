@@ -31,7 +31,7 @@ use crate::outgoing::Outgoing;
 use crate::overrides::HostOverrides;
 use crate::owners::Owners;
 use crate::packages::Packages;
-use crate::session::{Session, Who};
+use crate::session::{Session, Who, prepare_folder};
 use crate::telemetry::{Telemetry, TelemetryOptions};
 use crate::vault::KeyRing;
 use crate::{HostOptions, convert, environment, options};
@@ -166,6 +166,10 @@ impl Host {
         loop {
             if let Some(hold) = directory.hold(Hold::Alone)? {
                 look_at_everything(directory.root())?;
+                KeyRing::from_environment(directory.secret_key()).check()?;
+                if let Some(folder) = &work.backups {
+                    prepare_folder(folder, directory.root())?;
+                }
                 let ceiling = options::ceiling(&work.ceiling)?;
                 let host = Self::over(directory, hold, options, ceiling, telemetry, &work).await?;
                 // Uploads do not survive a restart: their senders are gone.

@@ -152,7 +152,8 @@ impl Keys {
         let found = table.keys.get(key).or_else(|| table.keys.values().find(|entry| entry.record.name == key));
         match found {
             Some(entry) => Ok((entry.record.clone(), Arc::clone(&entry.principal))),
-            None => Err(ApiError::new(Code::NotFound, format!("there is no key `{key}`"))),
+            None => Err(ApiError::new(Code::NotFound, format!("there is no key `{key}`"))
+                .with_hint("`outrigger access key list` shows the keys")),
         }
     }
 

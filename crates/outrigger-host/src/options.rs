@@ -48,9 +48,25 @@ impl HostOptions {
 pub(crate) fn memory() -> ApiResult<MemoryBounds> {
     let default = MemoryBounds::default();
     Ok(MemoryBounds {
-        all: size(environment::MEMORY)?.unwrap_or(default.all),
-        plugin: size(environment::PLUGIN_MEMORY)?.unwrap_or(default.plugin),
+        all: memory_size(environment::MEMORY)?.unwrap_or(default.all),
+        plugin: memory_size(environment::PLUGIN_MEMORY)?.unwrap_or(default.plugin),
     })
+}
+
+/// The smallest memory limit: with less, hardly any plugin could run.
+const LEAST_MEMORY: ByteSize = ByteSize::mib(4);
+
+fn memory_size(variable: Variable) -> ApiResult<Option<u64>> {
+    let found = size(variable)?;
+    found.map(|bytes| enough_memory(variable.name, bytes)).transpose()
+}
+
+fn enough_memory(name: &str, bytes: u64) -> ApiResult<u64> {
+    match bytes < LEAST_MEMORY.as_u64() {
+        true => Err(ApiError::new(Code::InvalidUsage, format!("{name} is {}", ByteSize::bytes(bytes)))
+            .with_hint(format!("the minimum is {LEAST_MEMORY}"))),
+        false => Ok(bytes),
+    }
 }
 
 /// The operator's ceiling: that of the environment, overridden by `--ceiling`.
@@ -122,4 +138,17 @@ fn search_paths(home: Option<&Path>, working_directory: Option<&Path>) -> Vec<Se
         .find(|folder| folder.is_dir());
     paths.extend(project.map(|path| at(Origin::Project, path)));
     paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_limit_below_the_minimum_is_refused() {
+        assert_eq!(enough_memory("OUTRIGGER_MEMORY", 4 << 20).expect("it is enough"), 4 << 20);
+        let error = enough_memory("OUTRIGGER_MEMORY", 1 << 10).expect_err("it is too little");
+        assert_eq!((error.code, &*error.message), (Code::InvalidUsage, "OUTRIGGER_MEMORY is 1KiB"));
+        assert_eq!(error.hint, "the minimum is 4MiB");
+    }
 }

@@ -30,6 +30,8 @@ use admission::{check_ceiling, check_modest, check_unchanged};
 use effects::{InstallEffects, is_in_place};
 use prepared::{Candidate, Prepared};
 
+pub(crate) use prepared::above_memory_share;
+
 /// Installs and removes packages of one data directory.
 #[derive(Debug)]
 pub(crate) struct Packages {

@@ -36,6 +36,7 @@ use crate::latest::RECENT;
 use crate::{convert, doctor};
 
 pub(crate) use audit::{AuditReading, read_audit_log};
+pub(crate) use backups::prepare_folder;
 
 /// How long a response waits for its audit record on a full disk, and the pause between two attempts.
 const PATIENCE: Duration = Duration::from_secs(10);

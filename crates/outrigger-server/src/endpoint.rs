@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
-use futures::FutureExt as _;
+use futures::{FutureExt as _, TryFutureExt as _};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use outrigger_api::{ApiError, ApiResult, Code, Door, RequestTracer, Visit};
@@ -175,14 +175,12 @@ where
         return counted(app, answered, None, holder, manner.parting);
     }
     let request = idempotency::Request::of(&parts, body, &held).await?;
-    let state = Arc::clone(app);
-    let work = async move {
-        let outcome = async {
-            let (answer, _share) = count(&state, handler(who, input).await?, holder).map_err(done_in_vain)?;
-            rendered(answer, &held).await
-        };
-        outcome.await.unwrap_or_else(|error| problem::answered(error, visit.correlation))
+    let (state, handled) = (Arc::clone(app), handler(who, input));
+    let outcome = async move {
+        let (answer, _share) = count(&state, handled.await?, holder).map_err(done_in_vain)?;
+        rendered(answer, &held).await
     };
+    let work = outcome.unwrap_or_else(move |error| problem::answered(error, visit.correlation));
     let answered = app.idempotency.once(request, &app.door, &app.work, Box::pin(work)).await?;
     counted(app, answered, None, holder, manner.parting)
 }

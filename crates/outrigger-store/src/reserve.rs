@@ -46,6 +46,11 @@ impl Reserve {
         taken
     }
 
+    /// Its size.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The free space needed to create the reserve again. Without a margin, the next write would release it again.
     pub(crate) const fn wanted(&self) -> u64 {
         self.bytes + self.bytes / 8

@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use outrigger_contract::units::ByteSize;
 use outrigger_engine::store::{StoreError, WriteFault, WriteFaultKind};
 use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::sqlite::{Sqlite, SqliteConnection};
@@ -119,7 +120,11 @@ impl Writing {
         match reserve.take() {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                self.fail(database, WriteFaultKind::Full, "not enough disk space for the reserve".to_owned());
+                let (reserve, free) = (reserve.bytes(), free_bytes(&self.folder).unwrap_or(0));
+                let [reserve, free] = [reserve, free].map(|bytes| ByteSize::bytes(bytes).rounded());
+                let reason =
+                    format!("not enough disk space for the reserve of {reserve} (`--reserve`): {free} are free");
+                self.fail(database, WriteFaultKind::Full, reason);
             }
             Err(error) => tracing::warn!(%error, "no space can be reserved for a full disk"),
         }
@@ -140,7 +145,7 @@ impl Writing {
         self.suspect.store(true, Ordering::SeqCst);
         self.has_spare_room.store(false, Ordering::SeqCst);
         let reason = match kind {
-            WriteFaultKind::Full => format!("{reason}; writes resume once {} MiB are free", self.wanted()),
+            WriteFaultKind::Full => format!("{reason}; writes resume once {} are free", self.wanted().rounded()),
             WriteFaultKind::ReadOnly | WriteFaultKind::Failed => reason,
         };
         let since = self.fault.load().as_deref().map_or_else(OffsetDateTime::now_utc, |present| present.since);
@@ -154,9 +159,9 @@ impl Writing {
         }
     }
 
-    /// The free space at which a full disk accepts writes again, in MiB.
-    fn wanted(&self) -> u64 {
-        self.reserve.as_ref().map_or(FULL, Reserve::wanted).div_ceil(1 << 20)
+    /// The free space at which a full disk accepts writes again.
+    fn wanted(&self) -> ByteSize {
+        ByteSize::bytes(self.reserve.as_ref().map_or(FULL, Reserve::wanted))
     }
 
     /// Checks whether a write is durable again, and if so accepts writes again. Returns whether nothing is left to do.

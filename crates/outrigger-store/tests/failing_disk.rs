@@ -147,7 +147,7 @@ async fn s18_on_a_full_disk_what_is_essential_is_still_written_and_nothing_else(
     .await;
     let fault = store.write_fault().expect("it is said");
     assert_eq!(fault.kind, WriteFaultKind::Full);
-    assert!(fault.reason.contains("once 9 MiB are free"), "an eighth more than the reserve: {}", fault.reason);
+    assert!(fault.reason.contains("once 9MiB are free"), "an eighth more than the reserve: {}", fault.reason);
 
     // Completed actions are recorded, and deletions are possible.
     eventually("an audit entry is kept", async || store.audit_append(&[entry(1)]).await.is_ok()).await;
@@ -217,7 +217,9 @@ async fn s18_a_store_that_opens_on_a_full_disk_says_so_and_goes_on_when_there_is
     store.close().await;
     let filler = disk.fill_but(200 << 10);
     let store = SqliteStore::open_with_reserve(&path, Some(LEAST_RESERVE)).await.expect("what is there can be read");
-    assert_eq!(store.write_fault().expect("it is said").kind, WriteFaultKind::Full);
+    let fault = store.write_fault().expect("it is said");
+    assert_eq!(fault.kind, WriteFaultKind::Full);
+    assert!(fault.reason.contains("for the reserve of 8MiB (`--reserve`)"), "{}", fault.reason);
     assert_eq!(write(&store, "early", 10).await.expect_err("there is no reserve").code(), Code::DiskFull);
     assert!(store.plugin_fetch(&name("steady")).await.expect("it reads").is_some());
     drop(filler);

@@ -46,7 +46,8 @@ pub enum BackupCommand {
 /// `outrigger backup create`.
 #[derive(Clone, Debug, Args)]
 pub struct BackupCreateArguments {
-    /// The file to write; it must not exist
+    /// The file to write; it must not exist. With --server, a file name without a folder goes to the server's backup
+    /// folder (`outrigger serve --backups`)
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
     /// Include `secret.key`, which decrypts the secrets; keep such a backup as safe as the secrets. Refused if the key

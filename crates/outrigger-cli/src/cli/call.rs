@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use clap::{Args, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
-use outrigger_contract::units::Span;
+use outrigger_contract::manifest::Limits;
+use outrigger_contract::units::{Span, UnitError};
 
 use crate::complete;
 
@@ -54,8 +55,19 @@ pub struct InputOptions {
     #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     pub json: Option<String>,
     /// How long the call may take, such as `10s`, instead of the function's own timeout
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = call_timeout)]
     pub timeout: Option<Span>,
+}
+
+/// The times that a call can be given.
+pub const TIMEOUTS: std::ops::RangeInclusive<Span> = Span::from_millis(1)..=Limits::MAX_TIMEOUT;
+
+fn call_timeout(text: &str) -> Result<Span, String> {
+    let timeout: Span = text.parse().map_err(|error: UnitError| error.to_string())?;
+    match TIMEOUTS.contains(&timeout) {
+        true => Ok(timeout),
+        false => Err(format!("`--timeout` must be from {} to {}", TIMEOUTS.start(), TIMEOUTS.end())),
+    }
 }
 
 /// Options of a call that do not come from the function's types.
@@ -139,4 +151,22 @@ pub struct BatchArguments {
     /// Also show the version and the correlation id of each call
     #[arg(long)]
     pub details: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_takes_from_a_millisecond_to_a_day() {
+        for (text, expected) in
+            [("1ms", Some(1)), ("1d", Some(86_400_000)), ("999us", None), ("0s", None), ("2d", None)]
+        {
+            let read = call_timeout(text);
+            assert_eq!(read.as_ref().ok(), expected.map(Span::from_millis).as_ref(), "{text}");
+            if let Err(error) = read {
+                assert_eq!(error, "`--timeout` must be from 1ms to 1d");
+            }
+        }
+    }
 }

@@ -100,7 +100,11 @@ async fn verify(context: &Context, noted: Option<&str>) -> CliResult {
 }
 
 fn head(text: &str) -> CliResult<(u64, String)> {
-    let parsed = text.split_once(':').and_then(|(sequence, hash)| Some((sequence.parse().ok()?, hash.to_owned())));
-    parsed
-        .ok_or_else(|| usage(format!("`{text}` is not a head"), "a head is SEQUENCE:HASH, as `audit verify` prints it"))
+    let hint = "a head is SEQUENCE:HASH, as `audit verify` prints it";
+    let parsed = text.split_once(':').and_then(|(sequence, hash)| Some((sequence.parse().ok()?, hash)));
+    let Some((sequence, hash)) = parsed else { return Err(usage(format!("`{text}` is not a head"), hint)) };
+    if hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(usage(format!("`{hash}` is not a hash of 64 hexadecimal digits"), hint));
+    }
+    Ok((sequence, hash.to_ascii_lowercase()))
 }

@@ -1,5 +1,6 @@
 //! `outrigger backup`: made, checked, restored.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use outrigger_api::{BackupReport, BackupRequest};
@@ -37,7 +38,7 @@ pub async fn run(context: &Context, command: BackupCommand) -> CliResult {
 
 async fn create(context: &Context, arguments: BackupCreateArguments) -> CliResult {
     let BackupCreateArguments { file, include_secret_key } = arguments;
-    let path = std::path::absolute(&file).unwrap_or(file);
+    let path = path_to_send(file, context.names_server());
     let platform = context.platform().await?;
     let report = {
         let _progress = context.output.spinner("making the backup");
@@ -47,6 +48,16 @@ async fn create(context: &Context, arguments: BackupCreateArguments) -> CliResul
         context.output.remark("No secret is encrypted yet: there is no key to put into it.");
     }
     context.output.print(&report, || text("was made", &report))
+}
+
+/// The path in a request. A server somewhere else puts a plain file name into its backup folder; every other path is of
+/// this machine.
+fn path_to_send(file: PathBuf, to_server: bool) -> PathBuf {
+    let is_name = file.file_name() == Some(file.as_os_str());
+    match to_server && is_name {
+        true => file,
+        false => std::path::absolute(&file).unwrap_or(file),
+    }
 }
 
 /// The bar goes when the work is done, which holds the only hand on it.
@@ -87,4 +98,22 @@ fn text(what: &str, report: &BackupReport) -> String {
         audit.sequence,
         audit.hash
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_name_reaches_a_server_as_it_is() {
+        let here = std::env::current_dir().expect("there is one");
+        let check = |file: &str, to_server, expected: PathBuf| {
+            assert_eq!(path_to_send(file.into(), to_server), expected, "{file}");
+        };
+        check("one.tar.gz", true, "one.tar.gz".into());
+        check("one.tar.gz", false, here.join("one.tar.gz"));
+        check("./one.tar.gz", true, here.join("one.tar.gz"));
+        check("backups/one.tar.gz", true, here.join("backups/one.tar.gz"));
+        check("/srv/one.tar.gz", true, "/srv/one.tar.gz".into());
+    }
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::call::failure_line;
-use crate::cli::BatchArguments;
+use crate::cli::{BatchArguments, TIMEOUTS};
 use crate::context::Context;
 use crate::error::{CliError, CliResult, usage};
 use crate::input;
@@ -189,11 +189,17 @@ fn parse(file: &Path, text: &str) -> CliResult<Vec<Entry>> {
                     with `timeout` and `no-cache` if need be";
         usage(format!("{}: {reason}", file.display()), hint)
     };
-    match text.trim_start().chars().next() {
+    let calls: Vec<Entry> = match text.trim_start().chars().next() {
         None => Err(wrong("there are no calls in it".to_owned())),
         Some('[') if !yaml => serde_json::from_str(text).map_err(|error| wrong(error.to_string())),
         Some('{') if !yaml => json_lines(text).map_err(wrong),
         Some(_) => outrigger_host::yaml::from_str(text).map_err(|error| wrong(error.to_string())),
+    }?;
+    match calls.iter().filter_map(|call| call.timeout).find(|timeout| !TIMEOUTS.contains(timeout)) {
+        None => Ok(calls),
+        Some(timeout) => {
+            Err(wrong(format!("`timeout` is {timeout}; it must be from {} to {}", TIMEOUTS.start(), TIMEOUTS.end())))
+        }
     }
 }
 
@@ -240,5 +246,6 @@ mod tests {
         check("x", "{\"function\": \"a.b\", \"argument\": {}}", Err("unknown field `argument`"));
         check("x", "{\"function\": \"a.b\"}\n{\"function\": ", Err("line 2"));
         check("x.yaml", "- function: ab\n", Err("does not name"));
+        check("x.yaml", "- function: a.b\n  timeout: 2d\n", Err("`timeout` is 2d; it must be from 1ms to 1d"));
     }
 }

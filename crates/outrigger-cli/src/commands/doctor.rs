@@ -21,7 +21,7 @@ pub async fn run(context: &Context) -> CliResult {
                     name: "data directory".to_owned(),
                     outcome: CheckOutcome::Failed,
                     message: error.message,
-                    hint: Some(error.hint),
+                    hint: Some(advice(error.hint)),
                 }],
             },
         }
@@ -30,6 +30,14 @@ pub async fn run(context: &Context) -> CliResult {
     match report.outcome() {
         CheckOutcome::Failed => Err(CliError::Reported(Code::DataDirectory)),
         CheckOutcome::Ok | CheckOutcome::Warning => Ok(()),
+    }
+}
+
+/// The hint of an error, but not the one to run this command.
+fn advice(hint: String) -> String {
+    match hint.contains("`outrigger doctor`") {
+        true => "`--data DIR` selects another directory".to_owned(),
+        false => hint,
     }
 }
 
@@ -58,6 +66,13 @@ fn text(report: &DoctorReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_doctor_is_no_advice_of_its_own() {
+        let general = Code::DataDirectory.info().help;
+        assert_eq!(advice(general.to_owned()), "`--data DIR` selects another directory");
+        assert_eq!(advice("do this".to_owned()), "do this");
+    }
 
     #[test]
     fn what_is_not_in_order_comes_with_advice() {

@@ -1,5 +1,6 @@
 //! `outrigger serve`: serves the data directory over HTTP until it is stopped.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use outrigger_api::{ApiError, Code, Door, NewKey, Visit};
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::ServeArguments;
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
-use crate::output::{Format, count};
+use crate::output::{Format, count, yellow};
 use crate::run::Interrupts;
 
 /// Serves until it is stopped.
@@ -20,6 +21,9 @@ use crate::run::Interrupts;
 /// The data directory is in use, or the address cannot be listened at.
 pub async fn run(context: &Context, arguments: ServeArguments) -> CliResult {
     context.refuse_server("serve")?;
+    for contradiction in arguments.contradictions() {
+        context.output.remark(&format!("{} {contradiction}", yellow("warning:")));
+    }
     raise_file_descriptors(arguments.connections);
     let backups =
         arguments.backups.as_ref().map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
@@ -115,8 +119,33 @@ fn refused(error: ServeError) -> CliError {
         ServeError::Tls { .. } => {
             "`--tls-key` names the key of the first certificate in the file of `--tls-certificate`"
         }
+        ServeError::Listen { ref source, .. } if source.kind() == ErrorKind::AddrInUse => {
+            "another program listens there; choose another port with `--listen ADDRESS:PORT`"
+        }
+        ServeError::Listen { ref source, .. } if source.kind() == ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; name one of its own with `--listen ADDRESS:PORT`"
+        }
         ServeError::Socket { .. } => "the socket is in the data directory; `--data DIR` names another one",
         _ => "`--listen ADDRESS:PORT` names another address; port 0 takes a free one",
     };
     ApiError::caused(Code::Io, &error, Some(hint.to_owned())).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_listened_at_comes_with_its_own_advice() {
+        let check = |kind: ErrorKind, part: &str| {
+            let address = std::net::SocketAddr::from(([127, 0, 0, 1], 7070));
+            let CliError::Api(error) = refused(ServeError::Listen { address, source: kind.into() }) else {
+                panic!("an error of ours")
+            };
+            assert!(error.hint.contains(part), "{}", error.hint);
+        };
+        check(ErrorKind::AddrInUse, "another program listens there");
+        check(ErrorKind::AddrNotAvailable, "this machine has no such address");
+        check(ErrorKind::PermissionDenied, "names another address");
+    }
 }

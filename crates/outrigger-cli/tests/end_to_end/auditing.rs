@@ -77,6 +77,9 @@ fn an_end_that_was_cut_off_shows_where_the_head_was_noted() {
         place.run(&["audit", "verify", "--head", head]).succeeded();
     }
     place.run(&["audit", "verify", "--head", "nonsense"]).failed(2, &["is not a head"]);
+    place
+        .run(&["audit", "verify", "--head", "1:zz"])
+        .failed(2, &["error[invalid_usage]", "`zz` is not a hash of 64 hexadecimal digits"]);
     // A hash that is right, in a place that is another's.
     let (sequence, hash) = noted.split_once(':').unwrap();
     place.run(&["audit", "verify", "--head", &format!("1:{hash}")]).failed(7, &["no longer holds record 1"]);

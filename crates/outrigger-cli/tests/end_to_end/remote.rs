@@ -110,3 +110,12 @@ fn a_server_takes_bodies_as_long_as_it_is_told_to() {
     let wrong = there.run(&["serve", "--listen", "127.0.0.1:0", "--body-limit", "much"]);
     wrong.failed(2, &["`much` is not a size"]);
 }
+
+#[test]
+fn a_backup_with_a_plain_name_goes_to_the_folder_of_the_server() {
+    let (there, here) = (Place::new(), Place::new());
+    let server = Server::start_with(&there, &["--backups", &there.path("backups").display().to_string()]);
+    run(&here, &server, &["backup", "create", "one.tar.gz"]).succeeded();
+    server.kill_dead();
+    assert!(there.path("backups/one.tar.gz").is_file() && !here.path("one.tar.gz").exists());
+}

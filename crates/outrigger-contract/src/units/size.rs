@@ -60,6 +60,20 @@ impl ByteSize {
         self.0
     }
 
+    /// The size for people, rounded up to a tenth of the largest unit that fits, such as `1.5MiB`.
+    #[must_use]
+    pub fn rounded(self) -> String {
+        let binary = &SIZE_UNITS[..4];
+        let Some((unit, factor)) = binary.iter().find(|(_, factor)| self.0 >= *factor) else {
+            return self.to_string();
+        };
+        let tenths = (u128::from(self.0) * 10).div_ceil(u128::from(*factor));
+        match (tenths / 10, tenths % 10) {
+            (whole, 0) => format!("{whole}{unit}"),
+            (whole, tenth) => format!("{whole}.{tenth}{unit}"),
+        }
+    }
+
     /// The size in bytes, or the largest `usize` where the address space is smaller.
     #[must_use]
     pub fn as_usize(self) -> usize {

@@ -129,3 +129,19 @@ fn s03_long_amounts_are_refused_in_short() {
         assert!(serde_json::from_str::<ByteSize>(&number).is_err(), "{}", &number[..4]);
     }
 }
+
+#[test]
+fn a_size_for_people_is_rounded_up() {
+    for (bytes, expected) in [
+        (0, "0B"),
+        (1_000, "1KB"),
+        (1_023, "1023B"),
+        (1 << 10, "1KiB"),
+        ((1 << 20) + 1, "1.1MiB"),
+        (8 << 20, "8MiB"),
+        (3 << 29, "1.5GiB"),
+        (u64::MAX, "16777216TiB"),
+    ] {
+        assert_eq!(ByteSize::bytes(bytes).rounded(), expected, "{bytes}");
+    }
+}

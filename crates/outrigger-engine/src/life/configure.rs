@@ -260,9 +260,7 @@ impl Engine {
                 let place = Place::Configuration { plugin: name, key };
                 let current = match &current {
                     Some(current) => current,
-                    None => current.insert(vault.key().map_err(|error| {
-                        Failure::new(Code::SecretUnreadable, format!("secrets cannot be encrypted: {error}"))
-                    })?),
+                    None => current.insert(vault.key().map_err(|error| error.failure("secrets cannot be encrypted"))?),
                 };
                 if vault::key_of(value) != Some(current.as_str()) {
                     *value = vault::seal(vault, place, &vault::open(vault, place, value)?)?;

@@ -286,9 +286,7 @@ impl Engine {
         let vault = &*self.inner.vault;
         let mut resealed = 0;
         for webhook in self.webhooks().await? {
-            let present = vault.key().map_err(|error| {
-                Failure::new(Code::SecretUnreadable, format!("secrets cannot be encrypted: {error}"))
-            })?;
+            let present = vault.key().map_err(|error| error.failure("secrets cannot be encrypted"))?;
             if crate::vault::key_of(&webhook.sealed) != Some(present.as_str()) {
                 self.webhook_change(&webhook.name, |webhook| {
                     webhook.sealed = Secrets::open(vault, webhook)?.seal(vault, &webhook.name)?;

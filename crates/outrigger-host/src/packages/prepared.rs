@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use outrigger_api::{ApiError, ApiResult, Code, PackageReport, PackageSource, PluginStanding};
+use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Digest, Grant, Manifest, PluginName};
-use outrigger_engine::Caller;
 use outrigger_engine::runtime::Inspection;
 use outrigger_engine::store::{PluginRecord, RevisionSummary};
+use outrigger_engine::{Caller, MemoryBounds};
 use outrigger_registry::StagedPackage;
 
 use super::admission::check_functions;
@@ -111,6 +112,21 @@ impl Prepared {
     }
 }
 
+/// A warning if instances of a plugin can never use as much memory as its manifest asks for, because the server's limit
+/// for one plugin is lower.
+pub(crate) fn above_memory_share(bounds: MemoryBounds, asked: ByteSize) -> Option<String> {
+    let MemoryBounds { all, plugin } = bounds;
+    // One plugin gets at most half of the shared memory, besides its own allowance.
+    let most = plugin.min(all).min(all / 2 + MemoryBounds::OWN);
+    (asked.as_u64() > most).then(|| {
+        format!(
+            "`[limits] memory` is {asked}, but this server gives one plugin at most {}, for all of its instances: \
+             OUTRIGGER_PLUGIN_MEMORY, or half of OUTRIGGER_MEMORY",
+            ByteSize::bytes(most)
+        )
+    })
+}
+
 impl Packages {
     /// Reads and checks a package, and finds the version that it would replace. Nothing else is installed or removed
     /// until the result is dropped.
@@ -133,7 +149,9 @@ impl Packages {
         Ok(self.prepared(candidate, by, None).await?.report())
     }
 
-    async fn prepared(&self, candidate: Candidate, by: &Caller, lock: Option<PackagesLock>) -> ApiResult<Prepared> {
+    async fn prepared(&self, mut candidate: Candidate, by: &Caller, lock: Option<PackagesLock>) -> ApiResult<Prepared> {
+        let memory = candidate.staged.manifest().limits.memory;
+        candidate.inspection.warnings.extend(above_memory_share(self.engine.options().memory, memory));
         let installed = self.engine.plugin(candidate.staged.name()).ok();
         let manifest = candidate.staged.manifest();
         let asked = self.engine.asked(manifest);
@@ -202,5 +220,24 @@ impl Packages {
         let inspection = inspected.map_err(|fault| convert::error(fault.into()))?;
         check_functions(staged.manifest(), &inspection)?;
         Ok(Candidate { staged, inspection, source: shown, signature })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_a_plugin_can_never_have_is_named() {
+        let check = |all, plugin, asked, expected: Option<&str>| {
+            let [all, plugin] = [all, plugin].map(|size| ByteSize::mib(size).as_u64());
+            let found = above_memory_share(MemoryBounds { all, plugin }, ByteSize::mib(asked));
+            let most = found.as_ref().and_then(|text| Some(text.split_once("at most ")?.1.split_once(',')?.0));
+            assert_eq!(most, expected, "{found:?}");
+        };
+        check(512, 256, 256, None);
+        check(512, 256, 257, Some("256MiB"));
+        check(512, 512, 400, Some("260MiB"));
+        check(4096, 1024, 1024, None);
     }
 }

@@ -10,6 +10,7 @@ use outrigger_api::{
     Access, AccessMatrix, AccessMatrixCell, AccessMatrixRow, ApiError, ApiResult, Code, ExplainRequest, Explanation,
     Fingerprint, FunctionRef, Identity, KeyInfo, KeyRequest, KeyRevocation, NewKey, RoleInfo, RoleRequest,
 };
+use outrigger_contract::near;
 use outrigger_engine::access::{
     Decision, Matrix, MatrixCell, MatrixRow, Principal, Right, Role, RoleName, Rule, built_in_roles,
 };
@@ -129,7 +130,8 @@ impl Access for Session {
                 _ => convert::store_error(error),
             })?;
             if !removed {
-                return Err(ApiError::new(Code::NotFound, format!("there is no role `{role}`")));
+                return Err(ApiError::new(Code::NotFound, format!("there is no role `{role}`"))
+                    .with_hint("`outrigger access role list` shows the roles"));
             }
             self.host.keys.refresh().await?;
             Ok(((), Trace { before, ..Trace::default() }))
@@ -272,8 +274,12 @@ impl Session {
         match self.host.keys.role(&role) {
             Some(_) => Ok(role),
             None => {
-                let known: Vec<_> = self.host.keys.roles().iter().map(|role| role.name.to_string()).collect();
-                let hint = format!("there are {}", known.join(", "));
+                let roles = self.host.keys.roles();
+                let known = roles.iter().map(|role| role.name.as_str());
+                let hint = match near::nearest(name, known.clone()) {
+                    Some(nearest) => format!("did you mean `{nearest}`?"),
+                    None => format!("there are {}", near::list(known)),
+                };
                 Err(ApiError::new(Code::InvalidInput, format!("there is no role `{name}`")).with_hint(hint))
             }
         }
@@ -328,7 +334,10 @@ fn lifted(present: Option<&Role>, new: &Role) -> Vec<Rule> {
 }
 
 fn expiry(from: OffsetDateTime, seconds: u64) -> ApiResult<OffsetDateTime> {
-    let too_far = || ApiError::new(Code::InvalidInput, "the key would expire immediately, or in more than 100 years");
+    let too_far = || {
+        ApiError::new(Code::InvalidInput, "the key would expire immediately, or in more than 100 years")
+            .with_hint("give an expiry from 1 second to 100 years, or none")
+    };
     let within = (1..=100 * 366 * 86_400).contains(&seconds);
     match within {
         true => from.checked_add(Duration::from_secs(seconds).try_into().map_err(|_| too_far())?).ok_or_else(too_far),

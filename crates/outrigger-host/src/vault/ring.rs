@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use outrigger_api::{ApiError, ApiResult, Code};
 use outrigger_contract::units::ByteSize;
 use outrigger_engine::vault::VaultError;
 use outrigger_registry::file::{self, Links};
@@ -60,6 +61,15 @@ impl KeyRing {
         let mut keys = self.given.clone()?;
         keys.extend(self.kept()?);
         Ok(keys)
+    }
+
+    /// Checks that all keys can be read, and returns their number. Blocks.
+    pub(crate) fn check(&self) -> ApiResult<usize> {
+        let keys = self.all().map_err(|error| {
+            ApiError::new(Code::SecretUnreadable, format!("the encryption keys of secrets cannot be read: {error}"))
+                .with_hint(VaultError::HINT_UNUSABLE)
+        })?;
+        Ok(keys.len())
     }
 
     /// The key that seals. Makes the file where there is no key at all yet.

@@ -42,6 +42,20 @@ fn what_is_sealed_opens_in_its_place_and_nowhere_else() {
 }
 
 #[test]
+fn a_key_file_that_holds_no_key_is_found_before_the_first_secret() {
+    let folder = folder();
+    let ring = ring(&folder);
+    assert_eq!(ring.check().expect("no key is fine"), 0);
+    ring.sealing().expect("it is made");
+    assert_eq!(ring.check().expect("it reads"), 1);
+    std::fs::write(folder.path().join("secret.key"), "11".repeat(31)).expect("written");
+    let error = ring.check().expect_err("it is too short");
+    assert_eq!(error.code, outrigger_api::Code::SecretUnreadable);
+    assert!(error.message.contains("secret.key does not hold keys of 32 bytes"), "{error:?}");
+    assert!(error.hint.contains("restore it from a copy") && !error.message.contains("1111"), "{error:?}");
+}
+
+#[test]
 fn what_was_changed_does_not_open() {
     let folder = folder();
     let ring = ring(&folder);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use outrigger_contract::manifest::{InstancePolicy, Limits};
 use outrigger_contract::types::wit::{self, ComponentType};
+use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Code, Permissions};
 use outrigger_engine::runtime::{Inspection, RuntimeFault};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
@@ -112,8 +113,8 @@ fn check_fits(footprint: &Footprint, limits: &Limits) -> Result<(), String> {
     let needed = bytes.saturating_add(initial);
     match needed > limits.memory.as_u64() {
         true => Err(format!(
-            "an instance needs {needed} bytes at start, for memories, tables and core instances; `[limits] memory` \
-             is {}",
+            "an instance needs {} at start, for memories, tables and core instances; `[limits] memory` is {}",
+            ByteSize::bytes(needed).rounded(),
             limits.memory
         )),
         false => Ok(()),

@@ -82,7 +82,10 @@ pub(super) fn of_shortage(plugin: &PluginName, shortage: Shortage, applied: &App
     };
     RuntimeFault::new(
         Code::MemoryLimit,
-        format!("{plugin} wanted more memory than the {limit} it may have; raise `[limits] memory` if it needs more"),
+        format!(
+            "{plugin} wanted more memory than the {limit} it may have; raise `[limits] memory` if it needs more, or \
+             the operator's ceiling if that lowers it"
+        ),
     )
 }
 
@@ -174,5 +177,22 @@ fn rustc_demangled(name: &str) -> &str {
     match name.rsplit_once("::h") {
         Some((head, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => head,
         _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_limit_can_be_that_of_the_manifest_or_of_the_operator() {
+        let plugin = "hungry".parse().expect("a name");
+        let [memory, output] = ["64MiB", "4MiB"].map(str::to_owned);
+        let (cpu, took) = (std::time::Duration::ZERO, std::time::Duration::ZERO);
+        let fault = of_shortage(&plugin, Shortage::Limit, &Applied { memory, cpu, output, took });
+        assert_eq!(fault.code, Code::MemoryLimit);
+        for part in ["64MiB it may have", "raise `[limits] memory`", "or the operator's ceiling"] {
+            assert!(fault.message.contains(part), "{}", fault.message);
+        }
     }
 }
