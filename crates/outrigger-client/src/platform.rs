@@ -260,9 +260,8 @@ impl Audit for Client {
 #[async_trait]
 impl Backups for Client {
     async fn backup_create(&self, request: BackupRequest) -> ApiResult<BackupReport> {
-        // A path on the server's disk, as for packages.
-        let path = std::path::absolute(&request.path).unwrap_or_else(|_| request.path.clone());
-        self.post("api/v1/backups", &BackupRequest { path, ..request }).await
+        // A plain name is one in the server's backup folder.
+        self.post("api/v1/backups", &request).await
     }
 }
 

@@ -48,7 +48,9 @@ impl Text<'_> {
             self.failed = Some(Unwritten::TooLong(self.longest));
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let wanted = needed.max(2 * had).min(self.longest);
+        // The last step goes to the limit, so that the two largest allocations differ by half.
+        let doubled = needed.max(2 * had);
+        let wanted = if doubled > self.longest / 2 { self.longest } else { doubled };
         if wanted > SMALL {
             self.charge.grow(wanted).map_err(|exceeded| {
                 self.failed = Some(Unwritten::Memory(exceeded));

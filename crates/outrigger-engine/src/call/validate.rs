@@ -73,7 +73,8 @@ fn values(target: &Target, charge: &mut Charge, arguments: Arguments) -> Result<
             metered(target, charge, |meter| json::parse_arguments_text(graph, function, &text, meter))
         }
         Arguments::Json(members) => {
-            let _tree = charge.sibling(json::members_size(&members))?;
+            // Texts move from the tree to the values, so it stays charged.
+            charge.sibling(json::members_size(&members))?.keep();
             metered(target, charge, |meter| json::parse_arguments(graph, function, members, meter))
         }
         Arguments::Values(values) => {

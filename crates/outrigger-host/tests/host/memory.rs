@@ -159,8 +159,12 @@ async fn s12_names_that_make_an_answer_large_are_bounded() {
     assert_eq!(error.code.as_str(), "output_limit", "{}", error.message);
     let grown = before.grown();
     assert!(grown < 140 * MIB, "{} MiB", grown / MIB);
-    let counted = metrics(&bench, "greedy").await;
-    assert!(counted.memory_held_bytes < 16 * MIB, "{counted:?}");
+    // Large values are freed in the background.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while metrics(&bench, "greedy").await.memory_held_bytes >= 16 * MIB {
+        assert!(Instant::now() < deadline, "{:?}", metrics(&bench, "greedy").await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
