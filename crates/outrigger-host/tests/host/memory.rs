@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use outrigger_api::{ApiError, CallRequest, CallResponse, JsonObject, Platform, PluginMetrics, RecordQuery};
 use outrigger_testkit::greedy;
