@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-use outrigger_compute::{run, tick};
+use outrigger_compute::run;
 use outrigger_contract::types::json::{self, Rendered};
 use outrigger_contract::types::{Function, Type};
 use outrigger_contract::{Code, FunctionRef, HookName, PluginName, TraceContext, Value};
@@ -38,7 +38,7 @@ use crate::hooks::HookCaller;
 use crate::plugins::{ActiveRevision, FunctionSlot};
 use crate::profile::{CallProfile, Recording, Stage};
 use crate::progress::Reporter;
-use crate::runtime::{CallContext, Cancellation, NOTHING, Observed, RuntimeFault};
+use crate::runtime::{CallContext, Cancellation, NOTHING, Observed};
 use crate::services::CallServices;
 use crate::store::CacheOutcome;
 use large::Held;
@@ -380,25 +380,11 @@ impl Target {
         &self.revision.graph.functions[self.index]
     }
 
-    /// Checks that a result is of the function's type.
-    async fn check(&self, outcome: Result<Value, RuntimeFault>, account: Account) -> Result<Held<Value>, Failure> {
-        let (graph, function) = (&*self.revision.graph, self.function());
-        let value = outcome.map_err(|fault| Failure::of_call(fault, graph, function))?;
-        let value = Held::new(Arc::new(value), account);
-        if value.is_large() {
-            // Checking it takes milliseconds. That happens in the pool.
-            tick().await;
-        }
-        let fits = match &function.outcome.ok {
-            Some(ty) => json::fits(graph, ty, &value),
-            None => **value == NOTHING,
-        };
-        match fits {
-            true => Ok(value),
-            false => {
-                let message = format!("`{}` returned a value that does not match its type", self.name);
-                Err(Failure::new(Code::InvalidOutput, message))
-            }
+    /// Whether a result is of the function's type.
+    fn gives(&self, value: &Value) -> bool {
+        match &self.function().outcome.ok {
+            Some(ty) => json::fits(&self.revision.graph, ty, value),
+            None => *value == NOTHING,
         }
     }
 }
@@ -458,18 +444,27 @@ impl Execution<'_> {
             is_nested: self.caller.is_within(&name.plugin),
             recording: self.recording.cloned(),
         };
-        let (target, arguments) = (Arc::clone(self.target), Arc::clone(arguments));
-        let (recording, account) = (self.recording.cloned(), self.account.clone());
-        let call = async move {
-            let outcome = target.revision.loaded.call(target.index, &arguments, context).await;
-            if let Some(recording) = recording {
-                recording.enter(Stage::Validate);
-            }
-            target.check(outcome, account).await
-        };
-        let outcome = run(revision.loaded.belongs_in_pool(), Box::pin(call)).await;
+        let call = Arc::clone(&revision.loaded).call(self.target.index, Arc::clone(arguments), context);
+        let outcome = run(revision.loaded.belongs_in_pool(), call).await;
         revision.counts.memory_used(observed.memory_peak());
-        outcome
+        self.enter(Stage::Validate);
+        let value = outcome.map_err(|fault| Failure::of_call(fault, &revision.graph, self.target.function()))?;
+        let value = Held::new(Arc::new(value), self.account.clone());
+        let fits = match value.is_large() {
+            true => {
+                // This takes milliseconds.
+                let (target, value) = (Arc::clone(self.target), value.clone());
+                run(true, Box::pin(async move { target.gives(&value) })).await
+            }
+            false => self.target.gives(&value),
+        };
+        match fits {
+            true => Ok(value),
+            false => {
+                let message = format!("`{name}` returned a value that does not match its type");
+                Err(Failure::new(Code::InvalidOutput, message))
+            }
+        }
     }
 }
 

@@ -95,7 +95,14 @@ pub trait LoadedRevision: Debug + Send + Sync {
     ///
     /// The future may be dropped at any time (cancel, deadline); the instance is then discarded. The runtime itself
     /// keeps the limits on memory, CPU, output and log lines, and the deadline of the context.
-    async fn call(&self, function: usize, arguments: &[Value], context: CallContext) -> Result<Value, RuntimeFault>;
+    ///
+    /// The future owns everything, so that it can move to the pool for long computations.
+    async fn call(
+        self: Arc<Self>,
+        function: usize,
+        arguments: Arc<[Value]>,
+        context: CallContext,
+    ) -> Result<Value, RuntimeFault>;
 
     /// Whether the next call runs in the pool for long computations from its beginning, as far as the runtime can tell
     /// from earlier ones.

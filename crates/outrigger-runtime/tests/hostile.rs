@@ -348,7 +348,7 @@ async fn ends_in_pool(plugin: &Loaded, function: &str, arguments: Vec<Value>, ti
     let context = plugin.services.context(time);
     let (revision, place) = (Arc::clone(&plugin.revision), plugin.place(function));
     let call = async move {
-        _ = revision.call(place, &arguments, context).await;
+        _ = revision.call(place, arguments.into(), context).await;
         outrigger_compute::is_in_pool()
     };
     outrigger_compute::run(false, Box::pin(call)).await

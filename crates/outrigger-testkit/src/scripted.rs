@@ -205,10 +205,15 @@ fn failed(message: impl Into<String>) -> RuntimeFault {
 
 #[async_trait]
 impl LoadedRevision for Loaded {
-    async fn call(&self, function: usize, arguments: &[Value], context: CallContext) -> Result<Value, RuntimeFault> {
+    async fn call(
+        self: Arc<Self>,
+        function: usize,
+        arguments: Arc<[Value]>,
+        context: CallContext,
+    ) -> Result<Value, RuntimeFault> {
         let name = self.spec.graph.functions[function].name.clone();
         let count = self.count(&format!("{}.{name}", self.spec.plugin));
-        match (name.as_str(), arguments) {
+        match (name.as_str(), &*arguments) {
             ("echo", [value]) => Ok(value.clone()),
             ("version", []) => Ok(Value::String(self.spec.digest.short())),
             ("fail", [message]) => Err(failed(text(message))),

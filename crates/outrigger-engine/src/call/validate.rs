@@ -100,7 +100,7 @@ fn metered(
             false
         }
     };
-    let meter = Meter::new(&more);
+    let meter = Meter::with_allowance(SMALL, &more);
     let values = read(&meter);
     let unused = meter.left();
     match (values, exceeded.get()) {

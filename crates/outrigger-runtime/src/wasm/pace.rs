@@ -6,9 +6,10 @@
 //! - calls of a revision that computes a lot in total, beside others: a thousand short calls delay others as much as a
 //!   long one.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 use super::limits::Clock;
 
@@ -100,10 +101,10 @@ impl Recent {
     }
 }
 
-/// Periods of 256 ms since the process began to compute.
+/// The present period of 256 ms. The coarse clock takes a tenth of the time of the exact one.
 fn period() -> u32 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    (START.elapsed().as_millis() / 256) as u32
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    ((now.tv_sec * 1_000 + now.tv_nsec / 1_000_000) / 256).cast_unsigned() as u32
 }
 
 #[cfg(test)]

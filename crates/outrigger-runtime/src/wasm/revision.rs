@@ -274,8 +274,13 @@ impl Revision {
 
 #[async_trait]
 impl LoadedRevision for Revision {
-    async fn call(&self, function: usize, arguments: &[Value], context: CallContext) -> Result<Value, RuntimeFault> {
-        self.call_now(function, arguments, &context).await
+    async fn call(
+        self: Arc<Self>,
+        function: usize,
+        arguments: Arc<[Value]>,
+        context: CallContext,
+    ) -> Result<Value, RuntimeFault> {
+        self.call_now(function, &arguments, &context).await
     }
 
     fn belongs_in_pool(&self) -> bool {

@@ -99,7 +99,7 @@ impl Loaded {
     ) -> (Result<Value, RuntimeFault>, Observations) {
         let context = self.services.context(time);
         let observed = Arc::clone(&context.observed);
-        let result = self.revision.call(self.place(function), arguments, context).await;
+        let result = Arc::clone(&self.revision).call(self.place(function), arguments.into(), context).await;
         (result, observed.snapshot())
     }
 

@@ -34,7 +34,13 @@ impl<'a> Meter<'a> {
     /// A meter that requests bytes from `more`.
     #[must_use]
     pub const fn new(more: &'a dyn Fn(usize) -> bool) -> Self {
-        Self { left: Cell::new(0), step: Cell::new(FIRST), is_over: Cell::new(false), more }
+        Self::with_allowance(0, more)
+    }
+
+    /// A meter that requests bytes from `more` beyond an allowance.
+    #[must_use]
+    pub const fn with_allowance(bytes: usize, more: &'a dyn Fn(usize) -> bool) -> Self {
+        Self { left: Cell::new(bytes), step: Cell::new(FIRST), is_over: Cell::new(false), more }
     }
 
     /// A meter without a limit, for data that is known to be small.
