@@ -48,7 +48,7 @@ async fn memory_is_limited() {
     // A plugin that copes with it has not failed.
     let context = plugin.services.context(PLENTY);
     let observed = Arc::clone(&context.observed);
-    let outcome = plugin.revision.call(plugin.place("bomb-kindly"), &[], context).await;
+    let outcome = Arc::clone(&plugin.revision).call(plugin.place("bomb-kindly"), Arc::default(), context).await;
     let Ok(Value::Unsigned(pages)) = outcome else { panic!("it copes") };
     assert!((100..=128).contains(&pages), "{pages}");
     let peak = observed.memory_peak();
@@ -107,7 +107,7 @@ async fn calls_can_be_cancelled_while_they_compute_and_while_they_wait() {
     for (function, arguments) in [("spin", vec![]), ("sleep", vec![number(60_000_000_000)])] {
         let cancel = CancellationToken::new();
         let context = CallContext { cancel: cancel.clone().into(), ..plugin.services.context(PLENTY) };
-        let call = plugin.revision.call(plugin.place(function), &arguments, context);
+        let call = Arc::clone(&plugin.revision).call(plugin.place(function), arguments.into(), context);
         let (result, ()) = tokio::join!(call, async {
             tokio::time::sleep(Duration::from_millis(50)).await;
             cancel.cancel();

@@ -16,7 +16,7 @@ async fn recorded(loaded: &Loaded, function: &str, arguments: &[Value], time: Du
     let recording = Arc::new(Recording::new(Instant::now(), true, None));
     let context = CallContext { recording: Some(Arc::clone(&recording)), ..loaded.services.context(time) };
     // Some of them are to fail.
-    let _ = loaded.revision.call(loaded.place(function), arguments, context).await;
+    let _ = Arc::clone(&loaded.revision).call(loaded.place(function), arguments.into(), context).await;
     recording.finish("test.function".parse().expect("a name"), None).0
 }
 

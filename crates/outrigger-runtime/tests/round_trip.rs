@@ -88,7 +88,7 @@ fn check(tree: &TypeTree, values: &[Value]) -> Result<(), TestCaseError> {
             .map_err(|faults| TestCaseError::fail(faults.to_string()))?;
         prop_assert_eq!(&parsed[0], &value);
 
-        let call = loaded.revision.call(0, &parsed, world.services.context(PLENTY));
+        let call = Arc::clone(&loaded.revision).call(0, parsed.clone().into(), world.services.context(PLENTY));
         let output = world.tokio.block_on(call).map_err(|fault| TestCaseError::fail(fault.to_string()))?;
         prop_assert_eq!(&output, &value);
         let ty = function.outcome.ok.as_ref().expect("it gives an envelope");
@@ -192,7 +192,8 @@ fn values_pass_without_an_envelope() {
         runner(32)
             .run(&values_of(&loaded.graph, param), |value| {
                 let context = world.services.context(PLENTY);
-                let output = world.tokio.block_on(loaded.revision.call(0, std::slice::from_ref(&value), context));
+                let output =
+                    world.tokio.block_on(Arc::clone(&loaded.revision).call(0, [value.clone()].into(), context));
                 match (&value, output) {
                     // A result at the top is success or failure, not a value.
                     (Value::Result(expected), output) => prop_assert_eq!(expected.is_ok(), output.is_ok()),
