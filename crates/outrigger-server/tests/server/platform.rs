@@ -51,6 +51,8 @@ pub struct State {
     pub calls: AtomicU64,
     /// A permit for each call of `pricing.slow`, and each making of a key of this name, that may end.
     pub gate: Semaphore,
+    /// How many of these have come to the gate.
+    pub arrived: AtomicU64,
     /// What of these was dropped before it could: a call or a key.
     pub dropped: Mutex<Vec<&'static str>>,
     pub ready: Mutex<ApiResult<()>>,
@@ -77,6 +79,7 @@ impl Default for StandIn {
         let state = State {
             calls: AtomicU64::new(0),
             gate: Semaphore::new(0),
+            arrived: AtomicU64::new(0),
             dropped: Mutex::default(),
             ready: Mutex::new(Ok(())),
             requests: Mutex::default(),
@@ -99,6 +102,7 @@ impl State {
     /// Waits until the test lets it.
     async fn pass(&self, what: &'static str) {
         let waiting = Waiting { what, dropped: &self.dropped };
+        self.arrived.fetch_add(1, Ordering::SeqCst);
         self.gate.acquire().await.unwrap().forget();
         std::mem::forget(waiting);
     }
