@@ -140,7 +140,7 @@ pub enum OnError {
     FailOpen,
     /// The hook ends there, and what fired it fails.
     FailClosed,
-    /// As `fail-open`, and after so many failures in a row the subscription is disabled.
+    /// Like `fail-open`, and this many consecutive failures disable the subscription.
     DisableAfter(NonZeroU32),
 }
 

@@ -114,7 +114,7 @@ impl Hooks for Session {
     }
 
     async fn subscription_switch(&self, id: &str, enabled: bool) -> ApiResult<SubscriptionInfo> {
-        // One that is disabled is as good as gone: a check that nobody makes any more.
+        // A disabled check is as good as a removed one.
         let right = if enabled { Right::HOOK_CREATE } else { Right::HOOK_DELETE };
         self.require_some(right)?;
         let subscription = self.host.engine.subscription(id).map_err(convert::error)?;

@@ -27,7 +27,7 @@ pub(super) struct Pace {
 static ALL: Recent = Recent(AtomicU64::new(0));
 
 impl Default for Pace {
-    /// Runs the first call in the pool: nobody knows yet how long it computes.
+    /// The first call runs in the pool, because its duration is unknown.
     fn default() -> Self {
         Self { nanoseconds: AtomicU64::new(Self::LONG + 1), exact: AtomicU32::new(0), recent: Recent::default() }
     }
