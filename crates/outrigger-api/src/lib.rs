@@ -60,6 +60,7 @@ pub use migration::{MigrationReport, RollbackReport, RollbackRequest, StateChang
 pub use outrigger_contract::manifest::PackagePath;
 pub use outrigger_contract::text;
 pub use outrigger_contract::types::json::TreeBound;
+pub use outrigger_contract::units::ByteSize;
 pub use outrigger_contract::{
     Code, Digest, FunctionName, FunctionRef, HookKind, HookName, OnError, Pattern, PluginName, Template, TemplateName,
     TemplateValues, TemplateVariable, TraceContext, WebhookName, object,

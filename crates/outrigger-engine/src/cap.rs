@@ -82,8 +82,8 @@ impl Cap {
             let message = if records >= most.records {
                 format!("the {whose} has {records} {what}; the limit is {}", most.records)
             } else if bytes > most.bytes {
-                let limit = ByteSize::bytes(most.bytes);
-                format!("the {what} of the {whose} would take {bytes} bytes; the limit is {limit}")
+                let (size, limit) = (ByteSize::bytes(bytes).rounded(), ByteSize::bytes(most.bytes));
+                format!("the {what} of the {whose} would take {size}; the limit is {limit}")
             } else {
                 continue;
             };
@@ -130,16 +130,11 @@ mod tests {
 
     #[test]
     fn s17_bytes_are_bounded_too() {
-        let (loud, quarter) = ("key loud", "the things of the key would take 1025 bytes; the limit is 1KiB");
+        let (loud, quarter) = ("key loud", "the things of the key would take 1.1KiB; the limit is 1KiB");
         check(Some("loud"), &[(loud, 2, 500)], 24, None);
         check(Some("loud"), &[(loud, 2, 500)], 25, Some(quarter));
         check(Some("quiet"), &[(loud, 2, 500)], 25, None);
         check(None, &[("local", 4, 1_000)], 96, None);
-        check(
-            None,
-            &[("local", 4, 1_000)],
-            97,
-            Some("the things of the server would take 4097 bytes; the limit is 4KiB"),
-        );
+        check(None, &[("local", 4, 1_000)], 97, Some("the things of the server would take 4.1KiB; the limit is 4KiB"));
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Code, HookName, Pattern, PluginName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -129,7 +130,9 @@ pub(crate) fn check_payload(name: &HookName, payload: &Payload) -> Result<u64, F
     if length <= LONGEST_PAYLOAD {
         return Ok(length as u64);
     }
-    let message = format!("the payload of `{name}` is {length} bytes; the limit is {LONGEST_PAYLOAD}");
+    let size = ByteSize::bytes(length as u64).rounded();
+    let limit = ByteSize::bytes(LONGEST_PAYLOAD as u64);
+    let message = format!("the payload of `{name}` is {size}; the limit is {limit}");
     Err(Failure::new(Code::InvalidInput, message)
         .with_hint("put only an ID into the payload, and let subscribers fetch the rest"))
 }

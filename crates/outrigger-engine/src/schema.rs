@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use jsonschema::{PatternOptions, Validator};
+use outrigger_contract::units::ByteSize;
 use serde_json::{Map, Number, Value as Json};
 
 use crate::pattern::{Pattern, PatternError, SEARCH_CACHE};
@@ -192,7 +193,8 @@ fn read_pattern(pattern: &str) -> Result<Pattern, String> {
                 )
             }
             PatternError::Large => {
-                format!("the compiled pattern `{pattern}` takes more than {LARGEST_PATTERN} bytes")
+                let limit = ByteSize::bytes(LARGEST_PATTERN as u64);
+                format!("the compiled pattern `{pattern}` takes more than {limit}")
             }
         }
     })

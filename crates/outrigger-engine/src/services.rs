@@ -199,7 +199,8 @@ impl CallServices {
             Ok(StateOutcome::Changed) => Err(StateError::Changed),
             Ok(StateOutcome::OverCapacity(bytes)) => {
                 let limit = self.subject.revision().manifest.limits.state;
-                Err(StateError::TooLarge(format!("the state would take {bytes} bytes; `[limits] state` is {limit}")))
+                let size = ByteSize::bytes(bytes).rounded();
+                Err(StateError::TooLarge(format!("the state would take {size}; `[limits] state` is {limit}")))
             }
             Err(error) => Err(unavailable(&error)),
         }

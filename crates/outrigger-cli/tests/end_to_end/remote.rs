@@ -105,7 +105,7 @@ fn a_server_takes_bodies_as_long_as_it_is_told_to() {
     };
     let server = Server::start_with(&there, &["--body-limit", "1KiB"]);
     call(&server, 3).succeeded();
-    call(&server, 100).failed(2, &["error[too_large]", "longer than 1024 bytes", "--body-limit"]);
+    call(&server, 100).failed(2, &["error[too_large]", "longer than 1KiB", "--body-limit"]);
     server.kill_dead();
     let wrong = there.run(&["serve", "--listen", "127.0.0.1:0", "--body-limit", "much"]);
     wrong.failed(2, &["`much` is not a size"]);

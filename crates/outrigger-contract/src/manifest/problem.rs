@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::reader::Problems;
+use crate::units::ByteSize;
 
 /// All that is wrong with one manifest, in the order of the text. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl ManifestError {
         let problem = Problem {
             place: None,
             key: String::new(),
-            message: format!("the manifest is longer than {max} bytes"),
+            message: format!("the manifest is longer than {}", ByteSize::bytes(max as u64)),
             hint: Some("move long texts into a README file of the package".to_owned()),
         };
         Self { problems: vec![problem] }

@@ -393,5 +393,5 @@ fn s23_documentation_of_megabytes_is_left_out_and_said() {
     };
     let found = read(&with(&"x".repeat(2 << 20))).unwrap();
     assert_eq!(found.graph.functions[0].docs, "");
-    assert!(found.notes[0].contains("bytes and is not shown"), "{:?}", found.notes);
+    assert!(found.notes[0].contains("and is not shown; the limit is 1MiB"), "{:?}", found.notes);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use outrigger_compute::{blocking, run};
 use outrigger_contract::Code;
+use outrigger_contract::units::ByteSize;
 use serde_json::value::RawValue;
 
 use super::Answer;
@@ -102,7 +103,8 @@ impl Answer {
         match unwritten {
             Unwritten::Memory(exceeded) => exceeded.into(),
             Unwritten::TooLong(longest) => {
-                let message = format!("the JSON result of `{}` is larger than {longest} bytes", self.function().name);
+                let limit = ByteSize::bytes(longest as u64);
+                let message = format!("the JSON result of `{}` is larger than {limit}", self.function().name);
                 Failure::new(Code::OutputLimit, message)
                     .with_hint("raise `[limits] output`, or have the function return its result in parts")
             }

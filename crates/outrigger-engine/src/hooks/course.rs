@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use outrigger_compute::blocking;
 use outrigger_contract::excerpt::excerpt_of;
 use outrigger_contract::types::json::{self, TreeBound};
+use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Code, FunctionRef, HookKind, OnError, PluginName, Type, Value};
 use serde_json::Value as Json;
 use time::OffsetDateTime;
@@ -362,7 +363,8 @@ async fn filtered(answer: Answer, as_text: bool, longest: usize) -> Result<Optio
     let length = text(&answer, written.as_deref()).len();
     if length > longest {
         let name = &answer.function().name;
-        let message = format!("`{name}` returned {length} bytes of JSON; the limit is {longest}");
+        let (size, limit) = (ByteSize::bytes(length as u64).rounded(), ByteSize::bytes(longest as u64));
+        let message = format!("`{name}` returned {size} of JSON; the limit is {limit}");
         return Err(Failure::new(Code::InvalidOutput, message));
     }
     let read = move || -> Result<(Payload, Charge), Failure> {

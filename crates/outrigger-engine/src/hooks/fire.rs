@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 use outrigger_contract::types::json;
+use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Code, HookKind, HookName, PluginName};
 
 use super::course;
@@ -177,7 +178,9 @@ pub(crate) fn check_length(hook: &HookName, bytes: usize) -> Result<(), Failure>
     if bytes <= LONGEST_CARRIED {
         return Ok(());
     }
-    let message = format!("the payload of `{hook}` is {bytes} bytes; the limit is {LONGEST_CARRIED}");
+    let size = ByteSize::bytes(bytes as u64).rounded();
+    let limit = ByteSize::bytes(LONGEST_CARRIED as u64);
+    let message = format!("the payload of `{hook}` is {size}; the limit is {limit}");
     Err(Failure::new(Code::InvalidInput, message)
         .with_hint("put only an ID into the payload, and let subscribers fetch the rest"))
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use outrigger_compute::blocking;
-use outrigger_contract::units::Span;
+use outrigger_contract::units::{ByteSize, Span};
 use outrigger_contract::{
     Code, FunctionName, FunctionRef, HookKind, HookName, Manifest, OnError, PluginName, TypeGraph,
 };
@@ -372,8 +372,8 @@ pub(super) fn check_patterns<'a>(
     };
     match () {
         () if total.held > MOST_PATTERNS.held => {
-            let limit = MOST_PATTERNS.held;
-            refused(format!("the patterns in the conditions of `{plugin}` take more than {limit} bytes"))
+            let limit = ByteSize::bytes(MOST_PATTERNS.held as u64);
+            refused(format!("the patterns in the conditions of `{plugin}` take more than {limit}"))
         }
         () if total.translation > MOST_PATTERNS.translation => {
             refused(format!("compiling the patterns in the conditions of `{plugin}` is too expensive"))

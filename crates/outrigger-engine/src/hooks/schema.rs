@@ -10,6 +10,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use outrigger_compute::blocking;
+use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Code, HookName};
 use serde_json::Value as Json;
 
@@ -77,7 +78,8 @@ impl HookSchema {
         };
         let length = schema.to_string().len();
         if length > LONGEST_SCHEMA {
-            let problem = format!("is {length} bytes long; the limit is {LONGEST_SCHEMA}");
+            let (size, limit) = (ByteSize::bytes(length as u64).rounded(), ByteSize::bytes(LONGEST_SCHEMA as u64));
+            let problem = format!("is {size} long; the limit is {limit}");
             return Err(refused(problem, "shorten it; long explanations belong in the documentation"));
         }
         words::check(schema).map_err(|problem| refused(problem, "describe other requirements in the description"))?;
@@ -112,7 +114,8 @@ impl HookSchema {
     pub fn check(&self, value: &Json) -> Result<(), String> {
         let length = json_length(value);
         if length > LONGEST_CARRIED {
-            return Err(format!("it is {length} bytes of JSON; the limit is {LONGEST_CARRIED}"));
+            let (size, limit) = (ByteSize::bytes(length as u64).rounded(), ByteSize::bytes(LONGEST_CARRIED as u64));
+            return Err(format!("it is {size} of JSON; the limit is {limit}"));
         }
         let compiled = self.compiled.get_or_init(|| CompiledSchema::compile(&self.schema));
         let compiled = compiled.as_ref().map_err(|error| format!("the schema is not valid: {error}"))?;
@@ -189,7 +192,7 @@ mod tests {
         check(json!({"type": "string", "pattern": "(a+)+\\1"}), "is not valid");
         check(json!({"type": "string", "pattern": "\\p{L}{1000}"}), "is not valid");
         check(json!({"$schema": "http://json-schema.org/draft-04/schema#"}), "uses the keyword `$schema`");
-        check(json!({"description": "x".repeat(LONGEST_SCHEMA)}), "bytes long; the limit is 65536");
+        check(json!({"description": "x".repeat(LONGEST_SCHEMA)}), "is 64.1KiB long; the limit is 64KiB");
         check(json!({"type": "integer", "minimum": 2, "maximum": 1}), "no valid example was found");
         check(json!({"type": "string", "pattern": "^[A-Z]{2}$"}), "no valid example was found");
         accepted(json!({"type": "string", "pattern": "^[A-Z]{2}$", "examples": ["NO"]})).expect("it is one");
@@ -277,6 +280,6 @@ mod tests {
         let schema = Arc::new(HookSchema::kept(json!({"type": "object"})));
         let fault =
             schema.check_aside("shop", &json!("x".repeat(LONGEST_CARRIED)).into()).await.expect_err("it is too long");
-        assert_eq!(fault, "it is 262146 bytes of JSON; the limit is 262144");
+        assert_eq!(fault, "it is 256.1KiB of JSON; the limit is 256KiB");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Code, FunctionRef};
 use time::OffsetDateTime;
 
@@ -247,7 +248,9 @@ impl Engine {
             check_name("concurrency key", key)?;
         }
         if arguments.len() > LONGEST_ARGUMENTS {
-            let message = format!("the arguments of the job are {} bytes; the limit is 262144", arguments.len());
+            let size = ByteSize::bytes(arguments.len() as u64).rounded();
+            let limit = ByteSize::bytes(LONGEST_ARGUMENTS as u64);
+            let message = format!("the arguments of the job are {size}; the limit is {limit}");
             return Err(Failure::new(Code::TooLarge, message)
                 .with_hint("store the data where the function can fetch it, and pass only its location"));
         }

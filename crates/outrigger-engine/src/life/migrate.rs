@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use outrigger_contract::manifest::MigrationStep;
+use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Code, Manifest};
 use serde_json::{Map, Value};
 
@@ -54,7 +55,8 @@ impl Engine {
         }
         let capacity = candidate.manifest.limits.state;
         if plan.touches_state() && state.bytes() > capacity.as_u64() {
-            let message = format!("the state would take {} bytes; `[limits] state` is {capacity}", state.bytes());
+            let size = ByteSize::bytes(state.bytes()).rounded();
+            let message = format!("the state would take {size}; `[limits] state` is {capacity}");
             return Err(plan.failed(Failure::new(Code::MigrationFailed, message)));
         }
         Ok(values)

@@ -282,7 +282,7 @@ async fn s17_subscriptions_of_a_key_are_bounded() {
     }
     let (code, message) = subscribe("key loud").await.expect_err("it is too much");
     assert_eq!(code, Code::Conflict);
-    assert!(message.contains("the subscriptions of the key would take 85"), "{message}");
+    assert!(message.contains("the subscriptions of the key would take 8.2MiB"), "{message}");
     subscribe("key quiet").await.expect("others have theirs");
 }
 

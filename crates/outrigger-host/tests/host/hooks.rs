@@ -121,7 +121,7 @@ async fn s13_a_hook_carries_as_much_over_the_api_as_for_a_plugin() {
     fire(json!("x".repeat((256 << 10) - 2)), false).await.expect("as much as it may");
     for (payload, dry_run) in [(json!("x".repeat(256 << 10)), false), (json!(vec![json!([]); 100_000]), true)] {
         let error = fire(payload, dry_run).await.expect_err("that is more");
-        assert!(error.code == Code::InvalidInput && error.message.contains("the limit is 262144"), "{}", error.message);
+        assert!(error.code == Code::InvalidInput && error.message.contains("the limit is 256KiB"), "{}", error.message);
     }
 }
 

@@ -195,5 +195,5 @@ async fn a_call_fires_only_so_much() {
     let error = often(1_001).await.expect_err("that is too often");
     assert_eq!(error.detail.expect("the function says why")["code"], "rate_limited");
     let (code, message, _) = refused(&bench, "shop.labelled", &json!("x".repeat(300_000)).to_string()).await;
-    assert_eq!((code.as_str(), message.contains("the limit is 262144")), ("invalid_input", true), "{message}");
+    assert_eq!((code.as_str(), message.contains("the limit is 256KiB")), ("invalid_input", true), "{message}");
 }

@@ -179,7 +179,7 @@ fn a_missing_or_wrong_manifest_is_said_so() {
     let mut long = MANIFEST.as_bytes().to_vec();
     long.extend((0..200_000).flat_map(|line: u32| format!("# {line}\n").into_bytes()));
     let long = [named("plugin.toml", &long), wasm];
-    insta::assert_snapshot!(check(&yard.file("long.zip", &zip(&long))), @"the plugin.toml in long.zip has errors: the manifest is longer than 1048576 bytes; move long texts into a README file of the package; fix plugin.toml as described, then try again");
+    insta::assert_snapshot!(check(&yard.file("long.zip", &zip(&long))), @"the plugin.toml in long.zip has errors: the manifest is longer than 1MiB; move long texts into a README file of the package; fix plugin.toml as described, then try again");
 }
 
 #[test]

@@ -56,7 +56,8 @@ pub fn read_template(folder: &Path) -> Result<Template, TemplateError> {
         let full = folder.join(&path);
         let unreadable = |message: String| TemplateError::Folder { path: full.clone(), message };
         if size > Template::MAX_FILE as u64 {
-            return Err(unreadable(format!("it has {size} bytes; at most {} are kept", Template::MAX_FILE)));
+            let size = ByteSize::bytes(size).rounded();
+            return Err(unreadable(format!("it is {size}; the limit is {LONGEST}")));
         }
         let text = file::read_text(&full, Links::Refuse, LONGEST).map_err(|error| match error {
             FileError::NotText => unreadable(error.to_string()),

@@ -99,7 +99,10 @@ fn bounded(value: &Value, make: fn(&str) -> String) -> Result<String, Error> {
     let made = if text.len() <= MAX_TEXT { make(&text) } else { text };
     match made.len() {
         ..=MAX_TEXT => Ok(made),
-        length => Err(fault(format!("the output of a filter is {length} bytes; the limit is {MAX_TEXT}"))),
+        length => {
+            let (size, limit) = (ByteSize::bytes(length as u64).rounded(), ByteSize::bytes(MAX_TEXT as u64));
+            Err(fault(format!("the output of a filter is {size}; the limit is {limit}")))
+        }
     }
 }
 

@@ -184,11 +184,11 @@ fn s19_filters_that_double_a_text_end_when_it_is_long() {
     let thirty = |filter: &str| format!("{{{{ x{} }}}}", format!("|{filter}").repeat(30));
     for filter in ["json", "toml", "json|upper|toml"] {
         let told = refused(&doubling(&thirty(filter)));
-        assert!(told.contains("bytes; the limit is 16384"), "{filter}: {told}");
+        assert!(told.contains("; the limit is 16KiB"), "{filter}: {told}");
     }
     // Text that is not in the output is rendered nevertheless.
     let condition = format!("{{% if x{} == name %}}{{% endif %}}", "|json".repeat(30));
-    assert!(refused(&doubling(&condition)).contains("the limit is 16384"));
+    assert!(refused(&doubling(&condition)).contains("the limit is 16KiB"));
     check_template(&doubling("{{ x|json|json|json }}")).expect("a few are fine");
 }
 
@@ -198,14 +198,14 @@ fn s19_a_branch_that_the_check_does_not_take_is_bounded_when_somebody_takes_it()
     check_template(&hidden).expect("the check does not come there");
     let values = TemplateValues::new("gotcha".parse().expect("a name"));
     let error = render_template(&hidden, &values).expect_err("it is bounded all the same");
-    assert!(error.to_string().contains("bytes; the limit is 16384"), "{error}");
+    assert!(error.to_string().contains("; the limit is 16KiB"), "{error}");
     let given = TemplateValues {
         variables: [("x".to_owned(), "\"".repeat(2_000))].into(),
         ..TemplateValues::new("sample".parse().expect("a name"))
     };
     let error =
         render_template(&doubling("{{ x|json|json|json|json }}"), &given).expect_err("a long value doubles, too");
-    assert!(error.to_string().contains("the limit is 16384"), "{error}");
+    assert!(error.to_string().contains("the limit is 16KiB"), "{error}");
 }
 
 #[test]

@@ -55,9 +55,10 @@ pub(super) fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, RuntimeFault>
     };
     let size = std::fs::metadata(path).map_err(io)?.len();
     if size > max_bytes {
+        let (size, limit) = (ByteSize::bytes(size).rounded(), ByteSize::bytes(max_bytes));
         return Err(RuntimeFault::new(
             Code::PackageTooLarge,
-            format!("the component {} has {size} bytes; at most {max_bytes} are read", path.display()),
+            format!("the component {} is {size}; the limit is {limit}", path.display()),
         ));
     }
     std::fs::read(path).map_err(io)

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use outrigger_contract::excerpt::excerpt;
 use outrigger_contract::manifest::InstancePolicy;
 use outrigger_contract::types::json::Rendered;
-use outrigger_contract::units::Span;
+use outrigger_contract::units::{ByteSize, Span};
 use outrigger_contract::{Code, Value};
 use outrigger_engine::Account;
 use outrigger_engine::profile::Stage;
@@ -214,9 +214,10 @@ impl Revision {
         Err(RuntimeFault::new(
             Code::OutputLimit,
             format!(
-                "the result of {} is {size} bytes; the limit is {} ({} bytes); raise `[limits] output`, or return it \
-                 in parts",
-                self.spec.plugin, self.spec.limits.output, self.limits.output
+                "the result of {} is {}; the limit is {}; raise `[limits] output`, or return it in parts",
+                self.spec.plugin,
+                ByteSize::bytes(size as u64).rounded(),
+                self.spec.limits.output
             ),
         ))
     }

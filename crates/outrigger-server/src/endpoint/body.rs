@@ -7,7 +7,7 @@ use axum::body::{Body, BodyDataStream, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use http::{HeaderMap, header};
-use outrigger_api::{ApiError, ApiResult, Code};
+use outrigger_api::{ApiError, ApiResult, ByteSize, Code};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -171,6 +171,7 @@ fn linger(mut body: BodyDataStream, most: u64) {
 }
 
 fn too_large(limit: usize) -> ApiError {
-    ApiError::new(Code::TooLarge, format!("the body is longer than {limit} bytes"))
+    let limit = ByteSize::bytes(limit as u64);
+    ApiError::new(Code::TooLarge, format!("the body is longer than {limit}"))
         .with_hint("send less data at once, or raise the limit with `outrigger serve --body-limit SIZE`")
 }

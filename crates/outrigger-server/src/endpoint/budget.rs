@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
-use outrigger_api::{ApiError, Code};
+use outrigger_api::{ApiError, ByteSize, Code};
 use parking_lot::Mutex;
 
 /// When to try again after a refusal.
@@ -51,8 +51,16 @@ pub struct Bounds {
 pub struct Budget {
     /// As messages name it, such as `request bodies`.
     what: &'static str,
+    unit: Unit,
     bounds: Bounds,
     held: Mutex<Held>,
+}
+
+/// What is counted, and so how a limit is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Bytes,
+    Pieces,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +73,7 @@ struct Held {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full {
     what: &'static str,
+    unit: Unit,
     /// The exceeded limit, and whether it is that of one holder.
     limit: u64,
     own: bool,
@@ -83,7 +92,11 @@ impl Full {
 
 impl From<Full> for ApiError {
     fn from(full: Full) -> Self {
-        let Full { what, limit, own } = full;
+        let Full { what, unit, limit, own } = full;
+        let limit = match unit {
+            Unit::Bytes => ByteSize::bytes(limit).to_string(),
+            Unit::Pieces => limit.to_string(),
+        };
         let whose = if own { "this key has" } else { "the server has" };
         let error = Self {
             retry_after_ms: Some(AGAIN_MS),
@@ -94,8 +107,18 @@ impl From<Full> for ApiError {
 }
 
 impl Budget {
+    /// A budget of things that are counted.
     pub fn new(what: &'static str, bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self { what, bounds, held: Mutex::default() })
+        Arc::new(Self { what, unit: Unit::Pieces, bounds, held: Mutex::default() })
+    }
+
+    /// A budget of memory.
+    pub fn of_bytes(what: &'static str, bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self { what, unit: Unit::Bytes, bounds, held: Mutex::default() })
+    }
+
+    const fn full(&self, limit: u64, own: bool) -> Full {
+        Full { what: self.what, unit: self.unit, limit, own }
     }
 
     /// An empty share. Nothing is counted without a holder.
@@ -114,10 +137,10 @@ impl Budget {
             return Ok(());
         }
         if held.all >= self.bounds.all {
-            return Err(Full { what: self.what, limit: self.bounds.all, own: false });
+            return Err(self.full(self.bounds.all, false));
         }
         match held.each.get(&holder) {
-            Some(own) if *own >= self.bounds.each => Err(Full { what: self.what, limit: self.bounds.each, own: true }),
+            Some(own) if *own >= self.bounds.each => Err(self.full(self.bounds.each, true)),
             _ => Ok(()),
         }
     }
@@ -126,14 +149,14 @@ impl Budget {
         let Bounds { each, all } = self.bounds;
         let mut held = self.held.lock();
         if held.all.saturating_add(amount) > all {
-            return Err(Full { what: self.what, limit: all, own: false });
+            return Err(self.full(all, false));
         }
         let own = held.each.entry(holder).or_default();
         if own.saturating_add(amount) > each {
             if *own == 0 {
                 held.each.remove(&holder);
             }
-            return Err(Full { what: self.what, limit: each, own: true });
+            return Err(self.full(each, true));
         }
         *own += amount;
         held.all += amount;
@@ -232,6 +255,19 @@ mod tests {
         drop((first, second, other));
         let Held { all, each } = &*budget.held.lock();
         assert_eq!((*all, each.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_limit_is_shown_in_its_unit() {
+        let told = |budget: &Arc<Budget>| {
+            let full = budget.share(Some(Holder::of_key("a"))).grow(u64::MAX).expect_err("it is too much");
+            ApiError::from(full).message
+        };
+        let bounds = Bounds { each: 32 << 20, all: 32 << 20 };
+        let bodies = told(&Budget::of_bytes("bytes of request bodies", bounds));
+        assert_eq!(bodies, "the server has too many bytes of request bodies in flight; the limit is 32MiB");
+        let streams = told(&Budget::new("event streams", Bounds { each: 2_048, all: 2_048 }));
+        assert_eq!(streams, "the server has too many event streams in flight; the limit is 2048");
     }
 
     #[test]

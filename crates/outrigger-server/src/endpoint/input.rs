@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn s13_values_are_counted_and_what_can_never_fit_is_told_apart() {
-        let budget = Budget::new("bytes of request bodies", Bounds { each: 1 << 20, all: 1 << 30 });
+        let budget = Budget::of_bytes("bytes of request bodies", Bounds { each: 1 << 20, all: 1 << 30 });
         let share = || budget.share(Some(Holder::of_key("a")));
         let list = |values: usize| format!("[{}0]", "0,".repeat(values)).into_bytes();
         let (mut first, mut second) = (share(), share());
@@ -260,7 +260,7 @@ mod tests {
 
     #[tokio::test]
     async fn s19_a_large_body_is_counted_and_parsed_in_the_pool() {
-        let budget = Budget::new("bytes of request bodies", Bounds { each: 10, all: 10 });
+        let budget = Budget::of_bytes("bytes of request bodies", Bounds { each: 10, all: 10 });
         let holder = Some(Holder::of_key("a"));
         let mut held = budget.share(holder);
         let place = |_: &[u8], held: &mut Share| -> ApiResult<bool> {

@@ -77,7 +77,7 @@ fn what_is_not_toml_is_said_so() {
     line 1, column 1: this is not TOML: invalid unquoted key, expected letters, numbers, `-`, `_`
     line 1, column 5: this is not TOML: key with no value, expected `=`
     ");
-    insta::assert_snapshot!(problems(&" ".repeat(Manifest::MAX_LENGTH + 1)), @"the manifest is longer than 1048576 bytes; move long texts into a README file of the package");
+    insta::assert_snapshot!(problems(&" ".repeat(Manifest::MAX_LENGTH + 1)), @"the manifest is longer than 1MiB; move long texts into a README file of the package");
 }
 
 #[test]

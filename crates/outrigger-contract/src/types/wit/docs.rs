@@ -12,6 +12,7 @@ use wasmparser::{Parser, Payload};
 
 use super::bounds;
 use super::names::short_interface;
+use crate::units::ByteSize;
 
 const OURS: &str = "outrigger:package-docs";
 const USUAL: &str = "package-docs";
@@ -137,8 +138,9 @@ impl ItemDocs {
 impl PackageDocs {
     /// A note about a section that was skipped.
     pub(super) fn note(&self) -> Option<String> {
-        let length = self.too_long?;
-        Some(format!("the component's documentation is {length} bytes and is not shown; the limit is {LONGEST}"))
+        let length = ByteSize::bytes(self.too_long? as u64).rounded();
+        let limit = ByteSize::bytes(LONGEST as u64);
+        Some(format!("the component's documentation is {length} and is not shown; the limit is {limit}"))
     }
 
     /// The documentation of the one world that the component is of. Its name is not in the component; it is the world
