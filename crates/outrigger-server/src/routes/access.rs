@@ -114,7 +114,10 @@ async fn roles(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<R
 async fn role(caller: Caller, input: Input<RolePath, NoQuery, NoBody>) -> ApiResult<Tagged<RoleInfo>> {
     let name = input.path.role;
     let found = find_role(&caller, &name).await?;
-    found.map(tagged).ok_or_else(|| ApiError::new(Code::NotFound, format!("there is no role `{name}`")))
+    found.map(tagged).ok_or_else(|| {
+        ApiError::new(Code::NotFound, format!("there is no role `{name}`"))
+            .with_hint("`GET /api/v1/roles` lists the roles")
+    })
 }
 
 async fn put_role(caller: Caller, input: Input<RolePath, NoQuery, RoleRequest>) -> ApiResult<Tagged<RoleInfo>> {

@@ -151,7 +151,7 @@ async fn schedule(caller: Caller, input: Input<SchedulePath, NoQuery, NoBody>) -
     let found = find_schedule(&caller, &name).await?;
     found.map(tagged).ok_or_else(|| {
         ApiError::new(Code::NotFound, format!("there is no schedule `{name}`"))
-            .with_hint("`outrigger schedule list` shows them")
+            .with_hint("`GET /api/v1/schedules` lists the schedules")
     })
 }
 
