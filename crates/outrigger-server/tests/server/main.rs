@@ -5,6 +5,7 @@
 
 mod admission;
 mod bodies;
+mod changes;
 mod client;
 mod document;
 mod events;
