@@ -206,6 +206,26 @@ pub enum Command {
     Version,
 }
 
+impl Command {
+    /// Whether the command can put something into a new data directory. Every other one works on one that exists.
+    #[must_use]
+    pub const fn can_begin_data(&self) -> bool {
+        matches!(
+            self,
+            Self::Plugin(PluginCommand::Install(_))
+                | Self::Dev(DevCommand::Build { .. })
+                | Self::Serve(_)
+                | Self::Hook(HookCommand::Add { .. })
+                | Self::Webhook(WebhookCommand::Add(_))
+                | Self::Access(
+                    AccessCommand::Key(KeyCommand::Create(_)) | AccessCommand::Role(RoleCommand::Set { .. })
+                )
+                | Self::Backup(BackupCommand::Restore { .. })
+                | Self::Template(TemplateCommand::Add { .. })
+        )
+    }
+}
+
 /// Shells with completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Shell {

@@ -73,7 +73,9 @@ where
     let global = GlobalOptions::scan(words.get(1..).unwrap_or_default());
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
     runtime.block_on(async {
-        let context = Context::new(Output::new(&global), global.data, global.server).trusting(global.ca_certificate);
+        let context = Context::new(Output::new(&global), global.data, global.server)
+            .trusting(global.ca_certificate)
+            .refusing_missing_data();
         let answer = match context.platform().await {
             Ok(platform) => question(Arc::clone(platform)).await,
             Err(error) => Err(error),

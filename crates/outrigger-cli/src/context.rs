@@ -17,17 +17,39 @@ pub struct Context {
     /// Where results and remarks go.
     pub output: Output,
     data: Option<PathBuf>,
+    missing_data: MissingData,
     server: Option<String>,
     ca_certificate: Option<PathBuf>,
     platform: OnceCell<Arc<dyn Platform>>,
     alone: OnceLock<()>,
 }
 
+/// What is done when the data directory from the command line does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MissingData {
+    Create,
+    Refuse,
+}
+
 impl Context {
     /// A context over a server, over a data directory, or over the default one.
     #[must_use]
     pub fn new(output: Output, data: Option<PathBuf>, server: Option<String>) -> Self {
-        Self { output, data, server, ca_certificate: None, platform: OnceCell::new(), alone: OnceLock::new() }
+        Self {
+            output,
+            data,
+            missing_data: MissingData::Create,
+            server,
+            ca_certificate: None,
+            platform: OnceCell::new(),
+            alone: OnceLock::new(),
+        }
+    }
+
+    /// The same, where a data directory from the command line must exist.
+    #[must_use]
+    pub fn refusing_missing_data(self) -> Self {
+        Self { missing_data: MissingData::Refuse, ..self }
     }
 
     /// The same, where the server's certificate may come from an authority whose certificate is in this file.
@@ -65,6 +87,7 @@ impl Context {
                 return Ok(Arc::new(client) as Arc<dyn Platform>);
             }
             let options = self.host_options()?;
+            self.check_data(&options)?;
             Ok(match running_server(&options)? {
                 Some(socket) => Arc::new(Client::on_socket(&socket)?),
                 None => {
@@ -75,6 +98,18 @@ impl Context {
             })
         };
         self.platform.get_or_try_init(open).await
+    }
+
+    /// A mistyped `--data` must not look like an installation without plugins, nor leave a folder behind. The default
+    /// directory, and that of the environment, are empty until something is put into them.
+    fn check_data(&self, options: &HostOptions) -> ApiResult<()> {
+        if self.data.is_none() || self.missing_data == MissingData::Create || !options.is_without_data() {
+            return Ok(());
+        }
+        let message = format!("there is no Outrigger data in {}", options.data.display());
+        Err(ApiError::new(Code::DataDirectory, message).with_hint(
+            "check the path after `--data`; `outrigger plugin install` and `outrigger serve` create a data directory",
+        ))
     }
 
     /// The server that was named on the command line or in the environment.

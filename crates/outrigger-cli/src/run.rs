@@ -55,7 +55,11 @@ fn execute(mut cli: Cli) -> ExitCode {
     let output = Output::new(&cli.global);
     log(cli.global.verbose);
     let GlobalOptions { data, server, ca_certificate, .. } = cli.global;
-    let context = Arc::new(Context::new(output, data, server).trusting(ca_certificate));
+    let context = Context::new(output, data, server).trusting(ca_certificate);
+    let context = Arc::new(match cli.command.can_begin_data() {
+        true => context,
+        false => context.refusing_missing_data(),
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers(&cli.command))
         // Under load, sockets and tasks that other threads have woken would otherwise wait for dozens of tasks: those that

@@ -51,6 +51,11 @@ impl DataDirectory {
         Ok(directory)
     }
 
+    /// Whether no data directory was made at this path yet. If that is unknown, opening it tells why.
+    pub(crate) fn is_missing(root: &Path) -> bool {
+        matches!(Self { root: root.to_owned() }.database().try_exists(), Ok(false))
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

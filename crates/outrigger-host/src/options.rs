@@ -9,6 +9,7 @@ use outrigger_engine::MemoryBounds;
 use outrigger_registry::{Origin, SearchPath};
 use outrigger_runtime::CompileLimits;
 
+use crate::data_directory::DataDirectory;
 use crate::environment::{self, Variable};
 
 /// Options of a host.
@@ -38,6 +39,12 @@ impl HostOptions {
         let data = std::path::absolute(&data).unwrap_or(data);
         let working_directory = std::env::current_dir().ok();
         Ok(Self { search_paths: search_paths(home.as_deref(), working_directory.as_deref()), data })
+    }
+
+    /// Whether no data directory was made there yet: opening it would make one.
+    #[must_use]
+    pub fn is_without_data(&self) -> bool {
+        DataDirectory::is_missing(&self.data)
     }
 }
 

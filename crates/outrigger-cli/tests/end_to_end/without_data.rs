@@ -31,8 +31,41 @@ fn a_broken_data_directory_is_told() {
     doctor.shows(&["✗ data directory", "a-file is not a folder"]);
     // An option goes before the environment, also behind the name of a function.
     let data = place.path("other").display().to_string();
+    broken(&place, &["access", "role", "set", "reader", "--allow", "plugin_view", "--data", &data]).succeeded();
     broken(&place, &["plugin", "list", "--data", &data]).succeeded();
     broken(&place, &["call", "a.b", "--data", &data]).failed(3, &["plugin_not_found"]);
+}
+
+#[test]
+fn a_mistyped_data_directory_is_told_and_not_made() {
+    let place = Place::new();
+    let refused = |data: &str| {
+        for command in [
+            &["plugin", "list"][..],
+            &["runs"],
+            &["audit", "list"],
+            &["call", "a.b"],
+            &["plugin", "uninstall", "a", "--yes"],
+            &["backup", "create", "x.tar.gz"],
+        ] {
+            let outcome = place.run(&[command, &["--data", data]].concat());
+            outcome
+                .failed(9, &["error[data_directory]", "there is no Outrigger data in ", data, "hint: check the path"]);
+        }
+        let doctor = place.run(&["doctor", "--data", data]);
+        assert_eq!(doctor.code, 9, "{doctor:#?}");
+        doctor.shows(&["✗ data directory", "there is no Outrigger data in "]);
+    };
+    refused("mistyped");
+    assert!(!place.path("mistyped").exists(), "it was made");
+    // Nor is anything put into a folder of something else.
+    place.write("other/file", "");
+    refused("other");
+    assert_eq!(std::fs::read_dir(place.path("other")).unwrap().count(), 1);
+    // The default is empty until something is put into it.
+    place.run(&["plugin", "list"]).succeeded().shows(&["No plugins."]);
+    place.run(&["plugin", "install", "pricing", "--yes", "--data", "new"]).succeeded();
+    place.run(&["plugin", "list", "--data", "new"]).succeeded().shows(&["pricing"]);
 }
 
 #[test]
