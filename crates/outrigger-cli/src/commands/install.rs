@@ -87,7 +87,7 @@ async fn install_over(
     // inspection refused, whatever changed in the meantime.
     let accepted = report.signature.accepted && report.above_ceiling.is_empty();
     let approved = match accepted {
-        true => consent(&report, &manner)?,
+        true => consent(context, &report, &manner)?,
         false => None,
     };
     let outcome = {
@@ -190,7 +190,7 @@ fn review(report: &PackageReport) -> String {
 
 /// The digest that the user agrees to, and without asking the one that was shown: only that is installed. Only what asks for
 /// more than it has needs agreement; on a terminal every installation is asked about.
-fn consent(report: &PackageReport, manner: &Manner) -> CliResult<Option<String>> {
+fn consent(context: &Context, report: &PackageReport, manner: &Manner) -> CliResult<Option<String>> {
     if manner.yes {
         return Ok(Some(report.digest.clone()));
     }
@@ -213,11 +213,13 @@ fn consent(report: &PackageReport, manner: &Manner) -> CliResult<Option<String>>
     if report.widened.is_empty() {
         return Ok(Some(report.digest.clone()));
     }
-    let mut error = ApiError::new(
-        Code::GrantRequired,
-        format!("`{}` requests permissions that were not granted:\n{}", report.manifest.name, bullets(&report.widened)),
-    )
-    .with_hint("to approve them, repeat the command with `--yes`");
+    let mut message = format!("`{}` requests permissions that were not granted", report.manifest.name);
+    // The review above lists them already.
+    if context.output.format() != Format::Table || context.output.is_quiet() {
+        message.push_str(&format!(":\n{}", bullets(&report.widened)));
+    }
+    let mut error =
+        ApiError::new(Code::GrantRequired, message).with_hint("to approve them, repeat the command with `--yes`");
     error.detail = Some(json!({"digest": report.digest, "permissions": report.widened}));
     Err(error.into())
 }

@@ -36,7 +36,10 @@ fn permissions_need_consent() {
     let place = Place::new();
     let package = place.package("pricing", PERMISSIONS);
     let refused = place.run(&["plugin", "install", &package]);
-    refused.failed(4, &["error[grant_required]", "LANG", "api.example.org", "`--yes`"]);
+    let refused = refused.failed(4, &["error[grant_required]", "LANG", "api.example.org", "`--yes`"]);
+    let (review, error) = refused.stderr.split_once("error[").unwrap();
+    assert!(review.contains("api.example.org") && !error.contains("api.example.org"), "not listed once: {refused:#?}");
+    place.run(&["plugin", "install", &package, "--quiet"]).failed(4, &["LANG", "api.example.org"]);
     let refused = place.run(&["plugin", "install", &package, "-o", "json"]);
     assert_eq!(refused.code, 4);
     let error: serde_json::Value = serde_json::from_str(&refused.stderr).unwrap();
