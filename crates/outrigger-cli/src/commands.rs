@@ -11,6 +11,7 @@ pub mod dev;
 pub mod doctor;
 pub mod errors;
 pub mod event;
+mod filters;
 pub mod functions;
 pub mod health;
 pub mod hook;

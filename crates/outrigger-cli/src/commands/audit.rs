@@ -2,6 +2,7 @@
 
 use outrigger_api::{ApiError, AuditInfo, AuditQuery, Code};
 
+use super::filters;
 use crate::cli::{AuditCommand, AuditListArguments};
 use crate::context::Context;
 use crate::error::{CliResult, usage};
@@ -38,8 +39,16 @@ async fn list(context: &Context, arguments: AuditListArguments) -> CliResult {
     records.reverse();
     context.output.print(&records, || {
         let head = ["SEQUENCE>", "WHEN", "WHO", "WHAT", "TO", "OUTCOME", "CORRELATION", "WHY"];
-        table_or("Nothing that matches is in the audit log.", &head, records.iter().map(row).collect())
-    })
+        let AuditQuery { actor, key, action, resource, correlation, allowed, code, since, until, .. } = &query;
+        let texts = [actor, key, action, resource, correlation].map(Option::is_some);
+        let others = [allowed.is_some(), code.is_some(), since.is_some(), until.is_some()];
+        let empty = filters::empty("audit records", &[&texts[..], &others[..]].concat());
+        table_or(&empty, &head, records.iter().map(row).collect())
+    })?;
+    if let (true, Some(key)) = (records.is_empty(), &query.key) {
+        filters::check_key_id(context, key).await;
+    }
+    Ok(())
 }
 
 fn row(record: &AuditInfo) -> Vec<comfy_table::Cell> {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use outrigger_api::{ApiError, Code, EventInfo, EventQuery, FollowQuery};
+use outrigger_api::{ApiError, Code, EventInfo, EventQuery, FollowQuery, PluginName};
 
+use super::filters;
 use crate::cli::EventsArguments;
 use crate::context::Context;
 use crate::error::CliResult;
@@ -42,8 +43,16 @@ pub async fn run(context: &Context, arguments: EventsArguments) -> CliResult {
     };
     let data = serde_json::to_value(&events).map_err(std::io::Error::other)?;
     context.output.print(&data, || {
-        table_or("No events.", &["ID", "WHEN", "EVENT", "CARRIES", "FIRED BY"], events.iter().map(row).collect())
-    })
+        let filters = [query.name.is_some(), query.plugin.is_some(), query.since.is_some(), query.after.is_some()];
+        let head = ["ID", "WHEN", "EVENT", "CARRIES", "FIRED BY"];
+        table_or(&filters::empty("events", &filters), &head, events.iter().map(row).collect())
+    })?;
+    if events.is_empty() {
+        // A pattern with a star is no name.
+        let plugin = query.plugin.as_ref().and_then(|pattern| pattern.as_str().parse::<PluginName>().ok());
+        filters::check_plugin(context, plugin.as_ref(), None).await;
+    }
+    Ok(())
 }
 
 /// Shows events one a line. A server that is started anew is followed on, from the last event that was shown.

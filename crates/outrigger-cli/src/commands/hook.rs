@@ -6,6 +6,7 @@ use outrigger_api::{
 };
 use serde_json::json;
 
+use super::filters;
 use super::plugin::warn_of_closed;
 use crate::cli::{HookCommand, SubscribeArguments};
 use crate::context::Context;
@@ -50,11 +51,15 @@ pub async fn run(context: &Context, command: HookCommand) -> CliResult {
             let query = HookTraceQuery { hook: name, correlation, limit };
             let mut traces = context.platform().await?.hook_traces(&query).await?;
             traces.reverse();
-            let none = "No hook was fired that matches.";
+            let filters = [query.hook.is_some(), query.correlation.is_some()];
             context.output.print(&traces, || match traces.is_empty() {
-                true => none.to_owned(),
+                true => filters::empty("traces", &filters),
                 false => traces.iter().map(trace_text).collect::<Vec<_>>().join("\n\n"),
-            })
+            })?;
+            if let (true, Some(hook)) = (traces.is_empty(), &query.hook) {
+                filters::check_hook(context, hook).await;
+            }
+            Ok(())
         }
     }
 }
@@ -84,6 +89,9 @@ async fn list(context: &Context, query: SubscriptionQuery) -> CliResult {
         );
         format!("{hooks}\n\n{}", subscriptions_text(&subscriptions))
     })?;
+    if subscriptions.is_empty() {
+        filters::check_plugin(context, query.plugin.as_ref(), None).await;
+    }
     let closed: Vec<_> = hooks.into_iter().flat_map(|hook| hook.closed_by).collect();
     warn_of_closed(context, &closed);
     Ok(())

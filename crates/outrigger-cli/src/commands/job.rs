@@ -12,7 +12,7 @@ use outrigger_contract::units::Span;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::{call, records};
+use super::{call, filters, records};
 use crate::cli::{
     InputOptions, JobCommand, JobListArguments, JobOptions, JobStartArguments, Missed, Overlap, ScheduleCommand,
     ScheduleSetArguments,
@@ -135,8 +135,17 @@ async fn list(context: &Context, arguments: JobListArguments) -> CliResult {
     };
     context.output.print(&jobs, || {
         let head = ["ID", "FUNCTION", "STATE", "ATTEMPT>", "BY", "CREATED", "MESSAGE"];
-        table_or("No jobs.", &head, jobs.iter().map(row).collect())
-    })
+        let filters = [query.state.is_some(), query.function.is_some(), query.schedule.is_some()];
+        table_or(&filters::empty("jobs", &filters), &head, jobs.iter().map(row).collect())
+    })?;
+    if jobs.is_empty() {
+        let named = query.function.as_ref().map(|named| (&named.plugin, &named.function)).unzip();
+        filters::check_plugin(context, named.0, named.1).await;
+        if let Some(schedule) = &query.schedule {
+            filters::check_schedule(context, schedule).await;
+        }
+    }
+    Ok(())
 }
 
 fn job_text(job: &JobInfo) -> String {

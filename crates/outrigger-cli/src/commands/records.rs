@@ -6,6 +6,7 @@ use std::time::Duration;
 use outrigger_api::{LogEntry, RecordQuery, RunEntry};
 use time::OffsetDateTime;
 
+use super::filters;
 use crate::cli::{LogsArguments, RunsArguments};
 use crate::context::Context;
 use crate::error::CliResult;
@@ -38,10 +39,19 @@ pub async fn logs(context: &Context, arguments: LogsArguments) -> CliResult {
     let platform = context.platform().await?;
     let mut entries = platform.log_list(&query).await?;
     if !follow {
-        return context.output.print(&entries, || match entries.is_empty() {
-            true => "No log lines.".to_owned(),
+        let RecordQuery { plugin, function, correlation, level, contains, since, .. } = &query;
+        let filters = [plugin.is_some(), correlation.is_some(), level.is_some(), contains.is_some(), since.is_some()];
+        context.output.print(&entries, || match entries.is_empty() {
+            true => filters::empty("log lines", &filters),
             false => entries.iter().map(log_line).collect(),
-        });
+        })?;
+        if entries.is_empty() {
+            filters::check_plugin(context, plugin.as_ref(), function.as_ref()).await;
+        }
+        return Ok(());
+    }
+    if entries.is_empty() {
+        filters::check_plugin(context, query.plugin.as_ref(), query.function.as_ref()).await;
     }
     query.since = query.since.max(earliest(&entries, limit));
     query.limit = ALL;
@@ -103,8 +113,13 @@ pub async fn runs(context: &Context, arguments: RunsArguments) -> CliResult {
     let runs = context.platform().await?.run_list(&query).await?;
     context.output.print(&runs, || {
         let head = ["STARTED", "FUNCTION", "OUTCOME", "TOOK>", "CACHE", "CORRELATION", "MESSAGE"];
-        table_or("No runs.", &head, runs.iter().map(run_row).collect())
-    })
+        let filters = [query.plugin.is_some(), query.correlation.is_some(), query.failed, query.since.is_some()];
+        table_or(&filters::empty("runs", &filters), &head, runs.iter().map(run_row).collect())
+    })?;
+    if runs.is_empty() {
+        filters::check_plugin(context, query.plugin.as_ref(), query.function.as_ref()).await;
+    }
+    Ok(())
 }
 
 fn run_row(run: &RunEntry) -> Vec<comfy_table::Cell> {

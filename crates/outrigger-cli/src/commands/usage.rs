@@ -3,6 +3,7 @@
 use comfy_table::{Cell, Color};
 use outrigger_api::{UsageGroup, UsageKey, UsageKeys, UsageQuery, UsageReport};
 
+use super::filters;
 use crate::cli::{UsageArguments, UsageBy};
 use crate::context::Context;
 use crate::error::CliResult;
@@ -22,8 +23,13 @@ pub async fn run(context: &Context, arguments: UsageArguments) -> CliResult {
     let report = context.platform().await?.run_usage(&query).await?;
     context.output.print(&report, || {
         let shown = Shown::of(&report.by);
-        table_or("No runs.", &shown.head(), report.groups.iter().map(|group| shown.row(group)).collect())
+        let filters = [query.plugin.is_some(), query.caller.is_some(), query.since.is_some(), query.until.is_some()];
+        let empty = filters::empty("runs", &filters);
+        table_or(&empty, &shown.head(), report.groups.iter().map(|group| shown.row(group)).collect())
     })?;
+    if report.groups.is_empty() {
+        filters::check_plugin(context, query.plugin.as_ref(), query.function.as_ref()).await;
+    }
     if report.truncated {
         context.output.remark(&cut_off(&report.by, limit));
     }

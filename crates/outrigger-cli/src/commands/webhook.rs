@@ -9,6 +9,7 @@ use outrigger_api::{
 use serde_json::json;
 use time::OffsetDateTime;
 
+use super::filters;
 use crate::cli::{Header, WebhookAddArguments, WebhookCommand, WebhookOptions, WebhookUpdateArguments};
 use crate::context::Context;
 use crate::error::CliResult;
@@ -45,7 +46,8 @@ pub async fn run(context: &Context, command: WebhookCommand) -> CliResult {
             let deliveries = context.platform().await?.delivery_list(&name, &query).await?;
             context.output.print(&deliveries, || {
                 let head = ["ID", "EVENT", "STATE", "ATTEMPTS>", "NEXT OR ENDED", "MESSAGE"];
-                table_or("No deliveries.", &head, deliveries.iter().map(delivery_row).collect())
+                let empty = filters::empty("deliveries", &[query.state.is_some()]);
+                table_or(&empty, &head, deliveries.iter().map(delivery_row).collect())
             })
         }
         WebhookCommand::Retry { name, delivery, all: _ } => {

@@ -169,3 +169,26 @@ fn functions_are_listed_found_and_described() {
     place.run(&["functions", "pricing.nope"]).failed(3, &["has no function `nope`"]);
     place.run(&["functions", "zzz"]).succeeded().shows(&["No function has `zzz`"]);
 }
+
+#[test]
+fn a_filter_that_names_nothing_is_told() {
+    let place = Place::with("pricing");
+    let check = |arguments: &[&str], empty: &str, note: &str| {
+        let outcome = place.run(arguments).succeeded().shows(&[empty]);
+        assert!(outcome.stderr.contains(note), "{outcome:#?}");
+        assert_eq!(place.json(arguments), json!([]));
+    };
+    let plugin = "There is no plugin `pricng`; did you mean `pricing`?";
+    check(&["runs", "pricng"], "No runs match these filters.", plugin);
+    let function = "There is no function `pricing.quot`; did you mean `pricing.quote`?";
+    check(&["runs", "pricing.quot"], "No runs match these filters.", function);
+    check(&["plugin", "logs", "pricng"], "No log lines match these filters.", plugin);
+    check(&["events", "--plugin", "pricng"], "No events match these filters.", plugin);
+    check(&["job", "list", "--function", "pricng.quote"], "No jobs match these filters.", plugin);
+    check(&["job", "list", "--schedule", "nightly"], "No jobs match these filters.", "There is no schedule `nightly`.");
+    check(&["audit", "list", "--key", "ci"], "No audit records match these filters.", "No key has the ID `ci`");
+    // What exists and has no records is not noted.
+    let quiet = place.run(&["runs", "pricing.quote"]).succeeded().shows(&["No runs match these filters."]);
+    assert_eq!(quiet.stderr, "");
+    place.run(&["job", "list"]).succeeded().shows(&["No jobs."]);
+}
