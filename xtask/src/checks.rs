@@ -4,7 +4,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::{bundled, cargo, cfn_lint, dependencies, guests, hostile, plugins_cargo, run, say, schemathesis, tools};
+use crate::{
+    bundled, cargo, cfn_lint, dependencies, guests, hostile, plugins_cargo, run, say, schemathesis, target_directory,
+    tools,
+};
 
 /// Runs all tests: of the workspace, of the plugins, of what the plugins make.
 pub fn test(repository: &Path, filter: Option<&str>) -> Result<()> {
@@ -43,6 +46,11 @@ pub fn check(repository: &Path) -> Result<()> {
     dependencies::check(repository)?;
     say("lints, warnings as errors");
     run(cargo(repository).args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+    say("the benchmarks compile");
+    // A workspace of its own, which no test builds. Checked only: its peers bring a second wasmtime.
+    let mut benches = cargo(&repository.join("benches"));
+    benches.env("CARGO_TARGET_DIR", target_directory(repository));
+    run(benches.args(["check", "--all-targets", "--quiet"]))?;
     say("licences, bans and sources");
     let deny = tools::deny(repository)?;
     run(std::process::Command::new(deny).current_dir(repository).args([

@@ -47,7 +47,7 @@ enum Task {
     Hostile(hostile::Options),
     /// Fuzz untrusted input: manifests, archives, components, values, conditions, templates, payloads
     Fuzz(fuzz::Options),
-    /// Check format, lints, allowed dependencies and licences
+    /// Check format, lints, allowed dependencies, licences, and that the benchmarks compile
     Check,
     /// Build the bundled plugins from source
     Guests,
