@@ -19,7 +19,7 @@ use super::schema::HookSchema;
 use super::spec::CALL_BEFORE;
 use super::subscription::{Subscriber, Subscription};
 use super::trace::{CallbackOutcome, CallbackTrace, HookResult, HookTrace};
-use crate::account::Charge;
+use crate::account::{Account, Charge};
 use crate::call::{Answer, Arguments, Call, CallOptions, Caller};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
@@ -97,7 +97,7 @@ pub(super) async fn run(engine: &Engine, mut firing: Firing) -> Fired {
 
 /// Evaluates the conditions: in place if that is cheap, otherwise outside the async workers.
 async fn planned(subscribers: &Arc<[Arc<Subscriber>]>, firing: &Firing, caller: &str) -> Vec<Planned> {
-    if is_little(subscribers, &firing.payload) {
+    if is_little(subscribers, firing.payload.length()) {
         return plan(subscribers, &Facts::new(&firing.hook, caller, &firing.payload));
     }
     let (all, hook, payload) = (Arc::clone(subscribers), firing.hook.clone(), firing.payload.clone());
@@ -201,9 +201,10 @@ impl Course<'_> {
         match self.kind {
             HookKind::Filter => {
                 let longest = if self.firing.hook.as_str() == CALL_BEFORE { usize::MAX } else { LONGEST_CARRIED };
-                let Some(value) = filtered(answer, as_text, longest).await? else { return Ok(None) };
-                // Charged to the plugin: its call is over, but the value stays.
-                let held = self.engine.inner.accounts.of(&function.plugin).charge(json::tree_size(&value))?;
+                let account = self.engine.inner.accounts.of(&function.plugin);
+                let Some((value, held)) = filtered(answer, as_text, longest, account).await? else {
+                    return Ok(None);
+                };
                 self.check(function, &value).await?;
                 Ok(Some((value, held)))
             }
@@ -348,8 +349,14 @@ async fn is_changed(plugin: &PluginName, value: &Payload, before: &Payload) -> b
     work_on(is_large, plugin, move || value != before).await.unwrap_or(true)
 }
 
-/// The result of a filter; none if it does not change the payload. As JSON text it is limited to `longest` bytes.
-async fn filtered(answer: Answer, as_text: bool, longest: usize) -> Result<Option<Payload>, Failure> {
+/// The result of a filter, charged to the account of its plugin; none if it does not change the payload. As JSON text it
+/// is limited to `longest` bytes.
+async fn filtered(
+    answer: Answer,
+    as_text: bool,
+    longest: usize,
+    account: Account,
+) -> Result<Option<(Payload, Charge)>, Failure> {
     let function = answer.function();
     let takes = function.params.first().map(|parameter| answer.revision().graph.resolve(&parameter.ty));
     if *answer.value() == Value::Option(None) && !matches!(takes, Some(Type::Option(_))) {
@@ -369,8 +376,7 @@ async fn filtered(answer: Answer, as_text: bool, longest: usize) -> Result<Optio
     }
     let read = move || -> Result<(Payload, Charge), Failure> {
         let text = text(&answer, written.as_deref());
-        // As a tree the text can take a hundred times as much. It is charged to the call until the actual size is
-        // charged to the plugin.
+        // As a tree the text can take a hundred times as much. It is charged to the call while it is built.
         let tree = answer.account().charge(TreeBound::of(text))?;
         let value = serde_json::from_str::<Json>(text).map_err(|error| match as_text {
             true => {
@@ -380,10 +386,13 @@ async fn filtered(answer: Answer, as_text: bool, longest: usize) -> Result<Optio
             }
             false => Failure::internal("the result of a filter cannot be read as JSON"),
         })?;
-        Ok((Payload::from(value), tree))
+        // Then its actual size is charged to the plugin: the call is over, but the value stays.
+        let bytes = json::tree_size(&value);
+        drop(tree);
+        let held = account.charge(bytes)?;
+        Ok((Payload::from(value), held))
     };
-    let (value, _tree) = work_on(length > READ_AT_ONCE, &plugin, read).await??;
-    Ok(Some(value))
+    work_on(length > READ_AT_ONCE, &plugin, read).await?.map(Some)
 }
 
 /// The result of a filter without the option around it.
