@@ -165,16 +165,6 @@ pub enum Arguments {
     Values(Vec<Value>),
 }
 
-impl Arguments {
-    /// Bytes of text to read.
-    fn text_length(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len(),
-            Self::Json(_) | Self::Values(_) => 0,
-        }
-    }
-}
-
 /// Options of one call.
 #[derive(Clone, Debug, Default)]
 pub struct CallOptions {

@@ -110,6 +110,28 @@ async fn s12_records_of_which_everything_is_left_out_are_charged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s12_a_short_text_with_many_values_is_read_in_the_turn_of_its_caller() {
+    let bench = greedy_plugin("").await;
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let work = move || {
+        _ = begin.send(());
+        _ = released.recv();
+    };
+    let turn = tokio::spawn(async move { outrigger_compute::blocking("local", work).await });
+    begun.await.expect("the turn is taken");
+    // 1 MiB and 20 MiB of values.
+    let (few, many) = (list_of("{}", 3_000), list_of("{}", 60_000));
+    send(&bench.platform, "greedy.wide", few).await.expect("it does not wait");
+    let waits =
+        tokio::time::timeout(Duration::from_millis(200), send(&bench.platform, "greedy.wide", many.clone())).await;
+    assert!(waits.is_err(), "the turn is taken");
+    drop(release);
+    turn.await.expect("no panic").expect("nor in the turn");
+    send(&bench.platform, "greedy.wide", many).await.expect("it has its turn");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s12_what_is_wrong_is_charged_while_it_is_read_to_explain_it() {
     // The fast parser gives up at the 7; the thorough parser builds a tree of everything.
     is_bounded("greedy.deep", list_of("[[\"\"]]", 7 << 20).replacen('[', "[7,", 1)).await;
