@@ -74,11 +74,13 @@ pub async fn run<T: Send + 'static>(in_pool: bool, mut work: Pin<Box<dyn Future<
     }
     if !in_pool {
         let first = poll_fn(|cx| {
-            TICKED.set(false);
-            match work.as_mut().poll(cx) {
-                Poll::Ready(done) => Poll::Ready(Some(done)),
-                Poll::Pending if TICKED.get() => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
+            // Another computation may wait for this one and poll it. That one has not reached the ticks of this one.
+            let before = TICKED.replace(false);
+            let polled = work.as_mut().poll(cx);
+            match (polled, TICKED.replace(before)) {
+                (Poll::Ready(done), _) => Poll::Ready(Some(done)),
+                (Poll::Pending, true) => Poll::Ready(None),
+                (Poll::Pending, false) => Poll::Pending,
             }
         });
         if let Some(done) = first.await {
@@ -148,6 +150,15 @@ mod tests {
             is_in_pool()
         };
         assert!(!run(false, Box::pin(waits)).await, "waiting is not computing");
+    }
+
+    #[tokio::test]
+    async fn a_computation_does_not_move_with_one_that_it_waits_for() {
+        let work = async {
+            let inner = ends_in_pool(false, 1).await;
+            (inner, is_in_pool())
+        };
+        assert_eq!(run(false, Box::pin(work)).await, (true, false));
     }
 
     #[tokio::test]
