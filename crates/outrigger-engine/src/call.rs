@@ -438,8 +438,16 @@ impl Execution<'_> {
         let outcome = run(revision.loaded.belongs_in_pool(), call).await;
         revision.counts.memory_used(observed.memory_peak());
         self.enter(Stage::Validate);
-        let value = outcome.map_err(|fault| Failure::of_call(fault, &revision.graph, self.target.function()))?;
-        let value = Held::new(Arc::new(value), self.account.clone());
+        let value = match outcome {
+            Ok(value) => Held::new(Arc::new(value), self.account.clone()),
+            Err(mut fault) => {
+                // It can be as large as a result.
+                let error =
+                    fault.error_value.take().map(|value| Held::new(Arc::<Value>::from(value), self.account.clone()));
+                let value = error.as_deref().map(|value| &**value);
+                return Err(Failure::of_call(fault, value, &revision.graph, self.target.function()));
+            }
+        };
         let fits = match value.is_large() {
             true => {
                 // This takes milliseconds.

@@ -139,9 +139,9 @@ impl Failure {
         Self::new(Code::Cancelled, format!("the call of `{function}` was cancelled"))
     }
 
-    /// The runtime's fault as a failure of a call. An error value becomes JSON of the function's declared type.
-    pub(crate) fn of_call(fault: RuntimeFault, graph: &TypeGraph, function: &Function) -> Self {
-        let detail = match (&fault.error_value, &function.outcome.err) {
+    /// The runtime's fault as a failure of a call. Its error value becomes JSON of the function's declared type.
+    pub(crate) fn of_call(fault: RuntimeFault, error: Option<&Value>, graph: &TypeGraph, function: &Function) -> Self {
+        let detail = match (error, &function.outcome.err) {
             (Some(value), Some(Some(ty))) => detail(&Rendered { graph, ty, value }),
             _ => None,
         };
