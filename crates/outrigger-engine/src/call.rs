@@ -124,7 +124,10 @@ impl Caller {
     /// The plugin or key whose turn a computation for the caller takes.
     pub(crate) fn owner(&self) -> String {
         match self {
-            Self::Plugin(by) => by.chain.last().map_or_else(String::new, |function| function.plugin.to_string()),
+            Self::Plugin(by) => match (by.chain.last(), &by.origin) {
+                (Some(FunctionRef { plugin, .. }), _) | (None, Origin::Plugin(plugin)) => plugin.to_string(),
+                (None, _) => self.to_string(),
+            },
             Self::Hook(by) => by.cause.as_ref().map_or_else(|| "system".to_owned(), Self::owner),
             Self::Local | Self::Key(_) => self.to_string(),
         }

@@ -1,12 +1,13 @@
 //! Origins of call chains: limits count a call for its origin, whatever is in between.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use outrigger_contract::units::Span;
 use outrigger_contract::{FunctionRef, OnError, PluginName};
 use outrigger_engine::access::{Principal, built_in_roles};
 use outrigger_engine::hooks::{Firing, HookCaller, NewSubscription};
-use outrigger_engine::{Call, CallOptions, Caller, Origin, PluginCaller};
+use outrigger_engine::{Arguments, Call, CallOptions, Caller, Origin, PluginCaller};
 use serde_json::{Value as Json, json};
 
 use crate::bench::{Bench, call, installation, no_arguments};
@@ -141,6 +142,32 @@ async fn s11_a_plugin_that_acts_by_itself_uses_up_nobodys_calls() {
         assert_eq!(direct(&bench, caller).await, "rate_limited", "{caller}");
     }
     assert_eq!((step.to_string().as_str(), step.key(), hook.key()), ("plugin demo", None, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s11_lifecycle_steps_of_plugins_do_not_wait_for_each_others_turns() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let work = move || {
+        _ = begin.send(());
+        _ = released.recv();
+    };
+    let turn = tokio::spawn(async move { outrigger_compute::blocking("one", work).await });
+    begun.await.expect("the turn is taken");
+    // Long enough to be read in a turn.
+    let text = Arguments::Text(json!({"text": "x".repeat(100_000)}).to_string());
+    let step = |plugin: &str| {
+        let origin = Origin::Plugin(plugin.parse().expect("a name"));
+        let caller = Caller::Plugin(Arc::new(PluginCaller { chain: Vec::new(), origin }));
+        bench.engine.call(Call { arguments: text.clone(), ..as_caller(&caller, "demo.echo", no_arguments()) })
+    };
+    step("other").await.expect("it has a turn of its own");
+    assert!(tokio::time::timeout(Duration::from_millis(100), step("one")).await.is_err(), "its turn is taken");
+    drop(release);
+    turn.await.expect("no panic").expect("nor in the turn");
+    step("one").await.expect("it has its turn");
 }
 
 #[tokio::test]
