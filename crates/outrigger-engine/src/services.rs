@@ -362,8 +362,14 @@ impl HostServices for CallServices {
             },
         };
         let engine = self.engine.clone();
-        let called = async move { engine.call(call).await?.json_text().await };
-        serve(called).await.map_err(passed_on)
+        let called = async move {
+            let answer = engine.call(call).await?;
+            let text = answer.json_text().await?;
+            Ok::<_, Failure>((text, answer.account().clone()))
+        };
+        // The text stays charged to the call while this task waits for its thread. Then its caller is charged.
+        let (text, _account) = serve(called).await.map_err(passed_on)?;
+        Ok(text)
     }
 
     fn progress(&self, progress: Progress) {
