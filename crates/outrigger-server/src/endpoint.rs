@@ -147,7 +147,7 @@ where
     let Admitted { who, path, query } = admitted;
     let holder = who.holder();
     let mut held = app.bodies.share(holder);
-    let (payload, body) = B::receive(&parts.headers, body, app.body, &mut held).await?;
+    let (payload, mut body) = B::receive(&parts.headers, body, app.body, &mut held).await?;
     let input = Input {
         path,
         query,
@@ -156,6 +156,10 @@ where
         last_event_id: parts.headers.get(&LAST_EVENT_ID).cloned(),
     };
     let once = parts.method == Method::POST && !B::STREAMED && parts.headers.contains_key(&idempotency::HEADER);
+    if !once {
+        // It is counted once, so it is not kept beside what was read from it.
+        body = bytes::Bytes::new();
+    }
     if once || manner.parting == Parting::Finished {
         held.grow(CHANGE)?;
     }
