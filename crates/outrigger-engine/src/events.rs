@@ -25,8 +25,10 @@ use crate::store::{Owner, ROW_BYTES, Store};
 
 /// The most that an event may carry, in bytes of JSON.
 pub const LONGEST_PAYLOAD: usize = 64 << 10;
-/// Events that are read at once.
-const PAGE: u32 = 200;
+/// Events that a follower reads at once,
+const PAGE: u32 = 50;
+/// and the most that it takes of them, in bytes of payloads: a slow reader holds them for long.
+const PAGE_BYTES: usize = 128 << 10;
 /// How often the log is looked at without being woken: another process may have written to it.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -184,7 +186,8 @@ impl Follower {
         loop {
             // Before the log is read: what is appended while it is read wakes.
             self.appended.mark_unchanged();
-            let page = self.store.event_read(self.after, PAGE).await?;
+            let mut page = self.store.event_read(self.after, PAGE).await?;
+            shorten(&mut page);
             if let Some(last) = page.last() {
                 self.after = Some(last.id);
                 return Ok(page);
@@ -195,6 +198,17 @@ impl Follower {
             }
         }
     }
+}
+
+/// Leaves the events that a follower takes at once, at least one. It reads the others again.
+fn shorten(page: &mut Vec<EventRecord>) {
+    let mut bytes = 0;
+    let fits = page.iter().take_while(|event| {
+        bytes += event.payload.len();
+        bytes <= PAGE_BYTES
+    });
+    let fits = fits.count();
+    page.truncate(fits.max(1));
 }
 
 impl Engine {
@@ -242,6 +256,17 @@ mod tests {
         check(Some("plugin.*"), Some("pricing"), true);
         check(Some("job.*"), None, false);
         check(None, Some("team*"), false);
+    }
+
+    #[test]
+    fn s19_a_follower_takes_few_large_events_at_once() {
+        let left = |bytes: usize| {
+            let event = NewEvent::now("shop.sold".parse().expect("a name"), json!({"text": "x".repeat(bytes)}));
+            let mut page = vec![EventRecord::of(EventId::new(), &event); 50];
+            shorten(&mut page);
+            page.len()
+        };
+        assert_eq!([left(100), left(60_000), left(PAGE_BYTES)], [50, 2, 1]);
     }
 
     #[test]
