@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("outrigger-api", &["outrigger-contract"]),
     ("outrigger-network", &["outrigger-contract"]),
     ("outrigger-runtime", &["outrigger-compute", "outrigger-contract", "outrigger-engine", "outrigger-network"]),
-    ("outrigger-store", &["outrigger-contract", "outrigger-engine"]),
+    ("outrigger-store", &["outrigger-compute", "outrigger-contract", "outrigger-engine"]),
     ("outrigger-devkit", &["outrigger-contract", "outrigger-registry"]),
     (
         "outrigger-host",

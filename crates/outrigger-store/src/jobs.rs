@@ -1,5 +1,6 @@
 //! Jobs and schedules.
 
+use outrigger_compute::run;
 use outrigger_contract::PluginName;
 use outrigger_engine::events::NewEvent;
 use outrigger_engine::jobs::{JobId, JobRecord, JobState, ScheduleRecord};
@@ -15,7 +16,7 @@ use crate::database::{Database, Transaction, failed};
 use crate::entities::{job, schedule};
 use crate::{columns, events, owners, records};
 
-/// Jobs of a list that are read at once, in bytes of JSON. That takes about a millisecond.
+/// Jobs that are read at once, in bytes of JSON. That takes about a millisecond.
 const READ_AT_ONCE: usize = 256 << 10;
 
 pub(crate) async fn create(
@@ -56,7 +57,13 @@ pub(crate) fn job_conflict(id: JobId) -> StoreError {
 
 pub(crate) async fn fetch(database: &Database, id: JobId) -> Result<Option<JobRecord>, StoreError> {
     let row = job::Entity::find_by_id(id.to_string()).one(&database.read).await.map_err(failed("read a job"))?;
-    row.map(TryInto::try_into).transpose()
+    match row {
+        // A large result takes milliseconds.
+        Some(row) if row.job.len() > READ_AT_ONCE => {
+            run(true, Box::pin(async move { JobRecord::try_from(row).map(Some) })).await
+        }
+        row => row.map(TryInto::try_into).transpose(),
+    }
 }
 
 pub(crate) async fn list(database: &Database, filter: &JobFilter) -> Result<Vec<JobRecord>, StoreError> {

@@ -39,7 +39,11 @@ pub async fn a_job_comes_back_as_it_was_written(store: Arc<dyn Store>) {
     });
     assert_eq!(store.job_put(&whole, None).await.unwrap(), 2);
     whole.generation = 2;
-    assert_eq!(store.job_fetch(whole.id).await.unwrap(), Some(whole));
+    assert_eq!(store.job_fetch(whole.id).await.unwrap().as_ref(), Some(&whole));
+    whole.result = Some(format!("\"{}\"", "x".repeat(1 << 20)));
+    assert_eq!(store.job_put(&whole, None).await.unwrap(), 3);
+    whole.generation = 3;
+    assert_eq!(store.job_fetch(whole.id).await.unwrap(), Some(whole), "a large one, too");
 }
 
 pub async fn an_id_is_of_one_job(store: Arc<dyn Store>) {
