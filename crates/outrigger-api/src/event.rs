@@ -58,7 +58,8 @@ pub struct EventQuery {
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<OffsetDateTime>,
-    /// Maximum number of entries, newest first: at most 1,000; 0 for 100.
+    /// Maximum number of entries, newest first: at most 1,000; 0 for 100. A list with more than 4 MiB of payloads ends
+    /// early; `before` continues it.
     #[serde(default)]
     #[schemars(range(max = 1000))]
     pub limit: u32,

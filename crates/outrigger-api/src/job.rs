@@ -174,7 +174,7 @@ pub struct JobQuery {
     #[serde(default)]
     #[schemars(regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"))]
     pub before: Option<String>,
-    /// At most this many; 0 for 100.
+    /// At most this many; 0 for 100. A list with more than 4 MiB of arguments ends early; `before` continues it.
     #[serde(default)]
     #[schemars(range(max = 1000))]
     pub limit: u32,

@@ -100,6 +100,9 @@ const UNITS_IN_RESERVE: u64 = 10;
 /// record shows length and hash.
 const LONGEST_NAME: usize = 256;
 const LONGEST_TRACE: usize = 8 << 10;
+/// Maximum size of a list of events or jobs, in bytes of payloads or arguments. A longer list ends early. A single entry
+/// is much smaller.
+const LONGEST_LIST: usize = 4 << 20;
 
 /// The values before and after a change; callers leave out secrets.
 #[derive(Clone, Debug, Default)]
@@ -125,6 +128,21 @@ impl Session {
             Who::Local => Caller::Local,
             Who::Key(principal) => Caller::Key(Arc::clone(principal)),
         }
+    }
+
+    /// Does work on this many bytes of text. Checking a long text takes milliseconds, so that happens in the pool for
+    /// long computations, in the turn of the caller.
+    async fn converted<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> ApiResult<T> {
+        const SHORT: usize = 256 << 10;
+        if bytes <= SHORT {
+            return Ok(work());
+        }
+        let converted = outrigger_compute::blocking(&self.caller().to_string(), work).await;
+        converted.map_err(|panicked| convert::error(panicked.into()))
     }
 
     fn may(&self, right: Right, name: &str) -> bool {
@@ -332,6 +350,21 @@ impl Session {
 /// The number of entries of a list: at most 1,000; 100 for 0. The server refuses a larger limit.
 fn page_size(limit: u32) -> u32 {
     if limit == 0 { 100 } else { limit.min(1_000) }
+}
+
+/// Cuts off the end of a page that does not fit into the bytes that are left for its list. Returns whether it was cut.
+fn shorten<T>(page: &mut Vec<T>, left: &mut usize, size: impl Fn(&T) -> usize) -> bool {
+    let all = page.len();
+    let fitting = page.iter().map(size).take_while(|bytes| {
+        let fits = *bytes <= *left;
+        if fits {
+            *left -= *bytes;
+        }
+        fits
+    });
+    let count = fitting.count();
+    page.truncate(count);
+    count < all
 }
 
 /// The value before or after a change, as the audit record shows it.

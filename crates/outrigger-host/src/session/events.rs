@@ -11,13 +11,13 @@ use outrigger_engine::events::{EventId, EventRecord, Follower};
 use outrigger_engine::store::EventFilter;
 use time::OffsetDateTime;
 
-use super::{Session, Who, page_size};
+use super::{LONGEST_LIST, Session, Who, page_size, shorten};
 use crate::convert;
 
-/// Events that are read at once,
-const PAGE: u32 = 500;
+/// Events that are read at once, which may be large,
+const PAGE: u32 = 100;
 /// and how often it is read on where too few of those may be seen.
-const MOST_PAGES: usize = 40;
+const MOST_PAGES: usize = 200;
 /// How often it is looked whether whoever follows still may.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -35,13 +35,14 @@ impl Events for Session {
             since: *since,
             limit: most.min(PAGE),
         };
-        let mut seen = Vec::new();
+        let (mut seen, mut left) = (Vec::new(), LONGEST_LIST);
         for _ in 0..MOST_PAGES {
-            let page = self.host.engine.store().event_list(&filter).await.map_err(convert::store_error)?;
+            let mut page = self.host.engine.store().event_list(&filter).await.map_err(convert::store_error)?;
             let last = page.last().filter(|_| page.len() == filter.limit as usize).map(|event| event.id);
-            let may_see = |event: &EventRecord| self.may(Right::EVENT_VIEW, event.name.as_str());
-            seen.extend(self.infos(page.into_iter().filter(may_see).collect()).await?);
-            if last.is_none() || seen.len() >= most as usize {
+            page.retain(|event| self.may(Right::EVENT_VIEW, event.name.as_str()));
+            let is_cut = shorten(&mut page, &mut left, |event| event.payload.len());
+            seen.extend(self.infos(page).await?);
+            if last.is_none() || is_cut || seen.len() >= most as usize {
                 break;
             }
             filter.before = last;
@@ -96,20 +97,9 @@ impl Course {
 }
 
 impl Session {
-    /// Converts events. Checking the text of many large payloads takes long, so that happens in the pool for long
-    /// computations.
     async fn infos(&self, records: Vec<EventRecord>) -> ApiResult<Vec<EventInfo>> {
-        /// In bytes of payloads.
-        const SHORT: usize = 256 << 10;
-        let bytes: usize = records.iter().map(|record| record.payload.len()).sum();
-        let work = move || records.into_iter().map(info).collect::<Vec<_>>();
-        match bytes <= SHORT {
-            true => Ok(work()),
-            false => {
-                let converted = outrigger_compute::blocking(&self.caller().to_string(), work).await;
-                converted.map_err(|panicked| convert::error(panicked.into()))
-            }
-        }
+        let bytes = records.iter().map(|record| record.payload.len()).sum();
+        self.converted(bytes, move || records.into_iter().map(info).collect()).await
     }
 
     /// The same caller, with the rights that it has by now.

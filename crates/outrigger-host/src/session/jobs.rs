@@ -8,6 +8,7 @@ use outrigger_api::{
     JsonObject, JsonText, LogEntry, RecordQuery, Records, ScheduleInfo, ScheduleRequest,
 };
 use outrigger_contract::Digest;
+use outrigger_contract::types::json::tree_size;
 use outrigger_engine::Failure;
 use outrigger_engine::access::Right;
 use outrigger_engine::jobs::{self, JobError, JobId, JobRecord, JobState, Missed, OnInterruption, Overlap, Task};
@@ -15,7 +16,7 @@ use outrigger_engine::progress::Progress;
 use outrigger_engine::store::JobFilter;
 use serde_json::{Value, json};
 
-use super::{Act, Session, Trace, page_size};
+use super::{Act, LONGEST_LIST, Session, Trace, page_size, shorten};
 use crate::convert;
 
 /// As the schema of a job says it.
@@ -43,13 +44,15 @@ impl Jobs for Session {
         let Some(mut filter) = filter(query)? else { return Ok(Vec::new()) };
         let most = filter.limit as usize;
         filter.limit = filter.limit.min(PAGE);
-        let mut seen = Vec::new();
+        let (mut seen, mut left) = (Vec::new(), LONGEST_LIST);
         for _ in 0..MOST_PAGES {
-            let page = self.host.engine.store().job_list(&filter).await.map_err(convert::store_error)?;
+            let mut page = self.host.engine.store().job_list(&filter).await.map_err(convert::store_error)?;
             let last = page.last().filter(|_| page.len() == filter.limit as usize).map(|job| job.id);
-            let may_see = |job: &JobRecord| self.may(Right::JOB_VIEW, &job.task.function.to_string());
-            seen.extend(self.job_infos(page.into_iter().filter(may_see).collect()).await?);
-            if last.is_none() || seen.len() >= most {
+            page.retain(|job| self.may(Right::JOB_VIEW, &job.task.function.to_string()));
+            let is_cut = shorten(&mut page, &mut left, size);
+            let bytes = page.iter().map(size).sum();
+            seen.extend(self.converted(bytes, move || page.into_iter().map(info).collect::<Vec<_>>()).await?);
+            if last.is_none() || is_cut || seen.len() >= most {
                 break;
             }
             filter.before = last;
@@ -59,7 +62,8 @@ impl Jobs for Session {
     }
 
     async fn job_fetch(&self, id: &str) -> ApiResult<JobInfo> {
-        self.job(Right::JOB_VIEW, id).await.map(info)
+        let job = self.job(Right::JOB_VIEW, id).await?;
+        self.converted(size(&job), move || info(job)).await
     }
 
     async fn job_cancel(&self, id: &str) -> ApiResult<JobInfo> {
@@ -132,21 +136,6 @@ impl Jobs for Session {
 }
 
 impl Session {
-    /// Converts jobs. Checking many large arguments takes long, so that happens in the pool for long computations.
-    async fn job_infos(&self, records: Vec<JobRecord>) -> ApiResult<Vec<JobInfo>> {
-        /// In bytes of arguments.
-        const SHORT: usize = 256 << 10;
-        let bytes: usize = records.iter().map(|record| record.task.arguments.len()).sum();
-        let work = move || records.into_iter().map(info).collect::<Vec<_>>();
-        match bytes <= SHORT {
-            true => Ok(work()),
-            false => {
-                let converted = outrigger_compute::blocking(&self.caller().to_string(), work).await;
-                converted.map_err(|panicked| convert::error(panicked.into()))
-            }
-        }
-    }
-
     /// A job over whose function the caller has a right.
     async fn job(&self, right: Right, id: &str) -> ApiResult<JobRecord> {
         self.require_some(right)?;
@@ -318,6 +307,13 @@ fn filter(query: &JobQuery) -> ApiResult<Option<JobFilter>> {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The size of a job, in bytes: its arguments, its result, and its error.
+fn size(job: &JobRecord) -> usize {
+    let result = job.result.as_ref().map_or(0, String::len);
+    let detail = job.error.as_ref().and_then(|error| error.detail.as_ref());
+    job.task.arguments.len() + result + detail.map_or(0, tree_size)
 }
 
 fn info(record: JobRecord) -> JobInfo {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_api::{
-    AuditQuery, Begun, Code, Door as _, FireRequest, HookRequest, KeyRequest, Platform, Template, Visit,
+    AuditQuery, Begun, Code, Door as _, EventQuery, FireRequest, HookRequest, KeyRequest, Platform, Template, Visit,
 };
 use outrigger_contract::HookKind;
 use outrigger_host::{Host, HostOptions, Quotas, Retention, ServerWork};
@@ -147,6 +147,30 @@ async fn s17_firing_in_a_loop_is_counted_and_never_held_up() {
     let [(links, acts), _] = server.audited(&bad_id, "hook_execute").await;
     assert_eq!(acts, 500, "each is counted");
     assert!(links < 100, "{links} links");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s19_a_list_of_large_events_ends_early_and_can_be_continued() {
+    let server = Server::new(Quotas::DEFAULT, Retention::DEFAULT).await;
+    let hook = "customer.created".parse().expect("a name");
+    let request = HookRequest {
+        name: "customer.created".parse().expect("a name"),
+        kind: HookKind::Event,
+        description: String::new(),
+        schema: None,
+    };
+    server.local.hook_create(request).await.expect("it is made");
+    for _ in 0..80 {
+        let request = FireRequest { payload: json!("x".repeat(60_000)), dry_run: false };
+        server.local.hook_fire(&hook, request).await.expect("it is fired");
+    }
+    let name = "customer.created".parse().ok();
+    let mut query = EventQuery { name, limit: 1_000, ..EventQuery::default() };
+    let first = server.local.event_list(&query).await.expect("it lists");
+    assert_eq!(first.len(), (4 << 20) / 60_002);
+    query.before = first.last().map(|event| event.id.clone());
+    let second = server.local.event_list(&query).await.expect("it lists");
+    assert_eq!(first.len() + second.len(), 80);
 }
 
 /// The place of an idempotent request.
