@@ -16,7 +16,7 @@ use crate::database::{Database, Transaction, failed};
 use crate::entities::{job, schedule};
 use crate::{columns, events, owners, records};
 
-/// Jobs that are read at once, in bytes of JSON. That takes about a millisecond.
+/// Jobs that are read or written at once, in bytes of JSON. That takes about a millisecond.
 const READ_AT_ONCE: usize = 256 << 10;
 
 pub(crate) async fn create(
@@ -134,6 +134,15 @@ pub(crate) async fn backlog(database: &Database, account: Option<&str>) -> Resul
     })
 }
 
+/// The row of a job. That of a large one is made in the pool, because other writers wait for this thread.
+async fn row(record: &JobRecord, generation: u64) -> Result<job::ActiveModel, StoreError> {
+    if record.result.as_ref().map_or(0, String::len) <= READ_AT_ONCE {
+        return job::ActiveModel::of(record, generation);
+    }
+    let record = record.clone();
+    run(true, Box::pin(async move { job::ActiveModel::of(&record, generation) })).await
+}
+
 /// The number of unfinished jobs and their bytes, read from an index.
 pub(crate) fn unended(backend: DbBackend, account: Option<&str>) -> Statement {
     let of_account = if account.is_some() { " AND account = ?" } else { "" };
@@ -169,7 +178,7 @@ pub(crate) async fn put(database: &Database, record: &JobRecord, event: Option<&
     const ACTION: &str = "write a job";
     let generation = record.generation + 1;
     // Before the transaction: writing a large result as JSON takes long.
-    let row = job::ActiveModel::of(record, generation)?;
+    let row = row(record, generation).await?;
     // The end of a job is written on a full disk too; the start is not.
     let transaction = match record.state.has_ended() {
         true => database.begin_essential(ACTION).await?,
