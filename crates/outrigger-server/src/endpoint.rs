@@ -166,23 +166,24 @@ where
     if !once && manner.parting == Parting::Dropped {
         let mut answer = handler(who, input).await?;
         if let Some(share) = answer.share() {
-            let answered = rendered(answer, &held).await?;
+            let (answered, share) = rendered(answer, &held, share).await?;
             return Ok(counted_anyway(answered, share));
         }
         let (answer, share) = count(app, answer, holder)?;
-        let answered = rendered(answer, &held).await?;
+        let (answered, share) = rendered(answer, &held, share).await?;
         return counted(app, answered, share, holder, manner.parting);
     }
     if !once {
-        let work = async move { rendered(handler(who, input).await?, &held).await };
-        let answered = app.work.spawn(work).await.unwrap_or_else(|_| Err(fault()))?;
-        return counted(app, answered, None, holder, manner.parting);
+        let work = async move { rendered(handler(who, input).await?, &held, None::<Share>).await };
+        let (answered, share) = app.work.spawn(work).await.unwrap_or_else(|_| Err(fault()))?;
+        return counted(app, answered, share, holder, manner.parting);
     }
     let request = idempotency::Request::of(&parts, body, &held).await?;
     let (state, handled) = (Arc::clone(app), handler(who, input));
     let outcome = async move {
-        let (answer, _share) = count(&state, handled.await?, holder).map_err(done_in_vain)?;
-        rendered(answer, &held).await
+        let (answer, share) = count(&state, handled.await?, holder).map_err(done_in_vain)?;
+        let (answered, _) = rendered(answer, &held, share).await?;
+        Ok::<_, ApiError>(answered)
     };
     let work = outcome.unwrap_or_else(move |error| problem::answered(error, visit.correlation));
     let answered = app.idempotency.once(request, &app.door, &app.work, Box::pin(work)).await?;
@@ -212,14 +213,16 @@ fn done_in_vain(full: Full) -> ApiError {
     ApiError::new(Code::OutputLimit, message).with_hint("read earlier responses before you send further requests")
 }
 
-/// Renders a response. A long one is rendered in the pool for long computations, in the turn of its holder.
-async fn rendered<R: Answer>(answer: R, held: &Share) -> ApiResult<Answered> {
+/// Renders a response. A long one is rendered in the pool for long computations, in the turn of its holder. The pool has
+/// the share of the response meanwhile, because it goes on when the client leaves.
+async fn rendered<R: Answer, S: Send + 'static>(answer: R, held: &Share, share: S) -> ApiResult<(Answered, S)> {
     let long = match answer.render(outflow::SHORT) {
-        Ok(answered) => return answered,
+        Ok(answered) => return Ok((answered?, share)),
         Err(long) => Box::new(long),
     };
-    let work = move || long.render(usize::MAX).unwrap_or_else(|_| Err(fault()));
-    blocking(&held.holder(), work).await.unwrap_or_else(|_| Err(fault()))
+    let work = move || (long.render(usize::MAX).unwrap_or_else(|_| Err(fault())), share);
+    let (answered, share) = blocking(&held.holder(), work).await.map_err(|_| fault())?;
+    Ok((answered?, share))
 }
 
 /// An admitted request, whose body may be read.
@@ -365,7 +368,7 @@ mod tests {
     async fn s19_long_responses_are_rendered_in_the_pool() {
         for (length, in_pool) in [(10, false), (outflow::SHORT + 1, true)] {
             let reply = Reply(Body { text: "x".repeat(length), in_pool: () });
-            let answered = rendered(reply, &Share::default()).await.expect("it is rendered");
+            let (answered, ()) = rendered(reply, &Share::default(), ()).await.expect("it is rendered");
             assert!(answered.body.ends_with(format!("\"in_pool\":{in_pool}}}").as_bytes()), "{length}");
         }
     }
