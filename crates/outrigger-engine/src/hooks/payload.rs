@@ -4,9 +4,12 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use outrigger_compute::blocking;
 use serde_json::Value as Json;
 
-use super::schema::json_length;
+use super::schema::{json_length, json_length_within};
+use crate::call::Caller;
+use crate::error::Failure;
 
 /// Payloads of more JSON text than this, in bytes, are large.
 const LARGE: usize = 64 << 10;
@@ -22,6 +25,18 @@ struct Measured {
 }
 
 impl Payload {
+    /// A payload that a caller sends, which may have any size. A large one is measured in the pool for long computations,
+    /// in the turn of the caller.
+    ///
+    /// # Errors
+    /// The computation panicked.
+    pub async fn of(caller: &Caller, json: Json) -> Result<Self, Failure> {
+        match json_length_within(&json, LARGE) {
+            Some(length) => Ok(Self(Arc::new(Measured { json, length }))),
+            None => Ok(blocking(&caller.owner(), move || Self::from(json)).await?),
+        }
+    }
+
     /// Its size as JSON text, in bytes.
     #[must_use]
     pub fn length(&self) -> usize {
@@ -82,6 +97,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[tokio::test]
+    async fn s19_a_payload_from_outside_is_measured_whatever_its_size() {
+        for length in [0, LARGE - 2, LARGE - 1, 10 * LARGE] {
+            let json = Json::from("x".repeat(length));
+            let payload = Payload::of(&Caller::Local, json.clone()).await.expect("it is measured");
+            assert_eq!((payload.length(), payload), (length + 2, Payload::from(json)));
+        }
+    }
 
     #[test]
     fn s02_a_payload_is_shared_and_measured_once() {

@@ -153,19 +153,27 @@ impl HookSchema {
 
 /// The size of a value, in bytes of JSON.
 pub(super) fn json_length(value: &Json) -> usize {
-    struct Length(usize);
+    json_length_within(value, usize::MAX).unwrap_or(usize::MAX)
+}
+
+/// The size of a value, in bytes of JSON. None if it is larger than `most`; then only that much is looked at.
+pub(super) fn json_length_within(value: &Json, most: usize) -> Option<usize> {
+    struct Length {
+        bytes: usize,
+        most: usize,
+    }
     impl io::Write for Length {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
+            self.bytes += bytes.len();
+            if self.bytes <= self.most { Ok(bytes.len()) } else { Err(io::ErrorKind::FileTooLarge.into()) }
         }
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
-    let mut length = Length(0);
-    serde_json::to_writer(&mut length, value).map_or(usize::MAX, |()| length.0)
+    let mut length = Length { bytes: 0, most };
+    serde_json::to_writer(&mut length, value).ok().map(|()| length.bytes)
 }
 
 #[cfg(test)]

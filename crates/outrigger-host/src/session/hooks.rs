@@ -14,7 +14,7 @@ use outrigger_contract::units::Span;
 use outrigger_contract::{FunctionRef, HookName};
 use outrigger_engine::access::Right;
 use outrigger_engine::hooks::{
-    CallbackOutcome, CallbackTrace, ClosedHook, Firing, HookSpec, HookTrace, NewHook, NewSubscription, Source,
+    CallbackOutcome, CallbackTrace, ClosedHook, Firing, HookSpec, HookTrace, NewHook, NewSubscription, Payload, Source,
     Subscription, TraceFilter,
 };
 use serde_json::{Value, json};
@@ -139,8 +139,10 @@ impl Hooks for Session {
         if !dry_run {
             self.require_voice(name)?;
         }
+        let caller = self.caller();
+        let payload = Payload::of(&caller, payload).await.map_err(convert::error)?;
         let firing = Firing {
-            cause: Some(self.caller()),
+            cause: Some(caller),
             correlation: self.correlation,
             dry_run,
             ..Firing::new(name.clone(), payload)
