@@ -8,12 +8,15 @@ use outrigger_engine::events::EventId;
 use outrigger_engine::store::{Amount, Bound, DeliveryFilter, MOVED, Owner, SWITCHED_OFF, StoreError, WebhookStore};
 use outrigger_engine::webhooks::{DeliveryId, DeliveryRecord, DeliveryState, WebhookRecord};
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, Set, SqlErr};
+use sea_orm::{
+    ColumnTrait, Condition, DbErr, EntityTrait, Iterable as _, QueryFilter, QueryOrder, QuerySelect, Select, Set,
+    SqlErr,
+};
 use time::OffsetDateTime;
 
 use crate::SqliteStore;
 use crate::database::{Transaction, failed};
-use crate::entities::delivery::{ActiveModel, Column, Entity};
+use crate::entities::delivery::{ActiveModel, Column, Entity, Model};
 use crate::entities::{outbox, webhook};
 use crate::owners::{self, Amounts};
 use crate::records::insert_all;
@@ -189,8 +192,14 @@ impl WebhookStore for SqliteStore {
             .add_option(state.map(|state| Column::State.eq(state.as_str())))
             .add_option(before.map(|before| Column::Id.lt(before.to_string())));
         let limit = u64::from(records::limit_of(*limit));
-        let query = Entity::find().filter(condition).order_by_desc(Column::Id).limit(limit);
-        let rows = query.all(&self.database().read).await.map_err(failed("list deliveries"))?;
+        let query = Entity::find()
+            .select_only()
+            .columns(Column::iter().filter(|column| !matches!(column, Column::Body)))
+            .column_as(Expr::cust("''"), "body")
+            .filter(condition)
+            .order_by_desc(Column::Id)
+            .limit(limit);
+        let rows = query.into_model::<Model>().all(&self.database().read).await.map_err(failed("list deliveries"))?;
         rows.into_iter().map(TryInto::try_into).collect()
     }
 

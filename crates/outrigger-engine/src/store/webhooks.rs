@@ -50,7 +50,7 @@ pub trait WebhookStore: Send + Sync {
     ) -> Result<u64, StoreError>;
     /// One delivery.
     async fn delivery_fetch(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError>;
-    /// Deliveries that match, the newest first.
+    /// Deliveries that match, the newest first, without their bodies: those can be large.
     async fn delivery_list(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRecord>, StoreError>;
     /// How many deliveries of each webhook stand where: of one, or of all.
     async fn delivery_counts(

@@ -170,7 +170,7 @@ impl WebhookStore for MemoryStore {
         let limit = usize::try_from(records::limit_of(filter.limit)).unwrap_or(usize::MAX);
         let tables = self.tables.lock();
         let found = tables.webhooks.deliveries.values().rev().filter(|delivery| matches(filter, delivery));
-        Ok(found.take(limit).cloned().collect())
+        Ok(found.take(limit).map(|delivery| DeliveryRecord { body: String::new(), ..delivery.clone() }).collect())
     }
 
     async fn delivery_counts(
