@@ -16,7 +16,7 @@ use wasmtime::{CallHook, PoolConcurrencyLimitError, Store, StoreContextMut, Upda
 use super::abi::lifted::{self, Lifted};
 use super::abi::{Answer, Arguments};
 use super::engine::TICK;
-use super::limits::{Clock, Memory, Shortage, Stopped};
+use super::limits::{Clock, Memory, Shortage, Stopped, Stopwatch};
 use super::scope::Refusal;
 use super::slots::{Slots, Taken};
 use super::state::{Bounds, Grants, State};
@@ -144,14 +144,9 @@ impl Instance {
         Ok(value)
     }
 
-    /// How long its call has computed.
-    pub(super) fn spent(&self) -> Duration {
-        self.store.data().stopwatch.total()
-    }
-
-    /// The clock on which that was measured.
-    pub(super) fn clock(&self) -> Clock {
-        self.store.data().stopwatch.clock()
+    /// What measures its calls.
+    pub(super) fn stopwatch(&self) -> Arc<Stopwatch> {
+        Arc::clone(&self.store.data().stopwatch)
     }
 
     /// Bytes of memory that it has.

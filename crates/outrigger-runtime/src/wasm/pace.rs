@@ -6,12 +6,13 @@
 //! - calls of a revision that computes a lot in total, beside others: a thousand short calls delay others as much as a
 //!   long one.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::limits::Clock;
+use super::limits::{Clock, Stopwatch};
 
 /// How long the calls of one revision compute, on average, and how much they compute in total.
 #[derive(Debug)]
@@ -61,6 +62,11 @@ impl Pace {
         if self.exact.load(Ordering::Relaxed) > 0 { Clock::Processor } else { Clock::Wall }
     }
 
+    /// Counts a call when it ends, also if its future is dropped because its caller has left.
+    pub(super) const fn watch(&self, stopwatch: Arc<Stopwatch>) -> Watched<'_> {
+        Watched { pace: self, stopwatch }
+    }
+
     /// Counts a call. Of two at the same moment, one may be missed.
     pub(super) fn note(&self, spent: Duration, clock: Clock) {
         let mut spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
@@ -80,6 +86,18 @@ impl Pace {
         let spent = spent.min(Self::MOST);
         let before = self.nanoseconds.load(Ordering::Relaxed);
         self.nanoseconds.store(before - before / 8 + spent / 8, Ordering::Relaxed);
+    }
+}
+
+/// A running call.
+pub(super) struct Watched<'a> {
+    pace: &'a Pace,
+    stopwatch: Arc<Stopwatch>,
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.pace.note(self.stopwatch.total(), self.stopwatch.clock());
     }
 }
 
@@ -109,6 +127,9 @@ fn period() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use super::*;
 
     #[test]
@@ -135,6 +156,25 @@ mod tests {
         (0..30).for_each(|_| call(short));
         assert!(!is_long());
         assert_eq!(pace.clock(), Clock::Wall, "processor time is not read for short calls");
+    }
+
+    #[test]
+    fn s19_a_call_whose_caller_leaves_counts() {
+        let (pace, stopwatch) = (Pace::default(), Arc::new(Stopwatch::new()));
+        (0..100).for_each(|_| pace.note(Duration::from_micros(100), Clock::Wall));
+        stopwatch.begin(Clock::Processor);
+        {
+            let endless = async {
+                let _watched = pace.watch(Arc::clone(&stopwatch));
+                let computing = async {
+                    while stopwatch.spent() < Duration::from_millis(20) {}
+                    std::future::pending::<()>().await;
+                };
+                stopwatch.measure(computing).await;
+            };
+            assert!(pin!(endless).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        assert!(pace.nanoseconds.load(Ordering::Relaxed) > Pace::LONG);
     }
 
     #[test]

@@ -167,9 +167,10 @@ impl Revision {
         context: &CallContext,
     ) -> Result<(Option<Value>, Aftermath, Instance), RuntimeFault> {
         let started = Instant::now();
+        let watched = self.pace.watch(instance.stopwatch());
         let result = instance.call(function, arguments, context).await;
         let aftermath = instance.finish();
-        self.pace.note(instance.spent(), instance.clock());
+        drop(watched);
         context.observed.memory_used(instance.memory());
         match result {
             Ok(value) => Ok((value, aftermath, instance)),
