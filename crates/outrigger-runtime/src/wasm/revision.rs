@@ -256,8 +256,10 @@ impl Revision {
         };
         let instance = self.instance(context).await?;
         let (value, aftermath, instance) = self.run(instance, export, arguments, context).await?;
-        if let Some(value) = &value {
-            self.check_size(value)?;
+        if let Err(fault) = value.as_ref().map_or(Ok(()), |value| self.check_size(value)) {
+            // It is larger than any result.
+            outrigger_compute::discard((value, context.account.clone()));
+            return Err(fault);
         }
         if let Some(instance) = self.keep(instance) {
             context.enter(Stage::Instantiate);
