@@ -45,7 +45,8 @@ pub fn check(repository: &Path, bundled: &Path, options: &Options) -> Result<()>
     let bin = install()?;
     say("building the bundled plugins and the program");
     guests::build_all(repository, bundled)?;
-    run(cargo(repository).args(["build", "--quiet", "-p", "outrigger-cli"]))?;
+    // The workspace, so that dependencies have the features that the tests have built.
+    run(cargo(repository).args(["build", "--quiet", "--workspace", "--bins"]))?;
     let program = target_directory(repository).join("debug/outrigger");
     let folder = target_directory(repository).join("schemathesis");
     let _ = std::fs::remove_dir_all(&folder);

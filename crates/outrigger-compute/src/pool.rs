@@ -66,9 +66,11 @@ pub async fn tick() {
     tokio::task::yield_now().await;
 }
 
+type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// Runs a computation on the current thread and moves it to the pool at its first tick, or at once if it belongs there.
 /// Dropping the future cancels the computation.
-pub async fn run<T: Send + 'static>(in_pool: bool, mut work: Pin<Box<dyn Future<Output = T> + Send>>) -> T {
+pub async fn run<T: Send + 'static>(in_pool: bool, mut work: Work<T>) -> T {
     if is_in_pool() {
         return work.await;
     }
@@ -87,7 +89,14 @@ pub async fn run<T: Send + 'static>(in_pool: bool, mut work: Pin<Box<dyn Future<
             return done;
         }
     }
-    on(&pool(), SERVING.scope(Handle::current(), work)).await
+    move_to_pool(work).await
+}
+
+/// Boxed apart from [`run`]: it is large, and would make the future of every short computation as large.
+#[cold]
+fn move_to_pool<T: Send + 'static>(work: Work<T>) -> Work<T> {
+    let moved = SERVING.scope(Handle::current(), work);
+    Box::pin(async move { on(&pool(), moved).await })
 }
 
 /// Drops a value in the pool, later if the current task is not there: freeing many allocations takes milliseconds.

@@ -318,14 +318,6 @@ impl Charge {
         }
     }
 
-    /// Another charge to the same account.
-    ///
-    /// # Errors
-    /// A limit would be exceeded.
-    pub fn sibling(&self, bytes: usize) -> Result<Self, Exceeded> {
-        self.account.charge(bytes)
-    }
-
     /// Keeps the bytes charged until the account is dropped, for memory that a call holds to its end.
     pub fn keep(mut self) {
         self.bytes = 0;

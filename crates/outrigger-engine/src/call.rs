@@ -38,7 +38,7 @@ use crate::hooks::HookCaller;
 use crate::plugins::{ActiveRevision, FunctionSlot};
 use crate::profile::{CallProfile, Recording, Stage};
 use crate::progress::Reporter;
-use crate::runtime::{CallContext, Cancellation, NOTHING, Observed};
+use crate::runtime::{CallContext, Cancellation, NOTHING, Observed, RuntimeFault};
 use crate::services::CallServices;
 use crate::store::CacheOutcome;
 use large::Held;
@@ -195,6 +195,7 @@ pub struct CallOptions {
 #[derive(Clone, Debug)]
 pub struct Answer {
     value: Held<Value>,
+    account: Account,
     /// Its turn pays for rendering a large result.
     caller: Caller,
     revision: Arc<ActiveRevision>,
@@ -255,7 +256,7 @@ impl Answer {
     /// The memory of the call.
     #[must_use]
     pub const fn account(&self) -> &Account {
-        self.value.account()
+        &self.account
     }
 
     fn ty(&self) -> Option<&Type> {
@@ -273,12 +274,9 @@ impl Engine {
         let mut run = Run::begin(self, &caller, &function, &options);
         let after = hooks::After::of(self, &run);
         let outcome = path(self, arguments, &options, &mut run).await;
-        let mut outcome = run.end(outcome).await;
+        let outcome = run.end(outcome).await;
         if let Some(after) = after {
             after.fire(self, &outcome);
-        }
-        if let Ok(answer) = &mut outcome {
-            answer.caller = caller;
         }
         outcome
     }
@@ -338,18 +336,19 @@ async fn path(
         engine,
         target: &target,
         caller,
+        options,
         correlation: run.correlation(),
-        cancel: options.cancel.clone(),
         recording: run.recording(),
-        progress: options.progress.clone(),
         firings,
-        account,
+        account: &account,
         tries: run.tries(),
     };
-    let no_cache = options.no_cache;
-    // Pinned here, so that a pointer is handed on; the future itself is large and would be copied at every step.
-    let work = std::pin::pin!(cache::answer(&execution, &arguments, deadline, no_cache, early));
-    deadline::within(deadline, &execution, work).await
+    let found = {
+        // Pinned here, so that a pointer is handed on; the future itself is large and would be copied at every step.
+        let work = std::pin::pin!(cache::answer(&execution, &arguments, deadline, early));
+        deadline::within(deadline, &execution, work).await?
+    };
+    Ok(Output { found, target, account })
 }
 
 /// The function that a call resolved to, in the revision that was active then. The call keeps it to its end, whatever
@@ -387,22 +386,28 @@ pub(crate) struct Execution<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) target: &'a Arc<Target>,
     pub(crate) caller: &'a Caller,
+    pub(crate) options: &'a CallOptions,
     pub(crate) correlation: CorrelationId,
-    cancel: Cancellation,
     pub(crate) recording: Option<&'a Arc<Recording>>,
-    pub(crate) progress: Option<Reporter>,
     pub(crate) firings: Option<Arc<AtomicU32>>,
     /// The account for memory that the host holds for the call.
-    pub(crate) account: Account,
+    pub(crate) account: &'a Account,
     /// See [`Run::tries`].
     tries: &'a AtomicU32,
 }
 
-/// The result of the inner stages.
+/// The result of the stages.
 #[derive(Debug)]
 struct Output {
-    value: Held<Value>,
+    found: Found,
     target: Arc<Target>,
+    account: Account,
+}
+
+/// The result of the inner stages.
+#[derive(Debug)]
+struct Found {
+    value: Held<Value>,
     cache: CacheOutcome,
     attempts: u32,
     /// None where the function did not have to run.
@@ -415,6 +420,14 @@ impl Execution<'_> {
         if let Some(recording) = self.recording {
             recording.enter(stage);
         }
+    }
+
+    #[cold]
+    fn failed(&self, mut fault: RuntimeFault) -> Failure {
+        // It can be as large as a result.
+        let error = fault.error_value.take().map(|value| Held::new(Arc::<Value>::from(value), self.account));
+        let value = error.as_deref().map(|value| &**value);
+        Failure::of_call(fault, value, &self.target.revision.graph, self.target.function())
     }
 
     /// The innermost stage: runs the function once and checks its result.
@@ -430,7 +443,7 @@ impl Execution<'_> {
         let context = CallContext {
             correlation: self.correlation,
             deadline: deadline.at,
-            cancel: self.cancel.clone(),
+            cancel: self.options.cancel.clone(),
             services: Arc::new(CallServices::new(self, deadline.at)),
             observed: Arc::clone(observed),
             account: self.account.clone(),
@@ -442,21 +455,12 @@ impl Execution<'_> {
         revision.counts.memory_used(observed.memory_peak());
         self.enter(Stage::Validate);
         let value = match outcome {
-            Ok(value) => Held::new(Arc::new(value), self.account.clone()),
-            Err(mut fault) => {
-                // It can be as large as a result.
-                let error =
-                    fault.error_value.take().map(|value| Held::new(Arc::<Value>::from(value), self.account.clone()));
-                let value = error.as_deref().map(|value| &**value);
-                return Err(Failure::of_call(fault, value, &revision.graph, self.target.function()));
-            }
+            Ok(value) => Held::new(Arc::new(value), self.account),
+            Err(fault) => return Err(self.failed(fault)),
         };
         let fits = match value.is_large() {
-            true => {
-                // This takes milliseconds.
-                let (target, value) = (Arc::clone(self.target), value.clone());
-                run(true, Box::pin(async move { target.gives(&value) })).await
-            }
+            // This takes milliseconds.
+            true => run(true, Box::pin(given(Arc::clone(self.target), value.clone()))).await,
             false => self.target.gives(&value),
         };
         match fits {
@@ -467,6 +471,11 @@ impl Execution<'_> {
             }
         }
     }
+}
+
+/// The same as [`Target::gives`].
+async fn given(target: Arc<Target>, value: Held<Value>) -> bool {
+    target.gives(&value)
 }
 
 /// The name under which rate limits count a caller: the origin of its call chain.

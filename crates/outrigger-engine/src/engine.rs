@@ -296,9 +296,14 @@ impl Engine {
 
     /// The revision that takes calls; loads it where that has not happened yet.
     pub(crate) async fn active_revision(&self, name: &PluginName) -> Result<Arc<ActiveRevision>, Failure> {
-        if let Some(revision) = self.inner.plugins.active(name) {
-            return Ok(revision);
+        match self.inner.plugins.active(name) {
+            Some(revision) => Ok(revision),
+            // Boxed: it would make the future of every call larger.
+            None => Box::pin(self.bring_up_active(name)).await,
         }
+    }
+
+    async fn bring_up_active(&self, name: &PluginName) -> Result<Arc<ActiveRevision>, Failure> {
         let slot = self.slot(name)?;
         let _changing = slot.changing.lock().await;
         if let Some(revision) = slot.active.load_full() {

@@ -174,6 +174,6 @@ fn detail(rendered: &Rendered<'_>) -> Option<serde_json::Value> {
     {
         return Some(cut(text.clone(), LARGEST_DETAIL).into());
     }
-    let text = rendering::text(rendered, &mut Account::default().nothing(), LARGEST_DETAIL).ok();
+    let text = rendering::text(rendered, &Account::default(), LARGEST_DETAIL).ok();
     text.and_then(|text| serde_json::from_str(&text).ok())
 }

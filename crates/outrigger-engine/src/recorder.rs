@@ -19,7 +19,7 @@ mod tally;
 mod write;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -50,6 +50,8 @@ pub(crate) struct Recorder {
 #[derive(Debug, Default)]
 struct Shared {
     pending: Mutex<Pending>,
+    /// The number of records in `pending`. It changes under the lock, and is read without it.
+    records: AtomicUsize,
     /// Log lines that are queued or being written.
     lines: Mutex<Lines>,
     /// The first record of a batch has arrived, or the recorder is closed.
@@ -91,7 +93,6 @@ struct Pending {
     failed: Vec<AuditEntry>,
     /// Whether aggregated audit records are written too.
     settle: bool,
-    records: usize,
     /// Told when everything before is written.
     flushes: Vec<oneshot::Sender<()>>,
     closed: bool,
@@ -211,8 +212,9 @@ impl Recorder {
         let count = {
             let mut pending = self.shared.pending.lock();
             push(&mut pending);
-            pending.records += records;
-            pending.records
+            let count = self.shared.records.load(Ordering::Relaxed) + records;
+            self.shared.records.store(count, Ordering::Relaxed);
+            count
         };
         if count <= records {
             self.shared.begun.notify_one();
@@ -223,7 +225,7 @@ impl Recorder {
     }
 
     fn is_full(&self) -> bool {
-        self.shared.pending.lock().records >= ROOM
+        self.shared.records.load(Ordering::Relaxed) >= ROOM
     }
 
     /// Waits as long as too much is waiting to be written.

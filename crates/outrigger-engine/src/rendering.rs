@@ -5,7 +5,7 @@ use std::io;
 
 use outrigger_contract::types::json::Rendered;
 
-use crate::account::{Charge, Exceeded};
+use crate::account::{Account, Charge, Exceeded};
 
 /// Why rendering failed.
 #[derive(Clone, Copy, Debug)]
@@ -22,19 +22,27 @@ const FIRST: usize = 1 << 10;
 /// Texts up to this size, in bytes, are not charged.
 const SMALL: usize = 4 << 10;
 
-/// Writes a value as JSON text of at most `longest` bytes.
-pub(crate) fn text(rendered: &Rendered<'_>, charge: &mut Charge, longest: usize) -> Result<String, Unwritten> {
-    let mut text = Text { bytes: Vec::with_capacity(FIRST.min(longest)), charge, longest, failed: None };
-    match serde_json::to_writer(&mut text, rendered) {
-        Ok(()) => String::from_utf8(text.bytes).map_err(|_| Unwritten::Misfit),
-        Err(_) => Err(text.failed.unwrap_or(Unwritten::Misfit)),
+/// Writes a value as JSON text of at most `longest` bytes. The text stays charged as long as the account exists.
+pub(crate) fn text(rendered: &Rendered<'_>, account: &Account, longest: usize) -> Result<String, Unwritten> {
+    let bytes = Vec::with_capacity(FIRST.min(longest));
+    let mut text = Text { bytes, account, charge: None, longest, failed: None };
+    let written = serde_json::to_writer(&mut text, rendered);
+    let Text { bytes, charge, failed, .. } = text;
+    if written.is_err() {
+        return Err(failed.unwrap_or(Unwritten::Misfit));
     }
+    if let Some(charge) = charge {
+        charge.keep();
+    }
+    String::from_utf8(bytes).map_err(|_| Unwritten::Misfit)
 }
 
 /// Its capacity never exceeds `longest`.
 struct Text<'a> {
     bytes: Vec<u8>,
-    charge: &'a mut Charge,
+    account: &'a Account,
+    /// For the buffer, unless that is small.
+    charge: Option<Charge>,
     longest: usize,
     failed: Option<Unwritten>,
 }
@@ -51,16 +59,16 @@ impl Text<'_> {
         // The last step goes to the limit, so that the two largest allocations differ by half.
         let doubled = needed.max(2 * had);
         let wanted = if doubled > self.longest / 2 { self.longest } else { doubled };
-        if wanted > SMALL {
-            self.charge.grow(wanted).map_err(|exceeded| {
+        let charge = match wanted > SMALL {
+            true => Some(self.account.charge(wanted).map_err(|exceeded| {
                 self.failed = Some(Unwritten::Memory(exceeded));
                 io::Error::from(io::ErrorKind::OutOfMemory)
-            })?;
-        }
+            })?),
+            false => None,
+        };
         self.bytes.reserve_exact(wanted - self.bytes.len());
-        if had > SMALL {
-            self.charge.shrink(had);
-        }
+        // Replaces that of the old allocation, which is gone now.
+        self.charge = charge;
         Ok(())
     }
 }

@@ -126,7 +126,7 @@ impl CallServices {
             staged: None,
             calls: Calls::Granted,
             recording: execution.recording.filter(|recording| recording.is_detailed()).cloned(),
-            progress: execution.progress.clone(),
+            progress: execution.options.progress.clone(),
             firings: execution.firings.clone().map_or_else(OnceLock::new, OnceLock::from),
         }
     }

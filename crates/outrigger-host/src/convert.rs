@@ -115,7 +115,7 @@ pub(crate) fn run(record: RunRecord) -> RunEntry {
         sum: _,
     } = record;
     RunEntry {
-        id,
+        id: id.to_string(),
         started_at,
         function: FunctionRef::new(plugin, function),
         caller,

@@ -24,6 +24,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use outrigger_contract::{Digest, FunctionName, HookName, PluginName, TemplateName};
+use outrigger_engine::CorrelationId;
 use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::health::HealthRecord;
 use outrigger_engine::hooks::{HookRecord, Subscription};
@@ -56,7 +57,7 @@ struct Tables {
     /// Which plugin has a revision.
     owners: BTreeMap<Digest, PluginName>,
     runs: Vec<RunRecord>,
-    run_ids: BTreeSet<String>,
+    run_ids: BTreeSet<CorrelationId>,
     logs: Vec<LogRecord>,
     /// By name.
     keys: Vec<KeyRecord>,
@@ -276,7 +277,7 @@ impl Store for MemoryStore {
             |run: &RunRecord| Droppable { owner: run.owner(), at: run.started_at, size: run.size(), stays: false };
         let line = |line: &LogRecord| Droppable { owner: line.owner(), at: line.at, size: line.size(), stays: false };
         let mut dropped = prune_list(&mut tables.runs, runs, run) + prune_list(&mut tables.logs, logs, line);
-        tables.run_ids = tables.runs.iter().map(|run| run.id.clone()).collect();
+        tables.run_ids = tables.runs.iter().map(|run| run.id).collect();
         dropped += tables.jobs.prune(jobs) + tables.requests.prune(requests) + tables.audit.prune(refusals);
         Ok(u64::try_from(dropped).expect("a count of what was in memory"))
     }

@@ -78,7 +78,7 @@ async fn add_to_sum(transaction: &Transaction, run: &RunRecord) -> Result<(), Db
     let sql = "UPDATE runs SET calls = calls + ?, duration_us = duration_us + ?, attempts = attempts + ?, \
                max_us = max(max_us, ?) WHERE id = ? AND max_us IS NOT NULL";
     let counts = [run.calls(), run.duration_us, run.attempts.into(), run.max_us()].map(columns::from_count);
-    let values = counts.into_iter().map(Value::from).chain([run.id.as_str().into()]);
+    let values = counts.into_iter().map(Value::from).chain([run.id.to_string().into()]);
     let added = transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
     if added.rows_affected() > 0 {
         return Ok(());

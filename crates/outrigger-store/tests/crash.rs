@@ -228,7 +228,7 @@ async fn verify(path: &Path, acknowledged: &[(String, u64)]) {
     let everything = RecordFilter { limit: u32::MAX, ..RecordFilter::default() };
     let mut runs: BTreeMap<u64, u64> = BTreeMap::new();
     for run in store.run_list(&everything).await.expect("reads") {
-        let number: u64 = run.id.trim_start_matches("01JD").parse().expect("made by the writer");
+        let number: u64 = run.id.to_string().trim_start_matches("01JD").parse().expect("made by the writer");
         *runs.entry(number / 100).or_default() += 1;
     }
     let mut logs: BTreeMap<u64, u64> = BTreeMap::new();

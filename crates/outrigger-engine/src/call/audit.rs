@@ -15,9 +15,14 @@ use crate::plugins::Influence;
 
 /// Written down before the function runs; where that fails, it does not run.
 pub(super) async fn intent(engine: &Engine, run: &Run<'_>, target: &Target) -> Result<(), Failure> {
-    if target.slot().influence != Influence::MayDestroy {
-        return Ok(());
+    match target.slot().influence {
+        // Boxed: it would make the future of every call larger.
+        Influence::MayDestroy => Box::pin(write_intent(engine, run, target)).await,
+        Influence::Reads | Influence::Changes => Ok(()),
     }
+}
+
+async fn write_intent(engine: &Engine, run: &Run<'_>, target: &Target) -> Result<(), Failure> {
     let mut entry = entry(run, Stage::Intent);
     if !run.is_audited_alone(target) {
         engine.inner.recorder.change(entry).await;

@@ -12,8 +12,7 @@ use outrigger_contract::{Code, Digest, Value};
 use super::deadline::Deadline;
 use super::large::Held;
 use super::permit::Permit;
-use super::{Execution, Output, retry};
-use crate::account::Account;
+use super::{Execution, Found, retry};
 use crate::error::Failure;
 use crate::profile::Stage;
 use crate::runtime::Observed;
@@ -43,7 +42,7 @@ struct Kept {
 impl Kept {
     /// A result to keep. It is no longer charged to its call, but counts in the cache.
     async fn of(value: &Held<Value>, time_to_live: Duration) -> Arc<Self> {
-        let value = value.shared(Account::default());
+        let value = value.shared();
         let bytes = match value.is_large() {
             true => {
                 let value = value.clone();
@@ -98,13 +97,12 @@ pub(super) async fn answer(
     execution: &Execution<'_>,
     arguments: &Held<[Value]>,
     deadline: Deadline,
-    no_cache: bool,
     early: Option<Permit<'_>>,
-) -> Result<Output, Failure> {
+) -> Result<Found, Failure> {
     execution.enter(Stage::Cache);
     let slot = execution.target.slot();
     // Hashing and comparing large arguments takes too long.
-    let Some(time_to_live) = slot.cache.filter(|_| !no_cache && !arguments.is_large()) else {
+    let Some(time_to_live) = slot.cache.filter(|_| !execution.options.no_cache && !arguments.is_large()) else {
         return compute(execution, arguments, deadline, CacheOutcome::Bypass, early).await;
     };
     // Calls that wait for the computing call must not block it.
@@ -119,26 +117,38 @@ pub(super) async fn answer(
     if let Some(kept) = cache.get(&key).await {
         return kept_or_own(execution, arguments, deadline, kept, CacheOutcome::Hit).await;
     }
+    // Boxed: it is large, and would make the future of every call as large, which is moved a few times.
+    Box::pin(fill(execution, arguments, deadline, &key, time_to_live)).await
+}
+
+/// Computes a result that is not kept, and keeps it. Calls with the same key wait for the first of them.
+async fn fill(
+    execution: &Execution<'_>,
+    arguments: &Arc<[Value]>,
+    deadline: Deadline,
+    key: &Key,
+    time_to_live: Duration,
+) -> Result<Found, Failure> {
+    let cache = &execution.engine.inner.cache.kept;
     if execution.caller.is_within(&execution.target.name.plugin) {
         // The computing call may wait for a permit that this call holds.
-        let output = compute(execution, arguments, deadline, CacheOutcome::Miss, None).await?;
-        cache.insert(key, Kept::of(&output.value, time_to_live).await).await;
-        return Ok(output);
+        let found = compute(execution, arguments, deadline, CacheOutcome::Miss, None).await?;
+        cache.insert(key.clone(), Kept::of(&found.value, time_to_live).await).await;
+        return Ok(found);
     }
     loop {
         // Set when this very call computes; otherwise it waits for the one that does.
         let mut computed = None;
         let fill = async {
-            let output = compute(execution, arguments, deadline, CacheOutcome::Miss, None).await?;
-            let kept = Kept::of(&output.value, time_to_live).await;
-            computed = Some(output);
+            let found = compute(execution, arguments, deadline, CacheOutcome::Miss, None).await?;
+            let kept = Kept::of(&found.value, time_to_live).await;
+            computed = Some(found);
             execution.enter(Stage::Cache);
             Ok::<_, Failure>(kept)
         };
-        // Boxed: it is large, and would make the future of every call as large, which is moved a few times.
-        let outcome = Box::pin(cache.try_get_with_by_ref(&key, fill)).await;
+        let outcome = cache.try_get_with_by_ref(key, fill).await;
         match (outcome, computed) {
-            (Ok(_), Some(output)) => return Ok(output),
+            (Ok(_), Some(found)) => return Ok(found),
             (Ok(kept), None) => {
                 return kept_or_own(execution, arguments, deadline, kept, CacheOutcome::Shared).await;
             }
@@ -155,10 +165,10 @@ async fn compute(
     deadline: Deadline,
     cache: CacheOutcome,
     early: Option<Permit<'_>>,
-) -> Result<Output, Failure> {
+) -> Result<Found, Failure> {
     let observed = Arc::new(Observed::default());
     let (value, attempts) = retry::run(execution, arguments, deadline, &observed, early).await?;
-    Ok(Output { value, target: Arc::clone(execution.target), cache, attempts, observed: Some(observed) })
+    Ok(Found { value, cache, attempts, observed: Some(observed) })
 }
 
 /// Answers with the kept result. If that was too large to be kept, the call computes its own.
@@ -168,18 +178,12 @@ async fn kept_or_own(
     deadline: Deadline,
     kept: Arc<Kept>,
     cache: CacheOutcome,
-) -> Result<Output, Failure> {
+) -> Result<Found, Failure> {
     let Some(value) = &kept.value else {
         // Boxed: it is large, and rarely needed.
         return Box::pin(compute(execution, arguments, deadline, CacheOutcome::Bypass, None)).await;
     };
-    Ok(Output {
-        value: value.shared(execution.account.clone()),
-        target: Arc::clone(execution.target),
-        cache,
-        attempts: 0,
-        observed: None,
-    })
+    Ok(Found { value: value.shared(), cache, attempts: 0, observed: None })
 }
 
 const fn ended_by_its_caller(code: Code) -> bool {

@@ -1,7 +1,7 @@
 //! The time a call may take, everything included: waiting for room, retries, and what the plugin waits for.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -41,13 +41,22 @@ pub(super) async fn within<T>(
 ) -> Result<T, Failure> {
     let mut work = pin!(work);
     // As a rule it is done at once, and no timer has to be made.
-    if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
-        return outcome;
+    match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+        Poll::Ready(outcome) => outcome,
+        // Boxed: it would make the future of every call larger.
+        Poll::Pending => Box::pin(wait(deadline, execution, work)).await,
     }
+}
+
+async fn wait<T>(
+    deadline: Deadline,
+    execution: &Execution<'_>,
+    work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
+) -> Result<T, Failure> {
     tokio::select! {
         biased;
         outcome = work => outcome,
-        () = execution.cancel.cancelled() => Err(Failure::cancelled(&execution.target.name)),
+        () = execution.options.cancel.cancelled() => Err(Failure::cancelled(&execution.target.name)),
         () = tokio::time::sleep_until((deadline.at + GRACE).into()) => {
             Err(Failure::deadline(&format!("`{}`", execution.target.name), deadline.limit))
         }

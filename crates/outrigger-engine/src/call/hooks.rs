@@ -41,10 +41,22 @@ pub(super) async fn before(
     arguments: Held<[Value]>,
     deadline: Deadline,
 ) -> Result<Held<[Value]>, Failure> {
-    let caller = run.caller();
-    if !has_subscribers(engine, caller) {
-        return Ok(arguments);
+    match has_subscribers(engine, run.caller()) {
+        // Boxed: it would make the future of every call larger.
+        true => Box::pin(fire_before(engine, run, target, account, arguments, deadline)).await,
+        false => Ok(arguments),
     }
+}
+
+async fn fire_before(
+    engine: &Engine,
+    run: &Run<'_>,
+    target: &Arc<Target>,
+    account: &Account,
+    arguments: Held<[Value]>,
+    deadline: Deadline,
+) -> Result<Held<[Value]>, Failure> {
+    let caller = run.caller();
     let is_long = arguments.iter().try_fold(SHORT, |left, value| value.left_of(left)).is_none();
     let (call, owned, text, values) = (Arc::clone(target), account.clone(), caller.to_string(), Arc::clone(&arguments));
     let render = move || payload(&call, &owned, &text, &values);
@@ -86,8 +98,7 @@ async fn work_on<T: Send + 'static>(
         return Ok(work());
     }
     let owner = caller.owner();
-    // Boxed: it would make the future of every call larger.
-    match Box::pin(tokio::time::timeout_at(deadline.at.into(), blocking(&owner, work))).await {
+    match tokio::time::timeout_at(deadline.at.into(), blocking(&owner, work)).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(Failure::deadline(&format!("`{}`", target.name), deadline.limit)),
     }

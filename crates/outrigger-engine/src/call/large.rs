@@ -41,29 +41,25 @@ impl Values for [Value] {
 #[derive(Clone, Debug)]
 pub(super) struct Held<V: Values + Send + Sync + ?Sized + 'static> {
     values: Arc<V>,
-    account: Account,
-    is_large: bool,
+    /// The account of large values.
+    large: Option<Account>,
 }
 
 impl<V: Values + Send + Sync + ?Sized> Held<V> {
     /// Values that are charged to this account.
-    pub(super) fn new(values: Arc<V>, account: Account) -> Self {
+    pub(super) fn new(values: Arc<V>, account: &Account) -> Self {
         // Most calls hold so little altogether that nothing needs to be counted.
         let is_large = account.held() > LARGE as u64 && values.left_of(LARGE).is_none();
-        Self { values, account, is_large }
+        Self { values, large: is_large.then(|| account.clone()) }
     }
 
-    /// The same values, for a holder with another account, to which they are not charged.
-    pub(super) fn shared(&self, account: Account) -> Self {
-        Self { values: Arc::clone(&self.values), account, is_large: self.is_large }
-    }
-
-    pub(super) const fn account(&self) -> &Account {
-        &self.account
+    /// The same values, for a holder who is not charged for them.
+    pub(super) fn shared(&self) -> Self {
+        Self { values: Arc::clone(&self.values), large: self.large.as_ref().map(|_| Account::default()) }
     }
 
     pub(super) const fn is_large(&self) -> bool {
-        self.is_large
+        self.large.is_some()
     }
 }
 
@@ -77,9 +73,11 @@ impl<V: Values + Send + Sync + ?Sized> Deref for Held<V> {
 
 impl<V: Values + Send + Sync + ?Sized> Drop for Held<V> {
     fn drop(&mut self) {
-        if self.is_large && Arc::strong_count(&self.values) == 1 {
+        if let Some(account) = self.large.take()
+            && Arc::strong_count(&self.values) == 1
+        {
             let values = std::mem::replace(&mut self.values, V::none());
-            outrigger_compute::discard((values, self.account.clone()));
+            outrigger_compute::discard((values, account));
         }
     }
 }
@@ -97,7 +95,7 @@ mod tests {
             let values: Arc<[Value]> = [Value::List(vec![Value::Unsigned(1); count])].into();
             let account = plugin.call(100 << 20);
             account.charge(values[0].heap()).expect("there is room").keep();
-            Held::new(values, account)
+            Held::new(values, &account)
         };
         drop(held(10));
         assert_eq!(plugin.held(), 0, "small ones are freed at once");

@@ -43,9 +43,19 @@ pub(super) async fn acquire<'a>(
 ) -> Result<Permit<'a>, Failure> {
     let function = target.slot().concurrency.as_ref().filter(|_| !caller.chain().contains(&target.name));
     let plugin = (!caller.is_within(&target.name.plugin)).then_some(&target.revision.concurrency);
-    if let Some(permit) = at_once(function, plugin) {
-        return Ok(permit);
+    match at_once(function, plugin) {
+        Some(permit) => Ok(permit),
+        // Boxed: it would make the future of every call larger.
+        None => Box::pin(wait(target, function, plugin, deadline)).await,
     }
+}
+
+async fn wait<'a>(
+    target: &Target,
+    function: Option<&'a Semaphore>,
+    plugin: Option<&'a Semaphore>,
+    deadline: Deadline,
+) -> Result<Permit<'a>, Failure> {
     let wait =
         async { Ok::<_, AcquireError>(Permit { _function: room(function).await?, _plugin: room(plugin).await? }) };
     match tokio::time::timeout_at(deadline.at.into(), wait).await {

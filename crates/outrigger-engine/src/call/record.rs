@@ -10,7 +10,7 @@ use outrigger_contract::{Code, FunctionRef};
 use time::OffsetDateTime;
 
 use super::watch::{Ended, Watched};
-use super::{Answer, CallOptions, Caller, Output, Target, Warning, audit};
+use super::{Answer, CallOptions, Caller, Found, Output, Target, Warning, audit};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
         let duration = self.started.elapsed();
         self.enter(Stage::Record);
         let (cache, attempts, observations) = match &outcome {
-            Ok(Output { cache, attempts, observed, .. }) => {
+            Ok(Output { found: Found { cache, attempts, observed, .. }, .. }) => {
                 (*cache, *attempts, observed.as_ref().map(|observed| observed.snapshot()).unwrap_or_default())
             }
             Err(_) => (CacheOutcome::Bypass, self.tries.load(Ordering::Relaxed), Observations::default()),
@@ -157,9 +157,9 @@ impl<'a> Run<'a> {
         self.write(&sample, failure).await;
         let profile = self.watched.take().and_then(|watched| self.tell(*watched, &sample));
         outcome.map(|output| Answer {
-            value: output.value,
-            // Replaced by the caller, which this borrows.
-            caller: Caller::Local,
+            value: output.found.value,
+            account: output.account,
+            caller: self.caller.clone(),
             function: output.target.index,
             revision: Arc::clone(&output.target.revision),
             cache,
@@ -217,7 +217,7 @@ impl<'a> Run<'a> {
         let code = sample.code.map(Code::as_str);
         tracing::debug!(%function, correlation = %self.correlation, %caller, duration_us, code, "call");
         RunRecord {
-            id: self.id.to_string(),
+            id: self.id,
             correlation: self.correlation,
             plugin: function.plugin.clone(),
             function: function.function.clone(),

@@ -80,11 +80,8 @@ impl Answer {
     /// Writes the text, if it has at most `longest` bytes.
     fn write(&self, longest: usize) -> Result<String, Unwritten> {
         let Some(rendered) = self.rendered() else { return Ok("null".to_owned()) };
-        let mut charge = self.account().nothing();
-        let text = rendering::text(&rendered, &mut charge, longest.min(self.longest_text()))?;
         // The text goes into the answer, and stays charged while the answer exists.
-        charge.keep();
-        Ok(text)
+        rendering::text(&rendered, self.account(), longest.min(self.longest_text()))
     }
 
     /// The limit for the text, in bytes.

@@ -46,7 +46,8 @@ pub(super) async fn run(
         }
         tracing::debug!(function = %execution.target.name, attempt, code = %failure.code, "trying again");
         execution.enter(Stage::Queue);
-        tokio::time::sleep(backoff).await;
+        // Boxed: it would make the future of every call larger.
+        Box::pin(tokio::time::sleep(backoff)).await;
         attempt += 1;
         execution.tries.store(attempt, Ordering::Relaxed);
     }

@@ -75,10 +75,20 @@ pub(super) async fn read(
             Err(Unread::Long) => {}
         }
     }
+    // Boxed: it would make the future of every call larger.
+    Box::pin(read_in_pool(caller, target, account, text, deadline)).await
+}
+
+async fn read_in_pool(
+    caller: &Caller,
+    target: &Arc<Target>,
+    account: &Account,
+    text: String,
+    deadline: Deadline,
+) -> Result<Held<[Value]>, Failure> {
     let (owned, account) = (Arc::clone(target), account.clone());
     let owner = caller.owner();
-    // Boxed: it would make the future of every call larger.
-    let reading = Box::pin(blocking(&owner, move || from_text(&owned, &account, &text, usize::MAX)));
+    let reading = blocking(&owner, move || from_text(&owned, &account, &text, usize::MAX));
     match tokio::time::timeout_at(deadline.at.into(), reading).await {
         Ok(read) => read?.map_err(Unread::failure),
         Err(_) => Err(Failure::deadline(&format!("`{}`", target.name), deadline.limit)),
@@ -86,58 +96,57 @@ pub(super) async fn read(
 }
 
 /// Reads arguments. Their memory stays charged until the call ends.
+#[inline(never)]
 pub(super) fn arguments(target: &Target, account: &Account, arguments: Arguments) -> Result<Held<[Value]>, Failure> {
     let (graph, function) = (&*target.revision.graph, target.function());
-    let mut charge = account.nothing();
-    let values = match arguments {
-        Arguments::Text(text) => {
-            return from_text(target, account, &text, usize::MAX).map_err(Unread::failure);
-        }
+    match arguments {
+        Arguments::Text(text) => from_text(target, account, &text, usize::MAX).map_err(Unread::failure),
         Arguments::Json(members) => {
             // Texts move from the tree to the values, so it stays charged.
-            charge.sibling(json::members_size(&members))?.keep();
-            metered(target, &mut charge, usize::MAX, |meter| json::parse_arguments(graph, function, members, meter))
-                .map_err(Unread::failure)?
+            account.charge(json::members_size(&members))?.keep();
+            metered(target, account, usize::MAX, |meter| json::parse_arguments(graph, function, members, meter))
+                .map_err(Unread::failure)
         }
         Arguments::Values(values) => {
-            charge.grow(values.iter().map(Value::heap).sum())?;
+            account.charge(values.iter().map(Value::heap).sum())?.keep();
             json::check_arguments(graph, function, &values)
                 .map_err(|faults| Failure::invalid_input(&target.name, &faults))?;
-            values
+            Ok(held(values, account)?)
         }
-    };
-    Ok(held(values, charge, account)?)
+    }
 }
 
 /// Reads the text of arguments, if their values take at most this many bytes.
 fn from_text(target: &Target, account: &Account, text: &str, most: usize) -> Result<Held<[Value]>, Unread> {
     let (graph, function) = (&*target.revision.graph, target.function());
     // The text stays in memory until it is read.
-    let _text = (text.len() > SMALL).then(|| account.charge(text.len())).transpose()?;
-    let mut charge = account.nothing();
-    let values = metered(target, &mut charge, most, |meter| json::parse_arguments_text(graph, function, text, meter))?;
-    Ok(held(values, charge, account)?)
+    let _text = for_a_moment(account, text.len())?;
+    metered(target, account, most, |meter| json::parse_arguments_text(graph, function, text, meter))
 }
 
-/// Values as they are shared, charged until the call ends.
-fn held(values: Vec<Value>, charge: Charge, account: &Account) -> Result<Held<[Value]>, Exceeded> {
+/// Values as they are shared.
+fn held(values: Vec<Value>, account: &Account) -> Result<Held<[Value]>, Exceeded> {
     // The shared slice is a copy of the list; both exist for a moment.
-    let copy = values.len() * size_of::<Value>();
-    let _copy = (copy > SMALL).then(|| charge.sibling(copy)).transpose()?;
-    charge.keep();
-    Ok(Held::new(Arc::from(values), account.clone()))
+    let _copy = for_a_moment(account, values.len() * size_of::<Value>())?;
+    Ok(Held::new(Arc::from(values), account))
 }
 
-/// Reads with a meter that is backed by a charge of at most this many bytes.
+/// Charges memory that is soon released, unless it is small.
+fn for_a_moment(account: &Account, bytes: usize) -> Result<Option<Charge>, Exceeded> {
+    (bytes > SMALL).then(|| account.charge(bytes)).transpose()
+}
+
+/// Reads with a meter that charges at most this many bytes, until the call ends. A small amount is not charged.
 fn metered(
     target: &Target,
-    charge: &mut Charge,
+    account: &Account,
     most: usize,
     read: impl FnOnce(&Meter<'_>) -> Result<Vec<Value>, ParseError>,
-) -> Result<Vec<Value>, Unread> {
-    let (charge, exceeded) = (RefCell::new(charge), Cell::new(None::<Exceeded>));
+) -> Result<Held<[Value]>, Unread> {
+    let (charge, exceeded) = (RefCell::new(None::<Charge>), Cell::new(None::<Exceeded>));
     let more = |bytes: usize| {
         let mut charge = charge.borrow_mut();
+        let charge = charge.get_or_insert_with(|| account.nothing());
         if charge.bytes().saturating_add(bytes as u64) > most as u64 {
             return false;
         }
@@ -150,17 +159,17 @@ fn metered(
         }
     };
     let meter = Meter::with_allowance(SMALL, &more);
-    let values = read(&meter);
+    let values = read(&meter).map_err(|error| match (error, exceeded.get()) {
+        (_, Some(exceeded)) => exceeded.into(),
+        (ParseError::Faults(faults), None) => Unread::Refused(Failure::invalid_input(&target.name, &faults)),
+        (ParseError::OutOfMemory, None) => Unread::Long,
+    })?;
     let unused = meter.left();
-    match (values, exceeded.get()) {
-        (Ok(values), _) => {
-            if unused > SMALL {
-                charge.borrow_mut().shrink(unused);
-            }
-            Ok(values)
+    if let Some(mut charge) = charge.into_inner() {
+        if unused > SMALL {
+            charge.shrink(unused);
         }
-        (Err(_), Some(exceeded)) => Err(exceeded.into()),
-        (Err(ParseError::Faults(faults)), None) => Err(Unread::Refused(Failure::invalid_input(&target.name, &faults))),
-        (Err(ParseError::OutOfMemory), None) => Err(Unread::Long),
+        charge.keep();
     }
+    Ok(held(values, account)?)
 }

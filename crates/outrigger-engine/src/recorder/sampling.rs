@@ -7,6 +7,7 @@ use std::time::Instant;
 use outrigger_contract::{Code, FunctionName, PluginName};
 use time::OffsetDateTime;
 
+use crate::correlation::CorrelationId;
 use crate::quota::Bucket;
 use crate::store::{CacheOutcome, Owner, RunRecord, RunSum};
 
@@ -84,7 +85,7 @@ pub(super) struct Sampler {
     functions: HashMap<String, Bucket>,
     accounts: HashMap<String, Bucket>,
     /// The ids of merged runs.
-    sums: HashMap<SumKey, String>,
+    sums: HashMap<SumKey, CorrelationId>,
     /// The number of kinds of each owner in a minute.
     kinds: HashMap<(i64, Owner), usize>,
     /// The number of runs that were only counted.
@@ -119,7 +120,7 @@ impl Sampler {
         if !counted.contains(&true) {
             return Vec::new();
         }
-        let mut sums: BTreeMap<String, RunRecord> = BTreeMap::new();
+        let mut sums: BTreeMap<CorrelationId, RunRecord> = BTreeMap::new();
         let mut place = 0;
         runs.retain(|run| {
             let keep = !counted[place];
@@ -162,7 +163,7 @@ impl Sampler {
     }
 
     /// Adds a run to the merged run of its kind and minute.
-    fn count(&mut self, sums: &mut BTreeMap<String, RunRecord>, run: &RunRecord) {
+    fn count(&mut self, sums: &mut BTreeMap<CorrelationId, RunRecord>, run: &RunRecord) {
         self.summed += 1;
         let minute = minute(run.started_at);
         let mut key = SumKey {
@@ -189,12 +190,12 @@ impl Sampler {
             }
             *kinds += 1;
         }
-        let id = self.sums.entry(key).or_insert_with(|| run.id.clone());
-        let sum = sums.entry(id.clone()).or_insert_with(|| {
+        let id = *self.sums.entry(key).or_insert(run.id);
+        let sum = sums.entry(id).or_insert_with(|| {
             let itself = || (run.plugin.clone(), run.function.clone(), run.caller.clone());
             let (plugin, function, caller) = folded.unwrap_or_else(itself);
             let sum = Some(RunSum { calls: 0, max_us: 0 });
-            RunRecord { id: id.clone(), plugin, function, caller, duration_us: 0, attempts: 0, sum, ..run.clone() }
+            RunRecord { id, plugin, function, caller, duration_us: 0, attempts: 0, sum, ..run.clone() }
         });
         sum.duration_us = sum.duration_us.saturating_add(run.duration_us);
         sum.attempts = sum.attempts.saturating_add(run.attempts.max(1));
@@ -242,13 +243,11 @@ fn minute(at: OffsetDateTime) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::correlation::CorrelationId;
-
     use super::*;
 
     fn run(function: &str, caller: &str, code: Option<Code>) -> RunRecord {
         RunRecord {
-            id: CorrelationId::new().to_string(),
+            id: CorrelationId::new(),
             correlation: CorrelationId::new(),
             plugin: "demo".parse().unwrap(),
             function: function.parse().unwrap(),
@@ -272,12 +271,12 @@ mod tests {
     /// Samples batches, and returns the individual runs and the merged runs, added up by id.
     fn sampled(options: RunSampling, batches: Vec<Vec<RunRecord>>) -> (Vec<RunRecord>, Vec<RunRecord>) {
         let (mut sampler, now) = (Sampler::new(options), Instant::now());
-        let (mut kept, mut sums): (Vec<RunRecord>, BTreeMap<String, RunRecord>) = (Vec::new(), BTreeMap::new());
+        let (mut kept, mut sums): (Vec<RunRecord>, BTreeMap<CorrelationId, RunRecord>) = (Vec::new(), BTreeMap::new());
         for mut runs in batches {
             for sum in sampler.sample(&mut runs, now) {
                 match sums.get_mut(&sum.id).and_then(|present| present.sum.as_mut()) {
                     Some(present) => present.calls += sum.calls(),
-                    None => drop(sums.insert(sum.id.clone(), sum)),
+                    None => drop(sums.insert(sum.id, sum)),
                 }
             }
             kept.extend(runs);
@@ -361,7 +360,7 @@ mod tests {
     fn s06_long_messages_take_more_of_the_rate() {
         let long = RunRecord { message: Some("x".repeat(5_120)), ..run("f", "local", Some(Code::Trapped)) };
         let long = RunRecord { digest: Some(outrigger_contract::Digest::of(b"x")), ..long };
-        let runs = (0..100).map(|_| RunRecord { id: CorrelationId::new().to_string(), ..long.clone() }).collect();
+        let runs = (0..100).map(|_| RunRecord { id: CorrelationId::new(), ..long.clone() }).collect();
         let (kept, _) = sampled(options(110, 200, 10), vec![runs]);
         assert_eq!(kept.len(), 10);
     }

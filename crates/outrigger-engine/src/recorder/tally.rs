@@ -372,7 +372,7 @@ mod tests {
         let start = Instant::now();
         let mut tally = Tally::new(start);
         let run = |function: u64| RunRecord {
-            id: String::new(),
+            id: CorrelationId::new(),
             correlation: CorrelationId::new(),
             plugin: "demo".parse().unwrap(),
             function: format!("f{function}").parse().unwrap(),

@@ -37,8 +37,9 @@ pub(super) async fn write(store: Arc<dyn Store>, shared: Arc<Shared>, mut sample
             None => shared.begun.notified().await,
         }
         let _ = tokio::time::timeout(BATCH_AGE, shared.urgent.notified()).await;
-        let Pending { mut batch, grouped, changes, failed, settle, records: _, flushes, closed } = {
+        let Pending { mut batch, grouped, changes, failed, settle, flushes, closed } = {
             let mut pending = shared.pending.lock();
+            shared.records.store(0, Ordering::Relaxed);
             let closed = pending.closed;
             Pending { closed, ..std::mem::take(&mut *pending) }
         };

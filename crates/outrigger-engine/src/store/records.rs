@@ -36,8 +36,7 @@ impl RecordBatch {
 /// One execution of a function, or one that was refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// A ULID.
-    pub id: String,
+    pub id: CorrelationId,
     pub correlation: CorrelationId,
     pub plugin: PluginName,
     pub function: FunctionName,

@@ -16,7 +16,8 @@ use wasmtime::{CallHook, PoolConcurrencyLimitError, Store, StoreContextMut, Upda
 use super::abi::lifted::{self, Lifted};
 use super::abi::{Answer, Arguments};
 use super::engine::TICK;
-use super::limits::{Clock, Memory, Shortage, Stopped, Stopwatch};
+use super::limits::{Clock, Memory, Shortage, Stopped};
+use super::pace::Pace;
 use super::scope::Refusal;
 use super::slots::{Slots, Taken};
 use super::state::{Bounds, Grants, State};
@@ -113,11 +114,13 @@ impl Instance {
         function: &ComponentExportIndex,
         arguments: &[Value],
         context: &CallContext,
+        pace: &Pace,
+        now: Instant,
     ) -> wasmtime::Result<Option<Value>> {
         if context.cancel.is_cancelled() {
             return Err(Stopped::Cancelled.into());
         }
-        if Instant::now() >= context.deadline {
+        if now >= context.deadline {
             return Err(Stopped::Deadline.into());
         }
         self.calls += 1;
@@ -131,6 +134,7 @@ impl Instance {
         };
         let function = function.typed::<Arguments<'_>, Answer>(&self.store)?;
         let stopwatch = Arc::clone(&self.store.data().stopwatch);
+        let _watched = pace.watch(&stopwatch);
         // Pinned here, so that a pointer is handed on; the future itself would be copied at every step.
         let mut running = pin!(function.call_async(&mut self.store, Arguments(arguments)));
         // The allowance for lifted values, a multiple of the result's limit.
@@ -142,11 +146,6 @@ impl Instance {
             lifted.keep();
         }
         Ok(value)
-    }
-
-    /// What measures its calls.
-    pub(super) fn stopwatch(&self) -> Arc<Stopwatch> {
-        Arc::clone(&self.store.data().stopwatch)
     }
 
     /// Bytes of memory that it has.

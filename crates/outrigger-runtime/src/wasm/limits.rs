@@ -3,9 +3,10 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use outrigger_engine::{Account, Charge, Exceeded};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use wasmtime::ResourceLimiter;
 
 use super::engine::{TABLE_ELEMENTS, TICK};
@@ -204,7 +205,6 @@ pub(super) enum Clock {
 /// threads of the pool often wait for a processor.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
-    zero: Instant,
     /// Nanoseconds of the turns that are over.
     spent: AtomicU64,
     /// When the present turn began, in nanoseconds.
@@ -218,7 +218,7 @@ pub(super) struct Stopwatch {
 impl Stopwatch {
     pub(super) fn new() -> Self {
         let [spent, since, suspected] = [0; 3].map(AtomicU64::new);
-        Self { zero: Instant::now(), spent, since, suspected, is_exact: AtomicBool::new(false) }
+        Self { spent, since, suspected, is_exact: AtomicBool::new(false) }
     }
 
     /// Begins a call.
@@ -252,7 +252,7 @@ impl Stopwatch {
         if self.clock() == Clock::Processor {
             return true;
         }
-        let now = processor_time();
+        let now = nanoseconds(Clock::Processor);
         match self.suspected.load(Ordering::Relaxed) {
             0 => {
                 self.suspected.store(now, Ordering::Relaxed);
@@ -278,15 +278,16 @@ impl Stopwatch {
 
     /// Nanoseconds on the clock of the present turn, which begins and ends on the same thread.
     fn now(&self) -> u64 {
-        match self.clock() {
-            Clock::Processor => processor_time(),
-            Clock::Wall => u64::try_from(self.zero.elapsed().as_nanos()).unwrap_or(u64::MAX),
-        }
+        nanoseconds(self.clock())
     }
 }
 
-/// The processor time of the current thread, in nanoseconds.
-fn processor_time() -> u64 {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    u64::try_from(Duration::try_from(used).unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
+/// Nanoseconds on this clock, from some moment on.
+fn nanoseconds(clock: Clock) -> u64 {
+    let id = match clock {
+        Clock::Wall => ClockId::Monotonic,
+        Clock::Processor => ClockId::ThreadCPUTime,
+    };
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(id);
+    (tv_sec * 1_000_000_000 + tv_nsec).cast_unsigned()
 }

@@ -6,7 +6,6 @@
 //! - calls of a revision that computes a lot in total, beside others: a thousand short calls delay others as much as a
 //!   long one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -63,7 +62,7 @@ impl Pace {
     }
 
     /// Counts a call when it ends, also if its future is dropped because its caller has left.
-    pub(super) const fn watch(&self, stopwatch: Arc<Stopwatch>) -> Watched<'_> {
+    pub(super) const fn watch<'a>(&'a self, stopwatch: &'a Stopwatch) -> Watched<'a> {
         Watched { pace: self, stopwatch }
     }
 
@@ -92,7 +91,7 @@ impl Pace {
 /// A running call.
 pub(super) struct Watched<'a> {
     pace: &'a Pace,
-    stopwatch: Arc<Stopwatch>,
+    stopwatch: &'a Stopwatch,
 }
 
 impl Drop for Watched<'_> {
@@ -160,12 +159,12 @@ mod tests {
 
     #[test]
     fn s19_a_call_whose_caller_leaves_counts() {
-        let (pace, stopwatch) = (Pace::default(), Arc::new(Stopwatch::new()));
+        let (pace, stopwatch) = (Pace::default(), Stopwatch::new());
         (0..100).for_each(|_| pace.note(Duration::from_micros(100), Clock::Wall));
         stopwatch.begin(Clock::Processor);
         {
             let endless = async {
-                let _watched = pace.watch(Arc::clone(&stopwatch));
+                let _watched = pace.watch(&stopwatch);
                 let computing = async {
                     while stopwatch.spent() < Duration::from_millis(20) {}
                     std::future::pending::<()>().await;

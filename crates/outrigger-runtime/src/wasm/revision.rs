@@ -167,10 +167,8 @@ impl Revision {
         context: &CallContext,
     ) -> Result<(Option<Value>, Aftermath, Instance), RuntimeFault> {
         let started = Instant::now();
-        let watched = self.pace.watch(instance.stopwatch());
-        let result = instance.call(function, arguments, context).await;
+        let result = instance.call(function, arguments, context, &self.pace, started).await;
         let aftermath = instance.finish();
-        drop(watched);
         context.observed.memory_used(instance.memory());
         match result {
             Ok(value) => Ok((value, aftermath, instance)),

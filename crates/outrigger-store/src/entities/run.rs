@@ -130,7 +130,7 @@ pub(crate) fn several_values(record: &RunRecord) -> [Value; OF_SEVERAL.len()] {
 /// In the order of [`OWN`].
 pub(crate) fn own_values(record: &RunRecord) -> [Value; OWN.len()] {
     [
-        record.id.as_str().into(),
+        record.id.to_string().into(),
         record.correlation.to_string().into(),
         columns::from_time(record.started_at).into(),
         columns::from_count(record.duration_us).into(),
@@ -178,7 +178,7 @@ impl TryFrom<Model> for RunRecord {
                     Ok(RunSum { calls: columns::to_count(what, calls)?, max_us: columns::to_count(what, max_us)? })
                 })
                 .transpose()?,
-            id,
+            id: columns::parse(what, &id)?,
         })
     }
 }

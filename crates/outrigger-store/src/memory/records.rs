@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use outrigger_contract::{FunctionName, PluginName};
+use outrigger_engine::CorrelationId;
 use outrigger_engine::store::{LogRecord, RecordBatch, RecordFilter, RunRecord, RunSum, StatisticsRow, StoreError};
 use time::OffsetDateTime;
 
@@ -15,7 +16,7 @@ impl Tables {
     /// Implements [`Store::record_append`](outrigger_engine::store::Store::record_append).
     pub(super) fn append(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
         let RecordBatch { runs, sums, logs, statistics, audit } = batch;
-        let ids: BTreeSet<String> = runs.iter().map(|run| run.id.clone()).collect();
+        let ids: BTreeSet<CorrelationId> = runs.iter().map(|run| run.id).collect();
         if ids.len() < runs.len() || !ids.is_disjoint(&self.run_ids) {
             return Err(records::duplicate());
         }
@@ -37,7 +38,7 @@ impl Tables {
     fn add_to_sum(&mut self, added: &RunRecord) {
         let RunSum { calls, max_us } = RunSum { calls: added.calls(), max_us: added.max_us() };
         let sum = Some(RunSum { calls, max_us });
-        if self.run_ids.insert(added.id.clone()) {
+        if self.run_ids.insert(added.id) {
             self.runs.push(RunRecord { sum, ..added.clone() });
             return;
         }
@@ -82,7 +83,7 @@ impl Tables {
                 )
         };
         let mut runs: Vec<&RunRecord> = self.runs.iter().filter(wanted).collect();
-        runs.sort_by(|left, right| (right.started_at, &right.id).cmp(&(left.started_at, &left.id)));
+        runs.sort_by(|left, right| (right.started_at, right.id).cmp(&(left.started_at, left.id)));
         runs.into_iter().take(limit(filter)).cloned().collect()
     }
 

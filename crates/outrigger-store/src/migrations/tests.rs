@@ -64,7 +64,7 @@ async fn write_as_version_1(
     insert(&format!("revisions {columns}"), values).await;
 
     let columns = "(id, correlation, caller, started_at, plugin, function, duration_us, cache, attempts)";
-    let id = vec![run.id.as_str().into(), run.correlation.to_string().into(), "local".into(), at()];
+    let id = vec![run.id.to_string().into(), run.correlation.to_string().into(), "local".into(), at()];
     let values = vec!["pricing".into(), "echo".into(), 1_500.into(), "bypass".into(), 1.into()];
     insert(&format!("runs {columns}"), [id, values].concat()).await;
 

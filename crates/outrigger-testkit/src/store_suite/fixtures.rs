@@ -103,7 +103,7 @@ pub async fn put(store: &dyn Store, name: &PluginName) -> RevisionRecord {
 /// A run that went well; its id is made from `number`.
 pub fn run(plugin: &PluginName, number: u64) -> RunRecord {
     RunRecord {
-        id: format!("01JD{number:022}"),
+        id: format!("01JD{number:022}").parse().expect("a ULID"),
         correlation: CorrelationId::new(),
         plugin: plugin.clone(),
         function: function("echo"),

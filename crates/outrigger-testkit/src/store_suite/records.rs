@@ -106,7 +106,7 @@ pub async fn the_newest_come_first(store: Arc<dyn Store>) {
     append(&*store, vec![at(1, 0), at(4, 1), at(3, 0)], Vec::new()).await;
     append(&*store, vec![at(2, 0), at(5, -1)], Vec::new()).await;
     let runs = store.run_list(&RecordFilter::default()).await.unwrap();
-    let ids: Vec<String> = runs.into_iter().map(|run| run.id).collect();
+    let ids: Vec<CorrelationId> = runs.into_iter().map(|run| run.id).collect();
     assert_eq!(ids, [4, 3, 2, 1, 5].map(|number| run(&name, number).id), "of one moment, the higher id");
 
     let line = |at, message: &str| line(&name, at, message);

@@ -475,7 +475,7 @@ mod tests {
             let meter = Meter::new(&more);
             let mut deserializer = serde_json::Deserializer::from_str(&text);
             Tree(&meter).deserialize(&mut deserializer).expect("JSON");
-            let used = asked.get() - meter.left();
+            let used = asked.get() - meter.left.get();
             assert!(used >= taken, "{start}: {used} metered, {taken} taken");
         }
     }

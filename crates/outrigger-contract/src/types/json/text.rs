@@ -53,7 +53,7 @@ fn tree(text: &str, meter: &Meter<'_>) -> serde_json::Result<Json> {
 
 fn quick(graph: &TypeGraph, function: &Function, text: &str, meter: &Meter<'_>) -> Option<Vec<Value>> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let values = deserializer.deserialize_map(Members { graph, fields: &function.params, meter }).ok()?;
+    let values = deserializer.deserialize_map(Members(&Reading { graph, meter }, &function.params)).ok()?;
     deserializer.end().ok()?;
     Some(values)
 }
@@ -70,33 +70,35 @@ fn taken<T, E: Error>(taken: Option<T>) -> Result<T, E> {
     taken.map_or_else(give_up, Ok)
 }
 
-/// One value of a type.
-#[derive(Clone, Copy)]
-struct Typed<'a> {
+/// What all parts of a reading share. Behind one pointer: what describes a part is small then, and stays in registers.
+struct Reading<'a> {
     graph: &'a TypeGraph,
-    ty: &'a Type,
     meter: &'a Meter<'a>,
 }
 
+/// One value of a type.
+#[derive(Clone, Copy)]
+struct Typed<'a>(&'a Reading<'a>, &'a Type);
+
 impl<'a> Typed<'a> {
     const fn of(self, ty: &'a Type) -> Self {
-        Self { graph: self.graph, ty, meter: self.meter }
+        Self(self.0, ty)
     }
 
     /// Reads a value into a box.
     fn boxed<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Box<Value>, D::Error> {
-        taken(self.meter.boxed())?;
+        taken(self.0.meter.boxed())?;
         self.deserialize(deserializer).map(Box::new)
     }
 
     fn shape<'de, D: Deserializer<'de>>(self, shape: &'a Shape, deserializer: D) -> Result<Value, D::Error> {
-        let Self { graph, meter, .. } = self;
+        let Self(reading, _) = self;
         match shape {
             Shape::Alias(target) => self.of(target).deserialize(deserializer),
-            Shape::Record(fields) => deserializer.deserialize_map(Members { graph, fields, meter }).map(Value::Record),
+            Shape::Record(fields) => deserializer.deserialize_map(Members(reading, fields)).map(Value::Record),
             Shape::Enum(labels) => Named(labels).deserialize(deserializer).map(Value::Enum),
-            Shape::Flags(labels) => deserializer.deserialize_seq(Set(labels, meter)).map(Value::Flags),
-            Shape::Variant(cases) => deserializer.deserialize_map(Tagged { graph, cases, meter }),
+            Shape::Flags(labels) => deserializer.deserialize_seq(Set(reading.meter, labels)).map(Value::Flags),
+            Shape::Variant(cases) => deserializer.deserialize_map(Tagged(reading, cases)),
         }
     }
 }
@@ -105,7 +107,8 @@ impl<'de> DeserializeSeed<'de> for Typed<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        match self.graph.resolve(self.ty) {
+        let Self(reading, ty) = self;
+        match reading.graph.resolve(ty) {
             Type::Bool => bool::deserialize(deserializer).map(Value::Bool),
             Type::U8 => u8::deserialize(deserializer).map(|value| Value::Unsigned(value.into())),
             Type::U16 => u16::deserialize(deserializer).map(|value| Value::Unsigned(value.into())),
@@ -119,16 +122,15 @@ impl<'de> DeserializeSeed<'de> for Typed<'_> {
             Type::F32 => give_up(),
             Type::F64 => f64::deserialize(deserializer).map(Value::Float64),
             Type::Char => char::deserialize(deserializer).map(Value::Char),
-            Type::String => deserializer.deserialize_str(Text(self.meter)),
-            Type::Bytes => deserializer.deserialize_str(Base64(self.meter)),
+            Type::String => deserializer.deserialize_str(Text(reading.meter)),
+            Type::Bytes => deserializer.deserialize_str(Base64(reading.meter)),
             Type::List(item) => deserializer.deserialize_seq(Items(self.of(item))).map(Value::List),
             Type::Option(inner) => deserializer.deserialize_option(Optional(self.of(inner))),
             Type::Tuple(types) => deserializer.deserialize_seq(Positions(self, types)).map(Value::Tuple),
             Type::Result { ok, err } => {
-                let (ok, err) = (ok.as_deref(), err.as_deref());
-                deserializer.deserialize_map(Outcome { graph: self.graph, ok, err, meter: self.meter })
+                deserializer.deserialize_map(Outcome { reading, ok: ok.as_deref(), err: err.as_deref() })
             }
-            Type::Named(id) => self.shape(&self.graph.named(*id).shape, deserializer),
+            Type::Named(id) => self.shape(&reading.graph.named(*id).shape, deserializer),
         }
     }
 }
@@ -143,23 +145,19 @@ macro_rules! expecting {
 }
 
 /// The members of an object: fields of a record, or arguments.
-struct Members<'a> {
-    graph: &'a TypeGraph,
-    fields: &'a [Field],
-    meter: &'a Meter<'a>,
-}
+struct Members<'a>(&'a Reading<'a>, &'a [Field]);
 
 impl<'de> Visitor<'de> for Members<'_> {
     type Value = Vec<Value>;
     expecting!();
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Value>, A::Error> {
-        let Self { graph, fields, meter } = self;
+        let Self(reading, fields) = self;
         if fields.len() > u64::BITS as usize {
             return give_up();
         }
         // Every field starts as an omitted option until it is read.
-        let mut values: Vec<Value> = taken(meter.list(fields.len()))?;
+        let mut values: Vec<Value> = taken(reading.meter.list(fields.len()))?;
         values.resize_with(fields.len(), || Value::Option(None));
         let (mut seen, mut next) = (0_u64, 0);
         while let Some(index) = map.next_key_seed(Member { fields, next })? {
@@ -168,9 +166,9 @@ impl<'de> Visitor<'de> for Members<'_> {
             }
             seen |= 1 << index;
             next = index + 1;
-            values[index] = map.next_value_seed(Typed { graph, ty: &fields[index].ty, meter })?;
+            values[index] = map.next_value_seed(Typed(reading, &fields[index].ty))?;
         }
-        let absent = |(index, field): (usize, &Field)| seen & 1 << index == 0 && !graph.is_optional(&field.ty);
+        let absent = |(index, field): (usize, &Field)| seen & 1 << index == 0 && !reading.graph.is_optional(&field.ty);
         if fields.iter().enumerate().any(absent) { give_up() } else { Ok(values) }
     }
 }
@@ -234,16 +232,17 @@ impl<'de> DeserializeSeed<'de> for Named<'_> {
 }
 
 /// Flags: each at most once, in any order.
-struct Set<'a>(&'a [Label], &'a Meter<'a>);
+struct Set<'a>(&'a Meter<'a>, &'a [Label]);
 
 impl<'de> Visitor<'de> for Set<'_> {
     type Value = Vec<u32>;
     expecting!();
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<u32>, A::Error> {
+        let Self(meter, labels) = self;
         let mut set = Vec::new();
-        while let Some(flag) = items.next_element_seed(Named(self.0))? {
-            taken(self.1.push(&mut set, flag))?;
+        while let Some(flag) = items.next_element_seed(Named(labels))? {
+            taken(meter.push(&mut set, flag))?;
         }
         set.sort_unstable();
         if set.is_sorted_by(|a, b| a < b) { Ok(set) } else { give_up() }
@@ -260,7 +259,7 @@ impl<'de> Visitor<'de> for Items<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<Value>, A::Error> {
         let mut values = Vec::new();
         while let Some(value) = items.next_element_seed(self.0)? {
-            taken(self.0.meter.push(&mut values, value))?;
+            taken(self.0.0.meter.push(&mut values, value))?;
         }
         Ok(values)
     }
@@ -274,7 +273,7 @@ impl<'de> Visitor<'de> for Positions<'_> {
     expecting!();
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<Value>, A::Error> {
-        let mut values = taken(self.0.meter.list(self.1.len()))?;
+        let mut values = taken(self.0.0.meter.list(self.1.len()))?;
         for ty in self.1 {
             match items.next_element_seed(self.0.of(ty))? {
                 Some(value) => values.push(value),
@@ -302,7 +301,7 @@ impl<'de> Visitor<'de> for Optional<'_> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        match self.0.graph.is_optional(self.0.ty) {
+        match self.0.0.graph.is_optional(self.0.1) {
             false => self.0.boxed(deserializer).map(|value| Value::Option(Some(value))),
             true => give_up(),
         }
@@ -311,10 +310,9 @@ impl<'de> Visitor<'de> for Optional<'_> {
 
 /// An object with the one member `ok` or `err`.
 struct Outcome<'a> {
-    graph: &'a TypeGraph,
+    reading: &'a Reading<'a>,
     ok: Option<&'a Type>,
     err: Option<&'a Type>,
-    meter: &'a Meter<'a>,
 }
 
 impl<'de> Visitor<'de> for Outcome<'_> {
@@ -325,7 +323,7 @@ impl<'de> Visitor<'de> for Outcome<'_> {
         let Some(side) = map.next_key_seed(Place(["ok", "err"].into_iter()))? else { return give_up() };
         let ty = if side == 0 { self.ok } else { self.err };
         let payload = match ty {
-            Some(ty) => Some(map.next_value_seed(Boxed(Typed { graph: self.graph, ty, meter: self.meter }))?),
+            Some(ty) => Some(map.next_value_seed(Boxed(Typed(self.reading, ty)))?),
             None => {
                 map.next_value::<()>()?;
                 None
@@ -339,25 +337,22 @@ impl<'de> Visitor<'de> for Outcome<'_> {
 }
 
 /// An object with `tag`, and then `val` where the case has a value.
-struct Tagged<'a> {
-    graph: &'a TypeGraph,
-    cases: &'a [Case],
-    meter: &'a Meter<'a>,
-}
+struct Tagged<'a>(&'a Reading<'a>, &'a [Case]);
 
 impl<'de> Visitor<'de> for Tagged<'_> {
     type Value = Value;
     expecting!();
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let Self(reading, cases) = self;
         // The value before its tag is right too, but cannot be read before the tag is known.
         let Some(0) = map.next_key_seed(Place(["tag"].into_iter()))? else { return give_up() };
-        let index = map.next_value_seed(Place(self.cases.iter().map(|case| case.name.as_str())))?;
-        let payload = match &self.cases[index].ty {
+        let index = map.next_value_seed(Place(cases.iter().map(|case| case.name.as_str())))?;
+        let payload = match &cases[index].ty {
             None => None,
             Some(ty) => {
                 let Some(0) = map.next_key_seed(Place(["val"].into_iter()))? else { return give_up() };
-                Some(map.next_value_seed(Boxed(Typed { graph: self.graph, ty, meter: self.meter }))?)
+                Some(map.next_value_seed(Boxed(Typed(reading, ty)))?)
             }
         };
         if map.next_key_seed(Place(std::iter::empty()))?.is_some() {
