@@ -25,7 +25,7 @@ use axum::response::Response;
 use futures::{FutureExt as _, TryFutureExt as _};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use outrigger_api::{ApiError, ApiResult, Code, Door, RequestTracer, Visit};
+use outrigger_api::{ApiError, ApiResult, ByteSize, Code, Door, RequestTracer, Visit};
 use outrigger_compute::{blocking, discard};
 use parking_lot::Mutex;
 use schemars::JsonSchema;
@@ -169,7 +169,7 @@ where
             let (answered, share) = rendered(answer, &held, share).await?;
             return Ok(counted_anyway(answered, share));
         }
-        let (answer, share) = count(app, answer, holder)?;
+        let (answer, share) = count(app, answer, holder).map_err(refused)?;
         let (answered, share) = rendered(answer, &held, share).await?;
         return counted(app, answered, share, holder, manner.parting);
     }
@@ -207,10 +207,22 @@ fn count<R: Answer>(app: &App, answer: R, holder: Option<Holder>) -> Result<(R, 
     }
 }
 
+/// Refuses a response. One that can never fit does not ask for another try.
+fn refused(full: Full) -> ApiError {
+    if !full.is_final() {
+        return full.into();
+    }
+    let limit = ByteSize::bytes(full.limit());
+    let message = format!("the response is too large; the limit for all unread responses of a key is {limit}");
+    ApiError::new(Code::OutputLimit, message).with_hint("request less at once, or have the function return parts")
+}
+
 /// The response is kept for repeated requests, so it does not ask for another try.
 fn done_in_vain(full: Full) -> ApiError {
-    let message = format!("the request was executed, but its response does not fit: {}", ApiError::from(full).message);
-    ApiError::new(Code::OutputLimit, message).with_hint("read earlier responses before you send further requests")
+    let ApiError { message, hint, .. } = refused(full);
+    let message = format!("the request was executed, but its response does not fit: {message}");
+    let hint = if full.is_final() { hint.as_str() } else { "read earlier responses before you send further requests" };
+    ApiError::new(Code::OutputLimit, message).with_hint(hint)
 }
 
 /// Renders a response. A long one is rendered in the pool for long computations, in the turn of its holder. The pool has
@@ -279,7 +291,7 @@ fn counted(
     let mut share = share.unwrap_or_else(|| budget.share(holder));
     match share.reach(amount) {
         // The result of a change is always reported; such responses are short.
-        Err(full) if parting == Parting::Dropped => Err(full.into()),
+        Err(full) if parting == Parting::Dropped => Err(refused(full)),
         _ => Ok((answered, Some(share))),
     }
 }

@@ -77,11 +77,17 @@ pub struct Full {
     /// The exceeded limit, and whether it is that of one holder.
     limit: u64,
     own: bool,
+    is_final: bool,
 }
 
 impl Full {
     pub const fn limit(self) -> u64 {
         self.limit
+    }
+
+    /// Whether it will not fit later either: the share alone would be larger than the limit.
+    pub const fn is_final(self) -> bool {
+        self.is_final
     }
 
     /// The scope of the limit that was reached, for addresses.
@@ -92,7 +98,7 @@ impl Full {
 
 impl From<Full> for ApiError {
     fn from(full: Full) -> Self {
-        let Full { what, unit, limit, own } = full;
+        let Full { what, unit, limit, own, is_final: _ } = full;
         let limit = match unit {
             Unit::Bytes => ByteSize::bytes(limit).to_string(),
             Unit::Pieces => limit.to_string(),
@@ -118,7 +124,16 @@ impl Budget {
     }
 
     const fn full(&self, limit: u64, own: bool) -> Full {
-        Full { what: self.what, unit: self.unit, limit, own }
+        Full { what: self.what, unit: self.unit, limit, own, is_final: false }
+    }
+
+    /// Tells a share of this size that can never fit from one that fits later.
+    fn judge(&self, full: Full, size: u64) -> Full {
+        let most = self.bounds.each.min(self.bounds.all);
+        match self.unit == Unit::Bytes && size > most {
+            true => Full { limit: most, is_final: true, ..full },
+            false => full,
+        }
     }
 
     /// An empty share. Nothing is counted without a holder.
@@ -201,8 +216,9 @@ impl Share {
     /// A limit would be exceeded.
     pub fn grow(&mut self, amount: u64) -> Result<(), Full> {
         if let (Some((budget, holder)), 1..) = (&self.of, amount) {
-            budget.take(*holder, amount)?;
-            self.amount += amount;
+            let size = self.amount.saturating_add(amount);
+            budget.take(*holder, amount).map_err(|full| budget.judge(full, size))?;
+            self.amount = size;
         }
         Ok(())
     }
@@ -255,6 +271,22 @@ mod tests {
         drop((first, second, other));
         let Held { all, each } = &*budget.held.lock();
         assert_eq!((*all, each.len()), (0, 0));
+    }
+
+    #[test]
+    fn s13_a_share_that_can_never_fit_is_told_apart() {
+        let budget = Budget::of_bytes("bytes of answers", Bounds { each: 10, all: 15 });
+        let share = |name: &str| budget.share(Some(Holder::of_key(name)));
+        let (mut first, mut second, mut third) = (share("a"), share("b"), share("c"));
+        first.grow(10).expect("it fits");
+        second.grow(4).expect("it fits");
+        let check = |share: &mut Share, amount: u64, expected: (bool, u64)| {
+            let full = share.grow(amount).expect_err("it does not fit now");
+            assert_eq!((full.is_final(), full.limit()), expected, "{amount}");
+        };
+        check(&mut third, 10, (false, 15));
+        check(&mut third, 11, (true, 10));
+        check(&mut second, 7, (true, 10));
     }
 
     #[test]

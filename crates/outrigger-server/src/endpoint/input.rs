@@ -141,8 +141,7 @@ fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> ApiResult<T> {
 /// memory beside them.
 fn count_values(json: &[u8], held: &mut Share) -> ApiResult<()> {
     let values = TreeBound::of(json) as u64;
-    held.grow(values).map_err(|full| match json.len() as u64 + values > full.limit() {
-        // It will not fit later either.
+    held.grow(values).map_err(|full| match full.is_final() {
         true => ApiError::new(Code::TooLarge, "the request body has too many values")
             .with_hint("send fewer values at once, in several requests"),
         false => full.into(),

@@ -61,7 +61,10 @@ async fn s12_the_results_of_a_batch_are_bounded_together() {
 async fn s12_a_result_is_counted_before_it_is_rendered() {
     let server = Server::with(|options| options.answers_per_key = 1 << 20).await;
     let call = Call::new(Method::POST, "/api/v1/functions/pricing.echo/call").json(&json!({"a": "x".repeat(2 << 20)}));
-    server.send(call.clone()).await.problem(503, "busy");
+    // It can never fit, so the client is not told to try again.
+    let problem = server.send(call.clone()).await;
+    assert_eq!(problem.header("retry-after"), "");
+    problem.problem(507, "output_limit");
     let once = call.header("idempotency-key", "one");
     for _ in 0..2 {
         // A client that is told to try again would repeat the call.
