@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use outrigger_api::{ApiError, ApiResult, CallResponse, Code, text};
+use outrigger_api::{ApiError, ApiResult, CallResponse, Code, EventInfo, JobInfo, LogEntry, ScheduleInfo, text};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use ulid::Ulid;
@@ -18,6 +18,7 @@ use super::budget::Share;
 use super::live::Live;
 use super::outflow::{Holding, Outflow};
 use crate::etag::ETag;
+use crate::page::List;
 
 pub const JSON: &str = "application/json";
 
@@ -196,23 +197,69 @@ impl<T: Serialize + JsonSchema + Send + 'static> Answer for Reply<T> {
     }
 }
 
-/// 200 with the response to a call.
+/// 200 with JSON that may be large.
 #[derive(Debug)]
-pub struct Called(pub CallResponse);
+pub struct Large<T>(pub T);
 
-impl Answer for Called {
+impl<T: Measured + Serialize + JsonSchema + Send + 'static> Answer for Large<T> {
     const STATUS: StatusCode = StatusCode::OK;
 
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
-        Some(generator.subschema_for::<CallResponse>())
+        Some(generator.subschema_for::<T>())
     }
 
     fn size(&self) -> usize {
-        self.0.result.as_str().len()
+        self.0.bytes()
     }
 
     fn render(self, longest: usize) -> Rendered<Self> {
         Answered::json(Self::STATUS, &self.0, longest).ok_or(self)
+    }
+}
+
+/// 200 with the response to a call.
+pub type Called = Large<CallResponse>;
+
+/// A body whose parts of any size can be measured before they are rendered.
+pub trait Measured {
+    /// The size of these parts, in bytes.
+    fn bytes(&self) -> usize;
+}
+
+impl Measured for CallResponse {
+    fn bytes(&self) -> usize {
+        self.result.as_str().len()
+    }
+}
+
+impl Measured for JobInfo {
+    fn bytes(&self) -> usize {
+        self.arguments.as_str().len() + self.result.as_ref().map_or(0, |result| result.as_str().len())
+    }
+}
+
+impl Measured for ScheduleInfo {
+    fn bytes(&self) -> usize {
+        self.job.arguments.as_str().len()
+    }
+}
+
+impl Measured for EventInfo {
+    fn bytes(&self) -> usize {
+        self.payload.as_str().len()
+    }
+}
+
+impl Measured for LogEntry {
+    fn bytes(&self) -> usize {
+        let fields = self.fields.iter().map(|(name, value)| name.len() + value.len());
+        self.message.len() + fields.sum::<usize>()
+    }
+}
+
+impl<T: Measured> Measured for List<T> {
+    fn bytes(&self) -> usize {
+        self.items.iter().map(T::bytes).sum()
     }
 }
 
@@ -370,7 +417,33 @@ impl Answer for Exposition {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn s12_large_jobs_and_lists_are_measured_before_they_are_rendered() {
+        fn size<T: Measured + serde::de::DeserializeOwned + Serialize + JsonSchema + Send + 'static>(
+            body: serde_json::Value,
+        ) -> usize {
+            Large(serde_json::from_str::<T>(&body.to_string()).expect("it is one")).size()
+        }
+        let (at, text) = ("2026-11-30T00:00:00Z", "x".repeat(998));
+        let job = json!({
+            "id": "1", "function": "pricing.quote", "arguments": {}, "state": "succeeded", "caller": "local",
+            "attempt": 1, "max_attempts": 1, "backoff_ms": 0, "on_interruption": "fail", "needs_approval": false,
+            "cancel_requested": false, "result": text, "created_at": at,
+        });
+        assert_eq!(size::<JobInfo>(job.clone()), 1_002);
+        assert_eq!(size::<List<JobInfo>>(json!({"items": [job, job]})), 2_004);
+        let event = json!({"id": "1", "at": at, "name": "job.failed", "correlation": "1", "payload": text});
+        assert_eq!(size::<List<EventInfo>>(json!({"items": [event]})), 1_000);
+        let line = json!({
+            "at": at, "level": "info", "plugin": "pricing", "correlation": "1", "message": text,
+            "fields": [["a", "b"]],
+        });
+        assert_eq!(size::<List<LogEntry>>(json!({"items": [line, line]})), 2_000);
+    }
 
     #[test]
     fn s19_a_long_response_is_given_back_before_it_is_written() {

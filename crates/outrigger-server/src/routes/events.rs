@@ -4,7 +4,7 @@ use outrigger_api::{ApiError, ApiResult, Code, EventInfo, EventQuery, FollowQuer
 
 use super::records::checked;
 use crate::endpoint::NoPath;
-use crate::endpoint::answer::Reply;
+use crate::endpoint::answer::Large;
 use crate::endpoint::api::Api;
 use crate::endpoint::input::{Input, NoBody};
 use crate::endpoint::live::EventLines;
@@ -44,8 +44,8 @@ async fn follow(caller: Caller, input: Input<NoPath, FollowQuery, NoBody>) -> Ap
     })
 }
 
-async fn list(caller: Caller, input: Input<NoPath, EventQuery, NoBody>) -> ApiResult<Reply<List<EventInfo>>> {
+async fn list(caller: Caller, input: Input<NoPath, EventQuery, NoBody>) -> ApiResult<Large<List<EventInfo>>> {
     checked(input.query.limit, None, None)?;
     let items = caller.platform.event_list(&input.query).await?;
-    Ok(Reply(List { items }))
+    Ok(Large(List { items }))
 }

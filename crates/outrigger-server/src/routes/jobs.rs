@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::records::{checked, record_query};
-use crate::endpoint::answer::{Created, Done, Reply, Tagged};
+use crate::endpoint::answer::{Created, Done, Large, Reply, Tagged};
 use crate::endpoint::api::Api;
 use crate::endpoint::input::{AsText, Input, NoBody};
 use crate::endpoint::who::Caller;
@@ -42,7 +42,7 @@ pub fn routes(api: &mut Api) {
         .tag(TAG)
         .summary("Show a job")
         .right("job_view")
-        .fails(&[Code::NotFound]);
+        .fails(&[Code::NotFound, Code::OutputLimit]);
     api.get("/api/v1/jobs/{job_id}/logs", "job_logs", logs)
         .tag(TAG)
         .summary("List log lines of a job, oldest first")
@@ -113,20 +113,20 @@ async fn create(caller: Caller, input: Input<NoPath, NoQuery, AsText<JobRequest>
     Ok(Created(job, location))
 }
 
-async fn list(caller: Caller, input: Input<NoPath, JobQuery, NoBody>) -> ApiResult<Reply<List<JobInfo>>> {
+async fn list(caller: Caller, input: Input<NoPath, JobQuery, NoBody>) -> ApiResult<Large<List<JobInfo>>> {
     checked(input.query.limit, None, None)?;
     let items = caller.platform.job_list(&input.query).await?;
-    Ok(Reply(List { items }))
+    Ok(Large(List { items }))
 }
 
-async fn fetch(caller: Caller, input: Input<JobPath, NoQuery, NoBody>) -> ApiResult<Reply<JobInfo>> {
-    caller.platform.job_fetch(&input.path.job_id).await.map(Reply)
+async fn fetch(caller: Caller, input: Input<JobPath, NoQuery, NoBody>) -> ApiResult<Large<JobInfo>> {
+    caller.platform.job_fetch(&input.path.job_id).await.map(Large)
 }
 
-async fn logs(caller: Caller, input: Input<JobPath, RecordQuery, NoBody>) -> ApiResult<Reply<List<LogEntry>>> {
+async fn logs(caller: Caller, input: Input<JobPath, RecordQuery, NoBody>) -> ApiResult<Large<List<LogEntry>>> {
     record_query(&input.query)?;
     let items = caller.platform.job_logs(&input.path.job_id, &input.query).await?;
-    Ok(Reply(List { items }))
+    Ok(Large(List { items }))
 }
 
 async fn cancel(caller: Caller, input: Input<JobPath, NoQuery, NoBody>) -> ApiResult<Reply<JobInfo>> {
@@ -141,9 +141,9 @@ async fn approve(caller: Caller, input: Input<JobPath, NoQuery, NoBody>) -> ApiR
     caller.platform.job_approve(&input.path.job_id).await.map(Reply)
 }
 
-async fn schedules(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Reply<List<ScheduleInfo>>> {
+async fn schedules(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Large<List<ScheduleInfo>>> {
     let items = caller.platform.schedule_list().await?;
-    Ok(Reply(List { items }))
+    Ok(Large(List { items }))
 }
 
 async fn schedule(caller: Caller, input: Input<SchedulePath, NoQuery, NoBody>) -> ApiResult<Tagged<ScheduleInfo>> {

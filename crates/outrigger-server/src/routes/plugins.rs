@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{CALL, LIFECYCLE, PluginPath};
-use crate::endpoint::answer::{Called, Done, Reply, Tagged};
+use crate::endpoint::answer::{Called, Done, Large, Reply, Tagged};
 use crate::endpoint::api::Api;
 use crate::endpoint::input::{AsText, Input, NoBody};
 use crate::endpoint::problem::{Problem, refused_throughout};
@@ -240,7 +240,7 @@ async fn execute(caller: Caller, input: Input<PluginPath, NoQuery, AsText<Execut
 }
 
 pub async fn call(caller: &Caller, request: CallRequest) -> ApiResult<Called> {
-    caller.platform.call(request).await.map(Called)
+    caller.platform.call(request).await.map(Large)
 }
 
 /// An action on several plugins.

@@ -6,7 +6,7 @@ use outrigger_api::{
 };
 
 use super::PluginPath;
-use crate::endpoint::answer::Reply;
+use crate::endpoint::answer::{Large, Reply};
 use crate::endpoint::api::Api;
 use crate::endpoint::input::{Input, NoBody};
 use crate::endpoint::who::Caller;
@@ -120,10 +120,10 @@ async fn usage(caller: Caller, input: Input<NoPath, UsageQuery, NoBody>) -> ApiR
     caller.platform.run_usage(&input.query).await.map(Reply)
 }
 
-async fn logs(caller: Caller, input: Input<NoPath, RecordQuery, NoBody>) -> ApiResult<Reply<List<LogEntry>>> {
+async fn logs(caller: Caller, input: Input<NoPath, RecordQuery, NoBody>) -> ApiResult<Large<List<LogEntry>>> {
     record_query(&input.query)?;
     let items = caller.platform.log_list(&input.query).await?;
-    Ok(Reply(List { items }))
+    Ok(Large(List { items }))
 }
 
 async fn statistics(caller: Caller, _: Input<NoPath, NoQuery, NoBody>) -> ApiResult<Reply<StatisticsReport>> {
