@@ -289,7 +289,7 @@ impl Engine {
         let (target, _) = resolve::function(self, &caller, &function).await?;
         authorize::target(&caller, &target)?;
         let deadline = deadline::of(self, &target, &options, Instant::now());
-        validate::read(&caller, &target, &target.revision.call_account(), arguments, deadline).await?;
+        validate::read(&caller, &target, &target.revision.call_account(), arguments, &options.cancel, deadline).await?;
         Ok(target.slot().repeatable)
     }
 
@@ -320,13 +320,13 @@ async fn path(
         true => Some(Box::pin(permit::early(run, &target, &options.cancel, deadline)).await?),
         false => None,
     };
-    let arguments = validate::read(caller, &target, &account, arguments, deadline).await?;
+    let arguments = validate::read(caller, &target, &account, arguments, &options.cancel, deadline).await?;
     run.enter(Stage::Queue);
     rate::check(&target, caller)?;
     run.enter(Stage::Hooks);
     // A subscriber may need a permit of the same plugin.
     let early = early.filter(|_| !hooks::has_subscribers(engine, caller));
-    let arguments = hooks::before(engine, run, &target, &account, arguments, deadline).await?;
+    let arguments = hooks::before(engine, run, &target, &account, arguments, &options.cancel, deadline).await?;
     run.enter(Stage::Record);
     audit::intent(engine, run, &target).await?;
     run.admit();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::{CallOptions, Execution, Target};
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::runtime::Cancellation;
 
 /// The runtime ends a call at its deadline and can say more about it than can be said from here; it gets this long.
 const GRACE: Duration = Duration::from_millis(250);
@@ -22,6 +23,23 @@ pub(super) struct Deadline {
 impl Deadline {
     pub(super) fn passed(self) -> bool {
         Instant::now() >= self.at
+    }
+
+    /// Waits until the work is done, the caller cancels, or the deadline passes.
+    pub(super) async fn or_cancelled<T>(
+        self,
+        target: &Target,
+        cancel: &Cancellation,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = cancel.cancelled() => Err(Failure::cancelled(&target.name)),
+            () = tokio::time::sleep_until(self.at.into()) => {
+                Err(Failure::deadline(&format!("`{}`", target.name), self.limit))
+            }
+        }
     }
 }
 

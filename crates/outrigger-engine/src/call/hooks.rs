@@ -20,6 +20,7 @@ use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::hooks::{Fired, Firing, Payload, spec};
+use crate::runtime::Cancellation;
 
 /// Further copies of the payload: as fired, as changed by filters, and as passed to a subscriber.
 const COPIES: usize = 3;
@@ -39,11 +40,12 @@ pub(super) async fn before(
     target: &Arc<Target>,
     account: &Account,
     arguments: Held<[Value]>,
+    cancel: &Cancellation,
     deadline: Deadline,
 ) -> Result<Held<[Value]>, Failure> {
     match has_subscribers(engine, run.caller()) {
         // Boxed: it would make the future of every call larger.
-        true => Box::pin(fire_before(engine, run, target, account, arguments, deadline)).await,
+        true => Box::pin(fire_before(engine, run, target, account, arguments, cancel, deadline)).await,
         false => Ok(arguments),
     }
 }
@@ -54,6 +56,7 @@ async fn fire_before(
     target: &Arc<Target>,
     account: &Account,
     arguments: Held<[Value]>,
+    cancel: &Cancellation,
     deadline: Deadline,
 ) -> Result<Held<[Value]>, Failure> {
     let caller = run.caller();
@@ -61,7 +64,7 @@ async fn fire_before(
     let (call, owned, text, values) = (Arc::clone(target), account.clone(), caller.to_string(), Arc::clone(&arguments));
     let render = move || payload(&call, &owned, &text, &values);
     // The trees are charged until the end.
-    let (payload, _trees) = work_on(is_long, caller, target, deadline, render).await??;
+    let (payload, _trees) = work_on(is_long, caller, target, cancel, deadline, render).await??;
     let fired = engine
         .run_hook(Firing {
             cause: Some(caller.clone()),
@@ -83,7 +86,7 @@ async fn fire_before(
         }
         validate::arguments(&call, &account, Arguments::Json(changed(value.into_json(), &payload)?))
     };
-    work_on(is_large, caller, target, deadline, read).await?
+    work_on(is_large, caller, target, cancel, deadline, read).await?
 }
 
 /// Does work in place, or in the turn of the caller if it is long.
@@ -91,6 +94,7 @@ async fn work_on<T: Send + 'static>(
     is_long: bool,
     caller: &Caller,
     target: &Target,
+    cancel: &Cancellation,
     deadline: Deadline,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
@@ -98,10 +102,7 @@ async fn work_on<T: Send + 'static>(
         return Ok(work());
     }
     let owner = caller.owner();
-    match tokio::time::timeout_at(deadline.at.into(), blocking(&owner, work)).await {
-        Ok(done) => Ok(done?),
-        Err(_) => Err(Failure::deadline(&format!("`{}`", target.name), deadline.limit)),
-    }
+    Ok(deadline.or_cancelled(target, cancel, blocking(&owner, work)).await??)
 }
 
 /// The payload of `call.before`, and the charge for its copies.

@@ -13,6 +13,7 @@ use super::large::Held;
 use super::{Arguments, Caller, Target};
 use crate::account::{Account, Charge, Exceeded};
 use crate::error::Failure;
+use crate::runtime::Cancellation;
 
 /// Arguments up to this size are read before the call has its permit, so that refusals and cached answers need no
 /// permit. Nearly all arguments are that small.
@@ -64,6 +65,7 @@ pub(super) async fn read(
     target: &Arc<Target>,
     account: &Account,
     arguments: Arguments,
+    cancel: &Cancellation,
     deadline: Deadline,
 ) -> Result<Held<[Value]>, Failure> {
     let Arguments::Text(text) = arguments else { return self::arguments(target, account, arguments) };
@@ -76,7 +78,7 @@ pub(super) async fn read(
         }
     }
     // Boxed: it would make the future of every call larger.
-    Box::pin(read_in_pool(caller, target, account, text, deadline)).await
+    Box::pin(read_in_pool(caller, target, account, text, cancel, deadline)).await
 }
 
 async fn read_in_pool(
@@ -84,15 +86,13 @@ async fn read_in_pool(
     target: &Arc<Target>,
     account: &Account,
     text: String,
+    cancel: &Cancellation,
     deadline: Deadline,
 ) -> Result<Held<[Value]>, Failure> {
     let (owned, account) = (Arc::clone(target), account.clone());
     let owner = caller.owner();
     let reading = blocking(&owner, move || from_text(&owned, &account, &text, usize::MAX));
-    match tokio::time::timeout_at(deadline.at.into(), reading).await {
-        Ok(read) => read?.map_err(Unread::failure),
-        Err(_) => Err(Failure::deadline(&format!("`{}`", target.name), deadline.limit)),
-    }
+    deadline.or_cancelled(target, cancel, reading).await??.map_err(Unread::failure)
 }
 
 /// Reads arguments. Their memory stays charged until the call ends.

@@ -1,13 +1,16 @@
 //! Background delivery: each plugin has its own queue.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_contract::units::Span;
 use outrigger_contract::{Code, OnError, PluginName};
 use outrigger_engine::hooks::{CallbackOutcome, Firing, LONGEST_CARRIED, NewSubscription, TraceFilter};
+use outrigger_engine::{Arguments, Call, CallOptions, Caller, Origin, PluginCaller};
 use serde_json::{Value as Json, json};
+use tokio_util::sync::CancellationToken;
 
-use crate::bench::{Bench, installation, no_arguments, until};
+use crate::bench::{Bench, call, installation, no_arguments, until};
 
 /// Installs a plugin and has one of its functions called for a hook.
 async fn subscribed(bench: &Bench, plugin: &str, function: &str, hook: &str, priority: i32) {
@@ -146,6 +149,36 @@ async fn s12_what_becomes_of_the_arguments_of_a_call_is_charged_before_it_is_rea
     assert_eq!(bench.code("demo.echo", json!({"text": "x"})).await, "ok \"x\"", "it fails open");
     let traces = bench.engine.hook_traces(&TraceFilter::default());
     assert_eq!(traces[0].callbacks[0].code, Some(Code::HostMemoryLimit), "{traces:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s03_a_cancelled_call_does_not_wait_for_its_turn() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    subscribed(&bench, "quick", "echo", "call.before", 1).await;
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let work = move || {
+        _ = begin.send(());
+        _ = released.recv();
+    };
+    let turn = tokio::spawn(async move { outrigger_compute::blocking("cancelled", work).await });
+    begun.await.expect("the turn is taken");
+    let caller = PluginCaller { chain: Vec::new(), origin: Origin::Plugin(name("cancelled")) };
+    let caller = Caller::Plugin(Arc::new(caller));
+    let cancel = CancellationToken::new();
+    cancel.cancel();
+    // Rendered in a turn for the subscriber; read in a turn.
+    for length in [20_000, 100_000] {
+        let options = CallOptions { cancel: cancel.clone().into(), ..CallOptions::default() };
+        let arguments = Arguments::Text(json!({"text": "x".repeat(length)}).to_string());
+        let call = Call { caller: caller.clone(), arguments, ..call("demo.echo", no_arguments(), options) };
+        let ended = tokio::time::timeout(Duration::from_secs(10), bench.engine.call(call)).await;
+        let failure = ended.expect("it does not wait").expect_err("it was cancelled");
+        assert_eq!(failure.code, Code::Cancelled, "{length}");
+    }
+    drop(release);
+    turn.await.expect("no panic").expect("nor in the turn");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
