@@ -40,9 +40,9 @@ impl Pace {
     const MOST: u64 = 16 * Self::LONG;
     /// The number of calls that are measured exactly after one seemed long.
     const EXACT: u32 = 16;
-    /// A revision that computes more than this, in [`Recent`] nanoseconds, computes a lot: more than about one percent
-    /// of a processor.
-    const MUCH: u64 = 5_000_000;
+    /// A revision that computes more than this, in units of [`Recent`], computes a lot: more than about one percent of a
+    /// processor.
+    const MUCH: u64 = 5_000_000 / Recent::UNIT;
 
     /// Whether the next call runs in the pool from its beginning.
     pub(super) fn belongs_in_pool(&self) -> bool {
@@ -100,12 +100,15 @@ impl Drop for Watched<'_> {
     }
 }
 
-/// Nanoseconds of computing in about the last half second: halved in each period of 256 ms. The upper half of the number
-/// is the period of the last change.
+/// Computing in about the last half second, in units of 64 ns: halved in each period of 256 ms. The upper half of the
+/// number is the period of the last change.
 #[derive(Debug, Default)]
 struct Recent(AtomicU64);
 
 impl Recent {
+    /// In nanoseconds. The lower half of the number is then enough for 500 processors.
+    const UNIT: u64 = 64;
+
     fn read(&self, period: u32) -> u64 {
         let kept = self.0.load(Ordering::Relaxed);
         let age = period.wrapping_sub((kept >> 32) as u32);
@@ -113,7 +116,8 @@ impl Recent {
     }
 
     fn add(&self, period: u32, nanoseconds: u64) {
-        let sum = self.read(period).saturating_add(nanoseconds).min(u64::from(u32::MAX));
+        let units = nanoseconds / Self::UNIT;
+        let sum = (self.read(period) + units).min(u64::from(u32::MAX));
         self.0.store(u64::from(period) << 32 | sum, Ordering::Relaxed);
     }
 }
@@ -179,10 +183,26 @@ mod tests {
     #[test]
     fn s19_what_was_computed_is_soon_forgotten() {
         let recent = Recent::default();
-        recent.add(7, 1_000);
-        recent.add(7, 1_000);
+        recent.add(7, 64_000);
+        recent.add(7, 64_000);
         assert_eq!((recent.read(7), recent.read(8), recent.read(10), recent.read(100)), (2_000, 1_000, 250, 0));
         recent.add(9, u64::MAX);
         assert_eq!(recent.read(9), u64::from(u32::MAX));
+    }
+
+    #[test]
+    fn s19_a_revision_is_not_the_only_one_on_many_processors() {
+        let (own, all) = (Recent::default(), Recent::default());
+        for period in 0..16 {
+            // Of 256 processors, the revision uses half.
+            for processor in 0..256 {
+                all.add(period, 256_000_000);
+                if processor % 2 == 0 {
+                    own.add(period, 256_000_000);
+                }
+            }
+        }
+        let (own, all) = (own.read(15), all.read(15));
+        assert!(own > Pace::MUCH && own < all / 8 * 7, "{own} of {all}");
     }
 }
