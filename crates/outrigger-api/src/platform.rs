@@ -46,6 +46,11 @@ pub trait Platform:
     /// Refuses a caller that lacks a right on a name; without a name, a caller that lacks the right entirely. A face
     /// calls this before it reads a request body. The operation itself checks its rights again.
     fn admit(&self, right: &str, name: Option<&str>) -> ApiResult<()>;
+    /// The name of the caller in the pool for long computations, where it has one turn. Empty if this process does not
+    /// compute for it.
+    fn turn_owner(&self) -> String {
+        String::new()
+    }
     /// Checks the installation.
     async fn doctor(&self) -> ApiResult<DoctorReport>;
     /// The metrics of the server.

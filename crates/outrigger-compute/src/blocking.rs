@@ -20,8 +20,8 @@ static TURNS: LazyLock<Mutex<HashMap<String, Arc<Semaphore>>>> = LazyLock::new(M
 #[error("a computation panicked")]
 pub struct Panicked;
 
-/// Runs a function in the pool, one at a time for each owner: a plugin or a key. Waits for its turn. A function that has
-/// started always runs to its end.
+/// Runs a function in the pool, one at a time for each owner, such as `plugin NAME` or `key NAME`. Waits for its turn.
+/// A function that has started always runs to its end.
 ///
 /// # Errors
 /// It panicked.

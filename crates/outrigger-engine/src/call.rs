@@ -125,7 +125,7 @@ impl Caller {
     pub(crate) fn owner(&self) -> String {
         match self {
             Self::Plugin(by) => match (by.chain.last(), &by.origin) {
-                (Some(FunctionRef { plugin, .. }), _) | (None, Origin::Plugin(plugin)) => plugin.to_string(),
+                (Some(FunctionRef { plugin, .. }), _) | (None, Origin::Plugin(plugin)) => turn_owner(plugin),
                 (None, _) => self.to_string(),
             },
             Self::Hook(by) => by.cause.as_ref().map_or_else(|| "system".to_owned(), Self::owner),
@@ -137,6 +137,11 @@ impl Caller {
     pub(crate) fn is_within(&self, plugin: &PluginName) -> bool {
         self.chain().iter().any(|function| function.plugin == *plugin)
     }
+}
+
+/// The name of a plugin in the pool for long computations. A plugin may be named `local` or `system`.
+pub(crate) fn turn_owner(plugin: &PluginName) -> String {
+    format!("plugin {plugin}")
 }
 
 impl std::fmt::Display for Caller {

@@ -14,7 +14,7 @@ use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Code, FunctionRef, HookName, PluginName};
 use time::OffsetDateTime;
 
-use crate::call::{Arguments, Call, CallOptions, Caller, Execution, Origin, PluginCaller, Target};
+use crate::call::{Arguments, Call, CallOptions, Caller, Execution, Origin, PluginCaller, Target, turn_owner};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -415,7 +415,7 @@ async fn read_payload(plugin: &PluginName, text: &str) -> Result<Payload, String
         return read(text).map_err(|error| error.to_string());
     }
     let text = text.to_owned();
-    let payload = blocking(plugin.as_str(), move || read(&text)).await.map_err(|panicked| panicked.to_string())?;
+    let payload = blocking(&turn_owner(plugin), move || read(&text)).await.map_err(|panicked| panicked.to_string())?;
     payload.map_err(|error| error.to_string())
 }
 

@@ -141,7 +141,7 @@ impl Session {
         if bytes <= SHORT {
             return Ok(work());
         }
-        let converted = outrigger_compute::blocking(&self.caller().to_string(), work).await;
+        let converted = outrigger_compute::blocking(&self.turn_owner(), work).await;
         converted.map_err(|panicked| convert::error(panicked.into()))
     }
 
@@ -389,6 +389,10 @@ impl Platform for Session {
             Some(name) => self.require(right, name),
             None => self.require_some(right),
         }
+    }
+
+    fn turn_owner(&self) -> String {
+        self.caller().to_string()
     }
 
     async fn doctor(&self) -> ApiResult<DoctorReport> {

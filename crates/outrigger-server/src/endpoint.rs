@@ -146,7 +146,7 @@ where
     };
     let Admitted { who, path, query } = admitted;
     let holder = who.holder();
-    let mut held = app.bodies.share(holder);
+    let mut held = app.bodies.share(holder).owned_by(who.platform());
     let (payload, mut body) = B::receive(&parts.headers, body, app.body, &mut held).await?;
     let input = Input {
         path,
@@ -233,7 +233,7 @@ async fn rendered<R: Answer, S: Send + 'static>(answer: R, held: &Share, share: 
         Err(long) => Box::new(long),
     };
     let work = move || (long.render(usize::MAX).unwrap_or_else(|_| Err(fault())), share);
-    let (answered, share) = blocking(&held.holder(), work).await.map_err(|_| fault())?;
+    let (answered, share) = blocking(&held.turn_owner(), work).await.map_err(|_| fault())?;
     Ok((answered?, share))
 }
 

@@ -102,7 +102,7 @@ async fn digest(body: Bytes, held: &Share) -> ApiResult<[u8; 32]> {
     if body.len() <= SMALL_BODY {
         return Ok(Sha256::digest(&body).into());
     }
-    blocking(&held.holder(), move || -> [u8; 32] { Sha256::digest(&body).into() }).await.map_err(|_| fault())
+    blocking(&held.turn_owner(), move || -> [u8; 32] { Sha256::digest(&body).into() }).await.map_err(|_| fault())
 }
 
 impl Default for Idempotency {

@@ -20,7 +20,7 @@ use super::spec::CALL_BEFORE;
 use super::subscription::{Subscriber, Subscription};
 use super::trace::{CallbackOutcome, CallbackTrace, HookResult, HookTrace};
 use crate::account::{Account, Charge};
-use crate::call::{Answer, Arguments, Call, CallOptions, Caller};
+use crate::call::{Answer, Arguments, Call, CallOptions, Caller, turn_owner};
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -215,7 +215,7 @@ impl Course<'_> {
     /// Holds what a filter made of the value to what the hook may carry.
     async fn check(&self, function: &FunctionRef, value: &Payload) -> Result<(), Failure> {
         let Some(schema) = &self.schema else { return Ok(()) };
-        schema.check_aside(function.plugin.as_str(), value).await.map_err(|fault| {
+        schema.check_aside(&turn_owner(&function.plugin), value).await.map_err(|fault| {
             let message = format!("`{function}` returned an invalid payload for `{}`: {fault}", self.firing.hook);
             Failure::new(Code::InvalidOutput, message)
         })
@@ -327,7 +327,7 @@ async fn work_on<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
     match is_large {
-        true => Ok(blocking(plugin.as_str(), work).await?),
+        true => Ok(blocking(&turn_owner(plugin), work).await?),
         false => Ok(work()),
     }
 }

@@ -15,6 +15,7 @@ use super::manage::{check, check_number, check_patterns, compile};
 use super::schema::HookSchema;
 use super::spec::{HookRecord, HookSpec, is_delicate};
 use super::subscription::{Source, Subscriber, Subscription};
+use crate::call::turn_owner;
 use crate::correlation::CorrelationId;
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -52,8 +53,8 @@ impl Engine {
             return self.read_declared(manifest, graph);
         }
         let (engine, manifest, graph) = (self.clone(), manifest.clone(), graph.clone());
-        let owner = manifest.name.clone();
-        blocking(owner.as_str(), move || engine.read_declared(&manifest, &graph)).await?
+        let owner = turn_owner(&manifest.name);
+        blocking(&owner, move || engine.read_declared(&manifest, &graph)).await?
     }
 
     fn read_declared(&self, manifest: &Manifest, graph: &TypeGraph) -> Result<Declared, Failure> {

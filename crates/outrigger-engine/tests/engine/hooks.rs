@@ -162,7 +162,7 @@ async fn s03_a_cancelled_call_does_not_wait_for_its_turn() {
         _ = begin.send(());
         _ = released.recv();
     };
-    let turn = tokio::spawn(async move { outrigger_compute::blocking("cancelled", work).await });
+    let turn = tokio::spawn(async move { outrigger_compute::blocking("plugin cancelled", work).await });
     begun.await.expect("the turn is taken");
     let caller = PluginCaller { chain: Vec::new(), origin: Origin::Plugin(name("cancelled")) };
     let caller = Caller::Plugin(Arc::new(caller));

@@ -154,7 +154,7 @@ async fn s11_lifecycle_steps_of_plugins_do_not_wait_for_each_others_turns() {
         _ = begin.send(());
         _ = released.recv();
     };
-    let turn = tokio::spawn(async move { outrigger_compute::blocking("one", work).await });
+    let turn = tokio::spawn(async move { outrigger_compute::blocking("plugin one", work).await });
     begun.await.expect("the turn is taken");
     // Long enough to be read in a turn.
     let text = Arguments::Text(json!({"text": "x".repeat(100_000)}).to_string());

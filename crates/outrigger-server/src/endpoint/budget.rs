@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
-use outrigger_api::{ApiError, ByteSize, Code};
+use outrigger_api::{ApiError, ByteSize, Code, Platform};
 use parking_lot::Mutex;
 
 /// When to try again after a refusal.
@@ -138,7 +138,7 @@ impl Budget {
 
     /// An empty share. Nothing is counted without a holder.
     pub fn share(self: &Arc<Self>, holder: Option<Holder>) -> Share {
-        Share { of: holder.map(|holder| (Arc::clone(self), holder)), amount: 0 }
+        Share { of: holder.map(|holder| (Arc::clone(self), holder)), amount: 0, owner: None }
     }
 
     /// Checks that the holder is below its limit.
@@ -202,12 +202,20 @@ impl Budget {
 pub struct Share {
     of: Option<(Arc<Budget>, Holder)>,
     amount: u64,
+    /// Has the turn for computations with this memory.
+    owner: Option<Arc<dyn Platform>>,
 }
 
 impl Share {
-    /// A name for the holder, in this process.
-    pub fn holder(&self) -> String {
-        self.of.as_ref().map_or_else(String::new, |(_, Holder(hash))| format!("holder {hash:x}"))
+    /// The same share, for a request of this caller.
+    pub fn owned_by(mut self, owner: Option<&Arc<dyn Platform>>) -> Self {
+        self.owner = owner.cloned();
+        self
+    }
+
+    /// The name of the caller in the pool for long computations. The engine uses it too, so that a key has one turn.
+    pub fn turn_owner(&self) -> String {
+        self.owner.as_ref().map_or_else(String::new, |owner| owner.turn_owner())
     }
 
     /// Adds to the share, before the memory is allocated.

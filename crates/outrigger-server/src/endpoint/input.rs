@@ -123,8 +123,8 @@ async fn read<T: Send + 'static>(
     if bytes.len() <= SMALL_BODY {
         return parse(bytes, held);
     }
-    let (name, bytes, mut share) = (held.holder(), bytes.clone(), std::mem::take(held));
-    let parsed = blocking(&name, move || (parse(&bytes, &mut share), share)).await;
+    let (owner, bytes, mut share) = (held.turn_owner(), bytes.clone(), std::mem::take(held));
+    let parsed = blocking(&owner, move || (parse(&bytes, &mut share), share)).await;
     let (parsed, share) = parsed.map_err(|panicked| ApiError::new(Code::Internal, panicked.to_string()))?;
     *held = share;
     parsed

@@ -27,6 +27,9 @@ pub trait Who: Sized + Send + 'static {
 
     /// The holder for whom bodies and responses are counted; none without a limit.
     fn holder(&self) -> Option<Holder>;
+
+    /// The platform as the caller sees it; none without a caller.
+    fn platform(&self) -> Option<&Arc<dyn Platform>>;
 }
 
 /// A caller with a key, or the administrator. The platform checks their rights.
@@ -68,6 +71,10 @@ impl Who for Caller {
     fn holder(&self) -> Option<Holder> {
         self.holder
     }
+
+    fn platform(&self) -> Option<&Arc<dyn Platform>> {
+        Some(&self.platform)
+    }
 }
 
 /// A malformed key counts as a wrong key.
@@ -103,6 +110,10 @@ impl Who for Visitor {
 
     /// Public responses are small, or held in memory only once.
     fn holder(&self) -> Option<Holder> {
+        None
+    }
+
+    fn platform(&self) -> Option<&Arc<dyn Platform>> {
         None
     }
 }

@@ -112,6 +112,30 @@ async fn s03_what_is_wrong_with_a_large_body_is_said_in_short() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s03_a_large_body_is_read_in_the_turn_of_its_key() {
+    let server = Server::start().await;
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let work = move || {
+        _ = begin.send(());
+        _ = released.recv();
+    };
+    let owner = "key administrator-busy from 127.0.0.1";
+    let turn = tokio::spawn(async move { outrigger_compute::blocking(owner, work).await });
+    begun.await.expect("the turn is taken");
+    let send = |key: &str| {
+        let call = Call::bare(Method::POST, EXECUTE).header("x-api-key", key);
+        server.send(call.json(&json!({"function": "echo", "args": {"text": "x".repeat(100_000)}})))
+    };
+    assert_eq!(send("administrator-other").await.status, 200, "it has a turn of its own");
+    let waits = tokio::time::timeout(std::time::Duration::from_millis(100), send("administrator-busy")).await;
+    assert!(waits.is_err(), "the turn is taken");
+    drop(release);
+    turn.await.expect("no panic").expect("nor in the turn");
+    assert_eq!(send("administrator-busy").await.status, 200);
+}
+
 #[tokio::test]
 async fn s13_values_are_counted_before_they_are_made() {
     const FIRE: &str = "/api/v1/hooks/customer.created/fire";

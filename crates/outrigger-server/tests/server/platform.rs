@@ -187,6 +187,10 @@ impl Platform for Seen {
         self.allowed()
     }
 
+    fn turn_owner(&self) -> String {
+        format!("key {}", self.name)
+    }
+
     async fn doctor(&self) -> ApiResult<DoctorReport> {
         self.allowed()?;
         Ok(DoctorReport { checks: Vec::new() })

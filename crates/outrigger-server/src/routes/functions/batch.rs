@@ -91,7 +91,7 @@ pub async fn batch(caller: Caller, input: Input<NoPath, NoQuery, AsText<Batch>>)
     for call in &calls {
         checked(0, call.correlation.as_deref(), None)?;
     }
-    let share = caller.app.answers.share(caller.holder());
+    let share = caller.app.answers.share(caller.holder()).owned_by(Some(&caller.platform));
     let collected = Mutex::new(Collected { share, bytes: 0, full: None });
     let mut report = BatchReport { succeeded: 0, failed: 0, results: Vec::with_capacity(calls.len()) };
     let running = calls.into_iter().map(|call| outcome(&caller, call, &collected));
@@ -150,8 +150,8 @@ async fn collect(
     let result = match length <= outflow::SHORT {
         true => escaped(result),
         false => {
-            let holder = collected.lock().share.holder();
-            blocking(&holder, move || escaped(result)).await.map_err(|_| fault())?
+            let owner = collected.lock().share.turn_owner();
+            blocking(&owner, move || escaped(result)).await.map_err(|_| fault())?
         }
     };
     let longer = result.as_str().len().saturating_sub(length);
