@@ -38,7 +38,8 @@ pub struct RecordQuery {
     #[serde(default, with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<OffsetDateTime>,
-    /// Maximum number of entries, newest first; 0 for 100. Over HTTP at most 1,000.
+    /// Maximum number of entries, newest first; 0 for 100. Over HTTP at most 1,000. For a key, a list of log lines
+    /// contains only the newest 4 MiB; `until` asks for earlier ones.
     #[serde(default)]
     #[schemars(range(max = 1000))]
     pub limit: u32,

@@ -100,8 +100,8 @@ const UNITS_IN_RESERVE: u64 = 10;
 /// record shows length and hash.
 const LONGEST_NAME: usize = 256;
 const LONGEST_TRACE: usize = 8 << 10;
-/// Maximum size of a list of events or jobs, in bytes of payloads or arguments. A longer list ends early. A single entry
-/// is much smaller.
+/// Maximum size of a list of events, jobs or log lines, in bytes of payloads, arguments or text. A longer list ends
+/// early. A single entry is much smaller.
 const LONGEST_LIST: usize = 4 << 20;
 
 /// The values before and after a change; callers leave out secrets.

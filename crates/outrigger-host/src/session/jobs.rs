@@ -92,9 +92,10 @@ impl Jobs for Session {
 
     async fn schedule_list(&self) -> ApiResult<Vec<ScheduleInfo>> {
         self.require_some(Right::JOB_VIEW)?;
-        let found = self.host.engine.store().schedule_list().await.map_err(convert::store_error)?;
-        let seen = found.into_iter().filter(|schedule| self.may(Right::JOB_VIEW, &schedule.task.function.to_string()));
-        Ok(seen.map(schedule_info).collect())
+        let mut found = self.host.engine.store().schedule_list().await.map_err(convert::store_error)?;
+        found.retain(|schedule| self.may(Right::JOB_VIEW, &schedule.task.function.to_string()));
+        let bytes = found.iter().map(|schedule| schedule.task.arguments.len()).sum();
+        self.converted(bytes, move || found.into_iter().map(schedule_info).collect()).await
     }
 
     async fn schedule_put(

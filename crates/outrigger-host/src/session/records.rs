@@ -7,7 +7,7 @@ use outrigger_api::{
 use outrigger_contract::PluginName;
 use outrigger_engine::access::{Right, Rule};
 
-use super::{Session, Who, page_size};
+use super::{LONGEST_LIST, Session, Who, page_size, shorten};
 use crate::{profiles, records, usage};
 
 #[async_trait]
@@ -26,7 +26,11 @@ impl Records for Session {
             let found = lines.len();
             lines.retain(|line| self.may(Right::LOG_VIEW, line.plugin.as_str()));
             if reading.is_over(found, lines.len()) {
-                return Ok(reading.newest(lines));
+                let lines = reading.newest(lines);
+                return Ok(match self.who {
+                    Who::Local => lines,
+                    Who::Key(_) => within(lines, LONGEST_LIST),
+                });
             }
         }
     }
@@ -90,6 +94,18 @@ impl Reading {
     }
 }
 
+/// The newest lines, which stand last, in at most this many bytes.
+fn within(mut lines: Vec<LogEntry>, mut most: usize) -> Vec<LogEntry> {
+    let size = |line: &LogEntry| {
+        let fields = line.fields.iter().map(|(name, value)| name.len() + value.len());
+        line.message.len() + fields.sum::<usize>()
+    };
+    lines.reverse();
+    shorten(&mut lines, &mut most, size);
+    lines.reverse();
+    lines
+}
+
 /// The number of records to list. A key gets one page, as of any list; the local user gets as many as requested.
 fn limit_for(who: &Who, limit: u32) -> u32 {
     match who {
@@ -122,8 +138,26 @@ mod tests {
     use std::sync::Arc;
 
     use outrigger_engine::access::Principal;
+    use time::OffsetDateTime;
 
     use super::*;
+
+    #[test]
+    fn s12_of_log_lines_that_are_too_long_the_newest_are_listed() {
+        let line = |number: usize| LogEntry {
+            at: OffsetDateTime::UNIX_EPOCH,
+            level: "info".to_owned(),
+            plugin: "demo".parse().expect("a name"),
+            function: None,
+            correlation: number.to_string(),
+            message: "x".repeat(60),
+            fields: vec![("y".repeat(20), "z".repeat(20))],
+        };
+        let lines: Vec<_> = (0..5).map(line).collect();
+        for (most, listed) in [(99, 0), (250, 2), (500, 5)] {
+            assert_eq!(within(lines.clone(), most), lines[5 - listed..], "{most}");
+        }
+    }
 
     #[test]
     fn a_key_gets_no_more_records_than_a_page() {
