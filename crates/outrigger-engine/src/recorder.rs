@@ -98,6 +98,16 @@ struct Pending {
     closed: bool,
 }
 
+impl Pending {
+    /// With room for as many runs as are expected, so that the calls need not make it.
+    fn with_room(runs: usize) -> Self {
+        let mut pending = Self::default();
+        pending.batch.runs.reserve(runs);
+        pending.grouped.reserve(runs);
+        pending
+    }
+}
+
 impl Recorder {
     /// Starts the task that writes.
     pub(crate) fn start(store: Arc<dyn Store>, sampling: RunSampling) -> Self {

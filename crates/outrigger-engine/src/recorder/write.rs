@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::lines::Lines;
 use super::sampling::Sampler;
 use super::tally::Tally;
-use super::{BATCH_AGE, Counts, Pending, Shared};
+use super::{BATCH, BATCH_AGE, Counts, Pending, Shared};
 use crate::audit::AuditEntry;
 use crate::store::{RecordBatch, RunRecord, Store, StoreError};
 
@@ -30,6 +30,8 @@ pub(super) async fn write(store: Arc<dyn Store>, shared: Arc<Shared>, mut sample
     // Callers that wait for counts in the tally.
     let mut callers: Vec<oneshot::Sender<()>> = Vec::new();
     let mut held = Held::default();
+    // Runs in the last batch.
+    let mut last = 0;
     loop {
         let held_for = (!held.batch.is_empty()).then_some(HELD_PAUSE);
         match tally.period().into_iter().chain(held_for).min() {
@@ -37,12 +39,13 @@ pub(super) async fn write(store: Arc<dyn Store>, shared: Arc<Shared>, mut sample
             None => shared.begun.notified().await,
         }
         let _ = tokio::time::timeout(BATCH_AGE, shared.urgent.notified()).await;
+        let next = Pending::with_room(last);
         let Pending { mut batch, grouped, changes, failed, settle, flushes, closed } = {
             let mut pending = shared.pending.lock();
             shared.records.store(0, Ordering::Relaxed);
-            let closed = pending.closed;
-            Pending { closed, ..std::mem::take(&mut *pending) }
+            std::mem::replace(&mut *pending, next)
         };
+        last = batch.runs.len().min(BATCH);
         shared.room.notify_waiters();
         let all = settle || closed || shared.closing.is_cancelled();
         for (entry, waiting) in changes {

@@ -3,7 +3,7 @@
 //! while it is polled and takes them back afterwards. The store's own limit ("hostcall fuel") also applies to the
 //! arguments of host functions, which are lifted before they are charged and must not be large.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use outrigger_engine::Charge;
 
@@ -17,16 +17,16 @@ const STEP: usize = 64 << 10;
 /// The allowance for the result of a call.
 #[derive(Debug)]
 pub(in crate::wasm) struct Lifted {
-    /// The remaining bytes.
+    /// The remaining bytes, without those that are covered.
     left: usize,
-    /// Bytes that may be allocated before the next charge.
+    /// Bytes that may be allocated before the next charge. While the call is polled, they are in [`COVERED`].
     covered: usize,
     charge: Charge,
 }
 
 impl Lifted {
     pub(in crate::wasm) const fn new(allowance: usize, charge: Charge) -> Self {
-        Self { left: allowance, covered: SMALL, charge }
+        Self { left: allowance.saturating_sub(SMALL), covered: SMALL, charge }
     }
 
     /// Keeps the result charged until the call ends.
@@ -37,6 +37,8 @@ impl Lifted {
 
 thread_local! {
     static LIFTED: RefCell<Option<Lifted>> = const { RefCell::new(None) };
+    /// Apart from the rest, because it is used for each value.
+    static COVERED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Runs `work` with an allowance in the thread-local. Nested calls have their own.
@@ -44,26 +46,49 @@ pub(in crate::wasm) fn within<T>(lifted: &mut Option<Lifted>, work: impl FnOnce(
     struct Back<'a>(&'a mut Option<Lifted>);
     impl Drop for Back<'_> {
         fn drop(&mut self) {
-            LIFTED.with_borrow_mut(|present| std::mem::swap(present, self.0));
+            swap(self.0);
         }
     }
-    LIFTED.with_borrow_mut(|present| std::mem::swap(present, lifted));
+    swap(lifted);
     let _back = Back(lifted);
     work()
 }
 
+/// Exchanges the allowance in the thread-local.
+fn swap(lifted: &mut Option<Lifted>) {
+    LIFTED.with_borrow_mut(|present| {
+        let covered = COVERED.replace(lifted.as_ref().map_or(0, |lifted| lifted.covered));
+        if let Some(present) = present {
+            present.covered = covered;
+        }
+        std::mem::swap(present, lifted);
+    });
+}
+
 /// Takes bytes from the allowance before they are allocated, and charges them. Outside of a call, as in tests, there is
 /// neither.
+#[inline]
 pub(super) fn spend(bytes: usize) -> Result<(), AbiError> {
-    LIFTED.with_borrow_mut(|lifted| {
-        let Some(Lifted { left, covered, charge }) = lifted else { return Ok(()) };
-        *left = left.checked_sub(bytes).ok_or(AbiError::TooLarge)?;
-        if bytes > *covered {
-            let more = (bytes - *covered).max(STEP);
-            charge.grow(more).map_err(AbiError::Memory)?;
-            *covered += more;
+    match COVERED.get().checked_sub(bytes) {
+        Some(covered) => {
+            COVERED.set(covered);
+            Ok(())
         }
-        *covered -= bytes;
+        None => cover(bytes),
+    }
+}
+
+/// Charges more, and takes bytes from it.
+#[cold]
+fn cover(bytes: usize) -> Result<(), AbiError> {
+    LIFTED.with_borrow_mut(|lifted| {
+        let Some(Lifted { left, charge, covered: _ }) = lifted else { return Ok(()) };
+        let covered = COVERED.get();
+        let more = (bytes - covered).max(STEP.min(*left));
+        let rest = left.checked_sub(more).ok_or(AbiError::TooLarge)?;
+        charge.grow(more).map_err(AbiError::Memory)?;
+        *left = rest;
+        COVERED.set(covered + more - bytes);
         Ok(())
     })
 }
