@@ -7,19 +7,41 @@ use outrigger_contract::Value;
 
 use crate::account::Account;
 
-/// Values of more data than this, in bytes, are large.
-const LARGE: usize = 64 << 10;
+/// Values that hold less than this many bytes of memory are small.
+const SMALL: u64 = 64 << 10;
+/// Values that take more work than this are large. It takes about a tenth of a millisecond, a few times as long as handing
+/// it to the pool.
+const LARGE: usize = 256 << 10;
+/// The work of checking and freeing a value, if that for four bytes of its text is one.
+const VALUE: usize = 64;
+
+/// What is left of an amount of work after that for a value; `None` if it takes more.
+fn left_of(value: &Value, work: usize) -> Option<usize> {
+    let left = work.checked_sub(VALUE)?;
+    match value {
+        Value::String(text) => left.checked_sub(text.len() / 4),
+        Value::Bytes(bytes) => left.checked_sub(bytes.len() / 4),
+        Value::Flags(flags) => left.checked_sub(flags.len()),
+        Value::List(items) | Value::Tuple(items) | Value::Record(items) => {
+            items.iter().try_fold(left, |left, item| left_of(item, left))
+        }
+        Value::Option(Some(inner))
+        | Value::Variant(_, Some(inner))
+        | Value::Result(Ok(Some(inner)) | Err(Some(inner))) => left_of(inner, left),
+        _ => Some(left),
+    }
+}
 
 /// Arguments or results.
 pub(super) trait Values {
-    /// What is left of a number of bytes after the size of the values; `None` if they are larger.
-    fn left_of(&self, bytes: usize) -> Option<usize>;
+    /// What is left of an amount of work after that for the values; `None` if they take more.
+    fn left_of(&self, work: usize) -> Option<usize>;
     fn none() -> Arc<Self>;
 }
 
 impl Values for Value {
-    fn left_of(&self, bytes: usize) -> Option<usize> {
-        self.left_of(bytes)
+    fn left_of(&self, work: usize) -> Option<usize> {
+        left_of(self, work)
     }
 
     fn none() -> Arc<Self> {
@@ -28,8 +50,8 @@ impl Values for Value {
 }
 
 impl Values for [Value] {
-    fn left_of(&self, bytes: usize) -> Option<usize> {
-        self.iter().try_fold(bytes, |left, value| value.left_of(left))
+    fn left_of(&self, work: usize) -> Option<usize> {
+        self.iter().try_fold(work, |left, value| left_of(value, left))
     }
 
     fn none() -> Arc<Self> {
@@ -49,7 +71,7 @@ impl<V: Values + Send + Sync + ?Sized> Held<V> {
     /// Values that are charged to this account.
     pub(super) fn new(values: Arc<V>, account: &Account) -> Self {
         // Most calls hold so little altogether that nothing needs to be counted.
-        let is_large = account.held() > LARGE as u64 && values.left_of(LARGE).is_none();
+        let is_large = account.held() > SMALL && Values::left_of(&*values, LARGE).is_none();
         Self { values, large: is_large.then(|| account.clone()) }
     }
 
@@ -87,6 +109,18 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+
+    #[test]
+    fn many_values_are_large_and_a_long_text_is_not() {
+        let is_large = |value: &Value| left_of(value, LARGE).is_none();
+        assert!(!is_large(&Value::Bytes(vec![0; 128 << 10].into())));
+        assert!(!is_large(&Value::String("x".repeat(512 << 10))));
+        assert!(is_large(&Value::String("x".repeat(2 << 20))));
+        assert!(!is_large(&Value::List(vec![Value::Bool(true); 4_000])));
+        assert!(is_large(&Value::List(vec![Value::Bool(true); 5_000])));
+        let nested = Value::Record(vec![Value::Option(Some(Box::new(Value::List(vec![Value::Char('x'); 5_000]))))]);
+        assert!(is_large(&nested));
+    }
 
     #[test]
     fn s02_values_are_charged_until_they_are_freed() {

@@ -20,9 +20,9 @@ use crate::runtime::Cancellation;
 const SMALL: usize = 4 << 10;
 
 /// Texts up to this size, in bytes, are read at once,
-const SHORT: usize = 64 << 10;
-/// if their values take at most this much memory, in bytes. That takes a few milliseconds.
-const QUICK: usize = 4 << 20;
+const SHORT: usize = 256 << 10;
+/// if their values take at most this much memory, in bytes. That takes about a millisecond.
+const QUICK: usize = 1 << 20;
 
 impl Arguments {
     /// Whether the arguments are read only after the call has its permit, so that waiting calls hold only text.

@@ -106,7 +106,7 @@ async fn s19_large_arguments_bypass_the_cache() {
     let bench = Bench::new().await;
     bench.demo(CACHED).await;
     for _ in 0..2 {
-        let answer = bench.call("demo.echo", json!({"text": "x".repeat(100_000)})).await.expect("it answers");
+        let answer = bench.call("demo.echo", json!({"text": "x".repeat(2 << 20)})).await.expect("it answers");
         assert_eq!(answer.cache, CacheOutcome::Bypass);
     }
     assert_eq!(bench.runtime.count("demo.echo"), 2);

@@ -157,7 +157,7 @@ async fn s11_lifecycle_steps_of_plugins_do_not_wait_for_each_others_turns() {
     let turn = tokio::spawn(async move { outrigger_compute::blocking("plugin one", work).await });
     begun.await.expect("the turn is taken");
     // Long enough to be read in a turn.
-    let text = Arguments::Text(json!({"text": "x".repeat(100_000)}).to_string());
+    let text = Arguments::Text(json!({"text": "x".repeat(300_000)}).to_string());
     let step = |plugin: &str| {
         let origin = Origin::Plugin(plugin.parse().expect("a name"));
         let caller = Caller::Plugin(Arc::new(PluginCaller { chain: Vec::new(), origin }));

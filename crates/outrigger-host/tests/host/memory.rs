@@ -120,8 +120,8 @@ async fn s12_a_short_text_with_many_values_is_read_in_the_turn_of_its_caller() {
     };
     let turn = tokio::spawn(async move { outrigger_compute::blocking("local", work).await });
     begun.await.expect("the turn is taken");
-    // 1 MiB and 20 MiB of values.
-    let (few, many) = (list_of("{}", 3_000), list_of("{}", 60_000));
+    // A third of a MiB and 20 MiB of values.
+    let (few, many) = (list_of("{}", 1_000), list_of("{}", 60_000));
     send(&bench.platform, "greedy.wide", few).await.expect("it does not wait");
     let waits =
         tokio::time::timeout(Duration::from_millis(200), send(&bench.platform, "greedy.wide", many.clone())).await;

@@ -3,9 +3,11 @@
 //!
 //! - calls of a revision whose calls are long, because making and removing their instances is work, too: on the serving
 //!   threads, the first ticks of fifty calls are a tenth of a second;
-//! - calls of a revision that computes a lot in total, beside others: a thousand short calls delay others as much as a
-//!   long one.
+//! - calls of a revision that computes a lot in total, beside others, while the processors are busy: a thousand short
+//!   calls then delay others as much as a long one. While processors are idle, nobody waits, and handing a call to the
+//!   pool takes longer than most calls.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,6 +24,9 @@ pub(super) struct Pace {
     exact: AtomicU32,
     recent: Recent,
 }
+
+static PROCESSORS: LazyLock<u64> =
+    LazyLock::new(|| std::thread::available_parallelism().map_or(1, |number| number.get() as u64));
 
 /// What all revisions compute.
 static ALL: Recent = Recent(AtomicU64::new(0));
@@ -43,17 +48,23 @@ impl Pace {
     /// A revision that computes more than this, in units of [`Recent`], computes a lot: more than about one percent of a
     /// processor.
     const MUCH: u64 = 5_000_000 / Recent::UNIT;
+    /// Processors that compute more than this for plugins, on average, in units of [`Recent`], are busy: more than about a
+    /// third of their time.
+    const BUSY: u64 = 128_000_000 / Recent::UNIT;
 
     /// Whether the next call runs in the pool from its beginning.
     pub(super) fn belongs_in_pool(&self) -> bool {
         self.nanoseconds.load(Ordering::Relaxed) > Self::LONG || self.computes_much()
     }
 
-    /// Whether it computes a lot, and is not the only one that computes.
+    /// Whether it computes a lot, and is not the only one that computes, while the processors are busy.
     fn computes_much(&self) -> bool {
         let period = period();
-        let own = self.recent.read(period);
-        own > Self::MUCH && own < ALL.read(period) / 8 * 7
+        Self::is_much(self.recent.read(period), ALL.read(period), *PROCESSORS)
+    }
+
+    const fn is_much(own: u64, all: u64, processors: u64) -> bool {
+        own > Self::MUCH && own < all / 8 * 7 && all > processors * Self::BUSY
     }
 
     /// The clock for the next call.
@@ -203,6 +214,22 @@ mod tests {
             }
         }
         let (own, all) = (own.read(15), all.read(15));
-        assert!(own > Pace::MUCH && own < all / 8 * 7, "{own} of {all}");
+        assert!(Pace::is_much(own, all, 256), "{own} of {all}");
+    }
+
+    #[test]
+    fn s19_a_revision_stays_on_the_serving_threads_while_processors_are_idle() {
+        // Two revisions that each compute for this many nanoseconds in each period.
+        let is_much = |each: u64, processors: u64| {
+            let (own, all) = (Recent::default(), Recent::default());
+            for period in 0..16 {
+                own.add(period, each);
+                all.add(period, 2 * each);
+            }
+            Pace::is_much(own.read(15), all.read(15), processors)
+        };
+        assert!(!is_much(20_000_000, 2), "a sixth of two processors is idle enough");
+        assert!(is_much(120_000_000, 2), "they are busy");
+        assert!(!is_much(120_000_000, 8), "of eight, most are idle");
     }
 }
