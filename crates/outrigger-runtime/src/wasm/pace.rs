@@ -49,8 +49,8 @@ impl Pace {
     /// processor.
     const MUCH: u64 = 5_000_000 / Recent::UNIT;
     /// Processors that compute more than this for plugins, on average, in units of [`Recent`], are busy: more than about a
-    /// third of their time.
-    const BUSY: u64 = 128_000_000 / Recent::UNIT;
+    /// sixth of their time.
+    const BUSY: u64 = 64_000_000 / Recent::UNIT;
 
     /// Whether the next call runs in the pool from its beginning.
     pub(super) fn belongs_in_pool(&self) -> bool {
@@ -228,8 +228,8 @@ mod tests {
             }
             Pace::is_much(own.read(15), all.read(15), processors)
         };
-        assert!(!is_much(20_000_000, 2), "a sixth of two processors is idle enough");
+        assert!(!is_much(20_000_000, 2), "they use a tenth of two processors");
         assert!(is_much(120_000_000, 2), "they are busy");
-        assert!(!is_much(120_000_000, 8), "of eight, most are idle");
+        assert!(!is_much(120_000_000, 8), "most of eight are idle");
     }
 }
