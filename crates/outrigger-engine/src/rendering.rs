@@ -19,13 +19,18 @@ pub(crate) enum Unwritten {
 
 /// The first allocation, in bytes. It is enough for most results.
 const FIRST: usize = 1 << 10;
+/// The most that is allocated first for a large result, in bytes.
+const FIRST_AT_MOST: usize = 256 << 10;
 /// Texts up to this size, in bytes, are not charged.
 const SMALL: usize = 4 << 10;
 
 /// Writes a value as JSON text of at most `longest` bytes. The text stays charged as long as the account exists.
 pub(crate) fn text(rendered: &Rendered<'_>, account: &Account, longest: usize) -> Result<String, Unwritten> {
-    let bytes = Vec::with_capacity(FIRST.min(longest));
-    let mut text = Text { bytes, account, charge: None, longest, failed: None };
+    // A call that holds nothing has a small result. Names and quotes take about as much again as the data.
+    let expected = if account.held() == 0 { FIRST } else { (2 * rendered.value.size()).clamp(FIRST, FIRST_AT_MOST) };
+    let capacity = expected.min(longest);
+    let charge = (capacity > SMALL).then(|| account.charge(capacity)).transpose().map_err(Unwritten::Memory)?;
+    let mut text = Text { bytes: Vec::with_capacity(capacity), account, charge, longest, failed: None };
     let written = serde_json::to_writer(&mut text, rendered);
     let Text { bytes, charge, failed, .. } = text;
     if written.is_err() {

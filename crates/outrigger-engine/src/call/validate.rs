@@ -103,12 +103,12 @@ pub(super) fn arguments(target: &Target, account: &Account, arguments: Arguments
         Arguments::Text(text) => from_text(target, account, &text, usize::MAX).map_err(Unread::failure),
         Arguments::Json(members) => {
             // Texts move from the tree to the values, so it stays charged.
-            account.charge(json::members_size(&members))?.keep();
+            keep(account, json::members_size(&members))?;
             metered(target, account, usize::MAX, |meter| json::parse_arguments(graph, function, members, meter))
                 .map_err(Unread::failure)
         }
         Arguments::Values(values) => {
-            account.charge(values.iter().map(Value::heap).sum())?.keep();
+            keep(account, values.iter().map(Value::heap).sum())?;
             json::check_arguments(graph, function, &values)
                 .map_err(|faults| Failure::invalid_input(&target.name, &faults))?;
             Ok(held(values, account)?)
@@ -129,6 +129,14 @@ fn held(values: Vec<Value>, account: &Account) -> Result<Held<[Value]>, Exceeded
     // The shared slice is a copy of the list; both exist for a moment.
     let _copy = for_a_moment(account, values.len() * size_of::<Value>())?;
     Ok(Held::new(Arc::from(values), account))
+}
+
+/// Charges memory until the call ends, unless it is small.
+fn keep(account: &Account, bytes: usize) -> Result<(), Exceeded> {
+    if bytes > SMALL {
+        account.charge(bytes)?.keep();
+    }
+    Ok(())
 }
 
 /// Charges memory that is soon released, unless it is small.
