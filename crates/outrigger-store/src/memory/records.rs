@@ -83,7 +83,7 @@ impl Tables {
                 )
         };
         let mut runs: Vec<&RunRecord> = self.runs.iter().filter(wanted).collect();
-        runs.sort_by(|left, right| (right.started_at, right.id).cmp(&(left.started_at, left.id)));
+        runs.sort_by_key(|run| Reverse((run.started_at, run.id)));
         runs.into_iter().take(limit(filter)).cloned().collect()
     }
 
