@@ -17,7 +17,7 @@ pub(super) fn empty(things: &str, filters: &[bool]) -> String {
 
 /// Notes that there is no such plugin, or that it has no such function.
 pub(super) async fn check_plugin(context: &Context, plugin: Option<&PluginName>, function: Option<&FunctionName>) {
-    // The list was read, so an error here is that of a missing right: no reason to fail.
+    // The list was read, so an error here means that a right is missing. That is no reason to fail.
     let (Some(plugin), Ok(platform)) = (plugin, context.platform().await) else { return };
     let Ok(plugins) = platform.plugin_list().await else { return };
     let names: Vec<_> = plugins.iter().map(|known| known.name.as_str()).collect();

@@ -22,6 +22,7 @@
 mod fits;
 mod meter;
 mod render;
+mod size;
 mod text;
 
 use serde_json::{Map, Value as Json};
@@ -33,8 +34,9 @@ use crate::near;
 
 pub use fits::{check_arguments, fits};
 pub(crate) use meter::ALLOCATION;
-pub use meter::{Meter, TreeBound, members_size, tree_size};
+pub use meter::Meter;
 pub use render::{Rendered, render};
+pub use size::{TreeBound, members_size, tree_size};
 pub use text::parse_arguments_text;
 
 /// The greatest finite `f32` as the shortest decimal that is read as it. A little more than its exact value.

@@ -1,7 +1,7 @@
 //! The time a call may take, everything included: waiting for room, retries, and what the plugin waits for.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -61,22 +61,10 @@ pub(super) async fn within<T>(
     // As a rule it is done at once, and no timer has to be made.
     match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
         Poll::Ready(outcome) => outcome,
-        // Boxed: it would make the future of every call larger.
-        Poll::Pending => Box::pin(wait(deadline, execution, work)).await,
-    }
-}
-
-async fn wait<T>(
-    deadline: Deadline,
-    execution: &Execution<'_>,
-    work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
-) -> Result<T, Failure> {
-    tokio::select! {
-        biased;
-        outcome = work => outcome,
-        () = execution.options.cancel.cancelled() => Err(Failure::cancelled(&execution.target.name)),
-        () = tokio::time::sleep_until((deadline.at + GRACE).into()) => {
-            Err(Failure::deadline(&format!("`{}`", execution.target.name), deadline.limit))
+        Poll::Pending => {
+            let late = Deadline { at: deadline.at + GRACE, ..deadline };
+            // Boxed: it would make the future of every call larger.
+            Box::pin(late.or_cancelled(execution.target, &execution.options.cancel, work)).await?
         }
     }
 }

@@ -33,24 +33,8 @@ pub(super) fn has_subscribers(engine: &Engine, caller: &Caller) -> bool {
     engine.inner.hooks.watches_before() && !is_exempt(engine, caller)
 }
 
-/// Fires `call.before`. Returns the arguments, validated again if they were changed.
+/// Fires `call.before`, which has subscribers. Returns the arguments, validated again if they were changed.
 pub(super) async fn before(
-    engine: &Engine,
-    run: &Run<'_>,
-    target: &Arc<Target>,
-    account: &Account,
-    arguments: Held<[Value]>,
-    cancel: &Cancellation,
-    deadline: Deadline,
-) -> Result<Held<[Value]>, Failure> {
-    match has_subscribers(engine, run.caller()) {
-        // Boxed: it would make the future of every call larger.
-        true => Box::pin(fire_before(engine, run, target, account, arguments, cancel, deadline)).await,
-        false => Ok(arguments),
-    }
-}
-
-async fn fire_before(
     engine: &Engine,
     run: &Run<'_>,
     target: &Arc<Target>,

@@ -3,8 +3,9 @@
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use outrigger_contract::units::Rate;
+use outrigger_contract::{HookName, PluginName};
 
-use super::{Caller, CallerKey, Target};
+use super::{Caller, Origin, Target};
 use crate::error::Failure;
 
 /// The limiter of one function. It outlives a reload of its plugin, so that a reload does not refill it.
@@ -34,4 +35,30 @@ pub(super) fn check(target: &Target, caller: &Caller) -> Result<(), Failure> {
     rate.limiter
         .check_key(&CallerKey::of(caller))
         .map_err(|not_until| Failure::rate_limited(&target.name, not_until.wait_time_from(rate.clock.now())))
+}
+
+/// The name under which rate limits count a caller: the origin of its call chain.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum CallerKey {
+    Local,
+    /// The id of a key.
+    Key(String),
+    Plugin(PluginName),
+    Hook(HookName),
+}
+
+impl CallerKey {
+    fn of(caller: &Caller) -> Self {
+        match caller {
+            Caller::Local => Self::Local,
+            Caller::Key(principal) => Self::Key(principal.id.clone()),
+            Caller::Plugin(by) => match &by.origin {
+                Origin::Local => Self::Local,
+                Origin::Key(principal) => Self::Key(principal.id.clone()),
+                Origin::Plugin(plugin) => Self::Plugin(plugin.clone()),
+                Origin::Hook(hook) => Self::Hook(hook.clone()),
+            },
+            Caller::Hook(by) => by.cause.as_ref().map_or_else(|| Self::Hook(by.hook.clone()), Self::of),
+        }
+    }
 }

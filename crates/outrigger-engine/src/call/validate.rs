@@ -77,26 +77,14 @@ pub(super) async fn read(
             Err(Unread::Long) => {}
         }
     }
-    // Boxed: it would make the future of every call larger.
-    Box::pin(read_in_pool(caller, target, account, text, cancel, deadline)).await
-}
-
-async fn read_in_pool(
-    caller: &Caller,
-    target: &Arc<Target>,
-    account: &Account,
-    text: String,
-    cancel: &Cancellation,
-    deadline: Deadline,
-) -> Result<Held<[Value]>, Failure> {
     let (owned, account) = (Arc::clone(target), account.clone());
     let owner = caller.owner();
     let reading = blocking(&owner, move || from_text(&owned, &account, &text, usize::MAX));
-    deadline.or_cancelled(target, cancel, reading).await??.map_err(Unread::failure)
+    // Boxed: it would make the future of every call larger.
+    Box::pin(deadline.or_cancelled(target, cancel, reading)).await??.map_err(Unread::failure)
 }
 
 /// Reads arguments. Their memory stays charged until the call ends.
-#[inline(never)]
 pub(super) fn arguments(target: &Target, account: &Account, arguments: Arguments) -> Result<Held<[Value]>, Failure> {
     let (graph, function) = (&*target.revision.graph, target.function());
     match arguments {

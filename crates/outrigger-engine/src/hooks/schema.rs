@@ -156,7 +156,7 @@ pub(super) fn json_length(value: &Json) -> usize {
     json_length_within(value, usize::MAX).unwrap_or(usize::MAX)
 }
 
-/// The size of a value, in bytes of JSON. None if it is larger than `most`; then only that much is looked at.
+/// The size of a value in bytes of JSON, or `None` if it is larger than `most`. Stops counting there.
 pub(super) fn json_length_within(value: &Json, most: usize) -> Option<usize> {
     struct Length {
         bytes: usize,

@@ -4,8 +4,8 @@
 //! - calls of a revision whose calls are long, because making and removing their instances is work, too: on the serving
 //!   threads, the first ticks of fifty calls are a tenth of a second;
 //! - calls of a revision that computes a lot in total, beside others, while the processors are busy: a thousand short
-//!   calls then delay others as much as a long one. While processors are idle, nobody waits, and handing a call to the
-//!   pool takes longer than most calls.
+//!   calls then delay others as much as a long one. While a processor is idle, no call waits for one, and moving a call
+//!   to the pool takes longer than most calls do.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -70,7 +70,7 @@ fn taken<T, E: Error>(taken: Option<T>) -> Result<T, E> {
     taken.map_or_else(give_up, Ok)
 }
 
-/// What all parts of a reading share. Behind one pointer: what describes a part is small then, and stays in registers.
+/// What all parts of the parser share. It is behind one pointer, so that a part fits into two registers.
 struct Reading<'a> {
     graph: &'a TypeGraph,
     meter: &'a Meter<'a>,
