@@ -59,7 +59,7 @@ pub struct Call {
 pub enum Arguments {
     /// The text of a JSON object with a member for each parameter. The quickest way for who has text.
     Text(String),
-    /// An object with a member for each parameter.
+    /// An object with a member for each parameter. Its memory is the caller's; only that of the values is charged.
     Json(serde_json::Map<String, serde_json::Value>),
     /// Values in the order of the parameters. Bytes stay bytes.
     Values(Vec<Value>),

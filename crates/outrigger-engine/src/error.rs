@@ -142,7 +142,7 @@ impl Failure {
     /// The runtime's fault as a failure of a call. Its error value becomes JSON of the function's declared type.
     pub(crate) fn of_call(fault: RuntimeFault, error: Option<&Value>, graph: &TypeGraph, function: &Function) -> Self {
         let detail = match (error, &function.outcome.err) {
-            (Some(value), Some(Some(ty))) => detail(&Rendered { graph, ty, value }),
+            (Some(value), Some(Some(ty))) => detail(Rendered { graph, ty, value }),
             _ => None,
         };
         Self { detail, ..Self::new(fault.code, fault.message) }
@@ -168,7 +168,7 @@ impl From<StoreError> for Failure {
 }
 
 /// An error value as JSON. If it is too large, a string is truncated, and any other value is left out.
-fn detail(rendered: &Rendered<'_>) -> Option<serde_json::Value> {
+fn detail(rendered: Rendered<'_>) -> Option<serde_json::Value> {
     if let Value::String(text) = rendered.value
         && text.len() > LARGEST_DETAIL
     {

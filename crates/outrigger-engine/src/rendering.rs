@@ -25,13 +25,14 @@ const FIRST_AT_MOST: usize = 256 << 10;
 const SMALL: usize = 4 << 10;
 
 /// Writes a value as JSON text of at most `longest` bytes. The text stays charged as long as the account exists.
-pub(crate) fn text(rendered: &Rendered<'_>, account: &Account, longest: usize) -> Result<String, Unwritten> {
-    // A call that holds nothing has a small result. Names and quotes take about as much again as the data.
-    let expected = if account.held() == 0 { FIRST } else { (2 * rendered.value.size()).clamp(FIRST, FIRST_AT_MOST) };
+pub(crate) fn text(rendered: Rendered<'_>, account: &Account, longest: usize) -> Result<String, Unwritten> {
+    // A call that holds nothing has a small result. Names, quotes and base64 take about half as much again as the data.
+    let expected = if account.held() == 0 { FIRST } else { rendered.value.size() * 3 / 2 };
+    let expected = expected.clamp(FIRST, FIRST_AT_MOST);
     let capacity = expected.min(longest);
     let charge = (capacity > SMALL).then(|| account.charge(capacity)).transpose().map_err(Unwritten::Memory)?;
     let mut text = Text { bytes: Vec::with_capacity(capacity), account, charge, longest, failed: None };
-    let written = serde_json::to_writer(&mut text, rendered);
+    let written = rendered.write(&mut text);
     let Text { bytes, charge, failed, .. } = text;
     if written.is_err() {
         return Err(failed.unwrap_or(Unwritten::Misfit));

@@ -195,7 +195,11 @@ impl<'a> Reader<'a> {
             Type::F64 => self.float(&json).map(Value::Float64),
             Type::Char => self.char(&json),
             Type::String => match json {
-                Json::String(text) => Some(Value::String(text)),
+                Json::String(text) => {
+                    // It moves from the tree, which is soon freed.
+                    self.meter.allocation(text.capacity())?;
+                    Some(Value::String(text))
+                }
                 other => self.mismatch("a string", &other),
             },
             Type::Bytes => self.bytes(&json),

@@ -31,7 +31,9 @@ fn check_apart_from_the_schema(ty: &Type, text: &str, expected: Result<&str, &st
 /// The text, which the tree agrees with.
 #[track_caller]
 fn rendered(graph: &TypeGraph, ty: &Type, value: &Value) -> String {
-    let text = serde_json::to_string(&Rendered { graph, ty, value }).unwrap();
+    let mut text = Vec::new();
+    Rendered { graph, ty, value }.write(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
     assert_eq!(json::render(graph, ty, value).to_string(), text);
     text
 }
@@ -208,6 +210,18 @@ fn bytes_are_base64() {
     // The padding, and the bits that padding leaves over, are beyond the schema.
     for text in [r#""AA""#, r#""AA=""#, r#""A""#, r#""AB==""#] {
         check_apart_from_the_schema(&Type::Bytes, text, Err(message)).unwrap_err();
+    }
+}
+
+#[test]
+fn long_bytes_are_written_in_pieces_without_padding_between() {
+    for length in (3_060..3_090).chain(6_140..6_150).chain([100_000]) {
+        let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
+        let text = rendered(&graph(), &Type::Bytes, &Value::Bytes(bytes.clone().into()));
+        assert_eq!(
+            json::parse(&graph(), &Type::Bytes, serde_json::from_str(&text).unwrap()),
+            Ok(Value::Bytes(bytes.into()))
+        );
     }
 }
 
@@ -489,7 +503,7 @@ fn values_are_checked_too() {
     for (ty, value) in misfits {
         assert!(!json::fits(&graph(), &ty, &value), "{value:?} is no {}", graph().display(&ty));
         // To write it is an error, never a panic and never something else.
-        drop(serde_json::to_string(&Rendered { graph: &graph(), ty: &ty, value: &value }));
+        drop(Rendered { graph: &graph(), ty: &ty, value: &value }.write(std::io::sink()));
     }
 }
 

@@ -63,7 +63,9 @@ proptest! {
         let validator = validator(&schema::of(&graph, &ty));
         for value in &values {
             prop_assert!(json::fits(&graph, &ty, value));
-            let text = serde_json::to_string(&Rendered { graph: &graph, ty: &ty, value }).unwrap();
+            let mut text = Vec::new();
+            Rendered { graph: &graph, ty: &ty, value }.write(&mut text).unwrap();
+            let text = String::from_utf8(text).unwrap();
             let read: Json = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(&json::render(&graph, &ty, value), &read, "the text and the tree differ");
             prop_assert!(validator.is_valid(&read), "{} does not fit {:#}", text, schema::of(&graph, &ty));

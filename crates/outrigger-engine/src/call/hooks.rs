@@ -124,7 +124,7 @@ fn rendered_size(target: &Target, arguments: &[Value]) -> usize {
     let (graph, mut bound) = (&*target.revision.graph, json::TreeBound::default());
     for (param, value) in target.function().params.iter().zip(arguments) {
         // Values that cannot be serialized are rendered as `null`.
-        _ = serde_json::to_writer(&mut bound, &json::Rendered { graph, ty: &param.ty, value });
+        _ = json::Rendered { graph, ty: &param.ty, value }.write(&mut bound);
     }
     bound.bytes()
 }

@@ -81,7 +81,7 @@ impl Answer {
     fn write(&self, longest: usize) -> Result<String, Unwritten> {
         let Some(rendered) = self.rendered() else { return Ok("null".to_owned()) };
         // The text goes into the answer, and stays charged while the answer exists.
-        rendering::text(&rendered, self.account(), longest.min(self.longest_text()))
+        rendering::text(rendered, self.account(), longest.min(self.longest_text()))
     }
 
     /// The limit for the text, in bytes.

@@ -90,8 +90,6 @@ pub(super) fn arguments(target: &Target, account: &Account, arguments: Arguments
     match arguments {
         Arguments::Text(text) => from_text(target, account, &text, usize::MAX).map_err(Unread::failure),
         Arguments::Json(members) => {
-            // Texts move from the tree to the values, so it stays charged.
-            keep(account, json::members_size(&members))?;
             metered(target, account, usize::MAX, |meter| json::parse_arguments(graph, function, members, meter))
                 .map_err(Unread::failure)
         }

@@ -231,7 +231,7 @@ impl Revision {
         let function = &graph.functions[function];
         let said = match (&value, &function.outcome.err) {
             (Some(Value::String(text)), _) => shortened(text),
-            (Some(value), Some(Some(ty))) => beginning(&Rendered { graph, ty, value }),
+            (Some(value), Some(Some(ty))) => beginning(Rendered { graph, ty, value }),
             _ => "it gave no reason".to_owned(),
         };
         let message = format!("{plugin}.{} failed: {said}", function.name);
@@ -360,7 +360,7 @@ fn shortened(text: &str) -> String {
 }
 
 /// The beginning of a value as JSON. The rest is never rendered.
-fn beginning(rendered: &Rendered<'_>) -> String {
+fn beginning(rendered: Rendered<'_>) -> String {
     struct Beginning(Vec<u8>);
     impl std::io::Write for Beginning {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -379,7 +379,7 @@ fn beginning(rendered: &Rendered<'_>) -> String {
     }
     let mut text = Beginning(Vec::new());
     // Rendering stops early on purpose.
-    let _ = serde_json::to_writer(&mut text, rendered);
+    let _ = rendered.write(&mut text);
     shortened(&String::from_utf8_lossy(&text.0))
 }
 

@@ -1,12 +1,16 @@
-//! Values to JSON, written straight into any serializer, without a tree between.
+//! Values to JSON: as text, without a tree in between, or as a tree.
 
+use std::io;
+
+use base64_simd::{Out, STANDARD};
 use serde::ser::{Error, Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value as Json;
+use serde_json::ser::Formatter;
 
 use crate::types::graph::{Label, Shape, Type, TypeGraph};
 use crate::types::value::Value;
 
-/// A value with its type, to be written as JSON by any serde serializer without an intermediate tree.
+/// A value with its type, to be written as JSON.
 #[derive(Clone, Copy, Debug)]
 pub struct Rendered<'a> {
     pub graph: &'a TypeGraph,
@@ -14,15 +18,59 @@ pub struct Rendered<'a> {
     pub value: &'a Value,
 }
 
+impl Rendered<'_> {
+    /// Writes the value as JSON text, in short pieces.
+    ///
+    /// # Errors
+    /// The writer fails, or the value is not of its type.
+    pub fn write(self, writer: impl io::Write) -> serde_json::Result<()> {
+        let Self { graph, ty, value } = self;
+        Part { graph, ty, value, target: Target::Text }
+            .serialize(&mut serde_json::Serializer::with_formatter(writer, Base64))
+    }
+}
+
 /// A value as a JSON tree.
 #[must_use]
 pub fn render(graph: &TypeGraph, ty: &Type, value: &Value) -> Json {
-    serde_json::to_value(Rendered { graph, ty, value }).unwrap_or(Json::Null)
+    serde_json::to_value(Part { graph, ty, value, target: Target::Tree }).unwrap_or(Json::Null)
 }
 
-impl<'a> Rendered<'a> {
+/// Writes bytes as a base64 string, in pieces. That takes no memory, and serde does not search the text for characters to
+/// escape.
+struct Base64;
+
+impl Formatter for Base64 {
+    fn write_byte_array<W: ?Sized + io::Write>(&mut self, writer: &mut W, bytes: &[u8]) -> io::Result<()> {
+        /// Three bytes become four characters.
+        const PIECE: usize = 3 << 10;
+        let mut text = [0; PIECE / 3 * 4];
+        writer.write_all(b"\"")?;
+        for piece in bytes.chunks(PIECE) {
+            writer.write_all(STANDARD.encode(piece, Out::from_slice(&mut text)))?;
+        }
+        writer.write_all(b"\"")
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Target {
+    Text,
+    Tree,
+}
+
+/// A value or a part of one.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    graph: &'a TypeGraph,
+    ty: &'a Type,
+    value: &'a Value,
+    target: Target,
+}
+
+impl<'a> Part<'a> {
     const fn of(&self, ty: &'a Type, value: &'a Value) -> Self {
-        Self { graph: self.graph, ty, value }
+        Self { ty, value, ..*self }
     }
 
     fn one<S: Serializer>(serializer: S, name: &str, value: Option<Self>) -> Result<S::Ok, S::Error> {
@@ -79,7 +127,7 @@ fn label<E: Error>(labels: &[Label], index: u32) -> Result<&str, E> {
     labels.get(index as usize).map(|label| label.name.as_str()).ok_or_else(misfit)
 }
 
-impl Serialize for Rendered<'_> {
+impl Serialize for Part<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ty = self.graph.resolve(self.ty);
         match (ty, self.value) {
@@ -92,7 +140,10 @@ impl Serialize for Rendered<'_> {
             (_, Value::Float64(value)) => serializer.serialize_str(special(*value)),
             (_, Value::Char(value)) => serializer.serialize_char(*value),
             (_, Value::String(value)) => serializer.serialize_str(value),
-            (_, Value::Bytes(value)) => serializer.serialize_str(&base64_simd::STANDARD.encode_to_string(value)),
+            (_, Value::Bytes(value)) => match self.target {
+                Target::Text => serializer.serialize_bytes(value),
+                Target::Tree => serializer.serialize_str(&STANDARD.encode_to_string(value)),
+            },
             (Type::List(item), Value::List(values)) => {
                 Self::items(serializer, values.iter().map(|value| self.of(item, value)))
             }
