@@ -29,7 +29,9 @@ const LARGEST_MEMORY: usize = 1 << 32;
 pub(super) const TABLE_ELEMENTS: usize = 200_000;
 /// The part of a freed table that stays in memory. There is one for each core instance, and it is not charged.
 const TABLE_KEPT_RESIDENT: usize = 4 << 10;
-const WASM_STACK: usize = 1 << 20;
+/// The maximum stack of Wasm code. Touched pages stay resident for the next call and are not charged: giving them back
+/// would cost each call two system calls. Half a megabyte each is 320 MiB for all slots of the pool.
+const WASM_STACK: usize = 512 << 10;
 /// The stack that a call runs on: the one of the Wasm code, and what host functions need on top.
 const CALL_STACK: usize = WASM_STACK + (1 << 20);
 /// Memory of a slot that is wiped in place instead of being given back to the system, where the kernel can say which
