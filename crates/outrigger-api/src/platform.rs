@@ -195,6 +195,8 @@ pub trait Configurations: Send + Sync {
     ) -> ApiResult<u64>;
     /// The retained revisions, newest first.
     async fn configuration_revisions(&self, name: &PluginName) -> ApiResult<Vec<ConfigurationRevision>>;
+    /// One retained revision.
+    async fn configuration_revision(&self, name: &PluginName, revision: u64) -> ApiResult<ConfigurationRevision>;
     /// The keys in which two revisions differ. Revision 0 is the empty configuration; the default of `to` is the
     /// current revision.
     async fn configuration_diff(&self, name: &PluginName, from: u64, to: Option<u64>) -> ApiResult<ConfigurationDiff>;

@@ -186,6 +186,10 @@ impl Configurations for Client {
         self.list(&plugin(name, "/config-revisions"), &()).await
     }
 
+    async fn configuration_revision(&self, name: &PluginName, revision: u64) -> ApiResult<ConfigurationRevision> {
+        self.get(&plugin(name, &format!("/config-revisions/{revision}")), &()).await
+    }
+
     async fn configuration_diff(&self, name: &PluginName, from: u64, to: Option<u64>) -> ApiResult<ConfigurationDiff> {
         let mut query = vec![("from", from)];
         query.extend(to.map(|to| ("to", to)));

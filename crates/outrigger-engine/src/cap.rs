@@ -1,6 +1,6 @@
-//! Caps on records that are never pruned: unfinished jobs, schedules, webhooks, hooks, subscriptions, templates, keys
-//! and roles. One key can use a quarter of a cap, so it leaves room for the others. The administrator of the data
-//! directory can use all of it.
+//! Caps on what is never pruned: plugins and their packages, unfinished jobs, schedules, webhooks, hooks, subscriptions,
+//! templates, keys and roles. One key can use a quarter of a cap, so it leaves room for the others. The administrator
+//! of the data directory can use all of it.
 
 use outrigger_contract::Code;
 use outrigger_contract::units::ByteSize;
@@ -42,6 +42,17 @@ pub const TEMPLATES: Cap = Cap::of("templates", Amount { records: 500, bytes: 12
 pub const KEYS: Cap = Cap::of("keys", Amount { records: 4_000, bytes: 32 << 20 });
 /// Roles, with their rules: in memory like keys. A role has no creator, so keys have no share of this.
 pub const ROLES: Cap = Cap::of("roles", Amount { records: 500, bytes: 8 << 20 });
+
+/// Installed plugins, each counted for the key that installed its version.
+pub const PLUGINS: Cap = Cap {
+    hint: "uninstall a plugin that is no longer needed",
+    ..Cap::of("plugins", Amount { records: 2_000, bytes: u64::MAX })
+};
+/// Packages of installed versions, with those that a rollback needs. Their number follows from that of plugins.
+pub const PACKAGES: Cap = Cap {
+    hint: "uninstall a plugin that is no longer needed",
+    ..Cap::of("packages", Amount { records: u64::MAX, bytes: 8 << 30 })
+};
 
 impl Cap {
     const fn of(what: &'static str, most: Amount) -> Self {

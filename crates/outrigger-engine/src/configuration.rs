@@ -10,6 +10,7 @@ use jsonschema::error::ValidationErrorKind;
 use outrigger_compute::in_place;
 use outrigger_contract::excerpt::{cut, excerpt_of, excerpt_of_display};
 use outrigger_contract::manifest::ConfigurationSchema;
+use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Code, Manifest, PluginName, near};
 use serde_json::{Map, Value};
 
@@ -178,6 +179,20 @@ pub(crate) fn lay_over(
     let mut values = vault::hide(present, |_| false);
     values.extend(given.clone());
     seal(vault, manifest, values, present)
+}
+
+/// Maximum size of the stored values of a plugin, as JSON text with encrypted secrets.
+const MOST_BYTES: u64 = 256 << 10;
+
+/// Checks that the values to store are not too large. They are kept as a revision, and read with the others.
+pub(crate) fn check_size(plugin: &PluginName, values: &Map<String, Value>) -> Result<(), Failure> {
+    let bytes = crate::cap::size_of(values);
+    if bytes <= MOST_BYTES {
+        return Ok(());
+    }
+    let (size, limit) = (ByteSize::bytes(bytes).rounded(), ByteSize::bytes(MOST_BYTES));
+    let message = format!("the configuration of `{plugin}` would take {size}; the limit is {limit}");
+    Err(Failure::new(Code::TooLarge, message).with_hint("store large values in a file that the plugin may read"))
 }
 
 /// The maximum number of reported faults of a configuration.

@@ -148,6 +148,7 @@ impl Engine {
                 .map_err(|failure| failure.with_hint("correct the values of `--set` or `--config`"))?;
         }
         let values = configuration::lay_over(&*self.inner.vault, manifest, given, &Map::new())?;
+        configuration::check_size(&manifest.name, &values)?;
         configuration::require(&self.inner, manifest, &values)?;
         configuration::resolve(&self.inner, manifest, &values)?;
         Ok((!values.is_empty()).then(|| ConfigurationRevision {

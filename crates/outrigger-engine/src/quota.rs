@@ -27,7 +27,7 @@ pub struct Quotas {
     pub log_bytes: u64,
     /// Bytes of state.
     pub state_bytes: u64,
-    /// Bytes of jobs with their arguments.
+    /// Bytes of jobs with their arguments and results.
     pub job_bytes: u64,
     /// Calls that may change something and have individual audit records; bursts can be four times as large. Further
     /// calls are aggregated.
@@ -117,6 +117,12 @@ impl Bucket {
     fn overdraw(&mut self, amount: u64, now: Instant) {
         self.fill(now);
         self.level -= amount as f64;
+    }
+
+    /// Whether more was taken than there was.
+    fn is_overdrawn(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.level < 0.0
     }
 
     /// Returns an amount that was not used.
@@ -224,6 +230,18 @@ impl Writes {
         self.buckets.lock().acts.give_back(1);
     }
 
+    /// Takes the result of a job, whose size is known only when it ends. Later jobs wait for it.
+    pub(crate) fn job_had_result(&self, bytes: u64, now: Instant) {
+        let mut buckets = self.buckets.lock();
+        buckets.used = now;
+        buckets.job_bytes.overdraw(bytes, now);
+    }
+
+    /// Whether results took more than the quota of jobs.
+    pub(crate) fn is_overdrawn_by_jobs(&self, now: Instant) -> bool {
+        self.buckets.lock().job_bytes.is_overdrawn(now)
+    }
+
     /// Takes a write from the quota, or returns how long to wait.
     pub(crate) fn take(&self, kind: Kind, bytes: u64, now: Instant) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock();
@@ -311,6 +329,21 @@ mod tests {
         let mut bucket = Bucket::a_minute(10, start);
         assert_eq!(bucket.take(100, start), Ok(()));
         assert_eq!(bucket.take(100, start), Err(Duration::from_mins(1)));
+    }
+
+    #[test]
+    fn s06_results_of_jobs_are_taken_from_the_next_minutes() {
+        let start = Instant::now();
+        let after = |minutes| start + Duration::from_mins(minutes);
+        let quotas = Quotas { job_bytes: 100, ..Quotas::DEFAULT };
+        let writes = Writes::new(&quotas, start);
+        assert_eq!(writes.take(Kind::Job, 10, start), Ok(()));
+        writes.job_had_result(290, start);
+        assert!(writes.is_overdrawn_by_jobs(start));
+        assert!(writes.take(Kind::Job, 1, after(1)).is_err(), "half of the result is not made up for");
+        assert!(!writes.is_overdrawn_by_jobs(after(2)));
+        assert_eq!(writes.take(Kind::Job, 0, after(2)), Ok(()));
+        assert_eq!(writes.take(Kind::Job, 100, after(3)), Ok(()));
     }
 
     #[test]

@@ -28,7 +28,8 @@ use time::OffsetDateTime;
 pub use access::{AccessStore, KeyRecord};
 pub use audit::{AuditFilter, AuditStore};
 pub use configuration::{
-    CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, ConfigurationStore,
+    CONFIGURATION_BYTES_KEPT, CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision,
+    ConfigurationRewrite, ConfigurationStore,
 };
 pub use events::{EventFilter, EventStore};
 pub use health::HealthStore;

@@ -7,6 +7,11 @@ use outrigger_api::{ApiError, ApiResult, Code};
 use outrigger_registry::disk::lacking;
 pub(crate) use outrigger_registry::disk::{Careful, Leave};
 
+/// The space that the packages of a caller leave free: those of a key as much as plugins do.
+pub(crate) const fn left_by(key: Option<&str>) -> Leave {
+    if key.is_some() { Leave::Share } else { Leave::Little }
+}
+
 /// Fails if writing this many bytes would leave too little space.
 ///
 /// # Errors
@@ -83,6 +88,22 @@ mod tests {
         assert_eq!(code_of(&refused, Code::Io), Code::DiskFull, "{refused}");
         assert!(free_bytes(disk.path()).expect("known") >= LEFT - STEP);
         assert!(fs::metadata(path).expect("made").len() > 8 << 20, "not long before");
+    }
+
+    #[test]
+    fn s06_packages_of_a_key_leave_as_much_as_plugins_do() {
+        assert_eq!((left_by(None), left_by(Some("id"))), (Leave::Little, Leave::Share));
+        let Some(disk) = SmallDisk::mount(64 << 20) else { return };
+        let package = tempfile::tempdir().expect("made");
+        let manifest = "name = \"large\"\nversion = \"1.0.0\"\ntitle = \"L\"\ndescription = \"L.\"\n\
+                        [runtime]\nkind = \"wasm\"\nentry = \"large.wasm\"\n";
+        fs::write(package.path().join("plugin.toml"), manifest).expect("written");
+        for number in 0..10 {
+            fs::write(package.path().join(format!("{number}.bin")), vec![number; 4 << 20]).expect("written");
+        }
+        let package = outrigger_registry::Package::open(package.path()).expect("it is there").leaving(Leave::Share);
+        let refused = package.stage(disk.path()).map(|staged| staged.size()).expect_err("half of the disk stays free");
+        assert_eq!(package_error(&refused).code, Code::DiskFull, "{refused:?}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod discovery;
 mod effects;
 mod prepared;
 mod removal;
+mod room;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use outrigger_engine::lifecycle::{Effect, Event, PluginState, drive};
 use outrigger_engine::store::{PluginRecord, RevisionRecord, RevisionSummary};
 use outrigger_engine::{Caller, CorrelationId, Engine};
 use outrigger_registry::{Discovered, PackageError, SearchPath};
+use parking_lot::Mutex;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
@@ -29,6 +31,7 @@ use crate::{convert, disk, functions, inheritance};
 use admission::{check_ceiling, check_modest, check_unchanged};
 use effects::{InstallEffects, is_in_place};
 use prepared::{Candidate, Prepared};
+use room::Sizes;
 
 pub(crate) use prepared::above_memory_share;
 
@@ -45,6 +48,8 @@ pub(crate) struct Packages {
     pub(crate) examining: Arc<Semaphore>,
     /// The packages in the search paths.
     discovered: Latest<Arc<Discovered>>,
+    /// The disk space of installed packages.
+    sizes: Arc<Mutex<Sizes>>,
 }
 
 /// With what consent a package is installed.
@@ -80,7 +85,8 @@ impl Packages {
         let uploads = Uploads::new(directory.uploads());
         let examining = Arc::new(Semaphore::new(2));
         let discovered = Latest::default();
-        Self { engine, directory, search_paths: search_paths.into(), overrides, uploads, examining, discovered }
+        let (search_paths, sizes) = (search_paths.into(), Arc::default());
+        Self { engine, directory, search_paths, overrides, uploads, examining, discovered, sizes }
     }
 
     pub(crate) const fn engine(&self) -> &Engine {
@@ -156,6 +162,7 @@ impl Packages {
         if approved.is_none() {
             check_modest(&manifest.name, &widened)?;
         }
+        self.require_room(&candidate.staged, installed.as_ref().map(|(record, _)| record.active), &by).await?;
         let kept = self.engine.store().revision_fetch(&digest).await.map_err(convert::store_error)?.is_some();
         let Candidate { staged, inspection, source, signature: _ } = candidate;
         let manifest = staged.manifest().clone();

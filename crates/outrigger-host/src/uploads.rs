@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use futures::StreamExt as _;
 use outrigger_api::{ApiError, ApiResult, ArchiveKind, Code, PackageUpload, UploadedPackage};
 use outrigger_contract::Digest;
-use outrigger_registry::PackageLimits;
+use outrigger_registry::{Package, PackageLimits};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
@@ -129,9 +129,10 @@ impl Uploads {
         if size.is_some_and(|size| size > limit) {
             return Err(too_large(limit));
         }
+        let leave = disk::left_by(sender);
         let (archive, place) = self.room(kind, sender)?;
-        disk::require(&self.folder, size.unwrap_or(0), Leave::Little)?;
-        let (found, bytes) = write(&archive, &self.folder, &place, content, limit).await?;
+        disk::require(&self.folder, size.unwrap_or(0), leave)?;
+        let (found, bytes) = write(&archive, &self.folder, &place, content, limit, leave).await?;
         if size.is_some_and(|size| size != bytes) {
             let message = format!("{bytes} bytes of the package arrived, which differs from its announced length");
             return Err(ApiError::new(Code::InvalidUsage, message).with_hint("send it again"));
@@ -144,8 +145,11 @@ impl Uploads {
         }
         let _reading = self.reading.acquire().await;
         let (path, folder) = (archive.to_path_buf(), self.folder.clone());
-        let staged = in_background(move || outrigger_registry::stage(&path, &folder).map_err(|error| nameless(&error)));
-        let staged = staged.await?;
+        let staged = in_background(move || {
+            let staged = Package::open(path).and_then(|package| package.leaving(leave).stage(&folder));
+            staged.map_err(|error| nameless(&error))
+        })
+        .await?;
         let package = UploadedPackage {
             package: staged.digest(),
             name: staged.name().clone(),
@@ -251,6 +255,7 @@ async fn write(
     place: &Place,
     mut content: outrigger_api::Content,
     limit: u64,
+    leave: Leave,
 ) -> ApiResult<(Digest, u64)> {
     let unwritable = |error| failed("a package could not be written down", &error);
     let mut file = tokio::fs::OpenOptions::new().write(true).truncate(true).open(path).await.map_err(unwritable)?;
@@ -263,7 +268,7 @@ async fn write(
         }
         place.grow(piece.len() as u64)?;
         hasher.update(&piece);
-        disk::require(folder, piece.len() as u64, Leave::Little)?;
+        disk::require(folder, piece.len() as u64, leave)?;
         file.write_all(&piece).await.map_err(unwritable)?;
     }
     file.flush().await.map_err(unwritable)?;

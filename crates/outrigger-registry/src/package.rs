@@ -41,6 +41,7 @@ pub(crate) use gate::Gate;
 
 use visit::{Indexer, ManifestFinder, Visit};
 
+use crate::disk::Leave;
 use crate::file::{self, Links};
 
 /// How a package is packed.
@@ -73,6 +74,7 @@ pub struct Package {
     path: PathBuf,
     shape: Shape,
     limits: PackageLimits,
+    leave: Leave,
 }
 
 impl Package {
@@ -92,7 +94,7 @@ impl Package {
         let path = path.into();
         let metadata = fs::metadata(&path).map_err(|source| PackageError::from_io(&path, "read", source))?;
         if metadata.is_dir() {
-            return Ok(Self { path, shape: Shape::Folder, limits });
+            return Ok(Self { path, shape: Shape::Folder, limits, leave: Leave::Little });
         }
         let shape = Shape::of_archive(&path).filter(|_| metadata.is_file());
         let Some(shape) = shape else { return Err(PackageError::UnknownShape { path }) };
@@ -100,7 +102,13 @@ impl Package {
             let size = ByteSize::bytes(metadata.len());
             return Err(PackageError::ArchiveTooLarge { path, size, max: limits.archive });
         }
-        Ok(Self { path, shape, limits })
+        Ok(Self { path, shape, limits, leave: Leave::Little })
+    }
+
+    /// The same package; unpacking it leaves this much disk space free, instead of [`Leave::Little`].
+    #[must_use]
+    pub fn leaving(self, leave: Leave) -> Self {
+        Self { leave, ..self }
     }
 
     #[must_use]
@@ -164,7 +172,7 @@ impl Package {
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(staging_root)
             .map_err(io)?;
-        let mut indexer = Indexer::writing(directory.path());
+        let mut indexer = Indexer::writing(directory.path(), self.leave);
         self.walk(&mut indexer)?;
         let (prefix, files) = self.rooted(indexer.into_files())?;
         let root = directory.path().join(prefix);

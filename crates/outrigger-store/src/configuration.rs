@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use outrigger_contract::PluginName;
 use outrigger_engine::store::{
-    CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, ConfigurationStore,
-    StoreError,
+    CONFIGURATION_BYTES_KEPT, CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision,
+    ConfigurationRewrite, ConfigurationStore, StoreError,
 };
 use sea_orm::sea_query::{Expr, Query};
-use sea_orm::{ColumnTrait, EntityName, EntityTrait, QueryFilter, QueryOrder, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityName, EntityTrait, QueryFilter, QueryOrder, Set, Statement, Value};
 
 use crate::SqliteStore;
 use crate::columns;
@@ -84,6 +84,19 @@ pub(crate) async fn put(
         .exec(transaction)
         .await
         .map_err(failed(ACTION))?;
+    prune_bytes(transaction, name, revision.revision).await
+}
+
+/// Drops the oldest revisions above [`CONFIGURATION_BYTES_KEPT`], but not the present one.
+async fn prune_bytes(transaction: &Transaction, name: &PluginName, present: u64) -> Result<(), StoreError> {
+    let sql = "DELETE FROM configuration_revisions WHERE plugin = ? AND revision < ? \
+               AND revision NOT IN (SELECT configuration FROM predecessors WHERE plugin = ?) \
+               AND revision IN (SELECT revision FROM (SELECT revision, sum(length(CAST(\"values\" AS BLOB))) \
+               OVER (ORDER BY revision DESC) AS bytes FROM configuration_revisions WHERE plugin = ?) WHERE bytes > ?)";
+    let (name, present) = (|| Value::from(name.as_str()), Value::from(columns::from_count(present)));
+    let values = [name(), present, name(), name(), columns::from_count(CONFIGURATION_BYTES_KEPT).into()];
+    let statement = Statement::from_sql_and_values(transaction.get_database_backend(), sql, values);
+    transaction.execute_raw(statement).await.map_err(failed("write a configuration"))?;
     Ok(())
 }
 

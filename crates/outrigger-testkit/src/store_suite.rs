@@ -87,6 +87,7 @@ macro_rules! store_contract {
                 configurations_count_their_changes
                 configurations_keep_their_revisions
                 old_revisions_of_configurations_go
+                s06_large_revisions_of_configurations_go_sooner
                 configurations_are_rewritten_together
                 values_come_back_as_they_were_set
                 of_two_configurations_one_wins

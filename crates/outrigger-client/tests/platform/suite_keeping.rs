@@ -98,6 +98,11 @@ mod behaviour {
         assert!(revisions.iter().all(|kept| kept.by == by && kept.correlation.len() == 26), "{revisions:?}");
         assert_eq!(revisions[1].values, object(json!({"region": "us"})), "{way:?}");
 
+        let first = platform.configuration_revision(&alpha(), 1).await.expect("it is kept");
+        assert_eq!(first, revisions[1], "{way:?}");
+        let error = platform.configuration_revision(&alpha(), 9).await.expect_err("there is none");
+        assert_eq!(error.code, Code::NotFound, "{way:?}: {}", error.message);
+
         let diff = platform.configuration_diff(&alpha(), 1, None).await.expect("they are kept");
         let keys: Vec<_> = diff.differences.iter().map(|one| (one.key.as_str(), one.kind)).collect();
         let changed = [("region", DifferenceKind::Changed), ("token", DifferenceKind::Added)];

@@ -21,7 +21,7 @@ const MOST_ATTEMPTS: u32 = 100;
 const LONGEST_NAME: usize = 128;
 /// Of the text of arguments, in bytes: they are kept with the job, and shown with every list of jobs.
 const LONGEST_ARGUMENTS: usize = 256 << 10;
-/// The size of a job besides its arguments: its row, its result, and the events of its states.
+/// The size of a job besides its arguments and its result: its row, and the events of its states.
 const JOB_BYTES: u64 = 2 << 10;
 
 /// A request for a job.

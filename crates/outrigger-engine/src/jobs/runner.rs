@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use outrigger_compute::with_store;
@@ -254,6 +254,11 @@ impl Runner {
         if engine.job_room(&schedule.owner, &schedule.task).await?.is_err() {
             return Ok(Room::None);
         }
+        // A schedule takes nothing from the quota, but the results of its jobs do.
+        let key = schedule.owner.key.as_deref();
+        if key.is_some_and(|key| engine.writes_of(key).is_overdrawn_by_jobs(Instant::now())) {
+            return Ok(Room::None);
+        }
         let (Overlap::Skip, Some(last)) = (schedule.overlap, schedule.last_job) else { return Ok(Room::Free) };
         let last = store.job_fetch(last).await?;
         Ok(if last.is_some_and(|job| !job.state.has_ended()) { Room::None } else { Room::Free })
@@ -427,6 +432,9 @@ async fn end(engine: &Engine, id: JobId, event: Event, end: &mut End) -> Result<
                 // Ended jobs are pruned, and sooner when many bytes of them were written.
                 let result = job.result.as_ref().map_or(0, String::len) as u64;
                 engine.inner.written.add(request::bytes_of(&job.task) + result);
+                if let Some(key) = job.owner.key.as_deref().filter(|_| result > 0) {
+                    engine.writes_of(key).job_had_result(result, Instant::now());
+                }
                 tracing::debug!(job = %id, state = %job.state, attempt = job.attempt, "an attempt of a job has ended");
                 return Ok(());
             }

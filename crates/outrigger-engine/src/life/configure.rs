@@ -166,6 +166,22 @@ impl Engine {
         Ok(revisions)
     }
 
+    /// One retained revision, secrets hidden.
+    ///
+    /// # Errors
+    /// It is not kept, the plugin is not installed, or the store failed.
+    pub async fn configuration_revision(
+        &self,
+        name: &PluginName,
+        revision: u64,
+    ) -> Result<ConfigurationRevision, Failure> {
+        let manifest = self.manifest(name).await?;
+        let found = self.inner.store.configuration_revision(name, revision).await?;
+        let mut found = found.ok_or_else(|| not_kept(name, revision))?;
+        found.values = configuration::hide(&manifest, &found.values);
+        Ok(found)
+    }
+
     /// The keys in which two revisions differ. Revision 0 is the time before anything was set.
     ///
     /// # Errors
@@ -295,6 +311,7 @@ impl Engine {
     ) -> Result<Configured, Failure> {
         let Inner { store, vault, .. } = &*self.inner;
         let Change { values, restores } = change;
+        configuration::check_size(&manifest.name, &values)?;
         // By itself first: what is overridden now will not be for ever.
         let opened = configuration::open(&**vault, &manifest.name, &values)?;
         let hidden = |key: &str| configuration::is_hidden(manifest, key, &values);
@@ -357,8 +374,11 @@ impl Engine {
         if present.revision == revision {
             return Ok(present.values);
         }
-        let message = format!("revision {revision} of the configuration of `{name}` does not exist or was pruned");
-        Err(Failure::new(Code::NotFound, message)
-            .with_hint(format!("`outrigger plugin config {name} history` lists them")))
+        Err(not_kept(name, revision))
     }
+}
+
+fn not_kept(name: &PluginName, revision: u64) -> Failure {
+    let message = format!("revision {revision} of the configuration of `{name}` does not exist or was pruned");
+    Failure::new(Code::NotFound, message).with_hint(format!("`outrigger plugin config {name} history` lists them"))
 }

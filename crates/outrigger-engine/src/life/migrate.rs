@@ -47,6 +47,7 @@ impl Engine {
             values = configuration::lay_over(&*self.inner.vault, manifest, &plan.given, &values)?;
         }
         if values != *stored {
+            configuration::check_size(&manifest.name, &values).map_err(|failure| plan.failed(failure))?;
             // By itself first: what is overridden now will not be for ever.
             let opened = configuration::open(&*self.inner.vault, &manifest.name, &values)?;
             let hidden = |key: &str| configuration::is_hidden(manifest, key, &values);

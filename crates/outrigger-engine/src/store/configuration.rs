@@ -12,15 +12,18 @@ use crate::correlation::CorrelationId;
 
 /// How many revisions of a configuration are kept, the present one among them.
 pub const CONFIGURATION_REVISIONS_KEPT: u64 = 50;
+/// How many bytes of the values of a configuration's revisions are kept, as JSON text.
+pub const CONFIGURATION_BYTES_KEPT: u64 = 4 << 20;
 
 /// Keeps configurations.
 #[async_trait]
 pub trait ConfigurationStore {
     /// The configuration of a plugin, as it was set (no defaults).
     async fn configuration_fetch(&self, name: &PluginName) -> Result<Option<ConfigurationRecord>, StoreError>;
-    /// Sets the configuration and keeps it as a revision; revisions beyond [`CONFIGURATION_REVISIONS_KEPT`] go, but for the
-    /// one that belongs to what the plugin can go back to (see [`super::Predecessor`]). [`StoreError::Conflict`] unless it
-    /// follows the present revision (1 where there is none), and where the plugin is not there.
+    /// Sets the configuration and keeps it as a revision. Older revisions beyond [`CONFIGURATION_REVISIONS_KEPT`] and
+    /// [`CONFIGURATION_BYTES_KEPT`] go, but for the one that belongs to what the plugin can go back to (see
+    /// [`super::Predecessor`]). [`StoreError::Conflict`] unless it follows the present revision (1 where there is none),
+    /// and where the plugin is not there.
     async fn configuration_put(&self, name: &PluginName, revision: &ConfigurationRevision) -> Result<(), StoreError>;
     /// The retained revisions, newest first.
     async fn configuration_revisions(&self, name: &PluginName) -> Result<Vec<ConfigurationRevision>, StoreError>;

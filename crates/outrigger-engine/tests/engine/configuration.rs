@@ -400,3 +400,30 @@ async fn what_becomes_a_secret_by_another_name_is_sealed_throughout() {
     assert_eq!(password.json(), json!("\"hunter2\""));
     assert!(!shown().await.contains("hunter"), "{}", shown().await);
 }
+
+#[tokio::test]
+async fn s06_a_configuration_is_bounded_in_bytes() {
+    const LIMIT: usize = 256 << 10;
+    const TEXT: &str = "[configuration.text]\ntype = \"string\"\n";
+    let bench = guarded().await;
+    let around = json!({"text": ""}).to_string().len();
+    let sized = |bytes: usize| json!({"text": "x".repeat(bytes - around)});
+    let check = |failure: Failure| assert!(failure.message.ends_with("the limit is 256KiB"), "{failure}");
+    let first = || with(sized(LIMIT + 1), installation("demo", "1.0.0", TEXT));
+    let refused = bench.engine.install(first()).await.expect_err("it is too large");
+    assert_eq!(refused.code, Code::TooLarge, "{refused}");
+    check(refused);
+    check(bench.engine.install_rehearse(&first()).await.expect_err("it is too large"));
+    bench.demo(TEXT).await;
+    bench.engine.configure(&demo(), object(sized(LIMIT)), 0, &author()).await.expect("it fits");
+    let refused = bench.engine.configure(&demo(), object(sized(LIMIT + 1)), 1, &author()).await;
+    let refused = refused.expect_err("it is too large");
+    assert_eq!(refused.code, Code::TooLarge, "{refused}");
+    check(refused);
+    let second = with(sized(LIMIT + 1), installation("demo", "2.0.0", TEXT));
+    check(bench.engine.update(second).await.expect_err("it is too large"));
+    let kept = bench.engine.configuration_revision(&demo(), 1).await.expect("it is kept");
+    assert_eq!(kept.values, object(sized(LIMIT)));
+    let missing = bench.engine.configuration_revision(&demo(), 2).await.expect_err("there is none");
+    assert_eq!(missing.code, Code::NotFound, "{missing}");
+}

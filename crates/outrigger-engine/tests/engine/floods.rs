@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use outrigger_contract::units::Span;
 use outrigger_contract::{Code, HookKind, OnError};
 use outrigger_engine::access::{Principal, Role};
 use outrigger_engine::audit::AuditEntry;
 use outrigger_engine::events::NewEvent;
 use outrigger_engine::hooks::{Firing, NewHook, NewSubscription};
-use outrigger_engine::jobs::{JobId, JobRecord, JobRequest, Missed, Overlap, ScheduleRequest};
+use outrigger_engine::jobs::{
+    Callers, JobId, JobOptions, JobRecord, JobRequest, JobState, Missed, Overlap, Owner, ScheduleRequest,
+};
 use outrigger_engine::quota::Quotas;
 use outrigger_engine::recorder::{Rate, RunSampling};
 use outrigger_engine::store::{AuditFilter, Bound, EventFilter, RecordFilter, RunRecord, UsageFilter, UsageKey};
-use outrigger_engine::{CallOptions, Caller, audit};
+use outrigger_engine::{CallOptions, Caller, Failure, audit};
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -178,6 +181,44 @@ async fn s06_jobs_of_a_key_are_bounded() {
         }
     };
     assert_eq!((refused.code, created), (Code::RateLimited, 9));
+    bench.engine.job_create(&quiet, job(0)).await.expect("others have theirs");
+}
+
+/// Knows these owners of jobs.
+#[derive(Debug)]
+struct Owners(Vec<Caller>);
+
+#[async_trait]
+impl Callers for Owners {
+    async fn caller(&self, owner: &Owner) -> Result<Caller, Failure> {
+        let found = self.0.iter().find(|caller| caller.key() == owner.key.as_deref());
+        found.cloned().ok_or_else(|| Failure::new(Code::Forbidden, "the key is gone"))
+    }
+}
+
+#[tokio::test]
+async fn s06_results_of_jobs_count_against_the_quota() {
+    let bench = Bench::with_options(|options| options.quotas = Quotas { job_bytes: 50_000, ..Quotas::DEFAULT }).await;
+    bench.demo("").await;
+    let (loud, quiet) = (key("loud", &["*"]), key("quiet", &["*"]));
+    let options = JobOptions { period: Duration::from_millis(20), ..JobOptions::default() };
+    let owners = Arc::new(Owners(vec![loud.clone(), quiet.clone()]));
+    bench.engine.start_jobs(options, owners).await.expect("the store works");
+    let id = bench.engine.job_create(&loud, job(40_000)).await.expect("it is within the quota").id;
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while bench.engine.job(id).await.expect("it is there").state != JobState::Succeeded {
+        assert!(std::time::Instant::now() < deadline, "it has not ended");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    // The arguments leave room for three more jobs, the result for none. It is counted just after it is written.
+    let refused = loop {
+        match bench.engine.job_create(&loud, job(0)).await {
+            Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(failure) => break failure,
+        }
+    };
+    assert_eq!(refused.code, Code::RateLimited, "{}", refused.message);
+    assert!(refused.retry_after.is_some_and(|wait| wait > Duration::from_secs(30)), "{refused:?}");
     bench.engine.job_create(&quiet, job(0)).await.expect("others have theirs");
 }
 

@@ -8,7 +8,7 @@ use outrigger_contract::{Digest, Grant, Manifest, PluginName};
 use outrigger_engine::runtime::Inspection;
 use outrigger_engine::store::{PluginRecord, RevisionSummary};
 use outrigger_engine::{Caller, MemoryBounds};
-use outrigger_registry::StagedPackage;
+use outrigger_registry::{Package, StagedPackage};
 
 use super::admission::check_functions;
 use super::{Packages, in_background, package_error};
@@ -132,7 +132,7 @@ impl Packages {
     /// until the result is dropped.
     pub(crate) async fn prepare(&self, source: &PackageSource, by: &Caller) -> ApiResult<Prepared> {
         let lock = self.lock().await?;
-        let candidate = self.stage(self.directory.staging(), source).await?;
+        let candidate = self.stage(self.directory.staging(), source, disk::left_by(by.key())).await?;
         self.prepared(candidate, by, Some(lock)).await
     }
 
@@ -145,7 +145,7 @@ impl Packages {
             ApiError { retry_after_ms: Some(1_000), ..error }
         })?;
         let folder = self.uploads.folder()?;
-        let candidate = self.stage(folder, source).await?;
+        let candidate = self.stage(folder, source, disk::left_by(by.key())).await?;
         Ok(self.prepared(candidate, by, None).await?.report())
     }
 
@@ -186,7 +186,7 @@ impl Packages {
     }
 
     /// Copies a package into a folder and inspects it. Only the holder of the lock may use the staging folder.
-    async fn stage(&self, staging: PathBuf, source: &PackageSource) -> ApiResult<Candidate> {
+    async fn stage(&self, staging: PathBuf, source: &PackageSource, leave: Leave) -> ApiResult<Candidate> {
         let path = match source {
             PackageSource::Path(path) => path.clone(),
             PackageSource::Named { name, version } => self.find(name, version.as_deref()).await?,
@@ -201,8 +201,9 @@ impl Packages {
         let (staged, signature) = in_background(move || {
             // An archive unpacks to more than its own size; the size of a folder is not known yet.
             let archive = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file);
-            disk::require(&staging, archive.map_or(0, |archive| archive.len() * 2), Leave::Little)?;
-            let staged = outrigger_registry::stage(&path, &staging).map_err(|error| package_error(&error))?;
+            disk::require(&staging, archive.map_or(0, |archive| archive.len() * 2), leave)?;
+            let staged = Package::open(&path).and_then(|package| package.leaving(leave).stage(&staging));
+            let staged = staged.map_err(|error| package_error(&error))?;
             let signature = Standing::of(&staged, &trust_file)?;
             Ok((staged, signature))
         })

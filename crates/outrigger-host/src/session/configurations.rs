@@ -60,6 +60,12 @@ impl Configurations for Session {
         Ok(revisions.into_iter().map(revision_of).collect())
     }
 
+    async fn configuration_revision(&self, name: &PluginName, revision: u64) -> ApiResult<ConfigurationRevision> {
+        self.require(Right::CONFIGURATION_VIEW, name.as_str())?;
+        let found = self.host.engine.configuration_revision(name, revision).await;
+        found.map(revision_of).map_err(convert::error)
+    }
+
     async fn configuration_diff(&self, name: &PluginName, from: u64, to: Option<u64>) -> ApiResult<ConfigurationDiff> {
         self.require(Right::CONFIGURATION_VIEW, name.as_str())?;
         let engine = &self.host.engine;

@@ -59,8 +59,8 @@ impl Content<'_> {
     }
 
     /// Copies everything into a file, while there is enough disk space.
-    pub(super) fn write_to(&mut self, file: std::fs::File, path: &Path) -> Result<Digest, PackageError> {
-        let mut file = Careful::new(file, path.parent().unwrap_or(Path::new(".")), Leave::Little);
+    pub(super) fn write_to(&mut self, file: std::fs::File, path: &Path, leave: Leave) -> Result<Digest, PackageError> {
+        let mut file = Careful::new(file, path.parent().unwrap_or(Path::new(".")), leave);
         self.copy_to(|piece| file.write_all(piece).map_err(|source| PackageError::from_io(path, "write", source)))
     }
 

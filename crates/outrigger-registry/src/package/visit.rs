@@ -10,6 +10,7 @@ use outrigger_contract::manifest::{FILE_NAME, Manifest, PackagePath};
 use super::content::Content;
 use super::digest::PackageFile;
 use super::error::PackageError;
+use crate::disk::Leave;
 
 /// Is given each file of a package, in the order of the package. It need not read the content.
 pub(super) trait Visit {
@@ -20,17 +21,19 @@ pub(super) trait Visit {
 #[derive(Debug)]
 pub(super) struct Indexer {
     target: Option<PathBuf>,
+    /// The disk space that stays free.
+    leave: Leave,
     files: Vec<PackageFile>,
     folders: HashSet<PathBuf>,
 }
 
 impl Indexer {
     pub(super) fn reading() -> Self {
-        Self { target: None, files: Vec::new(), folders: HashSet::new() }
+        Self { target: None, leave: Leave::Little, files: Vec::new(), folders: HashSet::new() }
     }
 
-    pub(super) fn writing(target: &Path) -> Self {
-        Self { target: Some(target.to_owned()), ..Self::reading() }
+    pub(super) fn writing(target: &Path, leave: Leave) -> Self {
+        Self { target: Some(target.to_owned()), leave, ..Self::reading() }
     }
 
     /// All files, sorted by path.
@@ -55,7 +58,7 @@ impl Indexer {
 impl Visit for Indexer {
     fn file(&mut self, path: PackagePath, content: &mut Content<'_>) -> Result<(), PackageError> {
         let sha256 = match self.target.as_ref().map(|target| target.join(&path)) {
-            Some(target) => content.write_to(self.create(&target)?, &target)?,
+            Some(target) => content.write_to(self.create(&target)?, &target, self.leave)?,
             None => content.copy_to(|_| Ok(()))?,
         };
         self.files.push(PackageFile { path, size: content.size, sha256 });

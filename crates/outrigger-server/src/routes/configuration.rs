@@ -22,6 +22,7 @@ const FAILS: &[Code] = &[
     Code::Conflict,
     Code::InvalidConfiguration,
     Code::InvalidInput,
+    Code::TooLarge,
     Code::SecretUnreadable,
 ];
 /// How often a change of the whole is retried if someone else changed it in the meantime.

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use outrigger_contract::PluginName;
 use outrigger_engine::store::{
-    CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite, ConfigurationStore,
-    StoreError,
+    CONFIGURATION_BYTES_KEPT, CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision,
+    ConfigurationRewrite, ConfigurationStore, StoreError,
 };
 
 use super::updates::Kept;
@@ -26,6 +26,15 @@ impl Plugin {
         let kept = &mut self.configurations;
         kept.push(revision.clone());
         kept.retain(|kept| kept.revision > oldest || Some(kept.revision) == gone_back_to);
+        let (mut bytes, mut least) = (0, revision.revision);
+        for kept in kept.iter().rev() {
+            bytes += serde_json::to_string(&kept.values).map_or(0, |text| text.len() as u64);
+            if bytes > CONFIGURATION_BYTES_KEPT {
+                break;
+            }
+            least = kept.revision;
+        }
+        kept.retain(|kept| kept.revision >= least || Some(kept.revision) == gone_back_to);
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use outrigger_engine::store::{
-    CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision, ConfigurationRewrite,
+    CONFIGURATION_BYTES_KEPT, CONFIGURATION_REVISIONS_KEPT, ConfigurationRecord, ConfigurationRevision,
+    ConfigurationRewrite,
 };
 use outrigger_engine::{CorrelationId, Store};
 use serde_json::{Map, Value, json};
@@ -75,6 +76,27 @@ pub async fn old_revisions_of_configurations_go(store: Arc<dyn Store>) {
     }
     let kept: Vec<_> = store.configuration_revisions(&name).await.unwrap().iter().map(|kept| kept.revision).collect();
     assert_eq!(kept, (4..=newest).rev().collect::<Vec<_>>());
+}
+
+pub async fn s06_large_revisions_of_configurations_go_sooner(store: Arc<dyn Store>) {
+    let name = name("pricing");
+    put(&*store, &name).await;
+    let configure = async |revision: u64, bytes: u64| {
+        // Bytes, not characters.
+        let text = "é".repeat(usize::try_from(bytes / 2).unwrap());
+        store.configuration_put(&name, &set(revision, json!({ "text": text }))).await.unwrap();
+        let kept = store.configuration_revisions(&name).await.unwrap();
+        kept.iter().map(|kept| kept.revision).collect::<Vec<_>>()
+    };
+    let third = CONFIGURATION_BYTES_KEPT / 3;
+    configure(1, third - 100).await;
+    configure(2, third - 100).await;
+    assert_eq!(configure(3, third - 100).await, [3, 2, 1]);
+    assert_eq!(configure(4, third - 100).await, [4, 3, 2]);
+    assert_eq!(configure(5, third * 2).await, [5, 4]);
+    assert_eq!(configure(6, CONFIGURATION_BYTES_KEPT + 2).await, [6], "the present one stays");
+    assert_eq!(store.configuration_fetch(&name).await.unwrap().map(|present| present.revision), Some(6));
+    assert_eq!(configure(7, 2).await, [7]);
 }
 
 pub async fn configurations_are_rewritten_together(store: Arc<dyn Store>) {

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use outrigger_api::{BackupRequest, CheckOutcome, Code, Platform, Template};
+use outrigger_api::{BackupRequest, CheckOutcome, Code, InstallRequest, Platform, Template};
 use serde_json::json;
 
 use super::{Server, named, package};
-use crate::bench::manifest_text;
+use crate::bench::{manifest_text, names};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s13_keys_share_a_report_of_the_doctor_and_the_administrator_gets_a_new_one() {
@@ -79,4 +79,36 @@ async fn s06_a_template_counts_for_the_key_that_last_changed_it() {
     quiet.template_put(template("quiet"), None).await.expect("it has one");
     quiet.template_put(template("loud-7"), None).await.expect("it has two now");
     loud.template_put(template("quiet"), None).await.expect("there is room again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s06_packages_that_a_key_installs_are_bounded_in_bytes() {
+    let server = Server::new(&[]).await;
+    let ((loud, _), (quiet, _)) = (server.key("loud", "developer").await, server.key("quiet", "developer").await);
+    for name in ["first", "second", "third"] {
+        package(&server.path(&format!("search/{name}")), name);
+    }
+    let install = async |platform: &Arc<dyn Platform>, name: &str| {
+        let outcome = platform.plugin_install(InstallRequest::new(named(name))).await;
+        outcome.map(drop).map_err(|error| (error.code, error.message))
+    };
+    let refused = async |name: &str| {
+        let (code, message) = install(&loud, name).await.expect_err("it is too much");
+        assert_eq!(code, Code::Conflict, "{message}");
+        assert!(message.starts_with("the packages of the key would take"), "{message}");
+        assert!(message.ends_with("the limit is 2GiB"), "{message}");
+    };
+    install(&loud, "first").await.expect("there is room");
+    // As if the package were as large as that. The file takes no space.
+    let packages = server.path("data/packages");
+    let large = packages.join(&names(&packages)[0]).join("large");
+    std::fs::File::create(large).and_then(|file| file.set_len((2 << 30) - 4_096)).expect("a file");
+    refused("second").await;
+    std::fs::write(server.path("search/first/plugin.toml"), manifest_text("first", "2.0.0", "")).expect("a manifest");
+    refused("first").await;
+    assert_eq!(names(&packages).len(), 1, "nothing of them is kept");
+    install(&quiet, "second").await.expect("others have their share");
+    install(&server.local, "third").await.expect("the administrator has more");
+    server.local.plugin_uninstall(&"first".parse().expect("a name")).await.expect("it is removed");
+    install(&loud, "first").await.expect("there is room again");
 }

@@ -1,6 +1,6 @@
 //! Revisions of configurations, rollback, and encryption keys. Not below `config/`, where each name is that of a value.
 
-use outrigger_api::{ApiError, ApiResult, Code, ConfigurationDiff, ConfigurationRevision, PluginName, SecretsRotation};
+use outrigger_api::{ApiResult, Code, ConfigurationDiff, ConfigurationRevision, PluginName, SecretsRotation};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -18,7 +18,7 @@ pub(super) fn routes(api: &mut Api) {
     api.get("/api/v1/plugins/{plugin_id}/config-revisions", "configuration_revisions", list)
         .tag(TAG)
         .summary("List the revisions of a plugin's configuration, newest first")
-        .describe("The newest 50 are kept.")
+        .describe("The newest 50 are kept, up to 4 MiB of them.")
         .right("configuration_view")
         .fails(&[Code::PluginNotFound]);
     api.get("/api/v1/plugins/{plugin_id}/config-revisions/{revision}", "configuration_revision", fetch)
@@ -83,12 +83,7 @@ async fn list(
 
 async fn fetch(caller: Caller, input: Input<RevisionPath, NoQuery, NoBody>) -> ApiResult<Reply<ConfigurationRevision>> {
     let RevisionPath { plugin_id, revision } = input.path;
-    let revisions = caller.platform.configuration_revisions(&plugin_id).await?;
-    let found = revisions.into_iter().find(|kept| kept.revision == revision);
-    found.map(Reply).ok_or_else(|| {
-        let message = format!("revision {revision} of the configuration of `{plugin_id}` does not exist or was pruned");
-        ApiError::new(Code::NotFound, message)
-    })
+    caller.platform.configuration_revision(&plugin_id, revision).await.map(Reply)
 }
 
 async fn diff(caller: Caller, input: Input<PluginPath, DiffQuery, NoBody>) -> ApiResult<Reply<ConfigurationDiff>> {

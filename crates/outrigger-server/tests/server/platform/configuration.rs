@@ -62,6 +62,12 @@ impl Configurations for Seen {
         Ok(vec![ConfigurationRevision { revision, at, by, correlation, restores: None, values }])
     }
 
+    async fn configuration_revision(&self, name: &PluginName, revision: u64) -> ApiResult<ConfigurationRevision> {
+        let revisions = self.configuration_revisions(name).await?;
+        let found = revisions.into_iter().find(|kept| kept.revision == revision);
+        found.ok_or_else(|| ApiError::new(Code::NotFound, "it is not kept"))
+    }
+
     async fn configuration_diff(&self, name: &PluginName, from: u64, to: Option<u64>) -> ApiResult<ConfigurationDiff> {
         self.plugin(name)?;
         let to = to.unwrap_or_else(|| self.state.configuration.lock().1);
