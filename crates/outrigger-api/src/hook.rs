@@ -111,7 +111,7 @@ pub struct SubscriptionRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -10_000, max = 10_000))]
     pub priority: Option<i32>,
-    /// A CEL expression over `event`, `hook` and `caller`.
+    /// A CEL expression over `event`, `hook`, `caller` and `origin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1000))]
     pub condition: Option<String>,
