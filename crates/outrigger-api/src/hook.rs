@@ -144,7 +144,7 @@ pub struct FireRequest {
     /// The payload: at most 262,144 bytes.
     #[serde(default)]
     pub payload: Value,
-    /// Only show what would happen: conditions are evaluated, but no function is called.
+    /// Only show what would happen: conditions are evaluated, but no function is called. The trace is not kept.
     #[serde(default)]
     pub dry_run: bool,
 }

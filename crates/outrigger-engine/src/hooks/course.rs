@@ -92,7 +92,10 @@ pub(super) async fn run(engine: &Engine, mut firing: Firing) -> Fired {
         result,
         hook: firing.hook,
     });
-    engine.inner.hooks.traces.keep(Arc::clone(&trace));
+    // A dry run has no quota, and would displace the traces of real firings. Its caller gets the trace.
+    if !trace.dry_run {
+        engine.inner.hooks.traces.keep(Arc::clone(&trace));
+    }
     Fired { value, trace, failure, held: held.map(Arc::new) }
 }
 
