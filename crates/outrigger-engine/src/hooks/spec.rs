@@ -178,7 +178,7 @@ pub fn built_in() -> Vec<HookSpec> {
             WEBHOOK_DISABLED,
             HookKind::Event,
             "A webhook was disabled because its receiver answered 410 or has failed for too long. Carries `webhook` \
-             and `reason`.",
+             and `reason`, which names no status if the webhook allows private networks.",
             vec![json!({"webhook": "ops-chat", "reason": "it failed"})],
         ),
         spec(
