@@ -23,7 +23,7 @@ fuzz_target!(|text: &str| {
         json!({}),
     ] {
         let started = Instant::now();
-        let said = condition.holds(&Facts::new(&hook, "key ci", &event));
+        let said = condition.holds(&Facts::new(&hook, "plugin relay.f", "key ci", &event));
         assert!(started.elapsed() < LONGEST, "it took {:?} to evaluate", started.elapsed());
         if let Err(said) = said {
             assert!(said.len() <= 64 << 10, "{} bytes are said", said.len());

@@ -78,8 +78,9 @@ fuzz_target!(|input: (u8, &str)| {
 
 fn render(graph: &TypeGraph, function: &outrigger_contract::types::Function, values: &[Value]) -> String {
     let members = function.params.iter().zip(values).map(|(param, value)| {
-        let rendered = Rendered { graph, ty: &param.ty, value };
-        format!("{}:{}", Json::from(param.name.to_string()), serde_json::to_string(&rendered).expect("JSON"))
+        let mut text = Vec::new();
+        Rendered { graph, ty: &param.ty, value }.write(&mut text).expect("the value is of its type");
+        format!("{}:{}", Json::from(param.name.to_string()), String::from_utf8(text).expect("JSON"))
     });
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }

@@ -111,7 +111,7 @@ pub struct SubscriptionRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -10_000, max = 10_000))]
     pub priority: Option<i32>,
-    /// A CEL expression over `event`, `hook` and `caller`.
+    /// A CEL expression over `event`, `hook`, `caller` and `origin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1000))]
     pub condition: Option<String>,
@@ -144,7 +144,7 @@ pub struct FireRequest {
     /// The payload: at most 262,144 bytes.
     #[serde(default)]
     pub payload: Value,
-    /// Only show what would happen: conditions are evaluated, but no function is called.
+    /// Only show what would happen: conditions are evaluated, but no function is called. The trace is not kept.
     #[serde(default)]
     pub dry_run: bool,
 }

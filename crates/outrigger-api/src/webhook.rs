@@ -225,10 +225,11 @@ pub struct DeliveryInfo {
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub next_at: Option<OffsetDateTime>,
-    /// The last response of the receiver.
+    /// The last response of the receiver. If the webhook allowed private networks then, only shown to callers with the
+    /// right `network_open`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Why the last attempt failed.
+    /// Why the last attempt failed, shown like `status`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     #[serde(with = "time::serde::rfc3339")]

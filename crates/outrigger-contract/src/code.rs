@@ -288,7 +288,7 @@ table! {
         "The body of the request did not arrive in time."
         "Send it again without pauses, over a faster connection if necessary."
     RequestInterrupted "request_interrupted" 409 -32000 CONFLICT
-        "A request with this idempotency key was started, but its outcome is unknown because the server stopped."
+        "A request with this idempotency key was started, but its response is unknown: the server stopped, or did not keep it."
         "Check whether the change was made; if not, send the request with a new idempotency key."
     DependencyMissing "dependency_missing" 409 -32000 CONFLICT
         "A plugin that this one depends on is not installed, or its version does not match."

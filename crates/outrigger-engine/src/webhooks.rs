@@ -132,6 +132,9 @@ pub struct DeliveryRecord {
     pub status: Option<u16>,
     /// Why the last attempt failed.
     pub error: Option<String>,
+    /// Whether the webhook allowed private networks at the last attempt. Its outcome is then only for callers with the
+    /// right to open them, whatever the webhook allows now.
+    pub private: bool,
     pub created_at: OffsetDateTime,
     pub ended_at: Option<OffsetDateTime>,
     /// The exact body.

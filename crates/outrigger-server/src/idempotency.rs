@@ -6,12 +6,14 @@
 //! process had begun may have been done or not: a repeated request gets an error that says so, and is not executed
 //! again.
 
+mod answers;
 mod kept;
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -19,6 +21,7 @@ use http::{HeaderName, StatusCode};
 use moka::future::Cache;
 use outrigger_api::{ApiError, ApiResult, Begun, Code, Door};
 use outrigger_compute::blocking;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
@@ -26,19 +29,18 @@ use crate::endpoint::answer::Answered;
 use crate::endpoint::budget::Share;
 use crate::endpoint::input::SMALL_BODY;
 use crate::endpoint::{fault, who};
+use answers::Answers;
 
 pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// As the OpenAPI document says it.
 pub const PATTERN: &str = "^[!-~]{1,255}$";
 
-const KEPT_FOR: Duration = Duration::from_hours(24);
-/// For all answers that are kept in memory, in bytes.
-const KEPT: u64 = 32 << 20;
-
 /// The answers to requests that had a key.
 #[derive(Debug)]
 pub struct Idempotency {
-    answers: Cache<[u8; 32], Arc<Kept>>,
+    /// Requests that are running. It only makes repeated requests wait for the first: nothing is ever stored in it.
+    running: Cache<[u8; 32], Infallible>,
+    answers: Arc<Mutex<Answers>>,
 }
 
 /// A request with a key: its identity and content.
@@ -107,8 +109,7 @@ async fn digest(body: Bytes, held: &Share) -> ApiResult<[u8; 32]> {
 
 impl Default for Idempotency {
     fn default() -> Self {
-        let weight = |_: &[u8; 32], kept: &Arc<Kept>| u32::try_from(kept.answered.body.len() + 512).unwrap_or(u32::MAX);
-        Self { answers: Cache::builder().max_capacity(KEPT).weigher(weight).time_to_live(KEPT_FOR).build() }
+        Self { running: Cache::new(0), answers: Arc::default() }
     }
 }
 
@@ -116,7 +117,8 @@ impl Idempotency {
     /// Does the work, unless it was done already or is running; then returns the response of the first request.
     ///
     /// # Errors
-    /// `conflict` if the first request had another body, `request_interrupted` if its outcome is unknown.
+    /// `conflict` if the first request had another body, `request_interrupted` if its outcome is unknown or its response
+    /// was not kept.
     pub async fn once(
         &self,
         request: Request,
@@ -125,21 +127,20 @@ impl Idempotency {
         work: Pin<Box<dyn Future<Output = Answered> + Send>>,
     ) -> ApiResult<Answered> {
         let body = request.body;
-        let (answers, door) = (self.answers.clone(), Arc::clone(door));
+        let (running, answers, door) = (self.running.clone(), Arc::clone(&self.answers), Arc::clone(door));
         // A task of its own: were the work dropped with its client, one who asks again would start it a second time.
         let first = Arc::new(AtomicBool::new(false));
         let ours = Arc::clone(&first);
         let task = tasks.spawn(async move {
             let place = request.place;
-            answers.try_get_with(place, begin(request, door, &ours, work)).await
+            // As an error, the result goes to all who wait and is not stored.
+            let outcome = async { Err::<Infallible, _>(begin(request, door, &answers, &ours, work).await) };
+            running.try_get_with(place, outcome).await
         });
-        let kept = match task.await {
-            Ok(Ok(kept)) => kept,
-            Ok(Err(passing)) => match &*passing {
-                Passing::Answered(kept) => Arc::clone(kept),
-                Passing::Refused(error) => return Err(error.clone()),
-            },
-            Err(_) => return Err(fault()),
+        let Err(outcome) = task.await.map_err(|_| fault())?;
+        let kept = match &*outcome {
+            Ok(kept) => Arc::clone(kept),
+            Err(error) => return Err(error.clone()),
         };
         if kept.body != body {
             return Err(ApiError::new(Code::Conflict, "this idempotency key was used for a request with another body")
@@ -150,35 +151,43 @@ impl Idempotency {
     }
 }
 
-/// A result that is not cached in memory; only requests that already wait for it get it.
-enum Passing {
-    Answered(Arc<Kept>),
-    Refused(ApiError),
-}
-
-/// Does the work, unless it was begun before this process was.
+/// Does the work, unless it was done already or was begun before this process was.
 async fn begin(
     request: Request,
     door: Arc<dyn Door>,
+    answers: &Mutex<Answers>,
     ours: &AtomicBool,
     work: Pin<Box<dyn Future<Output = Answered> + Send>>,
-) -> Result<Arc<Kept>, Passing> {
+) -> ApiResult<Arc<Kept>> {
     let Request { place, body, owner, seal } = request;
-    match door.request_begin(place, body, &owner).await.map_err(Passing::Refused)? {
+    let present = answers.lock().get(&owner, &place, Instant::now());
+    if let Some(kept) = present {
+        return Ok(kept);
+    }
+    match door.request_begin(place, body, &owner).await? {
         Begun::New => {}
         Begun::Ended { body, answer } => {
             let answered = answer.zip(seal.as_ref()).and_then(|(answer, seal)| seal.open(&answer));
-            let lost = || unknown("was completed before the server restarted, and its response was not stored");
-            let answered = answered.ok_or_else(|| Passing::Refused(lost()))?;
-            return Ok(Arc::new(Kept { body, answered }));
+            let lost = || {
+                unknown(
+                    "was completed, but its response was not kept: the server restarted, or had no room for the \
+                     response",
+                )
+            };
+            let kept = Arc::new(Kept { body, answered: answered.ok_or_else(lost)? });
+            answers.lock().keep(&owner, place, Arc::clone(&kept), Instant::now());
+            return Ok(kept);
         }
         Begun::Unfinished => {
-            return Err(Passing::Refused(unknown("was started, but the server stopped before it was completed")));
+            return Err(unknown("was started, but the server stopped before it was completed"));
         }
     }
     ours.store(true, Ordering::Relaxed);
     let kept = Arc::new(Kept { body, answered: work.await });
     let lasts = lasting(kept.answered.status);
+    if lasts {
+        answers.lock().keep(&owner, place, Arc::clone(&kept), Instant::now());
+    }
     let outcome = match lasts {
         true => Outcome::Answered { owner, answer: seal.and_then(|seal| seal.close(&kept.answered)) },
         false => Outcome::Forgotten,
@@ -188,7 +197,7 @@ async fn begin(
         tracing::error!(%error, "failed to record the outcome of a request with an idempotency key; retrying");
         tokio::spawn(async move { outcome.note_later(&*door, place).await });
     }
-    if lasts { Ok(kept) } else { Err(Passing::Answered(kept)) }
+    Ok(kept)
 }
 
 /// The record of a started request.

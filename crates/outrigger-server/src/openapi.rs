@@ -260,7 +260,8 @@ fn idempotency_key() -> Value {
         "required": false,
         "description": "Unique for each request, and reused only to repeat it: the request then runs once, and the \
          first response is returned again for 24 hours, with `Idempotency-Replayed: true`. If the server died before \
-         it answered, the request is not run again: the response is `request_interrupted`, unless nothing was started.",
+         it answered, or the first response was not kept, the request is not run again: the response is \
+         `request_interrupted`, unless nothing was started.",
         "schema": {"type": "string", "pattern": idempotency::PATTERN, "minLength": 1, "maxLength": 255},
     })
 }

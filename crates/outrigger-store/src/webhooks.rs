@@ -50,7 +50,9 @@ impl WebhookStore for SqliteStore {
         let unsent = [DeliveryState::Pending, DeliveryState::Dead].map(DeliveryState::as_str);
         Entity::update_many()
             .col_expr(Column::State, Expr::val(DeliveryState::Abandoned.as_str()))
+            .col_expr(Column::Status, Expr::val(None::<i64>))
             .col_expr(Column::Error, Expr::val(MOVED))
+            .col_expr(Column::Private, Expr::val(0_i64))
             .col_expr(Column::EndedAt, Expr::val(columns::from_time(now)))
             .filter(Column::Webhook.eq(record.name.as_str()))
             .filter(Column::State.is_in(unsent))

@@ -83,7 +83,7 @@ pub enum HookCommand {
     /// Fire a hook, or show which functions would be called
     #[command(after_help = "Examples:
   outrigger hook fire customer.created '{\"name\": \"Ada\", \"country\": \"NO\"}'
-  outrigger hook fire call.before '{\"function\": \"pricing.quote\", \"caller\": \"local\", \"arguments\": {}}' --dry-run")]
+  outrigger hook fire call.before '{\"function\": \"pricing.quote\", \"caller\": \"local\", \"origin\": \"local\", \"arguments\": {}}' --dry-run")]
     Fire {
         /// The hook
         name: HookName,
@@ -125,7 +125,7 @@ pub struct SubscribeArguments {
     /// Lower numbers are called first [default: 100]
     #[arg(long, allow_negative_numbers = true)]
     pub priority: Option<i32>,
-    /// A CEL expression over `event`, `hook` and `caller`; if it is false, the function is not called
+    /// A CEL expression over `event`, `hook`, `caller` and `origin`; if it is false, the function is not called
     #[arg(long, value_name = "CEL")]
     pub condition: Option<String>,
     /// fail-open, fail-closed or disable-after(N)

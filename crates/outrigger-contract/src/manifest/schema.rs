@@ -262,7 +262,8 @@ fn subscriptions(defs: &mut Defs) -> Value {
                 "examples": [50],
             },
             "condition": text(
-                "A CEL expression; where it is false, the function is not called. It sees `event`, `hook` and `caller`.",
+                "A CEL expression; where it is false, the function is not called. It sees `event`, `hook`, `caller` \
+                 and `origin`.",
                 1_000,
                 json!(["event.country == 'NO'"]),
             ),

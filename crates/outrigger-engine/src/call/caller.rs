@@ -93,6 +93,17 @@ impl Caller {
     }
 }
 
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Local => f.write_str("local"),
+            Self::Key(principal) => principal.fmt(f),
+            Self::Plugin(plugin) => write!(f, "plugin {plugin}"),
+            Self::Hook(hook) => write!(f, "hook {hook}"),
+        }
+    }
+}
+
 /// The name of a plugin in the pool for long computations. A plugin may be named `local` or `system`.
 pub(crate) fn turn_owner(plugin: &PluginName) -> String {
     format!("plugin {plugin}")

@@ -45,8 +45,8 @@ pub(super) async fn before(
 ) -> Result<Held<[Value]>, Failure> {
     let caller = run.caller();
     let is_long = arguments.iter().try_fold(SHORT, |left, value| value.left_of(left)).is_none();
-    let (call, owned, text, values) = (Arc::clone(target), account.clone(), caller.to_string(), Arc::clone(&arguments));
-    let render = move || payload(&call, &owned, &text, &values);
+    let (call, owned, by, values) = (Arc::clone(target), account.clone(), caller.clone(), Arc::clone(&arguments));
+    let render = move || payload(&call, &owned, &by, &values);
     // The trees are charged until the end.
     let (payload, _trees) = work_on(is_long, caller, target, cancel, deadline, render).await??;
     let fired = engine
@@ -93,11 +93,12 @@ async fn work_on<T: Send + 'static>(
 fn payload(
     target: &Target,
     account: &Account,
-    caller: &str,
+    caller: &Caller,
     arguments: &[Value],
 ) -> Result<(Payload, Charge), Failure> {
     let mut trees = account.charge(rendered_size(target, arguments))?;
-    let mut payload = json!({"function": target.name, "caller": caller});
+    let (by, origin) = (caller.to_string(), caller.origin().to_string());
+    let mut payload = json!({"function": target.name, "caller": by, "origin": origin});
     payload["arguments"] = Json::Object(rendered(target, arguments));
     trees.grow(COPIES * json::tree_size(&payload))?;
     Ok((payload.into(), trees))
@@ -106,7 +107,7 @@ fn payload(
 /// The arguments that filters made; nothing else may be another than it was.
 fn changed(mut value: Json, payload: &Json) -> Result<Map<String, Json>, Failure> {
     let arguments = value.get_mut("arguments").map(Json::take);
-    let rest = ["function", "caller"].iter().all(|member| value.get(member) == payload.get(member));
+    let rest = ["function", "caller", "origin"].iter().all(|member| value.get(member) == payload.get(member));
     match arguments {
         Some(Json::Object(arguments)) if rest => Ok(arguments),
         _ => {
@@ -163,8 +164,8 @@ impl After {
         let outcome = outcome.as_ref().err().map_or("ok", |failure| failure.code.as_str());
         let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let payload = json!({
-            "function": function, "caller": caller.to_string(), "outcome": outcome, "duration_us": duration_us,
-            "correlation": correlation.to_string(),
+            "function": function, "caller": caller.to_string(), "origin": caller.origin().to_string(),
+            "outcome": outcome, "duration_us": duration_us, "correlation": correlation.to_string(),
         });
         let firing = Firing { cause: Some(caller), correlation, ..Firing::new(name(spec::CALL_AFTER), payload) };
         engine.fire_soon(|engine| &engine.inner.hooks.calls, firing);

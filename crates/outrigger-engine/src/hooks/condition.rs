@@ -163,7 +163,7 @@ mod tests {
 
     fn facts(event: &Json) -> Facts<'_> {
         static HOOK: LazyLock<HookName> = LazyLock::new(|| "customer.created".parse().expect("a name"));
-        Facts::new(&HOOK, "key ci", event)
+        Facts::new(&HOOK, "plugin relay.f", "key ci", event)
     }
 
     fn check(text: &str, expected: Result<bool, &str>) {
@@ -184,7 +184,8 @@ mod tests {
         check("event.country.matches('^N[A-Z]$')", Ok(true));
         check("event.tags.all(tag, tag != 'c') && event.tags.exists(tag, tag == 'b')", Ok(true));
         check("[1, 2].exists(one, one + 27 == event.age) || event['tags'].exists(tag, tag in ['x', 'y'])", Ok(false));
-        check("hook == 'customer.created' && caller == 'key ci'", Ok(true));
+        check("hook == 'customer.created' && caller == 'plugin relay.f'", Ok(true));
+        check("origin == 'key ci' && origin != caller", Ok(true));
         check("caller == 'local' ? true : false", Ok(false));
         check("type(event) == map && type(event.age) == int", Ok(true));
     }
@@ -345,7 +346,7 @@ mod tests {
         ].map(refused).join("\n"), @r"
         at character 15: token recognition error at: '= '; at character 17: extraneous input ''NO'' expecting <EOF>
         at character 17: mismatched input '<EOF>'
-        unknown variable `evnt`; available: event, hook, caller
+        unknown variable `evnt`; available: event, hook, caller, origin
         `map` and `filter` cannot be used here; `all` and `exists` can
         `all` and `exists` cannot stand inside each other
         `all` and `exists` go through a list as it is, such as `event.tags`

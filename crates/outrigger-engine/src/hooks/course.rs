@@ -62,7 +62,8 @@ pub(super) async fn run(engine: &Engine, mut firing: Firing) -> Fired {
     let spec = engine.inner.hooks.table.load().specs.get(&firing.hook).cloned();
     let kind = spec.as_ref().map_or(HookKind::Event, |spec| spec.kind);
     let caller = firing.cause.as_ref().map_or_else(|| "system".to_owned(), ToString::to_string);
-    let planned = planned(&subscribers, &firing, &caller).await;
+    let origin = firing.cause.as_ref().map_or_else(|| caller.clone(), |cause| cause.origin().to_string());
+    let planned = planned(&subscribers, &firing, &caller, &origin).await;
     let mut course = Course {
         engine,
         held: None,
@@ -91,18 +92,21 @@ pub(super) async fn run(engine: &Engine, mut firing: Firing) -> Fired {
         result,
         hook: firing.hook,
     });
-    engine.inner.hooks.traces.keep(Arc::clone(&trace));
+    // A dry run has no quota, and would displace the traces of real firings. Its caller gets the trace.
+    if !trace.dry_run {
+        engine.inner.hooks.traces.keep(Arc::clone(&trace));
+    }
     Fired { value, trace, failure, held: held.map(Arc::new) }
 }
 
 /// Evaluates the conditions: in place if that is cheap, otherwise outside the async workers.
-async fn planned(subscribers: &Arc<[Arc<Subscriber>]>, firing: &Firing, caller: &str) -> Vec<Planned> {
+async fn planned(subscribers: &Arc<[Arc<Subscriber>]>, firing: &Firing, caller: &str, origin: &str) -> Vec<Planned> {
     if is_little(subscribers, firing.payload.length()) {
-        return plan(subscribers, &Facts::new(&firing.hook, caller, &firing.payload));
+        return plan(subscribers, &Facts::new(&firing.hook, caller, origin, &firing.payload));
     }
     let (all, hook, payload) = (Arc::clone(subscribers), firing.hook.clone(), firing.payload.clone());
-    let caller = caller.to_owned();
-    let work = move || plan(&all, &Facts::new(&hook, &caller, &payload));
+    let (caller, origin) = (caller.to_owned(), origin.to_owned());
+    let work = move || plan(&all, &Facts::new(&hook, &caller, &origin, &payload));
     let owner = owner(firing.cause.as_ref());
     blocking(&owner, work).await.unwrap_or_else(|panicked| {
         let failed = |subscriber| Planned { subscriber, step: Step::Fail(panicked.to_string()) };

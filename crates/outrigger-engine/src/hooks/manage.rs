@@ -334,8 +334,9 @@ pub(super) fn check(
 /// Compiles a condition.
 pub(super) fn compile(condition: &str) -> Result<Arc<Condition>, Failure> {
     Condition::compile(condition).map(Arc::new).map_err(|error| {
-        Failure::new(Code::InvalidInput, error.to_string())
-            .with_hint("a condition is a CEL expression over `event`, `hook` and `caller`: `event.country == 'NO'`")
+        Failure::new(Code::InvalidInput, error.to_string()).with_hint(
+            "a condition is a CEL expression over `event`, `hook`, `caller` and `origin`: `event.country == 'NO'`",
+        )
     })
 }
 

@@ -133,7 +133,7 @@ mod tests {
 
     fn check(lines: &str, expected: &str) {
         let (hook, event) = ("customer.created".parse().expect("a name"), json!({"country": "NO"}));
-        let planned = plan(&subscribers(lines), &Facts::new(&hook, "local", &event));
+        let planned = plan(&subscribers(lines), &Facts::new(&hook, "local", "local", &event));
         let text: Vec<_> = planned
             .iter()
             .map(|planned| format!("{} {:?}", planned.subscriber.subscription.id, planned.step))
@@ -164,7 +164,7 @@ mod tests {
 
     fn steps_of(subscribers: &[Arc<Subscriber>], event: &Json) -> Vec<(String, Step)> {
         let hook = "customer.created".parse().expect("a name");
-        let planned = plan(subscribers, &Facts::new(&hook, "local", event));
+        let planned = plan(subscribers, &Facts::new(&hook, "local", "local", event));
         planned.into_iter().map(|one| (one.subscriber.subscription.id.clone(), one.step)).collect()
     }
 

@@ -135,17 +135,18 @@ pub fn built_in() -> Vec<HookSpec> {
         spec(
             CALL_BEFORE,
             HookKind::Filter,
-            "A function is about to be called. Carries `function`, `caller` and `arguments`. A subscriber can change \
-             only the arguments; it refuses the call by returning its error value.",
-            vec![json!({"function": "pricing.quote", "caller": "local", "arguments": {}})],
+            "A function is about to be called. Carries `function`, `caller`, `origin` (the key, or other caller, at the \
+             start of the call chain) and `arguments`. A subscriber can change only the arguments; it refuses the call \
+             by returning its error value.",
+            vec![json!({"function": "pricing.quote", "caller": "local", "origin": "local", "arguments": {}})],
         ),
         spec(
             CALL_AFTER,
             HookKind::Action,
-            "A call has ended. Carries `function`, `caller`, `outcome` (`ok` or the code of the failure), `duration_us` \
-             and `correlation`. Runs in the background; the answer does not wait for it.",
+            "A call has ended. Carries `function`, `caller`, `origin` (the key, or other caller, at the start of the \
+             call chain), `outcome` (`ok` or the code of the failure), `duration_us` and `correlation`. Runs in the background; the answer does not wait for it.",
             vec![json!({
-                "function": "pricing.quote", "caller": "local", "outcome": "ok", "duration_us": 1,
+                "function": "pricing.quote", "caller": "local", "origin": "local", "outcome": "ok", "duration_us": 1,
                 "correlation": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
             })],
         ),
@@ -177,7 +178,7 @@ pub fn built_in() -> Vec<HookSpec> {
             WEBHOOK_DISABLED,
             HookKind::Event,
             "A webhook was disabled because its receiver answered 410 or has failed for too long. Carries `webhook` \
-             and `reason`.",
+             and `reason`, which names no status if the webhook allows private networks.",
             vec![json!({"webhook": "ops-chat", "reason": "it failed"})],
         ),
         spec(

@@ -1,4 +1,5 @@
 //! Traces of hook firings: the latest of each hook, in memory. Payloads are not stored, because they may be secret.
+//! Traces of dry runs are only returned to their caller.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};

@@ -75,6 +75,11 @@ impl Default for Patience {
     }
 }
 
+/// Why a webhook is disabled after a 410.
+const GONE: &str = "the receiver answered 410: it is gone for good";
+/// The same, without the status.
+const REFUSED: &str = "the receiver refuses all further deliveries";
+
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -96,6 +101,8 @@ pub struct Standing {
     pub attempts: u32,
     /// Since when every attempt at the webhook has failed.
     pub failing_since: Option<OffsetDateTime>,
+    /// The webhook allows private networks, so the reason must not say what the receiver answered.
+    pub private: bool,
 }
 
 /// Where the delivery and its webhook stand then.
@@ -127,7 +134,7 @@ pub fn advance(
             state: DeliveryState::Dead,
             next_at: None,
             failing_since,
-            switch_off: Some("the receiver answered 410: it is gone for good".to_owned()),
+            switch_off: Some(if standing.private { REFUSED } else { GONE }.to_owned()),
         },
         Outcome::Failed { retry_after } => {
             let again = standing.attempts < patience.attempts;
@@ -164,7 +171,7 @@ mod tests {
     const NOW: OffsetDateTime = datetime!(2026-11-21 10:00 UTC);
 
     fn check(attempts: u32, failing_for: Option<Duration>, outcome: Outcome, chance: f64, expected: &str) {
-        let standing = Standing { attempts, failing_since: failing_for.map(|length| NOW - length) };
+        let standing = Standing { attempts, failing_since: failing_for.map(|length| NOW - length), private: false };
         let Transition { state, next_at, failing_since, switch_off } =
             advance(standing, &outcome, &Patience::default(), NOW, chance);
         let wait = next_at.map_or("-".to_owned(), |at| (at - NOW).to_string());
@@ -201,5 +208,15 @@ mod tests {
         check(3, Some(4 * day), Outcome::Failed { retry_after: None }, 0.5, "pending 1m20s 4d");
         check(3, Some(5 * day), Outcome::Failed { retry_after: None }, 0.5, "pending 1m20s 5d off");
         check(1, None, Outcome::Gone, 0.5, "dead - 0s off");
+    }
+
+    #[test]
+    fn s16_the_reason_tells_no_status_from_a_private_network() {
+        let reason = |private: bool| {
+            let standing = Standing { attempts: 1, failing_since: None, private };
+            advance(standing, &Outcome::Gone, &Patience::default(), NOW, 0.5).switch_off.expect("it is disabled")
+        };
+        assert_eq!(reason(false), "the receiver answered 410: it is gone for good");
+        assert_eq!(reason(true), "the receiver refuses all further deliveries");
     }
 }

@@ -71,7 +71,9 @@ pub(super) async fn carry(
     let now = options.clock.now();
     let before = delivery.attempts;
     delivery.attempts += 1;
-    let standing = Standing { attempts: delivery.attempts, failing_since: webhook.failing_since };
+    delivery.private = webhook.allow_private_network;
+    let (attempts, private) = (delivery.attempts, delivery.private);
+    let standing = Standing { attempts, failing_since: webhook.failing_since, private };
     let transition = machine::advance(standing, &outcome, &options.patience, now, options.chance.draw());
     delivery.state = transition.state;
     delivery.next_at = transition.next_at.unwrap_or(now);

@@ -94,6 +94,7 @@ pub(super) fn delivery(webhook: &WebhookName, event: &EventRecord, now: OffsetDa
         next_at: now,
         status: None,
         error: None,
+        private: false,
         created_at: now,
         ended_at: None,
         body: body(event),

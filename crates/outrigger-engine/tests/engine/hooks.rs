@@ -141,6 +141,24 @@ async fn s12_a_filter_answers_with_no_more_than_a_hook_carries() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s17_dry_runs_leave_the_traces_of_a_hook() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    subscribed(&bench, "quick", "echo", "plugin.reloaded", 1).await;
+    let filter = TraceFilter { hook: "plugin.reloaded".parse().ok(), ..TraceFilter::default() };
+    reload(&bench, 1).await;
+    until("the firing is traced", || bench.engine.hook_traces(&filter).len() == 1).await;
+    let kept = bench.engine.hook_traces(&filter);
+    for _ in 0..300 {
+        let hook = "plugin.reloaded".parse().expect("a name");
+        let firing = Firing { dry_run: true, ..Firing::new(hook, json!({})) };
+        let fired = bench.engine.fire(firing).await.expect("there is such a hook");
+        assert!(fired.trace.dry_run && fired.trace.callbacks.len() == 1, "{:?}", fired.trace);
+    }
+    assert_eq!(bench.engine.hook_traces(&filter), kept);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s12_what_becomes_of_the_arguments_of_a_call_is_charged_before_it_is_read() {
     let bench = Bench::new().await;
     bench.demo("").await;

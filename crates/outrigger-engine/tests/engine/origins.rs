@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_contract::units::Span;
-use outrigger_contract::{FunctionRef, OnError, PluginName};
+use outrigger_contract::{Code, FunctionRef, OnError, PluginName};
 use outrigger_engine::access::{Principal, built_in_roles};
 use outrigger_engine::hooks::{Firing, HookCaller, NewSubscription};
 use outrigger_engine::{Arguments, Call, CallOptions, Caller, Origin, PluginCaller};
 use serde_json::{Value as Json, json};
 
-use crate::bench::{Bench, call, installation, no_arguments};
+use crate::bench::{Bench, call, installation, no_arguments, until};
 
 const LIMITED: &str = "[functions.version]\nrate-limit = \"2/1h\"\n[functions.echo]\nrate-limit = \"2/1h\"\n";
 
@@ -181,4 +181,44 @@ async fn s11_who_is_not_known_is_not_known_behind_a_plugin_either() {
         assert_eq!(outcome(&bench, as_caller(&caller, "demo.version", no_arguments())).await, expected);
     }
     assert_eq!(behind(key("one").origin()).key(), Some("one"), "the audit log names the key");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s11_a_guard_of_calls_sees_the_key_behind_a_plugin() {
+    let bench = bench().await;
+    bench.engine.install(installation("guard", "1.0.0", "")).await.expect("it is installed");
+    let subscribe = async |hook: &str, function: &str, condition: &str| {
+        let new = NewSubscription {
+            hook: hook.parse().expect("a name"),
+            function: format!("guard.{function}").parse().expect("a function's name"),
+            priority: 0,
+            condition: Some(format!("event.function == 'middle.version' && {condition}")),
+            on_error: OnError::FailClosed,
+            timeout: Span::from_secs(5),
+            description: None,
+            created_by: "the test".to_owned(),
+        };
+        bench.engine.subscribe(new).await.expect("it fits").id
+    };
+    let is_refused = async |caller: &Caller, function: &str, arguments: Json| {
+        let ended = bench.engine.call(as_caller(caller, function, arguments)).await;
+        ended.is_err_and(|failure| failure.code == Code::HookRefused || failure.message.contains("hook_refused"))
+    };
+    let (one, two) = (key("one"), key("two"));
+    for (condition, is_seen_behind) in
+        [("caller == 'key one'", false), ("origin == 'key one'", true), ("event.origin == 'key one'", true)]
+    {
+        let id = subscribe("call.before", "fail", condition).await;
+        assert!(is_refused(&one, "middle.version", no_arguments()).await, "{condition}");
+        assert!(!is_refused(&two, "middle.version", no_arguments()).await, "{condition}");
+        let inner = nested("middle.version", &json!({}));
+        assert_eq!(is_refused(&one, "demo.call", inner.clone()).await, is_seen_behind, "{condition}");
+        assert!(!is_refused(&two, "demo.call", inner).await, "{condition}");
+        bench.engine.unsubscribe(&id).await.expect("it is removed");
+    }
+    subscribe("call.after", "echo", "event.caller == 'plugin demo.call' && event.origin == 'key one'").await;
+    for caller in [&two, &one] {
+        assert!(!is_refused(caller, "demo.call", nested("middle.version", &json!({}))).await);
+    }
+    until("the end of one call is told", || bench.runtime.count("guard.echo") == 1).await;
 }

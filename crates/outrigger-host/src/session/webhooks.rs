@@ -102,7 +102,7 @@ impl Webhooks for Session {
     async fn webhook_test(&self, name: &WebhookName) -> ApiResult<DeliveryInfo> {
         let work = async {
             let delivery = self.host.engine.webhook_test(name).await.map_err(convert::error)?;
-            let info = self.delivery_info(&self.host.engine.webhook(name).await.map_err(convert::error)?, delivery);
+            let info = self.delivery_info(delivery);
             let after = Some(json!({"test": info.id}));
             Ok((info, Trace { after, ..Trace::default() }))
         };
@@ -125,17 +125,17 @@ impl Webhooks for Session {
             before: before.as_deref().map(delivery_id).transpose()?,
             limit: page_size(*limit),
         };
-        let webhook = self.host.engine.webhook(name).await.map_err(convert::error)?;
+        self.host.engine.webhook(name).await.map_err(convert::error)?;
         let found = self.host.engine.store().delivery_list(&filter).await.map_err(convert::store_error)?;
-        Ok(found.into_iter().map(|delivery| self.delivery_info(&webhook, delivery)).collect())
+        Ok(found.into_iter().map(|delivery| self.delivery_info(delivery)).collect())
     }
 
     async fn delivery_fetch(&self, name: &WebhookName, id: &str) -> ApiResult<DeliveryInfo> {
         self.require(Right::WEBHOOK_VIEW, name.as_str())?;
         let id = delivery_id(id)?;
-        let webhook = self.host.engine.webhook(name).await.map_err(convert::error)?;
+        self.host.engine.webhook(name).await.map_err(convert::error)?;
         let found = self.host.engine.delivery(name, id).await.map_err(convert::error)?;
-        Ok(self.delivery_info(&webhook, found))
+        Ok(self.delivery_info(found))
     }
 
     async fn delivery_retry(&self, name: &WebhookName, id: Option<&str>) -> ApiResult<DeliveryRetry> {
@@ -190,10 +190,11 @@ impl Session {
     }
 
     /// A delivery as the caller may see it. Responses from private networks require the right to open them; otherwise a
-    /// caller could probe the network.
-    fn delivery_info(&self, webhook: &WebhookRecord, delivery: DeliveryRecord) -> DeliveryInfo {
+    /// caller could probe the network. What counts is what the webhook allowed when it was sent.
+    fn delivery_info(&self, delivery: DeliveryRecord) -> DeliveryInfo {
+        let private = delivery.private;
         let mut info = delivery_info(delivery);
-        if webhook.allow_private_network && !self.may(Right::NETWORK_OPEN, webhook.name.as_str()) {
+        if private && !self.may(Right::NETWORK_OPEN, info.webhook.as_str()) {
             info.status = None;
             info.error = info
                 .error
@@ -300,6 +301,7 @@ fn delivery_info(record: DeliveryRecord) -> DeliveryInfo {
         next_at,
         status,
         error,
+        private: _,
         created_at,
         ended_at,
         body: _,

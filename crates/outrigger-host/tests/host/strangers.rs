@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outrigger_api::{
-    BackupRequest, Code, DeliveryInfo, DeliveryQuery, Door as _, InstallRequest, KeyRequest, PackageReport,
+    BackupRequest, Code, DeliveryInfo, DeliveryQuery, Door as _, EventQuery, InstallRequest, KeyRequest, PackageReport,
     PackageSource, Platform, Template, Visit, WebhookChange, WebhookName, WebhookRequest,
 };
 use outrigger_host::{Host, HostOptions, ServerWork, WebhookOptions};
@@ -338,6 +338,8 @@ async fn s16_what_answers_in_a_private_network_is_not_told_to_others() {
         assert_eq!((seen.state.as_str(), seen.status), ("dead", None), "{seen:?}");
         told.push(seen.error);
     }
+    let list = server.local.delivery_list(&chat(), &DeliveryQuery::default()).await.expect("it may");
+    assert!(list.iter().any(|delivery| delivery.status == Some(500)), "{list:?}");
     let closed = change("http://127.0.0.1:1/", json!({}));
     server.local.webhook_update(&chat(), closed, None).await.expect("they may");
     told.push(tried(&operator, &operator).await.error);
@@ -345,8 +347,53 @@ async fn s16_what_answers_in_a_private_network_is_not_told_to_others() {
     assert_eq!(told.len(), 1, "{told:?}");
     let list = operator.delivery_list(&chat(), &DeliveryQuery::default()).await.expect("it may");
     assert!(list.iter().all(|delivery| delivery.status.is_none()), "{list:?}");
-    let list = server.local.delivery_list(&chat(), &DeliveryQuery::default()).await.expect("it may");
-    assert!(list.iter().any(|delivery| delivery.status == Some(500)), "{list:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s16_what_answered_in_a_private_network_is_not_told_after_it_is_closed() {
+    let (server, receiver) = (Server::new(&["127.0.0.1/32"]).await, Receiver::new().await);
+    let (operator, _) = server.key("operator", "operator").await;
+    operator.webhook_create(request(&receiver.url(), true)).await.expect("it is listed");
+    let mut told = Vec::new();
+    for (reply, state) in [(403, "abandoned"), (500, "abandoned"), (200, "delivered")] {
+        receiver.reply([Reply::Status(reply)]);
+        let sent = tried(&operator, &operator).await;
+        let closed = change("http://ops.example.com/", json!({"allow_private_network": false}));
+        operator.webhook_update(&chat(), closed, None).await.expect("it may");
+        let seen = operator.delivery_fetch(&chat(), &sent.id).await.expect("it is there");
+        assert_eq!((seen.state.as_str(), seen.status), (state, None), "{reply}: {seen:?}");
+        // What was not delivered keeps no response of a server that the webhook has left.
+        let whole = server.local.delivery_fetch(&chat(), &sent.id).await.expect("it is there");
+        assert_eq!(whole.status, (state == "delivered").then_some(reply), "{whole:?}");
+        let opened = change(&receiver.url(), json!({}));
+        operator.webhook_update(&chat(), opened, None).await.expect("it is listed");
+        told.push((sent.error, seen.error));
+    }
+    assert_eq!(told[0], told[1], "whatever was answered");
+    let list = operator.delivery_list(&chat(), &DeliveryQuery::default()).await.expect("it may");
+    assert!(list.len() == 3 && list.iter().all(|delivery| delivery.status.is_none()), "{list:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s16_why_a_private_webhook_was_disabled_names_no_status() {
+    let (server, receiver) = (Server::new(&["127.0.0.1/32"]).await, Receiver::new().await);
+    let (operator, _) = server.key("operator", "operator").await;
+    operator.webhook_create(request(&receiver.url(), true)).await.expect("it is listed");
+    receiver.reply([Reply::Status(410)]);
+    tried(&operator, &operator).await;
+    let query = EventQuery { name: "webhook.disabled".parse().ok(), ..EventQuery::default() };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let info = operator.webhook_fetch(&chat()).await.expect("it is there");
+        let events = operator.event_list(&query).await.expect("it lists");
+        if let (false, [event]) = (info.enabled, &events[..]) {
+            let reason = "the receiver refuses all further deliveries";
+            assert_eq!((info.reason.as_deref(), &event.payload.to_value()["reason"]), (Some(reason), &json!(reason)));
+            return;
+        }
+        assert!(Instant::now() < deadline, "{info:?} {events:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -208,7 +208,7 @@ struct Callback {
     #[serde(default)]
     #[schemars(length(max = 4000))]
     description: Option<String>,
-    /// A CEL expression over `event`, `hook` and `caller`.
+    /// A CEL expression over `event`, `hook`, `caller` and `origin`.
     #[serde(default)]
     #[schemars(length(max = 1000))]
     condition: Option<String>,

@@ -144,6 +144,22 @@ async fn the_server_that_comes_after_answers_again_and_does_nothing_again() {
 }
 
 #[tokio::test]
+async fn s17_an_answer_that_was_not_kept_is_said_to_be_lost() {
+    let server = Server::start().await;
+    // Above 64 KiB: only kept in memory.
+    let large = json!({"function": "echo", "args": {"a": "x".repeat(70_000)}});
+    let first = server.send(call(EXECUTE, "a", &large)).await;
+    let again = server.send(call(EXECUTE, "a", &large)).await;
+    assert_eq!((first.status.as_u16(), again.header("idempotency-replayed")), (200, "true"));
+    assert!(first.body.len() > 70_000 && first.body == again.body);
+    let next = Server::after(&server).await;
+    let problem = next.send(call(EXECUTE, "a", &large)).await.problem(409, "request_interrupted");
+    let said = "was completed, but its response was not kept: the server restarted, or had no room for the response";
+    assert!(problem["detail"].as_str().is_some_and(|text| text.contains(said)), "{problem}");
+    assert_eq!(calls(&server), 1);
+}
+
+#[tokio::test]
 async fn what_a_server_died_over_is_not_done_again() {
     let server = Server::start().await;
     let body = json!({"function": "slow"});

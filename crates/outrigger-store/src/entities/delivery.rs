@@ -24,6 +24,8 @@ pub struct Model {
     pub created_at: i64,
     pub ended_at: Option<i64>,
     pub body: String,
+    /// 0 or 1.
+    pub private: i64,
     /// Its owner, and its size in bytes.
     pub owner: i64,
     pub size: i64,
@@ -47,6 +49,7 @@ impl ActiveModel {
             next_at,
             status,
             error,
+            private,
             created_at,
             ended_at,
             body,
@@ -63,6 +66,7 @@ impl ActiveModel {
             next_at: Set(columns::from_time(next_at)),
             status: Set(status.map(i64::from)),
             error: Set(error),
+            private: Set(private.into()),
             created_at: Set(columns::from_time(created_at)),
             ended_at: Set(ended_at.map(columns::from_time)),
             body: Set(body),
@@ -87,6 +91,7 @@ impl TryFrom<Model> for DeliveryRecord {
             created_at,
             ended_at,
             body,
+            private,
             owner: _,
             size: _,
         } = row;
@@ -104,6 +109,7 @@ impl TryFrom<Model> for DeliveryRecord {
             next_at: columns::to_time(next_at),
             status: status.transpose()?,
             error,
+            private: private != 0,
             created_at: columns::to_time(created_at),
             ended_at: ended_at.map(columns::to_time),
             body,

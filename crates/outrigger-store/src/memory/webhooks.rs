@@ -91,6 +91,7 @@ impl WebhookStore for MemoryStore {
         let unsent = [DeliveryState::Pending, DeliveryState::Dead];
         for delivery in tables.webhooks.of(std::slice::from_ref(&webhook.name), &unsent) {
             end(delivery, DeliveryState::Abandoned, MOVED, now);
+            (delivery.status, delivery.private) = (None, false);
         }
         Ok(generation)
     }

@@ -328,6 +328,7 @@ pub fn delivery(webhook: &str, number: u64) -> DeliveryRecord {
         next_at: moment(number),
         status: None,
         error: None,
+        private: false,
         created_at: moment(number),
         ended_at: None,
         body: "{\"type\":\"plugin.installed\"}".to_owned(),

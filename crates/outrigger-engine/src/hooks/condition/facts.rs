@@ -20,10 +20,11 @@ const BYTES_OF_A_VALUE: usize = 32;
 /// The name that replaces `matches` in a condition. The pattern is compiled in advance and referenced by its number.
 pub(super) const SEARCH: &str = "@search";
 
-/// The input of a condition: the payload, the hook's name, and the caller that fired it.
+/// The input of a condition: the payload, the hook's name, the caller that fired it, and the origin of its call chain.
 pub struct Facts<'a> {
     hook: &'a HookName,
     caller: &'a str,
+    origin: &'a str,
     event: &'a Json,
     /// Made for the first condition that asks.
     given: OnceCell<Result<Given, String>>,
@@ -70,8 +71,8 @@ impl Search {
 impl<'a> Facts<'a> {
     /// The facts of one firing.
     #[must_use]
-    pub fn new(hook: &'a HookName, caller: &'a str, event: &'a Json) -> Self {
-        Self { hook, caller, event, given: OnceCell::new() }
+    pub fn new(hook: &'a HookName, caller: &'a str, origin: &'a str, event: &'a Json) -> Self {
+        Self { hook, caller, origin, event, given: OnceCell::new() }
     }
 
     pub(super) fn given(&self) -> Result<&Given, String> {
@@ -81,7 +82,9 @@ impl<'a> Facts<'a> {
 
 impl std::fmt::Debug for Facts<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Facts").field("hook", &self.hook).field("caller", &self.caller).finish_non_exhaustive()
+        let Self { hook, caller, origin, .. } = self;
+        let mut text = f.debug_struct("Facts");
+        text.field("hook", hook).field("caller", caller).field("origin", origin).finish_non_exhaustive()
     }
 }
 
@@ -95,6 +98,7 @@ impl Given {
         context.add_variable_from_value("event", event);
         context.add_variable_from_value("hook", facts.hook.as_str());
         context.add_variable_from_value("caller", facts.caller);
+        context.add_variable_from_value("origin", facts.origin);
         let search = Arc::new(Mutex::new(Search::default()));
         let searching = Arc::clone(&search);
         context.add_function(SEARCH, move |This(text): This<Arc<String>>, pattern: i64| {

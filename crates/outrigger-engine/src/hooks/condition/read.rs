@@ -10,7 +10,7 @@ use super::{Condition, Pattern, PatternCost, Steps};
 use crate::pattern::{self, MOST_TRANSLATION, PatternError, SEARCH_CACHE};
 
 /// The variables of a condition.
-const VARIABLES: [&str; 3] = ["event", "hook", "caller"];
+const VARIABLES: [&str; 4] = ["event", "hook", "caller", "origin"];
 
 /// The results of `type(…)`.
 const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];

@@ -18,7 +18,7 @@ async fn a_receiver_that_is_gone_is_told_nothing_more() {
     bench.fire(json!(1)).await;
     let delivery = bench.reaches("chat", "dead").await;
     assert_eq!((delivery.attempts, delivery.status), (1, Some(410)));
-    off(&bench, "410").await;
+    off(&bench, "refuses all further deliveries").await;
     bench.fire(json!(2)).await;
     let tested = bench.platform.webhook_test(&webhook("chat")).await.expect_err("it is off");
     assert_eq!(tested.code, Code::Conflict);
