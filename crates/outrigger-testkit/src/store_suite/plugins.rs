@@ -308,9 +308,9 @@ pub async fn documents_come_back_whole(store: Arc<dyn Store>) {
     let graph = &mut record.inspection.graph;
     let case = |name: &str, ty| Case { name: name.to_owned(), docs: "Ünïcode".to_owned(), ty };
     let cases = vec![case("none", None), case("some", Some(Type::Option(Box::new(Type::Bytes))))];
-    graph.types.push(NamedType { name: "choice".to_owned(), docs: String::new(), shape: Shape::Variant(cases) });
+    graph.types.push(NamedType::new("choice", "", Shape::Variant(cases)));
     let label = Label { name: "read".to_owned(), docs: String::new() };
-    graph.types.push(NamedType { name: "rights".to_owned(), docs: String::new(), shape: Shape::Flags(vec![label]) });
+    graph.types.push(NamedType::new("rights", "", Shape::Flags(vec![label])));
     graph.functions[0].outcome = Outcome { ok: Some(Type::Named(TypeId(0))), err: Some(None) };
     record.inspection.exports = vec![OptionalExport::Health];
     record.inspection.imports = vec!["wasi:http/outgoing-handler@0.2.0".to_owned()];
