@@ -10,6 +10,7 @@ mod v11_indexes;
 mod v12_owners;
 mod v13_callers;
 mod v14_writable_folders;
+mod v15_state_keys;
 mod v1_initial;
 mod v2_access_and_audit;
 mod v3_hooks;
@@ -41,7 +42,7 @@ enum Change {
 }
 
 /// Each takes the schema one version further. What stands here was released and is never edited; a change is a new entry.
-const MIGRATIONS: [fn() -> Vec<Change>; 14] = [
+const MIGRATIONS: [fn() -> Vec<Change>; 15] = [
     v1_initial::changes,
     v2_access_and_audit::changes,
     v3_hooks::changes,
@@ -56,6 +57,7 @@ const MIGRATIONS: [fn() -> Vec<Change>; 14] = [
     v12_owners::changes,
     v13_callers::changes,
     v14_writable_folders::changes,
+    v15_state_keys::changes,
 ];
 
 /// The version of the schema that this program reads and writes.

@@ -147,7 +147,7 @@ async fn many_open_a_new_database_and_write_to_it_at_once() {
                 let first = store.plugin_put(&plugin, Some(&revision), None, 0).await.is_ok();
                 for value in 0..5_u8 {
                     let write = StateWrite { key: "k", value: &[value], expected: Expected::Anything };
-                    assert_eq!(store.state_set(&own, write, 100).await.unwrap(), StateOutcome::Written);
+                    assert_eq!(store.state_set(&own, write, 1_000).await.unwrap(), StateOutcome::Written);
                     let batch =
                         RecordBatch { statistics: vec![statistics(&shared, "echo", 1)], ..RecordBatch::default() };
                     store.record_append(&batch).await.unwrap();

@@ -237,7 +237,7 @@ pub async fn what_belongs_to_a_plugin_goes_with_it(store: Arc<dyn Store>) {
         put(&*store, name).await;
         store.configuration_put(name, &configuration_of(1, json!({ "region": "eu" }))).await.unwrap();
         let write = StateWrite { key: "k", value: b"v", expected: Expected::Anything };
-        store.state_set(name, write, 100).await.unwrap();
+        store.state_set(name, write, 1_000).await.unwrap();
     }
     let batch = RecordBatch {
         runs: vec![run(&gone, 1), run(&stays, 2)],
@@ -271,7 +271,7 @@ pub async fn what_belongs_to_a_plugin_goes_with_it(store: Arc<dyn Store>) {
     assert_eq!(store.state_get(&gone, "k").await.unwrap(), None);
     assert_eq!(store.statistics_list(Some(&gone)).await.unwrap(), []);
     let write = StateWrite { key: "k", value: b"v", expected: Expected::Nothing };
-    assert_eq!(store.state_set(&gone, write, 2).await.unwrap(), outrigger_engine::store::StateOutcome::Written);
+    assert_eq!(store.state_set(&gone, write, 1_000).await.unwrap(), outrigger_engine::store::StateOutcome::Written);
 }
 
 pub async fn documents_come_back_whole(store: Arc<dyn Store>) {
