@@ -173,7 +173,10 @@ impl CallServices {
         check_key(write.key)?;
         let capacity = self.subject.revision().manifest.limits.state.as_u64();
         let outcome = match &self.staged {
-            Some(staged) => staged.set(write, capacity).await,
+            Some(staged) => {
+                staged.room(write.key, write.value.len()).map_err(StateError::TooLarge)?;
+                staged.set(write, capacity).await
+            }
             None => {
                 self.writes()?;
                 self.take_room((write.key.len() + write.value.len()) as u64)?;
@@ -310,7 +313,10 @@ impl HostServices for CallServices {
     async fn state_delete(&self, key: &str) -> Result<(), StateError> {
         check_key(key)?;
         let outcome = match &self.staged {
-            Some(staged) => staged.delete(key).await,
+            Some(staged) => {
+                staged.room(key, 0).map_err(StateError::TooLarge)?;
+                staged.delete(key).await
+            }
             None => {
                 self.writes()?;
                 self.take_room(key.len() as u64)?;

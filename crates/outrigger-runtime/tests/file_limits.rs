@@ -100,6 +100,19 @@ async fn s22_of_devices_those_that_give_bytes_can_be_granted_one_by_one() {
     assert_eq!(guest.open(root, "dev/zero", (0, READ)).await, Err(ACCESS));
 }
 
+/// The system refuses to synchronise `/dev/null`, so success shows that it was not asked.
+#[tokio::test]
+async fn s22_without_write_access_nothing_is_synchronised() {
+    let ground = Ground::new();
+    let guest = Guest::new(&ground.bench, files(&[("/dev/null", Read), (&ground.grant("data"), Write)])).await;
+    let (root, data) = (guest.folder(0).await, guest.folder(1).await);
+    let device = guest.open(root, "dev/null", (0, READ)).await.expect("it is granted");
+    let file = guest.open(data, "file", (0, WRITE)).await.expect("it is granted");
+    for handle in [root, device, file] {
+        guest.call("sync", &[number(handle)]).await.expect("it succeeds");
+    }
+}
+
 /// Of this process, in bytes.
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("it can be read");

@@ -218,6 +218,36 @@ pub fn lookups() -> Arc<[u8]> {
     component(wit, core)
 }
 
+/// Opens TCP sockets: `open` keeps them open, `again` closes each at once. Both return how many were opened, and after an
+/// error a thousand times its code more.
+#[must_use]
+pub fn sockets() -> Arc<[u8]> {
+    let wit = "package test:sockets;
+        world plugin {
+            import wasi:sockets/tcp@0.2.0;
+            import wasi:sockets/tcp-create-socket@0.2.0;
+            export open: func(times: u32) -> u32;
+            export again: func(times: u32) -> u32;
+        }";
+    let core = r#"(module
+        (import "wasi:sockets/tcp-create-socket@0.2.0" "create-tcp-socket" (func $create (param i32 i32)))
+        (import "wasi:sockets/tcp@0.2.0" "[resource-drop]tcp-socket" (func $drop (param i32)))
+        (memory (export "memory") 1)
+        (func $make (param $times i32) (param $close i32) (result i32)
+            (local $made i32)
+            (loop $more
+                (call $create (i32.const 0) (i32.const 256))
+                (if (i32.load8_u (i32.const 256))
+                    (then (return (i32.add (local.get $made) (i32.mul (i32.load8_u (i32.const 260)) (i32.const 1000))))))
+                (if (local.get $close) (then (call $drop (i32.load (i32.const 260)))))
+                (local.set $made (i32.add (local.get $made) (i32.const 1)))
+                (br_if $more (i32.lt_u (local.get $made) (local.get $times))))
+            (local.get $made))
+        (func (export "open") (param i32) (result i32) (call $make (local.get 0) (i32.const 0)))
+        (func (export "again") (param i32) (result i32) (call $make (local.get 0) (i32.const 1))))"#;
+    component(wit, core)
+}
+
 /// A component as text: `modules` define the core modules; `$m` is instantiated this many times. The last instance
 /// exports `run`, which the component exports as a function that returns a number.
 #[must_use]

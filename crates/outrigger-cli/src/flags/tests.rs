@@ -32,7 +32,7 @@ const SCOPE: Type = Type::Named(TypeId(3));
 const NAME: Type = Type::Named(TypeId(4));
 
 fn graph(params: Vec<Field>) -> TypeGraph {
-    let named = |name: &str, shape| NamedType { name: name.to_owned(), docs: String::new(), shape };
+    let named = |name: &str, shape| NamedType::new(name, "", shape);
     let case = |name: &str, ty| Case { name: name.to_owned(), docs: String::new(), ty };
     TypeGraph {
         types: vec![

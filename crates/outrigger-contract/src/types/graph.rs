@@ -2,6 +2,8 @@
 //! used a thousand times is stored, and published, once. WIT has no recursive types; the graph has no cycles.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -113,6 +115,69 @@ pub struct NamedType {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub docs: String,
     pub shape: Shape,
+    #[serde(skip)]
+    index: NameIndex,
+}
+
+impl NamedType {
+    #[must_use]
+    pub fn new(name: impl Into<String>, docs: impl Into<String>, shape: Shape) -> Self {
+        Self { name: name.into(), docs: docs.into(), shape, index: NameIndex::default() }
+    }
+
+    /// The position of a case of a variant or an enum, or of a flag, by its name. `shape` must not change afterwards.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
+        match &self.shape {
+            Shape::Enum(labels) | Shape::Flags(labels) => self.index.find(labels, |label| label.name.as_str(), name),
+            Shape::Variant(cases) => self.index.find(cases, |case| case.name.as_str(), name),
+            Shape::Record(_) | Shape::Alias(_) => None,
+        }
+    }
+}
+
+/// The positions of names, sorted by name: a type can have ten thousand of them. It follows from the shape, so it is
+/// neither stored, compared nor copied.
+#[derive(Default)]
+struct NameIndex(OnceLock<Box<[u32]>>);
+
+impl NameIndex {
+    /// The maximum number of names that are searched one by one.
+    const FEW: usize = 16;
+
+    /// The position of the first item with this name.
+    fn find<T>(&self, items: &[T], name_of: impl Fn(&T) -> &str, name: &str) -> Option<usize> {
+        if items.len() <= Self::FEW {
+            return items.iter().position(|item| name_of(item) == name);
+        }
+        let at = |position: u32| name_of(&items[position as usize]);
+        let sorted = self.0.get_or_init(|| {
+            let mut positions: Vec<u32> = (0..).take(items.len()).collect();
+            positions.sort_by(|one, other| at(*one).cmp(at(*other)));
+            positions.into()
+        });
+        let first = sorted.partition_point(|position| at(*position) < name);
+        let position = *sorted.get(first)?;
+        (at(position) == name).then_some(position as usize)
+    }
+}
+
+impl Clone for NameIndex {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for NameIndex {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for NameIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NameIndex")
+    }
 }
 
 /// The structure of a named type.
@@ -278,7 +343,7 @@ impl Pruned<'_> {
         if let Some(known) = self.ids.get(&id) {
             return *known;
         }
-        let NamedType { name, docs, shape } = self.graph.named(id);
+        let NamedType { name, docs, shape, index: _ } = self.graph.named(id);
         let shape = match shape {
             Shape::Alias(target) => Shape::Alias(self.ty(target)),
             Shape::Record(fields) => {
@@ -291,7 +356,7 @@ impl Pruned<'_> {
             Shape::Flags(labels) => Shape::Flags(labels.clone()),
         };
         let new = TypeId(u32::try_from(self.types.len()).expect("fewer types than in the graph they come from"));
-        self.types.push(NamedType { name: name.clone(), docs: docs.clone(), shape });
+        self.types.push(NamedType::new(name, docs, shape));
         self.ids.insert(id, new);
         new
     }

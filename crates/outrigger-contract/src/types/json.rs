@@ -27,7 +27,7 @@ mod text;
 
 use serde_json::{Map, Value as Json};
 
-use super::graph::{Case, Field, Function, Label, Shape, Type, TypeGraph};
+use super::graph::{Case, Field, Function, Label, NamedType, Shape, Type, TypeGraph};
 use super::value::Value;
 use crate::excerpt::{self, excerpt};
 use crate::near;
@@ -209,7 +209,7 @@ impl<'a> Reader<'a> {
             Type::Result { ok, err } => self.result(ok.as_deref(), err.as_deref(), json),
             Type::Named(id) => {
                 let graph = self.graph;
-                self.shape(&graph.named(*id).shape, json)
+                self.named(graph.named(*id), json)
             }
         }
     }
@@ -220,19 +220,19 @@ impl<'a> Reader<'a> {
         self.value(ty, json).map(Box::new)
     }
 
-    fn shape(&mut self, shape: &'a Shape, json: Json) -> Option<Value> {
-        match shape {
+    fn named(&mut self, named: &'a NamedType, json: Json) -> Option<Value> {
+        match &named.shape {
             Shape::Alias(target) => self.value(target, json),
             Shape::Record(fields) => match json {
                 Json::Object(members) => self.fields(fields, members, "field").map(Value::Record),
                 other => self.mismatch("an object", &other),
             },
             Shape::Enum(labels) => match &json {
-                Json::String(name) => self.label(labels, name, "case").map(Value::Enum),
+                Json::String(name) => self.label(named, labels, name, "case").map(Value::Enum),
                 other => self.mismatch(&format!("one of {}", names(labels)), other),
             },
-            Shape::Flags(labels) => self.flags(labels, json),
-            Shape::Variant(cases) => self.variant(cases, json),
+            Shape::Flags(labels) => self.flags(named, labels, json),
+            Shape::Variant(cases) => self.variant(named, cases, json),
         }
     }
 
@@ -385,7 +385,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn variant(&mut self, cases: &'a [Case], json: Json) -> Option<Value> {
+    fn variant(&mut self, named: &NamedType, cases: &'a [Case], json: Json) -> Option<Value> {
         let wanted = "an object with the member \"tag\", and \"val\" where the case has a value";
         let Json::Object(mut members) = json else { return self.mismatch(wanted, &json) };
         let Some(Json::String(tag)) = members.remove("tag") else { return self.fault(format!("must be {wanted}")) };
@@ -393,7 +393,7 @@ impl<'a> Reader<'a> {
         if let Some(name) = members.keys().next() {
             return self.fault(format!("must be {wanted}; `{name}` does not belong there"));
         }
-        let Some(index) = cases.iter().position(|case| case.name == tag) else {
+        let Some(index) = named.position(&tag) else {
             return self.at(Step::Member("tag"), |reader| {
                 reader.fault(near::unknown("case", &tag, cases.iter().map(|case| case.name.as_str())))
             });
@@ -410,12 +410,12 @@ impl<'a> Reader<'a> {
         Some(Value::Variant(u32_index(index), payload))
     }
 
-    fn flags(&mut self, labels: &'a [Label], json: Json) -> Option<Value> {
+    fn flags(&mut self, named: &NamedType, labels: &'a [Label], json: Json) -> Option<Value> {
         let Json::Array(items) = json else { return self.mismatch("an array of names", &json) };
         let mut set = self.meter.list(items.len())?;
         for (index, json) in items.into_iter().enumerate() {
             let flag = self.at(Step::Index(index), |reader| match &json {
-                Json::String(name) => reader.label(labels, name, "flag"),
+                Json::String(name) => reader.label(named, labels, name, "flag"),
                 other => reader.mismatch(&format!("one of {}", names(labels)), other),
             });
             set.extend(flag);
@@ -430,8 +430,8 @@ impl<'a> Reader<'a> {
         Some(Value::Flags(set))
     }
 
-    fn label(&mut self, labels: &[Label], name: &str, what: &str) -> Option<u32> {
-        match labels.iter().position(|label| label.name == name) {
+    fn label(&mut self, named: &NamedType, labels: &[Label], name: &str, what: &str) -> Option<u32> {
+        match named.position(name) {
             Some(index) => Some(u32_index(index)),
             None => self.fault(near::unknown(what, name, labels.iter().map(|label| label.name.as_str()))),
         }

@@ -392,7 +392,7 @@ impl<'a> Builder<'a> {
         let place = TypeId(u32::try_from(self.graph.types.len()).expect("a component has fewer than 2^32 types"));
         self.names.insert(unique.clone());
         self.published.push(Published { source, height: 1 + self.height_within(&shape) });
-        self.graph.types.push(NamedType { name: unique, docs, shape });
+        self.graph.types.push(NamedType::new(unique, docs, shape));
         self.ids.insert(source, place);
         Type::Named(place)
     }

@@ -2,7 +2,9 @@
 //! which words; and that the schema agrees each time.
 
 use outrigger_contract::types::json::{self, Faults, Rendered};
-use outrigger_contract::types::{Function, Label, NamedType, Outcome, Shape, Type, TypeGraph, TypeId, Value, schema};
+use outrigger_contract::types::{
+    Case, Function, Label, NamedType, Outcome, Shape, Type, TypeGraph, TypeId, Value, schema,
+};
 use serde_json::{Value as Json, json};
 
 use super::support::{COLOUR, DISCOUNT, MAYBE, ODD, POINT, RIGHTS, field, graph, list, option, result, validator};
@@ -421,16 +423,50 @@ fn s03_strange_json_is_read_within_bounds() {
 fn s03_no_more_is_looked_for_than_is_told() {
     let labels =
         (0..1_000).map(|number| Label { name: format!("{}{number:04}", "x".repeat(120)), docs: String::new() });
-    let choice = NamedType { name: "choice".to_owned(), docs: String::new(), shape: Shape::Enum(labels.collect()) };
+    let choice = NamedType::new("choice", "", Shape::Enum(labels.collect()));
     let ty = Type::Named(TypeId(0));
     let fields: Vec<_> = (0..5_000).map(|number| field(&format!("f{number}"), ty.clone())).collect();
-    let record = NamedType { name: "record".to_owned(), docs: String::new(), shape: Shape::Record(fields) };
+    let record = NamedType::new("record", "", Shape::Record(fields));
     let graph = TypeGraph { types: vec![choice, record], ..TypeGraph::default() };
     let members: serde_json::Map<_, _> =
         (0..5_000).map(|number| (format!("f{number}"), json!("y".repeat(124)))).collect();
     let started = std::time::Instant::now();
     let faults = json::parse(&graph, &Type::Named(TypeId(1)), members.into()).unwrap_err();
     assert_eq!((faults.0.len(), faults.0[19].path.as_str()), (20, "/f19"));
+    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+/// A type can have ten thousand names, so each item must not be compared with all of them.
+#[test]
+fn s03_names_are_found_quickly_among_many() {
+    const COUNT: usize = 9_900;
+    let name = |number: usize| format!("{}{number:04}", "x".repeat(60));
+    let labels =
+        || (0..COUNT).rev().map(|number| Label { name: name(number), docs: String::new() }).collect::<Vec<_>>();
+    let cases = (0..COUNT).rev().map(|number| Case { name: name(number), docs: String::new(), ty: None }).collect();
+    let shapes = [Shape::Enum(labels()), Shape::Flags(labels()), Shape::Variant(cases)];
+    let types = shapes.map(|shape| NamedType::new("choice", "", shape));
+    for (number, ty) in types.iter().enumerate() {
+        for place in [0, 1, 4_321, COUNT - 1] {
+            assert_eq!(ty.position(&name(COUNT - 1 - place)), Some(place), "{number}");
+        }
+        for absent in ["", "x", "y", &name(COUNT)] {
+            assert_eq!(ty.position(absent), None, "{number}: {absent}");
+        }
+    }
+    let graph = TypeGraph { types: types.into(), ..TypeGraph::default() };
+    let flags: Vec<_> = (0..COUNT).map(|number| json!(name(number))).collect();
+    let started = std::time::Instant::now();
+    for (place, item) in [(0, json!(name(0))), (1, json!(flags)), (2, json!({ "tag": name(0) }))] {
+        let take = Function { params: vec![field("items", list(Type::Named(TypeId(place))))], ..function() };
+        let count = if place == 1 { 10 } else { 50_000 };
+        let text = json!({ "items": vec![item; count] }).to_string();
+        let read = json::parse_arguments_text(&graph, &take, &text, &json::Meter::unbounded()).expect("it fits");
+        let Json::Object(arguments) = serde_json::from_str(&text).expect("JSON") else { panic!("an object") };
+        let thorough = json::parse_arguments(&graph, &take, arguments, &json::Meter::unbounded());
+        assert_eq!(thorough.expect("it fits"), read);
+    }
+    // One by one, it would take minutes.
     assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
 }
 

@@ -57,7 +57,7 @@ pub fn field(name: &str, ty: Type) -> Field {
 pub fn graph() -> TypeGraph {
     let label = |name: &&str| Label { name: (*name).to_owned(), docs: String::new() };
     let case = |name: &str, ty: Option<Type>| Case { name: name.to_owned(), docs: String::new(), ty };
-    let named = |name: &str, shape: Shape| NamedType { name: name.to_owned(), docs: String::new(), shape };
+    let named = |name: &str, shape: Shape| NamedType::new(name, "", shape);
     TypeGraph {
         types: vec![
             named("point", Shape::Record(vec![field("x", Type::S32), field("label", option(Type::String))])),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use outrigger_contract::{Code, PluginName};
 use outrigger_engine::CallOptions;
 use outrigger_engine::lifecycle::PluginState;
+use outrigger_engine::store::{Expected, StateWrite};
 use serde_json::json;
 
 use crate::bench::{Bench, author, installation, no_arguments, until};
@@ -34,6 +35,45 @@ async fn remember(bench: &Bench, key: &str, value: &str) {
 
 async fn keys(bench: &Bench) -> Vec<String> {
     bench.store.state_keys(&demo(), "", 100).await.expect("it lists")
+}
+
+/// Adds this many keys to the state.
+async fn fill(bench: &Bench, count: usize) {
+    for number in 0..count {
+        let write = StateWrite { key: &format!("a{number}"), value: b"", expected: Expected::Anything };
+        bench.store.state_set(&demo(), write, u64::MAX).await.expect("it is written");
+    }
+}
+
+#[tokio::test]
+async fn s02_steps_over_many_keys_are_bounded() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    fill(&bench, 3_000).await;
+    let swaps = |count: usize| {
+        let step = |(old, new): (&str, &str)| {
+            format!("[[migrations]]\nfrom = \"<2.0.0\"\nrename-state = {{ {old} = \"{new}\" }}\n")
+        };
+        ["a", "b"].into_iter().zip(["b", "a"]).cycle().take(count).map(step).collect::<String>()
+    };
+    let before = keys(&bench).await;
+    let failure = bench.engine.update(installation("demo", "2.0.0", &swaps(1_000))).await.expect_err("it is too much");
+    assert_eq!(failure.code, Code::MigrationFailed, "{failure}");
+    assert!(failure.message.contains("too many keys of the state"), "{failure}");
+    assert_eq!(keys(&bench).await, before);
+    let migrated = bench.engine.update(installation("demo", "2.0.0", &swaps(11))).await.expect("a few are fine");
+    assert_eq!((migrated.state.added.len(), migrated.state.removed.len()), (3_000, 3_000));
+}
+
+#[tokio::test]
+async fn s02_an_update_changes_a_limited_number_of_keys() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    fill(&bench, 10_500).await;
+    let rename = "[[migrations]]\nfrom = \"<2.0.0\"\nrename-state = { a = \"b\" }\n";
+    let failure = bench.engine.update(installation("demo", "2.0.0", rename)).await.expect_err("it is too much");
+    assert_eq!(failure.code, Code::MigrationFailed, "{failure}");
+    assert!(failure.message.contains("at most 20000 keys of the state"), "{failure}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use outrigger_contract::{Manifest, Template, TemplateValues, TemplateVariable};
 
 use super::error::TemplateError;
 use super::language;
-use super::render::{Left, STANDARD, context, environment, render, render_template};
+use super::render::{Left, STANDARD, context, environment, render, render_within};
 use super::scan::Fault;
 use crate::package::Gate;
 use crate::{PackageError, PackageLimits};
@@ -37,8 +37,9 @@ pub fn check_template(template: &Template) -> Result<(), TemplateError> {
     check_files(template)?;
     check_names(template)?;
     // Every name is known by now; what is left shows only when it is rendered.
-    render_template(template, &sample())?;
-    check_manifest(template)
+    let mut left = Left::default();
+    render_within(template, &sample(), &mut left)?;
+    check_manifest(template, &mut left)
 }
 
 /// A plugin that could be made from it.
@@ -60,15 +61,15 @@ fn without_default(template: &Template) -> impl Iterator<Item = &str> {
 
 /// That `plugin.toml`, where there is one, becomes a manifest. One that names a variable without a default may need a value of
 /// which nothing is known here, such as the address of a host: it passes whatever comes of it.
-fn check_manifest(template: &Template) -> Result<(), TemplateError> {
+fn check_manifest(template: &Template, left: &mut Left) -> Result<(), TemplateError> {
     let Some((path, text)) = template.files.iter().find(|(path, _)| path.as_str() == FILE_NAME) else {
         return Ok(());
     };
-    let environment = environment();
+    let environment = environment(left);
     let mut fault = None;
     for stand_in in STAND_INS {
         let context = context(template, &sample_with(template, stand_in))?;
-        let rendered = render(&environment, path.as_str(), text, &context, &mut Left::default())?;
+        let rendered = render(&environment, path.as_str(), text, &context, left)?;
         match Manifest::parse(&rendered) {
             Ok(_) => return Ok(()),
             Err(source) => fault = fault.or(Some(source)),

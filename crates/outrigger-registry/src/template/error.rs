@@ -46,6 +46,9 @@ pub enum TemplateError {
     #[error("`{path}`: the template needs more than {max} steps to render")]
     TooManySteps { path: String, max: u64 },
 
+    #[error("`{path}`: the filters of the template take more than {max} of text")]
+    TooMuchFiltered { path: String, max: ByteSize },
+
     #[error("{}: {message}", path.display())]
     Folder { path: PathBuf, message: String },
 
@@ -79,6 +82,7 @@ impl TemplateError {
                     .to_owned()
             }
             Self::TooManySteps { .. } => "use fewer placeholders and conditions, or split the template".to_owned(),
+            Self::TooMuchFiltered { .. } => "use fewer filters, or split the template".to_owned(),
             Self::Package(error) => return error.hint(),
             Self::Folder { .. } => {
                 "beside its files, the folder has a `template.toml` with name, description, runtime and language"

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
@@ -22,6 +24,11 @@ pub(super) const MAX_TEXT: usize = 16 << 10;
 /// The maximum number of steps for rendering all files of a template. A step handles at most one text, so this limits
 /// the time for any branch.
 pub(super) const MAX_STEPS: u64 = 100_000;
+/// The maximum size of all texts that filters take, in bytes: about 0.2 s of filters like `upper`, which take about
+/// 10 ns for a byte.
+pub(super) const MAX_FILTERED: u64 = 16 << 20;
+/// The size that a text counts with besides its length.
+const FILTER_BYTES: u64 = 64;
 
 /// The files of a new plugin.
 ///
@@ -32,12 +39,20 @@ pub fn render_template(
     template: &Template,
     values: &TemplateValues,
 ) -> Result<BTreeMap<PackagePath, String>, TemplateError> {
+    render_within(template, values, &mut Left::default())
+}
+
+/// Renders the files within the remaining limits, and deducts what it used.
+pub(super) fn render_within(
+    template: &Template,
+    values: &TemplateValues,
+    left: &mut Left,
+) -> Result<BTreeMap<PackagePath, String>, TemplateError> {
     let context = context(template, values)?;
-    let environment = environment();
-    let mut left = Left::default();
+    let environment = environment(left);
     let mut files = BTreeMap::new();
     for (path, text) in &template.files {
-        let rendered = render(&environment, path.as_str(), text, &context, &mut left)?;
+        let rendered = render(&environment, path.as_str(), text, &context, left)?;
         files.insert(path.clone(), rendered);
     }
     Ok(files)
@@ -69,14 +84,15 @@ pub(super) fn context(template: &Template, values: &TemplateValues) -> Result<Va
     Ok(Value::from_pairs(known))
 }
 
-/// The language that files are written in: the placeholders of Jinja with a few filters.
-pub(super) fn environment() -> Environment<'static> {
+/// The language that files are written in: the placeholders of Jinja with a few filters, within the remaining limits.
+pub(super) fn environment(left: &Left) -> Environment<'static> {
     // Nothing that is built in: what is not listed here, there is not.
     let mut environment = Environment::empty();
     environment.set_syntax(language::syntax());
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let mut filter = |name, make: fn(&str) -> String| {
-        environment.add_filter(name, move |value: Value| bounded(&value, make));
+        let filtered = Arc::clone(&left.filtered);
+        environment.add_filter(name, move |value: Value| bounded(&value, make, &filtered));
     };
     filter("kebab", |text| words(text).join("-"));
     filter("snake", |text| words(text).join("_"));
@@ -88,14 +104,19 @@ pub(super) fn environment() -> Environment<'static> {
     environment
 }
 
-/// Applies a filter, if input and output are within the limit: chained filters would double the text each time.
-fn bounded(value: &Value, make: fn(&str) -> String) -> Result<String, Error> {
+/// Applies a filter, if input and output are within the limit: chained filters would double the text each time. Adds the
+/// input to the size of all filtered texts.
+fn bounded(value: &Value, make: fn(&str) -> String, filtered: &AtomicU64) -> Result<String, Error> {
     let fault = |message: String| Error::new(ErrorKind::InvalidOperation, message);
     let text = match value.kind() {
         ValueKind::String | ValueKind::Bool | ValueKind::Number => value.to_string(),
         ValueKind::Undefined => return Err(ErrorKind::UndefinedError.into()),
         kind => return Err(fault(format!("filters take text, not a {kind}"))),
     };
+    let cost = FILTER_BYTES + text.len() as u64;
+    if filtered.fetch_add(cost, Ordering::Relaxed) + cost > MAX_FILTERED {
+        return Err(fault("the filters take too much text".to_owned()));
+    }
     let made = if text.len() <= MAX_TEXT { make(&text) } else { text };
     match made.len() {
         ..=MAX_TEXT => Ok(made),
@@ -106,15 +127,17 @@ fn bounded(value: &Value, make: fn(&str) -> String) -> Result<String, Error> {
     }
 }
 
-/// The remaining output bytes and steps of a rendering.
+/// The remaining output bytes and steps of one rendering, or of all renderings of a check.
 pub(super) struct Left {
     bytes: usize,
     steps: u64,
+    /// The size of the texts that filters have taken, which the filters count themselves.
+    filtered: Arc<AtomicU64>,
 }
 
 impl Default for Left {
     fn default() -> Self {
-        Self { bytes: MAX_OUTPUT, steps: MAX_STEPS }
+        Self { bytes: MAX_OUTPUT, steps: MAX_STEPS, filtered: Arc::default() }
     }
 }
 
@@ -141,6 +164,9 @@ pub(super) fn render(
         Err(_) if output.full => Err(TemplateError::OutputTooLong { max: ByteSize::bytes(MAX_OUTPUT as u64) }),
         Err(error) if error.kind() == ErrorKind::OutOfFuel => {
             Err(TemplateError::TooManySteps { path: path.to_owned(), max: MAX_STEPS })
+        }
+        Err(_) if left.filtered.load(Ordering::Relaxed) > MAX_FILTERED => {
+            Err(TemplateError::TooMuchFiltered { path: path.to_owned(), max: ByteSize::bytes(MAX_FILTERED) })
         }
         Err(error) => Err(wrong(&error)),
     }

@@ -237,6 +237,36 @@ fn s19_the_steps_of_all_files_are_counted_together() {
     assert!(render_template(&hidden, &values).expect_err("too many").to_string().contains("steps"));
 }
 
+/// A step with a filter takes far longer than others, and cannot be interrupted.
+#[test]
+fn s19_the_texts_of_all_filters_are_counted_together() {
+    let many = "{% if name|upper|lower %}{% endif %}".repeat(2_000);
+    let one = template(&[("a", &many)]);
+    check_template(&one).expect("short texts are within the limit");
+    // 4,000 texts of 8,000 bytes.
+    let long = "{% if description|upper|lower %}{% endif %}".repeat(2_000);
+    let long = template(&[("a", &long)]);
+    check_template(&long).expect("the description of the check is short");
+    let values = TemplateValues { description: Some("\u{1f600}".repeat(2_000)), ..values() };
+    let started = std::time::Instant::now();
+    let error = render_template(&long, &values).expect_err("it is too much");
+    assert_eq!(error.to_string(), "`a`: the filters of the template take more than 16MiB of text");
+    assert_eq!((error.code(), error.hint().is_some()), (Code::InvalidTemplate, true));
+    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+/// The check renders `plugin.toml` up to four times.
+#[test]
+fn s19_all_renderings_of_a_check_share_its_limits() {
+    let steps = "{% if name == title %}{% endif %}\n".repeat(7_000);
+    let manifest = format!("{steps}{{{{ port }}}}");
+    let mut repeated = template(&[("plugin.toml", &manifest)]);
+    repeated.variables[0].default = String::new();
+    let error = check_template(&repeated).expect_err("the renderings are too many");
+    assert!(error.to_string().contains("more than 100000 steps"), "{error}");
+    check_template(&template(&[("a", &manifest)])).expect("one rendering is within the limit");
+}
+
 #[test]
 fn s19_long_chains_of_elif_are_refused() {
     let chain = |count: usize| format!("{{%if 1%}}{}{{%endif%}}", "{%elif 1%}".repeat(count));

@@ -35,11 +35,12 @@ use super::scope::Scope;
 use super::state::State;
 
 pub(super) use listing::LISTING_BYTES;
+pub(super) use work::OpenFile;
 
 use beneath::OpenError;
 use places::Place;
 use roots::Roots;
-use work::{Handle, OpenFile, Work};
+use work::{Handle, Work};
 
 /// The maximum path length of the kernel, in bytes.
 const PATH_AT_MOST: usize = 4_096;
@@ -61,6 +62,11 @@ impl GrantedFiles {
 }
 
 impl GrantedFiles {
+    /// A permit for one more open file or socket; none at the limit.
+    pub(super) fn open_file(&self) -> Option<OpenFile> {
+        self.work.open_file()
+    }
+
     /// Runs a system call.
     async fn run<T: Send + 'static>(&self, operation: impl FnOnce() -> T + Send + 'static) -> FsResult<T> {
         self.work.run(operation).await.map_err(FsError::trap)
@@ -271,7 +277,7 @@ impl Files<'_> {
 
     /// A permit for one more open file.
     fn room(&self) -> FsResult<OpenFile> {
-        self.granted.work.open_file().ok_or_else(|| {
+        self.granted.open_file().ok_or_else(|| {
             self.scope.log(LogLevel::Warn, "too many open files".to_owned(), Vec::new());
             wasi::ErrorCode::InsufficientMemory.into()
         })

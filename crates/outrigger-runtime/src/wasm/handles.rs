@@ -4,7 +4,7 @@
 use std::any::Any;
 
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, TcpSocket};
 use wasmtime_wasi_http::FieldMap;
 use wasmtime_wasi_http::p2::body::{HostFutureTrailers, HostIncomingBody, HostOutgoingBody};
 use wasmtime_wasi_http::p2::types::{
@@ -27,6 +27,15 @@ const SENT: usize = HEADERS_AT_MOST + TEXTS_AT_MOST + 2 * BUFFER;
 /// size, so that it does not matter how a handle is filled after it was counted.
 pub(super) fn measure(table: &mut ResourceTable) -> (usize, usize) {
     table.iter_mut().fold((0, 0), |(count, bytes), entry| (count + 1, bytes + HANDLE + held(entry)))
+}
+
+/// The number of TCP sockets.
+pub(super) fn sockets(table: &mut ResourceTable) -> usize {
+    table.iter_mut().fold(0, |count, entry| count + usize::from(is_socket(entry)))
+}
+
+fn is_socket(entry: &dyn Any) -> bool {
+    entry.is::<TcpSocket>()
 }
 
 fn held(entry: &dyn Any) -> usize {

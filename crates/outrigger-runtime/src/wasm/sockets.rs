@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use outrigger_contract::address;
 use outrigger_contract::permission::{HostAccess, HostPattern};
+use outrigger_engine::runtime::LogLevel;
 use outrigger_network::Resolver;
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::WasiCtxBuilder;
@@ -18,14 +19,18 @@ use wasmtime_wasi::p2::bindings::sockets::network::{
 use wasmtime_wasi::p2::bindings::sockets::{tcp_create_socket, udp_create_socket};
 use wasmtime_wasi::p2::{DynPollable, Pollable, SocketError, SocketResult, TcpSocket, UdpSocket, subscribe};
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
-use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView};
+use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView};
 
+use super::files::OpenFile;
+use super::handles;
 use super::scope::Scope;
 use super::state::{Grants, State};
 
 /// The sockets of an instance, during one host call.
 struct Sockets<'a> {
     wasi: WasiSocketsCtxView<'a>,
+    /// At least one permit for each socket.
+    permits: &'a mut Vec<OpenFile>,
     grants: Arc<Grants>,
     scope: Arc<Scope>,
 }
@@ -51,7 +56,8 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
 fn sockets(state: &mut State) -> Sockets<'_> {
     let (grants, scope) = (Arc::clone(&state.grants), Arc::clone(&state.scope));
-    Sockets { wasi: WasiSocketsView::sockets(state), grants, scope }
+    let (wasi, permits) = state.sockets_and_permits();
+    Sockets { wasi, permits, grants, scope }
 }
 
 /// Sets up the checks that `wasmtime-wasi` makes for each address.
@@ -179,13 +185,31 @@ impl wasi_network::HostNetwork for Sockets<'_> {
     }
 }
 
+impl Sockets<'_> {
+    /// A permit for one more socket. Sockets count as open files.
+    fn permit(&mut self) -> SocketResult<OpenFile> {
+        if let Some(permit) = self.grants.files.open_file() {
+            return Ok(permit);
+        }
+        self.permits.truncate(handles::sockets(self.wasi.table));
+        self.grants.files.open_file().ok_or_else(|| {
+            self.scope.log(LogLevel::Warn, "too many open files and sockets".to_owned(), Vec::new());
+            ErrorCode::NewSocketLimit.into()
+        })
+    }
+}
+
 impl tcp_create_socket::Host for Sockets<'_> {
     fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
         if self.grants.permissions.tcp.is_empty() {
             self.scope.refuse("open a TCP connection", Some("tcp = [\"db.example.org:5432\"]".to_owned()));
             return Err(ErrorCode::AccessDenied.into());
         }
-        self.wasi.create_tcp_socket(family)
+        // The system opens the socket at once.
+        let permit = self.permit()?;
+        let socket = self.wasi.create_tcp_socket(family)?;
+        self.permits.push(permit);
+        Ok(socket)
     }
 }
 

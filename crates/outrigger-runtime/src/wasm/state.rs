@@ -8,10 +8,11 @@ use outrigger_engine::runtime::Cancellation;
 use outrigger_engine::{Account, Recording};
 use outrigger_network::{Resolver, TlsClient};
 use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi::sockets::WasiSocketsCtxView;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::files::{self, GrantedFiles, LISTING_BYTES};
+use super::files::{self, GrantedFiles, LISTING_BYTES, OpenFile};
 use super::handles;
 use super::http::{self, Outgoing};
 use super::limits::{Memory, Stopwatch};
@@ -43,6 +44,8 @@ pub(super) struct State {
     pub(super) table: ResourceTable,
     /// Open directory listings.
     pub(super) listings: usize,
+    /// A permit for each TCP socket, and for those that were closed since the last count.
+    sockets: Vec<OpenFile>,
     pub(super) call: Bounds,
     /// Where the time of the present call goes, if anybody wants to know.
     pub(super) recording: Option<Arc<Recording>>,
@@ -79,6 +82,7 @@ impl State {
             stopwatch: Arc::new(Stopwatch::new()),
             table,
             listings: 0,
+            sockets: Vec::new(),
             call,
             recording: None,
             handles: 0,
@@ -92,9 +96,18 @@ impl State {
     pub(super) fn count_handles(&mut self) {
         let (count, bytes) = handles::measure(&mut self.table);
         (self.handles, self.calls_since) = (count, 0);
+        if !self.sockets.is_empty() {
+            self.sockets.truncate(handles::sockets(&mut self.table));
+        }
         if !self.memory.hold(bytes + self.listings * LISTING_BYTES) {
             self.table.set_max_capacity(0);
         }
+    }
+
+    /// The sockets, and the permits for them.
+    pub(super) fn sockets_and_permits(&mut self) -> (WasiSocketsCtxView<'_>, &mut Vec<OpenFile>) {
+        let wasi = self.wasi.get_or_insert_with(|| wasi_context(&self.grants, &self.scope));
+        (WasiSocketsCtxView { ctx: wasi.sockets(), table: &mut self.table }, &mut self.sockets)
     }
 
     /// Records a call of a host function in this interface. All host functions start here.

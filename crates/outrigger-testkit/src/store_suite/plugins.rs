@@ -237,7 +237,7 @@ pub async fn what_belongs_to_a_plugin_goes_with_it(store: Arc<dyn Store>) {
         put(&*store, name).await;
         store.configuration_put(name, &configuration_of(1, json!({ "region": "eu" }))).await.unwrap();
         let write = StateWrite { key: "k", value: b"v", expected: Expected::Anything };
-        store.state_set(name, write, 100).await.unwrap();
+        store.state_set(name, write, 1_000).await.unwrap();
     }
     let batch = RecordBatch {
         runs: vec![run(&gone, 1), run(&stays, 2)],
@@ -271,7 +271,7 @@ pub async fn what_belongs_to_a_plugin_goes_with_it(store: Arc<dyn Store>) {
     assert_eq!(store.state_get(&gone, "k").await.unwrap(), None);
     assert_eq!(store.statistics_list(Some(&gone)).await.unwrap(), []);
     let write = StateWrite { key: "k", value: b"v", expected: Expected::Nothing };
-    assert_eq!(store.state_set(&gone, write, 2).await.unwrap(), outrigger_engine::store::StateOutcome::Written);
+    assert_eq!(store.state_set(&gone, write, 1_000).await.unwrap(), outrigger_engine::store::StateOutcome::Written);
 }
 
 pub async fn documents_come_back_whole(store: Arc<dyn Store>) {
@@ -308,9 +308,9 @@ pub async fn documents_come_back_whole(store: Arc<dyn Store>) {
     let graph = &mut record.inspection.graph;
     let case = |name: &str, ty| Case { name: name.to_owned(), docs: "Ünïcode".to_owned(), ty };
     let cases = vec![case("none", None), case("some", Some(Type::Option(Box::new(Type::Bytes))))];
-    graph.types.push(NamedType { name: "choice".to_owned(), docs: String::new(), shape: Shape::Variant(cases) });
+    graph.types.push(NamedType::new("choice", "", Shape::Variant(cases)));
     let label = Label { name: "read".to_owned(), docs: String::new() };
-    graph.types.push(NamedType { name: "rights".to_owned(), docs: String::new(), shape: Shape::Flags(vec![label]) });
+    graph.types.push(NamedType::new("rights", "", Shape::Flags(vec![label])));
     graph.functions[0].outcome = Outcome { ok: Some(Type::Named(TypeId(0))), err: Some(None) };
     record.inspection.exports = vec![OptionalExport::Health];
     record.inspection.imports = vec!["wasi:http/outgoing-handler@0.2.0".to_owned()];

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 
 use super::meter::{Meter, Tree};
 use super::{Fault, Faults, ParseError, parse_arguments};
-use crate::types::graph::{Case, Field, Function, Label, Shape, Type, TypeGraph};
+use crate::types::graph::{Field, Function, NamedType, Shape, Type, TypeGraph};
 use crate::types::value::Value;
 
 /// Reads the arguments of a function from the text of a JSON object with a member for each parameter.
@@ -91,14 +91,14 @@ impl<'a> Typed<'a> {
         self.deserialize(deserializer).map(Box::new)
     }
 
-    fn shape<'de, D: Deserializer<'de>>(self, shape: &'a Shape, deserializer: D) -> Result<Value, D::Error> {
+    fn named<'de, D: Deserializer<'de>>(self, named: &'a NamedType, deserializer: D) -> Result<Value, D::Error> {
         let Self(reading, _) = self;
-        match shape {
+        match &named.shape {
             Shape::Alias(target) => self.of(target).deserialize(deserializer),
             Shape::Record(fields) => deserializer.deserialize_map(Members(reading, fields)).map(Value::Record),
-            Shape::Enum(labels) => Named(labels).deserialize(deserializer).map(Value::Enum),
-            Shape::Flags(labels) => deserializer.deserialize_seq(Set(reading.meter, labels)).map(Value::Flags),
-            Shape::Variant(cases) => deserializer.deserialize_map(Tagged(reading, cases)),
+            Shape::Enum(_) => Named(named).deserialize(deserializer).map(|case| Value::Enum(super::u32_index(case))),
+            Shape::Flags(_) => deserializer.deserialize_seq(Set(reading.meter, named)).map(Value::Flags),
+            Shape::Variant(_) => deserializer.deserialize_map(Tagged(reading, named)),
         }
     }
 }
@@ -130,7 +130,7 @@ impl<'de> DeserializeSeed<'de> for Typed<'_> {
             Type::Result { ok, err } => {
                 deserializer.deserialize_map(Outcome { reading, ok: ok.as_deref(), err: err.as_deref() })
             }
-            Type::Named(id) => self.shape(&reading.graph.named(*id).shape, deserializer),
+            Type::Named(id) => self.named(reading.graph.named(*id), deserializer),
         }
     }
 }
@@ -220,29 +220,38 @@ impl<'a, I: Iterator<Item = &'a str>> Visitor<'_> for Place<I> {
     }
 }
 
-/// The name of a case of an enum, or of a flag.
-struct Named<'a>(&'a [Label]);
+/// The place of a case or a flag of a type, by its name.
+struct Named<'a>(&'a NamedType);
 
 impl<'de> DeserializeSeed<'de> for Named<'_> {
-    type Value = u32;
+    type Value = usize;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u32, D::Error> {
-        Place(self.0.iter().map(|label| label.name.as_str())).deserialize(deserializer).map(super::u32_index)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Named<'_> {
+    type Value = usize;
+    expecting!();
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<usize, E> {
+        self.0.position(name).map_or_else(give_up, Ok)
     }
 }
 
 /// Flags: each at most once, in any order.
-struct Set<'a>(&'a Meter<'a>, &'a [Label]);
+struct Set<'a>(&'a Meter<'a>, &'a NamedType);
 
 impl<'de> Visitor<'de> for Set<'_> {
     type Value = Vec<u32>;
     expecting!();
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<u32>, A::Error> {
-        let Self(meter, labels) = self;
+        let Self(meter, named) = self;
         let mut set = Vec::new();
-        while let Some(flag) = items.next_element_seed(Named(labels))? {
-            taken(meter.push(&mut set, flag))?;
+        while let Some(flag) = items.next_element_seed(Named(named))? {
+            taken(meter.push(&mut set, super::u32_index(flag)))?;
         }
         set.sort_unstable();
         if set.is_sorted_by(|a, b| a < b) { Ok(set) } else { give_up() }
@@ -337,17 +346,18 @@ impl<'de> Visitor<'de> for Outcome<'_> {
 }
 
 /// An object with `tag`, and then `val` where the case has a value.
-struct Tagged<'a>(&'a Reading<'a>, &'a [Case]);
+struct Tagged<'a>(&'a Reading<'a>, &'a NamedType);
 
 impl<'de> Visitor<'de> for Tagged<'_> {
     type Value = Value;
     expecting!();
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let Self(reading, cases) = self;
+        let Self(reading, named) = self;
+        let Shape::Variant(cases) = &named.shape else { return give_up() };
         // The value before its tag is right too, but cannot be read before the tag is known.
         let Some(0) = map.next_key_seed(Place(["tag"].into_iter()))? else { return give_up() };
-        let index = map.next_value_seed(Place(cases.iter().map(|case| case.name.as_str())))?;
+        let index = map.next_value_seed(Named(named))?;
         let payload = match &cases[index].ty {
             None => None,
             Some(ty) => {

@@ -158,6 +158,27 @@ impl Files<'_> {
         }
     }
 
+    /// What the plugin may do with a handle. Virtual folders can only be read.
+    fn access(&self, handle: &Resource<Descriptor>) -> FsResult<FileAccess> {
+        Ok(match self.node(handle).map_err(FsError::trap)? {
+            Node::Virtual(_) => FileAccess::Read,
+            Node::Folder(folder) => folder.access,
+            Node::File(file) => file.access,
+        })
+    }
+
+    /// Writes to disk what the plugin has changed. Without write access, it has changed nothing.
+    async fn sync_with(
+        &mut self,
+        handle: &Resource<Descriptor>,
+        sync: fn(&std::fs::File) -> std::io::Result<()>,
+    ) -> FsResult<()> {
+        match self.access(handle)? {
+            FileAccess::Read => Ok(()),
+            FileAccess::Write => self.on_any(handle, sync).await,
+        }
+    }
+
     async fn on_any<T: Send + 'static>(
         &mut self,
         handle: &Resource<Descriptor>,
@@ -320,7 +341,7 @@ impl HostDescriptor for Files<'_> {
     }
 
     async fn sync_data(&mut self, file: Resource<Descriptor>) -> FsResult<()> {
-        self.on_any(&file, std::fs::File::sync_data).await
+        self.sync_with(&file, std::fs::File::sync_data).await
     }
 
     async fn get_flags(&mut self, file: Resource<Descriptor>) -> FsResult<DescriptorFlags> {
@@ -357,12 +378,7 @@ impl HostDescriptor for Files<'_> {
         modified: NewTimestamp,
     ) -> FsResult<()> {
         let times = times(accessed, modified)?;
-        let access = match self.node(&file).map_err(FsError::trap)? {
-            Node::Virtual(_) => FileAccess::Read,
-            Node::Folder(folder) => folder.access,
-            Node::File(file) => file.access,
-        };
-        if access == FileAccess::Read {
+        if self.access(&file)? == FileAccess::Read {
             return Err(ErrorCode::NotPermitted.into());
         }
         self.on_any(&file, move |file| Ok(futimens(file, &times)?)).await
@@ -409,7 +425,7 @@ impl HostDescriptor for Files<'_> {
     }
 
     async fn sync(&mut self, file: Resource<Descriptor>) -> FsResult<()> {
-        self.on_any(&file, std::fs::File::sync_all).await
+        self.sync_with(&file, std::fs::File::sync_all).await
     }
 
     async fn stat(&mut self, file: Resource<Descriptor>) -> FsResult<DescriptorStat> {

@@ -31,7 +31,7 @@ pub(super) struct Work {
 
 /// Counts one open file while it exists.
 #[derive(Debug)]
-pub(super) struct OpenFile {
+pub(in super::super) struct OpenFile {
     _permits: [OwnedSemaphorePermit; 2],
 }
 
