@@ -240,11 +240,11 @@ fn s19_the_steps_of_all_files_are_counted_together() {
 /// A step with a filter takes far longer than others, and cannot be interrupted.
 #[test]
 fn s19_the_texts_of_all_filters_are_counted_together() {
-    let many = "{% if name|upper|lower %}{% endif %}".repeat(2_000);
+    let many = "{% if name|upper|lower %}{% endif %}\n".repeat(2_000);
     let one = template(&[("a", &many)]);
     check_template(&one).expect("short texts are within the limit");
     // 4,000 texts of 8,000 bytes.
-    let long = "{% if description|upper|lower %}{% endif %}".repeat(2_000);
+    let long = "{% if description|upper|lower %}{% endif %}\n".repeat(2_000);
     let long = template(&[("a", &long)]);
     check_template(&long).expect("the description of the check is short");
     let values = TemplateValues { description: Some("\u{1f600}".repeat(2_000)), ..values() };
