@@ -113,7 +113,7 @@ pub trait Store:
 
     /// The value at a key of a plugin's state.
     async fn state_get(&self, name: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
-    /// Writes to a plugin's state. `capacity` bounds the size of all its keys and values together ([`state_size`]).
+    /// Writes to a plugin's state. `capacity` bounds the bytes of all its keys and values together.
     /// A plugin that is not there is a [`StoreError::Conflict`].
     async fn state_set(
         &self,
@@ -315,16 +315,6 @@ pub struct GrantRecord {
     /// The approver.
     pub granted_by: String,
     pub granted_at: OffsetDateTime,
-}
-
-/// The size that a key of a plugin's state counts with besides its length and its value, so that many small values are
-/// bounded like a few large ones.
-pub const STATE_KEY_BYTES: u64 = 128;
-
-/// The size of a key of a plugin's state with its value.
-#[must_use]
-pub const fn state_size(key: &str, value: &[u8]) -> u64 {
-    (key.len() + value.len()) as u64 + STATE_KEY_BYTES
 }
 
 /// One write to a plugin's state.

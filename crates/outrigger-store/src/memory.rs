@@ -31,7 +31,7 @@ use outrigger_engine::hooks::{HookRecord, Subscription};
 use outrigger_engine::store::{
     ConfigurationRevision, Expected, GrantRecord, Keep, KeyRecord, LogRecord, PluginRecord, RecordBatch, RecordFilter,
     RevisionRecord, RevisionSummary, RunRecord, Share, StateOutcome, StateWrite, StatisticsRow, Store, StoreError,
-    TemplateRecord, state_size,
+    TemplateRecord,
 };
 use parking_lot::Mutex;
 
@@ -225,7 +225,8 @@ impl Store for MemoryStore {
             return Ok(StateOutcome::Changed);
         }
         let others = plugin.state.iter().filter(|(other, _)| *other != key);
-        let total = others.map(|(key, value)| state_size(key, value)).sum::<u64>() + state_size(key, value);
+        let total: usize = others.map(|(key, value)| key.len() + value.len()).sum::<usize>() + key.len() + value.len();
+        let total = u64::try_from(total).expect("what is in memory is smaller than 2^64 bytes");
         if total > capacity {
             return Ok(StateOutcome::OverCapacity(total));
         }

@@ -11,7 +11,6 @@ mod v12_owners;
 mod v13_callers;
 mod v14_writable_folders;
 mod v15_private_deliveries;
-mod v16_state_keys;
 mod v1_initial;
 mod v2_access_and_audit;
 mod v3_hooks;
@@ -43,7 +42,7 @@ enum Change {
 }
 
 /// Each takes the schema one version further. What stands here was released and is never edited; a change is a new entry.
-const MIGRATIONS: [fn() -> Vec<Change>; 16] = [
+const MIGRATIONS: [fn() -> Vec<Change>; 15] = [
     v1_initial::changes,
     v2_access_and_audit::changes,
     v3_hooks::changes,
@@ -59,7 +58,6 @@ const MIGRATIONS: [fn() -> Vec<Change>; 16] = [
     v13_callers::changes,
     v14_writable_folders::changes,
     v15_private_deliveries::changes,
-    v16_state_keys::changes,
 ];
 
 /// The version of the schema that this program reads and writes.

@@ -1,9 +1,7 @@
 //! The state of plugins.
 
 use outrigger_contract::PluginName;
-use outrigger_engine::store::{
-    Expected, STATE_KEY_BYTES, StateChange, StateOutcome, StateStamp, StateWrite, StoreError,
-};
+use outrigger_engine::store::{Expected, StateChange, StateOutcome, StateStamp, StateWrite, StoreError};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, Set,
@@ -34,7 +32,7 @@ pub(crate) async fn set(
     if !is_as_expected(&transaction, name, key, present, expected).await? {
         return Ok(StateOutcome::Changed);
     }
-    let total = used - present.map_or(0, counted) + counted(size);
+    let total = used - present.unwrap_or(0) + size;
     if columns::to_count("the size of a plugin's state", total)? > capacity {
         return Ok(StateOutcome::OverCapacity(columns::to_count("the size of a plugin's state", total)?));
     }
@@ -74,10 +72,10 @@ pub(crate) async fn change(
     }
     let mut used = used(transaction, name).await?;
     for (key, value) in changes {
-        used -= size(transaction, name, key).await?.map_or(0, counted);
+        used -= size(transaction, name, key).await?.unwrap_or(0);
         match value {
             Some(value) => {
-                used += counted(size_of(key, value));
+                used += size_of(key, value);
                 put(transaction, name, key, value).await?;
             }
             None => {
@@ -129,7 +127,7 @@ pub(crate) async fn delete(database: &Database, name: &PluginName, key: &str) ->
     let Some(size) = size(&transaction, name, key).await? else { return Ok(()) };
     let used = used(&transaction, name).await?;
     state::Entity::delete_by_id(id(name, key)).exec(&transaction).await.map_err(failed(ACTION))?;
-    set_used(&transaction, name, used - counted(size), 1).await?;
+    set_used(&transaction, name, used - size, 1).await?;
     transaction.commit().await.map_err(failed(ACTION))
 }
 
@@ -173,12 +171,6 @@ fn id(name: &PluginName, key: &str) -> (String, Vec<u8>) {
     (name.to_string(), key.as_bytes().to_vec())
 }
 
-/// The size that a row of this size counts with.
-fn counted(size: i64) -> i64 {
-    size + columns::from_count(STATE_KEY_BYTES)
-}
-
-/// The size of a row, which tells many values apart.
 fn size_of(key: &str, value: &[u8]) -> i64 {
     let bytes = key.len() + value.len();
     i64::try_from(bytes).expect("what is in memory is smaller than 2^63 bytes")

@@ -45,7 +45,7 @@ async fn what_was_written_is_there_when_opened_again() {
     let (start, end) = verdict.rsplit_once(", SQLite 3.").expect("the version stands at the end");
     assert_eq!(
         start.replace(path.to_str().unwrap(), "PATH"),
-        "PATH: intact and writable; plugins: 1, runs: 0, log lines: 0; schema 16"
+        "PATH: intact and writable; plugins: 1, runs: 0, log lines: 0; schema 15"
     );
     assert!(!end.is_empty());
 }
@@ -55,13 +55,13 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("outrigger.db");
     SqliteStore::open(&path).await.unwrap().close().await;
-    meddle(&path, "INSERT INTO schema_version (version, applied_at) VALUES (17, 0)").await;
+    meddle(&path, "INSERT INTO schema_version (version, applied_at) VALUES (16, 0)").await;
     let before = std::fs::read(&path).unwrap();
     let error = SqliteStore::open(&path).await.unwrap_err();
     assert_eq!(error.code(), Code::StoreFailed);
     assert_eq!(
         report(&error, &path),
-        "PATH cannot be read: it has schema version 17, and this version of Outrigger knows schemas up to 16; \
+        "PATH cannot be read: it has schema version 16, and this version of Outrigger knows schemas up to 15; \
          use the newer Outrigger that wrote it, or another data directory"
     );
     assert!(std::fs::read(&path).unwrap() == before);

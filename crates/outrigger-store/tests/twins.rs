@@ -42,7 +42,7 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
         2 => value().prop_map(Expectation::Present),
         1 => value().prop_map(Expectation::Value),
     ];
-    let set = (key(), value(), expectation, prop_oneof![Just(10_000), 0..600_u64]);
+    let set = (key(), value(), expectation, prop_oneof![Just(1_000), 0..60_u64]);
     let operation = prop_oneof![
         8 => set.prop_map(|(key, value, expected, capacity)| Operation::Set { key, value, expected, capacity }),
         2 => key().prop_map(Operation::Delete),

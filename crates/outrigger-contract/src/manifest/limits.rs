@@ -24,7 +24,7 @@ pub struct Limits {
     pub concurrency: NonZeroU32,
     /// Log lines of one call; further lines are counted and dropped.
     pub log_lines: u32,
-    /// Size of the key-value state that the plugin keeps. Each key counts 128 bytes more than its length and its value.
+    /// Size of the key-value state that the plugin keeps.
     pub state: ByteSize,
 }
 

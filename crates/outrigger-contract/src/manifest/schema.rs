@@ -354,11 +354,7 @@ fn limits(defs: &mut Defs) -> Value {
                 "description": "Log lines of one call; further lines are counted and dropped.",
                 "type": "integer", "minimum": 0, "maximum": Limits::MAX_LOG_LINES, "default": log_lines,
             },
-            "state": defs.with_default::<ByteSize>(
-                "Size of the key-value state that the plugin keeps. Each key counts 128 bytes more than its length and \
-                 its value.",
-                &json!(default.state),
-            ),
+            "state": defs.with_default::<ByteSize>("Size of the key-value state that the plugin keeps.", &json!(default.state)),
         }),
         &[],
     );

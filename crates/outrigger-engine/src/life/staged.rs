@@ -9,7 +9,7 @@ use outrigger_contract::manifest::MigrationStep;
 use outrigger_contract::units::ByteSize;
 use parking_lot::Mutex;
 
-use crate::store::{Expected, StateOutcome, StateStamp, StateWrite, Store, StoreError, state_size};
+use crate::store::{Expected, StateOutcome, StateStamp, StateWrite, Store, StoreError};
 
 /// The maximum number of changed keys. All are written in one transaction.
 const CHANGES_AT_MOST: usize = 20_000;
@@ -63,7 +63,7 @@ struct Change {
 
 impl Change {
     fn size(&self, key: &str) -> u64 {
-        state_size(key, self.value.as_deref().unwrap_or_default())
+        (key.len() + self.value.as_ref().map_or(0, Vec::len)) as u64
     }
 }
 
@@ -108,7 +108,7 @@ impl StagedState {
             return Ok(StateOutcome::Changed);
         }
         let mut over = self.over.lock();
-        let bytes = over.bytes.saturating_sub(size(key, present.as_deref())) + state_size(key, value);
+        let bytes = over.bytes.saturating_sub(size(key, present.as_deref())) + size(key, Some(value));
         if bytes > capacity {
             return Ok(StateOutcome::OverCapacity(bytes));
         }
@@ -242,5 +242,5 @@ impl StagedState {
 
 /// The size of a key; 0 if it has no value.
 fn size(key: &str, value: Option<&[u8]>) -> u64 {
-    value.map_or(0, |value| state_size(key, value))
+    value.map_or(0, |value| (key.len() + value.len()) as u64)
 }

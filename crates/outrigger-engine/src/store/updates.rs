@@ -32,7 +32,7 @@ pub trait UpdateStore {
 pub struct StateStamp {
     /// Counts writes, each key that was set or removed as one.
     pub writes: u64,
-    /// The size of all keys and values together, as [`state_size`](super::state_size) counts them.
+    /// Bytes of all keys and values together.
     pub bytes: u64,
 }
 

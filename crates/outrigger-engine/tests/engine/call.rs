@@ -313,7 +313,7 @@ async fn plugins_that_call_each_other_in_a_circle_are_stopped() {
 #[tokio::test]
 async fn state_is_kept_within_its_limit() {
     let bench = Bench::new().await;
-    bench.demo("[limits]\nstate = \"200\"\n").await;
+    bench.demo("[limits]\nstate = \"64\"\n").await;
     let remember = async |value: &str| bench.code("demo.remember", json!({"key": "k", "value": value})).await;
     assert_eq!(remember("one").await, "ok \"\"");
     assert_eq!(remember("two").await, "ok \"one\"");

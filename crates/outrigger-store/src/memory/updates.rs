@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use outrigger_contract::{Digest, PluginName};
-use outrigger_engine::store::{
-    Keeps, Predecessor, StateChange, StateStamp, StoreError, Switch, UpdateStore, state_size,
-};
+use outrigger_engine::store::{Keeps, Predecessor, StateChange, StateStamp, StoreError, Switch, UpdateStore};
 use time::OffsetDateTime;
 
 use super::{MemoryStore, Plugin, conflict};
@@ -34,8 +32,8 @@ impl UpdateStore for MemoryStore {
     async fn state_stamp(&self, name: &PluginName) -> Result<StateStamp, StoreError> {
         let tables = self.tables.lock();
         let plugin = tables.plugins.get(name).ok_or_else(|| conflict(format!("the plugin {name}")))?;
-        let bytes = plugin.state.iter().map(|(key, value)| state_size(key, value)).sum();
-        Ok(StateStamp { writes: plugin.writes, bytes })
+        let bytes: usize = plugin.state.iter().map(|(key, value)| key.len() + value.len()).sum();
+        Ok(StateStamp { writes: plugin.writes, bytes: bytes as u64 })
     }
 
     async fn plugin_switch(&self, switch: &Switch) -> Result<u64, StoreError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use outrigger_engine::Store;
 use outrigger_engine::store::{
     AccessStore, AuditStore, EventStore, HealthStore, HookStore, JobFilter, JobStore, LogRecord, RecordFilter,
-    RevisionRecord, RunRecord, STATE_KEY_BYTES, TemplateStore, UpdateStore, WebhookStore,
+    RevisionRecord, RunRecord, TemplateStore, WebhookStore,
 };
 use outrigger_testkit::store_suite::{entry, event, job, key, line, moment, name, plugin, revision, run, statistics};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -123,30 +123,6 @@ async fn a_database_of_version_1_is_migrated_with_what_is_in_it() {
         assert_eq!(head.sequence, u64::try_from(times).unwrap());
         store.close().await;
     }
-}
-
-#[tokio::test]
-async fn s02_keys_of_an_older_database_count_towards_the_state() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("outrigger.db");
-    let pricing = name("pricing");
-    let (revision, run) = (revision(&pricing, "1.0.0"), run(&pricing, 7));
-    let connection = database_of(&path, 1).await;
-    write_as_version_1(&connection, &revision, &run, &line(&pricing, moment(7), "from version 1")).await;
-    for statement in [
-        "INSERT INTO state (plugin, key, size, value) VALUES ('pricing', X'61', 3, X'3132'), ('pricing', X'62', 1, X'')",
-        "UPDATE plugins SET state_bytes = 4",
-    ] {
-        connection.execute_unprepared(statement).await.expect("valid SQL");
-    }
-    connection.close().await.unwrap();
-
-    let store = SqliteStore::open(&path).await.unwrap();
-    assert_eq!(store.state_stamp(&pricing).await.unwrap().bytes, 4 + 2 * STATE_KEY_BYTES);
-    store.state_delete(&pricing, "a").await.unwrap();
-    store.state_delete(&pricing, "b").await.unwrap();
-    assert_eq!(store.state_stamp(&pricing).await.unwrap().bytes, 0);
-    store.close().await;
 }
 
 /// How SQLite goes about a query, as its planner says.

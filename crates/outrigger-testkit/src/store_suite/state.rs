@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use outrigger_contract::PluginName;
 use outrigger_engine::Store;
-use outrigger_engine::store::{Expected, STATE_KEY_BYTES as KEY, StateOutcome, StateWrite};
+use outrigger_engine::store::{Expected, StateOutcome, StateWrite};
 
 use super::fixtures::{assert_conflict, name, put};
 
@@ -77,17 +77,17 @@ pub async fn capacity_counts_keys_and_values(store: Arc<dyn Store>) {
         let write = StateWrite { key, value: &vec![7; length], expected: Expected::Anything };
         store.state_set(&name, write, capacity).await.expect("the store works")
     };
-    assert_eq!(set("ab", 8, 10 + KEY).await, StateOutcome::Written, "exactly full");
-    assert_eq!(set("c", 0, 10 + KEY).await, StateOutcome::OverCapacity(11 + 2 * KEY));
-    assert_eq!(set("ab", 9, 10 + KEY).await, StateOutcome::OverCapacity(11 + KEY));
+    assert_eq!(set("ab", 8, 10).await, StateOutcome::Written, "exactly full");
+    assert_eq!(set("c", 0, 10).await, StateOutcome::OverCapacity(11));
+    assert_eq!(set("ab", 9, 10).await, StateOutcome::OverCapacity(11));
     assert_eq!(get(&*store, &name, "ab").await, Some(vec![7; 8]), "the old value stays");
-    assert_eq!(set("ab", 3, 10 + KEY).await, StateOutcome::Written, "a smaller one makes room");
-    assert_eq!(set("é", 3, 10 + 2 * KEY).await, StateOutcome::Written, "keys count in bytes");
-    assert_eq!(set("ab", 4, 10 + 2 * KEY).await, StateOutcome::OverCapacity(11 + 2 * KEY));
+    assert_eq!(set("ab", 3, 10).await, StateOutcome::Written, "a smaller one makes room");
+    assert_eq!(set("é", 3, 10).await, StateOutcome::Written, "keys count in bytes");
+    assert_eq!(set("ab", 4, 10).await, StateOutcome::OverCapacity(11));
     store.state_delete(&name, "é").await.unwrap();
     store.state_delete(&name, "é").await.unwrap();
-    assert_eq!(set("ab", 8, 10 + KEY).await, StateOutcome::Written, "removing makes room");
-    assert_eq!(set("x", 0, 0).await, StateOutcome::OverCapacity(11 + 2 * KEY));
+    assert_eq!(set("ab", 8, 10).await, StateOutcome::Written, "removing makes room");
+    assert_eq!(set("x", 0, 0).await, StateOutcome::OverCapacity(11));
 
     let changed = StateWrite { key: "ab", value: &[0; 100], expected: Expected::Nothing };
     assert_eq!(
@@ -131,11 +131,7 @@ pub async fn plugins_do_not_see_each_others_state(store: Arc<dyn Store>) {
     set(&*store, &one, "k", b"of a", Expected::Nothing).await;
     assert_eq!(set(&*store, &two, "k", b"of a-b", Expected::Nothing).await, StateOutcome::Written);
     let write = StateWrite { key: "l", value: b"", expected: Expected::Anything };
-    assert_eq!(
-        store.state_set(&two, write, 8 + 2 * KEY).await.unwrap(),
-        StateOutcome::Written,
-        "capacity is counted apart"
-    );
+    assert_eq!(store.state_set(&two, write, 8).await.unwrap(), StateOutcome::Written, "capacity is counted apart");
     store.state_delete(&one, "k").await.unwrap();
     assert_eq!(get(&*store, &two, "k").await.as_deref(), Some(b"of a-b".as_slice()));
     assert_eq!(store.state_keys(&one, "", 10).await.unwrap(), Vec::<String>::new());
@@ -196,14 +192,14 @@ pub async fn capacity_holds_against_many_writers(store: Arc<dyn Store>) {
         let (store, name) = (Arc::clone(&store), name.clone());
         tokio::spawn(async move {
             let write = StateWrite { key: &format!("{writer:02}"), value: &[0; 8], expected: Expected::Anything };
-            store.state_set(&name, write, 75 + 7 * KEY).await.expect("the store works")
+            store.state_set(&name, write, 75).await.expect("the store works")
         })
     });
     let mut written = 0;
     for writer in writers.collect::<Vec<_>>() {
         match writer.await.expect("no panic") {
             StateOutcome::Written => written += 1,
-            outcome => assert_eq!(outcome, StateOutcome::OverCapacity(80 + 8 * KEY)),
+            outcome => assert_eq!(outcome, StateOutcome::OverCapacity(80)),
         }
     }
     assert_eq!(written, 7);
@@ -231,11 +227,7 @@ pub async fn an_abandoned_write_leaves_the_store_usable(store: Arc<dyn Store>) {
     assert_eq!(set(&*store, &name, "k", b"last", Expected::Anything).await, StateOutcome::Written);
     assert_eq!(get(&*store, &name, "k").await.as_deref(), Some(b"last".as_slice()));
     let write = StateWrite { key: "k", value: b"last", expected: Expected::Anything };
-    assert_eq!(
-        store.state_set(&name, write, 5 + KEY).await.unwrap(),
-        StateOutcome::Written,
-        "the size was kept up to date"
-    );
+    assert_eq!(store.state_set(&name, write, 5).await.unwrap(), StateOutcome::Written, "the size was kept up to date");
 }
 
 /// Writes that are acknowledged after a failed write are kept, whatever the failure.
