@@ -42,7 +42,8 @@ pub fn attacks(scenery: &Scenery<'_>) -> Vec<Attack> {
         asks("http-clone", scenery, "/", CLONE, 500),
         asks("http-fields", scenery, "/", MANY, 1_000_000),
         asks("http-requests", scenery, "/", REQUEST, 50_000),
-        asks("http-responses", scenery, "/", RESPONSE, 50_000),
+        // Four calls at once may hold as much as a plugin may: 256 MiB.
+        asks("http-responses", scenery, "/", RESPONSE, 50_000).bound(|bound| bound.memory = 300),
         asks("http-methods", scenery, "/", METHOD, 900),
         asks("http-endless", scenery, "/endless", &fetch("/endless"), 3).manifest(&granted),
         asks("http-headers", scenery, "/headers", &fetch("/headers"), 100).manifest(&granted),
