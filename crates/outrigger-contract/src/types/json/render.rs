@@ -42,15 +42,21 @@ struct Base64;
 
 impl Formatter for Base64 {
     fn write_byte_array<W: ?Sized + io::Write>(&mut self, writer: &mut W, bytes: &[u8]) -> io::Result<()> {
-        /// Three bytes become four characters.
-        const PIECE: usize = 3 << 10;
-        let mut text = [0; PIECE / 3 * 4];
-        writer.write_all(b"\"")?;
-        for piece in bytes.chunks(PIECE) {
-            writer.write_all(STANDARD.encode(piece, Out::from_slice(&mut text)))?;
-        }
-        writer.write_all(b"\"")
+        write_base64(writer, bytes)
     }
+}
+
+/// Not inlined: its buffer would be on the stack for each level of a nested value.
+#[inline(never)]
+fn write_base64<W: ?Sized + io::Write>(writer: &mut W, bytes: &[u8]) -> io::Result<()> {
+    /// Three bytes become four characters.
+    const PIECE: usize = 3 << 10;
+    let mut text = [0; PIECE / 3 * 4];
+    writer.write_all(b"\"")?;
+    for piece in bytes.chunks(PIECE) {
+        writer.write_all(STANDARD.encode(piece, Out::from_slice(&mut text)))?;
+    }
+    writer.write_all(b"\"")
 }
 
 #[derive(Clone, Copy)]
