@@ -21,9 +21,9 @@ pub trait ConfigurationStore {
     /// The configuration of a plugin, as it was set (no defaults).
     async fn configuration_fetch(&self, name: &PluginName) -> Result<Option<ConfigurationRecord>, StoreError>;
     /// Sets the configuration and keeps it as a revision. Older revisions beyond [`CONFIGURATION_REVISIONS_KEPT`] and
-    /// [`CONFIGURATION_BYTES_KEPT`] go, but for the one that belongs to what the plugin can go back to (see
-    /// [`super::Predecessor`]). [`StoreError::Conflict`] unless it follows the present revision (1 where there is none),
-    /// and where the plugin is not there.
+    /// [`CONFIGURATION_BYTES_KEPT`] are deleted, except the one that a rollback needs (see [`super::Predecessor`]).
+    /// [`StoreError::Conflict`] if the plugin does not exist, or if the revision is not the one after the present revision
+    /// (or 1, if there is none).
     async fn configuration_put(&self, name: &PluginName, revision: &ConfigurationRevision) -> Result<(), StoreError>;
     /// The retained revisions, newest first.
     async fn configuration_revisions(&self, name: &PluginName) -> Result<Vec<ConfigurationRevision>, StoreError>;

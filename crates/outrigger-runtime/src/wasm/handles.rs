@@ -31,11 +31,7 @@ pub(super) fn measure(table: &mut ResourceTable) -> (usize, usize) {
 
 /// The number of TCP sockets.
 pub(super) fn sockets(table: &mut ResourceTable) -> usize {
-    table.iter_mut().fold(0, |count, entry| count + usize::from(is_socket(entry)))
-}
-
-fn is_socket(entry: &dyn Any) -> bool {
-    entry.is::<TcpSocket>()
+    table.iter_mut().filter(|entry| entry.is::<TcpSocket>()).count()
 }
 
 fn held(entry: &dyn Any) -> usize {
