@@ -25,15 +25,14 @@ impl Rendered<'_> {
     /// The writer fails, or the value is not of its type.
     pub fn write(self, writer: impl io::Write) -> serde_json::Result<()> {
         let Self { graph, ty, value } = self;
-        Part { graph, ty, value, target: Target::Text }
-            .serialize(&mut serde_json::Serializer::with_formatter(writer, Base64))
+        Part::<TEXT> { graph, ty, value }.serialize(&mut serde_json::Serializer::with_formatter(writer, Base64))
     }
 }
 
 /// A value as a JSON tree.
 #[must_use]
 pub fn render(graph: &TypeGraph, ty: &Type, value: &Value) -> Json {
-    serde_json::to_value(Part { graph, ty, value, target: Target::Tree }).unwrap_or(Json::Null)
+    serde_json::to_value(Part::<TREE> { graph, ty, value }).unwrap_or(Json::Null)
 }
 
 /// Writes bytes as a base64 string, in pieces. That takes no memory, and serde does not search the text for characters to
@@ -59,22 +58,19 @@ fn write_base64<W: ?Sized + io::Write>(writer: &mut W, bytes: &[u8]) -> io::Resu
     writer.write_all(b"\"")
 }
 
-#[derive(Clone, Copy)]
-enum Target {
-    Text,
-    Tree,
-}
+/// What is made of bytes: the formatter writes them as base64, or they become a string of a tree.
+const TEXT: bool = false;
+const TREE: bool = true;
 
 /// A value or a part of one.
 #[derive(Clone, Copy)]
-struct Part<'a> {
+struct Part<'a, const TARGET: bool> {
     graph: &'a TypeGraph,
     ty: &'a Type,
     value: &'a Value,
-    target: Target,
 }
 
-impl<'a> Part<'a> {
+impl<'a, const TARGET: bool> Part<'a, TARGET> {
     const fn of(&self, ty: &'a Type, value: &'a Value) -> Self {
         Self { ty, value, ..*self }
     }
@@ -133,7 +129,7 @@ fn label<E: Error>(labels: &[Label], index: u32) -> Result<&str, E> {
     labels.get(index as usize).map(|label| label.name.as_str()).ok_or_else(misfit)
 }
 
-impl Serialize for Part<'_> {
+impl<const TARGET: bool> Serialize for Part<'_, TARGET> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ty = self.graph.resolve(self.ty);
         match (ty, self.value) {
@@ -146,9 +142,9 @@ impl Serialize for Part<'_> {
             (_, Value::Float64(value)) => serializer.serialize_str(special(*value)),
             (_, Value::Char(value)) => serializer.serialize_char(*value),
             (_, Value::String(value)) => serializer.serialize_str(value),
-            (_, Value::Bytes(value)) => match self.target {
-                Target::Text => serializer.serialize_bytes(value),
-                Target::Tree => serializer.serialize_str(&STANDARD.encode_to_string(value)),
+            (_, Value::Bytes(value)) => match TARGET {
+                TEXT => serializer.serialize_bytes(value),
+                TREE => serializer.serialize_str(&STANDARD.encode_to_string(value)),
             },
             (Type::List(item), Value::List(values)) => {
                 Self::items(serializer, values.iter().map(|value| self.of(item, value)))
