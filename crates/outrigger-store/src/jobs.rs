@@ -100,18 +100,20 @@ pub(crate) async fn next(
     database: &Database,
     now: OffsetDateTime,
     busy: &[String],
+    except: &[String],
 ) -> Result<Option<JobRecord>, StoreError> {
-    let row = queue(now, busy).one(&database.read).await.map_err(failed("find the next job"))?;
+    let row = queue(now, busy, except).one(&database.read).await.map_err(failed("find the next job"))?;
     row.map(TryInto::try_into).transpose()
 }
 
-/// Jobs that may begin by now and have none of these keys, the oldest first.
-pub(crate) fn queue(now: OffsetDateTime, busy: &[String]) -> Select<job::Entity> {
+/// Jobs that may begin by now, have none of these keys and are of none of these accounts, the oldest first.
+pub(crate) fn queue(now: OffsetDateTime, busy: &[String], except: &[String]) -> Select<job::Entity> {
     use job::Column;
     let query = job::Entity::find()
         .filter(Column::State.eq(JobState::Queued.as_str()))
         .filter(Column::NotBefore.lte(columns::from_time(now)))
         .order_by_asc(Column::Id);
+    let query = except.iter().fold(query, |query, account| query.filter(of_account(account).not()));
     if busy.is_empty() {
         return query;
     }

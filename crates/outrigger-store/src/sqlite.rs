@@ -353,8 +353,13 @@ impl JobStore for SqliteStore {
         jobs::list(&self.database, filter).await
     }
 
-    async fn job_next(&self, now: OffsetDateTime, busy: &[String]) -> Result<Option<JobRecord>, StoreError> {
-        jobs::next(&self.database, now, busy).await
+    async fn job_next(
+        &self,
+        now: OffsetDateTime,
+        busy: &[String],
+        except: &[String],
+    ) -> Result<Option<JobRecord>, StoreError> {
+        jobs::next(&self.database, now, busy, except).await
     }
 
     async fn job_backlog(&self, account: Option<&str>) -> Result<Amount, StoreError> {

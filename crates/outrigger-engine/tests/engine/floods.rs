@@ -20,7 +20,7 @@ use outrigger_engine::{CallOptions, Caller, Failure, audit};
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::bench::{Bench, call, installation};
+use crate::bench::{Bench, call, installation, until};
 
 /// An event of the plugin, with any payload.
 const HOOK: &str = "[hooks.\"demo.happened\"]\nkind = \"event\"\ndescription = \"Something happened.\"\n";
@@ -220,6 +220,29 @@ async fn s06_results_of_jobs_count_against_the_quota() {
     assert_eq!(refused.code, Code::RateLimited, "{}", refused.message);
     assert!(refused.retry_after.is_some_and(|wait| wait > Duration::from_secs(30)), "{refused:?}");
     bench.engine.job_create(&quiet, job(0)).await.expect("others have theirs");
+}
+
+#[tokio::test]
+async fn s22_long_jobs_of_one_key_leave_room_for_those_of_others() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    let (loud, quiet) = (key("loud", &["*"]), key("quiet", &["*"]));
+    let options = JobOptions { period: Duration::from_millis(20), ..JobOptions::default() };
+    let owners = Arc::new(Owners(vec![loud.clone(), quiet.clone()]));
+    bench.engine.start_jobs(options, owners).await.expect("the store works");
+    let waiting = || JobRequest { function: "demo.wait".parse().expect("a name"), ..job(0) };
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(bench.engine.job_create(&loud, waiting()).await.expect("there is room").id);
+    }
+    until("three of four run", || bench.runtime.waiting() == 3).await;
+    bench.engine.job_create(&quiet, waiting()).await.expect("there is room");
+    until("that of the other key runs", || bench.runtime.waiting() == 4).await;
+    for id in &ids[3..] {
+        assert_eq!(bench.engine.job(*id).await.expect("it is there").state, JobState::Queued);
+    }
+    bench.runtime.release();
+    until("the others run in the end", || bench.runtime.waiting() == 2).await;
 }
 
 #[tokio::test]
