@@ -61,6 +61,8 @@ impl Plugins for Session {
         self.admit_source(source)?;
         let inspected = self.host.packages.inspect(source, &self.caller()).await;
         let mut report = inspected.map_err(|error| self.shown_error(error))?;
+        // The report also tells what the package would replace and take over.
+        self.require(Right::PLUGIN_CREATE, report.manifest.name.as_str())?;
         report.source = self.shown_path(report.source);
         Ok(report)
     }
@@ -73,6 +75,8 @@ impl Plugins for Session {
         let prepared = self.host.packages.prepare(&source, &self.caller()).await;
         let prepared = prepared.map_err(|error| self.shown_error(error))?;
         let (name, digest, permissions) = (prepared.name().clone(), prepared.digest(), prepared.permissions());
+        // First, so that a refusal tells nothing about the installed plugin.
+        self.require(Right::PLUGIN_CREATE, name.as_str())?;
         if let Some(seen) = &replaces {
             prepared.replaces(seen)?;
         }
@@ -94,7 +98,6 @@ impl Plugins for Session {
             mode: if dry_run { Mode::DryRun } else { Mode::Install },
         };
         if dry_run {
-            self.require(Right::PLUGIN_CREATE, name.as_str())?;
             let outcome = Box::pin(self.host.packages.install(prepared, consent)).await;
             return outcome.map(|outcome| self.seen(&name, outcome)).map_err(|error| self.shown_error(error));
         }

@@ -241,6 +241,28 @@ async fn s24_an_inspection_stands_in_nobodys_way() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_a_package_tells_nothing_of_a_plugin_that_a_key_cannot_install() {
+    let server = Server::new(&[]).await;
+    package(&server.path("search/mine"), "mine");
+    let report = server.local.package_inspect(&named("found")).await.expect("it may");
+    server.local.plugin_install(InstallRequest::new(named("found"))).await.expect("it is installed");
+    let role = serde_json::from_value(json!({"allow": ["plugin_create:mine"]})).expect("a request");
+    server.local.role_put("maker", role, None).await.expect("it is made");
+    let (maker, _) = server.key("maker", "maker").await;
+    maker.package_inspect(&named("mine")).await.expect("it may");
+    let request = || InstallRequest::new(named("found"));
+    let refusals = [
+        maker.package_inspect(&named("found")).await.map(drop),
+        maker.plugin_install(request()).await.map(drop),
+        maker.plugin_install(InstallRequest { dry_run: true, ..request() }).await.map(drop),
+        maker.plugin_install(InstallRequest { approved: Some(report.digest), ..request() }).await.map(drop),
+    ];
+    let mut messages = refusals.map(|refusal| refusal.expect_err("it is refused").message).to_vec();
+    messages.dedup();
+    assert!(messages.len() == 1 && messages[0].contains("plugin_create"), "{messages:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s24_a_backup_goes_where_the_operator_has_backups() {
     let server = Server::new(&[]).await;
     let (operator, _) = server.key("operator", "operator").await;
