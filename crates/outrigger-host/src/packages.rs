@@ -145,6 +145,11 @@ impl Packages {
                 Mode::DryRun if is_in_place(self.directory.package(&digest), digest).await? => "unchanged",
                 Mode::DryRun => "restored",
                 Mode::Install => {
+                    if !widened.is_empty() || !is_in_place(self.directory.package(&digest), digest).await? {
+                        let (plugin, version, change) = (&outcome.name, outcome.version.clone(), Change::Reload);
+                        let intent = Intent { plugin, change, version, digest, by, correlation };
+                        self.engine.consult(intent).await.map_err(convert::error)?;
+                    }
                     let author = Author { name: granted_by, correlation };
                     // Granted folders were replaced, and an administrator approved the new ones.
                     let granted = (!widened.is_empty()).then_some(asked);
