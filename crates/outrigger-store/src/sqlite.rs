@@ -2,10 +2,11 @@
 
 mod open;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use outrigger_contract::{Digest, HookName, PluginName, TemplateName};
+use outrigger_contract::{Digest, FunctionName, HookName, PluginName, TemplateName};
 use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::audit::{AuditEntry, AuditRecord, Head, KeptRecord};
 use outrigger_engine::events::NewEvent;
@@ -204,6 +205,10 @@ impl Store for SqliteStore {
 
     async fn statistics_list(&self, name: Option<&PluginName>) -> Result<Vec<StatisticsRow>, StoreError> {
         statistics::list(&self.database, name).await
+    }
+
+    async fn statistics_retain(&self, name: &PluginName, functions: &BTreeSet<FunctionName>) -> Result<(), StoreError> {
+        statistics::retain(&self.database, name, functions).await
     }
 
     async fn prune(&self, keep: &Keep) -> Result<u64, StoreError> {

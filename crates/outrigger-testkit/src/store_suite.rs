@@ -129,6 +129,7 @@ macro_rules! store_contract {
                 numbers_of_many_writers_add_up
                 numbers_stop_at_the_top
                 numbers_of_a_plugin_that_is_gone_are_dropped
+                s06_numbers_of_functions_that_are_gone_are_dropped
             }
             access {
                 an_empty_store_has_no_keys_and_no_roles
