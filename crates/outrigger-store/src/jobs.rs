@@ -18,6 +18,9 @@ use crate::{columns, events, owners, records};
 
 /// Jobs that are read or written at once, in bytes of JSON. That takes about a millisecond.
 const READ_AT_ONCE: usize = 256 << 10;
+/// Ended jobs up to this size, in bytes of JSON, are written on a full disk. Longer ones wait until there is space: a
+/// few of them would use up the reserve.
+const LONGEST_ESSENTIAL: usize = 512 << 10;
 
 pub(crate) async fn create(
     database: &Database,
@@ -182,7 +185,8 @@ pub(crate) async fn put(database: &Database, record: &JobRecord, event: Option<&
     // Before the transaction: writing a large result as JSON takes long.
     let row = row(record, generation).await?;
     // The end of a job is written on a full disk too; the start is not.
-    let transaction = match record.state.has_ended() {
+    let is_essential = record.state.has_ended() && row.job.as_ref().len() <= LONGEST_ESSENTIAL;
+    let transaction = match is_essential {
         true => database.begin_essential(ACTION).await?,
         false => database.begin(ACTION).await?,
     };
