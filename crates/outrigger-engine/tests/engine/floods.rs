@@ -399,6 +399,19 @@ fn few() -> RunSampling {
 }
 
 #[tokio::test]
+async fn s17_who_calls_and_reads_the_audit_log_in_a_loop_leaves_few_records() {
+    let bench = Bench::new().await;
+    bench.demo("[functions.echo]\nread-only = true\n").await;
+    for _ in 0..500 {
+        bench.code("demo.echo", json!({"text": "x"})).await;
+        bench.engine.flush_audit().await;
+    }
+    let filter = AuditFilter { limit: 10_000, ..AuditFilter::default() };
+    let records = bench.store.audit_list(&filter).await.expect("it lists").len();
+    assert!((100..320).contains(&records), "{records} records");
+}
+
+#[tokio::test]
 async fn s06_usage_is_exact_however_few_runs_are_kept() {
     let bench = Bench::with_options(|options| options.runs = few()).await;
     bench.demo("[functions.version]\nread-only = true\n[functions.fail]\nread-only = true\n").await;
