@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use outrigger_api::{
-    ApiError, ApiResult, Begun, Code, DoctorReport, Door, NewKey, Platform, PluginName, RequestTracer, Visit,
+    ApiError, ApiResult, AuditVerification, Begun, Code, DoctorReport, Door, NewKey, Platform, PluginName,
+    RequestTracer, Visit,
 };
 use outrigger_contract::Ceiling;
 use outrigger_engine::health::HealthOptions;
@@ -62,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) backups: Option<PathBuf>,
     /// The report of the doctor.
     pub(crate) doctor: Latest<DoctorReport>,
+    /// The verification of the audit log.
+    pub(crate) verification: Latest<AuditVerification>,
     /// Whether the store could be written to when that was last tried.
     ready: tokio::sync::Mutex<Option<(Instant, ApiResult<()>)>>,
     socket: PathBuf,
@@ -276,6 +279,7 @@ impl Host {
             telemetry,
             backups,
             doctor: Latest::default(),
+            verification: Latest::default(),
             ready: tokio::sync::Mutex::default(),
             socket,
             _hold: hold,

@@ -27,6 +27,19 @@ async fn s13_keys_share_a_report_of_the_doctor_and_the_administrator_gets_a_new_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s13_keys_share_a_verification_of_the_audit_log_and_the_administrator_gets_a_new_one() {
+    let server = Server::new(&[]).await;
+    let (operator, _) = server.key("operator", "operator").await;
+    let records = async |platform: &Arc<dyn Platform>| platform.audit_verify().await.expect("it may").records;
+    let before = records(&operator).await;
+    server.key("another", "viewer").await;
+    assert_eq!(records(&operator).await, before, "it is the same result");
+    let after = records(&server.local).await;
+    assert!(after > before);
+    assert_eq!(records(&operator).await, after, "it is the newest result");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s13_keys_share_the_list_of_packages_and_install_those_that_are_there_now() {
     let server = Server::new(&[]).await;
     let (developer, _) = server.key("developer", "developer").await;
