@@ -4,6 +4,7 @@
 mod admission;
 mod discovery;
 mod effects;
+mod examinations;
 mod prepared;
 mod removal;
 mod room;
@@ -20,7 +21,6 @@ use outrigger_engine::{Caller, CorrelationId, Engine};
 use outrigger_registry::{Discovered, PackageError, SearchPath};
 use parking_lot::Mutex;
 use time::OffsetDateTime;
-use tokio::sync::Semaphore;
 
 use crate::data_directory::{DataDirectory, PackagesLock};
 use crate::latest::Latest;
@@ -30,9 +30,11 @@ use crate::{convert, disk, functions, inheritance};
 
 use admission::{check_ceiling, check_modest, check_unchanged};
 use effects::{InstallEffects, is_in_place};
+use examinations::Examinations;
 use prepared::{Candidate, Prepared};
 use room::Sizes;
 
+pub(crate) use examinations::Examination;
 pub(crate) use prepared::above_memory_share;
 
 /// Installs and removes packages of one data directory.
@@ -43,9 +45,7 @@ pub(crate) struct Packages {
     search_paths: Arc<[SearchPath]>,
     overrides: Arc<HostOverrides>,
     pub(crate) uploads: Uploads,
-    /// Limits concurrent examinations of versions: each is read and hashed as a whole, and any caller that can see
-    /// plugins can request it.
-    pub(crate) examining: Arc<Semaphore>,
+    pub(crate) examinations: Examinations,
     /// The packages in the search paths.
     discovered: Latest<Arc<Discovered>>,
     /// The disk space of installed packages.
@@ -83,10 +83,9 @@ impl Packages {
         overrides: Arc<HostOverrides>,
     ) -> Self {
         let uploads = Uploads::new(directory.uploads());
-        let examining = Arc::new(Semaphore::new(2));
-        let discovered = Latest::default();
+        let (examinations, discovered) = (Examinations::default(), Latest::default());
         let (search_paths, sizes) = (search_paths.into(), Arc::default());
-        Self { engine, directory, search_paths, overrides, uploads, examining, discovered, sizes }
+        Self { engine, directory, search_paths, overrides, uploads, examinations, discovered, sizes }
     }
 
     pub(crate) const fn engine(&self) -> &Engine {

@@ -173,7 +173,7 @@ impl Plugins for Session {
 
     async fn plugin_signature(&self, name: &PluginName) -> ApiResult<PluginSignature> {
         self.require(Right::PLUGIN_VIEW, name.as_str())?;
-        let signature = signatures::of_installed(&self.host.engine, &self.host.packages, name).await;
+        let signature = signatures::of_installed(&self.host.engine, &self.host.packages, name, &self.caller()).await;
         signature.map_err(|error| self.shown_error(error))
     }
 
