@@ -34,6 +34,7 @@ use crate::owners::Owners;
 use crate::packages::Packages;
 use crate::session::{Session, Who, prepare_folder};
 use crate::telemetry::{Telemetry, TelemetryOptions};
+use crate::turns::Turns;
 use crate::vault::KeyRing;
 use crate::{HostOptions, convert, environment, options};
 
@@ -61,6 +62,8 @@ pub(crate) struct Inner {
     pub(crate) telemetry: Option<Arc<Telemetry>>,
     /// See [`ServerWork::backups`].
     pub(crate) backups: Option<PathBuf>,
+    /// Rotations of the keys of secrets.
+    pub(crate) rotations: Turns,
     /// The report of the doctor.
     pub(crate) doctor: Latest<DoctorReport>,
     /// The verification of the audit log.
@@ -278,6 +281,7 @@ impl Host {
             overrides,
             telemetry,
             backups,
+            rotations: Turns::new(1),
             doctor: Latest::default(),
             verification: Latest::default(),
             ready: tokio::sync::Mutex::default(),

@@ -4,7 +4,6 @@
 mod admission;
 mod discovery;
 mod effects;
-mod examinations;
 mod prepared;
 mod removal;
 mod room;
@@ -25,16 +24,15 @@ use time::OffsetDateTime;
 use crate::data_directory::{DataDirectory, PackagesLock};
 use crate::latest::Latest;
 use crate::overrides::HostOverrides;
+use crate::turns::Turns;
 use crate::uploads::Uploads;
 use crate::{convert, disk, functions, inheritance};
 
 use admission::{check_ceiling, check_modest, check_unchanged};
 use effects::{InstallEffects, is_in_place};
-use examinations::Examinations;
 use prepared::{Candidate, Prepared};
 use room::Sizes;
 
-pub(crate) use examinations::Examination;
 pub(crate) use prepared::above_memory_share;
 
 /// Installs and removes packages of one data directory.
@@ -45,7 +43,11 @@ pub(crate) struct Packages {
     search_paths: Arc<[SearchPath]>,
     overrides: Arc<HostOverrides>,
     pub(crate) uploads: Uploads,
-    pub(crate) examinations: Examinations,
+    /// Examinations of versions: each is read and hashed as a whole, and any caller that can see plugins can request
+    /// it.
+    pub(crate) examinations: Turns,
+    /// Installations and removals.
+    changes: Turns,
     /// The packages in the search paths.
     discovered: Latest<Arc<Discovered>>,
     /// The disk space of installed packages.
@@ -83,9 +85,9 @@ impl Packages {
         overrides: Arc<HostOverrides>,
     ) -> Self {
         let uploads = Uploads::new(directory.uploads());
-        let (examinations, discovered) = (Examinations::default(), Latest::default());
+        let (examinations, changes, discovered) = (Turns::new(2), Turns::new(1), Latest::default());
         let (search_paths, sizes) = (search_paths.into(), Arc::default());
-        Self { engine, directory, search_paths, overrides, uploads, examinations, discovered, sizes }
+        Self { engine, directory, search_paths, overrides, uploads, examinations, changes, discovered, sizes }
     }
 
     pub(crate) const fn engine(&self) -> &Engine {
@@ -237,10 +239,13 @@ impl Packages {
         Ok(grant.map(|record| record.grant).unwrap_or_default())
     }
 
-    pub(crate) async fn lock(&self) -> ApiResult<PackagesLock> {
+    /// Waits until nobody else adds or removes packages. The requests of this process take turns, because waiting for
+    /// another process blocks a thread.
+    pub(crate) async fn lock(&self, caller: &str) -> ApiResult<PackagesLock> {
+        let turn = self.changes.begin(caller).await;
         let directory = self.directory.clone();
         in_background(move || {
-            let lock = directory.lock_packages()?;
+            let lock = directory.lock_packages(turn)?;
             directory.clear_staging(&lock)?;
             Ok(lock)
         })

@@ -13,7 +13,8 @@ use outrigger_registry::{
 
 use crate::convert;
 use crate::data_directory::PackagesLock;
-use crate::packages::{Examination, Packages, in_background, package_error};
+use crate::packages::{Packages, in_background, package_error};
+use crate::turns::Turn;
 
 /// Verifies the signature of a package against the trusted keys.
 #[derive(Clone, Debug)]
@@ -96,8 +97,8 @@ pub(crate) async fn of_installed(
     loop {
         let (record, summary) = engine.plugin(plugin).map_err(convert::error)?;
         let digest = record.active;
-        let examination = packages.examinations.begin(&by.to_string()).await;
-        let signature = examined(packages, plugin, digest, Some(examination)).await?.info;
+        let turn = packages.examinations.begin(&by.to_string()).await;
+        let signature = examined(packages, plugin, digest, Some(turn)).await?.info;
         // The files of a version that was left meanwhile may be gone, which is no fault of theirs.
         let is_active = engine.plugin(plugin).map_err(convert::error)?.0.active == digest;
         if signature.state != SignatureWord::Modified || is_active {
@@ -137,12 +138,12 @@ async fn examined(
     packages: &Packages,
     plugin: &PluginName,
     digest: Digest,
-    examination: Option<Examination>,
+    turn: Option<Turn>,
 ) -> ApiResult<Examined> {
     let (folder, trust_file) = (packages.directory().package(&digest), packages.directory().trust());
     let plugin = plugin.clone();
     in_background(move || {
-        let _examination = examination;
+        let _turn = turn;
         examine(&folder, &plugin, &digest, &trust_file)
     })
     .await

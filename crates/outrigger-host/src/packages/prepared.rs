@@ -131,7 +131,7 @@ impl Packages {
     /// Reads and checks a package, and finds the version that it would replace. Nothing else is installed or removed
     /// until the result is dropped.
     pub(crate) async fn prepare(&self, source: &PackageSource, by: &Caller) -> ApiResult<Prepared> {
-        let lock = self.lock().await?;
+        let lock = self.lock(&by.to_string()).await?;
         let candidate = self.stage(self.directory.staging(), source, disk::left_by(by.key())).await?;
         self.prepared(candidate, by, Some(lock)).await
     }
@@ -141,7 +141,7 @@ impl Packages {
     pub(crate) async fn inspect(&self, source: &PackageSource, by: &Caller) -> ApiResult<PackageReport> {
         let caller = by.to_string();
         let begun = tokio::time::timeout(EXAMINED_WITHIN, self.examinations.begin(&caller)).await;
-        let _examination = begun.map_err(|_| {
+        let _turn = begun.map_err(|_| {
             let error =
                 ApiError::new(Code::Busy, "other packages are being inspected").with_hint("try again in a moment");
             ApiError { retry_after_ms: Some(1_000), ..error }

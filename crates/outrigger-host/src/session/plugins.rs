@@ -123,7 +123,7 @@ impl Plugins for Session {
         let work = async {
             let before = self.standing(name);
             self.consult(name, Change::Remove).await.map_err(convert::error)?;
-            self.host.packages.uninstall(name).await?;
+            self.host.packages.uninstall(name, &self.caller()).await?;
             let report = self.stopped(name);
             let after = (!report.closed_hooks.is_empty()).then(|| json!({"closed_hooks": report.closed_hooks}));
             Ok((report, Trace { before, after, revision: None }))
@@ -193,7 +193,7 @@ impl Plugins for Session {
         };
         if dry_run {
             self.require(Right::PLUGIN_CREATE, name.as_str())?;
-            let lock = packages.lock().await?;
+            let lock = packages.lock(&self.caller().to_string()).await?;
             signatures::admit_predecessor(engine, packages, &lock, name).await?;
             self.admit_rollback(&lock, name).await?;
             let rehearsed = engine.rollback_rehearse(name).await.map(report);
@@ -201,7 +201,7 @@ impl Plugins for Session {
         }
         let work = async {
             // Held until it is done, so that what was looked at is what is gone back to.
-            let lock = packages.lock().await?;
+            let lock = packages.lock(&self.caller().to_string()).await?;
             signatures::admit_predecessor(engine, packages, &lock, name).await?;
             self.admit_rollback(&lock, name).await?;
             self.consult(name, Change::Rollback).await.map_err(convert::error)?;

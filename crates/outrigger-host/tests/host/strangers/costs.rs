@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use outrigger_api::{BackupRequest, CheckOutcome, Code, InstallRequest, Platform, Template};
 use serde_json::json;
@@ -50,6 +51,34 @@ async fn s13_keys_share_the_list_of_packages_and_install_those_that_are_there_no
     developer.package_inspect(&named("added")).await.expect("it is found");
     assert_eq!(count(&server.local).await, 2);
     assert_eq!(count(&developer).await, 2, "it is the newest list");
+}
+
+#[test]
+fn s13_installations_that_wait_take_no_threads() {
+    const SOON: Duration = Duration::from_secs(60);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).max_blocking_threads(8).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let server = Server::new(&[]).await;
+        let (developer, _) = server.key("developer", "developer").await;
+        // Another process holds the installation lock.
+        let path = server.path("data/install.lock");
+        let lock = std::fs::File::options().create(true).truncate(false).write(true).open(path).expect("a file");
+        lock.lock().expect("it is locked");
+        let mut installing = tokio::task::JoinSet::new();
+        for _ in 0..30 {
+            let developer = Arc::clone(&developer);
+            installing.spawn(async move { developer.plugin_install(InstallRequest::new(named("found"))).await });
+        }
+        for _ in 0..3 {
+            let inspected = tokio::time::timeout(SOON, server.local.package_inspect(&named("found"))).await;
+            inspected.expect("there are threads left").expect("it is inspected");
+        }
+        drop(lock);
+        while let Some(outcome) = tokio::time::timeout(SOON, installing.join_next()).await.expect("they go on") {
+            outcome.expect("it does not panic").expect("it is installed");
+        }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
