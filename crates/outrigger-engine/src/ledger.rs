@@ -2,7 +2,7 @@
 //! the store reads them once, and from then on adds its own increments: with thousands of functions, each with hundreds
 //! of latencies, reading them for every question would take longer than the question may.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use outrigger_contract::{FunctionName, PluginName};
 use tokio::sync::OwnedMutexGuard;
@@ -144,6 +144,22 @@ impl Engine {
         let mut ledger = self.inner.ledger.lock().await;
         ledger.functions.retain(|(plugin, _), _| plugin != name);
         ledger.total = None;
+    }
+
+    /// Drops what was counted of all functions of a plugin but these.
+    pub(crate) async fn retain_statistics(
+        &self,
+        name: &PluginName,
+        functions: &BTreeSet<FunctionName>,
+    ) -> Result<(), Failure> {
+        let mut ledger = self.inner.ledger.lock().await;
+        self.hand_over(&mut ledger);
+        // What was just handed over is written first.
+        self.inner.recorder.flush().await;
+        self.inner.store.statistics_retain(name, functions).await?;
+        ledger.functions.retain(|(plugin, function), _| plugin != name || functions.contains(function));
+        ledger.total = None;
+        Ok(())
     }
 
     /// Under the lock: what is handed over is either in the ledger or not yet read, and never both.

@@ -152,10 +152,22 @@ impl Slot {
         revisions
     }
 
-    /// Statistics of every function that was called since this process started.
+    /// The statistics of every function. Functions that only former versions had are then forgotten.
     pub(crate) fn statistics(&self) -> Vec<(FunctionName, Arc<FunctionStatistics>)> {
-        let functions = self.functions.lock();
-        functions.iter().map(|(name, lasting)| (name.clone(), Arc::clone(&lasting.statistics))).collect()
+        let active = self.active.load();
+        let mut functions = self.functions.lock();
+        let all = functions.iter().map(|(name, lasting)| (name.clone(), Arc::clone(&lasting.statistics))).collect();
+        // While the plugin is disabled they are kept, so that enabling it does not refill their rate limits.
+        if let Some(active) = &*active {
+            forget_former(&mut functions, |name| active.function(name.as_str()).is_some());
+        }
+        all
+    }
+
+    /// Forgets callers whose rate limits are full again.
+    pub(crate) fn forget_idle_callers(&self) {
+        let rates: Vec<_> = self.functions.lock().values().filter_map(|lasting| lasting.rate.clone()).collect();
+        rates.iter().for_each(|rate| rate.forget_idle());
     }
 
     fn lasting(&self, name: &FunctionName, rate: Option<&Rate>) -> Lasting {
@@ -226,6 +238,12 @@ impl Slot {
             profile: Gathered::default(),
         }
     }
+}
+
+/// Forgets functions that are not present and that no running revision has. The statistics of all functions are cloned
+/// once elsewhere.
+fn forget_former(functions: &mut HashMap<FunctionName, Lasting>, is_present: impl Fn(&FunctionName) -> bool) {
+    functions.retain(|name, lasting| is_present(name) || Arc::strong_count(&lasting.statistics) > 2);
 }
 
 /// A revision that takes calls.

@@ -195,7 +195,7 @@ impl Recorder {
         written
     }
 
-    /// The same, and writes the counts for the audit log, before it is read.
+    /// The same, and writes the counts for the audit log before it is read, unless it is read very often.
     pub(crate) async fn flush_audit(&self) -> bool {
         self.shared.pending.lock().settle = true;
         self.flush().await

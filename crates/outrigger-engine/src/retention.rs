@@ -108,6 +108,7 @@ impl Engine {
                     Ok(dropped) => tracing::debug!(dropped, "old records were dropped"),
                     Err(error) => tracing::warn!(%error, "failed to prune old records"),
                 }
+                inner.plugins.each().iter().for_each(|slot| slot.forget_idle_callers());
                 drop(inner);
                 written.wait(retention.period).await;
             }

@@ -33,7 +33,8 @@ pub struct FunctionStatistics {
 #[derive(Debug)]
 struct Inner {
     counters: Counters,
-    latency: Histogram<u64>,
+    /// It takes 27 KiB, so functions that are not called have none.
+    latency: Option<Histogram<u64>>,
     /// Calls since this process started.
     calls: u64,
 }
@@ -139,8 +140,7 @@ impl PluginCounts {
 
 impl Default for FunctionStatistics {
     fn default() -> Self {
-        let latency = Histogram::new_with_bounds(1, LONGEST_US, 2).expect("the bounds are constants that fit");
-        let inner = Inner { counters: Counters::default(), latency, calls: 0 };
+        let inner = Inner { counters: Counters::default(), latency: None, calls: 0 };
         Self { inner: Mutex::new(inner), due: AtomicBool::new(false) }
     }
 }
@@ -164,11 +164,14 @@ impl FunctionStatistics {
     pub fn take(&self, plugin: &PluginName, function: &FunctionName) -> Option<StatisticsRow> {
         let Inner { counters, latency, calls: _ } = &mut *self.inner.lock();
         if counters.calls == 0 {
+            *latency = None;
             return None;
         }
-        let latency_us =
-            latency.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
-        latency.reset();
+        let steps = latency.iter().flat_map(Histogram::iter_recorded);
+        let latency_us = steps.map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
+        if let Some(latency) = latency {
+            latency.reset();
+        }
         let counters = std::mem::take(counters).to_map();
         Some(StatisticsRow { plugin: plugin.clone(), function: function.clone(), counters, latency_us })
     }
@@ -190,8 +193,14 @@ impl Inner {
         if let Some(code) = sample.code {
             *counters.of(code) += 1;
         }
-        self.latency.saturating_record(u64::try_from(sample.duration.as_micros()).unwrap_or(LONGEST_US).max(1));
+        let latency = self.latency.get_or_insert_with(histogram);
+        latency.saturating_record(u64::try_from(sample.duration.as_micros()).unwrap_or(LONGEST_US).max(1));
     }
+}
+
+#[cold]
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST_US, 2).expect("the bounds are constants that fit")
 }
 
 impl Counters {
@@ -327,11 +336,13 @@ mod tests {
         }
         let (counted, latency) = {
             let inner = statistics.inner.lock();
-            (inner.counters, inner.latency.clone())
+            (inner.counters, inner.latency.clone().expect("calls were counted"))
         };
         let (plugin, function) = ("a".parse().expect("a name"), "b".parse().expect("a name"));
         let row = statistics.take(&plugin, &function).expect("it was counted");
+        assert!(statistics.inner.lock().latency.is_some(), "it is kept for the next calls");
         assert_eq!(statistics.take(&plugin, &function), None);
+        assert!(statistics.inner.lock().latency.is_none(), "s02: and freed where there are none");
         let stored = Summary::of(&row.counters, &row.latency_us);
         assert!((stored.mean_us - latency.mean()).abs() < 1e-6, "{} {}", stored.mean_us, latency.mean());
         let expected = Summary {

@@ -16,11 +16,12 @@ mod updates;
 mod usage;
 mod webhooks;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::Path;
 
 use async_trait::async_trait;
-use outrigger_contract::{Code, Digest, Grant, Manifest, PluginName};
+use outrigger_contract::{Code, Digest, FunctionName, Grant, Manifest, PluginName};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -136,6 +137,8 @@ pub trait Store:
     async fn log_list(&self, filter: &RecordFilter) -> Result<Vec<LogRecord>, StoreError>;
     /// Statistics since the plugin was installed: of one plugin, or of all.
     async fn statistics_list(&self, name: Option<&PluginName>) -> Result<Vec<StatisticsRow>, StoreError>;
+    /// Drops the statistics of all functions of a plugin but these.
+    async fn statistics_retain(&self, name: &PluginName, functions: &BTreeSet<FunctionName>) -> Result<(), StoreError>;
     /// Prunes runs, log lines, finished jobs, requests and refusals above the retention limits: a few at a time, so
     /// that others can write in between. Returns their number.
     async fn prune(&self, keep: &Keep) -> Result<u64, StoreError>;

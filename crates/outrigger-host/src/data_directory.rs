@@ -25,6 +25,7 @@ use outrigger_api::{ApiError, ApiResult, Code};
 use outrigger_contract::Digest;
 
 use crate::disk;
+use crate::turns::Turn;
 
 /// A data directory that exists.
 #[derive(Clone, Debug)]
@@ -117,15 +118,15 @@ impl DataDirectory {
         }
     }
 
-    /// Waits for the right to add and remove packages. It is given back when the lock is dropped, also by a process that
-    /// dies. Blocks; call it where that is allowed.
-    pub(crate) fn lock_packages(&self) -> ApiResult<PackagesLock> {
+    /// Waits for the right to add and remove packages, in the turn of a caller. It is given back when the lock is
+    /// dropped, also by a process that dies. Blocks; call it where that is allowed.
+    pub(crate) fn lock_packages(&self, turn: Turn) -> ApiResult<PackagesLock> {
         let path = self.root.join("install.lock");
         let file = lock_file()
             .open(&path)
             .and_then(|file| file.lock().map(|()| file))
             .map_err(|error| failed(&format!("{} could not be locked", path.display()), &error))?;
-        Ok(PackagesLock { _file: file })
+        Ok(PackagesLock { _file: file, _turn: turn })
     }
 
     /// Removes what an interrupted installation left behind. Only for who holds the lock.
@@ -156,6 +157,7 @@ pub(crate) struct DirectoryHold {
 #[derive(Debug)]
 pub(crate) struct PackagesLock {
     _file: File,
+    _turn: Turn,
 }
 
 pub(crate) fn failed(what: &str, error: &std::io::Error) -> ApiError {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use outrigger_api::{
-    ApiError, ApiResult, Begun, Code, DoctorReport, Door, NewKey, Platform, PluginName, RequestTracer, Visit,
+    ApiError, ApiResult, AuditVerification, Begun, Code, DoctorReport, Door, NewKey, Platform, PluginName,
+    RequestTracer, Visit,
 };
 use outrigger_contract::Ceiling;
 use outrigger_engine::health::HealthOptions;
@@ -33,6 +34,7 @@ use crate::owners::Owners;
 use crate::packages::Packages;
 use crate::session::{Session, Who, prepare_folder};
 use crate::telemetry::{Telemetry, TelemetryOptions};
+use crate::turns::Turns;
 use crate::vault::KeyRing;
 use crate::{HostOptions, convert, environment, options};
 
@@ -60,8 +62,12 @@ pub(crate) struct Inner {
     pub(crate) telemetry: Option<Arc<Telemetry>>,
     /// See [`ServerWork::backups`].
     pub(crate) backups: Option<PathBuf>,
+    /// Rotations of the keys of secrets.
+    pub(crate) rotations: Turns,
     /// The report of the doctor.
     pub(crate) doctor: Latest<DoctorReport>,
+    /// The verification of the audit log.
+    pub(crate) verification: Latest<AuditVerification>,
     /// Whether the store could be written to when that was last tried.
     ready: tokio::sync::Mutex<Option<(Instant, ApiResult<()>)>>,
     socket: PathBuf,
@@ -275,7 +281,9 @@ impl Host {
             overrides,
             telemetry,
             backups,
+            rotations: Turns::new(1),
             doctor: Latest::default(),
+            verification: Latest::default(),
             ready: tokio::sync::Mutex::default(),
             socket,
             _hold: hold,

@@ -24,6 +24,7 @@ mod session;
 mod signatures;
 mod telemetry;
 mod templates;
+mod turns;
 mod uploads;
 mod usage;
 mod vault;

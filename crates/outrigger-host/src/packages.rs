@@ -20,11 +20,11 @@ use outrigger_engine::{Caller, CorrelationId, Engine};
 use outrigger_registry::{Discovered, PackageError, SearchPath};
 use parking_lot::Mutex;
 use time::OffsetDateTime;
-use tokio::sync::Semaphore;
 
 use crate::data_directory::{DataDirectory, PackagesLock};
 use crate::latest::Latest;
 use crate::overrides::HostOverrides;
+use crate::turns::Turns;
 use crate::uploads::Uploads;
 use crate::{convert, disk, functions, inheritance};
 
@@ -43,9 +43,11 @@ pub(crate) struct Packages {
     search_paths: Arc<[SearchPath]>,
     overrides: Arc<HostOverrides>,
     pub(crate) uploads: Uploads,
-    /// Limits concurrent examinations of versions: each is read and hashed as a whole, and any caller that can see
-    /// plugins can request it.
-    pub(crate) examining: Arc<Semaphore>,
+    /// Examinations of versions: each is read and hashed as a whole, and any caller that can see plugins can request
+    /// it.
+    pub(crate) examinations: Turns,
+    /// Installations and removals.
+    changes: Turns,
     /// The packages in the search paths.
     discovered: Latest<Arc<Discovered>>,
     /// The disk space of installed packages.
@@ -83,10 +85,9 @@ impl Packages {
         overrides: Arc<HostOverrides>,
     ) -> Self {
         let uploads = Uploads::new(directory.uploads());
-        let examining = Arc::new(Semaphore::new(2));
-        let discovered = Latest::default();
+        let (examinations, changes, discovered) = (Turns::new(2), Turns::new(1), Latest::default());
         let (search_paths, sizes) = (search_paths.into(), Arc::default());
-        Self { engine, directory, search_paths, overrides, uploads, examining, discovered, sizes }
+        Self { engine, directory, search_paths, overrides, uploads, examinations, changes, discovered, sizes }
     }
 
     pub(crate) const fn engine(&self) -> &Engine {
@@ -145,6 +146,11 @@ impl Packages {
                 Mode::DryRun if is_in_place(self.directory.package(&digest), digest).await? => "unchanged",
                 Mode::DryRun => "restored",
                 Mode::Install => {
+                    if !widened.is_empty() || !is_in_place(self.directory.package(&digest), digest).await? {
+                        let (plugin, version, change) = (&outcome.name, outcome.version.clone(), Change::Reload);
+                        let intent = Intent { plugin, change, version, digest, by, correlation };
+                        self.engine.consult(intent).await.map_err(convert::error)?;
+                    }
                     let author = Author { name: granted_by, correlation };
                     // Granted folders were replaced, and an administrator approved the new ones.
                     let granted = (!widened.is_empty()).then_some(asked);
@@ -233,10 +239,13 @@ impl Packages {
         Ok(grant.map(|record| record.grant).unwrap_or_default())
     }
 
-    pub(crate) async fn lock(&self) -> ApiResult<PackagesLock> {
+    /// Waits until nobody else adds or removes packages. The requests of this process take turns, because waiting for
+    /// another process blocks a thread.
+    pub(crate) async fn lock(&self, caller: &str) -> ApiResult<PackagesLock> {
+        let turn = self.changes.begin(caller).await;
         let directory = self.directory.clone();
         in_background(move || {
-            let lock = directory.lock_packages()?;
+            let lock = directory.lock_packages(turn)?;
             directory.clear_staging(&lock)?;
             Ok(lock)
         })

@@ -2,20 +2,19 @@
 //! so a revoked key is refused at once.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use outrigger_api::{ApiError, ApiResult, Code, PluginSignature, SignatureInfo, SignatureWord, name_keys};
 use outrigger_contract::causes::chain;
 use outrigger_contract::{Digest, PluginName};
-use outrigger_engine::Engine;
+use outrigger_engine::{Caller, Engine};
 use outrigger_registry::{
     Package, PackageContents, PackageError, SignatureState, StagedPackage, Trust, TrustError, check_signature,
 };
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::convert;
 use crate::data_directory::PackagesLock;
 use crate::packages::{Packages, in_background, package_error};
+use crate::turns::Turn;
 
 /// Verifies the signature of a package against the trusted keys.
 #[derive(Clone, Debug)]
@@ -93,12 +92,13 @@ pub(crate) async fn of_installed(
     engine: &Engine,
     packages: &Packages,
     plugin: &PluginName,
+    by: &Caller,
 ) -> ApiResult<PluginSignature> {
     loop {
         let (record, summary) = engine.plugin(plugin).map_err(convert::error)?;
         let digest = record.active;
-        let place = Arc::clone(&packages.examining).acquire_owned().await.expect("it is never closed");
-        let signature = examined(packages, plugin, digest, Some(place)).await?.info;
+        let turn = packages.examinations.begin(&by.to_string()).await;
+        let signature = examined(packages, plugin, digest, Some(turn)).await?.info;
         // The files of a version that was left meanwhile may be gone, which is no fault of theirs.
         let is_active = engine.plugin(plugin).map_err(convert::error)?.0.active == digest;
         if signature.state != SignatureWord::Modified || is_active {
@@ -138,12 +138,12 @@ async fn examined(
     packages: &Packages,
     plugin: &PluginName,
     digest: Digest,
-    place: Option<OwnedSemaphorePermit>,
+    turn: Option<Turn>,
 ) -> ApiResult<Examined> {
     let (folder, trust_file) = (packages.directory().package(&digest), packages.directory().trust());
     let plugin = plugin.clone();
     in_background(move || {
-        let _place = place;
+        let _turn = turn;
         examine(&folder, &plugin, &digest, &trust_file)
     })
     .await

@@ -260,8 +260,9 @@ where
     let who = W::enter(app, parts, visit).await?;
     let path = input::path::<P>(parts).await?;
     let query = input::query::<Q>(&parts.uri)?;
-    // Without a body, the handler checks the right itself.
-    if let (Some(right), false) = (manner.right, B::MEDIA.is_empty()) {
+    // Without a body, the handler checks the right itself. A request with an idempotency key is stored before that.
+    let is_early = !B::MEDIA.is_empty() || parts.headers.contains_key(&idempotency::HEADER);
+    if let (Some(right), true) = (manner.right, is_early) {
         let name = match manner.over {
             Some(parameter) => input::raw_path(parts, parameter).await,
             None => None,

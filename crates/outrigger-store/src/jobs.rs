@@ -18,6 +18,9 @@ use crate::{columns, events, owners, records};
 
 /// Jobs that are read or written at once, in bytes of JSON. That takes about a millisecond.
 const READ_AT_ONCE: usize = 256 << 10;
+/// Ended jobs up to this size, in bytes of JSON, are written on a full disk. Longer ones wait until there is space: a
+/// few of them would use up the reserve.
+const LONGEST_ESSENTIAL: usize = 512 << 10;
 
 pub(crate) async fn create(
     database: &Database,
@@ -100,18 +103,20 @@ pub(crate) async fn next(
     database: &Database,
     now: OffsetDateTime,
     busy: &[String],
+    except: &[String],
 ) -> Result<Option<JobRecord>, StoreError> {
-    let row = queue(now, busy).one(&database.read).await.map_err(failed("find the next job"))?;
+    let row = queue(now, busy, except).one(&database.read).await.map_err(failed("find the next job"))?;
     row.map(TryInto::try_into).transpose()
 }
 
-/// Jobs that may begin by now and have none of these keys, the oldest first.
-pub(crate) fn queue(now: OffsetDateTime, busy: &[String]) -> Select<job::Entity> {
+/// Jobs that may begin by now, have none of these keys and are of none of these accounts, the oldest first.
+pub(crate) fn queue(now: OffsetDateTime, busy: &[String], except: &[String]) -> Select<job::Entity> {
     use job::Column;
     let query = job::Entity::find()
         .filter(Column::State.eq(JobState::Queued.as_str()))
         .filter(Column::NotBefore.lte(columns::from_time(now)))
         .order_by_asc(Column::Id);
+    let query = except.iter().fold(query, |query, account| query.filter(of_account(account).not()));
     if busy.is_empty() {
         return query;
     }
@@ -180,7 +185,8 @@ pub(crate) async fn put(database: &Database, record: &JobRecord, event: Option<&
     // Before the transaction: writing a large result as JSON takes long.
     let row = row(record, generation).await?;
     // The end of a job is written on a full disk too; the start is not.
-    let transaction = match record.state.has_ended() {
+    let is_essential = record.state.has_ended() && row.job.as_ref().len() <= LONGEST_ESSENTIAL;
+    let transaction = match is_essential {
         true => database.begin_essential(ACTION).await?,
         false => database.begin(ACTION).await?,
     };

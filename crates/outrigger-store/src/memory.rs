@@ -269,6 +269,13 @@ impl Store for MemoryStore {
         Ok(wanted.flat_map(|(_, plugin)| plugin.statistics.values().cloned()).collect())
     }
 
+    async fn statistics_retain(&self, name: &PluginName, functions: &BTreeSet<FunctionName>) -> Result<(), StoreError> {
+        if let Some(plugin) = self.tables.lock().plugins.get_mut(name) {
+            plugin.statistics.retain(|function, _| functions.contains(function));
+        }
+        Ok(())
+    }
+
     async fn prune(&self, keep: &Keep) -> Result<u64, StoreError> {
         let Keep { runs, logs, jobs, requests, refusals } = keep;
         let mut tables = self.tables.lock();

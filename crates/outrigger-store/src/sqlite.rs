@@ -2,10 +2,11 @@
 
 mod open;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use outrigger_contract::{Digest, HookName, PluginName, TemplateName};
+use outrigger_contract::{Digest, FunctionName, HookName, PluginName, TemplateName};
 use outrigger_engine::access::{Role, RoleName};
 use outrigger_engine::audit::{AuditEntry, AuditRecord, Head, KeptRecord};
 use outrigger_engine::events::NewEvent;
@@ -206,6 +207,10 @@ impl Store for SqliteStore {
         statistics::list(&self.database, name).await
     }
 
+    async fn statistics_retain(&self, name: &PluginName, functions: &BTreeSet<FunctionName>) -> Result<(), StoreError> {
+        statistics::retain(&self.database, name, functions).await
+    }
+
     async fn prune(&self, keep: &Keep) -> Result<u64, StoreError> {
         prune::prune(&self.database, keep).await
     }
@@ -353,8 +358,13 @@ impl JobStore for SqliteStore {
         jobs::list(&self.database, filter).await
     }
 
-    async fn job_next(&self, now: OffsetDateTime, busy: &[String]) -> Result<Option<JobRecord>, StoreError> {
-        jobs::next(&self.database, now, busy).await
+    async fn job_next(
+        &self,
+        now: OffsetDateTime,
+        busy: &[String],
+        except: &[String],
+    ) -> Result<Option<JobRecord>, StoreError> {
+        jobs::next(&self.database, now, busy, except).await
     }
 
     async fn job_backlog(&self, account: Option<&str>) -> Result<Amount, StoreError> {

@@ -94,3 +94,31 @@ pub(crate) async fn list(database: &Database, name: Option<&PluginName>) -> Resu
     }
     Ok(functions.into_values().collect())
 }
+
+/// Drops the statistics of all functions of a plugin but these.
+pub(crate) async fn retain(
+    database: &Database,
+    name: &PluginName,
+    functions: &BTreeSet<FunctionName>,
+) -> Result<(), StoreError> {
+    const ACTION: &str = "drop statistics";
+    let of_plugin = statistic::Column::Plugin.eq(name.as_str());
+    let present = statistic::Entity::find()
+        .select_only()
+        .column(statistic::Column::Function)
+        .distinct()
+        .filter(of_plugin.clone());
+    let present: Vec<String> = present.into_tuple().all(&database.read).await.map_err(failed(ACTION))?;
+    let kept: BTreeSet<&str> = functions.iter().map(FunctionName::as_str).collect();
+    let gone: Vec<_> = present.into_iter().filter(|function| !kept.contains(function.as_str())).collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let transaction = database.begin_essential(ACTION).await?;
+    for part in parts(gone) {
+        let delete = statistic::Entity::delete_many().filter(of_plugin.clone());
+        let delete = delete.filter(statistic::Column::Function.is_in(part));
+        delete.exec(&transaction).await.map_err(failed(ACTION))?;
+    }
+    transaction.commit().await.map_err(failed(ACTION))
+}

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use outrigger_contract::Code;
 use outrigger_engine::Store;
+use outrigger_engine::jobs::{JobRecord, JobState};
 use outrigger_engine::store::{
-    AccessStore, AuditStore, Expected, StateOutcome, StateWrite, StoreError, WriteFaultKind,
+    AccessStore, AuditStore, Expected, JobStore, StateOutcome, StateWrite, StoreError, WriteFaultKind,
 };
 use outrigger_store::{LEAST_RESERVE, SqliteStore};
 use outrigger_testkit::disk::{FaultyDisk, SmallDisk};
 use outrigger_testkit::store_suite::audit::read_chain;
-use outrigger_testkit::store_suite::{entry, name, put};
+use outrigger_testkit::store_suite::{entry, job, moment, name, put};
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use sea_orm::sqlx::{ConnectOptions, Connection, Executor};
 
@@ -166,6 +167,40 @@ async fn s18_on_a_full_disk_what_is_essential_is_still_written_and_nothing_else(
     assert_eq!(store.audit_head().await.expect("it reads").sequence, 1);
     // A plugin with its state can be removed, as an administrator would.
     assert!(store.plugin_delete(&name("steady")).await.expect("it makes room"));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s18_on_a_full_disk_long_results_of_jobs_leave_the_reserve_to_others() {
+    let Some(disk) = SmallDisk::mount(LARGER_DISK) else { return };
+    let store = with_reserve(&disk).await;
+    let mut running = Vec::new();
+    for number in 0..9 {
+        let made = JobRecord { state: JobState::Running, ..job(number) };
+        store.job_create(&made, None).await.expect("there is room");
+        running.push(JobRecord { generation: 1, ..made });
+    }
+    let mut fillers = Vec::new();
+    eventually("it stays full", async || {
+        fillers.push(disk.fill());
+        exhaust(&store).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        store.write_fault().is_some()
+    })
+    .await;
+    eventually("an audit entry is kept", async || store.audit_append(&[entry(1)]).await.is_ok()).await;
+    let ended = |job: &JobRecord, bytes: usize| JobRecord {
+        state: JobState::Succeeded,
+        ended_at: Some(moment(100)),
+        result: Some("x".repeat(bytes)),
+        ..job.clone()
+    };
+    for job in &running[1..] {
+        let refused = store.job_put(&ended(job, 2 << 20), None).await.expect_err("it waits");
+        assert!(matches!(refused, StoreError::Unwritable(_)), "{refused:?}");
+    }
+    store.job_put(&ended(&running[0], 10), None).await.expect("a short one is kept");
+    store.audit_append(&[entry(2)]).await.expect("there is room");
     store.close().await;
 }
 

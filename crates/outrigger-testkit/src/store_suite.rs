@@ -129,6 +129,7 @@ macro_rules! store_contract {
                 numbers_of_many_writers_add_up
                 numbers_stop_at_the_top
                 numbers_of_a_plugin_that_is_gone_are_dropped
+                s06_numbers_of_functions_that_are_gone_are_dropped
             }
             access {
                 an_empty_store_has_no_keys_and_no_roles
@@ -176,6 +177,7 @@ macro_rules! store_contract {
                 of_many_that_begin_a_job_one_does
                 jobs_are_listed_newest_first_as_the_filter_says
                 the_next_job_is_the_oldest_that_may_begin
+                s22_the_next_job_is_of_an_account_that_may_run_more
                 jobs_that_have_not_ended_are_counted
                 s14_jobs_that_may_be_called_once_more_are_counted
                 a_schedule_comes_back_as_it_was_put

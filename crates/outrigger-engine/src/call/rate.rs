@@ -24,6 +24,12 @@ impl FunctionRate {
         Self { rate, clock: DefaultClock::default(), limiter: RateLimiter::keyed(quota) }
     }
 
+    /// Forgets callers whose limit is full again. Without that, the limiter would keep every key that ever called.
+    pub(crate) fn forget_idle(&self) {
+        self.limiter.retain_recent();
+        self.limiter.shrink_to_fit();
+    }
+
     /// The rate it keeps.
     pub(crate) const fn rate(&self) -> &Rate {
         &self.rate
@@ -60,5 +66,29 @@ impl CallerKey {
             },
             Caller::Hook(by) => by.cause.as_ref().map_or_else(|| Self::Hook(by.hook.clone()), Self::of),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn s11_callers_whose_limit_is_full_again_are_forgotten() {
+        let (quick, slow) = (FunctionRate::new("1000/1s".parse().unwrap()), FunctionRate::new("1/1h".parse().unwrap()));
+        for number in 0..100 {
+            for rate in [&quick, &slow] {
+                rate.limiter.check_key(&CallerKey::Key(format!("key-{number}"))).expect("it is the first call");
+            }
+        }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !quick.limiter.is_empty() {
+            assert!(Instant::now() < deadline, "{} callers are kept", quick.limiter.len());
+            quick.forget_idle();
+        }
+        slow.forget_idle();
+        assert_eq!(slow.limiter.len(), 100, "they have called within the hour");
     }
 }

@@ -108,7 +108,17 @@ struct Running {
     /// The generation of the job that was begun, which no other attempt has.
     generation: u64,
     concurrency_key: Option<String>,
+    /// The id of the key that owns the job.
+    owner: Option<String>,
     cancel: CancellationToken,
+}
+
+/// The running jobs.
+struct Busy {
+    count: usize,
+    concurrency_keys: Vec<String>,
+    /// The keys that run as many jobs as one key may.
+    owners: Vec<String>,
 }
 
 impl Desk {
@@ -143,10 +153,24 @@ impl Desk {
         }
     }
 
-    fn busy(&self) -> (usize, Vec<String>) {
+    fn busy(&self, parallel: usize) -> Busy {
         let running = self.running.lock();
-        (running.len(), running.values().filter_map(|running| running.concurrency_key.clone()).collect())
+        let mut owners: HashMap<&String, usize> = HashMap::new();
+        running.values().filter_map(|job| job.owner.as_ref()).for_each(|key| *owners.entry(key).or_default() += 1);
+        let owners = owners.into_iter().filter(|(_, count)| *count >= share_of_one(parallel));
+        Busy {
+            count: running.len(),
+            concurrency_keys: running.values().filter_map(|job| job.concurrency_key.clone()).collect(),
+            owners: owners.map(|(key, _)| key.clone()).collect(),
+        }
     }
+}
+
+/// The number of jobs of one key that run at once. A quarter is left for the jobs of others, so that long jobs of one key
+/// do not hold them up. The administrator of the data directory can use all.
+const fn share_of_one(parallel: usize) -> usize {
+    let share = parallel - parallel.div_ceil(4);
+    if share == 0 { 1 } else { share }
 }
 
 impl Engine {
@@ -194,11 +218,12 @@ impl Runner {
         self.settle(engine).await?;
         self.tick(engine).await?;
         loop {
-            let (running, busy) = engine.inner.jobs.busy();
-            if running >= self.options.parallel || engine.inner.jobs.stop.is_cancelled() {
+            let Busy { count, concurrency_keys, owners } = engine.inner.jobs.busy(self.options.parallel);
+            if count >= self.options.parallel || engine.inner.jobs.stop.is_cancelled() {
                 return Ok(());
             }
-            let Some(job) = engine.inner.store.job_next(self.options.clock.now(), &busy).await? else { return Ok(()) };
+            let next = engine.inner.store.job_next(self.options.clock.now(), &concurrency_keys, &owners).await?;
+            let Some(job) = next else { return Ok(()) };
             if engine.inner.jobs.running.lock().contains_key(&job.id) {
                 // The end of the attempt before is written, and its place is about to be cleared, which wakes the next turn.
                 return Ok(());
@@ -274,7 +299,8 @@ impl Runner {
         job.progress = None;
         // Registered before it is written, so that a reader of the running state can cancel it.
         let cancel = CancellationToken::new();
-        let running = Running { generation, concurrency_key: job.task.concurrency_key.clone(), cancel: cancel.clone() };
+        let (concurrency_key, owner) = (job.task.concurrency_key.clone(), job.owner.key.clone());
+        let running = Running { generation, concurrency_key, owner, cancel: cancel.clone() };
         desk.running.lock().insert(job.id, running);
         let event = event::of(&job);
         match engine.inner.store.job_put(&job, Some(&event)).await {

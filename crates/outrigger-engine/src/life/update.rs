@@ -1,10 +1,11 @@
 //! Another revision in the place of the active one. It is brought up on copies of the configuration and the state; only
 //! when it is well is all of it made visible, in one transaction.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use outrigger_contract::{Code, PluginName};
+use outrigger_contract::{Code, FunctionName, PluginName, TypeGraph};
 use semver::Version;
 use time::OffsetDateTime;
 
@@ -104,8 +105,10 @@ impl Engine {
 
     /// Tries a revision on copies, and switches to it when it is well. The caller holds the slot's lock.
     pub(super) async fn take_over(&self, slot: &Arc<Slot>, successor: &Successor) -> Result<Migrated, Failure> {
-        let manifest = &successor.candidate.record.manifest;
-        let declared = self.declared(manifest, &successor.candidate.record.inspection.graph).await?;
+        let (manifest, graph) = (&successor.candidate.record.manifest, &successor.candidate.record.inspection.graph);
+        let declared = self.declared(manifest, graph).await?;
+        let former = self.revision(&slot.record().0.active).await.ok();
+        let functions = former.map(|former| functions_of([&former.inspection.graph, graph]));
         let trial = self.settle_on(slot, successor).await?;
         let name = &slot.name;
         self.forgive(slot).await;
@@ -118,7 +121,13 @@ impl Engine {
         if let Some(configuration) = &trial.configuration {
             self.tell_configured(name, configuration.revision).await;
         }
-        // The update itself is done.
+        // The update itself is done. Statistics are kept of its functions and of those that a rollback brings back,
+        // because updates could add any number of others.
+        if let Some(functions) = functions
+            && let Err(failure) = self.retain_statistics(name, &functions).await
+        {
+            tracing::warn!(plugin = %name, %failure, "failed to drop the statistics of former functions");
+        }
         let secrets = successor.course.secrets(manifest);
         let until = trial.configuration.as_ref().map(|configuration| configuration.revision);
         if let Err(failure) = self.seal_what_became_secret(name, manifest, &secrets, until).await {
@@ -214,6 +223,11 @@ impl Engine {
         self.replace(slot, trial.revision.take());
         Ok(())
     }
+}
+
+/// The functions of either version.
+fn functions_of(graphs: [&TypeGraph; 2]) -> BTreeSet<FunctionName> {
+    graphs.into_iter().flat_map(|graph| &graph.functions).filter_map(|function| function.name.parse().ok()).collect()
 }
 
 fn still_running(plugin: &PluginName, limit: Duration) -> Failure {

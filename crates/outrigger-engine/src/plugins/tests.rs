@@ -55,3 +55,19 @@ fn a_plugin_is_harmless_when_it_reaches_nothing_that_it_could_change() {
     let plugins = Permissions { plugins: vec!["pricing.*".parse().unwrap()], ..nothing };
     check(&[], &plugins, false);
 }
+
+#[test]
+fn s02_functions_of_former_versions_are_forgotten() {
+    let name = |text: &str| text.parse::<FunctionName>().unwrap();
+    let lasting = || Lasting { statistics: Arc::default(), rate: None };
+    let mut functions: HashMap<_, _> =
+        ["present", "running", "former"].into_iter().map(|text| (name(text), lasting())).collect();
+    let running = Arc::clone(&functions[&name("running")].statistics);
+    let all: Vec<_> = functions.values().map(|lasting| Arc::clone(&lasting.statistics)).collect();
+    forget_former(&mut functions, |function| *function == name("present"));
+    assert!(functions.len() == 2 && !functions.contains_key(&name("former")), "{functions:?}");
+    drop((all, running));
+    let all: Vec<_> = functions.values().map(|lasting| Arc::clone(&lasting.statistics)).collect();
+    forget_former(&mut functions, |function| *function == name("present"));
+    assert!(functions.len() == 1 && all.len() == 2, "its last call has ended");
+}

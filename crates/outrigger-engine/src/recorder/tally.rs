@@ -40,6 +40,10 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// The burst of groups of read-only calls; after it, one is written every ten seconds.
 const READ_GROUPS: u64 = 60;
 const READ_GROUPS_A_MINUTE: u64 = 6;
+/// How often a reader of the log has all counts written before their time: the burst, and the rate after it. Each time
+/// makes records of their own.
+const SETTLED: u64 = 200;
+const SETTLED_A_MINUTE: u64 = 12;
 /// The actor of a group with several callers, and of calls above the limits.
 const SEVERAL: &str = "several";
 /// The stage of a group of calls that are about to run; another group records their ends.
@@ -56,6 +60,7 @@ pub(super) struct Tally {
     intents: BTreeMap<String, Group>,
     changes: BTreeMap<String, Group>,
     change_groups: Bucket,
+    settled: Bucket,
     /// Refusals and failed changes.
     unsuccessful: BTreeMap<Pair, Unsuccessful>,
 }
@@ -185,6 +190,7 @@ impl Tally {
             intents: BTreeMap::new(),
             changes: BTreeMap::new(),
             change_groups: Bucket::new(CHANGE_GROUPS, CHANGE_GROUPS_A_MINUTE, now),
+            settled: Bucket::new(SETTLED, SETTLED_A_MINUTE, now),
             unsuccessful: BTreeMap::new(),
         }
     }
@@ -249,6 +255,11 @@ impl Tally {
         }
         let new = || Unsuccessful { since: now, alone, rest: Group::default(), decision: None };
         self.unsuccessful.entry(pair).or_insert_with(new)
+    }
+
+    /// Whether a reader of the log may have all counts written now. Otherwise it does not see the latest ones.
+    pub(super) fn may_settle(&mut self, now: Instant) -> bool {
+        self.settled.take(1, now).is_ok()
     }
 
     /// The due records: those of refusals and failures whose minute is over, and that of read-only calls; all of them
@@ -399,6 +410,15 @@ mod tests {
         calls += tally.due(start, true).iter().map(AuditEntry::count).sum::<u64>();
         assert_eq!(calls, 12_000 * 300, "each is counted");
         assert!(entries <= READ_GROUPS + 10 * READ_GROUPS_A_MINUTE, "{entries} entries");
+    }
+
+    #[test]
+    fn s17_reading_the_log_in_a_loop_has_few_counts_written_before_their_time() {
+        let start = Instant::now();
+        let mut tally = Tally::new(start);
+        let settled = (0..6_000).filter(|tenths| tally.may_settle(start + Duration::from_millis(100) * *tenths));
+        let settled = settled.count() as u64;
+        assert!((SETTLED..=SETTLED + 10 * SETTLED_A_MINUTE).contains(&settled), "{settled} in ten minutes");
     }
 
     #[test]

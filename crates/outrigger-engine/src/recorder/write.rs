@@ -47,7 +47,7 @@ pub(super) async fn write(store: Arc<dyn Store>, shared: Arc<Shared>, mut sample
         };
         last = batch.runs.len().min(BATCH);
         shared.room.notify_waiters();
-        let all = settle || closed || shared.closing.is_cancelled();
+        let all = closed || shared.closing.is_cancelled() || settle && tally.may_settle(Instant::now());
         for (entry, waiting) in changes {
             tally.change(entry);
             callers.extend(waiting);

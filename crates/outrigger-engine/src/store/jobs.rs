@@ -18,8 +18,14 @@ pub trait JobStore: Send + Sync {
     async fn job_fetch(&self, id: JobId) -> Result<Option<JobRecord>, StoreError>;
     /// Jobs that match, the newest first, without their results: those can be large.
     async fn job_list(&self, filter: &JobFilter) -> Result<Vec<JobRecord>, StoreError>;
-    /// The oldest job that is queued, may begin by now, and has none of these concurrency keys.
-    async fn job_next(&self, now: OffsetDateTime, busy: &[String]) -> Result<Option<JobRecord>, StoreError>;
+    /// The oldest job that is queued, may begin by now, has none of these concurrency keys, and is of none of these
+    /// accounts.
+    async fn job_next(
+        &self,
+        now: OffsetDateTime,
+        busy: &[String],
+        except: &[String],
+    ) -> Result<Option<JobRecord>, StoreError>;
     /// The unfinished jobs, of all accounts or of one.
     async fn job_backlog(&self, account: Option<&str>) -> Result<Amount, StoreError>;
     /// The number of jobs of a plugin that have not succeeded and so can be run again, without those of the account

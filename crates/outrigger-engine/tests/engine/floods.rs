@@ -20,7 +20,7 @@ use outrigger_engine::{CallOptions, Caller, Failure, audit};
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::bench::{Bench, call, installation};
+use crate::bench::{Bench, call, installation, until};
 
 /// An event of the plugin, with any payload.
 const HOOK: &str = "[hooks.\"demo.happened\"]\nkind = \"event\"\ndescription = \"Something happened.\"\n";
@@ -223,6 +223,29 @@ async fn s06_results_of_jobs_count_against_the_quota() {
 }
 
 #[tokio::test]
+async fn s22_long_jobs_of_one_key_leave_room_for_those_of_others() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    let (loud, quiet) = (key("loud", &["*"]), key("quiet", &["*"]));
+    let options = JobOptions { period: Duration::from_millis(20), ..JobOptions::default() };
+    let owners = Arc::new(Owners(vec![loud.clone(), quiet.clone()]));
+    bench.engine.start_jobs(options, owners).await.expect("the store works");
+    let waiting = || JobRequest { function: "demo.wait".parse().expect("a name"), ..job(0) };
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(bench.engine.job_create(&loud, waiting()).await.expect("there is room").id);
+    }
+    until("three of four run", || bench.runtime.waiting() == 3).await;
+    bench.engine.job_create(&quiet, waiting()).await.expect("there is room");
+    until("that of the other key runs", || bench.runtime.waiting() == 4).await;
+    for id in &ids[3..] {
+        assert_eq!(bench.engine.job(*id).await.expect("it is there").state, JobState::Queued);
+    }
+    bench.runtime.release();
+    until("the others run in the end", || bench.runtime.waiting() == 2).await;
+}
+
+#[tokio::test]
 async fn s06_jobs_that_wait_are_bounded_in_bytes() {
     const LARGE: usize = 256 << 10;
     let bench = Bench::new().await;
@@ -373,6 +396,19 @@ async fn s17_a_key_that_calls_in_a_loop_blurs_nothing_of_another() {
 fn few() -> RunSampling {
     let rate = |burst| Rate { burst, per_minute: 1 };
     RunSampling { function: rate(50), account: rate(80), refused: rate(10) }
+}
+
+#[tokio::test]
+async fn s17_who_calls_and_reads_the_audit_log_in_a_loop_leaves_few_records() {
+    let bench = Bench::new().await;
+    bench.demo("[functions.echo]\nread-only = true\n").await;
+    for _ in 0..500 {
+        bench.code("demo.echo", json!({"text": "x"})).await;
+        bench.engine.flush_audit().await;
+    }
+    let filter = AuditFilter { limit: 10_000, ..AuditFilter::default() };
+    let records = bench.store.audit_list(&filter).await.expect("it lists").len();
+    assert!((100..320).contains(&records), "{records} records");
 }
 
 #[tokio::test]

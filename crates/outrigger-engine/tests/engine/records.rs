@@ -1,11 +1,13 @@
 //! Records: every call is recorded, whatever its outcome.
 
+use std::collections::BTreeMap;
+
 use outrigger_contract::Code;
-use outrigger_engine::store::RecordFilter;
+use outrigger_engine::store::{RecordBatch, RecordFilter, StatisticsRow};
 use outrigger_engine::{CallOptions, CorrelationId};
 use serde_json::json;
 
-use crate::bench::{Bench, no_arguments, until};
+use crate::bench::{Bench, installation, no_arguments, until};
 
 #[tokio::test]
 async fn every_call_is_recorded_with_its_outcome() {
@@ -103,6 +105,32 @@ async fn who_has_the_store_alone_counts_on_from_what_is_in_it() {
     assert_eq!(rows.iter().filter_map(|row| row.counters.get("calls")).sum::<u64>(), 4, "the store has them all");
     alone.engine.uninstall(&"demo".parse().expect("a name")).await.expect("it is removed");
     assert_eq!((calls().await, of("echo").await), (0, None));
+}
+
+#[tokio::test]
+async fn s06_an_update_drops_the_statistics_of_functions_that_are_gone() {
+    let bench = Bench::new().await;
+    bench.demo("").await;
+    bench.engine.keep_statistics().await;
+    bench.code("demo.echo", json!({"text": "a"})).await;
+    bench.engine.flush().await;
+    // As if an earlier version had had it.
+    let gone = StatisticsRow {
+        plugin: "demo".parse().expect("a name"),
+        function: "gone".parse().expect("a name"),
+        counters: BTreeMap::from([("calls".to_owned(), 3)]),
+        latency_us: BTreeMap::new(),
+    };
+    let batch = RecordBatch { statistics: vec![gone], ..RecordBatch::default() };
+    bench.store.record_append(&batch).await.expect("the store works");
+    let calls = async || bench.engine.statistics(None).await.expect("it counts").total(|_| true).counters.calls;
+    assert_eq!(calls().await, 4);
+    bench.code("demo.echo", json!({"text": "b"})).await;
+    bench.engine.update(installation("demo", "1.1.0", "")).await.expect("it is updated");
+    assert_eq!(calls().await, 2);
+    let rows = bench.store.statistics_list(None).await.expect("it reads");
+    let functions: Vec<_> = rows.iter().map(|row| (row.function.as_str(), row.counters["calls"])).collect();
+    assert_eq!(functions, [("echo", 2)]);
 }
 
 #[tokio::test]

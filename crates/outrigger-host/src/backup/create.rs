@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use flate2::write::GzEncoder;
 use outrigger_api::{ApiError, ApiResult, AuditHead, BackupReport, BackupRequest, Code};
-use outrigger_engine::Engine;
 use outrigger_engine::store::AuditStore as _;
+use outrigger_engine::{Caller, Engine};
 use outrigger_registry::file::{self, Links};
 use outrigger_store::SqliteStore;
 use time::OffsetDateTime;
@@ -20,7 +20,7 @@ use super::{
 use crate::convert;
 use crate::data_directory::DataDirectory;
 use crate::disk::{self, Careful, Leave};
-use crate::packages::Packages;
+use crate::host::Inner;
 use crate::vault::{KeyRing, RotationLock};
 
 /// The maximum number of files in the operator's backup folder when a key makes another backup.
@@ -48,16 +48,16 @@ impl For {
 /// Makes a backup. Packages are neither installed nor removed until it is done, so that those in it are the ones that the
 /// database speaks of.
 pub(crate) async fn create(
-    engine: &Engine,
-    packages: &Packages,
-    keys: &Arc<KeyRing>,
+    host: &Inner,
     request: BackupRequest,
     by: For,
+    caller: &Caller,
 ) -> ApiResult<BackupReport> {
+    let Inner { engine, packages, key_ring: keys, .. } = host;
     let BackupRequest { path, include_secret_key } = request;
     let directory = packages.directory().clone();
     let target = Target::check(&path, &directory)?;
-    let lock = packages.lock().await?;
+    let lock = packages.lock(&caller.to_string()).await?;
     // No other backup is made while the lock is held.
     if by == For::KeyInFolder {
         target.check_count()?;

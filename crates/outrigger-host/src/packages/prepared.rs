@@ -131,7 +131,7 @@ impl Packages {
     /// Reads and checks a package, and finds the version that it would replace. Nothing else is installed or removed
     /// until the result is dropped.
     pub(crate) async fn prepare(&self, source: &PackageSource, by: &Caller) -> ApiResult<Prepared> {
-        let lock = self.lock().await?;
+        let lock = self.lock(&by.to_string()).await?;
         let candidate = self.stage(self.directory.staging(), source, disk::left_by(by.key())).await?;
         self.prepared(candidate, by, Some(lock)).await
     }
@@ -139,7 +139,9 @@ impl Packages {
     /// Reads and checks a package without installing it. This does not delay installations: the copy is made beside the
     /// uploads, and the number of concurrent inspections is limited.
     pub(crate) async fn inspect(&self, source: &PackageSource, by: &Caller) -> ApiResult<PackageReport> {
-        let _place = tokio::time::timeout(EXAMINED_WITHIN, self.examining.acquire()).await.map_err(|_| {
+        let caller = by.to_string();
+        let begun = tokio::time::timeout(EXAMINED_WITHIN, self.examinations.begin(&caller)).await;
+        let _turn = begun.map_err(|_| {
             let error =
                 ApiError::new(Code::Busy, "other packages are being inspected").with_hint("try again in a moment");
             ApiError { retry_after_ms: Some(1_000), ..error }

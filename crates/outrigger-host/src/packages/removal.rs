@@ -2,6 +2,7 @@
 
 use outrigger_api::ApiResult;
 use outrigger_contract::{Digest, PluginName};
+use outrigger_engine::Caller;
 
 use super::Packages;
 use super::effects::remove_folder;
@@ -9,8 +10,8 @@ use crate::convert;
 use crate::data_directory::{PackagesLock, failed};
 
 impl Packages {
-    pub(crate) async fn uninstall(&self, name: &PluginName) -> ApiResult<()> {
-        let _lock = self.lock().await?;
+    pub(crate) async fn uninstall(&self, name: &PluginName, by: &Caller) -> ApiResult<()> {
+        let _lock = self.lock(&by.to_string()).await?;
         let revisions = self.engine.store().revision_list(name).await.map_err(convert::store_error)?;
         self.engine.uninstall(name).await.map_err(convert::error)?;
         for revision in revisions {
@@ -50,7 +51,7 @@ impl Packages {
     /// Removes revisions that stayed because of running calls, and packages unknown to the store, which a process left
     /// behind that died while it installed or removed one. Returns their number.
     pub(crate) async fn sweep(&self) -> ApiResult<usize> {
-        let lock = self.lock().await?;
+        let lock = self.lock("system").await?;
         let mut removed = 0;
         for (record, _) in self.engine.plugins() {
             removed += self.drop_former(&lock, &record.name).await?;

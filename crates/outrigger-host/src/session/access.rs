@@ -66,7 +66,11 @@ impl Access for Session {
     async fn key_delete(&self, key: &str) -> ApiResult<KeyRevocation> {
         self.require_some(Right::KEY_DELETE)?;
         self.host.keys.refresh().await?;
-        let (record, principal) = self.host.keys.find(key)?;
+        let (record, principal) = match self.host.keys.find(key) {
+            Ok(found) => found,
+            // For a key without the right over this name, the same refusal as if it existed.
+            Err(error) => return self.require(Right::KEY_DELETE, key).and(Err(error)),
+        };
         let (id, name) = (record.id.clone(), record.name.clone());
         let work = async {
             let before = serde_json::to_value(key_info(record)).ok();
@@ -151,7 +155,9 @@ impl Access for Session {
 
     async fn access_matrix(&self) -> ApiResult<AccessMatrix> {
         self.require_some(Right::ROLE_VIEW)?;
-        let roles: Vec<Role> = self.host.keys.roles().iter().map(|role| (**role).clone()).collect();
+        let roles = self.host.keys.roles();
+        let seen = roles.iter().filter(|role| self.may(Right::ROLE_VIEW, role.name.as_str()));
+        let roles: Vec<Role> = seen.map(|role| (**role).clone()).collect();
         let Matrix { roles, rows } = Matrix::of(&roles);
         let row = |row: MatrixRow| {
             let MatrixRow { right, cells } = row;

@@ -57,7 +57,7 @@ impl Backups for Session {
         let by = if matches!(self.who, Who::Local) { For::Administrator } else { by };
         let work = async {
             let host = &self.host;
-            let report = backup::create(&host.engine, &host.packages, &host.key_ring, request, by).await?;
+            let report = backup::create(host, request, by, &self.caller()).await?;
             let after = json!({"path": report.path, "size": report.size, "secret_key": report.has_secret_key});
             Ok((report, Trace { after: Some(after), ..Trace::default() }))
         };

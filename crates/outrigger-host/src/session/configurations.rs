@@ -91,6 +91,8 @@ impl Configurations for Session {
         let work = async {
             let engine = &self.host.engine;
             let ring = &self.host.key_ring;
+            // Waiting for another process blocks a thread.
+            let _turn = self.host.rotations.begin(&self.caller().to_string()).await;
             let waiting = ring.clone();
             let lock = tokio::task::spawn_blocking(move || waiting.lock()).await;
             let lock = lock.map_err(|error| ApiError::new(Code::Internal, error.to_string()))?.map_err(unusable)?;

@@ -61,6 +61,8 @@ impl Plugins for Session {
         self.admit_source(source)?;
         let inspected = self.host.packages.inspect(source, &self.caller()).await;
         let mut report = inspected.map_err(|error| self.shown_error(error))?;
+        // The report also tells what the package would replace and take over.
+        self.require(Right::PLUGIN_CREATE, report.manifest.name.as_str())?;
         report.source = self.shown_path(report.source);
         Ok(report)
     }
@@ -73,6 +75,8 @@ impl Plugins for Session {
         let prepared = self.host.packages.prepare(&source, &self.caller()).await;
         let prepared = prepared.map_err(|error| self.shown_error(error))?;
         let (name, digest, permissions) = (prepared.name().clone(), prepared.digest(), prepared.permissions());
+        // First, so that a refusal tells nothing about the installed plugin.
+        self.require(Right::PLUGIN_CREATE, name.as_str())?;
         if let Some(seen) = &replaces {
             prepared.replaces(seen)?;
         }
@@ -94,7 +98,6 @@ impl Plugins for Session {
             mode: if dry_run { Mode::DryRun } else { Mode::Install },
         };
         if dry_run {
-            self.require(Right::PLUGIN_CREATE, name.as_str())?;
             let outcome = Box::pin(self.host.packages.install(prepared, consent)).await;
             return outcome.map(|outcome| self.seen(&name, outcome)).map_err(|error| self.shown_error(error));
         }
@@ -120,7 +123,7 @@ impl Plugins for Session {
         let work = async {
             let before = self.standing(name);
             self.consult(name, Change::Remove).await.map_err(convert::error)?;
-            self.host.packages.uninstall(name).await?;
+            self.host.packages.uninstall(name, &self.caller()).await?;
             let report = self.stopped(name);
             let after = (!report.closed_hooks.is_empty()).then(|| json!({"closed_hooks": report.closed_hooks}));
             Ok((report, Trace { before, after, revision: None }))
@@ -170,7 +173,7 @@ impl Plugins for Session {
 
     async fn plugin_signature(&self, name: &PluginName) -> ApiResult<PluginSignature> {
         self.require(Right::PLUGIN_VIEW, name.as_str())?;
-        let signature = signatures::of_installed(&self.host.engine, &self.host.packages, name).await;
+        let signature = signatures::of_installed(&self.host.engine, &self.host.packages, name, &self.caller()).await;
         signature.map_err(|error| self.shown_error(error))
     }
 
@@ -190,7 +193,7 @@ impl Plugins for Session {
         };
         if dry_run {
             self.require(Right::PLUGIN_CREATE, name.as_str())?;
-            let lock = packages.lock().await?;
+            let lock = packages.lock(&self.caller().to_string()).await?;
             signatures::admit_predecessor(engine, packages, &lock, name).await?;
             self.admit_rollback(&lock, name).await?;
             let rehearsed = engine.rollback_rehearse(name).await.map(report);
@@ -198,7 +201,7 @@ impl Plugins for Session {
         }
         let work = async {
             // Held until it is done, so that what was looked at is what is gone back to.
-            let lock = packages.lock().await?;
+            let lock = packages.lock(&self.caller().to_string()).await?;
             signatures::admit_predecessor(engine, packages, &lock, name).await?;
             self.admit_rollback(&lock, name).await?;
             self.consult(name, Change::Rollback).await.map_err(convert::error)?;

@@ -241,6 +241,47 @@ async fn s24_an_inspection_stands_in_nobodys_way() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_a_package_tells_nothing_of_a_plugin_that_a_key_cannot_install() {
+    let server = Server::new(&[]).await;
+    package(&server.path("search/mine"), "mine");
+    let report = server.local.package_inspect(&named("found")).await.expect("it may");
+    server.local.plugin_install(InstallRequest::new(named("found"))).await.expect("it is installed");
+    let role = serde_json::from_value(json!({"allow": ["plugin_create:mine"]})).expect("a request");
+    server.local.role_put("maker", role, None).await.expect("it is made");
+    let (maker, _) = server.key("maker", "maker").await;
+    maker.package_inspect(&named("mine")).await.expect("it may");
+    let request = || InstallRequest::new(named("found"));
+    let refusals = [
+        maker.package_inspect(&named("found")).await.map(drop),
+        maker.plugin_install(request()).await.map(drop),
+        maker.plugin_install(InstallRequest { dry_run: true, ..request() }).await.map(drop),
+        maker.plugin_install(InstallRequest { approved: Some(report.digest), ..request() }).await.map(drop),
+    ];
+    let mut messages = refusals.map(|refusal| refusal.expect_err("it is refused").message).to_vec();
+    messages.dedup();
+    assert!(messages.len() == 1 && messages[0].contains("plugin_create"), "{messages:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_a_key_learns_nothing_of_keys_and_roles_that_it_has_no_right_over() {
+    let server = Server::new(&[]).await;
+    for (name, allow) in [("own", json!(["key_delete:own-*", "role_view:own"])), ("secret", json!(["event_view:x"]))] {
+        let role = serde_json::from_value(json!({"allow": allow})).expect("a request");
+        server.local.role_put(name, role, None).await.expect("it is made");
+    }
+    let (lead, _) = server.key("lead", "own").await;
+    server.key("other", "secret").await;
+    let refused = async |name: &str| {
+        let error = lead.key_delete(name).await.expect_err("it is refused");
+        (error.code, error.message.replace(name, "x"))
+    };
+    let (code, message) = refused("other").await;
+    assert_eq!((code, &refused("absent").await.1), (Code::Forbidden, &message));
+    assert_eq!(refused("own-key").await.0, Code::NotFound);
+    assert_eq!(lead.access_matrix().await.expect("it may").roles, ["own"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s24_a_backup_goes_where_the_operator_has_backups() {
     let server = Server::new(&[]).await;
     let (operator, _) = server.key("operator", "operator").await;

@@ -60,6 +60,24 @@ async fn a_key_holds_for_one_caller_and_one_address() {
 }
 
 #[tokio::test]
+async fn s17_nothing_is_stored_for_a_key_without_the_right() {
+    let server = Server::start().await;
+    let paths = [
+        "/api/v1/keys",
+        "/api/v1/plugins/pricing/disable",
+        "/api/v1/plugins/pricing/reload",
+        "/api/v1/jobs/01ARZ3NDEKTSV4RRFFQ69G5FAV/retry",
+        "/api/v1/webhooks/ops-chat/test",
+        "/api/v1/secrets/rotate",
+    ];
+    for path in paths {
+        let refused = Call::bare(Method::POST, path).header("x-api-key", crate::platform::NOBODY);
+        server.send(refused.header("idempotency-key", "a").json(&json!({}))).await.problem(403, "forbidden");
+    }
+    assert!(server.door.bodies.lock().is_empty(), "no request was begun");
+}
+
+#[tokio::test]
 async fn failures_are_kept_unless_they_ask_to_try_again() {
     let server = Server::start().await;
     for (function, times) in [("fail", 1), ("missing", 1), ("limited", 2), ("cancelled", 2)] {

@@ -58,7 +58,8 @@ pub struct State {
     pub ready: Mutex<ApiResult<()>>,
     /// Requests with an idempotency key, as the last look at them would say.
     pub requests: Mutex<HashMap<[u8; 32], Begun>>,
-    bodies: Mutex<HashMap<[u8; 32], [u8; 32]>>,
+    /// The bodies of all such requests that were begun.
+    pub bodies: Mutex<HashMap<[u8; 32], [u8; 32]>>,
     configuration: Mutex<(Map<String, Value>, u64)>,
     enabled: Mutex<bool>,
     /// Nothing can be updated now.

@@ -73,12 +73,18 @@ impl JobStore for MemoryStore {
         Ok(found.take(limit).map(|job| JobRecord { result: None, ..job.clone() }).collect())
     }
 
-    async fn job_next(&self, now: OffsetDateTime, busy: &[String]) -> Result<Option<JobRecord>, StoreError> {
+    async fn job_next(
+        &self,
+        now: OffsetDateTime,
+        busy: &[String],
+        except: &[String],
+    ) -> Result<Option<JobRecord>, StoreError> {
         let tables = self.tables.lock();
         let next = tables.jobs.jobs.values().find(|job| {
             job.state == JobState::Queued
                 && job.not_before.is_none_or(|not_before| not_before <= now)
                 && job.task.concurrency_key.as_ref().is_none_or(|key| !busy.contains(key))
+                && !except.contains(&job.owner_of_row().account)
         });
         Ok(next.cloned())
     }

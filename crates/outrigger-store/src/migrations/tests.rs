@@ -139,8 +139,8 @@ async fn queues_are_read_from_an_index_in_their_order() {
     let store = SqliteStore::open(directory.path().join("outrigger.db")).await.unwrap();
     let check = async |query: Statement, expected: &str| assert_eq!(plan(&store, query).await, expected);
     let expected = "SEARCH jobs USING INDEX jobs_in_queue (state=?)";
-    check(crate::jobs::queue(moment(1), &[]).build(DbBackend::Sqlite), expected).await;
-    check(crate::jobs::queue(moment(1), &["key".to_owned()]).build(DbBackend::Sqlite), expected).await;
+    check(crate::jobs::queue(moment(1), &[], &[]).build(DbBackend::Sqlite), expected).await;
+    check(crate::jobs::queue(moment(1), &["key".to_owned()], &[]).build(DbBackend::Sqlite), expected).await;
     let expected = "SEARCH deliveries USING INDEX deliveries_in_queue (state=? AND next_at<?)";
     check(crate::webhooks::due(moment(1), &[], 3).build(DbBackend::Sqlite), expected).await;
     let busy = ["chat".parse().expect("a name")];

@@ -117,7 +117,7 @@ pub async fn the_next_job_is_the_oldest_that_may_begin(store: Arc<dyn Store>) {
     }
     let check = async |now, busy: &[&str], expected: Option<usize>| {
         let busy: Vec<String> = busy.iter().map(|key| (*key).to_owned()).collect();
-        let next = store.job_next(moment(now), &busy).await.unwrap();
+        let next = store.job_next(moment(now), &busy, &[]).await.unwrap();
         assert_eq!(next.map(|job| job.id), expected.map(|index| made[index].id), "{now} {busy:?}");
     };
     check(10, &[], Some(2)).await;
@@ -125,6 +125,23 @@ pub async fn the_next_job_is_the_oldest_that_may_begin(store: Arc<dyn Store>) {
     check(10, &["a", "b"], Some(4)).await;
     check(99, &[], Some(2)).await;
     check(100, &[], Some(1)).await;
+}
+
+pub async fn s22_the_next_job_is_of_an_account_that_may_run_more(store: Arc<dyn Store>) {
+    let owner = Owner { name: "key other".to_owned(), key: Some("id-of-other".to_owned()) };
+    let made = [job(0), job(1), JobRecord { owner, ..job(2) }];
+    for job in &made {
+        created(&*store, job.clone()).await;
+    }
+    let check = async |except: &[&str], expected: Option<usize>| {
+        let except: Vec<String> = except.iter().map(|account| (*account).to_owned()).collect();
+        let next = store.job_next(moment(10), &["a".to_owned()], &except).await.unwrap();
+        assert_eq!(next.map(|job| job.id), expected.map(|index| made[index].id), "{except:?}");
+    };
+    check(&[], Some(0)).await;
+    check(&["id-of-other", "nobody"], Some(0)).await;
+    check(&["id-of-ci"], Some(2)).await;
+    check(&["id-of-ci", "id-of-other"], None).await;
 }
 
 pub async fn jobs_that_have_not_ended_are_counted(store: Arc<dyn Store>) {

@@ -86,3 +86,18 @@ pub async fn numbers_of_a_plugin_that_is_gone_are_dropped(store: Arc<dyn Store>)
     assert_eq!(store.run_list(&RecordFilter::default()).await.unwrap().len(), 1, "what it did is still recorded");
     assert_eq!(store.log_list(&RecordFilter::default()).await.unwrap().len(), 1);
 }
+
+pub async fn s06_numbers_of_functions_that_are_gone_are_dropped(store: Arc<dyn Store>) {
+    let (pricing, other) = (name("pricing"), name("other"));
+    put(&*store, &pricing).await;
+    put(&*store, &other).await;
+    let of_pricing = (0..700).map(|number| statistics(&pricing, &format!("f{number}"), 1)).collect();
+    add(&*store, of_pricing).await;
+    add(&*store, vec![statistics(&pricing, "stays", 2), statistics(&other, "f7", 3)]).await;
+    let kept = ["f7", "stays", "new"].into_iter().map(function).collect();
+    store.statistics_retain(&pricing, &kept).await.unwrap();
+    let left = [statistics(&other, "f7", 3), statistics(&pricing, "f7", 1), statistics(&pricing, "stays", 2)];
+    assert_eq!(store.statistics_list(None).await.unwrap(), left);
+    store.statistics_retain(&name("absent"), &kept).await.unwrap();
+    assert_eq!(store.statistics_list(None).await.unwrap(), left);
+}

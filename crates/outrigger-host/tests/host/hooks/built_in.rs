@@ -127,6 +127,22 @@ async fn before_something_is_done_with_a_plugin_it_may_be_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r01_a_guard_is_asked_before_the_files_of_a_plugin_are_replaced_by_its_own_package() {
+    let bench = bench().await;
+    let folder = bench.hostile("1.0.0", "");
+    let digest = bench.install(&folder).await.expect("it is installed").digest;
+    subscribe(&bench, "plugin.before", "refuse", json!({"on_error": "fail-closed"})).await;
+    assert_eq!(bench.install(&folder).await.expect("nothing is done").action, "unchanged");
+    let place = bench.path("data/packages").join(digest.trim_start_matches("sha256:")).join("plugin.toml");
+    let manifest = std::fs::read_to_string(&place).expect("a manifest");
+    let changed = format!("{manifest}# changed\n");
+    std::fs::write(&place, &changed).expect("it is written");
+    let error = bench.install(&folder).await.expect_err("it is refused");
+    assert_eq!(error.code.as_str(), "hook_refused", "{}", error.message);
+    assert_eq!(std::fs::read_to_string(&place).expect("a manifest"), changed, "nothing is done");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plugin_has_no_say_in_what_becomes_of_itself_and_nobody_changes_what_is_done() {
     let bench = bench().await;
     subscribe(&bench, "plugin.before", "refuse", json!({})).await;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use outrigger_api::{BackupRequest, CheckOutcome, Code, InstallRequest, Platform, Template};
 use serde_json::json;
@@ -27,6 +28,19 @@ async fn s13_keys_share_a_report_of_the_doctor_and_the_administrator_gets_a_new_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s13_keys_share_a_verification_of_the_audit_log_and_the_administrator_gets_a_new_one() {
+    let server = Server::new(&[]).await;
+    let (operator, _) = server.key("operator", "operator").await;
+    let records = async |platform: &Arc<dyn Platform>| platform.audit_verify().await.expect("it may").records;
+    let before = records(&operator).await;
+    server.key("another", "viewer").await;
+    assert_eq!(records(&operator).await, before, "it is the same result");
+    let after = records(&server.local).await;
+    assert!(after > before);
+    assert_eq!(records(&operator).await, after, "it is the newest result");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s13_keys_share_the_list_of_packages_and_install_those_that_are_there_now() {
     let server = Server::new(&[]).await;
     let (developer, _) = server.key("developer", "developer").await;
@@ -37,6 +51,34 @@ async fn s13_keys_share_the_list_of_packages_and_install_those_that_are_there_no
     developer.package_inspect(&named("added")).await.expect("it is found");
     assert_eq!(count(&server.local).await, 2);
     assert_eq!(count(&developer).await, 2, "it is the newest list");
+}
+
+#[test]
+fn s13_installations_that_wait_take_no_threads() {
+    const SOON: Duration = Duration::from_secs(60);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).max_blocking_threads(8).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let server = Server::new(&[]).await;
+        let (developer, _) = server.key("developer", "developer").await;
+        // Another process holds the installation lock.
+        let path = server.path("data/install.lock");
+        let lock = std::fs::File::options().create(true).truncate(false).write(true).open(path).expect("a file");
+        lock.lock().expect("it is locked");
+        let mut installing = tokio::task::JoinSet::new();
+        for _ in 0..30 {
+            let developer = Arc::clone(&developer);
+            installing.spawn(async move { developer.plugin_install(InstallRequest::new(named("found"))).await });
+        }
+        for _ in 0..3 {
+            let inspected = tokio::time::timeout(SOON, server.local.package_inspect(&named("found"))).await;
+            inspected.expect("there are threads left").expect("it is inspected");
+        }
+        drop(lock);
+        while let Some(outcome) = tokio::time::timeout(SOON, installing.join_next()).await.expect("they go on") {
+            outcome.expect("it does not panic").expect("it is installed");
+        }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
