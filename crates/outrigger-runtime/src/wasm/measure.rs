@@ -12,6 +12,9 @@ use super::footprint;
 
 /// The maximum number of types, imports, exports and the like, in a component and everything nested in it.
 const MOST_ITEMS: u64 = 100_000;
+/// The maximum number of such items, counted for each time that their component is instantiated. Each takes about a
+/// microsecond.
+const MOST_STEPS: u64 = 300_000;
 /// The number of nested modules and components.
 const MOST_PARTS: u64 = 1_000;
 /// How deeply components can be nested, and component types.
@@ -227,7 +230,11 @@ impl Measure {
             }
         }
         // Adapters are generated for each instance of a component. Unknown counts exceed any limit.
-        let adapters = footprint::of(wasm).map_or(u64::MAX, |footprint| footprint.adapters());
+        let footprint = footprint::of(wasm);
+        if footprint.as_ref().is_ok_and(|footprint| footprint.steps > MOST_STEPS) {
+            return Err(format!("its components instantiate each other with more than {MOST_STEPS} items in total"));
+        }
+        let adapters = footprint.map_or(u64::MAX, |footprint| footprint.adapters());
         measure.adapters = adapters.saturating_mul(measure.types);
         Ok(measure)
     }

@@ -187,3 +187,26 @@ fn s09_deeply_nested_components_are_not_read() {
     let problem = measure(MOST_NESTED + 1).expect_err("it is deep");
     assert!(problem.contains("components are nested"), "{problem}");
 }
+
+#[test]
+fn s09_components_that_instantiate_each_other_are_counted() {
+    let measure = |text: &str| Measure::of(&wat::parse_str(format!("(component {text})")).expect("a component"));
+    let refused = |text: &str| {
+        let problem = measure(text).expect_err("it takes long to compile");
+        assert!(problem.contains("instantiate each other"), "{problem}");
+    };
+    let doubling = |levels: usize| {
+        let level = |level: usize| {
+            let twice = format!("(instance (instantiate $c{level}))").repeat(2);
+            format!("(component $c{} {twice})", level + 1)
+        };
+        format!("(component $c0) {}", (0..levels).map(level).collect::<String>())
+    };
+    // Only what is instantiated counts.
+    assert!(measure(&doubling(40)).is_ok());
+    assert!(measure(&format!("{} (instance (instantiate $c10))", doubling(10))).is_ok());
+    refused(&format!("{} (instance (instantiate $c40))", doubling(40)));
+    // A component that instantiates what it is given could be given one like itself.
+    let given = r#"(component $x (import "c" (component $c)) (instance (instantiate $c)) (instance (instantiate $c)))"#;
+    refused(&format!(r#"(component $c) {given} (instance (instantiate $x (with "c" (component $c))))"#));
+}
