@@ -33,6 +33,7 @@ mod services;
 mod slots;
 mod sockets;
 mod state;
+mod validate;
 mod wasi;
 
 use std::fs::{DirBuilder, File};

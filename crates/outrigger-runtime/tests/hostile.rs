@@ -184,6 +184,15 @@ async fn s02_what_is_handed_to_the_host_does_not_grow_with_what_a_result_may_hav
 }
 
 #[tokio::test]
+async fn s02_a_call_waits_for_few_pollables_at_once() {
+    let bench = Bench::new();
+    let plugin = bench.load(&greedy::polls(), |_| ()).await;
+    assert_eq!(plugin.call("wait", &[number(4_096)]).await.expect("they are few"), number(4_096));
+    let message = plugin.fails("wait", &[number(4_097)], Code::Trapped).await;
+    assert!(message.contains("at most 4096 pollables"), "{message}");
+}
+
+#[tokio::test]
 async fn s22_names_that_are_looked_up_in_a_loop_hold_up_nobody() {
     const ACCESS_DENIED: u64 = 1;
     const FOUND: u64 = 1_000;

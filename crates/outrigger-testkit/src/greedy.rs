@@ -218,6 +218,32 @@ pub fn lookups() -> Arc<[u8]> {
     component(wit, core)
 }
 
+/// Waits for one timer, which it names this many times in one list. Returns how many of them are ready.
+#[must_use]
+pub fn polls() -> Arc<[u8]> {
+    let wit = "package test:polls;
+        world plugin {
+            import wasi:clocks/monotonic-clock@0.2.0;
+            import wasi:io/poll@0.2.0;
+            export wait: func(times: u32) -> u32;
+        }";
+    let core = r#"(module
+        (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $after (param i64) (result i32)))
+        (import "wasi:io/poll@0.2.0" "poll" (func $poll (param i32 i32 i32)))
+        (memory (export "memory") 3)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 131072))
+        (func (export "wait") (param $times i32) (result i32)
+            (local $timer i32) (local $place i32)
+            (local.set $timer (call $after (i64.const 0)))
+            (loop $fill
+                (i32.store (i32.add (i32.const 65536) (i32.mul (local.get $place) (i32.const 4))) (local.get $timer))
+                (local.set $place (i32.add (local.get $place) (i32.const 1)))
+                (br_if $fill (i32.lt_u (local.get $place) (local.get $times))))
+            (call $poll (i32.const 65536) (local.get $times) (i32.const 256))
+            (i32.load (i32.const 260))))"#;
+    component(wit, core)
+}
+
 /// Opens TCP sockets: `open` keeps them open, `again` closes each at once. Both return how many were opened, and after an
 /// error a thousand times its code more.
 #[must_use]

@@ -8,10 +8,11 @@ use outrigger_contract::types::wit::{self, ComponentType};
 use outrigger_contract::units::ByteSize;
 use outrigger_contract::{Code, Permissions};
 use outrigger_engine::runtime::{Inspection, RuntimeFault};
-use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{Encoding, Parser, Payload, WasmFeatures};
 
 use super::footprint::{self, Footprint};
 use super::measure::{self, Measure};
+use super::validate::{Problem, validate};
 
 /// Interfaces that are offered, without their versions. Of WASI any 0.2, of ours any 1.
 const OFFERED: &[(&str, &[&str])] = &[
@@ -79,11 +80,16 @@ pub(super) fn inspect(
     check_encoding(wasm).map_err(&invalid)?;
     measure(wasm)
         .map_err(|fault| RuntimeFault { message: format!("{}: {}", name.display(), fault.message), ..fault })?;
-    Validator::new_with_features(features()).validate_all(wasm).map_err(|error| {
-        invalid(match error.missing_wasm_feature() {
+    validate(features(), wasm).map_err(|problem| match problem {
+        Problem::Expensive => {
+            let problem =
+                "the component is too large: its types, expanded for each instance, take too long to validate";
+            RuntimeFault::new(Code::CompileLimit, format!("{}: {problem}", name.display()))
+        }
+        Problem::Invalid(error) => invalid(match error.missing_wasm_feature() {
             Some(_) => format!("the component uses a WebAssembly feature that is not supported: {error}"),
             None => format!("the component is damaged or not valid: {error}"),
-        })
+        }),
     })?;
     let ComponentType { graph, exports, imports, notes } =
         wit::read_component(wasm).map_err(|error| invalid(error.to_string()))?;

@@ -35,11 +35,16 @@ pub(super) struct Footprint {
     /// The number of canonical functions (lift, lower and others), and how many of them are in inner components.
     canonicals: u64,
     inner_canonicals: u64,
+    /// The number of items in the component and in all that it instantiates, as often as it does. The compiler goes
+    /// through them one by one.
+    pub(super) steps: u64,
 }
 
 impl Footprint {
     fn add(&mut self, other: Self) {
-        let Self { instances, tables, memories, bytes, initial, largest_table, canonicals, inner_canonicals } = other;
+        let Self { instances, tables, memories, bytes, initial, largest_table, canonicals, inner_canonicals, steps } =
+            other;
+        self.steps = self.steps.saturating_add(steps);
         self.canonicals = self.canonicals.saturating_add(canonicals);
         self.inner_canonicals = self.inner_canonicals.saturating_add(inner_canonicals);
         self.instances = self.instances.saturating_add(instances);
@@ -65,7 +70,7 @@ impl Footprint {
 
     /// The larger one, for an item of unknown origin.
     fn larger(self, other: Self) -> Self {
-        let size = |one: &Self| (one.instances, one.canonicals, one.bytes, one.initial);
+        let size = |one: &Self| (one.instances, one.canonicals, one.bytes, one.initial, one.steps);
         if size(&other) > size(&self) { other } else { self }
     }
 
@@ -119,11 +124,15 @@ impl Space {
 }
 
 impl Level {
-    /// Adds an item of unknown origin, which counts as the largest known one.
+    /// Adds an item of unknown origin, which counts as the largest known one, and a component as too large to be
+    /// instantiated.
     fn define(&mut self, kind: ComponentExternalKind) {
         match kind {
             ComponentExternalKind::Module => self.modules.push(self.modules.largest),
-            ComponentExternalKind::Component => self.components.push(self.components.largest),
+            // It can instantiate what it is given, and so on. No tool chain makes use of that.
+            ComponentExternalKind::Component => {
+                self.components.push(Footprint { steps: u64::MAX, ..self.components.largest });
+            }
             _ => {}
         }
     }
@@ -138,6 +147,7 @@ pub(super) fn of(wasm: &[u8]) -> wasmparser::Result<Footprint> {
         match payload {
             Payload::Version { encoding, .. } => {
                 let mut level = Level { is_module: encoding == Encoding::Module, ..Level::default() };
+                level.total.steps = 1;
                 if level.is_module {
                     (level.total.instances, level.total.bytes) = (1, INSTANCE);
                 }
@@ -162,6 +172,7 @@ pub(super) fn of(wasm: &[u8]) -> wasmparser::Result<Footprint> {
 fn section(levels: &mut [Level], payload: Payload<'_>) -> wasmparser::Result<()> {
     let Some((level, outer)) = levels.split_last_mut() else { return Ok(()) };
     let total = &mut level.total;
+    total.steps = total.steps.saturating_add(u64::from(items(&payload)));
     match payload {
         Payload::ImportSection(imports) => {
             total.bytes += FUNCTION * u64::from(imports.count());
@@ -235,6 +246,19 @@ fn section(levels: &mut [Level], payload: Payload<'_>) -> wasmparser::Result<()>
         _ => {}
     }
     Ok(())
+}
+
+/// The number of items in a section of a component.
+fn items(payload: &Payload<'_>) -> u32 {
+    match payload {
+        Payload::InstanceSection(instances) => instances.count(),
+        Payload::ComponentInstanceSection(instances) => instances.count(),
+        Payload::ComponentAliasSection(aliases) => aliases.count(),
+        Payload::ComponentCanonicalSection(functions) => functions.count(),
+        Payload::ComponentImportSection(imports) => imports.count(),
+        Payload::ComponentExportSection(exports) => exports.count(),
+        _ => 0,
+    }
 }
 
 /// An alias of a module or component of an enclosing component; 0 is the current one.

@@ -20,11 +20,14 @@ pub(super) const HEADERS_AT_MOST: usize = 64 << 10;
 const HANDLE: usize = 512;
 /// The buffer of a stream.
 pub(super) const BUFFER: usize = 64 << 10;
+/// The memory of a header besides its name and value, and of each place for one.
+const HEADER: usize = 150;
+const PLACE: usize = 112;
 /// The size of a request that was sent.
 const SENT: usize = HEADERS_AT_MOST + TEXTS_AT_MOST + 2 * BUFFER;
 
-/// The number of handles, and an estimate of their memory. Header sets, texts and buffers count with their maximum
-/// size, so that it does not matter how a handle is filled after it was counted.
+/// The number of handles, and an estimate of their memory. The contents of header sets, texts and buffers count with
+/// their maximum size, so that it does not matter how a handle is filled after it was counted.
 pub(super) fn measure(table: &mut ResourceTable) -> (usize, usize) {
     table.iter_mut().fold((0, 0), |(count, bytes), entry| (count + 1, bytes + HANDLE + held(entry)))
 }
@@ -34,24 +37,59 @@ pub(super) fn sockets(table: &mut ResourceTable) -> usize {
     table.iter_mut().filter(|entry| entry.is::<TcpSocket>()).count()
 }
 
+/// A header set. Many short headers take several times their own size.
+fn headers(set: &FieldMap) -> usize {
+    HEADERS_AT_MOST + set.capacity() * PLACE + set.len() * HEADER
+}
+
 fn held(entry: &dyn Any) -> usize {
-    if entry.is::<FieldMap>() || entry.is::<HostFutureTrailers>() {
+    if let Some(set) = entry.downcast_ref::<FieldMap>() {
+        return headers(set);
+    }
+    if entry.is::<HostFutureTrailers>() {
         return HEADERS_AT_MOST;
     }
-    if entry.is::<HostIncomingResponse>() {
-        return HEADERS_AT_MOST + BUFFER;
+    if let Some(response) = entry.downcast_ref::<HostIncomingResponse>() {
+        return headers(&response.headers) + BUFFER;
     }
     if let Some(request) = entry.downcast_ref::<HostOutgoingRequest>() {
         let body = request.body.as_ref().map_or(0, |_| 2 * BUFFER);
-        return HEADERS_AT_MOST + TEXTS_AT_MOST + body;
+        return headers(&request.headers) + TEXTS_AT_MOST + body;
     }
     if let Some(response) = entry.downcast_ref::<HostOutgoingResponse>() {
         let body = response.body.as_ref().map_or(0, |_| 2 * BUFFER);
-        return HEADERS_AT_MOST + body;
+        return headers(&response.headers) + body;
     }
     if entry.is::<HostFutureIncomingResponse>() {
         return SENT;
     }
     let is_stream = entry.is::<DynInputStream>() || entry.is::<DynOutputStream>();
     if is_stream || entry.is::<HostIncomingBody>() || entry.is::<HostOutgoingBody>() { BUFFER } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn s02_short_headers_count_with_their_places() {
+        let few = {
+            let mut table = ResourceTable::new();
+            table.push(FieldMap::new_mutable(HEADERS_AT_MOST)).expect("there is room");
+            measure(&mut table).1
+        };
+        let mut set = FieldMap::new_mutable(HEADERS_AT_MOST);
+        let full = (0..).find(|index| {
+            let name = HeaderName::try_from(format!("{index}")).expect("a name");
+            set.append_raw(name, HeaderValue::from_static("x")).is_err()
+        });
+        assert!(full.is_some_and(|count| count > 500), "{full:?}");
+        let mut table = ResourceTable::new();
+        table.push(set).expect("there is room");
+        // 104 bytes for each place of the table, which doubles, and two allocations for each header.
+        let (_, many) = measure(&mut table);
+        assert!(few < HEADERS_AT_MOST + 2 * HANDLE && many > 3 * HEADERS_AT_MOST, "{few} {many}");
+    }
 }

@@ -4,15 +4,21 @@
 use std::collections::BTreeMap;
 
 use wasmparser::{
-    BlockType, CompositeInnerType, ConstExpr, DataKind, FunctionBody, Operator, Parser, Payload, RecGroup, TypeRef,
+    BinaryReader, BlockType, ComponentType, ComponentTypeDeclaration, CompositeInnerType, ConstExpr, DataKind,
+    FunctionBody, Operator, Parser, Payload, RecGroup, TypeRef,
 };
 
 use super::footprint;
 
 /// The maximum number of types, imports, exports and the like, in a component and everything nested in it.
 const MOST_ITEMS: u64 = 100_000;
+/// The maximum number of such items, counted for each time that their component is instantiated. Each takes about a
+/// microsecond.
+const MOST_STEPS: u64 = 300_000;
 /// The number of nested modules and components.
 const MOST_PARTS: u64 = 1_000;
+/// How deeply components can be nested, and component types.
+const MOST_NESTED: usize = 20;
 /// The maximum number of results of a block or function. Each branch passes them.
 const MOST_RESULTS: usize = 100;
 
@@ -160,6 +166,37 @@ pub(super) const ANY: Bounds = Bounds {
     images: 512 << 20,
 };
 
+/// Whether a section has component types that are nested too deeply. `wasmparser` reads and validates them recursively,
+/// without a limit: 300 levels, in 1 KiB, overflow the stack of a thread, which ends the process.
+fn is_nested_deeply(mut section: BinaryReader<'_>) -> wasmparser::Result<bool> {
+    const DECLARES_TYPE: u8 = 0x01;
+    const COMPONENT: u8 = 0x41;
+    const INSTANCE: u8 = 0x42;
+    // For each level, how many of its types or declarations were not read yet.
+    let mut left = vec![section.read_var_u32()?];
+    while let Some(count) = left.last_mut() {
+        let Some(less) = count.checked_sub(1) else {
+            left.pop();
+            continue;
+        };
+        *count = less;
+        let mut ahead = section.clone();
+        let is_type = left.len() == 1 || ahead.read_u8()? == DECLARES_TYPE;
+        if is_type && matches!(ahead.read_u8()?, COMPONENT | INSTANCE) {
+            if left.len() > MOST_NESTED {
+                return Ok(true);
+            }
+            left.push(ahead.read_var_u32()?);
+            section = ahead;
+        } else if left.len() == 1 {
+            section.read::<ComponentType<'_>>()?;
+        } else {
+            section.read::<ComponentTypeDeclaration<'_>>()?;
+        }
+    }
+    Ok(false)
+}
+
 impl Measure {
     /// Measures a component.
     ///
@@ -172,16 +209,32 @@ impl Measure {
             let Ok(payload) = payload else { break };
             match payload {
                 // Also set for a component, which has no functions or bodies of its own.
-                Payload::Version { .. } => levels.push(Module::default()),
+                Payload::Version { .. } => {
+                    levels.push(Module::default());
+                    if levels.len() > MOST_NESTED {
+                        return Err(format!("its components are nested more than {MOST_NESTED} levels deep"));
+                    }
+                }
                 Payload::End(_) => _ = levels.pop(),
                 payload => {
+                    if let Payload::ComponentTypeSection(reader) = &payload {
+                        let section = wasm.get(reader.range()).unwrap_or_default();
+                        // Unreadable types are refused at validation.
+                        if matches!(is_nested_deeply(BinaryReader::new(section, 0)), Ok(true)) {
+                            return Err(format!("its types are nested more than {MOST_NESTED} levels deep"));
+                        }
+                    }
                     let Some(module) = levels.last_mut() else { break };
                     measure.add(&payload, module)?;
                 }
             }
         }
         // Adapters are generated for each instance of a component. Unknown counts exceed any limit.
-        let adapters = footprint::of(wasm).map_or(u64::MAX, |footprint| footprint.adapters());
+        let footprint = footprint::of(wasm);
+        if footprint.as_ref().is_ok_and(|footprint| footprint.steps > MOST_STEPS) {
+            return Err(format!("its components instantiate each other with more than {MOST_STEPS} items in total"));
+        }
+        let adapters = footprint.map_or(u64::MAX, |footprint| footprint.adapters());
         measure.adapters = adapters.saturating_mul(measure.types);
         Ok(measure)
     }

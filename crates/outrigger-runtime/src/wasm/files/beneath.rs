@@ -9,8 +9,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, Timestamps, fstat, linkat, mkdirat, openat2, readlinkat,
-    renameat, symlinkat, unlinkat, utimensat,
+    AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, Stat, Timestamps, fstat, fstatfs, linkat,
+    mkdirat, openat2, readlinkat, renameat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -87,7 +87,16 @@ pub(super) fn open(folder: impl AsFd, path: &str, opening: Opening) -> Result<(F
     let opened = resolve(folder, path, opening.flags(), Mode::from_raw_mode(0o666))?;
     let stat = fstat(&opened)?;
     check_kind(&stat)?;
+    if is_of_processes(&opened)? {
+        return Err(OpenError::Special("process file"));
+    }
     Ok((opened.into(), stat))
+}
+
+/// Whether an open file or folder shows processes. `/proc` can be mounted anywhere, also in a granted folder, such as
+/// the root of a container.
+pub(super) fn is_of_processes(file: impl AsFd) -> rustix::io::Result<bool> {
+    Ok(fstatfs(file)?.f_type == PROC_SUPER_MAGIC)
 }
 
 fn check_kind(stat: &Stat) -> Result<(), OpenError> {
@@ -247,4 +256,26 @@ fn parent<'a, 'b>(folder: BorrowedFd<'a>, path: &'b str) -> rustix::io::Result<(
     }
     let opened = resolve(folder, &path[..split], OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
     Ok((Parent::Opened(opened), name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s01_processes_are_not_opened_wherever_they_are_mounted() {
+        let proc = File::open("/proc").expect("it is there");
+        let opening = Opening {
+            follow: Follow::Yes,
+            read: true,
+            write: false,
+            create: false,
+            exclusive: false,
+            truncate: false,
+            directory: false,
+        };
+        for path in ["self/environ", "self/", "loadavg", "."] {
+            assert!(matches!(open(&proc, path, opening), Err(OpenError::Special("process file"))), "{path}");
+        }
+    }
 }

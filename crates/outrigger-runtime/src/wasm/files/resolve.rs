@@ -12,6 +12,7 @@ use outrigger_engine::runtime::RuntimeFault;
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 use rustix::io::Errno;
 
+use super::beneath::is_of_processes;
 use crate::wasm::Protected;
 
 /// As many links as the kernel follows.
@@ -109,7 +110,12 @@ fn resolve(grant: &FileGrant, writable: &[String]) -> Result<FilePin, Refused> {
     if grant.is_folder() {
         real.push('/');
     }
-    if real == "/proc/" || real.starts_with("/proc/") && (grant.is_folder() || is_of_a_process(&real)) {
+    let elsewhere = || walk.at.as_ref().is_some_and(|found| is_of_processes(found).unwrap_or_default());
+    let refused = match real.starts_with("/proc/") {
+        true => grant.is_folder() || is_of_a_process(&real),
+        false => elsewhere(),
+    };
+    if refused {
         return Err(Refused::Processes { path: grant.path().to_owned() });
     }
     Ok(FilePin { real, identity: found.map(|stat| identity(&stat)) })

@@ -156,3 +156,57 @@ fn s09_blocks_do_not_have_many_results() {
     let wat = format!("(component (core module {types}))");
     assert!(Measure::of(&wat::parse_str(wat).expect("a component")).expect_err("too many").contains("101 results"));
 }
+
+#[test]
+fn s09_deeply_nested_types_are_not_read() {
+    let check = |levels: usize, expected: bool| {
+        let types = format!("{}{}", "(type (component ".repeat(levels), "))".repeat(levels));
+        let wasm = wat::parse_str(format!("(component (type u8) {types} (type u8))")).expect("a component");
+        let problem = Measure::of(&wasm).err().unwrap_or_default();
+        assert_eq!(problem.contains("nested more than 20 levels deep"), expected, "{levels}: {problem}");
+    };
+    check(MOST_NESTED, false);
+    check(MOST_NESTED + 1, true);
+    // A section with 100,000 levels, as `wat` cannot write it.
+    let levels = 100_000;
+    let mut section = vec![1];
+    section.extend([0x42, 1, 1].repeat(levels));
+    section.extend([0x42, 0]);
+    assert!(matches!(is_nested_deeply(BinaryReader::new(&section, 0)), Ok(true)));
+    let others = r#"(type (instance (export "r" (type (sub resource))) (type (func (param "a" u8))) (alias outer 1 0 (type))
+        (export "f" (func (type 1)))))"#;
+    let wasm = wat::parse_str(format!("(component (type (tuple u8)) {})", others.repeat(3))).expect("a component");
+    assert!(Measure::of(&wasm).is_ok());
+}
+
+#[test]
+fn s09_deeply_nested_components_are_not_read() {
+    let nested = |levels: usize| format!("{}{}", "(component ".repeat(levels), ")".repeat(levels));
+    let measure = |levels| Measure::of(&wat::parse_str(nested(levels)).expect("a component"));
+    assert!(measure(MOST_NESTED).is_ok());
+    let problem = measure(MOST_NESTED + 1).expect_err("it is deep");
+    assert!(problem.contains("components are nested"), "{problem}");
+}
+
+#[test]
+fn s09_components_that_instantiate_each_other_are_counted() {
+    let measure = |text: &str| Measure::of(&wat::parse_str(format!("(component {text})")).expect("a component"));
+    let refused = |text: &str| {
+        let problem = measure(text).expect_err("it takes long to compile");
+        assert!(problem.contains("instantiate each other"), "{problem}");
+    };
+    let doubling = |levels: usize| {
+        let level = |level: usize| {
+            let twice = format!("(instance (instantiate $c{level}))").repeat(2);
+            format!("(component $c{} {twice})", level + 1)
+        };
+        format!("(component $c0) {}", (0..levels).map(level).collect::<String>())
+    };
+    // Only what is instantiated counts.
+    assert!(measure(&doubling(40)).is_ok());
+    assert!(measure(&format!("{} (instance (instantiate $c10))", doubling(10))).is_ok());
+    refused(&format!("{} (instance (instantiate $c40))", doubling(40)));
+    // A component that instantiates what it is given could be given one like itself.
+    let given = r#"(component $x (import "c" (component $c)) (instance (instantiate $c)) (instance (instantiate $c)))"#;
+    refused(&format!(r#"(component $c) {given} (instance (instantiate $x (with "c" (component $c))))"#));
+}
