@@ -134,12 +134,7 @@ pub(crate) async fn admit_predecessor(
 
 /// Examines a version where blocking is allowed. It counts as a concurrent examination until it is done, even if its
 /// future is dropped.
-async fn examined(
-    packages: &Packages,
-    plugin: &PluginName,
-    digest: Digest,
-    turn: Option<Turn>,
-) -> ApiResult<Examined> {
+async fn examined(packages: &Packages, plugin: &PluginName, digest: Digest, turn: Option<Turn>) -> ApiResult<Examined> {
     let (folder, trust_file) = (packages.directory().package(&digest), packages.directory().trust());
     let plugin = plugin.clone();
     in_background(move || {

@@ -47,12 +47,7 @@ impl For {
 
 /// Makes a backup. Packages are neither installed nor removed until it is done, so that those in it are the ones that the
 /// database speaks of.
-pub(crate) async fn create(
-    host: &Inner,
-    request: BackupRequest,
-    by: For,
-    caller: &Caller,
-) -> ApiResult<BackupReport> {
+pub(crate) async fn create(host: &Inner, request: BackupRequest, by: For, caller: &Caller) -> ApiResult<BackupReport> {
     let Inner { engine, packages, key_ring: keys, .. } = host;
     let BackupRequest { path, include_secret_key } = request;
     let directory = packages.directory().clone();

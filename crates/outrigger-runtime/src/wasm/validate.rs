@@ -105,12 +105,10 @@ impl Looks {
             let one = BinaryReader::new_features(&one, start - 1, features);
             validator.component_type_section(&ComponentTypeSectionReader::new(one)?)?;
             let Some(types) = validator.types(0) else { continue };
-            match types.component_type_count().checked_sub(1).map(|index| types.component_any_type_at(index)) {
-                Some(id @ (ComponentAnyTypeId::Instance(_) | ComponentAnyTypeId::Component(_))) => {
-                    let size = self.size(types, id);
-                    self.add(size)?;
-                }
-                _ => {}
+            let latest = types.component_type_count().checked_sub(1).map(|index| types.component_any_type_at(index));
+            if let Some(id @ (ComponentAnyTypeId::Instance(_) | ComponentAnyTypeId::Component(_))) = latest {
+                let size = self.size(types, id);
+                self.add(size)?;
             }
         }
         Ok(())
