@@ -106,6 +106,8 @@ pub struct Visit {
     pub from: Option<IpAddr>,
     /// The correlation id of all its records.
     pub correlation: Ulid,
+    /// Whether the client chose the correlation id.
+    pub is_chosen: bool,
     /// Its trace context; none if traces are not kept.
     pub trace: Option<TraceContext>,
 }

@@ -97,13 +97,13 @@ where
     Fut: Future<Output = ApiResult<R>> + Send + 'static,
 {
     let (parts, body) = request.into_parts();
-    let correlation = correlation(&parts.headers);
+    let (correlation, is_chosen) = chosen_correlation(&parts.headers);
     let method = parts.method.clone();
     let path = tracing::enabled!(tracing::Level::DEBUG).then(|| parts.uri.path().to_owned());
     // Probes and documents, which anybody may read, would only be in the way of who reads traces.
     let (trace, traced) =
         if W::SECURED { traced::begin(&app, &parts, correlation, manner.route) } else { (None, None) };
-    let visit = Visit { from: None, correlation, trace };
+    let visit = Visit { from: None, correlation, is_chosen, trace };
     let work = AssertUnwindSafe(answer(&app, handler, manner, parts, body, visit)).catch_unwind().await;
     let (answered, held) = match work {
         Ok(Ok(answered)) => answered,
@@ -311,12 +311,15 @@ pub fn fault() -> ApiError {
     ApiError::new(Code::Internal, "an internal error occurred")
 }
 
-/// The client's own correlation id where it sent one that is a ULID, else a new one, greater than those before.
-fn correlation(headers: &HeaderMap) -> Ulid {
+/// The client's own correlation id where it sent one that is a ULID, else a new one, greater than those before; and
+/// whether the client chose it.
+fn chosen_correlation(headers: &HeaderMap) -> (Ulid, bool) {
     static IDS: Mutex<Generator> = Mutex::new(Generator::new());
     let sent = headers.get(&CORRELATION).and_then(|value| value.to_str().ok());
-    let sent = sent.and_then(|text| Ulid::from_string(text).ok());
-    sent.unwrap_or_else(|| IDS.lock().generate().unwrap_or_else(|_| Ulid::new()))
+    match sent.and_then(|text| Ulid::from_string(text).ok()) {
+        Some(sent) => (sent, true),
+        None => (IDS.lock().generate().unwrap_or_else(|_| Ulid::new()), false),
+    }
 }
 
 /// For addresses at which there is nothing.
@@ -337,7 +340,7 @@ pub async fn method_not_allowed(request: Request) -> Response {
 }
 
 fn refuse(request: &Request, error: ApiError) -> Response {
-    let correlation = correlation(request.headers());
+    let (correlation, _) = chosen_correlation(request.headers());
     problem::answered(error, correlation).into_response(correlation, None)
 }
 

@@ -8,12 +8,15 @@ use outrigger_api::{
 use outrigger_contract::FunctionRef;
 use outrigger_engine::access::Right;
 
-use super::Session;
-use crate::{convert, functions};
+use super::{Session, Who};
+use crate::{convert, functions, records};
 
 #[async_trait]
 impl Functions for Session {
     async fn call(&self, request: CallRequest) -> ApiResult<CallResponse> {
+        if let (Who::Key(_), Some(given)) = (&self.who, &request.correlation) {
+            records::check_chosen(&self.host.engine, records::correlation(given)?).await?;
+        }
         let call = functions::prepare(self.caller(), self.correlation, self.trace, request)?;
         let answer = self.host.engine.call(call).await;
         let answer = answer.map_err(|failure| self.shown_error(convert::error(failure)))?;
