@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use outrigger_api::{ApiError, ApiResult, FunctionQuery, FunctionSummary};
+use outrigger_compute::run;
 use outrigger_contract::{Code, Digest};
 use outrigger_engine::Engine;
 use outrigger_engine::store::RevisionRecord;
@@ -19,6 +20,8 @@ use crate::convert;
 
 /// The maximum size of the cached catalogues, in bytes.
 const MOST_KEPT: usize = 64 << 20;
+/// The catalogue of a plugin with more functions than this is made outside the threads that serve requests.
+const MANY: usize = 100;
 /// The maximum number of words in a search. Each is looked for in each function.
 const MOST_WORDS: usize = 20;
 
@@ -90,7 +93,8 @@ impl Catalogue {
             return Ok(Arc::clone(listed));
         }
         let revision = engine.revision(digest).await.map_err(convert::error)?;
-        let listed = Arc::new(Listed::of(&revision));
+        let is_large = revision.inspection.graph.functions.len() > MANY;
+        let listed = run(is_large, Box::pin(async move { Arc::new(Listed::of(&revision)) })).await;
         keep(&mut self.kept.lock(), *digest, Arc::clone(&listed), MOST_KEPT);
         Ok(listed)
     }
