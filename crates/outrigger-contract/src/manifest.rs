@@ -130,8 +130,8 @@ impl Manifest {
     }
 }
 
-/// Parses TOML on a thread of its own. The parser nests 80 inline tables, each with a key of 80 parts: 6,400 tables, and
-/// following them down takes more stack than other threads have. The result is nested less deep.
+/// Parses TOML on a thread of its own. The parser nests 80 inline tables, each with a key of 80 parts: 6,400 tables.
+/// Following them down takes more stack than other threads have. The result is nested less deep.
 fn parsed(text: &str) -> Result<(Node, Problems), ManifestError> {
     const STACK: usize = 64 << 20;
     let parse = || {

@@ -69,7 +69,8 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// Checks the plugin. None if it is no longer there, or if the check took longer than `longest`, which makes it slow.
+    /// Checks the plugin. None if it is no longer there, or if the check took longer than `longest`; then the plugin
+    /// counts as slow.
     async fn check(&self, longest: Duration) -> Result<Option<Found>, Failure> {
         let (engine, name) = (self.engine.clone(), self.slot.name.clone());
         // On a task of its own, so that what panics there ends there.

@@ -107,8 +107,8 @@ struct Chart {
     era: u64,
 }
 
-/// The time that a plugin's check may take before the plugin counts as slow. Many plugins with checks that hang must not
-/// delay the checks of others.
+/// The time that a plugin's check may take before the plugin counts as slow. Many plugins with checks that hang must
+/// not delay the checks of others.
 pub(super) const QUICK: Duration = Duration::from_secs(1);
 
 /// A due action for a plugin.

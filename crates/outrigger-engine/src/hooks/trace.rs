@@ -82,9 +82,8 @@ impl HookTrace {
     /// Its size in memory, in bytes.
     fn size(&self) -> usize {
         let Self { id, caller, callbacks, .. } = self;
-        let texts = |callback: &CallbackTrace| {
-            callback.subscription.len() + callback.message.as_ref().map_or(0, String::len)
-        };
+        let texts =
+            |callback: &CallbackTrace| callback.subscription.len() + callback.message.as_ref().map_or(0, String::len);
         let callbacks = callbacks.iter().map(|callback| size_of::<CallbackTrace>() + texts(callback));
         size_of::<Self>() + id.len() + caller.len() + callbacks.sum::<usize>()
     }

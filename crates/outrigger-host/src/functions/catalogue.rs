@@ -1,8 +1,8 @@
 //! The functions of installed plugins. A revision never changes, so its catalogue is built once and cached: to read a
 //! thousand manifests and type graphs for each list would take a fifth of a second.
 //!
-//! Many plugins with 2,000 documented functions each would fill the memory, so the cache is bounded, and a list copies only
-//! the functions of the requested page.
+//! Many plugins with 2,000 documented functions each would fill the memory, so the cache is bounded, and a list copies
+//! only the functions of the requested page.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;

@@ -17,8 +17,8 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// A client that left before it was answered.
 const GONE: u16 = 499;
 
-/// A request whose trace is kept. Its span ends when this is dropped. A request without a valid key has none: anyone can
-/// send many of them, and their spans would leave no room for those of others.
+/// A request whose trace is kept. Its span ends when this is dropped. A request without a valid key has none: anyone
+/// can send many of them, and their spans would leave no room for those of others.
 pub struct Traced {
     /// The request has a valid key, or comes from the administrator.
     is_admitted: bool,

@@ -375,7 +375,12 @@ fn s03_inline_tables_with_dotted_keys_do_not_use_up_the_stack() {
     let key = format!("{}a", "a.".repeat(79));
     for text in [
         format!("x = {}b = 1{}", format!("{{ {key} = ").repeat(70) + "{ ", " }".repeat(71)),
-        format!("[configuration{}]\n{key} = {}1{}", ".a".repeat(60), format!("[{{ {key} = ").repeat(35), " }]".repeat(35)),
+        format!(
+            "[configuration{}]\n{key} = {}1{}",
+            ".a".repeat(60),
+            format!("[{{ {key} = ").repeat(35),
+            " }]".repeat(35)
+        ),
     ] {
         let error = problems(&text);
         assert!(error.contains("nested more than 100 deep"), "{}", &error[..error.len().min(500)]);
