@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -106,6 +107,8 @@ pub struct Visit {
     pub from: Option<IpAddr>,
     /// The correlation id of all its records.
     pub correlation: Ulid,
+    /// Whether the client chose the correlation id.
+    pub is_chosen: bool,
     /// Its trace context; none if traces are not kept.
     pub trace: Option<TraceContext>,
 }
@@ -120,6 +123,16 @@ pub trait Functions: Send + Sync {
     async fn call_batch(&self, requests: Vec<CallRequest>, parallel: usize) -> Vec<ApiResult<CallResponse>>;
     /// The functions that match, by name.
     async fn function_list(&self, query: &FunctionQuery) -> ApiResult<Vec<FunctionSummary>>;
+    /// A page of this list, and how many functions the list has.
+    async fn function_page(
+        &self,
+        query: &FunctionQuery,
+        page: Range<usize>,
+    ) -> ApiResult<(Vec<FunctionSummary>, usize)> {
+        let all = self.function_list(query).await?;
+        let total = all.len();
+        Ok((all.into_iter().skip(page.start).take(page.len()).collect(), total))
+    }
     /// Describes one function: documentation, types, schemas, options.
     async fn function_describe(&self, function: &FunctionRef) -> ApiResult<FunctionDescription>;
 }

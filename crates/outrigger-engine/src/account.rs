@@ -149,6 +149,12 @@ impl Account {
         Self::node(Scope::Plugin, limit, MemoryBounds::OWN, 1, Some(self.clone()))
     }
 
+    /// The account for what is measured of the functions of a plugin, a child of the account of all measurements.
+    pub(crate) fn measurements(&self) -> Self {
+        const ALLOWANCE: u64 = 512 << 10;
+        Self::node(Scope::Plugin, self.limit(), ALLOWANCE, 1, Some(self.clone()))
+    }
+
     /// The account of a call, a child of its plugin's account.
     #[must_use]
     pub fn call(&self, limit: u64) -> Self {

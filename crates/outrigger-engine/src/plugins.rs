@@ -22,7 +22,7 @@ use crate::call::FunctionRate;
 use crate::profile::{Gathered, PluginProfile};
 use crate::quota::{Quotas, Writes};
 use crate::runtime::LoadedRevision;
-use crate::statistics::{FunctionStatistics, PluginCounts};
+use crate::statistics::{FunctionStatistics, MEASURED, PluginCounts};
 use crate::store::{PluginRecord, RevisionRecord, RevisionSummary};
 
 /// All plugins by name. Read on every call, written when one is installed or removed.
@@ -101,6 +101,8 @@ pub(crate) struct Slot {
     pub(crate) account: Account,
     /// The remaining write quotas of the plugin. A reload does not refill them.
     pub(crate) writes: Arc<Writes>,
+    /// The account for the latencies and profiles of its functions.
+    measured: Account,
 }
 
 /// The data of a function that survives a reload of its plugin.
@@ -123,6 +125,7 @@ impl Slot {
             counts: Arc::default(),
             account,
             writes: Arc::new(Writes::new(quotas, Instant::now())),
+            measured: MEASURED.measurements(),
         }
     }
 
@@ -173,7 +176,8 @@ impl Slot {
     fn lasting(&self, name: &FunctionName, rate: Option<&Rate>) -> Lasting {
         let mut functions = self.functions.lock();
         let known = functions.get(name).cloned();
-        let statistics = known.as_ref().map(|known| Arc::clone(&known.statistics)).unwrap_or_default();
+        let statistics = known.as_ref().map(|known| Arc::clone(&known.statistics));
+        let statistics = statistics.unwrap_or_else(|| Arc::new(FunctionStatistics::new(self.measured.clone())));
         let rate = rate.map(|rate| {
             let kept = known.and_then(|known| known.rate).filter(|kept| kept.rate() == rate);
             kept.unwrap_or_else(|| Arc::new(FunctionRate::new(*rate)))
@@ -235,7 +239,7 @@ impl Slot {
             repeatable: options.idempotent || Influence::of(options, harmless) == Influence::Reads,
             rate,
             statistics,
-            profile: Gathered::default(),
+            profile: Gathered::new(self.measured.clone()),
         }
     }
 }

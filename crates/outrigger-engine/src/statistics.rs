@@ -2,6 +2,7 @@
 //! memory alone.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,12 +11,19 @@ use outrigger_contract::{Code, FunctionName, PluginName};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::account::Account;
+use crate::account::{Account, Charge};
 use crate::quota::RefusedWrites;
 use crate::store::{CacheOutcome, StatisticsRow};
 
 /// Latencies are kept from a microsecond to an hour, to 1 %.
 const LONGEST_US: u64 = 3_600_000_000;
+
+/// The memory of a histogram of latencies, in bytes.
+const LATENCY_BYTES: usize = 28 << 10;
+
+/// The memory for the latencies and profiles of functions, which all plugins share. Functions beyond it are only
+/// counted: a plugin can have 2,000 functions, which would take 100 MiB.
+pub(crate) static MEASURED: LazyLock<Account> = LazyLock::new(|| Account::all(64 << 20));
 
 /// Of so many calls of a function, one is looked at closely, to tell where the time goes. Of the first ones more are, so
 /// that something is known of a function that is seldom called.
@@ -25,6 +33,8 @@ pub const ONE_IN: u64 = 64;
 #[derive(Debug)]
 pub struct FunctionStatistics {
     inner: Mutex<Inner>,
+    /// The account for the latencies.
+    measured: Account,
     /// The next call is to be looked at closely. Set while a call is counted, so that no other call counts anything.
     due: AtomicBool,
 }
@@ -33,10 +43,17 @@ pub struct FunctionStatistics {
 #[derive(Debug)]
 struct Inner {
     counters: Counters,
-    /// It takes 27 KiB, so functions that are not called have none.
-    latency: Option<Histogram<u64>>,
+    /// Functions that are not called have none, nor have those for which there is no memory.
+    latency: Option<Latency>,
     /// Calls since this process started.
     calls: u64,
+}
+
+/// How long calls took.
+#[derive(Debug)]
+struct Latency {
+    histogram: Histogram<u64>,
+    _held: Charge,
 }
 
 /// Counters of a function.
@@ -140,16 +157,21 @@ impl PluginCounts {
 
 impl Default for FunctionStatistics {
     fn default() -> Self {
-        let inner = Inner { counters: Counters::default(), latency: None, calls: 0 };
-        Self { inner: Mutex::new(inner), due: AtomicBool::new(false) }
+        Self::new(Account::default())
     }
 }
 
 impl FunctionStatistics {
+    /// Statistics whose latencies are charged to an account.
+    pub(crate) fn new(measured: Account) -> Self {
+        let inner = Inner { counters: Counters::default(), latency: None, calls: 0 };
+        Self { inner: Mutex::new(inner), measured, due: AtomicBool::new(false) }
+    }
+
     /// Counts one call.
     pub fn record(&self, sample: &Sample) {
         let inner = &mut *self.inner.lock();
-        inner.record(sample);
+        inner.record(sample, &self.measured);
         if inner.calls.is_multiple_of(ONE_IN) || inner.calls.is_power_of_two() {
             self.due.store(true, Ordering::Relaxed);
         }
@@ -167,10 +189,10 @@ impl FunctionStatistics {
             *latency = None;
             return None;
         }
-        let steps = latency.iter().flat_map(Histogram::iter_recorded);
+        let steps = latency.iter().flat_map(|latency| latency.histogram.iter_recorded());
         let latency_us = steps.map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
         if let Some(latency) = latency {
-            latency.reset();
+            latency.histogram.reset();
         }
         let counters = std::mem::take(counters).to_map();
         Some(StatisticsRow { plugin: plugin.clone(), function: function.clone(), counters, latency_us })
@@ -178,7 +200,7 @@ impl FunctionStatistics {
 }
 
 impl Inner {
-    fn record(&mut self, sample: &Sample) {
+    fn record(&mut self, sample: &Sample, measured: &Account) {
         self.calls += 1;
         let counters = &mut self.counters;
         counters.calls += 1;
@@ -193,14 +215,20 @@ impl Inner {
         if let Some(code) = sample.code {
             *counters.of(code) += 1;
         }
-        let latency = self.latency.get_or_insert_with(histogram);
-        latency.saturating_record(u64::try_from(sample.duration.as_micros()).unwrap_or(LONGEST_US).max(1));
+        if self.latency.is_none() {
+            self.latency = latency(measured);
+        }
+        if let Some(Latency { histogram, .. }) = &mut self.latency {
+            histogram.saturating_record(u64::try_from(sample.duration.as_micros()).unwrap_or(LONGEST_US).max(1));
+        }
     }
 }
 
 #[cold]
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LONGEST_US, 2).expect("the bounds are constants that fit")
+fn latency(measured: &Account) -> Option<Latency> {
+    let held = measured.charge(LATENCY_BYTES).ok()?;
+    let histogram = Histogram::new_with_bounds(1, LONGEST_US, 2).expect("the bounds are constants that fit");
+    Some(Latency { histogram, _held: held })
 }
 
 impl Counters {
@@ -336,7 +364,7 @@ mod tests {
         }
         let (counted, latency) = {
             let inner = statistics.inner.lock();
-            (inner.counters, inner.latency.clone().expect("calls were counted"))
+            (inner.counters, inner.latency.as_ref().expect("calls were counted").histogram.clone())
         };
         let (plugin, function) = ("a".parse().expect("a name"), "b".parse().expect("a name"));
         let row = statistics.take(&plugin, &function).expect("it was counted");
@@ -358,5 +386,32 @@ mod tests {
         assert_eq!((counted.calls, counted.cache_misses), (1_999, 1_999));
         assert_eq!(stored, expected);
         assert_eq!(Summary::of(&BTreeMap::new(), &BTreeMap::new()), Summary::default());
+    }
+
+    #[test]
+    fn s02_latencies_of_many_functions_take_a_fair_share_of_the_memory() {
+        let all = Account::all(4 << 20);
+        let (greedy, modest) = (all.measurements(), all.measurements());
+        let sample = Sample {
+            duration: Duration::from_micros(1),
+            code: None,
+            cache: CacheOutcome::Bypass,
+            attempts: 1,
+            violations: 0,
+            dropped_log_lines: 0,
+        };
+        let called = |account: &Account| {
+            let statistics = FunctionStatistics::new(account.clone());
+            statistics.record(&sample);
+            statistics
+        };
+        let is_measured = |statistics: &&FunctionStatistics| statistics.inner.lock().latency.is_some();
+        let functions: Vec<_> = (0..2_000).map(|_| called(&greedy)).collect();
+        let measured = functions.iter().filter(is_measured).count();
+        assert!((50..150).contains(&measured), "{measured}");
+        assert!(functions.iter().all(|function| function.inner.lock().counters.calls == 1), "all are counted");
+        assert!(is_measured(&&called(&modest)));
+        drop(functions);
+        assert_eq!((greedy.held(), all.held()), (0, 0));
     }
 }

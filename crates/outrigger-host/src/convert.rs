@@ -6,7 +6,7 @@ use outrigger_api::{
 };
 use outrigger_contract::manifest::{FunctionOptions, Manifest};
 use outrigger_contract::types::{Function, TypeGraph};
-use outrigger_contract::{FunctionName, FunctionRef};
+use outrigger_contract::{FunctionName, FunctionRef, text};
 use outrigger_engine::Failure;
 use outrigger_engine::configuration::Difference;
 use outrigger_engine::life::{Migrated, StateDifference};
@@ -48,6 +48,9 @@ pub(crate) fn plugin(record: PluginRecord, summary: RevisionSummary) -> PluginSu
     }
 }
 
+/// The maximum length of the summary and of the signature of a function in lists, in bytes.
+const LONGEST_SUMMARY: usize = 2_000;
+
 /// A function as lists show it. The manifest's words go before the documentation in the types.
 pub(crate) fn function(manifest: &Manifest, graph: &TypeGraph, function: &Function) -> FunctionSummary {
     let options = options(manifest, function);
@@ -55,8 +58,8 @@ pub(crate) fn function(manifest: &Manifest, graph: &TypeGraph, function: &Functi
     FunctionSummary {
         function: FunctionRef::new(manifest.name.clone(), function_name(function)),
         title: options.title.clone().unwrap_or_else(|| sentence_of(&function.name)),
-        summary: first_paragraph(&documentation),
-        signature: graph.signature(function),
+        summary: text::cut(&first_paragraph(&documentation), LONGEST_SUMMARY).into_owned(),
+        signature: text::cut(&graph.signature(function), LONGEST_SUMMARY).into_owned(),
         tags: options.tags.clone(),
         read_only: options.read_only,
         destructive: options.may_destroy(),

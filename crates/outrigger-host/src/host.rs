@@ -36,7 +36,7 @@ use crate::session::{Session, Who, prepare_folder};
 use crate::telemetry::{Telemetry, TelemetryOptions};
 use crate::turns::Turns;
 use crate::vault::KeyRing;
-use crate::{HostOptions, convert, environment, options};
+use crate::{HostOptions, convert, environment, options, records};
 
 /// How often keys that another process made or revoked are looked for.
 const TIDY: Duration = Duration::from_secs(5);
@@ -314,7 +314,7 @@ impl Host {
     }
 
     fn session_of(&self, who: Who, visit: Visit) -> Session {
-        let Visit { from: _, correlation, trace } = visit;
+        let Visit { from: _, correlation, is_chosen: _, trace } = visit;
         Session::new(Arc::clone(&self.inner), who, CorrelationId::from(correlation), trace)
     }
 
@@ -342,6 +342,9 @@ fn not_ready(error: ApiError) -> ApiError {
 impl Door for Host {
     async fn enter(&self, key: &str, visit: Visit) -> ApiResult<Arc<dyn Platform>> {
         let principal = self.inner.keys.recognise(key, &visit)?;
+        if visit.is_chosen {
+            records::check_chosen(&self.inner.engine, visit.correlation.into()).await?;
+        }
         Ok(Arc::new(self.session_of(Who::Key(principal), visit)))
     }
 

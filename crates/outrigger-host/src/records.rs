@@ -210,6 +210,16 @@ pub(crate) fn correlation(text: &str) -> ApiResult<CorrelationId> {
     })
 }
 
+/// Refuses a correlation id that a key chose if it is the id of a job: log lines of the key's calls would appear in the
+/// log of that job.
+pub(crate) async fn check_chosen(engine: &Engine, correlation: CorrelationId) -> ApiResult<()> {
+    if !engine.store().job_exists(correlation).await.map_err(convert::store_error)? {
+        return Ok(());
+    }
+    let message = format!("the correlation id {correlation} is the id of a job");
+    Err(ApiError::new(Code::InvalidUsage, message).with_hint("send a new ULID as the correlation id, or none"))
+}
+
 fn level(text: &str) -> ApiResult<LogLevel> {
     let levels = [LogLevel::Trace, LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error];
     levels.into_iter().find(|level| convert::level_name(*level).eq_ignore_ascii_case(text)).ok_or_else(|| {

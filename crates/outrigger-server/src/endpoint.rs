@@ -40,6 +40,7 @@ use api::{Manner, Parting};
 use body::BodyLimits;
 use budget::{Budget, Full, Holder, Share};
 use input::{Input, Payload};
+use traced::Traced;
 use who::Who;
 
 pub const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -97,15 +98,15 @@ where
     Fut: Future<Output = ApiResult<R>> + Send + 'static,
 {
     let (parts, body) = request.into_parts();
-    let correlation = correlation(&parts.headers);
+    let (correlation, is_chosen) = chosen_correlation(&parts.headers);
     let method = parts.method.clone();
     let path = tracing::enabled!(tracing::Level::DEBUG).then(|| parts.uri.path().to_owned());
     // Probes and documents, which anybody may read, would only be in the way of who reads traces.
-    let (trace, traced) =
+    let (trace, mut traced) =
         if W::SECURED { traced::begin(&app, &parts, correlation, manner.route) } else { (None, None) };
-    let visit = Visit { from: None, correlation, trace };
-    let work = AssertUnwindSafe(answer(&app, handler, manner, parts, body, visit)).catch_unwind().await;
-    let (answered, held) = match work {
+    let visit = Visit { from: None, correlation, is_chosen, trace };
+    let work = answer(&app, handler, manner, parts, body, visit, traced.as_mut());
+    let (answered, held) = match AssertUnwindSafe(work).catch_unwind().await {
         Ok(Ok(answered)) => answered,
         Ok(Err(error)) => (problem::answered(error, correlation), None),
         Err(_) => (problem::answered(fault(), correlation), None),
@@ -127,6 +128,7 @@ async fn answer<W, P, Q, B, R, F, Fut>(
     mut parts: Parts,
     body: axum::body::Body,
     visit: Visit,
+    traced: Option<&mut Traced>,
 ) -> ApiResult<(Answered, Option<Share>)>
 where
     W: Who,
@@ -137,7 +139,7 @@ where
     F: Fn(W, Input<P, Q, B>) -> Fut + Send + 'static,
     Fut: Future<Output = ApiResult<R>> + Send + 'static,
 {
-    let admitted = match admit::<W, P, Q, B>(app, manner, &mut parts, visit).await {
+    let admitted = match admit::<W, P, Q, B>(app, manner, &mut parts, visit, traced).await {
         Ok(admitted) => admitted,
         Err(error) => {
             body::dismiss(&parts.headers, body, error.code);
@@ -250,6 +252,7 @@ async fn admit<W, P, Q, B>(
     manner: Manner,
     parts: &mut Parts,
     visit: Visit,
+    traced: Option<&mut Traced>,
 ) -> ApiResult<Admitted<W, P, Q>>
 where
     W: Who,
@@ -258,6 +261,9 @@ where
     B: Payload,
 {
     let who = W::enter(app, parts, visit).await?;
+    if let Some(traced) = traced {
+        traced.admitted();
+    }
     let path = input::path::<P>(parts).await?;
     let query = input::query::<Q>(&parts.uri)?;
     // Without a body, the handler checks the right itself. A request with an idempotency key is stored before that.
@@ -311,12 +317,15 @@ pub fn fault() -> ApiError {
     ApiError::new(Code::Internal, "an internal error occurred")
 }
 
-/// The client's own correlation id where it sent one that is a ULID, else a new one, greater than those before.
-fn correlation(headers: &HeaderMap) -> Ulid {
+/// The client's own correlation id where it sent one that is a ULID, else a new one, greater than those before; and
+/// whether the client chose it.
+fn chosen_correlation(headers: &HeaderMap) -> (Ulid, bool) {
     static IDS: Mutex<Generator> = Mutex::new(Generator::new());
     let sent = headers.get(&CORRELATION).and_then(|value| value.to_str().ok());
-    let sent = sent.and_then(|text| Ulid::from_string(text).ok());
-    sent.unwrap_or_else(|| IDS.lock().generate().unwrap_or_else(|_| Ulid::new()))
+    match sent.and_then(|text| Ulid::from_string(text).ok()) {
+        Some(sent) => (sent, true),
+        None => (IDS.lock().generate().unwrap_or_else(|_| Ulid::new()), false),
+    }
 }
 
 /// For addresses at which there is nothing.
@@ -337,7 +346,7 @@ pub async fn method_not_allowed(request: Request) -> Response {
 }
 
 fn refuse(request: &Request, error: ApiError) -> Response {
-    let correlation = correlation(request.headers());
+    let (correlation, _) = chosen_correlation(request.headers());
     problem::answered(error, correlation).into_response(correlation, None)
 }
 

@@ -17,11 +17,16 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// A part that was asked for, of a list with `total` items.
+    pub fn part(items: Vec<T>, total: usize, offset: Offset, limit: Limit) -> Self {
+        Self { items, total: total as u64, offset: offset.0, limit: limit.0 }
+    }
+
     /// The part of a list that was asked for.
     pub fn of(all: Vec<T>, offset: Offset, limit: Limit) -> Self {
-        let total = all.len() as u64;
+        let total = all.len();
         let items = all.into_iter().skip(offset.0 as usize).take(limit.0 as usize).collect();
-        Self { items, total, offset: offset.0, limit: limit.0 }
+        Self::part(items, total, offset, limit)
     }
 }
 

@@ -69,6 +69,12 @@ pub(crate) async fn fetch(database: &Database, id: JobId) -> Result<Option<JobRe
     }
 }
 
+pub(crate) async fn exists(database: &Database, id: JobId) -> Result<bool, StoreError> {
+    let query = job::Entity::find_by_id(id.to_string()).select_only().column(job::Column::Id);
+    let found: Option<String> = query.into_tuple().one(&database.read).await.map_err(failed("look for a job"))?;
+    Ok(found.is_some())
+}
+
 pub(crate) async fn list(database: &Database, filter: &JobFilter) -> Result<Vec<JobRecord>, StoreError> {
     use job::Column;
     let JobFilter { state, plugin, function, schedule, before, limit } = filter;

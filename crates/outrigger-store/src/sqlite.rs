@@ -354,6 +354,10 @@ impl JobStore for SqliteStore {
         jobs::fetch(&self.database, id).await
     }
 
+    async fn job_exists(&self, id: JobId) -> Result<bool, StoreError> {
+        jobs::exists(&self.database, id).await
+    }
+
     async fn job_list(&self, filter: &JobFilter) -> Result<Vec<JobRecord>, StoreError> {
         jobs::list(&self.database, filter).await
     }

@@ -2,12 +2,12 @@
 //! enabled. Each attempt stands in the audit log.
 
 use outrigger_api::{
-    Access, ApiError, AuditInfo, AuditQuery, Code, ExplainRequest, Hooks, InstallRequest, Jobs, KeyRequest, NewKey,
-    PackageSource, Platform, Plugins, RoleRequest, RollbackRequest, Webhooks,
+    Access, ApiError, AuditInfo, AuditQuery, CallRequest, Code, ExplainRequest, Hooks, InstallRequest, Jobs,
+    KeyRequest, NewKey, PackageSource, Platform, Plugins, RecordQuery, RoleRequest, RollbackRequest, Webhooks,
 };
 use serde_json::{Value, json};
 
-use crate::places::{Place, Way, from_json, until};
+use crate::places::{Place, Way, from_json, request, until};
 
 fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
@@ -232,5 +232,27 @@ async fn s14_a_developers_key_gets_nothing_granted_over_rest() {
     let entries = place.platform.audit_list(&audit).await.expect("it lists");
     let denied = entries.iter().filter(|entry| entry.actor == "key dev" && entry.code == Some(Code::GrantRequired));
     assert!(denied.count() >= 3, "{entries:#?}");
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s06_calls_of_a_key_do_not_appear_in_the_log_of_a_job() {
+    let place = Place::new(Way::Http).await;
+    place.install(&place.package("worker", "1.0.0", "")).await.expect("it is installed");
+    let arguments = json!({"lines": 1});
+    let wanted = from_json(json!({"function": "worker.log", "arguments": arguments}));
+    let job = place.platform.job_create(wanted).await.expect("it is taken").id;
+    let call = || CallRequest { correlation: Some(job.clone()), ..request("worker.log", &arguments) };
+    let error = place.platform.call(call()).await.expect_err("the correlation id is that of a job");
+    assert_eq!(error.code, Code::InvalidUsage, "{}", error.message);
+    let error = place.platform.call_batch(vec![call()], 1).await.pop().expect("an answer").expect_err("here, too");
+    assert_eq!(error.code, Code::InvalidUsage, "{}", error.message);
+    until("the job succeeds", async || {
+        let state = place.platform.job_fetch(&job).await.expect("it is there").state;
+        (state == "succeeded").then_some(())
+    })
+    .await;
+    let lines = place.platform.job_logs(&job, &RecordQuery::default()).await.expect("it lists");
+    assert_eq!(lines.len(), 1, "only the line of the job: {lines:?}");
     place.close().await;
 }

@@ -8,6 +8,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::reader::Problems;
 
+/// How deep tables and lists may be nested. A stored manifest is JSON, which is read up to a depth of 128.
+const DEEPEST: usize = 100;
+
 /// A value and where it stands.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -45,7 +48,7 @@ impl NodeValue {
 impl Node {
     pub(super) fn from_toml(root: Spanned<DeTable<'_>>, problems: &Problems) -> Self {
         // A missing key of the whole manifest is reported at its beginning, not at its full length.
-        Self { span: Some(0..0), value: table(root.into_inner(), problems) }
+        Self { span: Some(0..0), value: table(root.into_inner(), problems, 0) }
     }
 
     pub(super) fn from_json(value: &Value) -> Self {
@@ -99,9 +102,15 @@ impl Node {
     }
 }
 
-fn node(value: Spanned<DeValue<'_>>, problems: &Problems) -> Node {
+/// Values that are nested too deep are reported and left out.
+fn node(value: Spanned<DeValue<'_>>, problems: &Problems, depth: usize) -> Node {
     let span = value.span();
     let value = match value.into_inner() {
+        DeValue::Array(_) | DeValue::Table(_) if depth >= DEEPEST => {
+            let message = format!("tables and lists are nested more than {DEEPEST} deep");
+            problems.report(Some(span.clone()), "", &message, None);
+            NodeValue::Null
+        }
         DeValue::String(text) => NodeValue::Text(text.into_owned()),
         DeValue::Integer(integer) => match i128::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(integer) if i64::try_from(integer).is_ok() => NodeValue::Integer(integer),
@@ -113,17 +122,19 @@ fn node(value: Spanned<DeValue<'_>>, problems: &Problems) -> Node {
         DeValue::Float(float) => NodeValue::Float(float.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(value) => NodeValue::Boolean(value),
         DeValue::Datetime(datetime) => NodeValue::Datetime(datetime.to_string()),
-        DeValue::Array(items) => NodeValue::Array(items.into_iter().map(|item| node(item, problems)).collect()),
-        DeValue::Table(entries) => table(entries, problems),
+        DeValue::Array(items) => {
+            NodeValue::Array(items.into_iter().map(|item| node(item, problems, depth + 1)).collect())
+        }
+        DeValue::Table(entries) => table(entries, problems, depth + 1),
     };
     Node { span: Some(span), value }
 }
 
-fn table(entries: DeTable<'_>, problems: &Problems) -> NodeValue {
+fn table(entries: DeTable<'_>, problems: &Problems, depth: usize) -> NodeValue {
     let entries = entries.into_iter().map(|(key, value)| Entry {
         span: Some(key.span()),
         key: key.into_inner().into_owned(),
-        node: node(value, problems),
+        node: node(value, problems, depth),
     });
     let mut entries: Vec<_> = entries.collect();
     entries.sort_by_key(|entry| entry.span.as_ref().map_or(0, |span| span.start));

@@ -53,6 +53,12 @@ impl ManifestError {
         Self { problems: vec![problem] }
     }
 
+    /// It cannot be read now, whatever is in it.
+    pub(super) fn unreadable(reason: impl fmt::Display) -> Self {
+        let message = format!("the manifest cannot be read: {reason}");
+        Self { problems: vec![Problem { place: None, key: String::new(), message, hint: None }] }
+    }
+
     pub(super) fn from_syntax(text: &str, errors: &[toml::de::Error]) -> Self {
         /// A broken text can give rise to an error a line; the first ones are the ones to mend.
         const SHOWN: usize = 10;

@@ -1,6 +1,7 @@
 //! Looks after one plugin: asks it, writes down what follows, and then does it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use outrigger_contract::Code;
 use outrigger_contract::manifest::HealthPolicy;
@@ -9,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::examine::{Examination, is_its_own};
 use super::machine::{self, Effect, Event, Grade, Moment, Run, Status};
-use super::monitor::Due;
+use super::monitor::{Due, QUICK};
 use super::{HealthChange, HealthRecord, LastCheck, MONITOR};
 use crate::access::Right;
 use crate::audit::{AuditEntry, Stage};
@@ -40,12 +41,19 @@ impl Visit<'_> {
             tracing::error!(plugin = %self.slot.name, %failure, "failed to check the health of a plugin");
         }
         let watch = &self.engine.inner.health;
-        watch.plan(&self.slot.name, self.era, machine::next_check(self.policy, watch.moment()));
+        let at = watch.moment();
+        let next_check = match due {
+            // It was not quick, so it is made again as a slow one.
+            Due::Check if watch.is_slow(&self.slot.name) => at.now,
+            Due::Check | Due::SlowCheck | Due::Restart => machine::next_check(self.policy, at),
+        };
+        watch.plan(&self.slot.name, self.era, next_check);
     }
 
     async fn work(&self, due: Due) -> Result<(), Failure> {
         let mut found = match due {
-            Due::Check => self.check().await?,
+            Due::Check => self.check(QUICK).await?,
+            Due::SlowCheck => self.check(Duration::MAX).await?,
             Due::Restart => Some((Event::Tick, None)),
         };
         while let Some((event, check)) = found.take() {
@@ -61,8 +69,9 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// Checks the plugin. None if it is no longer there.
-    async fn check(&self) -> Result<Option<Found>, Failure> {
+    /// Checks the plugin. None if it is no longer there, or if the check took longer than `longest`; then the plugin
+    /// counts as slow.
+    async fn check(&self, longest: Duration) -> Result<Option<Found>, Failure> {
         let (engine, name) = (self.engine.clone(), self.slot.name.clone());
         // On a task of its own, so that what panics there ends there.
         let mut examined = tokio::spawn(async move { engine.examine(&name).await });
@@ -70,6 +79,11 @@ impl Visit<'_> {
             examination = &mut examined => examination.map_err(|_| Failure::internal("the health check panicked"))?,
             () = self.engine.inner.health.stopped() => {
                 examined.abort();
+                return Ok(None);
+            }
+            () = tokio::time::sleep(longest) => {
+                examined.abort();
+                self.engine.inner.health.slow_down(&self.slot.name);
                 return Ok(None);
             }
         };

@@ -31,7 +31,7 @@ use crate::plugins::Slot;
 /// Options of a monitor.
 #[derive(Clone, Debug)]
 pub struct HealthOptions {
-    /// Checks and restarts at once.
+    /// Checks at once. Of slow checks, and of restarts, half as many run beside them.
     pub parallel: usize,
     /// How often it looks what is due.
     pub period: Duration,
@@ -98,16 +98,25 @@ pub(crate) struct Watch {
 struct Chart {
     record: HealthRecord,
     next_check: Option<OffsetDateTime>,
+    /// A check took longer than [`QUICK`]. Such a plugin waits only for others of its kind, until it is removed or the
+    /// server restarts.
+    is_slow: bool,
     /// It is being looked after just now.
     busy: bool,
     /// Another one once the plugin begins anew. What was found in an earlier one says nothing about this one.
     era: u64,
 }
 
+/// The time that a plugin's check may take before the plugin counts as slow. Many plugins with checks that hang must
+/// not delay the checks of others.
+pub(super) const QUICK: Duration = Duration::from_secs(1);
+
 /// A due action for a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Check,
+    /// A check of a slow plugin.
+    SlowCheck,
     Restart,
 }
 
@@ -173,6 +182,17 @@ impl Watch {
         }
     }
 
+    /// A check of the plugin was not quick.
+    pub(super) fn slow_down(&self, name: &PluginName) {
+        if let Some(chart) = self.charts.lock().get_mut(name) {
+            chart.is_slow = true;
+        }
+    }
+
+    pub(super) fn is_slow(&self, name: &PluginName) -> bool {
+        self.charts.lock().get(name).is_some_and(|chart| chart.is_slow)
+    }
+
     /// All that is known, by name; none where no monitor runs.
     pub(super) fn views(&self) -> Option<HashMap<PluginName, HealthView>> {
         self.runs().then(|| {
@@ -196,7 +216,7 @@ impl Watch {
     }
 
     fn chart(&self, record: HealthRecord) -> Chart {
-        Chart { record, next_check: None, busy: false, era: self.eras.fetch_add(1, Ordering::Relaxed) }
+        Chart { record, next_check: None, is_slow: false, busy: false, era: self.eras.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Whether a plugin that is not loaded is to be looked at all the same.
@@ -225,7 +245,8 @@ impl Watch {
         let due = match restart {
             _ if chart.busy => None,
             true => Some(Due::Restart),
-            false => (next_check <= at.now).then_some(Due::Check),
+            false if next_check > at.now => None,
+            false => Some(if chart.is_slow { Due::SlowCheck } else { Due::Check }),
         };
         if due.is_some() {
             // Until it is known when the next one is, it is this one.
@@ -261,8 +282,8 @@ impl Engine {
             let chart = watch.chart(record);
             watch.charts.lock().insert(chart.record.plugin.clone(), chart);
         }
-        let room = Arc::new(Semaphore::new(options.parallel.max(1)));
-        let monitor = Monitor { engine: Arc::downgrade(&self.inner), period: options.period, room };
+        let rooms = Rooms::new(options.parallel);
+        let monitor = Monitor { engine: Arc::downgrade(&self.inner), period: options.period, rooms };
         if watch.options.set(options).is_ok() {
             watch.tasks.spawn(monitor.run(watch.stop.clone()));
         }
@@ -274,7 +295,29 @@ struct Monitor {
     /// Weak, so that an engine that is dropped is gone.
     engine: Weak<Inner>,
     period: Duration,
-    room: Arc<Semaphore>,
+    rooms: Rooms,
+}
+
+/// How many actions of each kind run at once. No kind waits for another.
+struct Rooms {
+    checks: Arc<Semaphore>,
+    slow_checks: Arc<Semaphore>,
+    restarts: Arc<Semaphore>,
+}
+
+impl Rooms {
+    fn new(parallel: usize) -> Self {
+        let room = |places: usize| Arc::new(Semaphore::new(places.max(1)));
+        Self { checks: room(parallel), slow_checks: room(parallel / 2), restarts: room(parallel / 2) }
+    }
+
+    fn of(&self, due: Due) -> Arc<Semaphore> {
+        Arc::clone(match due {
+            Due::Check => &self.checks,
+            Due::SlowCheck => &self.slow_checks,
+            Due::Restart => &self.restarts,
+        })
+    }
 }
 
 impl Monitor {
@@ -316,7 +359,7 @@ impl Monitor {
 
     /// Has a plugin looked after, where there is room.
     fn begin(&self, engine: &Engine, slot: Arc<Slot>, policy: HealthPolicy, due: Due, era: u64) {
-        let (engine, room) = (engine.clone(), Arc::clone(&self.room));
+        let (engine, room) = (engine.clone(), self.rooms.of(due));
         let watch = Arc::clone(&engine.inner.health);
         watch.tasks.clone().spawn(async move {
             let _busy = Busy { watch: &watch, name: &slot.name };

@@ -150,7 +150,7 @@ impl Course<'_> {
                     trace.value_changed = is_changed(&subscription.function.plugin, &value, &self.value).await;
                     (self.value, self.held) = (value, Some(held));
                 }
-                self.succeeded(&subscriber).await;
+                subscriber.succeeded();
             }
             Err(failure) => {
                 (trace.code, trace.message) = (Some(failure.code), Some(excerpt_of(&failure.message)));
@@ -225,13 +225,6 @@ impl Course<'_> {
         })
     }
 
-    async fn succeeded(&self, subscriber: &Subscriber) {
-        // The failures are counted in a row.
-        if subscriber.subscription.failures > 0 {
-            self.count(&subscriber.subscription.id, None).await;
-        }
-    }
-
     async fn failed(&mut self, subscriber: &Subscriber, failure: Failure) -> CallbackOutcome {
         let Subscription { id, function, on_error, .. } = &subscriber.subscription;
         let hook = &self.firing.hook;
@@ -256,41 +249,34 @@ impl Course<'_> {
                 self.result = HookResult::Failed;
                 CallbackOutcome::Failed
             }
-            OnError::DisableAfter(limit) => match self.count(id, Some((limit.get(), &failure))).await {
+            OnError::DisableAfter(limit) => match self.count(subscriber, limit.get(), &failure).await {
                 true => CallbackOutcome::FailedAndDisabled,
                 false => CallbackOutcome::Failed,
             },
         }
     }
 
-    /// Counts a failure, or resets the count. Returns whether the subscription was disabled because of it.
-    async fn count(&self, id: &str, failed: Option<(u32, &Failure)>) -> bool {
-        let hooks = &self.engine.inner.hooks;
+    /// Counts a failure. Returns whether the subscription was disabled because of it.
+    async fn count(&self, subscriber: &Subscriber, limit: u32, failure: &Failure) -> bool {
+        if subscriber.failed() < limit {
+            return false;
+        }
+        let (hooks, id) = (&self.engine.inner.hooks, &subscriber.subscription.id);
         let _changing = hooks.changing.lock().await;
-        // It may have ended, or been disabled, since the list was fixed.
-        let Some(mut subscription) = self.engine.subscription(id).ok().filter(|subscription| subscription.enabled)
-        else {
+        // It may have ended, been disabled, or begun to count anew since the list was fixed.
+        let present = self.engine.subscription(id).ok();
+        let Some(mut subscription) = present.filter(|present| present.enabled && present.failures >= limit) else {
             return false;
         };
-        match failed {
-            None => subscription.failures = 0,
-            Some((limit, failure)) => {
-                subscription.failures = subscription.failures.saturating_add(1);
-                if subscription.failures >= limit {
-                    subscription.enabled = false;
-                    let failures = subscription.failures;
-                    subscription.reason =
-                        Some(format!("failed {failures} times in a row, at last: {}", failure.message));
-                    self.log_end(&subscription);
-                }
-            }
-        }
+        let failures = subscription.failures;
+        subscription.enabled = false;
+        subscription.reason = Some(format!("failed {failures} times in a row, at last: {}", failure.message));
+        self.log_end(&subscription);
         if let Err(error) = self.engine.inner.store.subscription_put(&subscription).await {
-            tracing::error!(%error, id, "failed to store the failure count of a subscription");
+            tracing::error!(%error, id, "failed to store that a subscription was disabled");
         }
-        let disabled = !subscription.enabled;
         hooks.put(subscription);
-        disabled
+        true
     }
 
     fn log_end(&self, subscription: &Subscription) {

@@ -161,8 +161,9 @@ impl Engine {
         let mine = |subscription: &Subscription| {
             subscription.source == Source::Manifest && subscription.function.plugin == plugin
         };
-        let mut present: Vec<_> =
-            table.subscribers.iter().map(|kept| &kept.subscription).filter(|kept| mine(kept)).collect();
+        let kept = table.subscribers.iter().filter(|kept| mine(&kept.subscription));
+        let kept: Vec<_> = kept.map(|kept| kept.present()).collect();
+        let mut present: Vec<_> = kept.iter().collect();
         let (count, mut changed) = (present.len(), false);
         // A subscription that a person disabled stays disabled in another version, even if that version declares it
         // differently.

@@ -138,7 +138,7 @@ impl Engine {
     #[must_use]
     pub fn subscriptions(&self) -> Vec<Subscription> {
         let table = self.inner.hooks.table.load();
-        table.subscribers.iter().map(|subscriber| subscriber.subscription.clone()).collect()
+        table.subscribers.iter().map(|subscriber| subscriber.present()).collect()
     }
 
     /// One subscription.
@@ -147,7 +147,7 @@ impl Engine {
     /// There is no subscription with this id.
     pub fn subscription(&self, id: &str) -> Result<Subscription, Failure> {
         let table = self.inner.hooks.table.load();
-        let found = table.subscriber(id).map(|subscriber| subscriber.subscription.clone());
+        let found = table.subscriber(id).map(|subscriber| subscriber.present());
         found.ok_or_else(|| {
             Failure::new(Code::NotFound, format!("there is no subscription `{id}`"))
                 .with_hint("`outrigger hook list` shows them")
@@ -202,7 +202,7 @@ impl Engine {
         cap::SUBSCRIPTIONS.check(cap::key_of(&subscription.created_by), others, cap::size_of(&subscription))?;
         self.inner.store.subscription_put(&subscription).await?;
         hooks.change(|table| {
-            let new = Subscriber { condition: compiled.map(Ok), subscription: subscription.clone() };
+            let new = Subscriber::of(subscription.clone(), compiled.map(Ok));
             table.with_subscribers(table.subscribers.iter().cloned().chain([Arc::new(new)]).collect())
         });
         Ok(subscription)

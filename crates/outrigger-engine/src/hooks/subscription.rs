@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use outrigger_contract::types::{Function, json};
 use outrigger_contract::units::Span;
@@ -38,7 +39,8 @@ pub struct Subscription {
     pub created_by: String,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
-    /// In a row; counted where [`OnError::DisableAfter`] needs it.
+    /// In a row; counted where [`OnError::DisableAfter`] needs it. The count is in memory, and stored only with other
+    /// changes: a write for each failure would let a subscriber that fails hold up the writes of others.
     pub failures: u32,
 }
 
@@ -57,6 +59,8 @@ pub struct Subscriber {
     pub subscription: Subscription,
     /// One that was stored by a version with other ideas of conditions may not compile; it then fails at each firing.
     pub(super) condition: Option<Result<Arc<Condition>, String>>,
+    /// The present count of [`Subscription::failures`].
+    failures: AtomicU32,
 }
 
 impl Subscriber {
@@ -64,14 +68,15 @@ impl Subscriber {
     #[must_use]
     pub fn new(subscription: Subscription) -> Self {
         let compile = |text: &String| Condition::compile(text).map(Arc::new).map_err(|error| error.to_string());
-        Self { condition: subscription.condition.as_ref().map(compile), subscription }
+        let condition = subscription.condition.as_ref().map(compile);
+        Self::of(subscription, condition)
     }
 
     /// Takes the condition from those that are already compiled, by text.
     pub(super) fn compiled(subscription: Subscription, conditions: &HashMap<String, Arc<Condition>>) -> Self {
         let condition = subscription.condition.as_ref().and_then(|text| conditions.get(text)).cloned();
         match condition {
-            Some(condition) => Self { condition: Some(Ok(condition)), subscription },
+            Some(condition) => Self::of(subscription, Some(Ok(condition))),
             None => Self::new(subscription),
         }
     }
@@ -79,8 +84,30 @@ impl Subscriber {
     /// The same subscriber after a change. Its condition is compiled again only if it changed.
     pub(super) fn with(&self, subscription: Subscription) -> Self {
         match subscription.condition == self.subscription.condition {
-            true => Self { condition: self.condition.clone(), subscription },
+            true => Self::of(subscription, self.condition.clone()),
             false => Self::new(subscription),
+        }
+    }
+
+    pub(super) fn of(subscription: Subscription, condition: Option<Result<Arc<Condition>, String>>) -> Self {
+        Self { failures: AtomicU32::new(subscription.failures), subscription, condition }
+    }
+
+    /// The subscription with its present count of failures.
+    pub(super) fn present(&self) -> Subscription {
+        Subscription { failures: self.failures.load(Ordering::Relaxed), ..self.subscription.clone() }
+    }
+
+    /// Counts a failure. Returns how many there are in a row.
+    pub(super) fn failed(&self) -> u32 {
+        self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// A success: the count begins anew.
+    pub(super) fn succeeded(&self) {
+        // Checked first, because failures are rare.
+        if self.failures.load(Ordering::Relaxed) > 0 {
+            self.failures.store(0, Ordering::Relaxed);
         }
     }
 
@@ -137,5 +164,26 @@ fn shown(value: &Json) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s06_failures_are_counted_without_a_write_for_each() {
+        let subscription: Subscription = serde_json::from_value(serde_json::json!({
+            "id": "one", "hook": "shop.sold", "kind": "action", "function": "demo.echo", "priority": 0,
+            "on_error": "disable-after(3)", "timeout": "2s", "enabled": true, "source": "api", "created_by": "local",
+            "created_at": "2026-01-01T00:00:00Z", "failures": 0,
+        }))
+        .expect("a subscription");
+        let subscriber = Subscriber::new(subscription.clone());
+        assert_eq!((subscriber.failed(), subscriber.failed()), (1, 2));
+        assert_eq!(subscriber.present(), Subscription { failures: 2, ..subscription.clone() });
+        subscriber.succeeded();
+        assert_eq!(subscriber.present(), subscription);
+        assert_eq!(subscriber.failed(), 1);
     }
 }

@@ -15,6 +15,9 @@ use crate::correlation::CorrelationId;
 
 /// Traces kept of each hook, so that one that is fired for every call leaves those of the others.
 const KEPT: usize = 200;
+/// The maximum size of the traces kept of each hook, in bytes. The latest one is always kept. A hook can have many
+/// subscribers, and each can fail with a long message.
+const KEPT_BYTES: usize = 256 << 10;
 /// Hooks whose traces are kept.
 const MOST_HOOKS: usize = 500;
 
@@ -75,6 +78,17 @@ pub enum CallbackOutcome {
     FailedAndDisabled,
 }
 
+impl HookTrace {
+    /// Its size in memory, in bytes.
+    fn size(&self) -> usize {
+        let Self { id, caller, callbacks, .. } = self;
+        let texts =
+            |callback: &CallbackTrace| callback.subscription.len() + callback.message.as_ref().map_or(0, String::len);
+        let callbacks = callbacks.iter().map(|callback| size_of::<CallbackTrace>() + texts(callback));
+        size_of::<Self>() + id.len() + caller.len() + callbacks.sum::<usize>()
+    }
+}
+
 impl HookResult {
     /// Its name.
     #[must_use]
@@ -120,8 +134,25 @@ pub(super) struct Traces {
 struct Kept {
     /// How many there were.
     count: u64,
-    /// Of each hook, the oldest first, by the number that each was.
-    of: HashMap<HookName, VecDeque<(u64, Arc<HookTrace>)>>,
+    of: HashMap<HookName, OfHook>,
+}
+
+/// The traces of one hook.
+#[derive(Debug, Default)]
+struct OfHook {
+    /// The oldest first, by the number that each was.
+    traces: VecDeque<(u64, Arc<HookTrace>)>,
+    bytes: usize,
+}
+
+impl OfHook {
+    fn keep(&mut self, number: u64, trace: Arc<HookTrace>) {
+        self.bytes += trace.size();
+        self.traces.push_back((number, trace));
+        while self.traces.len() > KEPT || (self.bytes > KEPT_BYTES && self.traces.len() > 1) {
+            self.bytes -= self.traces.pop_front().map_or(0, |(_, oldest)| oldest.size());
+        }
+    }
 }
 
 impl Traces {
@@ -130,18 +161,14 @@ impl Traces {
         let Kept { count, of } = &mut *kept;
         if of.len() >= MOST_HOOKS && !of.contains_key(&trace.hook) {
             // The one that was not fired for longest makes room.
-            let newest = |(_, traces): &(&HookName, &VecDeque<(u64, _)>)| traces.back().map(|(number, _)| *number);
+            let newest = |(_, of): &(&HookName, &OfHook)| of.traces.back().map(|(number, _)| *number);
             let oldest = of.iter().min_by_key(newest).map(|(hook, _)| hook.clone());
             if let Some(hook) = oldest {
                 of.remove(&hook);
             }
         }
-        let of_hook = of.entry(trace.hook.clone()).or_default();
-        if of_hook.len() >= KEPT {
-            of_hook.pop_front();
-        }
         *count += 1;
-        of_hook.push_back((*count, trace));
+        of.entry(trace.hook.clone()).or_default().keep(*count, trace);
     }
 
     /// Those that match, the newest first.
@@ -150,7 +177,7 @@ impl Traces {
         let kept = self.kept.lock();
         let hooks = kept.of.iter().filter(|(of, _)| hook.as_ref().is_none_or(|hook| hook == *of));
         let matching = hooks
-            .flat_map(|(_, traces)| traces)
+            .flat_map(|(_, of)| &of.traces)
             .filter(|(_, trace)| correlation.is_none_or(|correlation| correlation == trace.correlation));
         let mut matching: Vec<_> = matching.cloned().collect();
         drop(kept);
@@ -198,6 +225,38 @@ mod tests {
         let filter = TraceFilter { correlation: Some(last.correlation), limit: 5, ..TraceFilter::default() };
         assert_eq!(traces.list(&filter), [last]);
         assert_eq!(traces.list(&TraceFilter { limit: 3, ..TraceFilter::default() }).len(), 3);
+    }
+
+    #[test]
+    fn s02_the_traces_of_a_hook_are_bounded_in_bytes() {
+        let callback = CallbackTrace {
+            subscription: "one".to_owned(),
+            function: "demo.echo".parse().expect("a name"),
+            priority: 0,
+            outcome: CallbackOutcome::Failed,
+            code: Some(Code::Trapped),
+            message: Some("x".repeat(1_000)),
+            duration: Duration::ZERO,
+            value_changed: false,
+        };
+        let large = |callbacks: usize| {
+            let empty = HookTrace::clone(&trace("shop.sold"));
+            Arc::new(HookTrace { callbacks: vec![callback.clone(); callbacks], ..empty })
+        };
+        let traces = Traces::default();
+        let small = trace("plugin.enabled");
+        traces.keep(Arc::clone(&small));
+        for _ in 0..KEPT {
+            traces.keep(large(30));
+        }
+        let all = traces.list(&TraceFilter::default());
+        assert!(all.iter().map(|trace| trace.size()).sum::<usize>() <= KEPT_BYTES + small.size());
+        assert!(all.len() > 5 && all.last() == Some(&small), "traces of other hooks stay");
+        traces.keep(large(1_000));
+        let filter = TraceFilter { hook: "shop.sold".parse().ok(), ..TraceFilter::default() };
+        assert_eq!(traces.list(&filter).len(), 1, "the latest is kept, whatever its size");
+        traces.keep(large(1));
+        assert_eq!(traces.list(&filter).len(), 1);
     }
 
     #[test]

@@ -9,11 +9,17 @@ use parking_lot::Mutex;
 use time::OffsetDateTime;
 
 use super::{CallProfile, HostCalls, Stage};
+use crate::account::{Account, Charge};
+
+/// The memory of the recordings of one function, in bytes.
+const SAMPLES_BYTES: usize = 24 << 10;
 
 /// The recordings of one function, summed up. Takes no room until the first.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     samples: Mutex<Option<Box<Samples>>>,
+    /// The account for the recordings.
+    measured: Account,
 }
 
 #[derive(Debug, Default)]
@@ -22,6 +28,7 @@ struct Samples {
     total: Spread,
     stages: [Spread; Stage::COUNT],
     host: Vec<HostCalls>,
+    _held: Option<Charge>,
 }
 
 /// How long something took, each time.
@@ -68,10 +75,19 @@ pub struct HostSummary {
 }
 
 impl Gathered {
-    /// Adds a call.
+    /// Recordings that are charged to an account.
+    pub(crate) fn new(measured: Account) -> Self {
+        Self { samples: Mutex::default(), measured }
+    }
+
+    /// Adds a call, if there is memory for it.
     pub(crate) fn add(&self, profile: &CallProfile) {
         let samples = &mut *self.samples.lock();
-        let samples = samples.get_or_insert_default();
+        if samples.is_none() {
+            let Ok(held) = self.measured.charge(SAMPLES_BYTES) else { return };
+            *samples = Some(Box::new(Samples { _held: Some(held), ..Samples::default() }));
+        }
+        let Some(samples) = samples else { return };
         let earlier = samples.count;
         samples.count += 1;
         samples.total.add(profile.total, earlier);
@@ -89,7 +105,7 @@ impl Gathered {
     /// The aggregate; none if there is no recording yet.
     pub(crate) fn summary(&self, function: FunctionName) -> Option<FunctionProfile> {
         let samples = self.samples.lock();
-        let Samples { count, total, stages, host } = &**samples.as_ref()?;
+        let Samples { count, total, stages, host, _held: _ } = &**samples.as_ref()?;
         let whole = total.sum;
         let mut host: Vec<_> = host.iter().map(|calls| summary_of_host(calls, *count, whole)).collect();
         host.sort_by_key(|calls| std::cmp::Reverse(calls.mean));

@@ -16,6 +16,8 @@ pub trait JobStore: Send + Sync {
     async fn job_create(&self, job: &JobRecord, event: Option<&NewEvent>) -> Result<(), StoreError>;
     /// One job.
     async fn job_fetch(&self, id: JobId) -> Result<Option<JobRecord>, StoreError>;
+    /// Whether there is a job with this id. Reads nothing of it, so its size does not matter.
+    async fn job_exists(&self, id: JobId) -> Result<bool, StoreError>;
     /// Jobs that match, the newest first, without their results: those can be large.
     async fn job_list(&self, filter: &JobFilter) -> Result<Vec<JobRecord>, StoreError>;
     /// The oldest job that is queued, may begin by now, has none of these concurrency keys, and is of none of these

@@ -326,6 +326,23 @@ async fn so_many_are_looked_after_at_once_and_no_more() {
 }
 
 #[tokio::test]
+async fn s22_checks_that_hang_do_not_delay_those_of_others() {
+    let bench = Bench::new().await;
+    for name in (0..4).map(|number| format!("plugin-{number}")) {
+        let limits = "[health]\ntimeout = \"1m\"\n[limits]\ntimeout = \"1m\"\n";
+        bench.engine.install(installation(&name, "1.0.0", limits)).await.expect("it is installed");
+        bench.runtime.fail(&format!("{name}:health hangs"));
+    }
+    bench.demo("").await;
+    let ward = Ward::over(bench, Arc::default()).await;
+    for checks in 1..4 {
+        until("it is checked", || ward.checks() == checks).await;
+        ward.settled().await;
+        ward.pass(INTERVAL);
+    }
+}
+
+#[tokio::test]
 async fn what_was_found_before_an_administrator_acted_does_not_count() {
     let ward = Ward::demo("[health]\ntimeout = \"200ms\"\n").await;
     ward.bench.runtime.fail("demo:health hangs");

@@ -1,5 +1,7 @@
 //! Functions: found, described, called. The right to call is checked on the engine's path, where every call goes.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 use futures::StreamExt;
 use outrigger_api::{
@@ -8,12 +10,15 @@ use outrigger_api::{
 use outrigger_contract::FunctionRef;
 use outrigger_engine::access::Right;
 
-use super::Session;
-use crate::{convert, functions};
+use super::{Session, Who};
+use crate::{convert, functions, records};
 
 #[async_trait]
 impl Functions for Session {
     async fn call(&self, request: CallRequest) -> ApiResult<CallResponse> {
+        if let (Who::Key(_), Some(given)) = (&self.who, &request.correlation) {
+            records::check_chosen(&self.host.engine, records::correlation(given)?).await?;
+        }
         let call = functions::prepare(self.caller(), self.correlation, self.trace, request)?;
         let answer = self.host.engine.call(call).await;
         let answer = answer.map_err(|failure| self.shown_error(convert::error(failure)))?;
@@ -26,10 +31,17 @@ impl Functions for Session {
     }
 
     async fn function_list(&self, query: &FunctionQuery) -> ApiResult<Vec<FunctionSummary>> {
+        self.function_page(query, 0..usize::MAX).await.map(|(found, _)| found)
+    }
+
+    async fn function_page(
+        &self,
+        query: &FunctionQuery,
+        page: Range<usize>,
+    ) -> ApiResult<(Vec<FunctionSummary>, usize)> {
         self.require_some(Right::FUNCTION_VIEW)?;
-        let mut found = self.host.catalogue.list(&self.host.engine, query).await?;
-        found.retain(|summary| self.may(Right::FUNCTION_VIEW, &summary.function.to_string()));
-        Ok(found)
+        let seen = |summary: &FunctionSummary| self.may(Right::FUNCTION_VIEW, &summary.function.to_string());
+        self.host.catalogue.list(&self.host.engine, query, page, seen).await
     }
 
     async fn function_describe(&self, function: &FunctionRef) -> ApiResult<FunctionDescription> {

@@ -17,8 +17,11 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// A client that left before it was answered.
 const GONE: u16 = 499;
 
-/// A request whose trace is kept. Its span ends when this is dropped.
+/// A request whose trace is kept. Its span ends when this is dropped. A request without a valid key has none: anyone
+/// can send many of them, and their spans would leave no room for those of others.
 pub struct Traced {
+    /// The request has a valid key, or comes from the administrator.
+    is_admitted: bool,
     tracer: Arc<dyn RequestTracer>,
     context: TraceContext,
     parent: Option<NonZeroU64>,
@@ -43,6 +46,7 @@ pub fn begin(
         parts.headers.get(&TRACEPARENT).and_then(|value| value.to_str().ok()?.parse().ok());
     let context = tracer.begin(client, correlation);
     let traced = context.sampled.then(|| Traced {
+        is_admitted: false,
         tracer: Arc::clone(tracer),
         context,
         parent: client.map(|client| client.span),
@@ -57,6 +61,11 @@ pub fn begin(
 }
 
 impl Traced {
+    /// Its caller is known.
+    pub const fn admitted(&mut self) {
+        self.is_admitted = true;
+    }
+
     /// It has been answered.
     pub fn answered(mut self, status: StatusCode) {
         self.status = status.as_u16();
@@ -65,6 +74,9 @@ impl Traced {
 
 impl Drop for Traced {
     fn drop(&mut self) {
+        if !self.is_admitted {
+            return;
+        }
         self.tracer.ended(TracedRequest {
             context: self.context,
             parent: self.parent,
@@ -75,5 +87,48 @@ impl Drop for Traced {
             started_at: self.started_at,
             duration: self.started.elapsed(),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Counting(AtomicUsize);
+
+    impl RequestTracer for Counting {
+        fn begin(&self, _: Option<TraceContext>, _: Ulid) -> TraceContext {
+            TraceContext { trace: std::num::NonZeroU128::MIN, span: NonZeroU64::MIN, sampled: true }
+        }
+
+        fn ended(&self, _: TracedRequest) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn s06_a_request_without_a_valid_key_has_no_span() {
+        let counting = Arc::new(Counting::default());
+        let request = || Traced {
+            is_admitted: false,
+            tracer: Arc::clone(&counting) as Arc<dyn RequestTracer>,
+            context: counting.begin(None, Ulid::nil()),
+            parent: None,
+            correlation: Ulid::nil(),
+            method: "GET".to_owned(),
+            route: "/",
+            status: GONE,
+            started: Instant::now(),
+            started_at: OffsetDateTime::UNIX_EPOCH,
+        };
+        request().answered(StatusCode::UNAUTHORIZED);
+        assert_eq!(counting.0.load(Ordering::Relaxed), 0);
+        let mut admitted = request();
+        admitted.admitted();
+        admitted.answered(StatusCode::OK);
+        assert_eq!(counting.0.load(Ordering::Relaxed), 1);
     }
 }

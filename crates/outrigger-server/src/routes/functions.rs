@@ -80,8 +80,9 @@ pub async fn list(
 ) -> ApiResult<Reply<Page<FunctionSummary>>> {
     let FunctionFilter { q, plugin, all, offset, limit } = input.query;
     let query = FunctionQuery { text: q.unwrap_or_default(), plugin, all };
-    let functions = caller.platform.function_list(&query).await?;
-    Ok(Reply(Page::of(functions, offset, limit)))
+    let first = offset.0 as usize;
+    let (functions, total) = caller.platform.function_page(&query, first..first + limit.0 as usize).await?;
+    Ok(Reply(Page::part(functions, total, offset, limit)))
 }
 
 async fn describe(

@@ -134,12 +134,12 @@ async fn execute(caller: Caller, input: Input<NamePath, NoQuery, AsText<EarlierE
 
 async fn only_function(caller: &Caller, plugin: PluginName) -> ApiResult<FunctionRef> {
     let query = FunctionQuery { text: String::new(), plugin: Some(plugin.clone()), all: true };
-    let mut functions = caller.platform.function_list(&query).await?;
-    match (functions.pop(), functions.is_empty()) {
-        (Some(only), true) => Ok(only.function),
+    let (mut functions, total) = caller.platform.function_page(&query, 0..1).await?;
+    match (functions.pop(), total) {
+        (Some(only), 1) => Ok(only.function),
         (None, _) => Err(ApiError::new(Code::FunctionNotFound, format!("the plugin `{plugin}` has no function"))),
-        (Some(_), false) => {
-            let message = format!("the plugin `{plugin}` has {} functions, so one must be named", functions.len() + 1);
+        (Some(_), _) => {
+            let message = format!("the plugin `{plugin}` has {total} functions, so one must be named");
             Err(ApiError::new(Code::FunctionNotFound, message)
                 .with_hint(format!("write `{plugin}.FUNCTION` instead of `{plugin}`")))
         }

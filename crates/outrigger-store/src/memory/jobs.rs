@@ -66,6 +66,10 @@ impl JobStore for MemoryStore {
         Ok(self.tables.lock().jobs.jobs.get(&id).cloned())
     }
 
+    async fn job_exists(&self, id: JobId) -> Result<bool, StoreError> {
+        Ok(self.tables.lock().jobs.jobs.contains_key(&id))
+    }
+
     async fn job_list(&self, filter: &JobFilter) -> Result<Vec<JobRecord>, StoreError> {
         let limit = usize::try_from(records::limit_of(filter.limit)).unwrap_or(usize::MAX);
         let tables = self.tables.lock();

@@ -21,7 +21,9 @@ fn ids(jobs: &[JobRecord]) -> Vec<JobId> {
 
 pub async fn a_job_comes_back_as_it_was_written(store: Arc<dyn Store>) {
     assert_eq!(store.job_fetch(job(1).id).await.unwrap(), None);
+    assert!(!store.job_exists(job(1).id).await.unwrap());
     let mut whole = created(&*store, job(1)).await;
+    assert!(store.job_exists(whole.id).await.unwrap());
     assert_eq!(store.job_fetch(whole.id).await.unwrap().as_ref(), Some(&whole));
     whole.state = JobState::Failed;
     whole.task.timeout = Some(Duration::from_millis(1_500));

@@ -368,3 +368,21 @@ fn s03_deep_and_broken_manifests_are_refused() {
     let deep = format!("[configuration.a]\ntype = \"array\"\n{}type = \"array\"", "items.".repeat(60));
     let _ = Manifest::parse(&format!("{}\n{deep}", LEAST.trim()));
 }
+
+/// Inline tables and the parts of keys are limited by the parser, but not together.
+#[test]
+fn s03_inline_tables_with_dotted_keys_do_not_use_up_the_stack() {
+    let key = format!("{}a", "a.".repeat(79));
+    for text in [
+        format!("x = {}b = 1{}", format!("{{ {key} = ").repeat(70) + "{ ", " }".repeat(71)),
+        format!(
+            "[configuration{}]\n{key} = {}1{}",
+            ".a".repeat(60),
+            format!("[{{ {key} = ").repeat(35),
+            " }]".repeat(35)
+        ),
+    ] {
+        let error = problems(&text);
+        assert!(error.contains("nested more than 100 deep"), "{}", &error[..error.len().min(500)]);
+    }
+}
