@@ -11,6 +11,7 @@ use outrigger_api::{
     ApiError, ApiResult, AuditVerification, Begun, Code, DoctorReport, Door, NewKey, Platform, PluginName,
     RequestTracer, Visit,
 };
+use outrigger_compute::Turns;
 use outrigger_contract::Ceiling;
 use outrigger_engine::health::HealthOptions;
 use outrigger_engine::jobs::JobOptions;
@@ -34,7 +35,6 @@ use crate::owners::Owners;
 use crate::packages::Packages;
 use crate::session::{Session, Who, prepare_folder};
 use crate::telemetry::{Telemetry, TelemetryOptions};
-use crate::turns::Turns;
 use crate::vault::KeyRing;
 use crate::{HostOptions, convert, environment, options};
 
