@@ -64,6 +64,10 @@ pub(crate) struct Inner {
     pub(crate) backups: Option<PathBuf>,
     /// Rotations of the keys of secrets.
     pub(crate) rotations: Turns,
+    /// Long lists that keys read from the database. They leave half of its connections to others.
+    pub(crate) lists: Turns,
+    /// Changes of jobs by keys.
+    pub(crate) job_changes: Turns,
     /// The report of the doctor.
     pub(crate) doctor: Latest<DoctorReport>,
     /// The verification of the audit log.
@@ -282,6 +286,8 @@ impl Host {
             telemetry,
             backups,
             rotations: Turns::new(1),
+            lists: Turns::new(2),
+            job_changes: Turns::for_each(1),
             doctor: Latest::default(),
             verification: Latest::default(),
             ready: tokio::sync::Mutex::default(),
