@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use outrigger_api::{ApiResult, FunctionQuery, FunctionSummary};
+use outrigger_api::{ApiError, ApiResult, FunctionQuery, FunctionSummary};
 use outrigger_contract::{Code, Digest};
 use outrigger_engine::Engine;
 use outrigger_engine::store::RevisionRecord;
@@ -12,6 +12,9 @@ use parking_lot::Mutex;
 
 use super::offered;
 use crate::convert;
+
+/// Maximum number of words to search for. Each is looked for in the texts of all functions.
+const MOST_WORDS: usize = 32;
 
 /// The cached catalogues, by revision.
 #[derive(Debug, Default)]
@@ -33,6 +36,10 @@ impl Catalogue {
             engine.plugin(name).map_err(convert::error)?;
         }
         let words: Vec<_> = query.text.split_whitespace().map(str::to_lowercase).collect();
+        if words.len() > MOST_WORDS {
+            let message = format!("the text has {} words to search for; the limit is {MOST_WORDS}", words.len());
+            return Err(ApiError::new(Code::InvalidUsage, message).with_hint("search for fewer words"));
+        }
         let (plugins, mut found) = (engine.plugins(), Vec::new());
         self.forget_all_but(plugins.iter().map(|(record, _)| record.active));
         for (record, _) in plugins {
