@@ -148,7 +148,11 @@ impl Access for Session {
         let ExplainRequest { key, right, name } = request;
         let right: Right = right.parse().map_err(|error| invalid(&error))?;
         self.host.keys.refresh().await?;
-        let (record, principal) = self.host.keys.find(&key)?;
+        let (record, principal) = match self.host.keys.find(&key) {
+            Ok(found) if self.sees_key(&found.0) => found,
+            // The same refusal, whether there is such a key or not.
+            _ => return self.require(Right::KEY_VIEW, &key).and(Err(keys::not_found(&key))),
+        };
         let also = self.also_needed(right, &name).await?;
         Ok(explanation(&record, &principal, right, also, name))
     }
@@ -231,6 +235,12 @@ impl Session {
             grants: plugins.map(|plugin| plugin.name.to_string()).collect(),
             keys: keys.map(|key| key.name).collect(),
         })
+    }
+
+    /// Whether the caller may see a key: its own, and those that it has the right to.
+    fn sees_key(&self, key: &KeyRecord) -> bool {
+        let is_own = matches!(&self.who, Who::Key(caller) if caller.id == key.id);
+        is_own || self.may(Right::KEY_VIEW, &key.name)
     }
 
     /// The right that calling this function requires besides `function_execute`.
