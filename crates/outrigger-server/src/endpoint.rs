@@ -40,6 +40,7 @@ use api::{Manner, Parting};
 use body::BodyLimits;
 use budget::{Budget, Full, Holder, Share};
 use input::{Input, Payload};
+use traced::Traced;
 use who::Who;
 
 pub const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -103,10 +104,10 @@ where
     let method = parts.method.clone();
     let path = tracing::enabled!(tracing::Level::DEBUG).then(|| parts.uri.path().to_owned());
     // Probes and documents, which anybody may read, would only be in the way of who reads traces.
-    let (trace, traced) =
+    let (trace, mut traced) =
         if W::SECURED { traced::begin(&app, &parts, correlation, manner.route) } else { (None, None) };
     let visit = Visit { from: None, correlation, trace };
-    let work = AssertUnwindSafe(answer(&app, handler, manner, parts, body, visit)).catch_unwind().await;
+    let work = AssertUnwindSafe(answer(&app, handler, manner, parts, body, visit, &mut traced)).catch_unwind().await;
     let (answered, held) = match work {
         Ok(Ok(answered)) => answered,
         Ok(Err(error)) => (problem::answered(error, correlation), None),
@@ -129,6 +130,7 @@ async fn answer<W, P, Q, B, R, F, Fut>(
     mut parts: Parts,
     body: axum::body::Body,
     visit: Visit,
+    traced: &mut Option<Traced>,
 ) -> ApiResult<(Answered, Option<Share>)>
 where
     W: Who,
@@ -139,7 +141,7 @@ where
     F: Fn(W, Input<P, Q, B>) -> Fut + Send + 'static,
     Fut: Future<Output = ApiResult<R>> + Send + 'static,
 {
-    let admitted = match admit::<W, P, Q, B>(app, manner, &mut parts, visit).await {
+    let admitted = match admit::<W, P, Q, B>(app, manner, &mut parts, visit, traced).await {
         Ok(admitted) => admitted,
         Err(error) => {
             body::dismiss(&parts.headers, body, error.code);
@@ -265,6 +267,7 @@ async fn admit<W, P, Q, B>(
     manner: Manner,
     parts: &mut Parts,
     visit: Visit,
+    traced: &mut Option<Traced>,
 ) -> ApiResult<Admitted<W, P, Q>>
 where
     W: Who,
@@ -273,6 +276,7 @@ where
     B: Payload,
 {
     let who = W::enter(app, parts, visit).await?;
+    traced.iter_mut().for_each(Traced::admit);
     let path = input::path::<P>(parts).await?;
     let query = input::query::<Q>(&parts.uri)?;
     // Without a body, the handler checks the right itself. A request with an idempotency key is stored before that.

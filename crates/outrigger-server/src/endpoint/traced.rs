@@ -19,6 +19,8 @@ const GONE: u16 = 499;
 
 /// A request whose trace is kept. Its span ends when this is dropped.
 pub struct Traced {
+    /// Whether it has a valid key. The spans of other requests are not kept: they would displace those of the keys.
+    is_admitted: bool,
     tracer: Arc<dyn RequestTracer>,
     context: TraceContext,
     parent: Option<NonZeroU64>,
@@ -43,6 +45,7 @@ pub fn begin(
         parts.headers.get(&TRACEPARENT).and_then(|value| value.to_str().ok()?.parse().ok());
     let context = tracer.begin(client, correlation);
     let traced = context.sampled.then(|| Traced {
+        is_admitted: false,
         tracer: Arc::clone(tracer),
         context,
         parent: client.map(|client| client.span),
@@ -57,6 +60,11 @@ pub fn begin(
 }
 
 impl Traced {
+    /// It has a valid key.
+    pub fn admit(&mut self) {
+        self.is_admitted = true;
+    }
+
     /// It has been answered.
     pub fn answered(mut self, status: StatusCode) {
         self.status = status.as_u16();
@@ -65,6 +73,9 @@ impl Traced {
 
 impl Drop for Traced {
     fn drop(&mut self) {
+        if !self.is_admitted {
+            return;
+        }
         self.tracer.ended(TracedRequest {
             context: self.context,
             parent: self.parent,
