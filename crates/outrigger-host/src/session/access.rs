@@ -22,6 +22,10 @@ use time::OffsetDateTime;
 use super::{Act, Session, Trace, Who};
 use crate::{convert, functions, keys};
 
+/// Maximum number of rules in a list of a role, and in the scope of a key. All of them are compared for each object that a
+/// key asks for.
+const MOST_RULES: usize = 256;
+
 #[async_trait]
 impl Access for Session {
     async fn identity(&self) -> ApiResult<Identity> {
@@ -263,6 +267,10 @@ impl Session {
             let hint = "built-in roles are admin, operator, developer and viewer";
             return Err(ApiError::new(Code::InvalidInput, "a key has 1 to 32 roles").with_hint(hint));
         }
+        if scope.as_ref().is_some_and(|scope| scope.len() > MOST_RULES) {
+            let hint = "a scope has at most 256 rules; a rule such as `plugin_view:eu-*` is for many names";
+            return Err(ApiError::new(Code::InvalidInput, "the scope has too many rules").with_hint(hint));
+        }
         let roles = roles.iter().map(|role| self.known_role(role)).collect::<ApiResult<_>>()?;
         let created_at = OffsetDateTime::now_utc();
         let expires_at = match (expires_in_s, &self.who) {
@@ -371,7 +379,7 @@ fn refuse_built_in(name: &RoleName) -> ApiResult<()> {
 
 /// A role is for people to read.
 fn check_length(description: &str, allow: &[String], deny: &[String]) -> ApiResult<()> {
-    let too_long = description.chars().count() > 200 || allow.len() > 256 || deny.len() > 256;
+    let too_long = description.chars().count() > 200 || allow.len() > MOST_RULES || deny.len() > MOST_RULES;
     match too_long {
         false => Ok(()),
         true => Err(ApiError::new(Code::InvalidInput, "the description or the lists of rules are too long")

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_api::{
-    ApiResult, BackupRequest, CheckOutcome, Code, FunctionQuery, InstallRequest, Platform, RecordQuery, Template,
+    ApiResult, BackupRequest, CheckOutcome, Code, FunctionQuery, InstallRequest, KeyRequest, Platform, RecordQuery,
+    Template,
 };
 use serde_json::json;
 
@@ -70,6 +71,18 @@ async fn s03_texts_to_search_for_are_short() {
     for (words, is_refused) in [(32, false), (33, true)] {
         let query = FunctionQuery { text: "a ".repeat(words), ..FunctionQuery::default() };
         refused(viewer.function_list(&query).await.map(drop), is_refused);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s03_the_scope_of_a_key_has_few_rules() {
+    let server = Server::new(&[]).await;
+    for (rules, expected) in [(256, None), (257, Some(Code::InvalidInput))] {
+        let scope = (0..rules).map(|number| format!("plugin_view:x-{number}")).collect();
+        let (name, roles) = (format!("with-{rules}"), vec!["viewer".to_owned()]);
+        let request = KeyRequest { name, roles, scope: Some(scope), expires_in_s: None };
+        let made = server.local.key_create(request).await;
+        assert_eq!(made.err().map(|error| error.code), expected, "{rules}");
     }
 }
 
